@@ -1,0 +1,2 @@
+//! cc-relay.
+fn main() {}

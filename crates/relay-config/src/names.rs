@@ -1,0 +1,260 @@
+//! Names and addresses in the configuration that are more than strings.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+
+use crate::secret::Secret;
+
+/// A provider's name: unique in a configuration, cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProviderName(Arc<str>);
+
+impl ProviderName {
+    /// Takes over `name`. The loader refuses an empty one and one that another provider has.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProviderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What stands for a key in logs: eight hexadecimal digits that cannot be turned back into it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeyId(Arc<str>);
+
+impl KeyId {
+    /// The id of `secret`: the same in every process, so that logs of replicas can be joined.
+    #[must_use]
+    pub fn of(secret: &Secret) -> Self {
+        // FNV-1a, 64 bits, folded to 32: many secrets share each value, so the id gives none of them away.
+        let hash = secret.expose().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let folded = (hash >> 32) ^ (hash & 0xffff_ffff);
+        Self(format!("{folded:08x}").into())
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `http(s)://host[:port][/path]`: no credentials, no query, and no slash at the end.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    scheme: Scheme,
+    authority: Authority,
+    path: String,
+}
+
+/// Why a text is not a [`BaseUrl`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BaseUrlError {
+    /// It cannot be read as a URL.
+    #[error("not a URL")]
+    Malformed,
+    /// It has no scheme, or one other than `http` and `https`.
+    #[error("the scheme is not http or https")]
+    Scheme,
+    /// It has no host.
+    #[error("there is no host")]
+    Host,
+    /// It has a user name or password, which would show up in logs.
+    #[error("credentials do not belong in a URL; use keys[]")]
+    Credentials,
+    /// It has a query string.
+    #[error("a query string does not belong in a base URL")]
+    Query,
+}
+
+impl BaseUrl {
+    /// Reads `text`; slashes at its end are dropped.
+    ///
+    /// # Errors
+    /// [`BaseUrlError`] says what about the text is not accepted.
+    pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
+        let parts = text.parse::<Uri>().map_err(|_| BaseUrlError::Malformed)?.into_parts();
+        let scheme = parts
+            .scheme
+            .filter(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS)
+            .ok_or(BaseUrlError::Scheme)?;
+        let authority = parts.authority.filter(|a| !a.host().is_empty()).ok_or(BaseUrlError::Host)?;
+        if authority.as_str().contains('@') {
+            return Err(BaseUrlError::Credentials);
+        }
+        let path = match parts.path_and_query {
+            Some(pq) if pq.query().is_some() => return Err(BaseUrlError::Query),
+            Some(pq) => pq.path().trim_end_matches('/').to_owned(),
+            None => String::new(),
+        };
+        Ok(Self { scheme, authority, path })
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// Host and, where one was given, port.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The path in front of every request path: empty, or with a slash at its start and none at its end.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Client's model name to upstream's: exact names first, then patterns with `*`, longest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelMapping {
+    /// Sorted by name.
+    exact: Vec<(String, Arc<str>)>,
+    /// Longest first, then by pattern.
+    patterns: Vec<(String, Arc<str>)>,
+}
+
+impl ModelMapping {
+    /// The name under which an upstream knows `model`, or `None` where nothing maps it.
+    #[must_use]
+    pub fn lookup(&self, model: &str) -> Option<&Arc<str>> {
+        if let Ok(index) = self.exact.binary_search_by(|(name, _)| name.as_str().cmp(model)) {
+            return Some(&self.exact[index].1);
+        }
+        self.patterns.iter().find(|(pattern, _)| matches(pattern, model)).map(|(_, target)| target)
+    }
+
+    /// Whether nothing is mapped.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.patterns.is_empty()
+    }
+
+    /// The names that are mapped as they stand, in order; patterns are not among them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.exact.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+impl<K: Into<String>, V: Into<Arc<str>>> FromIterator<(K, V)> for ModelMapping {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let (mut patterns, mut exact): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .map(|(name, target)| (name.into(), target.into()))
+            .partition(|(name, _): &(String, Arc<str>)| name.contains('*'));
+        exact.sort();
+        patterns.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        Self { exact, patterns }
+    }
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any run of characters, none included.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts = parts.peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_lose_their_last_slash_and_keep_their_path() {
+        #[track_caller]
+        fn check(text: &str, expected: Result<&str, BaseUrlError>) {
+            assert_eq!(BaseUrl::parse(text).map(|url| url.to_string()), expected.map(str::to_owned));
+        }
+        check("https://api.z.ai/api/anthropic/", Ok("https://api.z.ai/api/anthropic"));
+        check("http://127.0.0.1:11434", Ok("http://127.0.0.1:11434"));
+        check("http://[::1]:8080/", Ok("http://[::1]:8080"));
+        check("api.z.ai", Err(BaseUrlError::Scheme));
+        check("ftp://api.z.ai", Err(BaseUrlError::Scheme));
+        check("https://user:pass@host/", Err(BaseUrlError::Credentials));
+        check("https://host/?a=b", Err(BaseUrlError::Query));
+        check("https://", Err(BaseUrlError::Malformed));
+        check("", Err(BaseUrlError::Malformed));
+    }
+
+    #[test]
+    fn mapping_prefers_exact_names_then_longer_patterns() {
+        let mapping: ModelMapping = [
+            ("claude-*", "general"),
+            ("claude-opus-*", "opus"),
+            ("claude-opus-5-5", "exact"),
+            ("*-haiku-*", "haiku"),
+            ("*", "any"),
+        ]
+        .into_iter()
+        .collect();
+        #[track_caller]
+        fn check(mapping: &ModelMapping, model: &str, expected: &str) {
+            assert_eq!(mapping.lookup(model).map(AsRef::as_ref), Some(expected), "{model}");
+        }
+        check(&mapping, "claude-opus-5-5", "exact");
+        check(&mapping, "claude-opus-4-8", "opus");
+        check(&mapping, "claude-sonnet-5", "general");
+        check(&mapping, "claude-haiku-4-5", "haiku");
+        check(&mapping, "glm-4.7", "any");
+        assert_eq!(ModelMapping::default().lookup("x"), None);
+    }
+
+    #[test]
+    fn patterns_match_whole_names() {
+        assert!(matches("a*c", "abc") && matches("a*c", "ac") && matches("*a*", "banana"));
+        assert!(!matches("a*c", "abcd") && !matches("ab*ba", "aba") && !matches("a*b*c", "acb"));
+        assert!(matches("a*b*c", "a1b2c") && matches("**", ""));
+    }
+
+    #[test]
+    fn a_key_id_is_stable_and_short() {
+        let id = KeyId::of(&Secret::new("sk-ant-api03-a")).to_string();
+        assert_eq!(id, KeyId::of(&Secret::new("sk-ant-api03-a")).to_string());
+        assert_eq!(id.len(), 8);
+        assert_ne!(id, KeyId::of(&Secret::new("sk-ant-api03-b")).to_string());
+    }
+}

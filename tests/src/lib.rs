@@ -1,0 +1,1 @@
+//! Scripted upstreams for end-to-end scenarios.
