@@ -1,0 +1,215 @@
+//! Pings into silence.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::sse::Boundary;
+
+const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
+
+/// A clock that rings once, for [`KeepAliveBody`].
+///
+/// Every async runtime brings its own timer, and this crate runs on none of them, so the body takes one that the
+/// caller chooses; `TokioTimer` (feature `tokio`) is the one for tokio.
+pub trait Timer {
+    /// Ready once the time last set has passed, and then until [`reset`](Self::reset). Registers the task otherwise.
+    fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Rings `after` from now, instead of when it would have rung. Called for every frame: should be cheap.
+    fn reset(self: Pin<&mut Self>, after: Duration);
+}
+
+pin_project! {
+    /// Passes an SSE body on and inserts `event: ping` whenever it was silent for a given time.
+    ///
+    /// Clients give up on a stream that sends no byte for some minutes, and so do proxies in between; Event Streams
+    /// have no pings of their own. A ping comes between two events, never inside one: while the upstream pauses
+    /// within an event, there is none. The body's length is never announced: do not copy a `content-length`.
+    #[derive(Debug)]
+    pub struct KeepAliveBody<B, T> {
+        #[pin]
+        inner: B,
+        #[pin]
+        timer: T,
+        every: Duration,
+        boundary: Boundary,
+        // The inner body has ended or failed: no ping may follow.
+        done: bool,
+    }
+}
+
+impl<B, T: Timer> KeepAliveBody<B, T> {
+    /// Inserts a ping into `inner` after each `every` of silence, the first one counted from the last time that
+    /// `timer` was set for. Zero is taken as one millisecond.
+    pub fn new(inner: B, every: Duration, timer: T) -> Self {
+        let every = every.max(Duration::from_millis(1));
+        KeepAliveBody { inner, timer, every, boundary: Boundary::new(), done: false }
+    }
+}
+
+impl<B, T> Body for KeepAliveBody<B, T>
+where
+    B: Body<Data = Bytes>,
+    T: Timer,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        if let Poll::Ready(next) = this.inner.poll_frame(cx) {
+            match &next {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        follow(this.boundary, data);
+                    }
+                    *this.done |= frame.is_trailers();
+                    this.timer.reset(*this.every);
+                }
+                _ => *this.done = true,
+            }
+            return Poll::Ready(next);
+        }
+        // A timer that was reset must be polled again, or it would not wake this task.
+        while !*this.done && this.timer.as_mut().poll_elapsed(cx).is_ready() {
+            this.timer.as_mut().reset(*this.every);
+            if this.boundary.at_start() {
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PING)))));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.inner.size_hint().lower());
+        hint
+    }
+}
+
+fn follow(boundary: &mut Boundary, mut bytes: &[u8]) {
+    while let Some(len) = boundary.find_end(bytes) {
+        bytes = &bytes[len..];
+    }
+}
+
+#[cfg(feature = "tokio")]
+pin_project! {
+    /// The timer of tokio. Needs a runtime with its time driver on.
+    #[derive(Debug)]
+    pub struct TokioTimer {
+        #[pin]
+        sleep: tokio::time::Sleep,
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl TokioTimer {
+    /// A timer that rings `after` from now.
+    /// # Panics
+    /// Outside of a tokio runtime, as [`tokio::time::sleep`] does.
+    pub fn new(after: Duration) -> Self {
+        TokioTimer { sleep: tokio::time::sleep(after) }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Timer for TokioTimer {
+    fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        std::future::Future::poll(self.project().sleep, cx)
+    }
+
+    fn reset(self: Pin<&mut Self>, after: Duration) {
+        let now = tokio::time::Instant::now();
+        // A time too far away for the clock to name is never, and a day is never enough for a stream.
+        let deadline = now.checked_add(after).unwrap_or_else(|| now + Duration::from_secs(86_400));
+        self.project().sleep.reset(deadline);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::script::Script;
+
+    /// Rings on every `n`th poll: enough to drive the body without a clock.
+    struct Rings(u32);
+
+    impl Timer for Rings {
+        fn poll_elapsed(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            self.0 = self.0.saturating_sub(1);
+            if self.0 == 0 { Poll::Ready(()) } else { Poll::Pending }
+        }
+
+        fn reset(mut self: Pin<&mut Self>, _: Duration) {
+            self.0 = 2;
+        }
+    }
+
+    /// The data of every poll, `…` for one that has to wait.
+    #[track_caller]
+    fn check(script: Script, expected: &[&str]) {
+        let mut body = KeepAliveBody::new(script, Duration::ZERO, Rings(1));
+        let mut task = tokio_test::task::spawn(());
+        for expected in expected {
+            let found = match task.enter(|cx, _| Pin::new(&mut body).poll_frame(cx)) {
+                Poll::Pending => "…".to_owned(),
+                Poll::Ready(None) => "end".to_owned(),
+                Poll::Ready(Some(Err(error))) => error.to_owned(),
+                Poll::Ready(Some(Ok(frame))) => frame
+                    .into_data()
+                    .map_or("trailers".to_owned(), |data| String::from_utf8(data.into()).unwrap()),
+            };
+            let expected = if *expected == "ping" { std::str::from_utf8(PING).unwrap() } else { expected };
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_ping_comes_into_silence_between_events_and_never_inside_one() {
+        check(Script::new().pending().pending().pending().data("x"), &["ping", "…", "ping", "x", "end"]);
+        let cut =
+            Script::new().data("data: 1\n").pending().pending().pending().data("\n").pending().pending();
+        check(cut, &["data: 1\n", "…", "…", "…", "\n", "…", "ping", "end"]);
+        check(Script::new().data("data: 1\r\r").pending().pending(), &["data: 1\r\r", "…", "ping", "end"]);
+    }
+
+    #[test]
+    fn no_ping_follows_an_end_trailers_or_an_error() {
+        check(Script::new().pending(), &["ping", "end", "end"]);
+        check(Script::new().trailers().pending().pending().pending(), &["trailers", "…", "…", "…", "end"]);
+        check(Script::new().error("reset").pending().pending(), &["reset", "…", "…"]);
+    }
+
+    #[cfg(feature = "tokio")]
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_measured_from_the_last_frame() {
+        use http_body_util::BodyExt;
+
+        let every = Duration::from_secs(15);
+        let (mut sender, body) = http_body_util::channel::Channel::<Bytes, &'static str>::new(1);
+        let mut body = std::pin::pin!(KeepAliveBody::new(body, every, TokioTimer::new(every)));
+        let start = tokio::time::Instant::now();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        sender.send_data(Bytes::from_static(b"data: 1\n\n")).await.unwrap();
+        let mut frames = Vec::new();
+        for _ in 0..3 {
+            let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            frames.push((start.elapsed().as_secs(), data));
+        }
+        let ping = Bytes::from_static(PING);
+        assert_eq!(frames, [(10, Bytes::from_static(b"data: 1\n\n")), (25, ping.clone()), (40, ping)]);
+    }
+}

@@ -1,0 +1,218 @@
+//! Byte spans of a JSON object's members, found without building a tree.
+//!
+//! The scan walks over strings with `memchr` and counts brackets iteratively, so its cost is linear and its memory
+//! constant whatever the nesting. It finds where things are and does not validate: on malformed text it ends early,
+//! and a caller that needs a value parses the span it got.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memchr2;
+
+/// One member of an object: where its key and its value lie in the scanned text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member<'a> {
+    /// The key between its quotes, escapes left as they are.
+    pub(crate) key: &'a [u8],
+    /// From the key's opening quote to the end of the value.
+    pub(crate) span: Range<usize>,
+    /// The value, quotes or brackets included.
+    pub(crate) value: Range<usize>,
+}
+
+/// The members of the object that `json` holds, in order. Ends at the closing brace or at the first malformed byte.
+#[derive(Debug, Clone)]
+pub(crate) struct Members<'a> {
+    json: &'a [u8],
+    /// Position of the next key, or the length of `json` once the object is over.
+    at: usize,
+}
+
+impl<'a> Members<'a> {
+    /// `None` if `json` is not an object.
+    pub(crate) fn new(json: &'a [u8]) -> Option<Self> {
+        let at = skip_whitespace(json, 0);
+        (json.get(at) == Some(&b'{')).then(|| Members { json, at: skip_whitespace(json, at + 1) })
+    }
+
+    fn member(&mut self) -> Option<Member<'a>> {
+        let start = self.at;
+        let key_end = string_end(self.json, start)?;
+        let colon = skip_whitespace(self.json, key_end);
+        if self.json.get(colon) != Some(&b':') {
+            return None;
+        }
+        let value = skip_whitespace(self.json, colon + 1);
+        let end = value_end(self.json, value)?;
+        self.at = skip_whitespace(self.json, end);
+        if self.json.get(self.at) == Some(&b',') {
+            self.at = skip_whitespace(self.json, self.at + 1);
+        } else {
+            self.at = self.json.len();
+        }
+        Some(Member { key: &self.json[start + 1..key_end - 1], span: start..end, value: value..end })
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Member<'a>> {
+        let member = self.member();
+        if member.is_none() {
+            self.at = self.json.len();
+        }
+        member
+    }
+}
+
+/// The span of the value at `key` in the object that `json` holds; the first one if the key is repeated.
+#[inline]
+pub(crate) fn span(json: &[u8], key: &str) -> Option<Range<usize>> {
+    Members::new(json)?.find(|member| member.key == key.as_bytes()).map(|member| member.value)
+}
+
+/// The text of the value at `key`, as written.
+#[inline]
+pub(crate) fn get<'a>(json: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    span(json, key).map(|value| &json[value])
+}
+
+/// The string that `value`, a JSON string with its quotes, stands for. `None` for any other value.
+pub(crate) fn string(value: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if inner.iter().all(|&b| b != b'\\' && b >= b' ') {
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
+    serde_json::from_slice(value).ok().map(Cow::Owned)
+}
+
+/// The string at `key`, or `None` if there is none or it is not a string.
+pub(crate) fn get_string<'a>(json: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
+    get(json, key).and_then(string)
+}
+
+/// `text` as a JSON string with its quotes.
+pub(crate) fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn skip_whitespace(json: &[u8], from: usize) -> usize {
+    let rest = json.get(from..).unwrap_or_default();
+    from + rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count()
+}
+
+/// The position after the string that starts at `start`.
+#[inline]
+fn string_end(json: &[u8], start: usize) -> Option<usize> {
+    if json.get(start) != Some(&b'"') {
+        return None;
+    }
+    let mut at = start + 1;
+    loop {
+        at += memchr2(b'"', b'\\', json.get(at..)?)?;
+        if json[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// The position after the value that starts at `start`.
+fn value_end(json: &[u8], start: usize) -> Option<usize> {
+    match json.get(start)? {
+        b'"' => string_end(json, start),
+        b'{' | b'[' => container_end(json, start),
+        _ => {
+            let rest = &json[start..];
+            let is_end = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+            let len = rest.iter().position(is_end).unwrap_or(rest.len());
+            (len > 0).then_some(start + len)
+        }
+    }
+}
+
+/// The position after the object or array that starts at `start`: brackets are counted, their kinds not compared.
+fn container_end(json: &[u8], start: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut at = start;
+    loop {
+        match json.get(at)? {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            b'"' => {
+                at = string_end(json, at)?;
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, expected: &[(&str, &str)]) {
+        let members = Members::new(json.as_bytes()).into_iter().flatten();
+        let found: Vec<_> = members
+            .map(|m| (String::from_utf8_lossy(m.key), String::from_utf8_lossy(&json.as_bytes()[m.value])))
+            .collect();
+        let found: Vec<_> = found.iter().map(|(k, v)| (k.as_ref(), v.as_ref())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn members_are_found_whatever_lies_between_them() {
+        check("", &[]);
+        check("[1]", &[]);
+        check("{}", &[]);
+        check(" { } ", &[]);
+        check(r#"{"a":1}"#, &[("a", "1")]);
+        check("\n{ \"a\" :\t-1.5e3 ,\r\"b\":null}", &[("a", "-1.5e3"), ("b", "null")]);
+        check(
+            r#"{"a":"x\"}\\","b":{"c":["}",{"d":"]"}]},"e":[]}"#,
+            &[("a", r#""x\"}\\""#), ("b", r#"{"c":["}",{"d":"]"}]}"#), ("e", "[]")],
+        );
+        check(r#"{"a\"b":1}"#, &[(r#"a\"b"#, "1")]);
+    }
+
+    #[test]
+    fn malformed_text_ends_the_scan() {
+        check(r#"{"a"#, &[]);
+        check(r#"{"a"}"#, &[]);
+        check(r#"{"a":}"#, &[]);
+        check(r#"{"a":"b"#, &[]);
+        check(r#"{"a":"b\"#, &[]);
+        check(r#"{"a":[1,2}"#, &[("a", "[1,2}")]);
+        check(r#"{"a":{"b":1"#, &[]);
+        check(r#"{"a":1 "b":2}"#, &[("a", "1")]);
+        check(r#"{"a":1,"#, &[("a", "1")]);
+        check(r#"{a:1}"#, &[]);
+    }
+
+    #[test]
+    fn nesting_of_any_depth_is_skipped_without_recursion() {
+        let deep = format!(r#"{{"a":{}1{},"b":2}}"#, "[".repeat(200_000), "]".repeat(200_000));
+        assert_eq!(get(deep.as_bytes(), "b"), Some(&b"2"[..]));
+    }
+
+    #[test]
+    fn strings_are_unescaped_and_other_values_are_none() {
+        assert_eq!(string(br#""plain""#).as_deref(), Some("plain"));
+        assert_eq!(string(br#""a\n\u00e9\"""#).as_deref(), Some("a\n\u{e9}\""));
+        assert_eq!(string(b"12"), None);
+        assert_eq!(string(b"null"), None);
+        assert_eq!(string(b"\""), None);
+        assert_eq!(string(b"\"\xff\""), None);
+        assert_eq!(quote("a\"\n"), r#""a\"\n""#);
+    }
+}

@@ -1,0 +1,247 @@
+//! The model name in `message_start`.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use relay_stream::ModelRewriter;
+//!
+//! let mut rewriter = ModelRewriter::new("claude-sonnet-4-5");
+//! let event = Bytes::from("data: {\"type\":\"message_start\", \"message\": {\"id\":\"m\", \"model\":\"glm-5.3\"}}\n\n");
+//! let out = rewriter.push(event);
+//! assert!(out.ends_with(b"\"message\": {\"id\":\"m\", \"model\":\"claude-sonnet-4-5\"}}\n\n"));
+//! let event = Bytes::from("data: {\"type\":\"content_block_delta\"");
+//! assert_eq!(rewriter.push(event.clone()), event, "from here on every byte passes at once");
+//! ```
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::json;
+use crate::sse::{Boundary, SseEvent, data_lines};
+
+/// Bytes of the stream's start that are held back at most while its `message_start` is incomplete.
+const HELD_LIMIT: usize = 64 << 10;
+
+/// Replaces the value of `message.model` in the first `message_start` of an SSE stream, as an edit of that span:
+/// every other byte passes as it came.
+///
+/// Only an event that a chunk cuts off before the end of `message_start` is held back, until the rest of it comes or
+/// 64 KiB are held; then, and after the first `message_start`, every byte passes at once and unread. A stream whose
+/// first message event is another one, or whose `message_start` has no model, passes unchanged.
+#[derive(Debug)]
+pub struct ModelRewriter {
+    /// The new value as a JSON string; `None` once nothing is left to do.
+    model: Option<String>,
+    boundary: Boundary,
+    held: BytesMut,
+}
+
+impl ModelRewriter {
+    /// A rewriter at the start of a stream.
+    pub fn new(model: &str) -> Self {
+        ModelRewriter { model: Some(json::quote(model)), boundary: Boundary::new(), held: BytesMut::new() }
+    }
+
+    /// Takes in the next bytes and returns those that may go on; empty if all of them have to wait.
+    pub fn push(&mut self, chunk: Bytes) -> Bytes {
+        if self.model.is_none() {
+            return chunk;
+        }
+        let seen = self.held.len();
+        let (all, mut end) = if seen == 0 {
+            let end = self.boundary.find_end(&chunk);
+            (chunk, end)
+        } else {
+            self.held.extend_from_slice(&chunk);
+            let end = self.boundary.find_end(&self.held[seen..]).map(|len| seen + len);
+            if end.is_none() && self.held.len() <= HELD_LIMIT {
+                return Bytes::new();
+            }
+            (self.held.split().freeze(), end)
+        };
+        let mut block = 0;
+        while let Some(block_end) = end {
+            match look(&all[block..block_end]) {
+                Found::Model(span) => {
+                    let model = self.model.take().unwrap_or_default();
+                    return splice(&all, block + span.start..block + span.end, &model);
+                }
+                Found::Nothing => {
+                    self.model = None;
+                    return all;
+                }
+                Found::NotYet => block = block_end,
+            }
+            end = self.boundary.find_end(&all[block..]).map(|len| block + len);
+        }
+        if all.len() - block > HELD_LIMIT {
+            self.model = None;
+            return all;
+        }
+        self.held.extend_from_slice(&all[block..]);
+        all.slice(..block)
+    }
+
+    /// The bytes that are still held back when the stream ends or fails.
+    pub fn finish(&mut self) -> Bytes {
+        self.model = None;
+        self.held.split().freeze()
+    }
+
+    /// True once every further byte passes at once.
+    pub fn is_done(&self) -> bool {
+        self.model.is_none()
+    }
+}
+
+/// What a block says about the model.
+enum Found {
+    /// Its value, as a range of the block.
+    Model(Range<usize>),
+    /// `message_start` may still come.
+    NotYet,
+    /// No model will come.
+    Nothing,
+}
+
+fn look(block: &[u8]) -> Found {
+    let Some(event) = SseEvent::from_block(block.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(block)) else {
+        return Found::NotYet;
+    };
+    match json::get_string(&event.data, "type").as_deref() {
+        Some("message_start") => {
+            model_span(&event.data).and_then(|span| place(block, span)).map_or(Found::Nothing, Found::Model)
+        }
+        Some(kind) if is_after_start(kind) => Found::Nothing,
+        _ => Found::NotYet,
+    }
+}
+
+/// Events that by the grammar come after `message_start`; pings and unknown ones may come before it.
+fn is_after_start(kind: &str) -> bool {
+    kind.starts_with("content_block") || matches!(kind, "message_delta" | "message_stop" | "error")
+}
+
+/// Where the string `message.model` lies in the event's JSON.
+fn model_span(data: &[u8]) -> Option<Range<usize>> {
+    let message = json::span(data, "message")?;
+    let model = json::span(&data[message.clone()], "model")?;
+    let span = message.start + model.start..message.start + model.end;
+    json::string(&data[span.clone()]).is_some().then_some(span)
+}
+
+/// Where a span of the joined data lies in the block. `None` if it is not within one line.
+fn place(block: &[u8], span: Range<usize>) -> Option<Range<usize>> {
+    let bom = if block.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+    let mut line_start = 0;
+    for line in data_lines(&block[bom..]) {
+        let line_end = line_start + line.len();
+        if span.start >= line_start && span.end <= line_end {
+            let start = bom + line.start + (span.start - line_start);
+            return Some(start..start + span.len());
+        }
+        line_start = line_end + 1;
+    }
+    None
+}
+
+fn splice(bytes: &[u8], span: Range<usize>, with: &str) -> Bytes {
+    let mut out = BytesMut::with_capacity(bytes.len() + with.len());
+    out.extend_from_slice(&bytes[..span.start]);
+    out.extend_from_slice(with.as_bytes());
+    out.extend_from_slice(&bytes[span.end..]);
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+    const BEFORE: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"content\":[{\"model\":\"x\"}],\"model\": ";
+    const AFTER: &str = ",\"usage\":{\"input_tokens\":1}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"model\":\"glm\"}\n\n";
+
+    fn rewrite(chunks: &[&[u8]]) -> Vec<u8> {
+        let mut rewriter = ModelRewriter::new("new \"name\"");
+        let mut out = Vec::new();
+        for chunk in chunks {
+            out.extend_from_slice(&rewriter.push(Bytes::copy_from_slice(chunk)));
+        }
+        out.extend_from_slice(&rewriter.finish());
+        out
+    }
+
+    #[track_caller]
+    fn check(input: &str, expected: &str) {
+        for cut in 0..=input.len() {
+            let (a, b) = input.as_bytes().split_at(cut);
+            assert_eq!(String::from_utf8_lossy(&rewrite(&[a, b])), expected, "cut at {cut}");
+        }
+        let bytes: Vec<_> = input.as_bytes().chunks(1).collect();
+        assert_eq!(String::from_utf8_lossy(&rewrite(&bytes)), expected);
+    }
+
+    #[test]
+    fn the_model_of_the_first_message_start_is_replaced_and_nothing_else() {
+        let input = format!(": hi\n\n{PING}{BEFORE}\"glm\"{AFTER}{BEFORE}\"glm\"{AFTER}");
+        let output = format!(": hi\n\n{PING}{BEFORE}\"new \\\"name\\\"\"{AFTER}{BEFORE}\"glm\"{AFTER}");
+        check(&input, &output);
+        check(&input.replace('\n', "\r\n"), &output.replace('\n', "\r\n"));
+        check(&input.replace('\n', "\r"), &output.replace('\n', "\r"));
+        check(&format!("\u{feff}{input}"), &format!("\u{feff}{output}"));
+        let (input, output) = (input.replace("[{", "[\ndata: {"), output.replace("[{", "[\ndata: {"));
+        check(&input, &output);
+    }
+
+    #[test]
+    fn a_stream_without_a_model_to_replace_passes_unchanged() {
+        for text in [
+            "",
+            "data: {\"type\":\"message_start\"",
+            "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\"}}\n\n",
+            "data: {\"type\":\"message_start\",\"message\":{\"model\":null}}\n\n",
+            "data: {\"type\":\"message_start\",\"message\":{\"model\":\"a}}\n\n",
+            "not an event at all",
+        ] {
+            check(text, text);
+        }
+        let late = format!("data: {{\"type\":\"error\"}}\n\n{BEFORE}\"glm\"{AFTER}");
+        check(&late, &late);
+    }
+
+    #[test]
+    fn nothing_is_held_back_but_the_start_of_an_event() {
+        let mut rewriter = ModelRewriter::new("x");
+        assert_eq!(rewriter.push(Bytes::from(format!("{PING}event: mess"))), PING);
+        assert_eq!(rewriter.push(Bytes::from_static(b"age_start\n")), "");
+        let rest = "data: {\"type\":\"message_start\",\"message\":{\"model\":\"y\"}}\n\nevent: con";
+        let out = rewriter.push(Bytes::from_static(rest.as_bytes()));
+        assert!(out.starts_with(b"event: message_start\n") && out.ends_with(b"\"x\"}}\n\nevent: con"));
+        assert!(rewriter.is_done());
+        let chunk = Bytes::from(b"tent".to_vec());
+        assert_eq!(rewriter.push(chunk.clone()).as_ptr(), chunk.as_ptr());
+    }
+
+    #[test]
+    fn an_event_larger_than_the_bound_passes_unchanged() {
+        let mut rewriter = ModelRewriter::new("x");
+        let padding = " ".repeat(HELD_LIMIT - 10);
+        assert_eq!(rewriter.push(Bytes::from(format!("data: {padding}"))), "");
+        let rest = format!("{padding}{{\"type\":\"message_start\",\"message\":{{\"model\":\"y\"}}");
+        assert_eq!(rewriter.push(Bytes::from(rest.clone())), format!("data: {padding}{rest}"));
+        assert!(rewriter.is_done());
+        assert_eq!(rewriter.finish(), "");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_rewriter_panic_or_depend_on_the_cut(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), any::<u8>()], 0..200),
+            cut in 0_usize..200,
+        ) {
+            let (a, b) = bytes.split_at(cut.min(bytes.len()));
+            prop_assert_eq!(rewrite(&[a, b]), bytes);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Where one event ends and the next begins.
+
+use memchr::memchr2;
+
+/// Finds the blank lines that end events, over slices cut anywhere.
+///
+/// Lines end in LF, CRLF or CR, mixed as the sender likes. An event ended by a CR is over at that CR, so it need not
+/// wait for the LF that may follow; should the next slice begin with it, it belongs to no line.
+///
+/// # Source
+/// WHATWG HTML, "Parsing an event stream".
+#[derive(Debug, Clone)]
+pub(crate) struct Boundary {
+    /// No byte of the current line has been seen.
+    line_empty: bool,
+    /// The last byte was a CR: an LF right after it ends the same line.
+    after_cr: bool,
+    /// No byte has been seen since the last blank line.
+    at_start: bool,
+}
+
+impl Boundary {
+    pub(crate) fn new() -> Self {
+        Boundary { line_empty: true, after_cr: false, at_start: true }
+    }
+
+    /// True between two events and before the first one.
+    pub(crate) fn at_start(&self) -> bool {
+        self.at_start
+    }
+
+    /// Takes in `bytes` up to the end of the current block and returns how many that were; `None` if the block goes
+    /// on after them. Call again with the rest.
+    #[inline]
+    pub(crate) fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        if self.after_cr && !bytes.is_empty() {
+            self.after_cr = false;
+            at = usize::from(bytes[0] == b'\n');
+        }
+        while let Some(len) = memchr2(b'\n', b'\r', &bytes[at..]) {
+            let blank = self.line_empty && len == 0;
+            let end = at + len;
+            at = end + 1;
+            if bytes[end] == b'\r' {
+                match bytes.get(at) {
+                    Some(b'\n') => at += 1,
+                    Some(_) => {}
+                    None => self.after_cr = true,
+                }
+            }
+            self.line_empty = true;
+            if blank {
+                self.at_start = true;
+                return Some(at);
+            }
+            self.at_start = false;
+        }
+        if at < bytes.len() {
+            self.line_empty = false;
+            self.at_start = false;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(slices: &[&str]) -> Vec<usize> {
+        let (mut boundary, mut before, mut ends) = (Boundary::new(), 0, Vec::new());
+        for slice in slices {
+            let mut rest = slice.as_bytes();
+            while let Some(len) = boundary.find_end(rest) {
+                before += len;
+                ends.push(before);
+                rest = &rest[len..];
+            }
+            before += rest.len();
+        }
+        ends
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &[usize]) {
+        assert_eq!(ends(&[text]), expected, "whole");
+        for cut in 0..=text.len() {
+            let (a, b) = text.split_at(cut);
+            let found = ends(&[a, b]);
+            assert_eq!(found.len(), expected.len(), "cut at {cut}");
+            for (found, expected) in found.iter().zip(expected) {
+                let lf_left_behind = found + 1 == *expected && text.as_bytes()[*found] == b'\n';
+                assert!(found == expected || lf_left_behind, "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_blank_line_ends_a_block_in_every_line_ending() {
+        check("", &[]);
+        check("a", &[]);
+        check("a\n", &[]);
+        check("a\n\nb\n\n", &[3, 6]);
+        check("a\r\n\r\nb\r\n\r\n", &[5, 10]);
+        check("a\r\rb\r\r", &[3, 6]);
+        check("a\n\rb", &[3]);
+        check("a\r\n\nb", &[4]);
+        check("a\n\r\nb", &[4]);
+        check("a\nb\n\n", &[5]);
+        check("\n\n", &[1, 2]);
+    }
+
+    #[test]
+    fn only_the_space_between_two_blocks_is_a_start() {
+        let mut boundary = Boundary::new();
+        assert!(boundary.at_start());
+        for (bytes, at_start) in [("a", false), ("\n", false), ("\r", true), ("\n", true), (":", false)] {
+            boundary.find_end(bytes.as_bytes());
+            assert_eq!(boundary.at_start(), at_start, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The fields of one event.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::time::Duration;
+
+use memchr::{memchr, memchr2};
+
+/// One event, borrowed from its block where the block has it in one piece.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SseEvent<'a> {
+    /// The `event` field, `message` if there is none; bytes that are not UTF-8 are replaced.
+    pub name: Cow<'a, str>,
+    /// The `data` fields, joined by LF. UTF-8 by the standard, not checked here: whoever parses the data does that.
+    pub data: Cow<'a, [u8]>,
+    /// The `id` field, if the event has one. By the standard it stays valid for later events without one.
+    pub id: Option<Cow<'a, str>>,
+    /// The `retry` field: how long a client waits before it reconnects.
+    pub retry: Option<Duration>,
+}
+
+impl<'a> SseEvent<'a> {
+    /// Reads the fields of a block. `None` if it has no data, for then the standard says that there is no event.
+    pub(crate) fn from_block(block: &'a [u8]) -> Option<Self> {
+        let mut name: &[u8] = b"";
+        let mut data: Option<Cow<'a, [u8]>> = None;
+        let mut id = None;
+        let mut retry = None;
+        for line in Lines::new(block) {
+            let (field, value) = field(block, line);
+            let value = &block[value];
+            match field {
+                b"data" => match &mut data {
+                    None => data = Some(Cow::Borrowed(value)),
+                    Some(joined) => {
+                        joined.to_mut().push(b'\n');
+                        joined.to_mut().extend_from_slice(value);
+                    }
+                },
+                b"event" => name = value,
+                b"id" if !value.contains(&0) => id = Some(String::from_utf8_lossy(value)),
+                b"retry" => retry = milliseconds(value).or(retry),
+                _ => {}
+            }
+        }
+        let name = if name.is_empty() { Cow::Borrowed("message") } else { String::from_utf8_lossy(name) };
+        data.map(|data| SseEvent { name, data, id, retry })
+    }
+}
+
+/// The values of a block's `data` lines, as ranges of the block.
+pub(crate) fn data_lines(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    Lines::new(block)
+        .map(|line| field(block, line))
+        .filter(|(name, _)| *name == b"data")
+        .map(|(_, value)| value)
+}
+
+/// Splits a line into its field name and the range of its value. A comment has an empty name.
+fn field(block: &[u8], line: Range<usize>) -> (&[u8], Range<usize>) {
+    match memchr(b':', &block[line.clone()]) {
+        None => (&block[line.clone()], line.end..line.end),
+        Some(colon) => {
+            let value = line.start + colon + 1;
+            let space = usize::from(value < line.end && block[value] == b' ');
+            (&block[line.start..line.start + colon], value + space..line.end)
+        }
+    }
+}
+
+/// Digits only, as the standard demands; a number too large for `u64` is ignored like any other malformed one.
+fn milliseconds(value: &[u8]) -> Option<Duration> {
+    let text = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    text.parse().ok().map(Duration::from_millis)
+}
+
+/// The lines of a block as ranges, without their ends.
+struct Lines<'a> {
+    block: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn new(block: &'a [u8]) -> Self {
+        Lines { block, at: 0 }
+    }
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let start = self.at;
+        if start >= self.block.len() {
+            return None;
+        }
+        let Some(len) = memchr2(b'\n', b'\r', &self.block[start..]) else {
+            self.at = self.block.len();
+            return Some(start..self.at);
+        };
+        let end = start + len;
+        let crlf = self.block[end..].starts_with(b"\r\n");
+        self.at = end + 1 + usize::from(crlf);
+        Some(start..end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(block: &str, expected: Option<(&str, &str, Option<&str>, Option<u64>)>) {
+        let event = SseEvent::from_block(block.as_bytes());
+        let found = event.as_ref().map(|event| {
+            let data = std::str::from_utf8(&event.data).unwrap();
+            (&*event.name, data, event.id.as_deref(), event.retry.map(|retry| retry.as_millis() as u64))
+        });
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn fields_are_read_by_the_rules_of_the_standard() {
+        check("data: x\n\n", Some(("message", "x", None, None)));
+        check("event: a\ndata: x\n\n", Some(("a", "x", None, None)));
+        check("data: x\r\nevent: a\r\n\r\n", Some(("a", "x", None, None)));
+        check("event:a\rdata:x\r\r", Some(("a", "x", None, None)));
+        check("data:  two spaces\n\n", Some(("message", " two spaces", None, None)));
+        check("data: a\ndata: b\ndata:\ndata\n\n", Some(("message", "a\nb\n\n", None, None)));
+        check("data\n\n", Some(("message", "", None, None)));
+        check("id: 7\nretry: 1500\ndata: x\n\n", Some(("message", "x", Some("7"), Some(1500))));
+        check("retry: 1500\nretry: soon\ndata: x\n\n", Some(("message", "x", None, Some(1500))));
+        check("retry: 99999999999999999999\ndata: x\n\n", Some(("message", "x", None, None)));
+        check("id: a\0b\ndata: x\n\n", Some(("message", "x", None, None)));
+        check("unknown: 1\nDATA: no\n: comment\ndata: x\n\n", Some(("message", "x", None, None)));
+        check("event: a\nevent: b\ndata: x\n\n", Some(("b", "x", None, None)));
+        check("data: a:b: c\n\n", Some(("message", "a:b: c", None, None)));
+    }
+
+    #[test]
+    fn a_block_without_data_is_no_event() {
+        check("", None);
+        check("\n", None);
+        check(": comment\n\n", None);
+        check("event: a\n\n", None);
+        check("id: 1\n\n", None);
+    }
+
+    #[test]
+    fn one_data_line_is_borrowed() {
+        let event = SseEvent::from_block(b"event: a\ndata: x\n\n").unwrap();
+        assert!(matches!((event.name, event.data), (Cow::Borrowed(_), Cow::Borrowed(_))));
+    }
+}

@@ -1,0 +1,59 @@
+//! From an event to its bytes.
+
+use bytes::BytesMut;
+use memchr::memchr2;
+
+/// Appends `event: name`, `data: …` and the blank line to `out`.
+///
+/// `data` that holds line ends (JSON may, between its tokens) becomes several `data` lines, which a parser joins by
+/// LF: an event always stays one event. A `name` is cut at its first line end, and left out if it is empty.
+/// ```
+/// let mut out = bytes::BytesMut::new();
+/// relay_stream::sse::write_event("ping", br#"{"type": "ping"}"#, &mut out);
+/// assert_eq!(out, "event: ping\ndata: {\"type\": \"ping\"}\n\n");
+/// ```
+#[inline]
+pub fn write_event(name: &str, data: &[u8], out: &mut BytesMut) {
+    let name = name.split(['\n', '\r']).next().unwrap_or_default();
+    out.reserve("event: \ndata: \n\n".len() + name.len() + data.len());
+    if !name.is_empty() {
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\n");
+    }
+    let mut rest = data;
+    while let Some(len) = memchr2(b'\n', b'\r', rest) {
+        let crlf = rest[len..].starts_with(b"\r\n");
+        write_line(&rest[..len], out);
+        rest = &rest[len + 1 + usize::from(crlf)..];
+    }
+    write_line(rest, out);
+    out.extend_from_slice(b"\n");
+}
+
+fn write_line(line: &[u8], out: &mut BytesMut) {
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(line);
+    out.extend_from_slice(b"\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, data: &str, expected: &str) {
+        let mut out = BytesMut::new();
+        write_event(name, data.as_bytes(), &mut out);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn an_event_is_written_as_one_event_whatever_it_holds() {
+        check("a", "{}", "event: a\ndata: {}\n\n");
+        check("", "{}", "data: {}\n\n");
+        check("a", "", "event: a\ndata: \n\n");
+        check("a", "{\n\"b\":1\r\n}\r", "event: a\ndata: {\ndata: \"b\":1\ndata: }\ndata: \n\n");
+        check("a\ndata: injected", "{}", "event: a\ndata: {}\n\n");
+    }
+}

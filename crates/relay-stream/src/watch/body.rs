@@ -1,0 +1,247 @@
+//! A body that is watched while it goes by.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::{SseWatch, StreamReport};
+
+pin_project! {
+    /// Passes an SSE body on frame by frame, reads it on the way, and says once how it ended.
+    ///
+    /// `on_end` is called exactly once, with the report and a [`StreamEnd`]: as soon as the end is known, at the
+    /// latest when the body is dropped. It runs within `poll_frame` or `drop` and must not block.
+    ///
+    /// With [`require_message_stop`](Self::require_message_stop) a body that ends without `message_stop` and without
+    /// an `error` event ends with [`EndError::Incomplete`] instead, so that a server breaks the connection off and the
+    /// client sees a failure. The length of the body is then never announced as exact, and whoever sends the response
+    /// must not copy a `content-length` to it: a client that has received all announced bytes sees no failure.
+    pub struct WatchBody<B, F: FnOnce(StreamReport, StreamEnd)> {
+        #[pin]
+        inner: B,
+        watched: Watched<F>,
+        require_message_stop: bool,
+        // The end has been passed on, clean or not.
+        done: bool,
+    }
+}
+
+impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
+    /// Watches `inner`, a body at its start.
+    pub fn new(inner: B, on_end: F) -> Self {
+        let watched = Watched { watch: SseWatch::new(), on_end: Some(on_end) };
+        WatchBody { inner, watched, require_message_stop: false, done: false }
+    }
+
+    /// Turns an end without `message_stop` and without an `error` event into [`EndError::Incomplete`].
+    pub fn require_message_stop(mut self, require: bool) -> Self {
+        self.require_message_stop = require;
+        self
+    }
+
+    /// What is known so far.
+    pub fn report(&self) -> &StreamReport {
+        self.watched.watch.report()
+    }
+
+    /// An end of the inner body here and now would be passed on as it is.
+    fn may_end(&self) -> bool {
+        !self.require_message_stop || self.report().is_complete()
+    }
+}
+
+impl<B, F> Body for WatchBody<B, F>
+where
+    B: Body<Data = Bytes>,
+    F: FnOnce(StreamReport, StreamEnd),
+{
+    type Data = Bytes;
+    type Error = EndError<B::Error>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        let mut this = self.as_mut().project();
+        match ready!(this.inner.as_mut().poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    this.watched.watch.see(data);
+                }
+                if this.inner.is_end_stream() {
+                    this.watched.end(StreamEnd::Ended);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                *this.done = true;
+                this.watched.end(StreamEnd::Failed);
+                Poll::Ready(Some(Err(EndError::Body(error))))
+            }
+            None => {
+                *this.done = true;
+                this.watched.end(StreamEnd::Ended);
+                Poll::Ready((!self.may_end()).then_some(Err(EndError::Incomplete)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.done || (self.may_end() && self.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let inner = self.inner.size_hint();
+        if self.require_message_stop && !self.done {
+            let mut hint = SizeHint::new();
+            hint.set_lower(inner.lower());
+            return hint;
+        }
+        inner
+    }
+}
+
+/// How a watched body came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamEnd {
+    /// The upstream ended its body. Whether the message is complete is for [`StreamReport::is_complete`] to say.
+    Ended,
+    /// The upstream's body failed.
+    Failed,
+    /// The body was dropped before its end: the client went away, or the server shut down.
+    Dropped,
+}
+
+/// Why a watched body failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndError<E> {
+    /// The inner body failed.
+    #[error(transparent)]
+    Body(E),
+    /// The inner body ended without `message_stop` and without an `error` event.
+    #[error("the stream ended without message_stop")]
+    Incomplete,
+}
+
+impl<E> EndError<E> {
+    /// True if the stream ended cleanly but too early.
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self, EndError::Incomplete)
+    }
+}
+
+/// Calls its function when it is dropped, if not before.
+struct Watched<F: FnOnce(StreamReport, StreamEnd)> {
+    watch: SseWatch,
+    on_end: Option<F>,
+}
+
+impl<F: FnOnce(StreamReport, StreamEnd)> Watched<F> {
+    fn end(&mut self, end: StreamEnd) {
+        if let Some(on_end) = self.on_end.take() {
+            on_end(self.watch.report().clone(), end);
+        }
+    }
+}
+
+impl<F: FnOnce(StreamReport, StreamEnd)> Drop for Watched<F> {
+    fn drop(&mut self) {
+        self.end(StreamEnd::Dropped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use tokio_test::{assert_pending, assert_ready};
+
+    use super::*;
+    use crate::body::script::{Script, collect};
+
+    const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    const ERROR: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
+    const START: &str = "event: content_block_start\ndata: {}\n\n";
+
+    type Seen = Rc<RefCell<Vec<(StreamReport, StreamEnd)>>>;
+
+    fn watch(script: Script) -> (WatchBody<Script, impl FnOnce(StreamReport, StreamEnd)>, Seen) {
+        let seen = Seen::default();
+        let sink = Rc::clone(&seen);
+        (WatchBody::new(script, move |report, end| sink.borrow_mut().push((report, end))), seen)
+    }
+
+    /// What the client gets, whether it sees an incomplete end, and how the end is reported.
+    #[track_caller]
+    fn check(script: Script, expected: &str, incomplete: bool, end: StreamEnd) {
+        let (body, seen) = watch(script);
+        let (bytes, error) = collect(body.require_message_stop(true));
+        assert_eq!(bytes, expected);
+        assert_eq!(error.is_some_and(|error| error.is_incomplete()), incomplete);
+        assert_eq!(seen.borrow().iter().map(|(_, end)| *end).collect::<Vec<_>>(), [end]);
+    }
+
+    #[test]
+    fn only_an_end_that_the_stream_announced_stays_clean() {
+        let both = format!("{START}{STOP}");
+        check(Script::new().data(START).data(STOP), &both, false, StreamEnd::Ended);
+        check(Script::new().data(&both).exact_length(), &both, false, StreamEnd::Ended);
+        check(Script::new().data(ERROR), ERROR, false, StreamEnd::Ended);
+        check(Script::new().data(START), START, true, StreamEnd::Ended);
+        check(Script::new().data(START).exact_length(), START, true, StreamEnd::Ended);
+        check(Script::new(), "", true, StreamEnd::Ended);
+        check(Script::new().data(START).error("reset"), START, false, StreamEnd::Failed);
+    }
+
+    #[test]
+    fn without_the_requirement_every_end_passes_as_it_is() {
+        let (body, seen) = watch(Script::new().data(START));
+        let (bytes, error) = collect(body);
+        assert_eq!((&*bytes, error.is_some()), (START, false));
+        assert!(!seen.borrow()[0].0.is_complete());
+    }
+
+    #[test]
+    fn a_body_dropped_early_reports_what_it_saw() {
+        let (mut body, seen) = watch(Script::new().data(START).pending());
+        {
+            let mut task =
+                tokio_test::task::spawn(std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
+            assert!(assert_ready!(task.poll()).is_some());
+            assert_pending!(task.poll());
+        }
+        assert!(seen.borrow().is_empty() && body.report().content);
+        drop(body);
+        assert!(seen.borrow()[0].0.content);
+        assert_eq!(seen.borrow()[0].1, StreamEnd::Dropped);
+    }
+
+    #[test]
+    fn a_body_that_may_still_fail_announces_neither_its_end_nor_its_length() {
+        let (body, _) = watch(Script::new().exact_length());
+        assert!(body.is_end_stream());
+        let body = body.require_message_stop(true);
+        assert!(!body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), None);
+    }
+
+    #[test]
+    fn trailers_pass() {
+        let (body, _) = watch(Script::new().data(STOP).trailers());
+        let mut body = std::pin::pin!(body);
+        let mut task = tokio_test::task::spawn(());
+        assert!(assert_ready!(task.enter(|cx, _| body.as_mut().poll_frame(cx))).unwrap().unwrap().is_data());
+        assert!(
+            assert_ready!(task.enter(|cx, _| body.as_mut().poll_frame(cx))).unwrap().unwrap().is_trailers()
+        );
+    }
+}

@@ -1,0 +1,25 @@
+//! What a Messages stream says about itself, read while it goes by.
+//!
+//! ```text
+//!        ┌──────────────▶ the same frames, at once
+//! body ──┤ WatchBody
+//!        └─SseWatch─▶ StreamReport   usage, id, model, stop reason, errors, whether it is complete
+//! ```
+//! ```
+//! use relay_stream::watch::SseWatch;
+//!
+//! let mut watch = SseWatch::new();
+//! watch.see(b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_re");
+//! watch.see(b"ason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}\n\n");
+//! assert_eq!(watch.report().usage.output_tokens, Some(7));
+//! assert!(!watch.report().is_complete(), "message_stop is missing");
+//! ```
+//! Deltas are recognised by their first bytes and skipped; only the few events that carry facts are read.
+
+mod body;
+mod reader;
+mod report;
+
+pub use body::{EndError, StreamEnd, WatchBody};
+pub use reader::SseWatch;
+pub use report::{ErrorReport, StreamReport, Usage};

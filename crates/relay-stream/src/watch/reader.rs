@@ -1,0 +1,196 @@
+//! Reading a stream without holding it up.
+
+use super::StreamReport;
+use crate::sse::{Boundary, SseEvent};
+
+/// Bytes of one event that are kept when a chunk ends within it. The events that carry facts have a few hundred bytes;
+/// a larger one goes unread.
+const EVENT_LIMIT: usize = 64 << 10;
+
+/// Follows an SSE stream, cut anywhere, and keeps a [`StreamReport`] up to date.
+///
+/// Reads events where they lie. Only the start of an event that a chunk cuts off is copied, up to 64 KiB, and not even
+/// that for content and pings; a larger event passes unread. Holds nothing else.
+#[derive(Debug)]
+pub struct SseWatch {
+    boundary: Boundary,
+    cut: Cut,
+    held: Vec<u8>,
+    report: StreamReport,
+}
+
+/// What is known of the event that the last chunk cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// Its bytes are in `held`, which is empty between two events.
+    Held,
+    /// It carries no facts, or is too large.
+    Skipped,
+}
+
+impl SseWatch {
+    /// A watch at the start of a stream.
+    pub fn new() -> Self {
+        let report = StreamReport::default();
+        SseWatch { boundary: Boundary::new(), cut: Cut::Held, held: Vec::new(), report }
+    }
+
+    /// Takes note of the next bytes of the stream.
+    #[inline]
+    pub fn see(&mut self, chunk: &[u8]) {
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            match self.boundary.find_end(rest) {
+                Some(len) => {
+                    let (end_of_event, after) = rest.split_at(len);
+                    self.end(end_of_event);
+                    rest = after;
+                }
+                None => {
+                    self.hold(rest);
+                    rest = &[];
+                }
+            }
+        }
+    }
+
+    /// What is known so far.
+    pub fn report(&self) -> &StreamReport {
+        &self.report
+    }
+
+    /// Gives the report away.
+    pub fn into_report(self) -> StreamReport {
+        self.report
+    }
+
+    fn end(&mut self, end_of_event: &[u8]) {
+        match self.cut {
+            Cut::Skipped => self.cut = Cut::Held,
+            Cut::Held if self.held.is_empty() => read(&mut self.report, end_of_event),
+            Cut::Held => {
+                if self.keep(end_of_event) {
+                    read(&mut self.report, &self.held);
+                } else {
+                    skim(&mut self.report, &self.held);
+                }
+                self.held.clear();
+            }
+        }
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        if self.cut == Cut::Skipped {
+            return;
+        }
+        let known = self.held.is_empty() && skim(&mut self.report, bytes);
+        if known || !self.keep(bytes) || skim(&mut self.report, &self.held) {
+            skim(&mut self.report, &self.held);
+            self.cut = Cut::Skipped;
+            self.held = Vec::new();
+        }
+    }
+
+    /// Adds to what is held as much as the limit allows; false if that was not all.
+    fn keep(&mut self, bytes: &[u8]) -> bool {
+        let room = EVENT_LIMIT.saturating_sub(self.held.len());
+        self.held.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        bytes.len() <= room
+    }
+}
+
+impl Default for SseWatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn read(report: &mut StreamReport, block: &[u8]) {
+    if !skim(report, block)
+        && block.len() <= EVENT_LIMIT
+        && let Some(event) = SseEvent::from_block(block.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(block))
+    {
+        report.add(&event.data);
+    }
+}
+
+/// Recognises content and pings by the first bytes of their block; true if nothing else in it matters.
+#[inline]
+fn skim(report: &mut StreamReport, block: &[u8]) -> bool {
+    let block = block.strip_prefix(b"\n").unwrap_or(block);
+    let content = block.starts_with(b"event: content_block");
+    report.content |= content;
+    content || block.starts_with(b"event: ping\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STREAM: &str = concat!(
+        ": hello\n\n",
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"x\",",
+        "\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
+        "event: ping\ndata: {\"type\":\"ping\"}\n\n",
+        "event: content_block_start\r\ndata: {\"type\":\"content_block_start\"}\r\n\r\n",
+        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"usage\":{\"input_tokens\":99}}\n\n",
+        "data: {\"type\":\"message_delta\",\ndata: \"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":5}}\r\r",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    );
+
+    fn report(chunks: &[&[u8]]) -> StreamReport {
+        let mut watch = SseWatch::new();
+        chunks.iter().for_each(|chunk| watch.see(chunk));
+        watch.into_report()
+    }
+
+    #[test]
+    fn a_stream_is_read_the_same_wherever_it_is_cut() {
+        let whole = report(&[STREAM.as_bytes()]);
+        assert_eq!((whole.usage.input_tokens, whole.usage.output_tokens), (Some(3), Some(5)));
+        assert_eq!(whole.stop_reason.as_deref(), Some("end_turn"));
+        assert!(whole.content && whole.message_stop);
+        for cut in 0..STREAM.len() {
+            let (a, b) = STREAM.as_bytes().split_at(cut);
+            assert_eq!(report(&[a, b]), whole, "cut at {cut}");
+        }
+        let bytes: Vec<_> = STREAM.as_bytes().chunks(1).collect();
+        assert_eq!(report(&bytes), whole);
+    }
+
+    #[test]
+    fn an_event_too_large_to_keep_is_not_read_in_one_piece_either() {
+        let filler = " ".repeat(EVENT_LIMIT);
+        let large = format!("data: {{\"type\":\"message_stop\"}}{filler}\n\n");
+        let after = "data: {\"type\":\"error\"}\n\n";
+        for cut in [0, 5, 100, EVENT_LIMIT, large.len()] {
+            let (a, b) = large.as_bytes().split_at(cut);
+            let report = report(&[a, b, after.as_bytes()]);
+            assert!(!report.message_stop && report.error.is_some(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_held_of_a_cut_event_is_bounded_and_nothing_is_held_of_content() {
+        let mut watch = SseWatch::new();
+        watch.see(b"event: content_block_delta\ndata: {\"type\":\"content");
+        assert_eq!(watch.held.capacity(), 0);
+        watch.see(b"\n\ndata: ");
+        for _ in 0..100 {
+            watch.see(&[b'x'; 10_000]);
+            assert!(watch.held.len() <= EVENT_LIMIT);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_watch_panic_or_depend_on_the_cut(
+            bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), any::<u8>()], 0..200),
+            cut in 0_usize..200,
+        ) {
+            let (a, b) = bytes.split_at(cut.min(bytes.len()));
+            prop_assert_eq!(report(&[a, b]), report(&[&bytes]));
+        }
+    }
+}
