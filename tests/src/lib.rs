@@ -1,1 +1,63 @@
-//! Scripted upstreams for end-to-end scenarios.
+//! Scripted upstreams, raw clients and real clients for the end-to-end scenarios in `tests/`.
+//!
+//! ```text
+//! Client ──────────▶ relay ──────────▶ Upstream
+//! bytes as written,                    bytes as received, violations noted,
+//! chunks as received                   answers and faults as the test says
+//! ```
+//!
+//! Both ends speak HTTP/1.1 by hand on a socket, so that a test sees what was really sent (the order and case of
+//! header lines, where a chunk ended, how a body ended) and can misbehave exactly where it wants to.
+//!
+//! Nothing here sleeps. A test is the script: it takes a [`Connection`], releases each event itself, and sees on the
+//! other side what came of it. Every wait ends after [`PATIENCE`], as a failure.
+//!
+//! ```
+//! use relay_tests::{Answer, Call, Client, End, Upstream, sse};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let upstream = Upstream::manual().await;
+//! let mut client = Client::connect(upstream.address()).await;
+//! client.call(&Call::post("/v1/messages").json(r#"{"model":"m","stream":true}"#)).await;
+//!
+//! let mut connection = upstream.connection().await;
+//! let request = connection.receive().await.expect("a request");
+//! assert_eq!(request.body, r#"{"model":"m","stream":true}"#);
+//!
+//! connection.start(&Answer::event_stream()).await;
+//! connection.chunk(&sse::ping()).await;
+//! assert_eq!(client.head().await.status, 200);
+//! assert_eq!(client.chunk().await, Some(sse::ping()));
+//!
+//! connection.reset();
+//! assert_eq!(client.chunk().await, None);
+//! assert_eq!(client.end(), Some(End::Reset));
+//! upstream.assert_clean();
+//! # }
+//! ```
+
+mod answer;
+mod client;
+mod compress;
+mod guard;
+mod http1;
+pub mod models;
+mod real;
+mod request;
+pub mod rule;
+pub mod sse;
+mod tee;
+mod tls;
+mod upstream;
+
+pub use answer::{Answer, Ending};
+pub use client::{Call, Client, Response, ResponseHead};
+pub use compress::{Coding, compress};
+pub use guard::{PATIENCE, patiently, patiently_for};
+pub use http1::{End, Headers};
+pub use real::{ClaudeCode, Finished, Python, skip};
+pub use request::Request;
+pub use rule::Rule;
+pub use tee::Tee;
+pub use tls::Authority;
+pub use upstream::{Builder, Connection, Upstream, in_turn};

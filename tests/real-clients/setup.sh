@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Installs the real clients that the end-to-end tests drive, below target/real-clients:
+#
+#   venv/    a Python environment with the packages of requirements.txt
+#   claude/  the Claude Code CLI
+#
+# Needs python3 (with venv) and npm. Safe to repeat: what is there in the wanted version stays.
+# The place does not follow CARGO_TARGET_DIR, so that tests find it without being told.
+set -euo pipefail
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+root="$(cd "$here/../.." && pwd)/target/real-clients"
+claude_version=2.1.330
+
+# The package `@anthropic-ai/claude-code` is a Node wrapper that wants Node 22, and npm quietly picks an older
+# release where Node is older. The native program itself, which needs no Node, is in the platform's package.
+platform() {
+    local os arch libc=""
+    case "$(uname -s)" in
+    Linux) os=linux ;;
+    Darwin) os=darwin ;;
+    *) echo "no Claude Code package is known for $(uname -s)" >&2 && return 1 ;;
+    esac
+    case "$(uname -m)" in
+    x86_64 | amd64) arch=x64 ;;
+    aarch64 | arm64) arch=arm64 ;;
+    *) echo "no Claude Code package is known for $(uname -m)" >&2 && return 1 ;;
+    esac
+    if [[ $os == linux ]] && ls /lib/ld-musl-* >/dev/null 2>&1; then libc=-musl; fi
+    echo "$os-$arch$libc"
+}
+
+install_python() {
+    local wanted="$root/venv/.installed"
+    if cmp -s "$here/requirements.txt" "$wanted" && "$root/venv/bin/python" -c 'import anthropic'; then return; fi
+    rm -rf "$root/venv"
+    python3 -m venv "$root/venv"
+    "$root/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+    cp "$here/requirements.txt" "$wanted"
+}
+
+install_claude() {
+    local package link="$root/claude/claude"
+    package="@anthropic-ai/claude-code-$(platform)"
+    if [[ -x $link && "$(cat "$root/claude/.installed" 2>/dev/null)" == "$claude_version" ]]; then return; fi
+    rm -rf "$root/claude"
+    mkdir -p "$root/claude"
+    npm install --prefix "$root/claude" --no-save --no-audit --no-fund --ignore-scripts --loglevel=error \
+        "$package@$claude_version"
+    ln -s "node_modules/$package/claude" "$link"
+    echo "$claude_version" >"$root/claude/.installed"
+}
+
+mkdir -p "$root"
+install_python
+install_claude
+
+"$root/venv/bin/python" -c 'import anthropic; print("anthropic", anthropic.__version__)'
+echo "claude-code $claude_version"

@@ -1,0 +1,9 @@
+//! How the upstreams behave that cc-relay knows, as far as a relay can tell.
+
+pub mod anthropic;
+pub mod ollama;
+pub mod zai;
+
+mod reply;
+
+pub use reply::Reply;

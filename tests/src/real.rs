@@ -1,0 +1,162 @@
+//! Real clients: the `anthropic` Python package and the Claude Code CLI.
+//!
+//! `real-clients/setup.sh` installs both below `target/real-clients/`. Where one is missing its tests say so on
+//! standard error and pass, unless `CC_RELAY_REQUIRE_REAL_CLIENTS` is set, as in CI.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::guard::patiently_for;
+
+/// How long one run of a real client may take, its own retries included.
+const RUN: Duration = Duration::from_secs(90);
+
+/// A Python interpreter that has the packages of `real-clients/requirements.txt`.
+#[derive(Debug)]
+pub struct Python {
+    interpreter: PathBuf,
+}
+
+impl Python {
+    /// The interpreter that `CC_RELAY_TEST_PYTHON` names, else the one of the set-up script.
+    #[must_use]
+    pub fn found() -> Option<Self> {
+        let interpreter = found("CC_RELAY_TEST_PYTHON", "venv/bin/python")?;
+        Some(Self { interpreter })
+    }
+
+    /// Lets the SDK make `calls` against `base_url`, one after the other, and says what came of each: see
+    /// `real-clients/sdk.py` for the shape of both.
+    /// # Panics
+    /// When the script fails, which it does not for any answer.
+    pub async fn calls(&self, base_url: &str, api_key: &str, calls: &[Value]) -> Vec<Value> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("real-clients/sdk.py");
+        let mut command = clean(&self.interpreter);
+        command.arg("-B").arg(script).args([base_url, api_key]);
+        let input: String = calls.iter().map(|call| format!("{call}\n")).collect();
+        let finished = finish(command, &input).await;
+        assert!(finished.status.success(), "{finished:#?}");
+        let outcomes = finished.stdout.lines().map(serde_json::from_str);
+        outcomes.collect::<Result<_, _>>().expect("the script prints JSON lines")
+    }
+}
+
+/// The Claude Code CLI with a home and a project directory of its own, both new and empty.
+#[derive(Debug)]
+pub struct ClaudeCode {
+    program: PathBuf,
+    home: TempDir,
+    project: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl ClaudeCode {
+    /// The CLI that `CC_RELAY_TEST_CLAUDE` names, else the one of the set-up script.
+    /// # Panics
+    /// When no temporary directory can be made.
+    #[must_use]
+    pub fn found() -> Option<Self> {
+        let program = found("CC_RELAY_TEST_CLAUDE", "claude/claude")?;
+        let directory = || TempDir::new().expect("a temporary directory");
+        Some(Self { program, home: directory(), project: directory(), variables: Vec::new() })
+    }
+
+    /// Sets an environment variable for the CLI.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The directory in which the CLI works.
+    #[must_use]
+    pub fn project(&self) -> &Path {
+        self.project.path()
+    }
+
+    /// Runs it in print mode against `base_url`, with an API key unless [`with`](Self::with) set another credential.
+    /// Print mode needs no onboarding and no trust in the directory.
+    pub async fn print<S: AsRef<OsStr>>(
+        &self,
+        base_url: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Finished {
+        let mut command = clean(&self.program);
+        command
+            .env("HOME", self.home.path())
+            .env("ANTHROPIC_BASE_URL", base_url)
+            .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+            .env("DISABLE_AUTOUPDATER", "1")
+            .current_dir(self.project.path())
+            .arg("--print")
+            .args(arguments);
+        let credentials = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"];
+        if !self.variables.iter().any(|(name, _)| credentials.contains(&name.as_str())) {
+            command.env("ANTHROPIC_API_KEY", "sk-ant-api03-of-the-client");
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        finish(command, "").await
+    }
+}
+
+/// What a program left behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+}
+
+/// Says, past the test runner's capture, that a test did not run.
+/// # Panics
+/// When `CC_RELAY_REQUIRE_REAL_CLIENTS` is set.
+#[track_caller]
+pub fn skip(missing: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let hint = "tests/real-clients/setup.sh installs it";
+    assert!(env::var_os("CC_RELAY_REQUIRE_REAL_CLIENTS").is_none(), "{missing} is missing: {hint}");
+    // Nothing is lost if nobody can read it.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {missing} is missing; {hint}");
+}
+
+#[track_caller]
+fn found(variable: &str, installed: &str) -> Option<PathBuf> {
+    let place = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/real-clients").join(installed);
+    let program = env::var_os(variable).map_or_else(place, PathBuf::from);
+    if program.exists() {
+        return Some(program);
+    }
+    skip(&format!("{} ({variable})", program.display()));
+    None
+}
+
+/// A command that inherits nothing but the search path: no credential, no proxy, no configuration.
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+async fn finish(mut command: Command, input: &str) -> Finished {
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("standard input is piped");
+    stdin.write_all(input.as_bytes()).await.expect("the program reads its input");
+    drop(stdin);
+    let output = patiently_for(RUN, "end of the program", child.wait_with_output()).await;
+    let output = output.expect("a child can be waited for");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+}

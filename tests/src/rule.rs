@@ -1,0 +1,65 @@
+//! What an upstream demands of every request, beyond being HTTP/1.1.
+
+use crate::request::Request;
+
+/// A demand on requests. One that breaks it is noted as a violation and fails the test at its end.
+pub struct Rule(Box<Check>);
+
+type Check = dyn Fn(&Request) -> Result<(), String> + Send + Sync;
+
+impl Rule {
+    /// A demand of one's own; the error says what was wrong.
+    pub fn new(check: impl Fn(&Request) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self(Box::new(check))
+    }
+
+    pub(crate) fn check(&self, request: &Request) -> Result<(), String> {
+        self.0(request)
+    }
+}
+
+impl std::fmt::Debug for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rule").finish_non_exhaustive()
+    }
+}
+
+/// The request line is `{method} {target}`.
+#[must_use]
+pub fn line(method: &'static str, target: &'static str) -> Rule {
+    Rule::new(move |request| {
+        let found = (request.method.as_str(), request.target.as_str());
+        if found == (method, target) {
+            Ok(())
+        } else {
+            Err(format!("{found:?} instead of {method} {target}"))
+        }
+    })
+}
+
+/// The header stands there exactly once, with this value.
+#[must_use]
+pub fn header(name: &'static str, value: &'static str) -> Rule {
+    Rule::new(move |request| {
+        let found: Vec<_> = request.headers.all(name).collect();
+        if found == [value] { Ok(()) } else { Err(format!("{name} is {found:?} instead of {value:?}")) }
+    })
+}
+
+/// The header stands there exactly once.
+#[must_use]
+pub fn one(name: &'static str) -> Rule {
+    Rule::new(move |request| match request.headers.all(name).count() {
+        1 => Ok(()),
+        count => Err(format!("{name} stands there {count} times instead of once")),
+    })
+}
+
+/// The header does not stand there.
+#[must_use]
+pub fn without(name: &'static str) -> Rule {
+    Rule::new(move |request| match request.headers.get(name) {
+        None => Ok(()),
+        Some(value) => Err(format!("{name}: {value:?} must not be sent")),
+    })
+}

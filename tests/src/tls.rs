@@ -1,0 +1,128 @@
+//! TLS for scripted upstreams, with a certificate authority of the test's own.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// A certificate authority, and a server certificate of it for `127.0.0.1` and `localhost`.
+#[derive(Clone)]
+pub struct Authority {
+    ca_file: Arc<NamedTempFile>,
+    acceptor: TlsAcceptor,
+}
+
+impl Authority {
+    /// A new authority that nobody trusts yet.
+    /// # Panics
+    /// When keys or the temporary file cannot be made.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, new_key()).expect("a self-signed certificate");
+        let mut ca_file = NamedTempFile::new().expect("a temporary file");
+        ca_file.write_all(ca.pem().as_bytes()).expect("a temporary file takes writes");
+
+        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let key = new_key();
+        let params = CertificateParams::new(names).expect("valid names");
+        let certificate = params.signed_by(&key, &ca).expect("a signed certificate");
+
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring knows the default versions")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            )
+            .expect("certificate and key belong together");
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { ca_file: Arc::new(ca_file), acceptor: TlsAcceptor::from(Arc::new(config)) }
+    }
+
+    /// The authority's certificate as a PEM file, which lasts as long as the authority.
+    #[must_use]
+    pub fn ca_file(&self) -> &Path {
+        self.ca_file.path()
+    }
+
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<Io> {
+        Ok(Io::Tls(Box::new(self.acceptor.accept(stream).await?)))
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").field("ca_file", &self.ca_file()).finish_non_exhaustive()
+    }
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate().expect("the system has randomness")
+}
+
+/// An upstream's side of a connection.
+#[derive(Debug)]
+pub(crate) enum Io {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Io {
+    /// The socket below.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+/// Passes a poll on to whichever stream it is.
+macro_rules! delegate {
+    ($io:expr, $method:ident($($argument:expr),*)) => {
+        match $io.get_mut() {
+            Io::Plain(stream) => Pin::new(stream).$method($($argument),*),
+            Io::Tls(stream) => Pin::new(stream).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        delegate!(self, poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_shutdown(cx))
+    }
+}
