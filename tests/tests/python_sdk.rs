@@ -1,0 +1,105 @@
+//! The `anthropic` Python package against a scripted upstream.
+
+use relay_tests::models::Reply;
+use relay_tests::models::anthropic::{self, REQUEST_ID};
+use relay_tests::{Answer, Ending, Python, Request, Upstream, sse};
+use serde_json::{Value, json};
+
+const API_KEY: &str = "sk-ant-api03-of-the-client";
+
+/// The exception for each status.
+const CLASSES: [(u16, &str); 15] = [
+    (400, "anthropic.BadRequestError"),
+    (401, "anthropic.AuthenticationError"),
+    (402, "anthropic.PaymentRequiredError"),
+    (403, "anthropic.PermissionDeniedError"),
+    (404, "anthropic.NotFoundError"),
+    (408, "anthropic.RequestTimeoutError"),
+    (409, "anthropic.ConflictError"),
+    (413, "anthropic.ContentTooLargeError"),
+    (422, "anthropic.UnprocessableEntityError"),
+    (429, "anthropic.RateLimitError"),
+    (500, "anthropic.InternalServerError"),
+    (501, "anthropic.HTTPNotImplementedError"),
+    (503, "anthropic.ServiceUnavailableError"),
+    (504, "anthropic.GatewayTimeoutError"),
+    (529, "anthropic.OverloadedError"),
+];
+
+/// An upstream whose answer the model's name decides.
+fn by_model(request: &Request) -> Answer {
+    let model = request.json()["model"].as_str().unwrap_or_default().to_owned();
+    let events = Reply::of(&*model).text("some text").events();
+    match model.split_once('-') {
+        Some(("status", status)) => anthropic::error(status.parse().expect("a status")),
+        // behind the first half of the text
+        Some(("error", kind)) => {
+            Answer::sse(events.into_iter().take(4).chain([sse::error(kind, "Overloaded")]))
+        }
+        Some(("cut", count)) => {
+            let count = count.parse().expect("a count");
+            Answer::sse(events.into_iter().take(count)).ending(Ending::Fin)
+        }
+        _ => anthropic::answer(request),
+    }
+}
+
+fn call(method: &str, model: &str) -> Value {
+    json!({"method": method, "model": model})
+}
+
+#[tokio::test]
+async fn answers_arrive_whole() {
+    let Some(python) = Python::found() else { return };
+    let upstream = Upstream::answering(by_model).await;
+    let calls = ["create", "stream", "count_tokens"].map(|method| call(method, "claude-opus-5-5"));
+    let outcomes = python.calls(&upstream.url(), API_KEY, &calls).await;
+
+    let [created, streamed, counted] = outcomes.try_into().expect("an outcome for each call");
+    assert_eq!(created["message"]["content"][0]["text"], "Hello! How can I help you today?");
+    assert_eq!(created["request_id"], REQUEST_ID);
+    assert_eq!(streamed["text"], "Hello! How can I help you today?");
+    assert_eq!(streamed["message"]["content"], created["message"]["content"]);
+    assert_eq!(streamed["message"]["usage"], created["message"]["usage"]);
+    assert_eq!(streamed["request_id"], REQUEST_ID);
+    assert_eq!(counted["input_tokens"], 2095);
+}
+
+#[tokio::test]
+async fn each_status_raises_its_exception() {
+    let Some(python) = Python::found() else { return };
+    let upstream = Upstream::answering(by_model).await;
+    for method in ["create", "stream", "count_tokens"] {
+        let calls = CLASSES.map(|(status, _)| call(method, &format!("status-{status}")));
+        let outcomes = python.calls(&upstream.url(), API_KEY, &calls).await;
+        assert_eq!(outcomes.len(), CLASSES.len());
+        for ((status, class), outcome) in CLASSES.into_iter().zip(outcomes) {
+            let error = &outcome["error"];
+            assert_eq!((&error["class"], &error["status"]), (&json!(class), &json!(status)), "{outcome}");
+            assert_eq!(error["request_id"], REQUEST_ID);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_raises_what_its_end_tells() {
+    let Some(python) = Python::found() else { return };
+    let upstream = Upstream::answering(by_model).await;
+    let models = ["error-overloaded_error", "cut-0", "cut-4"];
+    let calls = models.map(|model| call("stream", model));
+    let outcomes = python.calls(&upstream.url(), API_KEY, &calls).await;
+
+    let [reported, cut_at_once, cut_later] = outcomes.try_into().expect("an outcome for each call");
+    // The package builds it from the 200: only the type in the body tells.
+    assert_eq!(reported["text"], "some");
+    assert_eq!(reported["error"]["class"], "anthropic.APIStatusError");
+    assert_eq!(
+        (&reported["error"]["status"], &reported["error"]["type"]),
+        (&json!(200), &json!("overloaded_error"))
+    );
+    // None of its own exceptions, but one that no caller can take for a whole answer.
+    for (outcome, text) in [(cut_at_once, ""), (cut_later, "some")] {
+        assert_eq!(outcome["text"], text);
+        assert_eq!(outcome["error"]["class"], "httpx2.RemoteProtocolError");
+    }
+}
