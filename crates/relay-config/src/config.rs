@@ -166,6 +166,25 @@ pub struct ProviderConfig {
     pub idle_timeout: Duration,
 }
 
+impl ProviderConfig {
+    /// An enabled provider with every setting at its default: no keys, priority 1, any model.
+    pub fn new(name: ProviderName, kind: ProviderKind) -> Self {
+        Self {
+            name,
+            enabled: true,
+            kind,
+            keys: Vec::new(),
+            priority: 1,
+            models: Vec::new(),
+            model_mapping: ModelMapping::default(),
+            ca_file: None,
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(90),
+            idle_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
 /// The kind of an upstream: how it is addressed and how it authenticates.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -204,6 +223,19 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
+    /// Where the upstream is; `None` for the built-in one.
+    #[must_use]
+    pub fn base_url(&self) -> Option<&BaseUrl> {
+        match self {
+            Self::Anthropic { base_url, .. }
+            | Self::Zai { base_url }
+            | Self::Ollama { base_url }
+            | Self::Minimax { base_url }
+            | Self::AnthropicCompatible { base_url, .. } => Some(base_url),
+            Self::Mock => None,
+        }
+    }
+
     /// The `type` in the configuration file.
     #[must_use]
     pub fn as_str(&self) -> &'static str {

@@ -106,6 +106,34 @@ impl BaseUrl {
         Ok(Self { scheme, authority, path })
     }
 
+    /// `https://api.anthropic.com`.
+    #[must_use]
+    pub fn anthropic() -> Self {
+        Self::constant(Scheme::HTTPS, "api.anthropic.com", "")
+    }
+
+    /// `https://api.z.ai/api/anthropic`.
+    #[must_use]
+    pub fn zai() -> Self {
+        Self::constant(Scheme::HTTPS, "api.z.ai", "/api/anthropic")
+    }
+
+    /// `http://localhost:11434`.
+    #[must_use]
+    pub fn ollama() -> Self {
+        Self::constant(Scheme::HTTP, "localhost:11434", "")
+    }
+
+    /// `https://api.minimax.io/anthropic`.
+    #[must_use]
+    pub fn minimax() -> Self {
+        Self::constant(Scheme::HTTPS, "api.minimax.io", "/anthropic")
+    }
+
+    fn constant(scheme: Scheme, authority: &'static str, path: &str) -> Self {
+        Self { scheme, authority: Authority::from_static(authority), path: path.to_owned() }
+    }
+
     /// `http` or `https`.
     #[must_use]
     pub fn scheme(&self) -> &Scheme {
@@ -160,6 +188,11 @@ impl ModelMapping {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.patterns.is_empty()
+    }
+
+    /// Every name or pattern with its target, in the order in which they are tried.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.exact.iter().chain(&self.patterns).map(|(name, target)| (name.as_str(), target.as_ref()))
     }
 
     /// The names that are mapped as they stand, in order; patterns are not among them.
@@ -218,6 +251,18 @@ mod tests {
         check("https://host/?a=b", Err(BaseUrlError::Query));
         check("https://", Err(BaseUrlError::Malformed));
         check("", Err(BaseUrlError::Malformed));
+    }
+
+    #[test]
+    fn default_urls_are_what_their_documentation_says() {
+        #[track_caller]
+        fn check(url: &BaseUrl, expected: &str) {
+            assert_eq!(BaseUrl::parse(expected).as_ref(), Ok(url));
+        }
+        check(&BaseUrl::anthropic(), "https://api.anthropic.com");
+        check(&BaseUrl::zai(), "https://api.z.ai/api/anthropic");
+        check(&BaseUrl::ollama(), "http://localhost:11434");
+        check(&BaseUrl::minimax(), "https://api.minimax.io/anthropic");
     }
 
     #[test]

@@ -1,0 +1,158 @@
+//! Providers without a configuration file: from the environment, or made up for a demonstration.
+
+use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
+use crate::names::{BaseUrl, ProviderName};
+use crate::secret::Secret;
+
+/// What the environment offers, and what it could offer more.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Discovery {
+    /// Defaults, with a provider for everything that was found, in descending priority.
+    pub config: Config,
+    /// One line for each thing that was found, for the start-up log.
+    pub found: Vec<String>,
+    /// One line for each thing that would add to them.
+    pub missing: Vec<String>,
+}
+
+impl Discovery {
+    /// Looks for credentials with `variable`; `ollama_answers` says whether an Ollama does on its default port, as the
+    /// caller found out.
+    ///
+    /// Anthropic is always there, for clients' own credentials; `ANTHROPIC_API_KEY` becomes its key. An empty variable
+    /// counts as unset.
+    #[must_use]
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>, ollama_answers: bool) -> Self {
+        let mut discovery = Self { config: Config::default(), found: Vec::new(), missing: Vec::new() };
+        let passthrough = ProviderKind::Anthropic { base_url: BaseUrl::anthropic(), passthrough: true };
+        discovery
+            .found
+            .push("anthropic: clients' own credentials are passed through to api.anthropic.com".to_owned());
+        let hosted = [
+            ("ANTHROPIC_API_KEY", passthrough),
+            ("ZAI_API_KEY", ProviderKind::Zai { base_url: BaseUrl::zai() }),
+            ("MINIMAX_API_KEY", ProviderKind::Minimax { base_url: BaseUrl::minimax() }),
+        ];
+        for (name, kind) in hosted {
+            let key = variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+            discovery.add_hosted(name, kind, key);
+        }
+        let ollama = ProviderKind::Ollama { base_url: BaseUrl::ollama() };
+        if ollama_answers {
+            discovery.found.push("ollama: answers on localhost:11434".to_owned());
+            discovery.add(ollama, None);
+        } else {
+            discovery.missing.push("start Ollama on localhost:11434 to add ollama".to_owned());
+        }
+        discovery.rank();
+        discovery
+    }
+
+    fn add_hosted(&mut self, variable: &str, kind: ProviderKind, key: Option<String>) {
+        let name = kind.as_str();
+        match &key {
+            Some(_) => self.found.push(format!("{name}: {variable}")),
+            None if is_usable_without_key(&kind) => {
+                self.missing.push(format!("set {variable} to give {name} a key of its own"));
+            }
+            None => self.missing.push(format!("set {variable} to add {name}")),
+        }
+        if key.is_some() || is_usable_without_key(&kind) {
+            self.add(kind, key);
+        }
+    }
+
+    fn add(&mut self, kind: ProviderKind, key: Option<String>) {
+        let mut provider = ProviderConfig::new(ProviderName::new(kind.as_str()), kind);
+        provider.keys.extend(key.map(|key| KeyConfig { key: Some(Secret::new(key)), priority: 1 }));
+        self.config.providers.push(provider);
+    }
+
+    /// Gives the providers, and the keys by which they rank, descending priorities down to 1.
+    fn rank(&mut self) {
+        for (priority, provider) in (1..).zip(self.config.providers.iter_mut().rev()) {
+            provider.priority = priority;
+            provider.keys.iter_mut().for_each(|key| key.priority = priority);
+        }
+    }
+}
+
+fn is_usable_without_key(kind: &ProviderKind) -> bool {
+    matches!(kind, ProviderKind::Anthropic { passthrough: true, .. })
+}
+
+/// Two built-in upstreams, `demo-primary` before `demo-backup`, to try cc-relay without any account.
+#[must_use]
+pub fn demo() -> Config {
+    let provider = |name: &str, priority| ProviderConfig {
+        priority,
+        models: ["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5"].map(str::to_owned).to_vec(),
+        ..ProviderConfig::new(ProviderName::new(name), ProviderKind::Mock)
+    };
+    Config { providers: vec![provider("demo-primary", 2), provider("demo-backup", 1)], ..Config::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(
+        variables: &[(&str, &str)],
+        ollama: bool,
+        providers: &[(&str, i32, usize)],
+        found: &[&str],
+        missing: &[&str],
+    ) {
+        let variable = |name: &str| Some(variables.iter().find(|(known, _)| *known == name)?.1.to_owned());
+        let discovery = Discovery::from_environment(variable, ollama);
+        let ranked: Vec<_> =
+            discovery.config.providers.iter().map(|p| (p.name.as_str(), p.priority, p.keys.len())).collect();
+        assert_eq!(ranked, providers);
+        assert_eq!(discovery.found, found);
+        assert_eq!(discovery.missing, missing);
+    }
+
+    const PASSED_THROUGH: &str =
+        "anthropic: clients' own credentials are passed through to api.anthropic.com";
+
+    #[test]
+    fn anthropic_is_there_without_any_variable() {
+        check(
+            &[("ZAI_API_KEY", " ")],
+            false,
+            &[("anthropic", 1, 0)],
+            &[PASSED_THROUGH],
+            &[
+                "set ANTHROPIC_API_KEY to give anthropic a key of its own",
+                "set ZAI_API_KEY to add zai",
+                "set MINIMAX_API_KEY to add minimax",
+                "start Ollama on localhost:11434 to add ollama",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_found_ranks_in_a_fixed_order() {
+        check(
+            &[("MINIMAX_API_KEY", "m"), ("ZAI_API_KEY", "z"), ("ANTHROPIC_API_KEY", "a")],
+            true,
+            &[("anthropic", 4, 1), ("zai", 3, 1), ("minimax", 2, 1), ("ollama", 1, 0)],
+            &[
+                PASSED_THROUGH,
+                "anthropic: ANTHROPIC_API_KEY",
+                "zai: ZAI_API_KEY",
+                "minimax: MINIMAX_API_KEY",
+                "ollama: answers on localhost:11434",
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn keys_rank_as_their_provider_does() {
+        let found = Discovery::from_environment(|_| Some("key".to_owned()), false).config.providers;
+        assert!(found.iter().all(|provider| provider.keys[0].priority == provider.priority));
+    }
+}

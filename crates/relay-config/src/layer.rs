@@ -1,0 +1,76 @@
+//! One source of settings as figment sees it, and all of them on top of each other.
+
+use figment::value::{Dict, Empty, Map, Num, Tag, Value as FigmentValue};
+use figment::{Error, Figment, Metadata, Profile, Provider};
+use serde::de::DeserializeOwned;
+
+use crate::error::Place;
+use crate::tree::{Node, Path, Value};
+
+/// A checked tree: what the schema wants as a number or a switch is one.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    name: &'static str,
+    root: Node,
+}
+
+impl Layer {
+    pub(crate) fn new(name: &'static str, root: Node) -> Self {
+        Self { name, root }
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        Ok(Map::from([(Profile::Default, dict(&self.root))]))
+    }
+}
+
+fn dict(node: &Node) -> Dict {
+    node.entries().iter().map(|entry| (entry.key.clone(), value(&entry.node))).collect()
+}
+
+fn value(node: &Node) -> FigmentValue {
+    const NONE: Tag = Tag::Default;
+    match &node.value {
+        Value::Null => FigmentValue::Empty(NONE, Empty::None),
+        Value::Bool(value) => FigmentValue::Bool(NONE, *value),
+        Value::Number(number) => match number.whole.and_then(|whole| i64::try_from(whole).ok()) {
+            Some(whole) => FigmentValue::Num(NONE, Num::I64(whole)),
+            None => FigmentValue::String(NONE, number.text.clone()),
+        },
+        Value::Date(text) | Value::Text(text) | Value::Loose(text) => {
+            FigmentValue::String(NONE, text.clone())
+        }
+        Value::List(items) => FigmentValue::Array(NONE, items.iter().map(value).collect()),
+        Value::Map(_) => FigmentValue::Dict(NONE, dict(node)),
+    }
+}
+
+/// Layers in ascending order of precedence: tables are merged, anything else is replaced.
+#[derive(Debug, Default)]
+pub(crate) struct Layers(Vec<Layer>);
+
+impl Layers {
+    pub(crate) fn push(&mut self, layer: Layer) {
+        self.0.push(layer);
+    }
+
+    /// The merged settings as a `T`.
+    pub(crate) fn extract<T: DeserializeOwned>(&self) -> Result<T, Box<Error>> {
+        self.0.iter().fold(Figment::new(), |figment, layer| figment.merge(layer)).extract().map_err(Box::new)
+    }
+
+    /// Where the setting at `path` was made: the topmost layer that has it, or else has most of the way to it.
+    pub(crate) fn place_of(&self, path: &Path) -> Place {
+        let deepest = self.0.iter().map(|layer| layer.root.place_of(path)).max_by_key(|(depth, _)| *depth);
+        match deepest {
+            Some((_, place)) => place.clone(),
+            None => Place::Default,
+        }
+    }
+}

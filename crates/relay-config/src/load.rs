@@ -1,0 +1,237 @@
+//! From sources to a [`Config`]: read, locate, expand, check, merge, resolve.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{Config, ProviderConfig};
+use crate::environment::{self, Variables};
+use crate::error::{Concern, Fault, LoadError, Place, Warning};
+use crate::interpolate;
+use crate::layer::{Layer, Layers};
+use crate::misplaced;
+use crate::raw;
+use crate::report::Report;
+use crate::resolve::resolve;
+use crate::schema::Schema;
+use crate::tree::{Node, Path, Value};
+use crate::validate::validate;
+use crate::{toml, yaml};
+
+/// What a configuration file is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// YAML 1.2.
+    Yaml,
+    /// TOML 1.
+    Toml,
+}
+
+impl Format {
+    /// The format that the extension of `path` names, if any.
+    #[must_use]
+    pub fn of(path: &FilePath) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "yaml" | "yml" => Some(Self::Yaml),
+            "toml" => Some(Self::Toml),
+            _ => None,
+        }
+    }
+}
+
+/// Gathers what a configuration is made of: a file, `CC_RELAY_*` variables above it, overrides on top.
+///
+/// ```
+/// use relay_config::{Format, Loader};
+///
+/// let text = "providers: [{ name: zai, type: zai, keys: [{ key: '${ZAI_API_KEY}' }] }]";
+/// let loaded = Loader::new()
+///     .with_text("example.yaml", Format::Yaml, text)
+///     .with_environment([("ZAI_API_KEY".to_owned(), "secret".to_owned())])
+///     .with_override("server.listen", "127.0.0.1:9000")
+///     .load()?;
+/// assert_eq!(loaded.config.server.listen[0].port, 9000);
+/// # Ok::<(), relay_config::LoadError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Loader {
+    file: Option<Source>,
+    variables: Variables,
+    overrides: Vec<(String, String)>,
+    providers: Vec<ProviderConfig>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Path(PathBuf),
+    Text { name: Arc<str>, format: Format, text: String },
+}
+
+/// A valid configuration.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What an operator should hear about, in the order of the file.
+    pub warnings: Vec<Warning>,
+    /// The file it came from, if there was one.
+    pub file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// The configuration in effect, defaults included, as YAML; every secret is `***`.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        self.config.to_yaml()
+    }
+}
+
+impl Loader {
+    /// No file and an empty environment.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes `${NAME}` values and `CC_RELAY_*` settings from `environment`.
+    #[must_use]
+    pub fn with_environment(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.variables.extend(environment);
+        self
+    }
+
+    /// Reads the file at `path` on [`load`](Self::load), in the format that its extension names.
+    #[must_use]
+    pub fn with_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(Source::Path(path.into()));
+        self
+    }
+
+    /// Takes `text` for the file; `name` stands for it in messages.
+    #[must_use]
+    pub fn with_text(mut self, name: impl Into<Arc<str>>, format: Format, text: impl Into<String>) -> Self {
+        self.file = Some(Source::Text { name: name.into(), format, text: text.into() });
+        self
+    }
+
+    /// Sets the setting at a dotted path, such as `server.listen`, above file and environment. Lists are separated by
+    /// commas; references to variables are not expanded.
+    #[must_use]
+    pub fn with_override(mut self, key_path: impl Into<String>, value: impl Into<String>) -> Self {
+        self.overrides.push((key_path.into(), value.into()));
+        self
+    }
+
+    /// Providers for a configuration that names none itself, such as those that a
+    /// [`Discovery`](crate::Discovery) found.
+    #[must_use]
+    pub fn with_default_providers(mut self, providers: Vec<ProviderConfig>) -> Self {
+        self.providers = providers;
+        self
+    }
+
+    /// Reads and checks everything. May be called again to read a changed file.
+    ///
+    /// # Errors
+    /// [`LoadError::Invalid`] with every problem found, or why there is nothing to check.
+    pub fn load(&self) -> Result<Loaded, LoadError> {
+        let schema = Schema::new();
+        let mut report = Report::default();
+        let mut layers = Layers::default();
+        let mut path = None;
+        if let Some(source) = &self.file {
+            let (name, format, text) = source.read()?;
+            let root = match format {
+                Format::Yaml => yaml::parse(&name, &text, &mut report),
+                Format::Toml => toml::parse(&name, &text, &mut report),
+            };
+            if let Some(mut root) = root {
+                if format == Format::Toml {
+                    misplaced::put_right(&mut root, &schema, &mut report);
+                }
+                interpolate::expand(&mut root, &self.variables, &mut report);
+                let has_secrets = validate(&mut root, &schema, &mut report);
+                if has_secrets && source.is_readable_by_others() {
+                    report.warning(root.at.clone(), &Path::default(), Concern::ReadableByOthers);
+                }
+                layers.push(Layer::new("file", root));
+            }
+            if let Source::Path(file) = source {
+                path = Some(file.clone());
+            }
+        }
+        let mut variables = environment::settings(&self.variables, &schema, &mut report);
+        validate(&mut variables, &schema, &mut report);
+        layers.push(Layer::new("environment", variables));
+        let mut overrides = self.override_tree();
+        validate(&mut overrides, &schema, &mut report);
+        layers.push(Layer::new("command line", overrides));
+        self.resolve(&layers, report, path)
+    }
+
+    fn override_tree(&self) -> Node {
+        let mut root = Node::new(Place::Default, Value::Map(Vec::new()));
+        for (path, value) in &self.overrides {
+            environment::set(&mut root, &Place::CommandLine, path, Value::Loose(value.clone()));
+        }
+        root
+    }
+
+    fn resolve(
+        &self,
+        layers: &Layers,
+        mut report: Report,
+        file: Option<PathBuf>,
+    ) -> Result<Loaded, LoadError> {
+        let config = match layers.extract::<raw::Root>() {
+            Ok(raw) => Some(resolve(raw, layers, &mut report)),
+            Err(error) => {
+                let path = Path::dotted(&error.path.join("."));
+                let message = error.kind.to_string();
+                report.problem(layers.place_of(&path), &path, Fault::Shape { message });
+                None
+            }
+        };
+        let mut config = config.unwrap_or_default();
+        if config.providers.is_empty() {
+            config.providers.clone_from(&self.providers);
+        }
+        if self.file.is_some() && !config.providers.iter().any(|provider| provider.enabled) {
+            let path = Path::default().key("providers");
+            report.warning(layers.place_of(&path), &path, Concern::NoProvider);
+        }
+        let (problems, warnings) = report.finish();
+        match problems.is_empty() {
+            true => Ok(Loaded { config, warnings, file }),
+            false => Err(LoadError::Invalid { problems }),
+        }
+    }
+}
+
+impl Source {
+    fn read(&self) -> Result<(Arc<str>, Format, String), LoadError> {
+        match self {
+            Self::Text { name, format, text } => Ok((name.clone(), *format, text.clone())),
+            Self::Path(path) => {
+                let format = Format::of(path).ok_or_else(|| LoadError::Extension { path: path.clone() })?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| LoadError::Read { path: path.clone(), source })?;
+                Ok((path.display().to_string().into(), format, text))
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    fn is_readable_by_others(&self) -> bool {
+        use std::os::unix::fs::PermissionsExt;
+        /// Read permission for users who are neither owner nor in the group.
+        const OTHERS_READ: u32 = 0o004;
+        let Self::Path(path) = self else { return false };
+        std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & OTHERS_READ != 0)
+    }
+
+    #[cfg(not(unix))]
+    fn is_readable_by_others(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,59 @@
+//! Provider settings that stand in one of the provider's tables, where TOML's rules put them.
+//!
+//! ```toml
+//! [[providers.keys]]
+//! key = "…"
+//! models = ["glm-4.7"]    # looks like the provider's, is the key's
+//! ```
+
+use crate::error::Concern;
+use crate::report::Report;
+use crate::schema::{Rule, Schema};
+use crate::tree::{Entry, Node, Path};
+
+/// Moves such settings of every provider in `root` to where they are meant, with a warning.
+///
+/// What the table has itself stays (`priority` is a key's own as well), and so does what the provider already has: that
+/// is a contradiction, which validation reports.
+pub(crate) fn put_right(root: &mut Node, schema: &Schema, report: &mut Report) {
+    let Some(own) = schema.table(&["providers"]) else { return };
+    let path = Path::default().key("providers");
+    let Some(providers) = root.get_mut("providers") else { return };
+    for (index, provider) in providers.items_mut().iter_mut().enumerate() {
+        let path = path.index(index);
+        let mut present: Vec<String> = provider.entries().iter().map(|entry| entry.key.clone()).collect();
+        let mut moved = Vec::new();
+        for table in ["keys", "model_mapping", "pooling"] {
+            let Some(node) = provider.get_mut(table) else { continue };
+            let inner = schema.table(&["providers", table]);
+            let mut take = |node: &mut Node| {
+                for entry in take_misplaced(node, own, inner, &present) {
+                    let concern = Concern::Misplaced { table: format!("{path}.{table}") };
+                    report.warning(entry.at.clone(), &path.key(&entry.key), concern);
+                    present.push(entry.key.clone());
+                    moved.push(entry);
+                }
+            };
+            node.items_mut().iter_mut().for_each(&mut take);
+            take(node);
+        }
+        if let Some(entries) = provider.entries_mut() {
+            entries.append(&mut moved);
+        }
+    }
+}
+
+/// Takes the entries out of `table` that are known to `provider`, not to the table itself, and not in `present`.
+fn take_misplaced(table: &mut Node, provider: &Rule, own: Option<&Rule>, present: &[String]) -> Vec<Entry> {
+    let Some(entries) = table.entries_mut() else { return Vec::new() };
+    let is_misplaced = |entry: &mut Entry| {
+        has(provider, &entry.key)
+            && !own.is_some_and(|own| has(own, &entry.key))
+            && !present.contains(&entry.key)
+    };
+    entries.extract_if(.., is_misplaced).collect()
+}
+
+fn has(table: &Rule, key: &str) -> bool {
+    table.get("properties").is_some_and(|properties| properties.get(key).is_some())
+}

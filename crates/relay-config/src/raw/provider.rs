@@ -1,0 +1,168 @@
+//! `providers[]` in the file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::unbuilt::{AzureAuth, BedrockApi, Pooling};
+
+/// One upstream.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Provider {
+    /// Unique; used in logs and on `/v1/providers`.
+    #[schemars(length(min = 1), required)]
+    pub(crate) name: Option<String>,
+    /// The kind of upstream.
+    #[schemars(required)]
+    pub(crate) r#type: Option<ProviderType>,
+    /// A disabled provider is listed but never asked.
+    #[schemars(extend("default" = true))]
+    pub(crate) enabled: Option<bool>,
+    /// Where the upstream is, without `/v1`. Each type but `anthropic_compatible` has a default.
+    #[schemars(length(min = 1))]
+    pub(crate) base_url: Option<String>,
+    /// May this `anthropic` provider receive a client's own credential? By default yes without `base_url`, else no.
+    pub(crate) passthrough: Option<bool>,
+    /// How an `anthropic_compatible` upstream takes its key.
+    #[schemars(extend("default" = "x-api-key"))]
+    pub(crate) auth: Option<Auth>,
+    /// Credentials.
+    pub(crate) keys: Vec<Key>,
+    /// Rank of a provider that has no keys: higher is tried first.
+    #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32), extend("default" = 1))]
+    pub(crate) priority: Option<i32>,
+    /// Share of a provider that has no keys.
+    #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("default" = 1))]
+    weight: Option<u32>,
+    /// Choice among usable keys of equal priority.
+    pooling: Pooling,
+    /// Model names advertised on `/v1/models`. A provider whose list lacks the (mapped) model is tried last.
+    #[schemars(inner(length(min = 1)))]
+    pub(crate) models: Vec<String>,
+    /// Client's model name to upstream's: exact names first, then patterns with `*`, longest first.
+    #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
+    pub(crate) model_mapping: BTreeMap<String, String>,
+    /// PEM file with further trusted certificates.
+    #[schemars(length(min = 1), with = "String")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Limit for establishing a connection, TLS included, in milliseconds.
+    #[schemars(range(min = 1, max = 86_400_000), extend("default" = 5_000))]
+    pub(crate) connect_timeout_ms: Option<u64>,
+    /// Limit up to the response head, in milliseconds, for streamed requests while another provider could be asked.
+    #[schemars(range(min = 1, max = 86_400_000), extend("default" = 90_000))]
+    pub(crate) first_byte_timeout_ms: Option<u64>,
+    /// Longest silence within a streamed answer, in milliseconds.
+    #[schemars(range(min = 1, max = 86_400_000), extend("default" = 300_000))]
+    pub(crate) idle_timeout_ms: Option<u64>,
+    /// Region of a `bedrock` provider.
+    aws_region: Option<String>,
+    /// Access key of a `bedrock` provider.
+    #[schemars(extend("writeOnly" = true))]
+    aws_access_key_id: Option<String>,
+    /// Secret key of a `bedrock` provider.
+    #[schemars(extend("writeOnly" = true))]
+    aws_secret_access_key: Option<String>,
+    /// Session token of a `bedrock` provider.
+    #[schemars(extend("writeOnly" = true))]
+    aws_session_token: Option<String>,
+    /// Profile in the AWS configuration files.
+    aws_profile: Option<String>,
+    /// Bedrock API key.
+    #[schemars(extend("writeOnly" = true))]
+    aws_bearer_token: Option<String>,
+    /// Which API of Bedrock is used.
+    bedrock_api: Option<BedrockApi>,
+    /// Resource of an `azure` provider.
+    azure_resource_name: Option<String>,
+    /// API version of an `azure` provider.
+    azure_api_version: Option<String>,
+    /// How an `azure` provider authenticates.
+    azure_auth: Option<AzureAuth>,
+    /// Project of a `vertex` provider.
+    gcp_project_id: Option<String>,
+    /// Region of a `vertex` provider.
+    gcp_region: Option<String>,
+    /// Credentials file of a `vertex` provider.
+    credentials_file: Option<String>,
+    /// Adds to what is known about the provider's abilities.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    capabilities: BTreeMap<String, IgnoredAny>,
+    /// Fetch URL images for upstreams that take base64 only.
+    fetch_images: Option<bool>,
+    /// List models live.
+    discover_models: Option<bool>,
+}
+
+/// The kind of upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProviderType {
+    /// Anthropic's API, or an endpoint that stands for it.
+    Anthropic,
+    /// Z.AI (GLM).
+    Zai,
+    /// Ollama 0.14 or later.
+    Ollama,
+    /// MiniMax.
+    Minimax,
+    /// Any other endpoint that speaks the Messages API.
+    AnthropicCompatible,
+    /// The built-in upstream for offline use.
+    Mock,
+}
+
+impl ProviderType {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Anthropic => "anthropic",
+            Self::Zai => "zai",
+            Self::Ollama => "ollama",
+            Self::Minimax => "minimax",
+            Self::AnthropicCompatible => "anthropic_compatible",
+            Self::Mock => "mock",
+        }
+    }
+}
+
+/// How an `anthropic_compatible` upstream takes its key.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Auth {
+    /// `x-api-key: KEY`.
+    XApiKey,
+    /// `Authorization: Bearer KEY`.
+    Bearer,
+    /// No credential.
+    None,
+}
+
+/// One credential of a provider.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Key {
+    /// The credential. Providers that send none (`ollama`, `mock`) do without.
+    #[schemars(length(min = 1), extend("writeOnly" = true))]
+    pub(crate) key: Option<String>,
+    /// Higher is tried first.
+    #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32), extend("default" = 1))]
+    pub(crate) priority: Option<i32>,
+    /// Share in weighted strategies.
+    #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("default" = 1))]
+    weight: Option<u32>,
+    /// Requests per minute.
+    rpm_limit: Option<u32>,
+    /// Tokens per minute.
+    tpm_limit: Option<u64>,
+    /// Input tokens per minute.
+    itpm_limit: Option<u64>,
+    /// Output tokens per minute.
+    otpm_limit: Option<u64>,
+    /// Keys of one organisation share its limits.
+    organization: Option<String>,
+}

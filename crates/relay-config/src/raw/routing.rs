@@ -1,0 +1,65 @@
+//! `routing` in the file.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// How upstreams are chosen.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Routing {
+    /// How providers are ranked.
+    #[schemars(extend("default" = "failover"))]
+    pub(crate) strategy: Option<Strategy>,
+    /// From the first failed attempt on, how long a further attempt may still be started, in milliseconds. Never cuts
+    /// one under way.
+    #[schemars(range(min = 0, max = 86_400_000), extend("default" = 5_000))]
+    pub(crate) failover_timeout: Option<u64>,
+    /// Upstream attempts for one request.
+    #[schemars(range(min = 1, max = 1_000), extend("default" = 6))]
+    pub(crate) max_attempts: Option<u32>,
+    /// Put `X-CC-Relay-*` headers on responses that say how they came about.
+    #[schemars(extend("default" = false))]
+    pub(crate) debug: Option<bool>,
+    /// Never ask a provider whose `models` lack the model, instead of asking it last.
+    #[schemars(extend("default" = false))]
+    pub(crate) strict_models: Option<bool>,
+    /// Put the client's own model name back into answers of mapped models.
+    #[schemars(extend("default" = false))]
+    pub(crate) restore_model_name: Option<bool>,
+    /// What the client sees when an upstream breaks off within a stream.
+    #[schemars(extend("default" = "abort"))]
+    on_stream_break: Option<OnStreamBreak>,
+    /// What keeps a session on one provider.
+    affinity: Option<Affinity>,
+    /// Model prefix to provider.
+    model_mapping: BTreeMap<String, String>,
+    /// Provider for models that `model_mapping` does not hold.
+    default_provider: Option<String>,
+}
+
+/// How providers are ranked.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Strategy {
+    /// Highest priority first, file order on ties.
+    Failover,
+}
+
+/// What the client sees when an upstream breaks off within a stream.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnStreamBreak {
+    /// Its own connection breaks off too.
+    Abort,
+}
+
+/// What keeps a session on one provider.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Affinity {
+    /// Nothing does.
+    None,
+}

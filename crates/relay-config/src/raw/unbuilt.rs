@@ -1,0 +1,144 @@
+//! Sections whose features this version does not have; `unavailable` says what of them is accepted as "off".
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Serve HTTPS.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// PEM file with the certificate chain.
+    cert: Option<String>,
+    /// PEM file with the private key.
+    key: Option<String>,
+}
+
+/// Choice among usable keys of equal priority.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Pooling {
+    /// The rule.
+    strategy: Option<PoolingStrategy>,
+    /// How long to wait for a key that frees up, in milliseconds.
+    max_wait_ms: Option<u64>,
+}
+
+/// The rule of the choice among keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PoolingStrategy {
+    /// The one with most left.
+    LeastLoaded,
+    /// In turn.
+    RoundRobin,
+    /// By chance.
+    Random,
+    /// By weight.
+    Weighted,
+}
+
+/// Which API of Bedrock is used.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BedrockApi {
+    /// InvokeModel.
+    Invoke,
+    /// The Anthropic-format endpoint.
+    Messages,
+}
+
+/// How an `azure` provider authenticates.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AzureAuth {
+    /// With a key.
+    ApiKey,
+    /// With Entra ID.
+    EntraId,
+}
+
+/// Probes and circuit breakers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Health {
+    /// Probes of open circuits.
+    health_check: HealthCheck,
+    /// When a provider is left alone, and for how long.
+    circuit_breaker: CircuitBreaker,
+}
+
+/// Probes of open circuits.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct HealthCheck {
+    /// Whether there are any.
+    enabled: Option<bool>,
+    /// Time between two, in milliseconds.
+    interval_ms: Option<u64>,
+}
+
+/// When a provider is left alone, and for how long.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct CircuitBreaker {
+    /// Consecutive failures that open it.
+    failure_threshold: Option<u32>,
+    /// How long it stays open, in milliseconds.
+    open_duration_ms: Option<u64>,
+    /// Successes that close it.
+    half_open_probes: Option<u32>,
+}
+
+/// Prometheus metrics.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Metrics {
+    /// Whether they are served.
+    enabled: Option<bool>,
+    /// Where, if not on the admin listener.
+    listen: Option<String>,
+    /// The path.
+    path: Option<String>,
+}
+
+/// The admin listener.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// Whether there is one.
+    enabled: Option<bool>,
+    /// Where.
+    listen: Option<String>,
+    /// Who may use it.
+    #[schemars(extend("writeOnly" = true))]
+    token: Option<String>,
+}
+
+/// Where limits and cooldowns are kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct State {
+    /// The kind of store.
+    backend: Option<Backend>,
+    /// Where it is.
+    #[schemars(extend("writeOnly" = true))]
+    url: Option<String>,
+    /// What its keys start with.
+    prefix: Option<String>,
+}
+
+/// The kind of store.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Backend {
+    /// In this process.
+    Memory,
+}

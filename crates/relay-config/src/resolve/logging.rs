@@ -1,0 +1,37 @@
+//! `logging`.
+
+use crate::config::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
+use crate::raw;
+
+pub(super) fn resolve(raw: raw::Logging) -> LoggingConfig {
+    let default = LoggingConfig::default();
+    let debug = raw.debug_options;
+    LoggingConfig {
+        level: match raw.level {
+            Some(raw::Level::Debug) => LogLevel::Debug,
+            Some(raw::Level::Info) => LogLevel::Info,
+            Some(raw::Level::Warn) => LogLevel::Warn,
+            Some(raw::Level::Error) => LogLevel::Error,
+            None => default.level,
+        },
+        format: match raw.format {
+            Some(raw::Format::Text) => LogFormat::Text,
+            Some(raw::Format::Json) => LogFormat::Json,
+            None => default.format,
+        },
+        output: match raw.output.as_deref() {
+            Some("stdout") => LogOutput::Stdout,
+            Some("stderr") => LogOutput::Stderr,
+            Some(path) => LogOutput::File(path.into()),
+            None => default.output,
+        },
+        pretty: raw.pretty,
+        debug: DebugOptions {
+            log_request_body: debug.log_request_body.unwrap_or(default.debug.log_request_body),
+            log_response_headers: debug.log_response_headers.unwrap_or(default.debug.log_response_headers),
+            max_body_log_size: debug.max_body_log_size.map_or(default.debug.max_body_log_size, |bytes| {
+                usize::try_from(bytes).unwrap_or(usize::MAX)
+            }),
+        },
+    }
+}

@@ -1,0 +1,52 @@
+//! From the file's shape to the configuration: defaults, precise types, and what the schema cannot say.
+
+mod logging;
+mod provider;
+mod routing;
+mod server;
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::error::{Concern, Fault};
+use crate::layer::Layers;
+use crate::raw;
+use crate::report::Report;
+use crate::tree::Path;
+
+/// Resolves `raw`. What comes out is a configuration to use only if the report has no problems.
+pub(crate) fn resolve(raw: raw::Root, layers: &Layers, report: &mut Report) -> Config {
+    let root = Path::default();
+    let mut to = Reporter { layers, report };
+    Config {
+        server: server::resolve(raw.server, &root.key("server"), &mut to),
+        providers: provider::resolve_all(raw.providers, &root.key("providers"), &mut to),
+        routing: routing::resolve(&raw.routing),
+        logging: logging::resolve(raw.logging),
+    }
+}
+
+/// The report, with the place of every path at hand.
+struct Reporter<'a> {
+    layers: &'a Layers,
+    report: &'a mut Report,
+}
+
+impl Reporter<'_> {
+    fn problem(&mut self, path: &Path, fault: Fault) {
+        self.report.problem(self.layers.place_of(path), path, fault);
+    }
+
+    fn warning(&mut self, path: &Path, concern: Concern) {
+        self.report.warning(self.layers.place_of(path), path, concern);
+    }
+}
+
+fn millis(value: Option<u64>, default: Duration) -> Duration {
+    value.map_or(default, Duration::from_millis)
+}
+
+/// A value that is not accepted.
+fn value_fault(found: impl Into<String>, expected: impl Into<String>, hint: impl Into<String>) -> Fault {
+    Fault::Value { found: found.into(), expected: expected.into(), hint_text: hint.into() }
+}

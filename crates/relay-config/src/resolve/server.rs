@@ -1,0 +1,130 @@
+//! `server`: addresses and clients.
+
+use std::net::Ipv6Addr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::{Reporter, millis, value_fault};
+use crate::config::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
+use crate::error::{Concern, Fault};
+use crate::raw;
+use crate::secret::Secret;
+use crate::tree::Path;
+
+pub(super) fn resolve(raw: raw::Server, path: &Path, to: &mut Reporter<'_>) -> ServerConfig {
+    let default = ServerConfig::default();
+    let server = ServerConfig {
+        listen: listen(raw.listen, &path.key("listen"), to).unwrap_or(default.listen),
+        timeout: match raw.timeout_ms {
+            Some(0) => None,
+            Some(limit) => Some(Duration::from_millis(limit)),
+            None => default.timeout,
+        },
+        max_concurrent: raw.max_concurrent.map_or(default.max_concurrent, NonZeroU32::new),
+        max_body_bytes: raw
+            .max_body_bytes
+            .map_or(default.max_body_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        drain_timeout: millis(raw.drain_timeout_ms, default.drain_timeout),
+        enable_http2: raw.enable_http2.unwrap_or(default.enable_http2),
+        auth: auth(raw.auth, &path.key("auth"), to),
+    };
+    if let Some(open) = server.listen.iter().find(|address| !address.is_loopback())
+        && !server.auth.is_required()
+    {
+        to.warning(&path.key("listen"), Concern::OpenListener { address: open.to_string() });
+    }
+    server
+}
+
+fn listen(raw: Option<raw::Listen>, path: &Path, to: &mut Reporter<'_>) -> Option<Vec<ListenAddress>> {
+    let texts: Vec<(Path, String)> = match raw? {
+        // Several in one string come from a variable or a flag, which cannot hold a list.
+        raw::Listen::One(text) => {
+            text.split(',').map(|text| (path.clone(), text.trim().to_owned())).collect()
+        }
+        raw::Listen::Many(texts) => {
+            texts.into_iter().enumerate().map(|(index, text)| (path.index(index), text)).collect()
+        }
+    };
+    let mut addresses: Vec<ListenAddress> = Vec::new();
+    for (path, text) in texts {
+        match parse_address(&text) {
+            Err(hint) => {
+                to.problem(&path, value_fault(format!("{text:?}"), "host:port, as in 127.0.0.1:8787", hint));
+            }
+            Ok(address) if address.port != 0 && addresses.contains(&address) => {
+                to.problem(&path, value_fault(format!("{text:?} twice"), "each address once", ""));
+            }
+            Ok(address) => addresses.push(address),
+        }
+    }
+    Some(addresses)
+}
+
+/// Reads `host:port`; the error is a hint.
+fn parse_address(text: &str) -> Result<ListenAddress, String> {
+    if text.contains("://") {
+        return Err("leave the scheme out".to_owned());
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err(format!("add a port, and put an IPv6 address in brackets: [{text}]:8787"));
+    }
+    if text.parse::<u16>().is_ok() {
+        return Err(format!("add the host: 127.0.0.1:{text} for this machine alone, 0.0.0.0:{text} for all"));
+    }
+    let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']')) else {
+        return Err(format!("add a port: {text}:8787"));
+    };
+    let Some(port) = port.parse().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit())) else {
+        return Err("the port is a number up to 65535".to_owned());
+    };
+    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(v6) if v6.parse::<Ipv6Addr>().is_ok() => v6,
+        Some(_) => return Err("only an IPv6 address goes in brackets".to_owned()),
+        None if host.is_empty() || host == "*" => {
+            return Err(format!("write 0.0.0.0:{port} to listen on every address"));
+        }
+        None if host.contains(':') => {
+            return Err(format!("put an IPv6 address in brackets: [{host}]:{port}"));
+        }
+        None => host,
+    };
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+    if !host.bytes().all(is_name) {
+        return Err("the host is a name or an IP address".to_owned());
+    }
+    Ok(ListenAddress { host: host.to_owned(), port })
+}
+
+fn auth(raw: raw::ClientAuth, path: &Path, to: &mut Reporter<'_>) -> ClientAuth {
+    let mut keys: Vec<(Path, ClientKey)> = Vec::new();
+    if let Some(key) = raw.api_key {
+        keys.push((path.key("api_key"), ClientKey { name: "default".to_owned(), key: Secret::new(key) }));
+    }
+    let list = path.key("api_keys");
+    for (index, raw) in raw.api_keys.into_iter().enumerate() {
+        let path = list.index(index);
+        // The schema requires both; one that is missing has been reported.
+        let (Some(name), Some(key)) = (raw.name, raw.key) else { continue };
+        let key = Secret::new(key);
+        if let Some((first, _)) = keys.iter().find(|(_, known)| known.name == name) {
+            to.problem(
+                &path.key("name"),
+                Fault::Taken { what: format!("{name:?}"), first: first.to_string() },
+            );
+        }
+        if let Some((first, _)) = keys.iter().find(|(_, known)| known.key == key) {
+            to.problem(
+                &path.key("key"),
+                Fault::Taken { what: "this key".to_owned(), first: first.to_string() },
+            );
+        }
+        keys.push((path, ClientKey { name, key }));
+    }
+    ClientAuth {
+        keys: keys.into_iter().map(|(_, key)| key).collect(),
+        bearer_secret: raw.bearer_secret.map(Secret::new),
+        allow_subscription: raw.allow_subscription.unwrap_or(false),
+        subscription_may_use_keys: raw.subscription_may_use_keys,
+    }
+}

@@ -1,0 +1,182 @@
+//! The JSON Schema of the file, and the few questions that are asked of it.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+
+use crate::raw;
+use crate::unavailable;
+
+/// The JSON Schema (draft 2020-12) of a configuration file, for editors and for `cc-relay config schema`.
+///
+/// It is the schema that [`Loader`](crate::Loader) enforces. Settings of features that are not built are in it, and
+/// say so in their description.
+#[must_use]
+pub fn schema() -> Value {
+    Schema::new().root
+}
+
+/// The schema, in the form in which files are checked.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    root: Value,
+}
+
+/// A part of the schema, with references followed.
+pub(crate) type Rule = Map<String, Value>;
+
+impl Schema {
+    pub(crate) fn new() -> Self {
+        let mut root =
+            SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<raw::Root>().to_value();
+        tidy(&mut root);
+        let mut schema = Self { root };
+        let mut unbuilt = Vec::new();
+        schema.visit(&mut |pattern, pointer| {
+            if unavailable::is_listed(pattern) {
+                unbuilt.push(pointer.to_owned());
+            }
+        });
+        for pointer in unbuilt {
+            if let Some(Value::Object(rule)) = schema.root.pointer_mut(&pointer) {
+                let about = rule.get("description").and_then(Value::as_str).unwrap_or_default();
+                let about = format!("{about} Not available in this version.");
+                rule.insert("description".to_owned(), about.into());
+            }
+        }
+        schema
+    }
+
+    pub(crate) fn root(&self) -> Option<&Rule> {
+        self.root.as_object()
+    }
+
+    /// `value` as a rule, with its `$ref` followed.
+    pub(crate) fn rule<'a>(&'a self, value: &'a Value) -> Option<&'a Rule> {
+        let rule = value.as_object()?;
+        match rule.get("$ref").and_then(Value::as_str) {
+            Some(reference) => self.root.pointer(reference.strip_prefix('#')?)?.as_object(),
+            None => Some(rule),
+        }
+    }
+
+    /// The rule for `key` in a table: its own, or the one for any key.
+    pub(crate) fn property<'a>(&'a self, table: &'a Rule, key: &str) -> Option<&'a Value> {
+        let own = table.get("properties").and_then(|properties| properties.get(key));
+        own.or_else(|| table.get("additionalProperties").filter(|rest| **rest != Value::Bool(false)))
+    }
+
+    /// The table at a path of keys, or the one that a list there is made of.
+    pub(crate) fn table(&self, keys: &[&str]) -> Option<&Rule> {
+        keys.iter().try_fold(self.root()?, |rule, key| {
+            let rule = self.rule(self.property(rule, key)?)?;
+            rule.get("items").map_or(Some(rule), |items| self.rule(items))
+        })
+    }
+
+    /// Every setting whose path has no index and whose value fits on one line: the ones that a variable or a flag can
+    /// make.
+    pub(crate) fn scalar_settings(&self) -> Vec<String> {
+        let mut settings = Vec::new();
+        self.visit(&mut |pattern, pointer| {
+            let rule = self.root.pointer(pointer).and_then(|value| self.rule(value));
+            let items = rule.and_then(|rule| rule.get("items")).and_then(|items| self.rule(items));
+            let is_table = |rule: Option<&Rule>| rule.is_none_or(|rule| kind(rule) == Some("object"));
+            if !pattern.contains("[]") && !is_table(rule) && items.is_none_or(|items| !is_table(Some(items)))
+            {
+                settings.push(pattern.to_owned());
+            }
+        });
+        settings
+    }
+
+    /// The tables that know `key`, as patterns: `providers[]`, or an empty one for the root.
+    pub(crate) fn tables_with(&self, key: &str) -> Vec<String> {
+        let mut tables = Vec::new();
+        self.visit(&mut |pattern, _| match pattern.rsplit_once('.') {
+            Some((table, last)) if last == key => tables.push(table.to_owned()),
+            None if pattern == key => tables.push(String::new()),
+            _ => {}
+        });
+        tables
+    }
+
+    /// Calls `seen` with the pattern of every key and the JSON pointer to its rule.
+    fn visit(&self, seen: &mut dyn FnMut(&str, &str)) {
+        self.visit_rule("", &self.root, seen);
+    }
+
+    fn visit_rule(&self, pattern: &str, value: &Value, seen: &mut dyn FnMut(&str, &str)) {
+        let pointer = match value.get("$ref").and_then(Value::as_str) {
+            Some(reference) => reference.trim_start_matches('#').to_owned(),
+            None => String::new(),
+        };
+        let Some(rule) = self.rule(value) else { return };
+        if let Some(items) = rule.get("items") {
+            self.visit_rule(&format!("{pattern}[]"), items, seen);
+        }
+        for (key, value) in rule.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let pattern = if pattern.is_empty() { key.clone() } else { format!("{pattern}.{key}") };
+            seen(&pattern, &format!("{pointer}/properties/{key}"));
+            self.visit_rule(&pattern, value, seen);
+        }
+    }
+}
+
+/// `string`, `integer`, `boolean`, `array`, `object`, or `None` for a choice among several.
+pub(crate) fn kind(rule: &Rule) -> Option<&str> {
+    match rule.get("type").and_then(Value::as_str) {
+        None if rule.contains_key("oneOf") => Some("string"),
+        kind => kind,
+    }
+}
+
+/// The values of an enumeration; none for anything else.
+pub(crate) fn choices(rule: &Rule) -> Vec<&str> {
+    let listed = rule.get("enum").and_then(Value::as_array).into_iter().flatten();
+    let described = rule.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    let described = described.flat_map(|variant| {
+        let constant = variant.get("const").into_iter();
+        constant.chain(variant.get("enum").and_then(Value::as_array).into_iter().flatten())
+    });
+    listed.chain(described).filter_map(Value::as_str).collect()
+}
+
+/// Whether a value is a secret, not to be shown in messages.
+pub(crate) fn is_secret(rule: &Rule) -> bool {
+    rule.get("writeOnly") == Some(&Value::Bool(true))
+}
+
+/// Takes back what schemars adds for `Option` (here an unset key is left out, never `null`), and the line breaks of
+/// comments.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::Object(rule) => {
+            rule.values_mut().for_each(tidy);
+            if rule.get("default") == Some(&Value::Null) {
+                rule.remove("default");
+            }
+            if let Some(Value::String(about)) = rule.get_mut("description") {
+                *about = about.replace('\n', " ");
+            }
+            if let Some(Value::Array(kinds)) = rule.get_mut("type") {
+                kinds.retain(|kind| kind != "null");
+                if let [only] = kinds.as_slice() {
+                    let only = only.clone();
+                    rule.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = rule.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type") != Some(&Value::from("null")));
+                if let [Value::Object(only)] = choices.as_slice() {
+                    let only = only.clone();
+                    rule.remove("anyOf");
+                    for (key, value) in only {
+                        rule.entry(key).or_insert(value);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,148 @@
+//! Settings that are known but not built: what of them is accepted because it means "off", and what is refused.
+//!
+//! This is the one list. A change that builds a feature removes its lines.
+
+use crate::error::Fault;
+use crate::tree::{Node, Value};
+
+/// One setting, or a section of settings, of a feature that is not built.
+struct Unbuilt {
+    /// Its pattern; a `*` at the end stands for the rest of a name.
+    pattern: &'static str,
+    /// What is accepted all the same.
+    off: Off,
+    /// What to do instead, as a clause; may be empty.
+    instead: &'static str,
+}
+
+/// What of a setting means that the feature is not wanted.
+enum Off {
+    /// Nothing but an empty table or list.
+    Empty,
+    /// `false`.
+    False,
+    /// This number.
+    Number(i128),
+    /// Any value other than these, which are the unbuilt ones.
+    AllBut(&'static [&'static str]),
+    /// A table in which this key is `false`.
+    Disabled(&'static str),
+    /// A table in which this key has this value.
+    Set(&'static str, &'static str),
+}
+
+const fn unbuilt(pattern: &'static str, off: Off, instead: &'static str) -> Unbuilt {
+    Unbuilt { pattern, off, instead }
+}
+
+const UNBUILT: &[Unbuilt] = &[
+    unbuilt("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
+    unbuilt("providers[].type", Off::AllBut(&["bedrock", "azure", "vertex"]), ""),
+    unbuilt("providers[].aws_*", Off::Empty, ""),
+    unbuilt("providers[].bedrock_api", Off::Empty, ""),
+    unbuilt("providers[].azure_*", Off::Empty, ""),
+    unbuilt("providers[].gcp_*", Off::Empty, ""),
+    unbuilt("providers[].credentials_file", Off::Empty, ""),
+    unbuilt("providers[].weight", Off::Number(1), "use priority"),
+    unbuilt("providers[].keys[].weight", Off::Number(1), "use priority"),
+    unbuilt("providers[].keys[].rpm_limit", Off::Number(0), "a limited key is left alone after a 429"),
+    unbuilt("providers[].keys[].tpm_limit", Off::Number(0), "a limited key is left alone after a 429"),
+    unbuilt("providers[].keys[].itpm_limit", Off::Number(0), "a limited key is left alone after a 429"),
+    unbuilt("providers[].keys[].otpm_limit", Off::Number(0), "a limited key is left alone after a 429"),
+    unbuilt("providers[].keys[].organization", Off::Empty, ""),
+    unbuilt("providers[].pooling", Off::Empty, "keys are used by priority, then in file order"),
+    unbuilt("providers[].capabilities", Off::Empty, ""),
+    unbuilt("providers[].fetch_images", Off::False, ""),
+    unbuilt("providers[].discover_models", Off::False, "list the models in providers[].models"),
+    unbuilt(
+        "routing.strategy",
+        Off::AllBut(&[
+            "round_robin",
+            "weighted_round_robin",
+            "shuffle",
+            "model_based",
+            "least_loaded",
+            "cost_based",
+            "latency_based",
+        ]),
+        "use failover, with priorities",
+    ),
+    unbuilt("routing.affinity", Off::AllBut(&["session"]), "remove it, or write none"),
+    unbuilt("routing.on_stream_break", Off::AllBut(&["error_event"]), "use abort"),
+    unbuilt("routing.model_mapping", Off::Empty, "use providers[].models with routing.strict_models"),
+    unbuilt("routing.default_provider", Off::Empty, "give that provider the highest priority"),
+    unbuilt("health.health_check", Off::Disabled("enabled"), ""),
+    unbuilt("health.circuit_breaker", Off::Empty, ""),
+    unbuilt("logging.debug_options.log_tls_metrics", Off::False, ""),
+    unbuilt("metrics", Off::Disabled("enabled"), "write metrics.enabled: false, or remove the section"),
+    unbuilt("admin", Off::Disabled("enabled"), "write admin.enabled: false, or remove the section"),
+    unbuilt("state", Off::Set("backend", "memory"), "the state is kept in memory"),
+];
+
+/// Sections that other relays have and that mean nothing here: accepted with a warning.
+const WITHOUT_EFFECT: &[&str] = &["cache", "grpc"];
+
+/// Whether settings at `pattern` are accepted without effect.
+pub(crate) fn is_without_effect(pattern: &str) -> bool {
+    WITHOUT_EFFECT.contains(&pattern)
+}
+
+/// Whether the setting at `pattern` belongs to a feature that is not built, whatever its value.
+pub(crate) fn is_listed(pattern: &str) -> bool {
+    UNBUILT.iter().any(|unbuilt| unbuilt.matches(pattern) && !matches!(unbuilt.off, Off::AllBut(_)))
+}
+
+/// Why `node` at `pattern` is refused, if it asks for a feature that is not built.
+pub(crate) fn refusal(pattern: &str, node: &Node) -> Option<Fault> {
+    let unbuilt = UNBUILT.iter().find(|unbuilt| unbuilt.matches(pattern))?;
+    if unbuilt.off.accepts(node) {
+        return None;
+    }
+    let what = match (&unbuilt.off, text(node)) {
+        (Off::AllBut(_), Some(value)) => format!("`{value}` is"),
+        _ => "this setting is".to_owned(),
+    };
+    Some(Fault::Unavailable { what, hint_text: unbuilt.instead.to_owned() })
+}
+
+impl Unbuilt {
+    fn matches(&self, pattern: &str) -> bool {
+        match self.pattern.strip_suffix('*') {
+            Some(start) => pattern.strip_prefix(start).is_some_and(|rest| !rest.contains(['.', '['])),
+            None => self.pattern == pattern,
+        }
+    }
+}
+
+impl Off {
+    fn accepts(&self, node: &Node) -> bool {
+        if matches!(&node.value, Value::Map(entries) if entries.is_empty())
+            || matches!(&node.value, Value::List(items) if items.is_empty())
+        {
+            return true;
+        }
+        match self {
+            Self::Empty => false,
+            Self::False => is_false(node),
+            Self::Number(off) => match &node.value {
+                Value::Number(number) => number.whole == Some(*off),
+                Value::Loose(text) => text.parse() == Ok(*off),
+                _ => false,
+            },
+            Self::AllBut(unbuilt) => text(node).is_none_or(|value| !unbuilt.contains(&value)),
+            Self::Disabled(key) => node.get(key).is_some_and(is_false),
+            Self::Set(key, value) => node.get(key).and_then(text) == Some(value),
+        }
+    }
+}
+
+fn is_false(node: &Node) -> bool {
+    matches!(&node.value, Value::Bool(false)) || matches!(&node.value, Value::Loose(text) if text == "false")
+}
+
+fn text(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text) | Value::Loose(text) => Some(text),
+        _ => None,
+    }
+}

@@ -1,0 +1,267 @@
+//! Checks a tree against the schema, and gives its values the types that the schema wants.
+//!
+//! What is wrong is reported and taken out, so that the steps that follow see a tree of the right shape and can report
+//! what else they find.
+
+use crate::error::{Concern, Fault};
+use crate::near::nearest;
+use crate::report::Report;
+use crate::schema::{self, Rule, Schema};
+use crate::tree::{Node, Number, Path, Value};
+use crate::unavailable;
+
+/// Checks `root`; returns whether a secret is written out in it.
+pub(crate) fn validate(root: &mut Node, schema: &Schema, report: &mut Report) -> bool {
+    let mut validator = Validator { schema, report, secrets: false };
+    if let Some(rule) = schema.root() {
+        let path = Path::default();
+        if let Err(fault) = validator.check(root, rule, &path) {
+            validator.report.problem(root.at.clone(), &path, fault);
+            root.value = Value::Map(Vec::new());
+        }
+    }
+    validator.secrets
+}
+
+struct Validator<'a> {
+    schema: &'a Schema,
+    report: &'a mut Report,
+    secrets: bool,
+}
+
+impl Validator<'_> {
+    /// Checks `node` itself; what is wrong within it is reported here, what is wrong with it is returned.
+    fn check(&mut self, node: &mut Node, rule: &Rule, path: &Path) -> Result<(), Fault> {
+        match schema::kind(rule) {
+            Some("object") => self.check_table(node, rule, path),
+            Some("array") => self.check_list(node, rule, path),
+            Some("integer") => check_integer(node, rule),
+            Some("boolean") => check_boolean(node),
+            Some("string") => self.check_string(node, rule),
+            _ => self.check_any(node, rule, path),
+        }
+    }
+
+    fn check_table(&mut self, node: &mut Node, rule: &Rule, path: &Path) -> Result<(), Fault> {
+        if matches!(node.value, Value::Null) {
+            node.value = Value::Map(Vec::new());
+        }
+        let Value::Map(entries) = &mut node.value else {
+            return Err(unexpected(node, rule, "a table of keys and values", ""));
+        };
+        entries.retain_mut(|entry| {
+            let path = path.key(&entry.key);
+            let pattern = path.pattern();
+            if unavailable::is_without_effect(&pattern) {
+                self.report.warning(entry.at.clone(), &path, Concern::NoEffect);
+                return false;
+            }
+            let fault = match unavailable::refusal(&pattern, &entry.node) {
+                Some(fault) => Some((entry.at.clone(), fault)),
+                None => match self.schema.property(rule, &entry.key) {
+                    None => Some((entry.at.clone(), self.unknown(&entry.key, rule))),
+                    Some(value) => self.schema.rule(value).and_then(|own| {
+                        self.check(&mut entry.node, own, &path)
+                            .err()
+                            .map(|fault| (entry.node.at.clone(), fault))
+                    }),
+                },
+            };
+            let is_right = fault.is_none();
+            if let Some((place, fault)) = fault {
+                self.report.problem(place, &path, fault);
+            }
+            is_right
+        });
+        for key in rule.get("required").and_then(|keys| keys.as_array()).into_iter().flatten() {
+            if let Some(key) = key.as_str().filter(|key| node.get(key).is_none()) {
+                let expected = match self.schema.property(rule, key).and_then(|value| self.schema.rule(value))
+                {
+                    Some(rule) => format!("give {}", expected(rule)),
+                    None => String::new(),
+                };
+                self.report.problem(node.at.clone(), &path.key(key), Fault::Missing { expected });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_list(&mut self, node: &mut Node, rule: &Rule, path: &Path) -> Result<(), Fault> {
+        match &node.value {
+            Value::Null => node.value = Value::List(Vec::new()),
+            Value::Loose(text) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                let items = items.map(|item| Node::new(node.at.clone(), Value::Loose(item.to_owned())));
+                node.value = Value::List(items.collect());
+            }
+            _ => {}
+        }
+        let Value::List(items) = &mut node.value else {
+            let hint = if matches!(node.value, Value::Text(_)) { "put it in brackets: [ ]" } else { "" };
+            return Err(unexpected(node, rule, "a list", hint));
+        };
+        if items.is_empty() && rule.contains_key("minItems") {
+            return Err(Fault::Value {
+                found: "an empty list".to_owned(),
+                expected: "at least one item".to_owned(),
+                hint_text: String::new(),
+            });
+        }
+        let Some(rule) = rule.get("items").and_then(|items| self.schema.rule(items)) else { return Ok(()) };
+        for (index, item) in items.iter_mut().enumerate() {
+            let path = path.index(index);
+            if let Err(fault) = self.check(item, rule, &path) {
+                self.report.problem(item.at.clone(), &path, fault);
+                item.value = match schema::kind(rule) {
+                    Some("object") => Value::Map(Vec::new()),
+                    _ => Value::Text(String::new()),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn check_string(&mut self, node: &Node, rule: &Rule) -> Result<(), Fault> {
+        let (Value::Text(text) | Value::Loose(text)) = &node.value else {
+            let hint = match &node.value {
+                Value::Bool(_) | Value::Number(_) | Value::Date(_) if schema::is_secret(rule) => {
+                    "put it in quotes".to_owned()
+                }
+                Value::Bool(value) => format!("put it in quotes: \"{value}\""),
+                Value::Number(Number { text, .. }) | Value::Date(text) => {
+                    format!("put it in quotes: \"{text}\"")
+                }
+                Value::Null => "give a value, or remove the line".to_owned(),
+                _ => String::new(),
+            };
+            return Err(unexpected(node, rule, &expected(rule), &hint));
+        };
+        if text.trim().is_empty() && rule.contains_key("minLength") {
+            return Err(unexpected(node, rule, "one that is not empty", ""));
+        }
+        let choices = schema::choices(rule);
+        if !choices.is_empty() && !choices.contains(&text.as_str()) {
+            let near = nearest(text, choices.iter().copied());
+            let hint = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
+            return Err(unexpected(node, rule, &expected(rule), &hint));
+        }
+        self.secrets |= schema::is_secret(rule) && matches!(node.value, Value::Text(_));
+        Ok(())
+    }
+
+    /// A rule with alternatives: a list is checked as the list among them, anything else as the other one.
+    fn check_any(&mut self, node: &mut Node, rule: &Rule, path: &Path) -> Result<(), Fault> {
+        let Some(alternatives) = rule.get("anyOf").and_then(|any| any.as_array()) else { return Ok(()) };
+        let is_list = matches!(node.value, Value::List(_));
+        let mut alternatives = alternatives.iter().filter_map(|value| self.schema.rule(value));
+        match alternatives.find(|rule| (schema::kind(rule) == Some("array")) == is_list) {
+            Some(rule) => self.check(node, rule, path),
+            None => Ok(()),
+        }
+    }
+
+    fn unknown(&self, key: &str, rule: &Rule) -> Fault {
+        let known = rule.get("properties").and_then(|properties| properties.as_object());
+        let known: Vec<&str> = known.into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let tables = self.schema.tables_with(key);
+        let hint_text = if let Some(near) = nearest(key, known.iter().copied()) {
+            format!("did you mean `{near}`?")
+        } else if tables.is_empty() {
+            format!("known here: {}", known.join(", "))
+        } else {
+            let tables: Vec<_> =
+                tables.iter().map(|table| if table.is_empty() { "the top" } else { table }).collect();
+            format!("it belongs to {}", tables.join(" or "))
+        };
+        Fault::UnknownKey { hint_text }
+    }
+}
+
+fn check_integer(node: &mut Node, rule: &Rule) -> Result<(), Fault> {
+    if let Value::Loose(text) = &node.value
+        && let Ok(whole) = text.trim().parse()
+    {
+        node.value = Value::Number(Number { text: text.clone(), whole: Some(whole) });
+    }
+    let (min, max) = bounds(rule);
+    match &node.value {
+        Value::Number(Number { whole: Some(whole), .. }) if (min..=max).contains(whole) => Ok(()),
+        Value::Text(text) if text.parse::<i128>().is_ok() => {
+            Err(unexpected(node, rule, &expected(rule), "remove the quotes"))
+        }
+        Value::Null => Err(unexpected(node, rule, &expected(rule), "give a value, or remove the line")),
+        _ => Err(unexpected(node, rule, &expected(rule), "")),
+    }
+}
+
+fn check_boolean(node: &mut Node) -> Result<(), Fault> {
+    if let Value::Loose(text) = &node.value
+        && let Ok(value) = text.trim().parse()
+    {
+        node.value = Value::Bool(value);
+    }
+    let hint = match &node.value {
+        Value::Bool(_) => return Ok(()),
+        Value::Text(text) if text == "true" || text == "false" => "remove the quotes",
+        Value::Text(text) if matches!(text.to_ascii_lowercase().as_str(), "yes" | "on") => "write true",
+        Value::Text(text) if matches!(text.to_ascii_lowercase().as_str(), "no" | "off") => "write false",
+        Value::Null => "give a value, or remove the line",
+        _ => "",
+    };
+    Err(unexpected(node, &Rule::new(), "true or false", hint))
+}
+
+fn bounds(rule: &Rule) -> (i128, i128) {
+    let bound = |key: &str| rule.get(key).and_then(serde_json::Value::as_i64).map(i128::from);
+    (bound("minimum").unwrap_or(i128::from(i64::MIN)), bound("maximum").unwrap_or(i128::from(i64::MAX)))
+}
+
+/// What a rule accepts, in words.
+fn expected(rule: &Rule) -> String {
+    let choices = schema::choices(rule);
+    if !choices.is_empty() {
+        let choices: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+        return match choices.as_slice() {
+            [only] => only.clone(),
+            _ => format!("one of {}", choices.join(", ")),
+        };
+    }
+    match schema::kind(rule) {
+        Some("object") => "a table of keys and values".to_owned(),
+        Some("array") => "a list".to_owned(),
+        Some("boolean") => "true or false".to_owned(),
+        Some("integer") => match bounds(rule) {
+            (min, max) if max == i128::from(i64::MAX) => format!("a whole number, {min} or more"),
+            (min, max) => format!("a whole number from {min} to {max}"),
+        },
+        _ => "a string".to_owned(),
+    }
+}
+
+fn unexpected(node: &Node, rule: &Rule, expected: &str, hint: &str) -> Fault {
+    let found = describe(node, schema::is_secret(rule));
+    Fault::Value { found, expected: expected.to_owned(), hint_text: hint.to_owned() }
+}
+
+/// What a node is, in words. A secret's value is not among them.
+fn describe(node: &Node, is_secret: bool) -> String {
+    /// Enough to recognise a value by.
+    const SHOWN: usize = 60;
+    match &node.value {
+        Value::Null => "nothing".to_owned(),
+        Value::Text(text) | Value::Loose(text) if text.trim().is_empty() => "an empty string".to_owned(),
+        Value::Bool(_) | Value::Number(_) | Value::Date(_) if is_secret => {
+            "a value without quotes".to_owned()
+        }
+        Value::Text(_) | Value::Loose(_) if is_secret => "a string".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(Number { text, .. }) => format!("the number {text}"),
+        Value::Date(text) => format!("the date {text}"),
+        Value::Text(text) | Value::Loose(text) => match text.char_indices().nth(SHOWN) {
+            Some((at, _)) => format!("{:?}…", &text[..at]),
+            None => format!("{text:?}"),
+        },
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a table".to_owned(),
+    }
+}

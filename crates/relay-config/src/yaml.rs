@@ -1,0 +1,276 @@
+//! YAML 1.2 text to a located tree.
+//!
+//! Core schema types only: `yes`, `on` and `012` are what they look like, strings and a decimal number. Anchors and
+//! aliases work within [`NODE_LIMIT`]; merge keys, own tags and several documents are refused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+
+use crate::error::{Fault, Place};
+use crate::report::Report;
+use crate::tree::{Entry, Node, Number, Path, Value};
+
+/// Values in one file, those that aliases repeat included: far beyond any real configuration, and small in memory.
+const NODE_LIMIT: usize = 20_000;
+
+/// Levels of nesting. The deepest setting is at six.
+const DEPTH_LIMIT: usize = 32;
+
+const FORMAT: &str = "YAML";
+
+/// Reads `text`; `None` when the report says why that is not possible. An empty file is an empty map.
+pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<Node> {
+    let parser = Parser::new_from_str(text);
+    let mut reader = Reader { name, parser, report, anchors: HashMap::new(), nodes: 0 };
+    match reader.stream() {
+        Ok(root) => Some(root),
+        Err(stop) => {
+            let Stop { place, path, fault } = *stop;
+            reader.report.problem(place, &path, fault);
+            None
+        }
+    }
+}
+
+/// What ends the reading of a file at once.
+struct Stop {
+    place: Place,
+    path: Path,
+    fault: Fault,
+}
+
+struct Reader<'a, 'r> {
+    name: &'a Arc<str>,
+    parser: Parser<'a, StrInput<'a>>,
+    report: &'r mut Report,
+    /// What each anchor stands for; absent while it is being read, so that none can hold itself.
+    anchors: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn stream(&mut self) -> Result<Node, Box<Stop>> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => {
+                    let empty = || Node::new(self.place(&span.start), Value::Map(Vec::new()));
+                    return Ok(root.unwrap_or_else(empty));
+                }
+                Event::DocumentStart(_) if root.is_some() => {
+                    return Err(self.unsupported(
+                        &span,
+                        &Path::default(),
+                        "several documents are",
+                        "keep what stands above the second `---`",
+                    ));
+                }
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+                event => {
+                    let node = self.node(event, &span, &Path::default(), 0)?;
+                    root = Some(match node.value {
+                        Value::Null => Node::new(node.at, Value::Map(Vec::new())),
+                        _ => node,
+                    });
+                }
+            }
+        }
+    }
+
+    fn node(&mut self, event: Event<'a>, span: &Span, path: &Path, depth: usize) -> Result<Node, Box<Stop>> {
+        self.count(1, span, path)?;
+        if depth > DEPTH_LIMIT {
+            return Err(self.unsupported(span, path, "nesting this deep is", "no setting needs it"));
+        }
+        let at = self.place(&span.start);
+        let before = self.nodes;
+        let (anchor, value) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                (anchor, self.scalar(text.into_owned(), style, tag.as_deref(), span, path)?)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), "seq", span, path)?;
+                (anchor, self.list(path, depth)?)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.check_tag(tag.as_deref(), "map", span, path)?;
+                (anchor, self.map(path, depth)?)
+            }
+            Event::Alias(id) => {
+                let Some((node, size)) = self.anchors.get(&id).cloned() else {
+                    return Err(self.unsupported(
+                        span,
+                        path,
+                        "an alias inside of its own anchor is",
+                        "write it out",
+                    ));
+                };
+                self.count(size, span, path)?;
+                return Ok(node);
+            }
+            _ => return Err(self.syntax(&span.start, "a value was expected")),
+        };
+        let node = Node::new(at, value);
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, path: &Path, depth: usize) -> Result<Value, Box<Stop>> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Value::List(items)),
+                (event, span) => items.push(self.node(event, &span, &path.index(items.len()), depth + 1)?),
+            }
+        }
+    }
+
+    fn map(&mut self, path: &Path, depth: usize) -> Result<Value, Box<Stop>> {
+        let mut entries: Vec<Entry> = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                return Ok(Value::Map(entries));
+            }
+            let at = self.place(&span.start);
+            let key = self.map_key(event, &span, path)?;
+            let below = path.key(&key);
+            let (event, span) = self.next()?;
+            let node = self.node(event, &span, &below, depth + 1)?;
+            match entries.iter().find(|entry| entry.key == key) {
+                Some(Entry { at: Place::File { line, .. }, .. }) => {
+                    self.report.problem(at, &below, Fault::DuplicateKey { first: *line });
+                }
+                _ => entries.push(Entry { key, at, node }),
+            }
+        }
+    }
+
+    fn map_key(&mut self, event: Event<'a>, span: &Span, path: &Path) -> Result<String, Box<Stop>> {
+        match event {
+            Event::Scalar(text, ScalarStyle::Plain, 0, None) if text == "<<" => Err(self.unsupported(
+                span,
+                path,
+                "a merge key (`<<`) is",
+                "write the keys out, or use an alias",
+            )),
+            Event::Scalar(text, _, 0, None) => Ok(text.into_owned()),
+            _ => Err(self.unsupported(span, path, "a key that is not plain text is", "write a name")),
+        }
+    }
+
+    fn scalar(
+        &self,
+        text: String,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        span: &Span,
+        path: &Path,
+    ) -> Result<Value, Box<Stop>> {
+        match tag {
+            None if style == ScalarStyle::Plain => Ok(plain(text)),
+            None => Ok(Value::Text(text)),
+            Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Ok(Value::Text(text)),
+            Some(_) => Err(self.unsupported(
+                span,
+                path,
+                "a tag other than !!str is",
+                "remove it; the setting knows its type",
+            )),
+        }
+    }
+
+    fn check_tag(&self, tag: Option<&Tag>, own: &str, span: &Span, path: &Path) -> Result<(), Box<Stop>> {
+        match tag {
+            Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == own) => Err(self.unsupported(
+                span,
+                path,
+                "a tag other than !!str is",
+                "remove it; the setting knows its type",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Span), Box<Stop>> {
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => Err(self.scan_error(&error)),
+            None => Err(self.syntax(&Marker::default(), "the text ends too early")),
+        }
+    }
+
+    fn count(&mut self, nodes: usize, span: &Span, path: &Path) -> Result<(), Box<Stop>> {
+        self.nodes += nodes;
+        if self.nodes > NODE_LIMIT {
+            return Err(self.unsupported(span, path, "more than 20000 values are", "use fewer aliases"));
+        }
+        Ok(())
+    }
+
+    fn scan_error(&self, error: &ScanError) -> Box<Stop> {
+        self.syntax(error.marker(), error.info())
+    }
+
+    fn syntax(&self, at: &Marker, message: &str) -> Box<Stop> {
+        let fault = Fault::Syntax { format: FORMAT, message: message.to_owned() };
+        Box::new(Stop { place: self.place(at), path: Path::default(), fault })
+    }
+
+    fn unsupported(&self, span: &Span, path: &Path, what: &'static str, instead: &'static str) -> Box<Stop> {
+        let fault = Fault::Unsupported { what, instead };
+        Box::new(Stop { place: self.place(&span.start), path: path.clone(), fault })
+    }
+
+    fn place(&self, marker: &Marker) -> Place {
+        Place::File { name: self.name.clone(), line: marker.line().max(1), column: marker.col() + 1 }
+    }
+}
+
+/// A plain scalar by the rules of YAML 1.2's core schema, section 10.3.2.
+pub(crate) fn plain(text: String) -> Value {
+    match text.as_str() {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ => match number(&text) {
+            Some(whole) => Value::Number(Number { text, whole }),
+            None => Value::Text(text),
+        },
+    }
+}
+
+/// `Some(Some(_))` for a whole number, `Some(None)` for any other, `None` if `text` is no number at all.
+fn number(text: &str) -> Option<Option<i128>> {
+    let radix = |prefix: &str, radix| {
+        text.strip_prefix(prefix)
+            .filter(|d| !d.starts_with('+'))
+            .and_then(|d| i128::from_str_radix(d, radix).ok())
+    };
+    if let Some(whole) = radix("0x", 16).or_else(|| radix("0o", 8)) {
+        return Some(Some(whole));
+    }
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return Some(None);
+    }
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    match text.parse::<i128>() {
+        Ok(whole) => Some(Some(whole)),
+        Err(_) => text.parse::<f64>().ok().map(|_| None),
+    }
+}
+
+/// Whether `text` can stand in YAML without quotes and is read back as a string.
+pub(crate) fn is_plain_text(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
+        && matches!(plain(text.to_owned()), Value::Text(_))
+}
