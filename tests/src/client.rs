@@ -236,6 +236,20 @@ impl Client {
         None
     }
 
+    /// Reads `expected` and no byte more, however it was cut into chunks.
+    /// # Panics
+    /// When something else comes, or the body ends before.
+    pub async fn expect(&mut self, expected: &[u8]) {
+        let mut received = BytesMut::new();
+        while received.len() < expected.len() {
+            match self.chunk().await {
+                Some(chunk) => received.extend_from_slice(&chunk),
+                None => panic!("the body ended ({:?}) behind {received:?}", self.end),
+            }
+        }
+        assert_eq!(received, expected);
+    }
+
     /// How the body ended; `None` as long as it has not.
     #[must_use]
     pub fn end(&self) -> Option<End> {

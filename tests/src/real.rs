@@ -39,7 +39,7 @@ impl Python {
     /// # Panics
     /// When the script fails, which it does not for any answer.
     pub async fn calls(&self, base_url: &str, api_key: &str, calls: &[Value]) -> Vec<Value> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("real-clients/sdk.py");
+        let script = repository().join("tests/real-clients/sdk.py");
         let mut command = clean(&self.interpreter);
         command.arg("-B").arg(script).args([base_url, api_key]);
         let input: String = calls.iter().map(|call| format!("{call}\n")).collect();
@@ -127,19 +127,24 @@ pub fn skip(missing: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let hint = "tests/real-clients/setup.sh installs it";
     assert!(env::var_os("CC_RELAY_REQUIRE_REAL_CLIENTS").is_none(), "{missing} is missing: {hint}");
-    // Nothing is lost if nobody can read it.
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {missing} is missing; {hint}");
+    // One write, so that lines of tests that run at once stay whole. Nothing is lost if nobody can read it.
+    let line = format!("SKIPPED {test}: {missing} is missing; {hint}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 #[track_caller]
 fn found(variable: &str, installed: &str) -> Option<PathBuf> {
-    let place = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/real-clients").join(installed);
+    let place = || repository().join("target/real-clients").join(installed);
     let program = env::var_os(variable).map_or_else(place, PathBuf::from);
     if program.exists() {
         return Some(program);
     }
     skip(&format!("{} ({variable})", program.display()));
     None
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace member lies in the workspace")
 }
 
 /// A command that inherits nothing but the search path: no credential, no proxy, no configuration.
