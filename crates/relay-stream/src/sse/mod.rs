@@ -30,4 +30,4 @@ pub(crate) use boundary::Boundary;
 pub use event::SseEvent;
 pub(crate) use event::data_lines;
 pub use parser::{SseBlock, SseError, SseParser};
-pub use write::write_event;
+pub use write::{write_error_event, write_event};

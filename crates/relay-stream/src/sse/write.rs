@@ -3,6 +3,8 @@
 use bytes::BytesMut;
 use memchr::memchr2;
 
+use crate::json;
+
 /// Appends `event: name`, `data: …` and the blank line to `out`.
 ///
 /// `data` that holds line ends (JSON may, between its tokens) becomes several `data` lines, which a parser joins by
@@ -31,6 +33,13 @@ pub fn write_event(name: &str, data: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(b"\n");
 }
 
+/// Appends an `error` event of the Messages API, of type `kind`, for example `overloaded_error`.
+pub fn write_error_event(kind: &str, message: &str, out: &mut BytesMut) {
+    let (kind, message) = (json::quote(kind), json::quote(message));
+    let data = format!(r#"{{"type":"error","error":{{"type":{kind},"message":{message}}}}}"#);
+    write_event("error", data.as_bytes(), out);
+}
+
 fn write_line(line: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(b"data: ");
     out.extend_from_slice(line);
@@ -54,6 +63,10 @@ mod tests {
         check("", "{}", "data: {}\n\n");
         check("a", "", "event: a\ndata: \n\n");
         check("a", "{\n\"b\":1\r\n}\r", "event: a\ndata: {\ndata: \"b\":1\ndata: }\ndata: \n\n");
+        let mut out = BytesMut::new();
+        write_error_event("api_error", "say \"no\"\n", &mut out);
+        let json = r#"{"type":"error","error":{"type":"api_error","message":"say \"no\"\n"}}"#;
+        assert_eq!(out, format!("event: error\ndata: {json}\n\n"));
         check("a\ndata: injected", "{}", "event: a\ndata: {}\n\n");
     }
 }

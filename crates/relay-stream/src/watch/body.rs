@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{SseWatch, StreamReport};
+use crate::OnBreak;
+use crate::on_break::write_break;
 
 pin_project! {
     /// Passes an SSE body on frame by frame, reads it on the way, and says once how it ended.
@@ -15,15 +17,14 @@ pin_project! {
     /// `on_end` is called exactly once, with the report and a [`StreamEnd`]: as soon as the end is known, at the
     /// latest when the body is dropped. It runs within `poll_frame` or `drop` and must not block.
     ///
-    /// With [`require_message_stop`](Self::require_message_stop) a body that ends without `message_stop` and without
-    /// an `error` event ends with [`EndError::Incomplete`] instead, so that a server breaks the connection off and the
-    /// client sees a failure. The length of the body is then never announced as exact, and whoever sends the response
-    /// must not copy a `content-length` to it: a client that has received all announced bytes sees no failure.
+    /// With [`check_end`](Self::check_end) a body that ends without `message_stop` and without an `error` event is
+    /// treated as broken. The length of the body is then never announced as exact, and whoever sends the response must
+    /// not copy a `content-length` to it: a client that has received all announced bytes sees no failure.
     pub struct WatchBody<B, F: FnOnce(StreamReport, StreamEnd)> {
         #[pin]
         inner: B,
         watched: Watched<F>,
-        require_message_stop: bool,
+        on_break: Option<OnBreak>,
         // The end has been passed on, clean or not.
         done: bool,
     }
@@ -33,12 +34,15 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     /// Watches `inner`, a body at its start.
     pub fn new(inner: B, on_end: F) -> Self {
         let watched = Watched { watch: SseWatch::new(), on_end: Some(on_end) };
-        WatchBody { inner, watched, require_message_stop: false, done: false }
+        WatchBody { inner, watched, on_break: None, done: false }
     }
 
-    /// Turns an end without `message_stop` and without an `error` event into [`EndError::Incomplete`].
-    pub fn require_message_stop(mut self, require: bool) -> Self {
-        self.require_message_stop = require;
+    /// Treats an end without `message_stop` and without an `error` event as a break: by [`OnBreak::Abort`] the body
+    /// fails with [`EndError::Incomplete`], and a failure of the inner body passes. By [`OnBreak::ErrorEvent`] an
+    /// `error` event and a clean end take the place of both, unless the break is inside an event: nothing can be
+    /// inserted there, so the body fails.
+    pub fn check_end(mut self, on_break: OnBreak) -> Self {
+        self.on_break = Some(on_break);
         self
     }
 
@@ -47,9 +51,19 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
         self.watched.watch.report()
     }
 
+    /// What takes the place of a break.
+    fn broken<E>(&self, error: EndError<E>) -> Option<Result<Frame<Bytes>, EndError<E>>> {
+        if self.on_break != Some(OnBreak::ErrorEvent) || !self.watched.watch.between_events() {
+            return Some(Err(error));
+        }
+        let mut event = BytesMut::new();
+        write_break(&mut event);
+        (!self.report().is_complete()).then(|| Ok(Frame::data(event.freeze())))
+    }
+
     /// An end of the inner body here and now would be passed on as it is.
     fn may_end(&self) -> bool {
-        !self.require_message_stop || self.report().is_complete()
+        self.on_break.is_none() || self.report().is_complete()
     }
 }
 
@@ -82,12 +96,12 @@ where
             Some(Err(error)) => {
                 *this.done = true;
                 this.watched.end(StreamEnd::Failed);
-                Poll::Ready(Some(Err(EndError::Body(error))))
+                Poll::Ready(self.broken(EndError::Body(error)))
             }
             None => {
                 *this.done = true;
                 this.watched.end(StreamEnd::Ended);
-                Poll::Ready((!self.may_end()).then_some(Err(EndError::Incomplete)))
+                Poll::Ready(if self.may_end() { None } else { self.broken(EndError::Incomplete) })
             }
         }
     }
@@ -98,7 +112,7 @@ where
 
     fn size_hint(&self) -> SizeHint {
         let inner = self.inner.size_hint();
-        if self.require_message_stop && !self.done {
+        if self.on_break.is_some() && !self.done {
             let mut hint = SizeHint::new();
             hint.set_lower(inner.lower());
             return hint;
@@ -184,7 +198,7 @@ mod tests {
     #[track_caller]
     fn check(script: Script, expected: &str, incomplete: bool, end: StreamEnd) {
         let (body, seen) = watch(script);
-        let (bytes, error) = collect(body.require_message_stop(true));
+        let (bytes, error) = collect(body.check_end(OnBreak::Abort));
         assert_eq!(bytes, expected);
         assert_eq!(error.is_some_and(|error| error.is_incomplete()), incomplete);
         assert_eq!(seen.borrow().iter().map(|(_, end)| *end).collect::<Vec<_>>(), [end]);
@@ -203,7 +217,24 @@ mod tests {
     }
 
     #[test]
-    fn without_the_requirement_every_end_passes_as_it_is() {
+    fn an_error_event_takes_the_place_of_a_break_where_one_can_stand() {
+        let mut event = BytesMut::new();
+        write_break(&mut event);
+        let with_event = format!("{START}{}", String::from_utf8_lossy(&event));
+        for (script, expected, failed) in [
+            (Script::new().data(START), &*with_event, false),
+            (Script::new().data(START).error("reset"), &*with_event, false),
+            (Script::new().data(STOP).error("reset"), STOP, false),
+            (Script::new().data("data: cut"), "data: cut", true),
+            (Script::new().data("data: cut").error("reset"), "data: cut", true),
+        ] {
+            let (bytes, error) = collect(watch(script).0.check_end(OnBreak::ErrorEvent));
+            assert_eq!((&*bytes, error.is_some()), (expected, failed));
+        }
+    }
+
+    #[test]
+    fn without_the_check_every_end_passes_as_it_is() {
         let (body, seen) = watch(Script::new().data(START));
         let (bytes, error) = collect(body);
         assert_eq!((&*bytes, error.is_some()), (START, false));
@@ -229,7 +260,7 @@ mod tests {
     fn a_body_that_may_still_fail_announces_neither_its_end_nor_its_length() {
         let (body, _) = watch(Script::new().exact_length());
         assert!(body.is_end_stream());
-        let body = body.require_message_stop(true);
+        let body = body.check_end(OnBreak::Abort);
         assert!(!body.is_end_stream());
         assert_eq!(body.size_hint().exact(), None);
     }

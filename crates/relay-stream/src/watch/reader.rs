@@ -59,6 +59,11 @@ impl SseWatch {
         &self.report
     }
 
+    /// True between two events and before the first one: here something can be inserted into the stream.
+    pub fn between_events(&self) -> bool {
+        self.boundary.at_start()
+    }
+
     /// Gives the report away.
     pub fn into_report(self) -> StreamReport {
         self.report

@@ -1,0 +1,337 @@
+//! One message of Bedrock, one event of Anthropic.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::BytesMut;
+use memchr::{memchr, memmem};
+
+use super::error::{anthropic_error_type, anthropic_message, known};
+use crate::frame::MessageRef;
+use crate::json;
+use crate::sse::{write_error_event, write_event};
+
+/// What Bedrock adds to an event's JSON, and no client of Anthropic's expects there.
+const METRICS: &str = "amazon-bedrock-invocationMetrics";
+
+/// A scratch buffer larger than this is given back after its event.
+const KEPT_CAPACITY: usize = 64 << 10;
+
+/// Turns messages of `InvokeModelWithResponseStream` into Anthropic's server-sent events.
+///
+/// - A chunk's `bytes` are base64 of one event's JSON. It leaves under its `type` as the event's name, byte for byte
+///   except for `amazon-bedrock-invocationMetrics`; the padding `p` and unknown members of the chunk are dropped.
+///   A chunk without `bytes`, and an event without `type`, say nothing and are dropped, as Anthropic's SDKs do.
+/// - An exception, an error message, and an error inside a chunk become an `error` event with Anthropic's type for it.
+/// - Every other message is dropped.
+///
+/// Keeps a scratch buffer of the largest event so far, at most 64 KiB between events.
+#[derive(Debug)]
+pub struct Converter {
+    /// The JSON of the event at hand.
+    event: Vec<u8>,
+    metrics: memmem::Finder<'static>,
+    complete: bool,
+}
+
+/// What a message is, by its headers.
+enum Kind<'a> {
+    Chunk,
+    /// A modelled exception, with its name.
+    Exception(&'a [u8]),
+    /// An error outside the service's model: code and message.
+    Error(&'a [u8], &'a [u8]),
+    Other,
+}
+
+impl Converter {
+    /// A converter at the start of a stream.
+    pub fn new() -> Self {
+        Converter { event: Vec::new(), metrics: memmem::Finder::new(METRICS), complete: false }
+    }
+
+    /// Appends the event that `message` stands for to `out`; nothing if it stands for none.
+    /// # Errors
+    /// [`ConvertError`] if a chunk is not what the service sends; `out` is then as it was.
+    #[inline]
+    pub fn convert(&mut self, message: MessageRef<'_>, out: &mut BytesMut) -> Result<(), ConvertError> {
+        match kind(message) {
+            Kind::Chunk => return self.chunk(message.payload(), out),
+            Kind::Exception(name) => self.exception(name, message.payload(), out),
+            Kind::Error(code, text) => self.error(code, &String::from_utf8_lossy(text), out),
+            Kind::Other => {}
+        }
+        Ok(())
+    }
+
+    /// True once `message_stop` or an error has been converted: the stream may end.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    #[inline]
+    fn chunk(&mut self, payload: &[u8], out: &mut BytesMut) -> Result<(), ConvertError> {
+        let mut members = json::Members::new(payload).ok_or(ConvertError::Chunk)?;
+        let Some(bytes) = members.find(|member| member.key == b"bytes") else { return Ok(()) };
+        self.event.clear();
+        decode_base64(&payload[bytes.value], &mut self.event)?;
+        self.write(out)?;
+        if self.event.capacity() > KEPT_CAPACITY {
+            self.event = Vec::new();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn write(&mut self, out: &mut BytesMut) -> Result<(), ConvertError> {
+        if self.metrics.find(&self.event).is_some()
+            && let Some(span) = metrics_span(&self.event)
+        {
+            self.event.drain(span);
+        }
+        let Some(name) = json::get_string(&self.event, "type") else { return Ok(()) };
+        match &*name {
+            "error" => {
+                let error = json::get(&self.event, "error").unwrap_or_default();
+                if let Some(aws) = json::get_string(error, "type").filter(|kind| known(kind).is_some()) {
+                    let message = json::get_string(error, "message").unwrap_or_default();
+                    write_error(&aws, &message, out);
+                } else {
+                    write_event(&name, &self.event, out);
+                }
+                self.complete = true;
+            }
+            name if name.bytes().any(|byte| byte.is_ascii_control()) => return Err(ConvertError::EventType),
+            name => {
+                self.complete |= name == "message_stop";
+                write_event(name, &self.event, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn exception(&mut self, name: &[u8], payload: &[u8], out: &mut BytesMut) {
+        let text = ["message", "Message", "originalMessage"]
+            .iter()
+            .find_map(|key| json::get_string(payload, key).filter(|text| !text.is_empty()));
+        self.error(name, &text.unwrap_or_default(), out);
+    }
+
+    fn error(&mut self, aws: &[u8], message: &str, out: &mut BytesMut) {
+        write_error(&String::from_utf8_lossy(aws), message, out);
+        self.complete = true;
+    }
+}
+
+impl Default for Converter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a chunk could not be converted. Its checksums were right: this is what the service sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvertError {
+    /// A chunk's payload is not a JSON object.
+    #[error("the payload of a chunk is not a JSON object")]
+    Chunk,
+    /// A chunk's `bytes` are not base64.
+    #[error("the bytes of a chunk are not base64")]
+    Base64,
+    /// An event's type holds control characters, which an event's name cannot.
+    #[error("the type of an event holds control characters")]
+    EventType,
+}
+
+#[inline]
+fn kind<'a>(message: MessageRef<'a>) -> Kind<'a> {
+    let (mut message_type, mut name, mut text): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
+    for (header, value) in message.string_headers() {
+        match header {
+            b":message-type" => message_type = value,
+            b":event-type" | b":exception-type" | b":error-code" => name = value,
+            b":error-message" => text = value,
+            _ => {}
+        }
+    }
+    match (message_type, name) {
+        (b"event", b"chunk") => Kind::Chunk,
+        (b"exception", name) => Kind::Exception(name),
+        (b"error", code) => Kind::Error(code, text),
+        _ => Kind::Other,
+    }
+}
+
+/// Appends what the JSON string `value` stands for as base64. Its characters need no escape, but may have one.
+#[inline]
+fn decode_base64(value: &[u8], out: &mut Vec<u8>) -> Result<(), ConvertError> {
+    let inner =
+        value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).ok_or(ConvertError::Base64)?;
+    let text = if memchr(b'\\', inner).is_none() {
+        Cow::Borrowed(inner)
+    } else {
+        Cow::Owned(json::string(value).ok_or(ConvertError::Base64)?.into_owned().into_bytes())
+    };
+    base64_simd::STANDARD.decode_append(&text[..], out).map_err(|_| ConvertError::Base64)
+}
+
+/// The member with the metrics and one comma, so that what remains is an object again.
+fn metrics_span(event: &[u8]) -> Option<Range<usize>> {
+    let mut before = None;
+    let mut members = json::Members::new(event)?;
+    while let Some(member) = members.next() {
+        if member.key == METRICS.as_bytes() {
+            let start = before.unwrap_or(member.span.start);
+            let end = match (before, members.next()) {
+                (None, Some(after)) => after.span.start,
+                _ => member.span.end,
+            };
+            return Some(start..end);
+        }
+        before = Some(member.span.end);
+    }
+    None
+}
+
+/// Appends an `error` event for an AWS error.
+fn write_error(aws: &str, message: &str, out: &mut BytesMut) {
+    let message = if message.is_empty() { Cow::Borrowed(aws) } else { anthropic_message(message) };
+    write_error_event(anthropic_error_type(aws), &message, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bedrock;
+    use crate::frame::{Decoder, HeaderValue, write_message};
+
+    fn convert(frame: BytesMut) -> (Result<String, ConvertError>, bool) {
+        let (mut converter, mut decoder, mut out) = (Converter::new(), Decoder::new(), BytesMut::new());
+        let message = decoder.decode(&mut frame.freeze()).unwrap().unwrap();
+        let result = converter.convert(message.borrow(), &mut out);
+        (result.map(|()| String::from_utf8(out.to_vec()).unwrap()), converter.is_complete())
+    }
+
+    fn raw_chunk(payload: &str) -> BytesMut {
+        let headers =
+            [(":message-type", HeaderValue::String("event")), (":event-type", HeaderValue::String("chunk"))];
+        let mut frame = BytesMut::new();
+        write_message(headers, payload.as_bytes(), &mut frame).unwrap();
+        frame
+    }
+
+    /// One event in a chunk, and the event that comes out.
+    #[track_caller]
+    fn check(event: &str, expected: &str) {
+        let mut frame = BytesMut::new();
+        bedrock::write_chunk(event.as_bytes(), "abc", &mut frame).unwrap();
+        assert_eq!(convert(frame).0.as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn an_event_leaves_under_its_type_byte_for_byte() {
+        check(r#"{"type":"ping"}"#, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+        check(
+            r#"{ "n": 1.50, "type" : "new_kind" }"#,
+            "event: new_kind\ndata: { \"n\": 1.50, \"type\" : \"new_kind\" }\n\n",
+        );
+        check("{\n\"type\":\"a\"}", "event: a\ndata: {\ndata: \"type\":\"a\"}\n\n");
+        check(r#"{"type":"\u0061b"}"#, "event: ab\ndata: {\"type\":\"\\u0061b\"}\n\n");
+        check(r#"{"index":0}"#, "");
+        check(r#"{"type":7}"#, "");
+        check("", "");
+        check("null", "");
+    }
+
+    #[test]
+    fn the_metrics_go_wherever_they_stand_and_only_they() {
+        let metrics = r#""amazon-bedrock-invocationMetrics":{"inputTokenCount":1,"x":["}"]}"#;
+        let stop = |members: &str| format!("event: message_stop\ndata: {{{members}}}\n\n");
+        let all = r#""type":"message_stop","usage":{"output_tokens":2}"#;
+        check(&format!("{{{all},{metrics}}}"), &stop(all));
+        check(&format!("{{{metrics},{all}}}"), &stop(all));
+        check(&format!(r#"{{"type":"message_stop",{metrics},"usage":{{"output_tokens":2}}}}"#), &stop(all));
+        check(&format!("{{{all} , {metrics} }}"), &stop(&format!("{all} ")));
+        let text = r#"{"type":"a","text":"amazon-bedrock-invocationMetrics","amazon":{"amazon-bedrock-invocationMetrics":1}}"#;
+        check(text, &format!("event: a\ndata: {text}\n\n"));
+        assert_eq!(
+            metrics_span(format!("{{{metrics}}}").as_bytes()).map(|span| span.len()),
+            Some(metrics.len())
+        );
+    }
+
+    #[track_caller]
+    fn check_error(frame: BytesMut, kind: &str, message: &str) {
+        let (event, complete) = convert(frame);
+        let json = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}}}}"#);
+        assert_eq!(event, Ok(format!("event: error\ndata: {json}\n\n")));
+        assert!(complete);
+    }
+
+    #[test]
+    fn every_way_to_say_an_error_becomes_an_error_event() {
+        let written = |write: &dyn Fn(&mut BytesMut) -> Result<(), crate::frame::EncodeError>| {
+            let mut frame = BytesMut::new();
+            write(&mut frame).unwrap();
+            frame
+        };
+        let exception = |name, message| written(&|out| bedrock::write_exception(name, message, out));
+        check_error(
+            exception("throttlingException", "Too many \\ tokens"),
+            "rate_limit_error",
+            r"Too many \\ tokens",
+        );
+        check_error(exception("validationException", ""), "invalid_request_error", "validationException");
+        check_error(
+            exception("validationException", "Input is too long for requested model."),
+            "invalid_request_error",
+            "prompt is too long: Input is too long for requested model.",
+        );
+        check_error(written(&|out| bedrock::write_error("InternalFailure", "rig", out)), "api_error", "rig");
+        check_error(written(&|out| bedrock::write_error("", "", out)), "api_error", "");
+        let inner = |json: &str| written(&|out| bedrock::write_chunk(json.as_bytes(), "", out));
+        let anthropic = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        check_error(inner(anthropic), "overloaded_error", "Overloaded");
+        let aws = r#"{"error":{"message":"slow down","type":"ThrottlingException"},"type":"error"}"#;
+        check_error(inner(aws), "rate_limit_error", "slow down");
+        let mut upper = BytesMut::new();
+        let headers = [
+            (":exception-type", HeaderValue::String("modelStreamErrorException")),
+            (":message-type", HeaderValue::String("exception")),
+        ];
+        write_message(headers, br#"{"Message":"rig","originalStatusCode":500}"#, &mut upper).unwrap();
+        check_error(upper, "api_error", "rig");
+    }
+
+    #[test]
+    fn what_is_no_event_is_dropped_and_what_cannot_be_is_refused() {
+        let check =
+            |payload: &str, expected| assert_eq!(convert(raw_chunk(payload)).0, expected, "{payload}");
+        check(r#"{"p":"abc"}"#, Ok(String::new()));
+        check(r#"{"p":"abc","new":[{"bytes":1}],"bytes":"e30="}"#, Ok(String::new()));
+        check(r#"{"bytes":"e30\u003d"}"#, Ok(String::new()));
+        check("", Err(ConvertError::Chunk));
+        check("[]", Err(ConvertError::Chunk));
+        check(r#"{"bytes":null}"#, Err(ConvertError::Base64));
+        check(r#"{"bytes":"e30"}"#, Err(ConvertError::Base64));
+        check(r#"{"bytes":"\n"}"#, Err(ConvertError::Base64));
+        check(r#"{"bytes":"eyJ0eXBlIjoiXG4ifQ=="}"#, Err(ConvertError::EventType));
+        for (name, value) in [(":message-type", "event"), (":event-type", "chunk"), ("a", "b")] {
+            let mut frame = BytesMut::new();
+            write_message([(name, HeaderValue::String(value))], b"x", &mut frame).unwrap();
+            assert_eq!(convert(frame), (Ok(String::new()), false));
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_large_event_is_given_back() {
+        let mut frame = BytesMut::new();
+        let event = format!(r#"{{"type":"a","text":"{}"}}"#, "x".repeat(200_000));
+        bedrock::write_chunk(event.as_bytes(), "", &mut frame).unwrap();
+        let message = Decoder::new().decode(&mut frame.freeze()).unwrap().unwrap();
+        let mut converter = Converter::new();
+        converter.convert(message.borrow(), &mut BytesMut::new()).unwrap();
+        assert!(converter.event.capacity() <= KEPT_CAPACITY);
+    }
+}

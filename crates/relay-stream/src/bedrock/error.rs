@@ -1,0 +1,108 @@
+//! AWS error names in Anthropic's terms.
+
+use std::borrow::Cow;
+
+/// The Anthropic error type for an AWS error name, as clients of the Messages API decide by it.
+///
+/// Takes a name as it occurs anywhere in AWS: `throttlingException` of a frame, `ThrottlingException:http://…` of the
+/// header `x-amzn-ErrorType`, `com.amazon.coral#ThrottlingException` of a body. Any other name is an `api_error`.
+/// ```
+/// use relay_stream::bedrock::anthropic_error_type;
+///
+/// assert_eq!(anthropic_error_type("throttlingException"), "rate_limit_error");
+/// assert_eq!(anthropic_error_type("aws.x#AccessDeniedException:http://y"), "permission_error");
+/// ```
+/// # Source
+/// The service model of bedrock-runtime has the names; that a failing AWS credential is not the client's 401 but a
+/// `permission_error` is the choice made here.
+pub fn anthropic_error_type(aws: &str) -> &'static str {
+    known(aws).unwrap_or("api_error")
+}
+
+/// Name without its suffix `Exception`, and type.
+const TYPES: &[(&str, &str)] = &[
+    ("Validation", "invalid_request_error"),
+    ("AccessDenied", "permission_error"),
+    ("UnrecognizedClient", "permission_error"),
+    ("InvalidSignature", "permission_error"),
+    ("ExpiredToken", "permission_error"),
+    ("MissingAuthenticationToken", "permission_error"),
+    ("ResourceNotFound", "not_found_error"),
+    ("ModelTimeout", "timeout_error"),
+    ("ModelError", "api_error"),
+    ("ModelStreamError", "api_error"),
+    ("Throttling", "rate_limit_error"),
+    ("ModelNotReady", "overloaded_error"),
+    ("ServiceQuotaExceeded", "rate_limit_error"),
+    ("InternalServer", "api_error"),
+    ("InternalFailure", "api_error"),
+    ("ServiceUnavailable", "overloaded_error"),
+];
+
+/// The type of a name that AWS is known to use.
+pub(crate) fn known(aws: &str) -> Option<&'static str> {
+    let name = aws.split(':').next().unwrap_or_default();
+    let name = name.rsplit('#').next().unwrap_or_default();
+    let stem = match name.len().checked_sub("Exception".len()).and_then(|at| name.split_at_checked(at)) {
+        Some((stem, suffix)) if suffix.eq_ignore_ascii_case("Exception") => stem,
+        _ => name,
+    };
+    TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(stem)).map(|(_, kind)| *kind)
+}
+
+/// The message for Anthropic clients. Claude Code compacts a conversation when it reads `prompt is too long`, which
+/// Bedrock says in other words; every other message stays.
+pub fn anthropic_message(aws: &str) -> Cow<'_, str> {
+    if aws.contains("Input is too long") && !aws.contains("prompt is too long") {
+        return Cow::Owned(format!("prompt is too long: {aws}"));
+    }
+    Cow::Borrowed(aws)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(aws: &str, expected: &str) {
+        assert_eq!(anthropic_error_type(aws), expected, "{aws}");
+    }
+
+    #[test]
+    fn every_name_of_the_service_has_its_type() {
+        check("validationException", "invalid_request_error");
+        check("AccessDeniedException", "permission_error");
+        check("UnrecognizedClientException", "permission_error");
+        check("InvalidSignatureException", "permission_error");
+        check("ExpiredTokenException", "permission_error");
+        check("MissingAuthenticationTokenException", "permission_error");
+        check("ResourceNotFoundException", "not_found_error");
+        check("modelTimeoutException", "timeout_error");
+        check("ModelErrorException", "api_error");
+        check("modelStreamErrorException", "api_error");
+        check("throttlingException", "rate_limit_error");
+        check("ModelNotReadyException", "overloaded_error");
+        check("ServiceQuotaExceededException", "rate_limit_error");
+        check("internalServerException", "api_error");
+        check("serviceUnavailableException", "overloaded_error");
+    }
+
+    #[test]
+    fn names_are_read_in_every_spelling_and_unknown_ones_are_api_errors() {
+        check("InternalFailure", "api_error");
+        check("ExpiredToken", "permission_error");
+        check("com.amazon.coral.service#ThrottlingException", "rate_limit_error");
+        check("ThrottlingException:http://internal.amazon.com/coral/", "rate_limit_error");
+        check("Exception", "api_error");
+        check("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", "api_error");
+        check("", "api_error");
+        assert_eq!(known("overloaded_error"), None);
+    }
+
+    #[test]
+    fn only_the_message_of_a_prompt_too_long_changes() {
+        let long = anthropic_message("Input is too long for requested model.");
+        assert_eq!(long, "prompt is too long: Input is too long for requested model.");
+        assert_eq!(anthropic_message("Too many tokens"), "Too many tokens");
+    }
+}

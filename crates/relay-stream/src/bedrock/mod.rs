@@ -1,0 +1,38 @@
+//! Amazon Bedrock's Event Stream of a Messages model, as Anthropic's server-sent events.
+//!
+//! ```text
+//! Bytes ─Decoder─▶ MessageRef ─Converter─▶ event: / data: lines      Translator: both, and the end
+//! any cut          chunk,                  one event's JSON,         SseBody, SseStream: around a
+//!                  exception, error        or an error event         body or a stream
+//! ```
+//! ```
+//! use bytes::BytesMut;
+//! use relay_stream::bedrock::Translator;
+//!
+//! # const CAPTURE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/message.eventstream"));
+//! let mut translator = Translator::new();
+//! let mut out = BytesMut::new();
+//! for chunk in CAPTURE.chunks(1400) {
+//!     translator.push(chunk, &mut out)?;
+//! }
+//! translator.finish(&mut out)?;
+//! assert!(out.starts_with(b"event: message_start\ndata: {\"type\":\"message_start\""));
+//! assert!(out.ends_with(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+//! # Ok::<(), relay_stream::bedrock::TranslateError>(())
+//! ```
+//! A stream that breaks off never looks finished: an end without `message_stop` is an error, and so is a frame that
+//! cannot be trusted. Pings are left to [`KeepAliveBody`](crate::body::KeepAliveBody).
+
+mod adapter;
+mod convert;
+#[cfg(any(test, feature = "encode"))]
+mod encode;
+mod error;
+mod translate;
+
+pub use adapter::{SseBody, SseStream, StreamError};
+pub use convert::{ConvertError, Converter};
+#[cfg(any(test, feature = "encode"))]
+pub use encode::{write_chunk, write_error, write_exception};
+pub use error::{anthropic_error_type, anthropic_message};
+pub use translate::{TranslateError, Translator};

@@ -1,0 +1,345 @@
+//! From chunks to messages.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{FrameError, Limits, Message, MessageRef, PRELUDE_LEN, Prelude};
+
+/// A kept buffer larger than this is given back after its message.
+const KEPT_CAPACITY: usize = 64 << 10;
+
+/// Reads Event Stream messages from a stream cut anywhere.
+///
+/// A message that lies within one chunk is a slice of that chunk. One that does not is put together in a buffer that
+/// grows as its bytes arrive, up to [`Limits::frame`]; a frame's claim about its own length reserves nothing.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    limits: Limits,
+    /// The start of a frame that its chunk cut off.
+    partial: BytesMut,
+    /// The prelude of the frame in `partial`, once it is complete.
+    prelude: Option<Prelude>,
+    /// `partial` holds a frame that `decode_slice` has lent out.
+    lent: bool,
+    failed: Option<FrameError>,
+}
+
+/// Where a complete and checked frame lies.
+enum Found {
+    /// At the start of the chunk.
+    Chunk(Prelude),
+    /// In `partial`, all of it.
+    Partial(Prelude),
+}
+
+impl Decoder {
+    /// A decoder at the start of a stream, with the default limits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the limits.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Decoder { limits, ..self }
+    }
+
+    /// Takes bytes from the front of `chunk` and returns the next complete message, or `None` when more are needed.
+    ///
+    /// `chunk` may end anywhere, also inside the 12-byte prelude, and may hold several messages: call again with the
+    /// same chunk until `None`; it is empty then. At most [`Limits::frame`] bytes are kept between calls.
+    /// # Errors
+    /// [`FrameError`], as early as it can be known (a bad prelude before its body arrives); it is then final.
+    /// # Source
+    /// Amazon Event Stream encoding, message layout. CRC-32 with the IEEE polynomial, not Castagnoli.
+    pub fn decode(&mut self, chunk: &mut Bytes) -> Result<Option<Message>, FrameError> {
+        let (len, found) = self.step(chunk)?;
+        let frame = chunk.split_to(len);
+        Ok(match found {
+            None => None,
+            Some(Found::Chunk(prelude)) => Some(Message::new(frame, prelude)),
+            Some(Found::Partial(prelude)) => {
+                let frame = self.partial.split().freeze();
+                self.release(frame.len());
+                Some(Message::new(frame, prelude))
+            }
+        })
+    }
+
+    /// Like [`decode`](Self::decode), for bytes that are not a [`Bytes`]: the message borrows from the chunk or from
+    /// the decoder, and costs no reference count.
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    #[inline]
+    pub fn decode_slice<'a, 'chunk: 'a>(
+        &'a mut self,
+        chunk: &mut &'chunk [u8],
+    ) -> Result<Option<MessageRef<'a>>, FrameError> {
+        let (len, found) = self.step(chunk)?;
+        let (frame, rest) = chunk.split_at(len);
+        *chunk = rest;
+        Ok(match found {
+            None => None,
+            Some(Found::Chunk(prelude)) => Some(MessageRef::new(frame, prelude)),
+            Some(Found::Partial(prelude)) => {
+                self.lent = true;
+                Some(MessageRef::new(&self.partial, prelude))
+            }
+        })
+    }
+
+    /// Says whether the stream may end here.
+    /// # Errors
+    /// [`FrameError::Truncated`] inside a frame, or the error that [`decode`](Self::decode) ended with.
+    pub fn finish(&self) -> Result<(), FrameError> {
+        match (&self.failed, self.held()) {
+            (Some(error), _) => Err(error.clone()),
+            (None, 0) => Ok(()),
+            (None, held) => Err(FrameError::Truncated { held }),
+        }
+    }
+
+    /// Bytes of an incomplete frame that are kept for the next call.
+    pub fn held(&self) -> usize {
+        if self.lent { 0 } else { self.partial.len() }
+    }
+
+    /// Finds the next frame, checks it, and says how many bytes of the chunk belong to it.
+    #[inline]
+    fn step(&mut self, chunk: &[u8]) -> Result<(usize, Option<Found>), FrameError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        if self.lent {
+            self.lent = false;
+            let len = self.partial.len();
+            self.partial.clear();
+            self.release(len);
+        }
+        let step = if self.partial.is_empty() { self.start(chunk) } else { self.resume(chunk) };
+        step.inspect_err(|error| {
+            self.failed = Some(error.clone());
+            self.partial = BytesMut::new();
+        })
+    }
+
+    /// At the start of a frame.
+    #[inline]
+    fn start(&mut self, chunk: &[u8]) -> Result<(usize, Option<Found>), FrameError> {
+        if let Some(bytes) = chunk.first_chunk() {
+            let prelude = Prelude::read(bytes, &self.limits)?;
+            if let Some(frame) = chunk.get(..prelude.total()) {
+                MessageRef::check(frame, prelude, &self.limits)?;
+                return Ok((prelude.total(), Some(Found::Chunk(prelude))));
+            }
+            self.prelude = Some(prelude);
+        }
+        self.partial.extend_from_slice(chunk);
+        Ok((chunk.len(), None))
+    }
+
+    /// Within a frame.
+    fn resume(&mut self, chunk: &[u8]) -> Result<(usize, Option<Found>), FrameError> {
+        let mut rest = chunk;
+        let prelude = match self.prelude {
+            Some(prelude) => prelude,
+            None => {
+                self.fill(&mut rest, PRELUDE_LEN);
+                let Some(bytes) = self.partial.first_chunk() else { return Ok((chunk.len(), None)) };
+                *self.prelude.insert(Prelude::read(bytes, &self.limits)?)
+            }
+        };
+        self.fill(&mut rest, prelude.total());
+        let len = chunk.len() - rest.len();
+        if self.partial.len() < prelude.total() {
+            return Ok((len, None));
+        }
+        self.prelude = None;
+        MessageRef::check(&self.partial, prelude, &self.limits)?;
+        Ok((len, Some(Found::Partial(prelude))))
+    }
+
+    /// Moves bytes from the front of `rest` until `partial` has `len` of them.
+    fn fill(&mut self, rest: &mut &[u8], len: usize) {
+        let taken = rest.len().min(len - self.partial.len());
+        self.partial.extend_from_slice(&rest[..taken]);
+        rest.advance(taken);
+    }
+
+    /// Does not keep the memory of a large frame for a stream of small ones.
+    fn release(&mut self, frame_len: usize) {
+        if frame_len > KEPT_CAPACITY {
+            self.partial = BytesMut::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::frame::{HeaderError, HeaderValue, write_message};
+
+    /// Frames written and read by an independent implementation.
+    fn vectors() -> Vec<Value> {
+        serde_json::from_str(include_str!("../../testdata/eventstream.json")).unwrap()
+    }
+
+    fn base64(value: &Value) -> Vec<u8> {
+        base64_simd::STANDARD.decode_to_vec(value.as_str().unwrap()).unwrap()
+    }
+
+    fn header_json(value: HeaderValue<'_>) -> Value {
+        match value {
+            HeaderValue::Bool(value) => json!(value),
+            HeaderValue::Int(value) => json!(value),
+            HeaderValue::String(value) => json!(value),
+            HeaderValue::Bytes(value) => json!({"base64": base64_simd::STANDARD.encode_to_string(value)}),
+            other => panic!("no vector has {other:?}"),
+        }
+    }
+
+    /// The messages of a stream, by both ways of decoding, which must agree.
+    fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Message>, FrameError> {
+        let (mut owned, mut borrowed, mut messages) = (Decoder::new(), Decoder::new(), Vec::new());
+        for chunk in chunks {
+            let (mut bytes, mut slice) = (Bytes::copy_from_slice(chunk), chunk);
+            loop {
+                let result = owned.decode(&mut bytes);
+                assert_eq!(
+                    borrowed.decode_slice(&mut slice),
+                    result
+                        .as_ref()
+                        .map(|message| message.as_ref().map(Message::borrow))
+                        .map_err(Clone::clone),
+                );
+                assert_eq!(owned.held(), borrowed.held());
+                match result? {
+                    Some(message) => messages.push(message),
+                    None => break,
+                }
+            }
+            assert!(bytes.is_empty() && slice.is_empty());
+        }
+        owned.finish()?;
+        Ok(messages)
+    }
+
+    #[test]
+    fn valid_vectors_are_read_and_invalid_ones_refused_wherever_they_are_cut() {
+        for vector in vectors() {
+            let frame = base64(&vector["frame"]);
+            for cut in 0..=frame.len() {
+                let (a, b) = frame.split_at(cut);
+                let result = decode([a, b]);
+                if vector["valid"] == false {
+                    assert!(result.is_err(), "{}", vector["name"]);
+                    continue;
+                }
+                let [message] = &result.unwrap()[..] else { panic!("{} is one message", vector["name"]) };
+                let headers: serde_json::Map<_, _> = message
+                    .headers()
+                    .map(|header| (header.name.to_owned(), header_json(header.value)))
+                    .collect();
+                assert_eq!(Value::from(headers), vector["headers"]);
+                assert_eq!(message.payload(), base64(&vector["payload"]));
+                assert_eq!(message.clone().into_payload(), message.payload());
+                assert_eq!(message.as_frame(), &frame);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_error(frame: &[u8], expected: FrameError) {
+        let limits = Limits { frame: 200, headers: 20, header_count: 2 };
+        let mut decoder = Decoder::new().with_limits(limits);
+        let mut rest = frame;
+        assert_eq!(decoder.decode_slice(&mut rest), Err(expected.clone()));
+        let mut good = &b"\0\0\0\x10\0\0\0\0\x05\xc2\x48\xeb\x7d\x98\xc8\xff"[..];
+        assert_eq!(decoder.decode_slice(&mut good), Err(expected.clone()), "errors are final");
+        assert_eq!(decoder.finish(), Err(expected));
+        assert_eq!(decoder.held(), 0);
+    }
+
+    fn prelude(total: u32, headers: u32) -> Vec<u8> {
+        let lengths = [total.to_be_bytes(), headers.to_be_bytes()].concat();
+        let checksum = crc32fast::hash(&lengths).to_be_bytes();
+        [&lengths[..], &checksum].concat()
+    }
+
+    fn message(headers: &[(&str, HeaderValue<'_>)], payload: &[u8]) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        write_message(headers.iter().copied(), payload, &mut out).unwrap();
+        out.to_vec()
+    }
+
+    #[test]
+    fn a_prelude_that_cannot_be_is_refused_at_byte_twelve() {
+        let mut bad = prelude(100, 10);
+        bad[11] ^= 1;
+        let found = u32::from_be_bytes([bad[8], bad[9], bad[10], bad[11]]);
+        check_error(&bad, FrameError::PreludeChecksum { found, computed: found ^ 1 });
+        check_error(&prelude(15, 0), FrameError::Length { total: 15, headers: 0 });
+        check_error(&prelude(16, 1), FrameError::Length { total: 16, headers: 1 });
+        check_error(&prelude(0, u32::MAX), FrameError::Length { total: 0, headers: u32::MAX });
+        check_error(&prelude(201, 0), FrameError::FrameTooLarge { len: 201, limit: 200 });
+        check_error(&prelude(u32::MAX, 0), FrameError::FrameTooLarge { len: u32::MAX as usize, limit: 200 });
+        check_error(&prelude(200, 21), FrameError::HeadersTooLarge { len: 21, limit: 20 });
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_trusted_is_refused_for_good() {
+        let mut bad = message(&[], b"payload");
+        let found = u32::from_be_bytes(*bad.last_chunk().unwrap());
+        *bad.last_mut().unwrap() ^= 0x80;
+        check_error(&bad, FrameError::MessageChecksum { found: found ^ 0x80, computed: found });
+        let three = [("a", HeaderValue::Bool(true)); 3];
+        check_error(&message(&three, b""), FrameError::TooManyHeaders { limit: 2 });
+        let mut block = message(&[("a", HeaderValue::Bool(true))], b"");
+        block[14] = 12;
+        let end = block.len() - 4;
+        let checksum = crc32fast::hash(&block[..end]).to_be_bytes();
+        block[end..].copy_from_slice(&checksum);
+        check_error(&block, FrameError::Header { index: 0, source: HeaderError::Type(12) });
+    }
+
+    #[test]
+    fn a_message_within_one_chunk_is_a_slice_of_it() {
+        let frame = message(&[], b"payload");
+        let chunk = Bytes::from([&frame[..], &frame, &frame[..5]].concat());
+        let (mut rest, mut decoder) = (chunk.clone(), Decoder::new());
+        for at in [0, frame.len()] {
+            let message = decoder.decode(&mut rest).unwrap().unwrap();
+            assert_eq!(message.payload().as_ptr(), chunk[at + 12..].as_ptr());
+        }
+        assert_eq!(decoder.decode(&mut rest), Ok(None));
+        assert_eq!(decoder.held(), 5);
+        assert_eq!(decoder.finish(), Err(FrameError::Truncated { held: 5 }));
+    }
+
+    #[test]
+    fn a_claimed_length_takes_no_memory() {
+        let mut decoder = Decoder::new();
+        decoder.decode_slice(&mut &prelude(20 << 20, 0)[..]).unwrap();
+        assert!(decoder.partial.capacity() < 100);
+    }
+
+    proptest! {
+        #[test]
+        fn every_way_of_cutting_gives_the_same_messages(
+            payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..8),
+            sizes in proptest::collection::vec(1_usize..40, 1..30),
+        ) {
+            let frames: Vec<_> = payloads.iter().map(|payload| message(&[("n", HeaderValue::Byte(1))], payload)).collect();
+            let stream = frames.concat();
+            let mut rest = &stream[..];
+            let chunks = sizes.iter().cycle().map_while(|size| {
+                let (chunk, after) = rest.split_at((*size).min(rest.len()));
+                rest = after;
+                (!chunk.is_empty()).then_some(chunk)
+            });
+            let found: Vec<_> = decode(chunks).unwrap().into_iter().map(|message| message.as_frame().to_vec()).collect();
+            prop_assert_eq!(found, frames);
+        }
+    }
+}
