@@ -21,6 +21,8 @@
 //! ```
 //! What the headers mean is left to others; [`bedrock`](crate::bedrock) reads those of one service.
 
+#[cfg(feature = "codec")]
+mod codec;
 mod decoder;
 #[cfg(any(test, feature = "encode"))]
 mod encode;
@@ -28,7 +30,10 @@ mod error;
 mod header;
 mod message;
 mod prelude;
+mod stream;
 
+#[cfg(feature = "codec")]
+pub use codec::{CodecError, MessageCodec};
 pub use decoder::Decoder;
 #[cfg(any(test, feature = "encode"))]
 pub use encode::{EncodeError, write_message};
@@ -37,3 +42,4 @@ pub use header::{Header, HeaderValue, Headers};
 pub use message::{Message, MessageRef};
 pub use prelude::Limits;
 pub(crate) use prelude::{PRELUDE_LEN, Prelude};
+pub use stream::{MessageStream, MessageStreamError};

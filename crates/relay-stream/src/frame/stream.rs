@@ -1,0 +1,111 @@
+//! [`Decoder`] around a stream of chunks.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use super::{Decoder, FrameError, Message};
+
+pin_project! {
+    /// The messages in a stream of chunks.
+    ///
+    /// Ends after the first error, which is the inner stream's or the decoder's.
+    #[derive(Debug)]
+    pub struct MessageStream<S> {
+        #[pin]
+        inner: S,
+        decoder: Decoder,
+        chunk: Bytes,
+        done: bool,
+    }
+}
+
+impl<S> MessageStream<S> {
+    /// Reads `inner`, a stream at its start, with `decoder`, which carries the settings.
+    pub fn new(inner: S, decoder: Decoder) -> Self {
+        MessageStream { inner, decoder, chunk: Bytes::new(), done: false }
+    }
+}
+
+/// Why a stream of messages failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageStreamError<E> {
+    /// The inner stream failed.
+    #[error(transparent)]
+    Upstream(E),
+    /// Its bytes are no valid event stream.
+    #[error("the event stream is malformed")]
+    Frame(#[source] FrameError),
+}
+
+impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for MessageStream<S> {
+    type Item = Result<Message, MessageStreamError<E>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        if *this.done {
+            return Poll::Ready(None);
+        }
+        let end = loop {
+            match this.decoder.decode(this.chunk) {
+                Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
+                Ok(None) => {}
+                Err(error) => break Some(MessageStreamError::Frame(error)),
+            }
+            match ready!(this.inner.as_mut().poll_next(cx)) {
+                Some(Ok(chunk)) => *this.chunk = chunk,
+                Some(Err(error)) => break Some(MessageStreamError::Upstream(error)),
+                None => break this.decoder.finish().err().map(MessageStreamError::Frame),
+            }
+        };
+        *this.done = true;
+        Poll::Ready(end.map(Err))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPTURE: &[u8] = include_bytes!("../../testdata/message.eventstream");
+
+    struct Chunks(Vec<Result<Bytes, &'static str>>);
+
+    impl Stream for Chunks {
+        type Item = Result<Bytes, &'static str>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready((!self.0.is_empty()).then(|| self.0.remove(0)))
+        }
+    }
+
+    /// The number of messages, and the error that ended them.
+    fn messages(
+        chunks: Vec<Result<Bytes, &'static str>>,
+    ) -> (usize, Option<MessageStreamError<&'static str>>) {
+        let mut stream = MessageStream::new(Chunks(chunks), Decoder::new());
+        let mut task = tokio_test::task::spawn(());
+        let mut count = 0;
+        loop {
+            match task.enter(|cx, _| Pin::new(&mut stream).poll_next(cx)) {
+                Poll::Ready(Some(Ok(_))) => count += 1,
+                Poll::Ready(Some(Err(error))) => return (count, Some(error)),
+                _ => return (count, None),
+            }
+        }
+    }
+
+    #[test]
+    fn messages_come_one_by_one_until_the_end_or_the_first_error() {
+        let all = || CAPTURE.chunks(1000).map(|chunk| Ok(Bytes::from_static(chunk))).collect::<Vec<_>>();
+        assert!(matches!(messages(all()), (16, None)));
+        let cut = messages(all()[..3].to_vec());
+        assert!(matches!(cut, (1.., Some(MessageStreamError::Frame(FrameError::Truncated { .. })))));
+        let failed = messages([&all()[..3], &[Err("reset")]].concat());
+        assert!(matches!(failed, (1.., Some(MessageStreamError::Upstream("reset")))));
+    }
+}
