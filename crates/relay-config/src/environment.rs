@@ -35,11 +35,7 @@ pub(crate) fn settings(variables: &Variables, schema: &Schema, report: &mut Repo
             let path = rest.to_ascii_lowercase().replace("__", ".");
             set(&mut root, &place, &path, Value::Loose(value.clone()));
         } else {
-            report.problem(
-                place,
-                &Path::default(),
-                Fault::UnknownKey { hint_text: hint(name, rest, &known) },
-            );
+            report.problem(place, &Path::default(), Fault::UnknownKey { hint_text: hint(rest, &known) });
         }
     }
     root
@@ -50,13 +46,15 @@ fn variable_of(path: &str) -> String {
     format!("{PREFIX}{}", path.to_ascii_uppercase().replace('.', "__"))
 }
 
-fn hint(name: &str, rest: &str, known: &[String]) -> String {
+fn hint(rest: &str, known: &[String]) -> String {
     if rest.starts_with("PROVIDERS") {
         return "providers are set in the file; a value there may refer to a variable by ${NAME}".to_owned();
     }
     let process = PROCESS_VARIABLES.iter().map(|(name, _)| *name);
-    match nearest(name, known.iter().map(String::as_str).chain(process)) {
-        Some(near) => format!("did you mean `{near}`?"),
+    let candidates =
+        known.iter().map(String::as_str).chain(process).filter_map(|name| name.strip_prefix(PREFIX));
+    match nearest(rest, candidates) {
+        Some(near) => format!("did you mean `{PREFIX}{near}`?"),
         None => {
             "no setting has this name; levels are separated by `__`, as in CC_RELAY_SERVER__LISTEN".to_owned()
         }

@@ -191,6 +191,12 @@ pub enum Fault {
         /// What to use instead, as a clause; may be empty.
         hint_text: String,
     },
+    /// Providers of this type do not have the setting.
+    #[error("a provider of type {kind} has no such setting; remove it")]
+    NotForType {
+        /// The type.
+        kind: &'static str,
+    },
     /// A name that must be unique is taken.
     #[error("{what} is already used by {first}")]
     Taken {

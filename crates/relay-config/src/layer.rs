@@ -67,10 +67,13 @@ impl Layers {
 
     /// Where the setting at `path` was made: the topmost layer that has it, or else has most of the way to it.
     pub(crate) fn place_of(&self, path: &Path) -> Place {
-        let deepest = self.0.iter().map(|layer| layer.root.place_of(path)).max_by_key(|(depth, _)| *depth);
-        match deepest {
-            Some((_, place)) => place.clone(),
-            None => Place::Default,
+        let mut best = (0, &Place::Default);
+        for (index, layer) in self.0.iter().enumerate() {
+            let found = layer.root.place_of(path);
+            if index == 0 || found.0 > best.0 || found.0 == path.len() {
+                best = found;
+            }
         }
+        best.1.clone()
     }
 }

@@ -73,6 +73,13 @@ impl Schema {
         })
     }
 
+    /// Whether a value of `rule`, or a part of it, is a secret.
+    pub(crate) fn holds_secret(&self, rule: &Rule) -> bool {
+        let properties = rule.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let mut parts = properties.map(|(_, part)| part).chain(rule.get("items"));
+        is_secret(rule) || parts.any(|part| self.rule(part).is_some_and(|part| self.holds_secret(part)))
+    }
+
     /// Every setting whose path has no index and whose value fits on one line: the ones that a variable or a flag can
     /// make.
     pub(crate) fn scalar_settings(&self) -> Vec<String> {

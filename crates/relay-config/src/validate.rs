@@ -47,7 +47,7 @@ impl Validator<'_> {
             node.value = Value::Map(Vec::new());
         }
         let Value::Map(entries) = &mut node.value else {
-            return Err(unexpected(node, rule, "a table of keys and values", ""));
+            return Err(self.unexpected(node, rule, "a table of keys and values", ""));
         };
         entries.retain_mut(|entry| {
             let path = path.key(&entry.key);
@@ -98,7 +98,7 @@ impl Validator<'_> {
         }
         let Value::List(items) = &mut node.value else {
             let hint = if matches!(node.value, Value::Text(_)) { "put it in brackets: [ ]" } else { "" };
-            return Err(unexpected(node, rule, "a list", hint));
+            return Err(self.unexpected(node, rule, "a list", hint));
         };
         if items.is_empty() && rule.contains_key("minItems") {
             return Err(Fault::Value {
@@ -158,6 +158,11 @@ impl Validator<'_> {
             Some(rule) => self.check(node, rule, path),
             None => Ok(()),
         }
+    }
+
+    /// A value in place of a table or list; where that holds secrets, the value may be one.
+    fn unexpected(&self, node: &Node, rule: &Rule, expected: &str, hint: &str) -> Fault {
+        mismatch(describe(node, self.schema.holds_secret(rule)), expected, hint)
     }
 
     fn unknown(&self, key: &str, rule: &Rule) -> Fault {
@@ -239,7 +244,10 @@ fn expected(rule: &Rule) -> String {
 }
 
 fn unexpected(node: &Node, rule: &Rule, expected: &str, hint: &str) -> Fault {
-    let found = describe(node, schema::is_secret(rule));
+    mismatch(describe(node, schema::is_secret(rule)), expected, hint)
+}
+
+fn mismatch(found: String, expected: &str, hint: &str) -> Fault {
     Fault::Value { found, expected: expected.to_owned(), hint_text: hint.to_owned() }
 }
 
@@ -257,6 +265,7 @@ fn describe(node: &Node, is_secret: bool) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Number(Number { text, .. }) => format!("the number {text}"),
         Value::Date(text) => format!("the date {text}"),
+        Value::Text(text) | Value::Loose(text) if looks_secret(text) => "a string".to_owned(),
         Value::Text(text) | Value::Loose(text) => match text.char_indices().nth(SHOWN) {
             Some((at, _)) => format!("{:?}…", &text[..at]),
             None => format!("{text:?}"),
@@ -264,4 +273,12 @@ fn describe(node: &Node, is_secret: bool) -> String {
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a table".to_owned(),
     }
+}
+
+/// Whether `text` may be a credential that went astray, such as a variable mistaken for another.
+pub(crate) fn looks_secret(text: &str) -> bool {
+    /// Longer than any model name in use.
+    const WORD: usize = 32;
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    text.starts_with("sk-") || text.starts_with("eyJ") || (text.len() > WORD && text.bytes().all(is_word))
 }

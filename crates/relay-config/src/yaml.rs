@@ -83,7 +83,8 @@ impl<'a> Reader<'a, '_> {
     fn node(&mut self, event: Event<'a>, span: &Span, path: &Path, depth: usize) -> Result<Node, Box<Stop>> {
         self.count(1, span, path)?;
         if depth > DEPTH_LIMIT {
-            return Err(self.unsupported(span, path, "nesting this deep is", "no setting needs it"));
+            let path = Path::default();
+            return Err(self.unsupported(span, &path, "nesting this deep is", "no setting needs it"));
         }
         let at = self.place(&span.start);
         let before = self.nodes;

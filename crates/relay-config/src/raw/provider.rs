@@ -10,9 +10,9 @@ use serde::de::IgnoredAny;
 use super::unbuilt::{AzureAuth, BedrockApi, Pooling};
 
 /// One upstream.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "some features are known to the schema and not built")]
 pub(crate) struct Provider {
     /// Unique; used in logs and on `/v1/providers`.
     #[schemars(length(min = 1), required)]
@@ -32,6 +32,7 @@ pub(crate) struct Provider {
     #[schemars(extend("default" = "x-api-key"))]
     pub(crate) auth: Option<Auth>,
     /// Credentials.
+    #[serde(default)]
     pub(crate) keys: Vec<Key>,
     /// Rank of a provider that has no keys: higher is tried first.
     #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32), extend("default" = 1))]
@@ -40,15 +41,18 @@ pub(crate) struct Provider {
     #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("default" = 1))]
     weight: Option<u32>,
     /// Choice among usable keys of equal priority.
+    #[serde(default)]
     pooling: Pooling,
     /// Model names advertised on `/v1/models`. A provider whose list lacks the (mapped) model is tried last.
+    #[serde(default)]
     #[schemars(inner(length(min = 1)))]
     pub(crate) models: Vec<String>,
     /// Client's model name to upstream's: exact names first, then patterns with `*`, longest first.
+    #[serde(default)]
     #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
     pub(crate) model_mapping: BTreeMap<String, String>,
     /// PEM file with further trusted certificates.
-    #[schemars(length(min = 1), with = "String")]
+    #[schemars(with = "Option<String>", extend("minLength" = 1))]
     pub(crate) ca_file: Option<PathBuf>,
     /// Limit for establishing a connection, TLS included, in milliseconds.
     #[schemars(range(min = 1, max = 86_400_000), extend("default" = 5_000))]
@@ -90,6 +94,7 @@ pub(crate) struct Provider {
     /// Credentials file of a `vertex` provider.
     credentials_file: Option<String>,
     /// Adds to what is known about the provider's abilities.
+    #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     capabilities: BTreeMap<String, IgnoredAny>,
     /// Fetch URL images for upstreams that take base64 only.

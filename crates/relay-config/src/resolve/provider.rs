@@ -7,10 +7,11 @@ use http::uri::Scheme;
 use super::{Reporter, millis, value_fault};
 use crate::config::{CompatibleAuth, KeyConfig, ListenAddress, ProviderConfig, ProviderKind};
 use crate::error::{Concern, Fault};
-use crate::names::{BaseUrl, BaseUrlError, ModelMapping, ProviderName};
+use crate::names::{BaseUrl, ModelMapping, ProviderName};
 use crate::raw;
 use crate::secret::Secret;
 use crate::tree::Path;
+use crate::validate::looks_secret;
 
 /// What `cc-relay config cc init` gives Claude Code in place of a credential.
 const PLACEHOLDER: &str = "managed-by-cc-relay";
@@ -56,7 +57,7 @@ fn resolve(raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<Pro
     if let (true, Some(base_url)) = (enabled, kind.base_url()) {
         check_cleartext(base_url, !keys.is_empty() && needs != KeyNeed::NeverSent, path, to);
     }
-    let default = ProviderConfig::new(ProviderName::new(raw.name?), kind);
+    let default = ProviderConfig::new(ProviderName::new(raw.name.unwrap_or_default()), kind);
     Some(ProviderConfig {
         enabled,
         keys,
@@ -71,25 +72,24 @@ fn resolve(raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<Pro
     })
 }
 
-/// The kind, or `None` where its type or address has been reported.
+/// The kind, or `None` where the type has been reported. In place of an address that has been, any will do.
 fn kind(raw: &raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<ProviderKind> {
     let r#type = raw.r#type?;
-    only_for(raw.passthrough.is_some(), "passthrough", raw::ProviderType::Anthropic, r#type, path, to);
-    only_for(raw.auth.is_some(), "auth", raw::ProviderType::AnthropicCompatible, r#type, path, to);
-    let base_url_path = path.key("base_url");
-    if matches!(r#type, raw::ProviderType::Mock) {
-        if raw.base_url.is_some() {
-            to.problem(
-                &base_url_path,
-                value_fault("a base_url", "none for type mock, which answers by itself", ""),
-            );
+    let has = |owner| r#type == owner;
+    for (key, is_set, has) in [
+        ("passthrough", raw.passthrough.is_some(), has(raw::ProviderType::Anthropic)),
+        ("auth", raw.auth.is_some(), has(raw::ProviderType::AnthropicCompatible)),
+        ("base_url", raw.base_url.is_some(), !has(raw::ProviderType::Mock)),
+    ] {
+        if is_set && !has {
+            to.problem(&path.key(key), Fault::NotForType { kind: r#type.as_str() });
         }
-        return Some(ProviderKind::Mock);
     }
-    let given = match &raw.base_url {
-        Some(text) => Some(base_url(text, &base_url_path, to)?),
-        None => None,
-    };
+    let base_url_path = path.key("base_url");
+    let given = raw
+        .base_url
+        .as_ref()
+        .map(|text| base_url(text, &base_url_path, to).unwrap_or_else(BaseUrl::anthropic));
     Some(match r#type {
         raw::ProviderType::Anthropic => ProviderKind::Anthropic {
             passthrough: raw.passthrough.unwrap_or(given.is_none()),
@@ -101,11 +101,11 @@ fn kind(raw: &raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<Provi
             ProviderKind::Minimax { base_url: given.unwrap_or_else(BaseUrl::minimax) }
         }
         raw::ProviderType::AnthropicCompatible => {
-            let Some(base_url) = given else {
+            let base_url = given.unwrap_or_else(|| {
                 let expected = "type anthropic_compatible needs the upstream's URL, as in https://host/path";
                 to.problem(&base_url_path, Fault::Missing { expected: expected.to_owned() });
-                return None;
-            };
+                BaseUrl::anthropic()
+            });
             let auth = match raw.auth {
                 Some(raw::Auth::XApiKey) | None => CompatibleAuth::ApiKey,
                 Some(raw::Auth::Bearer) => CompatibleAuth::Bearer,
@@ -115,20 +115,6 @@ fn kind(raw: &raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<Provi
         }
         raw::ProviderType::Mock => ProviderKind::Mock,
     })
-}
-
-fn only_for(
-    is_set: bool,
-    key: &str,
-    owner: raw::ProviderType,
-    r#type: raw::ProviderType,
-    path: &Path,
-    to: &mut Reporter<'_>,
-) {
-    if is_set && owner != r#type {
-        let (owner, found) = (owner.as_str(), format!("it with type {}", r#type.as_str()));
-        to.problem(&path.key(key), value_fault(found, format!("it with type {owner} alone"), "remove it"));
-    }
 }
 
 fn base_url(text: &str, path: &Path, to: &mut Reporter<'_>) -> Option<BaseUrl> {
@@ -147,7 +133,7 @@ fn base_url(text: &str, path: &Path, to: &mut Reporter<'_>) -> Option<BaseUrl> {
             Some(url)
         }
         Err(source) => {
-            let may_be_shown = !text.contains('@') && source != BaseUrlError::Credentials;
+            let may_be_shown = !text.contains('@') && !looks_secret(text);
             to.problem(path, Fault::Url { found: may_be_shown.then(|| text.to_owned()), source });
             None
         }

@@ -10,6 +10,7 @@ use crate::error::{Concern, Fault};
 use crate::raw;
 use crate::secret::Secret;
 use crate::tree::Path;
+use crate::validate::looks_secret;
 
 pub(super) fn resolve(raw: raw::Server, path: &Path, to: &mut Reporter<'_>) -> ServerConfig {
     let default = ServerConfig::default();
@@ -50,7 +51,11 @@ fn listen(raw: Option<raw::Listen>, path: &Path, to: &mut Reporter<'_>) -> Optio
     for (path, text) in texts {
         match parse_address(&text) {
             Err(hint) => {
-                to.problem(&path, value_fault(format!("{text:?}"), "host:port, as in 127.0.0.1:8787", hint));
+                let (found, hint) = match looks_secret(&text) {
+                    true => ("a string".to_owned(), String::new()),
+                    false => (format!("{text:?}"), hint),
+                };
+                to.problem(&path, value_fault(found, "host:port, as in 127.0.0.1:8787", hint));
             }
             Ok(address) if address.port != 0 && addresses.contains(&address) => {
                 to.problem(&path, value_fault(format!("{text:?} twice"), "each address once", ""));

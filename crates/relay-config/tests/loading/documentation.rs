@@ -1,0 +1,82 @@
+//! Every configuration in the documentation loads, and its two formats say the same.
+
+use std::path::{Path, PathBuf};
+
+use relay_config::{Format, Loader};
+
+/// A fenced block of a Markdown file.
+struct Fence {
+    format: Format,
+    line: usize,
+    text: String,
+}
+
+/// The `yaml` and `toml` blocks of `markdown`; `yaml fragment` and `toml fragment` are something else's files.
+fn fences(markdown: &str) -> Vec<Fence> {
+    let mut fences = Vec::new();
+    let mut lines = markdown.lines().enumerate();
+    while let Some((line, text)) = lines.next() {
+        let format = match text.trim().strip_prefix("```") {
+            Some("yaml" | "yml") => Some(Format::Yaml),
+            Some("toml") => Some(Format::Toml),
+            Some(_) => None,
+            None => continue,
+        };
+        let body: Vec<&str> =
+            lines.by_ref().map(|(_, text)| text).take_while(|text| text.trim() != "```").collect();
+        fences.extend(format.map(|format| Fence { format, line: line + 1, text: body.join("\n") }));
+    }
+    fences
+}
+
+/// Something for every `${NAME}` in `text`, a different value for each.
+fn environment(text: &str) -> Vec<(String, String)> {
+    let names = text.split("${").skip(1).filter_map(|rest| rest.split(['}', ':']).next());
+    names.map(|name| (name.to_owned(), format!("value-of-{name}"))).collect()
+}
+
+#[track_caller]
+fn check(path: &Path, markdown: &str) -> usize {
+    let mut previous: Option<(Format, String)> = None;
+    let fences = fences(markdown);
+    for Fence { format, line, text } in &fences {
+        let name = format!("{}:{line}", path.display());
+        let loader = Loader::new().with_environment(environment(text)).with_text(
+            name.as_str(),
+            *format,
+            text.as_str(),
+        );
+        let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
+        let unexpected: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert!(unexpected.is_empty(), "{unexpected:#?}");
+        let config = format!("{:#?}", loaded.config);
+        previous = match previous {
+            Some((Format::Yaml, yaml)) => {
+                assert_eq!(*format, Format::Toml, "{name}: an example is YAML, then the same in TOML");
+                assert_eq!(config, yaml, "{name}: differs from the YAML before it");
+                None
+            }
+            _ => {
+                assert_eq!(*format, Format::Yaml, "{name}: an example is YAML, then the same in TOML");
+                Some((*format, config))
+            }
+        };
+    }
+    assert!(previous.is_none(), "{}: the last example has no TOML", path.display());
+    fences.len()
+}
+
+#[test]
+fn every_example_loads_and_says_the_same_in_both_formats() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut pages: Vec<PathBuf> = vec![root.join("README.md")];
+    pages.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut examples = 0;
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        // The README may not be there yet; a page that is listed is.
+        if let Ok(markdown) = std::fs::read_to_string(page) {
+            examples += check(page, &markdown);
+        }
+    }
+    assert!(examples >= 14, "only {examples} examples were found");
+}

@@ -1,0 +1,12 @@
+//! Whole configurations through the public API.
+
+mod check;
+mod documentation;
+mod environment;
+mod interpolation;
+mod problems;
+mod properties;
+mod settings;
+mod traps;
+mod unbuilt;
+mod yaml;

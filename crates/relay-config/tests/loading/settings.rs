@@ -1,0 +1,240 @@
+//! Every setting of this version, from the file to the configuration.
+
+use relay_config::{
+    CompatibleAuth, Config, Discovery, Format, Loader, LogFormat, LogLevel, LogOutput, ProviderKind,
+    TEMPLATE, demo, schema,
+};
+
+use crate::check::{warnings, yaml};
+
+const EVERYTHING: &str = "
+server:
+  listen: ['127.0.0.1:1', '[::1]:2']
+  timeout_ms: 1000
+  max_concurrent: 5
+  max_body_bytes: 2048
+  drain_timeout_ms: 2000
+  enable_http2: false
+  auth:
+    api_key: one
+    api_keys: [{ name: laptop, key: two }]
+    allow_subscription: true
+    bearer_secret: three
+    subscription_may_use_keys: false
+providers:
+  - name: first
+    type: anthropic
+    enabled: false
+    base_url: https://a.example/x/
+    passthrough: true
+    keys: [{ key: k1, priority: 3 }, { key: k2 }]
+    priority: -4
+    models: [m1, 'm: 2']
+    model_mapping: { 'claude-*': m1, exact: m2 }
+    connect_timeout_ms: 1
+    first_byte_timeout_ms: 2
+    idle_timeout_ms: 3
+  - { name: second, type: zai, keys: [{ key: k }] }
+  - { name: third, type: ollama, keys: [{ key: ignored, priority: 2 }] }
+  - { name: fourth, type: minimax, keys: [{ key: k }] }
+  - { name: fifth, type: anthropic_compatible, base_url: 'http://localhost:1', auth: bearer, keys: [{ key: k }] }
+  - { name: sixth, type: mock }
+routing:
+  strategy: failover
+  failover_timeout: 100
+  max_attempts: 2
+  debug: true
+  strict_models: true
+  restore_model_name: true
+logging:
+  level: debug
+  format: json
+  output: /var/log/cc-relay.log
+  pretty: true
+  debug_options: { log_request_body: true, log_response_headers: true, max_body_log_size: 5 }
+";
+
+#[test]
+fn every_setting_arrives() {
+    let Config { server, providers, routing, logging } = yaml(EVERYTHING).config;
+    assert_eq!(server.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:1", "[::1]:2"]);
+    assert_eq!(server.timeout.unwrap().as_millis(), 1000);
+    assert_eq!(server.max_concurrent.unwrap().get(), 5);
+    assert_eq!(
+        (server.max_body_bytes, server.drain_timeout.as_millis(), server.enable_http2),
+        (2048, 2000, false)
+    );
+    let clients: Vec<_> =
+        server.auth.keys.iter().map(|client| (client.name.as_str(), client.key.expose())).collect();
+    assert_eq!(clients, [("default", "one"), ("laptop", "two")]);
+    assert_eq!(server.auth.bearer_secret.unwrap().expose(), "three");
+    assert_eq!((server.auth.allow_subscription, server.auth.subscription_may_use_keys), (true, Some(false)));
+
+    let first = &providers[0];
+    assert!(!first.enabled);
+    assert!(matches!(&first.kind, ProviderKind::Anthropic { base_url, passthrough: true }
+        if base_url.to_string() == "https://a.example/x"));
+    let keys: Vec<_> =
+        first.keys.iter().map(|key| (key.key.as_ref().unwrap().expose(), key.priority)).collect();
+    assert_eq!(keys, [("k1", 3), ("k2", 1)]);
+    assert_eq!((first.priority, first.models.join(" ")), (-4, "m1 m: 2".to_owned()));
+    assert_eq!(first.model_mapping.lookup("claude-x").unwrap().as_ref(), "m1");
+    let timeouts = [first.connect_timeout, first.first_byte_timeout, first.idle_timeout];
+    assert_eq!(timeouts.map(|timeout| timeout.as_millis()), [1, 2, 3]);
+    assert!(matches!(&providers[2], third if third.keys[0].key.is_none() && third.keys[0].priority == 2));
+    assert!(matches!(
+        providers[4].kind,
+        ProviderKind::AnthropicCompatible { auth: CompatibleAuth::Bearer, .. }
+    ));
+    let kinds: Vec<_> = providers.iter().map(|provider| provider.kind.as_str()).collect();
+    assert_eq!(kinds, ["anthropic", "zai", "ollama", "minimax", "anthropic_compatible", "mock"]);
+
+    assert_eq!((routing.failover_timeout.as_millis(), routing.max_attempts.get()), (100, 2));
+    assert!(routing.debug && routing.strict_models && routing.restore_model_name);
+    assert_eq!(
+        (logging.level, logging.format, logging.pretty),
+        (LogLevel::Debug, LogFormat::Json, Some(true))
+    );
+    assert_eq!(logging.output, LogOutput::File("/var/log/cc-relay.log".into()));
+    assert!(logging.debug.log_request_body && logging.debug.log_response_headers);
+    assert_eq!(logging.debug.max_body_log_size, 5);
+}
+
+#[test]
+fn passthrough_is_the_default_for_anthropic_itself_alone() {
+    #[track_caller]
+    fn check(provider: &str, expected: bool) {
+        let config =
+            yaml(&format!("providers: [{{ name: a, type: anthropic, keys: [{{ key: k }}] {provider} }}]"))
+                .config;
+        assert!(
+            matches!(config.providers[0].kind, ProviderKind::Anthropic { passthrough, .. } if passthrough == expected)
+        );
+    }
+    check("", true);
+    check(", passthrough: false", false);
+    check(", base_url: https://a.example", false);
+    check(", base_url: https://api.anthropic.com", false);
+    check(", base_url: https://a.example, passthrough: true", true);
+}
+
+#[test]
+fn what_is_shown_can_be_loaded_again() {
+    for config in [
+        yaml(EVERYTHING).config,
+        Config::default(),
+        demo(),
+        Discovery::from_environment(|_| Some("key".to_owned()), true).config,
+        yaml(
+            "providers: [{ name: a, type: mock, models: ['4.5', 'true', '$${x}', \"a\\n'b\", ''] }]"
+                .replace(", ''", "")
+                .as_str(),
+        )
+        .config,
+    ] {
+        let shown = config.to_yaml();
+        // Two clients with the same key are refused, and here every key reads `***`.
+        let mut distinct = String::new();
+        for (index, part) in shown.split("***").enumerate() {
+            distinct.push_str(&if index == 0 { part.to_owned() } else { format!("secret-{index}{part}") });
+        }
+        let again = Loader::new().with_text("shown", Format::Yaml, distinct.clone()).load();
+        let again = again.unwrap_or_else(|error| panic!("{error}\n{distinct}")).config;
+        let mut config = config;
+        config.server.auth.subscription_may_use_keys = again.server.auth.subscription_may_use_keys;
+        assert_eq!(format!("{again:?}"), format!("{config:?}"));
+    }
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let shown = yaml(EVERYTHING).to_yaml();
+    for secret in ["one", "two", "three", "k1", "k2"] {
+        assert!(!shown.lines().any(|line| line.trim_end().ends_with(&format!(": {secret}"))), "{shown}");
+    }
+    assert!(shown.contains("- name: laptop\n        key: \"***\"\n"), "{shown}");
+}
+
+#[test]
+fn the_template_loads_as_it_is() {
+    let loaded = Loader::new().with_text("template", Format::Yaml, TEMPLATE).load().unwrap();
+    warnings(&loaded, &[]);
+    assert_eq!(loaded.config.providers.len(), 1);
+}
+
+#[test]
+fn every_part_of_the_template_loads_when_it_is_uncommented() {
+    let mut seen_settings = false;
+    let uncommented: String = TEMPLATE
+        .lines()
+        .map(|line| {
+            seen_settings |= line == "server:";
+            let is_setting = |rest: &str| {
+                rest.starts_with("- ") || rest.split(' ').next().is_some_and(|word| word.ends_with(':'))
+            };
+            match line.trim_start().strip_prefix("# ") {
+                Some(rest) if seen_settings && is_setting(rest.trim_start()) => {
+                    line.replacen("# ", "", 1) + "\n"
+                }
+                _ => line.to_owned() + "\n",
+            }
+        })
+        .collect();
+    let names = ["RELAY_KEY_LAPTOP", "ANTHROPIC_API_KEY", "ZAI_API_KEY", "MINIMAX_API_KEY", "OTHER_API_KEY"];
+    let loader = Loader::new().with_environment(names.map(|name| (name.to_owned(), "secret".to_owned())));
+    let loaded = loader
+        .with_text("template", Format::Yaml, uncommented)
+        .load()
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(loaded.config.providers.len(), 6);
+    assert_eq!(loaded.config.server.auth.keys.len(), 1);
+}
+
+#[test]
+fn the_defaults_in_the_schema_are_the_defaults() {
+    let schema = schema();
+    let table = |name: &str| {
+        let rows = schema["$defs"][name]["properties"].as_object().unwrap().iter();
+        let rows = rows.filter_map(|(key, rule)| {
+            Some(format!("{key}: {}", rule.get("default").filter(|d| !d.is_array() && !d.is_object())?))
+        });
+        rows.collect::<Vec<_>>().join(", ")
+    };
+    let text = format!(
+        "server: {{ {} }}\nproviders: [{{ name: a, type: mock, {} }}]\nrouting: {{ {} }}\nlogging: {{ {}, debug_options: {{ {} }} }}",
+        table("Server"),
+        table("Provider").replace("auth: \"x-api-key\", ", ""),
+        table("Routing"),
+        table("Logging"),
+        table("DebugOptions"),
+    );
+    let without = yaml("providers: [{ name: a, type: mock }]").config;
+    assert_eq!(format!("{:?}", yaml(&text).config), format!("{without:?}"));
+    let empty = yaml("").config;
+    assert_eq!(format!("{empty:?}"), format!("{:?}", Config::default()));
+}
+
+#[test]
+fn default_providers_step_in_where_none_is_named() {
+    let providers = demo().providers;
+    let loader = Loader::new().with_default_providers(providers);
+    assert_eq!(loader.load().unwrap().config.providers.len(), 2);
+    let named = loader.with_text("c", Format::Yaml, "providers: [{ name: a, type: mock }]").load().unwrap();
+    assert_eq!(named.config.providers.len(), 1);
+}
+
+#[test]
+fn a_file_is_read_in_the_format_of_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("a.yaml", "providers: [{ name: a, type: mock }]"),
+        ("a.yml", "providers: [{ name: a, type: mock }]"),
+        ("a.toml", "[[providers]]\nname = 'a'\ntype = 'mock'\n"),
+    ] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let loaded = Loader::new().with_file(&path).load().unwrap();
+        assert_eq!(loaded.file.as_deref(), Some(path.as_path()));
+        assert_eq!(loaded.config.providers.len(), 1);
+    }
+}

@@ -1,0 +1,153 @@
+//! What a newcomer pastes: it works, or explains itself.
+
+use relay_config::{Format, Loader};
+
+use crate::check::{toml, toml_problems, warnings, yaml, yaml_problems};
+
+#[test]
+fn provider_settings_below_its_tables_are_applied_in_toml() {
+    let text = "\
+[[providers]]
+name = 'a'
+type = 'zai'
+
+[[providers.keys]]
+key = 'k1'
+priority = 7
+models = ['glm-5.3']
+
+[[providers.keys]]
+key = 'k2'
+
+[providers.model_mapping]
+'claude-*' = 'glm-5.3'
+priority = 9
+idle_timeout_ms = 1000
+";
+    let loaded = toml(text);
+    let provider = &loaded.config.providers[0];
+    assert_eq!(provider.models, ["glm-5.3"]);
+    assert_eq!((provider.priority, provider.keys[0].priority, provider.keys[1].priority), (9, 7, 1));
+    assert_eq!(provider.idle_timeout.as_millis(), 1000);
+    assert_eq!(provider.model_mapping.names().count(), 0);
+    let told = |table| {
+        format!(
+            "by TOML's rules this line belongs to `providers[0].{table}`; it was applied to the provider. Move it up, \
+             above that table"
+        )
+    };
+    warnings(
+        &loaded,
+        &[
+            &format!("8:1: providers[0].models: {}", told("keys")),
+            &format!("15:1: providers[0].priority: {}", told("model_mapping")),
+            &format!("16:1: providers[0].idle_timeout_ms: {}", told("model_mapping")),
+        ],
+    );
+}
+
+#[test]
+fn what_the_provider_already_has_is_not_overwritten() {
+    let text = "\
+[[providers]]
+name = 'a'
+type = 'zai'
+models = ['a']
+[[providers.keys]]
+key = 'k1'
+models = ['b']
+";
+    toml_problems(text, &["7:1: providers[0].keys[0].models: unknown key; it belongs to providers[]"]);
+}
+
+#[test]
+fn yaml_has_no_such_trap() {
+    let text = "providers: [{ name: a, type: zai, keys: [{ key: k, models: [a] }] }]";
+    yaml_problems(text, &["1:52: providers[0].keys[0].models: unknown key; it belongs to providers[]"]);
+}
+
+#[test]
+fn top_level_provider_settings_say_where_they_belong() {
+    toml_problems(
+        "models = ['a']\n[model_mapping]\na = 'b'\n",
+        &[
+            "1:1: models: unknown key; it belongs to providers[]",
+            "2:2: model_mapping: unknown key; it belongs to providers[] or routing",
+        ],
+    );
+}
+
+#[test]
+fn settings_of_other_relays_without_effect_are_accepted() {
+    let loaded =
+        yaml("cache: { mode: single, olric: [1] }\ngrpc: true\nproviders: [{ name: a, type: mock }]");
+    warnings(
+        &loaded,
+        &[
+            "1:1: cache: has no effect in cc-relay; it can be removed",
+            "2:1: grpc: has no effect in cc-relay; it can be removed",
+        ],
+    );
+}
+
+#[test]
+fn an_open_listener_without_client_keys_is_told() {
+    let providers = "providers: [{ name: a, type: mock }]";
+    let loaded = yaml(&format!("server: {{ listen: ['127.0.0.1:1', '0.0.0.0:1'] }}\n{providers}"));
+    let told =
+        "0.0.0.0:1 can be reached from other machines and clients need no key; set server.auth.api_key";
+    warnings(&loaded, &[&format!("1:19: server.listen: {told}")]);
+    warnings(&yaml(&format!("server: {{ listen: '0.0.0.0:1', auth: {{ api_key: k }} }}\n{providers}")), &[]);
+    warnings(&yaml(&format!("server: {{ listen: 'localhost:1' }}\n{providers}")), &[]);
+}
+
+#[test]
+fn a_configuration_that_serves_nothing_is_told() {
+    let told = "no provider is enabled; every request will be refused";
+    warnings(&yaml(""), &[&format!("1:1: providers: {told}")]);
+    warnings(
+        &yaml("providers: [{ name: a, type: mock, enabled: false }]"),
+        &[&format!("1:12: providers: {told}")],
+    );
+    warnings(&Loader::new().load().unwrap(), &[]);
+}
+
+#[test]
+fn keys_in_the_clear_are_told() {
+    let provider =
+        |url: &str| format!("providers: [{{ name: a, type: zai, base_url: '{url}', keys: [{{ key: k }}] }}]");
+    let told = "http:// sends credentials unencrypted to gateway; use https://";
+    warnings(&yaml(&provider("http://gateway:80")), &[&format!("1:45: providers[0].base_url: {told}")]);
+    warnings(&yaml(&provider("http://[::1]:80")), &[]);
+    warnings(&yaml(&provider("https://gateway")), &[]);
+}
+
+#[test]
+fn a_key_that_no_header_can_carry_is_told() {
+    let loader = Loader::new().with_environment([("K".to_owned(), "key\n".to_owned())]);
+    let text = "providers: [{ name: a, type: zai, keys: [{ key: '${K}' }] }]";
+    let loaded = loader.with_text("c", Format::Yaml, text).load().unwrap();
+    assert_eq!(loaded.config.providers[0].keys[0].key.as_ref().unwrap().expose(), "key\n");
+    let told = "holds a line break or another control character, which no HTTP header can carry";
+    warnings(&loaded, &[&format!("1:49: providers[0].keys[0].key: {told}")]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_with_secrets_that_everybody_can_read_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+
+    #[track_caller]
+    fn check(mode: u32, key: &str, expected: usize) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.yaml");
+        std::fs::write(&path, format!("providers: [{{ name: a, type: zai, keys: [{{ key: '{key}' }}] }}]"))
+            .unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let loaded = crate::check::loader(&[]).with_file(&path).load().unwrap();
+        assert_eq!(loaded.warnings.len(), expected, "{:?}", loaded.warnings);
+    }
+    check(0o644, "written out", 1);
+    check(0o640, "written out", 0);
+    check(0o644, "${KEY}", 0);
+}

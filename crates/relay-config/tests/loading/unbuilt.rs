@@ -1,0 +1,130 @@
+//! Features that this version does not have: asking for one is an error, saying "off" is not.
+
+use crate::check::{yaml, yaml_problems};
+
+/// One setting under `section`, which is refused with `hint`.
+#[track_caller]
+fn refused(section: &str, setting: &str, what: &str, hint: &str) {
+    let (text, column) = placed(section, setting);
+    let path = format!("{section}.{}", setting.split(':').next().expect("a split has a first part"));
+    let path = path.replace("providers", "providers[0]").replace(".keys.", ".keys[0].");
+    let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
+    let expected = format!("1:{column}: {path}: {what} not available in this version{hint}");
+    yaml_problems(&text, &[&expected]);
+}
+
+#[track_caller]
+fn accepted(section: &str, setting: &str) {
+    yaml(&placed(section, setting).0);
+}
+
+fn placed(section: &str, setting: &str) -> (String, usize) {
+    let (before, after) = match section {
+        "providers" if setting.starts_with("type") => {
+            ("providers: [{ name: a, ".to_owned(), " }]".to_owned())
+        }
+        "providers" => ("providers: [{ name: a, type: mock, ".to_owned(), " }]".to_owned()),
+        "providers.keys" => ("providers: [{ name: a, type: mock, keys: [{ ".to_owned(), " }] }]".to_owned()),
+        section => {
+            let depth = section.split('.').count();
+            let open: String = section.split('.').map(|key| format!("{key}: {{ ")).collect();
+            (open, " }".repeat(depth))
+        }
+    };
+    let column = before.len() + 1;
+    (format!("{before}{setting}{after}"), column)
+}
+
+const SETTING: &str = "this setting is";
+
+#[test]
+fn sections_of_unbuilt_features_are_refused() {
+    refused("server", "tls: { cert: a, key: b }", SETTING, "let a proxy in front of cc-relay end TLS");
+    refused("health", "health_check: { interval_ms: 1000 }", SETTING, "");
+    refused("health", "circuit_breaker: { failure_threshold: 3 }", SETTING, "");
+    refused("logging.debug_options", "log_tls_metrics: true", SETTING, "");
+    refused(
+        "routing",
+        "model_mapping: { a: b }",
+        SETTING,
+        "use providers[].models with routing.strict_models",
+    );
+    refused("routing", "default_provider: a", SETTING, "give that provider the highest priority");
+    yaml_problems(
+        "metrics: { path: /m }\nadmin: { enabled: true }\nstate: { backend: redis }",
+        &[
+            "1:1: metrics: this setting is not available in this version; write metrics.enabled: false, or remove the section",
+            "2:1: admin: this setting is not available in this version; write admin.enabled: false, or remove the section",
+            "3:1: state: this setting is not available in this version; the state is kept in memory",
+        ],
+    );
+}
+
+#[test]
+fn provider_settings_of_unbuilt_features_are_refused() {
+    for setting in
+        ["aws_region: a", "aws_profile: a", "azure_auth: entra_id", "gcp_region: eu", "bedrock_api: messages"]
+    {
+        refused("providers", setting, SETTING, "");
+    }
+    refused("providers", "capabilities: { a: b }", SETTING, "");
+    refused("providers", "fetch_images: true", SETTING, "");
+    refused("providers", "weight: 2", SETTING, "use priority");
+    refused("providers", "discover_models: true", SETTING, "list the models in providers[].models");
+    refused(
+        "providers",
+        "pooling: { strategy: random }",
+        SETTING,
+        "keys are used by priority, then in file order",
+    );
+    refused("providers.keys", "weight: 2", SETTING, "use priority");
+    refused("providers.keys", "organization: a", SETTING, "");
+    for limit in ["rpm_limit", "tpm_limit", "itpm_limit", "otpm_limit"] {
+        let hint = "a limited key is left alone after a 429";
+        refused("providers.keys", &format!("{limit}: 50"), SETTING, hint);
+    }
+}
+
+#[test]
+fn unbuilt_choices_are_refused_by_name() {
+    #[track_caller]
+    fn check(section: &str, key: &str, value: &str, hint: &str) {
+        let (text, column) = placed(section, &format!("{key}: {value}"));
+        let path = section.replace("providers", "providers[0]");
+        let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
+        let expected = format!("1:{column}: {path}.{key}: `{value}` is not available in this version{hint}");
+        yaml_problems(&text, &[&expected]);
+    }
+    for kind in ["bedrock", "azure", "vertex"] {
+        check("providers", "type", kind, "");
+    }
+    for strategy in ["round_robin", "shuffle", "model_based", "least_loaded", "cost_based"] {
+        check("routing", "strategy", strategy, "use failover, with priorities");
+    }
+    check("routing", "affinity", "session", "remove it, or write none");
+    check("routing", "on_stream_break", "error_event", "use abort");
+}
+
+#[test]
+fn saying_off_is_accepted() {
+    for (section, setting) in [
+        ("metrics", "enabled: false, path: /metrics"),
+        ("admin", "enabled: false"),
+        ("health.health_check", "enabled: false, interval_ms: 10000"),
+        ("state", "backend: memory"),
+        ("routing", "affinity: none"),
+        ("routing", "on_stream_break: abort"),
+        ("routing", "strategy: failover"),
+        ("routing", "model_mapping: {}"),
+        ("logging.debug_options", "log_tls_metrics: false"),
+        ("providers", "weight: 1"),
+        ("providers", "pooling: {}"),
+        ("providers", "capabilities: {}"),
+        ("providers", "fetch_images: false"),
+        ("providers", "discover_models: false"),
+        ("providers.keys", "weight: 1"),
+        ("providers.keys", "rpm_limit: 0, tpm_limit: 0"),
+    ] {
+        accepted(section, setting);
+    }
+}
