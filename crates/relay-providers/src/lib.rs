@@ -1,1 +1,38 @@
-//! relay-providers.
+//! Upstream providers: how each is addressed and asked, and what its answers mean.
+//!
+//! ```text
+//! RelayRequest ─▶ Attempt ─ModelMap─▶ Attempt ─Upstream<P>─▶ Answer { outcome, response }
+//!  shared          one try   model name         prepare ▸ authorize ▸ send ▸ classify
+//! ```
+//! Each (provider, key) pair is a tower service from [`Attempt`] to [`Answer`]; which one is called, and in which
+//! order, is left to `relay-routing`. No body that streams is ever collected here.
+
+mod answer;
+mod anthropic;
+mod body;
+mod compatible;
+mod estimate;
+mod headers;
+mod mapping;
+mod messages;
+mod mock;
+mod provider;
+mod request;
+mod start;
+mod transport;
+mod upstream;
+mod zai;
+
+pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError, LimitScope, Outcome};
+pub use anthropic::{Anthropic, ApiRequest, ClientCredential, Forward, PassThrough, is_subscription_token};
+pub use body::{BodyError, Edits, MessagesBody, Payload, ScanError};
+pub use compatible::Compatible;
+pub use estimate::estimate_tokens;
+pub use mapping::{ModelMap, ModelMapLayer};
+pub use messages::error_type;
+pub use mock::Mock;
+pub use provider::{AuthorizeError, PrepareError, Provider};
+pub use request::{Attempt, Endpoint, RelayRequest};
+pub use transport::{Proxies, TlsError, Transport, TransportSettings, TrustRoots};
+pub use upstream::Upstream;
+pub use zai::Zai;

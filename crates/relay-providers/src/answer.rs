@@ -1,0 +1,157 @@
+//! What travels up: an upstream's response, and what it means.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::combinators::UnsyncBoxBody;
+use tower::BoxError;
+
+use crate::provider::{AuthorizeError, PrepareError};
+
+/// The body of an answer: frames as they arrive.
+pub type AnswerBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why an answer's body broke off. The relay breaks its own answer off in turn.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The upstream's connection failed, or ended before the body did.
+    #[error("the upstream's answer broke off")]
+    Transport(#[source] BoxError),
+    /// The upstream fell silent.
+    #[error("the upstream sent nothing for {} s", after.as_secs())]
+    Idle {
+        /// `providers[].idle_timeout_ms`.
+        after: Duration,
+    },
+    /// Only pings have come for twice as long as silence is allowed to last.
+    #[error("the upstream sent only pings for {} s", after.as_secs())]
+    OnlyPings {
+        /// Twice `providers[].idle_timeout_ms`.
+        after: Duration,
+    },
+    /// A scripted upstream broke off as it was told to.
+    #[error("the mock upstream broke off on request")]
+    Scripted,
+}
+
+/// An upstream's answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it means for routing.
+    pub outcome: Outcome,
+    /// What the client gets, should this answer be the final one. Headers of the connection are gone.
+    pub response: Response<AnswerBody>,
+}
+
+/// What an answer means for failover and for the health of the key, the model and the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The request is being answered.
+    Success,
+    /// The request itself is at fault; no other upstream would judge otherwise.
+    Refused,
+    /// A limit is used up.
+    RateLimited {
+        /// How long the upstream wants to be left alone.
+        retry_after: Option<Duration>,
+        /// What is limited.
+        scope: LimitScope,
+    },
+    /// The model has no capacity left at this upstream, for now.
+    Overloaded {
+        /// How long the upstream wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// This upstream does not know, or does not serve, the model.
+    ModelUnavailable,
+    /// The upstream does not accept the configured credential, or its account cannot pay.
+    CredentialRejected,
+    /// The upstream failed.
+    Failed,
+    /// The upstream does not have this operation at all.
+    Unsupported,
+}
+
+impl Outcome {
+    /// Whether another upstream may be asked after this one.
+    #[must_use]
+    pub fn may_fail_over(self) -> bool {
+        !matches!(self, Self::Success | Self::Refused | Self::Unsupported)
+    }
+
+    /// The outcome in a word, for logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Refused => "refused",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Overloaded { .. } => "overloaded",
+            Self::ModelUnavailable => "model_unavailable",
+            Self::CredentialRejected => "credential_rejected",
+            Self::Failed => "failed",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// What a rate limit binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitScope {
+    /// The key and its organisation.
+    Key,
+    /// This one request: the upstream names no limit, or asks for a plain retry.
+    Request,
+}
+
+/// Why an attempt has no answer at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttemptError {
+    /// No connection could be made: refused, unreachable, no such name, TLS, or too slow.
+    #[error("cannot connect to the upstream")]
+    Connect(#[source] BoxError),
+    /// The connection failed before the response head.
+    #[error("the upstream closed the connection before it answered")]
+    Transport(#[source] BoxError),
+    /// The response head did not come in time.
+    #[error("the upstream did not begin to answer within {} ms", after.as_millis())]
+    HeadTimeout {
+        /// How long it had.
+        after: Duration,
+    },
+    /// The upstream answered with a redirect, which the relay does not follow: it would take credentials elsewhere.
+    #[error("the upstream answered {status} and points elsewhere; set base_url to where it really is")]
+    Redirect {
+        /// A status of the 3xx class.
+        status: http::StatusCode,
+    },
+    /// The request could not be written for this upstream.
+    #[error("the request cannot be prepared for this upstream")]
+    Prepare(#[from] PrepareError),
+    /// There is no valid credential.
+    #[error("no credential is valid for this upstream")]
+    Authorize(#[from] AuthorizeError),
+    /// A scripted upstream failed as it was told to.
+    #[error("the mock upstream refused on request")]
+    Scripted,
+}
+
+impl AttemptError {
+    /// The error in a word, for logs.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Transport(_) => "transport",
+            Self::HeadTimeout { .. } => "head_timeout",
+            Self::Redirect { .. } => "redirect",
+            Self::Prepare(_) => "prepare",
+            Self::Authorize(_) => "authorize",
+            Self::Scripted => "scripted",
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The rest of Anthropic's API (batches, files, models, …): passed on as it is, in both directions.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use relay_config::{BaseUrl, Secret};
+use tower::{BoxError, Service};
+
+use super::ClientCredential;
+use crate::answer::{AnswerBody, AttemptError};
+use crate::headers;
+use crate::messages::{self, ApiKey};
+use crate::provider::AuthorizeError;
+use crate::transport::{IdleTimeout, RequestBody, Transport};
+use crate::upstream::{refuse_redirect, within};
+
+/// Headers that go upstream beside the usual ones, because the relay reads neither body.
+const FURTHER_HEADERS: [HeaderName; 3] = [header::ACCEPT_ENCODING, header::CONTENT_ENCODING, header::RANGE];
+
+/// A request of an admitted client that is not read, only passed on.
+#[derive(Debug)]
+pub struct ApiRequest {
+    /// As the client sent it.
+    pub method: Method,
+    /// The path, `/v1/…`.
+    pub path: String,
+    /// The query string without its question mark.
+    pub query: Option<String>,
+    /// The client's headers, less its credentials.
+    pub headers: HeaderMap,
+    /// The client's body.
+    pub body: UnsyncBoxBody<Bytes, BoxError>,
+    /// The client's own credential.
+    pub client: Option<ClientCredential>,
+    /// Whether a configured key may serve the request.
+    pub keys_allowed: bool,
+    /// Limit up to the response head.
+    pub head_timeout: Option<Duration>,
+}
+
+/// Sends [`ApiRequest`]s to one `anthropic` provider. Cloning shares its connections.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    base_url: BaseUrl,
+    key: Option<ApiKey>,
+    passthrough: bool,
+    transport: Transport,
+}
+
+impl Forward {
+    /// Forwards to `base_url` with `key`, or, where `passthrough` allows it, with the client's own credential.
+    ///
+    /// # Errors
+    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    pub fn new(
+        base_url: BaseUrl,
+        key: Option<&Secret>,
+        passthrough: bool,
+        transport: Transport,
+    ) -> Result<Self, AuthorizeError> {
+        Ok(Self { base_url, key: key.map(ApiKey::plain).transpose()?, passthrough, transport })
+    }
+
+    /// Whether there is a credential with which `client` could be served.
+    #[must_use]
+    pub fn can_serve(&self, client: Option<&ClientCredential>, keys_allowed: bool) -> bool {
+        self.key.is_some() && keys_allowed || self.passthrough && client.is_some()
+    }
+
+    /// A subscription goes first, then our key, then whatever else the client sent.
+    fn authorize(&self, request: &ApiRequest, headers: &mut HeaderMap) -> Result<(), AuthorizeError> {
+        let client = request.client.as_ref().filter(|_| self.passthrough);
+        let key = self.key.as_ref().filter(|_| request.keys_allowed);
+        match (client, key) {
+            (Some(client), key) if client.is_subscription() || key.is_none() => client.write_to(headers),
+            (_, Some(key)) => key.write_to(headers),
+            _ => return Err(AuthorizeError::NothingToPassThrough),
+        }
+        Ok(())
+    }
+
+    async fn send(self, request: ApiRequest) -> Result<Response<AnswerBody>, AttemptError> {
+        let mut headers = headers::for_upstream(&request.headers);
+        for name in FURTHER_HEADERS {
+            for value in request.headers.get_all(&name) {
+                headers.append(&name, value.clone());
+            }
+        }
+        self.authorize(&request, &mut headers)?;
+        let mut upstream = Request::new(RequestBody::Stream(request.body));
+        *upstream.method_mut() = request.method;
+        *upstream.uri_mut() = messages::uri(&self.base_url, &request.path, request.query.as_deref())?;
+        *upstream.headers_mut() = headers;
+
+        let response = within(request.head_timeout, self.transport.send(upstream)).await?;
+        refuse_redirect(response.status())?;
+        let idle = self.transport.idle_timeout();
+        let mut response = response.map(|body| IdleTimeout::new(body, idle).boxed_unsync());
+        headers::retain_for_client(response.headers_mut());
+        Ok(response)
+    }
+}
+
+impl Service<ApiRequest> for Forward {
+    type Response = Response<AnswerBody>;
+    type Error = AttemptError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, AttemptError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: ApiRequest) -> Self::Future {
+        Box::pin(self.clone().send(request))
+    }
+}

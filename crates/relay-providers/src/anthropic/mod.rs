@@ -1,0 +1,98 @@
+//! Anthropic's own API, with a configured key or with the client's own credential.
+
+mod client;
+mod forward;
+
+use std::time::SystemTime;
+
+use http::{Request, response};
+use relay_config::{BaseUrl, Secret};
+
+pub use client::{ClientCredential, is_subscription_token};
+pub use forward::{ApiRequest, Forward};
+
+use crate::answer::Outcome;
+use crate::body::Payload;
+use crate::messages::{self, ApiKey};
+use crate::provider::{AuthorizeError, PrepareError, Provider};
+use crate::request::Attempt;
+
+/// Anthropic with a configured key.
+#[derive(Debug, Clone)]
+pub struct Anthropic {
+    base_url: BaseUrl,
+    key: ApiKey,
+}
+
+impl Anthropic {
+    /// The upstream at `base_url`, asked with `key` as `x-api-key`.
+    ///
+    /// # Errors
+    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    pub fn new(base_url: BaseUrl, key: &Secret) -> Result<Self, AuthorizeError> {
+        Ok(Self { base_url, key: ApiKey::plain(key)? })
+    }
+}
+
+impl Provider for Anthropic {
+    fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        messages::prepare(&self.base_url, attempt)
+    }
+
+    async fn authorize(
+        &self,
+        mut request: Request<Payload>,
+        _: SystemTime,
+    ) -> Result<Request<Payload>, AuthorizeError> {
+        self.key.write_to(request.headers_mut());
+        Ok(request)
+    }
+
+    fn classify(&self, head: &response::Parts, _: &[u8]) -> Outcome {
+        messages::classify(head)
+    }
+}
+
+/// Anthropic with whatever credential the client sent, unchanged.
+///
+/// The configuration makes one only for an `anthropic` provider with `passthrough`; nothing else in this program can
+/// write a [`ClientCredential`] into a request.
+#[derive(Debug, Clone)]
+pub struct PassThrough {
+    base_url: BaseUrl,
+}
+
+impl PassThrough {
+    /// The upstream at `base_url`, which may be shown clients' credentials.
+    #[must_use]
+    pub fn new(base_url: BaseUrl) -> Self {
+        Self { base_url }
+    }
+}
+
+impl Provider for PassThrough {
+    fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        let mut request = messages::prepare(&self.base_url, attempt)?;
+        if let Some(credential) = attempt.request().client_credential() {
+            credential.write_to(request.headers_mut());
+        }
+        Ok(request)
+    }
+
+    async fn authorize(
+        &self,
+        request: Request<Payload>,
+        _: SystemTime,
+    ) -> Result<Request<Payload>, AuthorizeError> {
+        Ok(request)
+    }
+
+    /// The credential is the client's, and so are its limits: what they bring is the client's answer, and says
+    /// nothing about the upstream.
+    fn classify(&self, head: &response::Parts, _: &[u8]) -> Outcome {
+        match messages::classify(head) {
+            Outcome::CredentialRejected => Outcome::Refused,
+            outcome => outcome,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! A Messages body as bytes: what the relay reads of it, and how it is edited without being printed again.
+//!
+//! ```text
+//! Bytes ─scan─▶ MessagesBody ─edit─▶ Edits ─splice─▶ Payload
+//! once          spans, model         per attempt     slices of the same Bytes
+//! ```
+//! Numbers, key order, escapes, unknown fields and thinking blocks arrive upstream byte for byte.
+
+mod payload;
+mod scan;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use payload::Payload;
+pub use scan::ScanError;
+use scan::{Fields, Kind, Span, Value};
+
+/// Why a body cannot be relayed as a Messages request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// It is not a JSON object.
+    #[error(transparent)]
+    Json(#[from] ScanError),
+    /// There is no `model`.
+    #[error("model: field required")]
+    ModelMissing,
+    /// `model` is not a string.
+    #[error("model: expected a string, found a JSON {found}")]
+    ModelNotAString {
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// `model` is `""`.
+    #[error("model: expected the name of a model, found an empty string")]
+    ModelEmpty,
+    /// `model` is a string that is no text.
+    #[error("model: the string has a `\\u` escape that is half a surrogate pair")]
+    ModelNotText,
+}
+
+/// A checked request body with what the relay has read of it. Cloning shares the bytes.
+#[derive(Debug, Clone)]
+pub struct MessagesBody {
+    bytes: Bytes,
+    model: Arc<str>,
+    stream: bool,
+    max_tokens: Option<u64>,
+    user_id: Option<String>,
+    fields: Fields,
+}
+
+impl MessagesBody {
+    /// Reads `bytes` in one pass. Of a key that stands twice the last value counts.
+    ///
+    /// # Errors
+    /// [`BodyError`] where `bytes` is not a JSON object with a string for its `model`. Nothing else is judged: what a
+    /// field may hold is the upstream's to say.
+    pub fn parse(bytes: Bytes) -> Result<Self, BodyError> {
+        let fields = scan::scan(&bytes)?;
+        let model = fields.model.last().ok_or(BodyError::ModelMissing)?;
+        if model.kind != Kind::String {
+            return Err(BodyError::ModelNotAString { found: model.kind.name() });
+        }
+        let model = string(&bytes, model).ok_or(BodyError::ModelNotText)?;
+        if model.is_empty() {
+            return Err(BodyError::ModelEmpty);
+        }
+        let at = |value: &Value| &bytes[value.span.clone()];
+        Ok(Self {
+            model: model.into(),
+            stream: fields.stream.as_ref().is_some_and(|value| at(value) == b"true"),
+            max_tokens: fields
+                .max_tokens
+                .as_ref()
+                .and_then(|value| std::str::from_utf8(at(value)).ok()?.parse().ok()),
+            user_id: fields.user_id.as_ref().and_then(|value| string(&bytes, value)),
+            fields,
+            bytes,
+        })
+    }
+
+    /// The bytes as the client sent them.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The model that the client asks for; never empty.
+    #[must_use]
+    pub fn model(&self) -> &Arc<str> {
+        &self.model
+    }
+
+    /// Whether the client asks for a stream: `stream` is `true`.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.stream
+    }
+
+    /// `max_tokens`, where it is a non-negative integer.
+    #[must_use]
+    pub fn max_tokens(&self) -> Option<u64> {
+        self.max_tokens
+    }
+
+    /// `metadata.user_id`, where it is a string. Claude Code puts a JSON text with `session_id` into it.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id.as_deref()
+    }
+
+    /// The text of `system`, a JSON string or array.
+    #[must_use]
+    pub fn system(&self) -> Option<Bytes> {
+        self.slice(self.fields.system.as_ref())
+    }
+
+    /// The text of `messages`.
+    #[must_use]
+    pub fn messages(&self) -> Option<Bytes> {
+        self.slice(self.fields.messages.as_ref())
+    }
+
+    /// The text of `tools`.
+    #[must_use]
+    pub fn tools(&self) -> Option<Bytes> {
+        self.slice(self.fields.tools.as_ref())
+    }
+
+    fn slice(&self, value: Option<&Value>) -> Option<Bytes> {
+        value.map(|value| self.bytes.slice(value.span.clone()))
+    }
+}
+
+/// The text of a JSON string, unescaped; `None` for other kinds and for halves of surrogate pairs.
+fn string(bytes: &Bytes, value: &Value) -> Option<String> {
+    serde_json::from_slice(&bytes[value.span.clone()]).ok()
+}
+
+/// Changes to a body, kept apart from it until it is sent. Each attempt has its own.
+#[derive(Debug, Clone, Default)]
+pub struct Edits {
+    /// In ascending order, without overlap.
+    edits: Vec<(Span, Bytes)>,
+}
+
+impl Edits {
+    /// Puts `model` in the place of the client's model name, wherever the body holds it at its top level.
+    pub fn set_model(&mut self, body: &MessagesBody, model: &str) {
+        let text = Bytes::from(serde_json::Value::from(model).to_string());
+        for value in &body.fields.model {
+            self.replace(value.span.clone(), text.clone());
+        }
+    }
+
+    /// The body with the changes made.
+    #[must_use]
+    pub fn apply(&self, body: &MessagesBody) -> Payload {
+        Payload::splice(&body.bytes, &self.edits)
+    }
+
+    fn replace(&mut self, span: Span, text: Bytes) {
+        match self.edits.binary_search_by_key(&span.start, |(other, _)| other.start) {
+            Ok(index) => self.edits[index] = (span, text),
+            Err(index) => self.edits.insert(index, (span, text)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value as Json};
+
+    use super::*;
+
+    fn parse(body: impl Into<Bytes>) -> Result<MessagesBody, BodyError> {
+        MessagesBody::parse(body.into())
+    }
+
+    fn with_model(body: &MessagesBody, model: &str) -> Vec<u8> {
+        let mut edits = Edits::default();
+        edits.set_model(body, model);
+        edits.apply(body).pieces().flat_map(|piece| piece.to_vec()).collect()
+    }
+
+    #[test]
+    fn a_claude_code_body_is_read() {
+        let body = parse(
+            r#"{"model":"claude-opus-5-5","messages":[],"system":"s","metadata":{"user_id":"{\"session_id\":\"u\"}"},
+               "max_tokens":64000,"stream":true}"#,
+        )
+        .unwrap();
+        assert_eq!(&**body.model(), "claude-opus-5-5");
+        assert!(body.is_stream());
+        assert_eq!(body.max_tokens(), Some(64000));
+        assert_eq!(body.user_id(), Some(r#"{"session_id":"u"}"#));
+        assert_eq!(body.system().as_deref(), Some(&b"\"s\""[..]));
+        assert_eq!(body.messages().as_deref(), Some(&b"[]"[..]));
+        assert_eq!(body.tools(), None);
+    }
+
+    #[test]
+    fn a_body_without_a_usable_model_is_refused() {
+        #[track_caller]
+        fn check(body: &'static str, expected: &str) {
+            assert_eq!(parse(body).unwrap_err().to_string(), expected);
+        }
+        check("{}", "model: field required");
+        check(r#"{"metadata":{"model":"nested"}}"#, "model: field required");
+        check(r#"{"model":null}"#, "model: expected a string, found a JSON null");
+        check(r#"{"model":["a"]}"#, "model: expected a string, found a JSON array");
+        check(r#"{"model":"a","model":1}"#, "model: expected a string, found a JSON number");
+        check(r#"{"model":""}"#, "model: expected the name of a model, found an empty string");
+        check(r#"{"model":"\ud800"}"#, "model: the string has a `\\u` escape that is half a surrogate pair");
+    }
+
+    #[test]
+    fn odd_values_of_other_fields_are_left_to_the_upstream() {
+        let body =
+            parse(r#"{"model":"m","stream":"yes","max_tokens":-1,"metadata":null,"system":1}"#).unwrap();
+        assert!(!body.is_stream());
+        assert_eq!((body.max_tokens(), body.user_id()), (None, None));
+    }
+
+    #[test]
+    fn an_edit_reaches_every_occurrence_and_nothing_else() {
+        let body =
+            parse(r#"{ "mod\u0065l" : "a\u0062", "x":1.50, "model":"b","t":{"model":"kept"} }"#).unwrap();
+        assert_eq!(&**body.model(), "b");
+        assert_eq!(
+            String::from_utf8(with_model(&body, "gl\"m")).unwrap(),
+            r#"{ "mod\u0065l" : "gl\"m", "x":1.50, "model":"gl\"m","t":{"model":"kept"} }"#
+        );
+    }
+
+    #[test]
+    fn a_large_string_is_neither_copied_nor_changed() {
+        let text = "x\\n".repeat(10 * 1024 * 1024 / 3);
+        let body = parse(format!(r#"{{"model":"a","messages":"{text}","stream":true}}"#)).unwrap();
+        let mut edits = Edits::default();
+        edits.set_model(&body, "b");
+        let payload = edits.apply(&body);
+        let last = payload.pieces().last().unwrap();
+        assert_eq!(last.as_ptr_range().end, body.bytes().as_ptr_range().end);
+        assert_eq!(payload.remaining(), body.bytes().len());
+    }
+
+    #[test]
+    fn an_edit_made_twice_counts_once() {
+        let body = parse(r#"{"model":"a"}"#).unwrap();
+        let mut edits = Edits::default();
+        edits.set_model(&body, "b");
+        edits.set_model(&body, "c");
+        assert_eq!(
+            edits.apply(&body).pieces().flat_map(|piece| piece.to_vec()).collect::<Vec<_>>(),
+            br#"{"model":"c"}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn an_edited_body_differs_in_that_one_field_alone(
+            before in prop::collection::btree_map("[a-z]{1,6}|model|\\PC{1,4}", "\\PC*", 0..4),
+            after in prop::collection::btree_map("[a-z]{1,6}|stream", any::<i32>(), 0..4),
+            model in "\\PC{1,20}", new in "\\PC{0,20}", pretty: bool,
+        ) {
+            let mut object = Map::new();
+            object.extend(before.into_iter().map(|(key, value)| (key, Json::from(value))));
+            object.insert("model".to_owned(), Json::from(model.as_str()));
+            object.extend(after.into_iter().filter(|(key, _)| key != "model").map(|(key, value)| (key, Json::from(value))));
+            let text = if pretty { serde_json::to_vec_pretty(&object) } else { serde_json::to_vec(&object) }.unwrap();
+
+            let body = parse(text.clone()).unwrap();
+            prop_assert_eq!(&**body.model(), model.as_str());
+            let edited = with_model(&body, &new);
+
+            object["model"] = Json::from(new.as_str());
+            prop_assert_eq!(serde_json::from_slice::<Map<String, Json>>(&edited).unwrap(), object);
+            let span = body.fields.model[0].span.clone();
+            prop_assert_eq!(&edited[..span.start], &text[..span.start]);
+            prop_assert!(edited.ends_with(&text[span.end..]));
+        }
+    }
+}

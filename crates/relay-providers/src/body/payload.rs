@@ -1,0 +1,81 @@
+//! The body of an upstream request: slices of the client's body with edits between them.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use smallvec::SmallVec;
+
+use super::scan::Span;
+
+/// Bytes in a few pieces, sent in order with their exact total length. Cloning shares the pieces.
+#[derive(Debug, Clone, Default)]
+pub struct Payload {
+    pieces: SmallVec<[Bytes; 3]>,
+    /// Pieces that have been given out.
+    sent: usize,
+}
+
+impl Payload {
+    /// `body` with each span of `edits` replaced. Nothing but the edits' own bytes is copied.
+    ///
+    /// The spans lie within `body`, in ascending order, and do not overlap.
+    pub(super) fn splice(body: &Bytes, edits: &[(Span, Bytes)]) -> Self {
+        let mut pieces = SmallVec::new();
+        let mut at = 0;
+        let mut push = |piece: Bytes| {
+            if !piece.is_empty() {
+                pieces.push(piece);
+            }
+        };
+        for (span, replacement) in edits {
+            push(body.slice(at..span.start));
+            push(replacement.clone());
+            at = span.end;
+        }
+        push(body.slice(at..));
+        Self { pieces, sent: 0 }
+    }
+
+    /// What is still to be sent, in bytes.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.pieces[self.sent..].iter().map(Bytes::len).sum()
+    }
+
+    /// The pieces that are still to be sent: what a signature is computed over.
+    pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        self.pieces[self.sent..].iter()
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(body: Bytes) -> Self {
+        Self::splice(&body, &[])
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let piece = this.pieces.get_mut(this.sent).map(std::mem::take);
+        this.sent += usize::from(piece.is_some());
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sent == self.pieces.len()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining() as u64)
+    }
+}

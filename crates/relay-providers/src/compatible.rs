@@ -1,0 +1,66 @@
+//! Upstreams that speak the Messages API and differ in nothing but where their key goes: MiniMax, and any other.
+
+use std::time::SystemTime;
+
+use http::{Request, response};
+use relay_config::{BaseUrl, Secret};
+
+use crate::answer::Outcome;
+use crate::body::Payload;
+use crate::headers;
+use crate::messages::{self, ApiKey};
+use crate::provider::{AuthorizeError, PrepareError, Provider};
+use crate::request::Attempt;
+
+/// An upstream of Anthropic's format.
+#[derive(Debug, Clone)]
+pub struct Compatible {
+    base_url: BaseUrl,
+    key: Option<ApiKey>,
+}
+
+impl Compatible {
+    /// The upstream at `base_url`, asked with `key` as `x-api-key`.
+    ///
+    /// # Errors
+    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    pub fn with_api_key(base_url: BaseUrl, key: &Secret) -> Result<Self, AuthorizeError> {
+        Ok(Self { base_url, key: Some(ApiKey::plain(key)?) })
+    }
+
+    /// The upstream at `base_url`, asked with `key` as `authorization: Bearer`.
+    ///
+    /// # Errors
+    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    pub fn with_bearer(base_url: BaseUrl, key: &Secret) -> Result<Self, AuthorizeError> {
+        Ok(Self { base_url, key: Some(ApiKey::bearer(key)?) })
+    }
+
+    /// The upstream at `base_url`, asked without a credential, as Ollama is.
+    #[must_use]
+    pub fn without_key(base_url: BaseUrl) -> Self {
+        Self { base_url, key: None }
+    }
+}
+
+impl Provider for Compatible {
+    fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        messages::prepare(&self.base_url, attempt)
+    }
+
+    async fn authorize(
+        &self,
+        mut request: Request<Payload>,
+        _: SystemTime,
+    ) -> Result<Request<Payload>, AuthorizeError> {
+        match &self.key {
+            Some(key) => key.write_to(request.headers_mut()),
+            None => headers::remove_oauth_beta(request.headers_mut()),
+        }
+        Ok(request)
+    }
+
+    fn classify(&self, head: &response::Parts, _: &[u8]) -> Outcome {
+        messages::classify(head)
+    }
+}

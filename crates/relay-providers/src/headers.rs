@@ -1,0 +1,172 @@
+//! Which headers cross the relay, in either direction.
+
+use http::HeaderMap;
+use http::header::{self, HeaderName, HeaderValue};
+
+/// The beta that goes with a subscription token, and with nothing else.
+const OAUTH_BETA: &str = "oauth-2025-04-20";
+const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// Headers of a client that go upstream, beside those of the three prefixes below.
+const REQUEST: [&str; 4] = ["x-app", "user-agent", "accept", "content-type"];
+const REQUEST_PREFIXES: [&str; 3] = ["anthropic-", "x-claude-code-", "x-stainless-"];
+
+/// Headers of one connection (RFC 9110 section 7.6.1), which end at the relay.
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Headers by which an upstream speaks of itself as the client's origin, which it is not: a cookie would be a
+/// credential of one client kept by another's, the others would bind the relay's own host.
+const ORIGIN_BOUND: [&str; 3] = ["set-cookie", "alt-svc", "strict-transport-security"];
+
+/// What an upstream gets of a client's headers: a list of what passes, so that no credential, cookie or forwarding
+/// header can slip through.
+#[must_use]
+pub(crate) fn for_upstream(client: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(client.len());
+    for (name, value) in client {
+        let text = name.as_str();
+        if REQUEST.contains(&text) || REQUEST_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+            headers.append(name, value.clone());
+        }
+    }
+    headers
+}
+
+/// What a client gets of an upstream's headers: everything that is not about the connection or the upstream's host.
+pub(crate) fn retain_for_client(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP.into_iter().chain(ORIGIN_BOUND) {
+        headers.remove(name);
+    }
+}
+
+/// Takes the OAuth beta out of `anthropic-beta`: with a key of ours, an upstream would look for a token that is not
+/// there. The other betas stay as they are.
+pub(crate) fn remove_oauth_beta(headers: &mut HeaderMap) {
+    let is_oauth = |beta: &str| beta.trim() == OAUTH_BETA;
+    let mentions = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.split(',').any(is_oauth));
+    if !headers.get_all(ANTHROPIC_BETA).iter().any(mentions) {
+        return;
+    }
+    let values: Vec<HeaderValue> = headers.get_all(ANTHROPIC_BETA).iter().cloned().collect();
+    headers.remove(ANTHROPIC_BETA);
+    for value in values {
+        let Ok(text) = value.to_str() else {
+            headers.append(ANTHROPIC_BETA, value);
+            continue;
+        };
+        let kept: Vec<&str> = text.split(',').filter(|beta| !is_oauth(beta)).collect();
+        if let Ok(value) = HeaderValue::from_str(kept.join(",").trim_start())
+            && !value.is_empty()
+        {
+            headers.append(ANTHROPIC_BETA, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(entries: &[(&'static str, &'static str)]) -> HeaderMap {
+        entries
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn only_listed_headers_go_upstream() {
+        let client = map(&[
+            ("anthropic-version", "2023-06-01"),
+            ("anthropic-beta", "a"),
+            ("x-claude-code-session-id", "s"),
+            ("x-stainless-lang", "js"),
+            ("x-app", "cli"),
+            ("user-agent", "claude-cli"),
+            ("accept", "application/json"),
+            ("content-type", "application/json"),
+            ("cookie", "c=1"),
+            ("host", "relay"),
+            ("authorization", "Bearer x"),
+            ("x-api-key", "k"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("accept-encoding", "gzip"),
+            ("content-length", "3"),
+            ("connection", "keep-alive"),
+        ]);
+        let mut names: Vec<_> = for_upstream(&client).keys().map(ToString::to_string).collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "accept",
+                "anthropic-beta",
+                "anthropic-version",
+                "content-type",
+                "user-agent",
+                "x-app",
+                "x-claude-code-session-id",
+                "x-stainless-lang"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_client_gets_everything_but_what_belongs_to_the_connection() {
+        let mut headers = map(&[
+            ("request-id", "req_1"),
+            ("anthropic-ratelimit-requests-remaining", "9"),
+            ("retry-after", "2"),
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("set-cookie", "__cf_bm=1"),
+            ("content-type", "application/json"),
+        ]);
+        retain_for_client(&mut headers);
+        let mut names: Vec<_> = headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        assert_eq!(
+            names,
+            ["anthropic-ratelimit-requests-remaining", "content-type", "request-id", "retry-after"]
+        );
+    }
+
+    #[test]
+    fn the_oauth_beta_leaves_and_the_others_stay_as_they_are() {
+        #[track_caller]
+        fn check(before: &[&'static str], after: &[&str]) {
+            let mut headers = HeaderMap::new();
+            for value in before {
+                headers.append(ANTHROPIC_BETA, HeaderValue::from_static(value));
+            }
+            remove_oauth_beta(&mut headers);
+            assert_eq!(headers.get_all(ANTHROPIC_BETA).iter().collect::<Vec<_>>(), after);
+        }
+        check(&["a,b, c"], &["a,b, c"]);
+        check(&["a,oauth-2025-04-20,b"], &["a,b"]);
+        check(&["oauth-2025-04-20, a"], &["a"]);
+        check(&["oauth-2025-04-20"], &[]);
+        check(&["a", " oauth-2025-04-20", "b"], &["a", "b"]);
+        check(&["oauth-2025-04-20-x"], &["oauth-2025-04-20-x"]);
+    }
+}

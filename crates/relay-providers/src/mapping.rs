@@ -1,0 +1,122 @@
+//! The model's name on its way: the upstream's on the way down and, if wanted, the client's on the way back.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Response};
+use http_body_util::BodyExt;
+use relay_config::ModelMapping;
+use relay_stream::body::ModelBody;
+use tower::{Layer, Service};
+
+use crate::answer::{Answer, AnswerBody, AttemptError};
+use crate::body::{Edits, MessagesBody};
+use crate::request::{Attempt, Endpoint};
+use crate::start::{Start, full, read_start};
+
+/// A JSON answer up to this size is held to put the model's name back; a larger one goes on as it is. The longest
+/// answers of today's models are below 1 MiB.
+const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Maps model names for one provider.
+#[derive(Debug, Clone)]
+pub struct ModelMapLayer {
+    mapping: Arc<ModelMapping>,
+    restore: bool,
+}
+
+impl ModelMapLayer {
+    /// Asks for what `mapping` says. With `restore`, answers carry the client's own name of a mapped model again.
+    #[must_use]
+    pub fn new(mapping: ModelMapping, restore: bool) -> Self {
+        Self { mapping: Arc::new(mapping), restore }
+    }
+}
+
+impl<S> Layer<S> for ModelMapLayer {
+    type Service = ModelMap<S>;
+
+    fn layer(&self, inner: S) -> ModelMap<S> {
+        ModelMap { inner, settings: self.clone() }
+    }
+}
+
+/// See [`ModelMapLayer`].
+#[derive(Debug, Clone)]
+pub struct ModelMap<S> {
+    inner: S,
+    settings: ModelMapLayer,
+}
+
+impl<S> Service<Attempt> for ModelMap<S>
+where
+    S: Service<Attempt, Response = Answer, Error = AttemptError>,
+    S::Future: Send + 'static,
+{
+    type Response = Answer;
+    type Error = AttemptError;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut attempt: Attempt) -> Self::Future {
+        let client_model = Arc::clone(attempt.request().body().model());
+        let Some(target) =
+            self.settings.mapping.lookup(&client_model).filter(|&target| *target != client_model)
+        else {
+            return Box::pin(self.inner.call(attempt));
+        };
+        attempt.set_model(Arc::clone(target));
+        let restore = self.settings.restore && attempt.request().endpoint() == Endpoint::Messages;
+        let answer = self.inner.call(attempt);
+        Box::pin(async move {
+            let mut answer = answer.await?;
+            if restore && answer.response.status().is_success() {
+                answer.response = restore_model(answer.response, &client_model).await;
+            }
+            Ok(answer)
+        })
+    }
+}
+
+/// `response` with `model` for the name of the model that answers. What cannot be read passes as it is.
+async fn restore_model(response: Response<AnswerBody>, model: &str) -> Response<AnswerBody> {
+    let (mut head, body) = response.into_parts();
+    let body = if head.headers.contains_key(CONTENT_ENCODING) {
+        body
+    } else if is(&head.headers, "text/event-stream") {
+        head.headers.remove(CONTENT_LENGTH);
+        ModelBody::new(body, model).boxed_unsync()
+    } else if is(&head.headers, "application/json") {
+        head.headers.remove(CONTENT_LENGTH);
+        restore_in_json(body, model).await
+    } else {
+        body
+    };
+    Response::from_parts(head, body)
+}
+
+async fn restore_in_json(body: AnswerBody, model: &str) -> AnswerBody {
+    // What has begun is being answered: only its own idle timeout limits it.
+    let bytes = match read_start(body, ANSWER_LIMIT, Duration::MAX).await {
+        Start::Whole(bytes) => bytes,
+        Start::Part(_, body) => return body,
+    };
+    let Ok(message) = MessagesBody::parse(bytes.clone()) else { return full(bytes) };
+    let mut edits = Edits::default();
+    edits.set_model(&message, model);
+    edits.apply(&message).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn is(headers: &HeaderMap, media_type: &str) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case(media_type))
+}

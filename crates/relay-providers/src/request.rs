@@ -1,0 +1,159 @@
+//! What travels down: the client's request, and what one attempt makes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::anthropic::ClientCredential;
+use crate::body::{Edits, MessagesBody, Payload};
+
+/// The operations of the Messages API that are routed by model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `POST /v1/messages`.
+    Messages,
+    /// `POST /v1/messages/count_tokens`.
+    CountTokens,
+}
+
+impl Endpoint {
+    /// The path at Anthropic-format upstreams, behind their base URL.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Messages => "/v1/messages",
+            Self::CountTokens => "/v1/messages/count_tokens",
+        }
+    }
+}
+
+/// A request of an admitted client, read and checked. Cloning shares everything.
+///
+/// Its headers hold no credential: the edge has taken those out, and what may go upstream of them travels as a
+/// [`ClientCredential`], which only a pass-through upstream can write into a request.
+#[derive(Debug, Clone)]
+pub struct RelayRequest(Arc<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
+    endpoint: Endpoint,
+    query: Option<Box<str>>,
+    headers: HeaderMap,
+    body: MessagesBody,
+    client: Option<ClientCredential>,
+    keys_allowed: bool,
+}
+
+impl RelayRequest {
+    /// A request without a credential of its own, which configured keys may serve.
+    #[must_use]
+    pub fn new(endpoint: Endpoint, query: Option<&str>, headers: HeaderMap, body: MessagesBody) -> Self {
+        let query = query.map(Box::from);
+        Self(Arc::new(Parts { endpoint, query, headers, body, client: None, keys_allowed: true }))
+    }
+
+    /// Adds the client's own credential.
+    #[must_use]
+    pub fn with_client_credential(mut self, credential: Option<ClientCredential>) -> Self {
+        Arc::make_mut(&mut self.0).client = credential;
+        self
+    }
+
+    /// Says whether configured keys may serve this request.
+    #[must_use]
+    pub fn with_keys_allowed(mut self, allowed: bool) -> Self {
+        Arc::make_mut(&mut self.0).keys_allowed = allowed;
+        self
+    }
+
+    /// Which operation is asked for.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        self.0.endpoint
+    }
+
+    /// The query string as the client sent it, without its question mark.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.0.query.as_deref()
+    }
+
+    /// The client's headers, less its credentials.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    /// The client's body.
+    #[must_use]
+    pub fn body(&self) -> &MessagesBody {
+        &self.0.body
+    }
+
+    /// The client's own credential, if it sent one that may go upstream.
+    #[must_use]
+    pub fn client_credential(&self) -> Option<&ClientCredential> {
+        self.0.client.as_ref()
+    }
+
+    /// Whether configured keys may serve this request (`server.auth.subscription_may_use_keys`).
+    #[must_use]
+    pub fn keys_allowed(&self) -> bool {
+        self.0.keys_allowed
+    }
+}
+
+/// One try at one upstream: the request, and what has been changed about it for this upstream alone.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    request: RelayRequest,
+    model: Arc<str>,
+    edits: Edits,
+    head_timeout: Option<Duration>,
+}
+
+impl Attempt {
+    /// An unchanged attempt without a time limit.
+    #[must_use]
+    pub fn new(request: RelayRequest) -> Self {
+        Self { model: request.body().model().clone(), request, edits: Edits::default(), head_timeout: None }
+    }
+
+    /// Limits the time up to the response head.
+    #[must_use]
+    pub fn with_head_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.head_timeout = limit;
+        self
+    }
+
+    /// Asks this upstream for `model` instead of the client's.
+    pub fn set_model(&mut self, model: Arc<str>) {
+        self.edits.set_model(self.request.body(), &model);
+        self.model = model;
+    }
+
+    /// The request as the client made it.
+    #[must_use]
+    pub fn request(&self) -> &RelayRequest {
+        &self.request
+    }
+
+    /// The model's name at this upstream.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// How long the upstream may take up to its response head; `None` is without limit.
+    #[must_use]
+    pub fn head_timeout(&self) -> Option<Duration> {
+        self.head_timeout
+    }
+
+    /// The body for this upstream.
+    #[must_use]
+    pub fn payload(&self) -> Payload {
+        self.edits.apply(self.request.body())
+    }
+}

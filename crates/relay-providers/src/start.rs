@@ -1,0 +1,153 @@
+//! Reading the start of a body without losing any of it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
+use pin_project_lite::pin_project;
+
+use crate::answer::{AnswerBody, BodyError};
+
+/// What has been read.
+pub(crate) enum Start {
+    /// All of the body.
+    Whole(Bytes),
+    /// The start, and a body that still gives all of it, then what had not been read.
+    Part(Bytes, AnswerBody),
+}
+
+/// Reads `body` until it ends, `limit` bytes or more have come, `time` is over, or it fails.
+pub(crate) async fn read_start<B>(body: B, limit: usize, time: Duration) -> Start
+where
+    B: Body<Data = Bytes, Error = BodyError> + Send + 'static,
+{
+    let mut rest = Box::pin(body);
+    let mut start = BytesMut::new();
+    let reading = async {
+        while start.len() < limit {
+            match rest.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        start.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(error)) => return End::Failed(error),
+                None => return End::Reached,
+            }
+        }
+        End::Ahead
+    };
+    let end = tokio::time::timeout(time, reading).await.unwrap_or(End::Ahead);
+    let start = start.freeze();
+    let failed = match end {
+        End::Reached => return Start::Whole(start),
+        End::Failed(error) => Some(error),
+        End::Ahead => None,
+    };
+    Start::Part(start.clone(), Resumed { start: Some(start), failed, rest }.boxed_unsync())
+}
+
+/// `bytes` as the body of an answer.
+pub(crate) fn full(bytes: Bytes) -> AnswerBody {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+enum End {
+    Reached,
+    Ahead,
+    Failed(BodyError),
+}
+
+pin_project! {
+    /// A body of which the start has been read already.
+    struct Resumed<B> {
+        start: Option<Bytes>,
+        failed: Option<BodyError>,
+        #[pin]
+        rest: B,
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = BodyError>> Body for Resumed<B> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.project();
+        if let Some(start) = this.start.take().filter(|start| !start.is_empty()) {
+            return Poll::Ready(Some(Ok(Frame::data(start))));
+        }
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        this.rest.poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read = self.start.as_ref().map_or(0, Bytes::len) as u64;
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(read));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Channel, channel::Sender};
+
+    use super::*;
+
+    fn channel() -> (Sender<Bytes, BodyError>, Channel<Bytes, BodyError>) {
+        Channel::new(8)
+    }
+
+    async fn send(sender: &mut Sender<Bytes, BodyError>, text: &'static str) {
+        sender.send_data(Bytes::from_static(text.as_bytes())).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_body_is_read_whole() {
+        let (mut sender, body) = channel();
+        send(&mut sender, "ab").await;
+        send(&mut sender, "cd").await;
+        drop(sender);
+        assert!(matches!(read_start(body, 100, Duration::MAX).await, Start::Whole(bytes) if bytes == "abcd"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_of_a_long_or_slow_body_is_lost() {
+        for limit in [2, 100] {
+            let (mut sender, body) = channel();
+            send(&mut sender, "ab").await;
+            let Start::Part(start, body) = read_start(body, limit, Duration::from_secs(1)).await else {
+                panic!("the body has not ended");
+            };
+            assert_eq!(start, "ab");
+            send(&mut sender, "cd").await;
+            drop(sender);
+            assert_eq!(body.collect().await.unwrap().to_bytes(), "abcd");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_comes_behind_what_was_read() {
+        let (mut sender, body) = channel();
+        send(&mut sender, "ab").await;
+        sender.abort(BodyError::Scripted);
+        let Start::Part(_, mut body) = read_start(body, 100, Duration::MAX).await else {
+            panic!("the body has not ended");
+        };
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
+        assert!(matches!(body.frame().await, Some(Err(BodyError::Scripted))));
+    }
+}

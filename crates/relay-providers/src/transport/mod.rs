@@ -1,0 +1,125 @@
+//! The way to an upstream: connections, TLS, proxies, and the pool that keeps them.
+
+mod connect;
+mod idle;
+mod tls;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower::BoxError;
+
+use crate::answer::AttemptError;
+use crate::body::Payload;
+use connect::Connector;
+pub use connect::Proxies;
+pub(crate) use idle::IdleTimeout;
+pub use tls::{TlsError, TrustRoots};
+
+/// Idle connections are dropped before the upstream's own limit (60 s at the load balancers in use) closes them under
+/// a request.
+const POOL_IDLE: Duration = Duration::from_secs(50);
+const POOL_IDLE_PER_HOST: usize = 64;
+
+/// How an upstream is reached.
+#[derive(Debug, Clone)]
+pub struct TransportSettings {
+    /// Limit for establishing a connection, name lookup and TLS included.
+    pub connect_timeout: Duration,
+    /// Longest silence within an answer's body.
+    pub idle_timeout: Duration,
+    /// PEM file with certificates to trust beside the usual ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A pool of connections. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Transport {
+    client: Client<Connector, RequestBody>,
+    idle_timeout: Duration,
+}
+
+impl Transport {
+    /// A pool for upstreams that share `settings`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`TlsError`] where the certificates in `ca_file` cannot be used.
+    pub fn new(settings: &TransportSettings, roots: &TrustRoots, proxies: Proxies) -> Result<Self, TlsError> {
+        let tls = tls::client_config(roots, settings.ca_file.as_deref())?;
+        let connector = Connector::new(tls, proxies, settings.connect_timeout);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
+            .http2_adaptive_window(true)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .build(connector);
+        Ok(Self { client, idle_timeout: settings.idle_timeout })
+    }
+
+    /// Longest silence within an answer's body.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+
+    /// Sends `request` and waits for the response head. Dropping the future, or the body, cancels the exchange.
+    ///
+    /// # Errors
+    /// [`AttemptError::Connect`] where nothing was sent, [`AttemptError::Transport`] where something may have been.
+    pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, AttemptError> {
+        self.client.request(request).await.map_err(|error| {
+            let connect = error.is_connect();
+            let source: BoxError = error.into();
+            if connect { AttemptError::Connect(source) } else { AttemptError::Transport(source) }
+        })
+    }
+}
+
+/// The body of an upstream request.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// Complete, and still there for another attempt.
+    Payload(Payload),
+    /// Passed on as it comes.
+    Stream(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Payload(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Stream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Payload(body) => body.is_end_stream(),
+            Self::Stream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Payload(body) => body.size_hint(),
+            Self::Stream(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Whom the relay trusts.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::{ClientConfig, RootCertStore};
+
+/// The certificates that upstreams are checked against. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct TrustRoots(Arc<RootCertStore>);
+
+impl TrustRoots {
+    /// The system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured); where it has none, as in a
+    /// container without them, those that Mozilla trusts.
+    #[must_use]
+    pub fn load() -> Self {
+        let mut store = RootCertStore::empty();
+        let native = rustls_native_certs::load_native_certs();
+        for error in &native.errors {
+            tracing::warn!(%error, "some of the system's certificates cannot be read");
+        }
+        store.add_parsable_certificates(native.certs);
+        if store.is_empty() {
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        Self(Arc::new(store))
+    }
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The CA file cannot be read, or is no PEM.
+    #[error("ca_file {} cannot be read", path.display())]
+    CaFile {
+        /// As configured.
+        path: PathBuf,
+        #[source]
+        /// Why.
+        source: pem::Error,
+    },
+    /// The CA file is PEM without a certificate.
+    #[error("ca_file {} holds no certificate", path.display())]
+    NoCertificate {
+        /// As configured.
+        path: PathBuf,
+    },
+    /// A certificate of the CA file cannot be trusted.
+    #[error("a certificate in ca_file {} cannot be used", path.display())]
+    Certificate {
+        /// As configured.
+        path: PathBuf,
+        #[source]
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The TLS library has no protocol version in common with itself.
+    #[error("TLS cannot be set up")]
+    Protocol(#[source] rustls::Error),
+}
+
+/// TLS settings of one upstream; `ca_file` adds to the roots. ALPN is the connector's to choose.
+pub(super) fn client_config(roots: &TrustRoots, ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    let mut roots = roots.0.clone();
+    if let Some(path) = ca_file {
+        let store = Arc::make_mut(&mut roots);
+        let malformed = |source| TlsError::CaFile { path: path.to_owned(), source };
+        let before = store.len();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(malformed)? {
+            let certificate = certificate.map_err(malformed)?;
+            store
+                .add(certificate)
+                .map_err(|source| TlsError::Certificate { path: path.to_owned(), source })?;
+        }
+        if store.len() == before {
+            return Err(TlsError::NoCertificate { path: path.to_owned() });
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Protocol)?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}

@@ -1,0 +1,120 @@
+//! One upstream as a service: prepare ▸ authorize ▸ send ▸ classify.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use http::{Response, StatusCode, response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tower::Service;
+
+use crate::answer::{Answer, AttemptError, Outcome};
+use crate::headers;
+use crate::messages;
+use crate::provider::Provider;
+use crate::request::{Attempt, Endpoint};
+use crate::start::{Start, full, read_start};
+use crate::transport::{IdleTimeout, RequestBody, Transport};
+
+/// How much of an error's body is read to find its reason, and for how long. An error is a few hundred bytes, an HTML
+/// page of a gateway a few thousand.
+const ERROR_BODY_LIMIT: usize = 64 * 1024;
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A provider and the way to it. Cloning shares both.
+#[derive(Debug)]
+pub struct Upstream<P> {
+    provider: Arc<P>,
+    transport: Transport,
+}
+
+impl<P> Clone for Upstream<P> {
+    fn clone(&self) -> Self {
+        Self { provider: Arc::clone(&self.provider), transport: self.transport.clone() }
+    }
+}
+
+impl<P: Provider> Upstream<P> {
+    /// Reaches `provider` by `transport`.
+    pub fn new(provider: P, transport: Transport) -> Self {
+        Self { provider: Arc::new(provider), transport }
+    }
+
+    async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
+        let request = self.provider.prepare(&attempt)?;
+        let response = within(attempt.head_timeout(), async {
+            let request = self.provider.authorize(request, SystemTime::now()).await?;
+            self.transport.send(request.map(RequestBody::Payload)).await
+        })
+        .await?;
+        refuse_redirect(response.status())?;
+        Ok(self.answer(attempt.request().endpoint(), response).await)
+    }
+
+    async fn answer(&self, endpoint: Endpoint, response: Response<Incoming>) -> Answer {
+        let (mut head, body) = response.into_parts();
+        let body = IdleTimeout::new(body, self.transport.idle_timeout());
+        let (outcome, body) = if head.status.is_success() {
+            (self.provider.classify(&head, &[]), body.boxed_unsync())
+        } else {
+            let (reason, body) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
+                Start::Whole(bytes) => (bytes.clone(), full(bytes)),
+                Start::Part(start, body) => (start, body),
+            };
+            let outcome = match endpoint {
+                Endpoint::CountTokens if lacks_operation(&head, &reason) => Outcome::Unsupported,
+                _ => self.provider.classify(&head, &reason),
+            };
+            (outcome, body)
+        };
+        headers::retain_for_client(&mut head.headers);
+        Answer { outcome, response: Response::from_parts(head, body) }
+    }
+}
+
+impl<P: Provider> Service<Attempt> for Upstream<P> {
+    type Response = Answer;
+    type Error = AttemptError;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, attempt: Attempt) -> Self::Future {
+        Box::pin(self.clone().attempt(attempt))
+    }
+}
+
+/// Whether an upstream says that it knows no such path, rather than that it knows no such model: Ollama does so in plain
+/// text, and whoever has the operation answers in Anthropic's form.
+fn lacks_operation(head: &response::Parts, error: &[u8]) -> bool {
+    matches!(
+        head.status,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+    ) && !messages::is_anthropic_error(error)
+}
+
+/// Limits the time up to a response head.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    head: impl Future<Output = Result<T, AttemptError>>,
+) -> Result<T, AttemptError> {
+    match limit {
+        None => head.await,
+        Some(after) => {
+            tokio::time::timeout(after, head).await.unwrap_or(Err(AttemptError::HeadTimeout { after }))
+        }
+    }
+}
+
+/// A redirect would take the client, and the credential it is asked with, to a place that nobody configured.
+pub(crate) fn refuse_redirect(status: StatusCode) -> Result<(), AttemptError> {
+    // 304 answers a condition of the client's and points nowhere.
+    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+        return Err(AttemptError::Redirect { status });
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! The one place where the parts are put together, and the only one that knows every kind of provider.
+
+use std::sync::Arc;
+
+use relay_config::{CompatibleAuth, Config, KeyId, ProviderConfig, ProviderKind, Secret};
+use relay_providers::{
+    Anthropic, AuthorizeError, Compatible, Endpoint, Forward, Mock, ModelMapLayer, PassThrough, Provider,
+    Proxies, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Zai,
+};
+use relay_routing::{Candidate, Credential, Failover, FailoverSettings, Planner, UpstreamService};
+use tower::{Layer, ServiceBuilder};
+
+use crate::catalog::{self, Catalog};
+use crate::edge::{
+    AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
+};
+use crate::forward::Forwarder;
+use crate::intake::Intake;
+use crate::messages::Messages;
+use crate::relay::Stack;
+use crate::router::{Operations, Readiness, Router};
+
+/// Why a configuration makes no relay.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A provider's certificates cannot be used.
+    #[error("provider `{provider}`: TLS cannot be set up")]
+    Tls {
+        /// Which one.
+        provider: String,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// A provider's key cannot be sent.
+    #[error("provider `{provider}`: its key cannot be used")]
+    Key {
+        /// Which one.
+        provider: String,
+        /// Why.
+        #[source]
+        source: AuthorizeError,
+    },
+    /// A provider of a kind that this version of `relay-server` does not build.
+    #[error("provider `{provider}`: type `{kind}` is not available")]
+    Kind {
+        /// Which one.
+        provider: String,
+        /// Its type.
+        kind: &'static str,
+    },
+}
+
+/// Puts the whole stack together, outermost layer first.
+pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc<Readiness>), BuildError> {
+    let server = &config.server;
+    let parts = providers(config, proxies)?;
+    let readiness = Arc::new(Readiness::new(!parts.upstreams.is_empty()));
+
+    let planner = Planner::new(parts.upstreams, config.routing.strategy, config.routing.strict_models);
+    let settings = FailoverSettings {
+        failover_timeout: config.routing.failover_timeout,
+        max_attempts: config.routing.max_attempts,
+        request_timeout: server.timeout,
+    };
+    let routed = Messages::new(Failover::new(Arc::new(planner), settings), config.routing.debug);
+    let operations = Operations {
+        messages: Intake::new(routed.clone(), Endpoint::Messages, server.max_body_bytes),
+        count_tokens: Intake::new(routed, Endpoint::CountTokens, server.max_body_bytes),
+        api: Forwarder::new(parts.forwards, server.timeout),
+        catalog: Catalog::models(&config.providers),
+    };
+    let verifier = Verifier::new(server.auth.clone(), server.subscription_may_use_keys());
+    let admission = AdmissionLayer::new(server.max_concurrent);
+    let router = Router::new(operations, &admission, &AuthLayer::new(verifier), Arc::clone(&readiness));
+
+    let stack = ServiceBuilder::new()
+        .layer(RequestIdLayer) // everything further in can name the request
+        .layer(AccessLogLayer) // sees what the client gets, errors included
+        .layer(LingerLayer) // no answer is lost to a body that nobody read
+        .layer(RespondLayer) // from here on outwards there are no errors
+        .service(router);
+    Ok((Stack::new(stack), readiness))
+}
+
+/// What the configured providers come to.
+struct Parts {
+    upstreams: Vec<relay_routing::Upstream>,
+    /// Those of Anthropic, best first.
+    forwards: Vec<(relay_config::ProviderName, Forward)>,
+}
+
+fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
+    let roots = TrustRoots::load();
+    let mut parts = Parts { upstreams: Vec::new(), forwards: Vec::new() };
+    let mut ranked = Vec::new();
+    for provider in config.providers.iter().filter(|provider| provider.enabled) {
+        let name = || provider.name.to_string();
+        let settings = TransportSettings {
+            connect_timeout: provider.connect_timeout,
+            idle_timeout: provider.idle_timeout,
+            ca_file: provider.ca_file.clone(),
+        };
+        let transport = Transport::new(&settings, &roots, proxies.clone())
+            .map_err(|source| BuildError::Tls { provider: name(), source })?;
+        let stack = ProviderStack { provider, transport, restore: config.routing.restore_model_name };
+        let models = match provider.models.is_empty() {
+            true => Vec::new(),
+            false => catalog::names(provider).map(str::to_owned).collect(),
+        };
+        parts.upstreams.push(relay_routing::Upstream::new(
+            provider.name.clone(),
+            models,
+            provider.first_byte_timeout,
+            stack.candidates()?,
+        ));
+        ranked.extend(stack.forward()?);
+    }
+    ranked.sort_by_key(|(priority, _, _)| std::cmp::Reverse(*priority));
+    parts.forwards = ranked.into_iter().map(|(_, name, forward)| (name, forward)).collect();
+    Ok(parts)
+}
+
+/// One provider and what its candidates share.
+struct ProviderStack<'a> {
+    provider: &'a ProviderConfig,
+    transport: Transport,
+    restore: bool,
+}
+
+impl ProviderStack<'_> {
+    /// One candidate for each credential that the provider can be asked with.
+    fn candidates(&self) -> Result<Vec<Candidate>, BuildError> {
+        match &self.provider.kind {
+            ProviderKind::Anthropic { base_url, passthrough } => {
+                let mut candidates = self.keyed(|key| Anthropic::new(base_url.clone(), key))?;
+                if *passthrough {
+                    let service = self.service(PassThrough::new(base_url.clone()));
+                    candidates.push(Candidate::new(Credential::Client, self.priority(), service));
+                }
+                Ok(candidates)
+            }
+            ProviderKind::Zai { base_url } => self.keyed(|key| Zai::new(base_url.clone(), key)),
+            ProviderKind::Minimax { base_url } => {
+                self.keyed(|key| Compatible::with_bearer(base_url.clone(), key))
+            }
+            ProviderKind::Ollama { base_url } => Ok(self.keyless(Compatible::without_key(base_url.clone()))),
+            ProviderKind::AnthropicCompatible { base_url, auth } => match auth {
+                CompatibleAuth::ApiKey => self.keyed(|key| Compatible::with_api_key(base_url.clone(), key)),
+                CompatibleAuth::Bearer => self.keyed(|key| Compatible::with_bearer(base_url.clone(), key)),
+                CompatibleAuth::None => Ok(self.keyless(Compatible::without_key(base_url.clone()))),
+            },
+            ProviderKind::Mock => {
+                let service = self.mapped().layer(Mock::new(self.provider.name.clone()));
+                Ok(vec![Candidate::new(Credential::None, self.priority(), UpstreamService::new(service))])
+            }
+            kind => Err(BuildError::Kind { provider: self.provider.name.to_string(), kind: kind.as_str() }),
+        }
+    }
+
+    /// The way to the rest of the API, for Anthropic alone.
+    fn forward(&self) -> Result<Option<(i32, relay_config::ProviderName, Forward)>, BuildError> {
+        let ProviderKind::Anthropic { base_url, passthrough } = &self.provider.kind else { return Ok(None) };
+        let best =
+            self.provider.keys.iter().rev().max_by_key(|key| key.priority).and_then(|key| key.key.as_ref());
+        let forward = Forward::new(base_url.clone(), best, *passthrough, self.transport.clone());
+        Ok(Some((
+            self.priority(),
+            self.provider.name.clone(),
+            forward.map_err(|source| self.bad_key(source))?,
+        )))
+    }
+
+    fn keyed<P: Provider>(
+        &self,
+        with_key: impl Fn(&Secret) -> Result<P, AuthorizeError>,
+    ) -> Result<Vec<Candidate>, BuildError> {
+        let keys = self.provider.keys.iter().filter_map(|key| Some((key.key.as_ref()?, key.priority)));
+        keys.map(|(key, priority)| {
+            let service = self.service(with_key(key).map_err(|source| self.bad_key(source))?);
+            Ok(Candidate::new(Credential::Key(KeyId::of(key)), priority, service))
+        })
+        .collect()
+    }
+
+    fn keyless(&self, provider: impl Provider) -> Vec<Candidate> {
+        vec![Candidate::new(Credential::None, self.priority(), self.service(provider))]
+    }
+
+    /// The layers around one upstream.
+    fn service(&self, provider: impl Provider) -> UpstreamService {
+        UpstreamService::new(self.mapped().layer(Upstream::new(provider, self.transport.clone())))
+    }
+
+    fn mapped(&self) -> ModelMapLayer {
+        ModelMapLayer::new(self.provider.model_mapping.clone(), self.restore)
+    }
+
+    /// The rank of what has no key: the best key's, or else the provider's own.
+    fn priority(&self) -> i32 {
+        self.provider.keys.iter().map(|key| key.priority).max().unwrap_or(self.provider.priority)
+    }
+
+    fn bad_key(&self, source: AuthorizeError) -> BuildError {
+        BuildError::Key { provider: self.provider.name.to_string(), source }
+    }
+}

@@ -1,0 +1,213 @@
+//! What there is to ask for: models and providers, as the configuration says.
+
+use std::collections::BTreeSet;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use relay_config::ProviderConfig;
+use serde_json::{Value, json};
+use tower::Service;
+
+use crate::body::Body;
+use crate::edge::json;
+use crate::error::Error;
+
+/// Anthropic's own bounds and default for a page.
+const PAGE_LIMIT: usize = 1000;
+const PAGE_DEFAULT: usize = 20;
+/// Nobody knows when a mapped model came out; Anthropic too uses the epoch for that.
+const CREATED_AT: &str = "1970-01-01T00:00:00Z";
+
+/// One of `GET /v1/models` and `GET /v1/providers`, made up beforehand.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalog {
+    lists: Arc<Lists>,
+    list: List,
+}
+
+#[derive(Debug)]
+struct Lists {
+    /// Id and owner, each id once, in the order of the configuration.
+    models: Vec<(String, String)>,
+    providers: Value,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum List {
+    Models,
+    Providers,
+}
+
+impl Catalog {
+    /// The catalog of models; [`providers`](Self::providers) makes the other one of it.
+    pub(crate) fn models(providers: &[ProviderConfig]) -> Self {
+        let mut seen = BTreeSet::new();
+        let mut models = Vec::new();
+        for provider in providers.iter().filter(|provider| provider.enabled) {
+            for id in names(provider) {
+                if seen.insert(id) {
+                    models.push((id.to_owned(), provider.name.to_string()));
+                }
+            }
+        }
+        let providers = providers.iter().map(|provider| {
+            json!({
+                "name": provider.name.as_str(),
+                "type": provider.kind.as_str(),
+                "models": names(provider).collect::<Vec<_>>(),
+                "state": if provider.enabled { "ready" } else { "disabled" },
+            })
+        });
+        Self { lists: Arc::new(Lists { models, providers: providers.collect() }), list: List::Models }
+    }
+
+    /// The catalog of providers.
+    pub(crate) fn providers(&self) -> Self {
+        Self { lists: Arc::clone(&self.lists), list: List::Providers }
+    }
+
+    /// One page in Anthropic's form, with what clients of OpenAI's look for beside it.
+    fn page(&self, query: Option<&str>) -> Result<Response<Body>, Error> {
+        let page = Page::read(query)?;
+        let models = &self.lists.models;
+        let position = |name: &'static str, id: &str| {
+            let found = models.iter().position(|(model, _)| model == id);
+            found.ok_or_else(|| Error::Parameter {
+                name,
+                problem: format!("there is no model `{id}` in this list"),
+            })
+        };
+        let (start, end) = match (&page.after, &page.before) {
+            (Some(id), _) => {
+                let start = position("after_id", id)? + 1;
+                (start, models.len().min(start + page.limit))
+            }
+            (None, Some(id)) => {
+                let end = position("before_id", id)?;
+                (end.saturating_sub(page.limit), end)
+            }
+            (None, None) => (0, models.len().min(page.limit)),
+        };
+        let has_more =
+            if page.before.is_some() && page.after.is_none() { start > 0 } else { end < models.len() };
+        let data: Vec<Value> = models[start..end]
+            .iter()
+            .map(|(id, owner)| {
+                json!({
+                    "type": "model", "id": id, "display_name": id, "created_at": CREATED_AT,
+                    "object": "model", "owned_by": owner,
+                })
+            })
+            .collect();
+        let id = |model: Option<&Value>| model.map(|model| model["id"].clone());
+        let list = json!({
+            "first_id": id(data.first()), "last_id": id(data.last()), "has_more": has_more,
+            "object": "list", "data": data,
+        });
+        Ok(json(StatusCode::OK, &list))
+    }
+}
+
+impl<B> Service<Request<B>> for Catalog {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Ready<Result<Response<Body>, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(match self.list {
+            List::Models => self.page(request.uri().query()),
+            List::Providers => Ok(json(StatusCode::OK, &json!({ "data": self.lists.providers }))),
+        })
+    }
+}
+
+/// Every name under which a provider's models can be asked for; patterns are none.
+pub(crate) fn names(provider: &ProviderConfig) -> impl Iterator<Item = &str> {
+    provider.models.iter().map(String::as_str).chain(provider.model_mapping.names())
+}
+
+/// The part of the list that is asked for.
+struct Page {
+    limit: usize,
+    after: Option<String>,
+    before: Option<String>,
+}
+
+impl Page {
+    fn read(query: Option<&str>) -> Result<Self, Error> {
+        let mut page = Self { limit: PAGE_DEFAULT, after: None, before: None };
+        for pair in query.unwrap_or_default().split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_decode_str(value).decode_utf8_lossy();
+            match name {
+                "limit" => page.limit = limit(&value)?,
+                "after_id" => page.after = Some(value.into_owned()),
+                "before_id" => page.before = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn limit(value: &str) -> Result<usize, Error> {
+    let limit = value.parse().ok().filter(|limit| (1..=PAGE_LIMIT).contains(limit));
+    limit.ok_or_else(|| Error::Parameter {
+        name: "limit",
+        problem: format!("found `{value}`, expected a number from 1 to {PAGE_LIMIT}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use relay_config::{Format, Loader};
+
+    use super::*;
+
+    const CONFIG: &str = "
+providers:
+  - { name: a, type: ollama, models: [m1, m2], model_mapping: { claude-x: m1, 'claude-*': m2 } }
+  - { name: b, type: ollama, models: [m2, m3] }
+  - { name: c, type: ollama, models: [m4], enabled: false }
+";
+
+    async fn get(query: &str) -> Result<Value, String> {
+        let config = Loader::new().with_text("test.yaml", Format::Yaml, CONFIG).load().unwrap().config;
+        let response =
+            Catalog::models(&config.providers).page(Some(query)).map_err(|error| error.to_string())?;
+        Ok(serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())
+    }
+
+    #[track_caller]
+    fn check(list: &Value, ids: &[&str], has_more: bool) {
+        let found: Vec<_> =
+            list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+        assert_eq!((found.as_slice(), &list["has_more"]), (ids, &Value::from(has_more)));
+        assert_eq!(list["first_id"].as_str(), ids.first().copied());
+        assert_eq!(list["last_id"].as_str(), ids.last().copied());
+    }
+
+    #[tokio::test]
+    async fn each_model_is_listed_once_and_in_pages() {
+        check(&get("limit=1000").await.unwrap(), &["m1", "m2", "claude-x", "m3"], false);
+        check(&get("limit=2").await.unwrap(), &["m1", "m2"], true);
+        check(&get("limit=2&after_id=m2").await.unwrap(), &["claude-x", "m3"], false);
+        check(&get("after_id=m3").await.unwrap(), &[], false);
+        check(&get("limit=1&before_id=m3").await.unwrap(), &["claude-x"], true);
+        check(&get("before_id=claude%2Dx").await.unwrap(), &["m1", "m2"], false);
+    }
+
+    #[tokio::test]
+    async fn a_bad_parameter_is_named() {
+        assert_eq!(get("limit=0").await.unwrap_err(), "limit: found `0`, expected a number from 1 to 1000");
+        assert_eq!(get("after_id=zz").await.unwrap_err(), "after_id: there is no model `zz` in this list");
+    }
+}

@@ -1,0 +1,187 @@
+//! One structured event for each request, when all of it is over.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Frame;
+use pin_project_lite::pin_project;
+use relay_providers::AnswerBodyError;
+use relay_routing::Trail;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use super::RequestId;
+use crate::body::Body;
+
+/// Where the name of an admitted client is put for the log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LoggedClient(Arc<OnceLock<Arc<str>>>);
+
+impl LoggedClient {
+    pub(crate) fn set(&self, name: &Arc<str>) {
+        // A request is admitted once.
+        let _ = self.0.set(Arc::clone(name));
+    }
+}
+
+/// Logs each request when its answer has ended, broken off, or been abandoned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AccessLogLayer;
+
+impl<S> Layer<S> for AccessLogLayer {
+    type Service = LogAccess<S>;
+
+    fn layer(&self, inner: S) -> LogAccess<S> {
+        LogAccess { inner }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct LogAccess<S> {
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for LogAccess<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = LogAccessFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let client = LoggedClient::default();
+        request.extensions_mut().insert(client.clone());
+        let log = AccessLog {
+            client,
+            id: request.extensions().get::<RequestId>().cloned(),
+            method: request.method().clone(),
+            path: request.uri().path().into(),
+            started: Instant::now(),
+            answered: None,
+            bytes: 0,
+            end: End::Abandoned,
+        };
+        LogAccessFuture { inner: self.inner.call(request), log: Some(log) }
+    }
+}
+
+pin_project! {
+    pub(crate) struct LogAccessFuture<F> {
+        #[pin]
+        inner: F,
+        // Dropped with the future, it logs that the client has left.
+        log: Option<AccessLog>,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for LogAccessFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        let Some(mut log) = this.log.take() else { return Poll::Ready(Ok(response)) };
+        log.answered = Some(Answered {
+            trail: response.extensions_mut().remove(),
+            status: response.status(),
+            latency: log.started.elapsed(),
+        });
+        Poll::Ready(Ok(response.map(|body| body.with_log(log))))
+    }
+}
+
+/// What is known of one request. Logs itself when it is dropped.
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    id: Option<RequestId>,
+    client: LoggedClient,
+    method: Method,
+    path: Box<str>,
+    started: Instant,
+    answered: Option<Answered>,
+    bytes: u64,
+    end: End,
+}
+
+#[derive(Debug)]
+struct Answered {
+    status: StatusCode,
+    latency: Duration,
+    trail: Option<Trail>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// All of the answer was given to the client's connection.
+    Complete,
+    /// The upstream broke off, and the relay with it.
+    Broken,
+    /// The client left.
+    Abandoned,
+}
+
+impl AccessLog {
+    /// Takes note of what the answer's body gave.
+    pub(crate) fn saw(&mut self, frame: Option<&Result<Frame<Bytes>, AnswerBodyError>>) {
+        match frame {
+            Some(Ok(frame)) => self.bytes += frame.data_ref().map_or(0, Bytes::len) as u64,
+            Some(Err(error)) => {
+                tracing::warn!(request_id = self.id.as_ref().map(RequestId::as_str), %error, "answer broke off");
+                self.end = End::Broken;
+            }
+            None => self.end = End::Complete,
+        }
+    }
+
+    /// The answer has no body that would be polled to its end.
+    pub(crate) fn complete(&mut self) {
+        self.end = End::Complete;
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        let end = match self.end {
+            End::Complete => "complete",
+            End::Broken => "broken",
+            End::Abandoned => "abandoned",
+        };
+        let answered = self.answered.as_ref();
+        let trail = answered.and_then(|answered| answered.trail.as_ref());
+        let last = trail.and_then(|trail| trail.attempts.last());
+        tracing::info!(
+            request_id = self.id.as_ref().map(RequestId::as_str),
+            method = self.method.as_str(),
+            path = &*self.path,
+            status = answered.map(|answered| answered.status.as_u16()),
+            model = trail.map(|trail| &*trail.model),
+            client = self.client.0.get().map(|name| &**name),
+            provider = last.map(|attempt| attempt.provider.as_str()),
+            attempts = trail.map(describe),
+            head_ms = answered.map(|answered| answered.latency.as_millis() as u64),
+            total_ms = self.started.elapsed().as_millis() as u64,
+            bytes = self.bytes,
+            end,
+            "request"
+        );
+    }
+}
+
+/// `zai/1f2e3d4c 529 overloaded 120ms, anthropic/… 200 success 800ms`.
+fn describe(trail: &Trail) -> String {
+    let attempts = trail.attempts.iter().map(|attempt| {
+        let status = attempt.status.map(|status| format!(" {status}")).unwrap_or_default();
+        let (provider, credential) = (&attempt.provider, &attempt.credential);
+        format!("{provider}/{credential}{status} {} {}ms", attempt.result, attempt.latency.as_millis())
+    });
+    attempts.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,231 @@
+//! Who the client is, and what of its credentials may go further.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::Either;
+use http::header::{COOKIE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, Request, Response};
+use relay_config::{ClientAuth, ClientKey};
+use relay_providers::{ClientCredential, is_subscription_token};
+use std::future::{Ready, ready};
+use tower::{Layer, Service};
+
+use super::access_log::LoggedClient;
+use crate::body::Body;
+use crate::error::Error;
+
+/// An admitted client.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    /// The name of the key that it showed.
+    pub(crate) name: Option<Arc<str>>,
+    /// What it sent that may go upstream.
+    pub(crate) credential: Option<ClientCredential>,
+    /// Whether configured keys may serve it.
+    pub(crate) keys_allowed: bool,
+}
+
+/// Decides who is admitted.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    auth: ClientAuth,
+    /// The name of each of `auth.keys`, in order.
+    names: Vec<Arc<str>>,
+    subscription_may_use_keys: bool,
+}
+
+/// The client is not admitted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Denied;
+
+impl Verifier {
+    pub(crate) fn new(auth: ClientAuth, subscription_may_use_keys: bool) -> Self {
+        let names = auth.keys.iter().map(|key| Arc::from(key.name.as_str())).collect();
+        Self { auth, names, subscription_may_use_keys }
+    }
+
+    /// Takes every credential out of `headers` and says whose they are.
+    pub(crate) fn check(&self, headers: &mut HeaderMap) -> Result<Client, Denied> {
+        let mut key_shown = false;
+        let mut name = None;
+        for token in ClientCredential::tokens(headers) {
+            let (known, index) = self.known(token);
+            key_shown |= known;
+            name = index.or(name);
+        }
+        let required = self.auth.is_required();
+        let may_pass = |token: &str| match required {
+            true => self.auth.allow_subscription && is_subscription_token(token) && !self.known(token).0,
+            false => true,
+        };
+        let credential = ClientCredential::take(headers, may_pass);
+        headers.remove(COOKIE);
+        headers.remove(PROXY_AUTHORIZATION);
+        let subscription = credential.as_ref().is_some_and(ClientCredential::is_subscription);
+        if required && !key_shown && !subscription {
+            return Err(Denied);
+        }
+        Ok(Client {
+            name: name.map(|index| Arc::clone(&self.names[index])),
+            credential,
+            keys_allowed: key_shown || !subscription || self.subscription_may_use_keys,
+        })
+    }
+
+    /// Whether `token` is one that clients are given, and which key. Looks at all of them, so that the time tells
+    /// nothing about where one matched.
+    fn known(&self, token: &str) -> (bool, Option<usize>) {
+        let mut found = None;
+        for (index, ClientKey { key, .. }) in self.auth.keys.iter().enumerate() {
+            if key.matches(token.as_bytes()) {
+                found = Some(index);
+            }
+        }
+        let bearer = self.auth.bearer_secret.as_ref().is_some_and(|secret| secret.matches(token.as_bytes()));
+        (found.is_some() | bearer, found)
+    }
+}
+
+/// Admits clients; an admitted request carries its [`Client`] and no credential any more.
+#[derive(Debug, Clone)]
+pub(crate) struct AuthLayer {
+    verifier: Arc<Verifier>,
+}
+
+impl AuthLayer {
+    pub(crate) fn new(verifier: Verifier) -> Self {
+        Self { verifier: Arc::new(verifier) }
+    }
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = Auth<S>;
+
+    fn layer(&self, inner: S) -> Auth<S> {
+        Auth { inner, verifier: Arc::clone(&self.verifier) }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Auth<S> {
+    inner: S,
+    verifier: Arc<Verifier>,
+}
+
+impl<S, B> Service<Request<B>> for Auth<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Error>,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, Error>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.verifier.check(request.headers_mut()) {
+            Ok(client) => {
+                if let (Some(name), Some(logged)) = (&client.name, request.extensions().get::<LoggedClient>())
+                {
+                    logged.set(name);
+                }
+                request.extensions_mut().insert(client);
+                Either::Left(self.inner.call(request))
+            }
+            Err(Denied) => Either::Right(ready(Err(Error::Denied))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HeaderName, HeaderValue};
+    use relay_config::Secret;
+
+    use super::*;
+
+    fn open() -> Verifier {
+        Verifier::new(ClientAuth::default(), false)
+    }
+
+    fn keyed(allow_subscription: bool) -> Verifier {
+        let key = |name: &str, key: &str| ClientKey { name: name.to_owned(), key: Secret::new(key) };
+        let auth = ClientAuth {
+            keys: vec![key("alice", "relay-a"), key("bob", "relay-b")],
+            bearer_secret: Some(Secret::new("shared")),
+            allow_subscription,
+            subscription_may_use_keys: None,
+        };
+        Verifier::new(auth, false)
+    }
+
+    /// Name, whether a credential may go further, whether it is a subscription, whether keys may serve.
+    type Expected = Result<(Option<&'static str>, bool, bool, bool), Denied>;
+
+    #[track_caller]
+    fn check(verifier: &Verifier, headers: &[(&'static str, &'static str)], expected: Expected) {
+        let mut map: HeaderMap = headers
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        map.insert(COOKIE, HeaderValue::from_static("session=1"));
+        let client = verifier.check(&mut map);
+        let found = client.as_ref().map_err(|_| Denied).map(|client| {
+            let credential = client.credential.as_ref();
+            let subscription = credential.is_some_and(ClientCredential::is_subscription);
+            (client.name.as_deref(), credential.is_some(), subscription, client.keys_allowed)
+        });
+        assert_eq!(found, expected);
+        assert!(map.is_empty(), "{map:?}");
+    }
+
+    #[test]
+    fn without_client_auth_everybody_is_admitted_and_may_bring_a_credential() {
+        check(&open(), &[], Ok((None, false, false, true)));
+        check(&open(), &[("x-api-key", "sk-ant-api03-x")], Ok((None, true, false, true)));
+        check(&open(), &[("authorization", "Bearer managed-by-cc-relay")], Ok((None, false, false, true)));
+        check(&open(), &[("authorization", "Bearer sk-ant-oat01-x")], Ok((None, true, true, false)));
+    }
+
+    #[test]
+    fn a_key_is_accepted_in_either_header_and_goes_no_further() {
+        check(&keyed(false), &[("x-api-key", "relay-a")], Ok((Some("alice"), false, false, true)));
+        check(&keyed(false), &[("authorization", "Bearer relay-b")], Ok((Some("bob"), false, false, true)));
+        check(&keyed(false), &[("authorization", "bearer shared")], Ok((None, false, false, true)));
+        check(
+            &keyed(false),
+            &[("x-api-key", "relay-a"), ("authorization", "Bearer sk-ant-api03-x")],
+            Ok((Some("alice"), false, false, true)),
+        );
+    }
+
+    #[test]
+    fn others_are_denied() {
+        check(&keyed(false), &[], Err(Denied));
+        check(&keyed(false), &[("x-api-key", "relay-")], Err(Denied));
+        check(&keyed(false), &[("authorization", "Basic relay-a")], Err(Denied));
+        check(&keyed(false), &[("authorization", "Bearer sk-ant-oat01-x")], Err(Denied));
+        check(&keyed(true), &[("x-api-key", "sk-ant-api03-x")], Err(Denied));
+    }
+
+    #[test]
+    fn a_subscription_admits_where_it_is_allowed() {
+        check(&keyed(true), &[("authorization", "Bearer sk-ant-oat01-x")], Ok((None, true, true, false)));
+        check(
+            &keyed(true),
+            &[("x-api-key", "relay-a"), ("authorization", "Bearer sk-ant-oat01-x")],
+            Ok((Some("alice"), true, true, true)),
+        );
+        let only_subscriptions =
+            Verifier::new(ClientAuth { allow_subscription: true, ..ClientAuth::default() }, true);
+        check(
+            &only_subscriptions,
+            &[("authorization", "Bearer sk-ant-oat01-x")],
+            Ok((None, true, true, true)),
+        );
+        check(&only_subscriptions, &[("x-api-key", "k")], Err(Denied));
+    }
+}

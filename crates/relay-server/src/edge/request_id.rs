@@ -1,0 +1,86 @@
+//! A name for each request.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::header::{HeaderName, HeaderValue};
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// The relay's own id of a request: `req_` and 24 hexadecimal digits.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(Arc<str>);
+
+impl RequestId {
+    fn random() -> Self {
+        Self(format!("req_{:024x}", fastrand::u128(..) >> 32).into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Gives each request a [`RequestId`], and each answer a `request-id`: the upstream's where it has one, since that is
+/// the id that the upstream's support will ask for, else the relay's own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestIdLayer;
+
+impl<S> Layer<S> for RequestIdLayer {
+    type Service = SetRequestId<S>;
+
+    fn layer(&self, inner: S) -> SetRequestId<S> {
+        SetRequestId { inner }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct SetRequestId<S> {
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for SetRequestId<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = SetRequestIdFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let id = RequestId::random();
+        request.extensions_mut().insert(id.clone());
+        SetRequestIdFuture { inner: self.inner.call(request), id }
+    }
+}
+
+pin_project! {
+    pub(crate) struct SetRequestIdFuture<F> {
+        #[pin]
+        inner: F,
+        id: RequestId,
+    }
+}
+
+impl<F: Future<Output = Result<Response<R>, E>>, R, E> Future for SetRequestIdFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        if !response.headers().contains_key(REQUEST_ID)
+            && let Ok(id) = HeaderValue::from_str(this.id.as_str())
+        {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        Poll::Ready(Ok(response))
+    }
+}

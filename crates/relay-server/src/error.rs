@@ -1,0 +1,237 @@
+//! What can go wrong in front of, and between, the upstreams, and how a client is told.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method, StatusCode};
+use relay_providers::{AttemptError, BodyError, error_type};
+use relay_routing::{PlanError, RouteError, RouteErrorKind};
+
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const ACCEPT_ENCODING: HeaderName = http::header::ACCEPT_ENCODING;
+
+/// How long a client that was turned away for lack of room should wait.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// What a client is told to wait at an overload that names no time, and at most: Claude Code waits out a `retry-after`
+/// of 45 s and gives up at one of 61 s.
+const OVERLOAD_RETRY: Duration = Duration::from_secs(5);
+const OVERLOAD_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Why the relay answers a request itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The client shows no credential that is accepted here.
+    #[error(
+        "the relay does not accept this credential: send a key of the relay as `x-api-key` or `authorization: Bearer`"
+    )]
+    Denied,
+    /// `server.max_concurrent` requests are in flight.
+    #[error("the relay is serving as many requests as it may ({limit}); try again shortly")]
+    Busy {
+        /// `server.max_concurrent`.
+        limit: u32,
+    },
+    /// The body is larger than it may be, before or after decoding.
+    #[error("the request body is larger than the limit of {limit} bytes (server.max_body_bytes)")]
+    BodyTooLarge {
+        /// `server.max_body_bytes`.
+        limit: usize,
+    },
+    /// The body's encoding is not known.
+    #[error("content-encoding `{found}` is not supported: send gzip, deflate, br, zstd or none")]
+    UnsupportedEncoding {
+        /// As the client wrote it.
+        found: String,
+    },
+    /// The body is not what its `content-encoding` says.
+    #[error("the request body is not valid {encoding}")]
+    MalformedEncoding {
+        /// The encoding.
+        encoding: &'static str,
+    },
+    /// The body's bytes stopped coming.
+    #[error("nothing more of the request body came for {} s", after.as_secs())]
+    BodyStalled {
+        /// How long the relay waited.
+        after: Duration,
+    },
+    /// The connection failed while the body was read. Hardly anybody is left to read this.
+    #[error("the request body could not be read")]
+    BodyUnreadable,
+    /// The body is no Messages request.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// There is nothing at this path.
+    #[error(
+        "there is nothing at {path}: the relay serves /v1/messages and the rest of Anthropic's API under /v1{hint}"
+    )]
+    NotFound {
+        /// The path.
+        path: String,
+        /// What the client may have meant.
+        hint: &'static str,
+    },
+    /// The path does not take this method.
+    #[error("{path} does not take {method}: use {}", allowed.join(" or "))]
+    MethodNotAllowed {
+        /// The method.
+        method: Method,
+        /// The path.
+        path: String,
+        /// What it takes.
+        allowed: &'static [&'static str],
+    },
+    /// Only Anthropic has this operation, and no provider leads there.
+    #[error(
+        "{path} is served by Anthropic alone, and no provider of type `anthropic` can be used for this request"
+    )]
+    NoAnthropicProvider {
+        /// The path.
+        path: String,
+    },
+    /// Anthropic could serve the operation, but with a credential of the client's alone, and there is none.
+    #[error(
+        "no credential: send one as `x-api-key` or `authorization: Bearer`, or configure a key for a provider"
+    )]
+    NoCredential,
+    /// A parameter of the query cannot be used.
+    #[error("{name}: {problem}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong, and what is accepted.
+        problem: String,
+    },
+    /// No upstream has answered.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// The one upstream that could answer did not.
+    #[error("provider `{provider}`: {source}")]
+    Upstream {
+        /// Which one.
+        provider: String,
+        /// Why.
+        #[source]
+        source: AttemptError,
+    },
+}
+
+impl Error {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Denied | Self::NoCredential => StatusCode::UNAUTHORIZED,
+            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedEncoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyStalled { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::MalformedEncoding { .. }
+            | Self::BodyUnreadable
+            | Self::Body(_)
+            | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
+            Self::NotFound { .. } | Self::NoAnthropicProvider { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Route(error) => route_status(&error.kind),
+            Self::Upstream { source, .. } => attempt_status(source),
+        }
+    }
+
+    /// The `error.type` of the answer.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            // It is not capacity that is missing.
+            Self::Route(RouteError { kind: RouteErrorKind::Plan(PlanError::NoProvider), .. }) => "api_error",
+            _ => error_type(self.status()),
+        }
+    }
+
+    /// What the client is told: what is wrong, and what can be done about it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let mut message = self.to_string();
+        let attempt = match self {
+            Self::Route(RouteError { kind: RouteErrorKind::Attempt { source, .. }, .. })
+            | Self::Upstream { source, .. } => source,
+            _ => return message,
+        };
+        // The innermost cause ("Connection refused") is what helps; the libraries' layers around it do not.
+        let mut cause = attempt.source();
+        while let Some(next) = cause.and_then(std::error::Error::source) {
+            cause = Some(next);
+        }
+        if let Some(cause) = cause {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+        }
+        message
+    }
+
+    /// Headers that belong to the answer.
+    pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
+        let retry_after = match self {
+            Self::Busy { .. } => Some(BUSY_RETRY),
+            Self::Route(RouteError { kind: RouteErrorKind::Overloaded { retry_after }, .. }) => {
+                Some(retry_after.unwrap_or(OVERLOAD_RETRY).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
+            }
+            _ => None,
+        };
+        if let Some(delay) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs_f64().ceil() as u64));
+        }
+        if self.is_final() {
+            headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        match self {
+            Self::MethodNotAllowed { allowed, .. } => {
+                if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
+                    headers.insert(ALLOW, value);
+                }
+            }
+            Self::UnsupportedEncoding { .. } => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the same request would fail again: without being told, Claude Code repeats a 401 for three minutes.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Denied | Self::NoCredential => true,
+            Self::Route(RouteError { kind, .. }) => match kind {
+                RouteErrorKind::Plan(_) | RouteErrorKind::CredentialRejected { .. } => true,
+                RouteErrorKind::Attempt { source, .. } => is_misconfigured(source),
+                _ => false,
+            },
+            Self::Upstream { source, .. } => is_misconfigured(source),
+            _ => false,
+        }
+    }
+}
+
+fn route_status(kind: &RouteErrorKind) -> StatusCode {
+    match kind {
+        RouteErrorKind::Plan(PlanError::UnknownModel { .. }) => StatusCode::NOT_FOUND,
+        RouteErrorKind::Plan(PlanError::NoCredential) => StatusCode::UNAUTHORIZED,
+        RouteErrorKind::Plan(PlanError::KeysNotAllowed) => StatusCode::FORBIDDEN,
+        RouteErrorKind::Plan(_) | RouteErrorKind::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        RouteErrorKind::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        RouteErrorKind::Attempt { source, .. } => attempt_status(source),
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+fn attempt_status(error: &AttemptError) -> StatusCode {
+    match error {
+        AttemptError::HeadTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+fn is_misconfigured(error: &AttemptError) -> bool {
+    matches!(error, AttemptError::Redirect { .. } | AttemptError::Prepare(_) | AttemptError::Authorize(_))
+}

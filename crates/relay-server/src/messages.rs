@@ -1,0 +1,105 @@
+//! The Messages API: a routed answer becomes the client's response.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use relay_providers::{ClientCredential, Outcome, RelayRequest, estimate_tokens};
+use relay_routing::{Credential, RouteError, Routed, Trail};
+use serde_json::json;
+use tower::{Service, ServiceExt};
+
+use crate::body::Body;
+use crate::edge::json;
+use crate::error::Error;
+
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const ESTIMATED: HeaderName = HeaderName::from_static("x-cc-relay-estimated");
+const STRATEGY: HeaderName = HeaderName::from_static("x-cc-relay-strategy");
+const PROVIDER: HeaderName = HeaderName::from_static("x-cc-relay-provider");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-cc-relay-attempts");
+/// What an upstream says about a subscription's own limits.
+const SUBSCRIPTION_LIMITS: &str = "anthropic-ratelimit-unified-";
+
+/// Answers with what `inner` has routed.
+#[derive(Debug, Clone)]
+pub(crate) struct Messages<S> {
+    inner: S,
+    debug: bool,
+}
+
+impl<S> Messages<S> {
+    /// With `debug`, responses say how they came about.
+    pub(crate) fn new(inner: S, debug: bool) -> Self {
+        Self { inner, debug }
+    }
+}
+
+impl<S> Service<RelayRequest> for Messages<S>
+where
+    S: Service<RelayRequest, Response = Routed, Error = RouteError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: RelayRequest) -> Self::Future {
+        let (inner, debug) = (self.inner.clone(), self.debug);
+        Box::pin(async move {
+            let Routed { answer, trail } = inner.oneshot(request.clone()).await?;
+            let mut response = match answer.outcome {
+                Outcome::Unsupported => estimate(&request),
+                _ => answer.response.map(Body::from),
+            };
+            write_headers(response.headers_mut(), &request, &trail);
+            if debug {
+                write_debug_headers(response.headers_mut(), &trail);
+            }
+            response.extensions_mut().insert(trail);
+            Ok(response)
+        })
+    }
+}
+
+/// An answer to `count_tokens` where the upstream has none. It says that it is an estimate.
+fn estimate(request: &RelayRequest) -> Response<Body> {
+    let mut response = json(StatusCode::OK, &json!({ "input_tokens": estimate_tokens(request.body()) }));
+    response.headers_mut().insert(ESTIMATED, HeaderValue::from_static("true"));
+    response
+}
+
+fn write_headers(headers: &mut HeaderMap, request: &RelayRequest, trail: &Trail) {
+    let is_stream =
+        headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    if is_stream {
+        // Neither a cache nor nginx may keep events back.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+        headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    }
+    let brings_subscription = request.client_credential().is_some_and(ClientCredential::is_subscription);
+    let answered_with = trail.attempts.last().map(|attempt| &attempt.credential);
+    if brings_subscription && answered_with != Some(&Credential::Client) {
+        // They are the limits of somebody else's plan, and Claude Code would show them as its user's.
+        let foreign: Vec<HeaderName> =
+            headers.keys().filter(|name| name.as_str().starts_with(SUBSCRIPTION_LIMITS)).cloned().collect();
+        for name in foreign {
+            headers.remove(name);
+        }
+    }
+}
+
+fn write_debug_headers(headers: &mut HeaderMap, trail: &Trail) {
+    headers.insert(STRATEGY, HeaderValue::from_static(trail.strategy.as_str()));
+    headers.insert(ATTEMPTS, HeaderValue::from(trail.attempts.len()));
+    if let Some(last) = trail.attempts.last()
+        && let Ok(name) = HeaderValue::from_str(last.provider.as_str())
+    {
+        headers.insert(PROVIDER, name);
+    }
+}

@@ -1,0 +1,123 @@
+//! The relay as a service.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use relay_config::Config;
+use relay_providers::Proxies;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service};
+
+use crate::assemble::{BuildError, assemble};
+use crate::body::{Body, RequestBody};
+use crate::router::Readiness;
+
+/// Everything from the edge to the upstreams, boxed once.
+pub(crate) type Stack = BoxCloneSyncService<Request<RequestBody>, Response<Body>, Infallible>;
+
+/// The relay: a tower service that answers every request, errors included, and never fails itself.
+///
+/// Cloning shares all of it. It holds no global state, installs no logger and no signal handler, and needs a tokio
+/// runtime with time and I/O enabled to be called in. Dropping a response's body, or the future before it, cancels the
+/// upstream request.
+///
+/// ```
+/// use relay_config::{Format, Loader};
+/// use relay_server::Relay;
+///
+/// let config = "providers: [{ name: local, type: ollama }]";
+/// let config = Loader::new().with_text("embedded.yaml", Format::Yaml, config).load()?.config;
+/// let relay = Relay::builder(config).build()?;
+/// # let _ = relay;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Relay {
+    stack: Stack,
+    readiness: Arc<Readiness>,
+    settings: ServeSettings,
+}
+
+/// What [`serve`](crate::serve) needs to know.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServeSettings {
+    pub(crate) enable_http2: bool,
+    pub(crate) drain_timeout: Duration,
+}
+
+/// Makes a [`Relay`] of a [`Config`].
+#[derive(Debug)]
+pub struct Builder {
+    config: Config,
+    proxies: Proxies,
+}
+
+impl Builder {
+    /// Reaches upstreams on `https` directly, whatever `HTTPS_PROXY` and its kin say.
+    #[must_use]
+    pub fn without_proxy(mut self) -> Self {
+        self.proxies = Proxies::none();
+        self
+    }
+
+    /// Puts the relay together. Reads the certificates that upstreams are checked against; connects to nothing.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the provider that cannot be set up.
+    pub fn build(self) -> Result<Relay, BuildError> {
+        let (stack, readiness) = assemble(&self.config, &self.proxies)?;
+        let server = &self.config.server;
+        let settings =
+            ServeSettings { enable_http2: server.enable_http2, drain_timeout: server.drain_timeout };
+        Ok(Relay { stack, readiness, settings })
+    }
+}
+
+impl Relay {
+    /// Starts from a configuration. Proxies are those of the environment.
+    #[must_use]
+    pub fn builder(config: Config) -> Builder {
+        Builder { config, proxies: Proxies::from_environment() }
+    }
+
+    /// From now on `/readyz` answers 503; requests are served as before.
+    pub fn start_draining(&self) {
+        self.readiness.start_draining();
+    }
+
+    pub(crate) fn settings(&self) -> ServeSettings {
+        self.settings
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("readiness", &self.readiness).finish_non_exhaustive()
+    }
+}
+
+impl<B> Service<Request<B>> for Relay
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.stack.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.stack.call(request.map(|body| body.map_err(Into::into).boxed_unsync()))
+    }
+}

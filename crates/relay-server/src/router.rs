@@ -1,0 +1,218 @@
+//! From paths to operations.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use relay_routing::Failover;
+use serde_json::json;
+use tower::{BoxError, Layer, Service, ServiceExt};
+
+use crate::body::Body;
+use crate::catalog::Catalog;
+use crate::edge::{AdmissionLayer, AuthLayer, json};
+use crate::error::Error;
+use crate::forward::Forwarder;
+use crate::intake::Intake;
+use crate::messages::Messages;
+
+/// What only admitted clients reach, within the bound on requests in flight.
+type Relayed<S> = <AdmissionLayer as Layer<Admitted<S>>>::Service;
+/// What only admitted clients reach.
+type Admitted<S> = <AuthLayer as Layer<S>>::Service;
+
+/// Whether the relay takes on new work.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness {
+    draining: AtomicBool,
+    /// Whether any provider can be asked.
+    usable: bool,
+}
+
+impl Readiness {
+    pub(crate) fn new(usable: bool) -> Self {
+        Self { draining: AtomicBool::new(false), usable }
+    }
+
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn answer(&self) -> Response<Body> {
+        match (self.draining.load(Ordering::Relaxed), self.usable) {
+            (false, true) => json(StatusCode::OK, &json!({ "status": "ready" })),
+            (true, _) => json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" })),
+            (false, false) => {
+                json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "no usable provider" }))
+            }
+        }
+    }
+}
+
+/// The operations of the relay.
+#[derive(Debug, Clone)]
+pub(crate) struct Router {
+    messages: Relayed<Intake<Messages<Failover>>>,
+    count_tokens: Relayed<Intake<Messages<Failover>>>,
+    api: Relayed<Forwarder>,
+    models: Admitted<Catalog>,
+    providers: Admitted<Catalog>,
+    readiness: Arc<Readiness>,
+}
+
+/// The operations, each without the layers that guard it.
+#[derive(Debug)]
+pub(crate) struct Operations {
+    pub(crate) messages: Intake<Messages<Failover>>,
+    pub(crate) count_tokens: Intake<Messages<Failover>>,
+    pub(crate) api: Forwarder,
+    pub(crate) catalog: Catalog,
+}
+
+impl Router {
+    pub(crate) fn new(
+        operations: Operations,
+        admission: &AdmissionLayer,
+        auth: &AuthLayer,
+        readiness: Arc<Readiness>,
+    ) -> Self {
+        Self {
+            messages: admission.layer(auth.layer(operations.messages)),
+            count_tokens: admission.layer(auth.layer(operations.count_tokens)),
+            api: admission.layer(auth.layer(operations.api)),
+            models: auth.layer(operations.catalog.clone()),
+            providers: auth.layer(operations.catalog.providers()),
+            readiness,
+        }
+    }
+
+    async fn answer<B>(self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        match Route::of(request.method(), request.uri().path())? {
+            Route::Messages => self.messages.oneshot(request).await,
+            Route::CountTokens => self.count_tokens.oneshot(request).await,
+            Route::Api => self.api.oneshot(request).await,
+            Route::Models => self.models.oneshot(request).await,
+            Route::Providers => self.providers.oneshot(request).await,
+            Route::Health => {
+                Ok(json(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
+            }
+            Route::Ready => Ok(self.readiness.answer()),
+            Route::Root => Ok(json(StatusCode::OK, &json!({ "service": "cc-relay" }))),
+            Route::Hello => Ok(Response::new(Body::empty())),
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for Router
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        Box::pin(self.clone().answer(request))
+    }
+}
+
+/// An operation.
+#[derive(Debug, PartialEq, Eq)]
+enum Route {
+    Messages,
+    CountTokens,
+    /// Anything else of Anthropic's API.
+    Api,
+    Models,
+    Providers,
+    Health,
+    Ready,
+    Root,
+    /// Claude Code's probe before its first message.
+    Hello,
+}
+
+impl Route {
+    fn of(method: &Method, path: &str) -> Result<Self, Error> {
+        const GET: &[&str] = &["GET", "HEAD"];
+        const POST: &[&str] = &["POST"];
+        let (route, allowed) = match path {
+            "/v1/messages" => (Self::Messages, POST),
+            "/v1/messages/count_tokens" => (Self::CountTokens, POST),
+            "/v1/models" => (Self::Models, GET),
+            "/v1/providers" => (Self::Providers, GET),
+            "/health" | "/healthz" => (Self::Health, GET),
+            "/readyz" => (Self::Ready, GET),
+            "/" => (Self::Root, GET),
+            "/api/hello" => (Self::Hello, GET),
+            _ if is_api(path) => return Ok(Self::Api),
+            _ => return Err(Error::NotFound { path: path.to_owned(), hint: hint(path) }),
+        };
+        if allowed.contains(&method.as_str()) {
+            return Ok(route);
+        }
+        Err(Error::MethodNotAllowed { method: method.clone(), path: path.to_owned(), allowed })
+    }
+}
+
+/// Whether `path` lies below `/v1`, and cannot be taken for one that does not.
+fn is_api(path: &str) -> bool {
+    let is_plain = |segment: &str| {
+        let dots = segment.to_ascii_lowercase().replace("%2e", ".");
+        dots != "." && dots != ".."
+    };
+    path.strip_prefix("/v1/")
+        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with("v1/") && rest.split('/').all(is_plain))
+}
+
+/// The mistake that leads to most unknown paths.
+fn hint(path: &str) -> &'static str {
+    if path.starts_with("/v1/v1/") {
+        ". The base URL that the client is given must not end in /v1"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_operations() {
+        #[track_caller]
+        fn check(method: Method, path: &str, expected: Result<Route, StatusCode>) {
+            assert_eq!(Route::of(&method, path).map_err(|error| error.status()), expected, "{method} {path}");
+        }
+        check(Method::POST, "/v1/messages", Ok(Route::Messages));
+        check(Method::GET, "/v1/messages", Err(StatusCode::METHOD_NOT_ALLOWED));
+        check(Method::POST, "/v1/messages/count_tokens", Ok(Route::CountTokens));
+        check(Method::POST, "/v1/messages/batches", Ok(Route::Api));
+        check(Method::DELETE, "/v1/files/file_1", Ok(Route::Api));
+        check(Method::GET, "/v1/models/claude-opus-5-5", Ok(Route::Api));
+        check(Method::GET, "/v1/models", Ok(Route::Models));
+        check(Method::HEAD, "/v1/providers", Ok(Route::Providers));
+        check(Method::HEAD, "/", Ok(Route::Root));
+        check(Method::HEAD, "/api/hello", Ok(Route::Hello));
+        check(Method::GET, "/healthz", Ok(Route::Health));
+        check(Method::POST, "/readyz", Err(StatusCode::METHOD_NOT_ALLOWED));
+        for path in
+            ["/v1", "/v1/", "/v2/messages", "/v1/v1/messages", "/v1/../admin", "/v1/a/%2E./b", "/v1/./x", ""]
+        {
+            check(Method::GET, path, Err(StatusCode::NOT_FOUND));
+        }
+    }
+}
