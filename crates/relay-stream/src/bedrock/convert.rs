@@ -17,6 +17,9 @@ const METRICS: &str = "amazon-bedrock-invocationMetrics";
 /// A scratch buffer larger than this is given back after its event.
 const KEPT_CAPACITY: usize = 64 << 10;
 
+/// A header block longer than this is read every time; the service's have less than a hundred bytes.
+const KEPT_HEADERS: usize = 256;
+
 /// Turns messages of `InvokeModelWithResponseStream` into Anthropic's server-sent events.
 ///
 /// - A chunk's `bytes` are base64 of one event's JSON. It leaves under its `type` as the event's name, byte for byte
@@ -30,6 +33,8 @@ const KEPT_CAPACITY: usize = 64 << 10;
 pub struct Converter {
     /// The JSON of the event at hand.
     event: Vec<u8>,
+    /// The header block of the last chunk: the next one has the same, as a rule.
+    chunk_headers: Vec<u8>,
     metrics: memmem::Finder<'static>,
     complete: bool,
 }
@@ -47,7 +52,8 @@ enum Kind<'a> {
 impl Converter {
     /// A converter at the start of a stream.
     pub fn new() -> Self {
-        Converter { event: Vec::new(), metrics: memmem::Finder::new(METRICS), complete: false }
+        let metrics = memmem::Finder::new(METRICS);
+        Converter { event: Vec::new(), chunk_headers: Vec::new(), metrics, complete: false }
     }
 
     /// Appends the event that `message` stands for to `out`; nothing if it stands for none.
@@ -55,7 +61,7 @@ impl Converter {
     /// [`ConvertError`] if a chunk is not what the service sends; `out` is then as it was.
     #[inline]
     pub fn convert(&mut self, message: MessageRef<'_>, out: &mut BytesMut) -> Result<(), ConvertError> {
-        match kind(message) {
+        match self.kind(message) {
             Kind::Chunk => return self.chunk(message.payload(), out),
             Kind::Exception(name) => self.exception(name, message.payload(), out),
             Kind::Error(code, text) => self.error(code, &String::from_utf8_lossy(text), out),
@@ -70,12 +76,52 @@ impl Converter {
     }
 
     #[inline]
+    fn kind<'a>(&mut self, message: MessageRef<'a>) -> Kind<'a> {
+        let block = message.header_block();
+        if block == self.chunk_headers && !block.is_empty() {
+            return Kind::Chunk;
+        }
+        let (mut message_type, mut name, mut text): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
+        for (header, value) in message.string_headers() {
+            match header {
+                b":message-type" => message_type = value,
+                b":event-type" | b":exception-type" | b":error-code" => name = value,
+                b":error-message" => text = value,
+                _ => {}
+            }
+        }
+        match (message_type, name) {
+            (b"event", b"chunk") => {
+                self.chunk_headers.clear();
+                if block.len() <= KEPT_HEADERS {
+                    self.chunk_headers.extend_from_slice(block);
+                }
+                Kind::Chunk
+            }
+            (b"exception", name) => Kind::Exception(name),
+            (b"error", code) => Kind::Error(code, text),
+            _ => Kind::Other,
+        }
+    }
+
+    #[inline]
     fn chunk(&mut self, payload: &[u8], out: &mut BytesMut) -> Result<(), ConvertError> {
-        let mut members = json::Members::new(payload).ok_or(ConvertError::Chunk)?;
-        let Some(bytes) = members.find(|member| member.key == b"bytes") else { return Ok(()) };
         self.event.clear();
-        decode_base64(&payload[bytes.value], &mut self.event)?;
-        self.write(out)?;
+        let plain =
+            payload.strip_prefix(b"{\"bytes\":\"").and_then(|rest| Some(&rest[..memchr(b'"', rest)?]));
+        if plain.is_none_or(|bytes| base64_simd::STANDARD.decode_append(bytes, &mut self.event).is_err()) {
+            let mut members = json::Members::new(payload).ok_or(ConvertError::Chunk)?;
+            let Some(bytes) = members.find(|member| member.key == b"bytes") else { return Ok(()) };
+            let text = json::string(&payload[bytes.value]).ok_or(ConvertError::Base64)?;
+            let decoded = base64_simd::STANDARD.decode_append(text.as_bytes(), &mut self.event);
+            decoded.map_err(|_| ConvertError::Base64)?;
+        }
+        if self.metrics.find(&self.event).is_some()
+            && let Some(span) = metrics_span(&self.event)
+        {
+            self.event.drain(span);
+        }
+        self.event(out)?;
         if self.event.capacity() > KEPT_CAPACITY {
             self.event = Vec::new();
         }
@@ -83,11 +129,10 @@ impl Converter {
     }
 
     #[inline]
-    fn write(&mut self, out: &mut BytesMut) -> Result<(), ConvertError> {
-        if self.metrics.find(&self.event).is_some()
-            && let Some(span) = metrics_span(&self.event)
-        {
-            self.event.drain(span);
+    fn event(&mut self, out: &mut BytesMut) -> Result<(), ConvertError> {
+        if self.event.starts_with(b"{\"type\":\"content_block_delta\",") {
+            write_event("content_block_delta", &self.event, out);
+            return Ok(());
         }
         let Some(name) = json::get_string(&self.event, "type") else { return Ok(()) };
         match &*name {
@@ -142,38 +187,6 @@ pub enum ConvertError {
     /// An event's type holds control characters, which an event's name cannot.
     #[error("the type of an event holds control characters")]
     EventType,
-}
-
-#[inline]
-fn kind<'a>(message: MessageRef<'a>) -> Kind<'a> {
-    let (mut message_type, mut name, mut text): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
-    for (header, value) in message.string_headers() {
-        match header {
-            b":message-type" => message_type = value,
-            b":event-type" | b":exception-type" | b":error-code" => name = value,
-            b":error-message" => text = value,
-            _ => {}
-        }
-    }
-    match (message_type, name) {
-        (b"event", b"chunk") => Kind::Chunk,
-        (b"exception", name) => Kind::Exception(name),
-        (b"error", code) => Kind::Error(code, text),
-        _ => Kind::Other,
-    }
-}
-
-/// Appends what the JSON string `value` stands for as base64. Its characters need no escape, but may have one.
-#[inline]
-fn decode_base64(value: &[u8], out: &mut Vec<u8>) -> Result<(), ConvertError> {
-    let inner =
-        value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).ok_or(ConvertError::Base64)?;
-    let text = if memchr(b'\\', inner).is_none() {
-        Cow::Borrowed(inner)
-    } else {
-        Cow::Owned(json::string(value).ok_or(ConvertError::Base64)?.into_owned().into_bytes())
-    };
-    base64_simd::STANDARD.decode_append(&text[..], out).map_err(|_| ConvertError::Base64)
 }
 
 /// The member with the metrics and one comma, so that what remains is an object again.

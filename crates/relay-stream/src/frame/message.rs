@@ -95,6 +95,11 @@ impl<'a> MessageRef<'a> {
         self.payload
     }
 
+    /// The headers as they are in the frame.
+    pub(crate) fn header_block(&self) -> &'a [u8] {
+        self.headers
+    }
+
     /// Names and values of the headers that are strings, as bytes: to compare them without reading each as text again.
     #[inline]
     pub(crate) fn string_headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {

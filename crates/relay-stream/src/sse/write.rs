@@ -16,21 +16,23 @@ use crate::json;
 /// ```
 #[inline]
 pub fn write_event(name: &str, data: &[u8], out: &mut BytesMut) {
-    let name = name.split(['\n', '\r']).next().unwrap_or_default();
+    let name = memchr2(b'\n', b'\r', name.as_bytes()).map_or(name, |end| &name[..end]);
     out.reserve("event: \ndata: \n\n".len() + name.len() + data.len());
     if !name.is_empty() {
         out.extend_from_slice(b"event: ");
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\n");
     }
+    out.extend_from_slice(b"data: ");
     let mut rest = data;
     while let Some(len) = memchr2(b'\n', b'\r', rest) {
         let crlf = rest[len..].starts_with(b"\r\n");
-        write_line(&rest[..len], out);
+        out.extend_from_slice(&rest[..len]);
+        out.extend_from_slice(b"\ndata: ");
         rest = &rest[len + 1 + usize::from(crlf)..];
     }
-    write_line(rest, out);
-    out.extend_from_slice(b"\n");
+    out.extend_from_slice(rest);
+    out.extend_from_slice(b"\n\n");
 }
 
 /// Appends an `error` event of the Messages API, of type `kind`, for example `overloaded_error`.
@@ -38,12 +40,6 @@ pub fn write_error_event(kind: &str, message: &str, out: &mut BytesMut) {
     let (kind, message) = (json::quote(kind), json::quote(message));
     let data = format!(r#"{{"type":"error","error":{{"type":{kind},"message":{message}}}}}"#);
     write_event("error", data.as_bytes(), out);
-}
-
-fn write_line(line: &[u8], out: &mut BytesMut) {
-    out.extend_from_slice(b"data: ");
-    out.extend_from_slice(line);
-    out.extend_from_slice(b"\n");
 }
 
 #[cfg(test)]

@@ -1,0 +1,73 @@
+//! Event Stream to server-sent events, per event and in allocations, against the peers and against copying the bytes.
+
+use bytes::BytesMut;
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{AllocProfiler, Bencher, black_box};
+use relay_stream::bedrock::Translator;
+use relay_stream_benches::{Capture, SEGMENT, peer_borrowed, peer_value, text_capture, tool_capture};
+
+#[global_allocator]
+static ALLOC: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    divan::main();
+}
+
+fn ours(capture: &Capture) {
+    let (mut translator, mut out) = (Translator::new(), BytesMut::with_capacity(64 << 10));
+    for chunk in &capture.chunks {
+        translator.push(chunk, &mut out).expect("a valid stream");
+        black_box(&out[..]);
+        out.clear();
+    }
+    translator.finish(&mut out).expect("a complete stream");
+}
+
+fn memcpy(capture: &Capture) {
+    let mut out = BytesMut::with_capacity(64 << 10);
+    for chunk in &capture.chunks {
+        out.extend_from_slice(chunk);
+        black_box(&out[..]);
+        out.clear();
+    }
+}
+
+fn run(bencher: Bencher<'_, '_>, capture: Capture, translate: impl Fn(&Capture) + Sync) {
+    bencher
+        .counter(ItemsCount::new(capture.events))
+        .counter(BytesCount::new(capture.bytes))
+        .bench(|| translate(black_box(&capture)));
+}
+
+macro_rules! against {
+    ($name:ident, $capture:expr) => {
+        mod $name {
+            use super::*;
+
+            #[divan::bench]
+            fn a_relay_stream(bencher: Bencher<'_, '_>) {
+                run(bencher, $capture, ours);
+            }
+
+            #[divan::bench]
+            fn b_smithy_borrowed(bencher: Bencher<'_, '_>) {
+                run(bencher, $capture, |capture| peer_borrowed(&capture.chunks, |out| drop(black_box(out))));
+            }
+
+            #[divan::bench]
+            fn c_smithy_value(bencher: Bencher<'_, '_>) {
+                run(bencher, $capture, |capture| peer_value(&capture.chunks, |out| drop(black_box(out))));
+            }
+
+            #[divan::bench]
+            fn d_memcpy(bencher: Bencher<'_, '_>) {
+                run(bencher, $capture, memcpy);
+            }
+        }
+    };
+}
+
+against!(text_in_segments, text_capture(2000, SEGMENT));
+against!(text_in_16k, text_capture(2000, 16 << 10));
+against!(tool_4k_in_segments, tool_capture(200, 4 << 10, SEGMENT));
+against!(tool_64k_in_16k, tool_capture(50, 64 << 10, 16 << 10));

@@ -1,0 +1,129 @@
+//! Captures to translate, and the peers that translate them.
+//!
+//! A peer is what the pieces on crates.io give when they are put together: `aws-smithy-eventstream` for the frames,
+//! `serde_json` for the chunk and the event, `base64` for what lies between.
+
+use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf, Bytes, BytesMut};
+use relay_stream::bedrock::write_chunk;
+use serde::Deserialize;
+
+/// Bytes per read: the payload of a TCP segment, which is what arrives while a model writes.
+pub const SEGMENT: usize = 1400;
+
+const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+/// A stream of Bedrock's in chunks, and what is in it.
+pub struct Capture {
+    /// The chunks.
+    pub chunks: Vec<Bytes>,
+    /// Number of events.
+    pub events: usize,
+    /// Bytes in all chunks.
+    pub bytes: usize,
+}
+
+/// An answer of text deltas of 5 to 60 bytes, with padding as the service sends it.
+pub fn text_capture(deltas: usize, chunk: usize) -> Capture {
+    let mut random = fastrand::Rng::with_seed(1);
+    let words = ["the ", "relay ", "keeps ", "every ", "byte; ", "\\n", "\\\"so\\\" ", "caf\u{e9} ", "0123 "];
+    let events = (0..deltas).map(|_| {
+        let len = random.usize(5..=60);
+        let mut text = String::new();
+        while text.len() < len {
+            text.push_str(words[random.usize(..words.len())]);
+        }
+        delta("text_delta", "text", &text)
+    });
+    capture(events.collect(), chunk)
+}
+
+/// An answer of tool input in deltas of `size` bytes, with the escapes of source code in JSON in JSON.
+pub fn tool_capture(deltas: usize, size: usize, chunk: usize) -> Capture {
+    let line = "    let value = table.get(\\\\\\\"key\\\\\\\").copied().unwrap_or_default();\\\\n";
+    let text = line.repeat(size / line.len() + 1);
+    capture((0..deltas).map(|_| delta("input_json_delta", "partial_json", &text)).collect(), chunk)
+}
+
+fn delta(kind: &str, field: &str, text: &str) -> String {
+    format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"{kind}","{field}":"{text}"}}}}"#)
+}
+
+fn capture(deltas: Vec<String>, chunk: usize) -> Capture {
+    let mut random = fastrand::Rng::with_seed(2);
+    let mut events = vec![
+        r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":25,"output_tokens":1}}}"#.to_owned(),
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#.to_owned(),
+    ];
+    events.extend(deltas);
+    events.extend([
+        r#"{"type":"content_block_stop","index":0}"#.to_owned(),
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":15}}"#.to_owned(),
+        r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":25,"outputTokenCount":15,"invocationLatency":900,"firstByteLatency":300}}"#.to_owned(),
+    ]);
+    let mut out = BytesMut::new();
+    for event in &events {
+        let padding = &PADDING[..random.usize(3..=PADDING.len())];
+        write_chunk(event.as_bytes(), padding, &mut out).expect("an event fits a frame");
+    }
+    let bytes = out.len();
+    let mut rest = out.freeze();
+    let mut chunks = Vec::new();
+    while rest.has_remaining() {
+        chunks.push(rest.split_to(chunk.min(rest.len())));
+    }
+    Capture { chunks, events: events.len(), bytes }
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    bytes: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    r#type: &'a str,
+}
+
+/// The peer as one writes it down: the event becomes a [`serde_json::Value`], loses its metrics, is printed again.
+pub fn peer_value(chunks: &[Bytes], sink: impl FnMut(&[u8])) {
+    peer(chunks, sink, |json, out| {
+        let mut event: serde_json::Value = serde_json::from_slice(json).expect("an event is JSON");
+        event.as_object_mut().expect("an object").remove("amazon-bedrock-invocationMetrics");
+        let name = event["type"].as_str().expect("a type");
+        out.extend_from_slice(format!("event: {name}\ndata: {event}\n\n").as_bytes());
+    });
+}
+
+/// The peer after tuning: only the type of an event is parsed, borrowed, and its bytes are copied. It does not even
+/// remove the metrics.
+pub fn peer_borrowed(chunks: &[Bytes], sink: impl FnMut(&[u8])) {
+    peer(chunks, sink, |json, out| {
+        let event: Event<'_> = serde_json::from_slice(json).expect("an event is JSON");
+        for part in ["event: ".as_bytes(), event.r#type.as_bytes(), b"\ndata: ", json, b"\n\n"] {
+            out.extend_from_slice(part);
+        }
+    });
+}
+
+fn peer(chunks: &[Bytes], mut sink: impl FnMut(&[u8]), mut write: impl FnMut(&[u8], &mut BytesMut)) {
+    let (mut decoder, mut input, mut out) = (MessageFrameDecoder::new(), BytesMut::new(), BytesMut::new());
+    for chunk in chunks {
+        input.extend_from_slice(chunk);
+        while let DecodedFrame::Complete(message) = decoder.decode_frame(&mut input).expect("a valid frame") {
+            let is = |name: &str, value: &str| {
+                let header = message.headers().iter().find(|header| header.name().as_str() == name);
+                header.and_then(|header| header.value().as_string().ok()).is_some_and(|text| text.as_str() == value)
+            };
+            if is(":message-type", "event") && is(":event-type", "chunk") {
+                let chunk: Chunk<'_> = serde_json::from_slice(message.payload()).expect("a chunk is JSON");
+                let json = STANDARD.decode(chunk.bytes).expect("its bytes are base64");
+                write(&json, &mut out);
+            }
+        }
+        sink(&out);
+        out.clear();
+    }
+}
