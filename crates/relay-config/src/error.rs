@@ -219,12 +219,12 @@ pub enum Fault {
         /// What the deserializer says.
         message: String,
     },
-    /// A file that a setting names cannot be read.
-    #[error("cannot read {}: {reason}", path.display())]
+    /// A file that a setting names is not there or not what it should be.
+    #[error("cannot use {}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// Why not.
         reason: String,
     },
 }

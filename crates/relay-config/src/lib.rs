@@ -1,6 +1,27 @@
 //! Configuration of cc-relay: a file and the environment in, a validated and precisely typed [`Config`] out.
+//!
+//! ```text
+//! file ─yaml, toml─▶ tree with places ─${}─▶ checked along the schema ─┐
+//! CC_RELAY_* ──────▶ tree with places ─────▶ checked along the schema ─┼figment▶ raw types ─resolve─▶ Config
+//! flags ───────────▶ tree with places ─────▶ checked along the schema ─┘
+//! ```
+//!
+//! Each step reports what it finds and goes on, so that an operator sees every [`Problem`] at once, each with its
+//! place. The schema that files are checked along is the one that [`schema`] prints, and is derived from the types that
+//! they are deserialized into.
+//!
+//! ```
+//! use relay_config::{Format, Loader};
+//!
+//! let error = Loader::new().with_text("c.yaml", Format::Yaml, "server: { lisen: '[::1]:80' }").load().unwrap_err();
+//! assert_eq!(error.to_string(), "c.yaml:1:11: server.lisen: unknown key; did you mean `listen`?");
+//! ```
+//!
+//! No sockets here and no tasks; reading arguments and watching the file are left to the binary. An embedding service
+//! may as well build a [`Config`] in code.
 
 mod config;
+mod describe;
 mod discover;
 mod environment;
 mod error;

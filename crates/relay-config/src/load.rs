@@ -1,5 +1,7 @@
 //! From sources to a [`Config`]: read, locate, expand, check, merge, resolve.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +62,7 @@ pub struct Loader {
     providers: Vec<ProviderConfig>,
 }
 
+/// The file, or what stands in for it.
 #[derive(Debug, Clone)]
 enum Source {
     Path(PathBuf),
@@ -214,8 +217,8 @@ impl Source {
             Self::Text { name, format, text } => Ok((name.clone(), *format, text.clone())),
             Self::Path(path) => {
                 let format = Format::of(path).ok_or_else(|| LoadError::Extension { path: path.clone() })?;
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| LoadError::Read { path: path.clone(), source })?;
+                let text =
+                    read_bounded(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
                 Ok((path.display().to_string().into(), format, text))
             }
         }
@@ -234,4 +237,15 @@ impl Source {
     fn is_readable_by_others(&self) -> bool {
         false
     }
+}
+
+/// Reads a text file that is not larger than any configuration can sensibly be.
+fn read_bounded(path: &FilePath) -> io::Result<String> {
+    const LIMIT: u64 = 8 * 1024 * 1024;
+    let mut text = String::new();
+    let read = File::open(path)?.take(LIMIT + 1).read_to_string(&mut text)?;
+    if read as u64 > LIMIT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 8 MiB"));
+    }
+    Ok(text)
 }

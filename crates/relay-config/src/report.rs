@@ -3,6 +3,9 @@
 use crate::error::{Concern, Fault, Place, Problem, Warning};
 use crate::tree::Path;
 
+/// Problems that are told. What has more of them is no configuration, and comparing their paths takes time.
+const LIMIT: usize = 500;
+
 /// Problems and warnings, in the order in which they were found.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -14,7 +17,7 @@ impl Report {
     /// Adds a problem, unless something at `path`, around it or inside of it is already known to be wrong: what a later
     /// step finds there is a consequence.
     pub(crate) fn problem(&mut self, place: Place, path: &Path, fault: Fault) {
-        if !self.is_known(path) {
+        if self.problems.len() < LIMIT && !self.is_known(path) {
             self.problems.push((path.clone(), Problem { place, path: path.to_string(), fault }));
         }
     }

@@ -37,7 +37,12 @@ const fn unbuilt(pattern: &'static str, off: Off, instead: &'static str) -> Unbu
 
 const UNBUILT: &[Unbuilt] = &[
     unbuilt("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
-    unbuilt("providers[].type", Off::AllBut(&["bedrock", "azure", "vertex"]), ""),
+    unbuilt("providers[].type", Off::AllBut(&["bedrock", "vertex"]), ""),
+    unbuilt(
+        "providers[].type",
+        Off::AllBut(&["azure"]),
+        "use anthropic_compatible with the endpoint's base_url and key",
+    ),
     unbuilt("providers[].aws_*", Off::Empty, ""),
     unbuilt("providers[].bedrock_api", Off::Empty, ""),
     unbuilt("providers[].azure_*", Off::Empty, ""),
@@ -94,10 +99,7 @@ pub(crate) fn is_listed(pattern: &str) -> bool {
 
 /// Why `node` at `pattern` is refused, if it asks for a feature that is not built.
 pub(crate) fn refusal(pattern: &str, node: &Node) -> Option<Fault> {
-    let unbuilt = UNBUILT.iter().find(|unbuilt| unbuilt.matches(pattern))?;
-    if unbuilt.off.accepts(node) {
-        return None;
-    }
+    let unbuilt = UNBUILT.iter().find(|unbuilt| unbuilt.matches(pattern) && !unbuilt.off.accepts(node))?;
     let what = match (&unbuilt.off, text(node)) {
         (Off::AllBut(_), Some(value)) => format!("`{value}` is"),
         _ => "this setting is".to_owned(),

@@ -3,11 +3,12 @@
 //! What is wrong is reported and taken out, so that the steps that follow see a tree of the right shape and can report
 //! what else they find.
 
-use crate::error::{Concern, Fault};
+use crate::describe::{bounds, describe, expected};
+use crate::error::{Concern, Fault, Place};
 use crate::near::nearest;
 use crate::report::Report;
 use crate::schema::{self, Rule, Schema};
-use crate::tree::{Node, Number, Path, Value};
+use crate::tree::{Entry, Node, Number, Path, Value};
 use crate::unavailable;
 
 /// Checks `root`; returns whether a secret is written out in it.
@@ -51,39 +52,39 @@ impl Validator<'_> {
         };
         entries.retain_mut(|entry| {
             let path = path.key(&entry.key);
-            let pattern = path.pattern();
-            if unavailable::is_without_effect(&pattern) {
+            if unavailable::is_without_effect(&path.pattern()) {
                 self.report.warning(entry.at.clone(), &path, Concern::NoEffect);
                 return false;
             }
-            let fault = match unavailable::refusal(&pattern, &entry.node) {
-                Some(fault) => Some((entry.at.clone(), fault)),
-                None => match self.schema.property(rule, &entry.key) {
-                    None => Some((entry.at.clone(), self.unknown(&entry.key, rule))),
-                    Some(value) => self.schema.rule(value).and_then(|own| {
-                        self.check(&mut entry.node, own, &path)
-                            .err()
-                            .map(|fault| (entry.node.at.clone(), fault))
-                    }),
-                },
-            };
-            let is_right = fault.is_none();
-            if let Some((place, fault)) = fault {
+            let checked = self.check_entry(entry, rule, &path);
+            let is_right = checked.is_ok();
+            if let Err((place, fault)) = checked {
                 self.report.problem(place, &path, fault);
             }
             is_right
         });
-        for key in rule.get("required").and_then(|keys| keys.as_array()).into_iter().flatten() {
-            if let Some(key) = key.as_str().filter(|key| node.get(key).is_none()) {
-                let expected = match self.schema.property(rule, key).and_then(|value| self.schema.rule(value))
-                {
-                    Some(rule) => format!("give {}", expected(rule)),
-                    None => String::new(),
-                };
-                self.report.problem(node.at.clone(), &path.key(key), Fault::Missing { expected });
-            }
-        }
+        self.check_required(node, rule, path);
         Ok(())
+    }
+
+    fn check_entry(&mut self, entry: &mut Entry, table: &Rule, path: &Path) -> Result<(), (Place, Fault)> {
+        if let Some(fault) = unavailable::refusal(&path.pattern(), &entry.node) {
+            return Err((entry.at.clone(), fault));
+        }
+        let Some(value) = self.schema.property(table, &entry.key) else {
+            return Err((entry.at.clone(), self.unknown(&entry.key, table)));
+        };
+        let Some(rule) = self.schema.rule(value) else { return Ok(()) };
+        self.check(&mut entry.node, rule, path).map_err(|fault| (entry.node.at.clone(), fault))
+    }
+
+    fn check_required(&mut self, table: &Node, rule: &Rule, path: &Path) {
+        for key in rule.get("required").and_then(|keys| keys.as_array()).into_iter().flatten() {
+            let Some(key) = key.as_str().filter(|key| table.get(key).is_none()) else { continue };
+            let own = self.schema.property(rule, key).and_then(|value| self.schema.rule(value));
+            let expected = own.map_or_else(String::new, |own| format!("give {}", expected(own)));
+            self.report.problem(table.at.clone(), &path.key(key), Fault::Missing { expected });
+        }
     }
 
     fn check_list(&mut self, node: &mut Node, rule: &Rule, path: &Path) -> Result<(), Fault> {
@@ -216,69 +217,10 @@ fn check_boolean(node: &mut Node) -> Result<(), Fault> {
     Err(unexpected(node, &Rule::new(), "true or false", hint))
 }
 
-fn bounds(rule: &Rule) -> (i128, i128) {
-    let bound = |key: &str| rule.get(key).and_then(serde_json::Value::as_i64).map(i128::from);
-    (bound("minimum").unwrap_or(i128::from(i64::MIN)), bound("maximum").unwrap_or(i128::from(i64::MAX)))
-}
-
-/// What a rule accepts, in words.
-fn expected(rule: &Rule) -> String {
-    let choices = schema::choices(rule);
-    if !choices.is_empty() {
-        let choices: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
-        return match choices.as_slice() {
-            [only] => only.clone(),
-            _ => format!("one of {}", choices.join(", ")),
-        };
-    }
-    match schema::kind(rule) {
-        Some("object") => "a table of keys and values".to_owned(),
-        Some("array") => "a list".to_owned(),
-        Some("boolean") => "true or false".to_owned(),
-        Some("integer") => match bounds(rule) {
-            (min, max) if max == i128::from(i64::MAX) => format!("a whole number, {min} or more"),
-            (min, max) => format!("a whole number from {min} to {max}"),
-        },
-        _ => "a string".to_owned(),
-    }
-}
-
 fn unexpected(node: &Node, rule: &Rule, expected: &str, hint: &str) -> Fault {
     mismatch(describe(node, schema::is_secret(rule)), expected, hint)
 }
 
 fn mismatch(found: String, expected: &str, hint: &str) -> Fault {
     Fault::Value { found, expected: expected.to_owned(), hint_text: hint.to_owned() }
-}
-
-/// What a node is, in words. A secret's value is not among them.
-fn describe(node: &Node, is_secret: bool) -> String {
-    /// Enough to recognise a value by.
-    const SHOWN: usize = 60;
-    match &node.value {
-        Value::Null => "nothing".to_owned(),
-        Value::Text(text) | Value::Loose(text) if text.trim().is_empty() => "an empty string".to_owned(),
-        Value::Bool(_) | Value::Number(_) | Value::Date(_) if is_secret => {
-            "a value without quotes".to_owned()
-        }
-        Value::Text(_) | Value::Loose(_) if is_secret => "a string".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(Number { text, .. }) => format!("the number {text}"),
-        Value::Date(text) => format!("the date {text}"),
-        Value::Text(text) | Value::Loose(text) if looks_secret(text) => "a string".to_owned(),
-        Value::Text(text) | Value::Loose(text) => match text.char_indices().nth(SHOWN) {
-            Some((at, _)) => format!("{:?}…", &text[..at]),
-            None => format!("{text:?}"),
-        },
-        Value::List(_) => "a list".to_owned(),
-        Value::Map(_) => "a table".to_owned(),
-    }
-}
-
-/// Whether `text` may be a credential that went astray, such as a variable mistaken for another.
-pub(crate) fn looks_secret(text: &str) -> bool {
-    /// Longer than any model name in use.
-    const WORD: usize = 32;
-    let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-    text.starts_with("sk-") || text.starts_with("eyJ") || (text.len() > WORD && text.bytes().all(is_word))
 }

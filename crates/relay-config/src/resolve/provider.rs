@@ -6,12 +6,12 @@ use http::uri::Scheme;
 
 use super::{Reporter, millis, value_fault};
 use crate::config::{CompatibleAuth, KeyConfig, ListenAddress, ProviderConfig, ProviderKind};
+use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
 use crate::names::{BaseUrl, ModelMapping, ProviderName};
 use crate::raw;
 use crate::secret::Secret;
 use crate::tree::Path;
-use crate::validate::looks_secret;
 
 /// What `cc-relay config cc init` gives Claude Code in place of a credential.
 const PLACEHOLDER: &str = "managed-by-cc-relay";
@@ -64,7 +64,7 @@ fn resolve(raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<Pro
         priority: raw.priority.unwrap_or(default.priority),
         models: raw.models,
         model_mapping: mapping(raw.model_mapping, &path.key("model_mapping"), to),
-        ca_file: raw.ca_file.inspect(|file| check_file(file, enabled, &path.key("ca_file"), to)),
+        ca_file: raw.ca_file.inspect(|file| check_certificates(file, enabled, &path.key("ca_file"), to)),
         connect_timeout: millis(raw.connect_timeout_ms, default.connect_timeout),
         first_byte_timeout: millis(raw.first_byte_timeout_ms, default.first_byte_timeout),
         idle_timeout: millis(raw.idle_timeout_ms, default.idle_timeout),
@@ -250,11 +250,16 @@ fn mapping(raw: BTreeMap<String, String>, path: &Path, to: &mut Reporter<'_>) ->
     raw.into_iter().collect()
 }
 
-fn check_file(file: &std::path::Path, enabled: bool, path: &Path, to: &mut Reporter<'_>) {
+/// A file of a provider that is never asked may be missing.
+fn check_certificates(file: &std::path::Path, enabled: bool, path: &Path, to: &mut Reporter<'_>) {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
     if !enabled {
         return;
     }
-    if let Err(error) = std::fs::read(file) {
-        to.problem(path, Fault::File { path: file.to_owned(), reason: error.to_string() });
-    }
+    let reason = match std::fs::read(file) {
+        Ok(pem) if pem.windows(BEGIN.len()).any(|window| window == BEGIN) => return,
+        Ok(_) => "it holds no certificate in PEM form".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    to.problem(path, Fault::File { path: file.to_owned(), reason });
 }

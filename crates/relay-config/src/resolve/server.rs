@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::{Reporter, millis, value_fault};
 use crate::config::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
+use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
 use crate::raw;
 use crate::secret::Secret;
 use crate::tree::Path;
-use crate::validate::looks_secret;
 
 pub(super) fn resolve(raw: raw::Server, path: &Path, to: &mut Reporter<'_>) -> ServerConfig {
     let default = ServerConfig::default();

@@ -391,11 +391,18 @@ fn a_mapping_leads_to_one_model() {
 }
 
 #[test]
-fn a_file_with_certificates_must_be_readable() {
+fn a_file_with_certificates_must_hold_some() {
+    yaml_problems("providers: [{ name: a, type: mock, enabled: false, ca_file: /nonexistent/ca.pem }]", &[]);
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let told = format!("cannot use {manifest}: it holds no certificate in PEM form");
+    yaml_problems(
+        &format!("providers: [{{ name: a, type: mock, ca_file: '{manifest}' }}]"),
+        &[&format!("1:45: providers[0].ca_file: {told}")],
+    );
     yaml_problems(
         "providers: [{ name: a, type: mock, ca_file: /nonexistent/ca.pem }]",
         &[
-            "1:45: providers[0].ca_file: cannot read /nonexistent/ca.pem: No such file or directory (os error 2)",
+            "1:45: providers[0].ca_file: cannot use /nonexistent/ca.pem: No such file or directory (os error 2)",
         ],
     );
 }

@@ -95,9 +95,10 @@ fn unbuilt_choices_are_refused_by_name() {
         let expected = format!("1:{column}: {path}.{key}: `{value}` is not available in this version{hint}");
         yaml_problems(&text, &[&expected]);
     }
-    for kind in ["bedrock", "azure", "vertex"] {
+    for kind in ["bedrock", "vertex"] {
         check("providers", "type", kind, "");
     }
+    check("providers", "type", "azure", "use anthropic_compatible with the endpoint's base_url and key");
     for strategy in ["round_robin", "shuffle", "model_based", "least_loaded", "cost_based"] {
         check("routing", "strategy", strategy, "use failover, with priorities");
     }

@@ -1,0 +1,64 @@
+//! Values and rules in words, for messages.
+
+use crate::schema::{self, Rule};
+use crate::tree::{Node, Number, Value};
+
+/// What a rule accepts, in words.
+pub(crate) fn expected(rule: &Rule) -> String {
+    let choices = schema::choices(rule);
+    if !choices.is_empty() {
+        let choices: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+        return match choices.as_slice() {
+            [only] => only.clone(),
+            _ => format!("one of {}", choices.join(", ")),
+        };
+    }
+    match schema::kind(rule) {
+        Some("object") => "a table of keys and values".to_owned(),
+        Some("array") => "a list".to_owned(),
+        Some("boolean") => "true or false".to_owned(),
+        Some("integer") => match bounds(rule) {
+            (min, max) if max == i128::from(i64::MAX) => format!("a whole number, {min} or more"),
+            (min, max) => format!("a whole number from {min} to {max}"),
+        },
+        _ => "a string".to_owned(),
+    }
+}
+
+/// The smallest and the largest number that a rule accepts.
+pub(crate) fn bounds(rule: &Rule) -> (i128, i128) {
+    let bound = |key: &str| rule.get(key).and_then(serde_json::Value::as_i64).map(i128::from);
+    (bound("minimum").unwrap_or(i128::from(i64::MIN)), bound("maximum").unwrap_or(i128::from(i64::MAX)))
+}
+
+/// What a node is, in words. A secret's value is not among them.
+pub(crate) fn describe(node: &Node, is_secret: bool) -> String {
+    /// Enough to recognise a value by.
+    const SHOWN: usize = 60;
+    match &node.value {
+        Value::Null => "nothing".to_owned(),
+        Value::Text(text) | Value::Loose(text) if text.trim().is_empty() => "an empty string".to_owned(),
+        Value::Bool(_) | Value::Number(_) | Value::Date(_) if is_secret => {
+            "a value without quotes".to_owned()
+        }
+        Value::Text(_) | Value::Loose(_) if is_secret => "a string".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(Number { text, .. }) => format!("the number {text}"),
+        Value::Date(text) => format!("the date {text}"),
+        Value::Text(text) | Value::Loose(text) if looks_secret(text) => "a string".to_owned(),
+        Value::Text(text) | Value::Loose(text) => match text.char_indices().nth(SHOWN) {
+            Some((at, _)) => format!("{:?}…", &text[..at]),
+            None => format!("{text:?}"),
+        },
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a table".to_owned(),
+    }
+}
+
+/// Whether `text` may be a credential that went astray, such as a variable mistaken for another.
+pub(crate) fn looks_secret(text: &str) -> bool {
+    /// Longer than any model name in use.
+    const WORD: usize = 32;
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    text.starts_with("sk-") || text.starts_with("eyJ") || (text.len() > WORD && text.bytes().all(is_word))
+}
