@@ -17,7 +17,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use crate::json;
-use crate::sse::{Boundary, SseEvent, data_lines};
+use crate::sse::{Boundary, SseEvent, data_lines, without_bom};
 
 /// Bytes of the stream's start that are held back at most while its `message_start` is incomplete.
 const HELD_LIMIT: usize = 64 << 10;
@@ -34,12 +34,15 @@ pub struct ModelRewriter {
     model: Option<String>,
     boundary: Boundary,
     held: BytesMut,
+    /// No block has ended yet: a byte order mark may come.
+    first: bool,
 }
 
 impl ModelRewriter {
     /// A rewriter at the start of a stream.
     pub fn new(model: &str) -> Self {
-        ModelRewriter { model: Some(json::quote(model)), boundary: Boundary::new(), held: BytesMut::new() }
+        let model = Some(json::quote(model));
+        ModelRewriter { model, boundary: Boundary::new(), held: BytesMut::new(), first: true }
     }
 
     /// Takes in the next bytes and returns those that may go on; empty if all of them have to wait.
@@ -61,6 +64,9 @@ impl ModelRewriter {
         };
         let mut block = 0;
         while let Some(block_end) = end {
+            if std::mem::take(&mut self.first) {
+                block = all.len() - without_bom(&all).len();
+            }
             match look(&all[block..block_end]) {
                 Found::Model(span) => {
                     let model = self.model.take().unwrap_or_default();
@@ -105,7 +111,7 @@ enum Found {
 }
 
 fn look(block: &[u8]) -> Found {
-    let Some(event) = SseEvent::from_block(block.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(block)) else {
+    let Some(event) = SseEvent::from_block(block) else {
         return Found::NotYet;
     };
     match json::get_string(&event.data, "type").as_deref() {
@@ -132,12 +138,11 @@ fn model_span(data: &[u8]) -> Option<Range<usize>> {
 
 /// Where a span of the joined data lies in the block. `None` if it is not within one line.
 fn place(block: &[u8], span: Range<usize>) -> Option<Range<usize>> {
-    let bom = if block.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
     let mut line_start = 0;
-    for line in data_lines(&block[bom..]) {
+    for line in data_lines(block) {
         let line_end = line_start + line.len();
         if span.start >= line_start && span.end <= line_end {
-            let start = bom + line.start + (span.start - line_start);
+            let start = line.start + (span.start - line_start);
             return Some(start..start + span.len());
         }
         line_start = line_end + 1;

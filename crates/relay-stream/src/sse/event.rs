@@ -49,6 +49,11 @@ impl<'a> SseEvent<'a> {
     }
 }
 
+/// A block without the byte order mark that the first one of a stream may begin with.
+pub(crate) fn without_bom(block: &[u8]) -> &[u8] {
+    block.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(block)
+}
+
 /// The values of a block's `data` lines, as ranges of the block.
 pub(crate) fn data_lines(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     Lines::new(block)

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Boundary, SseEvent};
+use super::{Boundary, SseEvent, without_bom};
 
 /// Bytes that one block may have by default: no event of a Messages stream comes near it, and a sender that never ends
 /// its event is stopped before it hurts.
@@ -80,9 +80,8 @@ impl SseParser {
     }
 
     fn block(&mut self, raw: Bytes) -> SseBlock {
-        let bom = self.first && raw.starts_with(b"\xEF\xBB\xBF");
-        self.first = false;
-        SseBlock { raw, bom }
+        let first = std::mem::take(&mut self.first);
+        SseBlock { raw, first }
     }
 }
 
@@ -96,13 +95,14 @@ impl Default for SseParser {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SseBlock {
     raw: Bytes,
-    bom: bool,
+    /// The first block of its stream: may begin with a byte order mark.
+    first: bool,
 }
 
 impl SseBlock {
     /// The event in this block, or `None` if it has no `data` field.
     pub fn event(&self) -> Option<SseEvent<'_>> {
-        SseEvent::from_block(&self.raw[if self.bom { 3 } else { 0 }..])
+        SseEvent::from_block(if self.first { without_bom(&self.raw) } else { &self.raw })
     }
 
     /// The bytes as they came.

@@ -1,7 +1,7 @@
 //! Reading a stream without holding it up.
 
 use super::StreamReport;
-use crate::sse::{Boundary, SseEvent};
+use crate::sse::{Boundary, SseEvent, without_bom};
 
 /// Bytes of one event that are kept when a chunk ends within it. The events that carry facts have a few hundred bytes;
 /// a larger one goes unread.
@@ -16,6 +16,8 @@ pub struct SseWatch {
     boundary: Boundary,
     cut: Cut,
     held: Vec<u8>,
+    /// No event has ended yet: a byte order mark may come.
+    first: bool,
     report: StreamReport,
 }
 
@@ -32,7 +34,7 @@ impl SseWatch {
     /// A watch at the start of a stream.
     pub fn new() -> Self {
         let report = StreamReport::default();
-        SseWatch { boundary: Boundary::new(), cut: Cut::Held, held: Vec::new(), report }
+        SseWatch { boundary: Boundary::new(), cut: Cut::Held, held: Vec::new(), first: true, report }
     }
 
     /// Takes note of the next bytes of the stream.
@@ -70,12 +72,13 @@ impl SseWatch {
     }
 
     fn end(&mut self, end_of_event: &[u8]) {
+        let first = std::mem::take(&mut self.first);
         match self.cut {
             Cut::Skipped => self.cut = Cut::Held,
-            Cut::Held if self.held.is_empty() => read(&mut self.report, end_of_event),
+            Cut::Held if self.held.is_empty() => read(&mut self.report, end_of_event, first),
             Cut::Held => {
                 if self.keep(end_of_event) {
-                    read(&mut self.report, &self.held);
+                    read(&mut self.report, &self.held, first);
                 } else {
                     skim(&mut self.report, &self.held);
                 }
@@ -110,10 +113,11 @@ impl Default for SseWatch {
     }
 }
 
-fn read(report: &mut StreamReport, block: &[u8]) {
+fn read(report: &mut StreamReport, block: &[u8], first: bool) {
+    let block = if first { without_bom(block) } else { block };
     if !skim(report, block)
         && block.len() <= EVENT_LIMIT
-        && let Some(event) = SseEvent::from_block(block.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(block))
+        && let Some(event) = SseEvent::from_block(block)
     {
         report.add(&event.data);
     }

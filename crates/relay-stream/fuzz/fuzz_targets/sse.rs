@@ -1,0 +1,67 @@
+//! The SSE parser gives the same events and bytes wherever its input is cut; the watch and the rewriter, which follow
+//! the same grammar, never panic, and the rewriter changes nothing but a model.
+#![no_main]
+
+use bytes::{Bytes, BytesMut};
+use libfuzzer_sys::fuzz_target;
+use relay_stream::ModelRewriter;
+use relay_stream::sse::{SseParser, write_event};
+use relay_stream::watch::{SseWatch, StreamReport};
+use relay_stream_fuzz::{cut, sizes_and_stream};
+
+type Event = (String, Vec<u8>, Option<String>, Option<std::time::Duration>);
+
+fn parse<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>) {
+    let mut parser = SseParser::new();
+    let (mut events, mut bytes) = (Vec::new(), Vec::new());
+    for chunk in chunks {
+        let mut chunk = Bytes::copy_from_slice(chunk);
+        while let Some(block) = parser.parse(&mut chunk).expect("smaller than the limit") {
+            bytes.extend_from_slice(block.raw());
+            events.extend(block.event().map(|event| {
+                let id = event.id.map(|id| id.into_owned());
+                (event.name.into_owned(), event.data.into_owned(), id, event.retry)
+            }));
+        }
+    }
+    bytes.extend_from_slice(parser.remaining());
+    (events, bytes)
+}
+
+fn watch<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> StreamReport {
+    let mut watch = SseWatch::new();
+    chunks.for_each(|chunk| watch.see(chunk));
+    watch.into_report()
+}
+
+fn rewrite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut rewriter = ModelRewriter::new("m");
+    let mut out: Vec<u8> = chunks.flat_map(|chunk| rewriter.push(Bytes::copy_from_slice(chunk))).collect();
+    out.extend_from_slice(&rewriter.finish());
+    out
+}
+
+fuzz_target!(|input: &[u8]| {
+    let (sizes, stream) = sizes_and_stream(input);
+    let whole = || std::iter::once(stream);
+    let (events, bytes) = parse(whole());
+    assert_eq!(bytes, stream);
+    assert_eq!(parse(cut(stream, sizes)), (events.clone(), bytes));
+    assert_eq!(watch(cut(stream, sizes)), watch(whole()));
+    let rewritten = rewrite(whole());
+    assert_eq!(rewrite(cut(stream, sizes)), rewritten);
+    if rewritten != stream {
+        let before = rewritten.iter().zip(stream).take_while(|(a, b)| a == b).count();
+        let after = rewritten.iter().rev().zip(stream.iter().rev()).take_while(|(a, b)| a == b).count();
+        assert!(before + after + "\"m\"".len() >= rewritten.len());
+    }
+    for (name, data, ..) in events {
+        let mut out = BytesMut::new();
+        write_event(&name, &data, &mut out);
+        let (again, _) = parse(std::iter::once(&out[..]));
+        let joined = String::from_utf8_lossy(&data).replace("\r\n", "\n").replace('\r', "\n");
+        assert_eq!(again.len(), 1);
+        assert_eq!(again[0].0, name);
+        assert_eq!(String::from_utf8_lossy(&again[0].1), joined);
+    }
+});
