@@ -150,7 +150,7 @@ pub struct ProviderConfig {
     pub kind: ProviderKind,
     /// Credentials, in file order. May be empty for kinds that need none.
     pub keys: Vec<KeyConfig>,
-    /// Rank without keys: higher is tried first. Default 1.
+    /// Rank without keys, and default of theirs: higher is tried first. Default 1.
     pub priority: i32,
     /// Model names advertised on `/v1/models`; empty means any model may be asked for.
     pub models: Vec<String>,
@@ -267,7 +267,7 @@ pub enum CompatibleAuth {
 pub struct KeyConfig {
     /// The credential itself. `None` for kinds that send none: such a key carries rank alone.
     pub key: Option<Secret>,
-    /// Higher is tried first. Default 1.
+    /// Higher is tried first. Default: the provider's.
     pub priority: i32,
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn settings(variables: &Variables, schema: &Schema, report: &mut Repo
             let path = rest.to_ascii_lowercase().replace("__", ".");
             set(&mut root, &place, &path, Value::Loose(value.clone()));
         } else {
-            report.problem(place, &Path::default(), Fault::UnknownKey { hint_text: hint(rest, &known) });
+            report.problem(place, &Path::default(), Fault::UnknownKey { hint: hint(rest, &known) });
         }
     }
     root

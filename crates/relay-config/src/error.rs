@@ -151,20 +151,20 @@ pub enum Fault {
         first: usize,
     },
     /// Nothing is known by this name.
-    #[error("unknown key{}", hint(hint_text))]
+    #[error("unknown key{}", clause(hint))]
     UnknownKey {
         /// What may have been meant, as a clause; empty if nothing is near.
-        hint_text: String,
+        hint: String,
     },
     /// The value has the wrong type, or is out of bounds, or is none of the choices.
-    #[error("found {found}, expected {expected}{}", hint(hint_text))]
+    #[error("found {found}, expected {expected}{}", clause(hint))]
     Value {
         /// What is there; never a secret's value.
         found: String,
         /// What is accepted.
         expected: String,
         /// What to write, as a clause; may be empty.
-        hint_text: String,
+        hint: String,
     },
     /// Something that has to be there is not.
     #[error("missing; {expected}")]
@@ -184,12 +184,12 @@ pub enum Fault {
     )]
     Reference,
     /// The setting belongs to a feature that this version does not have.
-    #[error("{what} not available in this version{}", hint(hint_text))]
+    #[error("{what} not available in this version{}", clause(hint))]
     Unavailable {
         /// The setting or value, with its verb.
         what: String,
         /// What to use instead, as a clause; may be empty.
-        hint_text: String,
+        hint: String,
     },
     /// Providers of this type do not have the setting.
     #[error("a provider of type {kind} has no such setting; remove it")]
@@ -229,8 +229,8 @@ pub enum Fault {
     },
 }
 
-fn hint(clause: &str) -> String {
-    if clause.is_empty() { String::new() } else { format!("; {clause}") }
+fn clause(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!("; {hint}") }
 }
 
 fn quoted(found: &Option<String>) -> String {

@@ -33,7 +33,7 @@ fn expand_disabled_keys(provider: &mut Node, path: &Path, variables: &Variables,
     }
     let disabled = match provider.get("enabled").map(|node| &node.value) {
         Some(Value::Bool(enabled)) => !enabled,
-        Some(Value::Loose(text)) => text == "false",
+        Some(Value::Loose(text)) => text.trim() == "false",
         _ => false,
     };
     if !disabled {

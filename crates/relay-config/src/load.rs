@@ -1,5 +1,6 @@
 //! From sources to a [`Config`]: read, locate, expand, check, merge, resolve.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path as FilePath, PathBuf};
@@ -54,7 +55,7 @@ impl Format {
 /// assert_eq!(loaded.config.server.listen[0].port, 9000);
 /// # Ok::<(), relay_config::LoadError>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Loader {
     file: Option<Source>,
     variables: Variables,
@@ -63,10 +64,21 @@ pub struct Loader {
 }
 
 /// The file, or what stands in for it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Source {
     Path(PathBuf),
     Text { name: Arc<str>, format: Format, text: String },
+}
+
+impl fmt::Debug for Loader {
+    /// Names the file alone: its text and the environment hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.as_ref().map(|source| match source {
+            Source::Path(path) => path.display().to_string(),
+            Source::Text { name, .. } => name.to_string(),
+        });
+        f.debug_struct("Loader").field("file", &file).finish_non_exhaustive()
+    }
 }
 
 /// A valid configuration.
@@ -141,27 +153,10 @@ impl Loader {
         let schema = Schema::new();
         let mut report = Report::default();
         let mut layers = Layers::default();
-        let mut path = None;
-        if let Some(source) = &self.file {
-            let (name, format, text) = source.read()?;
-            let root = match format {
-                Format::Yaml => yaml::parse(&name, &text, &mut report),
-                Format::Toml => toml::parse(&name, &text, &mut report),
-            };
-            if let Some(mut root) = root {
-                if format == Format::Toml {
-                    misplaced::put_right(&mut root, &schema, &mut report);
-                }
-                interpolate::expand(&mut root, &self.variables, &mut report);
-                let has_secrets = validate(&mut root, &schema, &mut report);
-                if has_secrets && source.is_readable_by_others() {
-                    report.warning(root.at.clone(), &Path::default(), Concern::ReadableByOthers);
-                }
-                layers.push(Layer::new("file", root));
-            }
-            if let Source::Path(file) = source {
-                path = Some(file.clone());
-            }
+        if let Some(source) = &self.file
+            && let Some(root) = self.read_file(source, &schema, &mut report)?
+        {
+            layers.push(Layer::new("file", root));
         }
         let mut variables = environment::settings(&self.variables, &schema, &mut report);
         validate(&mut variables, &schema, &mut report);
@@ -169,7 +164,31 @@ impl Loader {
         let mut overrides = self.override_tree();
         validate(&mut overrides, &schema, &mut report);
         layers.push(Layer::new("command line", overrides));
-        self.resolve(&layers, report, path)
+        self.resolve(&layers, report)
+    }
+
+    /// The file as a checked tree; `None` where the report says that it is not well-formed.
+    fn read_file(
+        &self,
+        source: &Source,
+        schema: &Schema,
+        report: &mut Report,
+    ) -> Result<Option<Node>, LoadError> {
+        let (name, format, text) = source.read()?;
+        let root = match format {
+            Format::Yaml => yaml::parse(&name, &text, report),
+            Format::Toml => toml::parse(&name, &text, report),
+        };
+        let Some(mut root) = root else { return Ok(None) };
+        if format == Format::Toml {
+            misplaced::put_right(&mut root, schema, report);
+        }
+        interpolate::expand(&mut root, &self.variables, report);
+        let has_secrets = validate(&mut root, schema, report);
+        if has_secrets && source.is_readable_by_others() {
+            report.warning(root.at.clone(), &Path::default(), Concern::ReadableByOthers);
+        }
+        Ok(Some(root))
     }
 
     fn override_tree(&self) -> Node {
@@ -180,22 +199,16 @@ impl Loader {
         root
     }
 
-    fn resolve(
-        &self,
-        layers: &Layers,
-        mut report: Report,
-        file: Option<PathBuf>,
-    ) -> Result<Loaded, LoadError> {
-        let config = match layers.extract::<raw::Root>() {
-            Ok(raw) => Some(resolve(raw, layers, &mut report)),
+    fn resolve(&self, layers: &Layers, mut report: Report) -> Result<Loaded, LoadError> {
+        let mut config = match layers.extract::<raw::Root>() {
+            Ok(raw) => resolve(raw, layers, &mut report),
             Err(error) => {
                 let path = Path::dotted(&error.path.join("."));
                 let message = error.kind.to_string();
                 report.problem(layers.place_of(&path), &path, Fault::Shape { message });
-                None
+                Config::default()
             }
         };
-        let mut config = config.unwrap_or_default();
         if config.providers.is_empty() {
             config.providers.clone_from(&self.providers);
         }
@@ -203,10 +216,15 @@ impl Loader {
             let path = Path::default().key("providers");
             report.warning(layers.place_of(&path), &path, Concern::NoProvider);
         }
+        let file = match &self.file {
+            Some(Source::Path(path)) => Some(path.clone()),
+            _ => None,
+        };
         let (problems, warnings) = report.finish();
-        match problems.is_empty() {
-            true => Ok(Loaded { config, warnings, file }),
-            false => Err(LoadError::Invalid { problems }),
+        if problems.is_empty() {
+            Ok(Loaded { config, warnings, file })
+        } else {
+            Err(LoadError::Invalid { problems })
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::report::Report;
 use crate::schema::{Rule, Schema};
 use crate::tree::{Entry, Node, Path};
 
+/// What may be meant for the key as well: a key cannot be switched off, and its provider must not be by mistake.
+const AMBIGUOUS: &str = "enabled";
+
 /// Moves such settings of every provider in `root` to where they are meant, with a warning.
 ///
 /// What the table has itself stays (`priority` is a key's own as well), and so does what the provider already has: that
@@ -48,7 +51,7 @@ fn take_misplaced(table: &mut Node, provider: &Rule, own: Option<&Rule>, present
     let Some(entries) = table.entries_mut() else { return Vec::new() };
     let is_misplaced = |entry: &mut Entry| {
         has(provider, &entry.key)
-            && !own.is_some_and(|own| has(own, &entry.key))
+            && !own.is_some_and(|own| has(own, &entry.key) || entry.key == AMBIGUOUS)
             && !present.contains(&entry.key)
     };
     entries.extract_if(.., is_misplaced).collect()

@@ -96,13 +96,14 @@ impl Schema {
         settings
     }
 
-    /// The tables that know `key`, as patterns: `providers[]`, or an empty one for the root.
+    /// The tables in which `key` can be used, as patterns: `providers[]`, or an empty one for the root.
     pub(crate) fn tables_with(&self, key: &str) -> Vec<String> {
         let mut tables = Vec::new();
-        self.visit(&mut |pattern, _| match pattern.rsplit_once('.') {
-            Some((table, last)) if last == key => tables.push(table.to_owned()),
-            None if pattern == key => tables.push(String::new()),
-            _ => {}
+        self.visit(&mut |pattern, _| {
+            let (table, last) = pattern.rsplit_once('.').unwrap_or(("", pattern));
+            if last == key && !unavailable::is_listed(table) && !unavailable::is_listed(pattern) {
+                tables.push(table.to_owned());
+            }
         });
         tables
     }

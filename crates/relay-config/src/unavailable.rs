@@ -17,7 +17,7 @@ struct Unbuilt {
 
 /// What of a setting means that the feature is not wanted.
 enum Off {
-    /// Nothing but an empty table or list.
+    /// Nothing but an empty table or list. These mean "off" everywhere.
     Empty,
     /// `false`.
     False,
@@ -104,7 +104,7 @@ pub(crate) fn refusal(pattern: &str, node: &Node) -> Option<Fault> {
         (Off::AllBut(_), Some(value)) => format!("`{value}` is"),
         _ => "this setting is".to_owned(),
     };
-    Some(Fault::Unavailable { what, hint_text: unbuilt.instead.to_owned() })
+    Some(Fault::Unavailable { what, hint: unbuilt.instead.to_owned() })
 }
 
 impl Unbuilt {
@@ -118,10 +118,11 @@ impl Unbuilt {
 
 impl Off {
     fn accepts(&self, node: &Node) -> bool {
-        if matches!(&node.value, Value::Map(entries) if entries.is_empty())
-            || matches!(&node.value, Value::List(items) if items.is_empty())
-        {
-            return true;
+        match &node.value {
+            Value::Null => return true,
+            Value::Map(entries) if entries.is_empty() => return true,
+            Value::List(items) if items.is_empty() => return true,
+            _ => {}
         }
         match self {
             Self::Empty => false,

@@ -105,7 +105,7 @@ impl Validator<'_> {
             return Err(Fault::Value {
                 found: "an empty list".to_owned(),
                 expected: "at least one item".to_owned(),
-                hint_text: String::new(),
+                hint: String::new(),
             });
         }
         let Some(rule) = rule.get("items").and_then(|items| self.schema.rule(items)) else { return Ok(()) };
@@ -170,7 +170,7 @@ impl Validator<'_> {
         let known = rule.get("properties").and_then(|properties| properties.as_object());
         let known: Vec<&str> = known.into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         let tables = self.schema.tables_with(key);
-        let hint_text = if let Some(near) = nearest(key, known.iter().copied()) {
+        let hint = if let Some(near) = nearest(key, known.iter().copied()) {
             format!("did you mean `{near}`?")
         } else if tables.is_empty() {
             format!("known here: {}", known.join(", "))
@@ -179,7 +179,7 @@ impl Validator<'_> {
                 tables.iter().map(|table| if table.is_empty() { "the top" } else { table }).collect();
             format!("it belongs to {}", tables.join(" or "))
         };
-        Fault::UnknownKey { hint_text }
+        Fault::UnknownKey { hint }
     }
 }
 
@@ -222,5 +222,5 @@ fn unexpected(node: &Node, rule: &Rule, expected: &str, hint: &str) -> Fault {
 }
 
 fn mismatch(found: String, expected: &str, hint: &str) -> Fault {
-    Fault::Value { found, expected: expected.to_owned(), hint_text: hint.to_owned() }
+    Fault::Value { found, expected: expected.to_owned(), hint: hint.to_owned() }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Provider {
     /// Credentials.
     #[serde(default)]
     pub(crate) keys: Vec<Key>,
-    /// Rank of a provider that has no keys: higher is tried first.
+    /// Higher is tried first. A provider with keys ranks by the highest priority among them.
     #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32), extend("default" = 1))]
     pub(crate) priority: Option<i32>,
     /// Share of a provider that has no keys.
@@ -154,8 +154,8 @@ pub(crate) struct Key {
     /// The credential. Providers that send none (`ollama`, `mock`) do without.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) key: Option<String>,
-    /// Higher is tried first.
-    #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32), extend("default" = 1))]
+    /// Higher is tried first. By default the provider's `priority`.
+    #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32))]
     pub(crate) priority: Option<i32>,
     /// Share in weighted strategies.
     #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("default" = 1))]

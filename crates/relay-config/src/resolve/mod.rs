@@ -48,5 +48,5 @@ fn millis(value: Option<u64>, default: Duration) -> Duration {
 
 /// A value that is not accepted.
 fn value_fault(found: impl Into<String>, expected: impl Into<String>, hint: impl Into<String>) -> Fault {
-    Fault::Value { found: found.into(), expected: expected.into(), hint_text: hint.into() }
+    Fault::Value { found: found.into(), expected: expected.into(), hint: hint.into() }
 }

@@ -53,7 +53,8 @@ fn resolve(raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<Pro
     let enabled = raw.enabled.unwrap_or(true);
     let kind = kind(&raw, path, to)?;
     let needs = KeyNeed::of(&kind);
-    let keys = keys(raw.keys, enabled, needs, kind.as_str(), &path.key("keys"), to);
+    let priority = raw.priority.unwrap_or(1);
+    let keys = keys(raw.keys, priority, enabled, needs, kind.as_str(), &path.key("keys"), to);
     if let (true, Some(base_url)) = (enabled, kind.base_url()) {
         check_cleartext(base_url, !keys.is_empty() && needs != KeyNeed::NeverSent, path, to);
     }
@@ -61,7 +62,7 @@ fn resolve(raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<Pro
     Some(ProviderConfig {
         enabled,
         keys,
-        priority: raw.priority.unwrap_or(default.priority),
+        priority,
         models: raw.models,
         model_mapping: mapping(raw.model_mapping, &path.key("model_mapping"), to),
         ca_file: raw.ca_file.inspect(|file| check_certificates(file, enabled, &path.key("ca_file"), to)),
@@ -179,6 +180,7 @@ impl KeyNeed {
 
 fn keys(
     raw: Vec<raw::Key>,
+    priority: i32,
     enabled: bool,
     need: KeyNeed,
     r#type: &str,
@@ -201,7 +203,7 @@ fn keys(
     let mut keys = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
         let path = path.index(index).key("key");
-        let priority = raw.priority.unwrap_or(1);
+        let priority = raw.priority.unwrap_or(priority);
         match raw.key {
             _ if need == KeyNeed::NeverSent => keys.push(KeyConfig { key: None, priority }),
             Some(key) => {

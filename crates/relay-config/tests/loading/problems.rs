@@ -93,14 +93,14 @@ fn an_unknown_key_is_told_where_it_belongs() {
         &[
             "1:1: modles: unknown key; known here: admin, cache, grpc, health, logging, metrics, providers, routing, server, \
          state",
-            "2:12: routing.listen: unknown key; it belongs to admin or metrics or server",
+            "2:12: routing.listen: unknown key; it belongs to server",
         ],
     );
     yaml_problems(
         "models: [a]\nmodel_mapping: { a: b }\n",
         &[
             "1:1: models: unknown key; it belongs to providers[]",
-            "2:1: model_mapping: unknown key; it belongs to providers[] or routing",
+            "2:1: model_mapping: unknown key; it belongs to providers[]",
         ],
     );
     yaml_problems(
@@ -424,6 +424,14 @@ providers:
             && !shown.contains("true"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_loader_does_not_print_what_it_was_given() {
+    let environment = [("KEY".to_owned(), "hidden".to_owned())];
+    let loader = Loader::new().with_environment(environment).with_override("server.auth.api_key", "hidden");
+    let loader = loader.with_text("c", Format::Yaml, "server: { auth: { api_key: hidden } }");
+    assert_eq!(format!("{loader:?}"), "Loader { file: Some(\"c\"), .. }");
 }
 
 #[test]

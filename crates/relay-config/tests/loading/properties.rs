@@ -141,7 +141,7 @@ impl Tree {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn no_text_makes_the_loader_panic(text in any_text()) {

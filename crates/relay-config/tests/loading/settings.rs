@@ -76,7 +76,7 @@ fn every_setting_arrives() {
         if base_url.to_string() == "https://a.example/x"));
     let keys: Vec<_> =
         first.keys.iter().map(|key| (key.key.as_ref().unwrap().expose(), key.priority)).collect();
-    assert_eq!(keys, [("k1", 3), ("k2", 1)]);
+    assert_eq!(keys, [("k1", 3), ("k2", -4)]);
     assert_eq!((first.priority, first.models.join(" ")), (-4, "m1 m: 2".to_owned()));
     assert_eq!(first.model_mapping.lookup("claude-x").unwrap().as_ref(), "m1");
     let timeouts = [first.connect_timeout, first.first_byte_timeout, first.idle_timeout];

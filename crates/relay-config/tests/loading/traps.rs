@@ -27,7 +27,7 @@ idle_timeout_ms = 1000
     let loaded = toml(text);
     let provider = &loaded.config.providers[0];
     assert_eq!(provider.models, ["glm-5.3"]);
-    assert_eq!((provider.priority, provider.keys[0].priority, provider.keys[1].priority), (9, 7, 1));
+    assert_eq!((provider.priority, provider.keys[0].priority, provider.keys[1].priority), (9, 7, 9));
     assert_eq!(provider.idle_timeout.as_millis(), 1000);
     assert_eq!(provider.model_mapping.names().count(), 0);
     let told = |table| {
@@ -44,6 +44,12 @@ idle_timeout_ms = 1000
             &format!("16:1: providers[0].idle_timeout_ms: {}", told("model_mapping")),
         ],
     );
+}
+
+#[test]
+fn a_key_cannot_switch_its_provider_off() {
+    let text = "[[providers]]\nname = 'a'\ntype = 'zai'\n[[providers.keys]]\nkey = 'k'\nenabled = false\n";
+    toml_problems(text, &["6:1: providers[0].keys[0].enabled: unknown key; it belongs to providers[]"]);
 }
 
 #[test]
@@ -72,7 +78,7 @@ fn top_level_provider_settings_say_where_they_belong() {
         "models = ['a']\n[model_mapping]\na = 'b'\n",
         &[
             "1:1: models: unknown key; it belongs to providers[]",
-            "2:2: model_mapping: unknown key; it belongs to providers[] or routing",
+            "2:2: model_mapping: unknown key; it belongs to providers[]",
         ],
     );
 }

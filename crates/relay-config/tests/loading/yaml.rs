@@ -1,6 +1,6 @@
 //! What of YAML is understood, and what is refused.
 
-use crate::check::{yaml, yaml_problems};
+use crate::check::{toml, yaml, yaml_problems};
 
 #[test]
 fn aliases_repeat_what_their_anchor_stands_for() {
@@ -108,6 +108,19 @@ fn an_empty_file_is_an_empty_configuration() {
 
 #[test]
 fn a_section_with_nothing_in_it_is_empty() {
-    let text = "server:\nproviders:\n  - name: a\n    type: mock\n    keys:\n    models:\n    model_mapping:\nlogging:\n";
+    let text = "metrics:\nserver:\nproviders:\n  - name: a\n    type: mock\n    keys:\n    models:\n    model_mapping:\nlogging:\n";
     assert_eq!(yaml(text).config.providers[0].keys.len(), 0);
+}
+
+#[test]
+fn line_ends_and_marks_of_other_systems_are_understood() {
+    let text = "\u{feff}providers:\r\n  - name: a\r\n    type: mock\r\n    models: [b]\r\n";
+    assert_eq!(yaml(text).config.providers[0].models, ["b"]);
+    yaml_problems(
+        "server:\r\n  x: 1\r\n",
+        &["2:3: server.x: unknown key; known here: auth, drain_timeout_ms, \
+        enable_http2, listen, max_body_bytes, max_concurrent, timeout_ms, tls"],
+    );
+    let text = "\u{feff}[[providers]]\r\nname = 'a'\r\ntype = 'mock'\r\nmodels = ['b']\r\n";
+    assert_eq!(toml(text).config.providers[0].models, ["b"]);
 }
