@@ -1,6 +1,6 @@
 //! The environment: a source of `${}` values and, by `CC_RELAY_…` variables, of settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Fault, Place};
 use crate::near::nearest;
@@ -21,8 +21,14 @@ pub const PROCESS_VARIABLES: &[(&str, &str)] = &[
 ];
 
 /// The settings that `CC_RELAY_SECTION__KEY` variables make, as a tree. Their values stay text until the schema says
-/// what they are; they are not expanded again.
-pub(crate) fn settings(variables: &Variables, schema: &Schema, report: &mut Report) -> Node {
+/// what they are; they are not expanded again. A variable among `referenced`, the names in the file's `${}`, need not
+/// make one.
+pub(crate) fn settings(
+    variables: &Variables,
+    referenced: &BTreeSet<String>,
+    schema: &Schema,
+    report: &mut Report,
+) -> Node {
     let mut root = Node::new(Place::Default, Value::Map(Vec::new()));
     let known: Vec<String> = schema.scalar_settings().iter().map(|path| variable_of(path)).collect();
     for (name, value) in variables {
@@ -34,7 +40,7 @@ pub(crate) fn settings(variables: &Variables, schema: &Schema, report: &mut Repo
         if known.contains(name) {
             let path = rest.to_ascii_lowercase().replace("__", ".");
             set(&mut root, &place, &path, Value::Loose(value.clone()));
-        } else {
+        } else if !referenced.contains(name) {
             report.problem(place, &Path::default(), Fault::UnknownKey { hint: hint(rest, &known) });
         }
     }

@@ -1,5 +1,6 @@
 //! From sources to a [`Config`]: read, locate, expand, check, merge, resolve.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -153,42 +154,24 @@ impl Loader {
         let schema = Schema::new();
         let mut report = Report::default();
         let mut layers = Layers::default();
+        let mut referenced = BTreeSet::new();
         if let Some(source) = &self.file
-            && let Some(root) = self.read_file(source, &schema, &mut report)?
+            && let Some(mut root) = source.parse(&schema, &mut report)?
         {
+            referenced = interpolate::expand(&mut root, &self.variables, &mut report);
+            let has_secrets = validate(&mut root, &schema, &mut report);
+            if has_secrets && source.is_readable_by_others() {
+                report.warning(root.at.clone(), &Path::default(), Concern::ReadableByOthers);
+            }
             layers.push(Layer::new("file", root));
         }
-        let mut variables = environment::settings(&self.variables, &schema, &mut report);
+        let mut variables = environment::settings(&self.variables, &referenced, &schema, &mut report);
         validate(&mut variables, &schema, &mut report);
         layers.push(Layer::new("environment", variables));
         let mut overrides = self.override_tree();
         validate(&mut overrides, &schema, &mut report);
         layers.push(Layer::new("command line", overrides));
         self.resolve(&layers, report)
-    }
-
-    /// The file as a checked tree; `None` where the report says that it is not well-formed.
-    fn read_file(
-        &self,
-        source: &Source,
-        schema: &Schema,
-        report: &mut Report,
-    ) -> Result<Option<Node>, LoadError> {
-        let (name, format, text) = source.read()?;
-        let root = match format {
-            Format::Yaml => yaml::parse(&name, &text, report),
-            Format::Toml => toml::parse(&name, &text, report),
-        };
-        let Some(mut root) = root else { return Ok(None) };
-        if format == Format::Toml {
-            misplaced::put_right(&mut root, schema, report);
-        }
-        interpolate::expand(&mut root, &self.variables, report);
-        let has_secrets = validate(&mut root, schema, report);
-        if has_secrets && source.is_readable_by_others() {
-            report.warning(root.at.clone(), &Path::default(), Concern::ReadableByOthers);
-        }
-        Ok(Some(root))
     }
 
     fn override_tree(&self) -> Node {
@@ -230,6 +213,17 @@ impl Loader {
 }
 
 impl Source {
+    /// The file as a tree; `None` where the report says that it is not well-formed.
+    fn parse(&self, schema: &Schema, report: &mut Report) -> Result<Option<Node>, LoadError> {
+        let (name, format, text) = self.read()?;
+        Ok(match format {
+            Format::Yaml => yaml::parse(&name, &text, report),
+            Format::Toml => {
+                toml::parse(&name, &text, report).map(|root| misplaced::put_right(root, schema, report))
+            }
+        })
+    }
+
     fn read(&self) -> Result<(Arc<str>, Format, String), LoadError> {
         match self {
             Self::Text { name, format, text } => Ok((name.clone(), *format, text.clone())),

@@ -18,10 +18,10 @@ const AMBIGUOUS: &str = "enabled";
 ///
 /// What the table has itself stays (`priority` is a key's own as well), and so does what the provider already has: that
 /// is a contradiction, which validation reports.
-pub(crate) fn put_right(root: &mut Node, schema: &Schema, report: &mut Report) {
-    let Some(own) = schema.table(&["providers"]) else { return };
+pub(crate) fn put_right(mut root: Node, schema: &Schema, report: &mut Report) -> Node {
+    let Some(own) = schema.table(&["providers"]) else { return root };
     let path = Path::default().key("providers");
-    let Some(providers) = root.get_mut("providers") else { return };
+    let Some(providers) = root.get_mut("providers") else { return root };
     for (index, provider) in providers.items_mut().iter_mut().enumerate() {
         let path = path.index(index);
         let mut present: Vec<String> = provider.entries().iter().map(|entry| entry.key.clone()).collect();
@@ -44,6 +44,7 @@ pub(crate) fn put_right(root: &mut Node, schema: &Schema, report: &mut Report) {
             entries.append(&mut moved);
         }
     }
+    root
 }
 
 /// Takes the entries out of `table` that are known to `provider`, not to the table itself, and not in `present`.

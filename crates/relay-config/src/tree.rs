@@ -133,6 +133,11 @@ impl Path {
         self.then(Step::Key(key.to_owned()))
     }
 
+    /// The path of another key in the same table.
+    pub(crate) fn beside(&self, key: &str) -> Self {
+        Self(self.0[..self.0.len().saturating_sub(1)].to_vec()).key(key)
+    }
+
     pub(crate) fn index(&self, index: usize) -> Self {
         self.then(Step::Index(index))
     }

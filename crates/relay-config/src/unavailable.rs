@@ -97,6 +97,11 @@ pub(crate) fn is_listed(pattern: &str) -> bool {
     UNBUILT.iter().any(|unbuilt| unbuilt.matches(pattern) && !matches!(unbuilt.off, Off::AllBut(_)))
 }
 
+/// Whether there is a point in using the setting at `pattern`.
+pub(crate) fn is_usable(pattern: &str) -> bool {
+    !is_without_effect(pattern) && !is_listed(pattern)
+}
+
 /// Why `node` at `pattern` is refused, if it asks for a feature that is not built.
 pub(crate) fn refusal(pattern: &str, node: &Node) -> Option<Fault> {
     let unbuilt = UNBUILT.iter().find(|unbuilt| unbuilt.matches(pattern) && !unbuilt.off.accepts(node))?;

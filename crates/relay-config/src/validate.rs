@@ -72,7 +72,7 @@ impl Validator<'_> {
             return Err((entry.at.clone(), fault));
         }
         let Some(value) = self.schema.property(table, &entry.key) else {
-            return Err((entry.at.clone(), self.unknown(&entry.key, table)));
+            return Err((entry.at.clone(), self.unknown(&entry.key, table, path)));
         };
         let Some(rule) = self.schema.rule(value) else { return Ok(()) };
         self.check(&mut entry.node, rule, path).map_err(|fault| (entry.node.at.clone(), fault))
@@ -166,14 +166,15 @@ impl Validator<'_> {
         mismatch(describe(node, self.schema.holds_secret(rule)), expected, hint)
     }
 
-    fn unknown(&self, key: &str, rule: &Rule) -> Fault {
+    fn unknown(&self, key: &str, rule: &Rule, path: &Path) -> Fault {
         let known = rule.get("properties").and_then(|properties| properties.as_object());
         let known: Vec<&str> = known.into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         let tables = self.schema.tables_with(key);
         let hint = if let Some(near) = nearest(key, known.iter().copied()) {
             format!("did you mean `{near}`?")
         } else if tables.is_empty() {
-            format!("known here: {}", known.join(", "))
+            let is_usable = |key: &&str| unavailable::is_usable(&path.beside(key).pattern());
+            format!("known here: {}", known.into_iter().filter(is_usable).collect::<Vec<_>>().join(", "))
         } else {
             let tables: Vec<_> =
                 tables.iter().map(|table| if table.is_empty() { "the top" } else { table }).collect();

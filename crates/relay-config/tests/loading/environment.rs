@@ -72,6 +72,14 @@ fn problems_name_the_variable_or_the_command_line() {
 }
 
 #[test]
+fn a_variable_that_the_file_refers_to_needs_to_make_no_setting() {
+    let file = "server: { auth: { api_key: '${CC_RELAY_CLIENT_KEY}' } }";
+    let environment = [("CC_RELAY_CLIENT_KEY", "k")];
+    let loaded = loader(&environment).with_text("c", Format::Yaml, file).load();
+    assert_eq!(loaded.unwrap().config.server.auth.keys[0].key.expose(), "k");
+}
+
+#[test]
 fn variables_that_make_no_setting_are_left_alone() {
     let environment = [
         ("CC_RELAY_CONFIG", "/etc/cc-relay.yaml"),

@@ -91,8 +91,7 @@ fn an_unknown_key_is_told_where_it_belongs() {
     yaml_problems(
         "modles: {}\nrouting: { listen: a }\n",
         &[
-            "1:1: modles: unknown key; known here: admin, cache, grpc, health, logging, metrics, providers, routing, server, \
-         state",
+            "1:1: modles: unknown key; known here: health, logging, providers, routing, server",
             "2:12: routing.listen: unknown key; it belongs to server",
         ],
     );

@@ -119,7 +119,7 @@ fn line_ends_and_marks_of_other_systems_are_understood() {
     yaml_problems(
         "server:\r\n  x: 1\r\n",
         &["2:3: server.x: unknown key; known here: auth, drain_timeout_ms, \
-        enable_http2, listen, max_body_bytes, max_concurrent, timeout_ms, tls"],
+        enable_http2, listen, max_body_bytes, max_concurrent, timeout_ms"],
     );
     let text = "\u{feff}[[providers]]\r\nname = 'a'\r\ntype = 'mock'\r\nmodels = ['b']\r\n";
     assert_eq!(toml(text).config.providers[0].models, ["b"]);
