@@ -38,7 +38,7 @@ fuzz_target!(|input: &[u8]| {
     let mut borrowed = Decoder::new().with_limits(LIMITS);
     let (mut rest, mut expected) = (&stream[..], messages.iter());
     while let Ok(Some(message)) = borrowed.decode_slice(&mut rest) {
-        assert_eq!(Some(message), expected.next().map(Message::borrow));
+        assert_eq!(Some(message), expected.next().map(Message::as_borrowed));
         for header in message.headers() {
             assert!(message.header(header.name).is_some());
         }

@@ -222,7 +222,7 @@ mod tests {
     fn convert(frame: BytesMut) -> (Result<String, ConvertError>, bool) {
         let (mut converter, mut decoder, mut out) = (Converter::new(), Decoder::new(), BytesMut::new());
         let message = decoder.decode(&mut frame.freeze()).unwrap().unwrap();
-        let result = converter.convert(message.borrow(), &mut out);
+        let result = converter.convert(message.as_borrowed(), &mut out);
         (result.map(|()| String::from_utf8(out.to_vec()).unwrap()), converter.is_complete())
     }
 
@@ -344,7 +344,7 @@ mod tests {
         bedrock::write_chunk(event.as_bytes(), "", &mut frame).unwrap();
         let message = Decoder::new().decode(&mut frame.freeze()).unwrap().unwrap();
         let mut converter = Converter::new();
-        converter.convert(message.borrow(), &mut BytesMut::new()).unwrap();
+        converter.convert(message.as_borrowed(), &mut BytesMut::new()).unwrap();
         assert!(converter.event.capacity() <= KEPT_CAPACITY);
     }
 }

@@ -78,11 +78,14 @@ where
             }
             return Poll::Ready(next);
         }
-        // A timer that was reset must be polled again, or it would not wake this task.
-        while !*this.done && this.timer.as_mut().poll_elapsed(cx).is_ready() {
+        if !*this.done && this.timer.as_mut().poll_elapsed(cx).is_ready() {
             this.timer.as_mut().reset(*this.every);
             if this.boundary.at_start() {
                 return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PING)))));
+            }
+            // A timer that was reset wakes nobody until it has been polled.
+            if this.timer.poll_elapsed(cx).is_ready() {
+                cx.waker().wake_by_ref();
             }
         }
         Poll::Pending

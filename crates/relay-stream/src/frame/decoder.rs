@@ -210,7 +210,7 @@ mod tests {
                     borrowed.decode_slice(&mut slice),
                     result
                         .as_ref()
-                        .map(|message| message.as_ref().map(Message::borrow))
+                        .map(|message| message.as_ref().map(Message::as_borrowed))
                         .map_err(Clone::clone),
                 );
                 assert_eq!(owned.held(), borrowed.held());

@@ -13,7 +13,7 @@ pub struct Message {
 }
 
 /// A message whose frame is borrowed, from [`Decoder::decode_slice`](super::Decoder::decode_slice) or
-/// [`Message::borrow`].
+/// [`Message::as_borrowed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageRef<'a> {
     headers: &'a [u8],
@@ -27,24 +27,24 @@ impl Message {
     }
 
     /// The same message, borrowed.
-    pub fn borrow(&self) -> MessageRef<'_> {
+    pub fn as_borrowed(&self) -> MessageRef<'_> {
         let payload = &self.frame[self.payload_start..self.frame.len() - 4];
         MessageRef { headers: &self.frame[PRELUDE_LEN..self.payload_start], payload }
     }
 
     /// The headers, in order.
     pub fn headers(&self) -> Headers<'_> {
-        self.borrow().headers()
+        self.as_borrowed().headers()
     }
 
     /// The value of the first header of that name.
     pub fn header(&self, name: &str) -> Option<HeaderValue<'_>> {
-        self.borrow().header(name)
+        self.as_borrowed().header(name)
     }
 
     /// The payload.
     pub fn payload(&self) -> &[u8] {
-        self.borrow().payload()
+        self.as_borrowed().payload()
     }
 
     /// The payload, as a slice of the frame.
