@@ -184,7 +184,7 @@ mod tests {
 
     const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     const ERROR: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
-    const START: &str = "event: content_block_start\ndata: {}\n\n";
+    const START: &str = "event: content_block_delta\ndata: {}\n\n";
 
     type Seen = Rc<RefCell<Vec<(StreamReport, StreamEnd)>>>;
 

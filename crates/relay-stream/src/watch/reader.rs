@@ -127,9 +127,12 @@ fn read(report: &mut StreamReport, block: &[u8], first: bool) {
 #[inline]
 fn skim(report: &mut StreamReport, block: &[u8]) -> bool {
     let block = block.strip_prefix(b"\n").unwrap_or(block);
-    let content = block.starts_with(b"event: content_block");
+    let Some(kind) = block.strip_prefix(b"event: content_block_") else {
+        return block.starts_with(b"event: ping\n");
+    };
+    let content = kind.starts_with(b"delta") || kind.starts_with(b"stop");
     report.content |= content;
-    content || block.starts_with(b"event: ping\n")
+    content || kind.starts_with(b"start")
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ pub struct StreamReport {
     pub model: Option<String>,
     /// Why generation ended, from `message_delta`.
     pub stop_reason: Option<String>,
-    /// A content block has started: from here on the client has something that a repeated request would contradict.
+    /// Content was seen: a `content_block_delta`, or the end of a block that has none. From here on the client has
+    /// something that a repeated request would contradict; the start of a block says nothing yet.
     pub content: bool,
     /// `message_stop` was seen.
     pub message_stop: bool,
@@ -76,7 +77,7 @@ impl StreamReport {
                 self.usage.add_from(data);
             }
             Some("error") if self.error.is_none() => self.error = Some(ErrorReport::read(data)),
-            Some(kind) if kind.starts_with("content_block") => self.content = true,
+            Some("content_block_delta" | "content_block_stop") => self.content = true,
             _ => {}
         }
     }
@@ -173,6 +174,7 @@ mod tests {
         let report = report(&[
             r#"{"type":"message_start","message":{"id":"msg_1","model":"claude-x","stop_reason":null}}"#,
             r#"{"type":"content_block_start","index":0}"#,
+            r#"{"type":"content_block_stop","index":0}"#,
             r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"}}"#,
             r#"{"type":"message_stop"}"#,
         ]);
@@ -182,6 +184,15 @@ mod tests {
         assert!(report.content && report.message_stop && report.is_complete());
         assert_eq!(report.usage, Usage::default());
         assert_eq!(report.usage.total_input_tokens(), None);
+    }
+
+    #[test]
+    fn the_start_of_a_block_is_no_content_yet() {
+        let start = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+        assert!(!report(&[start]).content);
+        for kind in ["content_block_delta", "content_block_stop"] {
+            assert!(report(&[start, &format!(r#"{{"type":"{kind}","index":0}}"#)]).content);
+        }
     }
 
     #[test]
