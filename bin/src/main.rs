@@ -1,2 +1,77 @@
-//! cc-relay.
-fn main() {}
+//! The `cc-relay` program: arguments, log, signals and exit codes around `relay-server`.
+//!
+//! ```text
+//! arguments ─settings─▶ Start ─┬─serve──▶ Relay on its sockets, until a signal
+//! environment, file            ├─status─▶ what a running relay says of itself
+//!                              └─config─▶ the configuration: written, checked, shown
+//! ```
+//! Exit codes: 0, 1 for a failure, 2 for a mistake on the command line.
+
+mod cli;
+mod config;
+mod listen;
+mod logging;
+mod output;
+mod serve;
+mod settings;
+mod signals;
+mod status;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::{Cli, Command};
+use crate::output::Output;
+
+/// Mistakes on the command line, as clap has it for those that it finds itself.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(failure) => {
+            // Where not even this can be written, the exit code has to do.
+            let _ = Output::stderr().failure(&failure);
+            if failure.is_usage() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let mut out = Output::stdout();
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => return Ok(serve::serve(&cli.settings)?),
+        Command::Status(arguments) => return Ok(status::status(&arguments, &cli.settings, &mut out)?),
+        Command::Config(command) => config::run(command, cli.settings, &mut out)?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);
+            out.write(&script)?;
+        }
+        Command::Version => out.line(format_args!("cc-relay {}", env!("CARGO_PKG_VERSION")))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+enum Failure {
+    Serve(#[from] serve::ServeError),
+    Status(#[from] status::StatusError),
+    Config(#[from] config::ConfigError),
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    fn is_usage(&self) -> bool {
+        match self {
+            Self::Serve(error) => error.is_usage(),
+            Self::Status(error) => error.is_usage(),
+            Self::Config(error) => error.is_usage(),
+            Self::Output(_) => false,
+        }
+    }
+}

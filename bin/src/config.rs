@@ -1,0 +1,149 @@
+//! `cc-relay config`: the configuration written, checked and shown.
+
+use std::fs::DirBuilder;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::builder::styling::AnsiColor;
+use relay_config::{FindError, Format};
+use relay_server::{BuildError, Relay};
+use tempfile::PersistError;
+
+use crate::cli::{ConfigCommand, Settings};
+use crate::output::Output;
+use crate::settings::{self, Origin, SettingsError, Start, variable};
+
+/// Why a `config` command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Find(#[from] FindError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("there is no configuration file to check; name one, or write one with `cc-relay config init`")]
+    NoFile,
+    #[error("neither $XDG_CONFIG_HOME nor $HOME says where the file belongs; name a place with --path")]
+    NoHome,
+    #[error("{}: the file will be YAML; its name has to end in .yaml or .yml", path.display())]
+    NotYaml { path: PathBuf },
+    #[error("{} is already there; --force replaces it", path.display())]
+    Exists { path: PathBuf },
+    #[error("{}: cannot write the file", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot print the schema")]
+    Print(#[from] serde_json::Error),
+    #[error(transparent)]
+    Output(#[from] io::Error),
+}
+
+impl ConfigError {
+    pub(crate) fn is_usage(&self) -> bool {
+        match self {
+            Self::Settings(error) => error.is_usage(),
+            Self::NotYaml { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+pub(crate) fn run(command: ConfigCommand, settings: Settings, out: &mut Output) -> Result<(), ConfigError> {
+    match command {
+        ConfigCommand::Init { path, force } => init(path, force, out),
+        ConfigCommand::Validate { path } => {
+            validate(&Settings { config: path.or(settings.config), ..settings }, out)
+        }
+        ConfigCommand::Show => show(&settings, out),
+        ConfigCommand::Schema => {
+            out.line(serde_json::to_string_pretty(&relay_config::schema())?).map_err(ConfigError::Output)
+        }
+    }
+}
+
+fn init(path: Option<PathBuf>, force: bool, out: &mut Output) -> Result<(), ConfigError> {
+    let path = match path {
+        Some(path) => path,
+        None => default_path().ok_or(ConfigError::NoHome)?,
+    };
+    if Format::of(&path) != Some(Format::Yaml) {
+        return Err(ConfigError::NotYaml { path });
+    }
+    write_new(&path, relay_config::TEMPLATE, force).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => ConfigError::Exists { path: path.clone() },
+        _ => ConfigError::Write { path: path.clone(), source },
+    })?;
+    let done = out.style(AnsiColor::Green);
+    out.line(format_args!("{done}wrote{done:#} {}", path.display()))?;
+    out.line("edit it, check it with `cc-relay config validate`, start with `cc-relay serve`")?;
+    Ok(())
+}
+
+/// The last place where `serve` looks, which is the one that does not depend on the working directory.
+fn default_path() -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
+    Some(home.join("cc-relay").join("config.yaml"))
+}
+
+/// Writes a file that its owner alone can read, whole or not at all; with `replace` in the place of one that is there.
+fn write_new(path: &Path, text: &str, replace: bool) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)?;
+    // Temporary files have mode 0600.
+    let mut file = tempfile::Builder::new().prefix(".cc-relay-").tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    let persisted = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    persisted.map(drop).map_err(|PersistError { error, .. }| error)
+}
+
+fn validate(settings: &Settings, out: &mut Output) -> Result<(), ConfigError> {
+    if !settings.demo && settings::file(settings)?.is_none() {
+        return Err(ConfigError::NoFile);
+    }
+    let start = Start::read(settings)?;
+    warn(&start)?;
+    let config = start.loaded.config;
+    let enabled = config.providers.iter().filter(|provider| provider.enabled).count();
+    let disabled = match config.providers.len() - enabled {
+        0 => String::new(),
+        disabled => format!(" ({disabled} more disabled)"),
+    };
+    let plural = if enabled == 1 { "" } else { "s" };
+    let strategy = config.routing.strategy.as_str();
+    let listen: Vec<_> = config.server.listen.iter().map(ToString::to_string).collect();
+    // What the loader cannot see, such as a key that fits into no header, shows when the relay is put together.
+    Relay::builder(config).build()?;
+    let (ok, listen) = (out.style(AnsiColor::Green), listen.join(", "));
+    out.line(format_args!(
+        "{ok}ok{ok:#}: {enabled} provider{plural}{disabled}, strategy {strategy}, listening on {listen}"
+    ))?;
+    Ok(())
+}
+
+fn show(settings: &Settings, out: &mut Output) -> Result<(), ConfigError> {
+    let start = Start::read(settings)?;
+    warn(&start)?;
+    let origin = match &start.origin {
+        Origin::File(file) => file.display().to_string(),
+        Origin::Demo => "the demonstration".to_owned(),
+        Origin::Environment { .. } => "the environment; there is no configuration file".to_owned(),
+    };
+    out.line(format_args!("# from {origin}"))?;
+    out.write(start.loaded.to_yaml().as_bytes())?;
+    Ok(())
+}
+
+fn warn(start: &Start) -> io::Result<()> {
+    let mut err = Output::stderr();
+    start.loaded.warnings.iter().try_for_each(|warning| err.warning(warning))
+}

@@ -1,0 +1,100 @@
+//! Sockets on the addresses of the configuration.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use relay_config::ListenAddress;
+use tokio::net::{TcpListener, lookup_host};
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenError {
+    #[error("cannot listen on {address}: the name has no address")]
+    Resolve {
+        address: ListenAddress,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "cannot listen on {address}: the address is in use, perhaps by another cc-relay (`cc-relay status` tells); \
+         stop that program, or choose another port with --listen or server.listen"
+    )]
+    InUse { address: ListenAddress },
+    #[error(
+        "cannot listen on {address}: not permitted; ports below 1024 often need privileges, choose another with \
+         --listen or server.listen"
+    )]
+    NotPermitted { address: ListenAddress },
+    #[error(
+        "cannot listen on {address}: this machine does not have the address; 127.0.0.1 is reachable from this \
+         machine alone, 0.0.0.0 is every address it has"
+    )]
+    NotHere { address: ListenAddress },
+    #[error("cannot listen on {address}")]
+    Bind {
+        address: ListenAddress,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Binds every address; one that stands there twice, once.
+pub(crate) async fn bind(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners = Vec::new();
+    let mut bound = BTreeSet::new();
+    for address in addresses {
+        bind_one(address, &mut bound, &mut listeners).await?;
+    }
+    Ok(listeners)
+}
+
+/// Binds what `address` stands for. Of several (`localhost` is one of IPv4 and one of IPv6) those that the machine does
+/// not have are left out, as long as one remains.
+async fn bind_one(
+    address: &ListenAddress,
+    bound: &mut BTreeSet<SocketAddr>,
+    listeners: &mut Vec<TcpListener>,
+) -> Result<(), ListenError> {
+    let resolved = lookup_host((address.host.as_str(), address.port)).await;
+    let resolved: Vec<_> =
+        resolved.map_err(|source| ListenError::Resolve { address: address.clone(), source })?.collect();
+    let mut missing = None;
+    let mut any = false;
+    for socket in resolved {
+        if socket.port() != 0 && !bound.insert(socket) {
+            any = true;
+            continue;
+        }
+        match relay_server::bind(socket) {
+            Ok(listener) => {
+                any = true;
+                listeners.push(listener);
+            }
+            Err(source) => match source.kind() {
+                io::ErrorKind::AddrInUse => return Err(ListenError::InUse { address: address.clone() }),
+                io::ErrorKind::PermissionDenied => {
+                    return Err(ListenError::NotPermitted { address: address.clone() });
+                }
+                io::ErrorKind::AddrNotAvailable => {
+                    missing = Some(ListenError::NotHere { address: address.clone() });
+                }
+                _ => missing = Some(ListenError::Bind { address: address.clone(), source }),
+            },
+        }
+    }
+    match missing {
+        Some(error) if !any => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Where a client on this machine reaches what listens on `address`.
+pub(crate) fn as_destination(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}

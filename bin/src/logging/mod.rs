@@ -1,0 +1,100 @@
+//! The log of the process: what is logged, in which form, and where to.
+
+mod queue;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal, Write};
+use std::panic::PanicHookInfo;
+use std::path::PathBuf;
+
+use relay_config::{LogFormat, LogLevel, LogOutput, LoggingConfig};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+pub(crate) use self::queue::Flush;
+use self::queue::LogQueue;
+use crate::output::colours_are_welcome;
+use crate::settings::variable;
+
+/// A filter of this form replaces `logging.level`: `warn,relay_server=debug`.
+const FILTER: &str = "CC_RELAY_LOG";
+/// What the targets of this workspace start with.
+const OURS: [&str; 2] = ["cc_relay", "relay_"];
+
+/// Why nothing can be logged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoggingError {
+    #[error("{}: cannot open the log file", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("${FILTER}: not a log filter; expected something like `info` or `warn,relay_server=debug`")]
+    Filter(#[source] ParseError),
+    #[error("cannot start logging")]
+    Thread(#[source] io::Error),
+    #[error("cannot start logging")]
+    Install(#[from] TryInitError),
+}
+
+/// Logs from now on as `config` says, panics included. What is logged has left when the returned guard is gone.
+pub(crate) fn install(config: &LoggingConfig) -> Result<Flush, LoggingError> {
+    let filter = match variable(FILTER).filter(|filter| !filter.is_empty()) {
+        Some(filter) => filter.parse().map_err(LoggingError::Filter)?,
+        None => filter(config.level),
+    };
+    let (output, is_terminal) = open(&config.output)?;
+    let (queue, flush) = LogQueue::start(output).map_err(LoggingError::Thread)?;
+    let layer = tracing_subscriber::fmt::layer().with_writer(queue);
+    let layer = match config.format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Text => {
+            let colours = config.pretty.unwrap_or(is_terminal) && colours_are_welcome();
+            layer.with_ansi(colours).with_target(config.level == LogLevel::Debug).boxed()
+        }
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(flush)
+}
+
+/// Everything of our own from `level` on. Libraries speak of their own affairs at these levels: of them, warnings.
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
+    };
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(OURS.map(|target| (target, level)))
+}
+
+fn open(output: &LogOutput) -> Result<(Box<dyn Write + Send>, bool), LoggingError> {
+    Ok(match output {
+        LogOutput::Stdout => (Box::new(io::stdout()), io::stdout().is_terminal()),
+        LogOutput::Stderr => (Box::new(io::stderr()), io::stderr().is_terminal()),
+        LogOutput::File(path) => {
+            let mut options = OpenOptions::new();
+            options.create(true).append(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let file = options.open(path);
+            let file = file.map_err(|source| LoggingError::Open { path: path.clone(), source })?;
+            (Box::new(file), false)
+        }
+    })
+}
+
+/// A panic is a defect; it has to be found where everything else is.
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let location = info.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    let message = info.payload_as_str().unwrap_or("no message");
+    tracing::error!(location, backtrace, "panicked: {message}");
+}

@@ -1,0 +1,79 @@
+//! What a command says: plain text, with colours where a person reads along.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use clap::builder::styling::{AnsiColor, Style};
+
+/// Standard output or standard error.
+pub(crate) struct Output {
+    stream: Box<dyn Write>,
+    colours: bool,
+}
+
+impl Output {
+    pub(crate) fn stdout() -> Self {
+        let stream = io::stdout();
+        Self { colours: colours_suit(&stream), stream: Box::new(stream) }
+    }
+
+    pub(crate) fn stderr() -> Self {
+        let stream = io::stderr();
+        Self { colours: colours_suit(&stream), stream: Box::new(stream) }
+    }
+
+    /// Writes `text` and ends the line.
+    pub(crate) fn line(&mut self, text: impl Display) -> io::Result<()> {
+        self.write(format!("{text}\n").as_bytes())
+    }
+
+    /// Writes bytes as they are. A reader that has seen enough (`| head`) is no failure.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.stream.write_all(bytes).and_then(|()| self.stream.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Writes something to be aware of.
+    pub(crate) fn warning(&mut self, text: impl Display) -> io::Result<()> {
+        let style = self.style(AnsiColor::Yellow);
+        self.line(format_args!("{style}warning{style:#}: {text}"))
+    }
+
+    /// Writes an error with its causes, one line for each problem in it.
+    pub(crate) fn failure(&mut self, error: &dyn Error) -> io::Result<()> {
+        let style = self.style(AnsiColor::Red);
+        with_causes(error)
+            .lines()
+            .try_for_each(|line| self.line(format_args!("{style}error{style:#}: {line}")))
+    }
+
+    /// Bold `colour`, or nothing where colours do not suit; to be ended by `{:#}`.
+    pub(crate) fn style(&self, colour: AnsiColor) -> Style {
+        if self.colours { colour.on_default().bold() } else { Style::new() }
+    }
+}
+
+/// Whether `stream` is a terminal and `NO_COLOR` (no-color.org) is not set.
+pub(crate) fn colours_suit(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && colours_are_welcome()
+}
+
+/// Whether `NO_COLOR` is unset or empty.
+pub(crate) fn colours_are_welcome() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// `error: cause: cause of the cause`.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

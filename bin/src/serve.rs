@@ -1,0 +1,174 @@
+//! `cc-relay serve`.
+
+use std::io;
+use std::process::ExitCode;
+
+use relay_config::{ProviderKind, ServerConfig};
+use relay_server::{BuildError, Drained, Relay};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::cli::Settings;
+use crate::listen::{self, ListenError};
+use crate::logging::{self, LoggingError};
+use crate::settings::{Origin, SettingsError, Start};
+use crate::signals::Signals;
+
+/// A credential for clients that want one where none is asked for; it is never sent on.
+const PLACEHOLDER: &str = "managed-by-cc-relay";
+
+/// Why the relay does not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("cannot start the threads of the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error("cannot tell which port the system chose")]
+    LocalAddress(#[source] io::Error),
+    #[error("a listener failed")]
+    Listener(#[from] JoinError),
+}
+
+impl ServeError {
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Settings(error) if error.is_usage())
+    }
+}
+
+/// Runs the relay until a signal stops it: 0 when it came to an end by itself after the first one, 1 when a second one
+/// cut it short.
+pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
+    let start = Start::read(settings)?;
+    let config = start.loaded.config.clone();
+    let _flush = logging::install(&config.logging)?;
+    start.log();
+    let access = Access::of(&start);
+    let server = config.server.clone();
+    let relay = Relay::builder(config).build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(ServeError::Runtime)?;
+    let ended = runtime.block_on(run(relay, &server, access));
+    // A look-up of a name may still be under way in a thread; nobody waits for it any more.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(relay: Relay, server: &ServerConfig, access: Access) -> Result<ExitCode, ServeError> {
+    let mut signals = Signals::new().map_err(ServeError::Signals)?;
+    let listeners = listen::bind(&server.listen).await?;
+    announce(&listeners, access).map_err(ServeError::LocalAddress)?;
+
+    let (stop, _) = watch::channel(false);
+    let mut serving = JoinSet::new();
+    for listener in listeners {
+        let mut stop = stop.subscribe();
+        let shutdown = async move {
+            // An error means that there is nobody left to say it, which says it as well.
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        serving.spawn(relay_server::serve(listener, relay.clone(), shutdown));
+    }
+    tokio::select! {
+        signal = signals.next() => {
+            let limit = server.drain_timeout;
+            tracing::info!(signal, ?limit, "draining: open requests may finish; a second signal ends at once");
+        }
+        // Before it is told to stop, a listener ends by a panic alone.
+        Some(ended) = serving.join_next() => drop(ended?),
+    }
+    stop.send_replace(true);
+    tokio::select! {
+        cut = drained(serving) => match cut? {
+            0 => tracing::info!("stopped"),
+            cut => tracing::warn!(cut, "stopped; connections that were still busy have been cut"),
+        },
+        signal = signals.next() => {
+            tracing::warn!(signal, "stopped at once; open requests have been cut");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for all listeners; gives the number of connections that were cut.
+async fn drained(mut serving: JoinSet<Drained>) -> Result<usize, JoinError> {
+    let mut cut = 0;
+    while let Some(ended) = serving.join_next().await {
+        cut += ended?.cut;
+    }
+    Ok(cut)
+}
+
+impl Start {
+    /// Logs where the configuration comes from and what is remarkable about it.
+    fn log(&self) {
+        tracing::info!("cc-relay {}", env!("CARGO_PKG_VERSION"));
+        match &self.origin {
+            Origin::File(file) => tracing::info!(file = %file.display(), "configuration"),
+            Origin::Demo => {
+                tracing::info!("demonstration: mock providers answer, nothing leaves this machine");
+            }
+            Origin::Environment { found, missing } => {
+                tracing::info!("no configuration file; `cc-relay config init` writes one");
+                found.iter().for_each(|line| tracing::info!("found {line}"));
+                missing.iter().for_each(|line| tracing::info!("for more, {line}"));
+            }
+        }
+        for warning in &self.loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+/// What a client has to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// A key of `server.auth`.
+    Key,
+    /// Nothing, or what is for the upstream.
+    Own,
+    /// Nothing; but Claude Code does not start without any credential.
+    Placeholder,
+}
+
+impl Access {
+    fn of(start: &Start) -> Self {
+        let config = &start.loaded.config;
+        let passes_through =
+            |kind: &ProviderKind| matches!(kind, ProviderKind::Anthropic { passthrough: true, .. });
+        if config.server.auth.is_required() && !config.server.auth.allow_subscription {
+            Self::Key
+        } else if config.providers.iter().any(|provider| provider.enabled && passes_through(&provider.kind)) {
+            Self::Own
+        } else {
+            Self::Placeholder
+        }
+    }
+}
+
+/// Logs where the relay is, and how Claude Code gets there.
+fn announce(listeners: &[TcpListener], access: Access) -> io::Result<()> {
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    for address in &addresses {
+        tracing::info!("listening on http://{address}");
+    }
+    let Some(first) = addresses.first() else { return Ok(()) };
+    let address = listen::as_destination(*first);
+    let credential = match access {
+        Access::Key => " ANTHROPIC_AUTH_TOKEN=<key>".to_owned(),
+        Access::Own => String::new(),
+        Access::Placeholder => format!(" ANTHROPIC_AUTH_TOKEN={PLACEHOLDER}"),
+    };
+    tracing::info!("to use it: ANTHROPIC_BASE_URL=http://{address}{credential} claude");
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! `cc-relay status`: what a running relay says of itself.
+
+mod client;
+
+use std::io;
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use clap::builder::styling::AnsiColor;
+use http::StatusCode;
+use relay_config::{Config, Secret};
+use serde_json::Value;
+
+use self::client::{Client, ClientError};
+use crate::cli::{Settings, StatusArguments};
+use crate::listen;
+use crate::output::Output;
+use crate::settings::{SettingsError, Start};
+
+/// Models of one provider that are named; of the rest, the number.
+const MODELS_NAMED: usize = 3;
+
+/// Why nothing can be said of the relay.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StatusError {
+    #[error(
+        "{source}\nwithout a valid configuration, say where the relay is: cc-relay status --url http://HOST:PORT"
+    )]
+    Settings { source: SettingsError },
+    #[error("cannot ask {url}: expected a URL like http://127.0.0.1:8787, and no https")]
+    Url { url: String },
+    #[error("no relay answers at {url}; start it with `cc-relay serve`, or say where it is with --url")]
+    Unreachable {
+        url: String,
+        #[source]
+        source: ClientError,
+    },
+    #[error("what answers at {url} is not cc-relay: GET {path} gave {status}; say where it is with --url")]
+    Foreign { url: String, path: &'static str, status: StatusCode },
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error(transparent)]
+    Output(#[from] io::Error),
+}
+
+impl StatusError {
+    pub(crate) fn is_usage(&self) -> bool {
+        match self {
+            Self::Settings { source } => source.is_usage(),
+            Self::Url { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Prints how the relay is: 0 if it is ready for requests, 1 if it is not.
+pub(crate) fn status(
+    arguments: &StatusArguments,
+    settings: &Settings,
+    out: &mut Output,
+) -> Result<ExitCode, StatusError> {
+    let client = client(arguments, settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let report = runtime.map_err(StatusError::Runtime)?.block_on(Report::ask(&client))?;
+    report.print(&client.url(), out)?;
+    Ok(if report.is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The way to the relay: the given one, or that of the configuration, whose key serves in both cases.
+fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, StatusError> {
+    let config = Start::read(settings).map(|start| start.loaded.config);
+    let (url, key) = match &arguments.url {
+        Some(url) => (url.to_string(), config.ok().as_ref().and_then(key)),
+        None => {
+            let config = config.map_err(|source| StatusError::Settings { source })?;
+            (url(&config), key(&config))
+        }
+    };
+    let client = url.parse().ok().and_then(|uri| Client::new(&uri, key));
+    client.ok_or(StatusError::Url { url })
+}
+
+/// Where a client on this machine reaches the relay of this configuration.
+fn url(config: &Config) -> String {
+    let address = config.server.listen.first().cloned().unwrap_or_default();
+    match address.host.parse::<IpAddr>() {
+        Ok(ip) => format!("http://{}", listen::as_destination((ip, address.port).into())),
+        Err(_) => format!("http://{address}"),
+    }
+}
+
+/// A key that the relay of this configuration accepts.
+fn key(config: &Config) -> Option<Secret> {
+    let auth = &config.server.auth;
+    auth.keys.first().map(|client| client.key.clone()).or_else(|| auth.bearer_secret.clone())
+}
+
+/// What the relay answered.
+struct Report {
+    version: String,
+    is_ready: bool,
+    readiness: String,
+    /// `None` if it did not tell.
+    providers: Option<Vec<Provider>>,
+}
+
+struct Provider {
+    name: String,
+    kind: String,
+    state: String,
+    models: Vec<String>,
+}
+
+impl Report {
+    async fn ask(client: &Client) -> Result<Self, StatusError> {
+        let foreign = |path, status| StatusError::Foreign { url: client.url(), path, status };
+        let (status, health) = get(client, "/health").await?;
+        let version = health["version"].as_str().ok_or_else(|| foreign("/health", status))?;
+        let (status, ready) = get(client, "/readyz").await?;
+        let readiness = ready["status"].as_str().ok_or_else(|| foreign("/readyz", status))?;
+        let (_, providers) = get(client, "/v1/providers").await?;
+        Ok(Self {
+            version: printable(version),
+            is_ready: status == StatusCode::OK,
+            readiness: printable(readiness),
+            providers: providers["data"].as_array().map(|list| list.iter().map(Provider::of).collect()),
+        })
+    }
+
+    fn print(&self, url: &str, out: &mut Output) -> io::Result<()> {
+        let colour = if self.is_ready { AnsiColor::Green } else { AnsiColor::Red };
+        let style = out.style(colour);
+        out.line(format_args!("cc-relay {} at {url}: {style}{}{style:#}", self.version, self.readiness))?;
+        let Some(providers) = &self.providers else {
+            return out.line(
+                "its providers are for clients with a key; none of the configuration here is accepted \
+                 (server.auth.api_key)",
+            );
+        };
+        let width = |column: fn(&Provider) -> &str, head: &str| {
+            providers.iter().map(column).chain([head]).map(|text| text.chars().count()).max().unwrap_or(0)
+        };
+        let name = width(|provider| &provider.name, "PROVIDER");
+        let kind = width(|provider| &provider.kind, "TYPE");
+        let state = width(|provider| &provider.state, "STATE");
+        out.line("")?;
+        out.line(format_args!("{:name$}  {:kind$}  {:state$}  MODELS", "PROVIDER", "TYPE", "STATE"))?;
+        for provider in providers {
+            let style =
+                out.style(if provider.state == "ready" { AnsiColor::Green } else { AnsiColor::Yellow });
+            out.line(format_args!(
+                "{:name$}  {:kind$}  {style}{:state$}{style:#}  {}",
+                provider.name,
+                provider.kind,
+                provider.state,
+                provider.described_models()
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+impl Provider {
+    fn of(entry: &Value) -> Self {
+        let text = |key: &str| printable(entry[key].as_str().unwrap_or("?"));
+        let models = entry["models"].as_array().into_iter().flatten();
+        Self {
+            name: text("name"),
+            kind: text("type"),
+            state: text("state"),
+            models: models.filter_map(Value::as_str).map(printable).collect(),
+        }
+    }
+
+    fn described_models(&self) -> String {
+        let named = self.models.iter().take(MODELS_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        match self.models.len().saturating_sub(MODELS_NAMED) {
+            _ if self.models.is_empty() => "any".to_owned(),
+            0 => named,
+            more => format!("{named} and {more} more"),
+        }
+    }
+}
+
+/// Status and JSON of the answer; null where it is none.
+async fn get(client: &Client, path: &str) -> Result<(StatusCode, Value), StatusError> {
+    let (status, body) =
+        client.get(path).await.map_err(|source| StatusError::Unreachable { url: client.url(), source })?;
+    Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+}
+
+/// `text` without what a terminal would take for a command.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
