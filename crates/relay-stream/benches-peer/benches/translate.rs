@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
 use relay_stream::bedrock::Translator;
+use relay_stream::watch::SseWatch;
 use relay_stream_benches::{Capture, SEGMENT, peer_borrowed, peer_value, text_capture, tool_capture};
 
 #[global_allocator]
@@ -21,6 +22,15 @@ fn ours(capture: &Capture) {
         out.clear();
     }
     translator.finish(&mut out).expect("a complete stream");
+}
+
+/// The same events as server-sent events, in chunks, read as they go by.
+fn watch(capture: &Capture) {
+    let mut watch = SseWatch::new();
+    for chunk in &capture.chunks {
+        watch.see(black_box(chunk));
+    }
+    assert!(watch.report().is_complete());
 }
 
 fn memcpy(capture: &Capture) {
@@ -51,12 +61,20 @@ macro_rules! against {
 
             #[divan::bench]
             fn b_smithy_borrowed(bencher: Bencher<'_, '_>) {
-                run(bencher, $capture, |capture| peer_borrowed(&capture.chunks, |out| drop(black_box(out))));
+                run(bencher, $capture, |capture| {
+                    peer_borrowed(&capture.chunks, |out| {
+                        black_box(out);
+                    })
+                });
             }
 
             #[divan::bench]
             fn c_smithy_value(bencher: Bencher<'_, '_>) {
-                run(bencher, $capture, |capture| peer_value(&capture.chunks, |out| drop(black_box(out))));
+                run(bencher, $capture, |capture| {
+                    peer_value(&capture.chunks, |out| {
+                        black_box(out);
+                    })
+                });
             }
 
             #[divan::bench]
@@ -65,6 +83,16 @@ macro_rules! against {
             }
         }
     };
+}
+
+#[divan::bench]
+fn watch_text_in_segments(bencher: Bencher<'_, '_>) {
+    run(bencher, text_capture(2000, SEGMENT).into_sse(SEGMENT), watch);
+}
+
+#[divan::bench]
+fn watch_tool_4k_in_segments(bencher: Bencher<'_, '_>) {
+    run(bencher, tool_capture(200, 4 << 10, SEGMENT).into_sse(SEGMENT), watch);
 }
 
 against!(text_in_segments, text_capture(2000, SEGMENT));

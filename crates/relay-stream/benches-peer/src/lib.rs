@@ -6,8 +6,8 @@
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Buf, Bytes, BytesMut};
-use relay_stream::bedrock::write_chunk;
+use bytes::{Bytes, BytesMut};
+use relay_stream::bedrock::{Translator, write_chunk};
 use serde::Deserialize;
 
 /// Bytes per read: the payload of a TCP segment, which is what arrives while a model writes.
@@ -23,6 +23,25 @@ pub struct Capture {
     pub events: usize,
     /// Bytes in all chunks.
     pub bytes: usize,
+}
+
+impl Capture {
+    /// The server-sent events that the stream stands for, in chunks of `chunk` bytes.
+    pub fn into_sse(self, chunk: usize) -> Capture {
+        let (mut translator, mut out) = (Translator::new(), BytesMut::new());
+        for chunk in &self.chunks {
+            translator.push(chunk, &mut out).expect("a valid stream");
+        }
+        Capture { bytes: out.len(), chunks: in_chunks(out.freeze(), chunk), events: self.events }
+    }
+}
+
+fn in_chunks(mut rest: Bytes, size: usize) -> Vec<Bytes> {
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        chunks.push(rest.split_to(size.min(rest.len())));
+    }
+    chunks
 }
 
 /// An answer of text deltas of 5 to 60 bytes, with padding as the service sends it.
@@ -68,13 +87,7 @@ fn capture(deltas: Vec<String>, chunk: usize) -> Capture {
         let padding = &PADDING[..random.usize(3..=PADDING.len())];
         write_chunk(event.as_bytes(), padding, &mut out).expect("an event fits a frame");
     }
-    let bytes = out.len();
-    let mut rest = out.freeze();
-    let mut chunks = Vec::new();
-    while rest.has_remaining() {
-        chunks.push(rest.split_to(chunk.min(rest.len())));
-    }
-    Capture { chunks, events: events.len(), bytes }
+    Capture { bytes: out.len(), chunks: in_chunks(out.freeze(), chunk), events: events.len() }
 }
 
 #[derive(Deserialize)]
@@ -115,7 +128,9 @@ fn peer(chunks: &[Bytes], mut sink: impl FnMut(&[u8]), mut write: impl FnMut(&[u
         while let DecodedFrame::Complete(message) = decoder.decode_frame(&mut input).expect("a valid frame") {
             let is = |name: &str, value: &str| {
                 let header = message.headers().iter().find(|header| header.name().as_str() == name);
-                header.and_then(|header| header.value().as_string().ok()).is_some_and(|text| text.as_str() == value)
+                header
+                    .and_then(|header| header.value().as_string().ok())
+                    .is_some_and(|text| text.as_str() == value)
             };
             if is(":message-type", "event") && is(":event-type", "chunk") {
                 let chunk: Chunk<'_> = serde_json::from_slice(message.payload()).expect("a chunk is JSON");
