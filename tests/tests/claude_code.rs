@@ -1,9 +1,12 @@
-//! The Claude Code CLI against a scripted upstream, with a tap that keeps what it sent.
+//! The Claude Code CLI against a scripted upstream, directly and through the relay.
 
 use relay_tests::models::Reply;
 use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::{Answer, ClaudeCode, Ending, Request, Upstream, in_turn, sse};
-use serde_json::Value;
+use relay_tests::{
+    Answer, ClaudeCode, Ending, OUR_KEY, Relay, Request, Tee, Upstream, in_turn, passthrough, provider, rule,
+    sse,
+};
+use serde_json::{Value, json};
 
 /// The text blocks of the newest turn and its tool results.
 fn newest_turn(request: &Request) -> Vec<Value> {
@@ -26,7 +29,7 @@ fn recorded_delta(events: &[bytes::Bytes], kind: &str) -> String {
 #[tokio::test]
 async fn a_plain_answer_is_printed() {
     let Some(claude) = ClaudeCode::found() else { return };
-    let rules = [relay_tests::rule::line("POST", "/v1/messages?beta=true")];
+    let rules = [rule::line("POST", "/v1/messages?beta=true")];
     let upstream = Upstream::builder().require(rules).answering(anthropic::answer).await;
 
     let finished = claude.print(&upstream.url(), ["say hello"]).await;
@@ -39,26 +42,27 @@ async fn a_plain_answer_is_printed() {
     assert!(request.body.ends_with(br#","stream":true}"#), "the flag comes last");
 }
 
-#[tokio::test]
-async fn a_tool_is_called_and_thinking_comes_back_as_it_went() {
-    let Some(claude) = ClaudeCode::found() else { return };
-    std::fs::write(claude.project().join("a-file-to-list"), "").expect("a directory of one's own");
-    let recorded = sse::recorded("anthropic/thinking_tool_use.sse");
-    let first = recorded.clone();
-    let upstream = Upstream::answering(move |request| {
-        if newest_turn(request).iter().any(is_tool_result) {
-            anthropic::message(request, &Reply::of("claude-opus-5-5").text("There is one file."))
-        } else {
-            anthropic::success(Answer::sse(first.clone()))
-        }
-    });
-    let upstream = upstream.await;
+/// Answers a first turn with a recorded tool call, and its result with a text.
+fn with_a_tool_call(request: &Request) -> Answer {
+    if newest_turn(request).iter().any(is_tool_result) {
+        anthropic::message(request, &Reply::of("claude-opus-5-5").text("There is one file."))
+    } else {
+        anthropic::success(Answer::sse(sse::recorded("anthropic/thinking_tool_use.sse")))
+    }
+}
 
-    let finished = claude.print(&upstream.url(), ["what is here?", "--allowedTools", "Bash"]).await;
+/// Lets the CLI answer a question with that tool call.
+async fn ask_for_a_tool(claude: &ClaudeCode, base_url: &str) {
+    std::fs::write(claude.project().join("a-file-to-list"), "").expect("a directory of one's own");
+    let finished = claude.print(base_url, ["what is here?", "--allowedTools", "Bash"]).await;
     assert!(finished.status.success(), "{finished:#?}");
     assert_eq!(finished.stdout.trim(), "There is one file.");
+}
 
-    let [_, second] = upstream.requests().try_into().expect("two turns");
+/// The second turn holds the first answer as it went, and the tool's result.
+#[track_caller]
+fn assert_second_turn(second: &Request) {
+    let recorded = sse::recorded("anthropic/thinking_tool_use.sse");
     let body = second.json();
     let messages = body["messages"].as_array().expect("messages");
     let assistant = messages.iter().find(|message| message["role"] == "assistant").expect("the first answer");
@@ -69,9 +73,19 @@ async fn a_tool_is_called_and_thinking_comes_back_as_it_went() {
     assert_eq!(thinking["signature"], recorded_delta(&recorded, "signature"));
     assert_eq!(tool_use["id"], "toolu_01T1x1fJ34qAmk2tNTrN7Up6");
     assert_eq!(tool_use["input"]["command"], "ls -a");
-    let result = newest_turn(&second).into_iter().find(is_tool_result).expect("the result");
+    let result = newest_turn(second).into_iter().find(is_tool_result).expect("the result");
     assert_eq!(result["tool_use_id"], "toolu_01T1x1fJ34qAmk2tNTrN7Up6");
     assert!(result["content"].to_string().contains("a-file-to-list"), "{result:#}");
+}
+
+#[tokio::test]
+async fn a_tool_is_called_and_thinking_comes_back_as_it_went() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let upstream = Upstream::answering(with_a_tool_call).await;
+    ask_for_a_tool(&claude, &upstream.url()).await;
+
+    let [_, second] = upstream.requests().try_into().expect("two turns");
+    assert_second_turn(&second);
 }
 
 #[tokio::test]
@@ -123,4 +137,97 @@ async fn each_kind_of_credential_goes_into_its_header() {
         let betas = request.header("anthropic-beta");
         assert_eq!(betas.contains("oauth-2025-04-20"), value.starts_with("sk-ant-oat"), "{betas}");
     }
+}
+
+#[tokio::test]
+async fn through_the_relay_a_tool_round_trip_arrives_byte_for_byte() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let rules = anthropic::rules(Credential::Key(OUR_KEY));
+    let rules = rules.into_iter().chain([rule::line("POST", "/v1/messages?beta=true")]);
+    let upstream = Upstream::builder().require(rules).answering(with_a_tool_call).await;
+    let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+    let tee = Tee::before(relay.address()).await;
+    ask_for_a_tool(&claude, &tee.url()).await;
+
+    let sent: [Request; 2] = tee.requests().await.try_into().expect("two turns");
+    let received: [Request; 2] = upstream.requests().try_into().expect("two turns");
+    for (sent, received) in sent.iter().zip(&received) {
+        assert!(sent.body == received.body, "a body was changed");
+        for name in ["anthropic-beta", "anthropic-version", "user-agent", "x-claude-code-session-id", "x-app"]
+        {
+            assert_eq!(sent.header(name), received.header(name));
+        }
+    }
+    assert_second_turn(&received[1]);
+    upstream.assert_clean();
+}
+
+#[tokio::test]
+async fn through_the_relay_a_mapping_changes_the_models_span_alone() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let upstream = Upstream::answering(with_a_tool_call).await;
+    let mut mapped = provider("a", "anthropic", &upstream.url());
+    mapped["model_mapping"] = json!({"claude-*": "glm-5.3"});
+    let relay = Relay::start(&json!({"providers": [mapped]})).await;
+    let tee = Tee::before(relay.address()).await;
+    ask_for_a_tool(&claude, &tee.url()).await;
+
+    let sent = tee.requests().await;
+    let received = upstream.requests();
+    assert_eq!((sent.len(), received.len()), (2, 2));
+    for (sent, received) in sent.iter().zip(&received) {
+        let model = sent.json()["model"].to_string();
+        let rest =
+            sent.body.strip_prefix(format!("{{\"model\":{model}").as_bytes()).expect("the model first");
+        let expected = [br#"{"model":"glm-5.3""#, rest].concat();
+        assert!(received.body == expected, "more than the model was changed");
+    }
+}
+
+#[tokio::test]
+async fn through_the_relay_a_subscription_keeps_its_token_and_its_beta() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let claude = claude.with("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-mine");
+    let rules = anthropic::rules(Credential::Bearer("sk-ant-oat01-mine"));
+    let upstream = Upstream::builder().require(rules).answering(anthropic::answer).await;
+    let config = json!({
+        "server": {"auth": {"api_key": "for others", "allow_subscription": true}},
+        "providers": [passthrough("a", &upstream.url())],
+    });
+    let relay = Relay::start(&config).await;
+    let finished = claude.print(&relay.url(), ["hello"]).await;
+    assert!(finished.status.success(), "{finished:#?}");
+    assert!(upstream.only_request().header("anthropic-beta").contains("oauth-2025-04-20"));
+}
+
+#[tokio::test]
+async fn through_the_relay_a_broken_stream_is_asked_for_again_unseen() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let events = || Reply::of("claude-opus-5-5").text("The whole answer.").events();
+    // A clean end in the middle: without the relay half an answer would pass for a whole one.
+    let half = Answer::sse(events().into_iter().take(4));
+    let upstream = Upstream::answering(in_turn([half, Answer::sse(events())])).await;
+    let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+
+    let finished = claude.print(&relay.url(), ["go on"]).await;
+    assert_eq!(finished.stdout.trim(), "The whole answer.", "{finished:#?}");
+    let [first, second] = upstream.requests().try_into().expect("one more try");
+    assert!(first.body == second.body);
+}
+
+#[tokio::test]
+async fn a_refused_client_is_told_at_once() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let upstream = Upstream::answering(anthropic::answer).await;
+    let config = json!({
+        "server": {"auth": {"api_key": "another key"}},
+        "providers": [provider("a", "anthropic", &upstream.url())],
+    });
+    let relay = Relay::start(&config).await;
+    let tee = Tee::before(relay.address()).await;
+    let finished = claude.print(&tee.url(), ["hello"]).await;
+    assert!(!finished.status.success());
+    assert!(finished.stdout.contains("Invalid API key"), "{finished:#?}");
+    assert_eq!(tee.requests().await.len(), 1, "no further try");
+    assert_eq!(upstream.connections(), 0);
 }

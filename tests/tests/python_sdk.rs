@@ -1,8 +1,8 @@
-//! The `anthropic` Python package against a scripted upstream.
+//! The `anthropic` Python package against a scripted upstream, directly and through the relay.
 
 use relay_tests::models::Reply;
 use relay_tests::models::anthropic::{self, REQUEST_ID};
-use relay_tests::{Answer, Ending, Python, Request, Upstream, sse};
+use relay_tests::{Answer, Ending, Python, Relay, Request, Upstream, passthrough, sse};
 use serde_json::{Value, json};
 
 const API_KEY: &str = "sk-ant-api03-of-the-client";
@@ -34,7 +34,8 @@ fn by_model(request: &Request) -> Answer {
         Some(("status", status)) => anthropic::error(status.parse().expect("a status")),
         // behind the first half of the text
         Some(("error", kind)) => {
-            Answer::sse(events.into_iter().take(4).chain([sse::error(kind, "Overloaded")]))
+            let events = events.into_iter().take(4).chain([sse::error(kind, "Overloaded")]);
+            anthropic::success(Answer::sse(events))
         }
         Some(("cut", count)) => {
             let count = count.parse().expect("a count");
@@ -102,4 +103,48 @@ async fn a_stream_that_fails_raises_what_its_end_tells() {
         assert_eq!(outcome["text"], text);
         assert_eq!(outcome["error"]["class"], "httpx2.RemoteProtocolError");
     }
+}
+
+/// A relay that passes the client's own credential on, so that every status means the same as without it.
+async fn relay_before(upstream: &Upstream) -> Relay {
+    Relay::start(&json!({"providers": [passthrough("a", &upstream.url())]})).await
+}
+
+#[tokio::test]
+async fn through_the_relay_every_outcome_is_the_same() {
+    let Some(python) = Python::found() else { return };
+    let upstream = Upstream::answering(by_model).await;
+    let relay = relay_before(&upstream).await;
+    let statuses = CLASSES.map(|(status, _)| format!("status-{status}"));
+    let mut calls = Vec::new();
+    for method in ["create", "stream", "count_tokens"] {
+        calls.push(call(method, "claude-opus-5-5"));
+        calls.extend(statuses.iter().map(|model| call(method, model)));
+    }
+    calls.push(call("stream", "error-overloaded_error"));
+    calls.push(call("stream", "cut-4"));
+    let directly = python.calls(&upstream.url(), API_KEY, &calls).await;
+    let relayed = python.calls(&relay.url(), API_KEY, &calls).await;
+    for ((call, directly), relayed) in calls.iter().zip(&directly).zip(&relayed) {
+        assert_eq!(directly, relayed, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn through_the_relay_half_a_stream_is_never_taken_for_whole() {
+    let Some(python) = Python::found() else { return };
+    let upstream = Upstream::answering(|request| {
+        let answer = by_model(request);
+        // Ends cleanly, but without `message_stop`.
+        if request.json()["model"] == "cut-4" { answer.ending(Ending::Clean) } else { answer }
+    });
+    let upstream = upstream.await;
+    let relay = relay_before(&upstream).await;
+    let calls = [call("stream", "cut-4")];
+
+    let directly = python.calls(&upstream.url(), API_KEY, &calls).await;
+    assert_eq!(directly[0]["error"], Value::Null, "the package alone does not notice");
+    let relayed = python.calls(&relay.url(), API_KEY, &calls).await;
+    assert_eq!(relayed[0]["text"], "some");
+    assert_eq!(relayed[0]["error"]["class"], "httpx2.RemoteProtocolError");
 }

@@ -31,6 +31,9 @@ pub enum BodyError {
         /// Twice `providers[].idle_timeout_ms`.
         after: Duration,
     },
+    /// A stream ended as if it were complete, but without `message_stop` or an `error` event.
+    #[error("the upstream ended its stream without message_stop")]
+    Incomplete,
     /// A scripted upstream broke off as it was told to.
     #[error("the mock upstream broke off on request")]
     Scripted,
@@ -43,6 +46,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// What the client gets, should this answer be the final one. Headers of the connection are gone.
     pub response: Response<AnswerBody>,
+    /// It is an error, and not in the form of the Messages API: a gateway's page, a text, another API's JSON.
+    pub is_foreign_error: bool,
 }
 
 /// What an answer means for failover and for the health of the key, the model and the provider.
@@ -123,6 +128,9 @@ pub enum AttemptError {
         /// How long it had.
         after: Duration,
     },
+    /// A stream broke off, or ended, before its first content: nothing of it has gone to the client.
+    #[error("the upstream's answer broke off before its first content")]
+    Broken(#[source] BodyError),
     /// The upstream answered with a redirect, which the relay does not follow: it would take credentials elsewhere.
     #[error("the upstream answered {status} and points elsewhere; set base_url to where it really is")]
     Redirect {
@@ -148,6 +156,7 @@ impl AttemptError {
             Self::Connect(_) => "connect",
             Self::Transport(_) => "transport",
             Self::HeadTimeout { .. } => "head_timeout",
+            Self::Broken(_) => "broken",
             Self::Redirect { .. } => "redirect",
             Self::Prepare(_) => "prepare",
             Self::Authorize(_) => "authorize",

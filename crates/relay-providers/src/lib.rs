@@ -16,6 +16,7 @@ mod headers;
 mod mapping;
 mod messages;
 mod mock;
+mod opening;
 mod provider;
 mod request;
 mod start;

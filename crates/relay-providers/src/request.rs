@@ -111,19 +111,33 @@ pub struct Attempt {
     model: Arc<str>,
     edits: Edits,
     head_timeout: Option<Duration>,
+    is_last: bool,
 }
 
 impl Attempt {
-    /// An unchanged attempt without a time limit.
+    /// An unchanged attempt without a time limit, and the last one.
     #[must_use]
     pub fn new(request: RelayRequest) -> Self {
-        Self { model: request.body().model().clone(), request, edits: Edits::default(), head_timeout: None }
+        Self {
+            model: request.body().model().clone(),
+            request,
+            edits: Edits::default(),
+            head_timeout: None,
+            is_last: true,
+        }
     }
 
     /// Limits the time up to the response head.
     #[must_use]
     pub fn with_head_timeout(mut self, limit: Option<Duration>) -> Self {
         self.head_timeout = limit;
+        self
+    }
+
+    /// Says whether nobody else can be asked after this attempt.
+    #[must_use]
+    pub fn with_is_last(mut self, is_last: bool) -> Self {
+        self.is_last = is_last;
         self
     }
 
@@ -149,6 +163,12 @@ impl Attempt {
     #[must_use]
     pub fn head_timeout(&self) -> Option<Duration> {
         self.head_timeout
+    }
+
+    /// Whether nobody else can be asked after this attempt, so that a stream need not be held back.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// The body for this upstream.

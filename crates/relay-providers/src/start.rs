@@ -47,7 +47,7 @@ where
         End::Failed(error) => Some(error),
         End::Ahead => None,
     };
-    Start::Part(start.clone(), Resumed { start: Some(start), failed, rest }.boxed_unsync())
+    Start::Part(start.clone(), Resumed::new(start, failed, rest).boxed_unsync())
 }
 
 /// `bytes` as the body of an answer.
@@ -63,11 +63,18 @@ enum End {
 
 pin_project! {
     /// A body of which the start has been read already.
-    struct Resumed<B> {
+    pub(crate) struct Resumed<B> {
         start: Option<Bytes>,
         failed: Option<BodyError>,
         #[pin]
         rest: B,
+    }
+}
+
+impl<B> Resumed<B> {
+    /// `start`, then the failure that came behind it, or else `rest`.
+    pub(crate) fn new(start: Bytes, failed: Option<BodyError>, rest: B) -> Self {
+        Self { start: Some(start), failed, rest }
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use http::{Response, StatusCode, response};
-use http_body_util::BodyExt;
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tower::Service;
 
 use crate::answer::{Answer, AttemptError, Outcome};
 use crate::headers;
 use crate::messages;
+use crate::opening::begin;
 use crate::provider::Provider;
 use crate::request::{Attempt, Endpoint};
 use crate::start::{Start, full, read_start};
@@ -50,27 +50,27 @@ impl<P: Provider> Upstream<P> {
         })
         .await?;
         refuse_redirect(response.status())?;
-        Ok(self.answer(attempt.request().endpoint(), response).await)
+        self.answer(&attempt, response).await
     }
 
-    async fn answer(&self, endpoint: Endpoint, response: Response<Incoming>) -> Answer {
+    async fn answer(&self, attempt: &Attempt, response: Response<Incoming>) -> Result<Answer, AttemptError> {
         let (mut head, body) = response.into_parts();
-        let body = IdleTimeout::new(body, self.transport.idle_timeout());
-        let (outcome, body) = if head.status.is_success() {
-            (self.provider.classify(&head, &[]), body.boxed_unsync())
-        } else {
-            let (reason, body) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
-                Start::Whole(bytes) => (bytes.clone(), full(bytes)),
-                Start::Part(start, body) => (start, body),
-            };
-            let outcome = match endpoint {
-                Endpoint::CountTokens if lacks_operation(&head, &reason) => Outcome::Unsupported,
-                _ => self.provider.classify(&head, &reason),
-            };
-            (outcome, body)
-        };
         headers::retain_for_client(&mut head.headers);
-        Answer { outcome, response: Response::from_parts(head, body) }
+        let body = IdleTimeout::new(body, self.transport.idle_timeout());
+        if head.status.is_success() {
+            let outcome = self.provider.classify(&head, &[]);
+            return begin(attempt, outcome, Response::from_parts(head, body)).await;
+        }
+        let (reason, body) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
+            Start::Whole(bytes) => (bytes.clone(), full(bytes)),
+            Start::Part(start, body) => (start, body),
+        };
+        let is_foreign_error = !messages::is_anthropic_error(&reason);
+        let outcome = match attempt.request().endpoint() {
+            Endpoint::CountTokens if is_foreign_error && lacks_operation(head.status) => Outcome::Unsupported,
+            _ => self.provider.classify(&head, &reason),
+        };
+        Ok(Answer { outcome, response: Response::from_parts(head, body), is_foreign_error })
     }
 }
 
@@ -88,13 +88,10 @@ impl<P: Provider> Service<Attempt> for Upstream<P> {
     }
 }
 
-/// Whether an upstream says that it knows no such path, rather than that it knows no such model: Ollama does so in plain
-/// text, and whoever has the operation answers in Anthropic's form.
-fn lacks_operation(head: &response::Parts, error: &[u8]) -> bool {
-    matches!(
-        head.status,
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
-    ) && !messages::is_anthropic_error(error)
+/// Whether an upstream says that it knows no such path, if it does not say so in Anthropic's form: Ollama does it in plain
+/// text, and whoever has the operation means the model.
+fn lacks_operation(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)
 }
 
 /// Limits the time up to a response head.

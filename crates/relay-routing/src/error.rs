@@ -67,6 +67,14 @@ pub enum RouteErrorKind {
         /// What it answered.
         status: u16,
     },
+    /// The last of several candidates answered with an error that clients cannot read.
+    #[error("provider `{provider}` answered {status}, and not in the form of the Messages API")]
+    Foreign {
+        /// Which one.
+        provider: ProviderName,
+        /// What it answered.
+        status: u16,
+    },
     /// The last candidate gave no answer.
     #[error("provider `{provider}`: {source}")]
     Attempt {

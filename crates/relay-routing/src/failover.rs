@@ -73,7 +73,7 @@ impl Failover {
             }
             let is_last = index + 1 == tries;
             let limit = head_timeout(upstream, &request, is_last, deadline.map(|deadline| deadline - now));
-            let attempt = Attempt::new(request.clone()).with_head_timeout(limit);
+            let attempt = Attempt::new(request.clone()).with_head_timeout(limit).with_is_last(is_last);
             let result = candidate.service().oneshot(attempt).await;
             trail.attempts.push(record(upstream, candidate, &result, now.elapsed()));
             match result {
@@ -145,8 +145,8 @@ struct Failures {
     limited: Option<(Option<Duration>, Answer)>,
     /// Whether there was an overload, and when the soonest one ends.
     overloaded: Option<Option<Duration>>,
-    /// The last failure of any kind but the credential's.
-    last: Option<Result<Answer, RouteErrorKind>>,
+    /// The last failure of any kind but the credential's, and whose it was.
+    last: Option<(ProviderName, Result<Answer, AttemptError>)>,
     /// The last refusal of a credential of ours.
     rejected: Option<RouteErrorKind>,
 }
@@ -162,7 +162,7 @@ impl Failures {
         let answer = match failure {
             Ok(answer) => answer,
             Err(source) => {
-                self.last = Some(Err(RouteErrorKind::Attempt { provider, source }));
+                self.last = Some((provider, Err(source)));
                 return;
             }
         };
@@ -185,14 +185,14 @@ impl Failures {
             Outcome::Overloaded { retry_after } => {
                 let soonest = self.overloaded.flatten().into_iter().chain(retry_after).min();
                 self.overloaded = Some(soonest);
-                self.last = Some(Ok(answer));
+                self.last = Some((provider, Ok(answer)));
             }
-            _ => self.last = Some(Ok(answer)),
+            _ => self.last = Some((provider, Ok(answer))),
         }
     }
 
     /// What the client gets, by SPEC's order: with a single candidate its own answer; else a limit, since waiting will
-    /// help; else an overload; else what came last.
+    /// help; else an overload; else what came last, if it is in Anthropic's form.
     fn most_useful(self, single: bool, timeout: Option<Duration>) -> Result<Answer, RouteErrorKind> {
         if let Some((_, answer)) = self.limited {
             return Ok(answer);
@@ -201,9 +201,14 @@ impl Failures {
             return Err(RouteErrorKind::Overloaded { retry_after });
         }
         match (timeout, self.last, self.rejected) {
-            (_, Some(Ok(answer)), _) => Ok(answer),
+            (_, Some((provider, Ok(answer))), _) if answer.is_foreign_error && !single => {
+                let status = answer.response.status().as_u16();
+                Err(RouteErrorKind::Foreign { provider, status })
+            }
+            (_, Some((_, Ok(answer))), _) => Ok(answer),
             (Some(after), _, _) => Err(RouteErrorKind::Timeout { after }),
-            (None, Some(Err(error)), _) | (None, None, Some(error)) => Err(error),
+            (None, Some((provider, Err(source))), _) => Err(RouteErrorKind::Attempt { provider, source }),
+            (None, None, Some(rejected)) => Err(rejected),
             // A plan is never empty, so that something failed; if nothing was started, time was over from the start.
             (None, None, None) => Err(RouteErrorKind::Timeout { after: Duration::ZERO }),
         }

@@ -221,6 +221,9 @@ fn route_status(kind: &RouteErrorKind) -> StatusCode {
         RouteErrorKind::Plan(_) | RouteErrorKind::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
         RouteErrorKind::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         RouteErrorKind::Attempt { source, .. } => attempt_status(source),
+        RouteErrorKind::Foreign { status, .. } => {
+            StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY)
+        }
         _ => StatusCode::BAD_GATEWAY,
     }
 }

@@ -87,8 +87,8 @@ fn token<'a>(name: &HeaderName, value: &'a HeaderValue) -> Option<&'a str> {
     if *name != AUTHORIZATION {
         return Some(text);
     }
-    let (scheme, token) = text.split_once(' ').unwrap_or(("", text));
-    (scheme.is_empty() || scheme.eq_ignore_ascii_case("bearer")).then_some(token.trim())
+    let (scheme, token) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
 #[cfg(test)]
@@ -136,6 +136,7 @@ mod tests {
         check("x-api-key", "relay-key");
         check("x-api-key", "");
         check("authorization", "Basic dXNlcjpwYXNz");
+        check("authorization", "sk-ant-api03-a");
     }
 
     #[test]

@@ -26,9 +26,10 @@ use relay_config::ProviderName;
 use tokio::time::Sleep;
 use tower::Service;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
+use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
 use crate::estimate::estimate_tokens;
 use crate::messages;
+use crate::opening::begin;
 use crate::request::{Attempt, Endpoint};
 use crate::upstream::within;
 
@@ -57,13 +58,16 @@ impl Mock {
             Some(Fault::Stall) => within(attempt.head_timeout(), std::future::pending()).await?,
             _ => {}
         }
-        let response = match fault {
-            Some(Fault::Status(status)) => json(status, script::error(status)),
-            fault => self.answer(&attempt, fault),
-        };
-        let (head, body) = response.into_parts();
-        let outcome = messages::classify(&head);
-        Ok(Answer { outcome, response: Response::from_parts(head, body) })
+        if let Some(Fault::Status(status)) = fault {
+            let (head, body) = json(status, script::error(status)).into_parts();
+            let outcome = messages::classify(&head);
+            return Ok(Answer {
+                outcome,
+                response: Response::from_parts(head, body),
+                is_foreign_error: false,
+            });
+        }
+        begin(&attempt, Outcome::Success, self.answer(&attempt, fault)).await
     }
 
     fn answer(&self, attempt: &Attempt, fault: Option<Fault>) -> Response<AnswerBody> {
@@ -201,7 +205,6 @@ impl Body for Script {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::Outcome;
     use crate::body::MessagesBody;
     use crate::request::RelayRequest;
 

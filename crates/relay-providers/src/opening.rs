@@ -1,0 +1,125 @@
+//! The opening of an answer: a stream is held back until its first content, so that a failure reported behind a 200, or a
+//! break, can still be answered by another upstream.
+//!
+//! Only while another one could be asked: the last attempt flows from its first byte.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
+use relay_stream::OnBreak;
+use relay_stream::watch::{EndError, StreamEnd, StreamReport, WatchBody};
+
+use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, LimitScope, Outcome};
+use crate::request::{Attempt, Endpoint};
+use crate::start::Resumed;
+
+/// A stream is held back for so many bytes, or so long, at most.
+const HELD_BYTES: usize = 64 * 1024;
+const HELD_TIME: Duration = Duration::from_secs(10);
+
+/// Nothing is done with what a stream reports yet, but to see how it ends.
+type OnEnd = fn(StreamReport, StreamEnd);
+
+/// The answer that `response`, a success, makes. A stream that ends without saying that it is complete becomes one that
+/// breaks off: no client can take half an answer for a whole one then.
+///
+/// # Errors
+/// [`AttemptError::Broken`] where the stream broke off while it was held back.
+pub(crate) async fn begin<B>(
+    attempt: &Attempt,
+    outcome: Outcome,
+    response: Response<B>,
+) -> Result<Answer, AttemptError>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Send + 'static,
+{
+    let (mut head, body) = response.into_parts();
+    let is_message = attempt.request().endpoint() == Endpoint::Messages;
+    if !is_message || !is_event_stream(&head.headers) {
+        let response = Response::from_parts(head, body.boxed_unsync());
+        return Ok(Answer { outcome, response, is_foreign_error: false });
+    }
+    // With a length announced, a break could not be told from an end.
+    head.headers.remove(CONTENT_LENGTH);
+    let body = WatchBody::new(body, (|_, _| ()) as OnEnd).check_end(OnBreak::Abort);
+    let (failure, body) = match attempt.is_last() {
+        true => (None, body.map_err(end_error).boxed_unsync()),
+        false => hold(body).await.map_err(AttemptError::Broken)?,
+    };
+    let response = Response::from_parts(head, body);
+    Ok(Answer { outcome: failure.unwrap_or(outcome), response, is_foreign_error: false })
+}
+
+/// Waits for the first content of `body`, or for a bound. Says what an `error` event ahead of it means, and gives a body
+/// that still has everything.
+async fn hold<B>(body: WatchBody<B, OnEnd>) -> Result<(Option<Outcome>, AnswerBody), BodyError>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Send + 'static,
+{
+    let mut body = Box::pin(body);
+    let mut held = Vec::new();
+    let waiting = wait_for_content(&mut body, &mut held);
+    // Time being over says nothing about the upstream: it is slow, and may still answer well.
+    let failure = tokio::time::timeout(HELD_TIME, waiting).await.unwrap_or(Ok(None))?;
+    let start = match <[Bytes; 1]>::try_from(held) {
+        Ok([frame]) => frame,
+        Err(frames) => frames.concat().into(),
+    };
+    let body = Resumed::new(start, None, body.map_err(end_error as fn(_) -> _));
+    Ok((failure, body.boxed_unsync()))
+}
+
+async fn wait_for_content<B>(
+    body: &mut Pin<Box<WatchBody<B, OnEnd>>>,
+    held: &mut Vec<Bytes>,
+) -> Result<Option<Outcome>, BodyError>
+where
+    B: Body<Data = Bytes, Error = BodyError>,
+{
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(end_error)?.into_data() {
+            bytes += data.len();
+            held.push(data);
+        }
+        let report = body.report();
+        if let Some(error) = &report.error {
+            return Ok(Some(meaning(&error.kind)));
+        }
+        if report.content || report.message_stop || bytes > HELD_BYTES {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// What an `error` event means. The status it would have had is lost: only its type tells.
+fn meaning(kind: &str) -> Outcome {
+    match kind {
+        "overloaded_error" => Outcome::Overloaded { retry_after: None },
+        "rate_limit_error" => Outcome::RateLimited { retry_after: None, scope: LimitScope::Request },
+        "api_error" | "timeout_error" => Outcome::Failed,
+        "authentication_error" | "permission_error" | "billing_error" => Outcome::CredentialRejected,
+        "not_found_error" => Outcome::ModelUnavailable,
+        _ => Outcome::Refused,
+    }
+}
+
+fn end_error(error: EndError<BodyError>) -> BodyError {
+    match error {
+        EndError::Body(error) => error,
+        _ => BodyError::Incomplete,
+    }
+}
+
+/// A stream that can be read: the relay offers no encoding, but an upstream may send one all the same.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    media_type.is_some_and(|value| value.starts_with(b"text/event-stream"))
+        && !headers.contains_key(CONTENT_ENCODING)
+}

@@ -1,0 +1,224 @@
+//! What arrives upstream is what the client sent, and the other way round.
+
+use relay_tests::models::anthropic::{self, Credential};
+use relay_tests::models::ollama;
+use relay_tests::{Answer, Call, OUR_KEY, Relay, Upstream, in_turn, provider, sse};
+use serde_json::json;
+
+/// Everything that a parser and printer would change: blanks, order, duplicate keys, number forms, escapes, unknown
+/// fields, and a thinking block whose signature covers it.
+const BODY: &str = concat!(
+    "{ \"model\" : \"claude-opus-5-5\",\t\"max_tokens\":1.0e2 ,\r\n \"zz\":1, \"aa\":[ ], \"zz\":-0, \"n\":12345678901234567890.10,",
+    r#""messages":[{"role":"user","content":"caf\u00e9 \ud83d\ude80 \/ é 🚀"},{"role":"assistant","content":[{"type":"thinking","#,
+    r#""thinking":"\u003cmodel\u003e \"model\":\"claude-opus-5-5\"","signature":"EqQBCgIYAhIM1gbcDa9GJwZA2b3h+/=="},"#,
+    r#"{"type":"tool_use","id":"t","name":"n","input":{"model":"claude-opus-5-5","stream":true}}]},"#,
+    r#"{"role":"system","content":"x","output_config":{"effort":"medium"}}],"some_new_field":{"b":null,"a":1e300},"#,
+    "\"metadata\":{\"user_id\":\"{\\\"device_id\\\":\\\"d\\\"}\"} , \"stream\":false }\n",
+);
+
+async fn upstream() -> Upstream {
+    let rules = anthropic::rules(Credential::Key(OUR_KEY));
+    Upstream::builder().require(rules).answering(anthropic::answer).await
+}
+
+#[tokio::test]
+async fn a_body_arrives_byte_for_byte() {
+    let upstream = upstream().await;
+    let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+    assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
+
+    let request = upstream.only_request();
+    assert_eq!(request.body, BODY);
+    assert_eq!(request.header("content-length"), BODY.len().to_string());
+}
+
+#[tokio::test]
+async fn a_chunked_body_arrives_byte_for_byte() {
+    let upstream = upstream().await;
+    let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+    let chunks: String = BODY.as_bytes().chunks(7).fold(String::new(), |mut all, chunk| {
+        all.push_str(&format!("{:x}\r\n", chunk.len()));
+        all.extend(chunk.iter().map(|&b| char::from(b)));
+        all + "\r\n"
+    });
+    let bytes: Vec<u8> = chunks.chars().map(|c| c as u8).chain(*b"0\r\n\r\n").collect();
+    let call = Call::messages(bytes).header("transfer-encoding", "chunked");
+    assert_eq!(call.send(relay.address()).await.status, 200);
+    assert_eq!(upstream.only_request().body, BODY);
+}
+
+#[tokio::test]
+async fn a_mapping_changes_the_models_span_alone() {
+    let upstream = upstream().await;
+    let mut mapped = provider("a", "anthropic", &upstream.url());
+    mapped["model_mapping"] =
+        json!({"claude-opus-*": "claude-haiku-5-5", "claude-opus-5-5": "claude-sonnet-\"5\""});
+    let relay = Relay::start(&json!({"providers": [mapped]})).await;
+    assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
+
+    let expected = BODY.replacen(r#""claude-opus-5-5""#, r#""claude-sonnet-\"5\"""#, 1);
+    assert_eq!(upstream.only_request().body, expected);
+}
+
+#[tokio::test]
+async fn the_query_passes_and_the_base_urls_path_stands_before() {
+    let upstream = upstream().await;
+    let url = format!("{}/pre/fix/", upstream.url());
+    let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &url)]})).await;
+    for (target, expected) in [
+        ("/v1/messages", "/pre/fix/v1/messages"),
+        ("/v1/messages?beta=true", "/pre/fix/v1/messages?beta=true"),
+        ("/v1/messages?b=%2F&a=%C3%A9&a", "/pre/fix/v1/messages?b=%2F&a=%C3%A9&a"),
+        ("/v1/messages/count_tokens?beta=true", "/pre/fix/v1/messages/count_tokens?beta=true"),
+    ] {
+        Call::post(target).header("anthropic-version", "2023-06-01").json(BODY).send(relay.address()).await;
+        assert_eq!(upstream.requests().last().expect("a request").target, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_clients_headers_pass_and_those_of_its_connection_do_not() {
+    let upstream = upstream().await;
+    let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+    let passed = [
+        ("accept", "application/json"),
+        ("anthropic-version", "2026-10-21"),
+        ("anthropic-beta", "claude-code-20250219,some-unknown-beta-2027-01-01"),
+        ("anthropic-dangerous-direct-browser-access", "true"),
+        ("anthropic-new-header", "of next month"),
+        ("content-type", "application/json"),
+        ("user-agent", "claude-cli/2.1.330 (external, sdk-cli)"),
+        ("x-app", "cli"),
+        ("x-claude-code-session-id", "20aa5c97-df0d-4ce7-b40b-3a32d07a11cf"),
+        ("x-claude-code-agent-id", "0123456789abcdef0"),
+        ("x-stainless-arch", "x64"),
+        ("x-stainless-retry-count", "0"),
+        ("x-stainless-timeout", "600"),
+    ];
+    let dropped = [
+        ("connection", "keep-alive, x-of-this-hop"),
+        ("x-of-this-hop", "yes"),
+        ("keep-alive", "timeout=5"),
+        ("te", "trailers"),
+        ("proxy-authorization", "Basic eDp5"),
+        ("cookie", "session=1"),
+        ("forwarded", "for=10.0.0.1"),
+        ("x-forwarded-for", "10.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-real-ip", "10.0.0.1"),
+        ("via", "1.1 proxy"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+    ];
+    let call = passed
+        .iter()
+        .chain(&dropped)
+        .fold(Call::post("/v1/messages"), |call, (name, value)| call.header(name, *value));
+    assert_eq!(call.body(BODY).send(relay.address()).await.status, 200);
+
+    let request = upstream.only_request();
+    for (name, value) in passed {
+        assert_eq!(request.headers.all(name).collect::<Vec<_>>(), [value], "{name}");
+    }
+    for (name, value) in dropped {
+        assert_ne!(request.headers.get(name), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_upstreams_headers_pass_and_those_of_its_connection_do_not() {
+    let passed = [
+        ("request-id", "req_of_the_upstream"),
+        ("retry-after", "7"),
+        ("retry-after-ms", "7000"),
+        ("x-should-retry", "true"),
+        ("anthropic-organization-id", "org"),
+        ("anthropic-ratelimit-requests-remaining", "0"),
+        ("anthropic-ratelimit-unified-status", "rejected"),
+        ("cf-ray", "8f1"),
+        ("server", "cloudflare"),
+    ];
+    let answer = passed.iter().fold(
+        anthropic::error_with(400, "invalid_request_error", "no"),
+        |answer, (name, value)| {
+            if *name == "request-id" { answer } else { answer.with_header(name, *value) }
+        },
+    );
+    let answer = answer.with_header("keep-alive", "timeout=5").with_header("connection", "x-of-this-hop");
+    let answer = answer.with_header("x-of-this-hop", "yes");
+    let upstream = Upstream::answering(in_turn([answer])).await;
+    let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+
+    let response = Call::messages(BODY).send(relay.address()).await;
+    for (name, value) in passed {
+        let expected = if name == "request-id" { anthropic::REQUEST_ID } else { value };
+        assert_eq!(response.headers.all(name).collect::<Vec<_>>(), [expected], "{name}");
+    }
+    assert_eq!(response.headers.get("x-of-this-hop"), None);
+    assert_eq!(response.headers.get("keep-alive"), None);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_request_id_gets_one() {
+    let upstream = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
+    let relay = Relay::start(&json!({"providers": [provider("a", "ollama", &upstream.url())]})).await;
+    let body = r#"{"model":"qwen3-coder","max_tokens":8,"messages":[]}"#;
+    let response = Call::messages(body).send(relay.address()).await;
+    assert_eq!(response.status, 200);
+    assert!(response.headers.get("request-id").is_some_and(|id| !id.is_empty()));
+}
+
+#[tokio::test]
+async fn every_error_of_the_upstream_arrives_byte_for_byte() {
+    // Those that mean "try another one" or "our key is bad" are the business of other scenarios.
+    for status in [400, 409, 412, 413, 422] {
+        let body = format!(
+            r#"{{ "type":"error", "error":{{"message":"caf\u00e9 {status}","type":"x","details":null}} }}"#
+        );
+        let answer = Answer::json(status, &json!(null)).with_body(body.clone());
+        let upstream = Upstream::answering(in_turn([answer])).await;
+        let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+        let response = Call::messages(BODY).send(relay.address()).await;
+        assert_eq!((response.status, response.body()), (status, body.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_arrives_byte_for_byte_and_says_that_it_must_not_be_held() {
+    for (kind, name) in [
+        ("anthropic", "anthropic/hello.sse"),
+        ("anthropic", "anthropic/thinking_tool_use.sse"),
+        ("anthropic_compatible", "zai/hello.sse"),
+        ("ollama", "ollama/hello.sse"),
+    ] {
+        let upstream = Upstream::answering(in_turn([Answer::sse(sse::recorded(name))])).await;
+        let relay = Relay::start(&json!({"providers": [provider("a", kind, &upstream.url())]})).await;
+        let body = r#"{"model":"m","max_tokens":8,"messages":[],"stream":true}"#;
+        let response = Call::messages(body).send(relay.address()).await;
+
+        assert_eq!(response.body(), sse::recorded(name).concat(), "{name}");
+        assert!(response.headers.get("content-type").is_some_and(|t| t.starts_with("text/event-stream")));
+        assert_eq!(response.headers.all("cache-control").collect::<Vec<_>>(), ["no-cache, no-transform"]);
+        assert_eq!(response.headers.get("x-accel-buffering"), Some("no"));
+    }
+}
+
+#[tokio::test]
+async fn the_models_name_is_put_back_only_where_that_is_wanted() {
+    for (restore, expected) in [(false, "glm-5.3"), (true, "claude-opus-5-5")] {
+        for stream in [false, true] {
+            let upstream = upstream().await;
+            let mut mapped = provider("a", "anthropic", &upstream.url());
+            mapped["model_mapping"] = json!({"claude-opus-5-5": "glm-5.3"});
+            let config = json!({"providers": [mapped], "routing": {"restore_model_name": restore}});
+            let relay = Relay::start(&config).await;
+            let body = json!({"model": "claude-opus-5-5", "max_tokens": 8, "messages": [], "stream": stream});
+            let response = Call::messages(body.to_string()).send(relay.address()).await;
+            let model = if stream {
+                response.events()[0].json()["message"]["model"].clone()
+            } else {
+                response.json()["model"].clone()
+            };
+            assert_eq!(model, expected, "restore {restore}, stream {stream}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Requests that are wrong, large, slow or packed.
+
+use std::time::Duration;
+
+use relay_tests::models::anthropic::{self, Credential};
+use relay_tests::{
+    Call, Client, Coding, OUR_KEY, Relay, Response, Upstream, compress, patiently_for, provider, rule,
+};
+use serde_json::{Value, json};
+
+const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
+
+async fn upstream() -> Upstream {
+    let rules =
+        anthropic::rules(Credential::Key(OUR_KEY)).into_iter().chain([rule::without("content-encoding")]);
+    Upstream::builder().require(rules).answering(anthropic::answer).await
+}
+
+async fn relay(upstream: &Upstream, server: Value) -> Relay {
+    let config = json!({"server": server, "providers": [provider("a", "anthropic", &upstream.url())]});
+    Relay::start(&config).await
+}
+
+/// An error that the relay made: Anthropic's body, and the same request id in head and body.
+#[track_caller]
+fn assert_error(response: &Response, status: u16, kind: &str) {
+    assert_eq!(response.status, status, "{:?}", response.body());
+    assert_eq!(response.headers.get("content-type"), Some("application/json"));
+    let body = response.json();
+    assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!(kind)), "{body}");
+    assert!(body["error"]["message"].as_str().is_some_and(|message| message.len() > 10), "{body}");
+    assert_eq!(body["request_id"], response.headers.get("request-id").expect("a request id"));
+}
+
+#[tokio::test]
+async fn a_body_without_a_model_is_refused_and_the_connection_stays() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({})).await;
+    let mut client = Client::connect(relay.address()).await;
+    let bodies: [&[u8]; 16] = [
+        b"",
+        b" ",
+        b"{",
+        b"null",
+        b"[]",
+        b"\"model\"",
+        b"{}",
+        br#"{"messages":[]}"#,
+        br#"{"model":5}"#,
+        br#"{"model":null}"#,
+        br#"{"model":["claude-opus-5-5"]}"#,
+        br#"{"model":""}"#,
+        br#"{"x":{"model":"claude-opus-5-5"}}"#,
+        br#"{"model":"claude-opus-5-5"} {}"#,
+        br#"{"model":"claude-opus-5-5","a":}"#,
+        b"{\"model\":\"claude-opus-5-5\",\"a\":\"\xff\"}",
+    ];
+    for body in bodies {
+        for target in ["/v1/messages?beta=true", "/v1/messages/count_tokens"] {
+            client.call(&Call::post(target).json(body)).await;
+            assert_error(&client.response().await, 400, "invalid_request_error");
+        }
+    }
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn deep_nesting_is_no_danger() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({})).await;
+    let deep = format!(r#"{{"model":"m","a":{}1{}}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
+    let response = Call::messages(deep).send(relay.address()).await;
+    assert!(matches!(response.status, 200 | 400), "{}", response.status);
+    assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_whether_its_length_is_known_or_not() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({"max_body_bytes": 2000})).await;
+    let host = relay.address().to_string();
+
+    // Refused on its length alone, before a byte of it.
+    let mut client = Client::connect(relay.address()).await;
+    client.send(Call::messages("").header("content-length", "2001").head(&host)).await;
+    assert_error(&client.response().await, 413, "request_too_large");
+
+    let mut client = Client::connect(relay.address()).await;
+    client.send(Call::messages("").header("transfer-encoding", "chunked").head(&host)).await;
+    client.send(format!("800\r\n{}\r\n", "x".repeat(0x800))).await;
+    assert_error(&client.response().await, 413, "request_too_large");
+
+    let padded = |length: usize| format!("{BODY}{}", " ".repeat(length - BODY.len()));
+    assert_eq!(Call::messages(padded(2000)).send(relay.address()).await.status, 200);
+    assert_error(&Call::messages(padded(2001)).send(relay.address()).await, 413, "request_too_large");
+    assert_eq!(upstream.only_request().body, padded(2000));
+}
+
+#[tokio::test]
+async fn a_packed_body_is_unpacked_before_it_goes_on() {
+    for coding in Coding::ALL {
+        let upstream = upstream().await;
+        let relay = relay(&upstream, json!({})).await;
+        let packed = compress(coding, BODY.as_bytes()).await;
+        let call = Call::messages(packed).header("content-encoding", coding.token());
+        assert_eq!(call.send(relay.address()).await.status, 200, "{coding:?}");
+        assert_eq!(upstream.only_request().body, BODY);
+        upstream.assert_clean();
+    }
+}
+
+#[tokio::test]
+async fn a_packed_body_is_bounded_by_its_size_once_unpacked() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({"max_body_bytes": 100_000})).await;
+    let bomb = format!(r#"{{"model":"m","a":"{}"}}"#, "x".repeat(64 << 20));
+    for coding in Coding::ALL {
+        let packed = compress(coding, bomb.as_bytes()).await;
+        assert!(packed.len() < 100_000, "{coding:?}: {} bytes", packed.len());
+        let call = Call::messages(packed).header("content-encoding", coding.token());
+        assert_error(&call.send(relay.address()).await, 413, "request_too_large");
+    }
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_unpacked_is_refused() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({})).await;
+    for coding in Coding::ALL {
+        let mut packed = compress(coding, BODY.as_bytes()).await;
+        packed.truncate(packed.len() / 2);
+        let cut = Call::messages(packed).header("content-encoding", coding.token());
+        assert_error(&cut.send(relay.address()).await, 400, "invalid_request_error");
+        let plain = Call::messages(BODY).header("content-encoding", coding.token());
+        assert_error(&plain.send(relay.address()).await, 400, "invalid_request_error");
+    }
+    let unknown = Call::messages(BODY).header("content-encoding", "compress");
+    assert_error(&unknown.send(relay.address()).await, 415, "invalid_request_error");
+    let identity = Call::messages(BODY).header("content-encoding", "identity");
+    assert_eq!(identity.send(relay.address()).await.status, 200);
+}
+
+#[tokio::test]
+async fn thirty_megabytes_arrive_intact() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({})).await;
+    let text: String = ('a'..='z').cycle().take(30 << 20).collect();
+    let body = format!(
+        r#"{{"model":"m","max_tokens":8,"messages":[{{"role":"user","content":"{text}"}}],"stream":true}}"#
+    );
+    let response = Call::messages(body.clone()).send(relay.address()).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.events().last().expect("events").name, "message_stop");
+    assert!(upstream.only_request().body == body, "the body was changed");
+}
+
+#[tokio::test]
+async fn a_model_that_stands_last_behind_a_large_body_is_found() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({})).await;
+    let text = "\\\"model\\\":\\\"x\\\",".repeat(100_000);
+    let body = format!(
+        r#"{{"max_tokens":8,"messages":[{{"content":"{text}"}}],"stream":true,"model":"at-the-end"}}"#
+    );
+    let response = Call::messages(body).send(relay.address()).await;
+    assert_eq!(response.events()[0].json()["message"]["model"], "at-the-end");
+}
+
+#[tokio::test]
+async fn an_upstream_that_never_answers_ends_in_a_timeout() {
+    for stream in [false, true] {
+        let upstream = Upstream::manual().await;
+        let relay = relay(&upstream, json!({"timeout_ms": 300})).await;
+        let body = json!({"model": "m", "max_tokens": 8, "messages": [], "stream": stream});
+        let mut client = Client::connect(relay.address()).await;
+        client.call(&Call::messages(body.to_string())).await;
+        let (mut connection, _) = upstream.exchange().await;
+
+        assert_error(&client.response().await, 504, "timeout_error");
+        connection.peer_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_keeps_flowing_outlives_the_timeout() {
+    let upstream = Upstream::manual().await;
+    let relay = relay(&upstream, json!({"timeout_ms": 300})).await;
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(r#"{"model":"m","max_tokens":8,"messages":[],"stream":true}"#)).await;
+    let (mut connection, _) = upstream.exchange().await;
+    let events = relay_tests::sse::recorded("anthropic/hello.sse");
+    connection.start(&relay_tests::Answer::event_stream()).await;
+    for event in &events[..4] {
+        connection.chunk(event).await;
+    }
+    client.head().await;
+    client.expect(&events[..4].concat()).await;
+
+    // The limit has to pass for real: it runs on the relay's clock.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    for event in &events[4..] {
+        connection.chunk(event).await;
+    }
+    connection.last_chunk().await;
+    client.expect(&events[4..].concat()).await;
+    assert_eq!(client.chunk().await, None);
+    assert_eq!(client.end(), Some(relay_tests::End::Complete));
+}
+
+#[tokio::test]
+async fn what_is_not_http_does_not_reach_an_upstream() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({})).await;
+    let length = BODY.len();
+    let requests = [
+        "\x16\x03\x01\x02\x00\x01\x00\x01\x00\r\n\r\n".to_owned(),
+        "GET\r\n\r\n".to_owned(),
+        format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\ncontent-length: 1\r\n\r\n{BODY}"
+        ),
+        format!("POST /v1/messages HTTP/1.1\r\nhost: h\r\ncontent-length: +{length}\r\n\r\n{BODY}"),
+        format!("POST /v1/messages HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{BODY}"),
+        format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: h\r\nx: {}\r\ncontent-length: 0\r\n\r\n",
+            "x".repeat(1 << 20)
+        ),
+    ];
+    for request in requests {
+        let mut client = Client::connect(relay.address()).await;
+        // It may be refused before the end.
+        let _ = client.try_send(&request).await;
+        if let Some(head) = client.try_head().await {
+            assert!((400..500).contains(&head.status), "{}: {request:.40}", head.status);
+        }
+    }
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_its_request_is_nobodys_problem() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({})).await;
+    let bytes = Call::messages(BODY).bytes("h");
+    for end in [1, 20, bytes.len() - BODY.len(), bytes.len() - 1] {
+        let mut client = Client::connect(relay.address()).await;
+        client.send(&bytes[..end]).await;
+        client.disconnect();
+    }
+    assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_head_is_let_go() {
+    let upstream = upstream().await;
+    let relay = relay(&upstream, json!({})).await;
+    let mut slow = Client::connect(relay.address()).await;
+    slow.send("POST /v1/messages HTTP/1.1\r\nhost: h\r\n").await;
+    let trickle = async {
+        let mut number = 0;
+        // One line each second, forever: only a limit on the whole head ends this.
+        while slow.try_send(format!("x-{number}: y\r\n")).await.is_ok() {
+            number += 1;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let others = async {
+        assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
+    };
+    tokio::join!(patiently_for(Duration::from_secs(60), "end of a slow client", trickle), others);
+}

@@ -1,0 +1,174 @@
+//! Streams through the whole relay.
+
+use std::time::Duration;
+
+use relay_tests::models::{Reply, anthropic};
+use relay_tests::{Answer, Call, Client, Connection, End, Ending, Relay, Upstream, in_turn, provider, sse};
+use serde_json::json;
+
+const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
+
+/// An upstream and a relay before it, with a stream under way whose head has been sent and received.
+async fn stream_under_way() -> (Upstream, Relay, Connection, Client) {
+    let upstream = Upstream::manual().await;
+    let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(BODY)).await;
+    let (mut connection, _) = upstream.exchange().await;
+    connection.start(&anthropic::success(Answer::event_stream())).await;
+    // Up to the first content the relay may hold events back.
+    let opening = sse::recorded("anthropic/hello.sse")[..4].concat();
+    connection.send(format!("{:x}\r\n", opening.len()).as_bytes()).await;
+    connection.send(&[&opening, b"\r\n".as_slice()].concat()).await;
+    assert_eq!(client.head().await.status, 200);
+    client.expect(&opening).await;
+    (upstream, relay, connection, client)
+}
+
+fn delta(number: usize) -> bytes::Bytes {
+    let delta = json!({"type": "text_delta", "text": format!("word {number} ")});
+    sse::event("content_block_delta", &json!({"type": "content_block_delta", "index": 0, "delta": delta}))
+}
+
+#[tokio::test]
+async fn each_event_arrives_before_the_next_is_released() {
+    let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
+    for number in 0..5 {
+        connection.chunk(&delta(number)).await;
+        client.expect(&delta(number)).await;
+    }
+    for event in &sse::recorded("anthropic/hello.sse")[5..] {
+        connection.chunk(event).await;
+        client.expect(event).await;
+    }
+    // `message_stop` is not the end: the body ends with the upstream's, and then at once.
+    assert_eq!(client.end(), None);
+    connection.last_chunk().await;
+    assert_eq!(client.chunk().await, None);
+    assert_eq!(client.end(), Some(End::Complete));
+}
+
+#[tokio::test]
+async fn an_event_that_comes_in_pieces_arrives_whole() {
+    let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
+    let event = sse::event("content_block_delta", &json!({"type": "content_block_delta", "text": "é 🚀"}));
+    for byte in &event {
+        connection.chunk(&[*byte]).await;
+    }
+    client.expect(&event).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_breaks_off_for_the_client() {
+    for reset in [false, true] {
+        let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
+        connection.chunk(&delta(0)).await;
+        client.expect(&delta(0)).await;
+        if reset {
+            connection.reset();
+        } else {
+            connection.finish().await;
+        }
+        assert_eq!(client.chunk().await, None);
+        assert!(client.end().is_some_and(End::is_broken), "{:?}", client.end());
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_cleanly_without_message_stop_breaks_off_for_the_client() {
+    let events = Reply::of("m").text("half an answer").events();
+    for count in 4..events.len() {
+        let answer = anthropic::success(Answer::sse(events.iter().take(count).cloned()));
+        let upstream = Upstream::answering(in_turn([answer])).await;
+        let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+        let response = Call::messages(BODY).send(relay.address()).await;
+        assert!(response.end.is_broken(), "behind {count} events: {:?}", response.end);
+        assert!(events.concat().starts_with(&response.body()));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_before_its_first_content_is_no_success() {
+    let events = Reply::of("m").text("never said").events();
+    for (count, ending) in
+        [(0, Ending::Fin), (1, Ending::Fin), (2, Ending::Fin), (2, Ending::Reset), (0, Ending::Clean)]
+    {
+        let answer = anthropic::success(Answer::sse(events.iter().take(count).cloned())).ending(ending);
+        let upstream = Upstream::answering(in_turn([answer])).await;
+        let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+        let mut client = Client::connect(relay.address()).await;
+        client.call(&Call::messages(BODY)).await;
+        // A server that has nothing to send but the break may send nothing at all.
+        let Some(head) = client.try_head().await else { continue };
+        while client.chunk().await.is_some() {}
+        assert!(
+            head.status >= 500 || client.end().is_some_and(End::is_broken),
+            "{count} {ending:?}: {head:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_error_event_is_passed_on() {
+    let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
+    let error = sse::error("overloaded_error", "Overloaded");
+    connection.chunk(&error).await;
+    client.expect(&error).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_mid_stream_cancels_the_upstream_at_once() {
+    for leave in [Client::disconnect, Client::reset] {
+        let (_upstream, _relay, mut connection, client) = stream_under_way().await;
+        let left = leave(client);
+        let seen = connection.peer_closed().await;
+        assert!(seen - left < Duration::from_millis(100), "{:?}", seen - left);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_cancels_the_upstream_at_once() {
+    for stream in [false, true] {
+        let upstream = Upstream::manual().await;
+        let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+        let mut client = Client::connect(relay.address()).await;
+        let body = json!({"model": "m", "max_tokens": 8, "messages": [], "stream": stream});
+        client.call(&Call::messages(body.to_string())).await;
+        let (mut connection, _) = upstream.exchange().await;
+
+        let left = client.disconnect();
+        let seen = connection.peer_closed().await;
+        assert!(seen - left < Duration::from_millis(100), "{:?}", seen - left);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_client_slows_its_own_upstream_only() {
+    let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
+    // Nobody reads: the relay must stop taking in, long before this is sent.
+    let event = sse::event("content_block_delta", &json!({"padding": "x".repeat(1 << 20)}));
+    let flood = async {
+        for _ in 0..256 {
+            connection.chunk(&event).await;
+        }
+    };
+    tokio::select! {
+        () = flood => panic!("256 MB were taken in for a client that reads nothing"),
+        () = tokio::time::sleep(Duration::from_secs(2)) => {} // the only way to see that nothing happens
+    }
+    client.expect(&event).await;
+}
+
+#[tokio::test]
+async fn an_answer_in_one_piece_that_breaks_off_is_never_taken_for_whole() {
+    let whole = Reply::of("m").text("an answer").json().to_string();
+    for ending in [Ending::Fin, Ending::Reset] {
+        let answer = Answer::json(200, &json!(null)).with_body(whole.clone());
+        let answer = anthropic::success(answer).claiming_length(whole.len() + 1).ending(ending);
+        let upstream = Upstream::answering(in_turn([answer])).await;
+        let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+        let body = r#"{"model":"m","max_tokens":8,"messages":[]}"#;
+        let response = Call::messages(body).send(relay.address()).await;
+        assert!(response.status >= 500 || response.end.is_broken(), "{ending:?}: {response:?}");
+    }
+}
