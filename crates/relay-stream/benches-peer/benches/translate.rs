@@ -1,9 +1,14 @@
 //! Event Stream to server-sent events, per event and in allocations, against the peers and against copying the bytes.
 
-use bytes::BytesMut;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
-use relay_stream::bedrock::Translator;
+use http_body::{Body, Frame};
+use relay_stream::bedrock::{SseBody, Translator};
 use relay_stream::watch::SseWatch;
 use relay_stream_benches::{Capture, SEGMENT, peer_borrowed, peer_value, text_capture, tool_capture};
 
@@ -22,6 +27,30 @@ fn ours(capture: &Capture) {
         out.clear();
     }
     translator.finish(&mut out).expect("a complete stream");
+}
+
+/// The same as a body, each frame sent before the next is read.
+fn ours_as_body(capture: &Capture) {
+    let mut body = SseBody::new(Chunks(capture.chunks.iter()), Translator::new());
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(frame)) = Pin::new(&mut body).poll_frame(&mut context) {
+        black_box(frame.expect("a valid stream"));
+    }
+    assert!(body.is_end_stream());
+}
+
+struct Chunks<'a>(std::slice::Iter<'a, Bytes>);
+
+impl Body for Chunks<'_> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.next().map(|chunk| Ok(Frame::data(chunk.clone()))))
+    }
 }
 
 /// The same events as server-sent events, in chunks, read as they go by.
@@ -57,6 +86,11 @@ macro_rules! against {
             #[divan::bench]
             fn a_relay_stream(bencher: Bencher<'_, '_>) {
                 run(bencher, $capture, ours);
+            }
+
+            #[divan::bench]
+            fn a_relay_stream_body(bencher: Bencher<'_, '_>) {
+                run(bencher, $capture, ours_as_body);
             }
 
             #[divan::bench]

@@ -91,12 +91,18 @@ impl SseWatch {
         if self.cut == Cut::Skipped {
             return;
         }
-        let known = self.held.is_empty() && skim(&mut self.report, bytes);
-        if known || !self.keep(bytes) || skim(&mut self.report, &self.held) {
-            skim(&mut self.report, &self.held);
-            self.cut = Cut::Skipped;
-            self.held = Vec::new();
+        if self.held.is_empty() && skim(&mut self.report, bytes) {
+            return self.skip();
         }
+        let fits = self.keep(bytes);
+        if skim(&mut self.report, &self.held) || !fits {
+            self.skip();
+        }
+    }
+
+    fn skip(&mut self) {
+        self.cut = Cut::Skipped;
+        self.held = Vec::new();
     }
 
     /// Adds to what is held as much as the limit allows; false if that was not all.
