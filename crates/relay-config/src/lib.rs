@@ -45,6 +45,10 @@ mod validate;
 mod yaml;
 
 pub use config::{
+    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, EntraConfig, GoogleCredentials,
+    VertexConfig,
+};
+pub use config::{
     ClientAuth, ClientKey, CompatibleAuth, Config, DebugOptions, KeyConfig, ListenAddress, LogFormat,
     LogLevel, LogOutput, LoggingConfig, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy,
 };

@@ -68,7 +68,8 @@ fn provider(provider: &ProviderConfig, out: &mut Writer) {
             };
             out.plain("auth", auth);
         }
-        ProviderKind::Mock => {}
+        // Their own fields are shown by the change that reads them.
+        ProviderKind::Bedrock(_) | ProviderKind::Azure(_) | ProviderKind::Vertex(_) | ProviderKind::Mock => {}
     }
     out.list("keys", &provider.keys, |key, out| {
         if let Some(secret) = &key.key {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use http::uri::Scheme;
 
 use super::{Reporter, millis, value_fault};
-use crate::config::{CompatibleAuth, KeyConfig, ListenAddress, ProviderConfig, ProviderKind};
+use crate::config::{
+    AzureAuth, AzureConfig, CompatibleAuth, KeyConfig, ListenAddress, ProviderConfig, ProviderKind,
+};
 use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
 use crate::names::{BaseUrl, ModelMapping, ProviderName};
@@ -168,11 +170,16 @@ impl KeyNeed {
     fn of(kind: &ProviderKind) -> Self {
         match kind {
             ProviderKind::Anthropic { passthrough: true, .. } => Self::Optional,
-            ProviderKind::Ollama { .. } | ProviderKind::Mock => Self::NeverSent,
+            ProviderKind::Ollama { .. }
+            | ProviderKind::Bedrock(_)
+            | ProviderKind::Vertex(_)
+            | ProviderKind::Mock => Self::NeverSent,
+            ProviderKind::Azure(AzureConfig { auth: AzureAuth::EntraId(_), .. }) => Self::NeverSent,
             ProviderKind::AnthropicCompatible { auth: CompatibleAuth::None, .. } => Self::Refused,
             ProviderKind::Anthropic { .. }
             | ProviderKind::Zai { .. }
             | ProviderKind::Minimax { .. }
+            | ProviderKind::Azure(_)
             | ProviderKind::AnthropicCompatible { .. } => Self::Required,
         }
     }
