@@ -1,0 +1,124 @@
+//! `cc-relay config`.
+
+use serde_json::Value;
+
+use crate::process::{User, names_in};
+
+#[test]
+fn the_file_that_init_writes_is_one_that_validate_and_serve_accept() {
+    let user = User::new();
+    let outcome = user.run(&["config", "init"]);
+    let directory = user.path("xdg/cc-relay");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(names_in(&directory), ["config.yaml"], "nothing else is left behind");
+    let outcome = user.run(&["config", "validate"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    assert_eq!(outcome.stdout, "ok: 1 provider, strategy failover, listening on 127.0.0.1:8787\n");
+    let (process, _) = user.serve(&[]);
+    assert!(process.seen().contains("xdg/cc-relay/config.yaml"), "{}", process.seen());
+    assert!(!process.seen().contains("WARN"), "{}", process.seen());
+}
+
+#[cfg(unix)]
+#[test]
+fn init_writes_for_its_user_alone() {
+    use crate::process::mode;
+    let user = User::new();
+    user.run(&["config", "init"]);
+    assert_eq!(mode(&user.path("xdg")), 0o700);
+    assert_eq!(mode(&user.path("xdg/cc-relay/config.yaml")), 0o600);
+}
+
+#[test]
+fn init_replaces_nothing_unless_it_is_forced_to() {
+    let user = User::new();
+    let path = user.write("mine.yaml", "providers: []\n");
+    let outcome = user.run(&["config", "init", "--path", "mine.yaml"]);
+    assert_eq!(outcome.code, Some(1));
+    assert_eq!(outcome.stderr, "error: mine.yaml is already there; --force replaces it\n");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "providers: []\n");
+    let outcome = user.run(&["config", "init", "--path", "mine.yaml", "--force"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), relay_config::TEMPLATE);
+    assert_eq!(names_in(path.parent().unwrap()), ["mine.yaml"]);
+}
+
+const SIX_MISTAKES: &str = r#"server:
+  lissten: 127.0.0.1:8787
+  timeout_ms: soon
+providers:
+  - name: zai
+    type: zay
+  - name: anthropic
+    type: anthropic
+    keys:
+      - key: ${NOT_SET_ANYWHERE}
+    models: [4.5]
+routing:
+  max_attempts: 0
+"#;
+
+#[test]
+fn validate_shows_every_mistake_and_where_it_is() {
+    let user = User::new();
+    user.write("six.yaml", SIX_MISTAKES);
+    let outcome = user.run(&["config", "validate", "six.yaml"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+    let places: Vec<_> = outcome.stderr.lines().map(|line| line.splitn(5, ':').collect::<Vec<_>>()).collect();
+    let places: Vec<_> = places.iter().map(|part| (part[1].trim(), part[2], part[3], part[4])).collect();
+    let expected = [
+        ("2", "3", " server.lissten: unknown key; did you mean `listen`?"),
+        ("3", "15", " server.timeout_ms: found "),
+        ("6", "11", " providers[0].type: found "),
+        ("10", "14", " providers[1].keys[0].key: the environment variable NOT_SET_ANYWHERE is not set"),
+        ("11", "14", " providers[1].models[0]: found the number 4.5"),
+        ("13", "17", " routing.max_attempts: found the number 0"),
+    ];
+    assert_eq!(places.len(), expected.len(), "{}", outcome.stderr);
+    for (found, (line, column, message)) in places.iter().zip(expected) {
+        assert_eq!((found.0, found.1, found.2), ("six.yaml", line, column), "{}", outcome.stderr);
+        assert!(found.3.starts_with(message), "{message:?} in {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn validate_tells_what_may_not_be_meant() {
+    let user = User::new();
+    user.write("config.yaml", "cache: {}\nproviders: [{ name: local, type: ollama }]\n");
+    let outcome = user.run(&["config", "validate"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("warning: config.yaml:1:"), "{outcome:?}");
+    assert!(outcome.stdout.starts_with("ok: 1 provider, "), "{outcome:?}");
+}
+
+#[test]
+fn validate_finds_what_would_keep_serve_from_starting() {
+    let user = User::new().with_variable("KEY", "line\nbreak");
+    user.write("config.yaml", "providers: [{ name: zai, type: zai, keys: [{ key: '${KEY}' }] }]\n");
+    let validated = user.run(&["config", "validate"]);
+    let served = user.run(&["serve", "--listen", "127.0.0.1:0"]);
+    for outcome in [validated, served] {
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(outcome.stderr.contains("provider `zai`: its key cannot be used"), "{outcome:?}");
+        assert!(!outcome.stderr.contains("break\n"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn show_hides_secrets_and_tells_where_settings_come_from() {
+    let user = User::new().with_variable("CC_RELAY_ROUTING__MAX_ATTEMPTS", "3");
+    user.write("config.yaml", "providers: [{ name: zai, type: zai, keys: [{ key: sk-visible }] }]\n");
+    let outcome = user.run(&["config", "show", "--log-level", "warn"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.starts_with("# from config.yaml\n"), "{outcome:?}");
+    for expected in ["key: \"***\"", "max_attempts: 3", "level: warn"] {
+        assert!(outcome.stdout.contains(expected), "no {expected} in {}", outcome.stdout);
+    }
+    assert!(!outcome.stdout.contains("sk-visible"), "{outcome:?}");
+}
+
+#[test]
+fn the_schema_is_json() {
+    let schema: Value = serde_json::from_str(&User::new().run(&["config", "schema"]).stdout).unwrap();
+    assert!(schema["properties"]["providers"].is_object());
+}

@@ -1,0 +1,228 @@
+//! A home directory of its own, and the program in it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// How long any step may take before the test fails; none needs a tenth of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A user without any variable or file of the machine's.
+#[derive(Debug)]
+pub(crate) struct User {
+    home: TempDir,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl User {
+    pub(crate) fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    pub(crate) fn with_variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    /// A path in the home directory, which is the working directory too.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cc-relay"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("XDG_CONFIG_HOME", self.path("xdg"))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command that ends by itself.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        let mut process = self.spawn(arguments);
+        let code = process.exit_code();
+        let stdout = std::mem::take(&mut process.seen);
+        let stderr = process.stderr();
+        Outcome { code, stdout, stderr }
+    }
+
+    /// Starts a command.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Process {
+        let mut child = self.command(arguments).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (line, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            // The test may have seen enough.
+            stdout.lines().map_while(Result::ok).try_for_each(|text| line.send(text))
+        });
+        Process { child, lines, seen: String::new() }
+    }
+
+    /// Starts `serve` on a port of its own, and waits until it listens.
+    pub(crate) fn serve(&self, arguments: &[&str]) -> (Process, SocketAddr) {
+        let mut process = self.spawn(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat());
+        let line = process.wait_for("listening on http://");
+        let address = line.split("http://").nth(1).unwrap();
+        let address = address.split(|c: char| !matches!(c, '0'..='9' | '.' | ':')).next().unwrap();
+        (process, address.parse().unwrap())
+    }
+}
+
+/// A running command; it does not outlive the test.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    /// What it has printed so far, as far as the test has waited for it.
+    seen: String,
+}
+
+impl Process {
+    /// Reads on until a line has `phrase`; gives the line.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, phrase: &str) -> String {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                let stderr = self.stderr();
+                panic!("no {phrase:?} in:\n{}{stderr}", self.seen);
+            };
+            self.seen.push_str(&line);
+            self.seen.push('\n');
+            if line.contains(phrase) {
+                return line;
+            }
+        }
+    }
+
+    /// Everything that has been waited for, and what went before.
+    pub(crate) fn seen(&self) -> &str {
+        &self.seen
+    }
+
+    /// Waits until the process ends by itself.
+    #[track_caller]
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.seen.push_str(&line);
+                    self.seen.push('\n');
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("still running after:\n{}", self.seen),
+            }
+        }
+    }
+
+    /// Sends `INT` or `TERM`.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Ends it, and gives what it wrote to standard error.
+    fn stderr(&mut self) -> String {
+        let _ = self.child.kill();
+        let mut text = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut text).unwrap();
+        }
+        text
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection on which the test writes HTTP by hand.
+#[derive(Debug)]
+pub(crate) struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    /// Connects and sends `text`.
+    pub(crate) fn send(address: SocketAddr, text: &str) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Asks for a streamed message.
+    pub(crate) fn ask(address: SocketAddr) -> Self {
+        let body = r#"{"model":"claude-sonnet-5-5","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+        let length = body.len();
+        Self::send(
+            address,
+            &format!(
+                "POST /v1/messages?beta=true HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\
+                 content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            ),
+        )
+    }
+
+    /// Reads up to and with the line that has `phrase`.
+    #[track_caller]
+    pub(crate) fn read_to(&mut self, phrase: &str) -> String {
+        let mut text = String::new();
+        loop {
+            let start = text.len();
+            assert_ne!(self.0.read_line(&mut text).unwrap(), 0, "ended before {phrase:?}:\n{text}");
+            if text[start..].contains(phrase) {
+                return text;
+            }
+        }
+    }
+
+    /// Reads to the end of the connection.
+    pub(crate) fn read_to_end(&mut self) -> String {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+/// The names in a directory.
+pub(crate) fn names_in(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// The permissions of a file or directory.
+#[cfg(unix)]
+pub(crate) fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}

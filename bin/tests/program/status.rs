@@ -1,0 +1,61 @@
+//! `cc-relay status`.
+
+use std::net::TcpListener;
+
+use crate::process::User;
+
+#[test]
+fn a_relay_that_is_ready_shows_its_providers() {
+    let user = User::new();
+    let (_relay, address) = user.serve(&["--demo"]);
+    for url in [format!("http://{address}"), format!("http://{address}/"), address.to_string()] {
+        let outcome = user.run(&["status", "--url", &url]);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+        let lines: Vec<_> = outcome.stdout.lines().collect();
+        assert_eq!(lines[0], format!("cc-relay {} at http://{address}: ready", env!("CARGO_PKG_VERSION")));
+        assert_eq!(lines[2], "PROVIDER      TYPE  STATE  MODELS");
+        assert_eq!(
+            lines[3],
+            "demo-primary  mock  ready  claude-sonnet-5-5, claude-opus-5-5, claude-haiku-5-5"
+        );
+        assert!(lines[4].starts_with("demo-backup   mock  ready  "));
+    }
+}
+
+#[test]
+fn the_address_and_the_key_come_from_the_configuration() {
+    let config = "
+server: { auth: { api_keys: [{ name: laptop, key: only-for-laptops }] } }
+providers: [{ name: local, type: mock }]
+";
+    let user = User::new();
+    user.write("config.yaml", config);
+    let (_relay, address) = user.serve(&[]);
+    let outcome = user.run(&["status", "--listen", &address.to_string()]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains("\nlocal     mock  ready  any\n"), "{outcome:?}");
+
+    let stranger = User::new().run(&["status", "--url", &address.to_string()]);
+    assert_eq!(stranger.code, Some(0), "{stranger:?}");
+    assert!(stranger.stdout.contains("its providers are for clients with a key"), "{stranger:?}");
+}
+
+#[test]
+fn a_relay_that_cannot_serve_is_a_failure() {
+    let user = User::new();
+    user.write("config.yaml", "providers: [{ name: local, type: mock, enabled: false }]\n");
+    let (_relay, address) = user.serve(&[]);
+    let outcome = user.run(&["status", "--url", &address.to_string()]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stdout.contains(": no usable provider\n"), "{outcome:?}");
+    assert!(outcome.stdout.contains("local     mock  disabled  any\n"), "{outcome:?}");
+}
+
+#[test]
+fn a_relay_that_does_not_answer_is_a_failure_with_advice() {
+    // The port of a listener that is gone again is free.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outcome = User::new().run(&["status", "--listen", &address.to_string()]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains(&format!("no relay answers at http://{address}; start it with")));
+}

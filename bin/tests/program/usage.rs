@@ -1,0 +1,51 @@
+//! Exit codes, and the commands that need nothing.
+
+use crate::process::User;
+
+#[track_caller]
+fn check(arguments: &[&str], code: i32, stdout: &str, stderr: &str) {
+    let outcome = User::new().run(arguments);
+    assert_eq!(outcome.code, Some(code), "{outcome:?}");
+    assert!(outcome.stdout.contains(stdout), "{outcome:?}");
+    assert!(outcome.stderr.contains(stderr), "{outcome:?}");
+    assert!(!outcome.stdout.contains('\x1b') && !outcome.stderr.contains('\x1b'), "colours: {outcome:?}");
+}
+
+#[test]
+fn help_and_version_succeed() {
+    let version = concat!("cc-relay ", env!("CARGO_PKG_VERSION"), "\n");
+    check(&["version"], 0, version, "");
+    check(&["--version"], 0, version, "");
+    check(&["--help"], 0, "Usage: cc-relay [OPTIONS] [COMMAND]", "");
+    check(&["config", "init", "--help"], 0, "--force", "");
+}
+
+#[test]
+fn a_mistake_on_the_command_line_is_a_usage_error() {
+    check(&["frobnicate"], 2, "", "unrecognized subcommand 'frobnicate'");
+    check(&["--log-level", "loud"], 2, "", "possible values: debug, info, warn, error");
+    check(&["--demo", "--config", "config.yaml"], 2, "", "cannot be used with");
+    check(&["--demo", "--listen", "8787"], 2, "", "command line: server.listen: found ");
+    check(&["status", "--url", "https://relay.example"], 2, "", "expected a URL like http://");
+    check(&["config", "init", "--path", "config.toml"], 2, "", "has to end in .yaml or .yml");
+}
+
+#[test]
+fn what_is_wrong_elsewhere_is_a_failure() {
+    check(&["--config", "nope.yaml"], 1, "", "error: there is no file nope.yaml\n");
+    check(&["config", "validate"], 1, "", "there is no configuration file to check");
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        check(&["completions", shell], 0, "validate", "");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = User::new().command(&["config", "schema"]).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
