@@ -32,7 +32,7 @@ pub use estimate::estimate_tokens;
 pub use mapping::{ModelMap, ModelMapLayer};
 pub use messages::error_type;
 pub use mock::Mock;
-pub use provider::{AuthorizeError, PrepareError, Provider};
+pub use provider::{ApiError, AuthorizeError, PrepareError, Provider};
 pub use request::{Attempt, Endpoint, RelayRequest};
 pub use transport::{Proxies, TlsError, Transport, TransportSettings, TrustRoots};
 pub use upstream::Upstream;

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{self, AUTHORIZATION, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, response};
 use relay_config::{BaseUrl, Secret};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::answer::{LimitScope, Outcome};
 use crate::body::Payload;
 use crate::headers;
-use crate::provider::{AuthorizeError, PrepareError};
+use crate::provider::{ApiError, AuthorizeError, PrepareError};
 use crate::request::Attempt;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -96,6 +97,25 @@ pub(crate) fn classify(head: &response::Parts) -> Outcome {
         500..=599 => Outcome::Failed,
         _ => Outcome::Refused,
     }
+}
+
+/// The body for `error`, with its status and what goes with the new body in `head`.
+pub(crate) fn write_error(error: &ApiError, head: &mut response::Parts) -> Bytes {
+    let request_id = ["request-id", "x-amzn-requestid", "apim-request-id"]
+        .iter()
+        .find_map(|name| head.headers.get(*name)?.to_str().ok());
+    let body = json!({
+        "type": "error",
+        "error": { "type": error.kind, "message": error.message },
+        "request_id": request_id,
+    });
+    let body = Bytes::from(body.to_string());
+    head.status = error.status;
+    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+        head.headers.remove(name);
+    }
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    body
 }
 
 /// Whether `body` is an error as Anthropic's API writes it.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -119,7 +119,7 @@ fn end_error(error: EndError<BodyError>) -> BodyError {
 
 /// A stream that can be read: the relay offers no encoding, but an upstream may send one all the same.
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     media_type.is_some_and(|value| value.starts_with(b"text/event-stream"))
         && !headers.contains_key(CONTENT_ENCODING)
 }

@@ -1,13 +1,14 @@
 //! What each kind of upstream has to say for itself.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::time::SystemTime;
 
-use http::{Request, response};
+use http::{Request, Response, StatusCode, response};
+use tower::BoxError;
 
-use crate::answer::Outcome;
+use crate::answer::{AnswerBody, BodyError, Outcome};
 use crate::body::Payload;
-use crate::request::Attempt;
+use crate::request::{Attempt, Endpoint};
 
 /// One upstream with one credential.
 ///
@@ -33,6 +34,41 @@ pub trait Provider: Send + Sync + 'static {
     /// Says what an answer means for failover and health. `error` holds the body of an answer that is no success, or
     /// its first 64 KiB: some upstreams put the reason nowhere else.
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome;
+
+    /// Called when an answer has status 401 or 403: forgets the credential that was just refused. `true` asks for one
+    /// more try with a new one; there is never a second.
+    fn renew_credential(&self, _head: &response::Parts) -> impl Future<Output = bool> + Send {
+        ready(false)
+    }
+
+    /// Puts an error of this upstream's into the words of Anthropic's, so that the client's own recovery works. `None`
+    /// leaves it as it is; what is in Anthropic's form already is never asked about.
+    fn translate_error(&self, _head: &response::Parts, _error: &[u8]) -> Option<ApiError> {
+        None
+    }
+
+    /// Puts a success into the form of the Messages API, frame by frame.
+    ///
+    /// # Errors
+    /// [`AnswerBodyError`](crate::AnswerBodyError) where the answer had to be read for it, and broke off.
+    fn convert(
+        &self,
+        _endpoint: Endpoint,
+        response: Response<AnswerBody>,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, BodyError>> + Send {
+        ready(Ok(response))
+    }
+}
+
+/// An error in Anthropic's terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// The status that the client gets.
+    pub status: StatusCode,
+    /// `error.type`.
+    pub kind: &'static str,
+    /// `error.message`; Claude Code matches on its wording.
+    pub message: String,
 }
 
 /// Why a request cannot be put into an upstream's form.
@@ -51,6 +87,9 @@ pub enum AuthorizeError {
     /// The key holds characters that no header may carry.
     #[error("the configured key holds characters that an HTTP header cannot carry")]
     Malformed,
+    /// A token could not be obtained.
+    #[error("a token could not be obtained")]
+    Token(#[source] BoxError),
     /// The request carries no credential of its own to pass through.
     #[error("the client sent no credential that could be passed through")]
     NothingToPassThrough,

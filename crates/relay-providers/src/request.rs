@@ -171,6 +171,12 @@ impl Attempt {
         self.is_last
     }
 
+    /// The changes made for this upstream so far: where its own begin.
+    #[must_use]
+    pub fn edits(&self) -> &Edits {
+        &self.edits
+    }
+
     /// The body for this upstream.
     #[must_use]
     pub fn payload(&self) -> Payload {

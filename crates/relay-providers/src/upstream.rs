@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode, response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower::Service;
 
 use crate::answer::{Answer, AttemptError, Outcome};
+use crate::body::Payload;
 use crate::headers;
 use crate::messages;
 use crate::opening::begin;
@@ -44,33 +46,68 @@ impl<P: Provider> Upstream<P> {
 
     async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
         let request = self.provider.prepare(&attempt)?;
-        let response = within(attempt.head_timeout(), async {
-            let request = self.provider.authorize(request, SystemTime::now()).await?;
-            self.transport.send(request.map(RequestBody::Payload)).await
-        })
-        .await?;
+        let response = within(attempt.head_timeout(), self.exchange(request)).await?;
         refuse_redirect(response.status())?;
-        self.answer(&attempt, response).await
-    }
-
-    async fn answer(&self, attempt: &Attempt, response: Response<Incoming>) -> Result<Answer, AttemptError> {
         let (mut head, body) = response.into_parts();
         headers::retain_for_client(&mut head.headers);
         let body = IdleTimeout::new(body, self.transport.idle_timeout());
         if head.status.is_success() {
-            let outcome = self.provider.classify(&head, &[]);
-            return begin(attempt, outcome, Response::from_parts(head, body)).await;
+            self.success(&attempt, head, body).await
+        } else {
+            Ok(self.failure(&attempt, head, body).await)
         }
-        let (reason, body) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
+    }
+
+    /// Asks with a valid credential, and once more with a new one if the upstream refuses it.
+    async fn exchange(&self, request: Request<Payload>) -> Result<Response<Incoming>, AttemptError> {
+        let response = self.send(request.clone()).await?;
+        if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Ok(response);
+        }
+        let (head, body) = response.into_parts();
+        match self.provider.renew_credential(&head).await {
+            true => self.send(request).await,
+            false => Ok(Response::from_parts(head, body)),
+        }
+    }
+
+    async fn send(&self, request: Request<Payload>) -> Result<Response<Incoming>, AttemptError> {
+        let request = self.provider.authorize(request, SystemTime::now()).await?;
+        self.transport.send(request.map(RequestBody::Payload)).await
+    }
+
+    async fn success(
+        &self,
+        attempt: &Attempt,
+        head: response::Parts,
+        body: IdleTimeout<Incoming>,
+    ) -> Result<Answer, AttemptError> {
+        let outcome = self.provider.classify(&head, &[]);
+        let response = Response::from_parts(head, body.boxed_unsync());
+        let converted = self.provider.convert(attempt.request().endpoint(), response).await;
+        begin(attempt, outcome, converted.map_err(AttemptError::Broken)?).await
+    }
+
+    async fn failure(
+        &self,
+        attempt: &Attempt,
+        mut head: response::Parts,
+        body: IdleTimeout<Incoming>,
+    ) -> Answer {
+        let (reason, mut body) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
             Start::Whole(bytes) => (bytes.clone(), full(bytes)),
             Start::Part(start, body) => (start, body),
         };
-        let is_foreign_error = !messages::is_anthropic_error(&reason);
+        let mut is_foreign_error = !messages::is_anthropic_error(&reason);
         let outcome = match attempt.request().endpoint() {
             Endpoint::CountTokens if is_foreign_error && lacks_operation(head.status) => Outcome::Unsupported,
             _ => self.provider.classify(&head, &reason),
         };
-        Ok(Answer { outcome, response: Response::from_parts(head, body), is_foreign_error })
+        if is_foreign_error && let Some(error) = self.provider.translate_error(&head, &reason) {
+            body = full(messages::write_error(&error, &mut head));
+            is_foreign_error = false;
+        }
+        Answer { outcome, response: Response::from_parts(head, body), is_foreign_error }
     }
 }
 

@@ -6,16 +6,19 @@
 //! ```
 //! Numbers, key order, escapes, unknown fields and thinking blocks arrive upstream byte for byte.
 
+mod edits;
 mod payload;
 mod scan;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use edits::Edits;
 pub use payload::Payload;
 pub use scan::ScanError;
-use scan::{Fields, Kind, Span, Value};
+use scan::{Fields, Kind, Member, Value};
 
 /// Why a body cannot be relayed as a Messages request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -130,6 +133,27 @@ impl MessagesBody {
         self.slice(self.fields.tools.as_ref())
     }
 
+    /// The text of the last top-level member called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Bytes> {
+        let member = self.fields.members.iter().rev().find(|member| self.is_called(member, name));
+        self.slice(member.map(|member| &member.value))
+    }
+
+    /// Whether `member` has this name, however its key is written.
+    fn is_called(&self, member: &Member, name: &str) -> bool {
+        *self.name(member) == *name
+    }
+
+    /// The name of `member`; empty for one that is no text, which no field of the API is.
+    fn name(&self, member: &Member) -> Cow<'_, str> {
+        let key = &self.bytes[member.key.clone()];
+        match key.contains(&b'\\') {
+            true => serde_json::from_slice::<String>(key).unwrap_or_default().into(),
+            false => String::from_utf8_lossy(&key[1..key.len() - 1]),
+        }
+    }
+
     fn slice(&self, value: Option<&Value>) -> Option<Bytes> {
         value.map(|value| self.bytes.slice(value.span.clone()))
     }
@@ -138,36 +162,6 @@ impl MessagesBody {
 /// The text of a JSON string, unescaped; `None` for other kinds and for halves of surrogate pairs.
 fn string(bytes: &Bytes, value: &Value) -> Option<String> {
     serde_json::from_slice(&bytes[value.span.clone()]).ok()
-}
-
-/// Changes to a body, kept apart from it until it is sent. Each attempt has its own.
-#[derive(Debug, Clone, Default)]
-pub struct Edits {
-    /// In ascending order, without overlap.
-    edits: Vec<(Span, Bytes)>,
-}
-
-impl Edits {
-    /// Puts `model` in the place of the client's model name, wherever the body holds it at its top level.
-    pub fn set_model(&mut self, body: &MessagesBody, model: &str) {
-        let text = Bytes::from(serde_json::Value::from(model).to_string());
-        for value in &body.fields.model {
-            self.replace(value.span.clone(), text.clone());
-        }
-    }
-
-    /// The body with the changes made.
-    #[must_use]
-    pub fn apply(&self, body: &MessagesBody) -> Payload {
-        Payload::splice(&body.bytes, &self.edits)
-    }
-
-    fn replace(&mut self, span: Span, text: Bytes) {
-        match self.edits.binary_search_by_key(&span.start, |(other, _)| other.start) {
-            Ok(index) => self.edits[index] = (span, text),
-            Err(index) => self.edits.insert(index, (span, text)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use smallvec::SmallVec;
 /// open brackets at 128 bytes.
 pub(super) const MAX_DEPTH: usize = 1024;
 
+/// The top-level object may have this many members; the Messages API has about thirty.
+pub(super) const MAX_MEMBERS: usize = 1024;
+
 /// Where a value stands in the body.
 pub(crate) type Span = Range<usize>;
 
@@ -55,6 +58,9 @@ pub enum ScanError {
         /// What was left open.
         within: &'static str,
     },
+    /// The object has more members than any request needs.
+    #[error("the body has more than 1024 fields")]
+    TooManyMembers,
     /// Arrays and objects nest deeper than 1024 levels.
     #[error("the body nests deeper than 1024 levels at byte {offset}")]
     TooDeep {
@@ -94,12 +100,22 @@ pub(crate) struct Value {
     pub(crate) span: Span,
 }
 
-/// The members of the top-level object that the relay reads.
+/// A member of the top-level object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Where the key stands, quotes included.
+    pub(crate) key: Span,
+    pub(crate) value: Value,
+}
+
+/// The members of the top-level object, and those among them that the relay reads.
 ///
 /// Of a key that stands more than once the last value counts, as in the parsers of Python, JavaScript and serde_json;
 /// for `model` every occurrence is kept, so that an edit leaves no other name for an upstream to find.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
+    /// All of them, in order.
+    pub(crate) members: SmallVec<[Member; 16]>,
     pub(crate) model: SmallVec<[Value; 1]>,
     pub(crate) stream: Option<Value>,
     pub(crate) max_tokens: Option<Value>,
@@ -139,51 +155,52 @@ impl Scanner<'_> {
             return Err(ScanError::NotAnObject { found: value.kind.name() });
         }
         let mut fields = Fields::default();
-        self.members(|scanner, key| {
-            let slot = match key {
-                b"model" => {
-                    let value = scanner.value(1)?;
-                    fields.model.push(value);
-                    return Ok(());
-                }
-                b"metadata" => {
-                    fields.user_id = scanner.metadata()?;
-                    return Ok(());
-                }
-                b"stream" => &mut fields.stream,
-                b"max_tokens" => &mut fields.max_tokens,
-                b"system" => &mut fields.system,
-                b"messages" => &mut fields.messages,
-                b"tools" => &mut fields.tools,
-                _ => return scanner.value(1).map(drop),
+        self.members(|scanner, span, key| {
+            let value = match key {
+                b"metadata" => scanner.metadata(&mut fields.user_id)?,
+                _ => scanner.value(1)?,
             };
-            *slot = Some(scanner.value(1)?);
+            if fields.members.len() == MAX_MEMBERS {
+                return Err(ScanError::TooManyMembers);
+            }
+            fields.members.push(Member { key: span, value: value.clone() });
+            match key {
+                b"model" => fields.model.push(value),
+                b"stream" => fields.stream = Some(value),
+                b"max_tokens" => fields.max_tokens = Some(value),
+                b"system" => fields.system = Some(value),
+                b"messages" => fields.messages = Some(value),
+                b"tools" => fields.tools = Some(value),
+                _ => {}
+            }
             Ok(())
         })?;
         self.end()?;
         Ok(fields)
     }
 
-    /// The `user_id` of a `metadata` object; anything else there is skipped.
-    fn metadata(&mut self) -> Result<Option<Value>, ScanError> {
+    /// The value of `metadata`, with the `user_id` in it; of anything but an object there is none.
+    fn metadata(&mut self, user_id: &mut Option<Value>) -> Result<Value, ScanError> {
+        *user_id = None;
         if self.peek() != Some(b'{') {
-            return self.value(1).map(|_| None);
+            return self.value(1);
         }
-        let mut user_id = None;
-        self.members(|scanner, key| {
+        let start = self.at;
+        self.members(|scanner, _, key| {
             let value = scanner.value(2)?;
             if key == b"user_id" {
-                user_id = Some(value);
+                *user_id = Some(value);
             }
             Ok(())
         })?;
-        Ok(user_id)
+        Ok(Value { kind: Kind::Object, span: start..self.at })
     }
 
-    /// The members of the object whose brace is next; `member` gets each key, unescaped, and reads its value.
+    /// The members of the object whose brace is next; `member` gets where each key stands, and the key unescaped, and
+    /// reads its value.
     fn members(
         &mut self,
-        mut member: impl FnMut(&mut Self, &[u8]) -> Result<(), ScanError>,
+        mut member: impl FnMut(&mut Self, Span, &[u8]) -> Result<(), ScanError>,
     ) -> Result<(), ScanError> {
         self.at += 1;
         self.skip_whitespace();
@@ -195,11 +212,11 @@ impl Scanner<'_> {
             let span = self.key()?;
             let inside = &self.body[span.start + 1..span.end - 1];
             if inside.contains(&b'\\') {
-                let key: Option<String> = serde_json::from_slice(&self.body[span]).ok();
+                let key: Option<String> = serde_json::from_slice(&self.body[span.clone()]).ok();
                 // A key with half a surrogate pair is none of those that the relay reads.
-                member(self, key.as_deref().unwrap_or_default().as_bytes())?;
+                member(self, span, key.as_deref().unwrap_or_default().as_bytes())?;
             } else {
-                member(self, inside)?;
+                member(self, span, inside)?;
             }
             self.skip_whitespace();
             match self.peek() {
@@ -571,6 +588,13 @@ mod tests {
             "[".repeat(1_000_000),
             &format!("the body nests deeper than 1024 levels at byte {MAX_DEPTH}"),
         );
+    }
+
+    #[test]
+    fn the_members_of_an_object_have_a_bound() {
+        let members = |count: usize| format!("{{{}}}", vec!["\"a\":1"; count].join(","));
+        assert_eq!(scan(members(MAX_MEMBERS).as_bytes()).unwrap().members.len(), MAX_MEMBERS);
+        check_error(members(MAX_MEMBERS + 1), "the body has more than 1024 fields");
     }
 
     #[test]
