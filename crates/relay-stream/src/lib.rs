@@ -7,7 +7,7 @@
 //! Stream
 //! ```
 //! Every part stands alone. The cores ([`frame::Decoder`], [`sse::SseParser`], [`bedrock::Translator`],
-//! [`watch::SseWatch`], [`ModelRewriter`]) do no I/O and take bytes cut anywhere; the wrappers put them around an
+//! [`watch::SseWatch`], [`ModelRewriter`], [`EventFilter`]) do no I/O and take bytes cut anywhere; the wrappers put them around an
 //! `http_body::Body` or a `Stream`, and pass on what they have the moment it is complete.
 //! ```
 //! use http_body_util::{BodyExt, Full};
@@ -34,6 +34,7 @@
 
 pub mod bedrock;
 pub mod body;
+mod filter;
 pub mod frame;
 mod json;
 mod model;
@@ -41,6 +42,7 @@ mod on_break;
 pub mod sse;
 pub mod watch;
 
+pub use filter::EventFilter;
 pub use model::ModelRewriter;
 pub use on_break::OnBreak;
 

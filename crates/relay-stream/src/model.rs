@@ -94,6 +94,11 @@ impl ModelRewriter {
         self.held.split().freeze()
     }
 
+    /// True while bytes are held back.
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// True once every further byte passes at once.
     pub fn is_done(&self) -> bool {
         self.model.is_none()

@@ -1,12 +1,12 @@
-//! The SSE parser gives the same events and bytes wherever its input is cut; the watch and the rewriter, which follow
-//! the same grammar, never panic, and the rewriter changes nothing but a model.
+//! The SSE parser gives the same events and bytes wherever its input is cut; the watch, the rewriter and the
+//! filter, which follow the same grammar, find the same too, and the rewriter changes nothing but a model.
 #![no_main]
 
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
-use relay_stream::ModelRewriter;
 use relay_stream::sse::{SseParser, write_event};
 use relay_stream::watch::{SseWatch, StreamReport};
+use relay_stream::{EventFilter, ModelRewriter};
 use relay_stream_fuzz::{cut, sizes_and_stream};
 
 type Event = (String, Vec<u8>, Option<String>, Option<std::time::Duration>);
@@ -41,6 +41,13 @@ fn rewrite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     out
 }
 
+fn filter<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut filter = EventFilter::new("ping");
+    let mut out: Vec<u8> = chunks.flat_map(|chunk| filter.push(Bytes::copy_from_slice(chunk))).collect();
+    out.extend_from_slice(&filter.finish());
+    out
+}
+
 fuzz_target!(|input: &[u8]| {
     let (sizes, stream) = sizes_and_stream(input);
     let whole = || std::iter::once(stream);
@@ -55,6 +62,9 @@ fuzz_target!(|input: &[u8]| {
         let after = rewritten.iter().rev().zip(stream.iter().rev()).take_while(|(a, b)| a == b).count();
         assert!(before + after + "\"m\"".len() >= rewritten.len());
     }
+    let filtered = filter(whole());
+    assert_eq!(filter(cut(stream, sizes)), filtered);
+    assert!(filtered.len() <= stream.len());
     for (name, data, ..) in events {
         let mut out = BytesMut::new();
         write_event(&name, &data, &mut out);

@@ -1,18 +1,19 @@
 //! Wrappers around `http_body::Body` for the way back to the client.
 //!
 //! ```text
-//! upstream ─▶ ModelBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
-//!             model name   end check    pings
+//! upstream ─▶ FilterBody ─▶ ModelBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
+//!             foreign       model name   end check    pings
+//!             events
 //! ```
 //! Every one passes frames on the moment they arrive, holds nothing but what its doc names, and forwards trailers,
 //! errors and the end. They nest in any order; this one reads each name as the client sees it, and reads no pings.
 
+mod edit;
 mod keep_alive;
-mod model;
 #[cfg(test)]
 pub(crate) mod script;
 
+pub use edit::{EditBody, FilterBody, ModelBody};
 #[cfg(feature = "tokio")]
 pub use keep_alive::TokioTimer;
 pub use keep_alive::{KeepAliveBody, Timer};
-pub use model::ModelBody;

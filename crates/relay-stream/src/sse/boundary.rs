@@ -29,15 +29,20 @@ impl Boundary {
         self.at_start
     }
 
+    /// Takes in the LF that `bytes` begin with if it belongs to the CR before it, and says whether it did.
+    #[inline]
+    pub(crate) fn take_lf(&mut self, bytes: &[u8]) -> bool {
+        self.after_cr && !bytes.is_empty() && {
+            self.after_cr = false;
+            bytes[0] == b'\n'
+        }
+    }
+
     /// Takes in `bytes` up to the end of the current block and returns how many that were; `None` if the block goes
     /// on after them. Call again with the rest.
     #[inline]
     pub(crate) fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut at = 0;
-        if self.after_cr && !bytes.is_empty() {
-            self.after_cr = false;
-            at = usize::from(bytes[0] == b'\n');
-        }
+        let mut at = usize::from(self.take_lf(bytes));
         while let Some(len) = memchr2(b'\n', b'\r', &bytes[at..]) {
             let blank = self.line_empty && len == 0;
             let end = at + len;

@@ -1,4 +1,4 @@
-//! [`ModelRewriter`] as a body.
+//! [`ModelRewriter`] and [`EventFilter`] as bodies.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,18 +7,24 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::ModelRewriter;
+use crate::{EventFilter, ModelRewriter};
+
+/// Passes an SSE body on with the model name of its first `message_start` replaced.
+pub type ModelBody<B> = EditBody<B, ModelRewriter>;
+
+/// Passes an SSE body on without the events of one name.
+pub type FilterBody<B> = EditBody<B, EventFilter>;
 
 pin_project! {
-    /// Passes an SSE body on with the model name of its first `message_start` replaced.
+    /// Passes an SSE body on with an edit made on the way.
     ///
-    /// Holds back what [`ModelRewriter`] holds back, and gives it out before an error, trailers or the end. The length
-    /// of the body is unknown until the rewriter is done: do not copy a `content-length` to the response.
+    /// Holds back what the edit holds back, and gives it out before an error, trailers or the end. The length of the
+    /// body is unknown while the edit may still change something: do not copy a `content-length` to the response.
     #[derive(Debug)]
-    pub struct ModelBody<B: Body> {
+    pub struct EditBody<B: Body, E> {
         #[pin]
         inner: B,
-        rewriter: ModelRewriter,
+        edit: E,
         // What came after bytes that were held back and go first.
         next: Option<Result<Frame<Bytes>, B::Error>>,
     }
@@ -27,11 +33,66 @@ pin_project! {
 impl<B: Body> ModelBody<B> {
     /// Rewrites `inner`, a body at its start, to name `model`.
     pub fn new(inner: B, model: &str) -> Self {
-        ModelBody { inner, rewriter: ModelRewriter::new(model), next: None }
+        EditBody { inner, edit: ModelRewriter::new(model), next: None }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for ModelBody<B> {
+impl<B: Body> FilterBody<B> {
+    /// Leaves the events called `name` out of `inner`, a body at its start.
+    pub fn new(inner: B, name: &str) -> Self {
+        EditBody { inner, edit: EventFilter::new(name), next: None }
+    }
+}
+
+/// A change to a stream of bytes. Not for others to implement: the two edits of this crate are all there are.
+pub trait Edit {
+    /// Takes in bytes and returns those that may go on.
+    fn push(&mut self, chunk: Bytes) -> Bytes;
+    /// The bytes still held back.
+    fn finish(&mut self) -> Bytes;
+    /// True while bytes are held back.
+    fn is_holding(&self) -> bool;
+    /// True once nothing will be changed or held back any more.
+    fn is_done(&self) -> bool;
+}
+
+impl Edit for ModelRewriter {
+    fn push(&mut self, chunk: Bytes) -> Bytes {
+        ModelRewriter::push(self, chunk)
+    }
+
+    fn finish(&mut self) -> Bytes {
+        ModelRewriter::finish(self)
+    }
+
+    fn is_holding(&self) -> bool {
+        ModelRewriter::is_holding(self)
+    }
+
+    fn is_done(&self) -> bool {
+        ModelRewriter::is_done(self)
+    }
+}
+
+impl Edit for EventFilter {
+    fn push(&mut self, chunk: Bytes) -> Bytes {
+        EventFilter::push(self, chunk)
+    }
+
+    fn finish(&mut self) -> Bytes {
+        EventFilter::finish(self)
+    }
+
+    fn is_holding(&self) -> bool {
+        EventFilter::is_holding(self)
+    }
+
+    fn is_done(&self) -> bool {
+        false
+    }
+}
+
+impl<B: Body<Data = Bytes>, E: Edit> Body for EditBody<B, E> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -46,9 +107,8 @@ impl<B: Body<Data = Bytes>> Body for ModelBody<B> {
         loop {
             let other = match ready!(this.inner.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if this.rewriter.is_done() => return Poll::Ready(Some(Ok(Frame::data(data)))),
                     Ok(data) => {
-                        let out = this.rewriter.push(data);
+                        let out = this.edit.push(data);
                         if out.is_empty() {
                             continue;
                         }
@@ -59,7 +119,7 @@ impl<B: Body<Data = Bytes>> Body for ModelBody<B> {
                 Some(Err(error)) => Some(Err(error)),
                 None => None,
             };
-            let held = this.rewriter.finish();
+            let held = this.edit.finish();
             if held.is_empty() {
                 return Poll::Ready(other);
             }
@@ -69,11 +129,11 @@ impl<B: Body<Data = Bytes>> Body for ModelBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_none() && self.rewriter.is_done() && self.inner.is_end_stream()
+        self.next.is_none() && !self.edit.is_holding() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.rewriter.is_done() { self.inner.size_hint() } else { SizeHint::default() }
+        if self.edit.is_done() { self.inner.size_hint() } else { SizeHint::default() }
     }
 }
 
@@ -106,6 +166,21 @@ mod tests {
         check(Script::new().data("data: {").exact_length(), "data: {", None);
         check(Script::new().data("data: {").trailers(), "data: {", None);
         check(Script::new().data("data: {").error("reset"), "data: {", Some("reset"));
+    }
+
+    #[test]
+    fn events_are_left_out_and_the_rest_passes() {
+        let (odd, rest) = ("event: odd\ndata: 1\n\n", "event: ping\ndata: {}\n\n");
+        for script in [
+            Script::new().data(odd).data(rest),
+            Script::new().data(rest).data(odd).exact_length(),
+            Script::new().data("even").pending().data("t: ping\ndata: {}\n\n").trailers(),
+            Script::new().data(&[odd, rest].concat()[..30]).data(&[odd, rest].concat()[30..]),
+        ] {
+            assert_eq!(collect(FilterBody::new(script, "odd")), (rest.to_owned(), None));
+        }
+        let cut = Script::new().data("event: o").exact_length();
+        assert_eq!(collect(FilterBody::new(cut, "odd")), ("event: o".to_owned(), None));
     }
 
     #[test]
