@@ -1,0 +1,52 @@
+//! The relay as a part of another service: under a path of its own, inside that service's middleware, and without a
+//! word on logging, signals or the process.
+//!
+//! ```text
+//! cargo run -p relay-server --example embed
+//! curl -i http://127.0.0.1:8080/relay/v1/messages -H 'x-team: blue' \
+//!     -d '{"model":"claude-sonnet-5-5","max_tokens":64,"messages":[{"role":"user","content":"hi"}]}'
+//! ANTHROPIC_BASE_URL=http://127.0.0.1:8080/relay ANTHROPIC_CUSTOM_HEADERS='x-team: blue' claude
+//! ```
+
+use std::error::Error;
+use std::io::Write;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use relay_config::{Format, Loader};
+use relay_server::Relay;
+use tokio::net::TcpListener;
+
+/// What the service configures, wherever it keeps its settings. `mock` answers without any network.
+const CONFIG: &str = "providers: [{ name: built-in, type: mock }]";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let config = Loader::new().with_text("embedded.yaml", Format::Yaml, CONFIG).load()?.config;
+    let relay = Relay::builder(config).build()?;
+
+    let service = Router::new()
+        .route("/", get(|| async { "the service itself\n" }))
+        .nest_service("/relay", relay)
+        .layer(middleware::from_fn(for_teams_only));
+
+    let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:8080")).await?;
+    writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
+    axum::serve(listener, service).await?;
+    Ok(())
+}
+
+/// The service's own rule. It sees the relay's requests and answers, and does not hold up a stream.
+async fn for_teams_only(request: Request, next: Next) -> Response {
+    let Some(team) = request.headers().get("x-team").cloned() else {
+        return (StatusCode::FORBIDDEN, "say which team you are: x-team\n").into_response();
+    };
+    let mut response = next.run(request).await;
+    response.headers_mut().insert("x-team", team);
+    response.headers_mut().insert("x-served-by", HeaderValue::from_static("the service"));
+    response
+}
