@@ -83,27 +83,28 @@ where
             return Poll::Ready(None);
         }
         let mut this = self.as_mut().project();
-        match ready!(this.inner.as_mut().poll_frame(cx)) {
+        let next = ready!(this.inner.as_mut().poll_frame(cx));
+        let end = match &next {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     this.watched.watch.see(data);
                 }
-                if this.inner.is_end_stream() {
-                    this.watched.end(StreamEnd::Ended);
-                }
-                Poll::Ready(Some(Ok(frame)))
+                // Trailers end the stream for the client, cleanly and whatever comes after them.
+                (frame.is_trailers() || this.inner.is_end_stream()).then_some(StreamEnd::Ended)
             }
-            Some(Err(error)) => {
-                *this.done = true;
-                this.watched.end(StreamEnd::Failed);
-                Poll::Ready(self.broken(EndError::Body(error)))
-            }
-            None => {
-                *this.done = true;
-                this.watched.end(StreamEnd::Ended);
-                Poll::Ready(if self.may_end() { None } else { self.broken(EndError::Incomplete) })
-            }
+            Some(Err(_)) => Some(StreamEnd::Failed),
+            None => Some(StreamEnd::Ended),
+        };
+        if let Some(end) = end {
+            this.watched.end(end);
         }
+        let broken = match next {
+            Some(Ok(frame)) if frame.is_data() || self.may_end() => return Poll::Ready(Some(Ok(frame))),
+            Some(Err(error)) => Some(EndError::Body(error)),
+            _ => (!self.may_end()).then_some(EndError::Incomplete),
+        };
+        *self.as_mut().project().done = true;
+        Poll::Ready(broken.and_then(|error| self.broken(error)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -213,6 +214,8 @@ mod tests {
         check(Script::new().data(START), START, true, StreamEnd::Ended);
         check(Script::new().data(START).exact_length(), START, true, StreamEnd::Ended);
         check(Script::new(), "", true, StreamEnd::Ended);
+        check(Script::new().data(START).trailers(), START, true, StreamEnd::Ended);
+        check(Script::new().data(STOP).trailers(), STOP, false, StreamEnd::Ended);
         check(Script::new().data(START).error("reset"), START, false, StreamEnd::Failed);
     }
 
