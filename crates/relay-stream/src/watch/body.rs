@@ -269,13 +269,17 @@ mod tests {
     }
 
     #[test]
-    fn trailers_pass() {
-        let (body, _) = watch(Script::new().data(STOP).trailers());
-        let mut body = std::pin::pin!(body);
-        let mut task = tokio_test::task::spawn(());
-        assert!(assert_ready!(task.enter(|cx, _| body.as_mut().poll_frame(cx))).unwrap().unwrap().is_data());
-        assert!(
-            assert_ready!(task.enter(|cx, _| body.as_mut().poll_frame(cx))).unwrap().unwrap().is_trailers()
-        );
+    fn trailers_pass_unless_they_would_make_an_incomplete_stream_look_finished() {
+        for (text, pass) in [(STOP, true), (START, false)] {
+            let (body, _) = watch(Script::new().data(text).trailers());
+            let mut body = std::pin::pin!(body.check_end(OnBreak::Abort));
+            let mut task = tokio_test::task::spawn(());
+            let mut next = || assert_ready!(task.enter(|cx, _| body.as_mut().poll_frame(cx))).unwrap();
+            assert!(next().unwrap().is_data());
+            match next() {
+                Ok(frame) => assert!(pass && frame.is_trailers()),
+                Err(error) => assert!(!pass && error.is_incomplete()),
+            }
+        }
     }
 }
