@@ -45,12 +45,10 @@ mod validate;
 mod yaml;
 
 pub use config::{
-    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, EntraConfig, GoogleCredentials,
+    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ClientAuth, ClientKey, CompatibleAuth,
+    Config, DebugOptions, EntraConfig, GoogleCredentials, KeyConfig, ListenAddress, LogFormat, LogLevel,
+    LogOutput, LoggingConfig, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy,
     VertexConfig,
-};
-pub use config::{
-    ClientAuth, ClientKey, CompatibleAuth, Config, DebugOptions, KeyConfig, ListenAddress, LogFormat,
-    LogLevel, LogOutput, LoggingConfig, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy,
 };
 pub use discover::{Discovery, demo};
 pub use environment::PROCESS_VARIABLES;
