@@ -43,7 +43,12 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Puts an error of this upstream's into the words of Anthropic's, so that the client's own recovery works. `None`
     /// leaves it as it is; what is in Anthropic's form already is never asked about.
-    fn translate_error(&self, _head: &response::Parts, _error: &[u8]) -> Option<ApiError> {
+    fn translate_error(
+        &self,
+        _attempt: &Attempt,
+        _head: &response::Parts,
+        _error: &[u8],
+    ) -> Option<ApiError> {
         None
     }
 

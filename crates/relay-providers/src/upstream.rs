@@ -103,7 +103,7 @@ impl<P: Provider> Upstream<P> {
             Endpoint::CountTokens if is_foreign_error && lacks_operation(head.status) => Outcome::Unsupported,
             _ => self.provider.classify(&head, &reason),
         };
-        if is_foreign_error && let Some(error) = self.provider.translate_error(&head, &reason) {
+        if is_foreign_error && let Some(error) = self.provider.translate_error(attempt, &head, &reason) {
             body = full(messages::write_error(&error, &mut head));
             is_foreign_error = false;
         }
