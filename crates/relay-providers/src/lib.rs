@@ -30,7 +30,7 @@ pub use body::{BodyError, Edits, MessagesBody, Payload, ScanError};
 pub use compatible::Compatible;
 pub use estimate::estimate_tokens;
 pub use mapping::{ModelMap, ModelMapLayer};
-pub use messages::error_type;
+pub use messages::{error_body, error_type};
 pub use mock::Mock;
 pub use provider::{ApiError, AuthorizeError, PrepareError, Provider};
 pub use request::{Attempt, Endpoint, RelayRequest};

@@ -7,7 +7,8 @@ use http::header::{self, AUTHORIZATION, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, response};
 use relay_config::{BaseUrl, Secret};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::answer::{LimitScope, Outcome};
 use crate::body::Payload;
@@ -99,17 +100,32 @@ pub(crate) fn classify(head: &response::Parts) -> Outcome {
     }
 }
 
+/// An error as Anthropic's API writes it: `{"type":"error","error":{"type","message"},"request_id"}`.
+#[must_use]
+pub fn error_body(kind: &str, message: &str, request_id: Option<&str>) -> Bytes {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        r#type: &'static str,
+        error: Error<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a str>,
+    }
+    #[derive(Serialize)]
+    struct Error<'a> {
+        r#type: &'a str,
+        message: &'a str,
+    }
+    let body = Body { r#type: "error", error: Error { r#type: kind, message }, request_id };
+    // Strings alone, which can always be written.
+    serde_json::to_vec(&body).unwrap_or_default().into()
+}
+
 /// The body for `error`, with its status and what goes with the new body in `head`.
 pub(crate) fn write_error(error: &ApiError, head: &mut response::Parts) -> Bytes {
     let request_id = ["request-id", "x-amzn-requestid", "apim-request-id"]
         .iter()
         .find_map(|name| head.headers.get(*name)?.to_str().ok());
-    let body = json!({
-        "type": "error",
-        "error": { "type": error.kind, "message": error.message },
-        "request_id": request_id,
-    });
-    let body = Bytes::from(body.to_string());
+    let body = error_body(error.kind, &error.message, request_id);
     head.status = error.status;
     for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
         head.headers.remove(name);

@@ -1,5 +1,7 @@
 //! Failover in time: how long, how often, and what is left when all have failed.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
+
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};

@@ -499,7 +499,10 @@ impl Brackets {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
+    use serde::de::IgnoredAny;
 
     use super::*;
 
@@ -644,10 +647,12 @@ mod tests {
             let mut text = serde_json::to_vec(&value).unwrap();
             let at = at.index(text.len());
             text[at] = byte;
-            let parsed = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&text);
-            // The parser also refuses halves of surrogate pairs, which the grammar allows.
+            // Ignoring values keeps the parser from judging more than the grammar: 1e999 is a number.
+            let parsed = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&text);
+            let valid = parsed.is_ok() && std::str::from_utf8(&text).is_ok();
+            // It also refuses halves of surrogate pairs in a key, which the grammar allows.
             if !String::from_utf8_lossy(&text).contains("\\u") {
-                prop_assert_eq!(scan(&text).is_ok(), parsed.is_ok(), "{:?}", String::from_utf8_lossy(&text));
+                prop_assert_eq!(scan(&text).is_ok(), valid, "{:?}", String::from_utf8_lossy(&text));
             }
         }
     }

@@ -10,7 +10,6 @@
 
 mod script;
 
-use std::fmt;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
@@ -20,7 +19,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use relay_config::ProviderName;
 use tokio::time::Sleep;
@@ -31,6 +30,7 @@ use crate::estimate::estimate_tokens;
 use crate::messages;
 use crate::opening::begin;
 use crate::request::{Attempt, Endpoint};
+use crate::start::full;
 use crate::upstream::within;
 
 const FAULT_HEADER: HeaderName = HeaderName::from_static("x-cc-relay-mock");
@@ -74,11 +74,11 @@ impl Mock {
         let body = attempt.request().body();
         let input_tokens = estimate_tokens(body);
         if attempt.request().endpoint() == Endpoint::CountTokens {
-            return json(StatusCode::OK, serde_json::json!({ "input_tokens": input_tokens }));
+            return json(StatusCode::OK, serde_json::json!({ "input_tokens": input_tokens }).to_string());
         }
         let message = script::Message::answer_to(body.bytes(), attempt.model(), &self.name, input_tokens);
         if !body.is_stream() {
-            return json(StatusCode::OK, message.to_json());
+            return json(StatusCode::OK, message.to_json().to_string());
         }
         let events = match fault {
             Some(Fault::OverloadEvent) => script::overloaded_events(),
@@ -156,9 +156,8 @@ impl FromStr for Fault {
     }
 }
 
-fn json(status: StatusCode, body: impl fmt::Display) -> Response<AnswerBody> {
-    let body = Full::new(Bytes::from(body.to_string())).map_err(|never| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<AnswerBody> {
+    let mut response = Response::new(full(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     with_request_id(response)

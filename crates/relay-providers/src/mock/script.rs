@@ -5,7 +5,7 @@ use http::StatusCode;
 use relay_config::ProviderName;
 use serde_json::{Value, json};
 
-use crate::messages::error_type;
+use crate::messages::{error_body, error_type};
 
 /// One assistant message: a text and, where tools are offered, a call.
 pub(super) struct Message {
@@ -153,9 +153,8 @@ fn has_tool_result(message: &Value) -> bool {
 }
 
 /// Anthropic's error body for `status`.
-pub(super) fn error(status: StatusCode) -> Value {
-    let kind = error_type(status);
-    json!({ "type": "error", "error": { "type": kind, "message": "The mock upstream failed, as it was asked to." } })
+pub(super) fn error(status: StatusCode) -> Bytes {
+    error_body(error_type(status), "The mock upstream failed, as it was asked to.", None)
 }
 
 /// A stream that reports an overload behind its 200.

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
-use serde_json::{Value, json};
+use relay_providers::error_body;
+use serde_json::Value;
 use tower::{Layer, Service};
 
 use super::RequestId;
@@ -71,14 +72,8 @@ impl<F: Future<Output = Result<Response<Body>, Error>>> Future for RespondFuture
 
 /// `{"type":"error","error":{"type","message"},"request_id"}`, as Anthropic's API has it.
 fn error_response(error: Error, id: Option<&RequestId>) -> Response<Body> {
-    let mut response = json(
-        error.status(),
-        &json!({
-            "type": "error",
-            "error": { "type": error.kind(), "message": error.message() },
-            "request_id": id.map(RequestId::as_str),
-        }),
-    );
+    let body = error_body(error.kind(), &error.message(), id.map(RequestId::as_str));
+    let mut response = json_response(error.status(), body);
     error.write_headers(response.headers_mut());
     if let Error::Route(error) = error {
         response.extensions_mut().insert(error.trail);
@@ -88,7 +83,11 @@ fn error_response(error: Error, id: Option<&RequestId>) -> Response<Body> {
 
 /// A JSON answer of the relay's own.
 pub(crate) fn json(status: StatusCode, body: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(Bytes::from(body.to_string())));
+    json_response(status, body.to_string().into())
+}
+
+fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
