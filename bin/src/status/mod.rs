@@ -23,10 +23,8 @@ const MODELS_NAMED: usize = 3;
 /// Why nothing can be said of the relay.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StatusError {
-    #[error(
-        "{source}\nwithout a valid configuration, say where the relay is: cc-relay status --url http://HOST:PORT"
-    )]
-    Settings { source: SettingsError },
+    #[error("the configuration does not say where the relay is, --url does as well")]
+    Settings(#[source] SettingsError),
     #[error("cannot ask {url}: expected a URL like http://127.0.0.1:8787, and no https")]
     Url { url: String },
     #[error("no relay answers at {url}; start it with `cc-relay serve`, or say where it is with --url")]
@@ -46,7 +44,7 @@ pub(crate) enum StatusError {
 impl StatusError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Settings { source } => source.is_usage(),
+            Self::Settings(error) => error.is_usage(),
             Self::Url { .. } => true,
             _ => false,
         }
@@ -72,7 +70,7 @@ fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, St
     let (url, key) = match &arguments.url {
         Some(url) => (url.to_string(), config.ok().as_ref().and_then(key)),
         None => {
-            let config = config.map_err(|source| StatusError::Settings { source })?;
+            let config = config.map_err(StatusError::Settings)?;
             (url(&config), key(&config))
         }
     };

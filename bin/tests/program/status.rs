@@ -52,6 +52,22 @@ fn a_relay_that_cannot_serve_is_a_failure() {
 }
 
 #[test]
+fn with_a_url_the_configuration_may_have_mistakes() {
+    let user = User::new();
+    let (_relay, address) = user.serve(&["--demo"]);
+    user.write("config.yaml", "providers: [{ name: zai, type: zay }]\n");
+    assert_eq!(user.run(&["status", "--url", &address.to_string()]).code, Some(0));
+    let outcome = user.run(&["status"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("--url"), "{outcome:?}");
+    assert_eq!(
+        outcome.stderr.matches("config.yaml:1:32: providers[0].type: found ").count(),
+        1,
+        "{outcome:?}"
+    );
+}
+
+#[test]
 fn a_relay_that_does_not_answer_is_a_failure_with_advice() {
     // The port of a listener that is gone again is free.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
