@@ -33,7 +33,7 @@ pub use mapping::{ModelMap, ModelMapLayer};
 pub use messages::{error_body, error_type};
 pub use mock::Mock;
 pub use provider::{ApiError, AuthorizeError, PrepareError, Provider};
-pub use request::{Attempt, Endpoint, RelayRequest};
+pub use request::{Attempt, Deadline, Endpoint, RelayRequest};
 pub use transport::{Proxies, TlsError, Transport, TransportSettings, TrustRoots};
 pub use upstream::Upstream;
 pub use zai::Zai;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use tokio::time::Instant;
 
 use crate::anthropic::ClientCredential;
 use crate::body::{Edits, MessagesBody, Payload};
@@ -43,6 +44,7 @@ struct Parts {
     body: MessagesBody,
     client: Option<ClientCredential>,
     keys_allowed: bool,
+    deadline: Option<Deadline>,
 }
 
 impl RelayRequest {
@@ -50,7 +52,15 @@ impl RelayRequest {
     #[must_use]
     pub fn new(endpoint: Endpoint, query: Option<&str>, headers: HeaderMap, body: MessagesBody) -> Self {
         let query = query.map(Box::from);
-        Self(Arc::new(Parts { endpoint, query, headers, body, client: None, keys_allowed: true }))
+        Self(Arc::new(Parts {
+            endpoint,
+            query,
+            headers,
+            body,
+            client: None,
+            keys_allowed: true,
+            deadline: None,
+        }))
     }
 
     /// Adds the client's own credential.
@@ -64,6 +74,13 @@ impl RelayRequest {
     #[must_use]
     pub fn with_keys_allowed(mut self, allowed: bool) -> Self {
         Arc::make_mut(&mut self.0).keys_allowed = allowed;
+        self
+    }
+
+    /// Limits the whole time of the request up to its response head.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Option<Deadline>) -> Self {
+        Arc::make_mut(&mut self.0).deadline = deadline;
         self
     }
 
@@ -97,10 +114,43 @@ impl RelayRequest {
         self.0.client.as_ref()
     }
 
+    /// When the response head has to be there; `None` is without limit.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.0.deadline
+    }
+
     /// Whether configured keys may serve this request (`server.auth.subscription_may_use_keys`).
     #[must_use]
     pub fn keys_allowed(&self) -> bool {
         self.0.keys_allowed
+    }
+}
+
+/// The end of a time that has begun. Cheap to copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// The time that begins now and ends after `limit`.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit, limit }
+    }
+
+    /// How long there was at its beginning.
+    #[must_use]
+    pub fn limit(self) -> Duration {
+        self.limit
+    }
+
+    /// What is left; zero when it is over.
+    #[must_use]
+    pub fn remaining(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
     }
 }
 

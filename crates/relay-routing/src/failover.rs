@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use relay_config::ProviderName;
-use relay_providers::{Answer, Attempt, AttemptError, Outcome, RelayRequest};
+use relay_providers::{Answer, Attempt, AttemptError, Deadline, Outcome, RelayRequest};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
@@ -23,8 +23,6 @@ pub struct FailoverSettings {
     pub failover_timeout: Duration,
     /// Upstream attempts for one request.
     pub max_attempts: NonZeroU32,
-    /// A request's whole time up to its response head.
-    pub request_timeout: Option<Duration>,
 }
 
 /// Sends each request to the best candidate, and to the next one where that may help. Cloning shares the plan.
@@ -53,8 +51,8 @@ impl Failover {
     }
 
     async fn route(self, request: RelayRequest) -> Result<Routed, RouteError> {
-        let started = Instant::now();
-        let deadline = self.settings.request_timeout.map(|limit| started + limit);
+        let deadline = request.deadline();
+        let is_over = || deadline.is_some_and(|deadline| deadline.remaining().is_zero());
         let model = Arc::clone(request.body().model());
         let mut trail = Trail { model, strategy: self.planner.strategy(), attempts: Vec::new() };
         let plan = match self.planner.plan(&request) {
@@ -67,12 +65,12 @@ impl Failover {
         let mut first_failure = None;
         for (index, (upstream, candidate)) in candidates[..tries].iter().enumerate() {
             let now = Instant::now();
-            let over = |limit: Option<Instant>| limit.is_some_and(|limit| now >= limit);
-            if over(deadline) || over(first_failure.map(|at| at + self.settings.failover_timeout)) {
+            let too_late = first_failure.is_some_and(|at| now >= at + self.settings.failover_timeout);
+            if is_over() || too_late {
                 break;
             }
             let is_last = index + 1 == tries;
-            let limit = head_timeout(upstream, &request, is_last, deadline.map(|deadline| deadline - now));
+            let limit = head_timeout(upstream, &request, is_last, deadline.map(Deadline::remaining));
             let attempt = Attempt::new(request.clone()).with_head_timeout(limit).with_is_last(is_last);
             let result = candidate.service().oneshot(attempt).await;
             trail.attempts.push(record(upstream, candidate, &result, now.elapsed()));
@@ -82,8 +80,7 @@ impl Failover {
             }
             first_failure.get_or_insert_with(Instant::now);
         }
-        let timeout =
-            self.settings.request_timeout.filter(|_| deadline.is_some_and(|at| Instant::now() >= at));
+        let timeout = deadline.filter(|_| is_over()).map(Deadline::limit);
         match failures.most_useful(candidates.len() == 1, timeout) {
             Ok(answer) => Ok(Routed { answer, trail }),
             Err(kind) => Err(RouteError { kind, trail }),

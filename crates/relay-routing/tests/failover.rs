@@ -11,7 +11,7 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Empty};
 use relay_config::{KeyId, ProviderName, Secret, Strategy};
 use relay_providers::{
-    Answer, Attempt, AttemptError, Endpoint, LimitScope, MessagesBody, Outcome, RelayRequest,
+    Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, MessagesBody, Outcome, RelayRequest,
 };
 use relay_routing::{
     Candidate, Credential, Failover, FailoverSettings, Planner, RouteErrorKind, Routed, Upstream,
@@ -72,22 +72,28 @@ async fn play(step: Step, limit: Option<Duration>) -> Result<Answer, AttemptErro
 }
 
 fn settings() -> FailoverSettings {
-    FailoverSettings {
-        failover_timeout: Duration::from_secs(5),
-        max_attempts: NonZeroU32::new(6).unwrap(),
-        request_timeout: Some(Duration::from_secs(600)),
-    }
+    FailoverSettings { failover_timeout: Duration::from_secs(5), max_attempts: NonZeroU32::new(6).unwrap() }
 }
 
 fn request(stream: bool) -> RelayRequest {
     let body = format!(r#"{{"model":"m","stream":{stream}}}"#);
-    RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), MessagesBody::parse(body.into()).unwrap())
+    let body = MessagesBody::parse(body.into()).unwrap();
+    RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body)
+        .with_deadline(Some(Deadline::after(Duration::from_secs(600))))
 }
 
 /// The result in a word, and who was asked.
 async fn run(steps: &[Step], settings: FailoverSettings) -> (String, Vec<usize>) {
+    run_request(steps, settings, request(true)).await
+}
+
+async fn run_request(
+    steps: &[Step],
+    settings: FailoverSettings,
+    request: RelayRequest,
+) -> (String, Vec<usize>) {
     let (failover, asked) = failover(steps, settings);
-    let result = failover.oneshot(request(true)).await;
+    let result = failover.oneshot(request).await;
     let asked: VecDeque<usize> = asked.lock().unwrap().iter().map(|(index, _)| *index).collect();
     let (word, trail) = match result {
         Ok(Routed { answer, trail }) => (answer.response.status().as_u16().to_string(), trail),
@@ -167,9 +173,10 @@ async fn attempts_are_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn the_request_has_a_time_of_its_own() {
-    let short = || FailoverSettings { request_timeout: Some(Duration::from_secs(2)), ..settings() };
-    assert_eq!(run(&[Step::Stall], short()).await, ("timeout".to_owned(), vec![0]));
-    assert_eq!(run(&[Step::Stall, OK], short()).await, ("timeout".to_owned(), vec![0]));
+    for steps in [&[Step::Stall][..], &[Step::Stall, OK]] {
+        let short = request(true).with_deadline(Some(Deadline::after(Duration::from_secs(2))));
+        assert_eq!(run_request(steps, settings(), short).await, ("timeout".to_owned(), vec![0]));
+    }
 }
 
 #[tokio::test(start_paused = true)]

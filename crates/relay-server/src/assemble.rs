@@ -15,7 +15,7 @@ use crate::edge::{
     AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
 };
 use crate::forward::Forwarder;
-use crate::intake::Intake;
+use crate::intake::{Intake, Limits};
 use crate::messages::Messages;
 use crate::relay::Stack;
 use crate::router::{Operations, Readiness, Router};
@@ -62,12 +62,12 @@ pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc
     let settings = FailoverSettings {
         failover_timeout: config.routing.failover_timeout,
         max_attempts: config.routing.max_attempts,
-        request_timeout: server.timeout,
     };
+    let limits = Limits { body_bytes: server.max_body_bytes, time: server.timeout };
     let routed = Messages::new(Failover::new(Arc::new(planner), settings), config.routing.debug);
     let operations = Operations {
-        messages: Intake::new(routed.clone(), Endpoint::Messages, server.max_body_bytes),
-        count_tokens: Intake::new(routed, Endpoint::CountTokens, server.max_body_bytes),
+        messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
+        count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
         api: Forwarder::new(parts.forwards, server.timeout),
         catalog: Catalog::models(&config.providers),
     };

@@ -57,6 +57,12 @@ pub enum Error {
         /// How long the relay waited.
         after: Duration,
     },
+    /// The body did not come to its end in time.
+    #[error("the request body took longer than {} ms (server.timeout_ms)", limit.as_millis())]
+    BodyTooSlow {
+        /// `server.timeout_ms`.
+        limit: Duration,
+    },
     /// The connection failed while the body was read. Hardly anybody is left to read this.
     #[error("the request body could not be read")]
     BodyUnreadable,
@@ -127,7 +133,7 @@ impl Error {
             Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BodyStalled { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyStalled { .. } | Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::MalformedEncoding { .. }
             | Self::BodyUnreadable
             | Self::Body(_)

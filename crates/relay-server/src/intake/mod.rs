@@ -5,10 +5,11 @@ mod decode;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, HeaderMap};
 use http::{Request, Response};
-use relay_providers::{Endpoint, MessagesBody, RelayRequest};
+use relay_providers::{Deadline, Endpoint, MessagesBody, RelayRequest};
 use tower::{BoxError, Service, ServiceExt};
 
 use crate::body::Body;
@@ -17,17 +18,26 @@ use crate::error::Error;
 use collect::collect;
 use decode::{Encoding, decode};
 
-/// Reads the requests of one endpoint and hands them on. Cloning shares nothing but the limit.
+/// Reads the requests of one endpoint and hands them on.
 #[derive(Debug, Clone)]
 pub(crate) struct Intake<S> {
     inner: S,
     endpoint: Endpoint,
-    max_body_bytes: usize,
+    limits: Limits,
+}
+
+/// What a request may use up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The body's bytes, before and after decoding.
+    pub(crate) body_bytes: usize,
+    /// The whole time up to the response head.
+    pub(crate) time: Option<Duration>,
 }
 
 impl<S> Intake<S> {
-    pub(crate) fn new(inner: S, endpoint: Endpoint, max_body_bytes: usize) -> Self {
-        Self { inner, endpoint, max_body_bytes }
+    pub(crate) fn new(inner: S, endpoint: Endpoint, limits: Limits) -> Self {
+        Self { inner, endpoint, limits }
     }
 }
 
@@ -48,32 +58,66 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (inner, endpoint, limit) = (self.inner.clone(), self.endpoint, self.max_body_bytes);
-        Box::pin(async move { inner.oneshot(read(request, endpoint, limit).await?).await })
+        let (inner, endpoint, limits) = (self.inner.clone(), self.endpoint, self.limits);
+        Box::pin(async move { inner.oneshot(read(request, endpoint, limits).await?).await })
     }
 }
 
-async fn read<B>(request: Request<B>, endpoint: Endpoint, limit: usize) -> Result<RelayRequest, Error>
+async fn read<B>(request: Request<B>, endpoint: Endpoint, limits: Limits) -> Result<RelayRequest, Error>
 where
     B: http_body::Body<Data = bytes::Bytes>,
     B::Error: Into<BoxError>,
 {
+    let deadline = limits.time.map(Deadline::after);
     let (mut parts, body) = request.into_parts();
     let encoding = Encoding::of(&parts.headers)?;
-    let body = collect(body, limit).await?;
+    let body = match deadline {
+        None => collect(body, limits.body_bytes).await?,
+        Some(deadline) => {
+            let collected =
+                tokio::time::timeout(deadline.remaining(), collect(body, limits.body_bytes)).await;
+            collected.map_err(|_| Error::BodyTooSlow { limit: deadline.limit() })??
+        }
+    };
     let body = match encoding {
         None => body,
-        Some(encoding) => decode(body, encoding, limit).await?,
+        Some(encoding) => decode(body, encoding, limits.body_bytes).await?,
     };
     parts.headers.remove(CONTENT_ENCODING);
     let body = MessagesBody::parse(body)?;
     let client = parts.extensions.remove::<Client>();
     let headers: HeaderMap = parts.headers;
-    let request = RelayRequest::new(endpoint, parts.uri.query(), headers, body);
+    let request = RelayRequest::new(endpoint, parts.uri.query(), headers, body).with_deadline(deadline);
     Ok(match client {
         Some(client) => {
             request.with_client_credential(client.credential).with_keys_allowed(client.keys_allowed)
         }
         None => request,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::channel::Channel;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_has_no_more_time_than_the_request() {
+        let (mut sender, body) = Channel::<Bytes, BoxError>::new(1);
+        let drip = async {
+            while sender.send_data("x".into()).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+            }
+        };
+        let limits = Limits { body_bytes: 1 << 20, time: Some(Duration::from_secs(600)) };
+        let started = tokio::time::Instant::now();
+        let result = tokio::select! {
+            result = read(Request::new(body), Endpoint::Messages, limits) => result,
+            () = drip => panic!("the body is read as long as it comes"),
+        };
+        assert!(matches!(result, Err(Error::BodyTooSlow { limit }) if limit == Duration::from_secs(600)));
+        assert_eq!(started.elapsed(), Duration::from_secs(600));
+    }
 }
