@@ -266,6 +266,12 @@ pub enum Concern {
     /// Nothing will be served.
     #[error("no provider is enabled; every request will be refused")]
     NoProvider,
+    /// A credential of the environment lacks what belongs to it; another one is used.
+    #[error("it is not used, as {missing} is not set")]
+    NotUsed {
+        /// The variable that is not set.
+        missing: String,
+    },
     /// The key has characters that no header can carry.
     #[error("holds a line break or another control character, which no HTTP header can carry")]
     UnsendableKey,

@@ -8,16 +8,22 @@ use std::collections::BTreeSet;
 use crate::environment::Variables;
 use crate::error::Fault;
 use crate::report::Report;
+use crate::schema::{Rule, Schema, is_secret};
 use crate::tree::{Node, Path, Value};
 
 /// Expands every string in `root`. What cannot be expanded is reported and becomes empty, so that one mistake is told
-/// once; the key of a disabled provider is left out where its variable is unset. Returns the names that are referred to.
-pub(crate) fn expand(root: &mut Node, variables: &Variables, report: &mut Report) -> BTreeSet<String> {
-    let mut expander = Expander { variables, names: BTreeSet::new() };
+/// once; a credential of a disabled provider is left out where its variable is unset. Returns the names that are referred to.
+pub(crate) fn expand(
+    root: &mut Node,
+    variables: &Variables,
+    schema: &Schema,
+    report: &mut Report,
+) -> BTreeSet<String> {
+    let mut expander = Expander { variables, schema, names: BTreeSet::new() };
     if let Some(providers) = root.get_mut("providers") {
         let path = Path::default().key("providers");
         for (index, provider) in providers.items_mut().iter_mut().enumerate() {
-            expander.disabled_keys(provider, &path.index(index), report);
+            expander.disabled_credentials(provider, &path.index(index), report);
         }
     }
     expander.node(root, &Path::default(), &mut |node, path, fault| {
@@ -29,12 +35,13 @@ pub(crate) fn expand(root: &mut Node, variables: &Variables, report: &mut Report
 
 struct Expander<'a> {
     variables: &'a Variables,
+    schema: &'a Schema,
     names: BTreeSet<String>,
 }
 
 impl Expander<'_> {
-    /// Whether a provider is disabled may itself come from a variable, so `enabled` is expanded before the keys.
-    fn disabled_keys(&mut self, provider: &mut Node, path: &Path, report: &mut Report) {
+    /// Whether a provider is disabled may itself come from a variable, so `enabled` is expanded before the credentials.
+    fn disabled_credentials(&mut self, provider: &mut Node, path: &Path, report: &mut Report) {
         if let Some(enabled) = provider.get_mut("enabled") {
             self.node(enabled, &path.key("enabled"), &mut |node, path, fault| {
                 report.problem(node.at.clone(), path, fault);
@@ -49,26 +56,31 @@ impl Expander<'_> {
         if !disabled {
             return;
         }
-        let path = path.key("keys");
-        for (index, key) in
-            provider.get_mut("keys").map(Node::items_mut).unwrap_or_default().iter_mut().enumerate()
-        {
-            let path = path.index(index).key("key");
-            let Some(entries) = key.entries_mut() else { continue };
-            entries.retain_mut(|entry| {
-                let mut keep = true;
-                if entry.key == "key" {
-                    self.node(&mut entry.node, &path, &mut |node, path, fault| match fault {
-                        Fault::Unset { .. } => keep = false,
-                        fault => {
-                            report.problem(node.at.clone(), path, fault);
-                            node.value = Value::Loose(String::new());
-                        }
-                    });
-                }
-                keep
-            });
+        self.credentials(provider, self.schema.table(&["providers"]), path, report);
+        let keys = provider.get_mut("keys").map(Node::items_mut).unwrap_or_default();
+        for (index, key) in keys.iter_mut().enumerate() {
+            let path = path.key("keys").index(index);
+            self.credentials(key, self.schema.table(&["providers", "keys"]), &path, report);
         }
+    }
+
+    /// Expands the secrets among the entries of `table`, and takes those out whose variable is unset.
+    fn credentials(&mut self, table: &mut Node, rule: Option<&Rule>, path: &Path, report: &mut Report) {
+        let (Some(entries), Some(rule)) = (table.entries_mut(), rule) else { return };
+        entries.retain_mut(|entry| {
+            let own = self.schema.property(rule, &entry.key).and_then(|own| self.schema.rule(own));
+            let mut keep = true;
+            if own.is_some_and(is_secret) {
+                self.node(&mut entry.node, &path.key(&entry.key), &mut |node, path, fault| match fault {
+                    Fault::Unset { .. } => keep = false,
+                    fault => {
+                        report.problem(node.at.clone(), path, fault);
+                        node.value = Value::Loose(String::new());
+                    }
+                });
+            }
+            keep
+        });
     }
 
     fn node(&mut self, node: &mut Node, path: &Path, failed: &mut dyn FnMut(&mut Node, &Path, Fault)) {

@@ -20,9 +20,12 @@
 //! No sockets here and no tasks; reading arguments and watching the file are left to the binary. An embedding service
 //! may as well build a [`Config`] in code.
 
+mod cloud;
 mod config;
 mod describe;
 mod discover;
+#[cfg(test)]
+mod documentation;
 mod environment;
 mod error;
 mod find;

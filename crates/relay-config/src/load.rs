@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use crate::cloud::Ambient;
 use crate::config::{Config, ProviderConfig};
 use crate::environment::{self, Variables};
 use crate::error::{Concern, Fault, LoadError, Place, Warning};
@@ -18,6 +19,7 @@ use crate::report::Report;
 use crate::resolve::resolve;
 use crate::schema::Schema;
 use crate::tree::{Node, Path, Value};
+use crate::unavailable::Unavailable;
 use crate::validate::validate;
 use crate::{toml, yaml};
 
@@ -151,25 +153,29 @@ impl Loader {
     /// # Errors
     /// [`LoadError::Invalid`] with every problem found, or why there is nothing to check.
     pub fn load(&self) -> Result<Loaded, LoadError> {
-        let schema = Schema::new();
+        self.load_along(&Schema::new(Unavailable::default()))
+    }
+
+    /// [`load`](Self::load), with `schema` to check along.
+    pub(crate) fn load_along(&self, schema: &Schema) -> Result<Loaded, LoadError> {
         let mut report = Report::default();
         let mut layers = Layers::default();
         let mut referenced = BTreeSet::new();
         if let Some(source) = &self.file
-            && let Some(mut root) = source.parse(&schema, &mut report)?
+            && let Some(mut root) = source.parse(schema, &mut report)?
         {
-            referenced = interpolate::expand(&mut root, &self.variables, &mut report);
-            let has_secrets = validate(&mut root, &schema, &mut report);
+            referenced = interpolate::expand(&mut root, &self.variables, schema, &mut report);
+            let has_secrets = validate(&mut root, schema, &mut report);
             if has_secrets && source.is_readable_by_others() {
                 report.warning(root.at.clone(), &Path::default(), Concern::ReadableByOthers);
             }
             layers.push(Layer::new("file", root));
         }
-        let mut variables = environment::settings(&self.variables, &referenced, &schema, &mut report);
-        validate(&mut variables, &schema, &mut report);
+        let mut variables = environment::settings(&self.variables, &referenced, schema, &mut report);
+        validate(&mut variables, schema, &mut report);
         layers.push(Layer::new("environment", variables));
         let mut overrides = self.override_tree();
-        validate(&mut overrides, &schema, &mut report);
+        validate(&mut overrides, schema, &mut report);
         layers.push(Layer::new("command line", overrides));
         self.resolve(&layers, report)
     }
@@ -184,7 +190,10 @@ impl Loader {
 
     fn resolve(&self, layers: &Layers, mut report: Report) -> Result<Loaded, LoadError> {
         let mut config = match layers.extract::<raw::Root>() {
-            Ok(raw) => resolve(raw, layers, &mut report),
+            Ok(raw) => {
+                let variable = |name: &str| self.variables.get(name).cloned();
+                resolve(raw, layers, Ambient::new(&variable), &mut report)
+            }
             Err(error) => {
                 let path = Path::dotted(&error.path.join("."));
                 let message = error.kind.to_string();

@@ -130,7 +130,7 @@ impl BaseUrl {
         Self::constant(Scheme::HTTPS, "api.minimax.io", "/anthropic")
     }
 
-    fn constant(scheme: Scheme, authority: &'static str, path: &str) -> Self {
+    pub(crate) fn constant(scheme: Scheme, authority: &'static str, path: &str) -> Self {
         Self { scheme, authority: Authority::from_static(authority), path: path.to_owned() }
     }
 

@@ -7,7 +7,7 @@ use crate::tree::{Node, Value};
 
 /// One setting, or a section of settings, of a feature that is not built.
 struct Unbuilt {
-    /// Its pattern; a `*` at the end stands for the rest of a name.
+    /// Its pattern.
     pattern: &'static str,
     /// What is accepted all the same.
     off: Off,
@@ -35,19 +35,14 @@ const fn unbuilt(pattern: &'static str, off: Off, instead: &'static str) -> Unbu
     Unbuilt { pattern, off, instead }
 }
 
+/// Kinds of upstreams have a line each. The settings of a kind are known whether it is built or not.
+const TYPE: &str = "providers[].type";
+
 const UNBUILT: &[Unbuilt] = &[
     unbuilt("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
-    unbuilt("providers[].type", Off::AllBut(&["bedrock", "vertex"]), ""),
-    unbuilt(
-        "providers[].type",
-        Off::AllBut(&["azure"]),
-        "use anthropic_compatible with the endpoint's base_url and key",
-    ),
-    unbuilt("providers[].aws_*", Off::Empty, ""),
-    unbuilt("providers[].bedrock_api", Off::Empty, ""),
-    unbuilt("providers[].azure_*", Off::Empty, ""),
-    unbuilt("providers[].gcp_*", Off::Empty, ""),
-    unbuilt("providers[].credentials_file", Off::Empty, ""),
+    unbuilt(TYPE, Off::AllBut(&["bedrock"]), ""),
+    unbuilt(TYPE, Off::AllBut(&["azure"]), "use anthropic_compatible with the endpoint's base_url and key"),
+    unbuilt(TYPE, Off::AllBut(&["vertex"]), ""),
     unbuilt("providers[].weight", Off::Number(1), "use priority"),
     unbuilt("providers[].keys[].weight", Off::Number(1), "use priority"),
     unbuilt("providers[].keys[].rpm_limit", Off::Number(0), "a limited key is left alone after a 429"),
@@ -92,32 +87,56 @@ pub(crate) fn is_without_effect(pattern: &str) -> bool {
     WITHOUT_EFFECT.contains(&pattern)
 }
 
-/// Whether the setting at `pattern` belongs to a feature that is not built, whatever its value.
-pub(crate) fn is_listed(pattern: &str) -> bool {
-    UNBUILT.iter().any(|unbuilt| unbuilt.matches(pattern) && !matches!(unbuilt.off, Off::AllBut(_)))
+/// What is not built.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Unavailable {
+    /// A pattern whose lines do not count.
+    except: Option<&'static str>,
 }
 
-/// Whether there is a point in using the setting at `pattern`.
-pub(crate) fn is_usable(pattern: &str) -> bool {
-    !is_without_effect(pattern) && !is_listed(pattern)
-}
+impl Unavailable {
+    /// Everything on the list but the kinds of upstreams, so that their settings are tested before they are built.
+    #[cfg(test)]
+    pub(crate) fn except_types() -> Self {
+        Self { except: Some(TYPE) }
+    }
 
-/// Why `node` at `pattern` is refused, if it asks for a feature that is not built.
-pub(crate) fn refusal(pattern: &str, node: &Node) -> Option<Fault> {
-    let unbuilt = UNBUILT.iter().find(|unbuilt| unbuilt.matches(pattern) && !unbuilt.off.accepts(node))?;
-    let what = match (&unbuilt.off, text(node)) {
-        (Off::AllBut(_), Some(value)) => format!("`{value}` is"),
-        _ => "this setting is".to_owned(),
-    };
-    Some(Fault::Unavailable { what, hint: unbuilt.instead.to_owned() })
-}
+    /// Whether the setting at `pattern` belongs to a feature that is not built, whatever its value.
+    pub(crate) fn is_listed(self, pattern: &str) -> bool {
+        self.about(pattern).any(|unbuilt| !matches!(unbuilt.off, Off::AllBut(_)))
+    }
 
-impl Unbuilt {
-    fn matches(&self, pattern: &str) -> bool {
-        match self.pattern.strip_suffix('*') {
-            Some(start) => pattern.strip_prefix(start).is_some_and(|rest| !rest.contains(['.', '['])),
-            None => self.pattern == pattern,
-        }
+    /// Whether there is a point in using the setting at `pattern`.
+    pub(crate) fn is_usable(self, pattern: &str) -> bool {
+        !is_without_effect(pattern) && !self.is_listed(pattern)
+    }
+
+    /// The values of the setting at `pattern` that belong to features that are not built.
+    pub(crate) fn choices(self, pattern: &str) -> impl Iterator<Item = &'static str> {
+        self.about(pattern).flat_map(|unbuilt| match unbuilt.off {
+            Off::AllBut(choices) => choices.iter().copied(),
+            _ => [].iter().copied(),
+        })
+    }
+
+    /// Whether providers of this type are built.
+    pub(crate) fn has_type(self, r#type: &str) -> bool {
+        !self.choices(TYPE).any(|unbuilt| unbuilt == r#type)
+    }
+
+    /// Why `node` at `pattern` is refused, if it asks for a feature that is not built.
+    pub(crate) fn refusal(self, pattern: &str, node: &Node) -> Option<Fault> {
+        let unbuilt = self.about(pattern).find(|unbuilt| !unbuilt.off.accepts(node))?;
+        let what = match (&unbuilt.off, text(node)) {
+            (Off::AllBut(_), Some(value)) => format!("`{value}` is"),
+            _ => "this setting is".to_owned(),
+        };
+        Some(Fault::Unavailable { what, hint: unbuilt.instead.to_owned() })
+    }
+
+    fn about(self, pattern: &str) -> impl Iterator<Item = &'static Unbuilt> {
+        let counts = self.except != Some(pattern);
+        UNBUILT.iter().filter(move |unbuilt| counts && unbuilt.pattern == pattern)
     }
 }
 

@@ -8,9 +8,11 @@ use crate::secret::Secret;
 /// What an AWS Bedrock upstream needs.
 #[derive(Debug, Clone)]
 pub struct BedrockConfig {
-    /// Overrides the endpoint of the region.
+    /// Overrides the endpoint of the region: what stands in front of `/model`, or of `/v1/messages` with the
+    /// [`Messages`](BedrockApi::Messages) API.
     pub base_url: Option<BaseUrl>,
-    /// From the file, `AWS_REGION` or `AWS_DEFAULT_REGION`; `None` leaves it to the profile.
+    /// From the file, `AWS_REGION` or `AWS_DEFAULT_REGION`. `None` leaves it to the profile, or to nobody where
+    /// `base_url` is set and the credential is a bearer token.
     pub region: Option<String>,
     /// How requests are signed.
     pub credentials: AwsCredentials,
@@ -52,7 +54,8 @@ pub enum BedrockApi {
 /// What an Azure AI Foundry upstream needs.
 #[derive(Debug, Clone)]
 pub struct AzureConfig {
-    /// `https://{azure_resource_name}.services.ai.azure.com/anthropic` unless overridden.
+    /// What stands in front of `/v1/messages`: `https://{azure_resource_name}.services.ai.azure.com/anthropic`, or
+    /// the file's `base_url` as it is.
     pub base_url: BaseUrl,
     /// Sent as `api-version` only if it is set: the endpoint takes none.
     pub api_version: Option<String>,

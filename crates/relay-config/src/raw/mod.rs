@@ -4,12 +4,14 @@
 //! secrets are stated here once; `validate` enforces them by walking the schema. Fields that no code reads are there
 //! to be known: `unavailable` refuses them with a better message than "unknown key".
 
+mod cloud;
 mod logging;
 mod provider;
 mod routing;
 mod server;
 mod unbuilt;
 
+pub(crate) use cloud::{AzureAuth, BedrockApi};
 pub(crate) use logging::{Format, Level, Logging};
 pub(crate) use provider::{Auth, Key, Provider, ProviderType};
 pub(crate) use routing::{Routing, Strategy};

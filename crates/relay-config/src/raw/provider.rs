@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::unbuilt::{AzureAuth, BedrockApi, Pooling};
+use super::cloud::{AzureAuth, BedrockApi};
+use super::unbuilt::Pooling;
 
 /// One upstream.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -23,7 +24,8 @@ pub(crate) struct Provider {
     /// A disabled provider is listed but never asked.
     #[schemars(extend("default" = true))]
     pub(crate) enabled: Option<bool>,
-    /// Where the upstream is, without `/v1`. Each type but `anthropic_compatible` has a default.
+    /// Where the upstream is, without the path that cc-relay adds (`/v1/messages`, or the cloud's own). Each type but
+    /// `anthropic_compatible` has a default.
     #[schemars(length(min = 1))]
     pub(crate) base_url: Option<String>,
     /// May this `anthropic` provider receive a client's own credential? By default yes without `base_url`, else no.
@@ -63,36 +65,46 @@ pub(crate) struct Provider {
     /// Longest silence within a streamed answer, in milliseconds.
     #[schemars(range(min = 1, max = 86_400_000), extend("default" = 300_000))]
     pub(crate) idle_timeout_ms: Option<u64>,
-    /// Region of a `bedrock` provider.
-    aws_region: Option<String>,
-    /// Access key of a `bedrock` provider.
-    #[schemars(extend("writeOnly" = true))]
-    aws_access_key_id: Option<String>,
-    /// Secret key of a `bedrock` provider.
-    #[schemars(extend("writeOnly" = true))]
-    aws_secret_access_key: Option<String>,
-    /// Session token of a `bedrock` provider.
-    #[schemars(extend("writeOnly" = true))]
-    aws_session_token: Option<String>,
-    /// Profile in the AWS configuration files.
-    aws_profile: Option<String>,
-    /// Bedrock API key.
-    #[schemars(extend("writeOnly" = true))]
-    aws_bearer_token: Option<String>,
-    /// Which API of Bedrock is used.
-    bedrock_api: Option<BedrockApi>,
-    /// Resource of an `azure` provider.
-    azure_resource_name: Option<String>,
-    /// API version of an `azure` provider.
-    azure_api_version: Option<String>,
-    /// How an `azure` provider authenticates.
-    azure_auth: Option<AzureAuth>,
-    /// Project of a `vertex` provider.
-    gcp_project_id: Option<String>,
-    /// Region of a `vertex` provider.
-    gcp_region: Option<String>,
-    /// Credentials file of a `vertex` provider.
-    credentials_file: Option<String>,
+    /// Region of a `bedrock` provider. By default `AWS_REGION`, `AWS_DEFAULT_REGION`, or the one of the profile.
+    #[schemars(length(min = 1))]
+    pub(crate) aws_region: Option<String>,
+    /// Access key of a `bedrock` provider. Without any credential here, `AWS_BEARER_TOKEN_BEDROCK` or the AWS default
+    /// chain is used.
+    #[schemars(length(min = 1), extend("writeOnly" = true))]
+    pub(crate) aws_access_key_id: Option<String>,
+    /// Secret that belongs to `aws_access_key_id`.
+    #[schemars(length(min = 1), extend("writeOnly" = true))]
+    pub(crate) aws_secret_access_key: Option<String>,
+    /// Session token that belongs to a temporary `aws_access_key_id`.
+    #[schemars(length(min = 1), extend("writeOnly" = true))]
+    pub(crate) aws_session_token: Option<String>,
+    /// Profile of the shared AWS configuration files, in place of keys.
+    #[schemars(length(min = 1))]
+    pub(crate) aws_profile: Option<String>,
+    /// Bedrock API key, in place of keys. By default `AWS_BEARER_TOKEN_BEDROCK`.
+    #[schemars(length(min = 1), extend("writeOnly" = true))]
+    pub(crate) aws_bearer_token: Option<String>,
+    /// Which of Bedrock's endpoints is used.
+    #[schemars(extend("default" = "invoke"))]
+    pub(crate) bedrock_api: Option<BedrockApi>,
+    /// Resource of an `azure` provider: the first part of `NAME.services.ai.azure.com`. Not needed with `base_url`.
+    #[schemars(length(min = 1))]
+    pub(crate) azure_resource_name: Option<String>,
+    /// Sent as `api-version` by an `azure` provider. By default none is, as the endpoint takes none.
+    #[schemars(length(min = 1))]
+    pub(crate) azure_api_version: Option<String>,
+    /// How an `azure` provider is authorized.
+    #[schemars(extend("default" = "api_key"))]
+    pub(crate) azure_auth: Option<AzureAuth>,
+    /// Project id of a `vertex` provider. By default `GOOGLE_CLOUD_PROJECT`, then the credentials file's.
+    #[schemars(length(min = 1))]
+    pub(crate) gcp_project_id: Option<String>,
+    /// Region of a `vertex` provider, or `global`, `us`, `eu`.
+    #[schemars(length(min = 1), extend("default" = "us-east5"))]
+    pub(crate) gcp_region: Option<String>,
+    /// Google credentials file of a `vertex` provider. By default the application default credentials.
+    #[schemars(with = "Option<String>", extend("minLength" = 1))]
+    pub(crate) credentials_file: Option<PathBuf>,
     /// Adds to what is known about the provider's abilities.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
@@ -113,6 +125,12 @@ pub(crate) enum ProviderType {
     Zai,
     /// Ollama 0.14 or later.
     Ollama,
+    /// AWS Bedrock.
+    Bedrock,
+    /// Azure AI Foundry.
+    Azure,
+    /// Google Vertex AI.
+    Vertex,
     /// MiniMax.
     Minimax,
     /// Any other endpoint that speaks the Messages API.
@@ -127,6 +145,9 @@ impl ProviderType {
             Self::Anthropic => "anthropic",
             Self::Zai => "zai",
             Self::Ollama => "ollama",
+            Self::Bedrock => "bedrock",
+            Self::Azure => "azure",
+            Self::Vertex => "vertex",
             Self::Minimax => "minimax",
             Self::AnthropicCompatible => "anthropic_compatible",
             Self::Mock => "mock",
@@ -151,7 +172,7 @@ pub(crate) enum Auth {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Key {
-    /// The credential. Providers that send none (`ollama`, `mock`) do without.
+    /// The credential. Providers that send none (`ollama`, `bedrock`, `vertex`, `mock`) do without.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) key: Option<String>,
     /// Higher is tried first. By default the provider's `priority`.

@@ -39,26 +39,6 @@ pub(crate) enum PoolingStrategy {
     Weighted,
 }
 
-/// Which API of Bedrock is used.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum BedrockApi {
-    /// InvokeModel.
-    Invoke,
-    /// The Anthropic-format endpoint.
-    Messages,
-}
-
-/// How an `azure` provider authenticates.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum AzureAuth {
-    /// With a key.
-    ApiKey,
-    /// With Entra ID.
-    EntraId,
-}
-
 /// Probes and circuit breakers.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -7,17 +7,18 @@ mod server;
 
 use std::time::Duration;
 
+use crate::cloud::Ambient;
 use crate::config::Config;
-use crate::error::{Concern, Fault};
+use crate::error::{Concern, Fault, Place};
 use crate::layer::Layers;
 use crate::raw;
 use crate::report::Report;
 use crate::tree::Path;
 
 /// Resolves `raw`. What comes out is a configuration to use only if the report has no problems.
-pub(crate) fn resolve(raw: raw::Root, layers: &Layers, report: &mut Report) -> Config {
+pub(crate) fn resolve(raw: raw::Root, layers: &Layers, ambient: Ambient<'_>, report: &mut Report) -> Config {
     let root = Path::default();
-    let mut to = Reporter { layers, report };
+    let mut to = Reporter { layers, ambient, report };
     Config {
         server: server::resolve(raw.server, &root.key("server"), &mut to),
         providers: provider::resolve_all(raw.providers, &root.key("providers"), &mut to),
@@ -26,9 +27,10 @@ pub(crate) fn resolve(raw: raw::Root, layers: &Layers, report: &mut Report) -> C
     }
 }
 
-/// The report, with the place of every path at hand.
+/// The report, with the place of every path at hand, and the variables of the clouds' own tools.
 struct Reporter<'a> {
     layers: &'a Layers,
+    ambient: Ambient<'a>,
     report: &'a mut Report,
 }
 
@@ -39,6 +41,16 @@ impl Reporter<'_> {
 
     fn warning(&mut self, path: &Path, concern: Concern) {
         self.report.warning(self.layers.place_of(path), path, concern);
+    }
+
+    /// A problem with what a variable of another tool says about the setting at `path`.
+    fn problem_in_variable(&mut self, variable: &str, path: &Path, fault: Fault) {
+        self.report.problem(Place::Environment { variable: variable.into() }, path, fault);
+    }
+
+    /// The same for what works all the same.
+    fn warning_in_variable(&mut self, variable: &str, path: &Path, concern: Concern) {
+        self.report.warning(Place::Environment { variable: variable.into() }, path, concern);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the tests share: a loader with an environment, and its problems and warnings as lines.
 
-use relay_config::{Format, LoadError, Loaded, Loader};
+use relay_config::{Format, LoadError, Loaded, Loader, schema};
 
 /// What the environment holds in every test.
 pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
@@ -19,6 +19,15 @@ pub(crate) fn loader(environment: &[(&str, &str)]) -> Loader {
 
 pub(crate) fn load(format: Format, text: &str) -> Result<Loaded, LoadError> {
     loader(&[]).with_text("c", format, text).load()
+}
+
+/// The types of providers in this version, as messages list them.
+pub(crate) fn types() -> String {
+    let schema = schema();
+    let types = &schema["$defs"]["Provider"]["properties"]["type"]["oneOf"];
+    let types = types.as_array().into_iter().flatten().filter_map(|rule| rule["const"].as_str());
+    let types = types.map(|name| format!("`{name}`"));
+    types.collect::<Vec<_>>().join(", ")
 }
 
 #[track_caller]

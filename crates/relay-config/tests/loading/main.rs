@@ -1,7 +1,6 @@
 //! Whole configurations through the public API.
 
 mod check;
-mod documentation;
 mod environment;
 mod interpolation;
 mod problems;

@@ -195,6 +195,9 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     let schema = schema();
     let table = |name: &str| {
         let rows = schema["$defs"][name]["properties"].as_object().unwrap().iter();
+        // Settings that types have for themselves are none of the type in this test.
+        let others = ["auth", "azure_auth", "bedrock_api", "gcp_region"];
+        let rows = rows.filter(|(key, _)| !others.contains(&key.as_str()));
         let rows = rows.filter_map(|(key, rule)| {
             Some(format!("{key}: {}", rule.get("default").filter(|d| !d.is_array() && !d.is_object())?))
         });
@@ -203,7 +206,7 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     let text = format!(
         "server: {{ {} }}\nproviders: [{{ name: a, type: mock, {} }}]\nrouting: {{ {} }}\nlogging: {{ {}, debug_options: {{ {} }} }}",
         table("Server"),
-        table("Provider").replace("auth: \"x-api-key\", ", ""),
+        table("Provider"),
         table("Routing"),
         table("Logging"),
         table("DebugOptions"),

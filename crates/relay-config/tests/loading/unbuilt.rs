@@ -1,6 +1,6 @@
 //! Features that this version does not have: asking for one is an error, saying "off" is not.
 
-use crate::check::{yaml, yaml_problems};
+use crate::check::{types, yaml, yaml_problems};
 
 /// One setting under `section`, which is refused with `hint`.
 #[track_caller]
@@ -62,11 +62,6 @@ fn sections_of_unbuilt_features_are_refused() {
 
 #[test]
 fn provider_settings_of_unbuilt_features_are_refused() {
-    for setting in
-        ["aws_region: a", "aws_profile: a", "azure_auth: entra_id", "gcp_region: eu", "bedrock_api: messages"]
-    {
-        refused("providers", setting, SETTING, "");
-    }
     refused("providers", "capabilities: { a: b }", SETTING, "");
     refused("providers", "fetch_images: true", SETTING, "");
     refused("providers", "weight: 2", SETTING, "use priority");
@@ -95,10 +90,13 @@ fn unbuilt_choices_are_refused_by_name() {
         let expected = format!("1:{column}: {path}.{key}: `{value}` is not available in this version{hint}");
         yaml_problems(&text, &[&expected]);
     }
-    for kind in ["bedrock", "vertex"] {
-        check("providers", "type", kind, "");
+    for kind in ["bedrock", "azure", "vertex"].into_iter().filter(|kind| !types().contains(*kind)) {
+        let hint = match kind {
+            "azure" => "use anthropic_compatible with the endpoint's base_url and key",
+            _ => "",
+        };
+        check("providers", "type", kind, hint);
     }
-    check("providers", "type", "azure", "use anthropic_compatible with the endpoint's base_url and key");
     for strategy in ["round_robin", "shuffle", "model_based", "least_loaded", "cost_based"] {
         check("routing", "strategy", strategy, "use failover, with priorities");
     }

@@ -1,8 +1,12 @@
 //! Providers without a configuration file: from the environment, or made up for a demonstration.
 
+mod cloud;
+
+use crate::cloud::Ambient;
 use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
 use crate::names::{BaseUrl, ProviderName};
 use crate::secret::Secret;
+use crate::unavailable::Unavailable;
 
 /// What the environment offers, and what it could offer more.
 #[derive(Debug, Clone)]
@@ -21,9 +25,14 @@ impl Discovery {
     /// caller found out.
     ///
     /// Anthropic is always there, for clients' own credentials; `ANTHROPIC_API_KEY` becomes its key. An empty variable
-    /// counts as unset.
+    /// counts as unset. For the clouds, the files that their own tools leave are looked at as well, where the variables
+    /// lead to them; whether a credential works is not found out.
     #[must_use]
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>, ollama_answers: bool) -> Self {
+        Self::look(Ambient::new(&variable), ollama_answers, Unavailable::default())
+    }
+
+    fn look(ambient: Ambient<'_>, ollama_answers: bool, unavailable: Unavailable) -> Self {
         let mut discovery = Self { config: Config::default(), found: Vec::new(), missing: Vec::new() };
         let passthrough = ProviderKind::Anthropic { base_url: BaseUrl::anthropic(), passthrough: true };
         discovery
@@ -35,9 +44,9 @@ impl Discovery {
             ("MINIMAX_API_KEY", ProviderKind::Minimax { base_url: BaseUrl::minimax() }),
         ];
         for (name, kind) in hosted {
-            let key = variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-            discovery.add_hosted(name, kind, key);
+            discovery.add_hosted(name, kind, ambient.get(name));
         }
+        discovery.add_clouds(ambient, unavailable);
         let ollama = ProviderKind::Ollama { base_url: BaseUrl::ollama() };
         if ollama_answers {
             discovery.found.push("ollama: answers on localhost:11434".to_owned());
@@ -106,7 +115,8 @@ mod tests {
         missing: &[&str],
     ) {
         let variable = |name: &str| Some(variables.iter().find(|(known, _)| *known == name)?.1.to_owned());
-        let discovery = Discovery::from_environment(variable, ollama);
+        // Whether the types are built or not.
+        let discovery = Discovery::look(Ambient::new(&variable), ollama, Unavailable::except_types());
         let ranked: Vec<_> =
             discovery.config.providers.iter().map(|p| (p.name.as_str(), p.priority, p.keys.len())).collect();
         assert_eq!(ranked, providers);
@@ -116,6 +126,12 @@ mod tests {
 
     const PASSED_THROUGH: &str =
         "anthropic: clients' own credentials are passed through to api.anthropic.com";
+
+    const NO_CLOUDS: [&str; 3] = [
+        "set AWS_REGION, and AWS_PROFILE, AWS_BEARER_TOKEN_BEDROCK or a pair of AWS keys, to add bedrock",
+        "set AZURE_API_KEY and AZURE_RESOURCE_NAME to add azure",
+        "set GOOGLE_CLOUD_PROJECT, and log in by gcloud auth application-default login, to add vertex",
+    ];
 
     #[test]
     fn anthropic_is_there_without_any_variable() {
@@ -128,6 +144,9 @@ mod tests {
                 "set ANTHROPIC_API_KEY to give anthropic a key of its own",
                 "set ZAI_API_KEY to add zai",
                 "set MINIMAX_API_KEY to add minimax",
+                NO_CLOUDS[0],
+                NO_CLOUDS[1],
+                NO_CLOUDS[2],
                 "start Ollama on localhost:11434 to add ollama",
             ],
         );
@@ -146,13 +165,16 @@ mod tests {
                 "minimax: MINIMAX_API_KEY",
                 "ollama: answers on localhost:11434",
             ],
-            &[],
+            &NO_CLOUDS,
         );
     }
 
     #[test]
     fn keys_rank_as_their_provider_does() {
         let found = Discovery::from_environment(|_| Some("key".to_owned()), false).config.providers;
-        assert!(found.iter().all(|provider| provider.keys[0].priority == provider.priority));
+        assert!(found.iter().any(|provider| !provider.keys.is_empty()));
+        assert!(
+            found.iter().all(|provider| provider.keys.iter().all(|key| key.priority == provider.priority))
+        );
     }
 }

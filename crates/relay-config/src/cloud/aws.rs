@@ -1,0 +1,132 @@
+//! AWS: regions, profiles, and what the environment holds for Bedrock.
+
+use std::path::PathBuf;
+
+use super::{Ambient, as_label, is_label, misnamed};
+use crate::config::AwsCredentials;
+use crate::error::Fault;
+use crate::secret::Secret;
+
+/// A Bedrock API key. It wins over other credentials of the environment, as in the SDKs.
+const BEARER_TOKEN: &str = "AWS_BEARER_TOKEN_BEDROCK";
+
+/// Refuses what can be no part of an endpoint's host name, and availability zones.
+pub(crate) fn check_region(region: &str) -> Result<(), Fault> {
+    const EXPECTED: &str = "the code of a region, as in us-east-1";
+    if !is_label(region) {
+        let hint = as_label(region).map(|label| format!("write {label}")).unwrap_or_default();
+        return Err(misnamed(region, EXPECTED, hint));
+    }
+    match region.strip_suffix(|c: char| c.is_ascii_lowercase()) {
+        Some(rest) if rest.ends_with(|c: char| c.is_ascii_digit()) => {
+            Err(misnamed(region, EXPECTED, format!("that is an availability zone; write {rest}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The region of the environment, and the variable that names it.
+pub(crate) fn region(ambient: Ambient<'_>) -> Option<(&'static str, String)> {
+    ambient.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])
+}
+
+/// Whether there is a profile that may name a region.
+pub(crate) fn has_profile(ambient: Ambient<'_>) -> bool {
+    ambient.has("AWS_PROFILE") || config_file(ambient).is_some_and(|file| file.is_file())
+}
+
+/// The region of the profile in use, as the shared configuration file has it.
+pub(crate) fn profile_region(ambient: Ambient<'_>) -> Option<String> {
+    let text = std::fs::read_to_string(config_file(ambient)?).ok()?;
+    region_in(&text, ambient.get("AWS_PROFILE").as_deref().unwrap_or("default"))
+}
+
+fn config_file(ambient: Ambient<'_>) -> Option<PathBuf> {
+    let own = ambient.get("AWS_CONFIG_FILE").map(PathBuf::from);
+    own.or_else(|| ambient.get("HOME").map(|home| PathBuf::from(home).join(".aws").join("config")))
+}
+
+/// `region` in the section `[profile NAME]`, or `[default]` for the default one. Indented lines belong to a setting.
+fn region_in(text: &str, profile: &str) -> Option<String> {
+    let mut is_inside = false;
+    for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '#', ';'])) {
+        if let Some(section) = line.strip_prefix('[') {
+            let words: Vec<_> = section.split(']').next().unwrap_or_default().split_whitespace().collect();
+            is_inside =
+                matches!(words.as_slice(), ["profile", name] | [name @ "default"] if *name == profile);
+        } else if is_inside
+            && let Some((key, value)) = line.split_once('=')
+            && key.trim() == "region"
+        {
+            return Some(value.trim().to_owned()).filter(|region| check_region(region).is_ok());
+        }
+    }
+    None
+}
+
+/// What signs where the file says nothing.
+pub(crate) fn credentials(ambient: Ambient<'_>) -> AwsCredentials {
+    match ambient.get(BEARER_TOKEN) {
+        Some(token) => AwsCredentials::BearerToken(Secret::new(token)),
+        None => AwsCredentials::DefaultChain,
+    }
+}
+
+/// The variable that shows that there are credentials, if one does.
+pub(crate) fn credentials_variable(ambient: Ambient<'_>) -> Option<&'static str> {
+    let sources: [&[&'static str]; 6] = [
+        &[BEARER_TOKEN],
+        &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+        &["AWS_PROFILE"],
+        &["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"],
+        &["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"],
+        &["AWS_CONTAINER_CREDENTIALS_FULL_URI"],
+    ];
+    let source = sources.into_iter().find(|source| source.iter().all(|variable| ambient.has(variable)))?;
+    source.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::lookup;
+    use super::*;
+
+    #[test]
+    fn a_region_is_a_code() {
+        #[track_caller]
+        fn check(region: &str, expected: Option<&str>) {
+            assert_eq!(check_region(region).err().map(|fault| fault.to_string()).as_deref(), expected);
+        }
+        check("us-east-1", None);
+        check("us-gov-west-1", None);
+        let start = |found: &str| format!("found {found:?}, expected the code of a region, as in us-east-1");
+        check("us-east-1a", Some(&(start("us-east-1a") + "; that is an availability zone; write us-east-1")));
+        check("US East 1", Some(&(start("US East 1") + "; write us-east-1")));
+        check("US East (N. Virginia)", Some(&start("US East (N. Virginia)")));
+        check("eu-west-1.example.com/", Some(&start("eu-west-1.example.com/")));
+        check("-", Some(&start("-")));
+    }
+
+    #[test]
+    fn the_region_of_a_profile_is_read_from_its_section() {
+        let text = "# region = x\n[default]\nregion = us-east-1\n[profile work]\ns3 =\n  region = no\nregion=eu-west-3\n\
+            [profile odd]\nregion = not one\n[sso-session default]\nregion = us-west-1\n";
+        assert_eq!(region_in(text, "default").as_deref(), Some("us-east-1"));
+        assert_eq!(region_in(text, "work").as_deref(), Some("eu-west-3"));
+        assert_eq!(region_in(text, "odd"), None);
+        assert_eq!(region_in(text, "other"), None);
+    }
+
+    #[test]
+    fn a_bedrock_key_wins_over_keys() {
+        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "s"), (BEARER_TOKEN, " b ")];
+        let variable = lookup(&keys);
+        assert_eq!(credentials(Ambient::new(&variable)), AwsCredentials::BearerToken(Secret::new("b")));
+        assert_eq!(credentials_variable(Ambient::new(&variable)), Some(BEARER_TOKEN));
+        let variable = lookup(&keys[..2]);
+        assert_eq!(credentials(Ambient::new(&variable)), AwsCredentials::DefaultChain);
+        assert_eq!(credentials_variable(Ambient::new(&variable)), Some("AWS_ACCESS_KEY_ID"));
+        let variable = lookup(&keys[..1]);
+        assert_eq!(credentials_variable(Ambient::new(&variable)), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! Google Cloud: projects, regions, and application default credentials.
+
+use std::path::PathBuf;
+
+use http::uri::Authority;
+
+use super::{Ambient, Told, as_label, is_label, misnamed};
+use crate::config::GoogleCredentials;
+use crate::error::Fault;
+
+/// Where a provider is that names no region.
+pub(crate) const DEFAULT_REGION: &str = "us-east5";
+
+const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+const METADATA_HOST: &str = "GCE_METADATA_HOST";
+
+/// The project of the environment, and the variable that names it.
+pub(crate) fn project(ambient: Ambient<'_>) -> Option<(&'static str, String)> {
+    ambient.first(&["GOOGLE_CLOUD_PROJECT"])
+}
+
+/// The region that Claude Code and Anthropic's libraries are told, and the variable that names it.
+pub(crate) fn region(ambient: Ambient<'_>) -> Option<(&'static str, String)> {
+    ambient.first(&["CLOUD_ML_REGION"])
+}
+
+/// Refuses what can be no part of a URL's path: a project has an id besides its name.
+pub(crate) fn check_project(project: &str) -> Result<(), Fault> {
+    let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b':');
+    if !project.is_empty() && project.bytes().all(is_inner) {
+        return Ok(());
+    }
+    let hint = match project.strip_prefix("projects/") {
+        Some(id) => format!("write {id}"),
+        None => "it is not the project's name; gcloud projects list shows both".to_owned(),
+    };
+    Err(misnamed(project, "the id of a project, as in my-project-123456", hint))
+}
+
+/// Refuses what can be no part of a host name, and zones.
+pub(crate) fn check_region(region: &str) -> Result<(), Fault> {
+    const EXPECTED: &str = "a region, as in us-east5, or global, us, eu";
+    if !is_label(region) {
+        let hint = as_label(region).map(|label| format!("write {label}")).unwrap_or_default();
+        return Err(misnamed(region, EXPECTED, hint));
+    }
+    match region.rsplit_once('-') {
+        Some((region_of, zone)) if zone.len() == 1 && region_of.ends_with(|c: char| c.is_ascii_digit()) => {
+            Err(misnamed(region, EXPECTED, format!("that is a zone; write {region_of}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where tokens come from if the file names no credentials: in the order of Google's own libraries.
+pub(crate) fn credentials(ambient: Ambient<'_>, told: Told<'_>) -> GoogleCredentials {
+    let file = ambient.get(FILE).map(PathBuf::from).or_else(|| gcloud_file(ambient));
+    file.map_or_else(|| metadata_server(ambient, told), GoogleCredentials::File)
+}
+
+/// What shows that there are application default credentials, in words, if something does.
+pub(crate) fn credentials_source(ambient: Ambient<'_>) -> Option<&'static str> {
+    if ambient.has(FILE) {
+        return Some(FILE);
+    }
+    if gcloud_file(ambient).is_some() {
+        return Some("gcloud's application default credentials");
+    }
+    ambient.has(METADATA_HOST).then_some(METADATA_HOST)
+}
+
+/// The file that `gcloud auth application-default login` leaves, if it is there.
+fn gcloud_file(ambient: Ambient<'_>) -> Option<PathBuf> {
+    let own = ambient.get("CLOUDSDK_CONFIG").map(PathBuf::from);
+    let directory =
+        own.or_else(|| Some(PathBuf::from(ambient.get("HOME")?).join(".config").join("gcloud")))?;
+    Some(directory.join("application_default_credentials.json")).filter(|file| file.is_file())
+}
+
+fn metadata_server(ambient: Ambient<'_>, told: Told<'_>) -> GoogleCredentials {
+    let host = ambient.get(METADATA_HOST).unwrap_or_else(|| "metadata.google.internal".to_owned());
+    if host.contains('@') || host.parse::<Authority>().is_err() {
+        told(METADATA_HOST, misnamed(&host, "a host, with or without a port", ""));
+    }
+    GoogleCredentials::MetadataServer { host }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::lookup;
+    use super::*;
+
+    #[test]
+    fn projects_and_regions_are_names() {
+        #[track_caller]
+        fn check(checked: Result<(), Fault>, expected: Option<&str>) {
+            assert_eq!(checked.err().map(|fault| fault.to_string()).as_deref(), expected);
+        }
+        check(check_project("my-project-1"), None);
+        check(check_project("example.com:old"), None);
+        let expected = "expected the id of a project, as in my-project-123456";
+        check(check_project("projects/a"), Some(&format!("found \"projects/a\", {expected}; write a")));
+        let hint = "it is not the project's name; gcloud projects list shows both";
+        check(check_project("My Project"), Some(&format!("found \"My Project\", {expected}; {hint}")));
+        for region in ["us-east5", "europe-west1", "global", "us", "eu"] {
+            check(check_region(region), None);
+        }
+        let expected = "expected a region, as in us-east5, or global, us, eu";
+        let zone = format!("found \"us-east5-a\", {expected}; that is a zone; write us-east5");
+        check(check_region("us-east5-a"), Some(&zone));
+        check(check_region("us east5"), Some(&format!("found \"us east5\", {expected}; write us-east5")));
+        check(check_region("us/x"), Some(&format!("found \"us/x\", {expected}")));
+    }
+
+    #[test]
+    fn credentials_are_found_where_googles_libraries_find_them() {
+        #[track_caller]
+        fn check(variables: &[(&str, &str)], expected: &GoogleCredentials, source: Option<&str>) {
+            let variable = lookup(variables);
+            let ambient = Ambient::new(&variable);
+            let found = credentials(ambient, &mut |variable, fault| panic!("{variable}: {fault}"));
+            assert_eq!(&found, expected);
+            assert_eq!(credentials_source(ambient), source);
+        }
+        let machine = |host: &str| GoogleCredentials::MetadataServer { host: host.to_owned() };
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let home_name = home.to_str().unwrap();
+        let gcloud = Some("gcloud's application default credentials");
+        check(&[("HOME", home_name)], &machine("metadata.google.internal"), None);
+        check(&[(METADATA_HOST, "127.0.0.1:8080")], &machine("127.0.0.1:8080"), Some(METADATA_HOST));
+
+        std::fs::create_dir_all(home.join(".config/gcloud")).unwrap();
+        let own = home.join(".config/gcloud/application_default_credentials.json");
+        std::fs::write(&own, "{}").unwrap();
+        check(&[("HOME", home_name)], &GoogleCredentials::File(own.clone()), gcloud);
+        let elsewhere = home.join("elsewhere");
+        let elsewhere_name = elsewhere.to_str().unwrap();
+        let both = [("CLOUDSDK_CONFIG", elsewhere_name), ("HOME", home_name)];
+        check(&both, &machine("metadata.google.internal"), None);
+        std::fs::create_dir(&elsewhere).unwrap();
+        std::fs::write(elsewhere.join("application_default_credentials.json"), "{}").unwrap();
+        let file = elsewhere.join("application_default_credentials.json");
+        check(&both, &GoogleCredentials::File(file), gcloud);
+        let named = [(FILE, "/nonexistent/key.json"), ("HOME", home_name)];
+        check(&named, &GoogleCredentials::File("/nonexistent/key.json".into()), Some(FILE));
+    }
+
+    #[test]
+    fn the_metadata_host_is_no_url() {
+        let variable = lookup(&[(METADATA_HOST, "http://169.254.169.254/x")]);
+        let mut told = Vec::new();
+        credentials(Ambient::new(&variable), &mut |variable, fault| {
+            told.push(format!("{variable}: {fault}"));
+        });
+        let expected = "found \"http://169.254.169.254/x\", expected a host, with or without a port";
+        assert_eq!(told, [format!("{METADATA_HOST}: {expected}")]);
+    }
+}

@@ -1,0 +1,218 @@
+//! The three clouds, by the variables that their own tools read.
+
+use super::Discovery;
+use crate::cloud::{Ambient, aws, azure, google};
+use crate::config::{AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ProviderKind, VertexConfig};
+use crate::unavailable::Unavailable;
+
+/// Where the newest models are, which single regions do not have.
+const VERTEX_REGION: &str = "global";
+
+/// A provider that the environment holds everything for.
+struct Find {
+    kind: ProviderKind,
+    key: Option<String>,
+    /// What it was found by.
+    by: String,
+}
+
+/// A find, or what to do to make one of it.
+type Look = fn(Ambient<'_>) -> Result<Find, String>;
+
+impl Discovery {
+    pub(super) fn add_clouds(&mut self, ambient: Ambient<'_>, unavailable: Unavailable) {
+        let looks: [(&str, Look); 3] = [("bedrock", bedrock), ("azure", foundry), ("vertex", vertex)];
+        for (r#type, look) in looks.into_iter().filter(|(r#type, _)| unavailable.has_type(r#type)) {
+            match look(ambient) {
+                Ok(Find { kind, key, by }) => {
+                    self.found.push(format!("{type}: {by}"));
+                    self.add(kind, key);
+                }
+                Err(missing) => self.missing.push(missing),
+            }
+        }
+    }
+}
+
+fn bedrock(ambient: Ambient<'_>) -> Result<Find, String> {
+    let credentials = aws::credentials_variable(ambient).ok_or(
+        "set AWS_REGION, and AWS_PROFILE, AWS_BEARER_TOKEN_BEDROCK or a pair of AWS keys, to add bedrock",
+    )?;
+    let region = aws::region(ambient);
+    let (by, region) = region
+        .or_else(|| Some(("the profile", aws::profile_region(ambient)?)))
+        .ok_or_else(|| format!("set AWS_REGION to add bedrock with {credentials}"))?;
+    aws::check_region(&region).map_err(|fault| format!("correct {by} to add bedrock: {fault}"))?;
+    Ok(Find {
+        by: format!("{credentials}, and the region {region} by {by}"),
+        key: None,
+        kind: ProviderKind::Bedrock(BedrockConfig {
+            base_url: None,
+            region: Some(region),
+            credentials: aws::credentials(ambient),
+            api: BedrockApi::Invoke,
+        }),
+    })
+}
+
+fn foundry(ambient: Ambient<'_>) -> Result<Find, String> {
+    let (key, resource) = match (ambient.get("AZURE_API_KEY"), ambient.get("AZURE_RESOURCE_NAME")) {
+        (Some(key), Some(resource)) => (key, resource),
+        (Some(_), None) => return Err("set AZURE_RESOURCE_NAME to add azure with AZURE_API_KEY".to_owned()),
+        (None, _) => return Err("set AZURE_API_KEY and AZURE_RESOURCE_NAME to add azure".to_owned()),
+    };
+    let base_url = azure::base_url(&resource)
+        .map_err(|fault| format!("correct AZURE_RESOURCE_NAME to add azure: {fault}"))?;
+    Ok(Find {
+        by: format!("AZURE_API_KEY, and the resource {resource} by AZURE_RESOURCE_NAME"),
+        key: Some(key),
+        kind: ProviderKind::Azure(AzureConfig { base_url, api_version: None, auth: AzureAuth::ApiKey }),
+    })
+}
+
+fn vertex(ambient: Ambient<'_>) -> Result<Find, String> {
+    let (variable, project) = google::project(ambient).ok_or(
+        "set GOOGLE_CLOUD_PROJECT, and log in by gcloud auth application-default login, to add vertex",
+    )?;
+    let correct = |variable, fault| format!("correct {variable} to add vertex: {fault}");
+    google::check_project(&project).map_err(|fault| correct(variable, fault))?;
+    let source = google::credentials_source(ambient).ok_or_else(|| {
+        format!(
+            "log in by gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS, to add vertex \
+             with {variable}"
+        )
+    })?;
+    let region = google::region(ambient);
+    if let Some((variable, region)) = &region {
+        google::check_region(region).map_err(|fault| correct(variable, fault))?;
+    }
+    let region = region.map_or_else(|| VERTEX_REGION.to_owned(), |(_, region)| region);
+    let mut wrong = None;
+    let credentials = google::credentials(ambient, &mut |variable, fault| wrong = Some((variable, fault)));
+    if let Some((variable, fault)) = wrong {
+        return Err(correct(variable, fault));
+    }
+    Ok(Find {
+        by: format!("{source}, and the project {project} by {variable}, in {region}"),
+        key: None,
+        kind: ProviderKind::Vertex(VertexConfig {
+            base_url: None,
+            project: Some(project),
+            region,
+            credentials,
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::testing::lookup;
+
+    /// The lines about the clouds.
+    #[track_caller]
+    fn check(variables: &[(&str, &str)], found: &[&str], missing: &[&str]) -> Discovery {
+        let variable = lookup(variables);
+        let discovery = Discovery::look(Ambient::new(&variable), false, Unavailable::except_types());
+        let about_clouds = |lines: &[String]| {
+            let names = ["bedrock", "azure", "vertex"];
+            let lines = lines.iter().filter(|line| names.iter().any(|name| line.contains(name)));
+            lines.cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(about_clouds(&discovery.found), found);
+        assert_eq!(about_clouds(&discovery.missing), missing);
+        discovery
+    }
+
+    const NO_BEDROCK: &str =
+        "set AWS_REGION, and AWS_PROFILE, AWS_BEARER_TOKEN_BEDROCK or a pair of AWS keys, to add bedrock";
+    const NO_AZURE: &str = "set AZURE_API_KEY and AZURE_RESOURCE_NAME to add azure";
+    const NO_VERTEX: &str =
+        "set GOOGLE_CLOUD_PROJECT, and log in by gcloud auth application-default login, to add vertex";
+
+    #[test]
+    fn what_would_add_a_cloud_is_told() {
+        check(&[], &[], &[NO_BEDROCK, NO_AZURE, NO_VERTEX]);
+        check(
+            &[("AWS_PROFILE", "work"), ("AZURE_API_KEY", "k"), ("GOOGLE_CLOUD_PROJECT", "p")],
+            &[],
+            &[
+                "set AWS_REGION to add bedrock with AWS_PROFILE",
+                "set AZURE_RESOURCE_NAME to add azure with AZURE_API_KEY",
+                "log in by gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS, to add vertex \
+                 with GOOGLE_CLOUD_PROJECT",
+            ],
+        );
+    }
+
+    #[test]
+    fn clouds_rank_between_hosted_and_local_upstreams() {
+        let variables = [
+            ("ANTHROPIC_API_KEY", "a"),
+            ("ZAI_API_KEY", "z"),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "i"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("AZURE_API_KEY", " k "),
+            ("AZURE_RESOURCE_NAME", "res"),
+            ("GOOGLE_CLOUD_PROJECT", "p"),
+            ("GOOGLE_APPLICATION_CREDENTIALS", "/key.json"),
+        ];
+        let found = [
+            "bedrock: AWS_ACCESS_KEY_ID, and the region eu-central-1 by AWS_REGION",
+            "azure: AZURE_API_KEY, and the resource res by AZURE_RESOURCE_NAME",
+            "vertex: GOOGLE_APPLICATION_CREDENTIALS, and the project p by GOOGLE_CLOUD_PROJECT, in global",
+        ];
+        let discovery = check(&variables, &found, &[]);
+        let ranked: Vec<_> =
+            discovery.config.providers.iter().map(|p| (p.name.as_str(), p.priority, p.keys.len())).collect();
+        assert_eq!(
+            ranked,
+            [("anthropic", 5, 1), ("zai", 4, 1), ("bedrock", 3, 0), ("azure", 2, 1), ("vertex", 1, 0)]
+        );
+        assert_eq!(discovery.config.providers[3].keys[0].key.as_ref().unwrap().expose(), "k");
+    }
+
+    #[test]
+    fn the_region_of_a_profile_counts() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config");
+        std::fs::write(&file, "[profile work]\nregion = us-west-2\n").unwrap();
+        let variables = [("AWS_PROFILE", "work"), ("AWS_CONFIG_FILE", file.to_str().unwrap())];
+        let found = ["bedrock: AWS_PROFILE, and the region us-west-2 by the profile"];
+        check(&variables, &found, &[NO_AZURE, NO_VERTEX]);
+    }
+
+    #[test]
+    fn what_is_malformed_adds_nothing() {
+        let variables = [
+            ("AWS_DEFAULT_REGION", "us east 1"),
+            ("AWS_BEARER_TOKEN_BEDROCK", "b"),
+            ("AZURE_API_KEY", "k"),
+            ("AZURE_RESOURCE_NAME", "res.services.ai.azure.com"),
+            ("GOOGLE_CLOUD_PROJECT", "p"),
+            ("GCE_METADATA_HOST", "metadata.google.internal"),
+            ("CLOUD_ML_REGION", "us-east5-a"),
+        ];
+        let missing = [
+            "correct AWS_DEFAULT_REGION to add bedrock: found \"us east 1\", expected the code of a region, as in \
+             us-east-1; write us-east-1",
+            "correct AZURE_RESOURCE_NAME to add azure: found \"res.services.ai.azure.com\", expected the name of a \
+             resource: letters, digits and hyphens; write res",
+            "correct CLOUD_ML_REGION to add vertex: found \"us-east5-a\", expected a region, as in us-east5, or global, \
+             us, eu; that is a zone; write us-east5",
+        ];
+        check(&variables, &[], &missing);
+    }
+
+    #[test]
+    fn a_type_that_is_not_available_is_not_looked_for() {
+        let variable = |_: &str| Some("key".to_owned());
+        let unavailable = Unavailable::default();
+        let discovery = Discovery::look(Ambient::new(&variable), false, unavailable);
+        for r#type in ["bedrock", "azure", "vertex"] {
+            let is_found = discovery.config.providers.iter().any(|p| p.name.as_str() == r#type);
+            assert_eq!(is_found, unavailable.has_type(r#type), "{type}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! `providers[].keys[]`: who needs them, and what one is.
+
+use crate::config::{AzureAuth, AzureConfig, CompatibleAuth, KeyConfig, ProviderKind};
+use crate::error::{Concern, Fault};
+use crate::raw;
+use crate::resolve::{Reporter, value_fault};
+use crate::secret::Secret;
+use crate::tree::Path;
+
+/// What `cc-relay config cc init` gives Claude Code in place of a credential.
+const PLACEHOLDER: &str = "managed-by-cc-relay";
+
+/// What a kind of provider does with keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyNeed {
+    /// Nothing works without one.
+    Required,
+    /// A client's own credential does as well.
+    Optional,
+    /// They carry rank alone.
+    NeverSent,
+    /// They would mislead.
+    Refused,
+}
+
+impl KeyNeed {
+    fn of(kind: &ProviderKind) -> Self {
+        match kind {
+            ProviderKind::Anthropic { passthrough: true, .. } => Self::Optional,
+            ProviderKind::Ollama { .. }
+            | ProviderKind::Bedrock(_)
+            | ProviderKind::Vertex(_)
+            | ProviderKind::Mock => Self::NeverSent,
+            ProviderKind::Azure(AzureConfig { auth: AzureAuth::EntraId(_), .. }) => Self::NeverSent,
+            ProviderKind::AnthropicCompatible { auth: CompatibleAuth::None, .. } => Self::Refused,
+            ProviderKind::Anthropic { .. }
+            | ProviderKind::Zai { .. }
+            | ProviderKind::Minimax { .. }
+            | ProviderKind::Azure(_)
+            | ProviderKind::AnthropicCompatible { .. } => Self::Required,
+        }
+    }
+}
+
+pub(super) fn resolve(
+    raw: Vec<raw::Key>,
+    priority: i32,
+    enabled: bool,
+    kind: &ProviderKind,
+    path: &Path,
+    to: &mut Reporter<'_>,
+) -> Vec<KeyConfig> {
+    let need = KeyNeed::of(kind);
+    if need == KeyNeed::Refused && !raw.is_empty() {
+        to.problem(
+            path,
+            value_fault("keys", "none with auth: none", "remove them, or set auth to x-api-key or bearer"),
+        );
+    }
+    if need == KeyNeed::Required && raw.is_empty() && enabled {
+        let expected = match kind {
+            ProviderKind::Anthropic { .. } => {
+                "add a key, or passthrough: true to send clients' own credentials".to_owned()
+            }
+            ProviderKind::Azure(_) => "add a key, or azure_auth: entra_id".to_owned(),
+            _ => format!("a provider of type {} needs a key: keys: [{{ key: ${{NAME}} }}]", kind.as_str()),
+        };
+        to.problem(path, Fault::Missing { expected });
+    }
+    let mut keys = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        let path = path.index(index).key("key");
+        let priority = raw.priority.unwrap_or(priority);
+        match raw.key {
+            _ if need == KeyNeed::NeverSent => keys.push(KeyConfig { key: None, priority }),
+            Some(key) => {
+                check_key(&key, &path, to);
+                keys.push(KeyConfig { key: Some(Secret::new(key)), priority });
+            }
+            // In a disabled provider the variable may be unset; the provider is never asked.
+            None if enabled => {
+                to.problem(
+                    &path,
+                    Fault::Missing { expected: "give the credential, best as ${NAME}".to_owned() },
+                );
+            }
+            None => {}
+        }
+    }
+    keys
+}
+
+/// Refuses what is no credential.
+pub(super) fn check_key(key: &str, path: &Path, to: &mut Reporter<'_>) {
+    if key.trim() == PLACEHOLDER {
+        let found = format!("the placeholder {PLACEHOLDER}");
+        to.problem(path, value_fault(found, "a credential of the upstream", ""));
+    } else if key.chars().any(char::is_control) {
+        to.warning(path, Concern::UnsendableKey);
+    }
+}

@@ -1,0 +1,110 @@
+//! `providers[]`: what every upstream has.
+
+mod address;
+mod azure;
+mod bedrock;
+mod keys;
+mod kind;
+#[cfg(test)]
+mod tests;
+mod vertex;
+
+use std::collections::BTreeMap;
+
+use super::{Reporter, millis, value_fault};
+use crate::config::ProviderConfig;
+use crate::error::Fault;
+use crate::names::{ModelMapping, ProviderName};
+use crate::raw;
+use crate::tree::Path;
+
+pub(super) fn resolve_all(
+    raw: Vec<raw::Provider>,
+    path: &Path,
+    to: &mut Reporter<'_>,
+) -> Vec<ProviderConfig> {
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut providers = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.into_iter().enumerate() {
+        let own = path.index(index);
+        if let Some(name) = &raw.name {
+            check_name(name, &own.key("name"), to);
+            if let Some(first) = names.get(name) {
+                let first = path.index(*first).to_string();
+                to.problem(&own.key("name"), Fault::Taken { what: format!("{name:?}"), first });
+            } else {
+                names.insert(name.clone(), index);
+            }
+        }
+        providers.extend(resolve(raw, &own, to));
+    }
+    providers
+}
+
+/// A name ends up in response headers, metrics labels and log lines.
+fn check_name(name: &str, path: &Path, to: &mut Reporter<'_>) {
+    if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
+        to.problem(
+            path,
+            value_fault(format!("{name:?}"), "up to 64 visible ASCII characters without blanks", ""),
+        );
+    }
+}
+
+fn resolve(mut raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<ProviderConfig> {
+    let enabled = raw.enabled.unwrap_or(true);
+    let kind = kind::resolve(&mut raw, enabled, path, to)?;
+    let priority = raw.priority.unwrap_or(1);
+    let keys = keys::resolve(raw.keys, priority, enabled, &kind, &path.key("keys"), to);
+    let default = ProviderConfig::new(ProviderName::new(raw.name.unwrap_or_default()), kind);
+    let provider = ProviderConfig {
+        enabled,
+        keys,
+        priority,
+        models: raw.models,
+        model_mapping: mapping(raw.model_mapping, &path.key("model_mapping"), to),
+        ca_file: raw.ca_file.inspect(|file| check_certificates(file, enabled, &path.key("ca_file"), to)),
+        connect_timeout: millis(raw.connect_timeout_ms, default.connect_timeout),
+        first_byte_timeout: millis(raw.first_byte_timeout_ms, default.first_byte_timeout),
+        idle_timeout: millis(raw.idle_timeout_ms, default.idle_timeout),
+        ..default
+    };
+    if enabled {
+        address::check_cleartext(&provider, path, to);
+    }
+    Some(provider)
+}
+
+fn mapping(raw: BTreeMap<String, String>, path: &Path, to: &mut Reporter<'_>) -> ModelMapping {
+    for (name, target) in &raw {
+        if name.trim().is_empty() {
+            to.problem(
+                &path.key(name),
+                value_fault("an empty model name", "a name, or a pattern with `*`", ""),
+            );
+        }
+        if target.contains('*') {
+            let fault = value_fault(
+                format!("{target:?}"),
+                "one model name, without `*`",
+                "only the left side may be a pattern",
+            );
+            to.problem(&path.key(name), fault);
+        }
+    }
+    raw.into_iter().collect()
+}
+
+/// A file of a provider that is never asked may be missing.
+fn check_certificates(file: &std::path::Path, enabled: bool, path: &Path, to: &mut Reporter<'_>) {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    if !enabled {
+        return;
+    }
+    let reason = match std::fs::read(file) {
+        Ok(pem) if pem.windows(BEGIN.len()).any(|window| window == BEGIN) => return,
+        Ok(_) => "it holds no certificate in PEM form".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    to.problem(path, Fault::File { path: file.to_owned(), reason });
+}

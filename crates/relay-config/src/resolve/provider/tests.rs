@@ -1,0 +1,434 @@
+//! The settings of the three clouds, whether their types are built or not.
+
+use std::fmt::Write as _;
+
+use crate::config::{
+    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, EntraConfig, GoogleCredentials,
+    ProviderConfig, ProviderKind, VertexConfig,
+};
+use crate::error::LoadError;
+use crate::load::{Format, Loaded, Loader};
+use crate::schema::Schema;
+use crate::secret::Secret;
+use crate::unavailable::Unavailable;
+
+/// Loads one provider, as the inside of a YAML flow mapping.
+fn load(environment: &[(&str, &str)], provider: &str) -> Result<Loaded, LoadError> {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let text = format!("providers:\n- {{ name: a, {provider} }}");
+    let loader = Loader::new().with_environment(environment).with_text("c", Format::Yaml, text);
+    loader.load_along(&Schema::new(Unavailable::except_types()))
+}
+
+#[track_caller]
+fn provider(environment: &[(&str, &str)], provider: &str) -> ProviderConfig {
+    let loaded = load(environment, provider).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(loaded.warnings, [], "{provider}");
+    // What is shown makes the same provider.
+    let shown = loaded.to_yaml();
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let again = Loader::new().with_environment(environment).with_text("shown", Format::Yaml, shown.clone());
+    let again = again.load_along(&Schema::new(Unavailable::except_types()));
+    let again = again.unwrap_or_else(|error| panic!("{error}\n{shown}")).config;
+    assert_eq!(format!("{:?}", again.providers), format!("{:?}", loaded.config.providers), "{shown}");
+    loaded.config.providers.into_iter().next().unwrap()
+}
+
+#[track_caller]
+fn bedrock(environment: &[(&str, &str)], settings: &str) -> BedrockConfig {
+    match provider(environment, settings).kind {
+        ProviderKind::Bedrock(config) => config,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn azure(environment: &[(&str, &str)], settings: &str) -> AzureConfig {
+    match provider(environment, settings).kind {
+        ProviderKind::Azure(config) => config,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn vertex(environment: &[(&str, &str)], settings: &str) -> VertexConfig {
+    match provider(environment, settings).kind {
+        ProviderKind::Vertex(config) => config,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asserts the problems without the start that every place in the file has.
+#[track_caller]
+fn problems(environment: &[(&str, &str)], provider: &str, expected: &[&str]) {
+    let found: Vec<_> = match load(environment, provider) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.to_string().lines().map(without_place).collect(),
+    };
+    assert_eq!(found, expected, "{provider}");
+}
+
+/// `c:2:3: providers[0].x: y` as `x: y`, and `VARIABLE: providers[0].x: y` as `VARIABLE: x: y`.
+fn without_place(line: &str) -> String {
+    let (place, fault) = line.split_once("providers[0].").unwrap_or_else(|| panic!("{line}"));
+    if place.starts_with("c:2:") { fault.to_owned() } else { format!("{place}{fault}") }
+}
+
+const REGION: (&str, &str) = ("AWS_REGION", "us-west-2");
+
+#[test]
+fn every_setting_of_bedrock_arrives() {
+    let all = "type: bedrock, base_url: 'https://vpce.example/x/', aws_region: eu-west-1, aws_access_key_id: ASIA1, \
+               aws_secret_access_key: s, aws_session_token: t, bedrock_api: messages";
+    let config = bedrock(&[REGION, ("AWS_BEARER_TOKEN_BEDROCK", "ambient")], all);
+    assert_eq!(config.base_url.unwrap().to_string(), "https://vpce.example/x");
+    assert_eq!(config.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(config.api, BedrockApi::Messages);
+    let keys = AwsCredentials::Keys {
+        access_key_id: Secret::new("ASIA1"),
+        secret_access_key: Secret::new("s"),
+        session_token: Some(Secret::new("t")),
+    };
+    assert_eq!(config.credentials, keys);
+}
+
+#[test]
+fn bedrock_takes_region_and_credential_from_the_environment() {
+    let ambient = |environment: &[(&str, &str)]| bedrock(environment, "type: bedrock");
+    let config = ambient(&[REGION, ("AWS_DEFAULT_REGION", "us-east-1")]);
+    assert_eq!((config.region.as_deref(), config.api), (Some("us-west-2"), BedrockApi::Invoke));
+    assert!(config.base_url.is_none());
+    assert_eq!(config.credentials, AwsCredentials::DefaultChain);
+    let config = ambient(&[("AWS_REGION", " "), ("AWS_DEFAULT_REGION", "us-east-1")]);
+    assert_eq!(config.region.as_deref(), Some("us-east-1"));
+    let token = ("AWS_BEARER_TOKEN_BEDROCK", "b");
+    let keys = [("AWS_ACCESS_KEY_ID", "i"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    let config = ambient(&[REGION, token, keys[0], keys[1]]);
+    assert_eq!(config.credentials, AwsCredentials::BearerToken(Secret::new("b")));
+    let config = bedrock(&[REGION, token], "type: bedrock, aws_profile: work");
+    assert_eq!(config.credentials, AwsCredentials::Profile("work".to_owned()));
+    let config = bedrock(&[REGION, token], "type: bedrock, aws_bearer_token: own");
+    assert_eq!(config.credentials, AwsCredentials::BearerToken(Secret::new("own")));
+}
+
+#[test]
+fn bedrock_needs_a_region_from_somewhere() {
+    let missing = "aws_region: missing; give the region, as in us-east-1, or set AWS_REGION";
+    problems(&[], "type: bedrock", &[missing]);
+    problems(&[], "type: bedrock, aws_bearer_token: b", &[missing]);
+    let pair = "aws_access_key_id: i, aws_secret_access_key: s";
+    problems(&[], &format!("type: bedrock, base_url: 'http://127.0.0.1:1', {pair}"), &[missing]);
+    problems(&[], "type: bedrock, enabled: false", &[]);
+    for (environment, settings) in [
+        (&[("AWS_PROFILE", "work")][..], "type: bedrock"),
+        (&[], "type: bedrock, aws_profile: work"),
+        (&[], "type: bedrock, base_url: 'http://127.0.0.1:1', aws_bearer_token: b"),
+    ] {
+        assert_eq!(bedrock(environment, settings).region, None);
+    }
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join(".aws")).unwrap();
+    let environment = [("HOME", home.path().to_str().unwrap())];
+    problems(&environment, "type: bedrock", &[missing]);
+    std::fs::write(home.path().join(".aws/config"), "[default]\nregion = us-east-1\n").unwrap();
+    assert_eq!(bedrock(&environment, "type: bedrock").region, None);
+}
+
+#[test]
+fn a_malformed_region_is_reported_where_it_is() {
+    let expected = "expected the code of a region, as in us-east-1";
+    let fault = format!("aws_region: found \"us east 1\", {expected}; write us-east-1");
+    problems(&[REGION], "type: bedrock, aws_region: us east 1", &[&fault]);
+    let environment = [("AWS_DEFAULT_REGION", "us east 1")];
+    problems(&environment, "type: bedrock", &[&format!("AWS_DEFAULT_REGION: {fault}")]);
+    problems(&environment, "type: bedrock, aws_region: eu-west-1", &[]);
+    problems(&environment, "type: bedrock, enabled: false", &[]);
+}
+
+#[test]
+fn aws_keys_come_in_pairs_and_in_one_way() {
+    #[track_caller]
+    fn check(settings: &str, expected: &[&str]) {
+        problems(&[REGION], &format!("type: bedrock, {settings}"), expected);
+    }
+    let pair = "aws_access_key_id and aws_secret_access_key belong together";
+    check("aws_access_key_id: i", &[&format!("aws_secret_access_key: missing; {pair}")]);
+    check("aws_secret_access_key: s", &[&format!("aws_access_key_id: missing; {pair}")]);
+    check("enabled: false, aws_access_key_id: i", &[]);
+    check(
+        "enabled: false, aws_access_key_id: '${UNSET}', aws_secret_access_key: '${UNSET}', aws_bearer_token: '${UNSET}'",
+        &[],
+    );
+    check(
+        "aws_session_token: t",
+        &[&format!("aws_access_key_id: missing; {pair}"), &format!("aws_secret_access_key: missing; {pair}")],
+    );
+    check(
+        "aws_access_key_id: ASIA1, aws_secret_access_key: s",
+        &[
+            "aws_session_token: missing; an access key that starts with ASIA is temporary and works with its token alone",
+        ],
+    );
+    check(
+        "aws_access_key_id: i, aws_secret_access_key: s, aws_profile: p",
+        &[
+            "aws_profile: found aws_profile beside aws_access_key_id, expected one of them; remove the other one",
+        ],
+    );
+    check(
+        "aws_bearer_token: b, aws_profile: p",
+        &[
+            "aws_profile: found aws_profile beside aws_bearer_token, expected one of them; remove the other one",
+        ],
+    );
+    check(
+        "aws_bearer_token: managed-by-cc-relay",
+        &[
+            "aws_bearer_token: found the placeholder managed-by-cc-relay, expected a credential of the upstream",
+        ],
+    );
+    check(
+        "aws_bearer_token: ''",
+        &["aws_bearer_token: found an empty string, expected one that is not empty"],
+    );
+    check(
+        "bedrock_api: converse",
+        &["bedrock_api: found \"converse\", expected one of `invoke`, `messages`"],
+    );
+}
+
+#[test]
+fn azure_is_addressed_by_its_resource_or_a_base_url() {
+    let keys = "keys: [{ key: k }]";
+    let config = azure(&[], &format!("type: azure, azure_resource_name: my-res, {keys}"));
+    assert_eq!(config.base_url.to_string(), "https://my-res.services.ai.azure.com/anthropic");
+    assert_eq!((config.api_version, config.auth), (None, AzureAuth::ApiKey));
+    // As it is: `/anthropic` is not added to a base URL of one's own.
+    let own = "base_url: 'http://127.0.0.1:1/x/', azure_resource_name: unused, azure_api_version: 2024-06-01";
+    let config = azure(&[], &format!("type: azure, {own}, azure_auth: api_key, {keys}"));
+    assert_eq!(config.base_url.to_string(), "http://127.0.0.1:1/x");
+    assert_eq!(config.api_version.as_deref(), Some("2024-06-01"));
+
+    let missing = "azure_resource_name: missing; give the resource's name, the first part of \
+                   NAME.services.ai.azure.com, or a base_url";
+    problems(&[("AZURE_RESOURCE_NAME", "r")], &format!("type: azure, {keys}"), &[missing]);
+    problems(
+        &[],
+        "type: azure, azure_resource_name: r",
+        &["keys: missing; add a key, or azure_auth: entra_id"],
+    );
+    problems(
+        &[],
+        &format!(
+            "type: azure, azure_resource_name: 'https://r.services.ai.azure.com', azure_api_version: 'a&b', {keys}"
+        ),
+        &[
+            "azure_resource_name: found \"https://r.services.ai.azure.com\", expected the name of a resource: letters, \
+             digits and hyphens; write r",
+            "azure_api_version: found \"a&b\", expected a version, as in 2024-06-01",
+        ],
+    );
+    problems(
+        &[],
+        &format!("type: azure, base_url: 'https://r.services.ai.azure.com/anthropic/v1/messages', {keys}"),
+        &[
+            "base_url: found \"https://r.services.ai.azure.com/anthropic/v1/messages\", expected the URL in front of \
+           /v1/messages, which cc-relay adds; write https://r.services.ai.azure.com/anthropic",
+        ],
+    );
+}
+
+const ENTRA: &str = "type: azure, azure_resource_name: r, azure_auth: entra_id";
+
+#[test]
+fn entra_id_is_resolved_from_the_environment() {
+    let application = [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_SECRET", "s")];
+    let AzureAuth::EntraId(entra) = azure(&application, ENTRA).auth else { panic!() };
+    assert!(
+        matches!(entra, EntraConfig::ClientSecret { client_secret, .. } if client_secret == Secret::new("s"))
+    );
+    let federated = [application[0], application[1], ("AZURE_FEDERATED_TOKEN_FILE", "/nonexistent")];
+    let AzureAuth::EntraId(entra) = azure(&federated, ENTRA).auth else { panic!() };
+    assert!(matches!(entra, EntraConfig::WorkloadIdentity { .. }));
+    // Without any credential the machine's identity is tried when a request comes.
+    let AzureAuth::EntraId(entra) = azure(&[], ENTRA).auth else { panic!() };
+    assert!(matches!(entra, EntraConfig::ManagedIdentity { identity_header: None, client_id: None, .. }));
+}
+
+#[test]
+fn what_entra_id_cannot_use_is_told() {
+    let loaded = load(&[("AZURE_CLIENT_SECRET", "s"), ("AZURE_CLIENT_ID", "c")], ENTRA).unwrap();
+    let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let expected = "providers[0].azure_auth: it is not used, as AZURE_TENANT_ID is not set";
+    assert_eq!(warnings, [format!("AZURE_CLIENT_SECRET: {expected}")]);
+    let application = [("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_SECRET", "s")];
+    let check = |variable: (&'static str, &'static str), tenant, fault: &str| {
+        let environment = [application[0], application[1], ("AZURE_TENANT_ID", tenant), variable];
+        problems(&environment, ENTRA, &[fault]);
+    };
+    check(
+        ("AZURE_AUTHORITY_HOST", "ftp://login"),
+        "t",
+        "AZURE_AUTHORITY_HOST: azure_auth: the scheme is not http or https; expected a URL like https://host/path",
+    );
+    check(
+        ("NOTHING", ""),
+        "a/b",
+        "AZURE_TENANT_ID: azure_auth: found \"a/b\", expected the id or the domain of a directory",
+    );
+}
+
+#[test]
+fn every_setting_of_vertex_arrives() {
+    let all = "type: vertex, base_url: 'https://psc.example', gcp_project_id: my-project, gcp_region: eu, \
+               credentials_file: /nonexistent/key.json";
+    let environment = [("GOOGLE_CLOUD_PROJECT", "other"), ("GOOGLE_APPLICATION_CREDENTIALS", "/other.json")];
+    let config = vertex(&environment, all);
+    assert_eq!(config.base_url.unwrap().to_string(), "https://psc.example");
+    assert_eq!((config.project.as_deref(), config.region.as_str()), (Some("my-project"), "eu"));
+    assert_eq!(config.credentials, GoogleCredentials::File("/nonexistent/key.json".into()));
+
+    let config = vertex(&environment, "type: vertex");
+    assert!(config.base_url.is_none());
+    assert_eq!((config.project.as_deref(), config.region.as_str()), (Some("other"), "us-east5"));
+    assert_eq!(config.credentials, GoogleCredentials::File("/other.json".into()));
+    let config = vertex(&[("GCE_METADATA_HOST", "127.0.0.1:1")], "type: vertex");
+    assert_eq!(config.project, None);
+    assert_eq!(config.credentials, GoogleCredentials::MetadataServer { host: "127.0.0.1:1".to_owned() });
+}
+
+#[test]
+fn malformed_settings_of_vertex_are_reported() {
+    problems(
+        &[],
+        "type: vertex, gcp_project_id: projects/p, gcp_region: us-east5-b, credentials_file: ~/key.json",
+        &[
+            "gcp_project_id: found \"projects/p\", expected the id of a project, as in my-project-123456; write p",
+            "gcp_region: found \"us-east5-b\", expected a region, as in us-east5, or global, us, eu; that is a zone; write \
+             us-east5",
+            "credentials_file: found \"~/key.json\", expected a path without ~; write ${HOME}/key.json",
+        ],
+    );
+    problems(
+        &[("GOOGLE_CLOUD_PROJECT", "a/b"), ("GCE_METADATA_HOST", "http://h")],
+        "type: vertex",
+        &[
+            "GCE_METADATA_HOST: credentials_file: found \"http://h\", expected a host, with or without a port",
+            "GOOGLE_CLOUD_PROJECT: gcp_project_id: found \"a/b\", expected the id of a project, as in my-project-123456; it \
+             is not the project's name; gcloud projects list shows both",
+        ],
+    );
+}
+
+#[test]
+fn base_urls_end_where_each_type_goes_on() {
+    #[track_caller]
+    fn check(settings: &str, url: &str, in_front_of: &str) {
+        problems(
+            &[REGION],
+            &format!("{settings}, base_url: 'https://h/{url}'"),
+            &[&format!(
+                "base_url: found \"https://h/{url}\", expected the URL in front of {in_front_of}, which cc-relay adds; \
+                 write https://h"
+            )],
+        );
+    }
+    check("type: bedrock", "model", "/model");
+    check("type: bedrock, bedrock_api: messages", "v1/messages", "/v1/messages");
+    check("type: vertex", "v1", "/v1/projects");
+    check("type: vertex", "v1/projects/", "/v1/projects");
+    problems(&[REGION], "type: bedrock, base_url: 'https://h/v1'", &[]);
+}
+
+#[test]
+fn a_bearer_token_is_not_sent_in_the_clear_unnoticed() {
+    #[track_caller]
+    fn check(settings: &str, expected: bool) {
+        let loaded = load(&[REGION], &format!("{settings}, base_url: 'http://h'")).unwrap();
+        assert_eq!(!loaded.warnings.is_empty(), expected, "{settings}: {:?}", loaded.warnings);
+    }
+    check("type: vertex", true);
+    check("type: azure, azure_auth: entra_id", true);
+    check("type: azure, keys: [{ key: k }]", true);
+    check("type: bedrock, aws_bearer_token: b", true);
+    check("type: bedrock, aws_access_key_id: i, aws_secret_access_key: s", false);
+}
+
+#[test]
+fn keys_of_types_that_send_none_carry_rank_alone() {
+    for settings in ["type: bedrock", "type: vertex", ENTRA, "type: ollama", "type: mock"] {
+        let provider =
+            provider(&[REGION], &format!("{settings}, keys: [{{ priority: 3 }}, {{ key: ignored }}]"));
+        let keys: Vec<_> = provider.keys.iter().map(|key| (key.key.is_some(), key.priority)).collect();
+        assert_eq!(keys, [(false, 3), (false, 1)], "{settings}");
+    }
+}
+
+#[test]
+fn settings_belong_to_their_types() {
+    let settings = [
+        ("bedrock", "aws_region: r"),
+        ("bedrock", "aws_access_key_id: i"),
+        ("bedrock", "aws_secret_access_key: s"),
+        ("bedrock", "aws_session_token: t"),
+        ("bedrock", "aws_profile: p"),
+        ("bedrock", "aws_bearer_token: b"),
+        ("bedrock", "bedrock_api: invoke"),
+        ("azure", "azure_resource_name: r"),
+        ("azure", "azure_api_version: v"),
+        ("azure", "azure_auth: api_key"),
+        ("vertex", "gcp_project_id: p"),
+        ("vertex", "gcp_region: eu"),
+        ("vertex", "credentials_file: f"),
+    ];
+    let types = [
+        ("mock", ""),
+        ("bedrock", ", aws_profile: p"),
+        ("azure", ", base_url: 'https://h', keys: [{ key: k }]"),
+        ("vertex", ""),
+    ];
+    for (r#type, needed) in types {
+        let mut provider = format!("type: {type}{needed}");
+        let mut expected = Vec::new();
+        for (_, setting) in settings.iter().filter(|(owner, _)| *owner != r#type) {
+            let _ = write!(provider, ", {setting}");
+            let key = setting.split(':').next().unwrap();
+            expected.push(format!("{key}: a provider of type {type} has no such setting; remove it"));
+        }
+        problems(&[REGION], &provider, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn secrets_of_the_clouds_are_not_shown() {
+    let pair = "aws_region: us-east-1, aws_access_key_id: hidden, aws_secret_access_key: hidden";
+    for settings in [
+        format!("type: bedrock, {pair}, aws_session_token: hidden"),
+        "type: bedrock, aws_region: us-east-1, aws_bearer_token: hidden".to_owned(),
+    ] {
+        let shown = load(&[], &settings).unwrap();
+        assert!(!shown.to_yaml().contains("hidden") && !format!("{shown:?}").contains("hidden"), "{shown:?}");
+    }
+    let faulty = "type: bedrock, aws_access_key_id: [hidden], aws_secret_access_key: 12345, aws_bearer_token: { hidden: 1 }";
+    let error = load(&[], faulty).unwrap_err().to_string();
+    assert!(!error.contains("hidden") && !error.contains("12345"), "{error}");
+    let environment = [("AZURE_CLIENT_ID", "c"), ("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_SECRET", "hidden")];
+    let shown = load(&environment, ENTRA).unwrap();
+    assert!(!shown.to_yaml().contains("hidden") && !format!("{shown:?}").contains("hidden"), "{shown:?}");
+}
+
+#[test]
+fn what_the_schema_calls_default_is_the_default() {
+    let azure_given = "type: azure, base_url: 'https://h', keys: [{ key: k }]";
+    for (without, with) in [
+        ("type: bedrock", "bedrock_api: invoke"),
+        (azure_given, "azure_auth: api_key"),
+        ("type: vertex", "gcp_region: us-east5"),
+    ] {
+        let schema = crate::schema();
+        let (key, value) = with.split_once(": ").unwrap();
+        assert_eq!(schema["$defs"]["Provider"]["properties"][key]["default"], value);
+        let both = provider(&[REGION], &format!("{without}, {with}"));
+        assert_eq!(format!("{both:?}"), format!("{:?}", provider(&[REGION], without)));
+    }
+}

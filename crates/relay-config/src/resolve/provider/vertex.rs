@@ -1,0 +1,59 @@
+//! Providers of type `vertex`.
+
+use std::path::Path as FilePath;
+
+use crate::cloud::google;
+use crate::config::{GoogleCredentials, VertexConfig};
+use crate::names::BaseUrl;
+use crate::raw;
+use crate::resolve::{Reporter, value_fault};
+use crate::tree::Path;
+
+pub(super) fn resolve(
+    raw: &mut raw::Provider,
+    base_url: Option<BaseUrl>,
+    enabled: bool,
+    path: &Path,
+    to: &mut Reporter<'_>,
+) -> VertexConfig {
+    let region = raw.gcp_region.take().unwrap_or_else(|| google::DEFAULT_REGION.to_owned());
+    if let Err(fault) = google::check_region(&region) {
+        to.problem(&path.key("gcp_region"), fault);
+    }
+    let credentials = match raw.credentials_file.take() {
+        Some(file) => {
+            check_file(&file, &path.key("credentials_file"), to);
+            GoogleCredentials::File(file)
+        }
+        None => google::credentials(to.ambient, &mut |variable, fault| {
+            if enabled {
+                to.problem_in_variable(variable, &path.key("credentials_file"), fault);
+            }
+        }),
+    };
+    VertexConfig { base_url, project: project(raw, enabled, path, to), region, credentials }
+}
+
+/// The project of the file, or else of the environment.
+fn project(raw: &mut raw::Provider, enabled: bool, path: &Path, to: &mut Reporter<'_>) -> Option<String> {
+    let path = path.key("gcp_project_id");
+    if let Some(project) = raw.gcp_project_id.take() {
+        if let Err(fault) = google::check_project(&project) {
+            to.problem(&path, fault);
+        }
+        return Some(project);
+    }
+    let (variable, project) = google::project(to.ambient)?;
+    if enabled && let Err(fault) = google::check_project(&project) {
+        to.problem_in_variable(variable, &path, fault);
+    }
+    Some(project)
+}
+
+/// A file may come later, but never one whose name starts as only a shell understands it.
+fn check_file(file: &FilePath, path: &Path, to: &mut Reporter<'_>) {
+    if let Ok(rest) = file.strip_prefix("~") {
+        let hint = format!("write ${{HOME}}/{}", rest.display());
+        to.problem(path, value_fault(format!("{:?}", file.display().to_string()), "a path without ~", hint));
+    }
+}

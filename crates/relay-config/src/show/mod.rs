@@ -1,0 +1,80 @@
+//! A configuration as the YAML file that would make it.
+
+mod provider;
+mod writer;
+
+use provider::provider;
+use writer::Writer;
+
+use crate::config::{Config, LogFormat, LogLevel, LogOutput, LoggingConfig, RoutingConfig, ServerConfig};
+
+impl Config {
+    /// The configuration, defaults included, as YAML; every secret is `***`.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        let mut out = Writer::default();
+        out.table("server", |out| server(&self.server, out));
+        out.list("providers", &self.providers, provider);
+        out.table("routing", |out| routing(&self.routing, out));
+        out.table("logging", |out| logging(&self.logging, out));
+        out.text
+    }
+}
+
+fn server(server: &ServerConfig, out: &mut Writer) {
+    out.strings("listen", server.listen.iter());
+    out.plain("timeout_ms", server.timeout.map_or(0, |limit| limit.as_millis()));
+    out.plain("max_concurrent", server.max_concurrent.map_or(0, std::num::NonZeroU32::get));
+    out.plain("max_body_bytes", server.max_body_bytes);
+    out.millis("drain_timeout_ms", server.drain_timeout);
+    out.plain("enable_http2", server.enable_http2);
+    out.table("auth", |out| {
+        let auth = &server.auth;
+        out.list("api_keys", &auth.keys, |client, out| {
+            out.string("name", &client.name);
+            out.secret("key", &client.key);
+        });
+        if let Some(secret) = &auth.bearer_secret {
+            out.secret("bearer_secret", secret);
+        }
+        out.plain("allow_subscription", auth.allow_subscription);
+        out.plain("subscription_may_use_keys", server.subscription_may_use_keys());
+    });
+}
+
+fn routing(routing: &RoutingConfig, out: &mut Writer) {
+    out.plain("strategy", routing.strategy.as_str());
+    out.millis("failover_timeout", routing.failover_timeout);
+    out.plain("max_attempts", routing.max_attempts);
+    out.plain("debug", routing.debug);
+    out.plain("strict_models", routing.strict_models);
+    out.plain("restore_model_name", routing.restore_model_name);
+}
+
+fn logging(logging: &LoggingConfig, out: &mut Writer) {
+    let level = match logging.level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    };
+    out.plain("level", level);
+    let format = match logging.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    out.plain("format", format);
+    match &logging.output {
+        LogOutput::Stdout => out.plain("output", "stdout"),
+        LogOutput::Stderr => out.plain("output", "stderr"),
+        LogOutput::File(path) => out.string("output", path.display()),
+    }
+    if let Some(pretty) = logging.pretty {
+        out.plain("pretty", pretty);
+    }
+    out.table("debug_options", |out| {
+        out.plain("log_request_body", logging.debug.log_request_body);
+        out.plain("log_response_headers", logging.debug.log_response_headers);
+        out.plain("max_body_log_size", logging.debug.max_body_log_size);
+    });
+}

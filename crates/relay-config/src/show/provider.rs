@@ -1,0 +1,128 @@
+//! One of `providers[]` as YAML.
+
+use super::writer::{Writer, quoted};
+use crate::config::{
+    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, CompatibleAuth, EntraConfig,
+    GoogleCredentials, ProviderConfig, ProviderKind, VertexConfig,
+};
+
+pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
+    out.string("name", &provider.name);
+    out.plain("type", provider.kind.as_str());
+    out.plain("enabled", provider.enabled);
+    kind(&provider.kind, out);
+    out.list("keys", &provider.keys, |key, out| {
+        if let Some(secret) = &key.key {
+            out.secret("key", secret);
+        }
+        out.plain("priority", key.priority);
+    });
+    out.plain("priority", provider.priority);
+    out.strings("models", provider.models.iter());
+    out.table("model_mapping", |out| {
+        for (name, target) in provider.model_mapping.entries() {
+            out.string(&quoted(name), target);
+        }
+    });
+    if let Some(file) = &provider.ca_file {
+        out.string("ca_file", file.display());
+    }
+    out.millis("connect_timeout_ms", provider.connect_timeout);
+    out.millis("first_byte_timeout_ms", provider.first_byte_timeout);
+    out.millis("idle_timeout_ms", provider.idle_timeout);
+}
+
+fn kind(kind: &ProviderKind, out: &mut Writer) {
+    match kind {
+        ProviderKind::Anthropic { base_url, passthrough } => {
+            out.string("base_url", base_url);
+            out.plain("passthrough", passthrough);
+        }
+        ProviderKind::Zai { base_url }
+        | ProviderKind::Ollama { base_url }
+        | ProviderKind::Minimax { base_url } => {
+            out.string("base_url", base_url);
+        }
+        ProviderKind::AnthropicCompatible { base_url, auth } => {
+            out.string("base_url", base_url);
+            let auth = match auth {
+                CompatibleAuth::ApiKey => "x-api-key",
+                CompatibleAuth::Bearer => "bearer",
+                CompatibleAuth::None => "none",
+            };
+            out.plain("auth", auth);
+        }
+        ProviderKind::Bedrock(config) => bedrock(config, out),
+        ProviderKind::Azure(config) => azure(config, out),
+        ProviderKind::Vertex(config) => vertex(config, out),
+        ProviderKind::Mock => {}
+    }
+}
+
+fn bedrock(config: &BedrockConfig, out: &mut Writer) {
+    if let Some(base_url) = &config.base_url {
+        out.string("base_url", base_url);
+    }
+    if let Some(region) = &config.region {
+        out.string("aws_region", region);
+    }
+    match &config.credentials {
+        AwsCredentials::Keys { access_key_id, secret_access_key, session_token } => {
+            out.secret("aws_access_key_id", access_key_id);
+            out.secret("aws_secret_access_key", secret_access_key);
+            if let Some(token) = session_token {
+                out.secret("aws_session_token", token);
+            }
+        }
+        AwsCredentials::BearerToken(token) => out.secret("aws_bearer_token", token),
+        AwsCredentials::Profile(profile) => out.string("aws_profile", profile),
+        AwsCredentials::DefaultChain => out.remark("credentials: the AWS default chain"),
+    }
+    let api = match config.api {
+        BedrockApi::Invoke => "invoke",
+        BedrockApi::Messages => "messages",
+    };
+    out.plain("bedrock_api", api);
+}
+
+fn azure(config: &AzureConfig, out: &mut Writer) {
+    out.string("base_url", &config.base_url);
+    if let Some(version) = &config.api_version {
+        out.string("azure_api_version", version);
+    }
+    match &config.auth {
+        AzureAuth::ApiKey => out.plain("azure_auth", "api_key"),
+        AzureAuth::EntraId(entra) => {
+            out.plain("azure_auth", "entra_id");
+            match entra {
+                EntraConfig::ClientSecret { client_id, tenant_id, .. } => {
+                    out.remark(format_args!("credentials: the secret of {client_id:?} in {tenant_id:?}"));
+                }
+                EntraConfig::WorkloadIdentity { client_id, token_file, .. } => {
+                    out.remark(format_args!(
+                        "credentials: the workload identity {client_id:?}, by the token in {token_file:?}"
+                    ));
+                }
+                EntraConfig::ManagedIdentity { endpoint, .. } => {
+                    out.remark(format_args!("credentials: a managed identity, by {endpoint}"));
+                }
+            }
+        }
+    }
+}
+
+fn vertex(config: &VertexConfig, out: &mut Writer) {
+    if let Some(base_url) = &config.base_url {
+        out.string("base_url", base_url);
+    }
+    if let Some(project) = &config.project {
+        out.string("gcp_project_id", project);
+    }
+    out.string("gcp_region", &config.region);
+    match &config.credentials {
+        GoogleCredentials::File(file) => out.string("credentials_file", file.display()),
+        GoogleCredentials::MetadataServer { host } => {
+            out.remark(format_args!("credentials: the metadata server {host:?}"));
+        }
+    }
+}
