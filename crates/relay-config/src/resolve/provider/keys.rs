@@ -51,22 +51,7 @@ pub(super) fn resolve(
     to: &mut Reporter<'_>,
 ) -> Vec<KeyConfig> {
     let need = KeyNeed::of(kind);
-    if need == KeyNeed::Refused && !raw.is_empty() {
-        to.problem(
-            path,
-            value_fault("keys", "none with auth: none", "remove them, or set auth to x-api-key or bearer"),
-        );
-    }
-    if need == KeyNeed::Required && raw.is_empty() && enabled {
-        let expected = match kind {
-            ProviderKind::Anthropic { .. } => {
-                "add a key, or passthrough: true to send clients' own credentials".to_owned()
-            }
-            ProviderKind::Azure(_) => "add a key, or azure_auth: entra_id".to_owned(),
-            _ => format!("a provider of type {} needs a key: keys: [{{ key: ${{NAME}} }}]", kind.as_str()),
-        };
-        to.problem(path, Fault::Missing { expected });
-    }
+    check_need(need, raw.is_empty(), enabled, kind, path, to);
     let mut keys = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
         let path = path.index(index).key("key");
@@ -88,6 +73,33 @@ pub(super) fn resolve(
         }
     }
     keys
+}
+
+/// Refuses keys that would mislead, and reports that they are missing where nothing works without one.
+fn check_need(
+    need: KeyNeed,
+    is_empty: bool,
+    enabled: bool,
+    kind: &ProviderKind,
+    path: &Path,
+    to: &mut Reporter<'_>,
+) {
+    if need == KeyNeed::Refused && !is_empty {
+        to.problem(
+            path,
+            value_fault("keys", "none with auth: none", "remove them, or set auth to x-api-key or bearer"),
+        );
+    }
+    if need == KeyNeed::Required && is_empty && enabled {
+        let expected = match kind {
+            ProviderKind::Anthropic { .. } => {
+                "add a key, or passthrough: true to send clients' own credentials".to_owned()
+            }
+            ProviderKind::Azure(_) => "add a key, or azure_auth: entra_id".to_owned(),
+            _ => format!("a provider of type {} needs a key: keys: [{{ key: ${{NAME}} }}]", kind.as_str()),
+        };
+        to.problem(path, Fault::Missing { expected });
+    }
 }
 
 /// Refuses what is no credential.
