@@ -1,0 +1,56 @@
+//! What it costs to read a request's body and to change its model, against a copy of the bytes and against the way that
+//! proxies usually go: a tree, printed again.
+//!
+//! ```sh
+//! cargo bench -p relay-providers --bench body
+//! ```
+//! The bodies have the shape of Claude Code's: `model` first, `stream` last, text full of escapes between them.
+
+use bytes::Bytes;
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use relay_providers::{Edits, MessagesBody};
+use serde_json::Value;
+
+const SIZES: [usize; 3] = [1_000, 150_000, 1_000_000];
+
+fn main() {
+    divan::main();
+}
+
+/// A body of about `size` bytes: a third each of code with escapes, of prose, and of prose that is not ASCII.
+fn body(size: usize) -> Bytes {
+    let code = "fn main() {\n    println!(\"hello, {}\", name);\n}\n";
+    let prose = "The relay stands between a client and its upstreams, and makes them look like one. ";
+    let foreign = "Größe, naïveté, 中文字符, и немного кириллицы. ";
+    let text = [code, prose, foreign].map(|part| part.repeat(1 + size / 3 / part.len())).concat();
+    let messages = serde_json::json!([{ "role": "user", "content": [{ "type": "text", "text": text }] }]);
+    format!(r#"{{"model":"claude-opus-5-5","messages":{messages},"max_tokens":64000,"stream":true}}"#).into()
+}
+
+#[divan::bench(args = SIZES)]
+fn copy(bencher: Bencher<'_, '_>, size: usize) {
+    let body = body(size);
+    bencher.counter(BytesCount::new(body.len())).bench(|| black_box(&body).to_vec());
+}
+
+#[divan::bench(args = SIZES)]
+fn scan_and_edit(bencher: Bencher<'_, '_>, size: usize) {
+    let body = body(size);
+    bencher.counter(BytesCount::new(body.len())).bench(|| {
+        let body = MessagesBody::parse(black_box(&body).clone()).expect("a Messages body");
+        let mut edits = Edits::default();
+        edits.set_model(&body, "glm-5.3");
+        edits.apply(&body)
+    });
+}
+
+#[divan::bench(args = SIZES)]
+fn tree_and_print(bencher: Bencher<'_, '_>, size: usize) {
+    let body = body(size);
+    bencher.counter(BytesCount::new(body.len())).bench(|| {
+        let mut body: Value = serde_json::from_slice(black_box(&body)).expect("a Messages body");
+        body["model"] = "glm-5.3".into();
+        serde_json::to_vec(&body)
+    });
+}
