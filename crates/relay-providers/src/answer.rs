@@ -34,6 +34,9 @@ pub enum BodyError {
     /// A stream ended as if it were complete, but without `message_stop` or an `error` event.
     #[error("the upstream ended its stream without message_stop")]
     Incomplete,
+    /// What came cannot be put into the form of the Messages API.
+    #[error("the upstream's answer cannot be read")]
+    Malformed(#[source] BoxError),
     /// A scripted upstream broke off as it was told to.
     #[error("the mock upstream broke off on request")]
     Scripted,

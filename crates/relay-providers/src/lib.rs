@@ -9,6 +9,7 @@
 
 mod answer;
 mod anthropic;
+mod bedrock;
 mod body;
 mod compatible;
 mod estimate;
@@ -26,6 +27,7 @@ mod zai;
 
 pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError, LimitScope, Outcome};
 pub use anthropic::{Anthropic, ApiRequest, ClientCredential, Forward, PassThrough, is_subscription_token};
+pub use bedrock::Bedrock;
 pub use body::{BodyError, Edits, MessagesBody, Payload, ScanError};
 pub use compatible::Compatible;
 pub use estimate::estimate_tokens;

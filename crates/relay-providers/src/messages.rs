@@ -55,17 +55,22 @@ impl ApiKey {
 
 /// The request for `attempt` behind `base_url`, without a credential: the client's query, headers and body.
 pub(crate) fn prepare(base_url: &BaseUrl, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-    let request = attempt.request();
-    let uri = uri(base_url, request.endpoint().path(), request.query())?;
+    let client = attempt.request();
+    let uri = uri(base_url, client.endpoint().path(), client.query())?;
+    Ok(request(uri, attempt))
+}
+
+/// The request for `attempt` at `uri`, without a credential: the client's headers and body.
+pub(crate) fn request(uri: Uri, attempt: &Attempt) -> Request<Payload> {
     let mut upstream = Request::new(attempt.payload());
     *upstream.method_mut() = Method::POST;
     *upstream.uri_mut() = uri;
-    *upstream.headers_mut() = headers::for_upstream(request.headers());
+    *upstream.headers_mut() = headers::for_upstream(attempt.request().headers());
     upstream
         .headers_mut()
         .entry(header::CONTENT_TYPE)
         .or_insert(HeaderValue::from_static("application/json"));
-    Ok(upstream)
+    upstream
 }
 
 /// `base_url` with `path` and `query` behind it.

@@ -95,6 +95,9 @@ pub enum AuthorizeError {
     /// A token could not be obtained.
     #[error("a token could not be obtained")]
     Token(#[source] BoxError),
+    /// The request could not be signed.
+    #[error("the request cannot be signed")]
+    Sign(#[source] BoxError),
     /// The request carries no credential of its own to pass through.
     #[error("the client sent no credential that could be passed through")]
     NothingToPassThrough,

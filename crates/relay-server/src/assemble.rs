@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use relay_config::{CompatibleAuth, Config, KeyId, ProviderConfig, ProviderKind, Secret};
 use relay_providers::{
-    Anthropic, AuthorizeError, Compatible, Endpoint, Forward, Mock, ModelMapLayer, PassThrough, Provider,
-    Proxies, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Zai,
+    Anthropic, AuthorizeError, Bedrock, Compatible, Endpoint, Forward, Mock, ModelMapLayer, PassThrough,
+    Provider, Proxies, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Zai,
 };
 use relay_routing::{Candidate, Credential, Failover, FailoverSettings, Planner, UpstreamService};
 use tower::{Layer, ServiceBuilder};
@@ -151,6 +151,10 @@ impl ProviderStack<'_> {
                 CompatibleAuth::Bearer => self.keyed(|key| Compatible::with_bearer(base_url.clone(), key)),
                 CompatibleAuth::None => Ok(self.keyless(Compatible::without_key(base_url.clone()))),
             },
+            ProviderKind::Bedrock(config) => {
+                let provider = Bedrock::new(config, self.transport.clone());
+                Ok(self.keyless(provider.map_err(|source| self.bad_key(source))?))
+            }
             ProviderKind::Mock => {
                 let service = self.mapped().layer(Mock::new(self.provider.name.clone()));
                 Ok(vec![Candidate::new(Credential::None, self.priority(), UpstreamService::new(service))])

@@ -1,0 +1,129 @@
+//! What makes a request Bedrock's own: the region's host, and a signature or a token.
+
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+use http::Request;
+use relay_config::{AwsCredentials, BedrockApi, BedrockConfig};
+use tokio::sync::OnceCell;
+
+use super::chain::Chain;
+use super::credentials::Cache;
+use super::endpoint::{self, Region, RegionError};
+use super::http::HttpClient;
+use super::sign::Signer;
+use crate::body::Payload;
+use crate::messages::{self, ApiKey};
+use crate::provider::AuthorizeError;
+use crate::transport::Transport;
+
+/// The region and the credentials of one provider; what the configuration leaves open is found with the first request.
+#[derive(Debug)]
+pub(super) struct Access {
+    configured: Option<Region>,
+    found: OnceCell<Region>,
+    chain: Chain,
+    credential: Credential,
+}
+
+#[derive(Debug)]
+enum Credential {
+    /// A Bedrock API key. Nothing is signed.
+    Bearer(ApiKey),
+    /// Keys of the configuration.
+    Keys(Credentials),
+    /// Whatever AWS's own rules find.
+    Loaded(Cache<Chain>),
+}
+
+/// Why the region is not known.
+#[derive(Debug, thiserror::Error)]
+enum NoRegion {
+    #[error("no AWS region is known: set aws_region, AWS_REGION, or a region in the AWS profile")]
+    NotFound,
+    #[error(transparent)]
+    Malformed(#[from] RegionError),
+}
+
+impl Access {
+    pub(super) fn new(config: &BedrockConfig, transport: Transport) -> Result<Self, AuthorizeError> {
+        let configured = config.region.as_deref().map(Region::new).transpose().map_err(no_region)?;
+        let profile = match &config.credentials {
+            AwsCredentials::Profile(profile) => Some(profile.clone()),
+            _ => None,
+        };
+        let chain = Chain::new(profile, configured.clone(), HttpClient::new(transport));
+        let credential = match &config.credentials {
+            AwsCredentials::BearerToken(token) => Credential::Bearer(ApiKey::bearer(token)?),
+            AwsCredentials::Keys { access_key_id, secret_access_key, session_token } => {
+                Credential::Keys(Credentials::new(
+                    access_key_id.expose(),
+                    secret_access_key.expose(),
+                    session_token.as_ref().map(|token| token.expose().to_owned()),
+                    None,
+                    "configuration",
+                ))
+            }
+            _ => Credential::Loaded(Cache::new(chain.clone())),
+        };
+        Ok(Self { configured, found: OnceCell::new(), chain, credential })
+    }
+
+    pub(super) fn configured_region(&self) -> Option<&Region> {
+        self.configured.as_ref()
+    }
+
+    /// Adds what is valid at `now`, and the host where `request` has only a path.
+    pub(super) async fn authorize(
+        &self,
+        mut request: Request<Payload>,
+        api: BedrockApi,
+        now: SystemTime,
+    ) -> Result<Request<Payload>, AuthorizeError> {
+        if request.uri().authority().is_none() {
+            let base_url = endpoint::known_base_url(None, Some(self.region().await?), api);
+            let base_url = base_url.ok_or_else(|| no_region(NoRegion::NotFound))?;
+            let uri = messages::uri(&base_url, request.uri().path(), None);
+            *request.uri_mut() = uri.map_err(|error| AuthorizeError::Sign(error.into()))?;
+        }
+        let loaded;
+        let credentials = match &self.credential {
+            Credential::Bearer(key) => {
+                key.write_to(request.headers_mut());
+                return Ok(request);
+            }
+            Credential::Keys(credentials) => credentials,
+            Credential::Loaded(cache) => {
+                loaded = cache.get(now).await.map_err(|error| AuthorizeError::Token(error.into()))?;
+                &loaded
+            }
+        };
+        let region = self.region().await?.as_str();
+        Signer { credentials, region, service: endpoint::signing_name(api), now }.sign(&mut request)?;
+        Ok(request)
+    }
+
+    /// Replaces a credential that was refused; says whether there is another one now.
+    pub(super) async fn renew(&self) -> bool {
+        match &self.credential {
+            Credential::Loaded(cache) => cache.renew().await,
+            Credential::Bearer(_) | Credential::Keys(_) => false,
+        }
+    }
+
+    /// The configured region, or else the one that AWS's own rules find. Looked for by one request at a time, and kept.
+    async fn region(&self) -> Result<&Region, AuthorizeError> {
+        if let Some(region) = &self.configured {
+            return Ok(region);
+        }
+        let find = || async {
+            let name = self.chain.region().await.ok_or(NoRegion::NotFound)?;
+            Ok(Region::new(&name)?)
+        };
+        self.found.get_or_try_init(find).await.map_err(|error: NoRegion| no_region(error))
+    }
+}
+
+fn no_region(error: impl Into<NoRegion>) -> AuthorizeError {
+    AuthorizeError::Token(error.into().into())
+}

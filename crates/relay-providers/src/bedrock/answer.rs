@@ -1,0 +1,179 @@
+//! Bedrock's successes in the form of the Messages API.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Response};
+use http_body_util::BodyExt;
+use memchr::memmem;
+use relay_stream::bedrock::{SseBody, StreamError, TranslateError, Translator};
+use relay_stream::body::{KeepAliveBody, TokioTimer};
+use serde_json::{Value, json};
+
+use crate::answer::{AnswerBody, BodyError};
+use crate::body::{Edits, MessagesBody};
+use crate::start::{Start, full, read_start};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const AWS_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const AWS_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-amzn-bedrock-content-type");
+
+const EVENT_STREAM: &[u8] = b"application/vnd.amazon.eventstream";
+const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Event Streams have no pings, and Claude Code gives up on silence.
+const PING_EVERY: Duration = Duration::from_secs(15);
+
+/// What Bedrock may add to a message, and no client of Anthropic's expects there.
+const METRICS: &str = "amazon-bedrock-invocationMetrics";
+
+/// A message up to this size is held to be looked through, a larger one goes on as it is. The longest answers of today's
+/// models are below 1 MiB.
+const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
+/// A token count is one number.
+const COUNT_LIMIT: usize = 64 * 1024;
+
+/// Gives an answer Anthropic's name for its id.
+pub(super) fn name_request_id(headers: &mut HeaderMap) {
+    if let Some(id) = headers.get(AWS_REQUEST_ID).cloned() {
+        headers.entry(REQUEST_ID).or_insert(id);
+    }
+}
+
+/// The answer to `InvokeModel` or `InvokeModelWithResponseStream`.
+pub(super) async fn message(response: Response<AnswerBody>) -> Response<AnswerBody> {
+    let (mut head, body) = response.into_parts();
+    head.headers.remove(AWS_CONTENT_TYPE);
+    head.headers.remove(CONTENT_LENGTH);
+    let body = if is_event_stream(&head.headers) {
+        head.headers.insert(CONTENT_TYPE, SSE);
+        events(body)
+    } else {
+        without_metrics(body).await
+    };
+    Response::from_parts(head, body)
+}
+
+/// The answer to `CountTokens`.
+pub(super) async fn count(response: Response<AnswerBody>) -> Result<Response<AnswerBody>, BodyError> {
+    let (mut head, body) = response.into_parts();
+    let Start::Whole(bytes) = read_start(body, COUNT_LIMIT, Duration::MAX).await else {
+        return Err(BodyError::Incomplete);
+    };
+    let count: Option<Value> = serde_json::from_slice(&bytes).ok();
+    let Some(tokens) = count.as_ref().and_then(|count| count["inputTokens"].as_u64()) else {
+        return Err(BodyError::Malformed("a token count without inputTokens".into()));
+    };
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.insert(CONTENT_TYPE, JSON);
+    let body = Bytes::from(json!({ "input_tokens": tokens }).to_string());
+    Ok(Response::from_parts(head, full(body)))
+}
+
+fn events(body: AnswerBody) -> AnswerBody {
+    let events = SseBody::new(body, Translator::new()).map_err(|error| match error {
+        StreamError::Upstream(error) => error,
+        StreamError::Translate(TranslateError::Incomplete) => BodyError::Incomplete,
+        error => BodyError::Malformed(error.into()),
+    });
+    KeepAliveBody::new(events, PING_EVERY, TokioTimer::new(PING_EVERY)).boxed_unsync()
+}
+
+async fn without_metrics(body: AnswerBody) -> AnswerBody {
+    // Nothing comes of a message before it is complete: only its own idle timeout limits it.
+    let bytes = match read_start(body, MESSAGE_LIMIT, Duration::MAX).await {
+        Start::Whole(bytes) => bytes,
+        Start::Part(_, body) => return body,
+    };
+    if memmem::find(&bytes, METRICS.as_bytes()).is_none() {
+        return full(bytes);
+    }
+    let Ok(message) = MessagesBody::parse(bytes.clone()) else { return full(bytes) };
+    let mut edits = Edits::default();
+    edits.remove(&message, METRICS);
+    edits.apply(&message).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(EVENT_STREAM))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(content_type: &str, body: &'static [u8]) -> Response<AnswerBody> {
+        Response::builder()
+            .header(CONTENT_TYPE, content_type)
+            .header(CONTENT_LENGTH, body.len())
+            .header(AWS_REQUEST_ID, "id-1")
+            .header(AWS_CONTENT_TYPE, "application/json")
+            .body(full(Bytes::from_static(body)))
+            .unwrap()
+    }
+
+    async fn text(response: Response<AnswerBody>) -> String {
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_metrics_leave_a_message_and_nothing_else_does() {
+        async fn check(body: &'static str, expected: &'static str) {
+            let answer = message(response("application/json", body.as_bytes())).await;
+            assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
+            assert!(!answer.headers().contains_key(AWS_CONTENT_TYPE));
+            assert_eq!(text(answer).await, expected);
+        }
+        let plain = r#"{ "model":"m", "usage":{"input_tokens":1.0} }"#;
+        check(plain, plain).await;
+        check(
+            r#"{"model":"m","amazon-bedrock-invocationMetrics":{"inputTokenCount":1},"x":"\u00e9"}"#,
+            r#"{"model":"m","x":"\u00e9"}"#,
+        )
+        .await;
+        let quoted = r#"{"model":"m","text":"amazon-bedrock-invocationMetrics"}"#;
+        check(quoted, quoted).await;
+        check("no JSON amazon-bedrock-invocationMetrics", "no JSON amazon-bedrock-invocationMetrics").await;
+    }
+
+    #[tokio::test]
+    async fn a_count_is_renamed() {
+        let answer = count(response("application/json", br#"{"inputTokens":2095}"#)).await.unwrap();
+        assert_eq!(text(answer).await, r#"{"input_tokens":2095}"#);
+        for odd in [&b"{}"[..], b"", b"<html>", br#"{"inputTokens":-1}"#] {
+            assert!(matches!(count(response("application/json", odd)).await, Err(BodyError::Malformed(_))));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_cannot_be_read_breaks_off() {
+        let answer = message(response("application/vnd.amazon.eventstream", b"")).await;
+        assert_eq!(answer.headers()[CONTENT_TYPE], SSE);
+        assert!(!answer.headers().contains_key(CONTENT_LENGTH));
+        assert!(matches!(answer.into_body().collect().await, Err(BodyError::Incomplete)));
+        let answer =
+            message(response("application/vnd.amazon.eventstream", b"\0\0\0\x10garbage that is long")).await;
+        assert!(matches!(answer.into_body().collect().await, Err(BodyError::Malformed(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_filled_with_pings() {
+        let (_sender, body) = http_body_util::Channel::<Bytes, BodyError>::new(1);
+        let mut body = events(body.boxed_unsync());
+        let ping = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(ping.starts_with(b"event: ping\n"));
+    }
+
+    #[test]
+    fn the_id_of_a_request_is_told_under_both_names() {
+        let (mut head, _) = response("application/json", b"").into_parts();
+        name_request_id(&mut head.headers);
+        assert_eq!(
+            (&head.headers[REQUEST_ID], &head.headers[AWS_REQUEST_ID]),
+            (&"id-1".parse().unwrap(), &"id-1".parse().unwrap())
+        );
+    }
+}

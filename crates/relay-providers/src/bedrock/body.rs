@@ -1,0 +1,260 @@
+//! A Messages body in the dialect of InvokeModel.
+//!
+//! The members that Bedrock knows stay byte for byte; what it refuses leaves, and what the client said in its headers
+//! comes in front.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::betas::{self, CONTEXT_MANAGEMENT};
+use super::endpoint;
+use crate::body::{MessagesBody, Payload};
+use crate::request::Attempt;
+
+/// The top-level fields that InvokeModel takes from a client; any other is a 400 "Extra inputs are not permitted".
+/// `model` stands in the path, and whether to stream is the operation's name.
+const ACCEPTED: [&str; 14] = [
+    "context_management",
+    "max_tokens",
+    "messages",
+    "metadata",
+    "output_config",
+    "safeguards",
+    "stop_sequences",
+    "system",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+];
+
+/// The dialects of the body: this one is known everywhere, the other to newer models alone.
+const VERSION: &str = "bedrock-2023-05-31";
+const NEW_VERSION: &str = "2026-10-21";
+
+/// Edits of `context_management` that Bedrock refuses as an extra input.
+const REFUSED_EDIT: &str = "clear_thinking_20251015";
+
+/// The body of `InvokeModel` and `InvokeModelWithResponseStream`.
+pub(super) fn for_invoke(attempt: &Attempt) -> Payload {
+    write(attempt, None)
+}
+
+/// The body of `CountTokens`, which holds that of the request that is asked about.
+pub(super) fn for_count(attempt: &Attempt) -> Payload {
+    let body = attempt.request().body();
+    // A request for a count has no `max_tokens`, but the one that is counted needs it.
+    let max_tokens = body.get("max_tokens").is_none().then(|| thinking_budget(body) + 1);
+    let payload = write(attempt, max_tokens);
+    let mut invoke = Vec::with_capacity(payload.remaining());
+    payload.pieces().for_each(|piece| invoke.extend_from_slice(piece));
+    let invoke = base64_simd::STANDARD.encode_to_string(&invoke);
+    Bytes::from(format!(r#"{{"input":{{"invokeModel":{{"body":"{invoke}"}}}}}}"#)).into()
+}
+
+fn write(attempt: &Attempt, max_tokens: Option<u64>) -> Payload {
+    let request = attempt.request();
+    let (headers, body) = (request.headers(), request.body());
+    let mut edits = attempt.edits().clone();
+    let mut betas = betas::for_invoke(headers);
+    match context_management(body) {
+        ContextManagement::Kept => {}
+        ContextManagement::Replaced(value) => edits.replace(body, "context_management", &value),
+        ContextManagement::Removed => {
+            edits.remove(body, "context_management");
+            betas.retain(|beta| *beta != CONTEXT_MANAGEMENT);
+        }
+    }
+    edits.retain(body, |name| ACCEPTED.contains(&name));
+    edits.insert("anthropic_version", &json!(version(headers, attempt.model())).to_string());
+    if !betas.is_empty() {
+        edits.insert("anthropic_beta", &json!(betas).to_string());
+    }
+    if let Some(id) = text(headers, "anthropic-user-profile-id") {
+        edits.insert("user_profile_id", &json!(id).to_string());
+    }
+    if let Some(max_tokens) = max_tokens {
+        edits.insert("max_tokens", &max_tokens.to_string());
+    }
+    edits.apply(body)
+}
+
+/// The version that the client asks for, where the model has it. To go back is safe: what the newer version refuses was
+/// legal before.
+fn version(headers: &HeaderMap, model: &str) -> &'static str {
+    let asks_for_new = text(headers, "anthropic-version") == Some(NEW_VERSION);
+    if asks_for_new && endpoint::is_new_generation(model) { NEW_VERSION } else { VERSION }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+}
+
+/// What becomes of the client's `context_management`.
+enum ContextManagement {
+    Kept,
+    Replaced(Bytes),
+    Removed,
+}
+
+/// Takes out the edits that Bedrock refuses, and the field with them if nothing else is in it.
+fn context_management(body: &MessagesBody) -> ContextManagement {
+    let Some(value) = body.get("context_management") else { return ContextManagement::Kept };
+    without_refused_edits(&value).unwrap_or(ContextManagement::Kept)
+}
+
+/// `None` for what has another form: the upstream will say what is wrong with it.
+fn without_refused_edits(value: &[u8]) -> Option<ContextManagement> {
+    let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(value).ok()?;
+    let edits: Vec<Box<RawValue>> = serde_json::from_str(members.get("edits")?.get()).ok()?;
+    let count = edits.len();
+    let kept: Vec<_> = edits.into_iter().filter(|edit| !is_refused(edit)).collect();
+    if kept.len() == count {
+        return Some(ContextManagement::Kept);
+    }
+    if kept.is_empty() && members.len() == 1 {
+        return Some(ContextManagement::Removed);
+    }
+    members.insert("edits".to_owned(), serde_json::value::to_raw_value(&kept).ok()?);
+    Some(ContextManagement::Replaced(serde_json::to_vec(&members).ok()?.into()))
+}
+
+fn is_refused(edit: &RawValue) -> bool {
+    serde_json::from_str::<Value>(edit.get()).is_ok_and(|edit| edit["type"] == REFUSED_EDIT)
+}
+
+/// `thinking.budget_tokens`, which `max_tokens` has to exceed.
+fn thinking_budget(body: &MessagesBody) -> u64 {
+    let thinking = body.get("thinking").and_then(|value| serde_json::from_slice::<Value>(&value).ok());
+    // Bounded by what any model could be asked for, so that one more is a number still.
+    thinking.and_then(|thinking| thinking["budget_tokens"].as_u64()).unwrap_or(0).min(u64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::request::{Endpoint, RelayRequest};
+
+    const MODEL: &str = "us.anthropic.claude-opus-4-6-v1";
+
+    fn attempt(model: &str, headers: &[(&'static str, &'static str)], body: &str) -> Attempt {
+        let headers = headers
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        let body = MessagesBody::parse(body.to_owned().into()).unwrap();
+        let mut attempt = Attempt::new(RelayRequest::new(Endpoint::Messages, None, headers, body));
+        attempt.set_model(model.into());
+        attempt
+    }
+
+    fn bytes(payload: &Payload) -> Vec<u8> {
+        payload.pieces().flat_map(|piece| piece.to_vec()).collect()
+    }
+
+    #[track_caller]
+    fn check(attempt: &Attempt, expected: &str) {
+        assert_eq!(String::from_utf8(bytes(&for_invoke(attempt))).unwrap(), expected);
+    }
+
+    #[test]
+    fn model_stream_and_foreign_fields_leave_and_the_rest_stays_as_it_is() {
+        check(
+            &attempt(
+                MODEL,
+                &[("anthropic-version", "2023-06-01")],
+                r#"{ "model":"claude-x", "max_tokens" : 1.0e3, "stream":true, "service_tier":"auto", "speed":"fast",
+  "messages":[{"role":"user","content":"h\u00e9"}], "container":"c", "mcp_servers":[], "cache_control":{},
+  "metadata":{"user_id":"u"}, "inference_geo":"us", "anthropic_version":"x", "anthropic_beta":["x"], "output_format":{} }"#,
+            ),
+            "{\"anthropic_version\":\"bedrock-2023-05-31\", \"max_tokens\" : 1.0e3, \
+             \"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9\"}], \"metadata\":{\"user_id\":\"u\"} }",
+        );
+        check(&attempt(MODEL, &[], r#"{"model":"m"}"#), r#"{"anthropic_version":"bedrock-2023-05-31"}"#);
+    }
+
+    #[test]
+    fn headers_of_the_dialect_go_into_the_body() {
+        let headers = [
+            ("anthropic-beta", "effort-2025-11-24, claude-code-20250219"),
+            ("anthropic-user-profile-id", "up_1"),
+        ];
+        check(
+            &attempt(MODEL, &headers, r#"{"model":"m","max_tokens":1}"#),
+            r#"{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["effort-2025-11-24"],"user_profile_id":"up_1","max_tokens":1}"#,
+        );
+    }
+
+    #[test]
+    fn the_newer_version_is_for_newer_models_that_were_asked_for_it() {
+        #[track_caller]
+        fn check_version(model: &str, asked: &'static str, expected: &str) {
+            let attempt = attempt(model, &[("anthropic-version", asked)], r#"{"model":"m"}"#);
+            check(&attempt, &format!(r#"{{"anthropic_version":"{expected}"}}"#));
+        }
+        check_version("anthropic.claude-opus-4-7", "2026-10-21", "2026-10-21");
+        check_version("us.anthropic.claude-sonnet-5", "2026-10-21", "2026-10-21");
+        check_version("anthropic.claude-opus-4-7", "2023-06-01", "bedrock-2023-05-31");
+        check_version("anthropic.claude-sonnet-4-5-20250929-v1:0", "2026-10-21", "bedrock-2023-05-31");
+    }
+
+    #[test]
+    fn refused_edits_of_the_context_leave_with_what_belongs_to_them() {
+        #[track_caller]
+        fn check_context(value: &str, expected: Option<&str>) {
+            let headers = [("anthropic-beta", CONTEXT_MANAGEMENT)];
+            let body = format!(r#"{{"model":"m","context_management":{value}}}"#);
+            let expected = match expected {
+                Some(value) => format!(
+                    r#"{{"anthropic_version":"{VERSION}","anthropic_beta":["{CONTEXT_MANAGEMENT}"],"context_management":{value}}}"#
+                ),
+                None => format!(r#"{{"anthropic_version":"{VERSION}"}}"#),
+            };
+            check(&attempt(MODEL, &headers, &body), &expected);
+        }
+        check_context(r#"{"edits":[{"type":"clear_thinking_20251015","keep":"all"}]}"#, None);
+        let kept = r#"{"type":"clear_tool_uses_20250919","trigger":{"value":1.50}}"#;
+        check_context(
+            &format!(r#"{{"edits": [{{"type":"clear_thinking_20251015"}}, {kept}]}}"#),
+            Some(&format!(r#"{{"edits":[{kept}]}}"#)),
+        );
+        let untouched = format!(r#"{{ "edits" : [ {kept} ] }}"#);
+        check_context(&untouched, Some(&untouched));
+        for odd in ["null", "7", r#"{"edits":{}}"#, "{}"] {
+            check_context(odd, Some(odd));
+        }
+    }
+
+    #[test]
+    fn a_count_asks_about_the_body_of_an_invocation() {
+        #[track_caller]
+        fn check_count(body: &str, expected: &str) {
+            let count = bytes(&for_count(&attempt(MODEL, &[], body)));
+            let count: Value = serde_json::from_slice(&count).unwrap();
+            let inner = count["input"]["invokeModel"]["body"].as_str().unwrap();
+            let inner = base64_simd::STANDARD.decode_to_vec(inner).unwrap();
+            assert_eq!(String::from_utf8(inner).unwrap(), expected);
+        }
+        check_count(
+            r#"{"model":"m","messages":[]}"#,
+            r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":1,"messages":[]}"#,
+        );
+        check_count(
+            r#"{"model":"m","max_tokens":5}"#,
+            r#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":5}"#,
+        );
+        let thinking = r#""thinking":{"type":"enabled","budget_tokens":1024}"#;
+        check_count(
+            &format!(r#"{{"model":"m",{thinking}}}"#),
+            &format!(r#"{{"anthropic_version":"bedrock-2023-05-31","max_tokens":1025,{thinking}}}"#),
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! Where Bedrock is, and the paths of its operations.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use relay_config::{BaseUrl, BedrockApi};
+
+/// What stays as it is in a path: RFC 3986's unreserved characters, and the colon of model ids and ARNs, as in the
+/// Python SDK of Bedrock. Above all a slash does not: an ARN is one segment.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+
+/// Domains of the partitions other than the commercial one and GovCloud, by how their regions begin (botocore,
+/// `partitions.json`).
+const DOMAINS: [(&str, &str); 6] = [
+    ("cn-", "amazonaws.com.cn"),
+    ("us-isob-", "sc2s.sgov.gov"),
+    ("us-isof-", "csp.hci.ic.gov"),
+    ("us-iso-", "c2s.ic.gov"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
+    ("eusc-", "amazonaws.eu"),
+];
+const DOMAIN: &str = "amazonaws.com";
+
+/// The name of a region that can stand in a host name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Region(String);
+
+/// Why a text is not the name of a region.
+#[derive(Debug, thiserror::Error)]
+#[error("`{found}` is not the name of an AWS region, which is like us-east-1")]
+pub(super) struct RegionError {
+    found: String,
+}
+
+impl Region {
+    pub(super) fn new(name: &str) -> Result<Self, RegionError> {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let inner = name.trim_matches('-');
+        match !name.is_empty() && inner == name && name.bytes().all(is_plain) {
+            true => Ok(Self(name.to_owned())),
+            false => Err(RegionError { found: name.to_owned() }),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands in front of every path of `api`, without a slash at its end.
+    pub(super) fn base_url(&self, api: BedrockApi) -> String {
+        match api {
+            BedrockApi::Invoke => {
+                let of_partition = DOMAINS.iter().find(|(start, _)| self.0.starts_with(start));
+                let domain = of_partition.map_or(DOMAIN, |(_, domain)| domain);
+                format!("https://bedrock-runtime.{self}.{domain}")
+            }
+            BedrockApi::Messages => format!("https://bedrock-mantle.{self}.api.aws/anthropic"),
+        }
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of the service in a signature.
+pub(super) fn signing_name(api: BedrockApi) -> &'static str {
+    match api {
+        BedrockApi::Invoke => "bedrock",
+        BedrockApi::Messages => "bedrock-mantle",
+    }
+}
+
+/// `/model/{model}/{operation}`.
+pub(super) fn model_path(model: &str, operation: &str) -> String {
+    // A segment of dots alone would lead elsewhere.
+    let model = match model.bytes().all(|byte| byte == b'.') {
+        true => model.replace('.', "%2E"),
+        false => utf8_percent_encode(model, ESCAPED).to_string(),
+    };
+    format!("/model/{model}/{operation}")
+}
+
+/// The foundation model behind an inference profile of AWS's own: what tokens can be counted for. An application's
+/// inference profile does not tell its model, and stays.
+pub(super) fn foundation_model(model: &str) -> &str {
+    let id = match model.starts_with("arn:") {
+        true => model.rsplit('/').next().unwrap_or(model),
+        false => model,
+    };
+    match id.find("anthropic.") {
+        Some(0) => id,
+        Some(at) if id[..at].ends_with('.') => &id[at..],
+        _ => model,
+    }
+}
+
+/// Whether `model` is of the generation (Claude 4.7 and later) that takes `anthropic_version: 2026-10-21`. An ARN of an
+/// inference profile that hides its model is taken for an older one.
+pub(super) fn is_new_generation(model: &str) -> bool {
+    version(foundation_model(model)).is_some_and(|version| version >= (4, 7))
+}
+
+/// Major and minor of `anthropic.claude-{family}-{major}[-{minor}]`. What has a date or `-v1` behind it has a minor
+/// number before it, or else none.
+fn version(id: &str) -> Option<(u32, u32)> {
+    // A date has eight digits.
+    let number = |part: &str| part.parse().ok().filter(|_: &u32| part.len() <= 2);
+    let mut parts = id.strip_prefix("anthropic.claude-")?.split('-');
+    // Up to 3.7 the family came behind the version.
+    parts.next().filter(|family| number(family).is_none())?;
+    let major = number(parts.next()?)?;
+    Some((major, parts.next().and_then(number).unwrap_or(0)))
+}
+
+/// The URL in front of the paths of `api`: the configured one, or else the region's.
+pub(super) fn known_base_url(
+    configured: Option<&BaseUrl>,
+    region: Option<&Region>,
+    api: BedrockApi,
+) -> Option<BaseUrl> {
+    configured.cloned().or_else(|| BaseUrl::parse(&region?.base_url(api)).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_partition_has_its_host() {
+        #[track_caller]
+        fn check(region: &str, api: BedrockApi, expected: &str) {
+            let region = Region::new(region).unwrap();
+            assert_eq!(region.base_url(api), expected);
+            assert!(known_base_url(None, Some(&region), api).is_some());
+        }
+        check("us-east-1", BedrockApi::Invoke, "https://bedrock-runtime.us-east-1.amazonaws.com");
+        check("us-gov-west-1", BedrockApi::Invoke, "https://bedrock-runtime.us-gov-west-1.amazonaws.com");
+        check("cn-north-1", BedrockApi::Invoke, "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
+        check("us-isob-east-1", BedrockApi::Invoke, "https://bedrock-runtime.us-isob-east-1.sc2s.sgov.gov");
+        check("eu-west-1", BedrockApi::Messages, "https://bedrock-mantle.eu-west-1.api.aws/anthropic");
+    }
+
+    #[test]
+    fn what_could_lead_to_another_host_is_no_region() {
+        for text in ["", "evil.com/", "us-east-1.evil.com", "US-EAST-1", "us east 1", "-", "us-east-1@x", "é"]
+        {
+            assert!(Region::new(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_one_segment_of_the_path() {
+        #[track_caller]
+        fn check(model: &str, expected: &str) {
+            assert_eq!(model_path(model, "invoke"), format!("/model/{expected}/invoke"));
+        }
+        let plain = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
+        check(plain, plain);
+        check(
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-5",
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile%2Fus.anthropic.claude-opus-5",
+        );
+        check("../../x?y#z", "..%2F..%2Fx%3Fy%23z");
+        check("..", "%2E%2E");
+        check("é b%", "%C3%A9%20b%25");
+    }
+
+    #[test]
+    fn tokens_are_counted_for_the_foundation_model() {
+        #[track_caller]
+        fn check(model: &str, expected: &str) {
+            assert_eq!(foundation_model(model), expected);
+        }
+        check("anthropic.claude-opus-5", "anthropic.claude-opus-5");
+        check("us-gov.anthropic.claude-opus-5", "anthropic.claude-opus-5");
+        check(
+            "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "anthropic.claude-sonnet-4-5-20250929-v1:0",
+        );
+        let hidden = "arn:aws:bedrock:eu-west-1:1:application-inference-profile/abc123";
+        check(hidden, hidden);
+        check("my-anthropic.thing", "my-anthropic.thing");
+    }
+
+    #[test]
+    fn the_generation_is_read_from_the_id() {
+        for new in [
+            "anthropic.claude-opus-4-7",
+            "global.anthropic.claude-opus-4-8",
+            "anthropic.claude-sonnet-5",
+            "us.anthropic.claude-opus-5-5",
+            "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-5",
+        ] {
+            assert!(is_new_generation(new), "{new}");
+        }
+        for old in [
+            "anthropic.claude-opus-4-6-v1",
+            "anthropic.claude-sonnet-4-6",
+            "anthropic.claude-sonnet-4-5-20250929-v1:0",
+            "anthropic.claude-opus-4-20250514-v1:0",
+            "anthropic.claude-3-5-haiku-20241022-v1:0",
+            "arn:aws:bedrock:us-east-1:1:application-inference-profile/claude-opus-5",
+            "claude-opus-5",
+            "anthropic.claude-",
+        ] {
+            assert!(!is_new_generation(old), "{old}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The relay's transport as the HTTP client of the AWS SDK, so that STS, SSO and the metadata services are reached by
+//! the same proxies and with the same certificates as everything else.
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient as SdkClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+
+use crate::body::Payload;
+use crate::transport::{RequestBody, Transport};
+
+/// Answers with credentials have a few kilobytes.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct HttpClient(Transport);
+
+impl HttpClient {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self(transport)
+    }
+}
+
+impl SdkClient for HttpClient {
+    fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        let limits = [settings.connect_timeout(), settings.read_timeout()];
+        let limit = limits.into_iter().flatten().reduce(Duration::saturating_add);
+        SharedHttpConnector::new(Connector { transport: self.0.clone(), limit })
+    }
+}
+
+/// Sends the requests of one client of the SDK.
+#[derive(Debug)]
+struct Connector {
+    transport: Transport,
+    /// From the request to the end of the answer. Off a cloud the metadata address is a black hole: the SDK gives it a
+    /// second to connect, and as long to answer.
+    limit: Option<Duration>,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let exchange = exchange(self.transport.clone(), request);
+        match self.limit {
+            None => HttpConnectorFuture::new(exchange),
+            Some(limit) => HttpConnectorFuture::new(async move {
+                tokio::time::timeout(limit, exchange)
+                    .await
+                    .unwrap_or_else(|elapsed| Err(ConnectorError::timeout(elapsed.into())))
+            }),
+        }
+    }
+}
+
+async fn exchange(transport: Transport, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+    let request = request.map(|body| {
+        // Requests for credentials are short texts, which are there at once.
+        let body = Bytes::copy_from_slice(body.bytes().unwrap_or_default());
+        RequestBody::Payload(Payload::from(body))
+    });
+    let response = transport.send(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, ANSWER_LIMIT).collect().await.map_err(ConnectorError::io)?.to_bytes();
+    let response = http::Response::from_parts(head, body.into());
+    HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+}

@@ -1,0 +1,153 @@
+//! Amazon Bedrock: Anthropic's models behind AWS's paths, signatures and framing.
+//!
+//! ```text
+//! prepare    model ─▶ path, betas and version ─▶ body          endpoint, body, betas
+//! authorize  region ▸ credentials ▸ SigV4, or a bearer token   access: chain, credentials, sign
+//! classify   x-amzn-errortype, message                         errors
+//! convert    Event Stream ─▶ server-sent events                answer
+//! ```
+//! `bedrock_api: messages` is AWS's newer endpoint of Anthropic's own format: of all this it needs the signature alone.
+
+mod access;
+mod answer;
+mod betas;
+mod body;
+mod chain;
+mod credentials;
+mod endpoint;
+mod errors;
+mod http;
+mod sign;
+
+use std::time::SystemTime;
+
+use ::http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
+use ::http::{Method, Request, Response, Uri, response};
+use relay_config::{BaseUrl, BedrockApi, BedrockConfig};
+
+use crate::answer::{AnswerBody, BodyError, Outcome};
+use crate::body::Payload;
+use crate::messages;
+use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
+use crate::request::{Attempt, Endpoint};
+use crate::transport::Transport;
+use access::Access;
+use betas::ANTHROPIC_BETA;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Amazon Bedrock in one region, with the credentials of one account.
+#[derive(Debug)]
+pub struct Bedrock {
+    api: BedrockApi,
+    /// The configured URL, or that of the configured region. `None` as long as only the environment knows the region.
+    base_url: Option<BaseUrl>,
+    access: Access,
+}
+
+impl Bedrock {
+    /// The upstream of `config`. Credentials are looked for with the first request, by `transport` where that takes
+    /// requests.
+    ///
+    /// # Errors
+    /// [`AuthorizeError`] where the configured region or token cannot be used.
+    pub fn new(config: &BedrockConfig, transport: Transport) -> Result<Self, AuthorizeError> {
+        let access = Access::new(config, transport)?;
+        let base_url =
+            endpoint::known_base_url(config.base_url.as_ref(), access.configured_region(), config.api);
+        Ok(Self { api: config.api, base_url, access })
+    }
+
+    /// `path` behind the base URL, or alone where the region is still to be found.
+    fn uri(&self, path: String) -> Result<Uri, PrepareError> {
+        match &self.base_url {
+            Some(base_url) => messages::uri(base_url, &path, None),
+            None => Uri::try_from(path).map_err(|error| PrepareError::Url(error.into())),
+        }
+    }
+
+    fn prepare_invoke(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        let (path, payload) = match attempt.request().endpoint() {
+            Endpoint::Messages => {
+                let operation = match attempt.request().body().is_stream() {
+                    true => "invoke-with-response-stream",
+                    false => "invoke",
+                };
+                (endpoint::model_path(attempt.model(), operation), body::for_invoke(attempt))
+            }
+            Endpoint::CountTokens => {
+                let model = endpoint::foundation_model(attempt.model());
+                (endpoint::model_path(model, "count-tokens"), body::for_count(attempt))
+            }
+        };
+        let mut request = Request::new(payload);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri(path)?;
+        request.headers_mut().insert(CONTENT_TYPE, JSON);
+        // Of a client's headers Bedrock takes none; this one is for the account's own logs.
+        if let Some(agent) = attempt.request().headers().get(USER_AGENT) {
+            request.headers_mut().insert(USER_AGENT, agent.clone());
+        }
+        Ok(request)
+    }
+
+    fn prepare_messages(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        // The query is left out: nothing is asked for in it, and its spelling would have to be signed.
+        let client = attempt.request();
+        let uri = self.uri(client.endpoint().path().to_owned())?;
+        let mut request = messages::request(uri, attempt);
+        let betas = betas::for_messages(client.headers()).join(",");
+        request.headers_mut().remove(ANTHROPIC_BETA);
+        if let Ok(betas) = HeaderValue::try_from(betas)
+            && !betas.is_empty()
+        {
+            request.headers_mut().insert(ANTHROPIC_BETA, betas);
+        }
+        Ok(request)
+    }
+}
+
+impl Provider for Bedrock {
+    fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        match self.api {
+            BedrockApi::Invoke => self.prepare_invoke(attempt),
+            BedrockApi::Messages => self.prepare_messages(attempt),
+        }
+    }
+
+    async fn authorize(
+        &self,
+        request: Request<Payload>,
+        now: SystemTime,
+    ) -> Result<Request<Payload>, AuthorizeError> {
+        self.access.authorize(request, self.api, now).await
+    }
+
+    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
+        match messages::is_anthropic_error(error) {
+            true => messages::classify(head),
+            false => errors::classify(head, error),
+        }
+    }
+
+    async fn renew_credential(&self, head: &response::Parts) -> bool {
+        errors::asks_for_new_credential(head) && self.access.renew().await
+    }
+
+    fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
+        errors::translate(attempt.model(), head, error)
+    }
+
+    async fn convert(
+        &self,
+        endpoint: Endpoint,
+        mut response: Response<AnswerBody>,
+    ) -> Result<Response<AnswerBody>, BodyError> {
+        answer::name_request_id(response.headers_mut());
+        match (self.api, endpoint) {
+            (BedrockApi::Messages, _) => Ok(response),
+            (BedrockApi::Invoke, Endpoint::Messages) => Ok(answer::message(response).await),
+            (BedrockApi::Invoke, Endpoint::CountTokens) => answer::count(response).await,
+        }
+    }
+}

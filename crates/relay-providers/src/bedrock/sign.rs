@@ -1,0 +1,179 @@
+//! AWS Signature Version 4 over exactly the bytes and the path that are sent.
+
+use std::fmt::Write;
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign as sign_request};
+use aws_sigv4::sign::v4;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Request};
+use sha2::{Digest, Sha256};
+
+use crate::body::Payload;
+use crate::provider::AuthorizeError;
+
+/// The headers of a request that are signed beside those that the signature itself needs.
+const SIGNED: [HeaderName; 1] = [CONTENT_TYPE];
+
+/// Who signs, for what, and when.
+#[derive(Debug)]
+pub(super) struct Signer<'a> {
+    pub(super) credentials: &'a Credentials,
+    pub(super) region: &'a str,
+    /// The service in the scope of the signature.
+    pub(super) service: &'a str,
+    pub(super) now: SystemTime,
+}
+
+impl Signer<'_> {
+    /// Adds `authorization`, `x-amz-date` and, with temporary credentials, `x-amz-security-token`.
+    ///
+    /// Signed are these, `host` and `content-type` and nothing else: whatever a proxy or the transport adds or changes
+    /// leaves the signature valid. The host is that of the URI, as HTTP clients write it.
+    pub(super) fn sign(&self, request: &mut Request<Payload>) -> Result<(), AuthorizeError> {
+        for (name, value) in self.headers(request, &SIGNED)? {
+            let mut value = HeaderValue::try_from(value).map_err(|_| AuthorizeError::Malformed)?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+        Ok(())
+    }
+
+    fn headers(
+        &self,
+        request: &Request<Payload>,
+        signed: &[HeaderName],
+    ) -> Result<Vec<(&'static str, String)>, AuthorizeError> {
+        let failed = |error: aws_sigv4::http_request::SigningError| AuthorizeError::Sign(error.into());
+        let signed = signed
+            .iter()
+            .filter_map(|name| Some((name.as_str(), request.headers().get(name)?.to_str().ok()?)));
+        let signable = SignableRequest::new(
+            request.method().as_str(),
+            request.uri().to_string(),
+            signed,
+            SignableBody::Precomputed(digest(request.body())),
+        )
+        .map_err(failed)?;
+        let identity = self.credentials.clone().into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(self.region)
+            .name(self.service)
+            .time(self.now)
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| AuthorizeError::Sign(error.into()))?
+            .into();
+        let (instructions, _) = sign_request(signable, &parameters).map_err(failed)?.into_parts();
+        let (headers, _) = instructions.into_parts();
+        Ok(headers.into_iter().map(|header| (header.name(), header.value().to_owned())).collect())
+    }
+}
+
+/// SHA-256 over the pieces, in hexadecimal.
+fn digest(body: &Payload) -> String {
+    let mut hash = Sha256::new();
+    for piece in body.pieces() {
+        hash.update(piece);
+    }
+    let mut text = String::with_capacity(64);
+    for byte in hash.finalize() {
+        // Writing into a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::header::ACCEPT;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::body::{Edits, MessagesBody};
+
+    /// Requests and what botocore signs them with: `testdata/README.md`.
+    const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/sigv4.json"));
+
+    /// `20260921T141320Z`.
+    const SEPTEMBER: Duration = Duration::from_secs(1_790_000_000);
+
+    /// The headers that sign `request` as `vector` says.
+    fn headers(request: &Request<Payload>, vector: &Value) -> Vec<(&'static str, String)> {
+        let text = |name: &str| vector[name].as_str().unwrap();
+        assert_eq!(text("x_amz_date"), "20260921T141320Z");
+        let token = vector["session_token"].as_str().map(str::to_owned);
+        let credentials = Credentials::new(text("access_key"), text("secret_key"), token, None, "test");
+        let now = SystemTime::UNIX_EPOCH + SEPTEMBER;
+        Signer { credentials: &credentials, region: text("region"), service: text("service"), now }
+            .headers(request, &[CONTENT_TYPE, ACCEPT])
+            .unwrap()
+    }
+
+    fn request(vector: &Value, body: Payload) -> Request<Payload> {
+        let text = |name: &str| vector[name].as_str().unwrap();
+        Request::builder()
+            .method(text("method"))
+            .uri(format!("https://{}{}", text("host"), text("path")))
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            // Not signed, whatever it is.
+            .header("user-agent", "claude-cli")
+            .body(body)
+            .unwrap()
+    }
+
+    #[test]
+    fn signatures_are_botocores() {
+        let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+        assert!(!vectors.is_empty());
+        for vector in vectors {
+            let body = vector["body"].as_str().unwrap().to_owned();
+            let mut expected = vec![
+                ("authorization", vector["authorization"].as_str().unwrap().to_owned()),
+                ("x-amz-date", "20260921T141320Z".to_owned()),
+            ];
+            if let Some(token) = vector["session_token"].as_str() {
+                expected.push(("x-amz-security-token", token.to_owned()));
+            }
+            let mut found = headers(&request(&vector, Bytes::from(body).into()), &vector);
+            found.sort();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_body_in_pieces_is_signed_as_one() {
+        let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+        let whole = r#"{"model":"claude","max_tokens":8}"#;
+        let body = MessagesBody::parse(whole.into()).unwrap();
+        let mut edits = Edits::default();
+        edits.set_model(&body, "m");
+        let pieces = edits.apply(&body);
+        assert!(pieces.pieces().count() > 1);
+        let joined: Vec<u8> = pieces.pieces().flat_map(|piece| piece.to_vec()).collect();
+        let joined = request(&vectors[0], Bytes::from(joined).into());
+        assert_eq!(headers(&request(&vectors[0], pieces), &vectors[0]), headers(&joined, &vectors[0]));
+    }
+
+    #[test]
+    fn a_token_that_no_header_can_carry_is_an_error() {
+        let credentials = Credentials::new("id", "secret", Some("line\nbreak".to_owned()), None, "test");
+        let mut request = Request::post("https://bedrock-runtime.us-east-1.amazonaws.com/x")
+            .body(Payload::default())
+            .unwrap();
+        let signer = Signer {
+            credentials: &credentials,
+            region: "us-east-1",
+            service: "bedrock",
+            now: SystemTime::UNIX_EPOCH,
+        };
+        assert!(signer.sign(&mut request).is_err());
+        assert!(!request.headers().contains_key("authorization"));
+    }
+}
