@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use relay_config::{ProviderKind, ServerConfig};
+use relay_config::{PLACEHOLDER, ProviderKind, ServerConfig};
 use relay_server::{BuildError, Drained, Relay};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -14,9 +14,6 @@ use crate::listen::{self, ListenError};
 use crate::logging::{self, LoggingError};
 use crate::settings::{Origin, SettingsError, Start};
 use crate::signals::Signals;
-
-/// A credential for clients that want one where none is asked for; it is never sent on.
-const PLACEHOLDER: &str = "managed-by-cc-relay";
 
 /// Why the relay does not run.
 #[derive(Debug, thiserror::Error)]

@@ -60,7 +60,7 @@ pub use find::{FindError, find_file};
 pub use load::{Format, Loaded, Loader};
 pub use names::{BaseUrl, BaseUrlError, KeyId, ModelMapping, ProviderName};
 pub use schema::schema;
-pub use secret::Secret;
+pub use secret::{PLACEHOLDER, Secret};
 
 /// The commented file that `cc-relay config init` writes.
 pub const TEMPLATE: &str = include_str!("template.yaml");

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+/// What clients send that must send a credential and have none; it is never sent on, and no upstream's.
+pub const PLACEHOLDER: &str = "managed-by-cc-relay";
+
 /// A credential: prints as `***`, compares in constant time, and is wiped when its last owner drops it.
 ///
 /// Cloning shares the one copy in memory. The comparison's time depends on the lengths, never on the contents.

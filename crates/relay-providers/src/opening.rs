@@ -12,6 +12,7 @@ use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use relay_stream::OnBreak;
+use relay_stream::body::{KeepAliveBody, TokioTimer};
 use relay_stream::watch::{EndError, StreamEnd, StreamReport, WatchBody};
 
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, LimitScope, Outcome};
@@ -21,6 +22,10 @@ use crate::start::Resumed;
 /// A stream is held back for so many bytes, or so long, at most.
 const HELD_BYTES: usize = 64 * 1024;
 const HELD_TIME: Duration = Duration::from_secs(10);
+
+/// The client gets a ping after so long a silence: Claude Code gives a stream up that is silent for 300 s, proxies in
+/// between do so sooner, and not every upstream sends pings of its own.
+const PING_AFTER: Duration = Duration::from_secs(15);
 
 /// Nothing is done with what a stream reports yet, but to see how it ends.
 type OnEnd = fn(StreamReport, StreamEnd);
@@ -51,6 +56,7 @@ where
         true => (None, body.map_err(end_error).boxed_unsync()),
         false => hold(body).await.map_err(AttemptError::Broken)?,
     };
+    let body = KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)).boxed_unsync();
     let response = Response::from_parts(head, body);
     Ok(Answer { outcome: failure.unwrap_or(outcome), response, is_foreign_error: false })
 }
@@ -122,4 +128,115 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     media_type.is_some_and(|value| value.starts_with(b"text/event-stream"))
         && !headers.contains_key(CONTENT_ENCODING)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http_body_util::channel::{Channel, Sender};
+
+    use super::*;
+    use crate::body::MessagesBody;
+    use crate::request::RelayRequest;
+
+    const START: &str = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
+    const DELTA: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\"}\n\n";
+    const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+
+    fn stream() -> (Sender<Bytes, BodyError>, Response<Channel<Bytes, BodyError>>) {
+        let (sender, body) = Channel::new(8);
+        let mut response = Response::new(body);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        (sender, response)
+    }
+
+    fn attempt(is_last: bool) -> Attempt {
+        let body = MessagesBody::parse(r#"{"model":"m","stream":true}"#.into()).unwrap();
+        Attempt::new(RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body))
+            .with_is_last(is_last)
+    }
+
+    async fn send(sender: &mut Sender<Bytes, BodyError>, text: &'static str) {
+        sender.send_data(text.into()).await.unwrap();
+    }
+
+    async fn next(answer: &mut Answer) -> String {
+        let data = answer.response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+        String::from_utf8(data.to_vec()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_attempt_flows_from_its_first_byte() {
+        let (mut sender, response) = stream();
+        let mut answer = begin(&attempt(true), Outcome::Success, response).await.unwrap();
+        send(&mut sender, START).await;
+        assert_eq!(next(&mut answer).await, START);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_attempt_is_held_until_its_content() {
+        let (mut sender, response) = stream();
+        send(&mut sender, START).await;
+        let attempt = attempt(false);
+        let mut beginning = Box::pin(begin(&attempt, Outcome::Success, response));
+        assert!(tokio::time::timeout(Duration::from_secs(9), &mut beginning).await.is_err());
+        send(&mut sender, DELTA).await;
+        let mut answer = beginning.await.unwrap();
+        assert_eq!(next(&mut answer).await, [START, DELTA].concat());
+        send(&mut sender, STOP).await;
+        assert_eq!(next(&mut answer).await, STOP);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_stream_is_not_held_for_ever() {
+        let (mut sender, response) = stream();
+        send(&mut sender, START).await;
+        let started = tokio::time::Instant::now();
+        let mut answer = begin(&attempt(false), Outcome::Success, response).await.unwrap();
+        assert_eq!(started.elapsed(), HELD_TIME);
+        assert_eq!(next(&mut answer).await, START);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_event_ahead_of_content_is_an_outcome() {
+        for (kind, expected) in [
+            ("overloaded_error", Outcome::Overloaded { retry_after: None }),
+            ("api_error", Outcome::Failed),
+            ("invalid_request_error", Outcome::Refused),
+        ] {
+            let (mut sender, response) = stream();
+            let error = format!(r#"data: {{"type":"error","error":{{"type":"{kind}"}}}}"#) + "\n\n";
+            sender.send_data(error.into()).await.unwrap();
+            let answer = begin(&attempt(false), Outcome::Success, response).await.unwrap();
+            assert_eq!(answer.outcome, expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_without_message_stop_is_a_break() {
+        let (mut sender, response) = stream();
+        send(&mut sender, START).await;
+        drop(sender);
+        let broken = begin(&attempt(false), Outcome::Success, response).await;
+        assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Incomplete))));
+
+        let (mut sender, response) = stream();
+        let mut answer = begin(&attempt(true), Outcome::Success, response).await.unwrap();
+        send(&mut sender, DELTA).await;
+        drop(sender);
+        assert_eq!(next(&mut answer).await, DELTA);
+        assert!(matches!(answer.response.body_mut().frame().await, Some(Err(BodyError::Incomplete))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_filled_with_pings() {
+        let (mut sender, response) = stream();
+        let mut answer = begin(&attempt(true), Outcome::Success, response).await.unwrap();
+        send(&mut sender, START).await;
+        assert_eq!(next(&mut answer).await, START);
+        let started = tokio::time::Instant::now();
+        assert_eq!([next(&mut answer).await, next(&mut answer).await], [PING, PING]);
+        assert_eq!(started.elapsed(), PING_AFTER * 2);
+    }
 }

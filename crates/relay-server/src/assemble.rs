@@ -11,6 +11,7 @@ use relay_routing::{Candidate, Credential, Failover, FailoverSettings, Planner, 
 use tower::{Layer, ServiceBuilder};
 
 use crate::catalog::{self, Catalog};
+use crate::debug_log::DebugLogLayer;
 use crate::edge::{
     AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
 };
@@ -65,6 +66,7 @@ pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc
     };
     let limits = Limits { body_bytes: server.max_body_bytes, time: server.timeout };
     let routed = Messages::new(Failover::new(Arc::new(planner), settings), config.routing.debug);
+    let routed = DebugLogLayer::new(config.logging.debug.clone()).layer(routed);
     let operations = Operations {
         messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
         count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),

@@ -11,6 +11,7 @@
 mod assemble;
 mod body;
 mod catalog;
+mod debug_log;
 mod edge;
 mod error;
 mod forward;

@@ -14,6 +14,7 @@ use tower::{BoxError, Layer, Service, ServiceExt};
 
 use crate::body::Body;
 use crate::catalog::Catalog;
+use crate::debug_log::DebugLog;
 use crate::edge::{AdmissionLayer, AuthLayer, json};
 use crate::error::Error;
 use crate::forward::Forwarder;
@@ -56,8 +57,8 @@ impl Readiness {
 /// The operations of the relay.
 #[derive(Debug, Clone)]
 pub(crate) struct Router {
-    messages: Relayed<Intake<Messages<Failover>>>,
-    count_tokens: Relayed<Intake<Messages<Failover>>>,
+    messages: Relayed<Intake<DebugLog<Messages<Failover>>>>,
+    count_tokens: Relayed<Intake<DebugLog<Messages<Failover>>>>,
     api: Relayed<Forwarder>,
     models: Admitted<Catalog>,
     providers: Admitted<Catalog>,
@@ -67,8 +68,8 @@ pub(crate) struct Router {
 /// The operations, each without the layers that guard it.
 #[derive(Debug)]
 pub(crate) struct Operations {
-    pub(crate) messages: Intake<Messages<Failover>>,
-    pub(crate) count_tokens: Intake<Messages<Failover>>,
+    pub(crate) messages: Intake<DebugLog<Messages<Failover>>>,
+    pub(crate) count_tokens: Intake<DebugLog<Messages<Failover>>>,
     pub(crate) api: Forwarder,
     pub(crate) catalog: Catalog,
 }

@@ -75,7 +75,7 @@ fn provider_settings_of_unbuilt_features_are_refused() {
     refused("providers.keys", "weight: 2", SETTING, "use priority");
     refused("providers.keys", "organization: a", SETTING, "");
     for limit in ["rpm_limit", "tpm_limit", "itpm_limit", "otpm_limit"] {
-        let hint = "a limited key is left alone after a 429";
+        let hint = "the next key is tried after a 429";
         refused("providers.keys", &format!("{limit}: 50"), SETTING, hint);
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use relay_config::PLACEHOLDER;
 use smallvec::SmallVec;
 
 /// `x-api-key`.
@@ -12,9 +13,6 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// What every Claude subscription token begins with. API keys may come as bearer tokens too, so the header does not
 /// tell them apart.
 const SUBSCRIPTION_PREFIX: &str = "sk-ant-oat";
-
-/// The value that clients send where their user has no credential of theirs to send.
-const PLACEHOLDER: &str = "managed-by-cc-relay";
 
 /// The credential headers of one request, taken out of it.
 ///

@@ -17,6 +17,16 @@ use tower::{Layer, Service};
 use super::RequestId;
 use crate::body::Body;
 
+/// What is asked for again and again, by machines.
+const PROBES: [&str; 5] = ["/health", "/healthz", "/readyz", "/", "/api/hello"];
+
+/// One event, whose level has to be known when it is compiled.
+macro_rules! log_event {
+    ($quiet:expr, $($fields:tt)*) => {
+        if $quiet { tracing::debug!($($fields)*) } else { tracing::info!($($fields)*) }
+    };
+}
+
 /// Where the name of an admitted client is put for the log.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LoggedClient(Arc<OnceLock<Arc<str>>>);
@@ -158,7 +168,10 @@ impl Drop for AccessLog {
         let answered = self.answered.as_ref();
         let trail = answered.and_then(|answered| answered.trail.as_ref());
         let last = trail.and_then(|trail| trail.attempts.last());
-        tracing::info!(
+        // A probe every few seconds is not what a log is read for.
+        let is_probe = trail.is_none() && PROBES.contains(&&*self.path);
+        log_event!(
+            is_probe,
             request_id = self.id.as_ref().map(RequestId::as_str),
             method = self.method.as_str(),
             path = &*self.path,

@@ -4,11 +4,8 @@ use crate::config::{AzureAuth, AzureConfig, CompatibleAuth, KeyConfig, ProviderK
 use crate::error::{Concern, Fault};
 use crate::raw;
 use crate::resolve::{Reporter, value_fault};
-use crate::secret::Secret;
+use crate::secret::{PLACEHOLDER, Secret};
 use crate::tree::Path;
-
-/// What `cc-relay config cc init` gives Claude Code in place of a credential.
-const PLACEHOLDER: &str = "managed-by-cc-relay";
 
 /// What a kind of provider does with keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
