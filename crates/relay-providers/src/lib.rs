@@ -11,6 +11,7 @@ mod answer;
 mod anthropic;
 mod bedrock;
 mod body;
+mod coding;
 mod compatible;
 mod estimate;
 mod headers;

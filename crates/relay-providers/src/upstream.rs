@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use http::{Request, Response, StatusCode, response};
+use http::{Request, Response, StatusCode, header, response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower::Service;
 
 use crate::answer::{Answer, AttemptError, Outcome};
 use crate::body::Payload;
+use crate::coding::gunzip;
 use crate::headers;
 use crate::messages;
 use crate::opening::begin;
@@ -95,7 +96,18 @@ impl<P: Provider> Upstream<P> {
         body: IdleTimeout<Incoming>,
     ) -> Answer {
         let (reason, mut body) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
-            Start::Whole(bytes) => (bytes.clone(), full(bytes)),
+            Start::Whole(bytes) => {
+                let bytes = match gunzip(&head.headers, &bytes, ERROR_BODY_LIMIT) {
+                    Some(plain) => {
+                        // The client has not been asked either whether it can read it.
+                        head.headers.remove(header::CONTENT_ENCODING);
+                        head.headers.remove(header::CONTENT_LENGTH);
+                        plain
+                    }
+                    None => bytes,
+                };
+                (bytes.clone(), full(bytes))
+            }
             Start::Part(start, body) => (start, body),
         };
         let mut is_foreign_error = !messages::is_anthropic_error(&reason);
@@ -104,6 +116,10 @@ impl<P: Provider> Upstream<P> {
             _ => self.provider.classify(&head, &reason),
         };
         if is_foreign_error && let Some(error) = self.provider.translate_error(attempt, &head, &reason) {
+            if outcome == Outcome::CredentialRejected {
+                // The client is told whose fault it is, and the operator what is wrong.
+                tracing::warn!(status = %head.status, reason = error.message, "an upstream refuses the relay's credential");
+            }
             body = full(messages::write_error(&error, &mut head));
             is_foreign_error = false;
         }
