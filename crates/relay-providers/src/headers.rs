@@ -82,6 +82,31 @@ pub(crate) fn remove_oauth_beta(headers: &mut HeaderMap) {
     }
 }
 
+/// Puts what `map` says in the place of each beta, each once and in the client's order. A list that is not changed stays
+/// as it was written.
+pub(crate) fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {
+    let values: Vec<HeaderValue> = headers.get_all(ANTHROPIC_BETA).iter().cloned().collect();
+    let before = || {
+        let texts = values.iter().filter_map(|value| value.to_str().ok());
+        texts.flat_map(|text| text.split(',')).map(str::trim).filter(|beta| !beta.is_empty())
+    };
+    let mut after: Vec<&str> = Vec::new();
+    for beta in before().filter_map(map) {
+        if !after.contains(&beta) {
+            after.push(beta);
+        }
+    }
+    if before().eq(after.iter().copied()) {
+        return;
+    }
+    headers.remove(ANTHROPIC_BETA);
+    if let Ok(value) = HeaderValue::from_str(&after.join(","))
+        && !after.is_empty()
+    {
+        headers.insert(ANTHROPIC_BETA, value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +193,27 @@ mod tests {
         check(&["oauth-2025-04-20"], &[]);
         check(&["a", " oauth-2025-04-20", "b"], &["a", "b"]);
         check(&["oauth-2025-04-20-x"], &["oauth-2025-04-20-x"]);
+    }
+
+    #[test]
+    fn betas_are_mapped_each_once() {
+        #[track_caller]
+        fn check(before: &[&'static str], after: &[&str]) {
+            let mut headers = HeaderMap::new();
+            for value in before {
+                headers.append(ANTHROPIC_BETA, HeaderValue::from_static(value));
+            }
+            map_betas(&mut headers, |beta| match beta {
+                "bad" => None,
+                "old" => Some("new"),
+                other => Some(other),
+            });
+            assert_eq!(headers.get_all(ANTHROPIC_BETA).iter().collect::<Vec<_>>(), after);
+        }
+        check(&["a,b, c", "d"], &["a,b, c", "d"]);
+        check(&["a,bad, c", "d"], &["a,c,d"]);
+        check(&["old,a,new"], &["new,a"]);
+        check(&["bad"], &[]);
+        check(&[], &[]);
     }
 }

@@ -9,6 +9,7 @@
 
 mod answer;
 mod anthropic;
+mod azure;
 mod bedrock;
 mod body;
 mod coding;
@@ -22,12 +23,15 @@ mod opening;
 mod provider;
 mod request;
 mod start;
+mod token;
 mod transport;
 mod upstream;
+mod vertex;
 mod zai;
 
 pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError, LimitScope, Outcome};
 pub use anthropic::{Anthropic, ApiRequest, ClientCredential, Forward, PassThrough, is_subscription_token};
+pub use azure::Azure;
 pub use bedrock::Bedrock;
 pub use body::{BodyError, Edits, MessagesBody, Payload, ScanError};
 pub use compatible::Compatible;
@@ -39,4 +43,5 @@ pub use provider::{ApiError, AuthorizeError, PrepareError, Provider};
 pub use request::{Attempt, Deadline, Endpoint, RelayRequest};
 pub use transport::{Proxies, TlsError, Transport, TransportSettings, TrustRoots};
 pub use upstream::Upstream;
+pub use vertex::Vertex;
 pub use zai::Zai;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use relay_config::{CompatibleAuth, Config, KeyId, ProviderConfig, ProviderKind, Secret};
+use relay_config::{
+    AzureAuth, BaseUrlError, CompatibleAuth, Config, KeyId, ProviderConfig, ProviderKind, Secret,
+};
 use relay_providers::{
-    Anthropic, AuthorizeError, Bedrock, Compatible, Endpoint, Forward, Mock, ModelMapLayer, PassThrough,
-    Provider, Proxies, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Zai,
+    Anthropic, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward, Mock, ModelMapLayer,
+    PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Vertex,
+    Zai,
 };
 use relay_routing::{Candidate, Credential, Failover, FailoverSettings, Planner, UpstreamService};
 use tower::{Layer, ServiceBuilder};
@@ -42,6 +45,15 @@ pub enum BuildError {
         /// Why.
         #[source]
         source: AuthorizeError,
+    },
+    /// A provider's settings make no address.
+    #[error("provider `{provider}`: its settings make no address")]
+    Address {
+        /// Which one.
+        provider: String,
+        /// Why.
+        #[source]
+        source: BaseUrlError,
     },
     /// A provider of a kind that this version of `relay-server` does not build.
     #[error("provider `{provider}`: type `{kind}` is not available")]
@@ -156,6 +168,18 @@ impl ProviderStack<'_> {
             ProviderKind::Bedrock(config) => {
                 let provider = Bedrock::new(config, self.transport.clone());
                 Ok(self.keyless(provider.map_err(|source| self.bad_key(source))?))
+            }
+            ProviderKind::Azure(config) => match &config.auth {
+                AzureAuth::EntraId(entra) => {
+                    Ok(self.keyless(Azure::with_entra_id(config, entra, self.transport.clone())))
+                }
+                _ => self.keyed(|key| Azure::with_api_key(config, key)),
+            },
+            ProviderKind::Vertex(config) => {
+                let provider = Vertex::new(config, self.transport.clone()).map_err(|source| {
+                    BuildError::Address { provider: self.provider.name.to_string(), source }
+                })?;
+                Ok(self.keyless(provider))
             }
             ProviderKind::Mock => {
                 let service = self.mapped().layer(Mock::new(self.provider.name.clone()));

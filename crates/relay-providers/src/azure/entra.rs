@@ -1,0 +1,111 @@
+//! Tokens of Microsoft Entra ID.
+//!
+//! # Source
+//! Microsoft identity platform, "OAuth 2.0 client credentials flow" and "Managed identities: how to use"; `azure_identity`
+//! for what differs between the instance metadata service and App Service.
+
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+use relay_config::{BaseUrl, EntraConfig, Secret};
+
+use crate::token::{Minted, TokenClient, TokenError, TokenSource, form, read_file};
+
+/// What tokens are for. The metadata service takes the resource, everybody else the scope.
+const SCOPE: &str = "https://ai.azure.com/.default";
+const RESOURCE: &str = "https://ai.azure.com";
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// API versions of the two services for managed identities.
+const INSTANCE_METADATA: &str = "2018-02-01";
+const APP_SERVICE: &str = "2019-08-01";
+
+/// Where tokens of one identity come from.
+#[derive(Debug)]
+pub(super) struct Entra {
+    config: EntraConfig,
+    client: TokenClient,
+}
+
+impl Entra {
+    pub(super) fn new(config: EntraConfig, client: TokenClient) -> Self {
+        Self { config, client }
+    }
+
+    async fn for_client(
+        &self,
+        authority: &BaseUrl,
+        tenant_id: &str,
+        client_id: &str,
+        proof: &[(&str, &str)],
+    ) -> Result<Minted<HeaderValue>, TokenError> {
+        let url = format!("{authority}/{tenant_id}/oauth2/v2.0/token");
+        let mut fields =
+            vec![("grant_type", "client_credentials"), ("client_id", client_id), ("scope", SCOPE)];
+        fields.extend(proof);
+        let secrets: Vec<_> = proof.iter().map(|(_, value)| *value).collect();
+        let answer = self.client.post_form(&url, &fields, &secrets).await?;
+        Ok(Minted { token: answer.bearer("access_token")?, lifetime: answer.seconds("expires_in")? })
+    }
+
+    async fn for_machine(
+        &self,
+        endpoint: &BaseUrl,
+        identity_header: Option<&Secret>,
+        client_id: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Minted<HeaderValue>, TokenError> {
+        let mut headers = HeaderMap::new();
+        let version = match identity_header {
+            None => {
+                headers.insert(HeaderName::from_static("metadata"), HeaderValue::from_static("true"));
+                INSTANCE_METADATA
+            }
+            Some(secret) => {
+                let value = HeaderValue::from_str(secret.expose()).map_err(|_| TokenError::IdentityHeader)?;
+                headers.insert(HeaderName::from_static("x-identity-header"), value);
+                APP_SERVICE
+            }
+        };
+        let mut query = vec![("api-version", version), ("resource", RESOURCE)];
+        query.extend(client_id.map(|id| ("client_id", id)));
+        let answer = self.client.get(&format!("{endpoint}?{}", form(&query)), headers).await?;
+        let lifetime = match identity_header {
+            None => answer.seconds("expires_in")?,
+            // App Service names the moment, not how far off it is.
+            Some(_) => {
+                let passed = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                answer.seconds("expires_on")?.saturating_sub(passed)
+            }
+        };
+        Ok(Minted { token: answer.bearer("access_token")?, lifetime })
+    }
+}
+
+impl TokenSource for Entra {
+    /// `Bearer TOKEN`.
+    type Token = HeaderValue;
+
+    async fn mint(&self, now: SystemTime) -> Result<Minted<HeaderValue>, TokenError> {
+        match &self.config {
+            EntraConfig::ClientSecret { authority, tenant_id, client_id, client_secret } => {
+                let proof = [("client_secret", client_secret.expose())];
+                self.for_client(authority, tenant_id, client_id, &proof).await
+            }
+            EntraConfig::WorkloadIdentity { authority, tenant_id, client_id, token_file } => {
+                let file = read_file(token_file).await?;
+                let origin = || token_file.display().to_string();
+                let assertion = str::from_utf8(&file).unwrap_or_default().trim();
+                if assertion.is_empty() {
+                    return Err(TokenError::Subject { origin: origin() });
+                }
+                let proof = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)];
+                self.for_client(authority, tenant_id, client_id, &proof).await
+            }
+            EntraConfig::ManagedIdentity { endpoint, identity_header, client_id } => {
+                self.for_machine(endpoint, identity_header.as_ref(), client_id.as_deref(), now).await
+            }
+            _ => Err(TokenError::Unknown),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Azure AI Foundry: Anthropic's format, with errors of the gateway in front of it, and Microsoft's credentials.
+
+mod entra;
+mod error;
+
+use std::time::SystemTime;
+
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{Request, StatusCode, response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use relay_config::{AzureConfig, BaseUrl, EntraConfig, Secret};
+
+use crate::answer::Outcome;
+use crate::body::Payload;
+use crate::headers;
+use crate::messages;
+use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
+use crate::request::Attempt;
+use crate::token::{TokenCache, TokenClient};
+use crate::transport::Transport;
+use entra::Entra;
+
+/// Anthropic's SDK sends a key in both: "the endpoint authenticates with x-api-key; api-key is also sent for backwards
+/// compatibility".
+const KEY_HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("x-api-key"), HeaderName::from_static("api-key")];
+
+/// Betas that Foundry refuses and that no field of the body depends on. One that has a field passes with it: the honest
+/// 400 names them, and clients recover from that.
+///
+/// # Source
+/// litellm 1.109, `azure_ai` in its table of betas.
+const REFUSED_BETAS: [&str; 3] =
+    ["fine-grained-tool-streaming-2025-05-14", "output-128k-2025-02-19", "token-efficient-tools-2025-02-19"];
+
+/// Azure AI Foundry with one credential.
+#[derive(Debug, Clone)]
+pub struct Azure {
+    base_url: BaseUrl,
+    api_version: Option<String>,
+    credential: Credential,
+}
+
+#[derive(Debug, Clone)]
+enum Credential {
+    Key(HeaderValue),
+    Entra(TokenCache<Entra>),
+}
+
+impl Azure {
+    /// The upstream with `key`.
+    ///
+    /// # Errors
+    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    pub fn with_api_key(config: &AzureConfig, key: &Secret) -> Result<Self, AuthorizeError> {
+        let mut key = HeaderValue::from_str(key.expose()).map_err(|_| AuthorizeError::Malformed)?;
+        key.set_sensitive(true);
+        Ok(Self::new(config, Credential::Key(key)))
+    }
+
+    /// The upstream with tokens of Microsoft Entra ID, which are asked for over `transport` when the first request
+    /// needs one.
+    #[must_use]
+    pub fn with_entra_id(config: &AzureConfig, entra: &EntraConfig, transport: Transport) -> Self {
+        let source = Entra::new(entra.clone(), TokenClient::new(transport));
+        Self::new(config, Credential::Entra(TokenCache::new(source)))
+    }
+
+    fn new(config: &AzureConfig, credential: Credential) -> Self {
+        Self { base_url: config.base_url.clone(), api_version: config.api_version.clone(), credential }
+    }
+}
+
+impl Provider for Azure {
+    fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        let mut request = messages::prepare(&self.base_url, attempt)?;
+        if let Some(version) = &self.api_version {
+            let version = format!("api-version={}", utf8_percent_encode(version, VERSION));
+            let query = match attempt.request().query() {
+                Some(query) => format!("{query}&{version}"),
+                None => version,
+            };
+            *request.uri_mut() =
+                messages::uri(&self.base_url, attempt.request().endpoint().path(), Some(&query))?;
+        }
+        headers::map_betas(request.headers_mut(), |beta| (!REFUSED_BETAS.contains(&beta)).then_some(beta));
+        Ok(request)
+    }
+
+    async fn authorize(
+        &self,
+        mut request: Request<Payload>,
+        now: SystemTime,
+    ) -> Result<Request<Payload>, AuthorizeError> {
+        headers::remove_oauth_beta(request.headers_mut());
+        match &self.credential {
+            Credential::Key(key) => {
+                for name in KEY_HEADERS {
+                    request.headers_mut().insert(name, key.clone());
+                }
+            }
+            Credential::Entra(tokens) => {
+                let token = tokens.get(now).await.map_err(|error| AuthorizeError::Token(error.into()))?;
+                request.headers_mut().insert(AUTHORIZATION, token);
+            }
+        }
+        Ok(request)
+    }
+
+    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
+        error::classify(head, error)
+    }
+
+    async fn renew_credential(&self, head: &response::Parts) -> bool {
+        match &self.credential {
+            Credential::Entra(tokens) if head.status == StatusCode::UNAUTHORIZED => {
+                tokens.refuse(SystemTime::now());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
+        error::translate(attempt.model(), head, error)
+    }
+}
+
+/// Versions are dates with a word behind them.
+const VERSION: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use relay_config::AzureAuth;
+
+    use super::*;
+    use crate::body::MessagesBody;
+    use crate::request::{Endpoint, RelayRequest};
+
+    fn azure(api_version: Option<&str>) -> Azure {
+        let config = AzureConfig {
+            base_url: BaseUrl::parse("https://r.services.ai.azure.com/anthropic").unwrap(),
+            api_version: api_version.map(str::to_owned),
+            auth: AzureAuth::ApiKey,
+        };
+        Azure::with_api_key(&config, &Secret::new("the-key")).unwrap()
+    }
+
+    fn attempt(endpoint: Endpoint, query: Option<&str>) -> Attempt {
+        let body = MessagesBody::parse(Bytes::from_static(br#"{"model":"m","x":1.50}"#)).unwrap();
+        let betas = "claude-code-20250219,oauth-2025-04-20,output-128k-2025-02-19,fast-mode-2026-02-01";
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("anthropic-beta"),
+            HeaderValue::from_static(betas),
+        )]);
+        Attempt::new(RelayRequest::new(endpoint, query, headers, body))
+    }
+
+    #[test]
+    fn a_version_is_sent_only_if_it_is_configured() {
+        #[track_caller]
+        fn check(version: Option<&str>, endpoint: Endpoint, query: Option<&str>, expected: &str) {
+            let request = azure(version).prepare(&attempt(endpoint, query)).unwrap();
+            let base = "https://r.services.ai.azure.com/anthropic/v1/messages";
+            assert_eq!(request.uri().to_string(), format!("{base}{expected}"));
+        }
+        check(None, Endpoint::Messages, Some("beta=true"), "?beta=true");
+        check(None, Endpoint::CountTokens, None, "/count_tokens");
+        let version = Some("2024-06-01-preview&");
+        check(version, Endpoint::Messages, Some("beta=true"), "?beta=true&api-version=2024-06-01-preview%26");
+        check(version, Endpoint::Messages, None, "?api-version=2024-06-01-preview%26");
+    }
+
+    #[tokio::test]
+    async fn a_key_goes_into_both_headers_and_betas_are_filtered() {
+        let azure = azure(None);
+        let request = azure.prepare(&attempt(Endpoint::Messages, None)).unwrap();
+        let request = azure.authorize(request, SystemTime::UNIX_EPOCH).await.unwrap();
+        for name in KEY_HEADERS {
+            assert_eq!(request.headers()[&name], "the-key");
+        }
+        assert!(!request.headers().contains_key(AUTHORIZATION));
+        assert_eq!(request.headers()["anthropic-beta"], "claude-code-20250219,fast-mode-2026-02-01");
+        assert!(!format!("{azure:?} {request:?}").contains("the-key"));
+    }
+}

@@ -1,0 +1,395 @@
+//! Tokens that expire: kept, renewed ahead of time, and asked for once at a time.
+//!
+//! ```text
+//! authorize ─now─▶ TokenCache ─▶ the token that is valid
+//!                      └─ one task at a time ─▶ TokenSource::mint ─TokenClient─▶ token endpoint
+//! ```
+//! Every decision is a function of the state and of the caller's `now`; the clock is read nowhere here. Where tokens come
+//! from, and what a token is, is left to the providers.
+
+mod client;
+mod error;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub(crate) use client::{TokenAnswer, TokenClient, form, read_file};
+pub(crate) use error::{Chain, TokenError};
+
+/// A token is renewed so long before it expires: google-auth's figure. Metadata servers hand out the same token until
+/// five minutes before its end, so that asking earlier would gain nothing.
+const RENEW_AHEAD: Duration = Duration::from_secs(225);
+/// Not used any more so shortly before it expires: a request has to arrive with it.
+const LAST_USE: Duration = Duration::from_secs(10);
+/// The longest lifetime that is believed. The longest in use is a day (Azure's managed identities).
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// A whole renewal, of up to three requests, takes no longer.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// After a failure nobody is asked for so long.
+const FAILURE_PAUSE: Duration = Duration::from_secs(3);
+/// A token that is refused is replaced, but not more often than this.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
+
+/// Where tokens come from.
+pub(crate) trait TokenSource: Send + Sync + 'static {
+    /// A token, with what else a request needs of its credentials.
+    type Token: Clone + Send + Sync + 'static;
+
+    /// Asks for a new one.
+    fn mint(&self, now: SystemTime) -> impl Future<Output = Result<Minted<Self::Token>, TokenError>> + Send;
+}
+
+/// A new token.
+#[derive(Debug)]
+pub(crate) struct Minted<T> {
+    pub(crate) token: T,
+    /// From the moment it was asked for.
+    pub(crate) lifetime: Duration,
+}
+
+/// Keeps one credential's token. Cloning shares it.
+pub(crate) struct TokenCache<S: TokenSource>(Arc<Shared<S>>);
+
+struct Shared<S: TokenSource> {
+    source: S,
+    state: watch::Sender<State<S::Token>>,
+}
+
+struct State<T> {
+    token: Option<Held<T>>,
+    failure: Option<Failure>,
+    is_renewing: bool,
+    /// When a token was last refused.
+    refused: Option<SystemTime>,
+}
+
+struct Held<T> {
+    token: T,
+    renew_at: SystemTime,
+    unusable_at: SystemTime,
+}
+
+/// The last renewal's, gone with the next success.
+struct Failure {
+    error: Arc<TokenError>,
+    at: SystemTime,
+}
+
+type Answer<T> = Result<T, Arc<TokenError>>;
+
+impl<S: TokenSource> TokenCache<S> {
+    pub(crate) fn new(source: S) -> Self {
+        let state = State { token: None, failure: None, is_renewing: false, refused: None };
+        Self(Arc::new(Shared { source, state: watch::Sender::new(state) }))
+    }
+
+    /// The token that is valid at `now`. Waits where there is none yet; a renewal ahead of time makes nobody wait.
+    ///
+    /// The renewal is a task of its own: a caller that leaves takes nothing from the others, and the task ends by itself.
+    ///
+    /// # Errors
+    /// Why the last renewal failed, to everybody who waited for it and, for a moment, to whoever comes after.
+    pub(crate) async fn get(&self, now: SystemTime) -> Answer<S::Token> {
+        let mut changes = self.0.state.subscribe();
+        loop {
+            let mut known = None;
+            let mut due = false;
+            self.0.state.send_if_modified(|state| {
+                (known, due) = state.look(now);
+                false
+            });
+            if due {
+                tokio::spawn(Renewal::new(Arc::clone(&self.0), now).run());
+            }
+            if let Some(known) = known {
+                return known;
+            }
+            // The sender lives in `self`, so that there is no error but in theory.
+            let finished = changes.wait_for(|state| !state.is_renewing).await;
+            match finished.map_err(|_| Arc::new(TokenError::Abandoned))?.outcome() {
+                Some(outcome) => return outcome,
+                None => continue, // refused by somebody in between
+            }
+        }
+    }
+
+    /// Forgets the token, because the upstream has refused it. Requests that are refused together renew it once.
+    pub(crate) fn refuse(&self, now: SystemTime) {
+        self.0.state.send_if_modified(|state| {
+            if !state.refused.is_some_and(|at| is_within(REFUSAL_PAUSE, at, now)) {
+                state.refused = Some(now);
+                state.token = None;
+            }
+            false
+        });
+    }
+}
+
+impl<S: TokenSource> Clone for TokenCache<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: TokenSource> std::fmt::Debug for TokenCache<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenCache").finish_non_exhaustive()
+    }
+}
+
+impl<T: Clone> State<T> {
+    /// What is known at `now`, and whether the caller has to start a renewal.
+    fn look(&mut self, now: SystemTime) -> (Option<Answer<T>>, bool) {
+        let token = self.token.as_ref().filter(|held| now < held.unusable_at);
+        let failure = self.failure.as_ref().filter(|failure| is_within(FAILURE_PAUSE, failure.at, now));
+        let wanted = token.is_none_or(|held| now >= held.renew_at);
+        let due = wanted && failure.is_none() && !self.is_renewing;
+        let known = match (token, failure) {
+            (Some(held), _) => Some(Ok(held.token.clone())),
+            (None, Some(failure)) if !self.is_renewing => Some(Err(Arc::clone(&failure.error))),
+            (None, _) => None,
+        };
+        self.is_renewing |= due;
+        (known, due)
+    }
+
+    /// What a renewal has come to. Whoever waited for it gets that, however late it is.
+    fn outcome(&self) -> Option<Answer<T>> {
+        match (&self.failure, &self.token) {
+            (Some(failure), _) => Some(Err(Arc::clone(&failure.error))),
+            (None, token) => Some(Ok(token.as_ref()?.token.clone())),
+        }
+    }
+
+    fn finish(&mut self, asked: SystemTime, took: Duration, result: Result<Minted<T>, TokenError>) {
+        self.is_renewing = false;
+        match result {
+            Ok(minted) => {
+                let lifetime = minted.lifetime.min(LONGEST);
+                // Even a token for a minute is used for most of it.
+                let before_end = |margin: Duration| asked + (lifetime - margin.min(lifetime / 4));
+                let (renew_at, unusable_at) = (before_end(RENEW_AHEAD), before_end(LAST_USE));
+                self.token = Some(Held { token: minted.token, renew_at, unusable_at });
+                self.failure = None;
+            }
+            Err(error) => self.failure = Some(Failure { error: Arc::new(error), at: asked + took }),
+        }
+    }
+}
+
+/// Whether `now` is less than `pause` behind `at`. A clock that was set back ends every pause.
+fn is_within(pause: Duration, at: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(at).is_ok_and(|passed| passed < pause)
+}
+
+/// A renewal under way. However it ends, those who wait are told.
+struct Renewal<S: TokenSource> {
+    shared: Arc<Shared<S>>,
+    asked: SystemTime,
+    started: Instant,
+    result: Result<Minted<S::Token>, TokenError>,
+}
+
+impl<S: TokenSource> Renewal<S> {
+    fn new(shared: Arc<Shared<S>>, asked: SystemTime) -> Self {
+        Self { shared, asked, started: Instant::now(), result: Err(TokenError::Abandoned) }
+    }
+
+    async fn run(mut self) {
+        let minting = self.shared.source.mint(self.asked);
+        let result = tokio::time::timeout(TIME_LIMIT, minting).await;
+        self.result = result.unwrap_or(Err(TokenError::Timeout { after: TIME_LIMIT }));
+        if let Err(error) = &self.result {
+            tracing::warn!(error = %Chain(error), "a token could not be obtained");
+        }
+    }
+}
+
+impl<S: TokenSource> Drop for Renewal<S> {
+    fn drop(&mut self) {
+        let result = std::mem::replace(&mut self.result, Err(TokenError::Abandoned));
+        let took = self.started.elapsed();
+        self.shared.state.send_modify(|state| state.finish(self.asked, took, result));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Mints `token-1`, `token-2`, …, each when a permit allows it; the listed ones fail.
+    struct Script {
+        asked: Arc<AtomicU32>,
+        gate: Arc<Semaphore>,
+        failing: &'static [u32],
+        lifetime: Duration,
+    }
+
+    impl TokenSource for Script {
+        type Token = String;
+
+        async fn mint(&self, _: SystemTime) -> Result<Minted<String>, TokenError> {
+            let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+            self.gate.acquire().await.unwrap().forget();
+            match self.failing.contains(&number) {
+                true => Err(TokenError::NoProject),
+                false => Ok(Minted { token: format!("token-{number}"), lifetime: self.lifetime }),
+            }
+        }
+    }
+
+    struct Test {
+        cache: TokenCache<Script>,
+        asked: Arc<AtomicU32>,
+        gate: Arc<Semaphore>,
+    }
+
+    const START: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn at(seconds: u64) -> SystemTime {
+        START + Duration::from_secs(seconds)
+    }
+
+    fn test(failing: &'static [u32], lifetime: u64, permits: usize) -> Test {
+        let (asked, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(permits)));
+        let lifetime = Duration::from_secs(lifetime);
+        let source = Script { asked: Arc::clone(&asked), gate: Arc::clone(&gate), failing, lifetime };
+        Test { cache: TokenCache::new(source), asked, gate }
+    }
+
+    impl Test {
+        async fn get(&self, seconds: u64) -> String {
+            self.cache.get(at(seconds)).await.unwrap_or_else(|error| format!("error: {error}"))
+        }
+
+        fn asked(&self) -> u32 {
+            self.asked.load(Ordering::Relaxed)
+        }
+
+        /// Lets a background renewal run to its end.
+        async fn settle(&self) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_share_one_renewal() {
+        let test = test(&[], 3600, 0);
+        let callers: Vec<_> = (0..50)
+            .map(|_| {
+                let cache = test.cache.clone();
+                tokio::spawn(async move { cache.get(START).await.unwrap() })
+            })
+            .collect();
+        test.settle().await;
+        test.gate.add_permits(50);
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), "token-1");
+        }
+        assert_eq!(test.asked(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_renewed_ahead_of_its_end_and_served_meanwhile() {
+        let test = test(&[], 3600, 1);
+        for seconds in [0, 1, 3600 - 226] {
+            assert_eq!(test.get(seconds).await, "token-1");
+        }
+        assert_eq!(test.asked(), 1);
+        for seconds in [3600 - 225, 3600 - 100, 3600 - 11] {
+            assert_eq!(test.get(seconds).await, "token-1");
+            test.settle().await;
+        }
+        assert_eq!(test.asked(), 2, "one renewal, which has not come back yet");
+        test.gate.add_permits(1);
+        test.settle().await;
+        assert_eq!(test.get(3600 - 11).await, "token-2");
+        assert_eq!(test.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_expired_token_is_waited_for() {
+        let test = test(&[], 3600, 1);
+        assert_eq!(test.get(0).await, "token-1");
+        test.gate.add_permits(1);
+        assert_eq!(test.get(3600 - 10).await, "token-2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_leaves_breaks_nothing() {
+        let test = test(&[], 3600, 0);
+        let leaving = tokio::time::timeout(Duration::from_secs(1), test.get(0)).await;
+        assert!(leaving.is_err());
+        test.gate.add_permits(1);
+        test.settle().await;
+        assert_eq!((test.get(1).await.as_str(), test.asked()), ("token-1", 1));
+        assert_eq!(Arc::strong_count(&test.cache.0), 1, "nothing is left of the renewal");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_reaches_all_who_wait_and_is_remembered_for_a_moment() {
+        let test = test(&[1], 3600, 0);
+        let waiting: Vec<_> = [0, 0, 1, 9]
+            .map(|seconds| {
+                let cache = test.cache.clone();
+                tokio::spawn(async move { cache.get(at(seconds)).await })
+            })
+            .into();
+        test.settle().await;
+        test.gate.add_permits(2);
+        for caller in waiting {
+            assert!(matches!(*caller.await.unwrap().unwrap_err(), TokenError::NoProject));
+        }
+        assert!(test.get(2).await.starts_with("error"));
+        assert_eq!(test.asked(), 1);
+        assert_eq!(test.get(4).await, "token-2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_valid_token_outlives_failed_renewals() {
+        let test = test(&[2, 3], 3600, 9);
+        assert_eq!(test.get(0).await, "token-1");
+        for (seconds, asked) in [(3400, 2), (3401, 2), (3404, 3), (3405, 3)] {
+            assert_eq!(test.get(seconds).await, "token-1");
+            test.settle().await;
+            assert_eq!(test.asked(), asked, "at {seconds}");
+        }
+        assert_eq!(test.get(3408).await, "token-1");
+        test.settle().await;
+        assert_eq!(test.get(3408).await, "token-4");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_together_is_renewed_once() {
+        let test = test(&[], 3600, 9);
+        assert_eq!(test.get(0).await, "token-1");
+        for _ in 0..3 {
+            test.cache.refuse(at(1));
+            assert_eq!(test.get(1).await, "token-2");
+        }
+        test.cache.refuse(at(30));
+        assert_eq!((test.get(30).await.as_str(), test.asked()), ("token-3", 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_hangs_is_given_up() {
+        let test = test(&[], 3600, 0);
+        assert_eq!(test.get(0).await, "error: no token came within 30 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn odd_lifetimes_do_no_harm() {
+        for lifetime in [0, 1, 20, u64::MAX] {
+            let test = test(&[], lifetime, 9);
+            assert_eq!(test.get(0).await, "token-1", "{lifetime}");
+            assert!(test.get(100_000).await.starts_with("token-2"), "{lifetime}");
+        }
+    }
+}

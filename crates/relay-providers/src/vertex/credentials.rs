@@ -1,0 +1,306 @@
+//! Files of Google's credentials.
+//!
+//! # Source
+//! google-auth 2.62, `_default.py` and the module of each type; Google's AIP-4110 to AIP-4117.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use relay_config::Secret;
+use rustls::SignatureScheme;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
+
+use crate::token::TokenError;
+
+/// Where Google's own credentials are exchanged for tokens.
+const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
+/// How long an assertion is valid, in seconds: the longest that Google accepts.
+const ASSERTION_LIFETIME: u64 = 3600;
+
+/// What a file holds, by its `type`.
+#[derive(Debug)]
+pub(super) enum Credentials {
+    ServiceAccount(ServiceAccount),
+    AuthorizedUser(AuthorizedUser),
+    ExternalAccount(ExternalAccount),
+    Impersonated(Impersonated),
+}
+
+/// The types above, for people.
+const SUPPORTED: &str = "service_account, authorized_user, external_account or impersonated_service_account";
+
+/// A key of a service account.
+#[derive(Debug, Deserialize)]
+pub(super) struct ServiceAccount {
+    pub(super) project_id: Option<String>,
+    client_email: String,
+    private_key_id: Option<String>,
+    #[serde(deserialize_with = "secret")]
+    private_key: Secret,
+    #[serde(default = "token_uri")]
+    pub(super) token_uri: String,
+}
+
+/// What `gcloud auth application-default login` leaves.
+#[derive(Debug, Deserialize)]
+pub(super) struct AuthorizedUser {
+    pub(super) client_id: String,
+    #[serde(deserialize_with = "secret")]
+    pub(super) client_secret: Secret,
+    #[serde(deserialize_with = "secret")]
+    pub(super) refresh_token: Secret,
+    pub(super) quota_project_id: Option<String>,
+    #[serde(default = "token_uri")]
+    pub(super) token_uri: String,
+}
+
+/// Workload identity federation: somebody else's token is exchanged for Google's.
+#[derive(Debug, Deserialize)]
+pub(super) struct ExternalAccount {
+    pub(super) audience: String,
+    pub(super) subject_token_type: String,
+    pub(super) token_url: String,
+    pub(super) credential_source: SubjectSource,
+    pub(super) service_account_impersonation_url: Option<String>,
+    pub(super) workforce_pool_user_project: Option<String>,
+}
+
+/// Where the subject token is.
+#[derive(Debug, Deserialize)]
+pub(super) struct SubjectSource {
+    pub(super) file: Option<PathBuf>,
+    pub(super) url: Option<String>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    format: SubjectFormat,
+    environment_id: Option<String>,
+    executable: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct SubjectFormat {
+    #[serde(default, rename = "type")]
+    kind: SubjectKind,
+    subject_token_field_name: Option<String>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SubjectKind {
+    #[default]
+    Text,
+    Json,
+}
+
+/// What `gcloud auth application-default login --impersonate-service-account` leaves.
+#[derive(Debug)]
+pub(super) struct Impersonated {
+    pub(super) url: String,
+    pub(super) delegates: Vec<String>,
+    pub(super) quota_project_id: Option<String>,
+    pub(super) source: Box<Credentials>,
+}
+
+#[derive(Deserialize)]
+struct ImpersonatedFile {
+    service_account_impersonation_url: String,
+    #[serde(default)]
+    delegates: Vec<String>,
+    quota_project_id: Option<String>,
+    source_credentials: serde_json::Value,
+}
+
+fn token_uri() -> String {
+    TOKEN_URI.to_owned()
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
+}
+
+impl Credentials {
+    /// Reads the content of the file at `path`.
+    pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Self, TokenError> {
+        Self::of_type(path, content, true)
+    }
+
+    /// `may_impersonate` ends a chain of impersonations after the first.
+    fn of_type(path: &Path, content: &[u8], may_impersonate: bool) -> Result<Self, TokenError> {
+        #[derive(Deserialize)]
+        struct Typed {
+            #[serde(rename = "type")]
+            kind: String,
+        }
+        let shape = |error: serde_json::Error| TokenError::Shape {
+            path: path.to_owned(),
+            line: error.line(),
+            column: error.column(),
+        };
+        let Typed { kind } = serde_json::from_slice(content).map_err(shape)?;
+        match kind.as_str() {
+            "service_account" => serde_json::from_slice(content).map(Self::ServiceAccount).map_err(shape),
+            "authorized_user" => serde_json::from_slice(content).map(Self::AuthorizedUser).map_err(shape),
+            "external_account" => serde_json::from_slice(content).map(Self::ExternalAccount).map_err(shape),
+            "impersonated_service_account" if may_impersonate => {
+                let file: ImpersonatedFile = serde_json::from_slice(content).map_err(shape)?;
+                let source = file.source_credentials.to_string();
+                Ok(Self::Impersonated(Impersonated {
+                    url: file.service_account_impersonation_url,
+                    delegates: file.delegates,
+                    quota_project_id: file.quota_project_id,
+                    source: Box::new(Self::of_type(path, source.as_bytes(), false)?),
+                }))
+            }
+            _ => {
+                let found = kind.chars().filter(|c| !c.is_control()).take(40).collect();
+                Err(TokenError::Type { path: path.to_owned(), found, supported: SUPPORTED })
+            }
+        }
+    }
+
+    /// The project that the file names, be it the account's own or the one that is billed.
+    pub(super) fn project(&self) -> Option<Arc<str>> {
+        let project = match self {
+            Self::ServiceAccount(account) => account.project_id.as_deref(),
+            Self::AuthorizedUser(user) => user.quota_project_id.as_deref(),
+            Self::ExternalAccount(_) => None,
+            Self::Impersonated(impersonated) => impersonated.quota_project_id.as_deref(),
+        };
+        project.filter(|project| !project.is_empty()).map(Arc::from)
+    }
+}
+
+impl ServiceAccount {
+    /// A signed claim to be this account, which the token endpoint exchanges for a token.
+    pub(super) fn assertion(&self, path: &Path, scope: &str, now: SystemTime) -> Result<String, TokenError> {
+        let iat = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut header = json!({ "alg": "RS256", "typ": "JWT" });
+        if let Some(id) = &self.private_key_id {
+            header["kid"] = json!(id);
+        }
+        let claims = json!({
+            "iss": self.client_email,
+            "scope": scope,
+            // Google's own name even where `token_uri` leads through a private endpoint, as google-auth has it.
+            "aud": TOKEN_URI,
+            "iat": iat,
+            "exp": iat + ASSERTION_LIFETIME,
+        });
+        let base64 = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
+        let signed =
+            format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));
+        let signature =
+            self.sign(signed.as_bytes()).ok_or_else(|| TokenError::Key { path: path.to_owned() })?;
+        Ok(format!("{signed}.{}", base64(&signature)))
+    }
+
+    /// RSASSA-PKCS1-v1_5 with SHA-256, by the library that TLS has already.
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let key = PrivateKeyDer::from_pem_slice(self.private_key.expose().as_bytes()).ok()?;
+        let key = any_supported_type(&key).ok()?;
+        key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256])?.sign(message).ok()
+    }
+}
+
+impl SubjectSource {
+    /// What this source is, if it is one that cannot be used.
+    pub(super) fn unsupported(&self) -> Option<&'static str> {
+        match self {
+            Self { environment_id: Some(_), .. } => Some("environment_id"),
+            Self { executable: Some(_), .. } => Some("executable"),
+            Self { file: None, url: None, .. } => Some("neither"),
+            _ => None,
+        }
+    }
+
+    /// The subject token in what `origin` has given.
+    pub(super) fn token_in(&self, content: &[u8], origin: &str) -> Result<String, TokenError> {
+        let token = match self.format.kind {
+            SubjectKind::Text => String::from_utf8(content.to_vec()).ok(),
+            SubjectKind::Json => {
+                let name = self.format.subject_token_field_name.as_deref().unwrap_or("access_token");
+                let json: Option<serde_json::Value> = serde_json::from_slice(content).ok();
+                json.and_then(|json| json.get(name)?.as_str().map(str::to_owned))
+            }
+        };
+        token
+            .map(|token| token.trim().to_owned())
+            .filter(|token| !token.is_empty())
+            .ok_or_else(|| TokenError::Subject { origin: origin.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn fails(content: &str, expected: &str) {
+        let error = Credentials::parse(Path::new("/c.json"), content.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_says_why_without_its_secrets() {
+        fails("", "/c.json is not a credentials file of its type (line 1, column 0)");
+        fails(
+            r#"{"type":"gdch_service_account","private_key":"s3cret"}"#,
+            "/c.json: credentials of type `gdch_service_account` are not supported; use service_account, \
+             authorized_user, external_account or impersonated_service_account",
+        );
+        fails(
+            r#"{"type":"authorized_user","client_id":"c","client_secret":"x","refresh_token":["s3cret"]}"#,
+            "/c.json is not a credentials file of its type (line 1, column 78)",
+        );
+        let nested = r#"{"type":"impersonated_service_account","service_account_impersonation_url":"u",
+            "source_credentials":{"type":"impersonated_service_account"}}"#;
+        let error = Credentials::parse(Path::new("/c.json"), nested.as_bytes()).unwrap_err();
+        assert!(matches!(error, TokenError::Type { .. }), "{error}");
+    }
+
+    #[test]
+    fn nothing_that_is_printed_holds_a_secret() {
+        let content = r#"{"type":"service_account","client_email":"a@b","private_key":"s3cret"}"#;
+        let credentials = Credentials::parse(Path::new("/c.json"), content.as_bytes()).unwrap();
+        let Credentials::ServiceAccount(account) = &credentials else { panic!("{credentials:?}") };
+        let error = account.assertion(Path::new("/c.json"), "s", SystemTime::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error.to_string(), "/c.json: the private key is not an RSA key in PEM form");
+        assert!(!format!("{credentials:?} {error:?}").contains("s3cret"));
+        assert_eq!(account.token_uri, TOKEN_URI);
+    }
+
+    #[test]
+    fn a_subject_token_is_read_in_either_format() {
+        #[track_caller]
+        fn check(source: &str, content: &str, expected: Option<&str>) {
+            let source: SubjectSource = serde_json::from_str(source).unwrap();
+            assert_eq!(source.token_in(content.as_bytes(), "o").ok().as_deref(), expected);
+        }
+        check(r#"{"file":"/t"}"#, " token\n", Some("token"));
+        check(r#"{"file":"/t"}"#, "\n", None);
+        let json = r#"{"file":"/t","format":{"type":"json","subject_token_field_name":"t"}}"#;
+        check(json, r#"{"t":"token"}"#, Some("token"));
+        check(json, r#"{"u":"token"}"#, None);
+        check(json, "token", None);
+    }
+
+    #[test]
+    fn sources_that_need_more_than_a_request_are_named() {
+        #[track_caller]
+        fn check(source: &str, expected: Option<&str>) {
+            let source: SubjectSource = serde_json::from_str(source).unwrap();
+            assert_eq!(source.unsupported(), expected);
+        }
+        check(r#"{"url":"http://x"}"#, None);
+        check(r#"{"environment_id":"aws1","url":"http://x"}"#, Some("environment_id"));
+        check(r#"{"executable":{"command":"x"}}"#, Some("executable"));
+        check("{}", Some("neither"));
+    }
+}

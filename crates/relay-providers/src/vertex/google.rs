@@ -1,0 +1,200 @@
+//! Google's access tokens, from whatever kind of credentials there is.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+use relay_config::GoogleCredentials;
+use serde_json::json;
+
+use super::credentials::{AuthorizedUser, Credentials, ExternalAccount, ServiceAccount};
+use crate::token::{Minted, TokenAnswer, TokenClient, TokenError, TokenSource, form, read_file};
+
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
+/// The lifetime that is asked for where one may be. The answer says when that ends by Google's clock; counting from the
+/// request needs no clock in common.
+const IMPERSONATED_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Where the tokens of one credential come from.
+#[derive(Debug)]
+pub(super) struct Google {
+    credentials: GoogleCredentials,
+    /// The configuration names no project.
+    needs_project: bool,
+    client: TokenClient,
+}
+
+/// What a request needs.
+#[derive(Debug, Clone)]
+pub(super) struct Access {
+    /// `Bearer TOKEN`.
+    pub(super) bearer: HeaderValue,
+    /// For `x-goog-user-project`: whose quota a user's requests count against.
+    pub(super) quota_project: Option<HeaderValue>,
+    /// The project that the credentials name.
+    pub(super) project: Option<Arc<str>>,
+}
+
+type Bearer = Minted<HeaderValue>;
+
+impl Google {
+    pub(super) fn new(credentials: GoogleCredentials, needs_project: bool, client: TokenClient) -> Self {
+        Self { credentials, needs_project, client }
+    }
+
+    async fn file(&self, path: &Path, now: SystemTime) -> Result<Minted<Access>, TokenError> {
+        let credentials = Credentials::parse(path, &read_file(path).await?)?;
+        let quota_project = match &credentials {
+            Credentials::AuthorizedUser(user) => user.quota_project_id.as_deref(),
+            Credentials::Impersonated(impersonated) => impersonated.quota_project_id.as_deref(),
+            _ => None,
+        };
+        let quota_project = quota_project.and_then(|project| HeaderValue::from_str(project).ok());
+        let project = credentials.project();
+        let Minted { token: bearer, lifetime } = match &credentials {
+            Credentials::Impersonated(impersonated) => {
+                let source = self.exchange(path, &impersonated.source, now).await?;
+                self.impersonate(&impersonated.url, &impersonated.delegates, source.token).await?
+            }
+            other => self.exchange(path, other, now).await?,
+        };
+        Ok(Minted { token: Access { bearer, quota_project, project }, lifetime })
+    }
+
+    async fn exchange(
+        &self,
+        path: &Path,
+        credentials: &Credentials,
+        now: SystemTime,
+    ) -> Result<Bearer, TokenError> {
+        match credentials {
+            Credentials::ServiceAccount(account) => self.service_account(path, account, now).await,
+            Credentials::AuthorizedUser(user) => self.authorized_user(user).await,
+            Credentials::ExternalAccount(account) => self.external_account(path, account).await,
+            // The parser allows no impersonation within another.
+            Credentials::Impersonated(_) => Err(TokenError::Unknown),
+        }
+    }
+
+    async fn service_account(
+        &self,
+        path: &Path,
+        account: &ServiceAccount,
+        now: SystemTime,
+    ) -> Result<Bearer, TokenError> {
+        let assertion = account.assertion(path, SCOPE, now)?;
+        let fields = [("grant_type", JWT_BEARER), ("assertion", &assertion)];
+        minted(&self.client.post_form(&account.token_uri, &fields, &[&assertion]).await?)
+    }
+
+    async fn authorized_user(&self, user: &AuthorizedUser) -> Result<Bearer, TokenError> {
+        let (secret, refresh) = (user.client_secret.expose(), user.refresh_token.expose());
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("client_id", &*user.client_id),
+            ("client_secret", secret),
+            ("refresh_token", refresh),
+        ];
+        minted(&self.client.post_form(&user.token_uri, &fields, &[secret, refresh]).await?)
+    }
+
+    async fn external_account(&self, path: &Path, account: &ExternalAccount) -> Result<Bearer, TokenError> {
+        let subject = self.subject_token(path, account).await?;
+        let options =
+            account.workforce_pool_user_project.as_ref().map(|project| json!({ "userProject": project }));
+        let options = options.map(|options| options.to_string());
+        let mut fields = vec![
+            ("grant_type", TOKEN_EXCHANGE),
+            ("requested_token_type", ACCESS_TOKEN),
+            ("audience", &*account.audience),
+            ("scope", SCOPE),
+            ("subject_token", &*subject),
+            ("subject_token_type", &*account.subject_token_type),
+        ];
+        fields.extend(options.as_deref().map(|options| ("options", options)));
+        let exchanged = minted(&self.client.post_form(&account.token_url, &fields, &[&subject]).await?)?;
+        match &account.service_account_impersonation_url {
+            Some(url) => self.impersonate(url, &[], exchanged.token).await,
+            None => Ok(exchanged),
+        }
+    }
+
+    async fn subject_token(&self, path: &Path, account: &ExternalAccount) -> Result<String, TokenError> {
+        let source = &account.credential_source;
+        if let Some(found) = source.unsupported() {
+            return Err(TokenError::Source { path: path.to_owned(), found });
+        }
+        if let Some(file) = &source.file {
+            return source.token_in(&read_file(file).await?, &file.display().to_string());
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &source.headers {
+            let header = name.parse::<HeaderName>().ok().zip(HeaderValue::from_str(value).ok());
+            let (name, value) = header.ok_or_else(|| TokenError::Subject { origin: name.clone() })?;
+            headers.insert(name, value);
+        }
+        let answer = self.client.get(source.url.as_deref().unwrap_or_default(), headers).await?;
+        source.token_in(&answer.body, answer.endpoint())
+    }
+
+    /// A token of a service account for somebody who may act as it.
+    async fn impersonate(
+        &self,
+        url: &str,
+        delegates: &[String],
+        bearer: HeaderValue,
+    ) -> Result<Bearer, TokenError> {
+        let lifetime = format!("{}s", IMPERSONATED_LIFETIME.as_secs());
+        let body = json!({ "scope": [SCOPE], "delegates": delegates, "lifetime": lifetime });
+        let answer = self.client.post_json(url, bearer, &body).await?;
+        Ok(Minted { token: answer.bearer("accessToken")?, lifetime: IMPERSONATED_LIFETIME })
+    }
+
+    async fn machine(&self, host: &str) -> Result<Minted<Access>, TokenError> {
+        let account = "instance/service-accounts/default/token";
+        let answer = self.metadata(host, &format!("{account}?{}", form(&[("scopes", SCOPE)]))).await?;
+        let Minted { token: bearer, lifetime } = minted(&answer)?;
+        let project = match self.needs_project {
+            true => {
+                let answer = self.metadata(host, "project/project-id").await?;
+                let text = str::from_utf8(&answer.body).unwrap_or_default().trim();
+                Some(text).filter(|project| !project.is_empty()).map(Arc::from)
+            }
+            false => None,
+        };
+        Ok(Minted { token: Access { bearer, quota_project: None, project }, lifetime })
+    }
+
+    /// The header goes both ways: it keeps forged requests from the server, and forged servers from us.
+    async fn metadata(&self, host: &str, what: &str) -> Result<TokenAnswer, TokenError> {
+        let headers = HeaderMap::from_iter([(METADATA_FLAVOR, GOOGLE)]);
+        let answer = self.client.get(&format!("http://{host}/computeMetadata/v1/{what}"), headers).await?;
+        match answer.headers.get(METADATA_FLAVOR) == Some(&GOOGLE) {
+            true => Ok(answer),
+            false => Err(TokenError::NotMetadata { endpoint: answer.endpoint().to_owned() }),
+        }
+    }
+}
+
+fn minted(answer: &TokenAnswer) -> Result<Bearer, TokenError> {
+    Ok(Minted { token: answer.bearer("access_token")?, lifetime: answer.seconds("expires_in")? })
+}
+
+impl TokenSource for Google {
+    type Token = Access;
+
+    async fn mint(&self, now: SystemTime) -> Result<Minted<Access>, TokenError> {
+        match &self.credentials {
+            GoogleCredentials::File(path) => self.file(path, now).await,
+            GoogleCredentials::MetadataServer { host } => self.machine(host).await,
+            _ => Err(TokenError::Unknown),
+        }
+    }
+}

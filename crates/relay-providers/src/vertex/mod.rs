@@ -1,0 +1,258 @@
+//! Google Vertex AI: the model in the path, a dialect of the body, and Google's credentials.
+//!
+//! The answers are Anthropic's, but for one event of Google's own in streams, and for Google's errors.
+
+mod adapt;
+mod credentials;
+mod error;
+mod google;
+
+use std::time::SystemTime;
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{Request, Response, StatusCode, Uri, response};
+use http_body_util::BodyExt;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
+use relay_stream::body::FilterBody;
+
+use crate::answer::{AnswerBody, BodyError, Outcome};
+use crate::body::Payload;
+use crate::headers;
+use crate::messages;
+use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
+use crate::request::{Attempt, Endpoint};
+use crate::token::{TokenCache, TokenClient, TokenError};
+use crate::transport::Transport;
+use google::Google;
+
+/// Google's own event between those of the Messages API, which strict clients fail on.
+const FOREIGN_EVENT: &str = "vertex_event";
+const USER_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
+/// Stands for the project in a path until the credentials have named it.
+const ANY_PROJECT: &str = "-";
+/// What a segment of a path cannot hold as it is. `@` stays, as in Anthropic's SDKs.
+const SEGMENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b';')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// Google Vertex AI with one credential.
+#[derive(Debug, Clone)]
+pub struct Vertex {
+    base_url: BaseUrl,
+    project: Option<String>,
+    region: String,
+    tokens: TokenCache<Google>,
+}
+
+impl Vertex {
+    /// The upstream of `config`. Credentials are read, and tokens asked for over `transport`, when the first request
+    /// needs one.
+    ///
+    /// # Errors
+    /// [`BaseUrlError`] where the region makes no host name.
+    pub fn new(config: &VertexConfig, transport: Transport) -> Result<Self, BaseUrlError> {
+        let base_url = match &config.base_url {
+            Some(base_url) => base_url.clone(),
+            None => BaseUrl::parse(&host(&config.region))?,
+        };
+        let source =
+            Google::new(config.credentials.clone(), config.project.is_none(), TokenClient::new(transport));
+        let (project, region) = (config.project.clone(), config.region.clone());
+        Ok(Self { base_url, project, region, tokens: TokenCache::new(source) })
+    }
+
+    /// What stands in front of the project in every path, and that project's segment.
+    fn path(&self, project: &str) -> String {
+        format!("/v1/projects/{}", utf8_percent_encode(project, SEGMENT))
+    }
+
+    /// The request's URI with `project` in the place of the one that was not known.
+    fn with_project(&self, uri: &Uri, project: &str) -> Result<Uri, PrepareError> {
+        let unknown = format!("{}{}", self.base_url.path(), self.path(ANY_PROJECT));
+        let rest = uri.path().strip_prefix(&unknown).unwrap_or_default();
+        messages::uri(&self.base_url, &format!("{}{rest}", self.path(project)), None)
+    }
+}
+
+/// Anthropic's SDK for Vertex, `lib/vertex/_client.py`.
+fn host(region: &str) -> String {
+    match region {
+        "global" => "https://aiplatform.googleapis.com".to_owned(),
+        "us" | "eu" => format!("https://aiplatform.{region}.rep.googleapis.com"),
+        region => format!("https://{region}-aiplatform.googleapis.com"),
+    }
+}
+
+impl Provider for Vertex {
+    fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        let body = attempt.request().body();
+        let model = utf8_percent_encode(attempt.model(), SEGMENT).to_string();
+        let (model, operation) = match attempt.request().endpoint() {
+            Endpoint::CountTokens => ("count-tokens", "rawPredict"),
+            Endpoint::Messages if body.is_stream() => (&*model, "streamRawPredict"),
+            Endpoint::Messages => (&*model, "rawPredict"),
+        };
+        let project = self.path(self.project.as_deref().unwrap_or(ANY_PROJECT));
+        let region = utf8_percent_encode(&self.region, SEGMENT);
+        let path = format!("{project}/locations/{region}/publishers/anthropic/models/{model}:{operation}");
+        // The query is Anthropic's (`beta=true`), and Google refuses what it does not know.
+        let uri = messages::uri(&self.base_url, &path, None)?;
+        let mut request = messages::request(uri, attempt);
+        *request.body_mut() = adapt::body(attempt);
+        adapt::headers(request.headers_mut());
+        Ok(request)
+    }
+
+    async fn authorize(
+        &self,
+        mut request: Request<Payload>,
+        now: SystemTime,
+    ) -> Result<Request<Payload>, AuthorizeError> {
+        let access = self.tokens.get(now).await.map_err(|error| AuthorizeError::Token(error.into()))?;
+        if self.project.is_none() {
+            let failed = |error| AuthorizeError::Token(Box::new(error));
+            let project = access.project.as_deref().ok_or_else(|| failed(TokenError::NoProject))?;
+            let uri = self.with_project(request.uri(), project);
+            *request.uri_mut() = uri.map_err(|error| AuthorizeError::Token(error.into()))?;
+        }
+        headers::remove_oauth_beta(request.headers_mut());
+        request.headers_mut().insert(AUTHORIZATION, access.bearer);
+        if let Some(project) = access.quota_project {
+            request.headers_mut().insert(USER_PROJECT, project);
+        }
+        Ok(request)
+    }
+
+    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
+        error::classify(head, error)
+    }
+
+    async fn renew_credential(&self, head: &response::Parts) -> bool {
+        let is_refused = head.status == StatusCode::UNAUTHORIZED;
+        if is_refused {
+            self.tokens.refuse(SystemTime::now());
+        }
+        is_refused
+    }
+
+    fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
+        error::translate(attempt.model(), &self.region, head, error)
+    }
+
+    async fn convert(
+        &self,
+        _: Endpoint,
+        response: Response<AnswerBody>,
+    ) -> Result<Response<AnswerBody>, BodyError> {
+        let media_type = response.headers().get(CONTENT_TYPE);
+        if !media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream")) {
+            return Ok(response);
+        }
+        let (mut head, body) = response.into_parts();
+        head.headers.remove(CONTENT_LENGTH);
+        Ok(Response::from_parts(head, FilterBody::new(body, FOREIGN_EVENT).boxed_unsync()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderValue};
+    use relay_config::GoogleCredentials;
+
+    use super::*;
+    use crate::body::MessagesBody;
+    use crate::request::RelayRequest;
+    use crate::transport::{Proxies, TransportSettings, TrustRoots};
+
+    fn vertex(region: &str, base_url: Option<&str>) -> Vertex {
+        let settings = TransportSettings {
+            connect_timeout: std::time::Duration::from_secs(1),
+            idle_timeout: std::time::Duration::from_secs(1),
+            ca_file: None,
+        };
+        let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::none()).unwrap();
+        let config = VertexConfig {
+            base_url: base_url.map(|url| BaseUrl::parse(url).unwrap()),
+            project: Some("my-project".to_owned()),
+            region: region.to_owned(),
+            credentials: GoogleCredentials::File("/nonesuch.json".into()),
+        };
+        Vertex::new(&config, transport).unwrap()
+    }
+
+    fn attempt(endpoint: Endpoint, body: &str) -> Attempt {
+        let body = MessagesBody::parse(Bytes::from(body.to_owned())).unwrap();
+        let headers = HeaderMap::from_iter([
+            (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01")),
+            (HeaderName::from_static("accept"), HeaderValue::from_static("application/json")),
+        ]);
+        Attempt::new(RelayRequest::new(endpoint, Some("beta=true"), headers, body))
+    }
+
+    #[tokio::test]
+    async fn a_request_goes_to_its_regions_host_with_the_model_in_the_path() {
+        #[track_caller]
+        fn check(vertex: &Vertex, endpoint: Endpoint, body: &str, expected: &str) {
+            let request = vertex.prepare(&attempt(endpoint, body)).unwrap();
+            assert_eq!(request.uri().to_string(), expected);
+            assert!(!request.headers().contains_key("anthropic-version"));
+            assert_eq!(request.headers()[CONTENT_TYPE], "application/json");
+        }
+        let models = "/v1/projects/my-project/locations/REGION/publishers/anthropic/models/";
+        for (region, host) in [
+            ("us-east5", "https://us-east5-aiplatform.googleapis.com"),
+            ("global", "https://aiplatform.googleapis.com"),
+            ("us", "https://aiplatform.us.rep.googleapis.com"),
+            ("eu", "https://aiplatform.eu.rep.googleapis.com"),
+        ] {
+            let models = format!("{host}{}", models.replace("REGION", region));
+            let vertex = vertex(region, None);
+            let messages = Endpoint::Messages;
+            check(&vertex, messages, r#"{"model":"m@20260101"}"#, &format!("{models}m@20260101:rawPredict"));
+            check(
+                &vertex,
+                messages,
+                r#"{"model":"a/b;c?d","stream":true}"#,
+                &format!("{models}a%2Fb%3Bc%3Fd:streamRawPredict"),
+            );
+            check(
+                &vertex,
+                Endpoint::CountTokens,
+                r#"{"model":"m"}"#,
+                &format!("{models}count-tokens:rawPredict"),
+            );
+        }
+        let proxied = vertex("eu", Some("http://127.0.0.1:1/prefix"));
+        let expected = format!("http://127.0.0.1:1/prefix{}m:rawPredict", models.replace("REGION", "eu"));
+        check(&proxied, Endpoint::Messages, r#"{"model":"m"}"#, &expected);
+    }
+
+    #[tokio::test]
+    async fn a_project_that_is_not_known_yet_is_put_in_later() {
+        let mut vertex = vertex("eu", Some("http://127.0.0.1:1/prefix"));
+        vertex.project = None;
+        let request = vertex.prepare(&attempt(Endpoint::Messages, r#"{"model":"m"}"#)).unwrap();
+        let uri = vertex.with_project(request.uri(), "later").unwrap();
+        assert_eq!(
+            uri.to_string(),
+            "http://127.0.0.1:1/prefix/v1/projects/later/locations/eu/publishers/anthropic/models/m:rawPredict"
+        );
+    }
+}
