@@ -59,6 +59,12 @@ impl Answer {
         Self { body: Body::Pieces(events.into_iter().collect()), ..Self::event_stream() }
     }
 
+    /// `pieces` as a chunked body, one chunk and one write each.
+    #[must_use]
+    pub fn pieces(status: u16, pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        Self { body: Body::Pieces(pieces.into_iter().collect()), ..Self::new(status) }
+    }
+
     /// The head of a 200 with server-sent events, for [`Connection::start`](crate::Connection::start).
     #[must_use]
     pub fn event_stream() -> Self {

@@ -57,7 +57,7 @@ pub use compress::{Coding, compress};
 pub use guard::{PATIENCE, patiently, patiently_for};
 pub use http1::{End, Headers};
 pub use real::{ClaudeCode, Finished, Python, skip};
-pub use relay::{OUR_KEY, Relay, passthrough, provider};
+pub use relay::{OUR_KEY, Relay, SeparateRelay, passthrough, provider};
 pub use request::Request;
 pub use rule::Rule;
 pub use tee::Tee;

@@ -39,10 +39,21 @@ impl Python {
     /// # Panics
     /// When the script fails, which it does not for any answer.
     pub async fn calls(&self, base_url: &str, api_key: &str, calls: &[Value]) -> Vec<Value> {
-        let script = repository().join("tests/real-clients/sdk.py");
+        self.run("sdk.py", &[base_url, api_key], calls).await
+    }
+
+    /// Lets botocore sign `requests`: see `real-clients/sigv4.py` for their shape.
+    /// # Panics
+    /// When the script fails.
+    pub async fn signatures(&self, requests: &[Value]) -> Vec<Value> {
+        self.run("sigv4.py", &[], requests).await
+    }
+
+    async fn run(&self, script: &str, arguments: &[&str], lines: &[Value]) -> Vec<Value> {
+        let script = repository().join("tests/real-clients").join(script);
         let mut command = clean(&self.interpreter);
-        command.arg("-B").arg(script).args([base_url, api_key]);
-        let input: String = calls.iter().map(|call| format!("{call}\n")).collect();
+        command.arg("-B").arg(script).args(arguments);
+        let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let finished = finish(command, &input).await;
         assert!(finished.status.success(), "{finished:#?}");
         let outcomes = finished.stdout.lines().map(serde_json::from_str);
@@ -148,7 +159,7 @@ fn repository() -> &'static Path {
 }
 
 /// A command that inherits nothing but the search path: no credential, no proxy, no configuration.
-fn clean(program: &Path) -> Command {
+pub(crate) fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,14 +1,19 @@
 //! The relay under test, in this process.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
 
-use relay_config::{Format, Loader};
+use relay_config::{Config, Format, Loader};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::guard::patiently;
+use crate::real::clean;
 
 /// A relay on `127.0.0.1` that belongs to one test, with every layer it has in production.
 #[derive(Debug)]
@@ -23,10 +28,25 @@ impl Relay {
     /// # Panics
     /// When the configuration is refused.
     pub async fn start(config: &Value) -> Self {
-        let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
+        Self::start_in(&[], config).await
+    }
+
+    /// As [`start`](Self::start), with these variables for the configuration to refer to.
+    /// # Panics
+    /// When the configuration is refused.
+    pub async fn start_in(environment: &[(&str, &str)], config: &Value) -> Self {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let loader = Loader::new().with_environment(environment);
+        let loader = loader.with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
-        let relay =
-            relay_server::Relay::builder(loaded.config).build().expect("a relay of a valid configuration");
+        Self::serve(loaded.config).await
+    }
+
+    /// Serves with a configuration that was made in code.
+    /// # Panics
+    /// When the configuration is refused.
+    pub async fn serve(config: Config) -> Self {
+        let relay = relay_server::Relay::builder(config).build().expect("a relay of a valid configuration");
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = oneshot::channel();
@@ -68,6 +88,37 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.serving.abort();
+    }
+}
+
+/// A relay in a process of its own, with an environment of its own: nothing of this process's but the search path.
+#[derive(Debug)]
+pub struct SeparateRelay {
+    address: SocketAddr,
+    _process: Child,
+}
+
+impl SeparateRelay {
+    /// Runs `program`, which is `relay-under-test`, with this configuration.
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(program: &str, config: &Value, environment: &[(&str, &str)]) -> Self {
+        let mut process = clean(Path::new(program))
+            .arg(config.to_string())
+            .envs(environment.iter().copied())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the program starts");
+        let mut output = BufReader::new(process.stdout.take().expect("standard output is piped")).lines();
+        let line = patiently("address of the relay", output.next_line()).await;
+        let line = line.expect("standard output can be read").expect("the relay starts");
+        Self { address: line.parse().expect("an address"), _process: process }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

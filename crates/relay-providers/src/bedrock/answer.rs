@@ -8,7 +8,6 @@ use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use memchr::memmem;
 use relay_stream::bedrock::{SseBody, StreamError, TranslateError, Translator};
-use relay_stream::body::{KeepAliveBody, TokioTimer};
 use serde_json::{Value, json};
 
 use crate::answer::{AnswerBody, BodyError};
@@ -22,9 +21,6 @@ const AWS_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-amzn-bedrock-con
 const EVENT_STREAM: &[u8] = b"application/vnd.amazon.eventstream";
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// Event Streams have no pings, and Claude Code gives up on silence.
-const PING_EVERY: Duration = Duration::from_secs(15);
 
 /// What Bedrock may add to a message, and no client of Anthropic's expects there.
 const METRICS: &str = "amazon-bedrock-invocationMetrics";
@@ -78,7 +74,7 @@ fn events(body: AnswerBody) -> AnswerBody {
         StreamError::Translate(TranslateError::Incomplete) => BodyError::Incomplete,
         error => BodyError::Malformed(error.into()),
     });
-    KeepAliveBody::new(events, PING_EVERY, TokioTimer::new(PING_EVERY)).boxed_unsync()
+    events.boxed_unsync()
 }
 
 async fn without_metrics(body: AnswerBody) -> AnswerBody {
@@ -157,14 +153,6 @@ mod tests {
         let answer =
             message(response("application/vnd.amazon.eventstream", b"\0\0\0\x10garbage that is long")).await;
         assert!(matches!(answer.into_body().collect().await, Err(BodyError::Malformed(_))));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_is_filled_with_pings() {
-        let (_sender, body) = http_body_util::Channel::<Bytes, BodyError>::new(1);
-        let mut body = events(body.boxed_unsync());
-        let ping = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        assert!(ping.starts_with(b"event: ping\n"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! ```
 //! The one task there is belongs to the cache and ends with it.
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -36,12 +37,18 @@ pub(super) trait Source: Send + Sync + 'static {
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
-    #[error("no AWS credentials could be loaded")]
-    Source(#[source] BoxError),
+    /// With every cause in one line: each way of the chain has its own, and the last one alone would tell nothing.
+    #[error("no AWS credentials could be loaded: {}", in_one_line(&**.0))]
+    Source(BoxError),
     #[error("AWS credentials could not be loaded within {} s", LOAD_TIMEOUT.as_secs())]
     Timeout,
     #[error("the AWS credentials that were found have expired")]
     Expired,
+}
+
+fn in_one_line(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Credentials of one source.
@@ -125,8 +132,7 @@ impl<S: Source> Cache<S> {
         tasks.spawn(async move {
             let _turn = turn;
             if let Err(error) = shared.load().await {
-                let error: &dyn std::error::Error = &*error;
-                tracing::warn!(error, "AWS credentials could not be refreshed; the old ones are still valid");
+                tracing::warn!(%error, "AWS credentials could not be refreshed; the old ones are still valid");
             }
         });
     }
@@ -335,9 +341,7 @@ mod tests {
         assert_eq!(test.key(HOUR - Duration::from_secs(1)).await, "key-1");
         tokio::time::advance(AHEAD).await;
         let error = test.cache.get(start() + HOUR).await.unwrap_err();
-        assert_eq!(error.to_string(), "no AWS credentials could be loaded");
-        let source = std::error::Error::source(&error).unwrap();
-        assert_eq!(source.to_string(), "the source is out of order");
+        assert_eq!(error.to_string(), "no AWS credentials could be loaded: the source is out of order");
     }
 
     #[tokio::test(start_paused = true)]

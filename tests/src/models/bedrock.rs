@@ -1,0 +1,211 @@
+//! Amazon Bedrock's runtime: InvokeModel, InvokeModelWithResponseStream and CountTokens.
+//!
+//! # Source
+//! botocore `bedrock-runtime/service-2`; the Event Stream format of AWS; reports of what it refuses.
+
+use bytes::{Bytes, BytesMut};
+use relay_stream::bedrock;
+use serde_json::{Value, json};
+
+use super::Reply;
+use crate::answer::Answer;
+use crate::request::Request;
+use crate::rule::{self, Rule};
+
+/// The `x-amzn-requestid` of every answer.
+pub const REQUEST_ID: &str = "3b8a2d9e-8f6c-4c8e-9a49-1f1f0f9d7c11";
+
+/// What Bedrock knows at the top level of a body; anything else is a 400.
+const FIELDS: [&str; 17] = [
+    "anthropic_beta",
+    "anthropic_version",
+    "context_management",
+    "max_tokens",
+    "messages",
+    "metadata",
+    "output_config",
+    "safeguards",
+    "stop_sequences",
+    "system",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_p",
+    "user_profile_id",
+];
+
+/// Betas that are a 400 "invalid beta flag" for certain.
+const REFUSED_BETAS: [&str; 7] = [
+    "claude-code-20250219",
+    "oauth-2025-04-20",
+    "advanced-tool-use-2025-11-20",
+    "prompt-caching-scope-2026-01-05",
+    "fast-mode-2026-02-01",
+    "extended-cache-ttl-2025-04-11",
+    "mcp-servers-2025-12-04",
+];
+
+/// What every request has to obey: only JSON in the dialect of Bedrock, nothing of the client's headers, and a model's
+/// path as it is signed.
+#[must_use]
+pub fn rules() -> Vec<Rule> {
+    let mut rules = vec![
+        rule::header("content-type", "application/json"),
+        Rule::new(|request| {
+            let foreign = |name: &str| {
+                ["anthropic-", "x-stainless-", "x-claude-code-", "x-forwarded-"]
+                    .iter()
+                    .any(|prefix| name.to_ascii_lowercase().starts_with(prefix))
+            };
+            match request.headers.iter().find(|(name, _)| foreign(name)) {
+                None => Ok(()),
+                Some((name, _)) => Err(format!("{name} was sent")),
+            }
+        }),
+        Rule::new(|request| {
+            let model = request.target.strip_prefix("/model/").and_then(|rest| rest.rsplit_once('/'));
+            let Some((model, operation)) = model else { return Err("not a path of a model".to_owned()) };
+            let known = ["invoke", "invoke-with-response-stream", "count-tokens"].contains(&operation);
+            if !known || model.is_empty() || model.contains(['/', '?']) {
+                return Err("not a path of a model".to_owned());
+            }
+            Ok(())
+        }),
+        Rule::new(|request| check_body(&invoke_body(request))),
+    ];
+    rules.extend(["x-api-key", "cookie", "accept-encoding"].map(rule::without));
+    rules
+}
+
+fn check_body(body: &Value) -> Result<(), String> {
+    let Some(members) = body.as_object() else { return Err("the body is no object".to_owned()) };
+    if let Some(name) = members.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+        return Err(format!("{name}: Extra inputs are not permitted"));
+    }
+    if !matches!(body["anthropic_version"].as_str(), Some("bedrock-2023-05-31" | "2026-10-21")) {
+        return Err(format!("anthropic_version: {}", body["anthropic_version"]));
+    }
+    if !body["max_tokens"].is_u64() {
+        return Err("max_tokens: Field required".to_owned());
+    }
+    let betas = body["anthropic_beta"].as_array().into_iter().flatten();
+    if let Some(beta) = betas.filter_map(Value::as_str).find(|beta| REFUSED_BETAS.contains(beta)) {
+        return Err(format!("invalid beta flag {beta}"));
+    }
+    let mut edits = body["context_management"]["edits"].as_array().into_iter().flatten();
+    if edits.any(|edit| edit["type"] == "clear_thinking_20251015") {
+        return Err("context_management: Extra inputs are not permitted".to_owned());
+    }
+    Ok(())
+}
+
+/// The body of the invocation, or of the one that is counted.
+#[must_use]
+pub fn invoke_body(request: &Request) -> Value {
+    let body = request.json();
+    match body["input"]["invokeModel"]["body"].as_str() {
+        None => body,
+        Some(inner) => base64_simd::STANDARD
+            .decode_to_vec(inner)
+            .ok()
+            .and_then(|inner| serde_json::from_slice(&inner).ok())
+            .unwrap_or(Value::Null),
+    }
+}
+
+/// What every signed request has to show: the credential's scope, and that nothing is signed but what has to be.
+#[must_use]
+pub fn signed_by(access_key: &'static str, region: &'static str, service: &'static str) -> Rule {
+    Rule::new(move |request| {
+        let date = request.headers.get("x-amz-date").unwrap_or_default();
+        let day = date.get(..8).unwrap_or_default();
+        let token =
+            if request.headers.contains("x-amz-security-token") { ";x-amz-security-token" } else { "" };
+        let expected = format!(
+            "AWS4-HMAC-SHA256 Credential={access_key}/{day}/{region}/{service}/aws4_request, \
+             SignedHeaders=content-type;host;x-amz-date{token}, Signature="
+        );
+        let found: Vec<_> = request.headers.all("authorization").collect();
+        match found.as_slice() {
+            [found] if found.strip_prefix(&expected).is_some_and(|signature| signature.len() == 64) => Ok(()),
+            found => Err(format!("authorization is {found:?}")),
+        }
+    })
+}
+
+/// Answers as Bedrock does: a message in the form that the path asks for, or a count.
+#[must_use]
+pub fn answer(request: &Request) -> Answer {
+    let reply = Reply::of("claude-opus-4-6").text("Hello! How can I help you today?");
+    message(request, &reply)
+}
+
+/// `reply` in the form that the path asks for.
+#[must_use]
+pub fn message(request: &Request, reply: &Reply) -> Answer {
+    match request.target.rsplit('/').next() {
+        Some("invoke") => success(Answer::json(200, &reply.json())),
+        Some("invoke-with-response-stream") => stream(events(reply).iter().map(|event| chunk(event))),
+        Some("count-tokens") => success(Answer::json(200, &json!({"inputTokens": 2095}))),
+        _ => error(404, "UnknownOperationException", ""),
+    }
+}
+
+/// The events of `reply` as the relay's client should see them: Bedrock sends no pings.
+#[must_use]
+pub fn events(reply: &Reply) -> Vec<Bytes> {
+    let ping = crate::sse::ping();
+    reply.events().into_iter().filter(|event| *event != ping).collect()
+}
+
+/// An Event Stream of `frames`, one chunk and one write each.
+#[must_use]
+pub fn stream(frames: impl IntoIterator<Item = Bytes>) -> Answer {
+    success(Answer::pieces(200, frames).with_header("content-type", "application/vnd.amazon.eventstream"))
+        .with_header("x-amzn-bedrock-content-type", "application/json")
+}
+
+/// The head of an Event Stream, for [`Connection::start`](crate::Connection::start).
+#[must_use]
+pub fn event_stream() -> Answer {
+    stream([])
+}
+
+fn success(answer: Answer) -> Answer {
+    answer.with_header("x-amzn-requestid", REQUEST_ID).with_header("x-amzn-bedrock-input-token-count", "25")
+}
+
+/// The frame for an event, given as server-sent event.
+/// # Panics
+/// When it is not one.
+#[must_use]
+pub fn chunk(event: &[u8]) -> Bytes {
+    let [event] = <[_; 1]>::try_from(crate::sse::parse(event)).expect("one event");
+    let mut frame = BytesMut::new();
+    let padding = &"abcdefghijklmnopqrstuvwxyz"[..event.data.len() % 26];
+    bedrock::write_chunk(event.data.as_bytes(), padding, &mut frame).expect("an event fits into a frame");
+    frame.freeze()
+}
+
+/// The frame for an exception.
+/// # Panics
+/// When name or message are longer than a frame can be.
+#[must_use]
+pub fn exception(name: &str, message: &str) -> Bytes {
+    let mut frame = BytesMut::new();
+    bedrock::write_exception(name, message, &mut frame).expect("an exception fits into a frame");
+    frame.freeze()
+}
+
+/// An error, with its name in the header as the service writes it.
+#[must_use]
+pub fn error(status: u16, name: &str, message: &str) -> Answer {
+    Answer::json(status, &json!({"message": message}))
+        .with_header("x-amzn-requestid", REQUEST_ID)
+        .with_header(
+            "x-amzn-ErrorType",
+            format!("{name}:http://internal.amazon.com/coral/com.amazon.bedrock/"),
+        )
+}
