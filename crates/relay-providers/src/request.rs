@@ -130,7 +130,8 @@ impl RelayRequest {
 /// The end of a time that has begun. Cheap to copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
-    at: Instant,
+    /// `None` lies further ahead than a clock can tell.
+    at: Option<Instant>,
     limit: Duration,
 }
 
@@ -138,7 +139,7 @@ impl Deadline {
     /// The time that begins now and ends after `limit`.
     #[must_use]
     pub fn after(limit: Duration) -> Self {
-        Self { at: Instant::now() + limit, limit }
+        Self { at: Instant::now().checked_add(limit), limit }
     }
 
     /// How long there was at its beginning.
@@ -150,7 +151,7 @@ impl Deadline {
     /// What is left; zero when it is over.
     #[must_use]
     pub fn remaining(self) -> Duration {
-        self.at.saturating_duration_since(Instant::now())
+        self.at.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
     }
 }
 

@@ -65,7 +65,8 @@ impl Failover {
         let mut first_failure = None;
         for (index, (upstream, candidate)) in candidates[..tries].iter().enumerate() {
             let now = Instant::now();
-            let too_late = first_failure.is_some_and(|at| now >= at + self.settings.failover_timeout);
+            let too_late =
+                first_failure.is_some_and(|at: Instant| now - at >= self.settings.failover_timeout);
             if is_over() || too_late {
                 break;
             }

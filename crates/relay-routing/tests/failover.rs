@@ -180,6 +180,13 @@ async fn the_request_has_a_time_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_without_an_end_are_no_trouble() {
+    let endless = FailoverSettings { failover_timeout: Duration::MAX, ..settings() };
+    let request = request(true).with_deadline(Some(Deadline::after(Duration::MAX)));
+    assert_eq!(run_request(&[Step::Fail, OK], endless, request).await, ("200".to_owned(), vec![0, 1]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_must_begin_soon_only_while_somebody_else_could_answer() {
     let times = |stream: bool| async move {
         let (failover, asked) = failover(&[Step::Fail, OK], settings());

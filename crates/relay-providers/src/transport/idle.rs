@@ -14,6 +14,7 @@ use crate::answer::BodyError;
 
 /// The start of a ping event, as Anthropic and those that follow it write it.
 const PING: &[u8] = b"event: ping";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A ping is no longer than this; a larger frame that begins with one brings more.
 const PING_LENGTH: usize = 64;
 
@@ -30,7 +31,9 @@ pin_project! {
 }
 
 impl<B> IdleTimeout<B> {
+    /// A limit of more than a day is taken as a day.
     pub(crate) fn new(body: B, limit: Duration) -> Self {
+        let limit = limit.min(DAY);
         Self { body, sleep: tokio::time::sleep(limit), limit, last_content: Instant::now() }
     }
 }
