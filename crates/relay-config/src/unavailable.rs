@@ -40,8 +40,6 @@ const TYPE: &str = "providers[].type";
 
 const UNBUILT: &[Unbuilt] = &[
     unbuilt("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
-    unbuilt(TYPE, Off::AllBut(&["azure"]), "use anthropic_compatible with the endpoint's base_url and key"),
-    unbuilt(TYPE, Off::AllBut(&["vertex"]), ""),
     unbuilt("providers[].weight", Off::Number(1), "use priority"),
     unbuilt("providers[].keys[].weight", Off::Number(1), "use priority"),
     unbuilt("providers[].keys[].rpm_limit", Off::Number(0), "the next key is tried after a 429"),
