@@ -2,6 +2,7 @@
 
 use relay_tests::models::Reply;
 use relay_tests::models::anthropic::{self, Credential};
+use relay_tests::models::{azure, google, vertex};
 use relay_tests::{
     Answer, ClaudeCode, Ending, OUR_KEY, Relay, Request, Tee, Upstream, in_turn, passthrough, provider, rule,
     sse,
@@ -230,4 +231,39 @@ async fn a_refused_client_is_told_at_once() {
     assert!(finished.stdout.contains("Invalid API key"), "{finished:#?}");
     assert_eq!(tee.requests().await.len(), 1, "no further try");
     assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_tool_round_trip_goes_through_foundry() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let upstream = Upstream::builder().require(azure::key_rules(OUR_KEY)).answering(with_a_tool_call).await;
+    let url = format!("{}{}", upstream.url(), azure::PREFIX);
+    let relay = Relay::start(&json!({"providers": [provider("a", "azure", &url)]})).await;
+    ask_for_a_tool(&claude, &relay.url()).await;
+    let [_, second] = upstream.requests().try_into().expect("two turns");
+    assert_second_turn(&second);
+}
+
+#[tokio::test]
+async fn a_tool_round_trip_goes_through_vertex() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let tokens = Upstream::answering(|request| google::answer(request, "a-token", 3600)).await;
+    let upstream = Upstream::builder().require(vertex::rules()).answering(|request| {
+        if newest_turn(request).iter().any(is_tool_result) {
+            return Answer::sse(vertex::events(&Reply::of("claude-opus-5-5").text("There is one file.")));
+        }
+        let mut events = sse::recorded("anthropic/thinking_tool_use.sse");
+        events.insert(events.len() - 1, vertex::foreign_event());
+        Answer::sse(events)
+    });
+    let upstream = upstream.await;
+    let credentials = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(credentials.path(), google::service_account(&tokens.url()).to_string()).expect("a file");
+    let vertex = json!({"name": "v", "type": "vertex", "base_url": upstream.url(), "gcp_region": "global",
+                        "credentials_file": credentials.path()});
+    let relay = Relay::start(&json!({"providers": [vertex]})).await;
+    ask_for_a_tool(&claude, &relay.url()).await;
+    let [_, second] = upstream.requests().try_into().expect("two turns");
+    assert_second_turn(&second);
+    assert_eq!(tokens.requests().len(), 1);
 }
