@@ -2,7 +2,7 @@
 
 use relay_tests::models::Reply;
 use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::models::{azure, google, vertex};
+use relay_tests::models::{azure, bedrock, google, vertex};
 use relay_tests::{
     Answer, ClaudeCode, Ending, OUR_KEY, Relay, Request, Tee, Upstream, in_turn, passthrough, provider, rule,
     sse,
@@ -266,4 +266,26 @@ async fn a_tool_round_trip_goes_through_vertex() {
     let [_, second] = upstream.requests().try_into().expect("two turns");
     assert_second_turn(&second);
     assert_eq!(tokens.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_tool_round_trip_goes_through_bedrock() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let upstream = Upstream::builder().require(bedrock::rules()).answering(|request| {
+        if newest_turn(request).iter().any(is_tool_result) {
+            return bedrock::message(request, &Reply::of("claude-opus-5-5").text("There is one file."));
+        }
+        let events = sse::recorded("anthropic/thinking_tool_use.sse");
+        bedrock::stream(
+            events.iter().filter(|event| **event != sse::ping()).map(|event| bedrock::chunk(event)),
+        )
+    });
+    let upstream = upstream.await;
+    let bedrock = json!({"name": "b", "type": "bedrock", "base_url": upstream.url(), "aws_region": "us-east-1",
+                         "aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret",
+                         "model_mapping": {"*": "us.anthropic.claude-opus-5-5"}});
+    let relay = Relay::start(&json!({"providers": [bedrock]})).await;
+    ask_for_a_tool(&claude, &relay.url()).await;
+    let [_, second] = upstream.requests().try_into().expect("two turns");
+    assert_second_turn(&second);
 }
