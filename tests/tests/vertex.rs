@@ -403,6 +403,8 @@ async fn credentials_that_cannot_be_used_are_no_error_before_the_first_request()
     let user = file(&google::authorized_user(&refusing.url()));
     let executable =
         file(&google::external_account(&refusing.url(), &json!({"executable": {"command": "s3cret"}})));
+    let (_socket, refused) = Upstream::refusing();
+    let unreachable = file(&google::authorized_user(&format!("http://{refused}")));
     let missing = json!("/nonexistent/credentials.json");
     for (credentials, expected) in [
         (missing, "/nonexistent/credentials.json cannot be read: No such file or directory"),
@@ -410,6 +412,7 @@ async fn credentials_that_cannot_be_used_are_no_error_before_the_first_request()
         (json!(unknown.path()), "credentials of type `gdch_service_account` are not supported"),
         (json!(executable.path()), "a credential_source with `executable` is not supported"),
         (json!(user.path()), "answered 400 Bad Request: invalid_grant"),
+        (json!(unreachable.path()), &*format!("no answer from the token endpoint http://{refused}/token: ")),
     ] {
         let mut provider = provider_with(&upstream, &user);
         provider["credentials_file"] = credentials;

@@ -164,6 +164,13 @@ impl Error {
             | Self::Upstream { source, .. } => source,
             _ => return message,
         };
+        if let AttemptError::Authorize(error) = attempt
+            && let Some(token) = error.source().filter(|token| token.source().is_some())
+        {
+            // Without it "Connection refused" would be taken for the upstream's.
+            message.push_str(": ");
+            message.push_str(&token.to_string());
+        }
         // The innermost cause ("Connection refused") is what helps; the libraries' layers around it do not.
         let mut cause = attempt.source();
         while let Some(next) = cause.and_then(std::error::Error::source) {
