@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Both ends speak HTTP/1.1 by hand on a socket, so that a test sees what was really sent (the order and case of
-//! header lines, where a chunk ended, how a body ended) and can misbehave exactly where it wants to.
+//! header lines, where a chunk ended, how a body ended) and can misbehave exactly where it wants to. For HTTP/2
+//! there are [`Http2Upstream`] and [`Http2Client`].
 //!
 //! Nothing here sleeps. A test is the script: it takes a [`Connection`], releases each event itself, and sees on the
 //! other side what came of it. Every wait ends after [`PATIENCE`], as a failure.
@@ -41,6 +42,7 @@ mod client;
 mod compress;
 mod guard;
 mod http1;
+mod http2;
 pub mod models;
 mod real;
 mod relay;
@@ -56,6 +58,7 @@ pub use client::{Call, Client, Response, ResponseHead};
 pub use compress::{Coding, compress};
 pub use guard::{PATIENCE, patiently, patiently_for};
 pub use http1::{End, Headers};
+pub use http2::{Http2Answer, Http2Client, Http2Exchange, Http2Upstream};
 pub use real::{ClaudeCode, Finished, Python, skip};
 pub use relay::{OUR_KEY, Relay, SeparateRelay, passthrough, provider};
 pub use request::Request;

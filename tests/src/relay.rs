@@ -46,7 +46,9 @@ impl Relay {
     /// # Panics
     /// When the configuration is refused.
     pub async fn serve(config: Config) -> Self {
-        let relay = relay_server::Relay::builder(config).build().expect("a relay of a valid configuration");
+        // Upstreams are on this machine, whatever proxy the environment names.
+        let relay = relay_server::Relay::builder(config).without_proxy().build();
+        let relay = relay.expect("a relay of a valid configuration");
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = oneshot::channel();

@@ -28,13 +28,21 @@ impl Authority {
     /// When keys or the temporary file cannot be made.
     #[must_use]
     pub fn new() -> Self {
+        Self::naming(&["127.0.0.1", "localhost"])
+    }
+
+    /// As [`new`](Self::new), with a server certificate for other names.
+    /// # Panics
+    /// As [`new`](Self::new), and when a name is none.
+    #[must_use]
+    pub fn naming(names: &[&str]) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, new_key()).expect("a self-signed certificate");
         let mut ca_file = NamedTempFile::new().expect("a temporary file");
         ca_file.write_all(ca.pem().as_bytes()).expect("a temporary file takes writes");
 
-        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
         let key = new_key();
         let params = CertificateParams::new(names).expect("valid names");
         let certificate = params.signed_by(&key, &ca).expect("a signed certificate");
@@ -61,6 +69,14 @@ impl Authority {
 
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<Io> {
         Ok(Io::Tls(Box::new(self.acceptor.accept(stream).await?)))
+    }
+
+    /// As [`accept`](Self::accept), with `h2` as the only protocol.
+    pub(crate) async fn accept_http2(&self, stream: TcpStream) -> io::Result<Io> {
+        let mut config = ServerConfig::clone(self.acceptor.config());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
+        Ok(Io::Tls(Box::new(stream)))
     }
 }
 

@@ -36,7 +36,7 @@ impl Upstream {
     /// Settings first.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { rules: Vec::new(), authority: None, chunked: false, host: None }
+        Builder { rules: Vec::new(), authority: None, chunked: false, host: None, name: None }
     }
 
     /// Hands every connection to the test, which plays it by hand: see [`connection`](Self::connection).
@@ -75,10 +75,10 @@ impl Upstream {
         self.shared.address
     }
 
-    /// `http://127.0.0.1:PORT`, or `https://…` with TLS.
+    /// `http://127.0.0.1:PORT`, or `https://…` with TLS, or with [`name`](Builder::name) instead of the address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("{}://{}", self.shared.scheme, self.shared.address)
+        format!("{}://{}", self.shared.scheme, self.shared.authority)
     }
 
     /// The next connection on which a request begins, for a [`manual`](Self::manual) upstream.
@@ -174,6 +174,7 @@ pub struct Builder {
     authority: Option<Authority>,
     chunked: bool,
     host: Option<String>,
+    name: Option<&'static str>,
 }
 
 impl Builder {
@@ -202,6 +203,13 @@ impl Builder {
     #[must_use]
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
+        self
+    }
+
+    /// Is known by this name instead of its IP address, in its URL and in `host`.
+    #[must_use]
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
         self
     }
 
@@ -249,10 +257,13 @@ impl Builder {
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
+        let authority =
+            self.name.map_or_else(|| address.to_string(), |name| format!("{name}:{}", address.port()));
         let shared = Arc::new(Shared {
             address,
             scheme: if self.authority.is_some() { "https" } else { "http" },
-            host: self.host.unwrap_or_else(|| address.to_string()),
+            host: self.host.unwrap_or_else(|| authority.clone()),
+            authority,
             rules: self.rules,
             chunked: self.chunked,
             accepted: AtomicUsize::new(0),
@@ -303,6 +314,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, script: Script, auth
 struct Shared {
     address: SocketAddr,
     scheme: &'static str,
+    authority: String,
     host: String,
     rules: Vec<Rule>,
     chunked: bool,

@@ -1,0 +1,303 @@
+//! HTTP/2, frame by frame: an upstream that speaks nothing else, and a client that knows beforehand.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::server::{self, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::guard::patiently;
+use crate::tls::{Authority, Io};
+
+/// A server on `127.0.0.1` that offers `h2` alone by ALPN, and hands every request to the test.
+#[derive(Debug)]
+pub struct Http2Upstream {
+    address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
+    exchanges: Mutex<mpsc::UnboundedReceiver<Http2Exchange>>,
+    accepting: AbortHandle,
+}
+
+impl Http2Upstream {
+    /// Listens, with a certificate of `authority`.
+    /// # Panics
+    /// When the system has no port left.
+    pub async fn start(authority: &Authority) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (exchanges, receiver) = mpsc::unbounded_channel();
+        let accepting = accept(listener, authority.clone(), Arc::clone(&accepted), exchanges);
+        let accepting = tokio::spawn(accepting).abort_handle();
+        Self { address, accepted, exchanges: Mutex::new(receiver), accepting }
+    }
+
+    /// `https://localhost:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    /// How many connections were accepted.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// The next request, whole.
+    /// # Panics
+    /// When none comes.
+    pub async fn exchange(&self) -> Http2Exchange {
+        let mut exchanges = self.exchanges.lock().await;
+        let next = patiently("request for the upstream", exchanges.recv()).await;
+        next.expect("the accepting task lives as long as the upstream")
+    }
+}
+
+impl Drop for Http2Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Accepts until it is aborted; the connections end with it.
+async fn accept(
+    listener: TcpListener,
+    authority: Authority,
+    accepted: Arc<AtomicUsize>,
+    exchanges: mpsc::UnboundedSender<Http2Exchange>,
+) {
+    let mut running = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        stream.set_nodelay(true).expect("a fresh socket takes options");
+        let number = accepted.fetch_add(1, Ordering::Relaxed);
+        let (authority, exchanges) = (authority.clone(), exchanges.clone());
+        running.spawn(async move {
+            // What fails here is seen by the other side as well.
+            if let Ok(io) = authority.accept_http2(stream).await {
+                let _ = serve(io, number, exchanges).await;
+            }
+        });
+    }
+}
+
+async fn serve(
+    io: Io,
+    number: usize,
+    exchanges: mpsc::UnboundedSender<Http2Exchange>,
+) -> Result<(), h2::Error> {
+    let mut connection = server::handshake(io).await?;
+    let (go_away, mut told_to_go) = mpsc::unbounded_channel();
+    let mut reading = JoinSet::new();
+    loop {
+        // Accepting is also what moves the frames of the streams that are open.
+        tokio::select! {
+            accepted = connection.accept() => {
+                let Some(accepted) = accepted else { return Ok(()) };
+                let (request, respond) = accepted?;
+                let (exchanges, go_away) = (exchanges.clone(), go_away.clone());
+                reading.spawn(async move {
+                    let (parts, mut body) = request.into_parts();
+                    let mut whole = Vec::new();
+                    while let Some(Ok(data)) = body.data().await {
+                        whole.extend_from_slice(&data);
+                        // An error means that the stream has ended meanwhile.
+                        let _ = body.flow_control().release_capacity(data.len());
+                    }
+                    let request = Request::from_parts(parts, Bytes::from(whole));
+                    // An error means that the test has ended.
+                    let _ = exchanges.send(Http2Exchange { number, request, respond, stream: None, go_away });
+                });
+            }
+            Some(shutdown) = told_to_go.recv() => match shutdown {
+                Reason::NO_ERROR => connection.graceful_shutdown(),
+                reason => connection.abrupt_shutdown(reason),
+            },
+        }
+    }
+}
+
+/// One request at an [`Http2Upstream`], and the stream that its answer takes.
+#[derive(Debug)]
+pub struct Http2Exchange {
+    number: usize,
+    request: Request<Bytes>,
+    respond: SendResponse<Bytes>,
+    stream: Option<SendStream<Bytes>>,
+    go_away: mpsc::UnboundedSender<Reason>,
+}
+
+impl Http2Exchange {
+    /// The connection: 0 for the first that the upstream accepted.
+    #[must_use]
+    pub fn connection(&self) -> usize {
+        self.number
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &Request<Bytes> {
+        &self.request
+    }
+
+    /// Sends the head of a 200 with this content type.
+    /// # Panics
+    /// When the other side is gone.
+    pub fn start(&mut self, content_type: &str) {
+        let head = Response::builder().header("content-type", content_type).body(()).expect("a valid head");
+        self.stream = Some(self.respond.send_response(head, false).expect("an open stream"));
+    }
+
+    /// Sends one DATA frame.
+    /// # Panics
+    /// Before [`start`](Self::start), and when the other side is gone.
+    pub fn data(&mut self, data: impl Into<Bytes>) {
+        self.stream().send_data(data.into(), false).expect("an open stream");
+    }
+
+    /// Ends the answer as it should be.
+    /// # Panics
+    /// As [`data`](Self::data).
+    pub fn finish(&mut self) {
+        self.stream().send_data(Bytes::new(), true).expect("an open stream");
+    }
+
+    /// Sends RST_STREAM, before or within the answer.
+    pub fn reset(mut self, reason: Reason) {
+        match &mut self.stream {
+            Some(stream) => stream.send_reset(reason),
+            None => self.respond.send_reset(reason),
+        }
+    }
+
+    /// Sends GOAWAY: with `NO_ERROR` open streams come to their end, with any other reason all is over at once.
+    pub fn go_away(&self, reason: Reason) {
+        // An error means that the connection is gone already.
+        let _ = self.go_away.send(reason);
+    }
+
+    /// Waits until the other side resets the stream, and says why it did.
+    /// # Panics
+    /// As [`data`](Self::data), and when the whole connection breaks instead.
+    pub async fn peer_reset(&mut self) -> Reason {
+        let stream = self.stream();
+        patiently("reset of the stream", poll_fn(|cx| stream.poll_reset(cx))).await.expect("a reset")
+    }
+
+    fn stream(&mut self) -> &mut SendStream<Bytes> {
+        self.stream.as_mut().expect("an answer has been started")
+    }
+}
+
+/// A client that speaks HTTP/2 over a bare connection, with prior knowledge (RFC 9113 section 3.3).
+#[derive(Debug)]
+pub struct Http2Client {
+    requests: SendRequest<Bytes>,
+    host: String,
+    driving: AbortHandle,
+}
+
+impl Http2Client {
+    /// Connects, and sends the preface.
+    /// # Panics
+    /// When nobody listens.
+    pub async fn connect(to: SocketAddr) -> Self {
+        let stream = patiently("connection", TcpStream::connect(to)).await.expect("somebody listens");
+        stream.set_nodelay(true).expect("a fresh socket takes options");
+        let (requests, connection) = h2::client::handshake(stream).await.expect("a socket takes a preface");
+        // What goes wrong on the connection is seen at its streams.
+        let driving = tokio::spawn(async { drop(connection.await) }).abort_handle();
+        Self { requests, host: to.to_string(), driving }
+    }
+
+    /// Posts JSON and waits for the head of the answer.
+    /// # Errors
+    /// When the stream or the connection is refused.
+    /// # Panics
+    /// When nothing happens.
+    pub async fn post(&self, target: &str, body: impl Into<Bytes>) -> Result<Http2Answer, h2::Error> {
+        let request = Request::post(format!("http://{}{target}", self.host))
+            .header("content-type", "application/json")
+            .header("anthropic-version", "2023-06-01")
+            .body(())
+            .expect("a valid head");
+        let mut requests = patiently("room for a stream", self.requests.clone().ready()).await?;
+        let (response, mut stream) = requests.send_request(request, false)?;
+        stream.send_data(body.into(), true)?;
+        let (parts, body) = patiently("answer", response).await?.into_parts();
+        Ok(Http2Answer { head: Response::from_parts(parts, ()), body, stream })
+    }
+}
+
+impl Drop for Http2Client {
+    fn drop(&mut self) {
+        self.driving.abort();
+    }
+}
+
+/// An answer to an [`Http2Client`].
+#[derive(Debug)]
+pub struct Http2Answer {
+    head: Response<()>,
+    body: RecvStream,
+    stream: SendStream<Bytes>,
+}
+
+impl Http2Answer {
+    /// Status and headers.
+    #[must_use]
+    pub fn head(&self) -> &Response<()> {
+        &self.head
+    }
+
+    /// What the next DATA frame brings; `None` at the proper end.
+    /// # Errors
+    /// When the stream is reset.
+    pub async fn data(&mut self) -> Result<Option<Bytes>, h2::Error> {
+        while let Some(data) = patiently("further data", self.body.data()).await.transpose()? {
+            self.body.flow_control().release_capacity(data.len())?;
+            // The end may come with a frame of its own, which is empty.
+            if !data.is_empty() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads `expected` and no byte more, however it was cut into frames.
+    /// # Panics
+    /// When something else comes, or the stream ends before.
+    pub async fn expect(&mut self, expected: &[u8]) {
+        let mut received = Vec::new();
+        while received.len() < expected.len() {
+            let data = self.data().await.expect("an open stream").expect("more to come");
+            received.extend_from_slice(&data);
+        }
+        assert_eq!(Bytes::from(received), expected);
+    }
+
+    /// The rest of the body.
+    /// # Errors
+    /// When the stream is reset.
+    pub async fn rest(&mut self) -> Result<Bytes, h2::Error> {
+        let mut rest = Vec::new();
+        while let Some(data) = self.data().await? {
+            rest.extend_from_slice(&data);
+        }
+        Ok(rest.into())
+    }
+
+    /// Gives the stream up (RST_STREAM with CANCEL), and keeps the connection.
+    pub fn cancel(mut self) {
+        self.stream.send_reset(Reason::CANCEL);
+    }
+}
