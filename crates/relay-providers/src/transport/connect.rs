@@ -14,6 +14,8 @@ use hyper_util::client::proxy::matcher::Matcher;
 use rustls::ClientConfig;
 use tower::{BoxError, Service};
 
+use super::tls::Untrusted;
+
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// Which proxies `https` upstreams are reached through. Upstreams on plain `http` are local ones and always reached
@@ -78,9 +80,10 @@ impl Service<Uri> for Connector {
         let after = self.timeout;
         let connecting = self.https.call(destination);
         Box::pin(async move {
-            tokio::time::timeout(after, connecting)
-                .await
-                .unwrap_or_else(|_| Err(ConnectTimeout { after }.into()))
+            match tokio::time::timeout(after, connecting).await {
+                Ok(connected) => connected.map_err(Untrusted::or),
+                Err(_) => Err(ConnectTimeout { after }.into()),
+            }
         })
     }
 }

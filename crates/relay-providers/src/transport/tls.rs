@@ -1,11 +1,14 @@
 //! Whom the relay trusts.
 
+use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tower::BoxError;
 
 /// The certificates that upstreams are checked against. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -60,6 +63,32 @@ pub enum TlsError {
     /// The TLS library has no protocol version in common with itself.
     #[error("TLS cannot be set up")]
     Protocol(#[source] rustls::Error),
+}
+
+/// None of the known authorities has issued a certificate, or only another one of the same name. Behind it is a gateway
+/// of one's own, or a proxy that looks into TLS; the library's word for it does not tell what can be done.
+#[derive(Debug, thiserror::Error)]
+#[error("its certificate is not trusted; set ca_file to a PEM file with the authority that has issued it")]
+pub(super) struct Untrusted;
+
+impl Untrusted {
+    /// This, where it is what `error` is about; else `error`.
+    pub(super) fn or(error: BoxError) -> BoxError {
+        match tls_error(&*error) {
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => Self.into(),
+            _ => error,
+        }
+    }
+}
+
+/// Looks into the I/O errors that TLS errors travel in; `source` would skip what they hold.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => tls_error(error.get_ref()?),
+        None => error.downcast_ref(),
+    }
 }
 
 /// TLS settings of one upstream; `ca_file` adds to the roots. ALPN is the connector's to choose.

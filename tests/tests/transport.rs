@@ -1,0 +1,306 @@
+//! The way to an upstream: TLS, HTTP/2, and connections that are kept, lost and never made.
+
+use std::io::Write;
+
+use h2::Reason;
+use relay_tests::models::{Reply, anthropic};
+use relay_tests::{
+    Answer, Authority, Call, Client, End, Http2Exchange, Http2Upstream, Relay, Request, Response, Upstream,
+    provider, sse,
+};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+use tokio::net::TcpListener;
+
+const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
+const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
+
+fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
+    let reply = Reply::of("claude-opus-5-5").text(text);
+    move |request| anthropic::message(request, &reply)
+}
+
+/// A provider whose upstream has a certificate of `authority`, which is trusted.
+fn trusting(name: &str, url: &str, authority: &Authority) -> Value {
+    let mut provider = provider(name, "anthropic", url);
+    provider["ca_file"] = json!(authority.ca_file());
+    provider
+}
+
+async fn relay(providers: &[Value]) -> Relay {
+    Relay::start(&json!({"providers": providers})).await
+}
+
+#[track_caller]
+fn assert_text(response: &Response, expected: &str) {
+    assert_eq!((response.status, response.end), (200, End::Complete), "{:?}", response.body());
+    assert_eq!(response.json()["content"][0]["text"], expected);
+}
+
+/// A gateway's error whose message has all of `parts`.
+#[track_caller]
+fn assert_told(response: &Response, parts: &[&str]) {
+    let body = response.json();
+    assert_eq!((response.status, &body["error"]["type"]), (502, &json!("api_error")), "{body}");
+    let message = body["error"]["message"].as_str().expect("a message");
+    for part in parts {
+        assert!(message.contains(part), "no {part:?} in {message:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_ca_file_is_trusted() {
+    let authority = Authority::new();
+    for name in ["localhost", "127.0.0.1"] {
+        let upstream = Upstream::builder().tls(&authority).name(name).answering(says("hello")).await;
+        let relay = relay(&[trusting("a", &upstream.url(), &authority)]).await;
+        assert_text(&Call::messages(BODY).send(relay.address()).await, "hello");
+    }
+}
+
+#[tokio::test]
+async fn one_file_may_hold_several_authorities() {
+    let (one, other) = (Authority::new(), Authority::new());
+    let mut bundle = NamedTempFile::new().expect("a temporary file");
+    for authority in [&one, &other] {
+        let pem = std::fs::read(authority.ca_file()).expect("its certificate");
+        bundle.write_all(&pem).expect("a temporary file takes writes");
+    }
+    let upstream = Upstream::builder().tls(&other).name("localhost").answering(says("hello")).await;
+    let mut provider = provider("a", "anthropic", &upstream.url());
+    provider["ca_file"] = json!(bundle.path());
+    assert_text(&Call::messages(BODY).send(relay(&[provider]).await.address()).await, "hello");
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_trusts_is_refused_and_said_to_be() {
+    let upstream =
+        Upstream::builder().tls(&Authority::new()).name("localhost").answering(says("never")).await;
+    // Trust in one authority is not trust in another.
+    for untrusting in [
+        provider("homemade", "anthropic", &upstream.url()),
+        trusting("homemade", &upstream.url(), &Authority::new()),
+    ] {
+        let relay_ = relay(std::slice::from_ref(&untrusting)).await;
+        for body in [BODY, STREAMED] {
+            let response = Call::messages(body).send(relay_.address()).await;
+            assert_told(&response, &["`homemade`", "certificate", "not trusted", "ca_file"]);
+        }
+        // The rest of the API takes a way of its own.
+        let response = Call::get("/v1/files").send(relay_.address()).await;
+        assert_told(&response, &["`homemade`", "certificate", "not trusted", "ca_file"]);
+
+        let second = Upstream::answering(says("second")).await;
+        let relay = relay(&[untrusting, provider("second", "anthropic", &second.url())]).await;
+        assert_text(&Call::messages(BODY).send(relay.address()).await, "second");
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_is_refused() {
+    let authority = Authority::naming(&["elsewhere.example"]);
+    for name in ["localhost", "127.0.0.1"] {
+        let upstream = Upstream::builder().tls(&authority).name(name).answering(says("never")).await;
+        let relay = relay(&[trusting("misnamed", &upstream.url(), &authority)]).await;
+        let response = Call::messages(BODY).send(relay.address()).await;
+        assert_told(&response, &["`misnamed`", "certificate", name]);
+        assert!(upstream.requests().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_speaks_no_tls_is_passed_over() {
+    let silent = Upstream::scripted(|mut connection| async move {
+        connection.peer_closed().await;
+    })
+    .await;
+    let leaving = Upstream::scripted(|connection| async { connection.finish().await }).await;
+    let plain = Upstream::scripted(|mut connection| async move {
+        connection.send(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+        connection.finish().await;
+    })
+    .await;
+    let second = Upstream::answering(says("second")).await;
+    for first in [silent, leaving, plain] {
+        let mut first = provider("first", "anthropic", &first.url().replace("http:", "https:"));
+        first["connect_timeout_ms"] = json!(300);
+        let relay = relay(&[first, provider("second", "anthropic", &second.url())]).await;
+        assert_text(&Call::messages(BODY).send(relay.address()).await, "second");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_in_time_is_given_up() {
+    // The system takes connections for it, and nobody answers their first words.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("a bound socket has an address");
+    let mut silent = provider("silent", "anthropic", &format!("https://{address}"));
+    silent["connect_timeout_ms"] = json!(200);
+    let relay = relay(&[silent]).await;
+    let response = Call::messages(BODY).send(relay.address()).await;
+    assert_told(&response, &["`silent`", "no connection within 200 ms"]);
+}
+
+#[tokio::test]
+async fn requests_in_turn_share_a_connection() {
+    let authority = Authority::new();
+    let plain = Upstream::answering(says("hello")).await;
+    let tls = Upstream::builder().tls(&authority).name("localhost").answering(says("hello")).await;
+    for upstream in [plain, tls] {
+        let relay = relay(&[trusting("a", &upstream.url(), &authority)]).await;
+        // What one client has left, another may use.
+        for _ in 0..3 {
+            assert_text(&Call::messages(BODY).send(relay.address()).await, "hello");
+        }
+        let mut client = Client::connect(relay.address()).await;
+        client.call(&Call::messages(STREAMED)).await;
+        assert_eq!(client.response().await.end, End::Complete);
+        client.call(&Call::messages(BODY)).await;
+        assert_text(&client.response().await, "hello");
+        assert_eq!((upstream.connections(), upstream.requests().len()), (1, 5));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_replaced_unnoticed() {
+    let authority = Authority::new();
+    let plain = Upstream::manual().await;
+    let tls = Upstream::builder().tls(&authority).name("localhost").manual().await;
+    for upstream in [plain, tls] {
+        let relay = relay(&[trusting("a", &upstream.url(), &authority)]).await;
+        let mut client = Client::connect(relay.address()).await;
+        for number in 0..3 {
+            client.call(&Call::messages(BODY)).await;
+            let (mut connection, request) = upstream.exchange().await;
+            assert_eq!(connection.number(), number);
+            connection.answer(&says("hello")(&request)).await.expect("the relay listens");
+            assert_text(&client.response().await, "hello");
+            connection.finish().await;
+        }
+        assert_eq!(upstream.requests().len(), 3, "each request was sent once");
+    }
+}
+
+/// The first events of a recorded stream, up to its first content, and the rest of them.
+fn events() -> (Vec<u8>, Vec<bytes::Bytes>) {
+    let events = sse::recorded("anthropic/hello.sse");
+    (events[..4].concat(), events[4..].to_vec())
+}
+
+/// A stream over HTTP/2 whose first content has reached the client.
+async fn http2_stream_under_way() -> (Http2Upstream, Relay, Http2Exchange, Client) {
+    let authority = Authority::new();
+    let upstream = Http2Upstream::start(&authority).await;
+    let relay = relay(&[trusting("a", &upstream.url(), &authority)]).await;
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(STREAMED)).await;
+    let mut exchange = upstream.exchange().await;
+    exchange.start("text/event-stream; charset=utf-8");
+    let (opening, _) = events();
+    exchange.data(opening.clone());
+    assert_eq!(client.head().await.status, 200);
+    client.expect(&opening).await;
+    (upstream, relay, exchange, client)
+}
+
+#[tokio::test]
+async fn http2_is_spoken_where_the_upstream_offers_it() {
+    let (_upstream, _relay, mut exchange, mut client) = http2_stream_under_way().await;
+    let request = exchange.request();
+    assert_eq!(request.version(), http::Version::HTTP_2);
+    assert!(request.uri().to_string().ends_with("/v1/messages?beta=true"), "{request:?}");
+    assert_eq!(request.body(), STREAMED);
+    assert_eq!(request.headers()["x-api-key"], relay_tests::OUR_KEY);
+    assert_eq!(request.headers()["content-length"], STREAMED.len().to_string());
+    // RFC 9113 section 8.2.2: nothing that belongs to one connection; and the name is in `:authority`.
+    for name in ["connection", "transfer-encoding", "keep-alive", "host"] {
+        assert!(!request.headers().contains_key(name), "{name}: {request:?}");
+    }
+    for event in events().1 {
+        exchange.data(event.clone());
+        client.expect(&event).await;
+    }
+    assert_eq!(client.end(), None);
+    exchange.finish();
+    assert_eq!(client.chunk().await, None);
+    assert_eq!(client.end(), Some(End::Complete));
+}
+
+#[tokio::test]
+async fn requests_at_once_share_one_http2_connection() {
+    let (upstream, relay, first, _client) = http2_stream_under_way().await;
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(BODY)).await;
+    let mut second = upstream.exchange().await;
+    assert_eq!((first.connection(), second.connection(), upstream.connections()), (0, 0, 1));
+    second.start("application/json");
+    second.data(Reply::of("claude-opus-5-5").text("beside it").json().to_string());
+    second.finish();
+    assert_text(&client.response().await, "beside it");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_resets_its_http2_stream_alone() {
+    let (upstream, relay, mut left, client) = http2_stream_under_way().await;
+    client.disconnect();
+    assert_eq!(left.peer_reset().await, Reason::CANCEL);
+
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(STREAMED)).await;
+    assert_eq!(upstream.exchange().await.connection(), 0, "the connection is still good");
+}
+
+#[tokio::test]
+async fn an_http2_stream_that_is_reset_breaks_the_answer_off() {
+    for reason in [Reason::INTERNAL_ERROR, Reason::CANCEL, Reason::NO_ERROR, Reason::REFUSED_STREAM] {
+        let (_upstream, _relay, exchange, mut client) = http2_stream_under_way().await;
+        exchange.reset(reason);
+        while client.chunk().await.is_some() {}
+        assert!(client.end().is_some_and(End::is_broken), "{reason:?}: {:?}", client.end());
+    }
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_ends_breaks_the_answer_off() {
+    let (upstream, relay, exchange, mut client) = http2_stream_under_way().await;
+    exchange.go_away(Reason::ENHANCE_YOUR_CALM);
+    while client.chunk().await.is_some() {}
+    assert!(client.end().is_some_and(End::is_broken), "{:?}", client.end());
+
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(STREAMED)).await;
+    assert_eq!(upstream.exchange().await.connection(), 1);
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_is_wound_up_lets_its_streams_end() {
+    let (upstream, relay, mut exchange, mut client) = http2_stream_under_way().await;
+    exchange.go_away(Reason::NO_ERROR);
+    for event in events().1 {
+        exchange.data(event.clone());
+        client.expect(&event).await;
+    }
+    exchange.finish();
+    assert_eq!(client.chunk().await, None);
+    assert_eq!(client.end(), Some(End::Complete));
+
+    client.call(&Call::messages(STREAMED)).await;
+    assert_eq!(upstream.exchange().await.connection(), 1);
+    drop(relay);
+}
+
+#[tokio::test]
+async fn an_http2_stream_that_is_refused_makes_the_next_provider_answer() {
+    let authority = Authority::new();
+    for reason in [Reason::INTERNAL_ERROR, Reason::HTTP_1_1_REQUIRED, Reason::ENHANCE_YOUR_CALM] {
+        let first = Http2Upstream::start(&authority).await;
+        let second = Upstream::answering(says("second")).await;
+        let first_provider = trusting("first", &first.url(), &authority);
+        let relay = relay(&[first_provider, provider("second", "anthropic", &second.url())]).await;
+        let mut client = Client::connect(relay.address()).await;
+        client.call(&Call::messages(BODY)).await;
+        first.exchange().await.reset(reason);
+        assert_text(&client.response().await, "second");
+    }
+}
