@@ -3,6 +3,7 @@
 
 mod config;
 mod process;
+mod proxy;
 mod serve;
 mod status;
 #[cfg(unix)]

@@ -18,8 +18,8 @@ use super::tls::Untrusted;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// Which proxies `https` upstreams are reached through. Upstreams on plain `http` are local ones and always reached
-/// directly.
+/// Which proxies `https` upstreams are reached through: such as speak plain HTTP. Upstreams on plain `http` are local
+/// ones and always reached directly.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies(Option<Arc<Matcher>>);
 
@@ -49,6 +49,13 @@ pub(super) struct Connector {
 #[error("no connection within {} ms", after.as_millis())]
 struct ConnectTimeout {
     after: Duration,
+}
+
+/// To a proxy on `https` or `socks5` the tunnel's request would go in the clear, with the credential for the proxy.
+#[derive(Debug, thiserror::Error)]
+#[error("the environment names a proxy on {scheme}://, and only proxies on http:// are supported")]
+struct UnsupportedProxy {
+    scheme: Scheme,
 }
 
 impl Connector {
@@ -114,6 +121,12 @@ impl Service<Uri> for ProxyConnector {
                 Box::pin(async { connecting.await.map_err(Into::into) })
             }
             Some(proxy) => {
+                if let Some(scheme) = proxy.uri().scheme()
+                    && *scheme != Scheme::HTTP
+                {
+                    let error = UnsupportedProxy { scheme: scheme.clone() };
+                    return Box::pin(async { Err(error.into()) });
+                }
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), self.http.clone());
                 if let Some(credential) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(credential.clone());

@@ -1,0 +1,209 @@
+//! Upstreams behind a proxy, which the environment names.
+
+use std::net::SocketAddr;
+
+use relay_tests::models::anthropic;
+use relay_tests::{Authority, Call, Response, Upstream, patiently, rule};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::process::{Process, User};
+
+const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
+
+/// A proxy that gives this answer to every `CONNECT`; behind a 200 it leads to one upstream, whatever name was asked for.
+#[derive(Debug)]
+struct Proxy {
+    address: SocketAddr,
+    heads: watch::Receiver<Vec<String>>,
+    accepting: AbortHandle,
+}
+
+impl Proxy {
+    async fn before(upstream: &Upstream) -> Self {
+        Self::answering("HTTP/1.1 200 Connection established\r\n\r\n", upstream).await
+    }
+
+    async fn answering(answer: &'static str, upstream: &Upstream) -> Self {
+        let upstream = upstream.address();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, heads) = watch::channel(Vec::new());
+        let accepting = tokio::spawn(async move {
+            let mut running = JoinSet::new();
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let sender = sender.clone();
+                running.spawn(async move {
+                    let mut client = BufReader::new(client);
+                    let mut head = String::new();
+                    while !head.ends_with("\r\n\r\n") {
+                        if client.read_line(&mut head).await.unwrap() == 0 {
+                            break;
+                        }
+                    }
+                    sender.send_modify(|heads| heads.push(head));
+                    client.write_all(answer.as_bytes()).await.unwrap();
+                    if answer.contains(" 200 ") {
+                        let mut upstream = TcpStream::connect(upstream).await.unwrap();
+                        // How it ends is the business of the two at its ends.
+                        let _ = copy_bidirectional(&mut client, &mut upstream).await;
+                    }
+                });
+            }
+        });
+        Self { address, heads, accepting: accepting.abort_handle() }
+    }
+
+    /// The requests that have come, as they were written.
+    fn heads(&self) -> Vec<String> {
+        self.heads.borrow().clone()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// An upstream as the API is one, which notes it when it sees what was meant for a proxy.
+async fn upstream(authority: Option<&Authority>, host: Option<&'static str>) -> Upstream {
+    let builder = Upstream::builder().require(anthropic::rules(anthropic::Credential::Key("sk-upstream")));
+    let builder = builder.require([rule::without("proxy-authorization"), rule::without("proxy-connection")]);
+    let builder = match authority {
+        Some(authority) => builder.tls(authority).name("localhost"),
+        None => builder,
+    };
+    match host {
+        Some(host) => builder.host(host).answering(anthropic::answer).await,
+        None => builder.answering(anthropic::answer).await,
+    }
+}
+
+/// The relay of a user with these variables, and one provider.
+fn serve(
+    variables: &[(&'static str, String)],
+    url: &str,
+    authority: &Authority,
+) -> (User, Process, SocketAddr) {
+    let user = variables.iter().fold(User::new(), |user, (name, value)| user.with_variable(name, value));
+    let ca_file = authority.ca_file().display();
+    user.write(
+        "config.yaml",
+        &format!(
+            "providers: [{{ name: far, type: anthropic, base_url: '{url}', ca_file: '{ca_file}', \
+             keys: [{{ key: sk-upstream }}] }}]\n"
+        ),
+    );
+    let (process, address) = user.serve(&[]);
+    (user, process, address)
+}
+
+async fn ask(relay: SocketAddr) -> Response {
+    patiently("answer", Call::messages(BODY).send(relay)).await
+}
+
+#[track_caller]
+fn assert_whole(response: &Response) {
+    assert_eq!(response.status, 200, "{:?}", response.body());
+    assert_eq!(response.events().last().map(|event| event.name.as_str()), Some("message_stop"));
+}
+
+#[track_caller]
+fn assert_told(response: &Response, part: &str) {
+    let body = response.json();
+    assert_eq!((response.status, body["error"]["type"].as_str()), (502, Some("api_error")), "{body}");
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`far`") && message.contains(part), "no {part:?} in {message:?}");
+}
+
+#[tokio::test]
+async fn an_upstream_on_https_is_reached_through_a_tunnel() {
+    let authority = Authority::naming(&["far.invalid"]);
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+        // The name is one that only the proxy knows.
+        let upstream = upstream(Some(&authority), Some("far.invalid")).await;
+        let proxy = Proxy::before(&upstream).await;
+        let variables = [(name, format!("http://{}", proxy.address))];
+        let (_user, _process, relay) = serve(&variables, "https://far.invalid", &authority);
+        assert_whole(&ask(relay).await);
+        assert_whole(&ask(relay).await);
+        let expected = "CONNECT far.invalid:443 HTTP/1.1\r\nHost: far.invalid:443\r\n\r\n";
+        assert_eq!(proxy.heads(), [expected], "one tunnel for both requests");
+        assert_eq!((upstream.connections(), upstream.requests().len()), (1, 2));
+    }
+}
+
+#[tokio::test]
+async fn the_credential_of_the_proxy_is_for_the_proxy_alone() {
+    let authority = Authority::new();
+    let upstream = upstream(Some(&authority), None).await;
+    let proxy = Proxy::before(&upstream).await;
+    let variables = [("HTTPS_PROXY", format!("http://user:p%40ss@{}", proxy.address))];
+    let (_user, process, relay) = serve(&variables, &upstream.url(), &authority);
+    assert_whole(&ask(relay).await);
+    let [head] = proxy.heads().try_into().unwrap();
+    assert!(head.starts_with(&format!("CONNECT localhost:{} ", upstream.address().port())), "{head}");
+    // `user:p@ss`
+    assert!(head.contains("\r\nProxy-Authorization: Basic dXNlcjpwQHNz\r\n"), "{head}");
+    assert!(!head.contains("sk-upstream"), "{head}");
+    assert!(!process.seen().contains("p%40ss") && !process.seen().contains("p@ss"), "{}", process.seen());
+}
+
+#[tokio::test]
+async fn what_no_proxy_names_is_reached_directly() {
+    let authority = Authority::new();
+    for exception in ["localhost", "elsewhere.example, localhost", "*"] {
+        let upstream = upstream(Some(&authority), None).await;
+        let proxy = Proxy::before(&upstream).await;
+        let url = format!("http://{}", proxy.address);
+        let variables = [("HTTPS_PROXY", url), ("NO_PROXY", exception.to_owned())];
+        let (_user, _process, relay) = serve(&variables, &upstream.url(), &authority);
+        assert_whole(&ask(relay).await);
+        assert_eq!((proxy.heads().len(), upstream.connections()), (0, 1), "{exception}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_on_plain_http_is_reached_directly() {
+    let upstream = upstream(None, None).await;
+    let proxy = Proxy::before(&upstream).await;
+    let url = format!("http://{}", proxy.address);
+    let variables = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, url.clone()));
+    let (_user, _process, relay) = serve(&variables, &upstream.url(), &Authority::new());
+    assert_whole(&ask(relay).await);
+    assert_eq!((proxy.heads().len(), upstream.connections()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_is_told_as_such() {
+    let authority = Authority::new();
+    let upstream = upstream(Some(&authority), None).await;
+    for (answer, told) in [
+        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "proxy authorization required"),
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", "tunnel error"),
+    ] {
+        let proxy = Proxy::answering(answer, &upstream).await;
+        let variables = [("HTTPS_PROXY", format!("http://{}", proxy.address))];
+        let (_user, _process, relay) = serve(&variables, &upstream.url(), &authority);
+        assert_told(&ask(relay).await, told);
+    }
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_proxy_that_would_be_spoken_to_in_another_protocol_is_not_spoken_to() {
+    let authority = Authority::new();
+    let upstream = upstream(Some(&authority), None).await;
+    let proxy = Proxy::before(&upstream).await;
+    for scheme in ["https", "socks5", "socks5h"] {
+        let variables = [("HTTPS_PROXY", format!("{scheme}://user:secret@{}", proxy.address))];
+        let (_user, _process, relay) = serve(&variables, &upstream.url(), &authority);
+        assert_told(&ask(relay).await, &format!("{scheme}://"));
+    }
+    assert!(proxy.heads().is_empty(), "a credential went out unencrypted: {:?}", proxy.heads());
+    assert_eq!(upstream.connections(), 0);
+}
