@@ -2,7 +2,7 @@
 
 use relay_tests::models::anthropic::{self, Credential};
 use relay_tests::models::ollama;
-use relay_tests::{Answer, Call, Client, End, OUR_KEY, Relay, Upstream, provider};
+use relay_tests::{Answer, Call, Client, End, OUR_KEY, Relay, Upstream, in_turn, provider};
 use serde_json::{Value, json};
 
 async fn anthropic_upstream() -> Upstream {
@@ -103,6 +103,34 @@ async fn the_providers_are_listed_without_anything_secret() {
         "{text}"
     );
     assert!(!text.contains(OUR_KEY), "{text}");
+}
+
+#[tokio::test]
+async fn a_failing_provider_is_listed_with_the_reason_until_it_works_again() {
+    let upstream =
+        Upstream::answering(in_turn([anthropic::error(401), anthropic::error(400), anthropic::error(529)]));
+    let upstream = upstream.await;
+    let (_gone, address) = Upstream::refusing();
+    let relay = Relay::start(&json!({"providers": [
+        provider("a", "anthropic", &upstream.url()),
+        {"name": "b", "type": "ollama", "base_url": format!("http://{address}"), "enabled": false},
+        {"name": "c", "type": "ollama", "base_url": format!("http://{address}"), "models": ["local"]},
+    ]}))
+    .await;
+    let state = async || Call::get("/v1/providers").send(relay.address()).await.json()["data"].clone();
+    assert_eq!(
+        (&state().await[0]["state"], &state().await[1]["state"]),
+        (&json!("ready"), &json!("disabled"))
+    );
+    for expected in ["answered 401 (credential_rejected)", "", "answered 529 (overloaded)"] {
+        Call::messages(r#"{"model":"m","max_tokens":1,"messages":[]}"#).send(relay.address()).await;
+        let found = state().await[0].clone();
+        let failing = !expected.is_empty();
+        assert_eq!(found["state"], if failing { "failing" } else { "ready" });
+        assert_eq!(found["last_error"].as_str().unwrap_or_default(), expected);
+    }
+    let refused = state().await[2]["last_error"].as_str().unwrap_or_default().to_owned();
+    assert!(refused.contains("cannot connect") && refused.contains("refused"), "{refused}");
 }
 
 #[tokio::test]

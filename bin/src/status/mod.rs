@@ -107,6 +107,8 @@ struct Provider {
     kind: String,
     state: String,
     models: Vec<String>,
+    /// Why the last attempt at it failed.
+    last_error: Option<String>,
 }
 
 impl Report {
@@ -154,6 +156,12 @@ impl Report {
                 provider.described_models()
             ))?;
         }
+        for provider in providers {
+            if let Some(error) = &provider.last_error {
+                out.line("")?;
+                out.line(format_args!("{}: the last attempt failed: {error}", provider.name))?;
+            }
+        }
         Ok(())
     }
 }
@@ -167,6 +175,7 @@ impl Provider {
             kind: text("type"),
             state: text("state"),
             models: models.filter_map(Value::as_str).map(printable).collect(),
+            last_error: entry["last_error"].as_str().map(printable),
         }
     }
 

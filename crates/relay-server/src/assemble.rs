@@ -6,12 +6,12 @@ use relay_config::{
     AzureAuth, BaseUrlError, CompatibleAuth, Config, KeyId, ProviderConfig, ProviderKind, Secret,
 };
 use relay_providers::{
-    Anthropic, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward, Mock, ModelMapLayer,
-    PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Vertex,
-    Zai,
+    Answer, Anthropic, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward,
+    Mock, ModelMapLayer, PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings, TrustRoots,
+    Upstream, Vertex, Zai,
 };
 use relay_routing::{Candidate, Credential, Failover, FailoverSettings, Planner, UpstreamService};
-use tower::{Layer, ServiceBuilder};
+use tower::{Layer, Service, ServiceBuilder};
 
 use crate::catalog::{self, Catalog};
 use crate::debug_log::DebugLogLayer;
@@ -19,6 +19,7 @@ use crate::edge::{
     AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
 };
 use crate::forward::Forwarder;
+use crate::health_note::HealthNote;
 use crate::intake::{Intake, Limits};
 use crate::messages::Messages;
 use crate::relay::Stack;
@@ -83,7 +84,7 @@ pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc
         messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
         count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
         api: Forwarder::new(parts.forwards, server.timeout),
-        catalog: Catalog::models(&config.providers),
+        catalog: Catalog::models(&config.providers, parts.notes),
     };
     let verifier = Verifier::new(server.auth.clone(), server.subscription_may_use_keys());
     let admission = AdmissionLayer::new(server.max_concurrent);
@@ -101,13 +102,15 @@ pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc
 /// What the configured providers come to.
 struct Parts {
     upstreams: Vec<relay_routing::Upstream>,
+    /// How each of them is.
+    notes: Vec<(relay_config::ProviderName, HealthNote)>,
     /// Those of Anthropic, best first.
     forwards: Vec<(relay_config::ProviderName, Forward)>,
 }
 
 fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
     let roots = TrustRoots::load();
-    let mut parts = Parts { upstreams: Vec::new(), forwards: Vec::new() };
+    let mut parts = Parts { upstreams: Vec::new(), notes: Vec::new(), forwards: Vec::new() };
     let mut ranked = Vec::new();
     for provider in config.providers.iter().filter(|provider| provider.enabled) {
         let name = || provider.name.to_string();
@@ -118,7 +121,9 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
         };
         let transport = Transport::new(&settings, &roots, proxies.clone())
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
-        let stack = ProviderStack { provider, transport, restore: config.routing.restore_model_name };
+        let note = HealthNote::default();
+        parts.notes.push((provider.name.clone(), note.clone()));
+        let stack = ProviderStack { provider, transport, restore: config.routing.restore_model_name, note };
         let models = match provider.models.is_empty() {
             true => Vec::new(),
             false => catalog::names(provider).map(str::to_owned).collect(),
@@ -141,6 +146,7 @@ struct ProviderStack<'a> {
     provider: &'a ProviderConfig,
     transport: Transport,
     restore: bool,
+    note: HealthNote,
 }
 
 impl ProviderStack<'_> {
@@ -182,8 +188,8 @@ impl ProviderStack<'_> {
                 Ok(self.keyless(provider))
             }
             ProviderKind::Mock => {
-                let service = self.mapped().layer(Mock::new(self.provider.name.clone()));
-                Ok(vec![Candidate::new(Credential::None, self.priority(), UpstreamService::new(service))])
+                let service = self.layered(Mock::new(self.provider.name.clone()));
+                Ok(vec![Candidate::new(Credential::None, self.priority(), service)])
             }
             kind => Err(BuildError::Kind { provider: self.provider.name.to_string(), kind: kind.as_str() }),
         }
@@ -218,13 +224,22 @@ impl ProviderStack<'_> {
         vec![Candidate::new(Credential::None, self.priority(), self.service(provider))]
     }
 
-    /// The layers around one upstream.
     fn service(&self, provider: impl Provider) -> UpstreamService {
-        UpstreamService::new(self.mapped().layer(Upstream::new(provider, self.transport.clone())))
+        self.layered(Upstream::new(provider, self.transport.clone()))
     }
 
-    fn mapped(&self) -> ModelMapLayer {
-        ModelMapLayer::new(self.provider.model_mapping.clone(), self.restore)
+    /// The layers around one upstream, outermost first.
+    fn layered<S>(&self, upstream: S) -> UpstreamService
+    where
+        S: Service<Attempt, Response = Answer, Error = AttemptError> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        let mapping = ModelMapLayer::new(self.provider.model_mapping.clone(), self.restore);
+        let stack = ServiceBuilder::new()
+            .layer(self.note.clone()) // sees how each attempt ends
+            .layer(mapping) // the upstream's names below, the client's above
+            .service(upstream);
+        UpstreamService::new(stack)
     }
 
     /// The rank of what has no key: the best key's, or else the provider's own.

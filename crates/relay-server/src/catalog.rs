@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
-use relay_config::ProviderConfig;
+use relay_config::{ProviderConfig, ProviderName};
 use serde_json::{Value, json};
 use tower::Service;
 
 use crate::body::Body;
 use crate::edge::json;
 use crate::error::Error;
+use crate::health_note::HealthNote;
 
 /// Anthropic's own bounds and default for a page.
 const PAGE_LIMIT: usize = 1000;
@@ -32,7 +33,8 @@ pub(crate) struct Catalog {
 struct Lists {
     /// Id and owner, each id once, in the order of the configuration.
     models: Vec<(String, String)>,
-    providers: Value,
+    /// What the configuration says of each provider, and how those are that can be asked.
+    providers: Vec<(Value, Option<HealthNote>)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,7 @@ enum List {
 
 impl Catalog {
     /// The catalog of models; [`providers`](Self::providers) makes the other one of it.
-    pub(crate) fn models(providers: &[ProviderConfig]) -> Self {
+    pub(crate) fn models(providers: &[ProviderConfig], notes: Vec<(ProviderName, HealthNote)>) -> Self {
         let mut seen = BTreeSet::new();
         let mut models = Vec::new();
         for provider in providers.iter().filter(|provider| provider.enabled) {
@@ -54,12 +56,13 @@ impl Catalog {
             }
         }
         let providers = providers.iter().map(|provider| {
-            json!({
+            let entry = json!({
                 "name": provider.name.as_str(),
                 "type": provider.kind.as_str(),
                 "models": names(provider).collect::<Vec<_>>(),
-                "state": if provider.enabled { "ready" } else { "disabled" },
-            })
+            });
+            let note = notes.iter().find(|(name, _)| *name == provider.name);
+            (entry, note.map(|(_, note)| note.clone()))
         });
         Self { lists: Arc::new(Lists { models, providers: providers.collect() }), list: List::Models }
     }
@@ -123,7 +126,7 @@ impl<B> Service<Request<B>> for Catalog {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         ready(match self.list {
             List::Models => self.page(request.uri().query()),
-            List::Providers => Ok(json(StatusCode::OK, &json!({ "data": self.lists.providers }))),
+            List::Providers => Ok(json(StatusCode::OK, &json!({ "data": self.lists.providers() }))),
         })
     }
 }
@@ -131,6 +134,27 @@ impl<B> Service<Request<B>> for Catalog {
 /// Every name under which a provider's models can be asked for; patterns are none.
 pub(crate) fn names(provider: &ProviderConfig) -> impl Iterator<Item = &str> {
     provider.models.iter().map(String::as_str).chain(provider.model_mapping.names())
+}
+
+impl Lists {
+    /// `ready` is also who was never asked; `failing` says why the last attempt failed.
+    fn providers(&self) -> Value {
+        let with_state = |(entry, note): &(Value, Option<HealthNote>)| {
+            let mut entry = entry.clone();
+            let error = note.as_ref().and_then(HealthNote::last_error);
+            entry["state"] = match (note, &error) {
+                (None, _) => "disabled",
+                (Some(_), None) => "ready",
+                (Some(_), Some(_)) => "failing",
+            }
+            .into();
+            if let Some(error) = error {
+                entry["last_error"] = error.into();
+            }
+            entry
+        };
+        self.providers.iter().map(with_state).collect()
+    }
 }
 
 /// The part of the list that is asked for.
@@ -181,8 +205,9 @@ providers:
 
     async fn get(query: &str) -> Result<Value, String> {
         let config = Loader::new().with_text("test.yaml", Format::Yaml, CONFIG).load().unwrap().config;
-        let response =
-            Catalog::models(&config.providers).page(Some(query)).map_err(|error| error.to_string())?;
+        let response = Catalog::models(&config.providers, Vec::new())
+            .page(Some(query))
+            .map_err(|error| error.to_string())?;
         Ok(serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())
     }
 

@@ -158,29 +158,12 @@ impl Error {
     /// What the client is told: what is wrong, and what can be done about it.
     #[must_use]
     pub fn message(&self) -> String {
-        let mut message = self.to_string();
-        let attempt = match self {
+        let message = self.to_string();
+        match self {
             Self::Route(RouteError { kind: RouteErrorKind::Attempt { source, .. }, .. })
-            | Self::Upstream { source, .. } => source,
-            _ => return message,
-        };
-        if let AttemptError::Authorize(error) = attempt
-            && let Some(token) = error.source().filter(|token| token.source().is_some())
-        {
-            // Without it "Connection refused" would be taken for the upstream's.
-            message.push_str(": ");
-            message.push_str(&token.to_string());
+            | Self::Upstream { source, .. } => message + &causes(source),
+            _ => message,
         }
-        // The innermost cause ("Connection refused") is what helps; the libraries' layers around it do not.
-        let mut cause = attempt.source();
-        while let Some(next) = cause.and_then(std::error::Error::source) {
-            cause = Some(next);
-        }
-        if let Some(cause) = cause {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-        }
-        message
     }
 
     /// Headers that belong to the answer.
@@ -224,6 +207,35 @@ impl Error {
             _ => false,
         }
     }
+}
+
+/// What went wrong with an attempt, in one line.
+pub(crate) fn with_cause(error: &AttemptError) -> String {
+    error.to_string() + &causes(error)
+}
+
+/// What helps of the causes of `error`, to be put behind its own message.
+fn causes(error: &AttemptError) -> String {
+    let mut text = String::new();
+    let mut add = |cause: &dyn std::error::Error| {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+    };
+    if let AttemptError::Authorize(error) = error
+        && let Some(token) = error.source().filter(|token| token.source().is_some())
+    {
+        // Without it "Connection refused" would be taken for the upstream's.
+        add(token);
+    }
+    // The innermost cause ("Connection refused") is what helps; the libraries' layers around it do not.
+    let mut cause = error.source();
+    while let Some(next) = cause.and_then(std::error::Error::source) {
+        cause = Some(next);
+    }
+    if let Some(cause) = cause {
+        add(cause);
+    }
+    text
 }
 
 fn route_status(kind: &RouteErrorKind) -> StatusCode {

@@ -15,6 +15,7 @@ mod debug_log;
 mod edge;
 mod error;
 mod forward;
+mod health_note;
 mod intake;
 mod messages;
 mod relay;
