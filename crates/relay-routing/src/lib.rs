@@ -4,6 +4,9 @@
 //! RelayRequest ─plan─▶ Plan ─failover─▶ Routed { answer, trail }
 //!               candidates in order      one at a time, until an answer is final
 //! ```
+//! The plan follows a strategy. [`SmoothWeighted`], [`Deck`] and [`ModelRoutes`] are what strategies are made of, and are
+//! plain data structures without locks, clocks or sources of chance of their own.
+//!
 //! A candidate is one provider with one credential, and a tower service from `Attempt` to `Answer`. What an answer
 //! means is said by its `Outcome`; this crate knows neither kinds of providers nor what a status stands for.
 
@@ -16,5 +19,5 @@ mod trail;
 pub use candidate::{Candidate, Credential, Upstream, UpstreamService};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{Failover, FailoverSettings, Routed};
-pub use plan::{Plan, Planner};
+pub use plan::{Deck, ModelRoutes, Plan, Planner, SmoothWeighted};
 pub use trail::{AttemptRecord, Trail};

@@ -1,7 +1,15 @@
 //! The order in which candidates are tried.
 
+mod by_model;
+mod shuffle;
+mod weighted;
+
 use relay_config::Strategy;
 use relay_providers::RelayRequest;
+
+pub use by_model::ModelRoutes;
+pub use shuffle::Deck;
+pub use weighted::SmoothWeighted;
 
 use crate::candidate::{Candidate, Credential, Upstream};
 use crate::error::PlanError;
