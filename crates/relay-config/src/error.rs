@@ -263,6 +263,12 @@ pub enum Concern {
         "the file holds a secret and every user of this machine can read it; chmod 600, or use ${{NAME}}"
     )]
     ReadableByOthers,
+    /// Another strategy is in use than the one that reads the setting.
+    #[error("has no effect with routing.strategy {strategy}; it is for model_based")]
+    OtherStrategy {
+        /// The strategy in use.
+        strategy: &'static str,
+    },
     /// Nothing will be served.
     #[error("no provider is enabled; every request will be refused")]
     NoProvider,

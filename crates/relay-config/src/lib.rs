@@ -50,7 +50,7 @@ mod yaml;
 pub use config::{
     AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ClientAuth, ClientKey, CompatibleAuth,
     Config, DebugOptions, EntraConfig, GoogleCredentials, KeyConfig, ListenAddress, LogFormat, LogLevel,
-    LogOutput, LoggingConfig, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy,
+    LogOutput, LoggingConfig, Pooling, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy,
     VertexConfig,
 };
 pub use discover::{Discovery, demo};

@@ -192,7 +192,7 @@ impl Loader {
         let mut config = match layers.extract::<raw::Root>() {
             Ok(raw) => {
                 let variable = |name: &str| self.variables.get(name).cloned();
-                resolve(raw, layers, Ambient::new(&variable), &mut report)
+                resolve(raw, &self.providers, layers, Ambient::new(&variable), &mut report)
             }
             Err(error) => {
                 let path = Path::dotted(&error.path.join("."));

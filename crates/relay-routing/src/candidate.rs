@@ -1,9 +1,10 @@
 //! What can be asked: providers, and the credentials that each can be asked with.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use relay_config::{KeyId, ProviderName};
+use relay_config::{KeyId, Pooling, ProviderName};
 use relay_providers::{Answer, Attempt, AttemptError};
 use tower::util::BoxCloneSyncService;
 
@@ -16,6 +17,8 @@ pub struct Upstream {
     name: ProviderName,
     models: Vec<String>,
     first_byte_timeout: Duration,
+    share: NonZeroU32,
+    pooling: Pooling,
     candidates: Vec<Candidate>,
 }
 
@@ -31,7 +34,22 @@ impl Upstream {
         mut candidates: Vec<Candidate>,
     ) -> Self {
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
-        Self { name, models, first_byte_timeout, candidates }
+        let (share, pooling) = (NonZeroU32::MIN, Pooling::default());
+        Self { name, models, first_byte_timeout, share, pooling, candidates }
+    }
+
+    /// Gives it this share in weighted strategies, instead of 1.
+    #[must_use]
+    pub fn with_share(mut self, share: NonZeroU32) -> Self {
+        self.share = share;
+        self
+    }
+
+    /// Chooses in this way among candidates of equal priority, instead of in the given order.
+    #[must_use]
+    pub fn with_pooling(mut self, pooling: Pooling) -> Self {
+        self.pooling = pooling;
+        self
     }
 
     /// Its name in the configuration.
@@ -43,6 +61,14 @@ impl Upstream {
     /// How long a streamed answer may take to begin, while another candidate remains.
     pub(crate) fn first_byte_timeout(&self) -> Duration {
         self.first_byte_timeout
+    }
+
+    pub(crate) fn share(&self) -> NonZeroU32 {
+        self.share
+    }
+
+    pub(crate) fn pooling(&self) -> Pooling {
+        self.pooling
     }
 
     pub(crate) fn candidates(&self) -> &[Candidate] {
@@ -60,13 +86,21 @@ impl Upstream {
 pub struct Candidate {
     credential: Credential,
     priority: i32,
+    weight: NonZeroU32,
     service: UpstreamService,
 }
 
 impl Candidate {
     /// A candidate of this rank; higher is tried first.
     pub fn new(credential: Credential, priority: i32, service: UpstreamService) -> Self {
-        Self { credential, priority, service }
+        Self { credential, priority, weight: NonZeroU32::MIN, service }
+    }
+
+    /// Gives it this share among candidates of equal priority with [`Pooling::Weighted`], instead of 1.
+    #[must_use]
+    pub fn with_weight(mut self, weight: NonZeroU32) -> Self {
+        self.weight = weight;
+        self
     }
 
     /// What the provider is asked with.
@@ -79,6 +113,10 @@ impl Candidate {
         self.priority
     }
 
+    pub(crate) fn weight(&self) -> NonZeroU32 {
+        self.weight
+    }
+
     pub(crate) fn service(&self) -> UpstreamService {
         self.service.clone()
     }
@@ -89,7 +127,8 @@ impl fmt::Debug for Candidate {
         f.debug_struct("Candidate")
             .field("credential", &self.credential)
             .field("priority", &self.priority)
-            .finish()
+            .field("weight", &self.weight)
+            .finish_non_exhaustive()
     }
 }
 

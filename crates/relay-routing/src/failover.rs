@@ -59,11 +59,11 @@ impl Failover {
             Ok(plan) => plan,
             Err(error) => return Err(RouteError { kind: error.into(), trail }),
         };
-        let candidates = plan.candidates();
-        let tries = candidates.len().min(self.settings.max_attempts.get() as usize);
+        let planned = plan.len();
+        let tries = planned.min(self.settings.max_attempts.get() as usize);
         let mut failures = Failures::default();
         let mut first_failure = None;
-        for (index, (upstream, candidate)) in candidates[..tries].iter().enumerate() {
+        for (index, (upstream, candidate)) in plan.take(tries).enumerate() {
             let now = Instant::now();
             let too_late =
                 first_failure.is_some_and(|at: Instant| now - at >= self.settings.failover_timeout);
@@ -82,7 +82,7 @@ impl Failover {
             first_failure.get_or_insert_with(Instant::now);
         }
         let timeout = deadline.filter(|_| is_over()).map(Deadline::limit);
-        match failures.most_useful(candidates.len() == 1, timeout) {
+        match failures.most_useful(planned == 1, timeout) {
             Ok(answer) => Ok(Routed { answer, trail }),
             Err(kind) => Err(RouteError { kind, trail }),
         }

@@ -10,7 +10,9 @@ use relay_providers::{
     Mock, ModelMapLayer, PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings, TrustRoots,
     Upstream, Vertex, Zai,
 };
-use relay_routing::{Candidate, Credential, Failover, FailoverSettings, Planner, UpstreamService};
+use relay_routing::{
+    Candidate, Credential, Failover, FailoverSettings, ModelRoutes, Planner, UpstreamService,
+};
 use tower::{Layer, Service, ServiceBuilder};
 
 use crate::catalog::{self, Catalog};
@@ -72,13 +74,14 @@ pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc
     let parts = providers(config, proxies)?;
     let readiness = Arc::new(Readiness::new(!parts.upstreams.is_empty()));
 
-    let planner = Planner::new(parts.upstreams, config.routing.strategy, config.routing.strict_models);
-    let settings = FailoverSettings {
-        failover_timeout: config.routing.failover_timeout,
-        max_attempts: config.routing.max_attempts,
-    };
+    let routing = &config.routing;
+    let routes =
+        ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());
+    let planner = Planner::new(parts.upstreams, routing.strategy, routing.strict_models).with_routes(routes);
+    let settings =
+        FailoverSettings { failover_timeout: routing.failover_timeout, max_attempts: routing.max_attempts };
     let limits = Limits { body_bytes: server.max_body_bytes, time: server.timeout };
-    let routed = Messages::new(Failover::new(Arc::new(planner), settings), config.routing.debug);
+    let routed = Messages::new(Failover::new(Arc::new(planner), settings), routing.debug);
     let routed = DebugLogLayer::new(config.logging.debug.clone()).layer(routed);
     let operations = Operations {
         messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
@@ -128,12 +131,13 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
             true => Vec::new(),
             false => catalog::names(provider).map(str::to_owned).collect(),
         };
-        parts.upstreams.push(relay_routing::Upstream::new(
+        let upstream = relay_routing::Upstream::new(
             provider.name.clone(),
             models,
             provider.first_byte_timeout,
             stack.candidates()?,
-        ));
+        );
+        parts.upstreams.push(upstream.with_share(provider.share()).with_pooling(provider.pooling));
         ranked.extend(stack.forward()?);
     }
     ranked.sort_by_key(|(priority, _, _)| std::cmp::Reverse(*priority));
@@ -212,10 +216,11 @@ impl ProviderStack<'_> {
         &self,
         with_key: impl Fn(&Secret) -> Result<P, AuthorizeError>,
     ) -> Result<Vec<Candidate>, BuildError> {
-        let keys = self.provider.keys.iter().filter_map(|key| Some((key.key.as_ref()?, key.priority)));
-        keys.map(|(key, priority)| {
+        let keys = self.provider.keys.iter().filter_map(|config| Some((config.key.as_ref()?, config)));
+        keys.map(|(key, config)| {
             let service = self.service(with_key(key).map_err(|source| self.bad_key(source))?);
-            Ok(Candidate::new(Credential::Key(KeyId::of(key)), priority, service))
+            let candidate = Candidate::new(Credential::Key(KeyId::of(key)), config.priority, service);
+            Ok(candidate.with_weight(config.weight))
         })
         .collect()
     }

@@ -14,7 +14,7 @@ pub use cloud::{
     VertexConfig,
 };
 pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
-pub use provider::{CompatibleAuth, KeyConfig, ProviderConfig, ProviderKind};
+pub use provider::{CompatibleAuth, KeyConfig, Pooling, ProviderConfig, ProviderKind};
 pub use routing::{RoutingConfig, Strategy};
 pub use server::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
 

@@ -1,5 +1,6 @@
 //! `providers[]`: what every upstream has, and the kinds.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ pub struct ProviderConfig {
     pub keys: Vec<KeyConfig>,
     /// Rank without keys, and default of theirs: higher is tried first. Default 1.
     pub priority: i32,
+    /// Share in weighted strategies without keys. Default 1.
+    pub weight: NonZeroU32,
+    /// Choice among keys of equal priority. Default: the order of the file.
+    pub pooling: Pooling,
     /// Model names advertised on `/v1/models`; empty means any model may be asked for.
     pub models: Vec<String>,
     /// Client's model name to upstream's.
@@ -43,6 +48,8 @@ impl ProviderConfig {
             kind,
             keys: Vec::new(),
             priority: 1,
+            weight: NonZeroU32::MIN,
+            pooling: Pooling::default(),
             models: Vec::new(),
             model_mapping: ModelMapping::default(),
             ca_file: None,
@@ -51,6 +58,28 @@ impl ProviderConfig {
             idle_timeout: Duration::from_secs(300),
         }
     }
+
+    /// The provider's share in weighted strategies: the sum of its keys' weights, or its own without keys.
+    #[must_use]
+    pub fn share(&self) -> NonZeroU32 {
+        let weights = self.keys.iter().map(|key| key.weight);
+        weights.reduce(|sum, weight| sum.saturating_add(weight.get())).unwrap_or(self.weight)
+    }
+}
+
+/// Which of a provider's keys of equal priority is used first; the others follow when it fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pooling {
+    /// The first in the file.
+    #[default]
+    FileOrder,
+    /// Each in turn.
+    RoundRobin,
+    /// Any, by chance.
+    Random,
+    /// Each in turn, as often as its weight says.
+    Weighted,
 }
 
 /// The kind of an upstream: how it is addressed and how it authenticates.
@@ -149,4 +178,6 @@ pub struct KeyConfig {
     pub key: Option<Secret>,
     /// Higher is tried first. Default: the provider's.
     pub priority: i32,
+    /// Share in weighted strategies. Default 1.
+    pub weight: NonZeroU32,
 }

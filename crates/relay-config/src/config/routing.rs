@@ -1,7 +1,10 @@
 //! `routing`: how upstreams are chosen.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+use crate::names::ProviderName;
 
 /// How upstreams are chosen.
 #[derive(Debug, Clone)]
@@ -18,6 +21,10 @@ pub struct RoutingConfig {
     pub strict_models: bool,
     /// Whether answers of mapped models carry the client's own model name.
     pub restore_model_name: bool,
+    /// For [`Strategy::ModelBased`]: what a model's name starts with, to the provider that is asked first for it.
+    pub model_mapping: BTreeMap<String, ProviderName>,
+    /// For [`Strategy::ModelBased`]: who is asked first for any other model. Default: as with [`Strategy::Failover`].
+    pub default_provider: Option<ProviderName>,
 }
 
 impl Default for RoutingConfig {
@@ -29,17 +36,27 @@ impl Default for RoutingConfig {
             debug: false,
             strict_models: false,
             restore_model_name: false,
+            model_mapping: BTreeMap::new(),
+            default_provider: None,
         }
     }
 }
 
-/// How providers are ranked.
+/// Which provider is asked first; the others follow by priority, whatever the strategy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strategy {
     /// Highest priority first, file order on ties.
     #[default]
     Failover,
+    /// Each in turn.
+    RoundRobin,
+    /// Each in turn, as often as its [share](crate::ProviderConfig::share) says, and evenly spread.
+    WeightedRoundRobin,
+    /// By chance, each once in a round.
+    Shuffle,
+    /// By the longest prefix of the model's name in `model_mapping`, else `default_provider`.
+    ModelBased,
 }
 
 impl Strategy {
@@ -48,6 +65,10 @@ impl Strategy {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Failover => "failover",
+            Self::RoundRobin => "round_robin",
+            Self::WeightedRoundRobin => "weighted_round_robin",
+            Self::Shuffle => "shuffle",
+            Self::ModelBased => "model_based",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod cloud;
 
+use std::num::NonZeroU32;
+
 use crate::cloud::Ambient;
 use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
 use crate::names::{BaseUrl, ProviderName};
@@ -74,7 +76,8 @@ impl Discovery {
 
     fn add(&mut self, kind: ProviderKind, key: Option<String>) {
         let mut provider = ProviderConfig::new(ProviderName::new(kind.as_str()), kind);
-        provider.keys.extend(key.map(|key| KeyConfig { key: Some(Secret::new(key)), priority: 1 }));
+        let weight = NonZeroU32::MIN;
+        provider.keys.extend(key.map(|key| KeyConfig { key: Some(Secret::new(key)), priority: 1, weight }));
         self.config.providers.push(provider);
     }
 

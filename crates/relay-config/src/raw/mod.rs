@@ -13,7 +13,7 @@ mod unbuilt;
 
 pub(crate) use cloud::{AzureAuth, BedrockApi};
 pub(crate) use logging::{Format, Level, Logging};
-pub(crate) use provider::{Auth, Key, Provider, ProviderType};
+pub(crate) use provider::{Auth, Key, PoolingStrategy, Provider, ProviderType};
 pub(crate) use routing::{Routing, Strategy};
 pub(crate) use server::{ClientAuth, Listen, Server};
 

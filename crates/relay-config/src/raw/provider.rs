@@ -1,6 +1,7 @@
 //! `providers[]` in the file.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -8,7 +9,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::cloud::{AzureAuth, BedrockApi};
-use super::unbuilt::Pooling;
 
 /// One upstream.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,12 +39,12 @@ pub(crate) struct Provider {
     /// Higher is tried first. A provider with keys ranks by the highest priority among them.
     #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32), extend("default" = 1))]
     pub(crate) priority: Option<i32>,
-    /// Share of a provider that has no keys.
+    /// Share in weighted strategies of a provider that has no keys; one with keys has the sum of theirs.
     #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("default" = 1))]
-    weight: Option<u32>,
-    /// Choice among usable keys of equal priority.
+    pub(crate) weight: Option<NonZeroU32>,
+    /// Choice among keys of equal priority.
     #[serde(default)]
-    pooling: Pooling,
+    pub(crate) pooling: Pooling,
     /// Model names advertised on `/v1/models`. A provider whose list lacks the (mapped) model is tried last.
     #[serde(default)]
     #[schemars(inner(length(min = 1)))]
@@ -180,7 +180,7 @@ pub(crate) struct Key {
     pub(crate) priority: Option<i32>,
     /// Share in weighted strategies.
     #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("default" = 1))]
-    weight: Option<u32>,
+    pub(crate) weight: Option<NonZeroU32>,
     /// Requests per minute.
     rpm_limit: Option<u32>,
     /// Tokens per minute.
@@ -191,4 +191,27 @@ pub(crate) struct Key {
     otpm_limit: Option<u64>,
     /// Keys of one organisation share its limits.
     organization: Option<String>,
+}
+
+/// Choice among keys of equal priority.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Pooling {
+    /// The rule. By default the order of the file.
+    pub(crate) strategy: Option<PoolingStrategy>,
+    /// How long to wait for a key that frees up, in milliseconds.
+    max_wait_ms: Option<u64>,
+}
+
+/// The rule of the choice among keys.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PoolingStrategy {
+    /// In turn.
+    RoundRobin,
+    /// By chance.
+    Random,
+    /// In turn, as often as their weights say.
+    Weighted,
 }

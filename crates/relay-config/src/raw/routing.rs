@@ -34,10 +34,13 @@ pub(crate) struct Routing {
     on_stream_break: Option<OnStreamBreak>,
     /// What keeps a session on one provider.
     affinity: Option<Affinity>,
-    /// Model prefix to provider.
-    model_mapping: BTreeMap<String, String>,
-    /// Provider for models that `model_mapping` does not hold.
-    default_provider: Option<String>,
+    /// For `model_based`: what a model's name starts with, to the provider that is asked first for it. The longest
+    /// prefix wins.
+    #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
+    pub(crate) model_mapping: BTreeMap<String, String>,
+    /// For `model_based`: the provider that is asked first for models that `model_mapping` does not hold.
+    #[schemars(length(min = 1))]
+    pub(crate) default_provider: Option<String>,
 }
 
 /// How providers are ranked.
@@ -46,6 +49,14 @@ pub(crate) struct Routing {
 pub(crate) enum Strategy {
     /// Highest priority first, file order on ties.
     Failover,
+    /// Each provider in turn.
+    RoundRobin,
+    /// Each provider in turn, as often as its weight says.
+    WeightedRoundRobin,
+    /// By chance, each provider once in a round.
+    Shuffle,
+    /// By the model's name: see `model_mapping` and `default_provider`.
+    ModelBased,
 }
 
 /// What the client sees when an upstream breaks off within a stream.

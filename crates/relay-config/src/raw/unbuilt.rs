@@ -14,31 +14,6 @@ pub(crate) struct Tls {
     key: Option<String>,
 }
 
-/// Choice among usable keys of equal priority.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Pooling {
-    /// The rule.
-    strategy: Option<PoolingStrategy>,
-    /// How long to wait for a key that frees up, in milliseconds.
-    max_wait_ms: Option<u64>,
-}
-
-/// The rule of the choice among keys.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum PoolingStrategy {
-    /// The one with most left.
-    LeastLoaded,
-    /// In turn.
-    RoundRobin,
-    /// By chance.
-    Random,
-    /// By weight.
-    Weighted,
-}
-
 /// Probes and circuit breakers.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]

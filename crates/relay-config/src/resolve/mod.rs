@@ -8,21 +8,33 @@ mod server;
 use std::time::Duration;
 
 use crate::cloud::Ambient;
-use crate::config::Config;
+use crate::config::{Config, ProviderConfig};
 use crate::error::{Concern, Fault, Place};
 use crate::layer::Layers;
 use crate::raw;
 use crate::report::Report;
 use crate::tree::Path;
 
-/// Resolves `raw`. What comes out is a configuration to use only if the report has no problems.
-pub(crate) fn resolve(raw: raw::Root, layers: &Layers, ambient: Ambient<'_>, report: &mut Report) -> Config {
+/// Resolves `raw`; `defaults` are the providers if it has none. What comes out is a configuration to use only if the
+/// report has no problems.
+pub(crate) fn resolve(
+    raw: raw::Root,
+    defaults: &[ProviderConfig],
+    layers: &Layers,
+    ambient: Ambient<'_>,
+    report: &mut Report,
+) -> Config {
     let root = Path::default();
     let mut to = Reporter { layers, ambient, report };
+    // Taken before resolving, so that a provider with a fault of its own is not reported as missing elsewhere.
+    let mut names: Vec<_> = raw.providers.iter().filter_map(|provider| provider.name.clone()).collect();
+    if raw.providers.is_empty() {
+        names.extend(defaults.iter().map(|provider| provider.name.to_string()));
+    }
     Config {
         server: server::resolve(raw.server, &root.key("server"), &mut to),
         providers: provider::resolve_all(raw.providers, &root.key("providers"), &mut to),
-        routing: routing::resolve(&raw.routing),
+        routing: routing::resolve(raw.routing, &names, &root.key("routing"), &mut to),
         logging: logging::resolve(raw.logging),
     }
 }

@@ -1,22 +1,89 @@
 //! `routing`.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use super::millis;
+use super::{Reporter, millis, value_fault};
 use crate::config::{RoutingConfig, Strategy};
+use crate::error::Concern;
+use crate::names::ProviderName;
+use crate::near::nearest;
 use crate::raw;
+use crate::tree::Path;
 
-pub(super) fn resolve(raw: &raw::Routing) -> RoutingConfig {
+/// `names` are those of all providers.
+pub(super) fn resolve(
+    raw: raw::Routing,
+    names: &[String],
+    path: &Path,
+    to: &mut Reporter<'_>,
+) -> RoutingConfig {
     let default = RoutingConfig::default();
+    let strategy = match raw.strategy {
+        Some(raw::Strategy::Failover) => Strategy::Failover,
+        Some(raw::Strategy::RoundRobin) => Strategy::RoundRobin,
+        Some(raw::Strategy::WeightedRoundRobin) => Strategy::WeightedRoundRobin,
+        Some(raw::Strategy::Shuffle) => Strategy::Shuffle,
+        Some(raw::Strategy::ModelBased) => Strategy::ModelBased,
+        None => default.strategy,
+    };
+    let mapping_path = path.key("model_mapping");
+    let default_path = path.key("default_provider");
+    if strategy != Strategy::ModelBased {
+        let unread =
+            [(&mapping_path, !raw.model_mapping.is_empty()), (&default_path, raw.default_provider.is_some())];
+        for (path, _) in unread.into_iter().filter(|(_, is_set)| *is_set) {
+            to.warning(path, Concern::OtherStrategy { strategy: strategy.as_str() });
+        }
+    }
     RoutingConfig {
-        strategy: match raw.strategy {
-            Some(raw::Strategy::Failover) => Strategy::Failover,
-            None => default.strategy,
-        },
+        strategy,
         failover_timeout: millis(raw.failover_timeout, default.failover_timeout),
         max_attempts: raw.max_attempts.and_then(NonZeroU32::new).unwrap_or(default.max_attempts),
         debug: raw.debug.unwrap_or(default.debug),
         strict_models: raw.strict_models.unwrap_or(default.strict_models),
         restore_model_name: raw.restore_model_name.unwrap_or(default.restore_model_name),
+        model_mapping: mapping(raw.model_mapping, names, &mapping_path, to),
+        default_provider: raw.default_provider.map(|name| provider(name, names, &default_path, to)),
     }
+}
+
+fn mapping(
+    raw: BTreeMap<String, String>,
+    names: &[String],
+    path: &Path,
+    to: &mut Reporter<'_>,
+) -> BTreeMap<String, ProviderName> {
+    let mut mapping = BTreeMap::new();
+    for (prefix, name) in raw {
+        let path = path.key(&prefix);
+        if prefix.trim().is_empty() {
+            let fault =
+                value_fault("an empty prefix", "what a model's name starts with", "use default_provider");
+            to.problem(&path, fault);
+        } else if prefix.contains('*') {
+            let hint = match prefix.strip_suffix('*') {
+                Some(prefix) if !prefix.is_empty() && !prefix.contains('*') => format!("write {prefix:?}"),
+                _ => String::new(),
+            };
+            to.problem(&path, value_fault(format!("{prefix:?}"), "a prefix, without `*`", hint));
+        }
+        let name = provider(name, names, &path, to);
+        mapping.insert(prefix, name);
+    }
+    mapping
+}
+
+/// Refuses a name that no provider has.
+fn provider(name: String, names: &[String], path: &Path, to: &mut Reporter<'_>) -> ProviderName {
+    if !names.contains(&name) {
+        let names = names.iter().map(String::as_str);
+        let hint = match nearest(&name, names.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.len() == 0 => String::new(),
+            None => format!("known here: {}", names.collect::<Vec<_>>().join(", ")),
+        };
+        to.problem(path, value_fault(format!("{name:?}"), "the name of a provider", hint));
+    }
+    ProviderName::new(name)
 }

@@ -4,7 +4,7 @@ mod provider;
 mod writer;
 
 use provider::provider;
-use writer::Writer;
+use writer::{Writer, quoted};
 
 use crate::config::{Config, LogFormat, LogLevel, LogOutput, LoggingConfig, RoutingConfig, ServerConfig};
 
@@ -49,6 +49,14 @@ fn routing(routing: &RoutingConfig, out: &mut Writer) {
     out.plain("debug", routing.debug);
     out.plain("strict_models", routing.strict_models);
     out.plain("restore_model_name", routing.restore_model_name);
+    out.table("model_mapping", |out| {
+        for (prefix, provider) in &routing.model_mapping {
+            out.string(&quoted(prefix), provider);
+        }
+    });
+    if let Some(provider) = &routing.default_provider {
+        out.string("default_provider", provider);
+    }
 }
 
 fn logging(logging: &LoggingConfig, out: &mut Writer) {

@@ -3,7 +3,7 @@
 use super::writer::{Writer, quoted};
 use crate::config::{
     AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, CompatibleAuth, EntraConfig,
-    GoogleCredentials, ProviderConfig, ProviderKind, VertexConfig,
+    GoogleCredentials, Pooling, ProviderConfig, ProviderKind, VertexConfig,
 };
 
 pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
@@ -16,8 +16,16 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
             out.secret("key", secret);
         }
         out.plain("priority", key.priority);
+        out.plain("weight", key.weight);
     });
     out.plain("priority", provider.priority);
+    out.plain("weight", provider.weight);
+    out.table("pooling", |out| match provider.pooling {
+        Pooling::FileOrder => {}
+        Pooling::RoundRobin => out.plain("strategy", "round_robin"),
+        Pooling::Random => out.plain("strategy", "random"),
+        Pooling::Weighted => out.plain("strategy", "weighted"),
+    });
     out.strings("models", provider.models.iter());
     out.table("model_mapping", |out| {
         for (name, target) in provider.model_mapping.entries() {

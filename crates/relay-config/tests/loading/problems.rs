@@ -99,7 +99,7 @@ fn an_unknown_key_is_told_where_it_belongs() {
         "models: [a]\nmodel_mapping: { a: b }\n",
         &[
             "1:1: models: unknown key; it belongs to providers[]",
-            "2:1: model_mapping: unknown key; it belongs to providers[]",
+            "2:1: model_mapping: unknown key; it belongs to providers[] or routing",
         ],
     );
     yaml_problems(
@@ -443,4 +443,34 @@ fn what_cannot_be_read_is_an_error_of_its_own() {
     check("/nonexistent/c.yaml", "/nonexistent/c.yaml: cannot read the configuration file");
     check("c.json", "c.json: the name of a configuration file ends in .yaml, .yml or .toml");
     assert!(matches!(Loader::new().with_file("/nonexistent/c.toml").load(), Err(LoadError::Read { .. })));
+}
+
+#[test]
+fn a_route_leads_to_a_provider_by_a_prefix() {
+    yaml_problems(
+        "providers: [{ name: anthropic, type: mock }, { name: zai, type: mock }, { name: odd }]
+routing:
+  strategy: model_based
+  model_mapping:
+    claude-: antropic
+    glm-: odd
+    gpt-: elsewhere
+    'claude-*': anthropic
+    '': anthropic
+  default_provider: azi
+",
+        &[
+            &format!("1:73: providers[2].type: missing; give one of {}", types()),
+            "5:14: routing.model_mapping.claude-: found \"antropic\", expected the name of a provider; \
+             did you mean `anthropic`?",
+            "7:11: routing.model_mapping.gpt-: found \"elsewhere\", expected the name of a provider; \
+             known here: anthropic, zai, odd",
+            "8:17: routing.model_mapping.\"claude-*\": found \"claude-*\", expected a prefix, without `*`; \
+             write \"claude-\"",
+            "9:9: routing.model_mapping.\"\": found an empty prefix, expected what a model's name starts with; \
+             use default_provider",
+            "10:21: routing.default_provider: found \"azi\", expected the name of a provider; \
+             did you mean `zai`?",
+        ],
+    );
 }

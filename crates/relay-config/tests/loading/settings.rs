@@ -1,8 +1,8 @@
 //! Every setting of this version, from the file to the configuration.
 
 use relay_config::{
-    CompatibleAuth, Config, Discovery, Format, Loader, LogFormat, LogLevel, LogOutput, ProviderKind,
-    TEMPLATE, demo, schema,
+    CompatibleAuth, Config, Discovery, Format, Loader, LogFormat, LogLevel, LogOutput, Pooling, ProviderKind,
+    Strategy, TEMPLATE, demo, schema,
 };
 
 use crate::check::{warnings, yaml};
@@ -27,25 +27,29 @@ providers:
     enabled: false
     base_url: https://a.example/x/
     passthrough: true
-    keys: [{ key: k1, priority: 3 }, { key: k2 }]
+    keys: [{ key: k1, priority: 3, weight: 5 }, { key: k2 }]
     priority: -4
+    weight: 7
+    pooling: { strategy: random }
     models: [m1, 'm: 2']
     model_mapping: { 'claude-*': m1, exact: m2 }
     connect_timeout_ms: 1
     first_byte_timeout_ms: 2
     idle_timeout_ms: 3
   - { name: second, type: zai, keys: [{ key: k }] }
-  - { name: third, type: ollama, keys: [{ key: ignored, priority: 2 }] }
-  - { name: fourth, type: minimax, keys: [{ key: k }] }
+  - { name: third, type: ollama, weight: 4, keys: [{ key: ignored, priority: 2, weight: 3 }], pooling: { strategy: round_robin } }
+  - { name: fourth, type: minimax, keys: [{ key: k }], pooling: { strategy: weighted } }
   - { name: fifth, type: anthropic_compatible, base_url: 'http://localhost:1', auth: bearer, keys: [{ key: k }] }
-  - { name: sixth, type: mock }
+  - { name: sixth, type: mock, weight: 6 }
 routing:
-  strategy: failover
+  strategy: model_based
   failover_timeout: 100
   max_attempts: 2
   debug: true
   strict_models: true
   restore_model_name: true
+  model_mapping: { claude-: first, claude-haiku-4.5: sixth }
+  default_provider: second
 logging:
   level: debug
   format: json
@@ -79,6 +83,11 @@ fn every_setting_arrives() {
     assert_eq!(keys, [("k1", 3), ("k2", -4)]);
     assert_eq!((first.priority, first.models.join(" ")), (-4, "m1 m: 2".to_owned()));
     assert_eq!(first.model_mapping.lookup("claude-x").unwrap().as_ref(), "m1");
+    let pooling: Vec<_> = providers.iter().map(|provider| provider.pooling).collect();
+    use Pooling::{FileOrder, Random, RoundRobin, Weighted};
+    assert_eq!(pooling, [Random, FileOrder, RoundRobin, Weighted, FileOrder, FileOrder]);
+    let shares: Vec<_> = providers.iter().map(|provider| provider.share().get()).collect();
+    assert_eq!((first.weight.get(), shares), (7, vec![6, 1, 3, 1, 1, 6]));
     let timeouts = [first.connect_timeout, first.first_byte_timeout, first.idle_timeout];
     assert_eq!(timeouts.map(|timeout| timeout.as_millis()), [1, 2, 3]);
     assert!(matches!(&providers[2], third if third.keys[0].key.is_none() && third.keys[0].priority == 2));
@@ -90,6 +99,11 @@ fn every_setting_arrives() {
     assert_eq!(kinds, ["anthropic", "zai", "ollama", "minimax", "anthropic_compatible", "mock"]);
 
     assert_eq!((routing.failover_timeout.as_millis(), routing.max_attempts.get()), (100, 2));
+    assert_eq!(routing.strategy, Strategy::ModelBased);
+    let routes: Vec<_> =
+        routing.model_mapping.iter().map(|(prefix, name)| (prefix.as_str(), name.as_str())).collect();
+    assert_eq!(routes, [("claude-", "first"), ("claude-haiku-4.5", "sixth")]);
+    assert_eq!(routing.default_provider.unwrap().as_str(), "second");
     assert!(routing.debug && routing.strict_models && routing.restore_model_name);
     assert_eq!(
         (logging.level, logging.format, logging.pretty),
@@ -240,4 +254,36 @@ fn a_file_is_read_in_the_format_of_its_name() {
         assert_eq!(loaded.file.as_deref(), Some(path.as_path()));
         assert_eq!(loaded.config.providers.len(), 1);
     }
+}
+
+#[test]
+fn every_strategy_has_its_name() {
+    for name in ["failover", "round_robin", "weighted_round_robin", "shuffle", "model_based"] {
+        let config = yaml(&format!("routing: {{ strategy: {name} }}")).config;
+        assert_eq!(config.routing.strategy.as_str(), name);
+        assert!(config.to_yaml().contains(&format!("strategy: {name}\n")));
+    }
+}
+
+#[test]
+fn routes_may_name_the_providers_that_step_in() {
+    let loader = Loader::new().with_default_providers(demo().providers);
+    let name = demo().providers[0].name.clone();
+    let text = format!("routing: {{ strategy: model_based, default_provider: {name} }}");
+    let config = loader.with_text("c", Format::Yaml, text).load().unwrap().config;
+    assert_eq!(config.routing.default_provider, Some(name));
+}
+
+#[test]
+fn routes_that_no_strategy_reads_are_worth_a_word() {
+    let loaded = yaml(
+        "providers: [{ name: a, type: mock }]\nrouting: { model_mapping: { x: a }, default_provider: a }",
+    );
+    warnings(
+        &loaded,
+        &[
+            "2:27: routing.model_mapping: has no effect with routing.strategy failover; it is for model_based",
+            "2:55: routing.default_provider: has no effect with routing.strategy failover; it is for model_based",
+        ],
+    );
 }

@@ -78,7 +78,7 @@ fn top_level_provider_settings_say_where_they_belong() {
         "models = ['a']\n[model_mapping]\na = 'b'\n",
         &[
             "1:1: models: unknown key; it belongs to providers[]",
-            "2:2: model_mapping: unknown key; it belongs to providers[]",
+            "2:2: model_mapping: unknown key; it belongs to providers[] or routing",
         ],
     );
 }

@@ -43,13 +43,6 @@ fn sections_of_unbuilt_features_are_refused() {
     refused("health", "health_check: { interval_ms: 1000 }", SETTING, "");
     refused("health", "circuit_breaker: { failure_threshold: 3 }", SETTING, "");
     refused("logging.debug_options", "log_tls_metrics: true", SETTING, "");
-    refused(
-        "routing",
-        "model_mapping: { a: b }",
-        SETTING,
-        "use providers[].models with routing.strict_models",
-    );
-    refused("routing", "default_provider: a", SETTING, "give that provider the highest priority");
     yaml_problems(
         "metrics: { path: /m }\nadmin: { enabled: true }\nstate: { backend: redis }",
         &[
@@ -64,15 +57,16 @@ fn sections_of_unbuilt_features_are_refused() {
 fn provider_settings_of_unbuilt_features_are_refused() {
     refused("providers", "capabilities: { a: b }", SETTING, "");
     refused("providers", "fetch_images: true", SETTING, "");
-    refused("providers", "weight: 2", SETTING, "use priority");
     refused("providers", "discover_models: true", SETTING, "list the models in providers[].models");
-    refused(
-        "providers",
-        "pooling: { strategy: random }",
-        SETTING,
-        "keys are used by priority, then in file order",
+    yaml_problems(
+        "providers: [{ name: a, type: mock, pooling: { strategy: least_loaded, max_wait_ms: 5 } }]",
+        &[
+            "1:47: providers[0].pooling.strategy: `least_loaded` is not available in this version; \
+             use round_robin, random or weighted",
+            "1:71: providers[0].pooling.max_wait_ms: this setting is not available in this version; \
+             the next key is tried at once",
+        ],
     );
-    refused("providers.keys", "weight: 2", SETTING, "use priority");
     refused("providers.keys", "organization: a", SETTING, "");
     for limit in ["rpm_limit", "tpm_limit", "itpm_limit", "otpm_limit"] {
         let hint = "the next key is tried after a 429";
@@ -97,8 +91,8 @@ fn unbuilt_choices_are_refused_by_name() {
         };
         check("providers", "type", kind, hint);
     }
-    for strategy in ["round_robin", "shuffle", "model_based", "least_loaded", "cost_based"] {
-        check("routing", "strategy", strategy, "use failover, with priorities");
+    for strategy in ["least_loaded", "cost_based", "latency_based"] {
+        check("routing", "strategy", strategy, "use weighted_round_robin, with weights");
     }
     check("routing", "affinity", "session", "remove it, or write none");
     check("routing", "on_stream_break", "error_event", "use abort");
@@ -117,7 +111,7 @@ fn saying_off_is_accepted() {
         ("routing", "model_mapping: {}"),
         ("logging.debug_options", "log_tls_metrics: false"),
         ("providers", "weight: 1"),
-        ("providers", "pooling: {}"),
+        ("providers", "pooling: { max_wait_ms: 0 }"),
         ("providers", "capabilities: {}"),
         ("providers", "fetch_images: false"),
         ("providers", "discover_models: false"),

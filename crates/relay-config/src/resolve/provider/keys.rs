@@ -1,5 +1,7 @@
 //! `providers[].keys[]`: who needs them, and what one is.
 
+use std::num::NonZeroU32;
+
 use crate::config::{AzureAuth, AzureConfig, CompatibleAuth, KeyConfig, ProviderKind};
 use crate::error::{Concern, Fault};
 use crate::raw;
@@ -52,12 +54,12 @@ pub(super) fn resolve(
     let mut keys = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
         let path = path.index(index).key("key");
-        let priority = raw.priority.unwrap_or(priority);
+        let (priority, weight) = (raw.priority.unwrap_or(priority), raw.weight.unwrap_or(NonZeroU32::MIN));
         match raw.key {
-            _ if need == KeyNeed::NeverSent => keys.push(KeyConfig { key: None, priority }),
+            _ if need == KeyNeed::NeverSent => keys.push(KeyConfig { key: None, priority, weight }),
             Some(key) => {
                 check_key(&key, &path, to);
-                keys.push(KeyConfig { key: Some(Secret::new(key)), priority });
+                keys.push(KeyConfig { key: Some(Secret::new(key)), priority, weight });
             }
             // In a disabled provider the variable may be unset; the provider is never asked.
             None if enabled => {

@@ -12,7 +12,7 @@ mod vertex;
 use std::collections::BTreeMap;
 
 use super::{Reporter, millis, value_fault};
-use crate::config::ProviderConfig;
+use crate::config::{Pooling, ProviderConfig};
 use crate::error::Fault;
 use crate::names::{ModelMapping, ProviderName};
 use crate::raw;
@@ -61,6 +61,13 @@ fn resolve(mut raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option
         enabled,
         keys,
         priority,
+        weight: raw.weight.unwrap_or(default.weight),
+        pooling: match raw.pooling.strategy {
+            Some(raw::PoolingStrategy::RoundRobin) => Pooling::RoundRobin,
+            Some(raw::PoolingStrategy::Random) => Pooling::Random,
+            Some(raw::PoolingStrategy::Weighted) => Pooling::Weighted,
+            None => default.pooling,
+        },
         models: raw.models,
         model_mapping: mapping(raw.model_mapping, &path.key("model_mapping"), to),
         ca_file: raw.ca_file.inspect(|file| check_certificates(file, enabled, &path.key("ca_file"), to)),
