@@ -42,6 +42,14 @@ impl Python {
         self.run("sdk.py", &[base_url, api_key], calls).await
     }
 
+    /// Lets the SDK's client of each call's cloud make it, one after the other, and says what came of each: see
+    /// `real-clients/clouds.py` for the shape of both.
+    /// # Panics
+    /// When the script fails, which it does not for any answer.
+    pub async fn cloud_calls(&self, calls: &[Value]) -> Vec<Value> {
+        self.run("clouds.py", &[], calls).await
+    }
+
     /// Lets botocore sign `requests`: see `real-clients/sigv4.py` for their shape.
     /// # Panics
     /// When the script fails.

@@ -1,0 +1,45 @@
+"""Makes calls with the anthropic package's client of each cloud and prints what came of each.
+
+    clouds.py < calls > outcomes
+
+A call is one line of JSON: `client` is the name of a class of the package, `arguments` are those of its constructor
+(`azure_ad_token` stands for a provider of this token), and `parameters` those of the request, `betas` among them, as
+`client.beta.messages` takes them; with `stream: true` in it the whole stream is read.
+
+An outcome is one line of JSON: `{"message": …}` or `{"error": …}`.
+"""
+
+import json
+import sys
+
+import anthropic
+
+
+def client_of(call: dict) -> anthropic.Anthropic:
+    arguments = dict(call["arguments"])
+    token = arguments.pop("azure_ad_token", None)
+    if token is not None:
+        arguments["azure_ad_token_provider"] = lambda: token
+    return getattr(anthropic, call["client"])(max_retries=0, timeout=30.0, **arguments)
+
+
+def make(call: dict) -> dict[str, object]:
+    parameters = dict(call["parameters"])
+    messages = client_of(call).beta.messages
+    if not parameters.pop("stream", False):
+        return {"message": messages.create(**parameters).to_dict(mode="json")}
+    with messages.stream(**parameters) as stream:
+        return {"message": stream.get_final_message().to_dict(mode="json")}
+
+
+def main() -> None:
+    for line in sys.stdin:
+        try:
+            outcome = make(json.loads(line))
+        except Exception as error:  # also what is none of the package's own
+            outcome = {"error": repr(error)}
+        print(json.dumps(outcome), flush=True)
+
+
+if __name__ == "__main__":
+    main()
