@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::scan::Span;
+use super::grammar::Span;
 use super::{MessagesBody, Payload};
 
 /// Changes to the top level of one body. Each attempt has its own; the body itself is never touched.

@@ -7,6 +7,7 @@
 //! Numbers, key order, escapes, unknown fields and thinking blocks arrive upstream byte for byte.
 
 mod edits;
+mod grammar;
 mod payload;
 mod scan;
 
@@ -16,9 +17,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use edits::Edits;
+pub use grammar::ScanError;
+use grammar::{Kind, Value};
 pub use payload::Payload;
-pub use scan::ScanError;
-use scan::{Fields, Kind, Member, Value};
+use scan::{Fields, Member};
 
 /// Why a body cannot be relayed as a Messages request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use smallvec::SmallVec;
 
-use super::scan::Span;
+use super::grammar::Span;
 
 /// Bytes in a few pieces, sent in order with their exact total length. Cloning shares the pieces.
 #[derive(Debug, Clone, Default)]

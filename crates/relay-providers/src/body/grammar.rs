@@ -1,0 +1,436 @@
+//! The grammar of JSON (RFC 8259), read without recursion and without building anything.
+
+use std::ops::Range;
+
+/// Arrays and objects may nest this deep. Upstreams stop at a few hundred levels; the bound keeps the stack of
+/// open brackets at 128 bytes.
+pub(super) const MAX_DEPTH: usize = 1024;
+
+/// Where a value stands in the body.
+pub(crate) type Span = Range<usize>;
+
+/// Why a body is not a JSON object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// There is nothing but white space.
+    #[error("the body is empty")]
+    Empty,
+    /// RFC 8259 section 8.1 wants UTF-8.
+    #[error("the body is not valid UTF-8 at byte {offset}")]
+    Utf8 {
+        /// The first byte that is not.
+        offset: usize,
+    },
+    /// The text is JSON, but not an object.
+    #[error("the body is a JSON {found}, expected an object")]
+    NotAnObject {
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// The text breaks the grammar.
+    #[error(
+        "the body is not valid JSON at line {line}, column {column} (byte {offset}): expected {expected}"
+    )]
+    Syntax {
+        /// Counted from 0.
+        offset: usize,
+        /// Counted from 1.
+        line: usize,
+        /// In bytes, counted from 1.
+        column: usize,
+        /// What could have stood there.
+        expected: &'static str,
+    },
+    /// The text ends too early.
+    #[error("the body ends at byte {offset} in the middle of a JSON {within}")]
+    Truncated {
+        /// The length of the body.
+        offset: usize,
+        /// What was left open.
+        within: &'static str,
+    },
+    /// The object has more members than any request needs.
+    #[error("the body has more than 1024 fields")]
+    TooManyMembers,
+    /// Arrays and objects nest deeper than 1024 levels.
+    #[error("the body nests deeper than 1024 levels at byte {offset}")]
+    TooDeep {
+        /// Where the level too many begins.
+        offset: usize,
+    },
+}
+
+/// The kind of a JSON value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Null,
+    Bool,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool => "boolean",
+            Self::Number => "number",
+            Self::String => "string",
+            Self::Array => "array",
+            Self::Object => "object",
+        }
+    }
+}
+
+/// A member's value: what it is and where it stands, quotes included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Value {
+    pub(crate) kind: Kind,
+    pub(crate) span: Span,
+}
+
+/// Reads values where they lie.
+pub(super) struct Scanner<'a> {
+    body: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    /// A scanner at the start of `body`, which is UTF-8.
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self { body, at: 0 }
+    }
+
+    /// How many bytes have been read.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+}
+
+impl Scanner<'_> {
+    /// The members of the object whose brace is next; `member` gets where each key stands, and the key unescaped, and
+    /// reads its value.
+    pub(super) fn members(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Span, &[u8]) -> Result<(), ScanError>,
+    ) -> Result<(), ScanError> {
+        self.at += 1;
+        self.skip_whitespace();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let span = self.key()?;
+            let inside = &self.body[span.start + 1..span.end - 1];
+            if inside.contains(&b'\\') {
+                let key: Option<String> = serde_json::from_slice(&self.body[span.clone()]).ok();
+                // A key with half a surrogate pair is none of those that the relay reads.
+                member(self, span, key.as_deref().unwrap_or_default().as_bytes())?;
+            } else {
+                member(self, span, inside)?;
+            }
+            self.skip_whitespace();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.unexpected("`,` or `}`", "object")),
+            }
+            self.skip_whitespace();
+        }
+    }
+
+    /// A key and the colon behind it, up to the value; gives the key's span.
+    fn key(&mut self) -> Result<Span, ScanError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("a key in double quotes", "object"));
+        }
+        let start = self.at;
+        self.string()?;
+        let span = start..self.at;
+        self.skip_whitespace();
+        if self.peek() != Some(b':') {
+            return Err(self.unexpected("`:`", "object"));
+        }
+        self.at += 1;
+        self.skip_whitespace();
+        Ok(span)
+    }
+
+    /// Skips one value of any kind; `depth` brackets are open around it.
+    pub(super) fn value(&mut self, depth: usize) -> Result<Value, ScanError> {
+        let start = self.at;
+        let kind = match self.peek() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            _ => {
+                let kind = self.scalar()?;
+                return Ok(Value { kind, span: start..self.at });
+            }
+        };
+        let mut open = Brackets::new(depth);
+        loop {
+            // At the start of a value.
+            match self.peek() {
+                Some(bracket @ (b'{' | b'[')) => {
+                    open.push(bracket == b'{').map_err(|TooDeep| ScanError::TooDeep { offset: self.at })?;
+                    self.at += 1;
+                    self.skip_whitespace();
+                    match (bracket, self.peek()) {
+                        (b'{', Some(b'}')) | (b'[', Some(b']')) => {}
+                        (b'{', _) => {
+                            self.key()?;
+                            continue;
+                        }
+                        _ => continue,
+                    }
+                }
+                _ => {
+                    self.scalar()?;
+                    self.skip_whitespace();
+                }
+            }
+            // Behind a value, or in front of the bracket that closes an empty one.
+            loop {
+                match (self.peek(), open.innermost_is_object()) {
+                    (Some(b','), true) => {
+                        self.at += 1;
+                        self.skip_whitespace();
+                        self.key()?;
+                        break;
+                    }
+                    (Some(b','), false) => {
+                        self.at += 1;
+                        self.skip_whitespace();
+                        break;
+                    }
+                    (Some(b'}'), true) | (Some(b']'), false) => {
+                        self.at += 1;
+                        open.pop();
+                        if open.is_empty() {
+                            return Ok(Value { kind, span: start..self.at });
+                        }
+                        self.skip_whitespace();
+                    }
+                    (_, true) => return Err(self.unexpected("`,` or `}`", "object")),
+                    (_, false) => return Err(self.unexpected("`,` or `]`", "array")),
+                }
+            }
+        }
+    }
+
+    fn scalar(&mut self) -> Result<Kind, ScanError> {
+        match self.peek() {
+            Some(b'"') => self.string().map(|()| Kind::String),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number),
+            Some(b't') => self.literal(b"true").map(|()| Kind::Bool),
+            Some(b'f') => self.literal(b"false").map(|()| Kind::Bool),
+            Some(b'n') => self.literal(b"null").map(|()| Kind::Null),
+            _ => Err(self.unexpected("a value", "object or array")),
+        }
+    }
+
+    fn literal(&mut self, text: &'static [u8]) -> Result<(), ScanError> {
+        for &byte in text {
+            if self.peek() != Some(byte) {
+                return Err(self.unexpected("`true`, `false` or `null`", "literal"));
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    /// RFC 8259 section 6: `-` int frac exp, no leading zeros.
+    fn number(&mut self) -> Result<(), ScanError> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), ScanError> {
+        let count = self.body[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
+            return Err(self.unexpected("a digit", "number"));
+        }
+        self.at += count;
+        Ok(())
+    }
+
+    /// Skips a string; its opening quote is next.
+    fn string(&mut self) -> Result<(), ScanError> {
+        self.at += 1;
+        loop {
+            self.at += plain_prefix(&self.body[self.at..]);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                _ => return Err(self.unexpected("no control character inside a string", "string")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), ScanError> {
+        self.at += 1;
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(b'u') => {
+                self.at += 1;
+                for _ in 0..4 {
+                    if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                        return Err(self.unexpected("four hexadecimal digits", "string"));
+                    }
+                    self.at += 1;
+                }
+                Ok(())
+            }
+            _ => Err(self.unexpected("an escape character", "string")),
+        }
+    }
+
+    /// Makes sure that nothing but white space is left.
+    pub(super) fn end(&mut self) -> Result<(), ScanError> {
+        self.skip_whitespace();
+        if self.at < self.body.len() {
+            return Err(self.unexpected("nothing behind the JSON value", "body"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn skip_whitespace(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// The next byte.
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.body.get(self.at).copied()
+    }
+
+    #[cold]
+    fn unexpected(&self, expected: &'static str, within: &'static str) -> ScanError {
+        let offset = self.at;
+        if offset >= self.body.len() {
+            return ScanError::Truncated { offset, within };
+        }
+        let before = &self.body[..offset];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let column = offset - before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) + 1;
+        ScanError::Syntax { offset, line, column, expected }
+    }
+}
+
+/// How many bytes at the start of `text` are neither a quote, a backslash nor a control character.
+///
+/// Eight bytes at a time: text in requests is full of escapes, so that runs are too short for a search that has to be
+/// set up first.
+fn plain_prefix(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES << 7;
+    /// The high bit of every byte of `word` that is zero; bytes above the lowest such byte may be wrong.
+    fn zero_bytes(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & HIGHS
+    }
+    let (words, tail) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = zero_bytes(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let special = quote | backslash | control;
+        if special != 0 {
+            return index * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = tail.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    words.len() * 8 + special.unwrap_or(tail.len())
+}
+
+/// Which brackets are open, one bit each: set for an object, clear for an array.
+struct Brackets {
+    bits: [u64; MAX_DEPTH / 64],
+    outside: usize,
+    depth: usize,
+}
+
+struct TooDeep;
+
+impl Brackets {
+    /// `outside` brackets are open already; they count for the bound alone.
+    fn new(outside: usize) -> Self {
+        Self { bits: [0; MAX_DEPTH / 64], outside, depth: 0 }
+    }
+
+    fn push(&mut self, object: bool) -> Result<(), TooDeep> {
+        if self.outside + self.depth == MAX_DEPTH {
+            return Err(TooDeep);
+        }
+        let (word, bit) = (self.depth / 64, self.depth % 64);
+        self.bits[word] = self.bits[word] & !(1 << bit) | u64::from(object) << bit;
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn pop(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.depth == 0
+    }
+
+    fn innermost_is_object(&self) -> bool {
+        let last = self.depth - 1;
+        self.bits[last / 64] >> (last % 64) & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_prefix_ends_at_the_first_special_byte() {
+        for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
+            for length in 0..40 {
+                for tail in 0..20 {
+                    let mut text = vec![b'x'; length];
+                    text.push(special);
+                    text.extend(std::iter::repeat_n(b'"', tail));
+                    assert_eq!(plain_prefix(&text), length, "{special} after {length}");
+                }
+            }
+        }
+        let plain = "übergrößen\u{7f} plain text \u{1f980}";
+        assert_eq!(plain_prefix(plain.as_bytes()), plain.len());
+    }
+}
