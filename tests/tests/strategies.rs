@@ -134,6 +134,14 @@ async fn whatever_the_strategy_the_others_step_in_by_priority() {
 }
 
 #[tokio::test]
+async fn a_provider_takes_turns_for_models_that_a_pattern_maps_to_its_own() {
+    let mapped = json!({"models": ["glm-5.3"], "model_mapping": {"claude-*": "glm-5.3"}});
+    let routing = json!({"strategy": "round_robin", "strict_models": true});
+    let scene = Scene::new(routing, [json!({}), mapped, json!({"models": ["glm-5.3"]})]).await;
+    assert_eq!(scene.answers("round_robin", OPUS, 4).await, "abab");
+}
+
+#[tokio::test]
 async fn keys_of_equal_priority_take_turns() {
     let keys = json!([{"key": "one"}, {"key": "two"}, {"key": OUR_KEY, "priority": 0}]);
     let pooled = json!({"keys": keys, "pooling": {"strategy": "round_robin"}});

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use relay_config::{KeyId, Pooling, ProviderName};
+use relay_config::{KeyId, ModelMapping, Pooling, ProviderName};
 use relay_providers::{Answer, Attempt, AttemptError};
 use tower::util::BoxCloneSyncService;
 
@@ -16,6 +16,7 @@ pub type UpstreamService = BoxCloneSyncService<Attempt, Answer, AttemptError>;
 pub struct Upstream {
     name: ProviderName,
     models: Vec<String>,
+    mapping: ModelMapping,
     first_byte_timeout: Duration,
     share: NonZeroU32,
     pooling: Pooling,
@@ -35,7 +36,15 @@ impl Upstream {
     ) -> Self {
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
         let (share, pooling) = (NonZeroU32::MIN, Pooling::default());
-        Self { name, models, first_byte_timeout, share, pooling, candidates }
+        let mapping = ModelMapping::default();
+        Self { name, models, mapping, first_byte_timeout, share, pooling, candidates }
+    }
+
+    /// Lets models also be asked for by the names that are mapped to one of `models`.
+    #[must_use]
+    pub fn with_mapping(mut self, mapping: ModelMapping) -> Self {
+        self.mapping = mapping;
+        self
     }
 
     /// Gives it this share in weighted strategies, instead of 1.
@@ -77,7 +86,9 @@ impl Upstream {
 
     /// Whether `model` is among those that the provider is known to serve.
     pub(crate) fn lists(&self, model: &str) -> bool {
-        self.models.is_empty() || self.models.iter().any(|listed| listed == model)
+        let is_listed = |model: &str| self.models.iter().any(|listed| listed == model);
+        let mapped = || self.mapping.lookup(model);
+        self.models.is_empty() || is_listed(model) || mapped().is_some_and(|model| is_listed(model))
     }
 }
 

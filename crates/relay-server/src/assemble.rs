@@ -137,6 +137,7 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
             provider.first_byte_timeout,
             stack.candidates()?,
         );
+        let upstream = upstream.with_mapping(provider.model_mapping.clone());
         parts.upstreams.push(upstream.with_share(provider.share()).with_pooling(provider.pooling));
         ranked.extend(stack.forward()?);
     }

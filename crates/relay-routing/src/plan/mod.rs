@@ -315,6 +315,19 @@ mod tests {
     }
 
     #[test]
+    fn a_model_is_listed_if_the_one_that_it_is_mapped_to_is() {
+        let mapping = [("claude-opus-*", "glm-5.3"), ("claude-*", "glm-0")];
+        let mapping =
+            mapping.map(|(name, target)| (name.to_owned(), target.to_owned())).into_iter().collect();
+        let mapped = upstream("a", &["glm-5.3"], &[("k", 2)]).with_mapping(mapping);
+        let other = upstream("b", &["claude-sonnet-5-5"], &[("k", 1)]);
+        let planner = Planner::new(vec![mapped, other], Strategy::Failover, true);
+        assert_eq!(names(&planner, &about("claude-opus-5-5")), "a");
+        assert_eq!(names(&planner, &about("glm-5.3")), "a");
+        assert_eq!(names(&planner, &about("claude-sonnet-5-5")), "b");
+    }
+
+    #[test]
     fn a_subscription_goes_ahead_of_keys_and_another_credential_only_where_there_are_none() {
         let upstreams = || {
             vec![
