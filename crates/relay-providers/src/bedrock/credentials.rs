@@ -48,7 +48,10 @@ pub(super) enum LoadError {
 
 fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    // The chain's own account of itself has a line for each way.
+    let in_one_line =
+        |cause: &(dyn Error + 'static)| cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    causes.map(in_one_line).collect::<Vec<_>>().join(": ")
 }
 
 /// Credentials of one source.
@@ -261,6 +264,17 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    #[test]
+    fn an_error_of_many_lines_is_told_in_one() {
+        let error = LoadError::Source(
+            "no credentials in chain. Attempted:\n  Environment: not set\n  Profile".into(),
+        );
+        assert_eq!(
+            error.to_string(),
+            "no AWS credentials could be loaded: no credentials in chain. Attempted: Environment: not set Profile"
+        );
     }
 
     #[tokio::test(start_paused = true)]
