@@ -1,4 +1,5 @@
-//! Upstreams that speak the Messages API and differ in nothing but where their key goes: MiniMax, and any other.
+//! Upstreams that speak the Messages API and differ in nothing but where their key goes: Anthropic with a key of ours,
+//! MiniMax, Ollama, and any other.
 
 use std::time::SystemTime;
 

@@ -30,7 +30,7 @@ mod vertex;
 mod zai;
 
 pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError, LimitScope, Outcome};
-pub use anthropic::{Anthropic, ApiRequest, ClientCredential, Forward, PassThrough, is_subscription_token};
+pub use anthropic::{ApiRequest, ClientCredential, Forward, PassThrough, is_subscription_token};
 pub use azure::Azure;
 pub use bedrock::Bedrock;
 pub use body::{BodyError, Edits, MessagesBody, Payload, ScanError};

@@ -6,8 +6,8 @@ use relay_config::{
     AzureAuth, BaseUrlError, CompatibleAuth, Config, KeyId, ProviderConfig, ProviderKind, Secret,
 };
 use relay_providers::{
-    Answer, Anthropic, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward,
-    Mock, ModelMapLayer, PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings, TrustRoots,
+    Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward, Mock,
+    ModelMapLayer, PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings, TrustRoots,
     Upstream, Vertex, Zai,
 };
 use relay_routing::{
@@ -159,7 +159,7 @@ impl ProviderStack<'_> {
     fn candidates(&self) -> Result<Vec<Candidate>, BuildError> {
         match &self.provider.kind {
             ProviderKind::Anthropic { base_url, passthrough } => {
-                let mut candidates = self.keyed(|key| Anthropic::new(base_url.clone(), key))?;
+                let mut candidates = self.keyed(|key| Compatible::with_api_key(base_url.clone(), key))?;
                 if *passthrough {
                     let service = self.service(PassThrough::new(base_url.clone()));
                     candidates.push(Candidate::new(Credential::Client, self.priority(), service));

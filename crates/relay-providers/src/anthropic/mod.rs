@@ -1,4 +1,5 @@
-//! Anthropic's own API, with a configured key or with the client's own credential.
+//! What only Anthropic's own API has: the client's own credential, and operations beside messages. With a configured key
+//! it is asked as any [`Compatible`](crate::Compatible) upstream is.
 
 mod client;
 mod forward;
@@ -6,52 +7,16 @@ mod forward;
 use std::time::SystemTime;
 
 use http::{Request, response};
-use relay_config::{BaseUrl, Secret};
+use relay_config::BaseUrl;
 
 pub use client::{ClientCredential, is_subscription_token};
 pub use forward::{ApiRequest, Forward};
 
 use crate::answer::Outcome;
 use crate::body::Payload;
-use crate::messages::{self, ApiKey};
+use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
-
-/// Anthropic with a configured key.
-#[derive(Debug, Clone)]
-pub struct Anthropic {
-    base_url: BaseUrl,
-    key: ApiKey,
-}
-
-impl Anthropic {
-    /// The upstream at `base_url`, asked with `key` as `x-api-key`.
-    ///
-    /// # Errors
-    /// [`AuthorizeError::Malformed`] where no header can carry the key.
-    pub fn new(base_url: BaseUrl, key: &Secret) -> Result<Self, AuthorizeError> {
-        Ok(Self { base_url, key: ApiKey::plain(key)? })
-    }
-}
-
-impl Provider for Anthropic {
-    fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-        messages::prepare(&self.base_url, attempt)
-    }
-
-    async fn authorize(
-        &self,
-        mut request: Request<Payload>,
-        _: SystemTime,
-    ) -> Result<Request<Payload>, AuthorizeError> {
-        self.key.write_to(request.headers_mut());
-        Ok(request)
-    }
-
-    fn classify(&self, head: &response::Parts, _: &[u8]) -> Outcome {
-        messages::classify(head)
-    }
-}
 
 /// Anthropic with whatever credential the client sent, unchanged.
 ///
