@@ -7,12 +7,12 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{SseWatch, StreamReport};
+use super::{JsonWatch, SseWatch, StreamReport};
 use crate::OnBreak;
 use crate::on_break::write_break;
 
 pin_project! {
-    /// Passes an SSE body on frame by frame, reads it on the way, and says once how it ended.
+    /// Passes a body on frame by frame, reads it on the way, and says once how it ended.
     ///
     /// `on_end` is called exactly once, with the report and a [`StreamEnd`]: as soon as the end is known, at the
     /// latest when the body is dropped. It runs within `poll_frame` or `drop` and must not block.
@@ -31,13 +31,21 @@ pin_project! {
 }
 
 impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
-    /// Watches `inner`, a body at its start.
+    /// Watches `inner`, an SSE body at its start.
     pub fn new(inner: B, on_end: F) -> Self {
-        let watched = Watched { watch: SseWatch::new(), on_end: Some(on_end) };
-        WatchBody { inner, watched, on_break: None, done: false }
+        Self::watched(inner, Watch::Events(SseWatch::new()), on_end)
     }
 
-    /// Treats an end without `message_stop` and without an `error` event as a break: by [`OnBreak::Abort`] the body
+    /// Watches `inner`, at its start, whose body is a message that is not streamed: one JSON object.
+    pub fn object(inner: B, on_end: F) -> Self {
+        Self::watched(inner, Watch::Object(JsonWatch::new()), on_end)
+    }
+
+    fn watched(inner: B, watch: Watch, on_end: F) -> Self {
+        WatchBody { inner, watched: Watched { watch, on_end: Some(on_end) }, on_break: None, done: false }
+    }
+
+    /// Treats an end that the answer did not announce (`message_stop`, an `error` event, the end of its object) as a break: by [`OnBreak::Abort`] the body
     /// fails with [`EndError::Incomplete`], and a failure of the inner body passes. By [`OnBreak::ErrorEvent`] an
     /// `error` event and a clean end take the place of both, unless the break is inside an event: nothing can be
     /// inserted there, so the body fails.
@@ -53,7 +61,7 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
 
     /// What takes the place of a break.
     fn broken<E>(&self, error: EndError<E>) -> Option<Result<Frame<Bytes>, EndError<E>>> {
-        if self.on_break != Some(OnBreak::ErrorEvent) || !self.watched.watch.between_events() {
+        if self.on_break != Some(OnBreak::ErrorEvent) || !self.watched.watch.takes_event() {
             return Some(Err(error));
         }
         let mut event = BytesMut::new();
@@ -141,8 +149,8 @@ pub enum EndError<E> {
     /// The inner body failed.
     #[error(transparent)]
     Body(E),
-    /// The inner body ended without `message_stop` and without an `error` event.
-    #[error("the stream ended without message_stop")]
+    /// The inner body ended without `message_stop` and without an `error` event, or within its object.
+    #[error("the answer ended before it was complete")]
     Incomplete,
 }
 
@@ -153,9 +161,36 @@ impl<E> EndError<E> {
     }
 }
 
+/// By the form of the answer.
+enum Watch {
+    Events(SseWatch),
+    Object(JsonWatch),
+}
+
+impl Watch {
+    fn see(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Events(watch) => watch.see(chunk),
+            Self::Object(watch) => watch.see(chunk),
+        }
+    }
+
+    fn report(&self) -> &StreamReport {
+        match self {
+            Self::Events(watch) => watch.report(),
+            Self::Object(watch) => watch.report(),
+        }
+    }
+
+    /// Whether an event can be inserted here.
+    fn takes_event(&self) -> bool {
+        matches!(self, Self::Events(watch) if watch.between_events())
+    }
+}
+
 /// Calls its function when it is dropped, if not before.
 struct Watched<F: FnOnce(StreamReport, StreamEnd)> {
-    watch: SseWatch,
+    watch: Watch,
     on_end: Option<F>,
 }
 

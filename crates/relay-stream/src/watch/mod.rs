@@ -17,9 +17,11 @@
 //! Deltas are recognised by their first bytes and skipped; only the few events that carry facts are read.
 
 mod body;
+mod object;
 mod reader;
 mod report;
 
 pub use body::{EndError, StreamEnd, WatchBody};
+pub use object::JsonWatch;
 pub use reader::SseWatch;
 pub use report::{ErrorReport, StreamReport, Usage};

@@ -19,6 +19,8 @@ pub struct StreamReport {
     pub content: bool,
     /// `message_stop` was seen.
     pub message_stop: bool,
+    /// The answer is no stream but one JSON object, and that has ended.
+    pub whole: bool,
     /// The first `error` event.
     pub error: Option<ErrorReport>,
 }
@@ -52,9 +54,9 @@ pub struct ErrorReport {
 }
 
 impl StreamReport {
-    /// True once the stream said how it ended: by `message_stop`, or by an `error` event.
+    /// True once the answer said how it ended: by `message_stop`, by an `error` event, or by the end of its object.
     pub fn is_complete(&self) -> bool {
-        self.message_stop || self.error.is_some()
+        self.message_stop || self.error.is_some() || self.whole
     }
 
     /// Adds the facts of one event, given by the JSON of its data.
@@ -62,9 +64,7 @@ impl StreamReport {
         match json::get_string(data, "type").as_deref() {
             Some("message_start") => {
                 let Some(message) = json::get(data, "message") else { return };
-                set(&mut self.id, json::get_string(message, "id"));
-                set(&mut self.model, json::get_string(message, "model"));
-                self.usage.add_from(message);
+                self.add_message(message);
             }
             Some("message_delta") => {
                 let reason =
@@ -80,6 +80,14 @@ impl StreamReport {
             Some("content_block_delta" | "content_block_stop") => self.content = true,
             _ => {}
         }
+    }
+
+    /// Adds the facts of a message, or of some of its members.
+    pub(crate) fn add_message(&mut self, message: &[u8]) {
+        set(&mut self.id, json::get_string(message, "id"));
+        set(&mut self.model, json::get_string(message, "model"));
+        set(&mut self.stop_reason, json::get_string(message, "stop_reason"));
+        self.usage.add_from(message);
     }
 }
 
