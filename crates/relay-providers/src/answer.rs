@@ -7,6 +7,8 @@ use http::Response;
 use http_body_util::combinators::UnsyncBoxBody;
 use tower::BoxError;
 
+use crate::limits::RateLimits;
+use crate::progress::Progress;
 use crate::provider::{AuthorizeError, PrepareError};
 
 /// The body of an answer: frames as they arrive.
@@ -31,8 +33,8 @@ pub enum BodyError {
         /// Twice `providers[].idle_timeout_ms`.
         after: Duration,
     },
-    /// A stream ended as if it were complete, but without `message_stop` or an `error` event.
-    #[error("the upstream ended its stream without message_stop")]
+    /// An answer ended as if it were complete, but without `message_stop` or an `error` event, or within its JSON.
+    #[error("the upstream ended its answer before it was complete")]
     Incomplete,
     /// What came cannot be put into the form of the Messages API.
     #[error("the upstream's answer cannot be read")]
@@ -51,6 +53,19 @@ pub struct Answer {
     pub response: Response<AnswerBody>,
     /// It is an error, and not in the form of the Messages API: a gateway's page, a text, another API's JSON.
     pub is_foreign_error: bool,
+    /// What its headers say of the credential's limits.
+    pub limits: RateLimits,
+    /// What its body has told so far.
+    pub progress: Progress,
+}
+
+impl Answer {
+    /// An answer in the form of the Messages API that says nothing of limits, and whose body is not watched.
+    #[must_use]
+    pub fn new(outcome: Outcome, response: Response<AnswerBody>) -> Self {
+        let (limits, progress) = (RateLimits::default(), Progress::default());
+        Self { outcome, response, is_foreign_error: false, limits, progress }
+    }
 }
 
 /// What an answer means for failover and for the health of the key, the model and the provider.

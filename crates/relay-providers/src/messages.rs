@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::answer::{LimitScope, Outcome};
 use crate::body::Payload;
 use crate::headers;
+use crate::limits::RateLimits;
 use crate::provider::{ApiError, AuthorizeError, PrepareError};
 use crate::request::Attempt;
 
@@ -94,7 +95,8 @@ pub(crate) fn classify(head: &response::Parts) -> Outcome {
         404 => Outcome::ModelUnavailable,
         408 => Outcome::Failed,
         429 => Outcome::RateLimited {
-            retry_after: retry_after(&head.headers),
+            retry_after: retry_after(&head.headers)
+                .or_else(|| RateLimits::read(&head.headers).exhausted_for()),
             scope: limit_scope(&head.headers),
         },
         OVERLOADED => Outcome::Overloaded { retry_after: retry_after(&head.headers) },

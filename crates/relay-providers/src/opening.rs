@@ -3,7 +3,6 @@
 //!
 //! Only while another one could be asked: the last attempt flows from its first byte.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +12,10 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use relay_stream::OnBreak;
 use relay_stream::body::{KeepAliveBody, TokioTimer};
-use relay_stream::watch::{EndError, StreamEnd, StreamReport, WatchBody};
+use relay_stream::watch::{EndError, WatchBody};
 
-use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, LimitScope, Outcome};
+use crate::answer::{Answer, AttemptError, BodyError, LimitScope, Outcome};
+use crate::progress::{OnEnd, Progress, ProgressBody};
 use crate::request::{Attempt, Endpoint};
 use crate::start::Resumed;
 
@@ -27,11 +27,8 @@ const HELD_TIME: Duration = Duration::from_secs(10);
 /// between do so sooner, and not every upstream sends pings of its own.
 const PING_AFTER: Duration = Duration::from_secs(15);
 
-/// Nothing is done with what a stream reports yet, but to see how it ends.
-type OnEnd = fn(StreamReport, StreamEnd);
-
-/// The answer that `response`, a success, makes. A stream that ends without saying that it is complete becomes one that
-/// breaks off: no client can take half an answer for a whole one then.
+/// The answer that `response`, a success, makes. One that ends without saying that it is complete becomes one that breaks
+/// off: no client can take half an answer for a whole one then.
 ///
 /// # Errors
 /// [`AttemptError::Broken`] where the stream broke off while it was held back.
@@ -41,51 +38,95 @@ pub(crate) async fn begin<B>(
     response: Response<B>,
 ) -> Result<Answer, AttemptError>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Send + 'static,
+    B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
 {
     let (mut head, body) = response.into_parts();
-    let is_message = attempt.request().endpoint() == Endpoint::Messages;
-    if !is_message || !is_event_stream(&head.headers) {
-        let response = Response::from_parts(head, body.boxed_unsync());
-        return Ok(Answer { outcome, response, is_foreign_error: false });
-    }
-    // With a length announced, a break could not be told from an end.
-    head.headers.remove(CONTENT_LENGTH);
-    let body = WatchBody::new(body, (|_, _| ()) as OnEnd).check_end(OnBreak::Abort);
-    let (failure, body) = match attempt.is_last() {
-        true => (None, body.map_err(end_error).boxed_unsync()),
-        false => hold(body).await.map_err(AttemptError::Broken)?,
+    let progress = Progress::default();
+    let form = match attempt.request().endpoint() {
+        Endpoint::Messages => Form::of(&head.headers),
+        Endpoint::CountTokens => Form::Opaque,
     };
-    let body = KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)).boxed_unsync();
+    let (failure, body) = match form {
+        Form::Opaque => (None, body.boxed_unsync()),
+        Form::Object => {
+            let body = WatchBody::object(body, progress.on_end());
+            let body = match head.headers.contains_key(CONTENT_LENGTH) {
+                // An end that comes too early is a broken connection already.
+                true => body,
+                false => body.check_end(OnBreak::Abort),
+            };
+            (None, body.map_err(end_error).boxed_unsync())
+        }
+        Form::Events => {
+            // With a length announced, a break could not be told from an end.
+            head.headers.remove(CONTENT_LENGTH);
+            let mut body = WatchBody::new(body, progress.on_end());
+            let mut held = Held::default();
+            if !attempt.is_last() {
+                held = hold(&mut body, &progress).await.map_err(AttemptError::Broken)?;
+            }
+            let body = ProgressBody::new(body.check_end(attempt.on_break()), progress.clone());
+            let body = Resumed::new(held.start, None, Box::pin(body.map_err(end_error as fn(_) -> _)));
+            let body = KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)).boxed_unsync();
+            (held.failure, body)
+        }
+    };
     let response = Response::from_parts(head, body);
-    Ok(Answer { outcome: failure.unwrap_or(outcome), response, is_foreign_error: false })
+    Ok(Answer { progress, ..Answer::new(failure.unwrap_or(outcome), response) })
 }
 
-/// Waits for the first content of `body`, or for a bound. Says what an `error` event ahead of it means, and gives a body
-/// that still has everything.
-async fn hold<B>(body: WatchBody<B, OnEnd>) -> Result<(Option<Outcome>, AnswerBody), BodyError>
+/// What the body of a success is.
+enum Form {
+    /// A stream.
+    Events,
+    /// A message in one piece.
+    Object,
+    /// Nothing that can be read: the relay offers no encoding, but an upstream may use one all the same.
+    Opaque,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Self {
+        let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        match headers.contains_key(CONTENT_ENCODING) {
+            true => Self::Opaque,
+            false if media_type.starts_with(b"text/event-stream") => Self::Events,
+            false if media_type.starts_with(b"application/json") => Self::Object,
+            false => Self::Opaque,
+        }
+    }
+}
+
+/// The start of a stream, and what an `error` event in it means.
+#[derive(Default)]
+struct Held {
+    start: Bytes,
+    failure: Option<Outcome>,
+}
+
+/// Waits for the first content of `body`, or for a bound.
+async fn hold<B>(body: &mut WatchBody<B, OnEnd>, progress: &Progress) -> Result<Held, BodyError>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Send + 'static,
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let mut body = Box::pin(body);
     let mut held = Vec::new();
-    let waiting = wait_for_content(&mut body, &mut held);
+    let waiting = wait_for_content(body, &mut held);
     // Time being over says nothing about the upstream: it is slow, and may still answer well.
     let failure = tokio::time::timeout(HELD_TIME, waiting).await.unwrap_or(Ok(None))?;
+    progress.see(body.report());
     let start = match <[Bytes; 1]>::try_from(held) {
         Ok([frame]) => frame,
         Err(frames) => frames.concat().into(),
     };
-    let body = Resumed::new(start, None, body.map_err(end_error as fn(_) -> _));
-    Ok((failure, body.boxed_unsync()))
+    Ok(Held { start, failure })
 }
 
 async fn wait_for_content<B>(
-    body: &mut Pin<Box<WatchBody<B, OnEnd>>>,
+    body: &mut WatchBody<B, OnEnd>,
     held: &mut Vec<Bytes>,
 ) -> Result<Option<Outcome>, BodyError>
 where
-    B: Body<Data = Bytes, Error = BodyError>,
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
@@ -98,10 +139,10 @@ where
             return Ok(Some(meaning(&error.kind)));
         }
         if report.content || report.message_stop || bytes > HELD_BYTES {
-            break;
+            return Ok(None);
         }
     }
-    Ok(None)
+    Err(BodyError::Incomplete)
 }
 
 /// What an `error` event means. The status it would have had is lost: only its type tells.
@@ -121,13 +162,6 @@ fn end_error(error: EndError<BodyError>) -> BodyError {
         EndError::Body(error) => error,
         _ => BodyError::Incomplete,
     }
-}
-
-/// A stream that can be read: the relay offers no encoding, but an upstream may send one all the same.
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    media_type.is_some_and(|value| value.starts_with(b"text/event-stream"))
-        && !headers.contains_key(CONTENT_ENCODING)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use relay_stream::OnBreak;
 use tokio::time::Instant;
 
 use crate::anthropic::ClientCredential;
@@ -163,6 +164,7 @@ pub struct Attempt {
     edits: Edits,
     head_timeout: Option<Duration>,
     is_last: bool,
+    on_break: OnBreak,
 }
 
 impl Attempt {
@@ -175,6 +177,7 @@ impl Attempt {
             edits: Edits::default(),
             head_timeout: None,
             is_last: true,
+            on_break: OnBreak::Abort,
         }
     }
 
@@ -189,6 +192,13 @@ impl Attempt {
     #[must_use]
     pub fn with_is_last(mut self, is_last: bool) -> Self {
         self.is_last = is_last;
+        self
+    }
+
+    /// Says what takes the place of a break within a stream, instead of a break of the relay's own.
+    #[must_use]
+    pub fn with_on_break(mut self, on_break: OnBreak) -> Self {
+        self.on_break = on_break;
         self
     }
 
@@ -220,6 +230,12 @@ impl Attempt {
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.is_last
+    }
+
+    /// What the client gets where its stream breaks off.
+    #[must_use]
+    pub fn on_break(&self) -> OnBreak {
+        self.on_break
     }
 
     /// The changes made for this upstream so far: where its own begin.

@@ -14,6 +14,7 @@ use crate::answer::{Answer, AttemptError, Outcome};
 use crate::body::Payload;
 use crate::coding::gunzip;
 use crate::headers;
+use crate::limits::RateLimits;
 use crate::messages;
 use crate::opening::begin;
 use crate::provider::Provider;
@@ -51,12 +52,13 @@ impl<P: Provider> Upstream<P> {
         refuse_redirect(response.status())?;
         let (mut head, body) = response.into_parts();
         headers::retain_for_client(&mut head.headers);
+        let limits = RateLimits::read(&head.headers);
         let body = IdleTimeout::new(body, self.transport.idle_timeout());
-        if head.status.is_success() {
-            self.success(&attempt, head, body).await
-        } else {
-            Ok(self.failure(&attempt, head, body).await)
-        }
+        let answer = match head.status.is_success() {
+            true => self.success(&attempt, head, body).await?,
+            false => self.failure(&attempt, head, body).await,
+        };
+        Ok(Answer { limits, ..answer })
     }
 
     /// Asks with a valid credential, and once more with a new one if the upstream refuses it.
@@ -123,7 +125,7 @@ impl<P: Provider> Upstream<P> {
             body = full(messages::write_error(&error, &mut head));
             is_foreign_error = false;
         }
-        Answer { outcome, response: Response::from_parts(head, body), is_foreign_error }
+        Answer { is_foreign_error, ..Answer::new(outcome, Response::from_parts(head, body)) }
     }
 }
 

@@ -54,7 +54,7 @@ async fn play(step: Step, limit: Option<Duration>) -> Result<Answer, AttemptErro
     let answer = |status: u16, outcome| {
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let response = Response::builder().status(status).body(body).unwrap();
-        Ok(Answer { outcome, response, is_foreign_error: false })
+        Ok(Answer::new(outcome, response))
     };
     match (step, limit) {
         (Step::Answer(status, outcome), _) => answer(status, outcome),

@@ -1,0 +1,119 @@
+//! What an upstream says of the limits of the credential that it was asked with.
+
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use http::HeaderMap;
+use http::header::DATE;
+
+const PREFIX: &str = "anthropic-ratelimit-";
+
+/// The rate limits of one credential or its organisation, each per minute. What an answer does not mention is empty.
+///
+/// # Source
+/// The `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}` headers
+/// (platform.claude.com/docs, "Rate limits").
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Requests.
+    pub requests: RateLimit,
+    /// Tokens of input and output together.
+    pub tokens: RateLimit,
+    /// Input tokens, without those read from a cache.
+    pub input_tokens: RateLimit,
+    /// Output tokens.
+    pub output_tokens: RateLimit,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What may be used in a minute.
+    pub limit: Option<u64>,
+    /// What is left now.
+    pub remaining: Option<u64>,
+    /// How long until all of it is there again.
+    pub reset_after: Option<Duration>,
+}
+
+impl RateLimits {
+    /// What `headers` say. Times count from the answer's own `date`, so that it does not matter whether clocks agree.
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
+        let now = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        let mut limits = Self::default();
+        for (name, value) in headers {
+            let Some((kind, what)) =
+                name.as_str().strip_prefix(PREFIX).and_then(|name| name.rsplit_once('-'))
+            else {
+                continue;
+            };
+            let limit = match kind {
+                "requests" => &mut limits.requests,
+                "tokens" => &mut limits.tokens,
+                "input-tokens" => &mut limits.input_tokens,
+                "output-tokens" => &mut limits.output_tokens,
+                _ => continue,
+            };
+            let Ok(value) = value.to_str().map(str::trim) else { continue };
+            match what {
+                "limit" => limit.limit = value.parse().ok(),
+                "remaining" => limit.remaining = value.parse().ok(),
+                "reset" => limit.reset_after = until(value, now),
+                _ => {}
+            }
+        }
+        limits
+    }
+
+    /// When the last of those that are used up is there again.
+    pub(crate) fn exhausted_for(&self) -> Option<Duration> {
+        let all = [self.requests, self.tokens, self.input_tokens, self.output_tokens];
+        all.iter().filter(|limit| limit.remaining == Some(0)).filter_map(|limit| limit.reset_after).max()
+    }
+}
+
+/// How long it is until `reset`, a time of RFC 3339; zero if that is over.
+fn until(reset: &str, now: Option<SystemTime>) -> Option<Duration> {
+    let reset = SystemTime::try_from(DateTime::from_str(reset, Format::DateTimeWithOffset).ok()?).ok()?;
+    Some(reset.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn read(headers: &[(&'static str, &'static str)]) -> RateLimits {
+        let headers = headers
+            .iter()
+            .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        RateLimits::read(&headers.collect())
+    }
+
+    #[test]
+    fn headers_are_read() {
+        let limits = read(&[
+            ("date", "Sun, 22 Nov 2026 12:00:00 GMT"),
+            ("anthropic-ratelimit-requests-limit", "50"),
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "2026-11-22T12:00:30Z"),
+            ("anthropic-ratelimit-input-tokens-remaining", "1000"),
+            ("anthropic-ratelimit-input-tokens-reset", "2026-11-22T14:00:20.5+02:00"),
+            ("anthropic-ratelimit-output-tokens-limit", "many"),
+            ("anthropic-ratelimit-output-tokens-reset", "2026-11-22T11:00:00Z"),
+            ("anthropic-ratelimit-unified-status", "allowed"),
+        ]);
+        let seconds = |seconds| Some(Duration::from_secs_f64(seconds));
+        let requests = RateLimit { limit: Some(50), remaining: Some(0), reset_after: seconds(30.0) };
+        let input_tokens = RateLimit { limit: None, remaining: Some(1000), reset_after: seconds(20.5) };
+        let output_tokens = RateLimit { reset_after: seconds(0.0), ..RateLimit::default() };
+        assert_eq!(
+            limits,
+            RateLimits { requests, input_tokens, output_tokens, tokens: RateLimit::default() }
+        );
+        assert_eq!(limits.exhausted_for(), seconds(30.0));
+        assert_eq!(read(&[]), RateLimits::default());
+    }
+}
