@@ -169,7 +169,13 @@ impl Validator<'_> {
     fn unknown(&self, key: &str, rule: &Rule, path: &Path) -> Fault {
         let known = rule.get("properties").and_then(|properties| properties.as_object());
         let known: Vec<&str> = known.into_iter().flatten().map(|(key, _)| key.as_str()).collect();
-        let tables = self.schema.tables_with(key);
+        let mut tables = self.schema.tables_with(key);
+        // Of several, the one around this table is the one that was meant.
+        let pattern = path.pattern();
+        let is_around = |table: &str| pattern.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+        if let Some(around) = tables.iter().find(|table| is_around(table)).cloned() {
+            tables = vec![around];
+        }
         let hint = if let Some(near) = nearest(key, known.iter().copied()) {
             format!("did you mean `{near}`?")
         } else if tables.is_empty() {
