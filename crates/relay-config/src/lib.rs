@@ -48,10 +48,10 @@ mod validate;
 mod yaml;
 
 pub use config::{
-    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ClientAuth, ClientKey, CompatibleAuth,
-    Config, DebugOptions, EntraConfig, GoogleCredentials, KeyConfig, ListenAddress, LogFormat, LogLevel,
-    LogOutput, LoggingConfig, Pooling, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy,
-    VertexConfig,
+    Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ClientAuth, ClientKey,
+    CompatibleAuth, Config, DebugOptions, EntraConfig, GoogleCredentials, HealthConfig, KeyConfig, KeyLimits,
+    ListenAddress, LogFormat, LogLevel, LogOutput, LoggingConfig, Pooling, ProviderConfig, ProviderKind,
+    RoutingConfig, ServerConfig, Strategy, StreamBreak, VertexConfig,
 };
 pub use discover::{Discovery, demo};
 pub use environment::PROCESS_VARIABLES;

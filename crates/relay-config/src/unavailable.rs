@@ -21,8 +21,6 @@ enum Off {
     Empty,
     /// `false`.
     False,
-    /// This number.
-    Number(i128),
     /// Any value other than these, which are the unbuilt ones.
     AllBut(&'static [&'static str]),
     /// A table in which this key is `false`.
@@ -40,29 +38,14 @@ const TYPE: &str = "providers[].type";
 
 const UNBUILT: &[Unbuilt] = &[
     unbuilt("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
-    unbuilt("providers[].keys[].rpm_limit", Off::Number(0), "the next key is tried after a 429"),
-    unbuilt("providers[].keys[].tpm_limit", Off::Number(0), "the next key is tried after a 429"),
-    unbuilt("providers[].keys[].itpm_limit", Off::Number(0), "the next key is tried after a 429"),
-    unbuilt("providers[].keys[].otpm_limit", Off::Number(0), "the next key is tried after a 429"),
-    unbuilt("providers[].keys[].organization", Off::Empty, ""),
-    unbuilt(
-        "providers[].pooling.strategy",
-        Off::AllBut(&["least_loaded"]),
-        "use round_robin, random or weighted",
-    ),
-    unbuilt("providers[].pooling.max_wait_ms", Off::Number(0), "the next key is tried at once"),
     unbuilt("providers[].capabilities", Off::Empty, ""),
     unbuilt("providers[].fetch_images", Off::False, ""),
     unbuilt("providers[].discover_models", Off::False, "list the models in providers[].models"),
     unbuilt(
         "routing.strategy",
-        Off::AllBut(&["least_loaded", "cost_based", "latency_based"]),
-        "use weighted_round_robin, with weights",
+        Off::AllBut(&["cost_based", "latency_based"]),
+        "use least_loaded, or weighted_round_robin with weights",
     ),
-    unbuilt("routing.affinity", Off::AllBut(&["session"]), "remove it, or write none"),
-    unbuilt("routing.on_stream_break", Off::AllBut(&["error_event"]), "use abort"),
-    unbuilt("health.health_check", Off::Disabled("enabled"), ""),
-    unbuilt("health.circuit_breaker", Off::Empty, ""),
     unbuilt("logging.debug_options.log_tls_metrics", Off::False, ""),
     unbuilt("metrics", Off::Disabled("enabled"), "write metrics.enabled: false, or remove the section"),
     unbuilt("admin", Off::Disabled("enabled"), "write admin.enabled: false, or remove the section"),
@@ -141,11 +124,6 @@ impl Off {
         match self {
             Self::Empty => false,
             Self::False => is_false(node),
-            Self::Number(off) => match &node.value {
-                Value::Number(number) => number.whole == Some(*off),
-                Value::Loose(text) => text.parse() == Ok(*off),
-                _ => false,
-            },
             Self::AllBut(unbuilt) => text(node).is_none_or(|value| !unbuilt.contains(&value)),
             Self::Disabled(key) => node.get(key).is_some_and(is_false),
             Self::Set(key, value) => node.get(key).and_then(text) == Some(value),

@@ -4,6 +4,7 @@
 //! the small struct that concerns it, none takes `&Config`.
 
 mod cloud;
+mod health;
 mod logging;
 mod provider;
 mod routing;
@@ -13,9 +14,10 @@ pub use cloud::{
     AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, EntraConfig, GoogleCredentials,
     VertexConfig,
 };
+pub use health::HealthConfig;
 pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
-pub use provider::{CompatibleAuth, KeyConfig, Pooling, ProviderConfig, ProviderKind};
-pub use routing::{RoutingConfig, Strategy};
+pub use provider::{CompatibleAuth, KeyConfig, KeyLimits, Pooling, ProviderConfig, ProviderKind};
+pub use routing::{Affinity, RoutingConfig, Strategy, StreamBreak};
 pub use server::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
 
 /// Everything that cc-relay can be told.
@@ -27,6 +29,8 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// Which upstream is asked, and when the next one is.
     pub routing: RoutingConfig,
+    /// When an upstream is left alone, and how it comes back.
+    pub health: HealthConfig,
     /// What is logged, how, and where to.
     pub logging: LoggingConfig,
 }

@@ -1,6 +1,6 @@
 //! `providers[]`: what every upstream has, and the kinds.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ pub struct ProviderConfig {
     pub priority: i32,
     /// Share in weighted strategies without keys. Default 1.
     pub weight: NonZeroU32,
-    /// Choice among keys of equal priority. Default: the order of the file.
+    /// Choice among keys of equal priority. Default: the one with the least load.
     pub pooling: Pooling,
+    /// How long a request waits for a key that frees up, before it goes on without. Default 0.
+    pub max_wait: Duration,
     /// Model names advertised on `/v1/models`; empty means any model may be asked for.
     pub models: Vec<String>,
     /// Client's model name to upstream's.
@@ -50,6 +52,7 @@ impl ProviderConfig {
             priority: 1,
             weight: NonZeroU32::MIN,
             pooling: Pooling::default(),
+            max_wait: Duration::ZERO,
             models: Vec::new(),
             model_mapping: ModelMapping::default(),
             ca_file: None,
@@ -71,9 +74,9 @@ impl ProviderConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pooling {
-    /// The first in the file.
+    /// The one with the least load, the order of the file on ties.
     #[default]
-    FileOrder,
+    LeastLoaded,
     /// Each in turn.
     RoundRobin,
     /// Any, by chance.
@@ -174,10 +177,36 @@ pub enum CompatibleAuth {
 /// One credential of a provider.
 #[derive(Debug, Clone)]
 pub struct KeyConfig {
-    /// The credential itself. `None` for kinds that send none: such a key carries rank alone.
+    /// The credential itself. `None` for kinds that send none: such a key carries rank and limits alone.
     pub key: Option<Secret>,
     /// Higher is tried first. Default: the provider's.
     pub priority: i32,
     /// Share in weighted strategies. Default 1.
     pub weight: NonZeroU32,
+    /// What it may use up. Default: nothing stated.
+    pub limits: KeyLimits,
+    /// Whose limits these are: keys of a provider with the same one share them. Default: the key's alone.
+    pub organization: Option<String>,
+}
+
+impl KeyConfig {
+    /// A key with every setting at its default: priority and weight 1, no limits, no organisation.
+    #[must_use]
+    pub fn new(key: Option<Secret>) -> Self {
+        let (limits, organization) = (KeyLimits::default(), None);
+        Self { key, priority: 1, weight: NonZeroU32::MIN, limits, organization }
+    }
+}
+
+/// What may be used up in a minute. A limit that is not stated is learned from the upstream's answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// Requests.
+    pub requests: Option<NonZeroU64>,
+    /// Tokens of both directions together.
+    pub tokens: Option<NonZeroU64>,
+    /// Tokens of prompts.
+    pub input_tokens: Option<NonZeroU64>,
+    /// Tokens of answers.
+    pub output_tokens: Option<NonZeroU64>,
 }

@@ -21,6 +21,10 @@ pub struct RoutingConfig {
     pub strict_models: bool,
     /// Whether answers of mapped models carry the client's own model name.
     pub restore_model_name: bool,
+    /// What keeps the requests of a conversation together.
+    pub affinity: Affinity,
+    /// What a client gets when an upstream breaks off within a stream.
+    pub on_stream_break: StreamBreak,
     /// For [`Strategy::ModelBased`]: what a model's name starts with, to the provider that is asked first for it.
     pub model_mapping: BTreeMap<String, ProviderName>,
     /// For [`Strategy::ModelBased`]: who is asked first for any other model. Default: as with [`Strategy::Failover`].
@@ -36,6 +40,8 @@ impl Default for RoutingConfig {
             debug: false,
             strict_models: false,
             restore_model_name: false,
+            affinity: Affinity::default(),
+            on_stream_break: StreamBreak::default(),
             model_mapping: BTreeMap::new(),
             default_provider: None,
         }
@@ -57,6 +63,8 @@ pub enum Strategy {
     Shuffle,
     /// By the longest prefix of the model's name in `model_mapping`, else `default_provider`.
     ModelBased,
+    /// The one with the least load.
+    LeastLoaded,
 }
 
 impl Strategy {
@@ -69,6 +77,29 @@ impl Strategy {
             Self::WeightedRoundRobin => "weighted_round_robin",
             Self::Shuffle => "shuffle",
             Self::ModelBased => "model_based",
+            Self::LeastLoaded => "least_loaded",
         }
     }
+}
+
+/// What keeps the requests of a conversation together. Prompt caches are worth it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Affinity {
+    /// A session stays with the provider and key that served it last, as long as these can be used.
+    #[default]
+    Session,
+    /// Nothing: every request is dealt anew.
+    None,
+}
+
+/// What a client gets when an upstream breaks off within a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamBreak {
+    /// The client's own connection breaks off too, so that it repeats the request.
+    #[default]
+    Abort,
+    /// An `error` event, and a clean end.
+    ErrorEvent,
 }

@@ -2,8 +2,6 @@
 
 mod cloud;
 
-use std::num::NonZeroU32;
-
 use crate::cloud::Ambient;
 use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
 use crate::names::{BaseUrl, ProviderName};
@@ -76,8 +74,7 @@ impl Discovery {
 
     fn add(&mut self, kind: ProviderKind, key: Option<String>) {
         let mut provider = ProviderConfig::new(ProviderName::new(kind.as_str()), kind);
-        let weight = NonZeroU32::MIN;
-        provider.keys.extend(key.map(|key| KeyConfig { key: Some(Secret::new(key)), priority: 1, weight }));
+        provider.keys.extend(key.map(|key| KeyConfig::new(Some(Secret::new(key)))));
         self.config.providers.push(provider);
     }
 

@@ -5,6 +5,7 @@
 //! to be known: `unavailable` refuses them with a better message than "unknown key".
 
 mod cloud;
+mod health;
 mod logging;
 mod provider;
 mod routing;
@@ -12,16 +13,17 @@ mod server;
 mod unbuilt;
 
 pub(crate) use cloud::{AzureAuth, BedrockApi};
+pub(crate) use health::Health;
 pub(crate) use logging::{Format, Level, Logging};
 pub(crate) use provider::{Auth, Key, PoolingStrategy, Provider, ProviderType};
-pub(crate) use routing::{Routing, Strategy};
+pub(crate) use routing::{Affinity, OnStreamBreak, Routing, Strategy};
 pub(crate) use server::{ClientAuth, Listen, Server};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use unbuilt::{Admin, Health, Metrics, State};
+use unbuilt::{Admin, Metrics, State};
 
 /// Configuration of cc-relay.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -34,10 +36,10 @@ pub(crate) struct Root {
     pub(crate) providers: Vec<Provider>,
     /// Which upstream is asked, and when the next one is.
     pub(crate) routing: Routing,
+    /// When an upstream is left alone, and how it comes back.
+    pub(crate) health: Health,
     /// What is logged, how, and where to.
     pub(crate) logging: Logging,
-    /// Probes and circuit breakers.
-    health: Health,
     /// Prometheus metrics.
     metrics: Metrics,
     /// The admin listener.

@@ -181,16 +181,21 @@ pub(crate) struct Key {
     /// Share in weighted strategies.
     #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("default" = 1))]
     pub(crate) weight: Option<NonZeroU32>,
-    /// Requests per minute.
-    rpm_limit: Option<u32>,
-    /// Tokens per minute.
-    tpm_limit: Option<u64>,
-    /// Input tokens per minute.
-    itpm_limit: Option<u64>,
-    /// Output tokens per minute.
-    otpm_limit: Option<u64>,
-    /// Keys of one organisation share its limits.
-    organization: Option<String>,
+    /// Requests per minute. 0 is to learn it from the upstream's answers.
+    #[schemars(range(min = 0, max = 4_294_967_295_u32), extend("default" = 0))]
+    pub(crate) rpm_limit: Option<u64>,
+    /// Tokens per minute, prompts and answers together. 0 is to learn it from the upstream's answers.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_u64), extend("default" = 0))]
+    pub(crate) tpm_limit: Option<u64>,
+    /// Tokens of prompts per minute, without what was read from a cache. 0 is to learn it from the upstream's answers.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_u64), extend("default" = 0))]
+    pub(crate) itpm_limit: Option<u64>,
+    /// Tokens of answers per minute. 0 is to learn it from the upstream's answers.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_u64), extend("default" = 0))]
+    pub(crate) otpm_limit: Option<u64>,
+    /// The organisation that the key belongs to: keys of the provider with the same one share its limits.
+    #[schemars(length(min = 1))]
+    pub(crate) organization: Option<String>,
 }
 
 /// Choice among keys of equal priority.
@@ -198,16 +203,20 @@ pub(crate) struct Key {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Pooling {
-    /// The rule. By default the order of the file.
+    /// The rule.
+    #[schemars(extend("default" = "least_loaded"))]
     pub(crate) strategy: Option<PoolingStrategy>,
-    /// How long to wait for a key that frees up, in milliseconds.
-    max_wait_ms: Option<u64>,
+    /// How long a request waits for a key that frees up before it goes on without, in milliseconds.
+    #[schemars(range(min = 0, max = 86_400_000), extend("default" = 0))]
+    pub(crate) max_wait_ms: Option<u64>,
 }
 
 /// The rule of the choice among keys.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PoolingStrategy {
+    /// The one with the least load, the order of the file on ties.
+    LeastLoaded,
     /// In turn.
     RoundRobin,
     /// By chance.

@@ -31,9 +31,10 @@ pub(crate) struct Routing {
     pub(crate) restore_model_name: Option<bool>,
     /// What the client sees when an upstream breaks off within a stream.
     #[schemars(extend("default" = "abort"))]
-    on_stream_break: Option<OnStreamBreak>,
-    /// What keeps a session on one provider.
-    affinity: Option<Affinity>,
+    pub(crate) on_stream_break: Option<OnStreamBreak>,
+    /// What keeps the requests of a conversation together.
+    #[schemars(extend("default" = "session"))]
+    pub(crate) affinity: Option<Affinity>,
     /// For `model_based`: what a model's name starts with, to the provider that is asked first for it. The longest
     /// prefix wins.
     #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
@@ -57,6 +58,8 @@ pub(crate) enum Strategy {
     Shuffle,
     /// By the model's name: see `model_mapping` and `default_provider`.
     ModelBased,
+    /// The one with the least load.
+    LeastLoaded,
 }
 
 /// What the client sees when an upstream breaks off within a stream.
@@ -65,12 +68,16 @@ pub(crate) enum Strategy {
 pub(crate) enum OnStreamBreak {
     /// Its own connection breaks off too.
     Abort,
+    /// It gets an `error` event.
+    ErrorEvent,
 }
 
-/// What keeps a session on one provider.
+/// What keeps the requests of a conversation together.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Affinity {
-    /// Nothing does.
+    /// A session stays with the provider and key that served it last, as long as these can be used.
+    Session,
+    /// Nothing: every request is dealt anew.
     None,
 }

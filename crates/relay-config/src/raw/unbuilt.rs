@@ -14,41 +14,6 @@ pub(crate) struct Tls {
     key: Option<String>,
 }
 
-/// Probes and circuit breakers.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Health {
-    /// Probes of open circuits.
-    health_check: HealthCheck,
-    /// When a provider is left alone, and for how long.
-    circuit_breaker: CircuitBreaker,
-}
-
-/// Probes of open circuits.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct HealthCheck {
-    /// Whether there are any.
-    enabled: Option<bool>,
-    /// Time between two, in milliseconds.
-    interval_ms: Option<u64>,
-}
-
-/// When a provider is left alone, and for how long.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct CircuitBreaker {
-    /// Consecutive failures that open it.
-    failure_threshold: Option<u32>,
-    /// How long it stays open, in milliseconds.
-    open_duration_ms: Option<u64>,
-    /// Successes that close it.
-    half_open_probes: Option<u32>,
-}
-
 /// Prometheus metrics.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]

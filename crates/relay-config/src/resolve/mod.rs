@@ -1,5 +1,6 @@
 //! From the file's shape to the configuration: defaults, precise types, and what the schema cannot say.
 
+mod health;
 mod logging;
 mod provider;
 mod routing;
@@ -35,6 +36,7 @@ pub(crate) fn resolve(
         server: server::resolve(raw.server, &root.key("server"), &mut to),
         providers: provider::resolve_all(raw.providers, &root.key("providers"), &mut to),
         routing: routing::resolve(raw.routing, &names, &root.key("routing"), &mut to),
+        health: health::resolve(raw.health),
         logging: logging::resolve(raw.logging),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use super::{Reporter, millis, value_fault};
-use crate::config::{RoutingConfig, Strategy};
+use crate::config::{Affinity, RoutingConfig, Strategy, StreamBreak};
 use crate::error::Concern;
 use crate::names::ProviderName;
 use crate::near::nearest;
@@ -25,6 +25,7 @@ pub(super) fn resolve(
         Some(raw::Strategy::WeightedRoundRobin) => Strategy::WeightedRoundRobin,
         Some(raw::Strategy::Shuffle) => Strategy::Shuffle,
         Some(raw::Strategy::ModelBased) => Strategy::ModelBased,
+        Some(raw::Strategy::LeastLoaded) => Strategy::LeastLoaded,
         None => default.strategy,
     };
     let mapping_path = path.key("model_mapping");
@@ -43,6 +44,16 @@ pub(super) fn resolve(
         debug: raw.debug.unwrap_or(default.debug),
         strict_models: raw.strict_models.unwrap_or(default.strict_models),
         restore_model_name: raw.restore_model_name.unwrap_or(default.restore_model_name),
+        affinity: match raw.affinity {
+            Some(raw::Affinity::Session) => Affinity::Session,
+            Some(raw::Affinity::None) => Affinity::None,
+            None => default.affinity,
+        },
+        on_stream_break: match raw.on_stream_break {
+            Some(raw::OnStreamBreak::Abort) => StreamBreak::Abort,
+            Some(raw::OnStreamBreak::ErrorEvent) => StreamBreak::ErrorEvent,
+            None => default.on_stream_break,
+        },
         model_mapping: mapping(raw.model_mapping, names, &mapping_path, to),
         default_provider: raw.default_provider.map(|name| provider(name, names, &default_path, to)),
     }

@@ -6,7 +6,10 @@ mod writer;
 use provider::provider;
 use writer::{Writer, quoted};
 
-use crate::config::{Config, LogFormat, LogLevel, LogOutput, LoggingConfig, RoutingConfig, ServerConfig};
+use crate::config::{
+    Affinity, Config, HealthConfig, LogFormat, LogLevel, LogOutput, LoggingConfig, RoutingConfig,
+    ServerConfig, StreamBreak,
+};
 
 impl Config {
     /// The configuration, defaults included, as YAML; every secret is `***`.
@@ -16,6 +19,7 @@ impl Config {
         out.table("server", |out| server(&self.server, out));
         out.list("providers", &self.providers, provider);
         out.table("routing", |out| routing(&self.routing, out));
+        out.table("health", |out| health(&self.health, out));
         out.table("logging", |out| logging(&self.logging, out));
         out.text
     }
@@ -49,6 +53,16 @@ fn routing(routing: &RoutingConfig, out: &mut Writer) {
     out.plain("debug", routing.debug);
     out.plain("strict_models", routing.strict_models);
     out.plain("restore_model_name", routing.restore_model_name);
+    let affinity = match routing.affinity {
+        Affinity::Session => "session",
+        Affinity::None => "none",
+    };
+    out.plain("affinity", affinity);
+    let on_stream_break = match routing.on_stream_break {
+        StreamBreak::Abort => "abort",
+        StreamBreak::ErrorEvent => "error_event",
+    };
+    out.plain("on_stream_break", on_stream_break);
     out.table("model_mapping", |out| {
         for (prefix, provider) in &routing.model_mapping {
             out.string(&quoted(prefix), provider);
@@ -57,6 +71,20 @@ fn routing(routing: &RoutingConfig, out: &mut Writer) {
     if let Some(provider) = &routing.default_provider {
         out.string("default_provider", provider);
     }
+}
+
+fn health(health: &HealthConfig, out: &mut Writer) {
+    out.table("health_check", |out| {
+        out.plain("enabled", health.check.is_some());
+        if let Some(interval) = health.check {
+            out.millis("interval_ms", interval);
+        }
+    });
+    out.table("circuit_breaker", |out| {
+        out.plain("failure_threshold", health.failure_threshold);
+        out.millis("open_duration_ms", health.open_duration);
+        out.plain("half_open_probes", health.half_open_probes);
+    });
 }
 
 fn logging(logging: &LoggingConfig, out: &mut Writer) {

@@ -3,7 +3,7 @@
 use super::writer::{Writer, quoted};
 use crate::config::{
     AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, CompatibleAuth, EntraConfig,
-    GoogleCredentials, Pooling, ProviderConfig, ProviderKind, VertexConfig,
+    GoogleCredentials, KeyConfig, Pooling, ProviderConfig, ProviderKind, VertexConfig,
 };
 
 pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
@@ -11,20 +11,18 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
     out.plain("type", provider.kind.as_str());
     out.plain("enabled", provider.enabled);
     kind(&provider.kind, out);
-    out.list("keys", &provider.keys, |key, out| {
-        if let Some(secret) = &key.key {
-            out.secret("key", secret);
-        }
-        out.plain("priority", key.priority);
-        out.plain("weight", key.weight);
-    });
+    out.list("keys", &provider.keys, key);
     out.plain("priority", provider.priority);
     out.plain("weight", provider.weight);
-    out.table("pooling", |out| match provider.pooling {
-        Pooling::FileOrder => {}
-        Pooling::RoundRobin => out.plain("strategy", "round_robin"),
-        Pooling::Random => out.plain("strategy", "random"),
-        Pooling::Weighted => out.plain("strategy", "weighted"),
+    out.table("pooling", |out| {
+        let strategy = match provider.pooling {
+            Pooling::LeastLoaded => "least_loaded",
+            Pooling::RoundRobin => "round_robin",
+            Pooling::Random => "random",
+            Pooling::Weighted => "weighted",
+        };
+        out.plain("strategy", strategy);
+        out.millis("max_wait_ms", provider.max_wait);
     });
     out.strings("models", provider.models.iter());
     out.table("model_mapping", |out| {
@@ -38,6 +36,28 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
     out.millis("connect_timeout_ms", provider.connect_timeout);
     out.millis("first_byte_timeout_ms", provider.first_byte_timeout);
     out.millis("idle_timeout_ms", provider.idle_timeout);
+}
+
+fn key(key: &KeyConfig, out: &mut Writer) {
+    if let Some(secret) = &key.key {
+        out.secret("key", secret);
+    }
+    out.plain("priority", key.priority);
+    out.plain("weight", key.weight);
+    let limits = &key.limits;
+    for (name, limit) in [
+        ("rpm_limit", limits.requests),
+        ("tpm_limit", limits.tokens),
+        ("itpm_limit", limits.input_tokens),
+        ("otpm_limit", limits.output_tokens),
+    ] {
+        if let Some(limit) = limit {
+            out.plain(name, limit);
+        }
+    }
+    if let Some(organization) = &key.organization {
+        out.string("organization", organization);
+    }
 }
 
 fn kind(kind: &ProviderKind, out: &mut Writer) {

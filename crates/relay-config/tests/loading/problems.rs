@@ -169,6 +169,50 @@ fn values_have_the_type_that_the_setting_wants() {
 }
 
 #[test]
+fn limits_and_thresholds_have_bounds() {
+    #[track_caller]
+    fn check(setting: &str, found: &str, expected: &str) {
+        let (path, value) = setting.split_once(": ").expect("a setting has a value");
+        let sections: Vec<&str> = path.split('.').collect();
+        let (open, close) = match sections[..] {
+            ["keys", key] => (format!("providers: [{{ name: a, type: mock, keys: [{{ {key}: "), " }] }]"),
+            ["pooling", key] => (format!("providers: [{{ name: a, type: mock, pooling: {{ {key}: "), " } }]"),
+            ["routing", key] => (format!("routing: {{ {key}: "), " }"),
+            [section, key] => (format!("health: {{ {section}: {{ {key}: "), " } }"),
+            _ => unreachable!("every setting here is in a section"),
+        };
+        let path = match sections[0] {
+            "keys" => format!("providers[0].keys[0].{}", sections[1]),
+            "pooling" => format!("providers[0].{path}"),
+            "routing" => path.to_owned(),
+            _ => format!("health.{path}"),
+        };
+        let problem = format!("1:{}: {path}: found {found}, expected {expected}", open.len() + 1);
+        yaml_problems(&format!("{open}{value}{close}"), &[&problem]);
+    }
+    let number = |from: u64, to: u64| format!("a whole number from {from} to {to}");
+    let a_day = 86_400_000;
+    check("keys.rpm_limit: -1", "the number -1", &number(0, 4_294_967_295));
+    check("keys.rpm_limit: 50/min", "\"50/min\"", &number(0, 4_294_967_295));
+    check("keys.tpm_limit: 1.5", "the number 1.5", &number(0, 1_000_000_000_000));
+    check("keys.itpm_limit: 1e6", "the number 1e6", &number(0, 1_000_000_000_000));
+    check("keys.otpm_limit: 2000000000000", "the number 2000000000000", &number(0, 1_000_000_000_000));
+    check("keys.organization: ''", "an empty string", "one that is not empty");
+    check("pooling.max_wait_ms: -1", "the number -1", &number(0, a_day));
+    check(
+        "pooling.strategy: least-loaded",
+        "\"least-loaded\"",
+        "one of `least_loaded`, `round_robin`, `random`, `weighted`; did you mean `least_loaded`?",
+    );
+    check("routing.affinity: sesion", "\"sesion\"", "one of `session`, `none`; did you mean `session`?");
+    check("routing.on_stream_break: error", "\"error\"", "one of `abort`, `error_event`");
+    check("health_check.interval_ms: 0", "the number 0", &number(100, a_day));
+    check("circuit_breaker.failure_threshold: 0", "the number 0", &number(1, 1_000_000));
+    check("circuit_breaker.open_duration_ms: 0", "the number 0", &number(1, a_day));
+    check("circuit_breaker.half_open_probes: 0", "the number 0", &number(1, 1_000));
+}
+
+#[test]
 fn strings_that_look_like_something_else_want_quotes() {
     let text = "\
 providers:

@@ -1,8 +1,11 @@
 //! Every setting of this version, from the file to the configuration.
 
+use std::num::NonZeroU64;
+use std::time::Duration;
+
 use relay_config::{
-    CompatibleAuth, Config, Discovery, Format, Loader, LogFormat, LogLevel, LogOutput, Pooling, ProviderKind,
-    Strategy, TEMPLATE, demo, schema,
+    Affinity, CompatibleAuth, Config, Discovery, Format, KeyConfig, KeyLimits, Loader, LogFormat, LogLevel,
+    LogOutput, Pooling, ProviderKind, Strategy, StreamBreak, TEMPLATE, demo, schema,
 };
 
 use crate::check::{warnings, yaml};
@@ -27,17 +30,17 @@ providers:
     enabled: false
     base_url: https://a.example/x/
     passthrough: true
-    keys: [{ key: k1, priority: 3, weight: 5 }, { key: k2 }]
+    keys: [{ key: k1, priority: 3, weight: 5, rpm_limit: 50, tpm_limit: 4, itpm_limit: 3, otpm_limit: 2, organization: acme }, { key: k2 }]
     priority: -4
     weight: 7
-    pooling: { strategy: random }
+    pooling: { strategy: random, max_wait_ms: 4 }
     models: [m1, 'm: 2']
     model_mapping: { 'claude-*': m1, exact: m2 }
     connect_timeout_ms: 1
     first_byte_timeout_ms: 2
     idle_timeout_ms: 3
   - { name: second, type: zai, keys: [{ key: k }] }
-  - { name: third, type: ollama, weight: 4, keys: [{ key: ignored, priority: 2, weight: 3 }], pooling: { strategy: round_robin } }
+  - { name: third, type: ollama, weight: 4, keys: [{ key: ignored, priority: 2, weight: 3, rpm_limit: 9, organization: o }], pooling: { strategy: round_robin } }
   - { name: fourth, type: minimax, keys: [{ key: k }], pooling: { strategy: weighted } }
   - { name: fifth, type: anthropic_compatible, base_url: 'http://localhost:1', auth: bearer, keys: [{ key: k }] }
   - { name: sixth, type: mock, weight: 6 }
@@ -50,6 +53,11 @@ routing:
   restore_model_name: true
   model_mapping: { claude-: first, claude-haiku-4.5: sixth }
   default_provider: second
+  affinity: none
+  on_stream_break: error_event
+health:
+  health_check: { interval_ms: 200 }
+  circuit_breaker: { failure_threshold: 7, open_duration_ms: 6, half_open_probes: 2 }
 logging:
   level: debug
   format: json
@@ -60,7 +68,7 @@ logging:
 
 #[test]
 fn every_setting_arrives() {
-    let Config { server, providers, routing, logging } = yaml(EVERYTHING).config;
+    let Config { server, providers, routing, health, logging } = yaml(EVERYTHING).config;
     assert_eq!(server.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:1", "[::1]:2"]);
     assert_eq!(server.timeout.unwrap().as_millis(), 1000);
     assert_eq!(server.max_concurrent.unwrap().get(), 5);
@@ -84,12 +92,20 @@ fn every_setting_arrives() {
     assert_eq!((first.priority, first.models.join(" ")), (-4, "m1 m: 2".to_owned()));
     assert_eq!(first.model_mapping.lookup("claude-x").unwrap().as_ref(), "m1");
     let pooling: Vec<_> = providers.iter().map(|provider| provider.pooling).collect();
-    use Pooling::{FileOrder, Random, RoundRobin, Weighted};
-    assert_eq!(pooling, [Random, FileOrder, RoundRobin, Weighted, FileOrder, FileOrder]);
+    use Pooling::{LeastLoaded, Random, RoundRobin, Weighted};
+    assert_eq!(pooling, [Random, LeastLoaded, RoundRobin, Weighted, LeastLoaded, LeastLoaded]);
     let shares: Vec<_> = providers.iter().map(|provider| provider.share().get()).collect();
     assert_eq!((first.weight.get(), shares), (7, vec![6, 1, 3, 1, 1, 6]));
-    let timeouts = [first.connect_timeout, first.first_byte_timeout, first.idle_timeout];
-    assert_eq!(timeouts.map(|timeout| timeout.as_millis()), [1, 2, 3]);
+    let timeouts = [first.connect_timeout, first.first_byte_timeout, first.idle_timeout, first.max_wait];
+    assert_eq!(timeouts.map(|timeout| timeout.as_millis()), [1, 2, 3, 4]);
+    let limits = |provider: usize, key: usize| {
+        let KeyConfig { limits, organization, .. } = &providers[provider].keys[key];
+        let limits = [limits.requests, limits.tokens, limits.input_tokens, limits.output_tokens];
+        (limits.map(|limit| limit.map_or(0, NonZeroU64::get)), organization.as_deref())
+    };
+    assert_eq!(limits(0, 0), ([50, 4, 3, 2], Some("acme")));
+    assert_eq!(limits(0, 1), ([0; 4], None));
+    assert_eq!(limits(2, 0), ([9, 0, 0, 0], Some("o")));
     assert!(matches!(&providers[2], third if third.keys[0].key.is_none() && third.keys[0].priority == 2));
     assert!(matches!(
         providers[4].kind,
@@ -105,6 +121,9 @@ fn every_setting_arrives() {
     assert_eq!(routes, [("claude-", "first"), ("claude-haiku-4.5", "sixth")]);
     assert_eq!(routing.default_provider.unwrap().as_str(), "second");
     assert!(routing.debug && routing.strict_models && routing.restore_model_name);
+    assert_eq!((routing.affinity, routing.on_stream_break), (Affinity::None, StreamBreak::ErrorEvent));
+    assert_eq!((health.check.unwrap().as_millis(), health.open_duration.as_millis()), (200, 6));
+    assert_eq!((health.failure_threshold.get(), health.half_open_probes.get()), (7, 2));
     assert_eq!(
         (logging.level, logging.format, logging.pretty),
         (LogLevel::Debug, LogFormat::Json, Some(true))
@@ -133,10 +152,31 @@ fn passthrough_is_the_default_for_anthropic_itself_alone() {
 }
 
 #[test]
+fn a_limit_of_nothing_is_none() {
+    let config = yaml("providers: [{ name: a, type: mock, keys: [{ rpm_limit: 0, tpm_limit: 0 }] }]").config;
+    assert_eq!(config.providers[0].keys[0].limits, KeyLimits::default());
+}
+
+#[test]
+fn probes_that_are_off_have_no_interval() {
+    #[track_caller]
+    fn check(settings: &str, expected: Option<u64>) {
+        let config = yaml(&format!("health: {{ health_check: {{ {settings} }} }}")).config;
+        assert_eq!(config.health.check, expected.map(Duration::from_millis));
+    }
+    check("", Some(10_000));
+    check("interval_ms: 200", Some(200));
+    check("enabled: true", Some(10_000));
+    check("enabled: false", None);
+    check("enabled: false, interval_ms: 200", None);
+}
+
+#[test]
 fn what_is_shown_can_be_loaded_again() {
     for config in [
         yaml(EVERYTHING).config,
         Config::default(),
+        yaml("health: { health_check: { enabled: false } }").config,
         demo(),
         Discovery::from_environment(|_| Some("key".to_owned()), true).config,
         yaml(
@@ -218,14 +258,20 @@ fn the_defaults_in_the_schema_are_the_defaults() {
         rows.collect::<Vec<_>>().join(", ")
     };
     let text = format!(
-        "server: {{ {} }}\nproviders: [{{ name: a, type: mock, {} }}]\nrouting: {{ {} }}\nlogging: {{ {}, debug_options: {{ {} }} }}",
+        "server: {{ {} }}\nproviders: [{{ name: a, type: mock, {}, pooling: {{ {} }}, keys: [{{ {} }}] }}]\n\
+         routing: {{ {} }}\nhealth: {{ health_check: {{ {} }}, circuit_breaker: {{ {} }} }}\n\
+         logging: {{ {}, debug_options: {{ {} }} }}",
         table("Server"),
         table("Provider"),
+        table("Pooling"),
+        table("Key"),
         table("Routing"),
+        table("HealthCheck"),
+        table("CircuitBreaker"),
         table("Logging"),
         table("DebugOptions"),
     );
-    let without = yaml("providers: [{ name: a, type: mock }]").config;
+    let without = yaml("providers: [{ name: a, type: mock, keys: [{}] }]").config;
     assert_eq!(format!("{:?}", yaml(&text).config), format!("{without:?}"));
     let empty = yaml("").config;
     assert_eq!(format!("{empty:?}"), format!("{:?}", Config::default()));
@@ -258,7 +304,8 @@ fn a_file_is_read_in_the_format_of_its_name() {
 
 #[test]
 fn every_strategy_has_its_name() {
-    for name in ["failover", "round_robin", "weighted_round_robin", "shuffle", "model_based"] {
+    for name in ["failover", "round_robin", "weighted_round_robin", "shuffle", "model_based", "least_loaded"]
+    {
         let config = yaml(&format!("routing: {{ strategy: {name} }}")).config;
         assert_eq!(config.routing.strategy.as_str(), name);
         assert!(config.to_yaml().contains(&format!("strategy: {name}\n")));

@@ -40,8 +40,6 @@ const SETTING: &str = "this setting is";
 #[test]
 fn sections_of_unbuilt_features_are_refused() {
     refused("server", "tls: { cert: a, key: b }", SETTING, "let a proxy in front of cc-relay end TLS");
-    refused("health", "health_check: { interval_ms: 1000 }", SETTING, "");
-    refused("health", "circuit_breaker: { failure_threshold: 3 }", SETTING, "");
     refused("logging.debug_options", "log_tls_metrics: true", SETTING, "");
     yaml_problems(
         "metrics: { path: /m }\nadmin: { enabled: true }\nstate: { backend: redis }",
@@ -58,20 +56,6 @@ fn provider_settings_of_unbuilt_features_are_refused() {
     refused("providers", "capabilities: { a: b }", SETTING, "");
     refused("providers", "fetch_images: true", SETTING, "");
     refused("providers", "discover_models: true", SETTING, "list the models in providers[].models");
-    yaml_problems(
-        "providers: [{ name: a, type: mock, pooling: { strategy: least_loaded, max_wait_ms: 5 } }]",
-        &[
-            "1:47: providers[0].pooling.strategy: `least_loaded` is not available in this version; \
-             use round_robin, random or weighted",
-            "1:71: providers[0].pooling.max_wait_ms: this setting is not available in this version; \
-             the next key is tried at once",
-        ],
-    );
-    refused("providers.keys", "organization: a", SETTING, "");
-    for limit in ["rpm_limit", "tpm_limit", "itpm_limit", "otpm_limit"] {
-        let hint = "the next key is tried after a 429";
-        refused("providers.keys", &format!("{limit}: 50"), SETTING, hint);
-    }
 }
 
 #[test]
@@ -91,11 +75,9 @@ fn unbuilt_choices_are_refused_by_name() {
         };
         check("providers", "type", kind, hint);
     }
-    for strategy in ["least_loaded", "cost_based", "latency_based"] {
-        check("routing", "strategy", strategy, "use weighted_round_robin, with weights");
+    for strategy in ["cost_based", "latency_based"] {
+        check("routing", "strategy", strategy, "use least_loaded, or weighted_round_robin with weights");
     }
-    check("routing", "affinity", "session", "remove it, or write none");
-    check("routing", "on_stream_break", "error_event", "use abort");
 }
 
 #[test]
@@ -103,20 +85,15 @@ fn saying_off_is_accepted() {
     for (section, setting) in [
         ("metrics", "enabled: false, path: /metrics"),
         ("admin", "enabled: false"),
-        ("health.health_check", "enabled: false, interval_ms: 10000"),
         ("state", "backend: memory"),
-        ("routing", "affinity: none"),
-        ("routing", "on_stream_break: abort"),
         ("routing", "strategy: failover"),
         ("routing", "model_mapping: {}"),
         ("logging.debug_options", "log_tls_metrics: false"),
         ("providers", "weight: 1"),
-        ("providers", "pooling: { max_wait_ms: 0 }"),
         ("providers", "capabilities: {}"),
         ("providers", "fetch_images: false"),
         ("providers", "discover_models: false"),
         ("providers.keys", "weight: 1"),
-        ("providers.keys", "rpm_limit: 0, tpm_limit: 0"),
     ] {
         accepted(section, setting);
     }

@@ -561,7 +561,7 @@ mod tests {
             Strategy::Shuffle,
             Strategy::ModelBased,
         ];
-        let pooling = [Pooling::FileOrder, Pooling::RoundRobin, Pooling::Random, Pooling::Weighted];
+        let pooling = [Pooling::LeastLoaded, Pooling::RoundRobin, Pooling::Random, Pooling::Weighted];
         let mut random = Rng::with_seed(6);
         for round in 0..300 {
             let upstreams: Vec<_> = (0..random.usize(1..5))

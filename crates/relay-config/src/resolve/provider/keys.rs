@@ -1,8 +1,8 @@
 //! `providers[].keys[]`: who needs them, and what one is.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
-use crate::config::{AzureAuth, AzureConfig, CompatibleAuth, KeyConfig, ProviderKind};
+use crate::config::{AzureAuth, AzureConfig, CompatibleAuth, KeyConfig, KeyLimits, ProviderKind};
 use crate::error::{Concern, Fault};
 use crate::raw;
 use crate::resolve::{Reporter, value_fault};
@@ -16,7 +16,7 @@ enum KeyNeed {
     Required,
     /// A client's own credential does as well.
     Optional,
-    /// They carry rank alone.
+    /// They carry rank and limits alone.
     NeverSent,
     /// They would mislead.
     Refused,
@@ -52,26 +52,42 @@ pub(super) fn resolve(
     let need = KeyNeed::of(kind);
     check_need(need, raw.is_empty(), enabled, kind, path, to);
     let mut keys = Vec::with_capacity(raw.len());
-    for (index, raw) in raw.into_iter().enumerate() {
+    for (index, mut raw) in raw.into_iter().enumerate() {
         let path = path.index(index).key("key");
-        let (priority, weight) = (raw.priority.unwrap_or(priority), raw.weight.unwrap_or(NonZeroU32::MIN));
-        match raw.key {
-            _ if need == KeyNeed::NeverSent => keys.push(KeyConfig { key: None, priority, weight }),
+        let secret = match raw.key.take() {
+            _ if need == KeyNeed::NeverSent => None,
             Some(key) => {
                 check_key(&key, &path, to);
-                keys.push(KeyConfig { key: Some(Secret::new(key)), priority, weight });
+                Some(Secret::new(key))
             }
-            // In a disabled provider the variable may be unset; the provider is never asked.
-            None if enabled => {
-                to.problem(
-                    &path,
-                    Fault::Missing { expected: "give the credential, best as ${NAME}".to_owned() },
-                );
+            None => {
+                // In a disabled provider the variable may be unset; the provider is never asked.
+                if enabled {
+                    let expected = "give the credential, best as ${NAME}".to_owned();
+                    to.problem(&path, Fault::Missing { expected });
+                }
+                continue;
             }
-            None => {}
-        }
+        };
+        keys.push(KeyConfig {
+            key: secret,
+            priority: raw.priority.unwrap_or(priority),
+            weight: raw.weight.unwrap_or(NonZeroU32::MIN),
+            limits: limits(&raw),
+            organization: raw.organization,
+        });
     }
     keys
+}
+
+fn limits(raw: &raw::Key) -> KeyLimits {
+    let stated = |limit: Option<u64>| limit.and_then(NonZeroU64::new);
+    KeyLimits {
+        requests: stated(raw.rpm_limit),
+        tokens: stated(raw.tpm_limit),
+        input_tokens: stated(raw.itpm_limit),
+        output_tokens: stated(raw.otpm_limit),
+    }
 }
 
 /// Refuses keys that would mislead, and reports that they are missing where nothing works without one.

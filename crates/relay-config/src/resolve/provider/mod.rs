@@ -63,11 +63,13 @@ fn resolve(mut raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option
         priority,
         weight: raw.weight.unwrap_or(default.weight),
         pooling: match raw.pooling.strategy {
+            Some(raw::PoolingStrategy::LeastLoaded) => Pooling::LeastLoaded,
             Some(raw::PoolingStrategy::RoundRobin) => Pooling::RoundRobin,
             Some(raw::PoolingStrategy::Random) => Pooling::Random,
             Some(raw::PoolingStrategy::Weighted) => Pooling::Weighted,
             None => default.pooling,
         },
+        max_wait: millis(raw.pooling.max_wait_ms, default.max_wait),
         models: raw.models,
         model_mapping: mapping(raw.model_mapping, &path.key("model_mapping"), to),
         ca_file: raw.ca_file.inspect(|file| check_certificates(file, enabled, &path.key("ca_file"), to)),
