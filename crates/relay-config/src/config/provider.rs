@@ -185,7 +185,8 @@ pub struct KeyConfig {
     pub weight: NonZeroU32,
     /// What it may use up. Default: nothing stated.
     pub limits: KeyLimits,
-    /// Whose limits these are: keys of a provider with the same one share them. Default: the key's alone.
+    /// Whose limits these are: keys of a provider with the same one share them, and state the same. Default: the key's
+    /// alone.
     pub organization: Option<String>,
 }
 

@@ -213,6 +213,25 @@ fn limits_and_thresholds_have_bounds() {
 }
 
 #[test]
+fn keys_of_one_organization_cannot_differ_in_its_limits() {
+    let text = "\
+providers:
+  - name: a
+    type: mock
+    keys:
+      - { organization: o, rpm_limit: 0 }
+      - { organization: o, rpm_limit: 50, tpm_limit: 9 }
+      - { organization: o, rpm_limit: 60, tpm_limit: 9 }
+      - { organization: p, rpm_limit: 70 }
+      - { rpm_limit: 80 }
+  - { name: b, type: mock, keys: [{ organization: o, rpm_limit: 90 }] }
+";
+    let told = "7:39: providers[0].keys[2].rpm_limit: found the number 60, expected 50, as in providers[0].keys[1]; \
+                keys of one organization share its limits";
+    yaml_problems(text, &[told]);
+}
+
+#[test]
 fn strings_that_look_like_something_else_want_quotes() {
     let text = "\
 providers:

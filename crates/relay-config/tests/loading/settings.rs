@@ -158,6 +158,16 @@ fn a_limit_of_nothing_is_none() {
 }
 
 #[test]
+fn what_one_key_says_of_its_organization_holds_for_all_of_its_keys() {
+    let keys = "{ organization: o, rpm_limit: 0 }, { organization: o, rpm_limit: 5 }, { tpm_limit: 6, organization: o }, {}";
+    let config = yaml(&format!("providers: [{{ name: a, type: mock, keys: [{keys}] }}]")).config;
+    let limits =
+        KeyLimits { requests: NonZeroU64::new(5), tokens: NonZeroU64::new(6), ..KeyLimits::default() };
+    let found: Vec<_> = config.providers[0].keys.iter().map(|key| key.limits).collect();
+    assert_eq!(found, [limits, limits, limits, KeyLimits::default()]);
+}
+
+#[test]
 fn probes_that_are_off_have_no_interval() {
     #[track_caller]
     fn check(settings: &str, expected: Option<u64>) {

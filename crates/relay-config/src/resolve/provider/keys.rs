@@ -1,8 +1,9 @@
 //! `providers[].keys[]`: who needs them, and what one is.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 
-use crate::config::{AzureAuth, AzureConfig, CompatibleAuth, KeyConfig, KeyLimits, ProviderKind};
+use super::limits;
+use crate::config::{AzureAuth, AzureConfig, CompatibleAuth, KeyConfig, ProviderKind};
 use crate::error::{Concern, Fault};
 use crate::raw;
 use crate::resolve::{Reporter, value_fault};
@@ -42,7 +43,7 @@ impl KeyNeed {
 }
 
 pub(super) fn resolve(
-    raw: Vec<raw::Key>,
+    mut raw: Vec<raw::Key>,
     priority: i32,
     enabled: bool,
     kind: &ProviderKind,
@@ -51,6 +52,7 @@ pub(super) fn resolve(
 ) -> Vec<KeyConfig> {
     let need = KeyNeed::of(kind);
     check_need(need, raw.is_empty(), enabled, kind, path, to);
+    limits::share(&mut raw, path, to);
     let mut keys = Vec::with_capacity(raw.len());
     for (index, mut raw) in raw.into_iter().enumerate() {
         let path = path.index(index).key("key");
@@ -73,21 +75,11 @@ pub(super) fn resolve(
             key: secret,
             priority: raw.priority.unwrap_or(priority),
             weight: raw.weight.unwrap_or(NonZeroU32::MIN),
-            limits: limits(&raw),
+            limits: limits::of(&raw),
             organization: raw.organization,
         });
     }
     keys
-}
-
-fn limits(raw: &raw::Key) -> KeyLimits {
-    let stated = |limit: Option<u64>| limit.and_then(NonZeroU64::new);
-    KeyLimits {
-        requests: stated(raw.rpm_limit),
-        tokens: stated(raw.tpm_limit),
-        input_tokens: stated(raw.itpm_limit),
-        output_tokens: stated(raw.otpm_limit),
-    }
 }
 
 /// Refuses keys that would mislead, and reports that they are missing where nothing works without one.

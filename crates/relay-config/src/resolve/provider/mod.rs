@@ -5,6 +5,7 @@ mod azure;
 mod bedrock;
 mod keys;
 mod kind;
+mod limits;
 #[cfg(test)]
 mod tests;
 mod vertex;

@@ -1,0 +1,59 @@
+//! `providers[].keys[]`: what a key may use up.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+use crate::config::KeyLimits;
+use crate::raw::Key;
+use crate::resolve::{Reporter, value_fault};
+use crate::tree::Path;
+
+/// One of the limits of a key.
+type Limit = (&'static str, fn(&mut Key) -> &mut Option<u64>);
+
+const LIMITS: [Limit; 4] = [
+    ("rpm_limit", |key| &mut key.rpm_limit),
+    ("tpm_limit", |key| &mut key.tpm_limit),
+    ("itpm_limit", |key| &mut key.itpm_limit),
+    ("otpm_limit", |key| &mut key.otpm_limit),
+];
+
+/// What one key says of its organisation's limits holds for all keys of that organisation; reports where two of them
+/// say different things.
+pub(super) fn share(keys: &mut [Key], path: &Path, to: &mut Reporter<'_>) {
+    for (name, limit) in LIMITS {
+        // The limit of each organisation, and the key that states it first.
+        let mut stated: BTreeMap<String, (u64, usize)> = BTreeMap::new();
+        for (index, key) in keys.iter_mut().enumerate() {
+            let (Some(organization), Some(found @ 1..)) = (key.organization.clone(), *limit(key)) else {
+                continue;
+            };
+            let (first, of) = *stated.entry(organization).or_insert((found, index));
+            if first != found {
+                let expected = format!("{first}, as in {}", path.index(of));
+                let hint = "keys of one organization share its limits";
+                to.problem(
+                    &path.index(index).key(name),
+                    value_fault(format!("the number {found}"), expected, hint),
+                );
+            }
+        }
+        for key in keys.iter_mut() {
+            let shared = key.organization.as_ref().and_then(|organization| stated.get(organization));
+            if let Some((shared, _)) = shared {
+                *limit(key) = Some(*shared);
+            }
+        }
+    }
+}
+
+/// The limits of one key; 0 is none.
+pub(super) fn of(key: &Key) -> KeyLimits {
+    let stated = |limit: Option<u64>| limit.and_then(NonZeroU64::new);
+    KeyLimits {
+        requests: stated(key.rpm_limit),
+        tokens: stated(key.tpm_limit),
+        input_tokens: stated(key.itpm_limit),
+        output_tokens: stated(key.otpm_limit),
+    }
+}
