@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use relay_providers::{Edits, MessagesBody};
+use relay_providers::{Edits, MessagesBody, Node};
 use serde_json::Value;
 
 const SIZES: [usize; 3] = [1_000, 150_000, 1_000_000];
@@ -52,5 +52,23 @@ fn tree_and_print(bencher: Bencher<'_, '_>, size: usize) {
         let mut body: Value = serde_json::from_slice(black_box(&body)).expect("a Messages body");
         body["model"] = "glm-5.3".into();
         serde_json::to_vec(&body)
+    });
+}
+
+/// What an upstream costs that has to look at every block of every message.
+#[divan::bench(args = SIZES)]
+fn scan_and_edit_within(bencher: Bencher<'_, '_>, size: usize) {
+    let body = body(size);
+    bencher.counter(BytesCount::new(body.len())).bench(|| {
+        let body = MessagesBody::parse(black_box(&body).clone()).expect("a Messages body");
+        let mut edits = Edits::default();
+        let messages = body.view("messages").into_iter().flat_map(Node::elements);
+        for block in messages.filter_map(|message| message.get("content")).flat_map(Node::elements) {
+            block
+                .members()
+                .filter(|member| member.is_called("type"))
+                .for_each(|member| edits.remove_at(member));
+        }
+        edits.apply(&body)
     });
 }

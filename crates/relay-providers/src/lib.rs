@@ -35,7 +35,7 @@ pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError,
 pub use anthropic::{ApiRequest, ClientCredential, Forward, PassThrough, is_subscription_token};
 pub use azure::Azure;
 pub use bedrock::Bedrock;
-pub use body::{BodyError, Edits, MessagesBody, Payload, ScanError};
+pub use body::{BodyError, Children, Edits, Kind, MessagesBody, Node, Payload, ScanError};
 pub use compatible::Compatible;
 pub use estimate::estimate_tokens;
 pub use limits::{RateLimit, RateLimits};

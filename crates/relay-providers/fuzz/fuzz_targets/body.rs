@@ -1,12 +1,13 @@
-//! A request body: what is accepted parses elsewhere, and an edit changes the model alone.
+//! A request body: what is accepted parses elsewhere, and an edit changes what it names alone, however deep it lies.
 #![no_main]
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use relay_providers::{Edits, MessagesBody};
+use relay_providers::{Edits, MessagesBody, Node};
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(body) = MessagesBody::parse(Bytes::copy_from_slice(data)) else { return };
@@ -17,11 +18,42 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut edits = Edits::default();
     edits.set_model(&body, "another \"model\"");
-    edits.insert("first", "null");
+    edits.insert(&body, "first", "null");
     edits.remove(&body, "stream");
     let edited: Vec<u8> = edits.apply(&body).pieces().flat_map(|piece| piece.to_vec()).collect();
     let edited = MessagesBody::parse(edited.into()).expect("an edited body is a body");
     assert_eq!(&**edited.model(), "another \"model\"");
     assert!(!edited.is_stream());
     assert_eq!(edited.messages(), body.messages());
+
+    let mut edits = Edits::default();
+    if let Some(messages) = body.view("messages") {
+        thin(messages, data.len(), &mut edits);
+        let rendered = edits.render(&body, messages);
+        serde_json::from_slice::<&RawValue>(&rendered).expect("a value stays one");
+        let edited: Vec<u8> = edits.apply(&body).pieces().flat_map(|piece| piece.to_vec()).collect();
+        let edited = MessagesBody::parse(edited.into()).expect("an edited body is a body");
+        assert_eq!(edited.messages(), Some(rendered));
+        assert_eq!(edited.system(), body.system());
+    }
 });
+
+/// Takes out, replaces or adds something at about every third place; without recursion, as deep as bodies may be.
+fn thin(root: Node<'_>, seed: usize, edits: &mut Edits) {
+    let mut open = vec![root];
+    while let Some(node) = open.pop() {
+        let children = node.elements().chain(node.members());
+        for child in children {
+            match (child.span().start ^ seed) % 9 {
+                0 => edits.remove_at(child),
+                1 => edits.replace_at(child, Bytes::from_static(b"[{}]")),
+                _ => open.push(child),
+            }
+        }
+        match node.text()[0] {
+            b'[' if seed % 2 == 0 => edits.push_at(node, Bytes::from_static(b"{}")),
+            b'{' if seed % 2 == 1 => edits.push_at(node, Bytes::from_static(b"\"added\":[]")),
+            _ => {}
+        }
+    }
+}

@@ -72,15 +72,15 @@ fn write(attempt: &Attempt, max_tokens: Option<u64>) -> Payload {
         }
     }
     edits.retain(body, |name| ACCEPTED.contains(&name));
-    edits.insert("anthropic_version", &json!(version(headers, attempt.model())).to_string());
+    edits.insert(body, "anthropic_version", &json!(version(headers, attempt.model())).to_string());
     if !betas.is_empty() {
-        edits.insert("anthropic_beta", &json!(betas).to_string());
+        edits.insert(body, "anthropic_beta", &json!(betas).to_string());
     }
     if let Some(id) = text(headers, "anthropic-user-profile-id") {
-        edits.insert("user_profile_id", &json!(id).to_string());
+        edits.insert(body, "user_profile_id", &json!(id).to_string());
     }
     if let Some(max_tokens) = max_tokens {
-        edits.insert("max_tokens", &max_tokens.to_string());
+        edits.insert(body, "max_tokens", &max_tokens.to_string());
     }
     edits.apply(body)
 }

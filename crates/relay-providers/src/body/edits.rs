@@ -5,24 +5,27 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::grammar::Span;
-use super::{MessagesBody, Payload};
+use super::{MessagesBody, Node, Payload};
 
-/// Changes to the top level of one body. Each attempt has its own; the body itself is never touched.
+/// Changes to one body, at its top level or anywhere below. Each attempt has its own; the body itself is never touched.
 ///
-/// The members that are left alone, and the order of all, stay byte for byte what the client wrote.
+/// What is left alone, and the order of all, stays byte for byte what the client wrote. What is removed or replaced takes
+/// the changes within it along, whichever was made first; what is removed is not replaced.
 #[derive(Debug, Clone, Default)]
 pub struct Edits {
-    /// By the index of the member.
-    members: BTreeMap<usize, Change>,
-    /// Members in front of the client's own, as JSON texts.
-    first: Vec<Bytes>,
+    /// By where the item begins that is removed, or the value that is replaced.
+    changes: BTreeMap<usize, Change>,
+    /// New items in front of those of the object or array that opens here, as JSON texts.
+    first: BTreeMap<usize, Vec<Bytes>>,
+    /// New items behind those of the object or array that closes here; with the place where it opens.
+    last: BTreeMap<usize, (usize, Vec<Bytes>)>,
 }
 
 #[derive(Debug, Clone)]
-enum Change {
-    Remove,
-    /// The new value, a JSON text.
-    Replace(Bytes),
+struct Change {
+    end: usize,
+    /// The new value, a JSON text; `None` takes the item out.
+    value: Option<Bytes>,
 }
 
 impl Edits {
@@ -31,79 +34,177 @@ impl Edits {
         self.replace(body, "model", &Bytes::from(serde_json::Value::from(model).to_string()));
     }
 
-    /// Puts `value`, a JSON text, in the place of every member called `name` that is still there.
+    /// Puts `value`, a JSON text, in the place of every top-level member called `name` that is still there.
     pub fn replace(&mut self, body: &MessagesBody, name: &str, value: &Bytes) {
-        for (index, member) in body.fields.members.iter().enumerate() {
-            if body.is_called(member, name) && !matches!(self.members.get(&index), Some(Change::Remove)) {
-                self.members.insert(index, Change::Replace(value.clone()));
-            }
+        for member in body.members().filter(|member| member.is_called(name)) {
+            self.replace_at(member, value.clone());
         }
     }
 
-    /// Takes out every member called `name`; says whether there was one.
+    /// Takes out every top-level member called `name`; says whether there was one.
     pub fn remove(&mut self, body: &MessagesBody, name: &str) -> bool {
         self.retain(body, |other| other != name)
     }
 
-    /// Takes out every member whose name `keep` refuses; says whether there was one.
+    /// Takes out every top-level member whose name `keep` refuses; says whether there was one. A name that is no text is
+    /// shown as an empty one.
     pub fn retain(&mut self, body: &MessagesBody, keep: impl Fn(&str) -> bool) -> bool {
-        let mut removed = false;
-        for (index, member) in body.fields.members.iter().enumerate() {
-            if !keep(&body.name(member)) {
-                self.members.insert(index, Change::Remove);
-                removed = true;
-            }
-        }
-        removed
+        let refused = |member: &Node<'_>| !keep(&member.name().unwrap_or_default());
+        body.members().filter(refused).map(|member| self.remove_at(member)).count() > 0
     }
 
     /// Puts a member in front of the others. `value` is a JSON text; the name is not looked for among the client's.
-    pub fn insert(&mut self, name: &str, value: &str) {
-        self.first.push(Bytes::from(format!("{}:{value}", serde_json::Value::from(name))));
+    pub fn insert(&mut self, body: &MessagesBody, name: &str, value: &str) {
+        let member = Bytes::from(format!("{}:{value}", serde_json::Value::from(name)));
+        self.first.entry(body.opening()).or_default().push(member);
+    }
+
+    /// Puts `value`, a JSON text, in the place of that of `node`, which keeps its key. `node` is of the body that is
+    /// edited, as everywhere here.
+    pub fn replace_at(&mut self, node: Node<'_>, value: Bytes) {
+        if !self.is_removed(node) {
+            let Span { start, end } = node.span();
+            self.changes.insert(start, Change { end, value: Some(value) });
+        }
+    }
+
+    /// Takes out `node`: a member with its key, or an element; and the comma that would be one too many.
+    pub fn remove_at(&mut self, node: Node<'_>) {
+        let Span { start, end } = node.item();
+        self.changes.insert(start, Change { end, value: None });
+    }
+
+    /// Puts `item` behind the others of `container`, an array; or, with its key, an object.
+    pub fn push_at(&mut self, container: Node<'_>, item: Bytes) {
+        let Span { start, end } = container.span();
+        self.last.entry(end - 1).or_insert_with(|| (start, Vec::new())).1.push(item);
+    }
+
+    /// Whether `node` itself has been taken out, apart from what may have become of the values around it.
+    #[must_use]
+    pub fn is_removed(&self, node: Node<'_>) -> bool {
+        self.changes.get(&node.item().start).is_some_and(|change| change.value.is_none())
     }
 
     /// The body with the changes made.
     #[must_use]
     pub fn apply(&self, body: &MessagesBody) -> Payload {
-        let mut edits: Vec<(Span, Bytes)> = Vec::with_capacity(self.members.len() + 1);
-        let members = &body.fields.members;
-        let is_removed = |index: usize| matches!(self.members.get(&index), Some(Change::Remove));
-        let kept = (0..members.len()).filter(|&index| !is_removed(index)).count();
-
-        if !self.first.is_empty() {
-            // Right behind the brace, which is the first byte that is no white space.
-            let inside = body.bytes.iter().position(|&byte| byte == b'{').map_or(0, |brace| brace + 1);
-            let mut text = self.first.join(&b","[..]);
-            if kept > 0 {
-                text.push(b',');
-            }
-            edits.push((inside..inside, text.into()));
-        }
-        // A member goes with the comma behind it; those at the end go with the comma in front of them.
-        let mut left = kept;
-        let mut end_of_last_kept = None;
-        for (index, member) in members.iter().enumerate() {
-            match self.members.get(&index) {
-                Some(Change::Remove) if left > 0 => {
-                    edits.push((member.key.start..members[index + 1].key.start, Bytes::new()));
-                }
-                Some(Change::Remove) => {
-                    let last = members.len() - 1;
-                    let start = end_of_last_kept.unwrap_or(members[index].key.start);
-                    edits.push((start..members[last].value.span.end, Bytes::new()));
-                    break;
-                }
-                change => {
-                    if let Some(Change::Replace(value)) = change {
-                        edits.push((member.value.span.clone(), value.clone()));
-                    }
-                    left -= 1;
-                    end_of_last_kept = Some(member.value.span.end);
-                }
-            }
-        }
-        Payload::splice(&body.bytes, &edits)
+        Payload::splice(&body.bytes, &self.splices(&body.bytes, 0..body.bytes.len()))
     }
+
+    /// The value of `node` with the changes made that are within it.
+    #[must_use]
+    pub fn render(&self, body: &MessagesBody, node: Node<'_>) -> Bytes {
+        let Span { start, end } = node.span();
+        let splices = self.splices(&body.bytes, start..end);
+        let mut text = Vec::with_capacity(end - start);
+        let mut at = start;
+        for (span, replacement) in splices {
+            text.extend_from_slice(&body.bytes[at..span.start]);
+            text.extend_from_slice(&replacement);
+            at = span.end;
+        }
+        text.extend_from_slice(&body.bytes[at..end]);
+        text.into()
+    }
+
+    /// The spans of `bytes` that change within `range`, a value's or the whole, with what comes into their place: in
+    /// order, and apart from each other.
+    fn splices(&self, bytes: &[u8], range: Span) -> Vec<(Span, Bytes)> {
+        // An item that is taken out itself is not so within its value.
+        let is_within =
+            |(start, change): &(&usize, &Change)| **start != range.start || change.value.is_some();
+        let changes = self.changes.range(range.clone()).filter(is_within);
+        let changes = changes.map(|(&start, change)| (start, Edit::Change(change)));
+        let first =
+            self.first.range(range.clone()).map(|(&open, items)| (open + 1, Edit::First(open, items)));
+        let last =
+            self.last.range(range.clone()).map(|(&close, (open, items))| (close, Edit::Last(*open, items)));
+        // Of what begins at the same byte, which is the one behind a bracket, the order here is the right one.
+        let mut edits: Vec<_> = first.chain(last).chain(changes).collect();
+        edits.sort_by_key(|(start, _)| *start);
+
+        let mut splices: Vec<(Span, Bytes)> = Vec::with_capacity(edits.len());
+        let mut covered = 0;
+        for (start, edit) in edits {
+            if start < covered {
+                continue;
+            }
+            match edit {
+                Edit::First(open, items) => {
+                    let mut text = items.join(&b","[..]);
+                    if self.keeps_any(bytes, open) {
+                        text.push(b',');
+                    }
+                    splices.push((start..start, text.into()));
+                }
+                Edit::Last(open, items) => {
+                    let mut text = items.join(&b","[..]);
+                    if self.first.contains_key(&open) || self.keeps_any(bytes, open) {
+                        text.insert(0, b',');
+                    }
+                    splices.push((start..start, text.into()));
+                }
+                Edit::Change(Change { end, value: Some(value) }) => {
+                    splices.push((start..*end, value.clone()));
+                    covered = *end;
+                }
+                Edit::Change(Change { end, value: None }) => {
+                    cut(bytes, start..*end, &mut splices);
+                    covered = *end;
+                }
+            }
+        }
+        splices
+    }
+
+    /// Whether an item of the object or array that opens at `open` is still there.
+    fn keeps_any(&self, bytes: &[u8], open: usize) -> bool {
+        let mut item = skip_whitespace(bytes, open + 1);
+        loop {
+            if matches!(bytes[item], b']' | b'}') {
+                return false;
+            }
+            match self.changes.get(&item) {
+                Some(Change { end, value: None }) => {
+                    let behind = skip_whitespace(bytes, *end);
+                    item = if bytes[behind] == b',' { skip_whitespace(bytes, behind + 1) } else { behind };
+                }
+                _ => return true,
+            }
+        }
+    }
+}
+
+/// What is to be done at one place.
+enum Edit<'a> {
+    First(usize, &'a [Bytes]),
+    Last(usize, &'a [Bytes]),
+    Change(&'a Change),
+}
+
+/// Takes `item` out, with the comma behind it; and of the last of an object or array, together with those in front of it
+/// that go too, with the comma in front of them.
+fn cut(bytes: &[u8], item: Span, splices: &mut Vec<(Span, Bytes)>) {
+    let behind = skip_whitespace(bytes, item.end);
+    if bytes[behind] == b',' {
+        splices.push((item.start..skip_whitespace(bytes, behind + 1), Bytes::new()));
+        return;
+    }
+    let mut start = item.start;
+    // Only what was taken out in front of this item ends where it begins.
+    while let Some((before, _)) = splices.pop_if(|(before, _)| before.end == start && before.start < start) {
+        start = before.start;
+    }
+    let kept = bytes[..start].trim_ascii_end();
+    if let Some(kept) = kept.strip_suffix(b",") {
+        start = kept.trim_ascii_end().len();
+    }
+    splices.push((start..item.end, Bytes::new()));
+}
+
+fn skip_whitespace(bytes: &[u8], at: usize) -> usize {
+    bytes.len() - bytes[at..].trim_ascii_start().len()
 }
 
 #[cfg(test)]
@@ -129,7 +230,7 @@ mod tests {
             let mut edits = Edits::default();
             edits.retain(&body, |name| !remove.contains(&name));
             for (name, value) in insert {
-                edits.insert(name, value);
+                edits.insert(&body, name, value);
             }
             assert_eq!(text(&edits, &body), expected);
         }
@@ -161,6 +262,173 @@ mod tests {
         assert_eq!(text(&edits, &body), r#"{"a":[2]}"#);
     }
 
+    /// The first of `path` at the top level, the others further in: names, or the numbers of elements.
+    fn at<'a>(body: &'a MessagesBody, path: &str) -> Node<'a> {
+        let mut steps = path.split('.');
+        let mut node = body.view(steps.next().unwrap()).unwrap();
+        for step in steps {
+            node = match step.parse() {
+                Ok(index) => node.elements().nth(index).unwrap(),
+                Err(_) => node.get(step).unwrap(),
+            };
+        }
+        node
+    }
+
+    #[test]
+    fn items_within_a_member_go_with_their_commas() {
+        #[track_caller]
+        fn check(value: &str, removed: &[&str], pushed: &[(&str, &str)], expected: &str) {
+            let body = parse(&format!(r#"{{"model":"m","a":{value},"b":1}}"#));
+            let mut edits = Edits::default();
+            removed.iter().for_each(|path| edits.remove_at(at(&body, path)));
+            for (path, item) in pushed {
+                edits.push_at(at(&body, path), Bytes::copy_from_slice(item.as_bytes()));
+            }
+            assert_eq!(text(&edits, &body), format!(r#"{{"model":"m","a":{expected},"b":1}}"#));
+            assert_eq!(edits.render(&body, at(&body, "a")), expected);
+        }
+        let list = "[ 1 , [2] ,{} ]";
+        check(list, &["a.0"], &[], "[ [2] ,{} ]");
+        check(list, &["a.1"], &[], "[ 1 , {} ]");
+        check(list, &["a.2"], &[], "[ 1 , [2] ]");
+        check(list, &["a.1", "a.2"], &[], "[ 1 ]");
+        check(list, &["a.2", "a.1"], &[("a", "4"), ("a", "5")], "[ 1 ,4,5]");
+        check(list, &["a.0", "a.1", "a.2"], &[], "[  ]");
+        check(list, &["a.0", "a.1", "a.2"], &[("a", "4")], "[  4]");
+        check(list, &[], &[("a", "4"), ("a.1", "3"), ("a.2", "\"x\":1")], r#"[ 1 , [2,3] ,{"x":1} ,4]"#);
+        check(list, &["a.1.0", "a.2"], &[("a.1", "9")], "[ 1 , [9] ]");
+        let object = r#"{ "x" : [{"y":"z","w":[]}], "x":{"v":0} }"#;
+        check(object, &["a.x"], &[], r#"{ "x" : [{"y":"z","w":[]}] }"#);
+        check(object, &["a.x.v"], &[("a.x", r#""u":1"#)], r#"{ "x" : [{"y":"z","w":[]}], "x":{"u":1} }"#);
+    }
+
+    #[test]
+    fn what_is_taken_out_or_replaced_takes_along_what_is_within() {
+        let body = parse(r#"{"model":"m","a":[{"b":[1,2]},[3]]}"#);
+        let mut edits = Edits::default();
+        edits.remove_at(at(&body, "a.0.b.1"));
+        edits.push_at(at(&body, "a.0.b"), Bytes::from_static(b"7"));
+        assert_eq!(edits.render(&body, at(&body, "a.0")), r#"{"b":[1,7]}"#);
+        edits.replace_at(at(&body, "a.0.b"), Bytes::from_static(b"null"));
+        edits.remove_at(at(&body, "a.1.0"));
+        assert_eq!(text(&edits, &body), r#"{"model":"m","a":[{"b":null},[]]}"#);
+        edits.remove_at(at(&body, "a.1"));
+        assert!(edits.is_removed(at(&body, "a.1")) && !edits.is_removed(at(&body, "a.0")));
+        assert_eq!(edits.render(&body, at(&body, "a.1")), "[]");
+        edits.replace_at(at(&body, "a.1"), Bytes::from_static(b"null"));
+        assert_eq!(text(&edits, &body), r#"{"model":"m","a":[{"b":null}]}"#);
+        edits.remove(&body, "a");
+        edits.insert(&body, "c", "1");
+        assert_eq!(text(&edits, &body), r#"{"c":1,"model":"m"}"#);
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![any::<i32>().prop_map(Value::from), "\\PC{0,4}".prop_map(Value::from)];
+        leaf.prop_recursive(4, 48, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("[a-z\"]{0,3}", inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Prints `value` with white space and escapes as `choices` has it.
+    fn print(value: &Value, choices: &mut impl Iterator<Item = u8>, out: &mut String) {
+        let mut space =
+            |out: &mut String| out.push_str(["", "", " ", "\n\t"][choices.next().unwrap() as usize % 4]);
+        space(out);
+        match value {
+            Value::Array(elements) => {
+                out.push('[');
+                for (index, element) in elements.iter().enumerate() {
+                    out.push_str(if index > 0 { "," } else { "" });
+                    print(element, choices, out);
+                }
+                out.push(']');
+            }
+            Value::Object(members) => {
+                out.push('{');
+                for (index, (name, member)) in members.iter().enumerate() {
+                    out.push_str(if index > 0 { "," } else { "" });
+                    print(&Value::from(name.as_str()), choices, out);
+                    out.push(':');
+                    print(member, choices, out);
+                }
+                out.push('}');
+            }
+            Value::String(text) if choices.next().unwrap().is_multiple_of(2) => {
+                let units = text.encode_utf16().map(|unit| format!("\\u{unit:04X}"));
+                out.push_str(&format!("\"{}\"", units.collect::<String>()));
+            }
+            scalar => out.push_str(&scalar.to_string()),
+        }
+        out.push_str(["", " ", "\r\n", ""][choices.next().unwrap() as usize % 4]);
+    }
+
+    /// Makes the same changes to a tree and, by `edits`, to its text; notes where what was changed stood.
+    fn change(
+        value: &mut Value,
+        node: Node<'_>,
+        edits: &mut Edits,
+        choices: &mut impl Iterator<Item = u8>,
+        changed: &mut Vec<Span>,
+    ) {
+        /// Whether the child stays.
+        fn child(
+            value: &mut Value,
+            node: Node<'_>,
+            edits: &mut Edits,
+            choices: &mut impl Iterator<Item = u8>,
+            changed: &mut Vec<Span>,
+        ) -> bool {
+            let choice = choices.next().unwrap() % 8;
+            if choice != 1 {
+                change(value, node, edits, choices, changed);
+            }
+            match choice {
+                0 | 1 => {
+                    edits.remove_at(node);
+                    changed.push(node.item());
+                }
+                2 => {
+                    edits.replace_at(node, Bytes::from_static(b"{\"new\":1}"));
+                    *value = serde_json::json!({ "new": 1 });
+                    changed.push(node.span());
+                }
+                _ => {}
+            }
+            choice > 1
+        }
+        let pushes = choices.next().unwrap().is_multiple_of(4);
+        match value {
+            Value::Array(elements) => {
+                let mut nodes = node.elements();
+                elements.retain_mut(|element| child(element, nodes.next().unwrap(), edits, choices, changed));
+                assert!(nodes.next().is_none());
+                if pushes {
+                    edits.push_at(node, Bytes::from_static(b"0.5"));
+                    elements.push(0.5.into());
+                }
+            }
+            Value::Object(members) => {
+                let mut nodes = node.members();
+                members.retain(|name, member| {
+                    let node = nodes.next().unwrap();
+                    assert_eq!(node.name().unwrap(), name.as_str());
+                    child(member, node, edits, choices, changed)
+                });
+                assert!(nodes.next().is_none());
+                if pushes {
+                    edits.push_at(node, Bytes::from_static(b"\"pushed\":[]"));
+                    members.insert("pushed".to_owned(), Value::Array(Vec::new()));
+                }
+            }
+            scalar => assert_eq!(node.as_str().as_deref(), scalar.as_str()),
+        }
+    }
+
     proptest! {
         #[test]
         fn an_edited_body_parses_to_the_edited_object(
@@ -183,10 +451,37 @@ mod tests {
                 object.remove(&name);
             }
             for name in inserted.chars().map(String::from) {
-                edits.insert(&name, "null");
+                edits.insert(&body, &name, "null");
                 object.insert(name, Value::Null);
             }
             prop_assert_eq!(serde_json::from_str::<Map<String, Value>>(&text(&edits, &body)).unwrap(), object);
+        }
+
+        #[test]
+        fn changes_at_any_depth_are_those_of_a_tree_and_touch_nothing_else(
+            mut value in json(), layout in prop::collection::vec(any::<u8>(), 1..64),
+            choices in prop::collection::vec(any::<u8>(), 1..64),
+        ) {
+            let (mut layout, mut choices) = (layout.into_iter().cycle(), choices.into_iter().cycle());
+            let mut printed = String::new();
+            print(&value, &mut layout, &mut printed);
+            let body = parse(&format!("{{\"a\":{printed},\"model\":\"m\"}}"));
+            let (mut edits, mut changed) = (Edits::default(), Vec::new());
+            change(&mut value, body.view("a").unwrap(), &mut edits, &mut choices, &mut changed);
+
+            let edited: Value = serde_json::from_str(&text(&edits, &body)).unwrap();
+            prop_assert_eq!(edited, serde_json::json!({ "a": value, "model": "m" }));
+            let rendered = edits.render(&body, body.view("a").unwrap());
+            prop_assert_eq!(serde_json::from_slice::<Value>(&rendered).unwrap(), value);
+            let mut end = 0;
+            for (span, _) in edits.splices(&body.bytes, 0..body.bytes.len()) {
+                prop_assert!(end <= span.start);
+                end = span.end;
+                for at in span {
+                    let is_between = matches!(body.bytes[at], b',' | b' ' | b'\n' | b'\r' | b'\t');
+                    prop_assert!(is_between || changed.iter().any(|item| item.contains(&at)), "byte {}", at);
+                }
+            }
         }
     }
 }

@@ -63,12 +63,18 @@ pub enum ScanError {
 
 /// The kind of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool,
+    /// A number.
     Number,
+    /// A string.
     String,
+    /// An array.
     Array,
+    /// An object.
     Object,
 }
 
@@ -104,6 +110,11 @@ impl<'a> Scanner<'a> {
         Self { body, at: 0 }
     }
 
+    /// A scanner at byte `at` of `body`, which has been scanned before.
+    pub(super) fn at(body: &'a [u8], at: usize) -> Self {
+        Self { body, at }
+    }
+
     /// How many bytes have been read.
     pub(super) fn position(&self) -> usize {
         self.at
@@ -135,19 +146,18 @@ impl Scanner<'_> {
             }
             self.skip_whitespace();
             match self.peek() {
-                Some(b',') => self.at += 1,
+                Some(b',') => self.separator(),
                 Some(b'}') => {
                     self.at += 1;
                     return Ok(());
                 }
                 _ => return Err(self.unexpected("`,` or `}`", "object")),
             }
-            self.skip_whitespace();
         }
     }
 
     /// A key and the colon behind it, up to the value; gives the key's span.
-    fn key(&mut self) -> Result<Span, ScanError> {
+    pub(super) fn key(&mut self) -> Result<Span, ScanError> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("a key in double quotes", "object"));
         }
@@ -323,6 +333,12 @@ impl Scanner<'_> {
             return Err(self.unexpected("nothing behind the JSON value", "body"));
         }
         Ok(())
+    }
+
+    /// Skips the comma in front of a further item, which is next, and the white space behind it.
+    pub(super) fn separator(&mut self) {
+        self.at += 1;
+        self.skip_whitespace();
     }
 
     pub(super) fn skip_whitespace(&mut self) {

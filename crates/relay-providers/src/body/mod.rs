@@ -8,6 +8,7 @@
 
 mod edits;
 mod grammar;
+mod node;
 mod payload;
 mod scan;
 
@@ -18,7 +19,8 @@ use bytes::Bytes;
 
 pub use edits::Edits;
 pub use grammar::ScanError;
-use grammar::{Kind, Value};
+use grammar::Value;
+pub use node::{Children, Kind, Node};
 pub use payload::Payload;
 use scan::{Fields, Member};
 
@@ -140,6 +142,31 @@ impl MessagesBody {
     pub fn get(&self, name: &str) -> Option<Bytes> {
         let member = self.fields.members.iter().rev().find(|member| self.is_called(member, name));
         self.slice(member.map(|member| &member.value))
+    }
+
+    /// The last top-level member called `name`, to be looked into.
+    #[must_use]
+    pub fn view(&self, name: &str) -> Option<Node<'_>> {
+        self.fields
+            .members
+            .iter()
+            .rev()
+            .find(|member| self.is_called(member, name))
+            .map(|member| self.node(member))
+    }
+
+    /// The top-level members, in order.
+    pub fn members(&self) -> impl Iterator<Item = Node<'_>> {
+        self.fields.members.iter().map(|member| self.node(member))
+    }
+
+    /// Where the brace is that opens the whole: the first byte that is no white space.
+    fn opening(&self) -> usize {
+        self.bytes.iter().position(|&byte| byte == b'{').unwrap_or_default()
+    }
+
+    fn node(&self, Member { key, value }: &Member) -> Node<'_> {
+        Node::new(&self.bytes, value.kind, key.start, value.span.clone())
     }
 
     /// Whether `member` has this name, however its key is written.

@@ -70,7 +70,7 @@ pub(super) fn body(attempt: &Attempt) -> Payload {
     }
     edits.retain(body, |name| !DROPPED.contains(&name));
     edits.remove(body, "anthropic_version");
-    edits.insert("anthropic_version", &Value::from(dialect(attempt.request().headers())).to_string());
+    edits.insert(body, "anthropic_version", &Value::from(dialect(attempt.request().headers())).to_string());
     fold_output_format(&mut edits, body);
     edits.apply(body)
 }
@@ -103,7 +103,7 @@ fn fold_output_format(edits: &mut Edits, body: &MessagesBody) {
     let folded = [b"{\"format\":", &format[..], comma, &old[1..]].concat();
     match config {
         Some(_) => edits.replace(body, "output_config", &Bytes::from(folded)),
-        None => edits.insert("output_config", &String::from_utf8_lossy(&folded)),
+        None => edits.insert(body, "output_config", &String::from_utf8_lossy(&folded)),
     }
 }
 
