@@ -48,7 +48,20 @@ impl Relay {
     pub async fn serve(config: Config) -> Self {
         // Upstreams are on this machine, whatever proxy the environment names.
         let relay = relay_server::Relay::builder(config).without_proxy().build();
-        let relay = relay.expect("a relay of a valid configuration");
+        Self::listen(relay.expect("a relay of a valid configuration")).await
+    }
+
+    /// Serves with this configuration, and with the proxies of this process's environment.
+    /// # Panics
+    /// When the configuration is refused.
+    pub async fn start_with_proxies(config: &Value) -> Self {
+        let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
+        let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
+        let relay = relay_server::Relay::builder(loaded.config).build();
+        Self::listen(relay.expect("a relay of a valid configuration")).await
+    }
+
+    async fn listen(relay: relay_server::Relay) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = oneshot::channel();

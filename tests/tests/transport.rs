@@ -5,13 +5,14 @@ use std::io::Write;
 use h2::Reason;
 use relay_tests::models::{Reply, anthropic};
 use relay_tests::{
-    Answer, Authority, Call, Client, End, Http2Exchange, Http2Upstream, Relay, Request, Response, Upstream,
-    provider, sse,
+    Answer, Authority, Call, Client, End, Http2Exchange, Http2Upstream, Relay, Request, Response,
+    SeparateRelay, Upstream, provider, sse,
 };
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 
+const RELAY: &str = env!("CARGO_BIN_EXE_relay-under-test");
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 
@@ -85,6 +86,7 @@ async fn a_certificate_that_nobody_trusts_is_refused_and_said_to_be() {
         for body in [BODY, STREAMED] {
             let response = Call::messages(body).send(relay_.address()).await;
             assert_told(&response, &["`homemade`", "certificate", "not trusted", "ca_file"]);
+            assert_eq!(response.headers.get("x-should-retry"), Some("false"));
         }
         // The rest of the API takes a way of its own.
         let response = Call::get("/v1/files").send(relay_.address()).await;
@@ -303,4 +305,20 @@ async fn an_http2_stream_that_is_refused_makes_the_next_provider_answer() {
         first.exchange().await.reset(reason);
         assert_text(&client.response().await, "second");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_reached_is_told_from_the_upstream() {
+    let (_socket, refusing) = Upstream::refusing();
+    let denying = Upstream::answering(|_| Answer::new(407)).await;
+    for proxy in [refusing, denying.address()] {
+        let environment = [("HTTPS_PROXY", format!("http://user:secret@{proxy}"))];
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let config = json!({"providers": [provider("behind", "anthropic", "https://upstream.example")]});
+        let relay = SeparateRelay::start(RELAY, &config, &environment).await;
+        let response = Call::messages(BODY).send(relay.address()).await;
+        assert_told(&response, &["`behind`", "proxy", &proxy.to_string()]);
+        assert!(!response.json().to_string().contains("secret"));
+    }
+    drop(denying.take_violations()); // CONNECT names the upstream, not the proxy
 }

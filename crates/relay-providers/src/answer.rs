@@ -10,6 +10,7 @@ use tower::BoxError;
 use crate::limits::RateLimits;
 use crate::progress::Progress;
 use crate::provider::{AuthorizeError, PrepareError};
+use crate::transport::is_about_certificate;
 
 /// The body of an answer: frames as they arrive.
 pub type AnswerBody = UnsyncBoxBody<Bytes, BodyError>;
@@ -167,6 +168,17 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
+    /// Whether the same request would fail again until somebody changes a setting: a credential, an address, the
+    /// authorities that are trusted.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        match self {
+            Self::Redirect { .. } | Self::Prepare(_) | Self::Authorize(_) => true,
+            Self::Connect(cause) => is_about_certificate(&**cause),
+            _ => false,
+        }
+    }
+
     /// The error in a word, for logs.
     #[must_use]
     pub fn as_str(&self) -> &'static str {

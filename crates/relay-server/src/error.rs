@@ -200,10 +200,10 @@ impl Error {
             Self::Denied | Self::NoCredential => true,
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Plan(_) | RouteErrorKind::CredentialRejected { .. } => true,
-                RouteErrorKind::Attempt { source, .. } => is_misconfigured(source),
+                RouteErrorKind::Attempt { source, .. } => source.is_misconfigured(),
                 _ => false,
             },
-            Self::Upstream { source, .. } => is_misconfigured(source),
+            Self::Upstream { source, .. } => source.is_misconfigured(),
             _ => false,
         }
     }
@@ -258,8 +258,4 @@ fn attempt_status(error: &AttemptError) -> StatusCode {
         AttemptError::HeadTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::BAD_GATEWAY,
     }
-}
-
-fn is_misconfigured(error: &AttemptError) -> bool {
-    matches!(error, AttemptError::Redirect { .. } | AttemptError::Prepare(_) | AttemptError::Authorize(_))
 }

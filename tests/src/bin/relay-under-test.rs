@@ -9,7 +9,7 @@ use relay_tests::Relay;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = std::env::args().nth(1).ok_or("usage: relay-under-test CONFIG")?;
-    let relay = Relay::start(&serde_json::from_str(&config)?).await;
+    let relay = Relay::start_with_proxies(&serde_json::from_str(&config)?).await;
     writeln!(std::io::stdout(), "{}", relay.address())?;
     tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await??;
     Ok(())

@@ -1,5 +1,6 @@
 //! New connections: TCP, through a proxy where the environment says so, then TLS.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -56,6 +57,26 @@ struct ConnectTimeout {
 #[error("the environment names a proxy on {scheme}://, and only proxies on http:// are supported")]
 struct UnsupportedProxy {
     scheme: Scheme,
+}
+
+/// Without the proxy's name its refusal would be taken for the upstream's. The innermost reason is part of the message:
+/// whoever shows one cause alone shows this one.
+#[derive(Debug, thiserror::Error)]
+#[error("the proxy at {address}, which the environment names, gives no connection: {reason}")]
+struct ProxyFailed {
+    /// Host and port, without the credential.
+    address: String,
+    reason: String,
+}
+
+impl ProxyFailed {
+    fn new(address: String, error: &(dyn Error + 'static)) -> Self {
+        let mut reason = error;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        Self { address, reason: reason.to_string() }
+    }
 }
 
 impl Connector {
@@ -127,12 +148,14 @@ impl Service<Uri> for ProxyConnector {
                     let error = UnsupportedProxy { scheme: scheme.clone() };
                     return Box::pin(async { Err(error.into()) });
                 }
+                let port = proxy.uri().port_u16().map_or(String::new(), |port| format!(":{port}"));
+                let address = format!("{}{port}", proxy.uri().host().unwrap_or_default());
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), self.http.clone());
                 if let Some(credential) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(credential.clone());
                 }
                 let connecting = tunnel.call(destination);
-                Box::pin(async { connecting.await.map_err(Into::into) })
+                Box::pin(async { connecting.await.map_err(|error| ProxyFailed::new(address, &error).into()) })
             }
         }
     }

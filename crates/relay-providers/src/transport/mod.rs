@@ -23,6 +23,7 @@ use crate::body::Payload;
 use connect::Connector;
 pub use connect::Proxies;
 pub(crate) use idle::IdleTimeout;
+pub(crate) use tls::is_about_certificate;
 pub use tls::{TlsError, TrustRoots};
 
 /// Idle connections are dropped before the upstream's own limit (60 s at the load balancers in use) closes them under

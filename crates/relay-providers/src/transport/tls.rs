@@ -83,6 +83,14 @@ impl Untrusted {
     }
 }
 
+/// Whether a connection failed over the upstream's certificate.
+pub(crate) fn is_about_certificate(error: &(dyn Error + 'static)) -> bool {
+    let is_it = |error: &(dyn Error + 'static)| {
+        error.is::<Untrusted>() || matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
+    };
+    is_it(error) || error.source().is_some_and(is_about_certificate)
+}
+
 /// Looks into the I/O errors that TLS errors travel in; `source` would skip what they hold.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<io::Error>() {
