@@ -1,46 +1,208 @@
-//! Errors that come compressed, though nothing was offered: Google's front end does that.
+//! Answers that come compressed, though nothing was offered: Google's front end does that with errors, gateways of one's
+//! own with anything. They are decoded as they come, since the relay has to read them, and the client has not been asked
+//! either whether it can.
 
-use std::io::Read;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
+use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http_body::{Body, Frame};
+use http_body_util::{BodyDataStream, BodyExt};
+use tokio::io::AsyncRead;
+use tokio_util::io::{StreamReader, poll_read_buf};
 
-/// `body` as it was before its `content-encoding`, up to `limit` bytes of it; `None` where it is not compressed, or not
-/// by gzip, or cannot be read.
-pub(crate) fn gunzip(headers: &HeaderMap, body: &[u8], limit: usize) -> Option<Bytes> {
-    let coding = headers.get(CONTENT_ENCODING)?.as_bytes();
-    if !coding.eq_ignore_ascii_case(b"gzip") && !coding.eq_ignore_ascii_case(b"x-gzip") {
-        return None;
+use crate::answer::{AnswerBody, BodyError};
+
+/// A frame is no longer than this, however much a few bytes claim to hold.
+const FRAME: usize = 16 * 1024;
+
+/// `body` as it was before its `content-encoding`, which leaves `headers`. One in an encoding that nobody knows, or in
+/// several, stays as it is.
+pub(crate) fn decoded<B>(headers: &mut HeaderMap, body: B) -> AnswerBody
+where
+    B: Body<Data = Bytes, Error = BodyError> + Send + 'static,
+{
+    let Some(coding) = headers.get(CONTENT_ENCODING).and_then(Coding::of) else { return body.boxed_unsync() };
+    let encoded = StreamReader::new(BodyDataStream::new(body.map_err(io::Error::other)));
+    let reader: Reader = match coding {
+        Coding::Gzip => {
+            let mut decoder = GzipDecoder::new(encoded);
+            decoder.multiple_members(true);
+            Box::pin(decoder)
+        }
+        Coding::Deflate => Box::pin(ZlibDecoder::new(encoded)),
+        Coding::Brotli => Box::pin(BrotliDecoder::new(encoded)),
+        Coding::Zstd => Box::pin(ZstdDecoder::new(encoded)),
+    };
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+    Decoded { reader: Some(reader), buffer: BytesMut::new() }.boxed_unsync()
+}
+
+/// The encodings that are known.
+#[derive(Debug, Clone, Copy)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+impl Coding {
+    fn of(header: &HeaderValue) -> Option<Self> {
+        let is = |name: &str| header.as_bytes().eq_ignore_ascii_case(name.as_bytes());
+        let known = [
+            ("gzip", Self::Gzip),
+            ("x-gzip", Self::Gzip),
+            ("deflate", Self::Deflate),
+            ("br", Self::Brotli),
+            ("zstd", Self::Zstd),
+        ];
+        known.into_iter().find_map(|(name, coding)| is(name).then_some(coding))
     }
-    let mut plain = Vec::new();
-    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-    MultiGzDecoder::new(body).take(limit).read_to_end(&mut plain).ok()?;
-    Some(plain.into())
+}
+
+type Reader = Pin<Box<dyn AsyncRead + Send>>;
+
+/// What a decoder gives, as a body.
+struct Decoded {
+    /// `None` behind the end.
+    reader: Option<Reader>,
+    buffer: BytesMut,
+}
+
+impl Body for Decoded {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let Some(reader) = &mut this.reader else { return Poll::Ready(None) };
+        this.buffer.reserve(FRAME);
+        let frame = match ready!(poll_read_buf(reader.as_mut(), cx, &mut this.buffer)) {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(Frame::data(this.buffer.split().freeze()))),
+            Err(error) => Some(Err(body_error(error))),
+        };
+        if !matches!(frame, Some(Ok(_))) {
+            this.reader = None;
+        }
+        Poll::Ready(frame)
+    }
+}
+
+/// The failure below the decoder, or the decoder's own.
+fn body_error(error: io::Error) -> BodyError {
+    error.downcast().unwrap_or_else(|error| BodyError::Malformed(error.into()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-    use http::HeaderValue;
+    use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
+    use http_body_util::channel::{Channel, Sender};
+    use tokio::io::{AsyncWrite, AsyncWriteExt};
 
     use super::*;
 
-    #[test]
-    fn what_is_compressed_is_read_up_to_a_limit() {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&[b'x'; 10_000]).unwrap();
-        let packed = encoder.finish().unwrap();
-        let headers = |coding| HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(coding))]);
-        assert_eq!(gunzip(&headers("gzip"), &packed, 20_000).unwrap().len(), 10_000);
-        assert_eq!(gunzip(&headers("GZip"), &packed, 100).unwrap().len(), 100);
-        assert_eq!(gunzip(&headers("br"), &packed, 100), None);
-        assert_eq!(gunzip(&headers("gzip"), b"plain", 100), None);
-        assert_eq!(gunzip(&headers("gzip"), &packed[..packed.len() / 2], 20_000), None);
-        assert_eq!(gunzip(&HeaderMap::new(), &packed, 100), None);
+    const CODINGS: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
+
+    fn encoder(coding: &str, out: Vec<u8>) -> Box<dyn Flush> {
+        match coding {
+            "gzip" => Box::new(GzipEncoder::new(out)),
+            "deflate" => Box::new(ZlibEncoder::new(out)),
+            "br" => Box::new(BrotliEncoder::new(out)),
+            _ => Box::new(ZstdEncoder::new(out)),
+        }
+    }
+
+    /// An encoder whose output can be looked at while it is at work.
+    trait Flush: AsyncWrite + Unpin {
+        fn written(&self) -> usize;
+        fn output(&self, from: usize) -> Bytes;
+    }
+
+    macro_rules! flush {
+        ($($encoder:ident)*) => {$(
+            impl Flush for $encoder<Vec<u8>> {
+                fn written(&self) -> usize {
+                    self.get_ref().len()
+                }
+                fn output(&self, from: usize) -> Bytes {
+                    Bytes::copy_from_slice(&self.get_ref()[from..])
+                }
+            }
+        )*};
+    }
+    flush!(GzipEncoder ZlibEncoder BrotliEncoder ZstdEncoder);
+
+    fn answer(coding: &'static str) -> (Sender<Bytes, BodyError>, HeaderMap, AnswerBody) {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("9"));
+        let (sender, body) = Channel::new(8);
+        let body = decoded(&mut headers, body);
+        (sender, headers, body)
+    }
+
+    async fn next(body: &mut AnswerBody) -> Bytes {
+        body.frame().await.unwrap().unwrap().into_data().unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_event_is_decoded_when_it_comes() {
+        for coding in CODINGS {
+            let (mut sender, headers, mut body) = answer(coding);
+            assert!(headers.is_empty(), "{coding}");
+            let mut encoder = encoder(coding, Vec::new());
+            for event in ["event: ping\n\n", "event: message_start\n\n"] {
+                let before = encoder.written();
+                encoder.write_all(event.as_bytes()).await.unwrap();
+                encoder.flush().await.unwrap();
+                sender.send_data(encoder.output(before)).await.unwrap();
+                assert_eq!(next(&mut body).await, event, "{coding}");
+            }
+            let before = encoder.written();
+            encoder.shutdown().await.unwrap();
+            sender.send_data(encoder.output(before)).await.unwrap();
+            drop(sender);
+            assert!(body.frame().await.is_none(), "{coding}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_off_is_not_taken_for_whole() {
+        for coding in CODINGS {
+            let (mut sender, _, body) = answer(coding);
+            let mut encoder = encoder(coding, Vec::new());
+            encoder.write_all(b"{\"type\":\"message\"}").await.unwrap();
+            encoder.shutdown().await.unwrap();
+            sender.send_data(encoder.output(0).slice(..encoder.written() - 3)).await.unwrap();
+            drop(sender);
+            assert!(matches!(body.collect().await, Err(BodyError::Malformed(_))), "{coding}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_below_the_decoder_stays_what_it_is() {
+        let (sender, _, body) = answer("gzip");
+        sender.abort(BodyError::Incomplete);
+        assert!(matches!(body.collect().await, Err(BodyError::Incomplete)));
+    }
+
+    #[tokio::test]
+    async fn an_encoding_that_nobody_knows_stays() {
+        for coding in ["compress", "gzip, br", "identity"] {
+            let (mut sender, headers, mut body) = answer(coding);
+            assert_eq!(headers.len(), 2, "{coding}");
+            sender.send_data("as it is".into()).await.unwrap();
+            assert_eq!(next(&mut body).await, "as it is");
+        }
     }
 }

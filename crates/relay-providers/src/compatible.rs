@@ -1,5 +1,5 @@
 //! Upstreams that speak the Messages API and differ in nothing but where their key goes: Anthropic with a key of ours,
-//! MiniMax, Ollama, and any other.
+//! MiniMax, and any other.
 
 use std::time::SystemTime;
 
@@ -37,7 +37,7 @@ impl Compatible {
         Ok(Self { base_url, key: Some(ApiKey::bearer(key)?) })
     }
 
-    /// The upstream at `base_url`, asked without a credential, as Ollama is.
+    /// The upstream at `base_url`, asked without a credential.
     #[must_use]
     pub fn without_key(base_url: BaseUrl) -> Self {
         Self { base_url, key: None }
@@ -61,7 +61,7 @@ impl Provider for Compatible {
         Ok(request)
     }
 
-    fn classify(&self, head: &response::Parts, _: &[u8]) -> Outcome {
-        messages::classify(head)
+    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
+        messages::classify(head, error)
     }
 }

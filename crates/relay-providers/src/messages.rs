@@ -12,16 +12,26 @@ use serde_json::Value;
 
 use crate::answer::{LimitScope, Outcome};
 use crate::body::Payload;
+use crate::failure::Reason;
 use crate::headers;
 use crate::limits::RateLimits;
 use crate::provider::{ApiError, AuthorizeError, PrepareError};
 use crate::request::Attempt;
+use crate::wait::{self, RETRY_AFTER_MS};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// Anthropic's status for lack of capacity; no standard has it.
 const OVERLOADED: u16 = 529;
+
+/// `error.details.error_code` of a 429 that no waiting ends: money is what is used up (platform.claude.com/docs,
+/// "Errors").
+const SPEND_CAPS: [&str; 3] =
+    ["contract_spend_limit_reached", "enforced_spend_limit_reached", "ramp_limit_exceeded"];
+/// When a key is looked at again whose money is used up. Somebody has to raise the cap, or a month has to end.
+const SPEND_CAP_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// A 429 that is about the size of this one request.
+const LONG_CONTEXT: &str = "Extra usage is required for long context requests";
 
 /// A key in the form in which an upstream takes it. Prints nothing of it.
 #[derive(Debug, Clone)]
@@ -87,19 +97,15 @@ pub(crate) fn uri(base_url: &BaseUrl, path: &str, query: Option<&str>) -> Result
         .map_err(PrepareError::Url)
 }
 
-/// What an answer means by Anthropic's table of errors.
-pub(crate) fn classify(head: &response::Parts) -> Outcome {
+/// What an answer means by Anthropic's table of errors. `error` is the body of one that is no success.
+pub(crate) fn classify(head: &response::Parts, error: &[u8]) -> Outcome {
     match head.status.as_u16() {
         200..=299 => Outcome::Success,
         401..=403 => Outcome::CredentialRejected,
         404 => Outcome::ModelUnavailable,
         408 => Outcome::Failed,
-        429 => Outcome::RateLimited {
-            retry_after: retry_after(&head.headers)
-                .or_else(|| RateLimits::read(&head.headers).exhausted_for()),
-            scope: limit_scope(&head.headers),
-        },
-        OVERLOADED => Outcome::Overloaded { retry_after: retry_after(&head.headers) },
+        429 => limited(&head.headers, &Reason::read(error)),
+        OVERLOADED => Outcome::Overloaded { retry_after: wait::retry_after(&head.headers) },
         // Neither is a failure of the upstream: it does not do what the request asks for.
         501 | 505 => Outcome::Refused,
         500..=599 => Outcome::Failed,
@@ -165,29 +171,34 @@ pub fn error_type(status: StatusCode) -> &'static str {
     }
 }
 
-/// A 429 that names no limit, or asks for a plain retry, says nothing about the key.
-fn limit_scope(headers: &HeaderMap) -> LimitScope {
-    let asks_for_retry = headers.get(X_SHOULD_RETRY).is_some_and(|value| value == "true");
-    let names_limit = headers.contains_key(header::RETRY_AFTER)
-        || headers.contains_key(RETRY_AFTER_MS)
-        || headers.keys().any(|name| name.as_str().starts_with("anthropic-ratelimit-"));
-    if asks_for_retry || !names_limit { LimitScope::Request } else { LimitScope::Key }
+/// Whether a 429 means that money is used up, so that asking again is of no use.
+pub(crate) fn is_spend_cap(reason: &Reason) -> bool {
+    reason.code.as_deref().is_some_and(|code| SPEND_CAPS.contains(&code))
 }
 
-/// `retry-after-ms`, else `retry-after` in seconds, whole or not, or as a date, which counts from the answer's own.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
-    let number = |text: &str| text.parse::<f64>().ok();
-    if let Some(milliseconds) = text(RETRY_AFTER_MS).and_then(number) {
-        return Duration::try_from_secs_f64(milliseconds / 1000.0).ok();
+/// Tells the client not to ask again.
+pub(crate) fn forbid_retry(headers: &mut HeaderMap) {
+    headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+}
+
+/// A 429 that names no limit, or asks for a plain retry, says nothing about the key.
+fn limited(headers: &HeaderMap, reason: &Reason) -> Outcome {
+    if is_spend_cap(reason) {
+        return Outcome::RateLimited { retry_after: Some(SPEND_CAP_PAUSE), scope: LimitScope::Key };
     }
-    let value = text(header::RETRY_AFTER)?;
-    if let Some(seconds) = number(value) {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let until = httpdate::parse_http_date(value).ok()?;
-    let now = httpdate::parse_http_date(text(header::DATE)?).ok()?;
-    Some(until.duration_since(now).unwrap_or_default())
+    let message = reason.message.as_deref().unwrap_or_default();
+    let retry_after = wait::retry_after(headers)
+        .or_else(|| RateLimits::read(headers).exhausted_for())
+        .or_else(|| wait::in_words(message));
+    let names_limit = retry_after.is_some()
+        || headers.contains_key(header::RETRY_AFTER)
+        || headers.contains_key(RETRY_AFTER_MS)
+        || headers.keys().any(|name| name.as_str().starts_with("anthropic-ratelimit-"));
+    let is_of_request = headers.get(X_SHOULD_RETRY).is_some_and(|value| value == "true")
+        || message.starts_with(LONG_CONTEXT)
+        || !names_limit;
+    let scope = if is_of_request { LimitScope::Request } else { LimitScope::Key };
+    Outcome::RateLimited { retry_after, scope }
 }
 
 #[cfg(test)]
@@ -208,7 +219,7 @@ mod tests {
     fn a_status_has_one_meaning() {
         #[track_caller]
         fn check(status: u16, headers: &[(&'static str, &str)], expected: Outcome) {
-            assert_eq!(classify(&head(status, headers)), expected, "{status}");
+            assert_eq!(classify(&head(status, headers), b""), expected, "{status}");
         }
         check(200, &[], Outcome::Success);
         for status in [400, 405, 409, 412, 413, 422, 499, 501, 505] {
@@ -238,21 +249,28 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_every_form() {
+    fn a_limit_is_as_long_and_as_wide_as_the_upstream_says() {
         #[track_caller]
-        fn check(headers: &[(&'static str, &str)], expected: Option<Duration>) {
-            assert_eq!(retry_after(&head(429, headers).headers), expected);
+        fn check(headers: &[(&'static str, &str)], error: &str, retry_after: Option<u64>, scope: LimitScope) {
+            let expected = Outcome::RateLimited { retry_after: retry_after.map(Duration::from_secs), scope };
+            assert_eq!(classify(&head(429, headers), error.as_bytes()), expected, "{error}");
         }
-        check(&[], None);
-        check(&[("retry-after", "12")], Some(Duration::from_secs(12)));
-        check(&[("retry-after", " 0.5 ")], Some(Duration::from_millis(500)));
-        check(&[("retry-after", "9"), ("retry-after-ms", "250")], Some(Duration::from_millis(250)));
-        check(&[("retry-after", "-1")], None);
-        check(&[("retry-after", "1e300")], None);
-        check(&[("retry-after", "soon")], None);
+        let error = |message: &str| format!(r#"{{"error":{{"message":"{message}"}}}}"#);
+        check(&[], "<html>", None, LimitScope::Request);
+        check(&[], &error("Please try again in 20s."), Some(20), LimitScope::Key);
+        check(&[("retry-after", "7")], &error("Please try again in 20s."), Some(7), LimitScope::Key);
         let date = ("date", "Sun, 22 Nov 2026 12:00:00 GMT");
-        check(&[("retry-after", "Sun, 22 Nov 2026 12:01:30 GMT"), date], Some(Duration::from_secs(90)));
-        check(&[("retry-after", "Sun, 22 Nov 2026 11:00:00 GMT"), date], Some(Duration::ZERO));
+        let used_up = ("anthropic-ratelimit-tokens-remaining", "0");
+        let reset = ("anthropic-ratelimit-tokens-reset", "2026-11-22T12:00:09Z");
+        check(&[date, used_up, reset], "", Some(9), LimitScope::Key);
+        let long = error("Extra usage is required for long context requests.");
+        check(&[date, used_up, reset], &long, Some(9), LimitScope::Request);
+        for code in SPEND_CAPS {
+            let cap =
+                format!(r#"{{"type":"error","error":{{"type":"t","details":{{"error_code":"{code}"}}}}}}"#);
+            check(&[], &cap, Some(3600), LimitScope::Key);
+            assert!(is_spend_cap(&Reason::read(cap.as_bytes())));
+        }
     }
 
     #[test]

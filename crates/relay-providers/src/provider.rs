@@ -41,8 +41,9 @@ pub trait Provider: Send + Sync + 'static {
         ready(false)
     }
 
-    /// Puts an error of this upstream's into the words of Anthropic's, so that the client's own recovery works. `None`
-    /// leaves it as it is; what is in Anthropic's form already is never asked about.
+    /// Puts an error of this upstream's into the words of Anthropic's, so that the client's own recovery works. Asked about
+    /// every error. `None` is the rule for what is in Anthropic's form already: it passes as it is; anything else is
+    /// translated as far as it can be read.
     fn translate_error(
         &self,
         _attempt: &Attempt,

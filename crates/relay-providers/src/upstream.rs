@@ -5,22 +5,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use http::{Request, Response, StatusCode, header, response};
-use http_body_util::BodyExt;
+use http::{HeaderMap, Request, Response, StatusCode, response};
 use hyper::body::Incoming;
+use relay_config::ProviderName;
 use tower::Service;
 
-use crate::answer::{Answer, AttemptError, Outcome};
+use crate::answer::{Answer, AnswerBody, AttemptError, Outcome};
 use crate::body::Payload;
-use crate::coding::gunzip;
+use crate::coding::decoded;
+use crate::failure::{self, Form, Reason};
 use crate::headers;
 use crate::limits::RateLimits;
 use crate::messages;
 use crate::opening::begin;
-use crate::provider::Provider;
+use crate::provider::{ApiError, Provider};
 use crate::request::{Attempt, Endpoint};
 use crate::start::{Start, full, read_start};
 use crate::transport::{IdleTimeout, RequestBody, Transport};
+use crate::wait;
 
 /// How much of an error's body is read to find its reason, and for how long. An error is a few hundred bytes, an HTML
 /// page of a gateway a few thousand.
@@ -30,20 +32,25 @@ const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A provider and the way to it. Cloning shares both.
 #[derive(Debug)]
 pub struct Upstream<P> {
+    name: ProviderName,
     provider: Arc<P>,
     transport: Transport,
 }
 
 impl<P> Clone for Upstream<P> {
     fn clone(&self) -> Self {
-        Self { provider: Arc::clone(&self.provider), transport: self.transport.clone() }
+        Self {
+            name: self.name.clone(),
+            provider: Arc::clone(&self.provider),
+            transport: self.transport.clone(),
+        }
     }
 }
 
 impl<P: Provider> Upstream<P> {
-    /// Reaches `provider` by `transport`.
-    pub fn new(provider: P, transport: Transport) -> Self {
-        Self { provider: Arc::new(provider), transport }
+    /// Reaches `provider` by `transport`. Its errors say that they are those of `name`.
+    pub fn new(name: ProviderName, provider: P, transport: Transport) -> Self {
+        Self { name, provider: Arc::new(provider), transport }
     }
 
     async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
@@ -54,6 +61,7 @@ impl<P: Provider> Upstream<P> {
         headers::retain_for_client(&mut head.headers);
         let limits = RateLimits::read(&head.headers);
         let body = IdleTimeout::new(body, self.transport.idle_timeout());
+        let body = decoded(&mut head.headers, body);
         let answer = match head.status.is_success() {
             true => self.success(&attempt, head, body).await?,
             false => self.failure(&attempt, head, body).await,
@@ -83,49 +91,54 @@ impl<P: Provider> Upstream<P> {
         &self,
         attempt: &Attempt,
         head: response::Parts,
-        body: IdleTimeout<Incoming>,
+        body: AnswerBody,
     ) -> Result<Answer, AttemptError> {
         let outcome = self.provider.classify(&head, &[]);
-        let response = Response::from_parts(head, body.boxed_unsync());
+        let response = Response::from_parts(head, body);
         let converted = self.provider.convert(attempt.request().endpoint(), response).await;
         begin(attempt, outcome, converted.map_err(AttemptError::Broken)?).await
     }
 
-    async fn failure(
-        &self,
-        attempt: &Attempt,
-        mut head: response::Parts,
-        body: IdleTimeout<Incoming>,
-    ) -> Answer {
-        let (reason, mut body) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
-            Start::Whole(bytes) => {
-                let bytes = match gunzip(&head.headers, &bytes, ERROR_BODY_LIMIT) {
-                    Some(plain) => {
-                        // The client has not been asked either whether it can read it.
-                        head.headers.remove(header::CONTENT_ENCODING);
-                        head.headers.remove(header::CONTENT_LENGTH);
-                        plain
-                    }
-                    None => bytes,
-                };
-                (bytes.clone(), full(bytes))
-            }
-            Start::Part(start, body) => (start, body),
+    async fn failure(&self, attempt: &Attempt, mut head: response::Parts, body: AnswerBody) -> Answer {
+        let (start, mut body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
+            Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
+            Start::Part(start, body) => (start, body, false),
         };
-        let mut is_foreign_error = !messages::is_anthropic_error(&reason);
+        let reason = Reason::read(&start);
         let outcome = match attempt.request().endpoint() {
-            Endpoint::CountTokens if is_foreign_error && lacks_operation(head.status) => Outcome::Unsupported,
-            _ => self.provider.classify(&head, &reason),
+            Endpoint::CountTokens if lacks_operation(head.status, &reason) => Outcome::Unsupported,
+            _ if reason.is_too_long(head.status) => Outcome::Refused,
+            _ => self.provider.classify(&head, &start),
         };
-        if is_foreign_error && let Some(error) = self.provider.translate_error(attempt, &head, &reason) {
-            if outcome == Outcome::CredentialRejected {
-                // The client is told whose fault it is, and the operator what is wrong.
-                tracing::warn!(status = %head.status, reason = error.message, "an upstream refuses the relay's credential");
-            }
+        let error = self.translate(attempt, &head, &start, &reason).filter(|_| is_whole || !reason.is_json());
+        if outcome == Outcome::CredentialRejected {
+            // The client is told whose fault it is, and the operator what is wrong.
+            let message = error.as_ref().map(|error| error.message.as_str()).or(reason.message.as_deref());
+            let reason = message.unwrap_or_default();
+            tracing::warn!(status = %head.status, reason, "an upstream refuses the relay's credential");
+        }
+        say_when_to_retry(&mut head.headers, outcome, &reason);
+        let is_foreign_error = error.is_none() && reason.form != Form::Anthropic;
+        if let Some(error) = error {
             body = full(messages::write_error(&error, &mut head));
-            is_foreign_error = false;
         }
         Answer { is_foreign_error, ..Answer::new(outcome, Response::from_parts(head, body)) }
+    }
+
+    /// An error in the client's words; `None` where those of the upstream are.
+    fn translate(
+        &self,
+        attempt: &Attempt,
+        head: &response::Parts,
+        error: &[u8],
+        reason: &Reason,
+    ) -> Option<ApiError> {
+        if !head.status.is_client_error() && !head.status.is_server_error() {
+            return None;
+        }
+        let is_clear = reason.form == Form::Anthropic && !reason.is_too_long(head.status);
+        let translated = self.provider.translate_error(attempt, head, error);
+        translated.or_else(|| (!is_clear).then(|| failure::translate(&self.name, head, reason)))
     }
 }
 
@@ -143,10 +156,26 @@ impl<P: Provider> Service<Attempt> for Upstream<P> {
     }
 }
 
-/// Whether an upstream says that it knows no such path, if it does not say so in Anthropic's form: Ollama does it in plain
-/// text, and whoever has the operation means the model.
-fn lacks_operation(status: StatusCode) -> bool {
+/// Whether an upstream says that it knows no such path. One that has the operation, and not the model, names the model,
+/// and does so in Anthropic's form.
+fn lacks_operation(status: StatusCode, reason: &Reason) -> bool {
+    let names_model = reason.message.as_deref().is_some_and(|message| message.contains("model"));
+    let is_about_model = reason.form == Form::Anthropic && names_model;
     matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)
+        && !is_about_model
+}
+
+/// Tells the client how long to wait, if anybody knows, or that there is no point in it.
+fn say_when_to_retry(headers: &mut HeaderMap, outcome: Outcome, reason: &Reason) {
+    let told = match outcome {
+        Outcome::RateLimited { .. } if messages::is_spend_cap(reason) => {
+            messages::forbid_retry(headers);
+            None
+        }
+        Outcome::RateLimited { retry_after, .. } | Outcome::Overloaded { retry_after } => retry_after,
+        _ => None,
+    };
+    wait::write(headers, told);
 }
 
 /// Limits the time up to a response head.

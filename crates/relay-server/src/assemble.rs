@@ -7,8 +7,8 @@ use relay_config::{
 };
 use relay_providers::{
     Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward, Mock,
-    ModelMapLayer, PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings, TrustRoots,
-    Upstream, Vertex, Zai,
+    ModelMapLayer, Ollama, PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings,
+    TrustRoots, Upstream, Vertex, Zai,
 };
 use relay_routing::{
     Candidate, Credential, Failover, FailoverSettings, ModelRoutes, Planner, UpstreamService,
@@ -170,7 +170,7 @@ impl ProviderStack<'_> {
             ProviderKind::Minimax { base_url } => {
                 self.keyed(|key| Compatible::with_bearer(base_url.clone(), key))
             }
-            ProviderKind::Ollama { base_url } => Ok(self.keyless(Compatible::without_key(base_url.clone()))),
+            ProviderKind::Ollama { base_url } => Ok(self.keyless(Ollama::new(base_url.clone()))),
             ProviderKind::AnthropicCompatible { base_url, auth } => match auth {
                 CompatibleAuth::ApiKey => self.keyed(|key| Compatible::with_api_key(base_url.clone(), key)),
                 CompatibleAuth::Bearer => self.keyed(|key| Compatible::with_bearer(base_url.clone(), key)),
@@ -231,7 +231,7 @@ impl ProviderStack<'_> {
     }
 
     fn service(&self, provider: impl Provider) -> UpstreamService {
-        self.layered(Upstream::new(provider, self.transport.clone()))
+        self.layered(Upstream::new(self.provider.name.clone(), provider, self.transport.clone()))
     }
 
     /// The layers around one upstream, outermost first.

@@ -54,8 +54,8 @@ impl Provider for PassThrough {
 
     /// The credential is the client's, and so are its limits: what they bring is the client's answer, and says
     /// nothing about the upstream.
-    fn classify(&self, head: &response::Parts, _: &[u8]) -> Outcome {
-        match messages::classify(head) {
+    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
+        match messages::classify(head, error) {
             Outcome::CredentialRejected => Outcome::Refused,
             outcome => outcome,
         }

@@ -57,7 +57,7 @@ pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
         Some(error) if error.is_astray() => Outcome::Failed,
         Some(error) if error.lacks_deployment() || error.lacks_api() => Outcome::ModelUnavailable,
         Some(error) if error.is_too_long() => Outcome::Refused,
-        _ => messages::classify(head),
+        _ => messages::classify(head, body),
     }
 }
 

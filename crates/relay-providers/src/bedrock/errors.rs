@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::answer::{LimitScope, Outcome};
 use crate::messages;
 use crate::provider::ApiError;
+use crate::wait;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -58,7 +59,7 @@ struct AwsError<'a> {
 
 /// What the answer means for routing.
 pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
-    let by_status = messages::classify(head);
+    let by_status = messages::classify(head, body);
     if head.status.is_success() {
         return by_status;
     }
@@ -66,7 +67,7 @@ pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
     if let Some((_, outcome, _)) = error.by_text() {
         return *outcome;
     }
-    let retry_after = messages::retry_after(&head.headers);
+    let retry_after = wait::retry_after(&head.headers);
     match &*error.name {
         name if CREDENTIAL.contains(&name) => Outcome::CredentialRejected,
         // AWS names no limit and no time.

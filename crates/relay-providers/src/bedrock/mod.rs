@@ -125,7 +125,7 @@ impl Provider for Bedrock {
 
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
         match messages::is_anthropic_error(error) {
-            true => messages::classify(head),
+            true => messages::classify(head, error),
             false => errors::classify(head, error),
         }
     }
@@ -135,6 +135,9 @@ impl Provider for Bedrock {
     }
 
     fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
+        if messages::is_anthropic_error(error) {
+            return None; // the model's own
+        }
         errors::translate(attempt.model(), head, error)
     }
 

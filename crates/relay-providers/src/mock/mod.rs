@@ -60,7 +60,7 @@ impl Mock {
         }
         if let Some(Fault::Status(status)) = fault {
             let (head, body) = json(status, script::error(status)).into_parts();
-            let outcome = messages::classify(&head);
+            let outcome = messages::classify(&head, &[]);
             return Ok(Answer::new(outcome, Response::from_parts(head, body)));
         }
         begin(&attempt, Outcome::Success, self.answer(&attempt, fault)).await

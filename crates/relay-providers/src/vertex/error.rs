@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::answer::{LimitScope, Outcome};
 use crate::messages;
 use crate::provider::ApiError;
+use crate::wait;
 
 /// `google.rpc.Status` in JSON.
 struct GoogleError {
@@ -40,8 +41,8 @@ impl GoogleError {
 const CANNOT_COUNT: &str = "not supported for token counting";
 
 pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
-    let Some(error) = GoogleError::parse(body) else { return messages::classify(head) };
-    let retry_after = messages::retry_after(&head.headers).or(error.retry_after);
+    let Some(error) = GoogleError::parse(body) else { return messages::classify(head, body) };
+    let retry_after = wait::retry_after(&head.headers).or(error.retry_after);
     match error.status.as_str() {
         "RESOURCE_EXHAUSTED" => {
             let scope = if retry_after.is_some() { LimitScope::Key } else { LimitScope::Request };
@@ -54,7 +55,7 @@ pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
         "INVALID_ARGUMENT" if error.message.contains(CANNOT_COUNT) => Outcome::Unsupported,
         "INVALID_ARGUMENT" | "OUT_OF_RANGE" => Outcome::Refused,
         "INTERNAL" | "DEADLINE_EXCEEDED" | "ABORTED" | "UNKNOWN" => Outcome::Failed,
-        _ => messages::classify(head),
+        _ => messages::classify(head, body),
     }
 }
 

@@ -152,6 +152,9 @@ impl Provider for Vertex {
     }
 
     fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
+        if messages::is_anthropic_error(error) {
+            return None; // the model's own
+        }
         error::translate(attempt.model(), &self.region, head, error)
     }
 
