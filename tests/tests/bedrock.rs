@@ -495,14 +495,19 @@ fn token(request: &Request) -> &str {
 
 #[tokio::test]
 async fn refused_credentials_are_replaced_once_and_the_client_sees_nothing_of_it() {
+    let message = "The security token included in the request is expired";
+    replaces_credentials(bedrock::error(403, "ExpiredTokenException", message)).await;
+    // The name stands in a header, or in the body alone.
+    let in_body = json!({"__type": "com.amazon.coral.service#ExpiredTokenException", "message": message});
+    replaces_credentials(Answer::json(403, &in_body)).await;
+}
+
+async fn replaces_credentials(refusal: Answer) {
     let container = container().await;
     let upstream = Upstream::builder()
         .require(bedrock::rules())
-        .answering(|request| match token(request) {
-            "token-1" => {
-                let message = "The security token included in the request is expired";
-                bedrock::error(403, "ExpiredTokenException", message)
-            }
+        .answering(move |request| match token(request) {
+            "token-1" => refusal.clone(),
             _ => bedrock::answer(request),
         })
         .await;

@@ -35,9 +35,9 @@ pub trait Provider: Send + Sync + 'static {
     /// its first 64 KiB: some upstreams put the reason nowhere else.
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome;
 
-    /// Called when an answer has status 401 or 403: forgets the credential that was just refused. `true` asks for one
-    /// more try with a new one; there is never a second.
-    fn renew_credential(&self, _head: &response::Parts) -> impl Future<Output = bool> + Send {
+    /// Called when an answer has status 401 or 403: forgets the credential that was just refused. `error` is as for
+    /// [`classify`](Self::classify). `true` asks for one more try with a new one; there is never a second.
+    fn renew_credential(&self, _head: &response::Parts, _error: &[u8]) -> impl Future<Output = bool> + Send {
         ready(false)
     }
 

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Request, Response, StatusCode, response};
-use hyper::body::Incoming;
 use relay_config::ProviderName;
 use tower::Service;
 
@@ -60,8 +59,6 @@ impl<P: Provider> Upstream<P> {
         let (mut head, body) = response.into_parts();
         headers::retain_for_client(&mut head.headers);
         let limits = RateLimits::read(&head.headers);
-        let body = IdleTimeout::new(body, self.transport.idle_timeout());
-        let body = decoded(&mut head.headers, body);
         let answer = match head.status.is_success() {
             true => self.success(&attempt, head, body).await?,
             false => self.failure(&attempt, head, body).await,
@@ -70,21 +67,29 @@ impl<P: Provider> Upstream<P> {
     }
 
     /// Asks with a valid credential, and once more with a new one if the upstream refuses it.
-    async fn exchange(&self, request: Request<Payload>) -> Result<Response<Incoming>, AttemptError> {
+    async fn exchange(&self, request: Request<Payload>) -> Result<Response<AnswerBody>, AttemptError> {
         let response = self.send(request.clone()).await?;
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(response);
         }
         let (head, body) = response.into_parts();
-        match self.provider.renew_credential(&head).await {
+        let (reason, body) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
+            Start::Whole(bytes) => (bytes.clone(), full(bytes)),
+            Start::Part(start, body) => (start, body),
+        };
+        match self.provider.renew_credential(&head, &reason).await {
             true => self.send(request).await,
             false => Ok(Response::from_parts(head, body)),
         }
     }
 
-    async fn send(&self, request: Request<Payload>) -> Result<Response<Incoming>, AttemptError> {
+    async fn send(&self, request: Request<Payload>) -> Result<Response<AnswerBody>, AttemptError> {
         let request = self.provider.authorize(request, SystemTime::now()).await?;
-        self.transport.send(request.map(RequestBody::Payload)).await
+        let response = self.transport.send(request.map(RequestBody::Payload)).await?;
+        let (mut head, body) = response.into_parts();
+        let body = IdleTimeout::new(body, self.transport.idle_timeout());
+        let body = decoded(&mut head.headers, body);
+        Ok(Response::from_parts(head, body))
     }
 
     async fn success(

@@ -111,7 +111,7 @@ impl Provider for Azure {
         error::classify(head, error)
     }
 
-    async fn renew_credential(&self, head: &response::Parts) -> bool {
+    async fn renew_credential(&self, head: &response::Parts, _: &[u8]) -> bool {
         match &self.credential {
             Credential::Entra(tokens) if head.status == StatusCode::UNAUTHORIZED => {
                 tokens.refuse(SystemTime::now());

@@ -111,8 +111,8 @@ pub(super) fn translate(model: &str, head: &response::Parts, body: &[u8]) -> Opt
 }
 
 /// Whether a newer credential may be accepted in the place of this one.
-pub(super) fn asks_for_new_credential(head: &response::Parts) -> bool {
-    RENEWABLE.contains(&&*read(head, &[]).name)
+pub(super) fn asks_for_new_credential(head: &response::Parts, body: &[u8]) -> bool {
+    RENEWABLE.contains(&&*read(head, body).name)
 }
 
 /// The status that clients expect with `kind`: they decide by it whether to ask again.
@@ -265,10 +265,12 @@ mod tests {
     #[test]
     fn only_an_old_credential_asks_for_a_new_one() {
         for name in ["ExpiredTokenException:http://x", "UnrecognizedClientException", "ExpiredToken"] {
-            assert!(asks_for_new_credential(&head(403, name)), "{name}");
+            assert!(asks_for_new_credential(&head(403, name), b""), "{name}");
         }
         for name in ["AccessDeniedException", "InvalidSignatureException", ""] {
-            assert!(!asks_for_new_credential(&head(403, name)), "{name}");
+            assert!(!asks_for_new_credential(&head(403, name), b""), "{name}");
         }
+        let in_body = br#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"expired"}"#;
+        assert!(asks_for_new_credential(&head(403, ""), in_body));
     }
 }

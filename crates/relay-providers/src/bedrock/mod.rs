@@ -130,8 +130,8 @@ impl Provider for Bedrock {
         }
     }
 
-    async fn renew_credential(&self, head: &response::Parts) -> bool {
-        errors::asks_for_new_credential(head) && self.access.renew().await
+    async fn renew_credential(&self, head: &response::Parts, error: &[u8]) -> bool {
+        errors::asks_for_new_credential(head, error) && self.access.renew().await
     }
 
     fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {

@@ -143,7 +143,7 @@ impl Provider for Vertex {
         error::classify(head, error)
     }
 
-    async fn renew_credential(&self, head: &response::Parts) -> bool {
+    async fn renew_credential(&self, head: &response::Parts, _: &[u8]) -> bool {
         let is_refused = head.status == StatusCode::UNAUTHORIZED;
         if is_refused {
             self.tokens.refuse(SystemTime::now());
