@@ -109,6 +109,8 @@ struct Provider {
     models: Vec<String>,
     /// Why the last attempt at it failed.
     last_error: Option<String>,
+    /// What is left out of requests to it, by model.
+    learned: Vec<(String, String)>,
 }
 
 impl Report {
@@ -162,6 +164,13 @@ impl Report {
                 out.line(format_args!("{}: the last attempt failed: {error}", provider.name))?;
             }
         }
+        for provider in providers.iter().filter(|provider| !provider.learned.is_empty()) {
+            out.line("")?;
+            out.line(format_args!("{}: left out for an hour, since it was refused:", provider.name))?;
+            for (model, dropped) in &provider.learned {
+                out.line(format_args!("  {model}: {dropped}"))?;
+            }
+        }
         Ok(())
     }
 }
@@ -170,12 +179,15 @@ impl Provider {
     fn of(entry: &Value) -> Self {
         let text = |key: &str| printable(entry[key].as_str().unwrap_or("?"));
         let models = entry["models"].as_array().into_iter().flatten();
+        let lessons = entry["learned"].as_array().into_iter().flatten();
+        let part = |lesson: &Value, key: &str| printable(lesson[key].as_str().unwrap_or("?"));
         Self {
             name: text("name"),
             kind: text("type"),
             state: text("state"),
             models: models.filter_map(Value::as_str).map(printable).collect(),
             last_error: entry["last_error"].as_str().map(printable),
+            learned: lessons.map(|lesson| (part(lesson, "model"), part(lesson, "dropped"))).collect(),
         }
     }
 

@@ -82,6 +82,12 @@ pub(crate) fn remove_oauth_beta(headers: &mut HeaderMap) {
     }
 }
 
+/// Every beta in `headers`, as it is written.
+pub(crate) fn betas(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(ANTHROPIC_BETA).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|text| text.split(',')).map(str::trim).filter(|beta| !beta.is_empty())
+}
+
 /// Puts what `map` says in the place of each beta, each once and in the client's order. A list that is not changed stays
 /// as it was written.
 pub(crate) fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, response};
 use relay_config::ProviderName;
+use tokio::time::Instant;
 use tower::Service;
 
 use crate::answer::{Answer, AnswerBody, AttemptError, Outcome};
@@ -14,6 +16,7 @@ use crate::body::Payload;
 use crate::coding::decoded;
 use crate::failure::{self, Form, Reason};
 use crate::headers;
+use crate::heal::Healing;
 use crate::limits::RateLimits;
 use crate::messages;
 use crate::opening::begin;
@@ -28,12 +31,13 @@ use crate::wait;
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A provider and the way to it. Cloning shares both.
+/// A provider, the way to it, and what it is known to refuse. Cloning shares all of it.
 #[derive(Debug)]
 pub struct Upstream<P> {
     name: ProviderName,
     provider: Arc<P>,
     transport: Transport,
+    healing: Healing,
 }
 
 impl<P> Clone for Upstream<P> {
@@ -42,32 +46,59 @@ impl<P> Clone for Upstream<P> {
             name: self.name.clone(),
             provider: Arc::clone(&self.provider),
             transport: self.transport.clone(),
+            healing: self.healing.clone(),
         }
     }
 }
 
 impl<P: Provider> Upstream<P> {
     /// Reaches `provider` by `transport`. Its errors say that they are those of `name`.
-    pub fn new(name: ProviderName, provider: P, transport: Transport) -> Self {
-        Self { name, provider: Arc::new(provider), transport }
+    pub fn new(name: ProviderName, provider: P, transport: Transport, healing: Healing) -> Self {
+        Self { name, provider: Arc::new(provider), transport, healing }
     }
 
+    /// Asks, and once more without what the upstream names in its refusal.
     async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
-        let request = self.provider.prepare(&attempt)?;
-        let response = within(attempt.head_timeout(), self.exchange(request)).await?;
+        let limit = HeadLimit::begin(attempt.head_timeout());
+        let mut request = self.provider.prepare(&attempt)?;
+        self.healing.prevent(attempt.model(), &mut request);
+        let (answer, refusal) = self.ask(&attempt, &request, &limit).await?;
+        let Some(cure) = refusal.and_then(|error| self.healing.cure(&request, &error)) else {
+            return Ok(answer);
+        };
+        let (second, _) = self.ask(&attempt, &cure.request, &limit).await?;
+        match second.outcome {
+            Outcome::Success => {
+                self.healing.learn(&self.name, attempt.model(), &cure);
+                Ok(second)
+            }
+            // The first refusal is about what the client wrote, so that it knows what to do.
+            Outcome::Refused => Ok(answer),
+            _ => Ok(second),
+        }
+    }
+
+    /// One exchange, and what stands in the answer if it says that the request itself is at fault.
+    async fn ask(
+        &self,
+        attempt: &Attempt,
+        request: &Request<Payload>,
+        limit: &HeadLimit,
+    ) -> Result<(Answer, Option<Bytes>), AttemptError> {
+        let response = limit.within(self.exchange(request)).await?;
         refuse_redirect(response.status())?;
         let (mut head, body) = response.into_parts();
         headers::retain_for_client(&mut head.headers);
         let limits = RateLimits::read(&head.headers);
-        let answer = match head.status.is_success() {
-            true => self.success(&attempt, head, body).await?,
-            false => self.failure(&attempt, head, body).await,
+        let (answer, refusal) = match head.status.is_success() {
+            true => (self.success(attempt, head, body).await?, None),
+            false => self.failure(attempt, head, body).await,
         };
-        Ok(Answer { limits, ..answer })
+        Ok((Answer { limits, ..answer }, refusal))
     }
 
     /// Asks with a valid credential, and once more with a new one if the upstream refuses it.
-    async fn exchange(&self, request: Request<Payload>) -> Result<Response<AnswerBody>, AttemptError> {
+    async fn exchange(&self, request: &Request<Payload>) -> Result<Response<AnswerBody>, AttemptError> {
         let response = self.send(request.clone()).await?;
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(response);
@@ -78,7 +109,7 @@ impl<P: Provider> Upstream<P> {
             Start::Part(start, body) => (start, body),
         };
         match self.provider.renew_credential(&head, &reason).await {
-            true => self.send(request).await,
+            true => self.send(request.clone()).await,
             false => Ok(Response::from_parts(head, body)),
         }
     }
@@ -104,11 +135,18 @@ impl<P: Provider> Upstream<P> {
         begin(attempt, outcome, converted.map_err(AttemptError::Broken)?).await
     }
 
-    async fn failure(&self, attempt: &Attempt, mut head: response::Parts, body: AnswerBody) -> Answer {
+    /// The answer that a failure makes, and its text if the request itself is at fault.
+    async fn failure(
+        &self,
+        attempt: &Attempt,
+        mut head: response::Parts,
+        body: AnswerBody,
+    ) -> (Answer, Option<Bytes>) {
         let (start, mut body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
             Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
             Start::Part(start, body) => (start, body, false),
         };
+        let is_refusal = matches!(head.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
         let reason = Reason::read(&start);
         let outcome = match attempt.request().endpoint() {
             Endpoint::CountTokens if lacks_operation(head.status, &reason) => Outcome::Unsupported,
@@ -127,7 +165,8 @@ impl<P: Provider> Upstream<P> {
         if let Some(error) = error {
             body = full(messages::write_error(&error, &mut head));
         }
-        Answer { is_foreign_error, ..Answer::new(outcome, Response::from_parts(head, body)) }
+        let answer = Answer { is_foreign_error, ..Answer::new(outcome, Response::from_parts(head, body)) };
+        (answer, is_refusal.then_some(start))
     }
 
     /// An error in the client's words; `None` where those of the upstream are.
@@ -183,17 +222,33 @@ fn say_when_to_retry(headers: &mut HeaderMap, outcome: Outcome, reason: &Reason)
     wait::write(headers, told);
 }
 
+/// The time that an attempt has up to its response head, however often it asks.
+struct HeadLimit {
+    after: Option<Duration>,
+    since: Instant,
+}
+
+impl HeadLimit {
+    fn begin(after: Option<Duration>) -> Self {
+        Self { after, since: Instant::now() }
+    }
+
+    async fn within<T>(
+        &self,
+        head: impl Future<Output = Result<T, AttemptError>>,
+    ) -> Result<T, AttemptError> {
+        let Some(after) = self.after else { return head.await };
+        let left = after.saturating_sub(self.since.elapsed());
+        tokio::time::timeout(left, head).await.unwrap_or(Err(AttemptError::HeadTimeout { after }))
+    }
+}
+
 /// Limits the time up to a response head.
 pub(crate) async fn within<T>(
     limit: Option<Duration>,
     head: impl Future<Output = Result<T, AttemptError>>,
 ) -> Result<T, AttemptError> {
-    match limit {
-        None => head.await,
-        Some(after) => {
-            tokio::time::timeout(after, head).await.unwrap_or(Err(AttemptError::HeadTimeout { after }))
-        }
-    }
+    HeadLimit::begin(limit).within(head).await
 }
 
 /// A redirect would take the client, and the credential it is asked with, to a place that nobody configured.

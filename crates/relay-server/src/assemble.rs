@@ -6,8 +6,8 @@ use relay_config::{
     AzureAuth, BaseUrlError, CompatibleAuth, Config, KeyId, ProviderConfig, ProviderKind, Secret,
 };
 use relay_providers::{
-    Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward, Mock,
-    ModelMapLayer, Ollama, PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings,
+    Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward, Healing,
+    Mock, ModelMapLayer, Ollama, PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings,
     TrustRoots, Upstream, Vertex, Zai,
 };
 use relay_routing::{
@@ -106,7 +106,7 @@ pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc
 struct Parts {
     upstreams: Vec<relay_routing::Upstream>,
     /// How each of them is.
-    notes: Vec<(relay_config::ProviderName, HealthNote)>,
+    notes: Vec<(relay_config::ProviderName, HealthNote, Healing)>,
     /// Those of Anthropic, best first.
     forwards: Vec<(relay_config::ProviderName, Forward)>,
 }
@@ -125,8 +125,10 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
         let transport = Transport::new(&settings, &roots, proxies.clone())
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
         let note = HealthNote::default();
-        parts.notes.push((provider.name.clone(), note.clone()));
-        let stack = ProviderStack { provider, transport, restore: config.routing.restore_model_name, note };
+        let healing = Healing::new(provider.kind.base_url());
+        parts.notes.push((provider.name.clone(), note.clone(), healing.clone()));
+        let stack =
+            ProviderStack { provider, transport, restore: config.routing.restore_model_name, note, healing };
         let models = match provider.models.is_empty() {
             true => Vec::new(),
             false => catalog::names(provider).map(str::to_owned).collect(),
@@ -152,6 +154,7 @@ struct ProviderStack<'a> {
     transport: Transport,
     restore: bool,
     note: HealthNote,
+    healing: Healing,
 }
 
 impl ProviderStack<'_> {
@@ -231,7 +234,8 @@ impl ProviderStack<'_> {
     }
 
     fn service(&self, provider: impl Provider) -> UpstreamService {
-        self.layered(Upstream::new(self.provider.name.clone(), provider, self.transport.clone()))
+        let (name, healing) = (self.provider.name.clone(), self.healing.clone());
+        self.layered(Upstream::new(name, provider, self.transport.clone(), healing))
     }
 
     /// The layers around one upstream, outermost first.

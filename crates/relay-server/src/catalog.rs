@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use relay_config::{ProviderConfig, ProviderName};
+use relay_providers::{Healing, Lesson};
 use serde_json::{Value, json};
 use tower::Service;
 
@@ -34,7 +35,7 @@ struct Lists {
     /// Id and owner, each id once, in the order of the configuration.
     models: Vec<(String, String)>,
     /// What the configuration says of each provider, and how those are that can be asked.
-    providers: Vec<(Value, Option<HealthNote>)>,
+    providers: Vec<(Value, Option<(HealthNote, Healing)>)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,10 @@ enum List {
 
 impl Catalog {
     /// The catalog of models; [`providers`](Self::providers) makes the other one of it.
-    pub(crate) fn models(providers: &[ProviderConfig], notes: Vec<(ProviderName, HealthNote)>) -> Self {
+    pub(crate) fn models(
+        providers: &[ProviderConfig],
+        notes: Vec<(ProviderName, HealthNote, Healing)>,
+    ) -> Self {
         let mut seen = BTreeSet::new();
         let mut models = Vec::new();
         for provider in providers.iter().filter(|provider| provider.enabled) {
@@ -61,8 +65,8 @@ impl Catalog {
                 "type": provider.kind.as_str(),
                 "models": names(provider).collect::<Vec<_>>(),
             });
-            let note = notes.iter().find(|(name, _)| *name == provider.name);
-            (entry, note.map(|(_, note)| note.clone()))
+            let note = notes.iter().find(|(name, ..)| *name == provider.name);
+            (entry, note.map(|(_, note, healing)| (note.clone(), healing.clone())))
         });
         Self { lists: Arc::new(Lists { models, providers: providers.collect() }), list: List::Models }
     }
@@ -137,11 +141,12 @@ pub(crate) fn names(provider: &ProviderConfig) -> impl Iterator<Item = &str> {
 }
 
 impl Lists {
-    /// `ready` is also who was never asked; `failing` says why the last attempt failed.
+    /// `ready` is also who was never asked; `failing` says why the last attempt failed. `learned` is what is left out of
+    /// requests, since the upstream has refused it.
     fn providers(&self) -> Value {
-        let with_state = |(entry, note): &(Value, Option<HealthNote>)| {
+        let with_state = |(entry, note): &(Value, Option<(HealthNote, Healing)>)| {
             let mut entry = entry.clone();
-            let error = note.as_ref().and_then(HealthNote::last_error);
+            let error = note.as_ref().and_then(|(note, _)| note.last_error());
             entry["state"] = match (note, &error) {
                 (None, _) => "disabled",
                 (Some(_), None) => "ready",
@@ -151,10 +156,19 @@ impl Lists {
             if let Some(error) = error {
                 entry["last_error"] = error.into();
             }
+            let lessons = note.as_ref().map(|(_, healing)| healing.lessons()).unwrap_or_default();
+            if !lessons.is_empty() {
+                entry["learned"] = lessons.into_iter().map(described).collect();
+            }
             entry
         };
         self.providers.iter().map(with_state).collect()
     }
+}
+
+fn described(lesson: Lesson) -> Value {
+    let Lesson { model, dropped, remaining } = lesson;
+    json!({"model": model, "dropped": dropped, "expires_in_s": remaining.as_secs()})
 }
 
 /// The part of the list that is asked for.

@@ -89,7 +89,12 @@ impl Edits {
     /// The body with the changes made.
     #[must_use]
     pub fn apply(&self, body: &MessagesBody) -> Payload {
-        Payload::splice(&body.bytes, &self.splices(&body.bytes, 0..body.bytes.len()))
+        self.apply_to(&body.bytes)
+    }
+
+    /// `text`, of which every changed [`Node`] is, with the changes made.
+    pub(crate) fn apply_to(&self, text: &Bytes) -> Payload {
+        Payload::splice(text, &self.splices(text, 0..text.len()))
     }
 
     /// The value of `node` with the changes made that are within it.

@@ -29,6 +29,15 @@ impl<'a> Node<'a> {
         Self { body, kind, item, start: span.start, end: span.end }
     }
 
+    /// The value that `text` is, of which nothing has been read before; `None` for what is no JSON.
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
+        let mut scanner = Scanner::new(text);
+        scanner.skip_whitespace();
+        let value = scanner.value(0).ok()?;
+        scanner.end().ok()?;
+        Some(Self::new(text, value.kind, value.span.start, value.span))
+    }
+
     /// What the value is.
     #[must_use]
     pub fn kind(self) -> Kind {

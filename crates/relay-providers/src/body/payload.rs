@@ -39,6 +39,14 @@ impl Payload {
         Self { pieces, sent: 0 }
     }
 
+    /// All of it in one piece; copies only where there are several.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        match &self.pieces[self.sent..] {
+            [piece] => piece.clone(),
+            pieces => pieces.concat().into(),
+        }
+    }
+
     /// What is still to be sent, in bytes.
     #[must_use]
     pub fn remaining(&self) -> usize {

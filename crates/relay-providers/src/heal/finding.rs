@@ -1,0 +1,280 @@
+//! What a refusal names: the fields, the betas or the thinking blocks that an upstream does not take.
+//!
+//! # Source
+//! Texts that users of Anthropic's API, Bedrock, Vertex and gateways in front of them report, word for word.
+
+use serde_json::Value;
+
+/// Errors of some upstreams hold another error's JSON as their text, up to this deep.
+const NESTING: usize = 3;
+/// One refusal names a few things; what is more is not worth a second try.
+const NAMES: usize = 16;
+
+/// What stands behind the path of a field that pydantic does not know.
+const EXTRA_INPUT: &str = ": Extra inputs are not permitted";
+/// What stands around a key that Bedrock's JSON schema does not know; its object's place comes before, as `#/tools/0: `.
+const EXTRANEOUS: (&str, &str) = ("extraneous key [", "] is not permitted");
+/// Names in prose, and the field that each means.
+const PROSE: [(&str, &str); 1] = [("effort", "output_config.effort")];
+
+/// What a refusal names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// Fields, by their paths as the upstream writes them, `messages.0.content.1.cache_control.ephemeral.scope`.
+    Fields(Vec<String>),
+    /// Betas. Empty where the upstream says only that one of them is unknown to it.
+    Betas(Vec<String>),
+    /// A thinking block's signature, or its place: no thinking of this conversation's past is taken.
+    Signature,
+    /// A turn that has to begin with thinking, since thinking is on, and does not.
+    ThinkingMissing,
+}
+
+impl Finding {
+    /// What the body of an error names, in whichever form it comes; `None` if nothing.
+    pub(super) fn read(error: &[u8]) -> Option<Self> {
+        let error: Value = serde_json::from_slice(error).ok()?;
+        messages(&error, NESTING).iter().find_map(|message| Self::of(message))
+    }
+
+    /// What one message names.
+    fn of(message: &str) -> Option<Self> {
+        let lower = message.to_ascii_lowercase();
+        let says = |text: &str| lower.contains(text);
+        if says("thinking") {
+            if says("but found") && says("expected `thinking`") {
+                return Some(Self::ThinkingMissing);
+            }
+            let names_signature = says("signature") && (says("invalid") || says("field required"));
+            let names_redacted = says("invalid `data` in `redacted_thinking`");
+            if names_signature
+                || names_redacted
+                || says("blocks in the latest assistant message cannot be modified")
+            {
+                return Some(Self::Signature);
+            }
+        }
+        if says("beta")
+            && ["unexpected", "invalid", "unknown", "unsupported", "not support"].iter().any(|w| says(w))
+        {
+            let names = dated_names(message);
+            if !names.is_empty() || says("invalid beta flag") {
+                return Some(Self::Betas(names));
+            }
+        }
+        let mut fields: Vec<String> = extra_inputs(message).chain(extraneous_keys(message)).collect();
+        fields.extend(unsupported(message));
+        fields.truncate(NAMES);
+        (!fields.is_empty()).then_some(Self::Fields(fields))
+    }
+}
+
+/// The texts that may say what is wrong: Anthropic's and Google's `error.message`, AWS's `message`, FastAPI's `detail`;
+/// and whatever error stands inside of those as JSON.
+fn messages(error: &Value, nesting: usize) -> Vec<String> {
+    let error = error.get(0).unwrap_or(error);
+    let mut found = Vec::new();
+    for text in [&error["error"]["message"], &error["message"], &error["Message"], &error["error"]] {
+        let Some(text) = text.as_str() else { continue };
+        // Bedrock puts a sentence in front, other gateways put one behind.
+        let inner = text.find('{').and_then(|start| Some(&text[start..=text.rfind('}')?]));
+        match inner.and_then(|inner| serde_json::from_str::<Value>(inner).ok()) {
+            Some(inner) if nesting > 0 => found.extend(messages(&inner, nesting - 1)),
+            _ => found.push(text.to_owned()),
+        }
+    }
+    for problem in error["detail"].as_array().into_iter().flatten().take(NAMES) {
+        let place = problem["loc"].as_array().into_iter().flatten().map(|step| match step.as_str() {
+            Some(step) => step.to_owned(),
+            None => step.to_string(),
+        });
+        let place: Vec<_> = place.skip_while(|step| step == "body").collect();
+        found.push(format!("{}: {}", place.join("."), problem["msg"].as_str().unwrap_or_default()));
+    }
+    found
+}
+
+/// The path in front of each "Extra inputs are not permitted".
+fn extra_inputs(message: &str) -> impl Iterator<Item = String> {
+    message.match_indices(EXTRA_INPUT).filter_map(|(end, _)| {
+        let path = message[..end].rsplit(|c| !is_in_path(c)).next()?;
+        (!path.is_empty()).then(|| path.to_owned())
+    })
+}
+
+fn is_in_path(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
+}
+
+/// The path of each key that Bedrock's schema does not know.
+fn extraneous_keys(message: &str) -> impl Iterator<Item = String> {
+    message.match_indices(EXTRANEOUS.0).filter_map(|(at, open)| {
+        let (key, rest) = message[at + open.len()..].split_once(']')?;
+        if !rest.starts_with(&EXTRANEOUS.1[1..]) {
+            return None;
+        }
+        let place = message[..at].trim_end().strip_suffix(':')?;
+        let place = place.rsplit_once('#').map_or("", |(_, place)| place);
+        let path: Vec<_> = place.split('/').filter(|step| !step.is_empty()).chain([key]).collect();
+        Some(path.join("."))
+    })
+}
+
+/// What stands behind "does not support": "This model does not support the effort parameter."
+fn unsupported(message: &str) -> Option<String> {
+    let (before, rest) = message.split_once("does not support")?;
+    let rest = rest.trim_start();
+    let rest = rest.strip_prefix("the ").unwrap_or(rest);
+    let name = rest.trim_start_matches(['`', '\'', '"']);
+    let name = name.split(|c: char| !is_in_path(c)).next().unwrap_or_default().trim_end_matches('.');
+    if let Some((_, field)) = PROSE.iter().find(|(word, _)| *word == name) {
+        return Some((*field).to_owned());
+    }
+    // A path says what is meant by itself: `output_config.effort: this model does not support …`
+    let path = before.split_once(": ").map(|(path, _)| path).filter(|path| path.contains('.'));
+    let path = path.filter(|path| path.chars().all(is_in_path)).unwrap_or(name);
+    (path.contains(['_', '.'])).then(|| path.to_owned())
+}
+
+/// Every `name-2025-11-24` in `message`.
+fn dated_names(message: &str) -> Vec<String> {
+    let words = message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+    let mut names: Vec<String> = Vec::new();
+    for word in words.filter(|word| is_dated(word)) {
+        if names.len() < NAMES && !names.iter().any(|name| name == word) {
+            names.push(word.to_owned());
+        }
+    }
+    names
+}
+
+/// Betas have a date behind their name.
+fn is_dated(word: &str) -> bool {
+    let mut parts = word.rsplitn(4, '-');
+    let numeric = [2, 2, 4].into_iter().all(|digits| {
+        parts.next().is_some_and(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))
+    });
+    numeric && parts.next().is_some_and(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(paths: &[&str]) -> Option<Finding> {
+        Some(Finding::Fields(paths.iter().map(|&path| path.to_owned()).collect()))
+    }
+
+    fn betas(names: &[&str]) -> Option<Finding> {
+        Some(Finding::Betas(names.iter().map(|&name| name.to_owned()).collect()))
+    }
+
+    #[test]
+    fn a_message_names_what_is_not_taken() {
+        #[track_caller]
+        fn check(message: &str, expected: Option<Finding>) {
+            let anthropic =
+                json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
+            assert_eq!(Finding::read(anthropic.to_string().as_bytes()), expected, "{message}");
+        }
+        check("context_management: Extra inputs are not permitted", fields(&["context_management"]));
+        check(
+            "messages.0.content.1.cache_control.ephemeral.scope: Extra inputs are not permitted",
+            fields(&["messages.0.content.1.cache_control.ephemeral.scope"]),
+        );
+        check(
+            "tools.3.custom.defer_loading: Extra inputs are not permitted",
+            fields(&["tools.3.custom.defer_loading"]),
+        );
+        check(
+            "a: Extra inputs are not permitted\nb.c: Extra inputs are not permitted",
+            fields(&["a", "b.c"]),
+        );
+        check(
+            "Malformed input request: #: extraneous key [context_management] is not permitted#/tools/0: extraneous key \
+             [defer_loading] is not permitted, please reformat your input and try again.",
+            fields(&["context_management", "tools.0.defer_loading"]),
+        );
+        check("This model does not support the effort parameter.", fields(&["output_config.effort"]));
+        check(
+            "output_config.effort: this model does not support effort levels",
+            fields(&["output_config.effort"]),
+        );
+        check("This model does not support `context_management`.", fields(&["context_management"]));
+        check("This model does not support image input.", None);
+        check("adaptive thinking is not supported on this model", None);
+        check(
+            "Unexpected value(s) `tool-examples-2025-10-29`, `x-2026-01-02` for the `anthropic-beta` header. Please consult \
+             our documentation at docs.anthropic.com or try again without the header.",
+            betas(&["tool-examples-2025-10-29", "x-2026-01-02"]),
+        );
+        check("Unexpected value(s) `x` for the `anthropic-beta` header.", None);
+        check("invalid beta flag", betas(&[]));
+        check("messages.1.content.0: Invalid `signature` in `thinking` block", Some(Finding::Signature));
+        check("messages.647.content.0.thinking.signature: Field required", Some(Finding::Signature));
+        check(
+            "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different \
+             conversation. Remove the block, or set `thinking.block_binding.prefix_mismatch_behavior` to \"drop_block\".",
+            Some(Finding::Signature),
+        );
+        check(
+            "messages.5.content.1: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be \
+             modified. These blocks must remain as they were in the original response.",
+            Some(Finding::Signature),
+        );
+        check(
+            "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` \
+             is enabled, a final `assistant` message must start with a thinking block (preceeding the lastmost set of \
+             `tool_use` and `tool_result` blocks).",
+            Some(Finding::ThinkingMissing),
+        );
+        check("messages: at least one message is required", None);
+        check("max_tokens: 200000 > 64000, which is the maximum allowed number of output tokens", None);
+        check("prompt is too long: 250000 tokens > 200000 maximum", None);
+        check("", None);
+    }
+
+    #[test]
+    fn the_message_is_found_in_every_form_of_an_error() {
+        #[track_caller]
+        fn check(error: &str, expected: Option<Finding>) {
+            assert_eq!(Finding::read(error.as_bytes()), expected, "{error}");
+        }
+        let field = fields(&["context_management"]);
+        let text = "context_management: Extra inputs are not permitted";
+        check(&json!({"message": text}).to_string(), field.clone());
+        check(&json!({"Message": text}).to_string(), field.clone());
+        check(
+            &json!({"error": {"code": 400, "message": text, "status": "INVALID_ARGUMENT"}}).to_string(),
+            field.clone(),
+        );
+        check(&json!([{"error": {"code": 400, "message": text}}]).to_string(), field.clone());
+        let inner = json!({"type": "error", "error": {"type": "invalid_request_error", "message": text}});
+        check(&json!({"error": {"code": 400, "message": inner.to_string()}}).to_string(), field.clone());
+        let model = format!("The model returned the following errors: {inner}");
+        check(&json!({ "message": model }).to_string(), field.clone());
+        check(
+            &json!({"error": {"message": format!("{inner}. Received Model Group=x")}}).to_string(),
+            field.clone(),
+        );
+        let fast_api = json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "context_management"],
+            "msg": "Extra inputs are not permitted", "input": {}}]});
+        check(&fast_api.to_string(), field);
+        let quoted = json!({"error": {"message": "say {\"a\": 1}: Extra inputs are not permitted"}});
+        check(&quoted.to_string(), None);
+        for odd in ["", "<html>", "[]", "null", "{\"error\":5}", "{\"detail\":[1]}", "{\"message\":\"{{}\"}"]
+        {
+            check(odd, None);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "(thinking|beta|: Extra inputs are not permitted|extraneous key \\[|\\] is not permitted|does not support|#|:|-2025-01-01|\\PC){0,12}") {
+            let _ = Finding::of(&text);
+            let _ = Finding::read(json!({"message": text}).to_string().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Requests in an upstream's form, refusals in its words.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn healing(base_url: Option<&str>) -> Healing {
+    let base_url = base_url.map(|url| BaseUrl::parse(url).unwrap());
+    Healing::new(base_url.as_ref())
+}
+
+fn request(betas: Option<&'static str>, body: &Value) -> Request<Payload> {
+    let mut request = Request::new(Payload::from(Bytes::from(body.to_string())));
+    if let Some(betas) = betas {
+        request.headers_mut().insert(ANTHROPIC_BETA, HeaderValue::from_static(betas));
+    }
+    request
+}
+
+fn refusal(message: &str) -> String {
+    json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}}).to_string()
+}
+
+fn parts(request: &Request<Payload>) -> (Option<&str>, Value) {
+    let betas = request.headers().get(ANTHROPIC_BETA).map(|value| value.to_str().unwrap());
+    (betas, serde_json::from_slice(&request.body().to_bytes()).unwrap())
+}
+
+#[track_caller]
+fn check(message: &str, betas: &'static str, body: &Value, expected: Option<(Option<&str>, Value)>) {
+    let cure = healing(None).cure(&request(Some(betas), body), refusal(message).as_bytes());
+    assert_eq!(cure.as_ref().map(|cure| parts(&cure.request)), expected, "{message}");
+}
+
+#[test]
+fn what_is_named_leaves_with_its_partner() {
+    let body = json!({"a": 1, "context_management": {"edits": []}, "output_config": {"effort": "low"}});
+    check(
+        "context_management: Extra inputs are not permitted",
+        "x-2025-01-01,context-management-2025-06-27",
+        &body,
+        Some((Some("x-2025-01-01"), json!({"a": 1, "output_config": {"effort": "low"}}))),
+    );
+    check(
+        "Unexpected value(s) `effort-2025-11-24` for the `anthropic-beta` header.",
+        "effort-2025-11-24",
+        &body,
+        Some((None, json!({"a": 1, "context_management": {"edits": []}}))),
+    );
+    check(
+        "This model does not support the effort parameter.",
+        "effort-2025-11-24,interleaved-thinking-2025-05-14",
+        &body,
+        Some((Some("interleaved-thinking-2025-05-14"), json!({"a": 1, "context_management": {"edits": []}}))),
+    );
+}
+
+#[test]
+fn a_flag_that_is_not_named_is_any_but_the_one_that_all_take() {
+    let tools = json!([{"name": "t", "defer_loading": true}]);
+    let betas =
+        json!(["interleaved-thinking-2025-05-14", "tool-search-tool-2025-10-19", "effort-2025-11-24"]);
+    let body = json!({"anthropic_beta": betas, "tools": tools, "last": 1});
+    let cure = healing(None).cure(&request(None, &body), br#"{"message":"invalid beta flag"}"#).unwrap();
+    let expected =
+        json!({"anthropic_beta": ["interleaved-thinking-2025-05-14"], "tools": [{"name": "t"}], "last": 1});
+    assert_eq!(parts(&cure.request), (None, expected));
+
+    let body = json!({"speed": "fast", "anthropic_beta": ["fast-mode-2026-02-01"]});
+    let cure = healing(None).cure(&request(None, &body), br#"{"message":"invalid beta flag"}"#).unwrap();
+    assert_eq!(parts(&cure.request), (None, json!({})));
+    let alone = json!({"anthropic_beta": ["interleaved-thinking-2025-05-14"]});
+    assert!(healing(None).cure(&request(None, &alone), br#"{"message":"invalid beta flag"}"#).is_none());
+}
+
+#[test]
+fn a_refusal_that_names_nothing_of_the_request_is_the_clients() {
+    let body = json!({"messages": [{"role": "user", "content": "hi", "name": "x"}], "speed": "fast"});
+    for message in [
+        "messages: at least one message is required",
+        "context_management: Extra inputs are not permitted",
+        "messages: Extra inputs are not permitted",
+        "messages.0.content: Extra inputs are not permitted",
+        "messages.0.name: Extra inputs are not permitted",
+        "Unexpected value(s) `y-2025-01-01` for the `anthropic-beta` header.",
+        "prompt is too long: 250000 tokens > 200000 maximum",
+    ] {
+        check(message, "x-2025-01-01", &body, None);
+    }
+    let speed = refusal("speed: Extra inputs are not permitted");
+    assert!(healing(None).cure(&request(None, &body), speed.as_bytes()).is_some());
+    assert!(healing(Some("https://gateway.example")).cure(&request(None, &body), speed.as_bytes()).is_some());
+    let anthropic = healing(Some("https://api.anthropic.com"));
+    assert!(
+        anthropic.cure(&request(None, &body), speed.as_bytes()).is_none(),
+        "the API that the client wrote for"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_helped_once_is_done_beforehand_for_that_model() {
+    let healing = healing(None);
+    let sent = || request(Some("fast-mode-2026-02-01"), &json!({"speed": "fast", "max_tokens": 1}));
+    let cure = healing.cure(&sent(), refusal("speed: Extra inputs are not permitted").as_bytes()).unwrap();
+    let mut next = sent();
+    healing.prevent("m", &mut next);
+    assert_eq!(parts(&next), parts(&sent()), "nothing is learnt before it has helped");
+    healing.learn(&ProviderName::new("upstream"), "m", &cure);
+    healing.prevent("m", &mut next);
+    assert_eq!(parts(&next), (None, json!({"max_tokens": 1})));
+    let mut other = sent();
+    healing.prevent("n", &mut other);
+    assert_eq!(parts(&other), parts(&sent()));
+    let dropped: Vec<_> = healing.lessons().into_iter().map(|lesson| lesson.dropped).collect();
+    assert_eq!(dropped, ["beta fast-mode-2026-02-01", "field speed"]);
+}
