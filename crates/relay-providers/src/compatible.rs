@@ -61,6 +61,10 @@ impl Provider for Compatible {
         Ok(request)
     }
 
+    fn base_url(&self) -> Option<&BaseUrl> {
+        Some(&self.base_url)
+    }
+
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
         messages::classify(head, error)
     }

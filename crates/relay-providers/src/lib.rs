@@ -18,6 +18,7 @@ mod estimate;
 mod failure;
 mod headers;
 mod heal;
+mod lack;
 mod limits;
 mod mapping;
 mod messages;
@@ -43,6 +44,7 @@ pub use body::{BodyError, Children, Edits, Kind, MessagesBody, Node, Payload, Sc
 pub use compatible::Compatible;
 pub use estimate::estimate_tokens;
 pub use heal::{Healing, Lesson};
+pub use lack::Lack;
 pub use limits::{RateLimit, RateLimits};
 pub use mapping::{ModelMap, ModelMapLayer};
 pub use messages::{error_body, error_type};
@@ -55,3 +57,6 @@ pub use transport::{Proxies, TlsError, Transport, TransportSettings, TrustRoots}
 pub use upstream::Upstream;
 pub use vertex::Vertex;
 pub use zai::Zai;
+
+pub use relay_stream::OnBreak;
+pub use relay_stream::watch::{StreamEnd, StreamReport, Usage};

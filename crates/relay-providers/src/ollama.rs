@@ -48,6 +48,10 @@ impl Provider for Ollama {
         Ok(request)
     }
 
+    fn base_url(&self) -> Option<&BaseUrl> {
+        Some(&self.base_url)
+    }
+
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
         match messages::classify(head, error) {
             // No credential was sent that it could mean.

@@ -4,6 +4,7 @@ use std::future::{Future, ready};
 use std::time::SystemTime;
 
 use http::{Request, Response, StatusCode, response};
+use relay_config::BaseUrl;
 use tower::BoxError;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
@@ -30,6 +31,9 @@ pub trait Provider: Send + Sync + 'static {
         request: Request<Payload>,
         now: SystemTime,
     ) -> impl Future<Output = Result<Request<Payload>, AuthorizeError>> + Send;
+
+    /// Where the upstream is, as far as that is known before the first request.
+    fn base_url(&self) -> Option<&BaseUrl>;
 
     /// Says what an answer means for failover and health. `error` holds the body of an answer that is no success, or
     /// its first 64 KiB: some upstreams put the reason nowhere else.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use relay_config::ProviderName;
 use tokio::time::Instant;
 use tower::Service;
@@ -55,6 +55,24 @@ impl<P: Provider> Upstream<P> {
     /// Reaches `provider` by `transport`. Its errors say that they are those of `name`.
     pub fn new(name: ProviderName, provider: P, transport: Transport, healing: Healing) -> Self {
         Self { name, provider: Arc::new(provider), transport, healing }
+    }
+
+    /// Whether the upstream answers at all, and not with a failure of its own. Asks nothing of it that costs.
+    pub async fn is_reachable(self) -> bool {
+        let Some(uri) = self.provider.base_url().and_then(|base_url| messages::uri(base_url, "", None).ok())
+        else {
+            return false;
+        };
+        let mut request = Request::new(RequestBody::Payload(Payload::default()));
+        (*request.method_mut(), *request.uri_mut()) = (Method::HEAD, uri);
+        let response = self.transport.send(request).await;
+        response.is_ok_and(|response| !response.status().is_server_error())
+    }
+
+    /// Whether it is known where the upstream is.
+    #[must_use]
+    pub fn has_address(&self) -> bool {
+        self.provider.base_url().is_some()
     }
 
     /// Asks, and once more without what the upstream names in its refusal.

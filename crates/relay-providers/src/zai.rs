@@ -53,6 +53,10 @@ impl Provider for Zai {
         Ok(request)
     }
 
+    fn base_url(&self) -> Option<&BaseUrl> {
+        Some(&self.base_url)
+    }
+
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
         let reason = Reason::read(error);
         match Meaning::of(&reason) {

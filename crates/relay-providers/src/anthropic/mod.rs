@@ -54,6 +54,10 @@ impl Provider for PassThrough {
 
     /// The credential is the client's, and so are its limits: what they bring is the client's answer, and says
     /// nothing about the upstream.
+    fn base_url(&self) -> Option<&BaseUrl> {
+        Some(&self.base_url)
+    }
+
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
         match messages::classify(head, error) {
             Outcome::CredentialRejected => Outcome::Refused,

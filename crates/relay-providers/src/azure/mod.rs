@@ -107,6 +107,10 @@ impl Provider for Azure {
         Ok(request)
     }
 
+    fn base_url(&self) -> Option<&BaseUrl> {
+        Some(&self.base_url)
+    }
+
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
         error::classify(head, error)
     }

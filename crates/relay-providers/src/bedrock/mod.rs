@@ -123,6 +123,10 @@ impl Provider for Bedrock {
         self.access.authorize(request, self.api, now).await
     }
 
+    fn base_url(&self) -> Option<&BaseUrl> {
+        self.base_url.as_ref()
+    }
+
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
         match messages::is_anthropic_error(error) {
             true => messages::classify(head, error),
