@@ -2,11 +2,16 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
-use relay_config::{KeyId, ModelMapping, Pooling, ProviderName};
-use relay_providers::{Answer, Attempt, AttemptError};
+use relay_config::{KeyId, KeyLimits, ModelMapping, Pooling, ProviderName};
+use relay_providers::{Answer, Attempt, AttemptError, Lack, RelayRequest};
+use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
+
+use crate::health::{CircuitSettings, CircuitState, Probe, ProbeSettings, ProviderHealth};
+use crate::pool::{KeyHealth, Quota};
 
 /// The stack of one (provider, credential) pair: boxed once, here.
 pub type UpstreamService = BoxCloneSyncService<Attempt, Answer, AttemptError>;
@@ -20,7 +25,22 @@ pub struct Upstream {
     first_byte_timeout: Duration,
     share: NonZeroU32,
     pooling: Pooling,
+    max_wait: Duration,
+    lack: Option<LackOf>,
     candidates: Vec<Candidate>,
+    health: Arc<ProviderHealth>,
+}
+
+/// Says what a request asks for that a provider does not have.
+#[derive(Clone)]
+struct LackOf(Arc<LackFn>);
+
+type LackFn = dyn Fn(&RelayRequest) -> Option<Lack> + Send + Sync;
+
+impl fmt::Debug for LackOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fn")
+    }
 }
 
 impl Upstream {
@@ -37,7 +57,34 @@ impl Upstream {
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
         let (share, pooling) = (NonZeroU32::MIN, Pooling::default());
         let mapping = ModelMapping::default();
-        Self { name, models, mapping, first_byte_timeout, share, pooling, candidates }
+        let health = Arc::new(ProviderHealth::new(name.clone(), CircuitSettings::default()));
+        let (max_wait, lack) = (Duration::ZERO, None);
+        Self { name, models, mapping, first_byte_timeout, share, pooling, max_wait, lack, candidates, health }
+    }
+
+    /// Opens and closes its circuit by these rules, and looks with `probe` whether it is back.
+    #[must_use]
+    pub fn with_health(mut self, circuit: CircuitSettings, probe: Option<(Probe, ProbeSettings)>) -> Self {
+        let health = ProviderHealth::new(self.name.clone(), circuit);
+        self.health = Arc::new(match probe {
+            Some((probe, settings)) => health.with_probe(probe, settings),
+            None => health,
+        });
+        self
+    }
+
+    /// Lets a request wait so long for a candidate whose limits free up, before it goes on to the next provider.
+    #[must_use]
+    pub fn with_max_wait(mut self, max_wait: Duration) -> Self {
+        self.max_wait = max_wait;
+        self
+    }
+
+    /// Leaves the provider out for requests of which `lack` says what it does not have.
+    #[must_use]
+    pub fn with_lack(mut self, lack: impl Fn(&RelayRequest) -> Option<Lack> + Send + Sync + 'static) -> Self {
+        self.lack = Some(LackOf(Arc::new(lack)));
+        self
     }
 
     /// Lets models also be asked for by the names that are mapped to one of `models`.
@@ -61,6 +108,12 @@ impl Upstream {
         self
     }
 
+    /// The state of its circuit.
+    #[must_use]
+    pub fn circuit(&self) -> CircuitState {
+        self.health.state(Instant::now())
+    }
+
     /// Its name in the configuration.
     #[must_use]
     pub fn name(&self) -> &ProviderName {
@@ -80,8 +133,26 @@ impl Upstream {
         self.pooling
     }
 
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.max_wait
+    }
+
     pub(crate) fn candidates(&self) -> &[Candidate] {
         &self.candidates
+    }
+
+    pub(crate) fn health(&self) -> &Arc<ProviderHealth> {
+        &self.health
+    }
+
+    /// What `request` asks for that the provider does not have.
+    pub(crate) fn lack(&self, request: &RelayRequest) -> Option<Lack> {
+        self.lack.as_ref().and_then(|lack| lack.0(request))
+    }
+
+    /// The name of `model` at this provider.
+    pub(crate) fn mapped<'a>(&'a self, model: &'a str) -> &'a str {
+        self.mapping.lookup(model).map_or(model, |mapped| mapped)
     }
 
     /// Whether `model` is among those that the provider is known to serve.
@@ -99,12 +170,25 @@ pub struct Candidate {
     priority: i32,
     weight: NonZeroU32,
     service: UpstreamService,
+    health: Arc<KeyHealth>,
 }
 
 impl Candidate {
-    /// A candidate of this rank; higher is tried first.
+    /// A candidate of this rank; higher is tried first. Its limits are learned from its answers.
     pub fn new(credential: Credential, priority: i32, service: UpstreamService) -> Self {
-        Self { credential, priority, weight: NonZeroU32::MIN, service }
+        let quota = match credential {
+            Credential::Client => None,
+            _ => Some(Arc::new(Quota::new(KeyLimits::default(), Instant::now()))),
+        };
+        let health = Arc::new(KeyHealth::new(quota));
+        Self { credential, priority, weight: NonZeroU32::MIN, service, health }
+    }
+
+    /// Gives it these limits, which it may share with other candidates.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Arc<Quota>) -> Self {
+        self.health = Arc::new(KeyHealth::new(Some(quota)));
+        self
     }
 
     /// Gives it this share among candidates of equal priority with [`Pooling::Weighted`], instead of 1.
@@ -128,6 +212,10 @@ impl Candidate {
         self.weight
     }
 
+    pub(crate) fn health(&self) -> &Arc<KeyHealth> {
+        &self.health
+    }
+
     pub(crate) fn service(&self) -> UpstreamService {
         self.service.clone()
     }
@@ -144,7 +232,7 @@ impl fmt::Debug for Candidate {
 }
 
 /// What a provider is asked with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
     /// A configured key.
     Key(KeyId),

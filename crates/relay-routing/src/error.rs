@@ -1,9 +1,10 @@
 //! Why a request has no answer of an upstream's.
 
+use std::fmt;
 use std::time::Duration;
 
 use relay_config::ProviderName;
-use relay_providers::AttemptError;
+use relay_providers::{AttemptError, Lack};
 
 use crate::trail::Trail;
 
@@ -31,6 +32,24 @@ pub enum PlanError {
          and no provider passes it through"
     )]
     KeysNotAllowed,
+    /// Every provider lacks something that the request asks for.
+    #[error("no provider can serve this request: {}", Lacks(lacks))]
+    Unsuitable {
+        /// Who lacks what.
+        lacks: Vec<(ProviderName, Lack)>,
+    },
+}
+
+struct Lacks<'a>(&'a [(ProviderName, Lack)]);
+
+impl fmt::Display for Lacks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (provider, lack)) in self.0.iter().enumerate() {
+            let separator = if index > 0 { "; " } else { "" };
+            write!(f, "{separator}`{provider}` {lack}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Why a request has no answer, and what was tried.
@@ -51,6 +70,22 @@ pub enum RouteErrorKind {
     /// There was nothing to try.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Every key that could serve the request is at its limit.
+    #[error("every key that could serve this request is at its limit; the first is free again in {:.1} s", retry_after.as_secs_f64())]
+    Limited {
+        /// When the first is free again.
+        retry_after: Duration,
+    },
+    /// Every provider that could serve the request is failing, and left alone for a while.
+    #[error(
+        "provider `{provider}` is failing, and every other that could serve this request: each is left alone for a while"
+    )]
+    Failing {
+        /// The one that is asked again first.
+        provider: ProviderName,
+        /// When that is.
+        retry_after: Duration,
+    },
     /// Several candidates were tried, and at least one has no capacity left for the model.
     #[error("every provider that serves the model is overloaded or failing")]
     Overloaded {

@@ -1,19 +1,25 @@
 //! One candidate at a time, until an answer is final.
 
+use std::error::Error;
+use std::fmt::Write;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use relay_config::ProviderName;
-use relay_providers::{Answer, Attempt, AttemptError, Deadline, Outcome, RelayRequest};
+use http_body_util::BodyExt;
+use relay_providers::{
+    Answer, Attempt, AttemptError, Deadline, Endpoint, OnBreak, Outcome, Progress, RelayRequest,
+};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
-use crate::candidate::{Candidate, Credential, Upstream};
+use crate::candidate::{Credential, Upstream};
 use crate::error::{RouteError, RouteErrorKind};
-use crate::plan::Planner;
+use crate::failures::Failures;
+use crate::lease::LeasedBody;
+use crate::plan::{Choice, Plan, Planner, Step};
 use crate::trail::{AttemptRecord, Trail};
 
 /// How long and how often other candidates are tried.
@@ -23,11 +29,14 @@ pub struct FailoverSettings {
     pub failover_timeout: Duration,
     /// Upstream attempts for one request.
     pub max_attempts: NonZeroU32,
+    /// What takes the place of a break within a stream.
+    pub on_break: OnBreak,
 }
 
 /// Sends each request to the best candidate, and to the next one where that may help. Cloning shares the plan.
 ///
-/// Dropping the future cancels the attempt under way, and with it the upstream request.
+/// Dropping the future cancels the attempt under way, and with it the upstream request; whatever it held of limits and
+/// circuits is free again at once.
 #[derive(Debug, Clone)]
 pub struct Failover {
     planner: Arc<Planner>,
@@ -51,41 +60,85 @@ impl Failover {
     }
 
     async fn route(self, request: RelayRequest) -> Result<Routed, RouteError> {
-        let deadline = request.deadline();
-        let is_over = || deadline.is_some_and(|deadline| deadline.remaining().is_zero());
-        let model = Arc::clone(request.body().model());
-        let mut trail = Trail { model, strategy: self.planner.strategy(), attempts: Vec::new() };
-        let plan = match self.planner.plan(&request) {
+        let mut trail = Trail {
+            model: Arc::clone(request.body().model()),
+            strategy: self.planner.strategy(),
+            attempts: Vec::new(),
+            health: None,
+            progress: Progress::default(),
+        };
+        let plan = match self.planner.plan(&request, Instant::now()) {
             Ok(plan) => plan,
             Err(error) => return Err(RouteError { kind: error.into(), trail }),
         };
-        let planned = plan.len();
-        let tries = planned.min(self.settings.max_attempts.get() as usize);
+        match self.go(plan, &request, &mut trail).await {
+            Ok(answer) => {
+                trail.progress = answer.progress.clone();
+                Ok(Routed { answer, trail })
+            }
+            Err(kind) => Err(RouteError { kind, trail }),
+        }
+    }
+
+    /// Goes through `plan` until an answer is final, nobody is left who is free, or a budget is used up.
+    async fn go(
+        &self,
+        mut plan: Plan<'_>,
+        request: &RelayRequest,
+        trail: &mut Trail,
+    ) -> Result<Answer, RouteErrorKind> {
+        let deadline = request.deadline();
+        let is_over = || deadline.is_some_and(|deadline| deadline.remaining().is_zero());
+        let is_single = plan.len() == 1;
         let mut failures = Failures::default();
         let mut first_failure = None;
-        for (index, (upstream, candidate)) in plan.take(tries).enumerate() {
+        while trail.attempts.len() < self.settings.max_attempts.get() as usize {
             let now = Instant::now();
             let too_late =
                 first_failure.is_some_and(|at: Instant| now - at >= self.settings.failover_timeout);
             if is_over() || too_late {
                 break;
             }
-            let is_last = index + 1 == tries;
-            let limit = head_timeout(upstream, &request, is_last, deadline.map(Deadline::remaining));
-            let attempt = Attempt::new(request.clone()).with_head_timeout(limit).with_is_last(is_last);
-            let result = candidate.service().oneshot(attempt).await;
-            trail.attempts.push(record(upstream, candidate, &result, now.elapsed()));
-            match result {
-                Ok(answer) if is_final(&answer) => return Ok(Routed { answer, trail }),
-                failure => failures.add(upstream.name(), candidate.credential(), failure),
+            let mut choice = match plan.next(now) {
+                Step::Try(choice) => choice,
+                Step::Wait(until) => {
+                    let limit = deadline.map_or(Duration::MAX, Deadline::remaining);
+                    tokio::time::sleep(limit.min(until - now)).await;
+                    continue;
+                }
+                Step::Done => break,
+            };
+            let is_last =
+                trail.attempts.len() + 1 == self.settings.max_attempts.get() as usize || !plan.has_more(now);
+            let limit = head_timeout(choice.upstream, request, is_last, deadline.map(Deadline::remaining));
+            let attempt = Attempt::new(request.clone())
+                .with_head_timeout(limit)
+                .with_is_last(is_last)
+                .with_on_break(self.settings.on_break);
+            let result = choice.candidate.service().oneshot(attempt).await;
+            let ended = Instant::now();
+            trail.attempts.push(record(&choice, &trail.model, &result, now, ended));
+            if let Ok(answer) = &result {
+                choice.lease.answered(answer, ended);
+                warn_of_rejection(&choice, answer);
             }
-            first_failure.get_or_insert_with(Instant::now);
+            trail.health = Some(choice.upstream.health().state(ended));
+            let failure = match result {
+                Ok(answer) if is_final(&answer) => return Ok(hand_over(&plan, choice, answer)),
+                failure => failure,
+            };
+            if is_of_provider(&failure) {
+                plan.put_behind(choice.index());
+            }
+            let credential = choice.candidate.credential().clone();
+            if let Err(error) = &failure {
+                choice.lease.failed(error, ended);
+            }
+            failures.add(choice.upstream.name(), &credential, failure);
+            first_failure.get_or_insert(ended);
         }
         let timeout = deadline.filter(|_| is_over()).map(Deadline::limit);
-        match failures.most_useful(planned == 1, timeout) {
-            Ok(answer) => Ok(Routed { answer, trail }),
-            Err(kind) => Err(RouteError { kind, trail }),
-        }
+        failures.most_useful(is_single, plan.blocked(Instant::now()), timeout)
     }
 }
 
@@ -101,6 +154,26 @@ impl Service<RelayRequest> for Failover {
     fn call(&mut self, request: RelayRequest) -> Self::Future {
         Box::pin(self.clone().route(request))
     }
+}
+
+/// Lets the lease go with the answer's body, and remembers where the session was served.
+fn hand_over(plan: &Plan<'_>, choice: Choice<'_>, answer: Answer) -> Answer {
+    let place = choice.place();
+    let session = plan.session().map(|(affinity, session)| (Arc::clone(affinity), session));
+    if let (Some((affinity, session)), Outcome::Success, Endpoint::Messages) =
+        (&session, answer.outcome, plan.endpoint())
+    {
+        affinity.served(*session, &place, Instant::now());
+    }
+    let on_break = move || {
+        if let Some((affinity, session)) = session {
+            affinity.broke(session, place, Instant::now());
+        }
+    };
+    let progress = answer.progress.clone();
+    let response =
+        answer.response.map(|body| LeasedBody::new(body, choice.lease, progress, on_break).boxed_unsync());
+    Answer { response, ..answer }
 }
 
 /// A streamed request does not wait long for its first byte while somebody else could answer it; another one may take
@@ -122,93 +195,56 @@ fn is_final(answer: &Answer) -> bool {
     !answer.outcome.may_fail_over()
 }
 
+/// A key that is refused is the operator's to mend, however well others take its place.
+fn warn_of_rejection(choice: &Choice<'_>, answer: &Answer) {
+    let credential = choice.candidate.credential();
+    if answer.outcome == Outcome::CredentialRejected && *credential != Credential::Client {
+        let (provider, status) = (choice.upstream.name(), answer.response.status().as_u16());
+        tracing::error!(%provider, key = %credential, status, "the upstream refuses the relay's credential");
+    }
+}
+
+/// Whether a failure is the provider's, so that another key of it is the worse choice.
+fn is_of_provider(failure: &Result<Answer, AttemptError>) -> bool {
+    match failure {
+        Ok(answer) => {
+            matches!(answer.outcome, Outcome::Failed | Outcome::Overloaded { .. } | Outcome::ModelUnavailable)
+        }
+        Err(_) => true,
+    }
+}
+
 fn record(
-    upstream: &Upstream,
-    candidate: &Candidate,
+    choice: &Choice<'_>,
+    model: &str,
     result: &Result<Answer, AttemptError>,
-    latency: Duration,
+    started: Instant,
+    ended: Instant,
 ) -> AttemptRecord {
-    let (status, result) = match result {
-        Ok(answer) => (Some(answer.response.status().as_u16()), answer.outcome.as_str()),
-        Err(error) => (None, error.as_str()),
+    let (status, word, error) = match result {
+        Ok(answer) => (Some(answer.response.status().as_u16()), answer.outcome.as_str(), None),
+        Err(error) => (None, error.as_str(), Some(in_full(error))),
     };
-    let (provider, credential) = (upstream.name().clone(), candidate.credential().clone());
-    AttemptRecord { provider, credential, status, result, latency }
+    AttemptRecord {
+        provider: choice.upstream.name().clone(),
+        credential: choice.candidate.credential().clone(),
+        model: choice.upstream.mapped(model).into(),
+        status,
+        result: word,
+        error,
+        started,
+        latency: ended - started,
+    }
 }
 
-/// What went wrong so far, as far as the client might be told of it. Keeps the few answers that may become final.
-#[derive(Default)]
-struct Failures {
-    /// The rate limit that ends soonest.
-    limited: Option<(Option<Duration>, Answer)>,
-    /// Whether there was an overload, and when the soonest one ends.
-    overloaded: Option<Option<Duration>>,
-    /// The last failure of any kind but the credential's, and whose it was.
-    last: Option<(ProviderName, Result<Answer, AttemptError>)>,
-    /// The last refusal of a credential of ours.
-    rejected: Option<RouteErrorKind>,
-}
-
-impl Failures {
-    fn add(
-        &mut self,
-        provider: &ProviderName,
-        credential: &Credential,
-        failure: Result<Answer, AttemptError>,
-    ) {
-        let provider = provider.clone();
-        let answer = match failure {
-            Ok(answer) => answer,
-            Err(source) => {
-                self.last = Some((provider, Err(source)));
-                return;
-            }
-        };
-        match answer.outcome {
-            Outcome::CredentialRejected if *credential != Credential::Client => {
-                let status = answer.response.status().as_u16();
-                self.rejected = Some(RouteErrorKind::CredentialRejected { provider, status });
-            }
-            Outcome::RateLimited { retry_after, .. } => {
-                let is_sooner = match &self.limited {
-                    None => true,
-                    Some((soonest, _)) => {
-                        retry_after.is_some_and(|new| soonest.is_none_or(|soonest| new < soonest))
-                    }
-                };
-                if is_sooner {
-                    self.limited = Some((retry_after, answer));
-                }
-            }
-            Outcome::Overloaded { retry_after } => {
-                let soonest = self.overloaded.flatten().into_iter().chain(retry_after).min();
-                self.overloaded = Some(soonest);
-                self.last = Some((provider, Ok(answer)));
-            }
-            _ => self.last = Some((provider, Ok(answer))),
-        }
+/// An error with what caused it.
+fn in_full(error: &AttemptError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Writing to a string does not fail.
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
     }
-
-    /// What the client gets, by SPEC's order: with a single candidate its own answer; else a limit, since waiting will
-    /// help; else an overload; else what came last, if it is in Anthropic's form.
-    fn most_useful(self, single: bool, timeout: Option<Duration>) -> Result<Answer, RouteErrorKind> {
-        if let Some((_, answer)) = self.limited {
-            return Ok(answer);
-        }
-        if let (Some(retry_after), false) = (self.overloaded, single) {
-            return Err(RouteErrorKind::Overloaded { retry_after });
-        }
-        match (timeout, self.last, self.rejected) {
-            (_, Some((provider, Ok(answer))), _) if answer.is_foreign_error && !single => {
-                let status = answer.response.status().as_u16();
-                Err(RouteErrorKind::Foreign { provider, status })
-            }
-            (_, Some((_, Ok(answer))), _) => Ok(answer),
-            (Some(after), _, _) => Err(RouteErrorKind::Timeout { after }),
-            (None, Some((provider, Err(source))), _) => Err(RouteErrorKind::Attempt { provider, source }),
-            (None, None, Some(rejected)) => Err(rejected),
-            // A plan is never empty, so that something failed; if nothing was started, time was over from the start.
-            (None, None, None) => Err(RouteErrorKind::Timeout { after: Duration::ZERO }),
-        }
-    }
+    text
 }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_config::{ProviderName, Strategy};
+use relay_providers::Progress;
+use tokio::time::Instant;
 
 use crate::candidate::Credential;
+use crate::health::CircuitState;
 
 /// The attempts at one request, in order.
 #[derive(Debug, Clone)]
@@ -16,6 +19,10 @@ pub struct Trail {
     pub strategy: Strategy,
     /// What was tried; bounded by `routing.max_attempts`.
     pub attempts: Vec<AttemptRecord>,
+    /// The circuit of the provider whose answer it is.
+    pub health: Option<CircuitState>,
+    /// What the final answer has told so far; everything, once its body is gone.
+    pub progress: Progress,
 }
 
 /// One attempt.
@@ -25,10 +32,16 @@ pub struct AttemptRecord {
     pub provider: ProviderName,
     /// With what.
     pub credential: Credential,
+    /// For which model, as the provider calls it.
+    pub model: Box<str>,
     /// The status of the response, if there was one.
     pub status: Option<u16>,
     /// The outcome in a word, such as `success`, `rate_limited` or `connect`.
     pub result: &'static str,
+    /// Why there is no response, in full.
+    pub error: Option<String>,
+    /// When it began.
+    pub started: Instant,
     /// Time up to the response head, or to the failure.
     pub latency: Duration,
 }

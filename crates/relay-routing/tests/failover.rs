@@ -11,7 +11,8 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Empty};
 use relay_config::{KeyId, ProviderName, Secret, Strategy};
 use relay_providers::{
-    Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, MessagesBody, Outcome, RelayRequest,
+    Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, MessagesBody, OnBreak, Outcome,
+    RelayRequest,
 };
 use relay_routing::{
     Candidate, Credential, Failover, FailoverSettings, Planner, RouteErrorKind, Routed, Upstream,
@@ -72,7 +73,11 @@ async fn play(step: Step, limit: Option<Duration>) -> Result<Answer, AttemptErro
 }
 
 fn settings() -> FailoverSettings {
-    FailoverSettings { failover_timeout: Duration::from_secs(5), max_attempts: NonZeroU32::new(6).unwrap() }
+    FailoverSettings {
+        failover_timeout: Duration::from_secs(5),
+        max_attempts: NonZeroU32::new(6).unwrap(),
+        on_break: OnBreak::Abort,
+    }
 }
 
 fn request(stream: bool) -> RelayRequest {

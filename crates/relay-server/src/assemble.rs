@@ -1,19 +1,24 @@
 //! The one place where the parts are put together, and the only one that knows every kind of provider.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use relay_config::{
-    AzureAuth, BaseUrlError, CompatibleAuth, Config, KeyId, ProviderConfig, ProviderKind, Secret,
+    self as config, AzureAuth, BaseUrlError, CompatibleAuth, Config, HealthConfig, KeyId, ProviderConfig,
+    ProviderKind, Secret, StreamBreak,
 };
 use relay_providers::{
     Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward, Healing,
-    Mock, ModelMapLayer, Ollama, PassThrough, Provider, Proxies, TlsError, Transport, TransportSettings,
-    TrustRoots, Upstream, Vertex, Zai,
+    Mock, ModelMapLayer, Ollama, OnBreak, PassThrough, Provider, Proxies, TlsError, Transport,
+    TransportSettings, TrustRoots, Upstream, Vertex, Zai,
 };
 use relay_routing::{
-    Candidate, Credential, Failover, FailoverSettings, ModelRoutes, Planner, UpstreamService,
+    Affinity, Candidate, CircuitSettings, Credential, Failover, FailoverSettings, ModelRoutes, Planner,
+    Probe, ProbeSettings, Quota, UpstreamService,
 };
-use tower::{Layer, Service, ServiceBuilder};
+use tokio::time::Instant;
+use tower::{Layer, Service, ServiceBuilder, service_fn};
 
 use crate::catalog::{self, Catalog};
 use crate::debug_log::DebugLogLayer;
@@ -72,22 +77,32 @@ pub enum BuildError {
 pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc<Readiness>), BuildError> {
     let server = &config.server;
     let parts = providers(config, proxies)?;
-    let readiness = Arc::new(Readiness::new(!parts.upstreams.is_empty()));
-
     let routing = &config.routing;
     let routes =
         ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());
-    let planner = Planner::new(parts.upstreams, routing.strategy, routing.strict_models).with_routes(routes);
-    let settings =
-        FailoverSettings { failover_timeout: routing.failover_timeout, max_attempts: routing.max_attempts };
+    let mut planner =
+        Planner::new(parts.upstreams, routing.strategy, routing.strict_models).with_routes(routes);
+    if routing.affinity == config::Affinity::Session {
+        planner = planner.with_affinity(Arc::new(Affinity::new()));
+    }
+    let planner = Arc::new(planner);
+    let readiness = Arc::new(Readiness::new(Arc::clone(&planner)));
+    let settings = FailoverSettings {
+        failover_timeout: routing.failover_timeout,
+        max_attempts: routing.max_attempts,
+        on_break: match routing.on_stream_break {
+            StreamBreak::ErrorEvent => OnBreak::ErrorEvent,
+            _ => OnBreak::Abort,
+        },
+    };
     let limits = Limits { body_bytes: server.max_body_bytes, time: server.timeout };
-    let routed = Messages::new(Failover::new(Arc::new(planner), settings), routing.debug);
+    let routed = Messages::new(Failover::new(Arc::clone(&planner), settings), routing.debug);
     let routed = DebugLogLayer::new(config.logging.debug.clone()).layer(routed);
     let operations = Operations {
         messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
         count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
         api: Forwarder::new(parts.forwards, server.timeout),
-        catalog: Catalog::models(&config.providers, parts.notes),
+        catalog: Catalog::models(&config.providers, parts.notes, planner),
     };
     let verifier = Verifier::new(server.auth.clone(), server.subscription_may_use_keys());
     let admission = AdmissionLayer::new(server.max_concurrent);
@@ -100,6 +115,14 @@ pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc
         .layer(RespondLayer) // from here on outwards there are no errors
         .service(router);
     Ok((Stack::new(stack), readiness))
+}
+
+fn circuit(health: &HealthConfig) -> CircuitSettings {
+    CircuitSettings {
+        failure_threshold: health.failure_threshold,
+        open_duration: health.open_duration,
+        half_open_probes: health.half_open_probes,
+    }
 }
 
 /// What the configured providers come to.
@@ -127,8 +150,14 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
         let note = HealthNote::default();
         let healing = Healing::new(provider.kind.base_url());
         parts.notes.push((provider.name.clone(), note.clone(), healing.clone()));
-        let stack =
-            ProviderStack { provider, transport, restore: config.routing.restore_model_name, note, healing };
+        let stack = ProviderStack {
+            provider,
+            transport,
+            restore: config.routing.restore_model_name,
+            note,
+            healing,
+            probe: OnceCell::new(),
+        };
         let models = match provider.models.is_empty() {
             true => Vec::new(),
             false => catalog::names(provider).map(str::to_owned).collect(),
@@ -139,8 +168,14 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
             provider.first_byte_timeout,
             stack.candidates()?,
         );
-        let upstream = upstream.with_mapping(provider.model_mapping.clone());
-        parts.upstreams.push(upstream.with_share(provider.share()).with_pooling(provider.pooling));
+        parts.upstreams.push(
+            upstream
+                .with_mapping(provider.model_mapping.clone())
+                .with_share(provider.share())
+                .with_pooling(provider.pooling)
+                .with_max_wait(provider.max_wait)
+                .with_health(circuit(&config.health), stack.probe(&config.health)),
+        );
         ranked.extend(stack.forward()?);
     }
     ranked.sort_by_key(|(priority, _, _)| std::cmp::Reverse(*priority));
@@ -155,6 +190,8 @@ struct ProviderStack<'a> {
     restore: bool,
     note: HealthNote,
     healing: Healing,
+    /// All of a provider's candidates are at one address.
+    probe: OnceCell<Probe>,
 }
 
 impl ProviderStack<'_> {
@@ -195,10 +232,7 @@ impl ProviderStack<'_> {
                 })?;
                 Ok(self.keyless(provider))
             }
-            ProviderKind::Mock => {
-                let service = self.layered(Mock::new(self.provider.name.clone()));
-                Ok(vec![Candidate::new(Credential::None, self.priority(), service)])
-            }
+            ProviderKind::Mock => Ok(self.without_key(self.layered(Mock::new(self.provider.name.clone())))),
             kind => Err(BuildError::Kind { provider: self.provider.name.to_string(), kind: kind.as_str() }),
         }
     }
@@ -221,21 +255,51 @@ impl ProviderStack<'_> {
         with_key: impl Fn(&Secret) -> Result<P, AuthorizeError>,
     ) -> Result<Vec<Candidate>, BuildError> {
         let keys = self.provider.keys.iter().filter_map(|config| Some((config.key.as_ref()?, config)));
+        let now = Instant::now();
+        let mut organizations = HashMap::new();
         keys.map(|(key, config)| {
             let service = self.service(with_key(key).map_err(|source| self.bad_key(source))?);
+            let quota = || Arc::new(Quota::new(config.limits, now));
+            let quota = match &config.organization {
+                Some(organization) => Arc::clone(organizations.entry(organization).or_insert_with(quota)),
+                None => quota(),
+            };
             let candidate = Candidate::new(Credential::Key(KeyId::of(key)), config.priority, service);
-            Ok(candidate.with_weight(config.weight))
+            Ok(candidate.with_weight(config.weight).with_quota(quota))
         })
         .collect()
     }
 
     fn keyless(&self, provider: impl Provider) -> Vec<Candidate> {
-        vec![Candidate::new(Credential::None, self.priority(), self.service(provider))]
+        self.without_key(self.service(provider))
+    }
+
+    /// One candidate, with the limits of the best key, which stands for what is asked with.
+    fn without_key(&self, service: UpstreamService) -> Vec<Candidate> {
+        let best = self.provider.keys.iter().rev().max_by_key(|key| key.priority);
+        let limits = best.map(|key| key.limits).unwrap_or_default();
+        let quota = Arc::new(Quota::new(limits, Instant::now()));
+        vec![Candidate::new(Credential::None, self.priority(), service).with_quota(quota)]
     }
 
     fn service(&self, provider: impl Provider) -> UpstreamService {
         let (name, healing) = (self.provider.name.clone(), self.healing.clone());
-        self.layered(Upstream::new(name, provider, self.transport.clone(), healing))
+        let upstream = Upstream::new(name, provider, self.transport.clone(), healing);
+        if upstream.has_address() {
+            let upstream = upstream.clone();
+            let probe = service_fn(move |()| {
+                let upstream = upstream.clone();
+                async move { Ok(upstream.is_reachable().await) }
+            });
+            self.probe.get_or_init(|| Probe::new(probe));
+        }
+        self.layered(upstream)
+    }
+
+    /// What looks whether the provider is back, if anything does.
+    fn probe(&self, health: &HealthConfig) -> Option<(Probe, ProbeSettings)> {
+        let interval = health.check?;
+        Some((self.probe.get()?.clone(), ProbeSettings { interval }))
     }
 
     /// The layers around one upstream, outermost first.

@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use relay_config::{ProviderConfig, ProviderName};
 use relay_providers::{Healing, Lesson};
+use relay_routing::Planner;
 use serde_json::{Value, json};
 use tower::Service;
 
@@ -36,6 +37,7 @@ struct Lists {
     models: Vec<(String, String)>,
     /// What the configuration says of each provider, and how those are that can be asked.
     providers: Vec<(Value, Option<(HealthNote, Healing)>)>,
+    planner: Arc<Planner>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +51,7 @@ impl Catalog {
     pub(crate) fn models(
         providers: &[ProviderConfig],
         notes: Vec<(ProviderName, HealthNote, Healing)>,
+        planner: Arc<Planner>,
     ) -> Self {
         let mut seen = BTreeSet::new();
         let mut models = Vec::new();
@@ -68,7 +71,10 @@ impl Catalog {
             let note = notes.iter().find(|(name, ..)| *name == provider.name);
             (entry, note.map(|(_, note, healing)| (note.clone(), healing.clone())))
         });
-        Self { lists: Arc::new(Lists { models, providers: providers.collect() }), list: List::Models }
+        Self {
+            lists: Arc::new(Lists { models, providers: providers.collect(), planner }),
+            list: List::Models,
+        }
     }
 
     /// The catalog of providers.
@@ -160,6 +166,10 @@ impl Lists {
             if !lessons.is_empty() {
                 entry["learned"] = lessons.into_iter().map(described).collect();
             }
+            let mut upstreams = self.planner.upstreams().iter();
+            if let Some(upstream) = upstreams.find(|upstream| entry["name"] == upstream.name().as_str()) {
+                entry["circuit"] = upstream.circuit().as_str().into();
+            }
             entry
         };
         self.providers.iter().map(with_state).collect()
@@ -206,7 +216,7 @@ fn limit(value: &str) -> Result<usize, Error> {
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
-    use relay_config::{Format, Loader};
+    use relay_config::{Format, Loader, Strategy};
 
     use super::*;
 
@@ -219,7 +229,8 @@ providers:
 
     async fn get(query: &str) -> Result<Value, String> {
         let config = Loader::new().with_text("test.yaml", Format::Yaml, CONFIG).load().unwrap().config;
-        let response = Catalog::models(&config.providers, Vec::new())
+        let planner = Planner::new(Vec::new(), Strategy::Failover, false);
+        let response = Catalog::models(&config.providers, Vec::new(), Arc::new(planner))
             .page(Some(query))
             .map_err(|error| error.to_string())?;
         Ok(serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())

@@ -170,9 +170,17 @@ impl Error {
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let retry_after = match self {
             Self::Busy { .. } => Some(BUSY_RETRY),
-            Self::Route(RouteError { kind: RouteErrorKind::Overloaded { retry_after }, .. }) => {
-                Some(retry_after.unwrap_or(OVERLOAD_RETRY).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
-            }
+            Self::Route(RouteError { kind, .. }) => match kind {
+                RouteErrorKind::Overloaded { retry_after } => {
+                    Some(retry_after.unwrap_or(OVERLOAD_RETRY).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
+                }
+                RouteErrorKind::Failing { retry_after, .. } => {
+                    Some((*retry_after).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
+                }
+                // The truth, however long: what waits in vain is worse off.
+                RouteErrorKind::Limited { retry_after } => Some((*retry_after).max(BUSY_RETRY)),
+                _ => None,
+            },
             _ => None,
         };
         if let Some(delay) = retry_after {
@@ -243,7 +251,11 @@ fn route_status(kind: &RouteErrorKind) -> StatusCode {
         RouteErrorKind::Plan(PlanError::UnknownModel { .. }) => StatusCode::NOT_FOUND,
         RouteErrorKind::Plan(PlanError::NoCredential) => StatusCode::UNAUTHORIZED,
         RouteErrorKind::Plan(PlanError::KeysNotAllowed) => StatusCode::FORBIDDEN,
-        RouteErrorKind::Plan(_) | RouteErrorKind::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        RouteErrorKind::Plan(PlanError::Unsuitable { .. }) => StatusCode::BAD_REQUEST,
+        RouteErrorKind::Plan(_) | RouteErrorKind::Overloaded { .. } | RouteErrorKind::Failing { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        RouteErrorKind::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
         RouteErrorKind::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         RouteErrorKind::Attempt { source, .. } => attempt_status(source),
         RouteErrorKind::Foreign { status, .. } => {

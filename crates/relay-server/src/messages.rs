@@ -18,6 +18,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const ESTIMATED: HeaderName = HeaderName::from_static("x-cc-relay-estimated");
 const STRATEGY: HeaderName = HeaderName::from_static("x-cc-relay-strategy");
 const PROVIDER: HeaderName = HeaderName::from_static("x-cc-relay-provider");
+const HEALTH: HeaderName = HeaderName::from_static("x-cc-relay-health");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-cc-relay-attempts");
 /// What an upstream says about a subscription's own limits.
 const SUBSCRIPTION_LIMITS: &str = "anthropic-ratelimit-unified-";
@@ -97,6 +98,9 @@ fn write_headers(headers: &mut HeaderMap, request: &RelayRequest, trail: &Trail)
 fn write_debug_headers(headers: &mut HeaderMap, trail: &Trail) {
     headers.insert(STRATEGY, HeaderValue::from_static(trail.strategy.as_str()));
     headers.insert(ATTEMPTS, HeaderValue::from(trail.attempts.len()));
+    if let Some(health) = trail.health {
+        headers.insert(HEALTH, HeaderValue::from_static(health.as_str()));
+    }
     if let Some(last) = trail.attempts.last()
         && let Ok(name) = HeaderValue::from_str(last.provider.as_str())
     {

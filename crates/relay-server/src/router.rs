@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
-use relay_routing::Failover;
+use relay_routing::{Failover, Planner};
 use serde_json::json;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
@@ -27,16 +27,15 @@ type Relayed<S> = <AdmissionLayer as Layer<Admitted<S>>>::Service;
 type Admitted<S> = <AuthLayer as Layer<S>>::Service;
 
 /// Whether the relay takes on new work.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readiness {
     draining: AtomicBool,
-    /// Whether any provider can be asked.
-    usable: bool,
+    planner: Arc<Planner>,
 }
 
 impl Readiness {
-    pub(crate) fn new(usable: bool) -> Self {
-        Self { draining: AtomicBool::new(false), usable }
+    pub(crate) fn new(planner: Arc<Planner>) -> Self {
+        Self { draining: AtomicBool::new(false), planner }
     }
 
     pub(crate) fn start_draining(&self) {
@@ -44,7 +43,7 @@ impl Readiness {
     }
 
     fn answer(&self) -> Response<Body> {
-        match (self.draining.load(Ordering::Relaxed), self.usable) {
+        match (self.draining.load(Ordering::Relaxed), self.planner.has_usable()) {
             (false, true) => json(StatusCode::OK, &json!({ "status": "ready" })),
             (true, _) => json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" })),
             (false, false) => {

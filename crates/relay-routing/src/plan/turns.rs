@@ -8,7 +8,7 @@ use super::weighted::SmoothWeighted;
 use crate::candidate::{Candidate, Upstream};
 
 /// The turns of providers, and of the candidates of each.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Turns {
     pub(super) providers: Turn,
     /// One for each provider.
@@ -42,7 +42,7 @@ impl Turns {
 }
 
 /// Chooses among items, each time anew.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Turn {
     /// The first.
     InOrder,

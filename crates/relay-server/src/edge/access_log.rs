@@ -10,7 +10,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use pin_project_lite::pin_project;
 use relay_providers::AnswerBodyError;
-use relay_routing::Trail;
+use relay_routing::{AttemptRecord, Trail};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -168,6 +168,8 @@ impl Drop for AccessLog {
         let answered = self.answered.as_ref();
         let trail = answered.and_then(|answered| answered.trail.as_ref());
         let last = trail.and_then(|trail| trail.attempts.last());
+        let content = trail.and_then(|trail| trail.progress.first_content()).zip(last);
+        let usage = trail.and_then(|trail| trail.progress.end()).map(|(report, _)| report.usage);
         // A probe every few seconds is not what a log is read for.
         let is_probe = trail.is_none() && PROBES.contains(&&*self.path);
         log_event!(
@@ -181,20 +183,26 @@ impl Drop for AccessLog {
             provider = last.map(|attempt| attempt.provider.as_str()),
             attempts = trail.map(describe),
             head_ms = answered.map(|answered| answered.latency.as_millis() as u64),
+            content_ms = content.map(|(at, attempt)| (at - attempt.started).as_millis() as u64),
             total_ms = self.started.elapsed().as_millis() as u64,
             bytes = self.bytes,
+            input_tokens = usage.and_then(|usage| usage.input_tokens),
+            cache_read_tokens = usage.and_then(|usage| usage.cache_read_input_tokens),
+            cache_write_tokens = usage.and_then(|usage| usage.cache_creation_input_tokens),
+            output_tokens = usage.and_then(|usage| usage.output_tokens),
             end,
             "request"
         );
     }
 }
 
-/// `zai/1f2e3d4c 529 overloaded 120ms, anthropic/… 200 success 800ms`.
+/// `zai/1f2e3d4c glm-5.3 529 overloaded 120ms, anthropic/… claude-opus-5-5 200 success 800ms`.
 fn describe(trail: &Trail) -> String {
     let attempts = trail.attempts.iter().map(|attempt| {
         let status = attempt.status.map(|status| format!(" {status}")).unwrap_or_default();
-        let (provider, credential) = (&attempt.provider, &attempt.credential);
-        format!("{provider}/{credential}{status} {} {}ms", attempt.result, attempt.latency.as_millis())
+        let AttemptRecord { provider, credential, model, result, latency, .. } = attempt;
+        let error = attempt.error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+        format!("{provider}/{credential} {model}{status} {result}{error} {}ms", latency.as_millis())
     });
     attempts.collect::<Vec<_>>().join(", ")
 }

@@ -1,0 +1,10 @@
+//! Which providers are asked at all.
+
+mod circuit;
+mod overload;
+mod probe;
+mod provider;
+
+pub use circuit::{Circuit, CircuitSettings, CircuitState, Pass, Verdict};
+pub use probe::{Probe, ProbeSettings};
+pub(crate) use provider::ProviderHealth;

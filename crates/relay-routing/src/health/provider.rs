@@ -1,0 +1,113 @@
+//! What is known of one provider: its circuit, its overloaded models, and how much it is doing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use relay_config::ProviderName;
+use tokio::time::Instant;
+
+use super::overload::Overloads;
+use super::probe::{Probe, ProbeSettings, Probing};
+use super::{Circuit, CircuitSettings, CircuitState, Pass, Verdict};
+use crate::load::Load;
+
+/// Shared by all who ask one provider. Each lock is held for a few instructions.
+#[derive(Debug)]
+pub(crate) struct ProviderHealth {
+    name: ProviderName,
+    circuit: Mutex<Circuit>,
+    overloads: Mutex<Overloads>,
+    load: Load,
+    probe: Option<(Probe, ProbeSettings)>,
+    /// The task that looks after an open circuit; dropped, it ends.
+    probing: Mutex<Option<Probing>>,
+}
+
+impl ProviderHealth {
+    pub(crate) fn new(name: ProviderName, settings: CircuitSettings) -> Self {
+        Self {
+            name,
+            circuit: Mutex::new(Circuit::new(settings)),
+            overloads: Mutex::default(),
+            load: Load::default(),
+            probe: None,
+            probing: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn with_probe(mut self, probe: Probe, settings: ProbeSettings) -> Self {
+        self.probe = Some((probe, settings));
+        self
+    }
+
+    pub(crate) fn state(&self, now: Instant) -> CircuitState {
+        lock(&self.circuit).state(now)
+    }
+
+    /// When the circuit admits a request; `None` is now.
+    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
+        lock(&self.circuit).wait(now)
+    }
+
+    pub(crate) fn admit(&self, now: Instant) -> Option<Pass> {
+        lock(&self.circuit).admit(now)
+    }
+
+    /// Takes a pass back; `reason` is for the log.
+    pub(crate) fn give_back(
+        self: &Arc<Self>,
+        pass: Pass,
+        verdict: Verdict,
+        reason: &dyn std::fmt::Display,
+        now: Instant,
+    ) {
+        let changed = lock(&self.circuit).give_back(pass, verdict, now);
+        if changed {
+            self.has_changed(reason, now);
+        }
+    }
+
+    /// An answer that had begun has ended.
+    pub(crate) fn end(self: &Arc<Self>, pass: Pass, is_whole: bool, now: Instant) {
+        let changed = lock(&self.circuit).end(pass, is_whole, now);
+        if changed {
+            self.has_changed(&"an answer broke off", now);
+        }
+    }
+
+    /// A probe has reached the upstream.
+    pub(super) fn probed(self: &Arc<Self>, now: Instant) {
+        let changed = lock(&self.circuit).probed(now);
+        if changed {
+            self.has_changed(&"a probe reached the upstream", now);
+        }
+    }
+
+    fn has_changed(self: &Arc<Self>, reason: &dyn std::fmt::Display, now: Instant) {
+        let state = self.state(now);
+        let (provider, name) = (&self.name, state.as_str());
+        match state {
+            CircuitState::Open => tracing::warn!(%provider, state = name, %reason, "circuit"),
+            _ => tracing::info!(%provider, state = name, %reason, "circuit"),
+        }
+        let probing = match (state, &self.probe) {
+            (CircuitState::Open, Some((probe, settings))) => Probing::start(self, probe, *settings),
+            // Half-open, requests say more than probes; a trial that fails opens it again.
+            _ => None,
+        };
+        *lock(&self.probing) = probing;
+    }
+
+    pub(crate) fn overloads(&self) -> MutexGuard<'_, Overloads> {
+        lock(&self.overloads)
+    }
+
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
+    }
+}
+
+/// No panic can leave the state half changed, so that a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

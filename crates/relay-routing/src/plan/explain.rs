@@ -1,0 +1,111 @@
+//! Saying where a request would go, and why, without sending it.
+
+use std::sync::Mutex;
+
+use relay_config::{ProviderName, Strategy};
+use relay_providers::RelayRequest;
+use tokio::time::Instant;
+
+use super::{Planner, lock, usable};
+use crate::candidate::Credential;
+use crate::error::PlanError;
+
+/// Where a request would go now.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// How the candidates are ordered.
+    pub strategy: Strategy,
+    /// Whether the session of the request has a place that comes first.
+    pub is_at_home: bool,
+    /// Those that would be tried, best first.
+    pub candidates: Vec<PlannedCandidate>,
+    /// Those that would not, and why; without a credential where none of the provider's is usable.
+    pub left_out: Vec<(ProviderName, Option<Credential>, String)>,
+    /// Why nobody can serve the request, now or later.
+    pub error: Option<PlanError>,
+}
+
+/// One candidate of a plan.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PlannedCandidate {
+    /// Who would be asked.
+    pub provider: ProviderName,
+    /// With what.
+    pub credential: Credential,
+    /// For which model.
+    pub model: String,
+    /// Its priority.
+    pub priority: i32,
+    /// Whether the provider lists the model.
+    pub is_listed: bool,
+    /// Why it comes behind others; `None` if it is free.
+    pub behind: Option<String>,
+}
+
+impl Planner {
+    /// Says where `request` would go now. Nobody's turn is taken.
+    #[must_use]
+    pub fn explain(&self, request: &RelayRequest) -> Explanation {
+        let now = Instant::now();
+        let model = &**request.body().model();
+        let turns = Mutex::new(lock(self.turns(request)).clone());
+        let mut explanation = Explanation {
+            strategy: self.strategy,
+            is_at_home: false,
+            candidates: Vec::new(),
+            left_out: Vec::new(),
+            error: None,
+        };
+        let plan = match self.plan_by(&turns, request, now) {
+            Ok(plan) => plan,
+            Err(error) => {
+                explanation.error = Some(error);
+                explanation.left_out = self.unsuitable(request);
+                return explanation;
+            }
+        };
+        explanation.is_at_home = plan.is_at_home();
+        for (upstream, candidate, standing) in plan.in_order(now) {
+            let (provider, credential) = (upstream.name().clone(), candidate.credential().clone());
+            if !standing.is_usable() {
+                explanation.left_out.push((provider, Some(credential), standing.to_string()));
+                continue;
+            }
+            explanation.candidates.push(PlannedCandidate {
+                provider,
+                credential,
+                model: upstream.mapped(model).to_owned(),
+                priority: candidate.priority(),
+                is_listed: upstream.lists(model),
+                behind: standing.is_behind().then(|| standing.to_string()),
+            });
+        }
+        explanation.left_out.extend(self.unsuitable(request));
+        explanation
+    }
+
+    /// Those that cannot serve `request` at all.
+    fn unsuitable(&self, request: &RelayRequest) -> Vec<(ProviderName, Option<Credential>, String)> {
+        let model = request.body().model();
+        let reason = |upstream: &crate::candidate::Upstream| {
+            if self.strict_models && !upstream.lists(model) {
+                return Some("it does not list the model, and routing.strict_models is set".to_owned());
+            }
+            if usable(upstream, request).next().is_none() {
+                return Some(match request.keys_allowed() {
+                    false => "its keys may not serve a subscription".to_owned(),
+                    true => "it has no key, and the request brings no credential that it could be asked with"
+                        .to_owned(),
+                });
+            }
+            upstream.lack(request).map(|lack| format!("it {lack}"))
+        };
+        let left_out = self
+            .upstreams
+            .iter()
+            .filter_map(|upstream| reason(upstream).map(|reason| (upstream.name().clone(), None, reason)));
+        left_out.collect()
+    }
+}

@@ -1,0 +1,252 @@
+//! Going through a plan, one step after the other.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use relay_config::{Pooling, ProviderName};
+use relay_providers::{Endpoint, RelayRequest};
+use tokio::time::Instant;
+
+use super::standing::{Share, Standing};
+use super::turns::Turns;
+use super::{Planner, lock};
+use crate::affinity::{Affinity, Place, Session};
+use crate::candidate::{Candidate, Upstream};
+use crate::lease::Lease;
+use crate::pool::Demand;
+
+/// The candidates of one request, best first. Each comes once, and only if it is free when it is its turn.
+///
+/// Among candidates of equal priority, one takes its turn when the plan gets to it: a provider that is not needed loses
+/// none.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    planner: &'a Planner,
+    turns: &'a Mutex<Turns>,
+    request: &'a RelayRequest,
+    demand: Option<Demand<'a>>,
+    session: Option<Session>,
+    tiers: VecDeque<Tier<'a>>,
+    is_at_home: bool,
+}
+
+/// Candidates of one provider among which it is a matter of turns who is tried first; never empty.
+#[derive(Debug)]
+pub(super) struct Tier<'a> {
+    upstream: &'a Upstream,
+    /// The provider's index among all.
+    index: usize,
+    /// Indices among the provider's candidates, in their order.
+    candidates: Vec<usize>,
+    /// When waiting for one of them is over; `None` as long as nobody has waited.
+    wait_until: Option<Instant>,
+}
+
+impl<'a> Tier<'a> {
+    pub(super) fn new(upstream: &'a Upstream, index: usize, candidates: Vec<usize>) -> Self {
+        Self { upstream, index, candidates, wait_until: None }
+    }
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    /// Ask this one.
+    Try(Choice<'a>),
+    /// Wait until then: somebody's limits free up.
+    Wait(Instant),
+    /// Nobody is left who is free.
+    Done,
+}
+
+/// Whom to ask, and what is held for that.
+#[derive(Debug)]
+pub(crate) struct Choice<'a> {
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) candidate: &'a Candidate,
+    pub(crate) lease: Lease,
+    /// The provider's index among all.
+    index: usize,
+}
+
+/// Why those that are left in a plan are not free: when the first of them is.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Blocked {
+    /// The soonest end of a limit.
+    pub(crate) limited: Option<Duration>,
+    /// The provider that is left alone for the shortest time, and how long.
+    pub(crate) failing: Option<(ProviderName, Duration)>,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(
+        planner: &'a Planner,
+        turns: &'a Mutex<Turns>,
+        request: &'a RelayRequest,
+        demand: Option<Demand<'a>>,
+        session: Option<Session>,
+        tiers: VecDeque<Tier<'a>>,
+        is_at_home: bool,
+    ) -> Self {
+        Self { planner, turns, request, demand, session, tiers, is_at_home }
+    }
+
+    /// Whether the first is where the session belongs.
+    pub(super) fn is_at_home(&self) -> bool {
+        self.is_at_home
+    }
+
+    /// All of them in the order in which they would be tried, those that are not free behind the others of their rank.
+    pub(super) fn in_order(mut self, now: Instant) -> Vec<(&'a Upstream, &'a Candidate, Standing)> {
+        let mut order = Vec::with_capacity(self.len());
+        for place in 0..self.tiers.len() {
+            let mut tried = Vec::new();
+            while let Some(candidate) = self.take(place, now) {
+                self.tiers[place].candidates.retain(|other| *other != candidate);
+                tried.push(candidate);
+            }
+            let tier = &mut self.tiers[place];
+            tried.append(&mut tier.candidates);
+            let tier = &self.tiers[place];
+            order.extend(tried.into_iter().map(|candidate| {
+                (tier.upstream, &tier.upstream.candidates()[candidate], self.standing(tier, candidate, now))
+            }));
+        }
+        order
+    }
+
+    /// The best one that is free, with all that an attempt needs.
+    pub(crate) fn next(&mut self, now: Instant) -> Step<'a> {
+        for place in 0..self.tiers.len() {
+            while let Some(candidate) = self.take(place, now) {
+                if let Some(choice) = self.lease(place, candidate, now) {
+                    return Step::Try(choice);
+                }
+                // Another request was faster; it is not free any more.
+            }
+            if let Some(until) = self.wait(place, now) {
+                return Step::Wait(until);
+            }
+        }
+        Step::Done
+    }
+
+    /// How many candidates are left, whether they are free or not.
+    pub(crate) fn len(&self) -> usize {
+        self.tiers.iter().map(|tier| tier.candidates.len()).sum()
+    }
+
+    /// Whether anybody is left who is free.
+    pub(crate) fn has_more(&self, now: Instant) -> bool {
+        self.left().any(|(tier, candidate)| self.standing(tier, candidate, now).is_usable())
+    }
+
+    /// The provider of `choice` has failed, whatever it was asked with: its other candidates come behind all the others.
+    pub(crate) fn put_behind(&mut self, index: usize) {
+        let (behind, rest): (VecDeque<_>, VecDeque<_>) =
+            self.tiers.drain(..).partition(|tier| tier.index == index);
+        self.tiers = rest;
+        self.tiers.extend(behind);
+    }
+
+    /// Why nobody who is left is free.
+    pub(crate) fn blocked(&self, now: Instant) -> Blocked {
+        let mut blocked = Blocked::default();
+        for (tier, candidate) in self.left() {
+            match self.standing(tier, candidate, now) {
+                Standing::Limited(wait) => {
+                    blocked.limited = Some(blocked.limited.map_or(wait, |soonest| soonest.min(wait)));
+                }
+                Standing::Failing(wait)
+                    if blocked.failing.as_ref().is_none_or(|(_, soonest)| wait < *soonest) =>
+                {
+                    blocked.failing = Some((tier.upstream.name().clone(), wait));
+                }
+                _ => {}
+            }
+        }
+        blocked
+    }
+
+    /// Which operation is asked for.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.request.endpoint()
+    }
+
+    /// The session that is served, and who remembers it.
+    pub(crate) fn session(&self) -> Option<(&'a std::sync::Arc<Affinity>, Session)> {
+        self.planner.affinity.as_ref().zip(self.session)
+    }
+
+    /// Those that are left, in the order of the plan.
+    fn left(&self) -> impl Iterator<Item = (&Tier<'a>, usize)> {
+        self.tiers.iter().flat_map(|tier| tier.candidates.iter().map(move |candidate| (tier, *candidate)))
+    }
+
+    fn standing(&self, tier: &Tier<'a>, candidate: usize, now: Instant) -> Standing {
+        let candidate = &tier.upstream.candidates()[candidate];
+        Standing::of(tier.upstream, candidate, self.request.body().model(), self.demand.as_ref(), now)
+    }
+
+    /// The candidate of a tier whose turn it is among those that are free.
+    fn take(&self, place: usize, now: Instant) -> Option<usize> {
+        let tier = &self.tiers[place];
+        let is_usable = |candidate: &usize| self.standing(tier, *candidate, now).is_usable();
+        let free: Vec<usize> = tier.candidates.iter().copied().filter(is_usable).collect();
+        match (&free[..], tier.upstream.pooling()) {
+            (&[], _) => None,
+            (&[only], _) => Some(only),
+            (_, Pooling::LeastLoaded) => free.into_iter().min_by_key(|&candidate| {
+                let candidate = &tier.upstream.candidates()[candidate];
+                let load = candidate.health().load();
+                let left = candidate.health().quota().map_or(1.0, |quota| quota.share_left(now));
+                // In steps of a tenth, so that keys with about as much left take turns.
+                let used = ((1.0 - left) * 10.0) as u8;
+                (Share::of(load.in_flight(), candidate.weight()), used, load.last())
+            }),
+            _ => lock(self.turns).candidates[tier.index].take(&free),
+        }
+    }
+
+    fn lease(&mut self, place: usize, candidate: usize, now: Instant) -> Option<Choice<'a>> {
+        let tier = &mut self.tiers[place];
+        let (upstream, index) = (tier.upstream, tier.index);
+        let chosen = &upstream.candidates()[candidate];
+        let model = self.request.body().model();
+        let number = self.planner.number();
+        let lease =
+            Lease::acquire(upstream.health(), chosen.health(), model, self.demand.as_ref(), number, now)?;
+        tier.candidates.retain(|other| *other != candidate);
+        if tier.candidates.is_empty() {
+            self.tiers.remove(place);
+        }
+        Some(Choice { upstream, candidate: chosen, lease, index })
+    }
+
+    /// Until when to wait for a candidate of this tier, if one frees up soon enough.
+    fn wait(&mut self, place: usize, now: Instant) -> Option<Instant> {
+        let tier = &self.tiers[place];
+        let soonest =
+            tier.candidates.iter().filter_map(|&candidate| match self.standing(tier, candidate, now) {
+                Standing::Limited(wait) => now.checked_add(wait),
+                _ => None,
+            });
+        let soonest = soonest.min()?;
+        let max_wait = tier.upstream.max_wait();
+        let until = *self.tiers[place].wait_until.get_or_insert(now + max_wait);
+        (!max_wait.is_zero() && soonest <= until).then_some(soonest)
+    }
+}
+
+impl Choice<'_> {
+    /// The provider's index among all.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Its name.
+    pub(crate) fn place(&self) -> Place {
+        Place { provider: self.upstream.name().clone(), credential: self.candidate.credential().clone() }
+    }
+}

@@ -1,0 +1,401 @@
+//! Who is planned, and in which order.
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use relay_config::{KeyId, Pooling, ProviderName, Secret};
+use relay_providers::{AttemptError, ClientCredential, Endpoint, MessagesBody};
+use std::num::NonZeroU32;
+use std::time::Duration;
+use tower::service_fn;
+
+use super::*;
+use crate::candidate::UpstreamService;
+
+fn candidate(credential: &str, priority: i32) -> Candidate {
+    let credential = match credential {
+        "client" => Credential::Client,
+        "none" => Credential::None,
+        key => Credential::Key(KeyId::of(&Secret::new(key))),
+    };
+    let service = service_fn(|_| async { Err(AttemptError::Scripted) });
+    Candidate::new(credential, priority, UpstreamService::new(service))
+}
+
+fn upstream(name: &str, models: &[&str], candidates: &[(&str, i32)]) -> Upstream {
+    let candidates =
+        candidates.iter().map(|(credential, priority)| candidate(credential, *priority)).collect();
+    let models = models.iter().copied().map(str::to_owned).collect();
+    Upstream::new(ProviderName::new(name), models, Duration::from_secs(90), candidates)
+}
+
+fn request(token: Option<&'static str>) -> RelayRequest {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token {
+        headers.insert(AUTHORIZATION, HeaderValue::from_static(token));
+    }
+    let credential = ClientCredential::take(&mut headers, |_| true);
+    let body = MessagesBody::parse(r#"{"model":"claude-opus-5-5"}"#.into()).unwrap();
+    RelayRequest::new(Endpoint::Messages, None, headers, body).with_client_credential(credential)
+}
+
+/// All candidates in the order in which they are tried when each fails.
+fn order<'a>(planner: &'a Planner, request: &RelayRequest) -> Vec<(&'a Upstream, &'a Candidate)> {
+    let now = Instant::now();
+    let mut plan = planner.plan(request, now).unwrap();
+    let mut order = Vec::new();
+    while let Step::Try(choice) = plan.next(now) {
+        let names = (choice.upstream.name(), choice.candidate.credential());
+        order.push(place(planner, names));
+    }
+    order
+}
+
+fn place<'a>(
+    planner: &'a Planner,
+    (name, credential): (&ProviderName, &Credential),
+) -> (&'a Upstream, &'a Candidate) {
+    let upstream = planner.upstreams().iter().find(|upstream| upstream.name() == name).unwrap();
+    let is_it = |candidate: &&Candidate| candidate.credential() == credential;
+    (upstream, upstream.candidates().iter().find(is_it).unwrap())
+}
+
+#[track_caller]
+fn check(upstreams: Vec<Upstream>, strict: bool, request: &RelayRequest, expected: &[(&str, &str)]) {
+    let planner = Planner::new(upstreams, Strategy::Failover, strict);
+    let found: Vec<(&str, String)> = order(&planner, request)
+        .into_iter()
+        .map(|(upstream, candidate)| (upstream.name().as_str(), candidate.credential().to_string()))
+        .collect();
+    let expected: Vec<(&str, String)> = expected
+        .iter()
+        .map(|&(name, credential)| (name, self::candidate(credential, 0).credential().to_string()))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn providers_go_by_their_best_key_and_keys_by_their_priority() {
+    let upstreams = vec![
+        upstream("ollama", &[], &[("none", 0)]),
+        upstream("zai", &[], &[("z1", 1), ("z2", 3)]),
+        upstream("anthropic", &[], &[("a1", 1), ("a2", 2), ("a3", 3)]),
+    ];
+    let order = [
+        ("zai", "z2"),
+        ("zai", "z1"),
+        ("anthropic", "a3"),
+        ("anthropic", "a2"),
+        ("anthropic", "a1"),
+        ("ollama", "none"),
+    ];
+    check(upstreams, false, &request(None), &order);
+}
+
+#[test]
+fn a_provider_that_does_not_list_the_model_comes_last_or_never() {
+    let upstreams = || {
+        vec![
+            upstream("other", &["glm-5.3"], &[("k", 9)]),
+            upstream("listed", &["claude-opus-5-5"], &[("k", 1)]),
+            upstream("any", &[], &[("k", 2)]),
+        ]
+    };
+    check(upstreams(), false, &request(None), &[("any", "k"), ("listed", "k"), ("other", "k")]);
+    check(upstreams(), true, &request(None), &[("any", "k"), ("listed", "k")]);
+    let strict = Planner::new(vec![upstream("other", &["glm-5.3"], &[("k", 1)])], Strategy::Failover, true);
+    assert!(
+        matches!(strict.plan(&request(None), Instant::now()), Err(PlanError::UnknownModel { model }) if model == "claude-opus-5-5")
+    );
+}
+
+#[test]
+fn a_model_is_listed_if_the_one_that_it_is_mapped_to_is() {
+    let mapping = [("claude-opus-*", "glm-5.3"), ("claude-*", "glm-0")];
+    let mapping = mapping.map(|(name, target)| (name.to_owned(), target.to_owned())).into_iter().collect();
+    let mapped = upstream("a", &["glm-5.3"], &[("k", 2)]).with_mapping(mapping);
+    let other = upstream("b", &["claude-sonnet-5-5"], &[("k", 1)]);
+    let planner = Planner::new(vec![mapped, other], Strategy::Failover, true);
+    assert_eq!(names(&planner, &about("claude-opus-5-5")), "a");
+    assert_eq!(names(&planner, &about("glm-5.3")), "a");
+    assert_eq!(names(&planner, &about("claude-sonnet-5-5")), "b");
+}
+
+#[test]
+fn a_subscription_goes_ahead_of_keys_and_another_credential_only_where_there_are_none() {
+    let upstreams = || {
+        vec![
+            upstream("keyed", &[], &[("k", 1), ("client", 1)]),
+            upstream("bare", &[], &[("client", 1)]),
+            upstream("zai", &[], &[("z", 1)]),
+            upstream("ollama", &[], &[("none", 1)]),
+        ]
+    };
+    check(upstreams(), false, &request(None), &[("keyed", "k"), ("zai", "z"), ("ollama", "none")]);
+    check(
+        upstreams(),
+        false,
+        &request(Some("Bearer sk-ant-api03-x")),
+        &[("keyed", "k"), ("bare", "client"), ("zai", "z"), ("ollama", "none")],
+    );
+    let subscription = request(Some("Bearer sk-ant-oat01-x"));
+    check(
+        upstreams(),
+        false,
+        &subscription,
+        &[("keyed", "client"), ("keyed", "k"), ("bare", "client"), ("zai", "z"), ("ollama", "none")],
+    );
+    check(
+        upstreams(),
+        false,
+        &subscription.with_keys_allowed(false),
+        &[("keyed", "client"), ("bare", "client"), ("ollama", "none")],
+    );
+}
+
+#[test]
+fn no_candidate_has_its_reason() {
+    let none = Planner::new(vec![], Strategy::Failover, false);
+    assert!(matches!(none.plan(&request(None), Instant::now()), Err(PlanError::NoProvider)));
+    let bare = Planner::new(vec![upstream("bare", &[], &[("client", 1)])], Strategy::Failover, false);
+    assert!(matches!(bare.plan(&request(None), Instant::now()), Err(PlanError::NoCredential)));
+    let keyed = Planner::new(vec![upstream("keyed", &[], &[("k", 1)])], Strategy::Failover, false);
+    let subscription = request(Some("Bearer sk-ant-oat01-x")).with_keys_allowed(false);
+    assert!(matches!(keyed.plan(&subscription, Instant::now()), Err(PlanError::KeysNotAllowed)));
+}
+
+fn weight(weight: u32) -> NonZeroU32 {
+    NonZeroU32::new(weight).unwrap()
+}
+
+/// Providers `a`, `b` … with these weights, the first with the highest priority, and a key each.
+fn shares(weights: &[u32]) -> Vec<Upstream> {
+    let upstreams = ["a", "b", "c", "d", "e"].iter().zip(weights).zip((0..10).rev());
+    upstreams
+        .map(|((name, &share), priority)| upstream(name, &[], &[(name, priority)]).with_share(weight(share)))
+        .collect()
+}
+
+fn names(planner: &Planner, request: &RelayRequest) -> String {
+    order(planner, request).into_iter().map(|(upstream, _)| upstream.name().to_string()).collect()
+}
+
+fn keys(planner: &Planner) -> String {
+    let id = |name: &str| KeyId::of(&Secret::new(name));
+    let name = |(_, candidate): (&Upstream, &Candidate)| {
+        let is = |name: &&str| *candidate.credential() == Credential::Key(id(name));
+        ["a", "b", "c", "d"].into_iter().find(is).unwrap_or("?")
+    };
+    order(planner, &request(None)).into_iter().map(name).collect()
+}
+
+fn about(model: &str) -> RelayRequest {
+    let body = MessagesBody::parse(format!(r#"{{"model":"{model}"}}"#).into()).unwrap();
+    RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body)
+}
+
+#[test]
+fn each_strategy_chooses_the_first_and_the_others_follow_by_priority() {
+    #[track_caller]
+    fn check(strategy: Strategy, weights: &[u32], expected: &[&str]) {
+        let planner = Planner::new(shares(weights), strategy, false).with_seed(1);
+        let found: Vec<_> = expected.iter().map(|_| names(&planner, &request(None))).collect();
+        assert_eq!(found, expected, "{strategy:?}");
+    }
+    check(Strategy::Failover, &[1, 9, 1], &["abc", "abc", "abc"]);
+    check(Strategy::ModelBased, &[1, 9, 1], &["abc", "abc", "abc"]);
+    check(Strategy::RoundRobin, &[1, 9, 1], &["abc", "bac", "cab", "abc", "bac", "cab"]);
+    check(Strategy::WeightedRoundRobin, &[2, 1], &["ab", "ba", "ab", "ab", "ba", "ab"]);
+    check(Strategy::WeightedRoundRobin, &[1, 3], &["ba", "ab", "ba", "ba", "ba", "ab", "ba", "ba"]);
+}
+
+#[test]
+fn a_shuffle_puts_each_first_once_in_a_round() {
+    let planner = Planner::new(shares(&[1; 5]), Strategy::Shuffle, false).with_seed(3);
+    let again = Planner::new(shares(&[1; 5]), Strategy::Shuffle, false).with_seed(3);
+    for _ in 0..20 {
+        let round: Vec<_> = (0..5).map(|_| names(&planner, &request(None))).collect();
+        let mut first: Vec<_> = round.iter().map(|plan| &plan[..1]).collect();
+        first.sort_unstable();
+        assert_eq!(first.concat(), "abcde");
+        assert_eq!(round, (0..5).map(|_| names(&again, &request(None))).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_model_decides_by_its_longest_prefix_then_by_default() {
+    let routes = || {
+        let route = |prefix: &str, name: &str| (prefix.to_owned(), ProviderName::new(name));
+        ModelRoutes::new([route("claude-", "b"), route("claude-haiku-", "c"), route("gone", "nobody")])
+    };
+    let planner = || Planner::new(shares(&[1; 3]), Strategy::ModelBased, false);
+    let without = planner().with_routes(routes());
+    let with = planner().with_routes(routes().with_default(Some(ProviderName::new("c"))));
+    for (model, expected, by_default) in [
+        ("claude-opus-5-5", "bac", "bac"),
+        ("claude-haiku-4-5", "cab", "cab"),
+        ("glm-5.3", "abc", "cab"),
+        ("gone", "abc", "abc"),
+    ] {
+        assert_eq!(names(&without, &about(model)), expected, "{model}");
+        assert_eq!(names(&with, &about(model)), by_default, "{model}");
+    }
+}
+
+#[test]
+fn turns_are_among_the_providers_that_list_the_model() {
+    let upstreams = || {
+        vec![
+            upstream("a", &["glm"], &[("k", 4)]),
+            upstream("b", &["opus", "haiku"], &[("k", 3)]),
+            upstream("c", &[], &[("k", 2)]),
+            upstream("d", &["opus"], &[("client", 1)]),
+        ]
+    };
+    let planner = Planner::new(upstreams(), Strategy::RoundRobin, false);
+    // `d` cannot be asked, as the client has no credential.
+    let found: Vec<_> = (0..4).map(|_| names(&planner, &about("opus"))).collect();
+    assert_eq!(found, ["bca", "cba", "bca", "cba"]);
+    let unlisted = Planner::new(upstreams().drain(..2).collect(), Strategy::RoundRobin, false);
+    let found: Vec<_> = (0..2).map(|_| names(&unlisted, &about("other"))).collect();
+    assert_eq!(found, ["ab", "ba"]);
+    let routes = ModelRoutes::new([("opus".to_owned(), ProviderName::new("a"))]);
+    let by_model = Planner::new(upstreams(), Strategy::ModelBased, false).with_routes(routes.clone());
+    assert_eq!(names(&by_model, &about("opus")), "bca");
+    let strict = Planner::new(upstreams(), Strategy::ModelBased, true).with_routes(routes);
+    assert_eq!(names(&strict, &about("opus")), "bc");
+}
+
+#[test]
+fn alternating_models_do_not_pin_each_to_one_provider() {
+    for strategy in [Strategy::RoundRobin, Strategy::Shuffle] {
+        let upstreams = vec![
+            upstream("a", &["opus"], &[("k", 1)]),
+            upstream("b", &["opus"], &[("k", 1)]),
+            upstream("c", &["haiku"], &[("k", 1)]),
+            upstream("d", &["haiku"], &[("k", 1)]),
+        ];
+        let planner = Planner::new(upstreams, strategy, true);
+        let mut first: Vec<_> = (0..80)
+            .map(|turn| names(&planner, &about(["opus", "haiku"][turn % 2]))[..1].to_owned())
+            .collect();
+        first.sort_unstable();
+        assert_eq!(first.concat(), ["a", "b", "c", "d"].map(|name| name.repeat(20)).concat());
+    }
+}
+
+#[test]
+fn counting_tokens_takes_no_turn_from_messages() {
+    let planner = Planner::new(shares(&[1, 1]), Strategy::RoundRobin, false);
+    let body = MessagesBody::parse(r#"{"model":"m"}"#.into()).unwrap();
+    let count = RelayRequest::new(Endpoint::CountTokens, None, HeaderMap::new(), body);
+    for expected in ["ab", "ba", "ab", "ba"] {
+        assert_eq!(
+            (names(&planner, &count), names(&planner, &request(None))),
+            (expected.into(), expected.into())
+        );
+    }
+}
+
+#[test]
+fn pooling_chooses_among_keys_of_equal_priority() {
+    let candidates = || {
+        let keys = [("a", 1, 2), ("b", 1, 1), ("c", 0, 1), ("d", 0, 1)];
+        let keys = keys.map(|(key, rank, share)| candidate(key, rank).with_weight(weight(share)));
+        Upstream::new(ProviderName::new("p"), vec![], Duration::from_secs(90), keys.into())
+    };
+    #[track_caller]
+    fn check(upstream: Upstream, expected: &[&str]) {
+        let planner = Planner::new(vec![upstream], Strategy::Failover, false).with_seed(1);
+        let found: Vec<_> = expected.iter().map(|_| keys(&planner)).collect();
+        assert_eq!(found, expected);
+    }
+    check(candidates(), &["abcd", "abcd"]);
+    check(candidates().with_pooling(Pooling::RoundRobin), &["abcd", "badc", "abcd", "badc"]);
+    check(candidates().with_pooling(Pooling::Weighted), &["abcd", "badc", "abcd", "abdc", "bacd", "abdc"]);
+    let random = Planner::new(vec![candidates().with_pooling(Pooling::Random)], Strategy::Failover, false)
+        .with_seed(1);
+    let mut seen: Vec<_> = (0..100).map(|_| keys(&random)).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, ["abcd", "abdc", "bacd", "badc"]);
+}
+
+#[test]
+fn a_key_that_is_not_needed_keeps_its_turn() {
+    let two = |name: &str| upstream(name, &[], &[("a", 1), ("b", 1)]).with_pooling(Pooling::RoundRobin);
+    let planner = Planner::new(vec![two("first"), two("second")], Strategy::RoundRobin, false);
+    // Each provider is the first every other time, and nothing is tried beyond its first key.
+    let used: Vec<_> = (0..8)
+        .map(|_| {
+            let (request, now) = (request(None), Instant::now());
+            let Step::Try(first) = planner.plan(&request, now).unwrap().next(now) else {
+                panic!("nobody is free")
+            };
+            (first.upstream.name().to_string(), first.candidate.credential().clone())
+        })
+        .collect();
+    let count = |name: &str, key: &str| {
+        let key = Credential::Key(KeyId::of(&Secret::new(key)));
+        used.iter().filter(|(used, credential)| used == name && *credential == key).count()
+    };
+    assert_eq!(["first", "second"].map(|name| (count(name, "a"), count(name, "b"))), [(2, 2), (2, 2)]);
+}
+
+#[test]
+fn every_usable_candidate_is_in_every_plan_exactly_once() {
+    let strategies = [
+        Strategy::Failover,
+        Strategy::RoundRobin,
+        Strategy::WeightedRoundRobin,
+        Strategy::Shuffle,
+        Strategy::ModelBased,
+        Strategy::LeastLoaded,
+    ];
+    let pooling = [Pooling::LeastLoaded, Pooling::RoundRobin, Pooling::Random, Pooling::Weighted];
+    let mut random = Rng::with_seed(6);
+    for round in 0..300 {
+        let upstreams: Vec<_> = (0..random.usize(1..5))
+            .map(|index| {
+                let candidates = (0..random.usize(1..5)).map(|key| {
+                    let key = candidate(&format!("{index}-{key}"), random.i32(0..2));
+                    key.with_weight(weight(random.u32(1..4)))
+                });
+                let candidates = candidates.collect();
+                let models = if random.bool() { vec![] } else { vec!["m".to_owned()] };
+                let name = ProviderName::new(index.to_string());
+                Upstream::new(name, models, Duration::from_secs(90), candidates)
+                    .with_share(weight(random.u32(1..4)))
+                    .with_pooling(pooling[random.usize(..pooling.len())])
+            })
+            .collect();
+        let all: usize = upstreams.iter().map(|upstream| upstream.candidates().len()).sum();
+        let routes = ModelRoutes::new([("o".to_owned(), ProviderName::new("1"))]);
+        let planner =
+            Planner::new(upstreams, strategies[round % strategies.len()], false).with_routes(routes);
+        for model in ["m", "other", "m"] {
+            let mut found: Vec<_> = order(&planner, &about(model))
+                .into_iter()
+                .map(|(upstream, candidate)| format!("{} {}", upstream.name(), candidate.credential()))
+                .collect();
+            assert_eq!(found.len(), all, "{planner:?}");
+            found.sort_unstable();
+            found.dedup();
+            assert_eq!(found.len(), all, "{planner:?}");
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_skew_the_cycle() {
+    for strategy in [Strategy::RoundRobin, Strategy::WeightedRoundRobin, Strategy::Shuffle] {
+        let weights = if strategy == Strategy::WeightedRoundRobin { [3, 2, 1] } else { [2, 2, 2] };
+        let planner = Planner::new(shares(&weights), strategy, false);
+        let work = || (0..600).map(|_| names(&planner, &request(None))[..1].to_owned()).collect::<Vec<_>>();
+        let mut first: Vec<String> = std::thread::scope(|scope| {
+            [scope.spawn(work), scope.spawn(work)].into_iter().flat_map(|t| t.join().unwrap()).collect()
+        });
+        first.sort_unstable();
+        let expected =
+            ["a", "b", "c"].iter().zip(weights).map(|(name, share)| name.repeat(share as usize * 200));
+        assert_eq!(first.concat(), expected.collect::<String>(), "{strategy:?}");
+    }
+}

@@ -1,0 +1,328 @@
+//! What the keys of a provider may still use up.
+//!
+//! ```text
+//! Demand ─wait─▶ now, or in how long ─reserve─▶ Reservation ─settle─▶ what was really used
+//! ```
+//! A request reserves what it will probably use, and settles when its answer has ended. Nothing is refilled by what an
+//! upstream says: its headers can only take away.
+
+mod bucket;
+mod cooldown;
+mod key;
+mod usage;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use relay_config::KeyLimits;
+use relay_providers::{RateLimit, RateLimits};
+use tokio::time::Instant;
+
+pub use bucket::Bucket;
+use cooldown::Cooldown;
+pub(crate) use key::KeyHealth;
+use usage::Typical;
+pub(crate) use usage::{Demand, Used};
+
+/// How long a key is left alone that has met a limit, where the upstream does not say.
+const COOLDOWN: Duration = Duration::from_secs(30);
+/// No upstream is believed that a limit lasts longer.
+const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// The limits of one key, or of the organisation that several keys belong to, and what is left of them.
+#[derive(Debug)]
+pub struct Quota(Mutex<Limits>);
+
+#[derive(Debug)]
+struct Limits {
+    requests: Limit,
+    tokens: Limit,
+    input_tokens: Limit,
+    output_tokens: Limit,
+    cooldown: Cooldown,
+    typical: Typical,
+}
+
+/// One limit; without a bucket, it is not known.
+#[derive(Debug)]
+struct Limit {
+    configured: Option<u64>,
+    bucket: Option<Bucket>,
+}
+
+/// What a request has taken in advance. To be given back by [`Quota::settle`], else it is lost.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Reservation {
+    /// The estimate of the input that it was made from, if one was needed.
+    estimate: Option<u64>,
+    input: f64,
+    output: f64,
+    is_trial: bool,
+}
+
+impl Quota {
+    /// Full buckets for the limits that are configured; others are learned.
+    #[must_use]
+    pub fn new(limits: KeyLimits, now: Instant) -> Self {
+        let limit = |configured: Option<std::num::NonZeroU64>| Limit {
+            configured: configured.map(Into::into),
+            bucket: configured.map(|limit| Bucket::new(limit.into(), now)),
+        };
+        Self(Mutex::new(Limits {
+            requests: limit(limits.requests),
+            tokens: limit(limits.tokens),
+            input_tokens: limit(limits.input_tokens),
+            output_tokens: limit(limits.output_tokens),
+            cooldown: Cooldown::default(),
+            typical: Typical::default(),
+        }))
+    }
+
+    /// When `demand` can be met; `None` is now.
+    pub(crate) fn wait(&self, demand: &Demand<'_>, now: Instant) -> Option<Duration> {
+        self.lock().wait(demand, now)
+    }
+
+    /// How long the upstream wants to be left alone, if it does.
+    pub(crate) fn cooldown(&self, now: Instant) -> Option<Duration> {
+        self.lock().cooldown.left(now)
+    }
+
+    /// Takes what `demand` will probably use, if it is there.
+    pub(crate) fn reserve(&self, demand: &Demand<'_>, now: Instant) -> Option<Reservation> {
+        let mut limits = self.lock();
+        if limits.wait(demand, now).is_some() {
+            return None;
+        }
+        let is_trial = limits.cooldown.begin_trial(now);
+        let (estimate, input, output) = match limits.counts_tokens() {
+            true => {
+                let estimate = demand.input_tokens();
+                (Some(estimate), limits.typical.input(estimate), limits.typical.output(demand.max_tokens()))
+            }
+            false => (None, 0.0, 0.0),
+        };
+        limits.requests.take(1.0, now);
+        limits.take_tokens(input, output, now);
+        Some(Reservation { estimate, input, output, is_trial })
+    }
+
+    /// Ends a reservation with what was really used; what is not known stays as it was estimated.
+    pub(crate) fn settle(&self, reservation: Reservation, used: Used, now: Instant) {
+        let mut limits = self.lock();
+        if reservation.is_trial {
+            limits.cooldown.end_trial();
+        }
+        if let Some(estimate) = reservation.estimate {
+            limits.typical.learn(estimate, used);
+        }
+        let difference = |reserved: f64, used: Option<u64>| used.map_or(0.0, |used| used as f64 - reserved);
+        let input = difference(reservation.input, used.input);
+        let output = difference(reservation.output, used.output);
+        limits.take_tokens(input, output, now);
+    }
+
+    /// Takes over what the upstream's headers say.
+    pub(crate) fn correct(&self, said: &RateLimits, now: Instant) {
+        let limits = &mut *self.lock();
+        limits.requests.correct(said.requests, &mut limits.cooldown, now);
+        limits.tokens.correct(said.tokens, &mut limits.cooldown, now);
+        limits.input_tokens.correct(said.input_tokens, &mut limits.cooldown, now);
+        limits.output_tokens.correct(said.output_tokens, &mut limits.cooldown, now);
+    }
+
+    /// The upstream wants to be left alone.
+    pub(crate) fn cool_down(&self, time: Option<Duration>, now: Instant) {
+        self.lock().cooldown.extend(time.unwrap_or(COOLDOWN).min(LONGEST), now);
+    }
+
+    /// The upstream has served a request: no cooldown holds any longer.
+    pub(crate) fn succeed(&self) {
+        self.lock().cooldown.clear();
+    }
+
+    /// The smallest part that is left of any limit, from 0 to 1; 1 if none is known.
+    pub(crate) fn share_left(&self, now: Instant) -> f64 {
+        let mut limits = self.lock();
+        limits
+            .all()
+            .filter_map(|limit| limit.bucket.as_mut())
+            .fold(1.0, |least, bucket| least.min(bucket.share_left(now)))
+    }
+
+    /// No panic can leave the limits half changed, so that a poisoned lock is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Limits> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Limits {
+    fn wait(&mut self, demand: &Demand<'_>, now: Instant) -> Option<Duration> {
+        let mut waits = [self.cooldown.wait(now), self.requests.wait(1.0, now), None, None, None];
+        if self.counts_tokens() {
+            let input = self.typical.input(demand.input_tokens());
+            let output = self.typical.output(demand.max_tokens());
+            waits[2] = self.tokens.wait(input + output, now);
+            waits[3] = self.input_tokens.wait(input, now);
+            waits[4] = self.output_tokens.wait(output, now);
+        }
+        waits.into_iter().flatten().max()
+    }
+
+    fn counts_tokens(&self) -> bool {
+        [&self.tokens, &self.input_tokens, &self.output_tokens].iter().any(|limit| limit.bucket.is_some())
+    }
+
+    /// Takes from the buckets, or puts back what is negative.
+    fn take_tokens(&mut self, input: f64, output: f64, now: Instant) {
+        self.tokens.take(input + output, now);
+        self.input_tokens.take(input, now);
+        self.output_tokens.take(output, now);
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Limit> {
+        [&mut self.requests, &mut self.tokens, &mut self.input_tokens, &mut self.output_tokens].into_iter()
+    }
+}
+
+impl Limit {
+    fn wait(&mut self, cost: f64, now: Instant) -> Option<Duration> {
+        self.bucket.as_mut()?.wait(cost, now)
+    }
+
+    fn take(&mut self, cost: f64, now: Instant) {
+        match &mut self.bucket {
+            Some(bucket) if cost >= 0.0 => bucket.take(cost, now),
+            Some(bucket) => bucket.put_back(-cost, now),
+            None => {}
+        }
+    }
+
+    /// The upstream's limit counts where none is configured, or where it is the smaller one.
+    fn correct(&mut self, said: RateLimit, cooldown: &mut Cooldown, now: Instant) {
+        if let Some(limit) = said.limit {
+            let limit = self.configured.map_or(limit, |configured| configured.min(limit));
+            match &mut self.bucket {
+                Some(bucket) => bucket.set_limit(limit),
+                None => self.bucket = Some(Bucket::new(limit, now)),
+            }
+        }
+        match (&mut self.bucket, said.remaining, said.reset_after) {
+            (Some(bucket), _, _) => bucket.correct(said, now),
+            // Nothing is left of a limit that nobody has told.
+            (None, Some(0), Some(reset_after)) => cooldown.extend(reset_after.min(LONGEST), now),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use relay_providers::MessagesBody;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn quota(requests: u64, input_tokens: u64, now: Instant) -> Quota {
+        let limits = KeyLimits {
+            requests: NonZeroU64::new(requests),
+            input_tokens: NonZeroU64::new(input_tokens),
+            ..KeyLimits::default()
+        };
+        Quota::new(limits, now)
+    }
+
+    fn body() -> MessagesBody {
+        MessagesBody::parse(r#"{"model":"m","max_tokens":100}"#.into()).unwrap()
+    }
+
+    fn used(input: u64, output: u64) -> Used {
+        Used { input: Some(input), output: Some(output) }
+    }
+
+    fn said(limit: u64, remaining: u64, reset_after: Duration) -> RateLimit {
+        RateLimit { limit: Some(limit), remaining: Some(remaining), reset_after: Some(reset_after) }
+    }
+
+    #[test]
+    fn requests_are_counted_and_come_back_with_time() {
+        let (now, body) = (Instant::now(), body());
+        let (quota, demand) = (quota(2, 0, now), Demand::new(&body));
+        for _ in 0..2 {
+            quota.settle(quota.reserve(&demand, now).unwrap(), Used::default(), now);
+        }
+        assert_eq!(quota.wait(&demand, now).map(|wait| wait.as_secs()), Some(30));
+        assert!(quota.reserve(&demand, now).is_none());
+        assert!(quota.reserve(&demand, now + 31 * SECOND).is_some());
+    }
+
+    #[test]
+    fn a_reservation_is_settled_with_what_was_used() {
+        let (now, body) = (Instant::now(), body());
+        let (quota, demand) = (quota(0, 1000, now), Demand::with_estimate(&body, 400));
+        let left = || (quota.share_left(now) * 1000.0).round();
+        let first = quota.reserve(&demand, now).unwrap();
+        assert_eq!(left(), 600.0);
+        quota.settle(first, used(100, 7), now);
+        assert_eq!(left(), 900.0);
+        // Nothing is known of how the next one ended.
+        let next = quota.reserve(&demand, now).unwrap();
+        let reserved = 900.0 - left();
+        assert!((100.0..400.0).contains(&reserved), "the estimate has been learned from: {reserved}");
+        quota.settle(next, Used::default(), now);
+        assert_eq!(left(), 900.0 - reserved);
+    }
+
+    #[test]
+    fn what_a_request_owes_keeps_the_next_ones_waiting() {
+        let (now, body) = (Instant::now(), body());
+        let (quota, demand) = (quota(0, 60, now), Demand::with_estimate(&body, 1));
+        quota.settle(quota.reserve(&demand, now).unwrap(), used(120, 0), now);
+        assert!(quota.wait(&demand, now + 59 * SECOND).is_some());
+        assert!(quota.wait(&demand, now + 120 * SECOND).is_none());
+    }
+
+    #[test]
+    fn limits_are_learned_and_the_smaller_one_counts() {
+        let (now, body) = (Instant::now(), body());
+        let demand = Demand::new(&body);
+        let learned = quota(0, 0, now);
+        let said = RateLimits { requests: said(50, 1, 60 * SECOND), ..RateLimits::default() };
+        learned.correct(&said, now);
+        assert!(learned.reserve(&demand, now).is_some());
+        assert!(learned.reserve(&demand, now).is_none());
+
+        let configured = quota(2, 0, now);
+        let many = RateLimit { limit: Some(50), remaining: Some(50), reset_after: None };
+        configured.correct(&RateLimits { requests: many, ..RateLimits::default() }, now);
+        let reserved = (0..5).filter(|_| configured.reserve(&demand, now).is_some()).count();
+        assert_eq!(reserved, 2);
+    }
+
+    #[test]
+    fn a_limit_that_is_used_up_and_not_told_is_a_cooldown() {
+        let (now, body) = (Instant::now(), body());
+        let quota = quota(0, 0, now);
+        let requests = RateLimit { limit: None, remaining: Some(0), reset_after: Some(9 * SECOND) };
+        quota.correct(&RateLimits { requests, ..RateLimits::default() }, now);
+        assert_eq!(quota.wait(&Demand::new(&body), now), Some(9 * SECOND));
+        quota.succeed();
+        assert_eq!(quota.wait(&Demand::new(&body), now), None);
+    }
+
+    #[test]
+    fn a_trial_ends_with_its_reservation() {
+        let (now, body) = (Instant::now(), body());
+        let (quota, demand) = (quota(0, 0, now), Demand::new(&body));
+        quota.cool_down(Some(3600 * SECOND), now);
+        let later = now + 60 * SECOND;
+        let trial = quota.reserve(&demand, later).unwrap();
+        assert!(quota.reserve(&demand, later).is_none());
+        quota.settle(trial, Used::default(), later);
+        assert!(quota.reserve(&demand, later).is_some());
+    }
+}
