@@ -9,7 +9,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use relay_config::ModelMapping;
-use relay_stream::body::ModelBody;
+use relay_stream::body::StartBody;
 use tower::{Layer, Service};
 
 use crate::answer::{Answer, AnswerBody, AttemptError};
@@ -91,7 +91,7 @@ async fn restore_model(response: Response<AnswerBody>, model: &str) -> Response<
         body
     } else if is(&head.headers, "text/event-stream") {
         head.headers.remove(CONTENT_LENGTH);
-        ModelBody::new(body, model).boxed_unsync()
+        StartBody::rename(body, model).boxed_unsync()
     } else if is(&head.headers, "application/json") {
         head.headers.remove(CONTENT_LENGTH);
         restore_in_json(body, model).await

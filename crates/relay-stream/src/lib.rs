@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!            bedrock                           body, watch
-//! upstream ─▶ SseBody ───────────────────────▶ ModelBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
-//! Event       Decoder ▸ Converter ▸ SSE        model name   usage, end    pings
+//! upstream ─▶ SseBody ───────────────────────▶ StartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
+//! Event       Decoder ▸ Converter ▸ SSE        first event  usage, end    pings
 //! Stream
 //! ```
 //! Every part stands alone. The cores ([`frame::Decoder`], [`sse::SseParser`], [`bedrock::Translator`],
-//! [`watch::SseWatch`], [`ModelRewriter`], [`EventFilter`]) do no I/O and take bytes cut anywhere; the wrappers put them around an
+//! [`watch::SseWatch`], [`StartEditor`], [`EventFilter`]) do no I/O and take bytes cut anywhere; the wrappers put them around an
 //! `http_body::Body` or a `Stream`, and pass on what they have the moment it is complete.
 //! ```
 //! use http_body_util::{BodyExt, Full};
@@ -37,14 +37,14 @@ pub mod body;
 mod filter;
 pub mod frame;
 mod json;
-mod model;
 mod on_break;
 pub mod sse;
+mod start;
 pub mod watch;
 
 pub use filter::EventFilter;
-pub use model::ModelRewriter;
 pub use on_break::OnBreak;
+pub use start::StartEditor;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

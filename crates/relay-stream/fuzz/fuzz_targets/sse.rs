@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use relay_stream::sse::{SseParser, write_event};
 use relay_stream::watch::{SseWatch, StreamReport};
-use relay_stream::{EventFilter, ModelRewriter};
+use relay_stream::{EventFilter, StartEditor};
 use relay_stream_fuzz::{cut, sizes_and_stream};
 
 type Event = (String, Vec<u8>, Option<String>, Option<std::time::Duration>);
@@ -35,7 +35,7 @@ fn watch<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> StreamReport {
 }
 
 fn rewrite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut rewriter = ModelRewriter::new("m");
+    let mut rewriter = StartEditor::rename("m");
     let mut out: Vec<u8> = chunks.flat_map(|chunk| rewriter.push(Bytes::copy_from_slice(chunk))).collect();
     out.extend_from_slice(&rewriter.finish());
     out

@@ -1,4 +1,4 @@
-//! [`ModelRewriter`] and [`EventFilter`] as bodies.
+//! [`StartEditor`] and [`EventFilter`] as bodies.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{EventFilter, ModelRewriter};
+use crate::{EventFilter, StartEditor};
 
-/// Passes an SSE body on with the model name of its first `message_start` replaced.
-pub type ModelBody<B> = EditBody<B, ModelRewriter>;
+/// Passes an SSE body on with its first `message_start` edited.
+pub type StartBody<B> = EditBody<B, StartEditor>;
 
 /// Passes an SSE body on without the events of one name.
 pub type FilterBody<B> = EditBody<B, EventFilter>;
@@ -30,10 +30,15 @@ pin_project! {
     }
 }
 
-impl<B: Body> ModelBody<B> {
+impl<B: Body> StartBody<B> {
     /// Rewrites `inner`, a body at its start, to name `model`.
-    pub fn new(inner: B, model: &str) -> Self {
-        EditBody { inner, edit: ModelRewriter::new(model), next: None }
+    pub fn rename(inner: B, model: &str) -> Self {
+        EditBody { inner, edit: StartEditor::rename(model), next: None }
+    }
+
+    /// Adds to `inner`, a body at its start, what its `message_start` lacks.
+    pub fn complete(inner: B) -> Self {
+        EditBody { inner, edit: StartEditor::complete(), next: None }
     }
 }
 
@@ -56,21 +61,21 @@ pub trait Edit {
     fn is_done(&self) -> bool;
 }
 
-impl Edit for ModelRewriter {
+impl Edit for StartEditor {
     fn push(&mut self, chunk: Bytes) -> Bytes {
-        ModelRewriter::push(self, chunk)
+        StartEditor::push(self, chunk)
     }
 
     fn finish(&mut self) -> Bytes {
-        ModelRewriter::finish(self)
+        StartEditor::finish(self)
     }
 
     fn is_holding(&self) -> bool {
-        ModelRewriter::is_holding(self)
+        StartEditor::is_holding(self)
     }
 
     fn is_done(&self) -> bool {
-        ModelRewriter::is_done(self)
+        StartEditor::is_done(self)
     }
 }
 
@@ -146,7 +151,7 @@ mod tests {
 
     #[track_caller]
     fn check(script: Script, expected: &str, error: Option<&str>) {
-        let (bytes, found) = collect(ModelBody::new(script, "b"));
+        let (bytes, found) = collect(StartBody::rename(script, "b"));
         assert_eq!(bytes, expected);
         assert_eq!(found, error);
     }
@@ -185,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_length_is_not_announced_before_the_edit() {
-        let mut body = ModelBody::new(Script::new().data(START).data("rest").exact_length(), "long name");
+        let mut body = StartBody::rename(Script::new().data(START).data("rest").exact_length(), "long name");
         assert_eq!(body.size_hint().exact(), None);
         let mut task = tokio_test::task::spawn(());
         assert!(task.enter(|cx, _| Pin::new(&mut body).poll_frame(cx)).is_ready());

@@ -1,8 +1,8 @@
 //! Wrappers around `http_body::Body` for the way back to the client.
 //!
 //! ```text
-//! upstream ─▶ FilterBody ─▶ ModelBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
-//!             foreign       model name   end check    pings
+//! upstream ─▶ FilterBody ─▶ StartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
+//!             foreign       first event  end check    pings
 //!             events
 //! ```
 //! Every one passes frames on the moment they arrive, holds nothing but what its doc names, and forwards trailers,
@@ -13,7 +13,7 @@ mod keep_alive;
 #[cfg(test)]
 pub(crate) mod script;
 
-pub use edit::{EditBody, FilterBody, ModelBody};
+pub use edit::{EditBody, FilterBody, StartBody};
 #[cfg(feature = "tokio")]
 pub use keep_alive::TokioTimer;
 pub use keep_alive::{KeepAliveBody, Timer};

@@ -1,10 +1,10 @@
-//! The model name in `message_start`.
+//! What `message_start` says: its model name, and what an upstream leaves out of it.
 //!
 //! ```
 //! use bytes::Bytes;
-//! use relay_stream::ModelRewriter;
+//! use relay_stream::StartEditor;
 //!
-//! let mut rewriter = ModelRewriter::new("claude-sonnet-4-5");
+//! let mut rewriter = StartEditor::rename("claude-sonnet-4-5");
 //! let event = Bytes::from("data: {\"type\":\"message_start\", \"message\": {\"id\":\"m\", \"model\":\"glm-5.3\"}}\n\n");
 //! let out = rewriter.push(event);
 //! assert!(out.ends_with(b"\"message\": {\"id\":\"m\", \"model\":\"claude-sonnet-4-5\"}}\n\n"));
@@ -22,34 +22,57 @@ use crate::sse::{Boundary, SseEvent, data_lines, without_bom};
 /// Bytes of the stream's start that are held back at most while its `message_start` is incomplete.
 const HELD_LIMIT: usize = 64 << 10;
 
-/// Replaces the value of `message.model` in the first `message_start` of an SSE stream, as an edit of that span:
-/// every other byte passes as it came.
+/// Edits the first `message_start` of an SSE stream: replaces the value of `message.model`, or adds what Anthropic's has
+/// and this one has not. Every other byte passes as it came.
 ///
 /// Only an event that a chunk cuts off before the end of `message_start` is held back, until the rest of it comes or
 /// 64 KiB are held; then, and after the first `message_start`, every byte passes at once and unread. A stream whose
 /// first message event is another one, or whose `message_start` has no model, passes unchanged.
 #[derive(Debug)]
-pub struct ModelRewriter {
-    /// The new value as a JSON string; `None` once nothing is left to do.
-    model: Option<String>,
+pub struct StartEditor {
+    /// What is still to be done.
+    task: Option<Task>,
     boundary: Boundary,
     held: BytesMut,
     /// No block has ended yet: a byte order mark may come.
     first: bool,
 }
 
-impl ModelRewriter {
-    /// A rewriter at the start of a stream.
-    pub fn new(model: &str) -> Self {
-        let model = Some(json::quote(model));
-        ModelRewriter { model, boundary: Boundary::new(), held: BytesMut::new(), first: true }
+#[derive(Debug)]
+enum Task {
+    /// Give the model this name, a JSON string.
+    Rename(String),
+    /// Add the members that are missing.
+    Complete,
+}
+
+/// What a message has at its start, and the value of what an upstream leaves out.
+const MEMBERS: [(&str, &str); 4] = [
+    ("content", "[]"),
+    ("stop_reason", "null"),
+    ("stop_sequence", "null"),
+    ("usage", "{\"input_tokens\":0,\"output_tokens\":0}"),
+];
+
+impl StartEditor {
+    /// An editor at the start of a stream that puts `model` in the place of the model's name.
+    pub fn rename(model: &str) -> Self {
+        Self::new(Task::Rename(json::quote(model)))
+    }
+
+    /// An editor at the start of a stream that adds `content`, `stop_reason`, `stop_sequence` and `usage` where they are
+    /// missing: empty, `null` and zero, as in a `message_start` of Anthropic's.
+    pub fn complete() -> Self {
+        Self::new(Task::Complete)
+    }
+
+    fn new(task: Task) -> Self {
+        StartEditor { task: Some(task), boundary: Boundary::new(), held: BytesMut::new(), first: true }
     }
 
     /// Takes in the next bytes and returns those that may go on; empty if all of them have to wait.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
-        if self.model.is_none() {
-            return chunk;
-        }
+        let Some(task) = &self.task else { return chunk };
         let seen = self.held.len();
         let (all, mut end) = if seen == 0 {
             let end = self.boundary.find_end(&chunk);
@@ -67,13 +90,13 @@ impl ModelRewriter {
             if std::mem::take(&mut self.first) {
                 block = all.len() - without_bom(&all).len();
             }
-            match look(&all[block..block_end]) {
-                Found::Model(span) => {
-                    let model = self.model.take().unwrap_or_default();
-                    return splice(&all, block + span.start..block + span.end, &model);
+            match look(&all[block..block_end], task) {
+                Found::Edit(span, text) => {
+                    self.task = None;
+                    return splice(&all, block + span.start..block + span.end, &text);
                 }
                 Found::Nothing => {
-                    self.model = None;
+                    self.task = None;
                     return all;
                 }
                 Found::NotYet => block = block_end,
@@ -81,7 +104,7 @@ impl ModelRewriter {
             end = self.boundary.find_end(&all[block..]).map(|len| block + len);
         }
         if all.len() - block > HELD_LIMIT {
-            self.model = None;
+            self.task = None;
             return all;
         }
         self.held.extend_from_slice(&all[block..]);
@@ -90,7 +113,7 @@ impl ModelRewriter {
 
     /// The bytes that are still held back when the stream ends or fails.
     pub fn finish(&mut self) -> Bytes {
-        self.model = None;
+        self.task = None;
         self.held.split().freeze()
     }
 
@@ -101,27 +124,32 @@ impl ModelRewriter {
 
     /// True once every further byte passes at once.
     pub fn is_done(&self) -> bool {
-        self.model.is_none()
+        self.task.is_none()
     }
 }
 
-/// What a block says about the model.
+/// What there is to do in a block.
 enum Found {
-    /// Its value, as a range of the block.
-    Model(Range<usize>),
+    /// Put the text in the place of this range of the block.
+    Edit(Range<usize>, String),
     /// `message_start` may still come.
     NotYet,
-    /// No model will come.
+    /// Nothing, here or further on.
     Nothing,
 }
 
-fn look(block: &[u8]) -> Found {
+fn look(block: &[u8], task: &Task) -> Found {
     let Some(event) = SseEvent::from_block(block) else {
         return Found::NotYet;
     };
     match json::get_string(&event.data, "type").as_deref() {
         Some("message_start") => {
-            model_span(&event.data).and_then(|span| place(block, span)).map_or(Found::Nothing, Found::Model)
+            let edit = match task {
+                Task::Rename(model) => model_span(&event.data).map(|span| (span, model.clone())),
+                Task::Complete => missing_members(&event.data),
+            };
+            let edit = edit.and_then(|(span, text)| Some((place(block, span)?, text)));
+            edit.map_or(Found::Nothing, |(span, text)| Found::Edit(span, text))
         }
         Some(kind) if is_after_start(kind) => Found::Nothing,
         _ => Found::NotYet,
@@ -139,6 +167,19 @@ fn model_span(data: &[u8]) -> Option<Range<usize>> {
     let model = json::span(&data[message.clone()], "model")?;
     let span = message.start + model.start..message.start + model.end;
     json::string(&data[span.clone()]).is_some().then_some(span)
+}
+
+/// What `message` lacks, and where to put it: in front of its closing brace.
+fn missing_members(data: &[u8]) -> Option<(Range<usize>, String)> {
+    let message = json::span(data, "message")?;
+    let text = &data[message.clone()];
+    if !text.ends_with(b"}") || json::Members::new(text)?.next().is_none() {
+        return None;
+    }
+    let missing = MEMBERS.iter().filter(|(name, _)| json::span(text, name).is_none());
+    let members: String = missing.map(|(name, value)| format!(",\"{name}\":{value}")).collect();
+    let end = message.end - 1;
+    (!members.is_empty()).then_some((end..end, members))
 }
 
 /// Where a span of the joined data lies in the block. `None` if it is not within one line.
@@ -173,7 +214,7 @@ mod tests {
     const AFTER: &str = ",\"usage\":{\"input_tokens\":1}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"model\":\"glm\"}\n\n";
 
     fn rewrite(chunks: &[&[u8]]) -> Vec<u8> {
-        let mut rewriter = ModelRewriter::new("new \"name\"");
+        let mut rewriter = StartEditor::rename("new \"name\"");
         let mut out = Vec::new();
         for chunk in chunks {
             out.extend_from_slice(&rewriter.push(Bytes::copy_from_slice(chunk)));
@@ -221,8 +262,40 @@ mod tests {
     }
 
     #[test]
+    fn what_a_message_lacks_at_its_start_is_added() {
+        #[track_caller]
+        fn check(before: &str, after: &str) {
+            let event = |message: &str| {
+                format!(
+                    "{PING}event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{message}}}\n\nrest"
+                )
+            };
+            let input = event(before);
+            for cut in 0..=input.len() {
+                let mut editor = StartEditor::complete();
+                let (a, b) = input.split_at(cut);
+                let out = [a, b].map(|chunk| editor.push(Bytes::from(chunk.to_owned())));
+                let out = [out.concat(), editor.finish().to_vec()].concat();
+                assert_eq!(String::from_utf8_lossy(&out), event(after), "cut at {cut}");
+            }
+        }
+        let rest = r#","stop_reason":null,"stop_sequence":null"#;
+        check(
+            r#"{"id":"m","content":[],"usage":{"input_tokens":9}}"#,
+            &format!(r#"{{"id":"m","content":[],"usage":{{"input_tokens":9}}{rest}}}"#),
+        );
+        check(
+            r#"{"id":"m" }"#,
+            &format!(r#"{{"id":"m" ,"content":[]{rest},"usage":{{"input_tokens":0,"output_tokens":0}}}}"#),
+        );
+        for whole in [r#"{"content":1,"stop_reason":1,"stop_sequence":1,"usage":1}"#, "{}", "null", "[]"] {
+            check(whole, whole);
+        }
+    }
+
+    #[test]
     fn nothing_is_held_back_but_the_start_of_an_event() {
-        let mut rewriter = ModelRewriter::new("x");
+        let mut rewriter = StartEditor::rename("x");
         assert_eq!(rewriter.push(Bytes::from(format!("{PING}event: mess"))), PING);
         assert_eq!(rewriter.push(Bytes::from_static(b"age_start\n")), "");
         let rest = "data: {\"type\":\"message_start\",\"message\":{\"model\":\"y\"}}\n\nevent: con";
@@ -235,7 +308,7 @@ mod tests {
 
     #[test]
     fn an_event_larger_than_the_bound_passes_unchanged() {
-        let mut rewriter = ModelRewriter::new("x");
+        let mut rewriter = StartEditor::rename("x");
         let padding = " ".repeat(HELD_LIMIT - 10);
         assert_eq!(rewriter.push(Bytes::from(format!("data: {padding}"))), "");
         let rest = format!("{padding}{{\"type\":\"message_start\",\"message\":{{\"model\":\"y\"}}");
