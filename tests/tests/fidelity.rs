@@ -188,7 +188,6 @@ async fn a_stream_arrives_byte_for_byte_and_says_that_it_must_not_be_held() {
         ("anthropic", "anthropic/hello.sse"),
         ("anthropic", "anthropic/thinking_tool_use.sse"),
         ("anthropic_compatible", "zai/hello.sse"),
-        ("ollama", "ollama/hello.sse"),
     ] {
         let upstream = Upstream::answering(in_turn([Answer::sse(sse::recorded(name))])).await;
         let relay = Relay::start(&json!({"providers": [provider("a", kind, &upstream.url())]})).await;

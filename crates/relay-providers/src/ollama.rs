@@ -3,18 +3,35 @@
 //! # Source
 //! ollama `server/routes.go`, `anthropic/anthropic.go` and `middleware/anthropic.go`.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use http::{Request, StatusCode, response};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode, response};
+use http_body_util::BodyExt;
 use relay_config::BaseUrl;
+use relay_stream::body::StartBody;
 
-use crate::answer::Outcome;
-use crate::body::Payload;
+use crate::answer::{AnswerBody, BodyError, Outcome};
+use crate::body::{Edits, MessagesBody, Payload};
 use crate::failure::{Form, Reason};
 use crate::headers;
 use crate::messages;
 use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
-use crate::request::Attempt;
+use crate::request::{Attempt, Endpoint};
+use crate::start::{Start, full, read_start};
+
+/// A message up to this size is held to be mended, a larger one goes on as it is. The longest answers of today's models
+/// are below 1 MiB.
+const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
+
+/// What Ollama leaves out of a message, and its value there.
+const MEMBERS: [(&str, &str); 4] = [
+    ("content", "[]"),
+    ("stop_reason", "null"),
+    ("stop_sequence", "null"),
+    ("usage", r#"{"input_tokens":0,"output_tokens":0}"#),
+];
 
 /// An Ollama server.
 #[derive(Debug, Clone)]
@@ -78,6 +95,44 @@ impl Provider for Ollama {
         };
         Some(ApiError { status: head.status, kind: messages::error_type(head.status), message })
     }
+
+    async fn convert(
+        &self,
+        endpoint: Endpoint,
+        response: Response<AnswerBody>,
+    ) -> Result<Response<AnswerBody>, BodyError> {
+        if endpoint != Endpoint::Messages {
+            return Ok(response);
+        }
+        let (mut head, body) = response.into_parts();
+        let media_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let body = if media_type.starts_with(b"text/event-stream") {
+            StartBody::complete(body).boxed_unsync()
+        } else {
+            match read_start(body, MESSAGE_LIMIT, Duration::MAX).await {
+                Start::Whole(bytes) => mended(bytes),
+                Start::Part(_, body) => body,
+            }
+        };
+        head.headers.remove(CONTENT_LENGTH);
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// A message with `[]` for a `content` of `null`, which is Ollama's word for an answer without text, and with what it
+/// leaves out.
+fn mended(bytes: Bytes) -> AnswerBody {
+    let Ok(message) = MessagesBody::parse(bytes.clone()) else { return full(bytes) };
+    let mut edits = Edits::default();
+    if message.get("content").is_some_and(|content| content == "null") {
+        edits.replace(&message, "content", &Bytes::from_static(b"[]"));
+    }
+    for (name, value) in MEMBERS {
+        if message.get(name).is_none() {
+            edits.insert(&message, name, value);
+        }
+    }
+    edits.apply(&message).map_err(|never| match never {}).boxed_unsync()
 }
 
 #[cfg(test)]
@@ -85,11 +140,35 @@ mod tests {
     use http::{HeaderMap, Response};
 
     use super::*;
-    use crate::body::MessagesBody;
-    use crate::request::{Endpoint, RelayRequest};
+    use crate::request::RelayRequest;
 
     fn ollama() -> Ollama {
         Ollama::new(BaseUrl::parse("http://gpu.example:11434").unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_a_message_lacks_is_added() {
+        async fn check(before: &str, after: &str) {
+            let body = mended(Bytes::from(before.to_owned())).collect().await.unwrap().to_bytes();
+            assert_eq!(std::str::from_utf8(&body).unwrap(), after);
+        }
+        check(
+            r#"{"id":"m","model":"q","content": null,"stop_reason":"end_turn","usage":{"input_tokens":1}}"#,
+            r#"{"stop_sequence":null,"id":"m","model":"q","content": [],"stop_reason":"end_turn","usage":{"input_tokens":1}}"#,
+        )
+        .await;
+        check(
+            r#"{"model":"q"}"#,
+            r#"{"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":0,"output_tokens":0},"model":"q"}"#,
+        )
+        .await;
+        for whole in [
+            r#"{"model":"q","content":[1],"stop_reason":1,"stop_sequence":1,"usage":1}"#,
+            r#"{"model":"q","content":"#,
+            "[]",
+        ] {
+            check(whole, whole).await;
+        }
     }
 
     #[test]

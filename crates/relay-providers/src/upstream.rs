@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
+use http_body_util::BodyExt;
 use relay_config::ProviderName;
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, Outcome};
+use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
 use crate::body::Payload;
 use crate::coding::decoded;
 use crate::failure::{self, Form, Reason};
@@ -108,9 +109,11 @@ impl<P: Provider> Upstream<P> {
         let (mut head, body) = response.into_parts();
         headers::retain_for_client(&mut head.headers);
         let limits = RateLimits::read(&head.headers);
+        let answered = head.status;
+        let body = unmask(&mut head, body).await?;
         let (answer, refusal) = match head.status.is_success() {
             true => (self.success(attempt, head, body).await?, None),
-            false => self.failure(attempt, head, body).await,
+            false => self.failure(attempt, answered, head, body).await,
         };
         Ok((Answer { limits, ..answer }, refusal))
     }
@@ -153,10 +156,12 @@ impl<P: Provider> Upstream<P> {
         begin(attempt, outcome, converted.map_err(AttemptError::Broken)?).await
     }
 
-    /// The answer that a failure makes, and its text if the request itself is at fault.
+    /// The answer that a failure makes, and its text if the request itself is at fault. The upstream
+    /// `answered` with a status of its own; the head's is what it means.
     async fn failure(
         &self,
         attempt: &Attempt,
+        answered: StatusCode,
         mut head: response::Parts,
         body: AnswerBody,
     ) -> (Answer, Option<Bytes>) {
@@ -171,7 +176,9 @@ impl<P: Provider> Upstream<P> {
             _ if reason.is_too_long(head.status) => Outcome::Refused,
             _ => self.provider.classify(&head, &start),
         };
-        let error = self.translate(attempt, &head, &start, &reason).filter(|_| is_whole || !reason.is_json());
+        let error = self
+            .translate(attempt, answered, &head, &start, &reason)
+            .filter(|_| is_whole || !reason.is_json());
         if outcome == Outcome::CredentialRejected {
             // The client is told whose fault it is, and the operator what is wrong.
             let message = error.as_ref().map(|error| error.message.as_str()).or(reason.message.as_deref());
@@ -191,6 +198,7 @@ impl<P: Provider> Upstream<P> {
     fn translate(
         &self,
         attempt: &Attempt,
+        answered: StatusCode,
         head: &response::Parts,
         error: &[u8],
         reason: &Reason,
@@ -200,7 +208,8 @@ impl<P: Provider> Upstream<P> {
         }
         let is_clear = reason.form == Form::Anthropic && !reason.is_too_long(head.status);
         let translated = self.provider.translate_error(attempt, head, error);
-        translated.or_else(|| (!is_clear).then(|| failure::translate(&self.name, head, reason)))
+        translated
+            .or_else(|| (!is_clear).then(|| failure::translate(&self.name, answered, head.status, reason)))
     }
 }
 
@@ -216,6 +225,33 @@ impl<P: Provider> Service<Attempt> for Upstream<P> {
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         Box::pin(self.clone().attempt(attempt))
     }
+}
+
+/// Gives a failure that comes as a success the status that it means. Gives back the body with all that was read of it.
+///
+/// # Errors
+/// [`AttemptError::Broken`] where an answer in one piece broke off: nothing of it has gone to the client, so that somebody
+/// else may answer.
+async fn unmask(head: &mut response::Parts, body: AnswerBody) -> Result<AnswerBody, AttemptError> {
+    if !head.status.is_success() || !failure::may_be_disguised(&head.headers) {
+        return Ok(body);
+    }
+    // Nothing comes of an answer in one piece before it is complete: only its idle timeout limits it.
+    let (start, body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, Duration::MAX).await {
+        Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
+        Start::Part(start, body) if start.len() >= ERROR_BODY_LIMIT => (start, body, false),
+        Start::Part(_, body) => {
+            let failed = body.collect().await.err().unwrap_or(BodyError::Incomplete);
+            return Err(AttemptError::Broken(failed));
+        }
+    };
+    if is_whole && failure::is_cut_off(&start) {
+        return Err(AttemptError::Broken(BodyError::Incomplete));
+    }
+    if let Some(status) = failure::true_status(&start, is_whole) {
+        head.status = status;
+    }
+    Ok(body)
 }
 
 /// Whether an upstream says that it knows no such path. One that has the operation, and not the model, names the model,

@@ -6,12 +6,14 @@
 //! ```
 //! What a kind of provider knows better comes first, in its `translate_error`; this is for what is left.
 
+mod disguised;
 mod readable;
 mod reason;
 
-use http::{StatusCode, response};
+use http::StatusCode;
 use relay_config::ProviderName;
 
+pub(crate) use disguised::{is_cut_off, may_be_disguised, true_status};
 pub(crate) use reason::{Form, Reason};
 
 use crate::messages;
@@ -73,14 +75,18 @@ pub(crate) fn too_long(message: &str) -> ApiError {
     ApiError { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", message }
 }
 
-/// What `provider` answered, as far as anything of it can be read. The status stays.
-pub(crate) fn translate(provider: &ProviderName, head: &response::Parts, reason: &Reason) -> ApiError {
-    let status = head.status;
+/// What `provider` `answered`, as far as anything of it can be read. `status` is what that means.
+pub(crate) fn translate(
+    provider: &ProviderName,
+    answered: StatusCode,
+    status: StatusCode,
+    reason: &Reason,
+) -> ApiError {
     let message = reason.message.as_deref().unwrap_or_default();
     if reason.is_too_long(status) {
         return too_long(message);
     }
-    let number = status.as_u16();
+    let number = answered.as_u16();
     let message = match (&reason.form, message) {
         (Form::Nothing, _) => format!("provider `{provider}` answered {number} with an empty body"),
         (Form::Page, "") => {
@@ -96,19 +102,14 @@ pub(crate) fn translate(provider: &ProviderName, head: &response::Parts, reason:
 
 #[cfg(test)]
 mod tests {
-    use http::Response;
-
     use super::*;
-
-    fn head(status: u16) -> response::Parts {
-        Response::builder().status(status).body(()).unwrap().into_parts().0
-    }
 
     #[test]
     fn every_form_becomes_anthropics_with_its_status() {
         #[track_caller]
         fn check(status: u16, body: &str, kind: &str, message: &str) {
-            let error = translate(&ProviderName::new("gw"), &head(status), &Reason::read(body.as_bytes()));
+            let code = StatusCode::from_u16(status).unwrap();
+            let error = translate(&ProviderName::new("gw"), code, code, &Reason::read(body.as_bytes()));
             assert_eq!(
                 (error.status.as_u16(), error.kind, &*error.message),
                 (status, kind, message),
@@ -191,7 +192,8 @@ mod tests {
         check(400, &error("messages: at least one message is required"), false);
 
         let reason = Reason::read(error("the input length exceeds the context length").as_bytes());
-        let found = translate(&ProviderName::new("gw"), &head(500), &reason);
+        let found =
+            translate(&ProviderName::new("gw"), StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR, &reason);
         let message = "prompt is too long: the input length exceeds the context length".to_owned();
         assert_eq!(
             found,

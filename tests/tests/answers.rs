@@ -1,0 +1,153 @@
+//! Answers that are not quite what they should be: encoded unasked, incomplete, cut off, or no answers at all.
+
+use bytes::Bytes;
+use relay_tests::models::{Reply, anthropic, ollama};
+use relay_tests::{
+    Answer, Call, Client, Coding, End, Ending, Relay, Response, Upstream, in_turn, provider, sse,
+};
+use serde_json::{Value, json};
+
+const BODY: &str = r#"{"model":"m","max_tokens":8,"messages":[]}"#;
+const STREAMED: &str = r#"{"model":"m","max_tokens":8,"messages":[],"stream":true}"#;
+
+fn at(name: &str, kind: &str, url: &str) -> Value {
+    let mut provider = provider(name, kind, url);
+    if kind == "ollama" {
+        provider["keys"] = json!([]);
+    }
+    provider
+}
+
+/// What the client gets from a lone provider of this kind that answers like this.
+async fn answered(kind: &str, answer: Answer, body: &'static str) -> Response {
+    let upstream = Upstream::answering(in_turn([answer])).await;
+    let relay = Relay::start(&json!({"providers": [at("gw", kind, &upstream.url())]})).await;
+    Call::messages(body).send(relay.address()).await
+}
+
+/// What the client gets where another provider stands behind the one that answers like this.
+async fn saved(kind: &str, answer: Answer, body: &'static str) -> Response {
+    let first = Upstream::answering(in_turn([answer])).await;
+    let reply = Reply::of("m").text("from the second");
+    let second = Upstream::answering(move |request| anthropic::message(request, &reply)).await;
+    let providers = [at("first", kind, &first.url()), provider("second", "anthropic", &second.url())];
+    let relay = Relay::start(&json!({"providers": providers})).await;
+    Call::messages(body).send(relay.address()).await
+}
+
+/// Whether a client sees that a stream like this one has failed, be it before its head or behind it.
+async fn fails(kind: &str, answer: Answer) -> bool {
+    let upstream = Upstream::answering(in_turn([answer])).await;
+    let relay = Relay::start(&json!({"providers": [at("gw", kind, &upstream.url())]})).await;
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(STREAMED)).await;
+    if client.try_head().await.is_none() {
+        return true;
+    }
+    while client.chunk().await.is_some() {}
+    client.end().is_some_and(End::is_broken)
+}
+
+fn hello() -> Vec<Bytes> {
+    sse::recorded("anthropic/hello.sse")
+}
+
+#[tokio::test]
+async fn a_stream_that_comes_encoded_is_decoded_and_watched() {
+    for coding in Coding::ALL {
+        let response = answered("zai", Answer::sse(hello()).compressed(coding).await, STREAMED).await;
+        assert_eq!((response.status, response.end), (200, End::Complete), "{coding:?}");
+        assert_eq!(response.headers.get("content-encoding"), None);
+        assert_eq!(response.body(), hello().concat());
+
+        let cut = hello().len() - 1;
+        let incomplete = Answer::sse(hello().into_iter().take(cut)).compressed(coding).await;
+        assert!(
+            fails("zai", incomplete).await,
+            "{coding:?}: an end without message_stop passes for a clean one"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_comes_encoded_is_decoded() {
+    let message = Reply::of("m").text("hello").json();
+    for coding in Coding::ALL {
+        let response =
+            answered("anthropic", Answer::json(200, &message).compressed(coding).await, BODY).await;
+        assert_eq!((response.status, response.end), (200, End::Complete), "{coding:?}");
+        assert_eq!((response.json(), response.headers.get("content-encoding")), (message.clone(), None));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_without_its_end_is_broken_off_for_every_kind() {
+    for kind in ["anthropic", "zai", "minimax", "ollama"] {
+        for events in 0..hello().len() {
+            let answer = Answer::sse(hello().into_iter().take(events));
+            assert!(fails(kind, answer).await, "{kind}: {events} events pass for all");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_ollama_leaves_out_is_added() {
+    let upstream = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
+    let relay = Relay::start(&json!({"providers": [at("local", "ollama", &upstream.url())]})).await;
+
+    let message = Call::messages(BODY).send(relay.address()).await.json();
+    assert_eq!(message["content"], json!([]));
+    assert_eq!(
+        (&message["stop_reason"], message.get("stop_sequence")),
+        (&json!("end_turn"), Some(&Value::Null))
+    );
+
+    let response = Call::messages(STREAMED).send(relay.address()).await;
+    let start = response.events()[0].json()["message"].clone();
+    for name in ["stop_reason", "stop_sequence"] {
+        assert_eq!(start.get(name), Some(&Value::Null), "{start}");
+    }
+    assert_eq!((&start["content"], &start["usage"]["input_tokens"]), (&json!([]), &json!(9)));
+    assert_eq!(response.end, End::Complete);
+}
+
+#[tokio::test]
+async fn a_message_that_is_cut_off_is_answered_by_somebody_else() {
+    let whole = Reply::of("m").text("an answer").json().to_string();
+    let half = Bytes::from(whole[..whole.len() / 2].to_owned());
+    let json = |ending| {
+        let answer = Answer::pieces(200, [half.clone()]).with_header("content-type", "application/json");
+        answer.ending(ending)
+    };
+    for kind in ["anthropic", "zai", "ollama"] {
+        for ending in [Ending::Clean, Ending::Fin, Ending::Reset] {
+            let response = saved(kind, json(ending), BODY).await;
+            assert_eq!(response.json()["content"][0]["text"], "from the second", "{kind}, {ending:?}");
+
+            let response = answered(kind, json(ending), BODY).await;
+            assert_eq!((response.status, &response.json()["error"]["type"]), (502, &json!("api_error")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_behind_a_200_is_a_failure() {
+    let overloaded = json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}});
+    let expired = json!({"code": 401, "msg": "token expired or incorrect", "success": false});
+    let page = "<!DOCTYPE html><html><head><title>Sign in</title></head></html>";
+    for (answer, status, message) in [
+        (Answer::json(200, &overloaded), 503, "busy"),
+        (Answer::json(200, &expired), 502, "token expired or incorrect (provider `gw`)"),
+        (Answer::text(200, "text/html", page), 502, "provider `gw` answered 200 with a page: Sign in"),
+        (Answer::text(200, "text/plain", "Ollama is running"), 502, "Ollama is running (provider `gw`)"),
+        (Answer::new(200), 502, "provider `gw` answered 200 with an empty body"),
+    ] {
+        for body in [BODY, STREAMED] {
+            let response = answered("zai", answer.clone(), body).await;
+            let found = response.json();
+            assert_eq!((response.status, &found["error"]["message"]), (status, &json!(message)));
+            let response = saved("zai", answer.clone(), body).await;
+            assert_eq!(response.status, 200, "{message}");
+        }
+    }
+}
