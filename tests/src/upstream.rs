@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::{Answer, Ending};
 use crate::guard::patiently;
@@ -29,14 +29,14 @@ use crate::tls::{Authority, Io};
 pub struct Upstream {
     shared: Arc<Shared>,
     by_hand: Option<tokio::sync::Mutex<mpsc::UnboundedReceiver<Connection>>>,
-    accepting: AbortHandle,
+    accepting: JoinHandle<()>,
 }
 
 impl Upstream {
     /// Settings first.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { rules: Vec::new(), authority: None, chunked: false, host: None, name: None }
+        Builder { rules: Vec::new(), authority: None, chunked: false, host: None, name: None, socket: None }
     }
 
     /// Hands every connection to the test, which plays it by hand: see [`connection`](Self::connection).
@@ -131,6 +131,27 @@ impl Upstream {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
+    /// Waits until no more than `most` connections are open.
+    pub async fn wait_for_open(&self, most: usize) {
+        let mut open = self.shared.open.subscribe();
+        let few = patiently("end of a connection", open.wait_for(|open| *open <= most)).await;
+        drop(few.expect("the sender lives as long as the upstream"));
+    }
+
+    /// Ends as a process that is killed: connections break off, and further ones are refused for as long as the returned
+    /// socket lives. A successor may [listen](Builder::on) on it.
+    /// # Panics
+    /// When another program takes the port in this very moment.
+    pub async fn kill(mut self) -> TcpSocket {
+        self.accepting.abort();
+        // An error says that it was aborted.
+        let _ = (&mut self.accepting).await;
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("a fresh socket takes options");
+        socket.bind(self.shared.address).expect("the port is free again");
+        socket
+    }
+
     /// Takes the violations noted so far, for tests that mean to cause some.
     #[must_use]
     pub fn take_violations(&self) -> Vec<String> {
@@ -175,6 +196,7 @@ pub struct Builder {
     chunked: bool,
     host: Option<String>,
     name: Option<&'static str>,
+    socket: Option<TcpSocket>,
 }
 
 impl Builder {
@@ -210,6 +232,14 @@ impl Builder {
     #[must_use]
     pub fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);
+        self
+    }
+
+    /// Listens where `socket` is bound: at the address of a [killed](Upstream::kill) predecessor, or of one that
+    /// [refused](Upstream::refusing) so far.
+    #[must_use]
+    pub fn on(mut self, socket: TcpSocket) -> Self {
+        self.socket = Some(socket);
         self
     }
 
@@ -255,7 +285,11 @@ impl Builder {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let listener = match self.socket {
+            Some(socket) => socket.listen(1024),
+            None => TcpListener::bind(("127.0.0.1", 0)).await,
+        };
+        let listener = listener.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let authority =
             self.name.map_or_else(|| address.to_string(), |name| format!("{name}:{}", address.port()));
@@ -267,12 +301,12 @@ impl Builder {
             rules: self.rules,
             chunked: self.chunked,
             accepted: AtomicUsize::new(0),
+            open: watch::Sender::new(0),
             requests: watch::Sender::new(Vec::new()),
             violations: Mutex::new(Vec::new()),
         });
         let script: Script = Box::new(move |connection| Box::pin(script(connection)));
-        let accepting =
-            tokio::spawn(accept(listener, Arc::clone(&shared), script, self.authority)).abort_handle();
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared), script, self.authority));
         Upstream { shared, by_hand: None, accepting }
     }
 }
@@ -319,6 +353,8 @@ struct Shared {
     rules: Vec<Rule>,
     chunked: bool,
     accepted: AtomicUsize,
+    /// Connections that neither side has closed, as far as the script has noticed.
+    open: watch::Sender<usize>,
     requests: watch::Sender<Vec<Request>>,
     violations: Mutex<Vec<String>>,
 }
@@ -358,11 +394,31 @@ pub struct Connection {
     method: String,
     unread: Framing,
     shared: Arc<Shared>,
+    _open: Open,
+}
+
+/// Counts a connection for as long as it is open.
+#[derive(Debug)]
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn count(shared: &Arc<Shared>) -> Self {
+        shared.open.send_modify(|open| *open += 1);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.send_modify(|open| *open -= 1);
+    }
 }
 
 impl Connection {
     fn new(number: usize, io: Io, shared: Arc<Shared>) -> Self {
-        Self { number, wire: Wire::new(io), method: String::new(), unread: Framing::Length(0), shared }
+        let open = Open::count(&shared);
+        let (wire, unread) = (Wire::new(io), Framing::Length(0));
+        Self { number, wire, method: String::new(), unread, shared, _open: open }
     }
 
     /// 0 for the first that the upstream accepted.

@@ -1,0 +1,300 @@
+//! A provider dies while fifty clients stream, in each way in which providers die: what each client sees of it.
+//!
+//! Every request has a mark of its own that the upstreams put into their answers, so that an answer that is lost, comes
+//! twice, is mixed up or made of two is seen. Clients do as Claude Code does: a connection that breaks off makes them
+//! repeat the request, and they throw away what they had of its answer.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use relay_tests::models::{Reply, anthropic};
+use relay_tests::{
+    Answer, Authority, Call, Client, Connection, End, Ending, Relay, Request, Upstream, patiently, provider,
+    sse,
+};
+use serde_json::json;
+use tokio::sync::{Barrier, watch};
+use tokio::task::JoinSet;
+
+const CLIENTS: usize = 50;
+/// So many requests at most until an answer is whole.
+const TRIES: usize = 4;
+/// The events up to and with the first half of the text.
+const HALF: usize = 4;
+
+/// How the primary dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    /// Its process is killed: streams break off, and connections are refused.
+    Refuses,
+    /// It is started anew with a certificate that nobody trusts.
+    FailsInTls,
+    /// It takes requests and does not answer.
+    Stalls,
+    /// It answers with this status.
+    Answers(u16),
+    /// It reports an overload behind a 200.
+    IsOverloaded,
+    /// Its streams end before their content.
+    CutsBeforeContent,
+    /// Its streams end within their content, those under way too.
+    CutsBehindContent,
+}
+
+impl Death {
+    const ALL: [Self; 9] = [
+        Self::Refuses,
+        Self::FailsInTls,
+        Self::Stalls,
+        Self::Answers(429),
+        Self::Answers(500),
+        Self::Answers(529),
+        Self::IsOverloaded,
+        Self::CutsBeforeContent,
+        Self::CutsBehindContent,
+    ];
+
+    /// Whether what was under way breaks off.
+    fn breaks_streams(self) -> bool {
+        matches!(self, Self::Refuses | Self::FailsInTls | Self::CutsBehindContent)
+    }
+
+    /// Whether it says that the provider does not work. Limits and overloads have memories of their own.
+    fn opens_the_circuit(self) -> bool {
+        !matches!(self, Self::Answers(429 | 529) | Self::IsOverloaded)
+    }
+}
+
+/// What one client saw.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// Connections that broke off.
+    breaks: usize,
+    /// Whether the answer, whole in the end, is the primary's.
+    is_primarys: bool,
+}
+
+/// The mark of a request: it is all that the user says.
+fn mark(request: &Request) -> String {
+    request.json()["messages"][0]["content"].as_str().expect("a mark").to_owned()
+}
+
+/// Long enough that halves of two answers show.
+fn text(name: &str, mark: &str) -> String {
+    format!("{name} answers {mark} in full, and {mark} has the answer of {name}")
+}
+
+fn events(name: &str, mark: &str) -> Vec<bytes::Bytes> {
+    Reply::of("claude-opus-5-5").text(text(name, mark)).events()
+}
+
+/// Alive, the primary stops in the middle of each stream until it is told how it dies.
+async fn primary(mut connection: Connection, mut death: watch::Receiver<Option<Death>>) {
+    while let Some(request) = connection.receive().await {
+        let events = events("primary", &mark(&request));
+        let now = *death.borrow();
+        let answer = match now {
+            None => {
+                connection.start(&Answer::event_stream()).await;
+                connection.chunk(&events[..HALF].concat()).await;
+                let now = *death.wait_for(Option::is_some).await.expect("the test goes on");
+                if now == Some(Death::CutsBehindContent) {
+                    return;
+                }
+                connection.chunk(&events[HALF..].concat()).await;
+                connection.last_chunk().await;
+                continue;
+            }
+            Some(Death::Answers(status)) => anthropic::error(status),
+            Some(Death::IsOverloaded) => {
+                Answer::sse([events[0].clone(), sse::error("overloaded_error", "Overloaded")])
+            }
+            Some(Death::CutsBeforeContent) => Answer::sse(events.into_iter().take(1)).ending(Ending::Fin),
+            Some(Death::CutsBehindContent) => Answer::sse(events.into_iter().take(HALF)).ending(Ending::Fin),
+            Some(Death::Stalls | Death::Refuses | Death::FailsInTls) => {
+                connection.peer_closed().await;
+                return;
+            }
+        };
+        if connection.answer(&answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// One client of the fifty, with a session of its own.
+struct Asking {
+    relay: SocketAddr,
+    session: String,
+}
+
+impl Asking {
+    fn call(&self, mark: &str) -> Call {
+        let body = json!({
+            "model": "claude-opus-5-5", "max_tokens": 64, "stream": true,
+            "messages": [{"role": "user", "content": mark}],
+        });
+        Call::messages(body.to_string()).header("x-claude-code-session-id", &self.session)
+    }
+
+    /// Asks until the answer is whole. `halfway` is told when the first piece of the first answer is there.
+    async fn ask(&self, mark: &str, mut halfway: Option<Arc<Barrier>>) -> Seen {
+        let mut seen = Seen::default();
+        for _ in 0..TRIES {
+            let mut client = Client::connect(self.relay).await;
+            client.call(&self.call(mark)).await;
+            let head = client.head().await;
+            assert_eq!(head.status, 200, "{mark}: {head:?}");
+            let mut body = Vec::new();
+            while let Some(chunk) = client.chunk().await {
+                body.extend_from_slice(&chunk);
+                if let Some(halfway) = halfway.take() {
+                    halfway.wait().await;
+                }
+            }
+            if client.end() == Some(End::Complete) {
+                seen.is_primarys = assert_whole(&body, mark);
+                return seen;
+            }
+            seen.breaks += 1;
+        }
+        panic!("{mark}: no whole answer in {TRIES} tries");
+    }
+}
+
+/// One answer, from its start to its end, to this request. Says whether it is the primary's.
+#[track_caller]
+fn assert_whole(body: &[u8], mark: &str) -> bool {
+    let events = sse::parse(body);
+    let count = |name: &str| events.iter().filter(|event| event.name == name).count();
+    assert_eq!(
+        (count("message_start"), count("message_stop"), count("error")),
+        (1, 1, 0),
+        "{mark}: {events:?}"
+    );
+    assert_eq!(events.last().map(|event| event.name.as_str()), Some("message_stop"), "{mark}");
+    let deltas = events.iter().map(sse::Event::json);
+    let found: String =
+        deltas.filter_map(|event| Some(event["delta"]["text"].as_str()?.to_owned())).collect();
+    let is_primarys = found == text("primary", mark);
+    assert!(is_primarys || found == text("secondary", mark), "{mark} got {found:?}");
+    is_primarys
+}
+
+/// A relay before a primary, which dies when all clients are in the middle of its answers, and a secondary.
+async fn outage(death: Death) -> Row {
+    let (tell, told) = watch::channel(None);
+    let (trusted, stranger) = (Authority::new(), Authority::new());
+    let script = move |connection| primary(connection, told.clone());
+    let mut upstream = Upstream::builder();
+    if death == Death::FailsInTls {
+        upstream = upstream.tls(&trusted);
+    }
+    let upstream = upstream.scripted(script.clone()).await;
+    let secondary = Upstream::answering(|request| Answer::sse(events("secondary", &mark(request)))).await;
+    let mut first = provider("primary", "anthropic", &upstream.url());
+    first["priority"] = json!(2);
+    first["keys"][0]["priority"] = json!(2);
+    first["first_byte_timeout_ms"] = json!(500);
+    first["ca_file"] = json!(trusted.ca_file());
+    let relay = Relay::start(&json!({
+        "providers": [first, provider("secondary", "anthropic", &secondary.url())],
+        "health": {"circuit_breaker": {"failure_threshold": 5}, "health_check": {"enabled": false}},
+    }))
+    .await;
+
+    let halfway = Arc::new(Barrier::new(CLIENTS + 1));
+    let dead = Arc::new(Barrier::new(CLIENTS + 1));
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        let asking = Asking { relay: relay.address(), session: format!("session-{number}") };
+        let (halfway, dead) = (Arc::clone(&halfway), Arc::clone(&dead));
+        clients.spawn(async move {
+            let under_way = asking.ask(&format!("under-way-{number}"), Some(halfway)).await;
+            dead.wait().await;
+            (under_way, asking.ask(&format!("behind-{number}"), None).await)
+        });
+    }
+    patiently("answers to all clients", halfway.wait()).await;
+    let before = upstream.requests().len();
+    // Whatever listens in the primary's place lives until the clients are done.
+    let (primary, before, _gone) = match death {
+        Death::Refuses => (None, 0, Some(upstream.kill().await)),
+        Death::FailsInTls => {
+            let successor = Upstream::builder().on(upstream.kill().await).tls(&stranger);
+            (Some(successor.scripted(script).await), 0, None)
+        }
+        _ => (Some(upstream), before, None),
+    };
+    tell.send_replace(Some(death));
+    patiently("end of all streams", dead.wait()).await;
+    let clients = patiently("end of all clients", clients.join_all()).await;
+    let (under_way, behind) = clients.into_iter().unzip();
+
+    let mut stepped_in = BTreeMap::<String, usize>::new();
+    for request in secondary.requests() {
+        *stepped_in.entry(mark(&request)).or_default() += 1;
+    }
+    assert!(stepped_in.values().all(|&times| times == 1), "{death:?}: answered twice: {stepped_in:?}");
+    let providers = Call::get("/v1/providers").send(relay.address()).await.json();
+    let circuit = providers["data"][0]["circuit"].as_str().expect("a state").to_owned();
+    let asked = primary.map_or(0, |primary| primary.requests().len() - before);
+    Row { death, under_way, behind, asked, stepped_in: stepped_in.len(), circuit }
+}
+
+/// What came of one death.
+struct Row {
+    death: Death,
+    /// What came of the answers that were under way.
+    under_way: Vec<Seen>,
+    /// What came of the requests behind it.
+    behind: Vec<Seen>,
+    /// Requests that the dying primary still got.
+    asked: usize,
+    /// Requests that the secondary got.
+    stepped_in: usize,
+    circuit: String,
+}
+
+impl Row {
+    fn assert(&self) {
+        let death = self.death;
+        let broken = self.under_way.iter().filter(|seen| seen.breaks > 0).count();
+        assert_eq!(broken, if death.breaks_streams() { CLIENTS } else { 0 }, "{death:?}");
+        for seen in &self.under_way {
+            assert_eq!(seen.is_primarys, !death.breaks_streams(), "{death:?}");
+            assert!(seen.breaks <= 1, "{death:?}: the second try is whole");
+        }
+        for seen in &self.behind {
+            assert!(seen.breaks == 0 && !seen.is_primarys, "{death:?}: unseen, and by the secondary");
+        }
+        assert_eq!(self.circuit == "open", death.opens_the_circuit(), "{death:?}: {}", self.circuit);
+    }
+
+    fn write(&self, table: &mut String) {
+        let at_once = |seen: &[Seen]| seen.iter().filter(|seen| seen.breaks == 0).count();
+        let (under_way, behind) = (at_once(&self.under_way), at_once(&self.behind));
+        let (death, cut) = (format!("{:?}", self.death), CLIENTS - under_way);
+        let (asked, stepped_in, circuit) = (self.asked, self.stepped_in, &self.circuit);
+        table.push_str(&format!(
+            "{death:18} {under_way:3} whole {cut:3} cut, then whole {behind:7} whole {asked:9} {stepped_in:10}  {circuit}\n"
+        ));
+    }
+}
+
+#[tokio::test]
+async fn no_answer_is_lost_or_doubled_however_the_primary_dies() {
+    let mut table = format!(
+        "\n{:18} {CLIENTS} streams under way     {CLIENTS} behind them   primary  secondary  circuit\n",
+        "how it dies"
+    );
+    for death in Death::ALL {
+        let row = outage(death).await;
+        row.write(&mut table);
+        row.assert();
+    }
+    // In one write, past the test runner's capture. Nothing is lost if nobody can read it.
+    let _ = std::io::stderr().write_all(table.as_bytes());
+}
