@@ -60,7 +60,7 @@ impl<P: Provider> Upstream<P> {
 
     /// Whether the upstream answers at all, and not with a failure of its own. Asks nothing of it that costs.
     pub async fn is_reachable(self) -> bool {
-        let Some(uri) = self.provider.base_url().and_then(|base_url| messages::uri(base_url, "", None).ok())
+        let Some(uri) = self.provider.base_url().and_then(|base_url| messages::uri(base_url, "/", None).ok())
         else {
             return false;
         };
