@@ -108,6 +108,10 @@ pub(crate) fn classify(head: &response::Parts, error: &[u8]) -> Outcome {
         OVERLOADED => Outcome::Overloaded { retry_after: wait::retry_after(&head.headers) },
         // Neither is a failure of the upstream: it does not do what the request asks for.
         501 | 505 => Outcome::Refused,
+        // Whatever the status, the error's own word for it counts.
+        500..=599 if Reason::read(error).kind.as_deref() == Some("overloaded_error") => {
+            Outcome::Overloaded { retry_after: wait::retry_after(&head.headers) }
+        }
         500..=599 => Outcome::Failed,
         _ => Outcome::Refused,
     }
@@ -237,6 +241,11 @@ mod tests {
             &[("retry-after", "3")],
             Outcome::Overloaded { retry_after: Some(Duration::from_secs(3)) },
         );
+        let overloaded = br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        for status in [500, 503] {
+            let expected = Outcome::Overloaded { retry_after: None };
+            assert_eq!(classify(&head(status, &[]), overloaded), expected, "{status}");
+        }
         let limited = |retry_after, scope| Outcome::RateLimited { retry_after, scope };
         check(429, &[], limited(None, LimitScope::Request));
         check(429, &[("retry-after", "7")], limited(Some(Duration::from_secs(7)), LimitScope::Key));
