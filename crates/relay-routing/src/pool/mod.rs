@@ -200,7 +200,12 @@ impl Limit {
     }
 
     /// The upstream's limit counts where none is configured, or where it is the smaller one.
-    fn correct(&mut self, said: RateLimit, cooldown: &mut Cooldown, now: Instant) {
+    fn correct(&mut self, mut said: RateLimit, cooldown: &mut Cooldown, now: Instant) {
+        // What the upstream fills again is its own limit, not a lower one that is configured; nor is anything filled by
+        // a reset that is over, which clocks that disagree make of every one.
+        let is_own =
+            self.configured.is_none_or(|configured| said.limit.is_some_and(|limit| limit <= configured));
+        said.reset_after = said.reset_after.filter(|after| is_own && !after.is_zero());
         if let Some(limit) = said.limit {
             let limit = self.configured.map_or(limit, |configured| configured.min(limit));
             match &mut self.bucket {
@@ -301,6 +306,25 @@ mod tests {
         configured.correct(&RateLimits { requests: many, ..RateLimits::default() }, now);
         let reserved = (0..5).filter(|_| configured.reserve(&demand, now).is_some()).count();
         assert_eq!(reserved, 2);
+    }
+
+    #[test]
+    fn a_reset_fills_neither_a_lower_limit_that_is_configured_nor_anything_if_it_is_over() {
+        #[track_caller]
+        fn check(configured: u64, said: RateLimit, expected_in_seconds: u64) {
+            let (now, body) = (Instant::now(), body());
+            let (quota, demand) = (quota(configured, 0, now), Demand::new(&body));
+            for _ in 0..2 {
+                quota.settle(quota.reserve(&demand, now).unwrap(), Used::default(), now);
+            }
+            quota.correct(&RateLimits { requests: said, ..RateLimits::default() }, now);
+            assert_eq!(quota.wait(&demand, now).map(|wait| wait.as_secs()), Some(expected_in_seconds));
+        }
+        check(2, said(4000, 3998, SECOND), 30);
+        check(2, RateLimit { limit: None, ..said(0, 0, SECOND) }, 30);
+        check(2, said(2, 0, SECOND), 1);
+        check(2, said(2, 0, Duration::ZERO), 30);
+        check(4000, said(2, 0, SECOND), 1);
     }
 
     #[test]
