@@ -1,0 +1,345 @@
+//! When a provider, or a model there, is left alone, and how it comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use relay_tests::models::{Reply, anthropic};
+use relay_tests::{
+    Answer, Call, Client, Connection, Ending, PATIENCE, Relay, Request, Response, Upstream, in_turn,
+    patiently, provider, sse,
+};
+use serde_json::{Value, json};
+
+const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
+const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
+const OTHER_MODEL: &str = r#"{"model":"claude-haiku-5-5","max_tokens":8,"messages":[]}"#;
+
+fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
+    let reply = Reply::of("claude-opus-5-5").text(text);
+    move |request| anthropic::message(request, &reply)
+}
+
+/// A circuit that opens after `failures` and does not close within a test, unless `changes` say otherwise.
+fn circuit(failures: u32, changes: &Value) -> Value {
+    let mut breaker = json!({"failure_threshold": failures, "open_duration_ms": 3_600_000});
+    for (name, value) in changes.as_object().into_iter().flatten() {
+        breaker[name] = value.clone();
+    }
+    json!({"circuit_breaker": breaker, "health_check": {"enabled": false}})
+}
+
+/// `first` before `second`, where there is one.
+async fn relay(upstreams: &[&Upstream], health: Value) -> Relay {
+    let names = ["first", "second"].iter().zip(upstreams);
+    let providers: Vec<_> =
+        names.map(|(name, upstream)| provider(name, "anthropic", &upstream.url())).collect();
+    Relay::start(&json!({"providers": providers, "health": health})).await
+}
+
+async fn ask(relay: &Relay, body: &'static str) -> Response {
+    Call::messages(body).send(relay.address()).await
+}
+
+/// The text of a success.
+#[track_caller]
+fn text(response: &Response) -> String {
+    assert_eq!(response.status, 200, "{:?}", response.body());
+    let is_stream = response.headers.get("content-type").is_some_and(|t| t.starts_with("text/event-stream"));
+    if !is_stream {
+        return response.json()["content"][0]["text"].as_str().expect("a text").to_owned();
+    }
+    let events = response.events().into_iter().map(|event| event.json());
+    events.filter_map(|event| Some(event["delta"]["text"].as_str()?.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn failures_in_a_row_make_a_provider_be_left_alone() {
+    let opening = || sse::recorded("anthropic/hello.sse").into_iter();
+    for answer in [
+        anthropic::error(500),
+        anthropic::error(504),
+        Answer::text(502, "text/html", "<h1>Bad Gateway</h1>"),
+        Answer::text(503, "text/plain", "no healthy upstream"),
+        Answer::sse(opening().take(2)).ending(Ending::Fin),
+    ] {
+        let label = format!("{answer:?}");
+        let first = Upstream::answering(in_turn([answer])).await;
+        let second = Upstream::answering(says("second")).await;
+        let relay = relay(&[&first, &second], circuit(3, &json!({}))).await;
+        for _ in 0..5 {
+            assert_eq!(text(&ask(&relay, STREAMED).await), "second", "{label}");
+        }
+        assert_eq!(first.requests().len(), 3, "{label}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_be_reached_is_left_alone_too() {
+    let first = Upstream::scripted(|connection| async move { connection.reset() }).await;
+    let second = Upstream::answering(says("second")).await;
+    let relay = relay(&[&first, &second], circuit(1, &json!({}))).await;
+    assert_eq!(text(&ask(&relay, BODY).await), "second");
+    let connections = first.connections();
+    assert!(connections > 0);
+    for _ in 0..3 {
+        assert_eq!(text(&ask(&relay, BODY).await), "second");
+    }
+    assert_eq!(first.connections(), connections);
+}
+
+#[tokio::test]
+async fn a_first_byte_that_does_not_come_counts() {
+    let first = Upstream::scripted(|mut connection| async move {
+        let _ = connection.receive().await;
+        connection.peer_closed().await;
+    });
+    let first = first.await;
+    let second = Upstream::answering(says("second")).await;
+    let mut slow = provider("first", "anthropic", &first.url());
+    slow["first_byte_timeout_ms"] = json!(100);
+    let providers = [slow, provider("second", "anthropic", &second.url())];
+    let relay = Relay::start(&json!({"providers": providers, "health": circuit(1, &json!({}))})).await;
+    for _ in 0..3 {
+        assert_eq!(text(&ask(&relay, STREAMED).await), "second");
+    }
+    assert_eq!(first.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn streams_that_break_off_behind_their_first_content_count() {
+    let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
+    let first = Upstream::answering(in_turn([Answer::sse(opening).ending(Ending::Fin)])).await;
+    let second = Upstream::answering(says("second")).await;
+    let relay = relay(&[&first, &second], circuit(2, &json!({}))).await;
+    for _ in 0..2 {
+        assert!(ask(&relay, STREAMED).await.end.is_broken());
+    }
+    assert_eq!(text(&ask(&relay, STREAMED).await), "second");
+    assert_eq!(first.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_not_the_providers_failure_opens_nothing() {
+    for status in [400, 404, 413, 422] {
+        let first = Upstream::answering(in_turn([anthropic::error(status)])).await;
+        let relay = relay(&[&first], circuit(1, &json!({}))).await;
+        for asked in 1..=3 {
+            assert_eq!(ask(&relay, BODY).await.status, status);
+            assert_eq!(first.requests().len(), asked, "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_nobodys_failure() {
+    let first = Upstream::manual().await;
+    let relay = relay(&[&first], circuit(1, &json!({}))).await;
+    for _ in 0..2 {
+        let mut client = Client::connect(relay.address()).await;
+        client.call(&Call::messages(BODY)).await;
+        let (mut connection, _) = first.exchange().await;
+        client.disconnect();
+        connection.peer_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_success_in_between_begins_the_count_anew() {
+    let failed = anthropic::error(500);
+    let success = anthropic::success(Answer::json(200, &Reply::of("claude-opus-5-5").text("first").json()));
+    let answers = [failed.clone(), failed.clone(), success, failed.clone(), failed.clone(), failed];
+    let first = Upstream::answering(in_turn(answers)).await;
+    let second = Upstream::answering(says("second")).await;
+    let relay = relay(&[&first, &second], circuit(3, &json!({}))).await;
+    let mut answered = Vec::new();
+    for _ in 0..8 {
+        answered.push(text(&ask(&relay, BODY).await));
+    }
+    assert_eq!(answered.join(" "), "second second first second second second second second");
+    assert_eq!(first.requests().len(), 6);
+}
+
+/// A request of which the answer is taken later.
+async fn begin(relay: &Relay) -> Client {
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(BODY)).await;
+    client
+}
+
+/// Lets the first provider answer with its name.
+async fn answer(mut connection: Connection, request: &Request) {
+    connection.answer(&says("first")(request)).await.expect("the relay listens");
+}
+
+async fn fail(mut connection: Connection) {
+    connection.answer(&anthropic::error(500)).await.expect("the relay listens");
+}
+
+/// A first provider that is played by hand and has failed once, which opened its circuit for a second; and the time when.
+async fn opened(first: &Upstream, second: &Upstream, probes: u32) -> (Relay, Instant) {
+    let changes = json!({"open_duration_ms": 1_000, "half_open_probes": probes});
+    let relay = relay(&[first, second], circuit(1, &changes)).await;
+    let mut client = begin(&relay).await;
+    let (connection, _) = first.exchange().await;
+    fail(connection).await;
+    let failed = Instant::now();
+    assert_eq!(text(&client.response().await), "second");
+    (relay, failed)
+}
+
+/// Asks until a request goes to the first provider; gives the client that waits for it.
+async fn trial(relay: &Relay, first: &Upstream) -> (Client, Connection, Request) {
+    let asking = async {
+        loop {
+            let mut client = begin(relay).await;
+            tokio::select! {
+                (connection, request) = first.exchange() => return (client, connection, request),
+                response = client.response() => assert_eq!(text(&response), "second"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    patiently("trial", asking).await
+}
+
+#[tokio::test]
+async fn trials_go_one_at_a_time_and_enough_of_them_close_the_circuit() {
+    let (first, second) = (Upstream::manual().await, Upstream::answering(says("second")).await);
+    let (relay, failed) = opened(&first, &second, 2).await;
+    for _ in 0..2 {
+        let (mut client, connection, request) = trial(&relay, &first).await;
+        assert!(failed.elapsed() >= Duration::from_millis(900), "{:?}", failed.elapsed());
+        assert_eq!(text(&ask(&relay, BODY).await), "second", "another one is trying it");
+        answer(connection, &request).await;
+        assert_eq!(text(&client.response().await), "first");
+    }
+    // Closed: as many as like.
+    let mut clients = [begin(&relay).await, begin(&relay).await];
+    let exchanges = [first.exchange().await, first.exchange().await];
+    for (connection, request) in exchanges {
+        answer(connection, &request).await;
+    }
+    for client in &mut clients {
+        assert_eq!(text(&client.response().await), "first");
+    }
+}
+
+#[tokio::test]
+async fn a_trial_that_fails_opens_the_circuit_again() {
+    let (first, second) = (Upstream::manual().await, Upstream::answering(says("second")).await);
+    let (relay, _) = opened(&first, &second, 1).await;
+    let (mut client, connection, _) = trial(&relay, &first).await;
+    fail(connection).await;
+    let failed = Instant::now();
+    assert_eq!(text(&client.response().await), "second", "the client does not pay for the trial");
+    let (mut client, connection, request) = trial(&relay, &first).await;
+    assert!(failed.elapsed() >= Duration::from_millis(900), "{:?}", failed.elapsed());
+    answer(connection, &request).await;
+    assert_eq!(text(&client.response().await), "first");
+}
+
+#[tokio::test]
+async fn a_trial_whose_client_leaves_makes_room_for_the_next() {
+    let (first, second) = (Upstream::manual().await, Upstream::answering(says("second")).await);
+    let (relay, _) = opened(&first, &second, 1).await;
+    let (client, mut connection, _) = trial(&relay, &first).await;
+    client.disconnect();
+    connection.peer_closed().await;
+    let (mut client, connection, request) = trial(&relay, &first).await;
+    answer(connection, &request).await;
+    assert_eq!(text(&client.response().await), "first");
+}
+
+/// Fails until it is told to be well.
+async fn ailing() -> (Upstream, Arc<AtomicBool>) {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let well = Arc::clone(&is_well);
+    let upstream = Upstream::answering(move |request| match well.load(Ordering::Relaxed) {
+        true if request.method == "POST" => says("first")(request),
+        true => Answer::new(404),
+        false => anthropic::error(500),
+    });
+    (upstream.await, is_well)
+}
+
+#[tokio::test]
+async fn a_probe_brings_a_provider_back_before_its_time() {
+    let (first, is_well) = ailing().await;
+    let second = Upstream::answering(says("second")).await;
+    let mut health = circuit(1, &json!({"half_open_probes": 1}));
+    health["health_check"] = json!({"interval_ms": 100});
+    let relay = relay(&[&first, &second], health).await;
+    assert_eq!(text(&ask(&relay, BODY).await), "second");
+    is_well.store(true, Ordering::Relaxed);
+    let back = async {
+        while text(&ask(&relay, BODY).await) != "first" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    patiently("recovery", back).await;
+    for request in first.requests() {
+        assert!(request.method != "POST" || request.body == BODY, "a probe costs nothing: {request:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lone_provider_that_is_left_alone_is_told_at_once() {
+    let first = Upstream::answering(in_turn([anthropic::error(500)])).await;
+    let relay = relay(&[&first], circuit(2, &json!({}))).await;
+    for _ in 0..2 {
+        assert_eq!(ask(&relay, BODY).await.status, 500);
+    }
+    for body in [BODY, STREAMED] {
+        let asked = Instant::now();
+        let response = ask(&relay, body).await;
+        assert!(asked.elapsed() < PATIENCE / 4, "{:?}", asked.elapsed());
+        assert_eq!((response.status, &response.json()["error"]["type"]), (503, &json!("overloaded_error")));
+        let after: u64 = response.headers.get("retry-after").expect("a time").parse().expect("seconds");
+        // Claude Code gives up at once on more than a minute.
+        assert!((1..=60).contains(&after), "{after}");
+    }
+    assert_eq!(first.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn an_overload_is_of_one_model_and_not_of_the_provider() {
+    let overloaded = sse::error("overloaded_error", "Overloaded");
+    for (answer, body) in [
+        (anthropic::error(529), BODY),
+        (anthropic::error(529), STREAMED),
+        (anthropic::error(503), BODY),
+        (Answer::sse([overloaded]), STREAMED),
+    ] {
+        let label = format!("{answer:?}");
+        let first = Upstream::answering(move |request| match request.json()["model"] == "claude-opus-5-5" {
+            true => answer.clone(),
+            false => says("first")(request),
+        });
+        let first = first.await;
+        let second = Upstream::answering(says("second")).await;
+        // Not even one failure is an overload.
+        let relay = relay(&[&first, &second], circuit(1, &json!({}))).await;
+        for _ in 0..3 {
+            assert_eq!(text(&ask(&relay, body).await), "second", "{label}");
+        }
+        assert_eq!(first.requests().len(), 1, "{label}");
+        assert_eq!(text(&ask(&relay, OTHER_MODEL).await), "first", "{label}");
+    }
+}
+
+#[tokio::test]
+async fn an_overload_is_not_the_keys() {
+    let first = Upstream::answering(|request| match request.json()["model"] == "claude-opus-5-5" {
+        true => anthropic::error(529),
+        false => says("first")(request),
+    });
+    let first = first.await;
+    let mut keys = provider("first", "anthropic", &first.url());
+    keys["keys"] = json!([{"key": "one", "priority": 2}, {"key": "two", "priority": 1}]);
+    let relay = Relay::start(&json!({"providers": [keys]})).await;
+    assert_eq!(ask(&relay, BODY).await.status, 503);
+    assert_eq!(text(&ask(&relay, OTHER_MODEL).await), "first");
+    let requests = first.requests();
+    assert_eq!(requests.last().map(|request| request.header("x-api-key")), Some("one"));
+}
