@@ -27,11 +27,27 @@ const HELD_TIME: Duration = Duration::from_secs(10);
 /// between do so sooner, and not every upstream sends pings of its own.
 const PING_AFTER: Duration = Duration::from_secs(15);
 
-/// The answer that `response`, a success, makes. One that ends without saying that it is complete becomes one that breaks
-/// off: no client can take half an answer for a whole one then.
-///
-/// # Errors
-/// [`AttemptError::Broken`] where the stream broke off while it was held back.
+impl Answer {
+    /// The answer that `response`, a success in the form of the Messages API, makes. A stream is held back while another
+    /// upstream could still be asked, and filled with pings while it is silent; what a body tells is noted while it goes
+    /// by. One that ends without saying that it is complete becomes one that breaks off: no client can take half an answer
+    /// for a whole one then.
+    ///
+    /// # Errors
+    /// [`AttemptError::Broken`] where a stream broke off while it was held back.
+    pub async fn begin<B>(
+        attempt: &Attempt,
+        outcome: Outcome,
+        response: Response<B>,
+    ) -> Result<Self, AttemptError>
+    where
+        B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+    {
+        begin(attempt, outcome, response).await
+    }
+}
+
+/// As [`Answer::begin`].
 pub(crate) async fn begin<B>(
     attempt: &Attempt,
     outcome: Outcome,

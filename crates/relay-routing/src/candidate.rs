@@ -114,6 +114,12 @@ impl Upstream {
         self.health.state(Instant::now())
     }
 
+    /// Requests under way, their answers included.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.health.load().in_flight()
+    }
+
     /// Its name in the configuration.
     #[must_use]
     pub fn name(&self) -> &ProviderName {

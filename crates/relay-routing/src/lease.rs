@@ -104,6 +104,13 @@ impl Lease {
             AttemptError::Prepare(_) => Verdict::Nothing,
             _ => Verdict::Failure,
         };
+        let is_sent = !matches!(
+            error,
+            AttemptError::Prepare(_) | AttemptError::Authorize(_) | AttemptError::Connect(_)
+        );
+        if !is_sent && let (Some(quota), Some(reservation)) = (self.key.quota(), self.reservation.take()) {
+            quota.cancel(reservation, now);
+        }
         self.settle(Used::NOTHING, now);
         self.judge(verdict, error, now);
     }
@@ -115,7 +122,7 @@ impl Lease {
         if error == Some("overloaded_error") {
             self.provider.overloads().add(&self.model, None, now);
         }
-        let used = end.map_or(Used::default(), |(report, _)| Used::of(&report.usage, report.is_complete()));
+        let used = end.map_or(Used::default(), |(report, _)| Used::of(report));
         self.settle(used, now);
         let is_abandoned =
             end.is_some_and(|(report, end)| *end == StreamEnd::Dropped && !report.is_complete());

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
-use relay_config::Strategy;
+use relay_config::{ProviderName, Strategy};
 use relay_providers::{Endpoint, RelayRequest};
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ use crate::candidate::{Candidate, Credential, Upstream};
 use crate::error::PlanError;
 use crate::pool::Demand;
 use crate::session::Conversation;
-use standing::Standing;
+use standing::{Share, Standing};
 use steps::Tier;
 use turns::Turns;
 
@@ -136,58 +136,46 @@ impl Planner {
         now: Instant,
     ) -> Result<Plan<'a>, PlanError> {
         let model = request.body().model();
-        let [listed, unlisted] = self.suitable(request)?;
+        let groups = self.suitable(request)?;
         let session = self.session(request);
         let stay = match (&self.affinity, session) {
             (Some(affinity), Some((session, true))) => affinity.stay(session, now),
             _ => Stay::default(),
         };
         let demand = (request.endpoint() == Endpoint::Messages).then(|| Demand::new(request.body()));
-        let look = |place: (usize, usize)| self.standing(place, model, demand.as_ref(), &stay, now);
-        let is_free = |index: &usize| {
-            usable(&self.upstreams[*index], request).any(|candidate| look((*index, candidate)).is_free())
-        };
-        let mut order = Vec::new();
-        for group in [listed, unlisted] {
-            let (mut free, mut others): (Vec<usize>, Vec<usize>) = group.into_iter().partition(is_free);
-            // A provider ranks by the best of those that are free.
-            let rank = |index: &usize| {
-                let free = usable(&self.upstreams[*index], request)
-                    .filter(|&candidate| look((*index, candidate)).is_free());
-                free.map(|candidate| self.upstreams[*index].candidates()[candidate].priority()).max()
-            };
-            free.sort_by_key(|index| std::cmp::Reverse(rank(index)));
-            free.append(&mut others);
-            order.push(free);
+        let mut groups = groups.map(|group| {
+            let mut group: Vec<Prospect<'_>> = group
+                .into_iter()
+                .map(|index| self.prospect(index, request, demand.as_ref(), &stay, now))
+                .collect();
+            // Those that are free come first, and go by the best of their candidates that are.
+            group.sort_by_key(|prospect| std::cmp::Reverse(prospect.rank()));
+            group
+        });
+        let home = stay.home.as_ref().and_then(|home| self.home(home, model, &groups));
+        if home.is_none()
+            && let Some(group) = groups.iter_mut().find(|group| !group.is_empty())
+            && let Some(chosen) = self.choose(group, model, turns)
+        {
+            group[..=chosen].rotate_right(1);
         }
-        let home = stay.home.as_ref().and_then(|home| self.place(home, &order, request));
-        let home =
-            home.filter(|&place| self.routed_elsewhere(place, model).is_none() && look(place).is_free());
-        // Who comes first: the session's home, else whom the strategy chooses among those that are free and list the model.
-        let group = order.iter_mut().find(|group| !group.is_empty());
-        if let (None, Some(group)) = (home, group) {
-            let free: Vec<usize> = group.iter().copied().filter(is_free).collect();
-            let among = if free.is_empty() { &group[..] } else { &free };
-            if let Some(chosen) = self.choose(among, model, turns)
-                && let Some(place) = group.iter().position(|&index| index == chosen)
-            {
-                group[..=place].rotate_right(1);
-            }
-        }
-        let mut tiers = VecDeque::new();
+
+        let mut tiers: VecDeque<Tier<'_>> =
+            home.into_iter().map(|(index, candidate)| self.tier(index, vec![candidate])).collect();
         let mut behind = VecDeque::new();
-        if let Some((index, candidate)) = home {
-            tiers.push_back(Tier::new(&self.upstreams[index], index, vec![candidate]));
-        }
-        for index in order.into_iter().flatten() {
-            let upstream = &self.upstreams[index];
-            for candidates in self.tiers(index, request) {
-                let rest = candidates.into_iter().filter(|&candidate| home != Some((index, candidate)));
-                let (last, first): (Vec<usize>, Vec<usize>) =
-                    rest.partition(|&candidate| look((index, candidate)).is_behind());
+        for prospect in groups.iter().flatten() {
+            for rank in prospect.by_rank() {
+                let (mut first, mut last) = (Vec::new(), Vec::new());
+                for &(candidate, standing) in rank {
+                    match standing.is_behind() {
+                        _ if home == Some((prospect.index, candidate)) => {}
+                        true => last.push(candidate),
+                        false => first.push(candidate),
+                    }
+                }
                 for (candidates, tiers) in [(first, &mut tiers), (last, &mut behind)] {
                     if !candidates.is_empty() {
-                        tiers.push_back(Tier::new(upstream, index, candidates));
+                        tiers.push_back(self.tier(prospect.index, candidates));
                     }
                 }
             }
@@ -195,6 +183,10 @@ impl Planner {
         tiers.append(&mut behind);
         let session = session.map(|(session, _)| session);
         Ok(Plan::new(self, turns, request, demand, session, tiers, home.is_some()))
+    }
+
+    fn tier(&self, index: usize, candidates: Vec<usize>) -> Tier<'_> {
+        Tier::new(&self.upstreams[index], index, candidates)
     }
 
     /// The providers that can serve `request`, if not now: those that list its model, and those that do not.
@@ -249,77 +241,99 @@ impl Planner {
         Some((affinity.session(&conversation, request.body().model()), conversation.goes_on(request)))
     }
 
-    /// Where `home` stands among those that can take `request`.
-    fn place(&self, home: &Place, order: &[Vec<usize>], request: &RelayRequest) -> Option<(usize, usize)> {
-        let index = *order.iter().flatten().find(|&&index| *self.upstreams[index].name() == home.provider)?;
-        let upstream = &self.upstreams[index];
-        let is_home = |candidate: &usize| *upstream.candidates()[*candidate].credential() == home.credential;
-        usable(upstream, request).find(is_home).map(|candidate| (index, candidate))
+    /// Where `home` is, if it is free and the strategy does not prescribe another provider.
+    fn home(&self, home: &Place, model: &str, groups: &[Vec<Prospect<'_>>]) -> Option<(usize, usize)> {
+        let mut prospects = groups.iter().flatten();
+        let prospect = prospects.find(|prospect| *prospect.upstream.name() == home.provider)?;
+        let is_home =
+            |candidate: usize| *prospect.upstream.candidates()[candidate].credential() == home.credential;
+        let (candidate, _) = prospect
+            .candidates
+            .iter()
+            .find(|(candidate, standing)| standing.is_free() && is_home(*candidate))?;
+        let routed = (self.strategy == Strategy::ModelBased).then(|| self.routes.provider(model)).flatten();
+        let is_elsewhere = |routed: &ProviderName| {
+            *routed != home.provider
+                && groups.iter().flatten().any(|prospect| prospect.upstream.name() == routed)
+        };
+        (!routed.is_some_and(is_elsewhere)).then_some((prospect.index, *candidate))
     }
 
-    /// The provider that the strategy prescribes for `model`, if it is another than that of `place`.
-    fn routed_elsewhere(
-        &self,
-        (index, _): (usize, usize),
-        model: &str,
-    ) -> Option<&relay_config::ProviderName> {
-        let routed =
-            (self.strategy == Strategy::ModelBased).then(|| self.routes.provider(model)).flatten()?;
-        let is_usable = self.upstreams.iter().any(|upstream| upstream.name() == routed);
-        (is_usable && self.upstreams[index].name() != routed).then_some(routed)
-    }
-
-    /// The one of these providers that the strategy puts first, if it does.
-    fn choose(&self, among: &[usize], model: &str, turns: &Mutex<Turns>) -> Option<usize> {
+    /// The place among these providers of the one that the strategy puts first, if it does: of those that are free, if any
+    /// is.
+    fn choose(&self, among: &[Prospect<'_>], model: &str, turns: &Mutex<Turns>) -> Option<usize> {
+        let free = among.iter().take_while(|prospect| prospect.rank().is_some()).count();
+        let among = if free > 0 { &among[..free] } else { among };
         match self.strategy {
             Strategy::ModelBased => {
                 let name = self.routes.provider(model)?;
-                among.iter().copied().find(|&index| self.upstreams[index].name() == name)
+                among.iter().position(|prospect| prospect.upstream.name() == name)
             }
-            Strategy::LeastLoaded => among.iter().copied().min_by_key(|&index| {
-                let upstream = &self.upstreams[index];
+            Strategy::LeastLoaded => (0..among.len()).min_by_key(|&place| {
+                let upstream = among[place].upstream;
                 let load = upstream.health().load();
-                (standing::Share::of(load.in_flight(), upstream.share()), load.last())
+                (Share::of(load.in_flight(), upstream.share()), load.last())
             }),
-            _ => lock(turns).providers.take(among),
+            _ => {
+                let indices: Vec<usize> = among.iter().map(|prospect| prospect.index).collect();
+                let chosen = lock(turns).providers.take(&indices)?;
+                indices.iter().position(|&index| index == chosen)
+            }
         }
     }
 
-    /// The candidates of a provider by their rank, equal ones together.
-    fn tiers(&self, index: usize, request: &RelayRequest) -> Vec<Vec<usize>> {
-        let upstream = &self.upstreams[index];
-        let usable: Vec<usize> = usable(upstream, request).collect();
-        // A client's credential has its place ahead or behind, and takes no turns with keys.
-        let tier = |candidate: &usize| {
-            let candidate = &upstream.candidates()[*candidate];
-            (*candidate.credential() == Credential::Client, candidate.priority())
-        };
-        usable.chunk_by(|one, next| tier(one) == tier(next)).map(<[usize]>::to_vec).collect()
-    }
-
-    /// How a candidate stands for a request.
-    fn standing(
+    /// How the candidates of a provider stand for `request`.
+    fn prospect(
         &self,
-        (index, candidate): (usize, usize),
-        model: &str,
+        index: usize,
+        request: &RelayRequest,
         demand: Option<&Demand<'_>>,
         stay: &Stay,
         now: Instant,
-    ) -> Standing {
+    ) -> Prospect<'_> {
         let upstream = &self.upstreams[index];
-        let candidate = &upstream.candidates()[candidate];
-        let is_avoided = stay.avoided.as_ref().is_some_and(|avoided| {
-            avoided.provider == *upstream.name() && avoided.credential == *candidate.credential()
-        });
-        match Standing::of(upstream, candidate, model, demand, now) {
-            Standing::Free if is_avoided => Standing::Broke,
-            standing => standing,
-        }
+        let standing = |place: usize| {
+            let candidate = &upstream.candidates()[place];
+            let is_avoided = stay.avoided.as_ref().is_some_and(|avoided| {
+                avoided.provider == *upstream.name() && avoided.credential == *candidate.credential()
+            });
+            match Standing::of(upstream, candidate, request.body().model(), demand, now) {
+                Standing::Free if is_avoided => (place, Standing::Broke),
+                standing => (place, standing),
+            }
+        };
+        Prospect { upstream, index, candidates: usable(upstream, request).map(standing).collect() }
     }
 
     /// The number of a new attempt.
     fn number(&self) -> u64 {
         self.attempts.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// A provider that can serve a request, and how its candidates stand.
+struct Prospect<'a> {
+    upstream: &'a Upstream,
+    /// Its index among all.
+    index: usize,
+    candidates: Vec<(usize, Standing)>,
+}
+
+impl Prospect<'_> {
+    /// The priority of the best candidate that is free; `None` if none is.
+    fn rank(&self) -> Option<i32> {
+        let free = self.candidates.iter().filter(|(_, standing)| standing.is_free());
+        free.map(|(candidate, _)| self.upstream.candidates()[*candidate].priority()).max()
+    }
+
+    /// The candidates by their rank, equal ones together.
+    fn by_rank(&self) -> impl Iterator<Item = &[(usize, Standing)]> {
+        // A client's credential has its place ahead or behind, and takes no turns with keys.
+        let rank = |candidate: &(usize, Standing)| {
+            let candidate = &self.upstream.candidates()[candidate.0];
+            (*candidate.credential() == Credential::Client, candidate.priority())
+        };
+        self.candidates.chunk_by(move |one, next| rank(one) == rank(next))
     }
 }
 

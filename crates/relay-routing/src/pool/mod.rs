@@ -114,13 +114,19 @@ impl Quota {
         if reservation.is_trial {
             limits.cooldown.end_trial();
         }
-        if let Some(estimate) = reservation.estimate {
+        if let (Some(estimate), true) = (reservation.estimate, used != Used::NOTHING) {
             limits.typical.learn(estimate, used);
         }
         let difference = |reserved: f64, used: Option<u64>| used.map_or(0.0, |used| used as f64 - reserved);
         let input = difference(reservation.input, used.input);
         let output = difference(reservation.output, used.output);
         limits.take_tokens(input, output, now);
+    }
+
+    /// Ends the reservation of a request that was never sent.
+    pub(crate) fn cancel(&self, reservation: Reservation, now: Instant) {
+        self.lock().requests.take(-1.0, now);
+        self.settle(reservation, Used::NOTHING, now);
     }
 
     /// Takes over what the upstream's headers say.
@@ -143,7 +149,8 @@ impl Quota {
     }
 
     /// The smallest part that is left of any limit, from 0 to 1; 1 if none is known.
-    pub(crate) fn share_left(&self, now: Instant) -> f64 {
+    #[must_use]
+    pub fn share_left(&self, now: Instant) -> f64 {
         let mut limits = self.lock();
         limits
             .all()
@@ -336,6 +343,16 @@ mod tests {
         assert_eq!(quota.wait(&Demand::new(&body), now), Some(9 * SECOND));
         quota.succeed();
         assert_eq!(quota.wait(&Demand::new(&body), now), None);
+    }
+
+    #[test]
+    fn what_was_never_sent_costs_nothing() {
+        let (now, body) = (Instant::now(), body());
+        let (quota, demand) = (quota(1, 100, now), Demand::with_estimate(&body, 50));
+        for _ in 0..3 {
+            quota.cancel(quota.reserve(&demand, now).unwrap(), now);
+        }
+        assert_eq!(quota.share_left(now), 1.0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use relay_providers::{MessagesBody, Usage, estimate_tokens};
+use relay_providers::{MessagesBody, StreamReport, estimate_tokens};
 
 /// What one request is going to use. The estimate is made when somebody needs it.
 #[derive(Debug)]
@@ -30,6 +30,9 @@ impl<'a> Demand<'a> {
     }
 }
 
+/// About so many tokens come with one event of content.
+const TOKENS_PER_DELTA: u64 = 4;
+
 /// The tokens that count against limits; `None` where the answer did not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Used {
@@ -42,13 +45,18 @@ impl Used {
     /// No token at all.
     pub(crate) const NOTHING: Self = Self { input: Some(0), output: Some(0) };
 
-    /// What an answer told. Of one that is not complete, the output is not known: the count comes at its end.
-    pub(crate) fn of(usage: &Usage, is_complete: bool) -> Self {
+    /// What an answer told. The count of output comes at its end; of one that broke off or was abandoned, the content
+    /// that did come is counted.
+    pub(crate) fn of(report: &StreamReport) -> Self {
+        let usage = &report.usage;
         let written = usage.cache_creation_input_tokens.unwrap_or(0);
-        Self {
-            input: usage.input_tokens.map(|input| input.saturating_add(written)),
-            output: usage.output_tokens.filter(|_| is_complete),
-        }
+        let output = match report.is_complete() {
+            true => usage.output_tokens,
+            false => {
+                Some(usage.output_tokens.unwrap_or(0).max(report.deltas.saturating_mul(TOKENS_PER_DELTA)))
+            }
+        };
+        Self { input: usage.input_tokens.map(|input| input.saturating_add(written)), output }
     }
 }
 

@@ -136,8 +136,10 @@ fn skim(report: &mut StreamReport, block: &[u8]) -> bool {
     let Some(kind) = block.strip_prefix(b"event: content_block_") else {
         return block.starts_with(b"event: ping\n");
     };
-    let content = kind.starts_with(b"delta") || kind.starts_with(b"stop");
+    let is_delta = kind.starts_with(b"delta");
+    let content = is_delta || kind.starts_with(b"stop");
     report.content |= content;
+    report.deltas += u64::from(is_delta);
     content || kind.starts_with(b"start")
 }
 
@@ -168,7 +170,7 @@ mod tests {
         let whole = report(&[STREAM.as_bytes()]);
         assert_eq!((whole.usage.input_tokens, whole.usage.output_tokens), (Some(3), Some(5)));
         assert_eq!(whole.stop_reason.as_deref(), Some("end_turn"));
-        assert!(whole.content && whole.message_stop);
+        assert!(whole.content && whole.message_stop && whole.deltas == 1);
         for cut in 0..STREAM.len() {
             let (a, b) = STREAM.as_bytes().split_at(cut);
             assert_eq!(report(&[a, b]), whole, "cut at {cut}");

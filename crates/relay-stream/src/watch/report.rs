@@ -17,6 +17,8 @@ pub struct StreamReport {
     /// Content was seen: a `content_block_delta`, or the end of a block that has none. From here on the client has
     /// something that a repeated request would contradict; the start of a block says nothing yet.
     pub content: bool,
+    /// How many `content_block_delta` events were seen: of an answer that breaks off, nobody tells the output tokens.
+    pub deltas: u64,
     /// `message_stop` was seen.
     pub message_stop: bool,
     /// The answer is no stream but one JSON object, and that has ended.
@@ -77,7 +79,11 @@ impl StreamReport {
                 self.usage.add_from(data);
             }
             Some("error") if self.error.is_none() => self.error = Some(ErrorReport::read(data)),
-            Some("content_block_delta" | "content_block_stop") => self.content = true,
+            Some("content_block_delta") => {
+                self.content = true;
+                self.deltas += 1;
+            }
+            Some("content_block_stop") => self.content = true,
             _ => {}
         }
     }

@@ -1,0 +1,207 @@
+//! A request that is abandoned, wherever it is, leaves nothing behind.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
+use relay_providers::{
+    Answer, Attempt, AttemptError, Endpoint, MessagesBody, OnBreak, Outcome, RelayRequest,
+};
+use relay_routing::{
+    Candidate, CircuitSettings, CircuitState, Credential, Failover, FailoverSettings, Planner, Quota, Routed,
+    Upstream, UpstreamService,
+};
+use tokio::time::Instant;
+use tower::{ServiceExt, service_fn};
+
+const TICK: Duration = Duration::from_millis(10);
+const EVENTS: [&str; 4] = [
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":30,\"output_tokens\":1}}}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\"}\n\n",
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":20}}\n\n",
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+];
+
+/// Three providers: one that fails, one that is overloaded, and one that streams. A fourth stands behind, so that the
+/// stream is held back.
+struct World {
+    planner: Arc<Planner>,
+    quotas: Vec<Arc<Quota>>,
+    /// Upstream exchanges under way.
+    open: Arc<AtomicU32>,
+}
+
+/// One exchange with an upstream, as long as it lives.
+struct Exchange(Arc<AtomicU32>);
+
+impl Exchange {
+    fn begin(open: &Arc<AtomicU32>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve(provider: usize, exchange: Exchange, attempt: Attempt) -> Result<Answer, AttemptError> {
+    tokio::time::sleep(TICK).await;
+    let mut response = Response::new(());
+    match provider {
+        0 => return Err(AttemptError::Transport("reset".into())),
+        1 => {
+            *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+            let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+            return Ok(Answer::new(Outcome::Overloaded { retry_after: None }, response.map(|()| body)));
+        }
+        _ => {}
+    }
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    let exchange = Arc::new(exchange);
+    let events = stream::iter(EVENTS).then(move |event| {
+        let exchange = Arc::clone(&exchange);
+        async move {
+            tokio::time::sleep(TICK).await;
+            drop(exchange);
+            Ok(Frame::data(Bytes::from_static(event.as_bytes())))
+        }
+    });
+    let response = response.map(|()| StreamBody::new(Box::pin(events)).boxed_unsync());
+    Answer::begin(&attempt, Outcome::Success, response).await
+}
+
+impl World {
+    fn new() -> Self {
+        let (open, mut quotas) = (Arc::<AtomicU32>::default(), Vec::new());
+        let upstreams = (0..4).map(|provider| {
+            let counted = Arc::clone(&open);
+            let service = service_fn(move |attempt| serve(provider, Exchange::begin(&counted), attempt));
+            let limit = NonZeroU64::new(100_000);
+            let limits = KeyLimits {
+                tokens: limit,
+                input_tokens: limit,
+                output_tokens: limit,
+                ..KeyLimits::default()
+            };
+            let quota = Arc::new(Quota::new(limits, Instant::now()));
+            quotas.push(Arc::clone(&quota));
+            let credential = Credential::Key(KeyId::of(&Secret::new(provider.to_string())));
+            let candidate = Candidate::new(credential, 1, UpstreamService::new(service)).with_quota(quota);
+            // A single failure opens the circuit for no time at all: from then on, it is always half-open.
+            let circuit = CircuitSettings {
+                failure_threshold: NonZeroU32::MIN,
+                open_duration: Duration::ZERO,
+                half_open_probes: NonZeroU32::MAX,
+            };
+            let name = ProviderName::new(format!("p{provider}"));
+            Upstream::new(name, vec![], Duration::from_secs(90), vec![candidate]).with_health(circuit, None)
+        });
+        let planner = Planner::new(upstreams.collect(), Strategy::Failover, false);
+        Self { planner: Arc::new(planner), quotas, open }
+    }
+
+    fn ask(&self) -> impl Future<Output = Routed> + use<> {
+        let settings = FailoverSettings {
+            failover_timeout: Duration::from_secs(5),
+            max_attempts: NonZeroU32::new(6).unwrap(),
+            on_break: OnBreak::Abort,
+        };
+        let body = MessagesBody::parse(r#"{"model":"m","stream":true,"messages":[]}"#.into()).unwrap();
+        let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
+        let failover = Failover::new(Arc::clone(&self.planner), settings);
+        async move { failover.oneshot(request).await.unwrap() }
+    }
+
+    /// Nothing is under way, nothing is reserved, and every trial is free.
+    #[track_caller]
+    fn check_untouched(&self, place: &str) {
+        assert_eq!(self.open.load(Ordering::Relaxed), 0, "{place}: an upstream exchange is still open");
+        for (upstream, quota) in self.planner.upstreams().iter().zip(&self.quotas) {
+            assert_eq!(upstream.in_flight(), 0, "{place}: {}", upstream.name());
+            // What is known to have been used stays used: fifty tokens of a hundred thousand.
+            assert!(
+                quota.share_left(Instant::now()) > 0.999,
+                "{place}: {} has reservations",
+                upstream.name()
+            );
+        }
+        assert!(self.planner.has_usable(), "{place}: a trial was never given back");
+    }
+}
+
+/// Polls `future` so many times, with time going on in between.
+async fn poll_times<F: Future>(mut future: Pin<&mut F>, times: usize) -> Option<F::Output> {
+    for _ in 0..times {
+        let poll = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+        if let Poll::Ready(output) = poll {
+            return Some(output);
+        }
+        tokio::time::advance(TICK / 2).await;
+    }
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_can_be_dropped_at_every_await() {
+    let world = World::new();
+    // Fails once, so that every further request is the trial of a circuit that is half-open.
+    drop(world.ask().await);
+    assert_eq!(world.planner.upstreams()[0].circuit(), CircuitState::HalfOpen);
+    let mut polls = 0;
+    loop {
+        let mut request = Box::pin(world.ask());
+        let routed = poll_times(request.as_mut(), polls).await;
+        let is_answered = routed.is_some();
+        drop((routed, request));
+        world.check_untouched(&format!("dropped after {polls} polls"));
+        if is_answered {
+            break;
+        }
+        polls += 1;
+    }
+    assert!(polls > 6, "three attempts wait for something at least twice each: {polls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_can_be_dropped_at_every_frame() {
+    let world = World::new();
+    for polls in 0..20 {
+        let mut body = world.ask().await.answer.response.into_body();
+        let mut has_ended = false;
+        for _ in 0..polls {
+            let next = pin!(body.frame());
+            has_ended |= matches!(poll_times(next, 1).await, Some(None));
+        }
+        let in_flight: u32 = world.planner.upstreams().iter().map(Upstream::in_flight).sum();
+        assert_eq!(in_flight, u32::from(!has_ended));
+        drop(body);
+        world.check_untouched(&format!("dropped after {polls} polls of the body"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_used_is_settled_when_the_answer_ends() {
+    let world = World::new();
+    let start = Instant::now();
+    let routed = world.ask().await;
+    routed.answer.response.into_body().collect().await.unwrap();
+    let refilled = 100_000.0 * start.elapsed().as_secs_f64() / 60.0;
+    let used = 100_000.0 * (1.0 - world.quotas[2].share_left(Instant::now()));
+    assert!((50.0 - refilled..=50.0).contains(&used), "{used} of 30 + 20 tokens");
+    assert_eq!(routed.trail.progress.end().unwrap().0.usage.output_tokens, Some(20));
+}
