@@ -20,6 +20,7 @@
 //! No sockets here and no tasks; reading arguments and watching the file are left to the binary. An embedding service
 //! may as well build a [`Config`] in code.
 
+mod capabilities;
 mod cloud;
 mod config;
 mod describe;
@@ -47,6 +48,10 @@ mod unavailable;
 mod validate;
 mod yaml;
 
+pub use capabilities::{
+    BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule, ModelCapabilities, Pattern,
+    Select, Step,
+};
 pub use config::{
     Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ClientAuth, ClientKey,
     CompatibleAuth, Config, DebugOptions, EntraConfig, GoogleCredentials, HealthConfig, KeyConfig, KeyLimits,

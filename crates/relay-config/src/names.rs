@@ -214,7 +214,7 @@ impl<K: Into<String>, V: Into<Arc<str>>> FromIterator<(K, V)> for ModelMapping {
 }
 
 /// Whether `text` fits `pattern`, in which `*` stands for any run of characters, none included.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
         return false;

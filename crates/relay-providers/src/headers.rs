@@ -113,6 +113,17 @@ pub(crate) fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&s
     }
 }
 
+/// Puts `betas`, a list with commas, in the place of the client's.
+pub(crate) fn set_betas(headers: &mut HeaderMap, betas: &str) {
+    headers.remove(ANTHROPIC_BETA);
+    // They were in a header before, or are an operator's name for one that was.
+    if let Ok(value) = HeaderValue::from_str(betas)
+        && !value.is_empty()
+    {
+        headers.insert(ANTHROPIC_BETA, value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

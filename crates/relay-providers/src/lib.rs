@@ -7,6 +7,7 @@
 //! Each (provider, key) pair is a tower service from [`Attempt`] to [`Answer`]; which one is called, and in which
 //! order, is left to `relay-routing`. No body that streams is ever collected here.
 
+mod adapt;
 mod answer;
 mod anthropic;
 mod azure;
@@ -36,6 +37,7 @@ mod vertex;
 mod wait;
 mod zai;
 
+pub use adapt::{Adapt, AdaptLayer, Adapter};
 pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError, LimitScope, Outcome};
 pub use anthropic::{ApiRequest, ClientCredential, Forward, PassThrough, is_subscription_token};
 pub use azure::Azure;

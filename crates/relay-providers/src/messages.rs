@@ -76,7 +76,7 @@ pub(crate) fn request(uri: Uri, attempt: &Attempt) -> Request<Payload> {
     let mut upstream = Request::new(attempt.payload());
     *upstream.method_mut() = Method::POST;
     *upstream.uri_mut() = uri;
-    *upstream.headers_mut() = headers::for_upstream(attempt.request().headers());
+    *upstream.headers_mut() = attempt.headers();
     upstream
         .headers_mut()
         .entry(header::CONTENT_TYPE)

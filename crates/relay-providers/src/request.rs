@@ -1,14 +1,16 @@
 //! What travels down: the client's request, and what one attempt makes of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderMap;
 use relay_stream::OnBreak;
 use tokio::time::Instant;
 
+use crate::adapt::Contents;
 use crate::anthropic::ClientCredential;
 use crate::body::{Edits, MessagesBody, Payload};
+use crate::headers;
 
 /// The operations of the Messages API that are routed by model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,7 @@ struct Parts {
     client: Option<ClientCredential>,
     keys_allowed: bool,
     deadline: Option<Deadline>,
+    contents: OnceLock<Contents>,
 }
 
 impl RelayRequest {
@@ -61,6 +64,7 @@ impl RelayRequest {
             client: None,
             keys_allowed: true,
             deadline: None,
+            contents: OnceLock::new(),
         }))
     }
 
@@ -107,6 +111,11 @@ impl RelayRequest {
     #[must_use]
     pub fn body(&self) -> &MessagesBody {
         &self.0.body
+    }
+
+    /// The kinds of content in the body: looked for once, when somebody asks first.
+    pub(crate) fn contents(&self) -> &Contents {
+        self.0.contents.get_or_init(|| Contents::of(self.body()))
     }
 
     /// The client's own credential, if it sent one that may go upstream.
@@ -162,6 +171,8 @@ pub struct Attempt {
     request: RelayRequest,
     model: Arc<str>,
     edits: Edits,
+    /// Where they are not the client's.
+    betas: Option<Vec<Box<str>>>,
     head_timeout: Option<Duration>,
     is_last: bool,
     on_break: OnBreak,
@@ -175,6 +186,7 @@ impl Attempt {
             model: request.body().model().clone(),
             request,
             edits: Edits::default(),
+            betas: None,
             head_timeout: None,
             is_last: true,
             on_break: OnBreak::Abort,
@@ -242,6 +254,50 @@ impl Attempt {
     #[must_use]
     pub fn edits(&self) -> &Edits {
         &self.edits
+    }
+
+    /// The same, to add to them.
+    pub fn edits_mut(&mut self) -> &mut Edits {
+        &mut self.edits
+    }
+
+    /// The betas for this upstream, each once: the client's, in its order, if nothing else was said.
+    #[must_use]
+    pub fn betas(&self) -> Vec<&str> {
+        match &self.betas {
+            Some(betas) => betas.iter().map(|beta| &**beta).collect(),
+            None => {
+                let mut each = Vec::new();
+                for beta in headers::betas(self.request.headers()) {
+                    if !each.contains(&beta) {
+                        each.push(beta);
+                    }
+                }
+                each
+            }
+        }
+    }
+
+    /// Asks this upstream for `betas`, each once. Those of the client stay as they were written.
+    pub fn set_betas<'a>(&mut self, betas: impl IntoIterator<Item = &'a str>) {
+        let mut each: Vec<Box<str>> = Vec::new();
+        for beta in betas {
+            if !each.iter().any(|other| **other == *beta) {
+                each.push(beta.into());
+            }
+        }
+        let clients = headers::betas(self.request.headers());
+        let is_clients = clients.eq(each.iter().map(|beta| &**beta));
+        self.betas = (!is_clients).then_some(each);
+    }
+
+    /// The headers for this upstream, less what it adds itself.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = headers::for_upstream(self.request.headers());
+        if let Some(betas) = &self.betas {
+            headers::set_betas(&mut headers, &betas.join(","));
+        }
+        headers
     }
 
     /// The body for this upstream.

@@ -9,9 +9,9 @@ use relay_config::{
     ProviderKind, Secret, StreamBreak,
 };
 use relay_providers::{
-    Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint, Forward, Healing,
-    Mock, ModelMapLayer, Ollama, OnBreak, PassThrough, Provider, Proxies, TlsError, Transport,
-    TransportSettings, TrustRoots, Upstream, Vertex, Zai,
+    AdaptLayer, Adapter, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint,
+    Forward, Healing, Mock, ModelMapLayer, Ollama, OnBreak, PassThrough, Provider, Proxies, TlsError,
+    Transport, TransportSettings, TrustRoots, Upstream, Vertex, Zai,
 };
 use relay_routing::{
     Affinity, Candidate, CircuitSettings, Credential, Failover, FailoverSettings, ModelRoutes, Planner,
@@ -153,6 +153,7 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
         let stack = ProviderStack {
             provider,
             transport,
+            adapter: Arc::new(Adapter::new(provider)),
             restore: config.routing.restore_model_name,
             note,
             healing,
@@ -187,6 +188,7 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
 struct ProviderStack<'a> {
     provider: &'a ProviderConfig,
     transport: Transport,
+    adapter: Arc<Adapter>,
     restore: bool,
     note: HealthNote,
     healing: Healing,
@@ -312,6 +314,7 @@ impl ProviderStack<'_> {
         let stack = ServiceBuilder::new()
             .layer(self.note.clone()) // sees how each attempt ends
             .layer(mapping) // the upstream's names below, the client's above
+            .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // by the upstream's name of the model
             .service(upstream);
         UpstreamService::new(stack)
     }

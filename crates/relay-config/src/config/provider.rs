@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{AzureConfig, BedrockConfig, VertexConfig};
+use crate::capabilities::Capabilities;
 use crate::names::{BaseUrl, ModelMapping, ProviderName};
 use crate::secret::Secret;
 
@@ -31,6 +32,8 @@ pub struct ProviderConfig {
     pub models: Vec<String>,
     /// Client's model name to upstream's.
     pub model_mapping: ModelMapping,
+    /// What is known of its models beyond what cc-relay knows of its kind. Default: nothing.
+    pub capabilities: Capabilities,
     /// PEM file with further trusted certificates.
     pub ca_file: Option<PathBuf>,
     /// Limit for establishing a connection, TLS included. Default 5 s.
@@ -55,6 +58,7 @@ impl ProviderConfig {
             max_wait: Duration::ZERO,
             models: Vec::new(),
             model_mapping: ModelMapping::default(),
+            capabilities: Capabilities::default(),
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(90),

@@ -15,7 +15,7 @@ mod unbuilt;
 pub(crate) use cloud::{AzureAuth, BedrockApi};
 pub(crate) use health::Health;
 pub(crate) use logging::{Format, Level, Logging};
-pub(crate) use provider::{Auth, Key, PoolingStrategy, Provider, ProviderType};
+pub(crate) use provider::{Auth, Capabilities, Key, PoolingStrategy, Provider, ProviderType};
 pub(crate) use routing::{Affinity, OnStreamBreak, Routing, Strategy};
 pub(crate) use server::{ClientAuth, Listen, Server};
 

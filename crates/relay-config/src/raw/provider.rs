@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::cloud::{AzureAuth, BedrockApi};
 
@@ -105,10 +104,10 @@ pub(crate) struct Provider {
     /// Google credentials file of a `vertex` provider. By default the application default credentials.
     #[schemars(with = "Option<String>", extend("minLength" = 1))]
     pub(crate) credentials_file: Option<PathBuf>,
-    /// Adds to what is known about the provider's abilities.
+    /// What the upstream takes, beyond what cc-relay knows of its type, by the upstream's names of models or patterns of
+    /// them with `*`.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
-    capabilities: BTreeMap<String, IgnoredAny>,
+    pub(crate) capabilities: BTreeMap<String, Capabilities>,
     /// Fetch URL images for upstreams that take base64 only.
     fetch_images: Option<bool>,
     /// List models live.
@@ -153,6 +152,19 @@ impl ProviderType {
             Self::Mock => "mock",
         }
     }
+}
+
+/// What an upstream takes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Capabilities {
+    /// Names of betas, or patterns of them with `*`: `pass`, `drop`, or the upstream's own name.
+    #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
+    pub(crate) betas: BTreeMap<String, String>,
+    /// Places of fields: `pass`, `drop`, `refuse`, `fold`, `hoist`, or a new place.
+    #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
+    pub(crate) fields: BTreeMap<String, String>,
 }
 
 /// How an `anthropic_compatible` upstream takes its key.

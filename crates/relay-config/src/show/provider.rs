@@ -1,6 +1,7 @@
 //! One of `providers[]` as YAML.
 
 use super::writer::{Writer, quoted};
+use crate::capabilities::ModelCapabilities;
 use crate::config::{
     AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, CompatibleAuth, EntraConfig,
     GoogleCredentials, KeyConfig, Pooling, ProviderConfig, ProviderKind, VertexConfig,
@@ -30,12 +31,32 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
             out.string(&quoted(name), target);
         }
     });
+    if !provider.capabilities.is_empty() {
+        out.table("capabilities", |out| {
+            for (pattern, known) in provider.capabilities.entries() {
+                out.table(&quoted(pattern.as_str()), |out| capabilities(known, out));
+            }
+        });
+    }
     if let Some(file) = &provider.ca_file {
         out.string("ca_file", file.display());
     }
     out.millis("connect_timeout_ms", provider.connect_timeout);
     out.millis("first_byte_timeout_ms", provider.first_byte_timeout);
     out.millis("idle_timeout_ms", provider.idle_timeout);
+}
+
+fn capabilities(known: &ModelCapabilities, out: &mut Writer) {
+    out.table("betas", |out| {
+        for (beta, rule) in known.betas() {
+            out.string(&quoted(beta.as_str()), rule.as_str());
+        }
+    });
+    out.table("fields", |out| {
+        for (field, rule) in known.fields() {
+            out.string(&quoted(field.as_str()), rule);
+        }
+    });
 }
 
 fn key(key: &KeyConfig, out: &mut Writer) {

@@ -537,3 +537,33 @@ routing:
         ],
     );
 }
+
+#[test]
+fn capabilities_that_mean_nothing_are_refused_where_they_stand() {
+    let text = "\
+providers:
+  - name: a
+    type: mock
+    capabilities:
+      '*':
+        betas: { x: 1 }
+        fields:
+          a b: drop
+          speed: dropp
+          'messages[].x': refuse
+        field: {}
+";
+    yaml_problems(
+        text,
+        &[
+            "6:21: providers[0].capabilities.\"*\".betas.x: found the number 1, expected a string; put it in quotes: \"1\"",
+            "8:16: providers[0].capabilities.\"*\".fields.\"a b\": found `a b`, expected the place of a field, like `speed`, \
+             `tools[].strict` or `blocks[image].source[url]`",
+            "9:18: providers[0].capabilities.\"*\".fields.speed: found `dropp`, expected `pass`, `drop`, `refuse`, `fold`, \
+             `hoist`, or a new place like `output_config.format`",
+            "10:27: providers[0].capabilities.\"*\".fields.\"messages[].x\": found `refuse`, expected `refuse` for a top-level \
+             field, or for a kind of content like `blocks[document]`, `blocks[image].source[url]` or `tools[web_search_*]`",
+            "11:9: providers[0].capabilities.\"*\".field: unknown key; did you mean `fields`?",
+        ],
+    );
+}

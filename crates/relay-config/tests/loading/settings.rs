@@ -344,3 +344,35 @@ fn routes_that_no_strategy_reads_are_worth_a_word() {
         ],
     );
 }
+
+#[test]
+fn capabilities_are_told_by_model() {
+    let loaded = yaml(
+        "\
+providers:
+  - name: a
+    type: mock
+    capabilities:
+      '*':
+        betas: { '*': drop, effort-2025-11-24: pass, advanced-*: tool-search }
+      '*-4-5*':
+        fields: { 'blocks[].cache_control.ttl': pass, speed: refuse, 'messages[system]': fold }
+",
+    );
+    let capabilities = &loaded.config.providers[0].capabilities;
+    let rules = |model: &str| -> Vec<_> {
+        let known: Vec<_> = capabilities.of(model).collect();
+        let betas =
+            known.iter().filter_map(|known| known.beta("advanced-1")).map(|rule| rule.as_str().to_owned());
+        let fields = known.iter().flat_map(|known| known.fields());
+        betas.chain(fields.map(|(path, rule)| format!("{} {rule}", path.as_str()))).collect()
+    };
+    assert_eq!(rules("m"), ["tool-search"]);
+    assert_eq!(
+        rules("m-4-5-v1"),
+        ["tool-search", "blocks[].cache_control.ttl pass", "messages[system] fold", "speed refuse"]
+    );
+    let shown = loaded.config.to_yaml();
+    assert_eq!(yaml(&shown).config.to_yaml(), shown);
+    assert!(shown.contains("\"blocks[].cache_control.ttl\": pass"), "{shown}");
+}

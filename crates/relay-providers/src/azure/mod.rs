@@ -25,14 +25,6 @@ use entra::Entra;
 const KEY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("x-api-key"), HeaderName::from_static("api-key")];
 
-/// Betas that Foundry refuses and that no field of the body depends on. One that has a field passes with it: the honest
-/// 400 names them, and clients recover from that.
-///
-/// # Source
-/// litellm 1.109, `azure_ai` in its table of betas.
-const REFUSED_BETAS: [&str; 3] =
-    ["fine-grained-tool-streaming-2025-05-14", "output-128k-2025-02-19", "token-efficient-tools-2025-02-19"];
-
 /// Azure AI Foundry with one credential.
 #[derive(Debug, Clone)]
 pub struct Azure {
@@ -83,7 +75,6 @@ impl Provider for Azure {
             *request.uri_mut() =
                 messages::uri(&self.base_url, attempt.request().endpoint().path(), Some(&query))?;
         }
-        headers::map_betas(request.headers_mut(), |beta| (!REFUSED_BETAS.contains(&beta)).then_some(beta));
         Ok(request)
     }
 
@@ -140,6 +131,7 @@ mod tests {
     use relay_config::AzureAuth;
 
     use super::*;
+    use crate::adapt::Adapter;
     use crate::body::MessagesBody;
     use crate::request::{Endpoint, RelayRequest};
 
@@ -180,7 +172,9 @@ mod tests {
     #[tokio::test]
     async fn a_key_goes_into_both_headers_and_betas_are_filtered() {
         let azure = azure(None);
-        let request = azure.prepare(&attempt(Endpoint::Messages, None)).unwrap();
+        let mut attempt = attempt(Endpoint::Messages, None);
+        Adapter::of("azure").adapt(&mut attempt);
+        let request = azure.prepare(&attempt).unwrap();
         let request = azure.authorize(request, SystemTime::UNIX_EPOCH).await.unwrap();
         for name in KEY_HEADERS {
             assert_eq!(request.headers()[&name], "the-key");

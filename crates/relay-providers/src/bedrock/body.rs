@@ -1,45 +1,18 @@
 //! A Messages body in the dialect of InvokeModel.
 //!
-//! The members that Bedrock knows stay byte for byte; what it refuses leaves, and what the client said in its headers
-//! comes in front.
-
-use std::collections::BTreeMap;
+//! What the client said in its headers comes in front of its own members.
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::betas::{self, CONTEXT_MANAGEMENT};
 use super::endpoint;
 use crate::body::{MessagesBody, Payload};
 use crate::request::Attempt;
 
-/// The top-level fields that InvokeModel takes from a client; any other is a 400 "Extra inputs are not permitted".
-/// `model` stands in the path, and whether to stream is the operation's name.
-const ACCEPTED: [&str; 14] = [
-    "context_management",
-    "max_tokens",
-    "messages",
-    "metadata",
-    "output_config",
-    "safeguards",
-    "stop_sequences",
-    "system",
-    "temperature",
-    "thinking",
-    "tool_choice",
-    "tools",
-    "top_k",
-    "top_p",
-];
-
 /// The dialects of the body: this one is known everywhere, the other to newer models alone.
 const VERSION: &str = "bedrock-2023-05-31";
 const NEW_VERSION: &str = "2026-10-21";
-
-/// Edits of `context_management` that Bedrock refuses as an extra input.
-const REFUSED_EDIT: &str = "clear_thinking_20251015";
 
 /// The body of `InvokeModel` and `InvokeModelWithResponseStream`.
 pub(super) fn for_invoke(attempt: &Attempt) -> Payload {
@@ -62,17 +35,10 @@ fn write(attempt: &Attempt, max_tokens: Option<u64>) -> Payload {
     let request = attempt.request();
     let (headers, body) = (request.headers(), request.body());
     let mut edits = attempt.edits().clone();
-    let mut betas = betas::for_invoke(headers);
-    match context_management(body) {
-        ContextManagement::Kept => {}
-        ContextManagement::Replaced(value) => edits.replace(body, "context_management", &value),
-        ContextManagement::Removed => {
-            edits.remove(body, "context_management");
-            betas.retain(|beta| *beta != CONTEXT_MANAGEMENT);
-        }
-    }
-    edits.retain(body, |name| ACCEPTED.contains(&name));
+    // The model stands in the path, and whether to stream is the operation's name.
+    edits.retain(body, |name| !["model", "stream", "anthropic_version", "anthropic_beta"].contains(&name));
     edits.insert(body, "anthropic_version", &json!(version(headers, attempt.model())).to_string());
+    let betas = attempt.betas();
     if !betas.is_empty() {
         edits.insert(body, "anthropic_beta", &json!(betas).to_string());
     }
@@ -96,39 +62,6 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
 }
 
-/// What becomes of the client's `context_management`.
-enum ContextManagement {
-    Kept,
-    Replaced(Bytes),
-    Removed,
-}
-
-/// Takes out the edits that Bedrock refuses, and the field with them if nothing else is in it.
-fn context_management(body: &MessagesBody) -> ContextManagement {
-    let Some(value) = body.get("context_management") else { return ContextManagement::Kept };
-    without_refused_edits(&value).unwrap_or(ContextManagement::Kept)
-}
-
-/// `None` for what has another form: the upstream will say what is wrong with it.
-fn without_refused_edits(value: &[u8]) -> Option<ContextManagement> {
-    let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(value).ok()?;
-    let edits: Vec<Box<RawValue>> = serde_json::from_str(members.get("edits")?.get()).ok()?;
-    let count = edits.len();
-    let kept: Vec<_> = edits.into_iter().filter(|edit| !is_refused(edit)).collect();
-    if kept.len() == count {
-        return Some(ContextManagement::Kept);
-    }
-    if kept.is_empty() && members.len() == 1 {
-        return Some(ContextManagement::Removed);
-    }
-    members.insert("edits".to_owned(), serde_json::value::to_raw_value(&kept).ok()?);
-    Some(ContextManagement::Replaced(serde_json::to_vec(&members).ok()?.into()))
-}
-
-fn is_refused(edit: &RawValue) -> bool {
-    serde_json::from_str::<Value>(edit.get()).is_ok_and(|edit| edit["type"] == REFUSED_EDIT)
-}
-
 /// `thinking.budget_tokens`, which `max_tokens` has to exceed.
 fn thinking_budget(body: &MessagesBody) -> u64 {
     let thinking = body.get("thinking").and_then(|value| serde_json::from_slice::<Value>(&value).ok());
@@ -141,8 +74,10 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::adapt::Adapter;
     use crate::request::{Endpoint, RelayRequest};
 
+    const CONTEXT_MANAGEMENT: &str = "context-management-2025-06-27";
     const MODEL: &str = "us.anthropic.claude-opus-4-6-v1";
 
     fn attempt(model: &str, headers: &[(&'static str, &'static str)], body: &str) -> Attempt {
@@ -153,6 +88,7 @@ mod tests {
         let body = MessagesBody::parse(body.to_owned().into()).unwrap();
         let mut attempt = Attempt::new(RelayRequest::new(Endpoint::Messages, None, headers, body));
         attempt.set_model(model.into());
+        Adapter::of("bedrock").adapt(&mut attempt);
         attempt
     }
 
@@ -224,7 +160,7 @@ mod tests {
         let kept = r#"{"type":"clear_tool_uses_20250919","trigger":{"value":1.50}}"#;
         check_context(
             &format!(r#"{{"edits": [{{"type":"clear_thinking_20251015"}}, {kept}]}}"#),
-            Some(&format!(r#"{{"edits":[{kept}]}}"#)),
+            Some(&format!(r#"{{"edits": [{kept}]}}"#)),
         );
         let untouched = format!(r#"{{ "edits" : [ {kept} ] }}"#);
         check_context(&untouched, Some(&untouched));

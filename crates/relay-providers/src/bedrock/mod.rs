@@ -1,7 +1,7 @@
 //! Amazon Bedrock: Anthropic's models behind AWS's paths, signatures and framing.
 //!
 //! ```text
-//! prepare    model ─▶ path, betas and version ─▶ body          endpoint, body, betas
+//! prepare    model ─▶ path, betas and version ─▶ body          endpoint, body
 //! authorize  region ▸ credentials ▸ SigV4, or a bearer token   access: chain, credentials, sign
 //! classify   x-amzn-errortype, message                         errors
 //! convert    Event Stream ─▶ server-sent events                answer
@@ -10,7 +10,6 @@
 
 mod access;
 mod answer;
-mod betas;
 mod body;
 mod chain;
 mod credentials;
@@ -32,7 +31,6 @@ use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use crate::transport::Transport;
 use access::Access;
-use betas::ANTHROPIC_BETA;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -95,15 +93,7 @@ impl Bedrock {
         // The query is left out: nothing is asked for in it, and its spelling would have to be signed.
         let client = attempt.request();
         let uri = self.uri(client.endpoint().path().to_owned())?;
-        let mut request = messages::request(uri, attempt);
-        let betas = betas::for_messages(client.headers()).join(",");
-        request.headers_mut().remove(ANTHROPIC_BETA);
-        if let Ok(betas) = HeaderValue::try_from(betas)
-            && !betas.is_empty()
-        {
-            request.headers_mut().insert(ANTHROPIC_BETA, betas);
-        }
-        Ok(request)
+        Ok(messages::request(uri, attempt))
     }
 }
 

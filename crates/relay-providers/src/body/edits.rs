@@ -59,6 +59,12 @@ impl Edits {
         self.first.entry(body.opening()).or_default().push(member);
     }
 
+    /// Puts `item` in front of the others of `container`, behind what was put there before: an element of an array, or,
+    /// with its key, a member of an object. It may be several, with commas between them.
+    pub fn unshift_at(&mut self, container: Node<'_>, item: Bytes) {
+        self.first.entry(container.span().start).or_default().push(item);
+    }
+
     /// Puts `value`, a JSON text, in the place of that of `node`, which keeps its key. `node` is of the body that is
     /// edited, as everywhere here.
     pub fn replace_at(&mut self, node: Node<'_>, value: Bytes) {
@@ -74,7 +80,7 @@ impl Edits {
         self.changes.insert(start, Change { end, value: None });
     }
 
-    /// Puts `item` behind the others of `container`, an array; or, with its key, an object.
+    /// Puts `item` behind the others of `container`, as [`unshift_at`](Self::unshift_at) does in front of them.
     pub fn push_at(&mut self, container: Node<'_>, item: Bytes) {
         let Span { start, end } = container.span();
         self.last.entry(end - 1).or_insert_with(|| (start, Vec::new())).1.push(item);

@@ -55,6 +55,12 @@ impl<'a> Node<'a> {
         self.item..self.end
     }
 
+    /// The whole item as the client wrote it: the value, and the key in front of it.
+    #[must_use]
+    pub fn item_text(self) -> &'a [u8] {
+        &self.body[self.item()]
+    }
+
     /// The value as the client wrote it.
     #[must_use]
     pub fn text(self) -> &'a [u8] {

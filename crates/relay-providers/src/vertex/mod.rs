@@ -115,7 +115,7 @@ impl Provider for Vertex {
         let uri = messages::uri(&self.base_url, &path, None)?;
         let mut request = messages::request(uri, attempt);
         *request.body_mut() = adapt::body(attempt);
-        adapt::headers(request.headers_mut());
+        request.headers_mut().remove(adapt::ANTHROPIC_VERSION);
         Ok(request)
     }
 

@@ -3,6 +3,7 @@
 mod address;
 mod azure;
 mod bedrock;
+mod capabilities;
 mod keys;
 mod kind;
 mod limits;
@@ -73,6 +74,7 @@ fn resolve(mut raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option
         max_wait: millis(raw.pooling.max_wait_ms, default.max_wait),
         models: raw.models,
         model_mapping: mapping(raw.model_mapping, &path.key("model_mapping"), to),
+        capabilities: capabilities::resolve(raw.capabilities, &path.key("capabilities"), to),
         ca_file: raw.ca_file.inspect(|file| check_certificates(file, enabled, &path.key("ca_file"), to)),
         connect_timeout: millis(raw.connect_timeout_ms, default.connect_timeout),
         first_byte_timeout: millis(raw.first_byte_timeout_ms, default.first_byte_timeout),

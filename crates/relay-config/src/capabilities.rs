@@ -1,0 +1,211 @@
+//! What an upstream takes of a request, as data: which betas, which fields, which kinds of content.
+//!
+//! The table that comes with the relay and a provider's own `capabilities` have one shape and one meaning, and are read
+//! here by the same functions: model patterns, and for each of them what becomes of betas and of fields.
+
+mod field;
+mod table;
+
+use std::collections::BTreeMap;
+
+pub use field::{FieldPath, FieldRule, Select, Step};
+pub(crate) use field::{NotAPath, NotARule};
+pub use table::{CapabilityTable, Companions};
+
+use crate::names::matches;
+
+/// A text in which `*` stands for any run of characters, none included, and `|` for "or".
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Takes over `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether `text` fits.
+    #[must_use]
+    pub fn fits(&self, text: &str) -> bool {
+        self.0.split('|').any(|pattern| matches(pattern, text))
+    }
+
+    /// The pattern as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Orders patterns from the one that says least to the one that says most, which is the one without `*`.
+    fn weight(&self) -> (bool, usize, &str) {
+        (!self.0.contains('*'), self.0.len(), &self.0)
+    }
+}
+
+/// What becomes of a beta.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BetaRule {
+    /// It goes upstream.
+    Pass,
+    /// It does not, and neither do the fields that need it.
+    Drop,
+    /// It goes upstream under this name.
+    Rename(String),
+}
+
+impl BetaRule {
+    pub(crate) fn parse(text: &str) -> Self {
+        match text {
+            "pass" => Self::Pass,
+            "drop" => Self::Drop,
+            name => Self::Rename(name.to_owned()),
+        }
+    }
+
+    /// The rule as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+            Self::Rename(name) => name,
+        }
+    }
+}
+
+/// What is known of the models that fit one pattern.
+#[derive(Debug, Clone, Default)]
+pub struct ModelCapabilities {
+    /// The most specific name first.
+    betas: Vec<(Pattern, BetaRule)>,
+    fields: Vec<(FieldPath, FieldRule)>,
+}
+
+impl ModelCapabilities {
+    /// What is said of `betas`, by names or patterns of names, and of `fields`.
+    #[must_use]
+    pub fn new(mut betas: Vec<(Pattern, BetaRule)>, fields: Vec<(FieldPath, FieldRule)>) -> Self {
+        betas.sort_by(|(a, _), (b, _)| b.weight().cmp(&a.weight()));
+        Self { betas, fields }
+    }
+
+    /// The rules for betas, the most specific first.
+    #[must_use]
+    pub fn betas(&self) -> &[(Pattern, BetaRule)] {
+        &self.betas
+    }
+
+    /// What becomes of `beta`, if anything is said of it.
+    #[must_use]
+    pub fn beta(&self, beta: &str) -> Option<&BetaRule> {
+        self.betas.iter().find(|(pattern, _)| pattern.fits(beta)).map(|(_, rule)| rule)
+    }
+
+    /// The rules for fields.
+    #[must_use]
+    pub fn fields(&self) -> &[(FieldPath, FieldRule)] {
+        &self.fields
+    }
+}
+
+/// What is known of an upstream's models, by patterns of their names.
+#[derive(Debug, Clone, Default)]
+pub struct Capabilities {
+    /// The pattern that says least first.
+    models: Vec<(Pattern, ModelCapabilities)>,
+}
+
+impl Capabilities {
+    /// Whether nothing is known, and so nothing is to be changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.models.is_empty()
+    }
+
+    /// What is said of `model`, by the patterns that it fits. What comes later counts before what comes earlier.
+    pub fn of(&self, model: &str) -> impl DoubleEndedIterator<Item = &ModelCapabilities> {
+        self.models.iter().filter(move |(pattern, _)| pattern.fits(model)).map(|(_, known)| known)
+    }
+
+    /// Everything, by pattern.
+    pub fn entries(&self) -> impl Iterator<Item = (&Pattern, &ModelCapabilities)> {
+        self.models.iter().map(|(pattern, known)| (pattern, known))
+    }
+
+    /// The same, with what `others` say counting before it.
+    #[must_use]
+    pub fn with(mut self, others: &Self) -> Self {
+        self.models.extend(others.models.iter().cloned());
+        self
+    }
+}
+
+impl FromIterator<(Pattern, ModelCapabilities)> for Capabilities {
+    fn from_iter<I: IntoIterator<Item = (Pattern, ModelCapabilities)>>(entries: I) -> Self {
+        let mut models: Vec<_> = entries.into_iter().collect();
+        models.sort_by(|(a, _), (b, _)| a.weight().cmp(&b.weight()));
+        Self { models }
+    }
+}
+
+/// The shape of both tables before it is checked: names and patterns, with words for what becomes of them.
+pub(crate) type Words = BTreeMap<String, String>;
+
+/// An entry of `fields` that cannot be used: its key, its value, and why.
+pub(crate) type Refused<'a> = (&'a str, &'a str, WrongEntry);
+
+/// Why an entry cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WrongEntry {
+    /// The key is no path.
+    Path(NotAPath),
+    /// The value is no rule for this path.
+    Rule(NotARule),
+}
+
+/// Reads the words of one model pattern. What cannot be used is given to `refuse` and left out.
+pub(crate) fn read(betas: &Words, fields: &Words, mut refuse: impl FnMut(Refused<'_>)) -> ModelCapabilities {
+    let betas = betas.iter().map(|(name, rule)| (Pattern::new(name), BetaRule::parse(rule)));
+    let mut known = Vec::with_capacity(fields.len());
+    for (path, rule) in fields {
+        match FieldPath::parse(path) {
+            Err(wrong) => refuse((path, rule, WrongEntry::Path(wrong))),
+            Ok(field) => match FieldRule::parse(rule, &field) {
+                Err(wrong) => refuse((path, rule, WrongEntry::Rule(wrong))),
+                Ok(rule) => known.push((field, rule)),
+            },
+        }
+    }
+    ModelCapabilities::new(betas.collect(), known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(betas: &[(&str, &str)]) -> ModelCapabilities {
+        let betas = betas.iter().map(|(name, rule)| (Pattern::new(*name), BetaRule::parse(rule)));
+        ModelCapabilities::new(betas.collect(), Vec::new())
+    }
+
+    #[test]
+    fn the_most_specific_name_of_a_beta_counts() {
+        let known = known(&[("*", "drop"), ("a-*", "b"), ("a-2026", "pass")]);
+        assert_eq!(known.beta("x"), Some(&BetaRule::Drop));
+        assert_eq!(known.beta("a-2025"), Some(&BetaRule::Rename("b".to_owned())));
+        assert_eq!(known.beta("a-2026"), Some(&BetaRule::Pass));
+    }
+
+    #[test]
+    fn models_are_told_of_from_the_least_to_the_most_specific_pattern() {
+        let patterns = ["*-4-5*", "m-4-5", "*"];
+        let own = patterns.map(|pattern| (Pattern::new(pattern), known(&[(pattern, "pass")])));
+        let others = Capabilities::from_iter([(Pattern::new("m*"), known(&[("last", "pass")]))]);
+        let all = Capabilities::from_iter(own).with(&others);
+        let of = |model: &str| {
+            all.of(model).map(|known| known.betas()[0].0.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("m-4-5"), ["*", "*-4-5*", "m-4-5", "last"]);
+        assert_eq!(of("x-4-5-y"), ["*", "*-4-5*"]);
+    }
+}

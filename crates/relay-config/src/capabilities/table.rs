@@ -1,0 +1,162 @@
+//! The table that comes with the relay, as text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Capabilities, FieldPath, ModelCapabilities, Pattern, Words, WrongEntry, read};
+use crate::error::{Fault, LoadError};
+use crate::report::Report;
+use crate::toml;
+use crate::tree::{Node, Path, Value};
+
+/// The section that says which betas a field goes with.
+const COMPANIONS: &str = "companions";
+
+/// Fields and the betas that they need: without one of these they do not go upstream.
+pub type Companions = Vec<(FieldPath, Vec<Pattern>)>;
+
+/// What is known of every kind of upstream.
+///
+/// ```
+/// let table = r#"
+///     [companions]
+///     speed = ["fast-mode-*"]
+///
+///     [bedrock."*claude-3-*".betas]
+///     "fast-mode-*" = "drop"
+/// "#;
+/// let table = relay_config::CapabilityTable::parse("table.toml", table).unwrap();
+/// assert_eq!(table.of("bedrock").of("us.anthropic.claude-3-haiku").count(), 1);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct CapabilityTable {
+    kinds: BTreeMap<String, Capabilities>,
+    companions: Companions,
+}
+
+impl CapabilityTable {
+    /// Reads `text`, which is TOML: `[kind."model pattern".betas]` and `….fields]` with names and what becomes of them.
+    ///
+    /// # Errors
+    /// [`LoadError`] with every place that is wrong.
+    pub fn parse(name: &str, text: &str) -> Result<Self, LoadError> {
+        let mut report = Report::default();
+        let mut table = Self::default();
+        if let Some(root) = toml::parse(&Arc::from(name), text, &mut report) {
+            for entry in root.entries() {
+                let path = Path::default().key(&entry.key);
+                if entry.key == COMPANIONS {
+                    table.companions = companions(&entry.node, &path, &mut report);
+                } else {
+                    let known = kind(&entry.node, &path, &mut report);
+                    table.kinds.insert(entry.key.clone(), known);
+                }
+            }
+        }
+        match report.finish() {
+            (problems, _) if problems.is_empty() => Ok(table),
+            (problems, _) => Err(LoadError::Invalid { problems }),
+        }
+    }
+
+    /// What is known of upstreams of `kind`.
+    #[must_use]
+    pub fn of(&self, kind: &str) -> Capabilities {
+        self.kinds.get(kind).cloned().unwrap_or_default()
+    }
+
+    /// Which betas fields go with, everywhere.
+    #[must_use]
+    pub fn companions(&self) -> &Companions {
+        &self.companions
+    }
+}
+
+fn kind(node: &Node, path: &Path, report: &mut Report) -> Capabilities {
+    let models = node.entries().iter().map(|entry| {
+        let known = model(&entry.node, &path.key(&entry.key), report);
+        (Pattern::new(&entry.key), known)
+    });
+    models.collect()
+}
+
+fn model(node: &Node, path: &Path, report: &mut Report) -> ModelCapabilities {
+    let (mut betas, mut fields) = (Words::new(), Words::new());
+    for section in node.entries() {
+        let path = path.key(&section.key);
+        let words = match section.key.as_str() {
+            "betas" => &mut betas,
+            "fields" => &mut fields,
+            _ => {
+                report.problem(
+                    section.at.clone(),
+                    &path,
+                    Fault::UnknownKey { hint: "known are betas and fields".to_owned() },
+                );
+                continue;
+            }
+        };
+        for entry in section.node.entries() {
+            match &entry.node.value {
+                Value::Text(text) => drop(words.insert(entry.key.clone(), text.clone())),
+                _ => report.problem(
+                    entry.at.clone(),
+                    &path.key(&entry.key),
+                    wrong("another kind of value", &"a string"),
+                ),
+            }
+        }
+    }
+    let place =
+        |key: &str| node.get("fields").and_then(|fields| fields.entry(key)).map(|entry| entry.at.clone());
+    read(&betas, &fields, |(key, rule, why)| {
+        let fault = match why {
+            WrongEntry::Path(expected) => wrong(key, &expected),
+            WrongEntry::Rule(expected) => wrong(rule, &expected),
+        };
+        report.problem(place(key).unwrap_or_else(|| node.at.clone()), &path.key("fields").key(key), fault);
+    })
+}
+
+fn companions(node: &Node, path: &Path, report: &mut Report) -> Companions {
+    let mut companions = Companions::new();
+    for entry in node.entries() {
+        let betas = entry.node.items().iter().filter_map(|item| match &item.value {
+            Value::Text(text) => Some(Pattern::new(text)),
+            _ => None,
+        });
+        match FieldPath::parse(&entry.key) {
+            Ok(field) => companions.push((field, betas.collect())),
+            Err(expected) => {
+                report.problem(entry.at.clone(), &path.key(&entry.key), wrong(&entry.key, &expected));
+            }
+        }
+    }
+    companions
+}
+
+fn wrong(found: &str, expected: &dyn std::fmt::Display) -> Fault {
+    Fault::Value { found: format!("`{found}`"), expected: expected.to_string(), hint: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let text = "[a.\"*\".fields]\n\"b.\" = \"drop\"\nc = \"dropp\"\n[a.\"*\".beta]\n";
+        let error = CapabilityTable::parse("t", text).unwrap_err().to_string();
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(lines.len(), 3, "{error}");
+        assert!(
+            lines[0].starts_with("t:2:1: a.\"*\".fields.\"b.\": found `b.`, expected the place of a field"),
+            "{error}"
+        );
+        assert!(
+            lines[1].starts_with("t:3:1: a.\"*\".fields.c: found `dropp`, expected `pass`, `drop`"),
+            "{error}"
+        );
+        assert!(lines[2].contains("a.\"*\".beta: unknown key"), "{error}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a field is in a body.
+
+use relay_config::{FieldPath, Select, Step};
+use smallvec::{SmallVec, smallvec};
+
+use crate::body::{Edits, Kind, MessagesBody, Node};
+
+/// Stands for every block of content, wherever it is.
+const BLOCKS: &str = "blocks";
+
+/// A value in a body, with those around it that a path led through.
+#[derive(Debug, Clone)]
+pub(crate) struct Place<'a> {
+    /// The outermost first.
+    way: SmallVec<[Node<'a>; 4]>,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn node(&self) -> Node<'a> {
+        // A way has one node at least.
+        self.way[self.way.len() - 1]
+    }
+
+    pub(super) fn parent(&self) -> Option<Node<'a>> {
+        self.way.iter().rev().nth(1).copied()
+    }
+
+    fn then(&self, node: Node<'a>) -> Self {
+        let mut way = self.way.clone();
+        way.push(node);
+        Self { way }
+    }
+
+    /// Takes the value out; and, as long as that leaves nothing of them, the members around it.
+    pub(crate) fn remove(&self, edits: &mut Edits) {
+        edits.remove_at(self.node());
+        for around in self.way.iter().rev().skip(1) {
+            let mut inside = around.members().chain(around.elements());
+            if around.name().is_none() || !inside.all(|child| edits.is_removed(child)) {
+                return;
+            }
+            edits.remove_at(*around);
+        }
+    }
+
+    /// Whether the value, or one around it, has been taken out.
+    pub(super) fn is_gone(&self, edits: &Edits) -> bool {
+        self.way.iter().any(|node| edits.is_removed(*node))
+    }
+}
+
+/// Every value of `body` that `path` leads to.
+pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<Place<'a>> {
+    let Some((first, further)) = path.steps().split_first() else { return Vec::new() };
+    let start = |node| Place { way: smallvec![node] };
+    let mut found: Vec<Place<'a>> = match first.name.as_str() {
+        BLOCKS => blocks(body).filter(|block| is_selected(first, *block)).map(start).collect(),
+        name => {
+            let members = body.members().filter(|member| member.is_called(name));
+            members.flat_map(|member| select(first, start(member))).collect()
+        }
+    };
+    for step in further {
+        let next = found.iter().flat_map(|place| {
+            let members = place.node().members().filter(|member| member.is_called(&step.name));
+            members.flat_map(|member| select(step, place.then(member)))
+        });
+        found = next.collect();
+    }
+    found
+}
+
+/// The blocks of `system`, of messages and of what is in these (results of tools), and the tools.
+pub(super) fn blocks(body: &MessagesBody) -> impl Iterator<Item = Node<'_>> {
+    let list = |name| body.view(name).into_iter().flat_map(Node::elements);
+    let of_messages = list("messages").flat_map(content);
+    let with_inner = of_messages.flat_map(|block| std::iter::once(block).chain(content(block)));
+    list("system").chain(list("tools")).chain(with_inner)
+}
+
+fn content(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    node.get("content").into_iter().flat_map(Node::elements)
+}
+
+/// What `step` chooses of the value at `place`: itself, items of it, or nothing.
+fn select<'a>(step: &Step, place: Place<'a>) -> SmallVec<[Place<'a>; 1]> {
+    let node = place.node();
+    match (&step.select, node.kind()) {
+        (None, _) => smallvec![place],
+        (Some(_), Kind::Array) => {
+            node.elements().filter(|item| is_selected(step, *item)).map(|item| place.then(item)).collect()
+        }
+        (Some(Select::Where { .. }), Kind::Object) if is_selected(step, node) => smallvec![place],
+        _ => SmallVec::new(),
+    }
+}
+
+fn is_selected(step: &Step, node: Node<'_>) -> bool {
+    match &step.select {
+        None | Some(Select::All) => true,
+        Some(Select::Where { key, value }) => {
+            let found = node.get(key).and_then(Node::as_str);
+            found.is_some_and(|found| value.fits(&found))
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What becomes of requests at each kind of upstream.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use relay_config::{Format, Loader};
+
+use super::*;
+use crate::request::Endpoint;
+
+fn request(betas: &'static str, body: &str) -> RelayRequest {
+    let mut headers = HeaderMap::new();
+    if !betas.is_empty() {
+        headers.insert(HeaderName::from_static("anthropic-beta"), HeaderValue::from_static(betas));
+    }
+    let body = MessagesBody::parse(body.to_owned().into()).unwrap();
+    RelayRequest::new(Endpoint::Messages, None, headers, body)
+}
+
+fn adapted(adapter: &Adapter, model: &str, betas: &'static str, body: &str) -> (String, String) {
+    let mut attempt = Attempt::new(request(betas, &format!(r#"{{"model":"{model}",{body}}}"#)));
+    adapter.adapt(&mut attempt);
+    let body = attempt.payload().pieces().flat_map(|piece| piece.to_vec()).collect();
+    let body = String::from_utf8(body).unwrap();
+    let rest = body.strip_prefix(&format!(r#"{{"model":"{model}""#)).unwrap_or(&body).trim_start_matches(',');
+    (rest.strip_suffix('}').unwrap().to_owned(), attempt.betas().join(","))
+}
+
+/// What the body's members come to; `model` is an upstream's name of one.
+#[track_caller]
+fn check(kind: &str, model: &str, betas: &'static str, body: &str, expected: (&str, &str)) {
+    let (body, betas) = adapted(&Adapter::of(kind), model, betas, body);
+    let body = body.strip_prefix(&format!(r#"{{"model":"{model}""#)).unwrap_or(&body).to_owned();
+    assert_eq!((body.as_str(), betas.as_str()), expected);
+}
+
+/// The same of a part of `messages`.
+#[track_caller]
+fn check_messages(kind: &str, model: &str, messages: &str, expected: &str) {
+    let text = |messages| format!(r#""max_tokens":1,"messages":{messages}"#);
+    let (body, _) = adapted(&Adapter::of(kind), model, "", &text(messages));
+    assert!(body.ends_with(&text(expected)), "{body}");
+}
+
+const OLD: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
+const WITHOUT_EFFORT: &str = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
+const NEW: &str = "us.anthropic.claude-opus-5-5";
+
+#[test]
+fn upstreams_of_anthropics_format_are_left_alone() {
+    let betas = "a, b,safeguards-x";
+    let body = r#""safeguards":[{}] ,"x":1.50,"messages":[{"role":"system","content":[{"cache_control":{"scope":"g"}}]}]"#;
+    for kind in ["anthropic", "anthropic_compatible", "mock"] {
+        let adapter = Adapter::of(kind);
+        assert!(adapter.known.is_empty());
+        let mut attempt = Attempt::new(request(betas, &format!(r#"{{"model":"m",{body}}}"#)));
+        adapter.adapt(&mut attempt);
+        assert_eq!(attempt.payload().pieces().count(), 1);
+        assert_eq!(attempt.headers()["anthropic-beta"], betas);
+    }
+}
+
+#[test]
+fn what_is_private_to_anthropic_goes_nowhere_else() {
+    let betas = "dangerous-tool-use-2026-09-03,afk-mode-2026-01-31,effort-2025-11-24";
+    let system = r#""system":[{"type":"text","text":"x-anthropic-billing-header: cc_version=2;"} ,{"type":"text","text":"You"}]"#;
+    let body =
+        format!(r#"{system},"safeguards":[{{"classifier_context":{{"cwd":"/home/me"}}}}],"max_tokens":1"#);
+    let kept = r#""system":[{"type":"text","text":"You"}],"max_tokens":1"#;
+    check("zai", "glm-5.3", betas, &body, (kept, "effort-2025-11-24"));
+    check("minimax", "MiniMax-M3", betas, &body, (kept, "effort-2025-11-24"));
+    check("ollama", "qwen", betas, &body, (kept, ""));
+    let kept = format!(r#"{system},"max_tokens":1"#);
+    for kind in ["azure", "vertex", "bedrock_messages"] {
+        check(kind, NEW, betas, &body, (&kept, "effort-2025-11-24"));
+    }
+    check("bedrock", NEW, betas, &body, (&format!("{{{kept}"), "effort-2025-11-24"));
+}
+
+#[test]
+fn a_list_that_is_left_empty_goes_with_its_item() {
+    let billing = r#"{"type":"text","text":"x-anthropic-billing-header: a"}"#;
+    check("zai", "glm", "", &format!(r#""system":[{billing}],"x":1"#), (r#""x":1"#, ""));
+}
+
+#[test]
+fn a_beta_and_its_field_leave_together() {
+    // The field of a beta that Vertex does not know.
+    check(
+        "vertex",
+        NEW,
+        "per-turn-control-2026-07-01,a",
+        r#""messages":[{"role":"user","output_config":{"effort":"low"},"content":"c"}]"#,
+        (r#""messages":[{"role":"user","content":"c"}]"#, "a"),
+    );
+    // The same field by a beta that Bedrock knows.
+    let body = r#""messages":[{"role":"user","output_config":{"effort":"low"},"content":"c"}]"#;
+    let betas = "per-turn-control-2026-07-01,mid-conversation-output-config-2026-07-01";
+    check("bedrock", NEW, betas, body, (&format!("{{{body}"), "mid-conversation-output-config-2026-07-01"));
+    // The beta of a field that goes.
+    check(
+        "bedrock",
+        WITHOUT_EFFORT,
+        "effort-2025-11-24",
+        r#""output_config":{"effort":"low"},"max_tokens":1"#,
+        (r#"{"max_tokens":1"#, ""),
+    );
+    // Not all of it goes.
+    check(
+        "bedrock",
+        WITHOUT_EFFORT,
+        "",
+        r#""output_config":{"effort":"low","format":{}},"max_tokens":1"#,
+        (r#"{"output_config":{"format":{}},"max_tokens":1"#, ""),
+    );
+    let body = r#""output_config":{"effort":"low"}"#;
+    check("bedrock", NEW, "effort-2025-11-24", body, (&format!("{{{body}"), "effort-2025-11-24"));
+    // What was not asked for with a beta is the client's to answer for.
+    let body = r#""messages":[{"role":"user","output_config":{},"content":"c"}]"#;
+    check("vertex", NEW, "", body, (body, ""));
+}
+
+#[test]
+fn the_scope_of_a_cache_goes_to_anthropic_alone() {
+    let body = |cache: &str| {
+        format!(
+            r#""system":[{{"type":"text","text":"a","cache_control":{cache}}}],"tools":[{{"name":"t","cache_control":{cache}}}],"messages":[{{"role":"user","content":[{{"type":"tool_result","content":[{{"type":"text","text":"t","cache_control":{cache}}}],"cache_control":{cache}}}]}}]"#
+        )
+    };
+    let before = body(r#"{ "scope" : "global", "type":"ephemeral", "ttl":"1h"}"#);
+    let betas = "prompt-caching-scope-2026-01-05,extended-cache-ttl-2025-04-11";
+    let after = body(r#"{ "type":"ephemeral", "ttl":"1h"}"#);
+    for kind in ["azure", "vertex"] {
+        check(kind, NEW, betas, &before, (&after, "extended-cache-ttl-2025-04-11"));
+    }
+    for kind in ["ollama", "bedrock_messages"] {
+        check(kind, NEW, betas, &before, (&after, ""));
+    }
+    check("bedrock", NEW, betas, &before, (&format!("{{{after}"), ""));
+    let old = body(r#"{ "type":"ephemeral"}"#);
+    check("bedrock", OLD, betas, &before, (&format!("{{{old}"), ""));
+    let empty = r#""system":[{"type":"text","text":"a"}]"#;
+    check(
+        "vertex",
+        NEW,
+        "",
+        r#""system":[{"type":"text","text":"a","cache_control":{"scope":"g"}}]"#,
+        (empty, ""),
+    );
+}
+
+#[test]
+fn deferred_tools_need_a_model_that_has_them() {
+    let before = r#""tools":[{"name":"a"},{"name":"b","defer_loading":true},{"name":"DeferredToolPlaceholder","defer_loading":true}]"#;
+    let betas = "advanced-tool-use-2025-11-20";
+    check("bedrock", NEW, betas, before, (&format!("{{{before}"), "tool-search-tool-2025-10-19"));
+    check("vertex", NEW, betas, before, (before, "tool-search-tool-2025-10-19"));
+    let after = r#""tools":[{"name":"a"},{"name":"b"}]"#;
+    check("bedrock", OLD, betas, before, (&format!("{{{after}"), ""));
+    check("vertex", "claude-opus-4-1@20250805", betas, before, (after, ""));
+    check("ollama", "qwen", betas, before, (after, ""));
+}
+
+#[test]
+fn what_a_tool_holds_in_custom_belongs_to_the_tool() {
+    check(
+        "bedrock",
+        NEW,
+        "",
+        r#""tools":[{"name":"a","custom":{"defer_loading" : true,"name":"b"}},{"type":"custom","custom":{}}]"#,
+        (r#"{"tools":[{"name":"a","defer_loading" : true},{"type":"custom"}]"#, ""),
+    );
+    check(
+        "bedrock",
+        OLD,
+        "",
+        r#""tools":[{"custom":{"defer_loading":true,"x":1}}]"#,
+        (r#"{"tools":[{"x":1}]"#, ""),
+    );
+}
+
+#[test]
+fn system_messages_become_part_of_a_neighbouring_turn() {
+    #[track_caller]
+    fn folded(before: &str, after: &str) {
+        check_messages("bedrock", OLD, before, after);
+        check_messages("bedrock", NEW, before, before);
+    }
+    let user = r#"{"role":"user","content":[{"type":"text","text":"a"}]}"#;
+    let assistant = r#"{"role":"assistant","content":"b"}"#;
+    let system = r#"{"role":"system","content":"s\u00e9"}"#;
+    // Behind the turn of the user, as Claude Code has it.
+    folded(
+        &format!("[{user}, {system},{assistant}]"),
+        &format!(
+            r#"[{{"role":"user","content":[{{"type":"text","text":"a"}},{{"type":"text","text":"s\u00e9"}}]}}, {assistant}]"#
+        ),
+    );
+    folded(
+        &format!("[{user},{system},{system} ]"),
+        r#"[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"s\u00e9"},{"type":"text","text":"s\u00e9"}]} ]"#,
+    );
+    // Blocks stay what they are.
+    folded(
+        r#"[{"role":"user","content":"a\n"},{"role":"system","content":[ {"type":"text","text":"s","cache_control":{"type":"ephemeral","ttl":"1h"}} ]}]"#,
+        r#"[{"role":"user","content":[{"type":"text","text":"a\n"}, {"type":"text","text":"s","cache_control":{"type":"ephemeral"}} ]}]"#,
+    );
+    // In front of the turn of the user.
+    folded(
+        &format!("[{system},{user}]"),
+        r#"[{"role":"user","content":[{"type":"text","text":"s\u00e9"},{"type":"text","text":"a"}]}]"#,
+    );
+    folded(
+        &format!(r#"[{assistant},{system},{{"role":"user","content":[{{"type":"tool_result"}}]}}]"#),
+        &format!(
+            r#"[{assistant},{{"role":"user","content":[{{"type":"tool_result"}},{{"type":"text","text":"s\u00e9"}}]}}]"#
+        ),
+    );
+    // Without one.
+    folded(
+        &format!("[{assistant},{system},{assistant}]"),
+        &format!(r#"[{assistant},{{"role":"user","content":"s\u00e9"}},{assistant}]"#),
+    );
+    folded(
+        r#"[{"role":"user","content":""},{"role":"system","content":""}]"#,
+        r#"[{"role":"user","content":""}]"#,
+    );
+    folded(
+        r#"[{"role":"user","content":[]},{"role":"system","content":[]}]"#,
+        r#"[{"role":"user","content":[]}]"#,
+    );
+    folded(
+        r#"[{"role":"user","content":[]},{"role":"system","content":"s"}]"#,
+        r#"[{"role":"user","content":[{"type":"text","text":"s"}]}]"#,
+    );
+}
+
+#[test]
+fn what_cannot_be_adapted_away_is_told() {
+    #[track_caller]
+    fn lack(kind: &str, body: &str, expected: &str) {
+        let request = request("", &format!(r#"{{"model":"m",{body}}}"#));
+        let lack = Adapter::of(kind).lack("m", &request).map(|lack| lack.to_string());
+        assert_eq!(lack.unwrap_or_default(), expected, "{kind} {body}");
+    }
+    let block = |block: &str| {
+        format!(r#""messages":[{{"role":"user","content":[{{"type":"tool_result","content":[{block}]}}]}}]"#)
+    };
+    let pdf = block(r#"{"type":"document","source":{"type":"base64","media_type":"application/pdf"}}"#);
+    let url = block(r#"{"type":"image","source":{"type":"url","url":"https://x"}}"#);
+    let file = block(r#"{"type":"image","source":{"type":"file"}}"#);
+    for kind in ["anthropic", "zai", "azure"] {
+        [&pdf, &url, &file].into_iter().for_each(|body| lack(kind, body, ""));
+    }
+    lack("ollama", &pdf, "takes no documents such as PDFs");
+    for kind in ["ollama", "bedrock", "vertex"] {
+        lack(kind, &url, "takes no images by URL");
+        lack(kind, &file, "takes no `image` blocks with a source of the type `file`");
+        lack(kind, &block(r#"{"type":"image","source":{"type":"base64"}}"#), "");
+    }
+    lack("bedrock", &pdf, "");
+    let tool = r#""tools":[{"name":"a"},{"type":"web_search_20250305","name":"web_search"}]"#;
+    lack("bedrock", tool, "takes no tools of the type `web_search_20250305`");
+    lack("vertex", tool, "");
+    lack("ollama", &block(r#"{"type":"search_result"}"#), "takes no `search_result` blocks");
+}
+
+#[test]
+fn an_operator_knows_better() {
+    let config = "\
+providers:
+  - name: a
+    type: bedrock
+    aws_region: us-east-1
+    capabilities:
+      '*':
+        betas: { new-2027-*: pass, effort-*: drop }
+        fields: { new_field: pass, 'blocks[image].source[url]': refuse, 'blocks[image|document].source[url|file]': pass }
+      my-alias:
+        fields: { new_field: drop, metadata: refuse }
+";
+    let config = Loader::new().with_text("c.yaml", Format::Yaml, config).load().unwrap().config;
+    let adapter = Adapter::new(&config.providers[0]);
+    let betas = "new-2027-01-01,other,effort-2025-11-24";
+    let body = r#""new_field":1,"output_config":{"effort":"low"},"max_tokens":1"#;
+    let expected = |body: &str| (format!("{{{body}"), "new-2027-01-01".to_owned());
+    assert_eq!(adapted(&adapter, NEW, betas, body), expected(r#""new_field":1,"max_tokens":1"#));
+    assert_eq!(adapted(&adapter, "my-alias", betas, body), expected(r#""max_tokens":1"#));
+    let request = request(
+        "",
+        r#"{"model":"m","metadata":{},"messages":[{"content":[{"type":"image","source":{"type":"file"}}]}]}"#,
+    );
+    assert_eq!(adapter.lack(NEW, &request), None);
+    assert_eq!(adapter.lack("my-alias", &request).unwrap().to_string(), "takes no field `metadata`");
+}
