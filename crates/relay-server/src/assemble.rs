@@ -10,8 +10,8 @@ use relay_config::{
 };
 use relay_providers::{
     AdaptLayer, Adapter, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint,
-    Forward, Healing, Mock, ModelMapLayer, Ollama, OnBreak, PassThrough, Provider, Proxies, TlsError,
-    Transport, TransportSettings, TrustRoots, Upstream, Vertex, Zai,
+    Forward, Healing, Lack, Mock, ModelMapLayer, Ollama, OnBreak, PassThrough, Provider, Proxies,
+    RelayRequest, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Vertex, Zai,
 };
 use relay_routing::{
     Affinity, Candidate, CircuitSettings, Credential, Failover, FailoverSettings, ModelRoutes, Planner,
@@ -175,7 +175,8 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
                 .with_share(provider.share())
                 .with_pooling(provider.pooling)
                 .with_max_wait(provider.max_wait)
-                .with_health(circuit(&config.health), stack.probe(&config.health)),
+                .with_health(circuit(&config.health), stack.probe(&config.health))
+                .with_lack(stack.lack()),
         );
         ranked.extend(stack.forward()?);
     }
@@ -317,6 +318,15 @@ impl ProviderStack<'_> {
             .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // by the upstream's name of the model
             .service(upstream);
         UpstreamService::new(stack)
+    }
+
+    /// What the provider lacks for a request, by its own name of the model.
+    fn lack(&self) -> impl Fn(&RelayRequest) -> Option<Lack> + Send + Sync + 'static {
+        let (adapter, mapping) = (Arc::clone(&self.adapter), self.provider.model_mapping.clone());
+        move |request| {
+            let model = request.body().model();
+            adapter.lack(mapping.lookup(model).unwrap_or(model), request)
+        }
     }
 
     /// The rank of what has no key: the best key's, or else the provider's own.

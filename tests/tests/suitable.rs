@@ -1,0 +1,59 @@
+//! Requests with something that not every upstream takes: who is asked, and what the client is told if nobody can be.
+
+use relay_tests::models::{anthropic, ollama, zai};
+use relay_tests::{Call, Relay, Upstream, provider};
+use serde_json::{Value, json};
+
+fn body(block: &Value) -> String {
+    let message = json!({"role": "user", "content": [{"type": "text", "text": "what is this?"}, block]});
+    json!({"model": "claude-opus-5-5", "max_tokens": 8, "messages": [message]}).to_string()
+}
+
+fn pdf() -> Value {
+    json!({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}})
+}
+
+fn image_by_url() -> Value {
+    json!({"type": "image", "source": {"type": "url", "url": "https://example.com/cat.png"}})
+}
+
+/// An Ollama that would be asked first.
+fn first(upstream: &Upstream) -> Value {
+    json!({"name": "local", "type": "ollama", "base_url": upstream.url(), "priority": 9,
+           "model_mapping": {"*": "qwen3-coder:30b"}})
+}
+
+#[tokio::test]
+async fn a_pdf_never_goes_to_ollama_while_another_can_serve_it() {
+    let local = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
+    let other = Upstream::answering(anthropic::answer).await;
+    let relay =
+        Relay::start(&json!({"providers": [first(&local), provider("a", "anthropic", &other.url())]})).await;
+    for block in [pdf(), json!({"type": "tool_result", "tool_use_id": "t", "content": [pdf()]})] {
+        let response = Call::messages(body(&block)).send(relay.address()).await;
+        assert_eq!(response.status, 200);
+    }
+    assert_eq!((local.requests().len(), other.requests().len()), (0, 2));
+    let text = json!({"type": "text", "text": "no document"});
+    let response = Call::messages(body(&text)).send(relay.address()).await;
+    assert_eq!((response.status, local.requests().len()), (200, 1));
+}
+
+#[tokio::test]
+async fn with_nobody_left_a_400_says_who_lacks_what() {
+    let local = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
+    let other = Upstream::answering(zai::answer).await;
+    let mut zai = provider("glm", "zai", &format!("{}{}", other.url(), zai::PREFIX));
+    zai["capabilities"] = json!({"glm-*": {"fields": {"blocks[image]": "refuse"}}});
+    zai["model_mapping"] = json!({"*": "glm-5.3"});
+    let relay = Relay::start(&json!({"providers": [first(&local), zai]})).await;
+    let response = Call::messages(body(&image_by_url())).send(relay.address()).await;
+    assert_eq!(response.status, 400);
+    let error = &response.json()["error"];
+    assert_eq!(error["type"], "invalid_request_error");
+    assert_eq!(
+        error["message"],
+        "no provider can serve this request: `local` takes no images by URL; `glm` takes no `image` blocks"
+    );
+    assert_eq!((local.connections(), other.connections()), (0, 0));
+}
