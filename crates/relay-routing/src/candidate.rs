@@ -151,6 +151,17 @@ impl Upstream {
         &self.health
     }
 
+    /// Goes on with what is known of `other`, the same provider under another configuration.
+    pub(crate) fn succeed(&self, other: &Self) {
+        self.health.succeed(&other.health);
+        for candidate in &self.candidates {
+            let is_same = |before: &&Candidate| before.credential == candidate.credential;
+            if let Some(before) = other.candidates.iter().find(is_same) {
+                candidate.health.succeed(&before.health);
+            }
+        }
+    }
+
     /// What `request` asks for that the provider does not have.
     pub(crate) fn lack(&self, request: &RelayRequest) -> Option<Lack> {
         self.lack.as_ref().and_then(|lack| lack.0(request))

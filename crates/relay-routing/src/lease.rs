@@ -66,7 +66,7 @@ impl Lease {
         let verdict = match answer.outcome {
             Outcome::Success => {
                 if let Some(quota) = quota {
-                    quota.succeed();
+                    quota.end_cooldown();
                     self.provider.overloads().remove(&self.model);
                 }
                 self.key.accept();

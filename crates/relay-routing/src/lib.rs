@@ -1,14 +1,16 @@
 //! Routing: which upstream a request is sent to, and which is asked when that one fails.
 //!
 //! ```text
-//! RelayRequest ─plan─▶ Plan ─failover─▶ Routed { answer, trail }
-//!               candidates in order      one at a time, until an answer is final
+//! RelayRequest ─plan─▶ candidates ─failover─▶ one at a time, each with a lease ─▶ Routed { answer, trail }
+//!   session, model      in order                circuit's pass, key's reservation      the lease ends with its body
 //! ```
-//! The plan follows a strategy. [`SmoothWeighted`], [`Deck`] and [`ModelRoutes`] are what strategies are made of, and are
-//! plain data structures without locks, clocks or sources of chance of their own.
-//!
 //! A candidate is one provider with one credential, and a tower service from `Attempt` to `Answer`. What an answer
 //! means is said by its `Outcome`; this crate knows neither kinds of providers nor what a status stands for.
+//!
+//! [`Planner`] orders candidates and [`Failover`], a tower service, asks them. What they are made of stands alone:
+//! [`SmoothWeighted`], [`Deck`] and [`ModelRoutes`] choose, [`Quota`] counts what keys use up, of [`Bucket`]s, [`Circuit`]
+//! says when a provider is left alone, [`Affinity`] remembers where sessions live. They are plain data structures: those
+//! that share a lock hold it for a few instructions, and the time is always an argument.
 
 mod affinity;
 mod candidate;
@@ -29,5 +31,5 @@ pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{Failover, FailoverSettings, Routed};
 pub use health::{Circuit, CircuitSettings, CircuitState, Pass, Probe, ProbeSettings, Verdict};
 pub use plan::{Deck, Explanation, ModelRoutes, PlannedCandidate, Planner, SmoothWeighted};
-pub use pool::{Bucket, Quota};
+pub use pool::{Bucket, Demand, Quota, Reservation, Used};
 pub use trail::{AttemptRecord, Trail};

@@ -73,8 +73,12 @@ pub enum BuildError {
     },
 }
 
-/// Puts the whole stack together, outermost layer first.
-pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc<Readiness>), BuildError> {
+/// Puts the whole stack together, outermost layer first. It goes on with what `before` knows.
+pub(crate) fn assemble(
+    config: &Config,
+    proxies: &Proxies,
+    before: Option<&Planner>,
+) -> Result<(Stack, Arc<Readiness>), BuildError> {
     let server = &config.server;
     let parts = providers(config, proxies)?;
     let routing = &config.routing;
@@ -84,6 +88,9 @@ pub(crate) fn assemble(config: &Config, proxies: &Proxies) -> Result<(Stack, Arc
         Planner::new(parts.upstreams, routing.strategy, routing.strict_models).with_routes(routes);
     if routing.affinity == config::Affinity::Session {
         planner = planner.with_affinity(Arc::new(Affinity::new()));
+    }
+    if let Some(before) = before {
+        planner = planner.succeeding(before);
     }
     let planner = Arc::new(planner);
     let readiness = Arc::new(Readiness::new(Arc::clone(&planner)));

@@ -13,6 +13,7 @@ use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use relay_config::Config;
 use relay_providers::Proxies;
+use relay_routing::Planner;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service};
 
@@ -58,6 +59,7 @@ pub(crate) struct ServeSettings {
 pub struct Builder {
     config: Config,
     proxies: Proxies,
+    before: Option<Arc<Planner>>,
 }
 
 impl Builder {
@@ -68,12 +70,20 @@ impl Builder {
         self
     }
 
+    /// Goes on with what `relay` knows, under another configuration: its sessions, circuits, and its keys' limits and
+    /// cooldowns, as far as they still exist. Requests under way there end as they began.
+    #[must_use]
+    pub fn succeeding(mut self, relay: &Relay) -> Self {
+        self.before = Some(Arc::clone(relay.readiness.planner()));
+        self
+    }
+
     /// Puts the relay together. Reads the certificates that upstreams are checked against; connects to nothing.
     ///
     /// # Errors
     /// [`BuildError`] names the provider that cannot be set up.
     pub fn build(self) -> Result<Relay, BuildError> {
-        let (stack, readiness) = assemble(&self.config, &self.proxies)?;
+        let (stack, readiness) = assemble(&self.config, &self.proxies, self.before.as_deref())?;
         let server = &self.config.server;
         let settings =
             ServeSettings { enable_http2: server.enable_http2, drain_timeout: server.drain_timeout };
@@ -85,7 +95,7 @@ impl Relay {
     /// Starts from a configuration. Proxies are those of the environment.
     #[must_use]
     pub fn builder(config: Config) -> Builder {
-        Builder { config, proxies: Proxies::from_environment() }
+        Builder { config, proxies: Proxies::from_environment(), before: None }
     }
 
     /// From now on `/readyz` answers 503; requests are served as before.

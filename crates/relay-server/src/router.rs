@@ -38,6 +38,10 @@ impl Readiness {
         Self { draining: AtomicBool::new(false), planner }
     }
 
+    pub(crate) fn planner(&self) -> &Arc<Planner> {
+        &self.planner
+    }
+
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

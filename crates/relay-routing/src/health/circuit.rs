@@ -187,6 +187,15 @@ impl Circuit {
         is_open
     }
 
+    /// Goes on from the state of `other`. A trial under way there is none here.
+    pub(crate) fn succeed(&mut self, other: &Self) {
+        let state = match other.state {
+            State::HalfOpen { successes, .. } => State::HalfOpen { successes, in_trial: false },
+            state => state,
+        };
+        self.change(state);
+    }
+
     fn open(&mut self, now: Instant) {
         self.change(State::Open { until: now + self.settings.open_duration });
     }

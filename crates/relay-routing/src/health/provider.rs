@@ -40,6 +40,12 @@ impl ProviderHealth {
         self
     }
 
+    /// Goes on with what is known of the same provider under another configuration.
+    pub(crate) fn succeed(&self, other: &Self) {
+        lock(&self.circuit).succeed(&lock(&other.circuit));
+        *self.overloads() = other.overloads().clone();
+    }
+
     pub(crate) fn state(&self, now: Instant) -> CircuitState {
         lock(&self.circuit).state(now)
     }

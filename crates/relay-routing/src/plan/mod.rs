@@ -88,6 +88,21 @@ impl Planner {
         self
     }
 
+    /// Goes on with what `other` knows, under another configuration: sessions, circuits, overloads, and of each key its
+    /// limits, cooldowns and refusals. What is new begins anew, what is gone is forgotten.
+    #[must_use]
+    pub fn succeeding(mut self, other: &Self) -> Self {
+        for upstream in &self.upstreams {
+            if let Some(before) = other.upstreams.iter().find(|before| before.name() == upstream.name()) {
+                upstream.succeed(before);
+            }
+        }
+        if self.affinity.is_some() && other.affinity.is_some() {
+            self.affinity.clone_from(&other.affinity);
+        }
+        self
+    }
+
     /// Makes chance repeatable: all turns begin anew, and the same seed brings the same ones.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {

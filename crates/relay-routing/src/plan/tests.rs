@@ -1,8 +1,9 @@
 //! Who is planned, and in which order.
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http_body_util::BodyExt;
 use relay_config::{KeyId, Pooling, ProviderName, Secret};
-use relay_providers::{AttemptError, ClientCredential, Endpoint, MessagesBody};
+use relay_providers::{Answer, AttemptError, ClientCredential, Endpoint, LimitScope, MessagesBody, Outcome};
 use std::num::NonZeroU32;
 use std::time::Duration;
 use tower::service_fn;
@@ -398,4 +399,26 @@ fn threads_do_not_skew_the_cycle() {
             ["a", "b", "c"].iter().zip(weights).map(|(name, share)| name.repeat(share as usize * 200));
         assert_eq!(first.concat(), expected.collect::<String>(), "{strategy:?}");
     }
+}
+
+#[test]
+fn a_new_configuration_goes_on_with_what_is_known() {
+    let now = Instant::now();
+    let planner = || {
+        let upstreams = vec![upstream("a", &[], &[("k", 2), ("l", 1)]), upstream("b", &[], &[("k", 0)])];
+        Planner::new(upstreams, Strategy::Failover, false).with_affinity(Arc::new(Affinity::new()))
+    };
+    let request = request(None);
+    let before = planner();
+    let Step::Try(mut first) = before.plan(&request, now).unwrap().next(now) else {
+        panic!("nobody is free")
+    };
+    let response =
+        http::Response::new(http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync());
+    let limited = Outcome::RateLimited { retry_after: Some(Duration::from_secs(9)), scope: LimitScope::Key };
+    first.lease.answered(&Answer::new(limited, response), now);
+    drop(first);
+    assert_eq!(names(&before, &request), "ab", "the best key of `a` is limited");
+    assert_eq!(names(&planner(), &request), "aab");
+    assert_eq!(names(&planner().succeeding(&before), &request), "ab");
 }

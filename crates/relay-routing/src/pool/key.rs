@@ -27,6 +27,14 @@ impl KeyHealth {
         Self { quota, rejection: Mutex::default(), load: Load::default() }
     }
 
+    /// Goes on with what is known of the same credential under another configuration.
+    pub(crate) fn succeed(&self, other: &Self) {
+        *self.rejection() = other.rejection().clone();
+        if let (Some(quota), Some(other)) = (self.quota(), other.quota()) {
+            quota.succeed(other);
+        }
+    }
+
     pub(crate) fn quota(&self) -> Option<&Quota> {
         self.quota.as_deref()
     }

@@ -22,7 +22,7 @@ pub use bucket::Bucket;
 use cooldown::Cooldown;
 pub(crate) use key::KeyHealth;
 use usage::Typical;
-pub(crate) use usage::{Demand, Used};
+pub use usage::{Demand, Used};
 
 /// How long a key is left alone that has met a limit, where the upstream does not say.
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -30,6 +30,24 @@ const COOLDOWN: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// The limits of one key, or of the organisation that several keys belong to, and what is left of them.
+///
+/// ```
+/// use std::num::NonZeroU64;
+/// use relay_config::KeyLimits;
+/// use relay_providers::MessagesBody;
+/// use relay_routing::{Demand, Quota, Used};
+/// use tokio::time::Instant;
+///
+/// let now = Instant::now();
+/// let limits = KeyLimits { requests: NonZeroU64::new(1), ..KeyLimits::default() };
+/// let quota = Quota::new(limits, now);
+/// let body = MessagesBody::parse(r#"{"model":"m"}"#.into())?;
+/// let demand = Demand::new(&body);
+/// let reservation = quota.reserve(&demand, now).expect("a full bucket");
+/// assert_eq!(quota.wait(&demand, now).map(|wait| wait.as_secs()), Some(60));
+/// quota.settle(reservation, Used { input: Some(12), output: Some(34) }, now);
+/// # Ok::<(), relay_providers::BodyError>(())
+/// ```
 #[derive(Debug)]
 pub struct Quota(Mutex<Limits>);
 
@@ -50,10 +68,10 @@ struct Limit {
     bucket: Option<Bucket>,
 }
 
-/// What a request has taken in advance. To be given back by [`Quota::settle`], else it is lost.
+/// What a request has taken in advance. To be given back by [`Quota::settle`] or [`Quota::cancel`], else it is lost.
 #[derive(Debug)]
-#[must_use]
-pub(crate) struct Reservation {
+#[must_use = "what is never settled stays taken, and a trial stays under way"]
+pub struct Reservation {
     /// The estimate of the input that it was made from, if one was needed.
     estimate: Option<u64>,
     input: f64,
@@ -80,17 +98,17 @@ impl Quota {
     }
 
     /// When `demand` can be met; `None` is now.
-    pub(crate) fn wait(&self, demand: &Demand<'_>, now: Instant) -> Option<Duration> {
+    pub fn wait(&self, demand: &Demand<'_>, now: Instant) -> Option<Duration> {
         self.lock().wait(demand, now)
     }
 
     /// How long the upstream wants to be left alone, if it does.
-    pub(crate) fn cooldown(&self, now: Instant) -> Option<Duration> {
+    pub fn cooldown(&self, now: Instant) -> Option<Duration> {
         self.lock().cooldown.left(now)
     }
 
     /// Takes what `demand` will probably use, if it is there.
-    pub(crate) fn reserve(&self, demand: &Demand<'_>, now: Instant) -> Option<Reservation> {
+    pub fn reserve(&self, demand: &Demand<'_>, now: Instant) -> Option<Reservation> {
         let mut limits = self.lock();
         if limits.wait(demand, now).is_some() {
             return None;
@@ -109,7 +127,7 @@ impl Quota {
     }
 
     /// Ends a reservation with what was really used; what is not known stays as it was estimated.
-    pub(crate) fn settle(&self, reservation: Reservation, used: Used, now: Instant) {
+    pub fn settle(&self, reservation: Reservation, used: Used, now: Instant) {
         let mut limits = self.lock();
         if reservation.is_trial {
             limits.cooldown.end_trial();
@@ -124,13 +142,26 @@ impl Quota {
     }
 
     /// Ends the reservation of a request that was never sent.
-    pub(crate) fn cancel(&self, reservation: Reservation, now: Instant) {
+    pub fn cancel(&self, reservation: Reservation, now: Instant) {
         self.lock().requests.take(-1.0, now);
         self.settle(reservation, Used::NOTHING, now);
     }
 
+    /// Goes on with what is left under `other`'s limits, and until when that wants to be left alone. Limits that are
+    /// configured here stay.
+    pub(crate) fn succeed(&self, other: &Self) {
+        let before = other.lock();
+        let mut limits = self.lock();
+        for (limit, before) in limits.all().zip(before.all_known()) {
+            limit.succeed(before);
+        }
+        limits.cooldown = before.cooldown.clone();
+        limits.cooldown.end_trial();
+        limits.typical = before.typical.clone();
+    }
+
     /// Takes over what the upstream's headers say.
-    pub(crate) fn correct(&self, said: &RateLimits, now: Instant) {
+    pub fn correct(&self, said: &RateLimits, now: Instant) {
         let limits = &mut *self.lock();
         limits.requests.correct(said.requests, &mut limits.cooldown, now);
         limits.tokens.correct(said.tokens, &mut limits.cooldown, now);
@@ -139,12 +170,12 @@ impl Quota {
     }
 
     /// The upstream wants to be left alone.
-    pub(crate) fn cool_down(&self, time: Option<Duration>, now: Instant) {
+    pub fn cool_down(&self, time: Option<Duration>, now: Instant) {
         self.lock().cooldown.extend(time.unwrap_or(COOLDOWN).min(LONGEST), now);
     }
 
     /// The upstream has served a request: no cooldown holds any longer.
-    pub(crate) fn succeed(&self) {
+    pub fn end_cooldown(&self) {
         self.lock().cooldown.clear();
     }
 
@@ -188,12 +219,26 @@ impl Limits {
         self.output_tokens.take(output, now);
     }
 
+    fn all_known(&self) -> impl Iterator<Item = &Limit> {
+        [&self.requests, &self.tokens, &self.input_tokens, &self.output_tokens].into_iter()
+    }
+
     fn all(&mut self) -> impl Iterator<Item = &mut Limit> {
         [&mut self.requests, &mut self.tokens, &mut self.input_tokens, &mut self.output_tokens].into_iter()
     }
 }
 
 impl Limit {
+    fn succeed(&mut self, before: &Self) {
+        if let Some(bucket) = &before.bucket {
+            let mut bucket = bucket.clone();
+            if let Some(limit) = self.configured {
+                bucket.set_limit(limit);
+            }
+            self.bucket = Some(bucket);
+        }
+    }
+
     fn wait(&mut self, cost: f64, now: Instant) -> Option<Duration> {
         self.bucket.as_mut()?.wait(cost, now)
     }
@@ -341,7 +386,7 @@ mod tests {
         let requests = RateLimit { limit: None, remaining: Some(0), reset_after: Some(9 * SECOND) };
         quota.correct(&RateLimits { requests, ..RateLimits::default() }, now);
         assert_eq!(quota.wait(&Demand::new(&body), now), Some(9 * SECOND));
-        quota.succeed();
+        quota.end_cooldown();
         assert_eq!(quota.wait(&Demand::new(&body), now), None);
     }
 

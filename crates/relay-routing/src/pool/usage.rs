@@ -6,13 +6,15 @@ use relay_providers::{MessagesBody, StreamReport, estimate_tokens};
 
 /// What one request is going to use. The estimate is made when somebody needs it.
 #[derive(Debug)]
-pub(crate) struct Demand<'a> {
+pub struct Demand<'a> {
     body: &'a MessagesBody,
     input: OnceCell<u64>,
 }
 
 impl<'a> Demand<'a> {
-    pub(crate) fn new(body: &'a MessagesBody) -> Self {
+    /// That of a request with this body.
+    #[must_use]
+    pub fn new(body: &'a MessagesBody) -> Self {
         Self { body, input: OnceCell::new() }
     }
 
@@ -35,19 +37,21 @@ const TOKENS_PER_DELTA: u64 = 4;
 
 /// The tokens that count against limits; `None` where the answer did not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Used {
+pub struct Used {
     /// Input, without what was read from a cache.
-    pub(crate) input: Option<u64>,
-    pub(crate) output: Option<u64>,
+    pub input: Option<u64>,
+    /// Output.
+    pub output: Option<u64>,
 }
 
 impl Used {
     /// No token at all.
-    pub(crate) const NOTHING: Self = Self { input: Some(0), output: Some(0) };
+    pub const NOTHING: Self = Self { input: Some(0), output: Some(0) };
 
     /// What an answer told. The count of output comes at its end; of one that broke off or was abandoned, the content
     /// that did come is counted.
-    pub(crate) fn of(report: &StreamReport) -> Self {
+    #[must_use]
+    pub fn of(report: &StreamReport) -> Self {
         let usage = &report.usage;
         let written = usage.cache_creation_input_tokens.unwrap_or(0);
         let output = match report.is_complete() {
@@ -66,7 +70,7 @@ const WEIGHT: f64 = 0.2;
 const RATIOS: std::ops::RangeInclusive<f64> = 0.01..=4.0;
 
 /// What requests with one key have used so far, compared with what was estimated.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Typical {
     /// Input that counted, for each token of the estimate.
     ratio: f64,
