@@ -40,6 +40,7 @@ mod json;
 mod on_break;
 pub mod sse;
 mod start;
+pub mod thinking;
 pub mod watch;
 
 pub use filter::EventFilter;
