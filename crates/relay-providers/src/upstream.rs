@@ -153,7 +153,8 @@ impl<P: Provider> Upstream<P> {
         let outcome = self.provider.classify(&head, &[]);
         let response = Response::from_parts(head, body);
         let converted = self.provider.convert(attempt.request().endpoint(), response).await;
-        begin(attempt, outcome, converted.map_err(AttemptError::Broken)?).await
+        let converted = converted.map_err(AttemptError::Broken)?;
+        begin(attempt, outcome, converted.map(|body| self.healing.watch(body))).await
     }
 
     /// The answer that a failure makes, and its text if the request itself is at fault. The upstream

@@ -10,8 +10,8 @@ use relay_config::{
 };
 use relay_providers::{
     AdaptLayer, Adapter, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint,
-    Forward, Healing, Lack, Mock, ModelMapLayer, Ollama, OnBreak, PassThrough, Provider, Proxies,
-    RelayRequest, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Vertex, Zai,
+    Forward, Healing, Lack, Mock, ModelMapLayer, Ollama, OnBreak, Origin, PassThrough, Provider, Proxies,
+    RelayRequest, Signatures, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Vertex, Zai,
 };
 use relay_routing::{
     Affinity, Candidate, CircuitSettings, Credential, Failover, FailoverSettings, ModelRoutes, Planner,
@@ -142,6 +142,7 @@ struct Parts {
 }
 
 fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
+    let signatures = Signatures::default();
     let roots = TrustRoots::load();
     let mut parts = Parts { upstreams: Vec::new(), notes: Vec::new(), forwards: Vec::new() };
     let mut ranked = Vec::new();
@@ -155,7 +156,11 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
         let transport = Transport::new(&settings, &roots, proxies.clone())
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
         let note = HealthNote::default();
-        let healing = Healing::new(provider.kind.base_url());
+        let origin = origin(&provider.kind);
+        if matches!(provider.kind, ProviderKind::Ollama { .. }) {
+            signatures.leave_unsigned(origin);
+        }
+        let healing = Healing::new(provider.kind.base_url(), origin, signatures.clone());
         parts.notes.push((provider.name.clone(), note.clone(), healing.clone()));
         let stack = ProviderStack {
             provider,
@@ -190,6 +195,17 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
     ranked.sort_by_key(|(priority, _, _)| std::cmp::Reverse(*priority));
     parts.forwards = ranked.into_iter().map(|(_, name, forward)| (name, forward)).collect();
     Ok(parts)
+}
+
+/// Whose thinking a provider takes.
+fn origin(kind: &ProviderKind) -> Origin {
+    match kind {
+        ProviderKind::Zai { base_url }
+        | ProviderKind::Ollama { base_url }
+        | ProviderKind::Minimax { base_url }
+        | ProviderKind::AnthropicCompatible { base_url, .. } => Origin::at(base_url),
+        _ => Origin::CLAUDE,
+    }
 }
 
 /// One provider and what its candidates share.

@@ -1,10 +1,11 @@
-//! What an upstream refuses is left out, once it has said so.
+//! What an upstream refuses is left out, once it has said so; and the thinking of others before it does.
 //!
 //! ```text
 //! request ─prevent─▶ what is known to be refused leaves ─▶ upstream
 //!                                  ┌──────── 400 ◀────────────┘
 //! refusal ─cure─▶ the same request without what it names ─▶ upstream
 //!                                  └─ success ─▶ learn: so shall the next ones be
+//! answer ─watch─▶ whose each signature is
 //! ```
 //! All of it works on requests in the upstream's own form, so that a path in a refusal fits what was sent. A request has
 //! one second try. Where that is refused too, the client gets the first refusal: it speaks of what the client wrote.
@@ -13,21 +14,26 @@ mod finding;
 mod learned;
 mod partners;
 mod place;
+mod thinking;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::HeaderName;
 use http::{HeaderMap, Request};
+use memchr::memmem;
 use relay_config::{BaseUrl, ProviderName};
+use relay_stream::thinking::{Thinking, ThinkingBody, ThinkingId};
 
 pub use self::learned::Lesson;
 
 use self::finding::Finding;
 use self::learned::{Learned, Omission};
 use self::place::Place;
+use self::thinking::Block;
 use crate::body::{Edits, Node, Payload};
 use crate::headers;
+use crate::signatures::{Origin, Signatures};
 
 const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 /// Where Bedrock takes betas.
@@ -49,20 +55,25 @@ struct Shared {
     /// Whether requests arrive as the client wrote them, at the API that it wrote them for.
     is_reference: bool,
     learned: Learned,
+    /// Whose thinking the provider takes.
+    origin: Origin,
+    signatures: Signatures,
 }
 
 /// A request that is worth a second try.
 pub(crate) struct Cure {
     pub(crate) request: Request<Payload>,
     omissions: Vec<Omission>,
+    /// The signatures that have left it.
+    refused: Vec<ThinkingId>,
 }
 
 impl Healing {
-    /// For a provider at `base_url`, if that is known.
+    /// For a provider at `base_url`, if that is known, that takes the thinking of `origin`.
     #[must_use]
-    pub fn new(base_url: Option<&BaseUrl>) -> Self {
+    pub fn new(base_url: Option<&BaseUrl>, origin: Origin, signatures: Signatures) -> Self {
         let is_reference = base_url.is_some_and(|url| url.authority().host().eq_ignore_ascii_case(REFERENCE));
-        Self(Arc::new(Shared { is_reference, learned: Learned::default() }))
+        Self(Arc::new(Shared { is_reference, learned: Learned::default(), origin, signatures }))
     }
 
     /// All that the provider has been found to refuse, by model.
@@ -71,45 +82,133 @@ impl Healing {
         self.0.learned.lessons()
     }
 
-    /// Takes out of `request` what `model` is known to refuse.
+    /// Takes out of `request` what `model` is known to refuse, and the thinking of others.
     pub(crate) fn prevent(&self, model: &str, request: &mut Request<Payload>) {
         without(&self.0.learned.of(model), request);
+        if self.0.signatures.concern(self.0.origin) && holds_thinking(request.body()) {
+            self.strip(request, |block| self.takes(block));
+        }
     }
 
     /// `request` without what `refusal`, an error's body, names; `None` where it names nothing that the request holds and
     /// that may leave it.
     pub(crate) fn cure(&self, request: &Request<Payload>, refusal: &[u8]) -> Option<Cure> {
-        let omissions = match Finding::read(refusal)? {
-            _ if self.0.is_reference => return None,
+        let finding = Finding::read(refusal)?;
+        let mut request = request.clone();
+        let (mut omissions, mut refused) = (Vec::new(), Vec::new());
+        let helps = match finding {
+            Finding::Fields(_) | Finding::Betas(_) if self.0.is_reference => false,
             Finding::Fields(paths) => {
-                let body = request.body().to_bytes();
-                let body = Node::parse(&body)?;
-                let places = paths.iter().filter_map(|path| Place::resolve(path, body));
-                with_partners(places.map(Omission::Field).collect(), &betas(request))
+                omissions = omissions_at(&paths, &request);
+                without(&omissions, &mut request)
             }
             Finding::Betas(names) => {
-                let sent = betas(request);
-                let is_named = |beta: &&String| match names.is_empty() {
-                    true => *beta != TAKEN_EVERYWHERE,
-                    false => names.contains(beta),
-                };
-                with_partners(sent.iter().filter(is_named).cloned().map(Omission::Beta).collect(), &sent)
+                omissions = omissions_of(&names, &request);
+                without(&omissions, &mut request)
             }
-            Finding::Signature | Finding::ThinkingMissing => return None,
+            Finding::Signature => {
+                let ids = self.strip(&mut request, |_| false);
+                ids.map(|ids| refused = ids).is_some()
+            }
+            Finding::ThinkingMissing => remove(&mut request, thinking::switched_off),
         };
-        let mut request = request.clone();
-        without(&omissions, &mut request).then_some(Cure { request, omissions })
+        helps.then_some(Cure { request, omissions, refused })
     }
 
     /// Remembers that `cure` helped with `model` of `provider`.
     pub(crate) fn learn(&self, provider: &ProviderName, model: &str, cure: &Cure) {
+        let provider = provider.as_str();
         for omission in &cure.omissions {
             if self.0.learned.add(model, omission) {
-                let provider = provider.as_str();
                 tracing::warn!(provider, model, dropped = %omission, "the upstream refuses this; it is left out for an hour");
             }
         }
+        for id in &cure.refused {
+            self.0.signatures.refuse(*id, self.0.origin);
+        }
+        if !cure.refused.is_empty() {
+            let blocks = cure.refused.len();
+            tracing::warn!(
+                provider,
+                model,
+                blocks,
+                "the upstream refuses a conversation's thinking; it is left out"
+            );
+        }
     }
+
+    /// `body`, an answer of the provider's, with its thinking remembered as the provider's.
+    pub(crate) fn watch<B>(&self, body: B) -> ThinkingBody<B, impl FnMut(Thinking) + Send + use<B>> {
+        let (signatures, origin) = (self.0.signatures.clone(), self.0.origin);
+        ThinkingBody::new(body, move |thinking| match thinking {
+            Thinking::Signed(id) => signatures.sign(id, origin),
+            Thinking::Unsigned => signatures.leave_unsigned(origin),
+        })
+    }
+
+    fn takes(&self, block: Block) -> bool {
+        let Shared { origin, signatures, .. } = &*self.0;
+        match block {
+            Block::Signed(id) => signatures.may_take(id, *origin),
+            Block::Unsigned => *origin != Origin::CLAUDE && signatures.is_unsigned_by(*origin),
+        }
+    }
+
+    /// Takes the thinking that `takes` refuses out of `request`; gives its signatures, if there was any. Where a turn
+    /// cannot go on without it, thinking is switched off as well.
+    fn strip(
+        &self,
+        request: &mut Request<Payload>,
+        takes: impl FnMut(Block) -> bool,
+    ) -> Option<Vec<ThinkingId>> {
+        let mut ids = Vec::new();
+        let removed = remove(request, |body| {
+            let stripped = thinking::strip(body, takes);
+            let mut gone = stripped.gone;
+            if stripped.breaks_last_turn && self.0.origin == Origin::CLAUDE {
+                gone.extend(thinking::switched_off(body));
+            }
+            ids = stripped.ids;
+            gone
+        });
+        removed.then_some(ids)
+    }
+}
+
+/// A look that costs little: most requests have none.
+fn holds_thinking(body: &Payload) -> bool {
+    body.pieces().any(|piece| memmem::find(piece, b"thinking\"").is_some())
+}
+
+/// Takes the parts that `find` finds out of the body of `request`; says whether there were any.
+fn remove(request: &mut Request<Payload>, find: impl FnOnce(Node<'_>) -> Vec<Node<'_>>) -> bool {
+    let body = request.body().to_bytes();
+    let gone = Node::parse(&body).map(find).unwrap_or_default();
+    if gone.is_empty() {
+        return false;
+    }
+    let mut edits = Edits::default();
+    gone.into_iter().for_each(|node| edits.remove_at(node));
+    *request.body_mut() = edits.apply_to(&body);
+    true
+}
+
+/// The fields at `paths` of what has been sent, and what goes with them.
+fn omissions_at(paths: &[String], request: &Request<Payload>) -> Vec<Omission> {
+    let body = request.body().to_bytes();
+    let Some(body) = Node::parse(&body) else { return Vec::new() };
+    let places = paths.iter().filter_map(|path| Place::resolve(path, body));
+    with_partners(places.map(Omission::Field).collect(), &betas(request))
+}
+
+/// Those betas of `names` that have been sent, or all that not everyone takes; and what goes with them.
+fn omissions_of(names: &[String], request: &Request<Payload>) -> Vec<Omission> {
+    let sent = betas(request);
+    let is_named = |beta: &&String| match names.is_empty() {
+        true => *beta != TAKEN_EVERYWHERE,
+        false => names.contains(beta),
+    };
+    with_partners(sent.iter().filter(is_named).cloned().map(Omission::Beta).collect(), &sent)
 }
 
 /// `omissions`, and what goes with them: a beta's fields, a field's betas.
@@ -149,18 +248,13 @@ fn without(omissions: &[Omission], request: &mut Request<Payload>) -> bool {
         omissions.iter().any(|omission| matches!(omission, Omission::Beta(name) if name == beta))
     };
     let changes_headers = without_betas(request.headers_mut(), is_dropped);
-    let body = request.body().to_bytes();
-    let Some(root) = Node::parse(&body) else { return changes_headers };
     let places: Vec<&Place> = omissions.iter().filter_map(Omission::field).collect();
-    let mut gone = place::find(root, &places);
-    gone.extend(betas_in(root, is_dropped));
-    if gone.is_empty() {
-        return changes_headers;
-    }
-    let mut edits = Edits::default();
-    gone.into_iter().for_each(|node| edits.remove_at(node));
-    *request.body_mut() = edits.apply_to(&body);
-    true
+    let changes_body = remove(request, |body| {
+        let mut gone = place::find(body, &places);
+        gone.extend(betas_in(body, is_dropped));
+        gone
+    });
+    changes_headers || changes_body
 }
 
 fn without_betas(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) -> bool {

@@ -8,7 +8,7 @@ use super::*;
 
 fn healing(base_url: Option<&str>) -> Healing {
     let base_url = base_url.map(|url| BaseUrl::parse(url).unwrap());
-    Healing::new(base_url.as_ref())
+    Healing::new(base_url.as_ref(), Origin::CLAUDE, Signatures::default())
 }
 
 fn request(betas: Option<&'static str>, body: &Value) -> Request<Payload> {
