@@ -10,5 +10,7 @@ pub mod vertex;
 pub mod zai;
 
 mod reply;
+mod signer;
 
 pub use reply::Reply;
+pub use signer::Signer;

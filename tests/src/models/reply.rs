@@ -14,7 +14,7 @@ pub struct Reply {
 
 #[derive(Debug, Clone)]
 enum Block {
-    Thinking { thinking: String, signature: String },
+    Thinking { thinking: String, signature: Option<String> },
     Text(String),
     ToolUse { id: String, name: String, input: Value },
 }
@@ -28,7 +28,13 @@ impl Reply {
     /// Adds a thinking block with its signature.
     #[must_use]
     pub fn thinking(self, thinking: impl Into<String>, signature: impl Into<String>) -> Self {
-        self.with(Block::Thinking { thinking: thinking.into(), signature: signature.into() })
+        self.with(Block::Thinking { thinking: thinking.into(), signature: Some(signature.into()) })
+    }
+
+    /// Adds a thinking block as Ollama sends it.
+    #[must_use]
+    pub fn unsigned_thinking(self, thinking: impl Into<String>) -> Self {
+        self.with(Block::Thinking { thinking: thinking.into(), signature: None })
     }
 
     /// Adds a text block.
@@ -117,7 +123,10 @@ impl Block {
     /// The block at its `content_block_start`.
     fn opening(&self) -> Value {
         match self {
-            Self::Thinking { .. } => json!({"type": "thinking", "thinking": "", "signature": ""}),
+            Self::Thinking { signature: Some(_), .. } => {
+                json!({"type": "thinking", "thinking": "", "signature": ""})
+            }
+            Self::Thinking { signature: None, .. } => json!({"type": "thinking", "thinking": ""}),
             Self::Text(_) => json!({"type": "text", "text": ""}),
             Self::ToolUse { id, name, .. } => {
                 json!({"type": "tool_use", "id": id, "name": name, "input": {}})
@@ -131,7 +140,8 @@ impl Block {
             Self::Thinking { thinking, signature } => {
                 let mut deltas: Vec<_> =
                     halves(thinking).map(|t| json!({"type": "thinking_delta", "thinking": t})).into();
-                deltas.push(json!({"type": "signature_delta", "signature": signature}));
+                let signature = signature.iter();
+                deltas.extend(signature.map(|s| json!({"type": "signature_delta", "signature": s})));
                 deltas
             }
             Self::Text(text) => halves(text).map(|t| json!({"type": "text_delta", "text": t})).into(),
@@ -146,8 +156,11 @@ impl Block {
     /// The block in a message that is whole.
     fn whole(&self) -> Value {
         match self {
-            Self::Thinking { thinking, signature } => {
+            Self::Thinking { thinking, signature: Some(signature) } => {
                 json!({"type": "thinking", "thinking": thinking, "signature": signature})
+            }
+            Self::Thinking { thinking, signature: None } => {
+                json!({"type": "thinking", "thinking": thinking})
             }
             Self::Text(text) => json!({"type": "text", "text": text}),
             Self::ToolUse { id, name, input } => {
