@@ -148,7 +148,7 @@ pub(crate) fn names(provider: &ProviderConfig) -> impl Iterator<Item = &str> {
 
 impl Lists {
     /// `ready` is also who was never asked; `failing` says why the last attempt failed. `learned` is what is left out of
-    /// requests, since the upstream has refused it.
+    /// requests, since the upstream has refused it. `in_flight` counts requests that are asked or still being answered.
     fn providers(&self) -> Value {
         let with_state = |(entry, note): &(Value, Option<(HealthNote, Healing)>)| {
             let mut entry = entry.clone();
@@ -169,6 +169,7 @@ impl Lists {
             let mut upstreams = self.planner.upstreams().iter();
             if let Some(upstream) = upstreams.find(|upstream| entry["name"] == upstream.name().as_str()) {
                 entry["circuit"] = upstream.circuit().as_str().into();
+                entry["in_flight"] = upstream.in_flight().into();
             }
             entry
         };
