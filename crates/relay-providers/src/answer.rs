@@ -1,5 +1,6 @@
 //! What travels up: an upstream's response, and what it means.
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -177,6 +178,37 @@ impl AttemptError {
             Self::Connect(cause) => is_about_certificate(&**cause),
             _ => false,
         }
+    }
+
+    /// The error with what helps of its causes.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        self.to_string() + &self.causes()
+    }
+
+    /// What helps of its causes, to be put behind its own message.
+    #[must_use]
+    pub fn causes(&self) -> String {
+        let mut text = String::new();
+        let mut add = |cause: &dyn Error| {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+        };
+        if let Self::Authorize(error) = self
+            && let Some(token) = error.source().filter(|token| token.source().is_some())
+        {
+            // Without it "Connection refused" would be taken for the upstream's.
+            add(token);
+        }
+        // The innermost cause ("Connection refused") is what helps; the libraries' layers around it do not.
+        let mut cause = self.source();
+        while let Some(next) = cause.and_then(Error::source) {
+            cause = Some(next);
+        }
+        if let Some(cause) = cause {
+            add(cause);
+        }
+        text
     }
 
     /// The error in a word, for logs.

@@ -78,11 +78,14 @@ pub enum RouteErrorKind {
     },
     /// Every provider that could serve the request is failing, and left alone for a while.
     #[error(
-        "provider `{provider}` is failing, and every other that could serve this request: each is left alone for a while"
+        "no provider that could serve this request is working; `{provider}` is asked again in {:.0} s: {reason}",
+        retry_after.as_secs_f64().ceil()
     )]
     Failing {
         /// The one that is asked again first.
         provider: ProviderName,
+        /// Why it is left alone.
+        reason: String,
         /// When that is.
         retry_after: Duration,
     },

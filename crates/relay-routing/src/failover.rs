@@ -1,7 +1,5 @@
 //! One candidate at a time, until an answer is final.
 
-use std::error::Error;
-use std::fmt::Write;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -223,7 +221,7 @@ fn record(
 ) -> AttemptRecord {
     let (status, word, error) = match result {
         Ok(answer) => (Some(answer.response.status().as_u16()), answer.outcome.as_str(), None),
-        Err(error) => (None, error.as_str(), Some(in_full(error))),
+        Err(error) => (None, error.as_str(), Some(error.in_one_line())),
     };
     AttemptRecord {
         provider: choice.upstream.name().clone(),
@@ -235,16 +233,4 @@ fn record(
         started,
         latency: ended - started,
     }
-}
-
-/// An error with what caused it.
-fn in_full(error: &AttemptError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Writing to a string does not fail.
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -7,7 +7,7 @@ use relay_providers::{Answer, AttemptError, Outcome};
 
 use crate::candidate::Credential;
 use crate::error::RouteErrorKind;
-use crate::plan::Blocked;
+use crate::plan::{Blocked, Failing};
 
 /// What went wrong so far, as far as the client might be told of it. Keeps the few answers that may become final.
 #[derive(Default)]
@@ -82,8 +82,9 @@ impl Failures {
         if let (Some(retry_after), false) = (self.overloaded, single) {
             return Err(RouteErrorKind::Overloaded { retry_after });
         }
-        if let (None, None, Some((provider, retry_after))) = (&self.last, &self.rejected, blocked.failing) {
-            return Err(RouteErrorKind::Failing { provider, retry_after });
+        if let (None, None, Some(failing)) = (&self.last, &self.rejected, blocked.failing) {
+            let Failing { provider, reason, retry_after } = failing;
+            return Err(RouteErrorKind::Failing { provider, reason, retry_after });
         }
         match (timeout, self.last, self.rejected) {
             (_, Some((provider, Ok(answer))), _) if answer.is_foreign_error && !single => {

@@ -112,7 +112,7 @@ impl Lease {
             quota.cancel(reservation, now);
         }
         self.settle(Used::NOTHING, now);
-        self.judge(verdict, error, now);
+        self.judge(verdict, &error.in_one_line(), now);
     }
 
     /// The body of an answer has ended: broken off, or not. One that nobody waited for says nothing.

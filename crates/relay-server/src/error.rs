@@ -1,6 +1,5 @@
 //! What can go wrong in front of, and between, the upstreams, and how a client is told.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
@@ -161,7 +160,7 @@ impl Error {
         let message = self.to_string();
         match self {
             Self::Route(RouteError { kind: RouteErrorKind::Attempt { source, .. }, .. })
-            | Self::Upstream { source, .. } => message + &causes(source),
+            | Self::Upstream { source, .. } => message + &source.causes(),
             _ => message,
         }
     }
@@ -215,35 +214,6 @@ impl Error {
             _ => false,
         }
     }
-}
-
-/// What went wrong with an attempt, in one line.
-pub(crate) fn with_cause(error: &AttemptError) -> String {
-    error.to_string() + &causes(error)
-}
-
-/// What helps of the causes of `error`, to be put behind its own message.
-fn causes(error: &AttemptError) -> String {
-    let mut text = String::new();
-    let mut add = |cause: &dyn std::error::Error| {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-    };
-    if let AttemptError::Authorize(error) = error
-        && let Some(token) = error.source().filter(|token| token.source().is_some())
-    {
-        // Without it "Connection refused" would be taken for the upstream's.
-        add(token);
-    }
-    // The innermost cause ("Connection refused") is what helps; the libraries' layers around it do not.
-    let mut cause = error.source();
-    while let Some(next) = cause.and_then(std::error::Error::source) {
-        cause = Some(next);
-    }
-    if let Some(cause) = cause {
-        add(cause);
-    }
-    text
 }
 
 fn route_status(kind: &RouteErrorKind) -> StatusCode {

@@ -8,8 +8,6 @@ use pin_project_lite::pin_project;
 use relay_providers::{Answer, Attempt, AttemptError, Outcome};
 use tower::{Layer, Service};
 
-use crate::error::with_cause;
-
 /// Why the last attempt at a provider failed, if it did. Cloning shares it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HealthNote(Arc<Mutex<Option<String>>>);
@@ -22,7 +20,7 @@ impl HealthNote {
 
     fn take(&self, result: &Result<Answer, AttemptError>) {
         let failure = match result {
-            Err(error) => Some(with_cause(error)),
+            Err(error) => Some(error.in_one_line()),
             Ok(answer) => match answer.outcome {
                 // The request's fault, or nobody's: the provider works.
                 Outcome::Success | Outcome::Refused | Outcome::Unsupported | Outcome::ModelUnavailable => {

@@ -18,6 +18,8 @@ pub(crate) struct ProviderHealth {
     circuit: Mutex<Circuit>,
     overloads: Mutex<Overloads>,
     load: Load,
+    /// What the circuit was opened by.
+    failure: Mutex<String>,
     probe: Option<(Probe, ProbeSettings)>,
     /// The task that looks after an open circuit; dropped, it ends.
     probing: Mutex<Option<Probing>>,
@@ -30,6 +32,7 @@ impl ProviderHealth {
             circuit: Mutex::new(Circuit::new(settings)),
             overloads: Mutex::default(),
             load: Load::default(),
+            failure: Mutex::default(),
             probe: None,
             probing: Mutex::default(),
         }
@@ -44,10 +47,16 @@ impl ProviderHealth {
     pub(crate) fn succeed(&self, other: &Self) {
         lock(&self.circuit).succeed(&lock(&other.circuit));
         *self.overloads() = other.overloads().clone();
+        *lock(&self.failure) = other.failure();
     }
 
     pub(crate) fn state(&self, now: Instant) -> CircuitState {
         lock(&self.circuit).state(now)
+    }
+
+    /// What opened the circuit the last time; empty if nothing has.
+    pub(crate) fn failure(&self) -> String {
+        lock(&self.failure).clone()
     }
 
     /// When the circuit admits a request; `None` is now.
@@ -93,7 +102,10 @@ impl ProviderHealth {
         let state = self.state(now);
         let (provider, name) = (&self.name, state.as_str());
         match state {
-            CircuitState::Open => tracing::warn!(%provider, state = name, %reason, "circuit"),
+            CircuitState::Open => {
+                tracing::warn!(%provider, state = name, %reason, "circuit");
+                *lock(&self.failure) = reason.to_string();
+            }
             _ => tracing::info!(%provider, state = name, %reason, "circuit"),
         }
         let probing = match (state, &self.probe) {

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 pub use by_model::ModelRoutes;
 pub use explain::{Explanation, PlannedCandidate};
 pub use shuffle::Deck;
-pub(crate) use steps::{Blocked, Choice, Plan, Step};
+pub(crate) use steps::{Blocked, Choice, Failing, Plan, Step};
 pub use weighted::SmoothWeighted;
 
 use crate::affinity::{Affinity, Place, Session, Stay};
@@ -153,10 +153,12 @@ impl Planner {
         let model = request.body().model();
         let groups = self.suitable(request)?;
         let session = self.session(request);
-        let stay = match (&self.affinity, session) {
-            (Some(affinity), Some((session, true))) => affinity.stay(session, now),
+        let mut stay = match (&self.affinity, session) {
+            (Some(affinity), Some((session, _))) => affinity.stay(session, now),
             _ => Stay::default(),
         };
+        // There is nothing in a cache for it yet; but it may be the repetition of a request whose answer broke off.
+        stay.home.take_if(|_| session.is_some_and(|(_, goes_on)| !goes_on));
         let demand = (request.endpoint() == Endpoint::Messages).then(|| Demand::new(request.body()));
         let mut groups = groups.map(|group| {
             let mut group: Vec<Prospect<'_>> = group

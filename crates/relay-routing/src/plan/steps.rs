@@ -76,7 +76,15 @@ pub(crate) struct Blocked {
     /// The soonest end of a limit.
     pub(crate) limited: Option<Duration>,
     /// The provider that is left alone for the shortest time, and how long.
-    pub(crate) failing: Option<(ProviderName, Duration)>,
+    pub(crate) failing: Option<Failing>,
+}
+
+/// A provider that is left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failing {
+    pub(crate) provider: ProviderName,
+    pub(crate) reason: String,
+    pub(crate) retry_after: Duration,
 }
 
 impl<'a> Plan<'a> {
@@ -158,10 +166,11 @@ impl<'a> Plan<'a> {
                 Standing::Limited(wait) => {
                     blocked.limited = Some(blocked.limited.map_or(wait, |soonest| soonest.min(wait)));
                 }
-                Standing::Failing(wait)
-                    if blocked.failing.as_ref().is_none_or(|(_, soonest)| wait < *soonest) =>
+                Standing::Failing(retry_after)
+                    if blocked.failing.as_ref().is_none_or(|soonest| retry_after < soonest.retry_after) =>
                 {
-                    blocked.failing = Some((tier.upstream.name().clone(), wait));
+                    let (provider, reason) = (tier.upstream.name().clone(), tier.upstream.health().failure());
+                    blocked.failing = Some(Failing { provider, reason, retry_after });
                 }
                 _ => {}
             }
