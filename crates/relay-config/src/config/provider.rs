@@ -78,7 +78,8 @@ impl ProviderConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pooling {
-    /// The one with the least load, the order of the file on ties.
+    /// The one with the fewest requests under way, for its weight; then the one with the most left of its limits, then the
+    /// one that has been idle for longest.
     #[default]
     LeastLoaded,
     /// Each in turn.

@@ -63,7 +63,8 @@ pub enum Strategy {
     Shuffle,
     /// By the longest prefix of the model's name in `model_mapping`, else `default_provider`.
     ModelBased,
-    /// The one with the least load.
+    /// The one with the fewest requests under way, for its [share](crate::ProviderConfig::share); then the one that has
+    /// been idle for longest.
     LeastLoaded,
 }
 

@@ -227,7 +227,7 @@ pub(crate) struct Pooling {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PoolingStrategy {
-    /// The one with the least load, the order of the file on ties.
+    /// The one with the fewest requests under way, for its weight, and the most left of its limits.
     LeastLoaded,
     /// In turn.
     RoundRobin,

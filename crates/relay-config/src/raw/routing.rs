@@ -58,7 +58,7 @@ pub(crate) enum Strategy {
     Shuffle,
     /// By the model's name: see `model_mapping` and `default_provider`.
     ModelBased,
-    /// The one with the least load.
+    /// The one with the fewest requests under way, for its weight.
     LeastLoaded,
 }
 
