@@ -1,0 +1,132 @@
+//! What the Claude Code CLI recovers from, it recovers from through the relay; and it has less to recover from.
+
+use relay_tests::models::{Reply, anthropic, bedrock, ollama};
+use relay_tests::{Answer, ClaudeCode, Finished, Relay, Request, Upstream, in_turn, provider, sse};
+use serde_json::{Value, json};
+
+const MODEL: &str = "claude-opus-5-5";
+
+fn refusal(message: &str) -> Answer {
+    anthropic::error_with(400, "invalid_request_error", message)
+}
+
+async fn relay_before(upstream: &Upstream) -> Relay {
+    Relay::start(&json!({"providers": [provider("gateway", "anthropic", &upstream.url())]})).await
+}
+
+#[track_caller]
+fn assert_printed(finished: &Finished, text: &str) {
+    assert!(finished.status.success(), "{finished:#?}");
+    assert_eq!(finished.stdout.trim(), text);
+}
+
+fn says(request: &Request, text: &str) -> Answer {
+    anthropic::message(request, &Reply::of(MODEL).text(text))
+}
+
+fn has_result(request: &Request) -> bool {
+    request.json()["messages"].to_string().contains("\"tool_result\"")
+}
+
+#[tokio::test]
+async fn a_refused_signature_ends_nothing() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let upstream = Upstream::answering(|request| {
+        if !has_result(request) {
+            return anthropic::success(Answer::sse(sse::recorded("anthropic/thinking_tool_use.sse")));
+        }
+        match request.mentions("\"type\":\"thinking\"") {
+            true => refusal("messages.1.content.0: Invalid `signature` in `thinking` block"),
+            false => says(request, "There is one file."),
+        }
+    });
+    let upstream = upstream.await;
+    let relay = relay_before(&upstream).await;
+    let finished = claude.print(&relay.url(), ["what is here?", "--allowedTools", "Bash"]).await;
+    assert_printed(&finished, "There is one file.");
+    assert_eq!(upstream.requests().len(), 3, "two turns, one of them asked once more by the relay");
+}
+
+#[tokio::test]
+async fn an_unknown_beta_is_the_relays_to_leave_out() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let beta = "context-management-2025-06-27";
+    let upstream = Upstream::answering(move |request| {
+        let betas: Vec<&str> =
+            request.headers.all("anthropic-beta").flat_map(|value| value.split(',')).collect();
+        if betas.contains(&beta) {
+            return refusal(&format!(
+                "Unexpected value(s) `{beta}` for the `anthropic-beta` header. Please consult our documentation at \
+                 docs.anthropic.com or try again without the header."
+            ));
+        }
+        match request.json().get("context_management") {
+            Some(_) => refusal("context_management: Extra inputs are not permitted"),
+            None => says(request, "hello"),
+        }
+    });
+    let upstream = upstream.await;
+    let relay = relay_before(&upstream).await;
+    for asked in [2, 3] {
+        assert_printed(&claude.print(&relay.url(), ["hello"]).await, "hello");
+        assert_eq!(upstream.requests().len(), asked, "field and beta leave together, and stay away");
+    }
+}
+
+#[tokio::test]
+async fn an_overload_within_the_stream_is_waited_for() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let events = || Reply::of(MODEL).text("The whole answer.").events();
+    let start = events().into_iter().take(1);
+    let overloaded = Answer::sse(start.chain([sse::error("overloaded_error", "Overloaded")]));
+    let upstream = Upstream::answering(in_turn([overloaded, Answer::sse(events())])).await;
+    let relay = relay_before(&upstream).await;
+    assert_printed(&claude.print(&relay.url(), ["go on"]).await, "The whole answer.");
+}
+
+#[tokio::test]
+async fn too_large_an_answer_is_asked_for_again_and_smaller() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let asked_for = |request: &Request| request.json()["max_tokens"].as_u64().unwrap_or_default();
+    let upstream = Upstream::answering(move |request| match asked_for(request) {
+        most if most > 12_000 => refusal(&format!(
+            "input length and `max_tokens` exceed context limit: 188240 + {most} > 200000, decrease input length or \
+             `max_tokens` and try again"
+        )),
+        _ => says(request, "hello"),
+    });
+    let upstream = upstream.await;
+    let relay = relay_before(&upstream).await;
+    assert_printed(&claude.print(&relay.url(), ["hello"]).await, "hello");
+    let asked: Vec<u64> = upstream.requests().iter().map(asked_for).collect();
+    assert!(asked.len() == 2 && asked[0] > 12_000 && asked[1] <= 12_000, "{asked:?}");
+}
+
+/// What the CLI says of a conversation that is too long for `provider`.
+async fn too_long(claude: &ClaudeCode, provider: Value) -> Finished {
+    let relay = Relay::start(&json!({"providers": [provider]})).await;
+    claude.print(&relay.url(), ["hello"]).await
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_is_known_for_one_everywhere() {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let bedrock =
+        |_: &Request| bedrock::error(400, "ValidationException", "Input is too long for requested model.");
+    let bedrock = Upstream::answering(bedrock).await;
+    let ollama = |_: &Request| {
+        let message = "the input length exceeds the context length";
+        ollama::error(400, "invalid_request_error", message)
+    };
+    let ollama = Upstream::answering(ollama).await;
+    let providers = [
+        json!({"name": "aws", "type": "bedrock", "base_url": bedrock.url(), "aws_region": "us-east-1",
+               "aws_bearer_token": "token", "model_mapping": {"*": "us.anthropic.claude-opus-5-5"}}),
+        json!({"name": "local", "type": "ollama", "base_url": ollama.url(), "model_mapping": {"*": "qwen3"}}),
+    ];
+    for provider in providers {
+        let finished = too_long(&claude, provider.clone()).await;
+        assert!(!finished.status.success());
+        assert!(finished.stdout.starts_with("Prompt is too long"), "{provider}: {finished:#?}");
+    }
+}
