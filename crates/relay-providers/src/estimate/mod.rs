@@ -1,0 +1,104 @@
+//! How many tokens a request has, where no upstream counts them.
+//!
+//! ```text
+//! system, messages, tools ─opaque─▶ text ─text::tokens─▶ tokens of text
+//!                             └───▶ base64 ─media::tokens─▶ tokens of images and documents
+//! ```
+//! One pass over the bytes as they were sent, without parsing them: it costs less than a millisecond for a megabyte.
+
+mod media;
+mod opaque;
+mod text;
+
+use crate::body::MessagesBody;
+
+/// An estimate of the input tokens of `body`: its `system`, `messages` and `tools`. Good for deciding how full a context is
+/// and for reserving a share of a limit, not for billing.
+///
+/// Against the last tokenizer that Anthropic has published (in `anthropic` 0.30 for Python) it is within 10 % on prose,
+/// code and JSON of some kilobytes, and closer on more. Newer models count up to a third more for the same text
+/// (platform.claude.com/docs, "Token counting"). An image is taken for its width times its height by 750, a page of a
+/// document for 2000 tokens; signatures and what is encrypted count nothing.
+#[must_use]
+pub fn estimate_tokens(body: &MessagesBody) -> u64 {
+    [body.system(), body.messages(), body.tools()].iter().flatten().map(|part| tokens(part)).sum()
+}
+
+/// The tokens of a JSON text.
+fn tokens(json: &[u8]) -> u64 {
+    let (mut thousandths, mut tokens, mut at) = (0, 0, 0);
+    for value in opaque::values(json) {
+        thousandths += text::thousandths(&json[at..value.start]);
+        tokens += media::tokens(&json[value.clone()]);
+        at = value.end;
+    }
+    thousandths += text::thousandths(&json[at..]);
+    tokens + thousandths.div_ceil(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn estimate(body: &Value) -> u64 {
+        estimate_tokens(&MessagesBody::parse(body.to_string().into()).unwrap())
+    }
+
+    /// `expected` is the count of the tokenizer in `anthropic` 0.30, of the sample alone.
+    #[track_caller]
+    fn check(body: &Value, expected: u64) {
+        let (found, bound) = (estimate(body), expected / 10);
+        assert!(found.abs_diff(expected) <= bound, "{found}, expected {expected} ± {bound}");
+    }
+
+    fn says(text: &str) -> Value {
+        json!({"model": "m", "messages": [{"role": "user", "content": text}]})
+    }
+
+    #[test]
+    fn the_samples_are_within_a_tenth_of_their_true_count() {
+        check(&says(include_str!("../../testdata/estimate/prose.md")), 893);
+        check(&says(include_str!("../../testdata/estimate/code.rs.txt")), 1216);
+        let tools: Value = serde_json::from_str(include_str!("../../testdata/estimate/tools.json")).unwrap();
+        check(&json!({"model": "m", "tools": tools}), 469);
+    }
+
+    #[test]
+    fn what_is_not_input_does_not_count() {
+        let text = "word ".repeat(1000);
+        let one = estimate(&says("word"));
+        let other = json!({
+            "model": "m",
+            "messages": [{"role": "user", "content": "word"}],
+            "metadata": {"user_id": text},
+        });
+        assert_eq!(estimate(&other), one);
+        assert_eq!(estimate(&json!({"model": "m"})), 0);
+        assert!(estimate(&says(&text)).abs_diff(one + 1000) < 100);
+    }
+
+    #[test]
+    fn base64_is_not_counted_as_text() {
+        let block = |block: Value| json!({"model": "m", "messages": [{"role": "user", "content": [block]}]});
+        let source = |data: &str| json!({"type": "base64", "media_type": "image/png", "data": data});
+        let image = |data: &str| estimate(&block(json!({"type": "image", "source": source(data)})));
+        let frame = image("");
+
+        // The head of a PNG of 1000 by 750 pixels, and what might follow.
+        let png = format!("iVBORw0KGgoAAAANSUhEUgAAA+gAAALu{}", "QUJD".repeat(100_000));
+        assert_eq!(image(&png) - frame, 1000);
+
+        let thinking = |signature: &str| {
+            estimate(&block(json!({"type": "thinking", "thinking": "short", "signature": signature})))
+        };
+        assert_eq!(thinking(&"Erk+".repeat(1000)), thinking(""));
+        let redacted = |data: &str| estimate(&block(json!({"type": "redacted_thinking", "data": data})));
+        assert_eq!(redacted(&"EmwK".repeat(1000)), redacted(""));
+
+        // Text in the same place is text.
+        let text = "a line of a document, ".repeat(100);
+        assert!(image(&text) > frame + 300);
+    }
+}
