@@ -272,3 +272,24 @@ async fn when_nobody_can_be_reached_the_client_gets_a_gateways_error() {
         assert!(response.headers.contains("request-id"));
     }
 }
+
+#[tokio::test]
+async fn an_answer_says_how_it_came_about_and_an_error_too() {
+    let failing = Upstream::answering(|_: &Request| Answer::new(500)).await;
+    let second = Upstream::answering(says("second")).await;
+    for (url, attempts, status) in [(second.url(), "2", 200), (failing.url(), "2", 500)] {
+        let providers =
+            [provider("first", "anthropic", &failing.url()), provider("second", "anthropic", &url)];
+        let relay = Relay::start(&json!({"providers": providers, "routing": {"debug": true}})).await;
+        let response = Call::messages(BODY).send(relay.address()).await;
+        assert_eq!(response.status, status);
+        let header = |name: &str| response.headers.get(name).map(str::to_owned);
+        let found =
+            ["strategy", "provider", "health", "attempts"].map(|name| header(&format!("x-cc-relay-{name}")));
+        assert_eq!(found.map(Option::unwrap_or_default), ["failover", "second", "closed", attempts]);
+    }
+    let dead = json!({"providers": [provider("dead", "anthropic", "http://127.0.0.1:9")], "routing": {"debug": true}});
+    let relay = Relay::start(&dead).await;
+    let response = Call::messages(BODY).send(relay.address()).await;
+    assert_eq!((response.status, response.headers.get("x-cc-relay-provider")), (502, Some("dead")));
+}

@@ -18,12 +18,14 @@ use relay_routing::{
     Probe, ProbeSettings, Quota, UpstreamService,
 };
 use tokio::time::Instant;
+use tower::util::MapResponseLayer;
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 
 use crate::catalog::{self, Catalog};
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
     AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
+    with_trail_headers,
 };
 use crate::forward::Forwarder;
 use crate::health_note::HealthNote;
@@ -103,7 +105,7 @@ pub(crate) fn assemble(
         },
     };
     let limits = Limits { body_bytes: server.max_body_bytes, time: server.timeout };
-    let routed = Messages::new(Failover::new(Arc::clone(&planner), settings), routing.debug);
+    let routed = Messages::new(Failover::new(Arc::clone(&planner), settings));
     let routed = DebugLogLayer::new(config.logging.debug.clone()).layer(routed);
     let operations = Operations {
         messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
@@ -118,6 +120,7 @@ pub(crate) fn assemble(
     let stack = ServiceBuilder::new()
         .layer(RequestIdLayer) // everything further in can name the request
         .layer(AccessLogLayer) // sees what the client gets, errors included
+        .option_layer(routing.debug.then(|| MapResponseLayer::new(with_trail_headers))) // also those of errors
         .layer(LingerLayer) // no answer is lost to a body that nobody read
         .layer(RespondLayer) // from here on outwards there are no errors
         .service(router);

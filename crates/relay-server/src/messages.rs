@@ -16,10 +16,6 @@ use crate::error::Error;
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const ESTIMATED: HeaderName = HeaderName::from_static("x-cc-relay-estimated");
-const STRATEGY: HeaderName = HeaderName::from_static("x-cc-relay-strategy");
-const PROVIDER: HeaderName = HeaderName::from_static("x-cc-relay-provider");
-const HEALTH: HeaderName = HeaderName::from_static("x-cc-relay-health");
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-cc-relay-attempts");
 /// What an upstream says about a subscription's own limits.
 const SUBSCRIPTION_LIMITS: &str = "anthropic-ratelimit-unified-";
 
@@ -27,13 +23,11 @@ const SUBSCRIPTION_LIMITS: &str = "anthropic-ratelimit-unified-";
 #[derive(Debug, Clone)]
 pub(crate) struct Messages<S> {
     inner: S,
-    debug: bool,
 }
 
 impl<S> Messages<S> {
-    /// With `debug`, responses say how they came about.
-    pub(crate) fn new(inner: S, debug: bool) -> Self {
-        Self { inner, debug }
+    pub(crate) fn new(inner: S) -> Self {
+        Self { inner }
     }
 }
 
@@ -51,7 +45,7 @@ where
     }
 
     fn call(&mut self, request: RelayRequest) -> Self::Future {
-        let (inner, debug) = (self.inner.clone(), self.debug);
+        let inner = self.inner.clone();
         Box::pin(async move {
             let Routed { answer, trail } = inner.oneshot(request.clone()).await?;
             let mut response = match answer.outcome {
@@ -59,9 +53,6 @@ where
                 _ => answer.response.map(Body::from),
             };
             write_headers(response.headers_mut(), &request, &trail);
-            if debug {
-                write_debug_headers(response.headers_mut(), &trail);
-            }
             response.extensions_mut().insert(trail);
             Ok(response)
         })
@@ -92,18 +83,5 @@ fn write_headers(headers: &mut HeaderMap, request: &RelayRequest, trail: &Trail)
         for name in foreign {
             headers.remove(name);
         }
-    }
-}
-
-fn write_debug_headers(headers: &mut HeaderMap, trail: &Trail) {
-    headers.insert(STRATEGY, HeaderValue::from_static(trail.strategy.as_str()));
-    headers.insert(ATTEMPTS, HeaderValue::from(trail.attempts.len()));
-    if let Some(health) = trail.health {
-        headers.insert(HEALTH, HeaderValue::from_static(health.as_str()));
-    }
-    if let Some(last) = trail.attempts.last()
-        && let Ok(name) = HeaderValue::from_str(last.provider.as_str())
-    {
-        headers.insert(PROVIDER, name);
     }
 }

@@ -64,6 +64,11 @@ impl ProviderHealth {
         lock(&self.circuit).wait(now)
     }
 
+    /// When it is worth to ask again, at the latest: a probe may get through before the time is over.
+    pub(crate) fn retry_after(&self, wait: Duration) -> Duration {
+        self.probe.as_ref().map_or(wait, |(_, settings)| wait.min(settings.interval))
+    }
+
     pub(crate) fn admit(&self, now: Instant) -> Option<Pass> {
         lock(&self.circuit).admit(now)
     }

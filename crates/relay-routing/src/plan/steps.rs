@@ -166,11 +166,13 @@ impl<'a> Plan<'a> {
                 Standing::Limited(wait) => {
                     blocked.limited = Some(blocked.limited.map_or(wait, |soonest| soonest.min(wait)));
                 }
-                Standing::Failing(retry_after)
-                    if blocked.failing.as_ref().is_none_or(|soonest| retry_after < soonest.retry_after) =>
-                {
-                    let (provider, reason) = (tier.upstream.name().clone(), tier.upstream.health().failure());
-                    blocked.failing = Some(Failing { provider, reason, retry_after });
+                Standing::Failing(wait) => {
+                    let health = tier.upstream.health();
+                    let retry_after = health.retry_after(wait);
+                    if blocked.failing.as_ref().is_none_or(|soonest| retry_after < soonest.retry_after) {
+                        let (provider, reason) = (tier.upstream.name().clone(), health.failure());
+                        blocked.failing = Some(Failing { provider, reason, retry_after });
+                    }
                 }
                 _ => {}
             }

@@ -38,6 +38,10 @@ impl LoggedClient {
     }
 }
 
+/// Where the message of an error of the relay's own is put for the log.
+#[derive(Debug, Clone)]
+pub(crate) struct LoggedError(pub(crate) String);
+
 /// Logs each request when its answer has ended, broken off, or been abandoned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AccessLogLayer;
@@ -102,6 +106,7 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for LogAccessFutur
         let Some(mut log) = this.log.take() else { return Poll::Ready(Ok(response)) };
         log.answered = Some(Answered {
             trail: response.extensions_mut().remove(),
+            error: response.extensions_mut().remove().map(|LoggedError(message)| message),
             status: response.status(),
             latency: log.started.elapsed(),
         });
@@ -127,6 +132,7 @@ struct Answered {
     status: StatusCode,
     latency: Duration,
     trail: Option<Trail>,
+    error: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -182,6 +188,7 @@ impl Drop for AccessLog {
             client = self.client.0.get().map(|name| &**name),
             provider = last.map(|attempt| attempt.provider.as_str()),
             attempts = trail.map(describe),
+            error = answered.and_then(|answered| answered.error.as_deref()),
             head_ms = answered.map(|answered| answered.latency.as_millis() as u64),
             content_ms = content.map(|(at, attempt)| (at - attempt.started).as_millis() as u64),
             total_ms = self.started.elapsed().as_millis() as u64,

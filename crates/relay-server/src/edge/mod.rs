@@ -11,6 +11,7 @@ mod auth;
 mod linger;
 mod request_id;
 mod respond;
+mod trail_headers;
 
 pub(crate) use access_log::{AccessLog, AccessLogLayer};
 pub(crate) use admission::AdmissionLayer;
@@ -18,3 +19,4 @@ pub(crate) use auth::{AuthLayer, Client, Verifier};
 pub(crate) use linger::LingerLayer;
 pub(crate) use request_id::{RequestId, RequestIdLayer};
 pub(crate) use respond::{RespondLayer, json};
+pub(crate) use trail_headers::with_trail_headers;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tower::{Layer, Service};
 
 use super::RequestId;
+use super::access_log::LoggedError;
 use crate::body::Body;
 use crate::error::Error;
 
@@ -72,9 +73,11 @@ impl<F: Future<Output = Result<Response<Body>, Error>>> Future for RespondFuture
 
 /// `{"type":"error","error":{"type","message"},"request_id"}`, as Anthropic's API has it.
 fn error_response(error: Error, id: Option<&RequestId>) -> Response<Body> {
-    let body = error_body(error.kind(), &error.message(), id.map(RequestId::as_str));
+    let message = error.message();
+    let body = error_body(error.kind(), &message, id.map(RequestId::as_str));
     let mut response = json_response(error.status(), body);
     error.write_headers(response.headers_mut());
+    response.extensions_mut().insert(LoggedError(message));
     if let Error::Route(error) = error {
         response.extensions_mut().insert(error.trail);
     }
