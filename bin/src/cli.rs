@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use http::Uri;
 
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Serve,
     /// Ask a running relay how it is; exit code 0 if it is ready.
     Status(StatusArguments),
+    /// Show where a request would go and why, without sending it; exit code 0 if somebody would be asked.
+    Explain(ExplainArguments),
     /// Write, check or show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -66,6 +68,29 @@ pub(crate) struct StatusArguments {
     /// Where the relay is, in place of the address in the configuration.
     #[arg(long)]
     pub(crate) url: Option<Uri>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// Body of a request to /v1/messages, as JSON; `-` is standard input.
+    pub(crate) request: PathBuf,
+    /// What the client brings of its own, beyond a key of the relay where that takes one.
+    #[arg(long, value_enum, value_name = "CREDENTIAL", default_value = "nothing")]
+    pub(crate) client: Brought,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A credential that a client has for Anthropic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Brought {
+    /// None.
+    Nothing,
+    /// Its login with a Claude subscription.
+    Subscription,
+    /// An API key.
+    ApiKey,
 }
 
 #[derive(Debug, Subcommand)]

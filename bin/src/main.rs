@@ -1,14 +1,16 @@
 //! The `cc-relay` program: arguments, log, signals and exit codes around `relay-server`.
 //!
 //! ```text
-//! arguments ─settings─▶ Start ─┬─serve──▶ Relay on its sockets, until a signal
-//! environment, file            ├─status─▶ what a running relay says of itself
-//!                              └─config─▶ the configuration: written, checked, shown
+//! arguments ─settings─▶ Start ─┬─serve───▶ Relay on its sockets, until a signal
+//! environment, file            ├─explain─▶ where a request would go
+//!                              ├─status──▶ what a running relay says of itself
+//!                              └─config──▶ the configuration: written, checked, shown
 //! ```
 //! Exit codes: 0, 1 for a failure, 2 for a mistake on the command line.
 
 mod cli;
 mod config;
+mod explain;
 mod listen;
 mod logging;
 mod output;
@@ -44,6 +46,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => return Ok(serve::serve(&cli.settings)?),
         Command::Status(arguments) => return Ok(status::status(&arguments, &cli.settings, &mut out)?),
+        Command::Explain(arguments) => return Ok(explain::explain(&arguments, &cli.settings, &mut out)?),
         Command::Config(command) => config::run(command, cli.settings, &mut out)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -61,6 +64,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
 enum Failure {
     Serve(#[from] serve::ServeError),
     Status(#[from] status::StatusError),
+    Explain(#[from] explain::ExplainError),
     Config(#[from] config::ConfigError),
     Output(#[from] io::Error),
 }
@@ -70,6 +74,7 @@ impl Failure {
         match self {
             Self::Serve(error) => error.is_usage(),
             Self::Status(error) => error.is_usage(),
+            Self::Explain(error) => error.is_usage(),
             Self::Config(error) => error.is_usage(),
             Self::Output(_) => false,
         }

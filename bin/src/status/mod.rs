@@ -14,7 +14,7 @@ use serde_json::Value;
 use self::client::{Client, ClientError};
 use crate::cli::{Settings, StatusArguments};
 use crate::listen;
-use crate::output::Output;
+use crate::output::{Output, printable};
 use crate::settings::{SettingsError, Start};
 
 /// Models of one provider that are named; of the rest, the number.
@@ -206,9 +206,4 @@ async fn get(client: &Client, path: &str) -> Result<(StatusCode, Value), StatusE
     let (status, body) =
         client.get(path).await.map_err(|source| StatusError::Unreachable { url: client.url(), source })?;
     Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
-}
-
-/// `text` without what a terminal would take for a command.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -27,6 +27,7 @@ use crate::edge::{
     AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
     with_trail_headers,
 };
+use crate::explain::Explainer;
 use crate::forward::Forwarder;
 use crate::health_note::HealthNote;
 use crate::intake::{Intake, Limits};
@@ -75,12 +76,19 @@ pub enum BuildError {
     },
 }
 
+/// The whole stack, and what it shares with those who ask how the relay is.
+pub(crate) struct Assembled {
+    pub(crate) stack: Stack,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) explainer: Arc<Explainer>,
+}
+
 /// Puts the whole stack together, outermost layer first. It goes on with what `before` knows.
 pub(crate) fn assemble(
     config: &Config,
     proxies: &Proxies,
     before: Option<&Planner>,
-) -> Result<(Stack, Arc<Readiness>), BuildError> {
+) -> Result<Assembled, BuildError> {
     let server = &config.server;
     let parts = providers(config, proxies)?;
     let routing = &config.routing;
@@ -111,9 +119,10 @@ pub(crate) fn assemble(
         messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
         count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
         api: Forwarder::new(parts.forwards, server.timeout),
-        catalog: Catalog::models(&config.providers, parts.notes, planner),
+        catalog: Catalog::models(&config.providers, parts.notes, Arc::clone(&planner)),
     };
-    let verifier = Verifier::new(server.auth.clone(), server.subscription_may_use_keys());
+    let verifier = Arc::new(Verifier::new(server.auth.clone(), server.subscription_may_use_keys()));
+    let explainer = Arc::new(Explainer::new(Arc::clone(&verifier), planner, config));
     let admission = AdmissionLayer::new(server.max_concurrent);
     let router = Router::new(operations, &admission, &AuthLayer::new(verifier), Arc::clone(&readiness));
 
@@ -124,7 +133,7 @@ pub(crate) fn assemble(
         .layer(LingerLayer) // no answer is lost to a body that nobody read
         .layer(RespondLayer) // from here on outwards there are no errors
         .service(router);
-    Ok((Stack::new(stack), readiness))
+    Ok(Assembled { stack: Stack::new(stack), readiness, explainer })
 }
 
 fn circuit(health: &HealthConfig) -> CircuitSettings {

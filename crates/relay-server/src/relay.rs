@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use relay_config::Config;
@@ -17,8 +17,10 @@ use relay_routing::Planner;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service};
 
-use crate::assemble::{BuildError, assemble};
+use crate::assemble::{Assembled, BuildError, assemble};
 use crate::body::{Body, RequestBody};
+use crate::error::Error;
+use crate::explain::{Explainer, Explanation};
 use crate::router::Readiness;
 
 /// Everything from the edge to the upstreams, boxed once.
@@ -44,6 +46,7 @@ pub(crate) type Stack = BoxCloneSyncService<Request<RequestBody>, Response<Body>
 pub struct Relay {
     stack: Stack,
     readiness: Arc<Readiness>,
+    explainer: Arc<Explainer>,
     settings: ServeSettings,
 }
 
@@ -83,11 +86,12 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] names the provider that cannot be set up.
     pub fn build(self) -> Result<Relay, BuildError> {
-        let (stack, readiness) = assemble(&self.config, &self.proxies, self.before.as_deref())?;
+        let Assembled { stack, readiness, explainer } =
+            assemble(&self.config, &self.proxies, self.before.as_deref())?;
         let server = &self.config.server;
         let settings =
             ServeSettings { enable_http2: server.enable_http2, drain_timeout: server.drain_timeout };
-        Ok(Relay { stack, readiness, settings })
+        Ok(Relay { stack, readiness, explainer, settings })
     }
 }
 
@@ -101,6 +105,15 @@ impl Relay {
     /// From now on `/readyz` answers 503; requests are served as before.
     pub fn start_draining(&self) {
         self.readiness.start_draining();
+    }
+
+    /// Says where a client's request to `/v1/messages` with these headers and this body would go now, and why. Nothing is
+    /// sent, and nobody's turn is taken.
+    ///
+    /// # Errors
+    /// The [`Error`] that the client would be told, where the request would not even be routed.
+    pub fn explain(&self, headers: HeaderMap, body: Bytes) -> Result<Explanation, Error> {
+        self.explainer.explain(headers, body)
     }
 
     pub(crate) fn settings(&self) -> ServeSettings {

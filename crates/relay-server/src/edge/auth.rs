@@ -94,8 +94,8 @@ pub(crate) struct AuthLayer {
 }
 
 impl AuthLayer {
-    pub(crate) fn new(verifier: Verifier) -> Self {
-        Self { verifier: Arc::new(verifier) }
+    pub(crate) fn new(verifier: Arc<Verifier>) -> Self {
+        Self { verifier }
     }
 }
 

@@ -1,0 +1,154 @@
+//! `cc-relay explain`: where a request would go and why, without sending it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bytes::Bytes;
+use clap::builder::styling::AnsiColor;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use relay_config::Config;
+use relay_server::{BuildError, Considered, Explanation, Relay};
+use serde_json::{Value, json};
+
+use crate::cli::{Brought, ExplainArguments, Settings};
+use crate::output::{Output, printable};
+use crate::settings::{SettingsError, Start};
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Why nothing can be said of where a request would go.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExplainError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("{}: cannot read the request", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{}: larger than the {limit} bytes that a request may have (server.max_body_bytes)", path.display())]
+    TooLarge { path: PathBuf, limit: usize },
+    #[error("the client key fits into no header")]
+    Key(#[from] InvalidHeaderValue),
+    #[error("the request would be refused")]
+    Refused(#[source] relay_server::Error),
+    #[error(transparent)]
+    Output(#[from] io::Error),
+}
+
+impl ExplainError {
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Settings(error) if error.is_usage())
+    }
+}
+
+/// Prints where the request would go: 0 if somebody would be asked, 1 if not.
+pub(crate) fn explain(
+    arguments: &ExplainArguments,
+    settings: &Settings,
+    out: &mut Output,
+) -> Result<ExitCode, ExplainError> {
+    let config = Start::read(settings)?.loaded.config;
+    let body = read(&arguments.request, config.server.max_body_bytes)?;
+    let headers = headers(arguments.client, &config)?;
+    let relay = Relay::builder(config).build()?;
+    let explanation = relay.explain(headers, body).map_err(ExplainError::Refused)?;
+    match arguments.json {
+        true => out.line(format_args!("{:#}", as_json(&explanation)))?,
+        false => print(&explanation, out)?,
+    }
+    Ok(if explanation.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The body, from a file or from standard input.
+fn read(path: &Path, limit: usize) -> Result<Bytes, ExplainError> {
+    let failed = |source| ExplainError::Read { path: path.to_owned(), source };
+    let source: Box<dyn Read> = match path == Path::new("-") {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(path).map_err(failed)?),
+    };
+    let mut body = Vec::new();
+    source.take(limit as u64 + 1).read_to_end(&mut body).map_err(failed)?;
+    match body.len() > limit {
+        true => Err(ExplainError::TooLarge { path: path.to_owned(), limit }),
+        false => Ok(body.into()),
+    }
+}
+
+/// What a client shows that is admitted and brings this of its own. None of it is sent anywhere.
+fn headers(brought: Brought, config: &Config) -> Result<HeaderMap, InvalidHeaderValue> {
+    let mut headers = HeaderMap::new();
+    let auth = &config.server.auth;
+    // A subscription that admits by itself is all that its client shows.
+    let admits = brought == Brought::Subscription && auth.allow_subscription;
+    let key = auth.keys.first().map(|client| &client.key).or(auth.bearer_secret.as_ref());
+    if let Some(key) = key.filter(|_| !admits) {
+        headers.append(X_API_KEY, HeaderValue::from_str(key.expose())?);
+    }
+    match brought {
+        Brought::Nothing => {}
+        Brought::Subscription => {
+            headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer sk-ant-oat01-explain"));
+        }
+        Brought::ApiKey => {
+            headers.append(X_API_KEY, HeaderValue::from_static("sk-ant-api03-explain"));
+        }
+    }
+    Ok(headers)
+}
+
+fn print(explanation: &Explanation, out: &mut Output) -> io::Result<()> {
+    let (good, bad) = (out.style(AnsiColor::Green), out.style(AnsiColor::Red));
+    let (model, strategy) = (printable(&explanation.model), explanation.strategy.as_str());
+    match &explanation.refusal {
+        None => out.line(format_args!("{model}, strategy {strategy}: {good}asked in this order{good:#}")),
+        Some(why) => {
+            out.line(format_args!("{model}, strategy {strategy}: {bad}nobody is asked{bad:#}: {why}"))
+        }
+    }?;
+    let places = (1..).map(|place: usize| place.to_string());
+    let order = places.zip(&explanation.order);
+    let left_out = explanation.left_out.iter().map(|left_out| ("-".to_owned(), left_out));
+    let rows: Vec<_> = order.chain(left_out).map(|(place, considered)| row(place, considered)).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let head = ["", "PROVIDER", "TYPE", "KEY", "MODEL", "WHY"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let [place, provider, kind, key, model] = [0, 1, 2, 3, 4].map(width);
+    out.line("")?;
+    rows.iter().try_for_each(|[a, b, c, d, e, why]| {
+        out.line(format_args!("{a:place$}  {b:provider$}  {c:kind$}  {d:key$}  {e:model$}  {why}"))
+    })
+}
+
+fn row(place: String, considered: &Considered) -> [String; 6] {
+    let Considered { provider, kind, credential, model, reason, .. } = considered;
+    let credential = credential.clone().unwrap_or_else(|| "-".to_owned());
+    [place, provider.to_string(), (*kind).to_owned(), credential, printable(model), printable(reason)]
+}
+
+fn as_json(explanation: &Explanation) -> Value {
+    let considered = |considered: &Considered| {
+        json!({
+            "provider": considered.provider.as_str(),
+            "type": considered.kind,
+            "key": considered.credential,
+            "model": considered.model,
+            "reason": considered.reason,
+        })
+    };
+    json!({
+        "model": explanation.model,
+        "strategy": explanation.strategy.as_str(),
+        "order": explanation.order.iter().map(considered).collect::<Vec<_>>(),
+        "left_out": explanation.left_out.iter().map(considered).collect::<Vec<_>>(),
+        "refusal": explanation.refusal,
+    })
+}

@@ -1,0 +1,160 @@
+//! `cc-relay explain`.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::process::{Outcome, User};
+
+const REQUEST: &str = r#"{"model":"claude-sonnet-5-5","max_tokens":8,"messages":[],"stream":true}"#;
+
+const CONFIG: &str = "
+providers:
+  - name: anthropic
+    type: anthropic
+    passthrough: false
+    keys: [{ key: one, priority: 3 }, { key: two, priority: 4 }]
+  - { name: local, type: ollama, priority: 2, model_mapping: { 'claude-*': qwen3-coder } }
+  - { name: off, type: mock, enabled: false }
+  - { name: other, type: mock, models: [glm-5.3] }
+routing: { strict_models: true }
+";
+
+fn user(config: &str) -> User {
+    let user = User::new();
+    user.write("config.yaml", config);
+    user.write("request.json", REQUEST);
+    user
+}
+
+/// Provider, type and model of each line, in front of why.
+fn rows(outcome: &Outcome) -> Vec<Vec<&str>> {
+    let lines = outcome.stdout.lines().skip(3);
+    lines.map(|line| line.split_whitespace().take(5).collect()).collect()
+}
+
+#[test]
+fn the_order_is_shown_and_who_is_left_out() {
+    let outcome = user(CONFIG).run(&["explain", "request.json"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
+    assert!(
+        outcome.stdout.starts_with("claude-sonnet-5-5, strategy failover: asked in this order\n\n"),
+        "{outcome:?}"
+    );
+    let rows = rows(&outcome);
+    let places: Vec<_> = rows.iter().map(|row| (row[0], row[1], row[2], row[4])).collect();
+    let expected = [
+        ("1", "anthropic", "anthropic", "claude-sonnet-5-5"),
+        ("2", "anthropic", "anthropic", "claude-sonnet-5-5"),
+        ("3", "local", "ollama", "qwen3-coder"),
+        ("-", "other", "mock", "claude-sonnet-5-5"),
+        ("-", "off", "mock", "claude-sonnet-5-5"),
+    ];
+    assert_eq!(places, expected, "{}", outcome.stdout);
+    assert_ne!(rows[0][3], rows[1][3], "the keys have ids of their own");
+    for secret in ["one", "two"] {
+        assert!(!outcome.stdout.split_whitespace().any(|word| word == secret), "{}", outcome.stdout);
+    }
+    assert!(outcome.stdout.contains("enabled: false"), "{}", outcome.stdout);
+}
+
+#[test]
+fn the_same_is_there_as_json() {
+    let outcome = user(CONFIG).run(&["explain", "--json", "request.json"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let explanation: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(
+        (&explanation["model"], &explanation["strategy"]),
+        (&json!("claude-sonnet-5-5"), &json!("failover"))
+    );
+    assert_eq!(explanation["refusal"], Value::Null);
+    let names = |list: &str| {
+        let list = explanation[list].as_array().unwrap().iter();
+        list.map(|entry| entry["provider"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("order"), ["anthropic", "anthropic", "local"]);
+    assert_eq!(names("left_out"), ["other", "off"]);
+    for entry in explanation["order"].as_array().unwrap() {
+        let text = |key: &str| entry[key].as_str().is_some_and(|text| !text.is_empty());
+        assert!(["provider", "type", "key", "model", "reason"].into_iter().all(text), "{entry}");
+    }
+    assert_eq!(explanation["left_out"][1]["reason"], "it has enabled: false");
+}
+
+#[test]
+fn the_request_may_come_from_standard_input() {
+    let user = user(CONFIG);
+    let mut child = user.command(&["explain", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(REQUEST.as_bytes()).unwrap();
+    let outcome = child.wait_with_output().unwrap();
+    assert_eq!(outcome.status.code(), Some(0), "{outcome:?}");
+}
+
+#[test]
+fn nothing_is_sent() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let config = format!("providers: [{{ name: local, type: ollama, base_url: '{url}' }}]\n");
+    assert_eq!(user(&config).run(&["explain", "request.json"]).code, Some(0));
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "somebody has connected");
+}
+
+#[test]
+fn a_request_that_nobody_would_serve_is_a_failure_that_says_why() {
+    let config =
+        "providers: [{ name: other, type: mock, models: [glm-5.3] }]\nrouting: { strict_models: true }\n";
+    let outcome = user(config).run(&["explain", "request.json"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stdout.contains("nobody is asked: "), "{outcome:?}");
+    assert!(outcome.stdout.contains("claude-sonnet-5-5"), "{outcome:?}");
+    assert!(outcome.stdout.contains("\n-  other"), "{outcome:?}");
+    let as_json = user(config).run(&["explain", "--json", "request.json"]);
+    let explanation: Value = serde_json::from_str(&as_json.stdout).unwrap();
+    assert_eq!((as_json.code, explanation["order"].as_array().unwrap().len()), (Some(1), 0));
+    assert!(explanation["refusal"].is_string());
+}
+
+#[test]
+fn what_the_client_brings_counts() {
+    #[track_caller]
+    fn check(settings: &str, client: &str, code: i32, stdout: &str, stderr: &str) {
+        let config = format!("{settings}\nproviders: [{{ name: anthropic, type: anthropic }}]\n");
+        let outcome = user(&config).run(&["explain", "--client", client, "request.json"]);
+        assert_eq!(outcome.code, Some(code), "{outcome:?}");
+        assert!(outcome.stdout.contains(stdout) && outcome.stderr.contains(stderr), "{outcome:?}");
+    }
+    check("", "nothing", 1, "nobody is asked: no credential", "");
+    check("", "subscription", 0, "client", "");
+    check("", "api-key", 0, "client", "");
+    check("server: { auth: { api_key: k } }", "api-key", 1, "nobody is asked: no credential", "");
+    check("server: { auth: { api_key: k, allow_subscription: true } }", "subscription", 0, "client", "");
+    check(
+        "server: { auth: { allow_subscription: true } }",
+        "nothing",
+        1,
+        "",
+        "does not accept this credential",
+    );
+}
+
+#[test]
+fn a_request_that_is_none_is_told_apart() {
+    let user = user("server: { max_body_bytes: 1024 }\nproviders: [{ name: a, type: mock }]\n");
+    user.write("text", "hello");
+    user.write("large", &" ".repeat(1025));
+    for (file, expected) in [
+        ("missing", "error: missing: cannot read the request: "),
+        ("text", "error: the request would be refused: "),
+        (
+            "large",
+            "error: large: larger than the 1024 bytes that a request may have (server.max_body_bytes)\n",
+        ),
+    ] {
+        let outcome = user.run(&["explain", file]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+        assert!(outcome.stderr.starts_with(expected), "{outcome:?}");
+    }
+    assert_eq!(user.run(&["explain"]).code, Some(2));
+}
