@@ -66,7 +66,7 @@ impl Planner {
                 return explanation;
             }
         };
-        explanation.is_at_home = plan.is_at_home();
+        explanation.is_at_home = plan.is_at_home;
         for (upstream, candidate, standing) in plan.in_order(now) {
             let (provider, credential) = (upstream.name().clone(), candidate.credential().clone());
             if !standing.is_usable() {

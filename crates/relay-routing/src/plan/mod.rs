@@ -199,7 +199,7 @@ impl Planner {
         }
         tiers.append(&mut behind);
         let session = session.map(|(session, _)| session);
-        Ok(Plan::new(self, turns, request, demand, session, tiers, home.is_some()))
+        Ok(Plan { planner: self, turns, request, demand, session, tiers, is_at_home: home.is_some() })
     }
 
     fn tier(&self, index: usize, candidates: Vec<usize>) -> Tier<'_> {

@@ -1,7 +1,7 @@
 //! Going through a plan, one step after the other.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use relay_config::{Pooling, ProviderName};
@@ -22,13 +22,15 @@ use crate::pool::Demand;
 /// none.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
-    planner: &'a Planner,
-    turns: &'a Mutex<Turns>,
-    request: &'a RelayRequest,
-    demand: Option<Demand<'a>>,
-    session: Option<Session>,
-    tiers: VecDeque<Tier<'a>>,
-    is_at_home: bool,
+    pub(super) planner: &'a Planner,
+    pub(super) turns: &'a Mutex<Turns>,
+    pub(super) request: &'a RelayRequest,
+    /// `None` for what uses nothing of a key's limits.
+    pub(super) demand: Option<Demand<'a>>,
+    pub(super) session: Option<Session>,
+    pub(super) tiers: VecDeque<Tier<'a>>,
+    /// Whether the first is where the session belongs.
+    pub(super) is_at_home: bool,
 }
 
 /// Candidates of one provider among which it is a matter of turns who is tried first; never empty.
@@ -88,23 +90,6 @@ pub(crate) struct Failing {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(
-        planner: &'a Planner,
-        turns: &'a Mutex<Turns>,
-        request: &'a RelayRequest,
-        demand: Option<Demand<'a>>,
-        session: Option<Session>,
-        tiers: VecDeque<Tier<'a>>,
-        is_at_home: bool,
-    ) -> Self {
-        Self { planner, turns, request, demand, session, tiers, is_at_home }
-    }
-
-    /// Whether the first is where the session belongs.
-    pub(super) fn is_at_home(&self) -> bool {
-        self.is_at_home
-    }
-
     /// All of them in the order in which they would be tried, those that are not free behind the others of their rank.
     pub(super) fn in_order(mut self, now: Instant) -> Vec<(&'a Upstream, &'a Candidate, Standing)> {
         let mut order = Vec::with_capacity(self.len());
@@ -150,7 +135,7 @@ impl<'a> Plan<'a> {
         self.left().any(|(tier, candidate)| self.standing(tier, candidate, now).is_usable())
     }
 
-    /// The provider of `choice` has failed, whatever it was asked with: its other candidates come behind all the others.
+    /// The provider at `index` has failed, whatever it was asked with: its other candidates come behind all the others.
     pub(crate) fn put_behind(&mut self, index: usize) {
         let (behind, rest): (VecDeque<_>, VecDeque<_>) =
             self.tiers.drain(..).partition(|tier| tier.index == index);
@@ -186,7 +171,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The session that is served, and who remembers it.
-    pub(crate) fn session(&self) -> Option<(&'a std::sync::Arc<Affinity>, Session)> {
+    pub(crate) fn session(&self) -> Option<(&'a Arc<Affinity>, Session)> {
         self.planner.affinity.as_ref().zip(self.session)
     }
 
