@@ -168,16 +168,17 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
         let transport = Transport::new(&settings, &roots, proxies.clone())
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
         let note = HealthNote::default();
+        let adapter = Arc::new(Adapter::new(provider));
         let origin = origin(&provider.kind);
         if matches!(provider.kind, ProviderKind::Ollama { .. }) {
             signatures.leave_unsigned(origin);
         }
-        let healing = Healing::new(provider.kind.base_url(), origin, signatures.clone());
+        let healing = Healing::new(provider.kind.base_url(), &adapter, origin, signatures.clone());
         parts.notes.push((provider.name.clone(), note.clone(), healing.clone()));
         let stack = ProviderStack {
             provider,
             transport,
-            adapter: Arc::new(Adapter::new(provider)),
+            adapter,
             restore: config.routing.restore_model_name,
             note,
             healing,

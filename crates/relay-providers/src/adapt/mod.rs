@@ -58,6 +58,11 @@ impl Adapter {
         Self { known: table.of(kind), companions: table.companions().clone() }
     }
 
+    /// Which betas fields go with, at every upstream.
+    pub(crate) fn companions(&self) -> &Companions {
+        &self.companions
+    }
+
     fn with(self, own: &Capabilities) -> Self {
         Self { known: self.known.with(own), ..self }
     }

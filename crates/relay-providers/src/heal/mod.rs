@@ -29,8 +29,10 @@ pub use self::learned::Lesson;
 
 use self::finding::Finding;
 use self::learned::{Learned, Omission};
+use self::partners::Partners;
 use self::place::Place;
 use self::thinking::Block;
+use crate::adapt::Adapter;
 use crate::body::{Edits, Node, Payload};
 use crate::headers;
 use crate::signatures::{Origin, Signatures};
@@ -55,6 +57,7 @@ struct Shared {
     /// Whether requests arrive as the client wrote them, at the API that it wrote them for.
     is_reference: bool,
     learned: Learned,
+    partners: Partners,
     /// Whose thinking the provider takes.
     origin: Origin,
     signatures: Signatures,
@@ -69,11 +72,18 @@ pub(crate) struct Cure {
 }
 
 impl Healing {
-    /// For a provider at `base_url`, if that is known, that takes the thinking of `origin`.
+    /// For a provider at `base_url`, if that is known, that takes the thinking of `origin`. `adapter` knows which fields
+    /// and betas go together.
     #[must_use]
-    pub fn new(base_url: Option<&BaseUrl>, origin: Origin, signatures: Signatures) -> Self {
+    pub fn new(
+        base_url: Option<&BaseUrl>,
+        adapter: &Adapter,
+        origin: Origin,
+        signatures: Signatures,
+    ) -> Self {
         let is_reference = base_url.is_some_and(|url| url.authority().host().eq_ignore_ascii_case(REFERENCE));
-        Self(Arc::new(Shared { is_reference, learned: Learned::default(), origin, signatures }))
+        let (learned, partners) = (Learned::default(), Partners::new(adapter.companions()));
+        Self(Arc::new(Shared { is_reference, learned, partners, origin, signatures }))
     }
 
     /// All that the provider has been found to refuse, by model.
@@ -99,11 +109,11 @@ impl Healing {
         let helps = match finding {
             Finding::Fields(_) | Finding::Betas(_) if self.0.is_reference => false,
             Finding::Fields(paths) => {
-                omissions = omissions_at(&paths, &request);
+                omissions = omissions_at(&self.0.partners, &paths, &request);
                 without(&omissions, &mut request)
             }
             Finding::Betas(names) => {
-                omissions = omissions_of(&names, &request);
+                omissions = omissions_of(&self.0.partners, &names, &request);
                 without(&omissions, &mut request)
             }
             Finding::Signature => {
@@ -194,49 +204,60 @@ fn remove(request: &mut Request<Payload>, find: impl FnOnce(Node<'_>) -> Vec<Nod
 }
 
 /// The fields at `paths` of what has been sent, and what goes with them.
-fn omissions_at(paths: &[String], request: &Request<Payload>) -> Vec<Omission> {
+fn omissions_at(partners: &Partners, paths: &[String], request: &Request<Payload>) -> Vec<Omission> {
     let body = request.body().to_bytes();
     let Some(body) = Node::parse(&body) else { return Vec::new() };
     let places = paths.iter().filter_map(|path| Place::resolve(path, body));
-    with_partners(places.map(Omission::Field).collect(), &betas(request))
+    with_partners(partners, places.map(Omission::Field).collect(), body, &betas(request, body))
 }
 
 /// Those betas of `names` that have been sent, or all that not everyone takes; and what goes with them.
-fn omissions_of(names: &[String], request: &Request<Payload>) -> Vec<Omission> {
-    let sent = betas(request);
+fn omissions_of(partners: &Partners, names: &[String], request: &Request<Payload>) -> Vec<Omission> {
+    let body = request.body().to_bytes();
+    let Some(body) = Node::parse(&body) else { return Vec::new() };
+    let sent = betas(request, body);
     let is_named = |beta: &&String| match names.is_empty() {
         true => *beta != TAKEN_EVERYWHERE,
         false => names.contains(beta),
     };
-    with_partners(sent.iter().filter(is_named).cloned().map(Omission::Beta).collect(), &sent)
+    let named = sent.iter().filter(is_named).cloned().map(Omission::Beta).collect();
+    with_partners(partners, named, body, &sent)
 }
 
-/// `omissions`, and what goes with them: a beta's fields, a field's betas.
-fn with_partners(mut omissions: Vec<Omission>, betas: &[String]) -> Vec<Omission> {
-    for index in 0..omissions.len() {
-        let partners: Vec<Omission> = match &omissions[index] {
-            Omission::Beta(beta) => partners::fields_of(beta).map(Omission::Field).collect(),
+/// `omissions`, and what goes with them of what has been sent: a beta's fields, a field's betas, and so on.
+fn with_partners(
+    partners: &Partners,
+    mut omissions: Vec<Omission>,
+    body: Node<'_>,
+    betas: &[String],
+) -> Vec<Omission> {
+    let mut next = 0;
+    while let Some(omission) = omissions.get(next) {
+        let leaving: Vec<Omission> = match omission {
+            Omission::Beta(beta) => {
+                let fields = partners.fields_of(beta);
+                let sent = fields.filter(|field| !place::find(body, &[*field]).is_empty());
+                sent.cloned().map(Omission::Field).collect()
+            }
             Omission::Field(place) => {
-                let leaves = |beta: &&String| partners::leaves_with(beta, place);
+                let leaves = |beta: &&String| partners.leaves_with(beta, place);
                 betas.iter().filter(leaves).cloned().map(Omission::Beta).collect()
             }
         };
-        for partner in partners {
+        for partner in leaving {
             if !omissions.contains(&partner) {
                 omissions.push(partner);
             }
         }
+        next += 1;
     }
     omissions
 }
 
-/// The betas of `request`, wherever it holds them.
-fn betas(request: &Request<Payload>) -> Vec<String> {
-    let mut betas: Vec<String> = headers::betas(request.headers()).map(str::to_owned).collect();
-    let body = request.body().to_bytes();
-    let in_body = Node::parse(&body).and_then(|body| body.get(BODY_BETAS));
-    betas.extend(in_body.into_iter().flat_map(Node::elements).filter_map(Node::as_str).map(Cow::into_owned));
-    betas
+/// The betas of `request`, whose body is `body`, wherever it holds them.
+fn betas(request: &Request<Payload>, body: Node<'_>) -> Vec<String> {
+    let in_body = body.get(BODY_BETAS).into_iter().flat_map(Node::elements).filter_map(Node::as_str);
+    headers::betas(request.headers()).map(str::to_owned).chain(in_body.map(Cow::into_owned)).collect()
 }
 
 /// Takes `omissions` out of `request`; says whether any of it was there.

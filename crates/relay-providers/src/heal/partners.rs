@@ -1,40 +1,46 @@
 //! Which betas and fields go together: with one of them refused, the other says nothing, or is refused next.
-//!
-//! # Source
-//! Anthropic's documentation of each beta; what Claude Code 2.1.330 sends together.
+
+use relay_config::{Companions, Pattern};
 
 use super::place::Place;
 
-/// The start of a beta's name, up to its date, and a field that needs it.
-const PARTNERS: [(&str, &str); 20] = [
-    ("advanced-tool-use-", "tools[].defer_loading"),
-    ("advanced-tool-use-", "tools[].input_examples"),
-    ("cache-diagnosis-", "diagnostics"),
-    ("compact-", "compaction"),
-    ("context-management-", "context_management"),
-    ("dangerous-tool-use-", "safeguards"),
-    ("effort-", "output_config.effort"),
-    ("extended-cache-ttl-", "*.cache_control.ttl"),
-    ("fast-mode-", "speed"),
-    ("fine-grained-tool-streaming-", "tools[].eager_input_streaming"),
-    ("mcp-client-", "mcp_servers"),
-    ("mcp-servers-", "mcp_servers"),
-    ("mid-conversation-output-config-", "messages[].output_config"),
-    ("prompt-caching-scope-", "*.cache_control.scope"),
-    ("server-side-fallback-", "fallbacks"),
-    ("task-budgets-", "output_config.task_budget"),
-    ("thinking-binding-controls-", "thinking.block_binding"),
-    ("thinking-display-updates-", "thinking.display"),
-    ("tool-examples-", "tools[].input_examples"),
-    ("tool-search-tool-", "tools[].defer_loading"),
+/// Fields that a beta brought once or brings at some upstreams, so that they go without it as a rule; but not where it is
+/// refused. The table of [`adapt`](crate::adapt) has those that never do.
+///
+/// # Source
+/// Anthropic's documentation of each beta; what Claude Code 2.1.330 sends together.
+const FORMERLY: [(&str, &str); 9] = [
+    ("cache-diagnosis-*", "diagnostics"),
+    ("compact-*", "compaction"),
+    ("extended-cache-ttl-*", "blocks[].cache_control.ttl"),
+    ("fine-grained-tool-streaming-*", "tools[].eager_input_streaming"),
+    ("server-side-fallback-*", "fallbacks"),
+    ("task-budgets-*", "output_config.task_budget"),
+    ("thinking-binding-controls-*", "thinking.block_binding"),
+    ("thinking-display-updates-*", "thinking.display"),
+    ("advanced-tool-use-*|tool-examples-*", "tools[].input_examples"),
 ];
 
-/// The fields that leave with `beta`.
-pub(super) fn fields_of(beta: &str) -> impl Iterator<Item = Place> {
-    PARTNERS.iter().filter(move |(start, _)| beta.starts_with(start)).map(|(_, field)| Place::known(field))
-}
+/// Betas by patterns of their names, each with a field.
+#[derive(Debug)]
+pub(super) struct Partners(Vec<(Pattern, Place)>);
 
-/// Whether `beta` leaves with the field at `place`.
-pub(super) fn leaves_with(beta: &str, place: &Place) -> bool {
-    fields_of(beta).any(|field| field == *place)
+impl Partners {
+    pub(super) fn new(companions: &Companions) -> Self {
+        let formerly = FORMERLY.iter().map(|(beta, field)| (Pattern::new(*beta), Place::known(field)));
+        let always = companions
+            .iter()
+            .flat_map(|(field, betas)| betas.iter().map(|beta| (beta.clone(), Place::known(field.as_str()))));
+        Self(always.chain(formerly).collect())
+    }
+
+    /// The fields that leave with `beta`.
+    pub(super) fn fields_of(&self, beta: &str) -> impl Iterator<Item = &Place> {
+        self.0.iter().filter(move |(pattern, _)| pattern.fits(beta)).map(|(_, field)| field)
+    }
+
+    /// Whether `beta` leaves with the field at `place`.
+    pub(super) fn leaves_with(&self, beta: &str, place: &Place) -> bool {
+        self.fields_of(beta).any(|field| field == place)
+    }
 }

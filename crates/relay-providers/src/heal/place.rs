@@ -41,6 +41,9 @@ const PROTECTED: [&str; 32] = [
     "url",
 ];
 
+/// How a place is written that is in every block, as in `providers[].capabilities`: what has been learnt can be put there.
+const ANYWHERE: &str = "blocks[].";
+
 /// What belongs to a tool's author, so that no name in it means a field of the API.
 const FOREIGN: [&str; 2] = ["input", "input_schema"];
 
@@ -53,7 +56,7 @@ const CACHE_CONTROL: &str = "cache_control";
 /// A field, in every message, block or tool that may have it: `messages[].content[thinking].cache_control`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Place {
-    /// The steps may begin at any object, not only at the body.
+    /// The steps begin at any block, not at the body.
     anywhere: bool,
     steps: Vec<Step>,
 }
@@ -106,7 +109,7 @@ impl Place {
 
     /// A place as [`Display`](fmt::Display) writes it.
     pub(super) fn known(text: &str) -> Self {
-        let (anywhere, text) = text.strip_prefix("*.").map_or((false, text), |text| (true, text));
+        let (anywhere, text) = text.strip_prefix(ANYWHERE).map_or((false, text), |text| (true, text));
         let mut steps = Vec::new();
         for step in text.split('.') {
             let (name, each) = step.split_once('[').map_or((step, None), |(name, kind)| (name, Some(kind)));
@@ -121,7 +124,7 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.anywhere {
-            f.write_str("*.")?;
+            f.write_str(ANYWHERE)?;
         }
         for (index, step) in self.steps.iter().enumerate() {
             match step {
@@ -227,7 +230,7 @@ mod tests {
             Some(("output_config.effort", &[r#""output_config":{"effort":"low"},"#])),
         );
         check("tools.0.custom.defer_loading", Some(("tools[].defer_loading", &[r#""defer_loading":true,"#])));
-        let scope = Some(("*.cache_control.scope", &[r#","scope":"global""#][..]));
+        let scope = Some(("blocks[].cache_control.scope", &[r#","scope":"global""#][..]));
         check("messages.0.content.1.cache_control.ephemeral.scope", scope);
         check("system.0.cache_control.ephemeral.scope", scope);
         check(

@@ -8,7 +8,7 @@ use super::*;
 
 fn healing(base_url: Option<&str>) -> Healing {
     let base_url = base_url.map(|url| BaseUrl::parse(url).unwrap());
-    Healing::new(base_url.as_ref(), Origin::CLAUDE, Signatures::default())
+    Healing::new(base_url.as_ref(), &Adapter::of("anthropic"), Origin::CLAUDE, Signatures::default())
 }
 
 fn request(betas: Option<&'static str>, body: &Value) -> Request<Payload> {
@@ -54,6 +54,21 @@ fn what_is_named_leaves_with_its_partner() {
         "effort-2025-11-24,interleaved-thinking-2025-05-14",
         &body,
         Some((Some("interleaved-thinking-2025-05-14"), json!({"a": 1, "context_management": {"edits": []}}))),
+    );
+}
+
+#[test]
+fn partners_leave_with_partners_but_nothing_is_learnt_of_what_was_not_sent() {
+    let tools = json!([{"name": "t", "defer_loading": true, "input_examples": [1]}]);
+    let sent = request(Some("advanced-tool-use-2025-11-20,effort-2025-11-24"), &json!({ "tools": tools }));
+    let refusal = refusal("tools.0.custom.defer_loading: Extra inputs are not permitted");
+    let cure = healing(None).cure(&sent, refusal.as_bytes()).unwrap();
+    let expected = (Some("effort-2025-11-24"), json!({"tools": [{"name": "t"}]}));
+    assert_eq!(parts(&cure.request), expected);
+    let names: Vec<_> = cure.omissions.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        names,
+        ["field tools[].defer_loading", "beta advanced-tool-use-2025-11-20", "field tools[].input_examples"]
     );
 }
 
