@@ -57,3 +57,39 @@ async fn with_nobody_left_a_400_says_who_lacks_what() {
     );
     assert_eq!((local.connections(), other.connections()), (0, 0));
 }
+
+#[tokio::test]
+async fn no_image_is_fetched_from_the_relays_own_machine() {
+    let local = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
+    let private = Upstream::answering(anthropic::answer).await;
+    let mut fetching = first(&local);
+    fetching["fetch_images"] = json!(true);
+    let relay = Relay::start(&json!({"providers": [fetching]})).await;
+    let url = format!("https://{}/cat.png", private.address());
+    let block = json!({"type": "image", "source": {"type": "url", "url": url}});
+    let response = Call::messages(body(&block)).send(relay.address()).await;
+    assert_eq!(response.status, 400);
+    let error = &response.json()["error"];
+    assert_eq!(error["type"], "invalid_request_error");
+    assert_eq!(
+        error["message"],
+        "provider `local`: an image of the request cannot be fetched: the host `127.0.0.1` has no public address, and \
+         images are fetched from no other"
+    );
+    assert_eq!((local.connections(), private.connections()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_fetched_goes_to_whom_takes_its_url() {
+    let local = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
+    let other = Upstream::answering(anthropic::answer).await;
+    let mut fetching = first(&local);
+    fetching["fetch_images"] = json!(true);
+    let providers = json!([fetching, provider("a", "anthropic", &other.url())]);
+    let relay = Relay::start(&json!({"providers": providers})).await;
+    let sent = body(&json!({"type": "image", "source": {"type": "url", "url": "http://10.0.0.1/cat.png"}}));
+    let response = Call::messages(sent.clone()).send(relay.address()).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(other.only_request().body, sent);
+    assert_eq!(local.connections(), 0);
+}

@@ -1,6 +1,7 @@
 //! What travels up: an upstream's response, and what it means.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http::Response;
 use http_body_util::combinators::UnsyncBoxBody;
 use tower::BoxError;
 
+use crate::fetch::FetchError;
 use crate::limits::RateLimits;
 use crate::progress::Progress;
 use crate::provider::{AuthorizeError, PrepareError};
@@ -160,6 +162,9 @@ pub enum AttemptError {
     /// The request could not be written for this upstream.
     #[error("the request cannot be prepared for this upstream")]
     Prepare(#[from] PrepareError),
+    /// An image that the request names by its URL cannot be fetched for an upstream that takes none by URL.
+    #[error("an image of the request cannot be fetched")]
+    Image(#[source] Arc<FetchError>),
     /// There is no valid credential.
     #[error("no credential is valid for this upstream")]
     Authorize(#[from] AuthorizeError),
@@ -200,6 +205,12 @@ impl AttemptError {
             // Without it "Connection refused" would be taken for the upstream's.
             add(token);
         }
+        if let Self::Image(fetch) = self
+            && fetch.source().is_some()
+        {
+            // It names the host.
+            add(&**fetch);
+        }
         // The innermost cause ("Connection refused") is what helps; the libraries' layers around it do not.
         let mut cause = self.source();
         while let Some(next) = cause.and_then(Error::source) {
@@ -221,6 +232,7 @@ impl AttemptError {
             Self::Broken(_) => "broken",
             Self::Redirect { .. } => "redirect",
             Self::Prepare(_) => "prepare",
+            Self::Image(_) => "image",
             Self::Authorize(_) => "authorize",
             Self::Scripted => "scripted",
         }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use relay_stream::OnBreak;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::adapt::Contents;
 use crate::anthropic::ClientCredential;
 use crate::body::{Edits, MessagesBody, Payload};
+use crate::fetch::Fetched;
 use crate::headers;
 
 /// The operations of the Messages API that are routed by model.
@@ -49,6 +51,7 @@ struct Parts {
     keys_allowed: bool,
     deadline: Option<Deadline>,
     contents: OnceLock<Contents>,
+    images: OnceCell<Fetched>,
 }
 
 impl RelayRequest {
@@ -65,6 +68,7 @@ impl RelayRequest {
             keys_allowed: true,
             deadline: None,
             contents: OnceLock::new(),
+            images: OnceCell::new(),
         }))
     }
 
@@ -116,6 +120,11 @@ impl RelayRequest {
     /// The kinds of content in the body: looked for once, when somebody asks first.
     pub(crate) fn contents(&self) -> &Contents {
         self.0.contents.get_or_init(|| Contents::of(self.body()))
+    }
+
+    /// The images that the body names by URL: fetched once, when somebody needs them first.
+    pub(crate) fn images(&self) -> &OnceCell<Fetched> {
+        &self.0.images
     }
 
     /// The client's own credential, if it sent one that may go upstream.

@@ -101,12 +101,15 @@ impl Lease {
     pub(crate) fn failed(mut self, error: &AttemptError, now: Instant) {
         let verdict = match error {
             // The request's own fault.
-            AttemptError::Prepare(_) => Verdict::Nothing,
+            AttemptError::Prepare(_) | AttemptError::Image(_) => Verdict::Nothing,
             _ => Verdict::Failure,
         };
         let is_sent = !matches!(
             error,
-            AttemptError::Prepare(_) | AttemptError::Authorize(_) | AttemptError::Connect(_)
+            AttemptError::Prepare(_)
+                | AttemptError::Image(_)
+                | AttemptError::Authorize(_)
+                | AttemptError::Connect(_)
         );
         if !is_sent && let (Some(quota), Some(reservation)) = (self.key.quota(), self.reservation.take()) {
             quota.cancel(reservation, now);

@@ -10,8 +10,9 @@ use relay_config::{
 };
 use relay_providers::{
     AdaptLayer, Adapter, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint,
-    Forward, Healing, Lack, Mock, ModelMapLayer, Ollama, OnBreak, Origin, PassThrough, Provider, Proxies,
-    RelayRequest, Signatures, TlsError, Transport, TransportSettings, TrustRoots, Upstream, Vertex, Zai,
+    FetchLayer, Fetcher, Forward, Healing, Lack, Mock, ModelMapLayer, Ollama, OnBreak, Origin, PassThrough,
+    Provider, Proxies, RelayRequest, Signatures, TlsError, Transport, TransportSettings, TrustRoots,
+    Upstream, Vertex, Zai,
 };
 use relay_routing::{
     Affinity, Candidate, CircuitSettings, Credential, Failover, FailoverSettings, ModelRoutes, Planner,
@@ -179,6 +180,11 @@ fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
             provider,
             transport,
             adapter,
+            fetcher: provider
+                .fetch_images
+                .then(|| Fetcher::new(&roots))
+                .transpose()
+                .map_err(|source| BuildError::Tls { provider: name(), source })?,
             restore: config.routing.restore_model_name,
             note,
             healing,
@@ -226,6 +232,7 @@ struct ProviderStack<'a> {
     provider: &'a ProviderConfig,
     transport: Transport,
     adapter: Arc<Adapter>,
+    fetcher: Option<Fetcher>,
     restore: bool,
     note: HealthNote,
     healing: Healing,
@@ -351,6 +358,7 @@ impl ProviderStack<'_> {
         let stack = ServiceBuilder::new()
             .layer(self.note.clone()) // sees how each attempt ends
             .layer(mapping) // the upstream's names below, the client's above
+            .layer(FetchLayer::new(self.fetcher.clone())) // may wait, which nothing further in does before it asks
             .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // by the upstream's name of the model
             .service(upstream);
         UpstreamService::new(stack)

@@ -238,6 +238,7 @@ fn route_status(kind: &RouteErrorKind) -> StatusCode {
 fn attempt_status(error: &AttemptError) -> StatusCode {
     match error {
         AttemptError::HeadTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        AttemptError::Image(_) => StatusCode::BAD_REQUEST,
         _ => StatusCode::BAD_GATEWAY,
     }
 }

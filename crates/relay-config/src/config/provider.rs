@@ -34,6 +34,8 @@ pub struct ProviderConfig {
     pub model_mapping: ModelMapping,
     /// What is known of its models beyond what cc-relay knows of its kind. Default: nothing.
     pub capabilities: Capabilities,
+    /// Whether images that a request names by URL are fetched for it. Default no.
+    pub fetch_images: bool,
     /// PEM file with further trusted certificates.
     pub ca_file: Option<PathBuf>,
     /// Limit for establishing a connection, TLS included. Default 5 s.
@@ -59,6 +61,7 @@ impl ProviderConfig {
             models: Vec::new(),
             model_mapping: ModelMapping::default(),
             capabilities: Capabilities::default(),
+            fetch_images: false,
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(90),

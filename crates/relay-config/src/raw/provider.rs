@@ -109,7 +109,8 @@ pub(crate) struct Provider {
     #[serde(default)]
     pub(crate) capabilities: BTreeMap<String, Capabilities>,
     /// Fetch URL images for upstreams that take base64 only.
-    fetch_images: Option<bool>,
+    #[schemars(extend("default" = false))]
+    pub(crate) fetch_images: Option<bool>,
     /// List models live.
     discover_models: Option<bool>,
 }

@@ -38,6 +38,7 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
             }
         });
     }
+    out.plain("fetch_images", provider.fetch_images);
     if let Some(file) = &provider.ca_file {
         out.string("ca_file", file.display());
     }

@@ -53,7 +53,6 @@ fn sections_of_unbuilt_features_are_refused() {
 
 #[test]
 fn provider_settings_of_unbuilt_features_are_refused() {
-    refused("providers", "fetch_images: true", SETTING, "");
     refused("providers", "discover_models: true", SETTING, "list the models in providers[].models");
 }
 

@@ -28,6 +28,12 @@ struct Content {
     source: Option<Box<str>>,
 }
 
+impl Content {
+    fn is_image_by_url(&self) -> bool {
+        self.list == "blocks" && &*self.kind == "image" && self.source.as_deref() == Some("url")
+    }
+}
+
 impl Contents {
     /// Looks at every block of `body`.
     pub(crate) fn of(body: &MessagesBody) -> Self {
@@ -37,6 +43,11 @@ impl Contents {
         }
         place::blocks(body).for_each(|block| contents.note("blocks", block));
         contents
+    }
+
+    /// Whether an image is named by its URL.
+    pub(crate) fn has_images_by_url(&self) -> bool {
+        self.0.iter().any(Content::is_image_by_url)
     }
 
     fn note(&mut self, list: &'static str, item: Node<'_>) {
@@ -53,13 +64,14 @@ impl Contents {
     }
 }
 
-/// The first thing that `rules` refuse of what `request` holds.
-pub(super) fn lack(rules: &Rules<'_>, request: &RelayRequest) -> Option<Lack> {
+/// The first thing that `rules` refuse of what `request` holds. Images by URL are none where the relay `fetches` them.
+pub(super) fn lack(rules: &Rules<'_>, fetches: bool, request: &RelayRequest) -> Option<Lack> {
     let fields = rules.fields();
-    fields.iter().filter(|(_, rule)| **rule == FieldRule::Refuse).find_map(|(field, _)| found(field, request))
+    let mut refused = fields.iter().filter(|(_, rule)| **rule == FieldRule::Refuse);
+    refused.find_map(|(field, _)| found(field, fetches, request))
 }
 
-fn found(field: &FieldPath, request: &RelayRequest) -> Option<Lack> {
+fn found(field: &FieldPath, fetches: bool, request: &RelayRequest) -> Option<Lack> {
     let [first, further @ ..] = field.steps() else { return None };
     let Some(kind) = wanted(first) else {
         return request
@@ -70,7 +82,8 @@ fn found(field: &FieldPath, request: &RelayRequest) -> Option<Lack> {
     let source = further.first().and_then(wanted);
     let fits = |content: &&Content| {
         let is_source = |wanted: &Pattern| content.source.as_ref().is_some_and(|source| wanted.fits(source));
-        content.list == first.name && kind.fits(&content.kind) && source.is_none_or(is_source)
+        let is_fetched = fetches && source.is_some() && content.is_image_by_url();
+        !is_fetched && content.list == first.name && kind.fits(&content.kind) && source.is_none_or(is_source)
     };
     let content = request.contents().0.iter().find(fits)?;
     Some(Lack::new(match (content.list, &*content.kind, source.and(content.source.as_deref())) {

@@ -30,6 +30,7 @@ use crate::body::{Edits, Kind, MessagesBody, Node};
 use crate::lack::Lack;
 use crate::request::{Attempt, RelayRequest};
 pub(crate) use content::Contents;
+pub(crate) use place::blocks;
 use rules::Rules;
 
 const TABLE: &str = include_str!("table.toml");
@@ -39,6 +40,8 @@ const TABLE: &str = include_str!("table.toml");
 pub struct Adapter {
     known: Capabilities,
     companions: Companions,
+    /// Whether images by URL are fetched before.
+    fetches_images: bool,
 }
 
 impl Adapter {
@@ -49,13 +52,15 @@ impl Adapter {
             ProviderKind::Bedrock(config) if config.api == BedrockApi::Messages => "bedrock_messages",
             kind => kind.as_str(),
         };
-        Self::of(kind).with(&provider.capabilities)
+        let adapter = Self::of(kind);
+        let known = adapter.known.with(&provider.capabilities);
+        Self { known, fetches_images: provider.fetch_images, ..adapter }
     }
 
     /// What is known of `kind`.
     pub(crate) fn of(kind: &str) -> Self {
         let table = CapabilityTable::parse("table.toml", TABLE).expect("the table of this crate is tested");
-        Self { known: table.of(kind), companions: table.companions().clone() }
+        Self { known: table.of(kind), companions: table.companions().clone(), fetches_images: false }
     }
 
     /// Which betas fields go with, at every upstream.
@@ -63,14 +68,10 @@ impl Adapter {
         &self.companions
     }
 
-    fn with(self, own: &Capabilities) -> Self {
-        Self { known: self.known.with(own), ..self }
-    }
-
     /// Why the upstream cannot serve `request` by its `model`, if there is a reason.
     #[must_use]
     pub fn lack(&self, model: &str, request: &RelayRequest) -> Option<Lack> {
-        content::lack(&Rules::new(&self.known, model), request)
+        content::lack(&Rules::new(&self.known, model), self.fetches_images, request)
     }
 
     /// Changes `attempt` to what the upstream takes. Its model is the upstream's already.

@@ -71,7 +71,7 @@ pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<Place<'a
 }
 
 /// The blocks of `system`, of messages and of what is in these (results of tools), and the tools.
-pub(super) fn blocks(body: &MessagesBody) -> impl Iterator<Item = Node<'_>> {
+pub(crate) fn blocks(body: &MessagesBody) -> impl Iterator<Item = Node<'_>> {
     let list = |name| body.view(name).into_iter().flat_map(Node::elements);
     let of_messages = list("messages").flat_map(content);
     let with_inner = of_messages.flat_map(|block| std::iter::once(block).chain(content(block)));

@@ -23,8 +23,8 @@ use crate::body::Payload;
 use connect::Connector;
 pub use connect::Proxies;
 pub(crate) use idle::IdleTimeout;
-pub(crate) use tls::is_about_certificate;
 pub use tls::{TlsError, TrustRoots};
+pub(crate) use tls::{client_config, is_about_certificate};
 
 /// Idle connections are dropped before the upstream's own limit (60 s at the load balancers in use) closes them under
 /// a request.

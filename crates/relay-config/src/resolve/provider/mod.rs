@@ -75,6 +75,7 @@ fn resolve(mut raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option
         models: raw.models,
         model_mapping: mapping(raw.model_mapping, &path.key("model_mapping"), to),
         capabilities: capabilities::resolve(raw.capabilities, &path.key("capabilities"), to),
+        fetch_images: raw.fetch_images.unwrap_or(default.fetch_images),
         ca_file: raw.ca_file.inspect(|file| check_certificates(file, enabled, &path.key("ca_file"), to)),
         connect_timeout: millis(raw.connect_timeout_ms, default.connect_timeout),
         first_byte_timeout: millis(raw.first_byte_timeout_ms, default.first_byte_timeout),
