@@ -19,6 +19,7 @@ use crate::real::clean;
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
+    relay: relay_server::Relay,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
 }
@@ -61,6 +62,17 @@ impl Relay {
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
+    /// Serves with another configuration, and goes on with what this one knows.
+    /// # Panics
+    /// When the configuration is refused.
+    pub async fn succeeded_by(&self, config: &Value) -> Self {
+        let loaded = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string()).load();
+        let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
+        let relay =
+            relay_server::Relay::builder(loaded.config).without_proxy().succeeding(&self.relay).build();
+        Self::listen(relay.expect("a relay of a valid configuration")).await
+    }
+
     async fn listen(relay: relay_server::Relay) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -69,10 +81,11 @@ impl Relay {
             // An error means that the test has ended, which stops the relay as well.
             let _ = stopped.await;
         };
+        let served = relay.clone();
         let serving = tokio::spawn(async move {
-            relay_server::serve(listener, relay, shutdown).await;
+            relay_server::serve(listener, served, shutdown).await;
         });
-        Self { address, stop: Some(stop), serving }
+        Self { address, relay, stop: Some(stop), serving }
     }
 
     /// Where it listens.

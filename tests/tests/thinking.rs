@@ -243,6 +243,19 @@ async fn thinking_of_unknown_origin_is_tried_once_and_left_out_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_new_configuration_knows_the_thinking_of_the_old_one() {
+    let (zai, claude) = (Strict::start("zai").await, Strict::start("anthropic").await);
+    let before = Relay::start(&json!({"providers": [zai.provider]})).await;
+    let mut messages = vec![question()];
+    let adaptive = json!({"type": "adaptive"});
+    assert_eq!(ask(&before, &mut messages, &adaptive, true).await.status, 200);
+    messages.push(result());
+    let after = before.succeeded_by(&json!({"providers": [claude.provider]})).await;
+    assert_eq!(ask(&after, &mut messages, &adaptive, true).await.status, 200);
+    assert_eq!(claude.upstream.requests().len(), 1, "accepted at once");
+}
+
+#[tokio::test]
 async fn a_turn_that_began_without_thinking_goes_on_without_it() {
     let claude = Strict::start("bedrock").await;
     let relay = Relay::start(&json!({"providers": [claude.provider]})).await;

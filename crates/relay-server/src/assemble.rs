@@ -89,9 +89,10 @@ pub(crate) fn assemble(
     config: &Config,
     proxies: &Proxies,
     before: Option<&Planner>,
+    signatures: &Signatures,
 ) -> Result<Assembled, BuildError> {
     let server = &config.server;
-    let parts = providers(config, proxies)?;
+    let parts = providers(config, proxies, signatures)?;
     let routing = &config.routing;
     let routes =
         ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());
@@ -154,8 +155,7 @@ struct Parts {
     forwards: Vec<(relay_config::ProviderName, Forward)>,
 }
 
-fn providers(config: &Config, proxies: &Proxies) -> Result<Parts, BuildError> {
-    let signatures = Signatures::default();
+fn providers(config: &Config, proxies: &Proxies, signatures: &Signatures) -> Result<Parts, BuildError> {
     let roots = TrustRoots::load();
     let mut parts = Parts { upstreams: Vec::new(), notes: Vec::new(), forwards: Vec::new() };
     let mut ranked = Vec::new();

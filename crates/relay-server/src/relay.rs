@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use relay_config::Config;
-use relay_providers::Proxies;
+use relay_providers::{Proxies, Signatures};
 use relay_routing::Planner;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service};
@@ -47,6 +47,7 @@ pub struct Relay {
     stack: Stack,
     readiness: Arc<Readiness>,
     explainer: Arc<Explainer>,
+    signatures: Signatures,
     settings: ServeSettings,
 }
 
@@ -63,6 +64,7 @@ pub struct Builder {
     config: Config,
     proxies: Proxies,
     before: Option<Arc<Planner>>,
+    signatures: Signatures,
 }
 
 impl Builder {
@@ -74,10 +76,11 @@ impl Builder {
     }
 
     /// Goes on with what `relay` knows, under another configuration: its sessions, circuits, and its keys' limits and
-    /// cooldowns, as far as they still exist. Requests under way there end as they began.
+    /// cooldowns, as far as they still exist, and whose thinking it has seen. Requests under way there end as they began.
     #[must_use]
     pub fn succeeding(mut self, relay: &Relay) -> Self {
         self.before = Some(Arc::clone(relay.readiness.planner()));
+        self.signatures = relay.signatures.clone();
         self
     }
 
@@ -87,11 +90,11 @@ impl Builder {
     /// [`BuildError`] names the provider that cannot be set up.
     pub fn build(self) -> Result<Relay, BuildError> {
         let Assembled { stack, readiness, explainer } =
-            assemble(&self.config, &self.proxies, self.before.as_deref())?;
+            assemble(&self.config, &self.proxies, self.before.as_deref(), &self.signatures)?;
         let server = &self.config.server;
         let settings =
             ServeSettings { enable_http2: server.enable_http2, drain_timeout: server.drain_timeout };
-        Ok(Relay { stack, readiness, explainer, settings })
+        Ok(Relay { stack, readiness, explainer, signatures: self.signatures, settings })
     }
 }
 
@@ -99,7 +102,8 @@ impl Relay {
     /// Starts from a configuration. Proxies are those of the environment.
     #[must_use]
     pub fn builder(config: Config) -> Builder {
-        Builder { config, proxies: Proxies::from_environment(), before: None }
+        let signatures = Signatures::default();
+        Builder { config, proxies: Proxies::from_environment(), before: None, signatures }
     }
 
     /// From now on `/readyz` answers 503; requests are served as before.

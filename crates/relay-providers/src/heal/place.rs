@@ -196,6 +196,7 @@ fn is_of_type(node: Node<'_>, kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use relay_config::CapabilityTable;
 
     use super::*;
     use crate::body::Edits;
@@ -215,6 +216,8 @@ mod tests {
             let place = place.unwrap_or_else(|| panic!("{path} is found"));
             assert_eq!(place.to_string(), name);
             assert_eq!(Place::known(name), place);
+            let table = format!("[a.\"*\".fields]\n\"{name}\" = \"drop\"");
+            assert!(CapabilityTable::parse("t", &table).is_ok(), "{name} can be configured");
             let mut edits = Edits::default();
             find(body, &[&place]).into_iter().for_each(|node| edits.remove_at(node));
             let left = edits.apply_to(&Bytes::from_static(BODY.as_bytes())).to_bytes();
