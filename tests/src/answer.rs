@@ -119,7 +119,8 @@ impl Answer {
     }
 
     /// Status line and header lines, with the one that delimits the body.
-    pub(crate) fn head(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn head(&self) -> Vec<u8> {
         let mut headers = self.headers.clone();
         match &self.body {
             Body::Whole(body) if !headers.contains("content-length") => {
@@ -133,6 +134,12 @@ impl Answer {
         headers.write_to(&mut head);
         head.extend_from_slice(b"\r\n");
         head
+    }
+
+    /// `payload` as one chunk on the wire.
+    #[must_use]
+    pub fn chunk(payload: &[u8]) -> Vec<u8> {
+        http1::chunk(payload)
     }
 
     /// The writes that the answer consists of. The answer to HEAD is its head alone (RFC 9110 section 9.3.2).

@@ -60,7 +60,7 @@ pub use guard::{PATIENCE, patiently, patiently_for};
 pub use http1::{End, Headers};
 pub use http2::{Http2Answer, Http2Client, Http2Exchange, Http2Upstream};
 pub use real::{ClaudeCode, Finished, Python, skip};
-pub use relay::{OUR_KEY, Relay, SeparateRelay, passthrough, provider};
+pub use relay::{Footprint, OUR_KEY, Relay, SeparateRelay, passthrough, provider};
 pub use request::Request;
 pub use rule::Rule;
 pub use tee::Tee;

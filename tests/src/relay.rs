@@ -6,9 +6,9 @@ use std::process::Stdio;
 
 use relay_config::{Config, Format, Loader};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpListener;
-use tokio::process::Child;
+use tokio::process::{Child, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -123,7 +123,19 @@ impl Drop for Relay {
 #[derive(Debug)]
 pub struct SeparateRelay {
     address: SocketAddr,
-    _process: Child,
+    process: Child,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// Tasks of its runtime.
+    pub tasks: usize,
+    /// Open files, sockets above all; `None` where the system does not tell.
+    pub files: Option<usize>,
+    /// Memory in KiB; `None` where the system does not tell.
+    pub memory: Option<u64>,
 }
 
 impl SeparateRelay {
@@ -140,7 +152,25 @@ impl SeparateRelay {
         let mut output = BufReader::new(process.stdout.take().expect("standard output is piped")).lines();
         let line = patiently("address of the relay", output.next_line()).await;
         let line = line.expect("standard output can be read").expect("the relay starts");
-        Self { address: line.parse().expect("an address"), _process: process }
+        Self { address: line.parse().expect("an address"), process, output }
+    }
+
+    /// What the process holds now.
+    /// # Panics
+    /// When it has ended.
+    pub async fn footprint(&mut self) -> Footprint {
+        let input = self.process.stdin.as_mut().expect("standard input is piped");
+        input.write_all(b"\n").await.expect("the relay reads its input");
+        let line = patiently("number of tasks", self.output.next_line()).await;
+        let line = line.expect("standard output can be read").expect("the relay still runs");
+        let directory = format!("/proc/{}", self.process.id().expect("the relay still runs"));
+        let status = std::fs::read_to_string(format!("{directory}/status")).unwrap_or_default();
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        Footprint {
+            tasks: line.parse().expect("a number"),
+            files: std::fs::read_dir(format!("{directory}/fd")).ok().map(Iterator::count),
+            memory: memory.and_then(|memory| memory.parse().ok()),
+        }
     }
 
     /// Where it listens.

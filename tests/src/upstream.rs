@@ -36,7 +36,15 @@ impl Upstream {
     /// Settings first.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder { rules: Vec::new(), authority: None, chunked: false, host: None, name: None, socket: None }
+        Builder {
+            rules: Vec::new(),
+            authority: None,
+            chunked: false,
+            breaks: false,
+            host: None,
+            name: None,
+            socket: None,
+        }
     }
 
     /// Hands every connection to the test, which plays it by hand: see [`connection`](Self::connection).
@@ -194,6 +202,7 @@ pub struct Builder {
     rules: Vec<Rule>,
     authority: Option<Authority>,
     chunked: bool,
+    breaks: bool,
     host: Option<String>,
     name: Option<&'static str>,
     socket: Option<TcpSocket>,
@@ -218,6 +227,13 @@ impl Builder {
     #[must_use]
     pub fn allow_chunked(mut self) -> Self {
         self.chunked = true;
+        self
+    }
+
+    /// Takes it that requests break off: their clients leave.
+    #[must_use]
+    pub fn allow_breaks(mut self) -> Self {
+        self.breaks = true;
         self
     }
 
@@ -300,6 +316,7 @@ impl Builder {
             authority,
             rules: self.rules,
             chunked: self.chunked,
+            breaks: self.breaks,
             accepted: AtomicUsize::new(0),
             open: watch::Sender::new(0),
             requests: watch::Sender::new(Vec::new()),
@@ -352,6 +369,7 @@ struct Shared {
     host: String,
     rules: Vec<Rule>,
     chunked: bool,
+    breaks: bool,
     accepted: AtomicUsize,
     /// Connections that neither side has closed, as far as the script has noticed.
     open: watch::Sender<usize>,
@@ -464,7 +482,12 @@ impl Connection {
     }
 
     fn or_note<T>(&self, result: Result<T, WireError>) -> Option<T> {
-        result.inspect_err(|error| self.shared.note(self.number, error)).ok()
+        if let Err(error) = &result
+            && !(self.shared.breaks && error.end().is_some())
+        {
+            self.shared.note(self.number, error);
+        }
+        result.ok()
     }
 
     /// Sends `answer`, with its way to end.
@@ -507,7 +530,14 @@ impl Connection {
     /// # Panics
     /// When the other side is gone.
     pub async fn send(&mut self, bytes: &[u8]) {
-        patiently("room to send", self.wire.write(bytes)).await.expect("the other side still listens");
+        self.try_send(bytes).await.expect("the other side still listens");
+    }
+
+    /// As [`send`](Self::send), to somebody who may have left.
+    /// # Errors
+    /// When the other side is gone.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        patiently("room to send", self.wire.write(bytes)).await
     }
 
     /// Sends FIN, and waits until the other side has closed as well.

@@ -1,0 +1,48 @@
+//! Requests that can be told apart, and their answers.
+
+use bytes::Bytes;
+
+/// What a request asks for: known by its number, and by how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    number: u64,
+    length: usize,
+    pub(crate) is_stream: bool,
+}
+
+const NUMBER: &str = r#"{"model":"m","max_tokens":64,"metadata":{"user_id":"number-"#;
+const PADDING: &str = r#""},"messages":[{"role":"user","content":""#;
+const STREAM: &str = r#""}],"stream":true}"#;
+const NO_STREAM: &str = r#""}]}"#;
+
+impl Mark {
+    /// A request with this number and its body, of about `length` bytes.
+    pub(crate) fn new(number: u64, length: usize, is_stream: bool) -> (Self, Bytes) {
+        let end = if is_stream { STREAM } else { NO_STREAM };
+        let body = format!("{NUMBER}{number}{PADDING}{}{end}", "x".repeat(length));
+        (Self { number, length: body.len(), is_stream }, body.into())
+    }
+
+    /// That of a request as it arrived. Its end is looked at as well as its start, so that no other's can be behind it.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        let digits = body.strip_prefix(NUMBER.as_bytes()).expect("the start of a request");
+        let end = digits.iter().position(|byte| !byte.is_ascii_digit()).expect("more than digits");
+        let number = std::str::from_utf8(&digits[..end]).ok().and_then(|digits| digits.parse().ok());
+        let is_stream = body.ends_with(STREAM.as_bytes());
+        assert!(is_stream || body.ends_with(NO_STREAM.as_bytes()), "the end of a request");
+        Self { number: number.expect("a number"), length: body.len(), is_stream }
+    }
+
+    /// The text that answers it, of at least `length` bytes.
+    pub(crate) fn answer(self, length: usize) -> String {
+        let Self { number, length: asked, .. } = self;
+        let start = format!("{number}, of {asked} bytes: ");
+        let padding = length.saturating_sub(start.len());
+        format!("{start}{}. End of {number}", "y".repeat(padding))
+    }
+
+    /// Whether `text` is an answer to it, and whole.
+    pub(crate) fn is_answered_by(self, text: &str) -> bool {
+        text == self.answer(200) || text == self.answer(300_000)
+    }
+}
