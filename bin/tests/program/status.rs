@@ -2,6 +2,9 @@
 
 use std::net::TcpListener;
 
+use relay_tests::models::anthropic;
+use relay_tests::{Call, Upstream};
+
 use crate::process::User;
 
 #[test]
@@ -74,4 +77,31 @@ fn a_relay_that_does_not_answer_is_a_failure_with_advice() {
     let outcome = User::new().run(&["status", "--listen", &address.to_string()]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(outcome.stderr.contains(&format!("no relay answers at http://{address}; start it with")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_upstream_refuses_is_listed() {
+    let upstream = Upstream::answering(|request| match request.json().get("speed") {
+        Some(_) => {
+            anthropic::error_with(400, "invalid_request_error", "speed: Extra inputs are not permitted")
+        }
+        None => anthropic::answer(request),
+    });
+    let upstream = upstream.await;
+    let config = format!(
+        "providers: [{{ name: gateway, type: anthropic_compatible, auth: none, base_url: '{}' }}]",
+        upstream.url()
+    );
+    let user = User::new();
+    user.write("config.yaml", &config);
+    let (mut relay, address) = user.serve(&[]);
+    let body = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"speed":"fast"}"#;
+    assert_eq!(Call::messages(body).send(address).await.status, 200);
+
+    let line = relay.wait_for("it is left out for an hour");
+    assert!(line.contains("WARN") && line.contains("field speed"), "{line}");
+
+    let outcome = user.run(&["status", "--url", &address.to_string()]);
+    let expected = "gateway: left out for an hour, since it was refused:\n  claude-opus-5-5: field speed\n";
+    assert!(outcome.stdout.contains(expected), "{outcome:?}");
 }
