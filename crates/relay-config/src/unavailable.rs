@@ -38,7 +38,6 @@ const TYPE: &str = "providers[].type";
 
 const UNBUILT: &[Unbuilt] = &[
     unbuilt("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
-    unbuilt("providers[].discover_models", Off::False, "list the models in providers[].models"),
     unbuilt(
         "routing.strategy",
         Off::AllBut(&["cost_based", "latency_based"]),

@@ -10,9 +10,9 @@ use relay_config::{
 };
 use relay_providers::{
     AdaptLayer, Adapter, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, Endpoint,
-    FetchLayer, Fetcher, Forward, Healing, Lack, Mock, ModelMapLayer, Ollama, OnBreak, Origin, PassThrough,
-    Provider, Proxies, RelayRequest, Signatures, TlsError, Transport, TransportSettings, TrustRoots,
-    Upstream, Vertex, Zai,
+    FetchLayer, Fetcher, Forward, Healing, Lack, Listing, Mock, ModelMapLayer, Ollama, OnBreak, Origin,
+    PassThrough, Provider, Proxies, RelayRequest, Signatures, TlsError, Transport, TransportSettings,
+    TrustRoots, Upstream, Vertex, Zai,
 };
 use relay_routing::{
     Affinity, Candidate, CircuitSettings, Credential, Failover, FailoverSettings, ModelRoutes, Planner,
@@ -24,6 +24,7 @@ use tower::{Layer, Service, ServiceBuilder, service_fn};
 
 use crate::catalog::{self, Catalog};
 use crate::debug_log::DebugLogLayer;
+use crate::discovery::Discovery;
 use crate::edge::{
     AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
     with_trail_headers,
@@ -121,7 +122,7 @@ pub(crate) fn assemble(
         messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
         count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
         api: Forwarder::new(parts.forwards, server.timeout),
-        catalog: Catalog::models(&config.providers, parts.notes, Arc::clone(&planner)),
+        catalog: Catalog::models(&config.providers, parts.notes, Arc::clone(&planner), parts.discoveries),
     };
     let verifier = Arc::new(Verifier::new(server.auth.clone(), server.subscription_may_use_keys()));
     let explainer = Arc::new(Explainer::new(Arc::clone(&verifier), planner, config));
@@ -153,11 +154,14 @@ struct Parts {
     notes: Vec<(relay_config::ProviderName, HealthNote, Healing)>,
     /// Those of Anthropic, best first.
     forwards: Vec<(relay_config::ProviderName, Forward)>,
+    /// Those that are asked for their models.
+    discoveries: Vec<Discovery>,
 }
 
 fn providers(config: &Config, proxies: &Proxies, signatures: &Signatures) -> Result<Parts, BuildError> {
     let roots = TrustRoots::load();
-    let mut parts = Parts { upstreams: Vec::new(), notes: Vec::new(), forwards: Vec::new() };
+    let mut parts =
+        Parts { upstreams: Vec::new(), notes: Vec::new(), forwards: Vec::new(), discoveries: Vec::new() };
     let mut ranked = Vec::new();
     for provider in config.providers.iter().filter(|provider| provider.enabled) {
         let name = || provider.name.to_string();
@@ -209,7 +213,9 @@ fn providers(config: &Config, proxies: &Proxies, signatures: &Signatures) -> Res
                 .with_health(circuit(&config.health), stack.probe(&config.health))
                 .with_lack(stack.lack()),
         );
-        ranked.extend(stack.forward()?);
+        let forward = stack.forward()?;
+        parts.discoveries.extend(stack.discovery(forward.as_ref().map(|(_, _, forward)| forward)));
+        ranked.extend(forward);
     }
     ranked.sort_by_key(|(priority, _, _)| std::cmp::Reverse(*priority));
     parts.forwards = ranked.into_iter().map(|(_, name, forward)| (name, forward)).collect();
@@ -294,6 +300,19 @@ impl ProviderStack<'_> {
             self.provider.name.clone(),
             forward.map_err(|source| self.bad_key(source))?,
         )))
+    }
+
+    /// The way to its list of models, where the configuration asks for it.
+    fn discovery(&self, forward: Option<&Forward>) -> Option<Discovery> {
+        let listing = match (&self.provider.kind, forward) {
+            _ if !self.provider.discover_models => return None,
+            (ProviderKind::Ollama { base_url }, _) => {
+                Listing::ollama(base_url.clone(), self.transport.clone())
+            }
+            (_, Some(forward)) => Listing::anthropic(forward.clone()),
+            _ => return None,
+        };
+        Some(Discovery::new(self.provider.name.clone(), listing))
     }
 
     fn keyed<P: Provider>(

@@ -1,26 +1,30 @@
-//! What there is to ask for: models and providers, as the configuration says.
+//! What there is to ask for: models and providers, as the configuration and, where it says so, the upstreams know them.
 
-use std::collections::BTreeSet;
-use std::future::{Ready, ready};
+use std::collections::{BTreeSet, HashMap};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use relay_config::{ProviderConfig, ProviderName};
-use relay_providers::{Healing, Lesson};
+use relay_providers::{ClientCredential, Healing, Lesson, ListedModel};
 use relay_routing::Planner;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tower::Service;
 
 use crate::body::Body;
-use crate::edge::json;
+use crate::discovery::Discovery;
+use crate::edge::{Client, json};
 use crate::error::Error;
 use crate::health_note::HealthNote;
 
 /// Anthropic's own bounds and default for a page.
 const PAGE_LIMIT: usize = 1000;
 const PAGE_DEFAULT: usize = 20;
+/// In front of the id of one model.
+pub(crate) const MODEL_PATH: &str = "/v1/models/";
 /// Nobody knows when a mapped model came out; Anthropic too uses the epoch for that.
 const CREATED_AT: &str = "1970-01-01T00:00:00Z";
 
@@ -33,8 +37,10 @@ pub(crate) struct Catalog {
 
 #[derive(Debug)]
 struct Lists {
-    /// Id and owner, each id once, in the order of the configuration.
-    models: Vec<(String, String)>,
+    /// Those of the configuration, each id once, in its order.
+    models: Vec<Model>,
+    /// Those that list more.
+    discoveries: Vec<Discovery>,
     /// What the configuration says of each provider, and how those are that can be asked.
     providers: Vec<(Value, Option<(HealthNote, Healing)>)>,
     planner: Arc<Planner>,
@@ -46,19 +52,42 @@ enum List {
     Providers,
 }
 
+/// A model of the list.
+#[derive(Debug, Clone)]
+struct Model {
+    id: String,
+    owner: String,
+    /// What its upstream says of it.
+    listed: Option<ListedModel>,
+}
+
+impl Model {
+    /// In Anthropic's form, with what clients of OpenAI's look for beside it.
+    fn to_json(&self) -> Value {
+        let listed = self.listed.as_ref();
+        let name = listed.and_then(|listed| listed.display_name.as_deref()).unwrap_or(&self.id);
+        let created = listed.and_then(|listed| listed.created_at.as_deref()).unwrap_or(CREATED_AT);
+        json!({
+            "type": "model", "id": self.id, "display_name": name, "created_at": created,
+            "object": "model", "owned_by": self.owner,
+        })
+    }
+}
+
 impl Catalog {
     /// The catalog of models; [`providers`](Self::providers) makes the other one of it.
     pub(crate) fn models(
         providers: &[ProviderConfig],
         notes: Vec<(ProviderName, HealthNote, Healing)>,
         planner: Arc<Planner>,
+        discoveries: Vec<Discovery>,
     ) -> Self {
         let mut seen = BTreeSet::new();
         let mut models = Vec::new();
         for provider in providers.iter().filter(|provider| provider.enabled) {
             for id in names(provider) {
                 if seen.insert(id) {
-                    models.push((id.to_owned(), provider.name.to_string()));
+                    models.push(Model { id: id.to_owned(), owner: provider.name.to_string(), listed: None });
                 }
             }
         }
@@ -72,7 +101,7 @@ impl Catalog {
             (entry, note.map(|(_, note, healing)| (note.clone(), healing.clone())))
         });
         Self {
-            lists: Arc::new(Lists { models, providers: providers.collect(), planner }),
+            lists: Arc::new(Lists { models, discoveries, providers: providers.collect(), planner }),
             list: List::Models,
         }
     }
@@ -82,12 +111,33 @@ impl Catalog {
         Self { lists: Arc::clone(&self.lists), list: List::Providers }
     }
 
-    /// One page in Anthropic's form, with what clients of OpenAI's look for beside it.
-    fn page(&self, query: Option<&str>) -> Result<Response<Body>, Error> {
-        let page = Page::read(query)?;
-        let models = &self.lists.models;
+    async fn answer(
+        self,
+        path: String,
+        query: Option<String>,
+        client: Option<ClientCredential>,
+    ) -> Result<Response<Body>, Error> {
+        if let List::Providers = self.list {
+            return Ok(json(StatusCode::OK, &json!({ "data": self.lists.providers() })));
+        }
+        let Some(id) = path.strip_prefix(MODEL_PATH) else {
+            let page = Page::read(query.as_deref())?;
+            return page.of(&self.lists.models(client).await);
+        };
+        let id = percent_decode_str(id).decode_utf8_lossy();
+        let models = self.lists.models(client).await;
+        let found = models.iter().find(|model| model.id == id);
+        let found = found.ok_or_else(|| Error::UnknownModel { id: id.into_owned() })?;
+        Ok(json(StatusCode::OK, &found.to_json()))
+    }
+}
+
+impl Page {
+    /// This page of `models`.
+    fn of(&self, models: &[Model]) -> Result<Response<Body>, Error> {
+        let page = self;
         let position = |name: &'static str, id: &str| {
-            let found = models.iter().position(|(model, _)| model == id);
+            let found = models.iter().position(|model| model.id == id);
             found.ok_or_else(|| Error::Parameter {
                 name,
                 problem: format!("there is no model `{id}` in this list"),
@@ -106,15 +156,7 @@ impl Catalog {
         };
         let has_more =
             if page.before.is_some() && page.after.is_none() { start > 0 } else { end < models.len() };
-        let data: Vec<Value> = models[start..end]
-            .iter()
-            .map(|(id, owner)| {
-                json!({
-                    "type": "model", "id": id, "display_name": id, "created_at": CREATED_AT,
-                    "object": "model", "owned_by": owner,
-                })
-            })
-            .collect();
+        let data: Vec<Value> = models[start..end].iter().map(Model::to_json).collect();
         let id = |model: Option<&Value>| model.map(|model| model["id"].clone());
         let list = json!({
             "first_id": id(data.first()), "last_id": id(data.last()), "has_more": has_more,
@@ -127,17 +169,16 @@ impl Catalog {
 impl<B> Service<Request<B>> for Catalog {
     type Response = Response<Body>;
     type Error = Error;
-    type Future = Ready<Result<Response<Body>, Error>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(match self.list {
-            List::Models => self.page(request.uri().query()),
-            List::Providers => Ok(json(StatusCode::OK, &json!({ "data": self.lists.providers() }))),
-        })
+        let (path, query) = (request.uri().path().to_owned(), request.uri().query().map(str::to_owned));
+        let client = request.extensions().get::<Client>().and_then(|client| client.credential.clone());
+        Box::pin(self.clone().answer(path, query, client))
     }
 }
 
@@ -147,6 +188,38 @@ pub(crate) fn names(provider: &ProviderConfig) -> impl Iterator<Item = &str> {
 }
 
 impl Lists {
+    /// The models of the configuration, then what upstreams list beside them, each id once.
+    async fn models(&self, client: Option<ClientCredential>) -> Vec<Model> {
+        let mut models = self.models.clone();
+        let mut asked = JoinSet::new();
+        for (index, discovery) in self.discoveries.iter().enumerate() {
+            let (discovery, client) = (discovery.clone(), client.clone());
+            asked.spawn(async move { (index, discovery.models(client.as_ref()).await) });
+        }
+        let mut lists = Vec::with_capacity(asked.len());
+        while let Some(list) = asked.join_next().await {
+            lists.extend(list);
+        }
+        lists.sort_unstable_by_key(|(index, _)| *index);
+        let mut known: HashMap<String, usize> =
+            models.iter().enumerate().map(|(at, model)| (model.id.clone(), at)).collect();
+        for (index, list) in lists {
+            for listed in list.iter() {
+                match known.get(&listed.id) {
+                    Some(&at) => {
+                        models[at].listed.get_or_insert_with(|| listed.clone());
+                    }
+                    None => {
+                        known.insert(listed.id.clone(), models.len());
+                        let owner = self.discoveries[index].provider().to_string();
+                        models.push(Model { id: listed.id.clone(), owner, listed: Some(listed.clone()) });
+                    }
+                }
+            }
+        }
+        models
+    }
+
     /// `ready` is also who was never asked; `failing` says why the last attempt failed. `learned` is what is left out of
     /// requests, since the upstream has refused it. `in_flight` counts requests that are asked or still being answered.
     fn providers(&self) -> Value {
@@ -231,9 +304,9 @@ providers:
     async fn get(query: &str) -> Result<Value, String> {
         let config = Loader::new().with_text("test.yaml", Format::Yaml, CONFIG).load().unwrap().config;
         let planner = Planner::new(Vec::new(), Strategy::Failover, false);
-        let response = Catalog::models(&config.providers, Vec::new(), Arc::new(planner))
-            .page(Some(query))
-            .map_err(|error| error.to_string())?;
+        let catalog = Catalog::models(&config.providers, Vec::new(), Arc::new(planner), Vec::new());
+        let response = catalog.answer("/v1/models".to_owned(), Some(query.to_owned()), None).await;
+        let response = response.map_err(|error| error.to_string())?;
         Ok(serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap())
     }
 

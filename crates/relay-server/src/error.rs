@@ -96,6 +96,12 @@ pub enum Error {
         /// The path.
         path: String,
     },
+    /// The list of models has no such one.
+    #[error("model: there is no `{id}` in the list of this relay's models (GET /v1/models)")]
+    UnknownModel {
+        /// What was asked for.
+        id: String,
+    },
     /// Anthropic could serve the operation, but with a credential of the client's alone, and there is none.
     #[error(
         "no credential: send one as `x-api-key` or `authorization: Bearer`, or configure a key for a provider"
@@ -137,7 +143,9 @@ impl Error {
             | Self::BodyUnreadable
             | Self::Body(_)
             | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
-            Self::NotFound { .. } | Self::NoAnthropicProvider { .. } => StatusCode::NOT_FOUND,
+            Self::NotFound { .. } | Self::NoAnthropicProvider { .. } | Self::UnknownModel { .. } => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Route(error) => route_status(&error.kind),
             Self::Upstream { source, .. } => attempt_status(source),

@@ -30,6 +30,11 @@ impl Forwarder {
         Self { upstreams: upstreams.into(), head_timeout }
     }
 
+    /// Whether there is nobody to pass requests on to.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.upstreams.is_empty()
+    }
+
     async fn forward(self, request: ApiRequest) -> Result<Response<Body>, Error> {
         let can_serve = |(_, upstream): &&(ProviderName, Forward)| {
             upstream.can_serve(request.client.as_ref(), request.keys_allowed)

@@ -12,6 +12,7 @@ mod assemble;
 mod body;
 mod catalog;
 mod debug_log;
+mod discovery;
 mod edge;
 mod error;
 mod explain;

@@ -13,7 +13,7 @@ use serde_json::json;
 use tower::{BoxError, Layer, Service, ServiceExt};
 
 use crate::body::Body;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, MODEL_PATH};
 use crate::debug_log::DebugLog;
 use crate::edge::{AdmissionLayer, AuthLayer, json};
 use crate::error::Error;
@@ -63,6 +63,8 @@ pub(crate) struct Router {
     messages: Relayed<Intake<DebugLog<Messages<Failover>>>>,
     count_tokens: Relayed<Intake<DebugLog<Messages<Failover>>>>,
     api: Relayed<Forwarder>,
+    /// Whether anybody serves the rest of the API.
+    has_api: bool,
     models: Admitted<Catalog>,
     providers: Admitted<Catalog>,
     readiness: Arc<Readiness>,
@@ -87,6 +89,7 @@ impl Router {
         Self {
             messages: admission.layer(auth.layer(operations.messages)),
             count_tokens: admission.layer(auth.layer(operations.count_tokens)),
+            has_api: !operations.api.is_empty(),
             api: admission.layer(auth.layer(operations.api)),
             models: auth.layer(operations.catalog.clone()),
             providers: auth.layer(operations.catalog.providers()),
@@ -103,7 +106,9 @@ impl Router {
             Route::Messages => self.messages.oneshot(request).await,
             Route::CountTokens => self.count_tokens.oneshot(request).await,
             Route::Api => self.api.oneshot(request).await,
-            Route::Models => self.models.oneshot(request).await,
+            // Anthropic knows its models best.
+            Route::Model if self.has_api => self.api.oneshot(request).await,
+            Route::Model | Route::Models => self.models.oneshot(request).await,
             Route::Providers => self.providers.oneshot(request).await,
             Route::Health => {
                 Ok(json(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
@@ -141,6 +146,8 @@ enum Route {
     /// Anything else of Anthropic's API.
     Api,
     Models,
+    /// One of them.
+    Model,
     Providers,
     Health,
     Ready,
@@ -162,6 +169,7 @@ impl Route {
             "/readyz" => (Self::Ready, GET),
             "/" => (Self::Root, GET),
             "/api/hello" => (Self::Hello, GET),
+            _ if is_model(method, path) => (Self::Model, GET),
             _ if is_api(path) => return Ok(Self::Api),
             _ => return Err(Error::NotFound { path: path.to_owned(), hint: hint(path) }),
         };
@@ -170,6 +178,12 @@ impl Route {
         }
         Err(Error::MethodNotAllowed { method: method.clone(), path: path.to_owned(), allowed })
     }
+}
+
+/// Whether one model is asked for.
+fn is_model(method: &Method, path: &str) -> bool {
+    let id = path.strip_prefix(MODEL_PATH).filter(|id| !id.is_empty() && !id.contains('/'));
+    id.is_some() && is_api(path) && matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Whether `path` lies below `/v1`, and cannot be taken for one that does not.
@@ -206,7 +220,10 @@ mod tests {
         check(Method::POST, "/v1/messages/count_tokens", Ok(Route::CountTokens));
         check(Method::POST, "/v1/messages/batches", Ok(Route::Api));
         check(Method::DELETE, "/v1/files/file_1", Ok(Route::Api));
-        check(Method::GET, "/v1/models/claude-opus-5-5", Ok(Route::Api));
+        check(Method::GET, "/v1/models/claude-opus-5-5", Ok(Route::Model));
+        check(Method::POST, "/v1/models/claude-opus-5-5", Ok(Route::Api));
+        check(Method::GET, "/v1/models/a/b", Ok(Route::Api));
+        check(Method::GET, "/v1/models/", Ok(Route::Api));
         check(Method::GET, "/v1/models", Ok(Route::Models));
         check(Method::HEAD, "/v1/providers", Ok(Route::Providers));
         check(Method::HEAD, "/", Ok(Route::Root));

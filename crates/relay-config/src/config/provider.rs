@@ -30,6 +30,8 @@ pub struct ProviderConfig {
     pub max_wait: Duration,
     /// Model names advertised on `/v1/models`; empty means any model may be asked for.
     pub models: Vec<String>,
+    /// Whether `/v1/models` also names what the upstream itself lists. `anthropic` and `ollama` alone. Default no.
+    pub discover_models: bool,
     /// Client's model name to upstream's.
     pub model_mapping: ModelMapping,
     /// What is known of its models beyond what cc-relay knows of its kind. Default: nothing.
@@ -59,6 +61,7 @@ impl ProviderConfig {
             pooling: Pooling::default(),
             max_wait: Duration::ZERO,
             models: Vec::new(),
+            discover_models: false,
             model_mapping: ModelMapping::default(),
             capabilities: Capabilities::default(),
             fetch_images: false,

@@ -12,7 +12,6 @@ use super::cloud::{AzureAuth, BedrockApi};
 /// One upstream.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-#[expect(dead_code, reason = "some features are known to the schema and not built")]
 pub(crate) struct Provider {
     /// Unique; used in logs and on `/v1/providers`.
     #[schemars(length(min = 1), required)]
@@ -111,8 +110,9 @@ pub(crate) struct Provider {
     /// Fetch URL images for upstreams that take base64 only.
     #[schemars(extend("default" = false))]
     pub(crate) fetch_images: Option<bool>,
-    /// List models live.
-    discover_models: Option<bool>,
+    /// Name on `/v1/models` what the upstream itself lists, for `anthropic` and `ollama`.
+    #[schemars(extend("default" = false))]
+    pub(crate) discover_models: Option<bool>,
 }
 
 /// The kind of upstream.

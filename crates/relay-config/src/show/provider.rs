@@ -26,6 +26,7 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
         out.millis("max_wait_ms", provider.max_wait);
     });
     out.strings("models", provider.models.iter());
+    out.plain("discover_models", provider.discover_models);
     out.table("model_mapping", |out| {
         for (name, target) in provider.model_mapping.entries() {
             out.string(&quoted(name), target);

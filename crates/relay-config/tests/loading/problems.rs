@@ -365,6 +365,11 @@ fn a_provider_has_the_keys_that_its_type_needs() {
             "2:52: providers[0].passthrough: a provider of type zai has no such setting; remove it",
         ],
     );
+    check("type: ollama, discover_models: true", &[]);
+    check(
+        "type: zai, discover_models: true, keys: [{ key: a }]",
+        &["2:42: providers[0].discover_models: a provider of type zai has no such setting; remove it"],
+    );
 }
 
 #[test]

@@ -52,11 +52,6 @@ fn sections_of_unbuilt_features_are_refused() {
 }
 
 #[test]
-fn provider_settings_of_unbuilt_features_are_refused() {
-    refused("providers", "discover_models: true", SETTING, "list the models in providers[].models");
-}
-
-#[test]
 fn unbuilt_choices_are_refused_by_name() {
     #[track_caller]
     fn check(section: &str, key: &str, value: &str, hint: &str) {
@@ -90,7 +85,6 @@ fn saying_off_is_accepted() {
         ("providers", "weight: 1"),
         ("providers", "capabilities: {}"),
         ("providers", "fetch_images: false"),
-        ("providers", "discover_models: false"),
         ("providers.keys", "weight: 1"),
     ] {
         accepted(section, setting);

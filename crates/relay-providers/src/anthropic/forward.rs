@@ -67,6 +67,11 @@ impl Forward {
         Ok(Self { base_url, key: key.map(ApiKey::plain).transpose()?, passthrough, transport })
     }
 
+    /// Whether it has a key of ours.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Whether there is a credential with which `client` could be served.
     #[must_use]
     pub fn can_serve(&self, client: Option<&ClientCredential>, keys_allowed: bool) -> bool {

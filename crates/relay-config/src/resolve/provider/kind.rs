@@ -70,6 +70,10 @@ fn check_owners(raw: &raw::Provider, r#type: ProviderType, path: &Path, to: &mut
             to.problem(&path.key(key), Fault::NotForType { kind: r#type.as_str() });
         }
     }
+    let lists_models = matches!(r#type, ProviderType::Anthropic | ProviderType::Ollama);
+    if raw.discover_models == Some(true) && !lists_models {
+        to.problem(&path.key("discover_models"), Fault::NotForType { kind: r#type.as_str() });
+    }
     if raw.base_url.is_some() && r#type == ProviderType::Mock {
         to.problem(&path.key("base_url"), Fault::NotForType { kind: r#type.as_str() });
     }

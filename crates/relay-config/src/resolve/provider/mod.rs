@@ -73,6 +73,7 @@ fn resolve(mut raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option
         },
         max_wait: millis(raw.pooling.max_wait_ms, default.max_wait),
         models: raw.models,
+        discover_models: raw.discover_models.unwrap_or(default.discover_models),
         model_mapping: mapping(raw.model_mapping, &path.key("model_mapping"), to),
         capabilities: capabilities::resolve(raw.capabilities, &path.key("capabilities"), to),
         fetch_images: raw.fetch_images.unwrap_or(default.fetch_images),

@@ -1,0 +1,188 @@
+//! Which models an upstream says that it has.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use relay_config::BaseUrl;
+use serde::Deserialize;
+use tower::ServiceExt;
+
+use crate::answer::{AnswerBody, AttemptError};
+use crate::anthropic::{ApiRequest, ClientCredential, Forward};
+use crate::body::Payload;
+use crate::coding::decoded;
+use crate::messages;
+use crate::start::{Start, read_start};
+use crate::transport::{IdleTimeout, RequestBody, Transport};
+
+/// A list is read up to this size: an entry has some 200 bytes.
+const LIST_LIMIT: usize = 4 * 1024 * 1024;
+/// Anthropic's largest page, and how many of them are read.
+const PAGES: usize = 5;
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// A model, as its upstream lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ListedModel {
+    /// Its name in requests.
+    #[serde(alias = "name")]
+    pub id: String,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// When it came out, in RFC 3339.
+    pub created_at: Option<String>,
+}
+
+/// An upstream that can be asked for its models. Cloning shares its connections.
+#[derive(Debug, Clone)]
+pub struct Listing(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Anthropic(Forward),
+    Ollama { base_url: BaseUrl, transport: Transport },
+}
+
+/// Why there is no list.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListingError {
+    /// The upstream did not answer.
+    #[error("the upstream cannot be asked for its models")]
+    Attempt(#[from] AttemptError),
+    /// The upstream answered with an error.
+    #[error("the upstream answered {0} when it was asked for its models")]
+    Status(StatusCode),
+    /// The answer is no list of models, or one without end.
+    #[error("the upstream's list of models cannot be read")]
+    Malformed,
+}
+
+impl Listing {
+    /// `GET /v1/models` of Anthropic's API: with its key, or else with the client's own credential.
+    #[must_use]
+    pub fn anthropic(forward: Forward) -> Self {
+        Self(Kind::Anthropic(forward))
+    }
+
+    /// `GET /api/tags` of Ollama's.
+    #[must_use]
+    pub fn ollama(base_url: BaseUrl, transport: Transport) -> Self {
+        Self(Kind::Ollama { base_url, transport })
+    }
+
+    /// Whether the list is the client's, since its credential is the only one: it must not be shown to another one.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        matches!(&self.0, Kind::Anthropic(forward) if !forward.has_key())
+    }
+
+    /// Asks for the list.
+    ///
+    /// # Errors
+    /// [`ListingError`] where there is none.
+    pub async fn fetch(&self, client: Option<&ClientCredential>) -> Result<Vec<ListedModel>, ListingError> {
+        match &self.0 {
+            Kind::Ollama { base_url, transport } => tags(base_url, transport).await,
+            Kind::Anthropic(forward) => {
+                let client = client.filter(|_| self.is_personal());
+                let mut models = Vec::new();
+                for _ in 0..PAGES {
+                    let after = models.last().map(|model: &ListedModel| model.id.as_str());
+                    let page = page(forward.clone(), client, after).await?;
+                    let is_last = !page.has_more || page.data.is_empty();
+                    models.extend(page.data);
+                    if is_last {
+                        break;
+                    }
+                }
+                Ok(models)
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    data: Vec<ListedModel>,
+    #[serde(default)]
+    has_more: bool,
+}
+
+async fn page(
+    forward: Forward,
+    client: Option<&ClientCredential>,
+    after: Option<&str>,
+) -> Result<Page, ListingError> {
+    let after =
+        after.map_or(String::new(), |id| format!("&after_id={}", utf8_percent_encode(id, NON_ALPHANUMERIC)));
+    let mut headers = HeaderMap::from_iter([(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"))]);
+    if client.is_some_and(ClientCredential::is_subscription) {
+        headers.insert(ANTHROPIC_BETA, HeaderValue::from_static("oauth-2025-04-20"));
+    }
+    let request = ApiRequest {
+        method: Method::GET,
+        path: "/v1/models".to_owned(),
+        query: Some(format!("limit=1000{after}")),
+        headers,
+        body: Empty::new().map_err(|never| match never {}).boxed_unsync(),
+        client: client.cloned(),
+        keys_allowed: true,
+        head_timeout: None,
+    };
+    read(forward.oneshot(request).await?).await
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    models: Vec<ListedModel>,
+}
+
+async fn tags(base_url: &BaseUrl, transport: &Transport) -> Result<Vec<ListedModel>, ListingError> {
+    let uri = messages::uri(base_url, "/api/tags", None).map_err(AttemptError::from)?;
+    let mut request = Request::new(RequestBody::Payload(Payload::default()));
+    *request.uri_mut() = uri;
+    let response = transport.send(request).await?;
+    let (mut head, body) = response.into_parts();
+    let body = decoded(&mut head.headers, IdleTimeout::new(body, transport.idle_timeout()));
+    read::<Tags>(Response::from_parts(head, body)).await.map(|tags| tags.models)
+}
+
+async fn read<T: for<'de> Deserialize<'de>>(response: Response<AnswerBody>) -> Result<T, ListingError> {
+    if response.status() != StatusCode::OK {
+        return Err(ListingError::Status(response.status()));
+    }
+    match read_start(response.into_body(), LIST_LIMIT, Duration::MAX).await {
+        Start::Whole(bytes) => parse(&bytes),
+        Start::Part(..) => Err(ListingError::Malformed),
+    }
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(bytes: &Bytes) -> Result<T, ListingError> {
+    serde_json::from_slice(bytes).map_err(|_| ListingError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_in_both_forms() {
+        let anthropic = r#"{"data":[{"type":"model","id":"a","display_name":"A","created_at":"2026-10-01T00:00:00Z"}],"has_more":true}"#;
+        let page: Page = parse(&Bytes::from(anthropic)).unwrap();
+        assert!(page.has_more);
+        assert_eq!((page.data[0].id.as_str(), page.data[0].display_name.as_deref()), ("a", Some("A")));
+        let ollama =
+            r#"{"models":[{"name":"qwen3-coder:30b","model":"qwen3-coder:30b","size":7,"details":{}}]}"#;
+        let tags: Tags = parse(&Bytes::from(ollama)).unwrap();
+        assert_eq!(tags.models[0].id, "qwen3-coder:30b");
+        for odd in ["", "[]", "{}", r#"{"models":[{}]}"#, r#"{"models":7}"#] {
+            assert!(parse::<Tags>(&Bytes::from(odd)).is_err(), "{odd}");
+        }
+    }
+}
