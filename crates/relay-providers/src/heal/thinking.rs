@@ -41,11 +41,12 @@ pub(super) fn strip<'a>(body: Node<'a>, mut takes: impl FnMut(Block) -> bool) ->
     let mut stripped = Stripped::default();
     let mut is_any_left = false;
     for message in body.get("messages").into_iter().flat_map(Node::elements) {
-        let content = message.get("content");
-        let items = || content.into_iter().flat_map(Node::elements);
+        // What users and tools say is most of a conversation: it is looked into only where it matters.
+        let items = || message.get("content").into_iter().flat_map(Node::elements);
         if !message.get("role").is_some_and(|role| role.is("assistant")) {
             // What is no result of a tool begins a new turn.
-            stripped.breaks_last_turn &= items().any(|item| is_of_type(item, "tool_result"));
+            stripped.breaks_last_turn =
+                stripped.breaks_last_turn && items().any(|item| is_of_type(item, "tool_result"));
             is_any_left = true;
             continue;
         }
