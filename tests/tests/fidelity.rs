@@ -1,7 +1,10 @@
 //! What arrives upstream is what the client sent, and the other way round.
 
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::models::ollama;
+use relay_tests::models::{Reply, ollama};
 use relay_tests::{Answer, Call, OUR_KEY, Relay, Upstream, in_turn, provider, sse};
 use serde_json::json;
 
@@ -219,5 +222,152 @@ async fn the_models_name_is_put_back_only_where_that_is_wanted() {
             };
             assert_eq!(model, expected, "restore {restore}, stream {stream}");
         }
+    }
+}
+
+/// White space, strings, numbers and whole values in all the forms that JSON has for them.
+fn space() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&["", "", "", " ", "\n  ", "\t\r\n"][..])
+}
+
+fn string() -> impl Strategy<Value = String> {
+    let escapes = [r"\u00e9", r"\ud83d\ude80", r"\u003C", r"\/", r"\n", r#"\""#, r"\\", r"\ud800", r"\u0000"];
+    let part =
+        prop_oneof!["[a-z é🚀\u{7f}]{0,12}", prop::sample::select(escapes.map(str::to_owned).to_vec()),];
+    prop::collection::vec(part, 0..4).prop_map(|parts| format!("\"{}\"", parts.concat()))
+}
+
+fn value() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        prop::sample::select(["null", "true", "false"].map(str::to_owned).to_vec()),
+        "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,6})?([eE][+-]?[0-9]{1,3})?",
+        string(),
+    ];
+    leaf.prop_recursive(3, 24, 5, |inner| {
+        let item = (space(), inner.clone(), space()).prop_map(|(a, value, b)| format!("{a}{value}{b}"));
+        prop_oneof![
+            prop::collection::vec(item, 0..5).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec(member(string(), inner), 0..5).prop_map(object),
+        ]
+    })
+}
+
+fn member(
+    name: impl Strategy<Value = String>,
+    value: impl Strategy<Value = String>,
+) -> impl Strategy<Value = String> {
+    (space(), name, space(), space(), value, space())
+        .prop_map(|(a, name, b, c, value, d)| format!("{a}{name}{b}:{c}{value}{d}"))
+}
+
+fn object(members: Vec<String>) -> String {
+    format!("{{{}}}", members.join(","))
+}
+
+/// An object with these members, each with a value of the kind that it has in the API or with any other, among unknown ones;
+/// in any order, and some of them twice.
+fn known(
+    names: &'static [&'static str],
+    value: impl Strategy<Value = String> + Clone + 'static,
+) -> impl Strategy<Value = String> {
+    let name =
+        prop_oneof![4 => prop::sample::select(names).prop_map(|name| format!("\"{name}\"")), 1 => string()];
+    prop::collection::vec(member(name, value), 0..7).prop_map(object)
+}
+
+/// A request as clients write it, and as none would.
+fn request() -> impl Strategy<Value = String> {
+    let kinds = [
+        "text",
+        "image",
+        "document",
+        "thinking",
+        "redacted_thinking",
+        "tool_use",
+        "tool_result",
+        "system",
+        "user",
+        "assistant",
+        "ephemeral",
+        "new_2027",
+    ];
+    let kind = prop::sample::select(kinds.map(|kind| format!("\"{kind}\"")).to_vec());
+    let field = prop_oneof![kind, value()].boxed();
+    let names = &[
+        "type",
+        "text",
+        "role",
+        "cache_control",
+        "signature",
+        "source",
+        "content",
+        "input",
+        "output_config",
+        "defer_loading",
+    ];
+    let block = known(names, field.clone()).boxed();
+    let blocks = |block: BoxedStrategy<String>| {
+        prop::collection::vec((space(), block), 0..4)
+            .prop_map(|blocks| {
+                format!(
+                    "[{}]",
+                    blocks
+                        .iter()
+                        .map(|(space, block)| format!("{space}{block}"))
+                        .collect::<Vec<_>>()
+                        .join(",")
+                )
+            })
+            .boxed()
+    };
+    let message = known(names, prop_oneof![field, blocks(block.clone())].boxed()).boxed();
+    let top = prop_oneof![
+        member(Just("\"messages\"".to_owned()), blocks(message)),
+        member(prop::sample::select(&["\"system\"", "\"tools\""][..]).prop_map(str::to_owned), blocks(block)),
+        member(Just("\"metadata\"".to_owned()), known(&["user_id"], value().boxed())),
+        member(
+            prop::sample::select(
+                &["\"safeguards\"", "\"context_management\"", "\"speed\"", "\"thinking\"", "\"max_tokens\""]
+                    [..]
+            )
+            .prop_map(str::to_owned),
+            value()
+        ),
+        member(string(), value()),
+    ];
+    let model = member(
+        prop::sample::select(&["\"model\"", "\"mod\\u0065l\""][..]).prop_map(str::to_owned),
+        "\"[a-z0-9é-]{1,20}\"",
+    );
+    (space(), prop::collection::vec(top.clone(), 0..6), model, prop::collection::vec(top, 0..4), space())
+        .prop_map(|(a, before, model, after, b)| {
+            let members = before.into_iter().chain([model]).chain(after).collect();
+            format!("{a}{}{b}", object(members))
+        })
+}
+
+#[tokio::test]
+async fn a_thousand_requests_arrive_byte_for_byte() {
+    // No parser is asked what it makes of it, on either side.
+    let message = Reply::of("m").text("Hello!").json();
+    let rules = anthropic::rules(Credential::Key(OUR_KEY));
+    let upstream = Upstream::builder().require(rules);
+    let upstream = upstream.answering(move |_| anthropic::success(Answer::json(200, &message))).await;
+    let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
+    let mut runner = TestRunner::deterministic();
+    let requests = request();
+    let mut sent = Vec::new();
+    while sent.len() < 1000 {
+        let body = requests.new_tree(&mut runner).expect("a request can be made").current();
+        let response =
+            Call::messages(body.clone()).header("anthropic-beta", "a, b,a").send(relay.address()).await;
+        assert_eq!(response.status, 200, "{body}");
+        sent.push(body);
+    }
+    let received = upstream.requests();
+    assert_eq!(received.len(), sent.len());
+    for (sent, received) in sent.iter().zip(&received) {
+        assert!(received.body == *sent, "{sent}\n\nbecame\n\n{:?}", received.body);
+        assert_eq!(received.header("anthropic-beta"), "a, b,a");
     }
 }

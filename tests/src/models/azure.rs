@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::anthropic::{self, Credential};
-use super::oauth;
+use super::{content, oauth};
 use crate::answer::Answer;
 use crate::request::Request;
 use crate::rule::{self, Rule};
@@ -33,6 +33,7 @@ const RESOURCE: &str = "https://ai.azure.com";
 pub fn key_rules(key: &'static str) -> Vec<Rule> {
     let mut rules = anthropic::rules(Credential::Key(key));
     rules.extend([rule::header("api-key", key), Rule::new(check_target)]);
+    rules.extend([Rule::new(|request| content::without_scope(&request.json())), content::nothing_private()]);
     rules
 }
 

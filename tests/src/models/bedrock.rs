@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use relay_stream::bedrock;
 use serde_json::{Value, json};
 
-use super::Reply;
+use super::{Reply, content};
 use crate::answer::Answer;
 use crate::request::Request;
 use crate::rule::{self, Rule};
@@ -36,15 +36,25 @@ const FIELDS: [&str; 17] = [
     "user_profile_id",
 ];
 
-/// Betas that are a 400 "invalid beta flag" for certain.
-const REFUSED_BETAS: [&str; 7] = [
-    "claude-code-20250219",
-    "oauth-2025-04-20",
-    "advanced-tool-use-2025-11-20",
-    "prompt-caching-scope-2026-01-05",
-    "fast-mode-2026-02-01",
-    "extended-cache-ttl-2025-04-11",
-    "mcp-servers-2025-12-04",
+/// The starts of the betas that it knows; any other is a 400 "invalid beta flag".
+const BETAS: [&str; 17] = [
+    "compact-",
+    "computer-use-",
+    "context-1m-",
+    "context-management-",
+    "dev-full-thinking-",
+    "effort-",
+    "fine-grained-tool-streaming-",
+    "interleaved-thinking-",
+    "mid-conversation-output-config-",
+    "mid-conversation-tool-changes-",
+    "output-128k-",
+    "thinking-binding-controls-",
+    "thinking-display-updates-",
+    "thinking-token-count-",
+    "token-efficient-tools-2025",
+    "tool-examples-",
+    "tool-search-tool-",
 ];
 
 /// What every request has to obey: only JSON in the dialect of Bedrock, nothing of the client's headers, and a model's
@@ -74,8 +84,15 @@ pub fn rules() -> Vec<Rule> {
             Ok(())
         }),
         Rule::new(|request| check_body(&invoke_body(request))),
+        Rule::new(|request| {
+            let body = invoke_body(request);
+            content::without_scope(&body)?;
+            content::without_urls(&body)?;
+            content::for_generation(request.target.split('/').nth(2).unwrap_or_default(), &body)
+        }),
     ];
     rules.extend(["x-api-key", "cookie", "accept-encoding"].map(rule::without));
+    rules.push(content::nothing_private());
     rules
 }
 
@@ -91,7 +108,8 @@ fn check_body(body: &Value) -> Result<(), String> {
         return Err("max_tokens: Field required".to_owned());
     }
     let betas = body["anthropic_beta"].as_array().into_iter().flatten();
-    if let Some(beta) = betas.filter_map(Value::as_str).find(|beta| REFUSED_BETAS.contains(beta)) {
+    let is_known = |beta: &str| BETAS.iter().any(|known| beta.starts_with(known));
+    if let Some(beta) = betas.filter_map(Value::as_str).find(|beta| !is_known(beta)) {
         return Err(format!("invalid beta flag {beta}"));
     }
     let mut edits = body["context_management"]["edits"].as_array().into_iter().flatten();

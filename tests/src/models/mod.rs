@@ -3,6 +3,7 @@
 pub mod anthropic;
 pub mod azure;
 pub mod bedrock;
+pub mod content;
 pub mod google;
 pub mod oauth;
 pub mod ollama;

@@ -5,9 +5,10 @@
 
 use serde_json::{Value, json};
 
+use super::content;
 use crate::answer::Answer;
 use crate::request::Request;
-use crate::rule::Rule;
+use crate::rule::{self, Rule};
 use crate::sse;
 
 /// A local host name (bound to loopback, Ollama answers 403 with an empty body to any other), and nothing secret: Ollama
@@ -23,7 +24,16 @@ pub fn rules() -> Vec<Rule> {
     let no_claude_key = Rule::new(|request| {
         if request.mentions("sk-ant-") { Err("a key of Anthropic's was sent".to_owned()) } else { Ok(()) }
     });
-    vec![local_host, no_claude_key]
+    let whole = Rule::new(|request| {
+        let body = request.json();
+        content::without_urls(&body)?;
+        match content::blocks(&body).iter().find(|block| block["type"] == "document") {
+            Some(_) => Err("a document vanishes without an error".to_owned()),
+            None => Ok(()),
+        }
+    });
+    let rules = [local_host, no_claude_key, whole, rule::without("anthropic-beta"), content::no_billing()];
+    rules.into_iter().chain([content::nothing_private()]).collect()
 }
 
 /// Answers as Ollama does.

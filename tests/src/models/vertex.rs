@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use super::Reply;
+use super::{Reply, content};
 use crate::answer::Answer;
 use crate::request::Request;
 use crate::rule::{self, Rule};
@@ -27,6 +27,14 @@ pub fn rules() -> Vec<Rule> {
     rules.push(Rule::new(check_target));
     rules.push(Rule::new(check_body));
     rules.push(Rule::new(check_betas));
+    rules.push(Rule::new(|request| {
+        let body = request.json();
+        content::without_scope(&body)?;
+        content::without_urls(&body)?;
+        let model = request.target.split("/models/").nth(1).unwrap_or_default();
+        content::for_generation(model.split(':').next().unwrap_or_default(), &body)
+    }));
+    rules.push(content::nothing_private());
     rules.push(Rule::new(|request| {
         if request.mentions("sk-ant-") { Err("a key of Anthropic's was sent".to_owned()) } else { Ok(()) }
     }));

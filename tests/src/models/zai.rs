@@ -6,6 +6,7 @@
 use serde_json::json;
 
 use super::anthropic::{self, Credential};
+use super::content;
 use crate::answer::Answer;
 use crate::request::Request;
 use crate::rule::Rule;
@@ -21,6 +22,7 @@ pub fn rules(key: &'static str) -> Vec<Rule> {
     rules.push(Rule::new(|request| {
         if request.mentions("sk-ant-") { Err("a key of Anthropic's was sent".to_owned()) } else { Ok(()) }
     }));
+    rules.extend([content::nothing_private(), content::no_billing()]);
     rules
 }
 

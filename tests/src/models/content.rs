@@ -1,0 +1,79 @@
+//! What upstreams other than Anthropic's own refuse, or should never see, within a body.
+//!
+//! # Source
+//! Anthropic's pages about each cloud; reports of what the clouds answer; Claude Code 2.1.330 in its own cloud modes.
+
+use serde_json::Value;
+
+use crate::rule::Rule;
+
+/// Every block of content: of `system`, of messages, of tools' results, and the tools.
+#[must_use]
+pub fn blocks(body: &Value) -> Vec<&Value> {
+    let list = |name: &str| body[name].as_array().into_iter().flatten();
+    let mut blocks: Vec<&Value> = list("system").chain(list("tools")).collect();
+    for message in list("messages") {
+        for block in message["content"].as_array().into_iter().flatten() {
+            blocks.push(block);
+            blocks.extend(block["content"].as_array().into_iter().flatten());
+        }
+    }
+    blocks
+}
+
+/// `cache_control.scope` is Anthropic's own.
+pub(super) fn without_scope(body: &Value) -> Result<(), String> {
+    match blocks(body).iter().any(|block| block["cache_control"].get("scope").is_some()) {
+        true => Err("cache_control.scope: Extra inputs are not permitted".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// Images and documents come as base64.
+pub(super) fn without_urls(body: &Value) -> Result<(), String> {
+    let by_reference =
+        |block: &&&Value| block["source"]["type"] == "url" || block["source"]["type"] == "file";
+    match blocks(body).iter().find(by_reference) {
+        Some(block) => Err(format!("invalid source type: {}", block["source"]["type"])),
+        None => Ok(()),
+    }
+}
+
+/// What older models refuse: messages of the role `system`, effort, deferred tools.
+pub(super) fn for_generation(model: &str, body: &Value) -> Result<(), String> {
+    let is = |parts: &[&str]| parts.iter().any(|part| model.contains(part));
+    let roles = body["messages"].as_array().into_iter().flatten().map(|message| &message["role"]);
+    let before_4_7 = is(&["claude-3", "-4-2025", "-4@2025", "-4-1-", "-4-1@", "-4-5-", "-4-5@", "-4-6"]);
+    if before_4_7 && roles.into_iter().any(|role| role == "system") {
+        return Err("messages: Unexpected role \"system\"".to_owned());
+    }
+    let without_effort = before_4_7 && !is(&["opus-4-5", "-4-6"]);
+    if without_effort && body["output_config"].get("effort").is_some() {
+        return Err("output_config.effort: Extra inputs are not permitted".to_owned());
+    }
+    let before_4_5 = is(&["claude-3", "-4-2025", "-4@2025", "-4-1-", "-4-1@"]);
+    if before_4_5 && blocks(body).iter().any(|block| block.get("defer_loading").is_some()) {
+        return Err("tools.0.defer_loading: Extra inputs are not permitted".to_owned());
+    }
+    Ok(())
+}
+
+/// `safeguards` holds local paths and what belongs to them.
+pub(super) fn nothing_private() -> Rule {
+    Rule::new(|request| {
+        let body = request.json();
+        let inner = body["input"]["invokeModel"]["body"].is_string();
+        match !inner && body.get("safeguards").is_some() {
+            true => Err("safeguards were sent to somebody other than Anthropic".to_owned()),
+            false => Ok(()),
+        }
+    })
+}
+
+/// The block that Anthropic strips would be part of the prompt.
+pub(super) fn no_billing() -> Rule {
+    Rule::new(|request| match request.json()["system"].to_string().contains("x-anthropic-billing-header") {
+        true => Err("the billing block was sent to somebody other than Anthropic".to_owned()),
+        false => Ok(()),
+    })
+}
