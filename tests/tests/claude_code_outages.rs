@@ -1,0 +1,172 @@
+//! The Claude Code CLI goes on with its work while one provider after the other dies under it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use relay_tests::models::anthropic::Credential;
+use relay_tests::models::{Reply, Signer, anthropic, ollama, zai};
+use relay_tests::{
+    Answer, Builder, ClaudeCode, Connection, OUR_KEY, Relay, Request, Upstream, patiently, provider,
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+const MODEL: &str = "claude-opus-5-5";
+/// The events of a note up to the middle of its thinking, and up to the middle of the tool's input.
+const WITHIN_THINKING: usize = 4;
+const WITHIN_INPUT: usize = 10;
+const FINAL: &str = "Three tools have run.";
+
+/// What an upstream does with one request.
+#[derive(Clone)]
+enum Turn {
+    /// Thinks, and lets the client note this in a file, with a tool.
+    Note(&'static str),
+    /// Begins to do so, and stops behind so many events.
+    PartOfANote(&'static str, usize),
+    /// Ends the conversation.
+    Text(&'static str),
+}
+
+/// One upstream of the conversation, whose keeper is told of each turn that it has done.
+struct Cast {
+    signer: Signer,
+    turns: Vec<Turn>,
+    next: AtomicUsize,
+    done: mpsc::UnboundedSender<()>,
+}
+
+impl Cast {
+    /// Starts an upstream with these turns in its script, and no others.
+    async fn start(
+        signer: Signer,
+        builder: Builder,
+        turns: &[Turn],
+    ) -> (Upstream, mpsc::UnboundedReceiver<()>) {
+        let (done, told) = mpsc::unbounded_channel();
+        let cast = Arc::new(Self { signer, turns: turns.to_vec(), next: AtomicUsize::new(0), done });
+        let script = move |connection| Arc::clone(&cast).play(connection);
+        (builder.scripted(script).await, told)
+    }
+
+    async fn play(self: Arc<Self>, mut connection: Connection) {
+        while let Some(request) = connection.receive().await {
+            let refusal = self.signer.refusal(&request.json());
+            assert_eq!(refusal, None, "a conversation that {:?} would not go on with", self.signer);
+            let turn = &self.turns[self.next.fetch_add(1, Ordering::Relaxed)];
+            match *turn {
+                Turn::Note(note) => self.answer(&mut connection, &request, &self.note(note)).await,
+                Turn::Text(text) => self.answer(&mut connection, &request, &self.thought().text(text)).await,
+                Turn::PartOfANote(note, count) => {
+                    connection.start(&Answer::event_stream()).await;
+                    connection.chunk(&self.note(note).events()[..count].concat()).await;
+                }
+            }
+            // An error means that nobody waits for a further turn.
+            let _ = self.done.send(());
+        }
+    }
+
+    async fn answer(&self, connection: &mut Connection, request: &Request, reply: &Reply) {
+        connection.answer(&anthropic::message(request, reply)).await.expect("the relay listens");
+    }
+
+    fn thought(&self) -> Reply {
+        self.signer.think(Reply::of(MODEL))
+    }
+
+    fn note(&self, note: &str) -> Reply {
+        let input =
+            json!({"command": format!("echo {note} >> notes"), "description": "Note who has answered"});
+        self.thought().tool_use(format!("toolu_{note}"), "Bash", input)
+    }
+}
+
+/// What a request brings of the conversation so far: how many thinking blocks, and the results of which tools.
+fn brings(request: &Request) -> (usize, Vec<String>) {
+    let body = request.json();
+    let messages = body["messages"].as_array().expect("messages");
+    let blocks: Vec<&Value> =
+        messages.iter().filter_map(|message| message["content"].as_array()).flatten().collect();
+    let results = blocks.iter().filter_map(|block| Some(block["tool_use_id"].as_str()?.to_owned()));
+    (blocks.iter().filter(|block| block["type"] == "thinking").count(), results.collect())
+}
+
+/// Anthropic before Z.AI before a model at home.
+async fn relay(anthropic: &Upstream, zai: &Upstream, ollama: &Upstream) -> Relay {
+    let mut first = provider("anthropic", "anthropic", &anthropic.url());
+    first["priority"] = json!(2);
+    let mut second = provider("zai", "zai", &format!("{}{}", zai.url(), zai::PREFIX));
+    second["priority"] = json!(1);
+    second["model_mapping"] = json!({"claude-*": "glm-5.3"});
+    let third = json!({
+        "name": "ollama", "type": "ollama", "base_url": ollama.url(), "priority": 0,
+        "model_mapping": {"claude-*": "qwen3-coder:30b"},
+    });
+    Relay::start(&json!({"providers": [third, second, first]})).await
+}
+
+#[tokio::test]
+async fn a_conversation_outlives_every_provider_that_serves_it() {
+    // The CLI repeats the request, unseen.
+    outlives(WITHIN_THINKING).await;
+    // If it has seen the thinking end before the connection does, the CLI keeps it, and asks in a new turn to go on.
+    outlives(WITHIN_INPUT).await;
+}
+
+/// Anthropic's second answer breaks off behind `count` events.
+async fn outlives(count: usize) {
+    let Some(claude) = ClaudeCode::found() else { return };
+    let of_claude = || Upstream::builder().require(anthropic::rules(Credential::Key(OUR_KEY)));
+    let of_zai = Upstream::builder().require(zai::rules(OUR_KEY));
+    let of_ollama = Upstream::builder().require(ollama::rules());
+    let turns = [Turn::Note("one"), Turn::PartOfANote("lost", count)];
+    let (first, mut first_done) = Cast::start(Signer::Claude, of_claude(), &turns).await;
+    let (second, mut second_done) = Cast::start(Signer::Zai, of_zai, &[Turn::Note("two")]).await;
+    let (third, mut third_done) = Cast::start(Signer::Ollama, of_ollama, &[Turn::Note("three")]).await;
+    let relay = relay(&first, &second, &third).await;
+
+    let keeping = async {
+        // Anthropic dies in the middle of its second turn,
+        for _ in 0..2 {
+            patiently("turn of Anthropic's", first_done.recv()).await;
+        }
+        let mut asked = first.requests();
+        let gone = first.kill().await;
+        // Z.AI behind its first,
+        patiently("turn of Z.AI's", second_done.recv()).await;
+        asked.extend(second.requests());
+        let second_gone = second.kill().await;
+        // and so does the model at home, when Anthropic is back.
+        patiently("turn of Ollama's", third_done.recv()).await;
+        asked.extend(third.requests());
+        let last = [Turn::Text(FINAL)];
+        let (back, mut back_done) = Cast::start(Signer::Claude, of_claude().on(gone), &last).await;
+        let third_gone = third.kill().await;
+        patiently("last turn", back_done.recv()).await;
+        asked.extend(back.requests());
+        (asked, back, [second_gone, third_gone])
+    };
+    let url = relay.url();
+    let printing = claude.print(&url, ["note who answers", "--allowedTools", "Bash"]);
+    let (finished, (asked, _back, _gone)) = tokio::join!(printing, keeping);
+
+    assert!(finished.status.success(), "{finished:#?}");
+    assert_eq!(finished.stdout.trim(), FINAL, "{finished:#?}");
+    let notes = std::fs::read_to_string(claude.project().join("notes")).expect("tools have run");
+    assert_eq!(notes, "one\ntwo\nthree\n", "each tool ran once, and the one that was cut off never");
+    let (one, two, three) = ("toolu_one", "toolu_two", "toolu_three");
+    let expected = [
+        ("Anthropic", 0, vec![]),
+        ("Anthropic", 1, vec![one]),
+        ("Z.AI", 0, vec![one]),
+        ("Ollama", 0, vec![one, two]),
+        ("Anthropic, back again", 1, vec![one, two, three]),
+    ];
+    assert_eq!(asked.len(), expected.len(), "nobody was asked in vain");
+    for (request, (name, thinking, results)) in asked.iter().zip(expected) {
+        let (found, of_tools) = brings(request);
+        assert_eq!(of_tools, results, "{name}");
+        assert!(found == thinking || count == WITHIN_INPUT, "{name}: {found} instead of {thinking}");
+    }
+}
