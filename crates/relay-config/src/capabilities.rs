@@ -9,7 +9,6 @@ mod table;
 use std::collections::BTreeMap;
 
 pub use field::{FieldPath, FieldRule, Select, Step};
-pub(crate) use field::{NotAPath, NotARule};
 pub use table::{CapabilityTable, Companions};
 
 use crate::names::matches;
@@ -54,11 +53,13 @@ pub enum BetaRule {
 }
 
 impl BetaRule {
-    pub(crate) fn parse(text: &str) -> Self {
+    /// `None` for what can be no name of a beta in a header.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
         match text {
-            "pass" => Self::Pass,
-            "drop" => Self::Drop,
-            name => Self::Rename(name.to_owned()),
+            "pass" => Some(Self::Pass),
+            "drop" => Some(Self::Drop),
+            name => is_name(name).then(|| Self::Rename(name.to_owned())),
         }
     }
 
@@ -151,32 +152,40 @@ impl FromIterator<(Pattern, ModelCapabilities)> for Capabilities {
 /// The shape of both tables before it is checked: names and patterns, with words for what becomes of them.
 pub(crate) type Words = BTreeMap<String, String>;
 
-/// An entry of `fields` that cannot be used: its key, its value, and why.
-pub(crate) type Refused<'a> = (&'a str, &'a str, WrongEntry);
-
-/// Why an entry cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum WrongEntry {
-    /// The key is no path.
-    Path(NotAPath),
-    /// The value is no rule for this path.
-    Rule(NotARule),
+/// An entry that cannot be used.
+pub(crate) struct Refused<'a> {
+    /// `betas` or `fields`.
+    pub(crate) section: &'static str,
+    pub(crate) key: &'a str,
+    /// The key or the value.
+    pub(crate) found: &'a str,
+    pub(crate) expected: String,
 }
 
 /// Reads the words of one model pattern. What cannot be used is given to `refuse` and left out.
 pub(crate) fn read(betas: &Words, fields: &Words, mut refuse: impl FnMut(Refused<'_>)) -> ModelCapabilities {
-    let betas = betas.iter().map(|(name, rule)| (Pattern::new(name), BetaRule::parse(rule)));
-    let mut known = Vec::with_capacity(fields.len());
-    for (path, rule) in fields {
-        match FieldPath::parse(path) {
-            Err(wrong) => refuse((path, rule, WrongEntry::Path(wrong))),
+    let mut known_betas = Vec::with_capacity(betas.len());
+    for (key, rule) in betas {
+        match BetaRule::parse(rule) {
+            Some(parsed) => known_betas.push((Pattern::new(key), parsed)),
+            None => {
+                let expected = "`pass`, `drop`, or the name of a beta".to_owned();
+                refuse(Refused { section: "betas", key, found: rule, expected });
+            }
+        }
+    }
+    let mut known_fields = Vec::with_capacity(fields.len());
+    for (key, rule) in fields {
+        let mut refuse = |found: &str, expected| refuse(Refused { section: "fields", key, found, expected });
+        match FieldPath::parse(key) {
+            Err(wrong) => refuse(key, wrong.to_string()),
             Ok(field) => match FieldRule::parse(rule, &field) {
-                Err(wrong) => refuse((path, rule, WrongEntry::Rule(wrong))),
-                Ok(rule) => known.push((field, rule)),
+                Err(wrong) => refuse(rule, wrong.to_string()),
+                Ok(rule) => known_fields.push((field, rule)),
             },
         }
     }
-    ModelCapabilities::new(betas.collect(), known)
+    ModelCapabilities::new(known_betas, known_fields)
 }
 
 #[cfg(test)]
@@ -184,7 +193,7 @@ mod tests {
     use super::*;
 
     fn known(betas: &[(&str, &str)]) -> ModelCapabilities {
-        let betas = betas.iter().map(|(name, rule)| (Pattern::new(*name), BetaRule::parse(rule)));
+        let betas = betas.iter().map(|(name, rule)| (Pattern::new(*name), BetaRule::parse(rule).unwrap()));
         ModelCapabilities::new(betas.collect(), Vec::new())
     }
 

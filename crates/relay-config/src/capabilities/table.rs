@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Capabilities, FieldPath, ModelCapabilities, Pattern, Words, WrongEntry, read};
+use super::{Capabilities, FieldPath, ModelCapabilities, Pattern, Words, read};
 use crate::error::{Fault, LoadError};
 use crate::report::Report;
 use crate::toml;
@@ -107,14 +107,11 @@ fn model(node: &Node, path: &Path, report: &mut Report) -> ModelCapabilities {
             }
         }
     }
-    let place =
-        |key: &str| node.get("fields").and_then(|fields| fields.entry(key)).map(|entry| entry.at.clone());
-    read(&betas, &fields, |(key, rule, why)| {
-        let fault = match why {
-            WrongEntry::Path(expected) => wrong(key, &expected),
-            WrongEntry::Rule(expected) => wrong(rule, &expected),
-        };
-        report.problem(place(key).unwrap_or_else(|| node.at.clone()), &path.key("fields").key(key), fault);
+    read(&betas, &fields, |refused| {
+        let at = node.get(refused.section).and_then(|section| section.entry(refused.key));
+        let place = at.map_or(&node.at, |entry| &entry.at).clone();
+        let fault = wrong(refused.found, &refused.expected);
+        report.problem(place, &path.key(refused.section).key(refused.key), fault);
     })
 }
 

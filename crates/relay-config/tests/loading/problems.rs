@@ -551,7 +551,7 @@ providers:
     type: mock
     capabilities:
       '*':
-        betas: { x: 1 }
+        betas: { x: 1, y: 'a, b' }
         fields:
           a b: drop
           speed: dropp
@@ -562,6 +562,7 @@ providers:
         text,
         &[
             "6:21: providers[0].capabilities.\"*\".betas.x: found the number 1, expected a string; put it in quotes: \"1\"",
+            "6:27: providers[0].capabilities.\"*\".betas.y: found `a, b`, expected `pass`, `drop`, or the name of a beta",
             "8:16: providers[0].capabilities.\"*\".fields.\"a b\": found `a b`, expected the place of a field, like `speed`, \
              `tools[].strict` or `blocks[image].source[url]`",
             "9:18: providers[0].capabilities.\"*\".fields.speed: found `dropp`, expected `pass`, `drop`, `refuse`, `fold`, \

@@ -1,7 +1,10 @@
 //! What becomes of requests at each kind of upstream.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use proptest::prelude::*;
 use relay_config::{Format, Loader};
+
+use serde_json::{Value, json};
 
 use super::*;
 use crate::request::Endpoint;
@@ -290,4 +293,115 @@ providers:
     );
     assert_eq!(adapter.lack(NEW, &request), None);
     assert_eq!(adapter.lack("my-alias", &request).unwrap().to_string(), "takes no field `metadata`");
+}
+
+/// The texts in `value` that begin with `!`, but for those in a `cache_control`, which rules take out of messages.
+fn texts(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(members) => {
+            let members = members.iter().filter(|(name, _)| *name != "cache_control");
+            members.for_each(|(_, member)| texts(member, found));
+        }
+        Value::String(text) if text.starts_with('!') => found.push(text.clone()),
+        _ => {}
+    }
+}
+
+/// What messages say: all of them in their content, and those that are not folded elsewhere too.
+fn said(messages: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for message in messages.as_array().into_iter().flatten() {
+        let content = &message["content"];
+        match message["role"] == "system" {
+            false => texts(message, &mut found),
+            true if content.is_array() || content.is_string() => texts(content, &mut found),
+            true => {}
+        }
+    }
+    found
+}
+
+/// An object of names that rules are about, with values of the right kind and of others.
+fn odd_object(inner: BoxedStrategy<Value>) -> impl Strategy<Value = Value> {
+    let names = [
+        "type",
+        "role",
+        "content",
+        "text",
+        "cache_control",
+        "scope",
+        "ttl",
+        "custom",
+        "defer_loading",
+        "source",
+    ];
+    let words = [
+        "system",
+        "user",
+        "assistant",
+        "text",
+        "tool_result",
+        "clear_thinking_20251015",
+        "url",
+        "image",
+        "!a",
+    ];
+    let word = prop::sample::select(words.to_vec()).prop_map(Value::from);
+    let member = (prop::sample::select(names.to_vec()), prop_oneof![word, inner]);
+    prop::collection::vec(member, 0..6)
+        .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+fn odd() -> BoxedStrategy<Value> {
+    let leaf = prop::sample::select(vec![json!("!b"), json!(""), json!(1), json!(null)]);
+    leaf.prop_recursive(5, 48, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            odd_object(inner.boxed())
+        ]
+    })
+    .boxed()
+}
+
+/// A message with a role and some content, and whatever else.
+fn odd_message() -> impl Strategy<Value = Value> {
+    let role = prop::sample::select(vec!["system", "user", "assistant"]);
+    let text = prop::sample::select(vec![json!("!said"), json!("")]);
+    let blocks = prop::collection::vec(odd_object(odd()), 0..3).prop_map(Value::from);
+    (odd_object(odd()), role, prop_oneof![2 => text, 3 => blocks, 1 => odd()]).prop_map(
+        |(mut message, role, content)| {
+            (message["role"], message["content"]) = (role.into(), content);
+            message
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn whatever_a_body_holds_it_stays_json_and_messages_say_what_they_said(
+        messages in prop::collection::vec(odd_message(), 0..6), tools in odd(), system in odd(), context in odd(),
+    ) {
+        let body = json!({
+            "model": "m", "messages": messages, "tools": tools, "system": system, "context_management": context,
+            "output_format": context, "output_config": tools,
+        });
+        for kind in ["zai", "ollama", "bedrock", "bedrock_messages", "azure", "vertex"] {
+            let betas = "per-turn-control-2026-07-01,prompt-caching-scope-2026-01-05,advanced-tool-use-2025-11-20";
+            let mut attempt = Attempt::new(request(betas, &body.to_string()));
+            attempt.set_model(OLD.into());
+            Adapter::of(kind).adapt(&mut attempt);
+            let adapted: Vec<u8> = attempt.payload().pieces().flat_map(|piece| piece.to_vec()).collect();
+            let adapted: Value = serde_json::from_slice(&adapted).unwrap();
+            let mut says = Vec::new();
+            texts(&adapted["messages"], &mut says);
+            for text in said(&body["messages"]) {
+                let at = says.iter().position(|other| *other == text);
+                prop_assert!(at.is_some(), "{}: {} is lost of {} in {}", kind, text, body, adapted);
+                says.swap_remove(at.unwrap());
+            }
+        }
+    }
 }

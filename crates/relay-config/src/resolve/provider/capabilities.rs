@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Reporter, value_fault};
-use crate::capabilities::{Capabilities, Pattern, WrongEntry, read};
+use crate::capabilities::{Capabilities, Pattern, read};
 use crate::raw;
 use crate::tree::Path;
 
@@ -13,13 +13,9 @@ pub(super) fn resolve(
     to: &mut Reporter<'_>,
 ) -> Capabilities {
     let models = raw.iter().map(|(pattern, words)| {
-        let fields = path.key(pattern).key("fields");
-        let known = read(&words.betas, &words.fields, |(field, rule, why)| {
-            let fault = match why {
-                WrongEntry::Path(expected) => value_fault(format!("`{field}`"), expected.to_string(), ""),
-                WrongEntry::Rule(expected) => value_fault(format!("`{rule}`"), expected.to_string(), ""),
-            };
-            to.problem(&fields.key(field), fault);
+        let known = read(&words.betas, &words.fields, |refused| {
+            let at = path.key(pattern).key(refused.section).key(refused.key);
+            to.problem(&at, value_fault(format!("`{}`", refused.found), refused.expected, ""));
         });
         (Pattern::new(pattern), known)
     });
