@@ -1,0 +1,190 @@
+//! The candidates of one provider: a service for each credential that it can be asked with.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use relay_config::{
+    AzureAuth, CompatibleAuth, HealthConfig, KeyId, ProviderConfig, ProviderKind, ProviderName, Secret,
+};
+use relay_providers::{
+    AdaptLayer, Adapter, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible,
+    FetchLayer, Fetcher, Forward, Healing, Lack, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider,
+    RelayRequest, Transport, Upstream, Vertex, Zai,
+};
+use relay_routing::{Candidate, Credential, Probe, ProbeSettings, Quota, UpstreamService};
+use tokio::time::Instant;
+use tower::{Service, ServiceBuilder, service_fn};
+
+use super::BuildError;
+use crate::discovery::Discovery;
+use crate::health_note::HealthNote;
+
+/// One provider and what its candidates share.
+pub(super) struct ProviderStack<'a> {
+    pub(super) provider: &'a ProviderConfig,
+    pub(super) transport: Transport,
+    pub(super) adapter: Arc<Adapter>,
+    pub(super) fetcher: Option<Fetcher>,
+    pub(super) restore: bool,
+    pub(super) note: HealthNote,
+    pub(super) healing: Healing,
+    /// All of a provider's candidates are at one address.
+    pub(super) probe: OnceCell<Probe>,
+}
+
+impl ProviderStack<'_> {
+    /// One candidate for each credential that the provider can be asked with.
+    pub(super) fn candidates(&self) -> Result<Vec<Candidate>, BuildError> {
+        match &self.provider.kind {
+            ProviderKind::Anthropic { base_url, passthrough } => {
+                let mut candidates = self.keyed(|key| Compatible::with_api_key(base_url.clone(), key))?;
+                if *passthrough {
+                    let service = self.service(PassThrough::new(base_url.clone()));
+                    candidates.push(Candidate::new(Credential::Client, self.priority(), service));
+                }
+                Ok(candidates)
+            }
+            ProviderKind::Zai { base_url } => self.keyed(|key| Zai::new(base_url.clone(), key)),
+            ProviderKind::Minimax { base_url } => {
+                self.keyed(|key| Compatible::with_bearer(base_url.clone(), key))
+            }
+            ProviderKind::Ollama { base_url } => Ok(self.keyless(Ollama::new(base_url.clone()))),
+            ProviderKind::AnthropicCompatible { base_url, auth } => match auth {
+                CompatibleAuth::ApiKey => self.keyed(|key| Compatible::with_api_key(base_url.clone(), key)),
+                CompatibleAuth::Bearer => self.keyed(|key| Compatible::with_bearer(base_url.clone(), key)),
+                CompatibleAuth::None => Ok(self.keyless(Compatible::without_key(base_url.clone()))),
+            },
+            ProviderKind::Bedrock(config) => {
+                let provider = Bedrock::new(config, self.transport.clone());
+                Ok(self.keyless(provider.map_err(|source| self.bad_key(source))?))
+            }
+            ProviderKind::Azure(config) => match &config.auth {
+                AzureAuth::EntraId(entra) => {
+                    Ok(self.keyless(Azure::with_entra_id(config, entra, self.transport.clone())))
+                }
+                _ => self.keyed(|key| Azure::with_api_key(config, key)),
+            },
+            ProviderKind::Vertex(config) => {
+                let provider = Vertex::new(config, self.transport.clone()).map_err(|source| {
+                    BuildError::Address { provider: self.provider.name.to_string(), source }
+                })?;
+                Ok(self.keyless(provider))
+            }
+            ProviderKind::Mock => Ok(self.without_key(self.layered(Mock::new(self.provider.name.clone())))),
+            kind => Err(BuildError::Kind { provider: self.provider.name.to_string(), kind: kind.as_str() }),
+        }
+    }
+
+    /// The way to the rest of the API, for Anthropic alone.
+    pub(super) fn forward(&self) -> Result<Option<(i32, ProviderName, Forward)>, BuildError> {
+        let ProviderKind::Anthropic { base_url, passthrough } = &self.provider.kind else { return Ok(None) };
+        let best =
+            self.provider.keys.iter().rev().max_by_key(|key| key.priority).and_then(|key| key.key.as_ref());
+        let forward = Forward::new(base_url.clone(), best, *passthrough, self.transport.clone());
+        Ok(Some((
+            self.priority(),
+            self.provider.name.clone(),
+            forward.map_err(|source| self.bad_key(source))?,
+        )))
+    }
+
+    /// The way to its list of models, where the configuration asks for it.
+    pub(super) fn discovery(&self, forward: Option<&Forward>) -> Option<Discovery> {
+        let listing = match (&self.provider.kind, forward) {
+            _ if !self.provider.discover_models => return None,
+            (ProviderKind::Ollama { base_url }, _) => {
+                Listing::ollama(base_url.clone(), self.transport.clone())
+            }
+            (_, Some(forward)) => Listing::anthropic(forward.clone()),
+            _ => return None,
+        };
+        Some(Discovery::new(self.provider.name.clone(), listing))
+    }
+
+    fn keyed<P: Provider>(
+        &self,
+        with_key: impl Fn(&Secret) -> Result<P, AuthorizeError>,
+    ) -> Result<Vec<Candidate>, BuildError> {
+        let keys = self.provider.keys.iter().filter_map(|config| Some((config.key.as_ref()?, config)));
+        let now = Instant::now();
+        let mut organizations = HashMap::new();
+        keys.map(|(key, config)| {
+            let service = self.service(with_key(key).map_err(|source| self.bad_key(source))?);
+            let quota = || Arc::new(Quota::new(config.limits, now));
+            let quota = match &config.organization {
+                Some(organization) => Arc::clone(organizations.entry(organization).or_insert_with(quota)),
+                None => quota(),
+            };
+            let candidate = Candidate::new(Credential::Key(KeyId::of(key)), config.priority, service);
+            Ok(candidate.with_weight(config.weight).with_quota(quota))
+        })
+        .collect()
+    }
+
+    fn keyless(&self, provider: impl Provider) -> Vec<Candidate> {
+        self.without_key(self.service(provider))
+    }
+
+    /// One candidate, with the limits of the best key, which stands for what is asked with.
+    fn without_key(&self, service: UpstreamService) -> Vec<Candidate> {
+        let best = self.provider.keys.iter().rev().max_by_key(|key| key.priority);
+        let limits = best.map(|key| key.limits).unwrap_or_default();
+        let quota = Arc::new(Quota::new(limits, Instant::now()));
+        vec![Candidate::new(Credential::None, self.priority(), service).with_quota(quota)]
+    }
+
+    fn service(&self, provider: impl Provider) -> UpstreamService {
+        let (name, healing) = (self.provider.name.clone(), self.healing.clone());
+        let upstream = Upstream::new(name, provider, self.transport.clone(), healing);
+        if upstream.has_address() {
+            let upstream = upstream.clone();
+            let probe = service_fn(move |()| {
+                let upstream = upstream.clone();
+                async move { Ok(upstream.is_reachable().await) }
+            });
+            self.probe.get_or_init(|| Probe::new(probe));
+        }
+        self.layered(upstream)
+    }
+
+    /// What looks whether the provider is back, if anything does.
+    pub(super) fn probe(&self, health: &HealthConfig) -> Option<(Probe, ProbeSettings)> {
+        let interval = health.check?;
+        Some((self.probe.get()?.clone(), ProbeSettings { interval }))
+    }
+
+    /// The layers around one upstream, outermost first.
+    fn layered<S>(&self, upstream: S) -> UpstreamService
+    where
+        S: Service<Attempt, Response = Answer, Error = AttemptError> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        let mapping = ModelMapLayer::new(self.provider.model_mapping.clone(), self.restore);
+        let stack = ServiceBuilder::new()
+            .layer(self.note.clone()) // sees how each attempt ends
+            .layer(mapping) // the upstream's names below, the client's above
+            .layer(FetchLayer::new(self.fetcher.clone())) // may wait, which nothing further in does before it asks
+            .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // by the upstream's name of the model
+            .service(upstream);
+        UpstreamService::new(stack)
+    }
+
+    /// What the provider lacks for a request, by its own name of the model.
+    pub(super) fn lack(&self) -> impl Fn(&RelayRequest) -> Option<Lack> + Send + Sync + 'static {
+        let (adapter, mapping) = (Arc::clone(&self.adapter), self.provider.model_mapping.clone());
+        move |request| {
+            let model = request.body().model();
+            adapter.lack(mapping.lookup(model).unwrap_or(model), request)
+        }
+    }
+
+    /// The rank of what has no key: the best key's, or else the provider's own.
+    fn priority(&self) -> i32 {
+        self.provider.keys.iter().map(|key| key.priority).max().unwrap_or(self.provider.priority)
+    }
+
+    fn bad_key(&self, source: AuthorizeError) -> BuildError {
+        BuildError::Key { provider: self.provider.name.to_string(), source }
+    }
+}

@@ -1,0 +1,133 @@
+//! The one place where the parts are put together, and the only one that knows every kind of provider.
+//!
+//! ```text
+//! Config ─providers─▶ for each provider: candidates, what it lacks, how it is  ─▶ Planner ─▶ the stack of layers
+//!                     candidates: one service for each credential
+//! ```
+
+mod candidates;
+mod providers;
+
+use std::sync::Arc;
+
+use relay_config::{self as config, BaseUrlError, Config, StreamBreak};
+use relay_providers::{AuthorizeError, Endpoint, OnBreak, Proxies, Signatures, TlsError};
+use relay_routing::{Affinity, Failover, FailoverSettings, ModelRoutes, Planner};
+use tower::util::MapResponseLayer;
+use tower::{Layer, ServiceBuilder};
+
+use crate::catalog::Catalog;
+use crate::debug_log::DebugLogLayer;
+use crate::edge::{
+    AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
+    with_trail_headers,
+};
+use crate::explain::Explainer;
+use crate::forward::Forwarder;
+use crate::intake::{Intake, Limits};
+use crate::messages::Messages;
+use crate::relay::Stack;
+use crate::router::{Operations, Readiness, Router};
+use providers::providers;
+
+/// Why a configuration makes no relay.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A provider's certificates cannot be used.
+    #[error("provider `{provider}`: TLS cannot be set up")]
+    Tls {
+        /// Which one.
+        provider: String,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// A provider's key cannot be sent.
+    #[error("provider `{provider}`: its key cannot be used")]
+    Key {
+        /// Which one.
+        provider: String,
+        /// Why.
+        #[source]
+        source: AuthorizeError,
+    },
+    /// A provider's settings make no address.
+    #[error("provider `{provider}`: its settings make no address")]
+    Address {
+        /// Which one.
+        provider: String,
+        /// Why.
+        #[source]
+        source: BaseUrlError,
+    },
+    /// A provider of a kind that this version of `relay-server` does not build.
+    #[error("provider `{provider}`: type `{kind}` is not available")]
+    Kind {
+        /// Which one.
+        provider: String,
+        /// Its type.
+        kind: &'static str,
+    },
+}
+
+/// The whole stack, and what it shares with those who ask how the relay is.
+pub(crate) struct Assembled {
+    pub(crate) stack: Stack,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) explainer: Arc<Explainer>,
+}
+
+/// Puts the whole stack together, outermost layer first. It goes on with what `before` knows.
+pub(crate) fn assemble(
+    config: &Config,
+    proxies: &Proxies,
+    before: Option<&Planner>,
+    signatures: &Signatures,
+) -> Result<Assembled, BuildError> {
+    let server = &config.server;
+    let parts = providers(config, proxies, signatures)?;
+    let routing = &config.routing;
+    let routes =
+        ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());
+    let mut planner =
+        Planner::new(parts.upstreams, routing.strategy, routing.strict_models).with_routes(routes);
+    if routing.affinity == config::Affinity::Session {
+        planner = planner.with_affinity(Arc::new(Affinity::new()));
+    }
+    if let Some(before) = before {
+        planner = planner.succeeding(before);
+    }
+    let planner = Arc::new(planner);
+    let readiness = Arc::new(Readiness::new(Arc::clone(&planner)));
+    let settings = FailoverSettings {
+        failover_timeout: routing.failover_timeout,
+        max_attempts: routing.max_attempts,
+        on_break: match routing.on_stream_break {
+            StreamBreak::ErrorEvent => OnBreak::ErrorEvent,
+            _ => OnBreak::Abort,
+        },
+    };
+    let limits = Limits { body_bytes: server.max_body_bytes, time: server.timeout };
+    let routed = Messages::new(Failover::new(Arc::clone(&planner), settings));
+    let routed = DebugLogLayer::new(config.logging.debug.clone()).layer(routed);
+    let operations = Operations {
+        messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
+        count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
+        api: Forwarder::new(parts.forwards, server.timeout),
+        catalog: Catalog::models(&config.providers, parts.notes, Arc::clone(&planner), parts.discoveries),
+    };
+    let verifier = Arc::new(Verifier::new(server.auth.clone(), server.subscription_may_use_keys()));
+    let explainer = Arc::new(Explainer::new(Arc::clone(&verifier), planner, config));
+    let admission = AdmissionLayer::new(server.max_concurrent);
+    let router = Router::new(operations, &admission, &AuthLayer::new(verifier), Arc::clone(&readiness));
+
+    let stack = ServiceBuilder::new()
+        .layer(RequestIdLayer) // everything further in can name the request
+        .layer(AccessLogLayer) // sees what the client gets, errors included
+        .option_layer(routing.debug.then(|| MapResponseLayer::new(with_trail_headers))) // also those of errors
+        .layer(LingerLayer) // no answer is lost to a body that nobody read
+        .layer(RespondLayer) // from here on outwards there are no errors
+        .service(router);
+    Ok(Assembled { stack: Stack::new(stack), readiness, explainer })
+}

@@ -1,0 +1,111 @@
+//! What the configured providers come to.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use relay_config::{Config, HealthConfig, ProviderKind, ProviderName};
+use relay_providers::{
+    Adapter, Fetcher, Forward, Healing, Origin, Proxies, Signatures, Transport, TransportSettings, TrustRoots,
+};
+use relay_routing::{CircuitSettings, Upstream};
+
+use super::BuildError;
+use super::candidates::ProviderStack;
+use crate::catalog;
+use crate::discovery::Discovery;
+use crate::health_note::HealthNote;
+
+/// What the configured providers come to.
+pub(super) struct Parts {
+    pub(super) upstreams: Vec<Upstream>,
+    /// How each of them is.
+    pub(super) notes: Vec<(ProviderName, HealthNote, Healing)>,
+    /// Those of Anthropic, best first.
+    pub(super) forwards: Vec<(ProviderName, Forward)>,
+    /// Those that are asked for their models.
+    pub(super) discoveries: Vec<Discovery>,
+}
+
+/// Sets up every provider that is enabled.
+pub(super) fn providers(
+    config: &Config,
+    proxies: &Proxies,
+    signatures: &Signatures,
+) -> Result<Parts, BuildError> {
+    let roots = TrustRoots::load();
+    let mut parts =
+        Parts { upstreams: Vec::new(), notes: Vec::new(), forwards: Vec::new(), discoveries: Vec::new() };
+    let mut ranked = Vec::new();
+    for provider in config.providers.iter().filter(|provider| provider.enabled) {
+        let name = || provider.name.to_string();
+        let settings = TransportSettings {
+            connect_timeout: provider.connect_timeout,
+            idle_timeout: provider.idle_timeout,
+            ca_file: provider.ca_file.clone(),
+        };
+        let transport = Transport::new(&settings, &roots, proxies.clone())
+            .map_err(|source| BuildError::Tls { provider: name(), source })?;
+        let note = HealthNote::default();
+        let adapter = Arc::new(Adapter::new(provider));
+        let origin = origin(&provider.kind);
+        if matches!(provider.kind, ProviderKind::Ollama { .. }) {
+            signatures.leave_unsigned(origin);
+        }
+        let healing = Healing::new(provider.kind.base_url(), &adapter, origin, signatures.clone());
+        parts.notes.push((provider.name.clone(), note.clone(), healing.clone()));
+        let stack = ProviderStack {
+            provider,
+            transport,
+            adapter,
+            fetcher: provider
+                .fetch_images
+                .then(|| Fetcher::new(&roots))
+                .transpose()
+                .map_err(|source| BuildError::Tls { provider: name(), source })?,
+            restore: config.routing.restore_model_name,
+            note,
+            healing,
+            probe: OnceCell::new(),
+        };
+        let models = match provider.models.is_empty() {
+            true => Vec::new(),
+            false => catalog::names(provider).map(str::to_owned).collect(),
+        };
+        let upstream =
+            Upstream::new(provider.name.clone(), models, provider.first_byte_timeout, stack.candidates()?);
+        parts.upstreams.push(
+            upstream
+                .with_mapping(provider.model_mapping.clone())
+                .with_share(provider.share())
+                .with_pooling(provider.pooling)
+                .with_max_wait(provider.max_wait)
+                .with_health(circuit(&config.health), stack.probe(&config.health))
+                .with_lack(stack.lack()),
+        );
+        let forward = stack.forward()?;
+        parts.discoveries.extend(stack.discovery(forward.as_ref().map(|(_, _, forward)| forward)));
+        ranked.extend(forward);
+    }
+    ranked.sort_by_key(|(priority, _, _)| std::cmp::Reverse(*priority));
+    parts.forwards = ranked.into_iter().map(|(_, name, forward)| (name, forward)).collect();
+    Ok(parts)
+}
+
+/// Whose thinking a provider takes.
+fn origin(kind: &ProviderKind) -> Origin {
+    match kind {
+        ProviderKind::Zai { base_url }
+        | ProviderKind::Ollama { base_url }
+        | ProviderKind::Minimax { base_url }
+        | ProviderKind::AnthropicCompatible { base_url, .. } => Origin::at(base_url),
+        _ => Origin::CLAUDE,
+    }
+}
+
+fn circuit(health: &HealthConfig) -> CircuitSettings {
+    CircuitSettings {
+        failure_threshold: health.failure_threshold,
+        open_duration: health.open_duration,
+        half_open_probes: health.half_open_probes,
+    }
+}
