@@ -75,7 +75,7 @@ async fn behind_a_time_of_random_faults_nothing_is_left_over() {
     );
     // Past the test runner's capture. Nothing is lost if nobody can read it.
     let _ = std::io::stderr().write_all(report.as_bytes());
-    assert!(tally.whole > tally.requests() / 10, "some of it has to work: {report}");
+    assert!(tally.whole > tally.requests() / 20, "some of it has to work: {report}");
     assert!(tally.unseen <= tally.broken, "who asks is answered, or sees it break: {report}");
     assert!(recovered < Duration::from_secs(2), "{report}");
     assert_eq!((after.tasks, after.files), (before.tasks, before.files), "{report}");
@@ -97,7 +97,7 @@ fn config(upstreams: &[Restless]) -> Value {
         })
     });
     json!({
-        "server": {"max_concurrent": PLACES, "timeout_ms": 2000},
+        "server": {"max_concurrent": PLACES, "timeout_ms": 3000},
         "providers": providers.collect::<Vec<_>>(),
         "routing": {"strategy": "round_robin"},
         "health": {
