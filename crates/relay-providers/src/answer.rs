@@ -179,7 +179,8 @@ impl AttemptError {
     #[must_use]
     pub fn is_misconfigured(&self) -> bool {
         match self {
-            Self::Redirect { .. } | Self::Prepare(_) | Self::Authorize(_) => true,
+            Self::Redirect { .. } | Self::Prepare(_) => true,
+            Self::Authorize(error) => !matches!(error, AuthorizeError::Unavailable(_)),
             Self::Connect(cause) => is_about_certificate(&**cause),
             _ => false,
         }

@@ -97,9 +97,12 @@ pub enum AuthorizeError {
     /// The key holds characters that no header may carry.
     #[error("the configured key holds characters that an HTTP header cannot carry")]
     Malformed,
-    /// A token could not be obtained.
+    /// A token could not be obtained, and cannot be as things are.
     #[error("a token could not be obtained")]
     Token(#[source] BoxError),
+    /// A token could not be obtained now: who gives it cannot be reached, or is failing.
+    #[error("a token could not be obtained for now")]
+    Unavailable(#[source] BoxError),
     /// The request could not be signed.
     #[error("the request cannot be signed")]
     Sign(#[source] BoxError),

@@ -91,7 +91,7 @@ impl Provider for Azure {
                 }
             }
             Credential::Entra(tokens) => {
-                let token = tokens.get(now).await.map_err(|error| AuthorizeError::Token(error.into()))?;
+                let token = tokens.get(now).await?;
                 request.headers_mut().insert(AUTHORIZATION, token);
             }
         }

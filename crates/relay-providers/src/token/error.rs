@@ -4,10 +4,13 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use tower::BoxError;
+
+use crate::provider::AuthorizeError;
 
 /// Why a token could not be obtained. Nothing of a credential is ever in here.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +87,28 @@ pub(crate) enum TokenError {
     NoProject,
 }
 
+impl TokenError {
+    /// Whether the same may succeed in a while, with nothing changed.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Abandoned => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<Arc<TokenError>> for AuthorizeError {
+    fn from(error: Arc<TokenError>) -> Self {
+        match error.is_transient() {
+            true => Self::Unavailable(error.into()),
+            false => Self::Token(error.into()),
+        }
+    }
+}
+
 /// An error with all of its sources, in one line.
 pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
 
@@ -92,5 +117,27 @@ impl fmt::Display for Chain<'_> {
         write!(f, "{}", self.0)?;
         std::iter::successors(self.0.source(), |&error| error.source())
             .try_for_each(|error| write!(f, ": {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::AttemptError;
+
+    #[test]
+    fn who_gives_tokens_and_is_down_is_worth_another_try() {
+        #[track_caller]
+        fn check(error: TokenError, expected: bool) {
+            let attempt = AttemptError::Authorize(Arc::new(error).into());
+            assert_eq!(attempt.is_misconfigured(), !expected, "{attempt:?}");
+        }
+        let endpoint = || "https://oauth2.googleapis.com/token".to_owned();
+        let refused = |status| TokenError::Refused { endpoint: endpoint(), status, reason: String::new() };
+        check(TokenError::Unreachable { endpoint: endpoint(), source: "refused".into() }, true);
+        check(TokenError::Timeout { after: Duration::from_secs(5) }, true);
+        check(refused(StatusCode::SERVICE_UNAVAILABLE), true);
+        check(refused(StatusCode::BAD_REQUEST), false);
+        check(TokenError::NoProject, false);
     }
 }

@@ -124,7 +124,7 @@ impl Provider for Vertex {
         mut request: Request<Payload>,
         now: SystemTime,
     ) -> Result<Request<Payload>, AuthorizeError> {
-        let access = self.tokens.get(now).await.map_err(|error| AuthorizeError::Token(error.into()))?;
+        let access = self.tokens.get(now).await?;
         if self.project.is_none() {
             let failed = |error| AuthorizeError::Token(Box::new(error));
             let project = access.project.as_deref().ok_or_else(|| failed(TokenError::NoProject))?;
