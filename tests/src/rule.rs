@@ -1,5 +1,7 @@
 //! What an upstream demands of every request, beyond being HTTP/1.1.
 
+use serde_json::Value;
+
 use crate::request::Request;
 
 /// A demand on requests. One that breaks it is noted as a violation and fails the test at its end.
@@ -11,6 +13,14 @@ impl Rule {
     /// A demand of one's own; the error says what was wrong.
     pub fn new(check: impl Fn(&Request) -> Result<(), String> + Send + Sync + 'static) -> Self {
         Self(Box::new(check))
+    }
+
+    /// A demand on the JSON of requests that have a body.
+    pub fn on_body(check: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self::new(move |request| match request.body.is_empty() {
+            true => Ok(()),
+            false => check(&request.json()),
+        })
     }
 
     pub(crate) fn check(&self, request: &Request) -> Result<(), String> {

@@ -34,7 +34,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Requests and tokens that a key may use in a minute, by provider: at the first requests run out first, at the second
 /// tokens, at the third now these, now those.
-const LIMITS: [(u64, u64); 3] = [(600, 4_000_000), (3000, 900_000), (420, 700_000)];
+const LIMITS: [(u64, u64); 3] = [(600, 4_000_000), (3000, 300_000), (420, 200_000)];
 /// Who is down, from when to when, in seconds; two of them together for a while.
 const OUTAGES: [(usize, u64, u64); 3] = [(0, 120, 300), (1, 240, 420), (2, 700, 730)];
 
@@ -225,7 +225,7 @@ async fn limits_are_used_to_the_last_request_and_never_exceeded() {
     let failover = failover(&world);
     let requests: Vec<RelayRequest> = (0..8)
         .map(|size| {
-            let text = "word ".repeat(100 << (size % 6));
+            let text = "word ".repeat(10 << (size % 6));
             let body = format!(
                 r#"{{"model":"m","max_tokens":1000,"messages":[{{"role":"user","content":"{text}"}}]}}"#
             );

@@ -60,8 +60,7 @@ pub(super) fn for_generation(model: &str, body: &Value) -> Result<(), String> {
 
 /// `safeguards` holds local paths and what belongs to them.
 pub(super) fn nothing_private() -> Rule {
-    Rule::new(|request| {
-        let body = request.json();
+    Rule::on_body(|body| {
         let inner = body["input"]["invokeModel"]["body"].is_string();
         match !inner && body.get("safeguards").is_some() {
             true => Err("safeguards were sent to somebody other than Anthropic".to_owned()),
@@ -72,7 +71,7 @@ pub(super) fn nothing_private() -> Rule {
 
 /// The block that Anthropic strips would be part of the prompt.
 pub(super) fn no_billing() -> Rule {
-    Rule::new(|request| match request.json()["system"].to_string().contains("x-anthropic-billing-header") {
+    Rule::on_body(|body| match body["system"].to_string().contains("x-anthropic-billing-header") {
         true => Err("the billing block was sent to somebody other than Anthropic".to_owned()),
         false => Ok(()),
     })

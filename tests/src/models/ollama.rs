@@ -24,10 +24,9 @@ pub fn rules() -> Vec<Rule> {
     let no_claude_key = Rule::new(|request| {
         if request.mentions("sk-ant-") { Err("a key of Anthropic's was sent".to_owned()) } else { Ok(()) }
     });
-    let whole = Rule::new(|request| {
-        let body = request.json();
-        content::without_urls(&body)?;
-        match content::blocks(&body).iter().find(|block| block["type"] == "document") {
+    let whole = Rule::on_body(|body| {
+        content::without_urls(body)?;
+        match content::blocks(body).iter().find(|block| block["type"] == "document") {
             Some(_) => Err("a document vanishes without an error".to_owned()),
             None => Ok(()),
         }
