@@ -255,13 +255,19 @@ async fn unmask(head: &mut response::Parts, body: AnswerBody) -> Result<AnswerBo
     Ok(body)
 }
 
-/// Whether an upstream says that it knows no such path. One that has the operation, and not the model, names the model,
-/// and does so in Anthropic's form.
+/// Whether an upstream says that it knows no such path. One that answers in Anthropic's form has the operation, unless it
+/// is the path that it speaks of: what it says of the model, or of its own state, is for the client.
 fn lacks_operation(status: StatusCode, reason: &Reason) -> bool {
-    let names_model = reason.message.as_deref().is_some_and(|message| message.contains("model"));
-    let is_about_model = reason.form == Form::Anthropic && names_model;
-    matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED)
-        && !is_about_model
+    let is_unknown = matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+    );
+    is_unknown && (reason.form != Form::Anthropic || speaks_of_path(reason))
+}
+
+fn speaks_of_path(reason: &Reason) -> bool {
+    let message = reason.message.as_deref().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+    matches!(&*message, "not found" | "method not allowed") || message.contains("count_tokens")
 }
 
 /// Tells the client how long to wait, if anybody knows, or that there is no point in it.
@@ -313,4 +319,38 @@ pub(crate) fn refuse_redirect(status: StatusCode) -> Result<(), AttemptError> {
         return Err(AttemptError::Redirect { status });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_lacking_where_the_path_is_what_is_unknown() {
+        #[track_caller]
+        fn check(status: u16, body: &str, expected: bool) {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(lacks_operation(status, &Reason::read(body.as_bytes())), expected, "{status} {body}");
+        }
+        let anthropic = |message: &str| {
+            let body = messages::error_body("not_found_error", message, None);
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        for status in [404, 405, 501] {
+            check(status, "404 page not found", true);
+            check(status, "<html>", true);
+            check(status, "", true);
+            check(status, r#"{"detail":"Not Found"}"#, true);
+            check(status, &anthropic("Not Found"), true);
+        }
+        for message in ["Not found.", "Method Not Allowed", "/v1/messages/count_tokens is unknown here"] {
+            check(404, &anthropic(message), true);
+        }
+        for message in ["model: claude-nonesuch-1", "model 'x' not found", "Not implemented", ""] {
+            check(404, &anthropic(message), false);
+            check(501, &anthropic(message), false);
+        }
+        check(400, "404 page not found", false);
+        check(500, "", false);
+    }
 }
