@@ -85,7 +85,10 @@ async fn pages_texts_and_nothing_become_errors_that_clients_can_read() {
         ),
         (Answer::json(422, &json!({"detail": "bad"})), 422, "invalid_request_error", "bad (provider `gw`)"),
     ] {
-        check(&answered("anthropic_compatible", answer.clone()).await, status, kind, message);
+        let response = answered("anthropic_compatible", answer.clone()).await;
+        check(&response, status, kind, message);
+        // Whoever reports the error can name the request, whichever of the two is at hand.
+        assert_eq!(response.json()["request_id"].as_str(), response.headers.get("request-id"));
         for coding in Coding::ALL {
             let compressed = answer.clone().compressed(coding).await;
             let response = answered("anthropic_compatible", compressed).await;

@@ -21,6 +21,9 @@ use crate::wait::{self, RETRY_AFTER_MS};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// Where upstreams say how they call a request: Anthropic, AWS, Azure's gateway.
+const UPSTREAM_IDS: [&str; 3] = ["request-id", "x-amzn-requestid", "apim-request-id"];
 /// Anthropic's status for lack of capacity; no standard has it.
 const OVERLOADED: u16 = 529;
 
@@ -137,17 +140,20 @@ pub fn error_body(kind: &str, message: &str, request_id: Option<&str>) -> Bytes 
     serde_json::to_vec(&body).unwrap_or_default().into()
 }
 
-/// The body for `error`, with its status and what goes with the new body in `head`.
-pub(crate) fn write_error(error: &ApiError, head: &mut response::Parts) -> Bytes {
-    let request_id = ["request-id", "x-amzn-requestid", "apim-request-id"]
-        .iter()
-        .find_map(|name| head.headers.get(*name)?.to_str().ok());
-    let body = error_body(error.kind, &error.message, request_id);
+/// The body for `error`, with its status and what goes with the new body in `head`. It has the id that `head` gets too:
+/// the upstream's, under Anthropic's name, or else `own_id`.
+pub(crate) fn write_error(error: &ApiError, own_id: Option<&str>, head: &mut response::Parts) -> Bytes {
+    let upstreams = UPSTREAM_IDS.iter().find_map(|name| head.headers.get(*name)).cloned();
+    let id = upstreams.or_else(|| HeaderValue::from_str(own_id?).ok());
+    let body = error_body(error.kind, &error.message, id.as_ref().and_then(|id| id.to_str().ok()));
     head.status = error.status;
     for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
         head.headers.remove(name);
     }
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(id) = id {
+        head.headers.insert(REQUEST_ID, id);
+    }
     body
 }
 
@@ -280,6 +286,24 @@ mod tests {
             check(&[], &cap, Some(3600), LimitScope::Key);
             assert!(is_spend_cap(&Reason::read(cap.as_bytes())));
         }
+    }
+
+    #[test]
+    fn an_error_has_the_same_id_in_its_body_and_in_its_head() {
+        #[track_caller]
+        fn check(headers: &[(&'static str, &str)], own_id: Option<&str>, expected: Option<&str>) {
+            let mut head = head(502, headers);
+            let error = ApiError { status: StatusCode::BAD_GATEWAY, kind: "api_error", message: "x".into() };
+            let body = write_error(&error, own_id, &mut head);
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["request_id"].as_str(), expected, "{headers:?}");
+            assert_eq!(head.headers.get("request-id").map(|id| id.to_str().unwrap()), expected);
+        }
+        check(&[], None, None);
+        check(&[], Some("req_own"), Some("req_own"));
+        check(&[("apim-request-id", "a")], Some("req_own"), Some("a"));
+        check(&[("x-amzn-requestid", "b"), ("apim-request-id", "a")], None, Some("b"));
+        check(&[("x-amzn-requestid", "b"), ("request-id", "c")], Some("req_own"), Some("c"));
     }
 
     #[test]

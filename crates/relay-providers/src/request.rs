@@ -43,6 +43,7 @@ pub struct RelayRequest(Arc<Parts>);
 
 #[derive(Debug, Clone)]
 struct Parts {
+    id: Option<Box<str>>,
     endpoint: Endpoint,
     query: Option<Box<str>>,
     headers: HeaderMap,
@@ -60,6 +61,7 @@ impl RelayRequest {
     pub fn new(endpoint: Endpoint, query: Option<&str>, headers: HeaderMap, body: MessagesBody) -> Self {
         let query = query.map(Box::from);
         Self(Arc::new(Parts {
+            id: None,
             endpoint,
             query,
             headers,
@@ -70,6 +72,13 @@ impl RelayRequest {
             contents: OnceLock::new(),
             images: OnceCell::new(),
         }))
+    }
+
+    /// Names the request, for errors that no upstream gives an id.
+    #[must_use]
+    pub fn with_id(mut self, id: &str) -> Self {
+        Arc::make_mut(&mut self.0).id = Some(id.into());
+        self
     }
 
     /// Adds the client's own credential.
@@ -91,6 +100,12 @@ impl RelayRequest {
     pub fn with_deadline(mut self, deadline: Option<Deadline>) -> Self {
         Arc::make_mut(&mut self.0).deadline = deadline;
         self
+    }
+
+    /// The relay's own name for the request.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.0.id.as_deref()
     }
 
     /// Which operation is asked for.

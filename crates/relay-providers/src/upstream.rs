@@ -189,7 +189,7 @@ impl<P: Provider> Upstream<P> {
         say_when_to_retry(&mut head.headers, outcome, &reason);
         let is_foreign_error = error.is_none() && reason.form != Form::Anthropic;
         if let Some(error) = error {
-            body = full(messages::write_error(&error, &mut head));
+            body = full(messages::write_error(&error, attempt.request().id(), &mut head));
         }
         let answer = Answer { is_foreign_error, ..Answer::new(outcome, Response::from_parts(head, body)) };
         (answer, is_refusal.then_some(start))

@@ -13,7 +13,7 @@ use relay_providers::{Deadline, Endpoint, MessagesBody, RelayRequest};
 use tower::{BoxError, Service, ServiceExt};
 
 use crate::body::Body;
-use crate::edge::Client;
+use crate::edge::{Client, RequestId};
 use crate::error::Error;
 use collect::collect;
 use decode::{Encoding, decode};
@@ -86,8 +86,13 @@ where
     parts.headers.remove(CONTENT_ENCODING);
     let body = MessagesBody::parse(body)?;
     let client = parts.extensions.remove::<Client>();
+    let id = parts.extensions.remove::<RequestId>();
     let headers: HeaderMap = parts.headers;
     let request = RelayRequest::new(endpoint, parts.uri.query(), headers, body).with_deadline(deadline);
+    let request = match id {
+        Some(id) => request.with_id(id.as_str()),
+        None => request,
+    };
     Ok(match client {
         Some(client) => {
             request.with_client_credential(client.credential).with_keys_allowed(client.keys_allowed)
