@@ -33,8 +33,10 @@ pub(super) enum Finding {
 impl Finding {
     /// What the body of an error names, in whichever form it comes; `None` if nothing.
     pub(super) fn read(error: &[u8]) -> Option<Self> {
-        let error: Value = serde_json::from_slice(error).ok()?;
-        messages(&error, NESTING).iter().find_map(|message| Self::of(message))
+        match serde_json::from_slice::<Value>(error) {
+            Ok(error) => messages(&error, NESTING).iter().find_map(|message| Self::of(message)),
+            Err(_) => Self::of(std::str::from_utf8(error).ok()?),
+        }
     }
 
     /// What one message names.
@@ -74,7 +76,8 @@ impl Finding {
 fn messages(error: &Value, nesting: usize) -> Vec<String> {
     let error = error.get(0).unwrap_or(error);
     let mut found = Vec::new();
-    for text in [&error["error"]["message"], &error["message"], &error["Message"], &error["error"]] {
+    let own = &error["error"];
+    for text in [&own["message"], &error["message"], &error["Message"], own, &error["detail"]] {
         let Some(text) = text.as_str() else { continue };
         // Bedrock puts a sentence in front, other gateways put one behind.
         let inner = text.find('{').and_then(|start| Some(&text[start..=text.rfind('}')?]));
@@ -261,7 +264,10 @@ mod tests {
         );
         let fast_api = json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "context_management"],
             "msg": "Extra inputs are not permitted", "input": {}}]});
-        check(&fast_api.to_string(), field);
+        check(&fast_api.to_string(), field.clone());
+        check(&json!({ "detail": text }).to_string(), field.clone());
+        check(&json!({ "error": text }).to_string(), field.clone());
+        check(text, field);
         let quoted = json!({"error": {"message": "say {\"a\": 1}: Extra inputs are not permitted"}});
         check(&quoted.to_string(), None);
         for odd in ["", "<html>", "[]", "null", "{\"error\":5}", "{\"detail\":[1]}", "{\"message\":\"{{}\"}"]
