@@ -21,6 +21,8 @@ use crate::wait;
 /// "Your limit will reset at 2026-09-12 00:35:41" is the time in Beijing, whoever asks (a report in
 /// can1357/oh-my-pi#11014 compares it with the account's own page).
 const BEIJING: Duration = Duration::from_secs(8 * 60 * 60);
+/// When a key is looked at again whose cap is used up, where the message does not tell.
+const CAP_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Z.AI with one key.
 #[derive(Debug, Clone)]
@@ -87,7 +89,7 @@ impl Provider for Zai {
             Meaning::Rejected if head.status.is_client_error() => head.status,
             Meaning::Rejected => StatusCode::FORBIDDEN,
             Meaning::NoModel => StatusCode::NOT_FOUND,
-            Meaning::Limited => StatusCode::TOO_MANY_REQUESTS,
+            Meaning::Limited | Meaning::UsedUp => StatusCode::TOO_MANY_REQUESTS,
             Meaning::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Meaning::Refused => StatusCode::BAD_REQUEST,
         };
@@ -107,6 +109,7 @@ enum Meaning {
     Rejected,
     NoModel,
     Limited,
+    UsedUp,
     Overloaded,
     TooLong,
     Refused,
@@ -119,8 +122,9 @@ impl Meaning {
             1001..=1004 | 1110..=1121 | 1220 | 1309 => Self::Rejected,
             // No such model; model not in the plan.
             1211 | 1311 => Self::NoModel,
-            // Concurrency, frequency, daily cap, usage until a reset, weekly or monthly cap, fair use.
-            1302..=1304 | 1308 | 1310 | 1313 | 1316..=1321 => Self::Limited,
+            // Concurrency, frequency, usage until a reset, fair use; a day's, a week's or a month's cap.
+            1302 | 1303 | 1308 | 1313 | 1316..=1321 => Self::Limited,
+            1304 | 1310 => Self::UsedUp,
             // Traffic limit and "model busy": not the key's.
             1305 | 1312 => Self::Overloaded,
             1261 => Self::TooLong,
@@ -136,6 +140,10 @@ impl Meaning {
             Self::NoModel => Outcome::ModelUnavailable,
             Self::Limited => {
                 let retry_after = retry_after(headers, reason);
+                Outcome::RateLimited { retry_after, scope: LimitScope::Key }
+            }
+            Self::UsedUp => {
+                let retry_after = retry_after(headers, reason).or(Some(CAP_PAUSE));
                 Outcome::RateLimited { retry_after, scope: LimitScope::Key }
             }
             Self::Overloaded => Outcome::Overloaded { retry_after: wait::retry_after(headers) },
@@ -193,6 +201,11 @@ mod tests {
             429,
             r#"{"error":{"code":"1310","message":"Weekly/Monthly Limit Exhausted. Your limit will reset at 2026-09-13 00:19:04"}}"#,
             limited(Some(86_400)),
+        );
+        check(
+            429,
+            r#"{"error":{"code":"1310","message":"Weekly/Monthly Limit Exhausted"}}"#,
+            limited(Some(3600)),
         );
         check(429, r#"{"error":{"code":"1312"}}"#, Outcome::Overloaded { retry_after: None });
         check(400, r#"{"error":{"code":"1211"}}"#, Outcome::ModelUnavailable);
