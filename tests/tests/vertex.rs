@@ -188,6 +188,19 @@ async fn errors_of_googles_become_anthropics() {
 }
 
 #[tokio::test]
+async fn a_prompt_that_is_too_long_is_so_in_anthropics_words() {
+    for text in [
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        "Prompt is too long",
+    ] {
+        let answer = vertex::error_in_array(400, "INVALID_ARGUMENT", text);
+        let (_tokens, _upstream, relay) = relay_before(in_turn([answer])).await;
+        let response = Call::messages(BODY).send(relay.address()).await;
+        assert_eq!((response.status, message(&response)), (400, format!("prompt is too long: {text}")));
+    }
+}
+
+#[tokio::test]
 async fn an_error_of_the_models_passes_byte_for_byte() {
     let error = anthropic::error_with(400, "invalid_request_error", "thinking.adaptive: not supported");
     let (_tokens, _upstream, relay) =

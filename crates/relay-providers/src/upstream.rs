@@ -207,10 +207,12 @@ impl<P: Provider> Upstream<P> {
         if !head.status.is_client_error() && !head.status.is_server_error() {
             return None;
         }
-        let is_clear = reason.form == Form::Anthropic && !reason.is_too_long(head.status);
+        let in_general = || failure::translate(&self.name, answered, head.status, reason);
+        if reason.is_too_long(head.status) {
+            return Some(in_general());
+        }
         let translated = self.provider.translate_error(attempt, head, error);
-        translated
-            .or_else(|| (!is_clear).then(|| failure::translate(&self.name, answered, head.status, reason)))
+        translated.or_else(|| (reason.form != Form::Anthropic).then(in_general))
     }
 }
 

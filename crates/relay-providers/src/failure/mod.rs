@@ -52,11 +52,12 @@ impl Reason {
             return false;
         }
         let says = |text: &str| {
-            let text = text.to_ascii_lowercase();
-            let is_about_answer = text.contains("max_tokens") || text.contains("max_completion_tokens");
+            let lower = text.to_ascii_lowercase();
+            let is_about_answer = lower.contains("max_tokens") || lower.contains("max_completion_tokens");
+            // With a capital letter they are other words to a client.
             !is_about_answer
                 && !text.contains(TOO_LONG)
-                && SAYS_TOO_LONG.iter().any(|words| text.contains(words))
+                && SAYS_TOO_LONG.iter().chain([&TOO_LONG]).any(|words| lower.contains(words))
         };
         match &self.message {
             Some(message) if says(message) => true,
@@ -161,6 +162,7 @@ mod tests {
             "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
             "[1261][Prompt exceeds max length][20261122]",
             "The model has reached its context window limit.",
+            "Prompt is too long",
         ] {
             check(400, &error(message), true);
             check(500, &error(message), true);
