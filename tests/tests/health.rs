@@ -108,15 +108,25 @@ async fn a_first_byte_that_does_not_come_counts() {
 
 #[tokio::test]
 async fn streams_that_break_off_behind_their_first_content_count() {
-    let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
-    let first = Upstream::answering(in_turn([Answer::sse(opening).ending(Ending::Fin)])).await;
-    let second = Upstream::answering(says("second")).await;
-    let relay = relay(&[&first, &second], circuit(2, &json!({}))).await;
-    for _ in 0..2 {
-        assert!(ask(&relay, STREAMED).await.end.is_broken());
+    for told_by in ["abort", "error_event"] {
+        let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
+        let first = Upstream::answering(in_turn([Answer::sse(opening).ending(Ending::Fin)])).await;
+        let second = Upstream::answering(says("second")).await;
+        let relay = Relay::start(&json!({
+            "providers": [
+                provider("first", "anthropic", &first.url()),
+                provider("second", "anthropic", &second.url()),
+            ],
+            "health": circuit(2, &json!({})),
+            "routing": {"on_stream_break": told_by},
+        }))
+        .await;
+        for _ in 0..2 {
+            assert_eq!(ask(&relay, STREAMED).await.end.is_broken(), told_by == "abort");
+        }
+        assert_eq!(text(&ask(&relay, STREAMED).await), "second", "{told_by}");
+        assert_eq!(first.requests().len(), 2, "{told_by}");
     }
-    assert_eq!(text(&ask(&relay, STREAMED).await), "second");
-    assert_eq!(first.requests().len(), 2);
 }
 
 #[tokio::test]

@@ -89,6 +89,36 @@ async fn a_stream_that_ends_cleanly_without_message_stop_breaks_off_for_the_clie
 }
 
 #[tokio::test]
+async fn an_error_event_takes_the_place_of_a_break_where_that_is_wanted() {
+    let events = Reply::of("claude-opus-5-5").text("half an answer").events();
+    let whole = anthropic::success(Answer::sse(events.clone()));
+    let opening = events[..4].to_vec();
+    for ending in [Ending::Fin, Ending::Reset, Ending::Clean] {
+        let half = anthropic::success(Answer::sse(opening.clone())).ending(ending);
+        let first = Upstream::answering(in_turn([half, whole.clone()])).await;
+        let second = Upstream::answering(in_turn([whole.clone()])).await;
+        let relay = Relay::start(&json!({
+            "providers": [provider("a", "anthropic", &first.url()), provider("b", "anthropic", &second.url())],
+            "routing": {"on_stream_break": "error_event"},
+        }))
+        .await;
+        let call = || Call::messages(BODY).header("x-claude-code-session-id", "one");
+        let response = call().send(relay.address()).await;
+        assert_eq!((response.status, response.end), (200, End::Complete), "{ending:?}");
+        let body = response.body();
+        let error = body.strip_prefix(&*opening.concat()).expect("what did come");
+        assert!(error.starts_with(b"event: error\ndata: {"), "{ending:?}: {error:?}");
+        assert_eq!(response.events().last().unwrap().json()["error"]["type"], "api_error");
+
+        // However the client is told, the session avoids whoever broke off, and nobody else does.
+        assert_eq!(call().send(relay.address()).await.status, 200);
+        assert_eq!((first.requests().len(), second.requests().len()), (1, 1), "{ending:?}");
+        assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
+        assert_eq!((first.requests().len(), second.requests().len()), (2, 1), "{ending:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_before_its_first_content_is_no_success() {
     let events = Reply::of("m").text("never said").events();
     for (count, ending) in

@@ -33,6 +33,13 @@ impl Progress {
         self.0.end.get()
     }
 
+    /// Whether the body has ended, and not by dropping it, before its answer was complete: whatever has taken the place of
+    /// the break.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.end().is_some_and(|(report, end)| *end != StreamEnd::Dropped && !report.is_complete())
+    }
+
     /// Takes note of what has been seen of a stream.
     pub(crate) fn see(&self, report: &StreamReport) {
         if report.content && self.0.first_content.get().is_none() {

@@ -182,6 +182,8 @@ impl<F: FnOnce()> LeasedBody<F> {
     fn end(&mut self, is_broken: bool) {
         // Its progress is complete once it is gone.
         self.inner = None;
+        // An `error` event may stand in for the break, with a clean end behind it.
+        let is_broken = is_broken || self.progress.is_cut_off();
         if let Some(lease) = self.lease.take() {
             lease.end(&self.progress, is_broken, Instant::now());
         }

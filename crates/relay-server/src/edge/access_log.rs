@@ -166,13 +166,15 @@ impl AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
+        let answered = self.answered.as_ref();
+        let trail = answered.and_then(|answered| answered.trail.as_ref());
         let end = match self.end {
+            // The client may have been told by an `error` event and a clean end.
+            End::Complete if trail.is_some_and(|trail| trail.progress.is_cut_off()) => "broken",
             End::Complete => "complete",
             End::Broken => "broken",
             End::Abandoned => "abandoned",
         };
-        let answered = self.answered.as_ref();
-        let trail = answered.and_then(|answered| answered.trail.as_ref());
         let last = trail.and_then(|trail| trail.attempts.last());
         let content = trail.and_then(|trail| trail.progress.first_content()).zip(last);
         let usage = trail.and_then(|trail| trail.progress.end()).map(|(report, _)| report.usage);
