@@ -51,8 +51,9 @@ impl<'a> Conversation<'a> {
     }
 }
 
+/// Looks no further than the first `role`: behind it stands the content, which may be most of the body.
 fn role(message: Node<'_>, role: &str) -> bool {
-    message.get("role").is_some_and(|found| found.is(role))
+    message.members().find(|member| member.is_called("role")).is_some_and(|found| found.is(role))
 }
 
 /// The session in `metadata.user_id`, which is a JSON text, or has the session at its end.
