@@ -160,7 +160,10 @@ impl AccessLog {
 
     /// The answer has no body that would be polled to its end.
     pub(crate) fn complete(&mut self) {
-        self.end = End::Complete;
+        // What broke off has come to its end too.
+        if !matches!(self.end, End::Broken) {
+            self.end = End::Complete;
+        }
     }
 }
 
