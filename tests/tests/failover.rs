@@ -214,11 +214,15 @@ async fn our_own_bad_credential_is_a_gateways_error_that_names_the_provider() {
 
 /// What the client gets from two providers that answer like this.
 async fn both_fail(answers: [Answer; 2]) -> Response {
+    both_fail_at(BODY, answers).await
+}
+
+async fn both_fail_at(body: &'static str, answers: [Answer; 2]) -> Response {
     let [first, second] = answers;
     let first = Upstream::answering(in_turn([first])).await;
     let second = Upstream::answering(in_turn([second])).await;
     let relay = relay(&[&first.url(), &second.url()]).await;
-    let response = Call::messages(BODY).send(relay.address()).await;
+    let response = Call::messages(body).send(relay.address()).await;
     assert_eq!((first.requests().len(), second.requests().len()), (1, 1));
     response
 }
@@ -236,6 +240,22 @@ async fn when_limits_were_the_reason_the_soonest_retry_after_is_told() {
     assert_eq!(error(&response), (429, json!("rate_limit_error")));
     let after: u64 = response.headers.get("retry-after").expect("a time").parse().expect("seconds");
     assert!((18..=20).contains(&after), "{after}");
+}
+
+#[tokio::test]
+async fn an_error_event_that_nobody_made_up_for_is_told_by_a_status() {
+    let begun = |kind: &str| {
+        Answer::sse([sse::recorded("anthropic/hello.sse")[0].clone(), sse::error(kind, "words")])
+    };
+    for (kind, second, status) in [
+        ("rate_limit_error", anthropic::error(500), 429),
+        ("overloaded_error", anthropic::error(500), 503),
+        ("api_error", anthropic::error(401), 500),
+        ("not_found_error", anthropic::error(401), 404),
+    ] {
+        let response = both_fail_at(STREAMED, [begun(kind), second]).await;
+        assert_eq!(error(&response), (status, json!(kind)));
+    }
 }
 
 #[tokio::test]

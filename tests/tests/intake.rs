@@ -183,6 +183,21 @@ async fn an_upstream_that_never_answers_ends_in_a_timeout() {
 }
 
 #[tokio::test]
+async fn an_answer_in_one_piece_that_does_not_get_on_ends_in_a_timeout() {
+    let upstream = Upstream::manual().await;
+    let relay = relay(&upstream, json!({"timeout_ms": 300})).await;
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(r#"{"model":"m","max_tokens":8,"messages":[]}"#)).await;
+    let (mut connection, _) = upstream.exchange().await;
+    connection
+        .send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+        .await;
+
+    assert_error(&client.response().await, 504, "timeout_error");
+    connection.peer_closed().await;
+}
+
+#[tokio::test]
 async fn a_stream_that_keeps_flowing_outlives_the_timeout() {
     let upstream = Upstream::manual().await;
     let relay = relay(&upstream, json!({"timeout_ms": 300})).await;

@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use relay_stream::OnBreak;
 use relay_stream::body::{KeepAliveBody, TokioTimer};
-use relay_stream::watch::{EndError, WatchBody};
+use relay_stream::watch::{EndError, ErrorReport, WatchBody};
 
 use crate::answer::{Answer, AttemptError, BodyError, LimitScope, Outcome};
+use crate::failure;
+use crate::messages::{self, error_type};
 use crate::progress::{OnEnd, Progress, ProgressBody};
-use crate::request::{Attempt, Endpoint};
-use crate::start::Resumed;
+use crate::provider::ApiError;
+use crate::request::{Attempt, Deadline, Endpoint};
+use crate::start::{Resumed, full};
 
 /// A stream is held back for so many bytes, or so long, at most.
 const HELD_BYTES: usize = 64 * 1024;
@@ -79,7 +82,15 @@ where
             let mut body = WatchBody::new(body, progress.on_end());
             let mut held = Held::default();
             if !attempt.is_last() {
-                held = hold(&mut body, &progress).await.map_err(AttemptError::Broken)?;
+                let limit =
+                    attempt.request().deadline().map_or(HELD_TIME, Deadline::remaining).min(HELD_TIME);
+                held = hold(&mut body, &progress, limit).await.map_err(AttemptError::Broken)?;
+            }
+            if let (Some(failure), Some(error)) = (held.failure, &body.report().error)
+                && failure.may_fail_over()
+            {
+                // Nothing has gone to the client, so that it can still be told by a status, should nobody else answer.
+                return Ok(failed(attempt, failure, error, head));
             }
             let body = ProgressBody::new(body.check_end(attempt.on_break()), progress.clone());
             let body = Resumed::new(held.start, None, Box::pin(body.map_err(end_error as fn(_) -> _)));
@@ -121,14 +132,18 @@ struct Held {
 }
 
 /// Waits for the first content of `body`, or for a bound.
-async fn hold<B>(body: &mut WatchBody<B, OnEnd>, progress: &Progress) -> Result<Held, BodyError>
+async fn hold<B>(
+    body: &mut WatchBody<B, OnEnd>,
+    progress: &Progress,
+    limit: Duration,
+) -> Result<Held, BodyError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     let mut held = Vec::new();
     let waiting = wait_for_content(body, &mut held);
     // Time being over says nothing about the upstream: it is slow, and may still answer well.
-    let failure = tokio::time::timeout(HELD_TIME, waiting).await.unwrap_or(Ok(None))?;
+    let failure = tokio::time::timeout(limit, waiting).await.unwrap_or(Ok(None))?;
     progress.see(body.report());
     let start = match <[Bytes; 1]>::try_from(held) {
         Ok([frame]) => frame,
@@ -159,6 +174,18 @@ where
         }
     }
     Err(BodyError::Incomplete)
+}
+
+/// The answer that an `error` event ahead of content makes.
+fn failed(attempt: &Attempt, outcome: Outcome, error: &ErrorReport, mut head: response::Parts) -> Answer {
+    let status = failure::status_of(&error.kind);
+    let message = match &*error.message {
+        "" => "the upstream's stream began with an error".to_owned(),
+        message => message.to_owned(),
+    };
+    let error = ApiError { status, kind: error_type(status), message };
+    let body = messages::write_error(&error, attempt.request().id(), &mut head);
+    Answer::new(outcome, Response::from_parts(head, full(body)))
 }
 
 /// What an `error` event means. The status it would have had is lost: only its type tells.
@@ -249,17 +276,39 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_stream_is_not_held_beyond_the_time_of_its_request() {
+        let (mut sender, response) = stream();
+        send(&mut sender, START).await;
+        let body = MessagesBody::parse(r#"{"model":"m","stream":true}"#.into()).unwrap();
+        let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
+        let limit = Duration::from_secs(2);
+        let attempt = Attempt::new(request.with_deadline(Some(Deadline::after(limit)))).with_is_last(false);
+        let started = tokio::time::Instant::now();
+        let mut answer = begin(&attempt, Outcome::Success, response).await.unwrap();
+        assert_eq!(started.elapsed(), limit);
+        assert_eq!(next(&mut answer).await, START);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_error_event_ahead_of_content_is_an_outcome() {
-        for (kind, expected) in [
-            ("overloaded_error", Outcome::Overloaded { retry_after: None }),
-            ("api_error", Outcome::Failed),
-            ("invalid_request_error", Outcome::Refused),
+        for (kind, expected, status) in [
+            ("overloaded_error", Outcome::Overloaded { retry_after: None }, 503),
+            ("rate_limit_error", Outcome::RateLimited { retry_after: None, scope: LimitScope::Request }, 429),
+            ("api_error", Outcome::Failed, 500),
+            // No other upstream is going to answer, and the client gets what this one sent.
+            ("invalid_request_error", Outcome::Refused, 200),
         ] {
             let (mut sender, response) = stream();
             let error = format!(r#"data: {{"type":"error","error":{{"type":"{kind}"}}}}"#) + "\n\n";
             sender.send_data(error.into()).await.unwrap();
             let answer = begin(&attempt(false), Outcome::Success, response).await.unwrap();
-            assert_eq!(answer.outcome, expected);
+            assert_eq!((answer.outcome, answer.response.status().as_u16()), (expected, status));
+            let body = answer.response.into_body().collect();
+            if status != 200 {
+                let body = body.await.unwrap().to_bytes();
+                let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                assert_eq!((&error["type"], &error["error"]["type"]), (&"error".into(), &kind.into()));
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use crate::limits::RateLimits;
 use crate::messages;
 use crate::opening::begin;
 use crate::provider::{ApiError, Provider};
-use crate::request::{Attempt, Endpoint};
+use crate::request::{Attempt, Deadline, Endpoint};
 use crate::start::{Start, full, read_start};
 use crate::transport::{IdleTimeout, RequestBody, Transport};
 use crate::wait;
@@ -110,7 +110,8 @@ impl<P: Provider> Upstream<P> {
         headers::retain_for_client(&mut head.headers);
         let limits = RateLimits::read(&head.headers);
         let answered = head.status;
-        let body = unmask(&mut head, body).await?;
+        // Of an answer in one piece the client's head waits for the end.
+        let body = in_time(attempt.request().deadline(), unmask(&mut head, body)).await?;
         let (answer, refusal) = match head.status.is_success() {
             true => (self.success(attempt, head, body).await?, None),
             false => self.failure(attempt, answered, head, body).await,
@@ -239,7 +240,7 @@ async fn unmask(head: &mut response::Parts, body: AnswerBody) -> Result<AnswerBo
     if !head.status.is_success() || !failure::may_be_disguised(&head.headers) {
         return Ok(body);
     }
-    // Nothing comes of an answer in one piece before it is complete: only its idle timeout limits it.
+    // Nothing comes of an answer in one piece before it is complete: its idle timeout and the request's own time limit it.
     let (start, body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, Duration::MAX).await {
         Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
         Start::Part(start, body) if start.len() >= ERROR_BODY_LIMIT => (start, body, false),
@@ -304,6 +305,18 @@ impl HeadLimit {
         let left = after.saturating_sub(self.since.elapsed());
         tokio::time::timeout(left, head).await.unwrap_or(Err(AttemptError::HeadTimeout { after }))
     }
+}
+
+/// Ends with the time of the request itself.
+async fn in_time<T>(
+    deadline: Option<Deadline>,
+    answer: impl Future<Output = Result<T, AttemptError>>,
+) -> Result<T, AttemptError> {
+    let Some(deadline) = deadline else { return answer.await };
+    let after = deadline.limit();
+    tokio::time::timeout(deadline.remaining(), answer)
+        .await
+        .unwrap_or(Err(AttemptError::HeadTimeout { after }))
 }
 
 /// Limits the time up to a response head.

@@ -50,17 +50,23 @@ pub(crate) fn is_cut_off(body: &[u8]) -> bool {
 
 /// The status that goes with an error of Anthropic's; 502 for others.
 fn status(reason: &Reason) -> StatusCode {
-    match reason.kind.as_deref().filter(|_| reason.form == Form::Anthropic) {
-        Some("invalid_request_error") => StatusCode::BAD_REQUEST,
-        Some("authentication_error") => StatusCode::UNAUTHORIZED,
-        Some("billing_error") => StatusCode::PAYMENT_REQUIRED,
-        Some("permission_error") => StatusCode::FORBIDDEN,
-        Some("not_found_error") => StatusCode::NOT_FOUND,
-        Some("request_too_large") => StatusCode::PAYLOAD_TOO_LARGE,
-        Some("rate_limit_error") => StatusCode::TOO_MANY_REQUESTS,
-        Some("overloaded_error") => StatusCode::SERVICE_UNAVAILABLE,
-        Some("timeout_error") => StatusCode::GATEWAY_TIMEOUT,
-        Some("api_error") => StatusCode::INTERNAL_SERVER_ERROR,
+    let kind = reason.kind.as_deref().filter(|_| reason.form == Form::Anthropic);
+    kind.map_or(StatusCode::BAD_GATEWAY, status_of)
+}
+
+/// The status that goes with the type of an error of Anthropic's; 502 for one that is not known.
+pub(crate) fn status_of(kind: &str) -> StatusCode {
+    match kind {
+        "invalid_request_error" => StatusCode::BAD_REQUEST,
+        "authentication_error" => StatusCode::UNAUTHORIZED,
+        "billing_error" => StatusCode::PAYMENT_REQUIRED,
+        "permission_error" => StatusCode::FORBIDDEN,
+        "not_found_error" => StatusCode::NOT_FOUND,
+        "request_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
+        "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
+        "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
+        "api_error" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_GATEWAY,
     }
 }

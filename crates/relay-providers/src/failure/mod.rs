@@ -13,7 +13,7 @@ mod reason;
 use http::StatusCode;
 use relay_config::ProviderName;
 
-pub(crate) use disguised::{is_cut_off, may_be_disguised, true_status};
+pub(crate) use disguised::{is_cut_off, may_be_disguised, status_of, true_status};
 pub(crate) use reason::{Form, Reason};
 
 use crate::messages;
