@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use relay_tests::models::{Reply, anthropic, zai};
-use relay_tests::{Answer, Call, Relay, Request, Response, Upstream, patiently, provider};
+use relay_tests::{
+    Answer, Call, Client, Connection, Relay, Request, Response, Upstream, patiently, provider,
+};
 use serde_json::{Value, json};
 
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
@@ -241,6 +243,34 @@ async fn a_pool_without_a_valid_key_names_its_provider() {
         let message = response.json()["error"]["message"].to_string();
         assert!(message.contains("pool"), "{message}");
         assert_eq!(response.headers.get("x-should-retry"), Some("false"));
+    }
+}
+
+/// A request under way, and its connection at the upstream.
+async fn under_way(upstream: &Upstream, relay: &Relay) -> (Client, Connection, Request) {
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(BODY)).await;
+    let (connection, request) = upstream.exchange().await;
+    (client, connection, request)
+}
+
+#[tokio::test]
+async fn a_success_that_was_asked_for_before_a_refusal_ends_nothing() {
+    for refusal in [limited("40"), anthropic::error(529), anthropic::error(401)] {
+        let first = Upstream::manual().await;
+        let second = Upstream::answering(message).await;
+        let providers =
+            [provider("first", "anthropic", &first.url()), provider("second", "anthropic", &second.url())];
+        let relay = Relay::start(&json!({"providers": providers})).await;
+        let (mut early, mut early_connection, early_request) = under_way(&first, &relay).await;
+        let (mut late, mut late_connection, _) = under_way(&first, &relay).await;
+        late_connection.answer(&refusal).await.expect("the relay listens");
+        assert_eq!(late.response().await.status, 200);
+        early_connection.answer(&message(&early_request)).await.expect("the relay listens");
+        assert_eq!(early.response().await.status, 200);
+
+        assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
+        assert_eq!((first.requests().len(), second.requests().len()), (2, 2), "{refusal:?}");
     }
 }
 

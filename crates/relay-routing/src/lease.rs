@@ -22,6 +22,8 @@ pub(crate) struct Lease {
     provider: Arc<ProviderHealth>,
     key: Arc<KeyHealth>,
     model: Arc<str>,
+    /// When it was taken, and the attempt sent.
+    since: Instant,
     pass: Option<Pass>,
     /// The pass has had its verdict; only the end is open.
     has_begun: bool,
@@ -46,6 +48,7 @@ impl Lease {
             provider: Arc::clone(provider),
             key: Arc::clone(key),
             model: Arc::clone(model),
+            since: now,
             pass: Some(pass),
             has_begun: false,
             reservation: None,
@@ -66,10 +69,10 @@ impl Lease {
         let verdict = match answer.outcome {
             Outcome::Success => {
                 if let Some(quota) = quota {
-                    quota.end_cooldown();
-                    self.provider.overloads().remove(&self.model);
+                    quota.end_cooldown(self.since);
+                    self.provider.overloads().served(&self.model, self.since);
                 }
-                self.key.accept();
+                self.key.accept(self.since);
                 Verdict::Begun
             }
             Outcome::RateLimited { retry_after, scope } => {

@@ -52,12 +52,11 @@ impl Provider for PassThrough {
         Ok(request)
     }
 
-    /// The credential is the client's, and so are its limits: what they bring is the client's answer, and says
-    /// nothing about the upstream.
     fn base_url(&self) -> Option<&BaseUrl> {
         Some(&self.base_url)
     }
 
+    /// A credential that is refused is the client's own: only the client can renew it.
     fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
         match messages::classify(head, error) {
             Outcome::CredentialRejected => Outcome::Refused,

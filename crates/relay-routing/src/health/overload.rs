@@ -12,28 +12,36 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Names of models come from clients; an overload of one more is forgotten.
 const MODELS: usize = 64;
 
-/// For each model when its overload is thought to be over.
+/// The models that were overloaded a moment ago.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Overloads(Vec<(Arc<str>, Instant)>);
+pub(crate) struct Overloads(Vec<Overload>);
+
+#[derive(Debug, Clone)]
+struct Overload {
+    model: Arc<str>,
+    since: Instant,
+    /// When it is thought to be over.
+    until: Instant,
+}
 
 impl Overloads {
     /// Takes note that `model` is overloaded, for as long as the upstream says.
     pub(crate) fn add(&mut self, model: &Arc<str>, retry_after: Option<Duration>, now: Instant) {
         let until = now + retry_after.unwrap_or(DEFAULT).min(LONGEST);
-        self.0.retain(|(other, until)| *until > now && other != model);
+        self.0.retain(|other| other.until > now && other.model != *model);
         if self.0.len() < MODELS {
-            self.0.push((Arc::clone(model), until));
+            self.0.push(Overload { model: Arc::clone(model), since: now, until });
         }
     }
 
-    /// The model answers again.
-    pub(crate) fn remove(&mut self, model: &str) {
-        self.0.retain(|(other, _)| **other != *model);
+    /// A request that was sent at `asked` has been answered: `model` has capacity again, if it had none before that.
+    pub(crate) fn served(&mut self, model: &str, asked: Instant) {
+        self.0.retain(|overload| *overload.model != *model || overload.since > asked);
     }
 
     /// Whether `model` is thought to be overloaded.
     pub(crate) fn has(&self, model: &str, now: Instant) -> bool {
-        self.0.iter().any(|(other, until)| **other == *model && *until > now)
+        self.0.iter().any(|overload| *overload.model == *model && overload.until > now)
     }
 }
 
@@ -52,8 +60,12 @@ mod tests {
         assert!(overloads.has("opus", seconds(4)) && !overloads.has("opus", seconds(5)));
         assert!(overloads.has("haiku", seconds(59)) && !overloads.has("haiku", seconds(60)));
         assert!(!overloads.has("sonnet", start));
-        overloads.remove("haiku");
+        overloads.served("haiku", start);
         assert!(!overloads.has("haiku", start));
+
+        overloads.add(&opus, None, seconds(10));
+        overloads.served("opus", seconds(9));
+        assert!(overloads.has("opus", seconds(10)), "the success was older than the overload");
     }
 
     #[test]

@@ -8,14 +8,16 @@ use tokio::time::Instant;
 /// limit may be raised, an account be paid.
 const TRIAL_AFTER: Duration = Duration::from_secs(60);
 
-/// A time in which a key, or an organisation, is left alone. It ends by itself, and with the first success before.
+/// A time in which a key, or an organisation, is left alone. It ends by itself, and before that with the first success of
+/// a request that was sent since.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cooldown(Option<Running>);
 
 #[derive(Debug, Clone, Copy)]
 struct Running {
     until: Instant,
-    trial_at: Instant,
+    /// The last refusal.
+    since: Instant,
     in_trial: bool,
 }
 
@@ -23,7 +25,8 @@ impl Cooldown {
     /// When something can be asked for; `None` is now.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
         let running = self.0.filter(|running| running.until > now)?;
-        let at = if running.in_trial { running.until } else { running.until.min(running.trial_at) };
+        let at =
+            if running.in_trial { running.until } else { running.until.min(running.since + TRIAL_AFTER) };
         Some(at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
@@ -55,12 +58,13 @@ impl Cooldown {
         let until = now + time;
         let until = self.0.map_or(until, |running| running.until.max(until));
         let in_trial = self.0.is_some_and(|running| running.in_trial);
-        self.0 = Some(Running { until, trial_at: now + TRIAL_AFTER, in_trial });
+        self.0 = Some(Running { until, since: now, in_trial });
     }
 
-    /// It is over.
-    pub(crate) fn clear(&mut self) {
-        self.0 = None;
+    /// A request that was sent at `asked` has been served: it is over. One that was sent before the last refusal says
+    /// nothing.
+    pub(crate) fn served(&mut self, asked: Instant) {
+        self.0.take_if(|running| running.since <= asked);
     }
 }
 
@@ -90,8 +94,19 @@ mod tests {
         assert_eq!(cooldown.left(start), Some(30 * SECOND));
         cooldown.extend(40 * SECOND, start);
         assert_eq!(cooldown.left(start), Some(40 * SECOND));
-        cooldown.clear();
+        cooldown.served(start);
         assert_eq!((cooldown.left(start), cooldown.wait(start)), (None, None));
+    }
+
+    #[test]
+    fn a_success_of_a_request_that_was_sent_before_does_not_end_it() {
+        let start = Instant::now();
+        let mut cooldown = Cooldown::default();
+        cooldown.extend(30 * SECOND, start + SECOND);
+        cooldown.served(start);
+        assert_eq!(cooldown.left(start + SECOND), Some(30 * SECOND));
+        cooldown.served(start + SECOND);
+        assert_eq!(cooldown.left(start + SECOND), None);
     }
 
     #[test]

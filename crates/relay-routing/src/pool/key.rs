@@ -44,9 +44,9 @@ impl KeyHealth {
         self.rejection().extend(REJECTED, now);
     }
 
-    /// The upstream has accepted the credential.
-    pub(crate) fn accept(&self) {
-        self.rejection().clear();
+    /// The upstream has accepted the credential, in a request that was sent at `asked`.
+    pub(crate) fn accept(&self, asked: Instant) {
+        self.rejection().served(asked);
     }
 
     /// Whether the upstream has refused the credential lately.

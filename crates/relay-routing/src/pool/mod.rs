@@ -174,9 +174,9 @@ impl Quota {
         self.lock().cooldown.extend(time.unwrap_or(COOLDOWN).min(LONGEST), now);
     }
 
-    /// The upstream has served a request: no cooldown holds any longer.
-    pub fn end_cooldown(&self) {
-        self.lock().cooldown.clear();
+    /// The upstream has served a request that was sent at `asked`: no cooldown that began before holds any longer.
+    pub fn end_cooldown(&self, asked: Instant) {
+        self.lock().cooldown.served(asked);
     }
 
     /// The smallest part that is left of any limit, from 0 to 1; 1 if none is known.
@@ -386,7 +386,7 @@ mod tests {
         let requests = RateLimit { limit: None, remaining: Some(0), reset_after: Some(9 * SECOND) };
         quota.correct(&RateLimits { requests, ..RateLimits::default() }, now);
         assert_eq!(quota.wait(&Demand::new(&body), now), Some(9 * SECOND));
-        quota.end_cooldown();
+        quota.end_cooldown(now);
         assert_eq!(quota.wait(&Demand::new(&body), now), None);
     }
 
