@@ -340,6 +340,36 @@ async fn a_request_waits_for_a_key_that_frees_up_in_time() {
 }
 
 #[tokio::test]
+async fn a_request_waits_for_a_key_before_it_goes_to_another_provider() {
+    for (max_wait, expected) in [(10_000, (2, 0)), (0, (1, 1))] {
+        let first = Upstream::answering(at_first("first", last_one(1))).await;
+        let second = Upstream::answering(message).await;
+        let mut patient = provider("first", "anthropic", &first.url());
+        patient["keys"] = json!([{"key": "first"}]);
+        patient["pooling"] = json!({"max_wait_ms": max_wait});
+        let relay =
+            Relay::start(&json!({"providers": [patient, provider("second", "anthropic", &second.url())]}))
+                .await;
+        for _ in 0..2 {
+            assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
+        }
+        assert_eq!((first.requests().len(), second.requests().len()), expected, "max_wait_ms: {max_wait}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_does_not_wait_while_another_key_is_free() {
+    let settings = json!({"keys": ranked(), "pooling": {"max_wait_ms": 60_000}});
+    let pool = Pool::with(settings, at_first("one", last_one(40))).await;
+    let asked = Instant::now();
+    for _ in 0..2 {
+        pool.ask_well(BODY).await;
+    }
+    assert_eq!(pool.used(), "one two");
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
 async fn a_request_does_not_wait_in_vain() {
     for (max_wait, seconds) in [(0, 2), (500, 40)] {
         let settings = json!({"keys": [{"key": "one"}], "pooling": {"max_wait_ms": max_wait}});

@@ -20,6 +20,7 @@ mod weighted;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fastrand::Rng;
 use relay_config::{ProviderName, Strategy};
@@ -165,7 +166,8 @@ impl Planner {
                 .into_iter()
                 .map(|index| self.prospect(index, request, demand.as_ref(), &stay, now))
                 .collect();
-            // Those that are free come first, and go by the best of their candidates that are.
+            // Those that are free come first, and go by the best of their candidates that are. One that is waited for
+            // counts as free.
             group.sort_by_key(|prospect| std::cmp::Reverse(prospect.rank()));
             group
         });
@@ -337,9 +339,15 @@ struct Prospect<'a> {
 }
 
 impl Prospect<'_> {
-    /// The priority of the best candidate that is free; `None` if none is.
+    /// The priority of the best candidate that is free, else of the best that is worth waiting for; `None` if there is
+    /// none.
     fn rank(&self) -> Option<i32> {
-        let free = self.candidates.iter().filter(|(_, standing)| standing.is_free());
+        let best_within = |time| self.best_within(time);
+        best_within(Duration::ZERO).or_else(|| best_within(self.upstream.max_wait()))
+    }
+
+    fn best_within(&self, time: Duration) -> Option<i32> {
+        let free = self.candidates.iter().filter(|(_, standing)| standing.is_free_within(time));
         free.map(|(candidate, _)| self.upstream.candidates()[*candidate].priority()).max()
     }
 

@@ -59,6 +59,11 @@ impl Standing {
         self == Self::Free
     }
 
+    /// Whether it is free, or will be within `time`.
+    pub(super) fn is_free_within(self, time: Duration) -> bool {
+        matches!(self, Self::Limited(wait) if wait <= time) || self.is_free()
+    }
+
     /// Whether it can be asked, but better behind all others.
     pub(super) fn is_behind(self) -> bool {
         matches!(self, Self::Overloaded | Self::Rejected | Self::Broke)

@@ -41,7 +41,7 @@ pub(super) struct Tier<'a> {
     index: usize,
     /// Indices among the provider's candidates, in their order.
     candidates: Vec<usize>,
-    /// When waiting for one of them is over; `None` as long as nobody has waited.
+    /// When waiting for one of the provider's is over; `None` as long as nobody has waited.
     wait_until: Option<Instant>,
 }
 
@@ -130,9 +130,12 @@ impl<'a> Plan<'a> {
         self.tiers.iter().map(|tier| tier.candidates.len()).sum()
     }
 
-    /// Whether anybody is left who is free.
+    /// Whether anybody is left who can be asked, or is worth waiting for.
     pub(crate) fn has_more(&self, now: Instant) -> bool {
-        self.left().any(|(tier, candidate)| self.standing(tier, candidate, now).is_usable())
+        self.left().any(|(tier, candidate)| {
+            let standing = self.standing(tier, candidate, now);
+            standing.is_usable() || standing.is_free_within(tier.upstream.max_wait())
+        })
     }
 
     /// The provider at `index` has failed, whatever it was asked with: its other candidates come behind all the others.
@@ -220,18 +223,27 @@ impl<'a> Plan<'a> {
         Some(Choice { upstream, candidate: chosen, lease, index })
     }
 
-    /// Until when to wait for a candidate of this tier, if one frees up soon enough.
+    /// Until when to wait for a candidate of this tier's provider, if none is free and one will be soon enough.
     fn wait(&mut self, place: usize, now: Instant) -> Option<Instant> {
-        let tier = &self.tiers[place];
-        let soonest =
-            tier.candidates.iter().filter_map(|&candidate| match self.standing(tier, candidate, now) {
-                Standing::Limited(wait) => now.checked_add(wait),
-                _ => None,
-            });
-        let soonest = soonest.min()?;
-        let max_wait = tier.upstream.max_wait();
+        let (max_wait, index) = (self.tiers[place].upstream.max_wait(), self.tiers[place].index);
+        if max_wait.is_zero() {
+            return None;
+        }
+        let of_provider = || self.left().filter(|(tier, _)| tier.index == index);
+        let standings = || of_provider().map(|(tier, candidate)| self.standing(tier, candidate, now));
+        if standings().any(Standing::is_free) {
+            return None;
+        }
+        let waits = standings().filter_map(|standing| match standing {
+            Standing::Limited(wait) => now.checked_add(wait),
+            _ => None,
+        });
+        let soonest = waits.min()?;
         let until = *self.tiers[place].wait_until.get_or_insert(now + max_wait);
-        (!max_wait.is_zero() && soonest <= until).then_some(soonest)
+        for tier in self.tiers.iter_mut().filter(|tier| tier.index == index) {
+            tier.wait_until = Some(until);
+        }
+        (soonest <= until).then_some(soonest)
     }
 }
 
