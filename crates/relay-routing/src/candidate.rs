@@ -153,7 +153,7 @@ impl Upstream {
 
     /// Goes on with what is known of `other`, the same provider under another configuration.
     pub(crate) fn succeed(&self, other: &Self) {
-        self.health.succeed(&other.health);
+        self.health.succeed(&other.health, Instant::now());
         for candidate in &self.candidates {
             let is_same = |before: &&Candidate| before.credential == candidate.credential;
             if let Some(before) = other.candidates.iter().find(is_same) {

@@ -122,6 +122,11 @@ impl Circuit {
         }
     }
 
+    /// Whether it is open, and its time is over: the next request that is let in makes it half-open.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        matches!(self.state, State::Open { until } if until <= now)
+    }
+
     /// Lets a request in, if one can be now.
     pub fn admit(&mut self, now: Instant) -> Option<Pass> {
         if self.wait(now).is_some() {

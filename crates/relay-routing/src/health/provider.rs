@@ -44,10 +44,11 @@ impl ProviderHealth {
     }
 
     /// Goes on with what is known of the same provider under another configuration.
-    pub(crate) fn succeed(&self, other: &Self) {
+    pub(crate) fn succeed(self: &Arc<Self>, other: &Self, now: Instant) {
         lock(&self.circuit).succeed(&lock(&other.circuit));
         *self.overloads() = other.overloads().clone();
         *lock(&self.failure) = other.failure();
+        self.probe_if_open(self.state(now));
     }
 
     pub(crate) fn state(&self, now: Instant) -> CircuitState {
@@ -70,7 +71,15 @@ impl ProviderHealth {
     }
 
     pub(crate) fn admit(&self, now: Instant) -> Option<Pass> {
-        lock(&self.circuit).admit(now)
+        let mut circuit = lock(&self.circuit);
+        let is_first = circuit.is_due(now);
+        let pass = circuit.admit(now);
+        drop(circuit);
+        if is_first {
+            let (provider, state) = (&self.name, CircuitState::HalfOpen.as_str());
+            tracing::info!(%provider, state, reason = "its time is over", "circuit");
+        }
+        pass
     }
 
     /// Takes a pass back; `reason` is for the log.
@@ -113,6 +122,10 @@ impl ProviderHealth {
             }
             _ => tracing::info!(%provider, state = name, %reason, "circuit"),
         }
+        self.probe_if_open(state);
+    }
+
+    fn probe_if_open(self: &Arc<Self>, state: CircuitState) {
         let probing = match (state, &self.probe) {
             (CircuitState::Open, Some((probe, settings))) => Probing::start(self, probe, *settings),
             // Half-open, requests say more than probes; a trial that fails opens it again.
@@ -133,4 +146,35 @@ impl ProviderHealth {
 /// No panic can leave the state half changed, so that a poisoned lock is as good as any.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use tower::service_fn;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_circuit_is_probed_under_another_configuration_too() {
+        let settings = CircuitSettings {
+            failure_threshold: NonZeroU32::MIN,
+            open_duration: Duration::from_secs(3600),
+            half_open_probes: NonZeroU32::MIN,
+        };
+        let health = || {
+            let probe = Probe::new(service_fn(|()| async { Ok(true) }));
+            let health = ProviderHealth::new(ProviderName::new("a"), settings);
+            Arc::new(health.with_probe(probe, ProbeSettings { interval: Duration::from_secs(10) }))
+        };
+        let (before, after, now) = (health(), health(), Instant::now());
+        let pass = before.admit(now).expect("a closed circuit");
+        before.give_back(pass, Verdict::Failure, &"a failure", now);
+        after.succeed(&before, now);
+        drop(before);
+        assert_eq!(after.state(Instant::now()), CircuitState::Open);
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert_eq!(after.state(Instant::now()), CircuitState::HalfOpen);
+    }
 }
