@@ -19,41 +19,54 @@ const PREFIX: usize = 4096;
 pub(crate) enum Conversation<'a> {
     /// The client names its session.
     Session(Cow<'a, str>),
-    /// How the conversation began.
-    Opening { system: String, message: String },
+    /// How the conversation began, as the client wrote it.
+    Opening { system: Vec<u8>, message: Vec<u8> },
 }
 
 impl<'a> Conversation<'a> {
-    /// That of `request`; `None` if it shows none.
-    pub(crate) fn of(request: &'a RelayRequest) -> Option<Self> {
+    /// That of `request`, and whether something of it may be in a cache; `None` if it shows none. Where the client names no
+    /// session, a first turn is like any other first turn with the same words.
+    pub(crate) fn of(request: &'a RelayRequest) -> Option<(Self, bool)> {
         let header = request.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()).map(Cow::Borrowed);
         let named = header.or_else(|| session_of(request.body().user_id()?)).filter(|id| !id.is_empty());
         match named {
-            Some(id) => Some(Self::Session(id)),
+            Some(id) => Some((Self::Session(id), true)),
             None => Self::opening(request.body()),
         }
     }
 
-    fn opening(body: &MessagesBody) -> Option<Self> {
-        let message = body.view("messages")?.elements().find(|message| role(*message, "user"))?;
-        let system = body.view("system").map(start_of_text).unwrap_or_default();
-        Some(Self::Opening { system, message: start_of_text(message.get("content")?) })
-    }
-
-    /// Whether `request` may have something in a cache: where the client names no session, its first turn is like any
-    /// other first turn with the same words.
-    pub(crate) fn goes_on(&self, request: &RelayRequest) -> bool {
-        let has_answer = |messages: Node<'_>| messages.elements().any(|message| role(message, "assistant"));
-        match self {
-            Self::Session(_) => true,
-            Self::Opening { .. } => request.body().view("messages").is_some_and(has_answer),
+    /// Goes through the messages once, and no further than to the first answer.
+    fn opening(body: &MessagesBody) -> Option<(Self, bool)> {
+        let mut first = None;
+        let mut is_answered = false;
+        for message in body.view("messages")?.elements() {
+            let [role, content] = members(message, ["role", "content"]);
+            let Some(role) = role else { continue };
+            if first.is_none() && role.is("user") {
+                first = content;
+            }
+            is_answered = role.is("assistant");
+            if is_answered && first.is_some() {
+                break;
+            }
         }
+        let system = body.view("system").map(start_of_text).unwrap_or_default();
+        Some((Self::Opening { system, message: start_of_text(first?) }, is_answered))
     }
 }
 
-/// Looks no further than the first `role`: behind it stands the content, which may be most of the body.
-fn role(message: Node<'_>, role: &str) -> bool {
-    message.members().find(|member| member.is_called("role")).is_some_and(|found| found.is(role))
+/// The first members of these names, looking no further than to the last of them.
+fn members<'a, const N: usize>(object: Node<'a>, names: [&str; N]) -> [Option<Node<'a>>; N] {
+    let mut found = [None; N];
+    for member in object.members() {
+        if let Some(place) = names.iter().position(|name| member.is_called(name)) {
+            found[place].get_or_insert(member);
+        }
+        if found.iter().all(Option::is_some) {
+            break;
+        }
+    }
+    found
 }
 
 /// The session in `metadata.user_id`, which is a JSON text, or has the session at its end.
@@ -68,22 +81,31 @@ fn session_of(user_id: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<UserId>(user_id).ok().map(|user| Cow::Owned(user.session_id))
 }
 
-/// The words at the start of a prompt. Marks for the cache, which wander from turn to turn, are none.
-fn start_of_text(content: Node<'_>) -> String {
-    let mut text = String::new();
+/// The words at the start of a prompt, as they are written: escapes stay, since no part of a long text is worth reading
+/// for them. Marks for the cache, which wander from turn to turn, are no words.
+fn start_of_text(content: Node<'_>) -> Vec<u8> {
+    let mut words = Vec::new();
+    let mut add = |text: Node<'_>| {
+        let within =
+            text.text().get(1..text.text().len().saturating_sub(1)).filter(|_| text.kind() == Kind::String);
+        let room = PREFIX - words.len();
+        words.extend(within.unwrap_or_default().iter().take(room));
+        words.len() < PREFIX
+    };
     match content.kind() {
-        Kind::String => text.extend(content.as_str()),
+        Kind::String => {
+            add(content);
+        }
         _ => {
-            for block in content.elements() {
-                text.extend(block.get("text").and_then(Node::as_str));
-                if text.len() >= PREFIX {
+            let texts = content.elements().filter_map(|block| members(block, ["text"])[0]);
+            for text in texts {
+                if !add(text) {
                     break;
                 }
             }
         }
     }
-    text.truncate(text.floor_char_boundary(PREFIX));
-    text
+    words
 }
 
 #[cfg(test)]
@@ -106,7 +128,7 @@ mod tests {
     #[track_caller]
     fn check(header: Option<&'static str>, user_id: &str, expected: &str) {
         let request = request(header, &json!({"model": "m", "metadata": {"user_id": user_id}}));
-        assert_eq!(Conversation::of(&request), Some(Conversation::Session(expected.into())));
+        assert_eq!(Conversation::of(&request), Some((Conversation::Session(expected.into()), true)));
     }
 
     #[test]
@@ -134,10 +156,10 @@ mod tests {
                                  {"role": "user", "content": "and now?"}]}),
         );
         let (one, two) = (Conversation::of(&first).unwrap(), Conversation::of(&next).unwrap());
-        assert_eq!(one, two);
-        assert!(!one.goes_on(&first) && two.goes_on(&next));
+        assert_eq!(one.0, two.0);
+        assert!(!one.1 && two.1, "only the second may have something in a cache");
         let other = request(None, &json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]}));
-        assert_ne!(Conversation::of(&other), Some(one));
+        assert_ne!(Conversation::of(&other).map(|(conversation, _)| conversation), Some(one.0));
     }
 
     #[test]

@@ -256,8 +256,8 @@ impl Planner {
     /// The session of `request`, and whether it goes on with one.
     fn session(&self, request: &RelayRequest) -> Option<(Session, bool)> {
         let affinity = self.affinity.as_ref()?;
-        let conversation = Conversation::of(request)?;
-        Some((affinity.session(&conversation, request.body().model()), conversation.goes_on(request)))
+        let (conversation, goes_on) = Conversation::of(request)?;
+        Some((affinity.session(&conversation, request.body().model()), goes_on))
     }
 
     /// Where `home` is, if it is free and the strategy does not prescribe another provider.
