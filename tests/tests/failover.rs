@@ -252,6 +252,9 @@ async fn an_error_event_that_nobody_made_up_for_is_told_by_a_status() {
         ("overloaded_error", anthropic::error(500), 503),
         ("api_error", anthropic::error(401), 500),
         ("not_found_error", anthropic::error(401), 404),
+        // The last one is held back too, behind a failure.
+        ("overloaded_error", begun("overloaded_error"), 503),
+        ("rate_limit_error", begun("overloaded_error"), 429),
     ] {
         let response = both_fail_at(STREAMED, [begun(kind), second]).await;
         assert_eq!(error(&response), (status, json!(kind)));

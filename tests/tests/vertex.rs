@@ -419,20 +419,25 @@ async fn credentials_that_cannot_be_used_are_no_error_before_the_first_request()
     let (_socket, refused) = Upstream::refusing();
     let unreachable = file(&google::authorized_user(&format!("http://{refused}")));
     let missing = json!("/nonexistent/credentials.json");
-    for (credentials, expected) in [
+    for (place, (credentials, expected)) in [
         (missing, "/nonexistent/credentials.json cannot be read: No such file or directory"),
         (json!(broken.path()), "the private key is not an RSA key in PEM form"),
         (json!(unknown.path()), "credentials of type `gdch_service_account` are not supported"),
         (json!(executable.path()), "a credential_source with `executable` is not supported"),
         (json!(user.path()), "answered 400 Bad Request: invalid_grant"),
         (json!(unreachable.path()), &*format!("no answer from the token endpoint http://{refused}/token: ")),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let mut provider = provider_with(&upstream, &user);
         provider["credentials_file"] = credentials;
         let relay = Relay::start(&json!({"providers": [provider]})).await;
         let response = Call::messages(BODY).send(relay.address()).await;
         let text = message(&response);
-        assert_eq!((response.status, response.headers.get("x-should-retry")), (502, Some("false")));
+        // Only the endpoint that cannot be reached may be back soon; the others need an operator.
+        let should_retry = (place < 5).then_some("false");
+        assert_eq!((response.status, response.headers.get("x-should-retry")), (502, should_retry));
         assert!(text.contains("provider `vertex`") && text.contains(expected), "{text}");
         for secret in ["s3cret", REFRESH_TOKEN, CLIENT_SECRET] {
             assert!(!text.contains(secret), "{text}");

@@ -111,7 +111,8 @@ impl Failover {
             let limit = head_timeout(choice.upstream, request, is_last, deadline.map(Deadline::remaining));
             let attempt = Attempt::new(request.clone())
                 .with_head_timeout(limit)
-                .with_is_last(is_last)
+                // Behind a failure, the last one is held back too: if it fails as well, another answer may help more.
+                .with_is_last(is_last && first_failure.is_none())
                 .with_on_break(self.settings.on_break);
             let result = choice.candidate.service().oneshot(attempt).await;
             let ended = Instant::now();
