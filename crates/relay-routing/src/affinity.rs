@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use relay_config::ProviderName;
 use tokio::time::Instant;
 
 use crate::candidate::Credential;
+use crate::lock::lock;
 
 /// How long a session is remembered at least behind its last request: as long as a prompt cache lives at most.
 const REMEMBERED: Duration = Duration::from_secs(3600);
@@ -112,9 +113,8 @@ impl Affinity {
         self.lock(now).entry(session.with_model).avoided = Some((place, now + AVOIDED));
     }
 
-    /// No panic can leave the sessions half changed, so that a poisoned lock is as good as any.
     fn lock(&self, now: Instant) -> MutexGuard<'_, Sessions> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = lock(&self.sessions);
         sessions.age(now);
         sessions
     }

@@ -20,6 +20,7 @@ mod failures;
 mod health;
 mod lease;
 mod load;
+mod lock;
 mod plan;
 mod pool;
 mod session;

@@ -1,6 +1,6 @@
 //! What is known of one provider: its circuit, its overloaded models, and how much it is doing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use relay_config::ProviderName;
@@ -10,6 +10,7 @@ use super::overload::Overloads;
 use super::probe::{Probe, ProbeSettings, Probing};
 use super::{Circuit, CircuitSettings, CircuitState, Pass, Verdict};
 use crate::load::Load;
+use crate::lock::lock;
 
 /// Shared by all who ask one provider. Each lock is held for a few instructions.
 #[derive(Debug)]
@@ -141,11 +142,6 @@ impl ProviderHealth {
     pub(crate) fn load(&self) -> &Load {
         &self.load
     }
-}
-
-/// No panic can leave the state half changed, so that a poisoned lock is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

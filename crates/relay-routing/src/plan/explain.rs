@@ -6,9 +6,10 @@ use relay_config::{ProviderName, Strategy};
 use relay_providers::RelayRequest;
 use tokio::time::Instant;
 
-use super::{Planner, lock, usable};
+use super::{Planner, usable};
 use crate::candidate::Credential;
 use crate::error::PlanError;
+use crate::lock::lock;
 
 /// Where a request would go now.
 #[derive(Debug, Clone)]

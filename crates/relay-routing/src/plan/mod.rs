@@ -19,7 +19,7 @@ mod weighted;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -36,6 +36,7 @@ pub use weighted::SmoothWeighted;
 use crate::affinity::{Affinity, Place, Session, Stay};
 use crate::candidate::{Candidate, Credential, Upstream};
 use crate::error::PlanError;
+use crate::lock::lock;
 use crate::pool::Demand;
 use crate::session::Conversation;
 use standing::{Share, Standing};
@@ -360,11 +361,6 @@ impl Prospect<'_> {
         };
         self.candidates.chunk_by(move |one, next| rank(one) == rank(next))
     }
-}
-
-/// No panic can leave turns half taken, so that a poisoned lock is as good as any.
-fn lock(turns: &Mutex<Turns>) -> MutexGuard<'_, Turns> {
-    turns.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What `upstream` can be asked with for `request`, as indices of its candidates. A subscription goes ahead of the

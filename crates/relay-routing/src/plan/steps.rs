@@ -8,12 +8,13 @@ use relay_config::{Pooling, ProviderName};
 use relay_providers::{Endpoint, RelayRequest};
 use tokio::time::Instant;
 
+use super::Planner;
 use super::standing::{Share, Standing};
 use super::turns::Turns;
-use super::{Planner, lock};
 use crate::affinity::{Affinity, Place, Session};
 use crate::candidate::{Candidate, Upstream};
 use crate::lease::Lease;
+use crate::lock::lock;
 use crate::pool::Demand;
 
 /// The candidates of one request, best first. Each comes once, and only if it is free when it is its turn.

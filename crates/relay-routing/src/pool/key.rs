@@ -1,6 +1,6 @@
 //! What is known of one credential of a provider.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::Quota;
 use super::cooldown::Cooldown;
 use crate::load::Load;
+use crate::lock::lock;
 
 /// How long a credential that the upstream has refused is asked with only when nothing else is left. Whoever mends it
 /// need not tell the relay: the first success ends this.
@@ -59,6 +60,6 @@ impl KeyHealth {
     }
 
     fn rejection(&self) -> MutexGuard<'_, Cooldown> {
-        self.rejection.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rejection)
     }
 }

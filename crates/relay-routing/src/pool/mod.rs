@@ -11,7 +11,7 @@ mod cooldown;
 mod key;
 mod usage;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use relay_config::KeyLimits;
@@ -23,6 +23,8 @@ use cooldown::Cooldown;
 pub(crate) use key::KeyHealth;
 use usage::Typical;
 pub use usage::{Demand, Used};
+
+use crate::lock::lock;
 
 /// How long a key is left alone that has met a limit, where the upstream does not say.
 const COOLDOWN: Duration = Duration::from_secs(30);
@@ -189,9 +191,8 @@ impl Quota {
             .fold(1.0, |least, bucket| least.min(bucket.share_left(now)))
     }
 
-    /// No panic can leave the limits half changed, so that a poisoned lock is as good as any.
     fn lock(&self) -> MutexGuard<'_, Limits> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
