@@ -1,6 +1,7 @@
 //! Providers of type `bedrock`.
 
 use super::keys::check_key;
+use super::own_or_ambient;
 use crate::cloud::aws;
 use crate::config::{AwsCredentials, BedrockApi, BedrockConfig};
 use crate::error::Fault;
@@ -38,18 +39,8 @@ pub(super) fn resolve(
 
 /// The region of the file, or else of the environment.
 fn region(raw: &mut raw::Provider, enabled: bool, path: &Path, to: &mut Reporter<'_>) -> Option<String> {
-    let path = path.key("aws_region");
-    if let Some(region) = raw.aws_region.take() {
-        if let Err(fault) = aws::check_region(&region) {
-            to.problem(&path, fault);
-        }
-        return Some(region);
-    }
-    let (variable, region) = aws::region(to.ambient)?;
-    if enabled && let Err(fault) = aws::check_region(&region) {
-        to.problem_in_variable(variable, &path, fault);
-    }
-    Some(region)
+    let ambient = aws::region(to.ambient);
+    own_or_ambient(raw.aws_region.take(), ambient, aws::check_region, enabled, &path.key("aws_region"), to)
 }
 
 /// What the file says, which is one thing at most, or else what the environment has.

@@ -43,6 +43,29 @@ pub(super) fn resolve_all(
     providers
 }
 
+/// What the file says at `path`, or else what the environment has, with the variable that has it. A variable that a
+/// disabled provider would read may hold anything.
+fn own_or_ambient(
+    own: Option<String>,
+    ambient: Option<(&'static str, String)>,
+    check: fn(&str) -> Result<(), Fault>,
+    enabled: bool,
+    path: &Path,
+    to: &mut Reporter<'_>,
+) -> Option<String> {
+    if let Some(own) = own {
+        if let Err(fault) = check(&own) {
+            to.problem(path, fault);
+        }
+        return Some(own);
+    }
+    let (variable, value) = ambient?;
+    if enabled && let Err(fault) = check(&value) {
+        to.problem_in_variable(variable, path, fault);
+    }
+    Some(value)
+}
+
 /// A name ends up in response headers, metrics labels and log lines.
 fn check_name(name: &str, path: &Path, to: &mut Reporter<'_>) {
     if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {

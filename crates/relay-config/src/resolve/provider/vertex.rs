@@ -2,6 +2,7 @@
 
 use std::path::Path as FilePath;
 
+use super::own_or_ambient;
 use crate::cloud::google;
 use crate::config::{GoogleCredentials, VertexConfig};
 use crate::names::BaseUrl;
@@ -36,18 +37,15 @@ pub(super) fn resolve(
 
 /// The project of the file, or else of the environment.
 fn project(raw: &mut raw::Provider, enabled: bool, path: &Path, to: &mut Reporter<'_>) -> Option<String> {
-    let path = path.key("gcp_project_id");
-    if let Some(project) = raw.gcp_project_id.take() {
-        if let Err(fault) = google::check_project(&project) {
-            to.problem(&path, fault);
-        }
-        return Some(project);
-    }
-    let (variable, project) = google::project(to.ambient)?;
-    if enabled && let Err(fault) = google::check_project(&project) {
-        to.problem_in_variable(variable, &path, fault);
-    }
-    Some(project)
+    let ambient = google::project(to.ambient);
+    own_or_ambient(
+        raw.gcp_project_id.take(),
+        ambient,
+        google::check_project,
+        enabled,
+        &path.key("gcp_project_id"),
+        to,
+    )
 }
 
 /// A file may come later, but never one whose name starts as only a shell understands it.
