@@ -35,7 +35,7 @@ pub struct Upstream {
 #[derive(Clone)]
 struct LackOf(Arc<LackFn>);
 
-type LackFn = dyn Fn(&RelayRequest) -> Option<Lack> + Send + Sync;
+type LackFn = dyn Fn(&str, &RelayRequest) -> Option<Lack> + Send + Sync;
 
 impl fmt::Debug for LackOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,9 +80,12 @@ impl Upstream {
         self
     }
 
-    /// Leaves the provider out for requests of which `lack` says what it does not have.
+    /// Leaves the provider out for requests of which `lack`, given its own name of the model, says what it does not have.
     #[must_use]
-    pub fn with_lack(mut self, lack: impl Fn(&RelayRequest) -> Option<Lack> + Send + Sync + 'static) -> Self {
+    pub fn with_lack(
+        mut self,
+        lack: impl Fn(&str, &RelayRequest) -> Option<Lack> + Send + Sync + 'static,
+    ) -> Self {
         self.lack = Some(LackOf(Arc::new(lack)));
         self
     }
@@ -101,7 +104,7 @@ impl Upstream {
         self
     }
 
-    /// Chooses in this way among candidates of equal priority, instead of in the given order.
+    /// Chooses in this way among candidates of equal priority, instead of by load.
     #[must_use]
     pub fn with_pooling(mut self, pooling: Pooling) -> Self {
         self.pooling = pooling;
@@ -164,7 +167,7 @@ impl Upstream {
 
     /// What `request` asks for that the provider does not have.
     pub(crate) fn lack(&self, request: &RelayRequest) -> Option<Lack> {
-        self.lack.as_ref().and_then(|lack| lack.0(request))
+        self.lack.as_ref().and_then(|lack| lack.0(self.mapped(request.body().model()), request))
     }
 
     /// The name of `model` at this provider.
@@ -208,7 +211,7 @@ impl Candidate {
         self
     }
 
-    /// Gives it this share among candidates of equal priority with [`Pooling::Weighted`], instead of 1.
+    /// Gives it this share among candidates of equal priority, by turns or by load, instead of 1.
     #[must_use]
     pub fn with_weight(mut self, weight: NonZeroU32) -> Self {
         self.weight = weight;

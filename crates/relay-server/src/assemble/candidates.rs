@@ -171,12 +171,9 @@ impl ProviderStack<'_> {
     }
 
     /// What the provider lacks for a request, by its own name of the model.
-    pub(super) fn lack(&self) -> impl Fn(&RelayRequest) -> Option<Lack> + Send + Sync + 'static {
-        let (adapter, mapping) = (Arc::clone(&self.adapter), self.provider.model_mapping.clone());
-        move |request| {
-            let model = request.body().model();
-            adapter.lack(mapping.lookup(model).unwrap_or(model), request)
-        }
+    pub(super) fn lack(&self) -> impl Fn(&str, &RelayRequest) -> Option<Lack> + Send + Sync + 'static {
+        let adapter = Arc::clone(&self.adapter);
+        move |model, request| adapter.lack(model, request)
     }
 
     /// The rank of what has no key: the best key's, or else the provider's own.
