@@ -1,7 +1,7 @@
 //! How an answer came about, for those who look at its headers.
 
-use http::Response;
 use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Response};
 use relay_routing::Trail;
 
 const STRATEGY: HeaderName = HeaderName::from_static("x-cc-relay-strategy");
@@ -10,9 +10,15 @@ const HEALTH: HeaderName = HeaderName::from_static("x-cc-relay-health");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-cc-relay-attempts");
 
 /// Adds what is known of how `response` came about, whether an upstream or the relay itself has made it.
-pub(crate) fn with_trail_headers<B>(mut response: Response<B>) -> Response<B> {
-    let Some(trail) = response.extensions().get::<Trail>().cloned() else { return response };
-    let headers = response.headers_mut();
+pub(crate) fn with_trail_headers<B>(response: Response<B>) -> Response<B> {
+    let (mut head, body) = response.into_parts();
+    if let Some(trail) = head.extensions.get::<Trail>() {
+        write(&mut head.headers, trail);
+    }
+    Response::from_parts(head, body)
+}
+
+fn write(headers: &mut HeaderMap, trail: &Trail) {
     headers.insert(STRATEGY, HeaderValue::from_static(trail.strategy.as_str()));
     headers.insert(ATTEMPTS, HeaderValue::from(trail.attempts.len()));
     if let Some(health) = trail.health {
@@ -23,5 +29,4 @@ pub(crate) fn with_trail_headers<B>(mut response: Response<B>) -> Response<B> {
     {
         headers.insert(PROVIDER, name);
     }
-    response
 }
