@@ -138,12 +138,7 @@ async fn a_client_secret_is_exchanged_for_one_token() {
     let entra = Upstream::answering(|request| azure::entra(request, TOKEN, 3600)).await;
     let upstream = foundry_with_token().await;
     let authority = entra.url();
-    let environment = [
-        ("AZURE_AUTHORITY_HOST", &*authority),
-        ("AZURE_TENANT_ID", TENANT),
-        ("AZURE_CLIENT_ID", CLIENT),
-        ("AZURE_CLIENT_SECRET", CLIENT_SECRET),
-    ];
+    let environment = azure::client_secret(&authority);
     let relay = Relay::start_in(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
     let calls: Vec<_> = (0..8)
         .map(|_| {
@@ -241,12 +236,7 @@ async fn a_refused_token_is_renewed_once() {
     };
     let upstream = upstream.await;
     let authority = entra.url();
-    let environment = [
-        ("AZURE_AUTHORITY_HOST", &*authority),
-        ("AZURE_TENANT_ID", TENANT),
-        ("AZURE_CLIENT_ID", CLIENT),
-        ("AZURE_CLIENT_SECRET", CLIENT_SECRET),
-    ];
+    let environment = azure::client_secret(&authority);
     let relay = Relay::start_in(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     assert_eq!((entra.requests().len(), upstream.requests().len()), (2, 2));
@@ -269,12 +259,7 @@ async fn a_credential_that_is_refused_shows_in_no_error_and_another_provider_ans
     let entra = entra.await;
     let upstream = foundry_with_token().await;
     let authority = entra.url();
-    let environment = [
-        ("AZURE_AUTHORITY_HOST", &*authority),
-        ("AZURE_TENANT_ID", TENANT),
-        ("AZURE_CLIENT_ID", CLIENT),
-        ("AZURE_CLIENT_SECRET", CLIENT_SECRET),
-    ];
+    let environment = azure::client_secret(&authority);
     let relay = Relay::start_in(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
     let response = Call::messages(BODY).send(relay.address()).await;
     let message = response.json()["error"]["message"].to_string();

@@ -333,12 +333,7 @@ async fn foundry_with_a_token_of_entra() {
     let upstream = Upstream::answering(azure::answer).await;
     let base_url = format!("{}{}", upstream.url(), azure::PREFIX);
     let authority = entra.url();
-    let environment = [
-        ("AZURE_AUTHORITY_HOST", &*authority),
-        ("AZURE_TENANT_ID", azure::TENANT),
-        ("AZURE_CLIENT_ID", azure::CLIENT),
-        ("AZURE_CLIENT_SECRET", azure::CLIENT_SECRET),
-    ];
+    let environment = azure::client_secret(&authority);
     let provider = json!({"name": "a", "type": "azure", "base_url": base_url, "azure_auth": "entra_id"});
     let relay = Relay::start_in(&environment, &json!({"providers": [provider]})).await;
     let arguments = json!({"base_url": base_url, "azure_ad_token": ENTRA_TOKEN});

@@ -21,6 +21,17 @@ pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 pub const CLIENT: &str = "66666666-7777-8888-9999-000000000000";
 /// The application's secret.
 pub const CLIENT_SECRET: &str = "the~clients.secret";
+
+/// The variables of a service with this secret, whose tokens come from `authority`.
+#[must_use]
+pub fn client_secret(authority: &str) -> [(&'static str, &str); 4] {
+    [
+        ("AZURE_AUTHORITY_HOST", authority),
+        ("AZURE_TENANT_ID", TENANT),
+        ("AZURE_CLIENT_ID", CLIENT),
+        ("AZURE_CLIENT_SECRET", CLIENT_SECRET),
+    ]
+}
 /// What Kubernetes puts into a file.
 pub const FEDERATED_TOKEN: &str = "federated.token.of-the-cluster";
 /// What App Service puts into `IDENTITY_HEADER`.
