@@ -223,6 +223,12 @@ impl AttemptError {
         text
     }
 
+    /// Whether something of the request may have reached the upstream.
+    #[must_use]
+    pub fn may_be_sent(&self) -> bool {
+        !matches!(self, Self::Prepare(_) | Self::Image(_) | Self::Authorize(_) | Self::Connect(_))
+    }
+
     /// The error in a word, for logs.
     #[must_use]
     pub fn as_str(&self) -> &'static str {

@@ -4,8 +4,8 @@ use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
 /// The beta that goes with a subscription token, and with nothing else.
-const OAUTH_BETA: &str = "oauth-2025-04-20";
-const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+pub(crate) const OAUTH_BETA: &str = "oauth-2025-04-20";
+pub(crate) const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Headers of a client that go upstream, beside those of the three prefixes below.
 const REQUEST: [&str; 4] = ["x-app", "user-agent", "accept", "content-type"];

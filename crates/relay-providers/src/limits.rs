@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use http::HeaderMap;
-use http::header::DATE;
+
+use crate::wait;
 
 const PREFIX: &str = "anthropic-ratelimit-";
 
@@ -40,7 +41,6 @@ pub struct RateLimit {
 impl RateLimits {
     /// What `headers` say. Times count from the answer's own `date`, so that it does not matter whether clocks agree.
     pub(crate) fn read(headers: &HeaderMap) -> Self {
-        let now = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
         let mut limits = Self::default();
         for (name, value) in headers {
             let Some((kind, what)) =
@@ -59,7 +59,7 @@ impl RateLimits {
             match what {
                 "limit" => limit.limit = value.parse().ok(),
                 "remaining" => limit.remaining = value.parse().ok(),
-                "reset" => limit.reset_after = until(value, now),
+                "reset" => limit.reset_after = until(value, headers),
                 _ => {}
             }
         }
@@ -74,9 +74,9 @@ impl RateLimits {
 }
 
 /// How long it is until `reset`, a time of RFC 3339; zero if that is over.
-fn until(reset: &str, now: Option<SystemTime>) -> Option<Duration> {
-    let reset = SystemTime::try_from(DateTime::from_str(reset, Format::DateTimeWithOffset).ok()?).ok()?;
-    Some(reset.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default())
+fn until(reset: &str, headers: &HeaderMap) -> Option<Duration> {
+    let reset = DateTime::from_str(reset, Format::DateTimeWithOffset).ok()?;
+    Some(wait::until(SystemTime::try_from(reset).ok()?, headers))
 }
 
 #[cfg(test)]

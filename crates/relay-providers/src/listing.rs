@@ -15,6 +15,7 @@ use crate::answer::{AnswerBody, AttemptError};
 use crate::anthropic::{ApiRequest, ClientCredential, Forward};
 use crate::body::Payload;
 use crate::coding::decoded;
+use crate::headers::{ANTHROPIC_BETA, OAUTH_BETA};
 use crate::messages;
 use crate::start::{Start, read_start};
 use crate::transport::{IdleTimeout, RequestBody, Transport};
@@ -24,7 +25,6 @@ const LIST_LIMIT: usize = 4 * 1024 * 1024;
 /// Anthropic's largest page, and how many of them are read.
 const PAGES: usize = 5;
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// A model, as its upstream lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -123,7 +123,7 @@ async fn page(
         after.map_or(String::new(), |id| format!("&after_id={}", utf8_percent_encode(id, NON_ALPHANUMERIC)));
     let mut headers = HeaderMap::from_iter([(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"))]);
     if client.is_some_and(ClientCredential::is_subscription) {
-        headers.insert(ANTHROPIC_BETA, HeaderValue::from_static("oauth-2025-04-20"));
+        headers.insert(ANTHROPIC_BETA, HeaderValue::from_static(OAUTH_BETA));
     }
     let request = ApiRequest {
         method: Method::GET,

@@ -107,14 +107,9 @@ impl Lease {
             AttemptError::Prepare(_) | AttemptError::Image(_) => Verdict::Nothing,
             _ => Verdict::Failure,
         };
-        let is_sent = !matches!(
-            error,
-            AttemptError::Prepare(_)
-                | AttemptError::Image(_)
-                | AttemptError::Authorize(_)
-                | AttemptError::Connect(_)
-        );
-        if !is_sent && let (Some(quota), Some(reservation)) = (self.key.quota(), self.reservation.take()) {
+        if !error.may_be_sent()
+            && let (Some(quota), Some(reservation)) = (self.key.quota(), self.reservation.take())
+        {
             quota.cancel(reservation, now);
         }
         self.settle(Used::NOTHING, now);

@@ -6,7 +6,7 @@ mod error;
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use http::{Request, StatusCode, response};
+use http::{Request, response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::{AzureConfig, BaseUrl, EntraConfig, Secret};
 
@@ -108,11 +108,8 @@ impl Provider for Azure {
 
     async fn renew_credential(&self, head: &response::Parts, _: &[u8]) -> bool {
         match &self.credential {
-            Credential::Entra(tokens) if head.status == StatusCode::UNAUTHORIZED => {
-                tokens.refuse(SystemTime::now());
-                true
-            }
-            _ => false,
+            Credential::Entra(tokens) => tokens.renew_after(head.status),
+            Credential::Key(_) => false,
         }
     }
 

@@ -19,7 +19,6 @@ mod thinking;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::HeaderName;
 use http::{HeaderMap, Request};
 use memchr::memmem;
 use relay_config::{BaseUrl, ProviderName};
@@ -34,10 +33,9 @@ use self::place::Place;
 use self::thinking::Block;
 use crate::adapt::Adapter;
 use crate::body::{Edits, Node, Payload};
-use crate::headers;
+use crate::headers::{self, ANTHROPIC_BETA};
 use crate::signatures::{Origin, Signatures};
 
-const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 /// Where Bedrock takes betas.
 const BODY_BETAS: &str = "anthropic_beta";
 

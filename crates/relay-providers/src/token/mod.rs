@@ -13,6 +13,7 @@ mod error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -116,8 +117,17 @@ impl<S: TokenSource> TokenCache<S> {
         }
     }
 
+    /// Forgets the token if `status` says that the upstream has refused it. `true` asks for another try with a new one.
+    pub(crate) fn renew_after(&self, status: StatusCode) -> bool {
+        let is_refused = status == StatusCode::UNAUTHORIZED;
+        if is_refused {
+            self.refuse(SystemTime::now());
+        }
+        is_refused
+    }
+
     /// Forgets the token, because the upstream has refused it. Requests that are refused together renew it once.
-    pub(crate) fn refuse(&self, now: SystemTime) {
+    fn refuse(&self, now: SystemTime) {
         self.0.state.send_if_modified(|state| {
             if !state.refused.is_some_and(|at| is_within(REFUSAL_PAUSE, at, now)) {
                 state.refused = Some(now);

@@ -10,7 +10,7 @@ mod google;
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{Request, Response, StatusCode, Uri, response};
+use http::{Request, Response, Uri, response};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
@@ -148,11 +148,7 @@ impl Provider for Vertex {
     }
 
     async fn renew_credential(&self, head: &response::Parts, _: &[u8]) -> bool {
-        let is_refused = head.status == StatusCode::UNAUTHORIZED;
-        if is_refused {
-            self.tokens.refuse(SystemTime::now());
-        }
-        is_refused
+        self.tokens.renew_after(head.status)
     }
 
     fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {

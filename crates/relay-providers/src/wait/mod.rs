@@ -56,7 +56,7 @@ pub(crate) fn write(headers: &mut HeaderMap, told: Option<Duration>) {
 }
 
 /// From the answer's date, or else from now on, until `time`; nothing if that is over.
-fn until(time: SystemTime, headers: &HeaderMap) -> Duration {
+pub(crate) fn until(time: SystemTime, headers: &HeaderMap) -> Duration {
     let date = text(headers, header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     time.duration_since(date.unwrap_or_else(SystemTime::now)).unwrap_or_default()
 }
