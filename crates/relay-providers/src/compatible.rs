@@ -5,10 +5,9 @@ use std::time::SystemTime;
 
 use http::{Request, response};
 use relay_config::{BaseUrl, Secret};
+use relay_messages::{Payload, headers};
 
 use crate::answer::Outcome;
-use crate::body::Payload;
-use crate::headers;
 use crate::messages::{self, ApiKey};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;

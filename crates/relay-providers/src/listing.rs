@@ -8,14 +8,16 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::BaseUrl;
+use relay_messages::{
+    Payload,
+    headers::{ANTHROPIC_BETA, OAUTH_BETA},
+};
 use serde::Deserialize;
 use tower::ServiceExt;
 
 use crate::answer::{AnswerBody, AttemptError};
 use crate::anthropic::{ApiRequest, ClientCredential, Forward};
-use crate::body::Payload;
 use crate::coding::decoded;
-use crate::headers::{ANTHROPIC_BETA, OAUTH_BETA};
 use crate::messages;
 use crate::start::{Start, read_start};
 use crate::transport::{IdleTimeout, RequestBody, Transport};

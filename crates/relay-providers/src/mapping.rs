@@ -9,11 +9,11 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use relay_config::ModelMapping;
+use relay_messages::{Edits, MessagesBody};
 use relay_stream::body::StartBody;
 use tower::{Layer, Service};
 
 use crate::answer::{Answer, AnswerBody, AttemptError};
-use crate::body::{Edits, MessagesBody};
 use crate::request::{Attempt, Endpoint};
 use crate::start::{Start, full, read_start};
 

@@ -7,13 +7,12 @@ use http::header::{self, AUTHORIZATION, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, response};
 use relay_config::{BaseUrl, Secret};
+use relay_messages::{Payload, headers};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::answer::{LimitScope, Outcome};
-use crate::body::Payload;
 use crate::failure::Reason;
-use crate::headers;
 use crate::limits::RateLimits;
 use crate::provider::{ApiError, AuthorizeError, PrepareError};
 use crate::request::Attempt;

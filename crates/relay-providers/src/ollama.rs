@@ -10,12 +10,11 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::BaseUrl;
+use relay_messages::{Edits, MessagesBody, Payload, headers};
 use relay_stream::body::StartBody;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
-use crate::body::{Edits, MessagesBody, Payload};
 use crate::failure::{Form, Reason};
-use crate::headers;
 use crate::messages;
 use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};

@@ -211,9 +211,9 @@ fn end_error(error: EndError<BodyError>) -> BodyError {
 mod tests {
     use http::HeaderValue;
     use http_body_util::channel::{Channel, Sender};
+    use relay_messages::MessagesBody;
 
     use super::*;
-    use crate::body::MessagesBody;
     use crate::request::RelayRequest;
 
     const START: &str = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";

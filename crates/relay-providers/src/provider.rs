@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use http::{Request, Response, StatusCode, response};
 use relay_config::BaseUrl;
+use relay_messages::Payload;
 use tower::BoxError;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
-use crate::body::Payload;
 use crate::request::{Attempt, Endpoint};
 
 /// One upstream with one credential.

@@ -4,15 +4,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderMap;
+use relay_messages::{Edits, MessagesBody, Payload, headers};
 use relay_stream::OnBreak;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::adapt::Contents;
 use crate::anthropic::ClientCredential;
-use crate::body::{Edits, MessagesBody, Payload};
 use crate::fetch::Fetched;
-use crate::headers;
 
 /// The operations of the Messages API that are routed by model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

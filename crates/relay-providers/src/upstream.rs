@@ -9,14 +9,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
+use relay_messages::{Payload, headers};
 use tokio::time::Instant;
 use tower::Service;
 
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
-use crate::body::Payload;
 use crate::coding::decoded;
 use crate::failure::{self, Form, Reason};
-use crate::headers;
 use crate::heal::Healing;
 use crate::limits::RateLimits;
 use crate::messages;

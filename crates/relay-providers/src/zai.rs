@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Request, StatusCode, response};
 use relay_config::{BaseUrl, Secret};
+use relay_messages::Payload;
 
 use crate::answer::{LimitScope, Outcome};
-use crate::body::Payload;
 use crate::failure::{self, Form, Reason};
 use crate::messages::{self, ApiKey};
 use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
@@ -161,9 +161,9 @@ fn retry_after(headers: &HeaderMap, reason: &Reason) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use http::Response;
+    use relay_messages::MessagesBody;
 
     use super::*;
-    use crate::body::MessagesBody;
     use crate::request::RelayRequest;
 
     fn zai() -> Zai {

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use http::HeaderName;
-use relay_providers::{Kind, MessagesBody, Node, RelayRequest};
+use relay_messages::{Kind, MessagesBody, Node};
+use relay_providers::RelayRequest;
 use serde::Deserialize;
 
 /// Constant for a session of Claude Code's, subagents included.

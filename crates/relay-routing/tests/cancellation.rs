@@ -16,9 +16,8 @@ use http::{HeaderMap, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
-use relay_providers::{
-    Answer, Attempt, AttemptError, Endpoint, MessagesBody, OnBreak, Outcome, RelayRequest,
-};
+use relay_messages::MessagesBody;
+use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
 use relay_routing::{
     Candidate, CircuitSettings, CircuitState, Credential, Failover, FailoverSettings, Planner, Quota, Routed,
     Upstream, UpstreamService,

@@ -10,9 +10,9 @@ use std::time::Duration;
 use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Empty};
 use relay_config::{KeyId, ProviderName, Secret, Strategy};
+use relay_messages::MessagesBody;
 use relay_providers::{
-    Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, MessagesBody, OnBreak, Outcome,
-    RelayRequest,
+    Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, OnBreak, Outcome, RelayRequest,
 };
 use relay_routing::{
     Candidate, Credential, Failover, FailoverSettings, Planner, RouteErrorKind, Routed, Upstream,

@@ -15,9 +15,8 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, StreamBody};
 use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
-use relay_providers::{
-    Answer, Attempt, AttemptError, Endpoint, MessagesBody, OnBreak, Outcome, RelayRequest, estimate_tokens,
-};
+use relay_messages::{MessagesBody, estimate_tokens};
+use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
 use relay_routing::{
     Candidate, CircuitSettings, Credential, Failover, FailoverSettings, Planner, Probe, ProbeSettings, Quota,
     RouteErrorKind, Upstream, UpstreamService,

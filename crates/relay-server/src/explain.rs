@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use relay_config::{Config, ModelMapping, ProviderName, Strategy};
-use relay_providers::{Endpoint, MessagesBody, RelayRequest};
+use relay_messages::MessagesBody;
+use relay_providers::{Endpoint, RelayRequest};
 use relay_routing::{Credential, PlannedCandidate, Planner};
 
 use crate::edge::Verifier;

@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use relay_providers::{ClientCredential, Outcome, RelayRequest, estimate_tokens};
+use relay_messages::estimate_tokens;
+use relay_providers::{ClientCredential, Outcome, RelayRequest};
 use relay_routing::{Credential, RouteError, Routed, Trail};
 use serde_json::json;
 use tower::{Service, ServiceExt};

@@ -1,10 +1,10 @@
 //! What a request holds that not every upstream takes.
 
 use relay_config::{FieldPath, FieldRule, Pattern, Select, Step};
+use relay_messages::{MessagesBody, Node};
 
 use super::place;
 use super::rules::Rules;
-use crate::body::{MessagesBody, Node};
 use crate::lack::Lack;
 use crate::request::RelayRequest;
 

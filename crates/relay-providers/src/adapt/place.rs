@@ -1,9 +1,8 @@
 //! Where a field is in a body.
 
 use relay_config::{FieldPath, Select, Step};
+use relay_messages::{Edits, Kind, MessagesBody, Node};
 use smallvec::{SmallVec, smallvec};
-
-use crate::body::{Edits, Kind, MessagesBody, Node};
 
 /// Stands for every block of content, wherever it is.
 const BLOCKS: &str = "blocks";

@@ -10,11 +10,11 @@ use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use relay_config::{BaseUrl, Secret};
+use relay_messages::headers;
 use tower::{BoxError, Service};
 
 use super::ClientCredential;
 use crate::answer::{AnswerBody, AttemptError};
-use crate::headers;
 use crate::messages::{self, ApiKey};
 use crate::provider::AuthorizeError;
 use crate::transport::{IdleTimeout, RequestBody, Transport};

@@ -8,12 +8,12 @@ use std::time::SystemTime;
 
 use http::{Request, response};
 use relay_config::BaseUrl;
+use relay_messages::Payload;
 
 pub use client::{ClientCredential, is_subscription_token};
 pub use forward::{ApiRequest, Forward};
 
 use crate::answer::Outcome;
-use crate::body::Payload;
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;

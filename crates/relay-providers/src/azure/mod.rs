@@ -9,10 +9,9 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{Request, response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::{AzureConfig, BaseUrl, EntraConfig, Secret};
+use relay_messages::{Payload, headers};
 
 use crate::answer::Outcome;
-use crate::body::Payload;
-use crate::headers;
 use crate::messages;
 use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
@@ -126,10 +125,10 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
     use relay_config::AzureAuth;
+    use relay_messages::MessagesBody;
 
     use super::*;
     use crate::adapt::Adapter;
-    use crate::body::MessagesBody;
     use crate::request::{Endpoint, RelayRequest};
 
     fn azure(api_version: Option<&str>) -> Azure {

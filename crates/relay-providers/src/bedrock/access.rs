@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 use http::Request;
 use relay_config::{AwsCredentials, BedrockApi, BedrockConfig};
+use relay_messages::Payload;
 use tokio::sync::OnceCell;
 
 use super::chain::Chain;
@@ -12,7 +13,6 @@ use super::credentials::Cache;
 use super::endpoint::{self, Region, RegionError};
 use super::http::HttpClient;
 use super::sign::Signer;
-use crate::body::Payload;
 use crate::messages::{self, ApiKey};
 use crate::provider::AuthorizeError;
 use crate::transport::Transport;

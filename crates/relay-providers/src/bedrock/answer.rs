@@ -7,11 +7,11 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use memchr::memmem;
+use relay_messages::{Edits, MessagesBody};
 use relay_stream::bedrock::{SseBody, StreamError, TranslateError, Translator};
 use serde_json::{Value, json};
 
 use crate::answer::{AnswerBody, BodyError};
-use crate::body::{Edits, MessagesBody};
 use crate::start::{Start, full, read_start};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");

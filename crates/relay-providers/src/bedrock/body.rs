@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use http::HeaderMap;
+use relay_messages::{MessagesBody, Payload};
 use serde_json::{Value, json};
 
 use super::endpoint;
-use crate::body::{MessagesBody, Payload};
 use crate::request::Attempt;
 
 /// The dialects of the body: this one is known everywhere, the other to newer models alone.

@@ -11,8 +11,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
+use relay_messages::Payload;
 
-use crate::body::Payload;
 use crate::transport::{RequestBody, Transport};
 
 /// Answers with credentials have a few kilobytes.

@@ -8,9 +8,9 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Request};
+use relay_messages::Payload;
 use sha2::{Digest, Sha256};
 
-use crate::body::Payload;
 use crate::provider::AuthorizeError;
 
 /// The headers of a request that are signed beside those that the signature itself needs.
@@ -92,10 +92,10 @@ mod tests {
 
     use bytes::Bytes;
     use http::header::ACCEPT;
+    use relay_messages::{Edits, MessagesBody};
     use serde_json::Value;
 
     use super::*;
-    use crate::body::{Edits, MessagesBody};
 
     /// Requests and what botocore signs them with: `testdata/README.md`.
     const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/sigv4.json"));

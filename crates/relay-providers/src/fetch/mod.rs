@@ -20,13 +20,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use relay_messages::{MessagesBody, Node};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use crate::adapt;
 use crate::answer::{Answer, AttemptError};
-use crate::body::{MessagesBody, Node};
 use crate::request::Attempt;
 use crate::upstream::within;
 pub use client::Fetcher;

@@ -22,6 +22,10 @@ use std::sync::Arc;
 use http::{HeaderMap, Request};
 use memchr::memmem;
 use relay_config::{BaseUrl, ProviderName};
+use relay_messages::{
+    Edits, Node, Payload,
+    headers::{self, ANTHROPIC_BETA},
+};
 use relay_stream::thinking::{Thinking, ThinkingBody, ThinkingId};
 
 pub use self::learned::Lesson;
@@ -32,8 +36,6 @@ use self::partners::Partners;
 use self::place::Place;
 use self::thinking::Block;
 use crate::adapt::Adapter;
-use crate::body::{Edits, Node, Payload};
-use crate::headers::{self, ANTHROPIC_BETA};
 use crate::signatures::{Origin, Signatures};
 
 /// Where Bedrock takes betas.

@@ -22,11 +22,11 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use relay_config::ProviderName;
+use relay_messages::estimate_tokens;
 use tokio::time::Sleep;
 use tower::Service;
 
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
-use crate::estimate::estimate_tokens;
 use crate::messages;
 use crate::opening::begin;
 use crate::request::{Attempt, Endpoint};
@@ -199,8 +199,9 @@ impl Body for Script {
 
 #[cfg(test)]
 mod tests {
+    use relay_messages::MessagesBody;
+
     use super::*;
-    use crate::body::MessagesBody;
     use crate::request::RelayRequest;
 
     fn request(fault: Option<&'static str>, body: &str) -> Attempt {

@@ -16,10 +16,10 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use relay_messages::Payload;
 use tower::BoxError;
 
 use crate::answer::AttemptError;
-use crate::body::Payload;
 use connect::Connector;
 pub use connect::Proxies;
 pub(crate) use idle::IdleTimeout;

@@ -2,9 +2,9 @@
 
 use http::HeaderMap;
 use http::header::HeaderName;
+use relay_messages::Payload;
 use serde_json::Value;
 
-use crate::body::Payload;
 use crate::request::{Attempt, Endpoint};
 
 pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
@@ -44,10 +44,10 @@ fn without_date(model: &str) -> &str {
 mod tests {
     use bytes::Bytes;
     use http::HeaderValue;
+    use relay_messages::MessagesBody;
 
     use super::*;
     use crate::adapt::Adapter;
-    use crate::body::MessagesBody;
     use crate::request::RelayRequest;
 
     fn adapted(endpoint: Endpoint, version: Option<&'static str>, body: &str) -> String {

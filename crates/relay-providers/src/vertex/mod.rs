@@ -14,11 +14,10 @@ use http::{Request, Response, Uri, response};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
+use relay_messages::{Payload, headers};
 use relay_stream::body::FilterBody;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
-use crate::body::Payload;
-use crate::headers;
 use crate::messages;
 use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
@@ -178,9 +177,9 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderMap, HeaderValue};
     use relay_config::GoogleCredentials;
+    use relay_messages::MessagesBody;
 
     use super::*;
-    use crate::body::MessagesBody;
     use crate::request::RelayRequest;
     use crate::transport::{Proxies, TransportSettings, TrustRoots};
 

@@ -3,7 +3,8 @@
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use relay_config::{KeyId, Pooling, ProviderName, Secret};
-use relay_providers::{Answer, AttemptError, ClientCredential, Endpoint, LimitScope, MessagesBody, Outcome};
+use relay_messages::MessagesBody;
+use relay_providers::{Answer, AttemptError, ClientCredential, Endpoint, LimitScope, Outcome};
 use std::num::NonZeroU32;
 use std::time::Duration;
 use tower::service_fn;

@@ -279,7 +279,7 @@ impl Limit {
 mod tests {
     use std::num::NonZeroU64;
 
-    use relay_providers::MessagesBody;
+    use relay_messages::MessagesBody;
 
     use super::*;
 

@@ -2,7 +2,9 @@
 
 use std::cell::OnceCell;
 
-use relay_providers::{MessagesBody, StreamReport, estimate_tokens};
+use relay_messages::{MessagesBody, estimate_tokens};
+
+use relay_providers::StreamReport;
 
 /// What one request is going to use. The estimate is made when somebody needs it.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, HeaderMap};
 use http::{Request, Response};
-use relay_providers::{Deadline, Endpoint, MessagesBody, RelayRequest};
+use relay_messages::MessagesBody;
+use relay_providers::{Deadline, Endpoint, RelayRequest};
 use tower::{BoxError, Service, ServiceExt};
 
 use crate::body::Body;

@@ -30,7 +30,7 @@ impl<'a> Node<'a> {
     }
 
     /// The value that `text` is, of which nothing has been read before; `None` for what is no JSON.
-    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
         let mut scanner = Scanner::new(text);
         scanner.skip_whitespace();
         let value = scanner.value(0).ok()?;

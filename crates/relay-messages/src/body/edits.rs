@@ -99,7 +99,7 @@ impl Edits {
     }
 
     /// `text`, of which every changed [`Node`] is, with the changes made.
-    pub(crate) fn apply_to(&self, text: &Bytes) -> Payload {
+    pub fn apply_to(&self, text: &Bytes) -> Payload {
         Payload::splice(text, &self.splices(text, 0..text.len()))
     }
 

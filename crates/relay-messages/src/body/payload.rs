@@ -40,7 +40,7 @@ impl Payload {
     }
 
     /// All of it in one piece; copies only where there are several.
-    pub(crate) fn to_bytes(&self) -> Bytes {
+    pub fn to_bytes(&self) -> Bytes {
         match &self.pieces[self.sent..] {
             [piece] => piece.clone(),
             pieces => pieces.concat().into(),

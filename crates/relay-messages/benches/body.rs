@@ -2,14 +2,14 @@
 //! proxies usually go: a tree, printed again.
 //!
 //! ```sh
-//! cargo bench -p relay-providers --bench body
+//! cargo bench -p relay-messages --bench body
 //! ```
 //! The bodies have the shape of Claude Code's: `model` first, `stream` last, text full of escapes between them.
 
 use bytes::Bytes;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use relay_providers::{Edits, MessagesBody, Node};
+use relay_messages::{Edits, MessagesBody, Node};
 use serde_json::Value;
 
 const SIZES: [usize; 3] = [1_000, 150_000, 1_000_000];

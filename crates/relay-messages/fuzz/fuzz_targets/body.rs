@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use relay_providers::{Edits, MessagesBody, Node};
+use relay_messages::{Edits, MessagesBody, Node};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 

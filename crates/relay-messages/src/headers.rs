@@ -4,8 +4,9 @@ use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
 /// The beta that goes with a subscription token, and with nothing else.
-pub(crate) const OAUTH_BETA: &str = "oauth-2025-04-20";
-pub(crate) const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+pub const OAUTH_BETA: &str = "oauth-2025-04-20";
+/// The header that lists the betas of a request.
+pub const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Headers of a client that go upstream, beside those of the three prefixes below.
 const REQUEST: [&str; 4] = ["x-app", "user-agent", "accept", "content-type"];
@@ -30,7 +31,7 @@ const ORIGIN_BOUND: [&str; 3] = ["set-cookie", "alt-svc", "strict-transport-secu
 /// What an upstream gets of a client's headers: a list of what passes, so that no credential, cookie or forwarding
 /// header can slip through.
 #[must_use]
-pub(crate) fn for_upstream(client: &HeaderMap) -> HeaderMap {
+pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(client.len());
     for (name, value) in client {
         let text = name.as_str();
@@ -42,7 +43,7 @@ pub(crate) fn for_upstream(client: &HeaderMap) -> HeaderMap {
 }
 
 /// What a client gets of an upstream's headers: everything that is not about the connection or the upstream's host.
-pub(crate) fn retain_for_client(headers: &mut HeaderMap) {
+pub fn retain_for_client(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -60,7 +61,7 @@ pub(crate) fn retain_for_client(headers: &mut HeaderMap) {
 
 /// Takes the OAuth beta out of `anthropic-beta`: with a key of ours, an upstream would look for a token that is not
 /// there. The other betas stay as they are.
-pub(crate) fn remove_oauth_beta(headers: &mut HeaderMap) {
+pub fn remove_oauth_beta(headers: &mut HeaderMap) {
     let is_oauth = |beta: &str| beta.trim() == OAUTH_BETA;
     let mentions = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.split(',').any(is_oauth));
     if !headers.get_all(ANTHROPIC_BETA).iter().any(mentions) {
@@ -83,14 +84,14 @@ pub(crate) fn remove_oauth_beta(headers: &mut HeaderMap) {
 }
 
 /// Every beta in `headers`, as it is written.
-pub(crate) fn betas(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+pub fn betas(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(ANTHROPIC_BETA).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|text| text.split(',')).map(str::trim).filter(|beta| !beta.is_empty())
 }
 
 /// Puts what `map` says in the place of each beta, each once and in the client's order. A list that is not changed stays
 /// as it was written.
-pub(crate) fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {
+pub fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {
     let values: Vec<HeaderValue> = headers.get_all(ANTHROPIC_BETA).iter().cloned().collect();
     let before = || {
         let texts = values.iter().filter_map(|value| value.to_str().ok());
@@ -114,7 +115,7 @@ pub(crate) fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&s
 }
 
 /// Puts `betas`, a list with commas, in the place of the client's.
-pub(crate) fn set_betas(headers: &mut HeaderMap, betas: &str) {
+pub fn set_betas(headers: &mut HeaderMap, betas: &str) {
     headers.remove(ANTHROPIC_BETA);
     // They were in a header before, or are an operator's name for one that was.
     if let Ok(value) = HeaderValue::from_str(betas)

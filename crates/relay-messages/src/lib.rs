@@ -1,0 +1,15 @@
+//! The request side of the Anthropic Messages format, without I/O: the request's counterpart of `relay-stream`.
+//!
+//! ```text
+//! Bytes ─MessagesBody::parse─▶ MessagesBody ─Edits─▶ Payload
+//!  client                       one pass     per upstream  slices of the same Bytes
+//! ```
+//! Nothing here opens a connection, starts a task or knows an upstream by name. `relay-providers` decides which parts of
+//! this crate a request needs.
+
+mod body;
+mod estimate;
+pub mod headers;
+
+pub use body::{BodyError, Children, Edits, Kind, MessagesBody, Node, Payload, ScanError};
+pub use estimate::estimate_tokens;
