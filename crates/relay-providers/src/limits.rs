@@ -1,9 +1,7 @@
 //! What an upstream says of the limits of the credential that it was asked with.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use http::HeaderMap;
 
 use crate::wait;
@@ -75,8 +73,7 @@ impl RateLimits {
 
 /// How long it is until `reset`, a time of RFC 3339; zero if that is over.
 fn until(reset: &str, headers: &HeaderMap) -> Option<Duration> {
-    let reset = DateTime::from_str(reset, Format::DateTimeWithOffset).ok()?;
-    Some(wait::until(SystemTime::try_from(reset).ok()?, headers))
+    Some(wait::until(wait::parse_rfc3339(reset)?, headers))
 }
 
 #[cfg(test)]

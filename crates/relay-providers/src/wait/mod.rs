@@ -1,14 +1,14 @@
 //! How long an upstream wants to be left alone: in its headers, or in the words of its error.
 
+mod date;
 mod words;
 
 use std::time::{Duration, SystemTime};
 
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
+pub(crate) use date::parse_rfc3339;
 pub(crate) use words::in_words;
 
 pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -36,9 +36,9 @@ pub(crate) fn until_time_in(text: &str, east: Duration, headers: &HeaderMap) -> 
 fn read_time(text: &str, east: Duration) -> Option<SystemTime> {
     let (date, rest) = text.split_at_checked("2026-01-02".len())?;
     let (time, rest) = rest.strip_prefix([' ', 'T'])?.split_at_checked("03:04:05".len())?;
-    let utc = DateTime::from_str(&format!("{date}T{time}Z"), Format::DateTime).ok()?;
+    let utc = parse_rfc3339(&format!("{date}T{time}Z"))?;
     let east = if rest.starts_with('Z') { Duration::ZERO } else { east };
-    SystemTime::try_from(utc).ok()?.checked_sub(east)
+    utc.checked_sub(east)
 }
 
 /// Says in `retry-after` what `headers` and the upstream's error say: in whole seconds, since Claude Code reads no

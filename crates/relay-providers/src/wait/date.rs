@@ -1,0 +1,171 @@
+//! Times of RFC 3339, as rate-limit headers and error messages carry them.
+
+use std::time::{Duration, SystemTime};
+
+const DAY: i64 = 86_400;
+
+/// Reads `2026-01-02T03:04:05`, with a fraction or without, followed by `Z` or an offset such as `+02:00`.
+///
+/// Returns `None` for every other form, for a date that no calendar has, and for a time that `SystemTime` cannot hold.
+///
+/// # Source
+/// RFC 3339 section 5.6.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    let (date, rest) = text.split_at_checked("2026-01-02".len())?;
+    let (time, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked("03:04:05".len())?;
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    // A leap second has the number 60.
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let (nanoseconds, zone) = fraction(rest)?;
+    let seconds = days_since_1970(year, month, day)? * DAY + hour * 3600 + minute * 60 + second;
+    let seconds = seconds - offset(zone)?;
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let time = match seconds < 0 {
+        true => SystemTime::UNIX_EPOCH.checked_sub(whole),
+        false => SystemTime::UNIX_EPOCH.checked_add(whole),
+    };
+    time?.checked_add(Duration::from_nanos(nanoseconds))
+}
+
+/// The numbers of `text`, each with exactly as many digits as `lengths` names.
+fn numbers<const N: usize>(text: &str, separator: char, lengths: [usize; N]) -> Option<[i64; N]> {
+    let mut parts = text.split(separator);
+    let mut found = [0; N];
+    for (number, length) in found.iter_mut().zip(lengths) {
+        let part = parts.next().filter(|part| part.len() == length)?;
+        *number = digits(part)?;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+fn digits(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// The nanoseconds of a fraction such as `.25`, and the text after it. Digits below a nanosecond are dropped.
+fn fraction(text: &str) -> Option<(u64, &str)> {
+    let Some(rest) = text.strip_prefix('.') else { return Some((0, text)) };
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let (fraction, rest) = rest.split_at(end);
+    let kept: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    (!fraction.is_empty()).then_some((kept.parse().ok()?, rest))
+}
+
+/// The seconds by which a zone is east of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    if zone.eq_ignore_ascii_case("z") {
+        return Some(0);
+    }
+    let (sign, clock) = match (zone.strip_prefix('+'), zone.strip_prefix('-')) {
+        (Some(clock), _) => (1, clock),
+        (_, Some(clock)) => (-1, clock),
+        _ => return None,
+    };
+    let [hours, minutes] = numbers(clock, ':', [2, 2])?;
+    (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+/// The days from 1970-01-01 to a date of the Gregorian calendar.
+///
+/// # Source
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
+fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=length).contains(&day) {
+        return None;
+    }
+    // Years begin in March, so that the leap day is the last of a year.
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    Some(era * 146_097 + day_of_era - 719_468)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<f64>) {
+        let since = |time: SystemTime| match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => after.as_secs_f64(),
+            Err(before) => -before.duration().as_secs_f64(),
+        };
+        assert_eq!(parse_rfc3339(text).map(since), expected, "{text}");
+    }
+
+    #[test]
+    fn times_of_the_standards_examples_are_read() {
+        // RFC 3339 section 5.8.
+        check("1985-04-12T23:20:50.52Z", Some(482_196_050.52));
+        check("1996-12-19T16:39:57-08:00", Some(851_042_397.0));
+        check("1990-12-31T23:59:60Z", Some(662_688_000.0));
+        check("1937-01-01T12:00:27.87+00:20", Some(-1_041_337_172.13));
+        check("1970-01-01T00:00:00Z", Some(0.0));
+        check("2000-02-29T00:00:00z", Some(951_782_400.0));
+        check("2026-11-22T14:00:20.5+02:00", Some(1_795_348_820.5));
+        check("2026-11-22 12:00:20.1234567899Z", Some(1_795_348_820.123_456_8));
+    }
+
+    #[test]
+    fn other_forms_and_dates_that_no_calendar_has_are_refused() {
+        for wrong in [
+            "",
+            "2026-11-22",
+            "2026-11-22T12:00:00",
+            "2026-11-22T12:00Z",
+            "2026-11-22T12:00:00.Z",
+            "2026-11-22T12:00:00+0200",
+            "2026-11-22T12:00:00+24:00",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T12:60:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2100-02-29T00:00:00Z",
+            "2026-1-02T00:00:00Z",
+            "+026-01-02T00:00:00Z",
+            "2026-11-2２",
+            "2026-11-22T12:00:00Zulu",
+        ] {
+            check(wrong, None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_agrees_with_the_date_of_http(seconds in 0..253_402_300_799u64, east in -23i64..=23) {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let date = httpdate::HttpDate::from(time).to_string();
+            let (day, month, year) = (&date[5..7], &date[8..11], &date[12..16]);
+            let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            let month = 1 + months.iter().position(|name| *name == month).unwrap();
+            let text = format!("{year}-{month:02}-{day}T{}{}{:02}:00", &date[17..25], if east < 0 { '-' } else { '+' }, east.abs());
+            let expected = seconds as i64 - east * 3600;
+            let found = parse_rfc3339(&text).unwrap();
+            let found = match found.duration_since(SystemTime::UNIX_EPOCH) {
+                Ok(after) => after.as_secs() as i64,
+                Err(before) => -(before.duration().as_secs() as i64),
+            };
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "([0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}[.0-9]{0,4})?\\PC{0,8}") {
+            let _ = parse_rfc3339(&text);
+        }
+    }
+}
