@@ -8,8 +8,16 @@
 //! this crate a request needs.
 
 mod body;
+mod date;
+mod error;
 mod estimate;
 pub mod headers;
+mod lack;
+mod rate_limits;
+pub mod retry_after;
 
 pub use body::{BodyError, Children, Edits, Kind, MessagesBody, Node, Payload, ScanError};
+pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use estimate::estimate_tokens;
+pub use lack::Lack;
+pub use rate_limits::{RateLimit, RateLimits};

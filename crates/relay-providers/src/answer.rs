@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 use http_body_util::combinators::UnsyncBoxBody;
+use relay_messages::RateLimits;
 use tower::BoxError;
 
 use crate::fetch::FetchError;
-use crate::limits::RateLimits;
 use crate::progress::Progress;
 use crate::provider::{AuthorizeError, PrepareError};
 use crate::transport::is_about_certificate;

@@ -5,26 +5,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, AUTHORIZATION, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, response};
+use http::{HeaderMap, Method, Request, Uri, response};
 use relay_config::{BaseUrl, Secret};
-use relay_messages::{Payload, headers};
-use serde::Serialize;
+use relay_messages::{
+    ApiError, OVERLOADED_STATUS, Payload, RateLimits, error_body, headers,
+    retry_after::{self, RETRY_AFTER_MS},
+};
 use serde_json::Value;
 
 use crate::answer::{LimitScope, Outcome};
 use crate::failure::Reason;
-use crate::limits::RateLimits;
-use crate::provider::{ApiError, AuthorizeError, PrepareError};
+use crate::provider::{AuthorizeError, PrepareError};
 use crate::request::Attempt;
-use crate::wait::{self, RETRY_AFTER_MS};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// Where upstreams say how they call a request: Anthropic, AWS, Azure's gateway.
 const UPSTREAM_IDS: [&str; 3] = ["request-id", "x-amzn-requestid", "apim-request-id"];
-/// Anthropic's status for lack of capacity; no standard has it.
-const OVERLOADED: u16 = 529;
 
 /// `error.details.error_code` of a 429 that no waiting ends: money is what is used up (platform.claude.com/docs,
 /// "Errors").
@@ -107,36 +105,16 @@ pub(crate) fn classify(head: &response::Parts, error: &[u8]) -> Outcome {
         404 => Outcome::ModelUnavailable,
         408 => Outcome::Failed,
         429 => limited(&head.headers, &Reason::read(error)),
-        OVERLOADED => Outcome::Overloaded { retry_after: wait::retry_after(&head.headers) },
+        OVERLOADED_STATUS => Outcome::Overloaded { retry_after: retry_after::retry_after(&head.headers) },
         // Neither is a failure of the upstream: it does not do what the request asks for.
         501 | 505 => Outcome::Refused,
         // Whatever the status, the error's own word for it counts.
         500..=599 if Reason::read(error).kind.as_deref() == Some("overloaded_error") => {
-            Outcome::Overloaded { retry_after: wait::retry_after(&head.headers) }
+            Outcome::Overloaded { retry_after: retry_after::retry_after(&head.headers) }
         }
         500..=599 => Outcome::Failed,
         _ => Outcome::Refused,
     }
-}
-
-/// An error as Anthropic's API writes it: `{"type":"error","error":{"type","message"},"request_id"}`.
-#[must_use]
-pub fn error_body(kind: &str, message: &str, request_id: Option<&str>) -> Bytes {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        r#type: &'static str,
-        error: Error<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        request_id: Option<&'a str>,
-    }
-    #[derive(Serialize)]
-    struct Error<'a> {
-        r#type: &'a str,
-        message: &'a str,
-    }
-    let body = Body { r#type: "error", error: Error { r#type: kind, message }, request_id };
-    // Strings alone, which can always be written.
-    serde_json::to_vec(&body).unwrap_or_default().into()
 }
 
 /// The body for `error`, with its status and what goes with the new body in `head`. It has the id that `head` gets too:
@@ -162,24 +140,6 @@ pub(crate) fn is_anthropic_error(body: &[u8]) -> bool {
     body["type"] == "error" && body["error"]["type"].is_string()
 }
 
-/// The `error.type` that goes with a status (platform.claude.com/docs, "Errors").
-#[must_use]
-pub fn error_type(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "authentication_error",
-        402 => "billing_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        408 | 504 => "timeout_error",
-        409 => "conflict_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        503 | OVERLOADED => "overloaded_error",
-        500.. => "api_error",
-        _ => "invalid_request_error",
-    }
-}
-
 /// Whether a 429 means that money is used up, so that asking again is of no use.
 pub(crate) fn is_spend_cap(reason: &Reason) -> bool {
     reason.code.as_deref().is_some_and(|code| SPEND_CAPS.contains(&code))
@@ -196,9 +156,9 @@ fn limited(headers: &HeaderMap, reason: &Reason) -> Outcome {
         return Outcome::RateLimited { retry_after: Some(SPEND_CAP_PAUSE), scope: LimitScope::Key };
     }
     let message = reason.message.as_deref().unwrap_or_default();
-    let retry_after = wait::retry_after(headers)
+    let retry_after = retry_after::retry_after(headers)
         .or_else(|| RateLimits::read(headers).exhausted_for())
-        .or_else(|| wait::in_words(message));
+        .or_else(|| retry_after::in_words(message));
     let names_limit = retry_after.is_some()
         || headers.contains_key(header::RETRY_AFTER)
         || headers.contains_key(RETRY_AFTER_MS)
@@ -212,7 +172,7 @@ fn limited(headers: &HeaderMap, reason: &Reason) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use http::Response;
+    use http::{Response, StatusCode};
 
     use super::*;
 

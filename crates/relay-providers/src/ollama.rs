@@ -10,13 +10,13 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::BaseUrl;
-use relay_messages::{Edits, MessagesBody, Payload, headers};
+use relay_messages::{ApiError, Edits, MessagesBody, Payload, error_type, headers};
 use relay_stream::body::StartBody;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
 use crate::failure::{Form, Reason};
 use crate::messages;
-use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use crate::start::{Start, full, read_start};
 
@@ -92,7 +92,7 @@ impl Provider for Ollama {
         } else {
             return None;
         };
-        Some(ApiError { status: head.status, kind: messages::error_type(head.status), message })
+        Some(ApiError { status: head.status, kind: error_type(head.status), message })
     }
 
     async fn convert(

@@ -10,15 +10,15 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response, response};
 use http_body::Body;
 use http_body_util::BodyExt;
+use relay_messages::{ApiError, error_type};
 use relay_stream::OnBreak;
 use relay_stream::body::{KeepAliveBody, TokioTimer};
 use relay_stream::watch::{EndError, ErrorReport, WatchBody};
 
 use crate::answer::{Answer, AttemptError, BodyError, LimitScope, Outcome};
 use crate::failure;
-use crate::messages::{self, error_type};
+use crate::messages::{self};
 use crate::progress::{OnEnd, Progress, ProgressBody};
-use crate::provider::ApiError;
 use crate::request::{Attempt, Deadline, Endpoint};
 use crate::start::{Resumed, full};
 

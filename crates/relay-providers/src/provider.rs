@@ -3,9 +3,9 @@
 use std::future::{Future, ready};
 use std::time::SystemTime;
 
-use http::{Request, Response, StatusCode, response};
+use http::{Request, Response, response};
 use relay_config::BaseUrl;
-use relay_messages::Payload;
+use relay_messages::{ApiError, Payload};
 use tower::BoxError;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
@@ -68,17 +68,6 @@ pub trait Provider: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Response<AnswerBody>, BodyError>> + Send {
         ready(Ok(response))
     }
-}
-
-/// An error in Anthropic's terms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiError {
-    /// The status that the client gets.
-    pub status: StatusCode,
-    /// `error.type`.
-    pub kind: &'static str,
-    /// `error.message`; Claude Code matches on its wording.
-    pub message: String,
 }
 
 /// Why a request cannot be put into an upstream's form.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
-use relay_messages::{Payload, headers};
+use relay_messages::{ApiError, Payload, RateLimits, headers, retry_after};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -17,14 +17,12 @@ use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
 use crate::coding::decoded;
 use crate::failure::{self, Form, Reason};
 use crate::heal::Healing;
-use crate::limits::RateLimits;
 use crate::messages;
 use crate::opening::begin;
-use crate::provider::{ApiError, Provider};
+use crate::provider::Provider;
 use crate::request::{Attempt, Deadline, Endpoint};
 use crate::start::{Start, full, read_start};
 use crate::transport::{IdleTimeout, RequestBody, Transport};
-use crate::wait;
 
 /// How much of an error's body is read to find its reason, and for how long. An error is a few hundred bytes, an HTML
 /// page of a gateway a few thousand.
@@ -282,7 +280,7 @@ fn say_when_to_retry(headers: &mut HeaderMap, outcome: Outcome, reason: &Reason)
         Outcome::RateLimited { retry_after, .. } | Outcome::Overloaded { retry_after } => retry_after,
         _ => None,
     };
-    wait::write(headers, told);
+    retry_after::write(headers, told);
 }
 
 /// The time that an attempt has up to its response head, however often it asks.
@@ -337,6 +335,8 @@ pub(crate) fn refuse_redirect(status: StatusCode) -> Result<(), AttemptError> {
 
 #[cfg(test)]
 mod tests {
+    use relay_messages::error_body;
+
     use super::*;
 
     #[test]
@@ -347,7 +347,7 @@ mod tests {
             assert_eq!(lacks_operation(status, &Reason::read(body.as_bytes())), expected, "{status} {body}");
         }
         let anthropic = |message: &str| {
-            let body = messages::error_body("not_found_error", message, None);
+            let body = error_body("not_found_error", message, None);
             String::from_utf8(body.to_vec()).unwrap()
         };
         for status in [404, 405, 501] {

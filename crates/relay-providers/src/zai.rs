@@ -9,14 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Request, StatusCode, response};
 use relay_config::{BaseUrl, Secret};
-use relay_messages::Payload;
+use relay_messages::{ApiError, Payload, error_type, retry_after};
 
 use crate::answer::{LimitScope, Outcome};
 use crate::failure::{self, Form, Reason};
 use crate::messages::{self, ApiKey};
-use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
-use crate::wait;
 
 /// "Your limit will reset at 2026-09-12 00:35:41" is the time in Beijing, whoever asks (a report in
 /// can1357/oh-my-pi#11014 compares it with the account's own page).
@@ -98,7 +97,7 @@ impl Provider for Zai {
             (_, Some(code)) if message.is_empty() => format!("Z.AI answered with its code {code}"),
             _ => message,
         };
-        Some(ApiError { status, kind: messages::error_type(status), message })
+        Some(ApiError { status, kind: error_type(status), message })
     }
 }
 
@@ -146,7 +145,7 @@ impl Meaning {
                 let retry_after = retry_after(headers, reason).or(Some(CAP_PAUSE));
                 Outcome::RateLimited { retry_after, scope: LimitScope::Key }
             }
-            Self::Overloaded => Outcome::Overloaded { retry_after: wait::retry_after(headers) },
+            Self::Overloaded => Outcome::Overloaded { retry_after: retry_after::retry_after(headers) },
             Self::TooLong | Self::Refused => Outcome::Refused,
         }
     }
@@ -154,8 +153,8 @@ impl Meaning {
 
 /// No header tells; the message does.
 fn retry_after(headers: &HeaderMap, reason: &Reason) -> Option<Duration> {
-    let in_message = || wait::until_time_in(reason.message.as_deref()?, BEIJING, headers);
-    wait::retry_after(headers).or_else(in_message)
+    let in_message = || retry_after::until_time_in(reason.message.as_deref()?, BEIJING, headers);
+    retry_after::retry_after(headers).or_else(in_message)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_config::{KeyId, KeyLimits, ModelMapping, Pooling, ProviderName};
-use relay_providers::{Answer, Attempt, AttemptError, Lack, RelayRequest};
+use relay_messages::Lack;
+use relay_providers::{Answer, Attempt, AttemptError, RelayRequest};
 use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use relay_config::ProviderName;
-use relay_providers::{AttemptError, Lack};
+use relay_messages::Lack;
+use relay_providers::AttemptError;
 
 use crate::trail::Trail;
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
-use relay_messages::BodyError;
-use relay_providers::{AttemptError, error_type};
+use relay_messages::{BodyError, error_type};
+use relay_providers::AttemptError;
 use relay_routing::{PlanError, RouteError, RouteErrorKind};
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

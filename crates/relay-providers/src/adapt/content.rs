@@ -1,11 +1,10 @@
 //! What a request holds that not every upstream takes.
 
 use relay_config::{FieldPath, FieldRule, Pattern, Select, Step};
-use relay_messages::{MessagesBody, Node};
+use relay_messages::{Lack, MessagesBody, Node};
 
 use super::place;
 use super::rules::Rules;
-use crate::lack::Lack;
 use crate::request::RelayRequest;
 
 /// Kinds of content that are noted of one request; the API has about thirty. What else a client makes up is for the

@@ -23,11 +23,10 @@ use relay_config::{
     BedrockApi, BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule, ProviderConfig,
     ProviderKind,
 };
-use relay_messages::{Edits, Kind, MessagesBody, Node};
+use relay_messages::{Edits, Kind, Lack, MessagesBody, Node};
 use tower::{Layer, Service};
 
 use crate::answer::{Answer, AttemptError};
-use crate::lack::Lack;
 use crate::request::{Attempt, RelayRequest};
 pub(crate) use content::Contents;
 pub(crate) use place::blocks;

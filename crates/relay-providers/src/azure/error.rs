@@ -6,11 +6,11 @@
 //! `{"statusCode","message"}`.
 
 use http::{StatusCode, response};
+use relay_messages::{ApiError, error_type};
 use serde_json::Value;
 
 use crate::answer::Outcome;
 use crate::messages;
-use crate::provider::ApiError;
 
 /// What the gateway says.
 struct GatewayError {
@@ -86,7 +86,7 @@ pub(super) fn translate(deployment: &str, head: &response::Parts, body: &[u8]) -
     } else {
         (head.status, message.clone())
     };
-    Some(ApiError { status, kind: messages::error_type(status), message })
+    Some(ApiError { status, kind: error_type(status), message })
 }
 
 #[cfg(test)]

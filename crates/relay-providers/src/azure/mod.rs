@@ -9,11 +9,11 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{Request, response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::{AzureConfig, BaseUrl, EntraConfig, Secret};
-use relay_messages::{Payload, headers};
+use relay_messages::{ApiError, Payload, headers};
 
 use crate::answer::Outcome;
 use crate::messages;
-use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
 use crate::token::{TokenCache, TokenClient};
 use crate::transport::Transport;

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 
 use http::header::HeaderName;
 use http::{StatusCode, response};
+use relay_messages::{ApiError, error_type, retry_after};
 use relay_stream::bedrock::{anthropic_error_type, anthropic_message};
 use serde_json::Value;
 
 use crate::answer::{LimitScope, Outcome};
 use crate::messages;
-use crate::provider::ApiError;
-use crate::wait;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -67,7 +66,7 @@ pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
     if let Some((_, outcome, _)) = error.by_text() {
         return *outcome;
     }
-    let retry_after = wait::retry_after(&head.headers);
+    let retry_after = retry_after::retry_after(&head.headers);
     match &*error.name {
         name if CREDENTIAL.contains(&name) => Outcome::CredentialRejected,
         // AWS names no limit and no time.
@@ -91,13 +90,13 @@ pub(super) fn translate(model: &str, head: &response::Parts, body: &[u8]) -> Opt
         return None;
     }
     let kind = match &*error.name {
-        "" => messages::error_type(head.status),
+        "" => error_type(head.status),
         "TooManyRequests" => "rate_limit_error",
         name if CREDENTIAL.contains(&name) => "permission_error",
         name => match anthropic_error_type(name) {
             // Also what every unknown name is: the status says more.
             "api_error" if head.status.is_client_error() && head.status != StatusCode::FAILED_DEPENDENCY => {
-                messages::error_type(head.status)
+                error_type(head.status)
             }
             kind => kind,
         },

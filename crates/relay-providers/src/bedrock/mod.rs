@@ -23,11 +23,11 @@ use std::time::SystemTime;
 use ::http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use ::http::{Method, Request, Response, Uri, response};
 use relay_config::{BaseUrl, BedrockApi, BedrockConfig};
-use relay_messages::Payload;
+use relay_messages::{ApiError, Payload};
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
 use crate::messages;
-use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use crate::transport::Transport;
 use access::Access;

@@ -12,12 +12,10 @@ mod reason;
 
 use http::StatusCode;
 use relay_config::ProviderName;
+use relay_messages::{ApiError, error_type};
 
 pub(crate) use disguised::{is_cut_off, may_be_disguised, status_of, true_status};
 pub(crate) use reason::{Form, Reason};
-
-use crate::messages;
-use crate::provider::ApiError;
 
 /// Claude Code compacts a conversation when a message begins with this.
 const TOO_LONG: &str = "prompt is too long";
@@ -98,7 +96,7 @@ pub(crate) fn translate(
         // What clients look for in a message, they look for at its start.
         (_, message) => format!("{message} (provider `{provider}`)"),
     };
-    ApiError { status, kind: messages::error_type(status), message }
+    ApiError { status, kind: error_type(status), message }
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use http::StatusCode;
 use relay_config::ProviderName;
+use relay_messages::{error_body, error_type};
 use serde_json::{Value, json};
-
-use crate::messages::{error_body, error_type};
 
 /// One assistant message: a text and, where tools are offered, a call.
 pub(super) struct Message {

@@ -7,12 +7,11 @@
 use std::time::Duration;
 
 use http::{StatusCode, response};
+use relay_messages::{ApiError, error_type, retry_after};
 use serde_json::Value;
 
 use crate::answer::{LimitScope, Outcome};
 use crate::messages;
-use crate::provider::ApiError;
-use crate::wait;
 
 /// `google.rpc.Status` in JSON.
 struct GoogleError {
@@ -42,7 +41,7 @@ const CANNOT_COUNT: &str = "not supported for token counting";
 
 pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
     let Some(error) = GoogleError::parse(body) else { return messages::classify(head, body) };
-    let retry_after = wait::retry_after(&head.headers).or(error.retry_after);
+    let retry_after = retry_after::retry_after(&head.headers).or(error.retry_after);
     match error.status.as_str() {
         "RESOURCE_EXHAUSTED" => {
             let scope = if retry_after.is_some() { LimitScope::Key } else { LimitScope::Request };
@@ -80,7 +79,7 @@ pub(super) fn translate(model: &str, region: &str, head: &response::Parts, body:
         "NOT_FOUND" | "FAILED_PRECONDITION" => (StatusCode::NOT_FOUND, "not_found_error"),
         "INVALID_ARGUMENT" | "OUT_OF_RANGE" => (StatusCode::BAD_REQUEST, "invalid_request_error"),
         "DEADLINE_EXCEEDED" => (StatusCode::GATEWAY_TIMEOUT, "timeout_error"),
-        _ => (head.status, messages::error_type(head.status)),
+        _ => (head.status, error_type(head.status)),
     };
     let message = match (kind, error.message.is_empty()) {
         ("not_found_error", true) => advice,

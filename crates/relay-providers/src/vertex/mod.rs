@@ -14,12 +14,12 @@ use http::{Request, Response, Uri, response};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
-use relay_messages::{Payload, headers};
+use relay_messages::{ApiError, Payload, headers};
 use relay_stream::body::FilterBody;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
 use crate::messages;
-use crate::provider::{ApiError, AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use crate::token::{TokenCache, TokenClient, TokenError};
 use crate::transport::Transport;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use relay_providers::RateLimit;
+use relay_messages::RateLimit;
+
 use tokio::time::Instant;
 
 /// What limits are counted in.

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use relay_config::KeyLimits;
-use relay_providers::{RateLimit, RateLimits};
+use relay_messages::{RateLimit, RateLimits};
 use tokio::time::Instant;
 
 pub use bucket::Bucket;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use relay_config::{
     AzureAuth, CompatibleAuth, HealthConfig, KeyId, ProviderConfig, ProviderKind, ProviderName, Secret,
 };
+use relay_messages::Lack;
 use relay_providers::{
     AdaptLayer, Adapter, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible,
-    FetchLayer, Fetcher, Forward, Healing, Lack, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider,
+    FetchLayer, Fetcher, Forward, Healing, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider,
     RelayRequest, Transport, Upstream, Vertex, Zai,
 };
 use relay_routing::{Candidate, Credential, Probe, ProbeSettings, Quota, UpstreamService};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
-use relay_providers::error_body;
+use relay_messages::error_body;
 use serde_json::Value;
 use tower::{Layer, Service};
 

@@ -30,7 +30,7 @@ const UNITS: [(&str, f64); 14] = [
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
 /// How long `text` asks to wait.
-pub(crate) fn in_words(text: &str) -> Option<Duration> {
+pub fn in_words(text: &str) -> Option<Duration> {
     let text = text.to_ascii_lowercase();
     let found = OPENINGS.iter().find_map(|opening| {
         let at = text.find(opening)?;

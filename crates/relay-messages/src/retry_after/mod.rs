@@ -1,20 +1,21 @@
 //! How long an upstream wants to be left alone: in its headers, or in the words of its error.
 
-mod date;
-mod words;
+mod phrases;
 
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
-pub(crate) use date::parse_rfc3339;
-pub(crate) use words::in_words;
+pub use phrases::in_words;
 
-pub(crate) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+use crate::date::parse_rfc3339;
+
+/// A time in milliseconds, more precise than `retry-after`. Azure OpenAI sends it.
+pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// `retry-after-ms`, else `retry-after` in seconds, whole or not, or as a date, which counts from the answer's own.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |text: &str| text.parse::<f64>().ok();
     if let Some(milliseconds) = text(headers, RETRY_AFTER_MS).and_then(number) {
         return Duration::try_from_secs_f64(milliseconds / 1000.0).ok();
@@ -27,7 +28,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Until the first time that stands in `text`, such as `2026-01-02 03:04:05`. One without a zone is `east` of UTC.
-pub(crate) fn until_time_in(text: &str, east: Duration, headers: &HeaderMap) -> Option<Duration> {
+pub fn until_time_in(text: &str, east: Duration, headers: &HeaderMap) -> Option<Duration> {
     let starts = text.char_indices().filter(|(_, c)| c.is_ascii_digit());
     let time = starts.map(|(at, _)| &text[at..]).find_map(|text| read_time(text, east));
     time.map(|time| until(time, headers))
@@ -43,7 +44,7 @@ fn read_time(text: &str, east: Duration) -> Option<SystemTime> {
 
 /// Says in `retry-after` what `headers` and the upstream's error say: in whole seconds, since Claude Code reads no
 /// others, and never none at all. What nobody can read is taken away.
-pub(crate) fn write(headers: &mut HeaderMap, told: Option<Duration>) {
+pub fn write(headers: &mut HeaderMap, told: Option<Duration>) {
     match retry_after(headers).or(told) {
         Some(after) => {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
@@ -56,7 +57,7 @@ pub(crate) fn write(headers: &mut HeaderMap, told: Option<Duration>) {
 }
 
 /// From the answer's date, or else from now on, until `time`; nothing if that is over.
-pub(crate) fn until(time: SystemTime, headers: &HeaderMap) -> Duration {
+pub fn until(time: SystemTime, headers: &HeaderMap) -> Duration {
     let date = text(headers, header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     time.duration_since(date.unwrap_or_else(SystemTime::now)).unwrap_or_default()
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::wait;
+use crate::date::parse_rfc3339;
+use crate::retry_after;
 
 const PREFIX: &str = "anthropic-ratelimit-";
 
@@ -38,7 +39,7 @@ pub struct RateLimit {
 
 impl RateLimits {
     /// What `headers` say. Times count from the answer's own `date`, so that it does not matter whether clocks agree.
-    pub(crate) fn read(headers: &HeaderMap) -> Self {
+    pub fn read(headers: &HeaderMap) -> Self {
         let mut limits = Self::default();
         for (name, value) in headers {
             let Some((kind, what)) =
@@ -65,7 +66,7 @@ impl RateLimits {
     }
 
     /// When the last of those that are used up is there again.
-    pub(crate) fn exhausted_for(&self) -> Option<Duration> {
+    pub fn exhausted_for(&self) -> Option<Duration> {
         let all = [self.requests, self.tokens, self.input_tokens, self.output_tokens];
         all.iter().filter(|limit| limit.remaining == Some(0)).filter_map(|limit| limit.reset_after).max()
     }
@@ -73,7 +74,7 @@ impl RateLimits {
 
 /// How long it is until `reset`, a time of RFC 3339; zero if that is over.
 fn until(reset: &str, headers: &HeaderMap) -> Option<Duration> {
-    Some(wait::until(wait::parse_rfc3339(reset)?, headers))
+    Some(retry_after::until(parse_rfc3339(reset)?, headers))
 }
 
 #[cfg(test)]

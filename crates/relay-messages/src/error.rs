@@ -1,0 +1,60 @@
+//! Errors in Anthropic's form.
+//!
+//! # Source
+//! platform.claude.com/docs, "Errors".
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+
+/// Anthropic's status for lack of capacity; no standard has it.
+pub const OVERLOADED_STATUS: u16 = 529;
+
+/// An error in Anthropic's terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// The status that the client gets.
+    pub status: StatusCode,
+    /// `error.type`.
+    pub kind: &'static str,
+    /// `error.message`; Claude Code matches on its wording.
+    pub message: String,
+}
+
+/// An error as Anthropic's API writes it: `{"type":"error","error":{"type","message"},"request_id"}`.
+#[must_use]
+pub fn error_body(kind: &str, message: &str, request_id: Option<&str>) -> Bytes {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        r#type: &'static str,
+        error: Error<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<&'a str>,
+    }
+    #[derive(Serialize)]
+    struct Error<'a> {
+        r#type: &'a str,
+        message: &'a str,
+    }
+    let body = Body { r#type: "error", error: Error { r#type: kind, message }, request_id };
+    // Strings alone, which can always be written.
+    serde_json::to_vec(&body).unwrap_or_default().into()
+}
+
+/// The `error.type` that goes with a status (platform.claude.com/docs, "Errors").
+#[must_use]
+pub fn error_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        408 | 504 => "timeout_error",
+        409 => "conflict_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | OVERLOADED_STATUS => "overloaded_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    }
+}
