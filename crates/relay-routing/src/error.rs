@@ -7,7 +7,7 @@ use relay_config::ProviderName;
 use relay_messages::Lack;
 use relay_providers::AttemptError;
 
-use crate::trail::Trail;
+use crate::route_trace::RouteTrace;
 
 /// Why there is nothing to try.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +61,7 @@ pub struct RouteError {
     #[source]
     pub kind: RouteErrorKind,
     /// What was tried before.
-    pub trail: Trail,
+    pub trace: RouteTrace,
 }
 
 /// Why a request has no answer.

@@ -18,7 +18,7 @@ use crate::error::{RouteError, RouteErrorKind};
 use crate::failures::Failures;
 use crate::lease::LeasedBody;
 use crate::plan::{Choice, Plan, Planner, Step};
-use crate::trail::{AttemptRecord, Trail};
+use crate::route_trace::{AttemptRecord, RouteTrace};
 
 /// How long and how often other candidates are tried.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub struct Routed {
     /// An upstream's answer, good or bad.
     pub answer: Answer,
     /// Whose it is, and what was tried before.
-    pub trail: Trail,
+    pub trace: RouteTrace,
 }
 
 impl Failover {
@@ -58,7 +58,7 @@ impl Failover {
     }
 
     async fn route(self, request: RelayRequest) -> Result<Routed, RouteError> {
-        let mut trail = Trail {
+        let mut trace = RouteTrace {
             model: Arc::clone(request.body().model()),
             strategy: self.planner.strategy(),
             attempts: Vec::new(),
@@ -67,14 +67,14 @@ impl Failover {
         };
         let plan = match self.planner.plan(&request, Instant::now()) {
             Ok(plan) => plan,
-            Err(error) => return Err(RouteError { kind: error.into(), trail }),
+            Err(error) => return Err(RouteError { kind: error.into(), trace }),
         };
-        match self.go(plan, &request, &mut trail).await {
+        match self.go(plan, &request, &mut trace).await {
             Ok(answer) => {
-                trail.progress = answer.progress.clone();
-                Ok(Routed { answer, trail })
+                trace.progress = answer.progress.clone();
+                Ok(Routed { answer, trace })
             }
-            Err(kind) => Err(RouteError { kind, trail }),
+            Err(kind) => Err(RouteError { kind, trace }),
         }
     }
 
@@ -83,14 +83,14 @@ impl Failover {
         &self,
         mut plan: Plan<'_>,
         request: &RelayRequest,
-        trail: &mut Trail,
+        trace: &mut RouteTrace,
     ) -> Result<Answer, RouteErrorKind> {
         let deadline = request.deadline();
         let is_over = || deadline.is_some_and(|deadline| deadline.remaining().is_zero());
         let is_single = plan.len() == 1;
         let mut failures = Failures::default();
         let mut first_failure = None;
-        while trail.attempts.len() < self.settings.max_attempts.get() as usize {
+        while trace.attempts.len() < self.settings.max_attempts.get() as usize {
             let now = Instant::now();
             let too_late =
                 first_failure.is_some_and(|at: Instant| now - at >= self.settings.failover_timeout);
@@ -107,7 +107,7 @@ impl Failover {
                 Step::Done => break,
             };
             let is_last =
-                trail.attempts.len() + 1 == self.settings.max_attempts.get() as usize || !plan.has_more(now);
+                trace.attempts.len() + 1 == self.settings.max_attempts.get() as usize || !plan.has_more(now);
             let limit = head_timeout(choice.upstream, request, is_last, deadline.map(Deadline::remaining));
             let attempt = Attempt::new(request.clone())
                 .with_head_timeout(limit)
@@ -116,12 +116,12 @@ impl Failover {
                 .with_on_break(self.settings.on_break);
             let result = choice.candidate.service().oneshot(attempt).await;
             let ended = Instant::now();
-            trail.attempts.push(record(&choice, &trail.model, &result, now, ended));
+            trace.attempts.push(record(&choice, &trace.model, &result, now, ended));
             if let Ok(answer) = &result {
                 choice.lease.answered(answer, ended);
                 warn_of_rejection(&choice, answer);
             }
-            trail.health = Some(choice.upstream.health().state(ended));
+            trace.health = Some(choice.upstream.health().state(ended));
             let failure = match result {
                 Ok(answer) if is_final(&answer) => return Ok(hand_over(&plan, choice, answer)),
                 failure => failure,

@@ -1,7 +1,7 @@
 //! Routing: which upstream a request is sent to, and which is asked when that one fails.
 //!
 //! ```text
-//! RelayRequest ─plan─▶ candidates ─failover─▶ one at a time, each with a lease ─▶ Routed { answer, trail }
+//! RelayRequest ─plan─▶ candidates ─failover─▶ one at a time, each with a lease ─▶ Routed { answer, trace }
 //!   session, model      in order                circuit's pass, key's reservation      the lease ends with its body
 //! ```
 //! A candidate is one provider with one credential, and a tower service from `Attempt` to `Answer`. What an answer
@@ -23,8 +23,8 @@ mod load;
 mod lock;
 mod plan;
 mod pool;
+mod route_trace;
 mod session;
-mod trail;
 
 pub use affinity::Affinity;
 pub use candidate::{Candidate, Credential, Upstream, UpstreamService};
@@ -33,4 +33,4 @@ pub use failover::{Failover, FailoverSettings, Routed};
 pub use health::{Circuit, CircuitSettings, CircuitState, Pass, Probe, ProbeSettings, Verdict};
 pub use plan::{Deck, Explanation, ModelRoutes, PlannedCandidate, Planner, SmoothWeighted};
 pub use pool::{Bucket, Demand, Quota, Reservation, Used};
-pub use trail::{AttemptRecord, Trail};
+pub use route_trace::{AttemptRecord, RouteTrace};

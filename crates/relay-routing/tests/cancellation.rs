@@ -202,5 +202,5 @@ async fn what_was_used_is_settled_when_the_answer_ends() {
     let refilled = 100_000.0 * start.elapsed().as_secs_f64() / 60.0;
     let used = 100_000.0 * (1.0 - world.quotas[2].share_left(Instant::now()));
     assert!((50.0 - refilled..=50.0).contains(&used), "{used} of 30 + 20 tokens");
-    assert_eq!(routed.trail.progress.end().unwrap().0.usage.output_tokens, Some(20));
+    assert_eq!(routed.trace.progress.end().unwrap().0.usage.output_tokens, Some(20));
 }

@@ -100,8 +100,8 @@ async fn run_request(
     let (failover, asked) = failover(steps, settings);
     let result = failover.oneshot(request).await;
     let asked: VecDeque<usize> = asked.lock().unwrap().iter().map(|(index, _)| *index).collect();
-    let (word, trail) = match result {
-        Ok(Routed { answer, trail }) => (answer.response.status().as_u16().to_string(), trail),
+    let (word, trace) = match result {
+        Ok(Routed { answer, trace }) => (answer.response.status().as_u16().to_string(), trace),
         Err(error) => {
             let word = match &error.kind {
                 RouteErrorKind::Overloaded { .. } => "overloaded".to_owned(),
@@ -110,10 +110,10 @@ async fn run_request(
                 RouteErrorKind::Timeout { .. } => "timeout".to_owned(),
                 other => other.to_string(),
             };
-            (word, error.trail)
+            (word, error.trace)
         }
     };
-    assert_eq!(trail.attempts.len(), asked.len(), "every attempt leaves its mark");
+    assert_eq!(trace.attempts.len(), asked.len(), "every attempt leaves its mark");
     (word, asked.into())
 }
 

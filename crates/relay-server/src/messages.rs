@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use relay_messages::estimate_tokens;
 use relay_providers::{ClientCredential, Outcome, RelayRequest};
-use relay_routing::{Credential, RouteError, Routed, Trail};
+use relay_routing::{Credential, RouteError, RouteTrace, Routed};
 use serde_json::json;
 use tower::{Service, ServiceExt};
 
@@ -48,13 +48,13 @@ where
     fn call(&mut self, request: RelayRequest) -> Self::Future {
         let inner = self.inner.clone();
         Box::pin(async move {
-            let Routed { answer, trail } = inner.oneshot(request.clone()).await?;
+            let Routed { answer, trace } = inner.oneshot(request.clone()).await?;
             let mut response = match answer.outcome {
                 Outcome::Unsupported => estimate(&request),
                 _ => answer.response.map(Body::from),
             };
-            write_headers(response.headers_mut(), &request, &trail);
-            response.extensions_mut().insert(trail);
+            write_headers(response.headers_mut(), &request, &trace);
+            response.extensions_mut().insert(trace);
             Ok(response)
         })
     }
@@ -67,7 +67,7 @@ fn estimate(request: &RelayRequest) -> Response<Body> {
     response
 }
 
-fn write_headers(headers: &mut HeaderMap, request: &RelayRequest, trail: &Trail) {
+fn write_headers(headers: &mut HeaderMap, request: &RelayRequest, trace: &RouteTrace) {
     let is_stream =
         headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
     if is_stream {
@@ -76,7 +76,7 @@ fn write_headers(headers: &mut HeaderMap, request: &RelayRequest, trail: &Trail)
         headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     }
     let brings_subscription = request.client_credential().is_some_and(ClientCredential::is_subscription);
-    let answered_with = trail.attempts.last().map(|attempt| &attempt.credential);
+    let answered_with = trace.attempts.last().map(|attempt| &attempt.credential);
     if brings_subscription && answered_with != Some(&Credential::Client) {
         // They are the limits of somebody else's plan, and Claude Code would show them as its user's.
         let foreign: Vec<HeaderName> =

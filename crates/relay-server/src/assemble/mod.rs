@@ -20,7 +20,7 @@ use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
     AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
-    with_trail_headers,
+    with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
@@ -125,7 +125,7 @@ pub(crate) fn assemble(
     let stack = ServiceBuilder::new()
         .layer(RequestIdLayer) // everything further in can name the request
         .layer(AccessLogLayer) // sees what the client gets, errors included
-        .option_layer(routing.debug.then(|| MapResponseLayer::new(with_trail_headers))) // also those of errors
+        .option_layer(routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // also those of errors
         .layer(LingerLayer) // no answer is lost to a body that nobody read
         .layer(RespondLayer) // from here on outwards there are no errors
         .service(router);

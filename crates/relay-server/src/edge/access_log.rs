@@ -10,7 +10,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use pin_project_lite::pin_project;
 use relay_providers::AnswerBodyError;
-use relay_routing::{AttemptRecord, Trail};
+use relay_routing::{AttemptRecord, RouteTrace};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -105,7 +105,7 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for LogAccessFutur
         let mut response = ready!(this.inner.poll(cx))?;
         let Some(mut log) = this.log.take() else { return Poll::Ready(Ok(response)) };
         log.answered = Some(Answered {
-            trail: response.extensions_mut().remove(),
+            trace: response.extensions_mut().remove(),
             error: response.extensions_mut().remove().map(|LoggedError(message)| message),
             status: response.status(),
             latency: log.started.elapsed(),
@@ -131,7 +131,7 @@ pub(crate) struct AccessLog {
 struct Answered {
     status: StatusCode,
     latency: Duration,
-    trail: Option<Trail>,
+    trace: Option<RouteTrace>,
     error: Option<String>,
 }
 
@@ -170,29 +170,29 @@ impl AccessLog {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         let answered = self.answered.as_ref();
-        let trail = answered.and_then(|answered| answered.trail.as_ref());
+        let trace = answered.and_then(|answered| answered.trace.as_ref());
         let end = match self.end {
             // The client may have been told by an `error` event and a clean end.
-            End::Complete if trail.is_some_and(|trail| trail.progress.is_cut_off()) => "broken",
+            End::Complete if trace.is_some_and(|trace| trace.progress.is_cut_off()) => "broken",
             End::Complete => "complete",
             End::Broken => "broken",
             End::Abandoned => "abandoned",
         };
-        let last = trail.and_then(|trail| trail.attempts.last());
-        let content = trail.and_then(|trail| trail.progress.first_content()).zip(last);
-        let usage = trail.and_then(|trail| trail.progress.end()).map(|(report, _)| report.usage);
+        let last = trace.and_then(|trace| trace.attempts.last());
+        let content = trace.and_then(|trace| trace.progress.first_content()).zip(last);
+        let usage = trace.and_then(|trace| trace.progress.end()).map(|(report, _)| report.usage);
         // A probe every few seconds is not what a log is read for.
-        let is_probe = trail.is_none() && PROBES.contains(&&*self.path);
+        let is_probe = trace.is_none() && PROBES.contains(&&*self.path);
         log_event!(
             is_probe,
             request_id = self.id.as_ref().map(RequestId::as_str),
             method = self.method.as_str(),
             path = &*self.path,
             status = answered.map(|answered| answered.status.as_u16()),
-            model = trail.map(|trail| &*trail.model),
+            model = trace.map(|trace| &*trace.model),
             client = self.client.0.get().map(|name| &**name),
             provider = last.map(|attempt| attempt.provider.as_str()),
-            attempts = trail.map(describe),
+            attempts = trace.map(describe),
             error = answered.and_then(|answered| answered.error.as_deref()),
             head_ms = answered.map(|answered| answered.latency.as_millis() as u64),
             content_ms = content.map(|(at, attempt)| (at - attempt.started).as_millis() as u64),
@@ -209,8 +209,8 @@ impl Drop for AccessLog {
 }
 
 /// `zai/1f2e3d4c glm-5.3 529 overloaded 120ms, anthropic/… claude-opus-5-5 200 success 800ms`.
-fn describe(trail: &Trail) -> String {
-    let attempts = trail.attempts.iter().map(|attempt| {
+fn describe(trace: &RouteTrace) -> String {
+    let attempts = trace.attempts.iter().map(|attempt| {
         let status = attempt.status.map(|status| format!(" {status}")).unwrap_or_default();
         let AttemptRecord { provider, credential, model, result, latency, .. } = attempt;
         let error = attempt.error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();

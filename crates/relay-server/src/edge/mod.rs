@@ -11,7 +11,7 @@ mod auth;
 mod linger;
 mod request_id;
 mod respond;
-mod trail_headers;
+mod route_headers;
 
 pub(crate) use access_log::{AccessLog, AccessLogLayer};
 pub(crate) use admission::AdmissionLayer;
@@ -19,4 +19,4 @@ pub(crate) use auth::{AuthLayer, Client, Verifier};
 pub(crate) use linger::LingerLayer;
 pub(crate) use request_id::{RequestId, RequestIdLayer};
 pub(crate) use respond::{RespondLayer, json};
-pub(crate) use trail_headers::with_trail_headers;
+pub(crate) use route_headers::with_route_headers;

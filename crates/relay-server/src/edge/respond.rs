@@ -79,7 +79,7 @@ fn error_response(error: Error, id: Option<&RequestId>) -> Response<Body> {
     error.write_headers(response.headers_mut());
     response.extensions_mut().insert(LoggedError(message));
     if let Error::Route(error) = error {
-        response.extensions_mut().insert(error.trail);
+        response.extensions_mut().insert(error.trace);
     }
     response
 }

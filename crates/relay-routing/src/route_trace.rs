@@ -12,7 +12,7 @@ use crate::health::CircuitState;
 
 /// The attempts at one request, in order.
 #[derive(Debug, Clone)]
-pub struct Trail {
+pub struct RouteTrace {
     /// The model that the client asked for.
     pub model: Arc<str>,
     /// How the candidates were ordered.

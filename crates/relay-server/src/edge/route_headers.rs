@@ -2,7 +2,7 @@
 
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Response};
-use relay_routing::Trail;
+use relay_routing::RouteTrace;
 
 const STRATEGY: HeaderName = HeaderName::from_static("x-cc-relay-strategy");
 const PROVIDER: HeaderName = HeaderName::from_static("x-cc-relay-provider");
@@ -10,21 +10,21 @@ const HEALTH: HeaderName = HeaderName::from_static("x-cc-relay-health");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-cc-relay-attempts");
 
 /// Adds what is known of how `response` came about, whether an upstream or the relay itself has made it.
-pub(crate) fn with_trail_headers<B>(response: Response<B>) -> Response<B> {
+pub(crate) fn with_route_headers<B>(response: Response<B>) -> Response<B> {
     let (mut head, body) = response.into_parts();
-    if let Some(trail) = head.extensions.get::<Trail>() {
-        write(&mut head.headers, trail);
+    if let Some(trace) = head.extensions.get::<RouteTrace>() {
+        write(&mut head.headers, trace);
     }
     Response::from_parts(head, body)
 }
 
-fn write(headers: &mut HeaderMap, trail: &Trail) {
-    headers.insert(STRATEGY, HeaderValue::from_static(trail.strategy.as_str()));
-    headers.insert(ATTEMPTS, HeaderValue::from(trail.attempts.len()));
-    if let Some(health) = trail.health {
+fn write(headers: &mut HeaderMap, trace: &RouteTrace) {
+    headers.insert(STRATEGY, HeaderValue::from_static(trace.strategy.as_str()));
+    headers.insert(ATTEMPTS, HeaderValue::from(trace.attempts.len()));
+    if let Some(health) = trace.health {
         headers.insert(HEALTH, HeaderValue::from_static(health.as_str()));
     }
-    if let Some(last) = trail.attempts.last()
+    if let Some(last) = trace.attempts.last()
         && let Ok(name) = HeaderValue::from_str(last.provider.as_str())
     {
         headers.insert(PROVIDER, name);
