@@ -15,11 +15,11 @@ use crate::health::{CircuitSettings, CircuitState, Probe, ProbeSettings, Provide
 use crate::pool::{KeyHealth, Quota};
 
 /// The stack of one (provider, credential) pair: boxed once, here.
-pub type UpstreamService = BoxCloneSyncService<Attempt, Answer, AttemptError>;
+pub type CandidateService = BoxCloneSyncService<Attempt, Answer, AttemptError>;
 
 /// One provider with everything it can be asked with.
 #[derive(Debug, Clone)]
-pub struct Upstream {
+pub struct ProviderPool {
     name: ProviderName,
     models: Vec<String>,
     mapping: ModelMapping,
@@ -44,7 +44,7 @@ impl fmt::Debug for LackOf {
     }
 }
 
-impl Upstream {
+impl ProviderPool {
     /// A provider; its `candidates` are put in the order of their priority, equal ones staying as they are.
     ///
     /// `models` holds every name under which the provider's models may be asked for; if it is empty, any may.
@@ -190,13 +190,13 @@ pub struct Candidate {
     credential: Credential,
     priority: i32,
     weight: NonZeroU32,
-    service: UpstreamService,
+    service: CandidateService,
     health: Arc<KeyHealth>,
 }
 
 impl Candidate {
     /// A candidate of this rank; higher is tried first. Its limits are learned from its answers.
-    pub fn new(credential: Credential, priority: i32, service: UpstreamService) -> Self {
+    pub fn new(credential: Credential, priority: i32, service: CandidateService) -> Self {
         let quota = match credential {
             Credential::Client => None,
             _ => Some(Arc::new(Quota::new(KeyLimits::default(), Instant::now()))),
@@ -237,7 +237,7 @@ impl Candidate {
         &self.health
     }
 
-    pub(crate) fn service(&self) -> UpstreamService {
+    pub(crate) fn service(&self) -> CandidateService {
         self.service.clone()
     }
 }

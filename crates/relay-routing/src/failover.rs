@@ -13,7 +13,7 @@ use relay_providers::{
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
-use crate::candidate::{Credential, Upstream};
+use crate::candidate::{Credential, ProviderPool};
 use crate::error::{RouteError, RouteErrorKind};
 use crate::failures::Failures;
 use crate::lease::LeasedBody;
@@ -108,7 +108,7 @@ impl Failover {
             };
             let is_last =
                 trace.attempts.len() + 1 == self.settings.max_attempts.get() as usize || !plan.has_more(now);
-            let limit = head_timeout(choice.upstream, request, is_last, deadline.map(Deadline::remaining));
+            let limit = head_timeout(choice.pool, request, is_last, deadline.map(Deadline::remaining));
             let attempt = Attempt::new(request.clone())
                 .with_head_timeout(limit)
                 // Behind a failure, the last one is held back too: if it fails as well, another answer may help more.
@@ -121,7 +121,7 @@ impl Failover {
                 choice.lease.answered(answer, ended);
                 warn_of_rejection(&choice, answer);
             }
-            trace.health = Some(choice.upstream.health().state(ended));
+            trace.health = Some(choice.pool.health().state(ended));
             let failure = match result {
                 Ok(answer) if is_final(&answer) => return Ok(hand_over(&plan, choice, answer)),
                 failure => failure,
@@ -133,7 +133,7 @@ impl Failover {
             if let Err(error) = &failure {
                 choice.lease.failed(error, ended);
             }
-            failures.add(choice.upstream.name(), &credential, failure);
+            failures.add(choice.pool.name(), &credential, failure);
             first_failure.get_or_insert(ended);
         }
         let timeout = deadline.filter(|_| is_over()).map(Deadline::limit);
@@ -178,7 +178,7 @@ fn hand_over(plan: &Plan<'_>, choice: Choice<'_>, answer: Answer) -> Answer {
 /// A streamed request does not wait long for its first byte while somebody else could answer it; another one may take
 /// its time, since nothing comes of it before it is complete.
 fn head_timeout(
-    upstream: &Upstream,
+    pool: &ProviderPool,
     request: &RelayRequest,
     is_last: bool,
     remaining: Option<Duration>,
@@ -186,7 +186,7 @@ fn head_timeout(
     if is_last || !request.body().is_stream() {
         return remaining;
     }
-    let limit = upstream.first_byte_timeout();
+    let limit = pool.first_byte_timeout();
     Some(remaining.map_or(limit, |remaining| remaining.min(limit)))
 }
 
@@ -198,7 +198,7 @@ fn is_final(answer: &Answer) -> bool {
 fn warn_of_rejection(choice: &Choice<'_>, answer: &Answer) {
     let credential = choice.candidate.credential();
     if answer.outcome == Outcome::CredentialRejected && *credential != Credential::Client {
-        let (provider, status) = (choice.upstream.name(), answer.response.status().as_u16());
+        let (provider, status) = (choice.pool.name(), answer.response.status().as_u16());
         tracing::error!(%provider, key = %credential, status, "the upstream refuses the relay's credential");
     }
 }
@@ -225,9 +225,9 @@ fn record(
         Err(error) => (None, error.as_str(), Some(error.in_one_line())),
     };
     AttemptRecord {
-        provider: choice.upstream.name().clone(),
+        provider: choice.pool.name().clone(),
         credential: choice.candidate.credential().clone(),
-        model: choice.upstream.mapped(model).into(),
+        model: choice.pool.mapped(model).into(),
         status,
         result: word,
         error,

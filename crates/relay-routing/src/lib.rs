@@ -27,7 +27,7 @@ mod route_trace;
 mod session;
 
 pub use affinity::Affinity;
-pub use candidate::{Candidate, Credential, Upstream, UpstreamService};
+pub use candidate::{Candidate, CandidateService, Credential, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{Failover, FailoverSettings, Routed};
 pub use health::{Circuit, CircuitSettings, CircuitState, Pass, Probe, ProbeSettings, Verdict};

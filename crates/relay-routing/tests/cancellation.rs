@@ -19,8 +19,8 @@ use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
 use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
 use relay_routing::{
-    Candidate, CircuitSettings, CircuitState, Credential, Failover, FailoverSettings, Planner, Quota, Routed,
-    Upstream, UpstreamService,
+    Candidate, CandidateService, CircuitSettings, CircuitState, Credential, Failover, FailoverSettings,
+    Planner, ProviderPool, Quota, Routed,
 };
 use tokio::time::Instant;
 use tower::{ServiceExt, service_fn};
@@ -87,7 +87,7 @@ async fn serve(provider: usize, exchange: Exchange, attempt: Attempt) -> Result<
 impl World {
     fn new() -> Self {
         let (open, mut quotas) = (Arc::<AtomicU32>::default(), Vec::new());
-        let upstreams = (0..4).map(|provider| {
+        let pools = (0..4).map(|provider| {
             let counted = Arc::clone(&open);
             let service = service_fn(move |attempt| serve(provider, Exchange::begin(&counted), attempt));
             let limit = NonZeroU64::new(100_000);
@@ -100,7 +100,7 @@ impl World {
             let quota = Arc::new(Quota::new(limits, Instant::now()));
             quotas.push(Arc::clone(&quota));
             let credential = Credential::Key(KeyId::of(&Secret::new(provider.to_string())));
-            let candidate = Candidate::new(credential, 1, UpstreamService::new(service)).with_quota(quota);
+            let candidate = Candidate::new(credential, 1, CandidateService::new(service)).with_quota(quota);
             // A single failure opens the circuit for no time at all: from then on, it is always half-open.
             let circuit = CircuitSettings {
                 failure_threshold: NonZeroU32::MIN,
@@ -108,9 +108,10 @@ impl World {
                 half_open_probes: NonZeroU32::MAX,
             };
             let name = ProviderName::new(format!("p{provider}"));
-            Upstream::new(name, vec![], Duration::from_secs(90), vec![candidate]).with_health(circuit, None)
+            ProviderPool::new(name, vec![], Duration::from_secs(90), vec![candidate])
+                .with_health(circuit, None)
         });
-        let planner = Planner::new(upstreams.collect(), Strategy::Failover, false);
+        let planner = Planner::new(pools.collect(), Strategy::Failover, false);
         Self { planner: Arc::new(planner), quotas, open }
     }
 
@@ -130,14 +131,10 @@ impl World {
     #[track_caller]
     fn check_untouched(&self, place: &str) {
         assert_eq!(self.open.load(Ordering::Relaxed), 0, "{place}: an upstream exchange is still open");
-        for (upstream, quota) in self.planner.upstreams().iter().zip(&self.quotas) {
-            assert_eq!(upstream.in_flight(), 0, "{place}: {}", upstream.name());
+        for (pool, quota) in self.planner.pools().iter().zip(&self.quotas) {
+            assert_eq!(pool.in_flight(), 0, "{place}: {}", pool.name());
             // What is known to have been used stays used: fifty tokens of a hundred thousand.
-            assert!(
-                quota.share_left(Instant::now()) > 0.999,
-                "{place}: {} has reservations",
-                upstream.name()
-            );
+            assert!(quota.share_left(Instant::now()) > 0.999, "{place}: {} has reservations", pool.name());
         }
         assert!(self.planner.has_usable(), "{place}: a trial was never given back");
     }
@@ -160,7 +157,7 @@ async fn a_request_can_be_dropped_at_every_await() {
     let world = World::new();
     // Fails once, so that every further request is the trial of a circuit that is half-open.
     drop(world.ask().await);
-    assert_eq!(world.planner.upstreams()[0].circuit(), CircuitState::HalfOpen);
+    assert_eq!(world.planner.pools()[0].circuit(), CircuitState::HalfOpen);
     let mut polls = 0;
     loop {
         let mut request = Box::pin(world.ask());
@@ -186,7 +183,7 @@ async fn an_answer_can_be_dropped_at_every_frame() {
             let next = pin!(body.frame());
             has_ended |= matches!(poll_times(next, 1).await, Some(None));
         }
-        let in_flight: u32 = world.planner.upstreams().iter().map(Upstream::in_flight).sum();
+        let in_flight: u32 = world.planner.pools().iter().map(ProviderPool::in_flight).sum();
         assert_eq!(in_flight, u32::from(!has_ended));
         drop(body);
         world.check_untouched(&format!("dropped after {polls} polls of the body"));

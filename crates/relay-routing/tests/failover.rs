@@ -15,8 +15,8 @@ use relay_providers::{
     Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, OnBreak, Outcome, RelayRequest,
 };
 use relay_routing::{
-    Candidate, Credential, Failover, FailoverSettings, Planner, RouteErrorKind, Routed, Upstream,
-    UpstreamService,
+    Candidate, CandidateService, Credential, Failover, FailoverSettings, Planner, ProviderPool,
+    RouteErrorKind, Routed,
 };
 use tower::{ServiceExt, service_fn};
 
@@ -36,18 +36,18 @@ type Asked = Arc<Mutex<Vec<(usize, Option<Duration>)>>>;
 
 fn failover(steps: &[Step], settings: FailoverSettings) -> (Failover, Asked) {
     let asked = Asked::default();
-    let upstreams = steps.iter().enumerate().map(|(index, &step)| {
+    let pools = steps.iter().enumerate().map(|(index, &step)| {
         let asked = Arc::clone(&asked);
         let service = service_fn(move |attempt: Attempt| {
             asked.lock().unwrap().push((index, attempt.head_timeout()));
             play(step, attempt.head_timeout())
         });
         let key = Credential::Key(KeyId::of(&Secret::new(index.to_string())));
-        let candidate = Candidate::new(key, 1, UpstreamService::new(service));
+        let candidate = Candidate::new(key, 1, CandidateService::new(service));
         let name = ProviderName::new(format!("p{index}"));
-        Upstream::new(name, vec![], Duration::from_secs(90), vec![candidate])
+        ProviderPool::new(name, vec![], Duration::from_secs(90), vec![candidate])
     });
-    let planner = Planner::new(upstreams.collect(), Strategy::Failover, false);
+    let planner = Planner::new(pools.collect(), Strategy::Failover, false);
     (Failover::new(Arc::new(planner), settings), asked)
 }
 

@@ -18,8 +18,8 @@ use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::{MessagesBody, estimate_tokens};
 use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
 use relay_routing::{
-    Candidate, CircuitSettings, Credential, Failover, FailoverSettings, Planner, Probe, ProbeSettings, Quota,
-    RouteErrorKind, Upstream, UpstreamService,
+    Candidate, CandidateService, CircuitSettings, Credential, Failover, FailoverSettings, Planner, Probe,
+    ProbeSettings, ProviderPool, Quota, RouteErrorKind,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -163,7 +163,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn failover(world: &Arc<World>) -> Failover {
-    let upstreams = LIMITS.iter().enumerate().map(|(provider, &(requests, tokens))| {
+    let pools = LIMITS.iter().enumerate().map(|(provider, &(requests, tokens))| {
         let candidates = (0..KEYS).map(|key| {
             let world = Arc::clone(world);
             let service = service_fn(move |attempt| Arc::clone(&world).serve(provider, key, attempt));
@@ -173,7 +173,7 @@ fn failover(world: &Arc<World>) -> Failover {
                 ..KeyLimits::default()
             };
             let credential = Credential::Key(KeyId::of(&Secret::new(format!("{provider}-{key}"))));
-            Candidate::new(credential, 1, UpstreamService::new(service))
+            Candidate::new(credential, 1, CandidateService::new(service))
                 .with_quota(Arc::new(Quota::new(limits, Instant::now())))
         });
         let probed = Arc::clone(world);
@@ -183,10 +183,10 @@ fn failover(world: &Arc<World>) -> Failover {
         });
         let probe = (Probe::new(probe), ProbeSettings { interval: PROBE_INTERVAL });
         let name = ProviderName::new(format!("p{provider}"));
-        Upstream::new(name, vec![], Duration::from_secs(90), candidates.collect())
+        ProviderPool::new(name, vec![], Duration::from_secs(90), candidates.collect())
             .with_health(CircuitSettings::default(), Some(probe))
     });
-    let planner = Planner::new(upstreams.collect(), Strategy::LeastLoaded, false);
+    let planner = Planner::new(pools.collect(), Strategy::LeastLoaded, false);
     let settings = FailoverSettings {
         failover_timeout: Duration::from_secs(5),
         max_attempts: NonZeroU32::new(6).unwrap(),

@@ -239,10 +239,10 @@ impl Lists {
             if !lessons.is_empty() {
                 entry["learned"] = lessons.into_iter().map(described).collect();
             }
-            let mut upstreams = self.planner.upstreams().iter();
-            if let Some(upstream) = upstreams.find(|upstream| entry["name"] == upstream.name().as_str()) {
-                entry["circuit"] = upstream.circuit().as_str().into();
-                entry["in_flight"] = upstream.in_flight().into();
+            let mut pools = self.planner.pools().iter();
+            if let Some(pool) = pools.find(|pool| entry["name"] == pool.name().as_str()) {
+                entry["circuit"] = pool.circuit().as_str().into();
+                entry["in_flight"] = pool.in_flight().into();
             }
             entry
         };

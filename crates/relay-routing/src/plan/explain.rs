@@ -68,8 +68,8 @@ impl Planner {
             }
         };
         explanation.is_at_home = plan.is_at_home;
-        for (upstream, candidate, standing) in plan.in_order(now) {
-            let (provider, credential) = (upstream.name().clone(), candidate.credential().clone());
+        for (pool, candidate, standing) in plan.in_order(now) {
+            let (provider, credential) = (pool.name().clone(), candidate.credential().clone());
             if !standing.is_usable() {
                 explanation.left_out.push((provider, Some(credential), standing.to_string()));
                 continue;
@@ -77,9 +77,9 @@ impl Planner {
             explanation.candidates.push(PlannedCandidate {
                 provider,
                 credential,
-                model: upstream.mapped(model).to_owned(),
+                model: pool.mapped(model).to_owned(),
                 priority: candidate.priority(),
-                is_listed: upstream.lists(model),
+                is_listed: pool.lists(model),
                 behind: standing.is_behind().then(|| standing.to_string()),
             });
         }
@@ -90,23 +90,23 @@ impl Planner {
     /// Those that cannot serve `request` at all.
     fn unsuitable(&self, request: &RelayRequest) -> Vec<(ProviderName, Option<Credential>, String)> {
         let model = request.body().model();
-        let reason = |upstream: &crate::candidate::Upstream| {
-            if self.strict_models && !upstream.lists(model) {
+        let reason = |pool: &crate::candidate::ProviderPool| {
+            if self.strict_models && !pool.lists(model) {
                 return Some("it does not list the model, and routing.strict_models is set".to_owned());
             }
-            if usable(upstream, request).next().is_none() {
+            if usable(pool, request).next().is_none() {
                 return Some(match request.keys_allowed() {
                     false => "its keys may not serve a subscription".to_owned(),
                     true => "it has no key, and the request brings no credential that it could be asked with"
                         .to_owned(),
                 });
             }
-            upstream.lack(request).map(|lack| format!("it {lack}"))
+            pool.lack(request).map(|lack| format!("it {lack}"))
         };
         let left_out = self
-            .upstreams
+            .pools
             .iter()
-            .filter_map(|upstream| reason(upstream).map(|reason| (upstream.name().clone(), None, reason)));
+            .filter_map(|pool| reason(pool).map(|reason| (pool.name().clone(), None, reason)));
         left_out.collect()
     }
 }

@@ -34,7 +34,7 @@ pub(crate) use steps::{Blocked, Choice, Failing, Plan, Step};
 pub use weighted::SmoothWeighted;
 
 use crate::affinity::{Affinity, Place, Session, Stay};
-use crate::candidate::{Candidate, Credential, Upstream};
+use crate::candidate::{Candidate, Credential, ProviderPool};
 use crate::error::PlanError;
 use crate::lock::lock;
 use crate::pool::Demand;
@@ -47,7 +47,7 @@ use turns::Turns;
 #[derive(Debug)]
 pub struct Planner {
     /// By priority, equal ones in file order.
-    upstreams: Vec<Upstream>,
+    pools: Vec<ProviderPool>,
     strategy: Strategy,
     strict_models: bool,
     routes: ModelRoutes,
@@ -63,16 +63,14 @@ impl Planner {
     /// Plans over `upstreams`, given in file order. With `strict_models`, a provider that lists models is asked for
     /// those alone.
     #[must_use]
-    pub fn new(mut upstreams: Vec<Upstream>, strategy: Strategy, strict_models: bool) -> Self {
+    pub fn new(mut pools: Vec<ProviderPool>, strategy: Strategy, strict_models: bool) -> Self {
         // A provider ranks by its best candidate; equal ones stay in file order.
-        upstreams.sort_by_key(|upstream| {
-            std::cmp::Reverse(upstream.candidates().first().map(Candidate::priority))
-        });
+        pools.sort_by_key(|pool| std::cmp::Reverse(pool.candidates().first().map(Candidate::priority)));
         let mut random = Rng::new();
-        let mut turns = || Mutex::new(Turns::new(&upstreams, strategy, &mut random));
+        let mut turns = || Mutex::new(Turns::new(&pools, strategy, &mut random));
         let (messages, counts) = (turns(), turns());
         let (routes, affinity, attempts) = (ModelRoutes::default(), None, AtomicU64::new(0));
-        Self { upstreams, strategy, strict_models, routes, affinity, messages, counts, attempts }
+        Self { pools, strategy, strict_models, routes, affinity, messages, counts, attempts }
     }
 
     /// What [`Strategy::ModelBased`] goes by; without, it is [`Strategy::Failover`]. A route to a provider that is not
@@ -94,9 +92,9 @@ impl Planner {
     /// limits, cooldowns and refusals. What is new begins anew, what is gone is forgotten.
     #[must_use]
     pub fn succeeding(mut self, other: &Self) -> Self {
-        for upstream in &self.upstreams {
-            if let Some(before) = other.upstreams.iter().find(|before| before.name() == upstream.name()) {
-                upstream.succeed(before);
+        for pool in &self.pools {
+            if let Some(before) = other.pools.iter().find(|before| before.name() == pool.name()) {
+                pool.succeed(before);
             }
         }
         if self.affinity.is_some() && other.affinity.is_some() {
@@ -110,7 +108,7 @@ impl Planner {
     pub fn with_seed(mut self, seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         for turns in [&mut self.messages, &mut self.counts] {
-            *turns = Mutex::new(Turns::new(&self.upstreams, self.strategy, &mut random));
+            *turns = Mutex::new(Turns::new(&self.pools, self.strategy, &mut random));
         }
         self
     }
@@ -123,17 +121,15 @@ impl Planner {
 
     /// The providers by priority.
     #[must_use]
-    pub fn upstreams(&self) -> &[Upstream] {
-        &self.upstreams
+    pub fn pools(&self) -> &[ProviderPool] {
+        &self.pools
     }
 
     /// Whether a request could be served now, by anybody.
     #[must_use]
     pub fn has_usable(&self) -> bool {
         let now = Instant::now();
-        self.upstreams
-            .iter()
-            .any(|upstream| upstream.health().wait(now).is_none() && !upstream.candidates().is_empty())
+        self.pools.iter().any(|pool| pool.health().wait(now).is_none() && !pool.candidates().is_empty())
     }
 
     /// The candidates for `request`: its session's home if that is free; else those of the provider that the strategy
@@ -206,24 +202,24 @@ impl Planner {
     }
 
     fn tier(&self, index: usize, candidates: Vec<usize>) -> Tier<'_> {
-        Tier::new(&self.upstreams[index], index, candidates)
+        Tier::new(&self.pools[index], index, candidates)
     }
 
     /// The providers that can serve `request`, if not now: those that list its model, and those that do not.
     fn suitable(&self, request: &RelayRequest) -> Result<[Vec<usize>; 2], PlanError> {
         let model = request.body().model();
-        if self.upstreams.is_empty() {
+        if self.pools.is_empty() {
             return Err(PlanError::NoProvider);
         }
         let (listed, mut unlisted): (Vec<usize>, Vec<usize>) =
-            (0..self.upstreams.len()).partition(|&index| self.upstreams[index].lists(model));
+            (0..self.pools.len()).partition(|&index| self.pools[index].lists(model));
         if self.strict_models {
             unlisted.clear();
         }
         if listed.is_empty() && unlisted.is_empty() {
             return Err(PlanError::UnknownModel { model: model.to_string() });
         }
-        let has_credential = |index: &usize| usable(&self.upstreams[*index], request).next().is_some();
+        let has_credential = |index: &usize| usable(&self.pools[*index], request).next().is_some();
         let with_credential =
             [listed, unlisted].map(|group| group.into_iter().filter(has_credential).collect::<Vec<_>>());
         if with_credential.iter().all(Vec::is_empty) {
@@ -234,10 +230,10 @@ impl Planner {
         }
         let mut lacks = Vec::new();
         let mut suits = |index: &usize| {
-            let upstream = &self.upstreams[*index];
-            let lack = upstream.lack(request);
+            let pool = &self.pools[*index];
+            let lack = pool.lack(request);
             let suits = lack.is_none();
-            lacks.extend(lack.map(|lack| (upstream.name().clone(), lack)));
+            lacks.extend(lack.map(|lack| (pool.name().clone(), lack)));
             suits
         };
         let suitable = with_credential.map(|group| group.into_iter().filter(&mut suits).collect::<Vec<_>>());
@@ -264,17 +260,16 @@ impl Planner {
     /// Where `home` is, if it is free and the strategy does not prescribe another provider.
     fn home(&self, home: &Place, model: &str, groups: &[Vec<Prospect<'_>>]) -> Option<(usize, usize)> {
         let mut prospects = groups.iter().flatten();
-        let prospect = prospects.find(|prospect| *prospect.upstream.name() == home.provider)?;
+        let prospect = prospects.find(|prospect| *prospect.pool.name() == home.provider)?;
         let is_home =
-            |candidate: usize| *prospect.upstream.candidates()[candidate].credential() == home.credential;
+            |candidate: usize| *prospect.pool.candidates()[candidate].credential() == home.credential;
         let (candidate, _) = prospect
             .candidates
             .iter()
             .find(|(candidate, standing)| standing.is_free() && is_home(*candidate))?;
         let routed = (self.strategy == Strategy::ModelBased).then(|| self.routes.provider(model)).flatten();
         let is_elsewhere = |routed: &ProviderName| {
-            *routed != home.provider
-                && groups.iter().flatten().any(|prospect| prospect.upstream.name() == routed)
+            *routed != home.provider && groups.iter().flatten().any(|prospect| prospect.pool.name() == routed)
         };
         (!routed.is_some_and(is_elsewhere)).then_some((prospect.index, *candidate))
     }
@@ -287,12 +282,12 @@ impl Planner {
         match self.strategy {
             Strategy::ModelBased => {
                 let name = self.routes.provider(model)?;
-                among.iter().position(|prospect| prospect.upstream.name() == name)
+                among.iter().position(|prospect| prospect.pool.name() == name)
             }
             Strategy::LeastLoaded => (0..among.len()).min_by_key(|&place| {
-                let upstream = among[place].upstream;
-                let load = upstream.health().load();
-                (Share::of(load.in_flight(), upstream.share()), load.last())
+                let pool = among[place].pool;
+                let load = pool.health().load();
+                (Share::of(load.in_flight(), pool.share()), load.last())
             }),
             _ => {
                 let indices: Vec<usize> = among.iter().map(|prospect| prospect.index).collect();
@@ -311,18 +306,18 @@ impl Planner {
         stay: &Stay,
         now: Instant,
     ) -> Prospect<'_> {
-        let upstream = &self.upstreams[index];
+        let pool = &self.pools[index];
         let standing = |place: usize| {
-            let candidate = &upstream.candidates()[place];
+            let candidate = &pool.candidates()[place];
             let is_avoided = stay.avoided.as_ref().is_some_and(|avoided| {
-                avoided.provider == *upstream.name() && avoided.credential == *candidate.credential()
+                avoided.provider == *pool.name() && avoided.credential == *candidate.credential()
             });
-            match Standing::of(upstream, candidate, request.body().model(), demand, now) {
+            match Standing::of(pool, candidate, request.body().model(), demand, now) {
                 Standing::Free if is_avoided => (place, Standing::Broke),
                 standing => (place, standing),
             }
         };
-        Prospect { upstream, index, candidates: usable(upstream, request).map(standing).collect() }
+        Prospect { pool, index, candidates: usable(pool, request).map(standing).collect() }
     }
 
     /// The number of a new attempt.
@@ -333,7 +328,7 @@ impl Planner {
 
 /// A provider that can serve a request, and how its candidates stand.
 struct Prospect<'a> {
-    upstream: &'a Upstream,
+    pool: &'a ProviderPool,
     /// Its index among all.
     index: usize,
     candidates: Vec<(usize, Standing)>,
@@ -344,19 +339,19 @@ impl Prospect<'_> {
     /// none.
     fn rank(&self) -> Option<i32> {
         let best_within = |time| self.best_within(time);
-        best_within(Duration::ZERO).or_else(|| best_within(self.upstream.max_wait()))
+        best_within(Duration::ZERO).or_else(|| best_within(self.pool.max_wait()))
     }
 
     fn best_within(&self, time: Duration) -> Option<i32> {
         let free = self.candidates.iter().filter(|(_, standing)| standing.is_free_within(time));
-        free.map(|(candidate, _)| self.upstream.candidates()[*candidate].priority()).max()
+        free.map(|(candidate, _)| self.pool.candidates()[*candidate].priority()).max()
     }
 
     /// The candidates by their rank, equal ones together.
     fn by_rank(&self) -> impl Iterator<Item = &[(usize, Standing)]> {
         // A client's credential has its place ahead or behind, and takes no turns with keys.
         let rank = |candidate: &(usize, Standing)| {
-            let candidate = &self.upstream.candidates()[candidate.0];
+            let candidate = &self.pool.candidates()[candidate.0];
             (*candidate.credential() == Credential::Client, candidate.priority())
         };
         self.candidates.chunk_by(move |one, next| rank(one) == rank(next))
@@ -365,17 +360,17 @@ impl Prospect<'_> {
 
 /// What `upstream` can be asked with for `request`, as indices of its candidates. A subscription goes ahead of the
 /// provider's keys; any other credential of the client's is used only where the provider has none of its own.
-fn usable<'a>(upstream: &'a Upstream, request: &RelayRequest) -> impl Iterator<Item = usize> + use<'a> {
+fn usable<'a>(pool: &'a ProviderPool, request: &RelayRequest) -> impl Iterator<Item = usize> + use<'a> {
     let keys_allowed = request.keys_allowed();
     let is_key = |candidate: &Candidate| matches!(candidate.credential(), Credential::Key(_));
-    let has_key = keys_allowed && upstream.candidates().iter().any(is_key);
+    let has_key = keys_allowed && pool.candidates().iter().any(is_key);
     let (ahead, behind) = match request.client_credential() {
         Some(client) if client.is_subscription() => (true, false),
         Some(_) => (false, !has_key),
         None => (false, false),
     };
     let those = |is_usable: fn(&Credential, bool) -> bool| {
-        let candidates = upstream.candidates().iter().enumerate();
+        let candidates = pool.candidates().iter().enumerate();
         candidates
             .filter(move |(_, candidate)| is_usable(candidate.credential(), keys_allowed))
             .map(|(index, _)| index)

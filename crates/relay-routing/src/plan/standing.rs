@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::candidate::{Candidate, Upstream};
+use crate::candidate::{Candidate, ProviderPool};
 use crate::pool::Demand;
 
 /// Whether a candidate can be asked now.
@@ -30,13 +30,13 @@ pub(crate) enum Standing {
 impl Standing {
     /// What is known of `candidate`.
     pub(super) fn of(
-        upstream: &Upstream,
+        pool: &ProviderPool,
         candidate: &Candidate,
         model: &str,
         demand: Option<&Demand<'_>>,
         now: Instant,
     ) -> Self {
-        if let Some(wait) = upstream.health().wait(now) {
+        if let Some(wait) = pool.health().wait(now) {
             return Self::Failing(wait);
         }
         let health = candidate.health();
@@ -48,7 +48,7 @@ impl Standing {
         if health.is_rejected(now) {
             return Self::Rejected;
         }
-        match upstream.health().overloads().has(model, now) {
+        match pool.health().overloads().has(model, now) {
             true => Self::Overloaded,
             false => Self::Free,
         }

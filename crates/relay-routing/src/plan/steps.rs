@@ -12,7 +12,7 @@ use super::Planner;
 use super::standing::{Share, Standing};
 use super::turns::Turns;
 use crate::affinity::{Affinity, Place, Session};
-use crate::candidate::{Candidate, Upstream};
+use crate::candidate::{Candidate, ProviderPool};
 use crate::lease::Lease;
 use crate::lock::lock;
 use crate::pool::Demand;
@@ -37,7 +37,7 @@ pub(crate) struct Plan<'a> {
 /// Candidates of one provider among which it is a matter of turns who is tried first; never empty.
 #[derive(Debug)]
 pub(super) struct Tier<'a> {
-    upstream: &'a Upstream,
+    pool: &'a ProviderPool,
     /// The provider's index among all.
     index: usize,
     /// Indices among the provider's candidates, in their order.
@@ -47,8 +47,8 @@ pub(super) struct Tier<'a> {
 }
 
 impl<'a> Tier<'a> {
-    pub(super) fn new(upstream: &'a Upstream, index: usize, candidates: Vec<usize>) -> Self {
-        Self { upstream, index, candidates, wait_until: None }
+    pub(super) fn new(pool: &'a ProviderPool, index: usize, candidates: Vec<usize>) -> Self {
+        Self { pool, index, candidates, wait_until: None }
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) enum Step<'a> {
 /// Whom to ask, and what is held for that.
 #[derive(Debug)]
 pub(crate) struct Choice<'a> {
-    pub(crate) upstream: &'a Upstream,
+    pub(crate) pool: &'a ProviderPool,
     pub(crate) candidate: &'a Candidate,
     pub(crate) lease: Lease,
     /// The provider's index among all.
@@ -92,7 +92,7 @@ pub(crate) struct Failing {
 
 impl<'a> Plan<'a> {
     /// All of them in the order in which they would be tried, those that are not free behind the others of their rank.
-    pub(super) fn in_order(mut self, now: Instant) -> Vec<(&'a Upstream, &'a Candidate, Standing)> {
+    pub(super) fn in_order(mut self, now: Instant) -> Vec<(&'a ProviderPool, &'a Candidate, Standing)> {
         let mut order = Vec::with_capacity(self.len());
         for place in 0..self.tiers.len() {
             let mut tried = Vec::new();
@@ -104,7 +104,7 @@ impl<'a> Plan<'a> {
             tried.append(&mut tier.candidates);
             let tier = &self.tiers[place];
             order.extend(tried.into_iter().map(|candidate| {
-                (tier.upstream, &tier.upstream.candidates()[candidate], self.standing(tier, candidate, now))
+                (tier.pool, &tier.pool.candidates()[candidate], self.standing(tier, candidate, now))
             }));
         }
         order
@@ -135,7 +135,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn has_more(&self, now: Instant) -> bool {
         self.left().any(|(tier, candidate)| {
             let standing = self.standing(tier, candidate, now);
-            standing.is_usable() || standing.is_free_within(tier.upstream.max_wait())
+            standing.is_usable() || standing.is_free_within(tier.pool.max_wait())
         })
     }
 
@@ -156,10 +156,10 @@ impl<'a> Plan<'a> {
                     blocked.limited = Some(blocked.limited.map_or(wait, |soonest| soonest.min(wait)));
                 }
                 Standing::Failing(wait) => {
-                    let health = tier.upstream.health();
+                    let health = tier.pool.health();
                     let retry_after = health.retry_after(wait);
                     if blocked.failing.as_ref().is_none_or(|soonest| retry_after < soonest.retry_after) {
-                        let (provider, reason) = (tier.upstream.name().clone(), health.failure());
+                        let (provider, reason) = (tier.pool.name().clone(), health.failure());
                         blocked.failing = Some(Failing { provider, reason, retry_after });
                     }
                 }
@@ -185,8 +185,8 @@ impl<'a> Plan<'a> {
     }
 
     fn standing(&self, tier: &Tier<'a>, candidate: usize, now: Instant) -> Standing {
-        let candidate = &tier.upstream.candidates()[candidate];
-        Standing::of(tier.upstream, candidate, self.request.body().model(), self.demand.as_ref(), now)
+        let candidate = &tier.pool.candidates()[candidate];
+        Standing::of(tier.pool, candidate, self.request.body().model(), self.demand.as_ref(), now)
     }
 
     /// The candidate of a tier whose turn it is among those that are free.
@@ -194,11 +194,11 @@ impl<'a> Plan<'a> {
         let tier = &self.tiers[place];
         let is_usable = |candidate: &usize| self.standing(tier, *candidate, now).is_usable();
         let free: Vec<usize> = tier.candidates.iter().copied().filter(is_usable).collect();
-        match (&free[..], tier.upstream.pooling()) {
+        match (&free[..], tier.pool.pooling()) {
             (&[], _) => None,
             (&[only], _) => Some(only),
             (_, Pooling::LeastLoaded) => free.into_iter().min_by_key(|&candidate| {
-                let candidate = &tier.upstream.candidates()[candidate];
+                let candidate = &tier.pool.candidates()[candidate];
                 let load = candidate.health().load();
                 let left = candidate.health().quota().map_or(1.0, |quota| quota.share_left(now));
                 // In steps of a tenth, so that keys with about as much left take turns.
@@ -211,22 +211,21 @@ impl<'a> Plan<'a> {
 
     fn lease(&mut self, place: usize, candidate: usize, now: Instant) -> Option<Choice<'a>> {
         let tier = &mut self.tiers[place];
-        let (upstream, index) = (tier.upstream, tier.index);
-        let chosen = &upstream.candidates()[candidate];
+        let (pool, index) = (tier.pool, tier.index);
+        let chosen = &pool.candidates()[candidate];
         let model = self.request.body().model();
         let number = self.planner.number();
-        let lease =
-            Lease::acquire(upstream.health(), chosen.health(), model, self.demand.as_ref(), number, now)?;
+        let lease = Lease::acquire(pool.health(), chosen.health(), model, self.demand.as_ref(), number, now)?;
         tier.candidates.retain(|other| *other != candidate);
         if tier.candidates.is_empty() {
             self.tiers.remove(place);
         }
-        Some(Choice { upstream, candidate: chosen, lease, index })
+        Some(Choice { pool, candidate: chosen, lease, index })
     }
 
     /// Until when to wait for a candidate of this tier's provider, if none is free and one will be soon enough.
     fn wait(&mut self, place: usize, now: Instant) -> Option<Instant> {
-        let (max_wait, index) = (self.tiers[place].upstream.max_wait(), self.tiers[place].index);
+        let (max_wait, index) = (self.tiers[place].pool.max_wait(), self.tiers[place].index);
         if max_wait.is_zero() {
             return None;
         }
@@ -256,6 +255,6 @@ impl Choice<'_> {
 
     /// Its name.
     pub(crate) fn place(&self) -> Place {
-        Place { provider: self.upstream.name().clone(), credential: self.candidate.credential().clone() }
+        Place { provider: self.pool.name().clone(), credential: self.candidate.credential().clone() }
     }
 }

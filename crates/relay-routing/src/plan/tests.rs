@@ -10,7 +10,7 @@ use std::time::Duration;
 use tower::service_fn;
 
 use super::*;
-use crate::candidate::UpstreamService;
+use crate::candidate::CandidateService;
 
 fn candidate(credential: &str, priority: i32) -> Candidate {
     let credential = match credential {
@@ -19,14 +19,14 @@ fn candidate(credential: &str, priority: i32) -> Candidate {
         key => Credential::Key(KeyId::of(&Secret::new(key))),
     };
     let service = service_fn(|_| async { Err(AttemptError::Scripted) });
-    Candidate::new(credential, priority, UpstreamService::new(service))
+    Candidate::new(credential, priority, CandidateService::new(service))
 }
 
-fn upstream(name: &str, models: &[&str], candidates: &[(&str, i32)]) -> Upstream {
+fn pool(name: &str, models: &[&str], candidates: &[(&str, i32)]) -> ProviderPool {
     let candidates =
         candidates.iter().map(|(credential, priority)| candidate(credential, *priority)).collect();
     let models = models.iter().copied().map(str::to_owned).collect();
-    Upstream::new(ProviderName::new(name), models, Duration::from_secs(90), candidates)
+    ProviderPool::new(ProviderName::new(name), models, Duration::from_secs(90), candidates)
 }
 
 fn request(token: Option<&'static str>) -> RelayRequest {
@@ -40,12 +40,12 @@ fn request(token: Option<&'static str>) -> RelayRequest {
 }
 
 /// All candidates in the order in which they are tried when each fails.
-fn order<'a>(planner: &'a Planner, request: &RelayRequest) -> Vec<(&'a Upstream, &'a Candidate)> {
+fn order<'a>(planner: &'a Planner, request: &RelayRequest) -> Vec<(&'a ProviderPool, &'a Candidate)> {
     let now = Instant::now();
     let mut plan = planner.plan(request, now).unwrap();
     let mut order = Vec::new();
     while let Step::Try(choice) = plan.next(now) {
-        let names = (choice.upstream.name(), choice.candidate.credential());
+        let names = (choice.pool.name(), choice.candidate.credential());
         order.push(place(planner, names));
     }
     order
@@ -54,18 +54,18 @@ fn order<'a>(planner: &'a Planner, request: &RelayRequest) -> Vec<(&'a Upstream,
 fn place<'a>(
     planner: &'a Planner,
     (name, credential): (&ProviderName, &Credential),
-) -> (&'a Upstream, &'a Candidate) {
-    let upstream = planner.upstreams().iter().find(|upstream| upstream.name() == name).unwrap();
+) -> (&'a ProviderPool, &'a Candidate) {
+    let pool = planner.pools().iter().find(|pool| pool.name() == name).unwrap();
     let is_it = |candidate: &&Candidate| candidate.credential() == credential;
-    (upstream, upstream.candidates().iter().find(is_it).unwrap())
+    (pool, pool.candidates().iter().find(is_it).unwrap())
 }
 
 #[track_caller]
-fn check(upstreams: Vec<Upstream>, strict: bool, request: &RelayRequest, expected: &[(&str, &str)]) {
-    let planner = Planner::new(upstreams, Strategy::Failover, strict);
+fn check(pools: Vec<ProviderPool>, strict: bool, request: &RelayRequest, expected: &[(&str, &str)]) {
+    let planner = Planner::new(pools, Strategy::Failover, strict);
     let found: Vec<(&str, String)> = order(&planner, request)
         .into_iter()
-        .map(|(upstream, candidate)| (upstream.name().as_str(), candidate.credential().to_string()))
+        .map(|(pool, candidate)| (pool.name().as_str(), candidate.credential().to_string()))
         .collect();
     let expected: Vec<(&str, String)> = expected
         .iter()
@@ -76,10 +76,10 @@ fn check(upstreams: Vec<Upstream>, strict: bool, request: &RelayRequest, expecte
 
 #[test]
 fn providers_go_by_their_best_key_and_keys_by_their_priority() {
-    let upstreams = vec![
-        upstream("ollama", &[], &[("none", 0)]),
-        upstream("zai", &[], &[("z1", 1), ("z2", 3)]),
-        upstream("anthropic", &[], &[("a1", 1), ("a2", 2), ("a3", 3)]),
+    let pools = vec![
+        pool("ollama", &[], &[("none", 0)]),
+        pool("zai", &[], &[("z1", 1), ("z2", 3)]),
+        pool("anthropic", &[], &[("a1", 1), ("a2", 2), ("a3", 3)]),
     ];
     let order = [
         ("zai", "z2"),
@@ -89,21 +89,21 @@ fn providers_go_by_their_best_key_and_keys_by_their_priority() {
         ("anthropic", "a1"),
         ("ollama", "none"),
     ];
-    check(upstreams, false, &request(None), &order);
+    check(pools, false, &request(None), &order);
 }
 
 #[test]
 fn a_provider_that_does_not_list_the_model_comes_last_or_never() {
-    let upstreams = || {
+    let pools = || {
         vec![
-            upstream("other", &["glm-5.3"], &[("k", 9)]),
-            upstream("listed", &["claude-opus-5-5"], &[("k", 1)]),
-            upstream("any", &[], &[("k", 2)]),
+            pool("other", &["glm-5.3"], &[("k", 9)]),
+            pool("listed", &["claude-opus-5-5"], &[("k", 1)]),
+            pool("any", &[], &[("k", 2)]),
         ]
     };
-    check(upstreams(), false, &request(None), &[("any", "k"), ("listed", "k"), ("other", "k")]);
-    check(upstreams(), true, &request(None), &[("any", "k"), ("listed", "k")]);
-    let strict = Planner::new(vec![upstream("other", &["glm-5.3"], &[("k", 1)])], Strategy::Failover, true);
+    check(pools(), false, &request(None), &[("any", "k"), ("listed", "k"), ("other", "k")]);
+    check(pools(), true, &request(None), &[("any", "k"), ("listed", "k")]);
+    let strict = Planner::new(vec![pool("other", &["glm-5.3"], &[("k", 1)])], Strategy::Failover, true);
     assert!(
         matches!(strict.plan(&request(None), Instant::now()), Err(PlanError::UnknownModel { model }) if model == "claude-opus-5-5")
     );
@@ -113,8 +113,8 @@ fn a_provider_that_does_not_list_the_model_comes_last_or_never() {
 fn a_model_is_listed_if_the_one_that_it_is_mapped_to_is() {
     let mapping = [("claude-opus-*", "glm-5.3"), ("claude-*", "glm-0")];
     let mapping = mapping.map(|(name, target)| (name.to_owned(), target.to_owned())).into_iter().collect();
-    let mapped = upstream("a", &["glm-5.3"], &[("k", 2)]).with_mapping(mapping);
-    let other = upstream("b", &["claude-sonnet-5-5"], &[("k", 1)]);
+    let mapped = pool("a", &["glm-5.3"], &[("k", 2)]).with_mapping(mapping);
+    let other = pool("b", &["claude-sonnet-5-5"], &[("k", 1)]);
     let planner = Planner::new(vec![mapped, other], Strategy::Failover, true);
     assert_eq!(names(&planner, &about("claude-opus-5-5")), "a");
     assert_eq!(names(&planner, &about("glm-5.3")), "a");
@@ -123,30 +123,30 @@ fn a_model_is_listed_if_the_one_that_it_is_mapped_to_is() {
 
 #[test]
 fn a_subscription_goes_ahead_of_keys_and_another_credential_only_where_there_are_none() {
-    let upstreams = || {
+    let pools = || {
         vec![
-            upstream("keyed", &[], &[("k", 1), ("client", 1)]),
-            upstream("bare", &[], &[("client", 1)]),
-            upstream("zai", &[], &[("z", 1)]),
-            upstream("ollama", &[], &[("none", 1)]),
+            pool("keyed", &[], &[("k", 1), ("client", 1)]),
+            pool("bare", &[], &[("client", 1)]),
+            pool("zai", &[], &[("z", 1)]),
+            pool("ollama", &[], &[("none", 1)]),
         ]
     };
-    check(upstreams(), false, &request(None), &[("keyed", "k"), ("zai", "z"), ("ollama", "none")]);
+    check(pools(), false, &request(None), &[("keyed", "k"), ("zai", "z"), ("ollama", "none")]);
     check(
-        upstreams(),
+        pools(),
         false,
         &request(Some("Bearer sk-ant-api03-x")),
         &[("keyed", "k"), ("bare", "client"), ("zai", "z"), ("ollama", "none")],
     );
     let subscription = request(Some("Bearer sk-ant-oat01-x"));
     check(
-        upstreams(),
+        pools(),
         false,
         &subscription,
         &[("keyed", "client"), ("keyed", "k"), ("bare", "client"), ("zai", "z"), ("ollama", "none")],
     );
     check(
-        upstreams(),
+        pools(),
         false,
         &subscription.with_keys_allowed(false),
         &[("keyed", "client"), ("bare", "client"), ("ollama", "none")],
@@ -157,9 +157,9 @@ fn a_subscription_goes_ahead_of_keys_and_another_credential_only_where_there_are
 fn no_candidate_has_its_reason() {
     let none = Planner::new(vec![], Strategy::Failover, false);
     assert!(matches!(none.plan(&request(None), Instant::now()), Err(PlanError::NoProvider)));
-    let bare = Planner::new(vec![upstream("bare", &[], &[("client", 1)])], Strategy::Failover, false);
+    let bare = Planner::new(vec![pool("bare", &[], &[("client", 1)])], Strategy::Failover, false);
     assert!(matches!(bare.plan(&request(None), Instant::now()), Err(PlanError::NoCredential)));
-    let keyed = Planner::new(vec![upstream("keyed", &[], &[("k", 1)])], Strategy::Failover, false);
+    let keyed = Planner::new(vec![pool("keyed", &[], &[("k", 1)])], Strategy::Failover, false);
     let subscription = request(Some("Bearer sk-ant-oat01-x")).with_keys_allowed(false);
     assert!(matches!(keyed.plan(&subscription, Instant::now()), Err(PlanError::KeysNotAllowed)));
 }
@@ -169,20 +169,20 @@ fn weight(weight: u32) -> NonZeroU32 {
 }
 
 /// Providers `a`, `b` … with these weights, the first with the highest priority, and a key each.
-fn shares(weights: &[u32]) -> Vec<Upstream> {
-    let upstreams = ["a", "b", "c", "d", "e"].iter().zip(weights).zip((0..10).rev());
-    upstreams
-        .map(|((name, &share), priority)| upstream(name, &[], &[(name, priority)]).with_share(weight(share)))
+fn shares(weights: &[u32]) -> Vec<ProviderPool> {
+    let pools = ["a", "b", "c", "d", "e"].iter().zip(weights).zip((0..10).rev());
+    pools
+        .map(|((name, &share), priority)| pool(name, &[], &[(name, priority)]).with_share(weight(share)))
         .collect()
 }
 
 fn names(planner: &Planner, request: &RelayRequest) -> String {
-    order(planner, request).into_iter().map(|(upstream, _)| upstream.name().to_string()).collect()
+    order(planner, request).into_iter().map(|(pool, _)| pool.name().to_string()).collect()
 }
 
 fn keys(planner: &Planner) -> String {
     let id = |name: &str| KeyId::of(&Secret::new(name));
-    let name = |(_, candidate): (&Upstream, &Candidate)| {
+    let name = |(_, candidate): (&ProviderPool, &Candidate)| {
         let is = |name: &&str| *candidate.credential() == Credential::Key(id(name));
         ["a", "b", "c", "d"].into_iter().find(is).unwrap_or("?")
     };
@@ -244,38 +244,38 @@ fn the_model_decides_by_its_longest_prefix_then_by_default() {
 
 #[test]
 fn turns_are_among_the_providers_that_list_the_model() {
-    let upstreams = || {
+    let pools = || {
         vec![
-            upstream("a", &["glm"], &[("k", 4)]),
-            upstream("b", &["opus", "haiku"], &[("k", 3)]),
-            upstream("c", &[], &[("k", 2)]),
-            upstream("d", &["opus"], &[("client", 1)]),
+            pool("a", &["glm"], &[("k", 4)]),
+            pool("b", &["opus", "haiku"], &[("k", 3)]),
+            pool("c", &[], &[("k", 2)]),
+            pool("d", &["opus"], &[("client", 1)]),
         ]
     };
-    let planner = Planner::new(upstreams(), Strategy::RoundRobin, false);
+    let planner = Planner::new(pools(), Strategy::RoundRobin, false);
     // `d` cannot be asked, as the client has no credential.
     let found: Vec<_> = (0..4).map(|_| names(&planner, &about("opus"))).collect();
     assert_eq!(found, ["bca", "cba", "bca", "cba"]);
-    let unlisted = Planner::new(upstreams().drain(..2).collect(), Strategy::RoundRobin, false);
+    let unlisted = Planner::new(pools().drain(..2).collect(), Strategy::RoundRobin, false);
     let found: Vec<_> = (0..2).map(|_| names(&unlisted, &about("other"))).collect();
     assert_eq!(found, ["ab", "ba"]);
     let routes = ModelRoutes::new([("opus".to_owned(), ProviderName::new("a"))]);
-    let by_model = Planner::new(upstreams(), Strategy::ModelBased, false).with_routes(routes.clone());
+    let by_model = Planner::new(pools(), Strategy::ModelBased, false).with_routes(routes.clone());
     assert_eq!(names(&by_model, &about("opus")), "bca");
-    let strict = Planner::new(upstreams(), Strategy::ModelBased, true).with_routes(routes);
+    let strict = Planner::new(pools(), Strategy::ModelBased, true).with_routes(routes);
     assert_eq!(names(&strict, &about("opus")), "bc");
 }
 
 #[test]
 fn alternating_models_do_not_pin_each_to_one_provider() {
     for strategy in [Strategy::RoundRobin, Strategy::Shuffle] {
-        let upstreams = vec![
-            upstream("a", &["opus"], &[("k", 1)]),
-            upstream("b", &["opus"], &[("k", 1)]),
-            upstream("c", &["haiku"], &[("k", 1)]),
-            upstream("d", &["haiku"], &[("k", 1)]),
+        let pools = vec![
+            pool("a", &["opus"], &[("k", 1)]),
+            pool("b", &["opus"], &[("k", 1)]),
+            pool("c", &["haiku"], &[("k", 1)]),
+            pool("d", &["haiku"], &[("k", 1)]),
         ];
-        let planner = Planner::new(upstreams, strategy, true);
+        let planner = Planner::new(pools, strategy, true);
         let mut first: Vec<_> = (0..80)
             .map(|turn| names(&planner, &about(["opus", "haiku"][turn % 2]))[..1].to_owned())
             .collect();
@@ -302,11 +302,11 @@ fn pooling_chooses_among_keys_of_equal_priority() {
     let candidates = || {
         let keys = [("a", 1, 2), ("b", 1, 1), ("c", 0, 1), ("d", 0, 1)];
         let keys = keys.map(|(key, rank, share)| candidate(key, rank).with_weight(weight(share)));
-        Upstream::new(ProviderName::new("p"), vec![], Duration::from_secs(90), keys.into())
+        ProviderPool::new(ProviderName::new("p"), vec![], Duration::from_secs(90), keys.into())
     };
     #[track_caller]
-    fn check(upstream: Upstream, expected: &[&str]) {
-        let planner = Planner::new(vec![upstream], Strategy::Failover, false).with_seed(1);
+    fn check(pool: ProviderPool, expected: &[&str]) {
+        let planner = Planner::new(vec![pool], Strategy::Failover, false).with_seed(1);
         let found: Vec<_> = expected.iter().map(|_| keys(&planner)).collect();
         assert_eq!(found, expected);
     }
@@ -323,7 +323,7 @@ fn pooling_chooses_among_keys_of_equal_priority() {
 
 #[test]
 fn a_key_that_is_not_needed_keeps_its_turn() {
-    let two = |name: &str| upstream(name, &[], &[("a", 1), ("b", 1)]).with_pooling(Pooling::RoundRobin);
+    let two = |name: &str| pool(name, &[], &[("a", 1), ("b", 1)]).with_pooling(Pooling::RoundRobin);
     let planner = Planner::new(vec![two("first"), two("second")], Strategy::RoundRobin, false);
     // Each provider is the first every other time, and nothing is tried beyond its first key.
     let used: Vec<_> = (0..8)
@@ -332,7 +332,7 @@ fn a_key_that_is_not_needed_keeps_its_turn() {
             let Step::Try(first) = planner.plan(&request, now).unwrap().next(now) else {
                 panic!("nobody is free")
             };
-            (first.upstream.name().to_string(), first.candidate.credential().clone())
+            (first.pool.name().to_string(), first.candidate.credential().clone())
         })
         .collect();
     let count = |name: &str, key: &str| {
@@ -355,7 +355,7 @@ fn every_usable_candidate_is_in_every_plan_exactly_once() {
     let pooling = [Pooling::LeastLoaded, Pooling::RoundRobin, Pooling::Random, Pooling::Weighted];
     let mut random = Rng::with_seed(6);
     for round in 0..300 {
-        let upstreams: Vec<_> = (0..random.usize(1..5))
+        let pools: Vec<_> = (0..random.usize(1..5))
             .map(|index| {
                 let candidates = (0..random.usize(1..5)).map(|key| {
                     let key = candidate(&format!("{index}-{key}"), random.i32(0..2));
@@ -364,19 +364,18 @@ fn every_usable_candidate_is_in_every_plan_exactly_once() {
                 let candidates = candidates.collect();
                 let models = if random.bool() { vec![] } else { vec!["m".to_owned()] };
                 let name = ProviderName::new(index.to_string());
-                Upstream::new(name, models, Duration::from_secs(90), candidates)
+                ProviderPool::new(name, models, Duration::from_secs(90), candidates)
                     .with_share(weight(random.u32(1..4)))
                     .with_pooling(pooling[random.usize(..pooling.len())])
             })
             .collect();
-        let all: usize = upstreams.iter().map(|upstream| upstream.candidates().len()).sum();
+        let all: usize = pools.iter().map(|pool| pool.candidates().len()).sum();
         let routes = ModelRoutes::new([("o".to_owned(), ProviderName::new("1"))]);
-        let planner =
-            Planner::new(upstreams, strategies[round % strategies.len()], false).with_routes(routes);
+        let planner = Planner::new(pools, strategies[round % strategies.len()], false).with_routes(routes);
         for model in ["m", "other", "m"] {
             let mut found: Vec<_> = order(&planner, &about(model))
                 .into_iter()
-                .map(|(upstream, candidate)| format!("{} {}", upstream.name(), candidate.credential()))
+                .map(|(pool, candidate)| format!("{} {}", pool.name(), candidate.credential()))
                 .collect();
             assert_eq!(found.len(), all, "{planner:?}");
             found.sort_unstable();
@@ -406,8 +405,8 @@ fn threads_do_not_skew_the_cycle() {
 fn a_new_configuration_goes_on_with_what_is_known() {
     let now = Instant::now();
     let planner = || {
-        let upstreams = vec![upstream("a", &[], &[("k", 2), ("l", 1)]), upstream("b", &[], &[("k", 0)])];
-        Planner::new(upstreams, Strategy::Failover, false).with_affinity(Arc::new(Affinity::new()))
+        let pools = vec![pool("a", &[], &[("k", 2), ("l", 1)]), pool("b", &[], &[("k", 0)])];
+        Planner::new(pools, Strategy::Failover, false).with_affinity(Arc::new(Affinity::new()))
     };
     let request = request(None);
     let before = planner();

@@ -5,7 +5,7 @@ use relay_config::{Pooling, Strategy};
 
 use super::shuffle::Deck;
 use super::weighted::SmoothWeighted;
-use crate::candidate::{Candidate, Upstream};
+use crate::candidate::{Candidate, ProviderPool};
 
 /// The turns of providers, and of the candidates of each.
 #[derive(Debug, Clone)]
@@ -16,19 +16,19 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub(super) fn new(upstreams: &[Upstream], strategy: Strategy, random: &mut Rng) -> Self {
+    pub(super) fn new(pools: &[ProviderPool], strategy: Strategy, random: &mut Rng) -> Self {
         let providers = match strategy {
-            Strategy::RoundRobin => Turn::equal(upstreams.len()),
+            Strategy::RoundRobin => Turn::equal(pools.len()),
             Strategy::WeightedRoundRobin => {
-                Turn::Weighted(SmoothWeighted::new(upstreams.iter().map(Upstream::share)))
+                Turn::Weighted(SmoothWeighted::new(pools.iter().map(ProviderPool::share)))
             }
-            Strategy::Shuffle => Turn::Shuffle(Deck::new(upstreams.len(), random.u64(..))),
+            Strategy::Shuffle => Turn::Shuffle(Deck::new(pools.len(), random.u64(..))),
             // By priority; what the model says is no matter of turns.
             _ => Turn::InOrder,
         };
-        let candidates = upstreams.iter().map(|upstream| {
-            let candidates = upstream.candidates();
-            match upstream.pooling() {
+        let candidates = pools.iter().map(|pool| {
+            let candidates = pool.candidates();
+            match pool.pooling() {
                 Pooling::RoundRobin => Turn::equal(candidates.len()),
                 Pooling::Weighted => {
                     Turn::Weighted(SmoothWeighted::new(candidates.iter().map(Candidate::weight)))

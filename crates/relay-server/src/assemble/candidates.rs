@@ -13,7 +13,7 @@ use relay_providers::{
     FetchLayer, Fetcher, Forward, Healing, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider,
     RelayRequest, Transport, Upstream, Vertex, Zai,
 };
-use relay_routing::{Candidate, Credential, Probe, ProbeSettings, Quota, UpstreamService};
+use relay_routing::{Candidate, CandidateService, Credential, Probe, ProbeSettings, Quota};
 use tokio::time::Instant;
 use tower::{Service, ServiceBuilder, service_fn};
 
@@ -128,14 +128,14 @@ impl ProviderStack<'_> {
     }
 
     /// One candidate, with the limits of the best key, which stands for what is asked with.
-    fn without_key(&self, service: UpstreamService) -> Vec<Candidate> {
+    fn without_key(&self, service: CandidateService) -> Vec<Candidate> {
         let best = self.provider.keys.iter().rev().max_by_key(|key| key.priority);
         let limits = best.map(|key| key.limits).unwrap_or_default();
         let quota = Arc::new(Quota::new(limits, Instant::now()));
         vec![Candidate::new(Credential::None, self.priority(), service).with_quota(quota)]
     }
 
-    fn service(&self, provider: impl Provider) -> UpstreamService {
+    fn service(&self, provider: impl Provider) -> CandidateService {
         let (name, healing) = (self.provider.name.clone(), self.healing.clone());
         let upstream = Upstream::new(name, provider, self.transport.clone(), healing);
         if upstream.has_address() {
@@ -156,7 +156,7 @@ impl ProviderStack<'_> {
     }
 
     /// The layers around one upstream, outermost first.
-    fn layered<S>(&self, upstream: S) -> UpstreamService
+    fn layered<S>(&self, upstream: S) -> CandidateService
     where
         S: Service<Attempt, Response = Answer, Error = AttemptError> + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
@@ -168,7 +168,7 @@ impl ProviderStack<'_> {
             .layer(FetchLayer::new(self.fetcher.clone())) // may wait, which nothing further in does before it asks
             .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // by the upstream's name of the model
             .service(upstream);
-        UpstreamService::new(stack)
+        CandidateService::new(stack)
     }
 
     /// What the provider lacks for a request, by its own name of the model.

@@ -90,8 +90,7 @@ pub(crate) fn assemble(
     let routing = &config.routing;
     let routes =
         ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());
-    let mut planner =
-        Planner::new(parts.upstreams, routing.strategy, routing.strict_models).with_routes(routes);
+    let mut planner = Planner::new(parts.pools, routing.strategy, routing.strict_models).with_routes(routes);
     if routing.affinity == config::Affinity::Session {
         planner = planner.with_affinity(Arc::new(Affinity::new()));
     }

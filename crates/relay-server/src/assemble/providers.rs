@@ -7,7 +7,7 @@ use relay_config::{Config, HealthConfig, ProviderKind, ProviderName};
 use relay_providers::{
     Adapter, Fetcher, Forward, Healing, Origin, Proxies, Signatures, Transport, TransportSettings, TrustRoots,
 };
-use relay_routing::{CircuitSettings, Upstream};
+use relay_routing::{CircuitSettings, ProviderPool};
 
 use super::BuildError;
 use super::candidates::ProviderStack;
@@ -17,7 +17,7 @@ use crate::health_note::HealthNote;
 
 /// What the configured providers come to.
 pub(super) struct Parts {
-    pub(super) upstreams: Vec<Upstream>,
+    pub(super) pools: Vec<ProviderPool>,
     /// How each of them is.
     pub(super) notes: Vec<(ProviderName, HealthNote, Healing)>,
     /// Those of Anthropic, best first.
@@ -34,7 +34,7 @@ pub(super) fn providers(
 ) -> Result<Parts, BuildError> {
     let roots = TrustRoots::load();
     let mut parts =
-        Parts { upstreams: Vec::new(), notes: Vec::new(), forwards: Vec::new(), discoveries: Vec::new() };
+        Parts { pools: Vec::new(), notes: Vec::new(), forwards: Vec::new(), discoveries: Vec::new() };
     let mut ranked = Vec::new();
     for provider in config.providers.iter().filter(|provider| provider.enabled) {
         let name = || provider.name.to_string();
@@ -71,11 +71,14 @@ pub(super) fn providers(
             true => Vec::new(),
             false => catalog::names(provider).map(str::to_owned).collect(),
         };
-        let upstream =
-            Upstream::new(provider.name.clone(), models, provider.first_byte_timeout, stack.candidates()?);
-        parts.upstreams.push(
-            upstream
-                .with_mapping(provider.model_mapping.clone())
+        let pool = ProviderPool::new(
+            provider.name.clone(),
+            models,
+            provider.first_byte_timeout,
+            stack.candidates()?,
+        );
+        parts.pools.push(
+            pool.with_mapping(provider.model_mapping.clone())
                 .with_share(provider.share())
                 .with_pooling(provider.pooling)
                 .with_max_wait(provider.max_wait)
