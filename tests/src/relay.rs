@@ -69,7 +69,7 @@ impl Relay {
         let loaded = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string()).load();
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
         let relay =
-            relay_server::Relay::builder(loaded.config).without_proxy().succeeding(&self.relay).build();
+            relay_server::Relay::builder(loaded.config).without_proxy().inherit_state(&self.relay).build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 

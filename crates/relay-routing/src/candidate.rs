@@ -156,12 +156,12 @@ impl ProviderPool {
     }
 
     /// Goes on with what is known of `other`, the same provider under another configuration.
-    pub(crate) fn succeed(&self, other: &Self) {
-        self.health.succeed(&other.health, Instant::now());
+    pub(crate) fn inherit_state(&self, other: &Self) {
+        self.health.inherit_state(&other.health, Instant::now());
         for candidate in &self.candidates {
             let is_same = |before: &&Candidate| before.credential == candidate.credential;
             if let Some(before) = other.candidates.iter().find(is_same) {
-                candidate.health.succeed(&before.health);
+                candidate.health.inherit_state(&before.health);
             }
         }
     }

@@ -69,7 +69,7 @@ impl Failover {
             Ok(plan) => plan,
             Err(error) => return Err(RouteError { kind: error.into(), trace }),
         };
-        match self.go(plan, &request, &mut trace).await {
+        match self.run(plan, &request, &mut trace).await {
             Ok(answer) => {
                 trace.progress = answer.progress.clone();
                 Ok(Routed { answer, trace })
@@ -79,7 +79,7 @@ impl Failover {
     }
 
     /// Goes through `plan` until an answer is final, nobody is left who is free, or a budget is used up.
-    async fn go(
+    async fn run(
         &self,
         mut plan: Plan<'_>,
         request: &RelayRequest,

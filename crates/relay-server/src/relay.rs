@@ -78,7 +78,7 @@ impl Builder {
     /// Goes on with what `relay` knows, under another configuration: its sessions, circuits, and its keys' limits and
     /// cooldowns, as far as they still exist, and whose thinking it has seen. Requests under way there end as they began.
     #[must_use]
-    pub fn succeeding(mut self, relay: &Relay) -> Self {
+    pub fn inherit_state(mut self, relay: &Relay) -> Self {
         self.before = Some(Arc::clone(relay.readiness.planner()));
         self.signatures = relay.signatures.clone();
         self

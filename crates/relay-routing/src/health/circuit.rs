@@ -193,7 +193,7 @@ impl Circuit {
     }
 
     /// Goes on from the state of `other`. A trial under way there is none here.
-    pub(crate) fn succeed(&mut self, other: &Self) {
+    pub(crate) fn inherit_state(&mut self, other: &Self) {
         let state = match other.state {
             State::HalfOpen { successes, .. } => State::HalfOpen { successes, in_trial: false },
             state => state,

@@ -45,8 +45,8 @@ impl ProviderHealth {
     }
 
     /// Goes on with what is known of the same provider under another configuration.
-    pub(crate) fn succeed(self: &Arc<Self>, other: &Self, now: Instant) {
-        lock(&self.circuit).succeed(&lock(&other.circuit));
+    pub(crate) fn inherit_state(self: &Arc<Self>, other: &Self, now: Instant) {
+        lock(&self.circuit).inherit_state(&lock(&other.circuit));
         *self.overloads() = other.overloads().clone();
         *lock(&self.failure) = other.failure();
         self.probe_if_open(self.state(now));
@@ -167,7 +167,7 @@ mod tests {
         let (before, after, now) = (health(), health(), Instant::now());
         let pass = before.admit(now).expect("a closed circuit");
         before.give_back(pass, Verdict::Failure, &"a failure", now);
-        after.succeed(&before, now);
+        after.inherit_state(&before, now);
         drop(before);
         assert_eq!(after.state(Instant::now()), CircuitState::Open);
         tokio::time::sleep(Duration::from_secs(11)).await;

@@ -91,10 +91,10 @@ impl Planner {
     /// Goes on with what `other` knows, under another configuration: sessions, circuits, overloads, and of each key its
     /// limits, cooldowns and refusals. What is new begins anew, what is gone is forgotten.
     #[must_use]
-    pub fn succeeding(mut self, other: &Self) -> Self {
+    pub fn inherit_state(mut self, other: &Self) -> Self {
         for pool in &self.pools {
             if let Some(before) = other.pools.iter().find(|before| before.name() == pool.name()) {
-                pool.succeed(before);
+                pool.inherit_state(before);
             }
         }
         if self.affinity.is_some() && other.affinity.is_some() {

@@ -420,5 +420,5 @@ fn a_new_configuration_goes_on_with_what_is_known() {
     drop(first);
     assert_eq!(names(&before, &request), "ab", "the best key of `a` is limited");
     assert_eq!(names(&planner(), &request), "aab");
-    assert_eq!(names(&planner().succeeding(&before), &request), "ab");
+    assert_eq!(names(&planner().inherit_state(&before), &request), "ab");
 }

@@ -29,10 +29,10 @@ impl KeyHealth {
     }
 
     /// Goes on with what is known of the same credential under another configuration.
-    pub(crate) fn succeed(&self, other: &Self) {
+    pub(crate) fn inherit_state(&self, other: &Self) {
         *self.rejection() = other.rejection().clone();
         if let (Some(quota), Some(other)) = (self.quota(), other.quota()) {
-            quota.succeed(other);
+            quota.inherit_state(other);
         }
     }
 

@@ -151,11 +151,11 @@ impl Quota {
 
     /// Goes on with what is left under `other`'s limits, and until when that wants to be left alone. Limits that are
     /// configured here stay.
-    pub(crate) fn succeed(&self, other: &Self) {
+    pub(crate) fn inherit_state(&self, other: &Self) {
         let before = other.lock();
         let mut limits = self.lock();
         for (limit, before) in limits.all().zip(before.all_known()) {
-            limit.succeed(before);
+            limit.inherit_state(before);
         }
         limits.cooldown = before.cooldown.clone();
         limits.cooldown.end_trial();
@@ -230,7 +230,7 @@ impl Limits {
 }
 
 impl Limit {
-    fn succeed(&mut self, before: &Self) {
+    fn inherit_state(&mut self, before: &Self) {
         if let Some(bucket) = &before.bucket {
             let mut bucket = bucket.clone();
             if let Some(limit) = self.configured {

@@ -95,7 +95,7 @@ pub(crate) fn assemble(
         planner = planner.with_affinity(Arc::new(Affinity::new()));
     }
     if let Some(before) = before {
-        planner = planner.succeeding(before);
+        planner = planner.inherit_state(before);
     }
     let planner = Arc::new(planner);
     let readiness = Arc::new(Readiness::new(Arc::clone(&planner)));
