@@ -12,7 +12,7 @@ use relay_providers::{
 };
 use tokio::time::Instant;
 
-use crate::health::{Pass, ProviderHealth, Verdict};
+use crate::health::{Permit, ProviderHealth, Verdict};
 use crate::pool::{Demand, KeyHealth, Reservation, Used};
 
 /// What one attempt holds, from before it is sent until its answer has ended. Dropped at any point, it gives everything
@@ -24,7 +24,7 @@ pub(crate) struct Lease {
     model: Arc<str>,
     /// When it was taken, and the attempt sent.
     since: Instant,
-    pass: Option<Pass>,
+    permit: Option<Permit>,
     /// The pass has had its verdict; only the end is open.
     has_begun: bool,
     reservation: Option<Reservation>,
@@ -41,7 +41,7 @@ impl Lease {
         number: u64,
         now: Instant,
     ) -> Option<Self> {
-        let pass = provider.admit(now)?;
+        let permit = provider.admit(now)?;
         provider.load().enter(number);
         key.load().enter(number);
         let mut lease = Self {
@@ -49,7 +49,7 @@ impl Lease {
             key: Arc::clone(key),
             model: Arc::clone(model),
             since: now,
-            pass: Some(pass),
+            permit: Some(permit),
             has_begun: false,
             reservation: None,
         };
@@ -127,8 +127,8 @@ impl Lease {
         self.settle(used, now);
         let is_abandoned =
             end.is_some_and(|(report, end)| *end == StreamEnd::Dropped && !report.is_complete());
-        if let Some(pass) = self.pass.take().filter(|_| is_broken || !is_abandoned) {
-            self.provider.end(pass, !is_broken && error != Some("api_error"), now);
+        if let Some(permit) = self.permit.take().filter(|_| is_broken || !is_abandoned) {
+            self.provider.end(permit, !is_broken && error != Some("api_error"), now);
         }
     }
 
@@ -141,9 +141,9 @@ impl Lease {
     fn judge(&mut self, verdict: Verdict, reason: &dyn fmt::Display, now: Instant) {
         self.has_begun = verdict == Verdict::Begun;
         // The end of an answer that has begun is judged with the same pass.
-        let pass = if self.has_begun { self.pass } else { self.pass.take() };
-        if let Some(pass) = pass {
-            self.provider.give_back(pass, verdict, reason, now);
+        let permit = if self.has_begun { self.permit } else { self.permit.take() };
+        if let Some(permit) = permit {
+            self.provider.give_back(permit, verdict, reason, now);
         }
     }
 }

@@ -30,7 +30,7 @@ pub use affinity::Affinity;
 pub use candidate::{Candidate, CandidateService, Credential, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{Failover, FailoverSettings, Routed};
-pub use health::{Circuit, CircuitSettings, CircuitState, Pass, Probe, ProbeSettings, Verdict};
+pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
 pub use plan::{Deck, Explanation, ModelRoutes, PlannedCandidate, Planner, SmoothWeighted};
 pub use pool::{Bucket, Demand, Quota, Reservation, Used};
 pub use route_trace::{AttemptRecord, RouteTrace};

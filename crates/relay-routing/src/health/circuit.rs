@@ -78,7 +78,7 @@ impl CircuitState {
 /// Lets one request in; to be given back with a [`Verdict`].
 #[derive(Debug, Clone, Copy)]
 #[must_use = "a trial that is never given back blocks all further ones"]
-pub struct Pass {
+pub struct Permit {
     generation: u64,
 }
 
@@ -128,7 +128,7 @@ impl Circuit {
     }
 
     /// Lets a request in, if one can be now.
-    pub fn admit(&mut self, now: Instant) -> Option<Pass> {
+    pub fn admit(&mut self, now: Instant) -> Option<Permit> {
         if self.wait(now).is_some() {
             return None;
         }
@@ -138,12 +138,12 @@ impl Circuit {
         if let State::HalfOpen { in_trial, .. } = &mut self.state {
             *in_trial = true;
         }
-        Some(Pass { generation: self.generation })
+        Some(Permit { generation: self.generation })
     }
 
     /// Takes a pass back. `true` if that has changed the state.
-    pub fn give_back(&mut self, pass: Pass, verdict: Verdict, now: Instant) -> bool {
-        if pass.generation != self.generation {
+    pub fn give_back(&mut self, permit: Permit, verdict: Verdict, now: Instant) -> bool {
+        if permit.generation != self.generation {
             return false;
         }
         match (&mut self.state, verdict) {
@@ -172,13 +172,13 @@ impl Circuit {
     }
 
     /// An answer that had begun has come to its end, well or not. `true` if that has changed the state.
-    pub fn end(&mut self, pass: Pass, is_whole: bool, now: Instant) -> bool {
+    pub fn end(&mut self, permit: Permit, is_whole: bool, now: Instant) -> bool {
         match &mut self.state {
-            State::Closed { failures } if is_whole && pass.generation == self.generation => {
+            State::Closed { failures } if is_whole && permit.generation == self.generation => {
                 *failures = 0;
                 false
             }
-            _ => !is_whole && self.give_back(pass, Verdict::Failure, now),
+            _ => !is_whole && self.give_back(permit, Verdict::Failure, now),
         }
     }
 
@@ -227,16 +227,16 @@ mod tests {
 
     /// Lets a request in and gives it this verdict.
     fn run(circuit: &mut Circuit, verdict: Verdict, now: Instant) -> CircuitState {
-        let pass = circuit.admit(now).unwrap();
-        circuit.give_back(pass, verdict, now);
+        let permit = circuit.admit(now).unwrap();
+        circuit.give_back(permit, verdict, now);
         circuit.state(now)
     }
 
     /// Lets a request in that is answered in full.
     fn succeed(circuit: &mut Circuit, now: Instant) -> CircuitState {
-        let pass = circuit.admit(now).unwrap();
-        circuit.give_back(pass, Verdict::Begun, now);
-        circuit.end(pass, true, now);
+        let permit = circuit.admit(now).unwrap();
+        circuit.give_back(permit, Verdict::Begun, now);
+        circuit.end(permit, true, now);
         circuit.state(now)
     }
 
@@ -313,9 +313,9 @@ mod tests {
         let start = Instant::now();
         let mut circuit = circuit(2, 1);
         for expected in [CircuitState::Closed, CircuitState::Open] {
-            let pass = circuit.admit(start).unwrap();
-            circuit.give_back(pass, Verdict::Begun, start);
-            circuit.end(pass, false, start);
+            let permit = circuit.admit(start).unwrap();
+            circuit.give_back(permit, Verdict::Begun, start);
+            circuit.end(permit, false, start);
             assert_eq!(circuit.state(start), expected);
         }
     }
@@ -337,23 +337,23 @@ mod tests {
         let start = Instant::now();
         let mut circuit = circuit(3, 2);
         let mut time = Duration::ZERO;
-        let mut passes = Vec::new();
+        let mut permits = Vec::new();
         for _ in 0..100_000 {
             time += Duration::from_millis(random.u64(0..2000));
             let now = start + time;
             let verdict = [Verdict::Begun, Verdict::Failure, Verdict::Nothing];
             match random.u8(0..4) {
-                0 | 1 => passes.extend(circuit.admit(now)),
-                2 if !passes.is_empty() => {
-                    let pass = passes.swap_remove(random.usize(..passes.len()));
-                    circuit.give_back(pass, verdict[random.usize(..3)], now);
+                0 | 1 => permits.extend(circuit.admit(now)),
+                2 if !permits.is_empty() => {
+                    let permit = permits.swap_remove(random.usize(..permits.len()));
+                    circuit.give_back(permit, verdict[random.usize(..3)], now);
                 }
                 3 if random.u8(0..20) == 0 => drop(circuit.probed(now)),
                 _ => {}
             }
-            if passes.is_empty() {
+            if permits.is_empty() {
                 time += 30 * SECOND;
-                passes.push(circuit.admit(start + time).unwrap());
+                permits.push(circuit.admit(start + time).unwrap());
             }
         }
     }

@@ -5,6 +5,6 @@ mod overload;
 mod probe;
 mod provider;
 
-pub use circuit::{Circuit, CircuitSettings, CircuitState, Pass, Verdict};
+pub use circuit::{Circuit, CircuitSettings, CircuitState, Permit, Verdict};
 pub use probe::{Probe, ProbeSettings};
 pub(crate) use provider::ProviderHealth;

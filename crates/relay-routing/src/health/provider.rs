@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::overload::Overloads;
 use super::probe::{Probe, ProbeSettings, Probing};
-use super::{Circuit, CircuitSettings, CircuitState, Pass, Verdict};
+use super::{Circuit, CircuitSettings, CircuitState, Permit, Verdict};
 use crate::load::Load;
 use crate::lock::lock;
 
@@ -71,35 +71,35 @@ impl ProviderHealth {
         self.probe.as_ref().map_or(wait, |(_, settings)| wait.min(settings.interval))
     }
 
-    pub(crate) fn admit(&self, now: Instant) -> Option<Pass> {
+    pub(crate) fn admit(&self, now: Instant) -> Option<Permit> {
         let mut circuit = lock(&self.circuit);
         let is_first = circuit.is_due(now);
-        let pass = circuit.admit(now);
+        let permit = circuit.admit(now);
         drop(circuit);
         if is_first {
             let (provider, state) = (&self.name, CircuitState::HalfOpen.as_str());
             tracing::info!(%provider, state, reason = "its time is over", "circuit");
         }
-        pass
+        permit
     }
 
     /// Takes a pass back; `reason` is for the log.
     pub(crate) fn give_back(
         self: &Arc<Self>,
-        pass: Pass,
+        permit: Permit,
         verdict: Verdict,
         reason: &dyn std::fmt::Display,
         now: Instant,
     ) {
-        let changed = lock(&self.circuit).give_back(pass, verdict, now);
+        let changed = lock(&self.circuit).give_back(permit, verdict, now);
         if changed {
             self.has_changed(reason, now);
         }
     }
 
     /// An answer that had begun has ended.
-    pub(crate) fn end(self: &Arc<Self>, pass: Pass, is_whole: bool, now: Instant) {
-        let changed = lock(&self.circuit).end(pass, is_whole, now);
+    pub(crate) fn end(self: &Arc<Self>, permit: Permit, is_whole: bool, now: Instant) {
+        let changed = lock(&self.circuit).end(permit, is_whole, now);
         if changed {
             self.has_changed(&"an answer broke off", now);
         }
@@ -165,8 +165,8 @@ mod tests {
             Arc::new(health.with_probe(probe, ProbeSettings { interval: Duration::from_secs(10) }))
         };
         let (before, after, now) = (health(), health(), Instant::now());
-        let pass = before.admit(now).expect("a closed circuit");
-        before.give_back(pass, Verdict::Failure, &"a failure", now);
+        let permit = before.admit(now).expect("a closed circuit");
+        before.give_back(permit, Verdict::Failure, &"a failure", now);
         after.inherit_state(&before, now);
         drop(before);
         assert_eq!(after.state(Instant::now()), CircuitState::Open);
