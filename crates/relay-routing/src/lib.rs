@@ -8,7 +8,7 @@
 //! means is said by its `Outcome`; this crate knows neither kinds of providers nor what a status stands for.
 //!
 //! [`Planner`] orders candidates and [`Failover`], a tower service, asks them. What they are made of stands alone:
-//! [`SmoothWeighted`], [`Deck`] and [`ModelRoutes`] choose, [`Quota`] counts what keys use up, of [`Bucket`]s, [`Circuit`]
+//! [`SmoothWeighted`], [`ShuffleBag`] and [`ModelRoutes`] choose, [`Quota`] counts what keys use up, of [`Bucket`]s, [`Circuit`]
 //! says when a provider is left alone, [`Affinity`] remembers where sessions live. They are plain data structures: those
 //! that share a lock hold it for a few instructions, and the time is always an argument.
 
@@ -31,6 +31,6 @@ pub use candidate::{Candidate, CandidateService, Credential, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{Failover, FailoverSettings, Routed};
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
-pub use plan::{Deck, Explanation, ModelRoutes, PlannedCandidate, Planner, SmoothWeighted};
+pub use plan::{Explanation, ModelRoutes, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
 pub use pool::{Bucket, Demand, Quota, Reservation, Used};
 pub use route_trace::{AttemptRecord, RouteTrace};

@@ -51,7 +51,7 @@ impl Planner {
     pub fn explain(&self, request: &RelayRequest) -> Explanation {
         let now = Instant::now();
         let model = &**request.body().model();
-        let turns = Mutex::new(lock(self.turns(request)).clone());
+        let rotations = Mutex::new(lock(self.rotations(request)).clone());
         let mut explanation = Explanation {
             strategy: self.strategy,
             is_at_home: false,
@@ -59,7 +59,7 @@ impl Planner {
             left_out: Vec::new(),
             error: None,
         };
-        let plan = match self.plan_by(&turns, request, now) {
+        let plan = match self.plan_by(&rotations, request, now) {
             Ok(plan) => plan,
             Err(error) => {
                 explanation.error = Some(error);

@@ -9,13 +9,13 @@
 //! request, of what is known of providers and keys, and of whose turn it is; turns are taken under one lock, so that
 //! requests at the same time take different ones. Nobody is held to a plan: who is free is looked at anew with every step.
 
-mod by_model;
 mod explain;
-mod shuffle;
+mod model_routes;
+mod rotation;
+mod shuffle_bag;
+mod smooth_weighted;
 mod standing;
 mod steps;
-mod turns;
-mod weighted;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,11 +27,11 @@ use relay_config::{ProviderName, Strategy};
 use relay_providers::{Endpoint, RelayRequest};
 use tokio::time::Instant;
 
-pub use by_model::ModelRoutes;
 pub use explain::{Explanation, PlannedCandidate};
-pub use shuffle::Deck;
+pub use model_routes::ModelRoutes;
+pub use shuffle_bag::ShuffleBag;
+pub use smooth_weighted::SmoothWeighted;
 pub(crate) use steps::{Blocked, Choice, Failing, Plan, Step};
-pub use weighted::SmoothWeighted;
 
 use crate::affinity::{Affinity, Place, Session, Stay};
 use crate::candidate::{Candidate, Credential, ProviderPool};
@@ -39,9 +39,9 @@ use crate::error::PlanError;
 use crate::lock::lock;
 use crate::pool::Demand;
 use crate::session::Conversation;
+use rotation::Rotations;
 use standing::{Share, Standing};
 use steps::Tier;
-use turns::Turns;
 
 /// Orders candidates for requests, and knows whose turn it is.
 #[derive(Debug)]
@@ -52,9 +52,9 @@ pub struct Planner {
     strict_models: bool,
     routes: ModelRoutes,
     affinity: Option<Arc<Affinity>>,
-    messages: Mutex<Turns>,
+    messages: Mutex<Rotations>,
     /// Apart, so that a client that counts before each message does not take every other turn away.
-    counts: Mutex<Turns>,
+    counts: Mutex<Rotations>,
     /// Numbers the attempts.
     attempts: AtomicU64,
 }
@@ -67,8 +67,8 @@ impl Planner {
         // A provider ranks by its best candidate; equal ones stay in file order.
         pools.sort_by_key(|pool| std::cmp::Reverse(pool.candidates().first().map(Candidate::priority)));
         let mut random = Rng::new();
-        let mut turns = || Mutex::new(Turns::new(&pools, strategy, &mut random));
-        let (messages, counts) = (turns(), turns());
+        let mut rotations = || Mutex::new(Rotations::new(&pools, strategy, &mut random));
+        let (messages, counts) = (rotations(), rotations());
         let (routes, affinity, attempts) = (ModelRoutes::default(), None, AtomicU64::new(0));
         Self { pools, strategy, strict_models, routes, affinity, messages, counts, attempts }
     }
@@ -107,8 +107,8 @@ impl Planner {
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
-        for turns in [&mut self.messages, &mut self.counts] {
-            *turns = Mutex::new(Turns::new(&self.pools, self.strategy, &mut random));
+        for rotations in [&mut self.messages, &mut self.counts] {
+            *rotations = Mutex::new(Rotations::new(&self.pools, self.strategy, &mut random));
         }
         self
     }
@@ -139,12 +139,12 @@ impl Planner {
     /// # Errors
     /// [`PlanError`] says why there is none, whoever is free.
     pub(crate) fn plan<'a>(&'a self, request: &'a RelayRequest, now: Instant) -> Result<Plan<'a>, PlanError> {
-        self.plan_by(self.turns(request), request, now)
+        self.plan_by(self.rotations(request), request, now)
     }
 
     fn plan_by<'a>(
         &'a self,
-        turns: &'a Mutex<Turns>,
+        rotations: &'a Mutex<Rotations>,
         request: &'a RelayRequest,
         now: Instant,
     ) -> Result<Plan<'a>, PlanError> {
@@ -171,7 +171,7 @@ impl Planner {
         let home = stay.home.as_ref().and_then(|home| self.home(home, model, &groups));
         if home.is_none()
             && let Some(group) = groups.iter_mut().find(|group| !group.is_empty())
-            && let Some(chosen) = self.choose(group, model, turns)
+            && let Some(chosen) = self.choose(group, model, rotations)
         {
             group[..=chosen].rotate_right(1);
         }
@@ -198,7 +198,7 @@ impl Planner {
         }
         tiers.append(&mut behind);
         let session = session.map(|(session, _)| session);
-        Ok(Plan { planner: self, turns, request, demand, session, tiers, is_at_home: home.is_some() })
+        Ok(Plan { planner: self, rotations, request, demand, session, tiers, is_at_home: home.is_some() })
     }
 
     fn tier(&self, index: usize, candidates: Vec<usize>) -> Tier<'_> {
@@ -243,7 +243,7 @@ impl Planner {
         }
     }
 
-    fn turns(&self, request: &RelayRequest) -> &Mutex<Turns> {
+    fn rotations(&self, request: &RelayRequest) -> &Mutex<Rotations> {
         match request.endpoint() {
             Endpoint::Messages => &self.messages,
             Endpoint::CountTokens => &self.counts,
@@ -276,7 +276,7 @@ impl Planner {
 
     /// The place among these providers of the one that the strategy puts first, if it does: of those that are free, if any
     /// is.
-    fn choose(&self, among: &[Prospect<'_>], model: &str, turns: &Mutex<Turns>) -> Option<usize> {
+    fn choose(&self, among: &[Prospect<'_>], model: &str, rotations: &Mutex<Rotations>) -> Option<usize> {
         let free = among.iter().take_while(|prospect| prospect.rank().is_some()).count();
         let among = if free > 0 { &among[..free] } else { among };
         match self.strategy {
@@ -291,7 +291,7 @@ impl Planner {
             }),
             _ => {
                 let indices: Vec<usize> = among.iter().map(|prospect| prospect.index).collect();
-                let chosen = lock(turns).providers.take(&indices)?;
+                let chosen = lock(rotations).providers.take(&indices)?;
                 indices.iter().position(|&index| index == chosen)
             }
         }

@@ -9,8 +9,8 @@ use relay_providers::{Endpoint, RelayRequest};
 use tokio::time::Instant;
 
 use super::Planner;
+use super::rotation::Rotations;
 use super::standing::{Share, Standing};
-use super::turns::Turns;
 use crate::affinity::{Affinity, Place, Session};
 use crate::candidate::{Candidate, ProviderPool};
 use crate::lease::Lease;
@@ -24,7 +24,7 @@ use crate::pool::Demand;
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     pub(super) planner: &'a Planner,
-    pub(super) turns: &'a Mutex<Turns>,
+    pub(super) rotations: &'a Mutex<Rotations>,
     pub(super) request: &'a RelayRequest,
     /// `None` for what uses nothing of a key's limits.
     pub(super) demand: Option<Demand<'a>>,
@@ -205,7 +205,7 @@ impl<'a> Plan<'a> {
                 let used = ((1.0 - left) * 10.0) as u8;
                 (Share::of(load.in_flight(), candidate.weight()), used, load.last())
             }),
-            _ => lock(self.turns).candidates[tier.index].take(&free),
+            _ => lock(self.rotations).candidates[tier.index].take(&free),
         }
     }
 

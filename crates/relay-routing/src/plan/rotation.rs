@@ -3,38 +3,38 @@
 use fastrand::Rng;
 use relay_config::{Pooling, Strategy};
 
-use super::shuffle::Deck;
-use super::weighted::SmoothWeighted;
+use super::shuffle_bag::ShuffleBag;
+use super::smooth_weighted::SmoothWeighted;
 use crate::candidate::{Candidate, ProviderPool};
 
 /// The turns of providers, and of the candidates of each.
 #[derive(Debug, Clone)]
-pub(super) struct Turns {
-    pub(super) providers: Turn,
+pub(super) struct Rotations {
+    pub(super) providers: Rotation,
     /// One for each provider.
-    pub(super) candidates: Vec<Turn>,
+    pub(super) candidates: Vec<Rotation>,
 }
 
-impl Turns {
+impl Rotations {
     pub(super) fn new(pools: &[ProviderPool], strategy: Strategy, random: &mut Rng) -> Self {
         let providers = match strategy {
-            Strategy::RoundRobin => Turn::equal(pools.len()),
+            Strategy::RoundRobin => Rotation::equal(pools.len()),
             Strategy::WeightedRoundRobin => {
-                Turn::Weighted(SmoothWeighted::new(pools.iter().map(ProviderPool::share)))
+                Rotation::Weighted(SmoothWeighted::new(pools.iter().map(ProviderPool::share)))
             }
-            Strategy::Shuffle => Turn::Shuffle(Deck::new(pools.len(), random.u64(..))),
+            Strategy::Shuffle => Rotation::Shuffle(ShuffleBag::new(pools.len(), random.u64(..))),
             // By priority; what the model says is no matter of turns.
-            _ => Turn::InOrder,
+            _ => Rotation::InOrder,
         };
         let candidates = pools.iter().map(|pool| {
             let candidates = pool.candidates();
             match pool.pooling() {
-                Pooling::RoundRobin => Turn::equal(candidates.len()),
+                Pooling::RoundRobin => Rotation::equal(candidates.len()),
                 Pooling::Weighted => {
-                    Turn::Weighted(SmoothWeighted::new(candidates.iter().map(Candidate::weight)))
+                    Rotation::Weighted(SmoothWeighted::new(candidates.iter().map(Candidate::weight)))
                 }
-                Pooling::Random => Turn::Random(random.fork()),
-                _ => Turn::InOrder,
+                Pooling::Random => Rotation::Random(random.fork()),
+                _ => Rotation::InOrder,
             }
         });
         Self { providers, candidates: candidates.collect() }
@@ -43,16 +43,16 @@ impl Turns {
 
 /// Chooses among items, each time anew.
 #[derive(Debug, Clone)]
-pub(super) enum Turn {
+pub(super) enum Rotation {
     /// The first.
     InOrder,
     Weighted(SmoothWeighted),
-    Shuffle(Deck),
+    Shuffle(ShuffleBag),
     /// Any.
     Random(Rng),
 }
 
-impl Turn {
+impl Rotation {
     fn equal(items: usize) -> Self {
         Self::Weighted(SmoothWeighted::new(std::iter::repeat_n(std::num::NonZeroU32::MIN, items)))
     }
@@ -61,8 +61,8 @@ impl Turn {
     pub(super) fn take(&mut self, among: &[usize]) -> Option<usize> {
         match self {
             Self::InOrder => among.first().copied(),
-            Self::Weighted(turns) => turns.take(among),
-            Self::Shuffle(deck) => deck.take(among),
+            Self::Weighted(rotations) => rotations.take(among),
+            Self::Shuffle(bag) => bag.take(among),
             Self::Random(random) => random.choice(among).copied(),
         }
     }

@@ -12,8 +12,8 @@ use std::num::NonZeroU32;
 /// ```
 /// # use std::num::NonZeroU32;
 /// # use relay_routing::SmoothWeighted;
-/// let mut turns = SmoothWeighted::new([5, 1, 1].map(|weight| NonZeroU32::new(weight).unwrap()));
-/// let cycle: Vec<_> = (0..7).filter_map(|_| turns.take(&[0, 1, 2])).collect();
+/// let mut wrr = SmoothWeighted::new([5, 1, 1].map(|weight| NonZeroU32::new(weight).unwrap()));
+/// let cycle: Vec<_> = (0..7).filter_map(|_| wrr.take(&[0, 1, 2])).collect();
 /// assert_eq!(cycle, [0, 0, 1, 0, 2, 0, 0]);
 /// ```
 /// # Source
@@ -69,9 +69,9 @@ mod tests {
     #[track_caller]
     fn check(weights: &[u32], expected: &[usize]) {
         let all: Vec<usize> = (0..weights.len()).collect();
-        let mut turns = of(weights);
+        let mut wrr = of(weights);
         for cycle in 0..3 {
-            let taken: Vec<_> = expected.iter().filter_map(|_| turns.take(&all)).collect();
+            let taken: Vec<_> = expected.iter().filter_map(|_| wrr.take(&all)).collect();
             assert_eq!(taken, expected, "cycle {cycle}");
         }
     }
@@ -91,11 +91,11 @@ mod tests {
         for _ in 0..200 {
             let weights: Vec<u32> = (0..random.usize(1..9)).map(|_| random.u32(1..40)).collect();
             let all: Vec<usize> = (0..weights.len()).collect();
-            let mut turns = of(&weights);
+            let mut wrr = of(&weights);
             for _ in 0..3 {
                 let mut shares = vec![0; weights.len()];
                 for _ in 0..weights.iter().sum() {
-                    shares[turns.take(&all).unwrap()] += 1;
+                    shares[wrr.take(&all).unwrap()] += 1;
                 }
                 assert_eq!(shares, weights);
             }
@@ -104,31 +104,31 @@ mod tests {
 
     #[test]
     fn groups_do_not_shift_each_other() {
-        let mut turns = of(&[1; 4]);
+        let mut wrr = of(&[1; 4]);
         let pairs = [[0, 1], [2, 3]];
-        let taken: Vec<_> = (0..8).filter_map(|request| turns.take(&pairs[request % 2])).collect();
+        let taken: Vec<_> = (0..8).filter_map(|request| wrr.take(&pairs[request % 2])).collect();
         assert_eq!(taken, [0, 2, 1, 3, 0, 2, 1, 3]);
     }
 
     #[test]
     fn nobody_is_ever_owed_much_whoever_is_away() {
         let mut random = fastrand::Rng::with_seed(5);
-        let mut turns = of(&[1, 2, 3, 4]);
+        let mut wrr = of(&[1, 2, 3, 4]);
         for _ in 0..100_000 {
             let among: Vec<usize> = (0..4).filter(|_| random.bool()).collect();
-            assert_eq!(turns.take(&among).is_none(), among.is_empty());
-            assert_eq!(turns.items.iter().map(|item| item.balance).sum::<i64>(), 0);
+            assert_eq!(wrr.take(&among).is_none(), among.is_empty());
+            assert_eq!(wrr.items.iter().map(|item| item.balance).sum::<i64>(), 0);
             // Twice the sum of all weights.
-            assert!(turns.items.iter().all(|item| item.balance.abs() <= 20), "{turns:?}");
+            assert!(wrr.items.iter().all(|item| item.balance.abs() <= 20), "{wrr:?}");
         }
     }
 
     #[test]
     fn the_largest_weights_do_not_overflow() {
-        let mut turns = of(&[u32::MAX; 64]);
+        let mut wrr = of(&[u32::MAX; 64]);
         let all: Vec<usize> = (0..64).collect();
-        let taken: Vec<_> = (0..64).filter_map(|_| turns.take(&all)).collect();
+        let taken: Vec<_> = (0..64).filter_map(|_| wrr.take(&all)).collect();
         assert_eq!(taken, all);
-        assert_eq!(turns.take(&[]), None);
+        assert_eq!(wrr.take(&[]), None);
     }
 }
