@@ -68,10 +68,10 @@ impl Planner {
             }
         };
         explanation.is_at_home = plan.is_at_home;
-        for (pool, candidate, standing) in plan.in_order(now) {
+        for (pool, candidate, availability) in plan.in_order(now) {
             let (provider, credential) = (pool.name().clone(), candidate.credential().clone());
-            if !standing.is_usable() {
-                explanation.left_out.push((provider, Some(credential), standing.to_string()));
+            if !availability.is_usable() {
+                explanation.left_out.push((provider, Some(credential), availability.to_string()));
                 continue;
             }
             explanation.candidates.push(PlannedCandidate {
@@ -80,7 +80,7 @@ impl Planner {
                 model: pool.mapped(model).to_owned(),
                 priority: candidate.priority(),
                 is_listed: pool.lists(model),
-                behind: standing.is_behind().then(|| standing.to_string()),
+                behind: availability.is_behind().then(|| availability.to_string()),
             });
         }
         explanation.left_out.extend(self.unsuitable(request));

@@ -9,12 +9,12 @@
 //! request, of what is known of providers and keys, and of whose turn it is; turns are taken under one lock, so that
 //! requests at the same time take different ones. Nobody is held to a plan: who is free is looked at anew with every step.
 
+mod availability;
 mod explain;
 mod model_routes;
 mod rotation;
 mod shuffle_bag;
 mod smooth_weighted;
-mod standing;
 mod steps;
 
 use std::collections::VecDeque;
@@ -39,8 +39,8 @@ use crate::error::PlanError;
 use crate::lock::lock;
 use crate::pool::Demand;
 use crate::session::Conversation;
+use availability::{Availability, RelativeLoad};
 use rotation::Rotations;
-use standing::{Share, Standing};
 use steps::Tier;
 
 /// Orders candidates for requests, and knows whose turn it is.
@@ -159,13 +159,13 @@ impl Planner {
         stay.home.take_if(|_| session.is_some_and(|(_, goes_on)| !goes_on));
         let demand = (request.endpoint() == Endpoint::Messages).then(|| Demand::new(request.body()));
         let mut groups = groups.map(|group| {
-            let mut group: Vec<Prospect<'_>> = group
+            let mut group: Vec<Ranked<'_>> = group
                 .into_iter()
-                .map(|index| self.prospect(index, request, demand.as_ref(), &stay, now))
+                .map(|index| self.ranked(index, request, demand.as_ref(), &stay, now))
                 .collect();
             // Those that are free come first, and go by the best of their candidates that are. One that is waited for
             // counts as free.
-            group.sort_by_key(|prospect| std::cmp::Reverse(prospect.rank()));
+            group.sort_by_key(|ranked| std::cmp::Reverse(ranked.rank()));
             group
         });
         let home = stay.home.as_ref().and_then(|home| self.home(home, model, &groups));
@@ -179,19 +179,19 @@ impl Planner {
         let mut tiers: VecDeque<Tier<'_>> =
             home.into_iter().map(|(index, candidate)| self.tier(index, vec![candidate])).collect();
         let mut behind = VecDeque::new();
-        for prospect in groups.iter().flatten() {
-            for rank in prospect.by_rank() {
+        for ranked in groups.iter().flatten() {
+            for rank in ranked.by_rank() {
                 let (mut first, mut last) = (Vec::new(), Vec::new());
-                for &(candidate, standing) in rank {
-                    match standing.is_behind() {
-                        _ if home == Some((prospect.index, candidate)) => {}
+                for &(candidate, availability) in rank {
+                    match availability.is_behind() {
+                        _ if home == Some((ranked.index, candidate)) => {}
                         true => last.push(candidate),
                         false => first.push(candidate),
                     }
                 }
                 for (candidates, tiers) in [(first, &mut tiers), (last, &mut behind)] {
                     if !candidates.is_empty() {
-                        tiers.push_back(self.tier(prospect.index, candidates));
+                        tiers.push_back(self.tier(ranked.index, candidates));
                     }
                 }
             }
@@ -258,39 +258,38 @@ impl Planner {
     }
 
     /// Where `home` is, if it is free and the strategy does not prescribe another provider.
-    fn home(&self, home: &Place, model: &str, groups: &[Vec<Prospect<'_>>]) -> Option<(usize, usize)> {
-        let mut prospects = groups.iter().flatten();
-        let prospect = prospects.find(|prospect| *prospect.pool.name() == home.provider)?;
-        let is_home =
-            |candidate: usize| *prospect.pool.candidates()[candidate].credential() == home.credential;
-        let (candidate, _) = prospect
+    fn home(&self, home: &Place, model: &str, groups: &[Vec<Ranked<'_>>]) -> Option<(usize, usize)> {
+        let mut ranked = groups.iter().flatten();
+        let ranked = ranked.find(|ranked| *ranked.pool.name() == home.provider)?;
+        let is_home = |candidate: usize| *ranked.pool.candidates()[candidate].credential() == home.credential;
+        let (candidate, _) = ranked
             .candidates
             .iter()
-            .find(|(candidate, standing)| standing.is_free() && is_home(*candidate))?;
+            .find(|(candidate, availability)| availability.is_free() && is_home(*candidate))?;
         let routed = (self.strategy == Strategy::ModelBased).then(|| self.routes.provider(model)).flatten();
         let is_elsewhere = |routed: &ProviderName| {
-            *routed != home.provider && groups.iter().flatten().any(|prospect| prospect.pool.name() == routed)
+            *routed != home.provider && groups.iter().flatten().any(|ranked| ranked.pool.name() == routed)
         };
-        (!routed.is_some_and(is_elsewhere)).then_some((prospect.index, *candidate))
+        (!routed.is_some_and(is_elsewhere)).then_some((ranked.index, *candidate))
     }
 
     /// The place among these providers of the one that the strategy puts first, if it does: of those that are free, if any
     /// is.
-    fn choose(&self, among: &[Prospect<'_>], model: &str, rotations: &Mutex<Rotations>) -> Option<usize> {
-        let free = among.iter().take_while(|prospect| prospect.rank().is_some()).count();
+    fn choose(&self, among: &[Ranked<'_>], model: &str, rotations: &Mutex<Rotations>) -> Option<usize> {
+        let free = among.iter().take_while(|ranked| ranked.rank().is_some()).count();
         let among = if free > 0 { &among[..free] } else { among };
         match self.strategy {
             Strategy::ModelBased => {
                 let name = self.routes.provider(model)?;
-                among.iter().position(|prospect| prospect.pool.name() == name)
+                among.iter().position(|ranked| ranked.pool.name() == name)
             }
             Strategy::LeastLoaded => (0..among.len()).min_by_key(|&place| {
                 let pool = among[place].pool;
                 let load = pool.health().load();
-                (Share::of(load.in_flight(), pool.share()), load.last())
+                (RelativeLoad::of(load.in_flight(), pool.share()), load.last())
             }),
             _ => {
-                let indices: Vec<usize> = among.iter().map(|prospect| prospect.index).collect();
+                let indices: Vec<usize> = among.iter().map(|ranked| ranked.index).collect();
                 let chosen = lock(rotations).providers.take(&indices)?;
                 indices.iter().position(|&index| index == chosen)
             }
@@ -298,26 +297,26 @@ impl Planner {
     }
 
     /// How the candidates of a provider stand for `request`.
-    fn prospect(
+    fn ranked(
         &self,
         index: usize,
         request: &RelayRequest,
         demand: Option<&Demand<'_>>,
         stay: &Stay,
         now: Instant,
-    ) -> Prospect<'_> {
+    ) -> Ranked<'_> {
         let pool = &self.pools[index];
-        let standing = |place: usize| {
+        let availability = |place: usize| {
             let candidate = &pool.candidates()[place];
             let is_avoided = stay.avoided.as_ref().is_some_and(|avoided| {
                 avoided.provider == *pool.name() && avoided.credential == *candidate.credential()
             });
-            match Standing::of(pool, candidate, request.body().model(), demand, now) {
-                Standing::Free if is_avoided => (place, Standing::Broke),
-                standing => (place, standing),
+            match Availability::of(pool, candidate, request.body().model(), demand, now) {
+                Availability::Free if is_avoided => (place, Availability::Interrupted),
+                availability => (place, availability),
             }
         };
-        Prospect { pool, index, candidates: usable(pool, request).map(standing).collect() }
+        Ranked { pool, index, candidates: usable(pool, request).map(availability).collect() }
     }
 
     /// The number of a new attempt.
@@ -327,14 +326,14 @@ impl Planner {
 }
 
 /// A provider that can serve a request, and how its candidates stand.
-struct Prospect<'a> {
+struct Ranked<'a> {
     pool: &'a ProviderPool,
     /// Its index among all.
     index: usize,
-    candidates: Vec<(usize, Standing)>,
+    candidates: Vec<(usize, Availability)>,
 }
 
-impl Prospect<'_> {
+impl Ranked<'_> {
     /// The priority of the best candidate that is free, else of the best that is worth waiting for; `None` if there is
     /// none.
     fn rank(&self) -> Option<i32> {
@@ -343,14 +342,14 @@ impl Prospect<'_> {
     }
 
     fn best_within(&self, time: Duration) -> Option<i32> {
-        let free = self.candidates.iter().filter(|(_, standing)| standing.is_free_within(time));
+        let free = self.candidates.iter().filter(|(_, availability)| availability.is_free_within(time));
         free.map(|(candidate, _)| self.pool.candidates()[*candidate].priority()).max()
     }
 
     /// The candidates by their rank, equal ones together.
-    fn by_rank(&self) -> impl Iterator<Item = &[(usize, Standing)]> {
+    fn by_rank(&self) -> impl Iterator<Item = &[(usize, Availability)]> {
         // A client's credential has its place ahead or behind, and takes no turns with keys.
-        let rank = |candidate: &(usize, Standing)| {
+        let rank = |candidate: &(usize, Availability)| {
             let candidate = &self.pool.candidates()[candidate.0];
             (*candidate.credential() == Credential::Client, candidate.priority())
         };

@@ -9,8 +9,8 @@ use relay_providers::{Endpoint, RelayRequest};
 use tokio::time::Instant;
 
 use super::Planner;
+use super::availability::{Availability, RelativeLoad};
 use super::rotation::Rotations;
-use super::standing::{Share, Standing};
 use crate::affinity::{Affinity, Place, Session};
 use crate::candidate::{Candidate, ProviderPool};
 use crate::lease::Lease;
@@ -92,7 +92,7 @@ pub(crate) struct Failing {
 
 impl<'a> Plan<'a> {
     /// All of them in the order in which they would be tried, those that are not free behind the others of their rank.
-    pub(super) fn in_order(mut self, now: Instant) -> Vec<(&'a ProviderPool, &'a Candidate, Standing)> {
+    pub(super) fn in_order(mut self, now: Instant) -> Vec<(&'a ProviderPool, &'a Candidate, Availability)> {
         let mut order = Vec::with_capacity(self.len());
         for place in 0..self.tiers.len() {
             let mut tried = Vec::new();
@@ -104,7 +104,7 @@ impl<'a> Plan<'a> {
             tried.append(&mut tier.candidates);
             let tier = &self.tiers[place];
             order.extend(tried.into_iter().map(|candidate| {
-                (tier.pool, &tier.pool.candidates()[candidate], self.standing(tier, candidate, now))
+                (tier.pool, &tier.pool.candidates()[candidate], self.availability(tier, candidate, now))
             }));
         }
         order
@@ -134,8 +134,8 @@ impl<'a> Plan<'a> {
     /// Whether anybody is left who can be asked, or is worth waiting for.
     pub(crate) fn has_more(&self, now: Instant) -> bool {
         self.left().any(|(tier, candidate)| {
-            let standing = self.standing(tier, candidate, now);
-            standing.is_usable() || standing.is_free_within(tier.pool.max_wait())
+            let availability = self.availability(tier, candidate, now);
+            availability.is_usable() || availability.is_free_within(tier.pool.max_wait())
         })
     }
 
@@ -151,11 +151,11 @@ impl<'a> Plan<'a> {
     pub(crate) fn blocked(&self, now: Instant) -> Blocked {
         let mut blocked = Blocked::default();
         for (tier, candidate) in self.left() {
-            match self.standing(tier, candidate, now) {
-                Standing::Limited(wait) => {
+            match self.availability(tier, candidate, now) {
+                Availability::Limited(wait) => {
                     blocked.limited = Some(blocked.limited.map_or(wait, |soonest| soonest.min(wait)));
                 }
-                Standing::Failing(wait) => {
+                Availability::Failing(wait) => {
                     let health = tier.pool.health();
                     let retry_after = health.retry_after(wait);
                     if blocked.failing.as_ref().is_none_or(|soonest| retry_after < soonest.retry_after) {
@@ -184,15 +184,15 @@ impl<'a> Plan<'a> {
         self.tiers.iter().flat_map(|tier| tier.candidates.iter().map(move |candidate| (tier, *candidate)))
     }
 
-    fn standing(&self, tier: &Tier<'a>, candidate: usize, now: Instant) -> Standing {
+    fn availability(&self, tier: &Tier<'a>, candidate: usize, now: Instant) -> Availability {
         let candidate = &tier.pool.candidates()[candidate];
-        Standing::of(tier.pool, candidate, self.request.body().model(), self.demand.as_ref(), now)
+        Availability::of(tier.pool, candidate, self.request.body().model(), self.demand.as_ref(), now)
     }
 
     /// The candidate of a tier whose turn it is among those that are free.
     fn take(&self, place: usize, now: Instant) -> Option<usize> {
         let tier = &self.tiers[place];
-        let is_usable = |candidate: &usize| self.standing(tier, *candidate, now).is_usable();
+        let is_usable = |candidate: &usize| self.availability(tier, *candidate, now).is_usable();
         let free: Vec<usize> = tier.candidates.iter().copied().filter(is_usable).collect();
         match (&free[..], tier.pool.pooling()) {
             (&[], _) => None,
@@ -203,7 +203,7 @@ impl<'a> Plan<'a> {
                 let left = candidate.health().quota().map_or(1.0, |quota| quota.share_left(now));
                 // In steps of a tenth, so that keys with about as much left take turns.
                 let used = ((1.0 - left) * 10.0) as u8;
-                (Share::of(load.in_flight(), candidate.weight()), used, load.last())
+                (RelativeLoad::of(load.in_flight(), candidate.weight()), used, load.last())
             }),
             _ => lock(self.rotations).candidates[tier.index].take(&free),
         }
@@ -230,12 +230,13 @@ impl<'a> Plan<'a> {
             return None;
         }
         let of_provider = || self.left().filter(|(tier, _)| tier.index == index);
-        let standings = || of_provider().map(|(tier, candidate)| self.standing(tier, candidate, now));
-        if standings().any(Standing::is_free) {
+        let availabilities =
+            || of_provider().map(|(tier, candidate)| self.availability(tier, candidate, now));
+        if availabilities().any(Availability::is_free) {
             return None;
         }
-        let waits = standings().filter_map(|standing| match standing {
-            Standing::Limited(wait) => now.checked_add(wait),
+        let waits = availabilities().filter_map(|availability| match availability {
+            Availability::Limited(wait) => now.checked_add(wait),
             _ => None,
         });
         let soonest = waits.min()?;

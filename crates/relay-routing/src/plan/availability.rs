@@ -12,7 +12,7 @@ use crate::pool::Demand;
 
 /// Whether a candidate can be asked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Availability {
     /// It can.
     Free,
     /// It can if nobody else can: the provider has no capacity left for the model.
@@ -20,14 +20,14 @@ pub(crate) enum Standing {
     /// It can if nobody else can: the provider has refused the credential.
     Rejected,
     /// It can if nobody else can: it has broken off an answer to the same session.
-    Broke,
+    Interrupted,
     /// Its limits are used up for so long.
     Limited(Duration),
     /// Its provider is failing, and is left alone for so long; or another request is trying it, for which zero stands.
     Failing(Duration),
 }
 
-impl Standing {
+impl Availability {
     /// What is known of `candidate`.
     pub(super) fn of(
         pool: &ProviderPool,
@@ -66,7 +66,7 @@ impl Standing {
 
     /// Whether it can be asked, but better behind all others.
     pub(super) fn is_behind(self) -> bool {
-        matches!(self, Self::Overloaded | Self::Rejected | Self::Broke)
+        matches!(self, Self::Overloaded | Self::Rejected | Self::Interrupted)
     }
 
     /// Whether it can be asked at all.
@@ -75,13 +75,13 @@ impl Standing {
     }
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for Availability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Free => f.write_str("free"),
             Self::Overloaded => f.write_str("the provider is overloaded with this model"),
             Self::Rejected => f.write_str("the provider has refused the key"),
-            Self::Broke => f.write_str("it broke off an answer to this session"),
+            Self::Interrupted => f.write_str("it broke off an answer to this session"),
             Self::Limited(wait) => write!(f, "its limits are used up for {:.1} s", wait.as_secs_f64()),
             Self::Failing(Duration::ZERO) => {
                 f.write_str("the provider is failing, and being tried by another request")
@@ -95,34 +95,34 @@ impl fmt::Display for Standing {
 
 /// A load as a part of what something can bear, in comparison with others.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Share {
+pub(super) struct RelativeLoad {
     load: u64,
     of: u64,
 }
 
-impl Share {
+impl RelativeLoad {
     pub(super) fn of(in_flight: u32, weight: NonZeroU32) -> Self {
         Self { load: in_flight.into(), of: weight.get().into() }
     }
 }
 
-impl Ord for Share {
+impl Ord for RelativeLoad {
     fn cmp(&self, other: &Self) -> Ordering {
         // Both fit into 32 bits.
         (self.load * other.of).cmp(&(other.load * self.of))
     }
 }
 
-impl PartialOrd for Share {
+impl PartialOrd for RelativeLoad {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Share {
+impl PartialEq for RelativeLoad {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Share {}
+impl Eq for RelativeLoad {}
