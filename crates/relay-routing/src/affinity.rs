@@ -24,7 +24,7 @@ const DETOURS: u8 = 2;
 
 /// One provider with one credential, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct CandidateId {
     pub(crate) provider: ProviderName,
     pub(crate) credential: Credential,
 }
@@ -46,11 +46,11 @@ pub(crate) struct Session {
 
 /// Where a session goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Stay {
+pub(crate) struct AffinityHint {
     /// Its place, if it has one.
-    pub(crate) home: Option<Place>,
+    pub(crate) preferred: Option<CandidateId>,
     /// Where it does not go for now, if there is another place.
-    pub(crate) avoided: Option<Place>,
+    pub(crate) avoided: Option<CandidateId>,
 }
 
 /// Two generations: whoever is not asked for while the younger one grows old is forgotten with the older one.
@@ -64,10 +64,10 @@ struct Sessions {
 
 #[derive(Debug, Clone, Default)]
 struct Entry {
-    home: Option<Place>,
+    preferred: Option<CandidateId>,
     /// Requests in a row that another place served.
     detours: u8,
-    avoided: Option<(Place, Instant)>,
+    avoided: Option<(CandidateId, Instant)>,
 }
 
 impl Affinity {
@@ -84,33 +84,33 @@ impl Affinity {
     }
 
     /// Where `session` goes.
-    pub(crate) fn stay(&self, session: Session, now: Instant) -> Stay {
+    pub(crate) fn hint(&self, session: Session, now: Instant) -> AffinityHint {
         let mut sessions = self.lock(now);
         let known = if sessions.has(session.with_model) { session.with_model } else { session.with_any };
-        let Some(entry) = sessions.get(known) else { return Stay::default() };
-        let avoided = entry.avoided.clone().filter(|(_, until)| *until > now).map(|(place, _)| place);
-        Stay { home: entry.home.clone(), avoided }
+        let Some(entry) = sessions.get(known) else { return AffinityHint::default() };
+        let avoided = entry.avoided.clone().filter(|(_, until)| *until > now).map(|(candidate, _)| candidate);
+        AffinityHint { preferred: entry.preferred.clone(), avoided }
     }
 
     /// `place` has served a request of `session`. A single detour does not move it.
-    pub(crate) fn served(&self, session: Session, place: &Place, now: Instant) {
+    pub(crate) fn served(&self, session: Session, candidate: &CandidateId, now: Instant) {
         let mut sessions = self.lock(now);
         let entry = sessions.entry(session.with_model);
-        if entry.home.as_ref() == Some(place) {
+        if entry.preferred.as_ref() == Some(candidate) {
             entry.detours = 0;
         } else {
             entry.detours += 1;
-            if entry.home.is_none() || entry.detours >= DETOURS {
-                (entry.home, entry.detours) = (Some(place.clone()), 0);
+            if entry.preferred.is_none() || entry.detours >= DETOURS {
+                (entry.preferred, entry.detours) = (Some(candidate.clone()), 0);
             }
         }
         let entry = sessions.entry(session.with_any);
-        entry.home.get_or_insert_with(|| place.clone());
+        entry.preferred.get_or_insert_with(|| candidate.clone());
     }
 
     /// `place` has broken off an answer to `session`.
-    pub(crate) fn broke(&self, session: Session, place: Place, now: Instant) {
-        self.lock(now).entry(session.with_model).avoided = Some((place, now + AVOIDED));
+    pub(crate) fn interrupted(&self, session: Session, candidate: CandidateId, now: Instant) {
+        self.lock(now).entry(session.with_model).avoided = Some((candidate, now + AVOIDED));
     }
 
     fn lock(&self, now: Instant) -> MutexGuard<'_, Sessions> {
@@ -155,12 +155,12 @@ impl Sessions {
 mod tests {
     use super::*;
 
-    fn place(name: &str) -> Place {
-        Place { provider: ProviderName::new(name), credential: Credential::None }
+    fn candidate(name: &str) -> CandidateId {
+        CandidateId { provider: ProviderName::new(name), credential: Credential::None }
     }
 
-    fn home(affinity: &Affinity, session: Session, now: Instant) -> Option<String> {
-        affinity.stay(session, now).home.map(|place| place.provider.to_string())
+    fn preferred(affinity: &Affinity, session: Session, now: Instant) -> Option<String> {
+        affinity.hint(session, now).preferred.map(|candidate| candidate.provider.to_string())
     }
 
     #[test]
@@ -168,8 +168,8 @@ mod tests {
         let (affinity, now) = (Affinity::new(), Instant::now());
         let session = affinity.session("s", "m");
         for (served, expected) in [("a", "a"), ("b", "a"), ("a", "a"), ("b", "a"), ("b", "b"), ("a", "b")] {
-            affinity.served(session, &place(served), now);
-            assert_eq!(home(&affinity, session, now).as_deref(), Some(expected), "behind {served}");
+            affinity.served(session, &candidate(served), now);
+            assert_eq!(preferred(&affinity, session, now).as_deref(), Some(expected), "behind {served}");
         }
     }
 
@@ -177,43 +177,43 @@ mod tests {
     fn another_model_begins_where_the_session_is_and_may_live_elsewhere() {
         let (affinity, now) = (Affinity::new(), Instant::now());
         let [opus, haiku] = ["opus", "haiku"].map(|model| affinity.session("s", model));
-        affinity.served(opus, &place("a"), now);
-        assert_eq!(home(&affinity, haiku, now).as_deref(), Some("a"));
-        affinity.served(haiku, &place("b"), now);
-        assert_eq!(home(&affinity, haiku, now).as_deref(), Some("b"));
-        assert_eq!(home(&affinity, opus, now).as_deref(), Some("a"));
-        assert_eq!(home(&affinity, affinity.session("t", "opus"), now), None);
+        affinity.served(opus, &candidate("a"), now);
+        assert_eq!(preferred(&affinity, haiku, now).as_deref(), Some("a"));
+        affinity.served(haiku, &candidate("b"), now);
+        assert_eq!(preferred(&affinity, haiku, now).as_deref(), Some("b"));
+        assert_eq!(preferred(&affinity, opus, now).as_deref(), Some("a"));
+        assert_eq!(preferred(&affinity, affinity.session("t", "opus"), now), None);
     }
 
     #[test]
     fn the_place_that_broke_off_is_avoided_for_a_while() {
         let (affinity, now) = (Affinity::new(), Instant::now());
         let session = affinity.session("s", "m");
-        affinity.served(session, &place("a"), now);
-        affinity.broke(session, place("a"), now);
-        assert_eq!(affinity.stay(session, now).avoided, Some(place("a")));
-        assert_eq!(affinity.stay(session, now + AVOIDED).avoided, None);
-        assert_eq!(home(&affinity, session, now + AVOIDED).as_deref(), Some("a"));
+        affinity.served(session, &candidate("a"), now);
+        affinity.interrupted(session, candidate("a"), now);
+        assert_eq!(affinity.hint(session, now).avoided, Some(candidate("a")));
+        assert_eq!(affinity.hint(session, now + AVOIDED).avoided, None);
+        assert_eq!(preferred(&affinity, session, now + AVOIDED).as_deref(), Some("a"));
     }
 
     #[test]
     fn silent_sessions_are_forgotten_and_others_are_not() {
         let (affinity, start) = (Affinity::new(), Instant::now());
         let [silent, busy] = ["silent", "busy"].map(|name| affinity.session(name, "m"));
-        affinity.served(silent, &place("a"), start);
-        affinity.served(busy, &place("a"), start);
+        affinity.served(silent, &candidate("a"), start);
+        affinity.served(busy, &candidate("a"), start);
         for hour in 1..=3 {
-            assert!(home(&affinity, busy, start + hour * REMEMBERED).is_some());
+            assert!(preferred(&affinity, busy, start + hour * REMEMBERED).is_some());
         }
-        assert_eq!(home(&affinity, silent, start + 3 * REMEMBERED), None);
-        assert_eq!(home(&affinity, busy, start + 9 * REMEMBERED), None);
+        assert_eq!(preferred(&affinity, silent, start + 3 * REMEMBERED), None);
+        assert_eq!(preferred(&affinity, busy, start + 9 * REMEMBERED), None);
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let (affinity, now) = (Affinity::new(), Instant::now());
         for index in 0..5 * SESSIONS {
-            affinity.served(affinity.session(index, "m"), &place("a"), now);
+            affinity.served(affinity.session(index, "m"), &candidate("a"), now);
         }
         let sessions = affinity.sessions.lock().unwrap();
         assert!(sessions.young.len() + sessions.old.len() <= 2 * SESSIONS + 2);

@@ -17,7 +17,7 @@ use crate::candidate::{Credential, ProviderPool};
 use crate::error::{RouteError, RouteErrorKind};
 use crate::failures::Failures;
 use crate::lease::LeasedBody;
-use crate::plan::{Choice, Plan, Planner, Step};
+use crate::plan::{LeasedCandidate, NextAttempt, Plan, Planner};
 use crate::route_trace::{AttemptRecord, RouteTrace};
 
 /// How long and how often other candidates are tried.
@@ -97,43 +97,43 @@ impl Failover {
             if is_over() || too_late {
                 break;
             }
-            let mut choice = match plan.next(now) {
-                Step::Try(choice) => choice,
-                Step::Wait(until) => {
+            let mut leased = match plan.next(now) {
+                NextAttempt::Try(leased) => leased,
+                NextAttempt::Wait(until) => {
                     let limit = deadline.map_or(Duration::MAX, Deadline::remaining);
                     tokio::time::sleep(limit.min(until - now)).await;
                     continue;
                 }
-                Step::Done => break,
+                NextAttempt::Exhausted => break,
             };
             let is_last =
                 trace.attempts.len() + 1 == self.settings.max_attempts.get() as usize || !plan.has_more(now);
-            let limit = head_timeout(choice.pool, request, is_last, deadline.map(Deadline::remaining));
+            let limit = head_timeout(leased.pool, request, is_last, deadline.map(Deadline::remaining));
             let attempt = Attempt::new(request.clone())
                 .with_head_timeout(limit)
                 // Behind a failure, the last one is held back too: if it fails as well, another answer may help more.
                 .with_is_last(is_last && first_failure.is_none())
                 .with_on_break(self.settings.on_break);
-            let result = choice.candidate.service().oneshot(attempt).await;
+            let result = leased.candidate.service().oneshot(attempt).await;
             let ended = Instant::now();
-            trace.attempts.push(record(&choice, &trace.model, &result, now, ended));
+            trace.attempts.push(record(&leased, &trace.model, &result, now, ended));
             if let Ok(answer) = &result {
-                choice.lease.answered(answer, ended);
-                warn_of_rejection(&choice, answer);
+                leased.lease.answered(answer, ended);
+                warn_of_rejection(&leased, answer);
             }
-            trace.health = Some(choice.pool.health().state(ended));
+            trace.health = Some(leased.pool.health().state(ended));
             let failure = match result {
-                Ok(answer) if is_final(&answer) => return Ok(hand_over(&plan, choice, answer)),
+                Ok(answer) if is_final(&answer) => return Ok(attach_lease(&plan, leased, answer)),
                 failure => failure,
             };
-            if is_of_provider(&failure) {
-                plan.put_behind(choice.index());
+            if is_provider_failure(&failure) {
+                plan.demote(leased.index());
             }
-            let credential = choice.candidate.credential().clone();
+            let credential = leased.candidate.credential().clone();
             if let Err(error) = &failure {
-                choice.lease.failed(error, ended);
+                leased.lease.failed(error, ended);
             }
-            failures.add(choice.pool.name(), &credential, failure);
+            failures.add(leased.pool.name(), &credential, failure);
             first_failure.get_or_insert(ended);
         }
         let timeout = deadline.filter(|_| is_over()).map(Deadline::limit);
@@ -156,22 +156,22 @@ impl Service<RelayRequest> for Failover {
 }
 
 /// Lets the lease go with the answer's body, and remembers where the session was served.
-fn hand_over(plan: &Plan<'_>, choice: Choice<'_>, answer: Answer) -> Answer {
-    let place = choice.place();
+fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer) -> Answer {
+    let id = leased.id();
     let session = plan.session().map(|(affinity, session)| (Arc::clone(affinity), session));
     if let (Some((affinity, session)), Outcome::Success, Endpoint::Messages) =
         (&session, answer.outcome, plan.endpoint())
     {
-        affinity.served(*session, &place, Instant::now());
+        affinity.served(*session, &id, Instant::now());
     }
     let on_break = move || {
         if let Some((affinity, session)) = session {
-            affinity.broke(session, place, Instant::now());
+            affinity.interrupted(session, id, Instant::now());
         }
     };
     let progress = answer.progress.clone();
     let response =
-        answer.response.map(|body| LeasedBody::new(body, choice.lease, progress, on_break).boxed_unsync());
+        answer.response.map(|body| LeasedBody::new(body, leased.lease, progress, on_break).boxed_unsync());
     Answer { response, ..answer }
 }
 
@@ -195,16 +195,16 @@ fn is_final(answer: &Answer) -> bool {
 }
 
 /// A key that is refused is the operator's to mend, however well others take its place.
-fn warn_of_rejection(choice: &Choice<'_>, answer: &Answer) {
-    let credential = choice.candidate.credential();
+fn warn_of_rejection(leased: &LeasedCandidate<'_>, answer: &Answer) {
+    let credential = leased.candidate.credential();
     if answer.outcome == Outcome::CredentialRejected && *credential != Credential::Client {
-        let (provider, status) = (choice.pool.name(), answer.response.status().as_u16());
+        let (provider, status) = (leased.pool.name(), answer.response.status().as_u16());
         tracing::error!(%provider, key = %credential, status, "the upstream refuses the relay's credential");
     }
 }
 
 /// Whether a failure is the provider's, so that another key of it is the worse choice.
-fn is_of_provider(failure: &Result<Answer, AttemptError>) -> bool {
+fn is_provider_failure(failure: &Result<Answer, AttemptError>) -> bool {
     match failure {
         Ok(answer) => {
             matches!(answer.outcome, Outcome::Failed | Outcome::Overloaded { .. } | Outcome::ModelUnavailable)
@@ -214,7 +214,7 @@ fn is_of_provider(failure: &Result<Answer, AttemptError>) -> bool {
 }
 
 fn record(
-    choice: &Choice<'_>,
+    leased: &LeasedCandidate<'_>,
     model: &str,
     result: &Result<Answer, AttemptError>,
     started: Instant,
@@ -225,9 +225,9 @@ fn record(
         Err(error) => (None, error.as_str(), Some(error.in_one_line())),
     };
     AttemptRecord {
-        provider: choice.pool.name().clone(),
-        credential: choice.candidate.credential().clone(),
-        model: choice.pool.mapped(model).into(),
+        provider: leased.pool.name().clone(),
+        credential: leased.candidate.credential().clone(),
+        model: leased.pool.mapped(model).into(),
         status,
         result: word,
         error,

@@ -7,7 +7,7 @@ use relay_providers::{Answer, AttemptError, Outcome};
 
 use crate::candidate::Credential;
 use crate::error::RouteErrorKind;
-use crate::plan::{Blocked, Failing};
+use crate::plan::{Blocked, FailingProvider};
 
 /// What went wrong so far, as far as the client might be told of it. Keeps the few answers that may become final.
 #[derive(Default)]
@@ -83,7 +83,7 @@ impl Failures {
             return Err(RouteErrorKind::Overloaded { retry_after });
         }
         if let (None, None, Some(failing)) = (&self.last, &self.rejected, blocked.failing) {
-            let Failing { provider, reason, retry_after } = failing;
+            let FailingProvider { provider, reason, retry_after } = failing;
             return Err(RouteErrorKind::Failing { provider, reason, retry_after });
         }
         match (timeout, self.last, self.rejected) {

@@ -13,7 +13,7 @@ use relay_providers::{
 use tokio::time::Instant;
 
 use crate::health::{Permit, ProviderHealth, Verdict};
-use crate::pool::{Demand, KeyHealth, Reservation, Used};
+use crate::pool::{KeyHealth, RequestCost, Reservation, TokensUsed};
 
 /// What one attempt holds, from before it is sent until its answer has ended. Dropped at any point, it gives everything
 /// back.
@@ -37,7 +37,7 @@ impl Lease {
         provider: &Arc<ProviderHealth>,
         key: &Arc<KeyHealth>,
         model: &Arc<str>,
-        demand: Option<&Demand<'_>>,
+        cost: Option<&RequestCost<'_>>,
         number: u64,
         now: Instant,
     ) -> Option<Self> {
@@ -53,8 +53,8 @@ impl Lease {
             has_begun: false,
             reservation: None,
         };
-        if let (Some(quota), Some(demand)) = (key.quota(), demand) {
-            lease.reservation = Some(quota.reserve(demand, now)?);
+        if let (Some(quota), Some(cost)) = (key.quota(), cost) {
+            lease.reservation = Some(quota.reserve(cost, now)?);
         }
         Some(lease)
     }
@@ -94,7 +94,7 @@ impl Lease {
             _ => Verdict::Begun,
         };
         if answer.outcome != Outcome::Success {
-            self.settle(Used::NOTHING, now);
+            self.settle(TokensUsed::ZERO, now);
         }
         let status = answer.response.status().as_u16();
         self.judge(verdict, &format_args!("answered {status} ({})", answer.outcome.as_str()), now);
@@ -112,7 +112,7 @@ impl Lease {
         {
             quota.cancel(reservation, now);
         }
-        self.settle(Used::NOTHING, now);
+        self.settle(TokensUsed::ZERO, now);
         self.judge(verdict, &error.in_one_line(), now);
     }
 
@@ -123,7 +123,7 @@ impl Lease {
         if error == Some("overloaded_error") {
             self.provider.overloads().add(&self.model, None, now);
         }
-        let used = end.map_or(Used::default(), |(report, _)| Used::of(report));
+        let used = end.map_or(TokensUsed::default(), |(report, _)| TokensUsed::of(report));
         self.settle(used, now);
         let is_abandoned =
             end.is_some_and(|(report, end)| *end == StreamEnd::Dropped && !report.is_complete());
@@ -132,7 +132,7 @@ impl Lease {
         }
     }
 
-    fn settle(&mut self, used: Used, now: Instant) {
+    fn settle(&mut self, used: TokensUsed, now: Instant) {
         if let (Some(quota), Some(reservation)) = (self.key.quota(), self.reservation.take()) {
             quota.settle(reservation, used, now);
         }
@@ -151,7 +151,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let now = Instant::now();
-        self.settle(Used::NOTHING, now);
+        self.settle(TokensUsed::ZERO, now);
         if !self.has_begun {
             self.judge(Verdict::Nothing, &"", now);
         }

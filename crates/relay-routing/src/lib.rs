@@ -32,5 +32,5 @@ pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{Failover, FailoverSettings, Routed};
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
 pub use plan::{Explanation, ModelRoutes, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
-pub use pool::{Bucket, Demand, Quota, Reservation, Used};
+pub use pool::{Bucket, Quota, RequestCost, Reservation, TokensUsed};
 pub use route_trace::{AttemptRecord, RouteTrace};

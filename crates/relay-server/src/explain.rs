@@ -84,11 +84,11 @@ impl Explainer {
         let planned = self.planner.explain(&request);
 
         let place = |(index, candidate): (usize, &PlannedCandidate)| {
-            let reason = match (&candidate.behind, index) {
+            let reason = match (&candidate.demotion, index) {
                 (Some(behind), _) => format!("behind the others: {behind}"),
                 (None, _) if !candidate.is_listed => "behind: its models do not list this one".to_owned(),
                 (None, _) if candidate.credential == Credential::Client => "the client's own".to_owned(),
-                (None, 0) if planned.is_at_home => "the session is there".to_owned(),
+                (None, 0) if planned.is_affinity_hit => "the session is there".to_owned(),
                 (None, 0) if planned.strategy != Strategy::Failover => {
                     format!("chosen by {}", planned.strategy.as_str())
                 }
@@ -102,7 +102,7 @@ impl Explainer {
         for late in &mut left_out {
             late.reason = format!("no more than {} are asked (routing.max_attempts)", self.max_attempts);
         }
-        left_out.extend(planned.left_out.iter().map(|(provider, credential, reason)| {
+        left_out.extend(planned.excluded.iter().map(|(provider, credential, reason)| {
             let credential = credential.as_ref().map(ToString::to_string);
             self.considered(provider, credential, &model, reason.clone())
         }));

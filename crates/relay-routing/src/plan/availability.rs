@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::candidate::{Candidate, ProviderPool};
-use crate::pool::Demand;
+use crate::pool::RequestCost;
 
 /// Whether a candidate can be asked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +33,15 @@ impl Availability {
         pool: &ProviderPool,
         candidate: &Candidate,
         model: &str,
-        demand: Option<&Demand<'_>>,
+        cost: Option<&RequestCost<'_>>,
         now: Instant,
     ) -> Self {
         if let Some(wait) = pool.health().wait(now) {
             return Self::Failing(wait);
         }
         let health = candidate.health();
-        if let (Some(quota), Some(demand)) = (health.quota(), demand)
-            && let Some(wait) = quota.wait(demand, now)
+        if let (Some(quota), Some(cost)) = (health.quota(), cost)
+            && let Some(wait) = quota.wait(cost, now)
         {
             return Self::Limited(quota.cooldown(now).map_or(wait, |cooldown| cooldown.max(wait)));
         }
@@ -65,13 +65,13 @@ impl Availability {
     }
 
     /// Whether it can be asked, but better behind all others.
-    pub(super) fn is_behind(self) -> bool {
+    pub(super) fn is_demoted(self) -> bool {
         matches!(self, Self::Overloaded | Self::Rejected | Self::Interrupted)
     }
 
     /// Whether it can be asked at all.
     pub(super) fn is_usable(self) -> bool {
-        self.is_free() || self.is_behind()
+        self.is_free() || self.is_demoted()
     }
 }
 

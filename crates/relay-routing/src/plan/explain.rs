@@ -18,11 +18,11 @@ pub struct Explanation {
     /// How the candidates are ordered.
     pub strategy: Strategy,
     /// Whether the session of the request has a place that comes first.
-    pub is_at_home: bool,
+    pub is_affinity_hit: bool,
     /// Those that would be tried, best first.
     pub candidates: Vec<PlannedCandidate>,
     /// Those that would not, and why; without a credential where none of the provider's is usable.
-    pub left_out: Vec<(ProviderName, Option<Credential>, String)>,
+    pub excluded: Vec<(ProviderName, Option<Credential>, String)>,
     /// Why nobody can serve the request, now or later.
     pub error: Option<PlanError>,
 }
@@ -42,7 +42,7 @@ pub struct PlannedCandidate {
     /// Whether the provider lists the model.
     pub is_listed: bool,
     /// Why it comes behind others; `None` if it is free.
-    pub behind: Option<String>,
+    pub demotion: Option<String>,
 }
 
 impl Planner {
@@ -54,24 +54,24 @@ impl Planner {
         let rotations = Mutex::new(lock(self.rotations(request)).clone());
         let mut explanation = Explanation {
             strategy: self.strategy,
-            is_at_home: false,
+            is_affinity_hit: false,
             candidates: Vec::new(),
-            left_out: Vec::new(),
+            excluded: Vec::new(),
             error: None,
         };
         let plan = match self.plan_by(&rotations, request, now) {
             Ok(plan) => plan,
             Err(error) => {
                 explanation.error = Some(error);
-                explanation.left_out = self.unsuitable(request);
+                explanation.excluded = self.unsuitable(request);
                 return explanation;
             }
         };
-        explanation.is_at_home = plan.is_at_home;
+        explanation.is_affinity_hit = plan.is_affinity_hit;
         for (pool, candidate, availability) in plan.in_order(now) {
             let (provider, credential) = (pool.name().clone(), candidate.credential().clone());
             if !availability.is_usable() {
-                explanation.left_out.push((provider, Some(credential), availability.to_string()));
+                explanation.excluded.push((provider, Some(credential), availability.to_string()));
                 continue;
             }
             explanation.candidates.push(PlannedCandidate {
@@ -80,10 +80,10 @@ impl Planner {
                 model: pool.mapped(model).to_owned(),
                 priority: candidate.priority(),
                 is_listed: pool.lists(model),
-                behind: availability.is_behind().then(|| availability.to_string()),
+                demotion: availability.is_demoted().then(|| availability.to_string()),
             });
         }
-        explanation.left_out.extend(self.unsuitable(request));
+        explanation.excluded.extend(self.unsuitable(request));
         explanation
     }
 
@@ -103,10 +103,10 @@ impl Planner {
             }
             pool.lack(request).map(|lack| format!("it {lack}"))
         };
-        let left_out = self
+        let excluded = self
             .pools
             .iter()
             .filter_map(|pool| reason(pool).map(|reason| (pool.name().clone(), None, reason)));
-        left_out.collect()
+        excluded.collect()
     }
 }

@@ -31,13 +31,13 @@ pub use explain::{Explanation, PlannedCandidate};
 pub use model_routes::ModelRoutes;
 pub use shuffle_bag::ShuffleBag;
 pub use smooth_weighted::SmoothWeighted;
-pub(crate) use steps::{Blocked, Choice, Failing, Plan, Step};
+pub(crate) use steps::{Blocked, FailingProvider, LeasedCandidate, NextAttempt, Plan};
 
-use crate::affinity::{Affinity, Place, Session, Stay};
+use crate::affinity::{Affinity, AffinityHint, CandidateId, Session};
 use crate::candidate::{Candidate, Credential, ProviderPool};
 use crate::error::PlanError;
 use crate::lock::lock;
-use crate::pool::Demand;
+use crate::pool::RequestCost;
 use crate::session::Conversation;
 use availability::{Availability, RelativeLoad};
 use rotation::Rotations;
@@ -151,25 +151,26 @@ impl Planner {
         let model = request.body().model();
         let groups = self.suitable(request)?;
         let session = self.session(request);
-        let mut stay = match (&self.affinity, session) {
-            (Some(affinity), Some((session, _))) => affinity.stay(session, now),
-            _ => Stay::default(),
+        let mut hint = match (&self.affinity, session) {
+            (Some(affinity), Some((session, _))) => affinity.hint(session, now),
+            _ => AffinityHint::default(),
         };
         // There is nothing in a cache for it yet; but it may be the repetition of a request whose answer broke off.
-        stay.home.take_if(|_| session.is_some_and(|(_, goes_on)| !goes_on));
-        let demand = (request.endpoint() == Endpoint::Messages).then(|| Demand::new(request.body()));
+        hint.preferred.take_if(|_| session.is_some_and(|(_, goes_on)| !goes_on));
+        let cost = (request.endpoint() == Endpoint::Messages).then(|| RequestCost::new(request.body()));
         let mut groups = groups.map(|group| {
             let mut group: Vec<Ranked<'_>> = group
                 .into_iter()
-                .map(|index| self.ranked(index, request, demand.as_ref(), &stay, now))
+                .map(|index| self.ranked(index, request, cost.as_ref(), &hint, now))
                 .collect();
             // Those that are free come first, and go by the best of their candidates that are. One that is waited for
             // counts as free.
             group.sort_by_key(|ranked| std::cmp::Reverse(ranked.rank()));
             group
         });
-        let home = stay.home.as_ref().and_then(|home| self.home(home, model, &groups));
-        if home.is_none()
+        let preferred =
+            hint.preferred.as_ref().and_then(|preferred| self.preferred(preferred, model, &groups));
+        if preferred.is_none()
             && let Some(group) = groups.iter_mut().find(|group| !group.is_empty())
             && let Some(chosen) = self.choose(group, model, rotations)
         {
@@ -177,28 +178,36 @@ impl Planner {
         }
 
         let mut tiers: VecDeque<Tier<'_>> =
-            home.into_iter().map(|(index, candidate)| self.tier(index, vec![candidate])).collect();
-        let mut behind = VecDeque::new();
+            preferred.into_iter().map(|(index, candidate)| self.tier(index, vec![candidate])).collect();
+        let mut demoted = VecDeque::new();
         for ranked in groups.iter().flatten() {
             for rank in ranked.by_rank() {
                 let (mut first, mut last) = (Vec::new(), Vec::new());
                 for &(candidate, availability) in rank {
-                    match availability.is_behind() {
-                        _ if home == Some((ranked.index, candidate)) => {}
+                    match availability.is_demoted() {
+                        _ if preferred == Some((ranked.index, candidate)) => {}
                         true => last.push(candidate),
                         false => first.push(candidate),
                     }
                 }
-                for (candidates, tiers) in [(first, &mut tiers), (last, &mut behind)] {
+                for (candidates, tiers) in [(first, &mut tiers), (last, &mut demoted)] {
                     if !candidates.is_empty() {
                         tiers.push_back(self.tier(ranked.index, candidates));
                     }
                 }
             }
         }
-        tiers.append(&mut behind);
+        tiers.append(&mut demoted);
         let session = session.map(|(session, _)| session);
-        Ok(Plan { planner: self, rotations, request, demand, session, tiers, is_at_home: home.is_some() })
+        Ok(Plan {
+            planner: self,
+            rotations,
+            request,
+            cost,
+            session,
+            tiers,
+            is_affinity_hit: preferred.is_some(),
+        })
     }
 
     fn tier(&self, index: usize, candidates: Vec<usize>) -> Tier<'_> {
@@ -258,17 +267,24 @@ impl Planner {
     }
 
     /// Where `home` is, if it is free and the strategy does not prescribe another provider.
-    fn home(&self, home: &Place, model: &str, groups: &[Vec<Ranked<'_>>]) -> Option<(usize, usize)> {
+    fn preferred(
+        &self,
+        preferred: &CandidateId,
+        model: &str,
+        groups: &[Vec<Ranked<'_>>],
+    ) -> Option<(usize, usize)> {
         let mut ranked = groups.iter().flatten();
-        let ranked = ranked.find(|ranked| *ranked.pool.name() == home.provider)?;
-        let is_home = |candidate: usize| *ranked.pool.candidates()[candidate].credential() == home.credential;
+        let ranked = ranked.find(|ranked| *ranked.pool.name() == preferred.provider)?;
+        let is_home =
+            |candidate: usize| *ranked.pool.candidates()[candidate].credential() == preferred.credential;
         let (candidate, _) = ranked
             .candidates
             .iter()
             .find(|(candidate, availability)| availability.is_free() && is_home(*candidate))?;
         let routed = (self.strategy == Strategy::ModelBased).then(|| self.routes.provider(model)).flatten();
         let is_elsewhere = |routed: &ProviderName| {
-            *routed != home.provider && groups.iter().flatten().any(|ranked| ranked.pool.name() == routed)
+            *routed != preferred.provider
+                && groups.iter().flatten().any(|ranked| ranked.pool.name() == routed)
         };
         (!routed.is_some_and(is_elsewhere)).then_some((ranked.index, *candidate))
     }
@@ -301,17 +317,17 @@ impl Planner {
         &self,
         index: usize,
         request: &RelayRequest,
-        demand: Option<&Demand<'_>>,
-        stay: &Stay,
+        cost: Option<&RequestCost<'_>>,
+        hint: &AffinityHint,
         now: Instant,
     ) -> Ranked<'_> {
         let pool = &self.pools[index];
         let availability = |place: usize| {
             let candidate = &pool.candidates()[place];
-            let is_avoided = stay.avoided.as_ref().is_some_and(|avoided| {
+            let is_avoided = hint.avoided.as_ref().is_some_and(|avoided| {
                 avoided.provider == *pool.name() && avoided.credential == *candidate.credential()
             });
-            match Availability::of(pool, candidate, request.body().model(), demand, now) {
+            match Availability::of(pool, candidate, request.body().model(), cost, now) {
                 Availability::Free if is_avoided => (place, Availability::Interrupted),
                 availability => (place, availability),
             }
@@ -363,7 +379,7 @@ fn usable<'a>(pool: &'a ProviderPool, request: &RelayRequest) -> impl Iterator<I
     let keys_allowed = request.keys_allowed();
     let is_key = |candidate: &Candidate| matches!(candidate.credential(), Credential::Key(_));
     let has_key = keys_allowed && pool.candidates().iter().any(is_key);
-    let (ahead, behind) = match request.client_credential() {
+    let (ahead, demoted) = match request.client_credential() {
         Some(client) if client.is_subscription() => (true, false),
         Some(_) => (false, !has_key),
         None => (false, false),
@@ -380,7 +396,7 @@ fn usable<'a>(pool: &'a ProviderPool, request: &RelayRequest) -> impl Iterator<I
         Credential::None => true,
         Credential::Client => false,
     });
-    client().filter(move |_| ahead).chain(own).chain(client().filter(move |_| behind))
+    client().filter(move |_| ahead).chain(own).chain(client().filter(move |_| demoted))
 }
 
 #[cfg(test)]

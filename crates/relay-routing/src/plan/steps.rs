@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use super::Planner;
 use super::availability::{Availability, RelativeLoad};
 use super::rotation::Rotations;
-use crate::affinity::{Affinity, Place, Session};
+use crate::affinity::{Affinity, CandidateId, Session};
 use crate::candidate::{Candidate, ProviderPool};
 use crate::lease::Lease;
 use crate::lock::lock;
-use crate::pool::Demand;
+use crate::pool::RequestCost;
 
 /// The candidates of one request, best first. Each comes once, and only if it is free when it is its turn.
 ///
@@ -27,11 +27,11 @@ pub(crate) struct Plan<'a> {
     pub(super) rotations: &'a Mutex<Rotations>,
     pub(super) request: &'a RelayRequest,
     /// `None` for what uses nothing of a key's limits.
-    pub(super) demand: Option<Demand<'a>>,
+    pub(super) cost: Option<RequestCost<'a>>,
     pub(super) session: Option<Session>,
     pub(super) tiers: VecDeque<Tier<'a>>,
     /// Whether the first is where the session belongs.
-    pub(super) is_at_home: bool,
+    pub(super) is_affinity_hit: bool,
 }
 
 /// Candidates of one provider among which it is a matter of turns who is tried first; never empty.
@@ -54,18 +54,18 @@ impl<'a> Tier<'a> {
 
 /// What is to be done next.
 #[derive(Debug)]
-pub(crate) enum Step<'a> {
+pub(crate) enum NextAttempt<'a> {
     /// Ask this one.
-    Try(Choice<'a>),
+    Try(LeasedCandidate<'a>),
     /// Wait until then: somebody's limits free up.
     Wait(Instant),
     /// Nobody is left who is free.
-    Done,
+    Exhausted,
 }
 
 /// Whom to ask, and what is held for that.
 #[derive(Debug)]
-pub(crate) struct Choice<'a> {
+pub(crate) struct LeasedCandidate<'a> {
     pub(crate) pool: &'a ProviderPool,
     pub(crate) candidate: &'a Candidate,
     pub(crate) lease: Lease,
@@ -79,12 +79,12 @@ pub(crate) struct Blocked {
     /// The soonest end of a limit.
     pub(crate) limited: Option<Duration>,
     /// The provider that is left alone for the shortest time, and how long.
-    pub(crate) failing: Option<Failing>,
+    pub(crate) failing: Option<FailingProvider>,
 }
 
 /// A provider that is left alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failing {
+pub(crate) struct FailingProvider {
     pub(crate) provider: ProviderName,
     pub(crate) reason: String,
     pub(crate) retry_after: Duration,
@@ -111,19 +111,19 @@ impl<'a> Plan<'a> {
     }
 
     /// The best one that is free, with all that an attempt needs.
-    pub(crate) fn next(&mut self, now: Instant) -> Step<'a> {
+    pub(crate) fn next(&mut self, now: Instant) -> NextAttempt<'a> {
         for place in 0..self.tiers.len() {
             while let Some(candidate) = self.take(place, now) {
-                if let Some(choice) = self.lease(place, candidate, now) {
-                    return Step::Try(choice);
+                if let Some(leased) = self.lease(place, candidate, now) {
+                    return NextAttempt::Try(leased);
                 }
                 // Another request was faster; it is not free any more.
             }
             if let Some(until) = self.wait(place, now) {
-                return Step::Wait(until);
+                return NextAttempt::Wait(until);
             }
         }
-        Step::Done
+        NextAttempt::Exhausted
     }
 
     /// How many candidates are left, whether they are free or not.
@@ -140,11 +140,11 @@ impl<'a> Plan<'a> {
     }
 
     /// The provider at `index` has failed, whatever it was asked with: its other candidates come behind all the others.
-    pub(crate) fn put_behind(&mut self, index: usize) {
-        let (behind, rest): (VecDeque<_>, VecDeque<_>) =
+    pub(crate) fn demote(&mut self, index: usize) {
+        let (demoted, rest): (VecDeque<_>, VecDeque<_>) =
             self.tiers.drain(..).partition(|tier| tier.index == index);
         self.tiers = rest;
-        self.tiers.extend(behind);
+        self.tiers.extend(demoted);
     }
 
     /// Why nobody who is left is free.
@@ -160,7 +160,7 @@ impl<'a> Plan<'a> {
                     let retry_after = health.retry_after(wait);
                     if blocked.failing.as_ref().is_none_or(|soonest| retry_after < soonest.retry_after) {
                         let (provider, reason) = (tier.pool.name().clone(), health.failure());
-                        blocked.failing = Some(Failing { provider, reason, retry_after });
+                        blocked.failing = Some(FailingProvider { provider, reason, retry_after });
                     }
                 }
                 _ => {}
@@ -186,7 +186,7 @@ impl<'a> Plan<'a> {
 
     fn availability(&self, tier: &Tier<'a>, candidate: usize, now: Instant) -> Availability {
         let candidate = &tier.pool.candidates()[candidate];
-        Availability::of(tier.pool, candidate, self.request.body().model(), self.demand.as_ref(), now)
+        Availability::of(tier.pool, candidate, self.request.body().model(), self.cost.as_ref(), now)
     }
 
     /// The candidate of a tier whose turn it is among those that are free.
@@ -209,18 +209,18 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn lease(&mut self, place: usize, candidate: usize, now: Instant) -> Option<Choice<'a>> {
+    fn lease(&mut self, place: usize, candidate: usize, now: Instant) -> Option<LeasedCandidate<'a>> {
         let tier = &mut self.tiers[place];
         let (pool, index) = (tier.pool, tier.index);
         let chosen = &pool.candidates()[candidate];
         let model = self.request.body().model();
         let number = self.planner.number();
-        let lease = Lease::acquire(pool.health(), chosen.health(), model, self.demand.as_ref(), number, now)?;
+        let lease = Lease::acquire(pool.health(), chosen.health(), model, self.cost.as_ref(), number, now)?;
         tier.candidates.retain(|other| *other != candidate);
         if tier.candidates.is_empty() {
             self.tiers.remove(place);
         }
-        Some(Choice { pool, candidate: chosen, lease, index })
+        Some(LeasedCandidate { pool, candidate: chosen, lease, index })
     }
 
     /// Until when to wait for a candidate of this tier's provider, if none is free and one will be soon enough.
@@ -248,14 +248,14 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Choice<'_> {
+impl LeasedCandidate<'_> {
     /// The provider's index among all.
     pub(crate) fn index(&self) -> usize {
         self.index
     }
 
     /// Its name.
-    pub(crate) fn place(&self) -> Place {
-        Place { provider: self.pool.name().clone(), credential: self.candidate.credential().clone() }
+    pub(crate) fn id(&self) -> CandidateId {
+        CandidateId { provider: self.pool.name().clone(), credential: self.candidate.credential().clone() }
     }
 }

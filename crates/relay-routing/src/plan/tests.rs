@@ -44,8 +44,8 @@ fn order<'a>(planner: &'a Planner, request: &RelayRequest) -> Vec<(&'a ProviderP
     let now = Instant::now();
     let mut plan = planner.plan(request, now).unwrap();
     let mut order = Vec::new();
-    while let Step::Try(choice) = plan.next(now) {
-        let names = (choice.pool.name(), choice.candidate.credential());
+    while let NextAttempt::Try(leased) = plan.next(now) {
+        let names = (leased.pool.name(), leased.candidate.credential());
         order.push(place(planner, names));
     }
     order
@@ -329,7 +329,7 @@ fn a_key_that_is_not_needed_keeps_its_turn() {
     let used: Vec<_> = (0..8)
         .map(|_| {
             let (request, now) = (request(None), Instant::now());
-            let Step::Try(first) = planner.plan(&request, now).unwrap().next(now) else {
+            let NextAttempt::Try(first) = planner.plan(&request, now).unwrap().next(now) else {
                 panic!("nobody is free")
             };
             (first.pool.name().to_string(), first.candidate.credential().clone())
@@ -410,7 +410,7 @@ fn a_new_configuration_goes_on_with_what_is_known() {
     };
     let request = request(None);
     let before = planner();
-    let Step::Try(mut first) = before.plan(&request, now).unwrap().next(now) else {
+    let NextAttempt::Try(mut first) = before.plan(&request, now).unwrap().next(now) else {
         panic!("nobody is free")
     };
     let response =

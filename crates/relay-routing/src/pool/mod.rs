@@ -1,7 +1,7 @@
 //! What the keys of a provider may still use up.
 //!
 //! ```text
-//! Demand ─wait─▶ now, or in how long ─reserve─▶ Reservation ─settle─▶ what was really used
+//! RequestCost ─wait─▶ now, or in how long ─reserve─▶ Reservation ─settle─▶ what was really used
 //! ```
 //! A request reserves what it will probably use, and settles when its answer has ended. Nothing is refilled by what an
 //! upstream says: its headers can only take away.
@@ -21,8 +21,8 @@ use tokio::time::Instant;
 pub use bucket::Bucket;
 use cooldown::Cooldown;
 pub(crate) use key::KeyHealth;
-use usage::Typical;
-pub use usage::{Demand, Used};
+use usage::TypicalUsage;
+pub use usage::{RequestCost, TokensUsed};
 
 use crate::lock::lock;
 
@@ -37,30 +37,30 @@ const LONGEST: Duration = Duration::from_secs(31 * 24 * 3600);
 /// use std::num::NonZeroU64;
 /// use relay_config::KeyLimits;
 /// use relay_providers::MessagesBody;
-/// use relay_routing::{Demand, Quota, Used};
+/// use relay_routing::{RequestCost, Quota, TokensUsed};
 /// use tokio::time::Instant;
 ///
 /// let now = Instant::now();
 /// let limits = KeyLimits { requests: NonZeroU64::new(1), ..KeyLimits::default() };
 /// let quota = Quota::new(limits, now);
 /// let body = MessagesBody::parse(r#"{"model":"m"}"#.into())?;
-/// let demand = Demand::new(&body);
-/// let reservation = quota.reserve(&demand, now).expect("a full bucket");
-/// assert_eq!(quota.wait(&demand, now).map(|wait| wait.as_secs()), Some(60));
-/// quota.settle(reservation, Used { input: Some(12), output: Some(34) }, now);
+/// let cost = RequestCost::new(&body);
+/// let reservation = quota.reserve(&cost, now).expect("a full bucket");
+/// assert_eq!(quota.wait(&cost, now).map(|wait| wait.as_secs()), Some(60));
+/// quota.settle(reservation, TokensUsed { input: Some(12), output: Some(34) }, now);
 /// # Ok::<(), relay_providers::BodyError>(())
 /// ```
 #[derive(Debug)]
-pub struct Quota(Mutex<Limits>);
+pub struct Quota(Mutex<QuotaState>);
 
 #[derive(Debug)]
-struct Limits {
+struct QuotaState {
     requests: Limit,
     tokens: Limit,
     input_tokens: Limit,
     output_tokens: Limit,
     cooldown: Cooldown,
-    typical: Typical,
+    typical: TypicalUsage,
 }
 
 /// One limit; without a bucket, it is not known.
@@ -89,19 +89,19 @@ impl Quota {
             configured: configured.map(Into::into),
             bucket: configured.map(|limit| Bucket::new(limit.into(), now)),
         };
-        Self(Mutex::new(Limits {
+        Self(Mutex::new(QuotaState {
             requests: limit(limits.requests),
             tokens: limit(limits.tokens),
             input_tokens: limit(limits.input_tokens),
             output_tokens: limit(limits.output_tokens),
             cooldown: Cooldown::default(),
-            typical: Typical::default(),
+            typical: TypicalUsage::default(),
         }))
     }
 
-    /// When `demand` can be met; `None` is now.
-    pub fn wait(&self, demand: &Demand<'_>, now: Instant) -> Option<Duration> {
-        self.lock().wait(demand, now)
+    /// When `cost` can be met; `None` is now.
+    pub fn wait(&self, cost: &RequestCost<'_>, now: Instant) -> Option<Duration> {
+        self.lock().wait(cost, now)
     }
 
     /// How long the upstream wants to be left alone, if it does.
@@ -109,17 +109,17 @@ impl Quota {
         self.lock().cooldown.left(now)
     }
 
-    /// Takes what `demand` will probably use, if it is there.
-    pub fn reserve(&self, demand: &Demand<'_>, now: Instant) -> Option<Reservation> {
+    /// Takes what `cost` will probably use, if it is there.
+    pub fn reserve(&self, cost: &RequestCost<'_>, now: Instant) -> Option<Reservation> {
         let mut limits = self.lock();
-        if limits.wait(demand, now).is_some() {
+        if limits.wait(cost, now).is_some() {
             return None;
         }
         let is_trial = limits.cooldown.begin_trial(now);
         let (estimate, input, output) = match limits.counts_tokens() {
             true => {
-                let estimate = demand.input_tokens();
-                (Some(estimate), limits.typical.input(estimate), limits.typical.output(demand.max_tokens()))
+                let estimate = cost.input_tokens();
+                (Some(estimate), limits.typical.input(estimate), limits.typical.output(cost.max_tokens()))
             }
             false => (None, 0.0, 0.0),
         };
@@ -129,12 +129,12 @@ impl Quota {
     }
 
     /// Ends a reservation with what was really used; what is not known stays as it was estimated.
-    pub fn settle(&self, reservation: Reservation, used: Used, now: Instant) {
+    pub fn settle(&self, reservation: Reservation, used: TokensUsed, now: Instant) {
         let mut limits = self.lock();
         if reservation.is_trial {
             limits.cooldown.end_trial();
         }
-        if let (Some(estimate), true) = (reservation.estimate, used != Used::NOTHING) {
+        if let (Some(estimate), true) = (reservation.estimate, used != TokensUsed::ZERO) {
             limits.typical.learn(estimate, used);
         }
         let difference = |reserved: f64, used: Option<u64>| used.map_or(0.0, |used| used as f64 - reserved);
@@ -146,7 +146,7 @@ impl Quota {
     /// Ends the reservation of a request that was never sent.
     pub fn cancel(&self, reservation: Reservation, now: Instant) {
         self.lock().requests.take(-1.0, now);
-        self.settle(reservation, Used::NOTHING, now);
+        self.settle(reservation, TokensUsed::ZERO, now);
     }
 
     /// Goes on with what is left under `other`'s limits, and until when that wants to be left alone. Limits that are
@@ -163,12 +163,12 @@ impl Quota {
     }
 
     /// Takes over what the upstream's headers say.
-    pub fn correct(&self, said: &RateLimits, now: Instant) {
+    pub fn correct(&self, reported: &RateLimits, now: Instant) {
         let limits = &mut *self.lock();
-        limits.requests.correct(said.requests, &mut limits.cooldown, now);
-        limits.tokens.correct(said.tokens, &mut limits.cooldown, now);
-        limits.input_tokens.correct(said.input_tokens, &mut limits.cooldown, now);
-        limits.output_tokens.correct(said.output_tokens, &mut limits.cooldown, now);
+        limits.requests.correct(reported.requests, &mut limits.cooldown, now);
+        limits.tokens.correct(reported.tokens, &mut limits.cooldown, now);
+        limits.input_tokens.correct(reported.input_tokens, &mut limits.cooldown, now);
+        limits.output_tokens.correct(reported.output_tokens, &mut limits.cooldown, now);
     }
 
     /// The upstream wants to be left alone.
@@ -191,17 +191,17 @@ impl Quota {
             .fold(1.0, |least, bucket| least.min(bucket.share_left(now)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Limits> {
+    fn lock(&self) -> MutexGuard<'_, QuotaState> {
         lock(&self.0)
     }
 }
 
-impl Limits {
-    fn wait(&mut self, demand: &Demand<'_>, now: Instant) -> Option<Duration> {
+impl QuotaState {
+    fn wait(&mut self, cost: &RequestCost<'_>, now: Instant) -> Option<Duration> {
         let mut waits = [self.cooldown.wait(now), self.requests.wait(1.0, now), None, None, None];
         if self.counts_tokens() {
-            let input = self.typical.input(demand.input_tokens());
-            let output = self.typical.output(demand.max_tokens());
+            let input = self.typical.input(cost.input_tokens());
+            let output = self.typical.output(cost.max_tokens());
             waits[2] = self.tokens.wait(input + output, now);
             waits[3] = self.input_tokens.wait(input, now);
             waits[4] = self.output_tokens.wait(output, now);
@@ -253,21 +253,21 @@ impl Limit {
     }
 
     /// The upstream's limit counts where none is configured, or where it is the smaller one.
-    fn correct(&mut self, mut said: RateLimit, cooldown: &mut Cooldown, now: Instant) {
+    fn correct(&mut self, mut reported: RateLimit, cooldown: &mut Cooldown, now: Instant) {
         // What the upstream fills again is its own limit, not a lower one that is configured; nor is anything filled by
         // a reset that is over, which clocks that disagree make of every one.
         let is_own =
-            self.configured.is_none_or(|configured| said.limit.is_some_and(|limit| limit <= configured));
-        said.reset_after = said.reset_after.filter(|after| is_own && !after.is_zero());
-        if let Some(limit) = said.limit {
+            self.configured.is_none_or(|configured| reported.limit.is_some_and(|limit| limit <= configured));
+        reported.reset_after = reported.reset_after.filter(|after| is_own && !after.is_zero());
+        if let Some(limit) = reported.limit {
             let limit = self.configured.map_or(limit, |configured| configured.min(limit));
             match &mut self.bucket {
                 Some(bucket) => bucket.set_limit(limit),
                 None => self.bucket = Some(Bucket::new(limit, now)),
             }
         }
-        match (&mut self.bucket, said.remaining, said.reset_after) {
-            (Some(bucket), _, _) => bucket.correct(said, now),
+        match (&mut self.bucket, reported.remaining, reported.reset_after) {
+            (Some(bucket), _, _) => bucket.correct(reported, now),
             // Nothing is left of a limit that nobody has told.
             (None, Some(0), Some(reset_after)) => cooldown.extend(reset_after.min(LONGEST), now),
             _ => {}
@@ -298,86 +298,86 @@ mod tests {
         MessagesBody::parse(r#"{"model":"m","max_tokens":100}"#.into()).unwrap()
     }
 
-    fn used(input: u64, output: u64) -> Used {
-        Used { input: Some(input), output: Some(output) }
+    fn used(input: u64, output: u64) -> TokensUsed {
+        TokensUsed { input: Some(input), output: Some(output) }
     }
 
-    fn said(limit: u64, remaining: u64, reset_after: Duration) -> RateLimit {
+    fn reported(limit: u64, remaining: u64, reset_after: Duration) -> RateLimit {
         RateLimit { limit: Some(limit), remaining: Some(remaining), reset_after: Some(reset_after) }
     }
 
     #[test]
     fn requests_are_counted_and_come_back_with_time() {
         let (now, body) = (Instant::now(), body());
-        let (quota, demand) = (quota(2, 0, now), Demand::new(&body));
+        let (quota, cost) = (quota(2, 0, now), RequestCost::new(&body));
         for _ in 0..2 {
-            quota.settle(quota.reserve(&demand, now).unwrap(), Used::default(), now);
+            quota.settle(quota.reserve(&cost, now).unwrap(), TokensUsed::default(), now);
         }
-        assert_eq!(quota.wait(&demand, now).map(|wait| wait.as_secs()), Some(30));
-        assert!(quota.reserve(&demand, now).is_none());
-        assert!(quota.reserve(&demand, now + 31 * SECOND).is_some());
+        assert_eq!(quota.wait(&cost, now).map(|wait| wait.as_secs()), Some(30));
+        assert!(quota.reserve(&cost, now).is_none());
+        assert!(quota.reserve(&cost, now + 31 * SECOND).is_some());
     }
 
     #[test]
     fn a_reservation_is_settled_with_what_was_used() {
         let (now, body) = (Instant::now(), body());
-        let (quota, demand) = (quota(0, 1000, now), Demand::with_estimate(&body, 400));
+        let (quota, cost) = (quota(0, 1000, now), RequestCost::with_estimate(&body, 400));
         let left = || (quota.share_left(now) * 1000.0).round();
-        let first = quota.reserve(&demand, now).unwrap();
+        let first = quota.reserve(&cost, now).unwrap();
         assert_eq!(left(), 600.0);
         quota.settle(first, used(100, 7), now);
         assert_eq!(left(), 900.0);
         // Nothing is known of how the next one ended.
-        let next = quota.reserve(&demand, now).unwrap();
+        let next = quota.reserve(&cost, now).unwrap();
         let reserved = 900.0 - left();
         assert!((100.0..400.0).contains(&reserved), "the estimate has been learned from: {reserved}");
-        quota.settle(next, Used::default(), now);
+        quota.settle(next, TokensUsed::default(), now);
         assert_eq!(left(), 900.0 - reserved);
     }
 
     #[test]
     fn what_a_request_owes_keeps_the_next_ones_waiting() {
         let (now, body) = (Instant::now(), body());
-        let (quota, demand) = (quota(0, 60, now), Demand::with_estimate(&body, 1));
-        quota.settle(quota.reserve(&demand, now).unwrap(), used(120, 0), now);
-        assert!(quota.wait(&demand, now + 59 * SECOND).is_some());
-        assert!(quota.wait(&demand, now + 120 * SECOND).is_none());
+        let (quota, cost) = (quota(0, 60, now), RequestCost::with_estimate(&body, 1));
+        quota.settle(quota.reserve(&cost, now).unwrap(), used(120, 0), now);
+        assert!(quota.wait(&cost, now + 59 * SECOND).is_some());
+        assert!(quota.wait(&cost, now + 120 * SECOND).is_none());
     }
 
     #[test]
     fn limits_are_learned_and_the_smaller_one_counts() {
         let (now, body) = (Instant::now(), body());
-        let demand = Demand::new(&body);
+        let cost = RequestCost::new(&body);
         let learned = quota(0, 0, now);
-        let said = RateLimits { requests: said(50, 1, 60 * SECOND), ..RateLimits::default() };
-        learned.correct(&said, now);
-        assert!(learned.reserve(&demand, now).is_some());
-        assert!(learned.reserve(&demand, now).is_none());
+        let reported = RateLimits { requests: reported(50, 1, 60 * SECOND), ..RateLimits::default() };
+        learned.correct(&reported, now);
+        assert!(learned.reserve(&cost, now).is_some());
+        assert!(learned.reserve(&cost, now).is_none());
 
         let configured = quota(2, 0, now);
         let many = RateLimit { limit: Some(50), remaining: Some(50), reset_after: None };
         configured.correct(&RateLimits { requests: many, ..RateLimits::default() }, now);
-        let reserved = (0..5).filter(|_| configured.reserve(&demand, now).is_some()).count();
+        let reserved = (0..5).filter(|_| configured.reserve(&cost, now).is_some()).count();
         assert_eq!(reserved, 2);
     }
 
     #[test]
     fn a_reset_fills_neither_a_lower_limit_that_is_configured_nor_anything_if_it_is_over() {
         #[track_caller]
-        fn check(configured: u64, said: RateLimit, expected_in_seconds: u64) {
+        fn check(configured: u64, reported: RateLimit, expected_in_seconds: u64) {
             let (now, body) = (Instant::now(), body());
-            let (quota, demand) = (quota(configured, 0, now), Demand::new(&body));
+            let (quota, cost) = (quota(configured, 0, now), RequestCost::new(&body));
             for _ in 0..2 {
-                quota.settle(quota.reserve(&demand, now).unwrap(), Used::default(), now);
+                quota.settle(quota.reserve(&cost, now).unwrap(), TokensUsed::default(), now);
             }
-            quota.correct(&RateLimits { requests: said, ..RateLimits::default() }, now);
-            assert_eq!(quota.wait(&demand, now).map(|wait| wait.as_secs()), Some(expected_in_seconds));
+            quota.correct(&RateLimits { requests: reported, ..RateLimits::default() }, now);
+            assert_eq!(quota.wait(&cost, now).map(|wait| wait.as_secs()), Some(expected_in_seconds));
         }
-        check(2, said(4000, 3998, SECOND), 30);
-        check(2, RateLimit { limit: None, ..said(0, 0, SECOND) }, 30);
-        check(2, said(2, 0, SECOND), 1);
-        check(2, said(2, 0, Duration::ZERO), 30);
-        check(4000, said(2, 0, SECOND), 1);
+        check(2, reported(4000, 3998, SECOND), 30);
+        check(2, RateLimit { limit: None, ..reported(0, 0, SECOND) }, 30);
+        check(2, reported(2, 0, SECOND), 1);
+        check(2, reported(2, 0, Duration::ZERO), 30);
+        check(4000, reported(2, 0, SECOND), 1);
     }
 
     #[test]
@@ -386,17 +386,17 @@ mod tests {
         let quota = quota(0, 0, now);
         let requests = RateLimit { limit: None, remaining: Some(0), reset_after: Some(9 * SECOND) };
         quota.correct(&RateLimits { requests, ..RateLimits::default() }, now);
-        assert_eq!(quota.wait(&Demand::new(&body), now), Some(9 * SECOND));
+        assert_eq!(quota.wait(&RequestCost::new(&body), now), Some(9 * SECOND));
         quota.end_cooldown(now);
-        assert_eq!(quota.wait(&Demand::new(&body), now), None);
+        assert_eq!(quota.wait(&RequestCost::new(&body), now), None);
     }
 
     #[test]
     fn what_was_never_sent_costs_nothing() {
         let (now, body) = (Instant::now(), body());
-        let (quota, demand) = (quota(1, 100, now), Demand::with_estimate(&body, 50));
+        let (quota, cost) = (quota(1, 100, now), RequestCost::with_estimate(&body, 50));
         for _ in 0..3 {
-            quota.cancel(quota.reserve(&demand, now).unwrap(), now);
+            quota.cancel(quota.reserve(&cost, now).unwrap(), now);
         }
         assert_eq!(quota.share_left(now), 1.0);
     }
@@ -404,12 +404,12 @@ mod tests {
     #[test]
     fn a_trial_ends_with_its_reservation() {
         let (now, body) = (Instant::now(), body());
-        let (quota, demand) = (quota(0, 0, now), Demand::new(&body));
+        let (quota, cost) = (quota(0, 0, now), RequestCost::new(&body));
         quota.cool_down(Some(3600 * SECOND), now);
         let later = now + 60 * SECOND;
-        let trial = quota.reserve(&demand, later).unwrap();
-        assert!(quota.reserve(&demand, later).is_none());
-        quota.settle(trial, Used::default(), later);
-        assert!(quota.reserve(&demand, later).is_some());
+        let trial = quota.reserve(&cost, later).unwrap();
+        assert!(quota.reserve(&cost, later).is_none());
+        quota.settle(trial, TokensUsed::default(), later);
+        assert!(quota.reserve(&cost, later).is_some());
     }
 }

@@ -8,12 +8,12 @@ use relay_providers::StreamReport;
 
 /// What one request is going to use. The estimate is made when somebody needs it.
 #[derive(Debug)]
-pub struct Demand<'a> {
+pub struct RequestCost<'a> {
     body: &'a MessagesBody,
     input: OnceCell<u64>,
 }
 
-impl<'a> Demand<'a> {
+impl<'a> RequestCost<'a> {
     /// That of a request with this body.
     #[must_use]
     pub fn new(body: &'a MessagesBody) -> Self {
@@ -39,16 +39,16 @@ const TOKENS_PER_DELTA: u64 = 4;
 
 /// The tokens that count against limits; `None` where the answer did not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Used {
+pub struct TokensUsed {
     /// Input, without what was read from a cache.
     pub input: Option<u64>,
     /// Output.
     pub output: Option<u64>,
 }
 
-impl Used {
+impl TokensUsed {
     /// No token at all.
-    pub const NOTHING: Self = Self { input: Some(0), output: Some(0) };
+    pub const ZERO: Self = Self { input: Some(0), output: Some(0) };
 
     /// What an answer told. The count of output comes at its end; of one that broke off or was abandoned, the content
     /// that did come is counted.
@@ -73,20 +73,20 @@ const RATIOS: std::ops::RangeInclusive<f64> = 0.01..=4.0;
 
 /// What requests with one key have used so far, compared with what was estimated.
 #[derive(Debug, Clone)]
-pub(super) struct Typical {
+pub(super) struct TypicalUsage {
     /// Input that counted, for each token of the estimate.
     ratio: f64,
     /// Output of an answer. `max_tokens` says little about it: Claude Code asks for 128 000 and uses a few hundred.
     output: f64,
 }
 
-impl Default for Typical {
+impl Default for TypicalUsage {
     fn default() -> Self {
         Self { ratio: 1.0, output: 500.0 }
     }
 }
 
-impl Typical {
+impl TypicalUsage {
     /// The input that is going to count.
     pub(super) fn input(&self, estimate: u64) -> f64 {
         estimate as f64 * self.ratio
@@ -97,7 +97,7 @@ impl Typical {
         max_tokens.map_or(self.output, |max| self.output.min(max as f64))
     }
 
-    pub(super) fn learn(&mut self, estimate: u64, used: Used) {
+    pub(super) fn learn(&mut self, estimate: u64, used: TokensUsed) {
         if let Some(input) = used.input {
             let ratio = (input as f64 / estimate.max(1) as f64).clamp(*RATIOS.start(), *RATIOS.end());
             self.ratio += WEIGHT * (ratio - self.ratio);
