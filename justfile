@@ -1,0 +1,53 @@
+# The everyday commands. `just` lists them (https://just.systems). Each is short enough to be typed without it.
+
+_default:
+    @just --list --unsorted
+
+# Type-check everything
+check:
+    cargo check --workspace --all-targets
+
+# Format, then clippy as in CI
+lint:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    .ci/check-prose
+    .ci/check-crates
+
+# The test suite; arguments go to cargo, as in `just test -p relay-routing`
+test *arguments="--workspace":
+    cargo test {{arguments}}
+
+# The tests that drive the real Claude Code and the Python SDK, installed on the first call
+test-real:
+    bash tests/real-clients/setup.sh
+    CC_RELAY_REQUIRE_REAL_CLIENTS=1 cargo test -p relay-tests --test claude_code --test claude_code_outages --test python_sdk --test vendor_clients
+
+# Random faults under load
+chaos seconds="60":
+    CC_RELAY_CHAOS_SECONDS={{seconds}} cargo test -p relay-tests --test chaos -- --nocapture
+
+# Run the relay with two built-in providers: no account and no network needed
+demo:
+    cargo run --release -- --demo
+
+# The API documentation, warnings denied
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# One fuzz target for a minute; needs cargo-fuzz (`cargo install cargo-fuzz`)
+fuzz crate="relay-stream" target="decoder" seconds="60":
+    cd crates/{{crate}} && cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+
+# The benchmarks
+bench:
+    cargo bench -p relay-messages
+    cd crates/relay-stream/benches-peer && cargo bench
+
+# The program as it is released: target/dist/cc-relay
+dist:
+    cargo build --profile dist --locked
+
+# Everything that CI checks
+ci:
+    .ci/run
