@@ -8,6 +8,7 @@
 //! this crate a request needs.
 
 mod body;
+mod capabilities;
 mod date;
 mod error;
 mod estimate;
@@ -16,7 +17,8 @@ mod lack;
 mod rate_limits;
 pub mod retry_after;
 
-pub use body::{BodyError, Children, Edits, Kind, MessagesBody, Node, Payload, ScanError};
+pub use body::{BodyError, Children, ContentTypes, Edits, Kind, MessagesBody, Node, Payload, ScanError};
+pub use capabilities::Adapter;
 pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use estimate::estimate_tokens;
 pub use lack::Lack;

@@ -34,7 +34,7 @@ mod upstream;
 mod vertex;
 mod zai;
 
-pub use adapt::{Adapt, AdaptLayer, Adapter};
+pub use adapt::{Adapt, AdaptLayer, adapter_for};
 pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError, LimitScope, Outcome};
 pub use anthropic::{ApiRequest, ClientCredential, Forward, PassThrough, is_subscription_token};
 pub use azure::Azure;

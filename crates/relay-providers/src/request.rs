@@ -1,6 +1,6 @@
 //! What travels down: the client's request, and what one attempt makes of it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -9,7 +9,6 @@ use relay_stream::OnBreak;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::adapt::Contents;
 use crate::anthropic::ClientCredential;
 use crate::fetch::Fetched;
 
@@ -50,7 +49,6 @@ struct Parts {
     client: Option<ClientCredential>,
     keys_allowed: bool,
     deadline: Option<Deadline>,
-    contents: OnceLock<Contents>,
     images: OnceCell<Fetched>,
 }
 
@@ -68,7 +66,6 @@ impl RelayRequest {
             client: None,
             keys_allowed: true,
             deadline: None,
-            contents: OnceLock::new(),
             images: OnceCell::new(),
         }))
     }
@@ -129,11 +126,6 @@ impl RelayRequest {
     #[must_use]
     pub fn body(&self) -> &MessagesBody {
         &self.0.body
-    }
-
-    /// The kinds of content in the body: looked for once, when somebody asks first.
-    pub(crate) fn contents(&self) -> &Contents {
-        self.0.contents.get_or_init(|| Contents::of(self.body()))
     }
 
     /// The images that the body names by URL: fetched once, when somebody needs them first.

@@ -6,6 +6,7 @@
 //! ```
 //! Numbers, key order, escapes, unknown fields and thinking blocks arrive upstream byte for byte.
 
+mod content_types;
 mod edits;
 mod grammar;
 mod node;
@@ -13,10 +14,12 @@ mod payload;
 mod scan;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+pub(crate) use content_types::ContentType;
+pub use content_types::ContentTypes;
 pub use edits::Edits;
 pub use grammar::ScanError;
 use grammar::Value;
@@ -57,6 +60,7 @@ pub struct MessagesBody {
     max_tokens: Option<u64>,
     user_id: Option<String>,
     fields: Fields,
+    content_types: OnceLock<ContentTypes>,
 }
 
 impl MessagesBody {
@@ -85,6 +89,7 @@ impl MessagesBody {
                 .and_then(|value| std::str::from_utf8(at(value)).ok()?.parse().ok()),
             user_id: fields.user_id.as_ref().and_then(|value| string(&bytes, value)),
             fields,
+            content_types: OnceLock::new(),
             bytes,
         })
     }
@@ -158,6 +163,16 @@ impl MessagesBody {
     /// The top-level members, in order.
     pub fn members(&self) -> impl Iterator<Item = Node<'_>> {
         self.fields.members.iter().map(|member| self.node(member))
+    }
+
+    /// The blocks of `system`, of messages and of tool results in these, and the tools.
+    pub fn blocks(&self) -> impl Iterator<Item = Node<'_>> {
+        content_types::blocks(|name| self.view(name))
+    }
+
+    /// The types of content in the body. The first call reads every block, the others return the same value.
+    pub fn content_types(&self) -> &ContentTypes {
+        self.content_types.get_or_init(|| ContentTypes::of(|name| self.view(name)))
     }
 
     /// Where the brace is that opens the whole: the first byte that is no white space.

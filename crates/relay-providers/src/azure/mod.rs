@@ -125,10 +125,10 @@ mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
     use relay_config::AzureAuth;
-    use relay_messages::MessagesBody;
+    use relay_messages::{Adapter, MessagesBody};
 
     use super::*;
-    use crate::adapt::Adapter;
+    use crate::adapt::adapt;
     use crate::request::{Endpoint, RelayRequest};
 
     fn azure(api_version: Option<&str>) -> Azure {
@@ -169,7 +169,7 @@ mod tests {
     async fn a_key_goes_into_both_headers_and_betas_are_filtered() {
         let azure = azure(None);
         let mut attempt = attempt(Endpoint::Messages, None);
-        Adapter::of("azure").adapt(&mut attempt);
+        adapt(&Adapter::of("azure"), &mut attempt);
         let request = azure.prepare(&attempt).unwrap();
         let request = azure.authorize(request, SystemTime::UNIX_EPOCH).await.unwrap();
         for name in KEY_HEADERS {

@@ -72,9 +72,10 @@ fn thinking_budget(body: &MessagesBody) -> u64 {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
+    use relay_messages::Adapter;
 
     use super::*;
-    use crate::adapt::Adapter;
+    use crate::adapt::adapt;
     use crate::request::{Endpoint, RelayRequest};
 
     const CONTEXT_MANAGEMENT: &str = "context-management-2025-06-27";
@@ -88,7 +89,7 @@ mod tests {
         let body = MessagesBody::parse(body.to_owned().into()).unwrap();
         let mut attempt = Attempt::new(RelayRequest::new(Endpoint::Messages, None, headers, body));
         attempt.set_model(model.into());
-        Adapter::of("bedrock").adapt(&mut attempt);
+        adapt(&Adapter::of("bedrock"), &mut attempt);
         attempt
     }
 

@@ -25,7 +25,6 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use crate::adapt;
 use crate::answer::{Answer, AttemptError};
 use crate::request::Attempt;
 use crate::upstream::within;
@@ -87,7 +86,8 @@ where
     }
 
     fn call(&mut self, mut attempt: Attempt) -> Self::Future {
-        let fetcher = self.fetcher.as_ref().filter(|_| attempt.request().contents().has_images_by_url());
+        let fetcher =
+            self.fetcher.as_ref().filter(|_| attempt.request().body().content_types().has_images_by_url());
         let Some(fetcher) = fetcher.cloned() else { return Box::pin(self.inner.call(attempt)) };
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
@@ -116,7 +116,7 @@ async fn embed(fetcher: &Fetcher, attempt: &mut Attempt) -> Result<(), AttemptEr
 
 /// The sources of images that are URLs.
 fn sources(body: &MessagesBody) -> impl Iterator<Item = Node<'_>> {
-    let images = adapt::blocks(body).filter(|block| block.get("type").is_some_and(|kind| kind.is("image")));
+    let images = body.blocks().filter(|block| block.get("type").is_some_and(|kind| kind.is("image")));
     let sources = images.filter_map(|image| image.get("source"));
     sources.filter(|source| source.get("type").is_some_and(|kind| kind.is("url")))
 }

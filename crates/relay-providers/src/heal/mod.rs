@@ -23,7 +23,7 @@ use http::{HeaderMap, Request};
 use memchr::memmem;
 use relay_config::{BaseUrl, ProviderName};
 use relay_messages::{
-    Edits, Node, Payload,
+    Adapter, Edits, Node, Payload,
     headers::{self, ANTHROPIC_BETA},
 };
 use relay_stream::thinking::{Thinking, ThinkingBody, ThinkingId};
@@ -35,7 +35,6 @@ use self::learned::{Learned, Omission};
 use self::partners::Partners;
 use self::place::Place;
 use self::thinking::Block;
-use crate::adapt::Adapter;
 use crate::signatures::{Origin, Signatures};
 
 /// Where Bedrock takes betas.

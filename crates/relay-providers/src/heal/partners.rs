@@ -5,7 +5,7 @@ use relay_config::{Companions, Pattern};
 use super::place::Place;
 
 /// Fields that a beta brought once or brings at some upstreams, so that they go without it as a rule; but not where it is
-/// refused. The table of [`adapt`](crate::adapt) has those that never do.
+/// refused. The table of [`capabilities`](crate::capabilities) has those that never do.
 ///
 /// # Source
 /// Anthropic's documentation of each beta; what Claude Code 2.1.330 sends together.

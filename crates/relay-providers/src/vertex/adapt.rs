@@ -44,10 +44,10 @@ fn without_date(model: &str) -> &str {
 mod tests {
     use bytes::Bytes;
     use http::HeaderValue;
-    use relay_messages::MessagesBody;
+    use relay_messages::{Adapter, MessagesBody};
 
     use super::*;
-    use crate::adapt::Adapter;
+    use crate::adapt::adapt;
     use crate::request::RelayRequest;
 
     fn adapted(endpoint: Endpoint, version: Option<&'static str>, body: &str) -> String {
@@ -58,7 +58,7 @@ mod tests {
             .collect();
         let mut attempt = Attempt::new(RelayRequest::new(endpoint, None, headers, body));
         attempt.set_model("mapped@20260101".into());
-        Adapter::of("vertex").adapt(&mut attempt);
+        adapt(&Adapter::of("vertex"), &mut attempt);
         String::from_utf8(super::body(&attempt).pieces().flat_map(|piece| piece.to_vec()).collect()).unwrap()
     }
 
@@ -110,7 +110,7 @@ mod tests {
             let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static(before))]);
             let body = MessagesBody::parse(Bytes::from_static(br#"{"model":"m"}"#)).unwrap();
             let mut attempt = Attempt::new(RelayRequest::new(Endpoint::Messages, None, headers, body));
-            Adapter::of("vertex").adapt(&mut attempt);
+            adapt(&Adapter::of("vertex"), &mut attempt);
             assert_eq!(attempt.headers().get(name).map_or("", |value| value.to_str().unwrap()), after);
         }
         // Claude Code 2.1.330 before an upstream of Anthropic's format.

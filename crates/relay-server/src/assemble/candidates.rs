@@ -7,11 +7,11 @@ use std::sync::Arc;
 use relay_config::{
     AzureAuth, CompatibleAuth, HealthConfig, KeyId, ProviderConfig, ProviderKind, ProviderName, Secret,
 };
-use relay_messages::Lack;
+use relay_messages::{Adapter, Lack};
 use relay_providers::{
-    AdaptLayer, Adapter, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible,
-    FetchLayer, Fetcher, Forward, Healing, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider,
-    RelayRequest, Transport, Upstream, Vertex, Zai,
+    AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, FetchLayer,
+    Fetcher, Forward, Healing, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest,
+    Transport, Upstream, Vertex, Zai,
 };
 use relay_routing::{Candidate, CandidateService, Credential, Probe, ProbeSettings, Quota};
 use tokio::time::Instant;
@@ -174,7 +174,7 @@ impl ProviderStack<'_> {
     /// What the provider lacks for a request, by its own name of the model.
     pub(super) fn lack(&self) -> impl Fn(&str, &RelayRequest) -> Option<Lack> + Send + Sync + 'static {
         let adapter = Arc::clone(&self.adapter);
-        move |model, request| adapter.lack(model, request)
+        move |model, request| adapter.lack(model, request.body())
     }
 
     /// The rank of what has no key: the best key's, or else the provider's own.

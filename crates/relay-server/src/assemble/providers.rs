@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use relay_config::{Config, HealthConfig, ProviderKind, ProviderName};
 use relay_providers::{
-    Adapter, Fetcher, Forward, Healing, Origin, Proxies, Signatures, Transport, TransportSettings, TrustRoots,
+    Fetcher, Forward, Healing, Origin, Proxies, Signatures, Transport, TransportSettings, TrustRoots,
+    adapter_for,
 };
 use relay_routing::{CircuitSettings, ProviderPool};
 
@@ -46,7 +47,7 @@ pub(super) fn providers(
         let transport = Transport::new(&settings, &roots, proxies.clone())
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
         let note = HealthNote::default();
-        let adapter = Arc::new(Adapter::new(provider));
+        let adapter = Arc::new(adapter_for(provider));
         let origin = origin(&provider.kind);
         if matches!(provider.kind, ProviderKind::Ollama { .. }) {
             signatures.leave_unsigned(origin);

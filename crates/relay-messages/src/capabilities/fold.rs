@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use relay_config::FieldPath;
-use relay_messages::{Edits, Kind, MessagesBody, Node};
 
 use super::place;
+use crate::body::{Edits, Kind, MessagesBody, Node};
 
 const USER: &str = "user";
 const USER_JSON: &[u8] = b"\"user\"";

@@ -15,21 +15,11 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
-use relay_config::{
-    BedrockApi, BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule, ProviderConfig,
-    ProviderKind,
-};
-use relay_messages::{Edits, Kind, Lack, MessagesBody, Node};
-use tower::{Layer, Service};
+use relay_config::{BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule};
 
-use crate::answer::{Answer, AttemptError};
-use crate::request::{Attempt, RelayRequest};
-pub(crate) use content::Contents;
-pub(crate) use place::blocks;
+use crate::body::{Edits, Kind, MessagesBody, Node};
+use crate::lack::Lack;
 use rules::Rules;
 
 const TABLE: &str = include_str!("table.toml");
@@ -44,48 +34,58 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// What is known of the kind of `provider`, with what its configuration adds.
-    #[must_use]
-    pub fn new(provider: &ProviderConfig) -> Self {
-        let kind = match &provider.kind {
-            ProviderKind::Bedrock(config) if config.api == BedrockApi::Messages => "bedrock_messages",
-            kind => kind.as_str(),
-        };
-        let adapter = Self::of(kind);
-        let known = adapter.known.with(&provider.capabilities);
-        Self { known, fetches_images: provider.fetch_images, ..adapter }
-    }
-
     /// What is known of `kind`.
-    pub(crate) fn of(kind: &str) -> Self {
+    #[must_use]
+    pub fn of(kind: &str) -> Self {
         let table = CapabilityTable::parse("table.toml", TABLE).expect("the table of this crate is tested");
         Self { known: table.of(kind), companions: table.companions().clone(), fetches_images: false }
     }
 
+    /// Adds `own`, which counts before the table.
+    #[must_use]
+    pub fn with_capabilities(mut self, own: &Capabilities) -> Self {
+        self.known = self.known.with(own);
+        self
+    }
+
+    /// Sets whether images by URL are fetched before the upstream is called.
+    #[must_use]
+    pub fn with_fetched_images(mut self, fetches_images: bool) -> Self {
+        self.fetches_images = fetches_images;
+        self
+    }
+
     /// Which betas fields go with, at every upstream.
-    pub(crate) fn companions(&self) -> &Companions {
+    pub fn companions(&self) -> &Companions {
         &self.companions
     }
 
-    /// Why the upstream cannot serve `request` by its `model`, if there is a reason.
+    /// Why the upstream cannot serve `body` by its `model`, if there is a reason.
     #[must_use]
-    pub fn lack(&self, model: &str, request: &RelayRequest) -> Option<Lack> {
-        content::lack(&Rules::new(&self.known, model), self.fetches_images, request)
+    pub fn lack(&self, model: &str, body: &MessagesBody) -> Option<Lack> {
+        content::lack(&Rules::new(&self.known, model), self.fetches_images, body)
     }
 
-    /// Changes `attempt` to what the upstream takes. Its model is the upstream's already.
-    pub fn adapt(&self, attempt: &mut Attempt) {
-        let rules = Rules::new(&self.known, attempt.model());
+    /// Adds to `edits` the changes that bring `body` into the form that the upstream takes for its `model`. Returns the
+    /// betas that go upstream of those that were `asked` for.
+    ///
+    /// Returns `None`, and changes nothing, if nothing is known of the model.
+    pub fn adapt<'a>(
+        &'a self,
+        model: &str,
+        body: &MessagesBody,
+        asked: &'a [String],
+        edits: &mut Edits,
+    ) -> Option<Vec<&'a str>> {
+        let rules = Rules::new(&self.known, model);
         if rules.is_empty() {
-            return;
+            return None;
         }
-        let request = attempt.request().clone();
-        let asked = attempt.betas().into_iter().map(str::to_owned).collect::<Vec<_>>();
         let mut betas: Vec<Beta<'_>> = asked.iter().filter_map(|beta| Beta::of(beta, &rules)).collect();
-        let alone = self.left_alone(&rules, &asked, &betas);
-        let dropped = change(&rules, &alone, request.body(), attempt.edits_mut());
-        self.leave_with_fields(&mut betas, &dropped, request.body(), attempt.edits());
-        attempt.set_betas(betas.iter().map(|beta| beta.goes_as));
+        let alone = self.left_alone(&rules, asked, &betas);
+        let dropped = change(&rules, &alone, body, edits);
+        self.leave_with_fields(&mut betas, &dropped, body, edits);
+        Some(betas.iter().map(|beta| beta.goes_as).collect())
     }
 
     /// The fields whose betas were asked for, of which none goes upstream.
@@ -203,51 +203,4 @@ fn hoist(place: &place::Place<'_>, rules: &Rules<'_>, edits: &mut Edits) {
         }
     }
     edits.remove_at(inner);
-}
-
-/// Adapts each attempt at one provider.
-#[derive(Debug, Clone)]
-pub struct AdaptLayer {
-    adapter: Arc<Adapter>,
-}
-
-impl AdaptLayer {
-    /// Adapts as `adapter` says.
-    #[must_use]
-    pub fn new(adapter: Arc<Adapter>) -> Self {
-        Self { adapter }
-    }
-}
-
-impl<S> Layer<S> for AdaptLayer {
-    type Service = Adapt<S>;
-
-    fn layer(&self, inner: S) -> Adapt<S> {
-        Adapt { inner, adapter: Arc::clone(&self.adapter) }
-    }
-}
-
-/// See [`AdaptLayer`].
-#[derive(Debug, Clone)]
-pub struct Adapt<S> {
-    inner: S,
-    adapter: Arc<Adapter>,
-}
-
-impl<S> Service<Attempt> for Adapt<S>
-where
-    S: Service<Attempt, Response = Answer, Error = AttemptError>,
-{
-    type Response = Answer;
-    type Error = AttemptError;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut attempt: Attempt) -> S::Future {
-        self.adapter.adapt(&mut attempt);
-        self.inner.call(attempt)
-    }
 }

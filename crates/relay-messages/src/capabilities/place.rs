@@ -1,8 +1,9 @@
 //! Where a field is in a body.
 
 use relay_config::{FieldPath, Select, Step};
-use relay_messages::{Edits, Kind, MessagesBody, Node};
 use smallvec::{SmallVec, smallvec};
+
+use crate::body::{Edits, Kind, MessagesBody, Node};
 
 /// Stands for every block of content, wherever it is.
 const BLOCKS: &str = "blocks";
@@ -53,7 +54,7 @@ pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<Place<'a
     let Some((first, further)) = path.steps().split_first() else { return Vec::new() };
     let start = |node| Place { way: smallvec![node] };
     let mut found: Vec<Place<'a>> = match first.name.as_str() {
-        BLOCKS => blocks(body).filter(|block| is_selected(first, *block)).map(start).collect(),
+        BLOCKS => body.blocks().filter(|block| is_selected(first, *block)).map(start).collect(),
         name => {
             let members = body.members().filter(|member| member.is_called(name));
             members.flat_map(|member| select(first, start(member))).collect()
@@ -67,18 +68,6 @@ pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<Place<'a
         found = next.collect();
     }
     found
-}
-
-/// The blocks of `system`, of messages and of what is in these (results of tools), and the tools.
-pub(crate) fn blocks(body: &MessagesBody) -> impl Iterator<Item = Node<'_>> {
-    let list = |name| body.view(name).into_iter().flat_map(Node::elements);
-    let of_messages = list("messages").flat_map(content);
-    let with_inner = of_messages.flat_map(|block| std::iter::once(block).chain(content(block)));
-    list("system").chain(list("tools")).chain(with_inner)
-}
-
-fn content(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
-    node.get("content").into_iter().flat_map(Node::elements)
 }
 
 /// What `step` chooses of the value at `place`: itself, items of it, or nothing.

@@ -1,35 +1,36 @@
 //! What becomes of requests at each kind of upstream.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 use relay_config::{Format, Loader};
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::request::Endpoint;
 
-fn request(betas: &'static str, body: &str) -> RelayRequest {
-    let mut headers = HeaderMap::new();
-    if !betas.is_empty() {
-        headers.insert(HeaderName::from_static("anthropic-beta"), HeaderValue::from_static(betas));
-    }
-    let body = MessagesBody::parse(body.to_owned().into()).unwrap();
-    RelayRequest::new(Endpoint::Messages, None, headers, body)
+fn parse(body: &str) -> MessagesBody {
+    MessagesBody::parse(body.to_owned().into()).unwrap()
 }
 
-fn adapted(adapter: &Adapter, model: &str, betas: &'static str, body: &str) -> (String, String) {
-    let mut attempt = Attempt::new(request(betas, &format!(r#"{{"model":"{model}",{body}}}"#)));
-    adapter.adapt(&mut attempt);
-    let body = attempt.payload().pieces().flat_map(|piece| piece.to_vec()).collect();
+fn list(betas: &str) -> Vec<String> {
+    betas.split(',').map(str::trim).filter(|beta| !beta.is_empty()).map(str::to_owned).collect()
+}
+
+fn adapted(adapter: &Adapter, model: &str, betas: &str, body: &str) -> (String, String) {
+    let (body, asked, mut edits) =
+        (parse(&format!(r#"{{"model":"{model}",{body}}}"#)), list(betas), Edits::default());
+    let betas = match adapter.adapt(model, &body, &asked, &mut edits) {
+        Some(betas) => betas.join(","),
+        None => asked.join(","),
+    };
+    let body = edits.apply(&body).pieces().flat_map(|piece| piece.to_vec()).collect();
     let body = String::from_utf8(body).unwrap();
     let rest = body.strip_prefix(&format!(r#"{{"model":"{model}""#)).unwrap_or(&body).trim_start_matches(',');
-    (rest.strip_suffix('}').unwrap().to_owned(), attempt.betas().join(","))
+    (rest.strip_suffix('}').unwrap().to_owned(), betas)
 }
 
 /// What the body's members come to; `model` is an upstream's name of one.
 #[track_caller]
-fn check(kind: &str, model: &str, betas: &'static str, body: &str, expected: (&str, &str)) {
+fn check(kind: &str, model: &str, betas: &str, body: &str, expected: (&str, &str)) {
     let (body, betas) = adapted(&Adapter::of(kind), model, betas, body);
     let body = body.strip_prefix(&format!(r#"{{"model":"{model}""#)).unwrap_or(&body).to_owned();
     assert_eq!((body.as_str(), betas.as_str()), expected);
@@ -54,10 +55,9 @@ fn upstreams_of_anthropics_format_are_left_alone() {
     for kind in ["anthropic", "anthropic_compatible", "mock"] {
         let adapter = Adapter::of(kind);
         assert!(adapter.known.is_empty());
-        let mut attempt = Attempt::new(request(betas, &format!(r#"{{"model":"m",{body}}}"#)));
-        adapter.adapt(&mut attempt);
-        assert_eq!(attempt.payload().pieces().count(), 1);
-        assert_eq!(attempt.headers()["anthropic-beta"], betas);
+        let (body, mut edits) = (parse(&format!(r#"{{"model":"m",{body}}}"#)), Edits::default());
+        assert_eq!(adapter.adapt("m", &body, &list(betas), &mut edits), None);
+        assert_eq!(edits.apply(&body).pieces().count(), 1);
     }
 }
 
@@ -240,9 +240,9 @@ fn system_messages_become_part_of_a_neighbouring_turn() {
 fn what_cannot_be_adapted_away_is_told() {
     #[track_caller]
     fn lack(kind: &str, body: &str, expected: &str) {
-        let request = request("", &format!(r#"{{"model":"m",{body}}}"#));
-        let lack = Adapter::of(kind).lack("m", &request).map(|lack| lack.to_string());
-        assert_eq!(lack.unwrap_or_default(), expected, "{kind} {body}");
+        let body = parse(&format!(r#"{{"model":"m",{body}}}"#));
+        let lack = Adapter::of(kind).lack("m", &body).map(|lack| lack.to_string());
+        assert_eq!(lack.unwrap_or_default(), expected, "{kind} {body:?}");
     }
     let block = |block: &str| {
         format!(r#""messages":[{{"role":"user","content":[{{"type":"tool_result","content":[{block}]}}]}}]"#)
@@ -281,18 +281,17 @@ providers:
         fields: { new_field: drop, metadata: refuse }
 ";
     let config = Loader::new().with_text("c.yaml", Format::Yaml, config).load().unwrap().config;
-    let adapter = Adapter::new(&config.providers[0]);
+    let adapter = Adapter::of("bedrock").with_capabilities(&config.providers[0].capabilities);
     let betas = "new-2027-01-01,other,effort-2025-11-24";
     let body = r#""new_field":1,"output_config":{"effort":"low"},"max_tokens":1"#;
     let expected = |body: &str| (format!("{{{body}"), "new-2027-01-01".to_owned());
     assert_eq!(adapted(&adapter, NEW, betas, body), expected(r#""new_field":1,"max_tokens":1"#));
     assert_eq!(adapted(&adapter, "my-alias", betas, body), expected(r#""max_tokens":1"#));
-    let request = request(
-        "",
+    let body = parse(
         r#"{"model":"m","metadata":{},"messages":[{"content":[{"type":"image","source":{"type":"file"}}]}]}"#,
     );
-    assert_eq!(adapter.lack(NEW, &request), None);
-    assert_eq!(adapter.lack("my-alias", &request).unwrap().to_string(), "takes no field `metadata`");
+    assert_eq!(adapter.lack(NEW, &body), None);
+    assert_eq!(adapter.lack("my-alias", &body).unwrap().to_string(), "takes no field `metadata`");
 }
 
 /// The texts in `value` that begin with `!`, but for those in a `cache_control`, which rules take out of messages.
@@ -390,10 +389,10 @@ proptest! {
         });
         for kind in ["zai", "ollama", "bedrock", "bedrock_messages", "azure", "vertex"] {
             let betas = "per-turn-control-2026-07-01,prompt-caching-scope-2026-01-05,advanced-tool-use-2025-11-20";
-            let mut attempt = Attempt::new(request(betas, &body.to_string()));
-            attempt.set_model(OLD.into());
-            Adapter::of(kind).adapt(&mut attempt);
-            let adapted: Vec<u8> = attempt.payload().pieces().flat_map(|piece| piece.to_vec()).collect();
+            let (parsed, mut edits) = (parse(&body.to_string()), Edits::default());
+            edits.set_model(&parsed, OLD);
+            Adapter::of(kind).adapt(OLD, &parsed, &list(betas), &mut edits);
+            let adapted: Vec<u8> = edits.apply(&parsed).pieces().flat_map(|piece| piece.to_vec()).collect();
             let adapted: Value = serde_json::from_slice(&adapted).unwrap();
             let mut says = Vec::new();
             texts(&adapted["messages"], &mut says);

@@ -1,0 +1,43 @@
+//! What a request holds that not every upstream takes.
+
+use relay_config::{FieldPath, FieldRule, Pattern, Select, Step};
+
+use super::rules::Rules;
+use crate::body::{ContentType, MessagesBody};
+use crate::lack::Lack;
+
+/// The first thing that `rules` refuse of what `body` holds. Images by URL are none where the relay `fetches` them.
+pub(super) fn lack(rules: &Rules<'_>, fetches: bool, body: &MessagesBody) -> Option<Lack> {
+    let fields = rules.fields();
+    let mut refused = fields.iter().filter(|(_, rule)| **rule == FieldRule::Refuse);
+    refused.find_map(|(field, _)| found(field, fetches, body))
+}
+
+fn found(field: &FieldPath, fetches: bool, body: &MessagesBody) -> Option<Lack> {
+    let [first, further @ ..] = field.steps() else { return None };
+    let Some(kind) = wanted(first) else {
+        return body.view(&first.name).map(|_| Lack::new(format!("takes no field `{}`", first.name)));
+    };
+    let source = further.first().and_then(wanted);
+    let fits = |content: &&ContentType| {
+        let is_source = |wanted: &Pattern| content.source.as_ref().is_some_and(|source| wanted.fits(source));
+        let is_fetched = fetches && source.is_some() && content.is_image_by_url();
+        !is_fetched && content.list == first.name && kind.fits(&content.kind) && source.is_none_or(is_source)
+    };
+    let content = body.content_types().iter().find(fits)?;
+    Some(Lack::new(match (content.list, &*content.kind, source.and(content.source.as_deref())) {
+        ("tools", kind, _) => format!("takes no tools of the type `{kind}`"),
+        (_, "image", Some("url")) => "takes no images by URL".to_owned(),
+        (_, "document", Some("url")) => "takes no documents by URL".to_owned(),
+        (_, "document", None) => "takes no documents such as PDFs".to_owned(),
+        (_, kind, Some(source)) => format!("takes no `{kind}` blocks with a source of the type `{source}`"),
+        (_, kind, None) => format!("takes no `{kind}` blocks"),
+    }))
+}
+
+fn wanted(step: &Step) -> Option<&Pattern> {
+    match &step.select {
+        Some(Select::Where { value, .. }) => Some(value),
+        _ => None,
+    }
+}

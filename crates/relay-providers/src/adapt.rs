@@ -1,0 +1,109 @@
+//! Each attempt in the form that its upstream takes, as a layer.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use relay_config::{BedrockApi, ProviderConfig, ProviderKind};
+use relay_messages::Adapter;
+use tower::{Layer, Service};
+
+use crate::answer::{Answer, AttemptError};
+use crate::request::Attempt;
+
+/// The adapter for `provider`: the table of its kind, with what its configuration adds.
+#[must_use]
+pub fn adapter_for(provider: &ProviderConfig) -> Adapter {
+    let kind = match &provider.kind {
+        ProviderKind::Bedrock(config) if config.api == BedrockApi::Messages => "bedrock_messages",
+        kind => kind.as_str(),
+    };
+    Adapter::of(kind).with_capabilities(&provider.capabilities).with_fetched_images(provider.fetch_images)
+}
+
+/// Changes `attempt` to the form that the upstream of `adapter` takes. Its model is the upstream's already.
+pub(crate) fn adapt(adapter: &Adapter, attempt: &mut Attempt) {
+    let request = attempt.request().clone();
+    let betas: Vec<String> = attempt.betas().into_iter().map(str::to_owned).collect();
+    let model = attempt.model().to_owned();
+    if let Some(betas) = adapter.adapt(&model, request.body(), &betas, attempt.edits_mut()) {
+        attempt.set_betas(betas);
+    }
+}
+
+/// Adapts each attempt at one provider.
+#[derive(Debug, Clone)]
+pub struct AdaptLayer {
+    adapter: Arc<Adapter>,
+}
+
+impl AdaptLayer {
+    /// Adapts as `adapter` says.
+    #[must_use]
+    pub fn new(adapter: Arc<Adapter>) -> Self {
+        Self { adapter }
+    }
+}
+
+impl<S> Layer<S> for AdaptLayer {
+    type Service = Adapt<S>;
+
+    fn layer(&self, inner: S) -> Adapt<S> {
+        Adapt { inner, adapter: Arc::clone(&self.adapter) }
+    }
+}
+
+/// See [`AdaptLayer`].
+#[derive(Debug, Clone)]
+pub struct Adapt<S> {
+    inner: S,
+    adapter: Arc<Adapter>,
+}
+
+impl<S> Service<Attempt> for Adapt<S>
+where
+    S: Service<Attempt, Response = Answer, Error = AttemptError>,
+{
+    type Response = Answer;
+    type Error = AttemptError;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut attempt: Attempt) -> S::Future {
+        adapt(&self.adapter, &mut attempt);
+        self.inner.call(attempt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+    use relay_messages::MessagesBody;
+
+    use super::*;
+    use crate::request::{Endpoint, RelayRequest};
+
+    #[track_caller]
+    fn check(kind: &str, betas: &'static str, expected: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert("anthropic-beta", HeaderValue::from_static(betas));
+        let body = MessagesBody::parse(r#"{"model":"m","max_tokens":1,"safeguards":[{}]}"#.into()).unwrap();
+        let mut attempt = Attempt::new(RelayRequest::new(Endpoint::Messages, None, headers, body));
+        adapt(&Adapter::of(kind), &mut attempt);
+        assert_eq!(attempt.headers()["anthropic-beta"], expected, "{kind}");
+    }
+
+    #[test]
+    fn betas_of_an_upstream_without_rules_stay_as_they_are_written() {
+        for kind in ["anthropic", "anthropic_compatible", "mock"] {
+            check(kind, "a, b,safeguards-x", "a, b,safeguards-x");
+        }
+    }
+
+    #[test]
+    fn betas_that_an_upstream_does_not_take_leave_the_header() {
+        check("zai", "afk-mode-2026-01-31, effort-2025-11-24", "effort-2025-11-24");
+    }
+}
