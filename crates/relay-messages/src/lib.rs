@@ -15,7 +15,9 @@ mod estimate;
 pub mod headers;
 mod lack;
 mod rate_limits;
+mod refusals;
 pub mod retry_after;
+mod thinking_provenance;
 
 pub use body::{BodyError, Children, ContentTypes, Edits, Kind, MessagesBody, Node, Payload, ScanError};
 pub use capabilities::Adapter;
@@ -23,3 +25,5 @@ pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use estimate::estimate_tokens;
 pub use lack::Lack;
 pub use rate_limits::{RateLimit, RateLimits};
+pub use refusals::{Cure, Healing, Lesson};
+pub use thinking_provenance::{Origin, Signatures};

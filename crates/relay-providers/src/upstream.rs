@@ -9,14 +9,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
-use relay_messages::{ApiError, Payload, RateLimits, headers, retry_after};
+use relay_messages::{ApiError, Cure, Healing, Payload, RateLimits, headers, retry_after};
 use tokio::time::Instant;
 use tower::Service;
 
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
 use crate::coding::decoded;
 use crate::failure::{self, Form, Reason};
-use crate::heal::Healing;
 use crate::messages;
 use crate::opening::begin;
 use crate::provider::Provider;
@@ -77,20 +76,37 @@ impl<P: Provider> Upstream<P> {
     async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
         let limit = HeadLimit::begin(attempt.head_timeout());
         let mut request = self.provider.prepare(&attempt)?;
-        self.healing.prevent(attempt.model(), &mut request);
+        self.healing.prevent(attempt.model(), &mut request, now());
         let (answer, refusal) = self.ask(&attempt, &request, &limit).await?;
         let Some(cure) = refusal.and_then(|error| self.healing.cure(&request, &error)) else {
             return Ok(answer);
         };
-        let (second, _) = self.ask(&attempt, &cure.request, &limit).await?;
+        let (second, _) = self.ask(&attempt, cure.request(), &limit).await?;
         match second.outcome {
             Outcome::Success => {
-                self.healing.learn(&self.name, attempt.model(), &cure);
+                self.learn(attempt.model(), &cure);
                 Ok(second)
             }
             // The first refusal is about what the client wrote, so that it knows what to do.
             Outcome::Refused => Ok(answer),
             _ => Ok(second),
+        }
+    }
+
+    /// Remembers that `cure` helped with `model`, and says so in the log.
+    fn learn(&self, model: &str, cure: &Cure) {
+        let provider = self.name.as_str();
+        for dropped in self.healing.learn(model, cure, now()) {
+            tracing::warn!(provider, model, %dropped, "the upstream refuses this; it is left out for an hour");
+        }
+        let blocks = cure.signatures();
+        if blocks > 0 {
+            tracing::warn!(
+                provider,
+                model,
+                blocks,
+                "the upstream refuses a conversation's thinking; it is left out"
+            );
         }
     }
 
@@ -152,7 +168,7 @@ impl<P: Provider> Upstream<P> {
         let response = Response::from_parts(head, body);
         let converted = self.provider.convert(attempt.request().endpoint(), response).await;
         let converted = converted.map_err(AttemptError::Broken)?;
-        begin(attempt, outcome, converted.map(|body| self.healing.watch(body))).await
+        begin(attempt, outcome, converted.map(|body| self.healing.watch(body, now))).await
     }
 
     /// The answer that a failure makes, and its text if the request itself is at fault. The upstream
@@ -281,6 +297,11 @@ fn say_when_to_retry(headers: &mut HeaderMap, outcome: Outcome, reason: &Reason)
         _ => None,
     };
     retry_after::write(headers, told);
+}
+
+/// The time by the clock of the runtime.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
 /// The time that an attempt has up to its response head, however often it asks.

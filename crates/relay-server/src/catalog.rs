@@ -8,10 +8,12 @@ use std::task::{Context, Poll};
 use http::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use relay_config::{ProviderConfig, ProviderName};
-use relay_providers::{ClientCredential, Healing, Lesson, ListedModel};
+use relay_messages::{Healing, Lesson};
+use relay_providers::{ClientCredential, ListedModel};
 use relay_routing::Planner;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::Service;
 
 use crate::body::Body;
@@ -223,6 +225,7 @@ impl Lists {
     /// `ready` is also who was never asked; `failing` says why the last attempt failed. `learned` is what is left out of
     /// requests, since the upstream has refused it. `in_flight` counts requests that are asked or still being answered.
     fn providers(&self) -> Value {
+        let now = Instant::now().into_std();
         let with_state = |(entry, note): &(Value, Option<(HealthNote, Healing)>)| {
             let mut entry = entry.clone();
             let error = note.as_ref().and_then(|(note, _)| note.last_error());
@@ -235,7 +238,7 @@ impl Lists {
             if let Some(error) = error {
                 entry["last_error"] = error.into();
             }
-            let lessons = note.as_ref().map(|(_, healing)| healing.lessons()).unwrap_or_default();
+            let lessons = note.as_ref().map(|(_, healing)| healing.lessons(now)).unwrap_or_default();
             if !lessons.is_empty() {
                 entry["learned"] = lessons.into_iter().map(described).collect();
             }

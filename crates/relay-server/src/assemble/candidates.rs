@@ -7,11 +7,11 @@ use std::sync::Arc;
 use relay_config::{
     AzureAuth, CompatibleAuth, HealthConfig, KeyId, ProviderConfig, ProviderKind, ProviderName, Secret,
 };
-use relay_messages::{Adapter, Lack};
+use relay_messages::{Adapter, Healing, Lack};
 use relay_providers::{
     AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, FetchLayer,
-    Fetcher, Forward, Healing, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest,
-    Transport, Upstream, Vertex, Zai,
+    Fetcher, Forward, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest, Transport,
+    Upstream, Vertex, Zai,
 };
 use relay_routing::{Candidate, CandidateService, Credential, Probe, ProbeSettings, Quota};
 use tokio::time::Instant;

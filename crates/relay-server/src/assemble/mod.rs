@@ -11,7 +11,8 @@ mod providers;
 use std::sync::Arc;
 
 use relay_config::{self as config, BaseUrlError, Config, StreamBreak};
-use relay_providers::{AuthorizeError, Endpoint, OnBreak, Proxies, Signatures, TlsError};
+use relay_messages::Signatures;
+use relay_providers::{AuthorizeError, Endpoint, OnBreak, Proxies, TlsError};
 use relay_routing::{Affinity, Failover, FailoverSettings, ModelRoutes, Planner};
 use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};

@@ -4,10 +4,8 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use relay_config::{Config, HealthConfig, ProviderKind, ProviderName};
-use relay_providers::{
-    Fetcher, Forward, Healing, Origin, Proxies, Signatures, Transport, TransportSettings, TrustRoots,
-    adapter_for,
-};
+use relay_messages::{Healing, Origin, Signatures};
+use relay_providers::{Fetcher, Forward, Proxies, Transport, TransportSettings, TrustRoots, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
 
 use super::BuildError;

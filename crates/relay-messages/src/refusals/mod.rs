@@ -10,32 +10,32 @@
 //! All of it works on requests in the upstream's own form, so that a path in a refusal fits what was sent. A request has
 //! one second try. Where that is refused too, the client gets the first refusal: it speaks of what the client wrote.
 
-mod finding;
-mod learned;
-mod partners;
+mod companions;
+mod memory;
 mod place;
+mod refused_field;
 mod thinking;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, Request};
 use memchr::memmem;
-use relay_config::{BaseUrl, ProviderName};
-use relay_messages::{
-    Adapter, Edits, Node, Payload,
-    headers::{self, ANTHROPIC_BETA},
-};
+use relay_config::BaseUrl;
 use relay_stream::thinking::{Thinking, ThinkingBody, ThinkingId};
 
-pub use self::learned::Lesson;
+pub use self::memory::Lesson;
 
-use self::finding::Finding;
-use self::learned::{Learned, Omission};
-use self::partners::Partners;
+use self::companions::Partners;
+use self::memory::{Learned, Omission};
 use self::place::Place;
+use self::refused_field::Finding;
 use self::thinking::Block;
-use crate::signatures::{Origin, Signatures};
+use crate::body::{Edits, Node, Payload};
+use crate::capabilities::Adapter;
+use crate::headers::{self, ANTHROPIC_BETA};
+use crate::thinking_provenance::{Origin, Signatures};
 
 /// Where Bedrock takes betas.
 const BODY_BETAS: &str = "anthropic_beta";
@@ -63,11 +63,26 @@ struct Shared {
 }
 
 /// A request that is worth a second try.
-pub(crate) struct Cure {
-    pub(crate) request: Request<Payload>,
+#[derive(Debug)]
+pub struct Cure {
+    request: Request<Payload>,
     omissions: Vec<Omission>,
     /// The signatures that have left it.
     refused: Vec<ThinkingId>,
+}
+
+impl Cure {
+    /// The request without what was refused.
+    #[must_use]
+    pub fn request(&self) -> &Request<Payload> {
+        &self.request
+    }
+
+    /// The number of signed blocks of thinking that have left the request.
+    #[must_use]
+    pub fn signatures(&self) -> usize {
+        self.refused.len()
+    }
 }
 
 impl Healing {
@@ -87,21 +102,22 @@ impl Healing {
 
     /// All that the provider has been found to refuse, by model.
     #[must_use]
-    pub fn lessons(&self) -> Vec<Lesson> {
-        self.0.learned.lessons()
+    pub fn lessons(&self, now: Instant) -> Vec<Lesson> {
+        self.0.learned.lessons(now)
     }
 
     /// Takes out of `request` what `model` is known to refuse, and the thinking of others.
-    pub(crate) fn prevent(&self, model: &str, request: &mut Request<Payload>) {
-        without(&self.0.learned.of(model), request);
+    pub fn prevent(&self, model: &str, request: &mut Request<Payload>, now: Instant) {
+        without(&self.0.learned.of(model, now), request);
         if self.0.signatures.concern(self.0.origin) && holds_thinking(request.body()) {
-            self.strip(request, |block| self.takes(block));
+            self.strip(request, |block| self.takes(block, now));
         }
     }
 
     /// `request` without what `refusal`, an error's body, names; `None` where it names nothing that the request holds and
     /// that may leave it.
-    pub(crate) fn cure(&self, request: &Request<Payload>, refusal: &[u8]) -> Option<Cure> {
+    #[must_use]
+    pub fn cure(&self, request: &Request<Payload>, refusal: &[u8]) -> Option<Cure> {
         let finding = Finding::read(refusal)?;
         let mut request = request.clone();
         let (mut omissions, mut refused) = (Vec::new(), Vec::new());
@@ -124,41 +140,33 @@ impl Healing {
         helps.then_some(Cure { request, omissions, refused })
     }
 
-    /// Remembers that `cure` helped with `model` of `provider`.
-    pub(crate) fn learn(&self, provider: &ProviderName, model: &str, cure: &Cure) {
-        let provider = provider.as_str();
-        for omission in &cure.omissions {
-            if self.0.learned.add(model, omission) {
-                tracing::warn!(provider, model, dropped = %omission, "the upstream refuses this; it is left out for an hour");
-            }
-        }
+    /// Remembers that `cure` helped with `model`. Returns what had not been known of the model before, such as
+    /// `field context_management` or `beta effort-2025-11-24`.
+    pub fn learn(&self, model: &str, cure: &Cure, now: Instant) -> Vec<String> {
         for id in &cure.refused {
-            self.0.signatures.refuse(*id, self.0.origin);
+            self.0.signatures.refuse(*id, self.0.origin, now);
         }
-        if !cure.refused.is_empty() {
-            let blocks = cure.refused.len();
-            tracing::warn!(
-                provider,
-                model,
-                blocks,
-                "the upstream refuses a conversation's thinking; it is left out"
-            );
-        }
+        let news = cure.omissions.iter().filter(|omission| self.0.learned.add(model, omission, now));
+        news.map(ToString::to_string).collect()
     }
 
     /// `body`, an answer of the provider's, with its thinking remembered as the provider's.
-    pub(crate) fn watch<B>(&self, body: B) -> ThinkingBody<B, impl FnMut(Thinking) + Send + use<B>> {
+    /// `clock` returns the time of each block.
+    pub fn watch<B, C>(&self, body: B, clock: C) -> ThinkingBody<B, impl FnMut(Thinking) + Send + use<B, C>>
+    where
+        C: Fn() -> Instant + Send,
+    {
         let (signatures, origin) = (self.0.signatures.clone(), self.0.origin);
         ThinkingBody::new(body, move |thinking| match thinking {
-            Thinking::Signed(id) => signatures.sign(id, origin),
+            Thinking::Signed(id) => signatures.sign(id, origin, clock()),
             Thinking::Unsigned => signatures.leave_unsigned(origin),
         })
     }
 
-    fn takes(&self, block: Block) -> bool {
+    fn takes(&self, block: Block, now: Instant) -> bool {
         let Shared { origin, signatures, .. } = &*self.0;
         match block {
-            Block::Signed(id) => signatures.may_take(id, *origin),
+            Block::Signed(id) => signatures.may_take(id, *origin, now),
             Block::Unsigned => *origin != Origin::CLAUDE && signatures.is_unsigned_by(*origin),
         }
     }

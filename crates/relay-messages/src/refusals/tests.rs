@@ -114,20 +114,22 @@ fn a_refusal_that_names_nothing_of_the_request_is_the_clients() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_helped_once_is_done_beforehand_for_that_model() {
-    let healing = healing(None);
+#[test]
+fn what_helped_once_is_done_beforehand_for_that_model() {
+    let (healing, now) = (healing(None), Instant::now());
     let sent = || request(Some("fast-mode-2026-02-01"), &json!({"speed": "fast", "max_tokens": 1}));
     let cure = healing.cure(&sent(), refusal("speed: Extra inputs are not permitted").as_bytes()).unwrap();
     let mut next = sent();
-    healing.prevent("m", &mut next);
+    healing.prevent("m", &mut next, now);
     assert_eq!(parts(&next), parts(&sent()), "nothing is learnt before it has helped");
-    healing.learn(&ProviderName::new("upstream"), "m", &cure);
-    healing.prevent("m", &mut next);
+    let news = healing.learn("m", &cure, now);
+    assert_eq!(news, ["field speed", "beta fast-mode-2026-02-01"]);
+    assert!(healing.learn("m", &cure, now).is_empty());
+    healing.prevent("m", &mut next, now);
     assert_eq!(parts(&next), (None, json!({"max_tokens": 1})));
     let mut other = sent();
-    healing.prevent("n", &mut other);
+    healing.prevent("n", &mut other, now);
     assert_eq!(parts(&other), parts(&sent()));
-    let dropped: Vec<_> = healing.lessons().into_iter().map(|lesson| lesson.dropped).collect();
+    let dropped: Vec<_> = healing.lessons(now).into_iter().map(|lesson| lesson.dropped).collect();
     assert_eq!(dropped, ["beta fast-mode-2026-02-01", "field speed"]);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use relay_messages::{Kind, Node};
+use crate::body::{Kind, Node};
 
 /// What no refusal takes out of a request, wherever it stands: what is asked, how, and what was answered. Without it,
 /// another request would be answered than the client's.
@@ -197,9 +197,9 @@ fn is_of_type(node: Node<'_>, kind: &str) -> bool {
 mod tests {
     use bytes::Bytes;
     use relay_config::CapabilityTable;
-    use relay_messages::Edits;
 
     use super::*;
+    use crate::body::Edits;
 
     const BODY: &str = r#"{"model":"m","context_management":{"edits":[]},"output_config":{"effort":"low"},"thinking":{"type":"adaptive"},"tools":[{"name":"a","defer_loading":true,"input_schema":{"cache_control":{"scope":1}}},{"name":"b"}],"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral","scope":"global"}}],"messages":[{"role":"user","content":[{"type":"text","text":"t"},{"type":"text","text":"u","cache_control":{"type":"ephemeral","scope":"global"}}]},{"role":"assistant","content":[{"type":"thinking","thinking":"x","cache_control":{}},{"type":"text","text":"y","cache_control":{"type":"ephemeral"}}]}]}"#;
 

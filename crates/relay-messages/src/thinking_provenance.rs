@@ -4,11 +4,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_config::BaseUrl;
 use relay_stream::thinking::ThinkingId;
-use tokio::time::Instant;
 
 /// Signatures that are remembered, in two generations of half as many: about 6 MiB.
 const SIGNATURES: usize = 100_000;
@@ -67,10 +66,10 @@ struct Memory {
 
 impl Signatures {
     /// Remembers that `id` is a signature of `origin`.
-    pub(crate) fn sign(&self, id: ThinkingId, origin: Origin) {
+    pub fn sign(&self, id: ThinkingId, origin: Origin, now: Instant) {
         let mut memory = self.lock();
         memory.see(origin, false);
-        memory.insert(id, Known::By(origin));
+        memory.insert(id, Known::By(origin), now);
     }
 
     /// Remembers that thinking of `origin` may come without a signature.
@@ -79,15 +78,16 @@ impl Signatures {
     }
 
     /// Remembers that `origin` has refused `id`.
-    pub(crate) fn refuse(&self, id: ThinkingId, origin: Origin) {
+    pub fn refuse(&self, id: ThinkingId, origin: Origin, now: Instant) {
         let mut memory = self.lock();
         memory.refusals = true;
-        memory.insert(id, Known::NotBy(origin));
+        memory.insert(id, Known::NotBy(origin), now);
     }
 
     /// Whether `origin` may take `id`, as far as is known. What is not known is worth a try.
-    pub(crate) fn may_take(&self, id: ThinkingId, origin: Origin) -> bool {
-        match self.lock().get(id) {
+    #[must_use]
+    pub fn may_take(&self, id: ThinkingId, origin: Origin, now: Instant) -> bool {
+        match self.lock().get(id, now) {
             None => true,
             Some(Known::By(signer)) => signer == origin,
             Some(Known::NotBy(refuser)) => refuser != origin,
@@ -95,12 +95,14 @@ impl Signatures {
     }
 
     /// Whether thinking of `origin` has come without a signature.
-    pub(crate) fn is_unsigned_by(&self, origin: Origin) -> bool {
+    #[must_use]
+    pub fn is_unsigned_by(&self, origin: Origin) -> bool {
         self.lock().origins.contains(&(origin, true))
     }
 
     /// Whether there may be anything that `origin` does not take.
-    pub(crate) fn concern(&self, origin: Origin) -> bool {
+    #[must_use]
+    pub fn concern(&self, origin: Origin) -> bool {
         let memory = self.lock();
         memory.refusals || memory.origins.iter().any(|(seen, _)| *seen != origin)
     }
@@ -119,8 +121,7 @@ impl Memory {
         }
     }
 
-    fn insert(&mut self, id: ThinkingId, known: Known) {
-        let now = Instant::now();
+    fn insert(&mut self, id: ThinkingId, known: Known, now: Instant) {
         let since = *self.since.get_or_insert(now);
         if self.young.len() >= SIGNATURES / 2 || now - since >= GENERATION {
             self.old = std::mem::take(&mut self.young);
@@ -129,12 +130,12 @@ impl Memory {
         self.young.insert(id, known);
     }
 
-    fn get(&mut self, id: ThinkingId) -> Option<Known> {
+    fn get(&mut self, id: ThinkingId, now: Instant) -> Option<Known> {
         if let Some(known) = self.young.get(&id) {
             return Some(*known);
         }
         let known = self.old.remove(&id)?;
-        self.insert(id, known);
+        self.insert(id, known, now);
         Some(known)
     }
 }
@@ -151,17 +152,17 @@ mod tests {
         Origin::at(&BaseUrl::parse(url).unwrap())
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_signature_goes_back_to_where_it_came_from() {
+    #[test]
+    fn a_signature_goes_back_to_where_it_came_from() {
         let (zai, ollama) = (at("https://api.z.ai/api/anthropic"), at("http://localhost:11434"));
         assert_eq!(zai, at("https://api.z.ai/api/anthropic/"));
-        let signatures = Signatures::default();
+        let (signatures, now) = (Signatures::default(), Instant::now());
         assert!(!signatures.concern(Origin::CLAUDE));
-        signatures.sign(id(1), Origin::CLAUDE);
+        signatures.sign(id(1), Origin::CLAUDE, now);
         assert!(!signatures.concern(Origin::CLAUDE) && signatures.concern(zai));
-        signatures.sign(id(2), zai);
-        signatures.refuse(id(3), Origin::CLAUDE);
-        let takes = |origin| [1, 2, 3, 4].map(|number| signatures.may_take(id(number), origin));
+        signatures.sign(id(2), zai, now);
+        signatures.refuse(id(3), Origin::CLAUDE, now);
+        let takes = |origin| [1, 2, 3, 4].map(|number| signatures.may_take(id(number), origin, now));
         assert_eq!(takes(Origin::CLAUDE), [true, false, false, true]);
         assert_eq!(takes(zai), [false, true, true, true]);
         assert_eq!(takes(ollama), [false, false, true, true]);
@@ -169,33 +170,36 @@ mod tests {
         assert!(signatures.is_unsigned_by(ollama) && !signatures.is_unsigned_by(zai));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_nobody_asks_for_is_forgotten_and_the_rest_lives_on() {
-        let signatures = Signatures::default();
+    #[test]
+    fn what_nobody_asks_for_is_forgotten_and_the_rest_lives_on() {
+        let (signatures, now) = (Signatures::default(), Instant::now());
         let zai = at("https://api.z.ai");
-        let known = |number| !signatures.may_take(id(number), Origin::CLAUDE);
-        signatures.sign(id(0), zai);
-        signatures.sign(id(1), zai);
+        let known = |number| !signatures.may_take(id(number), Origin::CLAUDE, now);
+        signatures.sign(id(0), zai, now);
+        signatures.sign(id(1), zai, now);
         for number in 2..2 + SIGNATURES / 2 {
-            signatures.sign(id(number), zai);
+            signatures.sign(id(number), zai, now);
         }
         assert!(known(0), "it is of the old generation, and asked for");
         for number in 2..1 + SIGNATURES / 2 {
-            signatures.sign(id(SIGNATURES + number), zai);
+            signatures.sign(id(SIGNATURES + number), zai, now);
         }
         assert!(known(0) && !known(1));
         let memory = signatures.lock();
         assert!(memory.young.len() + memory.old.len() <= SIGNATURES);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_generation_ends_with_its_time() {
-        let signatures = Signatures::default();
+    #[test]
+    fn a_generation_ends_with_its_time() {
+        let (signatures, mut now) = (Signatures::default(), Instant::now());
         let zai = at("https://api.z.ai");
         for number in 0..3 {
-            signatures.sign(id(number), zai);
-            tokio::time::advance(GENERATION).await;
+            signatures.sign(id(number), zai, now);
+            now += GENERATION;
         }
-        assert!(signatures.may_take(id(0), Origin::CLAUDE) && !signatures.may_take(id(1), Origin::CLAUDE));
+        assert!(
+            signatures.may_take(id(0), Origin::CLAUDE, now)
+                && !signatures.may_take(id(1), Origin::CLAUDE, now)
+        );
     }
 }

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::place::Place;
 
@@ -63,8 +61,7 @@ pub struct Lesson {
 
 impl Learned {
     /// Remembers that `model` refuses `omission`; true if that is news.
-    pub(super) fn add(&self, model: &str, omission: &Omission) -> bool {
-        let now = Instant::now();
+    pub(super) fn add(&self, model: &str, omission: &Omission, now: Instant) -> bool {
         let until = now + LIFETIME;
         let mut models = self.lock();
         for entries in models.values_mut() {
@@ -90,16 +87,14 @@ impl Learned {
     }
 
     /// What to leave out for `model`.
-    pub(super) fn of(&self, model: &str) -> Vec<Omission> {
-        let now = Instant::now();
+    pub(super) fn of(&self, model: &str, now: Instant) -> Vec<Omission> {
         let models = self.lock();
         let entries = models.get(model).map(Vec::as_slice).unwrap_or_default();
         entries.iter().filter(|entry| entry.until > now).map(|entry| entry.omission.clone()).collect()
     }
 
     /// All of it, by model.
-    pub(super) fn lessons(&self) -> Vec<Lesson> {
-        let now = Instant::now();
+    pub(super) fn lessons(&self, now: Instant) -> Vec<Lesson> {
         let mut lessons = Vec::new();
         for (model, entries) in &*self.lock() {
             lessons.extend(entries.iter().filter(|entry| entry.until > now).map(|entry| Lesson {
@@ -125,38 +120,38 @@ mod tests {
         Omission::Beta(name.to_owned())
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_lesson_is_believed_for_an_hour_and_a_repeated_one_is_no_news() {
-        let learned = Learned::default();
-        assert!(learned.add("m", &beta("a-2025-01-01")));
-        tokio::time::advance(LIFETIME / 2).await;
-        assert!(!learned.add("m", &beta("a-2025-01-01")));
-        assert!(learned.add("m", &Omission::Field(Place::known("speed"))));
-        tokio::time::advance(LIFETIME - Duration::from_secs(1)).await;
-        assert_eq!(learned.of("m"), [beta("a-2025-01-01"), Omission::Field(Place::known("speed"))]);
-        assert_eq!(learned.of("n"), []);
+    #[test]
+    fn a_lesson_is_believed_for_an_hour_and_a_repeated_one_is_no_news() {
+        let (learned, mut now) = (Learned::default(), Instant::now());
+        assert!(learned.add("m", &beta("a-2025-01-01"), now));
+        now += LIFETIME / 2;
+        assert!(!learned.add("m", &beta("a-2025-01-01"), now));
+        assert!(learned.add("m", &Omission::Field(Place::known("speed")), now));
+        now += LIFETIME - Duration::from_secs(1);
+        assert_eq!(learned.of("m", now), [beta("a-2025-01-01"), Omission::Field(Place::known("speed"))]);
+        assert_eq!(learned.of("n", now), []);
         let lessons: Vec<_> =
-            learned.lessons().into_iter().map(|lesson| (lesson.dropped, lesson.remaining)).collect();
+            learned.lessons(now).into_iter().map(|lesson| (lesson.dropped, lesson.remaining)).collect();
         let second = Duration::from_secs(1);
         assert_eq!(lessons, [("beta a-2025-01-01".to_owned(), second), ("field speed".to_owned(), second)]);
-        tokio::time::advance(second).await;
-        assert_eq!((learned.of("m"), learned.lessons()), (vec![], vec![]));
-        assert!(learned.add("m", &beta("a-2025-01-01")));
+        now += second;
+        assert_eq!((learned.of("m", now), learned.lessons(now)), (vec![], vec![]));
+        assert!(learned.add("m", &beta("a-2025-01-01"), now));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_is_remembered_is_bounded() {
-        let learned = Learned::default();
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let (learned, mut now) = (Learned::default(), Instant::now());
         for index in 0..PER_MODEL + 10 {
-            learned.add("m", &beta(&index.to_string()));
+            learned.add("m", &beta(&index.to_string()), now);
         }
-        assert_eq!(learned.of("m").len(), PER_MODEL);
-        assert_eq!(learned.of("m")[0], beta("10"));
+        assert_eq!(learned.of("m", now).len(), PER_MODEL);
+        assert_eq!(learned.of("m", now)[0], beta("10"));
         for index in 0..MODELS {
-            tokio::time::advance(Duration::from_millis(1)).await;
-            learned.add(&index.to_string(), &beta("b"));
+            now += Duration::from_millis(1);
+            learned.add(&index.to_string(), &beta("b"), now);
         }
-        assert_eq!(learned.of("m"), [], "the one that was learnt first made room");
-        assert_eq!(learned.lessons().len(), MODELS);
+        assert_eq!(learned.of("m", now), [], "the one that was learnt first made room");
+        assert_eq!(learned.lessons(now).len(), MODELS);
     }
 }

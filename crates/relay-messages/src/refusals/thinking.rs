@@ -1,7 +1,8 @@
 //! Thinking that an upstream does not take is left out of the conversation's past; all else of it stays.
 
-use relay_messages::Node;
 use relay_stream::thinking::ThinkingId;
+
+use crate::body::Node;
 
 /// Edits of `context_management` that only a request with thinking may ask for: "`clear_thinking_20251015` strategy
 /// requires `thinking` to be enabled or adaptive".
@@ -122,10 +123,10 @@ fn is_of_type(node: Node<'_>, kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use relay_messages::Edits;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::body::Edits;
 
     /// `messages` without the thinking that is signed by `bad`, or by nobody; and whether the last turn is broken.
     fn left(messages: &Value) -> (Value, bool) {
