@@ -16,7 +16,8 @@ use serde::Deserialize;
 use tower::ServiceExt;
 
 use crate::answer::{AnswerBody, AttemptError};
-use crate::anthropic::{ApiRequest, ClientCredential, Forward};
+use crate::anthropic::{ApiRequest, Forward};
+use crate::client_credential::ClientCredential;
 use crate::coding::decoded;
 use crate::messages;
 use crate::start::{Start, read_start};

@@ -9,8 +9,8 @@ use relay_stream::OnBreak;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::anthropic::ClientCredential;
-use crate::fetch::Fetched;
+use crate::client_credential::ClientCredential;
+use crate::fetch::FetchedImages;
 
 /// The operations of the Messages API that are routed by model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ struct Parts {
     client: Option<ClientCredential>,
     keys_allowed: bool,
     deadline: Option<Deadline>,
-    images: OnceCell<Fetched>,
+    images: OnceCell<FetchedImages>,
 }
 
 impl RelayRequest {
@@ -128,8 +128,9 @@ impl RelayRequest {
         &self.0.body
     }
 
-    /// The images that the body names by URL: fetched once, when somebody needs them first.
-    pub(crate) fn images(&self) -> &OnceCell<Fetched> {
+    /// The slot for the images that the body names by URL. [`fetch`](crate::fetch) fills it once, for the first upstream that
+    /// needs them.
+    pub(crate) fn images(&self) -> &OnceCell<FetchedImages> {
         &self.0.images
     }
 

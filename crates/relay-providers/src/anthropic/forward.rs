@@ -13,8 +13,8 @@ use relay_config::{BaseUrl, Secret};
 use relay_messages::headers;
 use tower::{BoxError, Service};
 
-use super::ClientCredential;
 use crate::answer::{AnswerBody, AttemptError};
+use crate::client_credential::ClientCredential;
 use crate::messages::{self, ApiKey};
 use crate::provider::AuthorizeError;
 use crate::transport::{IdleTimeout, RequestBody, Transport};

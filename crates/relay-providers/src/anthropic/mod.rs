@@ -1,7 +1,6 @@
 //! What only Anthropic's own API has: the client's own credential, and operations beside messages. With a configured key
 //! it is asked as any [`Compatible`](crate::Compatible) upstream is.
 
-mod client;
 mod forward;
 
 use std::time::SystemTime;
@@ -10,7 +9,6 @@ use http::{Request, response};
 use relay_config::BaseUrl;
 use relay_messages::Payload;
 
-pub use client::{ClientCredential, is_subscription_token};
 pub use forward::{ApiRequest, Forward};
 
 use crate::answer::Outcome;
@@ -21,7 +19,7 @@ use crate::request::Attempt;
 /// Anthropic with whatever credential the client sent, unchanged.
 ///
 /// The configuration makes one only for an `anthropic` provider with `passthrough`; nothing else in this program can
-/// write a [`ClientCredential`] into a request.
+/// write a [`ClientCredential`](crate::ClientCredential) into a request.
 #[derive(Debug, Clone)]
 pub struct PassThrough {
     base_url: BaseUrl,

@@ -13,13 +13,13 @@
 mod address;
 mod client;
 mod error;
+mod fetched;
 mod target;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use relay_messages::{MessagesBody, Node};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ use crate::upstream::within;
 pub use client::Fetcher;
 use client::Image;
 pub use error::FetchError;
+pub(crate) use fetched::FetchedImages;
 
 /// Images by URL in one request. The Messages API takes a hundred images; each is a request that the relay makes for a
 /// client.
@@ -39,9 +40,6 @@ const MAX_IMAGES: usize = 20;
 const MAX_TOTAL: usize = 15 * 1024 * 1024;
 /// Images fetched at the same time for one request.
 const PARALLEL: usize = 4;
-
-/// What came of the images of one request: by the place of the source, what takes its place.
-pub(crate) type Fetched = Result<Arc<[(usize, Bytes)]>, Arc<FetchError>>;
 
 /// Fetches images for one provider, or leaves them as they are.
 #[derive(Debug, Clone)]
@@ -121,7 +119,7 @@ fn sources(body: &MessagesBody) -> impl Iterator<Item = Node<'_>> {
     sources.filter(|source| source.get("type").is_some_and(|kind| kind.is("url")))
 }
 
-async fn fetch_all(fetcher: &Fetcher, body: &MessagesBody) -> Fetched {
+async fn fetch_all(fetcher: &Fetcher, body: &MessagesBody) -> FetchedImages {
     let found: Vec<(usize, String)> = sources(body)
         .take(MAX_IMAGES + 1)
         .map(|source| {

@@ -60,7 +60,7 @@ impl ClientCredential {
     }
 
     /// Writes the credential into a request, as the client sent it.
-    pub(super) fn write_to(&self, headers: &mut HeaderMap) {
+    pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
             headers.append(name, value.clone());
         }
