@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_config::{KeyId, KeyLimits, ModelMapping, Pooling, ProviderName};
-use relay_messages::Lack;
+use relay_messages::Unsupported;
 use relay_providers::{Answer, Attempt, AttemptError, RelayRequest};
 use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
@@ -27,18 +27,18 @@ pub struct ProviderPool {
     share: NonZeroU32,
     pooling: Pooling,
     max_wait: Duration,
-    lack: Option<LackOf>,
+    unsupported: Option<UnsupportedBy>,
     candidates: Vec<Candidate>,
     health: Arc<ProviderHealth>,
 }
 
 /// Says what a request asks for that a provider does not have.
 #[derive(Clone)]
-struct LackOf(Arc<LackFn>);
+struct UnsupportedBy(Arc<UnsupportedFn>);
 
-type LackFn = dyn Fn(&str, &RelayRequest) -> Option<Lack> + Send + Sync;
+type UnsupportedFn = dyn Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync;
 
-impl fmt::Debug for LackOf {
+impl fmt::Debug for UnsupportedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fn")
     }
@@ -59,8 +59,19 @@ impl ProviderPool {
         let (share, pooling) = (NonZeroU32::MIN, Pooling::default());
         let mapping = ModelMapping::default();
         let health = Arc::new(ProviderHealth::new(name.clone(), CircuitSettings::default()));
-        let (max_wait, lack) = (Duration::ZERO, None);
-        Self { name, models, mapping, first_byte_timeout, share, pooling, max_wait, lack, candidates, health }
+        let (max_wait, unsupported) = (Duration::ZERO, None);
+        Self {
+            name,
+            models,
+            mapping,
+            first_byte_timeout,
+            share,
+            pooling,
+            max_wait,
+            unsupported,
+            candidates,
+            health,
+        }
     }
 
     /// Opens and closes its circuit by these rules, and looks with `probe` whether it is back.
@@ -81,13 +92,13 @@ impl ProviderPool {
         self
     }
 
-    /// Leaves the provider out for requests of which `lack`, given its own name of the model, says what it does not have.
+    /// Excludes the provider from requests for which `unsupported`, given its own name of the model, returns a reason.
     #[must_use]
-    pub fn with_lack(
+    pub fn with_unsupported(
         mut self,
-        lack: impl Fn(&str, &RelayRequest) -> Option<Lack> + Send + Sync + 'static,
+        unsupported: impl Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync + 'static,
     ) -> Self {
-        self.lack = Some(LackOf(Arc::new(lack)));
+        self.unsupported = Some(UnsupportedBy(Arc::new(unsupported)));
         self
     }
 
@@ -167,8 +178,8 @@ impl ProviderPool {
     }
 
     /// What `request` asks for that the provider does not have.
-    pub(crate) fn lack(&self, request: &RelayRequest) -> Option<Lack> {
-        self.lack.as_ref().and_then(|lack| lack.0(self.mapped(request.body().model()), request))
+    pub(crate) fn unsupported(&self, request: &RelayRequest) -> Option<Unsupported> {
+        self.unsupported.as_ref().and_then(|check| check.0(self.mapped(request.body().model()), request))
     }
 
     /// The name of `model` at this provider.

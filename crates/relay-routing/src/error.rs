@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use relay_config::ProviderName;
-use relay_messages::Lack;
+use relay_messages::Unsupported;
 use relay_providers::AttemptError;
 
 use crate::route_trace::RouteTrace;
@@ -33,21 +33,21 @@ pub enum PlanError {
          and no provider passes it through"
     )]
     KeysNotAllowed,
-    /// Every provider lacks something that the request asks for.
-    #[error("no provider can serve this request: {}", Lacks(lacks))]
+    /// No provider supports everything that the request needs.
+    #[error("no provider can serve this request: {}", AllUnsupported(unsupported))]
     Unsuitable {
-        /// Who lacks what.
-        lacks: Vec<(ProviderName, Lack)>,
+        /// Each provider, with the part of the request that it does not support.
+        unsupported: Vec<(ProviderName, Unsupported)>,
     },
 }
 
-struct Lacks<'a>(&'a [(ProviderName, Lack)]);
+struct AllUnsupported<'a>(&'a [(ProviderName, Unsupported)]);
 
-impl fmt::Display for Lacks<'_> {
+impl fmt::Display for AllUnsupported<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (provider, lack)) in self.0.iter().enumerate() {
+        for (index, (provider, unsupported)) in self.0.iter().enumerate() {
             let separator = if index > 0 { "; " } else { "" };
-            write!(f, "{separator}`{provider}` {lack}")?;
+            write!(f, "{separator}`{provider}` {unsupported}")?;
         }
         Ok(())
     }

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! table.toml ─┐
-//!             ├─▶ Adapter ─▶ Attempt { edits, betas }   and, before any attempt, Lack
+//!             ├─▶ Adapter ─▶ Attempt { edits, betas }   and, before any attempt, Unsupported
 //! config ─────┘   one for each provider
 //! ```
 //! There is one table and one mechanism for all upstreams. What upstreams add of their own (a version in the body, the
 //! model in the path) is theirs. Where nothing is known of an upstream, nothing is touched.
 
-mod content;
 mod fold;
 mod place;
+mod refuse;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ use bytes::Bytes;
 use relay_config::{BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule};
 
 use crate::body::{Edits, Kind, MessagesBody, Node};
-use crate::lack::Lack;
+use crate::unsupported::Unsupported;
 use rules::Rules;
 
 const TABLE: &str = include_str!("table.toml");
@@ -60,10 +60,10 @@ impl Adapter {
         &self.companions
     }
 
-    /// Why the upstream cannot serve `body` by its `model`, if there is a reason.
+    /// Returns the first part of `body` that the upstream does not support for its `model`, if there is one.
     #[must_use]
-    pub fn lack(&self, model: &str, body: &MessagesBody) -> Option<Lack> {
-        content::lack(&Rules::new(&self.known, model), self.fetches_images, body)
+    pub fn unsupported(&self, model: &str, body: &MessagesBody) -> Option<Unsupported> {
+        refuse::unsupported(&Rules::new(&self.known, model), self.fetches_images, body)
     }
 
     /// Adds to `edits` the changes that bring `body` into the form that the upstream takes for its `model`. Returns the

@@ -237,12 +237,12 @@ fn system_messages_become_part_of_a_neighbouring_turn() {
 }
 
 #[test]
-fn what_cannot_be_adapted_away_is_told() {
+fn a_field_that_the_upstream_cannot_do_without_is_reported_as_unsupported() {
     #[track_caller]
-    fn lack(kind: &str, body: &str, expected: &str) {
+    fn check(kind: &str, body: &str, expected: &str) {
         let body = parse(&format!(r#"{{"model":"m",{body}}}"#));
-        let lack = Adapter::of(kind).lack("m", &body).map(|lack| lack.to_string());
-        assert_eq!(lack.unwrap_or_default(), expected, "{kind} {body:?}");
+        let found = Adapter::of(kind).unsupported("m", &body).map(|found| found.to_string());
+        assert_eq!(found.unwrap_or_default(), expected, "{kind} {body:?}");
     }
     let block = |block: &str| {
         format!(r#""messages":[{{"role":"user","content":[{{"type":"tool_result","content":[{block}]}}]}}]"#)
@@ -251,19 +251,19 @@ fn what_cannot_be_adapted_away_is_told() {
     let url = block(r#"{"type":"image","source":{"type":"url","url":"https://x"}}"#);
     let file = block(r#"{"type":"image","source":{"type":"file"}}"#);
     for kind in ["anthropic", "zai", "azure"] {
-        [&pdf, &url, &file].into_iter().for_each(|body| lack(kind, body, ""));
+        [&pdf, &url, &file].into_iter().for_each(|body| check(kind, body, ""));
     }
-    lack("ollama", &pdf, "takes no documents such as PDFs");
+    check("ollama", &pdf, "takes no documents such as PDFs");
     for kind in ["ollama", "bedrock", "vertex"] {
-        lack(kind, &url, "takes no images by URL");
-        lack(kind, &file, "takes no `image` blocks with a source of the type `file`");
-        lack(kind, &block(r#"{"type":"image","source":{"type":"base64"}}"#), "");
+        check(kind, &url, "takes no images by URL");
+        check(kind, &file, "takes no `image` blocks with a source of the type `file`");
+        check(kind, &block(r#"{"type":"image","source":{"type":"base64"}}"#), "");
     }
-    lack("bedrock", &pdf, "");
+    check("bedrock", &pdf, "");
     let tool = r#""tools":[{"name":"a"},{"type":"web_search_20250305","name":"web_search"}]"#;
-    lack("bedrock", tool, "takes no tools of the type `web_search_20250305`");
-    lack("vertex", tool, "");
-    lack("ollama", &block(r#"{"type":"search_result"}"#), "takes no `search_result` blocks");
+    check("bedrock", tool, "takes no tools of the type `web_search_20250305`");
+    check("vertex", tool, "");
+    check("ollama", &block(r#"{"type":"search_result"}"#), "takes no `search_result` blocks");
 }
 
 #[test]
@@ -290,8 +290,8 @@ providers:
     let body = parse(
         r#"{"model":"m","metadata":{},"messages":[{"content":[{"type":"image","source":{"type":"file"}}]}]}"#,
     );
-    assert_eq!(adapter.lack(NEW, &body), None);
-    assert_eq!(adapter.lack("my-alias", &body).unwrap().to_string(), "takes no field `metadata`");
+    assert_eq!(adapter.unsupported(NEW, &body), None);
+    assert_eq!(adapter.unsupported("my-alias", &body).unwrap().to_string(), "takes no field `metadata`");
 }
 
 /// The texts in `value` that begin with `!`, but for those in a `cache_control`, which rules take out of messages.

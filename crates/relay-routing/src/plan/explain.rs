@@ -101,7 +101,7 @@ impl Planner {
                         .to_owned(),
                 });
             }
-            pool.lack(request).map(|lack| format!("it {lack}"))
+            pool.unsupported(request).map(|reason| format!("it {reason}"))
         };
         let excluded = self
             .pools

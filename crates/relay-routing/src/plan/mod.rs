@@ -237,17 +237,17 @@ impl Planner {
                 true => PlanError::NoCredential,
             });
         }
-        let mut lacks = Vec::new();
+        let mut unsupported = Vec::new();
         let mut suits = |index: &usize| {
             let pool = &self.pools[*index];
-            let lack = pool.lack(request);
-            let suits = lack.is_none();
-            lacks.extend(lack.map(|lack| (pool.name().clone(), lack)));
+            let reason = pool.unsupported(request);
+            let suits = reason.is_none();
+            unsupported.extend(reason.map(|reason| (pool.name().clone(), reason)));
             suits
         };
         let suitable = with_credential.map(|group| group.into_iter().filter(&mut suits).collect::<Vec<_>>());
         match suitable.iter().all(Vec::is_empty) {
-            true => Err(PlanError::Unsuitable { lacks }),
+            true => Err(PlanError::Unsuitable { unsupported }),
             false => Ok(suitable),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use relay_config::{
     AzureAuth, CompatibleAuth, HealthConfig, KeyId, ProviderConfig, ProviderKind, ProviderName, Secret,
 };
-use relay_messages::{Adapter, Healing, Lack};
+use relay_messages::{Adapter, Healing, Unsupported};
 use relay_providers::{
     AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, FetchLayer,
     Fetcher, Forward, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest, Transport,
@@ -171,10 +171,12 @@ impl ProviderStack<'_> {
         CandidateService::new(stack)
     }
 
-    /// What the provider lacks for a request, by its own name of the model.
-    pub(super) fn lack(&self) -> impl Fn(&str, &RelayRequest) -> Option<Lack> + Send + Sync + 'static {
+    /// Checks requests for a part that the provider does not support, by its own name of the model.
+    pub(super) fn unsupported(
+        &self,
+    ) -> impl Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync + 'static {
         let adapter = Arc::clone(&self.adapter);
-        move |model, request| adapter.lack(model, request.body())
+        move |model, request| adapter.unsupported(model, request.body())
     }
 
     /// The rank of what has no key: the best key's, or else the provider's own.

@@ -82,7 +82,7 @@ pub(super) fn providers(
                 .with_pooling(provider.pooling)
                 .with_max_wait(provider.max_wait)
                 .with_health(circuit(&config.health), stack.probe(&config.health))
-                .with_lack(stack.lack()),
+                .with_unsupported(stack.unsupported()),
         );
         let forward = stack.forward()?;
         parts.discoveries.extend(stack.discovery(forward.as_ref().map(|(_, _, forward)| forward)));

@@ -4,19 +4,19 @@ use relay_config::{FieldPath, FieldRule, Pattern, Select, Step};
 
 use super::rules::Rules;
 use crate::body::{ContentType, MessagesBody};
-use crate::lack::Lack;
+use crate::unsupported::Unsupported;
 
 /// The first thing that `rules` refuse of what `body` holds. Images by URL are none where the relay `fetches` them.
-pub(super) fn lack(rules: &Rules<'_>, fetches: bool, body: &MessagesBody) -> Option<Lack> {
+pub(super) fn unsupported(rules: &Rules<'_>, fetches: bool, body: &MessagesBody) -> Option<Unsupported> {
     let fields = rules.fields();
     let mut refused = fields.iter().filter(|(_, rule)| **rule == FieldRule::Refuse);
     refused.find_map(|(field, _)| found(field, fetches, body))
 }
 
-fn found(field: &FieldPath, fetches: bool, body: &MessagesBody) -> Option<Lack> {
+fn found(field: &FieldPath, fetches: bool, body: &MessagesBody) -> Option<Unsupported> {
     let [first, further @ ..] = field.steps() else { return None };
     let Some(kind) = wanted(first) else {
-        return body.view(&first.name).map(|_| Lack::new(format!("takes no field `{}`", first.name)));
+        return body.view(&first.name).map(|_| Unsupported::new(format!("takes no field `{}`", first.name)));
     };
     let source = further.first().and_then(wanted);
     let fits = |content: &&ContentType| {
@@ -25,7 +25,7 @@ fn found(field: &FieldPath, fetches: bool, body: &MessagesBody) -> Option<Lack> 
         !is_fetched && content.list == first.name && kind.fits(&content.kind) && source.is_none_or(is_source)
     };
     let content = body.content_types().iter().find(fits)?;
-    Some(Lack::new(match (content.list, &*content.kind, source.and(content.source.as_deref())) {
+    Some(Unsupported::new(match (content.list, &*content.kind, source.and(content.source.as_deref())) {
         ("tools", kind, _) => format!("takes no tools of the type `{kind}`"),
         (_, "image", Some("url")) => "takes no images by URL".to_owned(),
         (_, "document", Some("url")) => "takes no documents by URL".to_owned(),
