@@ -105,12 +105,12 @@ pub(crate) fn classify(head: &response::Parts, error: &[u8]) -> Outcome {
         404 => Outcome::ModelUnavailable,
         408 => Outcome::Failed,
         429 => limited(&head.headers, &Reason::read(error)),
-        OVERLOADED_STATUS => Outcome::Overloaded { retry_after: retry_after::retry_after(&head.headers) },
+        OVERLOADED_STATUS => Outcome::Overloaded { retry_after: retry_after::from_headers(&head.headers) },
         // Neither is a failure of the upstream: it does not do what the request asks for.
         501 | 505 => Outcome::Refused,
         // Whatever the status, the error's own word for it counts.
         500..=599 if Reason::read(error).kind.as_deref() == Some("overloaded_error") => {
-            Outcome::Overloaded { retry_after: retry_after::retry_after(&head.headers) }
+            Outcome::Overloaded { retry_after: retry_after::from_headers(&head.headers) }
         }
         500..=599 => Outcome::Failed,
         _ => Outcome::Refused,
@@ -156,9 +156,9 @@ fn limited(headers: &HeaderMap, reason: &Reason) -> Outcome {
         return Outcome::RateLimited { retry_after: Some(SPEND_CAP_PAUSE), scope: LimitScope::Key };
     }
     let message = reason.message.as_deref().unwrap_or_default();
-    let retry_after = retry_after::retry_after(headers)
+    let retry_after = retry_after::from_headers(headers)
         .or_else(|| RateLimits::read(headers).exhausted_for())
-        .or_else(|| retry_after::in_words(message));
+        .or_else(|| retry_after::from_phrase(message));
     let names_limit = retry_after.is_some()
         || headers.contains_key(header::RETRY_AFTER)
         || headers.contains_key(RETRY_AFTER_MS)

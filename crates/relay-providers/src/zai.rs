@@ -145,7 +145,7 @@ impl Meaning {
                 let retry_after = retry_after(headers, reason).or(Some(CAP_PAUSE));
                 Outcome::RateLimited { retry_after, scope: LimitScope::Key }
             }
-            Self::Overloaded => Outcome::Overloaded { retry_after: retry_after::retry_after(headers) },
+            Self::Overloaded => Outcome::Overloaded { retry_after: retry_after::from_headers(headers) },
             Self::TooLong | Self::Refused => Outcome::Refused,
         }
     }
@@ -153,8 +153,8 @@ impl Meaning {
 
 /// No header tells; the message does.
 fn retry_after(headers: &HeaderMap, reason: &Reason) -> Option<Duration> {
-    let in_message = || retry_after::until_time_in(reason.message.as_deref()?, BEIJING, headers);
-    retry_after::retry_after(headers).or_else(in_message)
+    let in_message = || retry_after::from_time_in(reason.message.as_deref()?, BEIJING, headers);
+    retry_after::from_headers(headers).or_else(in_message)
 }
 
 #[cfg(test)]

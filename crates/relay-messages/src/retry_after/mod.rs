@@ -1,4 +1,13 @@
-//! How long an upstream wants to be left alone: in its headers, or in the words of its error.
+//! The time after which an upstream may be called again, from its headers or from the text of its error.
+//!
+//! ```
+//! use std::time::Duration;
+//! use relay_messages::retry_after;
+//!
+//! let headers = [("retry-after", "7")].into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+//! assert_eq!(retry_after::from_headers(&headers.collect()), Some(Duration::from_secs(7)));
+//! assert_eq!(retry_after::from_phrase("Please try again in 1m30s."), Some(Duration::from_secs(90)));
+//! ```
 
 mod phrases;
 
@@ -7,15 +16,18 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
-pub use phrases::in_words;
+pub use phrases::from_phrase;
 
 use crate::date::parse_rfc3339;
 
 /// A time in milliseconds, more precise than `retry-after`. Azure OpenAI sends it.
 pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// `retry-after-ms`, else `retry-after` in seconds, whole or not, or as a date, which counts from the answer's own.
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// Reads `retry-after-ms`, or else `retry-after`: seconds, with a fraction or without, or a date, from which the `date` of
+/// the response is subtracted.
+///
+/// Returns `None` if neither header is there, or if the one that counts cannot be read.
+pub fn from_headers(headers: &HeaderMap) -> Option<Duration> {
     let number = |text: &str| text.parse::<f64>().ok();
     if let Some(milliseconds) = text(headers, RETRY_AFTER_MS).and_then(number) {
         return Duration::try_from_secs_f64(milliseconds / 1000.0).ok();
@@ -27,25 +39,26 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(until(httpdate::parse_http_date(value).ok()?, headers))
 }
 
-/// Until the first time that stands in `text`, such as `2026-01-02 03:04:05`. One without a zone is `east` of UTC.
-pub fn until_time_in(text: &str, east: Duration, headers: &HeaderMap) -> Option<Duration> {
+/// Returns the time until the first date and time in `text`, such as `2026-01-02 03:04:05`. If it has no `Z`, its clock is
+/// `utc_offset` ahead of UTC.
+pub fn from_time_in(text: &str, utc_offset: Duration, headers: &HeaderMap) -> Option<Duration> {
     let starts = text.char_indices().filter(|(_, c)| c.is_ascii_digit());
-    let time = starts.map(|(at, _)| &text[at..]).find_map(|text| read_time(text, east));
+    let time = starts.map(|(at, _)| &text[at..]).find_map(|text| read_time(text, utc_offset));
     time.map(|time| until(time, headers))
 }
 
-fn read_time(text: &str, east: Duration) -> Option<SystemTime> {
+fn read_time(text: &str, utc_offset: Duration) -> Option<SystemTime> {
     let (date, rest) = text.split_at_checked("2026-01-02".len())?;
     let (time, rest) = rest.strip_prefix([' ', 'T'])?.split_at_checked("03:04:05".len())?;
     let utc = parse_rfc3339(&format!("{date}T{time}Z"))?;
-    let east = if rest.starts_with('Z') { Duration::ZERO } else { east };
-    utc.checked_sub(east)
+    let utc_offset = if rest.starts_with('Z') { Duration::ZERO } else { utc_offset };
+    utc.checked_sub(utc_offset)
 }
 
-/// Says in `retry-after` what `headers` and the upstream's error say: in whole seconds, since Claude Code reads no
-/// others, and never none at all. What nobody can read is taken away.
-pub fn write(headers: &mut HeaderMap, told: Option<Duration>) {
-    match retry_after(headers).or(told) {
+/// Writes the time from `headers`, or else `fallback`, into `retry-after`. Always whole seconds, at least 1: Claude Code
+/// parses nothing else. If there is neither, `retry-after` is removed.
+pub fn write(headers: &mut HeaderMap, fallback: Option<Duration>) {
+    match from_headers(headers).or(fallback) {
         Some(after) => {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
@@ -56,7 +69,8 @@ pub fn write(headers: &mut HeaderMap, told: Option<Duration>) {
     }
 }
 
-/// From the answer's date, or else from now on, until `time`; nothing if that is over.
+/// Returns the time from the `date` in `headers` until `time`; zero if `time` is past. Without a readable `date` it counts
+/// from the clock of this machine.
 pub fn until(time: SystemTime, headers: &HeaderMap) -> Duration {
     let date = text(headers, header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     time.duration_since(date.unwrap_or_else(SystemTime::now)).unwrap_or_default()
@@ -83,7 +97,7 @@ mod tests {
     fn retry_after_is_read_in_every_form() {
         #[track_caller]
         fn check(entries: &[(&'static str, &'static str)], expected: Option<Duration>) {
-            assert_eq!(retry_after(&headers(entries)), expected);
+            assert_eq!(from_headers(&headers(entries)), expected);
         }
         check(&[], None);
         check(&[("retry-after", "12")], Some(Duration::from_secs(12)));
@@ -100,16 +114,16 @@ mod tests {
     #[test]
     fn a_time_is_found_in_a_text() {
         let date = headers(&[DATE]);
-        let east = Duration::from_secs(8 * 3600);
+        let utc_offset = Duration::from_secs(8 * 3600);
         #[track_caller]
-        fn check(text: &str, headers: &HeaderMap, east: Duration, expected: Option<u64>) {
-            assert_eq!(until_time_in(text, east, headers), expected.map(Duration::from_secs), "{text}");
+        fn check(text: &str, headers: &HeaderMap, utc_offset: Duration, expected: Option<u64>) {
+            assert_eq!(from_time_in(text, utc_offset, headers), expected.map(Duration::from_secs), "{text}");
         }
         let message = "[1308][Your limit will reset at 2026-11-22 20:35:41][20261122201903b4955568412247d7]";
-        check(message, &date, east, Some(35 * 60 + 41));
-        check("已达到上限，将在 2026-11-22 20:00:05 重置", &date, east, Some(5));
-        check("Resets at 2026-11-22T12:00:01Z", &date, east, Some(1));
-        check("2026-11-22 19:59:59", &date, east, Some(0));
+        check(message, &date, utc_offset, Some(35 * 60 + 41));
+        check("已达到上限，将在 2026-11-22 20:00:05 重置", &date, utc_offset, Some(5));
+        check("Resets at 2026-11-22T12:00:01Z", &date, utc_offset, Some(1));
+        check("2026-11-22 19:59:59", &date, utc_offset, Some(0));
         for odd in [
             "at 8pm, 22 Nov 2026",
             "2026-13-22 20:00:00",
@@ -118,16 +132,16 @@ mod tests {
             "2026-11-2２ 2",
             "",
         ] {
-            check(odd, &date, east, None);
+            check(odd, &date, utc_offset, None);
         }
     }
 
     #[test]
     fn what_the_client_gets_is_whole_seconds() {
         #[track_caller]
-        fn check(entry: Option<(&'static str, &'static str)>, told: Option<u64>, expected: Option<&str>) {
+        fn check(entry: Option<(&'static str, &'static str)>, fallback: Option<u64>, expected: Option<&str>) {
             let mut headers = headers(&entry.into_iter().chain([DATE]).collect::<Vec<_>>());
-            write(&mut headers, told.map(Duration::from_millis));
+            write(&mut headers, fallback.map(Duration::from_millis));
             assert_eq!(
                 headers.get("retry-after").map(|value| value.to_str().unwrap()),
                 expected,

@@ -1,4 +1,4 @@
-//! "Please try again in 1m30s."
+//! Phrases such as "Please try again in 1m30s."
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ const UNITS: [(&str, f64); 14] = [
 /// The longest wait that is believed. A monthly limit is the longest that anybody has.
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
-/// How long `text` asks to wait.
-pub fn in_words(text: &str) -> Option<Duration> {
+/// Returns the time that a phrase in `text`, the message of an error, asks the caller to wait. The limit is 31 days.
+pub fn from_phrase(text: &str) -> Option<Duration> {
     let text = text.to_ascii_lowercase();
     let found = OPENINGS.iter().find_map(|opening| {
         let at = text.find(opening)?;
@@ -73,7 +73,7 @@ mod tests {
     fn a_wait_is_read_from_what_upstreams_say() {
         #[track_caller]
         fn check(text: &str, expected: Option<f64>) {
-            assert_eq!(in_words(text), expected.map(Duration::from_secs_f64), "{text}");
+            assert_eq!(from_phrase(text), expected.map(Duration::from_secs_f64), "{text}");
         }
         check("Rate limit reached for gpt-4 on tokens per min. Please try again in 20s. Visit …", Some(20.0));
         check("Please try again in 6ms.", Some(0.006));
@@ -100,7 +100,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_odd(text in "(try again in )?[0-9.]{0,400}[a-zµ ]{0,9}.{0,20}") {
-            let _ = in_words(&text);
+            let _ = from_phrase(&text);
         }
     }
 }

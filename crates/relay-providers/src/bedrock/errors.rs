@@ -66,7 +66,7 @@ pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
     if let Some((_, outcome, _)) = error.by_text() {
         return *outcome;
     }
-    let retry_after = retry_after::retry_after(&head.headers);
+    let retry_after = retry_after::from_headers(&head.headers);
     match &*error.name {
         name if CREDENTIAL.contains(&name) => Outcome::CredentialRejected,
         // AWS names no limit and no time.

@@ -41,7 +41,7 @@ const CANNOT_COUNT: &str = "not supported for token counting";
 
 pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
     let Some(error) = GoogleError::parse(body) else { return messages::classify(head, body) };
-    let retry_after = retry_after::retry_after(&head.headers).or(error.retry_after);
+    let retry_after = retry_after::from_headers(&head.headers).or(error.retry_after);
     match error.status.as_str() {
         "RESOURCE_EXHAUSTED" => {
             let scope = if retry_after.is_some() { LimitScope::Key } else { LimitScope::Request };
