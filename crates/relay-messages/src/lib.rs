@@ -25,5 +25,5 @@ pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use estimate::estimate_tokens;
 pub use rate_limits::{RateLimit, RateLimits};
 pub use refusals::{Cure, Healing, Lesson};
-pub use thinking_provenance::{Origin, Signatures};
+pub use thinking_provenance::{SignatureOwner, ThinkingProvenance};
 pub use unsupported::Unsupported;

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use relay_config::BaseUrl;
 use relay_stream::thinking::ThinkingId;
 
-/// Signatures that are remembered, in two generations of half as many: about 6 MiB.
+/// The number of signatures that are remembered, in two generations of half as many: about 6 MiB.
 const SIGNATURES: usize = 100_000;
 /// How long a generation takes new ones at most. One that is asked for lives on; after two generations of silence a
 /// conversation is over, or resumed so late that its signatures are simply tried.
 const GENERATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// There are as many as there are providers.
-const ORIGINS: usize = 1024;
+const OWNERS: usize = 1024;
 
 /// Upstreams that accept each other's thinking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin(Family);
+pub struct SignatureOwner(Family);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
@@ -28,7 +28,7 @@ enum Family {
     Alone(ThinkingId),
 }
 
-impl Origin {
+impl SignatureOwner {
     /// Claude, wherever it is served: Anthropic, Bedrock, Vertex and Foundry accept each other's signatures.
     pub const CLAUDE: Self = Self(Family::Claude);
 
@@ -43,14 +43,14 @@ impl Origin {
 /// What is known of one signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    By(Origin),
+    By(SignatureOwner),
     /// Refused there, and never seen before.
-    NotBy(Origin),
+    NotBy(SignatureOwner),
 }
 
 /// Whose signature each is. Cloning shares it. Bounded: the oldest that nobody has asked for are forgotten.
 #[derive(Debug, Clone, Default)]
-pub struct Signatures(Arc<Mutex<Memory>>);
+pub struct ThinkingProvenance(Arc<Mutex<Memory>>);
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -59,52 +59,52 @@ struct Memory {
     /// When the young generation began.
     since: Option<Instant>,
     /// Those whose answers have been seen, with whether their thinking came unsigned.
-    origins: Vec<(Origin, bool)>,
+    owners: Vec<(SignatureOwner, bool)>,
     /// A signature has been refused.
     refusals: bool,
 }
 
-impl Signatures {
-    /// Remembers that `id` is a signature of `origin`.
-    pub fn sign(&self, id: ThinkingId, origin: Origin, now: Instant) {
+impl ThinkingProvenance {
+    /// Remembers that `id` is a signature of `owner`.
+    pub fn record_signature(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
         let mut memory = self.lock();
-        memory.see(origin, false);
-        memory.insert(id, Known::By(origin), now);
+        memory.see(owner, false);
+        memory.insert(id, Known::By(owner), now);
     }
 
-    /// Remembers that thinking of `origin` may come without a signature.
-    pub fn leave_unsigned(&self, origin: Origin) {
-        self.lock().see(origin, true);
+    /// Remembers that thinking of `owner` may come without a signature.
+    pub fn record_unsigned(&self, owner: SignatureOwner) {
+        self.lock().see(owner, true);
     }
 
-    /// Remembers that `origin` has refused `id`.
-    pub fn refuse(&self, id: ThinkingId, origin: Origin, now: Instant) {
+    /// Remembers that `owner` has refused `id`.
+    pub fn record_refusal(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
         let mut memory = self.lock();
         memory.refusals = true;
-        memory.insert(id, Known::NotBy(origin), now);
+        memory.insert(id, Known::NotBy(owner), now);
     }
 
-    /// Whether `origin` may take `id`, as far as is known. What is not known is worth a try.
+    /// Whether `owner` may take `id`, as far as is known. What is not known is worth a try.
     #[must_use]
-    pub fn may_take(&self, id: ThinkingId, origin: Origin, now: Instant) -> bool {
+    pub fn may_accept(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) -> bool {
         match self.lock().get(id, now) {
             None => true,
-            Some(Known::By(signer)) => signer == origin,
-            Some(Known::NotBy(refuser)) => refuser != origin,
+            Some(Known::By(signer)) => signer == owner,
+            Some(Known::NotBy(refuser)) => refuser != owner,
         }
     }
 
-    /// Whether thinking of `origin` has come without a signature.
+    /// Whether thinking of `owner` has come without a signature.
     #[must_use]
-    pub fn is_unsigned_by(&self, origin: Origin) -> bool {
-        self.lock().origins.contains(&(origin, true))
+    pub fn sends_unsigned(&self, owner: SignatureOwner) -> bool {
+        self.lock().owners.contains(&(owner, true))
     }
 
-    /// Whether there may be anything that `origin` does not take.
+    /// Whether there may be anything that `owner` does not take.
     #[must_use]
-    pub fn concern(&self, origin: Origin) -> bool {
+    pub fn may_contain_foreign(&self, owner: SignatureOwner) -> bool {
         let memory = self.lock();
-        memory.refusals || memory.origins.iter().any(|(seen, _)| *seen != origin)
+        memory.refusals || memory.owners.iter().any(|(seen, _)| *seen != owner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -113,11 +113,11 @@ impl Signatures {
 }
 
 impl Memory {
-    fn see(&mut self, origin: Origin, unsigned: bool) {
-        if let Some((_, is_unsigned)) = self.origins.iter_mut().find(|(seen, _)| *seen == origin) {
+    fn see(&mut self, owner: SignatureOwner, unsigned: bool) {
+        if let Some((_, is_unsigned)) = self.owners.iter_mut().find(|(seen, _)| *seen == owner) {
             *is_unsigned |= unsigned;
-        } else if self.origins.len() < ORIGINS {
-            self.origins.push((origin, unsigned));
+        } else if self.owners.len() < OWNERS {
+            self.owners.push((owner, unsigned));
         }
     }
 
@@ -148,58 +148,60 @@ mod tests {
         ThinkingId::of(number.to_string().as_bytes())
     }
 
-    fn at(url: &str) -> Origin {
-        Origin::at(&BaseUrl::parse(url).unwrap())
+    fn at(url: &str) -> SignatureOwner {
+        SignatureOwner::at(&BaseUrl::parse(url).unwrap())
     }
 
     #[test]
     fn a_signature_goes_back_to_where_it_came_from() {
         let (zai, ollama) = (at("https://api.z.ai/api/anthropic"), at("http://localhost:11434"));
         assert_eq!(zai, at("https://api.z.ai/api/anthropic/"));
-        let (signatures, now) = (Signatures::default(), Instant::now());
-        assert!(!signatures.concern(Origin::CLAUDE));
-        signatures.sign(id(1), Origin::CLAUDE, now);
-        assert!(!signatures.concern(Origin::CLAUDE) && signatures.concern(zai));
-        signatures.sign(id(2), zai, now);
-        signatures.refuse(id(3), Origin::CLAUDE, now);
-        let takes = |origin| [1, 2, 3, 4].map(|number| signatures.may_take(id(number), origin, now));
-        assert_eq!(takes(Origin::CLAUDE), [true, false, false, true]);
+        let (provenance, now) = (ThinkingProvenance::default(), Instant::now());
+        assert!(!provenance.may_contain_foreign(SignatureOwner::CLAUDE));
+        provenance.record_signature(id(1), SignatureOwner::CLAUDE, now);
+        assert!(
+            !provenance.may_contain_foreign(SignatureOwner::CLAUDE) && provenance.may_contain_foreign(zai)
+        );
+        provenance.record_signature(id(2), zai, now);
+        provenance.record_refusal(id(3), SignatureOwner::CLAUDE, now);
+        let takes = |owner| [1, 2, 3, 4].map(|number| provenance.may_accept(id(number), owner, now));
+        assert_eq!(takes(SignatureOwner::CLAUDE), [true, false, false, true]);
         assert_eq!(takes(zai), [false, true, true, true]);
         assert_eq!(takes(ollama), [false, false, true, true]);
-        signatures.leave_unsigned(ollama);
-        assert!(signatures.is_unsigned_by(ollama) && !signatures.is_unsigned_by(zai));
+        provenance.record_unsigned(ollama);
+        assert!(provenance.sends_unsigned(ollama) && !provenance.sends_unsigned(zai));
     }
 
     #[test]
     fn what_nobody_asks_for_is_forgotten_and_the_rest_lives_on() {
-        let (signatures, now) = (Signatures::default(), Instant::now());
+        let (provenance, now) = (ThinkingProvenance::default(), Instant::now());
         let zai = at("https://api.z.ai");
-        let known = |number| !signatures.may_take(id(number), Origin::CLAUDE, now);
-        signatures.sign(id(0), zai, now);
-        signatures.sign(id(1), zai, now);
+        let known = |number| !provenance.may_accept(id(number), SignatureOwner::CLAUDE, now);
+        provenance.record_signature(id(0), zai, now);
+        provenance.record_signature(id(1), zai, now);
         for number in 2..2 + SIGNATURES / 2 {
-            signatures.sign(id(number), zai, now);
+            provenance.record_signature(id(number), zai, now);
         }
         assert!(known(0), "it is of the old generation, and asked for");
         for number in 2..1 + SIGNATURES / 2 {
-            signatures.sign(id(SIGNATURES + number), zai, now);
+            provenance.record_signature(id(SIGNATURES + number), zai, now);
         }
         assert!(known(0) && !known(1));
-        let memory = signatures.lock();
+        let memory = provenance.lock();
         assert!(memory.young.len() + memory.old.len() <= SIGNATURES);
     }
 
     #[test]
     fn a_generation_ends_with_its_time() {
-        let (signatures, mut now) = (Signatures::default(), Instant::now());
+        let (provenance, mut now) = (ThinkingProvenance::default(), Instant::now());
         let zai = at("https://api.z.ai");
         for number in 0..3 {
-            signatures.sign(id(number), zai, now);
+            provenance.record_signature(id(number), zai, now);
             now += GENERATION;
         }
         assert!(
-            signatures.may_take(id(0), Origin::CLAUDE, now)
-                && !signatures.may_take(id(1), Origin::CLAUDE, now)
+            provenance.may_accept(id(0), SignatureOwner::CLAUDE, now)
+                && !provenance.may_accept(id(1), SignatureOwner::CLAUDE, now)
         );
     }
 }

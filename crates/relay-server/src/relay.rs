@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use relay_config::Config;
-use relay_messages::Signatures;
+use relay_messages::ThinkingProvenance;
 use relay_providers::Proxies;
 use relay_routing::Planner;
 use tower::util::BoxCloneSyncService;
@@ -48,7 +48,7 @@ pub struct Relay {
     stack: Stack,
     readiness: Arc<Readiness>,
     explainer: Arc<Explainer>,
-    signatures: Signatures,
+    signatures: ThinkingProvenance,
     settings: ServeSettings,
 }
 
@@ -65,7 +65,7 @@ pub struct Builder {
     config: Config,
     proxies: Proxies,
     before: Option<Arc<Planner>>,
-    signatures: Signatures,
+    signatures: ThinkingProvenance,
 }
 
 impl Builder {
@@ -103,7 +103,7 @@ impl Relay {
     /// Starts from a configuration. Proxies are those of the environment.
     #[must_use]
     pub fn builder(config: Config) -> Builder {
-        let signatures = Signatures::default();
+        let signatures = ThinkingProvenance::default();
         Builder { config, proxies: Proxies::from_environment(), before: None, signatures }
     }
 

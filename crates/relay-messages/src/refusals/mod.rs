@@ -35,7 +35,7 @@ use self::thinking::Block;
 use crate::body::{Edits, Node, Payload};
 use crate::capabilities::Adapter;
 use crate::headers::{self, ANTHROPIC_BETA};
-use crate::thinking_provenance::{Origin, Signatures};
+use crate::thinking_provenance::{SignatureOwner, ThinkingProvenance};
 
 /// Where Bedrock takes betas.
 const BODY_BETAS: &str = "anthropic_beta";
@@ -58,8 +58,8 @@ struct Shared {
     learned: Learned,
     partners: Partners,
     /// Whose thinking the provider takes.
-    origin: Origin,
-    signatures: Signatures,
+    owner: SignatureOwner,
+    provenance: ThinkingProvenance,
 }
 
 /// A request that is worth a second try.
@@ -86,18 +86,18 @@ impl Cure {
 }
 
 impl Healing {
-    /// For a provider at `base_url`, if that is known, that takes the thinking of `origin`. `adapter` knows which fields
+    /// For a provider at `base_url`, if that is known, that takes the thinking of `owner`. `adapter` knows which fields
     /// and betas go together.
     #[must_use]
     pub fn new(
         base_url: Option<&BaseUrl>,
         adapter: &Adapter,
-        origin: Origin,
-        signatures: Signatures,
+        owner: SignatureOwner,
+        provenance: ThinkingProvenance,
     ) -> Self {
         let is_reference = base_url.is_some_and(|url| url.authority().host().eq_ignore_ascii_case(REFERENCE));
         let (learned, partners) = (Learned::default(), Partners::new(adapter.companions()));
-        Self(Arc::new(Shared { is_reference, learned, partners, origin, signatures }))
+        Self(Arc::new(Shared { is_reference, learned, partners, owner, provenance }))
     }
 
     /// All that the provider has been found to refuse, by model.
@@ -109,7 +109,7 @@ impl Healing {
     /// Takes out of `request` what `model` is known to refuse, and the thinking of others.
     pub fn prevent(&self, model: &str, request: &mut Request<Payload>, now: Instant) {
         without(&self.0.learned.of(model, now), request);
-        if self.0.signatures.concern(self.0.origin) && holds_thinking(request.body()) {
+        if self.0.provenance.may_contain_foreign(self.0.owner) && holds_thinking(request.body()) {
             self.strip(request, |block| self.takes(block, now));
         }
     }
@@ -144,7 +144,7 @@ impl Healing {
     /// `field context_management` or `beta effort-2025-11-24`.
     pub fn learn(&self, model: &str, cure: &Cure, now: Instant) -> Vec<String> {
         for id in &cure.refused {
-            self.0.signatures.refuse(*id, self.0.origin, now);
+            self.0.provenance.record_refusal(*id, self.0.owner, now);
         }
         let news = cure.omissions.iter().filter(|omission| self.0.learned.add(model, omission, now));
         news.map(ToString::to_string).collect()
@@ -156,18 +156,18 @@ impl Healing {
     where
         C: Fn() -> Instant + Send,
     {
-        let (signatures, origin) = (self.0.signatures.clone(), self.0.origin);
+        let (provenance, owner) = (self.0.provenance.clone(), self.0.owner);
         ThinkingBody::new(body, move |thinking| match thinking {
-            Thinking::Signed(id) => signatures.sign(id, origin, clock()),
-            Thinking::Unsigned => signatures.leave_unsigned(origin),
+            Thinking::Signed(id) => provenance.record_signature(id, owner, clock()),
+            Thinking::Unsigned => provenance.record_unsigned(owner),
         })
     }
 
     fn takes(&self, block: Block, now: Instant) -> bool {
-        let Shared { origin, signatures, .. } = &*self.0;
+        let Shared { owner, provenance, .. } = &*self.0;
         match block {
-            Block::Signed(id) => signatures.may_take(id, *origin, now),
-            Block::Unsigned => *origin != Origin::CLAUDE && signatures.is_unsigned_by(*origin),
+            Block::Signed(id) => provenance.may_accept(id, *owner, now),
+            Block::Unsigned => *owner != SignatureOwner::CLAUDE && provenance.sends_unsigned(*owner),
         }
     }
 
@@ -182,7 +182,7 @@ impl Healing {
         let removed = remove(request, |body| {
             let stripped = thinking::strip(body, takes);
             let mut gone = stripped.gone;
-            if stripped.breaks_last_turn && self.0.origin == Origin::CLAUDE {
+            if stripped.breaks_last_turn && self.0.owner == SignatureOwner::CLAUDE {
                 gone.extend(thinking::switched_off(body));
             }
             ids = stripped.ids;

@@ -8,7 +8,12 @@ use super::*;
 
 fn healing(base_url: Option<&str>) -> Healing {
     let base_url = base_url.map(|url| BaseUrl::parse(url).unwrap());
-    Healing::new(base_url.as_ref(), &Adapter::of("anthropic"), Origin::CLAUDE, Signatures::default())
+    Healing::new(
+        base_url.as_ref(),
+        &Adapter::of("anthropic"),
+        SignatureOwner::CLAUDE,
+        ThinkingProvenance::default(),
+    )
 }
 
 fn request(betas: Option<&'static str>, body: &Value) -> Request<Payload> {

@@ -11,7 +11,7 @@ mod providers;
 use std::sync::Arc;
 
 use relay_config::{self as config, BaseUrlError, Config, StreamBreak};
-use relay_messages::Signatures;
+use relay_messages::ThinkingProvenance;
 use relay_providers::{AuthorizeError, Endpoint, OnBreak, Proxies, TlsError};
 use relay_routing::{Affinity, Failover, FailoverSettings, ModelRoutes, Planner};
 use tower::util::MapResponseLayer;
@@ -84,7 +84,7 @@ pub(crate) fn assemble(
     config: &Config,
     proxies: &Proxies,
     before: Option<&Planner>,
-    signatures: &Signatures,
+    signatures: &ThinkingProvenance,
 ) -> Result<Assembled, BuildError> {
     let server = &config.server;
     let parts = providers(config, proxies, signatures)?;

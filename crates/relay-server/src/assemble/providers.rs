@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use relay_config::{Config, HealthConfig, ProviderKind, ProviderName};
-use relay_messages::{Healing, Origin, Signatures};
+use relay_messages::{Healing, SignatureOwner, ThinkingProvenance};
 use relay_providers::{Fetcher, Forward, Proxies, Transport, TransportSettings, TrustRoots, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
 
@@ -29,7 +29,7 @@ pub(super) struct Parts {
 pub(super) fn providers(
     config: &Config,
     proxies: &Proxies,
-    signatures: &Signatures,
+    signatures: &ThinkingProvenance,
 ) -> Result<Parts, BuildError> {
     let roots = TrustRoots::load();
     let mut parts =
@@ -46,11 +46,11 @@ pub(super) fn providers(
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
         let note = HealthNote::default();
         let adapter = Arc::new(adapter_for(provider));
-        let origin = origin(&provider.kind);
+        let owner = signature_owner(&provider.kind);
         if matches!(provider.kind, ProviderKind::Ollama { .. }) {
-            signatures.leave_unsigned(origin);
+            signatures.record_unsigned(owner);
         }
-        let healing = Healing::new(provider.kind.base_url(), &adapter, origin, signatures.clone());
+        let healing = Healing::new(provider.kind.base_url(), &adapter, owner, signatures.clone());
         parts.notes.push((provider.name.clone(), note.clone(), healing.clone()));
         let stack = ProviderStack {
             provider,
@@ -94,13 +94,13 @@ pub(super) fn providers(
 }
 
 /// Whose thinking a provider takes.
-fn origin(kind: &ProviderKind) -> Origin {
+fn signature_owner(kind: &ProviderKind) -> SignatureOwner {
     match kind {
         ProviderKind::Zai { base_url }
         | ProviderKind::Ollama { base_url }
         | ProviderKind::Minimax { base_url }
-        | ProviderKind::AnthropicCompatible { base_url, .. } => Origin::at(base_url),
-        _ => Origin::CLAUDE,
+        | ProviderKind::AnthropicCompatible { base_url, .. } => SignatureOwner::at(base_url),
+        _ => SignatureOwner::CLAUDE,
     }
 }
 
