@@ -10,7 +10,7 @@ use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use relay_config::ModelMapping;
 use relay_messages::{Edits, MessagesBody};
-use relay_stream::body::StartBody;
+use relay_stream::body::MessageStartBody;
 use tower::{Layer, Service};
 
 use crate::answer::{Answer, AnswerBody, AttemptError};
@@ -91,7 +91,7 @@ async fn restore_model(response: Response<AnswerBody>, model: &str) -> Response<
         body
     } else if is(&head.headers, "text/event-stream") {
         head.headers.remove(CONTENT_LENGTH);
-        StartBody::rename(body, model).boxed_unsync()
+        MessageStartBody::rename(body, model).boxed_unsync()
     } else if is(&head.headers, "application/json") {
         head.headers.remove(CONTENT_LENGTH);
         restore_in_json(body, model).await

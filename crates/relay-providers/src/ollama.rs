@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::BaseUrl;
 use relay_messages::{ApiError, Edits, MessagesBody, Payload, error_type, headers};
-use relay_stream::body::StartBody;
+use relay_stream::body::MessageStartBody;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
 use crate::failure::{Form, Reason};
@@ -106,7 +106,7 @@ impl Provider for Ollama {
         let (mut head, body) = response.into_parts();
         let media_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let body = if media_type.starts_with(b"text/event-stream") {
-            StartBody::complete(body).boxed_unsync()
+            MessageStartBody::complete(body).boxed_unsync()
         } else {
             match read_start(body, MESSAGE_LIMIT, Duration::MAX).await {
                 Start::Whole(bytes) => mended(bytes),

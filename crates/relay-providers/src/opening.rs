@@ -68,7 +68,7 @@ where
     let (failure, body) = match form {
         Form::Opaque => (None, body.boxed_unsync()),
         Form::Object => {
-            let body = WatchBody::object(body, progress.on_end());
+            let body = WatchBody::json(body, progress.on_end());
             let body = match head.headers.contains_key(CONTENT_LENGTH) {
                 // An end that comes too early is a broken connection already.
                 true => body,

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!            bedrock                           body, watch
-//! upstream ─▶ SseBody ───────────────────────▶ StartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
+//! upstream ─▶ SseBody ───────────────────────▶ MessageStartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
 //! Event       Decoder ▸ Converter ▸ SSE        first event  usage, end    pings
 //! Stream
 //! ```
 //! Every part stands alone. The cores ([`frame::Decoder`], [`sse::SseParser`], [`bedrock::Translator`],
-//! [`watch::SseWatch`], [`StartEditor`], [`EventFilter`]) do no I/O and take bytes cut anywhere; the wrappers put them around an
+//! [`watch::SseWatch`], [`MessageStartEditor`], [`EventFilter`]) do no I/O and take bytes cut anywhere; the wrappers put them around an
 //! `http_body::Body` or a `Stream`, and pass on what they have the moment it is complete.
 //! ```
 //! use http_body_util::{BodyExt, Full};
@@ -37,15 +37,15 @@ pub mod body;
 mod filter;
 pub mod frame;
 mod json;
+mod message_start;
 mod on_break;
 pub mod sse;
-mod start;
 pub mod thinking;
 pub mod watch;
 
 pub use filter::EventFilter;
+pub use message_start::MessageStartEditor;
 pub use on_break::OnBreak;
-pub use start::StartEditor;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -243,7 +243,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::body::script::{Script, collect};
+    use crate::body::scripted::{ScriptedBody, collect};
 
     const STREAM: &str = concat!(
         "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":",
@@ -288,7 +288,7 @@ mod tests {
     fn thinking_without_a_signature_is_told_at_the_end() {
         #[track_caller]
         fn check(text: &str, expected: &[Thinking]) {
-            for script in [Script::new().data(text), Script::new().data(text).exact_length()] {
+            for script in [ScriptedBody::new().data(text), ScriptedBody::new().data(text).exact_length()] {
                 let mut told = Vec::new();
                 let (bytes, error) = collect(ThinkingBody::new(script, |thinking| told.push(thinking)));
                 assert!(bytes == text && error.is_none());

@@ -26,7 +26,7 @@ fn the_capture_becomes_the_expected_events() {
 #[test]
 fn the_usage_of_the_capture_is_read_from_the_events() {
     let mut watch = SseWatch::new();
-    EVENTS.chunks(33).for_each(|chunk| watch.see(chunk));
+    EVENTS.chunks(33).for_each(|chunk| watch.observe(chunk));
     let report = watch.report();
     let usage = report.usage;
     assert_eq!((usage.input_tokens, usage.output_tokens), (Some(27), Some(93)));

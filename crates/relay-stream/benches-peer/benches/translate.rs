@@ -57,7 +57,7 @@ impl Body for Chunks<'_> {
 fn watch(capture: &Capture) {
     let mut watch = SseWatch::new();
     for chunk in &capture.chunks {
-        watch.see(black_box(chunk));
+        watch.observe(black_box(chunk));
     }
     assert!(watch.report().is_complete());
 }

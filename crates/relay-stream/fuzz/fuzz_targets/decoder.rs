@@ -23,7 +23,7 @@ fn decode<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Message>, Result<(
                 }
             }
         }
-        assert!(chunk.is_empty() && decoder.held() <= LIMITS.frame);
+        assert!(chunk.is_empty() && decoder.buffered() <= LIMITS.frame);
     }
     let end = decoder.finish();
     (messages, end)

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use relay_stream::sse::{SseParser, write_event};
 use relay_stream::watch::{SseWatch, StreamReport};
-use relay_stream::{EventFilter, StartEditor};
+use relay_stream::{EventFilter, MessageStartEditor};
 use relay_stream_fuzz::{cut, sizes_and_stream};
 
 type Event = (String, Vec<u8>, Option<String>, Option<std::time::Duration>);
@@ -30,12 +30,12 @@ fn parse<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>) {
 
 fn watch<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> StreamReport {
     let mut watch = SseWatch::new();
-    chunks.for_each(|chunk| watch.see(chunk));
+    chunks.for_each(|chunk| watch.observe(chunk));
     watch.into_report()
 }
 
 fn rewrite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut rewriter = StartEditor::rename("m");
+    let mut rewriter = MessageStartEditor::rename("m");
     let mut out: Vec<u8> = chunks.flat_map(|chunk| rewriter.push(Bytes::copy_from_slice(chunk))).collect();
     out.extend_from_slice(&rewriter.finish());
     out

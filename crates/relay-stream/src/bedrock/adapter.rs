@@ -200,18 +200,18 @@ impl<E> Engine<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OnBreak;
-    use crate::body::script::{Script, collect};
+    use crate::body::scripted::{ScriptedBody, collect};
     use crate::frame::FrameError;
+    use crate::on_break::OnBreak;
 
     const CAPTURE: &[u8] = include_bytes!("../../testdata/message.eventstream");
     const EVENTS: &str = include_str!("../../testdata/message.sse");
 
-    fn abort(script: Script) -> SseBody<Script> {
+    fn abort(script: ScriptedBody) -> SseBody<ScriptedBody> {
         SseBody::new(script, Translator::new())
     }
 
-    fn error_event(script: Script) -> SseBody<Script> {
+    fn error_event(script: ScriptedBody) -> SseBody<ScriptedBody> {
         SseBody::new(script, Translator::new().with_on_break(OnBreak::ErrorEvent))
     }
 
@@ -227,9 +227,9 @@ mod tests {
     #[test]
     fn a_whole_stream_is_translated_and_ends_cleanly() {
         for script in [
-            Script::new().bytes(CAPTURE),
-            Script::new().bytes(CAPTURE).exact_length(),
-            Script::new().bytes(&CAPTURE[..500]).pending().bytes(&CAPTURE[500..]).trailers(),
+            ScriptedBody::new().bytes(CAPTURE),
+            ScriptedBody::new().bytes(CAPTURE).exact_length(),
+            ScriptedBody::new().bytes(&CAPTURE[..500]).pending().bytes(&CAPTURE[500..]).trailers(),
         ] {
             let (bytes, error) = collect(abort(script));
             assert_eq!(bytes, EVENTS);
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_broken_stream_gives_its_events_and_then_an_error() {
         let (events, _) = broken_at(1000);
-        let (bytes, error) = collect(abort(Script::new().bytes(&CAPTURE[..1000])));
+        let (bytes, error) = collect(abort(ScriptedBody::new().bytes(&CAPTURE[..1000])));
         assert_eq!(bytes, events);
         let truncated = |error: &_| {
             matches!(error, StreamError::Translate(TranslateError::Frame(FrameError::Truncated { .. })))
@@ -248,23 +248,23 @@ mod tests {
         assert!(error.as_ref().is_some_and(truncated));
         let mut corrupt = CAPTURE.to_vec();
         corrupt[999] ^= 1;
-        let (bytes, error) = collect(abort(Script::new().bytes(&corrupt)));
+        let (bytes, error) = collect(abort(ScriptedBody::new().bytes(&corrupt)));
         assert!(events.starts_with(&bytes) && !bytes.is_empty());
         assert!(matches!(error, Some(StreamError::Translate(TranslateError::Frame(_)))));
-        let (bytes, error) = collect(abort(Script::new().bytes(&CAPTURE[..1000]).error("reset")));
+        let (bytes, error) = collect(abort(ScriptedBody::new().bytes(&CAPTURE[..1000]).error("reset")));
         assert_eq!(bytes, events);
         assert!(matches!(error, Some(StreamError::Upstream("reset"))));
-        let (bytes, error) = collect(abort(Script::new()));
+        let (bytes, error) = collect(abort(ScriptedBody::new()));
         assert_eq!(bytes, "");
         assert!(matches!(error, Some(StreamError::Translate(TranslateError::Incomplete))));
-        let (_, error) = collect(abort(Script::new().trailers()));
+        let (_, error) = collect(abort(ScriptedBody::new().trailers()));
         assert!(matches!(error, Some(StreamError::Translate(TranslateError::Incomplete))));
     }
 
     #[test]
     fn a_break_becomes_an_error_event_where_that_is_wanted() {
         let (_, expected) = broken_at(1000);
-        let cut = || Script::new().bytes(&CAPTURE[..1000]);
+        let cut = || ScriptedBody::new().bytes(&CAPTURE[..1000]);
         let mut corrupt = CAPTURE[1000..].to_vec();
         corrupt.iter_mut().for_each(|byte| *byte ^= 1);
         for script in [cut(), cut().error("reset"), cut().bytes(&corrupt).bytes(CAPTURE), cut().trailers()] {
@@ -272,14 +272,14 @@ mod tests {
             assert_eq!(bytes, expected);
             assert!(error.is_none());
         }
-        let (bytes, error) = collect(error_event(Script::new().bytes(CAPTURE).error("reset")));
+        let (bytes, error) = collect(error_event(ScriptedBody::new().bytes(CAPTURE).error("reset")));
         assert_eq!(bytes, EVENTS, "the message was complete");
         assert!(error.is_none());
     }
 
     #[test]
     fn a_frame_goes_out_as_soon_as_one_event_is_complete() {
-        let mut body = abort(Script::new().bytes(&CAPTURE[..700]).pending());
+        let mut body = abort(ScriptedBody::new().bytes(&CAPTURE[..700]).pending());
         let mut task = tokio_test::task::spawn(());
         let mut poll = || task.enter(|cx, _| Pin::new(&mut body).poll_frame(cx));
         let Poll::Ready(Some(Ok(frame))) = poll() else { panic!("the first event is complete") };

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::BytesMut;
 use memchr::{memchr, memmem};
 
-use super::error::{anthropic_error_type, anthropic_message, known};
+use super::error::{anthropic_error_type, anthropic_message, known_error_type};
 use crate::frame::MessageRef;
 use crate::json;
 use crate::sse::{write_error_event, write_event};
@@ -40,7 +40,7 @@ pub struct Converter {
 }
 
 /// What a message is, by its headers.
-enum Kind<'a> {
+enum MessageKind<'a> {
     Chunk,
     /// A modelled exception, with its name.
     Exception(&'a [u8]),
@@ -62,10 +62,10 @@ impl Converter {
     #[inline]
     pub fn convert(&mut self, message: MessageRef<'_>, out: &mut BytesMut) -> Result<(), ConvertError> {
         match self.kind(message) {
-            Kind::Chunk => return self.chunk(message.payload(), out),
-            Kind::Exception(name) => self.exception(name, message.payload(), out),
-            Kind::Error(code, text) => self.error(code, &String::from_utf8_lossy(text), out),
-            Kind::Other => {}
+            MessageKind::Chunk => return self.chunk(message.payload(), out),
+            MessageKind::Exception(name) => self.exception(name, message.payload(), out),
+            MessageKind::Error(code, text) => self.error(code, &String::from_utf8_lossy(text), out),
+            MessageKind::Other => {}
         }
         Ok(())
     }
@@ -76,10 +76,10 @@ impl Converter {
     }
 
     #[inline]
-    fn kind<'a>(&mut self, message: MessageRef<'a>) -> Kind<'a> {
+    fn kind<'a>(&mut self, message: MessageRef<'a>) -> MessageKind<'a> {
         let block = message.header_block();
         if block == self.chunk_headers && !block.is_empty() {
-            return Kind::Chunk;
+            return MessageKind::Chunk;
         }
         let (mut message_type, mut name, mut text): (&[u8], &[u8], &[u8]) = (b"", b"", b"");
         for (header, value) in message.string_headers() {
@@ -96,11 +96,11 @@ impl Converter {
                 if block.len() <= KEPT_HEADERS {
                     self.chunk_headers.extend_from_slice(block);
                 }
-                Kind::Chunk
+                MessageKind::Chunk
             }
-            (b"exception", name) => Kind::Exception(name),
-            (b"error", code) => Kind::Error(code, text),
-            _ => Kind::Other,
+            (b"exception", name) => MessageKind::Exception(name),
+            (b"error", code) => MessageKind::Error(code, text),
+            _ => MessageKind::Other,
         }
     }
 
@@ -138,7 +138,9 @@ impl Converter {
         match &*name {
             "error" => {
                 let error = json::get(&self.event, "error").unwrap_or_default();
-                if let Some(aws) = json::get_string(error, "type").filter(|kind| known(kind).is_some()) {
+                if let Some(aws) =
+                    json::get_string(error, "type").filter(|kind| known_error_type(kind).is_some())
+                {
                     let message = json::get_string(error, "message").unwrap_or_default();
                     write_error(&aws, &message, out);
                 } else {

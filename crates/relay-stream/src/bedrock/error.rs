@@ -16,7 +16,7 @@ use std::borrow::Cow;
 /// The service model of bedrock-runtime has the names; that a failing AWS credential is not the client's 401 but a
 /// `permission_error` is the choice made here.
 pub fn anthropic_error_type(aws: &str) -> &'static str {
-    known(aws).unwrap_or("api_error")
+    known_error_type(aws).unwrap_or("api_error")
 }
 
 /// Name without its suffix `Exception`, and type.
@@ -40,7 +40,7 @@ const TYPES: &[(&str, &str)] = &[
 ];
 
 /// The type of a name that AWS is known to use.
-pub(crate) fn known(aws: &str) -> Option<&'static str> {
+pub(crate) fn known_error_type(aws: &str) -> Option<&'static str> {
     let name = aws.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();
     let stem = match name.len().checked_sub("Exception".len()).and_then(|at| name.split_at_checked(at)) {
@@ -96,7 +96,7 @@ mod tests {
         check("Exception", "api_error");
         check("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", "api_error");
         check("", "api_error");
-        assert_eq!(known("overloaded_error"), None);
+        assert_eq!(known_error_type("overloaded_error"), None);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 
 use super::{ConvertError, Converter};
-use crate::OnBreak;
 use crate::frame::{Decoder, FrameError, Limits};
+use crate::on_break::OnBreak;
 use crate::on_break::write_break;
 
 /// Turns the bytes of Bedrock's stream, cut anywhere, into the bytes of Anthropic's.
@@ -98,7 +98,7 @@ impl Translator {
     /// True if the stream may end here.
     pub fn may_end(&self) -> bool {
         match self.state {
-            State::Open => self.converter.is_complete() && self.decoder.held() == 0,
+            State::Open => self.converter.is_complete() && self.decoder.buffered() == 0,
             State::Done => true,
             State::Failed(_) => false,
         }

@@ -1,4 +1,4 @@
-//! [`StartEditor`] and [`EventFilter`] as bodies.
+//! [`MessageStartEditor`] and [`EventFilter`] as bodies.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{EventFilter, StartEditor};
+use crate::filter::EventFilter;
+use crate::message_start::MessageStartEditor;
 
 /// Passes an SSE body on with its first `message_start` edited.
-pub type StartBody<B> = EditBody<B, StartEditor>;
+pub type MessageStartBody<B> = EditBody<B, MessageStartEditor>;
 
 /// Passes an SSE body on without the events of one name.
 pub type FilterBody<B> = EditBody<B, EventFilter>;
@@ -30,15 +31,15 @@ pin_project! {
     }
 }
 
-impl<B: Body> StartBody<B> {
+impl<B: Body> MessageStartBody<B> {
     /// Rewrites `inner`, a body at its start, to name `model`.
     pub fn rename(inner: B, model: &str) -> Self {
-        EditBody { inner, edit: StartEditor::rename(model), next: None }
+        EditBody { inner, edit: MessageStartEditor::rename(model), next: None }
     }
 
     /// Adds to `inner`, a body at its start, what its `message_start` lacks.
     pub fn complete(inner: B) -> Self {
-        EditBody { inner, edit: StartEditor::complete(), next: None }
+        EditBody { inner, edit: MessageStartEditor::complete(), next: None }
     }
 }
 
@@ -61,21 +62,21 @@ pub trait Edit {
     fn is_done(&self) -> bool;
 }
 
-impl Edit for StartEditor {
+impl Edit for MessageStartEditor {
     fn push(&mut self, chunk: Bytes) -> Bytes {
-        StartEditor::push(self, chunk)
+        MessageStartEditor::push(self, chunk)
     }
 
     fn finish(&mut self) -> Bytes {
-        StartEditor::finish(self)
+        MessageStartEditor::finish(self)
     }
 
     fn is_holding(&self) -> bool {
-        StartEditor::is_holding(self)
+        MessageStartEditor::is_holding(self)
     }
 
     fn is_done(&self) -> bool {
-        StartEditor::is_done(self)
+        MessageStartEditor::is_done(self)
     }
 }
 
@@ -145,13 +146,13 @@ impl<B: Body<Data = Bytes>, E: Edit> Body for EditBody<B, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::script::{Script, collect};
+    use crate::body::scripted::{ScriptedBody, collect};
 
     const START: &str = "data: {\"type\":\"message_start\",\"message\":{\"model\":\"a\"}}\n\n";
 
     #[track_caller]
-    fn check(script: Script, expected: &str, error: Option<&str>) {
-        let (bytes, found) = collect(StartBody::rename(script, "b"));
+    fn check(script: ScriptedBody, expected: &str, error: Option<&str>) {
+        let (bytes, found) = collect(MessageStartBody::rename(script, "b"));
         assert_eq!(bytes, expected);
         assert_eq!(found, error);
     }
@@ -159,38 +160,41 @@ mod tests {
     #[test]
     fn the_model_is_replaced_and_the_rest_passes() {
         let renamed = START.replace("\"a\"", "\"b\"");
-        check(Script::new().data(START).data("data: x"), &format!("{renamed}data: x"), None);
-        check(Script::new().data(&START[..20]).pending().data(&START[20..]).trailers(), &renamed, None);
-        check(Script::new().data(START).exact_length(), &renamed, None);
-        check(Script::new(), "", None);
+        check(ScriptedBody::new().data(START).data("data: x"), &format!("{renamed}data: x"), None);
+        check(ScriptedBody::new().data(&START[..20]).pending().data(&START[20..]).trailers(), &renamed, None);
+        check(ScriptedBody::new().data(START).exact_length(), &renamed, None);
+        check(ScriptedBody::new(), "", None);
     }
 
     #[test]
     fn held_bytes_go_out_before_an_error_and_before_the_end() {
-        check(Script::new().data("data: {"), "data: {", None);
-        check(Script::new().data("data: {").exact_length(), "data: {", None);
-        check(Script::new().data("data: {").trailers(), "data: {", None);
-        check(Script::new().data("data: {").error("reset"), "data: {", Some("reset"));
+        check(ScriptedBody::new().data("data: {"), "data: {", None);
+        check(ScriptedBody::new().data("data: {").exact_length(), "data: {", None);
+        check(ScriptedBody::new().data("data: {").trailers(), "data: {", None);
+        check(ScriptedBody::new().data("data: {").error("reset"), "data: {", Some("reset"));
     }
 
     #[test]
     fn events_are_left_out_and_the_rest_passes() {
         let (odd, rest) = ("event: odd\ndata: 1\n\n", "event: ping\ndata: {}\n\n");
         for script in [
-            Script::new().data(odd).data(rest),
-            Script::new().data(rest).data(odd).exact_length(),
-            Script::new().data("even").pending().data("t: ping\ndata: {}\n\n").trailers(),
-            Script::new().data(&[odd, rest].concat()[..30]).data(&[odd, rest].concat()[30..]),
+            ScriptedBody::new().data(odd).data(rest),
+            ScriptedBody::new().data(rest).data(odd).exact_length(),
+            ScriptedBody::new().data("even").pending().data("t: ping\ndata: {}\n\n").trailers(),
+            ScriptedBody::new().data(&[odd, rest].concat()[..30]).data(&[odd, rest].concat()[30..]),
         ] {
             assert_eq!(collect(FilterBody::new(script, "odd")), (rest.to_owned(), None));
         }
-        let cut = Script::new().data("event: o").exact_length();
+        let cut = ScriptedBody::new().data("event: o").exact_length();
         assert_eq!(collect(FilterBody::new(cut, "odd")), ("event: o".to_owned(), None));
     }
 
     #[test]
     fn the_length_is_not_announced_before_the_edit() {
-        let mut body = StartBody::rename(Script::new().data(START).data("rest").exact_length(), "long name");
+        let mut body = MessageStartBody::rename(
+            ScriptedBody::new().data(START).data("rest").exact_length(),
+            "long name",
+        );
         assert_eq!(body.size_hint().exact(), None);
         let mut task = tokio_test::task::spawn(());
         assert!(task.enter(|cx, _| Pin::new(&mut body).poll_frame(cx)).is_ready());

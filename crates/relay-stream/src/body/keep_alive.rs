@@ -145,7 +145,7 @@ impl Timer for TokioTimer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::script::Script;
+    use crate::body::scripted::ScriptedBody;
 
     /// Rings on every `n`th poll: enough to drive the body without a clock.
     struct Rings(u32);
@@ -163,7 +163,7 @@ mod tests {
 
     /// The data of every poll, `…` for one that has to wait.
     #[track_caller]
-    fn check(script: Script, expected: &[&str]) {
+    fn check(script: ScriptedBody, expected: &[&str]) {
         let mut body = KeepAliveBody::new(script, Duration::ZERO, Rings(1));
         let mut task = tokio_test::task::spawn(());
         for expected in expected {
@@ -182,18 +182,33 @@ mod tests {
 
     #[test]
     fn a_ping_comes_into_silence_between_events_and_never_inside_one() {
-        check(Script::new().pending().pending().pending().data("x"), &["ping", "…", "ping", "x", "end"]);
-        let cut =
-            Script::new().data("data: 1\n").pending().pending().pending().data("\n").pending().pending();
+        check(
+            ScriptedBody::new().pending().pending().pending().data("x"),
+            &["ping", "…", "ping", "x", "end"],
+        );
+        let cut = ScriptedBody::new()
+            .data("data: 1\n")
+            .pending()
+            .pending()
+            .pending()
+            .data("\n")
+            .pending()
+            .pending();
         check(cut, &["data: 1\n", "…", "…", "…", "\n", "…", "ping", "end"]);
-        check(Script::new().data("data: 1\r\r").pending().pending(), &["data: 1\r\r", "…", "ping", "end"]);
+        check(
+            ScriptedBody::new().data("data: 1\r\r").pending().pending(),
+            &["data: 1\r\r", "…", "ping", "end"],
+        );
     }
 
     #[test]
     fn no_ping_follows_an_end_trailers_or_an_error() {
-        check(Script::new().pending(), &["ping", "end", "end"]);
-        check(Script::new().trailers().pending().pending().pending(), &["trailers", "…", "…", "…", "end"]);
-        check(Script::new().error("reset").pending().pending(), &["reset", "…", "…"]);
+        check(ScriptedBody::new().pending(), &["ping", "end", "end"]);
+        check(
+            ScriptedBody::new().trailers().pending().pending().pending(),
+            &["trailers", "…", "…", "…", "end"],
+        );
+        check(ScriptedBody::new().error("reset").pending().pending(), &["reset", "…", "…"]);
     }
 
     #[cfg(feature = "tokio")]

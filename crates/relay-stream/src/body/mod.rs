@@ -1,7 +1,7 @@
 //! Wrappers around `http_body::Body` for the way back to the client.
 //!
 //! ```text
-//! upstream ─▶ FilterBody ─▶ StartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
+//! upstream ─▶ FilterBody ─▶ MessageStartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
 //!             foreign       first event  end check    pings
 //!             events
 //! ```
@@ -11,9 +11,9 @@
 mod edit;
 mod keep_alive;
 #[cfg(test)]
-pub(crate) mod script;
+pub(crate) mod scripted;
 
-pub use edit::{EditBody, FilterBody, StartBody};
+pub use edit::{EditBody, FilterBody, MessageStartBody};
 #[cfg(feature = "tokio")]
 pub use keep_alive::TokioTimer;
 pub use keep_alive::{KeepAliveBody, Timer};

@@ -24,7 +24,7 @@ pub struct Decoder {
 }
 
 /// Where a complete and checked frame lies.
-enum Found {
+enum FrameLocation {
     /// At the start of the chunk.
     Chunk(Prelude),
     /// In `partial`, all of it.
@@ -55,8 +55,8 @@ impl Decoder {
         let frame = chunk.split_to(len);
         Ok(match found {
             None => None,
-            Some(Found::Chunk(prelude)) => Some(Message::new(frame, prelude)),
-            Some(Found::Partial(prelude)) => {
+            Some(FrameLocation::Chunk(prelude)) => Some(Message::new(frame, prelude)),
+            Some(FrameLocation::Partial(prelude)) => {
                 let frame = self.partial.split().freeze();
                 self.release(frame.len());
                 Some(Message::new(frame, prelude))
@@ -78,8 +78,8 @@ impl Decoder {
         *chunk = rest;
         Ok(match found {
             None => None,
-            Some(Found::Chunk(prelude)) => Some(MessageRef::new(frame, prelude)),
-            Some(Found::Partial(prelude)) => {
+            Some(FrameLocation::Chunk(prelude)) => Some(MessageRef::new(frame, prelude)),
+            Some(FrameLocation::Partial(prelude)) => {
                 self.lent = true;
                 Some(MessageRef::new(&self.partial, prelude))
             }
@@ -90,7 +90,7 @@ impl Decoder {
     /// # Errors
     /// [`FrameError::Truncated`] inside a frame, or the error that [`decode`](Self::decode) ended with.
     pub fn finish(&self) -> Result<(), FrameError> {
-        match (&self.failed, self.held()) {
+        match (&self.failed, self.buffered()) {
             (Some(error), _) => Err(error.clone()),
             (None, 0) => Ok(()),
             (None, held) => Err(FrameError::Truncated { held }),
@@ -98,13 +98,13 @@ impl Decoder {
     }
 
     /// Bytes of an incomplete frame that are kept for the next call.
-    pub fn held(&self) -> usize {
+    pub fn buffered(&self) -> usize {
         if self.lent { 0 } else { self.partial.len() }
     }
 
     /// Finds the next frame, checks it, and says how many bytes of the chunk belong to it.
     #[inline]
-    fn step(&mut self, chunk: &[u8]) -> Result<(usize, Option<Found>), FrameError> {
+    fn step(&mut self, chunk: &[u8]) -> Result<(usize, Option<FrameLocation>), FrameError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -123,12 +123,12 @@ impl Decoder {
 
     /// At the start of a frame.
     #[inline]
-    fn start(&mut self, chunk: &[u8]) -> Result<(usize, Option<Found>), FrameError> {
+    fn start(&mut self, chunk: &[u8]) -> Result<(usize, Option<FrameLocation>), FrameError> {
         if let Some(bytes) = chunk.first_chunk() {
             let prelude = Prelude::read(bytes, &self.limits)?;
             if let Some(frame) = chunk.get(..prelude.total()) {
                 MessageRef::check(frame, prelude, &self.limits)?;
-                return Ok((prelude.total(), Some(Found::Chunk(prelude))));
+                return Ok((prelude.total(), Some(FrameLocation::Chunk(prelude))));
             }
             self.prelude = Some(prelude);
         }
@@ -137,7 +137,7 @@ impl Decoder {
     }
 
     /// Within a frame.
-    fn resume(&mut self, chunk: &[u8]) -> Result<(usize, Option<Found>), FrameError> {
+    fn resume(&mut self, chunk: &[u8]) -> Result<(usize, Option<FrameLocation>), FrameError> {
         let mut rest = chunk;
         let prelude = match self.prelude {
             Some(prelude) => prelude,
@@ -154,7 +154,7 @@ impl Decoder {
         }
         self.prelude = None;
         MessageRef::check(&self.partial, prelude, &self.limits)?;
-        Ok((len, Some(Found::Partial(prelude))))
+        Ok((len, Some(FrameLocation::Partial(prelude))))
     }
 
     /// Moves bytes from the front of `rest` until `partial` has `len` of them.
@@ -213,7 +213,7 @@ mod tests {
                         .map(|message| message.as_ref().map(Message::as_borrowed))
                         .map_err(Clone::clone),
                 );
-                assert_eq!(owned.held(), borrowed.held());
+                assert_eq!(owned.buffered(), borrowed.buffered());
                 match result? {
                     Some(message) => messages.push(message),
                     None => break,
@@ -258,7 +258,7 @@ mod tests {
         let mut good = &b"\0\0\0\x10\0\0\0\0\x05\xc2\x48\xeb\x7d\x98\xc8\xff"[..];
         assert_eq!(decoder.decode_slice(&mut good), Err(expected.clone()), "errors are final");
         assert_eq!(decoder.finish(), Err(expected));
-        assert_eq!(decoder.held(), 0);
+        assert_eq!(decoder.buffered(), 0);
     }
 
     fn prelude(total: u32, headers: u32) -> Vec<u8> {
@@ -313,7 +313,7 @@ mod tests {
             assert_eq!(message.payload().as_ptr(), chunk[at + 12..].as_ptr());
         }
         assert_eq!(decoder.decode(&mut rest), Ok(None));
-        assert_eq!(decoder.held(), 5);
+        assert_eq!(decoder.buffered(), 5);
         assert_eq!(decoder.finish(), Err(FrameError::Truncated { held: 5 }));
     }
 

@@ -8,8 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{JsonWatch, SseWatch, StreamReport};
-use crate::OnBreak;
-use crate::on_break::write_break;
+use crate::on_break::{OnBreak, write_break};
 
 pin_project! {
     /// Passes a body on frame by frame, reads it on the way, and says once how it ended.
@@ -33,12 +32,12 @@ pin_project! {
 impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     /// Watches `inner`, an SSE body at its start.
     pub fn new(inner: B, on_end: F) -> Self {
-        Self::watched(inner, Watch::Events(SseWatch::new()), on_end)
+        Self::watched(inner, Watch::Sse(SseWatch::new()), on_end)
     }
 
     /// Watches `inner`, at its start, whose body is a message that is not streamed: one JSON object.
-    pub fn object(inner: B, on_end: F) -> Self {
-        Self::watched(inner, Watch::Object(JsonWatch::new()), on_end)
+    pub fn json(inner: B, on_end: F) -> Self {
+        Self::watched(inner, Watch::Json(JsonWatch::new()), on_end)
     }
 
     fn watched(inner: B, watch: Watch, on_end: F) -> Self {
@@ -95,7 +94,7 @@ where
         let end = match &next {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    this.watched.watch.see(data);
+                    this.watched.watch.observe(data);
                 }
                 // Trailers end the stream for the client, cleanly and whatever comes after them.
                 (frame.is_trailers() || this.inner.is_end_stream()).then_some(StreamEnd::Ended)
@@ -163,28 +162,28 @@ impl<E> EndError<E> {
 
 /// By the form of the answer.
 enum Watch {
-    Events(SseWatch),
-    Object(JsonWatch),
+    Sse(SseWatch),
+    Json(JsonWatch),
 }
 
 impl Watch {
-    fn see(&mut self, chunk: &[u8]) {
+    fn observe(&mut self, chunk: &[u8]) {
         match self {
-            Self::Events(watch) => watch.see(chunk),
-            Self::Object(watch) => watch.see(chunk),
+            Self::Sse(watch) => watch.observe(chunk),
+            Self::Json(watch) => watch.observe(chunk),
         }
     }
 
     fn report(&self) -> &StreamReport {
         match self {
-            Self::Events(watch) => watch.report(),
-            Self::Object(watch) => watch.report(),
+            Self::Sse(watch) => watch.report(),
+            Self::Json(watch) => watch.report(),
         }
     }
 
     /// Whether an event can be inserted here.
     fn takes_event(&self) -> bool {
-        matches!(self, Self::Events(watch) if watch.between_events())
+        matches!(self, Self::Sse(watch) if watch.between_events())
     }
 }
 
@@ -216,7 +215,7 @@ mod tests {
     use tokio_test::{assert_pending, assert_ready};
 
     use super::*;
-    use crate::body::script::{Script, collect};
+    use crate::body::scripted::{ScriptedBody, collect};
 
     const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     const ERROR: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
@@ -224,7 +223,7 @@ mod tests {
 
     type Seen = Rc<RefCell<Vec<(StreamReport, StreamEnd)>>>;
 
-    fn watch(script: Script) -> (WatchBody<Script, impl FnOnce(StreamReport, StreamEnd)>, Seen) {
+    fn watch(script: ScriptedBody) -> (WatchBody<ScriptedBody, impl FnOnce(StreamReport, StreamEnd)>, Seen) {
         let seen = Seen::default();
         let sink = Rc::clone(&seen);
         (WatchBody::new(script, move |report, end| sink.borrow_mut().push((report, end))), seen)
@@ -232,7 +231,7 @@ mod tests {
 
     /// What the client gets, whether it sees an incomplete end, and how the end is reported.
     #[track_caller]
-    fn check(script: Script, expected: &str, incomplete: bool, end: StreamEnd) {
+    fn check(script: ScriptedBody, expected: &str, incomplete: bool, end: StreamEnd) {
         let (body, seen) = watch(script);
         let (bytes, error) = collect(body.check_end(OnBreak::Abort));
         assert_eq!(bytes, expected);
@@ -243,15 +242,15 @@ mod tests {
     #[test]
     fn only_an_end_that_the_stream_announced_stays_clean() {
         let both = format!("{START}{STOP}");
-        check(Script::new().data(START).data(STOP), &both, false, StreamEnd::Ended);
-        check(Script::new().data(&both).exact_length(), &both, false, StreamEnd::Ended);
-        check(Script::new().data(ERROR), ERROR, false, StreamEnd::Ended);
-        check(Script::new().data(START), START, true, StreamEnd::Ended);
-        check(Script::new().data(START).exact_length(), START, true, StreamEnd::Ended);
-        check(Script::new(), "", true, StreamEnd::Ended);
-        check(Script::new().data(START).trailers(), START, true, StreamEnd::Ended);
-        check(Script::new().data(STOP).trailers(), STOP, false, StreamEnd::Ended);
-        check(Script::new().data(START).error("reset"), START, false, StreamEnd::Failed);
+        check(ScriptedBody::new().data(START).data(STOP), &both, false, StreamEnd::Ended);
+        check(ScriptedBody::new().data(&both).exact_length(), &both, false, StreamEnd::Ended);
+        check(ScriptedBody::new().data(ERROR), ERROR, false, StreamEnd::Ended);
+        check(ScriptedBody::new().data(START), START, true, StreamEnd::Ended);
+        check(ScriptedBody::new().data(START).exact_length(), START, true, StreamEnd::Ended);
+        check(ScriptedBody::new(), "", true, StreamEnd::Ended);
+        check(ScriptedBody::new().data(START).trailers(), START, true, StreamEnd::Ended);
+        check(ScriptedBody::new().data(STOP).trailers(), STOP, false, StreamEnd::Ended);
+        check(ScriptedBody::new().data(START).error("reset"), START, false, StreamEnd::Failed);
     }
 
     #[test]
@@ -260,11 +259,11 @@ mod tests {
         write_break(&mut event);
         let with_event = format!("{START}{}", String::from_utf8_lossy(&event));
         for (script, expected, failed) in [
-            (Script::new().data(START), &*with_event, false),
-            (Script::new().data(START).error("reset"), &*with_event, false),
-            (Script::new().data(STOP).error("reset"), STOP, false),
-            (Script::new().data("data: cut"), "data: cut", true),
-            (Script::new().data("data: cut").error("reset"), "data: cut", true),
+            (ScriptedBody::new().data(START), &*with_event, false),
+            (ScriptedBody::new().data(START).error("reset"), &*with_event, false),
+            (ScriptedBody::new().data(STOP).error("reset"), STOP, false),
+            (ScriptedBody::new().data("data: cut"), "data: cut", true),
+            (ScriptedBody::new().data("data: cut").error("reset"), "data: cut", true),
         ] {
             let (bytes, error) = collect(watch(script).0.check_end(OnBreak::ErrorEvent));
             assert_eq!((&*bytes, error.is_some()), (expected, failed));
@@ -273,7 +272,7 @@ mod tests {
 
     #[test]
     fn without_the_check_every_end_passes_as_it_is() {
-        let (body, seen) = watch(Script::new().data(START));
+        let (body, seen) = watch(ScriptedBody::new().data(START));
         let (bytes, error) = collect(body);
         assert_eq!((&*bytes, error.is_some()), (START, false));
         assert!(!seen.borrow()[0].0.is_complete());
@@ -281,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_body_dropped_early_reports_what_it_saw() {
-        let (mut body, seen) = watch(Script::new().data(START).pending());
+        let (mut body, seen) = watch(ScriptedBody::new().data(START).pending());
         {
             let mut task =
                 tokio_test::task::spawn(std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
@@ -296,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_body_that_may_still_fail_announces_neither_its_end_nor_its_length() {
-        let (body, _) = watch(Script::new().exact_length());
+        let (body, _) = watch(ScriptedBody::new().exact_length());
         assert!(body.is_end_stream());
         let body = body.check_end(OnBreak::Abort);
         assert!(!body.is_end_stream());
@@ -306,7 +305,7 @@ mod tests {
     #[test]
     fn trailers_pass_unless_they_would_make_an_incomplete_stream_look_finished() {
         for (text, pass) in [(STOP, true), (START, false)] {
-            let (body, _) = watch(Script::new().data(text).trailers());
+            let (body, _) = watch(ScriptedBody::new().data(text).trailers());
             let mut body = std::pin::pin!(body.check_end(OnBreak::Abort));
             let mut task = tokio_test::task::spawn(());
             let mut next = || assert_ready!(task.enter(|cx, _| body.as_mut().poll_frame(cx))).unwrap();

@@ -9,19 +9,19 @@
 //! use relay_stream::watch::SseWatch;
 //!
 //! let mut watch = SseWatch::new();
-//! watch.see(b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_re");
-//! watch.see(b"ason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}\n\n");
+//! watch.observe(b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_re");
+//! watch.observe(b"ason\":\"end_turn\"},\"usage\":{\"output_tokens\":7}}\n\n");
 //! assert_eq!(watch.report().usage.output_tokens, Some(7));
 //! assert!(!watch.report().is_complete(), "message_stop is missing");
 //! ```
 //! Deltas are recognised by their first bytes and skipped; only the few events that carry facts are read.
 
 mod body;
-mod object;
-mod reader;
+mod json;
 mod report;
+mod sse;
 
 pub use body::{EndError, StreamEnd, WatchBody};
-pub use object::JsonWatch;
-pub use reader::SseWatch;
+pub use json::JsonWatch;
 pub use report::{ErrorReport, StreamReport, Usage};
+pub use sse::SseWatch;

@@ -25,7 +25,7 @@ pub struct SseWatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     /// Its bytes are in `held`, which is empty between two events.
-    Held,
+    Buffered,
     /// It carries no facts, or is too large.
     Skipped,
 }
@@ -34,12 +34,12 @@ impl SseWatch {
     /// A watch at the start of a stream.
     pub fn new() -> Self {
         let report = StreamReport::default();
-        SseWatch { boundary: Boundary::new(), cut: Cut::Held, held: Vec::new(), first: true, report }
+        SseWatch { boundary: Boundary::new(), cut: Cut::Buffered, held: Vec::new(), first: true, report }
     }
 
     /// Takes note of the next bytes of the stream.
     #[inline]
-    pub fn see(&mut self, chunk: &[u8]) {
+    pub fn observe(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
         while !rest.is_empty() {
             match self.boundary.find_end(rest) {
@@ -74,9 +74,9 @@ impl SseWatch {
     fn end(&mut self, end_of_event: &[u8]) {
         let first = std::mem::take(&mut self.first);
         match self.cut {
-            Cut::Skipped => self.cut = Cut::Held,
-            Cut::Held if self.held.is_empty() => read(&mut self.report, end_of_event, first),
-            Cut::Held => {
+            Cut::Skipped => self.cut = Cut::Buffered,
+            Cut::Buffered if self.held.is_empty() => read(&mut self.report, end_of_event, first),
+            Cut::Buffered => {
                 if self.keep(end_of_event) {
                     read(&mut self.report, &self.held, first);
                 } else {
@@ -161,7 +161,7 @@ mod tests {
 
     fn report(chunks: &[&[u8]]) -> StreamReport {
         let mut watch = SseWatch::new();
-        chunks.iter().for_each(|chunk| watch.see(chunk));
+        chunks.iter().for_each(|chunk| watch.observe(chunk));
         watch.into_report()
     }
 
@@ -194,11 +194,11 @@ mod tests {
     #[test]
     fn what_is_held_of_a_cut_event_is_bounded_and_nothing_is_held_of_content() {
         let mut watch = SseWatch::new();
-        watch.see(b"event: content_block_delta\ndata: {\"type\":\"content");
+        watch.observe(b"event: content_block_delta\ndata: {\"type\":\"content");
         assert_eq!(watch.held.capacity(), 0);
-        watch.see(b"\n\ndata: ");
+        watch.observe(b"\n\ndata: ");
         for _ in 0..100 {
-            watch.see(&[b'x'; 10_000]);
+            watch.observe(&[b'x'; 10_000]);
             assert!(watch.held.len() <= EVENT_LIMIT);
         }
     }

@@ -18,8 +18,8 @@ const MEMBER_LIMIT: usize = 16 << 10;
 /// use relay_stream::watch::JsonWatch;
 ///
 /// let mut watch = JsonWatch::new();
-/// watch.see(br#"{"id":"msg_1","content":[],"usage":{"outp"#);
-/// watch.see(br#"ut_tokens":7}}"#);
+/// watch.observe(br#"{"id":"msg_1","content":[],"usage":{"outp"#);
+/// watch.observe(br#"ut_tokens":7}}"#);
 /// assert_eq!(watch.report().usage.output_tokens, Some(7));
 /// assert!(watch.report().is_complete());
 /// ```
@@ -59,7 +59,7 @@ impl JsonWatch {
     }
 
     /// Takes note of the next bytes of the body.
-    pub fn see(&mut self, chunk: &[u8]) {
+    pub fn observe(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
         while !rest.is_empty() {
             rest = match self.place {
@@ -153,7 +153,7 @@ mod tests {
 
     fn report(chunks: &[&[u8]]) -> StreamReport {
         let mut watch = JsonWatch::new();
-        chunks.iter().for_each(|chunk| watch.see(chunk));
+        chunks.iter().for_each(|chunk| watch.observe(chunk));
         watch.report().clone()
     }
 
@@ -182,7 +182,7 @@ mod tests {
         let body = format!(r#"{{"content":"{text}","usage":{{"output_tokens":5}}}}"#);
         let mut watch = JsonWatch::new();
         for chunk in body.as_bytes().chunks(1000) {
-            watch.see(chunk);
+            watch.observe(chunk);
             assert!(watch.member.len() <= MEMBER_LIMIT + 1);
         }
         assert_eq!(watch.report().usage.output_tokens, Some(5));

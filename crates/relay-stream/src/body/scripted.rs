@@ -8,14 +8,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 /// Yields what it was given in order; `pending` makes it wait, for good if nothing wakes the test again.
-pub(crate) struct Script {
+pub(crate) struct ScriptedBody {
     steps: VecDeque<Poll<Result<Frame<Bytes>, &'static str>>>,
     exact_length: bool,
 }
 
-impl Script {
+impl ScriptedBody {
     pub(crate) fn new() -> Self {
-        Script { steps: VecDeque::new(), exact_length: false }
+        ScriptedBody { steps: VecDeque::new(), exact_length: false }
     }
 
     pub(crate) fn data(self, text: &str) -> Self {
@@ -49,7 +49,7 @@ impl Script {
     }
 }
 
-impl Body for Script {
+impl Body for ScriptedBody {
     type Data = Bytes;
     type Error = &'static str;
 

@@ -2,9 +2,9 @@
 //!
 //! ```
 //! use bytes::Bytes;
-//! use relay_stream::StartEditor;
+//! use relay_stream::MessageStartEditor;
 //!
-//! let mut rewriter = StartEditor::rename("claude-sonnet-4-5");
+//! let mut rewriter = MessageStartEditor::rename("claude-sonnet-4-5");
 //! let event = Bytes::from("data: {\"type\":\"message_start\", \"message\": {\"id\":\"m\", \"model\":\"glm-5.3\"}}\n\n");
 //! let out = rewriter.push(event);
 //! assert!(out.ends_with(b"\"message\": {\"id\":\"m\", \"model\":\"claude-sonnet-4-5\"}}\n\n"));
@@ -29,7 +29,7 @@ const HELD_LIMIT: usize = 64 << 10;
 /// 64 KiB are held; then, and after the first `message_start`, every byte passes at once and unread. A stream whose
 /// first message event is another one, or whose `message_start` has no model, passes unchanged.
 #[derive(Debug)]
-pub struct StartEditor {
+pub struct MessageStartEditor {
     /// What is still to be done.
     task: Option<Task>,
     boundary: Boundary,
@@ -54,7 +54,7 @@ const MEMBERS: [(&str, &str); 4] = [
     ("usage", "{\"input_tokens\":0,\"output_tokens\":0}"),
 ];
 
-impl StartEditor {
+impl MessageStartEditor {
     /// An editor at the start of a stream that puts `model` in the place of the model's name.
     pub fn rename(model: &str) -> Self {
         Self::new(Task::Rename(json::quote(model)))
@@ -67,7 +67,7 @@ impl StartEditor {
     }
 
     fn new(task: Task) -> Self {
-        StartEditor { task: Some(task), boundary: Boundary::new(), held: BytesMut::new(), first: true }
+        MessageStartEditor { task: Some(task), boundary: Boundary::new(), held: BytesMut::new(), first: true }
     }
 
     /// Takes in the next bytes and returns those that may go on; empty if all of them have to wait.
@@ -90,16 +90,16 @@ impl StartEditor {
             if std::mem::take(&mut self.first) {
                 block = all.len() - without_bom(&all).len();
             }
-            match look(&all[block..block_end], task) {
-                Found::Edit(span, text) => {
+            match decide(&all[block..block_end], task) {
+                Decision::Edit(span, text) => {
                     self.task = None;
                     return splice(&all, block + span.start..block + span.end, &text);
                 }
-                Found::Nothing => {
+                Decision::Nothing => {
                     self.task = None;
                     return all;
                 }
-                Found::NotYet => block = block_end,
+                Decision::NotYet => block = block_end,
             }
             end = self.boundary.find_end(&all[block..]).map(|len| block + len);
         }
@@ -129,7 +129,7 @@ impl StartEditor {
 }
 
 /// What there is to do in a block.
-enum Found {
+enum Decision {
     /// Put the text in the place of this range of the block.
     Edit(Range<usize>, String),
     /// `message_start` may still come.
@@ -138,9 +138,9 @@ enum Found {
     Nothing,
 }
 
-fn look(block: &[u8], task: &Task) -> Found {
+fn decide(block: &[u8], task: &Task) -> Decision {
     let Some(event) = SseEvent::from_block(block) else {
-        return Found::NotYet;
+        return Decision::NotYet;
     };
     match json::get_string(&event.data, "type").as_deref() {
         Some("message_start") => {
@@ -148,11 +148,11 @@ fn look(block: &[u8], task: &Task) -> Found {
                 Task::Rename(model) => model_span(&event.data).map(|span| (span, model.clone())),
                 Task::Complete => missing_members(&event.data),
             };
-            let edit = edit.and_then(|(span, text)| Some((place(block, span)?, text)));
-            edit.map_or(Found::Nothing, |(span, text)| Found::Edit(span, text))
+            let edit = edit.and_then(|(span, text)| Some((span_in_block(block, span)?, text)));
+            edit.map_or(Decision::Nothing, |(span, text)| Decision::Edit(span, text))
         }
-        Some(kind) if is_after_start(kind) => Found::Nothing,
-        _ => Found::NotYet,
+        Some(kind) if is_after_start(kind) => Decision::Nothing,
+        _ => Decision::NotYet,
     }
 }
 
@@ -183,7 +183,7 @@ fn missing_members(data: &[u8]) -> Option<(Range<usize>, String)> {
 }
 
 /// Where a span of the joined data lies in the block. `None` if it is not within one line.
-fn place(block: &[u8], span: Range<usize>) -> Option<Range<usize>> {
+fn span_in_block(block: &[u8], span: Range<usize>) -> Option<Range<usize>> {
     let mut line_start = 0;
     for line in data_lines(block) {
         let line_end = line_start + line.len();
@@ -214,7 +214,7 @@ mod tests {
     const AFTER: &str = ",\"usage\":{\"input_tokens\":1}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"model\":\"glm\"}\n\n";
 
     fn rewrite(chunks: &[&[u8]]) -> Vec<u8> {
-        let mut rewriter = StartEditor::rename("new \"name\"");
+        let mut rewriter = MessageStartEditor::rename("new \"name\"");
         let mut out = Vec::new();
         for chunk in chunks {
             out.extend_from_slice(&rewriter.push(Bytes::copy_from_slice(chunk)));
@@ -272,7 +272,7 @@ mod tests {
             };
             let input = event(before);
             for cut in 0..=input.len() {
-                let mut editor = StartEditor::complete();
+                let mut editor = MessageStartEditor::complete();
                 let (a, b) = input.split_at(cut);
                 let out = [a, b].map(|chunk| editor.push(Bytes::from(chunk.to_owned())));
                 let out = [out.concat(), editor.finish().to_vec()].concat();
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn nothing_is_held_back_but_the_start_of_an_event() {
-        let mut rewriter = StartEditor::rename("x");
+        let mut rewriter = MessageStartEditor::rename("x");
         assert_eq!(rewriter.push(Bytes::from(format!("{PING}event: mess"))), PING);
         assert_eq!(rewriter.push(Bytes::from_static(b"age_start\n")), "");
         let rest = "data: {\"type\":\"message_start\",\"message\":{\"model\":\"y\"}}\n\nevent: con";
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn an_event_larger_than_the_bound_passes_unchanged() {
-        let mut rewriter = StartEditor::rename("x");
+        let mut rewriter = MessageStartEditor::rename("x");
         let padding = " ".repeat(HELD_LIMIT - 10);
         assert_eq!(rewriter.push(Bytes::from(format!("data: {padding}"))), "");
         let rest = format!("{padding}{{\"type\":\"message_start\",\"message\":{{\"model\":\"y\"}}");
