@@ -4,49 +4,15 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Response;
-use http_body_util::combinators::UnsyncBoxBody;
 use relay_messages::RateLimits;
+pub use relay_transport::{ResponseBody as AnswerBody, ResponseBodyError as BodyError};
+use relay_transport::{SendError, is_about_certificate};
 use tower::BoxError;
 
 use crate::fetch::FetchError;
 use crate::progress::Progress;
 use crate::provider::{AuthorizeError, PrepareError};
-use crate::transport::is_about_certificate;
-
-/// The body of an answer: frames as they arrive.
-pub type AnswerBody = UnsyncBoxBody<Bytes, BodyError>;
-
-/// Why an answer's body broke off. The relay breaks its own answer off in turn.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BodyError {
-    /// The upstream's connection failed, or ended before the body did.
-    #[error("the upstream's answer broke off")]
-    Transport(#[source] BoxError),
-    /// The upstream fell silent.
-    #[error("the upstream sent nothing for {} s", after.as_secs())]
-    Idle {
-        /// `providers[].idle_timeout_ms`.
-        after: Duration,
-    },
-    /// Only pings have come for twice as long as silence is allowed to last.
-    #[error("the upstream sent only pings for {} s", after.as_secs())]
-    OnlyPings {
-        /// Twice `providers[].idle_timeout_ms`.
-        after: Duration,
-    },
-    /// An answer ended as if it were complete, but without `message_stop` or an `error` event, or within its JSON.
-    #[error("the upstream ended its answer before it was complete")]
-    Incomplete,
-    /// What came cannot be put into the form of the Messages API.
-    #[error("the upstream's answer cannot be read")]
-    Malformed(#[source] BoxError),
-    /// A scripted upstream broke off as it was told to.
-    #[error("the mock upstream broke off on request")]
-    Scripted,
-}
 
 /// An upstream's answer.
 #[derive(Debug)]
@@ -171,6 +137,15 @@ pub enum AttemptError {
     /// A scripted upstream failed as it was told to.
     #[error("the mock upstream refused on request")]
     Scripted,
+}
+
+impl From<SendError> for AttemptError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Connect(source) => Self::Connect(source),
+            SendError::Exchange(source) => Self::Transport(source),
+        }
+    }
 }
 
 impl AttemptError {

@@ -12,16 +12,14 @@ use relay_messages::{
     Payload,
     headers::{ANTHROPIC_BETA, OAUTH_BETA},
 };
+use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, read_start};
 use serde::Deserialize;
 use tower::ServiceExt;
 
 use crate::answer::{AnswerBody, AttemptError};
 use crate::anthropic::{ApiRequest, Forward};
 use crate::client_credential::ClientCredential;
-use crate::coding::decoded;
 use crate::messages;
-use crate::start::{Start, read_start};
-use crate::transport::{IdleTimeout, RequestBody, Transport};
 
 /// A list is read up to this size: an entry has some 200 bytes.
 const LIST_LIMIT: usize = 4 * 1024 * 1024;
@@ -150,9 +148,9 @@ async fn tags(base_url: &BaseUrl, transport: &Transport) -> Result<Vec<ListedMod
     let uri = messages::uri(base_url, "/api/tags", None).map_err(AttemptError::from)?;
     let mut request = Request::new(RequestBody::Payload(Payload::default()));
     *request.uri_mut() = uri;
-    let response = transport.send(request).await?;
+    let response = transport.send(request).await.map_err(AttemptError::from)?;
     let (mut head, body) = response.into_parts();
-    let body = decoded(&mut head.headers, IdleTimeout::new(body, transport.idle_timeout()));
+    let body = decompress(&mut head.headers, IdleTimeout::new(body, transport.idle_timeout()));
     read::<Tags>(Response::from_parts(head, body)).await.map(|tags| tags.models)
 }
 

@@ -11,11 +11,11 @@ use http_body_util::BodyExt;
 use relay_config::ModelMapping;
 use relay_messages::{Edits, MessagesBody};
 use relay_stream::body::MessageStartBody;
+use relay_transport::{Start, full, read_start};
 use tower::{Layer, Service};
 
 use crate::answer::{Answer, AnswerBody, AttemptError};
 use crate::request::{Attempt, Endpoint};
-use crate::start::{Start, full, read_start};
 
 /// A JSON answer up to this size is held to put the model's name back; a larger one goes on as it is. The longest
 /// answers of today's models are below 1 MiB.

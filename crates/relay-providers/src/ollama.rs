@@ -12,13 +12,13 @@ use http_body_util::BodyExt;
 use relay_config::BaseUrl;
 use relay_messages::{ApiError, Edits, MessagesBody, Payload, error_type, headers};
 use relay_stream::body::MessageStartBody;
+use relay_transport::{Start, full, read_start};
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
 use crate::failure::{Form, Reason};
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
-use crate::start::{Start, full, read_start};
 
 /// A message up to this size is held to be mended, a larger one goes on as it is. The longest answers of today's models
 /// are below 1 MiB.

@@ -14,13 +14,13 @@ use relay_messages::{ApiError, error_type};
 use relay_stream::OnBreak;
 use relay_stream::body::{KeepAliveBody, TokioTimer};
 use relay_stream::watch::{EndError, ErrorReport, WatchBody};
+use relay_transport::{Resumed, full};
 
 use crate::answer::{Answer, AttemptError, BodyError, LimitScope, Outcome};
 use crate::failure;
 use crate::messages::{self};
 use crate::progress::{OnEnd, Progress, ProgressBody};
 use crate::request::{Attempt, Deadline, Endpoint};
-use crate::start::{Resumed, full};
 
 /// A stream is held back for so many bytes, or so long, at most.
 const HELD_BYTES: usize = 64 * 1024;

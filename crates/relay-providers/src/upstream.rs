@@ -10,18 +10,16 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
 use relay_messages::{ApiError, Cure, Healing, Payload, RateLimits, headers, retry_after};
+use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, full, read_start};
 use tokio::time::Instant;
 use tower::Service;
 
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
-use crate::coding::decoded;
 use crate::failure::{self, Form, Reason};
 use crate::messages;
 use crate::opening::begin;
 use crate::provider::Provider;
 use crate::request::{Attempt, Deadline, Endpoint};
-use crate::start::{Start, full, read_start};
-use crate::transport::{IdleTimeout, RequestBody, Transport};
 
 /// How much of an error's body is read to find its reason, and for how long. An error is a few hundred bytes, an HTML
 /// page of a gateway a few thousand.
@@ -154,7 +152,7 @@ impl<P: Provider> Upstream<P> {
         let response = self.transport.send(request.map(RequestBody::Payload)).await?;
         let (mut head, body) = response.into_parts();
         let body = IdleTimeout::new(body, self.transport.idle_timeout());
-        let body = decoded(&mut head.headers, body);
+        let body = decompress(&mut head.headers, body);
         Ok(Response::from_parts(head, body))
     }
 

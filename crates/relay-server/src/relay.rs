@@ -13,8 +13,8 @@ use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use relay_config::Config;
 use relay_messages::ThinkingProvenance;
-use relay_providers::Proxies;
 use relay_routing::Planner;
+use relay_transport::Proxies;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service};
 

@@ -11,13 +11,13 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use relay_config::{BaseUrl, Secret};
 use relay_messages::headers;
+use relay_transport::{IdleTimeout, RequestBody, Transport};
 use tower::{BoxError, Service};
 
 use crate::answer::{AnswerBody, AttemptError};
 use crate::client_credential::ClientCredential;
 use crate::messages::{self, ApiKey};
 use crate::provider::AuthorizeError;
-use crate::transport::{IdleTimeout, RequestBody, Transport};
 use crate::upstream::{refuse_redirect, within};
 
 /// Headers that go upstream beside the usual ones, because the relay reads neither body.
@@ -103,7 +103,8 @@ impl Forward {
         *upstream.uri_mut() = messages::uri(&self.base_url, &request.path, request.query.as_deref())?;
         *upstream.headers_mut() = headers;
 
-        let response = within(request.head_timeout, self.transport.send(upstream)).await?;
+        let sending = async { Ok(self.transport.send(upstream).await?) };
+        let response = within(request.head_timeout, sending).await?;
         refuse_redirect(response.status())?;
         let idle = self.transport.idle_timeout();
         let mut response = response.map(|body| IdleTimeout::new(body, idle).boxed_unsync());

@@ -10,13 +10,13 @@ use http::{Request, response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::{AzureConfig, BaseUrl, EntraConfig, Secret};
 use relay_messages::{ApiError, Payload, headers};
+use relay_transport::Transport;
 
 use crate::answer::Outcome;
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
 use crate::token::{TokenCache, TokenClient};
-use crate::transport::Transport;
 use entra::Entra;
 
 /// Anthropic's SDK sends a key in both: "the endpoint authenticates with x-api-key; api-key is also sent for backwards

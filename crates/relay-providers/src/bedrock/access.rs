@@ -6,6 +6,7 @@ use aws_credential_types::Credentials;
 use http::Request;
 use relay_config::{AwsCredentials, BedrockApi, BedrockConfig};
 use relay_messages::Payload;
+use relay_transport::Transport;
 use tokio::sync::OnceCell;
 
 use super::chain::Chain;
@@ -15,7 +16,6 @@ use super::http::HttpClient;
 use super::sign::Signer;
 use crate::messages::{self, ApiKey};
 use crate::provider::AuthorizeError;
-use crate::transport::Transport;
 
 /// The region and the credentials of one provider; what the configuration leaves open is found with the first request.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use http_body_util::BodyExt;
 use memchr::memmem;
 use relay_messages::{Edits, MessagesBody};
 use relay_stream::bedrock::{SseBody, StreamError, TranslateError, Translator};
+use relay_transport::{Start, full, read_start};
 use serde_json::{Value, json};
 
 use crate::answer::{AnswerBody, BodyError};
-use crate::start::{Start, full, read_start};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const AWS_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");

@@ -12,8 +12,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use relay_messages::Payload;
-
-use crate::transport::{RequestBody, Transport};
+use relay_transport::{RequestBody, Transport};
 
 /// Answers with credentials have a few kilobytes.
 const ANSWER_LIMIT: usize = 1024 * 1024;

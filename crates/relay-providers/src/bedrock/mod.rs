@@ -24,12 +24,12 @@ use ::http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use ::http::{Method, Request, Response, Uri, response};
 use relay_config::{BaseUrl, BedrockApi, BedrockConfig};
 use relay_messages::{ApiError, Payload};
+use relay_transport::Transport;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
-use crate::transport::Transport;
 use access::Access;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

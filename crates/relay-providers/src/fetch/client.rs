@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use relay_transport::{TlsError, TrustRoots, client_config};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -23,7 +24,6 @@ use tokio_rustls::client::TlsStream;
 use super::address::is_public;
 use super::error::FetchError;
 use super::target::Target;
-use crate::transport::{TlsError, TrustRoots, client_config};
 
 /// An image of this size is the largest that the Messages API takes.
 const MAX_IMAGE: usize = 5 * 1024 * 1024;

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use relay_transport::{TrustRoots, full};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,8 +20,6 @@ use super::client::Rules;
 use super::*;
 use crate::answer::Outcome;
 use crate::request::{Endpoint, RelayRequest};
-use crate::start::full;
-use crate::transport::TrustRoots;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 

@@ -23,6 +23,7 @@ use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use relay_config::ProviderName;
 use relay_messages::estimate_tokens;
+use relay_transport::full;
 use tokio::time::Sleep;
 use tower::Service;
 
@@ -30,7 +31,6 @@ use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
 use crate::messages;
 use crate::opening::begin;
 use crate::request::{Attempt, Endpoint};
-use crate::start::full;
 use crate::upstream::within;
 
 const FAULT_HEADER: HeaderName = HeaderName::from_static("x-cc-relay-mock");

@@ -8,11 +8,11 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use relay_transport::{RequestBody, Transport};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
 use super::TokenError;
-use crate::transport::{RequestBody, Transport};
 
 /// The largest answer of a token endpoint that is read, and the largest file. Tokens and credentials have a few
 /// thousand bytes.

@@ -16,13 +16,13 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
 use relay_messages::{ApiError, Payload, headers};
 use relay_stream::body::FilterBody;
+use relay_transport::Transport;
 
 use crate::answer::{AnswerBody, BodyError, Outcome};
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use crate::token::{TokenCache, TokenClient, TokenError};
-use crate::transport::Transport;
 use google::Google;
 
 /// Google's own event between those of the Messages API, which strict clients fail on.
@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
     use crate::request::RelayRequest;
-    use crate::transport::{Proxies, TransportSettings, TrustRoots};
+    use relay_transport::{Proxies, TransportSettings, TrustRoots};
 
     fn vertex(region: &str, base_url: Option<&str>) -> Vertex {
         let settings = TransportSettings {

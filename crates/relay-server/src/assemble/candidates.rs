@@ -10,10 +10,11 @@ use relay_config::{
 use relay_messages::{Adapter, Healing, Unsupported};
 use relay_providers::{
     AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, FetchLayer,
-    Fetcher, Forward, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest, Transport,
-    Upstream, Vertex, Zai,
+    Fetcher, Forward, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest, Upstream,
+    Vertex, Zai,
 };
 use relay_routing::{Candidate, CandidateService, Credential, Probe, ProbeSettings, Quota};
+use relay_transport::Transport;
 use tokio::time::Instant;
 use tower::{Service, ServiceBuilder, service_fn};
 

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use relay_config::{self as config, BaseUrlError, Config, StreamBreak};
 use relay_messages::ThinkingProvenance;
-use relay_providers::{AuthorizeError, Endpoint, OnBreak, Proxies, TlsError};
+use relay_providers::{AuthorizeError, Endpoint, OnBreak};
 use relay_routing::{Affinity, Failover, FailoverSettings, ModelRoutes, Planner};
+use relay_transport::{Proxies, TlsError};
 use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use relay_config::{Config, HealthConfig, ProviderKind, ProviderName};
 use relay_messages::{Healing, SignatureOwner, ThinkingProvenance};
-use relay_providers::{Fetcher, Forward, Proxies, Transport, TransportSettings, TrustRoots, adapter_for};
+use relay_providers::{Fetcher, Forward, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
+use relay_transport::{Proxies, Transport, TransportSettings, TrustRoots};
 
 use super::BuildError;
 use super::candidates::ProviderStack;

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 use tower::BoxError;
 
-use crate::answer::BodyError;
+use crate::body::ResponseBodyError;
 
 /// The start of a ping event, as Anthropic and those that follow it write it.
 const PING: &[u8] = b"event: ping";
@@ -20,7 +20,7 @@ const PING_LENGTH: usize = 64;
 
 pin_project! {
     /// Passes frames on, and breaks off when none has come for `limit`, or nothing but pings for twice as long.
-    pub(crate) struct IdleTimeout<B> {
+    pub struct IdleTimeout<B> {
         #[pin]
         body: B,
         #[pin]
@@ -32,7 +32,7 @@ pin_project! {
 
 impl<B> IdleTimeout<B> {
     /// A limit of more than a day is taken as a day.
-    pub(crate) fn new(body: B, limit: Duration) -> Self {
+    pub fn new(body: B, limit: Duration) -> Self {
         let limit = limit.min(DAY);
         Self { body, sleep: tokio::time::sleep(limit), limit, last_content: Instant::now() }
     }
@@ -44,18 +44,18 @@ where
     B::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = ResponseBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         let mut this = self.project();
         let frame = match this.body.poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(this.sleep.poll(cx));
-                return Poll::Ready(Some(Err(BodyError::Idle { after: *this.limit })));
+                return Poll::Ready(Some(Err(ResponseBodyError::Idle { after: *this.limit })));
             }
         };
         let now = Instant::now();
@@ -65,11 +65,11 @@ where
             if !is_ping {
                 *this.last_content = now;
             } else if now - *this.last_content >= *this.limit * 2 {
-                return Poll::Ready(Some(Err(BodyError::OnlyPings { after: *this.limit * 2 })));
+                return Poll::Ready(Some(Err(ResponseBodyError::OnlyPings { after: *this.limit * 2 })));
             }
             this.sleep.as_mut().reset(now + *this.limit);
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError::Transport(error.into()))))
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| ResponseBodyError::Transport(error.into()))))
     }
 
     fn is_end_stream(&self) -> bool {

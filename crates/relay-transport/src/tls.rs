@@ -69,11 +69,11 @@ pub enum TlsError {
 /// of one's own, or a proxy that looks into TLS; the library's word for it does not tell what can be done.
 #[derive(Debug, thiserror::Error)]
 #[error("its certificate is not trusted; set ca_file to a PEM file with the authority that has issued it")]
-pub(super) struct Untrusted;
+pub(crate) struct Untrusted;
 
 impl Untrusted {
     /// This, where it is what `error` is about; else `error`.
-    pub(super) fn or(error: BoxError) -> BoxError {
+    pub(crate) fn or(error: BoxError) -> BoxError {
         match tls_error(&*error) {
             Some(rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
@@ -84,7 +84,7 @@ impl Untrusted {
 }
 
 /// Whether a connection failed over the upstream's certificate.
-pub(crate) fn is_about_certificate(error: &(dyn Error + 'static)) -> bool {
+pub fn is_about_certificate(error: &(dyn Error + 'static)) -> bool {
     let is_it = |error: &(dyn Error + 'static)| {
         error.is::<Untrusted>() || matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
     };
@@ -100,7 +100,7 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
 }
 
 /// TLS settings of one upstream; `ca_file` adds to the roots. ALPN is the connector's to choose.
-pub(crate) fn client_config(roots: &TrustRoots, ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+pub fn client_config(roots: &TrustRoots, ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let mut roots = roots.0.clone();
     if let Some(path) = ca_file {
         let store = Arc::make_mut(&mut roots);

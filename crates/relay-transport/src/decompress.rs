@@ -15,16 +15,16 @@ use http_body_util::{BodyDataStream, BodyExt};
 use tokio::io::AsyncRead;
 use tokio_util::io::{StreamReader, poll_read_buf};
 
-use crate::answer::{AnswerBody, BodyError};
+use crate::body::{ResponseBody, ResponseBodyError};
 
 /// A frame is no longer than this, however much a few bytes claim to hold.
 const FRAME: usize = 16 * 1024;
 
 /// `body` as it was before its `content-encoding`, which leaves `headers`. One in an encoding that nobody knows, or in
 /// several, stays as it is.
-pub(crate) fn decoded<B>(headers: &mut HeaderMap, body: B) -> AnswerBody
+pub fn decompress<B>(headers: &mut HeaderMap, body: B) -> ResponseBody
 where
-    B: Body<Data = Bytes, Error = BodyError> + Send + 'static,
+    B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
 {
     let Some(coding) = headers.get(CONTENT_ENCODING).and_then(Coding::of) else { return body.boxed_unsync() };
     let encoded = StreamReader::new(BodyDataStream::new(body.map_err(io::Error::other)));
@@ -77,12 +77,12 @@ struct Decoded {
 
 impl Body for Decoded {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = ResponseBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         let this = self.get_mut();
         let Some(reader) = &mut this.reader else { return Poll::Ready(None) };
         this.buffer.reserve(FRAME);
@@ -99,8 +99,8 @@ impl Body for Decoded {
 }
 
 /// The failure below the decoder, or the decoder's own.
-fn body_error(error: io::Error) -> BodyError {
-    error.downcast().unwrap_or_else(|error| BodyError::Malformed(error.into()))
+fn body_error(error: io::Error) -> ResponseBodyError {
+    error.downcast().unwrap_or_else(|error| ResponseBodyError::Malformed(error.into()))
 }
 
 #[cfg(test)]
@@ -142,16 +142,16 @@ mod tests {
     }
     flush!(GzipEncoder ZlibEncoder BrotliEncoder ZstdEncoder);
 
-    fn answer(coding: &'static str) -> (Sender<Bytes, BodyError>, HeaderMap, AnswerBody) {
+    fn answer(coding: &'static str) -> (Sender<Bytes, ResponseBodyError>, HeaderMap, ResponseBody) {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("9"));
         let (sender, body) = Channel::new(8);
-        let body = decoded(&mut headers, body);
+        let body = decompress(&mut headers, body);
         (sender, headers, body)
     }
 
-    async fn next(body: &mut AnswerBody) -> Bytes {
+    async fn next(body: &mut ResponseBody) -> Bytes {
         body.frame().await.unwrap().unwrap().into_data().unwrap()
     }
 
@@ -185,15 +185,15 @@ mod tests {
             encoder.shutdown().await.unwrap();
             sender.send_data(encoder.output(0).slice(..encoder.written() - 3)).await.unwrap();
             drop(sender);
-            assert!(matches!(body.collect().await, Err(BodyError::Malformed(_))), "{coding}");
+            assert!(matches!(body.collect().await, Err(ResponseBodyError::Malformed(_))), "{coding}");
         }
     }
 
     #[tokio::test]
     async fn a_failure_below_the_decoder_stays_what_it_is() {
         let (sender, _, body) = answer("gzip");
-        sender.abort(BodyError::Incomplete);
-        assert!(matches!(body.collect().await, Err(BodyError::Incomplete)));
+        sender.abort(ResponseBodyError::Incomplete);
+        assert!(matches!(body.collect().await, Err(ResponseBodyError::Incomplete)));
     }
 
     #[tokio::test]

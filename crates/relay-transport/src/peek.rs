@@ -9,20 +9,20 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use pin_project_lite::pin_project;
 
-use crate::answer::{AnswerBody, BodyError};
+use crate::body::{ResponseBody, ResponseBodyError};
 
 /// What has been read.
-pub(crate) enum Start {
+pub enum Start {
     /// All of the body.
     Whole(Bytes),
     /// The start, and a body that still gives all of it, then what had not been read.
-    Part(Bytes, AnswerBody),
+    Part(Bytes, ResponseBody),
 }
 
 /// Reads `body` until it ends, `limit` bytes or more have come, `time` is over, or it fails.
-pub(crate) async fn read_start<B>(body: B, limit: usize, time: Duration) -> Start
+pub async fn read_start<B>(body: B, limit: usize, time: Duration) -> Start
 where
-    B: Body<Data = Bytes, Error = BodyError> + Send + 'static,
+    B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
 {
     let mut rest = Box::pin(body);
     let mut start = BytesMut::new();
@@ -51,21 +51,21 @@ where
 }
 
 /// `bytes` as the body of an answer.
-pub(crate) fn full(bytes: Bytes) -> AnswerBody {
+pub fn full(bytes: Bytes) -> ResponseBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 enum End {
     Reached,
     Ahead,
-    Failed(BodyError),
+    Failed(ResponseBodyError),
 }
 
 pin_project! {
     /// A body of which the start has been read already.
-    pub(crate) struct Resumed<B> {
+    pub struct Resumed<B> {
         start: Option<Bytes>,
-        failed: Option<BodyError>,
+        failed: Option<ResponseBodyError>,
         #[pin]
         rest: B,
     }
@@ -73,19 +73,19 @@ pin_project! {
 
 impl<B> Resumed<B> {
     /// `start`, then the failure that came behind it, or else `rest`.
-    pub(crate) fn new(start: Bytes, failed: Option<BodyError>, rest: B) -> Self {
+    pub fn new(start: Bytes, failed: Option<ResponseBodyError>, rest: B) -> Self {
         Self { start: Some(start), failed, rest }
     }
 }
 
-impl<B: Body<Data = Bytes, Error = BodyError>> Body for Resumed<B> {
+impl<B: Body<Data = Bytes, Error = ResponseBodyError>> Body for Resumed<B> {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = ResponseBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         let this = self.project();
         if let Some(start) = this.start.take().filter(|start| !start.is_empty()) {
             return Poll::Ready(Some(Ok(Frame::data(start))));
@@ -114,11 +114,11 @@ mod tests {
 
     use super::*;
 
-    fn channel() -> (Sender<Bytes, BodyError>, Channel<Bytes, BodyError>) {
+    fn channel() -> (Sender<Bytes, ResponseBodyError>, Channel<Bytes, ResponseBodyError>) {
         Channel::new(8)
     }
 
-    async fn send(sender: &mut Sender<Bytes, BodyError>, text: &'static str) {
+    async fn send(sender: &mut Sender<Bytes, ResponseBodyError>, text: &'static str) {
         sender.send_data(Bytes::from_static(text.as_bytes())).await.unwrap();
     }
 
@@ -150,11 +150,11 @@ mod tests {
     async fn a_failure_comes_behind_what_was_read() {
         let (mut sender, body) = channel();
         send(&mut sender, "ab").await;
-        sender.abort(BodyError::Scripted);
+        sender.abort(ResponseBodyError::Scripted);
         let Start::Part(_, mut body) = read_start(body, 100, Duration::MAX).await else {
             panic!("the body has not ended");
         };
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
-        assert!(matches!(body.frame().await, Some(Err(BodyError::Scripted))));
+        assert!(matches!(body.frame().await, Some(Err(ResponseBodyError::Scripted))));
     }
 }

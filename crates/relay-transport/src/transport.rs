@@ -1,9 +1,5 @@
 //! The way to an upstream: connections, TLS, proxies, and the pool that keeps them.
 
-mod connect;
-mod idle;
-mod tls;
-
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,12 +15,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use relay_messages::Payload;
 use tower::BoxError;
 
-use crate::answer::AttemptError;
-use connect::Connector;
-pub use connect::Proxies;
-pub(crate) use idle::IdleTimeout;
-pub use tls::{TlsError, TrustRoots};
-pub(crate) use tls::{client_config, is_about_certificate};
+use crate::connect::{Connector, Proxies};
+use crate::tls::{TlsError, TrustRoots, client_config};
 
 /// Idle connections are dropped before the upstream's own limit (60 s at the load balancers in use) closes them under
 /// a request.
@@ -55,7 +47,7 @@ impl Transport {
     /// # Errors
     /// [`TlsError`] where the certificates in `ca_file` cannot be used.
     pub fn new(settings: &TransportSettings, roots: &TrustRoots, proxies: Proxies) -> Result<Self, TlsError> {
-        let tls = tls::client_config(roots, settings.ca_file.as_deref())?;
+        let tls = client_config(roots, settings.ca_file.as_deref())?;
         let connector = Connector::new(tls, proxies, settings.connect_timeout);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -77,14 +69,25 @@ impl Transport {
     /// Sends `request` and waits for the response head. Dropping the future, or the body, cancels the exchange.
     ///
     /// # Errors
-    /// [`AttemptError::Connect`] where nothing was sent, [`AttemptError::Transport`] where something may have been.
-    pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, AttemptError> {
+    /// [`SendError::Connect`] where nothing was sent, [`SendError::Exchange`] where something may have been.
+    pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, SendError> {
         self.client.request(request).await.map_err(|error| {
             let connect = error.is_connect();
             let source: BoxError = error.into();
-            if connect { AttemptError::Connect(source) } else { AttemptError::Transport(source) }
+            if connect { SendError::Connect(source) } else { SendError::Exchange(source) }
         })
     }
+}
+
+/// The reason that there is no response head.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// No connection could be made: refused, unreachable, unknown name, TLS, or too slow. Nothing was sent.
+    #[error("cannot connect to the upstream")]
+    Connect(#[source] BoxError),
+    /// The connection failed before the response head. Part of the request may have been sent.
+    #[error("the upstream closed the connection before it answered")]
+    Exchange(#[source] BoxError),
 }
 
 /// The body of an upstream request.

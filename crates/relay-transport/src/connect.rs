@@ -15,7 +15,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use rustls::ClientConfig;
 use tower::{BoxError, Service};
 
-use super::tls::Untrusted;
+use crate::tls::Untrusted;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
@@ -40,7 +40,7 @@ impl Proxies {
 
 /// Connects within a time limit, name lookup, proxy and TLS included.
 #[derive(Debug, Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     https: HttpsConnector<ProxyConnector>,
     timeout: Duration,
 }
@@ -80,7 +80,7 @@ impl ProxyFailed {
 }
 
 impl Connector {
-    pub(super) fn new(tls: ClientConfig, proxies: Proxies, timeout: Duration) -> Self {
+    pub(crate) fn new(tls: ClientConfig, proxies: Proxies, timeout: Duration) -> Self {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -117,7 +117,7 @@ impl Service<Uri> for Connector {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct ProxyConnector {
+pub(crate) struct ProxyConnector {
     http: HttpConnector,
     proxies: Proxies,
 }
