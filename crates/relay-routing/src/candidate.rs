@@ -11,8 +11,8 @@ use relay_providers::{Answer, Attempt, AttemptError, RelayRequest};
 use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 
-use crate::health::{CircuitSettings, CircuitState, Probe, ProbeSettings, ProviderHealth};
-use crate::pool::{KeyHealth, Quota};
+use crate::health::{CircuitSettings, CircuitState, KeyHealth, Probe, ProbeSettings, ProviderHealth};
+use crate::limits::Quota;
 
 /// The stack of one (provider, credential) pair: boxed once, here.
 pub type CandidateService = BoxCloneSyncService<Attempt, Answer, AttemptError>;

@@ -12,8 +12,8 @@ use relay_providers::{
 };
 use tokio::time::Instant;
 
-use crate::health::{Permit, ProviderHealth, Verdict};
-use crate::pool::{KeyHealth, RequestCost, Reservation, TokensUsed};
+use crate::health::{KeyHealth, Permit, ProviderHealth, Verdict};
+use crate::limits::{RequestCost, Reservation, TokensUsed};
 
 /// What one attempt holds, from before it is sent until its answer has ended. Dropped at any point, it gives everything
 /// back.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::candidate::{Candidate, ProviderPool};
-use crate::pool::RequestCost;
+use crate::limits::RequestCost;
 
 /// Whether a candidate can be asked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,8 +36,8 @@ pub(crate) use steps::{Blocked, FailingProvider, LeasedCandidate, NextAttempt, P
 use crate::affinity::{Affinity, AffinityHint, CandidateId, Session};
 use crate::candidate::{Candidate, Credential, ProviderPool};
 use crate::error::PlanError;
+use crate::limits::RequestCost;
 use crate::lock::lock;
-use crate::pool::RequestCost;
 use crate::session::Conversation;
 use availability::{Availability, RelativeLoad};
 use rotation::Rotations;

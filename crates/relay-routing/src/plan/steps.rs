@@ -14,8 +14,8 @@ use super::rotation::Rotations;
 use crate::affinity::{Affinity, CandidateId, Session};
 use crate::candidate::{Candidate, ProviderPool};
 use crate::lease::Lease;
+use crate::limits::RequestCost;
 use crate::lock::lock;
-use crate::pool::RequestCost;
 
 /// The candidates of one request, best first. Each comes once, and only if it is free when it is its turn.
 ///

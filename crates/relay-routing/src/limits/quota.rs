@@ -1,15 +1,4 @@
-//! What the keys of a provider may still use up.
-//!
-//! ```text
-//! RequestCost ─wait─▶ now, or in how long ─reserve─▶ Reservation ─settle─▶ what was really used
-//! ```
-//! A request reserves what it will probably use, and settles when its answer has ended. Nothing is refilled by what an
-//! upstream says: its headers can only take away.
-
-mod bucket;
-mod cooldown;
-mod key;
-mod usage;
+//! The limits of one key.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,12 +7,9 @@ use relay_config::KeyLimits;
 use relay_messages::{RateLimit, RateLimits};
 use tokio::time::Instant;
 
-pub use bucket::Bucket;
-use cooldown::Cooldown;
-pub(crate) use key::KeyHealth;
-use usage::TypicalUsage;
-pub use usage::{RequestCost, TokensUsed};
-
+use super::bucket::Bucket;
+use super::cooldown::Cooldown;
+use super::usage::{RequestCost, TokensUsed, TypicalUsage};
 use crate::lock::lock;
 
 /// How long a key is left alone that has met a limit, where the upstream does not say.

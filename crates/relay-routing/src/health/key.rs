@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Quota;
-use super::cooldown::Cooldown;
+use crate::limits::{Cooldown, Quota};
 use crate::load::Load;
 use crate::lock::lock;
 
