@@ -1,4 +1,4 @@
-//! Which candidate a conversation belongs to, so that its prompt cache stays warm.
+//! Session affinity: keeps a conversation on the candidate that has its prompt cache.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -7,109 +7,101 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use relay_config::ProviderName;
 use tokio::time::Instant;
 
-use crate::candidate::Credential;
+use crate::candidate::CandidateId;
 use crate::lock::lock;
 
-/// How long a session is remembered at least behind its last request: as long as a prompt cache lives at most.
+/// The shortest time for which an idle session is remembered: the longest lifetime of a prompt cache.
 const REMEMBERED: Duration = Duration::from_secs(3600);
-/// At most twice as many sessions are remembered.
+/// Half the largest number of sessions remembered.
 const SESSIONS: usize = 10_000;
-/// How long a session avoids the candidate that broke off a stream.
+/// The time for which a session avoids the candidate that broke off a stream.
 const AVOIDED: Duration = Duration::from_secs(60);
-/// So many requests in a row that another candidate served move the session to it: its cache is warm by then.
+/// The number of consecutive requests served by another candidate that move the session to it. Its cache is warm by then.
 const DETOURS: u8 = 2;
 
-/// One provider with one credential, by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CandidateId {
-    pub(crate) provider: ProviderName,
-    pub(crate) credential: Credential,
-}
-
-/// Remembers for each session the candidate that it belongs to. Bounded; sessions that are silent for long are forgotten.
+/// The candidate that each session prefers. Bounded; idle sessions are dropped after one to two hours.
 #[derive(Debug, Default)]
 pub struct Affinity {
     hasher: RandomState,
     sessions: Mutex<Sessions>,
 }
 
-/// A conversation with one model, and the same with any.
+/// The keys of a session: with its model, because each model has its own prompt cache, and without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Session {
-    /// Models may be served in different places, and each has a cache of its own.
+pub(crate) struct SessionKey {
     with_model: u64,
-    with_any: u64,
+    any_model: u64,
 }
 
-/// Where a session goes.
+/// The candidates that a session prefers and avoids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AffinityHint {
-    /// Its place, if it has one.
+    /// The candidate that has served the session.
     pub(crate) preferred: Option<CandidateId>,
-    /// Where it does not go for now, if there is another place.
+    /// The candidate that has recently broken off an answer to the session.
     pub(crate) avoided: Option<CandidateId>,
 }
 
-/// Two generations: whoever is not asked for while the younger one grows old is forgotten with the older one.
+/// Sessions in two generations. Sessions not used during a generation are dropped with the next rotation.
 #[derive(Debug, Default)]
 struct Sessions {
-    young: HashMap<u64, Entry>,
-    old: HashMap<u64, Entry>,
-    /// When the younger one began.
+    young: HashMap<u64, SessionState>,
+    old: HashMap<u64, SessionState>,
+    /// The start of the younger generation.
     since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Entry {
+struct SessionState {
     preferred: Option<CandidateId>,
-    /// Requests in a row that another place served.
+    /// The number of consecutive requests that another candidate has served.
     detours: u8,
     avoided: Option<(CandidateId, Instant)>,
 }
 
 impl Affinity {
-    /// Nothing is remembered yet.
+    /// Creates an empty table.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The session of this name.
-    pub(crate) fn session(&self, name: impl Hash, model: &str) -> Session {
-        let with_any = self.hasher.hash_one(name);
-        Session { with_model: self.hasher.hash_one((with_any, model)), with_any }
+    /// Returns the key of the session with this name.
+    pub(crate) fn session(&self, name: impl Hash, model: &str) -> SessionKey {
+        let any_model = self.hasher.hash_one(name);
+        SessionKey { with_model: self.hasher.hash_one((any_model, model)), any_model }
     }
 
-    /// Where `session` goes.
-    pub(crate) fn hint(&self, session: Session, now: Instant) -> AffinityHint {
+    /// Returns the hint for `session`. A model that the session has not used yet follows the session's first model.
+    pub(crate) fn hint(&self, session: SessionKey, now: Instant) -> AffinityHint {
         let mut sessions = self.lock(now);
-        let known = if sessions.has(session.with_model) { session.with_model } else { session.with_any };
-        let Some(entry) = sessions.get(known) else { return AffinityHint::default() };
-        let avoided = entry.avoided.clone().filter(|(_, until)| *until > now).map(|(candidate, _)| candidate);
-        AffinityHint { preferred: entry.preferred.clone(), avoided }
+        let known =
+            if sessions.contains(session.with_model) { session.with_model } else { session.any_model };
+        let Some(state) = sessions.get(known) else { return AffinityHint::default() };
+        let avoided = state.avoided.clone().filter(|(_, until)| *until > now).map(|(candidate, _)| candidate);
+        AffinityHint { preferred: state.preferred.clone(), avoided }
     }
 
-    /// `place` has served a request of `session`. A single detour does not move it.
-    pub(crate) fn served(&self, session: Session, candidate: &CandidateId, now: Instant) {
+    /// Records that `candidate` has served a request of `session`. A single detour does not move the session.
+    pub(crate) fn record_success(&self, session: SessionKey, candidate: &CandidateId, now: Instant) {
         let mut sessions = self.lock(now);
-        let entry = sessions.entry(session.with_model);
-        if entry.preferred.as_ref() == Some(candidate) {
-            entry.detours = 0;
+        let state = sessions.entry(session.with_model);
+        if state.preferred.as_ref() == Some(candidate) {
+            state.detours = 0;
         } else {
-            entry.detours += 1;
-            if entry.preferred.is_none() || entry.detours >= DETOURS {
-                (entry.preferred, entry.detours) = (Some(candidate.clone()), 0);
+            state.detours += 1;
+            if state.preferred.is_none() || state.detours >= DETOURS {
+                (state.preferred, state.detours) = (Some(candidate.clone()), 0);
             }
         }
-        let entry = sessions.entry(session.with_any);
-        entry.preferred.get_or_insert_with(|| candidate.clone());
+        let state = sessions.entry(session.any_model);
+        state.preferred.get_or_insert_with(|| candidate.clone());
     }
 
-    /// `place` has broken off an answer to `session`.
-    pub(crate) fn interrupted(&self, session: Session, candidate: CandidateId, now: Instant) {
+    /// Records that `candidate` has broken off an answer to `session`.
+    pub(crate) fn record_break(&self, session: SessionKey, candidate: CandidateId, now: Instant) {
         self.lock(now).entry(session.with_model).avoided = Some((candidate, now + AVOIDED));
     }
 
@@ -121,6 +113,7 @@ impl Affinity {
 }
 
 impl Sessions {
+    /// Starts a new generation if the younger one is full or old enough.
     fn age(&mut self, now: Instant) {
         let since = *self.since.get_or_insert(now);
         let age = now.saturating_duration_since(since);
@@ -133,19 +126,19 @@ impl Sessions {
         }
     }
 
-    fn has(&self, session: u64) -> bool {
+    fn contains(&self, session: u64) -> bool {
         self.young.contains_key(&session) || self.old.contains_key(&session)
     }
 
-    /// Whoever is asked for stays.
-    fn get(&mut self, session: u64) -> Option<&Entry> {
-        if let Some(entry) = self.old.remove(&session) {
-            self.young.entry(session).or_insert(entry);
+    /// Returns the state of `session` and moves it to the younger generation.
+    fn get(&mut self, session: u64) -> Option<&SessionState> {
+        if let Some(state) = self.old.remove(&session) {
+            self.young.entry(session).or_insert(state);
         }
         self.young.get(&session)
     }
 
-    fn entry(&mut self, session: u64) -> &mut Entry {
+    fn entry(&mut self, session: u64) -> &mut SessionState {
         let old = self.old.remove(&session);
         self.young.entry(session).or_insert_with(|| old.unwrap_or_default())
     }
@@ -153,13 +146,16 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use relay_config::ProviderName;
 
-    fn candidate(name: &str) -> CandidateId {
+    use super::*;
+    use crate::candidate::Credential;
+
+    fn id(name: &str) -> CandidateId {
         CandidateId { provider: ProviderName::new(name), credential: Credential::None }
     }
 
-    fn preferred(affinity: &Affinity, session: Session, now: Instant) -> Option<String> {
+    fn preferred(affinity: &Affinity, session: SessionKey, now: Instant) -> Option<String> {
         affinity.hint(session, now).preferred.map(|candidate| candidate.provider.to_string())
     }
 
@@ -168,52 +164,52 @@ mod tests {
         let (affinity, now) = (Affinity::new(), Instant::now());
         let session = affinity.session("s", "m");
         for (served, expected) in [("a", "a"), ("b", "a"), ("a", "a"), ("b", "a"), ("b", "b"), ("a", "b")] {
-            affinity.served(session, &candidate(served), now);
-            assert_eq!(preferred(&affinity, session, now).as_deref(), Some(expected), "behind {served}");
+            affinity.record_success(session, &id(served), now);
+            assert_eq!(preferred(&affinity, session, now).as_deref(), Some(expected), "after {served}");
         }
     }
 
     #[test]
-    fn another_model_begins_where_the_session_is_and_may_live_elsewhere() {
+    fn another_model_follows_the_session_until_it_is_served_elsewhere() {
         let (affinity, now) = (Affinity::new(), Instant::now());
         let [opus, haiku] = ["opus", "haiku"].map(|model| affinity.session("s", model));
-        affinity.served(opus, &candidate("a"), now);
+        affinity.record_success(opus, &id("a"), now);
         assert_eq!(preferred(&affinity, haiku, now).as_deref(), Some("a"));
-        affinity.served(haiku, &candidate("b"), now);
+        affinity.record_success(haiku, &id("b"), now);
         assert_eq!(preferred(&affinity, haiku, now).as_deref(), Some("b"));
         assert_eq!(preferred(&affinity, opus, now).as_deref(), Some("a"));
         assert_eq!(preferred(&affinity, affinity.session("t", "opus"), now), None);
     }
 
     #[test]
-    fn the_place_that_broke_off_is_avoided_for_a_while() {
+    fn a_candidate_that_broke_off_an_answer_is_avoided_for_a_minute() {
         let (affinity, now) = (Affinity::new(), Instant::now());
         let session = affinity.session("s", "m");
-        affinity.served(session, &candidate("a"), now);
-        affinity.interrupted(session, candidate("a"), now);
-        assert_eq!(affinity.hint(session, now).avoided, Some(candidate("a")));
+        affinity.record_success(session, &id("a"), now);
+        affinity.record_break(session, id("a"), now);
+        assert_eq!(affinity.hint(session, now).avoided, Some(id("a")));
         assert_eq!(affinity.hint(session, now + AVOIDED).avoided, None);
         assert_eq!(preferred(&affinity, session, now + AVOIDED).as_deref(), Some("a"));
     }
 
     #[test]
-    fn silent_sessions_are_forgotten_and_others_are_not() {
+    fn idle_sessions_are_dropped_and_active_ones_are_kept() {
         let (affinity, start) = (Affinity::new(), Instant::now());
-        let [silent, busy] = ["silent", "busy"].map(|name| affinity.session(name, "m"));
-        affinity.served(silent, &candidate("a"), start);
-        affinity.served(busy, &candidate("a"), start);
+        let [idle, active] = ["idle", "active"].map(|name| affinity.session(name, "m"));
+        affinity.record_success(idle, &id("a"), start);
+        affinity.record_success(active, &id("a"), start);
         for hour in 1..=3 {
-            assert!(preferred(&affinity, busy, start + hour * REMEMBERED).is_some());
+            assert!(preferred(&affinity, active, start + hour * REMEMBERED).is_some());
         }
-        assert_eq!(preferred(&affinity, silent, start + 3 * REMEMBERED), None);
-        assert_eq!(preferred(&affinity, busy, start + 9 * REMEMBERED), None);
+        assert_eq!(preferred(&affinity, idle, start + 3 * REMEMBERED), None);
+        assert_eq!(preferred(&affinity, active, start + 9 * REMEMBERED), None);
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_sessions_is_bounded() {
         let (affinity, now) = (Affinity::new(), Instant::now());
         for index in 0..5 * SESSIONS {
-            affinity.served(affinity.session(index, "m"), &candidate("a"), now);
+            affinity.record_success(affinity.session(index, "m"), &id("a"), now);
         }
         let sessions = affinity.sessions.lock().unwrap();
         assert!(sessions.young.len() + sessions.old.len() <= 2 * SESSIONS + 2);

@@ -1,4 +1,4 @@
-//! What can be asked: providers, and the credentials that each can be asked with.
+//! Candidates: the (provider, credential) pairs that a request can be sent to.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -14,40 +14,39 @@ use tower::util::BoxCloneSyncService;
 use crate::health::{CircuitSettings, CircuitState, KeyHealth, Probe, ProbeSettings, ProviderHealth};
 use crate::limits::Quota;
 
-/// The stack of one (provider, credential) pair: boxed once, here.
+/// The service of one candidate: a tower stack from [`Attempt`] to [`Answer`], boxed once.
 pub type CandidateService = BoxCloneSyncService<Attempt, Answer, AttemptError>;
 
-/// One provider with everything it can be asked with.
+/// One provider, its candidates and its health.
 #[derive(Debug, Clone)]
 pub struct ProviderPool {
     name: ProviderName,
     models: Vec<String>,
     mapping: ModelMapping,
     first_byte_timeout: Duration,
-    share: NonZeroU32,
+    weight: NonZeroU32,
     pooling: Pooling,
     max_wait: Duration,
-    unsupported: Option<UnsupportedBy>,
+    unsupported: Option<UnsupportedFn>,
     candidates: Vec<Candidate>,
     health: Arc<ProviderHealth>,
 }
 
-/// Says what a request asks for that a provider does not have.
+/// Returns the feature of a request that a provider does not support, given the provider's name of the model.
 #[derive(Clone)]
-struct UnsupportedBy(Arc<UnsupportedFn>);
+struct UnsupportedFn(Arc<dyn Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync>);
 
-type UnsupportedFn = dyn Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync;
-
-impl fmt::Debug for UnsupportedBy {
+impl fmt::Debug for UnsupportedFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fn")
     }
 }
 
 impl ProviderPool {
-    /// A provider; its `candidates` are put in the order of their priority, equal ones staying as they are.
+    /// Creates a provider and sorts `candidates` by priority. Candidates of equal priority keep their order.
     ///
-    /// `models` holds every name under which the provider's models may be asked for; if it is empty, any may.
+    /// `models` lists the names of the provider's models. If it is empty, the provider accepts any model.
+    /// `first_byte_timeout` is the limit for the response head of a streamed request while another candidate remains.
     #[must_use]
     pub fn new(
         name: ProviderName,
@@ -56,25 +55,22 @@ impl ProviderPool {
         mut candidates: Vec<Candidate>,
     ) -> Self {
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
-        let (share, pooling) = (NonZeroU32::MIN, Pooling::default());
-        let mapping = ModelMapping::default();
         let health = Arc::new(ProviderHealth::new(name.clone(), CircuitSettings::default()));
-        let (max_wait, unsupported) = (Duration::ZERO, None);
         Self {
             name,
             models,
-            mapping,
+            mapping: ModelMapping::default(),
             first_byte_timeout,
-            share,
-            pooling,
-            max_wait,
-            unsupported,
+            weight: NonZeroU32::MIN,
+            pooling: Pooling::default(),
+            max_wait: Duration::ZERO,
+            unsupported: None,
             candidates,
             health,
         }
     }
 
-    /// Opens and closes its circuit by these rules, and looks with `probe` whether it is back.
+    /// Sets the thresholds of the circuit breaker, and the probe that is run while the circuit is open.
     #[must_use]
     pub fn with_health(mut self, circuit: CircuitSettings, probe: Option<(Probe, ProbeSettings)>) -> Self {
         let health = ProviderHealth::new(self.name.clone(), circuit);
@@ -85,69 +81,77 @@ impl ProviderPool {
         self
     }
 
-    /// Lets a request wait so long for a candidate whose limits free up, before it goes on to the next provider.
+    /// Sets the longest time that a request waits for a key at its limit before the next provider is tried. Default 0.
     #[must_use]
     pub fn with_max_wait(mut self, max_wait: Duration) -> Self {
         self.max_wait = max_wait;
         self
     }
 
-    /// Excludes the provider from requests for which `unsupported`, given its own name of the model, returns a reason.
+    /// Excludes the provider from requests for which `unsupported` returns a feature. Its first argument is the provider's
+    /// name of the model.
     #[must_use]
     pub fn with_unsupported(
         mut self,
         unsupported: impl Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync + 'static,
     ) -> Self {
-        self.unsupported = Some(UnsupportedBy(Arc::new(unsupported)));
+        self.unsupported = Some(UnsupportedFn(Arc::new(unsupported)));
         self
     }
 
-    /// Lets models also be asked for by the names that are mapped to one of `models`.
+    /// Sets the mapping of model names. A name that is mapped to a listed model counts as listed.
     #[must_use]
     pub fn with_mapping(mut self, mapping: ModelMapping) -> Self {
         self.mapping = mapping;
         self
     }
 
-    /// Gives it this share in weighted strategies, instead of 1.
+    /// Sets the provider's weight in weighted strategies. Default 1.
     #[must_use]
-    pub fn with_share(mut self, share: NonZeroU32) -> Self {
-        self.share = share;
+    pub fn with_weight(mut self, weight: NonZeroU32) -> Self {
+        self.weight = weight;
         self
     }
 
-    /// Chooses in this way among candidates of equal priority, instead of by load.
+    /// Sets the choice among candidates of equal priority. The default is by load.
     #[must_use]
     pub fn with_pooling(mut self, pooling: Pooling) -> Self {
         self.pooling = pooling;
         self
     }
 
-    /// The state of its circuit.
+    /// Returns the state of the provider's circuit.
     #[must_use]
     pub fn circuit(&self) -> CircuitState {
         self.health.state(Instant::now())
     }
 
-    /// Requests under way, their answers included.
+    /// Returns the number of running requests. A request runs until its answer has ended.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.health.load().in_flight()
     }
 
-    /// Its name in the configuration.
+    /// Returns the failure of the last attempt in one line, or `None` if it did not fail or there was none.
+    ///
+    /// A refused request and an unknown model are not failures of the provider.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<String> {
+        self.health.last_failure()
+    }
+
+    /// Returns the provider's name in the configuration.
     #[must_use]
     pub fn name(&self) -> &ProviderName {
         &self.name
     }
 
-    /// How long a streamed answer may take to begin, while another candidate remains.
     pub(crate) fn first_byte_timeout(&self) -> Duration {
         self.first_byte_timeout
     }
 
-    pub(crate) fn share(&self) -> NonZeroU32 {
-        self.share
+    pub(crate) fn weight(&self) -> NonZeroU32 {
+        self.weight
     }
 
     pub(crate) fn pooling(&self) -> Pooling {
@@ -166,7 +170,7 @@ impl ProviderPool {
         &self.health
     }
 
-    /// Goes on with what is known of `other`, the same provider under another configuration.
+    /// Takes over the health of `other`, the same provider under an earlier configuration, and that of the keys they share.
     pub(crate) fn inherit_state(&self, other: &Self) {
         self.health.inherit_state(&other.health, Instant::now());
         for candidate in &self.candidates {
@@ -177,17 +181,18 @@ impl ProviderPool {
         }
     }
 
-    /// What `request` asks for that the provider does not have.
+    /// Returns the feature of `request` that the provider does not support, if any.
     pub(crate) fn unsupported(&self, request: &RelayRequest) -> Option<Unsupported> {
-        self.unsupported.as_ref().and_then(|check| check.0(self.mapped(request.body().model()), request))
+        let UnsupportedFn(unsupported) = self.unsupported.as_ref()?;
+        unsupported(self.mapped(request.body().model()), request)
     }
 
-    /// The name of `model` at this provider.
+    /// Returns the provider's name of `model`.
     pub(crate) fn mapped<'a>(&'a self, model: &'a str) -> &'a str {
         self.mapping.lookup(model).map_or(model, |mapped| mapped)
     }
 
-    /// Whether `model` is among those that the provider is known to serve.
+    /// Returns `true` if the provider is known to serve `model`, or if it lists no models.
     pub(crate) fn lists(&self, model: &str) -> bool {
         let is_listed = |model: &str| self.models.iter().any(|listed| listed == model);
         let mapped = || self.mapping.lookup(model);
@@ -206,7 +211,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate of this rank; higher is tried first. Its limits are learned from its answers.
+    /// Creates a candidate; a higher `priority` is tried first. Its limits are learned from the headers of its answers.
     pub fn new(credential: Credential, priority: i32, service: CandidateService) -> Self {
         let quota = match credential {
             Credential::Client => None,
@@ -216,21 +221,21 @@ impl Candidate {
         Self { credential, priority, weight: NonZeroU32::MIN, service, health }
     }
 
-    /// Gives it these limits, which it may share with other candidates.
+    /// Sets its limits. Candidates of one organization share a quota.
     #[must_use]
     pub fn with_quota(mut self, quota: Arc<Quota>) -> Self {
         self.health = Arc::new(KeyHealth::new(Some(quota)));
         self
     }
 
-    /// Gives it this share among candidates of equal priority, by turns or by load, instead of 1.
+    /// Sets its weight among candidates of equal priority. Default 1.
     #[must_use]
     pub fn with_weight(mut self, weight: NonZeroU32) -> Self {
         self.weight = weight;
         self
     }
 
-    /// What the provider is asked with.
+    /// Returns the credential that its requests are sent with.
     #[must_use]
     pub fn credential(&self) -> &Credential {
         &self.credential
@@ -263,14 +268,21 @@ impl fmt::Debug for Candidate {
     }
 }
 
-/// What a provider is asked with.
+/// The name of a candidate, which stays the same under another configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CandidateId {
+    pub(crate) provider: ProviderName,
+    pub(crate) credential: Credential,
+}
+
+/// The credential that a candidate's requests are sent with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
     /// A configured key.
     Key(KeyId),
-    /// What the client sent.
+    /// The client's own credential, passed through.
     Client,
-    /// Nothing: the provider needs none.
+    /// No credential of the relay's: the provider needs none, or signs requests itself.
     None,
 }
 

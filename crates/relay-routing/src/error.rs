@@ -1,4 +1,4 @@
-//! Why a request has no answer of an upstream's.
+//! Errors of routing: no candidate can serve a request, or all candidates have failed.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,41 +9,41 @@ use relay_providers::AttemptError;
 
 use crate::route_trace::RouteTrace;
 
-/// Why there is nothing to try.
+/// The reason for which no candidate can serve a request, at any time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
     /// No provider is configured and enabled.
     #[error("no provider is configured; add one under `providers`")]
     NoProvider,
-    /// `routing.strict_models`, and no provider lists the model.
+    /// `routing.strict_models` is set, and no provider lists the model.
     #[error("model: no provider serves `{model}`")]
     UnknownModel {
-        /// As the client wrote it.
+        /// The model that the client requested.
         model: String,
     },
-    /// Every provider passes the client's own credential through, and there is none.
+    /// Every provider passes the client's own credential through, and the request has none.
     #[error(
         "no credential: send one as `x-api-key` or `authorization: Bearer`, or configure a key for a provider"
     )]
     NoCredential,
-    /// The client brings a subscription alone, which only pass-through providers can use.
+    /// The client sends a subscription token that may not be served with configured keys, and no provider passes it through.
     #[error(
         "a subscription token may not be served with configured keys here (server.auth.subscription_may_use_keys), \
          and no provider passes it through"
     )]
     KeysNotAllowed,
-    /// No provider supports everything that the request needs.
-    #[error("no provider can serve this request: {}", AllUnsupported(unsupported))]
+    /// No provider supports all features of the request.
+    #[error("no provider can serve this request: {}", UnsupportedList(unsupported))]
     Unsuitable {
-        /// Each provider, with the part of the request that it does not support.
+        /// The unsupported feature of each provider.
         unsupported: Vec<(ProviderName, Unsupported)>,
     },
 }
 
-struct AllUnsupported<'a>(&'a [(ProviderName, Unsupported)]);
+struct UnsupportedList<'a>(&'a [(ProviderName, Unsupported)]);
 
-impl fmt::Display for AllUnsupported<'_> {
+impl fmt::Display for UnsupportedList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (provider, unsupported)) in self.0.iter().enumerate() {
             let separator = if index > 0 { "; " } else { "" };
@@ -53,80 +53,80 @@ impl fmt::Display for AllUnsupported<'_> {
     }
 }
 
-/// Why a request has no answer, and what was tried.
+/// The error of a request that no upstream has answered, with the attempts made.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}")]
 pub struct RouteError {
-    /// Why.
+    /// The reason.
     #[source]
     pub kind: RouteErrorKind,
-    /// What was tried before.
+    /// The attempts.
     pub trace: RouteTrace,
 }
 
-/// Why a request has no answer.
+/// The reason for which a request has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouteErrorKind {
-    /// There was nothing to try.
+    /// No candidate can serve the request.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// Every key that could serve the request is at its limit.
     #[error("every key that could serve this request is at its limit; the first is free again in {:.1} s", retry_after.as_secs_f64())]
     Limited {
-        /// When the first is free again.
+        /// The time until the first key is free again.
         retry_after: Duration,
     },
-    /// Every provider that could serve the request is failing, and left alone for a while.
+    /// The circuit of every provider that could serve the request is open.
     #[error(
-        "no provider that could serve this request is working; `{provider}` is asked again in {:.0} s: {reason}",
+        "no provider that could serve this request is working; `{provider}` is tried again in {:.0} s: {reason}",
         retry_after.as_secs_f64().ceil()
     )]
     Failing {
-        /// The one that is asked again first.
+        /// The provider that is tried again first.
         provider: ProviderName,
-        /// Why it is left alone.
+        /// The failure that opened its circuit.
         reason: String,
-        /// When that is.
+        /// The time until it is tried again.
         retry_after: Duration,
     },
-    /// Several candidates were tried, and at least one has no capacity left for the model.
+    /// Several candidates have failed, and at least one of them is overloaded.
     #[error("every provider that serves the model is overloaded or failing")]
     Overloaded {
-        /// The soonest that an upstream wants to be asked again.
+        /// The shortest time after which an upstream accepts a retry, if one was reported.
         retry_after: Option<Duration>,
     },
-    /// No upstream accepted the credential that the relay is configured with.
+    /// The upstream has rejected the relay's own credential.
     #[error(
         "provider `{provider}` refused the relay's own credential ({status}); its operator has to check the key"
     )]
     CredentialRejected {
-        /// The last that refused.
+        /// The last provider that rejected one.
         provider: ProviderName,
-        /// What it answered.
+        /// The status of its response.
         status: u16,
     },
-    /// The last of several candidates answered with an error that clients cannot read.
+    /// The last of several candidates answered with an error that is not in Anthropic's form.
     #[error("provider `{provider}` answered {status}, and not in the form of the Messages API")]
     Foreign {
-        /// Which one.
+        /// The provider.
         provider: ProviderName,
-        /// What it answered.
+        /// The status of its response.
         status: u16,
     },
-    /// The last candidate gave no answer.
+    /// The last attempt failed without a response.
     #[error("provider `{provider}`: {source}")]
     Attempt {
-        /// Which one.
+        /// The provider.
         provider: ProviderName,
-        /// Why.
+        /// The error of the attempt.
         #[source]
         source: AttemptError,
     },
-    /// `server.timeout_ms` was over.
+    /// The deadline of the request has passed.
     #[error("no provider began to answer within {} ms", after.as_millis())]
     Timeout {
-        /// `server.timeout_ms`.
+        /// The limit, `server.timeout_ms`.
         after: Duration,
     },
 }

@@ -1,4 +1,4 @@
-//! One candidate at a time, until an answer is final.
+//! Failover: tries the candidates of a plan until an answer is final.
 
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -20,21 +20,21 @@ use crate::lease::LeasedBody;
 use crate::plan::{LeasedCandidate, NextAttempt, Plan, Planner};
 use crate::route_trace::{AttemptRecord, RouteTrace};
 
-/// How long and how often other candidates are tried.
+/// The limits of failover.
 #[derive(Debug, Clone)]
 pub struct FailoverSettings {
-    /// From the first failed attempt on, how long a further attempt may still be started.
+    /// The time after the first failed attempt during which a further attempt may be started. A running attempt is not cut.
     pub failover_timeout: Duration,
-    /// Upstream attempts for one request.
+    /// The largest number of attempts for one request.
     pub max_attempts: NonZeroU32,
-    /// What takes the place of a break within a stream.
+    /// The way in which a broken stream ends for the client.
     pub on_break: OnBreak,
 }
 
-/// Sends each request to the best candidate, and to the next one where that may help. Cloning shares the plan.
+/// A service that sends each request to its best candidate, and to the next one after a failure. Clones share the planner.
 ///
-/// Dropping the future cancels the attempt under way, and with it the upstream request; whatever it held of limits and
-/// circuits is free again at once.
+/// Dropping the future cancels the running attempt and its upstream request. Its permit and its reservation are returned at
+/// once.
 #[derive(Debug, Clone)]
 pub struct Failover {
     planner: Arc<Planner>,
@@ -44,14 +44,14 @@ pub struct Failover {
 /// The final answer to a request.
 #[derive(Debug)]
 pub struct Routed {
-    /// An upstream's answer, good or bad.
+    /// The answer of an upstream: a success, or a failure that is passed on.
     pub answer: Answer,
-    /// Whose it is, and what was tried before.
+    /// The attempts that led to it, including the final one.
     pub trace: RouteTrace,
 }
 
 impl Failover {
-    /// Tries what `planner` says.
+    /// Creates the service over the candidates of `planner`.
     #[must_use]
     pub fn new(planner: Arc<Planner>, settings: FailoverSettings) -> Self {
         Self { planner, settings }
@@ -62,7 +62,7 @@ impl Failover {
             model: Arc::clone(request.body().model()),
             strategy: self.planner.strategy(),
             attempts: Vec::new(),
-            health: None,
+            circuit: None,
             progress: Progress::default(),
         };
         let plan = match self.planner.plan(&request, Instant::now()) {
@@ -78,7 +78,7 @@ impl Failover {
         }
     }
 
-    /// Goes through `plan` until an answer is final, nobody is left who is free, or a budget is used up.
+    /// Tries the candidates of `plan` until an answer is final, no available candidate remains, or a limit is reached.
     async fn run(
         &self,
         mut plan: Plan<'_>,
@@ -111,17 +111,17 @@ impl Failover {
             let limit = head_timeout(leased.pool, request, is_last, deadline.map(Deadline::remaining));
             let attempt = Attempt::new(request.clone())
                 .with_head_timeout(limit)
-                // Behind a failure, the last one is held back too: if it fails as well, another answer may help more.
+                // After a failure the last answer is held back too: if it fails as well, an earlier one may be more useful.
                 .with_is_last(is_last && first_failure.is_none())
                 .with_on_break(self.settings.on_break);
             let result = leased.candidate.service().oneshot(attempt).await;
             let ended = Instant::now();
-            trace.attempts.push(record(&leased, &trace.model, &result, now, ended));
+            trace.attempts.push(attempt_record(&leased, &trace.model, &result, now, ended));
             if let Ok(answer) = &result {
-                leased.lease.answered(answer, ended);
-                warn_of_rejection(&leased, answer);
+                leased.lease.record_answer(answer, ended);
+                log_rejection(&leased, answer);
             }
-            trace.health = Some(leased.pool.health().state(ended));
+            trace.circuit = Some(leased.pool.health().state(ended));
             let failure = match result {
                 Ok(answer) if is_final(&answer) => return Ok(attach_lease(&plan, leased, answer)),
                 failure => failure,
@@ -131,7 +131,7 @@ impl Failover {
             }
             let credential = leased.candidate.credential().clone();
             if let Err(error) = &failure {
-                leased.lease.failed(error, ended);
+                leased.lease.record_error(error, ended);
             }
             failures.add(leased.pool.name(), &credential, failure);
             first_failure.get_or_insert(ended);
@@ -155,18 +155,18 @@ impl Service<RelayRequest> for Failover {
     }
 }
 
-/// Lets the lease go with the answer's body, and remembers where the session was served.
+/// Attaches the lease to the body of a final answer, and records the candidate that served the session.
 fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer) -> Answer {
     let id = leased.id();
     let session = plan.session().map(|(affinity, session)| (Arc::clone(affinity), session));
     if let (Some((affinity, session)), Outcome::Success, Endpoint::Messages) =
         (&session, answer.outcome, plan.endpoint())
     {
-        affinity.served(*session, &id, Instant::now());
+        affinity.record_success(*session, &id, Instant::now());
     }
     let on_break = move || {
         if let Some((affinity, session)) = session {
-            affinity.interrupted(session, id, Instant::now());
+            affinity.record_break(session, id, Instant::now());
         }
     };
     let progress = answer.progress.clone();
@@ -175,8 +175,10 @@ fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer) ->
     Answer { response, ..answer }
 }
 
-/// A streamed request does not wait long for its first byte while somebody else could answer it; another one may take
-/// its time, since nothing comes of it before it is complete.
+/// Returns the limit for the response head.
+///
+/// A streamed request is limited to the provider's first-byte timeout while another candidate remains. Other requests get
+/// the remaining time, because their response begins only when it is complete.
 fn head_timeout(
     pool: &ProviderPool,
     request: &RelayRequest,
@@ -194,8 +196,8 @@ fn is_final(answer: &Answer) -> bool {
     !answer.outcome.may_fail_over()
 }
 
-/// A key that is refused is the operator's to mend, however well others take its place.
-fn warn_of_rejection(leased: &LeasedCandidate<'_>, answer: &Answer) {
+/// Logs a rejected key of the relay. The operator has to repair it, even if another candidate serves the request.
+fn log_rejection(leased: &LeasedCandidate<'_>, answer: &Answer) {
     let credential = leased.candidate.credential();
     if answer.outcome == Outcome::CredentialRejected && *credential != Credential::Client {
         let (provider, status) = (leased.pool.name(), answer.response.status().as_u16());
@@ -203,7 +205,7 @@ fn warn_of_rejection(leased: &LeasedCandidate<'_>, answer: &Answer) {
     }
 }
 
-/// Whether a failure is the provider's, so that another key of it is the worse choice.
+/// Returns `true` if the provider has failed, so that its other keys are unlikely to do better.
 fn is_provider_failure(failure: &Result<Answer, AttemptError>) -> bool {
     match failure {
         Ok(answer) => {
@@ -213,7 +215,7 @@ fn is_provider_failure(failure: &Result<Answer, AttemptError>) -> bool {
     }
 }
 
-fn record(
+fn attempt_record(
     leased: &LeasedCandidate<'_>,
     model: &str,
     result: &Result<Answer, AttemptError>,

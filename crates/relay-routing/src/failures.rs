@@ -1,4 +1,4 @@
-//! What the client gets when every attempt has failed.
+//! The result for the client after every attempt has failed.
 
 use std::time::Duration;
 
@@ -9,20 +9,21 @@ use crate::candidate::Credential;
 use crate::error::RouteErrorKind;
 use crate::plan::{Blocked, FailingProvider};
 
-/// What went wrong so far, as far as the client might be told of it. Keeps the few answers that may become final.
+/// The failures of one request. Keeps only the answers that may become the final one.
 #[derive(Default)]
 pub(crate) struct Failures {
-    /// The rate limit that ends soonest.
+    /// The rate limit that ends first, with its answer.
     limited: Option<(Option<Duration>, Answer)>,
-    /// Whether there was an overload, and when the soonest one ends.
+    /// `Some` after an overload, with the shortest reported time.
     overloaded: Option<Option<Duration>>,
-    /// The last failure of any kind but the credential's, and whose it was.
+    /// The last failure other than a limit or a rejected credential, and its provider.
     last: Option<(ProviderName, Result<Answer, AttemptError>)>,
-    /// The last refusal of a credential of ours.
+    /// The last rejection of a credential of the relay.
     rejected: Option<RouteErrorKind>,
 }
 
 impl Failures {
+    /// Adds the failure of one attempt.
     pub(crate) fn add(
         &mut self,
         provider: &ProviderName,
@@ -62,9 +63,11 @@ impl Failures {
         }
     }
 
-    /// What the client gets: with a single candidate its own answer; else a limit, since waiting will help; else an
-    /// overload, or those that are left alone for a while; else what came last, if it is in Anthropic's form. `blocked` are
-    /// those that were not asked.
+    /// Returns the failure that helps the client most.
+    ///
+    /// A rate limit comes first, because waiting will help. Then come an overload, circuits that are open, and the last
+    /// failure, if it is in Anthropic's form. If there was a single candidate, its own answer is returned unless a limit
+    /// is known to end sooner. `blocked` describes the candidates that were not tried.
     pub(crate) fn most_useful(
         self,
         single: bool,
@@ -72,7 +75,7 @@ impl Failures {
         timeout: Option<Duration>,
     ) -> Result<Answer, RouteErrorKind> {
         match (self.limited, blocked.limited) {
-            (Some((Some(asked), _)), Some(retry_after)) if retry_after < asked => {
+            (Some((Some(reported), _)), Some(retry_after)) if retry_after < reported => {
                 return Err(RouteErrorKind::Limited { retry_after });
             }
             (Some((_, answer)), _) => return Ok(answer),
@@ -95,7 +98,7 @@ impl Failures {
             (Some(after), _, _) => Err(RouteErrorKind::Timeout { after }),
             (None, Some((provider, Err(source))), _) => Err(RouteErrorKind::Attempt { provider, source }),
             (None, None, Some(rejected)) => Err(rejected),
-            // A plan is never empty, so that something failed; if nothing was started, time was over from the start.
+            // A plan is never empty, so an attempt has failed. If none was started, the deadline had passed before.
             (None, None, None) => Err(RouteErrorKind::Timeout { after: Duration::ZERO }),
         }
     }

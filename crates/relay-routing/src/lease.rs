@@ -1,4 +1,4 @@
-//! One attempt's hold on what it uses: the circuit's pass, the key's reservation, a place in the count of both.
+//! The resources that one attempt holds until its answer has ended.
 
 use std::fmt;
 use std::pin::Pin;
@@ -15,40 +15,42 @@ use tokio::time::Instant;
 use crate::health::{KeyHealth, Permit, ProviderHealth, Verdict};
 use crate::limits::{RequestCost, Reservation, TokensUsed};
 
-/// What one attempt holds, from before it is sent until its answer has ended. Dropped at any point, it gives everything
-/// back.
+/// The resources of one attempt: a permit of the circuit, a reservation of the key's limits, and a place in both load counts.
+///
+/// It is held from before the attempt is sent until its answer has ended. Dropping it at any point returns everything.
 #[derive(Debug)]
 pub(crate) struct Lease {
     provider: Arc<ProviderHealth>,
     key: Arc<KeyHealth>,
     model: Arc<str>,
-    /// When it was taken, and the attempt sent.
-    since: Instant,
+    /// The time at which it was acquired and the attempt sent.
+    sent_at: Instant,
     permit: Option<Permit>,
-    /// The pass has had its verdict; only the end is open.
+    /// `true` once the permit has its verdict and only the end of the answer is open.
     has_begun: bool,
     reservation: Option<Reservation>,
 }
 
 impl Lease {
-    /// Takes what a request for `model` needs, if all of it is there. Requests without a `demand` use nothing of the key's
-    /// limits.
+    /// Acquires the resources for a request, or returns `None` if one of them is not available.
+    ///
+    /// Without a `cost` the request does not count against the key's limits.
     pub(crate) fn acquire(
         provider: &Arc<ProviderHealth>,
         key: &Arc<KeyHealth>,
         model: &Arc<str>,
         cost: Option<&RequestCost<'_>>,
-        number: u64,
+        attempt: u64,
         now: Instant,
     ) -> Option<Self> {
         let permit = provider.admit(now)?;
-        provider.load().enter(number);
-        key.load().enter(number);
+        provider.load().begin(attempt);
+        key.load().begin(attempt);
         let mut lease = Self {
             provider: Arc::clone(provider),
             key: Arc::clone(key),
             model: Arc::clone(model),
-            since: now,
+            sent_at: now,
             permit: Some(permit),
             has_begun: false,
             reservation: None,
@@ -59,52 +61,54 @@ impl Lease {
         Some(lease)
     }
 
-    /// The attempt has brought an answer. What it means is recorded; a success is still to end.
-    pub(crate) fn answered(&mut self, answer: &Answer, now: Instant) {
-        // The limits of counting, which reserves nothing, are others than those of messages.
+    /// Records the outcome of an answer. A successful answer has still to end.
+    pub(crate) fn record_answer(&mut self, answer: &Answer, now: Instant) {
+        self.provider.record_answer(answer);
+        // Token counting has limits of its own at the upstream. It reserves nothing and does not change those of messages.
         let quota = self.key.quota().filter(|_| self.reservation.is_some());
         if let Some(quota) = quota {
-            quota.correct(&answer.limits, now);
+            quota.observe(&answer.limits, now);
         }
         let verdict = match answer.outcome {
             Outcome::Success => {
                 if let Some(quota) = quota {
-                    quota.end_cooldown(self.since);
-                    self.provider.overloads().served(&self.model, self.since);
+                    quota.end_cooldown(self.sent_at);
+                    self.provider.overloads().record_success(&self.model, self.sent_at);
                 }
-                self.key.accept(self.since);
-                Verdict::Begun
+                self.key.accept(self.sent_at);
+                Verdict::Responded
             }
             Outcome::RateLimited { retry_after, scope } => {
                 if let (Some(quota), LimitScope::Key) = (quota, scope) {
-                    quota.cool_down(retry_after, now);
+                    quota.start_cooldown(retry_after, now);
                 }
-                Verdict::Nothing
+                Verdict::Neutral
             }
             Outcome::Overloaded { retry_after } => {
                 self.provider.overloads().add(&self.model, retry_after, now);
-                Verdict::Nothing
+                Verdict::Neutral
             }
             Outcome::CredentialRejected => {
                 self.key.reject(now);
-                Verdict::Nothing
+                Verdict::Neutral
             }
             Outcome::Failed => Verdict::Failure,
-            // The upstream works, whatever it thinks of this request.
-            _ => Verdict::Begun,
+            // The upstream works; only this request was refused.
+            _ => Verdict::Responded,
         };
         if answer.outcome != Outcome::Success {
             self.settle(TokensUsed::ZERO, now);
         }
         let status = answer.response.status().as_u16();
-        self.judge(verdict, &format_args!("answered {status} ({})", answer.outcome.as_str()), now);
+        self.report(verdict, &format_args!("answered {status} ({})", answer.outcome.as_str()), now);
     }
 
-    /// The attempt has failed without an answer.
-    pub(crate) fn failed(mut self, error: &AttemptError, now: Instant) {
+    /// Records an attempt that has failed without an answer.
+    pub(crate) fn record_error(mut self, error: &AttemptError, now: Instant) {
+        self.provider.record_error(error);
         let verdict = match error {
-            // The request's own fault.
-            AttemptError::Prepare(_) | AttemptError::Image(_) => Verdict::Nothing,
+            // The request itself is at fault.
+            AttemptError::Prepare(_) | AttemptError::Image(_) => Verdict::Neutral,
             _ => Verdict::Failure,
         };
         if !error.may_be_sent()
@@ -113,11 +117,11 @@ impl Lease {
             quota.cancel(reservation, now);
         }
         self.settle(TokensUsed::ZERO, now);
-        self.judge(verdict, &error.in_one_line(), now);
+        self.report(verdict, &error.in_one_line(), now);
     }
 
-    /// The body of an answer has ended: broken off, or not. One that nobody waited for says nothing.
-    fn end(mut self, progress: &Progress, is_broken: bool, now: Instant) {
+    /// Records the end of an answer's body. An answer that the client abandoned says nothing about the provider.
+    fn finish(mut self, progress: &Progress, is_broken: bool, now: Instant) {
         let end = progress.end();
         let error = end.and_then(|(report, _)| report.error.as_ref()).map(|error| &*error.kind);
         if error == Some("overloaded_error") {
@@ -128,7 +132,7 @@ impl Lease {
         let is_abandoned =
             end.is_some_and(|(report, end)| *end == StreamEnd::Dropped && !report.is_complete());
         if let Some(permit) = self.permit.take().filter(|_| is_broken || !is_abandoned) {
-            self.provider.end(permit, !is_broken && error != Some("api_error"), now);
+            self.provider.finish(permit, !is_broken && error != Some("api_error"), now);
         }
     }
 
@@ -138,12 +142,12 @@ impl Lease {
         }
     }
 
-    fn judge(&mut self, verdict: Verdict, reason: &dyn fmt::Display, now: Instant) {
-        self.has_begun = verdict == Verdict::Begun;
-        // The end of an answer that has begun is judged with the same pass.
+    fn report(&mut self, verdict: Verdict, reason: &dyn fmt::Display, now: Instant) {
+        self.has_begun = verdict == Verdict::Responded;
+        // The end of an answer that has begun is reported with the same permit.
         let permit = if self.has_begun { self.permit } else { self.permit.take() };
         if let Some(permit) = permit {
-            self.provider.give_back(permit, verdict, reason, now);
+            self.provider.report(permit, verdict, reason, now);
         }
     }
 }
@@ -153,16 +157,16 @@ impl Drop for Lease {
         let now = Instant::now();
         self.settle(TokensUsed::ZERO, now);
         if !self.has_begun {
-            self.judge(Verdict::Nothing, &"", now);
+            self.report(Verdict::Neutral, &"", now);
         }
-        self.provider.load().leave();
-        self.key.load().leave();
+        self.provider.load().end();
+        self.key.load().end();
     }
 }
 
-/// The body of an answer, and the lease that it ends.
+/// The body of an answer with the lease that ends with it.
 pub(crate) struct LeasedBody<F: FnOnce()> {
-    /// `None` once it has ended.
+    /// `None` after the end.
     inner: Option<AnswerBody>,
     lease: Option<Lease>,
     progress: Progress,
@@ -177,13 +181,13 @@ impl<F: FnOnce() + Unpin> LeasedBody<F> {
 }
 
 impl<F: FnOnce()> LeasedBody<F> {
-    fn end(&mut self, is_broken: bool) {
-        // Its progress is complete once it is gone.
+    fn finish(&mut self, is_broken: bool) {
+        // The progress is complete once the body is dropped.
         self.inner = None;
-        // An `error` event may stand in for the break, with a clean end behind it.
+        // A break may also appear as an `error` event followed by a clean end.
         let is_broken = is_broken || self.progress.is_cut_off();
         if let Some(lease) = self.lease.take() {
-            lease.end(&self.progress, is_broken, Instant::now());
+            lease.finish(&self.progress, is_broken, Instant::now());
         }
         if let Some(on_break) = self.on_break.take().filter(|_| is_broken) {
             on_break();
@@ -202,7 +206,7 @@ impl<F: FnOnce() + Unpin> Body for LeasedBody<F> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(inner).poll_frame(cx));
         if !matches!(frame, Some(Ok(_))) {
-            self.end(frame.is_some());
+            self.finish(frame.is_some());
         }
         Poll::Ready(frame)
     }
@@ -218,6 +222,6 @@ impl<F: FnOnce() + Unpin> Body for LeasedBody<F> {
 
 impl<F: FnOnce()> Drop for LeasedBody<F> {
     fn drop(&mut self) {
-        self.end(false);
+        self.finish(false);
     }
 }

@@ -1,16 +1,70 @@
-//! Routing: which upstream a request is sent to, and which is asked when that one fails.
+//! Routing: orders the candidates for a request and tries them until one answers.
 //!
 //! ```text
-//! RelayRequest ─plan─▶ candidates ─failover─▶ one at a time, each with a lease ─▶ Routed { answer, trace }
-//!   session, model      in order                circuit's pass, key's reservation      the lease ends with its body
+//! RelayRequest ─Planner─▶ Plan: candidates, best first ─Failover─▶ one at a time ──▶ Routed { answer, trace }
+//!   session, model          health, limits, strategy      each holds a Lease:         the lease ends with
+//!                                                         permit and reservation      the answer's body
 //! ```
-//! A candidate is one provider with one credential, and a tower service from `Attempt` to `Answer`. What an answer
-//! means is said by its `Outcome`; this crate knows neither kinds of providers nor what a status stands for.
+//! A candidate is one provider with one credential, and a tower service from `Attempt` to `Answer`. [`Planner`] orders
+//! candidates; [`Failover`] is the tower service that tries them.
 //!
-//! [`Planner`] orders candidates and [`Failover`], a tower service, asks them. What they are made of stands alone:
-//! [`SmoothWeighted`], [`ShuffleBag`] and [`ModelRoutes`] choose, [`Quota`] counts what keys use up, of [`Bucket`]s, [`Circuit`]
-//! says when a provider is left alone, [`Affinity`] remembers where sessions live. They are plain data structures: those
-//! that share a lock hold it for a few instructions, and the time is always an argument.
+//! ```
+//! use std::num::NonZeroU32;
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use http::{HeaderMap, Response};
+//! use http_body_util::{BodyExt, Empty};
+//! use relay_config::{ProviderName, Strategy};
+//! use relay_messages::MessagesBody;
+//! use relay_providers::{Answer, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
+//! use relay_routing::{
+//!     Candidate, CandidateService, Credential, Failover, FailoverSettings, Planner, ProviderPool,
+//! };
+//! use tower::{ServiceExt, service_fn};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Two providers. The first one fails, so that the second one serves the request.
+//! let pools = [false, true].map(|works| {
+//!     let service = service_fn(move |_attempt| async move {
+//!         if !works {
+//!             return Err(AttemptError::Connect("connection refused".into()));
+//!         }
+//!         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+//!         Ok(Answer::new(Outcome::Success, Response::new(body)))
+//!     });
+//!     let name = ProviderName::new(if works { "second" } else { "first" });
+//!     let candidate = Candidate::new(Credential::None, 1, CandidateService::new(service));
+//!     ProviderPool::new(name, vec![], Duration::from_secs(90), vec![candidate])
+//! });
+//! let planner = Planner::new(pools.into(), Strategy::Failover, false);
+//! let settings = FailoverSettings {
+//!     failover_timeout: Duration::from_secs(5),
+//!     max_attempts: NonZeroU32::MIN.saturating_add(5),
+//!     on_break: OnBreak::Abort,
+//! };
+//! let failover = Failover::new(Arc::new(planner), settings);
+//!
+//! let body = MessagesBody::parse(r#"{"model":"claude-opus-5-5","messages":[]}"#.into())?;
+//! let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+//! let routed = runtime.block_on(failover.oneshot(request))?;
+//!
+//! let attempts: Vec<_> =
+//!     routed.trace.attempts.iter().map(|a| (a.provider.as_str(), a.result)).collect();
+//! assert_eq!(attempts, [("first", "connect"), ("second", "success")]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The parts are public data structures that work alone: [`SmoothWeighted`], [`ShuffleBag`] and [`ModelRoutes`] choose,
+//! [`Quota`] counts the usage of a key in [`Bucket`]s, [`Circuit`] stops requests to a failing provider, [`Affinity`] records
+//! the candidate of each session. Shared state is locked for a few instructions at a time, and the current time is an
+//! argument.
+//!
+//! The crate does not know kinds of providers or status codes: the meaning of an answer is its
+//! [`Outcome`](relay_providers::Outcome), which relay-providers determines. HTTP responses for errors are built by
+//! relay-server.
 
 mod affinity;
 mod candidate;

@@ -1,4 +1,4 @@
-//! How an answer came about.
+//! The record of the attempts at one request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,38 +10,38 @@ use tokio::time::Instant;
 use crate::candidate::Credential;
 use crate::health::CircuitState;
 
-/// The attempts at one request, in order.
+/// The attempts at one request, in order, for the log and the debug headers.
 #[derive(Debug, Clone)]
 pub struct RouteTrace {
-    /// The model that the client asked for.
+    /// The model that the client requested.
     pub model: Arc<str>,
-    /// How the candidates were ordered.
+    /// The strategy that ordered the candidates.
     pub strategy: Strategy,
-    /// What was tried; bounded by `routing.max_attempts`.
+    /// The attempts; at most `routing.max_attempts`.
     pub attempts: Vec<AttemptRecord>,
-    /// The circuit of the provider whose answer it is.
-    pub health: Option<CircuitState>,
-    /// What the final answer has told so far; everything, once its body is gone.
+    /// The circuit of the last attempt's provider, after that attempt. `None` if there was no attempt.
+    pub circuit: Option<CircuitState>,
+    /// The progress of the final answer. It is complete once the answer's body is dropped.
     pub progress: Progress,
 }
 
-/// One attempt.
+/// The record of one attempt.
 #[derive(Debug, Clone)]
 pub struct AttemptRecord {
-    /// Who was asked.
+    /// The provider.
     pub provider: ProviderName,
-    /// With what.
+    /// The credential.
     pub credential: Credential,
-    /// For which model, as the provider calls it.
+    /// The provider's name of the model.
     pub model: Box<str>,
-    /// The status of the response, if there was one.
+    /// The status of the response; `None` if there was no response.
     pub status: Option<u16>,
-    /// The outcome in a word, such as `success`, `rate_limited` or `connect`.
+    /// The outcome in one word, such as `success`, `rate_limited` or `connect`.
     pub result: &'static str,
-    /// Why there is no response, in full.
+    /// The reason for which there is no response, with its causes.
     pub error: Option<String>,
-    /// When it began.
+    /// The time at which it started.
     pub started: Instant,
-    /// Time up to the response head, or to the failure.
+    /// The time from the start to the response head, or to the failure.
     pub latency: Duration,
 }

@@ -1,4 +1,4 @@
-//! Which conversation a request belongs to.
+//! Identifies the conversation that a request belongs to.
 
 use std::borrow::Cow;
 
@@ -7,27 +7,28 @@ use relay_messages::{Kind, MessagesBody, Node};
 use relay_providers::RelayRequest;
 use serde::Deserialize;
 
-/// Constant for a session of Claude Code's, subagents included.
+/// The header with the session of Claude Code. It is the same for all requests of a session, including its subagents.
 const SESSION_ID: HeaderName = HeaderName::from_static("x-claude-code-session-id");
-/// What stands in front of the session in the older form of `metadata.user_id`,
-/// `user_<device>_account_<uuid>_session_<uuid>`.
+/// The mark before the session in the older form of `metadata.user_id`, `user_<device>_account_<uuid>_session_<uuid>`.
 const SESSION_MARK: &str = "_session_";
-/// So many bytes of the system prompt, and of the first message, tell one conversation from another.
+/// The number of bytes of the system prompt, and of the first message, that identify a conversation.
 const PREFIX: usize = 4096;
 
-/// What all requests of a conversation have in common.
+/// The identity of a conversation, which all its requests share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Conversation<'a> {
-    /// The client names its session.
+    /// The session that the client names.
     Session(Cow<'a, str>),
-    /// How the conversation began, as the client wrote it.
+    /// The beginning of the conversation, in the client's own bytes.
     Opening { system: Vec<u8>, message: Vec<u8> },
 }
 
 impl<'a> Conversation<'a> {
-    /// That of `request`, and whether something of it may be in a cache; `None` if it shows none. Where the client names no
-    /// session, a first turn is like any other first turn with the same words.
-    pub(crate) fn of(request: &'a RelayRequest) -> Option<(Self, bool)> {
+    /// Returns the conversation of `request`, and `true` if an upstream may have cached a prefix of it.
+    ///
+    /// Returns `None` if the request has neither a session nor a user message. Without a session, the first turns of two
+    /// conversations with the same text are the same conversation.
+    pub(crate) fn identify(request: &'a RelayRequest) -> Option<(Self, bool)> {
         let header = request.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()).map(Cow::Borrowed);
         let named = header.or_else(|| session_of(request.body().user_id()?)).filter(|id| !id.is_empty());
         match named {
@@ -36,7 +37,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Goes through the messages once, and no further than to the first answer.
+    /// Reads the messages once, up to the first assistant message.
     fn opening(body: &MessagesBody) -> Option<(Self, bool)> {
         let mut first = None;
         let mut is_answered = false;
@@ -56,12 +57,12 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// The first members of these names, looking no further than to the last of them.
+/// Returns the first members with these names. Reads the object up to the last of them.
 fn members<'a, const N: usize>(object: Node<'a>, names: [&str; N]) -> [Option<Node<'a>>; N] {
     let mut found = [None; N];
     for member in object.members() {
-        if let Some(place) = names.iter().position(|name| member.is_called(name)) {
-            found[place].get_or_insert(member);
+        if let Some(index) = names.iter().position(|name| member.is_called(name)) {
+            found[index].get_or_insert(member);
         }
         if found.iter().all(Option::is_some) {
             break;
@@ -70,7 +71,7 @@ fn members<'a, const N: usize>(object: Node<'a>, names: [&str; N]) -> [Option<No
     found
 }
 
-/// The session in `metadata.user_id`, which is a JSON text, or has the session at its end.
+/// Returns the session in `metadata.user_id`, which is a JSON object or ends with the session.
 fn session_of(user_id: &str) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct UserId {
@@ -82,8 +83,9 @@ fn session_of(user_id: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<UserId>(user_id).ok().map(|user| Cow::Owned(user.session_id))
 }
 
-/// The words at the start of a prompt, as they are written: escapes stay, since no part of a long text is worth reading
-/// for them. Marks for the cache, which wander from turn to turn, are no words.
+/// Returns the first [`PREFIX`] bytes of a prompt's text, with its JSON escapes.
+///
+/// Only text is used, because `cache_control` moves from turn to turn.
 fn start_of_text(content: Node<'_>) -> Vec<u8> {
     let mut words = Vec::new();
     let mut add = |text: Node<'_>| {
@@ -129,21 +131,21 @@ mod tests {
     #[track_caller]
     fn check(header: Option<&'static str>, user_id: &str, expected: &str) {
         let request = request(header, &json!({"model": "m", "metadata": {"user_id": user_id}}));
-        assert_eq!(Conversation::of(&request), Some((Conversation::Session(expected.into()), true)));
+        assert_eq!(Conversation::identify(&request), Some((Conversation::Session(expected.into()), true)));
     }
 
     #[test]
-    fn a_session_is_named_in_the_header_or_in_either_form_of_the_user() {
+    fn a_session_is_named_by_the_header_or_by_either_form_of_the_user_id() {
         let json = r#"{"device_id":"d","account_uuid":"","session_id":"in-json"}"#;
         check(Some("in-header"), json, "in-header");
         check(None, json, "in-json");
         check(None, "user_1f_account_a-b_session_in-text", "in-text");
         let other = request(None, &json!({"model": "m", "metadata": {"user_id": "user-17"}}));
-        assert_eq!(Conversation::of(&other), None);
+        assert_eq!(Conversation::identify(&other), None);
     }
 
     #[test]
-    fn a_conversation_without_a_name_is_known_by_how_it_began() {
+    fn a_conversation_without_a_session_is_identified_by_its_beginning() {
         let first = request(
             None,
             &json!({"model": "m", "system": [{"type": "text", "text": "be brief", "cache_control": {"type": "ephemeral"}}],
@@ -156,17 +158,20 @@ mod tests {
                     "messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"},
                                  {"role": "user", "content": "and now?"}]}),
         );
-        let (one, two) = (Conversation::of(&first).unwrap(), Conversation::of(&next).unwrap());
+        let (one, two) = (Conversation::identify(&first).unwrap(), Conversation::identify(&next).unwrap());
         assert_eq!(one.0, two.0);
-        assert!(!one.1 && two.1, "only the second may have something in a cache");
+        assert!(!one.1 && two.1, "only the second request can have a cached prefix");
         let other = request(None, &json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]}));
-        assert_ne!(Conversation::of(&other).map(|(conversation, _)| conversation), Some(one.0));
+        assert_ne!(Conversation::identify(&other).map(|(conversation, _)| conversation), Some(one.0));
     }
 
     #[test]
-    fn odd_bodies_belong_to_no_conversation() {
+    fn a_body_without_a_user_message_belongs_to_no_conversation() {
         for messages in [json!(null), json!([]), json!("text"), json!([{"role": "user"}]), json!([[1]])] {
-            assert_eq!(Conversation::of(&request(None, &json!({"model": "m", "messages": messages}))), None);
+            assert_eq!(
+                Conversation::identify(&request(None, &json!({"model": "m", "messages": messages}))),
+                None
+            );
         }
     }
 }

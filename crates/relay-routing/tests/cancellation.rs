@@ -134,7 +134,7 @@ impl World {
         for (pool, quota) in self.planner.pools().iter().zip(&self.quotas) {
             assert_eq!(pool.in_flight(), 0, "{place}: {}", pool.name());
             // What is known to have been used stays used: fifty tokens of a hundred thousand.
-            assert!(quota.share_left(Instant::now()) > 0.999, "{place}: {} has reservations", pool.name());
+            assert!(quota.fraction_left(Instant::now()) > 0.999, "{place}: {} has reservations", pool.name());
         }
         assert!(self.planner.has_usable(), "{place}: a trial was never given back");
     }
@@ -197,7 +197,7 @@ async fn what_was_used_is_settled_when_the_answer_ends() {
     let routed = world.ask().await;
     routed.answer.response.into_body().collect().await.unwrap();
     let refilled = 100_000.0 * start.elapsed().as_secs_f64() / 60.0;
-    let used = 100_000.0 * (1.0 - world.quotas[2].share_left(Instant::now()));
+    let used = 100_000.0 * (1.0 - world.quotas[2].fraction_left(Instant::now()));
     assert!((50.0 - refilled..=50.0).contains(&used), "{used} of 30 + 20 tokens");
     assert_eq!(routed.trace.progress.end().unwrap().0.usage.output_tokens, Some(20));
 }

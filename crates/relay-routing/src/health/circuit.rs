@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a circuit opens and closes.
+/// The conditions under which a circuit opens and closes.
 #[derive(Debug, Clone, Copy)]
 pub struct CircuitSettings {
-    /// So many failures in a row open it.
+    /// The number of consecutive failures that open a closed circuit. Default 5.
     pub failure_threshold: NonZeroU32,
-    /// How long nothing is admitted then.
+    /// The time for which an open circuit admits no request. Default 30 s.
     pub open_duration: Duration,
-    /// So many trials in a row have to succeed until it is closed again.
+    /// The number of consecutive successful trials that close a half-open circuit. Default 3.
     pub half_open_probes: NonZeroU32,
 }
 
@@ -27,21 +27,36 @@ impl Default for CircuitSettings {
     }
 }
 
-/// Whether an upstream is asked at all.
+/// A circuit breaker: stops sending requests to an upstream that fails.
 ///
 /// ```text
-///          failures in a row            time is over, or a probe got through
+///        consecutive failures       open duration passed, or probe succeeded
 /// closed ───────────────────▶ open ─────────────────────────────────▶ half-open
 ///    ▲                          ▲                a trial failed           │ │
 ///    │                          └─────────────────────────────────────────┘ │
-///    └──────────────────────────────────── trials in a row succeeded ───────┘
+///    └────────────────────────────── consecutive trials succeeded ──────────┘
 /// ```
-/// Half-open, one trial at a time is admitted.
+/// A half-open circuit admits one trial at a time.
+///
+/// ```
+/// use std::time::Duration;
+/// use relay_routing::{Circuit, CircuitSettings, CircuitState, Verdict};
+/// use tokio::time::Instant;
+///
+/// let now = Instant::now();
+/// let mut circuit = Circuit::new(CircuitSettings::default());
+/// for _ in 0..5 {
+///     let permit = circuit.admit(now).expect("a closed circuit");
+///     circuit.report(permit, Verdict::Failure, now);
+/// }
+/// assert_eq!(circuit.state(now), CircuitState::Open);
+/// assert_eq!(circuit.wait_time(now), Some(Duration::from_secs(30)));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Circuit {
     settings: CircuitSettings,
     state: State,
-    /// Counts the changes of state: what was admitted before one says nothing about what came after it.
+    /// The number of state changes. A permit of an earlier generation has no effect on the current state.
     generation: u64,
 }
 
@@ -55,16 +70,16 @@ enum State {
 /// The state of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CircuitState {
-    /// Everything is admitted.
+    /// All requests are admitted.
     Closed,
-    /// Nothing is admitted.
+    /// No request is admitted.
     Open,
     /// One trial at a time is admitted.
     HalfOpen,
 }
 
 impl CircuitState {
-    /// Its name, for logs and headers.
+    /// Returns the name of the state, for logs and headers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,33 +90,33 @@ impl CircuitState {
     }
 }
 
-/// Lets one request in; to be given back with a [`Verdict`].
+/// The right to send one request. Return it with a [`Verdict`].
 #[derive(Debug, Clone, Copy)]
-#[must_use = "a trial that is never given back blocks all further ones"]
+#[must_use = "a trial whose permit is never returned blocks all further trials"]
 pub struct Permit {
     generation: u64,
 }
 
-/// What a request that was let in shows of the upstream.
+/// The result of an admitted request, as far as it concerns the upstream's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It has begun to answer, which is good enough for a trial. Failures before it are forgotten at its
-    /// [end](Circuit::end).
-    Begun,
-    /// It does not work.
+    /// The upstream has begun to answer. A trial is successful with that. Consecutive failures are counted from zero again
+    /// at the [end](Circuit::finish) of the answer.
+    Responded,
+    /// The upstream does not work.
     Failure,
-    /// Nothing: the client left, or a limit was met.
-    Nothing,
+    /// The request proves nothing: the client left, or a limit was reached.
+    Neutral,
 }
 
 impl Circuit {
-    /// A closed circuit.
+    /// Creates a closed circuit.
     #[must_use]
     pub fn new(settings: CircuitSettings) -> Self {
         Self { settings, state: State::Closed { failures: 0 }, generation: 0 }
     }
 
-    /// Its state at `now`.
+    /// Returns the state at `now`.
     #[must_use]
     pub fn state(&self, now: Instant) -> CircuitState {
         match self.state {
@@ -111,10 +126,11 @@ impl Circuit {
         }
     }
 
-    /// When a request can be admitted; `None` is now. A trial under way is over at some time that nobody knows, for
-    /// which zero stands.
+    /// Returns the time until a request can be admitted, or `None` if one can be admitted now.
+    ///
+    /// The time is zero while a trial is running, because its end is not known.
     #[must_use]
-    pub fn wait(&self, now: Instant) -> Option<Duration> {
+    pub fn wait_time(&self, now: Instant) -> Option<Duration> {
         match self.state {
             State::Open { until } if until > now => Some(until - now),
             State::HalfOpen { in_trial: true, .. } => Some(Duration::ZERO),
@@ -122,14 +138,14 @@ impl Circuit {
         }
     }
 
-    /// Whether it is open, and its time is over: the next request that is let in makes it half-open.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
+    /// Returns `true` if the circuit is open and its time has passed: the next admitted request makes it half-open.
+    pub(super) fn is_open_time_over(&self, now: Instant) -> bool {
         matches!(self.state, State::Open { until } if until <= now)
     }
 
-    /// Lets a request in, if one can be now.
+    /// Admits a request, or returns `None` if none can be admitted now.
     pub fn admit(&mut self, now: Instant) -> Option<Permit> {
-        if self.wait(now).is_some() {
+        if self.wait_time(now).is_some() {
             return None;
         }
         if let State::Open { .. } = self.state {
@@ -141,8 +157,8 @@ impl Circuit {
         Some(Permit { generation: self.generation })
     }
 
-    /// Takes a pass back. `true` if that has changed the state.
-    pub fn give_back(&mut self, permit: Permit, verdict: Verdict, now: Instant) -> bool {
+    /// Takes back a permit with the verdict on its request. Returns `true` if the state has changed.
+    pub fn report(&mut self, permit: Permit, verdict: Verdict, now: Instant) -> bool {
         if permit.generation != self.generation {
             return false;
         }
@@ -154,7 +170,7 @@ impl Circuit {
                     return true;
                 }
             }
-            (State::HalfOpen { successes, in_trial }, Verdict::Begun) => {
+            (State::HalfOpen { successes, in_trial }, Verdict::Responded) => {
                 (*successes, *in_trial) = (*successes + 1, false);
                 if *successes >= self.settings.half_open_probes.get() {
                     self.change(State::Closed { failures: 0 });
@@ -165,26 +181,28 @@ impl Circuit {
                 self.open(now);
                 return true;
             }
-            (State::HalfOpen { in_trial, .. }, Verdict::Nothing) => *in_trial = false,
-            (State::Closed { .. }, Verdict::Begun | Verdict::Nothing) | (State::Open { .. }, _) => {}
+            (State::HalfOpen { in_trial, .. }, Verdict::Neutral) => *in_trial = false,
+            (State::Closed { .. }, Verdict::Responded | Verdict::Neutral) | (State::Open { .. }, _) => {}
         }
         false
     }
 
-    /// An answer that had begun has come to its end, well or not. `true` if that has changed the state.
-    pub fn end(&mut self, permit: Permit, is_whole: bool, now: Instant) -> bool {
+    /// Records the end of an answer that had begun. Returns `true` if the state has changed.
+    ///
+    /// A complete answer resets the count of consecutive failures; a broken one is a failure.
+    pub fn finish(&mut self, permit: Permit, is_complete: bool, now: Instant) -> bool {
         match &mut self.state {
-            State::Closed { failures } if is_whole && permit.generation == self.generation => {
+            State::Closed { failures } if is_complete && permit.generation == self.generation => {
                 *failures = 0;
                 false
             }
-            _ => !is_whole && self.give_back(permit, Verdict::Failure, now),
+            _ => !is_complete && self.report(permit, Verdict::Failure, now),
         }
     }
 
-    /// A probe has reached the upstream: the next request may try it, whatever time is left. `true` if it could not
-    /// before.
-    pub fn probed(&mut self, now: Instant) -> bool {
+    /// Makes an open circuit half-open after a successful probe, before its time has passed. Returns `true` if the state
+    /// has changed.
+    pub fn probe_succeeded(&mut self, now: Instant) -> bool {
         let is_open = matches!(self.state, State::Open { until } if until > now);
         if is_open {
             self.change(State::HalfOpen { successes: 0, in_trial: false });
@@ -192,7 +210,7 @@ impl Circuit {
         is_open
     }
 
-    /// Goes on from the state of `other`. A trial under way there is none here.
+    /// Takes over the state of `other`. A running trial of `other` is not a trial of this circuit.
     pub(crate) fn inherit_state(&mut self, other: &Self) {
         let state = match other.state {
             State::HalfOpen { successes, .. } => State::HalfOpen { successes, in_trial: false },
@@ -225,23 +243,23 @@ mod tests {
         })
     }
 
-    /// Lets a request in and gives it this verdict.
+    /// Admits a request and reports this verdict.
     fn run(circuit: &mut Circuit, verdict: Verdict, now: Instant) -> CircuitState {
         let permit = circuit.admit(now).unwrap();
-        circuit.give_back(permit, verdict, now);
+        circuit.report(permit, verdict, now);
         circuit.state(now)
     }
 
-    /// Lets a request in that is answered in full.
+    /// Admits a request that receives a complete answer.
     fn succeed(circuit: &mut Circuit, now: Instant) -> CircuitState {
         let permit = circuit.admit(now).unwrap();
-        circuit.give_back(permit, Verdict::Begun, now);
-        circuit.end(permit, true, now);
+        circuit.report(permit, Verdict::Responded, now);
+        circuit.finish(permit, true, now);
         circuit.state(now)
     }
 
     #[test]
-    fn failures_in_a_row_open_it_and_trials_in_a_row_close_it() {
+    fn consecutive_failures_open_the_circuit_and_consecutive_trials_close_it() {
         use CircuitState::{Closed, HalfOpen, Open};
         let start = Instant::now();
         let mut circuit = circuit(3, 2);
@@ -251,31 +269,31 @@ mod tests {
         assert_eq!(succeed(&mut circuit, start), Closed);
         for (verdict, expected) in [
             (Verdict::Failure, Closed),
-            (Verdict::Nothing, Closed),
-            (Verdict::Begun, Closed),
+            (Verdict::Neutral, Closed),
+            (Verdict::Responded, Closed),
             (Verdict::Failure, Closed),
             (Verdict::Failure, Open),
         ] {
             assert_eq!(run(&mut circuit, verdict, start), expected);
         }
-        assert_eq!(circuit.wait(start), Some(30 * SECOND));
+        assert_eq!(circuit.wait_time(start), Some(30 * SECOND));
         assert!(circuit.admit(start + 29 * SECOND).is_none());
 
         let later = start + 30 * SECOND;
-        assert_eq!(run(&mut circuit, Verdict::Begun, later), HalfOpen);
-        assert_eq!(run(&mut circuit, Verdict::Nothing, later), HalfOpen);
+        assert_eq!(run(&mut circuit, Verdict::Responded, later), HalfOpen);
+        assert_eq!(run(&mut circuit, Verdict::Neutral, later), HalfOpen);
         assert_eq!(succeed(&mut circuit, later), Closed);
     }
 
     #[test]
-    fn a_failed_trial_opens_it_again() {
+    fn a_failed_trial_opens_the_circuit_again() {
         let start = Instant::now();
         let mut circuit = circuit(1, 3);
         assert_eq!(run(&mut circuit, Verdict::Failure, start), CircuitState::Open);
         let later = start + 30 * SECOND;
         assert_eq!(succeed(&mut circuit, later), CircuitState::HalfOpen);
         assert_eq!(run(&mut circuit, Verdict::Failure, later), CircuitState::Open);
-        assert_eq!(circuit.wait(later), Some(30 * SECOND));
+        assert_eq!(circuit.wait_time(later), Some(30 * SECOND));
     }
 
     #[test]
@@ -286,53 +304,53 @@ mod tests {
         let later = start + 30 * SECOND;
         let trial = circuit.admit(later).unwrap();
         assert!(circuit.admit(later).is_none());
-        assert_eq!(circuit.wait(later), Some(Duration::ZERO));
-        circuit.give_back(trial, Verdict::Nothing, later);
+        assert_eq!(circuit.wait_time(later), Some(Duration::ZERO));
+        circuit.report(trial, Verdict::Neutral, later);
         assert!(circuit.admit(later).is_some());
     }
 
     #[test]
-    fn what_was_admitted_before_a_change_says_nothing_after_it() {
+    fn a_permit_of_an_earlier_state_has_no_effect() {
         let start = Instant::now();
         let mut circuit = circuit(1, 1);
         let (slow, failing) = (circuit.admit(start).unwrap(), circuit.admit(start).unwrap());
-        circuit.give_back(failing, Verdict::Failure, start);
-        circuit.give_back(slow, Verdict::Begun, start);
-        circuit.end(slow, true, start);
+        circuit.report(failing, Verdict::Failure, start);
+        circuit.report(slow, Verdict::Responded, start);
+        circuit.finish(slow, true, start);
         assert_eq!(circuit.state(start), CircuitState::Open);
         let later = start + 30 * SECOND;
         let trial = circuit.admit(later).unwrap();
-        circuit.give_back(slow, Verdict::Failure, later);
+        circuit.report(slow, Verdict::Failure, later);
         assert_eq!(circuit.state(later), CircuitState::HalfOpen);
-        circuit.give_back(trial, Verdict::Begun, later);
+        circuit.report(trial, Verdict::Responded, later);
         assert_eq!(circuit.state(later), CircuitState::Closed);
     }
 
     #[test]
-    fn answers_that_begin_well_and_break_off_open_it_too() {
+    fn answers_that_begin_and_break_off_open_the_circuit() {
         let start = Instant::now();
         let mut circuit = circuit(2, 1);
         for expected in [CircuitState::Closed, CircuitState::Open] {
             let permit = circuit.admit(start).unwrap();
-            circuit.give_back(permit, Verdict::Begun, start);
-            circuit.end(permit, false, start);
+            circuit.report(permit, Verdict::Responded, start);
+            circuit.finish(permit, false, start);
             assert_eq!(circuit.state(start), expected);
         }
     }
 
     #[test]
-    fn a_probe_shortens_the_wait_and_closes_nothing() {
+    fn a_probe_makes_the_circuit_half_open_and_does_not_close_it() {
         let start = Instant::now();
         let mut circuit = circuit(1, 1);
-        assert!(!circuit.probed(start));
+        assert!(!circuit.probe_succeeded(start));
         run(&mut circuit, Verdict::Failure, start);
-        assert!(circuit.probed(start + SECOND));
+        assert!(circuit.probe_succeeded(start + SECOND));
         assert_eq!(circuit.state(start + SECOND), CircuitState::HalfOpen);
         assert_eq!(succeed(&mut circuit, start + SECOND), CircuitState::Closed);
     }
 
     #[test]
-    fn whatever_happens_it_admits_again_in_time() {
+    fn any_sequence_of_events_leads_to_a_circuit_that_admits_again() {
         let mut random = fastrand::Rng::with_seed(11);
         let start = Instant::now();
         let mut circuit = circuit(3, 2);
@@ -341,14 +359,14 @@ mod tests {
         for _ in 0..100_000 {
             time += Duration::from_millis(random.u64(0..2000));
             let now = start + time;
-            let verdict = [Verdict::Begun, Verdict::Failure, Verdict::Nothing];
+            let verdict = [Verdict::Responded, Verdict::Failure, Verdict::Neutral];
             match random.u8(0..4) {
                 0 | 1 => permits.extend(circuit.admit(now)),
                 2 if !permits.is_empty() => {
                     let permit = permits.swap_remove(random.usize(..permits.len()));
-                    circuit.give_back(permit, verdict[random.usize(..3)], now);
+                    circuit.report(permit, verdict[random.usize(..3)], now);
                 }
-                3 if random.u8(0..20) == 0 => drop(circuit.probed(now)),
+                3 if random.u8(0..20) == 0 => drop(circuit.probe_succeeded(now)),
                 _ => {}
             }
             if permits.is_empty() {

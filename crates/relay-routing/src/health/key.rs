@@ -1,4 +1,4 @@
-//! What is known of one credential of a provider.
+//! Health of one credential of a provider.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,14 +9,14 @@ use crate::limits::{Cooldown, Quota};
 use crate::load::Load;
 use crate::lock::lock;
 
-/// How long a credential that the upstream has refused is asked with only when nothing else is left. Whoever mends it
-/// need not tell the relay: the first success ends this.
+/// The time for which a rejected credential is tried only after all others. The first success ends it earlier, so that an
+/// operator who repairs the key does not have to restart the relay.
 const REJECTED: Duration = Duration::from_secs(600);
 
-/// Shared by all who ask with one credential.
+/// The state of one credential, shared by all attempts that use it.
 #[derive(Debug)]
 pub(crate) struct KeyHealth {
-    /// `None` for the client's own credential: what it may use says nothing about ours.
+    /// `None` for the client's own credential, whose limits are not the relay's.
     quota: Option<Arc<Quota>>,
     rejection: Mutex<Cooldown>,
     load: Load,
@@ -27,7 +27,7 @@ impl KeyHealth {
         Self { quota, rejection: Mutex::default(), load: Load::default() }
     }
 
-    /// Goes on with what is known of the same credential under another configuration.
+    /// Takes over the state of the same credential under an earlier configuration.
     pub(crate) fn inherit_state(&self, other: &Self) {
         *self.rejection() = other.rejection().clone();
         if let (Some(quota), Some(other)) = (self.quota(), other.quota()) {
@@ -39,19 +39,19 @@ impl KeyHealth {
         self.quota.as_deref()
     }
 
-    /// The upstream does not accept the credential.
+    /// Records that the upstream has rejected the credential.
     pub(crate) fn reject(&self, now: Instant) {
         self.rejection().extend(REJECTED, now);
     }
 
-    /// The upstream has accepted the credential, in a request that was sent at `asked`.
-    pub(crate) fn accept(&self, asked: Instant) {
-        self.rejection().served(asked);
+    /// Records that the upstream has accepted the credential of a request that was sent at `sent_at`.
+    pub(crate) fn accept(&self, sent_at: Instant) {
+        self.rejection().record_success(sent_at);
     }
 
-    /// Whether the upstream has refused the credential lately.
+    /// Returns `true` if the upstream has recently rejected the credential.
     pub(crate) fn is_rejected(&self, now: Instant) -> bool {
-        self.rejection().left(now).is_some()
+        self.rejection().remaining(now).is_some()
     }
 
     pub(crate) fn load(&self) -> &Load {

@@ -1,7 +1,7 @@
-//! Asking a provider that has failed whether it is back, so that no request has to.
+//! Probes: find out that a failed provider is reachable again, without a client's request.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Weak};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -9,48 +9,45 @@ use tokio::task::AbortHandle;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-use super::ProviderHealth;
-
-/// Says whether an upstream can be reached, without asking anything of it that costs.
+/// Returns `true` if an upstream can be reached. A probe must not cause costs at the upstream.
 pub type Probe = BoxCloneSyncService<(), bool, Infallible>;
 
-/// How open circuits are probed.
+/// The settings of probes.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeSettings {
-    /// The time between two probes, and the most that one may take.
+    /// The time between two probes, and the longest time that one may take.
     pub interval: Duration,
 }
 
-/// A task that probes one provider as long as its circuit is open. Ends when it is dropped.
+/// A task that probes one provider while its circuit is open. Dropping it ends the task.
 #[derive(Debug)]
-pub(super) struct Probing(AbortHandle);
+pub(super) struct ProbeTask(AbortHandle);
 
-impl Probing {
-    /// `None` outside of a runtime, where nothing could run.
-    pub(super) fn start(
-        health: &Arc<ProviderHealth>,
-        probe: &Probe,
+impl ProbeTask {
+    /// Spawns the task, or returns `None` outside of a runtime. `on_result` receives the result of each probe and decides
+    /// if the task goes on.
+    pub(super) fn spawn(
+        probe: Probe,
         settings: ProbeSettings,
+        on_result: impl Fn(bool) -> ControlFlow<()> + Send + 'static,
     ) -> Option<Self> {
-        let task = run(Arc::downgrade(health), probe.clone(), settings.interval);
+        let task = run(probe, settings.interval, on_result);
         Some(Self(Handle::try_current().ok()?.spawn(task).abort_handle()))
     }
 }
 
-impl Drop for Probing {
+impl Drop for ProbeTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-async fn run(health: Weak<ProviderHealth>, probe: Probe, interval: Duration) {
+async fn run(probe: Probe, interval: Duration, on_result: impl Fn(bool) -> ControlFlow<()>) {
     loop {
         tokio::time::sleep(interval).await;
-        let reached = tokio::time::timeout(interval, probe.clone().oneshot(())).await;
-        // Without anybody who could ask the provider, nobody wants to know.
-        let Some(health) = health.upgrade() else { return };
-        if let Ok(Ok(true)) = reached {
-            return health.probed(tokio::time::Instant::now());
+        let result = tokio::time::timeout(interval, probe.clone().oneshot(())).await;
+        if on_result(matches!(result, Ok(Ok(true)))).is_break() {
+            return;
         }
     }
 }

@@ -1,29 +1,34 @@
-//! What is known of one provider: its circuit, its overloaded models, and how much it is doing.
+//! Health of one provider: its circuit, its overloaded models and its load.
 
+use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use relay_config::ProviderName;
+use relay_providers::{Answer, AttemptError};
 use tokio::time::Instant;
 
+use super::circuit::{Circuit, CircuitSettings, CircuitState, Permit, Verdict};
+use super::last_failure::LastFailure;
 use super::overload::Overloads;
-use super::probe::{Probe, ProbeSettings, Probing};
-use super::{Circuit, CircuitSettings, CircuitState, Permit, Verdict};
+use super::probe::{Probe, ProbeSettings, ProbeTask};
 use crate::load::Load;
 use crate::lock::lock;
 
-/// Shared by all who ask one provider. Each lock is held for a few instructions.
+/// The state of one provider, shared by all attempts at it. Each lock is held for a few instructions.
 #[derive(Debug)]
 pub(crate) struct ProviderHealth {
     name: ProviderName,
     circuit: Mutex<Circuit>,
     overloads: Mutex<Overloads>,
     load: Load,
-    /// What the circuit was opened by.
-    failure: Mutex<String>,
+    /// The reason for which the circuit opened last; empty if it never did.
+    open_reason: Mutex<String>,
+    last_failure: LastFailure,
     probe: Option<(Probe, ProbeSettings)>,
-    /// The task that looks after an open circuit; dropped, it ends.
-    probing: Mutex<Option<Probing>>,
+    /// The task that probes while the circuit is open.
+    probe_task: Mutex<Option<ProbeTask>>,
 }
 
 impl ProviderHealth {
@@ -33,9 +38,10 @@ impl ProviderHealth {
             circuit: Mutex::new(Circuit::new(settings)),
             overloads: Mutex::default(),
             load: Load::default(),
-            failure: Mutex::default(),
+            open_reason: Mutex::default(),
+            last_failure: LastFailure::default(),
             probe: None,
-            probing: Mutex::default(),
+            probe_task: Mutex::default(),
         }
     }
 
@@ -44,11 +50,11 @@ impl ProviderHealth {
         self
     }
 
-    /// Goes on with what is known of the same provider under another configuration.
+    /// Takes over the circuit and the overloads of the same provider under an earlier configuration.
     pub(crate) fn inherit_state(self: &Arc<Self>, other: &Self, now: Instant) {
         lock(&self.circuit).inherit_state(&lock(&other.circuit));
         *self.overloads() = other.overloads().clone();
-        *lock(&self.failure) = other.failure();
+        *lock(&self.open_reason) = other.open_reason();
         self.probe_if_open(self.state(now));
     }
 
@@ -56,83 +62,111 @@ impl ProviderHealth {
         lock(&self.circuit).state(now)
     }
 
-    /// What opened the circuit the last time; empty if nothing has.
-    pub(crate) fn failure(&self) -> String {
-        lock(&self.failure).clone()
+    /// Returns the reason for which the circuit opened last; empty if it never did.
+    pub(crate) fn open_reason(&self) -> String {
+        lock(&self.open_reason).clone()
     }
 
-    /// When the circuit admits a request; `None` is now.
-    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
-        lock(&self.circuit).wait(now)
+    /// Returns the failure of the last attempt, or `None` if it did not fail.
+    pub(crate) fn last_failure(&self) -> Option<String> {
+        self.last_failure.get()
     }
 
-    /// When it is worth to ask again, at the latest: a probe may get through before the time is over.
+    /// Returns the time until the circuit admits a request, or `None` if it admits one now.
+    pub(crate) fn wait_time(&self, now: Instant) -> Option<Duration> {
+        lock(&self.circuit).wait_time(now)
+    }
+
+    /// Returns the time after which a retry is worthwhile, given the circuit's `wait`. A probe may succeed before it is over.
     pub(crate) fn retry_after(&self, wait: Duration) -> Duration {
         self.probe.as_ref().map_or(wait, |(_, settings)| wait.min(settings.interval))
     }
 
+    /// Takes a permit from the circuit, or returns `None` if it admits no request now.
     pub(crate) fn admit(&self, now: Instant) -> Option<Permit> {
         let mut circuit = lock(&self.circuit);
-        let is_first = circuit.is_due(now);
+        let is_first = circuit.is_open_time_over(now);
         let permit = circuit.admit(now);
         drop(circuit);
         if is_first {
             let (provider, state) = (&self.name, CircuitState::HalfOpen.as_str());
-            tracing::info!(%provider, state, reason = "its time is over", "circuit");
+            tracing::info!(%provider, state, reason = "the open duration has passed", "circuit");
         }
         permit
     }
 
-    /// Takes a pass back; `reason` is for the log.
-    pub(crate) fn give_back(
+    /// Records an answer as the provider's last attempt.
+    pub(crate) fn record_answer(&self, answer: &Answer) {
+        self.last_failure.record_answer(answer);
+    }
+
+    /// Records an attempt without an answer as the provider's last one.
+    pub(crate) fn record_error(&self, error: &AttemptError) {
+        self.last_failure.record_error(error);
+    }
+
+    /// Returns a permit with its verdict; `reason` is logged if the state of the circuit changes.
+    pub(crate) fn report(
         self: &Arc<Self>,
         permit: Permit,
         verdict: Verdict,
-        reason: &dyn std::fmt::Display,
+        reason: &dyn fmt::Display,
         now: Instant,
     ) {
-        let changed = lock(&self.circuit).give_back(permit, verdict, now);
-        if changed {
-            self.has_changed(reason, now);
+        let has_changed = lock(&self.circuit).report(permit, verdict, now);
+        if has_changed {
+            self.state_changed(reason, now);
         }
     }
 
-    /// An answer that had begun has ended.
-    pub(crate) fn end(self: &Arc<Self>, permit: Permit, is_whole: bool, now: Instant) {
-        let changed = lock(&self.circuit).end(permit, is_whole, now);
-        if changed {
-            self.has_changed(&"an answer broke off", now);
+    /// Records the end of an answer that had begun.
+    pub(crate) fn finish(self: &Arc<Self>, permit: Permit, is_complete: bool, now: Instant) {
+        let has_changed = lock(&self.circuit).finish(permit, is_complete, now);
+        if has_changed {
+            self.state_changed(&"an answer broke off", now);
         }
     }
 
-    /// A probe has reached the upstream.
-    pub(super) fn probed(self: &Arc<Self>, now: Instant) {
-        let changed = lock(&self.circuit).probed(now);
-        if changed {
-            self.has_changed(&"a probe reached the upstream", now);
+    /// Records that a probe has reached the upstream.
+    fn probe_succeeded(self: &Arc<Self>, now: Instant) {
+        let has_changed = lock(&self.circuit).probe_succeeded(now);
+        if has_changed {
+            self.state_changed(&"a probe reached the upstream", now);
         }
     }
 
-    fn has_changed(self: &Arc<Self>, reason: &dyn std::fmt::Display, now: Instant) {
+    fn state_changed(self: &Arc<Self>, reason: &dyn fmt::Display, now: Instant) {
         let state = self.state(now);
         let (provider, name) = (&self.name, state.as_str());
         match state {
             CircuitState::Open => {
                 tracing::warn!(%provider, state = name, %reason, "circuit");
-                *lock(&self.failure) = reason.to_string();
+                *lock(&self.open_reason) = reason.to_string();
             }
             _ => tracing::info!(%provider, state = name, %reason, "circuit"),
         }
         self.probe_if_open(state);
     }
 
+    /// Starts probing if the circuit is open, else ends it. While the circuit is half-open, requests are the better test:
+    /// a trial that fails opens it again.
     fn probe_if_open(self: &Arc<Self>, state: CircuitState) {
-        let probing = match (state, &self.probe) {
-            (CircuitState::Open, Some((probe, settings))) => Probing::start(self, probe, *settings),
-            // Half-open, requests say more than probes; a trial that fails opens it again.
+        let task = match (state, &self.probe) {
+            (CircuitState::Open, Some((probe, settings))) => {
+                let health = Arc::downgrade(self);
+                ProbeTask::spawn(probe.clone(), *settings, move |is_reachable| {
+                    // The provider is gone from the configuration.
+                    let Some(health) = health.upgrade() else { return ControlFlow::Break(()) };
+                    if is_reachable {
+                        health.probe_succeeded(Instant::now());
+                        return ControlFlow::Break(());
+                    }
+                    ControlFlow::Continue(())
+                })
+            }
             _ => None,
         };
-        *lock(&self.probing) = probing;
+        *lock(&self.probe_task) = task;
     }
 
     pub(crate) fn overloads(&self) -> MutexGuard<'_, Overloads> {
@@ -153,7 +187,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_open_circuit_is_probed_under_another_configuration_too() {
+    async fn an_inherited_open_circuit_is_probed() {
         let settings = CircuitSettings {
             failure_threshold: NonZeroU32::MIN,
             open_duration: Duration::from_secs(3600),
@@ -166,7 +200,7 @@ mod tests {
         };
         let (before, after, now) = (health(), health(), Instant::now());
         let permit = before.admit(now).expect("a closed circuit");
-        before.give_back(permit, Verdict::Failure, &"a failure", now);
+        before.report(permit, Verdict::Failure, &"a failure", now);
         after.inherit_state(&before, now);
         drop(before);
         assert_eq!(after.state(Instant::now()), CircuitState::Open);

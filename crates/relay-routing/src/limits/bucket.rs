@@ -1,16 +1,16 @@
-//! How much of one limit is left.
+//! A token bucket for one limit per minute.
 
 use std::time::Duration;
 
 use relay_messages::RateLimit;
-
 use tokio::time::Instant;
 
-/// What limits are counted in.
+/// The period that limits are counted in.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// A token bucket: it holds what may be used in a minute, and is refilled evenly. What turns out to have been used beyond
-/// what was reserved makes it owe.
+/// A token bucket: holds the amount that may be used in a minute, and refills at a constant rate.
+///
+/// The level is negative if more was used than was reserved. The bucket then owes the difference.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -19,37 +19,39 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// let start = Instant::now();
 /// let mut bucket = Bucket::new(60, start);
 /// bucket.take(60.0, start);
-/// assert_eq!(bucket.wait(2.0, start).map(|wait| wait.as_secs()), Some(2));
-/// assert_eq!(bucket.wait(2.0, start + Duration::from_secs(3)), None);
+/// assert_eq!(bucket.wait_time(2.0, start).map(|wait| wait.as_secs()), Some(2));
+/// assert_eq!(bucket.wait_time(2.0, start + Duration::from_secs(3)), None);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    /// What may be used in a minute, and the most that it holds.
+    /// The amount per minute, which is also the capacity.
     limit: f64,
-    /// What it holds at `at`; negative if it owes.
+    /// The level at `at`; negative if the bucket owes.
     level: f64,
     at: Instant,
-    /// When the upstream will have filled it.
+    /// The reset that the upstream has announced.
     reset: Option<Reset>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Reset {
     at: Instant,
-    /// What has been taken since the upstream said so.
+    /// The amount taken since the upstream announced the reset.
     taken: f64,
 }
 
 impl Bucket {
-    /// A full bucket.
+    /// Creates a full bucket with a capacity of `limit` per minute, at least 1.
     #[must_use]
     pub fn new(limit: u64, now: Instant) -> Self {
         let limit = (limit as f64).max(1.0);
         Self { limit, level: limit, at: now, reset: None }
     }
 
-    /// How long until it holds `cost`; `None` if it does. What is more than it can hold costs all of it.
-    pub fn wait(&mut self, cost: f64, now: Instant) -> Option<Duration> {
+    /// Returns the time until the bucket holds `cost`, or `None` if it holds it now.
+    ///
+    /// A cost above the capacity needs a full bucket.
+    pub fn wait_time(&mut self, cost: f64, now: Instant) -> Option<Duration> {
         self.refill(now);
         let missing = cost.min(self.limit) - self.level;
         if missing <= 0.0 {
@@ -57,11 +59,11 @@ impl Bucket {
         }
         let refilled = PERIOD.mul_f64(missing / self.limit);
         let reset = self.reset.map(|reset| reset.at.saturating_duration_since(now));
-        // Rounded up, so that what is waited for is there.
+        // Rounded up, so that the cost is available at the end of the wait.
         Some(reset.map_or(refilled, |reset| reset.min(refilled)) + Duration::from_nanos(1))
     }
 
-    /// Takes `cost`, whether it is there or not.
+    /// Takes `cost`, even if the bucket holds less.
     pub fn take(&mut self, cost: f64, now: Instant) {
         self.refill(now);
         self.level -= cost;
@@ -70,8 +72,8 @@ impl Bucket {
         }
     }
 
-    /// Puts back what was taken and not used.
-    pub fn put_back(&mut self, unused: f64, now: Instant) {
+    /// Returns an amount to the bucket that was taken and not used.
+    pub fn refund(&mut self, unused: f64, now: Instant) {
         self.refill(now);
         self.level = (self.level + unused).min(self.limit);
         if let Some(reset) = &mut self.reset {
@@ -79,9 +81,11 @@ impl Bucket {
         }
     }
 
-    /// Takes over what the upstream says: less may be left than was known of, never more. At its reset the bucket is
-    /// full, but for what has been taken since.
-    pub fn correct(&mut self, limit: RateLimit, now: Instant) {
+    /// Applies the remaining amount and the reset that an upstream reports.
+    ///
+    /// A reported amount lowers the level and never raises it. At the reset the bucket becomes full, less the amount taken
+    /// since this report.
+    pub fn observe(&mut self, limit: RateLimit, now: Instant) {
         self.refill(now);
         if let Some(remaining) = limit.remaining {
             self.level = self.level.min(remaining as f64);
@@ -89,15 +93,15 @@ impl Bucket {
         self.reset = limit.reset_after.map(|after| Reset { at: now + after.min(PERIOD), taken: 0.0 });
     }
 
-    /// Changes what may be used in a minute; what is left stays, as far as it fits.
+    /// Changes the capacity and the refill rate. The level stays, up to the new capacity.
     pub fn set_limit(&mut self, limit: u64) {
         self.limit = (limit as f64).max(1.0);
         self.level = self.level.min(self.limit);
     }
 
-    /// The part of the limit that is left, from 0 to 1.
+    /// Returns the level as a fraction of the capacity, from 0 to 1.
     #[must_use]
-    pub fn share_left(&mut self, now: Instant) -> f64 {
+    pub fn fraction_left(&mut self, now: Instant) -> f64 {
         self.refill(now);
         (self.level / self.limit).max(0.0)
     }
@@ -123,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn no_minute_gives_more_than_the_limit_and_what_the_bucket_held() {
+    fn any_minute_permits_at_most_the_limit_plus_a_full_bucket() {
         let mut random = fastrand::Rng::with_seed(7);
         let start = Instant::now();
         for limit in [1, 7, 50, 4000] {
@@ -133,7 +137,7 @@ mod tests {
             for _ in 0..4000 {
                 time += Duration::from_millis(random.u64(0..200));
                 let cost = random.f64() * limit as f64 / 5.0;
-                if bucket.wait(cost, start + time).is_none() {
+                if bucket.wait_time(cost, start + time).is_none() {
                     bucket.take(cost, start + time);
                     taken.push((time, cost));
                 }
@@ -148,15 +152,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_is_there() {
+    fn the_cost_is_available_after_the_wait_time() {
         let start = Instant::now();
         let mut random = fastrand::Rng::with_seed(8);
         for _ in 0..1000 {
             let mut bucket = Bucket::new(random.u64(1..100_000), start);
             bucket.take(random.f64() * 200_000.0, start);
             let cost = random.f64() * 200_000.0;
-            if let Some(wait) = bucket.wait(cost, start) {
-                assert_eq!(bucket.wait(cost, start + wait + Duration::from_micros(1)), None);
+            if let Some(wait) = bucket.wait_time(cost, start) {
+                assert_eq!(bucket.wait_time(cost, start + wait + Duration::from_micros(1)), None);
             }
         }
     }
@@ -165,52 +169,55 @@ mod tests {
     fn a_cost_beyond_the_limit_needs_a_full_bucket() {
         let start = Instant::now();
         let mut bucket = Bucket::new(10, start);
-        assert_eq!(bucket.wait(1e9, start), None);
+        assert_eq!(bucket.wait_time(1e9, start), None);
         bucket.take(25.0, start);
-        assert!(bucket.wait(1.0, start + 90 * SECOND).is_some(), "it owes 15, which takes 90 s");
-        assert_eq!(bucket.wait(1.0, start + 97 * SECOND), None);
+        assert!(
+            bucket.wait_time(1.0, start + 90 * SECOND).is_some(),
+            "the bucket owes 15 and needs 90 s to refill them"
+        );
+        assert_eq!(bucket.wait_time(1.0, start + 97 * SECOND), None);
     }
 
     #[test]
-    fn headers_take_away_and_never_add() {
+    fn a_reported_amount_lowers_the_level_and_never_raises_it() {
         let start = Instant::now();
         let mut bucket = Bucket::new(60, start);
         bucket.take(10.0, start);
-        bucket.correct(left(55, None), start);
-        assert_eq!(bucket.share_left(start), 50.0 / 60.0);
-        bucket.correct(left(6, None), start);
-        assert_eq!(bucket.share_left(start), 0.1);
+        bucket.observe(left(55, None), start);
+        assert_eq!(bucket.fraction_left(start), 50.0 / 60.0);
+        bucket.observe(left(6, None), start);
+        assert_eq!(bucket.fraction_left(start), 0.1);
     }
 
     #[test]
-    fn a_reset_restores_but_for_what_was_taken_since() {
+    fn a_reset_fills_the_bucket_less_the_amount_taken_since_the_report() {
         let start = Instant::now();
         let mut bucket = Bucket::new(60, start);
-        bucket.correct(left(0, Some(5 * SECOND)), start);
-        assert_eq!(bucket.wait(30.0, start).map(|wait| wait.as_secs()), Some(5));
+        bucket.observe(left(0, Some(5 * SECOND)), start);
+        assert_eq!(bucket.wait_time(30.0, start).map(|wait| wait.as_secs()), Some(5));
         bucket.take(2.0, start + 3 * SECOND);
-        assert_eq!(bucket.share_left(start + 4 * SECOND), 2.0 / 60.0);
-        assert_eq!(bucket.share_left(start + 5 * SECOND), 58.0 / 60.0);
+        assert_eq!(bucket.fraction_left(start + 4 * SECOND), 2.0 / 60.0);
+        assert_eq!(bucket.fraction_left(start + 5 * SECOND), 58.0 / 60.0);
     }
 
     #[test]
-    fn what_comes_back_never_overflows() {
+    fn a_refund_never_exceeds_the_capacity() {
         let start = Instant::now();
         let mut bucket = Bucket::new(10, start);
         bucket.take(4.0, start);
-        bucket.put_back(9.0, start);
-        assert_eq!(bucket.share_left(start), 1.0);
+        bucket.refund(9.0, start);
+        assert_eq!(bucket.fraction_left(start), 1.0);
         bucket.set_limit(5);
-        assert_eq!(bucket.share_left(start), 1.0);
+        assert_eq!(bucket.fraction_left(start), 1.0);
     }
 
     #[test]
-    fn a_clock_that_goes_back_changes_nothing() {
+    fn a_clock_that_goes_back_refills_nothing() {
         let start = Instant::now();
         let mut bucket = Bucket::new(60, start + SECOND);
         bucket.take(60.0, start + SECOND);
-        assert!(bucket.wait(1.0, start).is_some());
-        assert!(bucket.wait(2.0, start + 2 * SECOND).is_some());
-        assert!(bucket.wait(1.0, start + 2 * SECOND).is_none());
+        assert!(bucket.wait_time(1.0, start).is_some());
+        assert!(bucket.wait_time(2.0, start + 2 * SECOND).is_some());
+        assert!(bucket.wait_time(1.0, start + 2 * SECOND).is_none());
     }
 }

@@ -1,41 +1,45 @@
-//! A time in which something is left alone.
+//! A period during which a key or an organization is not used.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Within a long cooldown one request at a time may look, this long after the last refusal, whether it is over already: a
-/// limit may be raised, an account be paid.
+/// The time after the last refusal at which a long cooldown admits a trial request. A limit may have been raised or a bill
+/// paid by then.
 const TRIAL_AFTER: Duration = Duration::from_secs(60);
 
-/// A time in which a key, or an organisation, is left alone. It ends by itself, and before that with the first success of
-/// a request that was sent since.
+/// A period during which a key or an organization is not used.
+///
+/// It ends with its time, or earlier with the first success of a request that was sent after it began. A cooldown longer
+/// than [`TRIAL_AFTER`] admits one trial request at a time, each that long after the last refusal.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cooldown(Option<Running>);
 
 #[derive(Debug, Clone, Copy)]
 struct Running {
     until: Instant,
-    /// The last refusal.
+    /// The time of the last refusal.
     since: Instant,
     in_trial: bool,
 }
 
 impl Cooldown {
-    /// When something can be asked for; `None` is now.
-    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
+    /// Returns the time until a request is admitted, or `None` if one is admitted now.
+    pub(crate) fn wait_time(&self, now: Instant) -> Option<Duration> {
         let running = self.0.filter(|running| running.until > now)?;
         let at =
             if running.in_trial { running.until } else { running.until.min(running.since + TRIAL_AFTER) };
         Some(at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// How long it lasts, if nothing ends it.
-    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
+    /// Returns the time until the cooldown ends if no success ends it earlier, or `None` outside of a cooldown.
+    pub(crate) fn remaining(&self, now: Instant) -> Option<Duration> {
         self.0.map(|running| running.until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// Takes the one trial that there is within a cooldown. To be called where [`wait`](Self::wait) says now.
+    /// Begins the single trial of a running cooldown. Returns `false` if no cooldown is running.
+    ///
+    /// The caller checks first that [`wait_time`](Self::wait_time) is `None`.
     pub(crate) fn begin_trial(&mut self, now: Instant) -> bool {
         match &mut self.0 {
             Some(running) if running.until > now => {
@@ -46,14 +50,14 @@ impl Cooldown {
         }
     }
 
-    /// Gives the trial back: nothing is known of how it ended.
+    /// Ends the trial without a result.
     pub(crate) fn end_trial(&mut self) {
         if let Some(running) = &mut self.0 {
             running.in_trial = false;
         }
     }
 
-    /// Begins one, or makes it longer; never shorter, since refusals may come in any order.
+    /// Starts a cooldown or prolongs the running one. It is never shortened, because refusals may arrive in any order.
     pub(crate) fn extend(&mut self, time: Duration, now: Instant) {
         let until = now + time;
         let until = self.0.map_or(until, |running| running.until.max(until));
@@ -61,10 +65,11 @@ impl Cooldown {
         self.0 = Some(Running { until, since: now, in_trial });
     }
 
-    /// A request that was sent at `asked` has been served: it is over. One that was sent before the last refusal says
-    /// nothing.
-    pub(crate) fn served(&mut self, asked: Instant) {
-        self.0.take_if(|running| running.since <= asked);
+    /// Ends the cooldown after the success of a request that was sent at `sent_at`.
+    ///
+    /// A request that was sent before the last refusal proves nothing, and the cooldown goes on.
+    pub(crate) fn record_success(&mut self, sent_at: Instant) {
+        self.0.take_if(|running| running.since <= sent_at);
     }
 }
 
@@ -75,14 +80,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn it_ends_by_itself() {
+    fn a_cooldown_ends_with_its_time() {
         let start = Instant::now();
         let mut cooldown = Cooldown::default();
-        assert_eq!(cooldown.wait(start), None);
+        assert_eq!(cooldown.wait_time(start), None);
         cooldown.extend(10 * SECOND, start);
-        assert_eq!(cooldown.wait(start + SECOND), Some(9 * SECOND));
-        assert_eq!(cooldown.wait(start + 10 * SECOND), None);
-        assert!(!cooldown.begin_trial(start + 10 * SECOND), "no trial is needed behind its end");
+        assert_eq!(cooldown.wait_time(start + SECOND), Some(9 * SECOND));
+        assert_eq!(cooldown.wait_time(start + 10 * SECOND), None);
+        assert!(!cooldown.begin_trial(start + 10 * SECOND), "no trial is needed after its end");
     }
 
     #[test]
@@ -91,40 +96,40 @@ mod tests {
         let mut cooldown = Cooldown::default();
         cooldown.extend(30 * SECOND, start);
         cooldown.extend(SECOND, start);
-        assert_eq!(cooldown.left(start), Some(30 * SECOND));
+        assert_eq!(cooldown.remaining(start), Some(30 * SECOND));
         cooldown.extend(40 * SECOND, start);
-        assert_eq!(cooldown.left(start), Some(40 * SECOND));
-        cooldown.served(start);
-        assert_eq!((cooldown.left(start), cooldown.wait(start)), (None, None));
+        assert_eq!(cooldown.remaining(start), Some(40 * SECOND));
+        cooldown.record_success(start);
+        assert_eq!((cooldown.remaining(start), cooldown.wait_time(start)), (None, None));
     }
 
     #[test]
-    fn a_success_of_a_request_that_was_sent_before_does_not_end_it() {
+    fn a_success_of_a_request_sent_before_the_refusal_does_not_end_it() {
         let start = Instant::now();
         let mut cooldown = Cooldown::default();
         cooldown.extend(30 * SECOND, start + SECOND);
-        cooldown.served(start);
-        assert_eq!(cooldown.left(start + SECOND), Some(30 * SECOND));
-        cooldown.served(start + SECOND);
-        assert_eq!(cooldown.left(start + SECOND), None);
+        cooldown.record_success(start);
+        assert_eq!(cooldown.remaining(start + SECOND), Some(30 * SECOND));
+        cooldown.record_success(start + SECOND);
+        assert_eq!(cooldown.remaining(start + SECOND), None);
     }
 
     #[test]
-    fn a_long_one_is_tried_by_one_at_a_time() {
+    fn a_long_cooldown_admits_one_trial_at_a_time() {
         let start = Instant::now();
         let mut cooldown = Cooldown::default();
         cooldown.extend(3600 * SECOND, start);
-        assert_eq!(cooldown.wait(start), Some(60 * SECOND));
+        assert_eq!(cooldown.wait_time(start), Some(60 * SECOND));
         let later = start + 60 * SECOND;
-        assert_eq!(cooldown.wait(later), None);
+        assert_eq!(cooldown.wait_time(later), None);
         assert!(cooldown.begin_trial(later));
-        assert_eq!(cooldown.wait(later), Some(3540 * SECOND), "another is trying it");
+        assert_eq!(cooldown.wait_time(later), Some(3540 * SECOND), "another request is the trial");
         cooldown.end_trial();
-        assert_eq!(cooldown.wait(later), None);
+        assert_eq!(cooldown.wait_time(later), None);
         assert!(cooldown.begin_trial(later));
         cooldown.extend(3540 * SECOND, later);
         cooldown.end_trial();
-        assert_eq!(cooldown.wait(later), Some(60 * SECOND));
-        assert_eq!(cooldown.left(later), Some(3540 * SECOND));
+        assert_eq!(cooldown.wait_time(later), Some(60 * SECOND));
+        assert_eq!(cooldown.remaining(later), Some(3540 * SECOND));
     }
 }

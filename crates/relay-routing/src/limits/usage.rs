@@ -1,12 +1,11 @@
-//! What requests use: by estimate beforehand, and by what the answers told.
+//! The tokens that requests use: estimated before the request, reported by the answer.
 
 use std::cell::OnceCell;
 
 use relay_messages::{MessagesBody, estimate_tokens};
-
 use relay_providers::StreamReport;
 
-/// What one request is going to use. The estimate is made when somebody needs it.
+/// The tokens that one request is expected to use. The input is estimated on the first use of the value.
 #[derive(Debug)]
 pub struct RequestCost<'a> {
     body: &'a MessagesBody,
@@ -14,7 +13,7 @@ pub struct RequestCost<'a> {
 }
 
 impl<'a> RequestCost<'a> {
-    /// That of a request with this body.
+    /// Creates the cost of a request with this body.
     #[must_use]
     pub fn new(body: &'a MessagesBody) -> Self {
         Self { body, input: OnceCell::new() }
@@ -25,33 +24,37 @@ impl<'a> RequestCost<'a> {
         Self { body, input: OnceCell::from(input) }
     }
 
-    pub(crate) fn input_tokens(&self) -> u64 {
+    /// Returns the estimated input tokens.
+    pub(super) fn input_tokens(&self) -> u64 {
         *self.input.get_or_init(|| estimate_tokens(self.body))
     }
 
-    pub(crate) fn max_tokens(&self) -> Option<u64> {
+    /// Returns `max_tokens` of the request.
+    pub(super) fn max_tokens(&self) -> Option<u64> {
         self.body.max_tokens()
     }
 }
 
-/// About so many tokens come with one event of content.
+/// The approximate number of tokens in one content delta event.
 const TOKENS_PER_DELTA: u64 = 4;
 
-/// The tokens that count against limits; `None` where the answer did not tell.
+/// The tokens of one answer that count against limits; `None` if the answer did not report them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokensUsed {
-    /// Input, without what was read from a cache.
+    /// Input tokens, without the tokens read from a cache.
     pub input: Option<u64>,
-    /// Output.
+    /// Output tokens.
     pub output: Option<u64>,
 }
 
 impl TokensUsed {
-    /// No token at all.
+    /// No tokens.
     pub const ZERO: Self = Self { input: Some(0), output: Some(0) };
 
-    /// What an answer told. The count of output comes at its end; of one that broke off or was abandoned, the content
-    /// that did come is counted.
+    /// Reads the tokens used from the report of an answer's body.
+    ///
+    /// A complete answer reports its output tokens at its end. For an incomplete one, the content deltas received are counted
+    /// instead, if they amount to more.
     #[must_use]
     pub fn of(report: &StreamReport) -> Self {
         let usage = &report.usage;
@@ -66,17 +69,18 @@ impl TokensUsed {
     }
 }
 
-/// How much a new answer changes what is thought to be typical.
+/// The weight of a new answer in the moving averages.
 const WEIGHT: f64 = 0.2;
-/// Most of a long conversation is read from a cache, so that little of an estimate counts; but never nothing.
+/// The bounds of the ratio of counted input to estimated input. In a long conversation most input is read from a cache and
+/// does not count, but some always does.
 const RATIOS: std::ops::RangeInclusive<f64> = 0.01..=4.0;
 
-/// What requests with one key have used so far, compared with what was estimated.
+/// Moving averages of the tokens that requests with one key have used.
 #[derive(Debug, Clone)]
 pub(super) struct TypicalUsage {
-    /// Input that counted, for each token of the estimate.
+    /// The counted input tokens per estimated input token.
     ratio: f64,
-    /// Output of an answer. `max_tokens` says little about it: Claude Code asks for 128 000 and uses a few hundred.
+    /// The output tokens of an answer. `max_tokens` is a poor estimate: Claude Code requests 128 000 and uses a few hundred.
     output: f64,
 }
 
@@ -87,17 +91,18 @@ impl Default for TypicalUsage {
 }
 
 impl TypicalUsage {
-    /// The input that is going to count.
+    /// Returns the input tokens that are expected to count, given the estimate of the request.
     pub(super) fn input(&self, estimate: u64) -> f64 {
         estimate as f64 * self.ratio
     }
 
-    /// The output that is to be expected.
+    /// Returns the expected output tokens, at most `max_tokens`.
     pub(super) fn output(&self, max_tokens: Option<u64>) -> f64 {
         max_tokens.map_or(self.output, |max| self.output.min(max as f64))
     }
 
-    pub(super) fn learn(&mut self, estimate: u64, used: TokensUsed) {
+    /// Updates the averages with the tokens that a request with this estimate has used.
+    pub(super) fn record(&mut self, estimate: u64, used: TokensUsed) {
         if let Some(input) = used.input {
             let ratio = (input as f64 / estimate.max(1) as f64).clamp(*RATIOS.start(), *RATIOS.end());
             self.ratio += WEIGHT * (ratio - self.ratio);

@@ -1,4 +1,4 @@
-//! How a candidate stands at the moment.
+//! The availability of a candidate at one moment.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -10,25 +10,26 @@ use tokio::time::Instant;
 use crate::candidate::{Candidate, ProviderPool};
 use crate::limits::RequestCost;
 
-/// Whether a candidate can be asked now.
+/// The availability of a candidate for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Availability {
-    /// It can.
+    /// The candidate can be tried.
     Free,
-    /// It can if nobody else can: the provider has no capacity left for the model.
+    /// The candidate is tried after all others: the provider is overloaded with the model.
     Overloaded,
-    /// It can if nobody else can: the provider has refused the credential.
+    /// The candidate is tried after all others: the provider has rejected its credential.
     Rejected,
-    /// It can if nobody else can: it has broken off an answer to the same session.
+    /// The candidate is tried after all others: it has broken off an answer to the same session.
     Interrupted,
-    /// Its limits are used up for so long.
+    /// The limits of the key do not permit the request before this time has passed.
     Limited(Duration),
-    /// Its provider is failing, and is left alone for so long; or another request is trying it, for which zero stands.
+    /// The circuit of the provider is open for this time. Zero means that another request is the trial of a half-open one.
     Failing(Duration),
 }
 
 impl Availability {
-    /// What is known of `candidate`.
+    /// Returns the availability of `candidate`, which never is [`Interrupted`](Self::Interrupted): sessions are not known
+    /// here.
     pub(super) fn of(
         pool: &ProviderPool,
         candidate: &Candidate,
@@ -36,40 +37,40 @@ impl Availability {
         cost: Option<&RequestCost<'_>>,
         now: Instant,
     ) -> Self {
-        if let Some(wait) = pool.health().wait(now) {
+        if let Some(wait) = pool.health().wait_time(now) {
             return Self::Failing(wait);
         }
         let health = candidate.health();
         if let (Some(quota), Some(cost)) = (health.quota(), cost)
-            && let Some(wait) = quota.wait(cost, now)
+            && let Some(wait) = quota.wait_time(cost, now)
         {
             return Self::Limited(quota.cooldown(now).map_or(wait, |cooldown| cooldown.max(wait)));
         }
         if health.is_rejected(now) {
             return Self::Rejected;
         }
-        match pool.health().overloads().has(model, now) {
+        match pool.health().overloads().contains(model, now) {
             true => Self::Overloaded,
             false => Self::Free,
         }
     }
 
-    /// Whether it can be asked, and there is no reason to ask others before.
+    /// Returns `true` if the candidate can be tried before others.
     pub(super) fn is_free(self) -> bool {
         self == Self::Free
     }
 
-    /// Whether it is free, or will be within `time`.
+    /// Returns `true` if the candidate is free now or will be within `time`.
     pub(super) fn is_free_within(self, time: Duration) -> bool {
         matches!(self, Self::Limited(wait) if wait <= time) || self.is_free()
     }
 
-    /// Whether it can be asked, but better behind all others.
+    /// Returns `true` if the candidate can be tried, but only after all others.
     pub(super) fn is_demoted(self) -> bool {
         matches!(self, Self::Overloaded | Self::Rejected | Self::Interrupted)
     }
 
-    /// Whether it can be asked at all.
+    /// Returns `true` if the candidate can be tried.
     pub(super) fn is_usable(self) -> bool {
         self.is_free() || self.is_demoted()
     }
@@ -80,11 +81,11 @@ impl fmt::Display for Availability {
         match self {
             Self::Free => f.write_str("free"),
             Self::Overloaded => f.write_str("the provider is overloaded with this model"),
-            Self::Rejected => f.write_str("the provider has refused the key"),
+            Self::Rejected => f.write_str("the provider has rejected the key"),
             Self::Interrupted => f.write_str("it broke off an answer to this session"),
             Self::Limited(wait) => write!(f, "its limits are used up for {:.1} s", wait.as_secs_f64()),
             Self::Failing(Duration::ZERO) => {
-                f.write_str("the provider is failing, and being tried by another request")
+                f.write_str("the provider is failing, and another request is testing it")
             }
             Self::Failing(wait) => {
                 write!(f, "the provider is failing; tried again in {:.1} s", wait.as_secs_f64())
@@ -93,23 +94,23 @@ impl fmt::Display for Availability {
     }
 }
 
-/// A load as a part of what something can bear, in comparison with others.
+/// A load in relation to a weight, for comparison with others.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RelativeLoad {
     load: u64,
-    of: u64,
+    weight: u64,
 }
 
 impl RelativeLoad {
-    pub(super) fn of(in_flight: u32, weight: NonZeroU32) -> Self {
-        Self { load: in_flight.into(), of: weight.get().into() }
+    pub(super) fn new(in_flight: u32, weight: NonZeroU32) -> Self {
+        Self { load: in_flight.into(), weight: weight.get().into() }
     }
 }
 
 impl Ord for RelativeLoad {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Both fit into 32 bits.
-        (self.load * other.of).cmp(&(other.load * self.of))
+        // The products do not overflow: each factor fits into 32 bits.
+        (self.load * other.weight).cmp(&(other.load * self.weight))
     }
 }
 

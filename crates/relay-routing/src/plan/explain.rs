@@ -1,4 +1,4 @@
-//! Saying where a request would go, and why, without sending it.
+//! Explains the plan for a request without sending it.
 
 use std::sync::Mutex;
 
@@ -6,24 +6,26 @@ use relay_config::{ProviderName, Strategy};
 use relay_providers::RelayRequest;
 use tokio::time::Instant;
 
-use super::{Planner, usable};
-use crate::candidate::Credential;
+use super::eligibility::usable_candidates;
+use super::planner::Planner;
+use crate::candidate::{Credential, ProviderPool};
 use crate::error::PlanError;
 use crate::lock::lock;
 
-/// Where a request would go now.
+/// The plan for a request at this moment.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// How the candidates are ordered.
+    /// The strategy that orders the candidates.
     pub strategy: Strategy,
-    /// Whether the session of the request has a place that comes first.
+    /// `true` if the first candidate is the one that the request's session prefers.
     pub is_affinity_hit: bool,
-    /// Those that would be tried, best first.
+    /// The candidates that would be tried, best first.
     pub candidates: Vec<PlannedCandidate>,
-    /// Those that would not, and why; without a credential where none of the provider's is usable.
+    /// The candidates that would not be tried, with the reason. If it applies to all candidates of a provider, the
+    /// credential is `None`.
     pub excluded: Vec<(ProviderName, Option<Credential>, String)>,
-    /// Why nobody can serve the request, now or later.
+    /// The reason for which no candidate can serve the request, now or later.
     pub error: Option<PlanError>,
 }
 
@@ -31,22 +33,22 @@ pub struct Explanation {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PlannedCandidate {
-    /// Who would be asked.
+    /// The provider.
     pub provider: ProviderName,
-    /// With what.
+    /// The credential.
     pub credential: Credential,
-    /// For which model.
+    /// The provider's name of the model.
     pub model: String,
-    /// Its priority.
+    /// The candidate's priority.
     pub priority: i32,
-    /// Whether the provider lists the model.
+    /// `true` if the provider lists the model, or lists no models.
     pub is_listed: bool,
-    /// Why it comes behind others; `None` if it is free.
+    /// The reason for which it is tried after all others; `None` if it is free.
     pub demotion: Option<String>,
 }
 
 impl Planner {
-    /// Says where `request` would go now. Nobody's turn is taken.
+    /// Explains the plan for `request`. No rotation advances and no lease is taken.
     #[must_use]
     pub fn explain(&self, request: &RelayRequest) -> Explanation {
         let now = Instant::now();
@@ -59,11 +61,11 @@ impl Planner {
             excluded: Vec::new(),
             error: None,
         };
-        let plan = match self.plan_by(&rotations, request, now) {
+        let plan = match self.plan_with(&rotations, request, now) {
             Ok(plan) => plan,
             Err(error) => {
                 explanation.error = Some(error);
-                explanation.excluded = self.unsuitable(request);
+                explanation.excluded = self.ineligible(request);
                 return explanation;
             }
         };
@@ -83,25 +85,25 @@ impl Planner {
                 demotion: availability.is_demoted().then(|| availability.to_string()),
             });
         }
-        explanation.excluded.extend(self.unsuitable(request));
+        explanation.excluded.extend(self.ineligible(request));
         explanation
     }
 
-    /// Those that cannot serve `request` at all.
-    fn unsuitable(&self, request: &RelayRequest) -> Vec<(ProviderName, Option<Credential>, String)> {
+    /// Returns the providers that cannot serve `request` at all, with the reason.
+    fn ineligible(&self, request: &RelayRequest) -> Vec<(ProviderName, Option<Credential>, String)> {
         let model = request.body().model();
-        let reason = |pool: &crate::candidate::ProviderPool| {
+        let reason = |pool: &ProviderPool| {
             if self.strict_models && !pool.lists(model) {
                 return Some("it does not list the model, and routing.strict_models is set".to_owned());
             }
-            if usable(pool, request).next().is_none() {
+            if usable_candidates(pool, request).next().is_none() {
                 return Some(match request.keys_allowed() {
                     false => "its keys may not serve a subscription".to_owned(),
-                    true => "it has no key, and the request brings no credential that it could be asked with"
+                    true => "it has no key, and the request has no credential that can be passed through"
                         .to_owned(),
                 });
             }
-            pool.unsupported(request).map(|reason| format!("it {reason}"))
+            pool.unsupported(request).map(|feature| format!("it {feature}"))
         };
         let excluded = self
             .pools

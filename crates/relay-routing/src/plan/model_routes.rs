@@ -1,8 +1,8 @@
-//! By the model's name.
+//! Routes by the name of the model.
 
 use relay_config::ProviderName;
 
-/// Which provider is asked first for a model: the one with the longest prefix of its name, else the default.
+/// Maps a model to the provider that is tried first: the one with the longest prefix of the model's name, else the default.
 ///
 /// ```
 /// # use relay_config::ProviderName;
@@ -17,27 +17,27 @@ use relay_config::ProviderName;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct ModelRoutes {
-    /// Longest first.
+    /// Longest prefix first.
     prefixes: Vec<(String, ProviderName)>,
     default: Option<ProviderName>,
 }
 
 impl ModelRoutes {
-    /// Routes by these prefixes, in any order. Letters are compared as they are.
+    /// Creates routes from prefixes in any order. Prefixes are case-sensitive.
     pub fn new(prefixes: impl IntoIterator<Item = (String, ProviderName)>) -> Self {
         let mut prefixes: Vec<_> = prefixes.into_iter().collect();
         prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         Self { prefixes, default: None }
     }
 
-    /// Sends other models to `provider`.
+    /// Sets the provider for models without a matching prefix.
     #[must_use]
     pub fn with_default(mut self, provider: Option<ProviderName>) -> Self {
         self.default = provider;
         self
     }
 
-    /// Who is asked first for `model`, if it makes a difference.
+    /// Returns the provider for `model`, or `None` if no prefix matches and there is no default.
     #[must_use]
     pub fn provider(&self, model: &str) -> Option<&ProviderName> {
         let longest = self.prefixes.iter().find(|(prefix, _)| model.starts_with(prefix));

@@ -1,4 +1,6 @@
-//! Whose turn it is: all that changes from one plan to the next.
+//! Rotations: the state that changes from one plan to the next.
+
+use std::num::NonZeroU32;
 
 use fastrand::Rng;
 use relay_config::{Pooling, Strategy};
@@ -7,11 +9,11 @@ use super::shuffle_bag::ShuffleBag;
 use super::smooth_weighted::SmoothWeighted;
 use crate::candidate::{Candidate, ProviderPool};
 
-/// The turns of providers, and of the candidates of each.
+/// The rotations among providers and among the candidates of each provider.
 #[derive(Debug, Clone)]
 pub(super) struct Rotations {
     pub(super) providers: Rotation,
-    /// One for each provider.
+    /// One rotation for each provider.
     pub(super) candidates: Vec<Rotation>,
 }
 
@@ -20,10 +22,10 @@ impl Rotations {
         let providers = match strategy {
             Strategy::RoundRobin => Rotation::equal(pools.len()),
             Strategy::WeightedRoundRobin => {
-                Rotation::Weighted(SmoothWeighted::new(pools.iter().map(ProviderPool::share)))
+                Rotation::Weighted(SmoothWeighted::new(pools.iter().map(ProviderPool::weight)))
             }
             Strategy::Shuffle => Rotation::Shuffle(ShuffleBag::new(pools.len(), random.u64(..))),
-            // By priority; what the model says is no matter of turns.
+            // By priority. The other strategies do not rotate.
             _ => Rotation::InOrder,
         };
         let candidates = pools.iter().map(|pool| {
@@ -41,28 +43,30 @@ impl Rotations {
     }
 }
 
-/// Chooses among items, each time anew.
+/// Picks one of several items, by one of four rules.
 #[derive(Debug, Clone)]
 pub(super) enum Rotation {
-    /// The first.
+    /// Picks the first item.
     InOrder,
+    /// Picks items in proportion to their weights.
     Weighted(SmoothWeighted),
+    /// Picks items in random order, each once per round.
     Shuffle(ShuffleBag),
-    /// Any.
+    /// Picks a random item.
     Random(Rng),
 }
 
 impl Rotation {
     fn equal(items: usize) -> Self {
-        Self::Weighted(SmoothWeighted::new(std::iter::repeat_n(std::num::NonZeroU32::MIN, items)))
+        Self::Weighted(SmoothWeighted::new(std::iter::repeat_n(NonZeroU32::MIN, items)))
     }
 
-    /// The one of these whose turn it is, which is over with that; `None` if there are none.
-    pub(super) fn take(&mut self, among: &[usize]) -> Option<usize> {
+    /// Picks one of these items and advances; `None` if there are none.
+    pub(super) fn pick(&mut self, among: &[usize]) -> Option<usize> {
         match self {
             Self::InOrder => among.first().copied(),
-            Self::Weighted(rotations) => rotations.take(among),
-            Self::Shuffle(bag) => bag.take(among),
+            Self::Weighted(weighted) => weighted.pick(among),
+            Self::Shuffle(bag) => bag.pick(among),
             Self::Random(random) => random.choice(among).copied(),
         }
     }

@@ -1,23 +1,23 @@
-//! In turn, as often as a weight says.
+//! Weighted round robin.
 
 use std::num::NonZeroU32;
 
-/// Smooth weighted round robin: in every full cycle each item is taken exactly as often as its weight says, and the
-/// turns of one item are spread over the cycle instead of following each other. With equal weights it is plain round
-/// robin.
+/// Smooth weighted round robin: in every full cycle each item is picked as often as its weight says, and the picks of one item
+/// are spread over the cycle. With equal weights it is plain round robin.
 ///
-/// Not every item has to be there each time: those that are away neither gain nor lose, so that requests for one group
-/// of items do not shift the turns within another.
+/// Not every item has to be present at each pick. Absent items neither gain nor lose, so that requests for one group of items
+/// do not shift the order within another group.
 ///
 /// ```
 /// # use std::num::NonZeroU32;
 /// # use relay_routing::SmoothWeighted;
-/// let mut wrr = SmoothWeighted::new([5, 1, 1].map(|weight| NonZeroU32::new(weight).unwrap()));
-/// let cycle: Vec<_> = (0..7).filter_map(|_| wrr.take(&[0, 1, 2])).collect();
+/// let mut weighted = SmoothWeighted::new([5, 1, 1].map(|weight| NonZeroU32::new(weight).unwrap()));
+/// let cycle: Vec<_> = (0..7).filter_map(|_| weighted.pick(&[0, 1, 2])).collect();
 /// assert_eq!(cycle, [0, 0, 1, 0, 2, 0, 0]);
 /// ```
 /// # Source
-/// nginx, `ngx_http_upstream_get_peer`: every item gains its weight, the one with most is taken and pays the sum.
+/// nginx, `ngx_http_upstream_get_peer`: every item gains its weight; the item with the largest balance is picked and pays the
+/// sum of the weights.
 #[derive(Debug, Clone)]
 pub struct SmoothWeighted {
     items: Vec<Item>,
@@ -26,22 +26,22 @@ pub struct SmoothWeighted {
 #[derive(Debug, Clone)]
 struct Item {
     weight: i64,
-    /// What it has gained and not paid. The sum over all items is always 0.
+    /// The sum of gains minus the sum of payments. The sum over all items is always 0.
     balance: i64,
 }
 
 impl SmoothWeighted {
-    /// One item for each weight.
+    /// Creates one item for each weight.
     pub fn new(weights: impl IntoIterator<Item = NonZeroU32>) -> Self {
         let items = weights.into_iter().map(|weight| Item { weight: weight.get().into(), balance: 0 });
         Self { items: items.collect() }
     }
 
-    /// Takes the one whose turn it is among the items with these indices, the first of equals; `None` if there are none.
+    /// Picks the next of the items with these indices; `None` if there are none. Of equal items the first one is picked.
     ///
     /// # Panics
     /// If an index is not less than the number of weights.
-    pub fn take(&mut self, among: &[usize]) -> Option<usize> {
+    pub fn pick(&mut self, among: &[usize]) -> Option<usize> {
         let mut total = 0;
         let mut best: Option<usize> = None;
         for &index in among {
@@ -71,13 +71,13 @@ mod tests {
         let all: Vec<usize> = (0..weights.len()).collect();
         let mut wrr = of(weights);
         for cycle in 0..3 {
-            let taken: Vec<_> = expected.iter().filter_map(|_| wrr.take(&all)).collect();
+            let taken: Vec<_> = expected.iter().filter_map(|_| wrr.pick(&all)).collect();
             assert_eq!(taken, expected, "cycle {cycle}");
         }
     }
 
     #[test]
-    fn the_turns_are_those_of_nginx() {
+    fn the_order_is_that_of_nginx() {
         check(&[7], &[0]);
         check(&[1, 1, 1], &[0, 1, 2]);
         check(&[2, 1], &[0, 1, 0]);
@@ -95,7 +95,7 @@ mod tests {
             for _ in 0..3 {
                 let mut shares = vec![0; weights.len()];
                 for _ in 0..weights.iter().sum() {
-                    shares[wrr.take(&all).unwrap()] += 1;
+                    shares[wrr.pick(&all).unwrap()] += 1;
                 }
                 assert_eq!(shares, weights);
             }
@@ -103,22 +103,22 @@ mod tests {
     }
 
     #[test]
-    fn groups_do_not_shift_each_other() {
+    fn disjoint_groups_do_not_affect_each_other() {
         let mut wrr = of(&[1; 4]);
         let pairs = [[0, 1], [2, 3]];
-        let taken: Vec<_> = (0..8).filter_map(|request| wrr.take(&pairs[request % 2])).collect();
+        let taken: Vec<_> = (0..8).filter_map(|request| wrr.pick(&pairs[request % 2])).collect();
         assert_eq!(taken, [0, 2, 1, 3, 0, 2, 1, 3]);
     }
 
     #[test]
-    fn nobody_is_ever_owed_much_whoever_is_away() {
+    fn balances_stay_bounded_while_items_are_absent() {
         let mut random = fastrand::Rng::with_seed(5);
         let mut wrr = of(&[1, 2, 3, 4]);
         for _ in 0..100_000 {
             let among: Vec<usize> = (0..4).filter(|_| random.bool()).collect();
-            assert_eq!(wrr.take(&among).is_none(), among.is_empty());
+            assert_eq!(wrr.pick(&among).is_none(), among.is_empty());
             assert_eq!(wrr.items.iter().map(|item| item.balance).sum::<i64>(), 0);
-            // Twice the sum of all weights.
+            // The bound is twice the sum of all weights.
             assert!(wrr.items.iter().all(|item| item.balance.abs() <= 20), "{wrr:?}");
         }
     }
@@ -127,8 +127,8 @@ mod tests {
     fn the_largest_weights_do_not_overflow() {
         let mut wrr = of(&[u32::MAX; 64]);
         let all: Vec<usize> = (0..64).collect();
-        let taken: Vec<_> = (0..64).filter_map(|_| wrr.take(&all)).collect();
+        let taken: Vec<_> = (0..64).filter_map(|_| wrr.pick(&all)).collect();
         assert_eq!(taken, all);
-        assert_eq!(wrr.take(&[]), None);
+        assert_eq!(wrr.pick(&[]), None);
     }
 }

@@ -1,16 +1,24 @@
-//! Who is planned, and in which order.
+//! Plans: their candidates and the order of these.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
-use relay_config::{KeyId, Pooling, ProviderName, Secret};
+use relay_config::{KeyId, Pooling, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
-use relay_providers::{Answer, AttemptError, ClientCredential, Endpoint, LimitScope, Outcome};
-use std::num::NonZeroU32;
-use std::time::Duration;
+use relay_providers::{Answer, AttemptError, ClientCredential, Endpoint, LimitScope, Outcome, RelayRequest};
+use tokio::time::Instant;
 use tower::service_fn;
 
-use super::*;
-use crate::candidate::CandidateService;
+use super::attempts::NextAttempt;
+use super::model_routes::ModelRoutes;
+use super::planner::Planner;
+use crate::affinity::Affinity;
+use crate::candidate::{Candidate, CandidateService, Credential, ProviderPool};
+use crate::error::PlanError;
 
 fn candidate(credential: &str, priority: i32) -> Candidate {
     let credential = match credential {
@@ -39,19 +47,19 @@ fn request(token: Option<&'static str>) -> RelayRequest {
     RelayRequest::new(Endpoint::Messages, None, headers, body).with_client_credential(credential)
 }
 
-/// All candidates in the order in which they are tried when each fails.
+/// Returns all candidates in the order in which they are tried if each fails.
 fn order<'a>(planner: &'a Planner, request: &RelayRequest) -> Vec<(&'a ProviderPool, &'a Candidate)> {
     let now = Instant::now();
     let mut plan = planner.plan(request, now).unwrap();
     let mut order = Vec::new();
     while let NextAttempt::Try(leased) = plan.next(now) {
         let names = (leased.pool.name(), leased.candidate.credential());
-        order.push(place(planner, names));
+        order.push(find(planner, names));
     }
     order
 }
 
-fn place<'a>(
+fn find<'a>(
     planner: &'a Planner,
     (name, credential): (&ProviderName, &Credential),
 ) -> (&'a ProviderPool, &'a Candidate) {
@@ -75,7 +83,7 @@ fn check(pools: Vec<ProviderPool>, strict: bool, request: &RelayRequest, expecte
 }
 
 #[test]
-fn providers_go_by_their_best_key_and_keys_by_their_priority() {
+fn providers_are_ordered_by_their_best_key_and_keys_by_their_priority() {
     let pools = vec![
         pool("ollama", &[], &[("none", 0)]),
         pool("zai", &[], &[("z1", 1), ("z2", 3)]),
@@ -110,7 +118,7 @@ fn a_provider_that_does_not_list_the_model_comes_last_or_never() {
 }
 
 #[test]
-fn a_model_is_listed_if_the_one_that_it_is_mapped_to_is() {
+fn a_model_is_listed_if_it_is_mapped_to_a_listed_model() {
     let mapping = [("claude-opus-*", "glm-5.3"), ("claude-*", "glm-0")];
     let mapping = mapping.map(|(name, target)| (name.to_owned(), target.to_owned())).into_iter().collect();
     let mapped = pool("a", &["glm-5.3"], &[("k", 2)]).with_mapping(mapping);
@@ -122,7 +130,7 @@ fn a_model_is_listed_if_the_one_that_it_is_mapped_to_is() {
 }
 
 #[test]
-fn a_subscription_goes_ahead_of_keys_and_another_credential_only_where_there_are_none() {
+fn a_subscription_comes_before_keys_and_another_credential_is_used_only_without_keys() {
     let pools = || {
         vec![
             pool("keyed", &[], &[("k", 1), ("client", 1)]),
@@ -154,7 +162,7 @@ fn a_subscription_goes_ahead_of_keys_and_another_credential_only_where_there_are
 }
 
 #[test]
-fn no_candidate_has_its_reason() {
+fn an_error_names_the_reason_for_which_no_candidate_can_serve() {
     let none = Planner::new(vec![], Strategy::Failover, false);
     assert!(matches!(none.plan(&request(None), Instant::now()), Err(PlanError::NoProvider)));
     let bare = Planner::new(vec![pool("bare", &[], &[("client", 1)])], Strategy::Failover, false);
@@ -168,11 +176,11 @@ fn weight(weight: u32) -> NonZeroU32 {
     NonZeroU32::new(weight).unwrap()
 }
 
-/// Providers `a`, `b` … with these weights, the first with the highest priority, and a key each.
-fn shares(weights: &[u32]) -> Vec<ProviderPool> {
+/// Creates providers `a`, `b` … with one key each and these weights, the first with the highest priority.
+fn weighted(weights: &[u32]) -> Vec<ProviderPool> {
     let pools = ["a", "b", "c", "d", "e"].iter().zip(weights).zip((0..10).rev());
     pools
-        .map(|((name, &share), priority)| pool(name, &[], &[(name, priority)]).with_share(weight(share)))
+        .map(|((name, &share), priority)| pool(name, &[], &[(name, priority)]).with_weight(weight(share)))
         .collect()
 }
 
@@ -198,7 +206,7 @@ fn about(model: &str) -> RelayRequest {
 fn each_strategy_chooses_the_first_and_the_others_follow_by_priority() {
     #[track_caller]
     fn check(strategy: Strategy, weights: &[u32], expected: &[&str]) {
-        let planner = Planner::new(shares(weights), strategy, false).with_seed(1);
+        let planner = Planner::new(weighted(weights), strategy, false).with_seed(1);
         let found: Vec<_> = expected.iter().map(|_| names(&planner, &request(None))).collect();
         assert_eq!(found, expected, "{strategy:?}");
     }
@@ -211,8 +219,8 @@ fn each_strategy_chooses_the_first_and_the_others_follow_by_priority() {
 
 #[test]
 fn a_shuffle_puts_each_first_once_in_a_round() {
-    let planner = Planner::new(shares(&[1; 5]), Strategy::Shuffle, false).with_seed(3);
-    let again = Planner::new(shares(&[1; 5]), Strategy::Shuffle, false).with_seed(3);
+    let planner = Planner::new(weighted(&[1; 5]), Strategy::Shuffle, false).with_seed(3);
+    let again = Planner::new(weighted(&[1; 5]), Strategy::Shuffle, false).with_seed(3);
     for _ in 0..20 {
         let round: Vec<_> = (0..5).map(|_| names(&planner, &request(None))).collect();
         let mut first: Vec<_> = round.iter().map(|plan| &plan[..1]).collect();
@@ -226,9 +234,9 @@ fn a_shuffle_puts_each_first_once_in_a_round() {
 fn the_model_decides_by_its_longest_prefix_then_by_default() {
     let routes = || {
         let route = |prefix: &str, name: &str| (prefix.to_owned(), ProviderName::new(name));
-        ModelRoutes::new([route("claude-", "b"), route("claude-haiku-", "c"), route("gone", "nobody")])
+        ModelRoutes::new([route("claude-", "b"), route("claude-haiku-", "c"), route("gone", "missing")])
     };
-    let planner = || Planner::new(shares(&[1; 3]), Strategy::ModelBased, false);
+    let planner = || Planner::new(weighted(&[1; 3]), Strategy::ModelBased, false);
     let without = planner().with_routes(routes());
     let with = planner().with_routes(routes().with_default(Some(ProviderName::new("c"))));
     for (model, expected, by_default) in [
@@ -243,7 +251,7 @@ fn the_model_decides_by_its_longest_prefix_then_by_default() {
 }
 
 #[test]
-fn turns_are_among_the_providers_that_list_the_model() {
+fn the_rotation_is_among_the_providers_that_list_the_model() {
     let pools = || {
         vec![
             pool("a", &["glm"], &[("k", 4)]),
@@ -253,7 +261,7 @@ fn turns_are_among_the_providers_that_list_the_model() {
         ]
     };
     let planner = Planner::new(pools(), Strategy::RoundRobin, false);
-    // `d` cannot be asked, as the client has no credential.
+    // `d` cannot be tried: the client has no credential.
     let found: Vec<_> = (0..4).map(|_| names(&planner, &about("opus"))).collect();
     assert_eq!(found, ["bca", "cba", "bca", "cba"]);
     let unlisted = Planner::new(pools().drain(..2).collect(), Strategy::RoundRobin, false);
@@ -267,7 +275,7 @@ fn turns_are_among_the_providers_that_list_the_model() {
 }
 
 #[test]
-fn alternating_models_do_not_pin_each_to_one_provider() {
+fn alternating_models_are_not_pinned_to_one_provider_each() {
     for strategy in [Strategy::RoundRobin, Strategy::Shuffle] {
         let pools = vec![
             pool("a", &["opus"], &[("k", 1)]),
@@ -285,8 +293,8 @@ fn alternating_models_do_not_pin_each_to_one_provider() {
 }
 
 #[test]
-fn counting_tokens_takes_no_turn_from_messages() {
-    let planner = Planner::new(shares(&[1, 1]), Strategy::RoundRobin, false);
+fn counting_tokens_does_not_advance_the_rotation_of_messages() {
+    let planner = Planner::new(weighted(&[1, 1]), Strategy::RoundRobin, false);
     let body = MessagesBody::parse(r#"{"model":"m"}"#.into()).unwrap();
     let count = RelayRequest::new(Endpoint::CountTokens, None, HeaderMap::new(), body);
     for expected in ["ab", "ba", "ab", "ba"] {
@@ -325,12 +333,12 @@ fn pooling_chooses_among_keys_of_equal_priority() {
 fn a_key_that_is_not_needed_keeps_its_turn() {
     let two = |name: &str| pool(name, &[], &[("a", 1), ("b", 1)]).with_pooling(Pooling::RoundRobin);
     let planner = Planner::new(vec![two("first"), two("second")], Strategy::RoundRobin, false);
-    // Each provider is the first every other time, and nothing is tried beyond its first key.
+    // Each provider is first every other time, and only its first key is tried.
     let used: Vec<_> = (0..8)
         .map(|_| {
             let (request, now) = (request(None), Instant::now());
             let NextAttempt::Try(first) = planner.plan(&request, now).unwrap().next(now) else {
-                panic!("nobody is free")
+                panic!("no candidate is free")
             };
             (first.pool.name().to_string(), first.candidate.credential().clone())
         })
@@ -365,7 +373,7 @@ fn every_usable_candidate_is_in_every_plan_exactly_once() {
                 let models = if random.bool() { vec![] } else { vec!["m".to_owned()] };
                 let name = ProviderName::new(index.to_string());
                 ProviderPool::new(name, models, Duration::from_secs(90), candidates)
-                    .with_share(weight(random.u32(1..4)))
+                    .with_weight(weight(random.u32(1..4)))
                     .with_pooling(pooling[random.usize(..pooling.len())])
             })
             .collect();
@@ -386,10 +394,10 @@ fn every_usable_candidate_is_in_every_plan_exactly_once() {
 }
 
 #[test]
-fn threads_do_not_skew_the_cycle() {
+fn concurrent_requests_do_not_skew_the_rotation() {
     for strategy in [Strategy::RoundRobin, Strategy::WeightedRoundRobin, Strategy::Shuffle] {
         let weights = if strategy == Strategy::WeightedRoundRobin { [3, 2, 1] } else { [2, 2, 2] };
-        let planner = Planner::new(shares(&weights), strategy, false);
+        let planner = Planner::new(weighted(&weights), strategy, false);
         let work = || (0..600).map(|_| names(&planner, &request(None))[..1].to_owned()).collect::<Vec<_>>();
         let mut first: Vec<String> = std::thread::scope(|scope| {
             [scope.spawn(work), scope.spawn(work)].into_iter().flat_map(|t| t.join().unwrap()).collect()
@@ -402,7 +410,7 @@ fn threads_do_not_skew_the_cycle() {
 }
 
 #[test]
-fn a_new_configuration_goes_on_with_what_is_known() {
+fn a_new_planner_inherits_the_state_of_the_old_one() {
     let now = Instant::now();
     let planner = || {
         let pools = vec![pool("a", &[], &[("k", 2), ("l", 1)]), pool("b", &[], &[("k", 0)])];
@@ -411,12 +419,12 @@ fn a_new_configuration_goes_on_with_what_is_known() {
     let request = request(None);
     let before = planner();
     let NextAttempt::Try(mut first) = before.plan(&request, now).unwrap().next(now) else {
-        panic!("nobody is free")
+        panic!("no candidate is free")
     };
     let response =
         http::Response::new(http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync());
     let limited = Outcome::RateLimited { retry_after: Some(Duration::from_secs(9)), scope: LimitScope::Key };
-    first.lease.answered(&Answer::new(limited, response), now);
+    first.lease.record_answer(&Answer::new(limited, response), now);
     drop(first);
     assert_eq!(names(&before, &request), "ab", "the best key of `a` is limited");
     assert_eq!(names(&planner(), &request), "aab");

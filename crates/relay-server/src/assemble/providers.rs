@@ -79,7 +79,7 @@ pub(super) fn providers(
         );
         parts.pools.push(
             pool.with_mapping(provider.model_mapping.clone())
-                .with_share(provider.share())
+                .with_weight(provider.share())
                 .with_pooling(provider.pooling)
                 .with_max_wait(provider.max_wait)
                 .with_health(circuit(&config.health), stack.probe(&config.health))

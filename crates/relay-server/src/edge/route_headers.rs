@@ -21,8 +21,8 @@ pub(crate) fn with_route_headers<B>(response: Response<B>) -> Response<B> {
 fn write(headers: &mut HeaderMap, trace: &RouteTrace) {
     headers.insert(STRATEGY, HeaderValue::from_static(trace.strategy.as_str()));
     headers.insert(ATTEMPTS, HeaderValue::from(trace.attempts.len()));
-    if let Some(health) = trace.health {
-        headers.insert(HEALTH, HeaderValue::from_static(health.as_str()));
+    if let Some(circuit) = trace.circuit {
+        headers.insert(HEALTH, HeaderValue::from_static(circuit.as_str()));
     }
     if let Some(last) = trace.attempts.last()
         && let Ok(name) = HeaderValue::from_str(last.provider.as_str())

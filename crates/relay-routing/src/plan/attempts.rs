@@ -1,6 +1,7 @@
-//! Going through a plan, one step after the other.
+//! A plan: hands out its candidates one after the other, each with a lease.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,41 +9,42 @@ use relay_config::{Pooling, ProviderName};
 use relay_providers::{Endpoint, RelayRequest};
 use tokio::time::Instant;
 
-use super::Planner;
 use super::availability::{Availability, RelativeLoad};
 use super::rotation::Rotations;
-use crate::affinity::{Affinity, CandidateId, Session};
-use crate::candidate::{Candidate, ProviderPool};
+use crate::affinity::{Affinity, SessionKey};
+use crate::candidate::{Candidate, CandidateId, ProviderPool};
 use crate::lease::Lease;
 use crate::limits::RequestCost;
 use crate::lock::lock;
 
-/// The candidates of one request, best first. Each comes once, and only if it is free when it is its turn.
+/// The candidates of one request, best first. Each is handed out once, and only while it is available.
 ///
-/// Among candidates of equal priority, one takes its turn when the plan gets to it: a provider that is not needed loses
-/// none.
+/// The rotation among candidates of equal priority advances when the plan reaches them, so that a provider that is not
+/// needed loses no turn.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
-    pub(super) planner: &'a Planner,
+    /// The planner's count of attempts.
+    pub(super) attempts: &'a AtomicU64,
+    pub(super) affinity: Option<&'a Arc<Affinity>>,
     pub(super) rotations: &'a Mutex<Rotations>,
     pub(super) request: &'a RelayRequest,
-    /// `None` for what uses nothing of a key's limits.
+    /// `None` if the request does not count against the limits of keys.
     pub(super) cost: Option<RequestCost<'a>>,
-    pub(super) session: Option<Session>,
+    pub(super) session: Option<SessionKey>,
     pub(super) tiers: VecDeque<Tier<'a>>,
-    /// Whether the first is where the session belongs.
+    /// `true` if the first candidate is the one that the session prefers.
     pub(super) is_affinity_hit: bool,
 }
 
-/// Candidates of one provider among which it is a matter of turns who is tried first; never empty.
+/// Candidates of one provider with equal priority, in no order yet; never empty.
 #[derive(Debug)]
 pub(super) struct Tier<'a> {
     pool: &'a ProviderPool,
-    /// The provider's index among all.
+    /// The provider's index in the planner.
     index: usize,
-    /// Indices among the provider's candidates, in their order.
+    /// The indices of the candidates in `pool`, ascending.
     candidates: Vec<usize>,
-    /// When waiting for one of the provider's is over; `None` as long as nobody has waited.
+    /// The end of the wait for the provider's limits; `None` before the first wait.
     wait_until: Option<Instant>,
 }
 
@@ -52,57 +54,57 @@ impl<'a> Tier<'a> {
     }
 }
 
-/// What is to be done next.
+/// The next step of failover.
 #[derive(Debug)]
 pub(crate) enum NextAttempt<'a> {
-    /// Ask this one.
+    /// Try this candidate.
     Try(LeasedCandidate<'a>),
-    /// Wait until then: somebody's limits free up.
+    /// Wait until this time, at which the limits of a candidate permit the request.
     Wait(Instant),
-    /// Nobody is left who is free.
+    /// No available candidate remains.
     Exhausted,
 }
 
-/// Whom to ask, and what is held for that.
+/// A candidate with the lease that its attempt needs.
 #[derive(Debug)]
 pub(crate) struct LeasedCandidate<'a> {
     pub(crate) pool: &'a ProviderPool,
     pub(crate) candidate: &'a Candidate,
     pub(crate) lease: Lease,
-    /// The provider's index among all.
+    /// The provider's index in the planner.
     index: usize,
 }
 
-/// Why those that are left in a plan are not free: when the first of them is.
+/// The reason for which the remaining candidates are unavailable.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Blocked {
-    /// The soonest end of a limit.
+    /// The shortest time until a limit permits the request.
     pub(crate) limited: Option<Duration>,
-    /// The provider that is left alone for the shortest time, and how long.
+    /// The failing provider that is tried again first.
     pub(crate) failing: Option<FailingProvider>,
 }
 
-/// A provider that is left alone.
+/// A provider with an open circuit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FailingProvider {
     pub(crate) provider: ProviderName,
+    /// The failure that opened the circuit.
     pub(crate) reason: String,
     pub(crate) retry_after: Duration,
 }
 
 impl<'a> Plan<'a> {
-    /// All of them in the order in which they would be tried, those that are not free behind the others of their rank.
+    /// Returns all candidates in the order in which they would be tried. Within a tier, unavailable ones come last.
     pub(super) fn in_order(mut self, now: Instant) -> Vec<(&'a ProviderPool, &'a Candidate, Availability)> {
         let mut order = Vec::with_capacity(self.len());
-        for place in 0..self.tiers.len() {
+        for tier in 0..self.tiers.len() {
             let mut tried = Vec::new();
-            while let Some(candidate) = self.take(place, now) {
-                self.tiers[place].candidates.retain(|other| *other != candidate);
+            while let Some(candidate) = self.pick(tier, now) {
+                self.tiers[tier].candidates.retain(|other| *other != candidate);
                 tried.push(candidate);
             }
-            let tier = &mut self.tiers[place];
-            tried.append(&mut tier.candidates);
-            let tier = &self.tiers[place];
+            tried.append(&mut self.tiers[tier].candidates);
+            let tier = &self.tiers[tier];
             order.extend(tried.into_iter().map(|candidate| {
                 (tier.pool, &tier.pool.candidates()[candidate], self.availability(tier, candidate, now))
             }));
@@ -110,36 +112,36 @@ impl<'a> Plan<'a> {
         order
     }
 
-    /// The best one that is free, with all that an attempt needs.
+    /// Returns the best available candidate with its lease and removes it from the plan.
     pub(crate) fn next(&mut self, now: Instant) -> NextAttempt<'a> {
-        for place in 0..self.tiers.len() {
-            while let Some(candidate) = self.take(place, now) {
-                if let Some(leased) = self.lease(place, candidate, now) {
+        for tier in 0..self.tiers.len() {
+            while let Some(candidate) = self.pick(tier, now) {
+                if let Some(leased) = self.lease(tier, candidate, now) {
                     return NextAttempt::Try(leased);
                 }
-                // Another request was faster; it is not free any more.
+                // Another request has taken it since `pick`: it is not available any more.
             }
-            if let Some(until) = self.wait(place, now) {
+            if let Some(until) = self.wait_until(tier, now) {
                 return NextAttempt::Wait(until);
             }
         }
         NextAttempt::Exhausted
     }
 
-    /// How many candidates are left, whether they are free or not.
+    /// Returns the number of remaining candidates, available or not.
     pub(crate) fn len(&self) -> usize {
         self.tiers.iter().map(|tier| tier.candidates.len()).sum()
     }
 
-    /// Whether anybody is left who can be asked, or is worth waiting for.
+    /// Returns `true` if a remaining candidate is available or worth waiting for.
     pub(crate) fn has_more(&self, now: Instant) -> bool {
-        self.left().any(|(tier, candidate)| {
+        self.remaining().any(|(tier, candidate)| {
             let availability = self.availability(tier, candidate, now);
             availability.is_usable() || availability.is_free_within(tier.pool.max_wait())
         })
     }
 
-    /// The provider at `index` has failed, whatever it was asked with: its other candidates come behind all the others.
+    /// Moves the remaining candidates of the provider at `index` after all others.
     pub(crate) fn demote(&mut self, index: usize) {
         let (demoted, rest): (VecDeque<_>, VecDeque<_>) =
             self.tiers.drain(..).partition(|tier| tier.index == index);
@@ -147,10 +149,10 @@ impl<'a> Plan<'a> {
         self.tiers.extend(demoted);
     }
 
-    /// Why nobody who is left is free.
+    /// Returns the reason for which the remaining candidates are unavailable.
     pub(crate) fn blocked(&self, now: Instant) -> Blocked {
         let mut blocked = Blocked::default();
-        for (tier, candidate) in self.left() {
+        for (tier, candidate) in self.remaining() {
             match self.availability(tier, candidate, now) {
                 Availability::Limited(wait) => {
                     blocked.limited = Some(blocked.limited.map_or(wait, |soonest| soonest.min(wait)));
@@ -159,7 +161,7 @@ impl<'a> Plan<'a> {
                     let health = tier.pool.health();
                     let retry_after = health.retry_after(wait);
                     if blocked.failing.as_ref().is_none_or(|soonest| retry_after < soonest.retry_after) {
-                        let (provider, reason) = (tier.pool.name().clone(), health.failure());
+                        let (provider, reason) = (tier.pool.name().clone(), health.open_reason());
                         blocked.failing = Some(FailingProvider { provider, reason, retry_after });
                     }
                 }
@@ -169,18 +171,18 @@ impl<'a> Plan<'a> {
         blocked
     }
 
-    /// Which operation is asked for.
+    /// Returns the endpoint of the request.
     pub(crate) fn endpoint(&self) -> Endpoint {
         self.request.endpoint()
     }
 
-    /// The session that is served, and who remembers it.
-    pub(crate) fn session(&self) -> Option<(&'a Arc<Affinity>, Session)> {
-        self.planner.affinity.as_ref().zip(self.session)
+    /// Returns the session of the request and the table that records it.
+    pub(crate) fn session(&self) -> Option<(&'a Arc<Affinity>, SessionKey)> {
+        self.affinity.zip(self.session)
     }
 
-    /// Those that are left, in the order of the plan.
-    fn left(&self) -> impl Iterator<Item = (&Tier<'a>, usize)> {
+    /// Returns the remaining candidates in the order of the plan.
+    fn remaining(&self) -> impl Iterator<Item = (&Tier<'a>, usize)> {
         self.tiers.iter().flat_map(|tier| tier.candidates.iter().map(move |candidate| (tier, *candidate)))
     }
 
@@ -189,47 +191,48 @@ impl<'a> Plan<'a> {
         Availability::of(tier.pool, candidate, self.request.body().model(), self.cost.as_ref(), now)
     }
 
-    /// The candidate of a tier whose turn it is among those that are free.
-    fn take(&self, place: usize, now: Instant) -> Option<usize> {
-        let tier = &self.tiers[place];
+    /// Picks a candidate among the available ones of a tier, by the provider's pooling.
+    fn pick(&self, tier: usize, now: Instant) -> Option<usize> {
+        let tier = &self.tiers[tier];
         let is_usable = |candidate: &usize| self.availability(tier, *candidate, now).is_usable();
-        let free: Vec<usize> = tier.candidates.iter().copied().filter(is_usable).collect();
-        match (&free[..], tier.pool.pooling()) {
+        let usable: Vec<usize> = tier.candidates.iter().copied().filter(is_usable).collect();
+        match (&usable[..], tier.pool.pooling()) {
             (&[], _) => None,
             (&[only], _) => Some(only),
-            (_, Pooling::LeastLoaded) => free.into_iter().min_by_key(|&candidate| {
+            (_, Pooling::LeastLoaded) => usable.into_iter().min_by_key(|&candidate| {
                 let candidate = &tier.pool.candidates()[candidate];
                 let load = candidate.health().load();
-                let left = candidate.health().quota().map_or(1.0, |quota| quota.share_left(now));
-                // In steps of a tenth, so that keys with about as much left take turns.
+                let left = candidate.health().quota().map_or(1.0, |quota| quota.fraction_left(now));
+                // In steps of a tenth, so that keys with similar amounts left alternate.
                 let used = ((1.0 - left) * 10.0) as u8;
-                (RelativeLoad::of(load.in_flight(), candidate.weight()), used, load.last())
+                (RelativeLoad::new(load.in_flight(), candidate.weight()), used, load.last_attempt())
             }),
-            _ => lock(self.rotations).candidates[tier.index].take(&free),
+            _ => lock(self.rotations).candidates[tier.index].pick(&usable),
         }
     }
 
-    fn lease(&mut self, place: usize, candidate: usize, now: Instant) -> Option<LeasedCandidate<'a>> {
-        let tier = &mut self.tiers[place];
+    fn lease(&mut self, tier_index: usize, candidate: usize, now: Instant) -> Option<LeasedCandidate<'a>> {
+        let tier = &mut self.tiers[tier_index];
         let (pool, index) = (tier.pool, tier.index);
         let chosen = &pool.candidates()[candidate];
         let model = self.request.body().model();
-        let number = self.planner.number();
-        let lease = Lease::acquire(pool.health(), chosen.health(), model, self.cost.as_ref(), number, now)?;
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        let lease = Lease::acquire(pool.health(), chosen.health(), model, self.cost.as_ref(), attempt, now)?;
         tier.candidates.retain(|other| *other != candidate);
         if tier.candidates.is_empty() {
-            self.tiers.remove(place);
+            self.tiers.remove(tier_index);
         }
         Some(LeasedCandidate { pool, candidate: chosen, lease, index })
     }
 
-    /// Until when to wait for a candidate of this tier's provider, if none is free and one will be soon enough.
-    fn wait(&mut self, place: usize, now: Instant) -> Option<Instant> {
-        let (max_wait, index) = (self.tiers[place].pool.max_wait(), self.tiers[place].index);
+    /// Returns the time at which a candidate of the tier's provider becomes free, if none is free now and the provider's
+    /// `max_wait` permits the wait.
+    fn wait_until(&mut self, tier: usize, now: Instant) -> Option<Instant> {
+        let (max_wait, index) = (self.tiers[tier].pool.max_wait(), self.tiers[tier].index);
         if max_wait.is_zero() {
             return None;
         }
-        let of_provider = || self.left().filter(|(tier, _)| tier.index == index);
+        let of_provider = || self.remaining().filter(|(tier, _)| tier.index == index);
         let availabilities =
             || of_provider().map(|(tier, candidate)| self.availability(tier, candidate, now));
         if availabilities().any(Availability::is_free) {
@@ -240,7 +243,7 @@ impl<'a> Plan<'a> {
             _ => None,
         });
         let soonest = waits.min()?;
-        let until = *self.tiers[place].wait_until.get_or_insert(now + max_wait);
+        let until = *self.tiers[tier].wait_until.get_or_insert(now + max_wait);
         for tier in self.tiers.iter_mut().filter(|tier| tier.index == index) {
             tier.wait_until = Some(until);
         }
@@ -249,12 +252,12 @@ impl<'a> Plan<'a> {
 }
 
 impl LeasedCandidate<'_> {
-    /// The provider's index among all.
+    /// Returns the provider's index in the planner.
     pub(crate) fn index(&self) -> usize {
         self.index
     }
 
-    /// Its name.
+    /// Returns the candidate's name.
     pub(crate) fn id(&self) -> CandidateId {
         CandidateId { provider: self.pool.name().clone(), credential: self.candidate.credential().clone() }
     }

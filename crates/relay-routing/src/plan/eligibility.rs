@@ -1,0 +1,84 @@
+//! The providers and candidates that can serve a request at all.
+
+use relay_providers::RelayRequest;
+
+use crate::candidate::{Candidate, Credential, ProviderPool};
+use crate::error::PlanError;
+
+/// Returns the indices of the providers that can serve `request`, now or later: first those that list its model, then the
+/// others, which `strict_models` excludes.
+///
+/// # Errors
+/// [`PlanError`] names the condition that no provider meets.
+pub(super) fn eligible_providers(
+    pools: &[ProviderPool],
+    strict_models: bool,
+    request: &RelayRequest,
+) -> Result<[Vec<usize>; 2], PlanError> {
+    let model = request.body().model();
+    if pools.is_empty() {
+        return Err(PlanError::NoProvider);
+    }
+    let (listed, mut unlisted): (Vec<usize>, Vec<usize>) =
+        (0..pools.len()).partition(|&index| pools[index].lists(model));
+    if strict_models {
+        unlisted.clear();
+    }
+    if listed.is_empty() && unlisted.is_empty() {
+        return Err(PlanError::UnknownModel { model: model.to_string() });
+    }
+    let has_credential = |index: &usize| usable_candidates(&pools[*index], request).next().is_some();
+    let with_credential =
+        [listed, unlisted].map(|group| group.into_iter().filter(has_credential).collect::<Vec<_>>());
+    if with_credential.iter().all(Vec::is_empty) {
+        return Err(match request.keys_allowed() {
+            false => PlanError::KeysNotAllowed,
+            true => PlanError::NoCredential,
+        });
+    }
+    let mut unsupported = Vec::new();
+    let mut supports_all = |index: &usize| {
+        let pool = &pools[*index];
+        let feature = pool.unsupported(request);
+        let supports_all = feature.is_none();
+        unsupported.extend(feature.map(|feature| (pool.name().clone(), feature)));
+        supports_all
+    };
+    let eligible =
+        with_credential.map(|group| group.into_iter().filter(&mut supports_all).collect::<Vec<_>>());
+    match eligible.iter().all(Vec::is_empty) {
+        true => Err(PlanError::Unsuitable { unsupported }),
+        false => Ok(eligible),
+    }
+}
+
+/// Returns the indices of the candidates of `pool` whose credential `request` may use.
+///
+/// A client's subscription comes before the provider's keys. Any other credential of the client is used only if the provider
+/// has no key.
+pub(super) fn usable_candidates<'a>(
+    pool: &'a ProviderPool,
+    request: &RelayRequest,
+) -> impl Iterator<Item = usize> + use<'a> {
+    let keys_allowed = request.keys_allowed();
+    let is_key = |candidate: &Candidate| matches!(candidate.credential(), Credential::Key(_));
+    let has_key = keys_allowed && pool.candidates().iter().any(is_key);
+    let (client_first, client_last) = match request.client_credential() {
+        Some(client) if client.is_subscription() => (true, false),
+        Some(_) => (false, !has_key),
+        None => (false, false),
+    };
+    let matching = |is_usable: fn(&Credential, bool) -> bool| {
+        let candidates = pool.candidates().iter().enumerate();
+        candidates
+            .filter(move |(_, candidate)| is_usable(candidate.credential(), keys_allowed))
+            .map(|(index, _)| index)
+    };
+    let client = || matching(|credential, _| *credential == Credential::Client);
+    let own = matching(|credential, keys_allowed| match credential {
+        Credential::Key(_) => keys_allowed,
+        Credential::None => true,
+        Credential::Client => false,
+    });
+    client().filter(move |_| client_first).chain(own).chain(client().filter(move |_| client_last))
+}
