@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use relay_config::{ProviderConfig, ProviderName};
 use relay_messages::{Healing, Lesson};
 use relay_providers::{ClientCredential, ListedModel};
-use relay_routing::Planner;
+use relay_routing::{Planner, ProviderPool};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,7 +20,6 @@ use crate::body::Body;
 use crate::discovery::Discovery;
 use crate::edge::{Client, json};
 use crate::error::Error;
-use crate::health_note::HealthNote;
 
 /// Anthropic's own bounds and default for a page.
 const PAGE_LIMIT: usize = 1000;
@@ -43,8 +42,8 @@ struct Lists {
     models: Vec<Model>,
     /// Those that list more.
     discoveries: Vec<Discovery>,
-    /// What the configuration says of each provider, and how those are that can be asked.
-    providers: Vec<(Value, Option<(HealthNote, Healing)>)>,
+    /// The configured part of each provider's entry, and the memory of refused fields of those that are enabled.
+    providers: Vec<(Value, Option<Healing>)>,
     planner: Arc<Planner>,
 }
 
@@ -80,7 +79,7 @@ impl Catalog {
     /// The catalog of models; [`providers`](Self::providers) makes the other one of it.
     pub(crate) fn models(
         providers: &[ProviderConfig],
-        notes: Vec<(ProviderName, HealthNote, Healing)>,
+        healings: Vec<(ProviderName, Healing)>,
         planner: Arc<Planner>,
         discoveries: Vec<Discovery>,
     ) -> Self {
@@ -99,8 +98,8 @@ impl Catalog {
                 "type": provider.kind.as_str(),
                 "models": names(provider).collect::<Vec<_>>(),
             });
-            let note = notes.iter().find(|(name, ..)| *name == provider.name);
-            (entry, note.map(|(_, note, healing)| (note.clone(), healing.clone())))
+            let healing = healings.iter().find(|(name, _)| *name == provider.name);
+            (entry, healing.map(|(_, healing)| healing.clone()))
         });
         Self {
             lists: Arc::new(Lists { models, discoveries, providers: providers.collect(), planner }),
@@ -222,14 +221,17 @@ impl Lists {
         models
     }
 
-    /// `ready` is also who was never asked; `failing` says why the last attempt failed. `learned` is what is left out of
-    /// requests, since the upstream has refused it. `in_flight` counts requests that are asked or still being answered.
+    /// Returns the state of each provider. `ready` includes providers without an attempt so far; `failing` comes with the
+    /// last attempt's failure. `learned` lists fields that are removed from requests because the upstream has rejected them.
+    /// `in_flight` counts running requests, up to the end of their answers.
     fn providers(&self) -> Value {
         let now = Instant::now().into_std();
-        let with_state = |(entry, note): &(Value, Option<(HealthNote, Healing)>)| {
+        let with_state = |(entry, healing): &(Value, Option<Healing>)| {
             let mut entry = entry.clone();
-            let error = note.as_ref().and_then(|(note, _)| note.last_error());
-            entry["state"] = match (note, &error) {
+            let mut pools = self.planner.pools().iter();
+            let pool = pools.find(|pool| entry["name"] == pool.name().as_str());
+            let error = pool.and_then(ProviderPool::last_failure);
+            entry["state"] = match (pool, &error) {
                 (None, _) => "disabled",
                 (Some(_), None) => "ready",
                 (Some(_), Some(_)) => "failing",
@@ -238,12 +240,11 @@ impl Lists {
             if let Some(error) = error {
                 entry["last_error"] = error.into();
             }
-            let lessons = note.as_ref().map(|(_, healing)| healing.lessons(now)).unwrap_or_default();
+            let lessons = healing.as_ref().map(|healing| healing.lessons(now)).unwrap_or_default();
             if !lessons.is_empty() {
                 entry["learned"] = lessons.into_iter().map(described).collect();
             }
-            let mut pools = self.planner.pools().iter();
-            if let Some(pool) = pools.find(|pool| entry["name"] == pool.name().as_str()) {
+            if let Some(pool) = pool {
                 entry["circuit"] = pool.circuit().as_str().into();
                 entry["in_flight"] = pool.in_flight().into();
             }

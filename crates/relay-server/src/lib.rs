@@ -17,7 +17,6 @@ mod edge;
 mod error;
 mod explain;
 mod forward;
-mod health_note;
 mod intake;
 mod messages;
 mod relay;

@@ -20,7 +20,6 @@ use tower::{Service, ServiceBuilder, service_fn};
 
 use super::BuildError;
 use crate::discovery::Discovery;
-use crate::health_note::HealthNote;
 
 /// One provider and what its candidates share.
 pub(super) struct ProviderStack<'a> {
@@ -29,7 +28,6 @@ pub(super) struct ProviderStack<'a> {
     pub(super) adapter: Arc<Adapter>,
     pub(super) fetcher: Option<Fetcher>,
     pub(super) restore: bool,
-    pub(super) note: HealthNote,
     pub(super) healing: Healing,
     /// All of a provider's candidates are at one address.
     pub(super) probe: OnceCell<Probe>,
@@ -164,7 +162,6 @@ impl ProviderStack<'_> {
     {
         let mapping = ModelMapLayer::new(self.provider.model_mapping.clone(), self.restore);
         let stack = ServiceBuilder::new()
-            .layer(self.note.clone()) // sees how each attempt ends
             .layer(mapping) // the upstream's names below, the client's above
             .layer(FetchLayer::new(self.fetcher.clone())) // may wait, which nothing further in does before it asks
             .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // by the upstream's name of the model

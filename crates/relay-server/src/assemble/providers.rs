@@ -13,13 +13,12 @@ use super::BuildError;
 use super::candidates::ProviderStack;
 use crate::catalog;
 use crate::discovery::Discovery;
-use crate::health_note::HealthNote;
 
 /// What the configured providers come to.
 pub(super) struct Parts {
     pub(super) pools: Vec<ProviderPool>,
-    /// How each of them is.
-    pub(super) notes: Vec<(ProviderName, HealthNote, Healing)>,
+    /// The memory of refused fields of each provider.
+    pub(super) healings: Vec<(ProviderName, Healing)>,
     /// Those of Anthropic, best first.
     pub(super) forwards: Vec<(ProviderName, Forward)>,
     /// Those that are asked for their models.
@@ -34,7 +33,7 @@ pub(super) fn providers(
 ) -> Result<Parts, BuildError> {
     let roots = TrustRoots::load();
     let mut parts =
-        Parts { pools: Vec::new(), notes: Vec::new(), forwards: Vec::new(), discoveries: Vec::new() };
+        Parts { pools: Vec::new(), healings: Vec::new(), forwards: Vec::new(), discoveries: Vec::new() };
     let mut ranked = Vec::new();
     for provider in config.providers.iter().filter(|provider| provider.enabled) {
         let name = || provider.name.to_string();
@@ -45,14 +44,13 @@ pub(super) fn providers(
         };
         let transport = Transport::new(&settings, &roots, proxies.clone())
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
-        let note = HealthNote::default();
         let adapter = Arc::new(adapter_for(provider));
         let owner = signature_owner(&provider.kind);
         if matches!(provider.kind, ProviderKind::Ollama { .. }) {
             signatures.record_unsigned(owner);
         }
         let healing = Healing::new(provider.kind.base_url(), &adapter, owner, signatures.clone());
-        parts.notes.push((provider.name.clone(), note.clone(), healing.clone()));
+        parts.healings.push((provider.name.clone(), healing.clone()));
         let stack = ProviderStack {
             provider,
             transport,
@@ -63,7 +61,6 @@ pub(super) fn providers(
                 .transpose()
                 .map_err(|source| BuildError::Tls { provider: name(), source })?,
             restore: config.routing.restore_model_name,
-            note,
             healing,
             probe: OnceCell::new(),
         };
