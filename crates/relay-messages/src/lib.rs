@@ -19,11 +19,11 @@ pub mod retry_after;
 mod thinking_provenance;
 mod unsupported;
 
-pub use body::{BodyError, Children, ContentTypes, Edits, Kind, MessagesBody, Node, Payload, ScanError};
+pub use body::{BodyError, Children, ContentTypes, Edits, JsonKind, MessagesBody, Node, Payload, ScanError};
 pub use capabilities::Adapter;
 pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use estimate::estimate_tokens;
 pub use rate_limits::{RateLimit, RateLimits};
-pub use refusals::{Cure, Healing, Lesson};
+pub use refusals::{KnownRefusal, RefusalMemory, Retry};
 pub use thinking_provenance::{SignatureOwner, ThinkingProvenance};
 pub use unsupported::Unsupported;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
-use relay_messages::{ApiError, Cure, Healing, Payload, RateLimits, headers, retry_after};
+use relay_messages::{ApiError, Payload, RateLimits, RefusalMemory, Retry, headers, retry_after};
 use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, full, read_start};
 use tokio::time::Instant;
 use tower::Service;
@@ -32,7 +32,7 @@ pub struct Upstream<P> {
     name: ProviderName,
     provider: Arc<P>,
     transport: Transport,
-    healing: Healing,
+    refusals: RefusalMemory,
 }
 
 impl<P> Clone for Upstream<P> {
@@ -41,15 +41,15 @@ impl<P> Clone for Upstream<P> {
             name: self.name.clone(),
             provider: Arc::clone(&self.provider),
             transport: self.transport.clone(),
-            healing: self.healing.clone(),
+            refusals: self.refusals.clone(),
         }
     }
 }
 
 impl<P: Provider> Upstream<P> {
     /// Reaches `provider` by `transport`. Its errors say that they are those of `name`.
-    pub fn new(name: ProviderName, provider: P, transport: Transport, healing: Healing) -> Self {
-        Self { name, provider: Arc::new(provider), transport, healing }
+    pub fn new(name: ProviderName, provider: P, transport: Transport, refusals: RefusalMemory) -> Self {
+        Self { name, provider: Arc::new(provider), transport, refusals }
     }
 
     /// Whether the upstream answers at all, and not with a failure of its own. Asks nothing of it that costs.
@@ -74,15 +74,15 @@ impl<P: Provider> Upstream<P> {
     async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
         let limit = HeadLimit::begin(attempt.head_timeout());
         let mut request = self.provider.prepare(&attempt)?;
-        self.healing.prevent(attempt.model(), &mut request, now());
+        self.refusals.strip_known(attempt.model(), &mut request, now());
         let (answer, refusal) = self.ask(&attempt, &request, &limit).await?;
-        let Some(cure) = refusal.and_then(|error| self.healing.cure(&request, &error)) else {
+        let Some(retry) = refusal.and_then(|error| self.refusals.retry_without(&request, &error)) else {
             return Ok(answer);
         };
-        let (second, _) = self.ask(&attempt, cure.request(), &limit).await?;
+        let (second, _) = self.ask(&attempt, retry.request(), &limit).await?;
         match second.outcome {
             Outcome::Success => {
-                self.learn(attempt.model(), &cure);
+                self.remember(attempt.model(), &retry);
                 Ok(second)
             }
             // The first refusal is about what the client wrote, so that it knows what to do.
@@ -91,13 +91,13 @@ impl<P: Provider> Upstream<P> {
         }
     }
 
-    /// Remembers that `cure` helped with `model`, and says so in the log.
-    fn learn(&self, model: &str, cure: &Cure) {
+    /// Remembers that `retry` helped with `model`, and says so in the log.
+    fn remember(&self, model: &str, retry: &Retry) {
         let provider = self.name.as_str();
-        for dropped in self.healing.learn(model, cure, now()) {
+        for dropped in self.refusals.remember(model, retry, now()) {
             tracing::warn!(provider, model, %dropped, "the upstream refuses this; it is left out for an hour");
         }
-        let blocks = cure.signatures();
+        let blocks = retry.signatures();
         if blocks > 0 {
             tracing::warn!(
                 provider,
@@ -166,7 +166,7 @@ impl<P: Provider> Upstream<P> {
         let response = Response::from_parts(head, body);
         let converted = self.provider.convert(attempt.request().endpoint(), response).await;
         let converted = converted.map_err(AttemptError::Broken)?;
-        begin(attempt, outcome, converted.map(|body| self.healing.watch(body, now))).await
+        begin(attempt, outcome, converted.map(|body| self.refusals.watch(body, now))).await
     }
 
     /// The answer that a failure makes, and its text if the request itself is at fault. The upstream

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::HeaderName;
-use relay_messages::{Kind, MessagesBody, Node};
+use relay_messages::{JsonKind, MessagesBody, Node};
 use relay_providers::RelayRequest;
 use serde::Deserialize;
 
@@ -89,14 +89,16 @@ fn session_of(user_id: &str) -> Option<Cow<'_, str>> {
 fn start_of_text(content: Node<'_>) -> Vec<u8> {
     let mut words = Vec::new();
     let mut add = |text: Node<'_>| {
-        let within =
-            text.text().get(1..text.text().len().saturating_sub(1)).filter(|_| text.kind() == Kind::String);
+        let within = text
+            .text()
+            .get(1..text.text().len().saturating_sub(1))
+            .filter(|_| text.kind() == JsonKind::String);
         let room = PREFIX - words.len();
         words.extend(within.unwrap_or_default().iter().take(room));
         words.len() < PREFIX
     };
     match content.kind() {
-        Kind::String => {
+        JsonKind::String => {
             add(content);
         }
         _ => {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use relay_config::{ProviderConfig, ProviderName};
-use relay_messages::{Healing, Lesson};
+use relay_messages::{KnownRefusal, RefusalMemory};
 use relay_providers::{ClientCredential, ListedModel};
 use relay_routing::{Planner, ProviderPool};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ struct Lists {
     /// Those that list more.
     discoveries: Vec<Discovery>,
     /// The configured part of each provider's entry, and the memory of refused fields of those that are enabled.
-    providers: Vec<(Value, Option<Healing>)>,
+    providers: Vec<(Value, Option<RefusalMemory>)>,
     planner: Arc<Planner>,
 }
 
@@ -79,7 +79,7 @@ impl Catalog {
     /// The catalog of models; [`providers`](Self::providers) makes the other one of it.
     pub(crate) fn models(
         providers: &[ProviderConfig],
-        healings: Vec<(ProviderName, Healing)>,
+        refusals: Vec<(ProviderName, RefusalMemory)>,
         planner: Arc<Planner>,
         discoveries: Vec<Discovery>,
     ) -> Self {
@@ -98,8 +98,8 @@ impl Catalog {
                 "type": provider.kind.as_str(),
                 "models": names(provider).collect::<Vec<_>>(),
             });
-            let healing = healings.iter().find(|(name, _)| *name == provider.name);
-            (entry, healing.map(|(_, healing)| healing.clone()))
+            let refusals = refusals.iter().find(|(name, _)| *name == provider.name);
+            (entry, refusals.map(|(_, refusals)| refusals.clone()))
         });
         Self {
             lists: Arc::new(Lists { models, discoveries, providers: providers.collect(), planner }),
@@ -226,7 +226,7 @@ impl Lists {
     /// `in_flight` counts running requests, up to the end of their answers.
     fn providers(&self) -> Value {
         let now = Instant::now().into_std();
-        let with_state = |(entry, healing): &(Value, Option<Healing>)| {
+        let with_state = |(entry, refusals): &(Value, Option<RefusalMemory>)| {
             let mut entry = entry.clone();
             let mut pools = self.planner.pools().iter();
             let pool = pools.find(|pool| entry["name"] == pool.name().as_str());
@@ -240,9 +240,9 @@ impl Lists {
             if let Some(error) = error {
                 entry["last_error"] = error.into();
             }
-            let lessons = healing.as_ref().map(|healing| healing.lessons(now)).unwrap_or_default();
-            if !lessons.is_empty() {
-                entry["learned"] = lessons.into_iter().map(described).collect();
+            let refusals = refusals.as_ref().map(|refusals| refusals.known(now)).unwrap_or_default();
+            if !refusals.is_empty() {
+                entry["learned"] = refusals.into_iter().map(described).collect();
             }
             if let Some(pool) = pool {
                 entry["circuit"] = pool.circuit().as_str().into();
@@ -254,8 +254,8 @@ impl Lists {
     }
 }
 
-fn described(lesson: Lesson) -> Value {
-    let Lesson { model, dropped, remaining } = lesson;
+fn described(refusal: KnownRefusal) -> Value {
+    let KnownRefusal { model, dropped, remaining } = refusal;
     json!({"model": model, "dropped": dropped, "expires_in_s": remaining.as_secs()})
 }
 

@@ -63,7 +63,7 @@ pub enum ScanError {
 
 /// The kind of a JSON value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum JsonKind {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -78,7 +78,7 @@ pub enum Kind {
     Object,
 }
 
-impl Kind {
+impl JsonKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -94,7 +94,7 @@ impl Kind {
 /// A member's value: what it is and where it stands, quotes included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Value {
-    pub(crate) kind: Kind,
+    pub(crate) kind: JsonKind,
     pub(crate) span: Span,
 }
 
@@ -177,8 +177,8 @@ impl Scanner<'_> {
     pub(super) fn value(&mut self, depth: usize) -> Result<Value, ScanError> {
         let start = self.at;
         let kind = match self.peek() {
-            Some(b'{') => Kind::Object,
-            Some(b'[') => Kind::Array,
+            Some(b'{') => JsonKind::Object,
+            Some(b'[') => JsonKind::Array,
             _ => {
                 let kind = self.scalar()?;
                 return Ok(Value { kind, span: start..self.at });
@@ -235,13 +235,13 @@ impl Scanner<'_> {
         }
     }
 
-    fn scalar(&mut self) -> Result<Kind, ScanError> {
+    fn scalar(&mut self) -> Result<JsonKind, ScanError> {
         match self.peek() {
-            Some(b'"') => self.string().map(|()| Kind::String),
-            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number),
-            Some(b't') => self.literal(b"true").map(|()| Kind::Bool),
-            Some(b'f') => self.literal(b"false").map(|()| Kind::Bool),
-            Some(b'n') => self.literal(b"null").map(|()| Kind::Null),
+            Some(b'"') => self.string().map(|()| JsonKind::String),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| JsonKind::Number),
+            Some(b't') => self.literal(b"true").map(|()| JsonKind::Bool),
+            Some(b'f') => self.literal(b"false").map(|()| JsonKind::Bool),
+            Some(b'n') => self.literal(b"null").map(|()| JsonKind::Null),
             _ => Err(self.unexpected("a value", "object or array")),
         }
     }

@@ -23,7 +23,7 @@ pub use content_types::ContentTypes;
 pub use edits::Edits;
 pub use grammar::ScanError;
 use grammar::Value;
-pub use node::{Children, Kind, Node};
+pub use node::{Children, JsonKind, Node};
 pub use payload::Payload;
 use scan::{Fields, Member};
 
@@ -72,7 +72,7 @@ impl MessagesBody {
     pub fn parse(bytes: Bytes) -> Result<Self, BodyError> {
         let fields = scan::scan(&bytes)?;
         let model = fields.model.last().ok_or(BodyError::ModelMissing)?;
-        if model.kind != Kind::String {
+        if model.kind != JsonKind::String {
             return Err(BodyError::ModelNotAString { found: model.kind.name() });
         }
         let model = string(&bytes, model).ok_or(BodyError::ModelNotText)?;

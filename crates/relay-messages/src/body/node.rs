@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-pub use super::grammar::Kind;
+pub use super::grammar::JsonKind;
 use super::grammar::Scanner;
 
 /// A value within a body that has been scanned, with the key in front of it if it is a member of an object.
@@ -16,7 +16,7 @@ use super::grammar::Scanner;
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
     body: &'a [u8],
-    kind: Kind,
+    kind: JsonKind,
     /// Where the key begins, or else the value.
     item: usize,
     start: usize,
@@ -25,7 +25,7 @@ pub struct Node<'a> {
 
 impl<'a> Node<'a> {
     /// The value at `span` of `body`, with its key, if it has one, from `item` on.
-    pub(super) fn new(body: &'a [u8], kind: Kind, item: usize, span: Range<usize>) -> Self {
+    pub(super) fn new(body: &'a [u8], kind: JsonKind, item: usize, span: Range<usize>) -> Self {
         Self { body, kind, item, start: span.start, end: span.end }
     }
 
@@ -40,7 +40,7 @@ impl<'a> Node<'a> {
 
     /// What the value is.
     #[must_use]
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> JsonKind {
         self.kind
     }
 
@@ -82,7 +82,7 @@ impl<'a> Node<'a> {
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
         match self.kind {
-            Kind::String => unescaped(self.text()),
+            JsonKind::String => unescaped(self.text()),
             _ => None,
         }
     }
@@ -95,12 +95,12 @@ impl<'a> Node<'a> {
 
     /// The members of an object, in order; other kinds have none.
     pub fn members(self) -> Children<'a> {
-        Children::of(self, Kind::Object)
+        Children::of(self, JsonKind::Object)
     }
 
     /// The elements of an array, in order; other kinds have none.
     pub fn elements(self) -> Children<'a> {
-        Children::of(self, Kind::Array)
+        Children::of(self, JsonKind::Array)
     }
 
     /// The member called `name`; of several the last, as in the parsers of Python, JavaScript and serde_json.
@@ -122,12 +122,12 @@ pub struct Children<'a> {
     body: &'a [u8],
     /// Behind the opening bracket, or behind the child before.
     at: usize,
-    kind: Kind,
+    kind: JsonKind,
     is_first: bool,
 }
 
 impl<'a> Children<'a> {
-    fn of(node: Node<'a>, kind: Kind) -> Self {
+    fn of(node: Node<'a>, kind: JsonKind) -> Self {
         // Of the other kind there is nothing: an empty text has no children.
         let body = if node.kind == kind { node.body } else { &[] };
         Self { body, at: node.start + 1, kind, is_first: true }
@@ -146,7 +146,7 @@ impl<'a> Iterator for Children<'a> {
             (_, false) => scanner.separator(),
         }
         let item = scanner.position();
-        if self.kind == Kind::Object {
+        if self.kind == JsonKind::Object {
             scanner.key().ok()?;
         }
         // The whole was scanned, so that a part of it neither breaks the grammar nor nests too deep.
@@ -176,11 +176,11 @@ mod tests {
     fn members_and_elements_are_found_however_they_are_written() {
         let body = body(r#"[ {"typ\u0065" : "te\u0078t","a":[1, [2] ,{}],"":null} ,{ } , [ ]]"#);
         let messages = body.view("messages").unwrap();
-        assert!(messages.is_called("messages") && messages.kind() == Kind::Array);
+        assert!(messages.is_called("messages") && messages.kind() == JsonKind::Array);
         let elements: Vec<_> = messages.elements().collect();
         assert_eq!(
             elements.iter().map(|node| node.kind()).collect::<Vec<_>>(),
-            [Kind::Object, Kind::Object, Kind::Array]
+            [JsonKind::Object, JsonKind::Object, JsonKind::Array]
         );
         assert!(elements.iter().all(|node| node.name().is_none()));
         let names: Vec<_> = elements[0].members().map(|member| member.name().unwrap()).collect();

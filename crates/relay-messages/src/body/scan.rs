@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use super::grammar::{Kind, ScanError, Scanner, Span, Value};
+use super::grammar::{JsonKind, ScanError, Scanner, Span, Value};
 
 /// The top-level object may have this many members; the Messages API has about thirty.
 pub(super) const MAX_MEMBERS: usize = 1024;
@@ -98,7 +98,7 @@ fn metadata(scanner: &mut Scanner<'_>, user_id: &mut Option<Value>) -> Result<Va
         }
         Ok(())
     })?;
-    Ok(Value { kind: Kind::Object, span: start..scanner.position() })
+    Ok(Value { kind: JsonKind::Object, span: start..scanner.position() })
 }
 
 #[cfg(test)]
@@ -143,7 +143,7 @@ mod tests {
         let fields = scan(body.as_bytes()).unwrap();
         assert_eq!(
             fields.model.iter().map(|value| value.kind).collect::<Vec<_>>(),
-            [Kind::String, Kind::Number]
+            [JsonKind::String, JsonKind::Number]
         );
         assert_eq!(text(body, fields.stream.as_ref()), "true");
         assert_eq!(fields.user_id, None);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use relay_config::FieldPath;
 
 use super::place;
-use crate::body::{Edits, Kind, MessagesBody, Node};
+use crate::body::{Edits, JsonKind, MessagesBody, Node};
 
 const USER: &str = "user";
 const USER_JSON: &[u8] = b"\"user\"";
@@ -16,16 +16,16 @@ const USER_JSON: &[u8] = b"\"user\"";
 pub(super) fn fold(body: &MessagesBody, path: &FieldPath, edits: &mut Edits) {
     let folded: Vec<usize> = place::find(body, path).iter().map(|place| place.node().span().start).collect();
     let Some(messages) = body.view("messages").filter(|_| !folded.is_empty()) else { return };
-    let messages: Vec<Message<'_>> = messages
+    let messages: Vec<FoldCandidate<'_>> = messages
         .elements()
-        .map(|node| Message { node, is_folded: folded.contains(&node.span().start) })
+        .map(|node| FoldCandidate { node, is_folded: folded.contains(&node.span().start) })
         .collect();
     let mut turns: Vec<Turn<'_>> = Vec::new();
     for (index, message) in messages.iter().enumerate().filter(|(_, message)| message.is_folded) {
         let before = messages[..index].iter().rev().find(|message| !message.is_folded);
         let behind = messages[index..].iter().find(|message| !message.is_folded);
-        let before = before.and_then(Message::users_content);
-        let behind = behind.and_then(Message::users_content);
+        let before = before.and_then(FoldCandidate::users_content);
+        let behind = behind.and_then(FoldCandidate::users_content);
         let blocks = message.blocks(body, edits);
         let (content, is_behind) = match (before, behind) {
             (Some(content), _) => (content, true),
@@ -48,17 +48,17 @@ pub(super) fn fold(body: &MessagesBody, path: &FieldPath, edits: &mut Edits) {
     turns.into_iter().for_each(|turn| turn.write(body, edits));
 }
 
-struct Message<'a> {
+struct FoldCandidate<'a> {
     node: Node<'a>,
     is_folded: bool,
 }
 
-impl<'a> Message<'a> {
+impl<'a> FoldCandidate<'a> {
     /// The content of a user's turn, where blocks can be put to it.
     fn users_content(&self) -> Option<Node<'a>> {
         let is_users = self.node.get("role").is_some_and(|role| role.is(USER));
         let content = self.node.get("content").filter(|_| is_users);
-        content.filter(|content| matches!(content.kind(), Kind::Array | Kind::String))
+        content.filter(|content| matches!(content.kind(), JsonKind::Array | JsonKind::String))
     }
 
     /// What the message says, as items of a list.
@@ -66,9 +66,9 @@ impl<'a> Message<'a> {
         let content = self.node.get("content")?;
         match content.kind() {
             // A block without a text would be refused.
-            Kind::String if content.is("") => None,
-            Kind::String => Some(text_block(content.text()).into()),
-            Kind::Array => {
+            JsonKind::String if content.is("") => None,
+            JsonKind::String => Some(text_block(content.text()).into()),
+            JsonKind::Array => {
                 let list = edits.render(body, content);
                 let items = list.slice(1..list.len() - 1);
                 (!items.trim_ascii().is_empty()).then_some(items)
@@ -87,7 +87,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn write(self, body: &MessagesBody, edits: &mut Edits) {
-        if self.content.kind() == Kind::String {
+        if self.content.kind() == JsonKind::String {
             let own = match self.content.is("") {
                 true => None,
                 false => Some(Bytes::from(text_block(&edits.render(body, self.content)))),

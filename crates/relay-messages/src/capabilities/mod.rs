@@ -18,7 +18,7 @@ mod tests;
 use bytes::Bytes;
 use relay_config::{BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule};
 
-use crate::body::{Edits, Kind, MessagesBody, Node};
+use crate::body::{Edits, JsonKind, MessagesBody, Node};
 use crate::unsupported::Unsupported;
 use rules::Rules;
 
@@ -185,7 +185,7 @@ fn move_into(body: &MessagesBody, member: Node<'_>, object: &str, name: &str, ed
     let moved = format!("{}:{value}", serde_json::Value::from(name));
     match body.view(object) {
         None => edits.insert(body, object, &format!("{{{moved}}}")),
-        Some(into) if into.kind() == Kind::Object && into.get(name).is_none() => {
+        Some(into) if into.kind() == JsonKind::Object && into.get(name).is_none() => {
             edits.unshift_at(into, Bytes::from(moved));
         }
         Some(_) => {}

@@ -3,7 +3,7 @@
 use relay_config::{FieldPath, Select, Step};
 use smallvec::{SmallVec, smallvec};
 
-use crate::body::{Edits, Kind, MessagesBody, Node};
+use crate::body::{Edits, JsonKind, MessagesBody, Node};
 
 /// Stands for every block of content, wherever it is.
 const BLOCKS: &str = "blocks";
@@ -75,10 +75,10 @@ fn select<'a>(step: &Step, place: Place<'a>) -> SmallVec<[Place<'a>; 1]> {
     let node = place.node();
     match (&step.select, node.kind()) {
         (None, _) => smallvec![place],
-        (Some(_), Kind::Array) => {
+        (Some(_), JsonKind::Array) => {
             node.elements().filter(|item| is_selected(step, *item)).map(|item| place.then(item)).collect()
         }
-        (Some(Select::Where { .. }), Kind::Object) if is_selected(step, node) => smallvec![place],
+        (Some(Select::Where { .. }), JsonKind::Object) if is_selected(step, node) => smallvec![place],
         _ => SmallVec::new(),
     }
 }

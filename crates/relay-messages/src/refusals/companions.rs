@@ -23,9 +23,9 @@ const FORMERLY: [(&str, &str); 9] = [
 
 /// Betas by patterns of their names, each with a field.
 #[derive(Debug)]
-pub(super) struct Partners(Vec<(Pattern, Place)>);
+pub(super) struct BetaCompanions(Vec<(Pattern, Place)>);
 
-impl Partners {
+impl BetaCompanions {
     pub(super) fn new(companions: &Companions) -> Self {
         let formerly = FORMERLY.iter().map(|(beta, field)| (Pattern::new(*beta), Place::known(field)));
         let always = companions

@@ -1,19 +1,19 @@
-//! What an upstream refuses is left out, once it has said so; and the thinking of others before it does.
+//! Fields, betas and thinking that an upstream refuses: removed for one retry, and from later requests if that helped.
 //!
 //! ```text
-//! request ─prevent─▶ what is known to be refused leaves ─▶ upstream
-//!                                  ┌──────── 400 ◀────────────┘
-//! refusal ─cure─▶ the same request without what it names ─▶ upstream
-//!                                  └─ success ─▶ learn: so shall the next ones be
-//! answer ─watch─▶ whose each signature is
+//! request ─strip_known─▶ request without what is known to be refused ─▶ upstream
+//! refusal (400) ─retry_without─▶ Retry: the same request without what the refusal names ─▶ upstream
+//! success of a Retry ─remember─▶ the same fields leave later requests, for an hour
+//! answer ─watch─▶ the owner of each signature
 //! ```
-//! All of it works on requests in the upstream's own form, so that a path in a refusal fits what was sent. A request has
-//! one second try. Where that is refused too, the client gets the first refusal: it speaks of what the client wrote.
+//! Every function works on the request in the upstream's own form, so that a path in a refusal fits the bytes that were
+//! sent. A request is retried once. If the retry is refused too, the client gets the first refusal, which names what the
+//! client wrote.
 
 mod companions;
-mod memory;
 mod place;
-mod refused_field;
+mod refusal;
+mod refused_fields;
 mod thinking;
 
 use std::borrow::Cow;
@@ -25,13 +25,13 @@ use memchr::memmem;
 use relay_config::BaseUrl;
 use relay_stream::thinking::{Thinking, ThinkingBody, ThinkingId};
 
-pub use self::memory::Lesson;
+pub use self::refused_fields::KnownRefusal;
 
-use self::companions::Partners;
-use self::memory::{Learned, Omission};
+use self::companions::BetaCompanions;
 use self::place::Place;
-use self::refused_field::Finding;
-use self::thinking::Block;
+use self::refusal::Refusal;
+use self::refused_fields::{RefusedField, RefusedFields};
+use self::thinking::ThinkingBlock;
 use crate::body::{Edits, Node, Payload};
 use crate::capabilities::Adapter;
 use crate::headers::{self, ANTHROPIC_BETA};
@@ -47,31 +47,32 @@ const REFERENCE: &str = "api.anthropic.com";
 /// (anthropics/claude-code#49370).
 const TAKEN_EVERYWHERE: &str = "interleaved-thinking-2025-05-14";
 
-/// What one provider refuses. Cloning shares it: there is one for all of a provider's credentials.
+/// The fields, betas and signatures that one provider is known to refuse. Cloning shares it: all credentials of a provider
+/// have one memory.
 #[derive(Debug, Clone)]
-pub struct Healing(Arc<Shared>);
+pub struct RefusalMemory(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     /// Whether requests arrive as the client wrote them, at the API that it wrote them for.
     is_reference: bool,
-    learned: Learned,
-    partners: Partners,
+    refused_fields: RefusedFields,
+    companions: BetaCompanions,
     /// Whose thinking the provider takes.
     owner: SignatureOwner,
     provenance: ThinkingProvenance,
 }
 
-/// A request that is worth a second try.
+/// A refused request without the parts that the refusal names, to be sent once more.
 #[derive(Debug)]
-pub struct Cure {
+pub struct Retry {
     request: Request<Payload>,
-    omissions: Vec<Omission>,
-    /// The signatures that have left it.
+    fields: Vec<RefusedField>,
+    /// The signatures that were removed.
     refused: Vec<ThinkingId>,
 }
 
-impl Cure {
+impl Retry {
     /// The request without what was refused.
     #[must_use]
     pub fn request(&self) -> &Request<Payload> {
@@ -85,9 +86,9 @@ impl Cure {
     }
 }
 
-impl Healing {
-    /// For a provider at `base_url`, if that is known, that takes the thinking of `owner`. `adapter` knows which fields
-    /// and betas go together.
+impl RefusalMemory {
+    /// Creates an empty memory for a provider at `base_url`, if that is known, that accepts the signatures of `owner`.
+    /// `adapter` names the betas that each field needs.
     #[must_use]
     pub fn new(
         base_url: Option<&BaseUrl>,
@@ -96,62 +97,63 @@ impl Healing {
         provenance: ThinkingProvenance,
     ) -> Self {
         let is_reference = base_url.is_some_and(|url| url.authority().host().eq_ignore_ascii_case(REFERENCE));
-        let (learned, partners) = (Learned::default(), Partners::new(adapter.companions()));
-        Self(Arc::new(Shared { is_reference, learned, partners, owner, provenance }))
+        let (refused_fields, companions) =
+            (RefusedFields::default(), BetaCompanions::new(adapter.companions()));
+        Self(Arc::new(Shared { is_reference, refused_fields, companions, owner, provenance }))
     }
 
-    /// All that the provider has been found to refuse, by model.
+    /// Returns everything that the provider is known to refuse at `now`, sorted by model.
     #[must_use]
-    pub fn lessons(&self, now: Instant) -> Vec<Lesson> {
-        self.0.learned.lessons(now)
+    pub fn known(&self, now: Instant) -> Vec<KnownRefusal> {
+        self.0.refused_fields.known(now)
     }
 
-    /// Takes out of `request` what `model` is known to refuse, and the thinking of others.
-    pub fn prevent(&self, model: &str, request: &mut Request<Payload>, now: Instant) {
-        without(&self.0.learned.of(model, now), request);
+    /// Removes from `request` what `model` is known to refuse, and thinking that the provider does not accept.
+    pub fn strip_known(&self, model: &str, request: &mut Request<Payload>, now: Instant) {
+        without(&self.0.refused_fields.of(model, now), request);
         if self.0.provenance.may_contain_foreign(self.0.owner) && holds_thinking(request.body()) {
             self.strip(request, |block| self.takes(block, now));
         }
     }
 
-    /// `request` without what `refusal`, an error's body, names; `None` where it names nothing that the request holds and
-    /// that may leave it.
+    /// Returns `request` without the parts that `refusal`, the body of an error, names. Returns `None` if it names nothing
+    /// that the request holds and that may be removed.
     #[must_use]
-    pub fn cure(&self, request: &Request<Payload>, refusal: &[u8]) -> Option<Cure> {
-        let finding = Finding::read(refusal)?;
+    pub fn retry_without(&self, request: &Request<Payload>, refusal: &[u8]) -> Option<Retry> {
+        let names = Refusal::read(refusal)?;
         let mut request = request.clone();
-        let (mut omissions, mut refused) = (Vec::new(), Vec::new());
-        let helps = match finding {
-            Finding::Fields(_) | Finding::Betas(_) if self.0.is_reference => false,
-            Finding::Fields(paths) => {
-                omissions = omissions_at(&self.0.partners, &paths, &request);
-                without(&omissions, &mut request)
+        let (mut fields, mut refused) = (Vec::new(), Vec::new());
+        let helps = match names {
+            Refusal::Fields(_) | Refusal::Betas(_) if self.0.is_reference => false,
+            Refusal::Fields(paths) => {
+                fields = fields_at(&self.0.companions, &paths, &request);
+                without(&fields, &mut request)
             }
-            Finding::Betas(names) => {
-                omissions = omissions_of(&self.0.partners, &names, &request);
-                without(&omissions, &mut request)
+            Refusal::Betas(names) => {
+                fields = fields_of_betas(&self.0.companions, &names, &request);
+                without(&fields, &mut request)
             }
-            Finding::Signature => {
+            Refusal::Signature => {
                 let ids = self.strip(&mut request, |_| false);
                 ids.map(|ids| refused = ids).is_some()
             }
-            Finding::ThinkingMissing => remove(&mut request, thinking::switched_off),
+            Refusal::ThinkingMissing => remove(&mut request, thinking::switched_off),
         };
-        helps.then_some(Cure { request, omissions, refused })
+        helps.then_some(Retry { request, fields, refused })
     }
 
-    /// Remembers that `cure` helped with `model`. Returns what had not been known of the model before, such as
+    /// Remembers that `retry` succeeded with `model`. Returns the fields and betas that were not known before, such as
     /// `field context_management` or `beta effort-2025-11-24`.
-    pub fn learn(&self, model: &str, cure: &Cure, now: Instant) -> Vec<String> {
-        for id in &cure.refused {
+    pub fn remember(&self, model: &str, retry: &Retry, now: Instant) -> Vec<String> {
+        for id in &retry.refused {
             self.0.provenance.record_refusal(*id, self.0.owner, now);
         }
-        let news = cure.omissions.iter().filter(|omission| self.0.learned.add(model, omission, now));
+        let news = retry.fields.iter().filter(|field| self.0.refused_fields.add(model, field, now));
         news.map(ToString::to_string).collect()
     }
 
-    /// `body`, an answer of the provider's, with its thinking remembered as the provider's.
-    /// `clock` returns the time of each block.
+    /// Wraps `body`, an answer of the provider, and records the provider as the owner of its signatures. `clock` returns the
+    /// current time.
     pub fn watch<B, C>(&self, body: B, clock: C) -> ThinkingBody<B, impl FnMut(Thinking) + Send + use<B, C>>
     where
         C: Fn() -> Instant + Send,
@@ -163,11 +165,11 @@ impl Healing {
         })
     }
 
-    fn takes(&self, block: Block, now: Instant) -> bool {
+    fn takes(&self, block: ThinkingBlock, now: Instant) -> bool {
         let Shared { owner, provenance, .. } = &*self.0;
         match block {
-            Block::Signed(id) => provenance.may_accept(id, *owner, now),
-            Block::Unsigned => *owner != SignatureOwner::CLAUDE && provenance.sends_unsigned(*owner),
+            ThinkingBlock::Signed(id) => provenance.may_accept(id, *owner, now),
+            ThinkingBlock::Unsigned => *owner != SignatureOwner::CLAUDE && provenance.sends_unsigned(*owner),
         }
     }
 
@@ -176,7 +178,7 @@ impl Healing {
     fn strip(
         &self,
         request: &mut Request<Payload>,
-        takes: impl FnMut(Block) -> bool,
+        takes: impl FnMut(ThinkingBlock) -> bool,
     ) -> Option<Vec<ThinkingId>> {
         let mut ids = Vec::new();
         let removed = remove(request, |body| {
@@ -211,15 +213,19 @@ fn remove(request: &mut Request<Payload>, find: impl FnOnce(Node<'_>) -> Vec<Nod
 }
 
 /// The fields at `paths` of what has been sent, and what goes with them.
-fn omissions_at(partners: &Partners, paths: &[String], request: &Request<Payload>) -> Vec<Omission> {
+fn fields_at(companions: &BetaCompanions, paths: &[String], request: &Request<Payload>) -> Vec<RefusedField> {
     let body = request.body().to_bytes();
     let Some(body) = Node::parse(&body) else { return Vec::new() };
     let places = paths.iter().filter_map(|path| Place::resolve(path, body));
-    with_partners(partners, places.map(Omission::Field).collect(), body, &betas(request, body))
+    with_companions(companions, places.map(RefusedField::Field).collect(), body, &betas(request, body))
 }
 
 /// Those betas of `names` that have been sent, or all that not everyone takes; and what goes with them.
-fn omissions_of(partners: &Partners, names: &[String], request: &Request<Payload>) -> Vec<Omission> {
+fn fields_of_betas(
+    companions: &BetaCompanions,
+    names: &[String],
+    request: &Request<Payload>,
+) -> Vec<RefusedField> {
     let body = request.body().to_bytes();
     let Some(body) = Node::parse(&body) else { return Vec::new() };
     let sent = betas(request, body);
@@ -227,38 +233,38 @@ fn omissions_of(partners: &Partners, names: &[String], request: &Request<Payload
         true => *beta != TAKEN_EVERYWHERE,
         false => names.contains(beta),
     };
-    let named = sent.iter().filter(is_named).cloned().map(Omission::Beta).collect();
-    with_partners(partners, named, body, &sent)
+    let named = sent.iter().filter(is_named).cloned().map(RefusedField::Beta).collect();
+    with_companions(companions, named, body, &sent)
 }
 
-/// `omissions`, and what goes with them of what has been sent: a beta's fields, a field's betas, and so on.
-fn with_partners(
-    partners: &Partners,
-    mut omissions: Vec<Omission>,
+/// `fields`, and what goes with them of what has been sent: a beta's fields, a field's betas, and so on.
+fn with_companions(
+    companions: &BetaCompanions,
+    mut fields: Vec<RefusedField>,
     body: Node<'_>,
     betas: &[String],
-) -> Vec<Omission> {
+) -> Vec<RefusedField> {
     let mut next = 0;
-    while let Some(omission) = omissions.get(next) {
-        let leaving: Vec<Omission> = match omission {
-            Omission::Beta(beta) => {
-                let fields = partners.fields_of(beta);
+    while let Some(field) = fields.get(next) {
+        let leaving: Vec<RefusedField> = match field {
+            RefusedField::Beta(beta) => {
+                let fields = companions.fields_of(beta);
                 let sent = fields.filter(|field| !place::find(body, &[*field]).is_empty());
-                sent.cloned().map(Omission::Field).collect()
+                sent.cloned().map(RefusedField::Field).collect()
             }
-            Omission::Field(place) => {
-                let leaves = |beta: &&String| partners.leaves_with(beta, place);
-                betas.iter().filter(leaves).cloned().map(Omission::Beta).collect()
+            RefusedField::Field(place) => {
+                let leaves = |beta: &&String| companions.leaves_with(beta, place);
+                betas.iter().filter(leaves).cloned().map(RefusedField::Beta).collect()
             }
         };
         for partner in leaving {
-            if !omissions.contains(&partner) {
-                omissions.push(partner);
+            if !fields.contains(&partner) {
+                fields.push(partner);
             }
         }
         next += 1;
     }
-    omissions
+    fields
 }
 
 /// The betas of `request`, whose body is `body`, wherever it holds them.
@@ -267,16 +273,15 @@ fn betas(request: &Request<Payload>, body: Node<'_>) -> Vec<String> {
     headers::betas(request.headers()).map(str::to_owned).chain(in_body.map(Cow::into_owned)).collect()
 }
 
-/// Takes `omissions` out of `request`; says whether any of it was there.
-fn without(omissions: &[Omission], request: &mut Request<Payload>) -> bool {
-    if omissions.is_empty() {
+/// Takes `fields` out of `request`; says whether any of it was there.
+fn without(fields: &[RefusedField], request: &mut Request<Payload>) -> bool {
+    if fields.is_empty() {
         return false;
     }
-    let is_dropped = |beta: &str| {
-        omissions.iter().any(|omission| matches!(omission, Omission::Beta(name) if name == beta))
-    };
+    let is_dropped =
+        |beta: &str| fields.iter().any(|field| matches!(field, RefusedField::Beta(name) if name == beta));
     let changes_headers = without_betas(request.headers_mut(), is_dropped);
-    let places: Vec<&Place> = omissions.iter().filter_map(Omission::field).collect();
+    let places: Vec<&Place> = fields.iter().filter_map(RefusedField::field).collect();
     let changes_body = remove(request, |body| {
         let mut gone = place::find(body, &places);
         gone.extend(betas_in(body, is_dropped));

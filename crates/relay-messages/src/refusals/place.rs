@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::body::{Kind, Node};
+use crate::body::{JsonKind, Node};
 
 /// What no refusal takes out of a request, wherever it stands: what is asked, how, and what was answered. Without it,
 /// another request would be answered than the client's.
@@ -78,7 +78,7 @@ impl Place {
         let mut steps = Vec::new();
         let mut rest = path.split('.').peekable();
         while let Some(step) = rest.next() {
-            if node.kind() == Kind::Array {
+            if node.kind() == JsonKind::Array {
                 let index: usize = step.parse().ok()?;
                 node = node.elements().nth(index)?;
                 steps.push(Step::Each(None));

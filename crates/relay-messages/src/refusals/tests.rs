@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn healing(base_url: Option<&str>) -> Healing {
+fn refusals(base_url: Option<&str>) -> RefusalMemory {
     let base_url = base_url.map(|url| BaseUrl::parse(url).unwrap());
-    Healing::new(
+    RefusalMemory::new(
         base_url.as_ref(),
         &Adapter::of("anthropic"),
         SignatureOwner::CLAUDE,
@@ -35,8 +35,8 @@ fn parts(request: &Request<Payload>) -> (Option<&str>, Value) {
 
 #[track_caller]
 fn check(message: &str, betas: &'static str, body: &Value, expected: Option<(Option<&str>, Value)>) {
-    let cure = healing(None).cure(&request(Some(betas), body), refusal(message).as_bytes());
-    assert_eq!(cure.as_ref().map(|cure| parts(&cure.request)), expected, "{message}");
+    let retry = refusals(None).retry_without(&request(Some(betas), body), refusal(message).as_bytes());
+    assert_eq!(retry.as_ref().map(|retry| parts(&retry.request)), expected, "{message}");
 }
 
 #[test]
@@ -63,14 +63,14 @@ fn what_is_named_leaves_with_its_partner() {
 }
 
 #[test]
-fn partners_leave_with_partners_but_nothing_is_learnt_of_what_was_not_sent() {
+fn partners_leave_with_companions_but_nothing_is_learnt_of_what_was_not_sent() {
     let tools = json!([{"name": "t", "defer_loading": true, "input_examples": [1]}]);
     let sent = request(Some("advanced-tool-use-2025-11-20,effort-2025-11-24"), &json!({ "tools": tools }));
     let refusal = refusal("tools.0.custom.defer_loading: Extra inputs are not permitted");
-    let cure = healing(None).cure(&sent, refusal.as_bytes()).unwrap();
+    let retry = refusals(None).retry_without(&sent, refusal.as_bytes()).unwrap();
     let expected = (Some("effort-2025-11-24"), json!({"tools": [{"name": "t"}]}));
-    assert_eq!(parts(&cure.request), expected);
-    let names: Vec<_> = cure.omissions.iter().map(ToString::to_string).collect();
+    assert_eq!(parts(&retry.request), expected);
+    let names: Vec<_> = retry.fields.iter().map(ToString::to_string).collect();
     assert_eq!(
         names,
         ["field tools[].defer_loading", "beta advanced-tool-use-2025-11-20", "field tools[].input_examples"]
@@ -83,16 +83,20 @@ fn a_flag_that_is_not_named_is_any_but_the_one_that_all_take() {
     let betas =
         json!(["interleaved-thinking-2025-05-14", "tool-search-tool-2025-10-19", "effort-2025-11-24"]);
     let body = json!({"anthropic_beta": betas, "tools": tools, "last": 1});
-    let cure = healing(None).cure(&request(None, &body), br#"{"message":"invalid beta flag"}"#).unwrap();
+    let retry =
+        refusals(None).retry_without(&request(None, &body), br#"{"message":"invalid beta flag"}"#).unwrap();
     let expected =
         json!({"anthropic_beta": ["interleaved-thinking-2025-05-14"], "tools": [{"name": "t"}], "last": 1});
-    assert_eq!(parts(&cure.request), (None, expected));
+    assert_eq!(parts(&retry.request), (None, expected));
 
     let body = json!({"speed": "fast", "anthropic_beta": ["fast-mode-2026-02-01"]});
-    let cure = healing(None).cure(&request(None, &body), br#"{"message":"invalid beta flag"}"#).unwrap();
-    assert_eq!(parts(&cure.request), (None, json!({})));
+    let retry =
+        refusals(None).retry_without(&request(None, &body), br#"{"message":"invalid beta flag"}"#).unwrap();
+    assert_eq!(parts(&retry.request), (None, json!({})));
     let alone = json!({"anthropic_beta": ["interleaved-thinking-2025-05-14"]});
-    assert!(healing(None).cure(&request(None, &alone), br#"{"message":"invalid beta flag"}"#).is_none());
+    assert!(
+        refusals(None).retry_without(&request(None, &alone), br#"{"message":"invalid beta flag"}"#).is_none()
+    );
 }
 
 #[test]
@@ -110,31 +114,36 @@ fn a_refusal_that_names_nothing_of_the_request_is_the_clients() {
         check(message, "x-2025-01-01", &body, None);
     }
     let speed = refusal("speed: Extra inputs are not permitted");
-    assert!(healing(None).cure(&request(None, &body), speed.as_bytes()).is_some());
-    assert!(healing(Some("https://gateway.example")).cure(&request(None, &body), speed.as_bytes()).is_some());
-    let anthropic = healing(Some("https://api.anthropic.com"));
+    assert!(refusals(None).retry_without(&request(None, &body), speed.as_bytes()).is_some());
     assert!(
-        anthropic.cure(&request(None, &body), speed.as_bytes()).is_none(),
+        refusals(Some("https://gateway.example"))
+            .retry_without(&request(None, &body), speed.as_bytes())
+            .is_some()
+    );
+    let anthropic = refusals(Some("https://api.anthropic.com"));
+    assert!(
+        anthropic.retry_without(&request(None, &body), speed.as_bytes()).is_none(),
         "the API that the client wrote for"
     );
 }
 
 #[test]
 fn what_helped_once_is_done_beforehand_for_that_model() {
-    let (healing, now) = (healing(None), Instant::now());
+    let (refusals, now) = (refusals(None), Instant::now());
     let sent = || request(Some("fast-mode-2026-02-01"), &json!({"speed": "fast", "max_tokens": 1}));
-    let cure = healing.cure(&sent(), refusal("speed: Extra inputs are not permitted").as_bytes()).unwrap();
+    let retry =
+        refusals.retry_without(&sent(), refusal("speed: Extra inputs are not permitted").as_bytes()).unwrap();
     let mut next = sent();
-    healing.prevent("m", &mut next, now);
+    refusals.strip_known("m", &mut next, now);
     assert_eq!(parts(&next), parts(&sent()), "nothing is learnt before it has helped");
-    let news = healing.learn("m", &cure, now);
+    let news = refusals.remember("m", &retry, now);
     assert_eq!(news, ["field speed", "beta fast-mode-2026-02-01"]);
-    assert!(healing.learn("m", &cure, now).is_empty());
-    healing.prevent("m", &mut next, now);
+    assert!(refusals.remember("m", &retry, now).is_empty());
+    refusals.strip_known("m", &mut next, now);
     assert_eq!(parts(&next), (None, json!({"max_tokens": 1})));
     let mut other = sent();
-    healing.prevent("n", &mut other, now);
+    refusals.strip_known("n", &mut other, now);
     assert_eq!(parts(&other), parts(&sent()));
-    let dropped: Vec<_> = healing.lessons(now).into_iter().map(|lesson| lesson.dropped).collect();
+    let dropped: Vec<_> = refusals.known(now).into_iter().map(|lesson| lesson.dropped).collect();
     assert_eq!(dropped, ["beta fast-mode-2026-02-01", "field speed"]);
 }

@@ -10,12 +10,12 @@ const CLEARS_THINKING: &str = "clear_thinking";
 
 /// A block of thinking in a turn of the assistant's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Block {
+pub(super) enum ThinkingBlock {
     Signed(ThinkingId),
     Unsigned,
 }
 
-impl Block {
+impl ThinkingBlock {
     fn id(self) -> Option<ThinkingId> {
         match self {
             Self::Signed(id) => Some(id),
@@ -26,7 +26,7 @@ impl Block {
 
 /// What leaves a body.
 #[derive(Debug, Default)]
-pub(super) struct Stripped<'a> {
+pub(super) struct StrippedThinking<'a> {
     pub(super) gone: Vec<Node<'a>>,
     /// The signatures of what leaves.
     pub(super) ids: Vec<ThinkingId>,
@@ -37,8 +37,11 @@ pub(super) struct Stripped<'a> {
 /// The blocks of thinking in `body` that `takes` refuses. A message of nothing else leaves as a whole: an empty one is
 /// refused, and messages of the same role in a row count as one turn (platform.claude.com/docs, "Messages"). It calls no
 /// tool, so that no result loses its call.
-pub(super) fn strip<'a>(body: Node<'a>, mut takes: impl FnMut(Block) -> bool) -> Stripped<'a> {
-    let mut stripped = Stripped::default();
+pub(super) fn strip<'a>(
+    body: Node<'a>,
+    mut takes: impl FnMut(ThinkingBlock) -> bool,
+) -> StrippedThinking<'a> {
+    let mut stripped = StrippedThinking::default();
     let mut is_any_left = false;
     for message in body.get("messages").into_iter().flat_map(Node::elements) {
         // What users and tools say is most of a conversation: it is looked into only where it matters.
@@ -69,7 +72,7 @@ pub(super) fn strip<'a>(body: Node<'a>, mut takes: impl FnMut(Block) -> bool) ->
         }
     }
     // A request without a single message says less than one that is refused.
-    if is_any_left { stripped } else { Stripped::default() }
+    if is_any_left { stripped } else { StrippedThinking::default() }
 }
 
 /// What has to leave `body` so that it asks for no thinking. A past without thinking takes no part in a turn with it,
@@ -96,7 +99,7 @@ pub(super) fn switched_off(body: Node<'_>) -> Vec<Node<'_>> {
     gone
 }
 
-fn block(item: Node<'_>) -> Option<Block> {
+fn block(item: Node<'_>) -> Option<ThinkingBlock> {
     let seal = match item.get("type")?.as_str()?.as_ref() {
         "thinking" => item.get("signature"),
         "redacted_thinking" => item.get("data"),
@@ -104,8 +107,8 @@ fn block(item: Node<'_>) -> Option<Block> {
     };
     let written = seal.filter(|seal| seal.as_str().is_some_and(|text| !text.is_empty())).map(Node::text);
     Some(match written {
-        Some(written) => Block::Signed(ThinkingId::of(&written[1..written.len() - 1])),
-        None => Block::Unsigned,
+        Some(written) => ThinkingBlock::Signed(ThinkingId::of(&written[1..written.len() - 1])),
+        None => ThinkingBlock::Unsigned,
     })
 }
 
@@ -133,7 +136,7 @@ mod tests {
         let text = json!({ "messages": messages }).to_string();
         let bad = ThinkingId::of(b"bad");
         let stripped = strip(Node::parse(text.as_bytes()).unwrap(), |block| {
-            !matches!(block, Block::Unsigned) && block != Block::Signed(bad)
+            !matches!(block, ThinkingBlock::Unsigned) && block != ThinkingBlock::Signed(bad)
         });
         let breaks = stripped.breaks_last_turn;
         let mut edits = Edits::default();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use relay_config::{
     AzureAuth, CompatibleAuth, HealthConfig, KeyId, ProviderConfig, ProviderKind, ProviderName, Secret,
 };
-use relay_messages::{Adapter, Healing, Unsupported};
+use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
     AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, FetchLayer,
     Fetcher, Forward, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest, Upstream,
@@ -28,7 +28,7 @@ pub(super) struct ProviderStack<'a> {
     pub(super) adapter: Arc<Adapter>,
     pub(super) fetcher: Option<Fetcher>,
     pub(super) restore: bool,
-    pub(super) healing: Healing,
+    pub(super) refusals: RefusalMemory,
     /// All of a provider's candidates are at one address.
     pub(super) probe: OnceCell<Probe>,
 }
@@ -135,8 +135,8 @@ impl ProviderStack<'_> {
     }
 
     fn service(&self, provider: impl Provider) -> CandidateService {
-        let (name, healing) = (self.provider.name.clone(), self.healing.clone());
-        let upstream = Upstream::new(name, provider, self.transport.clone(), healing);
+        let (name, refusals) = (self.provider.name.clone(), self.refusals.clone());
+        let upstream = Upstream::new(name, provider, self.transport.clone(), refusals);
         if upstream.has_address() {
             let upstream = upstream.clone();
             let probe = service_fn(move |()| {

@@ -116,7 +116,7 @@ pub(crate) fn assemble(
         messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
         count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
         api: Forwarder::new(parts.forwards, server.timeout),
-        catalog: Catalog::models(&config.providers, parts.healings, Arc::clone(&planner), parts.discoveries),
+        catalog: Catalog::models(&config.providers, parts.refusals, Arc::clone(&planner), parts.discoveries),
     };
     let verifier = Arc::new(Verifier::new(server.auth.clone(), server.subscription_may_use_keys()));
     let explainer = Arc::new(Explainer::new(Arc::clone(&verifier), planner, config));

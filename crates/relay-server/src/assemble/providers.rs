@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use relay_config::{Config, HealthConfig, ProviderKind, ProviderName};
-use relay_messages::{Healing, SignatureOwner, ThinkingProvenance};
+use relay_messages::{RefusalMemory, SignatureOwner, ThinkingProvenance};
 use relay_providers::{Fetcher, Forward, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
 use relay_transport::{Proxies, Transport, TransportSettings, TrustRoots};
@@ -18,7 +18,7 @@ use crate::discovery::Discovery;
 pub(super) struct Parts {
     pub(super) pools: Vec<ProviderPool>,
     /// The memory of refused fields of each provider.
-    pub(super) healings: Vec<(ProviderName, Healing)>,
+    pub(super) refusals: Vec<(ProviderName, RefusalMemory)>,
     /// Those of Anthropic, best first.
     pub(super) forwards: Vec<(ProviderName, Forward)>,
     /// Those that are asked for their models.
@@ -33,7 +33,7 @@ pub(super) fn providers(
 ) -> Result<Parts, BuildError> {
     let roots = TrustRoots::load();
     let mut parts =
-        Parts { pools: Vec::new(), healings: Vec::new(), forwards: Vec::new(), discoveries: Vec::new() };
+        Parts { pools: Vec::new(), refusals: Vec::new(), forwards: Vec::new(), discoveries: Vec::new() };
     let mut ranked = Vec::new();
     for provider in config.providers.iter().filter(|provider| provider.enabled) {
         let name = || provider.name.to_string();
@@ -49,8 +49,8 @@ pub(super) fn providers(
         if matches!(provider.kind, ProviderKind::Ollama { .. }) {
             signatures.record_unsigned(owner);
         }
-        let healing = Healing::new(provider.kind.base_url(), &adapter, owner, signatures.clone());
-        parts.healings.push((provider.name.clone(), healing.clone()));
+        let refusals = RefusalMemory::new(provider.kind.base_url(), &adapter, owner, signatures.clone());
+        parts.refusals.push((provider.name.clone(), refusals.clone()));
         let stack = ProviderStack {
             provider,
             transport,
@@ -61,7 +61,7 @@ pub(super) fn providers(
                 .transpose()
                 .map_err(|source| BuildError::Tls { provider: name(), source })?,
             restore: config.routing.restore_model_name,
-            healing,
+            refusals,
             probe: OnceCell::new(),
         };
         let models = match provider.models.is_empty() {

@@ -19,7 +19,7 @@ const PROSE: [(&str, &str); 1] = [("effort", "output_config.effort")];
 
 /// What a refusal names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum Refusal {
     /// Fields, by their paths as the upstream writes them, `messages.0.content.1.cache_control.ephemeral.scope`.
     Fields(Vec<String>),
     /// Betas. Empty where the upstream says only that one of them is unknown to it.
@@ -30,7 +30,7 @@ pub(super) enum Finding {
     ThinkingMissing,
 }
 
-impl Finding {
+impl Refusal {
     /// What the body of an error names, in whichever form it comes; `None` if nothing.
     pub(super) fn read(error: &[u8]) -> Option<Self> {
         match serde_json::from_slice::<Value>(error) {
@@ -166,21 +166,21 @@ mod tests {
 
     use super::*;
 
-    fn fields(paths: &[&str]) -> Option<Finding> {
-        Some(Finding::Fields(paths.iter().map(|&path| path.to_owned()).collect()))
+    fn fields(paths: &[&str]) -> Option<Refusal> {
+        Some(Refusal::Fields(paths.iter().map(|&path| path.to_owned()).collect()))
     }
 
-    fn betas(names: &[&str]) -> Option<Finding> {
-        Some(Finding::Betas(names.iter().map(|&name| name.to_owned()).collect()))
+    fn betas(names: &[&str]) -> Option<Refusal> {
+        Some(Refusal::Betas(names.iter().map(|&name| name.to_owned()).collect()))
     }
 
     #[test]
     fn a_message_names_what_is_not_taken() {
         #[track_caller]
-        fn check(message: &str, expected: Option<Finding>) {
+        fn check(message: &str, expected: Option<Refusal>) {
             let anthropic =
                 json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}});
-            assert_eq!(Finding::read(anthropic.to_string().as_bytes()), expected, "{message}");
+            assert_eq!(Refusal::read(anthropic.to_string().as_bytes()), expected, "{message}");
         }
         check("context_management: Extra inputs are not permitted", fields(&["context_management"]));
         check(
@@ -215,23 +215,23 @@ mod tests {
         );
         check("Unexpected value(s) `x` for the `anthropic-beta` header.", None);
         check("invalid beta flag", betas(&[]));
-        check("messages.1.content.0: Invalid `signature` in `thinking` block", Some(Finding::Signature));
-        check("messages.647.content.0.thinking.signature: Field required", Some(Finding::Signature));
+        check("messages.1.content.0: Invalid `signature` in `thinking` block", Some(Refusal::Signature));
+        check("messages.647.content.0.thinking.signature: Field required", Some(Refusal::Signature));
         check(
             "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different \
              conversation. Remove the block, or set `thinking.block_binding.prefix_mismatch_behavior` to \"drop_block\".",
-            Some(Finding::Signature),
+            Some(Refusal::Signature),
         );
         check(
             "messages.5.content.1: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be \
              modified. These blocks must remain as they were in the original response.",
-            Some(Finding::Signature),
+            Some(Refusal::Signature),
         );
         check(
             "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` \
              is enabled, a final `assistant` message must start with a thinking block (preceeding the lastmost set of \
              `tool_use` and `tool_result` blocks).",
-            Some(Finding::ThinkingMissing),
+            Some(Refusal::ThinkingMissing),
         );
         check("messages: at least one message is required", None);
         check("max_tokens: 200000 > 64000, which is the maximum allowed number of output tokens", None);
@@ -242,8 +242,8 @@ mod tests {
     #[test]
     fn the_message_is_found_in_every_form_of_an_error() {
         #[track_caller]
-        fn check(error: &str, expected: Option<Finding>) {
-            assert_eq!(Finding::read(error.as_bytes()), expected, "{error}");
+        fn check(error: &str, expected: Option<Refusal>) {
+            assert_eq!(Refusal::read(error.as_bytes()), expected, "{error}");
         }
         let field = fields(&["context_management"]);
         let text = "context_management: Extra inputs are not permitted";
@@ -279,8 +279,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_makes_the_reader_panic(text in "(thinking|beta|: Extra inputs are not permitted|extraneous key \\[|\\] is not permitted|does not support|#|:|-2025-01-01|\\PC){0,12}") {
-            let _ = Finding::of(&text);
-            let _ = Finding::read(json!({"message": text}).to_string().as_bytes());
+            let _ = Refusal::of(&text);
+            let _ = Refusal::read(json!({"message": text}).to_string().as_bytes());
         }
     }
 }
