@@ -8,7 +8,7 @@ use http::Uri;
 
 /// A relay between Claude Code and the providers of its models.
 ///
-/// Without a command it serves. Without a configuration file it uses what the environment offers.
+/// Without a command, the relay is started. Without a configuration file, it uses the providers found in the environment.
 #[derive(Debug, Parser)]
 #[command(name = "cc-relay", version, disable_help_subcommand = true)]
 #[command(after_help = "Point Claude Code at it:  ANTHROPIC_BASE_URL=http://127.0.0.1:8787 claude")]
@@ -19,44 +19,44 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
-/// What is read, and what is set above it.
+/// The configuration file, and settings that override it.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Settings {
-    /// Configuration file, in place of the one found in the working directory or the home directory.
+    /// Configuration file. Default: a file found in the working directory or the home directory.
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) config: Option<PathBuf>,
-    /// Least severe level that is logged.
+    /// Lowest level that is logged.
     #[arg(long, global = true, value_name = "LEVEL", value_parser = ["debug", "info", "warn", "error"])]
     pub(crate) log_level: Option<String>,
-    /// Shape of a log line.
+    /// Format of a log line.
     #[arg(long, global = true, value_name = "FORMAT", value_parser = ["text", "json"])]
     pub(crate) log_format: Option<String>,
-    /// Log at level debug, and say on each response which provider it came from.
+    /// Log at level debug, and add headers to each response that name its provider.
     #[arg(long, global = true)]
     pub(crate) debug: bool,
-    /// Use two built-in mock providers and no file: no account, no network.
+    /// Use two built-in mock providers instead of a file. Needs no account and no network.
     #[arg(long, global = true, conflicts_with = "config")]
     pub(crate) demo: bool,
-    /// Address to listen on; may be repeated. Port 0 lets the system choose.
+    /// Address to listen on. May be repeated. With port 0 the system chooses a port.
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub(crate) listen: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the relay until it is told to stop (the default).
+    /// Run the relay until a signal stops it (the default).
     Serve,
-    /// Ask a running relay how it is; exit code 0 if it is ready.
+    /// Show the state of a running relay. Exits 0 if it is ready.
     Status(StatusArguments),
-    /// Show where a request would go and why, without sending it; exit code 0 if somebody would be asked.
+    /// Show the providers that would receive a request, without sending it. Exits 0 if some provider would.
     Explain(ExplainArguments),
     /// Write, check or show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print a completion script for a shell.
     Completions {
-        /// The shell.
+        /// Shell that the script is for.
         shell: Shell,
     },
     /// Print the version.
@@ -65,31 +65,31 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
-    /// Where the relay is, in place of the address in the configuration.
+    /// URL of the relay. Default: the address in the configuration.
     #[arg(long)]
     pub(crate) url: Option<Uri>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// Body of a request to /v1/messages, as JSON; `-` is standard input.
+    /// File with the JSON body of a request to /v1/messages. `-` is standard input.
     pub(crate) request: PathBuf,
-    /// What the client brings of its own, beyond a key of the relay where that takes one.
+    /// Credential for Anthropic that the client sends, in addition to a key of the relay if it needs one.
     #[arg(long, value_enum, value_name = "CREDENTIAL", default_value = "nothing")]
-    pub(crate) client: Brought,
-    /// Print JSON.
+    pub(crate) client: ClientSends,
+    /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// A credential that a client has for Anthropic.
+/// A credential for Anthropic that a client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Brought {
-    /// None.
+pub(crate) enum ClientSends {
+    /// No credential.
     Nothing,
-    /// Its login with a Claude subscription.
+    /// The token of a login with a Claude subscription.
     Subscription,
-    /// An API key.
+    /// An API key of Anthropic.
     ApiKey,
 }
 
@@ -97,20 +97,20 @@ pub(crate) enum Brought {
 pub(crate) enum ConfigCommand {
     /// Write a commented configuration file to start from.
     Init {
-        /// Where to; by default cc-relay/config.yaml in $XDG_CONFIG_HOME or ~/.config.
+        /// File to write. Default: cc-relay/config.yaml in $XDG_CONFIG_HOME or ~/.config.
         #[arg(long, value_name = "PATH")]
         path: Option<PathBuf>,
-        /// Replace a file that is already there.
+        /// Replace an existing file.
         #[arg(long)]
         force: bool,
     },
-    /// Check a configuration file and report everything that is wrong with it.
+    /// Check a configuration file and report all its mistakes.
     Validate {
-        /// The file, in place of the one that `serve` would use.
+        /// File to check. Default: the one that `serve` would use.
         #[arg(value_name = "PATH", conflicts_with_all = ["config", "demo"])]
         path: Option<PathBuf>,
     },
-    /// Print the settings in effect, with every secret as `***`.
+    /// Print the settings in effect. Every secret is shown as `***`.
     Show,
     /// Print the JSON Schema of the configuration file.
     Schema,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_may_stand_on_either_side_of_the_command() {
+    fn settings_are_accepted_before_and_after_the_command() {
         for line in [
             "cc-relay --demo --listen a:1 --listen b:2",
             "cc-relay --demo serve --listen a:1 --listen b:2",

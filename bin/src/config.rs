@@ -1,4 +1,4 @@
-//! `cc-relay config`: the configuration written, checked and shown.
+//! `cc-relay config`: writes, checks and shows the configuration.
 
 use std::fs::DirBuilder;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use crate::cli::{ConfigCommand, Settings};
 use crate::output::Output;
 use crate::settings::{self, Origin, SettingsError, Start, variable};
 
-/// Why a `config` command did not do what was asked.
+/// The failure of a `config` command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error(transparent)]
@@ -22,13 +22,13 @@ pub(crate) enum ConfigError {
     Find(#[from] FindError),
     #[error(transparent)]
     Build(#[from] BuildError),
-    #[error("there is no configuration file to check; name one, or write one with `cc-relay config init`")]
+    #[error("there is no configuration file to check; name a file, or write one with `cc-relay config init`")]
     NoFile,
-    #[error("neither $XDG_CONFIG_HOME nor $HOME says where the file belongs; name a place with --path")]
+    #[error("neither $XDG_CONFIG_HOME nor $HOME is set; name the file to write with --path")]
     NoHome,
-    #[error("{}: the file will be YAML; its name has to end in .yaml or .yml", path.display())]
+    #[error("{}: the file will be YAML; its name must end in .yaml or .yml", path.display())]
     NotYaml { path: PathBuf },
-    #[error("{} is already there; --force replaces it", path.display())]
+    #[error("{} exists; --force replaces it", path.display())]
     Exists { path: PathBuf },
     #[error("{}: cannot write the file", path.display())]
     Write {
@@ -83,14 +83,15 @@ fn init(path: Option<PathBuf>, force: bool, out: &mut Output) -> Result<(), Conf
     Ok(())
 }
 
-/// The last place where `serve` looks, which is the one that does not depend on the working directory.
+/// The last path that `serve` tries. It does not depend on the working directory.
 fn default_path() -> Option<PathBuf> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
     Some(home.join("cc-relay").join("config.yaml"))
 }
 
-/// Writes a file that its owner alone can read, whole or not at all; with `replace` in the place of one that is there.
+/// Writes a file that only its owner can read. The file is written completely or not at all. An existing file is an error
+/// unless `replace` is set.
 fn write_new(path: &Path, text: &str, replace: bool) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = DirBuilder::new();
@@ -121,7 +122,7 @@ fn validate(settings: &Settings, out: &mut Output) -> Result<(), ConfigError> {
     let plural = if enabled == 1 { "" } else { "s" };
     let strategy = config.routing.strategy.as_str();
     let listen: Vec<_> = config.server.listen.iter().map(ToString::to_string).collect();
-    // What the loader cannot see, such as a key that fits into no header, shows when the relay is put together.
+    // Some mistakes show only when the relay is built, such as a key that a header cannot carry.
     Relay::builder(config).build()?;
     let (ok, listen) = (out.style(AnsiColor::Green), listen.join(", "));
     out.line(format_args!(

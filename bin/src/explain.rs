@@ -1,4 +1,4 @@
-//! `cc-relay explain`: where a request would go and why, without sending it.
+//! `cc-relay explain`: shows the providers that would receive a request, and the reasons, without sending it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,13 +12,13 @@ use relay_config::Config;
 use relay_server::{BuildError, Considered, Explanation, Relay};
 use serde_json::{Value, json};
 
-use crate::cli::{Brought, ExplainArguments, Settings};
+use crate::cli::{ClientSends, ExplainArguments, Settings};
 use crate::output::{Output, printable};
 use crate::settings::{SettingsError, Start};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Why nothing can be said of where a request would go.
+/// An error that prevents `explain` from planning a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExplainError {
     #[error(transparent)]
@@ -33,7 +33,7 @@ pub(crate) enum ExplainError {
     },
     #[error("{}: larger than the {limit} bytes that a request may have (server.max_body_bytes)", path.display())]
     TooLarge { path: PathBuf, limit: usize },
-    #[error("the client key fits into no header")]
+    #[error("the client key contains characters that an HTTP header cannot carry")]
     Key(#[from] InvalidHeaderValue),
     #[error("the request would be refused")]
     Refused(#[source] relay_server::Error),
@@ -47,7 +47,7 @@ impl ExplainError {
     }
 }
 
-/// Prints where the request would go: 0 if somebody would be asked, 1 if not.
+/// Prints the plan for the request. The exit code is 0 if some provider would receive it, otherwise 1.
 pub(crate) fn explain(
     arguments: &ExplainArguments,
     settings: &Settings,
@@ -65,7 +65,7 @@ pub(crate) fn explain(
     Ok(if explanation.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The body, from a file or from standard input.
+/// Reads the request's body from a file or from standard input.
 fn read(path: &Path, limit: usize) -> Result<Bytes, ExplainError> {
     let failed = |source| ExplainError::Read { path: path.to_owned(), source };
     let source: Box<dyn Read> = match path == Path::new("-") {
@@ -80,22 +80,22 @@ fn read(path: &Path, limit: usize) -> Result<Bytes, ExplainError> {
     }
 }
 
-/// What a client shows that is admitted and brings this of its own. None of it is sent anywhere.
-fn headers(brought: Brought, config: &Config) -> Result<HeaderMap, InvalidHeaderValue> {
+/// The headers of an admitted client with the credential `sends`. They are not sent to any upstream.
+fn headers(sends: ClientSends, config: &Config) -> Result<HeaderMap, InvalidHeaderValue> {
     let mut headers = HeaderMap::new();
     let auth = &config.server.auth;
-    // A subscription that admits by itself is all that its client shows.
-    let admits = brought == Brought::Subscription && auth.allow_subscription;
+    // A client whose subscription token admits it sends no key of the relay.
+    let admits = sends == ClientSends::Subscription && auth.allow_subscription;
     let key = auth.keys.first().map(|client| &client.key).or(auth.bearer_secret.as_ref());
     if let Some(key) = key.filter(|_| !admits) {
         headers.append(X_API_KEY, HeaderValue::from_str(key.expose())?);
     }
-    match brought {
-        Brought::Nothing => {}
-        Brought::Subscription => {
+    match sends {
+        ClientSends::Nothing => {}
+        ClientSends::Subscription => {
             headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer sk-ant-oat01-explain"));
         }
-        Brought::ApiKey => {
+        ClientSends::ApiKey => {
             headers.append(X_API_KEY, HeaderValue::from_static("sk-ant-api03-explain"));
         }
     }
@@ -106,10 +106,12 @@ fn print(explanation: &Explanation, out: &mut Output) -> io::Result<()> {
     let (good, bad) = (out.style(AnsiColor::Green), out.style(AnsiColor::Red));
     let (model, strategy) = (printable(&explanation.model), explanation.strategy.as_str());
     match &explanation.refusal {
-        None => out.line(format_args!("{model}, strategy {strategy}: {good}asked in this order{good:#}")),
-        Some(why) => {
-            out.line(format_args!("{model}, strategy {strategy}: {bad}nobody is asked{bad:#}: {why}"))
-        }
+        None => out.line(format_args!(
+            "{model}, strategy {strategy}: {good}providers in the order of attempts{good:#}"
+        )),
+        Some(why) => out.line(format_args!(
+            "{model}, strategy {strategy}: {bad}no provider would receive it{bad:#}: {why}"
+        )),
     }?;
     let places = (1..).map(|place: usize| place.to_string());
     let order = places.zip(&explanation.order);

@@ -1,4 +1,4 @@
-//! Sockets on the addresses of the configuration.
+//! Listening sockets on the configured addresses.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use relay_config::ListenAddress;
 use tokio::net::{TcpListener, lookup_host};
 
-/// Why an address cannot be listened on.
+/// An error while binding a listening socket.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     #[error("cannot listen on {address}: the name has no address")]
@@ -17,7 +17,7 @@ pub(crate) enum ListenError {
         source: io::Error,
     },
     #[error(
-        "cannot listen on {address}: the address is in use, perhaps by another cc-relay (`cc-relay status` tells); \
+        "cannot listen on {address}: the address is in use, perhaps by another cc-relay (`cc-relay status` shows it); \
          stop that program, or choose another port with --listen or server.listen"
     )]
     InUse { address: ListenAddress },
@@ -27,8 +27,8 @@ pub(crate) enum ListenError {
     )]
     NotPermitted { address: ListenAddress },
     #[error(
-        "cannot listen on {address}: this machine does not have the address; 127.0.0.1 is reachable from this \
-         machine alone, 0.0.0.0 is every address it has"
+        "cannot listen on {address}: this machine does not have the address; use 127.0.0.1 for clients on this \
+         machine, 0.0.0.0 for all its addresses"
     )]
     NotHere { address: ListenAddress },
     #[error("cannot listen on {address}")]
@@ -39,7 +39,7 @@ pub(crate) enum ListenError {
     },
 }
 
-/// Binds every address; one that stands there twice, once.
+/// Binds every address. A repeated address is bound once.
 pub(crate) async fn bind(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, ListenError> {
     let mut listeners = Vec::new();
     let mut bound = BTreeSet::new();
@@ -49,8 +49,8 @@ pub(crate) async fn bind(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>
     Ok(listeners)
 }
 
-/// Binds what `address` stands for. Of several (`localhost` is one of IPv4 and one of IPv6) those that the machine does
-/// not have are left out, as long as one remains.
+/// Binds every socket address that `address` resolves to. If there are several (`localhost` has one for IPv4 and one
+/// for IPv6), addresses that the machine does not have are skipped, as long as one remains.
 async fn bind_one(
     address: &ListenAddress,
     bound: &mut BTreeSet<SocketAddr>,
@@ -89,7 +89,7 @@ async fn bind_one(
     }
 }
 
-/// Where a client on this machine reaches what listens on `address`.
+/// The address at which a client on this machine reaches a listener on `address`.
 pub(crate) fn as_destination(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

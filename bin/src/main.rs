@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! arguments ─settings─▶ Start ─┬─serve───▶ Relay on its sockets, until a signal
-//! environment, file            ├─explain─▶ where a request would go
-//!                              ├─status──▶ what a running relay says of itself
+//! environment, file            ├─explain─▶ the plan for a request
+//!                              ├─status──▶ the state of a running relay
 //!                              └─config──▶ the configuration: written, checked, shown
 //! ```
-//! Exit codes: 0, 1 for a failure, 2 for a mistake on the command line.
+//! Exit codes: 0 for success, 1 for a failure, 2 for a mistake on the command line.
 
 mod cli;
 mod config;
@@ -27,14 +27,14 @@ use clap::{CommandFactory, Parser};
 use crate::cli::{Cli, Command};
 use crate::output::Output;
 
-/// Mistakes on the command line, as clap has it for those that it finds itself.
+/// The exit code for a mistake on the command line. clap uses the same one.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(failure) => {
-            // Where not even this can be written, the exit code has to do.
+            // If the error cannot be written, the exit code still reports it.
             let _ = Output::stderr().failure(&failure);
             if failure.is_usage() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
@@ -58,7 +58,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why a command did not do what was asked.
+/// The failure of a command.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 enum Failure {

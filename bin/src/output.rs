@@ -1,4 +1,4 @@
-//! What a command says: plain text, with colours where a person reads along.
+//! The output of a command: plain text, in colour on a terminal.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -28,7 +28,7 @@ impl Output {
         self.write(format!("{text}\n").as_bytes())
     }
 
-    /// Writes bytes as they are. A reader that has seen enough (`| head`) is no failure.
+    /// Writes bytes unchanged. A reader that closes the pipe early (`| head`) is not an error.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.stream.write_all(bytes).and_then(|()| self.stream.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -36,13 +36,13 @@ impl Output {
         }
     }
 
-    /// Writes something to be aware of.
+    /// Writes a warning.
     pub(crate) fn warning(&mut self, text: impl Display) -> io::Result<()> {
         let style = self.style(AnsiColor::Yellow);
         self.line(format_args!("{style}warning{style:#}: {text}"))
     }
 
-    /// Writes an error with its causes, one line for each problem in it.
+    /// Writes an error and its causes, one line per problem.
     pub(crate) fn failure(&mut self, error: &dyn Error) -> io::Result<()> {
         let style = self.style(AnsiColor::Red);
         with_causes(error)
@@ -50,23 +50,23 @@ impl Output {
             .try_for_each(|line| self.line(format_args!("{style}error{style:#}: {line}")))
     }
 
-    /// Bold `colour`, or nothing where colours do not suit; to be ended by `{:#}`.
+    /// Bold `colour` if the output is in colour, otherwise an empty style. End the styled text with `{:#}`.
     pub(crate) fn style(&self, colour: AnsiColor) -> Style {
         if self.colours { colour.on_default().bold() } else { Style::new() }
     }
 }
 
-/// Whether `stream` is a terminal and `NO_COLOR` (no-color.org) is not set.
+/// Returns `true` if `stream` is a terminal and `NO_COLOR` (no-color.org) is not set.
 pub(crate) fn colours_suit(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && colours_are_welcome()
 }
 
-/// Whether `NO_COLOR` is unset or empty.
+/// Returns `true` if `NO_COLOR` is unset or empty.
 pub(crate) fn colours_are_welcome() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// `error: cause: cause of the cause`.
+/// Formats an error with its causes: `error: cause: cause of the cause`.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -78,7 +78,7 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
     text
 }
 
-/// `text` without what a terminal would take for a command.
+/// Replaces the control characters in `text`, so that a terminal cannot take them for a command.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! `cc-relay serve`.
+//! `cc-relay serve`: runs the relay until a signal stops it.
 
 use std::io;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use crate::logging::{self, LoggingError};
 use crate::settings::{Origin, SettingsError, Start};
 use crate::signals::Signals;
 
-/// Why the relay does not run.
+/// An error that prevents the relay from running, or ends it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     #[error(transparent)]
@@ -30,7 +30,7 @@ pub(crate) enum ServeError {
     Signals(#[source] io::Error),
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("cannot tell which port the system chose")]
+    #[error("cannot read the port that the system chose")]
     LocalAddress(#[source] io::Error),
     #[error("a listener failed")]
     Listener(#[from] JoinError),
@@ -42,35 +42,35 @@ impl ServeError {
     }
 }
 
-/// Runs the relay until a signal stops it: 0 when it came to an end by itself after the first one, 1 when a second one
-/// cut it short.
+/// Runs the relay until a signal stops it. The exit code is 0 if the open requests have ended or been cut after the
+/// first signal, and 1 if a second signal has ended the process.
 pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     let start = Start::read(settings)?;
     let config = start.loaded.config.clone();
     let _flush = logging::install(&config.logging)?;
     start.log();
-    let access = Access::of(&start);
+    let needs = ClientNeeds::of(&start);
     let server = config.server.clone();
     let relay = Relay::builder(config).build()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Runtime)?;
-    let ended = runtime.block_on(run(relay, &server, access));
-    // A look-up of a name may still be under way in a thread; nobody waits for it any more.
+    let ended = runtime.block_on(run(relay, &server, needs));
+    // A thread may still be resolving a name. Its result is no longer needed.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(relay: Relay, server: &ServerConfig, access: Access) -> Result<ExitCode, ServeError> {
+async fn run(relay: Relay, server: &ServerConfig, needs: ClientNeeds) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let listeners = listen::bind(&server.listen).await?;
-    announce(&listeners, access).map_err(ServeError::LocalAddress)?;
+    announce(&listeners, needs).map_err(ServeError::LocalAddress)?;
 
     let (stop, _) = watch::channel(false);
     let mut serving = JoinSet::new();
     for listener in listeners {
         let mut stop = stop.subscribe();
         let shutdown = async move {
-            // An error means that there is nobody left to say it, which says it as well.
+            // An error means that the sender is gone, which is a reason to stop as well.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         serving.spawn(relay_server::serve(listener, relay.clone(), shutdown));
@@ -80,7 +80,7 @@ async fn run(relay: Relay, server: &ServerConfig, access: Access) -> Result<Exit
             let limit = server.drain_timeout;
             tracing::info!(signal, ?limit, "draining: open requests may finish; a second signal ends at once");
         }
-        // Before it is told to stop, a listener ends by a panic alone.
+        // Before the stop, a listener ends only by a panic.
         Some(ended) = serving.join_next() => drop(ended?),
     }
     stop.send_replace(true);
@@ -97,7 +97,7 @@ async fn run(relay: Relay, server: &ServerConfig, access: Access) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for all listeners; gives the number of connections that were cut.
+/// Waits for all listeners and returns the number of connections that were cut.
 async fn drained(mut serving: JoinSet<Drained>) -> Result<usize, JoinError> {
     let mut cut = 0;
     while let Some(ended) = serving.join_next().await {
@@ -107,7 +107,7 @@ async fn drained(mut serving: JoinSet<Drained>) -> Result<usize, JoinError> {
 }
 
 impl Start {
-    /// Logs where the configuration comes from and what is remarkable about it.
+    /// Logs the origin of the configuration and its warnings.
     fn log(&self) {
         tracing::info!("cc-relay {}", env!("CARGO_PKG_VERSION"));
         match &self.origin {
@@ -127,18 +127,18 @@ impl Start {
     }
 }
 
-/// What a client has to show.
+/// The credential that a client needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
+enum ClientNeeds {
     /// A key of `server.auth`.
     Key,
-    /// Nothing, or what is for the upstream.
-    Own,
-    /// Nothing; but Claude Code does not start without any credential.
+    /// The client's own credential for the upstream, if any.
+    OwnCredential,
+    /// No credential. Claude Code needs a placeholder, since it does not start without one.
     Placeholder,
 }
 
-impl Access {
+impl ClientNeeds {
     fn of(start: &Start) -> Self {
         let config = &start.loaded.config;
         let passes_through =
@@ -146,25 +146,25 @@ impl Access {
         if config.server.auth.is_required() && !config.server.auth.allow_subscription {
             Self::Key
         } else if config.providers.iter().any(|provider| provider.enabled && passes_through(&provider.kind)) {
-            Self::Own
+            Self::OwnCredential
         } else {
             Self::Placeholder
         }
     }
 }
 
-/// Logs where the relay is, and how Claude Code gets there.
-fn announce(listeners: &[TcpListener], access: Access) -> io::Result<()> {
+/// Logs the addresses of the relay, and the command that points Claude Code at it.
+fn announce(listeners: &[TcpListener], needs: ClientNeeds) -> io::Result<()> {
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     for address in &addresses {
         tracing::info!("listening on http://{address}");
     }
     let Some(first) = addresses.first() else { return Ok(()) };
     let address = listen::as_destination(*first);
-    let credential = match access {
-        Access::Key => " ANTHROPIC_AUTH_TOKEN=<key>".to_owned(),
-        Access::Own => String::new(),
-        Access::Placeholder => format!(" ANTHROPIC_AUTH_TOKEN={PLACEHOLDER}"),
+    let credential = match needs {
+        ClientNeeds::Key => " ANTHROPIC_AUTH_TOKEN=<key>".to_owned(),
+        ClientNeeds::OwnCredential => String::new(),
+        ClientNeeds::Placeholder => format!(" ANTHROPIC_AUTH_TOKEN={PLACEHOLDER}"),
     };
     tracing::info!("to use it: ANTHROPIC_BASE_URL=http://{address}{credential} claude");
     Ok(())

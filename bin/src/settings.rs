@@ -1,4 +1,4 @@
-//! From the command line and what it points at to a configuration.
+//! Loads the configuration from the command line, the file that it names, and the environment.
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -9,12 +9,12 @@ use relay_config::{Discovery, FindError, LoadError, Loaded, Loader, Place};
 
 use crate::cli::Settings;
 
-/// Where an Ollama listens unless it is told otherwise.
+/// The default address of Ollama.
 const OLLAMA: (&str, u16) = ("localhost", 11434);
-/// An Ollama on this machine accepts in far less.
-const OLLAMA_PATIENCE: Duration = Duration::from_millis(250);
+/// The time limit for a connection to Ollama. On the same machine it accepts in far less.
+const OLLAMA_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// A configuration, and how it came about.
+/// A configuration and its origin.
 #[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) loaded: Loaded,
@@ -25,14 +25,14 @@ pub(crate) struct Start {
 pub(crate) enum Origin {
     File(PathBuf),
     Demo,
-    /// There is no file: what the environment offers, and what it could offer more.
+    /// The environment, since there is no file: the providers found, and the variables that would add more.
     Environment {
         found: Vec<String>,
         missing: Vec<String>,
     },
 }
 
-/// Why there is no configuration.
+/// An error while finding or loading the configuration.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) enum SettingsError {
@@ -41,7 +41,7 @@ pub(crate) enum SettingsError {
 }
 
 impl SettingsError {
-    /// Whether what is wrong is on the command line.
+    /// Returns `true` if the mistake is on the command line.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::Find(_) => false,
@@ -51,7 +51,7 @@ impl SettingsError {
 }
 
 impl Start {
-    /// Reads what `serve` runs with.
+    /// Loads the configuration that `serve` uses.
     pub(crate) fn read(settings: &Settings) -> Result<Self, SettingsError> {
         if settings.demo {
             let loaded = loader(settings).with_default_providers(relay_config::demo().providers).load()?;
@@ -69,18 +69,18 @@ impl Start {
     }
 }
 
-/// The file that `settings` lead to, if any.
+/// Finds the configuration file, if there is one.
 pub(crate) fn file(settings: &Settings) -> Result<Option<PathBuf>, FindError> {
     // Relative to the working directory, so that messages name the file as the user would.
     relay_config::find_file(settings.config.as_deref(), Path::new(""), variable)
 }
 
-/// An environment variable; one that is not UTF-8 counts as unset.
+/// Reads an environment variable. A value that is not UTF-8 counts as unset.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The environment, and the command line above it.
+/// A loader of the environment's settings and, with precedence, those of the command line.
 fn loader(settings: &Settings) -> Loader {
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else { return None };
@@ -102,9 +102,9 @@ fn loader(settings: &Settings) -> Loader {
     loader
 }
 
-/// Whether something accepts connections at `address`.
+/// Returns `true` if a connection to `address` is accepted.
 fn answers(address: (&str, u16)) -> bool {
-    let connect = |address| TcpStream::connect_timeout(&address, OLLAMA_PATIENCE);
+    let connect = |address| TcpStream::connect_timeout(&address, OLLAMA_TIMEOUT);
     let reached = |addresses: std::vec::IntoIter<_>| -> io::Result<bool> {
         Ok(addresses.map(connect).any(|result| result.is_ok()))
     };

@@ -1,8 +1,8 @@
-//! Requests of the system to stop.
+//! Signals of the operating system that stop the process.
 
 use std::io;
 
-/// Listens for SIGINT and SIGTERM from its creation on, which therefore no longer end the process by themselves.
+/// Receives SIGINT and SIGTERM. Once it exists, these signals no longer end the process by themselves.
 #[cfg(unix)]
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -17,7 +17,7 @@ impl Signals {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// The name of the next one.
+    /// Waits for the next signal and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
@@ -26,7 +26,7 @@ impl Signals {
     }
 }
 
-/// Listens for Ctrl-C.
+/// Receives Ctrl-C.
 #[cfg(windows)]
 #[derive(Debug)]
 pub(crate) struct Signals(tokio::signal::windows::CtrlC);
@@ -37,7 +37,7 @@ impl Signals {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    /// The name of the next one.
+    /// Waits for the next signal and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         self.0.recv().await;
         "Ctrl-C"

@@ -1,4 +1,4 @@
-//! The log of the process: what is logged, in which form, and where to.
+//! The log of the process: level, format and destination.
 
 mod queue;
 
@@ -20,12 +20,12 @@ use self::queue::LogQueue;
 use crate::output::colours_are_welcome;
 use crate::settings::variable;
 
-/// A filter of this form replaces `logging.level`: `warn,relay_server=debug`.
+/// The environment variable with a filter that replaces `logging.level`, such as `warn,relay_server=debug`.
 const FILTER: &str = "CC_RELAY_LOG";
-/// What the targets of this workspace start with.
+/// The prefixes of the log targets of this workspace.
 const OURS: [&str; 2] = ["cc_relay", "relay_"];
 
-/// Why nothing can be logged.
+/// An error that prevents logging.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoggingError {
     #[error("{}: cannot open the log file", path.display())]
@@ -42,7 +42,7 @@ pub(crate) enum LoggingError {
     Install(#[from] TryInitError),
 }
 
-/// Logs from now on as `config` says, panics included. What is logged has left when the returned guard is gone.
+/// Starts logging as `config` demands, panics included. Once the returned guard is dropped, all lines are written.
 pub(crate) fn install(config: &LoggingConfig) -> Result<Flush, LoggingError> {
     let filter = match variable(FILTER).filter(|filter| !filter.is_empty()) {
         Some(filter) => filter.parse().map_err(LoggingError::Filter)?,
@@ -63,7 +63,8 @@ pub(crate) fn install(config: &LoggingConfig) -> Result<Flush, LoggingError> {
     Ok(flush)
 }
 
-/// Everything of our own from `level` on. Libraries speak of their own affairs at these levels: of them, warnings.
+/// A filter for all events of this workspace at `level` or above, and for warnings of the libraries, which log their own
+/// details below that.
 fn filter(level: LogLevel) -> Targets {
     let level = match level {
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -90,7 +91,7 @@ fn open(output: &LogOutput) -> Result<(Box<dyn Write + Send>, bool), LoggingErro
     })
 }
 
-/// A panic is a defect; it has to be found where everything else is.
+/// Writes panics to the log, since a panic is a defect that an operator has to find.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string);
     let backtrace = Backtrace::capture();

@@ -1,11 +1,11 @@
-//! Log lines on their way out, so that no request waits for a terminal, a pipe or a disk.
+//! A bounded queue between the log and its output, so that no request waits for a terminal, a pipe or a disk.
 //!
 //! ```text
 //! any thread ──line──▶ LogQueue, bounded ──batch──▶ thread `log` ──▶ output
 //! ```
-//! A plain writer would let whoever stopped reading (`cc-relay | less`) stop the relay. Here lines beyond the bound are
-//! dropped, counted, and the count logged. The lines that gather while the output takes the last ones leave at once,
-//! with one call.
+//! With a plain writer, a reader that stops reading (`cc-relay | less`) would stop the relay. If the queue is full,
+//! lines are dropped and counted, and the count is logged. Lines that arrive during a write are written together by
+//! the next one.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,25 +13,26 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that wait, some five thousand requests; and once more on their way out.
+/// The most bytes that wait in the queue: the lines of about five thousand requests. A batch of the same size may be
+/// in the hands of the writer.
 const CAPACITY: usize = 1024 * 1024;
-/// How long the end of the process waits for an output that does not take its last lines.
+/// The longest time for which the end of the process waits for the output to take the last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Takes lines from any thread without waiting for the output.
+/// The writer of the log. It takes lines from any thread and never waits for the output.
 #[derive(Debug, Clone)]
 pub(super) struct LogQueue(Arc<Shared>);
 
-/// Waits on drop until what was logged is written.
+/// A guard that, when dropped, waits until all logged lines are written.
 #[derive(Debug)]
 pub(crate) struct Flush(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// There are lines to write, or no more will come.
+    /// Notified when there are lines to write, or when no further line will come.
     filled: Condvar,
-    /// Everything is written, for good.
+    /// Notified when the last line has been written.
     finished: Condvar,
 }
 
@@ -62,7 +63,7 @@ impl<'a> MakeWriter<'a> for LogQueue {
 }
 
 impl Write for &LogQueue {
-    /// Takes `line`, which is a whole one: the formatter hands over each event at once.
+    /// Adds `line`. It is complete, since the formatter writes each event with one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut state = self.0.lock();
         if state.lines.len() + line.len() <= CAPACITY {
@@ -81,26 +82,27 @@ impl Write for &LogQueue {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Every state is a valid one, also one that a panic left behind.
+        // Every state is valid, also after a panic in another thread.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what comes until the guard is dropped.
+    /// Writes batches to the output until the guard is dropped.
     fn write_to(&self, mut output: impl Write) {
         let mut batch = Vec::new();
         while let Some(lost) = self.next_batch(&mut batch) {
-            // There is nobody left to tell that the log cannot be written.
+            // A log that cannot be written has no place to report that.
             let _ = output.write_all(&batch).and_then(|()| output.flush());
             batch.clear();
             if lost > 0 {
-                tracing::warn!(lost, "log lines were dropped: the output does not keep up");
+                tracing::warn!(lost, "log lines were dropped: the output is too slow");
             }
         }
         self.lock().finished = true;
         self.finished.notify_all();
     }
 
-    /// Waits for lines, moves them to `batch`, and gives the number of those lost meanwhile; `None` at the end.
+    /// Waits for lines, moves them to `batch`, and returns the number of lines dropped meanwhile. Returns `None` at the
+    /// end.
     fn next_batch(&self, batch: &mut Vec<u8>) -> Option<u64> {
         let state = self.lock();
         let idle = |state: &mut State| state.lines.is_empty() && !state.closing;
@@ -118,7 +120,7 @@ impl Drop for Flush {
         let mut state = self.0.lock();
         state.closing = true;
         self.0.filled.notify_one();
-        // Whether it was in time changes nothing: the process ends.
+        // The process ends, also if the time was too short.
         drop(self.0.finished.wait_timeout_while(state, LAST_WORDS, |state| !state.finished));
     }
 }
@@ -129,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    /// An output that takes a batch only when the test lets it, and shows what it took.
+    /// An output that accepts a batch only when the test permits it, and records the bytes.
     struct Gate {
         open: mpsc::Receiver<()>,
         taken: Arc<Mutex<Vec<u8>>>,
@@ -137,7 +139,7 @@ mod tests {
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Once the test drops its end the gate stays open.
+            // After the test has dropped its end, every write passes.
             let _ = self.open.recv();
             self.taken.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_logged_is_written_when_the_guard_is_gone() {
+    fn all_logged_lines_are_written_before_the_guard_is_gone() {
         let (gate, open) = mpsc::channel();
         drop(gate);
         let taken = Arc::new(Mutex::new(Vec::new()));
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_stands_still_stops_nobody() {
+    fn a_blocked_output_does_not_block_the_writers() {
         let (gate, open) = mpsc::channel();
         let taken = Arc::new(Mutex::new(Vec::new()));
         let (queue, flush) = LogQueue::start(Gate { open, taken: Arc::clone(&taken) }).unwrap();

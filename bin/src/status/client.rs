@@ -1,4 +1,4 @@
-//! Just enough of an HTTP client to ask a relay.
+//! A small HTTP client for the routes of a relay.
 
 use std::io;
 use std::time::Duration;
@@ -13,40 +13,41 @@ use hyper_util::rt::TokioIo;
 use relay_config::Secret;
 use tokio::net::TcpStream;
 
-/// A relay answers these questions from memory.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// More than the longest list of providers.
+/// The time limit of one request. A relay answers these routes from memory.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest answer that is read, more than the longest list of providers needs.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 const HTTP_PORT: u16 = 80;
 
-/// Why a question has no answer.
+/// The failure of a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error("cannot connect")]
     Connect(#[source] io::Error),
-    #[error("the client key fits into no header")]
+    #[error("the client key contains characters that an HTTP header cannot carry")]
     Key(#[from] InvalidHeaderValue),
-    #[error("cannot ask for this URL")]
+    #[error("the URL cannot be requested")]
     Request(#[from] http::Error),
     #[error("the answer is not HTTP")]
     Http(#[from] hyper::Error),
     #[error("the answer cannot be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("no answer within {PATIENCE:?}")]
+    #[error("no answer within {TIMEOUT:?}")]
     Timeout,
 }
 
-/// Asks one relay.
+/// A client of one relay.
 #[derive(Debug)]
 pub(crate) struct Client {
     authority: Authority,
-    /// What its paths start with; no slash at the end.
+    /// The start of all paths, without a slash at the end.
     prefix: String,
     key: Option<Secret>,
 }
 
 impl Client {
-    /// For the relay at `url`, if that is a URL of plain HTTP; `key` admits to what is not for everybody.
+    /// A client of the relay at `url`. `key` admits it to the routes that need one. Returns `None` if `url` is not a URL
+    /// of plain HTTP.
     pub(crate) fn new(url: &Uri, key: Option<Secret>) -> Option<Self> {
         // `127.0.0.1:8787` alone is a URL without scheme.
         if !matches!(url.scheme_str(), Some("http") | None) {
@@ -60,9 +61,9 @@ impl Client {
         format!("http://{}{}", self.authority, self.prefix)
     }
 
-    /// Status and body of the answer.
+    /// Requests `path` and returns status and body of the answer.
     pub(crate) async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
-        tokio::time::timeout(PATIENCE, self.exchange(path)).await.unwrap_or(Err(ClientError::Timeout))
+        tokio::time::timeout(TIMEOUT, self.exchange(path)).await.unwrap_or(Err(ClientError::Timeout))
     }
 
     async fn exchange(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
@@ -71,7 +72,7 @@ impl Client {
         let stream = TcpStream::connect((host, self.authority.port_u16().unwrap_or(HTTP_PORT)));
         let stream = stream.await.map_err(ClientError::Connect)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // What goes wrong with the connection, the request on it is told.
+        // An error of the connection also ends the request on it.
         tokio::spawn(connection);
         let response = sender.send_request(request).await?;
         let status = response.status();

@@ -1,4 +1,4 @@
-//! `cc-relay status`: what a running relay says of itself.
+//! `cc-relay status`: shows the state of a running relay.
 
 mod client;
 
@@ -17,23 +17,25 @@ use crate::listen;
 use crate::output::{Output, printable};
 use crate::settings::{SettingsError, Start};
 
-/// Models of one provider that are named; of the rest, the number.
+/// The number of models of one provider that are named. Further models are counted.
 const MODELS_NAMED: usize = 3;
 
-/// Why nothing can be said of the relay.
+/// The failure of `status`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StatusError {
-    #[error("the configuration does not say where the relay is, --url does as well")]
+    #[error("the configuration cannot be loaded; name the relay's URL with --url")]
     Settings(#[source] SettingsError),
-    #[error("cannot ask {url}: expected a URL like http://127.0.0.1:8787, and no https")]
+    #[error("found {url}: expected a URL like http://127.0.0.1:8787; https is not supported")]
     Url { url: String },
-    #[error("no relay answers at {url}; start it with `cc-relay serve`, or say where it is with --url")]
+    #[error("no relay answers at {url}; start it with `cc-relay serve`, or name its URL with --url")]
     Unreachable {
         url: String,
         #[source]
         source: ClientError,
     },
-    #[error("what answers at {url} is not cc-relay: GET {path} gave {status}; say where it is with --url")]
+    #[error(
+        "the server at {url} is not cc-relay: GET {path} returned {status}; name the relay's URL with --url"
+    )]
     Foreign { url: String, path: &'static str, status: StatusCode },
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
@@ -51,7 +53,7 @@ impl StatusError {
     }
 }
 
-/// Prints how the relay is: 0 if it is ready for requests, 1 if it is not.
+/// Prints the state of the relay. The exit code is 0 if it is ready for requests, otherwise 1.
 pub(crate) fn status(
     arguments: &StatusArguments,
     settings: &Settings,
@@ -59,12 +61,13 @@ pub(crate) fn status(
 ) -> Result<ExitCode, StatusError> {
     let client = client(arguments, settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let report = runtime.map_err(StatusError::Runtime)?.block_on(Report::ask(&client))?;
+    let report = runtime.map_err(StatusError::Runtime)?.block_on(Report::fetch(&client))?;
     report.print(&client.url(), out)?;
     Ok(if report.is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The way to the relay: the given one, or that of the configuration, whose key serves in both cases.
+/// A client of the relay at the given URL, or at the address in the configuration. The key comes from the configuration
+/// in both cases.
 fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, StatusError> {
     let config = Start::read(settings).map(|start| start.loaded.config);
     let (url, key) = match &arguments.url {
@@ -78,7 +81,7 @@ fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, St
     client.ok_or(StatusError::Url { url })
 }
 
-/// Where a client on this machine reaches the relay of this configuration.
+/// The URL at which a client on this machine reaches the relay of this configuration.
 fn url(config: &Config) -> String {
     let address = config.server.listen.first().cloned().unwrap_or_default();
     match address.host.parse::<IpAddr>() {
@@ -93,12 +96,12 @@ fn key(config: &Config) -> Option<Secret> {
     auth.keys.first().map(|client| client.key.clone()).or_else(|| auth.bearer_secret.clone())
 }
 
-/// What the relay answered.
+/// The answers of the relay.
 struct Report {
     version: String,
     is_ready: bool,
     readiness: String,
-    /// `None` if it did not tell.
+    /// The list of providers. `None` if the relay did not return it to this client.
     providers: Option<Vec<Provider>>,
 }
 
@@ -107,14 +110,14 @@ struct Provider {
     kind: String,
     state: String,
     models: Vec<String>,
-    /// Why the last attempt at it failed.
+    /// The reason of the last attempt's failure.
     last_error: Option<String>,
-    /// What is left out of requests to it, by model.
+    /// The fields that are removed from requests to the provider, as pairs of model and field.
     learned: Vec<(String, String)>,
 }
 
 impl Report {
-    async fn ask(client: &Client) -> Result<Self, StatusError> {
+    async fn fetch(client: &Client) -> Result<Self, StatusError> {
         let foreign = |path, status| StatusError::Foreign { url: client.url(), path, status };
         let (status, health) = get(client, "/health").await?;
         let version = health["version"].as_str().ok_or_else(|| foreign("/health", status))?;
@@ -135,8 +138,8 @@ impl Report {
         out.line(format_args!("cc-relay {} at {url}: {style}{}{style:#}", self.version, self.readiness))?;
         let Some(providers) = &self.providers else {
             return out.line(
-                "its providers are for clients with a key; none of the configuration here is accepted \
-                 (server.auth.api_key)",
+                "the relay lists its providers only for clients with a key, and the configuration here has no \
+                 accepted one (server.auth.api_key)",
             );
         };
         let width = |column: fn(&Provider) -> &str, head: &str| {
@@ -166,7 +169,10 @@ impl Report {
         }
         for provider in providers.iter().filter(|provider| !provider.learned.is_empty()) {
             out.line("")?;
-            out.line(format_args!("{}: left out for an hour, since it was refused:", provider.name))?;
+            out.line(format_args!(
+                "{}: removed from requests for an hour, since the provider rejected it:",
+                provider.name
+            ))?;
             for (model, dropped) in &provider.learned {
                 out.line(format_args!("  {model}: {dropped}"))?;
             }
@@ -201,7 +207,7 @@ impl Provider {
     }
 }
 
-/// Status and JSON of the answer; null where it is none.
+/// Requests `path` and returns the status and the JSON of the answer, or null if the body is not JSON.
 async fn get(client: &Client, path: &str) -> Result<(StatusCode, Value), StatusError> {
     let (status, body) =
         client.get(path).await.map_err(|source| StatusError::Unreachable { url: client.url(), source })?;

@@ -5,12 +5,12 @@ use serde_json::Value;
 use crate::process::{User, names_in};
 
 #[test]
-fn the_file_that_init_writes_is_one_that_validate_and_serve_accept() {
+fn validate_and_serve_accept_the_file_that_init_writes() {
     let user = User::new();
     let outcome = user.run(&["config", "init"]);
     let directory = user.path("xdg/cc-relay");
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert_eq!(names_in(&directory), ["config.yaml"], "nothing else is left behind");
+    assert_eq!(names_in(&directory), ["config.yaml"], "no temporary file remains");
     let outcome = user.run(&["config", "validate"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
     assert_eq!(outcome.stdout, "ok: 1 provider, strategy failover, listening on 127.0.0.1:8787\n");
@@ -21,7 +21,7 @@ fn the_file_that_init_writes_is_one_that_validate_and_serve_accept() {
 
 #[cfg(unix)]
 #[test]
-fn init_writes_for_its_user_alone() {
+fn only_the_owner_can_read_the_file_that_init_writes() {
     use crate::process::mode;
     let user = User::new();
     user.run(&["config", "init"]);
@@ -30,12 +30,12 @@ fn init_writes_for_its_user_alone() {
 }
 
 #[test]
-fn init_replaces_nothing_unless_it_is_forced_to() {
+fn init_replaces_an_existing_file_only_with_force() {
     let user = User::new();
     let path = user.write("mine.yaml", "providers: []\n");
     let outcome = user.run(&["config", "init", "--path", "mine.yaml"]);
     assert_eq!(outcome.code, Some(1));
-    assert_eq!(outcome.stderr, "error: mine.yaml is already there; --force replaces it\n");
+    assert_eq!(outcome.stderr, "error: mine.yaml exists; --force replaces it\n");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "providers: []\n");
     let outcome = user.run(&["config", "init", "--path", "mine.yaml", "--force"]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
@@ -59,7 +59,7 @@ routing:
 "#;
 
 #[test]
-fn validate_shows_every_mistake_and_where_it_is() {
+fn validate_reports_every_mistake_with_its_place() {
     let user = User::new();
     user.write("six.yaml", SIX_MISTAKES);
     let outcome = user.run(&["config", "validate", "six.yaml"]);
@@ -82,7 +82,7 @@ fn validate_shows_every_mistake_and_where_it_is() {
 }
 
 #[test]
-fn validate_tells_what_may_not_be_meant() {
+fn validate_prints_warnings() {
     let user = User::new();
     user.write("config.yaml", "cache: {}\nproviders: [{ name: local, type: ollama }]\n");
     let outcome = user.run(&["config", "validate"]);
@@ -92,7 +92,7 @@ fn validate_tells_what_may_not_be_meant() {
 }
 
 #[test]
-fn validate_finds_what_would_keep_serve_from_starting() {
+fn validate_finds_mistakes_that_show_when_the_relay_is_built() {
     let user = User::new().with_variable("KEY", "line\nbreak");
     user.write("config.yaml", "providers: [{ name: zai, type: zai, keys: [{ key: '${KEY}' }] }]\n");
     let validated = user.run(&["config", "validate"]);
@@ -105,7 +105,7 @@ fn validate_finds_what_would_keep_serve_from_starting() {
 }
 
 #[test]
-fn show_hides_secrets_and_tells_where_settings_come_from() {
+fn show_masks_secrets_and_names_the_origin() {
     let user = User::new().with_variable("CC_RELAY_ROUTING__MAX_ATTEMPTS", "3");
     user.write("config.yaml", "providers: [{ name: zai, type: zai, keys: [{ key: sk-visible }] }]\n");
     let outcome = user.run(&["config", "show", "--log-level", "warn"]);

@@ -28,18 +28,20 @@ fn user(config: &str) -> User {
     user
 }
 
-/// Provider, type and model of each line, in front of why.
+/// The columns of each line before the reason, among them provider, type and model.
 fn rows(outcome: &Outcome) -> Vec<Vec<&str>> {
     let lines = outcome.stdout.lines().skip(3);
     lines.map(|line| line.split_whitespace().take(5).collect()).collect()
 }
 
 #[test]
-fn the_order_is_shown_and_who_is_left_out() {
+fn the_order_and_the_excluded_providers_are_shown() {
     let outcome = user(CONFIG).run(&["explain", "request.json"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
     assert!(
-        outcome.stdout.starts_with("claude-sonnet-5-5, strategy failover: asked in this order\n\n"),
+        outcome
+            .stdout
+            .starts_with("claude-sonnet-5-5, strategy failover: providers in the order of attempts\n\n"),
         "{outcome:?}"
     );
     let rows = rows(&outcome);
@@ -52,7 +54,7 @@ fn the_order_is_shown_and_who_is_left_out() {
         ("-", "off", "mock", "claude-sonnet-5-5"),
     ];
     assert_eq!(places, expected, "{}", outcome.stdout);
-    assert_ne!(rows[0][3], rows[1][3], "the keys have ids of their own");
+    assert_ne!(rows[0][3], rows[1][3], "each key has an id");
     for secret in ["one", "two"] {
         assert!(!outcome.stdout.split_whitespace().any(|word| word == secret), "{}", outcome.stdout);
     }
@@ -60,7 +62,7 @@ fn the_order_is_shown_and_who_is_left_out() {
 }
 
 #[test]
-fn the_same_is_there_as_json() {
+fn the_plan_is_printed_as_json() {
     let outcome = user(CONFIG).run(&["explain", "--json", "request.json"]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     let explanation: Value = serde_json::from_str(&outcome.stdout).unwrap();
@@ -83,7 +85,7 @@ fn the_same_is_there_as_json() {
 }
 
 #[test]
-fn the_request_may_come_from_standard_input() {
+fn a_request_is_read_from_standard_input() {
     let user = user(CONFIG);
     let mut child = user.command(&["explain", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(REQUEST.as_bytes()).unwrap();
@@ -92,22 +94,22 @@ fn the_request_may_come_from_standard_input() {
 }
 
 #[test]
-fn nothing_is_sent() {
+fn explain_sends_no_request() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let config = format!("providers: [{{ name: local, type: ollama, base_url: '{url}' }}]\n");
     assert_eq!(user(&config).run(&["explain", "request.json"]).code, Some(0));
     listener.set_nonblocking(true).unwrap();
-    assert!(listener.accept().is_err(), "somebody has connected");
+    assert!(listener.accept().is_err(), "explain has connected to the provider");
 }
 
 #[test]
-fn a_request_that_nobody_would_serve_is_a_failure_that_says_why() {
+fn a_request_without_a_usable_provider_exits_1_with_the_reason() {
     let config =
         "providers: [{ name: other, type: mock, models: [glm-5.3] }]\nrouting: { strict_models: true }\n";
     let outcome = user(config).run(&["explain", "request.json"]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stdout.contains("nobody is asked: "), "{outcome:?}");
+    assert!(outcome.stdout.contains("no provider would receive it: "), "{outcome:?}");
     assert!(outcome.stdout.contains("claude-sonnet-5-5"), "{outcome:?}");
     assert!(outcome.stdout.contains("\n-  other"), "{outcome:?}");
     let as_json = user(config).run(&["explain", "--json", "request.json"]);
@@ -117,7 +119,7 @@ fn a_request_that_nobody_would_serve_is_a_failure_that_says_why() {
 }
 
 #[test]
-fn what_the_client_brings_counts() {
+fn the_clients_credential_decides_about_candidates() {
     #[track_caller]
     fn check(settings: &str, client: &str, code: i32, stdout: &str, stderr: &str) {
         let config = format!("{settings}\nproviders: [{{ name: anthropic, type: anthropic }}]\n");
@@ -125,10 +127,16 @@ fn what_the_client_brings_counts() {
         assert_eq!(outcome.code, Some(code), "{outcome:?}");
         assert!(outcome.stdout.contains(stdout) && outcome.stderr.contains(stderr), "{outcome:?}");
     }
-    check("", "nothing", 1, "nobody is asked: no credential", "");
+    check("", "nothing", 1, "no provider would receive it: no credential", "");
     check("", "subscription", 0, "client", "");
     check("", "api-key", 0, "client", "");
-    check("server: { auth: { api_key: k } }", "api-key", 1, "nobody is asked: no credential", "");
+    check(
+        "server: { auth: { api_key: k } }",
+        "api-key",
+        1,
+        "no provider would receive it: no credential",
+        "",
+    );
     check("server: { auth: { api_key: k, allow_subscription: true } }", "subscription", 0, "client", "");
     check(
         "server: { auth: { allow_subscription: true } }",
@@ -140,7 +148,7 @@ fn what_the_client_brings_counts() {
 }
 
 #[test]
-fn a_request_that_is_none_is_told_apart() {
+fn a_request_that_cannot_be_read_is_reported() {
     let user = user("server: { max_body_bytes: 1024 }\nproviders: [{ name: a, type: mock }]\n");
     user.write("text", "hello");
     user.write("large", &" ".repeat(1025));

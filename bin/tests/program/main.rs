@@ -1,5 +1,5 @@
-//! The program as a user meets it: what it prints, how it ends, and that it does what it says in between.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+//! The program from a user's view: output, exit codes and behaviour.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod config;
 mod explain;

@@ -1,4 +1,4 @@
-//! A home directory of its own, and the program in it.
+//! The program in a home directory of its own.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// How long any step may take before the test fails; none needs a tenth of it.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of any step. No step needs a tenth of it.
+const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A user without any variable or file of the machine's.
+/// A user without the variables and files of the machine.
 #[derive(Debug)]
 pub(crate) struct User {
     home: TempDir,
     variables: Vec<(&'static str, String)>,
 }
 
-/// How a command ended.
+/// The exit code and the output of a command.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
@@ -37,7 +37,7 @@ impl User {
         self
     }
 
-    /// A path in the home directory, which is the working directory too.
+    /// A path in the home directory, which is also the working directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
@@ -63,7 +63,7 @@ impl User {
         command
     }
 
-    /// Runs a command that ends by itself.
+    /// Runs a command until it ends by itself.
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         let mut process = self.spawn(arguments);
         let code = process.exit_code();
@@ -78,13 +78,13 @@ impl User {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (line, lines) = mpsc::channel();
         std::thread::spawn(move || {
-            // The test may have seen enough.
+            // The receiver is gone once the test has ended.
             stdout.lines().map_while(Result::ok).try_for_each(|text| line.send(text))
         });
         Process { child, lines, seen: String::new() }
     }
 
-    /// Starts `serve` on a port of its own, and waits until it listens.
+    /// Starts `serve` on a free port and waits until it listens.
     pub(crate) fn serve(&self, arguments: &[&str]) -> (Process, SocketAddr) {
         let mut process = self.spawn(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat());
         let line = process.wait_for("listening on http://");
@@ -94,21 +94,21 @@ impl User {
     }
 }
 
-/// A running command; it does not outlive the test.
+/// A running command. It is killed when the test ends.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
-    /// What it has printed so far, as far as the test has waited for it.
+    /// The output up to the last line that the test has waited for.
     seen: String,
 }
 
 impl Process {
-    /// Reads on until a line has `phrase`; gives the line.
+    /// Reads until a line contains `phrase`, and returns this line.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, phrase: &str) -> String {
         loop {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+            let Ok(line) = self.lines.recv_timeout(STEP_TIMEOUT) else {
                 let stderr = self.stderr();
                 panic!("no {phrase:?} in:\n{}{stderr}", self.seen);
             };
@@ -120,7 +120,7 @@ impl Process {
         }
     }
 
-    /// Everything that has been waited for, and what went before.
+    /// The output up to the last line that the test has waited for.
     pub(crate) fn seen(&self) -> &str {
         &self.seen
     }
@@ -129,7 +129,7 @@ impl Process {
     #[track_caller]
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(STEP_TIMEOUT) {
                 Ok(line) => {
                     self.seen.push_str(&line);
                     self.seen.push('\n');
@@ -143,13 +143,13 @@ impl Process {
     /// Sends `INT` or `TERM`.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
-        // A shell has it built in; a small machine has no program of this name.
+        // `kill` is built into the shell. A small machine may not have it as a program.
         let kill = format!("kill -{name} {}", self.child.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(sent.success());
     }
 
-    /// Ends it, and gives what it wrote to standard error.
+    /// Kills the process and returns its standard error.
     fn stderr(&mut self) -> String {
         let _ = self.child.kill();
         let mut text = String::new();
@@ -162,13 +162,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A connection on which the test writes HTTP by hand.
+/// A connection on which the test writes the bytes of HTTP itself.
 #[derive(Debug)]
 pub(crate) struct Connection(BufReader<TcpStream>);
 
@@ -176,13 +176,13 @@ impl Connection {
     /// Connects and sends `text`.
     pub(crate) fn send(address: SocketAddr, text: &str) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(STEP_TIMEOUT)).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
         Self(BufReader::new(stream))
     }
 
-    /// Asks for a streamed message.
-    pub(crate) fn ask(address: SocketAddr) -> Self {
+    /// Requests a streamed message.
+    pub(crate) fn request_stream(address: SocketAddr) -> Self {
         let body = r#"{"model":"claude-sonnet-5-5","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
         let length = body.len();
         Self::send(
@@ -194,7 +194,7 @@ impl Connection {
         )
     }
 
-    /// Reads up to and with the line that has `phrase`.
+    /// Reads to the end of the line that contains `phrase`.
     #[track_caller]
     pub(crate) fn read_to(&mut self, phrase: &str) -> String {
         let mut text = String::new();

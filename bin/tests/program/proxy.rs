@@ -1,4 +1,4 @@
-//! Upstreams behind a proxy, which the environment names.
+//! Upstreams that are reached through a proxy from the environment.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::process::{Process, User};
 
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 
-/// A proxy that gives this answer to every `CONNECT`; behind a 200 it leads to one upstream, whatever name was asked for.
+/// A proxy that returns one answer to every `CONNECT`. After a 200 it connects to one upstream, whatever the name.
 #[derive(Debug)]
 struct Proxy {
     address: SocketAddr,
@@ -48,7 +48,7 @@ impl Proxy {
                     client.write_all(answer.as_bytes()).await.unwrap();
                     if answer.contains(" 200 ") {
                         let mut upstream = TcpStream::connect(upstream).await.unwrap();
-                        // How it ends is the business of the two at its ends.
+                        // Errors show at the two ends of the tunnel.
                         let _ = copy_bidirectional(&mut client, &mut upstream).await;
                     }
                 });
@@ -57,7 +57,7 @@ impl Proxy {
         Self { address, heads, accepting: accepting.abort_handle() }
     }
 
-    /// The requests that have come, as they were written.
+    /// The heads of all requests, as received.
     fn heads(&self) -> Vec<String> {
         self.heads.borrow().clone()
     }
@@ -69,7 +69,7 @@ impl Drop for Proxy {
     }
 }
 
-/// An upstream as the API is one, which notes it when it sees what was meant for a proxy.
+/// An upstream with the API's answers. It records every header that is meant for a proxy.
 async fn upstream(authority: Option<&Authority>, host: Option<&'static str>) -> Upstream {
     let builder = Upstream::builder().require(anthropic::rules(anthropic::Credential::Key("sk-upstream")));
     let builder = builder.require([rule::without("proxy-authorization"), rule::without("proxy-connection")]);
@@ -83,7 +83,7 @@ async fn upstream(authority: Option<&Authority>, host: Option<&'static str>) -> 
     }
 }
 
-/// The relay of a user with these variables, and one provider.
+/// Starts a relay with one provider and the given variables.
 fn serve(
     variables: &[(&'static str, String)],
     url: &str,
@@ -102,18 +102,18 @@ fn serve(
     (user, process, address)
 }
 
-async fn ask(relay: SocketAddr) -> Response {
+async fn request(relay: SocketAddr) -> Response {
     patiently("answer", Call::messages(BODY).send(relay)).await
 }
 
 #[track_caller]
-fn assert_whole(response: &Response) {
+fn assert_complete(response: &Response) {
     assert_eq!(response.status, 200, "{:?}", response.body());
     assert_eq!(response.events().last().map(|event| event.name.as_str()), Some("message_stop"));
 }
 
 #[track_caller]
-fn assert_told(response: &Response, part: &str) {
+fn assert_reported(response: &Response, part: &str) {
     let body = response.json();
     assert_eq!((response.status, body["error"]["type"].as_str()), (502, Some("api_error")), "{body}");
     let message = body["error"]["message"].as_str().unwrap();
@@ -124,13 +124,13 @@ fn assert_told(response: &Response, part: &str) {
 async fn an_upstream_on_https_is_reached_through_a_tunnel() {
     let authority = Authority::naming(&["far.invalid"]);
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
-        // The name is one that only the proxy knows.
+        // Only the proxy can resolve this name.
         let upstream = upstream(Some(&authority), Some("far.invalid")).await;
         let proxy = Proxy::before(&upstream).await;
         let variables = [(name, format!("http://{}", proxy.address))];
         let (_user, _process, relay) = serve(&variables, "https://far.invalid", &authority);
-        assert_whole(&ask(relay).await);
-        assert_whole(&ask(relay).await);
+        assert_complete(&request(relay).await);
+        assert_complete(&request(relay).await);
         let expected = "CONNECT far.invalid:443 HTTP/1.1\r\nHost: far.invalid:443\r\n\r\n";
         assert_eq!(proxy.heads(), [expected], "one tunnel for both requests");
         assert_eq!((upstream.connections(), upstream.requests().len()), (1, 2));
@@ -138,13 +138,13 @@ async fn an_upstream_on_https_is_reached_through_a_tunnel() {
 }
 
 #[tokio::test]
-async fn the_credential_of_the_proxy_is_for_the_proxy_alone() {
+async fn the_credential_of_the_proxy_is_sent_only_to_the_proxy() {
     let authority = Authority::new();
     let upstream = upstream(Some(&authority), None).await;
     let proxy = Proxy::before(&upstream).await;
     let variables = [("HTTPS_PROXY", format!("http://user:p%40ss@{}", proxy.address))];
     let (_user, process, relay) = serve(&variables, &upstream.url(), &authority);
-    assert_whole(&ask(relay).await);
+    assert_complete(&request(relay).await);
     let [head] = proxy.heads().try_into().unwrap();
     assert!(head.starts_with(&format!("CONNECT localhost:{} ", upstream.address().port())), "{head}");
     // `user:p@ss`
@@ -154,7 +154,7 @@ async fn the_credential_of_the_proxy_is_for_the_proxy_alone() {
 }
 
 #[tokio::test]
-async fn what_no_proxy_names_is_reached_directly() {
+async fn hosts_in_no_proxy_are_reached_directly() {
     let authority = Authority::new();
     for exception in ["localhost", "elsewhere.example, localhost", "*"] {
         let upstream = upstream(Some(&authority), None).await;
@@ -162,7 +162,7 @@ async fn what_no_proxy_names_is_reached_directly() {
         let url = format!("http://{}", proxy.address);
         let variables = [("HTTPS_PROXY", url), ("NO_PROXY", exception.to_owned())];
         let (_user, _process, relay) = serve(&variables, &upstream.url(), &authority);
-        assert_whole(&ask(relay).await);
+        assert_complete(&request(relay).await);
         assert_eq!((proxy.heads().len(), upstream.connections()), (0, 1), "{exception}");
     }
 }
@@ -174,35 +174,35 @@ async fn an_upstream_on_plain_http_is_reached_directly() {
     let url = format!("http://{}", proxy.address);
     let variables = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, url.clone()));
     let (_user, _process, relay) = serve(&variables, &upstream.url(), &Authority::new());
-    assert_whole(&ask(relay).await);
+    assert_complete(&request(relay).await);
     assert_eq!((proxy.heads().len(), upstream.connections()), (0, 1));
 }
 
 #[tokio::test]
-async fn a_proxy_that_refuses_is_told_as_such() {
+async fn a_refusal_by_the_proxy_is_reported_as_one() {
     let authority = Authority::new();
     let upstream = upstream(Some(&authority), None).await;
-    for (answer, told) in [
+    for (answer, expected) in [
         ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "proxy authorization required"),
         ("HTTP/1.1 403 Forbidden\r\n\r\n", "tunnel error"),
     ] {
         let proxy = Proxy::answering(answer, &upstream).await;
         let variables = [("HTTPS_PROXY", format!("http://{}", proxy.address))];
         let (_user, _process, relay) = serve(&variables, &upstream.url(), &authority);
-        assert_told(&ask(relay).await, told);
+        assert_reported(&request(relay).await, expected);
     }
     assert_eq!(upstream.connections(), 0);
 }
 
 #[tokio::test]
-async fn a_proxy_that_would_be_spoken_to_in_another_protocol_is_not_spoken_to() {
+async fn a_proxy_of_another_protocol_is_not_called() {
     let authority = Authority::new();
     let upstream = upstream(Some(&authority), None).await;
     let proxy = Proxy::before(&upstream).await;
     for scheme in ["https", "socks5", "socks5h"] {
         let variables = [("HTTPS_PROXY", format!("{scheme}://user:secret@{}", proxy.address))];
         let (_user, _process, relay) = serve(&variables, &upstream.url(), &authority);
-        assert_told(&ask(relay).await, &format!("{scheme}://"));
+        assert_reported(&request(relay).await, &format!("{scheme}://"));
     }
     assert!(proxy.heads().is_empty(), "a credential went out unencrypted: {:?}", proxy.heads());
     assert_eq!(upstream.connections(), 0);

@@ -11,7 +11,7 @@ fn the_demonstration_streams_an_answer() {
     let (mut relay, address) = User::new().serve(&["--demo", "--debug"]);
     let hint = relay.wait_for("to use it: ");
     assert!(hint.contains(&format!("ANTHROPIC_BASE_URL=http://{address} ")), "{hint}");
-    let answer = Connection::ask(address).read_to_end();
+    let answer = Connection::request_stream(address).read_to_end();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("x-cc-relay-provider: demo-primary\r\n"), "{answer}");
     assert!(answer.contains("event: message_stop\n"), "{answer}");
@@ -19,7 +19,7 @@ fn the_demonstration_streams_an_answer() {
 }
 
 #[test]
-fn serving_is_what_is_done_without_a_command() {
+fn serve_is_the_default_command() {
     let mut relay = User::new().spawn(&["--demo", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]);
     let first = relay.wait_for("listening on http://127.0.0.1:");
     let second = relay.wait_for("listening on http://127.0.0.1:");
@@ -27,7 +27,7 @@ fn serving_is_what_is_done_without_a_command() {
 }
 
 #[test]
-fn without_a_file_the_environment_says_what_there_is() {
+fn without_a_file_the_providers_come_from_the_environment() {
     let user = User::new().with_variable("ZAI_API_KEY", "sk-visible");
     let (relay, address) = user.serve(&[]);
     for expected in [
@@ -44,7 +44,7 @@ fn without_a_file_the_environment_says_what_there_is() {
 }
 
 #[test]
-fn a_configuration_with_mistakes_is_not_served() {
+fn a_configuration_with_mistakes_prevents_the_start() {
     let user = User::new();
     user.write("config.yaml", "providers: [{ name: zai, type: zay }]\n");
     let outcome = user.run(&[]);
@@ -53,7 +53,7 @@ fn a_configuration_with_mistakes_is_not_served() {
 }
 
 #[test]
-fn a_port_in_use_is_told_with_what_to_do() {
+fn a_port_in_use_is_reported_with_the_fix() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let outcome = User::new().run(&["--demo", "--listen", &address]);
@@ -64,7 +64,7 @@ fn a_port_in_use_is_told_with_what_to_do() {
 }
 
 #[test]
-fn the_log_is_json_where_it_is_asked_for() {
+fn the_log_is_json_if_configured() {
     let (relay, _) = User::new().serve(&["--demo", "--log-format", "json"]);
     for line in relay.seen().lines() {
         let event: Value = serde_json::from_str(line).unwrap();
@@ -74,11 +74,11 @@ fn the_log_is_json_where_it_is_asked_for() {
 }
 
 #[test]
-fn the_log_filter_goes_by_target() {
+fn the_log_filter_selects_targets() {
     let user = User::new().with_variable("CC_RELAY_LOG", "cc_relay=info,relay_server=off");
     let (mut relay, address) = user.serve(&["--demo", "--log-level", "error"]);
     relay.wait_for("to use it");
-    Connection::ask(address).read_to_end();
+    Connection::request_stream(address).read_to_end();
     #[cfg(unix)]
     {
         relay.signal("TERM");

@@ -8,7 +8,7 @@ use relay_tests::{Call, Upstream};
 use crate::process::User;
 
 #[test]
-fn a_relay_that_is_ready_shows_its_providers() {
+fn a_ready_relay_lists_its_providers() {
     let user = User::new();
     let (_relay, address) = user.serve(&["--demo"]);
     for url in [format!("http://{address}"), format!("http://{address}/"), address.to_string()] {
@@ -40,11 +40,11 @@ providers: [{ name: local, type: mock }]
 
     let stranger = User::new().run(&["status", "--url", &address.to_string()]);
     assert_eq!(stranger.code, Some(0), "{stranger:?}");
-    assert!(stranger.stdout.contains("its providers are for clients with a key"), "{stranger:?}");
+    assert!(stranger.stdout.contains("lists its providers only for clients with a key"), "{stranger:?}");
 }
 
 #[test]
-fn a_relay_that_cannot_serve_is_a_failure() {
+fn a_relay_without_a_usable_provider_exits_1() {
     let user = User::new();
     user.write("config.yaml", "providers: [{ name: local, type: mock, enabled: false }]\n");
     let (_relay, address) = user.serve(&[]);
@@ -55,7 +55,7 @@ fn a_relay_that_cannot_serve_is_a_failure() {
 }
 
 #[test]
-fn with_a_url_the_configuration_may_have_mistakes() {
+fn mistakes_in_the_configuration_do_not_matter_with_a_url() {
     let user = User::new();
     let (_relay, address) = user.serve(&["--demo"]);
     user.write("config.yaml", "providers: [{ name: zai, type: zay }]\n");
@@ -71,8 +71,8 @@ fn with_a_url_the_configuration_may_have_mistakes() {
 }
 
 #[test]
-fn a_relay_that_does_not_answer_is_a_failure_with_advice() {
-    // The port of a listener that is gone again is free.
+fn an_unreachable_relay_is_reported_with_the_fix() {
+    // The port of a closed listener is free.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let outcome = User::new().run(&["status", "--listen", &address.to_string()]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
@@ -80,7 +80,7 @@ fn a_relay_that_does_not_answer_is_a_failure_with_advice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_upstream_refuses_is_listed() {
+async fn fields_that_an_upstream_rejects_are_listed() {
     let upstream = Upstream::answering(|request| match request.json().get("speed") {
         Some(_) => {
             anthropic::error_with(400, "invalid_request_error", "speed: Extra inputs are not permitted")
@@ -102,6 +102,6 @@ async fn what_an_upstream_refuses_is_listed() {
     assert!(line.contains("WARN") && line.contains("field speed"), "{line}");
 
     let outcome = user.run(&["status", "--url", &address.to_string()]);
-    let expected = "gateway: left out for an hour, since it was refused:\n  claude-opus-5-5: field speed\n";
+    let expected = "gateway: removed from requests for an hour, since the provider rejected it:\n  claude-opus-5-5: field speed\n";
     assert!(outcome.stdout.contains(expected), "{outcome:?}");
 }

@@ -1,10 +1,10 @@
-//! How `cc-relay serve` comes to its end.
+//! The end of `cc-relay serve`.
 
 use std::net::SocketAddr;
 
 use crate::process::{Connection, User};
 
-/// Has the relay wait for the rest of a request, and knows that it does.
+/// Sends the head of a request and reads `100 Continue`, so that the relay is known to wait for the body.
 fn unfinished_request(address: SocketAddr) -> Connection {
     let mut connection = Connection::send(
         address,
@@ -15,9 +15,9 @@ fn unfinished_request(address: SocketAddr) -> Connection {
 }
 
 #[test]
-fn an_interrupt_in_mid_stream_lets_the_stream_end() {
+fn an_open_stream_ends_normally_after_an_interrupt() {
     let (mut relay, address) = User::new().serve(&["--demo"]);
-    let mut client = Connection::ask(address);
+    let mut client = Connection::request_stream(address);
     client.read_to("event: content_block_delta");
     relay.signal("INT");
     relay.wait_for("draining");
@@ -28,7 +28,7 @@ fn an_interrupt_in_mid_stream_lets_the_stream_end() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_ends_the_process_at_once() {
     let (mut relay, address) = User::new().serve(&["--demo"]);
     let mut client = unfinished_request(address);
     relay.signal("INT");
@@ -40,7 +40,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn what_does_not_end_in_time_is_cut_and_counted() {
+fn connections_open_after_the_drain_timeout_are_cut_and_counted() {
     let user = User::new().with_variable("CC_RELAY_SERVER__DRAIN_TIMEOUT_MS", "50");
     let (mut relay, address) = user.serve(&["--demo"]);
     let _client = unfinished_request(address);

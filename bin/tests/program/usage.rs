@@ -1,4 +1,4 @@
-//! Exit codes, and the commands that need nothing.
+//! Exit codes, and commands that need no configuration.
 
 use crate::process::User;
 
@@ -27,24 +27,24 @@ fn a_mistake_on_the_command_line_is_a_usage_error() {
     check(&["--demo", "--config", "config.yaml"], 2, "", "cannot be used with");
     check(&["--demo", "--listen", "8787"], 2, "", "command line: server.listen: found ");
     check(&["status", "--url", "https://relay.example"], 2, "", "expected a URL like http://");
-    check(&["config", "init", "--path", "config.toml"], 2, "", "has to end in .yaml or .yml");
+    check(&["config", "init", "--path", "config.toml"], 2, "", "must end in .yaml or .yml");
 }
 
 #[test]
-fn what_is_wrong_elsewhere_is_a_failure() {
+fn a_missing_file_is_a_failure() {
     check(&["--config", "nope.yaml"], 1, "", "error: there is no file nope.yaml\n");
     check(&["config", "validate"], 1, "", "there is no configuration file to check");
 }
 
 #[test]
-fn every_shell_gets_its_completions() {
+fn each_shell_has_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         check(&["completions", shell], 0, "validate", "");
     }
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let mut child = User::new().command(&["config", "schema"]).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
