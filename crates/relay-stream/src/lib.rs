@@ -37,6 +37,7 @@ pub mod body;
 mod filter;
 pub mod frame;
 mod json;
+mod lexer;
 mod message_start;
 mod on_break;
 pub mod sse;

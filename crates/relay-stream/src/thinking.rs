@@ -18,6 +18,7 @@
 //! assert_eq!(seen, [ThinkingId::of(b"EqQBCgIYAg==")]);
 //! ```
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -25,6 +26,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use memchr::{memchr, memchr2};
 use pin_project_lite::pin_project;
+
+use crate::lexer::{Lexer, Token};
 
 /// The longest name that is looked for.
 const NAME: usize = "redacted_thinking".len();
@@ -58,6 +61,149 @@ pub enum Thinking {
     Signed(ThinkingId),
     /// There was thinking, and up to the answer's end no signature.
     Unsigned,
+}
+
+/// Finds signatures among the tokens of JSON text and reports them to a sink.
+///
+/// A string is a signature if it follows the string `signature` or, after the string `redacted_thinking`, the string
+/// `data`, with nothing but white space and a colon in between. Nothing else of the JSON is interpreted: a member
+/// `signature` of a tool's input is reported as well, and no request will ever refer to it. Of a signature only its
+/// [`ThinkingId`] is kept.
+pub(crate) struct ThinkingWatch {
+    sink: Box<dyn FnMut(Thinking) + Send>,
+    /// The text of the current string, up to the length of the longest name.
+    name: [u8; NAME],
+    /// Length of the text in `name`, more than [`NAME`] for a string that is no name.
+    length: usize,
+    /// The last string is a name whose value is a signature.
+    before_value: bool,
+    /// The part of the signature that has arrived.
+    value: Option<ThinkingId>,
+    in_redacted: bool,
+    thinking: bool,
+    signed: bool,
+}
+
+impl ThinkingWatch {
+    pub(crate) fn new(sink: impl FnMut(Thinking) + Send + 'static) -> Self {
+        ThinkingWatch {
+            sink: Box::new(sink),
+            name: [0; NAME],
+            length: 0,
+            before_value: false,
+            value: None,
+            in_redacted: false,
+            thinking: false,
+            signed: false,
+        }
+    }
+
+    /// Reads the next token. Returns the string that it completes, unless that is a signature or too long for a name.
+    #[inline]
+    pub(crate) fn observe(&mut self, token: Token<'_>) -> Option<&[u8]> {
+        match (token, &mut self.value) {
+            (Token::Open, _) => {
+                self.length = 0;
+                self.value = std::mem::take(&mut self.before_value).then_some(ThinkingId::EMPTY);
+            }
+            (Token::Text(text), Some(id)) => id.add(text),
+            (Token::Text(text), None) => self.add_to_name(text),
+            (Token::Backslash, None) => self.length = NAME + 1,
+            (Token::Backslash, Some(_)) => {}
+            (Token::Close, Some(id)) => {
+                let id = *id;
+                (self.value, self.in_redacted) = (None, false);
+                if id != ThinkingId::EMPTY {
+                    self.signed = true;
+                    (self.sink)(Thinking::Signed(id));
+                }
+            }
+            (Token::Close, None) => return self.end_name(),
+            (Token::Punctuation(_), _) => self.before_value = false,
+            (Token::Other(_), _) => {}
+        }
+        None
+    }
+
+    /// Reports [`Thinking::Unsigned`] if there was thinking and no signature.
+    pub(crate) fn finish(&mut self) {
+        if self.thinking && !self.signed {
+            (self.sink)(Thinking::Unsigned);
+        }
+    }
+
+    fn add_to_name(&mut self, text: &[u8]) {
+        match self.name.get_mut(self.length..).and_then(|room| room.get_mut(..text.len())) {
+            Some(room) => room.copy_from_slice(text),
+            None => return self.length = NAME + 1,
+        }
+        self.length += text.len();
+    }
+
+    fn end_name(&mut self) -> Option<&[u8]> {
+        let name = self.name.get(..self.length)?;
+        match name {
+            b"signature" => self.before_value = true,
+            b"data" => self.before_value = self.in_redacted,
+            b"redacted_thinking" => self.in_redacted = true,
+            b"thinking" => self.thinking = true,
+            _ => {}
+        }
+        Some(name)
+    }
+}
+
+impl fmt::Debug for ThinkingWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThinkingWatch").finish_non_exhaustive()
+    }
+}
+
+/// A [`ThinkingWatch`] over the events of a stream.
+///
+/// The text of an answer and the input of its tools, which are most of a stream, are not searched: an event is skipped
+/// from the delta type on that says that it carries one of them.
+#[derive(Debug)]
+pub(crate) struct EventThinking {
+    lexer: Lexer,
+    watch: ThinkingWatch,
+    at_start: bool,
+    /// The rest of the event carries no signature.
+    skips_event: bool,
+}
+
+/// The start of a delta as Anthropic writes it, up to where it differs from others. It holds no name that matters.
+const DELTA_START: &[u8] = b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",";
+
+impl EventThinking {
+    pub(crate) fn new(sink: impl FnMut(Thinking) + Send + 'static) -> Self {
+        let watch = ThinkingWatch::new(sink);
+        EventThinking { lexer: Lexer::default(), watch, at_start: true, skips_event: false }
+    }
+
+    /// Reads the next bytes of the current event.
+    pub(crate) fn observe(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        if std::mem::take(&mut self.at_start) {
+            rest = rest.strip_prefix(DELTA_START).unwrap_or(rest);
+        }
+        while !self.skips_event
+            && let Some(token) = self.lexer.next(&mut rest)
+        {
+            let string = self.watch.observe(token);
+            self.skips_event = matches!(string, Some(b"text_delta" | b"input_json_delta"));
+        }
+    }
+
+    /// Takes note of the end of the current event.
+    pub(crate) fn end_event(&mut self) {
+        (self.lexer, self.at_start, self.skips_event) = (Lexer::default(), true, false);
+        (self.watch.before_value, self.watch.value) = (false, None);
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.watch.finish();
+    }
 }
 
 /// Finds signatures in the bytes of an answer, a stream or a message in one piece, cut anywhere.

@@ -5,6 +5,7 @@
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use relay_stream::sse::{SseParser, write_event};
+use relay_stream::thinking::Thinking;
 use relay_stream::watch::{SseWatch, StreamReport};
 use relay_stream::{EventFilter, MessageStartEditor};
 use relay_stream_fuzz::{cut, sizes_and_stream};
@@ -28,10 +29,15 @@ fn parse<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>) {
     (events, bytes)
 }
 
-fn watch<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> StreamReport {
-    let mut watch = SseWatch::new();
+fn watch<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (StreamReport, Vec<Thinking>) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut watch = SseWatch::new().with_on_thinking(move |thinking| {
+        sender.send(thinking).expect("the receiver outlives the watch");
+    });
     chunks.for_each(|chunk| watch.observe(chunk));
-    watch.into_report()
+    watch.finish();
+    let report = watch.into_report();
+    (report, receiver.iter().collect())
 }
 
 fn rewrite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {

@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 
 use super::{JsonWatch, SseWatch, StreamReport};
 use crate::on_break::{OnBreak, write_break};
+use crate::thinking::Thinking;
 
 pin_project! {
     /// Passes a body on frame by frame, reads it on the way, and says once how it ended.
@@ -50,6 +51,13 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     /// inserted there, so the body fails.
     pub fn check_end(mut self, on_break: OnBreak) -> Self {
         self.on_break = Some(on_break);
+        self
+    }
+
+    /// Calls `on_thinking` for the thinking in the body; see [`Thinking`]. It runs within `poll_frame`, for a signature
+    /// before the frame that completes it leaves, and must not block.
+    pub fn with_on_thinking(mut self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
+        self.watched.watch.set_on_thinking(on_thinking);
         self
     }
 
@@ -174,6 +182,20 @@ impl Watch {
         }
     }
 
+    fn set_on_thinking(&mut self, on_thinking: impl FnMut(Thinking) + Send + 'static) {
+        match self {
+            Self::Sse(watch) => *watch = std::mem::take(watch).with_on_thinking(on_thinking),
+            Self::Json(watch) => *watch = std::mem::take(watch).with_on_thinking(on_thinking),
+        }
+    }
+
+    fn finish(&mut self) {
+        match self {
+            Self::Sse(watch) => watch.finish(),
+            Self::Json(watch) => watch.finish(),
+        }
+    }
+
     fn report(&self) -> &StreamReport {
         match self {
             Self::Sse(watch) => watch.report(),
@@ -196,6 +218,9 @@ struct Watched<F: FnOnce(StreamReport, StreamEnd)> {
 impl<F: FnOnce(StreamReport, StreamEnd)> Watched<F> {
     fn end(&mut self, end: StreamEnd) {
         if let Some(on_end) = self.on_end.take() {
+            if end == StreamEnd::Ended {
+                self.watch.finish();
+            }
             on_end(self.watch.report().clone(), end);
         }
     }
@@ -216,6 +241,7 @@ mod tests {
 
     use super::*;
     use crate::body::scripted::{ScriptedBody, collect};
+    use crate::thinking::ThinkingId;
 
     const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     const ERROR: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
@@ -315,5 +341,25 @@ mod tests {
                 Err(error) => assert!(!pass && error.is_incomplete()),
             }
         }
+    }
+
+    #[test]
+    fn thinking_is_reported_before_the_end_and_unsigned_thinking_only_at_a_regular_one() {
+        #[track_caller]
+        fn check(script: ScriptedBody, expected: &[Thinking]) {
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let body = WatchBody::json(script, |_, _| {}).with_on_thinking(move |thinking| {
+                sender.send(thinking).unwrap();
+            });
+            collect(body);
+            assert_eq!(receiver.iter().collect::<Vec<_>>(), expected);
+        }
+        let unsigned = r#"{"type":"thinking","thinking":"t"}"#;
+        let signed = Thinking::Signed(ThinkingId::of(b"s"));
+        check(ScriptedBody::new().data(unsigned), &[Thinking::Unsigned]);
+        check(ScriptedBody::new().data(unsigned).exact_length(), &[Thinking::Unsigned]);
+        check(ScriptedBody::new().data(unsigned).trailers(), &[Thinking::Unsigned]);
+        check(ScriptedBody::new().data(unsigned).error("reset"), &[]);
+        check(ScriptedBody::new().data(r#"{"type":"thinking","signature":"s"}"#).error("reset"), &[signed]);
     }
 }

@@ -1,8 +1,8 @@
 //! Reading a message that comes as one JSON object, without holding it up or keeping it.
 
-use memchr::memchr2;
-
 use super::StreamReport;
+use crate::lexer::{Lexer, Token};
+use crate::thinking::{Thinking, ThinkingWatch};
 
 /// Bytes of one top-level member that are kept. Those that carry facts have a few hundred; `content`, which may have
 /// megabytes, is not among them.
@@ -25,101 +25,80 @@ const MEMBER_LIMIT: usize = 16 << 10;
 /// ```
 #[derive(Debug, Default)]
 pub struct JsonWatch {
-    place: Place,
-    /// Brackets that are open; 1 is among the members of the message.
+    lexer: Lexer,
+    /// Number of open brackets. The members of the message are at depth 1.
     depth: usize,
-    /// The member that is being read, from its key on, as far as it fits.
+    /// The bytes of the current member, from its key on, up to one byte more than the limit.
     member: Vec<u8>,
+    thinking: Option<ThinkingWatch>,
     report: StreamReport,
 }
 
-/// What the next byte belongs to.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    #[default]
-    Outside,
-    String,
-    /// Behind a backslash.
-    Escape,
-    /// Behind the object.
-    End,
-}
-
 impl JsonWatch {
-    /// A watch at the start of a body.
+    /// Creates a watch at the start of a body.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What is known so far.
+    /// Calls `on_thinking` for the thinking in the message; see [`Thinking`]. Signatures are found in the same pass as
+    /// the facts of the report.
+    #[must_use]
+    pub fn with_on_thinking(self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
+        JsonWatch { thinking: Some(ThinkingWatch::new(on_thinking)), ..self }
+    }
+
+    /// Returns the facts found up to now.
     #[must_use]
     pub fn report(&self) -> &StreamReport {
         &self.report
     }
 
-    /// Takes note of the next bytes of the body.
+    /// Reads the next bytes of the body.
     pub fn observe(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
-        while !rest.is_empty() {
-            rest = match self.place {
-                Place::End => return,
-                Place::Escape => {
-                    self.place = Place::String;
-                    self.keep(&rest[..1]);
-                    &rest[1..]
-                }
-                Place::String => self.string(rest),
-                Place::Outside => self.outside(rest),
-            };
+        while !self.report.whole
+            && let Some(token) = self.lexer.next(&mut rest)
+        {
+            if let Some(thinking) = &mut self.thinking {
+                thinking.observe(token);
+            }
+            match token {
+                Token::Punctuation(byte) => self.punctuation(byte),
+                Token::Open | Token::Close => self.keep(b"\""),
+                Token::Backslash => self.keep(b"\\"),
+                Token::Text(bytes) | Token::Other(bytes) => self.keep(bytes),
+            }
         }
     }
 
-    /// Goes on to the end of the string, or to the next escape in it.
-    fn string<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        let Some(at) = memchr2(b'"', b'\\', rest) else {
-            self.keep(rest);
-            return &[];
-        };
-        self.place = if rest[at] == b'"' { Place::Outside } else { Place::Escape };
-        self.keep(&rest[..=at]);
-        &rest[at + 1..]
+    /// Ends the observation at the regular end of the body: reports [`Thinking::Unsigned`] if there was thinking and no
+    /// signature. [`WatchBody`](super::WatchBody) calls it.
+    pub fn finish(&mut self) {
+        if let Some(thinking) = &mut self.thinking {
+            thinking.finish();
+        }
     }
 
-    /// Goes on to the start of the next string, or over the next bracket or comma.
-    fn outside<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        let is_special = |byte: &u8| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']' | b',');
-        let Some(at) = rest.iter().position(is_special) else {
-            self.keep(rest);
-            return &[];
-        };
-        let (before, after) = (&rest[..at], &rest[at + 1..]);
-        self.keep(before);
-        match rest[at] {
-            b'"' => self.place = Place::String,
+    fn punctuation(&mut self, byte: u8) {
+        match byte {
             b'{' | b'[' => {
                 self.depth += 1;
                 if self.depth == 1 {
-                    return after;
+                    return;
                 }
             }
-            b',' if self.depth == 1 => {
-                self.end_member();
-                return after;
-            }
+            b',' if self.depth == 1 => return self.end_member(),
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
                 if self.depth == 0 {
-                    self.end_member();
                     self.report.whole = true;
-                    self.place = Place::End;
-                    return &[];
+                    return self.end_member();
                 }
             }
             _ => {}
         }
-        self.keep(&rest[at..=at]);
-        after
+        self.keep(&[byte]);
     }
 
     /// Adds to the member as much as the limit allows, and a byte more to show that it is too large.

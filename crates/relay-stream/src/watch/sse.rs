@@ -2,6 +2,7 @@
 
 use super::StreamReport;
 use crate::sse::{Boundary, SseEvent, without_bom};
+use crate::thinking::{EventThinking, Thinking};
 
 /// Bytes of one event that are kept when a chunk ends within it. The events that carry facts have a few hundred bytes;
 /// a larger one goes unread.
@@ -18,6 +19,7 @@ pub struct SseWatch {
     held: Vec<u8>,
     /// No event has ended yet: a byte order mark may come.
     first: bool,
+    thinking: Option<EventThinking>,
     report: StreamReport,
 }
 
@@ -33,8 +35,20 @@ enum Cut {
 impl SseWatch {
     /// A watch at the start of a stream.
     pub fn new() -> Self {
-        let report = StreamReport::default();
-        SseWatch { boundary: Boundary::new(), cut: Cut::Buffered, held: Vec::new(), first: true, report }
+        SseWatch {
+            boundary: Boundary::new(),
+            cut: Cut::Buffered,
+            held: Vec::new(),
+            first: true,
+            thinking: None,
+            report: StreamReport::default(),
+        }
+    }
+
+    /// Calls `on_thinking` for the thinking in the stream; see [`Thinking`]. Signatures are found in the same pass over
+    /// the events, and deltas that cannot carry one are not searched.
+    pub fn with_on_thinking(self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
+        SseWatch { thinking: Some(EventThinking::new(on_thinking)), ..self }
     }
 
     /// Takes note of the next bytes of the stream.
@@ -45,10 +59,17 @@ impl SseWatch {
             match self.boundary.find_end(rest) {
                 Some(len) => {
                     let (end_of_event, after) = rest.split_at(len);
+                    if let Some(thinking) = &mut self.thinking {
+                        thinking.observe(end_of_event);
+                        thinking.end_event();
+                    }
                     self.end(end_of_event);
                     rest = after;
                 }
                 None => {
+                    if let Some(thinking) = &mut self.thinking {
+                        thinking.observe(rest);
+                    }
                     self.hold(rest);
                     rest = &[];
                 }
@@ -64,6 +85,14 @@ impl SseWatch {
     /// True between two events and before the first one: here something can be inserted into the stream.
     pub fn between_events(&self) -> bool {
         self.boundary.at_start()
+    }
+
+    /// Ends the observation at the regular end of the stream: reports [`Thinking::Unsigned`] if there was thinking and no
+    /// signature. [`WatchBody`](super::WatchBody) calls it.
+    pub fn finish(&mut self) {
+        if let Some(thinking) = &mut self.thinking {
+            thinking.finish();
+        }
     }
 
     /// Gives the report away.
