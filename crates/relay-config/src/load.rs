@@ -19,7 +19,6 @@ use crate::report::Report;
 use crate::resolve::resolve;
 use crate::schema::Schema;
 use crate::tree::{Node, Path, Value};
-use crate::unavailable::Unavailable;
 use crate::validate::validate;
 use crate::{toml, yaml};
 
@@ -153,11 +152,7 @@ impl Loader {
     /// # Errors
     /// [`LoadError::Invalid`] with every problem found, or why there is nothing to check.
     pub fn load(&self) -> Result<Loaded, LoadError> {
-        self.load_along(&Schema::new(Unavailable::default()))
-    }
-
-    /// [`load`](Self::load), with `schema` to check along.
-    pub(crate) fn load_along(&self, schema: &Schema) -> Result<Loaded, LoadError> {
+        let schema = &Schema::new();
         let mut report = Report::default();
         let mut layers = Layers::default();
         let mut referenced = BTreeSet::new();

@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::raw;
-use crate::unavailable::Unavailable;
+use crate::unavailable;
 
 /// The JSON Schema (draft 2020-12) of a configuration file, for editors and for `cc-relay config schema`.
 ///
@@ -12,25 +12,24 @@ use crate::unavailable::Unavailable;
 /// say so in their description.
 #[must_use]
 pub fn schema() -> Value {
-    Schema::new(Unavailable::default()).root
+    Schema::new().root
 }
 
 /// The schema, in the form in which files are checked.
 #[derive(Debug)]
 pub(crate) struct Schema {
     root: Value,
-    unavailable: Unavailable,
 }
 
 /// A part of the schema, with references followed.
 pub(crate) type Rule = Map<String, Value>;
 
 impl Schema {
-    pub(crate) fn new(unavailable: Unavailable) -> Self {
+    pub(crate) fn new() -> Self {
         let mut root =
             SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<raw::Root>().to_value();
         tidy(&mut root);
-        let mut schema = Self { root, unavailable };
+        let mut schema = Self { root };
         schema.mark_unavailable();
         schema
     }
@@ -40,12 +39,12 @@ impl Schema {
         let mut settings = Vec::new();
         let mut choices = Vec::new();
         self.visit(&mut |pattern, pointer| {
-            if self.unavailable.is_listed(pattern) {
+            if unavailable::is_listed(pattern) {
                 settings.push(pointer.to_owned());
             }
             let rule = self.root.pointer(pointer).and_then(|rule| rule.get("$ref"));
             let pointer = rule.and_then(Value::as_str).map_or(pointer, |rule| rule.trim_start_matches('#'));
-            choices.extend(self.unavailable.choices(pattern).map(|choice| (pointer.to_owned(), choice)));
+            choices.extend(unavailable::choices(pattern).map(|choice| (pointer.to_owned(), choice)));
         });
         for pointer in settings {
             if let Some(Value::Object(rule)) = self.root.pointer_mut(&pointer) {
@@ -59,11 +58,6 @@ impl Schema {
                 known.retain(|known| known.get("const").and_then(Value::as_str) != Some(choice));
             }
         }
-    }
-
-    /// What is not built.
-    pub(crate) fn unavailable(&self) -> Unavailable {
-        self.unavailable
     }
 
     pub(crate) fn root(&self) -> Option<&Rule> {
@@ -121,7 +115,7 @@ impl Schema {
         let mut tables = Vec::new();
         self.visit(&mut |pattern, _| {
             let (table, last) = pattern.rsplit_once('.').unwrap_or(("", pattern));
-            if last == key && !self.unavailable.is_listed(table) && !self.unavailable.is_listed(pattern) {
+            if last == key && !unavailable::is_listed(table) && !unavailable::is_listed(pattern) {
                 tables.push(table.to_owned());
             }
         });

@@ -33,9 +33,6 @@ const fn unbuilt(pattern: &'static str, off: Off, instead: &'static str) -> Unbu
     Unbuilt { pattern, off, instead }
 }
 
-/// Kinds of upstreams have a line each. The settings of a kind are known whether it is built or not.
-const TYPE: &str = "providers[].type";
-
 const UNBUILT: &[Unbuilt] = &[
     unbuilt("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
     unbuilt(
@@ -57,57 +54,36 @@ pub(crate) fn is_without_effect(pattern: &str) -> bool {
     WITHOUT_EFFECT.contains(&pattern)
 }
 
-/// What is not built.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Unavailable {
-    /// A pattern whose lines do not count.
-    except: Option<&'static str>,
+/// Whether the setting at `pattern` belongs to a feature that is not built, whatever its value.
+pub(crate) fn is_listed(pattern: &str) -> bool {
+    about(pattern).any(|unbuilt| !matches!(unbuilt.off, Off::AllBut(_)))
 }
 
-impl Unavailable {
-    /// Everything on the list but the kinds of upstreams, so that their settings are tested before they are built.
-    #[cfg(test)]
-    pub(crate) fn except_types() -> Self {
-        Self { except: Some(TYPE) }
-    }
+/// Whether there is a point in using the setting at `pattern`.
+pub(crate) fn is_usable(pattern: &str) -> bool {
+    !is_without_effect(pattern) && !is_listed(pattern)
+}
 
-    /// Whether the setting at `pattern` belongs to a feature that is not built, whatever its value.
-    pub(crate) fn is_listed(self, pattern: &str) -> bool {
-        self.about(pattern).any(|unbuilt| !matches!(unbuilt.off, Off::AllBut(_)))
-    }
+/// The values of the setting at `pattern` that belong to features that are not built.
+pub(crate) fn choices(pattern: &str) -> impl Iterator<Item = &'static str> {
+    about(pattern).flat_map(|unbuilt| match unbuilt.off {
+        Off::AllBut(choices) => choices.iter().copied(),
+        _ => [].iter().copied(),
+    })
+}
 
-    /// Whether there is a point in using the setting at `pattern`.
-    pub(crate) fn is_usable(self, pattern: &str) -> bool {
-        !is_without_effect(pattern) && !self.is_listed(pattern)
-    }
+/// Why `node` at `pattern` is refused, if it asks for a feature that is not built.
+pub(crate) fn refusal(pattern: &str, node: &Node) -> Option<Fault> {
+    let unbuilt = about(pattern).find(|unbuilt| !unbuilt.off.accepts(node))?;
+    let what = match (&unbuilt.off, text(node)) {
+        (Off::AllBut(_), Some(value)) => format!("`{value}` is"),
+        _ => "this setting is".to_owned(),
+    };
+    Some(Fault::Unavailable { what, hint: unbuilt.instead.to_owned() })
+}
 
-    /// The values of the setting at `pattern` that belong to features that are not built.
-    pub(crate) fn choices(self, pattern: &str) -> impl Iterator<Item = &'static str> {
-        self.about(pattern).flat_map(|unbuilt| match unbuilt.off {
-            Off::AllBut(choices) => choices.iter().copied(),
-            _ => [].iter().copied(),
-        })
-    }
-
-    /// Whether providers of this type are built.
-    pub(crate) fn has_type(self, r#type: &str) -> bool {
-        !self.choices(TYPE).any(|unbuilt| unbuilt == r#type)
-    }
-
-    /// Why `node` at `pattern` is refused, if it asks for a feature that is not built.
-    pub(crate) fn refusal(self, pattern: &str, node: &Node) -> Option<Fault> {
-        let unbuilt = self.about(pattern).find(|unbuilt| !unbuilt.off.accepts(node))?;
-        let what = match (&unbuilt.off, text(node)) {
-            (Off::AllBut(_), Some(value)) => format!("`{value}` is"),
-            _ => "this setting is".to_owned(),
-        };
-        Some(Fault::Unavailable { what, hint: unbuilt.instead.to_owned() })
-    }
-
-    fn about(self, pattern: &str) -> impl Iterator<Item = &'static Unbuilt> {
-        let counts = self.except != Some(pattern);
-        UNBUILT.iter().filter(move |unbuilt| counts && unbuilt.pattern == pattern)
-    }
+fn about(pattern: &str) -> impl Iterator<Item = &'static Unbuilt> {
+    UNBUILT.iter().filter(move |unbuilt| unbuilt.pattern == pattern)
 }
 
 impl Off {

@@ -68,7 +68,7 @@ impl Validator<'_> {
     }
 
     fn check_entry(&mut self, entry: &mut Entry, table: &Rule, path: &Path) -> Result<(), (Place, Fault)> {
-        if let Some(fault) = self.schema.unavailable().refusal(&path.pattern(), &entry.node) {
+        if let Some(fault) = unavailable::refusal(&path.pattern(), &entry.node) {
             return Err((entry.at.clone(), fault));
         }
         let Some(value) = self.schema.property(table, &entry.key) else {
@@ -179,7 +179,7 @@ impl Validator<'_> {
         let hint = if let Some(near) = nearest(key, known.iter().copied()) {
             format!("did you mean `{near}`?")
         } else if tables.is_empty() {
-            let is_usable = |key: &&str| self.schema.unavailable().is_usable(&path.beside(key).pattern());
+            let is_usable = |key: &&str| unavailable::is_usable(&path.beside(key).pattern());
             format!("known here: {}", known.into_iter().filter(is_usable).collect::<Vec<_>>().join(", "))
         } else {
             let tables: Vec<_> =

@@ -3,7 +3,6 @@
 use super::Discovery;
 use crate::cloud::{Ambient, aws, azure, google};
 use crate::config::{AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ProviderKind, VertexConfig};
-use crate::unavailable::Unavailable;
 
 /// Where the newest models are, which single regions do not have.
 const VERTEX_REGION: &str = "global";
@@ -20,9 +19,9 @@ struct Find {
 type Look = fn(Ambient<'_>) -> Result<Find, String>;
 
 impl Discovery {
-    pub(super) fn add_clouds(&mut self, ambient: Ambient<'_>, unavailable: Unavailable) {
+    pub(super) fn add_clouds(&mut self, ambient: Ambient<'_>) {
         let looks: [(&str, Look); 3] = [("bedrock", bedrock), ("azure", foundry), ("vertex", vertex)];
-        for (r#type, look) in looks.into_iter().filter(|(r#type, _)| unavailable.has_type(r#type)) {
+        for (r#type, look) in looks {
             match look(ambient) {
                 Ok(Find { kind, key, by }) => {
                     self.found.push(format!("{type}: {by}"));
@@ -113,7 +112,7 @@ mod tests {
     #[track_caller]
     fn check(variables: &[(&str, &str)], found: &[&str], missing: &[&str]) -> Discovery {
         let variable = lookup(variables);
-        let discovery = Discovery::look(Ambient::new(&variable), false, Unavailable::except_types());
+        let discovery = Discovery::look(Ambient::new(&variable), false);
         let about_clouds = |lines: &[String]| {
             let names = ["bedrock", "azure", "vertex"];
             let lines = lines.iter().filter(|line| names.iter().any(|name| line.contains(name)));
@@ -203,16 +202,5 @@ mod tests {
              us, eu; that is a zone; write us-east5",
         ];
         check(&variables, &[], &missing);
-    }
-
-    #[test]
-    fn a_type_that_is_not_available_is_not_looked_for() {
-        let variable = |_: &str| Some("key".to_owned());
-        let unavailable = Unavailable::default();
-        let discovery = Discovery::look(Ambient::new(&variable), false, unavailable);
-        for r#type in ["bedrock", "azure", "vertex"] {
-            let is_found = discovery.config.providers.iter().any(|p| p.name.as_str() == r#type);
-            assert_eq!(is_found, unavailable.has_type(r#type), "{type}");
-        }
     }
 }

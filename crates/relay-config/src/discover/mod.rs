@@ -6,7 +6,6 @@ use crate::cloud::Ambient;
 use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
 use crate::names::{BaseUrl, ProviderName};
 use crate::secret::Secret;
-use crate::unavailable::Unavailable;
 
 /// What the environment offers, and what it could offer more.
 #[derive(Debug, Clone)]
@@ -29,10 +28,10 @@ impl Discovery {
     /// lead to them; whether a credential works is not found out.
     #[must_use]
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>, ollama_answers: bool) -> Self {
-        Self::look(Ambient::new(&variable), ollama_answers, Unavailable::default())
+        Self::look(Ambient::new(&variable), ollama_answers)
     }
 
-    fn look(ambient: Ambient<'_>, ollama_answers: bool, unavailable: Unavailable) -> Self {
+    fn look(ambient: Ambient<'_>, ollama_answers: bool) -> Self {
         let mut discovery = Self { config: Config::default(), found: Vec::new(), missing: Vec::new() };
         let passthrough = ProviderKind::Anthropic { base_url: BaseUrl::anthropic(), passthrough: true };
         discovery
@@ -46,7 +45,7 @@ impl Discovery {
         for (name, kind) in hosted {
             discovery.add_hosted(name, kind, ambient.get(name));
         }
-        discovery.add_clouds(ambient, unavailable);
+        discovery.add_clouds(ambient);
         let ollama = ProviderKind::Ollama { base_url: BaseUrl::ollama() };
         if ollama_answers {
             discovery.found.push("ollama: answers on localhost:11434".to_owned());
@@ -115,8 +114,7 @@ mod tests {
         missing: &[&str],
     ) {
         let variable = |name: &str| Some(variables.iter().find(|(known, _)| *known == name)?.1.to_owned());
-        // Whether the types are built or not.
-        let discovery = Discovery::look(Ambient::new(&variable), ollama, Unavailable::except_types());
+        let discovery = Discovery::look(Ambient::new(&variable), ollama);
         let ranked: Vec<_> =
             discovery.config.providers.iter().map(|p| (p.name.as_str(), p.priority, p.keys.len())).collect();
         assert_eq!(ranked, providers);

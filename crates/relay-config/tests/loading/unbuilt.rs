@@ -1,6 +1,6 @@
 //! Features that this version does not have: asking for one is an error, saying "off" is not.
 
-use crate::check::{types, yaml, yaml_problems};
+use crate::check::{yaml, yaml_problems};
 
 /// One setting under `section`, which is refused with `hint`.
 #[track_caller]
@@ -60,13 +60,6 @@ fn unbuilt_choices_are_refused_by_name() {
         let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
         let expected = format!("1:{column}: {path}.{key}: `{value}` is not available in this version{hint}");
         yaml_problems(&text, &[&expected]);
-    }
-    for kind in ["bedrock", "azure", "vertex"].into_iter().filter(|kind| !types().contains(*kind)) {
-        let hint = match kind {
-            "azure" => "use anthropic_compatible with the endpoint's base_url and key",
-            _ => "",
-        };
-        check("providers", "type", kind, hint);
     }
     for strategy in ["cost_based", "latency_based"] {
         check("routing", "strategy", strategy, "use least_loaded, or weighted_round_robin with weights");
