@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::kinds::{Address, DiscoverySource, KINDS, KindSpec};
 use crate::load::{Format, Loader};
 
 /// A fenced block of a Markdown file.
@@ -79,4 +80,47 @@ fn every_example_loads_and_says_the_same_in_both_formats() {
         }
     }
     assert!(examples >= 14, "only {examples} examples were found");
+}
+
+/// Returns the cells of the rows of `markdown` that document `kind`.
+fn rows<'a>(markdown: &'a str, kind: &KindSpec) -> Vec<Vec<&'a str>> {
+    let start = format!("| `{}` |", kind.name);
+    let rows = markdown.lines().filter(|line| line.starts_with(&start));
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn every_kind_is_documented_with_its_default_base_url() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let markdown = std::fs::read_to_string(page).unwrap();
+    for kind in KINDS {
+        let rows = rows(&markdown, kind);
+        let address = match kind.address {
+            Address::Default(url) => format!("`{url}`"),
+            Address::Required => "none: required".to_owned(),
+            Address::Setting(setting) => format!("by `{setting}`"),
+            Address::BuiltIn => "none".to_owned(),
+        };
+        assert!(matches!(rows.as_slice(), [row] if row[2] == address), "{}: {rows:?}", kind.name);
+    }
+}
+
+#[test]
+fn every_discovered_kind_is_documented_with_its_variable() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let markdown = std::fs::read_to_string(page).unwrap();
+    let (_, section) = markdown.split_once("\n## Without a file\n").unwrap();
+    for kind in KINDS {
+        let DiscoverySource::Key(variable) = kind.discovery else { continue };
+        assert!(section.contains(&format!("| `{variable}` | ")), "{}: {variable}", kind.name);
+    }
+}
+
+#[test]
+fn every_kind_has_its_section_in_the_guide_to_providers() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers.md");
+    let markdown = std::fs::read_to_string(page).unwrap();
+    for kind in KINDS {
+        assert!(markdown.contains(&format!("\n| [`{}`](#", kind.name)), "{}", kind.name);
+    }
 }

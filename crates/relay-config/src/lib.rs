@@ -31,6 +31,7 @@ mod environment;
 mod error;
 mod find;
 mod interpolate;
+mod kinds;
 mod layer;
 mod load;
 mod misplaced;
@@ -54,14 +55,18 @@ pub use capabilities::{
 };
 pub use config::{
     Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ClientAuth, ClientKey,
-    CompatibleAuth, Config, DebugOptions, EntraConfig, GoogleCredentials, HealthConfig, KeyConfig, KeyLimits,
-    ListenAddress, LogFormat, LogLevel, LogOutput, LoggingConfig, Pooling, ProviderConfig, ProviderKind,
-    RoutingConfig, ServerConfig, Strategy, StreamBreak, VertexConfig,
+    Config, DebugOptions, EntraConfig, GoogleCredentials, HealthConfig, KeyConfig, KeyLimits, ListenAddress,
+    LogFormat, LogLevel, LogOutput, LoggingConfig, Pooling, ProviderConfig, ProviderKind, RoutingConfig,
+    ServerConfig, Strategy, StreamBreak, VertexConfig,
 };
 pub use discover::{Discovery, demo};
 pub use environment::PROCESS_VARIABLES;
 pub use error::{Concern, Fault, LoadError, Place, Problem, Warning};
 pub use find::{FindError, find_file};
+pub use kinds::{
+    Address, CompatibleAuth, DiscoverySource, Implementation, KINDS, KeyNeed, KindSpec, ModelList,
+    ThinkingSignatures,
+};
 pub use load::{Format, Loaded, Loader};
 pub use names::{BaseUrl, BaseUrlError, KeyId, ModelMapping, ProviderName};
 pub use schema::schema;

@@ -10,14 +10,14 @@ use tower::{Layer, Service};
 use crate::answer::{Answer, AttemptError};
 use crate::request::Attempt;
 
-/// The adapter for `provider`: the table of its kind, with what its configuration adds.
+/// Returns the adapter for `provider`: the capability table's section for its kind, with the rules of its configuration.
 #[must_use]
 pub fn adapter_for(provider: &ProviderConfig) -> Adapter {
-    let kind = match &provider.kind {
+    let section = match &provider.kind {
         ProviderKind::Bedrock(config) if config.api == BedrockApi::Messages => "bedrock_messages",
-        kind => kind.as_str(),
+        kind => kind.spec().capabilities.unwrap_or_default(),
     };
-    Adapter::of(kind).with_capabilities(&provider.capabilities).with_fetched_images(provider.fetch_images)
+    Adapter::of(section).with_capabilities(&provider.capabilities).with_fetched_images(provider.fetch_images)
 }
 
 /// Changes `attempt` to the form that the upstream of `adapter` takes. Its model is the upstream's already.
@@ -80,6 +80,7 @@ where
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue};
+    use relay_config::KINDS;
     use relay_messages::MessagesBody;
 
     use super::*;
@@ -96,6 +97,13 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_names_a_section_of_the_capability_table() {
+        for section in KINDS.iter().filter_map(|kind| kind.capabilities) {
+            assert!(Adapter::of(section).has_rules(), "{section}");
+        }
+    }
+
+    #[test]
     fn betas_of_an_upstream_without_rules_stay_as_they_are_written() {
         for kind in ["anthropic", "anthropic_compatible", "mock"] {
             check(kind, "a, b,safeguards-x", "a, b,safeguards-x");
@@ -104,6 +112,6 @@ mod tests {
 
     #[test]
     fn betas_that_an_upstream_does_not_take_leave_the_header() {
-        check("zai", "afk-mode-2026-01-31, effort-2025-11-24", "effort-2025-11-24");
+        check("vendor", "afk-mode-2026-01-31, effort-2025-11-24", "effort-2025-11-24");
     }
 }

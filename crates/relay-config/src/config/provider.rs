@@ -4,8 +4,9 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{AzureConfig, BedrockConfig, VertexConfig};
+use super::{AzureAuth, AzureConfig, BedrockConfig, VertexConfig};
 use crate::capabilities::Capabilities;
+use crate::kinds::{self, CompatibleAuth, Implementation, KeyNeed, KindSpec};
 use crate::names::{BaseUrl, ModelMapping, ProviderName};
 use crate::secret::Secret;
 
@@ -96,37 +97,34 @@ pub enum Pooling {
     Weighted,
 }
 
-/// The kind of an upstream: how it is addressed and how it authenticates.
+/// The kind of a provider, with the settings that only this kind has.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ProviderKind {
     /// Anthropic's API, or an endpoint that stands for it.
     Anthropic {
-        /// Default `https://api.anthropic.com`.
+        /// The URL in front of `/v1/messages`. Default `https://api.anthropic.com`.
         base_url: BaseUrl,
-        /// Whether a client's own credential may be sent there.
+        /// If `true`, a client's own credential may be sent there. Default: `true` with the default URL.
         passthrough: bool,
     },
     /// Z.AI (GLM).
     Zai {
-        /// Default `https://api.z.ai/api/anthropic`.
+        /// The URL in front of `/v1/messages`. Default `https://api.z.ai/api/anthropic`.
         base_url: BaseUrl,
     },
     /// Ollama 0.14 or later.
     Ollama {
-        /// Default `http://localhost:11434`.
+        /// The URL in front of `/v1/messages`. Default `http://localhost:11434`.
         base_url: BaseUrl,
     },
-    /// MiniMax.
-    Minimax {
-        /// Default `https://api.minimax.io/anthropic`.
+    /// An endpoint that speaks the Messages API, such as `minimax` or `anthropic_compatible`.
+    Compatible {
+        /// The entry of [`KINDS`](crate::KINDS).
+        spec: &'static KindSpec,
+        /// The URL in front of `/v1/messages`.
         base_url: BaseUrl,
-    },
-    /// Any other endpoint that speaks the Messages API.
-    AnthropicCompatible {
-        /// Required.
-        base_url: BaseUrl,
-        /// Where the key goes. Default `x-api-key`.
+        /// The header that carries the key.
         auth: CompatibleAuth,
     },
     /// AWS Bedrock.
@@ -140,15 +138,43 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
-    /// Where the upstream is; `None` for the built-in one, and where the region decides.
+    /// Returns `spec` with its default settings, or `None` if the kind has settings without a default.
+    #[must_use]
+    pub fn with_defaults(spec: &'static KindSpec) -> Option<Self> {
+        let base_url = || spec.default_base_url();
+        Some(match spec.implementation {
+            Implementation::Anthropic => Self::Anthropic { base_url: base_url()?, passthrough: true },
+            Implementation::Zai => Self::Zai { base_url: base_url()? },
+            Implementation::Ollama => Self::Ollama { base_url: base_url()? },
+            Implementation::Compatible(auth) => Self::Compatible { spec, base_url: base_url()?, auth },
+            Implementation::Mock => Self::Mock,
+            Implementation::Bedrock | Implementation::Azure | Implementation::Vertex => return None,
+        })
+    }
+
+    /// Returns the facts that are fixed for the kind.
+    #[must_use]
+    pub fn spec(&self) -> &'static KindSpec {
+        match self {
+            Self::Anthropic { .. } => &kinds::ANTHROPIC,
+            Self::Zai { .. } => &kinds::ZAI,
+            Self::Ollama { .. } => &kinds::OLLAMA,
+            Self::Compatible { spec, .. } => spec,
+            Self::Bedrock(_) => &kinds::BEDROCK,
+            Self::Azure(_) => &kinds::AZURE,
+            Self::Vertex(_) => &kinds::VERTEX,
+            Self::Mock => &kinds::MOCK,
+        }
+    }
+
+    /// Returns the base URL; `None` for the built-in upstream, and if the region decides.
     #[must_use]
     pub fn base_url(&self) -> Option<&BaseUrl> {
         match self {
             Self::Anthropic { base_url, .. }
             | Self::Zai { base_url }
             | Self::Ollama { base_url }
-            | Self::Minimax { base_url }
-            | Self::AnthropicCompatible { base_url, .. } => Some(base_url),
+            | Self::Compatible { base_url, .. } => Some(base_url),
             Self::Azure(azure) => Some(&azure.base_url),
             Self::Bedrock(bedrock) => bedrock.base_url.as_ref(),
             Self::Vertex(vertex) => vertex.base_url.as_ref(),
@@ -156,33 +182,22 @@ impl ProviderKind {
         }
     }
 
-    /// The `type` in the configuration file.
+    /// Returns the use that the provider has for keys: the kind's, unless one of its settings changes it.
     #[must_use]
-    pub fn as_str(&self) -> &'static str {
+    pub fn key_need(&self) -> KeyNeed {
         match self {
-            Self::Anthropic { .. } => "anthropic",
-            Self::Zai { .. } => "zai",
-            Self::Ollama { .. } => "ollama",
-            Self::Minimax { .. } => "minimax",
-            Self::AnthropicCompatible { .. } => "anthropic_compatible",
-            Self::Bedrock(_) => "bedrock",
-            Self::Azure(_) => "azure",
-            Self::Vertex(_) => "vertex",
-            Self::Mock => "mock",
+            Self::Anthropic { passthrough: true, .. } => KeyNeed::Optional,
+            Self::Azure(AzureConfig { auth: AzureAuth::EntraId(_), .. }) => KeyNeed::NeverSent,
+            Self::Compatible { auth: CompatibleAuth::None, .. } => KeyNeed::Refused,
+            kind => kind.spec().keys,
         }
     }
-}
 
-/// How an `anthropic_compatible` upstream takes its key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CompatibleAuth {
-    /// `x-api-key: KEY`.
-    #[default]
-    ApiKey,
-    /// `Authorization: Bearer KEY`.
-    Bearer,
-    /// No credential; keys are not allowed.
-    None,
+    /// Returns the `type` in the configuration file.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        self.spec().name
+    }
 }
 
 /// One credential of a provider.

@@ -3,6 +3,7 @@
 use super::Discovery;
 use crate::cloud::{Ambient, aws, azure, google};
 use crate::config::{AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ProviderKind, VertexConfig};
+use crate::kinds::{Implementation, KindSpec};
 
 /// Where the newest models are, which single regions do not have.
 const VERTEX_REGION: &str = "global";
@@ -15,20 +16,21 @@ struct Find {
     by: String,
 }
 
-/// A find, or what to do to make one of it.
-type Look = fn(Ambient<'_>) -> Result<Find, String>;
-
 impl Discovery {
-    pub(super) fn add_clouds(&mut self, ambient: Ambient<'_>) {
-        let looks: [(&str, Look); 3] = [("bedrock", bedrock), ("azure", foundry), ("vertex", vertex)];
-        for (r#type, look) in looks {
-            match look(ambient) {
-                Ok(Find { kind, key, by }) => {
-                    self.found.push(format!("{type}: {by}"));
-                    self.add(kind, key);
-                }
-                Err(missing) => self.missing.push(missing),
+    /// Adds the provider of a cloud, or the line that tells what to set for it.
+    pub(super) fn add_cloud(&mut self, spec: &KindSpec, ambient: Ambient<'_>) {
+        let looked = match spec.implementation {
+            Implementation::Bedrock => bedrock(ambient),
+            Implementation::Azure => foundry(ambient),
+            Implementation::Vertex => vertex(ambient),
+            _ => return,
+        };
+        match looked {
+            Ok(Find { kind, key, by }) => {
+                self.found.push(format!("{}: {by}", spec.name));
+                self.add(kind, key);
             }
+            Err(missing) => self.missing.push(missing),
         }
     }
 }
@@ -112,7 +114,7 @@ mod tests {
     #[track_caller]
     fn check(variables: &[(&str, &str)], found: &[&str], missing: &[&str]) -> Discovery {
         let variable = lookup(variables);
-        let discovery = Discovery::look(Ambient::new(&variable), false);
+        let discovery = Discovery::from_environment(variable, false);
         let about_clouds = |lines: &[String]| {
             let names = ["bedrock", "azure", "vertex"];
             let lines = lines.iter().filter(|line| names.iter().any(|name| line.contains(name)));

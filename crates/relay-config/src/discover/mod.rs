@@ -4,7 +4,8 @@ mod cloud;
 
 use crate::cloud::Ambient;
 use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
-use crate::names::{BaseUrl, ProviderName};
+use crate::kinds::{DiscoverySource, KINDS, KeyNeed, KindSpec};
+use crate::names::ProviderName;
 use crate::secret::Secret;
 
 /// What the environment offers, and what it could offer more.
@@ -28,46 +29,48 @@ impl Discovery {
     /// lead to them; whether a credential works is not found out.
     #[must_use]
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>, ollama_answers: bool) -> Self {
-        Self::look(Ambient::new(&variable), ollama_answers)
-    }
-
-    fn look(ambient: Ambient<'_>, ollama_answers: bool) -> Self {
+        let ambient = Ambient::new(&variable);
         let mut discovery = Self { config: Config::default(), found: Vec::new(), missing: Vec::new() };
-        let passthrough = ProviderKind::Anthropic { base_url: BaseUrl::anthropic(), passthrough: true };
-        discovery
-            .found
-            .push("anthropic: clients' own credentials are passed through to api.anthropic.com".to_owned());
-        let hosted = [
-            ("ANTHROPIC_API_KEY", passthrough),
-            ("ZAI_API_KEY", ProviderKind::Zai { base_url: BaseUrl::zai() }),
-            ("MINIMAX_API_KEY", ProviderKind::Minimax { base_url: BaseUrl::minimax() }),
-        ];
-        for (name, kind) in hosted {
-            discovery.add_hosted(name, kind, ambient.get(name));
-        }
-        discovery.add_clouds(ambient);
-        let ollama = ProviderKind::Ollama { base_url: BaseUrl::ollama() };
-        if ollama_answers {
-            discovery.found.push("ollama: answers on localhost:11434".to_owned());
-            discovery.add(ollama, None);
-        } else {
-            discovery.missing.push("start Ollama on localhost:11434 to add ollama".to_owned());
+        for spec in KINDS {
+            match spec.discovery {
+                DiscoverySource::Key(variable) => discovery.add_keyed(spec, variable, ambient.get(variable)),
+                DiscoverySource::CloudCredentials => discovery.add_cloud(spec, ambient),
+                DiscoverySource::DefaultAddress => discovery.add_local(spec, ollama_answers),
+                DiscoverySource::None => {}
+            }
         }
         discovery.rank();
         discovery
     }
 
-    fn add_hosted(&mut self, variable: &str, kind: ProviderKind, key: Option<String>) {
-        let name = kind.as_str();
+    /// Adds the provider whose key `variable` holds, and one that needs no key in any case.
+    fn add_keyed(&mut self, spec: &'static KindSpec, variable: &str, key: Option<String>) {
+        let Some(kind) = ProviderKind::with_defaults(spec) else { return };
+        let name = spec.name;
+        let needs_key = kind.key_need() == KeyNeed::Required;
+        if let (false, Some(base_url)) = (needs_key, kind.base_url()) {
+            let host = base_url.authority();
+            self.found.push(format!("{name}: clients' own credentials are passed through to {host}"));
+        }
         match &key {
             Some(_) => self.found.push(format!("{name}: {variable}")),
-            None if is_usable_without_key(&kind) => {
-                self.missing.push(format!("set {variable} to give {name} a key of its own"));
-            }
-            None => self.missing.push(format!("set {variable} to add {name}")),
+            None if needs_key => self.missing.push(format!("set {variable} to add {name}")),
+            None => self.missing.push(format!("set {variable} to give {name} a key of its own")),
         }
-        if key.is_some() || is_usable_without_key(&kind) {
+        if key.is_some() || !needs_key {
             self.add(kind, key);
+        }
+    }
+
+    /// Adds the provider at its default address if it `answers` there.
+    fn add_local(&mut self, spec: &'static KindSpec, answers: bool) {
+        let Some(kind) = ProviderKind::with_defaults(spec) else { return };
+        let address = kind.base_url().map(|url| url.authority().to_string()).unwrap_or_default();
+        if answers {
+            self.found.push(format!("{}: answers on {address}", spec.name));
+            self.add(kind, None);
+        } else {
+            self.missing.push(format!("start Ollama on {address} to add {}", spec.name));
         }
     }
 
@@ -84,10 +87,6 @@ impl Discovery {
             provider.keys.iter_mut().for_each(|key| key.priority = priority);
         }
     }
-}
-
-fn is_usable_without_key(kind: &ProviderKind) -> bool {
-    matches!(kind, ProviderKind::Anthropic { passthrough: true, .. })
 }
 
 /// Two built-in upstreams, `demo-primary` before `demo-backup`, to try cc-relay without any account.
@@ -114,7 +113,7 @@ mod tests {
         missing: &[&str],
     ) {
         let variable = |name: &str| Some(variables.iter().find(|(known, _)| *known == name)?.1.to_owned());
-        let discovery = Discovery::look(Ambient::new(&variable), ollama);
+        let discovery = Discovery::from_environment(variable, ollama);
         let ranked: Vec<_> =
             discovery.config.providers.iter().map(|p| (p.name.as_str(), p.priority, p.keys.len())).collect();
         assert_eq!(ranked, providers);

@@ -1,13 +1,17 @@
 //! `providers[]` in the file.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::json;
 
 use super::cloud::{AzureAuth, BedrockApi};
+use crate::kinds::{KINDS, KindSpec};
 
 /// One upstream.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -116,42 +120,26 @@ pub(crate) struct Provider {
 }
 
 /// The kind of upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ProviderType {
-    /// Anthropic's API, or an endpoint that stands for it.
-    Anthropic,
-    /// Z.AI (GLM).
-    Zai,
-    /// Ollama 0.14 or later.
-    Ollama,
-    /// AWS Bedrock.
-    Bedrock,
-    /// Azure AI Foundry.
-    Azure,
-    /// Google Vertex AI.
-    Vertex,
-    /// MiniMax.
-    Minimax,
-    /// Any other endpoint that speaks the Messages API.
-    AnthropicCompatible,
-    /// The built-in upstream for offline use.
-    Mock,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProviderType(pub(crate) &'static KindSpec);
+
+impl<'de> Deserialize<'de> for ProviderType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let kind = KindSpec::named(&name);
+        kind.map(Self).ok_or_else(|| D::Error::custom(format!("unknown type {name:?}")))
+    }
 }
 
-impl ProviderType {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Anthropic => "anthropic",
-            Self::Zai => "zai",
-            Self::Ollama => "ollama",
-            Self::Bedrock => "bedrock",
-            Self::Azure => "azure",
-            Self::Vertex => "vertex",
-            Self::Minimax => "minimax",
-            Self::AnthropicCompatible => "anthropic_compatible",
-            Self::Mock => "mock",
-        }
+impl JsonSchema for ProviderType {
+    fn schema_name() -> Cow<'static, str> {
+        "ProviderType".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let choice = |kind: &KindSpec| json!({ "description": kind.description, "type": "string", "const": kind.name });
+        let choices: Vec<_> = KINDS.iter().map(choice).collect();
+        json_schema!({ "description": "The kind of upstream.", "oneOf": choices })
     }
 }
 

@@ -3,9 +3,10 @@
 use super::writer::{Writer, quoted};
 use crate::capabilities::ModelCapabilities;
 use crate::config::{
-    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, CompatibleAuth, EntraConfig,
-    GoogleCredentials, KeyConfig, Pooling, ProviderConfig, ProviderKind, VertexConfig,
+    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, EntraConfig, GoogleCredentials,
+    KeyConfig, Pooling, ProviderConfig, ProviderKind, VertexConfig,
 };
+use crate::kinds::CompatibleAuth;
 
 pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
     out.string("name", &provider.name);
@@ -84,18 +85,12 @@ fn key(key: &KeyConfig, out: &mut Writer) {
 }
 
 fn kind(kind: &ProviderKind, out: &mut Writer) {
+    if let Some(base_url) = kind.base_url() {
+        out.string("base_url", base_url);
+    }
     match kind {
-        ProviderKind::Anthropic { base_url, passthrough } => {
-            out.string("base_url", base_url);
-            out.plain("passthrough", passthrough);
-        }
-        ProviderKind::Zai { base_url }
-        | ProviderKind::Ollama { base_url }
-        | ProviderKind::Minimax { base_url } => {
-            out.string("base_url", base_url);
-        }
-        ProviderKind::AnthropicCompatible { base_url, auth } => {
-            out.string("base_url", base_url);
+        ProviderKind::Anthropic { passthrough, .. } => out.plain("passthrough", passthrough),
+        ProviderKind::Compatible { spec, auth, .. } if spec.accepts("auth") => {
             let auth = match auth {
                 CompatibleAuth::ApiKey => "x-api-key",
                 CompatibleAuth::Bearer => "bearer",
@@ -106,14 +101,14 @@ fn kind(kind: &ProviderKind, out: &mut Writer) {
         ProviderKind::Bedrock(config) => bedrock(config, out),
         ProviderKind::Azure(config) => azure(config, out),
         ProviderKind::Vertex(config) => vertex(config, out),
-        ProviderKind::Mock => {}
+        ProviderKind::Zai { .. }
+        | ProviderKind::Ollama { .. }
+        | ProviderKind::Compatible { .. }
+        | ProviderKind::Mock => {}
     }
 }
 
 fn bedrock(config: &BedrockConfig, out: &mut Writer) {
-    if let Some(base_url) = &config.base_url {
-        out.string("base_url", base_url);
-    }
     if let Some(region) = &config.region {
         out.string("aws_region", region);
     }
@@ -137,7 +132,6 @@ fn bedrock(config: &BedrockConfig, out: &mut Writer) {
 }
 
 fn azure(config: &AzureConfig, out: &mut Writer) {
-    out.string("base_url", &config.base_url);
     if let Some(version) = &config.api_version {
         out.string("azure_api_version", version);
     }
@@ -163,9 +157,6 @@ fn azure(config: &AzureConfig, out: &mut Writer) {
 }
 
 fn vertex(config: &VertexConfig, out: &mut Writer) {
-    if let Some(base_url) = &config.base_url {
-        out.string("base_url", base_url);
-    }
     if let Some(project) = &config.project {
         out.string("gcp_project_id", project);
     }

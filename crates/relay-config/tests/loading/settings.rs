@@ -107,10 +107,7 @@ fn every_setting_arrives() {
     assert_eq!(limits(0, 1), ([0; 4], None));
     assert_eq!(limits(2, 0), ([9, 0, 0, 0], Some("o")));
     assert!(matches!(&providers[2], third if third.keys[0].key.is_none() && third.keys[0].priority == 2));
-    assert!(matches!(
-        providers[4].kind,
-        ProviderKind::AnthropicCompatible { auth: CompatibleAuth::Bearer, .. }
-    ));
+    assert!(matches!(providers[4].kind, ProviderKind::Compatible { auth: CompatibleAuth::Bearer, .. }));
     let kinds: Vec<_> = providers.iter().map(|provider| provider.kind.as_str()).collect();
     assert_eq!(kinds, ["anthropic", "zai", "ollama", "minimax", "anthropic_compatible", "mock"]);
 

@@ -48,6 +48,12 @@ impl Adapter {
         self
     }
 
+    /// Returns `true` if any rule is known for the upstream.
+    #[must_use]
+    pub fn has_rules(&self) -> bool {
+        !self.known.is_empty()
+    }
+
     /// Sets whether images by URL are fetched before the upstream is called.
     #[must_use]
     pub fn with_fetched_images(mut self, fetches_images: bool) -> Self {

@@ -68,8 +68,8 @@ fn what_is_private_to_anthropic_goes_nowhere_else() {
     let body =
         format!(r#"{system},"safeguards":[{{"classifier_context":{{"cwd":"/home/me"}}}}],"max_tokens":1"#);
     let kept = r#""system":[{"type":"text","text":"You"}],"max_tokens":1"#;
-    check("zai", "glm-5.3", betas, &body, (kept, "effort-2025-11-24"));
-    check("minimax", "MiniMax-M3", betas, &body, (kept, "effort-2025-11-24"));
+    check("vendor", "glm-5.3", betas, &body, (kept, "effort-2025-11-24"));
+    check("vendor", "MiniMax-M3", betas, &body, (kept, "effort-2025-11-24"));
     check("ollama", "qwen", betas, &body, (kept, ""));
     let kept = format!(r#"{system},"max_tokens":1"#);
     for kind in ["azure", "vertex", "bedrock_messages"] {
@@ -81,7 +81,7 @@ fn what_is_private_to_anthropic_goes_nowhere_else() {
 #[test]
 fn a_list_that_is_left_empty_goes_with_its_item() {
     let billing = r#"{"type":"text","text":"x-anthropic-billing-header: a"}"#;
-    check("zai", "glm", "", &format!(r#""system":[{billing}],"x":1"#), (r#""x":1"#, ""));
+    check("vendor", "glm", "", &format!(r#""system":[{billing}],"x":1"#), (r#""x":1"#, ""));
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_field_that_the_upstream_cannot_do_without_is_reported_as_unsupported() {
     let pdf = block(r#"{"type":"document","source":{"type":"base64","media_type":"application/pdf"}}"#);
     let url = block(r#"{"type":"image","source":{"type":"url","url":"https://x"}}"#);
     let file = block(r#"{"type":"image","source":{"type":"file"}}"#);
-    for kind in ["anthropic", "zai", "azure"] {
+    for kind in ["anthropic", "vendor", "azure"] {
         [&pdf, &url, &file].into_iter().for_each(|body| check(kind, body, ""));
     }
     check("ollama", &pdf, "takes no documents such as PDFs");
@@ -387,7 +387,7 @@ proptest! {
             "model": "m", "messages": messages, "tools": tools, "system": system, "context_management": context,
             "output_format": context, "output_config": tools,
         });
-        for kind in ["zai", "ollama", "bedrock", "bedrock_messages", "azure", "vertex"] {
+        for kind in ["vendor", "ollama", "bedrock", "bedrock_messages", "azure", "vertex"] {
             let betas = "per-turn-control-2026-07-01,prompt-caching-scope-2026-01-05,advanced-tool-use-2025-11-20";
             let (parsed, mut edits) = (parse(&body.to_string()), Edits::default());
             edits.set_model(&parsed, OLD);

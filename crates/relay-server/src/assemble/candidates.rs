@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use relay_config::{
-    AzureAuth, CompatibleAuth, HealthConfig, KeyId, ProviderConfig, ProviderKind, ProviderName, Secret,
+    AzureAuth, CompatibleAuth, HealthConfig, KeyId, ModelList, ProviderConfig, ProviderKind, ProviderName,
+    Secret,
 };
 use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
@@ -46,11 +47,8 @@ impl ProviderStack<'_> {
                 Ok(candidates)
             }
             ProviderKind::Zai { base_url } => self.keyed(|key| Zai::new(base_url.clone(), key)),
-            ProviderKind::Minimax { base_url } => {
-                self.keyed(|key| Compatible::with_bearer(base_url.clone(), key))
-            }
             ProviderKind::Ollama { base_url } => Ok(self.keyless(Ollama::new(base_url.clone()))),
-            ProviderKind::AnthropicCompatible { base_url, auth } => match auth {
+            ProviderKind::Compatible { base_url, auth, .. } => match auth {
                 CompatibleAuth::ApiKey => self.keyed(|key| Compatible::with_api_key(base_url.clone(), key)),
                 CompatibleAuth::Bearer => self.keyed(|key| Compatible::with_bearer(base_url.clone(), key)),
                 CompatibleAuth::None => Ok(self.keyless(Compatible::without_key(base_url.clone()))),
@@ -91,12 +89,12 @@ impl ProviderStack<'_> {
 
     /// The way to its list of models, where the configuration asks for it.
     pub(super) fn discovery(&self, forward: Option<&Forward>) -> Option<Discovery> {
-        let listing = match (&self.provider.kind, forward) {
-            _ if !self.provider.discover_models => return None,
-            (ProviderKind::Ollama { base_url }, _) => {
-                Listing::ollama(base_url.clone(), self.transport.clone())
+        let list = self.provider.kind.spec().model_list.filter(|_| self.provider.discover_models)?;
+        let listing = match list {
+            ModelList::Ollama => {
+                Listing::ollama(self.provider.kind.base_url()?.clone(), self.transport.clone())
             }
-            (_, Some(forward)) => Listing::anthropic(forward.clone()),
+            ModelList::Anthropic => Listing::anthropic(forward?.clone()),
             _ => return None,
         };
         Some(Discovery::new(self.provider.name.clone(), listing))

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use relay_config::{Config, HealthConfig, ProviderKind, ProviderName};
+use relay_config::{Config, HealthConfig, ProviderKind, ProviderName, ThinkingSignatures};
 use relay_messages::{RefusalMemory, SignatureOwner, ThinkingProvenance};
 use relay_providers::{Fetcher, Forward, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
@@ -46,7 +46,7 @@ pub(super) fn providers(
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
         let adapter = Arc::new(adapter_for(provider));
         let owner = signature_owner(&provider.kind);
-        if matches!(provider.kind, ProviderKind::Ollama { .. }) {
+        if provider.kind.spec().thinking == ThinkingSignatures::Unsigned {
             signatures.record_unsigned(owner);
         }
         let refusals = RefusalMemory::new(provider.kind.base_url(), &adapter, owner, signatures.clone());
@@ -91,13 +91,12 @@ pub(super) fn providers(
     Ok(parts)
 }
 
-/// Whose thinking a provider takes.
+/// The owner of the thinking blocks that a provider accepts.
 fn signature_owner(kind: &ProviderKind) -> SignatureOwner {
-    match kind {
-        ProviderKind::Zai { base_url }
-        | ProviderKind::Ollama { base_url }
-        | ProviderKind::Minimax { base_url }
-        | ProviderKind::AnthropicCompatible { base_url, .. } => SignatureOwner::at(base_url),
+    match (kind.spec().thinking, kind.base_url()) {
+        (ThinkingSignatures::Endpoint | ThinkingSignatures::Unsigned, Some(base_url)) => {
+            SignatureOwner::at(base_url)
+        }
         _ => SignatureOwner::CLAUDE,
     }
 }

@@ -5,40 +5,33 @@ use http::uri::Scheme;
 use crate::config::{AwsCredentials, AzureAuth, BedrockConfig, ListenAddress, ProviderConfig, ProviderKind};
 use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
+use crate::kinds::{self, KindSpec};
 use crate::names::BaseUrl;
 use crate::raw;
 use crate::resolve::{Reporter, value_fault};
 use crate::tree::Path;
 
-/// What cc-relay puts behind a base URL, and so should not be part of it.
-struct Added {
-    /// In words.
-    shown: &'static str,
-    /// Ends by which it is recognised.
-    ends: &'static [&'static str],
-}
-
-impl Added {
-    fn by(raw: &raw::Provider) -> Self {
-        match (raw.r#type, raw.bedrock_api) {
-            (Some(raw::ProviderType::Bedrock), None | Some(raw::BedrockApi::Invoke)) => {
-                Self { shown: "/model", ends: &["/model"] }
-            }
-            (Some(raw::ProviderType::Vertex), _) => {
-                Self { shown: "/v1/projects", ends: &["/v1/projects", "/v1"] }
-            }
-            _ => Self { shown: "/v1/messages", ends: &["/v1/messages", "/v1"] },
-        }
+/// Returns the path that cc-relay appends to the base URL, and the forms of it that operators write by mistake.
+fn appended(raw: &raw::Provider, spec: &KindSpec) -> &'static [&'static str] {
+    match raw.bedrock_api {
+        Some(raw::BedrockApi::Messages) => kinds::MESSAGES_PATH,
+        Some(raw::BedrockApi::Invoke) | None => spec.appended,
     }
 }
 
-/// The address in the file, if there is one. In place of one that has been reported, any will do.
-pub(super) fn given(raw: &raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<BaseUrl> {
+/// Returns the `base_url` of the file, if there is one; a placeholder if it has been reported.
+pub(super) fn given(
+    raw: &raw::Provider,
+    spec: &KindSpec,
+    path: &Path,
+    to: &mut Reporter<'_>,
+) -> Option<BaseUrl> {
     let text = raw.base_url.as_ref()?;
     match BaseUrl::parse(text) {
         Ok(url) => {
-            let Added { shown, ends } = Added::by(raw);
-            if let Some(prefix) = ends.iter().find_map(|end| url.path().strip_suffix(end)) {
+            let appended = appended(raw, spec);
+            let shown = appended.first().copied().unwrap_or_default();
+            if let Some(prefix) = appended.iter().find_map(|end| url.path().strip_suffix(end)) {
                 let fault = value_fault(
                     format!("{text:?}"),
                     format!("the URL in front of {shown}, which cc-relay adds"),
@@ -51,7 +44,7 @@ pub(super) fn given(raw: &raw::Provider, path: &Path, to: &mut Reporter<'_>) -> 
         Err(source) => {
             let may_be_shown = !text.contains('@') && !looks_secret(text);
             to.problem(path, Fault::Url { found: may_be_shown.then(|| text.to_owned()), source });
-            Some(BaseUrl::anthropic())
+            Some(BaseUrl::placeholder())
         }
     }
 }

@@ -24,8 +24,7 @@ pub(super) fn resolve(
         Some(raw::AzureAuth::ApiKey) | None => AzureAuth::ApiKey,
         Some(raw::AzureAuth::EntraId) => AzureAuth::EntraId(entra(enabled, &path.key("azure_auth"), to)),
     };
-    // In place of an address that has been reported, any will do.
-    let base_url = base_url.or(of_resource).unwrap_or_else(BaseUrl::anthropic);
+    let base_url = base_url.or(of_resource).unwrap_or_else(BaseUrl::placeholder);
     AzureConfig { base_url, api_version, auth }
 }
 

@@ -3,44 +3,13 @@
 use std::num::NonZeroU32;
 
 use super::limits;
-use crate::config::{AzureAuth, AzureConfig, CompatibleAuth, KeyConfig, ProviderKind};
+use crate::config::{KeyConfig, ProviderKind};
 use crate::error::{Concern, Fault};
+use crate::kinds::KeyNeed;
 use crate::raw;
 use crate::resolve::{Reporter, value_fault};
 use crate::secret::{PLACEHOLDER, Secret};
 use crate::tree::Path;
-
-/// What a kind of provider does with keys.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum KeyNeed {
-    /// Nothing works without one.
-    Required,
-    /// A client's own credential does as well.
-    Optional,
-    /// They carry rank and limits alone.
-    NeverSent,
-    /// They would mislead.
-    Refused,
-}
-
-impl KeyNeed {
-    fn of(kind: &ProviderKind) -> Self {
-        match kind {
-            ProviderKind::Anthropic { passthrough: true, .. } => Self::Optional,
-            ProviderKind::Ollama { .. }
-            | ProviderKind::Bedrock(_)
-            | ProviderKind::Vertex(_)
-            | ProviderKind::Mock => Self::NeverSent,
-            ProviderKind::Azure(AzureConfig { auth: AzureAuth::EntraId(_), .. }) => Self::NeverSent,
-            ProviderKind::AnthropicCompatible { auth: CompatibleAuth::None, .. } => Self::Refused,
-            ProviderKind::Anthropic { .. }
-            | ProviderKind::Zai { .. }
-            | ProviderKind::Minimax { .. }
-            | ProviderKind::Azure(_)
-            | ProviderKind::AnthropicCompatible { .. } => Self::Required,
-        }
-    }
-}
 
 pub(super) fn resolve(
     mut raw: Vec<raw::Key>,
@@ -50,7 +19,7 @@ pub(super) fn resolve(
     path: &Path,
     to: &mut Reporter<'_>,
 ) -> Vec<KeyConfig> {
-    let need = KeyNeed::of(kind);
+    let need = kind.key_need();
     check_need(need, raw.is_empty(), enabled, kind, path, to);
     limits::share(&mut raw, path, to);
     let mut keys = Vec::with_capacity(raw.len());
@@ -98,12 +67,9 @@ fn check_need(
         );
     }
     if need == KeyNeed::Required && is_empty && enabled {
-        let expected = match kind {
-            ProviderKind::Anthropic { .. } => {
-                "add a key, or passthrough: true to send clients' own credentials".to_owned()
-            }
-            ProviderKind::Azure(_) => "add a key, or azure_auth: entra_id".to_owned(),
-            _ => format!("a provider of type {} needs a key: keys: [{{ key: ${{NAME}} }}]", kind.as_str()),
+        let expected = match kind.spec().key_alternative {
+            Some(alternative) => format!("add a key, or {alternative}"),
+            None => format!("a provider of type {} needs a key: keys: [{{ key: ${{NAME}} }}]", kind.as_str()),
         };
         to.problem(path, Fault::Missing { expected });
     }
