@@ -1,4 +1,4 @@
-//! A request that is abandoned, wherever it is, leaves nothing behind.
+//! Cancellation: a request that is dropped at any point returns everything that it held.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
@@ -33,16 +33,16 @@ const EVENTS: [&str; 4] = [
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 ];
 
-/// Three providers: one that fails, one that is overloaded, and one that streams. A fourth stands behind, so that the
-/// stream is held back.
+/// Four providers: one that fails, one that is overloaded, one that streams, and one that remains, so that the stream is held
+/// back.
 struct World {
     planner: Arc<Planner>,
     quotas: Vec<Arc<Quota>>,
-    /// Upstream exchanges under way.
+    /// The number of running upstream exchanges.
     open: Arc<AtomicU32>,
 }
 
-/// One exchange with an upstream, as long as it lives.
+/// A running exchange with an upstream. Dropping it ends the exchange.
 struct Exchange(Arc<AtomicU32>);
 
 impl Exchange {
@@ -101,7 +101,7 @@ impl World {
             quotas.push(Arc::clone(&quota));
             let credential = Credential::Key(KeyId::of(&Secret::new(provider.to_string())));
             let candidate = Candidate::new(credential, 1, CandidateService::new(service)).with_quota(quota);
-            // A single failure opens the circuit for no time at all: from then on, it is always half-open.
+            // A single failure opens the circuit for no time. From then on it is always half-open.
             let circuit = CircuitSettings {
                 failure_threshold: NonZeroU32::MIN,
                 open_duration: Duration::ZERO,
@@ -115,7 +115,7 @@ impl World {
         Self { planner: Arc::new(planner), quotas, open }
     }
 
-    fn ask(&self) -> impl Future<Output = Routed> + use<> {
+    fn send(&self) -> impl Future<Output = Routed> + use<> {
         let settings = FailoverSettings {
             failover_timeout: Duration::from_secs(5),
             max_attempts: NonZeroU32::new(6).unwrap(),
@@ -127,20 +127,20 @@ impl World {
         async move { failover.oneshot(request).await.unwrap() }
     }
 
-    /// Nothing is under way, nothing is reserved, and every trial is free.
+    /// Asserts that no exchange runs, no amount is reserved, and no trial is running.
     #[track_caller]
-    fn check_untouched(&self, place: &str) {
-        assert_eq!(self.open.load(Ordering::Relaxed), 0, "{place}: an upstream exchange is still open");
+    fn check_untouched(&self, point: &str) {
+        assert_eq!(self.open.load(Ordering::Relaxed), 0, "{point}: an upstream exchange is still open");
         for (pool, quota) in self.planner.pools().iter().zip(&self.quotas) {
-            assert_eq!(pool.in_flight(), 0, "{place}: {}", pool.name());
-            // What is known to have been used stays used: fifty tokens of a hundred thousand.
-            assert!(quota.fraction_left(Instant::now()) > 0.999, "{place}: {} has reservations", pool.name());
+            assert_eq!(pool.in_flight(), 0, "{point}: {}", pool.name());
+            // Reported usage stays taken: fifty tokens of a hundred thousand.
+            assert!(quota.fraction_left(Instant::now()) > 0.999, "{point}: {} has reservations", pool.name());
         }
-        assert!(self.planner.has_usable(), "{place}: a trial was never given back");
+        assert!(self.planner.has_usable(), "{point}: a permit was never returned");
     }
 }
 
-/// Polls `future` so many times, with time going on in between.
+/// Polls `future` this many times and advances the time after each.
 async fn poll_times<F: Future>(mut future: Pin<&mut F>, times: usize) -> Option<F::Output> {
     for _ in 0..times {
         let poll = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
@@ -155,12 +155,12 @@ async fn poll_times<F: Future>(mut future: Pin<&mut F>, times: usize) -> Option<
 #[tokio::test(start_paused = true)]
 async fn a_request_can_be_dropped_at_every_await() {
     let world = World::new();
-    // Fails once, so that every further request is the trial of a circuit that is half-open.
-    drop(world.ask().await);
+    // The first request fails once, so that every further one is the trial of a half-open circuit.
+    drop(world.send().await);
     assert_eq!(world.planner.pools()[0].circuit(), CircuitState::HalfOpen);
     let mut polls = 0;
     loop {
-        let mut request = Box::pin(world.ask());
+        let mut request = Box::pin(world.send());
         let routed = poll_times(request.as_mut(), polls).await;
         let is_answered = routed.is_some();
         drop((routed, request));
@@ -170,14 +170,14 @@ async fn a_request_can_be_dropped_at_every_await() {
         }
         polls += 1;
     }
-    assert!(polls > 6, "three attempts wait for something at least twice each: {polls}");
+    assert!(polls > 6, "each of three attempts waits at least twice: {polls}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_can_be_dropped_at_every_frame() {
     let world = World::new();
     for polls in 0..20 {
-        let mut body = world.ask().await.answer.response.into_body();
+        let mut body = world.send().await.answer.response.into_body();
         let mut has_ended = false;
         for _ in 0..polls {
             let next = pin!(body.frame());
@@ -191,10 +191,10 @@ async fn an_answer_can_be_dropped_at_every_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_used_is_settled_when_the_answer_ends() {
+async fn the_tokens_used_are_settled_at_the_end_of_the_answer() {
     let world = World::new();
     let start = Instant::now();
-    let routed = world.ask().await;
+    let routed = world.send().await;
     routed.answer.response.into_body().collect().await.unwrap();
     let refilled = 100_000.0 * start.elapsed().as_secs_f64() / 60.0;
     let used = 100_000.0 * (1.0 - world.quotas[2].fraction_left(Instant::now()));
