@@ -88,3 +88,8 @@ pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSet
 pub use limits::{Bucket, Quota, RequestCost, Reservation, TokensUsed};
 pub use plan::{Explanation, ModelRoutes, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
 pub use route_trace::{AttemptRecord, RouteTrace};
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
