@@ -18,7 +18,8 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 const SESSIONS: usize = 10_000;
 /// The time for which a session avoids the candidate that broke off a stream.
 const AVOIDED: Duration = Duration::from_secs(60);
-/// The number of consecutive requests served by another candidate that move the session to it. Its cache is warm by then.
+/// The number of consecutive requests served by another candidate that move the session to it. Its cache is
+/// warm by then.
 const DETOURS: u8 = 2;
 
 /// The candidate that each session prefers. Bounded; idle sessions are dropped after one to two hours.
@@ -74,7 +75,8 @@ impl Affinity {
         SessionKey { with_model: self.hasher.hash_one((any_model, model)), any_model }
     }
 
-    /// Returns the hint for `session`. A model that the session has not used yet follows the session's first model.
+    /// Returns the hint for `session`. A model that the session has not used yet follows the session's first
+    /// model.
     pub(crate) fn hint(&self, session: SessionKey, now: Instant) -> AffinityHint {
         let mut sessions = self.lock(now);
         let known =

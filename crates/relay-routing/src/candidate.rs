@@ -46,7 +46,8 @@ impl ProviderPool {
     /// Creates a provider and sorts `candidates` by priority. Candidates of equal priority keep their order.
     ///
     /// `models` lists the names of the provider's models. If it is empty, the provider accepts any model.
-    /// `first_byte_timeout` is the limit for the response head of a streamed request while another candidate remains.
+    /// `first_byte_timeout` is the limit for the response head of a streamed request while another candidate
+    /// remains.
     #[must_use]
     pub fn new(
         name: ProviderName,
@@ -81,15 +82,16 @@ impl ProviderPool {
         self
     }
 
-    /// Sets the longest time that a request waits for a key at its limit before the next provider is tried. Default 0.
+    /// Sets the longest time that a request waits for a key at its limit before the next provider is tried.
+    /// Default 0.
     #[must_use]
     pub fn with_max_wait(mut self, max_wait: Duration) -> Self {
         self.max_wait = max_wait;
         self
     }
 
-    /// Excludes the provider from requests for which `unsupported` returns a feature. Its first argument is the provider's
-    /// name of the model.
+    /// Excludes the provider from requests for which `unsupported` returns a feature. Its first argument is
+    /// the provider's name of the model.
     #[must_use]
     pub fn with_unsupported(
         mut self,
@@ -170,7 +172,8 @@ impl ProviderPool {
         &self.health
     }
 
-    /// Takes over the health of `other`, the same provider under an earlier configuration, and that of the keys they share.
+    /// Takes over the health of `other`, the same provider under an earlier configuration, and that of the
+    /// keys they share.
     pub(crate) fn inherit_state(&self, other: &Self) {
         self.health.inherit_state(&other.health, Instant::now());
         for candidate in &self.candidates {
@@ -211,7 +214,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Creates a candidate; a higher `priority` is tried first. Its limits are learned from the headers of its answers.
+    /// Creates a candidate; a higher `priority` is tried first. Its limits are learned from the headers of
+    /// its answers.
     pub fn new(credential: Credential, priority: i32, service: CandidateService) -> Self {
         let quota = match credential {
             Credential::Client => None,

@@ -27,7 +27,8 @@ pub enum PlanError {
         "no credential: send one as `x-api-key` or `authorization: Bearer`, or configure a key for a provider"
     )]
     NoCredential,
-    /// The client sends a subscription token that may not be served with configured keys, and no provider passes it through.
+    /// The client sends a subscription token that may not be served with configured keys, and no provider
+    /// passes it through.
     #[error(
         "a subscription token may not be served with configured keys here (server.auth.subscription_may_use_keys), \
          and no provider passes it through"

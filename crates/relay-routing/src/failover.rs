@@ -23,7 +23,8 @@ use crate::route_trace::{AttemptRecord, RouteTrace};
 /// The limits of failover.
 #[derive(Debug, Clone)]
 pub struct FailoverSettings {
-    /// The time after the first failed attempt during which a further attempt may be started. A running attempt is not cut.
+    /// The time after the first failed attempt during which a further attempt may be started. A running
+    /// attempt is not cut.
     pub failover_timeout: Duration,
     /// The largest number of attempts for one request.
     pub max_attempts: NonZeroU32,
@@ -31,10 +32,11 @@ pub struct FailoverSettings {
     pub on_break: OnBreak,
 }
 
-/// A service that sends each request to its best candidate, and to the next one after a failure. Clones share the planner.
+/// A service that sends each request to its best candidate, and to the next one after a failure. Clones share
+/// the planner.
 ///
-/// Dropping the future cancels the running attempt and its upstream request. Its permit and its reservation are returned at
-/// once.
+/// Dropping the future cancels the running attempt and its upstream request. Its permit and its reservation
+/// are returned at once.
 #[derive(Debug, Clone)]
 pub struct Failover {
     planner: Arc<Planner>,
@@ -78,7 +80,8 @@ impl Failover {
         }
     }
 
-    /// Tries the candidates of `plan` until an answer is final, no available candidate remains, or a limit is reached.
+    /// Tries the candidates of `plan` until an answer is final, no available candidate remains, or a limit is
+    /// reached.
     async fn run(
         &self,
         mut plan: Plan<'_>,
@@ -111,7 +114,8 @@ impl Failover {
             let limit = head_timeout(leased.pool, request, is_last, deadline.map(Deadline::remaining));
             let attempt = Attempt::new(request.clone())
                 .with_head_timeout(limit)
-                // After a failure the last answer is held back too: if it fails as well, an earlier one may be more useful.
+                // After a failure the last answer is held back too: if it fails as well, an earlier one may
+                // be more useful.
                 .with_is_last(is_last && first_failure.is_none())
                 .with_on_break(self.settings.on_break);
             let result = leased.candidate.service().oneshot(attempt).await;
@@ -177,8 +181,8 @@ fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer) ->
 
 /// Returns the limit for the response head.
 ///
-/// A streamed request is limited to the provider's first-byte timeout while another candidate remains. Other requests get
-/// the remaining time, because their response begins only when it is complete.
+/// A streamed request is limited to the provider's first-byte timeout while another candidate remains. Other
+/// requests get the remaining time, because their response begins only when it is complete.
 fn head_timeout(
     pool: &ProviderPool,
     request: &RelayRequest,
@@ -196,7 +200,8 @@ fn is_final(answer: &Answer) -> bool {
     !answer.outcome.may_fail_over()
 }
 
-/// Logs a rejected key of the relay. The operator has to repair it, even if another candidate serves the request.
+/// Logs a rejected key of the relay. The operator has to repair it, even if another candidate serves the
+/// request.
 fn log_rejection(leased: &LeasedCandidate<'_>, answer: &Answer) {
     let credential = leased.candidate.credential();
     if answer.outcome == Outcome::CredentialRejected && *credential != Credential::Client {

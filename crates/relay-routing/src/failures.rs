@@ -65,9 +65,10 @@ impl Failures {
 
     /// Returns the failure that helps the client most.
     ///
-    /// A rate limit comes first, because waiting will help. Then come an overload, circuits that are open, and the last
-    /// failure, if it is in Anthropic's form. If there was a single candidate, its own answer is returned unless a limit
-    /// is known to end sooner. `blocked` describes the candidates that were not tried.
+    /// A rate limit comes first, because waiting will help. Then come an overload, circuits that are open,
+    /// and the last failure, if it is in Anthropic's form. If there was a single candidate, its own answer is
+    /// returned unless a limit is known to end sooner. `blocked` describes the candidates that were not
+    /// tried.
     pub(crate) fn most_useful(
         self,
         single: bool,
@@ -98,7 +99,8 @@ impl Failures {
             (Some(after), _, _) => Err(RouteErrorKind::Timeout { after }),
             (None, Some((provider, Err(source))), _) => Err(RouteErrorKind::Attempt { provider, source }),
             (None, None, Some(rejected)) => Err(rejected),
-            // A plan is never empty, so an attempt has failed. If none was started, the deadline had passed before.
+            // A plan is never empty, so an attempt has failed. If none was started, the deadline had passed
+            // before.
             (None, None, None) => Err(RouteErrorKind::Timeout { after: Duration::ZERO }),
         }
     }

@@ -15,9 +15,11 @@ use tokio::time::Instant;
 use crate::health::{KeyHealth, Permit, ProviderHealth, Verdict};
 use crate::limits::{RequestCost, Reservation, TokensUsed};
 
-/// The resources of one attempt: a permit of the circuit, a reservation of the key's limits, and a place in both load counts.
+/// The resources of one attempt: a permit of the circuit, a reservation of the key's limits, and a place in
+/// both load counts.
 ///
-/// It is held from before the attempt is sent until its answer has ended. Dropping it at any point returns everything.
+/// It is held from before the attempt is sent until its answer has ended. Dropping it at any point returns
+/// everything.
 #[derive(Debug)]
 pub(crate) struct Lease {
     provider: Arc<ProviderHealth>,
@@ -64,7 +66,8 @@ impl Lease {
     /// Records the outcome of an answer. A successful answer has still to end.
     pub(crate) fn record_answer(&mut self, answer: &Answer, now: Instant) {
         self.provider.record_answer(answer);
-        // Token counting has limits of its own at the upstream. It reserves nothing and does not change those of messages.
+        // Token counting has limits of its own at the upstream. It reserves nothing and does not change those
+        // of messages.
         let quota = self.key.quota().filter(|_| self.reservation.is_some());
         if let Some(quota) = quota {
             quota.observe(&answer.limits, now);
@@ -120,7 +123,8 @@ impl Lease {
         self.report(verdict, &error.in_one_line(), now);
     }
 
-    /// Records the end of an answer's body. An answer that the client abandoned says nothing about the provider.
+    /// Records the end of an answer's body. An answer that the client abandoned is no evidence about the
+    /// provider.
     fn finish(mut self, progress: &Progress, is_broken: bool, now: Instant) {
         let end = progress.end();
         let error = end.and_then(|(report, _)| report.error.as_ref()).map(|error| &*error.kind);

@@ -5,8 +5,8 @@
 //!   session, model          health, limits, strategy      each holds a Lease:         the lease ends with
 //!                                                         permit and reservation      the answer's body
 //! ```
-//! A candidate is one provider with one credential, and a tower service from `Attempt` to `Answer`. [`Planner`] orders
-//! candidates; [`Failover`] is the tower service that tries them.
+//! A candidate is one provider with one credential, and a tower service from `Attempt` to `Answer`.
+//! [`Planner`] orders candidates; [`Failover`] is the tower service that tries them.
 //!
 //! ```
 //! use std::num::NonZeroU32;
@@ -57,14 +57,14 @@
 //! # }
 //! ```
 //!
-//! The parts are public data structures that work alone: [`SmoothWeighted`], [`ShuffleBag`] and [`ModelRoutes`] choose,
-//! [`Quota`] counts the usage of a key in [`Bucket`]s, [`Circuit`] stops requests to a failing provider, [`Affinity`] records
-//! the candidate of each session. Shared state is locked for a few instructions at a time, and the current time is an
-//! argument.
+//! The parts are public data structures that work alone: [`SmoothWeighted`], [`ShuffleBag`] and
+//! [`ModelRoutes`] choose, [`Quota`] counts the usage of a key in [`Bucket`]s, [`Circuit`] stops requests to
+//! a failing provider, [`Affinity`] records the candidate of each session. Shared state is locked for a few
+//! instructions at a time, and the current time is an argument.
 //!
 //! The crate does not know kinds of providers or status codes: the meaning of an answer is its
-//! [`Outcome`](relay_providers::Outcome), which relay-providers determines. HTTP responses for errors are built by
-//! relay-server.
+//! [`Outcome`](relay_providers::Outcome), which relay-providers determines. HTTP responses for errors are
+//! built by relay-server.
 
 mod affinity;
 mod candidate;

@@ -26,7 +26,8 @@ impl Load {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of the last attempt, or 0 if there was none. The planner numbers attempts in ascending order.
+    /// Returns the number of the last attempt, or 0 if there was none. The planner numbers attempts in
+    /// ascending order.
     pub(crate) fn last_attempt(&self) -> u64 {
         self.last_attempt.load(Ordering::Relaxed)
     }

@@ -7,9 +7,11 @@ use relay_messages::{JsonKind, MessagesBody, Node};
 use relay_providers::RelayRequest;
 use serde::Deserialize;
 
-/// The header with the session of Claude Code. It is the same for all requests of a session, including its subagents.
+/// The header with the session of Claude Code. It is the same for all requests of a session, including its
+/// subagents.
 const SESSION_ID: HeaderName = HeaderName::from_static("x-claude-code-session-id");
-/// The mark before the session in the older form of `metadata.user_id`, `user_<device>_account_<uuid>_session_<uuid>`.
+/// The mark before the session in the older form of `metadata.user_id`,
+/// `user_<device>_account_<uuid>_session_<uuid>`.
 const SESSION_MARK: &str = "_session_";
 /// The number of bytes of the system prompt, and of the first message, that identify a conversation.
 const PREFIX: usize = 4096;
@@ -26,8 +28,8 @@ pub(crate) enum Conversation<'a> {
 impl<'a> Conversation<'a> {
     /// Returns the conversation of `request`, and `true` if an upstream may have cached a prefix of it.
     ///
-    /// Returns `None` if the request has neither a session nor a user message. Without a session, the first turns of two
-    /// conversations with the same text are the same conversation.
+    /// Returns `None` if the request has neither a session nor a user message. Without a session, the first
+    /// turns of two conversations with the same text are the same conversation.
     pub(crate) fn identify(request: &'a RelayRequest) -> Option<(Self, bool)> {
         let header = request.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()).map(Cow::Borrowed);
         let named = header.or_else(|| session_of(request.body().user_id()?)).filter(|id| !id.is_empty());

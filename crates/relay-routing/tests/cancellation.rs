@@ -33,8 +33,8 @@ const EVENTS: [&str; 4] = [
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 ];
 
-/// Four providers: one that fails, one that is overloaded, one that streams, and one that remains, so that the stream is held
-/// back.
+/// Four providers: one that fails, one that is overloaded, one that streams, and one that remains, so that
+/// the stream is held back.
 struct World {
     planner: Arc<Planner>,
     quotas: Vec<Arc<Quota>>,

@@ -1,8 +1,8 @@
 //! Simulates traffic above the limits of all keys together, with outages, in paused time.
 //!
-//! Three providers have four keys each, with limits on requests and on tokens. The simulated upstreams record the usage of
-//! each key; the test compares the records with the limits. `CC_RELAY_SIMULATION_REQUESTS` sets the number of requests. The
-//! default covers all outages; a long run uses 200000.
+//! Three providers have four keys each, with limits on requests and on tokens. The simulated upstreams record
+//! the usage of each key; the test compares the records with the limits. `CC_RELAY_SIMULATION_REQUESTS` sets
+//! the number of requests. The default covers all outages; a long run uses 200000.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 #![allow(clippy::print_stdout, reason = "the printed numbers are the result of a long run")]
@@ -26,17 +26,18 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::{ServiceExt, service_fn};
 
-/// The number of requests, unless the environment sets another: enough simulated time for all outages and the recovery from
-/// them.
+/// The number of requests, unless the environment sets another: enough simulated time for all outages and the
+/// recovery from them.
 const DEFAULT_REQUESTS: usize = 30_000;
 const REQUESTS_VARIABLE: &str = "CC_RELAY_SIMULATION_REQUESTS";
-/// The requests in relation to the number that the limits permit: enough to use up the full buckets of the start too.
+/// The requests in relation to the number that the limits permit: enough to use up the full buckets of the
+/// start too.
 const OVERLOAD: f64 = 1.5;
 const KEYS: usize = 4;
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The requests and tokens that a key may use in a minute, by provider. The first provider runs out of requests first, the
-/// second of tokens, the third of either.
+/// The requests and tokens that a key may use in a minute, by provider. The first provider runs out of
+/// requests first, the second of tokens, the third of either.
 const LIMITS: [(u64, u64); 3] = [(600, 4_000_000), (3000, 300_000), (420, 200_000)];
 /// The outages: provider, start and end as fractions of the simulated time. Two of them overlap.
 const OUTAGES: [(usize, f64, f64); 3] = [(0, 0.07, 0.18), (1, 0.14, 0.25), (2, 0.4, 0.46)];
@@ -237,7 +238,8 @@ async fn traffic_above_the_limits_uses_them_fully_and_never_exceeds_them() {
     let mean_tokens =
         requests.iter().map(|request| estimate_tokens(request.body())).sum::<u64>() as f64 / 8.0 + 360.0;
 
-    // The requests that the limits permit in a minute: the limit on requests, or the one on tokens by the mean.
+    // The requests that the limits permit in a minute: the limit on requests, or the one on tokens by the
+    // mean.
     let permitted =
         LIMITS.map(|(requests, tokens)| KEYS as f64 * (requests as f64).min(tokens as f64 / mean_tokens));
     let pause = Duration::from_secs(60).div_f64(permitted.iter().sum::<f64>() * OVERLOAD);
@@ -276,7 +278,8 @@ async fn traffic_above_the_limits_uses_them_fully_and_never_exceeds_them() {
             let (most_requests, most_tokens) = record.busiest_minute();
             let (part_requests, part_tokens) =
                 (most_requests as f64 / requests as f64, most_tokens as f64 / tokens as f64);
-            // The fraction used of the scarcer limit: a full bucket at the start, refilled while the provider was up.
+            // The fraction used of the scarcer limit: a full bucket at the start, refilled while the provider
+            // was up.
             let tokens_served: u64 = record.served.iter().map(|(_, tokens)| tokens).sum();
             let minutes = up(provider) / 60.0 + 1.0;
             let share = (record.served.len() as f64 / (requests as f64 * minutes))

@@ -100,8 +100,8 @@ pub struct Permit {
 /// The result of an admitted request, as far as it concerns the upstream's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The upstream has begun to answer. A trial is successful with that. Consecutive failures are counted from zero again
-    /// at the [end](Circuit::finish) of the answer.
+    /// The upstream has begun to answer. A trial is successful with that. Consecutive failures are counted
+    /// from zero again at the [end](Circuit::finish) of the answer.
     Responded,
     /// The upstream does not work.
     Failure,
@@ -138,7 +138,8 @@ impl Circuit {
         }
     }
 
-    /// Returns `true` if the circuit is open and its time has passed: the next admitted request makes it half-open.
+    /// Returns `true` if the circuit is open and its time has passed: the next admitted request makes it
+    /// half-open.
     pub(super) fn is_open_time_over(&self, now: Instant) -> bool {
         matches!(self.state, State::Open { until } if until <= now)
     }
@@ -200,8 +201,8 @@ impl Circuit {
         }
     }
 
-    /// Makes an open circuit half-open after a successful probe, before its time has passed. Returns `true` if the state
-    /// has changed.
+    /// Makes an open circuit half-open after a successful probe, before its time has passed. Returns `true`
+    /// if the state has changed.
     pub fn probe_succeeded(&mut self, now: Instant) -> bool {
         let is_open = matches!(self.state, State::Open { until } if until > now);
         if is_open {

@@ -9,8 +9,8 @@ use crate::limits::{Cooldown, Quota};
 use crate::load::Load;
 use crate::lock::lock;
 
-/// The time for which a rejected credential is tried only after all others. The first success ends it earlier, so that an
-/// operator who repairs the key does not have to restart the relay.
+/// The time for which a rejected credential is tried only after all others. The first success ends it
+/// earlier, so that an operator who repairs the key does not have to restart the relay.
 const REJECTED: Duration = Duration::from_secs(600);
 
 /// The state of one credential, shared by all attempts that use it.

@@ -10,7 +10,8 @@ const DEFAULT: Duration = Duration::from_secs(5);
 /// The longest duration of an overload. Longer times that an upstream reports are cut to it.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The number of overloaded models remembered. Model names come from clients, so that further ones are not remembered.
+/// The number of overloaded models remembered. Model names come from clients, so that further ones are not
+/// remembered.
 const MODELS: usize = 64;
 
 /// The models that are currently overloaded.
@@ -35,7 +36,8 @@ impl Overloads {
         }
     }
 
-    /// Records the success of a request that was sent at `sent_at`. It ends an overload of `model` that began before.
+    /// Records the success of a request that was sent at `sent_at`. It ends an overload of `model` that began
+    /// before.
     pub(crate) fn record_success(&mut self, model: &str, sent_at: Instant) {
         self.0.retain(|overload| *overload.model != *model || overload.since > sent_at);
     }

@@ -24,8 +24,8 @@ pub struct ProbeSettings {
 pub(super) struct ProbeTask(AbortHandle);
 
 impl ProbeTask {
-    /// Spawns the task, or returns `None` outside of a runtime. `on_result` receives the result of each probe and decides
-    /// if the task goes on.
+    /// Spawns the task, or returns `None` outside of a runtime. `on_result` receives the result of each probe
+    /// and decides if the task goes on.
     pub(super) fn spawn(
         probe: Probe,
         settings: ProbeSettings,

@@ -77,7 +77,8 @@ impl ProviderHealth {
         lock(&self.circuit).wait_time(now)
     }
 
-    /// Returns the time after which a retry is worthwhile, given the circuit's `wait`. A probe may succeed before it is over.
+    /// Returns the time after which a retry is worthwhile, given the circuit's `wait`. A probe may succeed
+    /// before it is over.
     pub(crate) fn retry_after(&self, wait: Duration) -> Duration {
         self.probe.as_ref().map_or(wait, |(_, settings)| wait.min(settings.interval))
     }
@@ -148,8 +149,8 @@ impl ProviderHealth {
         self.probe_if_open(state);
     }
 
-    /// Starts probing if the circuit is open, else ends it. While the circuit is half-open, requests are the better test:
-    /// a trial that fails opens it again.
+    /// Starts probing if the circuit is open, else ends it. While the circuit is half-open, requests are the
+    /// better test: a trial that fails opens it again.
     fn probe_if_open(self: &Arc<Self>, state: CircuitState) {
         let task = match (state, &self.probe) {
             (CircuitState::Open, Some((probe, settings))) => {

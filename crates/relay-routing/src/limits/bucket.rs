@@ -83,8 +83,8 @@ impl Bucket {
 
     /// Applies the remaining amount and the reset that an upstream reports.
     ///
-    /// A reported amount lowers the level and never raises it. At the reset the bucket becomes full, less the amount taken
-    /// since this report.
+    /// A reported amount lowers the level and never raises it. At the reset the bucket becomes full, less the
+    /// amount taken since this report.
     pub fn observe(&mut self, limit: RateLimit, now: Instant) {
         self.refill(now);
         if let Some(remaining) = limit.remaining {

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time after the last refusal at which a long cooldown admits a trial request. A limit may have been raised or a bill
-/// paid by then.
+/// The time after the last refusal at which a long cooldown admits a trial request. A limit may have been
+/// raised or a bill paid by then.
 const TRIAL_AFTER: Duration = Duration::from_secs(60);
 
 /// A period during which a key or an organization is not used.
 ///
-/// It ends with its time, or earlier with the first success of a request that was sent after it began. A cooldown longer
-/// than [`TRIAL_AFTER`] admits one trial request at a time, each that long after the last refusal.
+/// It ends with its time, or earlier with the first success of a request that was sent after it began. A
+/// cooldown longer than [`TRIAL_AFTER`] admits one trial request at a time, each that long after the last
+/// refusal.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cooldown(Option<Running>);
 
@@ -32,7 +33,8 @@ impl Cooldown {
         Some(at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// Returns the time until the cooldown ends if no success ends it earlier, or `None` outside of a cooldown.
+    /// Returns the time until the cooldown ends if no success ends it earlier, or `None` outside of a
+    /// cooldown.
     pub(crate) fn remaining(&self, now: Instant) -> Option<Duration> {
         self.0.map(|running| running.until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
@@ -57,7 +59,8 @@ impl Cooldown {
         }
     }
 
-    /// Starts a cooldown or prolongs the running one. It is never shortened, because refusals may arrive in any order.
+    /// Starts a cooldown or prolongs the running one. It is never shortened, because refusals may arrive in
+    /// any order.
     pub(crate) fn extend(&mut self, time: Duration, now: Instant) {
         let until = now + time;
         let until = self.0.map_or(until, |running| running.until.max(until));

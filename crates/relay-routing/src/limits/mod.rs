@@ -3,8 +3,9 @@
 //! ```text
 //! RequestCost ─wait─▶ time until it fits ─reserve─▶ Reservation ─settle─▶ TokensUsed
 //! ```
-//! A request reserves the tokens that it is expected to use and settles with the tokens that it did use. Rate-limit headers
-//! of an upstream lower the remaining amount; they never raise it before the limit's reset.
+//! A request reserves the tokens that it is expected to use and settles with the tokens that it did use.
+//! Rate-limit headers of an upstream lower the remaining amount; they never raise it before the limit's
+//! reset.
 
 mod bucket;
 mod cooldown;

@@ -137,7 +137,8 @@ impl Quota {
         self.settle(reservation, TokensUsed::ZERO, now);
     }
 
-    /// Takes over the levels, the learned limits, the cooldown and the averages of `other`. Configured limits stay.
+    /// Takes over the levels, the learned limits, the cooldown and the averages of `other`. Configured limits
+    /// stay.
     pub(crate) fn inherit_state(&self, other: &Self) {
         let before = other.lock();
         let mut state = self.lock();
@@ -240,8 +241,8 @@ impl KnownLimit {
 
     /// Applies a reported limit. It counts if none is configured or if it is the smaller one.
     fn observe(&mut self, mut reported: RateLimit, cooldown: &mut Cooldown, now: Instant) {
-        // A reset refills the upstream's own limit, not a lower configured one. A reset in the past refills nothing:
-        // clocks that disagree would put every reset into the past.
+        // A reset refills the upstream's own limit, not a lower configured one. A reset in the past refills
+        // nothing: clocks that disagree would put every reset into the past.
         let is_own =
             self.configured.is_none_or(|configured| reported.limit.is_some_and(|limit| limit <= configured));
         reported.reset_after = reported.reset_after.filter(|after| is_own && !after.is_zero());

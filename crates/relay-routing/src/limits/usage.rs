@@ -53,8 +53,8 @@ impl TokensUsed {
 
     /// Reads the tokens used from the report of an answer's body.
     ///
-    /// A complete answer reports its output tokens at its end. For an incomplete one, the content deltas received are counted
-    /// instead, if they amount to more.
+    /// A complete answer reports its output tokens at its end. For an incomplete one, the content deltas
+    /// received are counted instead, if they amount to more.
     #[must_use]
     pub fn of(report: &StreamReport) -> Self {
         let usage = &report.usage;
@@ -71,8 +71,8 @@ impl TokensUsed {
 
 /// The weight of a new answer in the moving averages.
 const WEIGHT: f64 = 0.2;
-/// The bounds of the ratio of counted input to estimated input. In a long conversation most input is read from a cache and
-/// does not count, but some always does.
+/// The bounds of the ratio of counted input to estimated input. In a long conversation most input is read
+/// from a cache and does not count, but some always does.
 const RATIOS: std::ops::RangeInclusive<f64> = 0.01..=4.0;
 
 /// Moving averages of the tokens that requests with one key have used.
@@ -80,7 +80,8 @@ const RATIOS: std::ops::RangeInclusive<f64> = 0.01..=4.0;
 pub(super) struct TypicalUsage {
     /// The counted input tokens per estimated input token.
     ratio: f64,
-    /// The output tokens of an answer. `max_tokens` is a poor estimate: Claude Code requests 128 000 and uses a few hundred.
+    /// The output tokens of an answer. `max_tokens` is a poor estimate: Claude Code requests 128 000 and uses
+    /// a few hundred.
     output: f64,
 }
 

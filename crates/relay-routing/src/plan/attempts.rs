@@ -19,8 +19,8 @@ use crate::lock::lock;
 
 /// The candidates of one request, best first. Each is handed out once, and only while it is available.
 ///
-/// The rotation among candidates of equal priority advances when the plan reaches them, so that a provider that is not
-/// needed loses no turn.
+/// The rotation among candidates of equal priority advances when the plan reaches them, so that a provider
+/// that is not needed loses no turn.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     /// The planner's count of attempts.
@@ -94,7 +94,8 @@ pub(crate) struct FailingProvider {
 }
 
 impl<'a> Plan<'a> {
-    /// Returns all candidates in the order in which they would be tried. Within a tier, unavailable ones come last.
+    /// Returns all candidates in the order in which they would be tried. Within a tier, unavailable ones come
+    /// last.
     pub(super) fn in_order(mut self, now: Instant) -> Vec<(&'a ProviderPool, &'a Candidate, Availability)> {
         let mut order = Vec::with_capacity(self.len());
         for tier in 0..self.tiers.len() {
@@ -225,8 +226,8 @@ impl<'a> Plan<'a> {
         Some(LeasedCandidate { pool, candidate: chosen, lease, index })
     }
 
-    /// Returns the time at which a candidate of the tier's provider becomes free, if none is free now and the provider's
-    /// `max_wait` permits the wait.
+    /// Returns the time at which a candidate of the tier's provider becomes free, if none is free now and the
+    /// provider's `max_wait` permits the wait.
     fn wait_until(&mut self, tier: usize, now: Instant) -> Option<Instant> {
         let (max_wait, index) = (self.tiers[tier].pool.max_wait(), self.tiers[tier].index);
         if max_wait.is_zero() {

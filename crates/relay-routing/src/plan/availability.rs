@@ -23,13 +23,14 @@ pub(crate) enum Availability {
     Interrupted,
     /// The limits of the key do not permit the request before this time has passed.
     Limited(Duration),
-    /// The circuit of the provider is open for this time. Zero means that another request is the trial of a half-open one.
+    /// The circuit of the provider is open for this time. Zero means that another request is the trial of a
+    /// half-open one.
     Failing(Duration),
 }
 
 impl Availability {
-    /// Returns the availability of `candidate`, which never is [`Interrupted`](Self::Interrupted): sessions are not known
-    /// here.
+    /// Returns the availability of `candidate`, which never is [`Interrupted`](Self::Interrupted): sessions
+    /// are not known here.
     pub(super) fn of(
         pool: &ProviderPool,
         candidate: &Candidate,

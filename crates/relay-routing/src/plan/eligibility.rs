@@ -5,8 +5,8 @@ use relay_providers::RelayRequest;
 use crate::candidate::{Candidate, Credential, ProviderPool};
 use crate::error::PlanError;
 
-/// Returns the indices of the providers that can serve `request`, now or later: first those that list its model, then the
-/// others, which `strict_models` excludes.
+/// Returns the indices of the providers that can serve `request`, now or later: first those that list its
+/// model, then the others, which `strict_models` excludes.
 ///
 /// # Errors
 /// [`PlanError`] names the condition that no provider meets.
@@ -54,8 +54,8 @@ pub(super) fn eligible_providers(
 
 /// Returns the indices of the candidates of `pool` whose credential `request` may use.
 ///
-/// A client's subscription comes before the provider's keys. Any other credential of the client is used only if the provider
-/// has no key.
+/// A client's subscription comes before the provider's keys. Any other credential of the client is used only
+/// if the provider has no key.
 pub(super) fn usable_candidates<'a>(
     pool: &'a ProviderPool,
     request: &RelayRequest,

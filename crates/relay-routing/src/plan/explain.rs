@@ -22,8 +22,8 @@ pub struct Explanation {
     pub is_affinity_hit: bool,
     /// The candidates that would be tried, best first.
     pub candidates: Vec<PlannedCandidate>,
-    /// The candidates that would not be tried, with the reason. If it applies to all candidates of a provider, the
-    /// credential is `None`.
+    /// The candidates that would not be tried, with the reason. If it applies to all candidates of a
+    /// provider, the credential is `None`.
     pub excluded: Vec<(ProviderName, Option<Credential>, String)>,
     /// The reason for which no candidate can serve the request, now or later.
     pub error: Option<PlanError>,

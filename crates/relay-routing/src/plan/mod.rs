@@ -5,9 +5,10 @@
 //! providers ─┤ credential, features    ├─▶ preferred candidate ▸ strategy's choice ▸ by priority ─▶ Plan ─next─▶ Lease
 //!            └ model listed, or last   ┘   └ demoted ones last: overloaded, rejected, interrupted ┘
 //! ```
-//! Candidates of one provider are ordered by priority; among equal ones `pooling` decides. A plan depends on the request, on
-//! the health of providers and keys, and on the rotations. Rotations advance under one lock, so that concurrent requests
-//! take different turns. A plan is not fixed: each step checks again which candidates are available.
+//! Candidates of one provider are ordered by priority; among equal ones `pooling` decides. A plan depends on
+//! the request, on the health of providers and keys, and on the rotations. Rotations advance under one lock,
+//! so that concurrent requests take different turns. A plan is not fixed: each step checks again which
+//! candidates are available.
 
 mod attempts;
 mod availability;

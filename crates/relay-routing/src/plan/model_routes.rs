@@ -2,7 +2,8 @@
 
 use relay_config::ProviderName;
 
-/// Maps a model to the provider that is tried first: the one with the longest prefix of the model's name, else the default.
+/// Maps a model to the provider that is tried first: the one with the longest prefix of the model's name,
+/// else the default.
 ///
 /// ```
 /// # use relay_config::ProviderName;

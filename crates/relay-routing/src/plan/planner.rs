@@ -32,15 +32,16 @@ pub struct Planner {
     routes: ModelRoutes,
     affinity: Option<Arc<Affinity>>,
     messages: Mutex<Rotations>,
-    /// Separate rotations for token counts. A client that counts tokens before each message would else take every other turn.
+    /// Separate rotations for token counts. A client that counts tokens before each message would else take
+    /// every other turn.
     counts: Mutex<Rotations>,
     /// The number of attempts so far.
     attempts: AtomicU64,
 }
 
 impl Planner {
-    /// Creates a planner over `pools`, given in file order. With `strict_models`, a provider that lists models serves only
-    /// these.
+    /// Creates a planner over `pools`, given in file order. With `strict_models`, a provider that lists
+    /// models serves only these.
     #[must_use]
     pub fn new(mut pools: Vec<ProviderPool>, strategy: Strategy, strict_models: bool) -> Self {
         // The priority of a provider is that of its best candidate. The sort is stable.
@@ -54,7 +55,8 @@ impl Planner {
 
     /// Sets the routes of [`Strategy::ModelBased`]. Without routes it behaves as [`Strategy::Failover`].
     ///
-    /// A route to a provider that does not exist, or that cannot serve the request, has no effect on that request.
+    /// A route to a provider that does not exist, or that cannot serve the request, has no effect on that
+    /// request.
     #[must_use]
     pub fn with_routes(mut self, routes: ModelRoutes) -> Self {
         self.routes = routes;
@@ -68,10 +70,11 @@ impl Planner {
         self
     }
 
-    /// Takes over the state of `other`, a planner under an earlier configuration: sessions, circuits, overloads, and the
-    /// limits, cooldowns and rejections of each key.
+    /// Takes over the state of `other`, a planner under an earlier configuration: sessions, circuits,
+    /// overloads, and the limits, cooldowns and rejections of each key.
     ///
-    /// Providers and keys are matched by name. New ones start without state; the state of removed ones is dropped.
+    /// Providers and keys are matched by name. New ones start without state; the state of removed ones is
+    /// dropped.
     #[must_use]
     pub fn inherit_state(mut self, other: &Self) -> Self {
         for pool in &self.pools {
@@ -116,8 +119,9 @@ impl Planner {
 
     /// Orders the candidates for `request`.
     ///
-    /// The candidate that the session prefers comes first if it is free. Else the provider that the strategy chooses comes
-    /// first. The others follow by priority. A provider that lists models without this one comes last with any strategy.
+    /// The candidate that the session prefers comes first if it is free. Else the provider that the strategy
+    /// chooses comes first. The others follow by priority. A provider that lists models without this one
+    /// comes last with any strategy.
     ///
     /// Planning takes a turn of the rotation among the providers that can serve the request.
     ///
@@ -141,8 +145,8 @@ impl Planner {
             (Some(affinity), Some((session, _))) => affinity.hint(session, now),
             _ => AffinityHint::default(),
         };
-        // A first turn has no cached prefix to return to. It may repeat a request whose answer broke off, so that the
-        // avoided candidate still applies.
+        // A first turn has no cached prefix to return to. It may repeat a request whose answer broke off, so
+        // that the avoided candidate still applies.
         hint.preferred.take_if(|_| session.is_some_and(|(_, may_be_cached)| !may_be_cached));
         let cost = (request.endpoint() == Endpoint::Messages).then(|| RequestCost::new(request.body()));
         let mut groups = groups.map(|group| {
@@ -150,8 +154,8 @@ impl Planner {
                 .into_iter()
                 .map(|index| self.ranked(index, request, cost.as_ref(), &hint, now))
                 .collect();
-            // Providers with a free candidate come first, by the priority of the best one. A candidate that is worth waiting
-            // for counts as free.
+            // Providers with a free candidate come first, by the priority of the best one. A candidate that
+            // is worth waiting for counts as free.
             group.sort_by_key(|ranked| std::cmp::Reverse(ranked.priority()));
             group
         });
@@ -174,7 +178,8 @@ impl Planner {
         })
     }
 
-    /// Groups the candidates into tiers: the preferred one, the free ones in order, then the demoted ones in order.
+    /// Groups the candidates into tiers: the preferred one, the free ones in order, then the demoted ones in
+    /// order.
     fn tiers(&self, preferred: Option<(usize, usize)>, groups: &[Vec<Ranked<'_>>]) -> VecDeque<Tier<'_>> {
         let tier = |index: usize, candidates| Tier::new(&self.pools[index], index, candidates);
         let mut tiers: VecDeque<Tier<'_>> =
@@ -216,8 +221,8 @@ impl Planner {
         Some((affinity.session(&conversation, request.body().model()), may_be_cached))
     }
 
-    /// Returns the indices of the preferred candidate's provider and of the candidate, if it is free and no route prescribes
-    /// another provider.
+    /// Returns the indices of the preferred candidate's provider and of the candidate, if it is free and no
+    /// route prescribes another provider.
     fn find_preferred(
         &self,
         id: &CandidateId,
@@ -238,8 +243,8 @@ impl Planner {
         (!routed.is_some_and(is_elsewhere)).then_some((ranked.index, *candidate))
     }
 
-    /// Returns the position in `among` of the provider that the strategy puts first, or `None` if it keeps the order. If any
-    /// provider is free, only free ones are considered.
+    /// Returns the position in `among` of the provider that the strategy puts first, or `None` if it keeps
+    /// the order. If any provider is free, only free ones are considered.
     fn choose(&self, among: &[Ranked<'_>], model: &str, rotations: &Mutex<Rotations>) -> Option<usize> {
         let free = among.iter().take_while(|ranked| ranked.priority().is_some()).count();
         let among = if free > 0 { &among[..free] } else { among };

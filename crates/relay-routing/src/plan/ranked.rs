@@ -15,8 +15,8 @@ pub(super) struct Ranked<'a> {
 }
 
 impl Ranked<'_> {
-    /// Returns the priority of the best free candidate, else that of the best one that is worth waiting for. Returns `None`
-    /// if there is neither.
+    /// Returns the priority of the best free candidate, else that of the best one that is worth waiting for.
+    /// Returns `None` if there is neither.
     pub(super) fn priority(&self) -> Option<i32> {
         let best_within = |time| self.best_within(time);
         best_within(Duration::ZERO).or_else(|| best_within(self.pool.max_wait()))
@@ -29,7 +29,8 @@ impl Ranked<'_> {
 
     /// Returns the candidates in groups of equal priority, best first.
     pub(super) fn by_priority(&self) -> impl Iterator<Item = &[(usize, Availability)]> {
-        // The client's credential is its own group before or after the keys, and takes no part in their rotation.
+        // The client's credential is its own group before or after the keys, and takes no part in their
+        // rotation.
         let group = |candidate: &(usize, Availability)| {
             let candidate = &self.pool.candidates()[candidate.0];
             (*candidate.credential() == Credential::Client, candidate.priority())

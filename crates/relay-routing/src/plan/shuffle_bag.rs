@@ -2,7 +2,8 @@
 
 use fastrand::Rng;
 
-/// A shuffle bag: draws items in random order, each once per round. An empty bag is refilled with all items, shuffled again.
+/// A shuffle bag: draws items in random order, each once per round. An empty bag is refilled with all items,
+/// shuffled again.
 ///
 /// Not every item has to be present at each draw. Absent items stay in the bag until they are present again.
 ///
@@ -31,7 +32,8 @@ impl ShuffleBag {
 
     /// Draws the next of these items; `None` if there are none.
     ///
-    /// If all of them have been drawn in this round, they are added again in a new order, to be drawn after the others.
+    /// If all of them have been drawn in this round, they are added again in a new order, to be drawn after
+    /// the others.
     pub fn pick(&mut self, among: &[usize]) -> Option<usize> {
         if !self.remaining.iter().any(|item| among.contains(item)) {
             let mut round = among.to_vec();

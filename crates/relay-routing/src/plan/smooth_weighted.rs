@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
-/// Smooth weighted round robin: in every full cycle each item is picked as often as its weight says, and the picks of one item
-/// are spread over the cycle. With equal weights it is plain round robin.
+/// Smooth weighted round robin: in every full cycle each item is picked as often as its weight says, and the
+/// picks of one item are spread over the cycle. With equal weights it is plain round robin.
 ///
-/// Not every item has to be present at each pick. Absent items neither gain nor lose, so that requests for one group of items
-/// do not shift the order within another group.
+/// Not every item has to be present at each pick. Absent items neither gain nor lose, so that requests for
+/// one group of items do not shift the order within another group.
 ///
 /// ```
 /// # use std::num::NonZeroU32;
@@ -16,8 +16,8 @@ use std::num::NonZeroU32;
 /// assert_eq!(cycle, [0, 0, 1, 0, 2, 0, 0]);
 /// ```
 /// # Source
-/// nginx, `ngx_http_upstream_get_peer`: every item gains its weight; the item with the largest balance is picked and pays the
-/// sum of the weights.
+/// nginx, `ngx_http_upstream_get_peer`: every item gains its weight; the item with the largest balance is
+/// picked and pays the sum of the weights.
 #[derive(Debug, Clone)]
 pub struct SmoothWeighted {
     items: Vec<Item>,
@@ -37,7 +37,8 @@ impl SmoothWeighted {
         Self { items: items.collect() }
     }
 
-    /// Picks the next of the items with these indices; `None` if there are none. Of equal items the first one is picked.
+    /// Picks the next of the items with these indices; `None` if there are none. Of equal items the first one
+    /// is picked.
     ///
     /// # Panics
     /// If an index is not less than the number of weights.
