@@ -11,6 +11,7 @@ use relay_transport::{SendError, is_about_certificate};
 use tower::BoxError;
 
 use crate::fetch::FetchError;
+use crate::outcome::Outcome;
 use crate::progress::Progress;
 use crate::provider::{AuthorizeError, PrepareError};
 
@@ -36,68 +37,6 @@ impl Answer {
         let (limits, progress) = (RateLimits::default(), Progress::default());
         Self { outcome, response, is_foreign_error: false, limits, progress }
     }
-}
-
-/// What an answer means for failover and for the health of the key, the model and the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The request is being answered.
-    Success,
-    /// The request itself is at fault; no other upstream would judge otherwise.
-    Refused,
-    /// A limit is used up.
-    RateLimited {
-        /// How long the upstream wants to be left alone.
-        retry_after: Option<Duration>,
-        /// What is limited.
-        scope: LimitScope,
-    },
-    /// The model has no capacity left at this upstream, for now.
-    Overloaded {
-        /// How long the upstream wants to be left alone.
-        retry_after: Option<Duration>,
-    },
-    /// This upstream does not know, or does not serve, the model.
-    ModelUnavailable,
-    /// The upstream does not accept the configured credential, or its account cannot pay.
-    CredentialRejected,
-    /// The upstream failed.
-    Failed,
-    /// The upstream does not have this operation at all.
-    Unsupported,
-}
-
-impl Outcome {
-    /// Whether another upstream may be asked after this one.
-    #[must_use]
-    pub fn may_fail_over(self) -> bool {
-        !matches!(self, Self::Success | Self::Refused | Self::Unsupported)
-    }
-
-    /// The outcome in a word, for logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Refused => "refused",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Overloaded { .. } => "overloaded",
-            Self::ModelUnavailable => "model_unavailable",
-            Self::CredentialRejected => "credential_rejected",
-            Self::Failed => "failed",
-            Self::Unsupported => "unsupported",
-        }
-    }
-}
-
-/// What a rate limit binds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LimitScope {
-    /// The key and its organisation.
-    Key,
-    /// This one request: the upstream names no limit, or asks for a plain retry.
-    Request,
 }
 
 /// Why an attempt has no answer at all.

@@ -3,11 +3,10 @@
 
 use std::time::SystemTime;
 
-use http::{Request, response};
+use http::Request;
 use relay_config::{BaseUrl, Secret};
 use relay_messages::{Payload, headers};
 
-use crate::answer::Outcome;
 use crate::messages::{self, ApiKey};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
@@ -62,9 +61,5 @@ impl Provider for Compatible {
 
     fn base_url(&self) -> Option<&BaseUrl> {
         Some(&self.base_url)
-    }
-
-    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
-        messages::classify(head, error)
     }
 }

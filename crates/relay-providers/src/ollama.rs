@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode, response};
+use http::{Request, Response};
 use http_body_util::BodyExt;
 use relay_config::BaseUrl;
-use relay_messages::{ApiError, Edits, MessagesBody, Payload, error_type, headers};
+use relay_messages::{Edits, MessagesBody, Payload, headers};
 use relay_stream::body::MessageStartBody;
 use relay_transport::{Start, full, read_start};
 
-use crate::answer::{AnswerBody, BodyError, Outcome};
-use crate::failure::{Form, Reason};
+use crate::answer::{AnswerBody, BodyError};
+use crate::failure::{self, Form, Judgement, Meaning, Rule, Subject, UpstreamError, When};
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
@@ -32,6 +32,19 @@ const MEMBERS: [(&str, &str); 4] = [
     ("usage", r#"{"input_tokens":0,"output_tokens":0}"#),
 ];
 
+const RULES: &[Rule] = &[
+    // Its own check of the `host` header; it answers without a body.
+    Rule::when(&[When::Status(403, 403), When::Form(Form::Empty)]).means(Meaning::Failed).says(
+        "Ollama listens on loopback alone and refuses requests that call it `{authority}`: set base_url to an address \
+         or a name of this machine, or OLLAMA_HOST=0.0.0.0 where Ollama runs",
+    ),
+    // A path that its router does not know: gin's "404 page not found".
+    Rule::when(&[When::Status(404, 404), When::Form(Form::Text)])
+        .says("Ollama has no {path} here: it takes Ollama 0.14 or newer, and base_url without a path"),
+    // No credential was sent that it could mean.
+    Rule::when(&[When::Status(401, 403)]).means(Meaning::Failed),
+];
+
 /// An Ollama server.
 #[derive(Debug, Clone)]
 pub struct Ollama {
@@ -43,10 +56,6 @@ impl Ollama {
     #[must_use]
     pub fn new(base_url: BaseUrl) -> Self {
         Self { base_url }
-    }
-
-    fn refuses_host(head: &response::Parts, reason: &Reason) -> bool {
-        head.status == StatusCode::FORBIDDEN && reason.form == Form::Nothing
     }
 }
 
@@ -68,31 +77,10 @@ impl Provider for Ollama {
         Some(&self.base_url)
     }
 
-    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
-        match messages::classify(head, error) {
-            // No credential was sent that it could mean.
-            Outcome::CredentialRejected => Outcome::Failed,
-            outcome => outcome,
-        }
-    }
-
-    fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
-        let reason = Reason::read(error);
-        let message = if Self::refuses_host(head, &reason) {
-            format!(
-                "Ollama listens on loopback alone and refuses requests that call it `{}`: set base_url to an address \
-                 or a name of this machine, or OLLAMA_HOST=0.0.0.0 where Ollama runs",
-                self.base_url.authority()
-            )
-        } else if head.status == StatusCode::NOT_FOUND && reason.form == Form::Text {
-            format!(
-                "Ollama has no {} here: it takes Ollama 0.14 or newer, and base_url without a path",
-                attempt.request().endpoint().path()
-            )
-        } else {
-            return None;
-        };
-        Some(ApiError { status: head.status, kind: error_type(head.status), message })
+    fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
+        let authority = self.base_url.authority().as_str();
+        let facts = [("authority", authority), ("path", attempt.request().endpoint().path())];
+        failure::judge(RULES, &Subject::new(error).with_facts(&facts))
     }
 
     async fn convert(
@@ -136,9 +124,11 @@ fn mended(bytes: Bytes) -> AnswerBody {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Response};
+    use http::HeaderMap;
 
     use super::*;
+    use crate::failure::testing;
+    use crate::outcome::Outcome;
     use crate::request::RelayRequest;
 
     fn ollama() -> Ollama {
@@ -171,21 +161,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_up_wrong_is_named() {
+    fn a_wrong_setting_is_named() {
         #[track_caller]
         fn check(status: u16, body: &str, outcome: Outcome, message: Option<&str>) {
-            let head = Response::builder().status(status).body(()).unwrap().into_parts().0;
-            assert_eq!(ollama().classify(&head, body.as_bytes()), outcome, "{body}");
             let request = MessagesBody::parse(r#"{"model":"m"}"#.into()).unwrap();
             let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), request);
-            let found = ollama().translate_error(&Attempt::new(request), &head, body.as_bytes());
-            let found = found.map(|error| error.message);
+            let judgement = ollama().judge(&testing::error(status, body), &Attempt::new(request));
+            assert_eq!(judgement.outcome, outcome, "{body}");
+            let found = judgement.api_error.map(|error| (error.status.as_u16(), error.message));
             match message {
-                Some(part) => assert!(found.as_ref().is_some_and(|found| found.contains(part)), "{found:?}"),
+                Some(part) => {
+                    assert!(found.as_ref().is_some_and(|found| found.1.contains(part)), "{found:?}");
+                    assert!(found.is_some_and(|found| found.0 == status));
+                }
                 None => assert_eq!(found, None, "{body}"),
             }
         }
         check(403, "", Outcome::Failed, Some("`gpu.example:11434`"));
+        check(404, "404 page not found", Outcome::ModelUnavailable, Some("no /v1/messages here"));
         check(404, "404 page not found", Outcome::ModelUnavailable, Some("0.14 or newer"));
         let error = r#"{"type":"error","error":{"type":"not_found_error","message":"model 'x' not found"}}"#;
         check(404, error, Outcome::ModelUnavailable, None);

@@ -16,9 +16,9 @@ use relay_stream::body::{KeepAliveBody, TokioTimer};
 use relay_stream::watch::{EndError, ErrorReport, WatchBody};
 use relay_transport::{Resumed, full};
 
-use crate::answer::{Answer, AttemptError, BodyError, LimitScope, Outcome};
+use crate::answer::{Answer, AttemptError, BodyError};
 use crate::failure;
-use crate::messages::{self};
+use crate::outcome::{LimitScope, Outcome};
 use crate::progress::{OnEnd, Progress, ProgressBody};
 use crate::request::{Attempt, Deadline, Endpoint};
 
@@ -184,7 +184,7 @@ fn failed(attempt: &Attempt, outcome: Outcome, error: &ErrorReport, mut head: re
         message => message.to_owned(),
     };
     let error = ApiError { status, kind: error_type(status), message };
-    let body = messages::write_error(&error, attempt.request().id(), &mut head);
+    let body = failure::write_error(&error, attempt.request().id(), &mut head);
     Answer::new(outcome, Response::from_parts(head, full(body)))
 }
 

@@ -3,12 +3,13 @@
 use std::future::{Future, ready};
 use std::time::SystemTime;
 
-use http::{Request, Response, response};
+use http::{Request, Response};
 use relay_config::BaseUrl;
-use relay_messages::{ApiError, Payload};
+use relay_messages::Payload;
 use tower::BoxError;
 
-use crate::answer::{AnswerBody, BodyError, Outcome};
+use crate::answer::{AnswerBody, BodyError};
+use crate::failure::{Judgement, UpstreamError};
 use crate::request::{Attempt, Endpoint};
 
 /// One upstream with one credential.
@@ -35,26 +36,19 @@ pub trait Provider: Send + Sync + 'static {
     /// Where the upstream is, as far as that is known before the first request.
     fn base_url(&self) -> Option<&BaseUrl>;
 
-    /// Says what an answer means for failover and health. `error` holds the body of an answer that is no success, or
-    /// its first 64 KiB: some upstreams put the reason nowhere else.
-    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome;
-
-    /// Called when an answer has status 401 or 403: forgets the credential that was just refused. `error` is as for
-    /// [`classify`](Self::classify). `true` asks for one more try with a new one; there is never a second.
-    fn renew_credential(&self, _head: &response::Parts, _error: &[u8]) -> impl Future<Output = bool> + Send {
-        ready(false)
+    /// Judges a failed answer, which has been read once: its outcome, its words for the client, and whether a new
+    /// credential may help. The default is Anthropic's own table of errors.
+    ///
+    /// A prompt that is too long, and an unknown path of a token count, are recognised for every kind after this.
+    fn judge(&self, error: &UpstreamError, _attempt: &Attempt) -> Judgement {
+        Judgement::by_anthropics_table(error)
     }
 
-    /// Puts an error of this upstream's into the words of Anthropic's, so that the client's own recovery works. Asked about
-    /// every error. `None` is the rule for what is in Anthropic's form already: it passes as it is; anything else is
-    /// translated as far as it can be read.
-    fn translate_error(
-        &self,
-        _attempt: &Attempt,
-        _head: &response::Parts,
-        _error: &[u8],
-    ) -> Option<ApiError> {
-        None
+    /// Forgets the credential that the upstream has just refused. Called if
+    /// [`Judgement::renew_credential`] is set after a status of 401 or 403. Returns `true` if one more attempt with a new
+    /// credential may help; there is never a second one.
+    fn renew_credential(&self) -> impl Future<Output = bool> + Send {
+        ready(false)
     }
 
     /// Puts a success into the form of the Messages API, frame by frame.

@@ -1,28 +1,35 @@
-//! One upstream as a service: prepare ▸ authorize ▸ send ▸ classify.
+//! One upstream as a service: prepare ▸ authorize ▸ send ▸ judge.
+//!
+//! ```text
+//! prepare ─▶ exchange: authorize ▸ send ─▶ success ─convert─▶ first content ─▶ Answer
+//!               ▲ once more, with a new       └─▶ failure ─UpstreamError::read─▶ judge ─▶ Answer
+//!               │ credential ◀────────────────────────────────────────────────────┤
+//!               └ once more, without what the upstream named in its refusal ◀─────┘
+//! ```
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, response};
+use http::{Method, Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
-use relay_messages::{ApiError, Payload, RateLimits, RefusalMemory, Retry, headers, retry_after};
+use relay_messages::{Payload, RateLimits, RefusalMemory, Retry, headers};
 use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, full, read_start};
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
-use crate::failure::{self, Form, Reason};
+use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
+use crate::failure::{self, Answered, Form, Judgement, UpstreamError};
 use crate::messages;
 use crate::opening::begin;
+use crate::outcome::Outcome;
 use crate::provider::Provider;
 use crate::request::{Attempt, Deadline, Endpoint};
 
-/// How much of an error's body is read to find its reason, and for how long. An error is a few hundred bytes, an HTML
-/// page of a gateway a few thousand.
+/// The bytes of an error's body that are read, and the time for it. An error has a few hundred bytes, an HTML page of a
+/// gateway a few thousand.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -47,12 +54,12 @@ impl<P> Clone for Upstream<P> {
 }
 
 impl<P: Provider> Upstream<P> {
-    /// Reaches `provider` by `transport`. Its errors say that they are those of `name`.
+    /// Creates the service that reaches `provider` through `transport`. Its error messages carry `name`.
     pub fn new(name: ProviderName, provider: P, transport: Transport, refusals: RefusalMemory) -> Self {
         Self { name, provider: Arc::new(provider), transport, refusals }
     }
 
-    /// Whether the upstream answers at all, and not with a failure of its own. Asks nothing of it that costs.
+    /// Returns `true` if the upstream answers `HEAD` of its base URL, and not with a failure of its own. Costs no tokens.
     pub async fn is_reachable(self) -> bool {
         let Some(uri) = self.provider.base_url().and_then(|base_url| messages::uri(base_url, "/", None).ok())
         else {
@@ -64,34 +71,35 @@ impl<P: Provider> Upstream<P> {
         response.is_ok_and(|response| !response.status().is_server_error())
     }
 
-    /// Whether it is known where the upstream is.
+    /// Returns `true` if the upstream's address is known.
     #[must_use]
     pub fn has_address(&self) -> bool {
         self.provider.base_url().is_some()
     }
 
-    /// Asks, and once more without what the upstream names in its refusal.
+    /// Calls the upstream. If it refuses the request, calls it once more without what it names in its refusal.
     async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
         let limit = HeadLimit::begin(attempt.head_timeout());
         let mut request = self.provider.prepare(&attempt)?;
         self.refusals.strip_known(attempt.model(), &mut request, now());
-        let (answer, refusal) = self.ask(&attempt, &request, &limit).await?;
-        let Some(retry) = refusal.and_then(|error| self.refusals.retry_without(&request, &error)) else {
+        let (answer, refusal) = self.call_once(&attempt, &request, &limit).await?;
+        let Some(retry) = refusal.and_then(|error| self.refusals.retry_without(&request, &error.texts()))
+        else {
             return Ok(answer);
         };
-        let (second, _) = self.ask(&attempt, retry.request(), &limit).await?;
+        let (second, _) = self.call_once(&attempt, retry.request(), &limit).await?;
         match second.outcome {
             Outcome::Success => {
                 self.remember(attempt.model(), &retry);
                 Ok(second)
             }
-            // The first refusal is about what the client wrote, so that it knows what to do.
+            // The first refusal is about what the client wrote, so the client can act on it.
             Outcome::Refused => Ok(answer),
             _ => Ok(second),
         }
     }
 
-    /// Remembers that `retry` helped with `model`, and says so in the log.
+    /// Remembers that `retry` helped with `model`, and logs it.
     fn remember(&self, model: &str, retry: &Retry) {
         let provider = self.name.as_str();
         for dropped in self.refusals.remember(model, retry, now()) {
@@ -108,42 +116,45 @@ impl<P: Provider> Upstream<P> {
         }
     }
 
-    /// One exchange, and what stands in the answer if it says that the request itself is at fault.
-    async fn ask(
+    /// Calls the upstream once. Returns its answer, and its error if the request itself is at fault.
+    async fn call_once(
         &self,
         attempt: &Attempt,
         request: &Request<Payload>,
         limit: &HeadLimit,
-    ) -> Result<(Answer, Option<Bytes>), AttemptError> {
-        let response = limit.within(self.exchange(request)).await?;
-        refuse_redirect(response.status())?;
-        let (mut head, body) = response.into_parts();
-        headers::retain_for_client(&mut head.headers);
-        let limits = RateLimits::read(&head.headers);
-        let answered = head.status;
-        // Of an answer in one piece the client's head waits for the end.
-        let body = in_time(attempt.request().deadline(), unmask(&mut head, body)).await?;
-        let (answer, refusal) = match head.status.is_success() {
-            true => (self.success(attempt, head, body).await?, None),
-            false => self.failure(attempt, answered, head, body).await,
+    ) -> Result<(Answer, Option<UpstreamError>), AttemptError> {
+        let reply = limit.within(self.exchange(attempt, request)).await?;
+        let (failure, judgement) = match reply {
+            Reply::Judged(failure, judgement) => (*failure, judgement),
+            Reply::Unread(response) => {
+                refuse_redirect(response.status())?;
+                let failure = match response.status().is_success() {
+                    // The client's response head waits for the whole of an answer in one piece.
+                    true => match in_time(attempt.request().deadline(), reveal_status(response)).await? {
+                        Ok(response) => return Ok((self.success(attempt, response).await?, None)),
+                        Err(failure) => failure,
+                    },
+                    false => Failure::read(response).await,
+                };
+                let judgement = self.judge(attempt, &failure.error);
+                (failure, judgement)
+            }
         };
-        Ok((Answer { limits, ..answer }, refusal))
+        Ok(failure.into_answer(attempt, judgement))
     }
 
-    /// Asks with a valid credential, and once more with a new one if the upstream refuses it.
-    async fn exchange(&self, request: &Request<Payload>) -> Result<Response<AnswerBody>, AttemptError> {
+    /// Sends the request with a valid credential. If the upstream refuses the credential and a new one may help, sends the
+    /// request once more.
+    async fn exchange(&self, attempt: &Attempt, request: &Request<Payload>) -> Result<Reply, AttemptError> {
         let response = self.send(request.clone()).await?;
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            return Ok(response);
+            return Ok(Reply::Unread(response));
         }
-        let (head, body) = response.into_parts();
-        let (reason, body) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
-            Start::Whole(bytes) => (bytes.clone(), full(bytes)),
-            Start::Part(start, body) => (start, body),
-        };
-        match self.provider.renew_credential(&head, &reason).await {
-            true => self.send(request.clone()).await,
-            false => Ok(Response::from_parts(head, body)),
+        let failure = Failure::read(response).await;
+        let judgement = self.judge(attempt, &failure.error);
+        match judgement.renew_credential && self.provider.renew_credential().await {
+            true => Ok(Reply::Unread(self.send(request.clone()).await?)),
+            false => Ok(Reply::Judged(Box::new(failure), judgement)),
         }
     }
 
@@ -153,78 +164,41 @@ impl<P: Provider> Upstream<P> {
         let (mut head, body) = response.into_parts();
         let body = IdleTimeout::new(body, self.transport.idle_timeout());
         let body = decompress(&mut head.headers, body);
+        headers::retain_for_client(&mut head.headers);
         Ok(Response::from_parts(head, body))
     }
 
     async fn success(
         &self,
         attempt: &Attempt,
-        head: response::Parts,
-        body: AnswerBody,
+        response: Response<AnswerBody>,
     ) -> Result<Answer, AttemptError> {
-        let outcome = self.provider.classify(&head, &[]);
-        let response = Response::from_parts(head, body);
+        let limits = RateLimits::read(response.headers());
         let converted = self.provider.convert(attempt.request().endpoint(), response).await;
         let converted = converted.map_err(AttemptError::Broken)?;
-        begin(attempt, outcome, converted.map(|body| self.refusals.watch(body, now))).await
+        let watched = converted.map(|body| self.refusals.watch(body, now));
+        Ok(Answer { limits, ..begin(attempt, Outcome::Success, watched).await? })
     }
 
-    /// The answer that a failure makes, and its text if the request itself is at fault. The upstream
-    /// `answered` with a status of its own; the head's is what it means.
-    async fn failure(
-        &self,
-        attempt: &Attempt,
-        answered: StatusCode,
-        mut head: response::Parts,
-        body: AnswerBody,
-    ) -> (Answer, Option<Bytes>) {
-        let (start, mut body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
-            Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
-            Start::Part(start, body) => (start, body, false),
+    /// Judges a failure as its kind does; then, as for every kind, a prompt that is too long, and an operation that the
+    /// upstream does not have.
+    fn judge(&self, attempt: &Attempt, error: &UpstreamError) -> Judgement {
+        let judgement = self.provider.judge(error, attempt);
+        let api_error = match error.status() {
+            status if !status.is_client_error() && !status.is_server_error() => None,
+            // The end of the message is missing.
+            _ if error.is_json() && !error.is_whole() => None,
+            _ if error.is_prompt_too_long() => Some(failure::translate(&self.name, error)),
+            _ if error.form() == Form::Anthropic => judgement.api_error,
+            _ => judgement.api_error.or_else(|| Some(failure::translate(&self.name, error))),
         };
-        let is_refusal = matches!(head.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
-        let reason = Reason::read(&start);
+        let judgement = Judgement { api_error, ..judgement };
         let outcome = match attempt.request().endpoint() {
-            Endpoint::CountTokens if lacks_operation(head.status, &reason) => Outcome::Unsupported,
-            _ if reason.is_too_long(head.status) => Outcome::Refused,
-            _ => self.provider.classify(&head, &start),
+            Endpoint::CountTokens if error.is_unknown_path() => Outcome::Unsupported,
+            _ if error.is_prompt_too_long() => Outcome::Refused,
+            _ => return judgement,
         };
-        let error = self
-            .translate(attempt, answered, &head, &start, &reason)
-            .filter(|_| is_whole || !reason.is_json());
-        if outcome == Outcome::CredentialRejected {
-            // The client is told whose fault it is, and the operator what is wrong.
-            let message = error.as_ref().map(|error| error.message.as_str()).or(reason.message.as_deref());
-            let reason = message.unwrap_or_default();
-            tracing::warn!(status = %head.status, reason, "an upstream refuses the relay's credential");
-        }
-        say_when_to_retry(&mut head.headers, outcome, &reason);
-        let is_foreign_error = error.is_none() && reason.form != Form::Anthropic;
-        if let Some(error) = error {
-            body = full(messages::write_error(&error, attempt.request().id(), &mut head));
-        }
-        let answer = Answer { is_foreign_error, ..Answer::new(outcome, Response::from_parts(head, body)) };
-        (answer, is_refusal.then_some(start))
-    }
-
-    /// An error in the client's words; `None` where those of the upstream are.
-    fn translate(
-        &self,
-        attempt: &Attempt,
-        answered: StatusCode,
-        head: &response::Parts,
-        error: &[u8],
-        reason: &Reason,
-    ) -> Option<ApiError> {
-        if !head.status.is_client_error() && !head.status.is_server_error() {
-            return None;
-        }
-        let in_general = || failure::translate(&self.name, answered, head.status, reason);
-        if reason.is_too_long(head.status) {
-            return Some(in_general());
-        }
-        let translated = self.provider.translate_error(attempt, head, error);
-        translated.or_else(|| (reason.form != Form::Anthropic).then(in_general))
+        Judgement { outcome, retry_after: None, ..judgement }
     }
 }
 
@@ -242,16 +216,68 @@ impl<P: Provider> Service<Attempt> for Upstream<P> {
     }
 }
 
-/// Gives a failure that comes as a success the status that it means. Gives back the body with all that was read of it.
+/// The response to a request.
+enum Reply {
+    /// A response whose body has not been read.
+    Unread(Response<AnswerBody>),
+    /// A failure that no new credential helps against.
+    Judged(Box<Failure>, Judgement),
+}
+
+/// A failed response, whose error has been read.
+struct Failure {
+    error: UpstreamError,
+    /// With the status that the failure means.
+    head: response::Parts,
+    /// Still gives the body from its first byte.
+    body: AnswerBody,
+}
+
+impl Failure {
+    async fn read(response: Response<AnswerBody>) -> Self {
+        let (head, body) = response.into_parts();
+        let (start, body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
+            Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
+            Start::Part(start, body) => (start, body, false),
+        };
+        Self { error: UpstreamError::read(&head, start, is_whole), head, body }
+    }
+
+    /// Returns the answer for the client, and the error if the request itself is at fault.
+    fn into_answer(self, attempt: &Attempt, judgement: Judgement) -> (Answer, Option<UpstreamError>) {
+        let Self { error, mut head, mut body } = self;
+        let limits = RateLimits::read(&head.headers);
+        let outcome = judgement.outcome;
+        if outcome == Outcome::CredentialRejected {
+            // The client learns that the credential is the relay's, and the operator what is wrong with it.
+            let message = judgement.api_error.as_ref().map(|error| error.message.as_str());
+            let reason = message.or(error.message()).unwrap_or_default();
+            tracing::warn!(status = %head.status, reason, "an upstream refuses the relay's credential");
+        }
+        failure::write_retry(&mut head.headers, &error, &judgement);
+        let is_foreign_error = judgement.api_error.is_none() && error.form() != Form::Anthropic;
+        if let Some(error) = judgement.api_error {
+            body = full(failure::write_error(&error, attempt.request().id(), &mut head));
+        }
+        let answer = Answer::new(outcome, Response::from_parts(head, body));
+        let is_refusal = matches!(error.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+        (Answer { is_foreign_error, limits, ..answer }, is_refusal.then_some(error))
+    }
+}
+
+/// Finds the failure in a response of a status of success. The body of either gives all of its bytes.
 ///
 /// # Errors
-/// [`AttemptError::Broken`] where an answer in one piece broke off: nothing of it has gone to the client, so that somebody
-/// else may answer.
-async fn unmask(head: &mut response::Parts, body: AnswerBody) -> Result<AnswerBody, AttemptError> {
-    if !head.status.is_success() || !failure::may_be_disguised(&head.headers) {
-        return Ok(body);
+/// [`AttemptError::Broken`] if an answer in one piece broke off: the client has received nothing of it, so another upstream
+/// may answer.
+async fn reveal_status(
+    response: Response<AnswerBody>,
+) -> Result<Result<Response<AnswerBody>, Failure>, AttemptError> {
+    if !failure::may_be_soft_error(response.headers()) {
+        return Ok(Ok(response));
     }
-    // Nothing comes of an answer in one piece before it is complete: its idle timeout and the request's own time limit it.
+    let (mut head, body) = response.into_parts();
+    // An upstream sends an answer in one piece when it is complete: its idle timeout and the request's deadline limit it.
     let (start, body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, Duration::MAX).await {
         Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
         Start::Part(start, body) if start.len() >= ERROR_BODY_LIMIT => (start, body, false),
@@ -260,41 +286,14 @@ async fn unmask(head: &mut response::Parts, body: AnswerBody) -> Result<AnswerBo
             return Err(AttemptError::Broken(failed));
         }
     };
-    if is_whole && failure::is_cut_off(&start) {
-        return Err(AttemptError::Broken(BodyError::Incomplete));
-    }
-    if let Some(status) = failure::true_status(&start, is_whole) {
-        head.status = status;
-    }
-    Ok(body)
-}
-
-/// Whether an upstream says that it knows no such path. One that answers in Anthropic's form has the operation, unless it
-/// is the path that it speaks of: what it says of the model, or of its own state, is for the client.
-fn lacks_operation(status: StatusCode, reason: &Reason) -> bool {
-    let is_unknown = matches!(
-        status,
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
-    );
-    is_unknown && (reason.form != Form::Anthropic || speaks_of_path(reason))
-}
-
-fn speaks_of_path(reason: &Reason) -> bool {
-    let message = reason.message.as_deref().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
-    matches!(&*message, "not found" | "method not allowed") || message.contains("count_tokens")
-}
-
-/// Tells the client how long to wait, if anybody knows, or that there is no point in it.
-fn say_when_to_retry(headers: &mut HeaderMap, outcome: Outcome, reason: &Reason) {
-    let told = match outcome {
-        Outcome::RateLimited { .. } if messages::is_spend_cap(reason) => {
-            messages::forbid_retry(headers);
-            None
+    match failure::inspect(&head, &start, is_whole) {
+        Answered::Success => Ok(Ok(Response::from_parts(head, body))),
+        Answered::CutOff => Err(AttemptError::Broken(BodyError::Incomplete)),
+        Answered::Failure(error) => {
+            head.status = error.status();
+            Ok(Err(Failure { error: *error, head, body }))
         }
-        Outcome::RateLimited { retry_after, .. } | Outcome::Overloaded { retry_after } => retry_after,
-        _ => None,
-    };
-    retry_after::write(headers, told);
+    }
 }
 
 /// The time by the clock of the runtime.
@@ -350,40 +349,4 @@ pub(crate) fn refuse_redirect(status: StatusCode) -> Result<(), AttemptError> {
         return Err(AttemptError::Redirect { status });
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use relay_messages::error_body;
-
-    use super::*;
-
-    #[test]
-    fn an_operation_is_lacking_where_the_path_is_what_is_unknown() {
-        #[track_caller]
-        fn check(status: u16, body: &str, expected: bool) {
-            let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(lacks_operation(status, &Reason::read(body.as_bytes())), expected, "{status} {body}");
-        }
-        let anthropic = |message: &str| {
-            let body = error_body("not_found_error", message, None);
-            String::from_utf8(body.to_vec()).unwrap()
-        };
-        for status in [404, 405, 501] {
-            check(status, "404 page not found", true);
-            check(status, "<html>", true);
-            check(status, "", true);
-            check(status, r#"{"detail":"Not Found"}"#, true);
-            check(status, &anthropic("Not Found"), true);
-        }
-        for message in ["Not found.", "Method Not Allowed", "/v1/messages/count_tokens is unknown here"] {
-            check(404, &anthropic(message), true);
-        }
-        for message in ["model: claude-nonesuch-1", "model 'x' not found", "Not implemented", ""] {
-            check(404, &anthropic(message), false);
-            check(501, &anthropic(message), false);
-        }
-        check(400, "404 page not found", false);
-        check(500, "", false);
-    }
 }

@@ -7,12 +7,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Request, StatusCode, response};
+use http::{Request, StatusCode};
 use relay_config::{BaseUrl, Secret};
-use relay_messages::{ApiError, Payload, error_type, retry_after};
+use relay_messages::{ApiError, Payload};
 
-use crate::answer::{LimitScope, Outcome};
-use crate::failure::{self, Form, Reason};
+use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
 use crate::messages::{self, ApiKey};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
@@ -22,6 +21,50 @@ use crate::request::{Attempt, Endpoint};
 const BEIJING: Duration = Duration::from_secs(8 * 60 * 60);
 /// When a key is looked at again whose cap is used up, where the message does not tell.
 const CAP_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// Authentication (1001 to 1004); account locked, in arrears, out of balance (1110 to 1121); no access (1220); plan expired
+/// (1309). A 429 may also mean that there is no money left: another request with the same key is useless then.
+const REJECTED: When = When::CodeIn(&[(1001, 1004), (1110, 1121), (1220, 1220), (1309, 1309)]);
+/// No such model; a model that is not in the plan.
+const NO_MODEL: When = When::CodeIn(&[(1211, 1211), (1311, 1311)]);
+/// Concurrency, frequency, usage until a reset, fair use; the cap of a day, a week or a month.
+const LIMITED: When = When::CodeIn(&[(1302, 1303), (1308, 1308), (1313, 1313), (1316, 1321)]);
+/// A day's or a plan's cap that is used up.
+const USED_UP: When = When::CodeIn(&[(1304, 1304), (1310, 1310)]);
+/// A traffic limit, and "model busy": neither is the key's.
+const OVERLOADED: When = When::CodeIn(&[(1305, 1305), (1312, 1312)]);
+const TOO_LONG: When = When::CodeIn(&[(1261, 1261)]);
+/// Parameters, content.
+const REFUSED: When = When::CodeIn(&[(1210, 1210), (1212, 1215), (1301, 1301)]);
+
+const LIMIT: Meaning = Meaning::Limited(Scope::Key, Wait::DateInMessage { east: BEIJING, otherwise: None });
+const CAP: Meaning =
+    Meaning::Limited(Scope::Key, Wait::DateInMessage { east: BEIJING, otherwise: Some(CAP_PAUSE) });
+
+const MESSAGE: &str = "{message}";
+const CODE: &str = "Z.AI answered with its code {code}";
+
+const RULES: &[Rule] = &[
+    Rule::when(&[TOO_LONG])
+        .means(Meaning::Refused)
+        .answers(400)
+        .says("prompt is too long: {message}")
+        .or_without_message("prompt is too long"),
+    // What is in Anthropic's form has words that clients understand.
+    Rule::when(&[REJECTED]).means(Meaning::CredentialRejected),
+    Rule::when(&[REJECTED, When::Foreign, When::Status(500, 599)]).answers(403),
+    Rule::when(&[REJECTED, When::Foreign]).says(MESSAGE).or_without_message(CODE),
+    Rule::when(&[NO_MODEL]).means(Meaning::ModelUnavailable),
+    Rule::when(&[NO_MODEL, When::Foreign]).answers(404).says("model: {message}"),
+    Rule::when(&[LIMITED]).means(LIMIT),
+    Rule::when(&[LIMITED, When::Foreign]).answers(429).says(MESSAGE).or_without_message(CODE),
+    Rule::when(&[USED_UP]).means(CAP),
+    Rule::when(&[USED_UP, When::Foreign]).answers(429).says(MESSAGE).or_without_message(CODE),
+    Rule::when(&[OVERLOADED]).means(Meaning::Overloaded(Wait::Headers)),
+    Rule::when(&[OVERLOADED, When::Foreign]).answers(503).says(MESSAGE).or_without_message(CODE),
+    Rule::when(&[REFUSED]).means(Meaning::Refused),
+    Rule::when(&[REFUSED, When::Foreign]).answers(400).says(MESSAGE).or_without_message(CODE),
+];
 
 /// Z.AI with one key.
 #[derive(Debug, Clone)]
@@ -58,120 +101,41 @@ impl Provider for Zai {
         Some(&self.base_url)
     }
 
-    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
-        let reason = Reason::read(error);
-        match Meaning::of(&reason) {
-            _ if head.status.is_success() => Outcome::Success,
-            Some(meaning) => meaning.outcome(&head.headers, &reason),
-            None => messages::classify(head, error),
-        }
-    }
-
-    fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
+    fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
+        let mut judgement = failure::judge(RULES, &Subject::new(error));
         let lacks_limit = attempt.request().endpoint() == Endpoint::Messages
             && attempt.request().body().max_tokens().is_none();
-        if head.status == StatusCode::INTERNAL_SERVER_ERROR && lacks_limit {
-            // It fails over what others refuse; the words are Anthropic's.
-            let message = "max_tokens: Field required".to_owned();
-            return Some(ApiError {
+        if error.status() == StatusCode::INTERNAL_SERVER_ERROR && lacks_limit {
+            // Z.AI fails where others refuse the request; the words are Anthropic's.
+            judgement.api_error = Some(ApiError {
                 status: StatusCode::BAD_REQUEST,
                 kind: "invalid_request_error",
-                message,
+                message: "max_tokens: Field required".to_owned(),
             });
         }
-        let reason = Reason::read(error);
-        let meaning = Meaning::of(&reason)?;
-        let message = reason.message.unwrap_or_default();
-        let status = match meaning {
-            Meaning::TooLong => return Some(failure::too_long(&message)),
-            _ if reason.form == Form::Anthropic => return None,
-            Meaning::Rejected if head.status.is_client_error() => head.status,
-            Meaning::Rejected => StatusCode::FORBIDDEN,
-            Meaning::NoModel => StatusCode::NOT_FOUND,
-            Meaning::Limited | Meaning::UsedUp => StatusCode::TOO_MANY_REQUESTS,
-            Meaning::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Meaning::Refused => StatusCode::BAD_REQUEST,
-        };
-        let message = match (meaning, &reason.code) {
-            (Meaning::NoModel, _) => format!("model: {message}"),
-            (_, Some(code)) if message.is_empty() => format!("Z.AI answered with its code {code}"),
-            _ => message,
-        };
-        Some(ApiError { status, kind: error_type(status), message })
+        judgement
     }
-}
-
-/// What a business code means. A 429 may also be said where there is no money left: another try with the same key is
-/// useless then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    Rejected,
-    NoModel,
-    Limited,
-    UsedUp,
-    Overloaded,
-    TooLong,
-    Refused,
-}
-
-impl Meaning {
-    fn of(reason: &Reason) -> Option<Self> {
-        Some(match reason.code.as_deref()?.parse().ok()? {
-            // Authentication; account locked, in arrears, out of balance; no access; plan expired.
-            1001..=1004 | 1110..=1121 | 1220 | 1309 => Self::Rejected,
-            // No such model; model not in the plan.
-            1211 | 1311 => Self::NoModel,
-            // Concurrency, frequency, usage until a reset, fair use; a day's, a week's or a month's cap.
-            1302 | 1303 | 1308 | 1313 | 1316..=1321 => Self::Limited,
-            1304 | 1310 => Self::UsedUp,
-            // Traffic limit and "model busy": not the key's.
-            1305 | 1312 => Self::Overloaded,
-            1261 => Self::TooLong,
-            // Parameters, content.
-            1210 | 1212..=1215 | 1301 => Self::Refused,
-            _ => return None,
-        })
-    }
-
-    fn outcome(self, headers: &HeaderMap, reason: &Reason) -> Outcome {
-        match self {
-            Self::Rejected => Outcome::CredentialRejected,
-            Self::NoModel => Outcome::ModelUnavailable,
-            Self::Limited => {
-                let retry_after = retry_after(headers, reason);
-                Outcome::RateLimited { retry_after, scope: LimitScope::Key }
-            }
-            Self::UsedUp => {
-                let retry_after = retry_after(headers, reason).or(Some(CAP_PAUSE));
-                Outcome::RateLimited { retry_after, scope: LimitScope::Key }
-            }
-            Self::Overloaded => Outcome::Overloaded { retry_after: retry_after::from_headers(headers) },
-            Self::TooLong | Self::Refused => Outcome::Refused,
-        }
-    }
-}
-
-/// No header tells; the message does.
-fn retry_after(headers: &HeaderMap, reason: &Reason) -> Option<Duration> {
-    let in_message = || retry_after::from_time_in(reason.message.as_deref()?, BEIJING, headers);
-    retry_after::from_headers(headers).or_else(in_message)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Response;
+    use http::HeaderMap;
     use relay_messages::MessagesBody;
 
     use super::*;
+    use crate::failure::testing;
+    use crate::outcome::{LimitScope, Outcome};
     use crate::request::RelayRequest;
+
+    const LIMITED_REQUEST: &str = r#"{"model":"m","max_tokens":1}"#;
 
     fn zai() -> Zai {
         Zai::new(BaseUrl::parse("https://api.z.ai/api/anthropic").unwrap(), &Secret::new("k")).unwrap()
     }
 
-    fn head(status: u16) -> response::Parts {
-        let response = Response::builder().status(status).header("date", "Fri, 11 Sep 2026 16:19:04 GMT");
-        response.body(()).unwrap().into_parts().0
+    fn judged(request: &'static str, status: u16, body: &str) -> Judgement {
+        let date = ("date", "Fri, 11 Sep 2026 16:19:04 GMT");
+        zai().judge(&testing::error_with(status, &[date], body), &attempt(request))
     }
 
     fn attempt(body: &'static str) -> Attempt {
@@ -183,7 +147,7 @@ mod tests {
     fn the_business_code_says_more_than_the_status() {
         #[track_caller]
         fn check(status: u16, body: &str, expected: Outcome) {
-            assert_eq!(zai().classify(&head(status), body.as_bytes()), expected, "{status} {body}");
+            assert_eq!(judged(LIMITED_REQUEST, status, body).outcome, expected, "{status} {body}");
         }
         let limited = |seconds: Option<u64>| {
             let retry_after = seconds.map(Duration::from_secs);
@@ -212,18 +176,13 @@ mod tests {
         check(400, r#"{"error":{"code":1261}}"#, Outcome::Refused);
         check(500, r#"{"type":"error","error":{"type":"api_error","code":"500"}}"#, Outcome::Failed);
         check(502, "<html>", Outcome::Failed);
-        check(200, "", Outcome::Success);
     }
 
     #[test]
     fn its_words_become_those_that_clients_understand() {
         #[track_caller]
         fn check(status: u16, body: &str, expected: Option<(u16, &str, &str)>) {
-            let found = zai().translate_error(
-                &attempt(r#"{"model":"m","max_tokens":1}"#),
-                &head(status),
-                body.as_bytes(),
-            );
+            let found = judged(LIMITED_REQUEST, status, body).api_error;
             let found = found.as_ref().map(|e| (e.status.as_u16(), e.kind, e.message.as_str()));
             assert_eq!(found, expected, "{body}");
         }
@@ -272,8 +231,8 @@ mod tests {
 
     #[test]
     fn a_failure_over_a_missing_field_names_the_field() {
-        let error = br#"{"type":"error","error":{"type":"api_error","code":"500","message":"[500][x][id]"}}"#;
-        let found = zai().translate_error(&attempt(r#"{"model":"m"}"#), &head(500), error).unwrap();
+        let error = r#"{"type":"error","error":{"type":"api_error","code":"500","message":"[500][x][id]"}}"#;
+        let found = judged(r#"{"model":"m"}"#, 500, error).api_error.unwrap();
         assert_eq!((found.status.as_u16(), &*found.message), (400, "max_tokens: Field required"));
     }
 }

@@ -116,11 +116,11 @@ impl RefusalMemory {
         }
     }
 
-    /// Returns `request` without the parts that `refusal`, the body of an error, names. Returns `None` if it names nothing
+    /// Returns `request` without the parts that `texts`, those of one refusal, name. Returns `None` if they name nothing
     /// that the request holds and that may be removed.
     #[must_use]
-    pub fn retry_without(&self, request: &Request<Payload>, refusal: &[u8]) -> Option<Retry> {
-        let names = Refusal::read(refusal)?;
+    pub fn retry_without<T: AsRef<str>>(&self, request: &Request<Payload>, texts: &[T]) -> Option<Retry> {
+        let names = Refusal::among(texts)?;
         let mut request = request.clone();
         let (mut fields, mut refused) = (Vec::new(), Vec::new());
         let helps = match names {

@@ -24,10 +24,6 @@ fn request(betas: Option<&'static str>, body: &Value) -> Request<Payload> {
     request
 }
 
-fn refusal(message: &str) -> String {
-    json!({"type": "error", "error": {"type": "invalid_request_error", "message": message}}).to_string()
-}
-
 fn parts(request: &Request<Payload>) -> (Option<&str>, Value) {
     let betas = request.headers().get(ANTHROPIC_BETA).map(|value| value.to_str().unwrap());
     (betas, serde_json::from_slice(&request.body().to_bytes()).unwrap())
@@ -35,7 +31,7 @@ fn parts(request: &Request<Payload>) -> (Option<&str>, Value) {
 
 #[track_caller]
 fn check(message: &str, betas: &'static str, body: &Value, expected: Option<(Option<&str>, Value)>) {
-    let retry = refusals(None).retry_without(&request(Some(betas), body), refusal(message).as_bytes());
+    let retry = refusals(None).retry_without(&request(Some(betas), body), &[message]);
     assert_eq!(retry.as_ref().map(|retry| parts(&retry.request)), expected, "{message}");
 }
 
@@ -66,8 +62,8 @@ fn what_is_named_leaves_with_its_partner() {
 fn partners_leave_with_companions_but_nothing_is_learnt_of_what_was_not_sent() {
     let tools = json!([{"name": "t", "defer_loading": true, "input_examples": [1]}]);
     let sent = request(Some("advanced-tool-use-2025-11-20,effort-2025-11-24"), &json!({ "tools": tools }));
-    let refusal = refusal("tools.0.custom.defer_loading: Extra inputs are not permitted");
-    let retry = refusals(None).retry_without(&sent, refusal.as_bytes()).unwrap();
+    let refusal = "tools.0.custom.defer_loading: Extra inputs are not permitted";
+    let retry = refusals(None).retry_without(&sent, &[refusal]).unwrap();
     let expected = (Some("effort-2025-11-24"), json!({"tools": [{"name": "t"}]}));
     assert_eq!(parts(&retry.request), expected);
     let names: Vec<_> = retry.fields.iter().map(ToString::to_string).collect();
@@ -83,20 +79,16 @@ fn a_flag_that_is_not_named_is_any_but_the_one_that_all_take() {
     let betas =
         json!(["interleaved-thinking-2025-05-14", "tool-search-tool-2025-10-19", "effort-2025-11-24"]);
     let body = json!({"anthropic_beta": betas, "tools": tools, "last": 1});
-    let retry =
-        refusals(None).retry_without(&request(None, &body), br#"{"message":"invalid beta flag"}"#).unwrap();
+    let retry = refusals(None).retry_without(&request(None, &body), &["invalid beta flag"]).unwrap();
     let expected =
         json!({"anthropic_beta": ["interleaved-thinking-2025-05-14"], "tools": [{"name": "t"}], "last": 1});
     assert_eq!(parts(&retry.request), (None, expected));
 
     let body = json!({"speed": "fast", "anthropic_beta": ["fast-mode-2026-02-01"]});
-    let retry =
-        refusals(None).retry_without(&request(None, &body), br#"{"message":"invalid beta flag"}"#).unwrap();
+    let retry = refusals(None).retry_without(&request(None, &body), &["invalid beta flag"]).unwrap();
     assert_eq!(parts(&retry.request), (None, json!({})));
     let alone = json!({"anthropic_beta": ["interleaved-thinking-2025-05-14"]});
-    assert!(
-        refusals(None).retry_without(&request(None, &alone), br#"{"message":"invalid beta flag"}"#).is_none()
-    );
+    assert!(refusals(None).retry_without(&request(None, &alone), &["invalid beta flag"]).is_none());
 }
 
 #[test]
@@ -113,16 +105,14 @@ fn a_refusal_that_names_nothing_of_the_request_is_the_clients() {
     ] {
         check(message, "x-2025-01-01", &body, None);
     }
-    let speed = refusal("speed: Extra inputs are not permitted");
-    assert!(refusals(None).retry_without(&request(None, &body), speed.as_bytes()).is_some());
+    let speed = "speed: Extra inputs are not permitted";
+    assert!(refusals(None).retry_without(&request(None, &body), &[speed]).is_some());
     assert!(
-        refusals(Some("https://gateway.example"))
-            .retry_without(&request(None, &body), speed.as_bytes())
-            .is_some()
+        refusals(Some("https://gateway.example")).retry_without(&request(None, &body), &[speed]).is_some()
     );
     let anthropic = refusals(Some("https://api.anthropic.com"));
     assert!(
-        anthropic.retry_without(&request(None, &body), speed.as_bytes()).is_none(),
+        anthropic.retry_without(&request(None, &body), &[speed]).is_none(),
         "the API that the client wrote for"
     );
 }
@@ -131,8 +121,7 @@ fn a_refusal_that_names_nothing_of_the_request_is_the_clients() {
 fn what_helped_once_is_done_beforehand_for_that_model() {
     let (refusals, now) = (refusals(None), Instant::now());
     let sent = || request(Some("fast-mode-2026-02-01"), &json!({"speed": "fast", "max_tokens": 1}));
-    let retry =
-        refusals.retry_without(&sent(), refusal("speed: Extra inputs are not permitted").as_bytes()).unwrap();
+    let retry = refusals.retry_without(&sent(), &["speed: Extra inputs are not permitted"]).unwrap();
     let mut next = sent();
     refusals.strip_known("m", &mut next, now);
     assert_eq!(parts(&next), parts(&sent()), "nothing is learnt before it has helped");

@@ -5,16 +5,19 @@ mod forward;
 
 use std::time::SystemTime;
 
-use http::{Request, response};
+use http::Request;
 use relay_config::BaseUrl;
 use relay_messages::Payload;
 
 pub use forward::{ApiRequest, Forward};
 
-use crate::answer::Outcome;
+use crate::failure::{self, Judgement, Meaning, Rule, Subject, UpstreamError, When};
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
+
+/// A credential that is refused is the client's own: only the client can renew it.
+const RULES: &[Rule] = &[Rule::when(&[When::Status(401, 403)]).means(Meaning::Refused)];
 
 /// Anthropic with whatever credential the client sent, unchanged.
 ///
@@ -54,11 +57,36 @@ impl Provider for PassThrough {
         Some(&self.base_url)
     }
 
-    /// A credential that is refused is the client's own: only the client can renew it.
-    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
-        match messages::classify(head, error) {
-            Outcome::CredentialRejected => Outcome::Refused,
-            outcome => outcome,
+    fn judge(&self, error: &UpstreamError, _: &Attempt) -> Judgement {
+        failure::judge(RULES, &Subject::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use relay_messages::MessagesBody;
+
+    use super::*;
+    use crate::failure::testing;
+    use crate::outcome::Outcome;
+    use crate::request::{Endpoint, RelayRequest};
+
+    #[test]
+    fn a_refused_credential_of_a_client_is_not_the_relays() {
+        let body = MessagesBody::parse(Bytes::from_static(br#"{"model":"m"}"#)).unwrap();
+        let attempt = Attempt::new(RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body));
+        let upstream = PassThrough::new(BaseUrl::parse("https://api.anthropic.com").unwrap());
+        for (status, expected) in [
+            (401, Outcome::Refused),
+            (402, Outcome::Refused),
+            (403, Outcome::Refused),
+            (404, Outcome::ModelUnavailable),
+            (500, Outcome::Failed),
+        ] {
+            let judgement = upstream.judge(&testing::error(status, ""), &attempt);
+            assert_eq!((judgement.outcome, judgement.api_error), (expected, None), "{status}");
         }
     }
 }

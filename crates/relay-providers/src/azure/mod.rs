@@ -1,18 +1,18 @@
 //! Azure AI Foundry: Anthropic's format, with errors of the gateway in front of it, and Microsoft's credentials.
 
 mod entra;
-mod error;
+mod errors;
 
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use http::{Request, response};
+use http::{Request, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::{AzureConfig, BaseUrl, EntraConfig, Secret};
-use relay_messages::{ApiError, Payload, headers};
+use relay_messages::{Payload, headers};
 use relay_transport::Transport;
 
-use crate::answer::Outcome;
+use crate::failure::{Judgement, UpstreamError};
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
@@ -101,19 +101,19 @@ impl Provider for Azure {
         Some(&self.base_url)
     }
 
-    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
-        error::classify(head, error)
+    fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
+        let renew_credential = error.answered() == StatusCode::UNAUTHORIZED;
+        Judgement { renew_credential, ..errors::judge(error, attempt.model()) }
     }
 
-    async fn renew_credential(&self, head: &response::Parts, _: &[u8]) -> bool {
+    async fn renew_credential(&self) -> bool {
         match &self.credential {
-            Credential::Entra(tokens) => tokens.renew_after(head.status),
+            Credential::Entra(tokens) => {
+                tokens.forget();
+                true
+            }
             Credential::Key(_) => false,
         }
-    }
-
-    fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
-        error::translate(attempt.model(), head, error)
     }
 }
 

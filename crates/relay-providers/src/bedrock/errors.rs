@@ -1,156 +1,91 @@
-//! What Bedrock's errors mean, for routing and for the client.
+//! Bedrock's errors, for routing and for the client.
+//!
+//! # Source
+//! The service model of bedrock-runtime has the names. That a failing AWS credential is not the client's 401 but a
+//! `permission_error` is the choice made here.
 
 use std::borrow::Cow;
 
 use http::header::HeaderName;
-use http::{StatusCode, response};
-use relay_messages::{ApiError, error_type, retry_after};
-use relay_stream::bedrock::{anthropic_error_type, anthropic_message};
-use serde_json::Value;
 
-use crate::answer::{LimitScope, Outcome};
-use crate::messages;
+use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-/// Names of errors that say that the credential is not accepted, without their suffix `Exception`.
-const CREDENTIAL: [&str; 8] = [
-    "AccessDenied",
-    "ExpiredToken",
-    "IncompleteSignature",
-    "InvalidClientTokenId",
-    "InvalidSignature",
-    "MissingAuthenticationToken",
-    "NotAuthorized",
-    "UnrecognizedClient",
-];
-
-/// Those after which a newer credential of the same source may be accepted.
+/// The names of refusals after which a newer credential of the same source may be accepted. Like every name here without
+/// the suffix `Exception`.
 const RENEWABLE: [&str; 3] = ["ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient"];
 
-/// What the name of an error does not tell, but its text does. All are matched without case.
-const BY_TEXT: [(&str, Outcome, Option<&str>); 4] = [
-    (
-        "on-demand throughput isn",
-        Outcome::ModelUnavailable,
-        Some("map the model to an inference profile, such as us.{model}, in model_mapping"),
-    ),
-    (
-        "model identifier is invalid",
-        Outcome::ModelUnavailable,
-        Some("`{model}` is no id of Bedrock's: map the model to one in model_mapping"),
-    ),
-    (
-        "access to the model with the specified model id",
-        Outcome::ModelUnavailable,
-        Some("enable `{model}` for this account and region in the Bedrock console"),
-    ),
+const RULES: &[Rule] = &[
+    // The name of these errors does not tell what their message does.
+    Rule::when(&[When::Says("on-demand throughput isn")])
+        .means(Meaning::ModelUnavailable)
+        .says("{message} (map the model to an inference profile, such as us.{model}, in model_mapping)"),
+    Rule::when(&[When::Says("model identifier is invalid")])
+        .means(Meaning::ModelUnavailable)
+        .says("{message} (`{model}` is no id of Bedrock's: map the model to one in model_mapping)"),
+    Rule::when(&[When::Says("access to the model with the specified model id")])
+        .means(Meaning::ModelUnavailable)
+        .says("{message} (enable `{model}` for this account and region in the Bedrock console)"),
     // Some models have no CountTokens.
-    ("t support counting tokens", Outcome::Unsupported, None),
+    Rule::when(&[When::Says("t support counting tokens")]).means(Meaning::Unsupported),
+    // Claude Code compacts a conversation if it reads this message.
+    Rule::when(&[When::Says("input is too long")]).says("prompt is too long: {message}"),
+    Rule::when(&[When::Code(&[
+        "AccessDenied",
+        "ExpiredToken",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSignature",
+        "MissingAuthenticationToken",
+        "NotAuthorized",
+        "UnrecognizedClient",
+    ])])
+    .means(Meaning::CredentialRejected)
+    .answers(403),
+    // AWS names no limit and no time.
+    Rule::when(&[When::Code(&["Throttling", "TooManyRequests", "ServiceQuotaExceeded"])])
+        .means(Meaning::Limited(Scope::Request, Wait::Headers))
+        .answers(429),
+    Rule::when(&[When::Code(&["ModelNotReady", "ServiceUnavailable"])])
+        .means(Meaning::Overloaded(Wait::Headers))
+        .answers(503),
+    Rule::when(&[When::Code(&["ModelTimeout"])]).means(Meaning::Failed).answers(408),
+    Rule::when(&[When::Code(&["ModelError", "ModelStreamError", "InternalServer", "InternalFailure"])])
+        .means(Meaning::Failed),
+    Rule::when(&[When::Code(&["ResourceNotFound"])]).means(Meaning::ModelUnavailable).answers(404),
+    Rule::when(&[When::Code(&["Validation"])]).means(Meaning::Refused).answers_type("invalid_request_error"),
+    // Bedrock's own status for a model that failed.
+    Rule::when(&[When::HasCode, When::Status(424, 424)]).answers(500),
+    Rule::when(&[When::HasCode, When::Status(500, 599)]).answers_type("api_error"),
+    // Without a name, only the status is left.
+    Rule::when(&[When::Status(504, 504)]).answers(408),
+    Rule::when(&[When::Status(529, 529)]).answers(503),
+    Rule::when(&[When::HasMessage]).says("{message}"),
+    Rule::when(&[When::HasCode]).says("{code}"),
 ];
 
-/// An error as AWS's JSON protocols write it.
-struct AwsError<'a> {
-    /// Without namespace, URL and suffix.
-    name: Cow<'a, str>,
-    message: Option<String>,
+/// Judges an error in answer to a request for `model`.
+pub(super) fn judge(error: &UpstreamError, model: &str) -> Judgement {
+    let name = name(error);
+    let renew_credential = name.as_deref().is_some_and(|name| RENEWABLE.contains(&name));
+    if error.form() == Form::Anthropic {
+        return Judgement { renew_credential, ..Judgement::by_anthropics_table(error) };
+    }
+    let message = error.text(&["message"]).or_else(|| error.text(&["Message"]));
+    let facts = [("model", model)];
+    let subject = Subject::with(error, name, message).with_facts(&facts);
+    Judgement { renew_credential, ..failure::judge(RULES, &subject) }
 }
 
-/// What the answer means for routing.
-pub(super) fn classify(head: &response::Parts, body: &[u8]) -> Outcome {
-    let by_status = messages::classify(head, body);
-    if head.status.is_success() {
-        return by_status;
-    }
-    let error = read(head, body);
-    if let Some((_, outcome, _)) = error.by_text() {
-        return *outcome;
-    }
-    let retry_after = retry_after::from_headers(&head.headers);
-    match &*error.name {
-        name if CREDENTIAL.contains(&name) => Outcome::CredentialRejected,
-        // AWS names no limit and no time.
-        "Throttling" | "TooManyRequests" | "ServiceQuotaExceeded" => {
-            Outcome::RateLimited { retry_after, scope: LimitScope::Request }
-        }
-        "ModelNotReady" | "ServiceUnavailable" => Outcome::Overloaded { retry_after },
-        "ModelTimeout" | "ModelError" | "ModelStreamError" | "InternalServer" | "InternalFailure" => {
-            Outcome::Failed
-        }
-        "ResourceNotFound" => Outcome::ModelUnavailable,
-        "Validation" => Outcome::Refused,
-        _ => by_status,
-    }
+/// The name of the error as AWS's JSON protocols write it: in a header, or else in the body.
+fn name(error: &UpstreamError) -> Option<Cow<'_, str>> {
+    let header = error.headers().get(ERROR_TYPE).and_then(|value| value.to_str().ok());
+    let name = header.or_else(|| error.text(&["code"])).or_else(|| error.text(&["__type"]))?;
+    Some(stem(name)).filter(|name| !name.is_empty()).map(Cow::Borrowed)
 }
 
-/// The answer in Anthropic's words; `None` for what is not AWS's.
-pub(super) fn translate(model: &str, head: &response::Parts, body: &[u8]) -> Option<ApiError> {
-    let error = read(head, body);
-    if error.name.is_empty() && error.message.is_none() {
-        return None;
-    }
-    let kind = match &*error.name {
-        "" => error_type(head.status),
-        "TooManyRequests" => "rate_limit_error",
-        name if CREDENTIAL.contains(&name) => "permission_error",
-        name => match anthropic_error_type(name) {
-            // Also what every unknown name is: the status says more.
-            "api_error" if head.status.is_client_error() && head.status != StatusCode::FAILED_DEPENDENCY => {
-                error_type(head.status)
-            }
-            kind => kind,
-        },
-    };
-    let message = error.message.as_deref().unwrap_or(&error.name);
-    let mut message = anthropic_message(message).into_owned();
-    if let Some((_, _, Some(advice))) = error.by_text() {
-        message = format!("{message} ({})", advice.replace("{model}", model));
-    }
-    Some(ApiError { status: status(kind, head.status), kind, message })
-}
-
-/// Whether a newer credential may be accepted in the place of this one.
-pub(super) fn asks_for_new_credential(head: &response::Parts, body: &[u8]) -> bool {
-    RENEWABLE.contains(&&*read(head, body).name)
-}
-
-/// The status that clients expect with `kind`: they decide by it whether to ask again.
-fn status(kind: &str, found: StatusCode) -> StatusCode {
-    match kind {
-        "permission_error" => StatusCode::FORBIDDEN,
-        "not_found_error" => StatusCode::NOT_FOUND,
-        "timeout_error" => StatusCode::REQUEST_TIMEOUT,
-        "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
-        "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
-        // 424 is Bedrock's own way to say that the model failed.
-        "api_error" if !found.is_server_error() => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => found,
-    }
-}
-
-/// The name stands in a header, or else in the body.
-fn read<'a>(head: &'a response::Parts, body: &[u8]) -> AwsError<'a> {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |name: &str| body.get(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let header = head.headers.get(ERROR_TYPE).and_then(|value| value.to_str().ok());
-    let name = match header {
-        Some(name) => Cow::Borrowed(stem(name)),
-        None => {
-            let name = text("code").or_else(|| text("__type")).unwrap_or_default();
-            Cow::Owned(stem(&name).to_owned())
-        }
-    };
-    AwsError { name, message: text("message").or_else(|| text("Message")) }
-}
-
-impl AwsError<'_> {
-    fn by_text(&self) -> Option<&'static (&'static str, Outcome, Option<&'static str>)> {
-        let message = self.message.as_deref()?.to_ascii_lowercase();
-        BY_TEXT.iter().find(|(text, ..)| message.contains(text))
-    }
-}
-
-/// `Throttling` of `com.amazon.coral#ThrottlingException:http://internal.amazon.com/`.
+/// Returns `Throttling` for `com.amazon.coral#ThrottlingException:http://internal.amazon.com/`.
 fn stem(name: &str) -> &str {
     let name = name.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default().trim();
@@ -159,36 +94,34 @@ fn stem(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use http::Response;
-
     use super::*;
+    use crate::failure::testing;
+    use crate::outcome::{LimitScope, Outcome};
 
     const LIMITED: Outcome = Outcome::RateLimited { retry_after: None, scope: LimitScope::Request };
 
-    fn head(status: u16, name: &str) -> response::Parts {
-        let mut response = Response::builder().status(status);
-        if !name.is_empty() {
-            response = response.header(ERROR_TYPE, name);
-        }
-        response.body(()).unwrap().into_parts().0
+    fn judged(status: u16, name: &str, body: &str) -> Judgement {
+        let header = [("x-amzn-errortype", name)];
+        let headers = if name.is_empty() { &[][..] } else { &header };
+        judge(&testing::error_with(status, headers, body), "claude-x")
     }
 
     #[test]
-    fn every_error_has_its_meaning() {
+    fn every_error_has_its_outcome_and_its_status() {
         #[track_caller]
         fn check(status: u16, name: &str, outcome: Outcome, expected: (u16, &str)) {
-            let message = br#"{"message":"why"}"#;
             let expected = (expected.0, expected.1, "why");
-            for name in [name.to_owned(), format!("{name}:http://internal.amazon.com/coral/")] {
-                let head = head(status, &name);
-                assert_eq!(classify(&head, message), outcome, "{name}");
-                let error = translate("m", &head, message).unwrap();
-                assert_eq!((error.status.as_u16(), error.kind, &*error.message), expected, "{name}");
+            let in_body = format!(r#"{{"__type":"com.amazon.coral.service#{name}","Message":"why"}}"#);
+            for (name, body) in [
+                (name, r#"{"message":"why"}"#),
+                (&format!("{name}:http://internal.amazon.com/coral/"), r#"{"message":"why"}"#),
+                ("", &in_body),
+            ] {
+                let judgement = judged(status, name, body);
+                assert_eq!(judgement.outcome, outcome, "{name} {body}");
+                let error = judgement.api_error.unwrap();
+                assert_eq!((error.status.as_u16(), error.kind, &*error.message), expected, "{name} {body}");
             }
-            let body = format!(r#"{{"__type":"com.amazon.coral.service#{name}","Message":"why"}}"#);
-            assert_eq!(classify(&head(status, ""), body.as_bytes()), outcome, "{body}");
-            let error = translate("m", &head(status, ""), body.as_bytes()).unwrap();
-            assert_eq!((error.status.as_u16(), error.kind, &*error.message), expected, "{body}");
         }
         let overloaded = Outcome::Overloaded { retry_after: None };
         check(400, "ValidationException", Outcome::Refused, (400, "invalid_request_error"));
@@ -209,20 +142,20 @@ mod tests {
         check(429, "ModelNotReadyException", overloaded, (503, "overloaded_error"));
         check(500, "InternalServerException", Outcome::Failed, (500, "api_error"));
         check(503, "ServiceUnavailableException", overloaded, (503, "overloaded_error"));
-        // Unknown names go by their status.
+        // An unknown name leaves the status to decide.
         check(413, "RequestEntityTooLargeException", Outcome::Refused, (413, "request_too_large"));
         check(403, "SomethingNewException", Outcome::CredentialRejected, (403, "permission_error"));
         check(502, "SomethingNewException", Outcome::Failed, (502, "api_error"));
     }
 
     #[test]
-    fn the_text_tells_what_the_name_does_not() {
+    fn a_message_counts_before_the_name() {
         #[track_caller]
         fn check(message: &str, outcome: Outcome, expected: &str) {
             let body = serde_json::json!({"message": message}).to_string();
-            let head = head(400, "ValidationException");
-            assert_eq!(classify(&head, body.as_bytes()), outcome);
-            assert_eq!(translate("claude-x", &head, body.as_bytes()).unwrap().message, expected);
+            let judgement = judged(400, "ValidationException", &body);
+            assert_eq!(judgement.outcome, outcome);
+            assert_eq!(judgement.api_error.unwrap().message, expected);
         }
         let throughput = "Invocation of model ID claude-x with on-demand throughput isn\u{2019}t supported. Retry your \
             request with the ID or ARN of an inference profile that contains this model.";
@@ -243,33 +176,52 @@ mod tests {
             Outcome::Refused,
             "prompt is too long: Input is too long for requested model.",
         );
-        let forbidden = head(403, "AccessDeniedException");
-        let body = br#"{"message":"You don't have access to the model with the specified model ID."}"#;
-        assert_eq!(classify(&forbidden, body), Outcome::ModelUnavailable);
+        let body = r#"{"message":"You don't have access to the model with the specified model ID."}"#;
+        assert_eq!(judged(403, "AccessDeniedException", body).outcome, Outcome::ModelUnavailable);
     }
 
     #[test]
-    fn what_is_not_aws_keeps_its_form_and_goes_by_its_status() {
+    fn an_error_of_another_form_is_judged_by_its_status() {
         for body in ["", "<html>", "[]", "{}", r#"{"message":7}"#] {
-            let head = head(502, "");
-            assert_eq!(translate("m", &head, body.as_bytes()), None, "{body}");
-            assert_eq!(classify(&head, body.as_bytes()), Outcome::Failed);
+            let judgement = judged(502, "", body);
+            assert_eq!((judgement.outcome, judgement.api_error), (Outcome::Failed, None), "{body}");
         }
-        let gateway = br#"{"message":"Forbidden"}"#;
-        assert_eq!(classify(&head(403, ""), gateway), Outcome::CredentialRejected);
-        assert_eq!(translate("m", &head(403, ""), gateway).unwrap().kind, "permission_error");
-        assert_eq!(classify(&head(200, ""), b""), Outcome::Success);
+        let gateway = judged(403, "", r#"{"message":"Forbidden"}"#);
+        assert_eq!(gateway.outcome, Outcome::CredentialRejected);
+        assert_eq!(gateway.api_error.unwrap().kind, "permission_error");
     }
 
     #[test]
-    fn only_an_old_credential_asks_for_a_new_one() {
+    fn an_error_without_a_message_has_its_name_for_one() {
+        let error = judged(424, "ModelErrorException:http://x", "").api_error.unwrap();
+        assert_eq!((error.status.as_u16(), error.kind, &*error.message), (500, "api_error", "ModelError"));
+    }
+
+    #[test]
+    fn an_error_without_a_name_has_the_status_that_clients_expect() {
+        for (status, expected) in [(504, (408, "timeout_error")), (529, (503, "overloaded_error"))] {
+            let error = judged(status, "", r#"{"message":"why"}"#).api_error.unwrap();
+            assert_eq!((error.status.as_u16(), error.kind), expected);
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_model_keeps_its_words() {
+        let body = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        let judgement = judged(503, "", body);
+        assert_eq!(judgement.outcome, Outcome::Overloaded { retry_after: None });
+        assert_eq!(judgement.api_error, None);
+    }
+
+    #[test]
+    fn only_an_old_credential_is_renewed() {
         for name in ["ExpiredTokenException:http://x", "UnrecognizedClientException", "ExpiredToken"] {
-            assert!(asks_for_new_credential(&head(403, name), b""), "{name}");
+            assert!(judged(403, name, "").renew_credential, "{name}");
         }
         for name in ["AccessDeniedException", "InvalidSignatureException", ""] {
-            assert!(!asks_for_new_credential(&head(403, name), b""), "{name}");
+            assert!(!judged(403, name, "").renew_credential, "{name}");
         }
-        let in_body = br#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"expired"}"#;
-        assert!(asks_for_new_credential(&head(403, ""), in_body));
+        let in_body = r#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"expired"}"#;
+        assert!(judged(403, "", in_body).renew_credential);
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! prepare    model ─▶ path, betas and version ─▶ body          endpoint, body
 //! authorize  region ▸ credentials ▸ SigV4, or a bearer token   access: chain, credentials, sign
-//! classify   x-amzn-errortype, message                         errors
+//! judge      x-amzn-errortype, message                         errors
 //! convert    Event Stream ─▶ server-sent events                answer
 //! ```
 //! `bedrock_api: messages` is AWS's newer endpoint of Anthropic's own format: of all this it needs the signature alone.
@@ -21,12 +21,13 @@ mod sign;
 use std::time::SystemTime;
 
 use ::http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
-use ::http::{Method, Request, Response, Uri, response};
+use ::http::{Method, Request, Response, Uri};
 use relay_config::{BaseUrl, BedrockApi, BedrockConfig};
-use relay_messages::{ApiError, Payload};
+use relay_messages::Payload;
 use relay_transport::Transport;
 
-use crate::answer::{AnswerBody, BodyError, Outcome};
+use crate::answer::{AnswerBody, BodyError};
+use crate::failure::{Judgement, UpstreamError};
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
@@ -117,22 +118,12 @@ impl Provider for Bedrock {
         self.base_url.as_ref()
     }
 
-    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
-        match messages::is_anthropic_error(error) {
-            true => messages::classify(head, error),
-            false => errors::classify(head, error),
-        }
+    fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
+        errors::judge(error, attempt.model())
     }
 
-    async fn renew_credential(&self, head: &response::Parts, error: &[u8]) -> bool {
-        errors::asks_for_new_credential(head, error) && self.access.renew().await
-    }
-
-    fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
-        if messages::is_anthropic_error(error) {
-            return None; // the model's own
-        }
-        errors::translate(attempt.model(), head, error)
+    async fn renew_credential(&self) -> bool {
+        self.access.renew().await
     }
 
     async fn convert(

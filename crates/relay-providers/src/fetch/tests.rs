@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use super::address::is_public;
 use super::client::Rules;
 use super::*;
-use crate::answer::Outcome;
+use crate::outcome::Outcome;
 use crate::request::{Endpoint, RelayRequest};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";

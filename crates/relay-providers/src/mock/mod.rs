@@ -27,9 +27,10 @@ use relay_transport::full;
 use tokio::time::Sleep;
 use tower::Service;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, Outcome};
-use crate::messages;
+use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
+use crate::failure::{Judgement, UpstreamError};
 use crate::opening::begin;
+use crate::outcome::Outcome;
 use crate::request::{Attempt, Endpoint};
 use crate::upstream::within;
 
@@ -60,7 +61,9 @@ impl Mock {
         }
         if let Some(Fault::Status(status)) = fault {
             let (head, body) = json(status, script::error(status)).into_parts();
-            let outcome = messages::classify(&head, &[]);
+            // The status alone was asked for.
+            let error = UpstreamError::read(&head, Bytes::new(), true);
+            let Judgement { outcome, .. } = Judgement::by_anthropics_table(&error);
             return Ok(Answer::new(outcome, Response::from_parts(head, body)));
         }
         begin(&attempt, Outcome::Success, self.answer(&attempt, fault)).await

@@ -13,7 +13,6 @@ mod error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -117,13 +116,9 @@ impl<S: TokenSource> TokenCache<S> {
         }
     }
 
-    /// Forgets the token if `status` says that the upstream has refused it. `true` asks for another try with a new one.
-    pub(crate) fn renew_after(&self, status: StatusCode) -> bool {
-        let is_refused = status == StatusCode::UNAUTHORIZED;
-        if is_refused {
-            self.refuse(SystemTime::now());
-        }
-        is_refused
+    /// Forgets the token, because the upstream has refused it just now. Requests that are refused together renew it once.
+    pub(crate) fn forget(&self) {
+        self.refuse(SystemTime::now());
     }
 
     /// Forgets the token, because the upstream has refused it. Requests that are refused together renew it once.

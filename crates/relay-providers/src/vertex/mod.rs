@@ -4,21 +4,22 @@
 
 mod adapt;
 mod credentials;
-mod error;
+mod errors;
 mod google;
 
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{Request, Response, Uri, response};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
-use relay_messages::{ApiError, Payload, headers};
+use relay_messages::{Payload, headers};
 use relay_stream::body::FilterBody;
 use relay_transport::Transport;
 
-use crate::answer::{AnswerBody, BodyError, Outcome};
+use crate::answer::{AnswerBody, BodyError};
+use crate::failure::{Judgement, UpstreamError};
 use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
@@ -142,19 +143,14 @@ impl Provider for Vertex {
         Some(&self.base_url)
     }
 
-    fn classify(&self, head: &response::Parts, error: &[u8]) -> Outcome {
-        error::classify(head, error)
+    fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
+        let renew_credential = error.answered() == StatusCode::UNAUTHORIZED;
+        Judgement { renew_credential, ..errors::judge(error, attempt.model(), &self.region) }
     }
 
-    async fn renew_credential(&self, head: &response::Parts, _: &[u8]) -> bool {
-        self.tokens.renew_after(head.status)
-    }
-
-    fn translate_error(&self, attempt: &Attempt, head: &response::Parts, error: &[u8]) -> Option<ApiError> {
-        if messages::is_anthropic_error(error) {
-            return None; // the model's own
-        }
-        error::translate(attempt.model(), &self.region, head, error)
+    async fn renew_credential(&self) -> bool {
+        self.tokens.forget();
+        true
     }
 
     async fn convert(

@@ -1,0 +1,164 @@
+//! Soft errors: failures in a response of status 200, such as an error as JSON, a login page, or no body at all.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, StatusCode, response};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{Form, UpstreamError};
+
+/// The members that distinguish a message, or a count of tokens, from an error. Nothing else of the body is kept.
+#[derive(Deserialize)]
+struct Shape {
+    #[serde(default, deserialize_with = "text")]
+    r#type: Option<String>,
+    error: Option<IgnoredAny>,
+    /// Z.AI's older form: `{"code":401,"msg":"…","success":false}`.
+    #[serde(default, deserialize_with = "flag")]
+    success: Option<bool>,
+}
+
+impl Shape {
+    fn is_error(&self) -> bool {
+        match &self.r#type {
+            Some(kind) => kind == "error",
+            None => self.error.is_some() || self.success == Some(false),
+        }
+    }
+}
+
+/// The finding about a response of a status of success.
+pub(crate) enum Answered {
+    /// The response is what its status claims, as far as its start shows.
+    Success,
+    /// The response is a failure.
+    Failure(Box<UpstreamError>),
+    /// The body is JSON that ends too early.
+    CutOff,
+}
+
+/// Returns `true` if a success with these headers may be a soft error. A stream reports its errors in its events.
+pub(crate) fn may_be_soft_error(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    !media_type.starts_with(b"text/event-stream")
+        && !media_type.starts_with(b"application/vnd.amazon.eventstream")
+}
+
+/// Inspects a success: its head and the start of its body, or the whole body if `is_whole`. A failure has the status that
+/// it means.
+pub(crate) fn inspect(head: &response::Parts, start: &Bytes, is_whole: bool) -> Answered {
+    let read = || UpstreamError::read(head, start.clone(), is_whole);
+    let failure = |error: UpstreamError, status| Answered::Failure(Box::new(error.with_status(status)));
+    match serde_json::from_slice::<Shape>(start) {
+        Ok(shape) if shape.is_error() => {
+            let error = read();
+            let status = meant_by(&error);
+            failure(error, status)
+        }
+        Ok(_) => Answered::Success,
+        Err(_) if is_whole && is_cut_off(start) => Answered::CutOff,
+        // JSON of another shape, or the start of a message.
+        Err(_)
+            if start.trim_ascii_start().starts_with(b"{") || start.trim_ascii_start().starts_with(b"[") =>
+        {
+            Answered::Success
+        }
+        Err(_) => {
+            let error = read();
+            match error.form() {
+                Form::Page => failure(error, StatusCode::BAD_GATEWAY),
+                Form::Text | Form::Empty if is_whole => failure(error, StatusCode::BAD_GATEWAY),
+                _ => Answered::Success,
+            }
+        }
+    }
+}
+
+/// Returns `true` if a whole body is JSON that ends too early.
+fn is_cut_off(body: &[u8]) -> bool {
+    let parsed = serde_json::from_slice::<IgnoredAny>(body);
+    !body.trim_ascii().is_empty() && parsed.is_err_and(|error| error.is_eof())
+}
+
+/// The status that goes with an error in Anthropic's form; 502 for others.
+fn meant_by(error: &UpstreamError) -> StatusCode {
+    let kind = error.kind().filter(|_| error.form() == Form::Anthropic);
+    kind.map_or(StatusCode::BAD_GATEWAY, status_of)
+}
+
+/// The status that goes with an `error.type` of Anthropic's; 502 for an unknown one.
+pub(crate) fn status_of(kind: &str) -> StatusCode {
+    match kind {
+        "invalid_request_error" => StatusCode::BAD_REQUEST,
+        "authentication_error" => StatusCode::UNAUTHORIZED,
+        "billing_error" => StatusCode::PAYMENT_REQUIRED,
+        "permission_error" => StatusCode::FORBIDDEN,
+        "not_found_error" => StatusCode::NOT_FOUND,
+        "request_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
+        "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
+        "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
+        "api_error" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+/// Reads a string; any other value counts as none.
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(serde_json::Value::deserialize(deserializer)?.as_str().map(str::to_owned))
+}
+
+/// Reads a boolean; any other value counts as none.
+fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Ok(serde_json::Value::deserialize(deserializer)?.as_bool())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reads;
+    use super::super::testing::head;
+    use super::*;
+
+    fn inspected(body: &str, is_whole: bool) -> Answered {
+        inspect(&head(200, &[]), &Bytes::copy_from_slice(body.as_bytes()), is_whole)
+    }
+
+    #[test]
+    fn json_that_ends_too_early_is_recognised() {
+        for whole in [r#"{"a":1}"#, " {} ", "<html>", "", "text"] {
+            assert!(!matches!(inspected(whole, true), Answered::CutOff), "{whole}");
+        }
+        for cut in [r#"{"a":1"#, r#"{"a":[{"b":"c"#, "{"] {
+            assert!(matches!(inspected(cut, true), Answered::CutOff), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_soft_error_has_the_status_that_it_means_and_is_read_once() {
+        #[track_caller]
+        fn check(body: &str, is_whole: bool, expected: Option<u16>) {
+            reads::take();
+            let found = match inspected(body, is_whole) {
+                Answered::Failure(error) => Some(error.status().as_u16()),
+                _ => None,
+            };
+            assert_eq!(found, expected, "{body}");
+            assert_eq!(reads::take(), u32::from(expected.is_some()), "{body}");
+        }
+        check(r#"{"type":"message","content":[],"error":null}"#, true, None);
+        check(r#"{"input_tokens":7}"#, true, None);
+        check(r#"{"id":"x","choices":[]}"#, true, None);
+        check(r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#, true, Some(503));
+        check(r#"{"type":"error","error":{"type":"rate_limit_error","message":"x"}}"#, true, Some(429));
+        check(r#"{"error":{"message":"x","type":"authentication_error"}}"#, true, Some(502));
+        check(r#"{"code":401,"msg":"token expired or incorrect","success":false}"#, true, Some(502));
+        check("<!DOCTYPE html><title>Sign in</title>", true, Some(502));
+        check("<!DOCTYPE html><title>Sign in</title>", false, Some(502));
+        check("Ollama is running", true, Some(502));
+        check("", true, Some(502));
+        // Cut off: the watcher of the body's end reports it.
+        check(r#"{"type":"message","content":["#, true, None);
+        check(r#"{"type":"message","content":["#, false, None);
+    }
+}

@@ -1,0 +1,131 @@
+//! Errors of any form in Anthropic's words, as far as they can be read.
+
+use http::StatusCode;
+use relay_config::ProviderName;
+use relay_messages::{ApiError, error_type};
+
+use super::{Form, UpstreamError, prompt_too_long};
+
+/// Returns `error`, one of `provider`, in Anthropic's words.
+pub(crate) fn translate(provider: &ProviderName, error: &UpstreamError) -> ApiError {
+    let message = error.message().unwrap_or_default();
+    if error.is_prompt_too_long() {
+        return prompt_too_long::api_error(message);
+    }
+    let answered = error.answered().as_u16();
+    let message = match (error.form(), message) {
+        (Form::Empty, _) => format!("provider `{provider}` answered {answered} with an empty body"),
+        (Form::Page, "") => {
+            format!("provider `{provider}` answered {answered} with a page instead of a message")
+        }
+        (Form::Page, title) => format!("provider `{provider}` answered {answered} with a page: {title}"),
+        (_, "") => format!("provider `{provider}` answered {answered} in a form that cannot be read"),
+        // Clients match on the beginning of a message.
+        (_, message) => format!("{message} (provider `{provider}`)"),
+    };
+    let status = error.status();
+    ApiError { status, kind: error_type(status), message }
+}
+
+impl UpstreamError {
+    /// Returns `true` if the upstream reports that it does not know the path. An upstream that answers in Anthropic's form
+    /// has the operation, unless its message is about the path.
+    pub(crate) fn is_unknown_path(&self) -> bool {
+        let is_unknown = matches!(
+            self.status(),
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+        );
+        is_unknown && (self.form() != Form::Anthropic || self.is_about_path())
+    }
+
+    fn is_about_path(&self) -> bool {
+        let message = self.message().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+        matches!(&*message, "not found" | "method not allowed") || message.contains("count_tokens")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_messages::error_body;
+
+    use super::super::testing::error;
+    use super::*;
+
+    #[test]
+    fn every_form_becomes_anthropics_with_its_status() {
+        #[track_caller]
+        fn check(status: u16, body: &str, kind: &str, message: &str) {
+            let found = translate(&ProviderName::new("gw"), &error(status, body));
+            assert_eq!(
+                (found.status.as_u16(), found.kind, &*found.message),
+                (status, kind, message),
+                "{body}"
+            );
+        }
+        check(502, "", "api_error", "provider `gw` answered 502 with an empty body");
+        check(
+            502,
+            "<html>\r\n<head><title>502 Bad Gateway</title></head><body>nginx</body></html>",
+            "api_error",
+            "provider `gw` answered 502 with a page: 502 Bad Gateway",
+        );
+        check(
+            413,
+            "<html><body></body></html>",
+            "request_too_large",
+            "provider `gw` answered 413 with a page instead of a message",
+        );
+        check(
+            400,
+            r#"{"error":{"message":"Unknown field","type":"invalid_request_error","code":null}}"#,
+            "invalid_request_error",
+            "Unknown field (provider `gw`)",
+        );
+        check(404, r#"{"detail":"Not Found"}"#, "not_found_error", "Not Found (provider `gw`)");
+        check(503, "upstream connect error", "overloaded_error", "upstream connect error (provider `gw`)");
+        check(
+            500,
+            "\u{1}\u{2}\u{3}",
+            "api_error",
+            "provider `gw` answered 500 in a form that cannot be read",
+        );
+        check(500, "{}", "api_error", "provider `gw` answered 500 in a form that cannot be read");
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_reported_in_anthropics_words() {
+        let body = r#"{"error":{"message":"the input length exceeds the context length"}}"#;
+        let error = error(200, body).with_status(StatusCode::INTERNAL_SERVER_ERROR);
+        let message = "prompt is too long: the input length exceeds the context length".to_owned();
+        assert_eq!(
+            translate(&ProviderName::new("gw"), &error),
+            ApiError { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", message }
+        );
+    }
+
+    #[test]
+    fn an_operation_is_unsupported_if_its_path_is_what_is_unknown() {
+        #[track_caller]
+        fn check(status: u16, body: &str, expected: bool) {
+            assert_eq!(error(status, body).is_unknown_path(), expected, "{status} {body}");
+        }
+        let anthropic =
+            |message: &str| String::from_utf8(error_body("not_found_error", message, None).to_vec()).unwrap();
+        for status in [404, 405, 501] {
+            check(status, "404 page not found", true);
+            check(status, "<html>", true);
+            check(status, "", true);
+            check(status, r#"{"detail":"Not Found"}"#, true);
+            check(status, &anthropic("Not Found"), true);
+        }
+        for message in ["Not found.", "Method Not Allowed", "/v1/messages/count_tokens is unknown here"] {
+            check(404, &anthropic(message), true);
+        }
+        for message in ["model: claude-nonesuch-1", "model 'x' not found", "Not implemented", ""] {
+            check(404, &anthropic(message), false);
+            check(501, &anthropic(message), false);
+        }
+        check(400, "404 page not found", false);
+        check(500, "", false);
+    }
+}

@@ -1,0 +1,74 @@
+//! The meaning of an upstream's answer for routing.
+
+use std::time::Duration;
+
+/// The meaning of an answer for failover and for the health of the key, the model and the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The upstream answers the request.
+    Success,
+    /// The request itself is at fault; every other upstream would judge the same.
+    Refused,
+    /// A limit is used up.
+    RateLimited {
+        /// The time until the upstream takes requests again, if it is known.
+        retry_after: Option<Duration>,
+        /// The extent of the limit.
+        scope: LimitScope,
+    },
+    /// The upstream has no capacity left for the model at the moment.
+    Overloaded {
+        /// The time until the upstream takes requests again, if it is known.
+        retry_after: Option<Duration>,
+    },
+    /// The upstream does not know the model, or does not serve it.
+    ModelUnavailable,
+    /// The upstream does not accept the configured credential, or its account cannot pay.
+    CredentialRejected,
+    /// The upstream failed.
+    Failed,
+    /// The upstream does not have this operation at all.
+    Unsupported,
+}
+
+impl Outcome {
+    /// Returns `true` if another upstream may be tried after this one.
+    #[must_use]
+    pub fn may_fail_over(self) -> bool {
+        !matches!(self, Self::Success | Self::Refused | Self::Unsupported)
+    }
+
+    /// The time until the upstream takes requests again, if it is known.
+    #[must_use]
+    pub fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } | Self::Overloaded { retry_after } => retry_after,
+            _ => None,
+        }
+    }
+
+    /// The outcome in a word, for logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Refused => "refused",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Overloaded { .. } => "overloaded",
+            Self::ModelUnavailable => "model_unavailable",
+            Self::CredentialRejected => "credential_rejected",
+            Self::Failed => "failed",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// The extent of a rate limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitScope {
+    /// The key and its organisation.
+    Key,
+    /// This one request: the upstream names no limit, or states that the request may be retried at once.
+    Request,
+}

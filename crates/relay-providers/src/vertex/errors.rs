@@ -1,0 +1,133 @@
+//! Google's errors: as an object, in a list (as a stream's are), or as a page. The models' own errors are in Anthropic's
+//! form.
+//!
+//! # Source
+//! `google.rpc.Status` and its codes; public reports of Vertex's answers for Claude.
+
+use std::borrow::Cow;
+
+use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
+
+const NOT_SERVED: &str = "model: Vertex AI does not serve `{model}` in `{region}`; newer models are in `global`, `us` and \
+    `eu` alone (gcp_region), each has to be enabled in Model Garden, and the name is Vertex's own ({message})";
+const NOT_SERVED_WITHOUT_MESSAGE: &str = "model: Vertex AI does not serve `{model}` in `{region}`; newer models are in \
+    `global`, `us` and `eu` alone (gcp_region), each has to be enabled in Model Garden, and the name is Vertex's own";
+
+const RULES: &[Rule] = &[
+    Rule::when(&[When::Code(&["RESOURCE_EXHAUSTED"])])
+        .means(Meaning::Limited(Scope::KeyIfTimed, Wait::RetryInfo))
+        .answers(429),
+    Rule::when(&[When::Code(&["UNAVAILABLE"])]).means(Meaning::Overloaded(Wait::RetryInfo)).answers(503),
+    Rule::when(&[When::Code(&["PERMISSION_DENIED"])]).means(Meaning::CredentialRejected).answers(403),
+    Rule::when(&[When::Code(&["UNAUTHENTICATED"])]).means(Meaning::CredentialRejected).answers(401),
+    // The second is the answer of a region that does not serve the model.
+    Rule::when(&[When::Code(&["NOT_FOUND", "FAILED_PRECONDITION"])])
+        .means(Meaning::ModelUnavailable)
+        .answers(404)
+        .says(NOT_SERVED)
+        .or_without_message(NOT_SERVED_WITHOUT_MESSAGE),
+    // The model has no token counting, which is no fault of the request.
+    Rule::when(&[When::Code(&["INVALID_ARGUMENT"]), When::Says("not supported for token counting")])
+        .means(Meaning::Unsupported)
+        .answers(400),
+    Rule::when(&[When::Code(&["INVALID_ARGUMENT", "OUT_OF_RANGE"])]).means(Meaning::Refused).answers(400),
+    Rule::when(&[When::Code(&["DEADLINE_EXCEEDED"])]).means(Meaning::Failed).answers(504),
+    Rule::when(&[When::Code(&["INTERNAL", "ABORTED", "UNKNOWN"])]).means(Meaning::Failed),
+    // Google answers a path that it does not know with a page.
+    Rule::when(&[When::Status(404, 404)]).says(NOT_SERVED).or_without_message(NOT_SERVED_WITHOUT_MESSAGE),
+    Rule::when(&[When::HasCode]).says("{message}").or_without_message("Vertex AI answered {code}"),
+];
+
+/// Judges an error in answer to a request for `model` in `region`.
+pub(super) fn judge(error: &UpstreamError, model: &str, region: &str) -> Judgement {
+    if error.form() == Form::Anthropic {
+        return Judgement::by_anthropics_table(error);
+    }
+    let code = error.text(&["error", "status"]).map(Cow::Borrowed);
+    // Without Google's code, the body is none of Google's and its message stays unread.
+    let message = error.text(&["error", "message"]).filter(|_| code.is_some());
+    let facts = [("model", model), ("region", region)];
+    failure::judge(RULES, &Subject::with(error, code, message).with_facts(&facts))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::failure::testing;
+    use crate::outcome::{LimitScope, Outcome};
+
+    #[test]
+    fn every_error_of_google_has_its_outcome_and_its_status() {
+        #[track_caller]
+        fn check(status: u16, code: &str, outcome: Outcome, expected: (u16, &str)) {
+            let error = json!({"error": {"code": status, "message": "Google's words.", "status": code}});
+            for body in [error.to_string(), json!([error]).to_string()] {
+                let judgement = judge(&testing::error(status, &body), "m", "eu");
+                assert_eq!(judgement.outcome, outcome, "{code}");
+                let found = judgement.api_error.unwrap();
+                assert_eq!((found.status.as_u16(), found.kind), expected, "{code}");
+                assert!(found.message.contains("Google's words."), "{code}");
+            }
+        }
+        let limited = Outcome::RateLimited { retry_after: None, scope: LimitScope::Request };
+        check(429, "RESOURCE_EXHAUSTED", limited, (429, "rate_limit_error"));
+        check(503, "UNAVAILABLE", Outcome::Overloaded { retry_after: None }, (503, "overloaded_error"));
+        check(403, "PERMISSION_DENIED", Outcome::CredentialRejected, (403, "permission_error"));
+        check(401, "UNAUTHENTICATED", Outcome::CredentialRejected, (401, "authentication_error"));
+        check(404, "NOT_FOUND", Outcome::ModelUnavailable, (404, "not_found_error"));
+        check(400, "FAILED_PRECONDITION", Outcome::ModelUnavailable, (404, "not_found_error"));
+        check(400, "INVALID_ARGUMENT", Outcome::Refused, (400, "invalid_request_error"));
+        check(500, "INTERNAL", Outcome::Failed, (500, "api_error"));
+        check(504, "DEADLINE_EXCEEDED", Outcome::Failed, (504, "timeout_error"));
+        check(499, "CANCELLED", Outcome::Refused, (499, "invalid_request_error"));
+    }
+
+    #[test]
+    fn googles_words_and_times_are_kept() {
+        let judged = |status, body| judge(&testing::error(status, body), "m", "eu");
+        let long = r#"[{"error":{"code":400,"message":"prompt is too long: 250000 tokens > 200000 maximum","status":"INVALID_ARGUMENT"}}]"#;
+        let found = judged(400, long).api_error.unwrap();
+        assert_eq!(found.message, "prompt is too long: 250000 tokens > 200000 maximum");
+
+        let limited = r#"{"error":{"status":"RESOURCE_EXHAUSTED","details":[{"@type":"x"},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1.5s"}]}}"#;
+        let retry_after = Some(Duration::from_millis(1500));
+        let found = judged(429, limited);
+        assert_eq!(found.outcome, Outcome::RateLimited { retry_after, scope: LimitScope::Key });
+        assert_eq!(found.retry_after, retry_after);
+        assert_eq!(found.api_error.unwrap().message, "Vertex AI answered RESOURCE_EXHAUSTED");
+        let count =
+            r#"{"error":{"status":"INVALID_ARGUMENT","message":"m is not supported for token counting."}}"#;
+        assert_eq!(judged(400, count).outcome, Outcome::Unsupported);
+    }
+
+    #[test]
+    fn a_page_means_no_more_than_its_status() {
+        let judged = |status, body| judge(&testing::error(status, body), "m", "us-east5");
+        let unknown = judged(404, "<!DOCTYPE html>");
+        assert_eq!(unknown.outcome, Outcome::ModelUnavailable);
+        let found = unknown.api_error.unwrap();
+        assert_eq!((found.status.as_u16(), found.kind), (404, "not_found_error"));
+        assert!(
+            found.message.contains("`us-east5`") && found.message.contains("global"),
+            "{}",
+            found.message
+        );
+        assert!(found.message.ends_with("own"), "{}", found.message);
+        let failed = judged(502, "<html>");
+        assert_eq!((failed.outcome, failed.api_error), (Outcome::Failed, None));
+        for odd in ["[]", "[[]]", "{}", r#"{"error":"x"}"#, r#"{"error":{"status":5}}"#] {
+            assert_eq!(judged(500, odd).outcome, Outcome::Failed, "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_model_keeps_its_words() {
+        let body = r#"{"type":"error","error":{"type":"not_found_error","message":"model: m"}}"#;
+        let judgement = judge(&testing::error(404, body), "m", "eu");
+        assert_eq!((judgement.outcome, judgement.api_error), (Outcome::ModelUnavailable, None));
+    }
+}
