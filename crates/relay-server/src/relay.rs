@@ -15,17 +15,14 @@ use relay_config::Config;
 use relay_messages::ThinkingProvenance;
 use relay_routing::Planner;
 use relay_transport::Proxies;
-use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service};
 
 use crate::assemble::{Assembled, BuildError, assemble};
-use crate::body::{Body, RequestBody};
+use crate::body::Body;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
 use crate::router::Readiness;
-
-/// Everything from the edge to the upstreams, boxed once.
-pub(crate) type Stack = BoxCloneSyncService<Request<RequestBody>, Response<Body>, Infallible>;
+use crate::stack::Stack;
 
 /// The relay: a tower service that answers every request, errors included, and never fails itself.
 ///

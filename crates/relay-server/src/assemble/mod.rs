@@ -28,8 +28,8 @@ use crate::explain::Explainer;
 use crate::forward::Forwarder;
 use crate::intake::{Intake, Limits};
 use crate::messages::Messages;
-use crate::relay::Stack;
 use crate::router::{Operations, Readiness, Router};
+use crate::stack::Stack;
 use providers::providers;
 
 /// Why a configuration makes no relay.

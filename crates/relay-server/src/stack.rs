@@ -1,0 +1,11 @@
+//! The type of the assembled relay.
+
+use std::convert::Infallible;
+
+use http::{Request, Response};
+use tower::util::BoxCloneSyncService;
+
+use crate::body::{Body, RequestBody};
+
+/// Every layer from the edge to the upstreams, boxed once. It answers every request, so it cannot fail.
+pub(crate) type Stack = BoxCloneSyncService<Request<RequestBody>, Response<Body>, Infallible>;
