@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use relay_config::{Config, Format, Loader};
 use serde_json::{Value, json};
@@ -49,6 +50,18 @@ impl Relay {
     pub async fn serve(config: Config) -> Self {
         // Upstreams are on this machine, whatever proxy the environment names.
         let relay = relay_server::Relay::builder(config).without_proxy().build();
+        Self::listen(relay.expect("a relay of a valid configuration")).await
+    }
+
+    /// Serves with this configuration, and closes a connection whose first request head takes longer than `first`, or
+    /// a further one longer than `next`.
+    /// # Panics
+    /// When the configuration is refused.
+    pub async fn start_with_head_timeouts(config: &Value, first: Duration, next: Duration) -> Self {
+        let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
+        let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
+        let relay = relay_server::Relay::builder(loaded.config).without_proxy();
+        let relay = relay.with_head_timeouts(first, next).build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 

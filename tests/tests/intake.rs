@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use relay_tests::models::anthropic::{self, Credential};
 use relay_tests::{
-    Call, Client, Coding, OUR_KEY, Relay, Response, Upstream, compress, patiently_for, provider, rule,
+    Call, Client, Coding, OUR_KEY, Relay, Response, Upstream, compress, patiently, provider, rule,
 };
 use serde_json::{Value, json};
 
@@ -266,22 +266,38 @@ async fn a_client_that_leaves_within_its_request_is_nobodys_problem() {
     assert_eq!(upstream.requests().len(), 1);
 }
 
+/// Sends the lines of a request head at intervals, without end, until the relay closes the connection.
+async fn send_endless_head(client: &mut Client) {
+    client.send("POST /v1/messages HTTP/1.1\r\nhost: h\r\n").await;
+    let mut number = 0;
+    // Each line comes soon after the one before: only a limit on the whole head ends this.
+    while client.try_send(format!("x-{number}: y\r\n")).await.is_ok() {
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
-async fn a_client_that_never_ends_its_head_is_let_go() {
+async fn a_connection_is_closed_if_its_first_head_never_ends() {
     let upstream = upstream().await;
-    let relay = relay(&upstream, json!({})).await;
+    let config = json!({"providers": [provider("a", "anthropic", &upstream.url())]});
+    let (first, next) = (Duration::from_millis(500), Duration::from_secs(3600));
+    let relay = Relay::start_with_head_timeouts(&config, first, next).await;
     let mut slow = Client::connect(relay.address()).await;
-    slow.send("POST /v1/messages HTTP/1.1\r\nhost: h\r\n").await;
-    let trickle = async {
-        let mut number = 0;
-        // One line each second, forever: only a limit on the whole head ends this.
-        while slow.try_send(format!("x-{number}: y\r\n")).await.is_ok() {
-            number += 1;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    };
     let others = async {
         assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     };
-    tokio::join!(patiently_for(Duration::from_secs(60), "end of a slow client", trickle), others);
+    tokio::join!(patiently("end of a slow client", send_endless_head(&mut slow)), others);
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_if_a_later_head_never_ends() {
+    let upstream = upstream().await;
+    let config = json!({"providers": [provider("a", "anthropic", &upstream.url())]});
+    let (first, next) = (Duration::from_secs(3600), Duration::from_millis(500));
+    let relay = Relay::start_with_head_timeouts(&config, first, next).await;
+    let mut client = Client::connect(relay.address()).await;
+    client.call(&Call::messages(BODY)).await;
+    assert_eq!(client.response().await.status, 200);
+    patiently("end of a slow client", send_endless_head(&mut client)).await;
 }

@@ -22,6 +22,7 @@ mod messages;
 mod relay;
 mod router;
 mod serve;
+mod serve_settings;
 mod stack;
 
 pub use assemble::BuildError;

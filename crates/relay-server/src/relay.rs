@@ -22,6 +22,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
 use crate::router::Readiness;
+use crate::serve_settings::{HeadTimeouts, ServeSettings};
 use crate::stack::Stack;
 
 /// The relay: a tower service that answers every request, errors included, and never fails itself.
@@ -49,13 +50,6 @@ pub struct Relay {
     settings: ServeSettings,
 }
 
-/// What [`serve`](crate::serve) needs to know.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ServeSettings {
-    pub(crate) enable_http2: bool,
-    pub(crate) drain_timeout: Duration,
-}
-
 /// Makes a [`Relay`] of a [`Config`].
 #[derive(Debug)]
 pub struct Builder {
@@ -63,6 +57,7 @@ pub struct Builder {
     proxies: Proxies,
     before: Option<Arc<Planner>>,
     signatures: ThinkingProvenance,
+    head_timeouts: HeadTimeouts,
 }
 
 impl Builder {
@@ -82,6 +77,16 @@ impl Builder {
         self
     }
 
+    /// Closes a connection that brings no complete request head in time: within `first` of being accepted, and within
+    /// `next` after each request on it. The defaults are 30 s and 120 s.
+    ///
+    /// Applies to the function `serve` only. The limit keeps idle and slow clients from using up sockets.
+    #[must_use]
+    pub fn with_head_timeouts(mut self, first: Duration, next: Duration) -> Self {
+        self.head_timeouts = HeadTimeouts { first, next };
+        self
+    }
+
     /// Puts the relay together. Reads the certificates that upstreams are checked against; connects to nothing.
     ///
     /// # Errors
@@ -89,9 +94,7 @@ impl Builder {
     pub fn build(self) -> Result<Relay, BuildError> {
         let Assembled { stack, readiness, explainer } =
             assemble(&self.config, &self.proxies, self.before.as_deref(), &self.signatures)?;
-        let server = &self.config.server;
-        let settings =
-            ServeSettings { enable_http2: server.enable_http2, drain_timeout: server.drain_timeout };
+        let settings = ServeSettings::new(&self.config.server, self.head_timeouts);
         Ok(Relay { stack, readiness, explainer, signatures: self.signatures, settings })
     }
 }
@@ -100,8 +103,13 @@ impl Relay {
     /// Starts from a configuration. Proxies are those of the environment.
     #[must_use]
     pub fn builder(config: Config) -> Builder {
-        let signatures = ThinkingProvenance::default();
-        Builder { config, proxies: Proxies::from_environment(), before: None, signatures }
+        Builder {
+            config,
+            proxies: Proxies::from_environment(),
+            before: None,
+            signatures: ThinkingProvenance::default(),
+            head_timeouts: HeadTimeouts::default(),
+        }
     }
 
     /// From now on `/readyz` answers 503; requests are served as before.

@@ -18,15 +18,12 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tower::Service;
 
-use crate::relay::{Relay, ServeSettings};
+use crate::relay::Relay;
+use crate::serve_settings::ServeSettings;
 
 /// Connections that wait to be accepted. The usual 128 lets a burst of a thousand clients run into SYN retries of a
 /// second each.
 const BACKLOG: u32 = 4096;
-/// A connection without a whole request by then is closed.
-const FIRST_REQUEST: Duration = Duration::from_secs(30);
-/// The same for further requests on it, the time between two requests included.
-const NEXT_REQUEST: Duration = Duration::from_secs(120);
 /// Bytes of an HTTP/1 head, and of what is read at once.
 const HTTP1_BUFFER: usize = 256 * 1024;
 const HTTP2_HEADER_LIST: u32 = 64 * 1024;
@@ -74,7 +71,7 @@ pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Ou
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let (server, relay, watcher) = (Arc::clone(&server), relay.clone(), graceful.watcher());
-                    connections.spawn(serve_connection(stream, server, relay, watcher));
+                    connections.spawn(serve_connection(stream, server, relay, watcher, settings.head_timeouts.first));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -97,7 +94,7 @@ fn connection_builder(settings: ServeSettings) -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(NEXT_REQUEST)
+        .header_read_timeout(settings.head_timeouts.next)
         .max_buf_size(HTTP1_BUFFER)
         .http2()
         .timer(TokioTimer::new())
@@ -114,6 +111,7 @@ async fn serve_connection(
     server: Arc<auto::Builder<TokioExecutor>>,
     relay: Relay,
     watcher: Watcher,
+    first_head: Duration,
 ) {
     if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "the connection was gone before it was served");
@@ -128,7 +126,7 @@ async fn serve_connection(
     let mut connection = pin!(watcher.watch(server.serve_connection(TokioIo::new(stream), service)));
     let result = tokio::select! {
         result = &mut connection => result,
-        () = tokio::time::sleep(FIRST_REQUEST) => {
+        () = tokio::time::sleep(first_head) => {
             if !requested.load(Ordering::Relaxed) {
                 tracing::debug!("closed a connection that brought no request");
                 return;
