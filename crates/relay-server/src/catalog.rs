@@ -1,7 +1,6 @@
 //! What there is to ask for: models and providers, as the configuration and, where it says so, the upstreams know them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -16,10 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::body::Body;
 use crate::discovery::Discovery;
-use crate::edge::{Client, json};
+use crate::edge::Client;
 use crate::error::Error;
+use crate::response::{ResponseBody, ResponseFuture, json};
 
 /// Anthropic's own bounds and default for a page.
 const PAGE_LIMIT: usize = 1000;
@@ -117,7 +116,7 @@ impl Catalog {
         path: String,
         query: Option<String>,
         client: Option<ClientCredential>,
-    ) -> Result<Response<Body>, Error> {
+    ) -> Result<Response<ResponseBody>, Error> {
         if let List::Providers = self.list {
             return Ok(json(StatusCode::OK, &json!({ "data": self.lists.providers() })));
         }
@@ -135,7 +134,7 @@ impl Catalog {
 
 impl Page {
     /// This page of `models`.
-    fn of(&self, models: &[Model]) -> Result<Response<Body>, Error> {
+    fn of(&self, models: &[Model]) -> Result<Response<ResponseBody>, Error> {
         let page = self;
         let position = |name: &'static str, id: &str| {
             let found = models.iter().position(|model| model.id == id);
@@ -168,9 +167,9 @@ impl Page {
 }
 
 impl<B> Service<Request<B>> for Catalog {
-    type Response = Response<Body>;
+    type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))

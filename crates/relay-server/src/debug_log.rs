@@ -1,15 +1,14 @@
 //! What `logging.debug_options` adds to the log at level debug.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::Response;
 use relay_config::DebugOptions;
-use relay_providers::RelayRequest;
 use tower::{Layer, Service};
 
-use crate::body::Body;
 use crate::error::Error;
+use crate::intake::ReadRequest;
+use crate::response::{ResponseBody, ResponseFuture};
 
 /// What credentials begin with: Anthropic's and other vendors' keys, AWS's, Google's, GitHub's, Slack's, and JSON Web
 /// Tokens.
@@ -47,22 +46,22 @@ pub(crate) struct DebugLog<S> {
     options: DebugOptions,
 }
 
-impl<S> Service<RelayRequest> for DebugLog<S>
+impl<S> Service<ReadRequest> for DebugLog<S>
 where
-    S: Service<RelayRequest, Response = Response<Body>, Error = Error>,
+    S: Service<ReadRequest, Response = Response<ResponseBody>, Error = Error>,
     S::Future: Send + 'static,
 {
-    type Response = Response<Body>;
+    type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: RelayRequest) -> Self::Future {
+    fn call(&mut self, request: ReadRequest) -> Self::Future {
         if self.options.log_request_body {
-            let bytes = request.body().bytes();
+            let bytes = request.request.body().bytes();
             tracing::debug!(
                 bytes = bytes.len(),
                 body = excerpt(bytes, self.options.max_body_log_size),

@@ -116,6 +116,9 @@ pub enum Error {
         /// What is wrong, and what is accepted.
         problem: String,
     },
+    /// A part of the relay panicked: a defect, logged with the request's id.
+    #[error("the relay failed while it served this request; its log names the defect under this request id")]
+    Panicked,
     /// No upstream has answered.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -148,6 +151,7 @@ impl Error {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Route(error) => route_status(&error.kind),
             Self::Upstream { source, .. } => attempt_status(source),
         }

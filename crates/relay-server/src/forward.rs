@@ -1,21 +1,20 @@
 //! The rest of Anthropic's API, for the first `anthropic` provider that can serve the request.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
 use relay_providers::{ApiRequest, Forward};
-use tower::{BoxError, Service, ServiceExt};
+use tower::{Service, ServiceExt};
 
-use crate::body::Body;
 use crate::edge::Client;
 use crate::error::Error;
+use crate::record::RecordHandle;
+use crate::request_body::ClientBody;
+use crate::response::{ResponseBody, ResponseFuture};
 
 /// Passes requests on without reading them. Nothing is tried twice: a body that flows through cannot be sent again.
 #[derive(Debug, Clone)]
@@ -35,7 +34,11 @@ impl Forwarder {
         self.upstreams.is_empty()
     }
 
-    async fn forward(self, request: ApiRequest) -> Result<Response<Body>, Error> {
+    async fn forward(
+        self,
+        request: ApiRequest,
+        record: Option<RecordHandle>,
+    ) -> Result<Response<ResponseBody>, Error> {
         let can_serve = |(_, upstream): &&(ProviderName, Forward)| {
             upstream.can_serve(request.client.as_ref(), request.keys_allowed)
         };
@@ -47,18 +50,17 @@ impl Forwarder {
         };
         let response = upstream.clone().oneshot(request).await;
         let response = response.map_err(|source| Error::Upstream { provider: name.to_string(), source })?;
-        Ok(response.map(Body::from))
+        if let Some(record) = record {
+            record.set_provider(name);
+        }
+        Ok(response.map(ResponseBody::from))
     }
 }
 
-impl<B> Service<Request<B>> for Forwarder
-where
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<Body>;
+impl<B: ClientBody> Service<Request<B>> for Forwarder {
+    type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
@@ -67,6 +69,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let client = parts.extensions.remove::<Client>();
+        let record = parts.extensions.remove();
         let request = ApiRequest {
             method: parts.method,
             path: parts.uri.path().to_owned(),
@@ -77,6 +80,6 @@ where
             client: client.and_then(|client| client.credential),
             head_timeout: self.head_timeout,
         };
-        Box::pin(self.clone().forward(request))
+        Box::pin(self.clone().forward(request, record))
     }
 }

@@ -8,6 +8,7 @@
 //! [`Relay`] is the service, to be mounted wherever tower services are; [`serve`] puts it on a socket of its own.
 //! Nothing here reads arguments, installs a logger, handles signals or ends the process.
 
+mod access_log;
 mod assemble;
 mod body;
 mod catalog;
@@ -19,7 +20,10 @@ mod explain;
 mod forward;
 mod intake;
 mod messages;
+mod record;
 mod relay;
+mod request_body;
+mod response;
 mod router;
 mod serve;
 mod serve_settings;
@@ -29,5 +33,6 @@ pub use assemble::BuildError;
 pub use body::Body;
 pub use error::Error;
 pub use explain::{Considered, Explanation};
+pub use record::{RecordHandle, RecordSubscriber, RequestEnd, RequestId, RequestRecord};
 pub use relay::{Builder, Relay};
 pub use serve::{Drained, bind, serve};

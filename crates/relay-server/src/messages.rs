@@ -1,6 +1,5 @@
 //! The Messages API: a routed answer becomes the client's response.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -11,9 +10,9 @@ use relay_routing::{Credential, RouteError, RouteTrace, Routed};
 use serde_json::json;
 use tower::{Service, ServiceExt};
 
-use crate::body::Body;
-use crate::edge::json;
 use crate::error::Error;
+use crate::intake::ReadRequest;
+use crate::response::{ResponseBody, ResponseFuture, json};
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const ESTIMATED: HeaderName = HeaderName::from_static("x-cc-relay-estimated");
@@ -32,36 +31,39 @@ impl<S> Messages<S> {
     }
 }
 
-impl<S> Service<RelayRequest> for Messages<S>
+impl<S> Service<ReadRequest> for Messages<S>
 where
     S: Service<RelayRequest, Response = Routed, Error = RouteError> + Clone + Send + 'static,
     S::Future: Send,
 {
-    type Response = Response<Body>;
+    type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: RelayRequest) -> Self::Future {
+    fn call(&mut self, ReadRequest { request, record }: ReadRequest) -> Self::Future {
         let inner = self.inner.clone();
         Box::pin(async move {
             let Routed { answer, trace } = inner.oneshot(request.clone()).await?;
-            let mut response = match answer.outcome {
-                Outcome::Unsupported => estimate(&request),
-                _ => answer.response.map(Body::from),
+            let answer_is_upstreams = answer.outcome != Outcome::Unsupported;
+            let mut response = match answer_is_upstreams {
+                true => answer.response.map(ResponseBody::from),
+                false => estimate(&request),
             };
             write_headers(response.headers_mut(), &request, &trace);
-            response.extensions_mut().insert(trace);
+            if let Some(record) = record {
+                record.set_route(trace, answer_is_upstreams);
+            }
             Ok(response)
         })
     }
 }
 
 /// An answer to `count_tokens` where the upstream has none. It says that it is an estimate.
-fn estimate(request: &RelayRequest) -> Response<Body> {
+fn estimate(request: &RelayRequest) -> Response<ResponseBody> {
     let mut response = json(StatusCode::OK, &json!({ "input_tokens": estimate_tokens(request.body()) }));
     response.headers_mut().insert(ESTIMATED, HeaderValue::from_static("true"));
     response

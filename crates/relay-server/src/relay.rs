@@ -17,10 +17,12 @@ use relay_routing::Planner;
 use relay_transport::Proxies;
 use tower::{BoxError, Service};
 
+use crate::access_log::AccessLog;
 use crate::assemble::{Assembled, BuildError, assemble};
 use crate::body::Body;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
+use crate::record::{RecordSubscriber, Subscribers};
 use crate::router::Readiness;
 use crate::serve_settings::{HeadTimeouts, ServeSettings};
 use crate::stack::Stack;
@@ -51,13 +53,13 @@ pub struct Relay {
 }
 
 /// Makes a [`Relay`] of a [`Config`].
-#[derive(Debug)]
 pub struct Builder {
     config: Config,
     proxies: Proxies,
     before: Option<Arc<Planner>>,
     signatures: ThinkingProvenance,
     head_timeouts: HeadTimeouts,
+    subscribers: Vec<Arc<dyn RecordSubscriber>>,
 }
 
 impl Builder {
@@ -87,13 +89,22 @@ impl Builder {
         self
     }
 
+    /// Hands the record of every request to `subscriber`, after those that were added before. The access log, which emits
+    /// one `tracing` event for each request, is always the first.
+    #[must_use]
+    pub fn with_subscriber(mut self, subscriber: impl RecordSubscriber) -> Self {
+        self.subscribers.push(Arc::new(subscriber));
+        self
+    }
+
     /// Puts the relay together. Reads the certificates that upstreams are checked against; connects to nothing.
     ///
     /// # Errors
     /// [`BuildError`] names the provider that cannot be set up.
     pub fn build(self) -> Result<Relay, BuildError> {
+        let subscribers = Subscribers::from(self.subscribers);
         let Assembled { stack, readiness, explainer } =
-            assemble(&self.config, &self.proxies, self.before.as_deref(), &self.signatures)?;
+            assemble(&self.config, &self.proxies, self.before.as_deref(), &self.signatures, subscribers)?;
         let settings = ServeSettings::new(&self.config.server, self.head_timeouts);
         Ok(Relay { stack, readiness, explainer, signatures: self.signatures, settings })
     }
@@ -109,6 +120,7 @@ impl Relay {
             before: None,
             signatures: ThinkingProvenance::default(),
             head_timeouts: HeadTimeouts::default(),
+            subscribers: vec![Arc::new(AccessLog)],
         }
     }
 
@@ -128,6 +140,12 @@ impl Relay {
 
     pub(crate) fn settings(&self) -> ServeSettings {
         self.settings
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

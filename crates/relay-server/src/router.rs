@@ -1,25 +1,23 @@
 //! From paths to operations.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body::Body as HttpBody;
 use relay_routing::{Failover, Planner};
 use serde_json::json;
-use tower::{BoxError, Layer, Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
-use crate::body::Body;
 use crate::catalog::{Catalog, MODEL_PATH};
 use crate::debug_log::DebugLog;
-use crate::edge::{AdmissionLayer, AuthLayer, json};
+use crate::edge::{AdmissionLayer, AuthLayer};
 use crate::error::Error;
 use crate::forward::Forwarder;
 use crate::intake::Intake;
 use crate::messages::Messages;
+use crate::request_body::ClientBody;
+use crate::response::{ResponseBody, ResponseFuture, json};
 
 /// What only admitted clients reach, within the bound on requests in flight.
 type Relayed<S> = <AdmissionLayer as Layer<Admitted<S>>>::Service;
@@ -46,7 +44,7 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    fn answer(&self) -> Response<Body> {
+    fn answer(&self) -> Response<ResponseBody> {
         match (self.draining.load(Ordering::Relaxed), self.planner.has_usable()) {
             (false, true) => json(StatusCode::OK, &json!({ "status": "ready" })),
             (true, _) => json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" })),
@@ -97,11 +95,7 @@ impl Router {
         }
     }
 
-    async fn answer<B>(self, request: Request<B>) -> Result<Response<Body>, Error>
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    async fn answer<B: ClientBody>(self, request: Request<B>) -> Result<Response<ResponseBody>, Error> {
         match Route::of(request.method(), request.uri().path())? {
             Route::Messages => self.messages.oneshot(request).await,
             Route::CountTokens => self.count_tokens.oneshot(request).await,
@@ -115,19 +109,15 @@ impl Router {
             }
             Route::Ready => Ok(self.readiness.answer()),
             Route::Root => Ok(json(StatusCode::OK, &json!({ "service": "cc-relay" }))),
-            Route::Hello => Ok(Response::new(Body::empty())),
+            Route::Hello => Ok(Response::new(ResponseBody::empty())),
         }
     }
 }
 
-impl<B> Service<Request<B>> for Router
-where
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<Body>;
+impl<B: ClientBody> Service<Request<B>> for Router {
+    type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))

@@ -21,13 +21,14 @@ use tower::{Layer, ServiceBuilder};
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    AccessLogLayer, AdmissionLayer, AuthLayer, LingerLayer, RequestIdLayer, RespondLayer, Verifier,
-    with_route_headers,
+    AdmissionLayer, AuthLayer, CatchPanicLayer, LingerLayer, RecordLayer, RequestIdLayer, RespondLayer,
+    Verifier, with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
 use crate::intake::{Intake, Limits};
 use crate::messages::Messages;
+use crate::record::Subscribers;
 use crate::router::{Operations, Readiness, Router};
 use crate::stack::Stack;
 use providers::providers;
@@ -86,6 +87,7 @@ pub(crate) fn assemble(
     proxies: &Proxies,
     before: Option<&Planner>,
     signatures: &ThinkingProvenance,
+    subscribers: Subscribers,
 ) -> Result<Assembled, BuildError> {
     let server = &config.server;
     let parts = providers(config, proxies, signatures)?;
@@ -125,9 +127,10 @@ pub(crate) fn assemble(
 
     let stack = ServiceBuilder::new()
         .layer(RequestIdLayer) // everything further in can name the request
-        .layer(AccessLogLayer) // sees what the client gets, errors included
-        .option_layer(routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // also those of errors
-        .layer(LingerLayer) // no answer is lost to a body that nobody read
+        .option_layer(routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record
+        .layer(RecordLayer::new(subscribers)) // covers every response, errors and panics included
+        .layer(CatchPanicLayer) // answers with an error, so the record sees it
+        .layer(LingerLayer) // no error is lost to a body that was not read
         .layer(RespondLayer) // from here on outwards there are no errors
         .service(router);
     Ok(Assembled { stack: Stack::new(stack), readiness, explainer })

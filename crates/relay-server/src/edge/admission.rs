@@ -12,8 +12,8 @@ use std::future::{Ready, ready};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, Service};
 
-use crate::body::Body;
 use crate::error::Error;
+use crate::response::ResponseBody;
 
 /// Turns requests away while `limit` are in flight. A request is in flight until its answer's body has ended.
 ///
@@ -46,11 +46,11 @@ pub(crate) struct Admission<S> {
 
 impl<S, B> Service<Request<B>> for Admission<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Error>,
+    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Error>,
 {
-    type Response = Response<Body>;
+    type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = Either<AdmissionFuture<S::Future>, Ready<Result<Response<Body>, Error>>>;
+    type Future = Either<AdmissionFuture<S::Future>, Ready<Result<Response<ResponseBody>, Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
@@ -76,7 +76,7 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = Result<Response<Body>, Error>>> Future for AdmissionFuture<F> {
+impl<F: Future<Output = Result<Response<ResponseBody>, Error>>> Future for AdmissionFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -11,9 +11,9 @@ use relay_providers::{ClientCredential, is_subscription_token};
 use std::future::{Ready, ready};
 use tower::{Layer, Service};
 
-use super::access_log::LoggedClient;
-use crate::body::Body;
 use crate::error::Error;
+use crate::record::RecordHandle;
+use crate::response::ResponseBody;
 
 /// An admitted client.
 #[derive(Debug, Clone)]
@@ -115,11 +115,11 @@ pub(crate) struct Auth<S> {
 
 impl<S, B> Service<Request<B>> for Auth<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Error>,
+    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Error>,
 {
-    type Response = Response<Body>;
+    type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, Error>>>;
+    type Future = Either<S::Future, Ready<Result<Response<ResponseBody>, Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
@@ -128,9 +128,9 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.verifier.check(request.headers_mut()) {
             Ok(client) => {
-                if let (Some(name), Some(logged)) = (&client.name, request.extensions().get::<LoggedClient>())
+                if let (Some(name), Some(record)) = (&client.name, request.extensions().get::<RecordHandle>())
                 {
-                    logged.set(name);
+                    record.set_client(name);
                 }
                 request.extensions_mut().insert(client);
                 Either::Left(self.inner.call(request))

@@ -13,9 +13,10 @@ use http::header::EXPECT;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
-use tower::{BoxError, Layer, Service};
+use tower::{Layer, Service};
 
-use crate::body::{Body, RequestBody};
+use crate::request_body::ClientBody;
+use crate::response::ResponseBody;
 
 /// How long and how much of a body that nobody wants is read for the sake of the answer.
 const LINGER_TIME: Duration = Duration::from_secs(3);
@@ -38,29 +39,30 @@ pub(crate) struct Linger<S> {
     inner: S,
 }
 
-impl<S> Service<Request<RequestBody>> for Linger<S>
+impl<S, B> Service<Request<B>> for Linger<S>
 where
-    S: Service<Request<Shared>, Response = Response<Body>>,
+    S: Service<Request<SharedBody<B>>, Response = Response<ResponseBody>>,
     S::Future: Send + 'static,
     S::Error: Send,
+    B: ClientBody + Unpin,
 {
-    type Response = Response<Body>;
+    type Response = Response<ResponseBody>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         if request.body().is_end_stream() {
-            return Box::pin(self.inner.call(request.map(Shared::new)));
+            return Box::pin(self.inner.call(request.map(SharedBody::new)));
         }
         // Whoever waits for `100 Continue` sends nothing until the body is asked for.
         let waits = request.headers().contains_key(EXPECT);
         let mut kept = None;
         let request = request.map(|body| {
-            let body = Shared::new(body);
+            let body = SharedBody::new(body);
             kept = Some(body.clone());
             body
         });
@@ -78,11 +80,17 @@ where
 }
 
 /// A request's body that can be read further by whoever answers early.
-#[derive(Debug, Clone)]
-pub(crate) struct Shared(Arc<Mutex<Option<RequestBody>>>);
+#[derive(Debug)]
+pub(crate) struct SharedBody<B>(Arc<Mutex<Option<B>>>);
 
-impl Shared {
-    fn new(body: RequestBody) -> Self {
+impl<B> Clone for SharedBody<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B: ClientBody + Unpin> SharedBody<B> {
+    fn new(body: B) -> Self {
         Self(Arc::new(Mutex::new(Some(body))))
     }
 
@@ -96,19 +104,19 @@ impl Shared {
         }
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Option<RequestBody>) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut Option<B>) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl HttpBody for Shared {
+impl<B: ClientBody + Unpin> HttpBody for SharedBody<B> {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         self.with(|slot| {
             let Some(body) = slot else { return Poll::Ready(None) };
             let frame = Pin::new(body).poll_frame(cx);

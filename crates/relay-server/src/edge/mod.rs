@@ -1,22 +1,24 @@
-//! What every request passes on its way in, outermost first, and every answer on its way out.
+//! The layers that every request passes on its way in, outermost first, and every response on its way out.
 //!
 //! ```text
-//! request id ▸ access log ▸ linger ▸ respond ▸ admission ▸ auth ▸ the relay's operations
+//! request id ▸ record ▸ catch panic ▸ linger ▸ respond ▸ admission ▸ auth ▸ the relay's operations
 //! ```
-//! Inside of [`respond`](Respond) an error is a typed [`Error`](crate::Error); outside of it there are none.
+//! Inside of [`respond`](Respond) an error is a typed [`Error`](crate::Error). Outside of it there are no errors.
 
-mod access_log;
 mod admission;
 mod auth;
+mod catch_panic;
 mod linger;
+mod record;
 mod request_id;
 mod respond;
 mod route_headers;
 
-pub(crate) use access_log::{AccessLog, AccessLogLayer};
 pub(crate) use admission::AdmissionLayer;
 pub(crate) use auth::{AuthLayer, Client, Verifier};
+pub(crate) use catch_panic::CatchPanicLayer;
 pub(crate) use linger::LingerLayer;
-pub(crate) use request_id::{RequestId, RequestIdLayer};
-pub(crate) use respond::{RespondLayer, json};
+pub(crate) use record::RecordLayer;
+pub(crate) use request_id::RequestIdLayer;
+pub(crate) use respond::RespondLayer;
 pub(crate) use route_headers::with_route_headers;

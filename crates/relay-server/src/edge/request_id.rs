@@ -1,7 +1,6 @@
 //! A name for each request.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::header::{HeaderName, HeaderValue};
@@ -9,21 +8,9 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+use crate::record::RequestId;
 
-/// The relay's own id of a request: `req_` and 24 hexadecimal digits.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(Arc<str>);
-
-impl RequestId {
-    fn random() -> Self {
-        Self(format!("req_{:024x}", fastrand::u128(..) >> 32).into())
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// Gives each request a [`RequestId`], and each answer a `request-id`: the upstream's where it has one, since that is
 /// the id that the upstream's support will ask for, else the relay's own.

@@ -4,18 +4,14 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use relay_messages::error_body;
-use serde_json::Value;
 use tower::{Layer, Service};
 
-use super::RequestId;
-use super::access_log::LoggedError;
-use crate::body::Body;
 use crate::error::Error;
+use crate::record::RecordHandle;
+use crate::response::{ResponseBody, json_response};
 
 /// Turns an [`Error`] into an answer with Anthropic's error body.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +32,9 @@ pub(crate) struct Respond<S> {
 
 impl<S, B> Service<Request<B>> for Respond<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Error>,
+    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Error>,
 {
-    type Response = Response<Body>;
+    type Response = Response<ResponseBody>;
     type Error = Infallible;
     type Future = RespondFuture<S::Future>;
 
@@ -48,8 +44,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let id = request.extensions().get::<RequestId>().cloned();
-        RespondFuture { inner: self.inner.call(request), id }
+        let record = request.extensions().get().cloned();
+        RespondFuture { inner: self.inner.call(request), record }
     }
 }
 
@@ -57,41 +53,31 @@ pin_project! {
     pub(crate) struct RespondFuture<F> {
         #[pin]
         inner: F,
-        id: Option<RequestId>,
+        record: Option<RecordHandle>,
     }
 }
 
-impl<F: Future<Output = Result<Response<Body>, Error>>> Future for RespondFuture<F> {
-    type Output = Result<Response<Body>, Infallible>;
+impl<F: Future<Output = Result<Response<ResponseBody>, Error>>> Future for RespondFuture<F> {
+    type Output = Result<Response<ResponseBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx));
-        Poll::Ready(Ok(response.unwrap_or_else(|error| error_response(error, this.id.as_ref()))))
+        Poll::Ready(Ok(response.unwrap_or_else(|error| error_response(error, this.record.as_ref()))))
     }
 }
 
-/// `{"type":"error","error":{"type","message"},"request_id"}`, as Anthropic's API has it.
-fn error_response(error: Error, id: Option<&RequestId>) -> Response<Body> {
+/// Builds the response to `error`: `{"type":"error","error":{"type","message"},"request_id"}`, as Anthropic's API does.
+pub(super) fn error_response(error: Error, record: Option<&RecordHandle>) -> Response<ResponseBody> {
     let message = error.message();
-    let body = error_body(error.kind(), &message, id.map(RequestId::as_str));
+    let body = error_body(error.kind(), &message, record.map(|record| record.id().as_str()));
     let mut response = json_response(error.status(), body);
     error.write_headers(response.headers_mut());
-    response.extensions_mut().insert(LoggedError(message));
-    if let Error::Route(error) = error {
-        response.extensions_mut().insert(error.trace);
+    if let Some(record) = record {
+        record.set_error(message);
+        if let Error::Route(error) = error {
+            record.set_route(error.trace, false);
+        }
     }
-    response
-}
-
-/// A JSON answer of the relay's own.
-pub(crate) fn json(status: StatusCode, body: &Value) -> Response<Body> {
-    json_response(status, body.to_string().into())
-}
-
-fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -1,30 +1,32 @@
-//! How an answer came about, for those who look at its headers.
+//! Response headers that show the route of a request (`routing.debug`).
 
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Response};
-use relay_routing::RouteTrace;
+
+use crate::record::{RecordHandle, RequestRecord};
 
 const STRATEGY: HeaderName = HeaderName::from_static("x-cc-relay-strategy");
 const PROVIDER: HeaderName = HeaderName::from_static("x-cc-relay-provider");
 const HEALTH: HeaderName = HeaderName::from_static("x-cc-relay-health");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-cc-relay-attempts");
 
-/// Adds what is known of how `response` came about, whether an upstream or the relay itself has made it.
+/// Adds headers with the route of a request that was routed, to an upstream's answer and to an error of the relay's.
 pub(crate) fn with_route_headers<B>(response: Response<B>) -> Response<B> {
     let (mut head, body) = response.into_parts();
-    if let Some(trace) = head.extensions.get::<RouteTrace>() {
-        write(&mut head.headers, trace);
+    if let Some(record) = head.extensions.get::<RecordHandle>() {
+        record.read(|record| write(&mut head.headers, record));
     }
     Response::from_parts(head, body)
 }
 
-fn write(headers: &mut HeaderMap, trace: &RouteTrace) {
-    headers.insert(STRATEGY, HeaderValue::from_static(trace.strategy.as_str()));
-    headers.insert(ATTEMPTS, HeaderValue::from(trace.attempts.len()));
-    if let Some(circuit) = trace.circuit {
+fn write(headers: &mut HeaderMap, record: &RequestRecord) {
+    let Some(strategy) = record.strategy else { return };
+    headers.insert(STRATEGY, HeaderValue::from_static(strategy.as_str()));
+    headers.insert(ATTEMPTS, HeaderValue::from(record.attempts.len()));
+    if let Some(circuit) = record.circuit {
         headers.insert(HEALTH, HeaderValue::from_static(circuit.as_str()));
     }
-    if let Some(last) = trace.attempts.last()
+    if let Some(last) = record.attempts.last()
         && let Ok(name) = HeaderValue::from_str(last.provider.as_str())
     {
         headers.insert(PROVIDER, name);

@@ -3,7 +3,6 @@
 mod collect;
 mod decode;
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,11 +10,13 @@ use http::header::{CONTENT_ENCODING, HeaderMap};
 use http::{Request, Response};
 use relay_messages::MessagesBody;
 use relay_providers::{Deadline, Endpoint, RelayRequest};
-use tower::{BoxError, Service, ServiceExt};
+use tower::{Service, ServiceExt};
 
-use crate::body::Body;
-use crate::edge::{Client, RequestId};
+use crate::edge::Client;
 use crate::error::Error;
+use crate::record::RecordHandle;
+use crate::request_body::ClientBody;
+use crate::response::{ResponseBody, ResponseFuture};
 use collect::collect;
 use decode::{Encoding, decode};
 
@@ -25,6 +26,14 @@ pub(crate) struct Intake<S> {
     inner: S,
     endpoint: Endpoint,
     limits: Limits,
+}
+
+/// A request that intake has read, and its record.
+#[derive(Debug)]
+pub(crate) struct ReadRequest {
+    pub(crate) request: RelayRequest,
+    /// `None` outside of the record layer.
+    pub(crate) record: Option<RecordHandle>,
 }
 
 /// What a request may use up.
@@ -44,14 +53,13 @@ impl<S> Intake<S> {
 
 impl<S, B> Service<Request<B>> for Intake<S>
 where
-    S: Service<RelayRequest, Response = Response<Body>, Error = Error> + Clone + Send + 'static,
+    S: Service<ReadRequest, Response = Response<ResponseBody>, Error = Error> + Clone + Send + 'static,
     S::Future: Send,
-    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
+    B: ClientBody,
 {
-    type Response = Response<Body>;
+    type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // The inner service is asked when there is something for it to do: reading a body takes its time.
@@ -64,11 +72,11 @@ where
     }
 }
 
-async fn read<B>(request: Request<B>, endpoint: Endpoint, limits: Limits) -> Result<RelayRequest, Error>
-where
-    B: http_body::Body<Data = bytes::Bytes>,
-    B::Error: Into<BoxError>,
-{
+async fn read(
+    request: Request<impl ClientBody>,
+    endpoint: Endpoint,
+    limits: Limits,
+) -> Result<ReadRequest, Error> {
     let deadline = limits.time.map(Deadline::after);
     let (mut parts, body) = request.into_parts();
     let encoding = Encoding::of(&parts.headers)?;
@@ -87,25 +95,30 @@ where
     parts.headers.remove(CONTENT_ENCODING);
     let body = MessagesBody::parse(body)?;
     let client = parts.extensions.remove::<Client>();
-    let id = parts.extensions.remove::<RequestId>();
+    let record = parts.extensions.remove::<RecordHandle>();
     let headers: HeaderMap = parts.headers;
     let request = RelayRequest::new(endpoint, parts.uri.query(), headers, body).with_deadline(deadline);
-    let request = match id {
-        Some(id) => request.with_id(id.as_str()),
+    let request = match &record {
+        Some(record) => request.with_id(record.id().as_str()),
         None => request,
     };
-    Ok(match client {
+    let request = match client {
         Some(client) => {
             request.with_client_credential(client.credential).with_keys_allowed(client.keys_allowed)
         }
         None => request,
-    })
+    };
+    if let Some(record) = &record {
+        record.set_request(&request);
+    }
+    Ok(ReadRequest { request, record })
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use http_body_util::channel::Channel;
+    use tower::BoxError;
 
     use super::*;
 

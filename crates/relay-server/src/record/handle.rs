@@ -1,0 +1,244 @@
+//! Access to the record of a request that is under way.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, Request, StatusCode};
+use relay_config::ProviderName;
+use relay_providers::{Progress, RelayRequest, Usage};
+use relay_routing::RouteTrace;
+use tokio::time::Instant;
+
+use super::id::client_request_id;
+use super::{RequestEnd, RequestId, RequestRecord, Subscribers};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// Access to the record of one request, from its start on. Cloning shares it.
+///
+/// A service that embeds the relay finds it in the extensions of every response:
+///
+/// ```
+/// use relay_server::{Body, RecordHandle};
+///
+/// fn attempts(response: &http::Response<Body>) -> usize {
+///     let record = response.extensions().get::<RecordHandle>();
+///     record.map_or(0, |record| record.snapshot().attempts.len())
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct RecordHandle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    id: RequestId,
+    received: AtomicU64,
+    sent: AtomicU64,
+    /// Locked for the time of an assignment only.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Copied before a write if a snapshot is held.
+    record: Arc<RequestRecord>,
+    /// The facts that the answer's body collects while it passes.
+    answer: Option<Progress>,
+}
+
+impl RecordHandle {
+    /// Opens the record of `request`.
+    pub(crate) fn new<B>(id: RequestId, request: &Request<B>) -> Self {
+        let record = RequestRecord {
+            id: id.clone(),
+            client_request_id: client_request_id(request.headers()),
+            upstream_request_id: None,
+            client: None,
+            method: request.method().clone(),
+            path: request.uri().path().into(),
+            endpoint: None,
+            model_requested: None,
+            model_served: None,
+            is_stream: false,
+            strategy: None,
+            attempts: Vec::new(),
+            provider: None,
+            circuit: None,
+            usage: Usage::default(),
+            stop_reason: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            started_at: SystemTime::now(),
+            started: Instant::now(),
+            head: None,
+            first_content: None,
+            ended: None,
+            status: None,
+            error: None,
+            end: None,
+        };
+        let state = Mutex::new(State { record: Arc::new(record), answer: None });
+        Self(Arc::new(Shared { id, received: AtomicU64::new(0), sent: AtomicU64::new(0), state }))
+    }
+
+    /// The relay's own id of the request.
+    #[must_use]
+    pub fn id(&self) -> &RequestId {
+        &self.0.id
+    }
+
+    /// The record as it is at this moment. It is final if [`RequestRecord::end`] is set.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<RequestRecord> {
+        let mut state = self.lock();
+        if state.record.end.is_none() {
+            self.collect(&mut state);
+        }
+        Arc::clone(&state.record)
+    }
+
+    /// Reads facts that are known before the response's body, without a copy.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&RequestRecord) -> T) -> T {
+        read(&self.lock().record)
+    }
+
+    /// Notes the name of the key that admitted the client.
+    pub(crate) fn set_client(&self, name: &Arc<str>) {
+        self.write(|record| record.client = Some(Arc::clone(name)));
+    }
+
+    /// Notes the request that intake has read.
+    pub(crate) fn set_request(&self, request: &RelayRequest) {
+        self.write(|record| {
+            record.endpoint = Some(request.endpoint());
+            record.model_requested = Some(Arc::clone(request.body().model()));
+            record.is_stream = request.body().is_stream();
+        });
+    }
+
+    /// Notes the attempts at upstreams. `is_answered` is true if the client gets the answer of the last one.
+    pub(crate) fn set_route(&self, trace: RouteTrace, is_answered: bool) {
+        let mut state = self.lock();
+        let RouteTrace { strategy, attempts, circuit, progress, .. } = trace;
+        let record = Arc::make_mut(&mut state.record);
+        record.strategy = Some(strategy);
+        record.circuit = circuit;
+        if let Some(last) = attempts.last().filter(|_| is_answered) {
+            record.provider = Some(last.provider.clone());
+            let is_success = last.status.is_some_and(|status| (200..300).contains(&status));
+            record.model_served = is_success.then(|| last.model.clone());
+        }
+        record.attempts = attempts;
+        state.answer = Some(progress);
+    }
+
+    /// Notes the provider whose answer the client gets, for an answer that was not routed by model.
+    pub(crate) fn set_provider(&self, name: &ProviderName) {
+        self.write(|record| record.provider = Some(name.clone()));
+    }
+
+    /// Notes the message of an error of the relay's own.
+    pub(crate) fn set_error(&self, message: String) {
+        self.write(|record| record.error = Some(message.into()));
+    }
+
+    /// Notes the head of the response.
+    pub(crate) fn set_head(&self, status: StatusCode, headers: &HeaderMap) {
+        self.write(|record| {
+            record.head = Some(Instant::now());
+            record.status = Some(status);
+            // A translated error of an upstream that sent no id carries the relay's.
+            let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+            record.upstream_request_id = id.filter(|id| *id != record.id.as_str()).map(Into::into);
+        });
+    }
+
+    /// Counts bytes of the request's body.
+    pub(crate) fn add_received(&self, bytes: usize) {
+        self.0.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Finishes the record. A later call returns `None`.
+    fn finish(&self, end: RequestEnd) -> Option<Arc<RequestRecord>> {
+        let mut state = self.lock();
+        if state.record.end.is_some() {
+            return None;
+        }
+        self.collect(&mut state);
+        // An `error` event and a clean end may have taken the place of the break.
+        let is_cut_off = state.answer.take().is_some_and(|answer| answer.is_cut_off());
+        let record = Arc::make_mut(&mut state.record);
+        record.ended = Some(Instant::now());
+        record.end = Some(match end {
+            RequestEnd::Complete if is_cut_off => RequestEnd::Broken,
+            end => end,
+        });
+        Some(Arc::clone(&state.record))
+    }
+
+    /// Copies the facts that other parts count into the record.
+    fn collect(&self, state: &mut State) {
+        let record = Arc::make_mut(&mut state.record);
+        record.bytes_received = self.0.received.load(Ordering::Relaxed);
+        record.bytes_sent = self.0.sent.load(Ordering::Relaxed);
+        let Some(answer) = &state.answer else { return };
+        record.first_content = answer.first_content();
+        if let Some((report, _)) = answer.end() {
+            record.usage = report.usage;
+            record.stop_reason = report.stop_reason.as_deref().map(Into::into);
+            if let Some(model) = &report.model {
+                record.model_served = Some(model.as_str().into());
+            }
+        }
+    }
+
+    fn write(&self, write: impl FnOnce(&mut RequestRecord)) {
+        let mut state = self.lock();
+        if state.record.end.is_none() {
+            write(Arc::make_mut(&mut state.record));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The obligation to finish a record: fulfilled when it is dropped, at the latest.
+#[derive(Debug)]
+pub(crate) struct OpenRecord {
+    handle: RecordHandle,
+    subscribers: Subscribers,
+    end: RequestEnd,
+}
+
+impl OpenRecord {
+    pub(crate) fn new(handle: RecordHandle, subscribers: Subscribers) -> Self {
+        Self { handle, subscribers, end: RequestEnd::Abandoned }
+    }
+
+    pub(crate) fn handle(&self) -> &RecordHandle {
+        &self.handle
+    }
+
+    /// Counts bytes of the response's body.
+    pub(crate) fn add_sent(&self, bytes: usize) {
+        self.handle.0.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Notes the end of the response. A break is final: the body ends after it as well.
+    pub(crate) fn set_end(&mut self, end: RequestEnd) {
+        if self.end != RequestEnd::Broken {
+            self.end = end;
+        }
+    }
+}
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        if let Some(record) = self.handle.finish(self.end) {
+            self.subscribers.finished(&record);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The ids of a request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+/// The headers in which clients send an id of their own, in order of preference.
+const CLIENT_HEADERS: [&str; 3] = ["x-client-request-id", "x-request-id", "request-id"];
+/// The longest id of a client that is kept, in bytes.
+const CLIENT_ID_MAX: usize = 128;
+
+/// The relay's own id of a request: `req_` and 24 hexadecimal digits. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// Draws a new id.
+    pub(crate) fn random() -> Self {
+        Self(format!("req_{:024x}", fastrand::u128(..) >> 32).into())
+    }
+
+    /// The id as the client sees it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Returns the id that a client sent for its request. It is logged, so only visible ASCII of a bounded length counts.
+pub(super) fn client_request_id(headers: &HeaderMap) -> Option<Box<str>> {
+    CLIENT_HEADERS.iter().find_map(|name| {
+        let id = headers.get(*name)?.to_str().ok()?;
+        let is_plain =
+            (1..=CLIENT_ID_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+        is_plain.then(|| id.into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn a_client_id_is_kept_if_it_is_short_and_printable() {
+        #[track_caller]
+        fn check(headers: &[(&'static str, &str)], expected: Option<&str>) {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+            assert_eq!(client_request_id(&headers.collect()).as_deref(), expected);
+        }
+        check(&[], None);
+        check(&[("x-request-id", "a")], Some("a"));
+        check(&[("x-request-id", "a"), ("x-client-request-id", "b")], Some("b"));
+        check(&[("x-request-id", "a b"), ("request-id", "c")], Some("c"));
+        check(&[("x-request-id", "")], None);
+        check(&[("x-request-id", &"x".repeat(128))], Some(&"x".repeat(128)));
+        check(&[("x-request-id", &"x".repeat(129))], None);
+    }
+
+    #[test]
+    fn ids_differ() {
+        assert_ne!(RequestId::random(), RequestId::random());
+        assert_eq!(RequestId::random().to_string().len(), "req_".len() + 24);
+    }
+}

@@ -1,0 +1,140 @@
+//! The record of a request: every fact about it in one value.
+//!
+//! ```text
+//! request ─▶ RecordHandle in the request's extensions ─▶ edge, intake and routing fill it in
+//! response ◀─ RecordHandle in the response's extensions; finished when its body is dropped ─▶ RecordSubscribers
+//! ```
+//! The log line of a request is one subscriber. Metrics and a usage ledger are others: none of them collects facts of
+//! its own.
+
+mod handle;
+mod id;
+mod subscriber;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{Method, StatusCode};
+use relay_config::{ProviderName, Strategy};
+use relay_providers::{Endpoint, Usage};
+use relay_routing::{AttemptRecord, CircuitState};
+use tokio::time::Instant;
+
+pub(crate) use handle::OpenRecord;
+pub use handle::RecordHandle;
+pub use id::RequestId;
+pub use subscriber::RecordSubscriber;
+pub(crate) use subscriber::Subscribers;
+
+/// Everything that is known of one request.
+///
+/// A field is `None` or empty as long as its fact is unknown, and stays so if the request never comes that far: a
+/// request that is refused for its credential has no model. Every fact is final in the record that a
+/// [`RecordSubscriber`] receives.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RequestRecord {
+    /// The relay's own id of the request.
+    pub id: RequestId,
+    /// The id that the client sent as `x-client-request-id`, `x-request-id` or `request-id`: the first of these that has
+    /// a value of at most 128 visible ASCII characters.
+    pub client_request_id: Option<Box<str>>,
+    /// The upstream's id of the request, from the `request-id` header of the response that the client gets. For
+    /// clouds that name it otherwise, it is the value of their header.
+    pub upstream_request_id: Option<Box<str>>,
+    /// The name of the client key that admitted the request (`server.auth.api_keys[].name`); `None` also for a client
+    /// that has no key with a name.
+    pub client: Option<Arc<str>>,
+    /// The request's method.
+    pub method: Method,
+    /// The request's path, without its query.
+    pub path: Box<str>,
+    /// The operation of the Messages API; `None` for every other path.
+    pub endpoint: Option<Endpoint>,
+    /// The model in the client's request.
+    pub model_requested: Option<Arc<str>>,
+    /// The model that answered, as its upstream reports it, or else as the upstream calls the model that the relay sent.
+    /// `None` if no upstream answered with success.
+    pub model_served: Option<Box<str>>,
+    /// True if the client asked for a streamed answer.
+    pub is_stream: bool,
+    /// The routing strategy that ordered the candidates; `None` for a request that was not routed.
+    pub strategy: Option<Strategy>,
+    /// Every attempt at an upstream, in order, with its provider, key, status, reason, start and duration. At most
+    /// `routing.max_attempts`.
+    pub attempts: Vec<AttemptRecord>,
+    /// The provider whose answer the client gets; `None` for a response of the relay's own.
+    pub provider: Option<ProviderName>,
+    /// The circuit of the last attempt's provider, after that attempt.
+    pub circuit: Option<CircuitState>,
+    /// Tokens by kind, as the upstream counted them.
+    pub usage: Usage,
+    /// The `stop_reason` of the answer, such as `end_turn`.
+    pub stop_reason: Option<Box<str>>,
+    /// Bytes of the request body that were received, before decoding.
+    pub bytes_received: u64,
+    /// Bytes of the response body that were handed to the server.
+    pub bytes_sent: u64,
+    /// The wall-clock time at which the request's head had been read.
+    pub started_at: SystemTime,
+    /// The same moment as [`started_at`](Self::started_at) on the monotonic clock, from which durations are taken.
+    pub started: Instant,
+    /// The time at which the response's head was ready.
+    pub head: Option<Instant>,
+    /// The time at which the first content of a streamed answer passed.
+    pub first_content: Option<Instant>,
+    /// The time at which the request ended; set in every finished record.
+    pub ended: Option<Instant>,
+    /// The response's status; `None` if the client left before the response's head.
+    pub status: Option<StatusCode>,
+    /// The message of an error that the relay answered with itself; `None` for an upstream's error.
+    pub error: Option<Box<str>>,
+    /// The kind of end; set in every finished record.
+    pub end: Option<RequestEnd>,
+}
+
+impl RequestRecord {
+    /// The time from the request's head to the response's head.
+    #[must_use]
+    pub fn head_latency(&self) -> Option<Duration> {
+        self.head.map(|head| head.duration_since(self.started))
+    }
+
+    /// The time from the request's head to the end of the response, or until now if it has not ended.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.ended.unwrap_or_else(Instant::now).duration_since(self.started)
+    }
+
+    /// The time from the start of the last attempt to the first content of its streamed answer: the latency of the
+    /// upstream alone.
+    #[must_use]
+    pub fn content_latency(&self) -> Option<Duration> {
+        Some(self.first_content?.duration_since(self.attempts.last()?.started))
+    }
+}
+
+/// The kind of end of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RequestEnd {
+    /// The server took the whole response.
+    Complete,
+    /// The response broke off: its upstream failed, or a panic ended it. This includes a stream whose break the client
+    /// sees as an `error` event (`routing.on_stream_break`).
+    Broken,
+    /// The client left, or the server shut down, before the response was complete.
+    Abandoned,
+}
+
+impl RequestEnd {
+    /// The end in a word: `complete`, `broken` or `abandoned`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Broken => "broken",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The access log: one event for each request.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use relay_config::{Format, Loader};
+use relay_server::Relay;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use tracing_subscriber::fmt::MakeWriter;
+
+const CONFIG: &str = "
+server: { auth: { api_keys: [{ name: alice, key: relay-a }] } }
+providers:
+  - { name: first, type: mock, priority: 2 }
+  - { name: second, type: mock, model_mapping: { claude-x: mapped } }
+";
+
+/// The lines of a log.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Sends `request`, reads the response, and returns the log: for each event its level and its fields, times as 0.
+fn logged(request: Request<Full<Bytes>>) -> Vec<(String, Value)> {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(log.clone())
+        .finish();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        runtime.block_on(async {
+            let config = Loader::new().with_text("test.yaml", Format::Yaml, CONFIG).load().unwrap().config;
+            let relay = Relay::builder(config).without_proxy().build().unwrap();
+            let response = relay.oneshot(request).await.unwrap();
+            let _ = response.into_body().collect().await;
+        });
+    });
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let events = events.filter(|event| event["target"].as_str().unwrap().starts_with("relay_server"));
+    events.map(|event| (event["level"].as_str().unwrap().to_owned(), without_times(event))).collect()
+}
+
+fn without_times(mut event: Value) -> Value {
+    let mut fields = event["fields"].take();
+    assert!(fields["request_id"].as_str().is_some_and(|id| id.starts_with("req_")), "{fields}");
+    fields["request_id"] = "req_".into();
+    for name in ["head_ms", "content_ms", "total_ms"] {
+        if fields.get(name).is_some() {
+            assert!(fields[name].is_u64(), "{fields}");
+            fields[name] = 0.into();
+        }
+    }
+    if let Some(attempts) = fields["attempts"].as_str() {
+        let words = attempts.split(' ').map(|word| match word.trim_end_matches(',').strip_suffix("ms") {
+            Some(_) => word.trim_start_matches(|char: char| char.is_ascii_digit()),
+            None => word,
+        });
+        fields["attempts"] = words.collect::<Vec<_>>().join(" ").into();
+    }
+    fields
+}
+
+fn messages(fault: &str) -> Request<Full<Bytes>> {
+    let body = r#"{"model":"claude-x","max_tokens":8,"messages":[],"stream":true}"#;
+    let request = Request::post("/v1/messages?beta=true").header("x-api-key", "relay-a");
+    request.header("x-cc-relay-mock", fault).body(Full::from(body)).unwrap()
+}
+
+#[test]
+fn a_streamed_answer_is_logged_with_its_attempts_and_tokens() {
+    let [(level, fields)] = &logged(messages("first=529"))[..] else { panic!("not one event") };
+    let (bytes, tokens) = (&fields["bytes"], &fields["output_tokens"]);
+    assert!(bytes.as_u64() > Some(0) && tokens.as_u64() > Some(0), "{fields}");
+    assert_eq!(level, "INFO");
+    assert_eq!(
+        *fields,
+        json!({
+            "message": "request", "request_id": "req_", "method": "POST", "path": "/v1/messages", "status": 200,
+            "model": "claude-x", "client": "alice", "provider": "second",
+            "attempts": "first/none claude-x 529 overloaded ms, second/none mapped 200 success ms",
+            "head_ms": 0, "content_ms": 0, "total_ms": 0, "bytes": bytes, "input_tokens": fields["input_tokens"],
+            "output_tokens": tokens, "end": "complete",
+        })
+    );
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_logged_as_broken() {
+    let events = logged(messages("cut"));
+    let [(warning, cause), (level, fields)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((&**warning, &cause["message"]), ("WARN", &json!("answer broke off")));
+    assert_eq!((&**level, &fields["end"], &fields["status"]), ("INFO", &json!("broken"), &json!(200)));
+}
+
+#[test]
+fn an_error_of_the_relay_is_logged_with_its_message() {
+    let request = Request::post("/v1/messages").body(Full::from("{}")).unwrap();
+    let [(level, fields)] = &logged(request)[..] else { panic!("not one event") };
+    assert_eq!(level, "INFO");
+    assert_eq!(
+        *fields,
+        json!({
+            "message": "request", "request_id": "req_", "method": "POST", "path": "/v1/messages", "status": 401,
+            "error": fields["error"], "head_ms": 0, "total_ms": 0, "bytes": fields["bytes"], "end": "complete",
+        })
+    );
+    assert!(fields["error"].as_str().is_some_and(|error| error.contains("credential")), "{fields}");
+}
+
+#[test]
+fn probes_are_logged_at_level_debug() {
+    for path in ["/health", "/healthz", "/readyz", "/", "/api/hello"] {
+        let request = Request::get(path).body(Full::default()).unwrap();
+        let [(level, fields)] = &logged(request)[..] else { panic!("not one event") };
+        assert_eq!((&**level, &fields["path"], &fields["end"]), ("DEBUG", &json!(path), &json!("complete")));
+    }
+}
