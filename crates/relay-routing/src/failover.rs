@@ -118,14 +118,7 @@ impl Failover {
                 // be more useful.
                 .with_is_last(is_last && first_failure.is_none())
                 .with_on_break(self.settings.on_break);
-            let result = leased.candidate.service().oneshot(attempt).await;
-            let ended = Instant::now();
-            trace.attempts.push(attempt_record(&leased, &trace.model, &result, now, ended));
-            if let Ok(answer) = &result {
-                leased.lease.record_answer(answer, ended);
-                log_rejection(&leased, answer);
-            }
-            trace.circuit = Some(leased.pool.health().state(ended));
+            let result = attempt_once(&mut leased, attempt, trace).await;
             let failure = match result {
                 Ok(answer) if is_final(&answer) => return Ok(attach_lease(&plan, leased, answer)),
                 failure => failure,
@@ -135,10 +128,10 @@ impl Failover {
             }
             let credential = leased.candidate.credential().clone();
             if let Err(error) = &failure {
-                leased.lease.record_error(error, ended);
+                leased.lease.record_error(error, Instant::now());
             }
             failures.add(leased.pool.name(), &credential, failure);
-            first_failure.get_or_insert(ended);
+            first_failure.get_or_insert_with(Instant::now);
         }
         let timeout = deadline.filter(|_| is_over()).map(Deadline::limit);
         failures.most_useful(is_single, plan.blocked(Instant::now()), timeout)
@@ -157,6 +150,24 @@ impl Service<RelayRequest> for Failover {
     fn call(&mut self, request: RelayRequest) -> Self::Future {
         Box::pin(self.clone().route(request))
     }
+}
+
+/// Sends one attempt and records its result in `trace` and, if it is an answer, in the lease.
+async fn attempt_once(
+    leased: &mut LeasedCandidate<'_>,
+    attempt: Attempt,
+    trace: &mut RouteTrace,
+) -> Result<Answer, AttemptError> {
+    let started = Instant::now();
+    let result = leased.candidate.service().oneshot(attempt).await;
+    let ended = Instant::now();
+    trace.attempts.push(attempt_record(leased, &trace.model, &result, started, ended));
+    if let Ok(answer) = &result {
+        leased.lease.record_answer(answer, ended);
+        log_rejection(leased, answer);
+    }
+    trace.circuit = Some(leased.pool.health().state(ended));
+    result
 }
 
 /// Attaches the lease to the body of a final answer, and records the candidate that served the session.
