@@ -34,7 +34,9 @@ pub struct ProviderPool {
 
 /// Returns the feature of a request that a provider does not support, given the provider's name of the model.
 #[derive(Clone)]
-struct UnsupportedFn(Arc<dyn Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync>);
+struct UnsupportedFn(Arc<DynUnsupportedFn>);
+
+type DynUnsupportedFn = dyn Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync;
 
 impl fmt::Debug for UnsupportedFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
