@@ -1,4 +1,9 @@
-//! Events that no client of the Messages API expects.
+//! Removes events that the Messages API does not have.
+//!
+//! ```text
+//! bytes ─push─▶ EventFilter ─▶ the same bytes without the events of one name
+//! any chunks
+//! ```
 //!
 //! ```
 //! use bytes::Bytes;
@@ -14,36 +19,36 @@ use bytes::{Bytes, BytesMut};
 
 use crate::sse::Boundary;
 
-/// Leaves the events of one name out of an SSE stream; every other byte passes as it came.
+/// Drops the events of one name from an SSE stream. Every other byte is unchanged.
 ///
-/// An event is recognised by its first line, `event: ` and the name, as such streams write it. Nothing is held back but
-/// bytes that may be the start of that line, and of these only their number is kept.
+/// An event is recognised by its first line, which must be `event: ` and the name. Only bytes that may be the start of
+/// that line are withheld, and only their number is kept.
 #[derive(Debug)]
 pub struct EventFilter {
-    /// How the events to leave out begin.
+    /// The first line of the events to drop.
     line: Vec<u8>,
     boundary: Boundary,
     state: State,
-    /// The last event was left out, and with it goes the rest of its line end.
+    /// True if the last event was dropped. An LF that completes its line end is then dropped as well.
     dropped: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// So many bytes of the event are known; all of them are those of `line`, and held back.
+    /// All bytes of the event up to now are those at the start of `line`. They are withheld; the value is their number.
     Start(usize),
     Pass,
     Drop,
 }
 
 impl EventFilter {
-    /// A filter at the start of a stream.
+    /// Creates a filter at the start of a stream that drops the events called `name`.
     pub fn new(name: &str) -> Self {
         let line = format!("event: {name}").into_bytes();
         EventFilter { line, boundary: Boundary::new(), state: State::Start(0), dropped: false }
     }
 
-    /// Takes in the next bytes and returns those that may go on, the chunk itself if that is all of them.
+    /// Reads the next bytes and returns the bytes to forward. If these are all of `chunk`, it returns `chunk` itself.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
         let mut out = Edited { chunk: &chunk, same: 0, edited: None };
         let mut at = 0;
@@ -75,7 +80,7 @@ impl EventFilter {
         edited.map_or_else(|| chunk.slice(..same), BytesMut::freeze)
     }
 
-    /// The bytes that are still held back when the stream ends or fails.
+    /// Returns the withheld bytes at the end or failure of the stream.
     pub fn finish(&mut self) -> Bytes {
         match std::mem::replace(&mut self.state, State::Pass) {
             State::Start(held) => Bytes::copy_from_slice(&self.line[..held]),
@@ -83,12 +88,12 @@ impl EventFilter {
         }
     }
 
-    /// True while bytes are held back.
+    /// Returns `true` while bytes are withheld.
     pub fn is_holding(&self) -> bool {
         matches!(self.state, State::Start(1..))
     }
 
-    /// What becomes of an event, given its next bytes.
+    /// Returns the state of an event after its next bytes.
     fn decide(&self, bytes: &[u8]) -> State {
         let State::Start(held) = self.state else { return self.state };
         let same = bytes.iter().zip(&self.line[held..]).take_while(|(a, b)| a == b).count();
@@ -100,7 +105,7 @@ impl EventFilter {
     }
 }
 
-/// What goes on of a chunk: its first bytes as they are, until the first edit makes a copy.
+/// The part of a chunk to forward: a prefix of the chunk, or a copy from the first edit on.
 struct Edited<'a> {
     chunk: &'a [u8],
     same: usize,
@@ -150,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_the_name_go_and_every_other_byte_stays() {
+    fn events_of_the_name_are_dropped_and_every_other_byte_is_kept() {
         check(
             "event: a\ndata: 1\n\nevent: odd\ndata: 2\n\nevent: b\ndata: 3\n\n",
             "event: a\ndata: 1\n\nevent: b\ndata: 3\n\n",
@@ -171,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_without_such_an_event_passes_as_it_is() {
+    fn a_chunk_without_such_an_event_is_forwarded_without_a_copy() {
         let mut filter = EventFilter::new("odd");
         for chunk in ["event: a\ndata: 1\n\n", "data: 2", "\n\nev"] {
             let chunk = Bytes::from(chunk.as_bytes().to_vec());
@@ -182,7 +187,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cut_makes_no_difference(
+        fn every_way_of_chunking_gives_the_same_bytes(
             parts in proptest::collection::vec(prop::sample::select(vec!["event: ", "odd", "a", "\n", "\n\n", "data: 1\n"]), 0..20),
             cut in 0_usize..100,
         ) {

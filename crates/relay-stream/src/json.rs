@@ -1,35 +1,35 @@
-//! Byte spans of a JSON object's members, found without building a tree.
+//! The byte spans of the members of a JSON object, found without building a tree.
 //!
-//! The scan walks over strings with `memchr` and counts brackets iteratively, so its cost is linear and its memory
-//! constant whatever the nesting. It finds where things are and does not validate: on malformed text it ends early,
-//! and a caller that needs a value parses the span it got.
+//! The scan skips strings with `memchr` and counts brackets in a loop, so its cost is linear and its memory constant for
+//! any nesting. It finds positions and does not validate: on malformed text it ends early. A caller that needs a value
+//! parses its span.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::memchr2;
 
-/// One member of an object: where its key and its value lie in the scanned text.
+/// One member of an object: the positions of its key and its value in the scanned text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member<'a> {
-    /// The key between its quotes, escapes left as they are.
+    /// The key without its quotes, with its escapes as written.
     pub(crate) key: &'a [u8],
-    /// From the key's opening quote to the end of the value.
+    /// The span from the opening quote of the key to the end of the value.
     pub(crate) span: Range<usize>,
-    /// The value, quotes or brackets included.
+    /// The span of the value, including quotes or brackets.
     pub(crate) value: Range<usize>,
 }
 
-/// The members of the object that `json` holds, in order. Ends at the closing brace or at the first malformed byte.
+/// Iterates over the members of an object in order. Ends at the closing brace or at the first malformed byte.
 #[derive(Debug, Clone)]
 pub(crate) struct Members<'a> {
     json: &'a [u8],
-    /// Position of the next key, or the length of `json` once the object is over.
+    /// The position of the next key, or the length of `json` after the last member.
     at: usize,
 }
 
 impl<'a> Members<'a> {
-    /// `None` if `json` is not an object.
+    /// Iterates over the object in `json`. Returns `None` if `json` is not an object.
     pub(crate) fn new(json: &'a [u8]) -> Option<Self> {
         let at = skip_whitespace(json, 0);
         (json.get(at) == Some(&b'{')).then(|| Members { json, at: skip_whitespace(json, at + 1) })
@@ -67,19 +67,19 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// The span of the value at `key` in the object that `json` holds; the first one if the key is repeated.
+/// Returns the span of the value at `key` in the object in `json`. If the key is repeated, it is the span of the first.
 #[inline]
 pub(crate) fn span(json: &[u8], key: &str) -> Option<Range<usize>> {
     Members::new(json)?.find(|member| member.key == key.as_bytes()).map(|member| member.value)
 }
 
-/// The text of the value at `key`, as written.
+/// Returns the text of the value at `key`, as written.
 #[inline]
 pub(crate) fn get<'a>(json: &'a [u8], key: &str) -> Option<&'a [u8]> {
     span(json, key).map(|value| &json[value])
 }
 
-/// The string that `value`, a JSON string with its quotes, stands for. `None` for any other value.
+/// Decodes `value`, a JSON string with its quotes. Returns `None` for any other value.
 pub(crate) fn string(value: &[u8]) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if inner.iter().all(|&b| b != b'\\' && b >= b' ') {
@@ -88,12 +88,12 @@ pub(crate) fn string(value: &[u8]) -> Option<Cow<'_, str>> {
     serde_json::from_slice(value).ok().map(Cow::Owned)
 }
 
-/// The string at `key`, or `None` if there is none or it is not a string.
+/// Decodes the string at `key`. Returns `None` if the member is missing or not a string.
 pub(crate) fn get_string<'a>(json: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
     get(json, key).and_then(string)
 }
 
-/// `text` as a JSON string with its quotes.
+/// Encodes `text` as a JSON string with its quotes.
 pub(crate) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -103,7 +103,7 @@ fn skip_whitespace(json: &[u8], from: usize) -> usize {
     from + rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count()
 }
 
-/// The position after the string that starts at `start`.
+/// Returns the position after the string that starts at `start`.
 #[inline]
 fn string_end(json: &[u8], start: usize) -> Option<usize> {
     if json.get(start) != Some(&b'"') {
@@ -119,7 +119,7 @@ fn string_end(json: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// The position after the value that starts at `start`.
+/// Returns the position after the value that starts at `start`.
 fn value_end(json: &[u8], start: usize) -> Option<usize> {
     match json.get(start)? {
         b'"' => string_end(json, start),
@@ -133,7 +133,8 @@ fn value_end(json: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// The position after the object or array that starts at `start`: brackets are counted, their kinds not compared.
+/// Returns the position after the object or array that starts at `start`. Brackets are counted; an opening bracket is not
+/// compared with its closing one.
 fn container_end(json: &[u8], start: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = start;
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_whatever_lies_between_them() {
+    fn members_are_found_with_any_white_space_and_nesting() {
         check("", &[]);
         check("[1]", &[]);
         check("{}", &[]);
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_unescaped_and_other_values_are_none() {
+    fn strings_are_decoded_and_other_values_are_none() {
         assert_eq!(string(br#""plain""#).as_deref(), Some("plain"));
         assert_eq!(string(br#""a\n\u00e9\"""#).as_deref(), Some("a\n\u{e9}\""));
         assert_eq!(string(b"12"), None);

@@ -1,15 +1,19 @@
-//! What `message_start` says: its model name, and what an upstream leaves out of it.
+//! Edits the `message_start` event of a stream: replaces its model name, or adds missing members.
 //!
+//! ```text
+//! bytes ─push─▶ MessageStartEditor ─▶ the same bytes, message_start edited
+//! any chunks
+//! ```
 //! ```
 //! use bytes::Bytes;
 //! use relay_stream::MessageStartEditor;
 //!
-//! let mut rewriter = MessageStartEditor::rename("claude-sonnet-4-5");
+//! let mut editor = MessageStartEditor::rename("claude-sonnet-4-5");
 //! let event = Bytes::from("data: {\"type\":\"message_start\", \"message\": {\"id\":\"m\", \"model\":\"glm-5.3\"}}\n\n");
-//! let out = rewriter.push(event);
+//! let out = editor.push(event);
 //! assert!(out.ends_with(b"\"message\": {\"id\":\"m\", \"model\":\"claude-sonnet-4-5\"}}\n\n"));
 //! let event = Bytes::from("data: {\"type\":\"content_block_delta\"");
-//! assert_eq!(rewriter.push(event.clone()), event, "from here on every byte passes at once");
+//! assert_eq!(editor.push(event.clone()), event, "every later byte is forwarded without delay");
 //! ```
 
 use std::ops::Range;
@@ -19,34 +23,34 @@ use bytes::{Bytes, BytesMut};
 use crate::json;
 use crate::sse::{Boundary, SseEvent, data_lines, without_bom};
 
-/// Bytes of the stream's start that are held back at most while its `message_start` is incomplete.
+/// The largest number of bytes that are buffered while `message_start` is incomplete.
 const HELD_LIMIT: usize = 64 << 10;
 
-/// Edits the first `message_start` of an SSE stream: replaces the value of `message.model`, or adds what Anthropic's has
-/// and this one has not. Every other byte passes as it came.
+/// Edits the first `message_start` of an SSE stream: replaces the value of `message.model`, or adds members that the event
+/// has at Anthropic and lacks here. Every other byte is unchanged.
 ///
-/// Only an event that a chunk cuts off before the end of `message_start` is held back, until the rest of it comes or
-/// 64 KiB are held; then, and after the first `message_start`, every byte passes at once and unread. A stream whose
-/// first message event is another one, or whose `message_start` has no model, passes unchanged.
+/// An incomplete event at the end of a chunk is buffered until it is complete, up to 64 KiB. After the first
+/// `message_start`, or once the limit is exceeded, every byte is forwarded unread and without delay. A stream that starts
+/// with another event of a message, or with a `message_start` without a model, is unchanged.
 #[derive(Debug)]
 pub struct MessageStartEditor {
-    /// What is still to be done.
+    /// The edit that remains to be done. `None` once the editor is done.
     task: Option<Task>,
     boundary: Boundary,
     held: BytesMut,
-    /// No block has ended yet: a byte order mark may come.
+    /// True until the first block has ended, which may start with a byte order mark.
     first: bool,
 }
 
 #[derive(Debug)]
 enum Task {
-    /// Give the model this name, a JSON string.
+    /// Replaces the model name by this JSON string.
     Rename(String),
-    /// Add the members that are missing.
+    /// Adds the missing members.
     Complete,
 }
 
-/// What a message has at its start, and the value of what an upstream leaves out.
+/// The members of a message at its start, each with the value that is added if the member is missing.
 const MEMBERS: [(&str, &str); 4] = [
     ("content", "[]"),
     ("stop_reason", "null"),
@@ -55,13 +59,13 @@ const MEMBERS: [(&str, &str); 4] = [
 ];
 
 impl MessageStartEditor {
-    /// An editor at the start of a stream that puts `model` in the place of the model's name.
+    /// Creates an editor at the start of a stream that replaces the model name by `model`.
     pub fn rename(model: &str) -> Self {
         Self::new(Task::Rename(json::quote(model)))
     }
 
-    /// An editor at the start of a stream that adds `content`, `stop_reason`, `stop_sequence` and `usage` where they are
-    /// missing: empty, `null` and zero, as in a `message_start` of Anthropic's.
+    /// Creates an editor at the start of a stream that adds `content`, `stop_reason`, `stop_sequence` and `usage` if they
+    /// are missing. Their values are empty, `null` and zero, as in a `message_start` of Anthropic.
     pub fn complete() -> Self {
         Self::new(Task::Complete)
     }
@@ -70,7 +74,7 @@ impl MessageStartEditor {
         MessageStartEditor { task: Some(task), boundary: Boundary::new(), held: BytesMut::new(), first: true }
     }
 
-    /// Takes in the next bytes and returns those that may go on; empty if all of them have to wait.
+    /// Reads the next bytes and returns the bytes to forward. The result is empty if all of them are buffered.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
         let Some(task) = &self.task else { return chunk };
         let seen = self.held.len();
@@ -111,30 +115,30 @@ impl MessageStartEditor {
         all.slice(..block)
     }
 
-    /// The bytes that are still held back when the stream ends or fails.
+    /// Returns the buffered bytes at the end or failure of the stream.
     pub fn finish(&mut self) -> Bytes {
         self.task = None;
         self.held.split().freeze()
     }
 
-    /// True while bytes are held back.
+    /// Returns `true` while bytes are buffered.
     pub fn is_holding(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// True once every further byte passes at once.
+    /// Returns `true` once every further byte is forwarded unread.
     pub fn is_done(&self) -> bool {
         self.task.is_none()
     }
 }
 
-/// What there is to do in a block.
+/// The decision about one block.
 enum Decision {
-    /// Put the text in the place of this range of the block.
+    /// Replace this range of the block by the text.
     Edit(Range<usize>, String),
-    /// `message_start` may still come.
+    /// Leave the block unchanged: `message_start` may follow.
     NotYet,
-    /// Nothing, here or further on.
+    /// Leave this block and all later ones unchanged.
     Nothing,
 }
 
@@ -156,12 +160,13 @@ fn decide(block: &[u8], task: &Task) -> Decision {
     }
 }
 
-/// Events that by the grammar come after `message_start`; pings and unknown ones may come before it.
+/// Returns `true` for an event that follows `message_start` by the grammar of the stream. Pings and unknown events may
+/// precede it.
 fn is_after_start(kind: &str) -> bool {
     kind.starts_with("content_block") || matches!(kind, "message_delta" | "message_stop" | "error")
 }
 
-/// Where the string `message.model` lies in the event's JSON.
+/// Returns the span of the string `message.model` in the JSON of the event.
 fn model_span(data: &[u8]) -> Option<Range<usize>> {
     let message = json::span(data, "message")?;
     let model = json::span(&data[message.clone()], "model")?;
@@ -169,7 +174,7 @@ fn model_span(data: &[u8]) -> Option<Range<usize>> {
     json::string(&data[span.clone()]).is_some().then_some(span)
 }
 
-/// What `message` lacks, and where to put it: in front of its closing brace.
+/// Returns the members that `message` lacks and the position to insert them: directly before its closing brace.
 fn missing_members(data: &[u8]) -> Option<(Range<usize>, String)> {
     let message = json::span(data, "message")?;
     let text = &data[message.clone()];
@@ -182,7 +187,7 @@ fn missing_members(data: &[u8]) -> Option<(Range<usize>, String)> {
     (!members.is_empty()).then_some((end..end, members))
 }
 
-/// Where a span of the joined data lies in the block. `None` if it is not within one line.
+/// Converts a span of the joined data into a span of the block. Returns `None` if it is not inside one line.
 fn span_in_block(block: &[u8], span: Range<usize>) -> Option<Range<usize>> {
     let mut line_start = 0;
     for line in data_lines(block) {
@@ -213,13 +218,13 @@ mod tests {
     const BEFORE: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"content\":[{\"model\":\"x\"}],\"model\": ";
     const AFTER: &str = ",\"usage\":{\"input_tokens\":1}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"model\":\"glm\"}\n\n";
 
-    fn rewrite(chunks: &[&[u8]]) -> Vec<u8> {
-        let mut rewriter = MessageStartEditor::rename("new \"name\"");
+    fn edit(chunks: &[&[u8]]) -> Vec<u8> {
+        let mut editor = MessageStartEditor::rename("new \"name\"");
         let mut out = Vec::new();
         for chunk in chunks {
-            out.extend_from_slice(&rewriter.push(Bytes::copy_from_slice(chunk)));
+            out.extend_from_slice(&editor.push(Bytes::copy_from_slice(chunk)));
         }
-        out.extend_from_slice(&rewriter.finish());
+        out.extend_from_slice(&editor.finish());
         out
     }
 
@@ -227,10 +232,10 @@ mod tests {
     fn check(input: &str, expected: &str) {
         for cut in 0..=input.len() {
             let (a, b) = input.as_bytes().split_at(cut);
-            assert_eq!(String::from_utf8_lossy(&rewrite(&[a, b])), expected, "cut at {cut}");
+            assert_eq!(String::from_utf8_lossy(&edit(&[a, b])), expected, "cut at {cut}");
         }
         let bytes: Vec<_> = input.as_bytes().chunks(1).collect();
-        assert_eq!(String::from_utf8_lossy(&rewrite(&bytes)), expected);
+        assert_eq!(String::from_utf8_lossy(&edit(&bytes)), expected);
     }
 
     #[test]
@@ -246,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_a_model_to_replace_passes_unchanged() {
+    fn a_stream_without_a_model_to_replace_is_unchanged() {
         for text in [
             "",
             "data: {\"type\":\"message_start\"",
@@ -262,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_message_lacks_at_its_start_is_added() {
+    fn members_that_message_start_lacks_are_added() {
         #[track_caller]
         fn check(before: &str, after: &str) {
             let event = |message: &str| {
@@ -294,37 +299,37 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_held_back_but_the_start_of_an_event() {
-        let mut rewriter = MessageStartEditor::rename("x");
-        assert_eq!(rewriter.push(Bytes::from(format!("{PING}event: mess"))), PING);
-        assert_eq!(rewriter.push(Bytes::from_static(b"age_start\n")), "");
+    fn only_the_start_of_an_incomplete_event_is_buffered() {
+        let mut editor = MessageStartEditor::rename("x");
+        assert_eq!(editor.push(Bytes::from(format!("{PING}event: mess"))), PING);
+        assert_eq!(editor.push(Bytes::from_static(b"age_start\n")), "");
         let rest = "data: {\"type\":\"message_start\",\"message\":{\"model\":\"y\"}}\n\nevent: con";
-        let out = rewriter.push(Bytes::from_static(rest.as_bytes()));
+        let out = editor.push(Bytes::from_static(rest.as_bytes()));
         assert!(out.starts_with(b"event: message_start\n") && out.ends_with(b"\"x\"}}\n\nevent: con"));
-        assert!(rewriter.is_done());
+        assert!(editor.is_done());
         let chunk = Bytes::from(b"tent".to_vec());
-        assert_eq!(rewriter.push(chunk.clone()).as_ptr(), chunk.as_ptr());
+        assert_eq!(editor.push(chunk.clone()).as_ptr(), chunk.as_ptr());
     }
 
     #[test]
-    fn an_event_larger_than_the_bound_passes_unchanged() {
-        let mut rewriter = MessageStartEditor::rename("x");
+    fn an_event_larger_than_the_limit_is_unchanged() {
+        let mut editor = MessageStartEditor::rename("x");
         let padding = " ".repeat(HELD_LIMIT - 10);
-        assert_eq!(rewriter.push(Bytes::from(format!("data: {padding}"))), "");
+        assert_eq!(editor.push(Bytes::from(format!("data: {padding}"))), "");
         let rest = format!("{padding}{{\"type\":\"message_start\",\"message\":{{\"model\":\"y\"}}");
-        assert_eq!(rewriter.push(Bytes::from(rest.clone())), format!("data: {padding}{rest}"));
-        assert!(rewriter.is_done());
-        assert_eq!(rewriter.finish(), "");
+        assert_eq!(editor.push(Bytes::from(rest.clone())), format!("data: {padding}{rest}"));
+        assert!(editor.is_done());
+        assert_eq!(editor.finish(), "");
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_rewriter_panic_or_depend_on_the_cut(
+        fn no_bytes_make_the_editor_panic_or_depend_on_the_cut(
             bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), any::<u8>()], 0..200),
             cut in 0_usize..200,
         ) {
             let (a, b) = bytes.split_at(cut.min(bytes.len()));
-            prop_assert_eq!(rewrite(&[a, b]), bytes);
+            prop_assert_eq!(edit(&[a, b]), bytes);
         }
     }
 }

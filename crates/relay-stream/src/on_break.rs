@@ -1,22 +1,24 @@
-//! What a broken stream becomes.
+//! The handling of a broken stream.
 
 use bytes::BytesMut;
 
 use crate::sse::write_error_event;
 
-/// What a client gets when its stream broke off: malformed bytes, a failed connection, an end before `message_stop`.
+/// The end that a client receives after a break of its stream: malformed bytes, a failed connection, or an end before
+/// `message_stop`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnBreak {
-    /// An error of the body, so that the server breaks its own connection off. Every client sees a failure, and
-    /// Claude Code repeats the request unseen.
+    /// The body fails, so the server aborts its own connection or stream. Every client notices this failure, and Claude
+    /// Code repeats the request on its own.
     #[default]
     Abort,
-    /// An `error` event of type `api_error` and a clean end; only a clean end if the message was complete before.
+    /// The body ends regularly after an `error` event of type `api_error`. If the message was already complete, the event
+    /// is omitted.
     ErrorEvent,
 }
 
-/// Appends the event that stands in for the break.
+/// Appends the `error` event for a break.
 pub(crate) fn write_break(out: &mut BytesMut) {
     write_error_event("api_error", "The upstream's stream broke off before the message was complete.", out);
 }

@@ -1,4 +1,4 @@
-//! [`Translator`] around a body or a stream.
+//! The translator as an adapter of a body or of a stream.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,17 +10,19 @@ use pin_project_lite::pin_project;
 
 use super::{TranslateError, Translator};
 
-/// Room for the events of a few chunks, so that small events share an allocation.
+/// The initial capacity of the output buffer, in bytes. It fits the events of a few chunks, so that small events share
+/// one allocation.
 const OUT_CAPACITY: usize = 4 << 10;
-/// An output buffer larger than this is given back after its event.
+/// The largest capacity that the output buffer keeps after an event, in bytes. A larger buffer is freed.
 const KEPT_CAPACITY: usize = 64 << 10;
 
 pin_project! {
-    /// The body of a response of Bedrock's, as Anthropic's server-sent events.
+    /// A response body of Bedrock as Anthropic's server-sent events.
     ///
-    /// One frame of the inner body becomes at most one frame with all events that it completes, at once; a frame that
-    /// completes none becomes none. A broken stream ends with an error, or as the translator was told to; the events
-    /// before it go out first. Trailers pass if the stream is complete. The length is never announced.
+    /// A frame of the inner body becomes one frame with all events that it completes, without delay. A frame that
+    /// completes no event becomes no frame. A broken stream ends with an error, or with an `error` event by
+    /// [`Translator::with_on_break`], in both cases after the events before the fault. Trailers are forwarded if the
+    /// stream is complete. The size hint never announces a length.
     /// ```
     /// use http_body_util::{BodyExt, Full};
     /// use relay_stream::bedrock::{SseBody, Translator};
@@ -40,7 +42,7 @@ pin_project! {
 }
 
 impl<B: Body> SseBody<B> {
-    /// Translates `inner`, a body at its start, by `translator`, which carries the settings.
+    /// Wraps `inner`, a body at its start. `translator` carries the settings.
     pub fn new(inner: B, translator: Translator) -> Self {
         SseBody { inner, engine: Engine::new(translator) }
     }
@@ -90,7 +92,7 @@ impl<B: Body<Data = Bytes>> Body for SseBody<B> {
 }
 
 pin_project! {
-    /// [`SseBody`] for a stream of chunks: the same, without trailers.
+    /// A stream of chunks of Bedrock as Anthropic's server-sent events: [`SseBody`] for a `Stream`, without trailers.
     #[derive(Debug)]
     pub struct SseStream<S, E> {
         #[pin]
@@ -100,7 +102,7 @@ pin_project! {
 }
 
 impl<S: Stream<Item = Result<Bytes, E>>, E> SseStream<S, E> {
-    /// Translates `inner`, a stream at its start, by `translator`, which carries the settings.
+    /// Wraps `inner`, a stream at its start. `translator` carries the settings.
     pub fn new(inner: S, translator: Translator) -> Self {
         SseStream { inner, engine: Engine::new(translator) }
     }
@@ -123,19 +125,19 @@ impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for SseStream<S, E> {
     }
 }
 
-/// Why a translated body or stream failed.
+/// An error of [`SseBody`] or [`SseStream`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError<E> {
     /// The inner body or stream failed.
     #[error(transparent)]
     Upstream(E),
-    /// Its bytes are no complete event stream.
+    /// The bytes of the inner body or stream are not a complete Event Stream.
     #[error("the event stream cannot be translated")]
     Translate(#[source] TranslateError),
 }
 
-/// What both adapters do with what they are given.
+/// The part that both adapters share: one translator, its output buffer, and the state of the end.
 #[derive(Debug)]
 struct Engine<E> {
     translator: Translator,
@@ -143,7 +145,7 @@ struct Engine<E> {
     tail: Tail<E>,
 }
 
-/// What follows the bytes that are in `out`.
+/// The state of the output after the bytes in `out`.
 #[derive(Debug)]
 enum Tail<E> {
     Open,
@@ -156,7 +158,8 @@ impl<E> Engine<E> {
         Engine { translator, out: BytesMut::new(), tail: Tail::Open }
     }
 
-    /// `Some` once nothing comes any more: the error to end with, at most once, or none.
+    /// Returns `None` while the stream is open. Afterwards returns `Some` with the error to end with, which is returned
+    /// once, or `Some(None)`.
     fn end(&mut self) -> Option<Option<StreamError<E>>> {
         match &mut self.tail {
             Tail::Open => None,
@@ -167,7 +170,7 @@ impl<E> Engine<E> {
         }
     }
 
-    /// Takes in a chunk, a failure or the end, and gives out what may go on.
+    /// Reads a chunk, a failure or the end, and returns the output if there is any.
     fn step(&mut self, input: Option<Result<Bytes, E>>) -> Option<Bytes> {
         if self.out.capacity() == 0 {
             self.out.reserve(OUT_CAPACITY);
@@ -215,7 +218,7 @@ mod tests {
         SseBody::new(script, Translator::new().with_on_break(OnBreak::ErrorEvent))
     }
 
-    /// The complete events of the capture's first `len` bytes, and the one that reports the break.
+    /// Returns the complete events of the first `len` bytes of the capture, without and with the `error` event after them.
     fn broken_at(len: usize) -> (String, String) {
         let mut out = BytesMut::new();
         Translator::new().push(&CAPTURE[..len], &mut out).unwrap();
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_stream_gives_its_events_and_then_an_error() {
+    fn a_broken_stream_ends_with_an_error_after_its_events() {
         let (events, _) = broken_at(1000);
         let (bytes, error) = collect(abort(ScriptedBody::new().bytes(&CAPTURE[..1000])));
         assert_eq!(bytes, events);
@@ -262,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_break_becomes_an_error_event_where_that_is_wanted() {
+    fn a_broken_stream_ends_with_an_error_event_if_configured() {
         let (_, expected) = broken_at(1000);
         let cut = || ScriptedBody::new().bytes(&CAPTURE[..1000]);
         let mut corrupt = CAPTURE[1000..].to_vec();
@@ -278,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_goes_out_as_soon_as_one_event_is_complete() {
+    fn a_frame_is_sent_once_one_event_is_complete() {
         let mut body = abort(ScriptedBody::new().bytes(&CAPTURE[..700]).pending());
         let mut task = tokio_test::task::spawn(());
         let mut poll = || task.enter(|cx, _| Pin::new(&mut body).poll_frame(cx));

@@ -1,4 +1,4 @@
-//! One message of Bedrock, one event of Anthropic.
+//! The conversion of one message of Bedrock into one event of Anthropic.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,54 +11,55 @@ use crate::frame::MessageRef;
 use crate::json;
 use crate::sse::{write_error_event, write_event};
 
-/// What Bedrock adds to an event's JSON, and no client of Anthropic's expects there.
+/// The member that Bedrock adds to the JSON of an event. Anthropic's API does not have it.
 const METRICS: &str = "amazon-bedrock-invocationMetrics";
 
-/// A scratch buffer larger than this is given back after its event.
+/// The largest capacity that the scratch buffer keeps after an event, in bytes. A larger buffer is freed.
 const KEPT_CAPACITY: usize = 64 << 10;
 
-/// A header block longer than this is read every time; the service's have less than a hundred bytes.
+/// The longest header block that is remembered, in bytes. The header blocks of the service have less than a hundred.
 const KEPT_HEADERS: usize = 256;
 
-/// Turns messages of `InvokeModelWithResponseStream` into Anthropic's server-sent events.
+/// Converts messages of `InvokeModelWithResponseStream` into Anthropic's server-sent events.
 ///
-/// - A chunk's `bytes` are base64 of one event's JSON. It leaves under its `type` as the event's name, byte for byte
-///   except for `amazon-bedrock-invocationMetrics`; the padding `p` and unknown members of the chunk are dropped.
-///   A chunk without `bytes`, and an event without `type`, say nothing and are dropped, as Anthropic's SDKs do.
-/// - An exception, an error message, and an error inside a chunk become an `error` event with Anthropic's type for it.
+/// - The `bytes` of a chunk are the base64 of the JSON of one event. The event is written with its `type` as its name.
+///   The JSON is unchanged except that `amazon-bedrock-invocationMetrics` is removed. The padding `p` and unknown members
+///   of the chunk are dropped. A chunk without `bytes` and an event without `type` are dropped, as in Anthropic's SDKs.
+/// - An exception, an error message, and an error inside a chunk become an `error` event with the corresponding type of
+///   Anthropic.
 /// - Every other message is dropped.
 ///
-/// Keeps a scratch buffer of the largest event so far, at most 64 KiB between events.
+/// The converter keeps a scratch buffer for one event, at most 64 KiB between events.
 #[derive(Debug)]
 pub struct Converter {
-    /// The JSON of the event at hand.
+    /// The JSON of the current event.
     event: Vec<u8>,
-    /// The header block of the last chunk: the next one has the same, as a rule.
+    /// The header block of the last chunk. The next chunk usually has the same, which is then not read again.
     chunk_headers: Vec<u8>,
     metrics: memmem::Finder<'static>,
     complete: bool,
 }
 
-/// What a message is, by its headers.
+/// The kind of a message, from its headers.
 enum MessageKind<'a> {
     Chunk,
-    /// A modelled exception, with its name.
+    /// An exception of the service model, with its name.
     Exception(&'a [u8]),
-    /// An error outside the service's model: code and message.
+    /// An error outside the service model, with its code and message.
     Error(&'a [u8], &'a [u8]),
     Other,
 }
 
 impl Converter {
-    /// A converter at the start of a stream.
+    /// Creates a converter at the start of a stream.
     pub fn new() -> Self {
         let metrics = memmem::Finder::new(METRICS);
         Converter { event: Vec::new(), chunk_headers: Vec::new(), metrics, complete: false }
     }
 
-    /// Appends the event that `message` stands for to `out`; nothing if it stands for none.
+    /// Converts `message` and appends the event to `out`. Appends nothing for a message that is dropped.
     /// # Errors
-    /// [`ConvertError`] if a chunk is not what the service sends; `out` is then as it was.
+    /// [`ConvertError`] if a chunk does not have the form that the service defines. `out` is then unchanged.
     #[inline]
     pub fn convert(&mut self, message: MessageRef<'_>, out: &mut BytesMut) -> Result<(), ConvertError> {
         match self.kind(message) {
@@ -70,7 +71,7 @@ impl Converter {
         Ok(())
     }
 
-    /// True once `message_stop` or an error has been converted: the stream may end.
+    /// Returns `true` once `message_stop` or an error has been converted, so that the stream may end.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
@@ -176,22 +177,22 @@ impl Default for Converter {
     }
 }
 
-/// Why a chunk could not be converted. Its checksums were right: this is what the service sent.
+/// An error in converting a chunk. Its checksums are right, so the service has sent these bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConvertError {
-    /// A chunk's payload is not a JSON object.
+    /// The payload of a chunk is not a JSON object.
     #[error("the payload of a chunk is not a JSON object")]
     Chunk,
-    /// A chunk's `bytes` are not base64.
+    /// The `bytes` of a chunk are not base64.
     #[error("the bytes of a chunk are not base64")]
     Base64,
-    /// An event's type holds control characters, which an event's name cannot.
+    /// The type of an event contains control characters, which the name of a server-sent event cannot contain.
     #[error("the type of an event holds control characters")]
     EventType,
 }
 
-/// The member with the metrics and one comma, so that what remains is an object again.
+/// Returns the span of the metrics with one comma, so that the rest is an object again.
 fn metrics_span(event: &[u8]) -> Option<Range<usize>> {
     let mut before = None;
     let mut members = json::Members::new(event)?;
@@ -209,7 +210,7 @@ fn metrics_span(event: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// Appends an `error` event for an AWS error.
+/// Appends an `error` event for the AWS error `aws`.
 fn write_error(aws: &str, message: &str, out: &mut BytesMut) {
     let message = if message.is_empty() { Cow::Borrowed(aws) } else { anthropic_message(message) };
     write_error_event(anthropic_error_type(aws), &message, out);
@@ -236,7 +237,7 @@ mod tests {
         frame
     }
 
-    /// One event in a chunk, and the event that comes out.
+    /// Converts a chunk with `event` and compares the output.
     #[track_caller]
     fn check(event: &str, expected: &str) {
         let mut frame = BytesMut::new();
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_leaves_under_its_type_byte_for_byte() {
+    fn an_event_is_named_by_its_type_and_keeps_its_bytes() {
         check(r#"{"type":"ping"}"#, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
         check(
             r#"{ "n": 1.50, "type" : "new_kind" }"#,
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_metrics_go_wherever_they_stand_and_only_they() {
+    fn the_metrics_are_removed_at_every_position_and_nothing_else() {
         let metrics = r#""amazon-bedrock-invocationMetrics":{"inputTokenCount":1,"x":["}"]}"#;
         let stop = |members: &str| format!("event: message_stop\ndata: {{{members}}}\n\n");
         let all = r#""type":"message_stop","usage":{"output_tokens":2}"#;
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_say_an_error_becomes_an_error_event() {
+    fn every_form_of_an_error_becomes_an_error_event() {
         let written = |write: &dyn Fn(&mut BytesMut) -> Result<(), crate::frame::EncodeError>| {
             let mut frame = BytesMut::new();
             write(&mut frame).unwrap();
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_dropped_and_what_cannot_be_is_refused() {
+    fn a_message_without_an_event_is_dropped_and_a_malformed_one_is_an_error() {
         let check =
             |payload: &str, expected| assert_eq!(convert(raw_chunk(payload)).0, expected, "{payload}");
         check(r#"{"p":"abc"}"#, Ok(String::new()));
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_a_large_event_is_given_back() {
+    fn the_buffer_is_freed_after_a_large_event() {
         let mut frame = BytesMut::new();
         let event = format!(r#"{{"type":"a","text":"{}"}}"#, "x".repeat(200_000));
         bedrock::write_chunk(event.as_bytes(), "", &mut frame).unwrap();

@@ -1,13 +1,13 @@
-//! Bedrock's side of the stream, for tests.
+//! Messages as Bedrock sends them, for tests that simulate the upstream.
 
 use bytes::BytesMut;
 
 use crate::frame::{EncodeError, HeaderValue, write_message};
 use crate::json;
 
-/// Appends a chunk with one event, as Bedrock sends it; `padding` goes into `p`.
+/// Appends a chunk with the JSON of one event. `padding` becomes the member `p`.
 /// # Errors
-/// [`EncodeError::Frame`] if the event is larger than a frame can be.
+/// [`EncodeError::Frame`] if the event is too large for a frame.
 pub fn write_chunk(event: &[u8], padding: &str, out: &mut BytesMut) -> Result<(), EncodeError> {
     let bytes = base64_simd::STANDARD.encode_to_string(event);
     let payload = format!(r#"{{"bytes":"{bytes}","p":{}}}"#, json::quote(padding));
@@ -19,9 +19,9 @@ pub fn write_chunk(event: &[u8], padding: &str, out: &mut BytesMut) -> Result<()
     write_message(headers, payload.as_bytes(), out)
 }
 
-/// Appends an exception, such as `throttlingException`.
+/// Appends an exception of the service model, such as `throttlingException`.
 /// # Errors
-/// [`EncodeError`] if name or message are longer than the format can say.
+/// [`EncodeError`] if the name or the message is longer than the format allows.
 pub fn write_exception(name: &str, message: &str, out: &mut BytesMut) -> Result<(), EncodeError> {
     let payload = format!(r#"{{"message":{}}}"#, json::quote(message));
     let headers = [
@@ -32,9 +32,9 @@ pub fn write_exception(name: &str, message: &str, out: &mut BytesMut) -> Result<
     write_message(headers, payload.as_bytes(), out)
 }
 
-/// Appends an error outside the service's model, such as `InternalFailure`.
+/// Appends an error outside the service model, such as `InternalFailure`.
 /// # Errors
-/// [`EncodeError`] if code or message are longer than the format can say.
+/// [`EncodeError`] if the code or the message is longer than the format allows.
 pub fn write_error(code: &str, message: &str, out: &mut BytesMut) -> Result<(), EncodeError> {
     let headers = [
         (":message-type", HeaderValue::String("error")),

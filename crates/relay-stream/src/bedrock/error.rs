@@ -1,11 +1,11 @@
-//! AWS error names in Anthropic's terms.
+//! The error types of Anthropic for the errors of AWS.
 
 use std::borrow::Cow;
 
-/// The Anthropic error type for an AWS error name, as clients of the Messages API decide by it.
+/// Returns the Anthropic error type for the name of an AWS error. Clients of the Messages API decide by this type.
 ///
-/// Takes a name as it occurs anywhere in AWS: `throttlingException` of a frame, `ThrottlingException:http://…` of the
-/// header `x-amzn-ErrorType`, `com.amazon.coral#ThrottlingException` of a body. Any other name is an `api_error`.
+/// Accepts every form in which AWS writes a name: `throttlingException` in a frame, `ThrottlingException:http://…` in the
+/// header `x-amzn-ErrorType`, and `com.amazon.coral#ThrottlingException` in a body. An unknown name is an `api_error`.
 /// ```
 /// use relay_stream::bedrock::anthropic_error_type;
 ///
@@ -13,13 +13,13 @@ use std::borrow::Cow;
 /// assert_eq!(anthropic_error_type("aws.x#AccessDeniedException:http://y"), "permission_error");
 /// ```
 /// # Source
-/// The service model of bedrock-runtime has the names; that a failing AWS credential is not the client's 401 but a
-/// `permission_error` is the choice made here.
+/// The names are those of the service model of bedrock-runtime. A rejected AWS credential is a `permission_error` and
+/// not an `authentication_error` by a choice made here: the client's own credential is not at fault.
 pub fn anthropic_error_type(aws: &str) -> &'static str {
     known_error_type(aws).unwrap_or("api_error")
 }
 
-/// Name without its suffix `Exception`, and type.
+/// Names without the suffix `Exception`, each with its type.
 const TYPES: &[(&str, &str)] = &[
     ("Validation", "invalid_request_error"),
     ("AccessDenied", "permission_error"),
@@ -39,7 +39,7 @@ const TYPES: &[(&str, &str)] = &[
     ("ServiceUnavailable", "overloaded_error"),
 ];
 
-/// The type of a name that AWS is known to use.
+/// Returns the type for a known name of AWS.
 pub(crate) fn known_error_type(aws: &str) -> Option<&'static str> {
     let name = aws.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();
@@ -50,8 +50,8 @@ pub(crate) fn known_error_type(aws: &str) -> Option<&'static str> {
     TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(stem)).map(|(_, kind)| *kind)
 }
 
-/// The message for Anthropic clients. Claude Code compacts a conversation when it reads `prompt is too long`, which
-/// Bedrock says in other words; every other message stays.
+/// Returns the message for clients of Anthropic. Claude Code compacts a conversation if a message contains
+/// `prompt is too long`. Bedrock's wording for this fault is prefixed with these words. Every other message is unchanged.
 pub fn anthropic_message(aws: &str) -> Cow<'_, str> {
     if aws.contains("Input is too long") && !aws.contains("prompt is too long") {
         return Cow::Owned(format!("prompt is too long: {aws}"));
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_the_service_has_its_type() {
+    fn every_name_of_the_service_model_has_a_type() {
         check("validationException", "invalid_request_error");
         check("AccessDeniedException", "permission_error");
         check("UnrecognizedClientException", "permission_error");
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_in_every_spelling_and_unknown_ones_are_api_errors() {
+    fn names_are_read_in_every_form_and_unknown_ones_are_api_errors() {
         check("InternalFailure", "api_error");
         check("ExpiredToken", "permission_error");
         check("com.amazon.coral.service#ThrottlingException", "rate_limit_error");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_message_of_a_prompt_too_long_changes() {
+    fn only_the_message_for_a_too_long_prompt_changes() {
         let long = anthropic_message("Input is too long for requested model.");
         assert_eq!(long, "prompt is too long: Input is too long for requested model.");
         assert_eq!(anthropic_message("Too many tokens"), "Too many tokens");

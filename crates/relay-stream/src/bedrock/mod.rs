@@ -1,9 +1,9 @@
-//! Amazon Bedrock's Event Stream of a Messages model, as Anthropic's server-sent events.
+//! Translates Amazon Bedrock's Event Stream of a Messages model into Anthropic's server-sent events.
 //!
 //! ```text
 //! Bytes ─Decoder─▶ MessageRef ─Converter─▶ event: / data: lines      Translator: both, and the end
-//! any cut          chunk,                  one event's JSON,         SseBody, SseStream: around a
-//!                  exception, error        or an error event         body or a stream
+//! any chunks       chunk,                  one event's JSON,         SseBody, SseStream: adapters of
+//!                  exception, error        or an error event         a body and of a stream
 //! ```
 //! ```
 //! use bytes::BytesMut;
@@ -20,8 +20,9 @@
 //! assert!(out.ends_with(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
 //! # Ok::<(), relay_stream::bedrock::TranslateError>(())
 //! ```
-//! A stream that breaks off never looks finished: an end without `message_stop` is an error, and so is a frame that
-//! cannot be trusted. Pings are left to [`KeepAliveBody`](crate::body::KeepAliveBody).
+//! A broken stream never ends like a complete one: an end without `message_stop` and a corrupt frame are errors. Pings are
+//! left to [`KeepAliveBody`](crate::body::KeepAliveBody), usage to [`watch`](crate::watch), and HTTP status codes and
+//! headers to the caller.
 
 mod adapter;
 mod convert;

@@ -1,4 +1,4 @@
-//! Bytes to bytes, with an honest end.
+//! The translation of a whole stream: bytes in, bytes out, and an error for an incomplete end.
 
 use bytes::BytesMut;
 
@@ -7,10 +7,10 @@ use crate::frame::{Decoder, FrameError, Limits};
 use crate::on_break::OnBreak;
 use crate::on_break::write_break;
 
-/// Turns the bytes of Bedrock's stream, cut anywhere, into the bytes of Anthropic's.
+/// Translates the bytes of Bedrock's stream, cut anywhere, into the bytes of Anthropic's.
 ///
-/// Sans-I/O: [`SseBody`](super::SseBody) and [`SseStream`](super::SseStream) put it around a body or a stream. Keeps
-/// what [`Decoder`] and [`Converter`] keep.
+/// The translator does no I/O: [`SseBody`](super::SseBody) and [`SseStream`](super::SseStream) apply it to a body or a
+/// stream. Its memory is that of a [`Decoder`] and a [`Converter`].
 #[derive(Debug, Default)]
 pub struct Translator {
     decoder: Decoder,
@@ -28,7 +28,7 @@ enum State {
 }
 
 impl Translator {
-    /// A translator at the start of a stream, with the default limits.
+    /// Creates a translator at the start of a stream, with the default limits.
     pub fn new() -> Self {
         Self::default()
     }
@@ -38,15 +38,15 @@ impl Translator {
         Translator { decoder: self.decoder.with_limits(limits), ..self }
     }
 
-    /// Sets what a broken stream becomes. Default: [`OnBreak::Abort`].
+    /// Sets the handling of a broken stream. Default: [`OnBreak::Abort`].
     pub fn with_on_break(self, on_break: OnBreak) -> Self {
         Translator { on_break, ..self }
     }
 
-    /// Takes in the next bytes, and appends every event that they complete to `out`.
+    /// Reads the next bytes and appends every event that they complete to `out`.
     /// # Errors
-    /// [`TranslateError`] for bytes that are no valid stream, unless [`OnBreak::ErrorEvent`] puts an event in its
-    /// place. The events before the fault are in `out` and should still be sent; the error is final.
+    /// [`TranslateError`] if the bytes are not a valid stream. With [`OnBreak::ErrorEvent`] an `error` event is appended
+    /// instead. The events before the fault are in `out` and should still be sent. The error is final.
     pub fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), TranslateError> {
         match &self.state {
             State::Open => {}
@@ -59,10 +59,10 @@ impl Translator {
         }
     }
 
-    /// Takes note that the upstream ended its stream.
+    /// Handles the end of the upstream's stream.
     /// # Errors
-    /// [`TranslateError`] if it ended within a message, or before `message_stop` or an error; an event in its place
-    /// as in [`push`](Self::push).
+    /// [`TranslateError`] if the stream ends inside a message, or without `message_stop` and without an error. With
+    /// [`OnBreak::ErrorEvent`] an `error` event is appended instead.
     pub fn finish(&mut self, out: &mut BytesMut) -> Result<(), TranslateError> {
         match &self.state {
             State::Open => {}
@@ -79,8 +79,8 @@ impl Translator {
         Ok(())
     }
 
-    /// Takes note that the upstream's connection failed. True if that is settled by [`OnBreak::ErrorEvent`], false if
-    /// the caller has to pass on the failure.
+    /// Handles a failure of the upstream's connection. Returns `true` if [`OnBreak::ErrorEvent`] has handled it, and
+    /// `false` if the caller has to forward the failure.
     pub fn interrupt(&mut self, out: &mut BytesMut) -> bool {
         let open = matches!(self.state, State::Open);
         self.state = State::Done;
@@ -90,12 +90,12 @@ impl Translator {
         self.on_break == OnBreak::ErrorEvent
     }
 
-    /// True once nothing more will come out, whatever goes in.
+    /// Returns `true` once no further input produces output.
     pub fn is_done(&self) -> bool {
         !matches!(self.state, State::Open)
     }
 
-    /// True if the stream may end here.
+    /// Returns `true` if the stream may end here.
     pub fn may_end(&self) -> bool {
         match self.state {
             State::Open => self.converter.is_complete() && self.decoder.buffered() == 0,
@@ -128,17 +128,17 @@ impl Translator {
     }
 }
 
-/// Why a stream of Bedrock's could not be translated to its end.
+/// An error in translating a stream of Bedrock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TranslateError {
-    /// The framing is broken.
+    /// The framing is malformed.
     #[error("the event stream is malformed")]
     Frame(#[from] FrameError),
-    /// A message is not what the service sends.
+    /// A message does not have the form that the service defines.
     #[error("a message of the event stream cannot be converted")]
     Convert(#[from] ConvertError),
-    /// The stream ended without `message_stop` and without an error.
+    /// The stream ended without `message_stop` and without an error message.
     #[error("the stream ended without message_stop")]
     Incomplete,
 }

@@ -1,4 +1,4 @@
-//! [`MessageStartEditor`] and [`EventFilter`] as bodies.
+//! The editor and the filter as adapters of a body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,55 +10,55 @@ use pin_project_lite::pin_project;
 use crate::filter::EventFilter;
 use crate::message_start::MessageStartEditor;
 
-/// Passes an SSE body on with its first `message_start` edited.
+/// Forwards an SSE body with its first `message_start` edited; see [`MessageStartEditor`].
 pub type MessageStartBody<B> = EditBody<B, MessageStartEditor>;
 
-/// Passes an SSE body on without the events of one name.
+/// Forwards an SSE body without the events of one name; see [`EventFilter`].
 pub type FilterBody<B> = EditBody<B, EventFilter>;
 
 pin_project! {
-    /// Passes an SSE body on with an edit made on the way.
+    /// Forwards an SSE body and applies an edit to it.
     ///
-    /// Holds back what the edit holds back, and gives it out before an error, trailers or the end. The length of the
-    /// body is unknown while the edit may still change something: do not copy a `content-length` to the response.
+    /// Bytes that the edit buffers are sent before an error, trailers or the end. The length of the body is unknown while
+    /// the edit may still change it, so the caller must not copy a `content-length` to the response.
     #[derive(Debug)]
     pub struct EditBody<B: Body, E> {
         #[pin]
         inner: B,
         edit: E,
-        // What came after bytes that were held back and go first.
+        // The result that follows the buffered bytes, which are sent first.
         next: Option<Result<Frame<Bytes>, B::Error>>,
     }
 }
 
 impl<B: Body> MessageStartBody<B> {
-    /// Rewrites `inner`, a body at its start, to name `model`.
+    /// Wraps `inner`, a body at its start, and replaces the model name by `model`.
     pub fn rename(inner: B, model: &str) -> Self {
         EditBody { inner, edit: MessageStartEditor::rename(model), next: None }
     }
 
-    /// Adds to `inner`, a body at its start, what its `message_start` lacks.
+    /// Wraps `inner`, a body at its start, and adds the members that its `message_start` lacks.
     pub fn complete(inner: B) -> Self {
         EditBody { inner, edit: MessageStartEditor::complete(), next: None }
     }
 }
 
 impl<B: Body> FilterBody<B> {
-    /// Leaves the events called `name` out of `inner`, a body at its start.
+    /// Wraps `inner`, a body at its start, and drops the events called `name`.
     pub fn new(inner: B, name: &str) -> Self {
         EditBody { inner, edit: EventFilter::new(name), next: None }
     }
 }
 
-/// A change to a stream of bytes. Not for others to implement: the two edits of this crate are all there are.
+/// An edit of a stream of bytes. It is implemented by the two edits of this crate and by nothing else.
 pub trait Edit {
-    /// Takes in bytes and returns those that may go on.
+    /// Reads the next bytes and returns the bytes to forward.
     fn push(&mut self, chunk: Bytes) -> Bytes;
-    /// The bytes still held back.
+    /// Returns the buffered bytes at the end of the stream.
     fn finish(&mut self) -> Bytes;
-    /// True while bytes are held back.
+    /// Returns `true` while bytes are buffered.
     fn is_holding(&self) -> bool;
-    /// True once nothing will be changed or held back any more.
+    /// Returns `true` once every further byte is forwarded unchanged and without delay.
     fn is_done(&self) -> bool;
 }
 
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_model_is_replaced_and_the_rest_passes() {
+    fn the_model_is_replaced_and_the_rest_is_unchanged() {
         let renamed = START.replace("\"a\"", "\"b\"");
         check(ScriptedBody::new().data(START).data("data: x"), &format!("{renamed}data: x"), None);
         check(ScriptedBody::new().data(&START[..20]).pending().data(&START[20..]).trailers(), &renamed, None);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn held_bytes_go_out_before_an_error_and_before_the_end() {
+    fn buffered_bytes_are_sent_before_an_error_and_before_the_end() {
         check(ScriptedBody::new().data("data: {"), "data: {", None);
         check(ScriptedBody::new().data("data: {").exact_length(), "data: {", None);
         check(ScriptedBody::new().data("data: {").trailers(), "data: {", None);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_left_out_and_the_rest_passes() {
+    fn events_of_the_name_are_dropped_and_the_rest_is_unchanged() {
         let (odd, rest) = ("event: odd\ndata: 1\n\n", "event: ping\ndata: {}\n\n");
         for script in [
             ScriptedBody::new().data(odd).data(rest),

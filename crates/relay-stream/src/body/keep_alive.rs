@@ -1,4 +1,4 @@
-//! Pings into silence.
+//! Pings during silence.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,26 +10,29 @@ use pin_project_lite::pin_project;
 
 use crate::sse::Boundary;
 
+/// The ping event, byte for byte as Anthropic sends it.
 const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
 
-/// A clock that rings once, for [`KeepAliveBody`].
+/// A timer for [`KeepAliveBody`] that expires once per reset.
 ///
-/// Every async runtime brings its own timer, and this crate runs on none of them, so the body takes one that the
-/// caller chooses; `TokioTimer` (feature `tokio`) is the one for tokio.
+/// Each async runtime has its own timer, and this crate depends on none of them, so the caller chooses the timer.
+/// `TokioTimer` (feature `tokio`) is the timer of tokio.
 pub trait Timer {
-    /// Ready once the time last set has passed, and then until [`reset`](Self::reset). Registers the task otherwise.
+    /// Returns `Ready` once the timer has expired, until the next [`reset`](Self::reset). Before that, returns `Pending` and
+    /// registers the task.
     fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Rings `after` from now, instead of when it would have rung. Called for every frame: should be cheap.
+    /// Sets the timer to expire `after` from now, which replaces the earlier deadline. It is called for every frame, so it
+    /// should be cheap.
     fn reset(self: Pin<&mut Self>, after: Duration);
 }
 
 pin_project! {
-    /// Passes an SSE body on and inserts `event: ping` whenever it was silent for a given time.
+    /// Forwards an SSE body and inserts a `ping` event after each interval of silence.
     ///
-    /// Clients give up on a stream that sends no byte for some minutes, and so do proxies in between; Event Streams
-    /// have no pings of their own. A ping comes between two events, never inside one: while the upstream pauses
-    /// within an event, there is none. The body's length is never announced: do not copy a `content-length`.
+    /// Clients, and proxies before them, close a stream that sends no byte for some minutes, and Event Streams have no
+    /// pings. A ping is inserted between two events, never inside one: while the upstream pauses inside an event, no ping
+    /// is sent. The size hint never announces a length, so the caller must not copy a `content-length`.
     #[derive(Debug)]
     pub struct KeepAliveBody<B, T> {
         #[pin]
@@ -38,14 +41,14 @@ pin_project! {
         timer: T,
         every: Duration,
         boundary: Boundary,
-        // The inner body has ended or failed: no ping may follow.
+        // The inner body has ended or failed, so no ping may follow.
         done: bool,
     }
 }
 
 impl<B, T: Timer> KeepAliveBody<B, T> {
-    /// Inserts a ping into `inner` after each `every` of silence, the first one counted from the last time that
-    /// `timer` was set for. Zero is taken as one millisecond.
+    /// Wraps `inner`, a body at its start, and inserts a ping after each interval `every` of silence. The first ping
+    /// follows the expiry of `timer`, so the caller sets its first interval. An interval of zero is one millisecond.
     pub fn new(inner: B, every: Duration, timer: T) -> Self {
         let every = every.max(Duration::from_millis(1));
         KeepAliveBody { inner, timer, every, boundary: Boundary::new(), done: false }
@@ -83,7 +86,7 @@ where
             if this.boundary.at_start() {
                 return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PING)))));
             }
-            // A timer that was reset wakes nobody until it has been polled.
+            // A timer that was reset wakes no task until it has been polled.
             if this.timer.poll_elapsed(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
@@ -147,10 +150,10 @@ mod tests {
     use super::*;
     use crate::body::scripted::ScriptedBody;
 
-    /// Rings on every `n`th poll: enough to drive the body without a clock.
-    struct Rings(u32);
+    /// A timer that expires at a given number of polls, so that the test needs no clock.
+    struct PollTimer(u32);
 
-    impl Timer for Rings {
+    impl Timer for PollTimer {
         fn poll_elapsed(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
             self.0 = self.0.saturating_sub(1);
             if self.0 == 0 { Poll::Ready(()) } else { Poll::Pending }
@@ -161,10 +164,10 @@ mod tests {
         }
     }
 
-    /// The data of every poll, `…` for one that has to wait.
+    /// Compares the data of every poll. `…` is a pending poll.
     #[track_caller]
     fn check(script: ScriptedBody, expected: &[&str]) {
-        let mut body = KeepAliveBody::new(script, Duration::ZERO, Rings(1));
+        let mut body = KeepAliveBody::new(script, Duration::ZERO, PollTimer(1));
         let mut task = tokio_test::task::spawn(());
         for expected in expected {
             let found = match task.enter(|cx, _| Pin::new(&mut body).poll_frame(cx)) {
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_comes_into_silence_between_events_and_never_inside_one() {
+    fn a_ping_is_inserted_between_events_and_never_inside_one() {
         check(
             ScriptedBody::new().pending().pending().pending().data("x"),
             &["ping", "…", "ping", "x", "end"],

@@ -1,12 +1,31 @@
-//! Wrappers around `http_body::Body` for the way back to the client.
+//! Adapters of `http_body::Body` for the response on its way to the client.
 //!
 //! ```text
 //! upstream ─▶ FilterBody ─▶ MessageStartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
 //!             foreign       first event  end check    pings
 //!             events
 //! ```
-//! Every one passes frames on the moment they arrive, holds nothing but what its doc names, and forwards trailers,
-//! errors and the end. They nest in any order; this one reads each name as the client sees it, and reads no pings.
+//! ```
+//! use http_body_util::{BodyExt, Full};
+//! use relay_stream::body::{FilterBody, MessageStartBody};
+//!
+//! # tokio_test::block_on(async {
+//! let upstream = Full::new(bytes::Bytes::from(concat!(
+//!     "event: vertex_event\ndata: {}\n\n",
+//!     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude@1\"}}\n\n",
+//! )));
+//! let body = MessageStartBody::rename(FilterBody::new(upstream, "vertex_event"), "claude");
+//! assert_eq!(
+//!     body.collect().await?.to_bytes(),
+//!     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude\"}}\n\n"
+//! );
+//! # Ok::<(), std::convert::Infallible>(())
+//! # }).unwrap();
+//! ```
+//! Each adapter forwards a frame as soon as it arrives, buffers only the bytes that its documentation names, and forwards
+//! trailers, errors and the end. The adapters nest in any order. In the order above, [`WatchBody`](crate::watch::WatchBody)
+//! reads the model name that the client receives, and no pings. Status codes and headers are left to the caller, above all
+//! the removal of a `content-length` that no longer fits.
 
 mod edit;
 mod keep_alive;

@@ -1,4 +1,4 @@
-//! A body that plays a script, for tests.
+//! A body for tests that returns the results of a script.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// Yields what it was given in order; `pending` makes it wait, for good if nothing wakes the test again.
+/// A body that returns its steps in order. A `pending` step registers no waker, so the test has to poll again.
 pub(crate) struct ScriptedBody {
     steps: VecDeque<Poll<Result<Frame<Bytes>, &'static str>>>,
     exact_length: bool,
@@ -42,7 +42,7 @@ impl ScriptedBody {
         self
     }
 
-    /// Knows its length, as a body with `content-length` does.
+    /// Makes the body announce its length and its end, like a body with `content-length`.
     pub(crate) fn exact_length(mut self) -> Self {
         self.exact_length = true;
         self
@@ -79,8 +79,8 @@ impl Body for ScriptedBody {
     }
 }
 
-/// Reads a body as a server does, not beyond what `is_end_stream` allows: its data as text, and its error. A
-/// `pending` of the script is polled again at once.
+/// Reads a body like a server, until `is_end_stream` returns `true`, and returns its data as text and its error. After a
+/// `pending` step it polls again at once.
 pub(crate) fn collect<B: Body<Data = Bytes>>(body: B) -> (String, Option<B::Error>) {
     let mut body = std::pin::pin!(body);
     let mut task = tokio_test::task::spawn(());

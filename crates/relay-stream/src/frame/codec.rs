@@ -1,4 +1,4 @@
-//! [`Decoder`](super::Decoder) in the shape of tokio-util, for `FramedRead`.
+//! The decoder as a codec of tokio-util, for `FramedRead` and `FramedWrite`.
 
 use std::io;
 
@@ -8,23 +8,23 @@ use super::{FrameError, Limits, Message, MessageRef, Prelude};
 
 /// Reads and writes messages over an `AsyncRead` or `AsyncWrite`.
 ///
-/// Uses the buffer of the framed transport, which holds at most [`Limits::frame`] bytes of an incomplete message and
-/// what one read adds to it.
+/// The codec works in the buffer of the framed transport. That buffer holds at most [`Limits::frame`] bytes of an
+/// incomplete message and the bytes of one more read.
 #[derive(Debug, Default)]
 pub struct MessageCodec {
     limits: Limits,
-    /// The prelude of the frame at the start of the buffer, once it has been checked.
+    /// The checked prelude of the frame at the start of the buffer. `None` before its 12 bytes have arrived.
     prelude: Option<Prelude>,
     failed: Option<FrameError>,
 }
 
 impl MessageCodec {
-    /// A codec at the start of a stream, with the default limits.
+    /// Creates a codec at the start of a stream, with the default limits.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the limits.
+    /// Sets the limits for a message.
     pub fn with_limits(self, limits: Limits) -> Self {
         MessageCodec { limits, ..self }
     }
@@ -42,14 +42,14 @@ impl MessageCodec {
     }
 }
 
-/// Why messages cannot be read from or written to a transport.
+/// An error in reading messages from a transport or in writing them to it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
     /// The transport failed.
     #[error("the transport failed")]
     Io(#[from] io::Error),
-    /// The bytes are no valid stream; final.
+    /// The bytes are not a valid Event Stream. The error is final.
     #[error("the event stream is malformed")]
     Frame(#[from] FrameError),
 }
@@ -95,7 +95,7 @@ mod tests {
     const CAPTURE: &[u8] = include_bytes!("../../testdata/message.eventstream");
 
     #[test]
-    fn a_transport_gives_the_messages_of_the_decoder_and_writes_them_back() {
+    fn the_codec_reads_the_same_messages_as_the_decoder_and_writes_the_same_bytes() {
         let (mut codec, mut buffer, mut out) = (MessageCodec::new(), BytesMut::new(), BytesMut::new());
         let mut plain = super::super::Decoder::new();
         for chunk in CAPTURE.chunks(333) {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_cut_or_malformed_is_refused_for_good() {
+    fn a_truncated_or_malformed_frame_is_a_final_error() {
         let mut codec = MessageCodec::new();
         let mut buffer = BytesMut::from(&CAPTURE[..30]);
         assert!(codec.decode(&mut buffer).unwrap().is_none());

@@ -1,53 +1,55 @@
-//! From chunks to messages.
+//! The incremental decoder: chunks in, messages out.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{FrameError, Limits, Message, MessageRef, PRELUDE_LEN, Prelude};
 
-/// A kept buffer larger than this is given back after its message.
+/// The largest capacity that the buffer keeps after a message, in bytes. A larger buffer is freed.
 const KEPT_CAPACITY: usize = 64 << 10;
 
-/// Reads Event Stream messages from a stream cut anywhere.
+/// Decodes Event Stream messages from chunks that are cut anywhere.
 ///
-/// A message that lies within one chunk is a slice of that chunk. One that does not is put together in a buffer that
-/// grows as its bytes arrive, up to [`Limits::frame`]; a frame's claim about its own length reserves nothing.
+/// A message inside one chunk is a slice of that chunk. A message that spans several chunks is collected in a buffer that
+/// grows with the bytes that arrive, up to [`Limits::frame`]. The length that a frame claims reserves no memory.
 #[derive(Debug, Default)]
 pub struct Decoder {
     limits: Limits,
-    /// The start of a frame that its chunk cut off.
+    /// The bytes of an incomplete frame.
     partial: BytesMut,
-    /// The prelude of the frame in `partial`, once it is complete.
+    /// The prelude of the frame in `partial`. `None` before its 12 bytes have arrived.
     prelude: Option<Prelude>,
-    /// `partial` holds a frame that `decode_slice` has lent out.
+    /// True if `partial` holds a complete frame that the last call of `decode_slice` has returned.
     lent: bool,
     failed: Option<FrameError>,
 }
 
-/// Where a complete and checked frame lies.
+/// The location of a complete and checked frame.
 enum FrameLocation {
     /// At the start of the chunk.
     Chunk(Prelude),
-    /// In `partial`, all of it.
+    /// In `partial`, which holds nothing else.
     Partial(Prelude),
 }
 
 impl Decoder {
-    /// A decoder at the start of a stream, with the default limits.
+    /// Creates a decoder at the start of a stream, with the default limits.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the limits.
+    /// Sets the limits for a message.
     pub fn with_limits(self, limits: Limits) -> Self {
         Decoder { limits, ..self }
     }
 
-    /// Takes bytes from the front of `chunk` and returns the next complete message, or `None` when more are needed.
+    /// Takes bytes from the front of `chunk` and returns the next complete message, or `None` if it needs more bytes.
     ///
-    /// `chunk` may end anywhere, also inside the 12-byte prelude, and may hold several messages: call again with the
-    /// same chunk until `None`; it is empty then. At most [`Limits::frame`] bytes are kept between calls.
+    /// `chunk` may end anywhere, also inside the 12-byte prelude, and may contain several messages. The caller calls again
+    /// with the same chunk until the result is `None`. The chunk is then empty. At most [`Limits::frame`] bytes are kept
+    /// between calls.
     /// # Errors
-    /// [`FrameError`], as early as it can be known (a bad prelude before its body arrives); it is then final.
+    /// [`FrameError`], as early as possible: a bad prelude before the rest of its frame has arrived. The error is final:
+    /// every later call returns it.
     /// # Source
     /// Amazon Event Stream encoding, message layout. CRC-32 with the IEEE polynomial, not Castagnoli.
     pub fn decode(&mut self, chunk: &mut Bytes) -> Result<Option<Message>, FrameError> {
@@ -64,10 +66,10 @@ impl Decoder {
         })
     }
 
-    /// Like [`decode`](Self::decode), for bytes that are not a [`Bytes`]: the message borrows from the chunk or from
-    /// the decoder, and costs no reference count.
+    /// Decodes like [`decode`](Self::decode) from a slice. The message borrows from the chunk or from the decoder, so it
+    /// needs neither [`Bytes`] nor a reference count.
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// [`FrameError`], as in [`decode`](Self::decode).
     #[inline]
     pub fn decode_slice<'a, 'chunk: 'a>(
         &'a mut self,
@@ -86,9 +88,9 @@ impl Decoder {
         })
     }
 
-    /// Says whether the stream may end here.
+    /// Checks that the stream may end here.
     /// # Errors
-    /// [`FrameError::Truncated`] inside a frame, or the error that [`decode`](Self::decode) ended with.
+    /// [`FrameError::Truncated`] inside a frame, or an earlier error of [`decode`](Self::decode).
     pub fn finish(&self) -> Result<(), FrameError> {
         match (&self.failed, self.buffered()) {
             (Some(error), _) => Err(error.clone()),
@@ -97,12 +99,12 @@ impl Decoder {
         }
     }
 
-    /// Bytes of an incomplete frame that are kept for the next call.
+    /// Returns the number of bytes of an incomplete frame that are kept for the next call.
     pub fn buffered(&self) -> usize {
         if self.lent { 0 } else { self.partial.len() }
     }
 
-    /// Finds the next frame, checks it, and says how many bytes of the chunk belong to it.
+    /// Finds and checks the next frame. Returns its location and the number of bytes that it takes from the chunk.
     #[inline]
     fn step(&mut self, chunk: &[u8]) -> Result<(usize, Option<FrameLocation>), FrameError> {
         if let Some(error) = &self.failed {
@@ -121,7 +123,7 @@ impl Decoder {
         })
     }
 
-    /// At the start of a frame.
+    /// Reads `chunk` at the start of a frame.
     #[inline]
     fn start(&mut self, chunk: &[u8]) -> Result<(usize, Option<FrameLocation>), FrameError> {
         if let Some(bytes) = chunk.first_chunk() {
@@ -136,7 +138,7 @@ impl Decoder {
         Ok((chunk.len(), None))
     }
 
-    /// Within a frame.
+    /// Reads `chunk` inside a frame.
     fn resume(&mut self, chunk: &[u8]) -> Result<(usize, Option<FrameLocation>), FrameError> {
         let mut rest = chunk;
         let prelude = match self.prelude {
@@ -157,14 +159,14 @@ impl Decoder {
         Ok((len, Some(FrameLocation::Partial(prelude))))
     }
 
-    /// Moves bytes from the front of `rest` until `partial` has `len` of them.
+    /// Moves bytes from the front of `rest` to `partial` until `partial` has `len` bytes.
     fn fill(&mut self, rest: &mut &[u8], len: usize) {
         let taken = rest.len().min(len - self.partial.len());
         self.partial.extend_from_slice(&rest[..taken]);
         rest.advance(taken);
     }
 
-    /// Does not keep the memory of a large frame for a stream of small ones.
+    /// Frees the buffer after a large frame, so that a stream of small frames does not keep its memory.
     fn release(&mut self, frame_len: usize) {
         if frame_len > KEPT_CAPACITY {
             self.partial = BytesMut::new();
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
     use crate::frame::{HeaderError, HeaderValue, write_message};
 
-    /// Frames written and read by an independent implementation.
+    /// Returns frames that were encoded and decoded by an independent implementation.
     fn vectors() -> Vec<Value> {
         serde_json::from_str(include_str!("../../testdata/eventstream.json")).unwrap()
     }
@@ -199,7 +201,7 @@ mod tests {
         }
     }
 
-    /// The messages of a stream, by both ways of decoding, which must agree.
+    /// Decodes a stream by both methods and asserts that they agree.
     fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Message>, FrameError> {
         let (mut owned, mut borrowed, mut messages) = (Decoder::new(), Decoder::new(), Vec::new());
         for chunk in chunks {
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn valid_vectors_are_read_and_invalid_ones_refused_wherever_they_are_cut() {
+    fn valid_vectors_are_decoded_and_invalid_ones_are_errors_at_every_cut() {
         for vector in vectors() {
             let frame = base64(&vector["frame"]);
             for cut in 0..=frame.len() {
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prelude_that_cannot_be_is_refused_at_byte_twelve() {
+    fn an_invalid_prelude_is_an_error_at_byte_twelve() {
         let mut bad = prelude(100, 10);
         bad[11] ^= 1;
         let found = u32::from_be_bytes([bad[8], bad[9], bad[10], bad[11]]);
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_cannot_be_trusted_is_refused_for_good() {
+    fn a_corrupt_message_is_a_final_error() {
         let mut bad = message(&[], b"payload");
         let found = u32::from_be_bytes(*bad.last_chunk().unwrap());
         *bad.last_mut().unwrap() ^= 0x80;
@@ -304,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_within_one_chunk_is_a_slice_of_it() {
+    fn a_message_inside_one_chunk_is_a_slice_of_that_chunk() {
         let frame = message(&[], b"payload");
         let chunk = Bytes::from([&frame[..], &frame, &frame[..5]].concat());
         let (mut rest, mut decoder) = (chunk.clone(), Decoder::new());
@@ -318,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claimed_length_takes_no_memory() {
+    fn a_claimed_length_allocates_no_memory() {
         let mut decoder = Decoder::new();
         decoder.decode_slice(&mut &prelude(20 << 20, 0)[..]).unwrap();
         assert!(decoder.partial.capacity() < 100);
@@ -326,7 +328,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_way_of_cutting_gives_the_same_messages(
+        fn every_way_of_chunking_gives_the_same_messages(
             payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..8),
             sizes in proptest::collection::vec(1_usize..40, 1..30),
         ) {

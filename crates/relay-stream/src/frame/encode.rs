@@ -1,10 +1,10 @@
-//! From headers and payload to a frame.
+//! The encoder: headers and payload in, a frame out.
 
 use bytes::{BufMut, BytesMut};
 
 use super::{HeaderValue, PRELUDE_LEN};
 
-/// Appends one message to `out`.
+/// Appends one message with `headers` and `payload` to `out`.
 /// ```
 /// use relay_stream::frame::{Decoder, HeaderValue, write_message};
 ///
@@ -15,7 +15,7 @@ use super::{HeaderValue, PRELUDE_LEN};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 /// # Errors
-/// [`EncodeError`] if something is longer than the format can say; `out` is then as it was.
+/// [`EncodeError`] if a name, a value or the frame is longer than the format allows. `out` is then unchanged.
 pub fn write_message<'a>(
     headers: impl IntoIterator<Item = (&'a str, HeaderValue<'a>)>,
     payload: &[u8],
@@ -81,26 +81,26 @@ fn put_long(kind: u8, value: &[u8], out: &mut BytesMut) -> Result<(), EncodeErro
     Ok(())
 }
 
-/// Why a message cannot be written.
+/// An error in encoding a message: a part of it is too long for the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A header's name is empty or longer than 255 bytes.
+    /// The name of a header is empty or longer than 255 bytes.
     #[error("a header name has {len} bytes, expected 1 to 255")]
     HeaderName {
-        /// Its length.
+        /// The length of the name in bytes.
         len: usize,
     },
-    /// A header's value is longer than 65,535 bytes.
+    /// The value of a header is longer than 65,535 bytes.
     #[error("a header value has {len} bytes, expected at most 65535")]
     HeaderValue {
-        /// Its length.
+        /// The length of the value in bytes.
         len: usize,
     },
     /// The frame is longer than 4 GiB.
     #[error("a frame of {len} bytes is too large for the format")]
     Frame {
-        /// Its length.
+        /// The length of the frame in bytes.
         len: usize,
     },
 }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_format_cannot_say_is_refused_and_leaves_no_trace() {
+    fn a_message_too_long_for_the_format_is_an_error_and_writes_nothing() {
         let mut out = BytesMut::from("before");
         let long = "x".repeat(65_536);
         let mut check = |name, value, expected| {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_equals_the_one_that_another_encoder_wrote() {
+    fn a_frame_equals_the_frame_of_an_independent_encoder() {
         let vectors: serde_json::Value =
             serde_json::from_str(include_str!("../../testdata/eventstream.json")).unwrap();
         let vector =

@@ -1,8 +1,9 @@
-//! What can be wrong with a frame.
+//! The errors of decoding a frame.
 
-/// Why bytes are not a valid Event Stream message.
+/// An error in the framing of an Event Stream message.
 ///
-/// Always final: the format has no mark to find the next message by, so nothing after the fault can be trusted.
+/// Every error is final. The format has no marker at which a decoder could find the next message, so no byte after the
+/// fault can be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -22,70 +23,70 @@ pub enum FrameError {
         /// The checksum of the bytes before it.
         computed: u32,
     },
-    /// The two lengths of the prelude contradict each other, or the smallest frame.
+    /// The two lengths of the prelude contradict each other, or the frame is shorter than its prelude and checksum.
     #[error("a frame of {total} bytes cannot have {headers} bytes of headers")]
     Length {
-        /// Length of the frame, as it says.
+        /// The length of the frame in bytes, from its prelude.
         total: u32,
-        /// Length of its header block, as it says.
+        /// The length of the header block in bytes, from the prelude.
         headers: u32,
     },
     /// The frame is larger than [`Limits::frame`](super::Limits::frame).
     #[error("a frame of {len} bytes exceeds the limit of {limit}")]
     FrameTooLarge {
-        /// Length of the frame, as it says.
+        /// The length of the frame in bytes, from its prelude.
         len: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
     /// The header block is larger than [`Limits::headers`](super::Limits::headers).
     #[error("a header block of {len} bytes exceeds the limit of {limit}")]
     HeadersTooLarge {
-        /// Length of the header block, as the frame says.
+        /// The length of the header block in bytes, from the prelude.
         len: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// There are more headers than [`Limits::header_count`](super::Limits::header_count).
+    /// The message has more headers than [`Limits::header_count`](super::Limits::header_count).
     #[error("a message has more than {limit} headers")]
     TooManyHeaders {
-        /// The limit.
+        /// The largest number of headers.
         limit: usize,
     },
-    /// A header could not be read.
+    /// A header cannot be read.
     #[error("header {index} is malformed")]
     Header {
-        /// Its position in the header block.
+        /// The position of the header in the header block, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// The fault of the header.
         #[source]
         source: HeaderError,
     },
-    /// The stream ended within a frame.
+    /// The stream ended inside a frame.
     #[error("the stream ended {held} bytes into a frame")]
     Truncated {
-        /// Bytes of the frame that had arrived.
+        /// The number of bytes of the frame that have arrived.
         held: usize,
     },
 }
 
-/// Why a header could not be read.
+/// The fault of a header that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// The header block ends within the header.
-    #[error("the header block ends within it")]
+    /// The header block ends inside the header.
+    #[error("the header block ends inside the header")]
     Truncated,
     /// The name is empty.
-    #[error("its name is empty")]
+    #[error("the name is empty")]
     EmptyName,
     /// The name is not UTF-8.
-    #[error("its name is not UTF-8")]
+    #[error("the name is not UTF-8")]
     Name,
-    /// The type is none of the ten.
-    #[error("its type {0} is unknown")]
+    /// The type is none of the ten types of the format.
+    #[error("the type {0} is unknown")]
     Type(u8),
-    /// The value should be a string, and is not UTF-8.
-    #[error("its string is not UTF-8")]
+    /// The value of type string is not UTF-8.
+    #[error("the value is not UTF-8")]
     String,
 }

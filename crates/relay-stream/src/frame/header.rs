@@ -1,43 +1,44 @@
-//! The header block.
+//! The header block of a message.
 //!
-//! One header: name length `u8`, name, type `u8`, then a value whose form the type gives. Numbers are big-endian.
+//! A header consists of the length of its name (`u8`), the name, the type (`u8`), and a value. The type determines the
+//! form of the value. Numbers are big-endian.
 
 use super::{FrameError, HeaderError};
 
 /// One header of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// Its name. Names with a meaning in the format itself begin with a colon.
+    /// The name. Names that the format itself defines start with a colon.
     pub name: &'a str,
-    /// Its value.
+    /// The value.
     pub value: HeaderValue<'a>,
 }
 
-/// The value of a header, in one of the ten types of the format (two of which are the two booleans).
+/// The value of a header, in one of the ten types of the format. Two of the types are the two booleans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderValue<'a> {
-    /// Types 0 (true) and 1 (false).
+    /// A boolean: type 0 is true, type 1 is false.
     Bool(bool),
-    /// Type 2.
+    /// Type 2: an 8-bit integer.
     Byte(i8),
-    /// Type 3.
+    /// Type 3: a 16-bit integer.
     Short(i16),
-    /// Type 4.
+    /// Type 4: a 32-bit integer.
     Int(i32),
-    /// Type 5.
+    /// Type 5: a 64-bit integer.
     Long(i64),
-    /// Type 6: at most 65,535 bytes.
+    /// Type 6: a byte array of at most 65,535 bytes.
     Bytes(&'a [u8]),
-    /// Type 7: at most 65,535 bytes.
+    /// Type 7: a UTF-8 string of at most 65,535 bytes.
     String(&'a str),
-    /// Type 8: milliseconds since 1970-01-01T00:00:00Z.
+    /// Type 8: a time in milliseconds since 1970-01-01T00:00:00Z.
     Timestamp(i64),
-    /// Type 9.
+    /// Type 9: a UUID.
     Uuid([u8; 16]),
 }
 
 impl<'a> HeaderValue<'a> {
-    /// The string, if it is one.
+    /// Returns the text of a value of type string, or `None` for any other type.
     pub fn as_str(&self) -> Option<&'a str> {
         match *self {
             HeaderValue::String(text) => Some(text),
@@ -46,14 +47,14 @@ impl<'a> HeaderValue<'a> {
     }
 }
 
-/// The headers of a message, in order.
+/// Iterates over the headers of a message, in their order in the frame.
 #[derive(Debug, Clone)]
 pub struct Headers<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Headers<'a> {
-    /// `block` must have been checked by [`check`].
+    /// Iterates over `block`, which [`check`] has accepted.
     pub(crate) fn new(block: &'a [u8]) -> Self {
         Headers { rest: block }
     }
@@ -70,10 +71,10 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
-/// Reads every header of a block once, so that later reads cannot fail.
+/// Checks every header of a block, so that later reads cannot fail.
 ///
-/// Blocks are ASCII as a rule, their lengths and types included, and one look at the whole is several times faster
-/// than one at each name and string.
+/// A block is usually ASCII, its lengths and types included. One ASCII check of the whole block is several times faster
+/// than a UTF-8 check of each name and string.
 #[inline]
 pub(crate) fn check(block: &[u8], limit: usize) -> Result<(), FrameError> {
     let ascii = block.is_ascii();
@@ -87,17 +88,17 @@ pub(crate) fn check(block: &[u8], limit: usize) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// A header in pieces: which bytes are its name, its type, its value.
+/// A header whose name and value are not decoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawHeader<'a> {
     name: &'a [u8],
     kind: u8,
-    /// Without the length in front of bytes and strings.
+    /// The bytes of the value, without the length that precedes byte arrays and strings.
     value: &'a [u8],
 }
 
 impl<'a> RawHeader<'a> {
-    /// Name and value, if the value is a string.
+    /// Returns name and value if the value is a string.
     pub(crate) fn string(self) -> Option<(&'a [u8], &'a [u8])> {
         (self.kind == 7).then_some((self.name, self.value))
     }
@@ -122,7 +123,7 @@ impl<'a> RawHeader<'a> {
     }
 }
 
-/// Takes a header block apart without looking at names and values.
+/// Iterates over the headers of a block without decoding names and values.
 #[derive(Debug, Clone)]
 pub(crate) struct RawHeaders<'a> {
     rest: &'a [u8],
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn all_ten_types_are_read_and_refused_when_cut() {
+    fn all_ten_types_are_read_and_truncated_ones_are_errors() {
         check_value(b"\x00", HeaderValue::Bool(true));
         check_value(b"\x01", HeaderValue::Bool(false));
         check_value(b"\x02\xfe", HeaderValue::Byte(-2));
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_headers_are_refused_with_their_position() {
+    fn a_malformed_header_is_an_error_with_its_position() {
         check_error(b"\0\0", 0, HeaderError::EmptyName);
         check_error(b"\x01\xff\0", 0, HeaderError::Name);
         check_error(b"\x01n\x0a", 0, HeaderError::Type(10));

@@ -1,19 +1,19 @@
-//! A complete message.
+//! A complete message, owned or borrowed.
 
 use bytes::Bytes;
 
 use super::header::{self, RawHeader, RawHeaders};
 use super::{FrameError, HeaderValue, Headers, Limits, PRELUDE_LEN, Prelude};
 
-/// A message: one checked frame.
+/// A message: one frame whose checksums and headers have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     frame: Bytes,
     payload_start: usize,
 }
 
-/// A message whose frame is borrowed, from [`Decoder::decode_slice`](super::Decoder::decode_slice) or
-/// [`Message::as_borrowed`].
+/// A message that borrows its frame. [`Decoder::decode_slice`](super::Decoder::decode_slice) and
+/// [`Message::as_borrowed`] return it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageRef<'a> {
     headers: &'a [u8],
@@ -21,45 +21,45 @@ pub struct MessageRef<'a> {
 }
 
 impl Message {
-    /// `frame` must be what [`MessageRef::check`] accepted for the same prelude.
+    /// Creates a message from a `frame` that [`MessageRef::check`] has accepted for the same prelude.
     pub(crate) fn new(frame: Bytes, prelude: Prelude) -> Self {
         Message { frame, payload_start: prelude.payload_start() }
     }
 
-    /// The same message, borrowed.
+    /// Borrows the message.
     pub fn as_borrowed(&self) -> MessageRef<'_> {
         let payload = &self.frame[self.payload_start..self.frame.len() - 4];
         MessageRef { headers: &self.frame[PRELUDE_LEN..self.payload_start], payload }
     }
 
-    /// The headers, in order.
+    /// Iterates over the headers, in their order in the frame.
     pub fn headers(&self) -> Headers<'_> {
         self.as_borrowed().headers()
     }
 
-    /// The value of the first header of that name.
+    /// Returns the value of the first header with that name.
     pub fn header(&self, name: &str) -> Option<HeaderValue<'_>> {
         self.as_borrowed().header(name)
     }
 
-    /// The payload.
+    /// Returns the payload.
     pub fn payload(&self) -> &[u8] {
         self.as_borrowed().payload()
     }
 
-    /// The payload, as a slice of the frame.
+    /// Returns the payload as a slice of the frame, without a copy.
     pub fn into_payload(self) -> Bytes {
         self.frame.slice(self.payload_start..self.frame.len() - 4)
     }
 
-    /// The whole frame as it came, checksums included.
+    /// Returns the whole frame as received, checksums included.
     pub fn as_frame(&self) -> &Bytes {
         &self.frame
     }
 }
 
 impl<'a> MessageRef<'a> {
-    /// Checks a frame whose prelude has been checked, and whose length is what that says.
+    /// Checks the message checksum and the headers of `frame`. Its length must be the one in `prelude`.
     #[inline]
     pub(crate) fn check(frame: &'a [u8], prelude: Prelude, limits: &Limits) -> Result<Self, FrameError> {
         let (signed, checksum) = frame.split_at(prelude.payload_end());
@@ -73,34 +73,35 @@ impl<'a> MessageRef<'a> {
         Ok(message)
     }
 
-    /// `frame` must be what [`check`](Self::check) accepted for the same prelude.
+    /// Creates a message from a `frame` that [`check`](Self::check) has accepted for the same prelude.
     #[inline]
     pub(crate) fn new(frame: &'a [u8], prelude: Prelude) -> Self {
         let headers = &frame[PRELUDE_LEN..prelude.payload_start()];
         MessageRef { headers, payload: &frame[prelude.payload_start()..prelude.payload_end()] }
     }
 
-    /// The headers, in order.
+    /// Iterates over the headers, in their order in the frame.
     pub fn headers(&self) -> Headers<'a> {
         Headers::new(self.headers)
     }
 
-    /// The value of the first header of that name.
+    /// Returns the value of the first header with that name.
     pub fn header(&self, name: &str) -> Option<HeaderValue<'a>> {
         self.headers().find(|header| header.name == name).map(|header| header.value)
     }
 
-    /// The payload.
+    /// Returns the payload.
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
 
-    /// The headers as they are in the frame.
+    /// Returns the header block as it is in the frame.
     pub(crate) fn header_block(&self) -> &'a [u8] {
         self.headers
     }
 
-    /// Names and values of the headers that are strings, as bytes: to compare them without reading each as text again.
+    /// Iterates over names and values of the headers of type string, as bytes. Comparing bytes avoids decoding each header
+    /// a second time.
     #[inline]
     pub(crate) fn string_headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         RawHeaders::new(self.headers).flatten().filter_map(RawHeader::string)

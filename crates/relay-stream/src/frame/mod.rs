@@ -1,8 +1,8 @@
-//! The AWS Event Stream framing: a decoder, and with the feature `encode` an encoder.
+//! The AWS Event Stream framing: a decoder and, with the feature `encode`, an encoder.
 //!
 //! ```text
 //! Bytes ─Decoder─▶ Message
-//! any cut          headers, payload, both slices of the frame
+//! any chunks       headers, payload, both slices of the frame
 //!
 //! frame: total u32 │ headers u32 │ crc32(8 bytes) u32 │ headers │ payload │ crc32(all before) u32
 //! ```
@@ -19,7 +19,8 @@
 //! decoder.finish()?;
 //! # Ok::<(), relay_stream::frame::FrameError>(())
 //! ```
-//! What the headers mean is left to others; [`bedrock`](crate::bedrock) reads those of one service.
+//! The meaning of headers and payload is left to the caller; [`bedrock`](crate::bedrock) reads those of one service.
+//! Signed messages, which some AWS services send inside of others, are not verified.
 
 #[cfg(feature = "codec")]
 mod codec;

@@ -1,23 +1,24 @@
-//! The first twelve bytes of a frame, and what they may say.
+//! The first twelve bytes of a frame, and the limits that they are checked against.
 
 use super::FrameError;
 
-/// Two lengths and their checksum.
+/// The length of a prelude in bytes: two lengths and their checksum, four bytes each.
 pub(crate) const PRELUDE_LEN: usize = 12;
-/// The checksum at the end of a frame.
+/// The length of the checksum at the end of a frame, in bytes.
 const TRAILER_LEN: usize = 4;
 
-/// How large a message may be.
+/// The largest sizes that a message may have.
 ///
-/// The defaults are the largest that AWS allows (24 MiB of payload, 128 KiB of headers, as botocore enforces them) and
-/// a number of headers that no service comes near. Only bytes that have arrived take memory, whatever a frame claims.
+/// The defaults are the maxima of AWS: 24 MiB of payload and 128 KiB of headers, as botocore enforces them. No service
+/// sends as many as 128 headers. A decoder allocates memory only for bytes that have arrived, so the length that a frame
+/// claims allocates nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a whole frame, checksums included.
+    /// The largest frame in bytes, checksums included. Default: 25,296,912 (24 MiB + 128 KiB + 16).
     pub frame: usize,
-    /// Bytes of its header block.
+    /// The largest header block in bytes. Default: 131,072 (128 KiB).
     pub headers: usize,
-    /// Number of its headers.
+    /// The largest number of headers. Default: 128.
     pub header_count: usize,
 }
 
@@ -28,7 +29,7 @@ impl Default for Limits {
     }
 }
 
-/// A prelude whose checksum is right and whose lengths are possible and allowed.
+/// A checked prelude: its checksum is right, and its lengths are consistent and within the limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Prelude {
     total: usize,
@@ -36,6 +37,7 @@ pub(crate) struct Prelude {
 }
 
 impl Prelude {
+    /// Reads and checks a prelude.
     #[inline]
     pub(crate) fn read(bytes: &[u8; PRELUDE_LEN], limits: &Limits) -> Result<Self, FrameError> {
         let [lengths @ .., c0, c1, c2, c3] = bytes;
@@ -63,17 +65,17 @@ impl Prelude {
         Ok(Prelude { total, headers })
     }
 
-    /// Length of the whole frame, at least 16.
+    /// Returns the length of the whole frame, at least 16.
     pub(crate) fn total(self) -> usize {
         self.total
     }
 
-    /// Where the header block ends and the payload begins.
+    /// Returns the position at which the header block ends and the payload starts.
     pub(crate) fn payload_start(self) -> usize {
         PRELUDE_LEN + self.headers
     }
 
-    /// Where the payload ends and the message checksum begins.
+    /// Returns the position at which the payload ends and the message checksum starts.
     pub(crate) fn payload_end(self) -> usize {
         self.total - TRAILER_LEN
     }

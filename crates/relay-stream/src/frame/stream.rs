@@ -1,4 +1,4 @@
-//! [`Decoder`] around a stream of chunks.
+//! The decoder as an adapter of a `Stream` of chunks.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,9 +10,9 @@ use pin_project_lite::pin_project;
 use super::{Decoder, FrameError, Message};
 
 pin_project! {
-    /// The messages in a stream of chunks.
+    /// A stream of the messages in a stream of chunks.
     ///
-    /// Ends after the first error, which is the inner stream's or the decoder's.
+    /// It ends after the first error, either of the inner stream or of the decoder.
     #[derive(Debug)]
     pub struct MessageStream<S> {
         #[pin]
@@ -24,20 +24,20 @@ pin_project! {
 }
 
 impl<S> MessageStream<S> {
-    /// Reads `inner`, a stream at its start, with `decoder`, which carries the settings.
+    /// Wraps `inner`, a stream at its start. `decoder` carries the limits.
     pub fn new(inner: S, decoder: Decoder) -> Self {
         MessageStream { inner, decoder, chunk: Bytes::new(), done: false }
     }
 }
 
-/// Why a stream of messages failed.
+/// An error of [`MessageStream`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MessageStreamError<E> {
     /// The inner stream failed.
     #[error(transparent)]
     Upstream(E),
-    /// Its bytes are no valid event stream.
+    /// The bytes of the inner stream are not a valid Event Stream.
     #[error("the event stream is malformed")]
     Frame(#[source] FrameError),
 }
@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    /// The number of messages, and the error that ended them.
+    /// Returns the number of messages and the error that ended the stream.
     fn messages(
         chunks: Vec<Result<Bytes, &'static str>>,
     ) -> (usize, Option<MessageStreamError<&'static str>>) {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_one_by_one_until_the_end_or_the_first_error() {
+    fn messages_are_returned_until_the_end_or_the_first_error() {
         let all = || CAPTURE.chunks(1000).map(|chunk| Ok(Bytes::from_static(chunk))).collect::<Vec<_>>();
         assert!(matches!(messages(all()), (16, None)));
         let cut = messages(all()[..3].to_vec());

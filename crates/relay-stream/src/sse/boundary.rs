@@ -1,35 +1,39 @@
-//! Where one event ends and the next begins.
+//! The boundaries between events.
+//!
+//! Every reader of server-sent events in this crate is built on [`Boundary`], so that all of them agree about the place
+//! at which an event ends.
 
 use memchr::memchr2;
 
-/// Finds the blank lines that end events, over slices cut anywhere.
+/// Finds the blank lines that end events, in slices cut anywhere.
 ///
-/// Lines end in LF, CRLF or CR, mixed as the sender likes. An event ended by a CR is over at that CR, so it need not
-/// wait for the LF that may follow; should the next slice begin with it, it belongs to no line.
+/// A line ends with LF, CRLF or CR, and a stream may mix them. An event whose blank line ends with CR is complete at that
+/// CR, so it does not wait for a possible LF. If the next slice starts with that LF, the LF belongs to no line.
 ///
 /// # Source
 /// WHATWG HTML, "Parsing an event stream".
 #[derive(Debug, Clone)]
 pub(crate) struct Boundary {
-    /// No byte of the current line has been seen.
+    /// True if no byte of the current line has been seen.
     line_empty: bool,
-    /// The last byte was a CR: an LF right after it ends the same line.
+    /// True if the last byte was a CR. An LF directly after it ends the same line.
     after_cr: bool,
-    /// No byte has been seen since the last blank line.
+    /// True if no byte has been seen since the last blank line.
     at_start: bool,
 }
 
 impl Boundary {
+    /// Creates a boundary finder at the start of a stream.
     pub(crate) fn new() -> Self {
         Boundary { line_empty: true, after_cr: false, at_start: true }
     }
 
-    /// True between two events and before the first one.
+    /// Returns `true` between two events and before the first one.
     pub(crate) fn at_start(&self) -> bool {
         self.at_start
     }
 
-    /// Takes in the LF that `bytes` begin with if it belongs to the CR before it, and says whether it did.
+    /// Consumes an LF at the start of `bytes` that belongs to the CR before it. Returns `true` if there was one.
     #[inline]
     pub(crate) fn take_lf(&mut self, bytes: &[u8]) -> bool {
         self.after_cr && !bytes.is_empty() && {
@@ -38,8 +42,8 @@ impl Boundary {
         }
     }
 
-    /// Takes in `bytes` up to the end of the current block and returns how many that were; `None` if the block goes
-    /// on after them. Call again with the rest.
+    /// Consumes `bytes` up to the end of the current block and returns their number. Returns `None` if the block
+    /// continues after `bytes`. The caller calls again with the rest.
     #[inline]
     pub(crate) fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = usize::from(self.take_lf(bytes));
@@ -95,14 +99,14 @@ mod tests {
             let found = ends(&[a, b]);
             assert_eq!(found.len(), expected.len(), "cut at {cut}");
             for (found, expected) in found.iter().zip(expected) {
-                let lf_left_behind = found + 1 == *expected && text.as_bytes()[*found] == b'\n';
-                assert!(found == expected || lf_left_behind, "cut at {cut}");
+                let lf_left_for_next = found + 1 == *expected && text.as_bytes()[*found] == b'\n';
+                assert!(found == expected || lf_left_for_next, "cut at {cut}");
             }
         }
     }
 
     #[test]
-    fn a_blank_line_ends_a_block_in_every_line_ending() {
+    fn a_blank_line_ends_a_block_with_every_line_ending() {
         check("", &[]);
         check("a", &[]);
         check("a\n", &[]);
@@ -117,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_space_between_two_blocks_is_a_start() {
+    fn at_start_is_true_only_between_two_blocks() {
         let mut boundary = Boundary::new();
         assert!(boundary.at_start());
         for (bytes, at_start) in [("a", false), ("\n", false), ("\r", true), ("\n", true), (":", false)] {

@@ -1,4 +1,4 @@
-//! The fields of one event.
+//! The fields of one event, read from its block.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use memchr::{memchr, memchr2};
 
-/// One event, borrowed from its block where the block has it in one piece.
+/// One server-sent event. Its fields are borrowed from the block if the block holds them in one piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SseEvent<'a> {
-    /// The `event` field, `message` if there is none; bytes that are not UTF-8 are replaced.
+    /// The `event` field, or `message` if there is none. Bytes that are not UTF-8 are replaced by U+FFFD.
     pub name: Cow<'a, str>,
-    /// The `data` fields, joined by LF. UTF-8 by the standard, not checked here: whoever parses the data does that.
+    /// The `data` fields, joined by LF. The standard requires UTF-8. The parser of the data has to check that.
     pub data: Cow<'a, [u8]>,
-    /// The `id` field, if the event has one. By the standard it stays valid for later events without one.
+    /// The `id` field, if the event has one. By the standard it stays valid for later events without an `id` field.
     pub id: Option<Cow<'a, str>>,
-    /// The `retry` field: how long a client waits before it reconnects.
+    /// The `retry` field: the time that a client waits before it reconnects.
     pub retry: Option<Duration>,
 }
 
 impl<'a> SseEvent<'a> {
-    /// Reads the fields of a block. `None` if it has no data, for then the standard says that there is no event.
+    /// Reads the fields of a block. Returns `None` for a block without data, which is no event by the standard.
     pub(crate) fn from_block(block: &'a [u8]) -> Option<Self> {
         let mut name: &[u8] = b"";
         let mut data: Option<Cow<'a, [u8]>> = None;
@@ -49,12 +49,12 @@ impl<'a> SseEvent<'a> {
     }
 }
 
-/// A block without the byte order mark that the first one of a stream may begin with.
+/// Removes the byte order mark with which the first block of a stream may start.
 pub(crate) fn without_bom(block: &[u8]) -> &[u8] {
     block.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(block)
 }
 
-/// The values of a block's `data` lines, as ranges of the block.
+/// Returns the values of the `data` lines of a block, as ranges of the block.
 pub(crate) fn data_lines(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     Lines::new(block)
         .map(|line| field(block, line))
@@ -62,7 +62,7 @@ pub(crate) fn data_lines(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '
         .map(|(_, value)| value)
 }
 
-/// Splits a line into its field name and the range of its value. A comment has an empty name.
+/// Splits a line into its field name and the range of its value. The name of a comment is empty.
 fn field(block: &[u8], line: Range<usize>) -> (&[u8], Range<usize>) {
     match memchr(b':', &block[line.clone()]) {
         None => (&block[line.clone()], line.end..line.end),
@@ -74,13 +74,14 @@ fn field(block: &[u8], line: Range<usize>) -> (&[u8], Range<usize>) {
     }
 }
 
-/// Digits only, as the standard demands; a number too large for `u64` is ignored like any other malformed one.
+/// Parses a `retry` value: digits only, as the standard requires. Any other value, also one larger than a `u64`, is
+/// ignored.
 fn milliseconds(value: &[u8]) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     text.parse().ok().map(Duration::from_millis)
 }
 
-/// The lines of a block as ranges, without their ends.
+/// Iterates over the lines of a block, as ranges without the line ends.
 struct Lines<'a> {
     block: &'a [u8],
     at: usize,
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_read_by_the_rules_of_the_standard() {
+    fn fields_are_parsed_by_the_rules_of_the_standard() {
         check("data: x\n\n", Some(("message", "x", None, None)));
         check("event: a\ndata: x\n\n", Some(("a", "x", None, None)));
         check("data: x\r\nevent: a\r\n\r\n", Some(("a", "x", None, None)));
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn one_data_line_is_borrowed() {
+    fn a_single_data_line_is_borrowed() {
         let event = SseEvent::from_block(b"event: a\ndata: x\n\n").unwrap();
         assert!(matches!((event.name, event.data), (Cow::Borrowed(_), Cow::Borrowed(_))));
     }

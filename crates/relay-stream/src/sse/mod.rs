@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Bytes ─SseParser─▶ SseBlock ─event─▶ SseEvent        write_event ─▶ Bytes
-//! any cut            raw bytes         name, data, id  name, data
+//! any chunks         raw bytes         name, data, id  name, data
 //! ```
 //! ```
 //! use bytes::Bytes;
@@ -19,7 +19,10 @@
 //! assert_eq!(names, ["ping", "last"]);
 //! # Ok::<(), relay_stream::sse::SseError>(())
 //! ```
-//! A block keeps its bytes as they came, so a relay that only reads events can send on exactly what it received.
+//! A block keeps its bytes unchanged, so a relay that only reads events can forward exactly the bytes that it received.
+//!
+//! The meaning of an event's data is left to the caller; [`watch`](crate::watch) reads the events of the Messages API.
+//! Reconnecting with `id` and `retry` is left to the client.
 
 mod boundary;
 mod event;

@@ -1,51 +1,51 @@
-//! From chunks to blocks.
+//! The incremental parser: chunks in, blocks out.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{Boundary, SseEvent, without_bom};
 
-/// Bytes that one block may have by default: no event of a Messages stream comes near it, and a sender that never ends
-/// its event is stopped before it hurts.
+/// The default limit for the size of a block, in bytes. Every event of a Messages stream is far smaller. The limit stops
+/// a sender that never ends its event.
 const DEFAULT_LIMIT: usize = 16 << 20;
 
-/// A kept buffer larger than this is given back after its block.
+/// The largest capacity that the buffer keeps after a block, in bytes. A larger buffer is freed.
 const KEPT_CAPACITY: usize = 64 << 10;
 
 /// Splits a byte stream into the blocks between blank lines.
 ///
-/// A block that lies within one chunk is a slice of that chunk; one that does not is put together in a buffer of at
-/// most the configured number of bytes. Every byte taken in comes out in exactly one block, or stays in
+/// A block inside one chunk is a slice of that chunk. A block that spans several chunks is collected in a buffer of at
+/// most the configured size. Every byte of the input is part of exactly one block or of
 /// [`remaining`](Self::remaining).
 #[derive(Debug)]
 pub struct SseParser {
     limit: usize,
     boundary: Boundary,
     partial: BytesMut,
-    /// No block has been returned yet: a byte order mark may come.
+    /// True until the first block, which may start with a byte order mark.
     first: bool,
     failed: bool,
 }
 
 impl SseParser {
-    /// A parser at the start of a stream, for blocks of up to 16 MiB.
+    /// Creates a parser at the start of a stream, for blocks of up to 16 MiB.
     pub fn new() -> Self {
         let boundary = Boundary::new();
         SseParser { limit: DEFAULT_LIMIT, boundary, partial: BytesMut::new(), first: true, failed: false }
     }
 
-    /// Sets how many bytes one block may have, its blank line included.
+    /// Sets the largest size of a block in bytes, its blank line included. The default is 16 MiB.
     pub fn with_limit(self, limit: usize) -> Self {
         SseParser { limit, ..self }
     }
 
-    /// Takes bytes from the front of `chunk` and returns the next complete block, or `None` when more are needed.
+    /// Takes bytes from the front of `chunk` and returns the next complete block, or `None` if it needs more bytes.
     ///
-    /// Call again with the same chunk until `None`; the chunk is empty then. Blocks of comments and stray blank lines
-    /// come out too, so that nothing is lost for who sends them on: [`SseBlock::event`] is `None` for these.
+    /// The caller calls again with the same chunk until the result is `None`. The chunk is then empty. Comments and extra
+    /// blank lines are blocks as well, so that a relay can forward every byte: their [`SseBlock::event`] is `None`.
     /// # Errors
-    /// [`SseError::TooLarge`] as soon as a block has more bytes than allowed; it is then final.
+    /// [`SseError::TooLarge`] once a block is larger than the limit. The error is final: every later call returns it.
     /// # Source
-    /// WHATWG HTML, "Interpreting an event stream". Nothing here limits the number or the data of events.
+    /// WHATWG HTML, "Interpreting an event stream".
     pub fn parse(&mut self, chunk: &mut Bytes) -> Result<Option<SseBlock>, SseError> {
         if self.failed {
             return Err(SseError::TooLarge { limit: self.limit });
@@ -74,7 +74,7 @@ impl SseParser {
         }))
     }
 
-    /// The bytes of a block that has not ended. At the end of the stream the standard says to drop them.
+    /// Returns the bytes of the incomplete block. The standard requires to drop them at the end of the stream.
     pub fn remaining(&self) -> &[u8] {
         &self.partial
     }
@@ -91,39 +91,39 @@ impl Default for SseParser {
     }
 }
 
-/// The bytes of one event, or of comments, through the blank line that ends them.
+/// The bytes of one event or of comments, up to and including the blank line that ends them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SseBlock {
     raw: Bytes,
-    /// The first block of its stream: may begin with a byte order mark.
+    /// True for the first block of a stream, which may start with a byte order mark.
     first: bool,
 }
 
 impl SseBlock {
-    /// The event in this block, or `None` if it has no `data` field.
+    /// Returns the event in this block, or `None` if the block has no `data` field.
     pub fn event(&self) -> Option<SseEvent<'_>> {
         SseEvent::from_block(if self.first { without_bom(&self.raw) } else { &self.raw })
     }
 
-    /// The bytes as they came.
+    /// Returns the bytes as received.
     pub fn raw(&self) -> &Bytes {
         &self.raw
     }
 
-    /// The bytes as they came, to send on.
+    /// Returns the bytes as received, without a copy.
     pub fn into_raw(self) -> Bytes {
         self.raw
     }
 }
 
-/// Why a byte stream cannot be read as server-sent events. The format itself has no invalid text.
+/// An error of the parser. The format itself has no invalid text, so the only error is a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SseError {
-    /// A block did not end within the allowed number of bytes.
+    /// A block is larger than the limit.
     #[error("an event is larger than {limit} bytes")]
     TooLarge {
-        /// The number of bytes allowed.
+        /// The limit in bytes.
         limit: usize,
     },
 }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_within_one_chunk_is_a_slice_of_it() {
+    fn a_block_inside_one_chunk_is_a_slice_of_that_chunk() {
         let chunk = Bytes::from(b"data: 1\n\ndata: 2\n\n".to_vec());
         let mut rest = chunk.clone();
         let mut parser = SseParser::new();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_counts_at_the_start_only() {
+    fn a_byte_order_mark_is_removed_only_at_the_start_of_the_stream() {
         let mut parser = SseParser::new();
         let found = blocks(&mut parser, "\u{feff}event: a\ndata: 1\n\n\u{feff}event: b\ndata: 2\n\n");
         let names: Vec<_> = found.iter().map(|block| block.event().unwrap().name).collect();
@@ -158,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_block_is_no_event_and_stays_readable() {
+    fn an_incomplete_block_is_no_event_and_stays_in_remaining() {
         let mut parser = SseParser::new();
         assert!(blocks(&mut parser, "data: 1\n").is_empty());
         assert_eq!(parser.remaining(), b"data: 1\n");
     }
 
     #[test]
-    fn a_block_larger_than_the_limit_is_refused_for_good() {
+    fn a_block_larger_than_the_limit_is_a_final_error() {
         let mut parser = SseParser::new().with_limit(9);
         assert_eq!(blocks(&mut parser, "data: 1\n\ndata: ").len(), 1);
         let mut long = Bytes::from_static(b"234\n");

@@ -1,4 +1,4 @@
-//! From an event to its bytes.
+//! The encoder: an event in, its bytes out.
 
 use bytes::BytesMut;
 use memchr::memchr2;
@@ -7,8 +7,9 @@ use crate::json;
 
 /// Appends `event: name`, `data: …` and the blank line to `out`.
 ///
-/// `data` that holds line ends (JSON may, between its tokens) becomes several `data` lines, which a parser joins by
-/// LF: an event always stays one event. A `name` is cut at its first line end, and left out if it is empty.
+/// If `data` contains line ends, which JSON may have between its tokens, it becomes several `data` lines. A parser joins
+/// them with LF, so one event always stays one event. A `name` is cut at its first line end. An empty `name` writes no
+/// `event` line.
 /// ```
 /// let mut out = bytes::BytesMut::new();
 /// relay_stream::sse::write_event("ping", br#"{"type": "ping"}"#, &mut out);
@@ -35,7 +36,7 @@ pub fn write_event(name: &str, data: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(b"\n\n");
 }
 
-/// Appends an `error` event of the Messages API, of type `kind`, for example `overloaded_error`.
+/// Appends an `error` event of the Messages API. `kind` is the type of the error, for example `overloaded_error`.
 pub fn write_error_event(kind: &str, message: &str, out: &mut BytesMut) {
     let (kind, message) = (json::quote(kind), json::quote(message));
     let data = format!(r#"{{"type":"error","error":{{"type":{kind},"message":{message}}}}}"#);
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_written_as_one_event_whatever_it_holds() {
+    fn an_event_is_written_as_one_event_with_any_content() {
         check("a", "{}", "event: a\ndata: {}\n\n");
         check("", "{}", "data: {}\n\n");
         check("a", "", "event: a\ndata: \n\n");
