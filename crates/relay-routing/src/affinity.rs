@@ -24,7 +24,7 @@ const DETOURS: u8 = 2;
 
 /// The candidate that each session prefers. Bounded; idle sessions are dropped after one to two hours.
 #[derive(Debug, Default)]
-pub struct Affinity {
+pub struct AffinityTable {
     hasher: RandomState,
     sessions: Mutex<Sessions>,
 }
@@ -62,7 +62,7 @@ struct SessionState {
     avoided: Option<(CandidateId, Instant)>,
 }
 
-impl Affinity {
+impl AffinityTable {
     /// Creates an empty table.
     #[must_use]
     pub fn new() -> Self {
@@ -151,19 +151,19 @@ mod tests {
     use relay_config::ProviderName;
 
     use super::*;
-    use crate::candidate::Credential;
+    use crate::candidate::CredentialId;
 
     fn id(name: &str) -> CandidateId {
-        CandidateId { provider: ProviderName::new(name), credential: Credential::None }
+        CandidateId { provider: ProviderName::new(name), credential: CredentialId::None }
     }
 
-    fn preferred(affinity: &Affinity, session: SessionKey, now: Instant) -> Option<String> {
+    fn preferred(affinity: &AffinityTable, session: SessionKey, now: Instant) -> Option<String> {
         affinity.hint(session, now).preferred.map(|candidate| candidate.provider.to_string())
     }
 
     #[test]
     fn a_single_detour_does_not_move_a_session_and_two_in_a_row_do() {
-        let (affinity, now) = (Affinity::new(), Instant::now());
+        let (affinity, now) = (AffinityTable::new(), Instant::now());
         let session = affinity.session("s", "m");
         for (served, expected) in [("a", "a"), ("b", "a"), ("a", "a"), ("b", "a"), ("b", "b"), ("a", "b")] {
             affinity.record_success(session, &id(served), now);
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn another_model_follows_the_session_until_it_is_served_elsewhere() {
-        let (affinity, now) = (Affinity::new(), Instant::now());
+        let (affinity, now) = (AffinityTable::new(), Instant::now());
         let [opus, haiku] = ["opus", "haiku"].map(|model| affinity.session("s", model));
         affinity.record_success(opus, &id("a"), now);
         assert_eq!(preferred(&affinity, haiku, now).as_deref(), Some("a"));
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_candidate_that_broke_off_an_answer_is_avoided_for_a_minute() {
-        let (affinity, now) = (Affinity::new(), Instant::now());
+        let (affinity, now) = (AffinityTable::new(), Instant::now());
         let session = affinity.session("s", "m");
         affinity.record_success(session, &id("a"), now);
         affinity.record_break(session, id("a"), now);
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn idle_sessions_are_dropped_and_active_ones_are_kept() {
-        let (affinity, start) = (Affinity::new(), Instant::now());
+        let (affinity, start) = (AffinityTable::new(), Instant::now());
         let [idle, active] = ["idle", "active"].map(|name| affinity.session(name, "m"));
         affinity.record_success(idle, &id("a"), start);
         affinity.record_success(active, &id("a"), start);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_number_of_sessions_is_bounded() {
-        let (affinity, now) = (Affinity::new(), Instant::now());
+        let (affinity, now) = (AffinityTable::new(), Instant::now());
         for index in 0..5 * SESSIONS {
             affinity.record_success(affinity.session(index, "m"), &id("a"), now);
         }

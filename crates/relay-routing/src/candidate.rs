@@ -208,7 +208,7 @@ impl ProviderPool {
 /// One provider with one credential.
 #[derive(Clone)]
 pub struct Candidate {
-    credential: Credential,
+    credential: CredentialId,
     priority: i32,
     weight: NonZeroU32,
     service: CandidateService,
@@ -218,9 +218,9 @@ pub struct Candidate {
 impl Candidate {
     /// Creates a candidate; a higher `priority` is tried first. Its limits are learned from the headers of
     /// its answers.
-    pub fn new(credential: Credential, priority: i32, service: CandidateService) -> Self {
+    pub fn new(credential: CredentialId, priority: i32, service: CandidateService) -> Self {
         let quota = match credential {
-            Credential::Client => None,
+            CredentialId::Client => None,
             _ => Some(Arc::new(Quota::new(KeyLimits::default(), Instant::now()))),
         };
         let health = Arc::new(KeyHealth::new(quota));
@@ -241,9 +241,9 @@ impl Candidate {
         self
     }
 
-    /// Returns the credential that its requests are sent with.
+    /// Returns the identity of the credential that its requests are sent with.
     #[must_use]
-    pub fn credential(&self) -> &Credential {
+    pub fn credential(&self) -> &CredentialId {
         &self.credential
     }
 
@@ -278,12 +278,12 @@ impl fmt::Debug for Candidate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CandidateId {
     pub(crate) provider: ProviderName,
-    pub(crate) credential: Credential,
+    pub(crate) credential: CredentialId,
 }
 
-/// The credential that a candidate's requests are sent with.
+/// The identity of the credential that a candidate's requests are sent with. It contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Credential {
+pub enum CredentialId {
     /// A configured key.
     Key(KeyId),
     /// The client's own credential, passed through.
@@ -292,7 +292,7 @@ pub enum Credential {
     None,
 }
 
-impl fmt::Display for Credential {
+impl fmt::Display for CredentialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(id) => id.fmt(f),

@@ -13,7 +13,7 @@ use relay_providers::{
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
-use crate::candidate::{Credential, ProviderPool};
+use crate::candidate::{CredentialId, ProviderPool};
 use crate::error::{RouteError, RouteErrorKind};
 use crate::failures::Failures;
 use crate::lease::LeasedBody;
@@ -215,7 +215,7 @@ fn is_final(answer: &Answer) -> bool {
 /// request.
 fn log_rejection(leased: &LeasedCandidate<'_>, answer: &Answer) {
     let credential = leased.candidate.credential();
-    if answer.outcome == Outcome::CredentialRejected && *credential != Credential::Client {
+    if answer.outcome == Outcome::CredentialRejected && *credential != CredentialId::Client {
         let (provider, status) = (leased.pool.name(), answer.response.status().as_u16());
         tracing::error!(%provider, key = %credential, status, "the upstream refuses the relay's credential");
     }

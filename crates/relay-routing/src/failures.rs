@@ -5,7 +5,7 @@ use std::time::Duration;
 use relay_config::ProviderName;
 use relay_providers::{Answer, AttemptError, Outcome};
 
-use crate::candidate::Credential;
+use crate::candidate::CredentialId;
 use crate::error::RouteErrorKind;
 use crate::plan::{Blocked, FailingProvider};
 
@@ -27,7 +27,7 @@ impl Failures {
     pub(crate) fn add(
         &mut self,
         provider: &ProviderName,
-        credential: &Credential,
+        credential: &CredentialId,
         failure: Result<Answer, AttemptError>,
     ) {
         let provider = provider.clone();
@@ -39,7 +39,7 @@ impl Failures {
             }
         };
         match answer.outcome {
-            Outcome::CredentialRejected if *credential != Credential::Client => {
+            Outcome::CredentialRejected if *credential != CredentialId::Client => {
                 let status = answer.response.status().as_u16();
                 self.rejected = Some(RouteErrorKind::CredentialRejected { provider, status });
             }

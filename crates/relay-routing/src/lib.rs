@@ -19,7 +19,7 @@
 //! use relay_messages::MessagesBody;
 //! use relay_providers::{Answer, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
 //! use relay_routing::{
-//!     Candidate, CandidateService, Credential, Failover, FailoverSettings, Planner, ProviderPool,
+//!     Candidate, CandidateService, CredentialId, Failover, FailoverSettings, Planner, ProviderPool,
 //! };
 //! use tower::{ServiceExt, service_fn};
 //!
@@ -34,7 +34,7 @@
 //!         Ok(Answer::new(Outcome::Success, Response::new(body)))
 //!     });
 //!     let name = ProviderName::new(if works { "second" } else { "first" });
-//!     let candidate = Candidate::new(Credential::None, 1, CandidateService::new(service));
+//!     let candidate = Candidate::new(CredentialId::None, 1, CandidateService::new(service));
 //!     ProviderPool::new(name, vec![], Duration::from_secs(90), vec![candidate])
 //! });
 //! let planner = Planner::new(pools.into(), Strategy::Failover, false);
@@ -59,7 +59,7 @@
 //!
 //! The parts are public data structures that work alone: [`SmoothWeighted`], [`ShuffleBag`] and
 //! [`ModelRoutes`] choose, [`Quota`] counts the usage of a key in [`Bucket`]s, [`Circuit`] stops requests to
-//! a failing provider, [`Affinity`] records the candidate of each session. Shared state is locked for a few
+//! a failing provider, [`AffinityTable`] records the candidate of each session. Shared state is locked for a few
 //! instructions at a time, and the current time is an argument.
 //!
 //! The crate does not know kinds of providers or status codes: the meaning of an answer is its
@@ -80,13 +80,13 @@ mod plan;
 mod route_trace;
 mod session;
 
-pub use affinity::Affinity;
-pub use candidate::{Candidate, CandidateService, Credential, ProviderPool};
+pub use affinity::AffinityTable;
+pub use candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{Failover, FailoverSettings, Routed};
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
 pub use limits::{Bucket, Quota, RequestCost, Reservation, TokensUsed};
-pub use plan::{Explanation, ModelRoutes, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
+pub use plan::{ModelRoutes, PlanExplanation, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
 pub use route_trace::{AttemptRecord, RouteTrace};
 
 /// Compiles and runs the example of the README.

@@ -7,7 +7,7 @@ use relay_config::{ProviderName, Strategy};
 use relay_providers::Progress;
 use tokio::time::Instant;
 
-use crate::candidate::Credential;
+use crate::candidate::CredentialId;
 use crate::health::CircuitState;
 
 /// The attempts at one request, in order, for the log and the debug headers.
@@ -31,7 +31,7 @@ pub struct AttemptRecord {
     /// The provider.
     pub provider: ProviderName,
     /// The credential.
-    pub credential: Credential,
+    pub credential: CredentialId,
     /// The provider's name of the model.
     pub model: Box<str>,
     /// The status of the response; `None` if there was no response.

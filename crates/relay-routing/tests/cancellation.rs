@@ -19,7 +19,7 @@ use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
 use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
 use relay_routing::{
-    Candidate, CandidateService, CircuitSettings, CircuitState, Credential, Failover, FailoverSettings,
+    Candidate, CandidateService, CircuitSettings, CircuitState, CredentialId, Failover, FailoverSettings,
     Planner, ProviderPool, Quota, Routed,
 };
 use tokio::time::Instant;
@@ -99,7 +99,7 @@ impl World {
             };
             let quota = Arc::new(Quota::new(limits, Instant::now()));
             quotas.push(Arc::clone(&quota));
-            let credential = Credential::Key(KeyId::of(&Secret::new(provider.to_string())));
+            let credential = CredentialId::Key(KeyId::of(&Secret::new(provider.to_string())));
             let candidate = Candidate::new(credential, 1, CandidateService::new(service)).with_quota(quota);
             // A single failure opens the circuit for no time. From then on it is always half-open.
             let circuit = CircuitSettings {

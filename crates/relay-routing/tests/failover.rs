@@ -15,7 +15,7 @@ use relay_providers::{
     Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, OnBreak, Outcome, RelayRequest,
 };
 use relay_routing::{
-    Candidate, CandidateService, Credential, Failover, FailoverSettings, Planner, ProviderPool,
+    Candidate, CandidateService, CredentialId, Failover, FailoverSettings, Planner, ProviderPool,
     RouteErrorKind, Routed,
 };
 use tower::{ServiceExt, service_fn};
@@ -42,7 +42,7 @@ fn failover(scripts: &[Script], settings: FailoverSettings) -> (Failover, Calls)
             calls.lock().unwrap().push((index, attempt.head_timeout()));
             play(script, attempt.head_timeout())
         });
-        let key = Credential::Key(KeyId::of(&Secret::new(index.to_string())));
+        let key = CredentialId::Key(KeyId::of(&Secret::new(index.to_string())));
         let candidate = Candidate::new(key, 1, CandidateService::new(service));
         let name = ProviderName::new(format!("p{index}"));
         ProviderPool::new(name, vec![], Duration::from_secs(90), vec![candidate])

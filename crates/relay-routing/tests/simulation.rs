@@ -19,7 +19,7 @@ use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::{MessagesBody, estimate_tokens};
 use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
 use relay_routing::{
-    Candidate, CandidateService, CircuitSettings, Credential, Failover, FailoverSettings, Planner, Probe,
+    Candidate, CandidateService, CircuitSettings, CredentialId, Failover, FailoverSettings, Planner, Probe,
     ProbeSettings, ProviderPool, Quota, RouteErrorKind,
 };
 use tokio::task::JoinSet;
@@ -177,7 +177,7 @@ fn failover(world: &Arc<World>) -> Failover {
                 tokens: NonZeroU64::new(tokens),
                 ..KeyLimits::default()
             };
-            let credential = Credential::Key(KeyId::of(&Secret::new(format!("{provider}-{key}"))));
+            let credential = CredentialId::Key(KeyId::of(&Secret::new(format!("{provider}-{key}"))));
             Candidate::new(credential, 1, CandidateService::new(service))
                 .with_quota(Arc::new(Quota::new(limits, Instant::now())))
         });

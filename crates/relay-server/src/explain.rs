@@ -7,7 +7,7 @@ use http::HeaderMap;
 use relay_config::{Config, ModelMapping, ProviderName, Strategy};
 use relay_messages::MessagesBody;
 use relay_providers::{Endpoint, RelayRequest};
-use relay_routing::{Credential, PlannedCandidate, Planner};
+use relay_routing::{CredentialId, PlannedCandidate, Planner};
 
 use crate::edge::Verifier;
 use crate::error::Error;
@@ -87,7 +87,7 @@ impl Explainer {
             let reason = match (&candidate.demotion, index) {
                 (Some(behind), _) => format!("behind the others: {behind}"),
                 (None, _) if !candidate.is_listed => "behind: its models do not list this one".to_owned(),
-                (None, _) if candidate.credential == Credential::Client => "the client's own".to_owned(),
+                (None, _) if candidate.credential == CredentialId::Client => "the client's own".to_owned(),
                 (None, 0) if planned.is_affinity_hit => "the session is there".to_owned(),
                 (None, 0) if planned.strategy != Strategy::Failover => {
                     format!("chosen by {}", planned.strategy.as_str())

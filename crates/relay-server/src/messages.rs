@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use relay_messages::estimate_tokens;
 use relay_providers::{ClientCredential, Outcome, RelayRequest};
-use relay_routing::{Credential, RouteError, RouteTrace, Routed};
+use relay_routing::{CredentialId, RouteError, RouteTrace, Routed};
 use serde_json::json;
 use tower::{Service, ServiceExt};
 
@@ -79,7 +79,7 @@ fn write_headers(headers: &mut HeaderMap, request: &RelayRequest, trace: &RouteT
     }
     let brings_subscription = request.client_credential().is_some_and(ClientCredential::is_subscription);
     let answered_with = trace.attempts.last().map(|attempt| &attempt.credential);
-    if brings_subscription && answered_with != Some(&Credential::Client) {
+    if brings_subscription && answered_with != Some(&CredentialId::Client) {
         // They are the limits of somebody else's plan, and Claude Code would show them as its user's.
         let foreign: Vec<HeaderName> =
             headers.keys().filter(|name| name.as_str().starts_with(SUBSCRIPTION_LIMITS)).cloned().collect();

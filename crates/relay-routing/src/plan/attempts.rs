@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::availability::{Availability, RelativeLoad};
 use super::rotation::Rotations;
-use crate::affinity::{Affinity, SessionKey};
+use crate::affinity::{AffinityTable, SessionKey};
 use crate::candidate::{Candidate, CandidateId, ProviderPool};
 use crate::lease::Lease;
 use crate::limits::RequestCost;
@@ -25,7 +25,7 @@ use crate::lock::lock;
 pub(crate) struct Plan<'a> {
     /// The planner's count of attempts.
     pub(super) attempts: &'a AtomicU64,
-    pub(super) affinity: Option<&'a Arc<Affinity>>,
+    pub(super) affinity: Option<&'a Arc<AffinityTable>>,
     pub(super) rotations: &'a Mutex<Rotations>,
     pub(super) request: &'a RelayRequest,
     /// `None` if the request does not count against the limits of keys.
@@ -178,7 +178,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns the session of the request and the table that records it.
-    pub(crate) fn session(&self) -> Option<(&'a Arc<Affinity>, SessionKey)> {
+    pub(crate) fn session(&self) -> Option<(&'a Arc<AffinityTable>, SessionKey)> {
         self.affinity.zip(self.session)
     }
 

@@ -2,7 +2,7 @@
 
 use relay_providers::RelayRequest;
 
-use crate::candidate::{Candidate, Credential, ProviderPool};
+use crate::candidate::{Candidate, CredentialId, ProviderPool};
 use crate::error::PlanError;
 
 /// Returns the indices of the providers that can serve `request`, now or later: first those that list its
@@ -61,24 +61,24 @@ pub(super) fn usable_candidates<'a>(
     request: &RelayRequest,
 ) -> impl Iterator<Item = usize> + use<'a> {
     let keys_allowed = request.keys_allowed();
-    let is_key = |candidate: &Candidate| matches!(candidate.credential(), Credential::Key(_));
+    let is_key = |candidate: &Candidate| matches!(candidate.credential(), CredentialId::Key(_));
     let has_key = keys_allowed && pool.candidates().iter().any(is_key);
     let (client_first, client_last) = match request.client_credential() {
         Some(client) if client.is_subscription() => (true, false),
         Some(_) => (false, !has_key),
         None => (false, false),
     };
-    let matching = |is_usable: fn(&Credential, bool) -> bool| {
+    let matching = |is_usable: fn(&CredentialId, bool) -> bool| {
         let candidates = pool.candidates().iter().enumerate();
         candidates
             .filter(move |(_, candidate)| is_usable(candidate.credential(), keys_allowed))
             .map(|(index, _)| index)
     };
-    let client = || matching(|credential, _| *credential == Credential::Client);
+    let client = || matching(|credential, _| *credential == CredentialId::Client);
     let own = matching(|credential, keys_allowed| match credential {
-        Credential::Key(_) => keys_allowed,
-        Credential::None => true,
-        Credential::Client => false,
+        CredentialId::Key(_) => keys_allowed,
+        CredentialId::None => true,
+        CredentialId::Client => false,
     });
     client().filter(move |_| client_first).chain(own).chain(client().filter(move |_| client_last))
 }

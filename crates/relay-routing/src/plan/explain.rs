@@ -8,14 +8,14 @@ use tokio::time::Instant;
 
 use super::eligibility::usable_candidates;
 use super::planner::Planner;
-use crate::candidate::{Credential, ProviderPool};
+use crate::candidate::{CredentialId, ProviderPool};
 use crate::error::PlanError;
 use crate::lock::lock;
 
 /// The plan for a request at this moment.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Explanation {
+pub struct PlanExplanation {
     /// The strategy that orders the candidates.
     pub strategy: Strategy,
     /// `true` if the first candidate is the one that the request's session prefers.
@@ -24,7 +24,7 @@ pub struct Explanation {
     pub candidates: Vec<PlannedCandidate>,
     /// The candidates that would not be tried, with the reason. If it applies to all candidates of a
     /// provider, the credential is `None`.
-    pub excluded: Vec<(ProviderName, Option<Credential>, String)>,
+    pub excluded: Vec<(ProviderName, Option<CredentialId>, String)>,
     /// The reason for which no candidate can serve the request, now or later.
     pub error: Option<PlanError>,
 }
@@ -36,7 +36,7 @@ pub struct PlannedCandidate {
     /// The provider.
     pub provider: ProviderName,
     /// The credential.
-    pub credential: Credential,
+    pub credential: CredentialId,
     /// The provider's name of the model.
     pub model: String,
     /// The candidate's priority.
@@ -50,11 +50,11 @@ pub struct PlannedCandidate {
 impl Planner {
     /// Explains the plan for `request`. No rotation advances and no lease is taken.
     #[must_use]
-    pub fn explain(&self, request: &RelayRequest) -> Explanation {
+    pub fn explain(&self, request: &RelayRequest) -> PlanExplanation {
         let now = Instant::now();
         let model = &**request.body().model();
         let rotations = Mutex::new(lock(self.rotations(request)).clone());
-        let mut explanation = Explanation {
+        let mut explanation = PlanExplanation {
             strategy: self.strategy,
             is_affinity_hit: false,
             candidates: Vec::new(),
@@ -90,7 +90,7 @@ impl Planner {
     }
 
     /// Returns the providers that cannot serve `request` at all, with the reason.
-    fn ineligible(&self, request: &RelayRequest) -> Vec<(ProviderName, Option<Credential>, String)> {
+    fn ineligible(&self, request: &RelayRequest) -> Vec<(ProviderName, Option<CredentialId>, String)> {
         let model = request.body().model();
         let reason = |pool: &ProviderPool| {
             if self.strict_models && !pool.lists(model) {

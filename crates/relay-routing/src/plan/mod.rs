@@ -22,7 +22,7 @@ mod shuffle_bag;
 mod smooth_weighted;
 
 pub(crate) use attempts::{Blocked, FailingProvider, LeasedCandidate, NextAttempt, Plan};
-pub use explain::{Explanation, PlannedCandidate};
+pub use explain::{PlanExplanation, PlannedCandidate};
 pub use model_routes::ModelRoutes;
 pub use planner::Planner;
 pub use shuffle_bag::ShuffleBag;

@@ -15,7 +15,7 @@ use super::eligibility::{eligible_providers, usable_candidates};
 use super::model_routes::ModelRoutes;
 use super::ranked::Ranked;
 use super::rotation::Rotations;
-use crate::affinity::{Affinity, AffinityHint, SessionKey};
+use crate::affinity::{AffinityHint, AffinityTable, SessionKey};
 use crate::candidate::{Candidate, CandidateId, ProviderPool};
 use crate::error::PlanError;
 use crate::limits::RequestCost;
@@ -30,7 +30,7 @@ pub struct Planner {
     pub(super) strategy: Strategy,
     pub(super) strict_models: bool,
     routes: ModelRoutes,
-    affinity: Option<Arc<Affinity>>,
+    affinity: Option<Arc<AffinityTable>>,
     messages: Mutex<Rotations>,
     /// Separate rotations for token counts. A client that counts tokens before each message would else take
     /// every other turn.
@@ -65,7 +65,7 @@ impl Planner {
 
     /// Keeps each conversation on the candidate that served it, as recorded in `affinity`.
     #[must_use]
-    pub fn with_affinity(mut self, affinity: Arc<Affinity>) -> Self {
+    pub fn with_affinity(mut self, affinity: Arc<AffinityTable>) -> Self {
         self.affinity = Some(affinity);
         self
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::availability::Availability;
-use crate::candidate::{Credential, ProviderPool};
+use crate::candidate::{CredentialId, ProviderPool};
 
 /// A provider that can serve a request, with the availability of its usable candidates.
 pub(super) struct Ranked<'a> {
@@ -33,7 +33,7 @@ impl Ranked<'_> {
         // rotation.
         let group = |candidate: &(usize, Availability)| {
             let candidate = &self.pool.candidates()[candidate.0];
-            (*candidate.credential() == Credential::Client, candidate.priority())
+            (*candidate.credential() == CredentialId::Client, candidate.priority())
         };
         self.candidates.chunk_by(move |one, next| group(one) == group(next))
     }

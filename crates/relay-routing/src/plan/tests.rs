@@ -16,15 +16,15 @@ use tower::service_fn;
 use super::attempts::NextAttempt;
 use super::model_routes::ModelRoutes;
 use super::planner::Planner;
-use crate::affinity::Affinity;
-use crate::candidate::{Candidate, CandidateService, Credential, ProviderPool};
+use crate::affinity::AffinityTable;
+use crate::candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
 use crate::error::PlanError;
 
 fn candidate(credential: &str, priority: i32) -> Candidate {
     let credential = match credential {
-        "client" => Credential::Client,
-        "none" => Credential::None,
-        key => Credential::Key(KeyId::of(&Secret::new(key))),
+        "client" => CredentialId::Client,
+        "none" => CredentialId::None,
+        key => CredentialId::Key(KeyId::of(&Secret::new(key))),
     };
     let service = service_fn(|_| async { Err(AttemptError::Scripted) });
     Candidate::new(credential, priority, CandidateService::new(service))
@@ -61,7 +61,7 @@ fn order<'a>(planner: &'a Planner, request: &RelayRequest) -> Vec<(&'a ProviderP
 
 fn find<'a>(
     planner: &'a Planner,
-    (name, credential): (&ProviderName, &Credential),
+    (name, credential): (&ProviderName, &CredentialId),
 ) -> (&'a ProviderPool, &'a Candidate) {
     let pool = planner.pools().iter().find(|pool| pool.name() == name).unwrap();
     let is_it = |candidate: &&Candidate| candidate.credential() == credential;
@@ -191,7 +191,7 @@ fn names(planner: &Planner, request: &RelayRequest) -> String {
 fn keys(planner: &Planner) -> String {
     let id = |name: &str| KeyId::of(&Secret::new(name));
     let name = |(_, candidate): (&ProviderPool, &Candidate)| {
-        let is = |name: &&str| *candidate.credential() == Credential::Key(id(name));
+        let is = |name: &&str| *candidate.credential() == CredentialId::Key(id(name));
         ["a", "b", "c", "d"].into_iter().find(is).unwrap_or("?")
     };
     order(planner, &request(None)).into_iter().map(name).collect()
@@ -344,7 +344,7 @@ fn a_key_that_is_not_needed_keeps_its_turn() {
         })
         .collect();
     let count = |name: &str, key: &str| {
-        let key = Credential::Key(KeyId::of(&Secret::new(key)));
+        let key = CredentialId::Key(KeyId::of(&Secret::new(key)));
         used.iter().filter(|(used, credential)| used == name && *credential == key).count()
     };
     assert_eq!(["first", "second"].map(|name| (count(name, "a"), count(name, "b"))), [(2, 2), (2, 2)]);
@@ -414,7 +414,7 @@ fn a_new_planner_inherits_the_state_of_the_old_one() {
     let now = Instant::now();
     let planner = || {
         let pools = vec![pool("a", &[], &[("k", 2), ("l", 1)]), pool("b", &[], &[("k", 0)])];
-        Planner::new(pools, Strategy::Failover, false).with_affinity(Arc::new(Affinity::new()))
+        Planner::new(pools, Strategy::Failover, false).with_affinity(Arc::new(AffinityTable::new()))
     };
     let request = request(None);
     let before = planner();

@@ -14,7 +14,7 @@ use relay_providers::{
     Fetcher, Forward, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest, Upstream,
     Vertex, Zai,
 };
-use relay_routing::{Candidate, CandidateService, Credential, Probe, ProbeSettings, Quota};
+use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
 use relay_transport::Transport;
 use tokio::time::Instant;
 use tower::{Service, ServiceBuilder, service_fn};
@@ -42,7 +42,7 @@ impl ProviderStack<'_> {
                 let mut candidates = self.keyed(|key| Compatible::with_api_key(base_url.clone(), key))?;
                 if *passthrough {
                     let service = self.service(PassThrough::new(base_url.clone()));
-                    candidates.push(Candidate::new(Credential::Client, self.priority(), service));
+                    candidates.push(Candidate::new(CredentialId::Client, self.priority(), service));
                 }
                 Ok(candidates)
             }
@@ -114,7 +114,7 @@ impl ProviderStack<'_> {
                 Some(organization) => Arc::clone(organizations.entry(organization).or_insert_with(quota)),
                 None => quota(),
             };
-            let candidate = Candidate::new(Credential::Key(KeyId::of(key)), config.priority, service);
+            let candidate = Candidate::new(CredentialId::Key(KeyId::of(key)), config.priority, service);
             Ok(candidate.with_weight(config.weight).with_quota(quota))
         })
         .collect()
@@ -129,7 +129,7 @@ impl ProviderStack<'_> {
         let best = self.provider.keys.iter().rev().max_by_key(|key| key.priority);
         let limits = best.map(|key| key.limits).unwrap_or_default();
         let quota = Arc::new(Quota::new(limits, Instant::now()));
-        vec![Candidate::new(Credential::None, self.priority(), service).with_quota(quota)]
+        vec![Candidate::new(CredentialId::None, self.priority(), service).with_quota(quota)]
     }
 
     fn service(&self, provider: impl Provider) -> CandidateService {

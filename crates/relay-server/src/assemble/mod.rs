@@ -13,7 +13,7 @@ use std::sync::Arc;
 use relay_config::{self as config, BaseUrlError, Config, StreamBreak};
 use relay_messages::ThinkingProvenance;
 use relay_providers::{AuthorizeError, Endpoint, OnBreak};
-use relay_routing::{Affinity, Failover, FailoverSettings, ModelRoutes, Planner};
+use relay_routing::{AffinityTable, Failover, FailoverSettings, ModelRoutes, Planner};
 use relay_transport::{Proxies, TlsError};
 use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
@@ -96,7 +96,7 @@ pub(crate) fn assemble(
         ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());
     let mut planner = Planner::new(parts.pools, routing.strategy, routing.strict_models).with_routes(routes);
     if routing.affinity == config::Affinity::Session {
-        planner = planner.with_affinity(Arc::new(Affinity::new()));
+        planner = planner.with_affinity(Arc::new(AffinityTable::new()));
     }
     if let Some(before) = before {
         planner = planner.inherit_state(before);
