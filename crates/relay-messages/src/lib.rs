@@ -17,6 +17,7 @@ mod rate_limits;
 mod refusals;
 pub mod retry_after;
 mod thinking_provenance;
+mod two_generations;
 mod unsupported;
 
 pub use body::{BodyError, Children, ContentTypes, Edits, JsonKind, MessagesBody, Node, Payload, ScanError};
@@ -26,4 +27,5 @@ pub use estimate::estimate_tokens;
 pub use rate_limits::{RateLimit, RateLimits};
 pub use refusals::{KnownRefusal, RefusalMemory, Retry};
 pub use thinking_provenance::{SignatureOwner, ThinkingProvenance};
+pub use two_generations::TwoGenerations;
 pub use unsupported::Unsupported;

@@ -2,12 +2,13 @@
 //!
 //! A conversation comes back with the thinking of every upstream that took part in it, and no block says whose it is.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use relay_config::BaseUrl;
 use relay_stream::thinking::ThinkingId;
+
+use crate::two_generations::TwoGenerations;
 
 /// The number of signatures that are remembered, in two generations of half as many: about 6 MiB.
 const SIGNATURES: usize = 100_000;
@@ -52,16 +53,20 @@ enum Known {
 #[derive(Debug, Clone, Default)]
 pub struct ThinkingProvenance(Arc<Mutex<Memory>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
-    young: HashMap<ThinkingId, Known>,
-    old: HashMap<ThinkingId, Known>,
-    /// When the young generation began.
-    since: Option<Instant>,
-    /// Those whose answers have been seen, with whether their thinking came unsigned.
+    signatures: TwoGenerations<ThinkingId, Known>,
+    /// The owners whose answers have been seen, each with `true` if their thinking came unsigned.
     owners: Vec<(SignatureOwner, bool)>,
-    /// A signature has been refused.
+    /// `true` once a signature has been refused.
     refusals: bool,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let signatures = TwoGenerations::new(SIGNATURES / 2, GENERATION);
+        Self { signatures, owners: Vec::new(), refusals: false }
+    }
 }
 
 impl ThinkingProvenance {
@@ -69,7 +74,7 @@ impl ThinkingProvenance {
     pub fn record_signature(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
         let mut memory = self.lock();
         memory.see(owner, false);
-        memory.insert(id, Known::By(owner), now);
+        memory.signatures.insert(id, Known::By(owner), now);
     }
 
     /// Remembers that thinking of `owner` may come without a signature.
@@ -81,16 +86,16 @@ impl ThinkingProvenance {
     pub fn record_refusal(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
         let mut memory = self.lock();
         memory.refusals = true;
-        memory.insert(id, Known::NotBy(owner), now);
+        memory.signatures.insert(id, Known::NotBy(owner), now);
     }
 
     /// Whether `owner` may take `id`, as far as is known. What is not known is worth a try.
     #[must_use]
     pub fn may_accept(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) -> bool {
-        match self.lock().get(id, now) {
+        match self.lock().signatures.get(&id, now) {
             None => true,
-            Some(Known::By(signer)) => signer == owner,
-            Some(Known::NotBy(refuser)) => refuser != owner,
+            Some(Known::By(signer)) => *signer == owner,
+            Some(Known::NotBy(refuser)) => *refuser != owner,
         }
     }
 
@@ -119,24 +124,6 @@ impl Memory {
         } else if self.owners.len() < OWNERS {
             self.owners.push((owner, unsigned));
         }
-    }
-
-    fn insert(&mut self, id: ThinkingId, known: Known, now: Instant) {
-        let since = *self.since.get_or_insert(now);
-        if self.young.len() >= SIGNATURES / 2 || now - since >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-            self.since = Some(now);
-        }
-        self.young.insert(id, known);
-    }
-
-    fn get(&mut self, id: ThinkingId, now: Instant) -> Option<Known> {
-        if let Some(known) = self.young.get(&id) {
-            return Some(*known);
-        }
-        let known = self.old.remove(&id)?;
-        self.insert(id, known, now);
-        Some(known)
     }
 }
 
@@ -187,8 +174,7 @@ mod tests {
             provenance.record_signature(id(SIGNATURES + number), zai, now);
         }
         assert!(known(0) && !known(1));
-        let memory = provenance.lock();
-        assert!(memory.young.len() + memory.old.len() <= SIGNATURES);
+        assert!(provenance.lock().signatures.len() <= SIGNATURES);
     }
 
     #[test]
@@ -196,12 +182,14 @@ mod tests {
         let (provenance, mut now) = (ThinkingProvenance::default(), Instant::now());
         let zai = at("https://api.z.ai");
         for number in 0..3 {
-            provenance.record_signature(id(number), zai, now);
             now += GENERATION;
+            provenance.record_signature(id(number), zai, now);
         }
+        let is_known = |number, now| !provenance.may_accept(id(number), SignatureOwner::CLAUDE, now);
+        assert!(!is_known(0, now) && is_known(1, now));
         assert!(
-            provenance.may_accept(id(0), SignatureOwner::CLAUDE, now)
-                && !provenance.may_accept(id(1), SignatureOwner::CLAUDE, now)
+            !is_known(2, now + 2 * GENERATION),
+            "everything is forgotten after two generations of silence"
         );
     }
 }
