@@ -110,7 +110,7 @@ mod tests {
         ollama: bool,
         providers: &[(&str, i32, usize)],
         found: &[&str],
-        missing: &[&str],
+        missing: &[String],
     ) {
         let variable = |name: &str| Some(variables.iter().find(|(known, _)| *known == name)?.1.to_owned());
         let discovery = Discovery::from_environment(variable, ollama);
@@ -130,27 +130,38 @@ mod tests {
         "set GOOGLE_CLOUD_PROJECT, and log in by gcloud auth application-default login, to add vertex",
     ];
 
-    #[test]
-    fn anthropic_is_there_without_any_variable() {
-        check(
-            &[("ZAI_API_KEY", " ")],
-            false,
-            &[("anthropic", 1, 0)],
-            &[PASSED_THROUGH],
-            &[
-                "set ANTHROPIC_API_KEY to give anthropic a key of its own",
-                "set ZAI_API_KEY to add zai",
-                "set MINIMAX_API_KEY to add minimax",
-                NO_CLOUDS[0],
-                NO_CLOUDS[1],
-                NO_CLOUDS[2],
-                "start Ollama on localhost:11434 to add ollama",
-            ],
-        );
+    /// Returns the lines that name the variables of the vendors, without those in `set`.
+    fn unset_keys(set: &[&str]) -> Vec<String> {
+        let lines = KINDS.iter().filter_map(|kind| match kind.discovery {
+            DiscoverySource::Key(variable) if !set.contains(&variable) => match kind.name {
+                "anthropic" => Some(format!("set {variable} to give anthropic a key of its own")),
+                name => Some(format!("set {variable} to add {name}")),
+            },
+            _ => None,
+        });
+        lines.collect()
     }
 
     #[test]
-    fn what_is_found_ranks_in_a_fixed_order() {
+    fn anthropic_is_found_without_any_variable() {
+        let mut missing = unset_keys(&[]);
+        assert_eq!(
+            missing[..3],
+            [
+                "set ANTHROPIC_API_KEY to give anthropic a key of its own",
+                "set ZAI_API_KEY to add zai",
+                "set MINIMAX_API_KEY to add minimax",
+            ]
+        );
+        missing.extend(NO_CLOUDS.map(str::to_owned));
+        missing.push("start Ollama on localhost:11434 to add ollama".to_owned());
+        check(&[("ZAI_API_KEY", " ")], false, &[("anthropic", 1, 0)], &[PASSED_THROUGH], &missing);
+    }
+
+    #[test]
+    fn discovered_providers_rank_in_a_fixed_order() {
+        let mut missing = unset_keys(&["MINIMAX_API_KEY", "ZAI_API_KEY", "ANTHROPIC_API_KEY"]);
+        missing.extend(NO_CLOUDS.map(str::to_owned));
         check(
             &[("MINIMAX_API_KEY", "m"), ("ZAI_API_KEY", "z"), ("ANTHROPIC_API_KEY", "a")],
             true,
@@ -162,7 +173,7 @@ mod tests {
                 "minimax: MINIMAX_API_KEY",
                 "ollama: answers on localhost:11434",
             ],
-            &NO_CLOUDS,
+            &missing,
         );
     }
 
