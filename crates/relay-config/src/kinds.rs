@@ -268,6 +268,13 @@ pub static KINDS: &[KindSpec] = &[
         discovery: DiscoverySource::Key("MINIMAX_API_KEY"),
         ..VENDOR
     },
+    KindSpec {
+        name: "moonshot",
+        description: "Moonshot AI (Kimi).",
+        address: Address::Default("https://api.moonshot.ai/anthropic"),
+        discovery: DiscoverySource::Key("MOONSHOT_API_KEY"),
+        ..VENDOR
+    },
     BEDROCK,
     AZURE,
     VERTEX,
@@ -348,5 +355,6 @@ mod tests {
     fn vendors_have_the_address_the_header_and_the_variable_of_their_documentation() {
         use CompatibleAuth::Bearer;
         check_vendor("minimax", "https://api.minimax.io/anthropic", Bearer, "MINIMAX_API_KEY");
+        check_vendor("moonshot", "https://api.moonshot.ai/anthropic", Bearer, "MOONSHOT_API_KEY");
     }
 }
