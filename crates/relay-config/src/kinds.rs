@@ -275,6 +275,14 @@ pub static KINDS: &[KindSpec] = &[
         discovery: DiscoverySource::Key("MOONSHOT_API_KEY"),
         ..VENDOR
     },
+    KindSpec {
+        name: "deepseek",
+        description: "DeepSeek.",
+        implementation: Implementation::Compatible(CompatibleAuth::ApiKey),
+        address: Address::Default("https://api.deepseek.com/anthropic"),
+        discovery: DiscoverySource::Key("DEEPSEEK_API_KEY"),
+        ..VENDOR
+    },
     BEDROCK,
     AZURE,
     VERTEX,
@@ -353,8 +361,9 @@ mod tests {
 
     #[test]
     fn vendors_have_the_address_the_header_and_the_variable_of_their_documentation() {
-        use CompatibleAuth::Bearer;
+        use CompatibleAuth::{ApiKey, Bearer};
         check_vendor("minimax", "https://api.minimax.io/anthropic", Bearer, "MINIMAX_API_KEY");
         check_vendor("moonshot", "https://api.moonshot.ai/anthropic", Bearer, "MOONSHOT_API_KEY");
+        check_vendor("deepseek", "https://api.deepseek.com/anthropic", ApiKey, "DEEPSEEK_API_KEY");
     }
 }
