@@ -221,13 +221,14 @@ async fn the_placeholder_does_not_pass_through() {
 
 #[tokio::test]
 async fn a_subscription_token_reaches_nothing_but_a_pass_through_provider() {
-    let cases: [(&str, &str, Vec<Rule>); 7] = [
+    let cases: [(&str, &str, Vec<Rule>); 8] = [
         ("anthropic", "", anthropic::rules(Credential::Key(OUR_KEY))),
         ("zai", zai::PREFIX, zai::rules(OUR_KEY)),
         ("ollama", "", ollama::rules()),
         ("minimax", "", anthropic::rules(Credential::Bearer(OUR_KEY))),
         ("moonshot", "", anthropic::rules(Credential::Bearer(OUR_KEY))),
         ("deepseek", "", anthropic::rules(Credential::Key(OUR_KEY))),
+        ("openrouter", "", anthropic::rules(Credential::Bearer(OUR_KEY))),
         ("anthropic_compatible", "", anthropic::rules(Credential::Key(OUR_KEY))),
     ];
     for (kind, prefix, rules) in cases {

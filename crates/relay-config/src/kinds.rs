@@ -283,6 +283,13 @@ pub static KINDS: &[KindSpec] = &[
         discovery: DiscoverySource::Key("DEEPSEEK_API_KEY"),
         ..VENDOR
     },
+    KindSpec {
+        name: "openrouter",
+        description: "OpenRouter.",
+        address: Address::Default("https://openrouter.ai/api"),
+        discovery: DiscoverySource::Key("OPENROUTER_API_KEY"),
+        ..VENDOR
+    },
     BEDROCK,
     AZURE,
     VERTEX,
@@ -365,5 +372,6 @@ mod tests {
         check_vendor("minimax", "https://api.minimax.io/anthropic", Bearer, "MINIMAX_API_KEY");
         check_vendor("moonshot", "https://api.moonshot.ai/anthropic", Bearer, "MOONSHOT_API_KEY");
         check_vendor("deepseek", "https://api.deepseek.com/anthropic", ApiKey, "DEEPSEEK_API_KEY");
+        check_vendor("openrouter", "https://openrouter.ai/api", Bearer, "OPENROUTER_API_KEY");
     }
 }
