@@ -1,12 +1,11 @@
 //! Session affinity: keeps a conversation on the candidate that has its prompt cache.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
-use std::mem;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use relay_messages::TwoGenerations;
 use tokio::time::Instant;
 
 use crate::candidate::CandidateId;
@@ -23,10 +22,17 @@ const AVOIDED: Duration = Duration::from_secs(60);
 const DETOURS: u8 = 2;
 
 /// The candidate that each session prefers. Bounded; idle sessions are dropped after one to two hours.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AffinityTable {
     hasher: RandomState,
-    sessions: Mutex<Sessions>,
+    sessions: Mutex<TwoGenerations<u64, SessionState>>,
+}
+
+impl Default for AffinityTable {
+    fn default() -> Self {
+        let sessions = Mutex::new(TwoGenerations::new(SESSIONS, REMEMBERED));
+        Self { hasher: RandomState::default(), sessions }
+    }
 }
 
 /// The keys of a session: with its model, because each model has its own prompt cache, and without.
@@ -43,15 +49,6 @@ pub(crate) struct AffinityHint {
     pub(crate) preferred: Option<CandidateId>,
     /// The candidate that has recently broken off an answer to the session.
     pub(crate) avoided: Option<CandidateId>,
-}
-
-/// Sessions in two generations. Sessions not used during a generation are dropped with the next rotation.
-#[derive(Debug, Default)]
-struct Sessions {
-    young: HashMap<u64, SessionState>,
-    old: HashMap<u64, SessionState>,
-    /// The start of the younger generation.
-    since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -78,18 +75,20 @@ impl AffinityTable {
     /// Returns the hint for `session`. A model that the session has not used yet follows the session's first
     /// model.
     pub(crate) fn hint(&self, session: SessionKey, now: Instant) -> AffinityHint {
-        let mut sessions = self.lock(now);
-        let known =
-            if sessions.contains(session.with_model) { session.with_model } else { session.any_model };
-        let Some(state) = sessions.get(known) else { return AffinityHint::default() };
+        let (mut sessions, time) = (lock(&self.sessions), now.into_std());
+        let known = match sessions.contains(&session.with_model, time) {
+            true => session.with_model,
+            false => session.any_model,
+        };
+        let Some(state) = sessions.get(&known, time) else { return AffinityHint::default() };
         let avoided = state.avoided.clone().filter(|(_, until)| *until > now).map(|(candidate, _)| candidate);
         AffinityHint { preferred: state.preferred.clone(), avoided }
     }
 
     /// Records that `candidate` has served a request of `session`. A single detour does not move the session.
     pub(crate) fn record_success(&self, session: SessionKey, candidate: &CandidateId, now: Instant) {
-        let mut sessions = self.lock(now);
-        let state = sessions.entry(session.with_model);
+        let (mut sessions, now) = (lock(&self.sessions), now.into_std());
+        let state = sessions.get_or_default(session.with_model, now);
         if state.preferred.as_ref() == Some(candidate) {
             state.detours = 0;
         } else {
@@ -98,51 +97,15 @@ impl AffinityTable {
                 (state.preferred, state.detours) = (Some(candidate.clone()), 0);
             }
         }
-        let state = sessions.entry(session.any_model);
+        let state = sessions.get_or_default(session.any_model, now);
         state.preferred.get_or_insert_with(|| candidate.clone());
     }
 
     /// Records that `candidate` has broken off an answer to `session`.
     pub(crate) fn record_break(&self, session: SessionKey, candidate: CandidateId, now: Instant) {
-        self.lock(now).entry(session.with_model).avoided = Some((candidate, now + AVOIDED));
-    }
-
-    fn lock(&self, now: Instant) -> MutexGuard<'_, Sessions> {
         let mut sessions = lock(&self.sessions);
-        sessions.age(now);
-        sessions
-    }
-}
-
-impl Sessions {
-    /// Starts a new generation if the younger one is full or old enough.
-    fn age(&mut self, now: Instant) {
-        let since = *self.since.get_or_insert(now);
-        let age = now.saturating_duration_since(since);
-        if age >= REMEMBERED || self.young.len() >= SESSIONS {
-            self.old = mem::take(&mut self.young);
-            if age >= 2 * REMEMBERED {
-                self.old.clear();
-            }
-            self.since = Some(now);
-        }
-    }
-
-    fn contains(&self, session: u64) -> bool {
-        self.young.contains_key(&session) || self.old.contains_key(&session)
-    }
-
-    /// Returns the state of `session` and moves it to the younger generation.
-    fn get(&mut self, session: u64) -> Option<&SessionState> {
-        if let Some(state) = self.old.remove(&session) {
-            self.young.entry(session).or_insert(state);
-        }
-        self.young.get(&session)
-    }
-
-    fn entry(&mut self, session: u64) -> &mut SessionState {
-        let old = self.old.remove(&session);
-        self.young.entry(session).or_insert_with(|| old.unwrap_or_default())
+        sessions.get_or_default(session.with_model, now.into_std()).avoided =
+            Some((candidate, now + AVOIDED));
     }
 }
 
@@ -213,7 +176,6 @@ mod tests {
         for index in 0..5 * SESSIONS {
             affinity.record_success(affinity.session(index, "m"), &id("a"), now);
         }
-        let sessions = affinity.sessions.lock().unwrap();
-        assert!(sessions.young.len() + sessions.old.len() <= 2 * SESSIONS + 2);
+        assert!(affinity.sessions.lock().unwrap().len() <= 2 * SESSIONS);
     }
 }
