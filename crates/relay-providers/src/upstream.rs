@@ -350,3 +350,114 @@ pub(crate) fn refuse_redirect(status: StatusCode) -> Result<(), AttemptError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::HeaderMap;
+    use relay_config::BaseUrl;
+    use relay_messages::{Adapter, MessagesBody, SignatureOwner, ThinkingProvenance};
+    use relay_transport::{Proxies, TransportSettings, TrustRoots};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::failure::reads;
+    use crate::provider::{AuthorizeError, PrepareError};
+    use crate::request::RelayRequest;
+
+    /// A provider whose credential can always be renewed.
+    struct Renewable {
+        base_url: BaseUrl,
+        renewals: Arc<AtomicUsize>,
+    }
+
+    impl Provider for Renewable {
+        fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+            messages::prepare(&self.base_url, attempt)
+        }
+
+        async fn authorize(
+            &self,
+            request: Request<Payload>,
+            _: SystemTime,
+        ) -> Result<Request<Payload>, AuthorizeError> {
+            Ok(request)
+        }
+
+        fn base_url(&self) -> Option<&BaseUrl> {
+            Some(&self.base_url)
+        }
+
+        fn judge(&self, error: &UpstreamError, _: &Attempt) -> Judgement {
+            Judgement { renew_credential: true, ..Judgement::by_anthropics_table(error) }
+        }
+
+        async fn renew_credential(&self) -> bool {
+            self.renewals.fetch_add(1, Ordering::Relaxed);
+            true
+        }
+    }
+
+    /// Serves each of `responses` on a connection of its own.
+    async fn serve(responses: Vec<(u16, &'static str)>) -> BaseUrl {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = BaseUrl::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            for (status, body) in responses {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    connection.read_buf(&mut request).await.unwrap();
+                }
+                let length = body.len();
+                let response = format!(
+                    "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: \
+                     {length}\r\n\r\n{body}"
+                );
+                connection.write_all(response.as_bytes()).await.unwrap();
+            }
+        });
+        url
+    }
+
+    const MESSAGE: (u16, &str) = (200, r#"{"type":"message","content":[]}"#);
+    const UNAUTHORIZED: (u16, &str) = (401, r#"{"type":"error","error":{"type":"authentication_error"}}"#);
+
+    #[tokio::test]
+    async fn each_failure_is_read_once_and_a_credential_is_renewed_at_most_once() {
+        async fn check(responses: &[(u16, &'static str)], outcome: Outcome, failures: u32, renewals: usize) {
+            let base_url = serve(responses.to_vec()).await;
+            let renewed = Arc::new(AtomicUsize::new(0));
+            let provider = Renewable { base_url, renewals: Arc::clone(&renewed) };
+            let settings = TransportSettings {
+                connect_timeout: Duration::from_secs(9),
+                idle_timeout: Duration::from_secs(9),
+                ca_file: None,
+            };
+            let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::none()).unwrap();
+            let (owner, provenance) = (SignatureOwner::CLAUDE, ThinkingProvenance::default());
+            let refusals = RefusalMemory::new(None, &Adapter::of("compatible"), owner, provenance);
+            let upstream = Upstream::new(ProviderName::new("up"), provider, transport, refusals);
+            let body = MessagesBody::parse(r#"{"model":"m","speed":"fast"}"#.into()).unwrap();
+            let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
+            reads::take();
+            let answer = upstream.attempt(Attempt::new(request)).await.unwrap();
+            assert_eq!(answer.outcome, outcome, "{responses:?}");
+            assert_eq!(reads::take(), failures, "{responses:?}");
+            assert_eq!(renewed.load(Ordering::Relaxed), renewals, "{responses:?}");
+        }
+        let unavailable = (503, "<html><title>503</title></html>");
+        let soft = (200, r#"{"type":"error","error":{"type":"api_error","message":"x"}}"#);
+        let refused = (400, r#"{"error":{"message":"speed: Extra inputs are not permitted"}}"#);
+        check(&[MESSAGE], Outcome::Success, 0, 0).await;
+        check(&[unavailable], Outcome::Failed, 1, 0).await;
+        check(&[soft], Outcome::Failed, 1, 0).await;
+        check(&[refused, MESSAGE], Outcome::Success, 1, 0).await;
+        check(&[refused, refused], Outcome::Refused, 2, 0).await;
+        check(&[UNAUTHORIZED, MESSAGE], Outcome::Success, 1, 1).await;
+        check(&[UNAUTHORIZED, unavailable], Outcome::Failed, 2, 1).await;
+        check(&[UNAUTHORIZED, UNAUTHORIZED], Outcome::CredentialRejected, 2, 1).await;
+    }
+}

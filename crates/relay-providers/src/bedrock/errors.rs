@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use http::header::HeaderName;
 
-use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
+use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -69,7 +69,7 @@ const RULES: &[Rule] = &[
 pub(super) fn judge(error: &UpstreamError, model: &str) -> Judgement {
     let name = name(error);
     let renew_credential = name.as_deref().is_some_and(|name| RENEWABLE.contains(&name));
-    if error.form() == Form::Anthropic {
+    if error.is_models_own() {
         return Judgement { renew_credential, ..Judgement::by_anthropics_table(error) };
     }
     let message = error.text(&["message"]).or_else(|| error.text(&["Message"]));

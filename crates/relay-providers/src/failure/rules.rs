@@ -236,7 +236,7 @@ impl Wait {
 
 /// Reads `retryDelay`, such as `1.5s`, of a `google.rpc.RetryInfo`.
 fn retry_info(error: &UpstreamError) -> Option<Duration> {
-    let details = error.member(&["error", "details"])?.as_array()?;
+    let details = error.member_in_list(&["error", "details"])?.as_array()?;
     let delay = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))?;
     Duration::try_from_secs_f64(delay.parse().ok()?).ok()
 }

@@ -39,8 +39,7 @@ pub struct UpstreamError {
     kind: Option<String>,
     code: Option<String>,
     message: Option<String>,
-    /// The parsed body; `None` if it is not JSON. Google wraps the errors of a stream in a list: this is the list's
-    /// first element.
+    /// The parsed body; `None` if it is not JSON.
     body: Option<Value>,
 }
 
@@ -133,6 +132,11 @@ impl UpstreamError {
         path.iter().try_fold(self.body.as_ref()?, |value, name| value.get(*name))
     }
 
+    /// The member at `path` of a JSON body, or of its first element: Google wraps the errors of a stream in a list.
+    pub(crate) fn member_in_list(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(first(self.body.as_ref()?), |value, name| value.get(*name))
+    }
+
     /// The text at `path` of a JSON body as the upstream wrote it; `None` if it is absent, empty or no string.
     pub(crate) fn text(&self, path: &[&str]) -> Option<&str> {
         self.member(path)?.as_str().filter(|text| !text.is_empty())
@@ -144,6 +148,13 @@ impl UpstreamError {
             Some(body) => texts::of(body),
             None => std::str::from_utf8(&self.start).map(str::to_owned).into_iter().collect(),
         }
+    }
+
+    /// Returns `true` if the body is an error object of the Messages API, complete and not in a list. An upstream with an
+    /// API of its own passes the model's errors on like this.
+    pub(crate) fn is_models_own(&self) -> bool {
+        self.member(&["type"]).is_some_and(|kind| kind == "error")
+            && self.member(&["error", "type"]).is_some_and(Value::is_string)
     }
 
     /// Returns `true` if the body is JSON, or begins like JSON.
@@ -175,12 +186,9 @@ impl UpstreamError {
     }
 
     fn read_json(&mut self, value: Value) {
-        let value = match value {
-            Value::Array(mut list) if !list.is_empty() => list.swap_remove(0),
-            value => value,
-        };
-        let error = value.get("error").unwrap_or(&value);
-        let is_anthropic = value["type"] == "error" && error["type"].is_string();
+        let root = first(&value);
+        let error = root.get("error").unwrap_or(root);
+        let is_anthropic = root["type"] == "error" && error["type"].is_string();
         let text = |value: &Value| match value {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
@@ -191,16 +199,21 @@ impl UpstreamError {
             Value::String(message) => Some(message.clone()),
             // FastAPI's `detail` may be a list of validation errors.
             _ => at(error, &["message", "Message", "detail", "msg", "error_description"])
-                .or_else(|| at(&value, &["message", "detail"]))
-                .or_else(|| Some(value.get("detail")?.to_string())),
+                .or_else(|| at(root, &["message", "detail"]))
+                .or_else(|| Some(root.get("detail")?.to_string())),
         };
         let code = error.get("details").and_then(|details| at(details, &["error_code"]));
         self.form = if is_anthropic { Form::Anthropic } else { Form::Json };
         self.kind = at(error, &["type", "status"]);
-        self.code = code.or_else(|| at(error, &["code"])).or_else(|| at(&value, &["code"]));
+        self.code = code.or_else(|| at(error, &["code"])).or_else(|| at(root, &["code"]));
         self.message = message.as_deref().and_then(readable::line);
         self.body = Some(value);
     }
+}
+
+/// Returns the first element of a list, or `value` itself.
+fn first(value: &Value) -> &Value {
+    value.get(0).unwrap_or(value)
 }
 
 /// Prints no header and no byte of the body: an upstream may quote a credential in them.
@@ -273,11 +286,17 @@ mod tests {
 
     #[test]
     fn a_text_is_found_by_its_path_as_the_upstream_wrote_it() {
-        let found = error(400, r#"[{"error":{"code":7,"message":"see https://x.y","empty":""}}]"#);
+        let body = r#"{"error":{"code":7,"message":"see https://x.y","empty":""}}"#;
+        let found = error(400, body);
         assert_eq!(found.text(&["error", "message"]), Some("see https://x.y"));
         assert_eq!(found.member(&["error", "code"]), Some(&Value::from(7)));
         for absent in [&["error", "code"][..], &["error", "empty"], &["error", "code", "x"], &["x"]] {
             assert_eq!(found.text(absent), None, "{absent:?}");
+        }
+        let in_list = error(400, &format!("[{body}]"));
+        assert_eq!(in_list.member(&["error", "code"]), None);
+        for found in [found, in_list] {
+            assert_eq!(found.member_in_list(&["error", "code"]), Some(&Value::from(7)));
         }
     }
 

@@ -6,12 +6,15 @@
 
 use std::borrow::Cow;
 
-use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
+use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
 
 const NOT_SERVED: &str = "model: Vertex AI does not serve `{model}` in `{region}`; newer models are in `global`, `us` and \
     `eu` alone (gcp_region), each has to be enabled in Model Garden, and the name is Vertex's own ({message})";
 const NOT_SERVED_WITHOUT_MESSAGE: &str = "model: Vertex AI does not serve `{model}` in `{region}`; newer models are in \
     `global`, `us` and `eu` alone (gcp_region), each has to be enabled in Model Garden, and the name is Vertex's own";
+
+const MESSAGE: &str = "{message}";
+const CODE: &str = "Vertex AI answered {code}";
 
 const RULES: &[Rule] = &[
     Rule::when(&[When::Code(&["RESOURCE_EXHAUSTED"])])
@@ -33,21 +36,34 @@ const RULES: &[Rule] = &[
     Rule::when(&[When::Code(&["INVALID_ARGUMENT", "OUT_OF_RANGE"])]).means(Meaning::Refused).answers(400),
     Rule::when(&[When::Code(&["DEADLINE_EXCEEDED"])]).means(Meaning::Failed).answers(504),
     Rule::when(&[When::Code(&["INTERNAL", "ABORTED", "UNKNOWN"])]).means(Meaning::Failed),
+    // Whatever the status, these are not about the model.
+    Rule::when(&[When::Code(&[
+        "RESOURCE_EXHAUSTED",
+        "UNAVAILABLE",
+        "PERMISSION_DENIED",
+        "UNAUTHENTICATED",
+        "INVALID_ARGUMENT",
+        "OUT_OF_RANGE",
+        "DEADLINE_EXCEEDED",
+    ])])
+    .says(MESSAGE)
+    .or_without_message(CODE),
     // Google answers a path that it does not know with a page.
     Rule::when(&[When::Status(404, 404)]).says(NOT_SERVED).or_without_message(NOT_SERVED_WITHOUT_MESSAGE),
-    Rule::when(&[When::HasCode]).says("{message}").or_without_message("Vertex AI answered {code}"),
+    Rule::when(&[When::HasCode]).says(MESSAGE).or_without_message(CODE),
 ];
 
 /// Judges an error in answer to a request for `model` in `region`.
 pub(super) fn judge(error: &UpstreamError, model: &str, region: &str) -> Judgement {
-    if error.form() == Form::Anthropic {
-        return Judgement::by_anthropics_table(error);
-    }
-    let code = error.text(&["error", "status"]).map(Cow::Borrowed);
+    let text = |path: &[&str]| error.member_in_list(path)?.as_str();
+    let code = text(&["error", "status"]).map(Cow::Borrowed);
     // Without Google's code, the body is none of Google's and its message stays unread.
-    let message = error.text(&["error", "message"]).filter(|_| code.is_some());
+    let message = text(&["error", "message"]).filter(|_| code.is_some());
     let facts = [("model", model), ("region", region)];
-    failure::judge(RULES, &Subject::with(error, code, message).with_facts(&facts))
+    let judgement = failure::judge(RULES, &Subject::with(error, code, message).with_facts(&facts));
+    // The model's own error is in the words that clients know.
+    let api_error = judgement.api_error.filter(|_| !error.is_models_own());
+    Judgement { api_error, ..judgement }
 }
 
 #[cfg(test)]
