@@ -115,7 +115,7 @@ fn print(explanation: &Explanation, out: &mut Output) -> io::Result<()> {
     }?;
     let places = (1..).map(|place: usize| place.to_string());
     let order = places.zip(&explanation.order);
-    let left_out = explanation.left_out.iter().map(|left_out| ("-".to_owned(), left_out));
+    let left_out = explanation.excluded.iter().map(|left_out| ("-".to_owned(), left_out));
     let rows: Vec<_> = order.chain(left_out).map(|(place, considered)| row(place, considered)).collect();
     if rows.is_empty() {
         return Ok(());
@@ -150,7 +150,7 @@ fn as_json(explanation: &Explanation) -> Value {
         "model": explanation.model,
         "strategy": explanation.strategy.as_str(),
         "order": explanation.order.iter().map(considered).collect::<Vec<_>>(),
-        "left_out": explanation.left_out.iter().map(considered).collect::<Vec<_>>(),
+        "left_out": explanation.excluded.iter().map(considered).collect::<Vec<_>>(),
         "refusal": explanation.refusal,
     })
 }

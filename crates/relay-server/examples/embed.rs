@@ -1,5 +1,5 @@
-//! The relay as a part of another service: under a path of its own, inside that service's middleware, and without a
-//! word on logging, signals or the process.
+//! Embeds the relay in another service: at a path of its own, inside that service's middleware. The service keeps its own
+//! logging and signal handling.
 //!
 //! ```text
 //! cargo run -p relay-server --example embed
@@ -21,7 +21,7 @@ use relay_config::{Format, Loader};
 use relay_server::Relay;
 use tokio::net::TcpListener;
 
-/// What the service configures, wherever it keeps its settings. `mock` answers without any network.
+/// The relay's configuration, which the service may keep with its own settings. `mock` answers without a network.
 const CONFIG: &str = "providers: [{ name: built-in, type: mock }]";
 
 #[tokio::main]
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let relay = Relay::builder(config).build()?;
 
     let service = Router::new()
-        .route("/", get(|| async { "the service itself\n" }))
+        .route("/", get(|| async { "the service\n" }))
         .nest_service("/relay", relay)
         .layer(middleware::from_fn(for_teams_only));
 
@@ -40,10 +40,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The service's own rule. It sees the relay's requests and answers, and does not hold up a stream.
+/// A rule of the service: each request names its team. The middleware sees the relay's requests and responses, and does not
+/// delay a stream.
 async fn for_teams_only(request: Request, next: Next) -> Response {
     let Some(team) = request.headers().get("x-team").cloned() else {
-        return (StatusCode::FORBIDDEN, "say which team you are: x-team\n").into_response();
+        return (StatusCode::FORBIDDEN, "the header x-team is missing\n").into_response();
     };
     let mut response = next.run(request).await;
     response.headers_mut().insert("x-team", team);

@@ -1,4 +1,4 @@
-//! What there is to ask for: models and providers, as the configuration and, where it says so, the upstreams know them.
+//! Lists the models and providers, from the configuration and, with `discover_models`, from the upstreams.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,15 +20,16 @@ use crate::edge::Client;
 use crate::error::Error;
 use crate::response::{ResponseBody, ResponseFuture, json};
 
-/// Anthropic's own bounds and default for a page.
+/// The largest page. Source: Anthropic API, List Models.
 const PAGE_LIMIT: usize = 1000;
+/// The default size of a page. Source: Anthropic API, List Models.
 const PAGE_DEFAULT: usize = 20;
-/// In front of the id of one model.
+/// The path prefix of one model, followed by its id.
 pub(crate) const MODEL_PATH: &str = "/v1/models/";
-/// Nobody knows when a mapped model came out; Anthropic too uses the epoch for that.
+/// The `created_at` of a model without a known date: the epoch, as Anthropic's API uses it.
 const CREATED_AT: &str = "1970-01-01T00:00:00Z";
 
-/// One of `GET /v1/models` and `GET /v1/providers`, made up beforehand.
+/// Serves `GET /v1/models` or `GET /v1/providers` from lists that are built once.
 #[derive(Debug, Clone)]
 pub(crate) struct Catalog {
     lists: Arc<Lists>,
@@ -37,9 +38,9 @@ pub(crate) struct Catalog {
 
 #[derive(Debug)]
 struct Lists {
-    /// Those of the configuration, each id once, in its order.
+    /// The models of the configuration, each id once, in the order of the file.
     models: Vec<Model>,
-    /// Those that list more.
+    /// The providers whose upstreams list further models.
     discoveries: Vec<Discovery>,
     /// The configured part of each provider's entry, and the memory of refused fields of those that are enabled.
     providers: Vec<(Value, Option<RefusalMemory>)>,
@@ -52,17 +53,17 @@ enum List {
     Providers,
 }
 
-/// A model of the list.
+/// An entry of the list of models.
 #[derive(Debug, Clone)]
 struct Model {
     id: String,
     owner: String,
-    /// What its upstream says of it.
+    /// The entry of the upstream's own list, if there is one.
     listed: Option<ListedModel>,
 }
 
 impl Model {
-    /// In Anthropic's form, with what clients of OpenAI's look for beside it.
+    /// Formats the model as Anthropic's API does, with the members `object` and `owned_by` that OpenAI clients read.
     fn to_json(&self) -> Value {
         let listed = self.listed.as_ref();
         let name = listed.and_then(|listed| listed.display_name.as_deref()).unwrap_or(&self.id);
@@ -75,7 +76,7 @@ impl Model {
 }
 
 impl Catalog {
-    /// The catalog of models; [`providers`](Self::providers) makes the other one of it.
+    /// Builds the catalog of models. [`providers`](Self::providers) returns the catalog of providers from the same data.
     pub(crate) fn models(
         providers: &[ProviderConfig],
         refusals: Vec<(ProviderName, RefusalMemory)>,
@@ -106,7 +107,7 @@ impl Catalog {
         }
     }
 
-    /// The catalog of providers.
+    /// Returns the catalog of providers.
     pub(crate) fn providers(&self) -> Self {
         Self { lists: Arc::clone(&self.lists), list: List::Providers }
     }
@@ -121,8 +122,8 @@ impl Catalog {
             return Ok(json(StatusCode::OK, &json!({ "data": self.lists.providers() })));
         }
         let Some(id) = path.strip_prefix(MODEL_PATH) else {
-            let page = Page::read(query.as_deref())?;
-            return page.of(&self.lists.models(client).await);
+            let page = Page::parse(query.as_deref())?;
+            return page.respond(&self.lists.models(client).await);
         };
         let id = percent_decode_str(id).decode_utf8_lossy();
         let models = self.lists.models(client).await;
@@ -133,8 +134,8 @@ impl Catalog {
 }
 
 impl Page {
-    /// This page of `models`.
-    fn of(&self, models: &[Model]) -> Result<Response<ResponseBody>, Error> {
+    /// Builds the response with this page of `models`.
+    fn respond(&self, models: &[Model]) -> Result<Response<ResponseBody>, Error> {
         let page = self;
         let position = |name: &'static str, id: &str| {
             let found = models.iter().position(|model| model.id == id);
@@ -182,22 +183,22 @@ impl<B> Service<Request<B>> for Catalog {
     }
 }
 
-/// Every name under which a provider's models can be asked for; patterns are none.
+/// Returns every name under which clients can request a provider's models. Patterns are not included.
 pub(crate) fn names(provider: &ProviderConfig) -> impl Iterator<Item = &str> {
     provider.models.iter().map(String::as_str).chain(provider.model_mapping.names())
 }
 
 impl Lists {
-    /// The models of the configuration, then what upstreams list beside them, each id once.
+    /// Returns the models of the configuration, then the further models that upstreams list, each id once.
     async fn models(&self, client: Option<ClientCredential>) -> Vec<Model> {
         let mut models = self.models.clone();
-        let mut asked = JoinSet::new();
+        let mut fetches = JoinSet::new();
         for (index, discovery) in self.discoveries.iter().enumerate() {
             let (discovery, client) = (discovery.clone(), client.clone());
-            asked.spawn(async move { (index, discovery.models(client.as_ref()).await) });
+            fetches.spawn(async move { (index, discovery.models(client.as_ref()).await) });
         }
-        let mut lists = Vec::with_capacity(asked.len());
-        while let Some(list) = asked.join_next().await {
+        let mut lists = Vec::with_capacity(fetches.len());
+        while let Some(list) = fetches.join_next().await {
             lists.extend(list);
         }
         lists.sort_unstable_by_key(|(index, _)| *index);
@@ -241,7 +242,7 @@ impl Lists {
             }
             let refusals = refusals.as_ref().map(|refusals| refusals.known(now)).unwrap_or_default();
             if !refusals.is_empty() {
-                entry["learned"] = refusals.into_iter().map(described).collect();
+                entry["learned"] = refusals.into_iter().map(refusal_json).collect();
             }
             if let Some(pool) = pool {
                 entry["circuit"] = pool.circuit().as_str().into();
@@ -253,12 +254,12 @@ impl Lists {
     }
 }
 
-fn described(refusal: KnownRefusal) -> Value {
+fn refusal_json(refusal: KnownRefusal) -> Value {
     let KnownRefusal { model, dropped, remaining } = refusal;
     json!({"model": model, "dropped": dropped, "expires_in_s": remaining.as_secs()})
 }
 
-/// The part of the list that is asked for.
+/// The part of the list that a client requests.
 struct Page {
     limit: usize,
     after: Option<String>,
@@ -266,7 +267,8 @@ struct Page {
 }
 
 impl Page {
-    fn read(query: Option<&str>) -> Result<Self, Error> {
+    /// Parses the query string of a request.
+    fn parse(query: Option<&str>) -> Result<Self, Error> {
         let mut page = Self { limit: PAGE_DEFAULT, after: None, before: None };
         for pair in query.unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -323,7 +325,7 @@ providers:
     }
 
     #[tokio::test]
-    async fn each_model_is_listed_once_and_in_pages() {
+    async fn each_model_is_listed_once_across_pages() {
         check(&get("limit=1000").await.unwrap(), &["m1", "m2", "claude-x", "m3"], false);
         check(&get("limit=2").await.unwrap(), &["m1", "m2"], true);
         check(&get("limit=2&after_id=m2").await.unwrap(), &["claude-x", "m3"], false);
@@ -333,7 +335,7 @@ providers:
     }
 
     #[tokio::test]
-    async fn a_bad_parameter_is_named() {
+    async fn an_invalid_parameter_is_named_in_the_error() {
         assert_eq!(get("limit=0").await.unwrap_err(), "limit: found `0`, expected a number from 1 to 1000");
         assert_eq!(get("after_id=zz").await.unwrap_err(), "after_id: there is no model `zz` in this list");
     }

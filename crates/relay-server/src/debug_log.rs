@@ -1,4 +1,4 @@
-//! What `logging.debug_options` adds to the log at level debug.
+//! Logs bodies and headers at level debug, as `logging.debug_options` configures it.
 
 use std::task::{Context, Poll};
 
@@ -10,16 +10,16 @@ use crate::error::Error;
 use crate::intake::ReadRequest;
 use crate::response::{ResponseBody, ResponseFuture};
 
-/// What credentials begin with: Anthropic's and other vendors' keys, AWS's, Google's, GitHub's, Slack's, and JSON Web
-/// Tokens.
+/// Prefixes of credentials: keys of Anthropic and other vendors, of AWS, Google, GitHub and Slack, and JSON Web Tokens.
 const CREDENTIALS: [&str; 10] =
     ["sk-", "AKIA", "ASIA", "ABSK", "AIza", "ya29.", "ghp_", "github_pat_", "xox", "eyJ"];
-/// A credential is no shorter; a word that is, only looks like one.
+/// The least length of a credential, in bytes. A shorter word with such a prefix is not redacted.
 const CREDENTIAL_LENGTH: usize = 16;
-/// How far behind the end of what is logged a credential is followed, so that none is cut in two and half of it shown.
+/// The bytes after the end of the excerpt that are searched for credentials. A credential that crosses the end is redacted
+/// as a whole instead of being cut.
 const LOOKAHEAD: usize = 4096;
 
-/// Logs the start of request bodies and the headers of responses, as far as `options` say so.
+/// Logs the start of request bodies and the headers of responses, each if `options` enables it.
 #[derive(Debug, Clone)]
 pub(crate) struct DebugLogLayer {
     options: DebugOptions,
@@ -39,7 +39,7 @@ impl<S> Layer<S> for DebugLogLayer {
     }
 }
 
-/// See [`DebugLogLayer`].
+/// The service of [`DebugLogLayer`].
 #[derive(Debug, Clone)]
 pub(crate) struct DebugLog<S> {
     inner: S,
@@ -68,31 +68,32 @@ where
                 "request body"
             );
         }
-        let answering = self.inner.call(request);
+        let response = self.inner.call(request);
         if !self.options.log_response_headers {
-            return Box::pin(answering);
+            return Box::pin(response);
         }
         Box::pin(async {
-            let response = answering.await?;
+            let response = response.await?;
             tracing::debug!(status = response.status().as_u16(), headers = ?response.headers(), "response headers");
             Ok(response)
         })
     }
 }
 
-/// The first `length` bytes of `body` as text, with `***` for what looks like a credential. Redacted first, then cut.
+/// Returns at most the first `length` bytes of `body` as text, with `***` in place of credentials. The text is redacted
+/// before it is cut.
 fn excerpt(body: &[u8], length: usize) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(length.saturating_add(LOOKAHEAD))]);
     let mut excerpt = String::with_capacity(length);
     let mut rest = &*text;
     while !rest.is_empty() && excerpt.len() < length {
-        let word = rest.find(|char| !is_of_credentials(char)).unwrap_or(rest.len());
+        let word = rest.find(|char| !is_credential_char(char)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(word);
         match word.len() >= CREDENTIAL_LENGTH && CREDENTIALS.iter().any(|prefix| word.starts_with(prefix)) {
             true => excerpt.push_str("***"),
             false => excerpt.push_str(word),
         }
-        let next = after.find(is_of_credentials).unwrap_or(after.len());
+        let next = after.find(is_credential_char).unwrap_or(after.len());
         let (between, after) = after.split_at(next);
         excerpt.push_str(between);
         rest = after;
@@ -101,7 +102,7 @@ fn excerpt(body: &[u8], length: usize) -> String {
     excerpt
 }
 
-fn is_of_credentials(char: char) -> bool {
+fn is_credential_char(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.')
 }
 

@@ -1,4 +1,4 @@
-//! What upstreams list of their models, asked when somebody wants to know and kept for a while.
+//! Fetches the model lists of upstreams on demand, and caches them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,17 +8,18 @@ use relay_providers::{ClientCredential, ListedModel, Listing};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Claude Code gives `GET /v1/models` 3 s.
+/// The longest time that a client waits for a list. Claude Code aborts `GET /v1/models` after 3 s.
 const WAIT: Duration = Duration::from_secs(2);
-/// An upstream may take longer for the next one to find its list.
+/// The longest time of a fetch. It goes on after its client was answered, so that the next client finds the list.
 const FETCH: Duration = Duration::from_secs(30);
+/// The time after which a list is fetched again.
 const FRESH: Duration = Duration::from_secs(5 * 60);
-/// An upstream that is not there is not waited for by each who asks.
+/// The time after a failed fetch in which no other is started: not every client has to wait for an upstream that is down.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 type Models = Arc<[ListedModel]>;
 
-/// The models of one provider, as its upstream lists them. Cloning shares what is known.
+/// The models of one provider, as its upstream lists them. Cloning shares the cache.
 #[derive(Debug, Clone)]
 pub(crate) struct Discovery {
     provider: ProviderName,
@@ -28,11 +29,11 @@ pub(crate) struct Discovery {
 
 #[derive(Debug)]
 struct State {
-    /// The last list that came; none before the first one.
+    /// The last list that was fetched; `None` before the first.
     models: Option<Models>,
-    /// When the upstream is asked again.
+    /// The time of the next fetch; `None` before the first.
     due: Option<Instant>,
-    /// Ends with the fetch that is under way.
+    /// Closed when the fetch in progress ends; `None` if there is none.
     fetching: Option<watch::Receiver<()>>,
 }
 
@@ -46,32 +47,33 @@ impl Discovery {
         &self.provider
     }
 
-    /// The list, within two seconds: a known one at once, though it may be renewed meanwhile. Empty where none has come.
+    /// Returns the list within two seconds. A cached list is returned at once, even while it is fetched again. Without any
+    /// list, the result is empty.
     pub(crate) async fn models(&self, client: Option<&ClientCredential>) -> Models {
         if self.listing.is_personal() {
-            // Nobody else may see it, so that it is not kept.
+            // Only this client may see the list, so it is not cached.
             let Some(client) = client else { return Arc::default() };
             return match tokio::time::timeout(WAIT, self.listing.fetch(Some(client))).await {
                 Ok(Ok(models)) => models.into(),
                 _ => Arc::default(),
             };
         }
-        let (known, fetching) = self.look();
+        let (known, fetching) = self.known_or_fetching();
         if let (None, Some(mut fetching)) = (&known, fetching) {
-            // An error says that the fetch has ended, as does the time.
+            // An error means that the fetch has ended. After the timeout it goes on without this client.
             let _ = tokio::time::timeout(WAIT, fetching.changed()).await;
             return self.state().models.clone().unwrap_or_default();
         }
         known.unwrap_or_default()
     }
 
-    /// What is known, and the fetch that is under way: one is begun if it is time for it.
-    fn look(&self) -> (Option<Models>, Option<watch::Receiver<()>>) {
+    /// Returns the cached list and the fetch in progress. Starts a fetch if one is due.
+    fn known_or_fetching(&self) -> (Option<Models>, Option<watch::Receiver<()>>) {
         let mut state = self.state();
         if state.fetching.is_none() && state.due.is_none_or(|due| due <= Instant::now()) {
             let (done, fetching) = watch::channel(());
             state.fetching = Some(fetching);
-            // It outlives the request that has caused it: others wait for it as well, or come next.
+            // The fetch outlives the request that started it: other requests wait for it, or use its result later.
             tokio::spawn(self.clone().fetch(done));
         }
         (state.models.clone(), state.fetching.clone())
@@ -85,16 +87,16 @@ impl Discovery {
                 state.models = Some(models.into());
                 FRESH
             }
-            Ok(Err(error)) => self.fails(&error),
-            Err(late) => self.fails(&late),
+            Ok(Err(error)) => self.failed(&error),
+            Err(late) => self.failed(&late),
         };
         state.due = Some(Instant::now() + wait);
         state.fetching = None;
         drop(done);
     }
 
-    fn fails(&self, error: &dyn std::error::Error) -> Duration {
-        tracing::warn!(provider = %self.provider, %error, "a provider's models cannot be listed");
+    fn failed(&self, error: &dyn std::error::Error) -> Duration {
+        tracing::warn!(provider = %self.provider, %error, "cannot list the provider's models");
         AFTER_FAILURE
     }
 

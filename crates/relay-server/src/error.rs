@@ -1,4 +1,4 @@
-//! What can go wrong in front of, and between, the upstreams, and how a client is told.
+//! Errors that the relay answers with itself, and their statuses, messages and headers.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use relay_routing::{PlanError, RouteError, RouteErrorKind};
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const ACCEPT_ENCODING: HeaderName = http::header::ACCEPT_ENCODING;
 
-/// How long a client that was turned away for lack of room should wait.
+/// The `retry-after` of a refusal for too many requests in flight.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
-/// What a client is told to wait at an overload that names no time, and at most: Claude Code waits out a `retry-after`
-/// of 45 s and gives up at one of 61 s.
+/// The `retry-after` of an overload without a time of its own.
 const OVERLOAD_RETRY: Duration = Duration::from_secs(5);
+/// The longest `retry-after` of an overload. Claude Code waits for one of 45 s, and gives up at one of 61 s.
 const OVERLOAD_RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// Why the relay answers a request itself.
+/// The reason for which the relay answers a request itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The client shows no credential that is accepted here.
+    /// The client sent no credential that the relay accepts.
     #[error(
         "the relay does not accept this credential: send a key of the relay as `x-api-key` or `authorization: Bearer`"
     )]
@@ -33,63 +33,63 @@ pub enum Error {
         /// `server.max_concurrent`.
         limit: u32,
     },
-    /// The body is larger than it may be, before or after decoding.
+    /// The body exceeds `server.max_body_bytes`, before or after decoding.
     #[error("the request body is larger than the limit of {limit} bytes (server.max_body_bytes)")]
     BodyTooLarge {
         /// `server.max_body_bytes`.
         limit: usize,
     },
-    /// The body's encoding is not known.
+    /// The body's `content-encoding` is not supported.
     #[error("content-encoding `{found}` is not supported: send gzip, deflate, br, zstd or none")]
     UnsupportedEncoding {
-        /// As the client wrote it.
+        /// The value of the header.
         found: String,
     },
-    /// The body is not what its `content-encoding` says.
+    /// The body cannot be decoded by its `content-encoding`.
     #[error("the request body is not valid {encoding}")]
     MalformedEncoding {
         /// The encoding.
         encoding: &'static str,
     },
-    /// The body's bytes stopped coming.
+    /// No bytes of the body arrived for some time.
     #[error("nothing more of the request body came for {} s", after.as_secs())]
     BodyStalled {
-        /// How long the relay waited.
+        /// The time that the relay waited.
         after: Duration,
     },
-    /// The body did not come to its end in time.
+    /// The body did not end within the time of the request.
     #[error("the request body took longer than {} ms (server.timeout_ms)", limit.as_millis())]
     BodyTooSlow {
         /// `server.timeout_ms`.
         limit: Duration,
     },
-    /// The connection failed while the body was read. Hardly anybody is left to read this.
+    /// The connection failed while the body was read. The client rarely sees this error.
     #[error("the request body could not be read")]
     BodyUnreadable,
-    /// The body is no Messages request.
+    /// The body is not a request of the Messages API.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// There is nothing at this path.
+    /// The path is unknown.
     #[error(
         "there is nothing at {path}: the relay serves /v1/messages and the rest of Anthropic's API under /v1{hint}"
     )]
     NotFound {
         /// The path.
         path: String,
-        /// What the client may have meant.
+        /// A hint at the likely mistake; may be empty.
         hint: &'static str,
     },
-    /// The path does not take this method.
+    /// The path does not support the method.
     #[error("{path} does not take {method}: use {}", allowed.join(" or "))]
     MethodNotAllowed {
         /// The method.
         method: Method,
         /// The path.
         path: String,
-        /// What it takes.
+        /// The supported methods.
         allowed: &'static [&'static str],
     },
-    /// Only Anthropic has this operation, and no provider leads there.
+    /// Only Anthropic has the operation, and no `anthropic` provider is configured.
     #[error(
         "{path} is served by Anthropic alone, and no provider of type `anthropic` can be used for this request"
     )]
@@ -97,44 +97,44 @@ pub enum Error {
         /// The path.
         path: String,
     },
-    /// The list of models has no such one.
+    /// The list of models does not contain the model.
     #[error("model: there is no `{id}` in the list of this relay's models (GET /v1/models)")]
     UnknownModel {
-        /// What was asked for.
+        /// The id in the request.
         id: String,
     },
-    /// Anthropic could serve the operation, but with a credential of the client's alone, and there is none.
+    /// The operation needs the client's own credential, and the client sent none.
     #[error(
         "no credential: send one as `x-api-key` or `authorization: Bearer`, or configure a key for a provider"
     )]
     NoCredential,
-    /// A parameter of the query cannot be used.
+    /// A query parameter is invalid.
     #[error("{name}: {problem}")]
     Parameter {
-        /// Its name.
+        /// The parameter's name.
         name: &'static str,
-        /// What is wrong, and what is accepted.
+        /// The fault, and the accepted values.
         problem: String,
     },
     /// A part of the relay panicked: a defect, logged with the request's id.
     #[error("the relay failed while it served this request; its log names the defect under this request id")]
     Panicked,
-    /// No upstream has answered.
+    /// Routing has no answer of an upstream.
     #[error(transparent)]
     Route(#[from] RouteError),
-    /// The one upstream that could answer did not.
+    /// The only upstream for the operation did not answer.
     #[error("provider `{provider}`: {source}")]
     Upstream {
-        /// Which one.
+        /// The provider's name.
         provider: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: AttemptError,
     },
 }
 
 impl Error {
-    /// The status of the answer.
+    /// The status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
@@ -157,17 +157,17 @@ impl Error {
         }
     }
 
-    /// The `error.type` of the answer.
+    /// The `error.type` of the response.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            // It is not capacity that is missing.
+            // A configuration without providers is not an overload.
             Self::Route(RouteError { kind: RouteErrorKind::Plan(PlanError::NoProvider), .. }) => "api_error",
             _ => error_type(self.status()),
         }
     }
 
-    /// What the client is told: what is wrong, and what can be done about it.
+    /// The `error.message` of the response: the fault, and the remedy if there is one.
     #[must_use]
     pub fn message(&self) -> String {
         let message = self.to_string();
@@ -178,7 +178,7 @@ impl Error {
         }
     }
 
-    /// Headers that belong to the answer.
+    /// Adds the headers of the response: `retry-after`, `x-should-retry`, `allow`, `accept-encoding`.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let retry_after = match self {
             Self::Busy { .. } => Some(BUSY_RETRY),
@@ -189,7 +189,7 @@ impl Error {
                 RouteErrorKind::Failing { retry_after, .. } => {
                     Some((*retry_after).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
                 }
-                // The truth, however long: what waits in vain is worse off.
+                // Not capped: a client that retries before the limit is reset fails again.
                 RouteErrorKind::Limited { retry_after } => Some((*retry_after).max(BUSY_RETRY)),
                 _ => None,
             },
@@ -214,7 +214,8 @@ impl Error {
         }
     }
 
-    /// Whether the same request would fail again: without being told, Claude Code repeats a 401 for three minutes.
+    /// Returns `true` if the same request would fail again. Without `x-should-retry`, Claude Code repeats a 401 for three
+    /// minutes.
     fn is_final(&self) -> bool {
         match self {
             Self::Denied | Self::NoCredential => true,

@@ -1,4 +1,4 @@
-//! Where a request would go and why, without sending it.
+//! Explains the route of a request without sending it.
 
 use std::sync::Arc;
 
@@ -12,51 +12,51 @@ use relay_routing::{CredentialId, PlannedCandidate, Planner};
 use crate::edge::Verifier;
 use crate::error::Error;
 
-/// Where a request would go, at this moment.
+/// The route that a request would take at this moment.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The model, as the client calls it.
+    /// The model in the request.
     pub model: String,
-    /// How providers are ranked.
+    /// The strategy that orders the candidates.
     pub strategy: Strategy,
-    /// Who would be asked, one after the other until one answers.
+    /// The candidates that would be tried, one after the other until an outcome is final.
     pub order: Vec<Considered>,
-    /// Who would not be asked.
-    pub left_out: Vec<Considered>,
-    /// Why nobody would be asked, as the client would be told; `None` if somebody would.
+    /// The candidates that would not be tried.
+    pub excluded: Vec<Considered>,
+    /// The reason for which no candidate would be tried, as the client would receive it; `None` if one would be tried.
     pub refusal: Option<String>,
 }
 
-/// A provider with one of its credentials.
+/// A candidate of the request: a provider with one of its credentials.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Considered {
     /// The provider's name.
     pub provider: ProviderName,
-    /// Its type.
+    /// The provider's `type`.
     pub kind: &'static str,
-    /// The id of a key, `client` for what the client brings, `none` where none is needed; `None` where it does not
-    /// matter.
+    /// The id of a key, `client` for the client's own credential, or `none` if the provider needs none. `None` if the reason
+    /// applies to the provider with every credential.
     pub credential: Option<String>,
-    /// What the model is called there.
+    /// The provider's name of the model.
     pub model: String,
-    /// Why it would be asked at its place, or would not be.
+    /// The reason for its place in the order, or for its exclusion.
     pub reason: String,
 }
 
-/// Explains requests; takes the way that they take, up to where they would be sent.
+/// Explains requests. It uses the verifier and the planner that serve them.
 #[derive(Debug)]
 pub(crate) struct Explainer {
     verifier: Arc<Verifier>,
     planner: Arc<Planner>,
-    providers: Vec<Known>,
+    providers: Vec<KnownProvider>,
     max_attempts: usize,
 }
 
-/// What is told of a provider beyond its plans.
+/// The facts about a provider that its plans do not have.
 #[derive(Debug)]
-struct Known {
+struct KnownProvider {
     name: ProviderName,
     kind: &'static str,
     enabled: bool,
@@ -65,7 +65,7 @@ struct Known {
 
 impl Explainer {
     pub(crate) fn new(verifier: Arc<Verifier>, planner: Arc<Planner>, config: &Config) -> Self {
-        let known = config.providers.iter().map(|provider| Known {
+        let known = config.providers.iter().map(|provider| KnownProvider {
             name: provider.name.clone(),
             kind: provider.kind.as_str(),
             enabled: provider.enabled,
@@ -85,10 +85,14 @@ impl Explainer {
 
         let place = |(index, candidate): (usize, &PlannedCandidate)| {
             let reason = match (&candidate.demotion, index) {
-                (Some(behind), _) => format!("behind the others: {behind}"),
-                (None, _) if !candidate.is_listed => "behind: its models do not list this one".to_owned(),
-                (None, _) if candidate.credential == CredentialId::Client => "the client's own".to_owned(),
-                (None, 0) if planned.is_affinity_hit => "the session is there".to_owned(),
+                (Some(reason), _) => format!("after the others: {reason}"),
+                (None, _) if !candidate.is_listed => {
+                    "after the others: its models do not list this one".to_owned()
+                }
+                (None, _) if candidate.credential == CredentialId::Client => {
+                    "the client's own credential".to_owned()
+                }
+                (None, 0) if planned.is_affinity_hit => "preferred by its session".to_owned(),
                 (None, 0) if planned.strategy != Strategy::Failover => {
                     format!("chosen by {}", planned.strategy.as_str())
                 }
@@ -98,24 +102,25 @@ impl Explainer {
             self.considered(&candidate.provider, credential, &model, reason)
         };
         let mut order: Vec<_> = planned.candidates.iter().enumerate().map(place).collect();
-        let mut left_out = order.split_off(self.max_attempts.min(order.len()));
-        for late in &mut left_out {
-            late.reason = format!("no more than {} are asked (routing.max_attempts)", self.max_attempts);
+        let mut excluded = order.split_off(self.max_attempts.min(order.len()));
+        for late in &mut excluded {
+            late.reason =
+                format!("beyond the limit of {} attempts (routing.max_attempts)", self.max_attempts);
         }
-        left_out.extend(planned.excluded.iter().map(|(provider, credential, reason)| {
+        excluded.extend(planned.excluded.iter().map(|(provider, credential, reason)| {
             let credential = credential.as_ref().map(ToString::to_string);
             self.considered(provider, credential, &model, reason.clone())
         }));
         let disabled = self.providers.iter().filter(|provider| !provider.enabled);
-        left_out.extend(disabled.map(|provider| {
+        excluded.extend(disabled.map(|provider| {
             self.considered(&provider.name, None, &model, "it has enabled: false".to_owned())
         }));
         let refusal = match planned.error {
             Some(error) => Some(error.to_string()),
-            None if order.is_empty() => Some("nobody can be asked at this moment".to_owned()),
+            None if order.is_empty() => Some("no candidate is available at this moment".to_owned()),
             None => None,
         };
-        Ok(Explanation { model, strategy: planned.strategy, order, left_out, refusal })
+        Ok(Explanation { model, strategy: planned.strategy, order, excluded, refusal })
     }
 
     fn considered(
@@ -152,17 +157,20 @@ mod tests {
         Relay::builder(config).without_proxy().build().unwrap().explain(headers.into_iter().collect(), body)
     }
 
-    /// Asserts who is asked and who is not, as `provider model: reason`.
+    /// Asserts the candidates in order and the excluded ones, each as `provider model: reason`.
     #[track_caller]
-    fn check(config: &str, bearer: Option<&'static str>, order: &[&str], left_out: &[&str]) {
+    fn check(config: &str, bearer: Option<&'static str>, order: &[&str], excluded: &[&str]) {
         let explanation = explain(config, bearer).unwrap();
         let lines = |list: &[Considered]| -> Vec<String> {
-            let line = |one: &Considered| format!("{} {}: {}", one.provider, one.model, one.reason);
+            let line = |candidate: &Considered| {
+                let Considered { provider, model, reason, .. } = candidate;
+                format!("{provider} {model}: {reason}")
+            };
             list.iter().map(line).collect()
         };
         assert_eq!(
-            (lines(&explanation.order), lines(&explanation.left_out)),
-            (owned(order), owned(left_out))
+            (lines(&explanation.order), lines(&explanation.excluded)),
+            (owned(order), owned(excluded))
         );
         assert_eq!(explanation.refusal.is_none(), !order.is_empty(), "{explanation:?}");
     }
@@ -172,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_has_a_reason() {
+    fn each_candidate_has_a_reason() {
         let providers = "
 providers:
   - { name: a, type: mock, priority: 3, model_mapping: { 'claude-*': glm-5.3 } }
@@ -181,20 +189,20 @@ providers:
   - { name: d, type: mock, enabled: false }
 ";
         let disabled = "d claude-opus-5-5: it has enabled: false";
-        let unlisted = "c claude-opus-5-5: behind: its models do not list this one";
+        let unlisted = "c claude-opus-5-5: after the others: its models do not list this one";
         let [first, second] = ["a glm-5.3: priority 3", "b claude-opus-5-5: priority 2"];
         check(providers, None, &[first, second, unlisted], &[disabled]);
         let in_turn = format!("{providers}routing: {{ strategy: round_robin, max_attempts: 2 }}");
-        let late = "c claude-opus-5-5: no more than 2 are asked (routing.max_attempts)";
+        let late = "c claude-opus-5-5: beyond the limit of 2 attempts (routing.max_attempts)";
         check(&in_turn, None, &["a glm-5.3: chosen by round_robin", second], &[late, disabled]);
     }
 
     #[test]
-    fn what_the_client_brings_is_admitted_as_in_a_request() {
+    fn a_client_credential_is_admitted_as_in_a_request() {
         let token = Some("Bearer sk-ant-oat01-x");
         let provider = "providers: [{ name: a, type: anthropic }]";
         let closed = format!("server: {{ auth: {{ api_key: k }} }}\n{provider}");
-        check(provider, token, &["a claude-opus-5-5: the client's own"], &[]);
+        check(provider, token, &["a claude-opus-5-5: the client's own credential"], &[]);
         assert_eq!(explain(provider, None).unwrap().refusal, Some(Error::NoCredential.to_string()));
         assert!(matches!(explain(&closed, token), Err(Error::Denied)));
     }

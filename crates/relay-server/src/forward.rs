@@ -1,4 +1,4 @@
-//! The rest of Anthropic's API, for the first `anthropic` provider that can serve the request.
+//! Forwards the rest of Anthropic's API to the first `anthropic` provider that can serve the request.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,10 +16,10 @@ use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture};
 
-/// Passes requests on without reading them. Nothing is tried twice: a body that flows through cannot be sent again.
+/// Forwards requests without reading their bodies. Each is sent once: a body that streams cannot be sent again.
 #[derive(Debug, Clone)]
 pub(crate) struct Forwarder {
-    /// Best first.
+    /// The upstreams, highest priority first.
     upstreams: Arc<[(ProviderName, Forward)]>,
     head_timeout: Option<Duration>,
 }
@@ -29,7 +29,7 @@ impl Forwarder {
         Self { upstreams: upstreams.into(), head_timeout }
     }
 
-    /// Whether there is nobody to pass requests on to.
+    /// Returns `true` if no `anthropic` provider is configured.
     pub(crate) fn is_empty(&self) -> bool {
         self.upstreams.is_empty()
     }

@@ -1,12 +1,37 @@
-//! cc-relay as a library: a tower service that takes requests of the Anthropic Messages API and has them answered by
-//! whichever upstream can.
+//! cc-relay as a library: a tower service that serves the Anthropic Messages API by any of several upstreams.
 //!
 //! ```text
 //! client ─▶ edge ─▶ intake ─▶ routing ─▶ providers ─▶ upstream
 //!        ◀─ respond ◀──────── answer, frame by frame ◀─
 //! ```
-//! [`Relay`] is the service, to be mounted wherever tower services are; [`serve`] puts it on a socket of its own.
-//! Nothing here reads arguments, installs a logger, handles signals or ends the process.
+//! [`Relay`] is the service, for any tower or axum stack. [`serve`] serves it on a socket of its own. Every fact about a request
+//! is in its [`RequestRecord`], which [`RecordSubscriber`]s receive at its end.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::{BodyExt, Full};
+//! use relay_config::{Format, Loader};
+//! use relay_server::Relay;
+//! use tower::ServiceExt;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let config = "providers: [{ name: local, type: mock }]";
+//! let config = Loader::new().with_text("embedded.yaml", Format::Yaml, config).load()?.config;
+//! let relay = Relay::builder(config).build()?;
+//!
+//! let body = r#"{"model":"claude-opus-5-5","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}"#;
+//! let request = Request::post("/v1/messages").body(Full::from(body))?;
+//! let response = relay.oneshot(request).await?;
+//! assert_eq!(response.status(), 200);
+//! let answer: Bytes = response.into_body().collect().await?.to_bytes();
+//! # assert!(answer.starts_with(b"{"));
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//! The crate reads no arguments, installs no logger, handles no signals and never ends the process.
 
 mod access_log;
 mod assemble;
@@ -36,3 +61,8 @@ pub use explain::{Considered, Explanation};
 pub use record::{RecordHandle, RecordSubscriber, RequestEnd, RequestId, RequestRecord};
 pub use relay::{Builder, Relay};
 pub use serve::{Drained, bind, serve};
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

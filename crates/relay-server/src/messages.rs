@@ -1,4 +1,4 @@
-//! The Messages API: a routed answer becomes the client's response.
+//! Serves the routed operations: turns the answer of routing into the client's response.
 
 use std::task::{Context, Poll};
 
@@ -16,10 +16,10 @@ use crate::response::{ResponseBody, ResponseFuture, json};
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const ESTIMATED: HeaderName = HeaderName::from_static("x-cc-relay-estimated");
-/// What an upstream says about a subscription's own limits.
+/// The prefix of the headers with the limits of a subscription.
 const SUBSCRIPTION_LIMITS: &str = "anthropic-ratelimit-unified-";
 
-/// Answers with what `inner` has routed.
+/// Responds with the answer that `inner` has routed the request to.
 #[derive(Debug, Clone)]
 pub(crate) struct Messages<S> {
     inner: S,
@@ -48,21 +48,21 @@ where
         let inner = self.inner.clone();
         Box::pin(async move {
             let Routed { answer, trace } = inner.oneshot(request.clone()).await?;
-            let answer_is_upstreams = answer.outcome != Outcome::Unsupported;
-            let mut response = match answer_is_upstreams {
+            let is_upstreams = answer.outcome != Outcome::Unsupported;
+            let mut response = match is_upstreams {
                 true => answer.response.map(ResponseBody::from),
                 false => estimate(&request),
             };
             write_headers(response.headers_mut(), &request, &trace);
             if let Some(record) = record {
-                record.set_route(trace, answer_is_upstreams);
+                record.set_route(trace, is_upstreams);
             }
             Ok(response)
         })
     }
 }
 
-/// An answer to `count_tokens` where the upstream has none. It says that it is an estimate.
+/// Builds the response to `count_tokens` for an upstream without this operation. A header marks it as an estimate.
 fn estimate(request: &RelayRequest) -> Response<ResponseBody> {
     let mut response = json(StatusCode::OK, &json!({ "input_tokens": estimate_tokens(request.body()) }));
     response.headers_mut().insert(ESTIMATED, HeaderValue::from_static("true"));
@@ -73,17 +73,17 @@ fn write_headers(headers: &mut HeaderMap, request: &RelayRequest, trace: &RouteT
     let is_stream =
         headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
     if is_stream {
-        // Neither a cache nor nginx may keep events back.
+        // Neither a cache nor nginx may buffer events.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
         headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     }
-    let brings_subscription = request.client_credential().is_some_and(ClientCredential::is_subscription);
+    let has_subscription = request.client_credential().is_some_and(ClientCredential::is_subscription);
     let answered_with = trace.attempts.last().map(|attempt| &attempt.credential);
-    if brings_subscription && answered_with != Some(&CredentialId::Client) {
-        // They are the limits of somebody else's plan, and Claude Code would show them as its user's.
-        let foreign: Vec<HeaderName> =
+    if has_subscription && answered_with != Some(&CredentialId::Client) {
+        // They are the limits of another plan, which Claude Code would show as its user's.
+        let limits: Vec<HeaderName> =
             headers.keys().filter(|name| name.as_str().starts_with(SUBSCRIPTION_LIMITS)).cloned().collect();
-        for name in foreign {
+        for name in limits {
             headers.remove(name);
         }
     }

@@ -1,4 +1,4 @@
-//! The relay as a service.
+//! The relay as a tower service.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,9 +29,9 @@ use crate::stack::Stack;
 
 /// The relay: a tower service that answers every request, errors included, and never fails itself.
 ///
-/// Cloning shares all of it. It holds no global state, installs no logger and no signal handler, and needs a tokio
-/// runtime with time and I/O enabled to be called in. Dropping a response's body, or the future before it, cancels the
-/// upstream request.
+/// Clones share all state. The relay has no global state, and installs no logger and no signal handler. It has to be called
+/// in a tokio runtime with time and I/O enabled. Dropping a response's body, or the future before it, cancels the upstream
+/// request.
 ///
 /// ```
 /// use relay_config::{Format, Loader};
@@ -52,7 +52,7 @@ pub struct Relay {
     settings: ServeSettings,
 }
 
-/// Makes a [`Relay`] of a [`Config`].
+/// Builds a [`Relay`] from a [`Config`].
 pub struct Builder {
     config: Config,
     proxies: Proxies,
@@ -63,15 +63,15 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Reaches upstreams on `https` directly, whatever `HTTPS_PROXY` and its kin say.
+    /// Connects to upstreams directly, without the proxies of `HTTPS_PROXY` and similar variables.
     #[must_use]
     pub fn without_proxy(mut self) -> Self {
         self.proxies = Proxies::none();
         self
     }
 
-    /// Goes on with what `relay` knows, under another configuration: its sessions, circuits, and its keys' limits and
-    /// cooldowns, as far as they still exist, and whose thinking it has seen. Requests under way there end as they began.
+    /// Takes over the state of `relay` under a new configuration: sessions, circuits, limits and cooldowns of the keys that
+    /// still exist, and the provenance of thinking blocks. Requests in progress in `relay` are not affected.
     #[must_use]
     pub fn inherit_state(mut self, relay: &Relay) -> Self {
         self.before = Some(Arc::clone(relay.readiness.planner()));
@@ -97,10 +97,10 @@ impl Builder {
         self
     }
 
-    /// Puts the relay together. Reads the certificates that upstreams are checked against; connects to nothing.
+    /// Builds the relay. It reads the trusted certificates, and opens no connection.
     ///
     /// # Errors
-    /// [`BuildError`] names the provider that cannot be set up.
+    /// [`BuildError`] for the first provider that cannot be built.
     pub fn build(self) -> Result<Relay, BuildError> {
         let subscribers = Subscribers::from(self.subscribers);
         let Assembled { stack, readiness, explainer } =
@@ -111,7 +111,7 @@ impl Builder {
 }
 
 impl Relay {
-    /// Starts from a configuration. Proxies are those of the environment.
+    /// Returns a builder for a relay with this configuration. Upstreams are reached by the proxies of the environment.
     #[must_use]
     pub fn builder(config: Config) -> Builder {
         Builder {
@@ -124,16 +124,16 @@ impl Relay {
         }
     }
 
-    /// From now on `/readyz` answers 503; requests are served as before.
+    /// Makes `/readyz` answer 503 from now on. Requests are served as before.
     pub fn start_draining(&self) {
         self.readiness.start_draining();
     }
 
-    /// Says where a client's request to `/v1/messages` with these headers and this body would go now, and why. Nothing is
-    /// sent, and nobody's turn is taken.
+    /// Explains the route that a client's request to `/v1/messages` with these headers and this body would take now.
+    /// Nothing is sent, and no state changes.
     ///
     /// # Errors
-    /// The [`Error`] that the client would be told, where the request would not even be routed.
+    /// The [`Error`] that the client would receive if the request would not be routed.
     pub fn explain(&self, headers: HeaderMap, body: Bytes) -> Result<Explanation, Error> {
         self.explainer.explain(headers, body)
     }

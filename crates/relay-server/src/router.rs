@@ -1,4 +1,4 @@
-//! From paths to operations.
+//! Routes paths to operations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +19,12 @@ use crate::messages::Messages;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture, json};
 
-/// What only admitted clients reach, within the bound on requests in flight.
+/// An operation for admitted clients, within the limit on requests in flight.
 type Relayed<S> = <AdmissionLayer as Layer<Admitted<S>>>::Service;
-/// What only admitted clients reach.
+/// An operation for admitted clients.
 type Admitted<S> = <AuthLayer as Layer<S>>::Service;
 
-/// Whether the relay takes on new work.
+/// The readiness of the relay for new requests, as `/readyz` reports it.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     draining: AtomicBool,
@@ -61,14 +61,14 @@ pub(crate) struct Router {
     messages: Relayed<Intake<DebugLog<Messages<Failover>>>>,
     count_tokens: Relayed<Intake<DebugLog<Messages<Failover>>>>,
     api: Relayed<Forwarder>,
-    /// Whether anybody serves the rest of the API.
+    /// True if a provider serves the rest of Anthropic's API.
     has_api: bool,
     models: Admitted<Catalog>,
     providers: Admitted<Catalog>,
     readiness: Arc<Readiness>,
 }
 
-/// The operations, each without the layers that guard it.
+/// The operations, each without its admission and auth layers.
 #[derive(Debug)]
 pub(crate) struct Operations {
     pub(crate) messages: Intake<DebugLog<Messages<Failover>>>,
@@ -100,7 +100,7 @@ impl Router {
             Route::Messages => self.messages.oneshot(request).await,
             Route::CountTokens => self.count_tokens.oneshot(request).await,
             Route::Api => self.api.oneshot(request).await,
-            // Anthropic knows its models best.
+            // Anthropic's own entry has more facts than the catalog's.
             Route::Model if self.has_api => self.api.oneshot(request).await,
             Route::Model | Route::Models => self.models.oneshot(request).await,
             Route::Providers => self.providers.oneshot(request).await,
@@ -128,21 +128,21 @@ impl<B: ClientBody> Service<Request<B>> for Router {
     }
 }
 
-/// An operation.
+/// An operation, as a path selects it.
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
     Messages,
     CountTokens,
-    /// Anything else of Anthropic's API.
+    /// Every other operation of Anthropic's API.
     Api,
     Models,
-    /// One of them.
+    /// One model, by its id.
     Model,
     Providers,
     Health,
     Ready,
     Root,
-    /// Claude Code's probe before its first message.
+    /// The probe that Claude Code sends before its first message.
     Hello,
 }
 
@@ -170,13 +170,13 @@ impl Route {
     }
 }
 
-/// Whether one model is asked for.
+/// Returns `true` for a request for one model.
 fn is_model(method: &Method, path: &str) -> bool {
     let id = path.strip_prefix(MODEL_PATH).filter(|id| !id.is_empty() && !id.contains('/'));
     id.is_some() && is_api(path) && matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Whether `path` lies below `/v1`, and cannot be taken for one that does not.
+/// Returns `true` if `path` is below `/v1` and stays there when dot segments are removed.
 fn is_api(path: &str) -> bool {
     let is_plain = |segment: &str| {
         let dots = segment.to_ascii_lowercase().replace("%2e", ".");
@@ -186,7 +186,7 @@ fn is_api(path: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && !rest.starts_with("v1/") && rest.split('/').all(is_plain))
 }
 
-/// The mistake that leads to most unknown paths.
+/// Returns a hint at the usual reason for an unknown path, or nothing.
 fn hint(path: &str) -> &'static str {
     if path.starts_with("/v1/v1/") {
         ". The base URL that the client is given must not end in /v1"
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_lead_to_operations() {
+    fn paths_select_operations() {
         #[track_caller]
         fn check(method: Method, path: &str, expected: Result<Route, StatusCode>) {
             assert_eq!(Route::of(&method, path).map_err(|error| error.status()), expected, "{method} {path}");

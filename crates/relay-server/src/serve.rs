@@ -1,4 +1,4 @@
-//! The relay on a socket: HTTP/1.1 and cleartext HTTP/2, until it is told to stop.
+//! Serves the relay on a socket by HTTP/1.1 and cleartext HTTP/2, and drains it on shutdown.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,45 +21,52 @@ use tower::Service;
 use crate::relay::Relay;
 use crate::serve_settings::ServeSettings;
 
-/// Connections that wait to be accepted. The usual 128 lets a burst of a thousand clients run into SYN retries of a
+/// The backlog of connections to accept. With the usual 128, a burst of a thousand clients runs into SYN retries of one
 /// second each.
 const BACKLOG: u32 = 4096;
-/// Bytes of an HTTP/1 head, and of what is read at once.
+/// The limit of an HTTP/1.1 head and the size of one read, in bytes.
 const HTTP1_BUFFER: usize = 256 * 1024;
+/// The limit of the header list of an HTTP/2 request, in bytes.
 const HTTP2_HEADER_LIST: u32 = 64 * 1024;
+/// The limit of concurrent HTTP/2 streams on one connection.
 const HTTP2_STREAMS: u32 = 250;
-/// A request of Claude Code's fits into a stream's window.
+/// The flow-control window of an HTTP/2 stream, in bytes: a usual request of Claude Code fits.
 const HTTP2_STREAM_WINDOW: u32 = 1024 * 1024;
+/// The flow-control window of an HTTP/2 connection, in bytes.
 const HTTP2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// When the system has no file descriptor left, the next one is a while away.
+/// The pause after a failed accept, which fails again at once while no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// The interval of TCP keep-alive probes and HTTP/2 pings.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// A listener on `address` with a backlog for bursts of connections.
+/// Binds a listener to `address`, with a backlog for bursts of connections.
 ///
 /// # Errors
-/// The system's: the address is in use, not this machine's, or not permitted.
+/// The system's error: the address is in use, does not belong to this machine, or is not permitted.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart does not wait for connections of the last process to time out. On Windows the option would let two
-    // processes share a port.
+    // A restart must not wait until connections of the last process have timed out. On Windows the option would let
+    // two processes share a port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// How a [`serve`] came to its end.
+/// The result of [`serve`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that were cut because `server.drain_timeout_ms` was over.
+    /// The number of connections that were still busy after `server.drain_timeout_ms`, and were cut.
     pub cut: usize,
 }
 
-/// Serves `relay` on `listener` until `shutdown` completes; then stops accepting, lets open requests finish for as
-/// long as `server.drain_timeout_ms` says, and cuts what is left. Dropping the future cuts everything at once.
+/// Serves `relay` on `listener` until `shutdown` completes. Then it stops accepting, lets open requests finish within
+/// `server.drain_timeout_ms`, and cuts the remaining connections.
+///
+/// Dropping the future cuts every connection at once. A panic in a response body ends its own connection only.
 pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Output = ()>) -> Drained {
     let settings = relay.settings();
+    let first_head = settings.head_timeouts.first;
     let server = Arc::new(connection_builder(settings));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -71,7 +78,7 @@ pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Ou
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let (server, relay, watcher) = (Arc::clone(&server), relay.clone(), graceful.watcher());
-                    connections.spawn(serve_connection(stream, server, relay, watcher, settings.head_timeouts.first));
+                    connections.spawn(serve_connection(stream, server, relay, watcher, first_head));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -114,13 +121,13 @@ async fn serve_connection(
     first_head: Duration,
 ) {
     if let Err(error) = set_options(&stream) {
-        tracing::debug!(%error, "the connection was gone before it was served");
+        tracing::debug!(%error, "the connection closed before it was served");
         return;
     }
     let requested = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         requested.store(true, Ordering::Relaxed);
-        // The relay is always ready: it turns requests away by answering them.
+        // The relay is always ready: at its limit it answers with an error.
         relay.clone().call(request)
     });
     let mut connection = pin!(watcher.watch(server.serve_connection(TokioIo::new(stream), service)));
@@ -128,22 +135,21 @@ async fn serve_connection(
         result = &mut connection => result,
         () = tokio::time::sleep(first_head) => {
             if !requested.load(Ordering::Relaxed) {
-                tracing::debug!("closed a connection that brought no request");
+                tracing::debug!("closed a connection without a request");
                 return;
             }
             connection.await
         }
     };
     if let Err(error) = result {
-        // A client that left, a head that was none, an answer that broke off: each has been dealt with where it
-        // happened.
+        // A client that left, a malformed head, an answer that broke off: each was handled where it happened.
         tracing::debug!(error = &*error, "connection ended");
     }
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Without it an event waits for the acknowledgement of the one before, up to 40 ms.
+    // Otherwise an event waits up to 40 ms for the acknowledgement of the one before (Nagle, delayed ACK).
     stream.set_nodelay(true)?;
-    // A client that vanished without a word is noticed.
+    // Detects a client that vanished without closing its connection.
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }

@@ -1,5 +1,7 @@
 //! The access log: one event for each request.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 

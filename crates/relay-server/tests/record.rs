@@ -1,5 +1,7 @@
 //! The record of a request: the facts it holds for each kind of end.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Full};
-use relay_config::{Format, Loader};
+use relay_config::{Format, Loader, ProviderName};
 use relay_providers::Endpoint;
 use relay_server::{Body, RecordHandle, Relay, RequestEnd, RequestRecord};
 use serde_json::Value;
@@ -93,7 +95,7 @@ async fn the_record_of_an_answered_request_holds_every_fact() {
     assert_eq!((record.endpoint, record.is_stream), (Some(Endpoint::Messages), true));
     assert_eq!(record.model_requested.as_deref(), Some("claude-x"));
     assert_eq!(record.model_served.as_deref(), Some("mapped"));
-    assert_eq!(record.provider.as_ref().map(|name| name.as_str()), Some("second"));
+    assert_eq!(record.provider.as_ref().map(ProviderName::as_str), Some("second"));
     let attempts = record.attempts.iter().map(|attempt| (attempt.provider.as_str(), attempt.status));
     assert_eq!(attempts.collect::<Vec<_>>(), [("first", Some(529)), ("second", Some(200))]);
     assert!(record.usage.input_tokens.is_some() && record.usage.output_tokens.is_some_and(|count| count > 0));

@@ -1,4 +1,4 @@
-//! The candidates of one provider: a service for each credential that it can be asked with.
+//! The candidates of one provider: one service for each credential.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -22,20 +22,21 @@ use tower::{Service, ServiceBuilder, service_fn};
 use super::BuildError;
 use crate::discovery::Discovery;
 
-/// One provider and what its candidates share.
+/// One provider, and the parts that its candidates share.
 pub(super) struct ProviderStack<'a> {
     pub(super) provider: &'a ProviderConfig,
     pub(super) transport: Transport,
     pub(super) adapter: Arc<Adapter>,
     pub(super) fetcher: Option<Fetcher>,
-    pub(super) restore: bool,
+    /// `routing.restore_model_name`.
+    pub(super) restore_model_name: bool,
     pub(super) refusals: RefusalMemory,
-    /// All of a provider's candidates are at one address.
+    /// The probe of the provider's address, which all candidates share. Set with the first candidate that has one.
     pub(super) probe: OnceCell<Probe>,
 }
 
 impl ProviderStack<'_> {
-    /// One candidate for each credential that the provider can be asked with.
+    /// Builds one candidate for each credential of the provider, or one in all if the provider needs none.
     pub(super) fn candidates(&self) -> Result<Vec<Candidate>, BuildError> {
         match &self.provider.kind {
             ProviderKind::Anthropic { base_url, passthrough } => {
@@ -74,7 +75,7 @@ impl ProviderStack<'_> {
         }
     }
 
-    /// The way to the rest of the API, for Anthropic alone.
+    /// Builds the upstream for the rest of Anthropic's API, with its priority. `None` for every kind but `anthropic`.
     pub(super) fn forward(&self) -> Result<Option<(i32, ProviderName, Forward)>, BuildError> {
         let ProviderKind::Anthropic { base_url, passthrough } = &self.provider.kind else { return Ok(None) };
         let best =
@@ -87,7 +88,7 @@ impl ProviderStack<'_> {
         )))
     }
 
-    /// The way to its list of models, where the configuration asks for it.
+    /// Builds the discovery of the provider's models if `discover_models` is set and the kind lists its models.
     pub(super) fn discovery(&self, forward: Option<&Forward>) -> Option<Discovery> {
         let list = self.provider.kind.spec().model_list.filter(|_| self.provider.discover_models)?;
         let listing = match list {
@@ -100,6 +101,7 @@ impl ProviderStack<'_> {
         Some(Discovery::new(self.provider.name.clone(), listing))
     }
 
+    /// Builds one candidate for each key. Keys of one organization share a quota.
     fn keyed<P: Provider>(
         &self,
         with_key: impl Fn(&Secret) -> Result<P, AuthorizeError>,
@@ -120,11 +122,13 @@ impl ProviderStack<'_> {
         .collect()
     }
 
+    /// Builds the candidate of a provider that authorizes requests without a configured key.
     fn keyless(&self, provider: impl Provider) -> Vec<Candidate> {
         self.without_key(self.service(provider))
     }
 
-    /// One candidate, with the limits of the best key, which stands for what is asked with.
+    /// Builds one candidate with the limits of the key with the highest priority: such a key is never sent, it carries
+    /// limits and rank.
     fn without_key(&self, service: CandidateService) -> Vec<Candidate> {
         let best = self.provider.keys.iter().rev().max_by_key(|key| key.priority);
         let limits = best.map(|key| key.limits).unwrap_or_default();
@@ -132,6 +136,7 @@ impl ProviderStack<'_> {
         vec![Candidate::new(CredentialId::None, self.priority(), service).with_quota(quota)]
     }
 
+    /// Builds the stack around `provider`, and the probe of its address.
     fn service(&self, provider: impl Provider) -> CandidateService {
         let (name, refusals) = (self.provider.name.clone(), self.refusals.clone());
         let upstream = Upstream::new(name, provider, self.transport.clone(), refusals);
@@ -146,23 +151,23 @@ impl ProviderStack<'_> {
         self.layered(upstream)
     }
 
-    /// What looks whether the provider is back, if anything does.
+    /// Returns the probe of an open circuit. `None` if probes are disabled, or the provider has no address.
     pub(super) fn probe(&self, health: &HealthConfig) -> Option<(Probe, ProbeSettings)> {
         let interval = health.check?;
         Some((self.probe.get()?.clone(), ProbeSettings { interval }))
     }
 
-    /// The layers around one upstream, outermost first.
+    /// Wraps one upstream in its layers, outermost first.
     fn layered<S>(&self, upstream: S) -> CandidateService
     where
         S: Service<Attempt, Response = Answer, Error = AttemptError> + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
-        let mapping = ModelMapLayer::new(self.provider.model_mapping.clone(), self.restore);
+        let mapping = ModelMapLayer::new(self.provider.model_mapping.clone(), self.restore_model_name);
         let stack = ServiceBuilder::new()
-            .layer(mapping) // the upstream's names below, the client's above
-            .layer(FetchLayer::new(self.fetcher.clone())) // may wait, which nothing further in does before it asks
-            .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // by the upstream's name of the model
+            .layer(mapping) // further in the model has the upstream's name, further out the client's
+            .layer(FetchLayer::new(self.fetcher.clone())) // waits for images, before anything is sent
+            .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // needs the upstream's name of the model
             .service(upstream);
         CandidateService::new(stack)
     }
@@ -175,7 +180,7 @@ impl ProviderStack<'_> {
         move |model, request| adapter.unsupported(model, request.body())
     }
 
-    /// The rank of what has no key: the best key's, or else the provider's own.
+    /// The priority of a candidate without a key: the highest of the keys, or else the provider's own.
     fn priority(&self) -> i32 {
         self.provider.keys.iter().map(|key| key.priority).max().unwrap_or(self.provider.priority)
     }

@@ -1,8 +1,8 @@
-//! The one place where the parts are put together, and the only one that knows every kind of provider.
+//! Assembles the relay. The only part of the crate that knows every kind of provider.
 //!
 //! ```text
-//! Config ─providers─▶ for each provider: candidates, what it lacks, how it is  ─▶ Planner ─▶ the stack of layers
-//!                     candidates: one service for each credential
+//! Config ─build_providers─▶ per provider: a pool of candidates ─▶ Planner ─▶ Failover ─▶ the stack of layers
+//!                           per credential: one candidate, a service
 //! ```
 
 mod candidates;
@@ -26,62 +26,62 @@ use crate::edge::{
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
-use crate::intake::{Intake, Limits};
+use crate::intake::{Intake, IntakeLimits};
 use crate::messages::Messages;
 use crate::record::Subscribers;
 use crate::router::{Operations, Readiness, Router};
 use crate::stack::Stack;
-use providers::providers;
+use providers::build_providers;
 
-/// Why a configuration makes no relay.
+/// An error in building a relay from a configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A provider's certificates cannot be used.
+    /// The certificates for a provider cannot be used.
     #[error("provider `{provider}`: TLS cannot be set up")]
     Tls {
-        /// Which one.
+        /// The provider's name.
         provider: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: TlsError,
     },
-    /// A provider's key cannot be sent.
+    /// A provider's key cannot be sent in a header.
     #[error("provider `{provider}`: its key cannot be used")]
     Key {
-        /// Which one.
+        /// The provider's name.
         provider: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: AuthorizeError,
     },
-    /// A provider's settings make no address.
+    /// A provider's settings do not form a URL.
     #[error("provider `{provider}`: its settings make no address")]
     Address {
-        /// Which one.
+        /// The provider's name.
         provider: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: BaseUrlError,
     },
-    /// A provider of a kind that this version of `relay-server` does not build.
+    /// A kind of provider that this version of `relay-server` does not build.
     #[error("provider `{provider}`: type `{kind}` is not available")]
     Kind {
-        /// Which one.
+        /// The provider's name.
         provider: String,
-        /// Its type.
+        /// The provider's `type`.
         kind: &'static str,
     },
 }
 
-/// The whole stack, and what it shares with those who ask how the relay is.
+/// The stack, and the parts that it shares with the readiness check and with `explain`.
 pub(crate) struct Assembled {
     pub(crate) stack: Stack,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) explainer: Arc<Explainer>,
 }
 
-/// Puts the whole stack together, outermost layer first. It goes on with what `before` knows.
+/// Assembles the stack, outermost layer first. The planner takes over the state of `before`: sessions, circuits, limits.
 pub(crate) fn assemble(
     config: &Config,
     proxies: &Proxies,
@@ -90,7 +90,7 @@ pub(crate) fn assemble(
     subscribers: Subscribers,
 ) -> Result<Assembled, BuildError> {
     let server = &config.server;
-    let parts = providers(config, proxies, signatures)?;
+    let parts = build_providers(config, proxies, signatures)?;
     let routing = &config.routing;
     let routes =
         ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());
@@ -111,7 +111,7 @@ pub(crate) fn assemble(
             _ => OnBreak::Abort,
         },
     };
-    let limits = Limits { body_bytes: server.max_body_bytes, time: server.timeout };
+    let limits = IntakeLimits { body_bytes: server.max_body_bytes, time: server.timeout };
     let routed = Messages::new(Failover::new(Arc::clone(&planner), settings));
     let routed = DebugLogLayer::new(config.logging.debug.clone()).layer(routed);
     let operations = Operations {
@@ -126,7 +126,7 @@ pub(crate) fn assemble(
     let router = Router::new(operations, &admission, &AuthLayer::new(verifier), Arc::clone(&readiness));
 
     let stack = ServiceBuilder::new()
-        .layer(RequestIdLayer) // everything further in can name the request
+        .layer(RequestIdLayer) // every layer further in can name the request
         .option_layer(routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record
         .layer(RecordLayer::new(subscribers)) // covers every response, errors and panics included
         .layer(CatchPanicLayer) // answers with an error, so the record sees it

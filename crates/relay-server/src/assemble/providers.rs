@@ -1,4 +1,4 @@
-//! What the configured providers come to.
+//! Builds the configured providers.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -14,26 +14,34 @@ use super::candidates::ProviderStack;
 use crate::catalog;
 use crate::discovery::Discovery;
 
-/// What the configured providers come to.
-pub(super) struct Parts {
+/// The parts of the relay that are built per provider.
+pub(super) struct BuiltProviders {
+    /// The providers with their candidates, in the order of the configuration.
     pub(super) pools: Vec<ProviderPool>,
     /// The memory of refused fields of each provider.
     pub(super) refusals: Vec<(ProviderName, RefusalMemory)>,
-    /// Those of Anthropic, best first.
+    /// The upstreams for the rest of Anthropic's API, highest priority first.
     pub(super) forwards: Vec<(ProviderName, Forward)>,
-    /// Those that are asked for their models.
+    /// The providers whose upstreams list their models.
     pub(super) discoveries: Vec<Discovery>,
 }
 
-/// Sets up every provider that is enabled.
-pub(super) fn providers(
+/// Builds every provider that is enabled.
+///
+/// # Errors
+/// [`BuildError`] for the first provider that cannot be built.
+pub(super) fn build_providers(
     config: &Config,
     proxies: &Proxies,
     signatures: &ThinkingProvenance,
-) -> Result<Parts, BuildError> {
+) -> Result<BuiltProviders, BuildError> {
     let roots = TrustRoots::load();
-    let mut parts =
-        Parts { pools: Vec::new(), refusals: Vec::new(), forwards: Vec::new(), discoveries: Vec::new() };
+    let mut parts = BuiltProviders {
+        pools: Vec::new(),
+        refusals: Vec::new(),
+        forwards: Vec::new(),
+        discoveries: Vec::new(),
+    };
     let mut ranked = Vec::new();
     for provider in config.providers.iter().filter(|provider| provider.enabled) {
         let name = || provider.name.to_string();
@@ -60,7 +68,7 @@ pub(super) fn providers(
                 .then(|| Fetcher::new(&roots))
                 .transpose()
                 .map_err(|source| BuildError::Tls { provider: name(), source })?,
-            restore: config.routing.restore_model_name,
+            restore_model_name: config.routing.restore_model_name,
             refusals,
             probe: OnceCell::new(),
         };

@@ -1,4 +1,4 @@
-//! A bound on the requests in flight.
+//! Limits the requests in flight.
 
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -15,9 +15,10 @@ use tower::{Layer, Service};
 use crate::error::Error;
 use crate::response::ResponseBody;
 
-/// Turns requests away while `limit` are in flight. A request is in flight until its answer's body has ended.
+/// Refuses requests while `limit` are in flight. A request is in flight until its response's body is dropped.
 ///
-/// tower's own limit ends with the response head, which would leave streams uncounted.
+/// tower's `ConcurrencyLimit` releases its permit at the response head, so it would not count streams, and it makes
+/// further requests wait instead of refusing them.
 #[derive(Debug, Clone)]
 pub(crate) struct AdmissionLayer {
     limit: Option<(u32, Arc<Semaphore>)>,
@@ -38,6 +39,7 @@ impl<S> Layer<S> for AdmissionLayer {
     }
 }
 
+/// The service of [`AdmissionLayer`].
 #[derive(Debug, Clone)]
 pub(crate) struct Admission<S> {
     inner: S,
@@ -69,6 +71,7 @@ where
 }
 
 pin_project! {
+    /// The future of [`Admission`]. Hands its permit to the response's body.
     pub(crate) struct AdmissionFuture<F> {
         #[pin]
         inner: F,

@@ -1,4 +1,4 @@
-//! Who the client is, and what of its credentials may go further.
+//! Authenticates clients, and removes their credentials from requests.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,15 +18,15 @@ use crate::response::ResponseBody;
 /// An admitted client.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
-    /// The name of the key that it showed.
+    /// The name of the client key that it sent; `None` if it sent none.
     pub(crate) name: Option<Arc<str>>,
-    /// What it sent that may go upstream.
+    /// The client's own credential for an upstream, if it may be passed through.
     pub(crate) credential: Option<ClientCredential>,
-    /// Whether configured keys may serve it.
+    /// True if a provider with configured keys may serve it (`server.auth.subscription_may_use_keys`).
     pub(crate) keys_allowed: bool,
 }
 
-/// Decides who is admitted.
+/// Checks the credentials of requests against `server.auth`.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     auth: ClientAuth,
@@ -35,7 +35,7 @@ pub(crate) struct Verifier {
     subscription_may_use_keys: bool,
 }
 
-/// The client is not admitted.
+/// The rejection of a client without an accepted credential.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Denied;
 
@@ -45,37 +45,40 @@ impl Verifier {
         Self { auth, names, subscription_may_use_keys }
     }
 
-    /// Takes every credential out of `headers` and says whose they are.
+    /// Removes every credential from `headers`, and returns the client to which they belong.
+    ///
+    /// # Errors
+    /// [`Denied`] if a credential is required and none is accepted.
     pub(crate) fn check(&self, headers: &mut HeaderMap) -> Result<Client, Denied> {
-        let mut key_shown = false;
+        let mut has_key = false;
         let mut name = None;
         for token in ClientCredential::tokens(headers) {
-            let (known, index) = self.known(token);
-            key_shown |= known;
+            let (known, index) = self.find(token);
+            has_key |= known;
             name = index.or(name);
         }
         let required = self.auth.is_required();
         let may_pass = |token: &str| match required {
-            true => self.auth.allow_subscription && is_subscription_token(token) && !self.known(token).0,
+            true => self.auth.allow_subscription && is_subscription_token(token) && !self.find(token).0,
             false => true,
         };
         let credential = ClientCredential::take(headers, may_pass);
         headers.remove(COOKIE);
         headers.remove(PROXY_AUTHORIZATION);
         let subscription = credential.as_ref().is_some_and(ClientCredential::is_subscription);
-        if required && !key_shown && !subscription {
+        if required && !has_key && !subscription {
             return Err(Denied);
         }
         Ok(Client {
             name: name.map(|index| Arc::clone(&self.names[index])),
             credential,
-            keys_allowed: key_shown || !subscription || self.subscription_may_use_keys,
+            keys_allowed: has_key || !subscription || self.subscription_may_use_keys,
         })
     }
 
-    /// Whether `token` is one that clients are given, and which key. Looks at all of them, so that the time tells
-    /// nothing about where one matched.
-    fn known(&self, token: &str) -> (bool, Option<usize>) {
+    /// Returns `true` if `token` is accepted, and the index of its client key. Every key is compared, so that the time
+    /// does not depend on the one that matches.
+    fn find(&self, token: &str) -> (bool, Option<usize>) {
         let mut found = None;
         for (index, ClientKey { key, .. }) in self.auth.keys.iter().enumerate() {
             if key.matches(token.as_bytes()) {
@@ -87,7 +90,7 @@ impl Verifier {
     }
 }
 
-/// Admits clients; an admitted request carries its [`Client`] and no credential any more.
+/// Admits clients. An admitted request has its [`Client`] in the extensions, and no credential in its headers.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthLayer {
     verifier: Arc<Verifier>,
@@ -107,6 +110,7 @@ impl<S> Layer<S> for AuthLayer {
     }
 }
 
+/// The service of [`AuthLayer`].
 #[derive(Debug, Clone)]
 pub(crate) struct Auth<S> {
     inner: S,
@@ -162,7 +166,7 @@ mod tests {
         Verifier::new(auth, false)
     }
 
-    /// Name, whether a credential may go further, whether it is a subscription, whether keys may serve.
+    /// The name, then three flags: a credential may be passed through, it is a subscription, keys are allowed.
     type Expected = Result<(Option<&'static str>, bool, bool, bool), Denied>;
 
     #[track_caller]
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn without_client_auth_everybody_is_admitted_and_may_bring_a_credential() {
+    fn without_client_auth_every_client_is_admitted_with_its_own_credential() {
         check(&open(), &[], Ok((None, false, false, true)));
         check(&open(), &[("x-api-key", "sk-ant-api03-x")], Ok((None, true, false, true)));
         check(&open(), &[("authorization", "Bearer managed-by-cc-relay")], Ok((None, false, false, true)));
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_accepted_in_either_header_and_goes_no_further() {
+    fn a_client_key_is_accepted_in_either_header_and_removed() {
         check(&keyed(false), &[("x-api-key", "relay-a")], Ok((Some("alice"), false, false, true)));
         check(&keyed(false), &[("authorization", "Bearer relay-b")], Ok((Some("bob"), false, false, true)));
         check(&keyed(false), &[("authorization", "bearer shared")], Ok((None, false, false, true)));
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_denied() {
+    fn a_client_without_an_accepted_credential_is_denied() {
         check(&keyed(false), &[], Err(Denied));
         check(&keyed(false), &[("x-api-key", "relay-")], Err(Denied));
         check(&keyed(false), &[("authorization", "Basic relay-a")], Err(Denied));
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_admits_where_it_is_allowed() {
+    fn a_subscription_is_accepted_if_it_is_allowed() {
         check(&keyed(true), &[("authorization", "Bearer sk-ant-oat01-x")], Ok((None, true, true, false)));
         check(
             &keyed(true),

@@ -1,4 +1,4 @@
-//! A panic becomes an answer.
+//! Turns a panic into a response.
 
 use std::any::Any;
 use std::task::{Context, Poll};

@@ -1,7 +1,7 @@
-//! An answer that is given before the request's body has been read must still reach its client.
+//! Lingering close: reads the rest of a request's body before an error is sent.
 //!
-//! A server that closes a connection with unread bytes in it resets it, and the reset can overtake the answer. Clients
-//! that send their whole body before they look for an answer would then see a broken connection instead of the reason.
+//! A server that closes a connection with unread bytes resets it, and the reset can overtake the response. A client that
+//! sends its whole body before it reads the response would then see a broken connection instead of the error.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,11 +18,12 @@ use tower::{Layer, Service};
 use crate::request_body::ClientBody;
 use crate::response::ResponseBody;
 
-/// How long and how much of a body that nobody wants is read for the sake of the answer.
+/// The longest time for reading the rest of a body.
 const LINGER_TIME: Duration = Duration::from_secs(3);
+/// The most bytes that are read of the rest of a body.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
-/// Reads what is left of a request's body before an error goes out, within bounds.
+/// Reads the rest of a request's body before an error is sent, within a time and a size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LingerLayer;
 
@@ -34,6 +35,7 @@ impl<S> Layer<S> for LingerLayer {
     }
 }
 
+/// The service of [`LingerLayer`].
 #[derive(Debug, Clone)]
 pub(crate) struct Linger<S> {
     inner: S,
@@ -58,20 +60,20 @@ where
         if request.body().is_end_stream() {
             return Box::pin(self.inner.call(request.map(SharedBody::new)));
         }
-        // Whoever waits for `100 Continue` sends nothing until the body is asked for.
-        let waits = request.headers().contains_key(EXPECT);
+        // A client that expects `100 Continue` sends its body only after the first read.
+        let expects_continue = request.headers().contains_key(EXPECT);
         let mut kept = None;
         let request = request.map(|body| {
             let body = SharedBody::new(body);
             kept = Some(body.clone());
             body
         });
-        let answering = self.inner.call(request);
+        let response = self.inner.call(request);
         Box::pin(async move {
-            let response = answering.await?;
+            let response = response.await?;
             let failed = response.status().is_client_error() || response.status().is_server_error();
-            if let (true, false, Some(body)) = (failed, waits, kept) {
-                // Whether the client was done or not: the answer goes out now.
+            if let (true, false, Some(body)) = (failed, expects_continue, kept) {
+                // The response is sent now, also if the client has not finished.
                 let _ = tokio::time::timeout(LINGER_TIME, body.drain()).await;
             }
             Ok(response)
@@ -79,7 +81,7 @@ where
     }
 }
 
-/// A request's body that can be read further by whoever answers early.
+/// A request's body whose rest the layer can read after the service has dropped it.
 #[derive(Debug)]
 pub(crate) struct SharedBody<B>(Arc<Mutex<Option<B>>>);
 

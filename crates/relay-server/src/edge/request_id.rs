@@ -1,19 +1,18 @@
-//! A name for each request.
+//! Gives each request an id.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::record::RequestId;
+use crate::record::{REQUEST_ID, RequestId};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-
-/// Gives each request a [`RequestId`], and each answer a `request-id`: the upstream's where it has one, since that is
-/// the id that the upstream's support will ask for, else the relay's own.
+/// Gives each request a [`RequestId`], and each response a `request-id` header.
+///
+/// The header of an upstream stays, since the upstream's support needs its own id. Other responses get the relay's id.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestIdLayer;
 
@@ -25,6 +24,7 @@ impl<S> Layer<S> for RequestIdLayer {
     }
 }
 
+/// The service of [`RequestIdLayer`].
 #[derive(Debug, Clone)]
 pub(crate) struct SetRequestId<S> {
     inner: S,
@@ -50,6 +50,7 @@ where
 }
 
 pin_project! {
+    /// The future of [`SetRequestId`].
     pub(crate) struct SetRequestIdFuture<F> {
         #[pin]
         inner: F,

@@ -1,4 +1,4 @@
-//! Errors become answers, here and nowhere else.
+//! Turns errors into responses. No other part of the relay does.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::record::RecordHandle;
 use crate::response::{ResponseBody, json_response};
 
-/// Turns an [`Error`] into an answer with Anthropic's error body.
+/// Turns an [`Error`] into a response with Anthropic's error body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RespondLayer;
 
@@ -25,6 +25,7 @@ impl<S> Layer<S> for RespondLayer {
     }
 }
 
+/// The service of [`RespondLayer`].
 #[derive(Debug, Clone)]
 pub(crate) struct Respond<S> {
     inner: S,
@@ -39,7 +40,7 @@ where
     type Future = RespondFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // An inner service that cannot be used any more says so when it is called.
+        // An inner service that has failed returns its error from the next call.
         self.inner.poll_ready(cx).map(|_| Ok(()))
     }
 
@@ -50,6 +51,7 @@ where
 }
 
 pin_project! {
+    /// The future of [`Respond`].
     pub(crate) struct RespondFuture<F> {
         #[pin]
         inner: F,

@@ -1,4 +1,4 @@
-//! A body in one piece.
+//! Collects a body into one piece.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,10 +10,14 @@ use tower::BoxError;
 
 use crate::error::Error;
 
-/// How long a client may pause within its body.
+/// The longest time between two frames of a client's body.
 const BODY_IDLE: Duration = Duration::from_secs(30);
 
-/// Reads all of `body`, at most `limit` bytes, into one piece of its announced size.
+/// Reads all of `body`, at most `limit` bytes, into one allocation of its announced size.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`] above the limit, [`Error::BodyStalled`] after a pause of 30 s, [`Error::BodyUnreadable`] if the
+/// connection fails.
 pub(super) async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
@@ -40,7 +44,7 @@ where
             if data.len() as u64 == announced {
                 return Ok(data);
             }
-            // `announced` fits into memory: it is no more than `limit`.
+            // `announced` is at most `limit`, as checked above.
             bytes.reserve((announced as usize).max(data.len()));
         }
         bytes.extend_from_slice(&data);
@@ -62,7 +66,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_limit_holds_for_announced_and_for_found_sizes() {
+    async fn the_limit_applies_to_announced_and_received_sizes() {
         let too_large = collect(Full::new(Bytes::from_static(b"12345")), 4).await;
         assert!(matches!(too_large, Err(Error::BodyTooLarge { limit: 4 })));
 
@@ -75,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stalls_is_given_up() {
+    async fn a_body_that_stalls_is_an_error() {
         let (mut sender, body) = Channel::<Bytes, BoxError>::new(4);
         sender.send_data("12".into()).await.unwrap();
         assert!(matches!(collect(body, 4).await, Err(Error::BodyStalled { after: BODY_IDLE })));

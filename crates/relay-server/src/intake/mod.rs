@@ -1,4 +1,4 @@
-//! From a client's HTTP request to a [`RelayRequest`]: the body in one piece, decoded, bounded, read once.
+//! Turns a client's HTTP request into a [`RelayRequest`]: collects, decompresses and parses the body, within limits.
 
 mod collect;
 mod decode;
@@ -20,12 +20,12 @@ use crate::response::{ResponseBody, ResponseFuture};
 use collect::collect;
 use decode::{Encoding, decode};
 
-/// Reads the requests of one endpoint and hands them on.
+/// Reads the requests of one endpoint, and calls the inner service with them.
 #[derive(Debug, Clone)]
 pub(crate) struct Intake<S> {
     inner: S,
     endpoint: Endpoint,
-    limits: Limits,
+    limits: IntakeLimits,
 }
 
 /// A request that intake has read, and its record.
@@ -36,17 +36,17 @@ pub(crate) struct ReadRequest {
     pub(crate) record: Option<RecordHandle>,
 }
 
-/// What a request may use up.
+/// The limits on a request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// The body's bytes, before and after decoding.
+pub(crate) struct IntakeLimits {
+    /// `server.max_body_bytes`: bytes of the body, before and after decoding.
     pub(crate) body_bytes: usize,
-    /// The whole time up to the response head.
+    /// `server.timeout_ms`: the time from the request's head to the response's head.
     pub(crate) time: Option<Duration>,
 }
 
 impl<S> Intake<S> {
-    pub(crate) fn new(inner: S, endpoint: Endpoint, limits: Limits) -> Self {
+    pub(crate) fn new(inner: S, endpoint: Endpoint, limits: IntakeLimits) -> Self {
         Self { inner, endpoint, limits }
     }
 }
@@ -62,7 +62,7 @@ where
     type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // The inner service is asked when there is something for it to do: reading a body takes its time.
+        // The inner service is polled when the body has been read.
         Poll::Ready(Ok(()))
     }
 
@@ -75,7 +75,7 @@ where
 async fn read(
     request: Request<impl ClientBody>,
     endpoint: Endpoint,
-    limits: Limits,
+    limits: IntakeLimits,
 ) -> Result<ReadRequest, Error> {
     let deadline = limits.time.map(Deadline::after);
     let (mut parts, body) = request.into_parts();
@@ -123,18 +123,18 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_drips_has_no_more_time_than_the_request() {
+    async fn a_slow_body_has_no_more_time_than_its_request() {
         let (mut sender, body) = Channel::<Bytes, BoxError>::new(1);
         let drip = async {
             while sender.send_data("x".into()).await.is_ok() {
                 tokio::time::sleep(Duration::from_secs(20)).await;
             }
         };
-        let limits = Limits { body_bytes: 1 << 20, time: Some(Duration::from_secs(600)) };
+        let limits = IntakeLimits { body_bytes: 1 << 20, time: Some(Duration::from_secs(600)) };
         let started = tokio::time::Instant::now();
         let result = tokio::select! {
             result = read(Request::new(body), Endpoint::Messages, limits) => result,
-            () = drip => panic!("the body is read as long as it comes"),
+            () = drip => panic!("the body is read without a time limit"),
         };
         assert!(matches!(result, Err(Error::BodyTooSlow { limit }) if limit == Duration::from_secs(600)));
         assert_eq!(started.elapsed(), Duration::from_secs(600));

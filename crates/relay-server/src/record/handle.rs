@@ -4,16 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderName, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use relay_config::ProviderName;
 use relay_providers::{Progress, RelayRequest, Usage};
 use relay_routing::RouteTrace;
 use tokio::time::Instant;
 
-use super::id::client_request_id;
+use super::id::{REQUEST_ID, client_request_id};
 use super::{RequestEnd, RequestId, RequestRecord, Subscribers};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// Access to the record of one request, from its start on. Cloning shares it.
 ///

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+
+/// The header with the id of a request, in the responses of Anthropic's API and of the relay.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// The headers in which clients send an id of their own, in order of preference.
 const CLIENT_HEADERS: [&str; 3] = ["x-client-request-id", "x-request-id", "request-id"];

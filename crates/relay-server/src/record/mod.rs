@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 pub(crate) use handle::OpenRecord;
 pub use handle::RecordHandle;
+pub(crate) use id::REQUEST_ID;
 pub use id::RequestId;
 pub use subscriber::RecordSubscriber;
 pub(crate) use subscriber::Subscribers;
