@@ -19,7 +19,7 @@ use relay_transport::{Resumed, full};
 use crate::answer::{Answer, AttemptError, BodyError};
 use crate::failure;
 use crate::outcome::{LimitScope, Outcome};
-use crate::progress::{OnEnd, Progress, ProgressBody};
+use crate::progress::{OnEnd, OnThinking, Progress, ProgressBody};
 use crate::request::{Attempt, Deadline, Endpoint};
 
 /// A stream is held back for so many bytes, or so long, at most.
@@ -46,15 +46,16 @@ impl Answer {
     where
         B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
     {
-        begin(attempt, outcome, response).await
+        begin(attempt, outcome, response, None).await
     }
 }
 
-/// As [`Answer::begin`].
+/// Begins an answer as [`Answer::begin`]. `on_thinking` is called for the thinking in the body.
 pub(crate) async fn begin<B>(
     attempt: &Attempt,
     outcome: Outcome,
     response: Response<B>,
+    on_thinking: Option<OnThinking>,
 ) -> Result<Answer, AttemptError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
@@ -68,7 +69,7 @@ where
     let (failure, body) = match form {
         Form::Opaque => (None, body.boxed_unsync()),
         Form::Object => {
-            let body = WatchBody::json(body, progress.on_end());
+            let body = watch(WatchBody::json(body, progress.on_end()), on_thinking);
             let body = match head.headers.contains_key(CONTENT_LENGTH) {
                 // An end that comes too early is a broken connection already.
                 true => body,
@@ -79,7 +80,7 @@ where
         Form::Events => {
             // With a length announced, a break could not be told from an end.
             head.headers.remove(CONTENT_LENGTH);
-            let mut body = WatchBody::new(body, progress.on_end());
+            let mut body = watch(WatchBody::new(body, progress.on_end()), on_thinking);
             let mut held = Held::default();
             if !attempt.is_last() {
                 let limit =
@@ -100,6 +101,14 @@ where
     };
     let response = Response::from_parts(head, body);
     Ok(Answer { progress, ..Answer::new(failure.unwrap_or(outcome), response) })
+}
+
+/// Adds the sink for thinking, if there is one.
+fn watch<B>(body: WatchBody<B, OnEnd>, on_thinking: Option<OnThinking>) -> WatchBody<B, OnEnd> {
+    match on_thinking {
+        Some(on_thinking) => body.with_on_thinking(on_thinking),
+        None => body,
+    }
 }
 
 /// What the body of a success is.
@@ -246,7 +255,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_attempt_flows_from_its_first_byte() {
         let (mut sender, response) = stream();
-        let mut answer = begin(&attempt(true), Outcome::Success, response).await.unwrap();
+        let mut answer = begin(&attempt(true), Outcome::Success, response, None).await.unwrap();
         send(&mut sender, START).await;
         assert_eq!(next(&mut answer).await, START);
     }
@@ -256,7 +265,7 @@ mod tests {
         let (mut sender, response) = stream();
         send(&mut sender, START).await;
         let attempt = attempt(false);
-        let mut beginning = Box::pin(begin(&attempt, Outcome::Success, response));
+        let mut beginning = Box::pin(begin(&attempt, Outcome::Success, response, None));
         assert!(tokio::time::timeout(Duration::from_secs(9), &mut beginning).await.is_err());
         send(&mut sender, DELTA).await;
         let mut answer = beginning.await.unwrap();
@@ -270,7 +279,7 @@ mod tests {
         let (mut sender, response) = stream();
         send(&mut sender, START).await;
         let started = tokio::time::Instant::now();
-        let mut answer = begin(&attempt(false), Outcome::Success, response).await.unwrap();
+        let mut answer = begin(&attempt(false), Outcome::Success, response, None).await.unwrap();
         assert_eq!(started.elapsed(), HELD_TIME);
         assert_eq!(next(&mut answer).await, START);
     }
@@ -284,7 +293,7 @@ mod tests {
         let limit = Duration::from_secs(2);
         let attempt = Attempt::new(request.with_deadline(Some(Deadline::after(limit)))).with_is_last(false);
         let started = tokio::time::Instant::now();
-        let mut answer = begin(&attempt, Outcome::Success, response).await.unwrap();
+        let mut answer = begin(&attempt, Outcome::Success, response, None).await.unwrap();
         assert_eq!(started.elapsed(), limit);
         assert_eq!(next(&mut answer).await, START);
     }
@@ -301,7 +310,7 @@ mod tests {
             let (mut sender, response) = stream();
             let error = format!(r#"data: {{"type":"error","error":{{"type":"{kind}"}}}}"#) + "\n\n";
             sender.send_data(error.into()).await.unwrap();
-            let answer = begin(&attempt(false), Outcome::Success, response).await.unwrap();
+            let answer = begin(&attempt(false), Outcome::Success, response, None).await.unwrap();
             assert_eq!((answer.outcome, answer.response.status().as_u16()), (expected, status));
             let body = answer.response.into_body().collect();
             if status != 200 {
@@ -317,11 +326,11 @@ mod tests {
         let (mut sender, response) = stream();
         send(&mut sender, START).await;
         drop(sender);
-        let broken = begin(&attempt(false), Outcome::Success, response).await;
+        let broken = begin(&attempt(false), Outcome::Success, response, None).await;
         assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Incomplete))));
 
         let (mut sender, response) = stream();
-        let mut answer = begin(&attempt(true), Outcome::Success, response).await.unwrap();
+        let mut answer = begin(&attempt(true), Outcome::Success, response, None).await.unwrap();
         send(&mut sender, DELTA).await;
         drop(sender);
         assert_eq!(next(&mut answer).await, DELTA);
@@ -331,7 +340,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled_with_pings() {
         let (mut sender, response) = stream();
-        let mut answer = begin(&attempt(true), Outcome::Success, response).await.unwrap();
+        let mut answer = begin(&attempt(true), Outcome::Success, response, None).await.unwrap();
         send(&mut sender, START).await;
         assert_eq!(next(&mut answer).await, START);
         let started = tokio::time::Instant::now();

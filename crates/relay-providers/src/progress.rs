@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use relay_stream::thinking::Thinking;
 use relay_stream::watch::{EndError, StreamEnd, StreamReport, WatchBody};
 use tokio::time::Instant;
 
@@ -60,6 +61,9 @@ impl Progress {
 
 /// Called once, with all that a body told.
 pub(crate) type OnEnd = Box<dyn FnOnce(StreamReport, StreamEnd) + Send>;
+
+/// Called for the thinking in a body: for each signature, and for thinking without one.
+pub(crate) type OnThinking = Box<dyn FnMut(Thinking) + Send>;
 
 pin_project! {
     /// Notes when the first content of a watched body goes by.

@@ -25,6 +25,7 @@ use crate::failure::{self, Answered, Form, Judgement, UpstreamError};
 use crate::messages;
 use crate::opening::begin;
 use crate::outcome::Outcome;
+use crate::progress::OnThinking;
 use crate::provider::Provider;
 use crate::request::{Attempt, Deadline, Endpoint};
 
@@ -176,8 +177,8 @@ impl<P: Provider> Upstream<P> {
         let limits = RateLimits::read(response.headers());
         let converted = self.provider.convert(attempt.request().endpoint(), response).await;
         let converted = converted.map_err(AttemptError::Broken)?;
-        let watched = converted.map(|body| self.refusals.watch(body, now));
-        Ok(Answer { limits, ..begin(attempt, Outcome::Success, watched).await? })
+        let on_thinking: OnThinking = Box::new(self.refusals.on_thinking(now));
+        Ok(Answer { limits, ..begin(attempt, Outcome::Success, converted, Some(on_thinking)).await? })
     }
 
     /// Judges a failure as its kind does; then, as for every kind, a prompt that is too long, and an operation that the

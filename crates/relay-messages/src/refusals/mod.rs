@@ -23,7 +23,7 @@ use std::time::Instant;
 use http::{HeaderMap, Request};
 use memchr::memmem;
 use relay_config::BaseUrl;
-use relay_stream::thinking::{Thinking, ThinkingBody, ThinkingId};
+use relay_stream::thinking::{Thinking, ThinkingId};
 
 pub use self::refused_fields::KnownRefusal;
 
@@ -152,17 +152,17 @@ impl RefusalMemory {
         news.map(ToString::to_string).collect()
     }
 
-    /// Wraps `body`, an answer of the provider, and records the provider as the owner of its signatures. `clock` returns the
-    /// current time.
-    pub fn watch<B, C>(&self, body: B, clock: C) -> ThinkingBody<B, impl FnMut(Thinking) + Send + use<B, C>>
+    /// Returns a sink for the thinking in an answer of the provider. It records the provider as the owner of each signature.
+    /// `clock` returns the current time.
+    pub fn on_thinking<C>(&self, clock: C) -> impl FnMut(Thinking) + Send + use<C>
     where
         C: Fn() -> Instant + Send,
     {
         let (provenance, owner) = (self.0.provenance.clone(), self.0.owner);
-        ThinkingBody::new(body, move |thinking| match thinking {
+        move |thinking| match thinking {
             Thinking::Signed(id) => provenance.record_signature(id, owner, clock()),
             Thinking::Unsigned => provenance.record_unsigned(owner),
-        })
+        }
     }
 
     fn takes(&self, block: ThinkingBlock, now: Instant) -> bool {

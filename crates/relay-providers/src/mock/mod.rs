@@ -66,7 +66,7 @@ impl Mock {
             let Judgement { outcome, .. } = Judgement::by_anthropics_table(&error);
             return Ok(Answer::new(outcome, Response::from_parts(head, body)));
         }
-        begin(&attempt, Outcome::Success, self.answer(&attempt, fault)).await
+        begin(&attempt, Outcome::Success, self.answer(&attempt, fault), None).await
     }
 
     fn answer(&self, attempt: &Attempt, fault: Option<Fault>) -> Response<AnswerBody> {
