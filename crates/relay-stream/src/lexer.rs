@@ -5,7 +5,7 @@
 
 use memchr::memchr2;
 
-/// Splits JSON text, cut anywhere, into tokens. The value is the position of the next byte.
+/// Splits JSON text, cut anywhere, into tokens. The value is the state before the next byte.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lexer {
     /// Between two strings.
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_and_punctuation_are_told_apart() {
+    fn strings_punctuation_and_other_text_are_separate_tokens() {
         use Token::{Backslash, Close, Open, Other, Punctuation, Text};
         assert_eq!(
             tokens(r#"{"a": ["b\"{", 1]}"#),
@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tokens_hold_every_byte_wherever_the_text_is_cut(
+        fn tokens_contain_every_byte_at_every_cut(
             text in "(\"|\\\\|\\{|,|:| |[a-z]{0,9}){0,30}", cut in 0_usize..100,
         ) {
             let (a, b) = text.as_bytes().split_at(cut.min(text.len()));

@@ -1,4 +1,4 @@
-//! A body that is watched while it goes by.
+//! The watches as an adapter of a body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,14 +12,14 @@ use crate::on_break::{OnBreak, write_break};
 use crate::thinking::Thinking;
 
 pin_project! {
-    /// Passes a body on frame by frame, reads it on the way, and says once how it ended.
+    /// Forwards a body frame by frame, reads it, and reports its end.
     ///
-    /// `on_end` is called exactly once, with the report and a [`StreamEnd`]: as soon as the end is known, at the
-    /// latest when the body is dropped. It runs within `poll_frame` or `drop` and must not block.
+    /// `on_end` is called exactly once with the report and a [`StreamEnd`]: once the end is known, at the latest when the
+    /// body is dropped. It runs inside `poll_frame` or `drop` and must not block.
     ///
-    /// With [`check_end`](Self::check_end) a body that ends without `message_stop` and without an `error` event is
-    /// treated as broken. The length of the body is then never announced as exact, and whoever sends the response must
-    /// not copy a `content-length` to it: a client that has received all announced bytes sees no failure.
+    /// With [`check_end`](Self::check_end) a body that ends without `message_stop` and without an `error` event is treated
+    /// as broken. The size hint then never announces an exact length, and the sender of the response must not copy a
+    /// `content-length` to it: a client that has received all announced bytes does not notice a failure.
     pub struct WatchBody<B, F: FnOnce(StreamReport, StreamEnd)> {
         #[pin]
         inner: B,
@@ -36,7 +36,7 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
         Self::watched(inner, Watch::Sse(SseWatch::new()), on_end)
     }
 
-    /// Watches `inner`, at its start, whose body is a message that is not streamed: one JSON object.
+    /// Watches `inner`, at its start, a body with a message that is not streamed: one JSON object.
     pub fn json(inner: B, on_end: F) -> Self {
         Self::watched(inner, Watch::Json(JsonWatch::new()), on_end)
     }
@@ -45,28 +45,30 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
         WatchBody { inner, watched: Watched { watch, on_end: Some(on_end) }, on_break: None, done: false }
     }
 
-    /// Treats an end that the answer did not announce (`message_stop`, an `error` event, the end of its object) as a break: by [`OnBreak::Abort`] the body
-    /// fails with [`EndError::Incomplete`], and a failure of the inner body passes. By [`OnBreak::ErrorEvent`] an
-    /// `error` event and a clean end take the place of both, unless the break is inside an event: nothing can be
-    /// inserted there, so the body fails.
+    /// Treats an end that the answer has not announced as a break. An answer announces its end by `message_stop`, by an
+    /// `error` event, or by the end of its JSON object.
+    ///
+    /// With [`OnBreak::Abort`] the body fails with [`EndError::Incomplete`], and a failure of the inner body is forwarded.
+    /// With [`OnBreak::ErrorEvent`] an `error` event and a regular end replace both. A break inside an event is an
+    /// exception: no event can be inserted there, so the body fails.
     pub fn check_end(mut self, on_break: OnBreak) -> Self {
         self.on_break = Some(on_break);
         self
     }
 
-    /// Calls `on_thinking` for the thinking in the body; see [`Thinking`]. It runs within `poll_frame`, for a signature
-    /// before the frame that completes it leaves, and must not block.
+    /// Sets a sink for the thinking in the body, before its first frame. The sink runs inside `poll_frame`, before the frame
+    /// that completes a signature is returned, and must not block.
     pub fn with_on_thinking(mut self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
         self.watched.watch.set_on_thinking(on_thinking);
         self
     }
 
-    /// What is known so far.
+    /// Returns the facts found up to now.
     pub fn report(&self) -> &StreamReport {
         self.watched.watch.report()
     }
 
-    /// What takes the place of a break.
+    /// Returns the result that replaces a break.
     fn broken<E>(&self, error: EndError<E>) -> Option<Result<Frame<Bytes>, EndError<E>>> {
         if self.on_break != Some(OnBreak::ErrorEvent) || !self.watched.watch.takes_event() {
             return Some(Err(error));
@@ -76,7 +78,7 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
         (!self.report().is_complete()).then(|| Ok(Frame::data(event.freeze())))
     }
 
-    /// An end of the inner body here and now would be passed on as it is.
+    /// Returns `true` if an end of the inner body at this point is forwarded unchanged.
     fn may_end(&self) -> bool {
         self.on_break.is_none() || self.report().is_complete()
     }
@@ -137,38 +139,38 @@ where
     }
 }
 
-/// How a watched body came to its end.
+/// The end of a watched body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamEnd {
-    /// The upstream ended its body. Whether the message is complete is for [`StreamReport::is_complete`] to say.
+    /// The upstream has ended its body. [`StreamReport::is_complete`] returns `true` if the message is complete as well.
     Ended,
-    /// The upstream's body failed.
+    /// The upstream's body has failed.
     Failed,
-    /// The body was dropped before its end: the client went away, or the server shut down.
+    /// The body was dropped before its end: the client has disconnected, or the server shuts down.
     Dropped,
 }
 
-/// Why a watched body failed.
+/// An error of [`WatchBody`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndError<E> {
     /// The inner body failed.
     #[error(transparent)]
     Body(E),
-    /// The inner body ended without `message_stop` and without an `error` event, or within its object.
+    /// The inner body ended without `message_stop` and without an `error` event, or inside its JSON object.
     #[error("the answer ended before it was complete")]
     Incomplete,
 }
 
 impl<E> EndError<E> {
-    /// True if the stream ended cleanly but too early.
+    /// Returns `true` for [`EndError::Incomplete`]: a regular end of the body before the end of its message.
     pub fn is_incomplete(&self) -> bool {
         matches!(self, EndError::Incomplete)
     }
 }
 
-/// By the form of the answer.
+/// The watch for the form of the answer.
 enum Watch {
     Sse(SseWatch),
     Json(JsonWatch),
@@ -203,13 +205,13 @@ impl Watch {
         }
     }
 
-    /// Whether an event can be inserted here.
+    /// Returns `true` if an event can be inserted at this point.
     fn takes_event(&self) -> bool {
         matches!(self, Self::Sse(watch) if watch.between_events())
     }
 }
 
-/// Calls its function when it is dropped, if not before.
+/// A watch with the function that is called once at the end, at the latest on drop.
 struct Watched<F: FnOnce(StreamReport, StreamEnd)> {
     watch: Watch,
     on_end: Option<F>,
@@ -255,7 +257,7 @@ mod tests {
         (WatchBody::new(script, move |report, end| sink.borrow_mut().push((report, end))), seen)
     }
 
-    /// What the client gets, whether it sees an incomplete end, and how the end is reported.
+    /// Compares the bytes that the client receives, its error, and the reported end.
     #[track_caller]
     fn check(script: ScriptedBody, expected: &str, incomplete: bool, end: StreamEnd) {
         let (body, seen) = watch(script);
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_end_that_the_stream_announced_stays_clean() {
+    fn only_an_announced_end_is_a_regular_end() {
         let both = format!("{START}{STOP}");
         check(ScriptedBody::new().data(START).data(STOP), &both, false, StreamEnd::Ended);
         check(ScriptedBody::new().data(&both).exact_length(), &both, false, StreamEnd::Ended);
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_event_takes_the_place_of_a_break_where_one_can_stand() {
+    fn an_error_event_replaces_a_break_between_two_events() {
         let mut event = BytesMut::new();
         write_break(&mut event);
         let with_event = format!("{START}{}", String::from_utf8_lossy(&event));
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_check_every_end_passes_as_it_is() {
+    fn without_check_end_every_end_is_forwarded_unchanged() {
         let (body, seen) = watch(ScriptedBody::new().data(START));
         let (bytes, error) = collect(body);
         assert_eq!((&*bytes, error.is_some()), (START, false));
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_dropped_early_reports_what_it_saw() {
+    fn a_body_dropped_early_reports_its_facts() {
         let (mut body, seen) = watch(ScriptedBody::new().data(START).pending());
         {
             let mut task =
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_pass_unless_they_would_make_an_incomplete_stream_look_finished() {
+    fn trailers_are_forwarded_only_after_a_complete_message() {
         for (text, pass) in [(STOP, true), (START, false)] {
             let (body, _) = watch(ScriptedBody::new().data(text).trailers());
             let mut body = std::pin::pin!(body.check_end(OnBreak::Abort));
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_is_reported_before_the_end_and_unsigned_thinking_only_at_a_regular_one() {
+    fn unsigned_thinking_is_reported_only_at_a_regular_end() {
         #[track_caller]
         fn check(script: ScriptedBody, expected: &[Thinking]) {
             let (sender, receiver) = std::sync::mpsc::channel();

@@ -1,18 +1,18 @@
-//! Reading a message that comes as one JSON object, without holding it up or keeping it.
+//! Reads a message in one JSON object without delaying or collecting it.
 
 use super::StreamReport;
 use crate::lexer::{Lexer, Token};
 use crate::thinking::{Thinking, ThinkingWatch};
 
-/// Bytes of one top-level member that are kept. Those that carry facts have a few hundred; `content`, which may have
-/// megabytes, is not among them.
+/// The largest top-level member that is read, in bytes. Members that carry facts have a few hundred bytes. `content`, which
+/// may have megabytes, carries none.
 const MEMBER_LIMIT: usize = 16 << 10;
 
-/// Follows a Messages response that is not streamed, cut anywhere, and keeps a [`StreamReport`] up to date: usage, id,
-/// model, stop reason, and whether the object has ended.
+/// Follows a Messages response that is not streamed, cut anywhere, and updates a [`StreamReport`]: usage, id, model, stop
+/// reason, and the end of the object.
 ///
-/// Of the object one top-level member is held at a time, up to 16 KiB of it; a larger one passes unread. It does not
-/// validate: brackets are counted, and what is malformed inside of them is for the client to find.
+/// One top-level member at a time is buffered, up to 16 KiB. A larger member is not read. The watch counts brackets and does
+/// not validate: the client parses the message and finds its faults.
 ///
 /// ```
 /// use relay_stream::watch::JsonWatch;
@@ -26,7 +26,7 @@ const MEMBER_LIMIT: usize = 16 << 10;
 #[derive(Debug, Default)]
 pub struct JsonWatch {
     lexer: Lexer,
-    /// Number of open brackets. The members of the message are at depth 1.
+    /// The number of open brackets. The members of the message are at depth 1.
     depth: usize,
     /// The bytes of the current member, from its key on, up to one byte more than the limit.
     member: Vec<u8>,
@@ -41,8 +41,8 @@ impl JsonWatch {
         Self::default()
     }
 
-    /// Calls `on_thinking` for the thinking in the message; see [`Thinking`]. Signatures are found in the same pass as
-    /// the facts of the report.
+    /// Sets a sink for the thinking in the message, before its first byte. Signatures are found in the same pass as the facts
+    /// of the report.
     #[must_use]
     pub fn with_on_thinking(self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
         JsonWatch { thinking: Some(ThinkingWatch::new(on_thinking)), ..self }
@@ -72,8 +72,8 @@ impl JsonWatch {
         }
     }
 
-    /// Ends the observation at the regular end of the body: reports [`Thinking::Unsigned`] if there was thinking and no
-    /// signature. [`WatchBody`](super::WatchBody) calls it.
+    /// Ends the observation at the regular end of the body. Reports [`Thinking::Unsigned`] if there was thinking without any
+    /// signature.
     pub fn finish(&mut self) {
         if let Some(thinking) = &mut self.thinking {
             thinking.finish();
@@ -101,7 +101,7 @@ impl JsonWatch {
         self.keep(&[byte]);
     }
 
-    /// Adds to the member as much as the limit allows, and a byte more to show that it is too large.
+    /// Appends `bytes` to the member up to one byte more than the limit, which marks the member as too large.
     fn keep(&mut self, bytes: &[u8]) {
         if self.depth > 0 {
             let room = (MEMBER_LIMIT + 1).saturating_sub(self.member.len());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_not_complete() {
+    fn a_part_of_a_message_is_not_complete() {
         let end = MESSAGE.rfind('}').unwrap();
         assert!(!report(&[&MESSAGE.as_bytes()[..end]]).is_complete());
         assert!(!report(&[b""]).is_complete());
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_member_passes_unread_and_is_not_kept() {
+    fn a_large_member_is_neither_read_nor_buffered() {
         let text = "x".repeat(1 << 20);
         let body = format!(r#"{{"content":"{text}","usage":{{"output_tokens":5}}}}"#);
         let mut watch = JsonWatch::new();
@@ -169,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_way_of_cutting_gives_the_same_report(cuts in prop::collection::vec(0..MESSAGE.len(), 0..9)) {
+        fn every_way_of_chunking_gives_the_same_report(cuts in prop::collection::vec(0..MESSAGE.len(), 0..9)) {
             let mut cuts = cuts;
             cuts.sort_unstable();
             cuts.push(MESSAGE.len());
@@ -179,7 +179,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_panics(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..9)) {
+        fn no_bytes_make_the_watch_panic(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..9)) {
             let chunks: Vec<_> = chunks.iter().map(Vec::as_slice).collect();
             report(&chunks);
         }

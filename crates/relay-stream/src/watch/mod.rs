@@ -1,9 +1,10 @@
-//! What a Messages stream says about itself, read while it goes by.
+//! Reads the usage, identity and completeness of an answer while its bytes pass.
 //!
 //! ```text
-//!        ┌──────────────▶ the same frames, at once
+//!        ┌──────────────▶ the same frames, without delay
 //! body ──┤ WatchBody
-//!        └─SseWatch─▶ StreamReport   usage, id, model, stop reason, errors, whether it is complete
+//!        └─SseWatch──▶ StreamReport   usage, id, model, stop reason, error, completeness
+//!          JsonWatch ▶ Thinking       signatures, to an optional sink
 //! ```
 //! ```
 //! use relay_stream::watch::SseWatch;
@@ -14,7 +15,9 @@
 //! assert_eq!(watch.report().usage.output_tokens, Some(7));
 //! assert!(!watch.report().is_complete(), "message_stop is missing");
 //! ```
-//! Deltas are recognised by their first bytes and skipped; only the few events that carry facts are read.
+//! Deltas are recognised by their first bytes and skipped. Only the few events that carry facts are parsed.
+//!
+//! Pricing, limits and the decision about a failed answer are left to the caller.
 
 mod body;
 mod json;

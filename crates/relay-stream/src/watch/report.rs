@@ -1,45 +1,46 @@
-//! The facts, and how an event adds to them.
+//! The facts about an answer, and the parsing of the events that carry them.
 
 use crate::json;
 
-/// What has been learnt from a stream so far.
+/// The facts about an answer that its bytes have shown up to now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamReport {
-    /// Token counts; each from the last event that carried it.
+    /// The token counts, each from the last event that carries it.
     pub usage: Usage,
-    /// The message's id, from `message_start`.
+    /// The id of the message, from `message_start`.
     pub id: Option<String>,
-    /// The model that answered, as the upstream names it.
+    /// The model of the message, as the upstream names it.
     pub model: Option<String>,
-    /// Why generation ended, from `message_delta`.
+    /// The reason for the end of the message, from `message_delta`.
     pub stop_reason: Option<String>,
-    /// Content was seen: a `content_block_delta`, or the end of a block that has none. From here on the client has
-    /// something that a repeated request would contradict; the start of a block says nothing yet.
+    /// True after the first content: a `content_block_delta`, or the end of a block without deltas. From then on the client
+    /// has content that another answer would contradict. The start of a block is no content.
     pub content: bool,
-    /// How many `content_block_delta` events were seen: of an answer that breaks off, nobody tells the output tokens.
+    /// The number of `content_block_delta` events. It allows an estimate of the output tokens of an answer that broke off
+    /// before it reported them.
     pub deltas: u64,
-    /// `message_stop` was seen.
+    /// True after `message_stop`.
     pub message_stop: bool,
-    /// The answer is no stream but one JSON object, and that has ended.
+    /// True if the answer is a JSON object that has ended. Always false for a stream.
     pub whole: bool,
     /// The first `error` event.
     pub error: Option<ErrorReport>,
 }
 
-/// Token counts of one answer. `None` is a count that no event carried, which is not zero.
+/// The token counts of one answer. `None` is a count that no event has carried, which is not zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
     /// Input tokens neither read from a cache nor written to one.
     pub input_tokens: Option<u64>,
-    /// Output tokens, cumulative.
+    /// Output tokens: the cumulative count of the last event.
     pub output_tokens: Option<u64>,
-    /// Input tokens written to a cache, whatever its lifetime.
+    /// Input tokens written to a cache of any lifetime.
     pub cache_creation_input_tokens: Option<u64>,
-    /// Of these, written for five minutes.
+    /// Input tokens written to a cache for five minutes, a part of `cache_creation_input_tokens`.
     pub ephemeral_5m_input_tokens: Option<u64>,
-    /// Of these, written for one hour.
+    /// Input tokens written to a cache for one hour, a part of `cache_creation_input_tokens`.
     pub ephemeral_1h_input_tokens: Option<u64>,
     /// Input tokens read from a cache.
     pub cache_read_input_tokens: Option<u64>,
@@ -49,19 +50,20 @@ pub struct Usage {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrorReport {
-    /// The error's type, for example `overloaded_error`; empty if the event has none.
+    /// The type of the error, for example `overloaded_error`. Empty if the event has none.
     pub kind: String,
-    /// The error's message; empty if the event has none.
+    /// The message of the error. Empty if the event has none.
     pub message: String,
 }
 
 impl StreamReport {
-    /// True once the answer said how it ended: by `message_stop`, by an `error` event, or by the end of its object.
+    /// Returns `true` once the answer has announced its end: by `message_stop`, by an `error` event, or by the end of its
+    /// JSON object.
     pub fn is_complete(&self) -> bool {
         self.message_stop || self.error.is_some() || self.whole
     }
 
-    /// Adds the facts of one event, given by the JSON of its data.
+    /// Adds the facts of one event. `data` is its JSON.
     pub(crate) fn add(&mut self, data: &[u8]) {
         match json::get_string(data, "type").as_deref() {
             Some("message_start") => {
@@ -88,7 +90,7 @@ impl StreamReport {
         }
     }
 
-    /// Adds the facts of a message, or of some of its members.
+    /// Adds the facts of a message or of a part of its members.
     pub(crate) fn add_message(&mut self, message: &[u8]) {
         set(&mut self.id, json::get_string(message, "id"));
         set(&mut self.model, json::get_string(message, "model"));
@@ -98,7 +100,7 @@ impl StreamReport {
 }
 
 impl Usage {
-    /// All input tokens, however they are billed. `None` if no event carried any of the three counts.
+    /// Returns the sum of all input tokens, cached and uncached. `None` if no event has carried any of the three counts.
     pub fn total_input_tokens(&self) -> Option<u64> {
         [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens]
             .into_iter()
@@ -106,7 +108,7 @@ impl Usage {
             .reduce(u64::saturating_add)
     }
 
-    /// Takes over the counts in the `usage` member of `object`, each over an earlier one.
+    /// Reads the counts in the member `usage` of `object`. Each replaces an earlier count.
     fn add_from(&mut self, object: &[u8]) {
         let members = |object, key| json::get(object, key).and_then(json::Members::new).into_iter().flatten();
         let Some(usage) = json::get(object, "usage") else { return };
@@ -146,7 +148,7 @@ fn set(field: &mut Option<String>, value: Option<std::borrow::Cow<'_, str>>) {
     }
 }
 
-/// A count, or `None` for `null` and anything else that is not a whole number.
+/// Parses a count. Returns `None` for `null` and every other value that is not a whole number.
 fn count(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_that_carries_a_count_wins() {
+    fn a_count_is_that_of_the_last_event_that_carries_it() {
         let usage = report(&[
             r#"{"type":"message_start","message":{"usage":{"input_tokens":0,"cache_read_input_tokens":5,"output_tokens":1}}}"#,
             r#"{"type":"message_delta","delta":{},"usage":{"input_tokens":12,"output_tokens":9,"cache_read_input_tokens":null}}"#,
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_and_ending_are_read() {
+    fn id_model_and_stop_reason_are_read() {
         let report = report(&[
             r#"{"type":"message_start","message":{"id":"msg_1","model":"claude-x","stop_reason":null}}"#,
             r#"{"type":"content_block_start","index":0}"#,
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_a_block_is_no_content_yet() {
+    fn the_start_of_a_block_is_no_content() {
         let start = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
         assert!(!report(&[start]).content);
         for kind in ["content_block_delta", "content_block_stop"] {
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_malformed_events_say_nothing() {
+    fn foreign_and_malformed_events_are_ignored() {
         let foreign = r#"{"type":"vertex_event","usage":{"input_tokens":1}}"#;
         let odd = r#"{"type":"message_delta","usage":{"input_tokens":"3","output_tokens":-1}}"#;
         assert_eq!(report(&[foreign, odd, "", "[]", "{", r#"{"type":1}"#]), StreamReport::default());

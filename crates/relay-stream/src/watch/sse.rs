@@ -1,39 +1,38 @@
-//! Reading a stream without holding it up.
+//! Reads a stream of server-sent events without delaying it.
 
 use super::StreamReport;
 use crate::sse::{Boundary, SseEvent, without_bom};
 use crate::thinking::{EventThinking, Thinking};
 
-/// Bytes of one event that are kept when a chunk ends within it. The events that carry facts have a few hundred bytes;
-/// a larger one goes unread.
+/// The largest event that is read, in bytes. Events that carry facts have a few hundred bytes.
 const EVENT_LIMIT: usize = 64 << 10;
 
-/// Follows an SSE stream, cut anywhere, and keeps a [`StreamReport`] up to date.
+/// Follows an SSE stream, cut anywhere, and updates a [`StreamReport`].
 ///
-/// Reads events where they lie. Only the start of an event that a chunk cuts off is copied, up to 64 KiB, and not even
-/// that for content and pings; a larger event passes unread. Holds nothing else.
+/// An event inside one chunk is read in place. An incomplete event at the end of a chunk is copied, up to 64 KiB, unless it
+/// is content or a ping. A larger event is not read.
 #[derive(Debug)]
 pub struct SseWatch {
     boundary: Boundary,
     cut: Cut,
     held: Vec<u8>,
-    /// No event has ended yet: a byte order mark may come.
+    /// True until the first event has ended, which may start with a byte order mark.
     first: bool,
     thinking: Option<EventThinking>,
     report: StreamReport,
 }
 
-/// What is known of the event that the last chunk cut off.
+/// The handling of an event that continues in the next chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
-    /// Its bytes are in `held`, which is empty between two events.
+    /// The bytes of the event are in `held`, which is empty between two events.
     Buffered,
-    /// It carries no facts, or is too large.
+    /// The event carries no facts or is too large.
     Skipped,
 }
 
 impl SseWatch {
-    /// A watch at the start of a stream.
+    /// Creates a watch at the start of a stream.
     pub fn new() -> Self {
         SseWatch {
             boundary: Boundary::new(),
@@ -45,13 +44,13 @@ impl SseWatch {
         }
     }
 
-    /// Calls `on_thinking` for the thinking in the stream; see [`Thinking`]. Signatures are found in the same pass over
-    /// the events, and deltas that cannot carry one are not searched.
+    /// Sets a sink for the thinking in the stream, before its first byte. Signatures are found in the same pass as the
+    /// facts of the report. Deltas that cannot carry a signature are not searched.
     pub fn with_on_thinking(self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
         SseWatch { thinking: Some(EventThinking::new(on_thinking)), ..self }
     }
 
-    /// Takes note of the next bytes of the stream.
+    /// Reads the next bytes of the stream.
     #[inline]
     pub fn observe(&mut self, chunk: &[u8]) {
         let mut rest = chunk;
@@ -77,25 +76,25 @@ impl SseWatch {
         }
     }
 
-    /// What is known so far.
+    /// Returns the facts found up to now.
     pub fn report(&self) -> &StreamReport {
         &self.report
     }
 
-    /// True between two events and before the first one: here something can be inserted into the stream.
+    /// Returns `true` between two events and before the first one. An event can be inserted into the stream there.
     pub fn between_events(&self) -> bool {
         self.boundary.at_start()
     }
 
-    /// Ends the observation at the regular end of the stream: reports [`Thinking::Unsigned`] if there was thinking and no
-    /// signature. [`WatchBody`](super::WatchBody) calls it.
+    /// Ends the observation at the regular end of the stream. Reports [`Thinking::Unsigned`] if there was thinking without
+    /// any signature.
     pub fn finish(&mut self) {
         if let Some(thinking) = &mut self.thinking {
             thinking.finish();
         }
     }
 
-    /// Gives the report away.
+    /// Returns the report.
     pub fn into_report(self) -> StreamReport {
         self.report
     }
@@ -134,7 +133,7 @@ impl SseWatch {
         self.held = Vec::new();
     }
 
-    /// Adds to what is held as much as the limit allows; false if that was not all.
+    /// Appends `bytes` to `held` up to the limit. Returns `false` if the limit is exceeded.
     fn keep(&mut self, bytes: &[u8]) -> bool {
         let room = EVENT_LIMIT.saturating_sub(self.held.len());
         self.held.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -158,7 +157,8 @@ fn read(report: &mut StreamReport, block: &[u8], first: bool) {
     }
 }
 
-/// Recognises content and pings by the first bytes of their block; true if nothing else in it matters.
+/// Recognises content and pings by the first bytes of their block, and counts content. Returns `true` if the rest of the
+/// block carries no facts.
 #[inline]
 fn skim(report: &mut StreamReport, block: &[u8]) -> bool {
     let block = block.strip_prefix(b"\n").unwrap_or(block);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_read_the_same_wherever_it_is_cut() {
+    fn every_way_of_chunking_gives_the_same_report() {
         let whole = report(&[STREAM.as_bytes()]);
         assert_eq!((whole.usage.input_tokens, whole.usage.output_tokens), (Some(3), Some(5)));
         assert_eq!(whole.stop_reason.as_deref(), Some("end_turn"));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_too_large_to_keep_is_not_read_in_one_piece_either() {
+    fn an_event_larger_than_the_limit_is_not_read_even_in_one_chunk() {
         let filler = " ".repeat(EVENT_LIMIT);
         let large = format!("data: {{\"type\":\"message_stop\"}}{filler}\n\n");
         let after = "data: {\"type\":\"error\"}\n\n";
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_of_a_cut_event_is_bounded_and_nothing_is_held_of_content() {
+    fn the_copy_of_an_incomplete_event_is_bounded_and_content_is_not_copied() {
         let mut watch = SseWatch::new();
         watch.observe(b"event: content_block_delta\ndata: {\"type\":\"content");
         assert_eq!(watch.held.capacity(), 0);
