@@ -13,7 +13,7 @@ pub(crate) fn expected(rule: &Rule) -> String {
             _ => format!("one of {}", choices.join(", ")),
         };
     }
-    match schema::kind(rule) {
+    match schema::type_of(rule) {
         Some("object") => "a table of keys and values".to_owned(),
         Some("array") => "a list".to_owned(),
         Some("boolean") => "true or false".to_owned(),

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::environment::Variables;
+use crate::env_settings::Variables;
 use crate::error::Fault;
 use crate::report::Report;
 use crate::schema::{Rule, Schema, is_secret};
-use crate::tree::{Node, Path, Value};
+use crate::tree::{KeyPath, Node, Value};
 
 /// Expands every string in `root`. What cannot be expanded is reported and becomes empty, so that one mistake is told
 /// once; a credential of a disabled provider is left out where its variable is unset. Returns the names that are referred to.
@@ -21,12 +21,12 @@ pub(crate) fn expand(
 ) -> BTreeSet<String> {
     let mut expander = Expander { variables, schema, names: BTreeSet::new() };
     if let Some(providers) = root.get_mut("providers") {
-        let path = Path::default().key("providers");
+        let path = KeyPath::default().key("providers");
         for (index, provider) in providers.items_mut().iter_mut().enumerate() {
             expander.disabled_credentials(provider, &path.index(index), report);
         }
     }
-    expander.node(root, &Path::default(), &mut |node, path, fault| {
+    expander.node(root, &KeyPath::default(), &mut |node, path, fault| {
         report.problem(node.at.clone(), path, fault);
         node.value = Value::Loose(String::new());
     });
@@ -41,7 +41,7 @@ struct Expander<'a> {
 
 impl Expander<'_> {
     /// Whether a provider is disabled may itself come from a variable, so `enabled` is expanded before the credentials.
-    fn disabled_credentials(&mut self, provider: &mut Node, path: &Path, report: &mut Report) {
+    fn disabled_credentials(&mut self, provider: &mut Node, path: &KeyPath, report: &mut Report) {
         if let Some(enabled) = provider.get_mut("enabled") {
             self.node(enabled, &path.key("enabled"), &mut |node, path, fault| {
                 report.problem(node.at.clone(), path, fault);
@@ -65,7 +65,7 @@ impl Expander<'_> {
     }
 
     /// Expands the secrets among the entries of `table`, and takes those out whose variable is unset.
-    fn credentials(&mut self, table: &mut Node, rule: Option<&Rule>, path: &Path, report: &mut Report) {
+    fn credentials(&mut self, table: &mut Node, rule: Option<&Rule>, path: &KeyPath, report: &mut Report) {
         let (Some(entries), Some(rule)) = (table.entries_mut(), rule) else { return };
         entries.retain_mut(|entry| {
             let own = self.schema.property(rule, &entry.key).and_then(|own| self.schema.rule(own));
@@ -83,7 +83,7 @@ impl Expander<'_> {
         });
     }
 
-    fn node(&mut self, node: &mut Node, path: &Path, failed: &mut dyn FnMut(&mut Node, &Path, Fault)) {
+    fn node(&mut self, node: &mut Node, path: &KeyPath, failed: &mut dyn FnMut(&mut Node, &KeyPath, Fault)) {
         match &mut node.value {
             Value::Text(text) => match self.text(text) {
                 Ok(None) => {}

@@ -5,7 +5,7 @@ use figment::{Error, Figment, Metadata, Profile, Provider};
 use serde::de::DeserializeOwned;
 
 use crate::error::Place;
-use crate::tree::{Node, Path, Value};
+use crate::tree::{KeyPath, Node, Value};
 
 /// A checked tree: what the schema wants as a number or a switch is one.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Layers {
     }
 
     /// Where the setting at `path` was made: the topmost layer that has it, or else has most of the way to it.
-    pub(crate) fn place_of(&self, path: &Path) -> Place {
+    pub(crate) fn place_of(&self, path: &KeyPath) -> Place {
         let mut best = (0, &Place::Default);
         for (index, layer) in self.0.iter().enumerate() {
             let found = layer.root.place_of(path);

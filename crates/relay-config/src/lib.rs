@@ -23,29 +23,30 @@
 mod capabilities;
 mod cloud;
 mod config;
+mod config_file;
 mod describe;
 mod discover;
 #[cfg(test)]
 mod documentation;
+mod env_settings;
 mod environment;
 mod error;
-mod find;
 mod interpolate;
 mod kinds;
 mod layer;
 mod load;
-mod misplaced;
 mod names;
-mod near;
 mod raw;
 mod report;
 mod resolve;
 mod schema;
 mod secret;
 mod show;
+mod suggest;
 mod toml;
+mod toml_rehome;
 mod tree;
-mod unavailable;
+mod unimplemented_keys;
 mod validate;
 mod yaml;
 
@@ -59,10 +60,10 @@ pub use config::{
     LogFormat, LogLevel, LogOutput, LoggingConfig, Pooling, ProviderConfig, ProviderKind, RoutingConfig,
     ServerConfig, Strategy, StreamBreak, VertexConfig,
 };
+pub use config_file::{FindError, find_file};
 pub use discover::{Discovery, demo};
-pub use environment::PROCESS_VARIABLES;
+pub use env_settings::PROCESS_VARIABLES;
 pub use error::{Concern, Fault, LoadError, Place, Problem, Warning};
-pub use find::{FindError, find_file};
 pub use kinds::{
     Address, CompatibleAuth, DiscoverySource, Implementation, KINDS, KeyNeed, KindSpec, ModelList,
     ThinkingSignatures,

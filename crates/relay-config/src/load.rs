@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path as FilePath, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cloud::Ambient;
 use crate::config::{Config, ProviderConfig};
-use crate::environment::{self, Variables};
+use crate::env_settings::{self, Variables};
+use crate::environment::Environment;
 use crate::error::{Concern, Fault, LoadError, Place, Warning};
 use crate::interpolate;
 use crate::layer::{Layer, Layers};
-use crate::misplaced;
 use crate::raw;
 use crate::report::Report;
 use crate::resolve::resolve;
 use crate::schema::Schema;
-use crate::tree::{Node, Path, Value};
+use crate::toml_rehome;
+use crate::tree::{KeyPath, Node, Value};
 use crate::validate::validate;
 use crate::{toml, yaml};
 
@@ -34,7 +34,7 @@ pub enum Format {
 impl Format {
     /// The format that the extension of `path` names, if any.
     #[must_use]
-    pub fn of(path: &FilePath) -> Option<Self> {
+    pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "yaml" | "yml" => Some(Self::Yaml),
             "toml" => Some(Self::Toml),
@@ -162,11 +162,11 @@ impl Loader {
             referenced = interpolate::expand(&mut root, &self.variables, schema, &mut report);
             let has_secrets = validate(&mut root, schema, &mut report);
             if has_secrets && source.is_readable_by_others() {
-                report.warning(root.at.clone(), &Path::default(), Concern::ReadableByOthers);
+                report.warning(root.at.clone(), &KeyPath::default(), Concern::ReadableByOthers);
             }
             layers.push(Layer::new("file", root));
         }
-        let mut variables = environment::settings(&self.variables, &referenced, schema, &mut report);
+        let mut variables = env_settings::settings(&self.variables, &referenced, schema, &mut report);
         validate(&mut variables, schema, &mut report);
         layers.push(Layer::new("environment", variables));
         let mut overrides = self.override_tree();
@@ -178,7 +178,7 @@ impl Loader {
     fn override_tree(&self) -> Node {
         let mut root = Node::new(Place::Default, Value::Map(Vec::new()));
         for (path, value) in &self.overrides {
-            environment::set(&mut root, &Place::CommandLine, path, Value::Loose(value.clone()));
+            env_settings::set(&mut root, &Place::CommandLine, path, Value::Loose(value.clone()));
         }
         root
     }
@@ -187,10 +187,10 @@ impl Loader {
         let mut config = match layers.extract::<raw::Root>() {
             Ok(raw) => {
                 let variable = |name: &str| self.variables.get(name).cloned();
-                resolve(raw, &self.providers, layers, Ambient::new(&variable), &mut report)
+                resolve(raw, &self.providers, layers, Environment::new(&variable), &mut report)
             }
             Err(error) => {
-                let path = Path::dotted(&error.path.join("."));
+                let path = KeyPath::dotted(&error.path.join("."));
                 let message = error.kind.to_string();
                 report.problem(layers.place_of(&path), &path, Fault::Shape { message });
                 Config::default()
@@ -200,7 +200,7 @@ impl Loader {
             config.providers.clone_from(&self.providers);
         }
         if self.file.is_some() && !config.providers.iter().any(|provider| provider.enabled) {
-            let path = Path::default().key("providers");
+            let path = KeyPath::default().key("providers");
             report.warning(layers.place_of(&path), &path, Concern::NoProvider);
         }
         let file = match &self.file {
@@ -223,7 +223,7 @@ impl Source {
         Ok(match format {
             Format::Yaml => yaml::parse(&name, &text, report),
             Format::Toml => {
-                toml::parse(&name, &text, report).map(|root| misplaced::put_right(root, schema, report))
+                toml::parse(&name, &text, report).map(|root| toml_rehome::rehome(root, schema, report))
             }
         })
     }
@@ -256,7 +256,7 @@ impl Source {
 }
 
 /// Reads a text file that is not larger than any configuration can sensibly be.
-fn read_bounded(path: &FilePath) -> io::Result<String> {
+fn read_bounded(path: &Path) -> io::Result<String> {
     const LIMIT: u64 = 8 * 1024 * 1024;
     let mut text = String::new();
     let read = File::open(path)?.take(LIMIT + 1).read_to_string(&mut text)?;

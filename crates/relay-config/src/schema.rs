@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::raw;
-use crate::unavailable;
+use crate::unimplemented_keys;
 
 /// The JSON Schema (draft 2020-12) of a configuration file, for editors and for `cc-relay config schema`.
 ///
@@ -39,12 +39,12 @@ impl Schema {
         let mut settings = Vec::new();
         let mut choices = Vec::new();
         self.visit(&mut |pattern, pointer| {
-            if unavailable::is_listed(pattern) {
+            if unimplemented_keys::is_listed(pattern) {
                 settings.push(pointer.to_owned());
             }
             let rule = self.root.pointer(pointer).and_then(|rule| rule.get("$ref"));
             let pointer = rule.and_then(Value::as_str).map_or(pointer, |rule| rule.trim_start_matches('#'));
-            choices.extend(unavailable::choices(pattern).map(|choice| (pointer.to_owned(), choice)));
+            choices.extend(unimplemented_keys::choices(pattern).map(|choice| (pointer.to_owned(), choice)));
         });
         for pointer in settings {
             if let Some(Value::Object(rule)) = self.root.pointer_mut(&pointer) {
@@ -101,7 +101,7 @@ impl Schema {
         self.visit(&mut |pattern, pointer| {
             let rule = self.root.pointer(pointer).and_then(|value| self.rule(value));
             let items = rule.and_then(|rule| rule.get("items")).and_then(|items| self.rule(items));
-            let is_table = |rule: Option<&Rule>| rule.is_none_or(|rule| kind(rule) == Some("object"));
+            let is_table = |rule: Option<&Rule>| rule.is_none_or(|rule| type_of(rule) == Some("object"));
             if !pattern.contains("[]") && !is_table(rule) && items.is_none_or(|items| !is_table(Some(items)))
             {
                 settings.push(pattern.to_owned());
@@ -115,7 +115,8 @@ impl Schema {
         let mut tables = Vec::new();
         self.visit(&mut |pattern, _| {
             let (table, last) = pattern.rsplit_once('.').unwrap_or(("", pattern));
-            if last == key && !unavailable::is_listed(table) && !unavailable::is_listed(pattern) {
+            if last == key && !unimplemented_keys::is_listed(table) && !unimplemented_keys::is_listed(pattern)
+            {
                 tables.push(table.to_owned());
             }
         });
@@ -145,7 +146,7 @@ impl Schema {
 }
 
 /// `string`, `integer`, `boolean`, `array`, `object`, or `None` for a choice among several.
-pub(crate) fn kind(rule: &Rule) -> Option<&str> {
+pub(crate) fn type_of(rule: &Rule) -> Option<&str> {
     match rule.get("type").and_then(Value::as_str) {
         None if rule.contains_key("oneOf") => Some("string"),
         kind => kind,

@@ -7,7 +7,7 @@ use toml_edit::{Document, InlineTable, Item, Table, Value as TomlValue};
 
 use crate::error::{Fault, Place};
 use crate::report::Report;
-use crate::tree::{Entry, Node, Number, Path, Value};
+use crate::tree::{Entry, KeyPath, Node, Number, Value};
 
 /// Reads `text`; `None` when the report says why that is not possible.
 pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<Node> {
@@ -18,7 +18,7 @@ pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<
         Err(error) => {
             let message = error.message().trim().replace('\n', ", ");
             let place = reader.place(error.span());
-            report.problem(place, &Path::default(), Fault::Syntax { format: "TOML", message });
+            report.problem(place, &KeyPath::default(), Fault::Syntax { format: "TOML", message });
             None
         }
     }

@@ -97,12 +97,12 @@ impl Node {
 
     /// The place of the value that `path` leads to, or else of the nearest key around it; with the number of steps that
     /// could be followed.
-    pub(crate) fn place_of(&self, path: &Path) -> (usize, &Place) {
+    pub(crate) fn place_of(&self, path: &KeyPath) -> (usize, &Place) {
         let (mut node, mut around) = (self, &self.at);
         for (depth, step) in path.0.iter().enumerate() {
             let next = match step {
-                Step::Key(key) => node.entry(key).map(|entry| (&entry.at, &entry.node)),
-                Step::Index(index) => node.items().get(*index).map(|item| (&item.at, item)),
+                Segment::Key(key) => node.entry(key).map(|entry| (&entry.at, &entry.node)),
+                Segment::Index(index) => node.items().get(*index).map(|item| (&item.at, item)),
             };
             match next {
                 Some(next) => (around, node) = next,
@@ -115,22 +115,22 @@ impl Node {
 
 /// The way from the root to a value: `providers[2].keys[0].key`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Path(Vec<Step>);
+pub(crate) struct KeyPath(Vec<Segment>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
+enum Segment {
     Key(String),
     Index(usize),
 }
 
-impl Path {
+impl KeyPath {
     /// A path of keys alone, separated by dots.
     pub(crate) fn dotted(keys: &str) -> Self {
-        Self(keys.split('.').map(|key| Step::Key(key.to_owned())).collect())
+        Self(keys.split('.').map(|key| Segment::Key(key.to_owned())).collect())
     }
 
     pub(crate) fn key(&self, key: &str) -> Self {
-        self.then(Step::Key(key.to_owned()))
+        self.then(Segment::Key(key.to_owned()))
     }
 
     /// The path of another key in the same table.
@@ -139,10 +139,10 @@ impl Path {
     }
 
     pub(crate) fn index(&self, index: usize) -> Self {
-        self.then(Step::Index(index))
+        self.then(Segment::Index(index))
     }
 
-    fn then(&self, step: Step) -> Self {
+    fn then(&self, step: Segment) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
         Self(steps)
@@ -163,21 +163,21 @@ impl Path {
         let mut text = String::new();
         for step in &self.0 {
             match step {
-                Step::Key(key) if text.is_empty() => text.push_str(key),
-                Step::Key(key) => text.extend([".", key]),
-                Step::Index(_) => text.push_str("[]"),
+                Segment::Key(key) if text.is_empty() => text.push_str(key),
+                Segment::Key(key) => text.extend([".", key]),
+                Segment::Index(_) => text.push_str("[]"),
             }
         }
         text
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.0.iter().enumerate() {
             match step {
-                Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Key(key) => {
+                Segment::Index(index) => write!(f, "[{index}]")?,
+                Segment::Key(key) => {
                     f.write_str(if position == 0 { "" } else { "." })?;
                     if !key.is_empty()
                         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')

@@ -5,17 +5,17 @@
 
 use crate::describe::{bounds, describe, expected};
 use crate::error::{Concern, Fault, Place};
-use crate::near::nearest;
 use crate::report::Report;
 use crate::schema::{self, Rule, Schema};
-use crate::tree::{Entry, Node, Number, Path, Value};
-use crate::unavailable;
+use crate::suggest::nearest;
+use crate::tree::{Entry, KeyPath, Node, Number, Value};
+use crate::unimplemented_keys;
 
 /// Checks `root`; returns whether a secret is written out in it.
 pub(crate) fn validate(root: &mut Node, schema: &Schema, report: &mut Report) -> bool {
     let mut validator = Validator { schema, report, secrets: false };
     if let Some(rule) = schema.root() {
-        let path = Path::default();
+        let path = KeyPath::default();
         if let Err(fault) = validator.check(root, rule, &path) {
             validator.report.problem(root.at.clone(), &path, fault);
             root.value = Value::Map(Vec::new());
@@ -32,8 +32,8 @@ struct Validator<'a> {
 
 impl Validator<'_> {
     /// Checks `node` itself; what is wrong within it is reported here, what is wrong with it is returned.
-    fn check(&mut self, node: &mut Node, rule: &Rule, path: &Path) -> Result<(), Fault> {
-        match schema::kind(rule) {
+    fn check(&mut self, node: &mut Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
+        match schema::type_of(rule) {
             Some("object") => self.check_table(node, rule, path),
             Some("array") => self.check_list(node, rule, path),
             Some("integer") => check_integer(node, rule),
@@ -43,7 +43,7 @@ impl Validator<'_> {
         }
     }
 
-    fn check_table(&mut self, node: &mut Node, rule: &Rule, path: &Path) -> Result<(), Fault> {
+    fn check_table(&mut self, node: &mut Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
         if matches!(node.value, Value::Null) {
             node.value = Value::Map(Vec::new());
         }
@@ -52,7 +52,7 @@ impl Validator<'_> {
         };
         entries.retain_mut(|entry| {
             let path = path.key(&entry.key);
-            if unavailable::is_without_effect(&path.pattern()) {
+            if unimplemented_keys::is_without_effect(&path.pattern()) {
                 self.report.warning(entry.at.clone(), &path, Concern::NoEffect);
                 return false;
             }
@@ -67,8 +67,8 @@ impl Validator<'_> {
         Ok(())
     }
 
-    fn check_entry(&mut self, entry: &mut Entry, table: &Rule, path: &Path) -> Result<(), (Place, Fault)> {
-        if let Some(fault) = unavailable::refusal(&path.pattern(), &entry.node) {
+    fn check_entry(&mut self, entry: &mut Entry, table: &Rule, path: &KeyPath) -> Result<(), (Place, Fault)> {
+        if let Some(fault) = unimplemented_keys::refusal(&path.pattern(), &entry.node) {
             return Err((entry.at.clone(), fault));
         }
         let Some(value) = self.schema.property(table, &entry.key) else {
@@ -78,7 +78,7 @@ impl Validator<'_> {
         self.check(&mut entry.node, rule, path).map_err(|fault| (entry.node.at.clone(), fault))
     }
 
-    fn check_required(&mut self, table: &Node, rule: &Rule, path: &Path) {
+    fn check_required(&mut self, table: &Node, rule: &Rule, path: &KeyPath) {
         for key in rule.get("required").and_then(|keys| keys.as_array()).into_iter().flatten() {
             let Some(key) = key.as_str().filter(|key| table.get(key).is_none()) else { continue };
             let own = self.schema.property(rule, key).and_then(|value| self.schema.rule(value));
@@ -87,7 +87,7 @@ impl Validator<'_> {
         }
     }
 
-    fn check_list(&mut self, node: &mut Node, rule: &Rule, path: &Path) -> Result<(), Fault> {
+    fn check_list(&mut self, node: &mut Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
         match &node.value {
             Value::Null => node.value = Value::List(Vec::new()),
             Value::Loose(text) => {
@@ -113,7 +113,7 @@ impl Validator<'_> {
             let path = path.index(index);
             if let Err(fault) = self.check(item, rule, &path) {
                 self.report.problem(item.at.clone(), &path, fault);
-                item.value = match schema::kind(rule) {
+                item.value = match schema::type_of(rule) {
                     Some("object") => Value::Map(Vec::new()),
                     _ => Value::Text(String::new()),
                 };
@@ -151,11 +151,11 @@ impl Validator<'_> {
     }
 
     /// A rule with alternatives: a list is checked as the list among them, anything else as the other one.
-    fn check_any(&mut self, node: &mut Node, rule: &Rule, path: &Path) -> Result<(), Fault> {
+    fn check_any(&mut self, node: &mut Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
         let Some(alternatives) = rule.get("anyOf").and_then(|any| any.as_array()) else { return Ok(()) };
         let is_list = matches!(node.value, Value::List(_));
         let mut alternatives = alternatives.iter().filter_map(|value| self.schema.rule(value));
-        match alternatives.find(|rule| (schema::kind(rule) == Some("array")) == is_list) {
+        match alternatives.find(|rule| (schema::type_of(rule) == Some("array")) == is_list) {
             Some(rule) => self.check(node, rule, path),
             None => Ok(()),
         }
@@ -166,7 +166,7 @@ impl Validator<'_> {
         mismatch(describe(node, self.schema.holds_secret(rule)), expected, hint)
     }
 
-    fn unknown(&self, key: &str, rule: &Rule, path: &Path) -> Fault {
+    fn unknown(&self, key: &str, rule: &Rule, path: &KeyPath) -> Fault {
         let known = rule.get("properties").and_then(|properties| properties.as_object());
         let known: Vec<&str> = known.into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         let mut tables = self.schema.tables_with(key);
@@ -179,7 +179,7 @@ impl Validator<'_> {
         let hint = if let Some(near) = nearest(key, known.iter().copied()) {
             format!("did you mean `{near}`?")
         } else if tables.is_empty() {
-            let is_usable = |key: &&str| unavailable::is_usable(&path.beside(key).pattern());
+            let is_usable = |key: &&str| unimplemented_keys::is_usable(&path.beside(key).pattern());
             format!("known here: {}", known.into_iter().filter(is_usable).collect::<Vec<_>>().join(", "))
         } else {
             let tables: Vec<_> =

@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 
 use crate::error::{Fault, Place};
 use crate::report::Report;
-use crate::tree::{Entry, Node, Number, Path, Value};
+use crate::tree::{Entry, KeyPath, Node, Number, Value};
 
 /// Values in one file, those that aliases repeat included: far beyond any real configuration, and small in memory.
 const NODE_LIMIT: usize = 20_000;
@@ -37,7 +37,7 @@ pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<
 /// What ends the reading of a file at once.
 struct Stop {
     place: Place,
-    path: Path,
+    path: KeyPath,
     fault: Fault,
 }
 
@@ -63,14 +63,14 @@ impl<'a> Reader<'a, '_> {
                 Event::DocumentStart(_) if root.is_some() => {
                     return Err(self.unsupported(
                         &span,
-                        &Path::default(),
+                        &KeyPath::default(),
                         "several documents are",
                         "keep what stands above the second `---`",
                     ));
                 }
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
                 event => {
-                    let node = self.node(event, &span, &Path::default(), 0)?;
+                    let node = self.node(event, &span, &KeyPath::default(), 0)?;
                     root = Some(match node.value {
                         Value::Null => Node::new(node.at, Value::Map(Vec::new())),
                         _ => node,
@@ -80,10 +80,16 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn node(&mut self, event: Event<'a>, span: &Span, path: &Path, depth: usize) -> Result<Node, Box<Stop>> {
+    fn node(
+        &mut self,
+        event: Event<'a>,
+        span: &Span,
+        path: &KeyPath,
+        depth: usize,
+    ) -> Result<Node, Box<Stop>> {
         self.count(1, span, path)?;
         if depth > DEPTH_LIMIT {
-            let path = Path::default();
+            let path = KeyPath::default();
             return Err(self.unsupported(span, &path, "nesting this deep is", "no setting needs it"));
         }
         let at = self.place(&span.start);
@@ -121,7 +127,7 @@ impl<'a> Reader<'a, '_> {
         Ok(node)
     }
 
-    fn list(&mut self, path: &Path, depth: usize) -> Result<Value, Box<Stop>> {
+    fn list(&mut self, path: &KeyPath, depth: usize) -> Result<Value, Box<Stop>> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
@@ -131,7 +137,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn map(&mut self, path: &Path, depth: usize) -> Result<Value, Box<Stop>> {
+    fn map(&mut self, path: &KeyPath, depth: usize) -> Result<Value, Box<Stop>> {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let (event, span) = self.next()?;
@@ -152,7 +158,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn map_key(&mut self, event: Event<'a>, span: &Span, path: &Path) -> Result<String, Box<Stop>> {
+    fn map_key(&mut self, event: Event<'a>, span: &Span, path: &KeyPath) -> Result<String, Box<Stop>> {
         match event {
             Event::Scalar(text, ScalarStyle::Plain, 0, None) if text == "<<" => Err(self.unsupported(
                 span,
@@ -171,7 +177,7 @@ impl<'a> Reader<'a, '_> {
         style: ScalarStyle,
         tag: Option<&Tag>,
         span: &Span,
-        path: &Path,
+        path: &KeyPath,
     ) -> Result<Value, Box<Stop>> {
         match tag {
             None if style == ScalarStyle::Plain => Ok(plain(text)),
@@ -186,7 +192,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn check_tag(&self, tag: Option<&Tag>, own: &str, span: &Span, path: &Path) -> Result<(), Box<Stop>> {
+    fn check_tag(&self, tag: Option<&Tag>, own: &str, span: &Span, path: &KeyPath) -> Result<(), Box<Stop>> {
         match tag {
             Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == own) => Err(self.unsupported(
                 span,
@@ -206,7 +212,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn count(&mut self, nodes: usize, span: &Span, path: &Path) -> Result<(), Box<Stop>> {
+    fn count(&mut self, nodes: usize, span: &Span, path: &KeyPath) -> Result<(), Box<Stop>> {
         self.nodes += nodes;
         if self.nodes > NODE_LIMIT {
             return Err(self.unsupported(span, path, "more than 20000 values are", "use fewer aliases"));
@@ -220,10 +226,16 @@ impl<'a> Reader<'a, '_> {
 
     fn syntax(&self, at: &Marker, message: &str) -> Box<Stop> {
         let fault = Fault::Syntax { format: FORMAT, message: message.to_owned() };
-        Box::new(Stop { place: self.place(at), path: Path::default(), fault })
+        Box::new(Stop { place: self.place(at), path: KeyPath::default(), fault })
     }
 
-    fn unsupported(&self, span: &Span, path: &Path, what: &'static str, instead: &'static str) -> Box<Stop> {
+    fn unsupported(
+        &self,
+        span: &Span,
+        path: &KeyPath,
+        what: &'static str,
+        instead: &'static str,
+    ) -> Box<Stop> {
         let fault = Fault::Unsupported { what, instead };
         Box::new(Stop { place: self.place(&span.start), path: path.clone(), fault })
     }

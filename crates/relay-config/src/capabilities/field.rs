@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Pattern;
+use super::pattern::Pattern;
 
 /// No field of the API lies deeper.
 const MAX_STEPS: usize = 6;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Capabilities, FieldPath, ModelCapabilities, Pattern, Words, read};
+use super::{Capabilities, FieldPath, ModelCapabilities, Pattern, RawRules, read};
 use crate::error::{Fault, LoadError};
 use crate::report::Report;
 use crate::toml;
-use crate::tree::{Node, Path, Value};
+use crate::tree::{KeyPath, Node, Value};
 
 /// The section that says which betas a field goes with.
 const COMPANIONS: &str = "companions";
@@ -30,7 +30,7 @@ pub type Companions = Vec<(FieldPath, Vec<Pattern>)>;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct CapabilityTable {
-    kinds: BTreeMap<String, Capabilities>,
+    sections: BTreeMap<String, Capabilities>,
     companions: Companions,
 }
 
@@ -44,12 +44,12 @@ impl CapabilityTable {
         let mut table = Self::default();
         if let Some(root) = toml::parse(&Arc::from(name), text, &mut report) {
             for entry in root.entries() {
-                let path = Path::default().key(&entry.key);
+                let path = KeyPath::default().key(&entry.key);
                 if entry.key == COMPANIONS {
                     table.companions = companions(&entry.node, &path, &mut report);
                 } else {
-                    let known = kind(&entry.node, &path, &mut report);
-                    table.kinds.insert(entry.key.clone(), known);
+                    let known = section(&entry.node, &path, &mut report);
+                    table.sections.insert(entry.key.clone(), known);
                 }
             }
         }
@@ -61,8 +61,8 @@ impl CapabilityTable {
 
     /// What is known of upstreams of `kind`.
     #[must_use]
-    pub fn of(&self, kind: &str) -> Capabilities {
-        self.kinds.get(kind).cloned().unwrap_or_default()
+    pub fn of(&self, section: &str) -> Capabilities {
+        self.sections.get(section).cloned().unwrap_or_default()
     }
 
     /// Which betas fields go with, everywhere.
@@ -72,7 +72,7 @@ impl CapabilityTable {
     }
 }
 
-fn kind(node: &Node, path: &Path, report: &mut Report) -> Capabilities {
+fn section(node: &Node, path: &KeyPath, report: &mut Report) -> Capabilities {
     let models = node.entries().iter().map(|entry| {
         let known = model(&entry.node, &path.key(&entry.key), report);
         (Pattern::new(&entry.key), known)
@@ -80,8 +80,8 @@ fn kind(node: &Node, path: &Path, report: &mut Report) -> Capabilities {
     models.collect()
 }
 
-fn model(node: &Node, path: &Path, report: &mut Report) -> ModelCapabilities {
-    let (mut betas, mut fields) = (Words::new(), Words::new());
+fn model(node: &Node, path: &KeyPath, report: &mut Report) -> ModelCapabilities {
+    let (mut betas, mut fields) = (RawRules::new(), RawRules::new());
     for section in node.entries() {
         let path = path.key(&section.key);
         let words = match section.key.as_str() {
@@ -115,7 +115,7 @@ fn model(node: &Node, path: &Path, report: &mut Report) -> ModelCapabilities {
     })
 }
 
-fn companions(node: &Node, path: &Path, report: &mut Report) -> Companions {
+fn companions(node: &Node, path: &KeyPath, report: &mut Report) -> Companions {
     let mut companions = Companions::new();
     for entry in node.entries() {
         let betas = entry.node.items().iter().filter_map(|item| match &item.value {

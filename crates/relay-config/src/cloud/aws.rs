@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{Ambient, as_label, is_label, misnamed};
+use super::{as_label, is_label, misnamed};
 use crate::config::AwsCredentials;
+use crate::environment::Environment;
 use crate::error::Fault;
 use crate::secret::Secret;
 
@@ -26,24 +27,24 @@ pub(crate) fn check_region(region: &str) -> Result<(), Fault> {
 }
 
 /// The region of the environment, and the variable that names it.
-pub(crate) fn region(ambient: Ambient<'_>) -> Option<(&'static str, String)> {
-    ambient.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])
+pub(crate) fn region(environment: Environment<'_>) -> Option<(&'static str, String)> {
+    environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])
 }
 
 /// Whether there is a profile that may name a region.
-pub(crate) fn has_profile(ambient: Ambient<'_>) -> bool {
-    ambient.has("AWS_PROFILE") || config_file(ambient).is_some_and(|file| file.is_file())
+pub(crate) fn has_profile(environment: Environment<'_>) -> bool {
+    environment.has("AWS_PROFILE") || config_file(environment).is_some_and(|file| file.is_file())
 }
 
 /// The region of the profile in use, as the shared configuration file has it.
-pub(crate) fn profile_region(ambient: Ambient<'_>) -> Option<String> {
-    let text = std::fs::read_to_string(config_file(ambient)?).ok()?;
-    region_in(&text, ambient.get("AWS_PROFILE").as_deref().unwrap_or("default"))
+pub(crate) fn profile_region(environment: Environment<'_>) -> Option<String> {
+    let text = std::fs::read_to_string(config_file(environment)?).ok()?;
+    region_in(&text, environment.get("AWS_PROFILE").as_deref().unwrap_or("default"))
 }
 
-fn config_file(ambient: Ambient<'_>) -> Option<PathBuf> {
-    let own = ambient.get("AWS_CONFIG_FILE").map(PathBuf::from);
-    own.or_else(|| ambient.get("HOME").map(|home| PathBuf::from(home).join(".aws").join("config")))
+fn config_file(environment: Environment<'_>) -> Option<PathBuf> {
+    let own = environment.get("AWS_CONFIG_FILE").map(PathBuf::from);
+    own.or_else(|| environment.get("HOME").map(|home| PathBuf::from(home).join(".aws").join("config")))
 }
 
 /// `region` in the section `[profile NAME]`, or `[default]` for the default one. Indented lines belong to a setting.
@@ -65,15 +66,15 @@ fn region_in(text: &str, profile: &str) -> Option<String> {
 }
 
 /// What signs where the file says nothing.
-pub(crate) fn credentials(ambient: Ambient<'_>) -> AwsCredentials {
-    match ambient.get(BEARER_TOKEN) {
+pub(crate) fn credentials(environment: Environment<'_>) -> AwsCredentials {
+    match environment.get(BEARER_TOKEN) {
         Some(token) => AwsCredentials::BearerToken(Secret::new(token)),
         None => AwsCredentials::DefaultChain,
     }
 }
 
 /// The variable that shows that there are credentials, if one does.
-pub(crate) fn credentials_variable(ambient: Ambient<'_>) -> Option<&'static str> {
+pub(crate) fn credentials_variable(environment: Environment<'_>) -> Option<&'static str> {
     let sources: [&[&'static str]; 6] = [
         &[BEARER_TOKEN],
         &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
@@ -82,14 +83,15 @@ pub(crate) fn credentials_variable(ambient: Ambient<'_>) -> Option<&'static str>
         &["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"],
         &["AWS_CONTAINER_CREDENTIALS_FULL_URI"],
     ];
-    let source = sources.into_iter().find(|source| source.iter().all(|variable| ambient.has(variable)))?;
+    let source =
+        sources.into_iter().find(|source| source.iter().all(|variable| environment.has(variable)))?;
     source.first().copied()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::lookup;
     use super::*;
+    use crate::environment::testing::lookup;
 
     #[test]
     fn a_region_is_a_code() {
@@ -121,12 +123,12 @@ mod tests {
     fn a_bedrock_key_wins_over_keys() {
         let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "s"), (BEARER_TOKEN, " b ")];
         let variable = lookup(&keys);
-        assert_eq!(credentials(Ambient::new(&variable)), AwsCredentials::BearerToken(Secret::new("b")));
-        assert_eq!(credentials_variable(Ambient::new(&variable)), Some(BEARER_TOKEN));
+        assert_eq!(credentials(Environment::new(&variable)), AwsCredentials::BearerToken(Secret::new("b")));
+        assert_eq!(credentials_variable(Environment::new(&variable)), Some(BEARER_TOKEN));
         let variable = lookup(&keys[..2]);
-        assert_eq!(credentials(Ambient::new(&variable)), AwsCredentials::DefaultChain);
-        assert_eq!(credentials_variable(Ambient::new(&variable)), Some("AWS_ACCESS_KEY_ID"));
+        assert_eq!(credentials(Environment::new(&variable)), AwsCredentials::DefaultChain);
+        assert_eq!(credentials_variable(Environment::new(&variable)), Some("AWS_ACCESS_KEY_ID"));
         let variable = lookup(&keys[..1]);
-        assert_eq!(credentials_variable(Ambient::new(&variable)), None);
+        assert_eq!(credentials_variable(Environment::new(&variable)), None);
     }
 }

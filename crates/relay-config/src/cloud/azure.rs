@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use http::uri::Scheme;
 
-use super::{Ambient, Told, is_label, misnamed};
+use super::{OnFault, is_label, misnamed};
 use crate::config::EntraConfig;
+use crate::environment::Environment;
 use crate::error::Fault;
 use crate::names::BaseUrl;
 use crate::secret::Secret;
@@ -48,18 +49,18 @@ pub(crate) fn check_api_version(version: &str) -> Result<(), Fault> {
 }
 
 /// Where tokens come from: a client secret, a workload identity, or else the identity of the machine.
-pub(crate) fn entra(ambient: Ambient<'_>, told: Told<'_>) -> EntraConfig {
-    let application = ambient.get(TENANT).zip(ambient.get(CLIENT));
-    let Some((tenant_id, client_id)) = application else { return managed_identity(ambient, told) };
-    let client_secret = ambient.get(CLIENT_SECRET);
-    let token_file = ambient.get(TOKEN_FILE);
+pub(crate) fn entra(environment: Environment<'_>, on_fault: OnFault<'_>) -> EntraConfig {
+    let application = environment.get(TENANT).zip(environment.get(CLIENT));
+    let Some((tenant_id, client_id)) = application else { return managed_identity(environment, on_fault) };
+    let client_secret = environment.get(CLIENT_SECRET);
+    let token_file = environment.get(TOKEN_FILE);
     if client_secret.is_none() && token_file.is_none() {
-        return managed_identity(ambient, told);
+        return managed_identity(environment, on_fault);
     }
     if !tenant_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')) {
-        told(TENANT, misnamed(&tenant_id, "the id or the domain of a directory", ""));
+        on_fault(TENANT, misnamed(&tenant_id, "the id or the domain of a directory", ""));
     }
-    let authority = authority(ambient, told);
+    let authority = authority(environment, on_fault);
     match (client_secret, token_file) {
         (Some(secret), _) => {
             let client_secret = Secret::new(secret);
@@ -73,41 +74,41 @@ pub(crate) fn entra(ambient: Ambient<'_>, told: Told<'_>) -> EntraConfig {
 }
 
 /// A credential of the environment that is not used, and the variable that it lacks.
-pub(crate) fn unused(ambient: Ambient<'_>) -> Option<(&'static str, &'static str)> {
-    let (credential, _) = ambient.first(&[CLIENT_SECRET, TOKEN_FILE])?;
-    Some((credential, [TENANT, CLIENT].into_iter().find(|variable| !ambient.has(variable))?))
+pub(crate) fn unused(environment: Environment<'_>) -> Option<(&'static str, &'static str)> {
+    let (credential, _) = environment.first(&[CLIENT_SECRET, TOKEN_FILE])?;
+    Some((credential, [TENANT, CLIENT].into_iter().find(|variable| !environment.has(variable))?))
 }
 
-fn authority(ambient: Ambient<'_>, told: Told<'_>) -> BaseUrl {
+fn authority(environment: Environment<'_>, on_fault: OnFault<'_>) -> BaseUrl {
     const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
     let default = || BaseUrl::constant(Scheme::HTTPS, "login.microsoftonline.com", "");
-    let Some(host) = ambient.get(VARIABLE) else { return default() };
+    let Some(host) = environment.get(VARIABLE) else { return default() };
     // Azure's own libraries take a bare host as well.
     let url = if host.contains("://") { host } else { format!("https://{host}") };
-    url_in(VARIABLE, &url, told).unwrap_or_else(default)
+    url_in(VARIABLE, &url, on_fault).unwrap_or_else(default)
 }
 
-fn managed_identity(ambient: Ambient<'_>, told: Told<'_>) -> EntraConfig {
+fn managed_identity(environment: Environment<'_>, on_fault: OnFault<'_>) -> EntraConfig {
     const ENDPOINT: &str = "IDENTITY_ENDPOINT";
     // Each without the other means another kind of machine, where the metadata service is what answers.
-    let service = ambient.get(ENDPOINT).zip(ambient.get("IDENTITY_HEADER"));
+    let service = environment.get(ENDPOINT).zip(environment.get("IDENTITY_HEADER"));
     let service =
-        service.and_then(|(url, header)| Some((url_in(ENDPOINT, &url, told)?, Secret::new(header))));
+        service.and_then(|(url, header)| Some((url_in(ENDPOINT, &url, on_fault)?, Secret::new(header))));
     let (endpoint, identity_header) = match service {
         Some((endpoint, header)) => (endpoint, Some(header)),
         None => (BaseUrl::constant(Scheme::HTTP, "169.254.169.254", "/metadata/identity/oauth2/token"), None),
     };
-    EntraConfig::ManagedIdentity { endpoint, identity_header, client_id: ambient.get(CLIENT) }
+    EntraConfig::ManagedIdentity { endpoint, identity_header, client_id: environment.get(CLIENT) }
 }
 
-fn url_in(variable: &'static str, url: &str, told: Told<'_>) -> Option<BaseUrl> {
-    BaseUrl::parse(url).map_err(|source| told(variable, Fault::Url { found: None, source })).ok()
+fn url_in(variable: &'static str, url: &str, on_fault: OnFault<'_>) -> Option<BaseUrl> {
+    BaseUrl::parse(url).map_err(|source| on_fault(variable, Fault::Url { found: None, source })).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::lookup;
     use super::*;
+    use crate::environment::testing::lookup;
 
     #[test]
     fn a_resource_is_a_name() {
@@ -132,7 +133,7 @@ mod tests {
     #[track_caller]
     fn entra_of(variables: &[(&str, &str)]) -> EntraConfig {
         let variable = lookup(variables);
-        entra(Ambient::new(&variable), &mut |variable, fault| panic!("{variable}: {fault}"))
+        entra(Environment::new(&variable), &mut |variable, fault| panic!("{variable}: {fault}"))
     }
 
     #[test]
@@ -187,7 +188,7 @@ mod tests {
         #[track_caller]
         fn check(variables: &[(&str, &str)], expected: Option<(&str, &str)>) {
             let variable = lookup(variables);
-            assert_eq!(unused(Ambient::new(&variable)), expected);
+            assert_eq!(unused(Environment::new(&variable)), expected);
         }
         check(&[], None);
         check(&[(CLIENT, "c")], None);

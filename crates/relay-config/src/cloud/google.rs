@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use http::uri::Authority;
 
-use super::{Ambient, Told, as_label, is_label, misnamed};
+use super::{OnFault, as_label, is_label, misnamed};
 use crate::config::GoogleCredentials;
+use crate::environment::Environment;
 use crate::error::Fault;
 
 /// Where a provider is that names no region.
@@ -15,13 +16,13 @@ const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const METADATA_HOST: &str = "GCE_METADATA_HOST";
 
 /// The project of the environment, and the variable that names it.
-pub(crate) fn project(ambient: Ambient<'_>) -> Option<(&'static str, String)> {
-    ambient.first(&["GOOGLE_CLOUD_PROJECT"])
+pub(crate) fn project(environment: Environment<'_>) -> Option<(&'static str, String)> {
+    environment.first(&["GOOGLE_CLOUD_PROJECT"])
 }
 
-/// The region that Claude Code and Anthropic's libraries are told, and the variable that names it.
-pub(crate) fn region(ambient: Ambient<'_>) -> Option<(&'static str, String)> {
-    ambient.first(&["CLOUD_ML_REGION"])
+/// The region that Claude Code and Anthropic's libraries are on_fault, and the variable that names it.
+pub(crate) fn region(environment: Environment<'_>) -> Option<(&'static str, String)> {
+    environment.first(&["CLOUD_ML_REGION"])
 }
 
 /// Refuses what can be no part of a URL's path: a project has an id besides its name.
@@ -53,42 +54,42 @@ pub(crate) fn check_region(region: &str) -> Result<(), Fault> {
 }
 
 /// Where tokens come from if the file names no credentials: in the order of Google's own libraries.
-pub(crate) fn credentials(ambient: Ambient<'_>, told: Told<'_>) -> GoogleCredentials {
-    let file = ambient.get(FILE).map(PathBuf::from).or_else(|| gcloud_file(ambient));
-    file.map_or_else(|| metadata_server(ambient, told), GoogleCredentials::File)
+pub(crate) fn credentials(environment: Environment<'_>, on_fault: OnFault<'_>) -> GoogleCredentials {
+    let file = environment.get(FILE).map(PathBuf::from).or_else(|| gcloud_file(environment));
+    file.map_or_else(|| metadata_server(environment, on_fault), GoogleCredentials::File)
 }
 
 /// What shows that there are application default credentials, in words, if something does.
-pub(crate) fn credentials_source(ambient: Ambient<'_>) -> Option<&'static str> {
-    if ambient.has(FILE) {
+pub(crate) fn credentials_source(environment: Environment<'_>) -> Option<&'static str> {
+    if environment.has(FILE) {
         return Some(FILE);
     }
-    if gcloud_file(ambient).is_some() {
+    if gcloud_file(environment).is_some() {
         return Some("gcloud's application default credentials");
     }
-    ambient.has(METADATA_HOST).then_some(METADATA_HOST)
+    environment.has(METADATA_HOST).then_some(METADATA_HOST)
 }
 
 /// The file that `gcloud auth application-default login` leaves, if it is there.
-fn gcloud_file(ambient: Ambient<'_>) -> Option<PathBuf> {
-    let own = ambient.get("CLOUDSDK_CONFIG").map(PathBuf::from);
+fn gcloud_file(environment: Environment<'_>) -> Option<PathBuf> {
+    let own = environment.get("CLOUDSDK_CONFIG").map(PathBuf::from);
     let directory =
-        own.or_else(|| Some(PathBuf::from(ambient.get("HOME")?).join(".config").join("gcloud")))?;
+        own.or_else(|| Some(PathBuf::from(environment.get("HOME")?).join(".config").join("gcloud")))?;
     Some(directory.join("application_default_credentials.json")).filter(|file| file.is_file())
 }
 
-fn metadata_server(ambient: Ambient<'_>, told: Told<'_>) -> GoogleCredentials {
-    let host = ambient.get(METADATA_HOST).unwrap_or_else(|| "metadata.google.internal".to_owned());
+fn metadata_server(environment: Environment<'_>, on_fault: OnFault<'_>) -> GoogleCredentials {
+    let host = environment.get(METADATA_HOST).unwrap_or_else(|| "metadata.google.internal".to_owned());
     if host.contains('@') || host.parse::<Authority>().is_err() {
-        told(METADATA_HOST, misnamed(&host, "a host, with or without a port", ""));
+        on_fault(METADATA_HOST, misnamed(&host, "a host, with or without a port", ""));
     }
     GoogleCredentials::MetadataServer { host }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::lookup;
     use super::*;
+    use crate::environment::testing::lookup;
 
     #[test]
     fn projects_and_regions_are_names() {
@@ -117,10 +118,10 @@ mod tests {
         #[track_caller]
         fn check(variables: &[(&str, &str)], expected: &GoogleCredentials, source: Option<&str>) {
             let variable = lookup(variables);
-            let ambient = Ambient::new(&variable);
-            let found = credentials(ambient, &mut |variable, fault| panic!("{variable}: {fault}"));
+            let environment = Environment::new(&variable);
+            let found = credentials(environment, &mut |variable, fault| panic!("{variable}: {fault}"));
             assert_eq!(&found, expected);
-            assert_eq!(credentials_source(ambient), source);
+            assert_eq!(credentials_source(environment), source);
         }
         let machine = |host: &str| GoogleCredentials::MetadataServer { host: host.to_owned() };
         let home = tempfile::tempdir().unwrap();
@@ -150,7 +151,7 @@ mod tests {
     fn the_metadata_host_is_no_url() {
         let variable = lookup(&[(METADATA_HOST, "http://169.254.169.254/x")]);
         let mut told = Vec::new();
-        credentials(Ambient::new(&variable), &mut |variable, fault| {
+        credentials(Environment::new(&variable), &mut |variable, fault| {
             told.push(format!("{variable}: {fault}"));
         });
         let expected = "found \"http://169.254.169.254/x\", expected a host, with or without a port";

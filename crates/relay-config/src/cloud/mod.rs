@@ -10,31 +10,8 @@ use crate::describe::describe;
 use crate::error::{Fault, Place};
 use crate::tree::{Node, Value};
 
-/// The variables that the clouds' own tools read. One that is empty counts as unset; space around a value is dropped.
-#[derive(Clone, Copy)]
-pub(crate) struct Ambient<'a>(&'a dyn Fn(&str) -> Option<String>);
-
-impl<'a> Ambient<'a> {
-    pub(crate) fn new(variable: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self(variable)
-    }
-
-    pub(crate) fn get(self, variable: &str) -> Option<String> {
-        (self.0)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    pub(crate) fn has(self, variable: &str) -> bool {
-        self.get(variable).is_some()
-    }
-
-    /// The first of `variables` that is set, with its value.
-    pub(crate) fn first(self, variables: &[&'static str]) -> Option<(&'static str, String)> {
-        variables.iter().find_map(|variable| Some((*variable, self.get(variable)?)))
-    }
-}
-
-/// Told of each variable whose value cannot be used.
-pub(crate) type Told<'a> = &'a mut dyn FnMut(&'static str, Fault);
+/// OnFault of each variable whose value cannot be used.
+pub(crate) type OnFault<'a> = &'a mut dyn FnMut(&'static str, Fault);
 
 /// A name that is not accepted.
 fn misnamed(found: &str, expected: &str, hint: impl Into<String>) -> Fault {
@@ -55,12 +32,4 @@ fn is_label(text: &str) -> bool {
 fn as_label(text: &str) -> Option<String> {
     let label = text.trim().to_ascii_lowercase().replace([' ', '_'], "-");
     (label != text && is_label(&label)).then_some(label)
-}
-
-#[cfg(test)]
-pub(crate) mod testing {
-    /// A lookup among `variables`.
-    pub(crate) fn lookup<'a>(variables: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
-        |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-    }
 }

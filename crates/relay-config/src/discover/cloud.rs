@@ -1,15 +1,16 @@
 //! The three clouds, by the variables that their own tools read.
 
 use super::Discovery;
-use crate::cloud::{Ambient, aws, azure, google};
+use crate::cloud::{aws, azure, google};
 use crate::config::{AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ProviderKind, VertexConfig};
+use crate::environment::Environment;
 use crate::kinds::{Implementation, KindSpec};
 
 /// Where the newest models are, which single regions do not have.
 const VERTEX_REGION: &str = "global";
 
 /// A provider that the environment holds everything for.
-struct Find {
+struct FoundCloud {
     kind: ProviderKind,
     key: Option<String>,
     /// What it was found by.
@@ -18,15 +19,15 @@ struct Find {
 
 impl Discovery {
     /// Adds the provider of a cloud, or the line that tells what to set for it.
-    pub(super) fn add_cloud(&mut self, spec: &KindSpec, ambient: Ambient<'_>) {
+    pub(super) fn add_cloud(&mut self, spec: &KindSpec, environment: Environment<'_>) {
         let looked = match spec.implementation {
-            Implementation::Bedrock => bedrock(ambient),
-            Implementation::Azure => foundry(ambient),
-            Implementation::Vertex => vertex(ambient),
+            Implementation::Bedrock => bedrock(environment),
+            Implementation::Azure => foundry(environment),
+            Implementation::Vertex => vertex(environment),
             _ => return,
         };
         match looked {
-            Ok(Find { kind, key, by }) => {
+            Ok(FoundCloud { kind, key, by }) => {
                 self.found.push(format!("{}: {by}", spec.name));
                 self.add(kind, key);
             }
@@ -35,65 +36,66 @@ impl Discovery {
     }
 }
 
-fn bedrock(ambient: Ambient<'_>) -> Result<Find, String> {
-    let credentials = aws::credentials_variable(ambient).ok_or(
+fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, String> {
+    let credentials = aws::credentials_variable(environment).ok_or(
         "set AWS_REGION, and AWS_PROFILE, AWS_BEARER_TOKEN_BEDROCK or a pair of AWS keys, to add bedrock",
     )?;
-    let region = aws::region(ambient);
+    let region = aws::region(environment);
     let (by, region) = region
-        .or_else(|| Some(("the profile", aws::profile_region(ambient)?)))
+        .or_else(|| Some(("the profile", aws::profile_region(environment)?)))
         .ok_or_else(|| format!("set AWS_REGION to add bedrock with {credentials}"))?;
     aws::check_region(&region).map_err(|fault| format!("correct {by} to add bedrock: {fault}"))?;
-    Ok(Find {
+    Ok(FoundCloud {
         by: format!("{credentials}, and the region {region} by {by}"),
         key: None,
         kind: ProviderKind::Bedrock(BedrockConfig {
             base_url: None,
             region: Some(region),
-            credentials: aws::credentials(ambient),
+            credentials: aws::credentials(environment),
             api: BedrockApi::Invoke,
         }),
     })
 }
 
-fn foundry(ambient: Ambient<'_>) -> Result<Find, String> {
-    let (key, resource) = match (ambient.get("AZURE_API_KEY"), ambient.get("AZURE_RESOURCE_NAME")) {
+fn foundry(environment: Environment<'_>) -> Result<FoundCloud, String> {
+    let (key, resource) = match (environment.get("AZURE_API_KEY"), environment.get("AZURE_RESOURCE_NAME")) {
         (Some(key), Some(resource)) => (key, resource),
         (Some(_), None) => return Err("set AZURE_RESOURCE_NAME to add azure with AZURE_API_KEY".to_owned()),
         (None, _) => return Err("set AZURE_API_KEY and AZURE_RESOURCE_NAME to add azure".to_owned()),
     };
     let base_url = azure::base_url(&resource)
         .map_err(|fault| format!("correct AZURE_RESOURCE_NAME to add azure: {fault}"))?;
-    Ok(Find {
+    Ok(FoundCloud {
         by: format!("AZURE_API_KEY, and the resource {resource} by AZURE_RESOURCE_NAME"),
         key: Some(key),
         kind: ProviderKind::Azure(AzureConfig { base_url, api_version: None, auth: AzureAuth::ApiKey }),
     })
 }
 
-fn vertex(ambient: Ambient<'_>) -> Result<Find, String> {
-    let (variable, project) = google::project(ambient).ok_or(
+fn vertex(environment: Environment<'_>) -> Result<FoundCloud, String> {
+    let (variable, project) = google::project(environment).ok_or(
         "set GOOGLE_CLOUD_PROJECT, and log in by gcloud auth application-default login, to add vertex",
     )?;
     let correct = |variable, fault| format!("correct {variable} to add vertex: {fault}");
     google::check_project(&project).map_err(|fault| correct(variable, fault))?;
-    let source = google::credentials_source(ambient).ok_or_else(|| {
+    let source = google::credentials_source(environment).ok_or_else(|| {
         format!(
             "log in by gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS, to add vertex \
              with {variable}"
         )
     })?;
-    let region = google::region(ambient);
+    let region = google::region(environment);
     if let Some((variable, region)) = &region {
         google::check_region(region).map_err(|fault| correct(variable, fault))?;
     }
     let region = region.map_or_else(|| VERTEX_REGION.to_owned(), |(_, region)| region);
     let mut wrong = None;
-    let credentials = google::credentials(ambient, &mut |variable, fault| wrong = Some((variable, fault)));
+    let credentials =
+        google::credentials(environment, &mut |variable, fault| wrong = Some((variable, fault)));
     if let Some((variable, fault)) = wrong {
         return Err(correct(variable, fault));
     }
-    Ok(Find {
+    Ok(FoundCloud {
         by: format!("{source}, and the project {project} by {variable}, in {region}"),
         key: None,
         kind: ProviderKind::Vertex(VertexConfig {
@@ -108,7 +110,7 @@ fn vertex(ambient: Ambient<'_>) -> Result<Find, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::testing::lookup;
+    use crate::environment::testing::lookup;
 
     /// The lines about the clouds.
     #[track_caller]

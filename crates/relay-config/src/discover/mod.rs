@@ -2,8 +2,8 @@
 
 mod cloud;
 
-use crate::cloud::Ambient;
 use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
+use crate::environment::Environment;
 use crate::kinds::{DiscoverySource, KINDS, KeyNeed, KindSpec};
 use crate::names::ProviderName;
 use crate::secret::Secret;
@@ -29,12 +29,14 @@ impl Discovery {
     /// lead to them; whether a credential works is not found out.
     #[must_use]
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>, ollama_answers: bool) -> Self {
-        let ambient = Ambient::new(&variable);
+        let environment = Environment::new(&variable);
         let mut discovery = Self { config: Config::default(), found: Vec::new(), missing: Vec::new() };
         for spec in KINDS {
             match spec.discovery {
-                DiscoverySource::Key(variable) => discovery.add_keyed(spec, variable, ambient.get(variable)),
-                DiscoverySource::CloudCredentials => discovery.add_cloud(spec, ambient),
+                DiscoverySource::Key(variable) => {
+                    discovery.add_keyed(spec, variable, environment.get(variable))
+                }
+                DiscoverySource::CloudCredentials => discovery.add_cloud(spec, environment),
                 DiscoverySource::DefaultAddress => discovery.add_local(spec, ollama_answers),
                 DiscoverySource::None => {}
             }

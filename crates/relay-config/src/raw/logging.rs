@@ -10,10 +10,10 @@ use serde::Deserialize;
 pub(crate) struct Logging {
     /// Least severe level that is logged.
     #[schemars(extend("default" = "info"))]
-    pub(crate) level: Option<Level>,
+    pub(crate) level: Option<LogLevel>,
     /// The shape of a log line.
     #[schemars(extend("default" = "text"))]
-    pub(crate) format: Option<Format>,
+    pub(crate) format: Option<LogFormat>,
     /// `stdout`, `stderr`, or a file that is appended to.
     #[schemars(length(min = 1), extend("default" = "stdout"))]
     pub(crate) output: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Logging {
 /// Least severe level that is logged.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
+pub(crate) enum LogLevel {
     /// Everything.
     Debug,
     /// What an operator wants to see.
@@ -40,7 +40,7 @@ pub(crate) enum Level {
 /// The shape of a log line.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Format {
+pub(crate) enum LogFormat {
     /// One line of text for each event.
     Text,
     /// One JSON object for each event.

@@ -10,11 +10,11 @@ mod logging;
 mod provider;
 mod routing;
 mod server;
-mod unbuilt;
+mod unimplemented;
 
 pub(crate) use cloud::{AzureAuth, BedrockApi};
 pub(crate) use health::Health;
-pub(crate) use logging::{Format, Level, Logging};
+pub(crate) use logging::{LogFormat, LogLevel, Logging};
 pub(crate) use provider::{Auth, Capabilities, Key, PoolingStrategy, Provider, ProviderType};
 pub(crate) use routing::{Affinity, OnStreamBreak, Routing, Strategy};
 pub(crate) use server::{ClientAuth, Listen, Server};
@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use unbuilt::{Admin, Metrics, State};
+use unimplemented::{Admin, Metrics, State};
 
 /// Configuration of cc-relay.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

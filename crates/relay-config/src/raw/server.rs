@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::unbuilt::Tls;
+use super::unimplemented::Tls;
 
 /// Settings of the main listener.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

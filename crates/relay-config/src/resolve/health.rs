@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::millis;
 use crate::config::HealthConfig;
 use crate::raw;
+use crate::resolve::reporter::millis;
 
 pub(super) fn resolve(raw: raw::Health) -> HealthConfig {
     let default = HealthConfig::default();

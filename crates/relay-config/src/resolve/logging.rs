@@ -8,15 +8,15 @@ pub(super) fn resolve(raw: raw::Logging) -> LoggingConfig {
     let debug = raw.debug_options;
     LoggingConfig {
         level: match raw.level {
-            Some(raw::Level::Debug) => LogLevel::Debug,
-            Some(raw::Level::Info) => LogLevel::Info,
-            Some(raw::Level::Warn) => LogLevel::Warn,
-            Some(raw::Level::Error) => LogLevel::Error,
+            Some(raw::LogLevel::Debug) => LogLevel::Debug,
+            Some(raw::LogLevel::Info) => LogLevel::Info,
+            Some(raw::LogLevel::Warn) => LogLevel::Warn,
+            Some(raw::LogLevel::Error) => LogLevel::Error,
             None => default.level,
         },
         format: match raw.format {
-            Some(raw::Format::Text) => LogFormat::Text,
-            Some(raw::Format::Json) => LogFormat::Json,
+            Some(raw::LogFormat::Text) => LogFormat::Text,
+            Some(raw::LogFormat::Json) => LogFormat::Json,
             None => default.format,
         },
         output: match raw.output.as_deref() {

@@ -3,18 +3,18 @@
 mod health;
 mod logging;
 mod provider;
+mod reporter;
 mod routing;
 mod server;
 
-use std::time::Duration;
-
-use crate::cloud::Ambient;
 use crate::config::{Config, ProviderConfig};
-use crate::error::{Concern, Fault, Place};
+use crate::environment::Environment;
 use crate::layer::Layers;
 use crate::raw;
 use crate::report::Report;
-use crate::tree::Path;
+use crate::tree::KeyPath;
+
+use reporter::Reporter;
 
 /// Resolves `raw`; `defaults` are the providers if it has none. What comes out is a configuration to use only if the
 /// report has no problems.
@@ -22,11 +22,11 @@ pub(crate) fn resolve(
     raw: raw::Root,
     defaults: &[ProviderConfig],
     layers: &Layers,
-    ambient: Ambient<'_>,
+    environment: Environment<'_>,
     report: &mut Report,
 ) -> Config {
-    let root = Path::default();
-    let mut to = Reporter { layers, ambient, report };
+    let root = KeyPath::default();
+    let mut to = Reporter { layers, environment, report };
     // Taken before resolving, so that a provider with a fault of its own is not reported as missing elsewhere.
     let mut names: Vec<_> = raw.providers.iter().filter_map(|provider| provider.name.clone()).collect();
     if raw.providers.is_empty() {
@@ -39,40 +39,4 @@ pub(crate) fn resolve(
         health: health::resolve(raw.health),
         logging: logging::resolve(raw.logging),
     }
-}
-
-/// The report, with the place of every path at hand, and the variables of the clouds' own tools.
-struct Reporter<'a> {
-    layers: &'a Layers,
-    ambient: Ambient<'a>,
-    report: &'a mut Report,
-}
-
-impl Reporter<'_> {
-    fn problem(&mut self, path: &Path, fault: Fault) {
-        self.report.problem(self.layers.place_of(path), path, fault);
-    }
-
-    fn warning(&mut self, path: &Path, concern: Concern) {
-        self.report.warning(self.layers.place_of(path), path, concern);
-    }
-
-    /// A problem with what a variable of another tool says about the setting at `path`.
-    fn problem_in_variable(&mut self, variable: &str, path: &Path, fault: Fault) {
-        self.report.problem(Place::Environment { variable: variable.into() }, path, fault);
-    }
-
-    /// The same for what works all the same.
-    fn warning_in_variable(&mut self, variable: &str, path: &Path, concern: Concern) {
-        self.report.warning(Place::Environment { variable: variable.into() }, path, concern);
-    }
-}
-
-fn millis(value: Option<u64>, default: Duration) -> Duration {
-    value.map_or(default, Duration::from_millis)
-}
-
-/// A value that is not accepted.
-fn value_fault(found: impl Into<String>, expected: impl Into<String>, hint: impl Into<String>) -> Fault {
-    Fault::Value { found: found.into(), expected: expected.into(), hint: hint.into() }
 }

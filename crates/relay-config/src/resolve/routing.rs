@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use super::{Reporter, millis, value_fault};
 use crate::config::{Affinity, RoutingConfig, Strategy, StreamBreak};
 use crate::error::Concern;
 use crate::names::ProviderName;
-use crate::near::nearest;
 use crate::raw;
-use crate::tree::Path;
+use crate::resolve::reporter::{Reporter, millis, value_fault};
+use crate::suggest::nearest;
+use crate::tree::KeyPath;
 
 /// `names` are those of all providers.
 pub(super) fn resolve(
     raw: raw::Routing,
     names: &[String],
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> RoutingConfig {
     let default = RoutingConfig::default();
@@ -62,7 +62,7 @@ pub(super) fn resolve(
 fn mapping(
     raw: BTreeMap<String, String>,
     names: &[String],
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> BTreeMap<String, ProviderName> {
     let mut mapping = BTreeMap::new();
@@ -86,7 +86,7 @@ fn mapping(
 }
 
 /// Refuses a name that no provider has.
-fn provider(name: String, names: &[String], path: &Path, to: &mut Reporter<'_>) -> ProviderName {
+fn provider(name: String, names: &[String], path: &KeyPath, to: &mut Reporter<'_>) -> ProviderName {
     if !names.contains(&name) {
         let names = names.iter().map(String::as_str);
         let hint = match nearest(&name, names.clone()) {

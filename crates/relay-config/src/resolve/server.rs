@@ -4,15 +4,15 @@ use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::{Reporter, millis, value_fault};
 use crate::config::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
 use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
 use crate::raw;
+use crate::resolve::reporter::{Reporter, millis, value_fault};
 use crate::secret::Secret;
-use crate::tree::Path;
+use crate::tree::KeyPath;
 
-pub(super) fn resolve(raw: raw::Server, path: &Path, to: &mut Reporter<'_>) -> ServerConfig {
+pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -> ServerConfig {
     let default = ServerConfig::default();
     let server = ServerConfig {
         listen: listen(raw.listen, &path.key("listen"), to).unwrap_or(default.listen),
@@ -37,8 +37,8 @@ pub(super) fn resolve(raw: raw::Server, path: &Path, to: &mut Reporter<'_>) -> S
     server
 }
 
-fn listen(raw: Option<raw::Listen>, path: &Path, to: &mut Reporter<'_>) -> Option<Vec<ListenAddress>> {
-    let texts: Vec<(Path, String)> = match raw? {
+fn listen(raw: Option<raw::Listen>, path: &KeyPath, to: &mut Reporter<'_>) -> Option<Vec<ListenAddress>> {
+    let texts: Vec<(KeyPath, String)> = match raw? {
         // Several in one string come from a variable or a flag, which cannot hold a list.
         raw::Listen::One(text) => {
             text.split(',').map(|text| (path.clone(), text.trim().to_owned())).collect()
@@ -101,8 +101,8 @@ fn parse_address(text: &str) -> Result<ListenAddress, String> {
     Ok(ListenAddress { host: host.to_owned(), port })
 }
 
-fn auth(raw: raw::ClientAuth, path: &Path, to: &mut Reporter<'_>) -> ClientAuth {
-    let mut keys: Vec<(Path, ClientKey)> = Vec::new();
+fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAuth {
+    let mut keys: Vec<(KeyPath, ClientKey)> = Vec::new();
     if let Some(key) = raw.api_key {
         keys.push((path.key("api_key"), ClientKey { name: "default".to_owned(), key: Secret::new(key) }));
     }

@@ -7,5 +7,5 @@ mod problems;
 mod properties;
 mod settings;
 mod traps;
-mod unbuilt;
+mod unimplemented;
 mod yaml;

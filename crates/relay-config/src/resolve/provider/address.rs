@@ -8,8 +8,8 @@ use crate::error::{Concern, Fault};
 use crate::kinds::{self, KindSpec};
 use crate::names::BaseUrl;
 use crate::raw;
-use crate::resolve::{Reporter, value_fault};
-use crate::tree::Path;
+use crate::resolve::reporter::{Reporter, value_fault};
+use crate::tree::KeyPath;
 
 /// Returns the path that cc-relay appends to the base URL, and the forms of it that operators write by mistake.
 fn appended(raw: &raw::Provider, spec: &KindSpec) -> &'static [&'static str] {
@@ -23,7 +23,7 @@ fn appended(raw: &raw::Provider, spec: &KindSpec) -> &'static [&'static str] {
 pub(super) fn given(
     raw: &raw::Provider,
     spec: &KindSpec,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> Option<BaseUrl> {
     let text = raw.base_url.as_ref()?;
@@ -50,7 +50,7 @@ pub(super) fn given(
 }
 
 /// Warns where a credential would leave this machine unencrypted.
-pub(super) fn check_cleartext(provider: &ProviderConfig, path: &Path, to: &mut Reporter<'_>) {
+pub(super) fn check_cleartext(provider: &ProviderConfig, path: &KeyPath, to: &mut Reporter<'_>) {
     let Some(url) = provider.kind.base_url() else { return };
     let host = url.authority().host();
     let bare = host.trim_start_matches('[').trim_end_matches(']');

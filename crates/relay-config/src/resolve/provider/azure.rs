@@ -5,14 +5,14 @@ use crate::config::{AzureAuth, AzureConfig, EntraConfig};
 use crate::error::{Concern, Fault};
 use crate::names::BaseUrl;
 use crate::raw;
-use crate::resolve::Reporter;
-use crate::tree::Path;
+use crate::resolve::reporter::Reporter;
+use crate::tree::KeyPath;
 
 pub(super) fn resolve(
     raw: &raw::Provider,
     base_url: Option<BaseUrl>,
     enabled: bool,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> AzureConfig {
     let of_resource = resource_url(raw, base_url.is_none(), path, to);
@@ -29,7 +29,12 @@ pub(super) fn resolve(
 }
 
 /// The address of the resource, if one is named.
-fn resource_url(raw: &raw::Provider, is_needed: bool, path: &Path, to: &mut Reporter<'_>) -> Option<BaseUrl> {
+fn resource_url(
+    raw: &raw::Provider,
+    is_needed: bool,
+    path: &KeyPath,
+    to: &mut Reporter<'_>,
+) -> Option<BaseUrl> {
     let path = path.key("azure_resource_name");
     match raw.azure_resource_name.as_deref().map(azure::base_url) {
         Some(Ok(url)) => return Some(url),
@@ -44,12 +49,12 @@ fn resource_url(raw: &raw::Provider, is_needed: bool, path: &Path, to: &mut Repo
     None
 }
 
-fn entra(enabled: bool, path: &Path, to: &mut Reporter<'_>) -> EntraConfig {
-    let ambient = to.ambient;
-    if enabled && let Some((variable, missing)) = azure::unused(ambient) {
+fn entra(enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) -> EntraConfig {
+    let environment = to.environment;
+    if enabled && let Some((variable, missing)) = azure::unused(environment) {
         to.warning_in_variable(variable, path, Concern::NotUsed { missing: missing.to_owned() });
     }
-    azure::entra(ambient, &mut |variable, fault| {
+    azure::entra(environment, &mut |variable, fault| {
         if enabled {
             to.problem_in_variable(variable, path, fault);
         }

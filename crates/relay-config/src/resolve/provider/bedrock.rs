@@ -1,15 +1,15 @@
 //! Providers of type `bedrock`.
 
+use super::fallback::own_or_environment;
 use super::keys::check_key;
-use super::own_or_ambient;
 use crate::cloud::aws;
 use crate::config::{AwsCredentials, BedrockApi, BedrockConfig};
 use crate::error::Fault;
 use crate::names::BaseUrl;
 use crate::raw;
-use crate::resolve::{Reporter, value_fault};
+use crate::resolve::reporter::{Reporter, value_fault};
 use crate::secret::Secret;
-use crate::tree::Path;
+use crate::tree::KeyPath;
 
 /// What temporary access keys start with.
 const TEMPORARY: &str = "ASIA";
@@ -18,13 +18,13 @@ pub(super) fn resolve(
     raw: &mut raw::Provider,
     base_url: Option<BaseUrl>,
     enabled: bool,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> BedrockConfig {
     let region = region(raw, enabled, path, to);
     let credentials = credentials(raw, enabled, path, to);
     // Signing needs the region whatever the address; a profile may name it.
-    let has_profile = matches!(credentials, AwsCredentials::Profile(_)) || aws::has_profile(to.ambient);
+    let has_profile = matches!(credentials, AwsCredentials::Profile(_)) || aws::has_profile(to.environment);
     let is_addressed = base_url.is_some() && matches!(credentials, AwsCredentials::BearerToken(_));
     if enabled && region.is_none() && !has_profile && !is_addressed {
         let expected = "give the region, as in us-east-1, or set AWS_REGION";
@@ -38,13 +38,25 @@ pub(super) fn resolve(
 }
 
 /// The region of the file, or else of the environment.
-fn region(raw: &mut raw::Provider, enabled: bool, path: &Path, to: &mut Reporter<'_>) -> Option<String> {
-    let ambient = aws::region(to.ambient);
-    own_or_ambient(raw.aws_region.take(), ambient, aws::check_region, enabled, &path.key("aws_region"), to)
+fn region(raw: &mut raw::Provider, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) -> Option<String> {
+    let environment = aws::region(to.environment);
+    own_or_environment(
+        raw.aws_region.take(),
+        environment,
+        aws::check_region,
+        enabled,
+        &path.key("aws_region"),
+        to,
+    )
 }
 
 /// What the file says, which is one thing at most, or else what the environment has.
-fn credentials(raw: &mut raw::Provider, enabled: bool, path: &Path, to: &mut Reporter<'_>) -> AwsCredentials {
+fn credentials(
+    raw: &mut raw::Provider,
+    enabled: bool,
+    path: &KeyPath,
+    to: &mut Reporter<'_>,
+) -> AwsCredentials {
     let keys = [&raw.aws_access_key_id, &raw.aws_secret_access_key, &raw.aws_session_token];
     let ways = [
         ("aws_access_key_id", keys.iter().any(|key| key.is_some())),
@@ -64,7 +76,7 @@ fn credentials(raw: &mut raw::Provider, enabled: bool, path: &Path, to: &mut Rep
     } else if let Some(profile) = raw.aws_profile.take() {
         AwsCredentials::Profile(profile)
     } else {
-        aws::credentials(to.ambient)
+        aws::credentials(to.environment)
     }
 }
 
@@ -72,7 +84,7 @@ fn credentials(raw: &mut raw::Provider, enabled: bool, path: &Path, to: &mut Rep
 fn access_keys(
     raw: &mut raw::Provider,
     enabled: bool,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> Option<AwsCredentials> {
     let mut take = |key: &str, value: Option<String>, is_needed: bool, expected: &str| {

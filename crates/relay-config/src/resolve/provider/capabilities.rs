@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Reporter, value_fault};
 use crate::capabilities::{Capabilities, Pattern, read};
 use crate::raw;
-use crate::tree::Path;
+use crate::resolve::reporter::{Reporter, value_fault};
+use crate::tree::KeyPath;
 
 pub(super) fn resolve(
     raw: BTreeMap<String, raw::Capabilities>,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> Capabilities {
     let models = raw.iter().map(|(pattern, words)| {

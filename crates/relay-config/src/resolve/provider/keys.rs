@@ -7,16 +7,16 @@ use crate::config::{KeyConfig, ProviderKind};
 use crate::error::{Concern, Fault};
 use crate::kinds::KeyNeed;
 use crate::raw;
-use crate::resolve::{Reporter, value_fault};
+use crate::resolve::reporter::{Reporter, value_fault};
 use crate::secret::{PLACEHOLDER, Secret};
-use crate::tree::Path;
+use crate::tree::KeyPath;
 
 pub(super) fn resolve(
     mut raw: Vec<raw::Key>,
     priority: i32,
     enabled: bool,
     kind: &ProviderKind,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> Vec<KeyConfig> {
     let need = kind.key_need();
@@ -57,7 +57,7 @@ fn check_need(
     is_empty: bool,
     enabled: bool,
     kind: &ProviderKind,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) {
     if need == KeyNeed::Refused && !is_empty {
@@ -76,7 +76,7 @@ fn check_need(
 }
 
 /// Refuses what is no credential.
-pub(super) fn check_key(key: &str, path: &Path, to: &mut Reporter<'_>) {
+pub(super) fn check_key(key: &str, path: &KeyPath, to: &mut Reporter<'_>) {
     if key.trim() == PLACEHOLDER {
         let found = format!("the placeholder {PLACEHOLDER}");
         to.problem(path, value_fault(found, "a credential of the upstream", ""));

@@ -6,14 +6,14 @@ use crate::error::Fault;
 use crate::kinds::{CompatibleAuth, Implementation, KindSpec};
 use crate::names::BaseUrl;
 use crate::raw;
-use crate::resolve::Reporter;
-use crate::tree::Path;
+use crate::resolve::reporter::Reporter;
+use crate::tree::KeyPath;
 
 /// Resolves the kind, and moves its credentials out of `raw`. Returns `None` if `type` has been reported.
 pub(super) fn resolve(
     raw: &mut raw::Provider,
     enabled: bool,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> Option<ProviderKind> {
     let raw::ProviderType(spec) = raw.r#type?;
@@ -49,7 +49,7 @@ pub(super) fn resolve(
 }
 
 /// Refuses settings that only another type accepts.
-fn check_settings(raw: &raw::Provider, spec: &KindSpec, path: &Path, to: &mut Reporter<'_>) {
+fn check_settings(raw: &raw::Provider, spec: &KindSpec, path: &KeyPath, to: &mut Reporter<'_>) {
     for (key, is_set) in [
         ("passthrough", raw.passthrough.is_some()),
         ("auth", raw.auth.is_some()),

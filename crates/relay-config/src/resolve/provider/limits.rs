@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 
 use crate::config::KeyLimits;
 use crate::raw::Key;
-use crate::resolve::{Reporter, value_fault};
-use crate::tree::Path;
+use crate::resolve::reporter::{Reporter, value_fault};
+use crate::tree::KeyPath;
 
 /// One of the limits of a key.
 type Limit = (&'static str, fn(&mut Key) -> &mut Option<u64>);
@@ -20,7 +20,7 @@ const LIMITS: [Limit; 4] = [
 
 /// What one key says of its organisation's limits holds for all keys of that organisation; reports where two of them
 /// say different things.
-pub(super) fn share(keys: &mut [Key], path: &Path, to: &mut Reporter<'_>) {
+pub(super) fn share(keys: &mut [Key], path: &KeyPath, to: &mut Reporter<'_>) {
     for (name, limit) in LIMITS {
         // The limit of each organisation, and the key that states it first.
         let mut stated: BTreeMap<String, (u64, usize)> = BTreeMap::new();

@@ -4,6 +4,7 @@ mod address;
 mod azure;
 mod bedrock;
 mod capabilities;
+mod fallback;
 mod keys;
 mod kind;
 mod limits;
@@ -13,16 +14,16 @@ mod vertex;
 
 use std::collections::BTreeMap;
 
-use super::{Reporter, millis, value_fault};
 use crate::config::{Pooling, ProviderConfig};
 use crate::error::Fault;
 use crate::names::{ModelMapping, ProviderName};
 use crate::raw;
-use crate::tree::Path;
+use crate::resolve::reporter::{Reporter, millis, value_fault};
+use crate::tree::KeyPath;
 
 pub(super) fn resolve_all(
     raw: Vec<raw::Provider>,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> Vec<ProviderConfig> {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
@@ -43,31 +44,8 @@ pub(super) fn resolve_all(
     providers
 }
 
-/// What the file says at `path`, or else what the environment has, with the variable that has it. A variable that a
-/// disabled provider would read may hold anything.
-fn own_or_ambient(
-    own: Option<String>,
-    ambient: Option<(&'static str, String)>,
-    check: fn(&str) -> Result<(), Fault>,
-    enabled: bool,
-    path: &Path,
-    to: &mut Reporter<'_>,
-) -> Option<String> {
-    if let Some(own) = own {
-        if let Err(fault) = check(&own) {
-            to.problem(path, fault);
-        }
-        return Some(own);
-    }
-    let (variable, value) = ambient?;
-    if enabled && let Err(fault) = check(&value) {
-        to.problem_in_variable(variable, path, fault);
-    }
-    Some(value)
-}
-
 /// A name ends up in response headers, metrics labels and log lines.
-fn check_name(name: &str, path: &Path, to: &mut Reporter<'_>) {
+fn check_name(name: &str, path: &KeyPath, to: &mut Reporter<'_>) {
     if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
         to.problem(
             path,
@@ -76,7 +54,7 @@ fn check_name(name: &str, path: &Path, to: &mut Reporter<'_>) {
     }
 }
 
-fn resolve(mut raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option<ProviderConfig> {
+fn resolve(mut raw: raw::Provider, path: &KeyPath, to: &mut Reporter<'_>) -> Option<ProviderConfig> {
     let enabled = raw.enabled.unwrap_or(true);
     let kind = kind::resolve(&mut raw, enabled, path, to)?;
     let priority = raw.priority.unwrap_or(1);
@@ -112,7 +90,7 @@ fn resolve(mut raw: raw::Provider, path: &Path, to: &mut Reporter<'_>) -> Option
     Some(provider)
 }
 
-fn mapping(raw: BTreeMap<String, String>, path: &Path, to: &mut Reporter<'_>) -> ModelMapping {
+fn mapping(raw: BTreeMap<String, String>, path: &KeyPath, to: &mut Reporter<'_>) -> ModelMapping {
     for (name, target) in &raw {
         if name.trim().is_empty() {
             to.problem(
@@ -133,7 +111,7 @@ fn mapping(raw: BTreeMap<String, String>, path: &Path, to: &mut Reporter<'_>) ->
 }
 
 /// A file of a provider that is never asked may be missing.
-fn check_certificates(file: &std::path::Path, enabled: bool, path: &Path, to: &mut Reporter<'_>) {
+fn check_certificates(file: &std::path::Path, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
     if !enabled {
         return;

@@ -91,16 +91,16 @@ fn every_setting_of_bedrock_arrives() {
 
 #[test]
 fn bedrock_takes_region_and_credential_from_the_environment() {
-    let ambient = |environment: &[(&str, &str)]| bedrock(environment, "type: bedrock");
-    let config = ambient(&[REGION, ("AWS_DEFAULT_REGION", "us-east-1")]);
+    let from_environment = |environment: &[(&str, &str)]| bedrock(environment, "type: bedrock");
+    let config = from_environment(&[REGION, ("AWS_DEFAULT_REGION", "us-east-1")]);
     assert_eq!((config.region.as_deref(), config.api), (Some("us-west-2"), BedrockApi::Invoke));
     assert!(config.base_url.is_none());
     assert_eq!(config.credentials, AwsCredentials::DefaultChain);
-    let config = ambient(&[("AWS_REGION", " "), ("AWS_DEFAULT_REGION", "us-east-1")]);
+    let config = from_environment(&[("AWS_REGION", " "), ("AWS_DEFAULT_REGION", "us-east-1")]);
     assert_eq!(config.region.as_deref(), Some("us-east-1"));
     let token = ("AWS_BEARER_TOKEN_BEDROCK", "b");
     let keys = [("AWS_ACCESS_KEY_ID", "i"), ("AWS_SECRET_ACCESS_KEY", "s")];
-    let config = ambient(&[REGION, token, keys[0], keys[1]]);
+    let config = from_environment(&[REGION, token, keys[0], keys[1]]);
     assert_eq!(config.credentials, AwsCredentials::BearerToken(Secret::new("b")));
     let config = bedrock(&[REGION, token], "type: bedrock, aws_profile: work");
     assert_eq!(config.credentials, AwsCredentials::Profile("work".to_owned()));

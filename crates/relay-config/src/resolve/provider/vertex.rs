@@ -1,20 +1,20 @@
 //! Providers of type `vertex`.
 
-use std::path::Path as FilePath;
+use std::path::Path;
 
-use super::own_or_ambient;
+use super::fallback::own_or_environment;
 use crate::cloud::google;
 use crate::config::{GoogleCredentials, VertexConfig};
 use crate::names::BaseUrl;
 use crate::raw;
-use crate::resolve::{Reporter, value_fault};
-use crate::tree::Path;
+use crate::resolve::reporter::{Reporter, value_fault};
+use crate::tree::KeyPath;
 
 pub(super) fn resolve(
     raw: &mut raw::Provider,
     base_url: Option<BaseUrl>,
     enabled: bool,
-    path: &Path,
+    path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> VertexConfig {
     let region = raw.gcp_region.take().unwrap_or_else(|| google::DEFAULT_REGION.to_owned());
@@ -26,7 +26,7 @@ pub(super) fn resolve(
             check_file(&file, &path.key("credentials_file"), to);
             GoogleCredentials::File(file)
         }
-        None => google::credentials(to.ambient, &mut |variable, fault| {
+        None => google::credentials(to.environment, &mut |variable, fault| {
             if enabled {
                 to.problem_in_variable(variable, &path.key("credentials_file"), fault);
             }
@@ -36,11 +36,11 @@ pub(super) fn resolve(
 }
 
 /// The project of the file, or else of the environment.
-fn project(raw: &mut raw::Provider, enabled: bool, path: &Path, to: &mut Reporter<'_>) -> Option<String> {
-    let ambient = google::project(to.ambient);
-    own_or_ambient(
+fn project(raw: &mut raw::Provider, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) -> Option<String> {
+    let environment = google::project(to.environment);
+    own_or_environment(
         raw.gcp_project_id.take(),
-        ambient,
+        environment,
         google::check_project,
         enabled,
         &path.key("gcp_project_id"),
@@ -49,7 +49,7 @@ fn project(raw: &mut raw::Provider, enabled: bool, path: &Path, to: &mut Reporte
 }
 
 /// A file may come later, but never one whose name starts as only a shell understands it.
-fn check_file(file: &FilePath, path: &Path, to: &mut Reporter<'_>) {
+fn check_file(file: &Path, path: &KeyPath, to: &mut Reporter<'_>) {
     if let Ok(rest) = file.strip_prefix("~") {
         let hint = format!("write ${{HOME}}/{}", rest.display());
         to.problem(path, value_fault(format!("{:?}", file.display().to_string()), "a path without ~", hint));

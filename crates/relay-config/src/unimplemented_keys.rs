@@ -6,7 +6,7 @@ use crate::error::Fault;
 use crate::tree::{Node, Value};
 
 /// One setting, or a section of settings, of a feature that is not built.
-struct Unbuilt {
+struct UnimplementedKey {
     /// Its pattern.
     pattern: &'static str,
     /// What is accepted all the same.
@@ -21,7 +21,7 @@ enum Off {
     Empty,
     /// `false`.
     False,
-    /// Any value other than these, which are the unbuilt ones.
+    /// Any value other than these, which are the unimplemented ones.
     AllBut(&'static [&'static str]),
     /// A table in which this key is `false`.
     Disabled(&'static str),
@@ -29,21 +29,21 @@ enum Off {
     Set(&'static str, &'static str),
 }
 
-const fn unbuilt(pattern: &'static str, off: Off, instead: &'static str) -> Unbuilt {
-    Unbuilt { pattern, off, instead }
+const fn unimplemented(pattern: &'static str, off: Off, instead: &'static str) -> UnimplementedKey {
+    UnimplementedKey { pattern, off, instead }
 }
 
-const UNBUILT: &[Unbuilt] = &[
-    unbuilt("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
-    unbuilt(
+const KEYS: &[UnimplementedKey] = &[
+    unimplemented("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
+    unimplemented(
         "routing.strategy",
         Off::AllBut(&["cost_based", "latency_based"]),
         "use least_loaded, or weighted_round_robin with weights",
     ),
-    unbuilt("logging.debug_options.log_tls_metrics", Off::False, ""),
-    unbuilt("metrics", Off::Disabled("enabled"), "write metrics.enabled: false, or remove the section"),
-    unbuilt("admin", Off::Disabled("enabled"), "write admin.enabled: false, or remove the section"),
-    unbuilt("state", Off::Set("backend", "memory"), "the state is kept in memory"),
+    unimplemented("logging.debug_options.log_tls_metrics", Off::False, ""),
+    unimplemented("metrics", Off::Disabled("enabled"), "write metrics.enabled: false, or remove the section"),
+    unimplemented("admin", Off::Disabled("enabled"), "write admin.enabled: false, or remove the section"),
+    unimplemented("state", Off::Set("backend", "memory"), "the state is kept in memory"),
 ];
 
 /// Sections that other relays have and that mean nothing here: accepted with a warning.
@@ -56,7 +56,7 @@ pub(crate) fn is_without_effect(pattern: &str) -> bool {
 
 /// Whether the setting at `pattern` belongs to a feature that is not built, whatever its value.
 pub(crate) fn is_listed(pattern: &str) -> bool {
-    about(pattern).any(|unbuilt| !matches!(unbuilt.off, Off::AllBut(_)))
+    about(pattern).any(|unimplemented| !matches!(unimplemented.off, Off::AllBut(_)))
 }
 
 /// Whether there is a point in using the setting at `pattern`.
@@ -66,7 +66,7 @@ pub(crate) fn is_usable(pattern: &str) -> bool {
 
 /// The values of the setting at `pattern` that belong to features that are not built.
 pub(crate) fn choices(pattern: &str) -> impl Iterator<Item = &'static str> {
-    about(pattern).flat_map(|unbuilt| match unbuilt.off {
+    about(pattern).flat_map(|unimplemented| match unimplemented.off {
         Off::AllBut(choices) => choices.iter().copied(),
         _ => [].iter().copied(),
     })
@@ -74,16 +74,16 @@ pub(crate) fn choices(pattern: &str) -> impl Iterator<Item = &'static str> {
 
 /// Why `node` at `pattern` is refused, if it asks for a feature that is not built.
 pub(crate) fn refusal(pattern: &str, node: &Node) -> Option<Fault> {
-    let unbuilt = about(pattern).find(|unbuilt| !unbuilt.off.accepts(node))?;
-    let what = match (&unbuilt.off, text(node)) {
+    let unimplemented = about(pattern).find(|unimplemented| !unimplemented.off.accepts(node))?;
+    let what = match (&unimplemented.off, text(node)) {
         (Off::AllBut(_), Some(value)) => format!("`{value}` is"),
         _ => "this setting is".to_owned(),
     };
-    Some(Fault::Unavailable { what, hint: unbuilt.instead.to_owned() })
+    Some(Fault::Unavailable { what, hint: unimplemented.instead.to_owned() })
 }
 
-fn about(pattern: &str) -> impl Iterator<Item = &'static Unbuilt> {
-    UNBUILT.iter().filter(move |unbuilt| unbuilt.pattern == pattern)
+fn about(pattern: &str) -> impl Iterator<Item = &'static UnimplementedKey> {
+    KEYS.iter().filter(move |unimplemented| unimplemented.pattern == pattern)
 }
 
 impl Off {
@@ -97,7 +97,7 @@ impl Off {
         match self {
             Self::Empty => false,
             Self::False => is_false(node),
-            Self::AllBut(unbuilt) => text(node).is_none_or(|value| !unbuilt.contains(&value)),
+            Self::AllBut(unimplemented) => text(node).is_none_or(|value| !unimplemented.contains(&value)),
             Self::Disabled(key) => node.get(key).is_some_and(is_false),
             Self::Set(key, value) => node.get(key).and_then(text) == Some(value),
         }

@@ -9,7 +9,7 @@
 use crate::error::Concern;
 use crate::report::Report;
 use crate::schema::{Rule, Schema};
-use crate::tree::{Entry, Node, Path};
+use crate::tree::{Entry, KeyPath, Node};
 
 /// What may be meant for the key as well: a key cannot be switched off, and its provider must not be by mistake.
 const AMBIGUOUS: &str = "enabled";
@@ -18,9 +18,9 @@ const AMBIGUOUS: &str = "enabled";
 ///
 /// What the table has itself stays (`priority` is a key's own as well), and so does what the provider already has: that
 /// is a contradiction, which validation reports.
-pub(crate) fn put_right(mut root: Node, schema: &Schema, report: &mut Report) -> Node {
+pub(crate) fn rehome(mut root: Node, schema: &Schema, report: &mut Report) -> Node {
     let Some(own) = schema.table(&["providers"]) else { return root };
-    let path = Path::default().key("providers");
+    let path = KeyPath::default().key("providers");
     let Some(providers) = root.get_mut("providers") else { return root };
     for (index, provider) in providers.items_mut().iter_mut().enumerate() {
         let path = path.index(index);

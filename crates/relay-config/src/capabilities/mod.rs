@@ -4,42 +4,14 @@
 //! here by the same functions: model patterns, and for each of them what becomes of betas and of fields.
 
 mod field;
+mod pattern;
 mod table;
 
 use std::collections::BTreeMap;
 
 pub use field::{FieldPath, FieldRule, Select, Step};
+pub use pattern::Pattern;
 pub use table::{CapabilityTable, Companions};
-
-use crate::names::matches;
-
-/// A text in which `*` stands for any run of characters, none included, and `|` for "or".
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Pattern(String);
-
-impl Pattern {
-    /// Takes over `text`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Whether `text` fits.
-    #[must_use]
-    pub fn fits(&self, text: &str) -> bool {
-        self.0.split('|').any(|pattern| matches(pattern, text))
-    }
-
-    /// The pattern as it is written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Orders patterns from the one that says least to the one that says most, which is the one without `*`.
-    fn weight(&self) -> (bool, usize, &str) {
-        (!self.0.contains('*'), self.0.len(), &self.0)
-    }
-}
 
 /// What becomes of a beta.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,10 +122,10 @@ impl FromIterator<(Pattern, ModelCapabilities)> for Capabilities {
 }
 
 /// The shape of both tables before it is checked: names and patterns, with words for what becomes of them.
-pub(crate) type Words = BTreeMap<String, String>;
+pub(crate) type RawRules = BTreeMap<String, String>;
 
 /// An entry that cannot be used.
-pub(crate) struct Refused<'a> {
+pub(crate) struct InvalidRule<'a> {
     /// `betas` or `fields`.
     pub(crate) section: &'static str,
     pub(crate) key: &'a str,
@@ -163,20 +135,25 @@ pub(crate) struct Refused<'a> {
 }
 
 /// Reads the words of one model pattern. What cannot be used is given to `refuse` and left out.
-pub(crate) fn read(betas: &Words, fields: &Words, mut refuse: impl FnMut(Refused<'_>)) -> ModelCapabilities {
+pub(crate) fn read(
+    betas: &RawRules,
+    fields: &RawRules,
+    mut refuse: impl FnMut(InvalidRule<'_>),
+) -> ModelCapabilities {
     let mut known_betas = Vec::with_capacity(betas.len());
     for (key, rule) in betas {
         match BetaRule::parse(rule) {
             Some(parsed) => known_betas.push((Pattern::new(key), parsed)),
             None => {
                 let expected = "`pass`, `drop`, or the name of a beta".to_owned();
-                refuse(Refused { section: "betas", key, found: rule, expected });
+                refuse(InvalidRule { section: "betas", key, found: rule, expected });
             }
         }
     }
     let mut known_fields = Vec::with_capacity(fields.len());
     for (key, rule) in fields {
-        let mut refuse = |found: &str, expected| refuse(Refused { section: "fields", key, found, expected });
+        let mut refuse =
+            |found: &str, expected| refuse(InvalidRule { section: "fields", key, found, expected });
         match FieldPath::parse(key) {
             Err(wrong) => refuse(key, wrong.to_string()),
             Ok(field) => match FieldRule::parse(rule, &field) {

@@ -1,0 +1,54 @@
+//! Reports of the resolver: each with the place of its setting.
+
+use std::time::Duration;
+
+use crate::environment::Environment;
+use crate::error::{Concern, Fault, Place};
+use crate::layer::Layers;
+use crate::report::Report;
+use crate::tree::KeyPath;
+
+/// The report, with the place of every path at hand, and the variables of the clouds' own tools.
+pub(in crate::resolve) struct Reporter<'a> {
+    pub(in crate::resolve) layers: &'a Layers,
+    pub(in crate::resolve) environment: Environment<'a>,
+    pub(in crate::resolve) report: &'a mut Report,
+}
+
+impl Reporter<'_> {
+    pub(in crate::resolve) fn problem(&mut self, path: &KeyPath, fault: Fault) {
+        self.report.problem(self.layers.place_of(path), path, fault);
+    }
+
+    pub(in crate::resolve) fn warning(&mut self, path: &KeyPath, concern: Concern) {
+        self.report.warning(self.layers.place_of(path), path, concern);
+    }
+
+    /// A problem with what a variable of another tool says about the setting at `path`.
+    pub(in crate::resolve) fn problem_in_variable(&mut self, variable: &str, path: &KeyPath, fault: Fault) {
+        self.report.problem(Place::Environment { variable: variable.into() }, path, fault);
+    }
+
+    /// The same for what works all the same.
+    pub(in crate::resolve) fn warning_in_variable(
+        &mut self,
+        variable: &str,
+        path: &KeyPath,
+        concern: Concern,
+    ) {
+        self.report.warning(Place::Environment { variable: variable.into() }, path, concern);
+    }
+}
+
+pub(in crate::resolve) fn millis(value: Option<u64>, default: Duration) -> Duration {
+    value.map_or(default, Duration::from_millis)
+}
+
+/// A value that is not accepted.
+pub(in crate::resolve) fn value_fault(
+    found: impl Into<String>,
+    expected: impl Into<String>,
+    hint: impl Into<String>,
+) -> Fault {
+    Fault::Value { found: found.into(), expected: expected.into(), hint: hint.into() }
+}
