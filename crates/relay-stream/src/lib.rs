@@ -1,14 +1,15 @@
-//! AWS Event Streams in, server-sent events out; and what a relay of Messages streams needs on the way.
+//! Codecs and body adapters for streams of the Anthropic Messages API: AWS Event Stream in, server-sent events out.
 //!
 //! ```text
-//!            bedrock                           body, watch
-//! upstream ─▶ SseBody ───────────────────────▶ MessageStartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
-//! Event       Decoder ▸ Converter ▸ SSE        first event  usage, end    pings
-//! Stream
+//!             bedrock                    body                 watch         body
+//! upstream ─▶ SseBody ────────────────▶ MessageStartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
+//! Event       Decoder ▸ Converter ▸ SSE  first event          usage,        pings
+//! Stream                                                      signatures,
+//!                                                             end
 //! ```
-//! Every part stands alone. The cores ([`frame::Decoder`], [`sse::SseParser`], [`bedrock::Translator`],
-//! [`watch::SseWatch`], [`MessageStartEditor`], [`EventFilter`]) do no I/O and take bytes cut anywhere; the wrappers put them around an
-//! `http_body::Body` or a `Stream`, and pass on what they have the moment it is complete.
+//! Each part can be used alone. The cores ([`frame::Decoder`], [`sse::SseParser`], [`bedrock::Translator`],
+//! [`watch::SseWatch`], [`watch::JsonWatch`], [`MessageStartEditor`], [`EventFilter`]) do no I/O and accept bytes that are cut
+//! anywhere. The adapters apply them to an `http_body::Body` or a `Stream`, and forward each result once it is complete.
 //! ```
 //! use http_body_util::{BodyExt, Full};
 //! use relay_stream::OnBreak;
@@ -28,9 +29,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
-//! No default feature brings a runtime: `encode` writes Event Streams (for tests that play the upstream), `codec` is
-//! for tokio-util's framed transports, `tokio` is the timer for keep-alives. Everything kept between two calls is
-//! bounded, and no input makes anything here panic.
+//! No feature is enabled by default, and without features the crate depends on no runtime:
+//!
+//! - `encode` writes Event Streams, for tests that simulate the upstream.
+//! - `codec` implements the codec traits of tokio-util for Event Stream messages.
+//! - `tokio` provides the timer of tokio for [`body::KeepAliveBody`].
+//!
+//! All memory that is kept between two calls is bounded, and no input causes a panic. Connections, HTTP status codes,
+//! credentials and retries are left to the caller.
 
 pub mod bedrock;
 pub mod body;
@@ -48,7 +54,7 @@ pub use filter::EventFilter;
 pub use message_start::MessageStartEditor;
 pub use on_break::OnBreak;
 
-/// Compiles the example of the README.
+/// Runs the example of the README as a documentation test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! The SSE parser gives the same events and loses no byte, wherever the stream is cut.
+//! The SSE parser returns the same events for every way of chunking and loses no byte.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use relay_stream::sse::SseParser;
 
 type Event = (String, Vec<u8>, Option<String>, Option<std::time::Duration>);
 
-/// The events of a stream that arrives in these chunks, and all bytes that came out.
+/// Returns the events of a stream that arrives in `chunks`, and all bytes of its blocks.
 fn parse<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>) {
     let mut parser = SseParser::new();
     let (mut events, mut bytes) = (Vec::new(), Vec::new());
@@ -27,7 +27,7 @@ fn parse<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>
     (events, bytes)
 }
 
-/// Lines as they occur, and as they should not.
+/// Generates streams of valid and invalid lines.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         "(event|data|id|retry|other|): ?[a-z0-9: ]{0,12}".prop_map(String::into_bytes),
@@ -45,7 +45,7 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn every_way_of_cutting_gives_the_same_events_and_bytes(stream in stream(), sizes in proptest::collection::vec(1_usize..20, 1..40)) {
+    fn every_way_of_chunking_gives_the_same_events_and_bytes(stream in stream(), sizes in proptest::collection::vec(1_usize..20, 1..40)) {
         let (events, bytes) = parse([&stream[..]]);
         prop_assert_eq!(&bytes, &stream);
         let mut rest = &stream[..];
@@ -59,7 +59,7 @@ proptest! {
 }
 
 #[test]
-fn a_byte_order_mark_cut_in_two_is_still_one() {
+fn a_byte_order_mark_in_several_chunks_is_removed() {
     let (events, _) = parse("\u{feff}data: 1\n\n".as_bytes().chunks(1));
     assert_eq!(events, [("message".into(), b"1".to_vec(), None, None)]);
 }

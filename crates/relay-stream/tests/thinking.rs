@@ -1,6 +1,6 @@
-//! Signatures are found in streams and in JSON messages, wherever the bytes are cut, in the same pass as the report.
+//! The watches find signatures in streams and in JSON messages for every way of chunking.
 
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{self, Receiver};
 
 use proptest::prelude::*;
 use relay_stream::thinking::{Thinking, ThinkingId};
@@ -18,30 +18,27 @@ const STREAM: &str = concat!(
     "data: {\"type\":\"image\",\"data\":\"no thinking\",\"name\":\"signature\"}\n\n",
 );
 
-type Sink = Arc<Mutex<Vec<Thinking>>>;
-
-fn sink() -> (Sink, impl FnMut(Thinking) + Send + 'static) {
-    let seen = Sink::default();
-    let sink = Arc::clone(&seen);
-    (seen, move |thinking| sink.lock().unwrap().push(thinking))
+/// Returns a sink, and the receiver of all that it is called with.
+fn sink() -> (impl FnMut(Thinking) + Send + 'static, Receiver<Thinking>) {
+    let (sender, receiver) = mpsc::channel();
+    let sink = move |thinking| sender.send(thinking).expect("the receiver outlives the watch");
+    (sink, receiver)
 }
 
 fn in_events<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Thinking>, StreamReport) {
-    let (seen, on_thinking) = sink();
+    let (on_thinking, seen) = sink();
     let mut watch = SseWatch::new().with_on_thinking(on_thinking);
     chunks.into_iter().for_each(|chunk| watch.observe(chunk));
     watch.finish();
-    let seen = std::mem::take(&mut *seen.lock().unwrap());
-    (seen, watch.into_report())
+    (seen.try_iter().collect(), watch.into_report())
 }
 
 fn in_json<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Thinking>, StreamReport) {
-    let (seen, on_thinking) = sink();
+    let (on_thinking, seen) = sink();
     let mut watch = JsonWatch::new().with_on_thinking(on_thinking);
     chunks.into_iter().for_each(|chunk| watch.observe(chunk));
     watch.finish();
-    let seen = std::mem::take(&mut *seen.lock().unwrap());
-    (seen, watch.report().clone())
+    (seen.try_iter().collect(), watch.report().clone())
 }
 
 fn signed(signature: &[u8]) -> Thinking {

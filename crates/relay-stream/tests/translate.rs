@@ -1,5 +1,5 @@
-//! A capture written by an independent encoder becomes the expected events, byte for byte, wherever it is cut; and
-//! nothing less than the whole of it ever looks finished.
+//! A stream from an independent encoder becomes the expected events, byte for byte, for every way of chunking. A part of it
+//! never ends like a complete stream.
 
 use bytes::BytesMut;
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ fn the_usage_of_the_capture_is_read_from_the_events() {
 }
 
 #[test]
-fn a_part_of_the_capture_never_looks_finished() {
+fn a_part_of_the_capture_never_ends_regularly() {
     for len in (0..CAPTURE.len()).step_by(3) {
         let (out, result) = translate([&CAPTURE[..len]]);
         assert!(result.is_err(), "cut at {len}");
@@ -49,7 +49,7 @@ fn a_part_of_the_capture_never_looks_finished() {
 }
 
 #[test]
-fn a_changed_byte_never_passes() {
+fn a_changed_byte_is_always_an_error() {
     let mut capture = CAPTURE.to_vec();
     for at in (0..CAPTURE.len()).step_by(7) {
         capture[at] ^= 0x10;
@@ -62,7 +62,7 @@ fn a_changed_byte_never_passes() {
 
 proptest! {
     #[test]
-    fn every_way_of_cutting_gives_the_same_events(sizes in proptest::collection::vec(1_usize..3000, 1..40)) {
+    fn every_way_of_chunking_gives_the_same_events(sizes in proptest::collection::vec(1_usize..3000, 1..40)) {
         let mut rest = CAPTURE;
         let chunks = sizes.iter().cycle().map_while(|size| {
             let (chunk, after) = rest.split_at((*size).min(rest.len()));

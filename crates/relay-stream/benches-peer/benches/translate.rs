@@ -1,4 +1,5 @@
-//! Event Stream to server-sent events, per event and in allocations, against the peers and against copying the bytes.
+//! Measures the translation of Event Stream into server-sent events, in time per event and in allocations, and compares
+//! it with the peers and with copying the bytes.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -29,7 +30,7 @@ fn ours(capture: &Capture) {
     translator.finish(&mut out).expect("a complete stream");
 }
 
-/// The same as a body, each frame sent before the next is read.
+/// Translates as a body. Each frame is returned before the next is read.
 fn ours_as_body(capture: &Capture) {
     let mut body = SseBody::new(Chunks(capture.chunks.iter()), Translator::new());
     let mut context = Context::from_waker(Waker::noop());
@@ -53,7 +54,7 @@ impl Body for Chunks<'_> {
     }
 }
 
-/// The same events as server-sent events, in chunks, read as they go by.
+/// Reads the usage of server-sent events in chunks.
 fn watch(capture: &Capture) {
     let mut watch = SseWatch::new();
     for chunk in &capture.chunks {

@@ -1,7 +1,7 @@
-//! Captures to translate, and the peers that translate them.
+//! Streams to translate, and peers that translate them.
 //!
-//! A peer is what the pieces on crates.io give when they are put together: `aws-smithy-eventstream` for the frames,
-//! `serde_json` for the chunk and the event, `base64` for what lies between.
+//! A peer combines crates from crates.io: `aws-smithy-eventstream` for the frames, `serde_json` for the chunk and the
+//! event, `base64` for the bytes of the chunk.
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use base64::Engine;
@@ -10,23 +10,23 @@ use bytes::{Bytes, BytesMut};
 use relay_stream::bedrock::{Translator, write_chunk};
 use serde::Deserialize;
 
-/// Bytes per read: the payload of a TCP segment, which is what arrives while a model writes.
+/// The size of a chunk in bytes: the payload of a TCP segment, which is the usual read while a model generates text.
 pub const SEGMENT: usize = 1400;
 
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-/// A stream of Bedrock's in chunks, and what is in it.
+/// A stream in chunks, with its size.
 pub struct Capture {
     /// The chunks.
     pub chunks: Vec<Bytes>,
-    /// Number of events.
+    /// The number of events.
     pub events: usize,
-    /// Bytes in all chunks.
+    /// The number of bytes in all chunks.
     pub bytes: usize,
 }
 
 impl Capture {
-    /// The server-sent events that the stream stands for, in chunks of `chunk` bytes.
+    /// Translates a stream of Bedrock into server-sent events, in chunks of `chunk` bytes.
     pub fn into_sse(self, chunk: usize) -> Capture {
         let (mut translator, mut out) = (Translator::new(), BytesMut::new());
         for chunk in &self.chunks {
@@ -44,7 +44,7 @@ fn in_chunks(mut rest: Bytes, size: usize) -> Vec<Bytes> {
     chunks
 }
 
-/// An answer of text deltas of 5 to 60 bytes, with padding as the service sends it.
+/// Returns an answer of text deltas of 5 to 60 bytes, with padding as the service sends it.
 pub fn text_capture(deltas: usize, chunk: usize) -> Capture {
     let mut random = fastrand::Rng::with_seed(1);
     let words = ["the ", "relay ", "keeps ", "every ", "byte; ", "\\n", "\\\"so\\\" ", "caf\u{e9} ", "0123 "];
@@ -59,7 +59,7 @@ pub fn text_capture(deltas: usize, chunk: usize) -> Capture {
     capture(events.collect(), chunk)
 }
 
-/// An answer of tool input in deltas of `size` bytes, with the escapes of source code in JSON in JSON.
+/// Returns an answer of tool input in deltas of `size` bytes: source code with the escapes of two levels of JSON.
 pub fn tool_capture(deltas: usize, size: usize, chunk: usize) -> Capture {
     let line = "    let value = table.get(\\\\\\\"key\\\\\\\").copied().unwrap_or_default();\\\\n";
     let text = line.repeat(size / line.len() + 1);
@@ -100,7 +100,8 @@ struct Event<'a> {
     r#type: &'a str,
 }
 
-/// The peer as one writes it down: the event becomes a [`serde_json::Value`], loses its metrics, is printed again.
+/// Translates with the straightforward peer: it parses the event into a [`serde_json::Value`], removes the metrics, and
+/// serializes the value.
 pub fn peer_value(chunks: &[Bytes], sink: impl FnMut(&[u8])) {
     peer(chunks, sink, |json, out| {
         let mut event: serde_json::Value = serde_json::from_slice(json).expect("an event is JSON");
@@ -110,8 +111,8 @@ pub fn peer_value(chunks: &[Bytes], sink: impl FnMut(&[u8])) {
     });
 }
 
-/// The peer after tuning: only the type of an event is parsed, borrowed, and its bytes are copied. It does not even
-/// remove the metrics.
+/// Translates with the tuned peer: it parses only the type of the event, without a copy, and copies the bytes of the event.
+/// It does not remove the metrics.
 pub fn peer_borrowed(chunks: &[Bytes], sink: impl FnMut(&[u8])) {
     peer(chunks, sink, |json, out| {
         let event: Event<'_> = serde_json::from_slice(json).expect("an event is JSON");

@@ -1,4 +1,5 @@
-//! The decoder gives the same messages wherever its input is cut, holds no more than its limit, and never panics.
+//! Checks that the decoder returns the same messages for every way of chunking, buffers at most its limit, and never
+//! panics.
 #![no_main]
 
 use bytes::Bytes;

@@ -1,5 +1,6 @@
-//! The translator writes the same well-formed events wherever its input is cut, and ends cleanly only after
-//! `message_stop` or an error. Frames come repaired, or as chunks around the input's own JSON.
+//! Checks that the translator writes the same well-formed events for every way of chunking, and ends regularly only after
+//! `message_stop` or an error. The frames are those of the input with repaired checksums, or are encoded around JSON of the
+//! input.
 #![no_main]
 
 use bytes::BytesMut;
@@ -25,7 +26,7 @@ fn translate<'a>(
     (out, end)
 }
 
-/// The names of the events in `out`, which must consist of nothing else.
+/// Returns the names of the events in `out`, and asserts that it contains nothing else.
 fn names(out: BytesMut) -> Vec<String> {
     let (mut parser, mut out, mut names) = (SseParser::new(), out.freeze(), Vec::new());
     while let Some(block) = parser.parse(&mut out).expect("smaller than the limit") {
@@ -35,14 +36,14 @@ fn names(out: BytesMut) -> Vec<String> {
     names
 }
 
-/// A stream made of what the input says: whole frames of every kind, around text that is the fuzzer's own.
+/// Builds a stream of complete frames of every kind. Their text is that of the input.
 fn build(input: &[u8]) -> Vec<u8> {
     let mut out = BytesMut::new();
     for part in input.split(|&byte| byte == 0xff) {
         let (kind, body) = part.split_first().map_or((0, part), |(kind, body)| (*kind, body));
         let text = String::from_utf8_lossy(body);
         let name = text.get(..text.len().min(20)).unwrap_or_default();
-        // What the format cannot say is left out.
+        // A message that is too long for the format is skipped.
         let _ = match kind % 6 {
             0 | 1 => write_chunk(body, "abc", &mut out),
             2 => write_exception(name, &text, &mut out),

@@ -1,7 +1,7 @@
-//! What the targets share: inputs that get past the checksums, and cuts.
+//! Helpers of the fuzz targets: streams with valid checksums, and chunks.
 
-/// Makes every frame in `stream` one whose lengths are possible and whose checksums are right, so that the fuzzer
-/// spends its time behind them. A part of the frames, chosen by a bit of the input, stays as it is.
+/// Gives every frame in `stream` possible lengths and right checksums, so that the fuzzer reaches the code after these
+/// checks. From the first frame with a set top bit on, the stream is unchanged.
 pub fn repair(stream: &mut [u8]) {
     let mut rest = stream;
     while rest.len() >= 16 {
@@ -22,7 +22,7 @@ pub fn repair(stream: &mut [u8]) {
     }
 }
 
-/// Cuts `stream` into pieces of the sizes that `sizes` gives, in turn; whole if it gives none.
+/// Cuts `stream` into chunks of the sizes in `sizes`, repeatedly. Without sizes the stream is one chunk.
 pub fn cut<'a>(mut stream: &'a [u8], sizes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let mut sizes = sizes.iter().cycle();
     std::iter::from_fn(move || {
@@ -33,7 +33,7 @@ pub fn cut<'a>(mut stream: &'a [u8], sizes: &'a [u8]) -> impl Iterator<Item = &'
     })
 }
 
-/// The first bytes of an input say how the rest is cut.
+/// Splits an input into the sizes of the chunks and the stream.
 pub fn sizes_and_stream(input: &[u8]) -> (&[u8], &[u8]) {
     let len = input.first().map_or(0, |&byte| usize::from(byte % 8));
     let input = input.get(1..).unwrap_or_default();
