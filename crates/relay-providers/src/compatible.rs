@@ -7,7 +7,7 @@ use http::Request;
 use relay_config::{BaseUrl, Secret};
 use relay_messages::{Payload, headers};
 
-use crate::messages::{self, ApiKey};
+use crate::anthropic_format::{self, ApiKey};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
 
@@ -44,7 +44,7 @@ impl Compatible {
 
 impl Provider for Compatible {
     fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-        messages::prepare(&self.base_url, attempt)
+        anthropic_format::prepare(&self.base_url, attempt)
     }
 
     async fn authorize(

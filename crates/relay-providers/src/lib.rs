@@ -10,6 +10,7 @@
 mod adapt;
 mod answer;
 mod anthropic;
+mod anthropic_format;
 mod azure;
 mod bedrock;
 mod client_credential;
@@ -18,7 +19,6 @@ mod failure;
 mod fetch;
 mod listing;
 mod mapping;
-mod messages;
 mod mock;
 mod ollama;
 mod opening;

@@ -18,8 +18,8 @@ use tower::ServiceExt;
 
 use crate::answer::{AnswerBody, AttemptError};
 use crate::anthropic::{ApiRequest, Forward};
+use crate::anthropic_format;
 use crate::client_credential::ClientCredential;
-use crate::messages;
 
 /// A list is read up to this size: an entry has some 200 bytes.
 const LIST_LIMIT: usize = 4 * 1024 * 1024;
@@ -145,7 +145,7 @@ struct Tags {
 }
 
 async fn tags(base_url: &BaseUrl, transport: &Transport) -> Result<Vec<ListedModel>, ListingError> {
-    let uri = messages::uri(base_url, "/api/tags", None).map_err(AttemptError::from)?;
+    let uri = anthropic_format::uri(base_url, "/api/tags", None).map_err(AttemptError::from)?;
     let mut request = Request::new(RequestBody::Payload(Payload::default()));
     *request.uri_mut() = uri;
     let response = transport.send(request).await.map_err(AttemptError::from)?;

@@ -15,8 +15,8 @@ use relay_stream::body::MessageStartBody;
 use relay_transport::{Start, full, read_start};
 
 use crate::answer::{AnswerBody, BodyError};
+use crate::anthropic_format;
 use crate::failure::{self, Form, Judgement, Meaning, Rule, Subject, UpstreamError, When};
-use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 
@@ -61,7 +61,7 @@ impl Ollama {
 
 impl Provider for Ollama {
     fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-        messages::prepare(&self.base_url, attempt)
+        anthropic_format::prepare(&self.base_url, attempt)
     }
 
     async fn authorize(

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use tower::Service;
 
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
+use crate::anthropic_format;
 use crate::failure::{self, Answered, Form, Judgement, UpstreamError};
-use crate::messages;
 use crate::opening::begin;
 use crate::outcome::Outcome;
 use crate::progress::OnThinking;
@@ -62,7 +62,8 @@ impl<P: Provider> Upstream<P> {
 
     /// Returns `true` if the upstream answers `HEAD` of its base URL, and not with a failure of its own. Costs no tokens.
     pub async fn is_reachable(self) -> bool {
-        let Some(uri) = self.provider.base_url().and_then(|base_url| messages::uri(base_url, "/", None).ok())
+        let Some(uri) =
+            self.provider.base_url().and_then(|base_url| anthropic_format::uri(base_url, "/", None).ok())
         else {
             return false;
         };
@@ -376,7 +377,7 @@ mod tests {
 
     impl Provider for Renewable {
         fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-            messages::prepare(&self.base_url, attempt)
+            anthropic_format::prepare(&self.base_url, attempt)
         }
 
         async fn authorize(

@@ -11,8 +11,8 @@ use http::{Request, StatusCode};
 use relay_config::{BaseUrl, Secret};
 use relay_messages::{ApiError, Payload};
 
+use crate::anthropic_format::{self, ApiKey};
 use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
-use crate::messages::{self, ApiKey};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 
@@ -85,7 +85,7 @@ impl Zai {
 
 impl Provider for Zai {
     fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-        messages::prepare(&self.base_url, attempt)
+        anthropic_format::prepare(&self.base_url, attempt)
     }
 
     async fn authorize(

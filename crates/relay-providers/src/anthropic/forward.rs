@@ -15,8 +15,8 @@ use relay_transport::{IdleTimeout, RequestBody, Transport};
 use tower::{BoxError, Service};
 
 use crate::answer::{AnswerBody, AttemptError};
+use crate::anthropic_format::{self, ApiKey};
 use crate::client_credential::ClientCredential;
-use crate::messages::{self, ApiKey};
 use crate::provider::AuthorizeError;
 use crate::upstream::{refuse_redirect, within};
 
@@ -100,7 +100,7 @@ impl Forward {
         self.authorize(&request, &mut headers)?;
         let mut upstream = Request::new(RequestBody::Stream(request.body));
         *upstream.method_mut() = request.method;
-        *upstream.uri_mut() = messages::uri(&self.base_url, &request.path, request.query.as_deref())?;
+        *upstream.uri_mut() = anthropic_format::uri(&self.base_url, &request.path, request.query.as_deref())?;
         *upstream.headers_mut() = headers;
 
         let sending = async { Ok(self.transport.send(upstream).await?) };

@@ -11,8 +11,8 @@ use relay_messages::Payload;
 
 pub use forward::{ApiRequest, Forward};
 
+use crate::anthropic_format;
 use crate::failure::{self, Judgement, Meaning, Rule, Subject, UpstreamError, When};
-use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
 
@@ -38,7 +38,7 @@ impl PassThrough {
 
 impl Provider for PassThrough {
     fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-        let mut request = messages::prepare(&self.base_url, attempt)?;
+        let mut request = anthropic_format::prepare(&self.base_url, attempt)?;
         if let Some(credential) = attempt.request().client_credential() {
             credential.write_to(request.headers_mut());
         }

@@ -12,8 +12,8 @@ use relay_config::{AzureConfig, BaseUrl, EntraConfig, Secret};
 use relay_messages::{Payload, headers};
 use relay_transport::Transport;
 
+use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
-use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
 use crate::token::{TokenCache, TokenClient};
@@ -64,7 +64,7 @@ impl Azure {
 
 impl Provider for Azure {
     fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-        let mut request = messages::prepare(&self.base_url, attempt)?;
+        let mut request = anthropic_format::prepare(&self.base_url, attempt)?;
         if let Some(version) = &self.api_version {
             let version = format!("api-version={}", utf8_percent_encode(version, VERSION));
             let query = match attempt.request().query() {
@@ -72,7 +72,7 @@ impl Provider for Azure {
                 None => version,
             };
             *request.uri_mut() =
-                messages::uri(&self.base_url, attempt.request().endpoint().path(), Some(&query))?;
+                anthropic_format::uri(&self.base_url, attempt.request().endpoint().path(), Some(&query))?;
         }
         Ok(request)
     }

@@ -14,7 +14,7 @@ use super::credentials::Cache;
 use super::endpoint::{self, Region, RegionError};
 use super::http::HttpClient;
 use super::sign::Signer;
-use crate::messages::{self, ApiKey};
+use crate::anthropic_format::{self, ApiKey};
 use crate::provider::AuthorizeError;
 
 /// The region and the credentials of one provider; what the configuration leaves open is found with the first request.
@@ -83,7 +83,7 @@ impl Access {
         if request.uri().authority().is_none() {
             let base_url = endpoint::known_base_url(None, Some(self.region().await?), api);
             let base_url = base_url.ok_or_else(|| no_region(NoRegion::NotFound))?;
-            let uri = messages::uri(&base_url, request.uri().path(), None);
+            let uri = anthropic_format::uri(&base_url, request.uri().path(), None);
             *request.uri_mut() = uri.map_err(|error| AuthorizeError::Sign(error.into()))?;
         }
         let loaded;

@@ -27,8 +27,8 @@ use relay_messages::Payload;
 use relay_transport::Transport;
 
 use crate::answer::{AnswerBody, BodyError};
+use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
-use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use access::Access;
@@ -60,7 +60,7 @@ impl Bedrock {
     /// `path` behind the base URL, or alone where the region is still to be found.
     fn uri(&self, path: String) -> Result<Uri, PrepareError> {
         match &self.base_url {
-            Some(base_url) => messages::uri(base_url, &path, None),
+            Some(base_url) => anthropic_format::uri(base_url, &path, None),
             None => Uri::try_from(path).map_err(|error| PrepareError::Url(error.into())),
         }
     }
@@ -94,7 +94,7 @@ impl Bedrock {
         // The query is left out: nothing is asked for in it, and its spelling would have to be signed.
         let client = attempt.request();
         let uri = self.uri(client.endpoint().path().to_owned())?;
-        Ok(messages::request(uri, attempt))
+        Ok(anthropic_format::request(uri, attempt))
     }
 }
 

@@ -19,8 +19,8 @@ use relay_stream::body::FilterBody;
 use relay_transport::Transport;
 
 use crate::answer::{AnswerBody, BodyError};
+use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
-use crate::messages;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use crate::token::{TokenCache, TokenClient, TokenError};
@@ -86,7 +86,7 @@ impl Vertex {
     fn with_project(&self, uri: &Uri, project: &str) -> Result<Uri, PrepareError> {
         let unknown = format!("{}{}", self.base_url.path(), self.path(ANY_PROJECT));
         let rest = uri.path().strip_prefix(&unknown).unwrap_or_default();
-        messages::uri(&self.base_url, &format!("{}{rest}", self.path(project)), None)
+        anthropic_format::uri(&self.base_url, &format!("{}{rest}", self.path(project)), None)
     }
 }
 
@@ -112,8 +112,8 @@ impl Provider for Vertex {
         let region = utf8_percent_encode(&self.region, SEGMENT);
         let path = format!("{project}/locations/{region}/publishers/anthropic/models/{model}:{operation}");
         // The query is Anthropic's (`beta=true`), and Google refuses what it does not know.
-        let uri = messages::uri(&self.base_url, &path, None)?;
-        let mut request = messages::request(uri, attempt);
+        let uri = anthropic_format::uri(&self.base_url, &path, None)?;
+        let mut request = anthropic_format::request(uri, attempt);
         *request.body_mut() = adapt::body(attempt);
         request.headers_mut().remove(adapt::ANTHROPIC_VERSION);
         Ok(request)
