@@ -23,7 +23,7 @@ use tower::Service;
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
 use crate::anthropic_format;
 use crate::failure::{self, Answered, Form, Judgement, UpstreamError};
-use crate::opening::begin;
+use crate::first_content::await_first_content;
 use crate::outcome::Outcome;
 use crate::progress::OnThinking;
 use crate::provider::Provider;
@@ -179,7 +179,7 @@ impl<P: Provider> Upstream<P> {
         let converted = self.provider.convert(attempt.request().endpoint(), response).await;
         let converted = converted.map_err(AttemptError::Broken)?;
         let on_thinking: OnThinking = Box::new(self.refusals.on_thinking(now));
-        Ok(Answer { limits, ..begin(attempt, Outcome::Success, converted, Some(on_thinking)).await? })
+        Ok(Answer { limits, ..await_first_content(attempt, converted, Some(on_thinking)).await? })
     }
 
     /// Judges a failure as its kind does; then, as for every kind, a prompt that is too long, and an operation that the

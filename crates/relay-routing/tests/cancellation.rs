@@ -81,7 +81,7 @@ async fn serve(provider: usize, exchange: Exchange, attempt: Attempt) -> Result<
         }
     });
     let response = response.map(|()| StreamBody::new(Box::pin(events)).boxed_unsync());
-    Answer::begin(&attempt, Outcome::Success, response).await
+    Answer::await_first_content(&attempt, response).await
 }
 
 impl World {

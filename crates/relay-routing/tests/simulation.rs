@@ -17,7 +17,7 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, StreamBody};
 use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::{MessagesBody, estimate_tokens};
-use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
+use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, RelayRequest};
 use relay_routing::{
     Candidate, CandidateService, CircuitSettings, CredentialId, Failover, FailoverSettings, Planner, Probe,
     ProbeSettings, ProviderPool, Quota, RouteErrorKind,
@@ -112,7 +112,7 @@ impl World {
         });
         let mut response = Response::new(StreamBody::new(Box::pin(body)).boxed_unsync());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Answer::begin(&attempt, Outcome::Success, response).await
+        Answer::await_first_content(&attempt, response).await
     }
 
     fn write(&self, provider: usize, key: usize, tokens: u64) {

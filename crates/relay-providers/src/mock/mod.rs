@@ -29,8 +29,6 @@ use tower::Service;
 
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
 use crate::failure::{Judgement, UpstreamError};
-use crate::opening::begin;
-use crate::outcome::Outcome;
 use crate::request::{Attempt, Endpoint};
 use crate::upstream::within;
 
@@ -66,7 +64,7 @@ impl Mock {
             let Judgement { outcome, .. } = Judgement::by_anthropics_table(&error);
             return Ok(Answer::new(outcome, Response::from_parts(head, body)));
         }
-        begin(&attempt, Outcome::Success, self.answer(&attempt, fault), None).await
+        Answer::await_first_content(&attempt, self.answer(&attempt, fault)).await
     }
 
     fn answer(&self, attempt: &Attempt, fault: Option<Fault>) -> Response<AnswerBody> {
@@ -205,6 +203,7 @@ mod tests {
     use relay_messages::MessagesBody;
 
     use super::*;
+    use crate::outcome::Outcome;
     use crate::request::RelayRequest;
 
     fn request(fault: Option<&'static str>, body: &str) -> Attempt {

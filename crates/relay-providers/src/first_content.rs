@@ -38,22 +38,20 @@ impl Answer {
     ///
     /// # Errors
     /// [`AttemptError::Broken`] where a stream broke off while it was held back.
-    pub async fn begin<B>(
+    pub async fn await_first_content<B>(
         attempt: &Attempt,
-        outcome: Outcome,
         response: Response<B>,
     ) -> Result<Self, AttemptError>
     where
         B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
     {
-        begin(attempt, outcome, response, None).await
+        await_first_content(attempt, response, None).await
     }
 }
 
-/// Begins an answer as [`Answer::begin`]. `on_thinking` is called for the thinking in the body.
-pub(crate) async fn begin<B>(
+/// Makes the answer of [`Answer::await_first_content`]. `on_thinking` is called for the thinking in the body.
+pub(crate) async fn await_first_content<B>(
     attempt: &Attempt,
-    outcome: Outcome,
     response: Response<B>,
     on_thinking: Option<OnThinking>,
 ) -> Result<Answer, AttemptError>
@@ -100,7 +98,7 @@ where
         }
     };
     let response = Response::from_parts(head, body);
-    Ok(Answer { progress, ..Answer::new(failure.unwrap_or(outcome), response) })
+    Ok(Answer { progress, ..Answer::new(failure.unwrap_or(Outcome::Success), response) })
 }
 
 /// Adds the sink for thinking, if there is one.
@@ -255,7 +253,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_attempt_flows_from_its_first_byte() {
         let (mut sender, response) = stream();
-        let mut answer = begin(&attempt(true), Outcome::Success, response, None).await.unwrap();
+        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
         send(&mut sender, START).await;
         assert_eq!(next(&mut answer).await, START);
     }
@@ -265,7 +263,7 @@ mod tests {
         let (mut sender, response) = stream();
         send(&mut sender, START).await;
         let attempt = attempt(false);
-        let mut beginning = Box::pin(begin(&attempt, Outcome::Success, response, None));
+        let mut beginning = Box::pin(Answer::await_first_content(&attempt, response));
         assert!(tokio::time::timeout(Duration::from_secs(9), &mut beginning).await.is_err());
         send(&mut sender, DELTA).await;
         let mut answer = beginning.await.unwrap();
@@ -279,7 +277,7 @@ mod tests {
         let (mut sender, response) = stream();
         send(&mut sender, START).await;
         let started = tokio::time::Instant::now();
-        let mut answer = begin(&attempt(false), Outcome::Success, response, None).await.unwrap();
+        let mut answer = Answer::await_first_content(&attempt(false), response).await.unwrap();
         assert_eq!(started.elapsed(), HELD_TIME);
         assert_eq!(next(&mut answer).await, START);
     }
@@ -293,7 +291,7 @@ mod tests {
         let limit = Duration::from_secs(2);
         let attempt = Attempt::new(request.with_deadline(Some(Deadline::after(limit)))).with_is_last(false);
         let started = tokio::time::Instant::now();
-        let mut answer = begin(&attempt, Outcome::Success, response, None).await.unwrap();
+        let mut answer = Answer::await_first_content(&attempt, response).await.unwrap();
         assert_eq!(started.elapsed(), limit);
         assert_eq!(next(&mut answer).await, START);
     }
@@ -310,7 +308,7 @@ mod tests {
             let (mut sender, response) = stream();
             let error = format!(r#"data: {{"type":"error","error":{{"type":"{kind}"}}}}"#) + "\n\n";
             sender.send_data(error.into()).await.unwrap();
-            let answer = begin(&attempt(false), Outcome::Success, response, None).await.unwrap();
+            let answer = Answer::await_first_content(&attempt(false), response).await.unwrap();
             assert_eq!((answer.outcome, answer.response.status().as_u16()), (expected, status));
             let body = answer.response.into_body().collect();
             if status != 200 {
@@ -326,11 +324,11 @@ mod tests {
         let (mut sender, response) = stream();
         send(&mut sender, START).await;
         drop(sender);
-        let broken = begin(&attempt(false), Outcome::Success, response, None).await;
+        let broken = Answer::await_first_content(&attempt(false), response).await;
         assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Incomplete))));
 
         let (mut sender, response) = stream();
-        let mut answer = begin(&attempt(true), Outcome::Success, response, None).await.unwrap();
+        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
         send(&mut sender, DELTA).await;
         drop(sender);
         assert_eq!(next(&mut answer).await, DELTA);
@@ -340,7 +338,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled_with_pings() {
         let (mut sender, response) = stream();
-        let mut answer = begin(&attempt(true), Outcome::Success, response, None).await.unwrap();
+        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
         send(&mut sender, START).await;
         assert_eq!(next(&mut answer).await, START);
         let started = tokio::time::Instant::now();
