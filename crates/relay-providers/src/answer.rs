@@ -10,9 +10,9 @@ pub use relay_transport::{ResponseBody as AnswerBody, ResponseBodyError as BodyE
 use relay_transport::{SendError, is_about_certificate};
 use tower::BoxError;
 
+use crate::answer_stats::AnswerStats;
 use crate::fetch::FetchError;
 use crate::outcome::Outcome;
-use crate::progress::Progress;
 use crate::provider::{AuthorizeError, PrepareError};
 
 /// An upstream's answer.
@@ -27,15 +27,15 @@ pub struct Answer {
     /// What its headers say of the credential's limits.
     pub limits: RateLimits,
     /// What its body has told so far.
-    pub progress: Progress,
+    pub stats: AnswerStats,
 }
 
 impl Answer {
     /// An answer in the form of the Messages API that says nothing of limits, and whose body is not watched.
     #[must_use]
     pub fn new(outcome: Outcome, response: Response<AnswerBody>) -> Self {
-        let (limits, progress) = (RateLimits::default(), Progress::default());
-        Self { outcome, response, is_foreign_error: false, limits, progress }
+        let (limits, stats) = (RateLimits::default(), AnswerStats::default());
+        Self { outcome, response, is_foreign_error: false, limits, stats }
     }
 }
 

@@ -17,9 +17,9 @@ use relay_stream::watch::{EndError, ErrorReport, WatchBody};
 use relay_transport::{Resumed, full};
 
 use crate::answer::{Answer, AttemptError, BodyError};
+use crate::answer_stats::{AnswerStats, AnswerStatsBody, OnEnd, OnThinking};
 use crate::failure;
 use crate::outcome::{LimitScope, Outcome};
-use crate::progress::{OnEnd, OnThinking, Progress, ProgressBody};
 use crate::request::{Attempt, Deadline, Endpoint};
 
 /// A stream is held back for so many bytes, or so long, at most.
@@ -59,7 +59,7 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
 {
     let (mut head, body) = response.into_parts();
-    let progress = Progress::default();
+    let stats = AnswerStats::default();
     let form = match attempt.request().endpoint() {
         Endpoint::Messages => Form::of(&head.headers),
         Endpoint::CountTokens => Form::Opaque,
@@ -67,7 +67,7 @@ where
     let (failure, body) = match form {
         Form::Opaque => (None, body.boxed_unsync()),
         Form::Object => {
-            let body = watch(WatchBody::json(body, progress.on_end()), on_thinking);
+            let body = watch(WatchBody::json(body, stats.on_end()), on_thinking);
             let body = match head.headers.contains_key(CONTENT_LENGTH) {
                 // An end that comes too early is a broken connection already.
                 true => body,
@@ -78,12 +78,12 @@ where
         Form::Events => {
             // With a length announced, a break could not be told from an end.
             head.headers.remove(CONTENT_LENGTH);
-            let mut body = watch(WatchBody::new(body, progress.on_end()), on_thinking);
+            let mut body = watch(WatchBody::new(body, stats.on_end()), on_thinking);
             let mut held = Held::default();
             if !attempt.is_last() {
                 let limit =
                     attempt.request().deadline().map_or(HELD_TIME, Deadline::remaining).min(HELD_TIME);
-                held = hold(&mut body, &progress, limit).await.map_err(AttemptError::Broken)?;
+                held = hold(&mut body, &stats, limit).await.map_err(AttemptError::Broken)?;
             }
             if let (Some(failure), Some(error)) = (held.failure, &body.report().error)
                 && failure.may_fail_over()
@@ -91,14 +91,14 @@ where
                 // Nothing has gone to the client, so that it can still be told by a status, should nobody else answer.
                 return Ok(failed(attempt, failure, error, head));
             }
-            let body = ProgressBody::new(body.check_end(attempt.on_break()), progress.clone());
+            let body = AnswerStatsBody::new(body.check_end(attempt.on_break()), stats.clone());
             let body = Resumed::new(held.start, None, Box::pin(body.map_err(end_error as fn(_) -> _)));
             let body = KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)).boxed_unsync();
             (held.failure, body)
         }
     };
     let response = Response::from_parts(head, body);
-    Ok(Answer { progress, ..Answer::new(failure.unwrap_or(Outcome::Success), response) })
+    Ok(Answer { stats, ..Answer::new(failure.unwrap_or(Outcome::Success), response) })
 }
 
 /// Adds the sink for thinking, if there is one.
@@ -141,7 +141,7 @@ struct Held {
 /// Waits for the first content of `body`, or for a bound.
 async fn hold<B>(
     body: &mut WatchBody<B, OnEnd>,
-    progress: &Progress,
+    stats: &AnswerStats,
     limit: Duration,
 ) -> Result<Held, BodyError>
 where
@@ -151,7 +151,7 @@ where
     let waiting = wait_for_content(body, &mut held);
     // Time being over says nothing about the upstream: it is slow, and may still answer well.
     let failure = tokio::time::timeout(limit, waiting).await.unwrap_or(Ok(None))?;
-    progress.see(body.report());
+    stats.see(body.report());
     let start = match <[Bytes; 1]>::try_from(held) {
         Ok([frame]) => frame,
         Err(frames) => frames.concat().into(),

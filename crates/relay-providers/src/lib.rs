@@ -9,6 +9,7 @@
 
 mod adapt;
 mod answer;
+mod answer_stats;
 mod anthropic;
 mod anthropic_format;
 mod azure;
@@ -23,7 +24,6 @@ mod mapping;
 mod mock;
 mod ollama;
 mod outcome;
-mod progress;
 mod provider;
 mod request;
 mod token;
@@ -33,6 +33,7 @@ mod zai;
 
 pub use adapt::{Adapt, AdaptLayer, adapter_for};
 pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError};
+pub use answer_stats::AnswerStats;
 pub use anthropic::{ApiRequest, Forward, PassThrough};
 pub use azure::Azure;
 pub use bedrock::Bedrock;
@@ -45,7 +46,6 @@ pub use mapping::{ModelMap, ModelMapLayer};
 pub use mock::Mock;
 pub use ollama::Ollama;
 pub use outcome::{LimitScope, Outcome};
-pub use progress::Progress;
 pub use provider::{AuthorizeError, PrepareError, Provider};
 pub use request::{Attempt, Deadline, Endpoint, RelayRequest};
 pub use upstream::Upstream;

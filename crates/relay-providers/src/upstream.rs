@@ -21,11 +21,11 @@ use tokio::time::Instant;
 use tower::Service;
 
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
+use crate::answer_stats::OnThinking;
 use crate::anthropic_format;
 use crate::failure::{self, Answered, Form, Judgement, UpstreamError};
 use crate::first_content::await_first_content;
 use crate::outcome::Outcome;
-use crate::progress::OnThinking;
 use crate::provider::Provider;
 use crate::request::{Attempt, Deadline, Endpoint};
 

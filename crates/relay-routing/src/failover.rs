@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use relay_providers::{
-    Answer, Attempt, AttemptError, Deadline, Endpoint, OnBreak, Outcome, Progress, RelayRequest,
+    Answer, AnswerStats, Attempt, AttemptError, Deadline, Endpoint, OnBreak, Outcome, RelayRequest,
 };
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
@@ -65,7 +65,7 @@ impl Failover {
             strategy: self.planner.strategy(),
             attempts: Vec::new(),
             circuit: None,
-            progress: Progress::default(),
+            answer_stats: AnswerStats::default(),
         };
         let plan = match self.planner.plan(&request, Instant::now()) {
             Ok(plan) => plan,
@@ -73,7 +73,7 @@ impl Failover {
         };
         match self.run(plan, &request, &mut trace).await {
             Ok(answer) => {
-                trace.progress = answer.progress.clone();
+                trace.answer_stats = answer.stats.clone();
                 Ok(Routed { answer, trace })
             }
             Err(kind) => Err(RouteError { kind, trace }),
@@ -184,9 +184,9 @@ fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer) ->
             affinity.record_break(session, id, Instant::now());
         }
     };
-    let progress = answer.progress.clone();
+    let stats = answer.stats.clone();
     let response =
-        answer.response.map(|body| LeasedBody::new(body, leased.lease, progress, on_break).boxed_unsync());
+        answer.response.map(|body| LeasedBody::new(body, leased.lease, stats, on_break).boxed_unsync());
     Answer { response, ..answer }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use relay_providers::{
-    Answer, AnswerBody, AnswerBodyError, AttemptError, LimitScope, Outcome, Progress, StreamEnd,
+    Answer, AnswerBody, AnswerBodyError, AnswerStats, AttemptError, LimitScope, Outcome, StreamEnd,
 };
 use tokio::time::Instant;
 
@@ -125,8 +125,8 @@ impl Lease {
 
     /// Records the end of an answer's body. An answer that the client abandoned is no evidence about the
     /// provider.
-    fn finish(mut self, progress: &Progress, is_broken: bool, now: Instant) {
-        let end = progress.end();
+    fn finish(mut self, stats: &AnswerStats, is_broken: bool, now: Instant) {
+        let end = stats.end();
         let error = end.and_then(|(report, _)| report.error.as_ref()).map(|error| &*error.kind);
         if error == Some("overloaded_error") {
             self.provider.overloads().add(&self.model, None, now);
@@ -173,25 +173,25 @@ pub(crate) struct LeasedBody<F: FnOnce()> {
     /// `None` after the end.
     inner: Option<AnswerBody>,
     lease: Option<Lease>,
-    progress: Progress,
+    stats: AnswerStats,
     /// Called if the body breaks off.
     on_break: Option<F>,
 }
 
 impl<F: FnOnce() + Unpin> LeasedBody<F> {
-    pub(crate) fn new(inner: AnswerBody, lease: Lease, progress: Progress, on_break: F) -> Self {
-        Self { inner: Some(inner), lease: Some(lease), progress, on_break: Some(on_break) }
+    pub(crate) fn new(inner: AnswerBody, lease: Lease, stats: AnswerStats, on_break: F) -> Self {
+        Self { inner: Some(inner), lease: Some(lease), stats, on_break: Some(on_break) }
     }
 }
 
 impl<F: FnOnce()> LeasedBody<F> {
     fn finish(&mut self, is_broken: bool) {
-        // The progress is complete once the body is dropped.
+        // The statistics are complete once the body is dropped.
         self.inner = None;
         // A break may also appear as an `error` event followed by a clean end.
-        let is_broken = is_broken || self.progress.is_cut_off();
+        let is_broken = is_broken || self.stats.is_cut_off();
         if let Some(lease) = self.lease.take() {
-            lease.finish(&self.progress, is_broken, Instant::now());
+            lease.finish(&self.stats, is_broken, Instant::now());
         }
         if let Some(on_break) = self.on_break.take().filter(|_| is_broken) {
             on_break();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay_config::{ProviderName, Strategy};
-use relay_providers::Progress;
+use relay_providers::AnswerStats;
 use tokio::time::Instant;
 
 use crate::candidate::CredentialId;
@@ -21,8 +21,8 @@ pub struct RouteTrace {
     pub attempts: Vec<AttemptRecord>,
     /// The circuit of the last attempt's provider, after that attempt. `None` if there was no attempt.
     pub circuit: Option<CircuitState>,
-    /// The progress of the final answer. It is complete once the answer's body is dropped.
-    pub progress: Progress,
+    /// The statistics of the final answer. It is complete once the answer's body is dropped.
+    pub answer_stats: AnswerStats,
 }
 
 /// The record of one attempt.

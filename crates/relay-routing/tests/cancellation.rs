@@ -199,5 +199,5 @@ async fn the_tokens_used_are_settled_at_the_end_of_the_answer() {
     let refilled = 100_000.0 * start.elapsed().as_secs_f64() / 60.0;
     let used = 100_000.0 * (1.0 - world.quotas[2].fraction_left(Instant::now()));
     assert!((50.0 - refilled..=50.0).contains(&used), "{used} of 30 + 20 tokens");
-    assert_eq!(routed.trace.progress.end().unwrap().0.usage.output_tokens, Some(20));
+    assert_eq!(routed.trace.answer_stats.end().unwrap().0.usage.output_tokens, Some(20));
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, Request, StatusCode};
 use relay_config::ProviderName;
-use relay_providers::{Progress, RelayRequest, Usage};
+use relay_providers::{AnswerStats, RelayRequest, Usage};
 use relay_routing::RouteTrace;
 use tokio::time::Instant;
 
@@ -42,7 +42,7 @@ struct State {
     /// Copied before a write if a snapshot is held.
     record: Arc<RequestRecord>,
     /// The facts that the answer's body collects while it passes.
-    answer: Option<Progress>,
+    answer: Option<AnswerStats>,
 }
 
 impl RecordHandle {
@@ -118,7 +118,7 @@ impl RecordHandle {
     /// Notes the attempts at upstreams. `is_answered` is true if the client gets the answer of the last one.
     pub(crate) fn set_route(&self, trace: RouteTrace, is_answered: bool) {
         let mut state = self.lock();
-        let RouteTrace { strategy, attempts, circuit, progress, .. } = trace;
+        let RouteTrace { strategy, attempts, circuit, answer_stats, .. } = trace;
         let record = Arc::make_mut(&mut state.record);
         record.strategy = Some(strategy);
         record.circuit = circuit;
@@ -128,7 +128,7 @@ impl RecordHandle {
             record.model_served = is_success.then(|| last.model.clone());
         }
         record.attempts = attempts;
-        state.answer = Some(progress);
+        state.answer = Some(answer_stats);
     }
 
     /// Notes the provider whose answer the client gets, for an answer that was not routed by model.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// How far an answer's body has come. Cloning shares it; it is complete once the body has been dropped.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<Facts>);
+pub struct AnswerStats(Arc<Facts>);
 
 #[derive(Debug, Default)]
 struct Facts {
@@ -21,7 +21,7 @@ struct Facts {
     end: OnceLock<(StreamReport, StreamEnd)>,
 }
 
-impl Progress {
+impl AnswerStats {
     /// When the first content came; `None` also for answers that are not streamed.
     #[must_use]
     pub fn first_content(&self) -> Option<Instant> {
@@ -51,10 +51,10 @@ impl Progress {
 
     /// What is to be called at the end of the body.
     pub(crate) fn on_end(&self) -> OnEnd {
-        let progress = self.clone();
+        let stats = self.clone();
         Box::new(move |report, end| {
             // A body ends once.
-            let _ = progress.0.end.set((report, end));
+            let _ = stats.0.end.set((report, end));
         })
     }
 }
@@ -67,20 +67,20 @@ pub(crate) type OnThinking = Box<dyn FnMut(Thinking) + Send>;
 
 pin_project! {
     /// Notes when the first content of a watched body goes by.
-    pub(crate) struct ProgressBody<B> {
+    pub(crate) struct AnswerStatsBody<B> {
         #[pin]
         inner: WatchBody<B, OnEnd>,
-        progress: Progress,
+        stats: AnswerStats,
     }
 }
 
-impl<B> ProgressBody<B> {
-    pub(crate) fn new(inner: WatchBody<B, OnEnd>, progress: Progress) -> Self {
-        Self { inner, progress }
+impl<B> AnswerStatsBody<B> {
+    pub(crate) fn new(inner: WatchBody<B, OnEnd>, stats: AnswerStats) -> Self {
+        Self { inner, stats }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for ProgressBody<B> {
+impl<B: Body<Data = Bytes>> Body for AnswerStatsBody<B> {
     type Data = Bytes;
     type Error = EndError<B::Error>;
 
@@ -90,7 +90,7 @@ impl<B: Body<Data = Bytes>> Body for ProgressBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let mut this = self.project();
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        this.progress.see(this.inner.report());
+        this.stats.see(this.inner.report());
         Poll::Ready(frame)
     }
 
