@@ -51,8 +51,8 @@ mod validate;
 mod yaml;
 
 pub use capabilities::{
-    BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule, ModelCapabilities, Pattern,
-    Select, Step,
+    BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule, InvalidFieldPath,
+    ModelCapabilities, PathStep, Pattern, Select,
 };
 pub use config::{
     Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ClientAuth, ClientKey,

@@ -3,14 +3,16 @@
 //! The table that comes with the relay and a provider's own `capabilities` have one shape and one meaning, and are read
 //! here by the same functions: model patterns, and for each of them what becomes of betas and of fields.
 
-mod field;
+mod path;
 mod pattern;
+mod rule;
 mod table;
 
 use std::collections::BTreeMap;
 
-pub use field::{FieldPath, FieldRule, Select, Step};
+pub use path::{FieldPath, InvalidFieldPath, PathStep, Select};
 pub use pattern::Pattern;
+pub use rule::FieldRule;
 pub use table::{CapabilityTable, Companions};
 
 /// What becomes of a beta.

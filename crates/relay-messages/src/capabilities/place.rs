@@ -1,6 +1,6 @@
 //! Where a field is in a body.
 
-use relay_config::{FieldPath, Select, Step};
+use relay_config::{FieldPath, PathStep, Select};
 use smallvec::{SmallVec, smallvec};
 
 use crate::body::{Edits, JsonKind, MessagesBody, Node};
@@ -71,7 +71,7 @@ pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<Place<'a
 }
 
 /// What `step` chooses of the value at `place`: itself, items of it, or nothing.
-fn select<'a>(step: &Step, place: Place<'a>) -> SmallVec<[Place<'a>; 1]> {
+fn select<'a>(step: &PathStep, place: Place<'a>) -> SmallVec<[Place<'a>; 1]> {
     let node = place.node();
     match (&step.select, node.kind()) {
         (None, _) => smallvec![place],
@@ -83,7 +83,7 @@ fn select<'a>(step: &Step, place: Place<'a>) -> SmallVec<[Place<'a>; 1]> {
     }
 }
 
-fn is_selected(step: &Step, node: Node<'_>) -> bool {
+fn is_selected(step: &PathStep, node: Node<'_>) -> bool {
     match &step.select {
         None | Some(Select::All) => true,
         Some(Select::Where { key, value }) => {

@@ -1,6 +1,6 @@
 //! What a request holds that not every upstream takes.
 
-use relay_config::{FieldPath, FieldRule, Pattern, Select, Step};
+use relay_config::{FieldPath, FieldRule, PathStep, Pattern, Select};
 
 use super::rules::Rules;
 use crate::body::{ContentType, MessagesBody};
@@ -35,7 +35,7 @@ fn found(field: &FieldPath, fetches: bool, body: &MessagesBody) -> Option<Unsupp
     }))
 }
 
-fn wanted(step: &Step) -> Option<&Pattern> {
+fn wanted(step: &PathStep) -> Option<&Pattern> {
     match &step.select {
         Some(Select::Where { value, .. }) => Some(value),
         _ => None,
