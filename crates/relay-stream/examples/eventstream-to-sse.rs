@@ -1,4 +1,5 @@
-//! Reads an Event Stream of Bedrock from standard input and writes Anthropic's server-sent events to standard output.
+//! Reads an Event Stream of Bedrock from standard input and writes Anthropic's server-sent events to standard
+//! output.
 //!
 //! ```text
 //! cargo run -p relay-stream --example eventstream-to-sse < crates/relay-stream/testdata/message.eventstream

@@ -21,8 +21,8 @@ use crate::sse::Boundary;
 
 /// Drops the events of one name from an SSE stream. Every other byte is unchanged.
 ///
-/// An event is recognised by its first line, which must be `event: ` and the name. Only bytes that may be the start of
-/// that line are withheld, and only their number is kept.
+/// An event is recognised by its first line, which must be `event: ` and the name. Only bytes that may be the
+/// start of that line are withheld, and only their number is kept.
 #[derive(Debug)]
 pub struct EventFilter {
     /// The first line of the events to drop.
@@ -35,7 +35,8 @@ pub struct EventFilter {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// All bytes of the event up to now are those at the start of `line`. They are withheld; the value is their number.
+    /// All bytes of the event up to now are those at the start of `line`. They are withheld; the value is
+    /// their number.
     Start(usize),
     Pass,
     Drop,
@@ -48,7 +49,8 @@ impl EventFilter {
         EventFilter { line, boundary: Boundary::new(), state: State::Start(0), dropped: false }
     }
 
-    /// Reads the next bytes and returns the bytes to forward. If these are all of `chunk`, it returns `chunk` itself.
+    /// Reads the next bytes and returns the bytes to forward. If these are all of `chunk`, it returns `chunk`
+    /// itself.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
         let mut out = Edited { chunk: &chunk, same: 0, edited: None };
         let mut at = 0;

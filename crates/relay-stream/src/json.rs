@@ -1,8 +1,8 @@
 //! The byte spans of the members of a JSON object, found without building a tree.
 //!
-//! The scan skips strings with `memchr` and counts brackets in a loop, so its cost is linear and its memory constant for
-//! any nesting. It finds positions and does not validate: on malformed text it ends early. A caller that needs a value
-//! parses its span.
+//! The scan skips strings with `memchr` and counts brackets in a loop, so its cost is linear and its memory
+//! constant for any nesting. It finds positions and does not validate: on malformed text it ends early. A
+//! caller that needs a value parses its span.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -67,7 +67,8 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Returns the span of the value at `key` in the object in `json`. If the key is repeated, it is the span of the first.
+/// Returns the span of the value at `key` in the object in `json`. If the key is repeated, it is the span of
+/// the first.
 #[inline]
 pub(crate) fn span(json: &[u8], key: &str) -> Option<Range<usize>> {
     Members::new(json)?.find(|member| member.key == key.as_bytes()).map(|member| member.value)
@@ -133,8 +134,8 @@ fn value_end(json: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// Returns the position after the object or array that starts at `start`. Brackets are counted; an opening bracket is not
-/// compared with its closing one.
+/// Returns the position after the object or array that starts at `start`. Brackets are counted; an opening
+/// bracket is not compared with its closing one.
 fn container_end(json: &[u8], start: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = start;

@@ -1,7 +1,7 @@
 //! Tokens of JSON text that arrives in chunks.
 //!
-//! The lexer finds strings and punctuation and nothing else. It does not validate, keeps one byte of state and copies
-//! nothing, so every reader of the same bytes can share one pass over them.
+//! The lexer finds strings and punctuation and nothing else. It does not validate, keeps one byte of state
+//! and copies nothing, so every reader of the same bytes can share one pass over them.
 
 use memchr::memchr2;
 
@@ -17,8 +17,8 @@ pub(crate) enum Lexer {
     Escape,
 }
 
-/// A piece of JSON text. A chunk boundary can split [`Text`](Token::Text) and [`Other`](Token::Other) into several
-/// tokens.
+/// A piece of JSON text. A chunk boundary can split [`Text`](Token::Text) and [`Other`](Token::Other) into
+/// several tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// The quote that opens a string.
@@ -29,7 +29,7 @@ pub(crate) enum Token<'a> {
     Text(&'a [u8]),
     /// The backslash of an escape sequence. The rest of the sequence follows as text.
     Backslash,
-    /// One of `{`, `[`, `}`, `]` and `,`.
+    /// A bracket or a comma: `{`, `[`, `}`, `]` or `,`.
     Punctuation(u8),
     /// White space, colons, numbers and literals.
     Other(&'a [u8]),

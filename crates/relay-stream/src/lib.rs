@@ -1,4 +1,5 @@
-//! Codecs and body adapters for streams of the Anthropic Messages API: AWS Event Stream in, server-sent events out.
+//! Codecs and body adapters for streams of the Anthropic Messages API: AWS Event Stream in, server-sent
+//! events out.
 //!
 //! ```text
 //!             bedrock                    body                 watch         body
@@ -8,8 +9,9 @@
 //!                                                             end
 //! ```
 //! Each part can be used alone. The cores ([`frame::Decoder`], [`sse::SseParser`], [`bedrock::Translator`],
-//! [`watch::SseWatch`], [`watch::JsonWatch`], [`MessageStartEditor`], [`EventFilter`]) do no I/O and accept bytes that are cut
-//! anywhere. The adapters apply them to an `http_body::Body` or a `Stream`, and forward each result once it is complete.
+//! [`watch::SseWatch`], [`watch::JsonWatch`], [`MessageStartEditor`], [`EventFilter`]) do no I/O and accept
+//! bytes that are cut anywhere. The adapters apply them to an `http_body::Body` or a `Stream`, and forward
+//! each result once it is complete.
 //! ```
 //! use http_body_util::{BodyExt, Full};
 //! use relay_stream::OnBreak;
@@ -35,8 +37,8 @@
 //! - `codec` implements the codec traits of tokio-util for Event Stream messages.
 //! - `tokio` provides the timer of tokio for [`body::KeepAliveBody`].
 //!
-//! All memory that is kept between two calls is bounded, and no input causes a panic. Connections, HTTP status codes,
-//! credentials and retries are left to the caller.
+//! All memory that is kept between two calls is bounded, and no input causes a panic. Connections, HTTP
+//! status codes, credentials and retries are left to the caller.
 
 pub mod bedrock;
 pub mod body;

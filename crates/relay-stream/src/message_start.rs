@@ -26,12 +26,12 @@ use crate::sse::{Boundary, SseEvent, data_lines, without_bom};
 /// The largest number of bytes that are buffered while `message_start` is incomplete.
 const HELD_LIMIT: usize = 64 << 10;
 
-/// Edits the first `message_start` of an SSE stream: replaces the value of `message.model`, or adds members that the event
-/// has at Anthropic and lacks here. Every other byte is unchanged.
+/// Edits the first `message_start` of an SSE stream: replaces the value of `message.model`, or adds members
+/// that the event has at Anthropic and lacks here. Every other byte is unchanged.
 ///
 /// An incomplete event at the end of a chunk is buffered until it is complete, up to 64 KiB. After the first
-/// `message_start`, or once the limit is exceeded, every byte is forwarded unread and without delay. A stream that starts
-/// with another event of a message, or with a `message_start` without a model, is unchanged.
+/// `message_start`, or once the limit is exceeded, every byte is forwarded unread and without delay. A stream
+/// that starts with another event of a message, or with a `message_start` without a model, is unchanged.
 #[derive(Debug)]
 pub struct MessageStartEditor {
     /// The edit that remains to be done. `None` once the editor is done.
@@ -64,8 +64,9 @@ impl MessageStartEditor {
         Self::new(Task::Rename(json::quote(model)))
     }
 
-    /// Creates an editor at the start of a stream that adds `content`, `stop_reason`, `stop_sequence` and `usage` if they
-    /// are missing. Their values are empty, `null` and zero, as in a `message_start` of Anthropic.
+    /// Creates an editor at the start of a stream that adds `content`, `stop_reason`, `stop_sequence` and
+    /// `usage` if they are missing. Their values are empty, `null` and zero, as in a `message_start` of
+    /// Anthropic.
     pub fn complete() -> Self {
         Self::new(Task::Complete)
     }
@@ -74,7 +75,8 @@ impl MessageStartEditor {
         MessageStartEditor { task: Some(task), boundary: Boundary::new(), held: BytesMut::new(), first: true }
     }
 
-    /// Reads the next bytes and returns the bytes to forward. The result is empty if all of them are buffered.
+    /// Reads the next bytes and returns the bytes to forward. The result is empty if all of them are
+    /// buffered.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
         let Some(task) = &self.task else { return chunk };
         let seen = self.held.len();
@@ -160,8 +162,8 @@ fn decide(block: &[u8], task: &Task) -> Decision {
     }
 }
 
-/// Returns `true` for an event that follows `message_start` by the grammar of the stream. Pings and unknown events may
-/// precede it.
+/// Returns `true` for an event that follows `message_start` by the grammar of the stream. Pings and unknown
+/// events may precede it.
 fn is_after_start(kind: &str) -> bool {
     kind.starts_with("content_block") || matches!(kind, "message_delta" | "message_stop" | "error")
 }
@@ -174,7 +176,8 @@ fn model_span(data: &[u8]) -> Option<Range<usize>> {
     json::string(&data[span.clone()]).is_some().then_some(span)
 }
 
-/// Returns the members that `message` lacks and the position to insert them: directly before its closing brace.
+/// Returns the members that `message` lacks and the position to insert them: directly before its closing
+/// brace.
 fn missing_members(data: &[u8]) -> Option<(Range<usize>, String)> {
     let message = json::span(data, "message")?;
     let text = &data[message.clone()];

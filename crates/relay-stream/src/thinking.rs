@@ -6,9 +6,9 @@
 //! any      JsonWatch └─▶ Thinking::Signed(id)  one for each signature
 //! chunks                 Thinking::Unsigned    at the end, if there was none
 //! ```
-//! Only the upstream that has signed a thinking block accepts it again, so a relay that sends a conversation to another
-//! upstream has to know the signer. A signature can be longer than the rest of an answer. It is never buffered: only its
-//! [`ThinkingId`] is computed while its bytes pass.
+//! Only the upstream that has signed a thinking block accepts it again, so a relay that sends a conversation
+//! to another upstream has to know the signer. A signature can be longer than the rest of an answer. It is
+//! never buffered: only its [`ThinkingId`] is computed while its bytes pass.
 //! ```
 //! use relay_stream::thinking::{Thinking, ThinkingId};
 //! use relay_stream::watch::SseWatch;
@@ -30,16 +30,16 @@ use crate::lexer::{Lexer, Token};
 /// The length of the longest name that is searched for.
 const NAME: usize = "redacted_thinking".len();
 
-/// The identity of a signature or of the data of a redacted thinking block: its 128-bit FNV-1a hash, which is the same in
-/// every process.
+/// The identity of a signature or of the data of a redacted thinking block: its 128-bit FNV-1a hash, which is
+/// the same in every process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ThinkingId(u128);
 
 impl ThinkingId {
     const EMPTY: Self = Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
 
-    /// Computes the id of the text between the quotes of a JSON string, as written. Backslashes are ignored: a signature is
-    /// base64, in which only the slash has two forms in JSON, with and without a backslash.
+    /// Computes the id of the text between the quotes of a JSON string, as written. Backslashes are ignored:
+    /// a signature is base64, in which only the slash has two forms in JSON, with and without a backslash.
     pub fn of(written: &[u8]) -> Self {
         let mut id = Self::EMPTY;
         written.split(|&byte| byte == b'\\').for_each(|part| id.add(part));
@@ -65,13 +65,14 @@ pub enum Thinking {
 /// Finds signatures among the tokens of JSON text and reports them to a sink.
 ///
 /// The value of a member `signature` is a signature. So is the value of a member `data` after the string
-/// `redacted_thinking`. The nesting is not interpreted: a member `signature` in the input of a tool is reported as well,
-/// which is harmless, since no request contains it as a signature.
+/// `redacted_thinking`. The nesting is not interpreted: a member `signature` in the input of a tool is
+/// reported as well, which is harmless, since no request contains it as a signature.
 pub(crate) struct ThinkingWatch {
     sink: Box<dyn FnMut(Thinking) + Send>,
     /// The text of the current string, up to the length of the longest name.
     name: [u8; NAME],
-    /// The length of the text in `name`. It is larger than [`NAME`] for a string that is too long or has an escape.
+    /// The length of the text in `name`. It is larger than [`NAME`] for a string that is too long or has an
+    /// escape.
     length: usize,
     /// True after a name whose value is a signature.
     before_value: bool,
@@ -99,7 +100,8 @@ impl ThinkingWatch {
         }
     }
 
-    /// Reads the next token. Returns the string that it completes, except a signature and a string too long for a name.
+    /// Reads the next token. Returns the string that it completes, except a signature and a string too long
+    /// for a name.
     #[inline]
     pub(crate) fn observe(&mut self, token: Token<'_>) -> Option<&[u8]> {
         match (token, &mut self.value) {
@@ -162,8 +164,8 @@ impl fmt::Debug for ThinkingWatch {
 
 /// Applies a [`ThinkingWatch`] to the events of a stream.
 ///
-/// The text of an answer and the input of its tools are most of a stream and carry no signature. An event is therefore
-/// skipped from its delta type on, if that is `text_delta` or `input_json_delta`.
+/// The text of an answer and the input of its tools are most of a stream and carry no signature. An event is
+/// therefore skipped from its delta type on, if that is `text_delta` or `input_json_delta`.
 #[derive(Debug)]
 pub(crate) struct EventThinking {
     lexer: Lexer,
@@ -174,7 +176,8 @@ pub(crate) struct EventThinking {
     skips_event: bool,
 }
 
-/// The bytes with which a delta starts at Anthropic. They contain no name that is searched for, so they are skipped.
+/// The bytes with which a delta starts at Anthropic. They contain no name that is searched for, so they are
+/// skipped.
 const DELTA_START: &[u8] = b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",";
 
 impl EventThinking {

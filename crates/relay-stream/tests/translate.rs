@@ -1,5 +1,5 @@
-//! A stream from an independent encoder becomes the expected events, byte for byte, for every way of chunking. A part of it
-//! never ends like a complete stream.
+//! A stream from an independent encoder becomes the expected events, byte for byte, for every way of
+//! chunking. A part of it never ends like a complete stream.
 
 use bytes::BytesMut;
 use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! Measures the translation of Event Stream into server-sent events, in time per event and in allocations, and compares
-//! it with the peers and with copying the bytes.
+//! Measures the translation of Event Stream into server-sent events, in time per event and in allocations,
+//! and compares it with the peers and with copying the bytes.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! Streams to translate, and peers that translate them.
 //!
-//! A peer combines crates from crates.io: `aws-smithy-eventstream` for the frames, `serde_json` for the chunk and the
-//! event, `base64` for the bytes of the chunk.
+//! A peer combines crates from crates.io: `aws-smithy-eventstream` for the frames, `serde_json` for the chunk
+//! and the event, `base64` for the bytes of the chunk.
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use base64::Engine;
@@ -10,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 use relay_stream::bedrock::{Translator, write_chunk};
 use serde::Deserialize;
 
-/// The size of a chunk in bytes: the payload of a TCP segment, which is the usual read while a model generates text.
+/// The size of a chunk in bytes: the payload of a TCP segment, which is the usual read while a model
+/// generates text.
 pub const SEGMENT: usize = 1400;
 
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -59,7 +60,8 @@ pub fn text_capture(deltas: usize, chunk: usize) -> Capture {
     capture(events.collect(), chunk)
 }
 
-/// Returns an answer of tool input in deltas of `size` bytes: source code with the escapes of two levels of JSON.
+/// Returns an answer of tool input in deltas of `size` bytes: source code with the escapes of two levels of
+/// JSON.
 pub fn tool_capture(deltas: usize, size: usize, chunk: usize) -> Capture {
     let line = "    let value = table.get(\\\\\\\"key\\\\\\\").copied().unwrap_or_default();\\\\n";
     let text = line.repeat(size / line.len() + 1);
@@ -100,8 +102,8 @@ struct Event<'a> {
     r#type: &'a str,
 }
 
-/// Translates with the straightforward peer: it parses the event into a [`serde_json::Value`], removes the metrics, and
-/// serializes the value.
+/// Translates with the straightforward peer: it parses the event into a [`serde_json::Value`], removes the
+/// metrics, and serializes the value.
 pub fn peer_value(chunks: &[Bytes], sink: impl FnMut(&[u8])) {
     peer(chunks, sink, |json, out| {
         let mut event: serde_json::Value = serde_json::from_slice(json).expect("an event is JSON");
@@ -111,8 +113,8 @@ pub fn peer_value(chunks: &[Bytes], sink: impl FnMut(&[u8])) {
     });
 }
 
-/// Translates with the tuned peer: it parses only the type of the event, without a copy, and copies the bytes of the event.
-/// It does not remove the metrics.
+/// Translates with the tuned peer: it parses only the type of the event, without a copy, and copies the bytes
+/// of the event. It does not remove the metrics.
 pub fn peer_borrowed(chunks: &[Bytes], sink: impl FnMut(&[u8])) {
     peer(chunks, sink, |json, out| {
         let event: Event<'_> = serde_json::from_slice(json).expect("an event is JSON");

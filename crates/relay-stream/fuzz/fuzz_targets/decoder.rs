@@ -1,5 +1,5 @@
-//! Checks that the decoder returns the same messages for every way of chunking, buffers at most its limit, and never
-//! panics.
+//! Checks that the decoder returns the same messages for every way of chunking, buffers at most its limit,
+//! and never panics.
 #![no_main]
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! Checks that the SSE parser, the watch, the editor and the filter give the same result for every way of chunking, and
-//! that the editor changes nothing but a model name.
+//! Checks that the SSE parser, the watch, the editor and the filter give the same result for every way of
+//! chunking, and that the editor changes nothing but a model name.
 #![no_main]
 
 use bytes::{Bytes, BytesMut};

@@ -1,6 +1,6 @@
-//! Checks that the translator writes the same well-formed events for every way of chunking, and ends regularly only after
-//! `message_stop` or an error. The frames are those of the input with repaired checksums, or are encoded around JSON of the
-//! input.
+//! Checks that the translator writes the same well-formed events for every way of chunking, and ends
+//! regularly only after `message_stop` or an error. The frames are those of the input with repaired
+//! checksums, or are encoded around JSON of the input.
 #![no_main]
 
 use bytes::BytesMut;

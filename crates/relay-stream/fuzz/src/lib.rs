@@ -1,7 +1,7 @@
 //! Helpers of the fuzz targets: streams with valid checksums, and chunks.
 
-/// Gives every frame in `stream` possible lengths and right checksums, so that the fuzzer reaches the code after these
-/// checks. From the first frame with a set top bit on, the stream is unchanged.
+/// Gives every frame in `stream` possible lengths and right checksums, so that the fuzzer reaches the code
+/// after these checks. From the first frame with a set top bit on, the stream is unchanged.
 pub fn repair(stream: &mut [u8]) {
     let mut rest = stream;
     while rest.len() >= 16 {

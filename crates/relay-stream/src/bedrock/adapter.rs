@@ -10,8 +10,8 @@ use pin_project_lite::pin_project;
 
 use super::{TranslateError, Translator};
 
-/// The initial capacity of the output buffer, in bytes. It fits the events of a few chunks, so that small events share
-/// one allocation.
+/// The initial capacity of the output buffer, in bytes. It fits the events of a few chunks, so that small
+/// events share one allocation.
 const OUT_CAPACITY: usize = 4 << 10;
 /// The largest capacity that the output buffer keeps after an event, in bytes. A larger buffer is freed.
 const KEPT_CAPACITY: usize = 64 << 10;
@@ -19,10 +19,10 @@ const KEPT_CAPACITY: usize = 64 << 10;
 pin_project! {
     /// A response body of Bedrock as Anthropic's server-sent events.
     ///
-    /// A frame of the inner body becomes one frame with all events that it completes, without delay. A frame that
-    /// completes no event becomes no frame. A broken stream ends with an error, or with an `error` event by
-    /// [`Translator::with_on_break`], in both cases after the events before the fault. Trailers are forwarded if the
-    /// stream is complete. The size hint never announces a length.
+    /// A frame of the inner body becomes one frame with all events that it completes, without delay. A frame
+    /// that completes no event becomes no frame. A broken stream ends with an error, or with an `error` event
+    /// by [`Translator::with_on_break`], in both cases after the events before the fault. Trailers are
+    /// forwarded if the stream is complete. The size hint never announces a length.
     /// ```
     /// use http_body_util::{BodyExt, Full};
     /// use relay_stream::bedrock::{SseBody, Translator};
@@ -92,7 +92,8 @@ impl<B: Body<Data = Bytes>> Body for SseBody<B> {
 }
 
 pin_project! {
-    /// A stream of chunks of Bedrock as Anthropic's server-sent events: [`SseBody`] for a `Stream`, without trailers.
+    /// A stream of chunks of Bedrock as Anthropic's server-sent events: [`SseBody`] for a `Stream`, without
+    /// trailers.
     #[derive(Debug)]
     pub struct SseStream<S, E> {
         #[pin]
@@ -158,8 +159,8 @@ impl<E> Engine<E> {
         Engine { translator, out: BytesMut::new(), tail: Tail::Open }
     }
 
-    /// Returns `None` while the stream is open. Afterwards returns `Some` with the error to end with, which is returned
-    /// once, or `Some(None)`.
+    /// Returns `None` while the stream is open. Afterwards returns `Some` with the error to end with, which
+    /// is returned once, or `Some(None)`.
     fn end(&mut self) -> Option<Option<StreamError<E>>> {
         match &mut self.tail {
             Tail::Open => None,
@@ -218,7 +219,8 @@ mod tests {
         SseBody::new(script, Translator::new().with_on_break(OnBreak::ErrorEvent))
     }
 
-    /// Returns the complete events of the first `len` bytes of the capture, without and with the `error` event after them.
+    /// Returns the complete events of the first `len` bytes of the capture, without and with the `error`
+    /// event after them.
     fn broken_at(len: usize) -> (String, String) {
         let mut out = BytesMut::new();
         Translator::new().push(&CAPTURE[..len], &mut out).unwrap();

@@ -17,16 +17,18 @@ const METRICS: &str = "amazon-bedrock-invocationMetrics";
 /// The largest capacity that the scratch buffer keeps after an event, in bytes. A larger buffer is freed.
 const KEPT_CAPACITY: usize = 64 << 10;
 
-/// The longest header block that is remembered, in bytes. The header blocks of the service have less than a hundred.
+/// The longest header block that is remembered, in bytes. The header blocks of the service have less than a
+/// hundred.
 const KEPT_HEADERS: usize = 256;
 
 /// Converts messages of `InvokeModelWithResponseStream` into Anthropic's server-sent events.
 ///
-/// - The `bytes` of a chunk are the base64 of the JSON of one event. The event is written with its `type` as its name.
-///   The JSON is unchanged except that `amazon-bedrock-invocationMetrics` is removed. The padding `p` and unknown members
-///   of the chunk are dropped. A chunk without `bytes` and an event without `type` are dropped, as in Anthropic's SDKs.
-/// - An exception, an error message, and an error inside a chunk become an `error` event with the corresponding type of
-///   Anthropic.
+/// - The `bytes` of a chunk are the base64 of the JSON of one event. The event is written with its `type` as
+///   its name. The JSON is unchanged except that `amazon-bedrock-invocationMetrics` is removed. The padding
+///   `p` and unknown members of the chunk are dropped. A chunk without `bytes` and an event without `type`
+///   are dropped, as in Anthropic's SDKs.
+/// - An exception, an error message, and an error inside a chunk become an `error` event with the
+///   corresponding type of Anthropic.
 /// - Every other message is dropped.
 ///
 /// The converter keeps a scratch buffer for one event, at most 64 KiB between events.
@@ -187,7 +189,8 @@ pub enum ConvertError {
     /// The `bytes` of a chunk are not base64.
     #[error("the bytes of a chunk are not base64")]
     Base64,
-    /// The type of an event contains control characters, which the name of a server-sent event cannot contain.
+    /// The type of an event contains control characters, which the name of a server-sent event cannot
+    /// contain.
     #[error("the type of an event holds control characters")]
     EventType,
 }

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-/// Returns the Anthropic error type for the name of an AWS error. Clients of the Messages API decide by this type.
+/// Returns the Anthropic error type for the name of an AWS error. Clients of the Messages API decide by this
+/// type.
 ///
-/// Accepts every form in which AWS writes a name: `throttlingException` in a frame, `ThrottlingException:http://…` in the
-/// header `x-amzn-ErrorType`, and `com.amazon.coral#ThrottlingException` in a body. An unknown name is an `api_error`.
+/// Accepts every form in which AWS writes a name: `throttlingException` in a frame,
+/// `ThrottlingException:http://…` in the header `x-amzn-ErrorType`, and
+/// `com.amazon.coral#ThrottlingException` in a body. An unknown name is an `api_error`.
 /// ```
 /// use relay_stream::bedrock::anthropic_error_type;
 ///
@@ -13,8 +15,9 @@ use std::borrow::Cow;
 /// assert_eq!(anthropic_error_type("aws.x#AccessDeniedException:http://y"), "permission_error");
 /// ```
 /// # Source
-/// The names are those of the service model of bedrock-runtime. A rejected AWS credential is a `permission_error` and
-/// not an `authentication_error` by a choice made here: the client's own credential is not at fault.
+/// The names are those of the service model of bedrock-runtime. A rejected AWS credential is a
+/// `permission_error` and not an `authentication_error` by a choice made here: the client's own credential is
+/// not at fault.
 pub fn anthropic_error_type(aws: &str) -> &'static str {
     known_error_type(aws).unwrap_or("api_error")
 }
@@ -51,7 +54,8 @@ pub(crate) fn known_error_type(aws: &str) -> Option<&'static str> {
 }
 
 /// Returns the message for clients of Anthropic. Claude Code compacts a conversation if a message contains
-/// `prompt is too long`. Bedrock's wording for this fault is prefixed with these words. Every other message is unchanged.
+/// `prompt is too long`. Bedrock's wording for this fault is prefixed with these words. Every other message
+/// is unchanged.
 pub fn anthropic_message(aws: &str) -> Cow<'_, str> {
     if aws.contains("Input is too long") && !aws.contains("prompt is too long") {
         return Cow::Owned(format!("prompt is too long: {aws}"));

@@ -20,9 +20,9 @@
 //! assert!(out.ends_with(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
 //! # Ok::<(), relay_stream::bedrock::TranslateError>(())
 //! ```
-//! A broken stream never ends like a complete one: an end without `message_stop` and a corrupt frame are errors. Pings are
-//! left to [`KeepAliveBody`](crate::body::KeepAliveBody), usage to [`watch`](crate::watch), and HTTP status codes and
-//! headers to the caller.
+//! A broken stream never ends like a complete one: an end without `message_stop` and a corrupt frame are
+//! errors. Pings are left to [`KeepAliveBody`](crate::body::KeepAliveBody), usage to [`watch`](crate::watch),
+//! and HTTP status codes and headers to the caller.
 
 mod adapter;
 mod convert;

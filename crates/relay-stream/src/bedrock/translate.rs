@@ -9,8 +9,8 @@ use crate::on_break::write_break;
 
 /// Translates the bytes of Bedrock's stream, cut anywhere, into the bytes of Anthropic's.
 ///
-/// The translator does no I/O: [`SseBody`](super::SseBody) and [`SseStream`](super::SseStream) apply it to a body or a
-/// stream. Its memory is that of a [`Decoder`] and a [`Converter`].
+/// The translator does no I/O: [`SseBody`](super::SseBody) and [`SseStream`](super::SseStream) apply it to a
+/// body or a stream. Its memory is that of a [`Decoder`] and a [`Converter`].
 #[derive(Debug, Default)]
 pub struct Translator {
     decoder: Decoder,
@@ -45,8 +45,9 @@ impl Translator {
 
     /// Reads the next bytes and appends every event that they complete to `out`.
     /// # Errors
-    /// [`TranslateError`] if the bytes are not a valid stream. With [`OnBreak::ErrorEvent`] an `error` event is appended
-    /// instead. The events before the fault are in `out` and should still be sent. The error is final.
+    /// [`TranslateError`] if the bytes are not a valid stream. With [`OnBreak::ErrorEvent`] an `error` event
+    /// is appended instead. The events before the fault are in `out` and should still be sent. The error is
+    /// final.
     pub fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), TranslateError> {
         match &self.state {
             State::Open => {}
@@ -61,8 +62,8 @@ impl Translator {
 
     /// Handles the end of the upstream's stream.
     /// # Errors
-    /// [`TranslateError`] if the stream ends inside a message, or without `message_stop` and without an error. With
-    /// [`OnBreak::ErrorEvent`] an `error` event is appended instead.
+    /// [`TranslateError`] if the stream ends inside a message, or without `message_stop` and without an
+    /// error. With [`OnBreak::ErrorEvent`] an `error` event is appended instead.
     pub fn finish(&mut self, out: &mut BytesMut) -> Result<(), TranslateError> {
         match &self.state {
             State::Open => {}
@@ -79,8 +80,8 @@ impl Translator {
         Ok(())
     }
 
-    /// Handles a failure of the upstream's connection. Returns `true` if [`OnBreak::ErrorEvent`] has handled it, and
-    /// `false` if the caller has to forward the failure.
+    /// Handles a failure of the upstream's connection. Returns `true` if [`OnBreak::ErrorEvent`] has handled
+    /// it, and `false` if the caller has to forward the failure.
     pub fn interrupt(&mut self, out: &mut BytesMut) -> bool {
         let open = matches!(self.state, State::Open);
         self.state = State::Done;

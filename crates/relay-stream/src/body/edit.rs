@@ -19,8 +19,9 @@ pub type FilterBody<B> = EditBody<B, EventFilter>;
 pin_project! {
     /// Forwards an SSE body and applies an edit to it.
     ///
-    /// Bytes that the edit buffers are sent before an error, trailers or the end. The length of the body is unknown while
-    /// the edit may still change it, so the caller must not copy a `content-length` to the response.
+    /// Bytes that the edit buffers are sent before an error, trailers or the end. The length of the body is
+    /// unknown while the edit may still change it, so the caller must not copy a `content-length` to the
+    /// response.
     #[derive(Debug)]
     pub struct EditBody<B: Body, E> {
         #[pin]

@@ -15,24 +15,25 @@ const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
 
 /// A timer for [`KeepAliveBody`] that expires once per reset.
 ///
-/// Each async runtime has its own timer, and this crate depends on none of them, so the caller chooses the timer.
-/// `TokioTimer` (feature `tokio`) is the timer of tokio.
+/// Each async runtime has its own timer, and this crate depends on none of them, so the caller chooses the
+/// timer. `TokioTimer` (feature `tokio`) is the timer of tokio.
 pub trait Timer {
-    /// Returns `Ready` once the timer has expired, until the next [`reset`](Self::reset). Before that, returns `Pending` and
-    /// registers the task.
+    /// Returns `Ready` once the timer has expired, until the next [`reset`](Self::reset). Before that,
+    /// returns `Pending` and registers the task.
     fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Sets the timer to expire `after` from now, which replaces the earlier deadline. It is called for every frame, so it
-    /// should be cheap.
+    /// Sets the timer to expire `after` from now, which replaces the earlier deadline. It is called for every
+    /// frame, so it should be cheap.
     fn reset(self: Pin<&mut Self>, after: Duration);
 }
 
 pin_project! {
     /// Forwards an SSE body and inserts a `ping` event after each interval of silence.
     ///
-    /// Clients, and proxies before them, close a stream that sends no byte for some minutes, and Event Streams have no
-    /// pings. A ping is inserted between two events, never inside one: while the upstream pauses inside an event, no ping
-    /// is sent. The size hint never announces a length, so the caller must not copy a `content-length`.
+    /// Clients, and proxies before them, close a stream that sends no byte for some minutes, and Event
+    /// Streams have no pings. A ping is inserted between two events, never inside one: while the upstream
+    /// pauses inside an event, no ping is sent. The size hint never announces a length, so the caller must
+    /// not copy a `content-length`.
     #[derive(Debug)]
     pub struct KeepAliveBody<B, T> {
         #[pin]
@@ -47,8 +48,9 @@ pin_project! {
 }
 
 impl<B, T: Timer> KeepAliveBody<B, T> {
-    /// Wraps `inner`, a body at its start, and inserts a ping after each interval `every` of silence. The first ping
-    /// follows the expiry of `timer`, so the caller sets its first interval. An interval of zero is one millisecond.
+    /// Wraps `inner`, a body at its start, and inserts a ping after each interval `every` of silence. The
+    /// first ping follows the expiry of `timer`, so the caller sets its first interval. An interval of zero
+    /// is one millisecond.
     pub fn new(inner: B, every: Duration, timer: T) -> Self {
         let every = every.max(Duration::from_millis(1));
         KeepAliveBody { inner, timer, every, boundary: Boundary::new(), done: false }
@@ -123,9 +125,9 @@ pin_project! {
 
 #[cfg(feature = "tokio")]
 impl TokioTimer {
-    /// A timer that rings `after` from now.
+    /// Creates a timer that expires `after` from now.
     /// # Panics
-    /// Outside of a tokio runtime, as [`tokio::time::sleep`] does.
+    /// Panics outside of a tokio runtime, like [`tokio::time::sleep`].
     pub fn new(after: Duration) -> Self {
         TokioTimer { sleep: tokio::time::sleep(after) }
     }
@@ -139,7 +141,7 @@ impl Timer for TokioTimer {
 
     fn reset(self: Pin<&mut Self>, after: Duration) {
         let now = tokio::time::Instant::now();
-        // A time too far away for the clock to name is never, and a day is never enough for a stream.
+        // A deadline that the clock cannot represent is replaced by one day, which is longer than any stream.
         let deadline = now.checked_add(after).unwrap_or_else(|| now + Duration::from_secs(86_400));
         self.project().sleep.reset(deadline);
     }

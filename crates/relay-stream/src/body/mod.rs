@@ -22,10 +22,10 @@
 //! # Ok::<(), std::convert::Infallible>(())
 //! # }).unwrap();
 //! ```
-//! Each adapter forwards a frame as soon as it arrives, buffers only the bytes that its documentation names, and forwards
-//! trailers, errors and the end. The adapters nest in any order. In the order above, [`WatchBody`](crate::watch::WatchBody)
-//! reads the model name that the client receives, and no pings. Status codes and headers are left to the caller, above all
-//! the removal of a `content-length` that no longer fits.
+//! Each adapter forwards a frame as soon as it arrives, buffers only the bytes that its documentation names,
+//! and forwards trailers, errors and the end. The adapters nest in any order. In the order above,
+//! [`WatchBody`](crate::watch::WatchBody) reads the model name that the client receives, and no pings. Status
+//! codes and headers are left to the caller, above all the removal of a `content-length` that no longer fits.
 
 mod edit;
 mod keep_alive;

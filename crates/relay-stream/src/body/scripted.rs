@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// A body that returns its steps in order. A `pending` step registers no waker, so the test has to poll again.
+/// A body that returns its steps in order. A `pending` step registers no waker, so the test has to poll
+/// again.
 pub(crate) struct ScriptedBody {
     steps: VecDeque<Poll<Result<Frame<Bytes>, &'static str>>>,
     exact_length: bool,
@@ -79,8 +80,8 @@ impl Body for ScriptedBody {
     }
 }
 
-/// Reads a body like a server, until `is_end_stream` returns `true`, and returns its data as text and its error. After a
-/// `pending` step it polls again at once.
+/// Reads a body like a server, until `is_end_stream` returns `true`, and returns its data as text and its
+/// error. After a `pending` step it polls again at once.
 pub(crate) fn collect<B: Body<Data = Bytes>>(body: B) -> (String, Option<B::Error>) {
     let mut body = std::pin::pin!(body);
     let mut task = tokio_test::task::spawn(());

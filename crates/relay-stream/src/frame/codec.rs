@@ -8,8 +8,8 @@ use super::{FrameError, Limits, Message, MessageRef, Prelude};
 
 /// Reads and writes messages over an `AsyncRead` or `AsyncWrite`.
 ///
-/// The codec works in the buffer of the framed transport. That buffer holds at most [`Limits::frame`] bytes of an
-/// incomplete message and the bytes of one more read.
+/// The codec works in the buffer of the framed transport. That buffer holds at most [`Limits::frame`] bytes
+/// of an incomplete message and the bytes of one more read.
 #[derive(Debug, Default)]
 pub struct MessageCodec {
     limits: Limits,

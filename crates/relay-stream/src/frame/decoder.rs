@@ -9,8 +9,9 @@ const KEPT_CAPACITY: usize = 64 << 10;
 
 /// Decodes Event Stream messages from chunks that are cut anywhere.
 ///
-/// A message inside one chunk is a slice of that chunk. A message that spans several chunks is collected in a buffer that
-/// grows with the bytes that arrive, up to [`Limits::frame`]. The length that a frame claims reserves no memory.
+/// A message inside one chunk is a slice of that chunk. A message that spans several chunks is collected in a
+/// buffer that grows with the bytes that arrive, up to [`Limits::frame`]. The length that a frame claims
+/// reserves no memory.
 #[derive(Debug, Default)]
 pub struct Decoder {
     limits: Limits,
@@ -42,14 +43,15 @@ impl Decoder {
         Decoder { limits, ..self }
     }
 
-    /// Takes bytes from the front of `chunk` and returns the next complete message, or `None` if it needs more bytes.
+    /// Takes bytes from the front of `chunk` and returns the next complete message, or `None` if it needs
+    /// more bytes.
     ///
-    /// `chunk` may end anywhere, also inside the 12-byte prelude, and may contain several messages. The caller calls again
-    /// with the same chunk until the result is `None`. The chunk is then empty. At most [`Limits::frame`] bytes are kept
-    /// between calls.
+    /// `chunk` may end anywhere, also inside the 12-byte prelude, and may contain several messages. The
+    /// caller calls again with the same chunk until the result is `None`. The chunk is then empty. At most
+    /// [`Limits::frame`] bytes are kept between calls.
     /// # Errors
-    /// [`FrameError`], as early as possible: a bad prelude before the rest of its frame has arrived. The error is final:
-    /// every later call returns it.
+    /// [`FrameError`], as early as possible: a bad prelude before the rest of its frame has arrived. The
+    /// error is final: every later call returns it.
     /// # Source
     /// Amazon Event Stream encoding, message layout. CRC-32 with the IEEE polynomial, not Castagnoli.
     pub fn decode(&mut self, chunk: &mut Bytes) -> Result<Option<Message>, FrameError> {
@@ -66,8 +68,8 @@ impl Decoder {
         })
     }
 
-    /// Decodes like [`decode`](Self::decode) from a slice. The message borrows from the chunk or from the decoder, so it
-    /// needs neither [`Bytes`] nor a reference count.
+    /// Decodes like [`decode`](Self::decode) from a slice. The message borrows from the chunk or from the
+    /// decoder, so it needs neither [`Bytes`] nor a reference count.
     /// # Errors
     /// [`FrameError`], as in [`decode`](Self::decode).
     #[inline]
@@ -104,7 +106,8 @@ impl Decoder {
         if self.lent { 0 } else { self.partial.len() }
     }
 
-    /// Finds and checks the next frame. Returns its location and the number of bytes that it takes from the chunk.
+    /// Finds and checks the next frame. Returns its location and the number of bytes that it takes from the
+    /// chunk.
     #[inline]
     fn step(&mut self, chunk: &[u8]) -> Result<(usize, Option<FrameLocation>), FrameError> {
         if let Some(error) = &self.failed {

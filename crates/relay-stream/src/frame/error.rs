@@ -2,8 +2,8 @@
 
 /// An error in the framing of an Event Stream message.
 ///
-/// Every error is final. The format has no marker at which a decoder could find the next message, so no byte after the
-/// fault can be trusted.
+/// Every error is final. The format has no marker at which a decoder could find the next message, so no byte
+/// after the fault can be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -23,7 +23,8 @@ pub enum FrameError {
         /// The checksum of the bytes before it.
         computed: u32,
     },
-    /// The two lengths of the prelude contradict each other, or the frame is shorter than its prelude and checksum.
+    /// The two lengths of the prelude contradict each other, or the frame is shorter than its prelude and
+    /// checksum.
     #[error("a frame of {total} bytes cannot have {headers} bytes of headers")]
     Length {
         /// The length of the frame in bytes, from its prelude.

@@ -1,7 +1,7 @@
 //! The header block of a message.
 //!
-//! A header consists of the length of its name (`u8`), the name, the type (`u8`), and a value. The type determines the
-//! form of the value. Numbers are big-endian.
+//! A header consists of the length of its name (`u8`), the name, the type (`u8`), and a value. The type
+//! determines the form of the value. Numbers are big-endian.
 
 use super::{FrameError, HeaderError};
 
@@ -73,8 +73,8 @@ impl<'a> Iterator for Headers<'a> {
 
 /// Checks every header of a block, so that later reads cannot fail.
 ///
-/// A block is usually ASCII, its lengths and types included. One ASCII check of the whole block is several times faster
-/// than a UTF-8 check of each name and string.
+/// A block is usually ASCII, its lengths and types included. One ASCII check of the whole block is several
+/// times faster than a UTF-8 check of each name and string.
 #[inline]
 pub(crate) fn check(block: &[u8], limit: usize) -> Result<(), FrameError> {
     let ascii = block.is_ascii();

@@ -100,8 +100,8 @@ impl<'a> MessageRef<'a> {
         self.headers
     }
 
-    /// Iterates over names and values of the headers of type string, as bytes. Comparing bytes avoids decoding each header
-    /// a second time.
+    /// Iterates over names and values of the headers of type string, as bytes. Comparing bytes avoids
+    /// decoding each header a second time.
     #[inline]
     pub(crate) fn string_headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         RawHeaders::new(self.headers).flatten().filter_map(RawHeader::string)

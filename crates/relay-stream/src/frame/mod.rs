@@ -19,8 +19,8 @@
 //! decoder.finish()?;
 //! # Ok::<(), relay_stream::frame::FrameError>(())
 //! ```
-//! The meaning of headers and payload is left to the caller; [`bedrock`](crate::bedrock) reads those of one service.
-//! Signed messages, which some AWS services send inside of others, are not verified.
+//! The meaning of headers and payload is left to the caller; [`bedrock`](crate::bedrock) reads those of one
+//! service. Signed messages, which some AWS services send inside of others, are not verified.
 
 #[cfg(feature = "codec")]
 mod codec;

@@ -9,9 +9,9 @@ const TRAILER_LEN: usize = 4;
 
 /// The largest sizes that a message may have.
 ///
-/// The defaults are the maxima of AWS: 24 MiB of payload and 128 KiB of headers, as botocore enforces them. No service
-/// sends as many as 128 headers. A decoder allocates memory only for bytes that have arrived, so the length that a frame
-/// claims allocates nothing.
+/// The defaults are the maxima of AWS: 24 MiB of payload and 128 KiB of headers, as botocore enforces them.
+/// No service sends as many as 128 headers. A decoder allocates memory only for bytes that have arrived, so
+/// the length that a frame claims allocates nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The largest frame in bytes, checksums included. Default: 25,296,912 (24 MiB + 128 KiB + 16).

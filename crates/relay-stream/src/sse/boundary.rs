@@ -1,14 +1,15 @@
 //! The boundaries between events.
 //!
-//! Every reader of server-sent events in this crate is built on [`Boundary`], so that all of them agree about the place
-//! at which an event ends.
+//! Every reader of server-sent events in this crate is built on [`Boundary`], so that all of them agree about
+//! the place at which an event ends.
 
 use memchr::memchr2;
 
 /// Finds the blank lines that end events, in slices cut anywhere.
 ///
-/// A line ends with LF, CRLF or CR, and a stream may mix them. An event whose blank line ends with CR is complete at that
-/// CR, so it does not wait for a possible LF. If the next slice starts with that LF, the LF belongs to no line.
+/// A line ends with LF, CRLF or CR, and a stream may mix them. An event whose blank line ends with CR is
+/// complete at that CR, so it does not wait for a possible LF. If the next slice starts with that LF, the LF
+/// belongs to no line.
 ///
 /// # Source
 /// WHATWG HTML, "Parsing an event stream".
@@ -33,7 +34,8 @@ impl Boundary {
         self.at_start
     }
 
-    /// Consumes an LF at the start of `bytes` that belongs to the CR before it. Returns `true` if there was one.
+    /// Consumes an LF at the start of `bytes` that belongs to the CR before it. Returns `true` if there was
+    /// one.
     #[inline]
     pub(crate) fn take_lf(&mut self, bytes: &[u8]) -> bool {
         self.after_cr && !bytes.is_empty() && {
@@ -42,8 +44,8 @@ impl Boundary {
         }
     }
 
-    /// Consumes `bytes` up to the end of the current block and returns their number. Returns `None` if the block
-    /// continues after `bytes`. The caller calls again with the rest.
+    /// Consumes `bytes` up to the end of the current block and returns their number. Returns `None` if the
+    /// block continues after `bytes`. The caller calls again with the rest.
     #[inline]
     pub(crate) fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = usize::from(self.take_lf(bytes));

@@ -12,16 +12,19 @@ use memchr::{memchr, memchr2};
 pub struct SseEvent<'a> {
     /// The `event` field, or `message` if there is none. Bytes that are not UTF-8 are replaced by U+FFFD.
     pub name: Cow<'a, str>,
-    /// The `data` fields, joined by LF. The standard requires UTF-8. The parser of the data has to check that.
+    /// The `data` fields, joined by LF. The standard requires UTF-8. The parser of the data has to check
+    /// that.
     pub data: Cow<'a, [u8]>,
-    /// The `id` field, if the event has one. By the standard it stays valid for later events without an `id` field.
+    /// The `id` field, if the event has one. By the standard it stays valid for later events without an `id`
+    /// field.
     pub id: Option<Cow<'a, str>>,
     /// The `retry` field: the time that a client waits before it reconnects.
     pub retry: Option<Duration>,
 }
 
 impl<'a> SseEvent<'a> {
-    /// Reads the fields of a block. Returns `None` for a block without data, which is no event by the standard.
+    /// Reads the fields of a block. Returns `None` for a block without data, which is no event by the
+    /// standard.
     pub(crate) fn from_block(block: &'a [u8]) -> Option<Self> {
         let mut name: &[u8] = b"";
         let mut data: Option<Cow<'a, [u8]>> = None;
@@ -74,8 +77,8 @@ fn field(block: &[u8], line: Range<usize>) -> (&[u8], Range<usize>) {
     }
 }
 
-/// Parses a `retry` value: digits only, as the standard requires. Any other value, also one larger than a `u64`, is
-/// ignored.
+/// Parses a `retry` value: digits only, as the standard requires. Any other value, also one larger than a
+/// `u64`, is ignored.
 fn milliseconds(value: &[u8]) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     text.parse().ok().map(Duration::from_millis)

@@ -19,10 +19,11 @@
 //! assert_eq!(names, ["ping", "last"]);
 //! # Ok::<(), relay_stream::sse::SseError>(())
 //! ```
-//! A block keeps its bytes unchanged, so a relay that only reads events can forward exactly the bytes that it received.
+//! A block keeps its bytes unchanged, so a relay that only reads events can forward exactly the bytes that it
+//! received.
 //!
-//! The meaning of an event's data is left to the caller; [`watch`](crate::watch) reads the events of the Messages API.
-//! Reconnecting with `id` and `retry` is left to the client.
+//! The meaning of an event's data is left to the caller; [`watch`](crate::watch) reads the events of the
+//! Messages API. Reconnecting with `id` and `retry` is left to the client.
 
 mod boundary;
 mod event;

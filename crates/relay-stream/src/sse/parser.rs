@@ -4,8 +4,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{Boundary, SseEvent, without_bom};
 
-/// The default limit for the size of a block, in bytes. Every event of a Messages stream is far smaller. The limit stops
-/// a sender that never ends its event.
+/// The default limit for the size of a block, in bytes. Every event of a Messages stream is far smaller. The
+/// limit stops a sender that never ends its event.
 const DEFAULT_LIMIT: usize = 16 << 20;
 
 /// The largest capacity that the buffer keeps after a block, in bytes. A larger buffer is freed.
@@ -13,8 +13,8 @@ const KEPT_CAPACITY: usize = 64 << 10;
 
 /// Splits a byte stream into the blocks between blank lines.
 ///
-/// A block inside one chunk is a slice of that chunk. A block that spans several chunks is collected in a buffer of at
-/// most the configured size. Every byte of the input is part of exactly one block or of
+/// A block inside one chunk is a slice of that chunk. A block that spans several chunks is collected in a
+/// buffer of at most the configured size. Every byte of the input is part of exactly one block or of
 /// [`remaining`](Self::remaining).
 #[derive(Debug)]
 pub struct SseParser {
@@ -38,12 +38,15 @@ impl SseParser {
         SseParser { limit, ..self }
     }
 
-    /// Takes bytes from the front of `chunk` and returns the next complete block, or `None` if it needs more bytes.
+    /// Takes bytes from the front of `chunk` and returns the next complete block, or `None` if it needs more
+    /// bytes.
     ///
-    /// The caller calls again with the same chunk until the result is `None`. The chunk is then empty. Comments and extra
-    /// blank lines are blocks as well, so that a relay can forward every byte: their [`SseBlock::event`] is `None`.
+    /// The caller calls again with the same chunk until the result is `None`. The chunk is then empty.
+    /// Comments and extra blank lines are blocks as well, so that a relay can forward every byte: their
+    /// [`SseBlock::event`] is `None`.
     /// # Errors
-    /// [`SseError::TooLarge`] once a block is larger than the limit. The error is final: every later call returns it.
+    /// [`SseError::TooLarge`] once a block is larger than the limit. The error is final: every later call
+    /// returns it.
     /// # Source
     /// WHATWG HTML, "Interpreting an event stream".
     pub fn parse(&mut self, chunk: &mut Bytes) -> Result<Option<SseBlock>, SseError> {
@@ -74,7 +77,8 @@ impl SseParser {
         }))
     }
 
-    /// Returns the bytes of the incomplete block. The standard requires to drop them at the end of the stream.
+    /// Returns the bytes of the incomplete block. The standard requires to drop them at the end of the
+    /// stream.
     pub fn remaining(&self) -> &[u8] {
         &self.partial
     }

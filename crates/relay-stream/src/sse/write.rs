@@ -7,9 +7,9 @@ use crate::json;
 
 /// Appends `event: name`, `data: …` and the blank line to `out`.
 ///
-/// If `data` contains line ends, which JSON may have between its tokens, it becomes several `data` lines. A parser joins
-/// them with LF, so one event always stays one event. A `name` is cut at its first line end. An empty `name` writes no
-/// `event` line.
+/// If `data` contains line ends, which JSON may have between its tokens, it becomes several `data` lines. A
+/// parser joins them with LF, so one event always stays one event. A `name` is cut at its first line end. An
+/// empty `name` writes no `event` line.
 /// ```
 /// let mut out = bytes::BytesMut::new();
 /// relay_stream::sse::write_event("ping", br#"{"type": "ping"}"#, &mut out);
@@ -36,7 +36,8 @@ pub fn write_event(name: &str, data: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(b"\n\n");
 }
 
-/// Appends an `error` event of the Messages API. `kind` is the type of the error, for example `overloaded_error`.
+/// Appends an `error` event of the Messages API. `kind` is the type of the error, for example
+/// `overloaded_error`.
 pub fn write_error_event(kind: &str, message: &str, out: &mut BytesMut) {
     let (kind, message) = (json::quote(kind), json::quote(message));
     let data = format!(r#"{{"type":"error","error":{{"type":{kind},"message":{message}}}}}"#);

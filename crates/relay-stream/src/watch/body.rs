@@ -14,18 +14,19 @@ use crate::thinking::Thinking;
 pin_project! {
     /// Forwards a body frame by frame, reads it, and reports its end.
     ///
-    /// `on_end` is called exactly once with the report and a [`StreamEnd`]: once the end is known, at the latest when the
-    /// body is dropped. It runs inside `poll_frame` or `drop` and must not block.
+    /// `on_end` is called exactly once with the report and a [`StreamEnd`]: once the end is known, at the
+    /// latest when the body is dropped. It runs inside `poll_frame` or `drop` and must not block.
     ///
-    /// With [`check_end`](Self::check_end) a body that ends without `message_stop` and without an `error` event is treated
-    /// as broken. The size hint then never announces an exact length, and the sender of the response must not copy a
-    /// `content-length` to it: a client that has received all announced bytes does not notice a failure.
+    /// With [`check_end`](Self::check_end) a body that ends without `message_stop` and without an `error`
+    /// event is treated as broken. The size hint then never announces an exact length, and the sender of the
+    /// response must not copy a `content-length` to it: a client that has received all announced bytes does
+    /// not notice a failure.
     pub struct WatchBody<B, F: FnOnce(StreamReport, StreamEnd)> {
         #[pin]
         inner: B,
         watched: Watched<F>,
         on_break: Option<OnBreak>,
-        // The end has been passed on, clean or not.
+        // The end or the failure has been forwarded.
         done: bool,
     }
 }
@@ -45,19 +46,19 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
         WatchBody { inner, watched: Watched { watch, on_end: Some(on_end) }, on_break: None, done: false }
     }
 
-    /// Treats an end that the answer has not announced as a break. An answer announces its end by `message_stop`, by an
-    /// `error` event, or by the end of its JSON object.
+    /// Treats an end that the answer has not announced as a break. An answer announces its end by
+    /// `message_stop`, by an `error` event, or by the end of its JSON object.
     ///
-    /// With [`OnBreak::Abort`] the body fails with [`EndError::Incomplete`], and a failure of the inner body is forwarded.
-    /// With [`OnBreak::ErrorEvent`] an `error` event and a regular end replace both. A break inside an event is an
-    /// exception: no event can be inserted there, so the body fails.
+    /// With [`OnBreak::Abort`] the body fails with [`EndError::Incomplete`], and a failure of the inner body
+    /// is forwarded. With [`OnBreak::ErrorEvent`] an `error` event and a regular end replace both. A break
+    /// inside an event is an exception: no event can be inserted there, so the body fails.
     pub fn check_end(mut self, on_break: OnBreak) -> Self {
         self.on_break = Some(on_break);
         self
     }
 
-    /// Sets a sink for the thinking in the body, before its first frame. The sink runs inside `poll_frame`, before the frame
-    /// that completes a signature is returned, and must not block.
+    /// Sets a sink for the thinking in the body, before its first frame. The sink runs inside `poll_frame`,
+    /// before the frame that completes a signature is returned, and must not block.
     pub fn with_on_thinking(mut self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
         self.watched.watch.set_on_thinking(on_thinking);
         self
@@ -106,7 +107,7 @@ where
                 if let Some(data) = frame.data_ref() {
                     this.watched.watch.observe(data);
                 }
-                // Trailers end the stream for the client, cleanly and whatever comes after them.
+                // For the client, trailers are a regular end of the stream. A later failure changes nothing.
                 (frame.is_trailers() || this.inner.is_end_stream()).then_some(StreamEnd::Ended)
             }
             Some(Err(_)) => Some(StreamEnd::Failed),
@@ -143,7 +144,8 @@ where
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamEnd {
-    /// The upstream has ended its body. [`StreamReport::is_complete`] returns `true` if the message is complete as well.
+    /// The upstream has ended its body. [`StreamReport::is_complete`] returns `true` if the message is
+    /// complete as well.
     Ended,
     /// The upstream's body has failed.
     Failed,

@@ -4,15 +4,15 @@ use super::StreamReport;
 use crate::lexer::{Lexer, Token};
 use crate::thinking::{Thinking, ThinkingWatch};
 
-/// The largest top-level member that is read, in bytes. Members that carry facts have a few hundred bytes. `content`, which
-/// may have megabytes, carries none.
+/// The largest top-level member that is read, in bytes. Members that carry facts have a few hundred bytes.
+/// `content`, which may have megabytes, carries none.
 const MEMBER_LIMIT: usize = 16 << 10;
 
-/// Follows a Messages response that is not streamed, cut anywhere, and updates a [`StreamReport`]: usage, id, model, stop
-/// reason, and the end of the object.
+/// Follows a Messages response that is not streamed, cut anywhere, and updates a [`StreamReport`]: usage, id,
+/// model, stop reason, and the end of the object.
 ///
-/// One top-level member at a time is buffered, up to 16 KiB. A larger member is not read. The watch counts brackets and does
-/// not validate: the client parses the message and finds its faults.
+/// One top-level member at a time is buffered, up to 16 KiB. A larger member is not read. The watch counts
+/// brackets and does not validate: the client parses the message and finds its faults.
 ///
 /// ```
 /// use relay_stream::watch::JsonWatch;
@@ -41,8 +41,8 @@ impl JsonWatch {
         Self::default()
     }
 
-    /// Sets a sink for the thinking in the message, before its first byte. Signatures are found in the same pass as the facts
-    /// of the report.
+    /// Sets a sink for the thinking in the message, before its first byte. Signatures are found in the same
+    /// pass as the facts of the report.
     #[must_use]
     pub fn with_on_thinking(self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
         JsonWatch { thinking: Some(ThinkingWatch::new(on_thinking)), ..self }
@@ -72,8 +72,8 @@ impl JsonWatch {
         }
     }
 
-    /// Ends the observation at the regular end of the body. Reports [`Thinking::Unsigned`] if there was thinking without any
-    /// signature.
+    /// Ends the observation at the regular end of the body. Reports [`Thinking::Unsigned`] if there was
+    /// thinking without any signature.
     pub fn finish(&mut self) {
         if let Some(thinking) = &mut self.thinking {
             thinking.finish();

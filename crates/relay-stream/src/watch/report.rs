@@ -14,11 +14,11 @@ pub struct StreamReport {
     pub model: Option<String>,
     /// The reason for the end of the message, from `message_delta`.
     pub stop_reason: Option<String>,
-    /// True after the first content: a `content_block_delta`, or the end of a block without deltas. From then on the client
-    /// has content that another answer would contradict. The start of a block is no content.
+    /// True after the first content: a `content_block_delta`, or the end of a block without deltas. From then
+    /// on the client has content that another answer would contradict. The start of a block is no content.
     pub content: bool,
-    /// The number of `content_block_delta` events. It allows an estimate of the output tokens of an answer that broke off
-    /// before it reported them.
+    /// The number of `content_block_delta` events. It allows an estimate of the output tokens of an answer
+    /// that broke off before it reported them.
     pub deltas: u64,
     /// True after `message_stop`.
     pub message_stop: bool,
@@ -57,8 +57,8 @@ pub struct ErrorReport {
 }
 
 impl StreamReport {
-    /// Returns `true` once the answer has announced its end: by `message_stop`, by an `error` event, or by the end of its
-    /// JSON object.
+    /// Returns `true` once the answer has announced its end: by `message_stop`, by an `error` event, or by
+    /// the end of its JSON object.
     pub fn is_complete(&self) -> bool {
         self.message_stop || self.error.is_some() || self.whole
     }
@@ -100,7 +100,8 @@ impl StreamReport {
 }
 
 impl Usage {
-    /// Returns the sum of all input tokens, cached and uncached. `None` if no event has carried any of the three counts.
+    /// Returns the sum of all input tokens, cached and uncached. `None` if no event has carried any of the
+    /// three counts.
     pub fn total_input_tokens(&self) -> Option<u64> {
         [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens]
             .into_iter()

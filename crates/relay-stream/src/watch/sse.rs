@@ -9,8 +9,8 @@ const EVENT_LIMIT: usize = 64 << 10;
 
 /// Follows an SSE stream, cut anywhere, and updates a [`StreamReport`].
 ///
-/// An event inside one chunk is read in place. An incomplete event at the end of a chunk is copied, up to 64 KiB, unless it
-/// is content or a ping. A larger event is not read.
+/// An event inside one chunk is read in place. An incomplete event at the end of a chunk is copied, up to 64
+/// KiB, unless it is content or a ping. A larger event is not read.
 #[derive(Debug)]
 pub struct SseWatch {
     boundary: Boundary,
@@ -44,8 +44,8 @@ impl SseWatch {
         }
     }
 
-    /// Sets a sink for the thinking in the stream, before its first byte. Signatures are found in the same pass as the
-    /// facts of the report. Deltas that cannot carry a signature are not searched.
+    /// Sets a sink for the thinking in the stream, before its first byte. Signatures are found in the same
+    /// pass as the facts of the report. Deltas that cannot carry a signature are not searched.
     pub fn with_on_thinking(self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
         SseWatch { thinking: Some(EventThinking::new(on_thinking)), ..self }
     }
@@ -81,13 +81,14 @@ impl SseWatch {
         &self.report
     }
 
-    /// Returns `true` between two events and before the first one. An event can be inserted into the stream there.
+    /// Returns `true` between two events and before the first one. An event can be inserted into the stream
+    /// there.
     pub fn between_events(&self) -> bool {
         self.boundary.at_start()
     }
 
-    /// Ends the observation at the regular end of the stream. Reports [`Thinking::Unsigned`] if there was thinking without
-    /// any signature.
+    /// Ends the observation at the regular end of the stream. Reports [`Thinking::Unsigned`] if there was
+    /// thinking without any signature.
     pub fn finish(&mut self) {
         if let Some(thinking) = &mut self.thinking {
             thinking.finish();
@@ -157,8 +158,8 @@ fn read(report: &mut StreamReport, block: &[u8], first: bool) {
     }
 }
 
-/// Recognises content and pings by the first bytes of their block, and counts content. Returns `true` if the rest of the
-/// block carries no facts.
+/// Recognises content and pings by the first bytes of their block, and counts content. Returns `true` if the
+/// rest of the block carries no facts.
 #[inline]
 fn skim(report: &mut StreamReport, block: &[u8]) -> bool {
     let block = block.strip_prefix(b"\n").unwrap_or(block);
