@@ -16,6 +16,7 @@ pub mod headers;
 mod rate_limits;
 mod refusals;
 pub mod retry_after;
+mod select;
 mod thinking_provenance;
 mod two_generations;
 mod unsupported;

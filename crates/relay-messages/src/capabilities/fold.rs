@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use relay_config::FieldPath;
 
-use super::place;
+use super::field_match;
 use crate::body::{Edits, JsonKind, MessagesBody, Node};
 
 const USER: &str = "user";
@@ -14,7 +14,8 @@ const USER_JSON: &[u8] = b"\"user\"";
 ///
 /// No text is lost and no turn is split: the upstream sees turns alternate as they did.
 pub(super) fn fold(body: &MessagesBody, path: &FieldPath, edits: &mut Edits) {
-    let folded: Vec<usize> = place::find(body, path).iter().map(|place| place.node().span().start).collect();
+    let folded: Vec<usize> =
+        field_match::find(body, path).iter().map(|place| place.node().span().start).collect();
     let Some(messages) = body.view("messages").filter(|_| !folded.is_empty()) else { return };
     let messages: Vec<FoldCandidate<'_>> = messages
         .elements()

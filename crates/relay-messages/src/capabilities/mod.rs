@@ -8,8 +8,8 @@
 //! There is one table and one mechanism for all upstreams. What upstreams add of their own (a version in the body, the
 //! model in the path) is theirs. Where nothing is known of an upstream, nothing is touched.
 
+mod field_match;
 mod fold;
-mod place;
 mod refuse;
 mod rules;
 #[cfg(test)]
@@ -120,7 +120,7 @@ impl Adapter {
                 is_near && needs.iter().any(|need| need.fits(beta.asked) || need.fits(beta.goes_as))
             };
             let fields = self.companions.iter().filter(brings);
-            let mut found = fields.flat_map(|(field, _)| place::find(body, field)).peekable();
+            let mut found = fields.flat_map(|(field, _)| field_match::find(body, field)).peekable();
             found.peek().is_none() || found.any(|place| !place.is_gone(edits))
         });
     }
@@ -166,7 +166,7 @@ fn change<'a>(
     let drops =
         fields.iter().filter(|(field, rule)| **rule == FieldRule::Drop && field.top_level().is_none());
     for field in drops.map(|(field, _)| *field).chain(alone.iter().copied()) {
-        let found = place::find(body, field);
+        let found = field_match::find(body, field);
         if !found.is_empty() {
             dropped.push(field.steps()[0].name.clone());
         }
@@ -175,7 +175,9 @@ fn change<'a>(
     // Last, since they copy what was changed before.
     for (field, rule) in &fields {
         match rule {
-            FieldRule::Hoist => place::find(body, field).iter().for_each(|place| hoist(place, rules, edits)),
+            FieldRule::Hoist => {
+                field_match::find(body, field).iter().for_each(|object| hoist(object, rules, edits));
+            }
             FieldRule::Fold => fold::fold(body, field, edits),
             _ => {}
         }
@@ -199,7 +201,7 @@ fn move_into(body: &MessagesBody, member: Node<'_>, object: &str, name: &str, ed
 }
 
 /// Puts the members of a tool's object into the tool, but for those that it has, or that the upstream does not take.
-fn hoist(place: &place::Place<'_>, rules: &Rules<'_>, edits: &mut Edits) {
+fn hoist(place: &field_match::FieldMatch<'_>, rules: &Rules<'_>, edits: &mut Edits) {
     let (Some(tool), inner) = (place.parent(), place.node()) else { return };
     for member in inner.members() {
         let Some(name) = member.name() else { continue };

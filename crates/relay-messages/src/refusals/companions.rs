@@ -1,8 +1,6 @@
 //! Which betas and fields go together: with one of them refused, the other says nothing, or is refused next.
 
-use relay_config::{Companions, Pattern};
-
-use super::place::Place;
+use relay_config::{Companions, FieldPath, Pattern};
 
 /// Fields that a beta brought once or brings at some upstreams, so that they go without it as a rule; but not where it is
 /// refused. The table of [`capabilities`](crate::capabilities) has those that never do.
@@ -23,24 +21,26 @@ const FORMERLY: [(&str, &str); 9] = [
 
 /// Betas by patterns of their names, each with a field.
 #[derive(Debug)]
-pub(super) struct BetaCompanions(Vec<(Pattern, Place)>);
+pub(super) struct BetaCompanions(Vec<(Pattern, FieldPath)>);
 
 impl BetaCompanions {
     pub(super) fn new(companions: &Companions) -> Self {
-        let formerly = FORMERLY.iter().map(|(beta, field)| (Pattern::new(*beta), Place::known(field)));
+        let formerly = FORMERLY.iter().map(|(beta, field)| {
+            (Pattern::new(*beta), FieldPath::parse(field).expect("the tests read each path"))
+        });
         let always = companions
             .iter()
-            .flat_map(|(field, betas)| betas.iter().map(|beta| (beta.clone(), Place::known(field.as_str()))));
+            .flat_map(|(field, betas)| betas.iter().map(|beta| (beta.clone(), field.clone())));
         Self(always.chain(formerly).collect())
     }
 
     /// The fields that leave with `beta`.
-    pub(super) fn fields_of(&self, beta: &str) -> impl Iterator<Item = &Place> {
+    pub(super) fn fields_of(&self, beta: &str) -> impl Iterator<Item = &FieldPath> {
         self.0.iter().filter(move |(pattern, _)| pattern.fits(beta)).map(|(_, field)| field)
     }
 
     /// Whether `beta` leaves with the field at `place`.
-    pub(super) fn leaves_with(&self, beta: &str, place: &Place) -> bool {
+    pub(super) fn leaves_with(&self, beta: &str, place: &FieldPath) -> bool {
         self.fields_of(beta).any(|field| field == place)
     }
 }

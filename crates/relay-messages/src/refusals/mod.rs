@@ -11,7 +11,7 @@
 //! client wrote.
 
 mod companions;
-mod place;
+mod paths;
 mod refusal;
 mod refused_fields;
 mod thinking;
@@ -22,13 +22,12 @@ use std::time::Instant;
 
 use http::{HeaderMap, Request};
 use memchr::memmem;
-use relay_config::BaseUrl;
+use relay_config::{BaseUrl, FieldPath};
 use relay_stream::thinking::{Thinking, ThinkingId};
 
 pub use self::refused_fields::KnownRefusal;
 
 use self::companions::BetaCompanions;
-use self::place::Place;
 use self::refusal::Refusal;
 use self::refused_fields::{RefusedField, RefusedFields};
 use self::thinking::ThinkingBlock;
@@ -216,7 +215,7 @@ fn remove(request: &mut Request<Payload>, find: impl FnOnce(Node<'_>) -> Vec<Nod
 fn fields_at(companions: &BetaCompanions, paths: &[String], request: &Request<Payload>) -> Vec<RefusedField> {
     let body = request.body().to_bytes();
     let Some(body) = Node::parse(&body) else { return Vec::new() };
-    let places = paths.iter().filter_map(|path| Place::resolve(path, body));
+    let places = paths.iter().filter_map(|path| paths::resolve(path, body));
     with_companions(companions, places.map(RefusedField::Field).collect(), body, &betas(request, body))
 }
 
@@ -249,7 +248,7 @@ fn with_companions(
         let leaving: Vec<RefusedField> = match field {
             RefusedField::Beta(beta) => {
                 let fields = companions.fields_of(beta);
-                let sent = fields.filter(|field| !place::find(body, &[*field]).is_empty());
+                let sent = fields.filter(|field| !paths::find(body, &[*field]).is_empty());
                 sent.cloned().map(RefusedField::Field).collect()
             }
             RefusedField::Field(place) => {
@@ -281,9 +280,9 @@ fn without(fields: &[RefusedField], request: &mut Request<Payload>) -> bool {
     let is_dropped =
         |beta: &str| fields.iter().any(|field| matches!(field, RefusedField::Beta(name) if name == beta));
     let changes_headers = without_betas(request.headers_mut(), is_dropped);
-    let places: Vec<&Place> = fields.iter().filter_map(RefusedField::field).collect();
+    let places: Vec<&FieldPath> = fields.iter().filter_map(RefusedField::field).collect();
     let changes_body = remove(request, |body| {
-        let mut gone = place::find(body, &places);
+        let mut gone = paths::find(body, &places);
         gone.extend(betas_in(body, is_dropped));
         gone
     });

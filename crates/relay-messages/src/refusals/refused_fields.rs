@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::place::Place;
+use relay_config::FieldPath;
 
 /// How long a refusal is believed. An upstream that learns to take something gets it again within the hour.
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
@@ -16,12 +16,12 @@ const PER_MODEL: usize = 64;
 /// Something that leaves a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RefusedField {
-    Field(Place),
+    Field(FieldPath),
     Beta(String),
 }
 
 impl RefusedField {
-    pub(super) fn field(&self) -> Option<&Place> {
+    pub(super) fn field(&self) -> Option<&FieldPath> {
         match self {
             Self::Field(place) => Some(place),
             Self::Beta(_) => None,
@@ -126,9 +126,12 @@ mod tests {
         assert!(refused.add("m", &beta("a-2025-01-01"), now));
         now += LIFETIME / 2;
         assert!(!refused.add("m", &beta("a-2025-01-01"), now));
-        assert!(refused.add("m", &RefusedField::Field(Place::known("speed")), now));
+        assert!(refused.add("m", &RefusedField::Field(FieldPath::parse("speed").unwrap()), now));
         now += LIFETIME - Duration::from_secs(1);
-        assert_eq!(refused.of("m", now), [beta("a-2025-01-01"), RefusedField::Field(Place::known("speed"))]);
+        assert_eq!(
+            refused.of("m", now),
+            [beta("a-2025-01-01"), RefusedField::Field(FieldPath::parse("speed").unwrap())]
+        );
         assert_eq!(refused.of("n", now), []);
         let known: Vec<_> =
             refused.known(now).into_iter().map(|lesson| (lesson.dropped, lesson.remaining)).collect();

@@ -1,21 +1,19 @@
-//! Where a field is in a body.
+//! The values in a body that a field path leads to.
 
 use relay_config::{FieldPath, PathStep, Select};
 use smallvec::{SmallVec, smallvec};
 
 use crate::body::{Edits, JsonKind, MessagesBody, Node};
+use crate::select::fits;
 
-/// Stands for every block of content, wherever it is.
-const BLOCKS: &str = "blocks";
-
-/// A value in a body, with those around it that a path led through.
+/// A value in a body that a path leads to, with the values around it that the path leads through.
 #[derive(Debug, Clone)]
-pub(crate) struct Place<'a> {
+pub(crate) struct FieldMatch<'a> {
     /// The outermost first.
     way: SmallVec<[Node<'a>; 4]>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> FieldMatch<'a> {
     pub(super) fn node(&self) -> Node<'a> {
         // A way has one node at least.
         self.way[self.way.len() - 1]
@@ -50,11 +48,11 @@ impl<'a> Place<'a> {
 }
 
 /// Every value of `body` that `path` leads to.
-pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<Place<'a>> {
+pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<FieldMatch<'a>> {
     let Some((first, further)) = path.steps().split_first() else { return Vec::new() };
-    let start = |node| Place { way: smallvec![node] };
-    let mut found: Vec<Place<'a>> = match first.name.as_str() {
-        BLOCKS => body.blocks().filter(|block| is_selected(first, *block)).map(start).collect(),
+    let start = |node| FieldMatch { way: smallvec![node] };
+    let mut found: Vec<FieldMatch<'a>> = match first.name.as_str() {
+        FieldPath::BLOCKS => body.blocks().filter(|block| is_selected(first, *block)).map(start).collect(),
         name => {
             let members = body.members().filter(|member| member.is_called(name));
             members.flat_map(|member| select(first, start(member))).collect()
@@ -71,7 +69,7 @@ pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<Place<'a
 }
 
 /// What `step` chooses of the value at `place`: itself, items of it, or nothing.
-fn select<'a>(step: &PathStep, place: Place<'a>) -> SmallVec<[Place<'a>; 1]> {
+fn select<'a>(step: &PathStep, place: FieldMatch<'a>) -> SmallVec<[FieldMatch<'a>; 1]> {
     let node = place.node();
     match (&step.select, node.kind()) {
         (None, _) => smallvec![place],
@@ -84,11 +82,5 @@ fn select<'a>(step: &PathStep, place: Place<'a>) -> SmallVec<[Place<'a>; 1]> {
 }
 
 fn is_selected(step: &PathStep, node: Node<'_>) -> bool {
-    match &step.select {
-        None | Some(Select::All) => true,
-        Some(Select::Where { key, value }) => {
-            let found = node.get(key).and_then(Node::as_str);
-            found.is_some_and(|found| value.fits(&found))
-        }
-    }
+    step.select.as_ref().is_none_or(|select| fits(select, node))
 }
