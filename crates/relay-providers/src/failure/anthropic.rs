@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use relay_messages::OVERLOADED_STATUS;
 
-use super::rules::{Meaning, Rule, Scope, Wait, When, by_outcome};
+use super::rules::{self, Meaning, Rule, Scope, Subject, Wait, When};
 use super::{Judgement, UpstreamError};
 use crate::outcome::Outcome;
 
@@ -39,9 +39,21 @@ const RULES: &[Rule] = &[
     Rule::when(&[When::Status(500, 599)]).means(Meaning::Failed),
 ];
 
-/// Judges `error` by the table. A status that is not in it means that the request is at fault.
-pub(super) fn judge(error: &UpstreamError) -> Judgement {
-    by_outcome(RULES, error).unwrap_or_else(|| Judgement::new(Outcome::Refused))
+impl Judgement {
+    /// Judges `error` by Anthropic's table of errors: by status, `error.type`, and rate-limit headers. A status that is not
+    /// in it means that the request is at fault.
+    #[must_use]
+    pub fn by_anthropics_table(error: &UpstreamError) -> Self {
+        let judgement = rules::outcome(RULES, &Subject::new(error));
+        judgement.unwrap_or_else(|| Self::new(Outcome::Refused))
+    }
+}
+
+/// Judges an error by the `rules` of its kind; by Anthropic's table if none of them states an outcome.
+pub(crate) fn judge(rules: &[Rule], subject: &Subject<'_>) -> Judgement {
+    let judgement = rules::outcome(rules, subject);
+    let judgement = judgement.unwrap_or_else(|| Judgement::by_anthropics_table(subject.error()));
+    Judgement { api_error: rules::api_error(rules, subject), ..judgement }
 }
 
 /// Returns `true` if a 429 means that money is used up, so that a retry is of no use.
@@ -63,7 +75,11 @@ mod tests {
     fn a_status_has_one_meaning() {
         #[track_caller]
         fn check(status: u16, headers: Headers<'_>, expected: Outcome) {
-            assert_eq!(judge(&error_with(status, headers, "")).outcome, expected, "{status}");
+            assert_eq!(
+                Judgement::by_anthropics_table(&error_with(status, headers, "")).outcome,
+                expected,
+                "{status}"
+            );
         }
         for status in [400, 405, 409, 412, 413, 422, 499, 501, 505] {
             check(status, &[], Outcome::Refused);
@@ -79,7 +95,7 @@ mod tests {
         check(529, &[("retry-after", "3")], Outcome::Overloaded { retry_after });
         let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
         for status in [500, 503] {
-            let found = judge(&error_with(status, &[], overloaded)).outcome;
+            let found = Judgement::by_anthropics_table(&error_with(status, &[], overloaded)).outcome;
             assert_eq!(found, Outcome::Overloaded { retry_after: None }, "{status}");
         }
         check(429, &[], limited(None, LimitScope::Request));
@@ -96,7 +112,7 @@ mod tests {
     fn a_limit_is_as_long_and_as_wide_as_the_upstream_states() {
         #[track_caller]
         fn check(headers: Headers<'_>, body: &str, retry_after: Option<u64>, scope: LimitScope) {
-            let found = judge(&error_with(429, headers, body)).outcome;
+            let found = Judgement::by_anthropics_table(&error_with(429, headers, body)).outcome;
             assert_eq!(found, limited(retry_after, scope), "{body}");
         }
         let error = |message: &str| format!(r#"{{"error":{{"message":"{message}"}}}}"#);
@@ -115,7 +131,11 @@ mod tests {
             check(&[], &cap, Some(3600), LimitScope::Key);
             let error = error_with(429, &[], &cap);
             assert!(is_spend_cap(&error));
-            assert_eq!(judge(&error).retry_after, None, "the pause is the relay's own");
+            assert_eq!(
+                Judgement::by_anthropics_table(&error).retry_after,
+                None,
+                "the pause is the relay's own"
+            );
         }
     }
 }

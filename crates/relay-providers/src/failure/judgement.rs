@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use relay_messages::ApiError;
 
-use super::{UpstreamError, anthropic};
 use crate::outcome::Outcome;
 
-/// The meaning of an [`UpstreamError`], for routing and for the client.
+/// The meaning of an [`UpstreamError`](super::UpstreamError), for routing and for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
     /// The meaning for failover and for the health of key, model and provider.
@@ -26,11 +25,5 @@ impl Judgement {
     #[must_use]
     pub fn new(outcome: Outcome) -> Self {
         Self { outcome, renew_credential: false, api_error: None, retry_after: outcome.retry_after() }
-    }
-
-    /// Judges `error` by Anthropic's table of errors: by status, `error.type`, and rate-limit headers.
-    #[must_use]
-    pub fn by_anthropics_table(error: &UpstreamError) -> Self {
-        anthropic::judge(error)
     }
 }

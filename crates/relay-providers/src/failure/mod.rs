@@ -19,15 +19,12 @@ mod texts;
 mod translate;
 mod upstream_error;
 
-use http::header::HeaderName;
-
+pub(crate) use anthropic::judge;
 pub use judgement::Judgement;
 pub(crate) use respond::{write_error, write_retry};
-pub(crate) use rules::{Meaning, Rule, Scope, Subject, Wait, When, judge};
+pub(crate) use rules::{Meaning, Rule, Scope, Subject, Wait, When};
 pub(crate) use soft_error::{Answered, inspect, may_be_soft_error, status_of};
 pub(crate) use translate::translate;
 #[cfg(test)]
 pub(crate) use upstream_error::reads;
 pub use upstream_error::{Form, UpstreamError};
-
-const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

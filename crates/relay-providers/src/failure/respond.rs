@@ -5,7 +5,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, response};
 use relay_messages::{ApiError, error_body, retry_after};
 
-use super::{Judgement, UpstreamError, X_SHOULD_RETRY, anthropic};
+use super::rules::X_SHOULD_RETRY;
+use super::{Judgement, UpstreamError, anthropic};
 use crate::outcome::Outcome;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");

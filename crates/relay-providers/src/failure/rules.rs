@@ -1,9 +1,8 @@
 //! The tables in which each kind of upstream lists its errors, and the one function that evaluates them.
 //!
 //! ```text
-//! UpstreamError ─▶ Subject { code, message, facts } ─judge─▶ Judgement
-//!                  as the kind names its errors      │
-//!                  &[Rule] of the kind ──────────────┴─ then Anthropic's table, for the outcome
+//! UpstreamError ─▶ Subject { code, message, facts } ─▶ &[Rule] of the kind ─▶ outcome, ApiError
+//!                  as the kind names its errors
 //! ```
 //! A rule has conditions and states some properties: the outcome, the status and type for the client, the words for the
 //! client. Each property comes from the first rule that applies and states it. So a rule for a wording can stand before
@@ -13,12 +12,15 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::RETRY_AFTER;
+use http::header::{HeaderName, RETRY_AFTER};
 use relay_messages::retry_after::{self, RETRY_AFTER_MS};
 use relay_messages::{ApiError, RateLimits, error_type};
 
-use super::{Form, Judgement, UpstreamError, X_SHOULD_RETRY, anthropic};
+use super::{Form, Judgement, UpstreamError};
 use crate::outcome::{LimitScope, Outcome};
+
+/// `false` if a retry is of no use, `true` if it may succeed at once.
+pub(super) const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// A line of a kind's table.
 #[derive(Debug, Clone, Copy)]
@@ -272,6 +274,11 @@ impl<'a> Subject<'a> {
         Self { facts, ..self }
     }
 
+    /// The error itself.
+    pub(super) fn error(&self) -> &'a UpstreamError {
+        self.error
+    }
+
     fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
@@ -287,37 +294,29 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Judges an error by `rules`; by Anthropic's table if none of them states an outcome.
-pub(crate) fn judge(rules: &[Rule], subject: &Subject<'_>) -> Judgement {
-    let error = subject.error;
-    let applying = || rules.iter().filter(|rule| rule.applies_to(subject));
-    let mut judgement = match applying().find_map(|rule| rule.meaning) {
-        Some(meaning) => by_meaning(meaning, error),
-        None => anthropic::judge(error),
-    };
-    judgement.api_error = applying().find_map(|rule| rule.words).map(|words| {
-        let answer = applying().find_map(|rule| rule.answer);
-        let status = answer.and_then(|answer| StatusCode::from_u16(answer.status?).ok());
-        let status = status.unwrap_or(error.status());
-        let kind = answer.and_then(|answer| answer.kind).unwrap_or_else(|| error_type(status));
-        ApiError { status, kind, message: subject.fill(words) }
-    });
-    judgement
-}
-
-/// Judges an error by the first of `rules` that applies and states an outcome; `None` if there is none.
-pub(super) fn by_outcome(rules: &[Rule], error: &UpstreamError) -> Option<Judgement> {
-    let subject = Subject::new(error);
-    let meaning = rules.iter().filter(|rule| rule.applies_to(&subject)).find_map(|rule| rule.meaning);
-    meaning.map(|meaning| by_meaning(meaning, error))
-}
-
-fn by_meaning(meaning: Meaning, error: &UpstreamError) -> Judgement {
-    let mut judgement = Judgement::new(meaning.outcome(error));
+/// Judges an error by the first of `rules` that applies and states an outcome; `None` if there is none. The words for the
+/// client are left to [`api_error`].
+pub(super) fn outcome(rules: &[Rule], subject: &Subject<'_>) -> Option<Judgement> {
+    let meaning = applying(rules, subject).find_map(|rule| rule.meaning)?;
+    let mut judgement = Judgement::new(meaning.outcome(subject.error));
     if meaning.is_own_pause() {
         judgement.retry_after = None;
     }
-    judgement
+    Some(judgement)
+}
+
+/// Returns the words for the client, if one of `rules` applies and states some.
+pub(super) fn api_error(rules: &[Rule], subject: &Subject<'_>) -> Option<ApiError> {
+    let words = applying(rules, subject).find_map(|rule| rule.words)?;
+    let answer = applying(rules, subject).find_map(|rule| rule.answer);
+    let status = answer.and_then(|answer| StatusCode::from_u16(answer.status?).ok());
+    let status = status.unwrap_or(subject.error.status());
+    let kind = answer.and_then(|answer| answer.kind).unwrap_or_else(|| error_type(status));
+    Some(ApiError { status, kind, message: subject.fill(words) })
+}
+
+fn applying<'a>(rules: &'a [Rule], subject: &Subject<'_>) -> impl Iterator<Item = &'a Rule> {
+    rules.iter().filter(|rule| rule.applies_to(subject))
 }
 
 /// Replaces each `{name}` that `value` knows, in one pass: a value is not searched for names.
@@ -358,22 +357,24 @@ mod tests {
                 .or_without_message("{name} said {code}"),
         ];
         #[track_caller]
-        fn check(body: &str, outcome: Outcome, expected: Option<(u16, &str, &str)>) {
+        fn check(body: &str, outcome: Option<Outcome>, expected: Option<(u16, &str, &str)>) {
             let error = error(400, body);
-            let found = judge(RULES, &Subject::new(&error).with_facts(&[("name", "Upstream")]));
-            assert_eq!(found.outcome, outcome, "{body}");
-            let found = found.api_error.as_ref().map(|e| (e.status.as_u16(), e.kind, e.message.as_str()));
+            let facts = [("name", "Upstream")];
+            let subject = Subject::new(&error).with_facts(&facts);
+            assert_eq!(super::outcome(RULES, &subject).map(|found| found.outcome), outcome, "{body}");
+            let found = api_error(RULES, &subject);
+            let found = found.as_ref().map(|e| (e.status.as_u16(), e.kind, e.message.as_str()));
             assert_eq!(found, expected, "{body}");
         }
         let kind = "invalid_request_error";
         check(
             r#"{"code":"bad","message":"No such MODEL x"}"#,
-            Outcome::ModelUnavailable,
+            Some(Outcome::ModelUnavailable),
             Some((422, kind, "model: No such MODEL x")),
         );
-        check(r#"{"code":"bad","message":"no"}"#, Outcome::Refused, Some((422, kind, "no")));
-        check(r#"{"code":"new"}"#, Outcome::Refused, Some((418, kind, "Upstream said new")));
-        check(r#"{"message":"no"}"#, Outcome::Refused, None);
+        check(r#"{"code":"bad","message":"no"}"#, Some(Outcome::Refused), Some((422, kind, "no")));
+        check(r#"{"code":"new"}"#, None, Some((418, kind, "Upstream said new")));
+        check(r#"{"message":"no"}"#, None, None);
     }
 
     #[test]
