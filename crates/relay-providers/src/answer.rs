@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
+use http::{Response, StatusCode};
 use relay_messages::RateLimits;
 pub use relay_transport::{ResponseBody as AnswerBody, ResponseBodyError as BodyError};
 use relay_transport::{SendError, is_about_certificate};
@@ -158,4 +158,13 @@ impl AttemptError {
             Self::Scripted => "scripted",
         }
     }
+}
+
+/// A redirect would take the client, and the credential it is asked with, to a place that nobody configured.
+pub(crate) fn refuse_redirect(status: StatusCode) -> Result<(), AttemptError> {
+    // 304 answers a condition of the client's and points nowhere.
+    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+        return Err(AttemptError::Redirect { status });
+    }
+    Ok(())
 }

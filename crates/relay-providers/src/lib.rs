@@ -26,6 +26,7 @@ mod ollama;
 mod outcome;
 mod provider;
 mod request;
+mod time_limit;
 mod token;
 mod upstream;
 mod vertex;

@@ -20,14 +20,15 @@ use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, fu
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
+use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, refuse_redirect};
 use crate::answer_stats::OnThinking;
 use crate::anthropic_format;
 use crate::failure::{self, Answered, Form, Judgement, UpstreamError};
 use crate::first_content::await_first_content;
 use crate::outcome::Outcome;
 use crate::provider::Provider;
-use crate::request::{Attempt, Deadline, Endpoint};
+use crate::request::{Attempt, Endpoint};
+use crate::time_limit::{HeadLimit, in_time};
 
 /// The bytes of an error's body that are read, and the time for it. An error has a few hundred bytes, an HTML page of a
 /// gateway a few thousand.
@@ -301,56 +302,6 @@ async fn reveal_status(
 /// The time by the clock of the runtime.
 fn now() -> std::time::Instant {
     Instant::now().into_std()
-}
-
-/// The time that an attempt has up to its response head, however often it asks.
-struct HeadLimit {
-    after: Option<Duration>,
-    since: Instant,
-}
-
-impl HeadLimit {
-    fn begin(after: Option<Duration>) -> Self {
-        Self { after, since: Instant::now() }
-    }
-
-    async fn within<T>(
-        &self,
-        head: impl Future<Output = Result<T, AttemptError>>,
-    ) -> Result<T, AttemptError> {
-        let Some(after) = self.after else { return head.await };
-        let left = after.saturating_sub(self.since.elapsed());
-        tokio::time::timeout(left, head).await.unwrap_or(Err(AttemptError::HeadTimeout { after }))
-    }
-}
-
-/// Ends with the time of the request itself.
-async fn in_time<T>(
-    deadline: Option<Deadline>,
-    answer: impl Future<Output = Result<T, AttemptError>>,
-) -> Result<T, AttemptError> {
-    let Some(deadline) = deadline else { return answer.await };
-    let after = deadline.limit();
-    tokio::time::timeout(deadline.remaining(), answer)
-        .await
-        .unwrap_or(Err(AttemptError::HeadTimeout { after }))
-}
-
-/// Limits the time up to a response head.
-pub(crate) async fn within<T>(
-    limit: Option<Duration>,
-    head: impl Future<Output = Result<T, AttemptError>>,
-) -> Result<T, AttemptError> {
-    HeadLimit::begin(limit).within(head).await
-}
-
-/// A redirect would take the client, and the credential it is asked with, to a place that nobody configured.
-pub(crate) fn refuse_redirect(status: StatusCode) -> Result<(), AttemptError> {
-    // 304 answers a condition of the client's and points nowhere.
-    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
-        return Err(AttemptError::Redirect { status });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

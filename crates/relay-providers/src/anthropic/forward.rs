@@ -14,11 +14,11 @@ use relay_messages::headers;
 use relay_transport::{IdleTimeout, RequestBody, Transport};
 use tower::{BoxError, Service};
 
-use crate::answer::{AnswerBody, AttemptError};
+use crate::answer::{AnswerBody, AttemptError, refuse_redirect};
 use crate::anthropic_format::{self, ApiKey};
 use crate::client_credential::ClientCredential;
 use crate::provider::AuthorizeError;
-use crate::upstream::{refuse_redirect, within};
+use crate::time_limit::within;
 
 /// Headers that go upstream beside the usual ones, because the relay reads neither body.
 const FURTHER_HEADERS: [HeaderName; 3] = [header::ACCEPT_ENCODING, header::CONTENT_ENCODING, header::RANGE];

@@ -27,7 +27,7 @@ use tower::{Layer, Service};
 
 use crate::answer::{Answer, AttemptError};
 use crate::request::Attempt;
-use crate::upstream::within;
+use crate::time_limit::within;
 pub use client::Fetcher;
 use client::Image;
 pub use error::FetchError;

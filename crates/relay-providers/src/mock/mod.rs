@@ -30,7 +30,7 @@ use tower::Service;
 use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
 use crate::failure::{Judgement, UpstreamError};
 use crate::request::{Attempt, Endpoint};
-use crate::upstream::within;
+use crate::time_limit::within;
 
 const FAULT_HEADER: HeaderName = HeaderName::from_static("x-cc-relay-mock");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
