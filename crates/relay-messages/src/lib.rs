@@ -1,11 +1,40 @@
-//! The request side of the Anthropic Messages format, without I/O: the request's counterpart of `relay-stream`.
+//! The request side of the Anthropic Messages format, without I/O: the counterpart of `relay-stream`, which reads answers.
 //!
 //! ```text
-//! Bytes ─MessagesBody::parse─▶ MessagesBody ─Edits─▶ Payload
-//!  client                       one pass     per upstream  slices of the same Bytes
+//! client ─Bytes─▶ MessagesBody::parse ─▶ MessagesBody ─▶ estimate_tokens
+//!                 one pass               │
+//!                                        ▼
+//!                 Adapter::adapt ─▶ Edits and betas ─▶ Payload: slices of the same Bytes
+//!                 per upstream                         │
+//!                                                      ▼
+//!                 RefusalMemory::strip_known ─▶ Request<Payload> ─▶ upstream
+//!                 RefusalMemory::retry_without ◀── 400 that names a field ◀┤
+//!                 RateLimits, retry_after      ◀── headers, error message ◀┘
+//! client ◀─Bytes─ error_body ◀─ ApiError
 //! ```
-//! Nothing here opens a connection, starts a task or knows an upstream by name. `relay-providers` decides which parts of
-//! this crate a request needs.
+//! A body is edited in place: numbers, key order, escapes, unknown fields and thinking blocks reach the upstream byte for byte.
+//!
+//! ```
+//! use relay_messages::{Adapter, Edits, MessagesBody};
+//!
+//! # fn main() -> Result<(), relay_messages::BodyError> {
+//! let text = r#"{"model":"claude-opus-5-5","speed":"fast","temperature":1.50,"messages":[]}"#;
+//! let body = MessagesBody::parse(text.into())?;
+//! let betas = ["fast-mode-2026-02-01".to_owned(), "effort-2025-11-24".to_owned()];
+//!
+//! // The table of Ollama drops every beta, and with it the field that needs it.
+//! let mut edits = Edits::default();
+//! edits.set_model(&body, "qwen");
+//! let adapter = Adapter::of("ollama");
+//! let kept = adapter.adapt("qwen", &body, &betas, &mut edits);
+//! assert_eq!(kept, Some(vec![]));
+//! let payload = edits.apply(&body).to_bytes();
+//! assert_eq!(payload, r#"{"model":"qwen","temperature":1.50,"messages":[]}"#);
+//! # Ok(())
+//! # }
+//! ```
+//! Nothing here opens a connection, starts a task or writes a log, and functions that depend on the time take it as an
+//! argument. `relay-providers` decides which of them a request needs, `relay-transport` sends it.
 
 mod body;
 mod capabilities;
@@ -30,3 +59,8 @@ pub use refusals::{KnownRefusal, RefusalMemory, Retry};
 pub use thinking_provenance::{SignatureOwner, ThinkingProvenance};
 pub use two_generations::TwoGenerations;
 pub use unsupported::Unsupported;
+
+/// Runs the example of the README as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
