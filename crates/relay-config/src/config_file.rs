@@ -1,24 +1,24 @@
-//! Where the configuration file is.
+//! The search for the configuration file.
 
 use std::path::{Path, PathBuf};
 
-/// The variable that names the file.
+/// The environment variable that names the file.
 const VARIABLE: &str = "CC_RELAY_CONFIG";
 
-/// Looked for in this order, in each of the directories.
+/// The extensions of a configuration file, in the order in which they are tried.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "toml"];
 
-/// A file that was named and is not there.
+/// An error: a configuration file that was named does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
-    /// The path that was given.
+    /// The path of the command line does not exist.
     #[error("there is no file {}", path.display())]
     Given {
         /// The path.
         path: PathBuf,
     },
-    /// The path in `$CC_RELAY_CONFIG`.
+    /// The path in `$CC_RELAY_CONFIG` does not exist.
     #[error("$CC_RELAY_CONFIG: there is no file {}", path.display())]
     Variable {
         /// The path.
@@ -26,13 +26,14 @@ pub enum FindError {
     },
 }
 
-/// The configuration file to use, or `None` where there is none: then the environment says what is there.
+/// Returns the configuration file to use, or `None` if there is none.
 ///
-/// In this order: `given`; `$CC_RELAY_CONFIG`; `config.*`, then `cc-relay.*` in `directory` (the working directory);
-/// `$XDG_CONFIG_HOME/cc-relay/config.*`; `$HOME/.config/cc-relay/config.*`. `variable` looks a variable up.
+/// The first of these that exists: `given`; `$CC_RELAY_CONFIG`; `config.*`, then `cc-relay.*` in `directory` (the
+/// working directory); `$XDG_CONFIG_HOME/cc-relay/config.*`; `$HOME/.config/cc-relay/config.*`. `variable` looks up
+/// an environment variable.
 ///
 /// # Errors
-/// [`FindError`] if the file that `given` or the variable names does not exist: nothing else is used in its place.
+/// [`FindError`] if the file that `given` or the variable names does not exist. No other file is used in its place.
 pub fn find_file(
     given: Option<&Path>,
     directory: &Path,
@@ -53,7 +54,7 @@ pub fn find_file(
         .find(|path| path.is_file()))
 }
 
-/// `path`, if something is there; also a pipe such as `/dev/stdin`.
+/// Returns `path` if it exists and is not a directory. A pipe such as `/dev/stdin` is accepted.
 fn exists(path: &Path) -> Option<PathBuf> {
     (path.exists() && !path.is_dir()).then(|| path.to_owned())
 }
@@ -62,7 +63,7 @@ fn exists(path: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    /// Creates `files`, then looks with `variables`; `~` stands for the directory.
+    /// Creates `files` and searches with `variables`. `~` is replaced by the temporary directory.
     #[track_caller]
     fn check(
         files: &[&str],

@@ -1,9 +1,9 @@
-//! Values and rules in words, for messages.
+//! Descriptions of values and schema rules, for messages.
 
 use crate::schema::{self, Rule};
 use crate::tree::{Node, Number, Value};
 
-/// What a rule accepts, in words.
+/// Returns a description of the values that a rule accepts.
 pub(crate) fn expected(rule: &Rule) -> String {
     let choices = schema::choices(rule);
     if !choices.is_empty() {
@@ -25,15 +25,15 @@ pub(crate) fn expected(rule: &Rule) -> String {
     }
 }
 
-/// The smallest and the largest number that a rule accepts.
+/// Returns the smallest and the largest number that a rule accepts.
 pub(crate) fn bounds(rule: &Rule) -> (i128, i128) {
     let bound = |key: &str| rule.get(key).and_then(serde_json::Value::as_i64).map(i128::from);
     (bound("minimum").unwrap_or(i128::from(i64::MIN)), bound("maximum").unwrap_or(i128::from(i64::MAX)))
 }
 
-/// What a node is, in words. A secret's value is not among them.
+/// Returns a description of a node, without the value of a secret.
 pub(crate) fn describe(node: &Node, is_secret: bool) -> String {
-    /// Enough to recognise a value by.
+    /// The number of characters that are shown of a long value.
     const SHOWN: usize = 60;
     match &node.value {
         Value::Null => "nothing".to_owned(),
@@ -55,9 +55,9 @@ pub(crate) fn describe(node: &Node, is_secret: bool) -> String {
     }
 }
 
-/// Whether `text` may be a credential that went astray, such as a variable mistaken for another.
+/// Returns `true` if `text` may be a credential in the wrong place, such as one that came from a mistaken variable.
 pub(crate) fn looks_secret(text: &str) -> bool {
-    /// Longer than any model name in use.
+    /// A length that no model name in use reaches.
     const WORD: usize = 32;
     let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     text.starts_with("sk-") || text.starts_with("eyJ") || (text.len() > WORD && text.bytes().all(is_word))

@@ -12,7 +12,8 @@ struct Fence {
     text: String,
 }
 
-/// The `yaml` and `toml` blocks of `markdown`; `yaml fragment` and `toml fragment` are something else's files.
+/// Returns the `yaml` and `toml` blocks of `markdown`. Blocks of `yaml fragment` and `toml fragment` are files of
+/// other programs.
 fn fences(markdown: &str) -> Vec<Fence> {
     let mut fences = Vec::new();
     let mut lines = markdown.lines().enumerate();
@@ -30,7 +31,7 @@ fn fences(markdown: &str) -> Vec<Fence> {
     fences
 }
 
-/// Something for every `${NAME}` in `text`, a different value for each.
+/// Returns a different value for each `${NAME}` in `text`.
 fn environment(text: &str) -> Vec<(String, String)> {
     let names = text.split("${").skip(1).filter_map(|rest| rest.split(['}', ':']).next());
     names.map(|name| (name.to_owned(), format!("value-of-{name}"))).collect()
@@ -74,7 +75,7 @@ fn every_example_loads_and_says_the_same_in_both_formats() {
     pages.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
     let mut examples = 0;
     for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
-        // The README may not be there yet; a page that is listed is.
+        // The README may be absent; a listed page exists.
         if let Ok(markdown) = std::fs::read_to_string(page) {
             examples += check(page, &markdown);
         }

@@ -1,4 +1,4 @@
-//! The environment: a source of `${}` values and, by `CC_RELAY_…` variables, of settings.
+//! Settings from `CC_RELAY_…` environment variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,22 @@ use crate::schema::Schema;
 use crate::suggest::nearest;
 use crate::tree::{Entry, KeyPath, Node, Value};
 
-/// Variables by name.
+/// Environment variables by name.
 pub(crate) type Variables = BTreeMap<String, String>;
 
-/// What the variables that make settings start with.
+/// The prefix of variables that are settings.
 const PREFIX: &str = "CC_RELAY_";
 
-/// Variables with the prefix that are for the process and make no setting.
+/// Variables with the prefix that are read by the process and are not settings, with their purpose.
 pub const PROCESS_VARIABLES: &[(&str, &str)] = &[
     ("CC_RELAY_CONFIG", "path of the configuration file"),
     ("CC_RELAY_LOG", "log filter, in place of logging.level"),
 ];
 
-/// The settings that `CC_RELAY_SECTION__KEY` variables make, as a tree. Their values stay text until the schema says
-/// what they are; they are not expanded again. A variable among `referenced`, the names in the file's `${}`, need not
-/// make one.
+/// Returns the settings of `CC_RELAY_SECTION__KEY` variables as a tree.
+///
+/// Values stay text until they are checked against the schema, and `${…}` in them is not expanded. An unknown
+/// variable is a problem unless the file refers to it, so that its name is in `referenced`.
 pub(crate) fn settings(
     variables: &Variables,
     referenced: &BTreeSet<String>,
@@ -47,7 +48,7 @@ pub(crate) fn settings(
     root
 }
 
-/// `server.listen` to `CC_RELAY_SERVER__LISTEN`.
+/// Returns the variable of a setting: `CC_RELAY_SERVER__LISTEN` for `server.listen`.
 fn variable_of(path: &str) -> String {
     format!("{PREFIX}{}", path.to_ascii_uppercase().replace('.', "__"))
 }
@@ -67,8 +68,8 @@ fn hint(rest: &str, known: &[String]) -> String {
     }
 }
 
-/// Whether Kubernetes set the variable for a service called `cc-relay` or `cc-relay-…`: it does so for every pod in the
-/// namespace, `CC_RELAY_SERVICE_HOST` and `CC_RELAY_PORT=tcp://…` among them.
+/// Returns `true` if Kubernetes has set the variable for a service named `cc-relay` or `cc-relay-…`. It sets such
+/// variables, like `CC_RELAY_SERVICE_HOST` and `CC_RELAY_PORT=tcp://…`, in every pod of the namespace.
 fn is_service_link(rest: &str, value: &str) -> bool {
     if rest.contains("__") {
         return false;
@@ -85,7 +86,7 @@ fn is_service_link(rest: &str, value: &str) -> bool {
         })
 }
 
-/// Puts `value` under the dotted `path`, with tables on the way where there are none.
+/// Sets `value` at the dotted `path`, and creates the tables on the way.
 pub(crate) fn set(root: &mut Node, place: &Place, path: &str, value: Value) {
     let mut node = root;
     let mut keys = path.split('.').peekable();

@@ -17,7 +17,7 @@ impl<'a> Environment<'a> {
         self.get(variable).is_some()
     }
 
-    /// The first of `variables` that is set, with its value.
+    /// Returns the first of `variables` that is set, with its value.
     pub(crate) fn first(self, variables: &[&'static str]) -> Option<(&'static str, String)> {
         variables.iter().find_map(|variable| Some((*variable, self.get(variable)?)))
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, and what is merely worth a word.
+//! Errors, problems and warnings of loading a configuration.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::names::BaseUrlError;
 
-/// Why no configuration came of what was given.
+/// An error that leaves no usable configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -16,25 +16,25 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file's name does not say what it is written in.
+    /// The file has no extension that names its format.
     #[error("{}: the name of a configuration file ends in .yaml, .yml or .toml", path.display())]
     Extension {
         /// The file.
         path: PathBuf,
     },
-    /// What was read is not a valid configuration; one line for each problem, in the order of the file.
+    /// The configuration is invalid. The message has one line for each problem, in the order of the file.
     #[error("{}", lines(problems))]
     Invalid {
-        /// Every problem found.
+        /// All problems that were found.
         problems: Vec<Problem>,
     },
 }
 
 impl LoadError {
-    /// The problems in the configuration itself; none if it could not even be read.
+    /// Returns the problems of an invalid configuration; none if the file could not be read.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         match self {
@@ -48,27 +48,27 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Where a setting was made.
+/// The place where a setting was made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Place {
-    /// Nowhere: the default applies.
+    /// The built-in defaults: the setting was not made.
     Default,
-    /// In a file; line and column count from 1, the column in characters.
+    /// A position in a file. Line and column count from 1, the column in characters.
     File {
-        /// The file's name as it was given.
+        /// The name of the file as it was given.
         name: Arc<str>,
         /// The line.
         line: usize,
         /// The column.
         column: usize,
     },
-    /// In an environment variable.
+    /// An environment variable.
     Environment {
         /// The variable's name.
         variable: Arc<str>,
     },
-    /// On the command line.
+    /// The command line.
     CommandLine,
 }
 
@@ -83,25 +83,25 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong: `config.yaml:12:5: providers[2].weigth: unknown key; did you mean `weight`?`
+/// A problem, such as `config.yaml:12:5: providers[2].weigth: unknown key; did you mean `weight`?`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it is.
+    /// The place of the setting.
     pub place: Place,
-    /// The key path; empty for the whole.
+    /// The path of the key; empty for the whole configuration.
     pub path: String,
-    /// What is wrong.
+    /// The fault of the setting.
     pub fault: Fault,
 }
 
-/// One thing that works but may not be meant: `config.toml:9:1: providers[0].models: …`
+/// A setting that is accepted but may be a mistake, such as `config.toml:9:1: providers[0].models: …`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// Where it is.
+    /// The place of the setting.
     pub place: Place,
-    /// The key path; empty for the whole.
+    /// The path of the key; empty for the whole configuration.
     pub path: String,
-    /// What may not be meant.
+    /// The possible mistake.
     pub concern: Concern,
 }
 
@@ -124,7 +124,7 @@ fn line(f: &mut fmt::Formatter<'_>, place: &Place, path: &str, what: &dyn fmt::D
     }
 }
 
-/// What is wrong with a setting.
+/// The fault of a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -133,98 +133,98 @@ pub enum Fault {
     Syntax {
         /// The format's name.
         format: &'static str,
-        /// What the parser says.
+        /// The message of the parser.
         message: String,
     },
-    /// The format allows it, a configuration does not use it.
+    /// The format allows the construct, but a configuration cannot use it.
     #[error("{what} not supported here; {instead}")]
     Unsupported {
-        /// The construct, with its verb.
+        /// The construct, with its verb, as the start of a sentence.
         what: &'static str,
-        /// What to write instead.
+        /// The alternative, as a clause.
         instead: &'static str,
     },
-    /// A key is there twice.
+    /// A key occurs twice in the same table.
     #[error("the key is already set in line {first}")]
     DuplicateKey {
-        /// The line of the first one.
+        /// The line of the first occurrence.
         first: usize,
     },
-    /// Nothing is known by this name.
+    /// The key is unknown.
     #[error("unknown key{}", clause(hint))]
     UnknownKey {
-        /// What may have been meant, as a clause; empty if nothing is near.
+        /// A hint, as a clause; may be empty.
         hint: String,
     },
-    /// The value has the wrong type, or is out of bounds, or is none of the choices.
+    /// The value has the wrong type, is out of bounds, or is none of the choices.
     #[error("found {found}, expected {expected}{}", clause(hint))]
     Value {
-        /// What is there; never a secret's value.
+        /// The value that was found; never the value of a secret.
         found: String,
-        /// What is accepted.
+        /// The values that are accepted.
         expected: String,
-        /// What to write, as a clause; may be empty.
+        /// A hint, as a clause; may be empty.
         hint: String,
     },
-    /// Something that has to be there is not.
+    /// A required setting is missing.
     #[error("missing; {expected}")]
     Missing {
-        /// What is accepted, as a clause.
+        /// The values that are accepted, as a clause.
         expected: String,
     },
-    /// `${NAME}` names a variable that is not set.
+    /// A reference `${NAME}` names a variable that is not set.
     #[error("the environment variable {variable} is not set; set it, or give a default: ${{{variable}:-…}}")]
     Unset {
-        /// The variable.
+        /// The name of the variable.
         variable: String,
     },
-    /// A `${` that starts no reference.
+    /// The characters `${` do not start a valid reference.
     #[error(
         "`${{` starts a reference like ${{NAME}} or ${{NAME:-default}}; write `$${{` for the characters themselves"
     )]
     Reference,
-    /// The setting belongs to a feature that this version does not have.
+    /// The setting belongs to a feature that this version does not implement.
     #[error("{what} not available in this version{}", clause(hint))]
     Unavailable {
-        /// The setting or value, with its verb.
+        /// The setting or value, with its verb, as the start of a sentence.
         what: String,
-        /// What to use instead, as a clause; may be empty.
+        /// The alternative, as a clause; may be empty.
         hint: String,
     },
-    /// Providers of this type do not have the setting.
+    /// A provider of this type does not accept the setting.
     #[error("a provider of type {kind} has no such setting; remove it")]
     NotForType {
-        /// The type.
+        /// The type of the provider.
         kind: &'static str,
     },
-    /// A name that must be unique is taken.
+    /// A name or key that must be unique is already used.
     #[error("{what} is already used by {first}")]
     Taken {
-        /// The name; for a secret, a word that stands for it.
+        /// The name, or a description of a secret.
         what: String,
-        /// The path of the first one.
+        /// The path of the first use.
         first: String,
     },
-    /// Not a base URL.
+    /// The value is not a base URL.
     #[error("{}{source}; expected a URL like https://host/path", quoted(found))]
     Url {
-        /// What is there, unless that may hold a credential.
+        /// The value that was found, unless it may contain a credential.
         found: Option<String>,
-        /// What about it is not accepted.
+        /// The reason.
         source: BaseUrlError,
     },
-    /// It cannot be read as a configuration, although the schema found no fault.
+    /// The configuration cannot be deserialized although it matches the schema.
     #[error("{message}")]
     Shape {
-        /// What the deserializer says.
+        /// The message of the deserializer.
         message: String,
     },
-    /// A file that a setting names is not there or not what it should be.
+    /// A file that a setting names cannot be used.
     #[error("cannot use {}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
 }
@@ -237,51 +237,51 @@ fn quoted(found: &Option<String>) -> String {
     found.as_ref().map(|text| format!("found {text:?}: ")).unwrap_or_default()
 }
 
-/// What may not be meant about a setting that is accepted.
+/// A possible mistake in a setting that is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Concern {
-    /// A setting of other relays that means nothing here.
+    /// The setting exists in other relays and has no effect in cc-relay.
     #[error("has no effect in cc-relay; it can be removed")]
     NoEffect,
-    /// By TOML's rules the line belongs to the table before it; it was applied to the provider.
+    /// TOML assigns the line to the preceding table; it was applied to the provider.
     #[error(
         "by TOML's rules this line belongs to `{table}`; it was applied to the provider. Move it up, above that table"
     )]
     Misplaced {
-        /// The table it stands in.
+        /// The table that TOML assigns it to.
         table: String,
     },
-    /// Anybody who reaches the port may spend the configured keys.
+    /// Every machine that can reach the listener can use the configured keys.
     #[error("{address} can be reached from other machines and clients need no key; set server.auth.api_key")]
     OpenListener {
         /// The address.
         address: String,
     },
-    /// The file holds a secret and everybody on the machine may read it.
+    /// The file contains a secret and is readable by every user of the machine.
     #[error(
         "the file holds a secret and every user of this machine can read it; chmod 600, or use ${{NAME}}"
     )]
     ReadableByOthers,
-    /// Another strategy is in use than the one that reads the setting.
+    /// The strategy in use does not read the setting.
     #[error("has no effect with routing.strategy {strategy}; it is for model_based")]
     OtherStrategy {
-        /// The strategy in use.
+        /// The name of the strategy in use.
         strategy: &'static str,
     },
-    /// Nothing will be served.
+    /// No provider is enabled.
     #[error("no provider is enabled; every request will be refused")]
     NoProvider,
-    /// A credential of the environment lacks what belongs to it; another one is used.
+    /// A credential of the environment is incomplete; another one is used.
     #[error("it is not used, as {missing} is not set")]
     NotUsed {
-        /// The variable that is not set.
+        /// The name of the missing variable.
         missing: String,
     },
-    /// The key has characters that no header can carry.
+    /// The key contains characters that no HTTP header can carry.
     #[error("holds a line break or another control character, which no HTTP header can carry")]
     UnsendableKey,
-    /// Credentials go over the wire in the clear.
+    /// Credentials are sent without encryption.
     #[error("http:// sends credentials unencrypted to {host}; use https://")]
     Cleartext {
         /// The host.

@@ -1,7 +1,7 @@
-//! `${NAME}`, `${NAME:-default}` and `$${` in string values.
+//! Expansion of `${NAME}`, `${NAME:-default}` and `$${` in string values.
 //!
-//! Works on values after parsing, one pass, never on what it has put in: a value with quotes, `#`, line breaks or `$`
-//! arrives as it is in the environment.
+//! Values are expanded after parsing, in one pass, and inserted text is not expanded again. A variable with quotes,
+//! `#`, line breaks or `$` therefore arrives unchanged.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,10 @@ use crate::report::Report;
 use crate::schema::{Rule, Schema, is_secret};
 use crate::tree::{KeyPath, Node, Value};
 
-/// Expands every string in `root`. What cannot be expanded is reported and becomes empty, so that one mistake is told
-/// once; a credential of a disabled provider is left out where its variable is unset. Returns the names that are referred to.
+/// Expands every string in `root`, and returns the names of the variables that it refers to.
+///
+/// A string that cannot be expanded is reported and becomes empty, so that a mistake is reported once. A credential
+/// of a disabled provider is removed if its variable is unset.
 pub(crate) fn expand(
     root: &mut Node,
     variables: &Variables,
@@ -40,7 +42,8 @@ struct Expander<'a> {
 }
 
 impl Expander<'_> {
-    /// Whether a provider is disabled may itself come from a variable, so `enabled` is expanded before the credentials.
+    /// Expands the credentials of a disabled provider. `enabled` may come from a variable itself, so it is expanded
+    /// first.
     fn disabled_credentials(&mut self, provider: &mut Node, path: &KeyPath, report: &mut Report) {
         if let Some(enabled) = provider.get_mut("enabled") {
             self.node(enabled, &path.key("enabled"), &mut |node, path, fault| {
@@ -64,7 +67,7 @@ impl Expander<'_> {
         }
     }
 
-    /// Expands the secrets among the entries of `table`, and takes those out whose variable is unset.
+    /// Expands the secrets among the entries of `table`, and removes those whose variable is unset.
     fn credentials(&mut self, table: &mut Node, rule: Option<&Rule>, path: &KeyPath, report: &mut Report) {
         let (Some(entries), Some(rule)) = (table.entries_mut(), rule) else { return };
         entries.retain_mut(|entry| {
@@ -104,7 +107,7 @@ impl Expander<'_> {
         }
     }
 
-    /// The text with its references replaced, or `None` where it has none.
+    /// Returns the text with its references replaced, or `None` if it has none.
     fn text(&mut self, text: &str) -> Result<Option<String>, Fault> {
         let Some(first) = text.find("${") else { return Ok(None) };
         let mut expanded = String::with_capacity(text.len());
@@ -127,7 +130,7 @@ impl Expander<'_> {
         Ok(Some(expanded))
     }
 
-    /// The value of `NAME` or `NAME:-default`. As in a shell, the default also stands in for an empty value.
+    /// Returns the value of `NAME` or `NAME:-default`. As in a shell, the default also replaces an empty value.
     fn look_up<'t>(&'t mut self, reference: &'t str) -> Result<&'t str, Fault> {
         let (name, default) = match reference.split_once(":-") {
             Some((name, default)) => (name, Some(default)),

@@ -1,4 +1,4 @@
-//! One source of settings as figment sees it, and all of them on top of each other.
+//! Sources of settings as figment providers, and their merge.
 
 use figment::value::{Dict, Empty, Map, Num, Tag, Value as FigmentValue};
 use figment::{Error, Figment, Metadata, Profile, Provider};
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Place;
 use crate::tree::{KeyPath, Node, Value};
 
-/// A checked tree: what the schema wants as a number or a switch is one.
+/// A tree that was checked against the schema: numbers and booleans have their types.
 #[derive(Debug)]
 pub(crate) struct Layer {
     name: &'static str,
@@ -51,7 +51,7 @@ fn value(node: &Node) -> FigmentValue {
     }
 }
 
-/// Layers in ascending order of precedence: tables are merged, anything else is replaced.
+/// The layers in ascending order of precedence. Tables are merged, other values are replaced.
 #[derive(Debug, Default)]
 pub(crate) struct Layers(Vec<Layer>);
 
@@ -60,12 +60,13 @@ impl Layers {
         self.0.push(layer);
     }
 
-    /// The merged settings as a `T`.
+    /// Deserializes the merged settings.
     pub(crate) fn extract<T: DeserializeOwned>(&self) -> Result<T, Box<Error>> {
         self.0.iter().fold(Figment::new(), |figment, layer| figment.merge(layer)).extract().map_err(Box::new)
     }
 
-    /// Where the setting at `path` was made: the topmost layer that has it, or else has most of the way to it.
+    /// Returns the place of the setting at `path`: in the topmost layer that has it, otherwise in the layer that
+    /// has the longest part of the path.
     pub(crate) fn place_of(&self, path: &KeyPath) -> Place {
         let mut best = (0, &Place::Default);
         for (index, layer) in self.0.iter().enumerate() {

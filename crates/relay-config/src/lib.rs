@@ -1,14 +1,14 @@
-//! Configuration of cc-relay: a file and the environment in, a validated and precisely typed [`Config`] out.
+//! The configuration of cc-relay: from a file and the environment to a validated, precisely typed [`Config`].
 //!
 //! ```text
-//! file ─yaml, toml─▶ tree with places ─${}─▶ checked along the schema ─┐
-//! CC_RELAY_* ──────▶ tree with places ─────▶ checked along the schema ─┼figment▶ raw types ─resolve─▶ Config
-//! flags ───────────▶ tree with places ─────▶ checked along the schema ─┘
+//! file ─yaml, toml─▶ tree with places ─${}─▶ checked against the schema ─┐
+//! CC_RELAY_* ──────▶ tree with places ─────▶ checked against the schema ─┼figment▶ raw types ─resolve─▶ Config
+//! flags ───────────▶ tree with places ─────▶ checked against the schema ─┘
 //! ```
 //!
-//! Each step reports what it finds and goes on, so that an operator sees every [`Problem`] at once, each with its
-//! place. The schema that files are checked along is the one that [`schema`] prints, and is derived from the types that
-//! they are deserialized into.
+//! Each step reports its problems and continues, so that an operator sees every [`Problem`] at once, each with its place.
+//! [`schema`] returns the JSON Schema that sources are checked against. It is derived from the types that they are
+//! deserialized into. Every fact about a kind of provider is an entry of [`KINDS`].
 //!
 //! ```
 //! use relay_config::{Format, Loader};
@@ -17,8 +17,8 @@
 //! assert_eq!(error.to_string(), "c.yaml:1:11: server.lisen: unknown key; did you mean `listen`?");
 //! ```
 //!
-//! No sockets here and no tasks; reading arguments and watching the file are left to the binary. An embedding service
-//! may as well build a [`Config`] in code.
+//! This crate opens no sockets and spawns no tasks. Reading arguments and watching the file are left to the binary. An
+//! embedding service can also build a [`Config`] in code.
 
 mod capabilities;
 mod cloud;
@@ -73,5 +73,10 @@ pub use names::{BaseUrl, BaseUrlError, KeyId, ModelMapping, ProviderName};
 pub use schema::schema;
 pub use secret::{PLACEHOLDER, Secret};
 
-/// The commented file that `cc-relay config init` writes.
+/// The commented configuration file that `cc-relay config init` writes.
 pub const TEMPLATE: &str = include_str!("template.yaml");
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -1,4 +1,4 @@
-//! From sources to a [`Config`]: read, locate, expand, check, merge, resolve.
+//! The loader, from sources to a [`Config`]: read, locate, expand, check, merge, resolve.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::tree::{KeyPath, Node, Value};
 use crate::validate::validate;
 use crate::{toml, yaml};
 
-/// What a configuration file is written in.
+/// The format of a configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// YAML 1.2.
@@ -32,7 +32,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that the extension of `path` names, if any.
+    /// Returns the format of the extension of `path`, if it is a known one.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
@@ -43,7 +43,7 @@ impl Format {
     }
 }
 
-/// Gathers what a configuration is made of: a file, `CC_RELAY_*` variables above it, overrides on top.
+/// Loads a configuration from a file, `CC_RELAY_*` variables and overrides, in ascending order of precedence.
 ///
 /// ```
 /// use relay_config::{Format, Loader};
@@ -65,7 +65,7 @@ pub struct Loader {
     providers: Vec<ProviderConfig>,
 }
 
-/// The file, or what stands in for it.
+/// The configuration file, or a text in its place.
 #[derive(Clone)]
 enum Source {
     Path(PathBuf),
@@ -73,7 +73,7 @@ enum Source {
 }
 
 impl fmt::Debug for Loader {
-    /// Names the file alone: its text and the environment hold secrets.
+    /// Prints the name of the file only, since its text and the environment hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.as_ref().map(|source| match source {
             Source::Path(path) => path.display().to_string(),
@@ -83,20 +83,20 @@ impl fmt::Debug for Loader {
     }
 }
 
-/// A valid configuration.
+/// A valid configuration, with warnings.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What an operator should hear about, in the order of the file.
+    /// The warnings for the operator, in the order of the file.
     pub warnings: Vec<Warning>,
-    /// The file it came from, if there was one.
+    /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
 }
 
 impl Loaded {
-    /// The configuration in effect, defaults included, as YAML; every secret is `***`.
+    /// Returns the effective configuration, defaults included, as YAML. Every secret is `***`.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         self.config.to_yaml()
@@ -104,7 +104,7 @@ impl Loaded {
 }
 
 impl Loader {
-    /// No file and an empty environment.
+    /// Returns a loader without a file and with an empty environment.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -124,33 +124,32 @@ impl Loader {
         self
     }
 
-    /// Takes `text` for the file; `name` stands for it in messages.
+    /// Uses `text` in place of a file; `name` is its name in messages.
     #[must_use]
     pub fn with_text(mut self, name: impl Into<Arc<str>>, format: Format, text: impl Into<String>) -> Self {
         self.file = Some(Source::Text { name: name.into(), format, text: text.into() });
         self
     }
 
-    /// Sets the setting at a dotted path, such as `server.listen`, above file and environment. Lists are separated by
-    /// commas; references to variables are not expanded.
+    /// Overrides the setting at a dotted path, such as `server.listen`, in file and environment. Items of a list
+    /// are separated by commas; references to variables are not expanded.
     #[must_use]
     pub fn with_override(mut self, key_path: impl Into<String>, value: impl Into<String>) -> Self {
         self.overrides.push((key_path.into(), value.into()));
         self
     }
 
-    /// Providers for a configuration that names none itself, such as those that a
-    /// [`Discovery`](crate::Discovery) found.
+    /// Sets the providers of a configuration that has none, such as those of a [`Discovery`](crate::Discovery).
     #[must_use]
     pub fn with_default_providers(mut self, providers: Vec<ProviderConfig>) -> Self {
         self.providers = providers;
         self
     }
 
-    /// Reads and checks everything. May be called again to read a changed file.
+    /// Reads and checks all sources. It can be called again to read a changed file.
     ///
     /// # Errors
-    /// [`LoadError::Invalid`] with every problem found, or why there is nothing to check.
+    /// [`LoadError::Invalid`] with every problem, or another [`LoadError`] if the file cannot be read at all.
     pub fn load(&self) -> Result<Loaded, LoadError> {
         let schema = &Schema::new();
         let mut report = Report::default();
@@ -217,7 +216,7 @@ impl Loader {
 }
 
 impl Source {
-    /// The file as a tree; `None` where the report says that it is not well-formed.
+    /// Returns the file as a tree, or `None` if it is not well-formed and the report has the problem.
     fn parse(&self, schema: &Schema, report: &mut Report) -> Result<Option<Node>, LoadError> {
         let (name, format, text) = self.read()?;
         Ok(match format {
@@ -243,7 +242,7 @@ impl Source {
     #[cfg(unix)]
     fn is_readable_by_others(&self) -> bool {
         use std::os::unix::fs::PermissionsExt;
-        /// Read permission for users who are neither owner nor in the group.
+        /// The mode bit that lets users outside of owner and group read the file.
         const OTHERS_READ: u32 = 0o004;
         let Self::Path(path) = self else { return false };
         std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & OTHERS_READ != 0)
@@ -255,7 +254,7 @@ impl Source {
     }
 }
 
-/// Reads a text file that is not larger than any configuration can sensibly be.
+/// Reads a text file of at most 8 MiB, which is more than any configuration needs.
 fn read_bounded(path: &Path) -> io::Result<String> {
     const LIMIT: u64 = 8 * 1024 * 1024;
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Names and addresses in the configuration that are more than strings.
+//! Validated types for names and addresses.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use http::uri::{Authority, Scheme};
 
 use crate::secret::Secret;
 
-/// A provider's name: unique in a configuration, cheap to clone.
+/// The name of a provider: unique in a configuration, cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProviderName(Arc<str>);
 
 impl ProviderName {
-    /// Takes over `name`. The loader refuses an empty one and one that another provider has.
+    /// Takes `name` unchecked. The loader refuses an empty name and one that another provider has.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -31,15 +31,15 @@ impl fmt::Display for ProviderName {
     }
 }
 
-/// What stands for a key in logs: eight hexadecimal digits that cannot be turned back into it.
+/// The identifier of a key in logs: eight hexadecimal digits from which the key cannot be recovered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyId(Arc<str>);
 
 impl KeyId {
-    /// The id of `secret`: the same in every process, so that logs of replicas can be joined.
+    /// Returns the identifier of `secret`. It is the same in every process, so that logs of replicas can be joined.
     #[must_use]
     pub fn of(secret: &Secret) -> Self {
-        // FNV-1a, 64 bits, folded to 32: many secrets share each value, so the id gives none of them away.
+        // FNV-1a, 64 bits, folded to 32: many secrets share each value, so the identifier reveals none of them.
         let hash = secret.expose().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -54,7 +54,7 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// `http(s)://host[:port][/path]`: no credentials, no query, and no slash at the end.
+/// A base URL `http(s)://host[:port][/path]`, without credentials, query or trailing slash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     scheme: Scheme,
@@ -62,32 +62,32 @@ pub struct BaseUrl {
     path: String,
 }
 
-/// Why a text is not a [`BaseUrl`].
+/// The reason why a text is not a [`BaseUrl`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BaseUrlError {
-    /// It cannot be read as a URL.
+    /// The text is not a URL.
     #[error("not a URL")]
     Malformed,
-    /// It has no scheme, or one other than `http` and `https`.
+    /// The scheme is missing, or neither `http` nor `https`.
     #[error("the scheme is not http or https")]
     Scheme,
-    /// It has no host.
+    /// The host is missing.
     #[error("there is no host")]
     Host,
-    /// It has a user name or password, which would show up in logs.
+    /// The URL contains a user name or password, which would appear in logs.
     #[error("credentials do not belong in a URL; use keys[]")]
     Credentials,
-    /// It has a query string.
+    /// The URL contains a query string.
     #[error("a query string does not belong in a base URL")]
     Query,
 }
 
 impl BaseUrl {
-    /// Reads `text`; slashes at its end are dropped.
+    /// Parses `text`. Trailing slashes are removed.
     ///
     /// # Errors
-    /// [`BaseUrlError`] says what about the text is not accepted.
+    /// [`BaseUrlError`] with the part of the text that is not accepted.
     pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         let parts = text.parse::<Uri>().map_err(|_| BaseUrlError::Malformed)?.into_parts();
         let scheme = parts
@@ -106,7 +106,7 @@ impl BaseUrl {
         Ok(Self { scheme, authority, path })
     }
 
-    /// A URL that takes the place of one that was reported as a problem, so that resolving can go on.
+    /// Returns a URL that replaces one with a reported problem, so that resolving can continue.
     pub(crate) fn placeholder() -> Self {
         Self::constant(Scheme::HTTP, "localhost", "")
     }
@@ -115,19 +115,19 @@ impl BaseUrl {
         Self { scheme, authority: Authority::from_static(authority), path: path.to_owned() }
     }
 
-    /// `http` or `https`.
+    /// Returns the scheme, `http` or `https`.
     #[must_use]
     pub fn scheme(&self) -> &Scheme {
         &self.scheme
     }
 
-    /// Host and, where one was given, port.
+    /// Returns the host, with the port if one was given.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The path in front of every request path: empty, or with a slash at its start and none at its end.
+    /// Returns the path in front of every request path: empty, or with a leading and without a trailing slash.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -146,17 +146,18 @@ impl fmt::Debug for BaseUrl {
     }
 }
 
-/// Client's model name to upstream's: exact names first, then patterns with `*`, longest first.
+/// A map from model names of clients to those of an upstream. Exact names are looked up first, then patterns with
+/// `*`, the longest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelMapping {
-    /// Sorted by name.
+    /// The exact names, sorted by name.
     exact: Vec<(String, Arc<str>)>,
-    /// Longest first, then by pattern.
+    /// The patterns, the longest first, then in alphabetical order.
     patterns: Vec<(String, Arc<str>)>,
 }
 
 impl ModelMapping {
-    /// The name under which an upstream knows `model`, or `None` where nothing maps it.
+    /// Returns the upstream's name of `model`, or `None` if it is not mapped.
     #[must_use]
     pub fn lookup(&self, model: &str) -> Option<&Arc<str>> {
         if let Ok(index) = self.exact.binary_search_by(|(name, _)| name.as_str().cmp(model)) {
@@ -165,18 +166,18 @@ impl ModelMapping {
         self.patterns.iter().find(|(pattern, _)| matches(pattern, model)).map(|(_, target)| target)
     }
 
-    /// Whether nothing is mapped.
+    /// Returns `true` if no name is mapped.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.patterns.is_empty()
     }
 
-    /// Every name or pattern with its target, in the order in which they are tried.
+    /// Returns every name or pattern with its target, in the order in which they are looked up.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
         self.exact.iter().chain(&self.patterns).map(|(name, target)| (name.as_str(), target.as_ref()))
     }
 
-    /// The names that are mapped as they stand, in order; patterns are not among them.
+    /// Returns the exact names in order, without the patterns.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.exact.iter().map(|(name, _)| name.as_str())
     }
@@ -194,7 +195,7 @@ impl<K: Into<String>, V: Into<Arc<str>>> FromIterator<(K, V)> for ModelMapping {
     }
 }
 
-/// Whether `text` fits `pattern`, in which `*` stands for any run of characters, none included.
+/// Returns `true` if `text` matches `pattern`, in which `*` matches any sequence of characters, including none.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {

@@ -1,9 +1,10 @@
-//! Collects what is found on the way from text to configuration.
+//! The problems and warnings that are collected while a configuration is loaded.
 
 use crate::error::{Concern, Fault, Place, Problem, Warning};
 use crate::tree::KeyPath;
 
-/// Problems that are told. What has more of them is no configuration, and comparing their paths takes time.
+/// The largest number of reported problems. A file with more is not a configuration, and comparing their paths
+/// takes time.
 const LIMIT: usize = 500;
 
 /// Problems and warnings, in the order in which they were found.
@@ -14,8 +15,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Adds a problem, unless something at `path`, around it or inside of it is already known to be wrong: what a later
-    /// step finds there is a consequence.
+    /// Adds a problem, unless there is already one at `path`, above it or below it: a later step then found a
+    /// consequence of the first.
     pub(crate) fn problem(&mut self, place: Place, path: &KeyPath, fault: Fault) {
         if self.problems.len() < LIMIT && !self.is_known(path) {
             self.problems.push((path.clone(), Problem { place, path: path.to_string(), fault }));
@@ -34,7 +35,7 @@ impl Report {
                 .any(|(known, _)| *known != KeyPath::default() && known.is_related_to(path))
     }
 
-    /// Everything that was found, each in the order of its place.
+    /// Returns all problems and warnings, each in the order of their places.
     pub(crate) fn finish(self) -> (Vec<Problem>, Vec<Warning>) {
         let mut problems: Vec<_> = self.problems.into_iter().map(|(_, problem)| problem).collect();
         let mut warnings = self.warnings;

@@ -1,4 +1,4 @@
-//! The JSON Schema of the file, and the few questions that are asked of it.
+//! The JSON Schema of the configuration file, and queries on it.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
@@ -6,22 +6,22 @@ use serde_json::{Map, Value};
 use crate::raw;
 use crate::unimplemented_keys;
 
-/// The JSON Schema (draft 2020-12) of a configuration file, for editors and for `cc-relay config schema`.
+/// Returns the JSON Schema (draft 2020-12) of a configuration file, for editors and for `cc-relay config schema`.
 ///
-/// It is the schema that [`Loader`](crate::Loader) enforces. Settings of features that are not built are in it, and
-/// say so in their description.
+/// It is the schema that [`Loader`](crate::Loader) enforces. Settings of features that are not implemented are
+/// included, and their description says so.
 #[must_use]
 pub fn schema() -> Value {
     Schema::new().root
 }
 
-/// The schema, in the form in which files are checked.
+/// The schema that files are checked against.
 #[derive(Debug)]
 pub(crate) struct Schema {
     root: Value,
 }
 
-/// A part of the schema, with references followed.
+/// A subschema, with its `$ref` resolved.
 pub(crate) type Rule = Map<String, Value>;
 
 impl Schema {
@@ -34,7 +34,7 @@ impl Schema {
         schema
     }
 
-    /// Says of a setting that it is not available, and leaves out the choices that are not.
+    /// Marks settings that are not available in their description, and removes unavailable choices.
     fn mark_unavailable(&mut self) {
         let mut settings = Vec::new();
         let mut choices = Vec::new();
@@ -64,7 +64,7 @@ impl Schema {
         self.root.as_object()
     }
 
-    /// `value` as a rule, with its `$ref` followed.
+    /// Returns `value` as a rule, with its `$ref` resolved.
     pub(crate) fn rule<'a>(&'a self, value: &'a Value) -> Option<&'a Rule> {
         let rule = value.as_object()?;
         match rule.get("$ref").and_then(Value::as_str) {
@@ -73,13 +73,13 @@ impl Schema {
         }
     }
 
-    /// The rule for `key` in a table: its own, or the one for any key.
+    /// Returns the rule for `key` in a table: its own, otherwise the one for additional keys.
     pub(crate) fn property<'a>(&'a self, table: &'a Rule, key: &str) -> Option<&'a Value> {
         let own = table.get("properties").and_then(|properties| properties.get(key));
         own.or_else(|| table.get("additionalProperties").filter(|rest| **rest != Value::Bool(false)))
     }
 
-    /// The table at a path of keys, or the one that a list there is made of.
+    /// Returns the table at a path of keys. For a list, it is the table of its items.
     pub(crate) fn table(&self, keys: &[&str]) -> Option<&Rule> {
         keys.iter().try_fold(self.root()?, |rule, key| {
             let rule = self.rule(self.property(rule, key)?)?;
@@ -87,15 +87,15 @@ impl Schema {
         })
     }
 
-    /// Whether a value of `rule`, or a part of it, is a secret.
+    /// Returns `true` if a value of `rule`, or a part of it, is a secret.
     pub(crate) fn holds_secret(&self, rule: &Rule) -> bool {
         let properties = rule.get("properties").and_then(Value::as_object).into_iter().flatten();
         let mut parts = properties.map(|(_, part)| part).chain(rule.get("items"));
         is_secret(rule) || parts.any(|part| self.rule(part).is_some_and(|part| self.holds_secret(part)))
     }
 
-    /// Every setting whose path has no index and whose value fits on one line: the ones that a variable or a flag can
-    /// make.
+    /// Returns every setting that a variable or a flag can set: its path has no index, and its value is a scalar or
+    /// a list of scalars.
     pub(crate) fn scalar_settings(&self) -> Vec<String> {
         let mut settings = Vec::new();
         self.visit(&mut |pattern, pointer| {
@@ -110,7 +110,8 @@ impl Schema {
         settings
     }
 
-    /// The tables in which `key` can be used, as patterns: `providers[]`, or an empty one for the root.
+    /// Returns the tables in which `key` can be used, as patterns such as `providers[]`. The root has an empty
+    /// pattern.
     pub(crate) fn tables_with(&self, key: &str) -> Vec<String> {
         let mut tables = Vec::new();
         self.visit(&mut |pattern, _| {
@@ -145,7 +146,8 @@ impl Schema {
     }
 }
 
-/// `string`, `integer`, `boolean`, `array`, `object`, or `None` for a choice among several.
+/// Returns the type of a rule: `string`, `integer`, `boolean`, `array` or `object`, or `None` if it has
+/// alternatives.
 pub(crate) fn type_of(rule: &Rule) -> Option<&str> {
     match rule.get("type").and_then(Value::as_str) {
         None if rule.contains_key("oneOf") => Some("string"),
@@ -153,7 +155,7 @@ pub(crate) fn type_of(rule: &Rule) -> Option<&str> {
     }
 }
 
-/// The values of an enumeration; none for anything else.
+/// Returns the values of an enumeration; none for any other rule.
 pub(crate) fn choices(rule: &Rule) -> Vec<&str> {
     let listed = rule.get("enum").and_then(Value::as_array).into_iter().flatten();
     let described = rule.get("oneOf").and_then(Value::as_array).into_iter().flatten();
@@ -164,13 +166,13 @@ pub(crate) fn choices(rule: &Rule) -> Vec<&str> {
     listed.chain(described).filter_map(Value::as_str).collect()
 }
 
-/// Whether a value is a secret, not to be shown in messages.
+/// Returns `true` if a value is a secret, which messages must not show.
 pub(crate) fn is_secret(rule: &Rule) -> bool {
     rule.get("writeOnly") == Some(&Value::Bool(true))
 }
 
-/// Takes back what schemars adds for `Option` (here an unset key is left out, never `null`), and the line breaks of
-/// comments.
+/// Removes the alternative `null` that schemars adds for `Option`, since an unset key is absent here, and the line
+/// breaks of doc comments.
 fn tidy(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(tidy),

@@ -1,4 +1,4 @@
-//! A string that must not be seen.
+//! A credential that is never printed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,28 +6,30 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// What clients send that must send a credential and have none; it is never sent on, and no upstream's.
+/// The placeholder for clients that must send a credential and have none. It is never forwarded, and never a valid
+/// credential of an upstream.
 pub const PLACEHOLDER: &str = "managed-by-cc-relay";
 
 /// A credential: prints as `***`, compares in constant time, and is wiped when its last owner drops it.
 ///
-/// Cloning shares the one copy in memory. The comparison's time depends on the lengths, never on the contents.
+/// Clones share one copy in memory. The time of a comparison depends on the lengths, never on the contents.
 #[derive(Clone)]
 pub struct Secret(Arc<Zeroizing<Box<str>>>);
 
 impl Secret {
-    /// Takes over `value`.
+    /// Takes ownership of `value`.
     pub fn new(value: impl Into<Box<str>>) -> Self {
         Self(Arc::new(Zeroizing::new(value.into())))
     }
 
-    /// The value itself, for the one place that writes it into a request.
+    /// Returns the value, for the code that writes it into a request.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether `candidate` is this secret, in time that does not depend on where they differ.
+    /// Returns `true` if `candidate` equals the secret, in time that does not depend on the position of a
+    /// difference.
     #[must_use]
     pub fn matches(&self, candidate: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(candidate).into()

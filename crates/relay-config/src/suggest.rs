@@ -1,6 +1,7 @@
-//! "Did you mean".
+//! Suggestions for misspelled names.
 
-/// The candidate nearest to `name`, if any is near enough to be a slip of the hand: at most a third of its letters wrong.
+/// Returns the candidate nearest to `name`, if it is near enough to be a typing error: at most a third of its
+/// letters differ.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_lowercase();
     let distance = |candidate: &str| strsim::damerau_levenshtein(&name, &candidate.to_ascii_lowercase());

@@ -1,4 +1,4 @@
-//! TOML text to a located tree.
+//! The TOML parser: from text to a tree with places.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::error::{Fault, Place};
 use crate::report::Report;
 use crate::tree::{Entry, KeyPath, Node, Number, Value};
 
-/// Reads `text`; `None` when the report says why that is not possible.
+/// Parses `text`. Returns `None` if it is not well-formed and the report has the problem.
 pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<Node> {
     let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let reader = Reader { name, text, line_starts };
@@ -27,7 +27,7 @@ pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<
 struct Reader<'a> {
     name: &'a Arc<str>,
     text: &'a str,
-    /// Byte offset of each line.
+    /// The byte offset of each line.
     line_starts: Vec<usize>,
 }
 
@@ -82,7 +82,7 @@ impl Reader<'_> {
         if span.is_some() { self.place(span) } else { around.clone() }
     }
 
-    /// Line and column of a byte offset.
+    /// Returns the line and column of a byte offset.
     fn place(&self, span: Option<Range<usize>>) -> Place {
         let offset = span.map_or(0, |span| span.start.min(self.text.len()));
         let line = self.line_starts.partition_point(|start| *start <= offset);

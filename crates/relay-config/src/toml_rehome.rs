@@ -1,9 +1,9 @@
-//! Provider settings that stand in one of the provider's tables, where TOML's rules put them.
+//! Moves settings of a provider out of the table that TOML's rules assign them to.
 //!
 //! ```toml
 //! [[providers.keys]]
 //! key = "…"
-//! models = ["glm-4.7"]    # looks like the provider's, is the key's
+//! models = ["glm-4.7"]    # looks like a setting of the provider, is one of the key
 //! ```
 
 use crate::error::Concern;
@@ -11,13 +11,14 @@ use crate::report::Report;
 use crate::schema::{Rule, Schema};
 use crate::tree::{Entry, KeyPath, Node};
 
-/// What may be meant for the key as well: a key cannot be switched off, and its provider must not be by mistake.
+/// A setting that may be meant for the key: a key cannot be disabled, and its provider must not be disabled by
+/// mistake.
 const AMBIGUOUS: &str = "enabled";
 
-/// Moves such settings of every provider in `root` to where they are meant, with a warning.
+/// Moves such settings of every provider in `root` to the provider, with a warning.
 ///
-/// What the table has itself stays (`priority` is a key's own as well), and so does what the provider already has: that
-/// is a contradiction, which validation reports.
+/// A setting that the table itself accepts stays there, such as `priority` of a key. So does one that the provider
+/// already has: it is a contradiction, which validation reports.
 pub(crate) fn rehome(mut root: Node, schema: &Schema, report: &mut Report) -> Node {
     let Some(own) = schema.table(&["providers"]) else { return root };
     let path = KeyPath::default().key("providers");
@@ -47,7 +48,8 @@ pub(crate) fn rehome(mut root: Node, schema: &Schema, report: &mut Report) -> No
     root
 }
 
-/// Takes the entries out of `table` that are known to `provider`, not to the table itself, and not in `present`.
+/// Removes and returns the entries of `table` that `provider` accepts, the table itself does not, and `present`
+/// does not contain.
 fn take_misplaced(table: &mut Node, provider: &Rule, own: Option<&Rule>, present: &[String]) -> Vec<Entry> {
     let Some(entries) = table.entries_mut() else { return Vec::new() };
     let is_misplaced = |entry: &mut Entry| {

@@ -1,47 +1,48 @@
-//! A configuration as written, every part of it with the place it was written at.
+//! A configuration as it was written, each value with its place.
 //!
-//! Files, environment and command line all become a [`Node`]; what comes after knows one shape.
+//! Files, environment and command line all become a [`Node`], so that later steps handle one form.
 
 use std::fmt;
 
 use crate::error::Place;
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) at: Place,
     pub(crate) value: Value,
 }
 
-/// What a configuration can say.
+/// A value in a configuration.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
-    /// Nothing after the key, `null` or `~`; YAML only.
+    /// No value: nothing after the key, `null` or `~`. YAML only.
     Null,
     Bool(bool),
     Number(Number),
-    /// A TOML date or time, as written. No setting takes one.
+    /// A TOML date or time, as written. No setting accepts one.
     Date(String),
     /// A string as written.
     Text(String),
-    /// A string from `${}`, the environment or the command line: a number or a switch where the schema asks for one.
+    /// A string from `${}`, the environment or the command line. It becomes a number or a boolean if the schema
+    /// requires one.
     Loose(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
 
-/// A number: as written, for messages, and its value if it is whole.
+/// A number: its text, for messages, and its value if it is an integer.
 #[derive(Debug, Clone)]
 pub(crate) struct Number {
     pub(crate) text: String,
     pub(crate) whole: Option<i128>,
 }
 
-/// A key with its value.
+/// A key and its value.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) key: String,
-    /// Where the key stands.
+    /// The place of the key.
     pub(crate) at: Place,
     pub(crate) node: Node,
 }
@@ -51,7 +52,7 @@ impl Node {
         Self { at, value }
     }
 
-    /// The entries of a map; none for anything else.
+    /// Returns the entries of a map; none for any other value.
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Map(entries) => entries,
@@ -59,7 +60,7 @@ impl Node {
         }
     }
 
-    /// The entries of a map, to be changed.
+    /// Returns the entries of a map, mutably.
     pub(crate) fn entries_mut(&mut self) -> Option<&mut Vec<Entry>> {
         match &mut self.value {
             Value::Map(entries) => Some(entries),
@@ -67,7 +68,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none for anything else.
+    /// Returns the items of a list; none for any other value.
     pub(crate) fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,
@@ -75,7 +76,7 @@ impl Node {
         }
     }
 
-    /// The items of a list, to be changed; none for anything else.
+    /// Returns the items of a list, mutably; none for any other value.
     pub(crate) fn items_mut(&mut self) -> &mut [Node] {
         match &mut self.value {
             Value::List(items) => items,
@@ -95,8 +96,8 @@ impl Node {
         self.entries_mut()?.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.node)
     }
 
-    /// The place of the value that `path` leads to, or else of the nearest key around it; with the number of steps that
-    /// could be followed.
+    /// Returns the place of the value at `path`, otherwise of the nearest enclosing key, with the number of
+    /// segments that were found.
     pub(crate) fn place_of(&self, path: &KeyPath) -> (usize, &Place) {
         let (mut node, mut around) = (self, &self.at);
         for (depth, step) in path.0.iter().enumerate() {
@@ -113,7 +114,7 @@ impl Node {
     }
 }
 
-/// The way from the root to a value: `providers[2].keys[0].key`.
+/// The path from the root to a value: `providers[2].keys[0].key`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeyPath(Vec<Segment>);
 
@@ -124,7 +125,7 @@ enum Segment {
 }
 
 impl KeyPath {
-    /// A path of keys alone, separated by dots.
+    /// Parses a path that consists of keys only, separated by dots.
     pub(crate) fn dotted(keys: &str) -> Self {
         Self(keys.split('.').map(|key| Segment::Key(key.to_owned())).collect())
     }
@@ -133,7 +134,7 @@ impl KeyPath {
         self.then(Segment::Key(key.to_owned()))
     }
 
-    /// The path of another key in the same table.
+    /// Returns the path of another key in the same table.
     pub(crate) fn beside(&self, key: &str) -> Self {
         Self(self.0[..self.0.len().saturating_sub(1)].to_vec()).key(key)
     }
@@ -148,17 +149,17 @@ impl KeyPath {
         Self(steps)
     }
 
-    /// The number of steps.
+    /// Returns the number of segments.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether one of the two leads through the other.
+    /// Returns `true` if one of the two paths is a prefix of the other.
     pub(crate) fn is_related_to(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).all(|(a, b)| a == b)
     }
 
-    /// The path without its indices, as rules and messages name a place: `providers[].keys[].key`.
+    /// Returns the path without its indices, as rules and messages name it: `providers[].keys[].key`.
     pub(crate) fn pattern(&self) -> String {
         let mut text = String::new();
         for step in &self.0 {

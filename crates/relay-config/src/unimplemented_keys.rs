@@ -1,27 +1,28 @@
-//! Settings that are known but not built: what of them is accepted because it means "off", and what is refused.
+//! Settings that are known but not implemented: the values that are accepted because they mean "off", and the rest,
+//! which is refused.
 //!
-//! This is the one list. A change that builds a feature removes its lines.
+//! A change that implements a feature removes its lines from this list.
 
 use crate::error::Fault;
 use crate::tree::{Node, Value};
 
-/// One setting, or a section of settings, of a feature that is not built.
+/// A setting, or a section of settings, of a feature that is not implemented.
 struct UnimplementedKey {
-    /// Its pattern.
+    /// The pattern of its path.
     pattern: &'static str,
-    /// What is accepted all the same.
+    /// The values that are accepted because they mean "off".
     off: Off,
-    /// What to do instead, as a clause; may be empty.
+    /// The alternative, as a clause; may be empty.
     instead: &'static str,
 }
 
-/// What of a setting means that the feature is not wanted.
+/// The values of a setting that mean that the feature is not used.
 enum Off {
-    /// Nothing but an empty table or list. These mean "off" everywhere.
+    /// An empty table or list only. These mean "off" for every setting.
     Empty,
-    /// `false`.
+    /// The value `false`.
     False,
-    /// Any value other than these, which are the unimplemented ones.
+    /// Every value except these, which are not implemented.
     AllBut(&'static [&'static str]),
     /// A table in which this key is `false`.
     Disabled(&'static str),
@@ -46,25 +47,25 @@ const KEYS: &[UnimplementedKey] = &[
     unimplemented("state", Off::Set("backend", "memory"), "the state is kept in memory"),
 ];
 
-/// Sections that other relays have and that mean nothing here: accepted with a warning.
+/// Sections of other relays that have no effect here. They are accepted with a warning.
 const WITHOUT_EFFECT: &[&str] = &["cache", "grpc"];
 
-/// Whether settings at `pattern` are accepted without effect.
+/// Returns `true` if settings at `pattern` are accepted without effect.
 pub(crate) fn is_without_effect(pattern: &str) -> bool {
     WITHOUT_EFFECT.contains(&pattern)
 }
 
-/// Whether the setting at `pattern` belongs to a feature that is not built, whatever its value.
+/// Returns `true` if the setting at `pattern` belongs to a feature that is not implemented, with any value.
 pub(crate) fn is_listed(pattern: &str) -> bool {
     about(pattern).any(|unimplemented| !matches!(unimplemented.off, Off::AllBut(_)))
 }
 
-/// Whether there is a point in using the setting at `pattern`.
+/// Returns `true` if the setting at `pattern` has an effect.
 pub(crate) fn is_usable(pattern: &str) -> bool {
     !is_without_effect(pattern) && !is_listed(pattern)
 }
 
-/// The values of the setting at `pattern` that belong to features that are not built.
+/// Returns the values of the setting at `pattern` that are not implemented.
 pub(crate) fn choices(pattern: &str) -> impl Iterator<Item = &'static str> {
     about(pattern).flat_map(|unimplemented| match unimplemented.off {
         Off::AllBut(choices) => choices.iter().copied(),
@@ -72,7 +73,7 @@ pub(crate) fn choices(pattern: &str) -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// Why `node` at `pattern` is refused, if it asks for a feature that is not built.
+/// Returns the fault of `node` at `pattern`, if it requires a feature that is not implemented.
 pub(crate) fn refusal(pattern: &str, node: &Node) -> Option<Fault> {
     let unimplemented = about(pattern).find(|unimplemented| !unimplemented.off.accepts(node))?;
     let what = match (&unimplemented.off, text(node)) {

@@ -1,7 +1,7 @@
-//! Checks a tree against the schema, and gives its values the types that the schema wants.
+//! Checks a tree against the schema, and converts its values to the types of the schema.
 //!
-//! What is wrong is reported and taken out, so that the steps that follow see a tree of the right shape and can report
-//! what else they find.
+//! Invalid values are reported and removed, so that later steps see a tree of the right shape and can report
+//! further problems.
 
 use crate::describe::{bounds, describe, expected};
 use crate::error::{Concern, Fault, Place};
@@ -11,7 +11,7 @@ use crate::suggest::nearest;
 use crate::tree::{Entry, KeyPath, Node, Number, Value};
 use crate::unimplemented_keys;
 
-/// Checks `root`; returns whether a secret is written out in it.
+/// Checks `root`, and returns `true` if it contains a secret as plain text.
 pub(crate) fn validate(root: &mut Node, schema: &Schema, report: &mut Report) -> bool {
     let mut validator = Validator { schema, report, secrets: false };
     if let Some(rule) = schema.root() {
@@ -31,7 +31,7 @@ struct Validator<'a> {
 }
 
 impl Validator<'_> {
-    /// Checks `node` itself; what is wrong within it is reported here, what is wrong with it is returned.
+    /// Checks `node`. Faults inside of it are reported; a fault of the node itself is returned.
     fn check(&mut self, node: &mut Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
         match schema::type_of(rule) {
             Some("object") => self.check_table(node, rule, path),
@@ -150,7 +150,8 @@ impl Validator<'_> {
         Ok(())
     }
 
-    /// A rule with alternatives: a list is checked as the list among them, anything else as the other one.
+    /// Checks a rule with alternatives. A list is checked against the alternative for lists, any other value
+    /// against the other one.
     fn check_any(&mut self, node: &mut Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
         let Some(alternatives) = rule.get("anyOf").and_then(|any| any.as_array()) else { return Ok(()) };
         let is_list = matches!(node.value, Value::List(_));
@@ -161,7 +162,8 @@ impl Validator<'_> {
         }
     }
 
-    /// A value in place of a table or list; where that holds secrets, the value may be one.
+    /// Returns the fault of a value in place of a table or list. If that can hold secrets, the value may be one and
+    /// is not shown.
     fn unexpected(&self, node: &Node, rule: &Rule, expected: &str, hint: &str) -> Fault {
         mismatch(describe(node, self.schema.holds_secret(rule)), expected, hint)
     }
@@ -170,7 +172,7 @@ impl Validator<'_> {
         let known = rule.get("properties").and_then(|properties| properties.as_object());
         let known: Vec<&str> = known.into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         let mut tables = self.schema.tables_with(key);
-        // Of several, the one around this table is the one that was meant.
+        // Of several tables, the one that encloses this table was probably meant.
         let pattern = path.pattern();
         let is_around = |table: &str| pattern.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
         if let Some(around) = tables.iter().find(|table| is_around(table)).cloned() {

@@ -1,7 +1,7 @@
-//! YAML 1.2 text to a located tree.
+//! The YAML 1.2 parser: from text to a tree with places.
 //!
-//! Core schema types only: `yes`, `on` and `012` are what they look like, strings and a decimal number. Anchors and
-//! aliases work within [`NODE_LIMIT`]; merge keys, own tags and several documents are refused.
+//! Only the types of the core schema exist: `yes` and `on` are strings, `012` is a decimal number. Anchors and
+//! aliases work within [`NODE_LIMIT`]. Merge keys, custom tags and several documents are refused.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,15 +12,17 @@ use crate::error::{Fault, Place};
 use crate::report::Report;
 use crate::tree::{Entry, KeyPath, Node, Number, Value};
 
-/// Values in one file, those that aliases repeat included: far beyond any real configuration, and small in memory.
+/// The largest number of values in one file, including those that aliases repeat. It is far above any real
+/// configuration and still small in memory.
 const NODE_LIMIT: usize = 20_000;
 
-/// Levels of nesting. The deepest setting is at six.
+/// The largest depth of nesting. The deepest setting is at level six.
 const DEPTH_LIMIT: usize = 32;
 
 const FORMAT: &str = "YAML";
 
-/// Reads `text`; `None` when the report says why that is not possible. An empty file is an empty map.
+/// Parses `text`. Returns `None` if it is not well-formed and the report has the problem. An empty file is an empty
+/// map.
 pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<Node> {
     let parser = Parser::new_from_str(text);
     let mut reader = Reader { name, parser, report, anchors: HashMap::new(), nodes: 0 };
@@ -34,7 +36,7 @@ pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<
     }
 }
 
-/// What ends the reading of a file at once.
+/// A problem that ends parsing at once.
 struct Stop {
     place: Place,
     path: KeyPath,
@@ -45,7 +47,8 @@ struct Reader<'a, 'r> {
     name: &'a Arc<str>,
     parser: Parser<'a, StrInput<'a>>,
     report: &'r mut Report,
-    /// What each anchor stands for; absent while it is being read, so that none can hold itself.
+    /// The value of each anchor and its size. An anchor is absent while it is being read, so that it cannot contain
+    /// itself.
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
 }
@@ -245,7 +248,9 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// A plain scalar by the rules of YAML 1.2's core schema, section 10.3.2.
+/// Returns the value of a plain scalar.
+/// # Source
+/// YAML 1.2, section 10.3.2, core schema.
 pub(crate) fn plain(text: String) -> Value {
     match text.as_str() {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
@@ -258,7 +263,7 @@ pub(crate) fn plain(text: String) -> Value {
     }
 }
 
-/// `Some(Some(_))` for a whole number, `Some(None)` for any other, `None` if `text` is no number at all.
+/// Returns `Some(Some(_))` for an integer, `Some(None)` for any other number, and `None` if `text` is not a number.
 fn number(text: &str) -> Option<Option<i128>> {
     let radix = |prefix: &str, radix| {
         text.strip_prefix(prefix)
@@ -281,7 +286,7 @@ fn number(text: &str) -> Option<Option<i128>> {
     }
 }
 
-/// Whether `text` can stand in YAML without quotes and is read back as a string.
+/// Returns `true` if `text` can be written in YAML without quotes and is read back as a string.
 pub(crate) fn is_plain_text(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))

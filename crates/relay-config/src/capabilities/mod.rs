@@ -1,7 +1,7 @@
-//! What an upstream takes of a request, as data: which betas, which fields, which kinds of content.
+//! The betas, fields and content types that an upstream accepts, as data.
 //!
-//! The table that comes with the relay and a provider's own `capabilities` have one shape and one meaning, and are read
-//! here by the same functions: model patterns, and for each of them what becomes of betas and of fields.
+//! The built-in table and the `capabilities` of a provider have the same form and are read by the same functions:
+//! patterns of model names, and for each pattern the rules for betas and for fields.
 
 mod path;
 mod pattern;
@@ -15,19 +15,19 @@ pub use pattern::Pattern;
 pub use rule::FieldRule;
 pub use table::{CapabilityTable, Companions};
 
-/// What becomes of a beta.
+/// The rule for a beta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BetaRule {
-    /// It goes upstream.
+    /// The beta is sent to the upstream.
     Pass,
-    /// It does not, and neither do the fields that need it.
+    /// The beta is removed, together with the fields that need it.
     Drop,
-    /// It goes upstream under this name.
+    /// The beta is sent to the upstream under this name.
     Rename(String),
 }
 
 impl BetaRule {
-    /// `None` for what can be no name of a beta in a header.
+    /// Parses a rule. Returns `None` for a text that cannot be the name of a beta in a header.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
         match text {
@@ -37,7 +37,7 @@ impl BetaRule {
         }
     }
 
-    /// The rule as it is written.
+    /// Returns the rule as it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -48,66 +48,66 @@ impl BetaRule {
     }
 }
 
-/// What is known of the models that fit one pattern.
+/// The rules for the models that match one pattern.
 #[derive(Debug, Clone, Default)]
 pub struct ModelCapabilities {
-    /// The most specific name first.
+    /// The rules for betas, the most specific name first.
     betas: Vec<(Pattern, BetaRule)>,
     fields: Vec<(FieldPath, FieldRule)>,
 }
 
 impl ModelCapabilities {
-    /// What is said of `betas`, by names or patterns of names, and of `fields`.
+    /// Takes the rules for `betas`, by name or pattern, and for `fields`.
     #[must_use]
     pub fn new(mut betas: Vec<(Pattern, BetaRule)>, fields: Vec<(FieldPath, FieldRule)>) -> Self {
         betas.sort_by(|(a, _), (b, _)| b.weight().cmp(&a.weight()));
         Self { betas, fields }
     }
 
-    /// The rules for betas, the most specific first.
+    /// Returns the rules for betas, the most specific first.
     #[must_use]
     pub fn betas(&self) -> &[(Pattern, BetaRule)] {
         &self.betas
     }
 
-    /// What becomes of `beta`, if anything is said of it.
+    /// Returns the rule for `beta`, if there is one.
     #[must_use]
     pub fn beta(&self, beta: &str) -> Option<&BetaRule> {
         self.betas.iter().find(|(pattern, _)| pattern.fits(beta)).map(|(_, rule)| rule)
     }
 
-    /// The rules for fields.
+    /// Returns the rules for fields.
     #[must_use]
     pub fn fields(&self) -> &[(FieldPath, FieldRule)] {
         &self.fields
     }
 }
 
-/// What is known of an upstream's models, by patterns of their names.
+/// The rules for the models of an upstream, by patterns of their names.
 #[derive(Debug, Clone, Default)]
 pub struct Capabilities {
-    /// The pattern that says least first.
+    /// The rules by pattern, the least specific first.
     models: Vec<(Pattern, ModelCapabilities)>,
 }
 
 impl Capabilities {
-    /// Whether nothing is known, and so nothing is to be changed.
+    /// Returns `true` if there are no rules, so that requests are forwarded unchanged.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.models.is_empty()
     }
 
-    /// What is said of `model`, by the patterns that it fits. What comes later counts before what comes earlier.
+    /// Returns the rules of all patterns that `model` matches. Later ones take precedence over earlier ones.
     pub fn of(&self, model: &str) -> impl DoubleEndedIterator<Item = &ModelCapabilities> {
         self.models.iter().filter(move |(pattern, _)| pattern.fits(model)).map(|(_, known)| known)
     }
 
-    /// Everything, by pattern.
+    /// Returns all rules, by pattern.
     pub fn entries(&self) -> impl Iterator<Item = (&Pattern, &ModelCapabilities)> {
         self.models.iter().map(|(pattern, known)| (pattern, known))
     }
 
-    /// The same, with what `others` say counting before it.
+    /// Adds the rules of `others`, which take precedence.
     #[must_use]
     pub fn with(mut self, others: &Self) -> Self {
         self.models.extend(others.models.iter().cloned());
@@ -123,20 +123,20 @@ impl FromIterator<(Pattern, ModelCapabilities)> for Capabilities {
     }
 }
 
-/// The shape of both tables before it is checked: names and patterns, with words for what becomes of them.
+/// The rules of one model pattern before they are checked: names or patterns, and the text of the rule for each.
 pub(crate) type RawRules = BTreeMap<String, String>;
 
-/// An entry that cannot be used.
+/// An entry whose key or rule is invalid.
 pub(crate) struct InvalidRule<'a> {
-    /// `betas` or `fields`.
+    /// The section: `betas` or `fields`.
     pub(crate) section: &'static str,
     pub(crate) key: &'a str,
-    /// The key or the value.
+    /// The invalid text: the key or the rule.
     pub(crate) found: &'a str,
     pub(crate) expected: String,
 }
 
-/// Reads the words of one model pattern. What cannot be used is given to `refuse` and left out.
+/// Parses the rules of one model pattern. Invalid entries are passed to `refuse` and skipped.
 pub(crate) fn read(
     betas: &RawRules,
     fields: &RawRules,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::pattern::Pattern;
 
-/// No field of the API lies deeper.
+/// The largest number of steps in a path. No field of the API is nested deeper.
 const MAX_STEPS: usize = 6;
 
 /// The path of a field: `service_tier`, `output_config.effort`, `tools[].defer_loading`, `blocks[image].source[url]`.
@@ -19,7 +19,7 @@ pub struct FieldPath {
     steps: Vec<PathStep>,
 }
 
-/// One level of a [`FieldPath`].
+/// A level of a [`FieldPath`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathStep {
     /// The name of a member.
@@ -42,7 +42,7 @@ pub enum Select {
     },
 }
 
-/// A text that is no [`FieldPath`].
+/// An error: the text is not a [`FieldPath`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidFieldPath;
 

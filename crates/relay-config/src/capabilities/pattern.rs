@@ -2,29 +2,30 @@
 
 use crate::names::matches;
 
-/// A text in which `*` stands for any run of characters, none included, and `|` for "or".
+/// A pattern in which `*` matches any sequence of characters, including none, and `|` separates alternatives.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// Takes over `text`.
+    /// Takes the pattern as it is written.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Whether `text` fits.
+    /// Returns `true` if `text` matches.
     #[must_use]
     pub fn fits(&self, text: &str) -> bool {
         self.0.split('|').any(|pattern| matches(pattern, text))
     }
 
-    /// The pattern as it is written.
+    /// Returns the pattern as it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Orders patterns from the one that says least to the one that says most, which is the one without `*`.
+    /// Returns a key that sorts patterns from the least to the most specific. A pattern without `*` is the most
+    /// specific.
     pub(super) fn weight(&self) -> (bool, usize, &str) {
         (!self.0.contains('*'), self.0.len(), &self.0)
     }

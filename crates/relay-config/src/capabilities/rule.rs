@@ -4,40 +4,40 @@ use std::fmt;
 
 use super::path::{FieldPath, PathStep, Select};
 
-/// What becomes of a field.
+/// The rule for a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldRule {
-    /// It goes upstream.
+    /// The field is sent to the upstream.
     Pass,
-    /// It does not; what it leaves empty goes with it.
+    /// The field is removed, together with containers that become empty.
     Drop,
-    /// An upstream without it cannot serve the request.
+    /// The upstream cannot serve a request with this field, and is not tried.
     Refuse,
-    /// Messages become blocks of a neighbouring turn of the user.
+    /// The messages become content blocks of an adjacent user turn.
     Fold,
-    /// Its members go one level up.
+    /// The members of the object move one level up.
     Hoist,
-    /// It goes into this object, under this name.
+    /// The field moves into an object.
     Move {
-        /// A top-level object.
+        /// The name of the top-level object.
         object: String,
-        /// The name in it.
+        /// The name of the field in that object.
         name: String,
     },
 }
 
-/// A text that is no rule, or none for this field.
+/// An error: the text is not a rule, or not a rule for this field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotARule {
-    /// It is no rule at all.
+    /// The text is not a rule.
     Unknown,
-    /// `refuse` is for top-level fields and kinds of content.
+    /// The rule `refuse` is for top-level fields and content types.
     Refuse,
-    /// `fold` is for messages of one role.
+    /// The rule `fold` is for messages of one role.
     Fold,
-    /// `hoist` is for fields of tools.
+    /// The rule `hoist` is for fields of tools.
     Hoist,
-    /// A new place is for a top-level field.
+    /// A new path is for a top-level field.
     Move,
 }
 

@@ -1,4 +1,4 @@
-//! The table that comes with the relay, as text.
+//! The built-in capability table, which is written in TOML.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::report::Report;
 use crate::toml;
 use crate::tree::{KeyPath, Node, Value};
 
-/// The section that says which betas a field goes with.
+/// The section that lists the betas that each field needs.
 const COMPANIONS: &str = "companions";
 
-/// Fields and the betas that they need: without one of these they do not go upstream.
+/// Fields and the betas that they need. A field is removed if none of its betas is sent to the upstream.
 pub type Companions = Vec<(FieldPath, Vec<Pattern>)>;
 
-/// What is known of every kind of upstream.
+/// The rules for all upstreams, in one section for each kind or group of kinds.
 ///
 /// ```
 /// let table = r#"
@@ -35,10 +35,11 @@ pub struct CapabilityTable {
 }
 
 impl CapabilityTable {
-    /// Reads `text`, which is TOML: `[kind."model pattern".betas]` and `….fields]` with names and what becomes of them.
+    /// Parses `text`, which is TOML: `[section."model pattern".betas]` and `[section."model pattern".fields]` with
+    /// a rule for each name.
     ///
     /// # Errors
-    /// [`LoadError`] with every place that is wrong.
+    /// [`LoadError`] with every problem and its place.
     pub fn parse(name: &str, text: &str) -> Result<Self, LoadError> {
         let mut report = Report::default();
         let mut table = Self::default();
@@ -59,13 +60,13 @@ impl CapabilityTable {
         }
     }
 
-    /// What is known of upstreams of `kind`.
+    /// Returns the rules of `section`; none if there is no such section.
     #[must_use]
     pub fn of(&self, section: &str) -> Capabilities {
         self.sections.get(section).cloned().unwrap_or_default()
     }
 
-    /// Which betas fields go with, everywhere.
+    /// Returns the betas that fields need, which are the same for every upstream.
     #[must_use]
     pub fn companions(&self) -> &Companions {
         &self.companions

@@ -1,4 +1,4 @@
-//! AWS: regions, profiles, and what the environment holds for Bedrock.
+//! AWS: regions, profiles, and the credentials of the environment for Bedrock.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,11 @@ use crate::environment::Environment;
 use crate::error::Fault;
 use crate::secret::Secret;
 
-/// A Bedrock API key. It wins over other credentials of the environment, as in the SDKs.
+/// The variable of a Bedrock API key. It takes precedence over other credentials of the environment, as in the
+/// SDKs.
 const BEARER_TOKEN: &str = "AWS_BEARER_TOKEN_BEDROCK";
 
-/// Refuses what can be no part of an endpoint's host name, and availability zones.
+/// Refuses a text that cannot be part of an endpoint's host name, and an availability zone.
 pub(crate) fn check_region(region: &str) -> Result<(), Fault> {
     const EXPECTED: &str = "the code of a region, as in us-east-1";
     if !is_label(region) {
@@ -26,17 +27,17 @@ pub(crate) fn check_region(region: &str) -> Result<(), Fault> {
     }
 }
 
-/// The region of the environment, and the variable that names it.
+/// Returns the region of the environment, with the variable that names it.
 pub(crate) fn region(environment: Environment<'_>) -> Option<(&'static str, String)> {
     environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])
 }
 
-/// Whether there is a profile that may name a region.
+/// Returns `true` if there is a profile, which may name a region.
 pub(crate) fn has_profile(environment: Environment<'_>) -> bool {
     environment.has("AWS_PROFILE") || config_file(environment).is_some_and(|file| file.is_file())
 }
 
-/// The region of the profile in use, as the shared configuration file has it.
+/// Returns the region of the selected profile in the shared configuration file.
 pub(crate) fn profile_region(environment: Environment<'_>) -> Option<String> {
     let text = std::fs::read_to_string(config_file(environment)?).ok()?;
     region_in(&text, environment.get("AWS_PROFILE").as_deref().unwrap_or("default"))
@@ -47,7 +48,8 @@ fn config_file(environment: Environment<'_>) -> Option<PathBuf> {
     own.or_else(|| environment.get("HOME").map(|home| PathBuf::from(home).join(".aws").join("config")))
 }
 
-/// `region` in the section `[profile NAME]`, or `[default]` for the default one. Indented lines belong to a setting.
+/// Returns `region` of the section `[profile NAME]`, or of `[default]` for the default profile. Indented lines
+/// belong to a nested setting and are skipped.
 fn region_in(text: &str, profile: &str) -> Option<String> {
     let mut is_inside = false;
     for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '#', ';'])) {
@@ -65,7 +67,7 @@ fn region_in(text: &str, profile: &str) -> Option<String> {
     None
 }
 
-/// What signs where the file says nothing.
+/// Returns the credential that applies if the configuration file names none.
 pub(crate) fn credentials(environment: Environment<'_>) -> AwsCredentials {
     match environment.get(BEARER_TOKEN) {
         Some(token) => AwsCredentials::BearerToken(Secret::new(token)),
@@ -73,7 +75,7 @@ pub(crate) fn credentials(environment: Environment<'_>) -> AwsCredentials {
     }
 }
 
-/// The variable that shows that there are credentials, if one does.
+/// Returns the variable that indicates that the environment holds credentials, if there is one.
 pub(crate) fn credentials_variable(environment: Environment<'_>) -> Option<&'static str> {
     let sources: [&[&'static str]; 6] = [
         &[BEARER_TOKEN],

@@ -1,4 +1,4 @@
-//! Azure: resources, and what the environment holds for Microsoft Entra ID.
+//! Azure: resources, and the credentials of the environment for Microsoft Entra ID.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ const CLIENT: &str = "AZURE_CLIENT_ID";
 const CLIENT_SECRET: &str = "AZURE_CLIENT_SECRET";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
-/// `https://{resource}.services.ai.azure.com/anthropic`.
+/// Returns `https://{resource}.services.ai.azure.com/anthropic`.
 pub(crate) fn base_url(resource: &str) -> Result<BaseUrl, Fault> {
     const EXPECTED: &str = "the name of a resource: letters, digits and hyphens";
     if !is_label(&resource.to_ascii_lowercase()) {
@@ -26,7 +26,7 @@ pub(crate) fn base_url(resource: &str) -> Result<BaseUrl, Fault> {
     BaseUrl::parse(&url).map_err(|source| Fault::Url { found: Some(url), source })
 }
 
-/// What to write in place of something that is more than a resource's name.
+/// Returns a hint for a text that is more than the name of a resource.
 fn hint(resource: &str) -> String {
     let text = resource.trim();
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
@@ -40,7 +40,7 @@ fn hint(resource: &str) -> String {
     }
 }
 
-/// Refuses what would need escaping in a query.
+/// Refuses a version with characters that need escaping in a query.
 pub(crate) fn check_api_version(version: &str) -> Result<(), Fault> {
     if version.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
         return Ok(());
@@ -48,7 +48,8 @@ pub(crate) fn check_api_version(version: &str) -> Result<(), Fault> {
     Err(misnamed(version, "a version, as in 2024-06-01", ""))
 }
 
-/// Where tokens come from: a client secret, a workload identity, or else the identity of the machine.
+/// Returns the source of tokens: a client secret, a workload identity, otherwise the managed identity of the
+/// machine.
 pub(crate) fn entra(environment: Environment<'_>, on_fault: OnFault<'_>) -> EntraConfig {
     let application = environment.get(TENANT).zip(environment.get(CLIENT));
     let Some((tenant_id, client_id)) = application else { return managed_identity(environment, on_fault) };
@@ -73,7 +74,7 @@ pub(crate) fn entra(environment: Environment<'_>, on_fault: OnFault<'_>) -> Entr
     }
 }
 
-/// A credential of the environment that is not used, and the variable that it lacks.
+/// Returns a credential of the environment that is unused, and the variable that it lacks.
 pub(crate) fn unused(environment: Environment<'_>) -> Option<(&'static str, &'static str)> {
     let (credential, _) = environment.first(&[CLIENT_SECRET, TOKEN_FILE])?;
     Some((credential, [TENANT, CLIENT].into_iter().find(|variable| !environment.has(variable))?))
@@ -83,14 +84,14 @@ fn authority(environment: Environment<'_>, on_fault: OnFault<'_>) -> BaseUrl {
     const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
     let default = || BaseUrl::constant(Scheme::HTTPS, "login.microsoftonline.com", "");
     let Some(host) = environment.get(VARIABLE) else { return default() };
-    // Azure's own libraries take a bare host as well.
+    // Azure's own libraries accept a bare host too.
     let url = if host.contains("://") { host } else { format!("https://{host}") };
     url_in(VARIABLE, &url, on_fault).unwrap_or_else(default)
 }
 
 fn managed_identity(environment: Environment<'_>, on_fault: OnFault<'_>) -> EntraConfig {
     const ENDPOINT: &str = "IDENTITY_ENDPOINT";
-    // Each without the other means another kind of machine, where the metadata service is what answers.
+    // One variable without the other indicates another kind of machine, where the metadata service answers.
     let service = environment.get(ENDPOINT).zip(environment.get("IDENTITY_HEADER"));
     let service =
         service.and_then(|(url, header)| Some((url_in(ENDPOINT, &url, on_fault)?, Secret::new(header))));

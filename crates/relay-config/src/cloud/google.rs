@@ -9,23 +9,23 @@ use crate::config::GoogleCredentials;
 use crate::environment::Environment;
 use crate::error::Fault;
 
-/// Where a provider is that names no region.
+/// The region of a provider that names none.
 pub(crate) const DEFAULT_REGION: &str = "us-east5";
 
 const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const METADATA_HOST: &str = "GCE_METADATA_HOST";
 
-/// The project of the environment, and the variable that names it.
+/// Returns the project of the environment, with the variable that names it.
 pub(crate) fn project(environment: Environment<'_>) -> Option<(&'static str, String)> {
     environment.first(&["GOOGLE_CLOUD_PROJECT"])
 }
 
-/// The region that Claude Code and Anthropic's libraries are on_fault, and the variable that names it.
+/// Returns the region of the variable that Claude Code and Anthropic's libraries read, with its name.
 pub(crate) fn region(environment: Environment<'_>) -> Option<(&'static str, String)> {
     environment.first(&["CLOUD_ML_REGION"])
 }
 
-/// Refuses what can be no part of a URL's path: a project has an id besides its name.
+/// Refuses a text that cannot be part of a URL path, such as a project's display name.
 pub(crate) fn check_project(project: &str) -> Result<(), Fault> {
     let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b':');
     if !project.is_empty() && project.bytes().all(is_inner) {
@@ -38,7 +38,7 @@ pub(crate) fn check_project(project: &str) -> Result<(), Fault> {
     Err(misnamed(project, "the id of a project, as in my-project-123456", hint))
 }
 
-/// Refuses what can be no part of a host name, and zones.
+/// Refuses a text that cannot be part of a host name, and a zone.
 pub(crate) fn check_region(region: &str) -> Result<(), Fault> {
     const EXPECTED: &str = "a region, as in us-east5, or global, us, eu";
     if !is_label(region) {
@@ -53,13 +53,13 @@ pub(crate) fn check_region(region: &str) -> Result<(), Fault> {
     }
 }
 
-/// Where tokens come from if the file names no credentials: in the order of Google's own libraries.
+/// Returns the source of tokens if the configuration file names none, in the order of Google's own libraries.
 pub(crate) fn credentials(environment: Environment<'_>, on_fault: OnFault<'_>) -> GoogleCredentials {
     let file = environment.get(FILE).map(PathBuf::from).or_else(|| gcloud_file(environment));
     file.map_or_else(|| metadata_server(environment, on_fault), GoogleCredentials::File)
 }
 
-/// What shows that there are application default credentials, in words, if something does.
+/// Returns a description of the application default credentials, if there are any.
 pub(crate) fn credentials_source(environment: Environment<'_>) -> Option<&'static str> {
     if environment.has(FILE) {
         return Some(FILE);
@@ -70,7 +70,7 @@ pub(crate) fn credentials_source(environment: Environment<'_>) -> Option<&'stati
     environment.has(METADATA_HOST).then_some(METADATA_HOST)
 }
 
-/// The file that `gcloud auth application-default login` leaves, if it is there.
+/// Returns the file that `gcloud auth application-default login` writes, if it exists.
 fn gcloud_file(environment: Environment<'_>) -> Option<PathBuf> {
     let own = environment.get("CLOUDSDK_CONFIG").map(PathBuf::from);
     let directory =

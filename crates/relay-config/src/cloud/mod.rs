@@ -1,6 +1,7 @@
-//! What the three clouds need: rules for the names of their things, and where their own tools look for credentials.
+//! The three clouds: rules for the names of their resources, and the places where their own tools look for
+//! credentials.
 //!
-//! Nothing here asks a network. Whether a credential works is found out by the first request.
+//! Nothing in this module uses the network. The first request shows if a credential works.
 
 pub(crate) mod aws;
 pub(crate) mod azure;
@@ -10,16 +11,16 @@ use crate::describe::describe;
 use crate::error::{Fault, Place};
 use crate::tree::{Node, Value};
 
-/// OnFault of each variable whose value cannot be used.
+/// A callback that receives each variable with an unusable value, and its fault.
 pub(crate) type OnFault<'a> = &'a mut dyn FnMut(&'static str, Fault);
 
-/// A name that is not accepted.
+/// Returns the fault of a name that is not accepted.
 fn misnamed(found: &str, expected: &str, hint: impl Into<String>) -> Fault {
     let node = Node::new(Place::Default, Value::Text(found.to_owned()));
     Fault::Value { found: describe(&node, false), expected: expected.to_owned(), hint: hint.into() }
 }
 
-/// Whether `text` is one part of a host name, in lower case.
+/// Returns `true` if `text` is one label of a host name, in lower case.
 fn is_label(text: &str) -> bool {
     let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&text.len())
@@ -28,7 +29,7 @@ fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// What `text` would be as one part of a host name, if that is all that is wrong with it.
+/// Returns `text` as a label of a host name, if only case, spaces or underscores need to change.
 fn as_label(text: &str) -> Option<String> {
     let label = text.trim().to_ascii_lowercase().replace([' ', '_'], "-");
     (label != text && is_label(&label)).then_some(label)

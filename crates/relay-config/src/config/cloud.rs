@@ -1,138 +1,140 @@
-//! What the upstreams of the three clouds need.
+//! The settings of upstreams at the three clouds.
 
 use std::path::PathBuf;
 
 use crate::names::BaseUrl;
 use crate::secret::Secret;
 
-/// What an AWS Bedrock upstream needs.
+/// The settings of an AWS Bedrock upstream.
 #[derive(Debug, Clone)]
 pub struct BedrockConfig {
-    /// Overrides the endpoint of the region: what stands in front of `/model`, or of `/v1/messages` with the
-    /// [`Messages`](BedrockApi::Messages) API.
+    /// The URL in front of `/model`, or of `/v1/messages` with the [`Messages`](BedrockApi::Messages) API. `None`:
+    /// the endpoint of the region.
     pub base_url: Option<BaseUrl>,
-    /// From the file, `AWS_REGION` or `AWS_DEFAULT_REGION`. `None` leaves it to the profile, or to nobody where
-    /// `base_url` is set and the credential is a bearer token.
+    /// The region of the file, `AWS_REGION` or `AWS_DEFAULT_REGION`. `None`: the region of the profile, or no
+    /// region if `base_url` is set and the credential is a bearer token.
     pub region: Option<String>,
-    /// How requests are signed.
+    /// The credential that signs requests.
     pub credentials: AwsCredentials,
-    /// Which of Bedrock's operations are called.
+    /// The operation that serves requests.
     pub api: BedrockApi,
 }
 
-/// How requests to Bedrock are authorized.
+/// The credential of requests to Bedrock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AwsCredentials {
-    /// Keys of the configuration.
+    /// Access keys of the configuration.
     Keys {
-        /// `aws_access_key_id`.
+        /// The setting `aws_access_key_id`.
         access_key_id: Secret,
-        /// `aws_secret_access_key`.
+        /// The setting `aws_secret_access_key`.
         secret_access_key: Secret,
-        /// `aws_session_token`, with temporary keys.
+        /// The setting `aws_session_token`, with temporary keys.
         session_token: Option<Secret>,
     },
     /// A Bedrock API key, sent as a bearer token: `aws_bearer_token`, or `AWS_BEARER_TOKEN_BEDROCK`.
     BearerToken(Secret),
     /// A profile of the shared configuration files.
     Profile(String),
-    /// The AWS default chain: environment, files, SSO, web identity, container, instance metadata.
+    /// The AWS default credential chain: environment, files, SSO, web identity, container, instance metadata.
     DefaultChain,
 }
 
-/// Which of Bedrock's operations are called.
+/// The operation of Bedrock that serves requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BedrockApi {
-    /// `InvokeModel` and `InvokeModelWithResponseStream`.
+    /// `InvokeModel` and `InvokeModelWithResponseStream`, which every model supports.
     #[default]
     Invoke,
-    /// The newer endpoint of Anthropic's format.
+    /// The endpoint in Anthropic's own format, which only newer models support.
     Messages,
 }
 
-/// What an Azure AI Foundry upstream needs.
+/// The settings of an Azure AI Foundry upstream.
 #[derive(Debug, Clone)]
 pub struct AzureConfig {
-    /// What stands in front of `/v1/messages`: `https://{azure_resource_name}.services.ai.azure.com/anthropic`, or
-    /// the file's `base_url` as it is.
+    /// The URL in front of `/v1/messages`: `https://{azure_resource_name}.services.ai.azure.com/anthropic`, or the
+    /// `base_url` of the file.
     pub base_url: BaseUrl,
-    /// Sent as `api-version` only if it is set: the endpoint takes none.
+    /// The query parameter `api-version`. `None`, the default: it is not sent, since the endpoint needs none.
     pub api_version: Option<String>,
-    /// How requests are authorized.
+    /// The credential of requests.
     pub auth: AzureAuth,
 }
 
-/// How requests to Azure AI Foundry are authorized.
+/// The credential of requests to Azure AI Foundry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AzureAuth {
-    /// The keys of the provider.
+    /// The keys of the provider, as `x-api-key`.
     ApiKey,
-    /// Microsoft Entra ID.
+    /// A token of Microsoft Entra ID.
     EntraId(EntraConfig),
 }
 
-/// Where tokens of Microsoft Entra ID come from.
+/// The source of tokens of Microsoft Entra ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EntraConfig {
-    /// `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`.
+    /// A client secret: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`.
     ClientSecret {
-        /// `AZURE_AUTHORITY_HOST`, default `https://login.microsoftonline.com`.
+        /// The token endpoint's host: `AZURE_AUTHORITY_HOST`, default `https://login.microsoftonline.com`.
         authority: BaseUrl,
-        /// The directory.
+        /// The directory, `AZURE_TENANT_ID`.
         tenant_id: String,
-        /// The application.
+        /// The application, `AZURE_CLIENT_ID`.
         client_id: String,
-        /// Its secret.
+        /// The secret of the application, `AZURE_CLIENT_SECRET`.
         client_secret: Secret,
     },
-    /// `AZURE_FEDERATED_TOKEN_FILE` with `AZURE_TENANT_ID` and `AZURE_CLIENT_ID`, as Kubernetes provides them.
+    /// A workload identity: `AZURE_FEDERATED_TOKEN_FILE` with `AZURE_TENANT_ID` and `AZURE_CLIENT_ID`, as
+    /// Kubernetes sets them.
     WorkloadIdentity {
-        /// `AZURE_AUTHORITY_HOST`, default `https://login.microsoftonline.com`.
+        /// The token endpoint's host: `AZURE_AUTHORITY_HOST`, default `https://login.microsoftonline.com`.
         authority: BaseUrl,
-        /// The directory.
+        /// The directory, `AZURE_TENANT_ID`.
         tenant_id: String,
-        /// The application.
+        /// The application, `AZURE_CLIENT_ID`.
         client_id: String,
-        /// The file with the assertion, read anew for each token.
+        /// The file with the assertion, which is read again for each token.
         token_file: PathBuf,
     },
-    /// The identity of the machine: `IDENTITY_ENDPOINT` with `IDENTITY_HEADER` (App Service, Container Apps), else the
-    /// instance metadata service.
+    /// The managed identity of the machine: `IDENTITY_ENDPOINT` with `IDENTITY_HEADER` (App Service, Container
+    /// Apps), otherwise the instance metadata service.
     ManagedIdentity {
-        /// Where tokens are asked for; default `http://169.254.169.254/metadata/identity/oauth2/token`.
+        /// The URL that tokens are requested from. Default `http://169.254.169.254/metadata/identity/oauth2/token`.
         endpoint: BaseUrl,
-        /// `IDENTITY_HEADER`, which App Service wants back.
+        /// The value of `IDENTITY_HEADER`, which App Service requires in each token request.
         identity_header: Option<Secret>,
-        /// `AZURE_CLIENT_ID`, to choose among several identities.
+        /// The value of `AZURE_CLIENT_ID`, which selects one of several identities.
         client_id: Option<String>,
     },
 }
 
-/// What a Google Vertex AI upstream needs.
+/// The settings of a Google Vertex AI upstream.
 #[derive(Debug, Clone)]
 pub struct VertexConfig {
-    /// Overrides the host of the region; without `/v1`.
+    /// The URL in front of `/v1/projects`. `None`: the endpoint of the region.
     pub base_url: Option<BaseUrl>,
-    /// From the file or `GOOGLE_CLOUD_PROJECT`; `None` leaves it to the credentials file.
+    /// The project of the file or of `GOOGLE_CLOUD_PROJECT`. `None`: the project of the credentials file.
     pub project: Option<String>,
     /// A region, or `global`, `us`, `eu`. Default `us-east5`.
     pub region: String,
-    /// Where tokens come from.
+    /// The source of access tokens.
     pub credentials: GoogleCredentials,
 }
 
-/// Where Google's access tokens come from.
+/// The source of Google's access tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GoogleCredentials {
-    /// A credentials file of any type: `credentials_file`, `GOOGLE_APPLICATION_CREDENTIALS`, or what gcloud has left.
+    /// A credentials file of any type: `credentials_file`, `GOOGLE_APPLICATION_CREDENTIALS`, or the application
+    /// default credentials that gcloud has written.
     File(PathBuf),
     /// The metadata server of the machine.
     MetadataServer {
-        /// `GCE_METADATA_HOST`, default `metadata.google.internal`: a host, with or without a port.
+        /// The host, with or without a port: `GCE_METADATA_HOST`, default `metadata.google.internal`.
         host: String,
     },
 }

@@ -1,18 +1,19 @@
-//! `health`: when an upstream is left alone, and how it comes back.
+//! The `health` settings: circuit breaker and health checks.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// When an upstream is left alone, and how it comes back.
+/// The circuit breaker of each upstream, and the probes while its circuit is open.
 #[derive(Debug, Clone)]
 pub struct HealthConfig {
-    /// Time between two probes of an upstream that is left alone; `None` is without probes. Default 10 s.
+    /// The time between two probes of an upstream whose circuit is open; `None` disables probes. Default 10 s.
     pub check: Option<Duration>,
-    /// Failures in a row after which an upstream is left alone. Default 5.
+    /// The consecutive failures that open a circuit. Default 5.
     pub failure_threshold: NonZeroU32,
-    /// For how long. Default 30 s.
+    /// The time that a circuit stays open. Default 30 s.
     pub open_duration: Duration,
-    /// Successes in a row, one request at a time, after which it is used as before. Default 3.
+    /// The consecutive successes that close a half-open circuit; until then one request at a time is sent. Default
+    /// 3.
     pub half_open_probes: NonZeroU32,
 }
 

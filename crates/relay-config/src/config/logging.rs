@@ -1,37 +1,37 @@
-//! `logging`: what is logged, how, and where to.
+//! The `logging` settings: level, format and destination.
 
 use std::path::PathBuf;
 
-/// What is logged, how, and where to.
+/// The log of the process.
 #[derive(Debug, Clone, Default)]
 pub struct LoggingConfig {
-    /// Least severe level that is logged. Default info.
+    /// The least severe level that is written. Default info.
     pub level: LogLevel,
-    /// Text for people, JSON for machines. Default text.
+    /// The format of a line: text for readers, JSON for machines. Default text.
     pub format: LogFormat,
-    /// Default standard output.
+    /// The destination. Default standard output.
     pub output: LogOutput,
-    /// Colours and aligned text; `None` asks whether the output is a terminal.
+    /// Colours and aligned text; `None` enables them if the output is a terminal.
     pub pretty: Option<bool>,
-    /// Further detail, off by default.
+    /// Additional detail at level debug, off by default.
     pub debug: DebugOptions,
 }
 
-/// A log level.
+/// The severity of a log event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogLevel {
-    /// Everything.
+    /// Every event, for diagnosing the relay itself.
     Debug,
-    /// What an operator wants to see.
+    /// Events of normal operation, such as one line for each request.
     #[default]
     Info,
-    /// What may need attention.
+    /// Events that may need an operator's attention.
     Warn,
-    /// What failed.
+    /// Failures only.
     Error,
 }
 
-/// The shape of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// One line of text for each event.
@@ -41,7 +41,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where log lines go.
+/// The destination of log lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LogOutput {
     /// Standard output.
@@ -49,18 +49,18 @@ pub enum LogOutput {
     Stdout,
     /// Standard error.
     Stderr,
-    /// Appended to a file.
+    /// A file that lines are appended to.
     File(PathBuf),
 }
 
-/// What `logging.debug_options` adds at level debug.
+/// The additional detail of `logging.debug_options`, at level debug only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DebugOptions {
-    /// Log the start of request bodies, redacted before they are cut.
+    /// Logs the first bytes of request bodies, redacted before they are cut.
     pub log_request_body: bool,
-    /// Log upstream response headers.
+    /// Logs the response headers of upstreams.
     pub log_response_headers: bool,
-    /// Bytes of a body that are logged. Default 1000.
+    /// The number of bytes of each request body that are logged. Default 1000.
     pub max_body_log_size: usize,
 }
 

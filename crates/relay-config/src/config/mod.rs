@@ -1,7 +1,7 @@
 //! The resolved configuration: every default applied, every value in its precise type.
 //!
-//! Nothing here reads a file; an embedding service may build a [`Config`] in code. Each part of the program takes
-//! the small struct that concerns it, none takes `&Config`.
+//! Nothing in this module reads a file. An embedding service can build a [`Config`] in code. Each part of the
+//! program takes the small struct that concerns it; none takes `&Config`.
 
 mod cloud;
 mod health;
@@ -20,17 +20,17 @@ pub use provider::{KeyConfig, KeyLimits, Pooling, ProviderConfig, ProviderKind};
 pub use routing::{Affinity, RoutingConfig, Strategy, StreamBreak};
 pub use server::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
 
-/// Everything that cc-relay can be told.
+/// The complete configuration of a relay.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Where clients connect, who they are, and what they may use up.
+    /// The listener for clients, its limits, and the clients that are admitted.
     pub server: ServerConfig,
-    /// The upstreams, in file order, disabled ones included.
+    /// The upstreams in the order of the file, disabled ones included.
     pub providers: Vec<ProviderConfig>,
-    /// Which upstream is asked, and when the next one is.
+    /// The choice of the provider for a request, and the failover to the next one.
     pub routing: RoutingConfig,
-    /// When an upstream is left alone, and how it comes back.
+    /// The circuit breaker of each upstream, and its probes.
     pub health: HealthConfig,
-    /// What is logged, how, and where to.
+    /// The log of the process.
     pub logging: LoggingConfig,
 }

@@ -1,4 +1,4 @@
-//! `providers[]`: what every upstream has, and the kinds.
+//! The `providers` settings: the settings of every upstream, and those of its kind.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -10,47 +10,47 @@ use crate::kinds::{self, CompatibleAuth, Implementation, KeyNeed, KindSpec};
 use crate::names::{BaseUrl, ModelMapping, ProviderName};
 use crate::secret::Secret;
 
-/// One upstream.
+/// An upstream and its settings.
 #[derive(Debug, Clone)]
 pub struct ProviderConfig {
-    /// Unique; used in logs, metrics and routing.
+    /// The unique name in logs, metrics and routing.
     pub name: ProviderName,
-    /// A disabled provider is listed but never asked.
+    /// If `false`, the provider is listed but receives no request.
     pub enabled: bool,
-    /// The protocol, with what only this kind needs.
+    /// The kind of upstream, with the settings that only this kind has.
     pub kind: ProviderKind,
-    /// Credentials, in file order. May be empty for kinds that need none.
+    /// The credentials in the order of the file. Empty for kinds that need none.
     pub keys: Vec<KeyConfig>,
-    /// Rank without keys, and default of theirs: higher is tried first. Default 1.
+    /// The rank of a provider without keys, and the default rank of its keys: higher is tried first. Default 1.
     pub priority: i32,
-    /// Share in weighted strategies without keys. Default 1.
+    /// The share in weighted strategies of a provider without keys. Default 1.
     pub weight: NonZeroU32,
-    /// Choice among keys of equal priority. Default: the one with the least load.
+    /// The choice among keys of equal priority. Default: the least loaded key.
     pub pooling: Pooling,
-    /// How long a request waits for a key that frees up, before it goes on without. Default 0.
+    /// The time that a request waits for a key to become available before the next provider is tried. Default 0.
     pub max_wait: Duration,
-    /// Model names advertised on `/v1/models`; empty means any model may be asked for.
+    /// The model names that `/v1/models` lists. Empty: the provider accepts every model.
     pub models: Vec<String>,
-    /// Whether `/v1/models` also names what the upstream itself lists. `anthropic` and `ollama` alone. Default no.
+    /// Adds the upstream's own list of models to `/v1/models`, for `anthropic` and `ollama`. Default `false`.
     pub discover_models: bool,
-    /// Client's model name to upstream's.
+    /// The upstream's names of the models that clients request.
     pub model_mapping: ModelMapping,
-    /// What is known of its models beyond what cc-relay knows of its kind. Default: nothing.
+    /// Rules for its models that take precedence over the built-in rules of its kind. Default: none.
     pub capabilities: Capabilities,
-    /// Whether images that a request names by URL are fetched for it. Default no.
+    /// Fetches images that a request names by URL. Default `false`.
     pub fetch_images: bool,
-    /// PEM file with further trusted certificates.
+    /// A PEM file with additional trusted certificates.
     pub ca_file: Option<PathBuf>,
-    /// Limit for establishing a connection, TLS included. Default 5 s.
+    /// The timeout for connecting, including the TLS handshake. Default 5 s.
     pub connect_timeout: Duration,
-    /// Limit up to the response head, for streamed requests while another candidate remains. Default 90 s.
+    /// The timeout for the response headers of a streamed request, while another candidate remains. Default 90 s.
     pub first_byte_timeout: Duration,
-    /// Longest silence within a streamed answer. Default 300 s.
+    /// The longest pause within a streamed response. Default 300 s.
     pub idle_timeout: Duration,
 }
 
 impl ProviderConfig {
-    /// An enabled provider with every setting at its default: no keys, priority 1, any model.
+    /// Returns an enabled provider with every setting at its default: no keys, priority 1, any model.
     pub fn new(name: ProviderName, kind: ProviderKind) -> Self {
         Self {
             name,
@@ -73,7 +73,8 @@ impl ProviderConfig {
         }
     }
 
-    /// The provider's share in weighted strategies: the sum of its keys' weights, or its own without keys.
+    /// Returns the share in weighted strategies: the sum of the weights of its keys, or its own weight without
+    /// keys.
     #[must_use]
     pub fn share(&self) -> NonZeroU32 {
         let weights = self.keys.iter().map(|key| key.weight);
@@ -81,19 +82,19 @@ impl ProviderConfig {
     }
 }
 
-/// Which of a provider's keys of equal priority is used first; the others follow when it fails.
+/// The choice of the first key among a provider's keys of equal priority. If it fails, the others are tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pooling {
-    /// The one with the fewest requests under way, for its weight; then the one with the most left of its limits, then the
-    /// one that has been idle for longest.
+    /// The key with the fewest requests in flight relative to its weight, then the one with the most left of its
+    /// limits, then the one that has been idle for longest.
     #[default]
     LeastLoaded,
-    /// Each in turn.
+    /// Each key in turn.
     RoundRobin,
-    /// Any, by chance.
+    /// A random key.
     Random,
-    /// Each in turn, as often as its weight says.
+    /// Each key in turn, in proportion to its weight.
     Weighted,
 }
 
@@ -200,24 +201,24 @@ impl ProviderKind {
     }
 }
 
-/// One credential of a provider.
+/// A credential of a provider.
 #[derive(Debug, Clone)]
 pub struct KeyConfig {
-    /// The credential itself. `None` for kinds that send none: such a key carries rank and limits alone.
+    /// The credential itself. `None` for kinds that send none: such a key carries only priority, weight and limits.
     pub key: Option<Secret>,
-    /// Higher is tried first. Default: the provider's.
+    /// The rank: higher is tried first. Default: the provider's.
     pub priority: i32,
-    /// Share in weighted strategies. Default 1.
+    /// The share in weighted strategies. Default 1.
     pub weight: NonZeroU32,
-    /// What it may use up. Default: nothing stated.
+    /// The configured limits. Default: none.
     pub limits: KeyLimits,
-    /// Whose limits these are: keys of a provider with the same one share them, and state the same. Default: the key's
-    /// alone.
+    /// The organization that the limits belong to. Keys of a provider with the same organization share one set of
+    /// limits. Default: `None`, the limits are the key's own.
     pub organization: Option<String>,
 }
 
 impl KeyConfig {
-    /// A key with every setting at its default: priority and weight 1, no limits, no organisation.
+    /// Returns a key with every setting at its default: priority and weight 1, no limits, no organization.
     #[must_use]
     pub fn new(key: Option<Secret>) -> Self {
         let (limits, organization) = (KeyLimits::default(), None);
@@ -225,15 +226,15 @@ impl KeyConfig {
     }
 }
 
-/// What may be used up in a minute. A limit that is not stated is learned from the upstream's answers.
+/// The limits per minute. A limit that is `None` is learned from the upstream's responses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyLimits {
-    /// Requests.
+    /// Requests per minute.
     pub requests: Option<NonZeroU64>,
-    /// Tokens of both directions together.
+    /// Input and output tokens per minute together.
     pub tokens: Option<NonZeroU64>,
-    /// Tokens of prompts.
+    /// Input tokens per minute.
     pub input_tokens: Option<NonZeroU64>,
-    /// Tokens of answers.
+    /// Output tokens per minute.
     pub output_tokens: Option<NonZeroU64>,
 }

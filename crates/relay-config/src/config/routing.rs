@@ -1,4 +1,4 @@
-//! `routing`: how upstreams are chosen.
+//! The `routing` settings: the choice of the provider for a request.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -6,28 +6,29 @@ use std::time::Duration;
 
 use crate::names::ProviderName;
 
-/// How upstreams are chosen.
+/// The choice of the provider for a request, and the failover to the next one.
 #[derive(Debug, Clone)]
 pub struct RoutingConfig {
-    /// How providers are ranked.
+    /// The strategy that ranks the providers.
     pub strategy: Strategy,
-    /// From the first failed attempt on, how long a further attempt may still be started. Default 5 s.
+    /// The time after the first failed attempt during which another attempt may start. Default 5 s.
     pub failover_timeout: Duration,
-    /// Upstream attempts for one request. Default 6.
+    /// The number of upstream attempts for one request. Default 6.
     pub max_attempts: NonZeroU32,
-    /// Whether responses carry `x-cc-relay-*` headers that say how they came about.
+    /// Adds `x-cc-relay-*` headers to responses, which name the provider, the key and the attempts.
     pub debug: bool,
-    /// Whether a provider whose `models` lack the model is never asked, instead of last.
+    /// If `true`, a provider whose `models` lack the model is never tried. If `false`, it is tried last.
     pub strict_models: bool,
-    /// Whether answers of mapped models carry the client's own model name.
+    /// Replaces the upstream's model name in responses by the name that the client requested.
     pub restore_model_name: bool,
-    /// What keeps the requests of a conversation together.
+    /// The affinity of requests of the same conversation.
     pub affinity: Affinity,
-    /// What a client gets when an upstream breaks off within a stream.
+    /// The end of the client's stream if the upstream's stream breaks off.
     pub on_stream_break: StreamBreak,
-    /// For [`Strategy::ModelBased`]: what a model's name starts with, to the provider that is asked first for it.
+    /// For [`Strategy::ModelBased`]: prefixes of model names, and the provider that is tried first for each.
     pub model_mapping: BTreeMap<String, ProviderName>,
-    /// For [`Strategy::ModelBased`]: who is asked first for any other model. Default: as with [`Strategy::Failover`].
+    /// For [`Strategy::ModelBased`]: the provider that is tried first for any other model. Default: as with
+    /// [`Strategy::Failover`].
     pub default_provider: Option<ProviderName>,
 }
 
@@ -48,28 +49,28 @@ impl Default for RoutingConfig {
     }
 }
 
-/// Which provider is asked first; the others follow by priority, whatever the strategy.
+/// The choice of the provider that is tried first. The others follow by priority with every strategy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strategy {
-    /// Highest priority first, file order on ties.
+    /// The highest priority first; the order in the file breaks ties.
     #[default]
     Failover,
-    /// Each in turn.
+    /// Each provider in turn.
     RoundRobin,
-    /// Each in turn, as often as its [share](crate::ProviderConfig::share) says, and evenly spread.
+    /// Each provider in turn, in proportion to its [share](crate::ProviderConfig::share) and evenly spread.
     WeightedRoundRobin,
-    /// By chance, each once in a round.
+    /// Random order, each provider once in a round.
     Shuffle,
-    /// By the longest prefix of the model's name in `model_mapping`, else `default_provider`.
+    /// The provider of the longest prefix of the model's name in `model_mapping`, otherwise `default_provider`.
     ModelBased,
-    /// The one with the fewest requests under way, for its [share](crate::ProviderConfig::share); then the one that has
-    /// been idle for longest.
+    /// The provider with the fewest requests in flight relative to its [share](crate::ProviderConfig::share), then
+    /// the one that has been idle for longest.
     LeastLoaded,
 }
 
 impl Strategy {
-    /// The name in the configuration file.
+    /// Returns the name in the configuration file.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,24 +84,24 @@ impl Strategy {
     }
 }
 
-/// What keeps the requests of a conversation together. Prompt caches are worth it.
+/// The affinity of requests of the same conversation. It preserves the upstream's prompt cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Affinity {
-    /// A session stays with the provider and key that served it last, as long as these can be used.
+    /// A session keeps the provider and key that served it last, as long as both are available.
     #[default]
     Session,
-    /// Nothing: every request is dealt anew.
+    /// No affinity: every request is distributed independently.
     None,
 }
 
-/// What a client gets when an upstream breaks off within a stream.
+/// The end of the client's stream if the upstream's stream breaks off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamBreak {
-    /// The client's own connection breaks off too, so that it repeats the request.
+    /// The client's connection is closed abruptly, so that the client retries.
     #[default]
     Abort,
-    /// An `error` event, and a clean end.
+    /// The client receives an `error` event, and its stream ends cleanly.
     ErrorEvent,
 }

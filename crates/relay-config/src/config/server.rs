@@ -1,4 +1,4 @@
-//! `server`: addresses, limits, clients.
+//! The `server` settings: addresses, limits and clients.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,22 +7,24 @@ use std::time::Duration;
 
 use crate::secret::Secret;
 
-/// Settings of the main listener.
+/// The listener for clients.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Addresses to listen on; never empty. Default `127.0.0.1:8787`.
+    /// The addresses to listen on; never empty. Default `127.0.0.1:8787`.
     pub listen: Vec<ListenAddress>,
-    /// A request's whole time up to its response head; `None` is without limit. Default 600 s.
+    /// The timeout for a request up to its response headers, all attempts included; `None` is no limit. Default 600
+    /// s.
     pub timeout: Option<Duration>,
-    /// Requests in flight; beyond it 503 `overloaded_error`. `None` (the default) is without limit.
+    /// The requests in flight at the same time; a further one is answered with 503 `overloaded_error`. `None`, the
+    /// default, is no limit.
     pub max_concurrent: Option<NonZeroU32>,
-    /// The largest request body in bytes, after decoding. Default 32 MiB.
+    /// The largest request body in bytes, after decompression. Default 32 MiB.
     pub max_body_bytes: usize,
-    /// How long a stop waits for open requests. Default 30 s.
+    /// The time that a shutdown waits for requests in flight. Default 30 s.
     pub drain_timeout: Duration,
-    /// Whether cleartext HTTP/2 (prior knowledge) is served beside HTTP/1.1. Default true.
+    /// Serves cleartext HTTP/2 with prior knowledge (h2c) in addition to HTTP/1.1. Default `true`.
     pub enable_http2: bool,
-    /// Who may use the relay.
+    /// The clients that are admitted.
     pub auth: ClientAuth,
 }
 
@@ -41,20 +43,20 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
-    /// Whether every listener is reachable from this machine alone.
+    /// Returns `true` if every address is reachable from this machine only.
     #[must_use]
     pub fn is_loopback_only(&self) -> bool {
         self.listen.iter().all(ListenAddress::is_loopback)
     }
 
-    /// Whether a request that carries only a subscription token may be served with configured keys.
+    /// Returns `true` if a request that carries only a subscription token may be served with configured keys.
     #[must_use]
     pub fn subscription_may_use_keys(&self) -> bool {
         self.auth.subscription_may_use_keys.unwrap_or_else(|| self.is_loopback_only())
     }
 }
 
-/// `host:port`; the host is a name or an IP address, IPv6 without its brackets.
+/// An address `host:port`. The host is a name or an IP address, IPv6 without its brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress {
     /// A host name or an IP address.
@@ -64,7 +66,8 @@ pub struct ListenAddress {
 }
 
 impl ListenAddress {
-    /// Whether only this machine can reach the address. A name other than `localhost` counts as reachable.
+    /// Returns `true` if only this machine can reach the address. A name other than `localhost` counts as reachable
+    /// from others.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {
@@ -90,33 +93,33 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Which clients are admitted. With nothing configured, every client is.
+/// The credentials of clients that are admitted. With nothing configured, every client is admitted.
 #[derive(Debug, Clone, Default)]
 pub struct ClientAuth {
-    /// Accepted keys (`server.auth.api_key`, `api_keys[]`), in either of the two credential headers.
+    /// The accepted keys (`server.auth.api_key`, `api_keys[]`), in either of the two credential headers.
     pub keys: Vec<ClientKey>,
-    /// A further accepted bearer token.
+    /// An additional accepted bearer token.
     pub bearer_secret: Option<Secret>,
-    /// Whether a client's own Claude subscription token admits it, and is passed through.
+    /// Admits a client by its own Claude subscription token, which is forwarded to `anthropic` providers.
     pub allow_subscription: bool,
-    /// Whether a request with only a subscription token may be served with configured keys; `None` asks
+    /// Serves a request that carries only a subscription token with configured keys too. `None`: the result of
     /// [`ServerConfig::is_loopback_only`].
     pub subscription_may_use_keys: Option<bool>,
 }
 
 impl ClientAuth {
-    /// Whether a client has to show anything at all.
+    /// Returns `true` if a client must present a credential.
     #[must_use]
     pub fn is_required(&self) -> bool {
         !self.keys.is_empty() || self.bearer_secret.is_some() || self.allow_subscription
     }
 }
 
-/// One named client.
+/// A client with a name and a key.
 #[derive(Debug, Clone)]
 pub struct ClientKey {
-    /// Used in logs; `default` for `server.auth.api_key`.
+    /// The name in logs; `default` for `server.auth.api_key`.
     pub name: String,
-    /// What the client sends.
+    /// The key that the client sends.
     pub key: Secret,
 }

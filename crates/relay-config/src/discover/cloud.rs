@@ -1,4 +1,4 @@
-//! The three clouds, by the variables that their own tools read.
+//! Discovers providers at the three clouds by the variables that their own tools read.
 
 use super::Discovery;
 use crate::cloud::{aws, azure, google};
@@ -6,19 +6,19 @@ use crate::config::{AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ProviderK
 use crate::environment::Environment;
 use crate::kinds::{Implementation, KindSpec};
 
-/// Where the newest models are, which single regions do not have.
+/// The location that serves the newest models, which single regions do not.
 const VERTEX_REGION: &str = "global";
 
-/// A provider that the environment holds everything for.
+/// A provider for which the environment contains all that is needed.
 struct FoundCloud {
     kind: ProviderKind,
     key: Option<String>,
-    /// What it was found by.
+    /// The variables that it was found by, for the log.
     by: String,
 }
 
 impl Discovery {
-    /// Adds the provider of a cloud, or the line that tells what to set for it.
+    /// Adds the provider of a cloud, or a line with the variables to set for it.
     pub(super) fn add_cloud(&mut self, spec: &KindSpec, environment: Environment<'_>) {
         let looked = match spec.implementation {
             Implementation::Bedrock => bedrock(environment),
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::environment::testing::lookup;
 
-    /// The lines about the clouds.
+    /// Asserts the lines about the clouds.
     #[track_caller]
     fn check(variables: &[(&str, &str)], found: &[&str], missing: &[&str]) -> Discovery {
         let variable = lookup(variables);

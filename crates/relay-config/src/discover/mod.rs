@@ -1,4 +1,4 @@
-//! Providers without a configuration file: from the environment, or made up for a demonstration.
+//! Providers without a configuration file: discovered in the environment, or built in for a demonstration.
 
 mod cloud;
 
@@ -8,25 +8,25 @@ use crate::kinds::{DiscoverySource, KINDS, KeyNeed, KindSpec};
 use crate::names::ProviderName;
 use crate::secret::Secret;
 
-/// What the environment offers, and what it could offer more.
+/// The providers that were discovered in the environment, and the variables that would add others.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Discovery {
-    /// Defaults, with a provider for everything that was found, in descending priority.
+    /// The default configuration with the discovered providers, in descending order of priority.
     pub config: Config,
-    /// One line for each thing that was found, for the start-up log.
+    /// A line for each discovered credential or server, for the log at startup.
     pub found: Vec<String>,
-    /// One line for each thing that would add to them.
+    /// A line for each variable or server that would add another provider.
     pub missing: Vec<String>,
 }
 
 impl Discovery {
-    /// Looks for credentials with `variable`; `ollama_answers` says whether an Ollama does on its default port, as the
-    /// caller found out.
+    /// Discovers providers by environment variables, which `variable` looks up. `ollama_answers` is `true` if an
+    /// Ollama answers on its default port.
     ///
-    /// Anthropic is always there, for clients' own credentials; `ANTHROPIC_API_KEY` becomes its key. An empty variable
-    /// counts as unset. For the clouds, the files that their own tools leave are looked at as well, where the variables
-    /// lead to them; whether a credential works is not found out.
+    /// `anthropic` is always added, for the clients' own credentials; `ANTHROPIC_API_KEY` becomes its key. An empty
+    /// variable counts as unset. For the clouds, the files that their own tools write are read too, if the
+    /// variables refer to them. Credentials are not tried.
     #[must_use]
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>, ollama_answers: bool) -> Self {
         let environment = Environment::new(&variable);
@@ -45,7 +45,7 @@ impl Discovery {
         discovery
     }
 
-    /// Adds the provider whose key `variable` holds, and one that needs no key in any case.
+    /// Adds the provider whose key `variable` holds. A provider that needs no key is added without one.
     fn add_keyed(&mut self, spec: &'static KindSpec, variable: &str, key: Option<String>) {
         let Some(kind) = ProviderKind::with_defaults(spec) else { return };
         let name = spec.name;
@@ -82,7 +82,7 @@ impl Discovery {
         self.config.providers.push(provider);
     }
 
-    /// Gives the providers, and the keys by which they rank, descending priorities down to 1.
+    /// Assigns descending priorities, down to 1, to the providers and their keys.
     fn rank(&mut self) {
         for (priority, provider) in (1..).zip(self.config.providers.iter_mut().rev()) {
             provider.priority = priority;
@@ -91,7 +91,8 @@ impl Discovery {
     }
 }
 
-/// Two built-in upstreams, `demo-primary` before `demo-backup`, to try cc-relay without any account.
+/// Returns a configuration with two built-in upstreams, `demo-primary` before `demo-backup`, to try cc-relay
+/// without an account.
 #[must_use]
 pub fn demo() -> Config {
     let provider = |name: &str, priority| ProviderConfig {

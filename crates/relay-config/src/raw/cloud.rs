@@ -1,24 +1,25 @@
-//! Choices among the settings of the three clouds.
+//! The enumerations among the settings of the three clouds.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Which of Bedrock's endpoints is used.
+/// The Bedrock operation that serves requests.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum BedrockApi {
-    /// InvokeModel and InvokeModelWithResponseStream, which every model has.
+    /// InvokeModel and InvokeModelWithResponseStream, which every model supports.
     Invoke,
-    /// The newer endpoint of Anthropic's format, which newer models have.
+    /// The endpoint in Anthropic's own format, `/v1/messages`, which only newer models support.
     Messages,
 }
 
-/// How an `azure` provider is authorized.
+/// The credential that an `azure` provider sends.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AzureAuth {
-    /// By the keys of the provider.
+    /// A key of `keys[]`, as `x-api-key`.
     ApiKey,
-    /// By Microsoft Entra ID: a client secret, a workload identity, or the machine's managed identity.
+    /// A Microsoft Entra ID token, requested with a client secret, a workload identity or the machine's managed
+    /// identity.
     EntraId,
 }

@@ -1,43 +1,43 @@
-//! `logging` in the file.
+//! The `logging` section of the file.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What is logged, how, and where to.
+/// The log of the process: its level, its format and its destination.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Logging {
-    /// Least severe level that is logged.
+    /// The least severe level that is written: `debug`, `info`, `warn` or `error`. Default `info`.
     #[schemars(extend("default" = "info"))]
     pub(crate) level: Option<LogLevel>,
-    /// The shape of a log line.
+    /// The format of a log line: `text` for readers, `json` for machines. Default `text`.
     #[schemars(extend("default" = "text"))]
     pub(crate) format: Option<LogFormat>,
-    /// `stdout`, `stderr`, or a file that is appended to.
+    /// The destination: `stdout`, `stderr`, or the path of a file that lines are appended to. Default `stdout`.
     #[schemars(length(min = 1), extend("default" = "stdout"))]
     pub(crate) output: Option<String>,
-    /// Colours and aligned text. By default where the output is a terminal.
+    /// Write colours and aligned text. Default: true if the output is a terminal.
     pub(crate) pretty: Option<bool>,
-    /// Further detail at level debug.
+    /// Additional detail, which is written at level `debug` only.
     pub(crate) debug_options: DebugOptions,
 }
 
-/// Least severe level that is logged.
+/// The least severe level that is written.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogLevel {
-    /// Everything.
+    /// Every event, for diagnosing the relay itself.
     Debug,
-    /// What an operator wants to see.
+    /// Events of normal operation, such as one line for each request.
     Info,
-    /// What may need attention.
+    /// Events that may need an operator's attention.
     Warn,
-    /// What failed.
+    /// Failures only.
     Error,
 }
 
-/// The shape of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
@@ -47,20 +47,20 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Further detail at level debug.
+/// Additional detail, which is written at level `debug` only.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct DebugOptions {
-    /// Log the start of request bodies, redacted before they are cut.
+    /// Log the first bytes of request bodies. Secrets are redacted before the body is cut. Default false.
     #[schemars(extend("default" = false))]
     pub(crate) log_request_body: Option<bool>,
-    /// Log upstream response headers.
+    /// Log the response headers of upstreams. Default false.
     #[schemars(extend("default" = false))]
     pub(crate) log_response_headers: Option<bool>,
-    /// Log TLS handshakes.
+    /// Log the duration and parameters of TLS handshakes.
     log_tls_metrics: Option<bool>,
-    /// Bytes of a body that are logged.
+    /// Bytes of each request body that are logged with `log_request_body`. Default 1000.
     #[schemars(range(min = 0, max = 1_048_576), extend("default" = 1_000))]
     pub(crate) max_body_log_size: Option<u64>,
 }

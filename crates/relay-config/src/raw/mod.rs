@@ -1,8 +1,9 @@
-//! The configuration as it may be written: a mirror of the file, and the source of its JSON Schema.
+//! The shape of the file: the types that it is deserialized into, and the source of its JSON Schema.
 //!
-//! The first paragraph of a field's comment is what the schema, and so an editor, says about it. Bounds, choices and
-//! secrets are stated here once; `validate` enforces them by walking the schema. Fields that no code reads are there
-//! to be known: `unavailable` refuses them with a better message than "unknown key".
+//! The doc comment of a field is its description in the schema, which editors show as hover text. Bounds, choices
+//! and secrets are declared here once; `validate` enforces them along the schema. Some fields have no reader: they
+//! belong to features that are not implemented, and `unimplemented_keys` refuses them with a better message than
+//! "unknown key".
 
 mod cloud;
 mod health;
@@ -25,31 +26,31 @@ use serde::de::IgnoredAny;
 
 use unimplemented::{Admin, Metrics, State};
 
-/// Configuration of cc-relay.
+/// The configuration of cc-relay, a relay between clients of the Anthropic Messages API and their upstreams.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields, rename = "Configuration")]
 pub(crate) struct Root {
-    /// Where clients connect, who they are, and what they may use up.
+    /// The listener for clients: addresses, limits, and the clients that are admitted.
     pub(crate) server: Server,
-    /// The upstreams.
+    /// The upstreams that requests are sent to. Their order in the file breaks ties of priority.
     pub(crate) providers: Vec<Provider>,
-    /// Which upstream is asked, and when the next one is.
+    /// The choice of the provider for a request, and the failover to the next one.
     pub(crate) routing: Routing,
-    /// When an upstream is left alone, and how it comes back.
+    /// Circuit breaker and health checks: when a failing upstream is skipped, and when it is used again.
     pub(crate) health: Health,
-    /// What is logged, how, and where to.
+    /// The log of the process: its level, its format and its destination.
     pub(crate) logging: Logging,
-    /// Prometheus metrics.
+    /// Metrics in the format of Prometheus.
     metrics: Metrics,
-    /// The admin listener.
+    /// The listener for administration.
     admin: Admin,
-    /// Where limits and cooldowns are kept.
+    /// The store of rate limits and cooldowns.
     state: State,
-    /// Accepted, without effect: there is no response cache.
+    /// Accepted without effect, with a warning: cc-relay has no response cache.
     #[schemars(with = "serde_json::Value")]
     cache: Option<IgnoredAny>,
-    /// Accepted, without effect.
+    /// Accepted without effect, with a warning: cc-relay has no gRPC interface.
     #[schemars(with = "serde_json::Value")]
     grpc: Option<IgnoredAny>,
 }

@@ -1,4 +1,4 @@
-//! `providers[]` in the file.
+//! The entries of `providers` in the file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,113 +13,125 @@ use serde_json::json;
 use super::cloud::{AzureAuth, BedrockApi};
 use crate::kinds::{KINDS, KindSpec};
 
-/// One upstream.
+/// An upstream, with the credentials and the settings that it is called with.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Provider {
-    /// Unique; used in logs and on `/v1/providers`.
+    /// The name in logs, headers, metrics and on `/v1/providers`. Unique; up to 64 visible ASCII characters.
     #[schemars(length(min = 1), required)]
     pub(crate) name: Option<String>,
-    /// The kind of upstream.
+    /// The kind of upstream. It decides the address, the credential and the format of requests.
     #[schemars(required)]
     pub(crate) r#type: Option<ProviderType>,
-    /// A disabled provider is listed but never asked.
+    /// Use the provider. Default true. A disabled provider is listed, but receives no request.
     #[schemars(extend("default" = true))]
     pub(crate) enabled: Option<bool>,
-    /// Where the upstream is, without the path that cc-relay adds (`/v1/messages`, or the cloud's own). Each type but
-    /// `anthropic_compatible` has a default.
+    /// The URL of the upstream, without the path that cc-relay appends (`/v1/messages`, or the path of the cloud).
+    /// Required for `anthropic_compatible`; every other type has a default.
     #[schemars(length(min = 1))]
     pub(crate) base_url: Option<String>,
-    /// May this `anthropic` provider receive a client's own credential? By default yes without `base_url`, else no.
+    /// Send a client's own credential to this `anthropic` provider. Default: true without `base_url`, otherwise
+    /// false.
     pub(crate) passthrough: Option<bool>,
-    /// How an `anthropic_compatible` upstream takes its key.
+    /// The header in which an `anthropic_compatible` upstream expects its key. Default `x-api-key`.
     #[schemars(extend("default" = "x-api-key"))]
     pub(crate) auth: Option<Auth>,
-    /// Credentials.
+    /// The credentials of the provider, each with its own limits. Requests are distributed over them by `pooling`.
     #[serde(default)]
     pub(crate) keys: Vec<Key>,
-    /// Higher is tried first. A provider with keys ranks by the highest priority among them.
+    /// The rank of the provider: higher is tried first. Default 1. A provider with keys ranks by the highest
+    /// priority among them.
     #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32), extend("default" = 1))]
     pub(crate) priority: Option<i32>,
-    /// Share in weighted strategies of a provider that has no keys; one with keys has the sum of theirs.
+    /// The share of requests in weighted strategies, for a provider without keys. Default 1. A provider with keys
+    /// has the sum of their weights.
     #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("default" = 1))]
     pub(crate) weight: Option<NonZeroU32>,
-    /// Choice among keys of equal priority.
+    /// The choice among keys of equal priority.
     #[serde(default)]
     pub(crate) pooling: Pooling,
-    /// Model names advertised on `/v1/models`. A provider whose list lacks the (mapped) model is tried last.
+    /// The model names that `/v1/models` lists. A provider whose list lacks the requested model, and its mapped
+    /// name, is tried last. An empty list, the default, accepts every model.
     #[serde(default)]
     #[schemars(inner(length(min = 1)))]
     pub(crate) models: Vec<String>,
-    /// Client's model name to upstream's: exact names first, then patterns with `*`, longest first.
+    /// Model names of clients and the names that the upstream uses for them. Exact names are looked up first, then
+    /// patterns with `*`, the longest first.
     #[serde(default)]
     #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
     pub(crate) model_mapping: BTreeMap<String, String>,
-    /// PEM file with further trusted certificates.
+    /// The path of a PEM file with additional trusted certificates, for an upstream with a private certificate
+    /// authority.
     #[schemars(with = "Option<String>", extend("minLength" = 1))]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Limit for establishing a connection, TLS included, in milliseconds.
+    /// Timeout for connecting to the upstream, including the TLS handshake, in milliseconds. Default 5000.
     #[schemars(range(min = 1, max = 86_400_000), extend("default" = 5_000))]
     pub(crate) connect_timeout_ms: Option<u64>,
-    /// Limit up to the response head, in milliseconds, for streamed requests while another provider could be asked.
+    /// Timeout for the response headers of a streamed request, in milliseconds. Default 90000. It applies only
+    /// while another provider remains to be tried.
     #[schemars(range(min = 1, max = 86_400_000), extend("default" = 90_000))]
     pub(crate) first_byte_timeout_ms: Option<u64>,
-    /// Longest silence within a streamed answer, in milliseconds.
+    /// The longest pause within a streamed response, in milliseconds. Default 300000. After it the stream counts as
+    /// broken off.
     #[schemars(range(min = 1, max = 86_400_000), extend("default" = 300_000))]
     pub(crate) idle_timeout_ms: Option<u64>,
-    /// Region of a `bedrock` provider. By default `AWS_REGION`, `AWS_DEFAULT_REGION`, or the one of the profile.
+    /// The AWS region of a `bedrock` provider. Default: `AWS_REGION`, then `AWS_DEFAULT_REGION`, then the region of
+    /// the profile.
     #[schemars(length(min = 1))]
     pub(crate) aws_region: Option<String>,
-    /// Access key of a `bedrock` provider. Without any credential here, `AWS_BEARER_TOKEN_BEDROCK` or the AWS default
-    /// chain is used.
+    /// The access key id of a `bedrock` provider. Default: `AWS_BEARER_TOKEN_BEDROCK`, then the AWS default
+    /// credential chain.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) aws_access_key_id: Option<String>,
-    /// Secret that belongs to `aws_access_key_id`.
+    /// The secret access key that belongs to `aws_access_key_id`.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) aws_secret_access_key: Option<String>,
-    /// Session token that belongs to a temporary `aws_access_key_id`.
+    /// The session token that belongs to a temporary `aws_access_key_id`, which starts with ASIA.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) aws_session_token: Option<String>,
-    /// Profile of the shared AWS configuration files, in place of keys.
+    /// The profile of the shared AWS configuration files whose credentials are used instead of keys.
     #[schemars(length(min = 1))]
     pub(crate) aws_profile: Option<String>,
-    /// Bedrock API key, in place of keys. By default `AWS_BEARER_TOKEN_BEDROCK`.
+    /// A Bedrock API key, which is used instead of access keys. Default: `AWS_BEARER_TOKEN_BEDROCK`.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) aws_bearer_token: Option<String>,
-    /// Which of Bedrock's endpoints is used.
+    /// The Bedrock operation that serves requests. Default `invoke`.
     #[schemars(extend("default" = "invoke"))]
     pub(crate) bedrock_api: Option<BedrockApi>,
-    /// Resource of an `azure` provider: the first part of `NAME.services.ai.azure.com`. Not needed with `base_url`.
+    /// The resource of an `azure` provider: NAME in `NAME.services.ai.azure.com`. Required unless `base_url` is
+    /// set.
     #[schemars(length(min = 1))]
     pub(crate) azure_resource_name: Option<String>,
-    /// Sent as `api-version` by an `azure` provider. By default none is, as the endpoint takes none.
+    /// The `api-version` query parameter of an `azure` provider. Default: none, since the endpoint needs none.
     #[schemars(length(min = 1))]
     pub(crate) azure_api_version: Option<String>,
-    /// How an `azure` provider is authorized.
+    /// The credential that an `azure` provider sends. Default `api_key`.
     #[schemars(extend("default" = "api_key"))]
     pub(crate) azure_auth: Option<AzureAuth>,
-    /// Project id of a `vertex` provider. By default `GOOGLE_CLOUD_PROJECT`, then the credentials file's.
+    /// The project id of a `vertex` provider. Default: `GOOGLE_CLOUD_PROJECT`, then the project of the credentials
+    /// file.
     #[schemars(length(min = 1))]
     pub(crate) gcp_project_id: Option<String>,
-    /// Region of a `vertex` provider, or `global`, `us`, `eu`.
+    /// The region of a `vertex` provider, or `global`, `us`, `eu`. Default `us-east5`.
     #[schemars(length(min = 1), extend("default" = "us-east5"))]
     pub(crate) gcp_region: Option<String>,
-    /// Google credentials file of a `vertex` provider. By default the application default credentials.
+    /// The path of the Google credentials file of a `vertex` provider. Default: the application default
+    /// credentials.
     #[schemars(with = "Option<String>", extend("minLength" = 1))]
     pub(crate) credentials_file: Option<PathBuf>,
-    /// What the upstream takes, beyond what cc-relay knows of its type, by the upstream's names of models or patterns of
-    /// them with `*`.
+    /// Rules for the betas and fields that the upstream accepts, by its own model names or patterns of them with
+    /// `*`. They take precedence over the built-in rules of the type.
     #[serde(default)]
     pub(crate) capabilities: BTreeMap<String, Capabilities>,
-    /// Fetch URL images for upstreams that take base64 only.
+    /// Fetch the images that a request names by URL, for an upstream that accepts base64 only. Default false.
     #[schemars(extend("default" = false))]
     pub(crate) fetch_images: Option<bool>,
-    /// Name on `/v1/models` what the upstream itself lists, for `anthropic` and `ollama`.
+    /// Add the upstream's own list of models to `/v1/models`, for `anthropic` and `ollama`. Default false.
     #[schemars(extend("default" = false))]
     pub(crate) discover_models: Option<bool>,
 }
 
-/// The kind of upstream.
+/// The kind of upstream. It decides the address, the credential and the format of requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProviderType(pub(crate) &'static KindSpec);
 
@@ -143,85 +155,91 @@ impl JsonSchema for ProviderType {
     }
 }
 
-/// What an upstream takes.
+/// Rules for the betas and fields that an upstream accepts.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Capabilities {
-    /// Names of betas, or patterns of them with `*`: `pass`, `drop`, or the upstream's own name.
+    /// Betas by name, or by pattern with `*`. The value is `pass`, `drop`, or the upstream's own name of the beta.
     #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
     pub(crate) betas: BTreeMap<String, String>,
-    /// Places of fields: `pass`, `drop`, `refuse`, `fold`, `hoist`, or a new place.
+    /// Fields by path, such as `tools[].strict`. The value is `pass`, `drop`, `refuse`, `fold`, `hoist`, or a new
+    /// path.
     #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
     pub(crate) fields: BTreeMap<String, String>,
 }
 
-/// How an `anthropic_compatible` upstream takes its key.
+/// The header in which an `anthropic_compatible` upstream expects its key.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Auth {
-    /// `x-api-key: KEY`.
+    /// The header `x-api-key: KEY`.
     XApiKey,
-    /// `Authorization: Bearer KEY`.
+    /// The header `Authorization: Bearer KEY`.
     Bearer,
-    /// No credential.
+    /// No credential: `keys` must be empty.
     None,
 }
 
-/// One credential of a provider.
+/// A credential of a provider, with its priority, weight and limits.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Key {
-    /// The credential. Providers that send none (`ollama`, `bedrock`, `vertex`, `mock`) do without.
+    /// The credential itself, best written as `${NAME}`. Omit it for the types that send none: `ollama`, `bedrock`,
+    /// `vertex`, `mock`.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) key: Option<String>,
-    /// Higher is tried first. By default the provider's `priority`.
+    /// The rank of the key: higher is tried first. Default: the `priority` of the provider.
     #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32))]
     pub(crate) priority: Option<i32>,
-    /// Share in weighted strategies.
+    /// The share of requests in weighted strategies, relative to other keys. Default 1.
     #[schemars(range(min = 1, max = 4_294_967_295_u32), extend("default" = 1))]
     pub(crate) weight: Option<NonZeroU32>,
-    /// Requests per minute. 0 is to learn it from the upstream's answers.
+    /// Requests per minute that the key may use. 0, the default, learns the limit from the upstream's responses.
     #[schemars(range(min = 0, max = 4_294_967_295_u32), extend("default" = 0))]
     pub(crate) rpm_limit: Option<u64>,
-    /// Tokens per minute, prompts and answers together. 0 is to learn it from the upstream's answers.
+    /// Input and output tokens per minute together. 0, the default, learns the limit from the upstream's responses.
     #[schemars(range(min = 0, max = 1_000_000_000_000_u64), extend("default" = 0))]
     pub(crate) tpm_limit: Option<u64>,
-    /// Tokens of prompts per minute, without what was read from a cache. 0 is to learn it from the upstream's answers.
+    /// Input tokens per minute, without tokens read from a prompt cache. 0, the default, learns the limit from the
+    /// upstream's responses.
     #[schemars(range(min = 0, max = 1_000_000_000_000_u64), extend("default" = 0))]
     pub(crate) itpm_limit: Option<u64>,
-    /// Tokens of answers per minute. 0 is to learn it from the upstream's answers.
+    /// Output tokens per minute. 0, the default, learns the limit from the upstream's responses.
     #[schemars(range(min = 0, max = 1_000_000_000_000_u64), extend("default" = 0))]
     pub(crate) otpm_limit: Option<u64>,
-    /// The organisation that the key belongs to: keys of the provider with the same one share its limits.
+    /// The organization that the key belongs to. Keys of the provider with the same organization share one set of
+    /// limits.
     #[schemars(length(min = 1))]
     pub(crate) organization: Option<String>,
 }
 
-/// Choice among keys of equal priority.
+/// The choice among keys of equal priority.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Pooling {
-    /// The rule.
+    /// The rule that chooses among the keys. Default `least_loaded`.
     #[schemars(extend("default" = "least_loaded"))]
     pub(crate) strategy: Option<PoolingStrategy>,
-    /// How long a request waits for a key that frees up before it goes on without, in milliseconds.
+    /// Time that a request waits for a key of this provider to become available before the next provider is tried,
+    /// in milliseconds. Default 0.
     #[schemars(range(min = 0, max = 86_400_000), extend("default" = 0))]
     pub(crate) max_wait_ms: Option<u64>,
 }
 
-/// The rule of the choice among keys.
+/// The rule that chooses among the keys of equal priority.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PoolingStrategy {
-    /// The one with the fewest requests under way, for its weight, and the most left of its limits.
+    /// The key with the fewest requests in flight relative to its weight, then the one with the most left of its
+    /// limits.
     LeastLoaded,
-    /// In turn.
+    /// Each key in turn.
     RoundRobin,
-    /// By chance.
+    /// A random key.
     Random,
-    /// In turn, as often as their weights say.
+    /// Each key in turn, in proportion to its weight.
     Weighted,
 }

@@ -1,83 +1,83 @@
-//! `routing` in the file.
+//! The `routing` section of the file.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// How upstreams are chosen.
+/// The choice of the provider for a request, and the failover to the next one.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Routing {
-    /// How providers are ranked.
+    /// The strategy that ranks the providers for each request. Default `failover`.
     #[schemars(extend("default" = "failover"))]
     pub(crate) strategy: Option<Strategy>,
-    /// From the first failed attempt on, how long a further attempt may still be started, in milliseconds. Never cuts
-    /// one under way.
+    /// Time after the first failed attempt during which another attempt may start, in milliseconds. Default 5000.
+    /// An attempt in progress is never cut off.
     #[schemars(range(min = 0, max = 86_400_000), extend("default" = 5_000))]
     pub(crate) failover_timeout: Option<u64>,
-    /// Upstream attempts for one request.
+    /// The number of upstream attempts for one request. Default 6.
     #[schemars(range(min = 1, max = 1_000), extend("default" = 6))]
     pub(crate) max_attempts: Option<u32>,
-    /// Put `X-CC-Relay-*` headers on responses that say how they came about.
+    /// Add `X-CC-Relay-*` headers to responses, which name the provider, the key and the attempts. Default false.
     #[schemars(extend("default" = false))]
     pub(crate) debug: Option<bool>,
-    /// Never ask a provider whose `models` lack the model, instead of asking it last.
+    /// Never try a provider whose `models` lack the requested model. Default false: it is tried last.
     #[schemars(extend("default" = false))]
     pub(crate) strict_models: Option<bool>,
-    /// Put the client's own model name back into answers of mapped models.
+    /// Replace the upstream's model name in responses by the name that the client requested. Default false.
     #[schemars(extend("default" = false))]
     pub(crate) restore_model_name: Option<bool>,
-    /// What the client sees when an upstream breaks off within a stream.
+    /// The end of the client's stream if the upstream's stream breaks off. Default `abort`.
     #[schemars(extend("default" = "abort"))]
     pub(crate) on_stream_break: Option<OnStreamBreak>,
-    /// What keeps the requests of a conversation together.
+    /// The affinity of requests of the same conversation to a provider and key. Default `session`.
     #[schemars(extend("default" = "session"))]
     pub(crate) affinity: Option<Affinity>,
-    /// For `model_based`: what a model's name starts with, to the provider that is asked first for it. The longest
+    /// For `model_based`: prefixes of model names, and the provider that is tried first for each. The longest
     /// prefix wins.
     #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1 }))]
     pub(crate) model_mapping: BTreeMap<String, String>,
-    /// For `model_based`: the provider that is asked first for models that `model_mapping` does not hold.
+    /// For `model_based`: the provider that is tried first for a model without a prefix in `model_mapping`.
     #[schemars(length(min = 1))]
     pub(crate) default_provider: Option<String>,
 }
 
-/// How providers are ranked.
+/// The strategy that ranks the providers for each request.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Strategy {
-    /// Highest priority first, file order on ties.
+    /// The highest priority first; the order in the file breaks ties.
     Failover,
     /// Each provider in turn.
     RoundRobin,
-    /// Each provider in turn, as often as its weight says.
+    /// Each provider in turn, in proportion to its weight.
     WeightedRoundRobin,
-    /// By chance, each provider once in a round.
+    /// Random order, each provider once in a round.
     Shuffle,
-    /// By the model's name: see `model_mapping` and `default_provider`.
+    /// The provider that `model_mapping` or `default_provider` names for the model, then by priority.
     ModelBased,
-    /// The one with the fewest requests under way, for its weight.
+    /// The provider with the fewest requests in flight relative to its weight.
     LeastLoaded,
 }
 
-/// What the client sees when an upstream breaks off within a stream.
+/// The end of the client's stream if the upstream's stream breaks off.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnStreamBreak {
-    /// Its own connection breaks off too.
+    /// The connection of the client is closed abruptly, so that the client retries.
     Abort,
-    /// It gets an `error` event.
+    /// The client receives an `error` event, and its stream ends cleanly.
     ErrorEvent,
 }
 
-/// What keeps the requests of a conversation together.
+/// The affinity of requests of the same conversation.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Affinity {
-    /// A session stays with the provider and key that served it last, as long as these can be used.
+    /// A session keeps the provider and key that served it last, as long as both are available.
     Session,
-    /// Nothing: every request is dealt anew.
+    /// No affinity: every request is distributed independently.
     None,
 }

@@ -1,79 +1,83 @@
-//! `server` in the file.
+//! The `server` section of the file.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::unimplemented::Tls;
 
-/// Settings of the main listener.
+/// The listener for clients: addresses, limits, and the clients that are admitted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Server {
-    /// Where clients connect: `host:port`, or a list of them.
+    /// The addresses that clients connect to: one `host:port`, or a list of them. Default `127.0.0.1:8787`.
     #[schemars(extend("default" = "127.0.0.1:8787"))]
     pub(crate) listen: Option<Listen>,
-    /// A request's whole time up to its response head, in milliseconds; 0 is without limit. A stream that keeps
-    /// flowing is not cut.
+    /// Timeout for a request up to its response headers, all attempts included, in milliseconds. Default 600000; 0
+    /// is no limit. A stream that has started is not cut off.
     #[schemars(range(min = 0, max = 86_400_000), extend("default" = 600_000))]
     pub(crate) timeout_ms: Option<u64>,
-    /// Requests in flight; beyond it clients get 503 `overloaded_error`. 0 is without limit.
+    /// Requests that are in flight at the same time. A further request is answered with 503 `overloaded_error`.
+    /// Default 0, which is no limit.
     #[schemars(range(min = 0, max = 4_294_967_295_u32), extend("default" = 0))]
     pub(crate) max_concurrent: Option<u32>,
-    /// The largest request body in bytes, after decoding; beyond it clients get 413 `request_too_large`.
+    /// The largest request body in bytes, after decompression. A larger one is answered with 413
+    /// `request_too_large`. Default 33554432.
     #[schemars(range(min = 1024, max = 1_073_741_824), extend("default" = 33_554_432))]
     pub(crate) max_body_bytes: Option<u64>,
-    /// How long a stop waits for open requests, in milliseconds.
+    /// Time that a shutdown waits for requests in flight, in milliseconds. Default 30000.
     #[schemars(range(min = 0, max = 86_400_000), extend("default" = 30_000))]
     pub(crate) drain_timeout_ms: Option<u64>,
-    /// Serve cleartext HTTP/2 (prior knowledge) beside HTTP/1.1.
+    /// Serve cleartext HTTP/2 with prior knowledge (h2c) in addition to HTTP/1.1. Default true.
     #[schemars(extend("default" = true))]
     pub(crate) enable_http2: Option<bool>,
-    /// Serve HTTPS.
+    /// TLS certificates, to serve HTTPS on the listener for clients.
     tls: Tls,
-    /// Who may use the relay. With nothing set, everybody who can reach it.
+    /// The credentials of clients that are admitted. With nothing set, every client that can reach the listener is
+    /// admitted.
     pub(crate) auth: ClientAuth,
 }
 
-/// `host:port`, or a list of them.
+/// One `host:port`, or a list of them. An IPv6 address is written in brackets.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Listen {
-    /// One address.
+    /// One address, as `host:port`.
     One(#[schemars(length(min = 1))] String),
-    /// Several addresses.
+    /// Several addresses, each as `host:port`.
     Many(#[schemars(length(min = 1))] Vec<String>),
 }
 
-/// Who may use the relay.
+/// The credentials of clients that are admitted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct ClientAuth {
-    /// A key that clients send, as `x-api-key` or `Authorization: Bearer`.
+    /// A key that clients send, as `x-api-key` or as `Authorization: Bearer`. Best written as `${NAME}`.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) api_key: Option<String>,
-    /// Several clients, each with a name for the log and a key of its own.
+    /// Clients that are admitted, each with a name for the log and a key of its own.
     pub(crate) api_keys: Vec<ClientKey>,
-    /// Accept a client's own Claude subscription token, and pass it through to `anthropic` providers.
+    /// Admit a client by its own Claude subscription token, and forward that token to `anthropic` providers.
+    /// Default false.
     #[schemars(extend("default" = false))]
     pub(crate) allow_subscription: Option<bool>,
-    /// A further accepted bearer token.
+    /// An additional bearer token that admits a client.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) bearer_secret: Option<String>,
-    /// May a request that carries only a subscription token be served by a provider with configured keys? By default
-    /// yes where every listener is on loopback, else no.
+    /// Serve a request that carries only a subscription token with configured keys too. Default: true if every
+    /// address of `listen` is a loopback address, otherwise false.
     pub(crate) subscription_may_use_keys: Option<bool>,
 }
 
-/// One named client.
+/// A client with a name and a key.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct ClientKey {
-    /// Used in logs; unique.
+    /// The name of the client in logs. Unique.
     #[schemars(length(min = 1), required)]
     pub(crate) name: Option<String>,
-    /// What the client sends.
+    /// The key that the client sends, as `x-api-key` or as `Authorization: Bearer`.
     #[schemars(length(min = 1), required, extend("writeOnly" = true))]
     pub(crate) key: Option<String>,
 }

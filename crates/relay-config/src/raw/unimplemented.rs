@@ -1,57 +1,58 @@
-//! Sections whose features this version does not have; `unavailable` says what of them is accepted as "off".
+//! The sections of features that are not implemented. `unimplemented_keys` lists the values of them that are
+//! accepted because they mean "off".
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Serve HTTPS.
+/// TLS certificates, to serve HTTPS on the listener for clients.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Tls {
-    /// PEM file with the certificate chain.
+    /// The path of a PEM file with the certificate chain.
     cert: Option<String>,
-    /// PEM file with the private key.
+    /// The path of a PEM file with the private key.
     key: Option<String>,
 }
 
-/// Prometheus metrics.
+/// Metrics in the format of Prometheus.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Metrics {
-    /// Whether they are served.
+    /// Serve the metrics. Only false is accepted, which is the default.
     enabled: Option<bool>,
-    /// Where, if not on the admin listener.
+    /// The address that serves the metrics, if it is not the admin listener.
     listen: Option<String>,
-    /// The path.
+    /// The path of the request that returns the metrics.
     path: Option<String>,
 }
 
-/// The admin listener.
+/// The listener for administration.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Admin {
-    /// Whether there is one.
+    /// Open the admin listener. Only false is accepted, which is the default.
     enabled: Option<bool>,
-    /// Where.
+    /// The address of the admin listener: `host:port`.
     listen: Option<String>,
-    /// Who may use it.
+    /// The token that clients of the admin listener send.
     #[schemars(extend("writeOnly" = true))]
     token: Option<String>,
 }
 
-/// Where limits and cooldowns are kept.
+/// The store of rate limits and cooldowns.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct State {
-    /// The kind of store.
+    /// The kind of store. Only `memory` is accepted, which is the default.
     backend: Option<Backend>,
-    /// Where it is.
+    /// The URL of a store outside of the process.
     #[schemars(extend("writeOnly" = true))]
     url: Option<String>,
-    /// What its keys start with.
+    /// The prefix of the keys in a store outside of the process.
     prefix: Option<String>,
 }
 
@@ -59,6 +60,6 @@ pub(crate) struct State {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Backend {
-    /// In this process.
+    /// The memory of this process.
     Memory,
 }

@@ -1,4 +1,4 @@
-//! `health`.
+//! Resolves the `health` section.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `logging`.
+//! Resolves the `logging` section.
 
 use crate::config::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
 use crate::raw;

@@ -1,4 +1,5 @@
-//! From the file's shape to the configuration: defaults, precise types, and what the schema cannot say.
+//! The resolver, from the shape of the file to the configuration: defaults, precise types, and checks that a schema
+//! cannot express.
 
 mod health;
 mod logging;
@@ -16,8 +17,8 @@ use crate::tree::KeyPath;
 
 use reporter::Reporter;
 
-/// Resolves `raw`; `defaults` are the providers if it has none. What comes out is a configuration to use only if the
-/// report has no problems.
+/// Resolves `raw`; `defaults` are the providers that apply if it has none. The result is usable only if the report
+/// has no problems.
 pub(crate) fn resolve(
     raw: raw::Root,
     defaults: &[ProviderConfig],
@@ -27,7 +28,7 @@ pub(crate) fn resolve(
 ) -> Config {
     let root = KeyPath::default();
     let mut to = Reporter { layers, environment, report };
-    // Taken before resolving, so that a provider with a fault of its own is not reported as missing elsewhere.
+    // Collected before resolving, so that a provider with a fault of its own is not reported as missing elsewhere.
     let mut names: Vec<_> = raw.providers.iter().filter_map(|provider| provider.name.clone()).collect();
     if raw.providers.is_empty() {
         names.extend(defaults.iter().map(|provider| provider.name.to_string()));

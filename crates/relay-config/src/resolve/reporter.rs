@@ -1,4 +1,4 @@
-//! Reports of the resolver: each with the place of its setting.
+//! Problems and warnings of the resolver, each with the place of its setting.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::layer::Layers;
 use crate::report::Report;
 use crate::tree::KeyPath;
 
-/// The report, with the place of every path at hand, and the variables of the clouds' own tools.
+/// The report, with the layers that give the place of each path, and the variables of other tools.
 pub(in crate::resolve) struct Reporter<'a> {
     pub(in crate::resolve) layers: &'a Layers,
     pub(in crate::resolve) environment: Environment<'a>,
@@ -24,12 +24,12 @@ impl Reporter<'_> {
         self.report.warning(self.layers.place_of(path), path, concern);
     }
 
-    /// A problem with what a variable of another tool says about the setting at `path`.
+    /// Reports a problem with a variable of another tool that provides the setting at `path`.
     pub(in crate::resolve) fn problem_in_variable(&mut self, variable: &str, path: &KeyPath, fault: Fault) {
         self.report.problem(Place::Environment { variable: variable.into() }, path, fault);
     }
 
-    /// The same for what works all the same.
+    /// Reports a warning about a variable of another tool that provides the setting at `path`.
     pub(in crate::resolve) fn warning_in_variable(
         &mut self,
         variable: &str,
@@ -44,7 +44,7 @@ pub(in crate::resolve) fn millis(value: Option<u64>, default: Duration) -> Durat
     value.map_or(default, Duration::from_millis)
 }
 
-/// A value that is not accepted.
+/// Returns the fault of a value that is not accepted.
 pub(in crate::resolve) fn value_fault(
     found: impl Into<String>,
     expected: impl Into<String>,

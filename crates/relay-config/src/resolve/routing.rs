@@ -1,4 +1,4 @@
-//! `routing`.
+//! Resolves the `routing` section.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -11,7 +11,7 @@ use crate::resolve::reporter::{Reporter, millis, value_fault};
 use crate::suggest::nearest;
 use crate::tree::KeyPath;
 
-/// `names` are those of all providers.
+/// Resolves the section; `names` are the names of all providers.
 pub(super) fn resolve(
     raw: raw::Routing,
     names: &[String],

@@ -1,4 +1,4 @@
-//! `server`: addresses and clients.
+//! Resolves the `server` section: addresses and clients.
 
 use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
@@ -39,7 +39,7 @@ pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -
 
 fn listen(raw: Option<raw::Listen>, path: &KeyPath, to: &mut Reporter<'_>) -> Option<Vec<ListenAddress>> {
     let texts: Vec<(KeyPath, String)> = match raw? {
-        // Several in one string come from a variable or a flag, which cannot hold a list.
+        // A variable or a flag cannot hold a list, so several addresses come in one string.
         raw::Listen::One(text) => {
             text.split(',').map(|text| (path.clone(), text.trim().to_owned())).collect()
         }
@@ -66,7 +66,7 @@ fn listen(raw: Option<raw::Listen>, path: &KeyPath, to: &mut Reporter<'_>) -> Op
     Some(addresses)
 }
 
-/// Reads `host:port`; the error is a hint.
+/// Parses `host:port`. The error is a hint for the operator.
 fn parse_address(text: &str) -> Result<ListenAddress, String> {
     if text.contains("://") {
         return Err("leave the scheme out".to_owned());
@@ -109,7 +109,7 @@ fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAu
     let list = path.key("api_keys");
     for (index, raw) in raw.api_keys.into_iter().enumerate() {
         let path = list.index(index);
-        // The schema requires both; one that is missing has been reported.
+        // The schema requires both, so a missing one has been reported.
         let (Some(name), Some(key)) = (raw.name, raw.key) else { continue };
         let key = Secret::new(key);
         if let Some((first, _)) = keys.iter().find(|(_, known)| known.name == name) {

@@ -1,4 +1,4 @@
-//! A configuration as the YAML file that would make it.
+//! Writes a configuration as the YAML file that results in it.
 
 mod provider;
 mod writer;
@@ -12,7 +12,7 @@ use crate::config::{
 };
 
 impl Config {
-    /// The configuration, defaults included, as YAML; every secret is `***`.
+    /// Returns the configuration, defaults included, as YAML. Every secret is `***`.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         let mut out = Writer::default();

@@ -1,4 +1,4 @@
-//! One of `providers[]` as YAML.
+//! Writes an entry of `providers` as YAML.
 
 use super::writer::{Writer, quoted};
 use crate::capabilities::ModelCapabilities;

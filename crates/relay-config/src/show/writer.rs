@@ -1,4 +1,4 @@
-//! Writes YAML.
+//! A writer of YAML.
 
 use std::fmt::Display;
 use std::fmt::Write as _;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::secret::Secret;
 use crate::yaml::is_plain_text;
 
-/// Block-style YAML, line by line.
+/// YAML in block style, which is written line by line.
 #[derive(Default)]
 pub(super) struct Writer {
     pub(super) text: String,
     indent: usize,
-    /// Whether the next line starts a list item.
+    /// True if the next line starts a list item.
     item: bool,
 }
 
@@ -25,7 +25,7 @@ impl Writer {
         let _ = writeln!(self.text, "{:indent$}{dash}{key}:{space}{value}", "");
     }
 
-    /// A remark on the lines above, which is no part of the configuration.
+    /// Writes a comment on the lines above, which is not part of the configuration.
     pub(super) fn remark(&mut self, text: impl Display) {
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "{:1$}# {text}", "", self.indent);
@@ -79,12 +79,12 @@ impl Writer {
     }
 }
 
-/// `text` as a YAML scalar that is read back as this very string, also after expansion.
+/// Returns `text` as a YAML scalar that is read back as the same string, also after expansion.
 pub(super) fn quoted(text: &str) -> String {
     if is_plain_text(text) { text.to_owned() } else { escaped(text) }
 }
 
-/// A double-quoted scalar; JSON's escapes are YAML's.
+/// Returns a double-quoted scalar. YAML has all escapes of JSON.
 fn escaped(text: &str) -> String {
     serde_json::Value::from(text.replace("${", "$${")).to_string()
 }

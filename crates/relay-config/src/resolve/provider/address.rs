@@ -1,4 +1,4 @@
-//! `providers[].base_url`.
+//! Resolves `providers[].base_url`.
 
 use http::uri::Scheme;
 
@@ -49,7 +49,7 @@ pub(super) fn given(
     }
 }
 
-/// Warns where a credential would leave this machine unencrypted.
+/// Warns if a credential would leave the machine unencrypted.
 pub(super) fn check_cleartext(provider: &ProviderConfig, path: &KeyPath, to: &mut Reporter<'_>) {
     let Some(url) = provider.kind.base_url() else { return };
     let host = url.authority().host();
@@ -60,7 +60,7 @@ pub(super) fn check_cleartext(provider: &ProviderConfig, path: &KeyPath, to: &mu
     }
 }
 
-/// Whether requests carry a credential. A signature is none: it is worth nothing for another request.
+/// Returns `true` if requests carry a credential. A signature is not one, since it is useless for another request.
 fn sends_credential(provider: &ProviderConfig) -> bool {
     match &provider.kind {
         ProviderKind::Vertex(_) => true,

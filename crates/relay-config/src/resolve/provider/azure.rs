@@ -1,4 +1,4 @@
-//! Providers of type `azure`.
+//! Resolves the settings of type `azure`.
 
 use crate::cloud::azure;
 use crate::config::{AzureAuth, AzureConfig, EntraConfig};
@@ -28,7 +28,7 @@ pub(super) fn resolve(
     AzureConfig { base_url, api_version, auth }
 }
 
-/// The address of the resource, if one is named.
+/// Returns the base URL of the resource, if one is named.
 fn resource_url(
     raw: &raw::Provider,
     is_needed: bool,

@@ -1,4 +1,4 @@
-//! Providers of type `bedrock`.
+//! Resolves the settings of type `bedrock`.
 
 use super::fallback::own_or_environment;
 use super::keys::check_key;
@@ -11,7 +11,7 @@ use crate::resolve::reporter::{Reporter, value_fault};
 use crate::secret::Secret;
 use crate::tree::KeyPath;
 
-/// What temporary access keys start with.
+/// The prefix of temporary access keys.
 const TEMPORARY: &str = "ASIA";
 
 pub(super) fn resolve(
@@ -23,7 +23,7 @@ pub(super) fn resolve(
 ) -> BedrockConfig {
     let region = region(raw, enabled, path, to);
     let credentials = credentials(raw, enabled, path, to);
-    // Signing needs the region whatever the address; a profile may name it.
+    // Signing needs the region with any address. A profile may name it.
     let has_profile = matches!(credentials, AwsCredentials::Profile(_)) || aws::has_profile(to.environment);
     let is_addressed = base_url.is_some() && matches!(credentials, AwsCredentials::BearerToken(_));
     if enabled && region.is_none() && !has_profile && !is_addressed {
@@ -37,7 +37,7 @@ pub(super) fn resolve(
     BedrockConfig { base_url, region, credentials, api }
 }
 
-/// The region of the file, or else of the environment.
+/// Returns the region of the file, otherwise of the environment.
 fn region(raw: &mut raw::Provider, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) -> Option<String> {
     let environment = aws::region(to.environment);
     own_or_environment(
@@ -50,7 +50,7 @@ fn region(raw: &mut raw::Provider, enabled: bool, path: &KeyPath, to: &mut Repor
     )
 }
 
-/// What the file says, which is one thing at most, or else what the environment has.
+/// Returns the credential of the file, of which there may be only one, otherwise that of the environment.
 fn credentials(
     raw: &mut raw::Provider,
     enabled: bool,
@@ -80,7 +80,8 @@ fn credentials(
     }
 }
 
-/// The keys of the file, or `None` where half a pair has been reported. In a disabled provider a variable may be unset.
+/// Returns the access keys of the file, or `None` if half of the pair is missing, which has been reported. In a
+/// disabled provider a variable may be unset.
 fn access_keys(
     raw: &mut raw::Provider,
     enabled: bool,

@@ -1,4 +1,4 @@
-//! `providers[].capabilities`.
+//! Resolves `providers[].capabilities`.
 
 use std::collections::BTreeMap;
 

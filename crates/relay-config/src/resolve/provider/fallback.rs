@@ -4,8 +4,9 @@ use crate::error::Fault;
 use crate::resolve::reporter::Reporter;
 use crate::tree::KeyPath;
 
-/// What the file says at `path`, or else what the environment has, with the variable that has it. A variable that a
-/// disabled provider would read may hold anything.
+/// Returns the setting of the file, `own`, otherwise the value of the environment.
+///
+/// `environment` holds the variable and its value. Both are checked, except a variable of a disabled provider.
 pub(super) fn own_or_environment(
     own: Option<String>,
     environment: Option<(&'static str, String)>,

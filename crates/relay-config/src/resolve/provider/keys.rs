@@ -1,4 +1,4 @@
-//! `providers[].keys[]`: who needs them, and what one is.
+//! Resolves `providers[].keys`.
 
 use std::num::NonZeroU32;
 
@@ -32,7 +32,7 @@ pub(super) fn resolve(
                 Some(Secret::new(key))
             }
             None => {
-                // In a disabled provider the variable may be unset; the provider is never asked.
+                // In a disabled provider, which receives no request, the variable may be unset.
                 if enabled {
                     let expected = "give the credential, best as ${NAME}".to_owned();
                     to.problem(&path, Fault::Missing { expected });
@@ -51,7 +51,7 @@ pub(super) fn resolve(
     keys
 }
 
-/// Refuses keys that would mislead, and reports that they are missing where nothing works without one.
+/// Refuses keys that would never be sent, and reports a missing key if the provider cannot work without one.
 fn check_need(
     need: KeyNeed,
     is_empty: bool,
@@ -75,7 +75,7 @@ fn check_need(
     }
 }
 
-/// Refuses what is no credential.
+/// Refuses a text that cannot be a credential.
 pub(super) fn check_key(key: &str, path: &KeyPath, to: &mut Reporter<'_>) {
     if key.trim() == PLACEHOLDER {
         let found = format!("the placeholder {PLACEHOLDER}");

@@ -1,4 +1,4 @@
-//! `providers[].type`, and the settings that a type has for itself.
+//! Resolves `providers[].type`, and the settings that only one type accepts.
 
 use super::{address, azure, bedrock, vertex};
 use crate::config::ProviderKind;

@@ -1,4 +1,4 @@
-//! `providers[].keys[]`: what a key may use up.
+//! Resolves the limits of `providers[].keys`.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -8,7 +8,7 @@ use crate::raw::Key;
 use crate::resolve::reporter::{Reporter, value_fault};
 use crate::tree::KeyPath;
 
-/// One of the limits of a key.
+/// A limit of a key: the name of the setting, and access to its value.
 type Limit = (&'static str, fn(&mut Key) -> &mut Option<u64>);
 
 const LIMITS: [Limit; 4] = [
@@ -18,11 +18,11 @@ const LIMITS: [Limit; 4] = [
     ("otpm_limit", |key| &mut key.otpm_limit),
 ];
 
-/// What one key says of its organisation's limits holds for all keys of that organisation; reports where two of them
-/// say different things.
+/// Copies each limit of a key to all keys of the same organization, and reports keys of one organization with
+/// different limits.
 pub(super) fn share(keys: &mut [Key], path: &KeyPath, to: &mut Reporter<'_>) {
     for (name, limit) in LIMITS {
-        // The limit of each organisation, and the key that states it first.
+        // The limit of each organization, and the first key that states it.
         let mut stated: BTreeMap<String, (u64, usize)> = BTreeMap::new();
         for (index, key) in keys.iter_mut().enumerate() {
             let (Some(organization), Some(found @ 1..)) = (key.organization.clone(), *limit(key)) else {
@@ -47,7 +47,7 @@ pub(super) fn share(keys: &mut [Key], path: &KeyPath, to: &mut Reporter<'_>) {
     }
 }
 
-/// The limits of one key; 0 is none.
+/// Returns the limits of one key; 0 means no limit.
 pub(super) fn of(key: &Key) -> KeyLimits {
     let stated = |limit: Option<u64>| limit.and_then(NonZeroU64::new);
     KeyLimits {

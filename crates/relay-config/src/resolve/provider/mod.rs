@@ -1,4 +1,4 @@
-//! `providers[]`: what every upstream has.
+//! Resolves `providers`: the settings of every upstream.
 
 mod address;
 mod azure;
@@ -44,7 +44,7 @@ pub(super) fn resolve_all(
     providers
 }
 
-/// A name ends up in response headers, metrics labels and log lines.
+/// Refuses a name that response headers, metrics labels and log lines cannot contain.
 fn check_name(name: &str, path: &KeyPath, to: &mut Reporter<'_>) {
     if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
         to.problem(
@@ -110,7 +110,7 @@ fn mapping(raw: BTreeMap<String, String>, path: &KeyPath, to: &mut Reporter<'_>)
     raw.into_iter().collect()
 }
 
-/// A file of a provider that is never asked may be missing.
+/// Refuses a file without certificates. A file of a disabled provider may be missing.
 fn check_certificates(file: &std::path::Path, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
     if !enabled {

@@ -1,4 +1,4 @@
-//! The settings of the three clouds.
+//! Tests of the settings of the three clouds.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::error::LoadError;
 use crate::load::{Format, Loaded, Loader};
 use crate::secret::Secret;
 
-/// Loads one provider, as the inside of a YAML flow mapping.
+/// Loads one provider, which is given as the inside of a YAML flow mapping.
 fn load(environment: &[(&str, &str)], provider: &str) -> Result<Loaded, LoadError> {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let text = format!("providers:\n- {{ name: a, {provider} }}");
@@ -22,7 +22,7 @@ fn load(environment: &[(&str, &str)], provider: &str) -> Result<Loaded, LoadErro
 fn provider(environment: &[(&str, &str)], provider: &str) -> ProviderConfig {
     let loaded = load(environment, provider).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(loaded.warnings, [], "{provider}");
-    // What is shown makes the same provider.
+    // The output of `config show` resolves to the same provider.
     let shown = loaded.to_yaml();
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let again = Loader::new().with_environment(environment).with_text("shown", Format::Yaml, shown.clone());
@@ -55,7 +55,7 @@ fn vertex(environment: &[(&str, &str)], settings: &str) -> VertexConfig {
     }
 }
 
-/// Asserts the problems without the start that every place in the file has.
+/// Asserts the problems, without the start that all places in the file have in common.
 #[track_caller]
 fn problems(environment: &[(&str, &str)], provider: &str, expected: &[&str]) {
     let found: Vec<_> = match load(environment, provider) {
@@ -65,7 +65,7 @@ fn problems(environment: &[(&str, &str)], provider: &str, expected: &[&str]) {
     assert_eq!(found, expected, "{provider}");
 }
 
-/// `c:2:3: providers[0].x: y` as `x: y`, and `VARIABLE: providers[0].x: y` as `VARIABLE: x: y`.
+/// Returns `x: y` for `c:2:3: providers[0].x: y`, and `VARIABLE: x: y` for `VARIABLE: providers[0].x: y`.
 fn without_place(line: &str) -> String {
     let (place, fault) = line.split_once("providers[0].").unwrap_or_else(|| panic!("{line}"));
     if place.starts_with("c:2:") { fault.to_owned() } else { format!("{place}{fault}") }
@@ -200,7 +200,7 @@ fn azure_is_addressed_by_its_resource_or_a_base_url() {
     let config = azure(&[], &format!("type: azure, azure_resource_name: my-res, {keys}"));
     assert_eq!(config.base_url.to_string(), "https://my-res.services.ai.azure.com/anthropic");
     assert_eq!((config.api_version, config.auth), (None, AzureAuth::ApiKey));
-    // As it is: `/anthropic` is not added to a base URL of one's own.
+    // The base URL is used unchanged: `/anthropic` is not appended to it.
     let own = "base_url: 'http://127.0.0.1:1/x/', azure_resource_name: unused, azure_api_version: 2024-06-01";
     let config = azure(&[], &format!("type: azure, {own}, azure_auth: api_key, {keys}"));
     assert_eq!(config.base_url.to_string(), "http://127.0.0.1:1/x");
@@ -247,7 +247,7 @@ fn entra_id_is_resolved_from_the_environment() {
     let federated = [application[0], application[1], ("AZURE_FEDERATED_TOKEN_FILE", "/nonexistent")];
     let AzureAuth::EntraId(entra) = azure(&federated, ENTRA).auth else { panic!() };
     assert!(matches!(entra, EntraConfig::WorkloadIdentity { .. }));
-    // Without any credential the machine's identity is tried when a request comes.
+    // Without a credential, the managed identity is tried with the first request.
     let AzureAuth::EntraId(entra) = azure(&[], ENTRA).auth else { panic!() };
     assert!(matches!(entra, EntraConfig::ManagedIdentity { identity_header: None, client_id: None, .. }));
 }

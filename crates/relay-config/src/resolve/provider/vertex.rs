@@ -1,4 +1,4 @@
-//! Providers of type `vertex`.
+//! Resolves the settings of type `vertex`.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ pub(super) fn resolve(
     VertexConfig { base_url, project: project(raw, enabled, path, to), region, credentials }
 }
 
-/// The project of the file, or else of the environment.
+/// Returns the project of the file, otherwise of the environment.
 fn project(raw: &mut raw::Provider, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) -> Option<String> {
     let environment = google::project(to.environment);
     own_or_environment(
@@ -48,7 +48,7 @@ fn project(raw: &mut raw::Provider, enabled: bool, path: &KeyPath, to: &mut Repo
     )
 }
 
-/// A file may come later, but never one whose name starts as only a shell understands it.
+/// Refuses a path that starts with `~`, which only a shell expands. The file itself may be created later.
 fn check_file(file: &Path, path: &KeyPath, to: &mut Reporter<'_>) {
     if let Ok(rest) = file.strip_prefix("~") {
         let hint = format!("write ${{HOME}}/{}", rest.display());
