@@ -65,7 +65,7 @@ impl Answer {
         Self { body: Body::Pieces(pieces.into_iter().collect()), ..Self::new(status) }
     }
 
-    /// The head of a 200 with server-sent events, for [`Connection::start`](crate::Connection::start).
+    /// The head of a 200 with server-sent events, for [`Connection::send_head`](crate::Connection::send_head).
     #[must_use]
     pub fn event_stream() -> Self {
         let answer = Self::new(200).with_header("content-type", "text/event-stream; charset=utf-8");
@@ -88,7 +88,7 @@ impl Answer {
 
     /// States this `content-length`, whatever the body's is.
     #[must_use]
-    pub fn claiming_length(self, length: usize) -> Self {
+    pub fn with_content_length(self, length: usize) -> Self {
         self.with_header("content-length", length.to_string())
     }
 
@@ -108,7 +108,7 @@ impl Answer {
 
     /// Ends in this way.
     #[must_use]
-    pub fn ending(mut self, ending: Ending) -> Self {
+    pub fn with_ending(mut self, ending: Ending) -> Self {
         self.ending = ending;
         self
     }

@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::guard::patiently;
 use crate::http1::{End, Framing, Headers, Wire};
 use crate::sse;
+use crate::time_limit::within_limit;
 
 /// A request to be sent, exactly as written here.
 #[derive(Debug, Clone)]
@@ -162,7 +162,7 @@ impl Client {
     /// # Panics
     /// When nobody listens.
     pub async fn connect(to: SocketAddr) -> Self {
-        let stream = patiently("connection", TcpStream::connect(to)).await.expect("somebody listens");
+        let stream = within_limit("connection", TcpStream::connect(to)).await.expect("somebody listens");
         stream.set_nodelay(true).expect("a fresh socket takes options");
         let (wire, host) = (Wire::new(stream), to.to_string());
         Self { wire, host, method: "GET", framing: Framing::Length(0), end: None }
@@ -188,7 +188,7 @@ impl Client {
     /// # Errors
     /// When the other side is gone.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        patiently("room to send", self.wire.write(bytes.as_ref())).await
+        within_limit("room to send", self.wire.write(bytes.as_ref())).await
     }
 
     /// The head of the next answer.
@@ -202,7 +202,7 @@ impl Client {
     /// # Panics
     /// When what comes is no answer.
     pub async fn try_head(&mut self) -> Option<ResponseHead> {
-        let head = match patiently("answer", self.wire.read_head()).await {
+        let head = match within_limit("answer", self.wire.read_head()).await {
             Ok(head) => head?,
             Err(error) => panic!("not an answer: {error}"),
         };
@@ -224,7 +224,7 @@ impl Client {
     /// When the chunked coding is malformed.
     pub async fn chunk(&mut self) -> Option<Bytes> {
         let unmarked = self.framing == Framing::UntilClose;
-        match patiently("further chunk", self.wire.read_piece(&mut self.framing)).await {
+        match within_limit("further chunk", self.wire.read_piece(&mut self.framing)).await {
             Ok(Some(piece)) => return Some(piece),
             Ok(None) if unmarked => self.end = Some(End::Closed),
             Ok(None) => self.end = Some(End::Complete),
@@ -284,6 +284,6 @@ impl Client {
 
     /// Waits until the other side has closed the connection. Bytes that still come are thrown away.
     pub async fn closed(&mut self) {
-        patiently("end of the connection", self.wire.drain()).await;
+        within_limit("end of the connection", self.wire.drain()).await;
     }
 }

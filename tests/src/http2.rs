@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::guard::patiently;
-use crate::tls::{Authority, Io};
+use crate::time_limit::within_limit;
+use crate::tls::{CertificateAuthority, Io};
 
 /// A server on `127.0.0.1` that offers `h2` alone by ALPN, and hands every request to the test.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Http2Upstream {
     /// Listens, with a certificate of `authority`.
     /// # Panics
     /// When the system has no port left.
-    pub async fn start(authority: &Authority) -> Self {
+    pub async fn start(authority: &CertificateAuthority) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let accepted = Arc::new(AtomicUsize::new(0));
@@ -57,7 +57,7 @@ impl Http2Upstream {
     /// When none comes.
     pub async fn exchange(&self) -> Http2Exchange {
         let mut exchanges = self.exchanges.lock().await;
-        let next = patiently("request for the upstream", exchanges.recv()).await;
+        let next = within_limit("request for the upstream", exchanges.recv()).await;
         next.expect("the accepting task lives as long as the upstream")
     }
 }
@@ -71,7 +71,7 @@ impl Drop for Http2Upstream {
 /// Accepts until it is aborted; the connections end with it.
 async fn accept(
     listener: TcpListener,
-    authority: Authority,
+    authority: CertificateAuthority,
     accepted: Arc<AtomicUsize>,
     exchanges: mpsc::UnboundedSender<Http2Exchange>,
 ) {
@@ -152,14 +152,14 @@ impl Http2Exchange {
     /// Sends the head of a 200 with this content type.
     /// # Panics
     /// When the other side is gone.
-    pub fn start(&mut self, content_type: &str) {
+    pub fn send_head(&mut self, content_type: &str) {
         let head = Response::builder().header("content-type", content_type).body(()).expect("a valid head");
         self.stream = Some(self.respond.send_response(head, false).expect("an open stream"));
     }
 
     /// Sends one DATA frame.
     /// # Panics
-    /// Before [`start`](Self::start), and when the other side is gone.
+    /// Before [`send_head`](Self::send_head), and when the other side is gone.
     pub fn data(&mut self, data: impl Into<Bytes>) {
         self.stream().send_data(data.into(), false).expect("an open stream");
     }
@@ -190,7 +190,7 @@ impl Http2Exchange {
     /// As [`data`](Self::data), and when the whole connection breaks instead.
     pub async fn peer_reset(&mut self) -> Reason {
         let stream = self.stream();
-        patiently("reset of the stream", poll_fn(|cx| stream.poll_reset(cx))).await.expect("a reset")
+        within_limit("reset of the stream", poll_fn(|cx| stream.poll_reset(cx))).await.expect("a reset")
     }
 
     fn stream(&mut self) -> &mut SendStream<Bytes> {
@@ -211,7 +211,7 @@ impl Http2Client {
     /// # Panics
     /// When nobody listens.
     pub async fn connect(to: SocketAddr) -> Self {
-        let stream = patiently("connection", TcpStream::connect(to)).await.expect("somebody listens");
+        let stream = within_limit("connection", TcpStream::connect(to)).await.expect("somebody listens");
         stream.set_nodelay(true).expect("a fresh socket takes options");
         let (requests, connection) = h2::client::handshake(stream).await.expect("a socket takes a preface");
         // What goes wrong on the connection is seen at its streams.
@@ -230,10 +230,10 @@ impl Http2Client {
             .header("anthropic-version", "2023-06-01")
             .body(())
             .expect("a valid head");
-        let mut requests = patiently("room for a stream", self.requests.clone().ready()).await?;
+        let mut requests = within_limit("room for a stream", self.requests.clone().ready()).await?;
         let (response, mut stream) = requests.send_request(request, false)?;
         stream.send_data(body.into(), true)?;
-        let (parts, body) = patiently("answer", response).await?.into_parts();
+        let (parts, body) = within_limit("answer", response).await?.into_parts();
         Ok(Http2Answer { head: Response::from_parts(parts, ()), body, stream })
     }
 }
@@ -263,7 +263,7 @@ impl Http2Answer {
     /// # Errors
     /// When the stream is reset.
     pub async fn data(&mut self) -> Result<Option<Bytes>, h2::Error> {
-        while let Some(data) = patiently("further data", self.body.data()).await.transpose()? {
+        while let Some(data) = within_limit("further data", self.body.data()).await.transpose()? {
             self.body.flow_control().release_capacity(data.len())?;
             // The end may come with a frame of its own, which is empty.
             if !data.is_empty() {

@@ -11,7 +11,7 @@
 //! there are [`Http2Upstream`] and [`Http2Client`].
 //!
 //! Nothing here sleeps. A test is the script: it takes a [`Connection`], releases each event itself, and sees on the
-//! other side what came of it. Every wait ends after [`PATIENCE`], as a failure.
+//! other side what came of it. Every wait ends after [`STEP_TIMEOUT`], as a failure.
 //!
 //! ```
 //! use relay_tests::{Answer, Call, Client, End, Upstream, sse};
@@ -25,8 +25,8 @@
 //! let request = connection.receive().await.expect("a request");
 //! assert_eq!(request.body, r#"{"model":"m","stream":true}"#);
 //!
-//! connection.start(&Answer::event_stream()).await;
-//! connection.chunk(&sse::ping()).await;
+//! connection.send_head(&Answer::event_stream()).await;
+//! connection.send_chunk(&sse::ping()).await;
 //! assert_eq!(client.head().await.status, 200);
 //! assert_eq!(client.chunk().await, Some(sse::ping()));
 //!
@@ -40,29 +40,29 @@
 mod answer;
 mod client;
 mod compress;
-mod guard;
+pub mod fakes;
 mod http1;
 mod http2;
-pub mod models;
 mod real;
 mod relay;
 mod request;
 pub mod rule;
 pub mod sse;
 mod tee;
+mod time_limit;
 mod tls;
 mod upstream;
 
 pub use answer::{Answer, Ending};
 pub use client::{Call, Client, Response, ResponseHead};
 pub use compress::{Coding, compress};
-pub use guard::{PATIENCE, patiently, patiently_for};
 pub use http1::{End, Headers};
 pub use http2::{Http2Answer, Http2Client, Http2Exchange, Http2Upstream};
-pub use real::{ClaudeCode, Finished, Python, skip};
-pub use relay::{Footprint, OUR_KEY, Relay, SeparateRelay, passthrough, provider};
+pub use real::{ClaudeCode, ProcessOutput, Python, skip};
+pub use relay::{Footprint, PROVIDER_KEY, Relay, RelayProcess, passthrough, provider};
 pub use request::Request;
 pub use rule::Rule;
 pub use tee::Tee;
-pub use tls::Authority;
-pub use upstream::{Builder, Connection, Upstream, in_turn};
+pub use time_limit::{STEP_TIMEOUT, within, within_limit};
+pub use tls::CertificateAuthority;
+pub use upstream::{Connection, Upstream, UpstreamBuilder, in_turn};

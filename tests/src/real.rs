@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::guard::patiently_for;
+use crate::time_limit::within;
 
 /// How long one run of a real client may take, its own retries included.
 const RUN: Duration = Duration::from_secs(90);
@@ -29,7 +29,7 @@ pub struct Python {
 impl Python {
     /// The interpreter that `CC_RELAY_TEST_PYTHON` names, else the one of the set-up script.
     #[must_use]
-    pub fn found() -> Option<Self> {
+    pub fn find() -> Option<Self> {
         let interpreter = found("CC_RELAY_TEST_PYTHON", "venv/bin/python")?;
         Some(Self { interpreter })
     }
@@ -83,7 +83,7 @@ impl ClaudeCode {
     /// # Panics
     /// When no temporary directory can be made.
     #[must_use]
-    pub fn found() -> Option<Self> {
+    pub fn find() -> Option<Self> {
         let program = found("CC_RELAY_TEST_CLAUDE", "claude/claude")?;
         let directory = || TempDir::new().expect("a temporary directory");
         Some(Self { program, home: directory(), project: directory(), variables: Vec::new() })
@@ -108,7 +108,7 @@ impl ClaudeCode {
         &self,
         base_url: &str,
         arguments: impl IntoIterator<Item = S>,
-    ) -> Finished {
+    ) -> ProcessOutput {
         let mut command = clean(&self.program);
         command
             .env("HOME", self.home.path())
@@ -129,7 +129,7 @@ impl ClaudeCode {
 
 /// What a program left behind.
 #[derive(Debug)]
-pub struct Finished {
+pub struct ProcessOutput {
     /// How it ended.
     pub status: ExitStatus,
     /// What it printed.
@@ -174,13 +174,13 @@ pub(crate) fn clean(program: &Path) -> Command {
     command
 }
 
-async fn finish(mut command: Command, input: &str) -> Finished {
+async fn finish(mut command: Command, input: &str) -> ProcessOutput {
     let mut child = command.spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("standard input is piped");
     stdin.write_all(input.as_bytes()).await.expect("the program reads its input");
     drop(stdin);
-    let output = patiently_for(RUN, "end of the program", child.wait_with_output()).await;
+    let output = within(RUN, "end of the program", child.wait_with_output()).await;
     let output = output.expect("a child can be waited for");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+    ProcessOutput { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }

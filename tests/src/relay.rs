@@ -13,8 +13,8 @@ use tokio::process::{Child, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::guard::patiently;
 use crate::real::clean;
+use crate::time_limit::within_limit;
 
 /// A relay on `127.0.0.1` that belongs to one test, with every layer it has in production.
 #[derive(Debug)]
@@ -30,13 +30,13 @@ impl Relay {
     /// # Panics
     /// When the configuration is refused.
     pub async fn start(config: &Value) -> Self {
-        Self::start_in(&[], config).await
+        Self::start_with_env(&[], config).await
     }
 
     /// As [`start`](Self::start), with these variables for the configuration to refer to.
     /// # Panics
     /// When the configuration is refused.
-    pub async fn start_in(environment: &[(&str, &str)], config: &Value) -> Self {
+    pub async fn start_with_env(environment: &[(&str, &str)], config: &Value) -> Self {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let loader = Loader::new().with_environment(environment);
         let loader = loader.with_text("test.yaml", Format::Yaml, config.to_string());
@@ -78,7 +78,7 @@ impl Relay {
     /// Serves with another configuration, and goes on with what this one knows.
     /// # Panics
     /// When the configuration is refused.
-    pub async fn succeeded_by(&self, config: &Value) -> Self {
+    pub async fn with_inherited_state(&self, config: &Value) -> Self {
         let loaded = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string()).load();
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
         let relay =
@@ -122,7 +122,7 @@ impl Relay {
     /// # Panics
     /// When it panicked, or does not stop.
     pub async fn stopped(&mut self) {
-        patiently("end of the relay", &mut self.serving).await.expect("the relay does not panic");
+        within_limit("end of the relay", &mut self.serving).await.expect("the relay does not panic");
     }
 }
 
@@ -134,7 +134,7 @@ impl Drop for Relay {
 
 /// A relay in a process of its own, with an environment of its own: nothing of this process's but the search path.
 #[derive(Debug)]
-pub struct SeparateRelay {
+pub struct RelayProcess {
     address: SocketAddr,
     process: Child,
     output: Lines<BufReader<ChildStdout>>,
@@ -151,7 +151,7 @@ pub struct Footprint {
     pub memory: Option<u64>,
 }
 
-impl SeparateRelay {
+impl RelayProcess {
     /// Runs `program`, which is `relay-under-test`, with this configuration.
     /// # Panics
     /// When it does not start.
@@ -163,7 +163,7 @@ impl SeparateRelay {
             .spawn()
             .expect("the program starts");
         let mut output = BufReader::new(process.stdout.take().expect("standard output is piped")).lines();
-        let line = patiently("address of the relay", output.next_line()).await;
+        let line = within_limit("address of the relay", output.next_line()).await;
         let line = line.expect("standard output can be read").expect("the relay starts");
         Self { address: line.parse().expect("an address"), process, output }
     }
@@ -174,7 +174,7 @@ impl SeparateRelay {
     pub async fn footprint(&mut self) -> Footprint {
         let input = self.process.stdin.as_mut().expect("standard input is piped");
         input.write_all(b"\n").await.expect("the relay reads its input");
-        let line = patiently("number of tasks", self.output.next_line()).await;
+        let line = within_limit("number of tasks", self.output.next_line()).await;
         let line = line.expect("standard output can be read").expect("the relay still runs");
         let directory = format!("/proc/{}", self.process.id().expect("the relay still runs"));
         let status = std::fs::read_to_string(format!("{directory}/status")).unwrap_or_default();
@@ -194,12 +194,12 @@ impl SeparateRelay {
 }
 
 /// The one key that [`provider`] configures.
-pub const OUR_KEY: &str = "key-of-the-relay";
+pub const PROVIDER_KEY: &str = "key-of-the-relay";
 
-/// A provider for a configuration, with [`OUR_KEY`] as its key.
+/// A provider for a configuration, with [`PROVIDER_KEY`] as its key.
 #[must_use]
 pub fn provider(name: &str, kind: &str, upstream: &str) -> Value {
-    json!({"name": name, "type": kind, "base_url": upstream, "keys": [{"key": OUR_KEY}]})
+    json!({"name": name, "type": kind, "base_url": upstream, "keys": [{"key": PROVIDER_KEY}]})
 }
 
 /// An `anthropic` provider that has no key and passes on the credential of the client.

@@ -36,7 +36,7 @@ impl std::fmt::Debug for Rule {
 
 /// The request line is `{method} {target}`.
 #[must_use]
-pub fn line(method: &'static str, target: &'static str) -> Rule {
+pub fn request_line(method: &'static str, target: &'static str) -> Rule {
     Rule::new(move |request| {
         let found = (request.method.as_str(), request.target.as_str());
         if found == (method, target) {
@@ -58,7 +58,7 @@ pub fn header(name: &'static str, value: &'static str) -> Rule {
 
 /// The header stands there exactly once.
 #[must_use]
-pub fn one(name: &'static str) -> Rule {
+pub fn exactly_one(name: &'static str) -> Rule {
     Rule::new(move |request| match request.headers.all(name).count() {
         1 => Ok(()),
         count => Err(format!("{name} stands there {count} times instead of once")),

@@ -17,25 +17,25 @@ use tokio_rustls::server::TlsStream;
 
 /// A certificate authority, and a server certificate of it for `127.0.0.1` and `localhost`.
 #[derive(Clone)]
-pub struct Authority {
+pub struct CertificateAuthority {
     ca_file: Arc<NamedTempFile>,
     acceptor: TlsAcceptor,
 }
 
-impl Authority {
+impl CertificateAuthority {
     /// A new authority that nobody trusts yet.
     /// # Panics
     /// When keys or the temporary file cannot be made.
     #[must_use]
     pub fn new() -> Self {
-        Self::naming(&["127.0.0.1", "localhost"])
+        Self::for_names(&["127.0.0.1", "localhost"])
     }
 
     /// As [`new`](Self::new), with a server certificate for other names.
     /// # Panics
     /// As [`new`](Self::new), and when a name is none.
     #[must_use]
-    pub fn naming(names: &[&str]) -> Self {
+    pub fn for_names(names: &[&str]) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, new_key()).expect("a self-signed certificate");
@@ -80,15 +80,15 @@ impl Authority {
     }
 }
 
-impl Default for Authority {
+impl Default for CertificateAuthority {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl std::fmt::Debug for Authority {
+impl std::fmt::Debug for CertificateAuthority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("ca_file", &self.ca_file()).finish_non_exhaustive()
+        f.debug_struct("CertificateAuthority").field("ca_file", &self.ca_file()).finish_non_exhaustive()
     }
 }
 

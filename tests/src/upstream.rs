@@ -14,11 +14,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::{Answer, Ending};
-use crate::guard::patiently;
 use crate::http1::{self, Framing, Wire, WireError};
 use crate::request::Request;
 use crate::rule::Rule;
-use crate::tls::{Authority, Io};
+use crate::time_limit::within_limit;
+use crate::tls::{CertificateAuthority, Io};
 
 /// A server on `127.0.0.1` that belongs to one test.
 ///
@@ -35,8 +35,8 @@ pub struct Upstream {
 impl Upstream {
     /// Settings first.
     #[must_use]
-    pub fn builder() -> Builder {
-        Builder {
+    pub fn builder() -> UpstreamBuilder {
+        UpstreamBuilder {
             rules: Vec::new(),
             authority: None,
             chunked: false,
@@ -83,7 +83,7 @@ impl Upstream {
         self.shared.address
     }
 
-    /// `http://127.0.0.1:PORT`, or `https://…` with TLS, or with [`name`](Builder::name) instead of the address.
+    /// `http://127.0.0.1:PORT`, or `https://…` with TLS, or with [`name`](UpstreamBuilder::name) instead of the address.
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", self.shared.scheme, self.shared.authority)
@@ -96,7 +96,7 @@ impl Upstream {
     /// When the upstream is not a manual one, or no request comes.
     pub async fn connection(&self) -> Connection {
         let mut connections = self.by_hand.as_ref().expect("a manual upstream").lock().await;
-        let next = patiently("request for the upstream", connections.recv()).await;
+        let next = within_limit("request for the upstream", connections.recv()).await;
         next.expect("the accepting task lives as long as the upstream")
     }
 
@@ -129,7 +129,7 @@ impl Upstream {
     /// Waits until `count` requests have come.
     pub async fn wait_for_requests(&self, count: usize) -> Vec<Request> {
         let mut requests = self.shared.requests.subscribe();
-        let enough = patiently("further request", requests.wait_for(|r| r.len() >= count)).await;
+        let enough = within_limit("further request", requests.wait_for(|r| r.len() >= count)).await;
         enough.expect("the sender lives as long as the upstream").clone()
     }
 
@@ -140,14 +140,14 @@ impl Upstream {
     }
 
     /// Waits until no more than `most` connections are open.
-    pub async fn wait_for_open(&self, most: usize) {
+    pub async fn wait_for_open_connections(&self, most: usize) {
         let mut open = self.shared.open.subscribe();
-        let few = patiently("end of a connection", open.wait_for(|open| *open <= most)).await;
+        let few = within_limit("end of a connection", open.wait_for(|open| *open <= most)).await;
         drop(few.expect("the sender lives as long as the upstream"));
     }
 
     /// Ends as a process that is killed: connections break off, and further ones are refused for as long as the returned
-    /// socket lives. A successor may [listen](Builder::on) on it.
+    /// socket lives. A successor may [listen](UpstreamBuilder::listen_on) on it.
     /// # Panics
     /// When another program takes the port in this very moment.
     pub async fn kill(mut self) -> TcpSocket {
@@ -198,9 +198,9 @@ pub fn in_turn(answers: impl IntoIterator<Item = Answer>) -> impl Fn(&Request) -
 
 /// Settings of an [`Upstream`], then the way it answers.
 #[derive(Debug)]
-pub struct Builder {
+pub struct UpstreamBuilder {
     rules: Vec<Rule>,
-    authority: Option<Authority>,
+    authority: Option<CertificateAuthority>,
     chunked: bool,
     breaks: bool,
     host: Option<String>,
@@ -208,7 +208,7 @@ pub struct Builder {
     socket: Option<TcpSocket>,
 }
 
-impl Builder {
+impl UpstreamBuilder {
     /// Demands these of every request.
     #[must_use]
     pub fn require(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
@@ -218,7 +218,7 @@ impl Builder {
 
     /// Speaks TLS with a certificate of `authority`, and offers `http/1.1` by ALPN.
     #[must_use]
-    pub fn tls(mut self, authority: &Authority) -> Self {
+    pub fn tls(mut self, authority: &CertificateAuthority) -> Self {
         self.authority = Some(authority.clone());
         self
     }
@@ -232,7 +232,7 @@ impl Builder {
 
     /// Takes it that requests break off: their clients leave.
     #[must_use]
-    pub fn allow_breaks(mut self) -> Self {
+    pub fn allow_incomplete_requests(mut self) -> Self {
         self.breaks = true;
         self
     }
@@ -254,7 +254,7 @@ impl Builder {
     /// Listens where `socket` is bound: at the address of a [killed](Upstream::kill) predecessor, or of one that
     /// [refused](Upstream::refusing) so far.
     #[must_use]
-    pub fn on(mut self, socket: TcpSocket) -> Self {
+    pub fn listen_on(mut self, socket: TcpSocket) -> Self {
         self.socket = Some(socket);
         self
     }
@@ -331,7 +331,12 @@ impl Builder {
 type Script = Box<dyn Fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Accepts until it is aborted; the connections' scripts end with it.
-async fn accept(listener: TcpListener, shared: Arc<Shared>, script: Script, authority: Option<Authority>) {
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    script: Script,
+    authority: Option<CertificateAuthority>,
+) {
     let script = Arc::new(script);
     let mut running = JoinSet::new();
     loop {
@@ -465,7 +470,7 @@ impl Connection {
     /// The body that [`receive_head`](Self::receive_head) left.
     pub async fn receive_body(&mut self) -> Option<Bytes> {
         let framing = std::mem::replace(&mut self.unread, Framing::Length(0));
-        let body = patiently("whole request body", self.wire.read_body(framing)).await;
+        let body = within_limit("whole request body", self.wire.read_body(framing)).await;
         self.or_note(body)
     }
 
@@ -473,7 +478,7 @@ impl Connection {
         if !self.wire.wait_for_byte().await {
             return None;
         }
-        let head = patiently("whole request head", self.wire.read_head()).await;
+        let head = within_limit("whole request head", self.wire.read_head()).await;
         let head = self.or_note(head)??;
         self.unread = self.or_note(head.framing(Framing::Length(0)))?;
         let request = self.or_note(Request::new(head, self.number))?;
@@ -504,25 +509,25 @@ impl Connection {
         }
     }
 
-    /// Sends the head of `answer`. Its body is the test's: [`chunk`](Self::chunk), then
-    /// [`last_chunk`](Self::last_chunk), or [`send`](Self::send).
+    /// Sends the head of `answer`. Its body is the test's: [`send_chunk`](Self::send_chunk), then
+    /// [`send_last_chunk`](Self::send_last_chunk), or [`send`](Self::send).
     /// # Panics
     /// When the other side is gone.
-    pub async fn start(&mut self, answer: &Answer) {
+    pub async fn send_head(&mut self, answer: &Answer) {
         self.send(&answer.head()).await;
     }
 
     /// Sends `payload` as one chunk in one write.
     /// # Panics
     /// When the other side is gone.
-    pub async fn chunk(&mut self, payload: &[u8]) {
+    pub async fn send_chunk(&mut self, payload: &[u8]) {
         self.send(&http1::chunk(payload)).await;
     }
 
     /// Ends a chunked body as it should be.
     /// # Panics
     /// When the other side is gone.
-    pub async fn last_chunk(&mut self) {
+    pub async fn send_last_chunk(&mut self) {
         self.send(http1::LAST_CHUNK).await;
     }
 
@@ -537,7 +542,7 @@ impl Connection {
     /// # Errors
     /// When the other side is gone.
     pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        patiently("room to send", self.wire.write(bytes)).await
+        within_limit("room to send", self.wire.write(bytes)).await
     }
 
     /// Sends FIN, and waits until the other side has closed as well.
@@ -557,7 +562,7 @@ impl Connection {
     /// Waits until the other side has closed the connection, and says when that was seen. Bytes that still come are
     /// thrown away.
     pub async fn peer_closed(&mut self) -> Instant {
-        patiently("end of the connection", self.wire.drain()).await;
+        within_limit("end of the connection", self.wire.drain()).await;
         Instant::now()
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::models::{azure, bedrock, google, ollama, vertex, zai};
-use relay_tests::{Call, ClaudeCode, OUR_KEY, Relay, Request, Upstream, provider};
+use relay_tests::fakes::anthropic::{self, Credential};
+use relay_tests::fakes::{azure, bedrock, google, ollama, vertex, zai};
+use relay_tests::{Call, ClaudeCode, PROVIDER_KEY, Relay, Request, Upstream, provider};
 use serde_json::{Value, json};
 
 /// What is private to Anthropic.
@@ -143,7 +143,7 @@ const VERTEX_WITHOUT_EFFORT: &[&str] = &[
 
 /// What Claude Code says to `say hi`, with what its interactive mode and a subscription add.
 async fn recorded() -> Option<(Value, String)> {
-    let claude = ClaudeCode::found()?;
+    let claude = ClaudeCode::find()?;
     let upstream = Upstream::answering(anthropic::answer).await;
     let finished = claude.print(&upstream.url(), ["say hi"]).await;
     assert!(finished.status.success(), "{finished:#?}");
@@ -234,11 +234,11 @@ async fn check(
 async fn claude_codes_request_becomes_what_each_upstream_takes() {
     let Some(request) = recorded().await else { return };
 
-    let upstream = Upstream::builder().require(anthropic::rules(Credential::Key(OUR_KEY)));
+    let upstream = Upstream::builder().require(anthropic::rules(Credential::Key(PROVIDER_KEY)));
     let upstream = upstream.answering(anthropic::answer).await;
     check("anthropic", &upstream, provider("p", "anthropic", &upstream.url()), &request, &[]).await;
 
-    let upstream = Upstream::builder().require(zai::rules(OUR_KEY)).answering(zai::answer).await;
+    let upstream = Upstream::builder().require(zai::rules(PROVIDER_KEY)).answering(zai::answer).await;
     let mut glm = provider("p", "zai", &format!("{}{}", upstream.url(), zai::PREFIX));
     glm["model_mapping"] = json!({"*": "glm-5.3"});
     check("zai: glm-5.3", &upstream, glm, &request, ZAI).await;
@@ -259,7 +259,7 @@ async fn claude_codes_request_becomes_what_each_upstream_takes() {
         check(&format!("bedrock: {model}"), &upstream, bedrock, &request, expected).await;
     }
 
-    let upstream = Upstream::builder().require(azure::key_rules(OUR_KEY)).answering(azure::answer).await;
+    let upstream = Upstream::builder().require(azure::key_rules(PROVIDER_KEY)).answering(azure::answer).await;
     let url = format!("{}{}", upstream.url(), azure::PREFIX);
     check("azure", &upstream, provider("p", "azure", &url), &request, AZURE).await;
 

@@ -1,6 +1,6 @@
 //! What keeps a conversation on one provider and key, and what does not.
 
-use relay_tests::models::{Reply, anthropic};
+use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{Answer, Call, Ending, Relay, Request, Response, Upstream, in_turn, provider, sse};
 use serde_json::{Value, json};
 
@@ -8,13 +8,13 @@ const MODEL: &str = "claude-opus-5-5";
 const SESSIONS: [&str; 2] = ["5f0c1c8e-6e5e-4a52-b0a5-6c1d2f3e4a5b", "0b7d4f7a-14de-4a58-9d3c-8f0e1d2c3b4a"];
 
 fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::of(MODEL).text(text);
+    let reply = Reply::new(MODEL).text(text);
     move |request| anthropic::message(request, &reply)
 }
 
 /// What [`says`] answers for `a`, in one piece.
 fn well() -> Answer {
-    anthropic::success(Answer::json(200, &Reply::of(MODEL).text("a").json()))
+    anthropic::success(Answer::json(200, &Reply::new(MODEL).text("a").json()))
 }
 
 /// The `turn`th request of a conversation that begins with `opening`.
@@ -175,7 +175,7 @@ async fn a_detour_for_one_request_does_not_move_a_session() {
 #[tokio::test]
 async fn a_session_avoids_whoever_broke_off_its_stream() {
     let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
-    let broken = Answer::sse(opening).ending(Ending::Fin);
+    let broken = Answer::sse(opening).with_ending(Ending::Fin);
     let scene = Scene::with(json!({}), in_turn([broken, well()])).await;
     let [one, two] = SESSIONS;
     let mut streamed = conversation("hello", 1);

@@ -1,7 +1,7 @@
 //! Answers that are not quite what they should be: encoded unasked, incomplete, cut off, or no answers at all.
 
 use bytes::Bytes;
-use relay_tests::models::{Reply, anthropic, ollama};
+use relay_tests::fakes::{Reply, anthropic, ollama};
 use relay_tests::{
     Answer, Call, Client, Coding, End, Ending, Relay, Response, Upstream, in_turn, provider, sse,
 };
@@ -28,7 +28,7 @@ async fn answered(kind: &str, answer: Answer, body: &'static str) -> Response {
 /// What the client gets where another provider stands behind the one that answers like this.
 async fn saved(kind: &str, answer: Answer, body: &'static str) -> Response {
     let first = Upstream::answering(in_turn([answer])).await;
-    let reply = Reply::of("m").text("from the second");
+    let reply = Reply::new("m").text("from the second");
     let second = Upstream::answering(move |request| anthropic::message(request, &reply)).await;
     let providers = [at("first", kind, &first.url()), provider("second", "anthropic", &second.url())];
     let relay = Relay::start(&json!({"providers": providers})).await;
@@ -71,7 +71,7 @@ async fn a_stream_that_comes_encoded_is_decoded_and_watched() {
 
 #[tokio::test]
 async fn a_message_that_comes_encoded_is_decoded() {
-    let message = Reply::of("m").text("hello").json();
+    let message = Reply::new("m").text("hello").json();
     for coding in Coding::ALL {
         let response =
             answered("anthropic", Answer::json(200, &message).compressed(coding).await, BODY).await;
@@ -113,11 +113,11 @@ async fn what_ollama_leaves_out_is_added() {
 
 #[tokio::test]
 async fn a_message_that_is_cut_off_is_answered_by_somebody_else() {
-    let whole = Reply::of("m").text("an answer").json().to_string();
+    let whole = Reply::new("m").text("an answer").json().to_string();
     let half = Bytes::from(whole[..whole.len() / 2].to_owned());
     let json = |ending| {
         let answer = Answer::pieces(200, [half.clone()]).with_header("content-type", "application/json");
-        answer.ending(ending)
+        answer.with_ending(ending)
     };
     for kind in ["anthropic", "zai", "ollama"] {
         for ending in [Ending::Clean, Ending::Fin, Ending::Reset] {

@@ -7,11 +7,11 @@ use std::time::SystemTime;
 use relay_config::{
     AzureAuth, AzureConfig, BaseUrl, Config, EntraConfig, ProviderConfig, ProviderKind, ProviderName,
 };
-use relay_tests::models::azure::{
+use relay_tests::fakes::azure::{
     self, CLIENT, CLIENT_SECRET, FEDERATED_TOKEN, IDENTITY_HEADER, PREFIX, TENANT,
 };
-use relay_tests::models::{Reply, anthropic};
-use relay_tests::{Answer, Call, Client, End, OUR_KEY, Relay, Upstream, in_turn, provider};
+use relay_tests::fakes::{Reply, anthropic};
+use relay_tests::{Answer, Call, Client, End, PROVIDER_KEY, Relay, Upstream, in_turn, provider};
 use serde_json::{Value, json};
 
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8, "temperature":1.0,"messages":[]}"#;
@@ -32,7 +32,7 @@ async fn relay(providers: &[Value]) -> Relay {
 }
 
 async fn foundry() -> Upstream {
-    Upstream::builder().require(azure::key_rules(OUR_KEY)).answering(azure::answer).await
+    Upstream::builder().require(azure::key_rules(PROVIDER_KEY)).answering(azure::answer).await
 }
 
 async fn foundry_with_token() -> Upstream {
@@ -74,20 +74,20 @@ async fn a_version_is_sent_where_it_is_configured_and_models_are_mapped() {
 
 #[tokio::test]
 async fn a_stream_passes_event_by_event() {
-    let upstream = Upstream::builder().require(azure::key_rules(OUR_KEY)).manual().await;
+    let upstream = Upstream::builder().require(azure::key_rules(PROVIDER_KEY)).manual().await;
     let relay = relay(&[azure("azure", &upstream)]).await;
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(STREAMED)).await;
     let (mut connection, _) = upstream.exchange().await;
-    connection.start(&Answer::event_stream()).await;
-    for event in Reply::of("claude-opus-5-5").text("one event at a time").events() {
-        connection.chunk(&event).await;
+    connection.send_head(&Answer::event_stream()).await;
+    for event in Reply::new("claude-opus-5-5").text("one event at a time").events() {
+        connection.send_chunk(&event).await;
         if client.end().is_none() && event.starts_with(b"event: message_start") {
             client.head().await;
         }
         client.expect(&event).await;
     }
-    connection.last_chunk().await;
+    connection.send_last_chunk().await;
     assert_eq!(client.chunk().await, None);
     assert_eq!(client.end(), Some(End::Complete));
 }
@@ -139,7 +139,7 @@ async fn a_client_secret_is_exchanged_for_one_token() {
     let upstream = foundry_with_token().await;
     let authority = entra.url();
     let environment = azure::client_secret(&authority);
-    let relay = Relay::start_in(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
+    let relay = Relay::start_with_env(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
     let calls: Vec<_> = (0..8)
         .map(|_| {
             let address = relay.address();
@@ -165,14 +165,14 @@ async fn a_workload_identity_reads_its_file_anew_for_each_token() {
         ("AZURE_FEDERATED_TOKEN_FILE", &*path),
     ];
     let config = json!({"providers": [with_entra(&upstream)]});
-    let relay = Relay::start_in(&environment, &config).await;
+    let relay = Relay::start_with_env(&environment, &config).await;
     let response = Call::messages(BODY).send(relay.address()).await;
     assert_eq!(response.status, 502);
     let message = response.json()["error"]["message"].to_string();
     assert!(message.contains("holds no subject token"), "{message}");
 
     std::fs::write(file.path(), format!("{FEDERATED_TOKEN}\n")).expect("a file");
-    let relay = Relay::start_in(&environment, &config).await;
+    let relay = Relay::start_with_env(&environment, &config).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
 }
 
@@ -187,7 +187,7 @@ async fn the_machines_identity_is_asked_for_in_the_way_of_each_service() {
         ("IDENTITY_HEADER", IDENTITY_HEADER),
         ("AZURE_CLIENT_ID", CLIENT),
     ];
-    let relay = Relay::start_in(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
+    let relay = Relay::start_with_env(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
     for _ in 0..2 {
         assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     }
@@ -237,7 +237,7 @@ async fn a_refused_token_is_renewed_once() {
     let upstream = upstream.await;
     let authority = entra.url();
     let environment = azure::client_secret(&authority);
-    let relay = Relay::start_in(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
+    let relay = Relay::start_with_env(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     assert_eq!((entra.requests().len(), upstream.requests().len()), (2, 2));
 
@@ -260,7 +260,7 @@ async fn a_credential_that_is_refused_shows_in_no_error_and_another_provider_ans
     let upstream = foundry_with_token().await;
     let authority = entra.url();
     let environment = azure::client_secret(&authority);
-    let relay = Relay::start_in(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
+    let relay = Relay::start_with_env(&environment, &json!({"providers": [with_entra(&upstream)]})).await;
     let response = Call::messages(BODY).send(relay.address()).await;
     let message = response.json()["error"]["message"].to_string();
     assert_eq!((response.status, response.headers.get("x-should-retry")), (502, Some("false")));
@@ -269,7 +269,7 @@ async fn a_credential_that_is_refused_shows_in_no_error_and_another_provider_ans
 
     let second = Upstream::answering(anthropic::answer).await;
     let providers = [with_entra(&upstream), provider("next", "anthropic", &second.url())];
-    let relay = Relay::start_in(&environment, &json!({"providers": providers})).await;
+    let relay = Relay::start_with_env(&environment, &json!({"providers": providers})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     assert_eq!((upstream.requests().len(), second.requests().len()), (0, 1));
 }

@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use relay_tests::models::{Reply, anthropic, bedrock};
+use relay_tests::fakes::{Reply, anthropic, bedrock};
 use relay_tests::{
-    Answer, Call, Client, End, Ending, Python, Relay, Request, Response, SeparateRelay, Upstream, in_turn,
+    Answer, Call, Client, End, Ending, Python, Relay, RelayProcess, Request, Response, Upstream, in_turn,
     provider, rule,
 };
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ async fn strict(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> 
 }
 
 fn reply() -> Reply {
-    Reply::of("claude-sonnet-4-5")
+    Reply::new("claude-sonnet-4-5")
         .thinking("Grüße 🚀", "c2lnbmF0dXJl")
         .text("two lines\nand a \"quote\"")
         .tool_use("toolu_1", "read", json!({"path": "/tmp/ä"}))
@@ -69,7 +69,7 @@ fn claude_code(body: &Value) -> Call {
 
 /// What botocore says that `authorization` of each request has to be.
 async fn assert_signed(requests: &[Request], service: &str, token: Option<&str>) {
-    let Some(python) = Python::found() else { return };
+    let Some(python) = Python::find() else { return };
     let calls: Vec<Value> = requests
         .iter()
         .map(|request| {
@@ -216,7 +216,7 @@ async fn claude_codes_request_becomes_one_that_bedrock_takes() {
 
 #[tokio::test]
 async fn a_message_in_one_piece_arrives_as_it_was_written_less_bedrocks_metrics() {
-    let message = Reply::of("claude-sonnet-4-5").text("Grüße").json().to_string();
+    let message = Reply::new("claude-sonnet-4-5").text("Grüße").json().to_string();
     let with_metrics =
         message.replacen('{', r#"{"amazon-bedrock-invocationMetrics":{"inputTokenCount":9},"#, 1);
     for body in [message.clone(), with_metrics] {
@@ -236,7 +236,7 @@ async fn each_event_arrives_before_the_next_frame_is_sent() {
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(STREAMED)).await;
     let (mut connection, _) = upstream.exchange().await;
-    connection.start(&bedrock::event_stream()).await;
+    connection.send_head(&bedrock::event_stream()).await;
     let head = client.head().await;
     assert_eq!(
         (head.status, head.headers.get("content-type")),
@@ -244,11 +244,11 @@ async fn each_event_arrives_before_the_next_frame_is_sent() {
     );
     assert_eq!(head.headers.get("request-id"), Some(bedrock::REQUEST_ID));
     for event in bedrock::events(&reply()) {
-        connection.chunk(&bedrock::chunk(&event)).await;
+        connection.send_chunk(&bedrock::chunk(&event)).await;
         client.expect(&event).await;
     }
     assert_eq!(client.end(), None);
-    connection.last_chunk().await;
+    connection.send_last_chunk().await;
     assert_eq!(client.chunk().await, None);
     assert_eq!(client.end(), Some(End::Complete));
 }
@@ -324,7 +324,7 @@ async fn frames_that_others_have_written_arrive_or_break_the_stream() {
 async fn stream_then(frames: Vec<Bytes>, ending: Ending) -> (Vec<Bytes>, Response) {
     let events: Vec<_> = bedrock::events(&reply()).into_iter().take(4).collect();
     let opening = events.iter().map(|event| bedrock::chunk(event));
-    let upstream = strict(in_turn([bedrock::stream(opening.chain(frames)).ending(ending)])).await;
+    let upstream = strict(in_turn([bedrock::stream(opening.chain(frames)).with_ending(ending)])).await;
     let relay = relay(&[bedrock_at(&upstream.url())]).await;
     (events, Call::messages(STREAMED).send(relay.address()).await)
 }
@@ -389,7 +389,7 @@ async fn what_fails_before_its_first_content_is_answered_by_the_next_provider() 
         bedrock::stream([bedrock::exception("throttlingException", "Too many tokens")]),
         bedrock::stream([start.clone(), bedrock::exception("internalServerException", "Unexpected")]),
         bedrock::stream([start.clone()]),
-        bedrock::stream([start.slice(..20)]).ending(Ending::Fin),
+        bedrock::stream([start.slice(..20)]).with_ending(Ending::Fin),
     ] {
         let label = format!("{answer:?}");
         let first = strict(in_turn([answer])).await;
@@ -479,14 +479,14 @@ async fn container() -> Upstream {
 }
 
 /// A relay whose credentials are those of `container`, and nobody else's.
-async fn relay_in(container: &Upstream, upstream: &Upstream) -> SeparateRelay {
+async fn relay_in(container: &Upstream, upstream: &Upstream) -> RelayProcess {
     let uri = format!("{}/credentials", container.url());
     let environment = [
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("HOME", "/nonexistent"),
     ];
-    SeparateRelay::start(RELAY, &json!({"providers": [ambient_at(&upstream.url())]}), &environment).await
+    RelayProcess::start(RELAY, &json!({"providers": [ambient_at(&upstream.url())]}), &environment).await
 }
 
 fn token(request: &Request) -> &str {
@@ -542,7 +542,7 @@ async fn missing_credentials_stop_nobody_from_starting_and_are_told_with_the_fir
     let upstream = Upstream::answering(bedrock::answer).await;
     let environment = [("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent")];
     let config = json!({"providers": [ambient_at(&upstream.url())]});
-    let relay = SeparateRelay::start(RELAY, &config, &environment).await;
+    let relay = RelayProcess::start(RELAY, &config, &environment).await;
     let response = Call::messages(BODY).send(relay.address()).await;
     assert_eq!(response.status, 502);
     let error = response.json();
@@ -584,7 +584,7 @@ async fn a_profile_has_keys_and_a_region_and_what_the_environment_has_does_not_c
         let config = json!({"providers": [{
             "name": "bedrock", "type": "bedrock", "base_url": upstream.url(), "aws_profile": profile,
         }]});
-        let relay = SeparateRelay::start(RELAY, &config, &environment).await;
+        let relay = RelayProcess::start(RELAY, &config, &environment).await;
         let body = json!({"model": MODEL, "max_tokens": 8, "messages": []}).to_string();
         assert_eq!(Call::messages(body).send(relay.address()).await.status, 200, "{profile}");
         assert_eq!(upstream.requests().len(), 1);

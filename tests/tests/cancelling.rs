@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relay_tests::models::{Reply, anthropic};
-use relay_tests::{Answer, Call, Client, Connection, Http2Client, Relay, Upstream, patiently, provider};
+use relay_tests::fakes::{Reply, anthropic};
+use relay_tests::{Answer, Call, Client, Connection, Http2Client, Relay, Upstream, provider, within_limit};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -51,25 +51,25 @@ impl Place {
     /// Takes the request as far as this.
     async fn reach(self, connection: &mut Connection) {
         let length = if self == Self::WithinOnePiece { 400_000 } else { 400 };
-        let reply = Reply::of("claude-opus-5-5").text("x".repeat(length));
+        let reply = Reply::new("claude-opus-5-5").text("x".repeat(length));
         let events = reply.events();
         match self {
             Self::BeforeTheHead => {}
             Self::HeldBack => {
-                connection.start(&Answer::event_stream()).await;
-                connection.chunk(&events[0]).await;
+                connection.send_head(&Answer::event_stream()).await;
+                connection.send_chunk(&events[0]).await;
             }
             Self::InMidStream => {
-                connection.start(&Answer::event_stream()).await;
-                connection.chunk(&events[..4].concat()).await;
+                connection.send_head(&Answer::event_stream()).await;
+                connection.send_chunk(&events[..4].concat()).await;
             }
             Self::HeldInOnePiece | Self::WithinOnePiece => {
                 let text = reply.json().to_string();
-                connection.start(&Answer::json(200, &json!({})).claiming_length(text.len())).await;
+                connection.send_head(&Answer::json(200, &json!({})).with_content_length(text.len())).await;
                 connection.send(&text.as_bytes()[..text.len() / 2]).await;
             }
             Self::WithinAnError => {
-                connection.start(&anthropic::error(500).claiming_length(1000)).await;
+                connection.send_head(&anthropic::error(500).with_content_length(1000)).await;
                 connection.send(br#"{"type":"error","#).await;
             }
         }
@@ -113,7 +113,7 @@ impl Leaving {
                 client.head().await;
                 client.chunk().await.expect("the first half");
             }
-            Self::Http2(_, _, data) => patiently("first half", data.recv()).await.expect("the first half"),
+            Self::Http2(_, _, data) => within_limit("first half", data.recv()).await.expect("the first half"),
         }
     }
 
@@ -156,7 +156,7 @@ async fn a_client_that_leaves_gives_everything_back_at_once() {
 async fn check(place: Place, way: usize) {
     let label = format!("{place:?}, way {way}");
     let first = Upstream::manual().await;
-    let reply = Reply::of("claude-opus-5-5").text("second");
+    let reply = Reply::new("claude-opus-5-5").text("second");
     let second = Upstream::answering(move |request| anthropic::message(request, &reply)).await;
     let mut limited = provider("first", "anthropic", &first.url());
     // The usage of an answer in one piece comes with its end; until then it counts as it was estimated, for good.
@@ -195,7 +195,7 @@ async fn check(place: Place, way: usize) {
     let mut next = Client::connect(relay.address()).await;
     next.call(&Call::messages(body(true))).await;
     let (mut connection, request) = first.exchange().await;
-    let answer = anthropic::message(&request, &Reply::of("claude-opus-5-5").text("first"));
+    let answer = anthropic::message(&request, &Reply::new("claude-opus-5-5").text("first"));
     connection.answer(&answer).await.expect("the relay listens");
     assert_eq!(
         next.response().await.events().last().map(|event| event.name.clone()),

@@ -1,11 +1,11 @@
 //! The Claude Code CLI against a scripted upstream, directly and through the relay.
 
-use relay_tests::models::Reply;
-use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::models::{azure, bedrock, google, vertex};
+use relay_tests::fakes::Reply;
+use relay_tests::fakes::anthropic::{self, Credential};
+use relay_tests::fakes::{azure, bedrock, google, vertex};
 use relay_tests::{
-    Answer, ClaudeCode, Ending, OUR_KEY, Relay, Request, Tee, Upstream, in_turn, passthrough, provider, rule,
-    sse,
+    Answer, ClaudeCode, Ending, PROVIDER_KEY, Relay, Request, Tee, Upstream, in_turn, passthrough, provider,
+    rule, sse,
 };
 use serde_json::{Value, json};
 
@@ -29,8 +29,8 @@ fn recorded_delta(events: &[bytes::Bytes], kind: &str) -> String {
 
 #[tokio::test]
 async fn a_plain_answer_is_printed() {
-    let Some(claude) = ClaudeCode::found() else { return };
-    let rules = [rule::line("POST", "/v1/messages?beta=true")];
+    let Some(claude) = ClaudeCode::find() else { return };
+    let rules = [rule::request_line("POST", "/v1/messages?beta=true")];
     let upstream = Upstream::builder().require(rules).answering(anthropic::answer).await;
 
     let finished = claude.print(&upstream.url(), ["say hello"]).await;
@@ -46,7 +46,7 @@ async fn a_plain_answer_is_printed() {
 /// Answers a first turn with a recorded tool call, and its result with a text.
 fn with_a_tool_call(request: &Request) -> Answer {
     if newest_turn(request).iter().any(is_tool_result) {
-        anthropic::message(request, &Reply::of("claude-opus-5-5").text("There is one file."))
+        anthropic::message(request, &Reply::new("claude-opus-5-5").text("There is one file."))
     } else {
         anthropic::success(Answer::sse(sse::recorded("anthropic/thinking_tool_use.sse")))
     }
@@ -81,7 +81,7 @@ fn assert_second_turn(second: &Request) {
 
 #[tokio::test]
 async fn a_tool_is_called_and_thinking_comes_back_as_it_went() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let upstream = Upstream::answering(with_a_tool_call).await;
     ask_for_a_tool(&claude, &upstream.url()).await;
 
@@ -91,9 +91,9 @@ async fn a_tool_is_called_and_thinking_comes_back_as_it_went() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_off_is_asked_for_again_unseen() {
-    let Some(claude) = ClaudeCode::found() else { return };
-    let events = || Reply::of("claude-opus-5-5").text("The whole answer.").events();
-    let broken = Answer::sse(events().into_iter().take(4)).ending(Ending::Fin);
+    let Some(claude) = ClaudeCode::find() else { return };
+    let events = || Reply::new("claude-opus-5-5").text("The whole answer.").events();
+    let broken = Answer::sse(events().into_iter().take(4)).with_ending(Ending::Fin);
     let upstream = Upstream::answering(in_turn([broken, Answer::sse(events())])).await;
 
     let finished = claude.print(&upstream.url(), ["go on"]).await;
@@ -104,7 +104,7 @@ async fn a_stream_that_breaks_off_is_asked_for_again_unseen() {
 
 #[tokio::test]
 async fn an_error_is_shown_in_the_words_of_the_upstream() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let answer = anthropic::error_with(402, "billing_error", "words of the upstream");
     let upstream = Upstream::answering(in_turn([answer])).await;
 
@@ -122,7 +122,7 @@ async fn each_kind_of_credential_goes_into_its_header() {
         ("CLAUDE_CODE_OAUTH_TOKEN", Credential::Bearer("sk-ant-oat01-mine"), "sk-ant-oat01-mine"),
     ];
     for (variable, credential, value) in cases {
-        let Some(claude) = ClaudeCode::found() else { return };
+        let Some(claude) = ClaudeCode::find() else { return };
         let claude = claude.with(variable, value);
         let upstream = Upstream::answering(anthropic::answer).await;
         let finished = claude.print(&upstream.url(), ["hello"]).await;
@@ -142,9 +142,9 @@ async fn each_kind_of_credential_goes_into_its_header() {
 
 #[tokio::test]
 async fn through_the_relay_a_tool_round_trip_arrives_byte_for_byte() {
-    let Some(claude) = ClaudeCode::found() else { return };
-    let rules = anthropic::rules(Credential::Key(OUR_KEY));
-    let rules = rules.into_iter().chain([rule::line("POST", "/v1/messages?beta=true")]);
+    let Some(claude) = ClaudeCode::find() else { return };
+    let rules = anthropic::rules(Credential::Key(PROVIDER_KEY));
+    let rules = rules.into_iter().chain([rule::request_line("POST", "/v1/messages?beta=true")]);
     let upstream = Upstream::builder().require(rules).answering(with_a_tool_call).await;
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
     let tee = Tee::before(relay.address()).await;
@@ -165,7 +165,7 @@ async fn through_the_relay_a_tool_round_trip_arrives_byte_for_byte() {
 
 #[tokio::test]
 async fn through_the_relay_a_mapping_changes_the_models_span_alone() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let upstream = Upstream::answering(with_a_tool_call).await;
     let mut mapped = provider("a", "anthropic", &upstream.url());
     mapped["model_mapping"] = json!({"claude-*": "glm-5.3"});
@@ -187,7 +187,7 @@ async fn through_the_relay_a_mapping_changes_the_models_span_alone() {
 
 #[tokio::test]
 async fn through_the_relay_a_subscription_keeps_its_token_and_its_beta() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let claude = claude.with("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-mine");
     let rules = anthropic::rules(Credential::Bearer("sk-ant-oat01-mine"));
     let upstream = Upstream::builder().require(rules).answering(anthropic::answer).await;
@@ -203,8 +203,8 @@ async fn through_the_relay_a_subscription_keeps_its_token_and_its_beta() {
 
 #[tokio::test]
 async fn through_the_relay_a_broken_stream_is_asked_for_again_unseen() {
-    let Some(claude) = ClaudeCode::found() else { return };
-    let events = || Reply::of("claude-opus-5-5").text("The whole answer.").events();
+    let Some(claude) = ClaudeCode::find() else { return };
+    let events = || Reply::new("claude-opus-5-5").text("The whole answer.").events();
     // A clean end in the middle: without the relay half an answer would pass for a whole one.
     let half = Answer::sse(events().into_iter().take(4));
     let upstream = Upstream::answering(in_turn([half, Answer::sse(events())])).await;
@@ -218,7 +218,7 @@ async fn through_the_relay_a_broken_stream_is_asked_for_again_unseen() {
 
 #[tokio::test]
 async fn a_refused_client_is_told_at_once() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let upstream = Upstream::answering(anthropic::answer).await;
     let config = json!({
         "server": {"auth": {"api_key": "another key"}},
@@ -235,8 +235,9 @@ async fn a_refused_client_is_told_at_once() {
 
 #[tokio::test]
 async fn a_tool_round_trip_goes_through_foundry() {
-    let Some(claude) = ClaudeCode::found() else { return };
-    let upstream = Upstream::builder().require(azure::key_rules(OUR_KEY)).answering(with_a_tool_call).await;
+    let Some(claude) = ClaudeCode::find() else { return };
+    let upstream =
+        Upstream::builder().require(azure::key_rules(PROVIDER_KEY)).answering(with_a_tool_call).await;
     let url = format!("{}{}", upstream.url(), azure::PREFIX);
     let relay = Relay::start(&json!({"providers": [provider("a", "azure", &url)]})).await;
     ask_for_a_tool(&claude, &relay.url()).await;
@@ -246,11 +247,11 @@ async fn a_tool_round_trip_goes_through_foundry() {
 
 #[tokio::test]
 async fn a_tool_round_trip_goes_through_vertex() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let tokens = Upstream::answering(|request| google::answer(request, "a-token", 3600)).await;
     let upstream = Upstream::builder().require(vertex::rules()).answering(|request| {
         if newest_turn(request).iter().any(is_tool_result) {
-            return Answer::sse(vertex::events(&Reply::of("claude-opus-5-5").text("There is one file.")));
+            return Answer::sse(vertex::events(&Reply::new("claude-opus-5-5").text("There is one file.")));
         }
         let mut events = sse::recorded("anthropic/thinking_tool_use.sse");
         events.insert(events.len() - 1, vertex::foreign_event());
@@ -270,10 +271,10 @@ async fn a_tool_round_trip_goes_through_vertex() {
 
 #[tokio::test]
 async fn a_tool_round_trip_goes_through_bedrock() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let upstream = Upstream::builder().require(bedrock::rules()).answering(|request| {
         if newest_turn(request).iter().any(is_tool_result) {
-            return bedrock::message(request, &Reply::of("claude-opus-5-5").text("There is one file."));
+            return bedrock::message(request, &Reply::new("claude-opus-5-5").text("There is one file."));
         }
         let events = sse::recorded("anthropic/thinking_tool_use.sse");
         bedrock::stream(

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use relay_tests::models::anthropic::Credential;
-use relay_tests::models::{Reply, Signer, anthropic, ollama, zai};
+use relay_tests::fakes::anthropic::Credential;
+use relay_tests::fakes::{Reply, SignatureOwner, anthropic, ollama, zai};
 use relay_tests::{
-    Answer, Builder, ClaudeCode, Connection, OUR_KEY, Relay, Request, Upstream, patiently, provider,
+    Answer, ClaudeCode, Connection, PROVIDER_KEY, Relay, Request, Upstream, UpstreamBuilder, provider,
+    within_limit,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -30,7 +31,7 @@ enum Turn {
 
 /// One upstream of the conversation, whose keeper is told of each turn that it has done.
 struct Cast {
-    signer: Signer,
+    signer: SignatureOwner,
     turns: Vec<Turn>,
     next: AtomicUsize,
     done: mpsc::UnboundedSender<()>,
@@ -39,8 +40,8 @@ struct Cast {
 impl Cast {
     /// Starts an upstream with these turns in its script, and no others.
     async fn start(
-        signer: Signer,
-        builder: Builder,
+        signer: SignatureOwner,
+        builder: UpstreamBuilder,
         turns: &[Turn],
     ) -> (Upstream, mpsc::UnboundedReceiver<()>) {
         let (done, told) = mpsc::unbounded_channel();
@@ -58,8 +59,8 @@ impl Cast {
                 Turn::Note(note) => self.answer(&mut connection, &request, &self.note(note)).await,
                 Turn::Text(text) => self.answer(&mut connection, &request, &self.thought().text(text)).await,
                 Turn::PartOfANote(note, count) => {
-                    connection.start(&Answer::event_stream()).await;
-                    connection.chunk(&self.note(note).events()[..count].concat()).await;
+                    connection.send_head(&Answer::event_stream()).await;
+                    connection.send_chunk(&self.note(note).events()[..count].concat()).await;
                 }
             }
             // An error means that nobody waits for a further turn.
@@ -72,7 +73,7 @@ impl Cast {
     }
 
     fn thought(&self) -> Reply {
-        self.signer.think(Reply::of(MODEL))
+        self.signer.with_thinking(Reply::new(MODEL))
     }
 
     fn note(&self, note: &str) -> Reply {
@@ -116,34 +117,36 @@ async fn a_conversation_outlives_every_provider_that_serves_it() {
 
 /// Anthropic's second answer breaks off behind `count` events.
 async fn outlives(count: usize) {
-    let Some(claude) = ClaudeCode::found() else { return };
-    let of_claude = || Upstream::builder().require(anthropic::rules(Credential::Key(OUR_KEY)));
-    let of_zai = Upstream::builder().require(zai::rules(OUR_KEY));
+    let Some(claude) = ClaudeCode::find() else { return };
+    let of_claude = || Upstream::builder().require(anthropic::rules(Credential::Key(PROVIDER_KEY)));
+    let of_zai = Upstream::builder().require(zai::rules(PROVIDER_KEY));
     let of_ollama = Upstream::builder().require(ollama::rules());
     let turns = [Turn::Note("one"), Turn::PartOfANote("lost", count)];
-    let (first, mut first_done) = Cast::start(Signer::Claude, of_claude(), &turns).await;
-    let (second, mut second_done) = Cast::start(Signer::Zai, of_zai, &[Turn::Note("two")]).await;
-    let (third, mut third_done) = Cast::start(Signer::Ollama, of_ollama, &[Turn::Note("three")]).await;
+    let (first, mut first_done) = Cast::start(SignatureOwner::Claude, of_claude(), &turns).await;
+    let (second, mut second_done) = Cast::start(SignatureOwner::Zai, of_zai, &[Turn::Note("two")]).await;
+    let (third, mut third_done) =
+        Cast::start(SignatureOwner::Ollama, of_ollama, &[Turn::Note("three")]).await;
     let relay = relay(&first, &second, &third).await;
 
     let keeping = async {
         // Anthropic dies in the middle of its second turn,
         for _ in 0..2 {
-            patiently("turn of Anthropic's", first_done.recv()).await;
+            within_limit("turn of Anthropic's", first_done.recv()).await;
         }
         let mut asked = first.requests();
         let gone = first.kill().await;
         // Z.AI behind its first,
-        patiently("turn of Z.AI's", second_done.recv()).await;
+        within_limit("turn of Z.AI's", second_done.recv()).await;
         asked.extend(second.requests());
         let second_gone = second.kill().await;
         // and so does the model at home, when Anthropic is back.
-        patiently("turn of Ollama's", third_done.recv()).await;
+        within_limit("turn of Ollama's", third_done.recv()).await;
         asked.extend(third.requests());
         let last = [Turn::Text(FINAL)];
-        let (back, mut back_done) = Cast::start(Signer::Claude, of_claude().on(gone), &last).await;
+        let (back, mut back_done) =
+            Cast::start(SignatureOwner::Claude, of_claude().listen_on(gone), &last).await;
         let third_gone = third.kill().await;
-        patiently("last turn", back_done.recv()).await;
+        within_limit("last turn", back_done.recv()).await;
         asked.extend(back.requests());
         (asked, back, [second_gone, third_gone])
     };

@@ -1,6 +1,6 @@
 //! Clients that speak cleartext HTTP/2 with prior knowledge.
 
-use relay_tests::models::{Reply, anthropic};
+use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{
     Answer, Client, Connection, Http2Answer, Http2Client, Relay, Upstream, in_turn, provider, sse,
 };
@@ -16,7 +16,7 @@ async fn relay(upstream: &Upstream) -> Relay {
 
 #[tokio::test]
 async fn requests_and_answers_are_the_same_as_over_http1() {
-    let reply = Reply::of("claude-opus-5-5").text("hello");
+    let reply = Reply::new("claude-opus-5-5").text("hello");
     let answers = [anthropic::success(Answer::json(200, &reply.json())), anthropic::error(413)];
     let upstream = Upstream::answering(in_turn(answers)).await;
     let relay = relay(&upstream).await;
@@ -44,8 +44,8 @@ async fn stream_under_way(upstream: &Upstream, client: &Http2Client) -> (Connect
     let opening = sse::recorded("anthropic/hello.sse")[..4].concat();
     let answering = async {
         let (mut connection, _) = upstream.exchange().await;
-        connection.start(&anthropic::success(Answer::event_stream())).await;
-        connection.chunk(&opening).await;
+        connection.send_head(&anthropic::success(Answer::event_stream())).await;
+        connection.send_chunk(&opening).await;
         connection
     };
     let (connection, answer) = tokio::join!(answering, client.post(TARGET, STREAMED));
@@ -64,13 +64,13 @@ async fn each_event_arrives_before_the_next_is_released() {
     let (mut one, mut first) = stream_under_way(&upstream, &client).await;
     let (mut other, mut second) = stream_under_way(&upstream, &client).await;
     for event in &sse::recorded("anthropic/hello.sse")[4..] {
-        one.chunk(event).await;
+        one.send_chunk(event).await;
         first.expect(event).await;
-        other.chunk(event).await;
+        other.send_chunk(event).await;
         second.expect(event).await;
     }
     for (mut connection, mut answer) in [(one, first), (other, second)] {
-        connection.last_chunk().await;
+        connection.send_last_chunk().await;
         assert_eq!(answer.data().await.expect("a proper end"), None);
     }
 }
@@ -85,7 +85,7 @@ async fn a_stream_that_is_given_up_ends_its_upstream_alone() {
     given_up.cancel();
     one.peer_closed().await;
     for event in &sse::recorded("anthropic/hello.sse")[4..] {
-        other.chunk(event).await;
+        other.send_chunk(event).await;
         kept.expect(event).await;
     }
 

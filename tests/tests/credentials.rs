@@ -1,8 +1,8 @@
 //! Whose credential goes where.
 
-use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::models::{ollama, zai};
-use relay_tests::{Call, OUR_KEY, Relay, Response, Rule, Upstream, passthrough, provider, rule};
+use relay_tests::fakes::anthropic::{self, Credential};
+use relay_tests::fakes::{ollama, zai};
+use relay_tests::{Call, PROVIDER_KEY, Relay, Response, Rule, Upstream, passthrough, provider, rule};
 use serde_json::{Value, json};
 
 const BODY: &str = r#"{"model":"glm-5.3","max_tokens":8,"messages":[{"role":"user","content":"hi"}]}"#;
@@ -31,7 +31,7 @@ async fn upstream_with(credential: Credential) -> Upstream {
 
 /// An upstream that must be sent the relay's own key and nothing of the client's.
 async fn upstream_for_our_key() -> Upstream {
-    let rules = anthropic::rules(Credential::Key(OUR_KEY)).into_iter().chain([nothing_of_the_clients()]);
+    let rules = anthropic::rules(Credential::Key(PROVIDER_KEY)).into_iter().chain([nothing_of_the_clients()]);
     Upstream::builder().require(rules).answering(anthropic::answer).await
 }
 
@@ -222,14 +222,14 @@ async fn the_placeholder_does_not_pass_through() {
 #[tokio::test]
 async fn a_subscription_token_reaches_nothing_but_a_pass_through_provider() {
     let cases: [(&str, &str, Vec<Rule>); 8] = [
-        ("anthropic", "", anthropic::rules(Credential::Key(OUR_KEY))),
-        ("zai", zai::PREFIX, zai::rules(OUR_KEY)),
+        ("anthropic", "", anthropic::rules(Credential::Key(PROVIDER_KEY))),
+        ("zai", zai::PREFIX, zai::rules(PROVIDER_KEY)),
         ("ollama", "", ollama::rules()),
-        ("minimax", "", anthropic::rules(Credential::Bearer(OUR_KEY))),
-        ("moonshot", "", anthropic::rules(Credential::Bearer(OUR_KEY))),
-        ("deepseek", "", anthropic::rules(Credential::Key(OUR_KEY))),
-        ("openrouter", "", anthropic::rules(Credential::Bearer(OUR_KEY))),
-        ("anthropic_compatible", "", anthropic::rules(Credential::Key(OUR_KEY))),
+        ("minimax", "", anthropic::rules(Credential::Bearer(PROVIDER_KEY))),
+        ("moonshot", "", anthropic::rules(Credential::Bearer(PROVIDER_KEY))),
+        ("deepseek", "", anthropic::rules(Credential::Key(PROVIDER_KEY))),
+        ("openrouter", "", anthropic::rules(Credential::Bearer(PROVIDER_KEY))),
+        ("anthropic_compatible", "", anthropic::rules(Credential::Key(PROVIDER_KEY))),
     ];
     for (kind, prefix, rules) in cases {
         let rules = rules.into_iter().chain([nothing_of_the_clients()]);
@@ -256,7 +256,7 @@ async fn a_subscription_token_reaches_nothing_but_a_pass_through_provider() {
 async fn a_subscription_token_stays_behind_when_another_provider_takes_over() {
     let first = Upstream::builder().require(anthropic::rules(Credential::Bearer(SUBSCRIPTION)));
     let first = first.answering(|_| anthropic::error(503)).await;
-    let rules = zai::rules(OUR_KEY).into_iter().chain([nothing_of_the_clients()]);
+    let rules = zai::rules(PROVIDER_KEY).into_iter().chain([nothing_of_the_clients()]);
     let second = Upstream::builder().require(rules).answering(zai::answer).await;
     let mut ahead = passthrough("first", &first.url());
     ahead["priority"] = json!(2);
@@ -285,8 +285,8 @@ async fn a_subscription_token_uses_no_keys_where_that_is_forbidden() {
 #[tokio::test]
 async fn a_compatible_endpoint_is_sent_its_key_as_configured() {
     let cases = [
-        ("x-api-key", anthropic::rules(Credential::Key(OUR_KEY))),
-        ("bearer", anthropic::rules(Credential::Bearer(OUR_KEY))),
+        ("x-api-key", anthropic::rules(Credential::Key(PROVIDER_KEY))),
+        ("bearer", anthropic::rules(Credential::Bearer(PROVIDER_KEY))),
         ("none", vec![rule::without("x-api-key"), rule::without("authorization")]),
     ];
     for (auth, rules) in cases {

@@ -17,10 +17,10 @@ async fn stream_under_way(drain_timeout_ms: u64) -> (Upstream, Relay, Connection
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(BODY)).await;
     let (mut connection, _) = upstream.exchange().await;
-    connection.start(&Answer::event_stream()).await;
+    connection.send_head(&Answer::event_stream()).await;
     let events = sse::recorded("anthropic/hello.sse");
     for event in &events[..4] {
-        connection.chunk(event).await;
+        connection.send_chunk(event).await;
     }
     client.head().await;
     client.expect(&events[..4].concat()).await;
@@ -40,10 +40,10 @@ async fn an_open_stream_ends_as_it_should() {
     assert!(late.is_err(), "a relay that stops takes no further connections");
 
     for event in &sse::recorded("anthropic/hello.sse")[4..] {
-        connection.chunk(event).await;
+        connection.send_chunk(event).await;
         client.expect(event).await;
     }
-    connection.last_chunk().await;
+    connection.send_last_chunk().await;
     assert_eq!((client.chunk().await, client.end()), (None, Some(End::Complete)));
     client.closed().await;
     relay.stopped().await;

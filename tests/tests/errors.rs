@@ -1,6 +1,6 @@
 //! What upstreams say when they fail, each in its own form, and what the client reads of it.
 
-use relay_tests::models::{anthropic, ollama, zai};
+use relay_tests::fakes::{anthropic, ollama, zai};
 use relay_tests::{Answer, Call, Coding, Ending, Relay, Response, Upstream, in_turn, provider};
 use serde_json::{Value, json};
 
@@ -102,7 +102,9 @@ async fn pages_texts_and_nothing_become_errors_that_clients_can_read() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_still_tells_its_status() {
-    let page = Answer::text(502, "text/html", "<title>Bad</title>").claiming_length(9000).ending(Ending::Fin);
+    let page = Answer::text(502, "text/html", "<title>Bad</title>")
+        .with_content_length(9000)
+        .with_ending(Ending::Fin);
     let response = answered("anthropic_compatible", page).await;
     check(&response, 502, "api_error", "provider `gw` answered 502 with a page: Bad");
 }

@@ -1,6 +1,6 @@
 //! Which answer makes the relay ask the next provider, and what the client gets when all have failed.
 
-use relay_tests::models::{Reply, anthropic};
+use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{
     Answer, Call, Client, End, Ending, Relay, Request, Response, Upstream, in_turn, provider, sse,
 };
@@ -10,7 +10,7 @@ const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 
 fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::of("claude-opus-5-5").text(text);
+    let reply = Reply::new("claude-opus-5-5").text(text);
     move |request| anthropic::message(request, &reply)
 }
 
@@ -141,9 +141,9 @@ async fn a_stream_that_fails_before_its_first_content_fails_over_unseen() {
         Answer::sse([sse::error("overloaded_error", "Overloaded")]),
         Answer::sse(opening().take(1).chain([sse::error("overloaded_error", "Overloaded")])),
         Answer::sse(opening().take(2).chain([sse::error("api_error", "Internal server error")])),
-        Answer::sse(opening().take(3)).ending(Ending::Fin),
-        Answer::sse(opening().take(2)).ending(Ending::Reset),
-        Answer::sse(opening().take(0)).ending(Ending::Fin),
+        Answer::sse(opening().take(3)).with_ending(Ending::Fin),
+        Answer::sse(opening().take(2)).with_ending(Ending::Reset),
+        Answer::sse(opening().take(0)).with_ending(Ending::Fin),
         Answer::sse(opening().take(0)),
         Answer::sse(opening().take(2)),
     ] {
@@ -161,7 +161,7 @@ async fn a_stream_that_fails_before_its_first_content_fails_over_unseen() {
 #[tokio::test]
 async fn a_stream_that_fails_behind_its_first_content_is_never_run_again() {
     let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
-    let first = Upstream::answering(in_turn([Answer::sse(opening).ending(Ending::Fin)])).await;
+    let first = Upstream::answering(in_turn([Answer::sse(opening).with_ending(Ending::Fin)])).await;
     let second = Upstream::answering(says("second")).await;
     let relay = relay(&[&first.url(), &second.url()]).await;
     let response = Call::messages(STREAMED).send(relay.address()).await;

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::models::{Reply, ollama};
-use relay_tests::{Answer, Call, OUR_KEY, Relay, Upstream, in_turn, provider, sse};
+use relay_tests::fakes::anthropic::{self, Credential};
+use relay_tests::fakes::{Reply, ollama};
+use relay_tests::{Answer, Call, PROVIDER_KEY, Relay, Upstream, in_turn, provider, sse};
 use serde_json::json;
 
 /// Everything that a parser and printer would change: blanks, order, duplicate keys, number forms, escapes, unknown
@@ -20,7 +20,7 @@ const BODY: &str = concat!(
 );
 
 async fn upstream() -> Upstream {
-    let rules = anthropic::rules(Credential::Key(OUR_KEY));
+    let rules = anthropic::rules(Credential::Key(PROVIDER_KEY));
     Upstream::builder().require(rules).answering(anthropic::answer).await
 }
 
@@ -349,8 +349,8 @@ fn request() -> impl Strategy<Value = String> {
 #[tokio::test]
 async fn a_thousand_requests_arrive_byte_for_byte() {
     // No parser is asked what it makes of it, on either side.
-    let message = Reply::of("m").text("Hello!").json();
-    let rules = anthropic::rules(Credential::Key(OUR_KEY));
+    let message = Reply::new("m").text("Hello!").json();
+    let rules = anthropic::rules(Credential::Key(PROVIDER_KEY));
     let upstream = Upstream::builder().require(rules);
     let upstream = upstream.answering(move |_| anthropic::success(Answer::json(200, &message))).await;
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;

@@ -1,6 +1,6 @@
 //! What an upstream refuses is left out of a second try, and of every further request, until an hour later.
 
-use relay_tests::models::{Reply, anthropic, bedrock};
+use relay_tests::fakes::{Reply, anthropic, bedrock};
 use relay_tests::{Answer, Call, Client, Relay, Request, Upstream, provider};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn refusal(message: &str) -> Answer {
 fn without(field: &'static str) -> impl Fn(&Request) -> Answer {
     move |request| match request.json().get(field) {
         Some(_) => refusal(&format!("{field}: Extra inputs are not permitted")),
-        None => anthropic::message(request, &Reply::of(MODEL).text("hello")),
+        None => anthropic::message(request, &Reply::new(MODEL).text("hello")),
     }
 }
 

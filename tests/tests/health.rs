@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use relay_tests::models::{Reply, anthropic};
+use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{
-    Answer, Call, Client, Connection, Ending, PATIENCE, Relay, Request, Response, Upstream, in_turn,
-    patiently, provider, sse,
+    Answer, Call, Client, Connection, Ending, Relay, Request, Response, STEP_TIMEOUT, Upstream, in_turn,
+    provider, sse, within_limit,
 };
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[
 const OTHER_MODEL: &str = r#"{"model":"claude-haiku-5-5","max_tokens":8,"messages":[]}"#;
 
 fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::of("claude-opus-5-5").text(text);
+    let reply = Reply::new("claude-opus-5-5").text(text);
     move |request| anthropic::message(request, &reply)
 }
 
@@ -61,7 +61,7 @@ async fn failures_in_a_row_make_a_provider_be_left_alone() {
         anthropic::error(504),
         Answer::text(502, "text/html", "<h1>Bad Gateway</h1>"),
         Answer::text(503, "text/plain", "no healthy upstream"),
-        Answer::sse(opening().take(2)).ending(Ending::Fin),
+        Answer::sse(opening().take(2)).with_ending(Ending::Fin),
     ] {
         let label = format!("{answer:?}");
         let first = Upstream::answering(in_turn([answer])).await;
@@ -110,7 +110,7 @@ async fn a_first_byte_that_does_not_come_counts() {
 async fn streams_that_break_off_behind_their_first_content_count() {
     for told_by in ["abort", "error_event"] {
         let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
-        let first = Upstream::answering(in_turn([Answer::sse(opening).ending(Ending::Fin)])).await;
+        let first = Upstream::answering(in_turn([Answer::sse(opening).with_ending(Ending::Fin)])).await;
         let second = Upstream::answering(says("second")).await;
         let relay = Relay::start(&json!({
             "providers": [
@@ -157,7 +157,7 @@ async fn a_client_that_leaves_is_nobodys_failure() {
 #[tokio::test]
 async fn a_success_in_between_begins_the_count_anew() {
     let failed = anthropic::error(500);
-    let success = anthropic::success(Answer::json(200, &Reply::of("claude-opus-5-5").text("first").json()));
+    let success = anthropic::success(Answer::json(200, &Reply::new("claude-opus-5-5").text("first").json()));
     let answers = [failed.clone(), failed.clone(), success, failed.clone(), failed.clone(), failed];
     let first = Upstream::answering(in_turn(answers)).await;
     let second = Upstream::answering(says("second")).await;
@@ -210,7 +210,7 @@ async fn trial(relay: &Relay, first: &Upstream) -> (Client, Connection, Request)
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    patiently("trial", asking).await
+    within_limit("trial", asking).await
 }
 
 #[tokio::test]
@@ -287,7 +287,7 @@ async fn a_probe_brings_a_provider_back_before_its_time() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    patiently("recovery", back).await;
+    within_limit("recovery", back).await;
     for request in first.requests() {
         assert!(request.method != "POST" || request.body == BODY, "a probe costs nothing: {request:?}");
     }
@@ -303,7 +303,7 @@ async fn a_lone_provider_that_is_left_alone_is_told_at_once() {
     for body in [BODY, STREAMED] {
         let asked = Instant::now();
         let response = ask(&relay, body).await;
-        assert!(asked.elapsed() < PATIENCE / 4, "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < STEP_TIMEOUT / 4, "{:?}", asked.elapsed());
         assert_eq!((response.status, &response.json()["error"]["type"]), (503, &json!("overloaded_error")));
         let after: u64 = response.headers.get("retry-after").expect("a time").parse().expect("seconds");
         // Claude Code gives up at once on more than a minute.

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use relay_tests::models::anthropic::{self, Credential};
+use relay_tests::fakes::anthropic::{self, Credential};
 use relay_tests::{
-    Call, Client, Coding, OUR_KEY, Relay, Response, Upstream, compress, patiently, provider, rule,
+    Call, Client, Coding, PROVIDER_KEY, Relay, Response, Upstream, compress, provider, rule, within_limit,
 };
 use serde_json::{Value, json};
 
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 
 async fn upstream() -> Upstream {
-    let rules =
-        anthropic::rules(Credential::Key(OUR_KEY)).into_iter().chain([rule::without("content-encoding")]);
+    let rules = anthropic::rules(Credential::Key(PROVIDER_KEY))
+        .into_iter()
+        .chain([rule::without("content-encoding")]);
     Upstream::builder().require(rules).answering(anthropic::answer).await
 }
 
@@ -205,9 +206,9 @@ async fn a_stream_that_keeps_flowing_outlives_the_timeout() {
     client.call(&Call::messages(r#"{"model":"m","max_tokens":8,"messages":[],"stream":true}"#)).await;
     let (mut connection, _) = upstream.exchange().await;
     let events = relay_tests::sse::recorded("anthropic/hello.sse");
-    connection.start(&relay_tests::Answer::event_stream()).await;
+    connection.send_head(&relay_tests::Answer::event_stream()).await;
     for event in &events[..4] {
-        connection.chunk(event).await;
+        connection.send_chunk(event).await;
     }
     client.head().await;
     client.expect(&events[..4].concat()).await;
@@ -215,9 +216,9 @@ async fn a_stream_that_keeps_flowing_outlives_the_timeout() {
     // The limit has to pass for real: it runs on the relay's clock.
     tokio::time::sleep(Duration::from_millis(400)).await;
     for event in &events[4..] {
-        connection.chunk(event).await;
+        connection.send_chunk(event).await;
     }
-    connection.last_chunk().await;
+    connection.send_last_chunk().await;
     client.expect(&events[4..].concat()).await;
     assert_eq!(client.chunk().await, None);
     assert_eq!(client.end(), Some(relay_tests::End::Complete));
@@ -287,7 +288,7 @@ async fn a_connection_is_closed_if_its_first_head_never_ends() {
     let others = async {
         assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     };
-    tokio::join!(patiently("end of a slow client", send_endless_head(&mut slow)), others);
+    tokio::join!(within_limit("end of a slow client", send_endless_head(&mut slow)), others);
 }
 
 #[tokio::test]
@@ -299,5 +300,5 @@ async fn a_connection_is_closed_if_a_later_head_never_ends() {
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(BODY)).await;
     assert_eq!(client.response().await.status, 200);
-    patiently("end of a slow client", send_endless_head(&mut client)).await;
+    within_limit("end of a slow client", send_endless_head(&mut client)).await;
 }

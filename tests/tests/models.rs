@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::models::ollama;
-use relay_tests::{Answer, Call, OUR_KEY, Relay, Request, Response, Upstream, passthrough, provider};
+use relay_tests::fakes::anthropic::{self, Credential};
+use relay_tests::fakes::ollama;
+use relay_tests::{Answer, Call, PROVIDER_KEY, Relay, Request, Response, Upstream, passthrough, provider};
 use serde_json::{Value, json};
 
 const LIST: &str = "/v1/models?limit=1000";
@@ -33,7 +33,7 @@ fn tags(request: &Request) -> Answer {
 
 #[tokio::test]
 async fn what_upstreams_list_follows_what_the_configuration_names() {
-    let rules = anthropic::rules(Credential::Key(OUR_KEY));
+    let rules = anthropic::rules(Credential::Key(PROVIDER_KEY));
     let claude = Upstream::builder().require(rules).answering(anthropic::answer).await;
     let local = Upstream::builder().require(ollama::rules()).answering(tags).await;
     let mut first = discovering(provider("first", "anthropic", &claude.url()));

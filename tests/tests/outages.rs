@@ -9,10 +9,10 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use relay_tests::models::{Reply, anthropic};
+use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{
-    Answer, Authority, Call, Client, Connection, End, Ending, Relay, Request, Upstream, patiently, provider,
-    sse,
+    Answer, Call, CertificateAuthority, Client, Connection, End, Ending, Relay, Request, Upstream, provider,
+    sse, within_limit,
 };
 use serde_json::json;
 use tokio::sync::{Barrier, watch};
@@ -87,7 +87,7 @@ fn text(name: &str, mark: &str) -> String {
 }
 
 fn events(name: &str, mark: &str) -> Vec<bytes::Bytes> {
-    Reply::of("claude-opus-5-5").text(text(name, mark)).events()
+    Reply::new("claude-opus-5-5").text(text(name, mark)).events()
 }
 
 /// Alive, the primary stops in the middle of each stream until it is told how it dies.
@@ -97,22 +97,26 @@ async fn primary(mut connection: Connection, mut death: watch::Receiver<Option<D
         let now = *death.borrow();
         let answer = match now {
             None => {
-                connection.start(&Answer::event_stream()).await;
-                connection.chunk(&events[..HALF].concat()).await;
+                connection.send_head(&Answer::event_stream()).await;
+                connection.send_chunk(&events[..HALF].concat()).await;
                 let now = *death.wait_for(Option::is_some).await.expect("the test goes on");
                 if now == Some(Death::CutsBehindContent) {
                     return;
                 }
-                connection.chunk(&events[HALF..].concat()).await;
-                connection.last_chunk().await;
+                connection.send_chunk(&events[HALF..].concat()).await;
+                connection.send_last_chunk().await;
                 continue;
             }
             Some(Death::Answers(status)) => anthropic::error(status),
             Some(Death::IsOverloaded) => {
                 Answer::sse([events[0].clone(), sse::error("overloaded_error", "Overloaded")])
             }
-            Some(Death::CutsBeforeContent) => Answer::sse(events.into_iter().take(1)).ending(Ending::Fin),
-            Some(Death::CutsBehindContent) => Answer::sse(events.into_iter().take(HALF)).ending(Ending::Fin),
+            Some(Death::CutsBeforeContent) => {
+                Answer::sse(events.into_iter().take(1)).with_ending(Ending::Fin)
+            }
+            Some(Death::CutsBehindContent) => {
+                Answer::sse(events.into_iter().take(HALF)).with_ending(Ending::Fin)
+            }
             Some(Death::Stalls | Death::Refuses | Death::FailsInTls) => {
                 connection.peer_closed().await;
                 return;
@@ -186,7 +190,7 @@ fn assert_whole(body: &[u8], mark: &str) -> bool {
 /// A relay before a primary, which dies when all clients are in the middle of its answers, and a secondary.
 async fn outage(death: Death) -> Row {
     let (tell, told) = watch::channel(None);
-    let (trusted, stranger) = (Authority::new(), Authority::new());
+    let (trusted, stranger) = (CertificateAuthority::new(), CertificateAuthority::new());
     let script = move |connection| primary(connection, told.clone());
     let mut upstream = Upstream::builder();
     if death == Death::FailsInTls {
@@ -217,20 +221,20 @@ async fn outage(death: Death) -> Row {
             (under_way, asking.ask(&format!("behind-{number}"), None).await)
         });
     }
-    patiently("answers to all clients", halfway.wait()).await;
+    within_limit("answers to all clients", halfway.wait()).await;
     let before = upstream.requests().len();
     // Whatever listens in the primary's place lives until the clients are done.
     let (primary, before, _gone) = match death {
         Death::Refuses => (None, 0, Some(upstream.kill().await)),
         Death::FailsInTls => {
-            let successor = Upstream::builder().on(upstream.kill().await).tls(&stranger);
+            let successor = Upstream::builder().listen_on(upstream.kill().await).tls(&stranger);
             (Some(successor.scripted(script).await), 0, None)
         }
         _ => (Some(upstream), before, None),
     };
     tell.send_replace(Some(death));
-    patiently("end of all streams", dead.wait()).await;
-    let clients = patiently("end of all clients", clients.join_all()).await;
+    within_limit("end of all streams", dead.wait()).await;
+    let clients = within_limit("end of all clients", clients.join_all()).await;
     let (under_way, behind) = clients.into_iter().unzip();
 
     let mut stepped_in = BTreeMap::<String, usize>::new();

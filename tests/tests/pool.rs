@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use relay_tests::models::{Reply, anthropic, zai};
+use relay_tests::fakes::{Reply, anthropic, zai};
 use relay_tests::{
-    Answer, Call, Client, Connection, Relay, Request, Response, Upstream, patiently, provider,
+    Answer, Call, Client, Connection, Relay, Request, Response, Upstream, provider, within_limit,
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ const SUBSCRIPTION: &str = "sk-ant-oat01-of-the-client";
 const NOW: &str = "Sun, 22 Nov 2026 18:00:00 GMT";
 
 fn message(request: &Request) -> Answer {
-    anthropic::message(request, &Reply::of("claude-opus-5-5").text("hello"))
+    anthropic::message(request, &Reply::new("claude-opus-5-5").text("hello"))
 }
 
 /// An answer of Anthropic's that says when it is, for headers that name a time.
@@ -28,7 +28,7 @@ fn dated(answer: Answer) -> Answer {
 /// A success behind which nothing is left for as many seconds of that minute.
 fn last_one(seconds: u32) -> Answer {
     let reset = format!("2026-11-22T18:00:{seconds:02}Z");
-    dated(Answer::json(200, &Reply::of("claude-opus-5-5").text("hello").json()))
+    dated(Answer::json(200, &Reply::new("claude-opus-5-5").text("hello").json()))
         .with_header("anthropic-ratelimit-requests-limit", "50")
         .with_header("anthropic-ratelimit-requests-remaining", "0")
         .with_header("anthropic-ratelimit-requests-reset", reset)
@@ -199,7 +199,7 @@ async fn a_cooldown_ends_by_itself() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    patiently("end of the cooldown", back).await;
+    within_limit("end of the cooldown", back).await;
     let requests = pool.upstream.requests();
     let ones: Vec<_> = requests.iter().filter(|request| credential(request) == "one").collect();
     assert_eq!(ones.len(), 2, "it is not asked meanwhile");

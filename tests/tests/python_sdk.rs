@@ -1,7 +1,7 @@
 //! The `anthropic` Python package against a scripted upstream, directly and through the relay.
 
-use relay_tests::models::Reply;
-use relay_tests::models::anthropic::{self, REQUEST_ID};
+use relay_tests::fakes::Reply;
+use relay_tests::fakes::anthropic::{self, REQUEST_ID};
 use relay_tests::{Answer, Ending, Python, Relay, Request, Upstream, passthrough, sse};
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ const CLASSES: [(u16, &str); 15] = [
 /// An upstream whose answer the model's name decides.
 fn by_model(request: &Request) -> Answer {
     let model = request.json()["model"].as_str().unwrap_or_default().to_owned();
-    let events = Reply::of(&*model).text("some text").events();
+    let events = Reply::new(&*model).text("some text").events();
     match model.split_once('-') {
         Some(("status", status)) => anthropic::error(status.parse().expect("a status")),
         // behind the first half of the text
@@ -39,7 +39,7 @@ fn by_model(request: &Request) -> Answer {
         }
         Some(("cut", count)) => {
             let count = count.parse().expect("a count");
-            Answer::sse(events.into_iter().take(count)).ending(Ending::Fin)
+            Answer::sse(events.into_iter().take(count)).with_ending(Ending::Fin)
         }
         _ => anthropic::answer(request),
     }
@@ -51,7 +51,7 @@ fn call(method: &str, model: &str) -> Value {
 
 #[tokio::test]
 async fn answers_arrive_whole() {
-    let Some(python) = Python::found() else { return };
+    let Some(python) = Python::find() else { return };
     let upstream = Upstream::answering(by_model).await;
     let calls = ["create", "stream", "count_tokens"].map(|method| call(method, "claude-opus-5-5"));
     let outcomes = python.calls(&upstream.url(), API_KEY, &calls).await;
@@ -68,7 +68,7 @@ async fn answers_arrive_whole() {
 
 #[tokio::test]
 async fn each_status_raises_its_exception() {
-    let Some(python) = Python::found() else { return };
+    let Some(python) = Python::find() else { return };
     let upstream = Upstream::answering(by_model).await;
     for method in ["create", "stream", "count_tokens"] {
         let calls = CLASSES.map(|(status, _)| call(method, &format!("status-{status}")));
@@ -84,7 +84,7 @@ async fn each_status_raises_its_exception() {
 
 #[tokio::test]
 async fn a_stream_that_fails_raises_what_its_end_tells() {
-    let Some(python) = Python::found() else { return };
+    let Some(python) = Python::find() else { return };
     let upstream = Upstream::answering(by_model).await;
     let models = ["error-overloaded_error", "cut-0", "cut-4"];
     let calls = models.map(|model| call("stream", model));
@@ -112,7 +112,7 @@ async fn relay_before(upstream: &Upstream) -> Relay {
 
 #[tokio::test]
 async fn through_the_relay_every_outcome_is_the_same() {
-    let Some(python) = Python::found() else { return };
+    let Some(python) = Python::find() else { return };
     let upstream = Upstream::answering(by_model).await;
     let relay = relay_before(&upstream).await;
     let statuses = CLASSES.map(|(status, _)| format!("status-{status}"));
@@ -132,11 +132,11 @@ async fn through_the_relay_every_outcome_is_the_same() {
 
 #[tokio::test]
 async fn through_the_relay_half_a_stream_is_never_taken_for_whole() {
-    let Some(python) = Python::found() else { return };
+    let Some(python) = Python::find() else { return };
     let upstream = Upstream::answering(|request| {
         let answer = by_model(request);
         // Ends cleanly, but without `message_stop`.
-        if request.json()["model"] == "cut-4" { answer.ending(Ending::Clean) } else { answer }
+        if request.json()["model"] == "cut-4" { answer.with_ending(Ending::Clean) } else { answer }
     });
     let upstream = upstream.await;
     let relay = relay_before(&upstream).await;

@@ -1,7 +1,7 @@
 //! What the Claude Code CLI recovers from, it recovers from through the relay; and it has less to recover from.
 
-use relay_tests::models::{Reply, anthropic, bedrock, ollama};
-use relay_tests::{Answer, ClaudeCode, Finished, Relay, Request, Upstream, in_turn, provider, sse};
+use relay_tests::fakes::{Reply, anthropic, bedrock, ollama};
+use relay_tests::{Answer, ClaudeCode, ProcessOutput, Relay, Request, Upstream, in_turn, provider, sse};
 use serde_json::{Value, json};
 
 const MODEL: &str = "claude-opus-5-5";
@@ -15,13 +15,13 @@ async fn relay_before(upstream: &Upstream) -> Relay {
 }
 
 #[track_caller]
-fn assert_printed(finished: &Finished, text: &str) {
+fn assert_printed(finished: &ProcessOutput, text: &str) {
     assert!(finished.status.success(), "{finished:#?}");
     assert_eq!(finished.stdout.trim(), text);
 }
 
 fn says(request: &Request, text: &str) -> Answer {
-    anthropic::message(request, &Reply::of(MODEL).text(text))
+    anthropic::message(request, &Reply::new(MODEL).text(text))
 }
 
 fn has_result(request: &Request) -> bool {
@@ -30,7 +30,7 @@ fn has_result(request: &Request) -> bool {
 
 #[tokio::test]
 async fn a_refused_signature_ends_nothing() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let upstream = Upstream::answering(|request| {
         if !has_result(request) {
             return anthropic::success(Answer::sse(sse::recorded("anthropic/thinking_tool_use.sse")));
@@ -49,7 +49,7 @@ async fn a_refused_signature_ends_nothing() {
 
 #[tokio::test]
 async fn an_unknown_beta_is_the_relays_to_leave_out() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let beta = "context-management-2025-06-27";
     let upstream = Upstream::answering(move |request| {
         let betas: Vec<&str> =
@@ -75,8 +75,8 @@ async fn an_unknown_beta_is_the_relays_to_leave_out() {
 
 #[tokio::test]
 async fn an_overload_within_the_stream_is_waited_for() {
-    let Some(claude) = ClaudeCode::found() else { return };
-    let events = || Reply::of(MODEL).text("The whole answer.").events();
+    let Some(claude) = ClaudeCode::find() else { return };
+    let events = || Reply::new(MODEL).text("The whole answer.").events();
     let start = events().into_iter().take(1);
     let overloaded = Answer::sse(start.chain([sse::error("overloaded_error", "Overloaded")]));
     let upstream = Upstream::answering(in_turn([overloaded, Answer::sse(events())])).await;
@@ -86,7 +86,7 @@ async fn an_overload_within_the_stream_is_waited_for() {
 
 #[tokio::test]
 async fn too_large_an_answer_is_asked_for_again_and_smaller() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let asked_for = |request: &Request| request.json()["max_tokens"].as_u64().unwrap_or_default();
     let upstream = Upstream::answering(move |request| match asked_for(request) {
         most if most > 12_000 => refusal(&format!(
@@ -103,14 +103,14 @@ async fn too_large_an_answer_is_asked_for_again_and_smaller() {
 }
 
 /// What the CLI says of a conversation that is too long for `provider`.
-async fn too_long(claude: &ClaudeCode, provider: Value) -> Finished {
+async fn too_long(claude: &ClaudeCode, provider: Value) -> ProcessOutput {
     let relay = Relay::start(&json!({"providers": [provider]})).await;
     claude.print(&relay.url(), ["hello"]).await
 }
 
 #[tokio::test]
 async fn a_conversation_that_is_too_long_is_known_for_one_everywhere() {
-    let Some(claude) = ClaudeCode::found() else { return };
+    let Some(claude) = ClaudeCode::find() else { return };
     let bedrock =
         |_: &Request| bedrock::error(400, "ValidationException", "Input is too long for requested model.");
     let bedrock = Upstream::answering(bedrock).await;

@@ -1,12 +1,12 @@
 //! The routes of the main listener beside `POST /v1/messages`.
 
-use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::models::ollama;
-use relay_tests::{Answer, Call, Client, End, OUR_KEY, Relay, Upstream, in_turn, provider};
+use relay_tests::fakes::anthropic::{self, Credential};
+use relay_tests::fakes::ollama;
+use relay_tests::{Answer, Call, Client, End, PROVIDER_KEY, Relay, Upstream, in_turn, provider};
 use serde_json::{Value, json};
 
 async fn anthropic_upstream() -> Upstream {
-    let rules = anthropic::rules(Credential::Key(OUR_KEY));
+    let rules = anthropic::rules(Credential::Key(PROVIDER_KEY));
     Upstream::builder().require(rules).answering(anthropic::answer).await
 }
 
@@ -102,7 +102,7 @@ async fn the_providers_are_listed_without_anything_secret() {
         text.contains(r#""a""#) && text.contains("anthropic") && text.contains("claude-opus-5-5"),
         "{text}"
     );
-    assert!(!text.contains(OUR_KEY), "{text}");
+    assert!(!text.contains(PROVIDER_KEY), "{text}");
 }
 
 #[tokio::test]
@@ -199,7 +199,8 @@ async fn tokens_are_estimated_where_the_provider_cannot_count() {
 #[tokio::test]
 async fn other_routes_of_the_api_are_relayed_to_the_first_anthropic_provider() {
     let other = Upstream::answering(|_| Answer::new(500)).await;
-    let upstream = Upstream::builder().require(anthropic::rules(Credential::Key(OUR_KEY))).allow_chunked();
+    let upstream =
+        Upstream::builder().require(anthropic::rules(Credential::Key(PROVIDER_KEY))).allow_chunked();
     let upstream = upstream.answering(|request| Answer::json(200, &json!({"saw": request.method}))).await;
     let mut first = provider("first", "zai", &other.url());
     first["priority"] = json!(9);
@@ -244,13 +245,13 @@ async fn other_routes_stream_both_ways() {
     let body = connection.receive_body().await.expect("a body");
     assert_eq!(body, format!("{}{}", "x".repeat(2000), "y".repeat(2000)));
 
-    connection.start(&Answer::event_stream()).await;
+    connection.send_head(&Answer::event_stream()).await;
     assert_eq!(client.head().await.status, 200);
     for line in ["{\"one\":1}\n", "{\"two\":2}\n"] {
-        connection.chunk(line.as_bytes()).await;
+        connection.send_chunk(line.as_bytes()).await;
         client.expect(line.as_bytes()).await;
     }
-    connection.last_chunk().await;
+    connection.send_last_chunk().await;
     assert_eq!((client.chunk().await, client.end()), (None, Some(End::Complete)));
 }
 

@@ -1,11 +1,11 @@
 //! Which provider each strategy asks first, and that the others step in.
 
-use relay_tests::models::{Reply, anthropic};
-use relay_tests::{Answer, Call, OUR_KEY, Relay, Request, Response, Upstream, provider};
+use relay_tests::fakes::{Reply, anthropic};
+use relay_tests::{Answer, Call, PROVIDER_KEY, Relay, Request, Response, Upstream, provider};
 use serde_json::{Value, json};
 
 fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::of("claude-opus-5-5").text(text);
+    let reply = Reply::new("claude-opus-5-5").text(text);
     move |request| anthropic::message(request, &reply)
 }
 
@@ -143,7 +143,7 @@ async fn a_provider_takes_turns_for_models_that_a_pattern_maps_to_its_own() {
 
 #[tokio::test]
 async fn keys_of_equal_priority_take_turns() {
-    let keys = json!([{"key": "one"}, {"key": "two"}, {"key": OUR_KEY, "priority": 0}]);
+    let keys = json!([{"key": "one"}, {"key": "two"}, {"key": PROVIDER_KEY, "priority": 0}]);
     let pooled = json!({"keys": keys, "pooling": {"strategy": "round_robin"}});
     let scene = Scene::new(json!({}), [pooled, json!({}), json!({})]).await;
     assert_eq!(scene.answers("failover", OPUS, 4).await, "aaaa");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relay_tests::models::{Reply, anthropic};
+use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{Answer, Call, Client, Connection, End, Ending, Relay, Upstream, in_turn, provider, sse};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ async fn stream_under_way() -> (Upstream, Relay, Connection, Client) {
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(BODY)).await;
     let (mut connection, _) = upstream.exchange().await;
-    connection.start(&anthropic::success(Answer::event_stream())).await;
+    connection.send_head(&anthropic::success(Answer::event_stream())).await;
     // Up to the first content the relay may hold events back.
     let opening = sse::recorded("anthropic/hello.sse")[..4].concat();
     connection.send(format!("{:x}\r\n", opening.len()).as_bytes()).await;
@@ -34,16 +34,16 @@ fn delta(number: usize) -> bytes::Bytes {
 async fn each_event_arrives_before_the_next_is_released() {
     let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
     for number in 0..5 {
-        connection.chunk(&delta(number)).await;
+        connection.send_chunk(&delta(number)).await;
         client.expect(&delta(number)).await;
     }
     for event in &sse::recorded("anthropic/hello.sse")[5..] {
-        connection.chunk(event).await;
+        connection.send_chunk(event).await;
         client.expect(event).await;
     }
     // `message_stop` is not the end: the body ends with the upstream's, and then at once.
     assert_eq!(client.end(), None);
-    connection.last_chunk().await;
+    connection.send_last_chunk().await;
     assert_eq!(client.chunk().await, None);
     assert_eq!(client.end(), Some(End::Complete));
 }
@@ -53,7 +53,7 @@ async fn an_event_that_comes_in_pieces_arrives_whole() {
     let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
     let event = sse::event("content_block_delta", &json!({"type": "content_block_delta", "text": "é 🚀"}));
     for byte in &event {
-        connection.chunk(&[*byte]).await;
+        connection.send_chunk(&[*byte]).await;
     }
     client.expect(&event).await;
 }
@@ -62,7 +62,7 @@ async fn an_event_that_comes_in_pieces_arrives_whole() {
 async fn a_stream_that_breaks_off_breaks_off_for_the_client() {
     for reset in [false, true] {
         let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
-        connection.chunk(&delta(0)).await;
+        connection.send_chunk(&delta(0)).await;
         client.expect(&delta(0)).await;
         if reset {
             connection.reset();
@@ -76,7 +76,7 @@ async fn a_stream_that_breaks_off_breaks_off_for_the_client() {
 
 #[tokio::test]
 async fn a_stream_that_ends_cleanly_without_message_stop_breaks_off_for_the_client() {
-    let events = Reply::of("m").text("half an answer").events();
+    let events = Reply::new("m").text("half an answer").events();
     for count in 0..events.len() {
         let answer = anthropic::success(Answer::sse(events.iter().take(count).cloned()));
         let upstream = Upstream::answering(in_turn([answer])).await;
@@ -90,11 +90,11 @@ async fn a_stream_that_ends_cleanly_without_message_stop_breaks_off_for_the_clie
 
 #[tokio::test]
 async fn an_error_event_takes_the_place_of_a_break_where_that_is_wanted() {
-    let events = Reply::of("claude-opus-5-5").text("half an answer").events();
+    let events = Reply::new("claude-opus-5-5").text("half an answer").events();
     let whole = anthropic::success(Answer::sse(events.clone()));
     let opening = events[..4].to_vec();
     for ending in [Ending::Fin, Ending::Reset, Ending::Clean] {
-        let half = anthropic::success(Answer::sse(opening.clone())).ending(ending);
+        let half = anthropic::success(Answer::sse(opening.clone())).with_ending(ending);
         let first = Upstream::answering(in_turn([half, whole.clone()])).await;
         let second = Upstream::answering(in_turn([whole.clone()])).await;
         let relay = Relay::start(&json!({
@@ -120,11 +120,11 @@ async fn an_error_event_takes_the_place_of_a_break_where_that_is_wanted() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_before_its_first_content_is_no_success() {
-    let events = Reply::of("m").text("never said").events();
+    let events = Reply::new("m").text("never said").events();
     for (count, ending) in
         [(0, Ending::Fin), (1, Ending::Fin), (2, Ending::Fin), (2, Ending::Reset), (0, Ending::Clean)]
     {
-        let answer = anthropic::success(Answer::sse(events.iter().take(count).cloned())).ending(ending);
+        let answer = anthropic::success(Answer::sse(events.iter().take(count).cloned())).with_ending(ending);
         let upstream = Upstream::answering(in_turn([answer])).await;
         let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
         let mut client = Client::connect(relay.address()).await;
@@ -143,7 +143,7 @@ async fn a_stream_that_breaks_before_its_first_content_is_no_success() {
 async fn an_error_event_is_passed_on() {
     let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
     let error = sse::error("overloaded_error", "Overloaded");
-    connection.chunk(&error).await;
+    connection.send_chunk(&error).await;
     client.expect(&error).await;
 }
 
@@ -180,7 +180,7 @@ async fn a_slow_client_slows_its_own_upstream_only() {
     let event = sse::event("content_block_delta", &json!({"padding": "x".repeat(1 << 20)}));
     let flood = async {
         for _ in 0..256 {
-            connection.chunk(&event).await;
+            connection.send_chunk(&event).await;
         }
     };
     tokio::select! {
@@ -192,10 +192,10 @@ async fn a_slow_client_slows_its_own_upstream_only() {
 
 #[tokio::test]
 async fn an_answer_in_one_piece_that_breaks_off_is_never_taken_for_whole() {
-    let whole = Reply::of("m").text("an answer").json().to_string();
+    let whole = Reply::new("m").text("an answer").json().to_string();
     for ending in [Ending::Fin, Ending::Reset] {
         let answer = Answer::json(200, &json!(null)).with_body(whole.clone());
-        let answer = anthropic::success(answer).claiming_length(whole.len() + 1).ending(ending);
+        let answer = anthropic::success(answer).with_content_length(whole.len() + 1).with_ending(ending);
         let upstream = Upstream::answering(in_turn([answer])).await;
         let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
         let body = r#"{"model":"m","max_tokens":8,"messages":[]}"#;

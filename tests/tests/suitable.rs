@@ -1,6 +1,6 @@
 //! Requests with something that not every upstream takes: who is asked, and what the client is told if nobody can be.
 
-use relay_tests::models::{anthropic, ollama, zai};
+use relay_tests::fakes::{anthropic, ollama, zai};
 use relay_tests::{Call, Relay, Upstream, provider};
 use serde_json::{Value, json};
 

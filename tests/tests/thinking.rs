@@ -4,8 +4,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use relay_tests::models::{Reply, Signer, anthropic, azure, bedrock, google, ollama, vertex, zai};
-use relay_tests::{Answer, Call, OUR_KEY, Relay, Request, Response, Upstream, provider};
+use relay_tests::fakes::{Reply, SignatureOwner, anthropic, azure, bedrock, google, ollama, vertex, zai};
+use relay_tests::{Answer, Call, PROVIDER_KEY, Relay, Request, Response, Upstream, provider};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
@@ -30,10 +30,10 @@ impl Strict {
         let rules = match kind {
             "bedrock" => bedrock::rules(),
             "vertex" => vertex::rules(),
-            "azure" => azure::key_rules(OUR_KEY),
-            "zai" => zai::rules(OUR_KEY),
+            "azure" => azure::key_rules(PROVIDER_KEY),
+            "zai" => zai::rules(PROVIDER_KEY),
             "ollama" => ollama::rules(),
-            _ => anthropic::rules(anthropic::Credential::Key(OUR_KEY)),
+            _ => anthropic::rules(anthropic::Credential::Key(PROVIDER_KEY)),
         };
         let answer = move |request: &Request| {
             if flag.load(Ordering::Relaxed) {
@@ -80,18 +80,18 @@ impl Strict {
     }
 }
 
-fn signer(kind: &str) -> Signer {
+fn signer(kind: &str) -> SignatureOwner {
     match kind {
-        "zai" => Signer::Zai,
-        "ollama" => Signer::Ollama,
-        _ => Signer::Claude,
+        "zai" => SignatureOwner::Zai,
+        "ollama" => SignatureOwner::Ollama,
+        _ => SignatureOwner::Claude,
     }
 }
 
 /// Thinking, a text, and as long as there is no result of it, a tool call.
 fn reply(kind: &str, request: &Request) -> Answer {
     let body = request.json();
-    let reply = signer(kind).think(Reply::of(MODEL)).text(format!("from {kind}"));
+    let reply = signer(kind).with_thinking(Reply::new(MODEL)).text(format!("from {kind}"));
     let reply = match body["messages"].as_array().map_or(0, Vec::len) {
         1 => reply.tool_use("toolu_1", "look", json!({"signature": "of a tool's own"})),
         _ => reply,
@@ -199,7 +199,7 @@ async fn a_conversation_moves_between_any_two_kinds() {
                 }
                 assert_eq!(count(&sent, "image"), 2, "{from} to {to}");
                 let has_budget = thinking["type"] == "enabled";
-                let goes_off = has_budget && signer(to) == Signer::Claude && !shares;
+                let goes_off = has_budget && signer(to) == SignatureOwner::Claude && !shares;
                 assert_eq!(sent.get("thinking").is_none(), goes_off, "{from} to {to}: {sent}");
 
                 // And on with the thinking of both in it, wherever that is answered.
@@ -250,7 +250,7 @@ async fn a_new_configuration_knows_the_thinking_of_the_old_one() {
     let adaptive = json!({"type": "adaptive"});
     assert_eq!(ask(&before, &mut messages, &adaptive, true).await.status, 200);
     messages.push(result());
-    let after = before.succeeded_by(&json!({"providers": [claude.provider]})).await;
+    let after = before.with_inherited_state(&json!({"providers": [claude.provider]})).await;
     assert_eq!(ask(&after, &mut messages, &adaptive, true).await.status, 200);
     assert_eq!(claude.upstream.requests().len(), 1, "accepted at once");
 }

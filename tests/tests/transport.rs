@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use h2::Reason;
-use relay_tests::models::{Reply, anthropic};
+use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{
-    Answer, Authority, Call, Client, End, Http2Exchange, Http2Upstream, Relay, Request, Response,
-    SeparateRelay, Upstream, provider, sse,
+    Answer, Call, CertificateAuthority, Client, End, Http2Exchange, Http2Upstream, Relay, RelayProcess,
+    Request, Response, Upstream, provider, sse,
 };
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -17,12 +17,12 @@ const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 
 fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::of("claude-opus-5-5").text(text);
+    let reply = Reply::new("claude-opus-5-5").text(text);
     move |request| anthropic::message(request, &reply)
 }
 
 /// A provider whose upstream has a certificate of `authority`, which is trusted.
-fn trusting(name: &str, url: &str, authority: &Authority) -> Value {
+fn trusting(name: &str, url: &str, authority: &CertificateAuthority) -> Value {
     let mut provider = provider(name, "anthropic", url);
     provider["ca_file"] = json!(authority.ca_file());
     provider
@@ -51,7 +51,7 @@ fn assert_told(response: &Response, parts: &[&str]) {
 
 #[tokio::test]
 async fn a_certificate_of_the_ca_file_is_trusted() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     for name in ["localhost", "127.0.0.1"] {
         let upstream = Upstream::builder().tls(&authority).name(name).answering(says("hello")).await;
         let relay = relay(&[trusting("a", &upstream.url(), &authority)]).await;
@@ -61,7 +61,7 @@ async fn a_certificate_of_the_ca_file_is_trusted() {
 
 #[tokio::test]
 async fn one_file_may_hold_several_authorities() {
-    let (one, other) = (Authority::new(), Authority::new());
+    let (one, other) = (CertificateAuthority::new(), CertificateAuthority::new());
     let mut bundle = NamedTempFile::new().expect("a temporary file");
     for authority in [&one, &other] {
         let pem = std::fs::read(authority.ca_file()).expect("its certificate");
@@ -75,12 +75,15 @@ async fn one_file_may_hold_several_authorities() {
 
 #[tokio::test]
 async fn a_certificate_that_nobody_trusts_is_refused_and_said_to_be() {
-    let upstream =
-        Upstream::builder().tls(&Authority::new()).name("localhost").answering(says("never")).await;
+    let upstream = Upstream::builder()
+        .tls(&CertificateAuthority::new())
+        .name("localhost")
+        .answering(says("never"))
+        .await;
     // Trust in one authority is not trust in another.
     for untrusting in [
         provider("homemade", "anthropic", &upstream.url()),
-        trusting("homemade", &upstream.url(), &Authority::new()),
+        trusting("homemade", &upstream.url(), &CertificateAuthority::new()),
     ] {
         let relay_ = relay(std::slice::from_ref(&untrusting)).await;
         for body in [BODY, STREAMED] {
@@ -101,7 +104,7 @@ async fn a_certificate_that_nobody_trusts_is_refused_and_said_to_be() {
 
 #[tokio::test]
 async fn a_certificate_for_another_name_is_refused() {
-    let authority = Authority::naming(&["elsewhere.example"]);
+    let authority = CertificateAuthority::for_names(&["elsewhere.example"]);
     for name in ["localhost", "127.0.0.1"] {
         let upstream = Upstream::builder().tls(&authority).name(name).answering(says("never")).await;
         let relay = relay(&[trusting("misnamed", &upstream.url(), &authority)]).await;
@@ -146,7 +149,7 @@ async fn a_connection_that_does_not_come_about_in_time_is_given_up() {
 
 #[tokio::test]
 async fn requests_in_turn_share_a_connection() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     let plain = Upstream::answering(says("hello")).await;
     let tls = Upstream::builder().tls(&authority).name("localhost").answering(says("hello")).await;
     for upstream in [plain, tls] {
@@ -166,7 +169,7 @@ async fn requests_in_turn_share_a_connection() {
 
 #[tokio::test]
 async fn a_connection_that_was_closed_while_idle_is_replaced_unnoticed() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     let plain = Upstream::manual().await;
     let tls = Upstream::builder().tls(&authority).name("localhost").manual().await;
     for upstream in [plain, tls] {
@@ -192,13 +195,13 @@ fn events() -> (Vec<u8>, Vec<bytes::Bytes>) {
 
 /// A stream over HTTP/2 whose first content has reached the client.
 async fn http2_stream_under_way() -> (Http2Upstream, Relay, Http2Exchange, Client) {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     let upstream = Http2Upstream::start(&authority).await;
     let relay = relay(&[trusting("a", &upstream.url(), &authority)]).await;
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(STREAMED)).await;
     let mut exchange = upstream.exchange().await;
-    exchange.start("text/event-stream; charset=utf-8");
+    exchange.send_head("text/event-stream; charset=utf-8");
     let (opening, _) = events();
     exchange.data(opening.clone());
     assert_eq!(client.head().await.status, 200);
@@ -213,7 +216,7 @@ async fn http2_is_spoken_where_the_upstream_offers_it() {
     assert_eq!(request.version(), http::Version::HTTP_2);
     assert!(request.uri().to_string().ends_with("/v1/messages?beta=true"), "{request:?}");
     assert_eq!(request.body(), STREAMED);
-    assert_eq!(request.headers()["x-api-key"], relay_tests::OUR_KEY);
+    assert_eq!(request.headers()["x-api-key"], relay_tests::PROVIDER_KEY);
     assert_eq!(request.headers()["content-length"], STREAMED.len().to_string());
     // RFC 9113 section 8.2.2: nothing that belongs to one connection; and the name is in `:authority`.
     for name in ["connection", "transfer-encoding", "keep-alive", "host"] {
@@ -236,8 +239,8 @@ async fn requests_at_once_share_one_http2_connection() {
     client.call(&Call::messages(BODY)).await;
     let mut second = upstream.exchange().await;
     assert_eq!((first.connection(), second.connection(), upstream.connections()), (0, 0, 1));
-    second.start("application/json");
-    second.data(Reply::of("claude-opus-5-5").text("beside it").json().to_string());
+    second.send_head("application/json");
+    second.data(Reply::new("claude-opus-5-5").text("beside it").json().to_string());
     second.finish();
     assert_text(&client.response().await, "beside it");
 }
@@ -294,7 +297,7 @@ async fn an_http2_connection_that_is_wound_up_lets_its_streams_end() {
 
 #[tokio::test]
 async fn an_http2_stream_that_is_refused_makes_the_next_provider_answer() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     for reason in [Reason::INTERNAL_ERROR, Reason::HTTP_1_1_REQUIRED, Reason::ENHANCE_YOUR_CALM] {
         let first = Http2Upstream::start(&authority).await;
         let second = Upstream::answering(says("second")).await;
@@ -315,7 +318,7 @@ async fn a_proxy_that_cannot_be_reached_is_told_from_the_upstream() {
         let environment = [("HTTPS_PROXY", format!("http://user:secret@{proxy}"))];
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let config = json!({"providers": [provider("behind", "anthropic", "https://upstream.example")]});
-        let relay = SeparateRelay::start(RELAY, &config, &environment).await;
+        let relay = RelayProcess::start(RELAY, &config, &environment).await;
         let response = Call::messages(BODY).send(relay.address()).await;
         assert_told(&response, &["`behind`", "proxy", &proxy.to_string()]);
         assert!(!response.json().to_string().contains("secret"));

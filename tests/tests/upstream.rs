@@ -1,9 +1,10 @@
 //! The instruments themselves: what the scripted upstream notes and the raw client sees, with nothing in between.
 
-use relay_tests::models::anthropic::{self, Credential};
-use relay_tests::models::{ollama, zai};
+use relay_tests::fakes::anthropic::{self, Credential};
+use relay_tests::fakes::{ollama, zai};
 use relay_tests::{
-    Answer, Authority, Call, Client, Coding, End, Ending, Tee, Upstream, in_turn, patiently, rule, sse,
+    Answer, Call, CertificateAuthority, Client, Coding, End, Ending, Tee, Upstream, in_turn, rule, sse,
+    within_limit,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -38,14 +39,14 @@ async fn each_event_arrives_before_the_next_is_released() {
     client.call(&Call::messages(r#"{"stream":true}"#)).await;
     let (mut connection, _) = upstream.exchange().await;
 
-    connection.start(&Answer::event_stream()).await;
+    connection.send_head(&Answer::event_stream()).await;
     assert_eq!(client.head().await.status, 200);
     for event in sse::recorded("anthropic/hello.sse") {
-        connection.chunk(&event).await;
+        connection.send_chunk(&event).await;
         assert_eq!(client.chunk().await, Some(event));
     }
     assert_eq!(client.end(), None);
-    connection.last_chunk().await;
+    connection.send_last_chunk().await;
     assert_eq!(client.chunk().await, None);
     assert_eq!(client.end(), Some(End::Complete));
 }
@@ -56,10 +57,10 @@ async fn each_way_to_end_an_answer_is_seen_as_what_it_is() {
     let whole = Answer::text(200, "text/plain", "four");
     let cases = [
         (Answer::sse(events()), End::Complete),
-        (Answer::sse(events()).ending(Ending::Fin), End::Broken),
-        (Answer::sse(events()).ending(Ending::Reset), End::Reset),
+        (Answer::sse(events()).with_ending(Ending::Fin), End::Broken),
+        (Answer::sse(events()).with_ending(Ending::Reset), End::Reset),
         (whole.clone(), End::Complete),
-        (whole.clone().claiming_length(5).ending(Ending::Fin), End::Broken),
+        (whole.clone().with_content_length(5).with_ending(Ending::Fin), End::Broken),
     ];
     for (answer, expected) in cases {
         let upstream = Upstream::answering(in_turn([answer.clone()])).await;
@@ -126,7 +127,7 @@ async fn a_client_that_leaves_is_seen_by_the_upstream() {
         let mut client = Client::connect(upstream.address()).await;
         client.call(&Call::messages("{}")).await;
         let (mut connection, _) = upstream.exchange().await;
-        connection.start(&Answer::event_stream()).await;
+        connection.send_head(&Answer::event_stream()).await;
         client.head().await;
 
         let left = leave(client);
@@ -193,7 +194,7 @@ async fn what_is_not_clean_http_is_noted() {
         stream.write_all(request.as_bytes()).await.expect("it reads");
         stream.shutdown().await.expect("an open socket");
         let mut answer = Vec::new();
-        patiently("end of the connection", stream.read_to_end(&mut answer)).await.expect("a clean end");
+        within_limit("end of the connection", stream.read_to_end(&mut answer)).await.expect("a clean end");
         let violations = upstream.take_violations();
         assert!(violations.len() == 1 && violations[0].contains(expected), "{expected}: {violations:?}");
     }
@@ -203,7 +204,7 @@ async fn what_is_not_clean_http_is_noted() {
 #[should_panic(expected = "the upstream saw violations")]
 async fn a_violation_fails_the_test_when_the_upstream_is_dropped() {
     let upstream =
-        Upstream::builder().require([rule::one("x-missing")]).answering(|_| Answer::new(200)).await;
+        Upstream::builder().require([rule::exactly_one("x-missing")]).answering(|_| Answer::new(200)).await;
     Call::get("/").send(upstream.address()).await;
 }
 
@@ -213,7 +214,7 @@ async fn a_script_that_panics_is_a_violation() {
     let mut client = Client::connect(upstream.address()).await;
     client.call(&Call::get("/")).await;
     assert!(client.try_head().await.is_none());
-    let violation = patiently("violation", async {
+    let violation = within_limit("violation", async {
         loop {
             if let Some(violation) = upstream.take_violations().pop() {
                 return violation;
@@ -253,7 +254,7 @@ async fn a_compressed_answer_says_how() {
 
 #[tokio::test]
 async fn tls_is_spoken_with_a_certificate_of_the_authority() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     let upstream = Upstream::builder().tls(&authority).answering(anthropic::answer).await;
     assert!(upstream.url().starts_with("https://127.0.0.1:"));
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use relay_tests::models::{azure, bedrock, google, vertex};
-use relay_tests::{OUR_KEY, Python, Relay, Request, Upstream, provider};
+use relay_tests::fakes::{azure, bedrock, google, vertex};
+use relay_tests::{PROVIDER_KEY, Python, Relay, Request, Upstream, provider};
 use serde_json::{Value, json};
 
 const ACCESS_KEY: &str = "AKIDEXAMPLE";
@@ -156,7 +156,7 @@ async fn compare(
     expected: &[&[Row]],
 ) {
     let expected = expected.concat();
-    let Some(python) = Python::found() else { return };
+    let Some(python) = Python::find() else { return };
     let through_relay = json!({"base_url": relay.url(), "api_key": "sk-ant-api03-of-the-client"});
     let calls: Vec<Value> = [(client, arguments), ("Anthropic", through_relay)]
         .iter()
@@ -266,10 +266,10 @@ async fn bedrock_with_a_bearer_token_and_a_newer_model() {
     let upstream = Upstream::answering(bedrock::answer).await;
     let relay = relay(&json!({
         "name": "b", "type": "bedrock", "base_url": upstream.url(), "aws_region": REGION,
-        "aws_bearer_token": OUR_KEY,
+        "aws_bearer_token": PROVIDER_KEY,
     }))
     .await;
-    let arguments = json!({"base_url": upstream.url(), "aws_region": REGION, "api_key": OUR_KEY});
+    let arguments = json!({"base_url": upstream.url(), "aws_region": REGION, "api_key": PROVIDER_KEY});
     let model = "eu.anthropic.claude-opus-4-7";
     compare(model, &upstream, ("AnthropicBedrock", arguments), &relay, &[&TRANSPORT, &INVOKE]).await;
 }
@@ -322,7 +322,7 @@ async fn foundry_with_a_key() {
     let upstream = Upstream::answering(azure::answer).await;
     let base_url = format!("{}{}", upstream.url(), azure::PREFIX);
     let relay = relay(&provider("a", "azure", &base_url)).await;
-    let arguments = json!({"base_url": base_url, "api_key": OUR_KEY});
+    let arguments = json!({"base_url": base_url, "api_key": PROVIDER_KEY});
     compare("claude-opus-5", &upstream, ("AnthropicFoundry", arguments), &relay, &[&TRANSPORT, &[CLIENT]])
         .await;
 }
@@ -335,7 +335,7 @@ async fn foundry_with_a_token_of_entra() {
     let authority = entra.url();
     let environment = azure::client_secret(&authority);
     let provider = json!({"name": "a", "type": "azure", "base_url": base_url, "azure_auth": "entra_id"});
-    let relay = Relay::start_in(&environment, &json!({"providers": [provider]})).await;
+    let relay = Relay::start_with_env(&environment, &json!({"providers": [provider]})).await;
     let arguments = json!({"base_url": base_url, "azure_ad_token": ENTRA_TOKEN});
     compare("claude-opus-5", &upstream, ("AnthropicFoundry", arguments), &relay, &[&TRANSPORT, &[CLIENT]])
         .await;

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use relay_tests::models::google::{self, CLIENT_SECRET, MACHINES_PROJECT, REFRESH_TOKEN, SUBJECT_TOKEN};
-use relay_tests::models::{Reply, anthropic, vertex};
+use relay_tests::fakes::google::{self, CLIENT_SECRET, METADATA_PROJECT, REFRESH_TOKEN, SUBJECT_TOKEN};
+use relay_tests::fakes::{Reply, anthropic, vertex};
 use relay_tests::{
-    Answer, Authority, Call, Client, Coding, End, Relay, Response, Upstream, in_turn, provider, rule,
+    Answer, Call, CertificateAuthority, Client, Coding, End, Relay, Response, Upstream, in_turn, provider,
+    rule,
 };
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -109,27 +110,27 @@ async fn a_stream_passes_event_by_event_without_googles_own() {
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(STREAMED)).await;
     let (mut connection, _) = upstream.exchange().await;
-    connection.start(&Answer::event_stream()).await;
+    connection.send_head(&Answer::event_stream()).await;
     assert_eq!(client.head().await.status, 200);
-    let events = Reply::of("claude-opus-5-5").thinking("hm", "signature").text("one at a time").events();
+    let events = Reply::new("claude-opus-5-5").thinking("hm", "signature").text("one at a time").events();
     for (number, event) in events.iter().enumerate() {
         // Google's own event comes in front of each, once whole and once cut.
         let foreign = vertex::foreign_event();
         let (start, rest) = foreign.split_at(number.min(foreign.len()));
         for part in [start, rest].into_iter().filter(|part| !part.is_empty()) {
-            connection.chunk(part).await;
+            connection.send_chunk(part).await;
         }
-        connection.chunk(event).await;
+        connection.send_chunk(event).await;
         client.expect(event).await;
     }
-    connection.last_chunk().await;
+    connection.send_last_chunk().await;
     assert_eq!(client.chunk().await, None);
     assert_eq!(client.end(), Some(End::Complete));
 }
 
 #[tokio::test]
 async fn a_stream_that_ends_early_breaks_off() {
-    let events = vertex::events(&Reply::of("m").text("half an answer"));
+    let events = vertex::events(&Reply::new("m").text("half an answer"));
     let count = events.len() - 1;
     let (_tokens, _upstream, relay) = relay_before(in_turn([Answer::sse(events[..count].to_vec())])).await;
     let response = Call::messages(STREAMED).send(relay.address()).await;
@@ -294,13 +295,13 @@ async fn the_metadata_server_gives_a_token_and_the_project() {
     let mut provider =
         json!({"name": "vertex", "type": "vertex", "base_url": upstream.url(), "gcp_region": "global"});
     let environment = [("GCE_METADATA_HOST", &*host)];
-    let relay = Relay::start_in(&environment, &json!({"providers": [provider]})).await;
+    let relay = Relay::start_with_env(&environment, &json!({"providers": [provider]})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
-    let target = format!("{}claude-opus-5-5:rawPredict", vertex::models(MACHINES_PROJECT, "global"));
+    let target = format!("{}claude-opus-5-5:rawPredict", vertex::models(METADATA_PROJECT, "global"));
     assert_eq!((upstream.only_request().target, metadata.requests().len()), (target, 2));
 
     provider["gcp_project_id"] = json!("my-project");
-    let relay = Relay::start_in(&environment, &json!({"providers": [provider]})).await;
+    let relay = Relay::start_with_env(&environment, &json!({"providers": [provider]})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     assert_eq!(metadata.requests().len(), 3, "the project is known");
 }
@@ -312,7 +313,8 @@ async fn what_is_no_metadata_server_is_not_believed() {
     let upstream = strict("none").await;
     let host = other.address().to_string();
     let provider = json!({"name": "vertex", "type": "vertex", "base_url": upstream.url()});
-    let relay = Relay::start_in(&[("GCE_METADATA_HOST", &*host)], &json!({"providers": [provider]})).await;
+    let relay =
+        Relay::start_with_env(&[("GCE_METADATA_HOST", &*host)], &json!({"providers": [provider]})).await;
     let response = Call::messages(BODY).send(relay.address()).await;
     assert_eq!(response.status, 502);
     assert!(message(&response).contains("is not a metadata server"), "{}", message(&response));
@@ -481,7 +483,7 @@ async fn a_client_that_leaves_while_a_token_is_fetched_takes_it_from_nobody() {
 
 #[tokio::test]
 async fn the_providers_ca_file_counts_for_its_token_endpoint_too() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     let tokens =
         Upstream::builder().tls(&authority).answering(|request| google::answer(request, TOKEN, 3600)).await;
     let upstream =

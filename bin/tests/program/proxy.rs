@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use relay_tests::models::anthropic;
-use relay_tests::{Authority, Call, Response, Upstream, patiently, rule};
+use relay_tests::fakes::anthropic;
+use relay_tests::{Call, CertificateAuthority, Response, Upstream, rule, within_limit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -70,7 +70,7 @@ impl Drop for Proxy {
 }
 
 /// An upstream with the API's answers. It records every header that is meant for a proxy.
-async fn upstream(authority: Option<&Authority>, host: Option<&'static str>) -> Upstream {
+async fn upstream(authority: Option<&CertificateAuthority>, host: Option<&'static str>) -> Upstream {
     let builder = Upstream::builder().require(anthropic::rules(anthropic::Credential::Key("sk-upstream")));
     let builder = builder.require([rule::without("proxy-authorization"), rule::without("proxy-connection")]);
     let builder = match authority {
@@ -87,7 +87,7 @@ async fn upstream(authority: Option<&Authority>, host: Option<&'static str>) -> 
 fn serve(
     variables: &[(&'static str, String)],
     url: &str,
-    authority: &Authority,
+    authority: &CertificateAuthority,
 ) -> (User, Process, SocketAddr) {
     let user = variables.iter().fold(User::new(), |user, (name, value)| user.with_variable(name, value));
     let ca_file = authority.ca_file().display();
@@ -103,7 +103,7 @@ fn serve(
 }
 
 async fn request(relay: SocketAddr) -> Response {
-    patiently("answer", Call::messages(BODY).send(relay)).await
+    within_limit("answer", Call::messages(BODY).send(relay)).await
 }
 
 #[track_caller]
@@ -122,7 +122,7 @@ fn assert_reported(response: &Response, part: &str) {
 
 #[tokio::test]
 async fn an_upstream_on_https_is_reached_through_a_tunnel() {
-    let authority = Authority::naming(&["far.invalid"]);
+    let authority = CertificateAuthority::for_names(&["far.invalid"]);
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
         // Only the proxy can resolve this name.
         let upstream = upstream(Some(&authority), Some("far.invalid")).await;
@@ -139,7 +139,7 @@ async fn an_upstream_on_https_is_reached_through_a_tunnel() {
 
 #[tokio::test]
 async fn the_credential_of_the_proxy_is_sent_only_to_the_proxy() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     let upstream = upstream(Some(&authority), None).await;
     let proxy = Proxy::before(&upstream).await;
     let variables = [("HTTPS_PROXY", format!("http://user:p%40ss@{}", proxy.address))];
@@ -155,7 +155,7 @@ async fn the_credential_of_the_proxy_is_sent_only_to_the_proxy() {
 
 #[tokio::test]
 async fn hosts_in_no_proxy_are_reached_directly() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     for exception in ["localhost", "elsewhere.example, localhost", "*"] {
         let upstream = upstream(Some(&authority), None).await;
         let proxy = Proxy::before(&upstream).await;
@@ -173,14 +173,14 @@ async fn an_upstream_on_plain_http_is_reached_directly() {
     let proxy = Proxy::before(&upstream).await;
     let url = format!("http://{}", proxy.address);
     let variables = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, url.clone()));
-    let (_user, _process, relay) = serve(&variables, &upstream.url(), &Authority::new());
+    let (_user, _process, relay) = serve(&variables, &upstream.url(), &CertificateAuthority::new());
     assert_complete(&request(relay).await);
     assert_eq!((proxy.heads().len(), upstream.connections()), (0, 1));
 }
 
 #[tokio::test]
 async fn a_refusal_by_the_proxy_is_reported_as_one() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     let upstream = upstream(Some(&authority), None).await;
     for (answer, expected) in [
         ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "proxy authorization required"),
@@ -196,7 +196,7 @@ async fn a_refusal_by_the_proxy_is_reported_as_one() {
 
 #[tokio::test]
 async fn a_proxy_of_another_protocol_is_not_called() {
-    let authority = Authority::new();
+    let authority = CertificateAuthority::new();
     let upstream = upstream(Some(&authority), None).await;
     let proxy = Proxy::before(&upstream).await;
     for scheme in ["https", "socks5", "socks5h"] {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use relay_tests::models::anthropic;
+use relay_tests::fakes::anthropic;
 use relay_tests::{Call, Upstream};
 
 use crate::process::User;

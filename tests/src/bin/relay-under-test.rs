@@ -1,4 +1,4 @@
-//! A relay in a process of its own, for what only a process of its own has: see `SeparateRelay`.
+//! A relay in a process of its own, for what only a process of its own has: see `RelayProcess`.
 //!
 //! Its argument is the configuration. It prints its address, then for each line of its standard input how many tasks it
 //! has, and serves until that input ends.

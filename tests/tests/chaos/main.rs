@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_tests::{Call, Footprint, OUR_KEY, SeparateRelay, patiently};
+use relay_tests::{Call, Footprint, PROVIDER_KEY, RelayProcess, within_limit};
 use serde_json::{Value, json};
 use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
@@ -46,7 +46,7 @@ async fn behind_a_time_of_random_faults_nothing_is_left_over() {
     for _ in 0..UPSTREAMS {
         upstreams.push(Restless::new(&chance, &mood).await);
     }
-    let mut relay = SeparateRelay::start(RELAY, &config(&upstreams), &[]).await;
+    let mut relay = RelayProcess::start(RELAY, &config(&upstreams), &[]).await;
     together(relay.address(), &tell).await;
     let before = without_connections(&mut relay, &mut upstreams).await;
 
@@ -64,7 +64,7 @@ async fn behind_a_time_of_random_faults_nothing_is_left_over() {
     // All places are there, at the same time, and all connections but those of the pool are gone.
     together(relay.address(), &tell).await;
     for upstream in &upstreams {
-        upstream.wait_for_open(PLACES).await;
+        upstream.wait_for_open_connections(PLACES).await;
     }
     let after = without_connections(&mut relay, &mut upstreams).await;
 
@@ -89,8 +89,8 @@ fn config(upstreams: &[Restless]) -> Value {
         json!({
             "name": format!("upstream-{index}"), "type": "anthropic", "base_url": upstream.url(),
             "keys": [
-                {"key": OUR_KEY, "itpm_limit": 100_000_000, "rpm_limit": 100_000},
-                {"key": format!("another-{OUR_KEY}")},
+                {"key": PROVIDER_KEY, "itpm_limit": 100_000_000, "rpm_limit": 100_000},
+                {"key": format!("another-{PROVIDER_KEY}")},
             ],
             "pooling": {"strategy": "round_robin", "max_wait_ms": 50},
             "connect_timeout_ms": 500, "first_byte_timeout_ms": 300, "idle_timeout_ms": 400,
@@ -141,7 +141,7 @@ async fn together(relay: SocketAddr, tell: &watch::Sender<Mood>) {
 /// Asks until an answer is whole.
 async fn first_whole_answer(relay: SocketAddr) -> Instant {
     let asking = async { while ask(relay).await != 200 {} };
-    patiently("whole answer", asking).await;
+    within_limit("whole answer", asking).await;
     Instant::now()
 }
 
@@ -156,7 +156,7 @@ async fn until_all(relay: SocketAddr, is_so: impl Fn(&Value) -> bool) {
             ask(relay).await;
         }
     };
-    patiently("recovery of all providers", asking).await;
+    within_limit("recovery of all providers", asking).await;
 }
 
 async fn ask(relay: SocketAddr) -> u16 {
@@ -165,7 +165,7 @@ async fn ask(relay: SocketAddr) -> u16 {
 }
 
 /// What the relay holds when its pools are empty: upstreams end all connections, and nobody asks.
-async fn without_connections(relay: &mut SeparateRelay, upstreams: &mut Vec<Restless>) -> Footprint {
+async fn without_connections(relay: &mut RelayProcess, upstreams: &mut Vec<Restless>) -> Footprint {
     for upstream in std::mem::take(upstreams) {
         upstreams.push(upstream.restart(Duration::ZERO).await);
     }
@@ -180,5 +180,5 @@ async fn without_connections(relay: &mut SeparateRelay, upstreams: &mut Vec<Rest
         }
         last
     };
-    patiently("rest of the relay", settling).await
+    within_limit("rest of the relay", settling).await
 }

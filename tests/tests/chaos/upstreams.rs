@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
-use relay_tests::models::{Reply, anthropic};
-use relay_tests::{Answer, Builder, Connection, Ending, Upstream, sse};
+use relay_tests::fakes::{Reply, anthropic};
+use relay_tests::{Answer, Connection, Ending, Upstream, UpstreamBuilder, sse};
 use serde_json::json;
 use tokio::sync::{Barrier, watch};
 
@@ -136,7 +136,7 @@ impl Restless {
         let Self { upstream, chance, mood } = self;
         let socket = upstream.kill().await;
         tokio::time::sleep(gone).await;
-        let upstream = start(Upstream::builder().on(socket), &chance, &mood).await;
+        let upstream = start(Upstream::builder().listen_on(socket), &chance, &mood).await;
         Self { upstream, chance, mood }
     }
 
@@ -154,14 +154,17 @@ impl Restless {
     }
 
     /// Waits until no more connections are open than this.
-    pub(crate) async fn wait_for_open(&self, most: usize) {
-        self.upstream.wait_for_open(most).await;
+    pub(crate) async fn wait_for_open_connections(&self, most: usize) {
+        self.upstream.wait_for_open_connections(most).await;
     }
 }
 
-async fn start(builder: Builder, chance: &Chance, mood: &watch::Receiver<Mood>) -> Upstream {
+async fn start(builder: UpstreamBuilder, chance: &Chance, mood: &watch::Receiver<Mood>) -> Upstream {
     let (chance, mood) = (chance.clone(), mood.clone());
-    builder.allow_breaks().scripted(move |connection| script(connection, chance.clone(), mood.clone())).await
+    builder
+        .allow_incomplete_requests()
+        .scripted(move |connection| script(connection, chance.clone(), mood.clone()))
+        .await
 }
 
 async fn script(mut connection: Connection, chance: Chance, mood: watch::Receiver<Mood>) {
@@ -211,16 +214,16 @@ async fn exchange(
         barrier.wait().await;
     }
     let length = if matches!(fault, Fault::LongAnswer) { 300_000 } else { 200 };
-    let reply = Reply::of("m").text(mark.answer(length));
+    let reply = Reply::new("m").text(mark.answer(length));
     let events = reply.events();
     let whole = |count: usize, ending| {
         if mark.is_stream {
-            return Answer::sse(events[..count].iter().cloned()).ending(ending);
+            return Answer::sse(events[..count].iter().cloned()).with_ending(ending);
         }
         let text = reply.json().to_string();
         // As much of it as there is of the stream.
         let part = text[..text.len() * count / events.len()].to_owned();
-        Answer::json(200, &json!({})).claiming_length(text.len()).with_body(part).ending(ending)
+        Answer::json(200, &json!({})).with_content_length(text.len()).with_body(part).with_ending(ending)
     };
     let answer = match fault {
         Fault::None | Fault::LongAnswer => whole(events.len(), Ending::Clean),

@@ -21,7 +21,7 @@ enum Block {
 
 impl Reply {
     /// An empty message of `model`.
-    pub fn of(model: impl Into<String>) -> Self {
+    pub fn new(model: impl Into<String>) -> Self {
         Self { model: model.into(), blocks: Vec::new() }
     }
 

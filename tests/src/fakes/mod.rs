@@ -11,7 +11,7 @@ pub mod vertex;
 pub mod zai;
 
 mod reply;
-mod signer;
+mod signature_owner;
 
 pub use reply::Reply;
-pub use signer::Signer;
+pub use signature_owner::SignatureOwner;

@@ -11,7 +11,7 @@ use super::Reply;
 /// # Source
 /// platform.claude.com/docs, "Errors" and "Extended thinking"; reports of refused conversations, word for word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signer {
+pub enum SignatureOwner {
     /// Anthropic, Bedrock, Vertex, Foundry.
     Claude,
     /// Z.AI.
@@ -20,9 +20,9 @@ pub enum Signer {
     Ollama,
 }
 
-impl Signer {
+impl SignatureOwner {
     /// `reply` with thinking of this upstream, never the same twice.
-    pub fn think(self, reply: Reply) -> Reply {
+    pub fn with_thinking(self, reply: Reply) -> Reply {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         match self.mark() {

@@ -156,7 +156,7 @@ pub fn signed_by(access_key: &'static str, region: &'static str, service: &'stat
 /// Answers as Bedrock does: a message in the form that the path asks for, or a count.
 #[must_use]
 pub fn answer(request: &Request) -> Answer {
-    let reply = Reply::of("claude-opus-4-6").text("Hello! How can I help you today?");
+    let reply = Reply::new("claude-opus-4-6").text("Hello! How can I help you today?");
     message(request, &reply)
 }
 
@@ -185,7 +185,7 @@ pub fn stream(frames: impl IntoIterator<Item = Bytes>) -> Answer {
         .with_header("x-amzn-bedrock-content-type", "application/json")
 }
 
-/// The head of an Event Stream, for [`Connection::start`](crate::Connection::start).
+/// The head of an Event Stream, for [`Connection::send_head`](crate::Connection::send_head).
 #[must_use]
 pub fn event_stream() -> Answer {
     stream([])

@@ -27,7 +27,7 @@ pub const REFRESH_TOKEN: &str = "1//the-users-refresh-token";
 /// What another identity provider has given out.
 pub const SUBJECT_TOKEN: &str = "subject.token.of-another-issuer";
 /// The project of the metadata server.
-pub const MACHINES_PROJECT: &str = "machines-project";
+pub const METADATA_PROJECT: &str = "machines-project";
 
 /// A key file of a service account.
 #[must_use]
@@ -200,7 +200,7 @@ fn metadata(request: &Request, token: &str, lifetime: u64) -> Answer {
         "/computeMetadata/v1/instance/service-accounts/default/token" => {
             granted(oauth::demand(&oauth::query(request), &[("scopes", SCOPE)]), token, lifetime)
         }
-        "/computeMetadata/v1/project/project-id" => Answer::text(200, "application/text", MACHINES_PROJECT),
+        "/computeMetadata/v1/project/project-id" => Answer::text(200, "application/text", METADATA_PROJECT),
         _ => Answer::new(404),
     };
     answer.with_header("metadata-flavor", "Google")

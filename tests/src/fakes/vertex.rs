@@ -22,7 +22,7 @@ pub fn models(project: &str, region: &str) -> String {
 /// no beta or field that Vertex refuses.
 #[must_use]
 pub fn rules() -> Vec<Rule> {
-    let mut rules = vec![rule::one("authorization")];
+    let mut rules = vec![rule::exactly_one("authorization")];
     rules.extend(["x-api-key", "anthropic-version", "cookie", "accept-encoding"].map(rule::without));
     rules.push(Rule::new(check_target));
     rules.push(Rule::new(check_body));
@@ -91,7 +91,7 @@ pub fn answer(request: &Request) -> Answer {
     if request.path().ends_with("/count-tokens:rawPredict") {
         return Answer::json(200, &json!({"input_tokens": 2095}));
     }
-    let reply = Reply::of("claude-on-vertex").text("Hello from Vertex!");
+    let reply = Reply::new("claude-on-vertex").text("Hello from Vertex!");
     match request.json()["stream"] == true {
         true => Answer::sse(events(&reply)),
         false => Answer::json(200, &reply.json()),

@@ -44,7 +44,7 @@ pub fn answer(request: &Request) -> Answer {
                 return Answer::sse(sse::recorded("zai/hello.sse"));
             }
             let model = body["model"].as_str().unwrap_or_default();
-            Answer::json(200, &super::Reply::of(model).text("Hello!").json())
+            Answer::json(200, &super::Reply::new(model).text("Hello!").json())
         }
         ("POST", "/v1/messages/count_tokens") => Answer::json(200, &json!({"input_tokens": 17})),
         _ => error(404, "404", "Not Found"),

@@ -23,7 +23,7 @@ pub enum Credential {
 /// belongs to the client's connection, and no coding in the answer that the relay would have to undo.
 #[must_use]
 pub fn rules(credential: Credential) -> Vec<Rule> {
-    let mut rules = vec![rule::one("anthropic-version")];
+    let mut rules = vec![rule::exactly_one("anthropic-version")];
     rules.extend(match credential {
         Credential::Key(key) => [rule::header("x-api-key", key), rule::without("authorization")],
         Credential::Bearer(token) => [bearer(token), rule::without("x-api-key")],
@@ -51,7 +51,7 @@ pub fn answer(request: &Request) -> Answer {
     match (request.method.as_str(), request.path()) {
         ("POST", "/v1/messages") => {
             let model = request.json()["model"].as_str().unwrap_or_default().to_owned();
-            message(request, &Reply::of(model).text("Hello! How can I help you today?"))
+            message(request, &Reply::new(model).text("Hello! How can I help you today?"))
         }
         ("POST", "/v1/messages/count_tokens") => success(Answer::json(200, &json!({"input_tokens": 2095}))),
         ("GET", "/v1/models") => success(Answer::json(200, &models())),
