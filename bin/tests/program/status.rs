@@ -98,7 +98,7 @@ async fn fields_that_an_upstream_rejects_are_listed() {
     let body = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"speed":"fast"}"#;
     assert_eq!(Call::messages(body).send(address).await.status, 200);
 
-    let line = relay.wait_for("it is left out for an hour");
+    let line = relay.wait_for("it is removed from requests for an hour");
     assert!(line.contains("WARN") && line.contains("field speed"), "{line}");
 
     let outcome = user.run(&["status", "--url", &address.to_string()]);

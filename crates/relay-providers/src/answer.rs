@@ -1,4 +1,4 @@
-//! What travels up: an upstream's response, and what it means.
+//! The answer of an upstream: its response, and the meaning for routing.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ use crate::provider::{AuthorizeError, PrepareError};
 /// An upstream's answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// What it means for routing.
+    /// The meaning for routing.
     pub outcome: Outcome,
-    /// What the client gets, should this answer be the final one. Headers of the connection are gone.
+    /// The response for the client, if this answer is the final one. Headers of the connection are removed.
     pub response: Response<AnswerBody>,
-    /// It is an error, and not in the form of the Messages API: a gateway's page, a text, another API's JSON.
+    /// `true` for an error in another form than that of the Messages API: a gateway's page, a text, another API's JSON.
     pub is_foreign_error: bool,
-    /// What its headers say of the credential's limits.
+    /// The rate limits of the credential, from the response headers.
     pub limits: RateLimits,
-    /// What its body has told so far.
+    /// The statistics of the body so far.
     pub stats: AnswerStats,
 }
 
 impl Answer {
-    /// An answer in the form of the Messages API that says nothing of limits, and whose body is not watched.
+    /// Creates an answer in the form of the Messages API, without rate limits and without statistics of its body.
     #[must_use]
     pub fn new(outcome: Outcome, response: Response<AnswerBody>) -> Self {
         let (limits, stats) = (RateLimits::default(), AnswerStats::default());
@@ -39,7 +39,7 @@ impl Answer {
     }
 }
 
-/// Why an attempt has no answer at all.
+/// The reason for an attempt without any answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttemptError {
@@ -52,13 +52,13 @@ pub enum AttemptError {
     /// The response head did not come in time.
     #[error("the upstream did not begin to answer within {} ms", after.as_millis())]
     HeadTimeout {
-        /// How long it had.
+        /// The time limit.
         after: Duration,
     },
-    /// A stream broke off, or ended, before its first content: nothing of it has gone to the client.
+    /// A stream broke off, or ended, before its first content. The client has received nothing of it.
     #[error("the upstream's answer broke off before its first content")]
     Broken(#[source] BodyError),
-    /// The upstream answered with a redirect, which the relay does not follow: it would take credentials elsewhere.
+    /// The upstream answered with a redirect. The relay does not follow it, since the credential would go elsewhere.
     #[error("the upstream answered {status} and points elsewhere; set base_url to where it really is")]
     Redirect {
         /// A status of the 3xx class.
@@ -67,13 +67,13 @@ pub enum AttemptError {
     /// The request could not be written for this upstream.
     #[error("the request cannot be prepared for this upstream")]
     Prepare(#[from] PrepareError),
-    /// An image that the request names by its URL cannot be fetched for an upstream that takes none by URL.
+    /// An image that the request names by URL cannot be fetched, and the upstream accepts no image by URL.
     #[error("an image of the request cannot be fetched")]
     Image(#[source] Arc<FetchError>),
     /// There is no valid credential.
     #[error("no credential is valid for this upstream")]
     Authorize(#[from] AuthorizeError),
-    /// A scripted upstream failed as it was told to.
+    /// A scripted upstream failed, as its script demands.
     #[error("the mock upstream refused on request")]
     Scripted,
 }
@@ -88,8 +88,8 @@ impl From<SendError> for AttemptError {
 }
 
 impl AttemptError {
-    /// Whether the same request would fail again until somebody changes a setting: a credential, an address, the
-    /// authorities that are trusted.
+    /// Returns `true` if the same request fails again until an operator changes a setting: a credential, an address, or the
+    /// trusted authorities.
     #[must_use]
     pub fn is_misconfigured(&self) -> bool {
         match self {
@@ -100,13 +100,13 @@ impl AttemptError {
         }
     }
 
-    /// The error with what helps of its causes.
+    /// The error and its causes in one line, without those that do not help.
     #[must_use]
     pub fn in_one_line(&self) -> String {
         self.to_string() + &self.causes()
     }
 
-    /// What helps of its causes, to be put behind its own message.
+    /// The causes that help, as a suffix for the error's own message. Begins with `: `; empty if there are none.
     #[must_use]
     pub fn causes(&self) -> String {
         let mut text = String::new();
@@ -117,7 +117,7 @@ impl AttemptError {
         if let Self::Authorize(error) = self
             && let Some(token) = error.source().filter(|token| token.source().is_some())
         {
-            // Without it "Connection refused" would be taken for the upstream's.
+            // Without it, "Connection refused" would seem to be about the upstream.
             add(token);
         }
         if let Self::Image(fetch) = self
@@ -126,7 +126,7 @@ impl AttemptError {
             // It names the host.
             add(&**fetch);
         }
-        // The innermost cause ("Connection refused") is what helps; the libraries' layers around it do not.
+        // The innermost cause ("Connection refused") helps; the layers of libraries around it do not.
         let mut cause = self.source();
         while let Some(next) = cause.and_then(Error::source) {
             cause = Some(next);
@@ -137,13 +137,13 @@ impl AttemptError {
         text
     }
 
-    /// Whether something of the request may have reached the upstream.
+    /// Returns `true` if a part of the request may have reached the upstream.
     #[must_use]
     pub fn may_be_sent(&self) -> bool {
         !matches!(self, Self::Prepare(_) | Self::Image(_) | Self::Authorize(_) | Self::Connect(_))
     }
 
-    /// The error in a word, for logs.
+    /// The name of the error in logs.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -160,9 +160,12 @@ impl AttemptError {
     }
 }
 
-/// A redirect would take the client, and the credential it is asked with, to a place that nobody configured.
+/// Refuses a redirect: it would take the client's request and the credential to a place that is not configured.
+///
+/// # Errors
+/// [`AttemptError::Redirect`] for a status of the 3xx class, except 304.
 pub(crate) fn refuse_redirect(status: StatusCode) -> Result<(), AttemptError> {
-    // 304 answers a condition of the client's and points nowhere.
+    // 304 answers a condition of the client and points nowhere.
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
         return Err(AttemptError::Redirect { status });
     }

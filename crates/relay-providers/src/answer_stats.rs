@@ -1,4 +1,4 @@
-//! What an answer has told so far, for those who only watch.
+//! The statistics of an answer, collected while its body passes.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,8 @@ use relay_stream::thinking::Thinking;
 use relay_stream::watch::{EndError, StreamEnd, StreamReport, WatchBody};
 use tokio::time::Instant;
 
-/// How far an answer's body has come. Cloning shares it; it is complete once the body has been dropped.
+/// The statistics of an answer: the time of its first content, its usage and its end. Clones share them. They are complete
+/// once the body has been dropped.
 #[derive(Debug, Clone, Default)]
 pub struct AnswerStats(Arc<Facts>);
 
@@ -22,34 +23,34 @@ struct Facts {
 }
 
 impl AnswerStats {
-    /// When the first content came; `None` also for answers that are not streamed.
+    /// The time at which the first content arrived; `None` before that, and for an answer that is not a stream.
     #[must_use]
     pub fn first_content(&self) -> Option<Instant> {
         self.0.first_content.get().copied()
     }
 
-    /// All that the body told, and how it ended; `None` as long as it has not, and for answers that are not read.
+    /// The report of the whole body, and its end; `None` before the end, and for an answer that the relay does not read.
     #[must_use]
     pub fn end(&self) -> Option<&(StreamReport, StreamEnd)> {
         self.0.end.get()
     }
 
-    /// Whether the body has ended, and not by dropping it, before its answer was complete: whatever has taken the place of
-    /// the break.
+    /// Returns `true` if the body ended before the answer was complete, whatever the client got in place of the break. A
+    /// body that was dropped has not ended.
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         self.end().is_some_and(|(report, end)| *end != StreamEnd::Dropped && !report.is_complete())
     }
 
-    /// Takes note of what has been seen of a stream.
+    /// Records the first content of a stream, if `report` has any.
     pub(crate) fn see(&self, report: &StreamReport) {
         if report.content && self.0.first_content.get().is_none() {
-            // Set by whoever saw it first.
+            // If another task was faster, its time stays.
             let _ = self.0.first_content.set(Instant::now());
         }
     }
 
-    /// What is to be called at the end of the body.
+    /// Returns the callback for the end of the body.
     pub(crate) fn on_end(&self) -> OnEnd {
         let stats = self.clone();
         Box::new(move |report, end| {
@@ -59,14 +60,14 @@ impl AnswerStats {
     }
 }
 
-/// Called once, with all that a body told.
+/// A callback for the report of a whole body and its end. Called once.
 pub(crate) type OnEnd = Box<dyn FnOnce(StreamReport, StreamEnd) + Send>;
 
-/// Called for the thinking in a body: for each signature, and for thinking without one.
+/// A callback for the thinking in a body. Called for each signature, and for thinking without one.
 pub(crate) type OnThinking = Box<dyn FnMut(Thinking) + Send>;
 
 pin_project! {
-    /// Notes when the first content of a watched body goes by.
+    /// A body that records the time of its first content.
     pub(crate) struct AnswerStatsBody<B> {
         #[pin]
         inner: WatchBody<B, OnEnd>,

@@ -1,4 +1,4 @@
-//! What upstreams that speak the Messages API themselves have in common.
+//! The request side of upstreams with Anthropic's format: URL, headers and API key.
 
 use http::header::{self, AUTHORIZATION, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -11,7 +11,7 @@ use crate::request::Attempt;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// A key in the form in which an upstream takes it. Prints nothing of it.
+/// A key and the header that carries it. Its debug output does not show the key.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiKey {
     name: HeaderName,
@@ -19,12 +19,12 @@ pub(crate) struct ApiKey {
 }
 
 impl ApiKey {
-    /// As `x-api-key: KEY`.
+    /// Creates a key that is sent as `x-api-key: KEY`.
     pub(crate) fn plain(key: &Secret) -> Result<Self, AuthorizeError> {
         Self::new(X_API_KEY, key.expose())
     }
 
-    /// As `authorization: Bearer KEY`.
+    /// Creates a key that is sent as `authorization: Bearer KEY`.
     pub(crate) fn bearer(key: &Secret) -> Result<Self, AuthorizeError> {
         Self::new(AUTHORIZATION, &format!("Bearer {}", key.expose()))
     }
@@ -35,21 +35,21 @@ impl ApiKey {
         Ok(Self { name, value })
     }
 
-    /// Adds the key, and takes away what would tell the upstream to look for another kind of credential.
+    /// Adds the key, and removes the beta that makes the upstream expect another kind of credential.
     pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
         headers::remove_oauth_beta(headers);
         headers.insert(self.name.clone(), self.value.clone());
     }
 }
 
-/// The request for `attempt` behind `base_url`, without a credential: the client's query, headers and body.
+/// Builds the request for `attempt` at `base_url`, without a credential: the client's query, headers and body.
 pub(crate) fn prepare(base_url: &BaseUrl, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
     let client = attempt.request();
     let uri = uri(base_url, client.endpoint().path(), client.query())?;
     Ok(request(uri, attempt))
 }
 
-/// The request for `attempt` at `uri`, without a credential: the client's headers and body.
+/// Builds the request for `attempt` at `uri`, without a credential: the client's headers and body.
 pub(crate) fn request(uri: Uri, attempt: &Attempt) -> Request<Payload> {
     let mut upstream = Request::new(attempt.payload());
     *upstream.method_mut() = Method::POST;
@@ -62,7 +62,7 @@ pub(crate) fn request(uri: Uri, attempt: &Attempt) -> Request<Payload> {
     upstream
 }
 
-/// `base_url` with `path` and `query` behind it.
+/// Returns `base_url` followed by `path` and `query`.
 pub(crate) fn uri(base_url: &BaseUrl, path: &str, query: Option<&str>) -> Result<Uri, PrepareError> {
     let separator = if query.is_some() { "?" } else { "" };
     let path = format!("{}{path}{separator}{}", base_url.path(), query.unwrap_or_default());

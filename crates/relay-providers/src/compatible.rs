@@ -1,5 +1,5 @@
-//! Upstreams that speak the Messages API and differ in nothing but where their key goes: Anthropic with a key of ours,
-//! MiniMax, and any other.
+//! Upstreams of the Messages API that differ only in the header of their key: Anthropic with a configured key, MiniMax, and
+//! others.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use crate::anthropic_format::{self, ApiKey};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
 
-/// An upstream of Anthropic's format.
+/// An upstream with Anthropic's format.
 #[derive(Debug, Clone)]
 pub struct Compatible {
     base_url: BaseUrl,
@@ -19,23 +19,23 @@ pub struct Compatible {
 }
 
 impl Compatible {
-    /// The upstream at `base_url`, asked with `key` as `x-api-key`.
+    /// Creates the provider at `base_url` with `key`, sent as `x-api-key`.
     ///
     /// # Errors
-    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
     pub fn with_api_key(base_url: BaseUrl, key: &Secret) -> Result<Self, AuthorizeError> {
         Ok(Self { base_url, key: Some(ApiKey::plain(key)?) })
     }
 
-    /// The upstream at `base_url`, asked with `key` as `authorization: Bearer`.
+    /// Creates the provider at `base_url` with `key`, sent as `authorization: Bearer`.
     ///
     /// # Errors
-    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
     pub fn with_bearer(base_url: BaseUrl, key: &Secret) -> Result<Self, AuthorizeError> {
         Ok(Self { base_url, key: Some(ApiKey::bearer(key)?) })
     }
 
-    /// The upstream at `base_url`, asked without a credential.
+    /// Creates the provider at `base_url`, which gets no credential.
     #[must_use]
     pub fn without_key(base_url: BaseUrl) -> Self {
         Self { base_url, key: None }

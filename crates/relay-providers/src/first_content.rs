@@ -1,7 +1,7 @@
-//! The opening of an answer: a stream is held back until its first content, so that a failure reported behind a 200, or a
-//! break, can still be answered by another upstream.
+//! Holds a stream back until its first content. Until then, another upstream can still answer after a failure that the
+//! stream reports, or after a break.
 //!
-//! Only while another one could be asked: the last attempt flows from its first byte.
+//! The last attempt flows from its first byte, since no other upstream could be tried.
 
 use std::time::Duration;
 
@@ -22,22 +22,25 @@ use crate::failure;
 use crate::outcome::{LimitScope, Outcome};
 use crate::request::{Attempt, Deadline, Endpoint};
 
-/// A stream is held back for so many bytes, or so long, at most.
+/// The number of bytes of a stream that are held back at most.
 const HELD_BYTES: usize = 64 * 1024;
+/// The time that a stream is held back at most.
 const HELD_TIME: Duration = Duration::from_secs(10);
 
-/// The client gets a ping after so long a silence: Claude Code gives a stream up that is silent for 300 s, proxies in
-/// between do so sooner, and not every upstream sends pings of its own.
+/// The silence after which the client gets a ping. Claude Code gives up a stream that is silent for 300 s, proxies on the
+/// way do so sooner, and not every upstream sends pings of its own.
 const PING_AFTER: Duration = Duration::from_secs(15);
 
 impl Answer {
-    /// The answer that `response`, a success in the form of the Messages API, makes. A stream is held back while another
-    /// upstream could still be asked, and filled with pings while it is silent; what a body tells is noted while it goes
-    /// by. One that ends without saying that it is complete becomes one that breaks off: no client can take half an answer
-    /// for a whole one then.
+    /// Makes the answer of `response`, a success in the form of the Messages API.
+    ///
+    /// A stream is held back until its first content, at most 64 KiB and 10 s of it, if another upstream can still be
+    /// tried. A silent stream is filled with pings. The statistics of the body are collected while it passes. If a body
+    /// ends without a sign that it is complete, the answer ends with an error, so that no client takes half an answer for
+    /// a whole one.
     ///
     /// # Errors
-    /// [`AttemptError::Broken`] where a stream broke off while it was held back.
+    /// [`AttemptError::Broken`] if a stream broke off while it was held back.
     pub async fn await_first_content<B>(
         attempt: &Attempt,
         response: Response<B>,
@@ -88,7 +91,7 @@ where
             if let (Some(failure), Some(error)) = (held.failure, &body.report().error)
                 && failure.may_fail_over()
             {
-                // Nothing has gone to the client, so that it can still be told by a status, should nobody else answer.
+                // The client has received nothing: if no other upstream answers, it can still get an error status.
                 return Ok(failed(attempt, failure, error, head));
             }
             let body = AnswerStatsBody::new(body.check_end(attempt.on_break()), stats.clone());
@@ -109,13 +112,13 @@ fn watch<B>(body: WatchBody<B, OnEnd>, on_thinking: Option<OnThinking>) -> Watch
     }
 }
 
-/// What the body of a success is.
+/// The form of the body of a success.
 enum Form {
     /// A stream.
     Events,
     /// A message in one piece.
     Object,
-    /// Nothing that can be read: the relay offers no encoding, but an upstream may use one all the same.
+    /// A form that the relay does not read, such as a body in an encoding that it did not offer.
     Opaque,
 }
 
@@ -131,14 +134,14 @@ impl Form {
     }
 }
 
-/// The start of a stream, and what an `error` event in it means.
+/// The start of a stream, and the meaning of an `error` event in it.
 #[derive(Default)]
 struct Held {
     start: Bytes,
     failure: Option<Outcome>,
 }
 
-/// Waits for the first content of `body`, or for a bound.
+/// Awaits the first content of `body`, or one of the bounds.
 async fn hold<B>(
     body: &mut WatchBody<B, OnEnd>,
     stats: &AnswerStats,
@@ -149,7 +152,7 @@ where
 {
     let mut held = Vec::new();
     let waiting = wait_for_content(body, &mut held);
-    // Time being over says nothing about the upstream: it is slow, and may still answer well.
+    // A slow upstream may still answer well.
     let failure = tokio::time::timeout(limit, waiting).await.unwrap_or(Ok(None))?;
     stats.see(body.report());
     let start = match <[Bytes; 1]>::try_from(held) {
@@ -183,7 +186,7 @@ where
     Err(BodyError::Incomplete)
 }
 
-/// The answer that an `error` event ahead of content makes.
+/// Makes the answer of an `error` event before any content.
 fn failed(attempt: &Attempt, outcome: Outcome, error: &ErrorReport, mut head: response::Parts) -> Answer {
     let status = failure::status_of(&error.kind);
     let message = match &*error.message {
@@ -195,7 +198,7 @@ fn failed(attempt: &Attempt, outcome: Outcome, error: &ErrorReport, mut head: re
     Answer::new(outcome, Response::from_parts(head, full(body)))
 }
 
-/// What an `error` event means. The status it would have had is lost: only its type tells.
+/// Returns the meaning of an `error` event. An event has no status: its type alone counts.
 fn meaning(kind: &str) -> Outcome {
     match kind {
         "overloaded_error" => Outcome::Overloaded { retry_after: None },

@@ -1,11 +1,11 @@
-//! Upstream providers: how each is addressed and asked, and what its answers mean.
+//! Upstream providers: the URL, the credentials and the meaning of the answers of each kind.
 //!
 //! ```text
 //! RelayRequest ─▶ Attempt ─ModelMap─▶ Attempt ─Upstream<P>─▶ Answer { outcome, response }
-//!  shared          one try   model name         prepare ▸ authorize ▸ send ▸ classify
+//!  shared          one try   model name         prepare ▸ authorize ▸ send ▸ judge
 //! ```
-//! Each (provider, key) pair is a tower service from [`Attempt`] to [`Answer`]; which one is called, and in which
-//! order, is left to `relay-routing`. No body that streams is ever collected here.
+//! Each (provider, key) pair is a tower service from [`Attempt`] to [`Answer`]. The choice and the order of the services are
+//! left to `relay-routing`. A body that streams is never collected here.
 
 mod adapt;
 mod answer;

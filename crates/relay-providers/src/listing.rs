@@ -1,4 +1,4 @@
-//! Which models an upstream says that it has.
+//! The list of models of an upstream.
 
 use std::time::Duration;
 
@@ -21,25 +21,25 @@ use crate::anthropic::{ApiRequest, Forward};
 use crate::anthropic_format;
 use crate::client_credential::ClientCredential;
 
-/// A list is read up to this size: an entry has some 200 bytes.
+/// The size of a list up to which it is read. An entry has some 200 bytes.
 const LIST_LIMIT: usize = 4 * 1024 * 1024;
-/// Anthropic's largest page, and how many of them are read.
+/// The number of pages that are read. A page has 1000 entries, Anthropic's maximum.
 const PAGES: usize = 5;
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
-/// A model, as its upstream lists it.
+/// A model in the list of its upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ListedModel {
-    /// Its name in requests.
+    /// The name in requests.
     #[serde(alias = "name")]
     pub id: String,
-    /// Its name for people.
+    /// The name for people.
     pub display_name: Option<String>,
-    /// When it came out, in RFC 3339.
+    /// The time of its release, in RFC 3339.
     pub created_at: Option<String>,
 }
 
-/// An upstream that can be asked for its models. Cloning shares its connections.
+/// An upstream that lists its models. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Listing(Kind);
 
@@ -49,44 +49,45 @@ enum Kind {
     Ollama { base_url: BaseUrl, transport: Transport },
 }
 
-/// Why there is no list.
+/// The reason for which there is no list.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListingError {
     /// The upstream did not answer.
-    #[error("the upstream cannot be asked for its models")]
+    #[error("the list of models cannot be requested")]
     Attempt(#[from] AttemptError),
     /// The upstream answered with an error.
-    #[error("the upstream answered {0} when it was asked for its models")]
+    #[error("the upstream answered {0} to the request for its models")]
     Status(StatusCode),
-    /// The answer is no list of models, or one without end.
+    /// The answer is not a list of models, or is too long.
     #[error("the upstream's list of models cannot be read")]
     Malformed,
 }
 
 impl Listing {
-    /// `GET /v1/models` of Anthropic's API: with its key, or else with the client's own credential.
+    /// Lists with `GET /v1/models` of Anthropic's API: with the configured key, or else with the client's own credential.
     #[must_use]
     pub fn anthropic(forward: Forward) -> Self {
         Self(Kind::Anthropic(forward))
     }
 
-    /// `GET /api/tags` of Ollama's.
+    /// Lists with `GET /api/tags` of Ollama's API.
     #[must_use]
     pub fn ollama(base_url: BaseUrl, transport: Transport) -> Self {
         Self(Kind::Ollama { base_url, transport })
     }
 
-    /// Whether the list is the client's, since its credential is the only one: it must not be shown to another one.
+    /// Returns `true` if the client's credential is the only one. The list is then the client's own, and another client must
+    /// not see it.
     #[must_use]
     pub fn is_personal(&self) -> bool {
         matches!(&self.0, Kind::Anthropic(forward) if !forward.has_key())
     }
 
-    /// Asks for the list.
+    /// Requests the list.
     ///
     /// # Errors
-    /// [`ListingError`] where there is none.
+    /// [`ListingError`] if there is none.
     pub async fn fetch(&self, client: Option<&ClientCredential>) -> Result<Vec<ListedModel>, ListingError> {
         match &self.0 {
             Kind::Ollama { base_url, transport } => tags(base_url, transport).await,

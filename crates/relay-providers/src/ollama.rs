@@ -1,4 +1,4 @@
-//! Ollama: Anthropic's format, no credential, and a server of one's own to set right.
+//! Ollama: Anthropic's format, without a credential, on a server of the operator's own.
 //!
 //! # Source
 //! ollama `server/routes.go`, `anthropic/anthropic.go` and `middleware/anthropic.go`.
@@ -20,11 +20,11 @@ use crate::failure::{self, Form, Judgement, Meaning, Rule, Subject, UpstreamErro
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 
-/// A message up to this size is held to be mended, a larger one goes on as it is. The longest answers of today's models
-/// are below 1 MiB.
+/// The size of a message up to which it is collected and completed. A larger message passes as it is. The longest answers
+/// of today's models are below 1 MiB.
 const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
 
-/// What Ollama leaves out of a message, and its value there.
+/// The members that Ollama may omit from a message, and the value that each gets.
 const MEMBERS: [(&str, &str); 4] = [
     ("content", "[]"),
     ("stop_reason", "null"),
@@ -33,7 +33,7 @@ const MEMBERS: [(&str, &str); 4] = [
 ];
 
 const RULES: &[Rule] = &[
-    // Its own check of the `host` header; it answers without a body.
+    // Ollama's check of the `host` header; its answer has no body.
     Rule::when(&[When::Status(403, 403), When::Form(Form::Empty)]).means(Meaning::Failed).says(
         "Ollama listens on loopback alone and refuses requests that call it `{authority}`: set base_url to an address \
          or a name of this machine, or OLLAMA_HOST=0.0.0.0 where Ollama runs",
@@ -41,7 +41,7 @@ const RULES: &[Rule] = &[
     // A path that its router does not know: gin's "404 page not found".
     Rule::when(&[When::Status(404, 404), When::Form(Form::Text)])
         .says("Ollama has no {path} here: it takes Ollama 0.14 or newer, and base_url without a path"),
-    // No credential was sent that it could mean.
+    // The request carried no credential, so none was refused.
     Rule::when(&[When::Status(401, 403)]).means(Meaning::Failed),
 ];
 
@@ -52,7 +52,7 @@ pub struct Ollama {
 }
 
 impl Ollama {
-    /// The server at `base_url`.
+    /// Creates the provider for the server at `base_url`.
     #[must_use]
     pub fn new(base_url: BaseUrl) -> Self {
         Self { base_url }
@@ -97,7 +97,7 @@ impl Provider for Ollama {
             MessageStartBody::complete(body).boxed_unsync()
         } else {
             match read_start(body, MESSAGE_LIMIT, Duration::MAX).await {
-                Start::Whole(bytes) => mended(bytes),
+                Start::Whole(bytes) => completed(bytes),
                 Start::Part(_, body) => body,
             }
         };
@@ -106,9 +106,9 @@ impl Provider for Ollama {
     }
 }
 
-/// A message with `[]` for a `content` of `null`, which is Ollama's word for an answer without text, and with what it
-/// leaves out.
-fn mended(bytes: Bytes) -> AnswerBody {
+/// Completes a message: replaces a `content` of `null`, which Ollama writes for an answer without text, by `[]`, and adds the
+/// members that it omits.
+fn completed(bytes: Bytes) -> AnswerBody {
     let Ok(message) = MessagesBody::parse(bytes.clone()) else { return full(bytes) };
     let mut edits = Edits::default();
     if message.get("content").is_some_and(|content| content == "null") {
@@ -136,9 +136,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_message_lacks_is_added() {
+    async fn a_message_gets_its_missing_members() {
         async fn check(before: &str, after: &str) {
-            let body = mended(Bytes::from(before.to_owned())).collect().await.unwrap().to_bytes();
+            let body = completed(Bytes::from(before.to_owned())).collect().await.unwrap().to_bytes();
             assert_eq!(std::str::from_utf8(&body).unwrap(), after);
         }
         check(

@@ -48,7 +48,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome in a word, for logs.
+    /// The name of the outcome in logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

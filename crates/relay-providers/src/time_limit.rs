@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::answer::AttemptError;
 use crate::request::Deadline;
 
-/// The time that an attempt has up to its response head, however often it asks.
+/// The time limit up to the response head of an attempt, for all of its requests together.
 pub(crate) struct HeadLimit {
     after: Option<Duration>,
     since: Instant,
@@ -28,7 +28,7 @@ impl HeadLimit {
     }
 }
 
-/// Ends with the time of the request itself.
+/// Limits `answer` to the time that is left of the client's request.
 pub(crate) async fn in_time<T>(
     deadline: Option<Deadline>,
     answer: impl Future<Output = Result<T, AttemptError>>,

@@ -35,7 +35,7 @@ use crate::time_limit::{HeadLimit, in_time};
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A provider, the way to it, and what it is known to refuse. Cloning shares all of it.
+/// A provider with its transport, and the memory of the fields that it refuses. Clones share all of them.
 #[derive(Debug)]
 pub struct Upstream<P> {
     name: ProviderName,
@@ -106,7 +106,7 @@ impl<P: Provider> Upstream<P> {
     fn remember(&self, model: &str, retry: &Retry) {
         let provider = self.name.as_str();
         for dropped in self.refusals.remember(model, retry, now()) {
-            tracing::warn!(provider, model, %dropped, "the upstream refuses this; it is left out for an hour");
+            tracing::warn!(provider, model, %dropped, "the upstream refuses this; it is removed from requests for an hour");
         }
         let blocks = retry.signatures();
         if blocks > 0 {
@@ -114,7 +114,7 @@ impl<P: Provider> Upstream<P> {
                 provider,
                 model,
                 blocks,
-                "the upstream refuses a conversation's thinking; it is left out"
+                "the upstream refuses a conversation's thinking; it is removed"
             );
         }
     }
@@ -183,13 +183,13 @@ impl<P: Provider> Upstream<P> {
         Ok(Answer { limits, ..await_first_content(attempt, converted, Some(on_thinking)).await? })
     }
 
-    /// Judges a failure as its kind does; then, as for every kind, a prompt that is too long, and an operation that the
+    /// Judges a failure by its kind. For every kind alike, recognises a prompt that is too long, and an operation that the
     /// upstream does not have.
     fn judge(&self, attempt: &Attempt, error: &UpstreamError) -> Judgement {
         let judgement = self.provider.judge(error, attempt);
         let api_error = match error.status() {
             status if !status.is_client_error() && !status.is_server_error() => None,
-            // The end of the message is missing.
+            // The end of the error is missing, so it passes as it is.
             _ if error.is_json() && !error.is_whole() => None,
             _ if error.is_prompt_too_long() => Some(failure::translate(&self.name, error)),
             _ if error.form() == Form::Anthropic => judgement.api_error,
@@ -230,9 +230,9 @@ enum Reply {
 /// A failed response, whose error has been read.
 struct Failure {
     error: UpstreamError,
-    /// With the status that the failure means.
+    /// The response head, with the status that the failure means.
     head: response::Parts,
-    /// Still gives the body from its first byte.
+    /// The body from its first byte.
     body: AnswerBody,
 }
 
@@ -268,7 +268,7 @@ impl Failure {
     }
 }
 
-/// Finds the failure in a response of a status of success. The body of either gives all of its bytes.
+/// Finds the failure in a response with a status of success. The body of either result gives all of its bytes.
 ///
 /// # Errors
 /// [`AttemptError::Broken`] if an answer in one piece broke off: the client has received nothing of it, so another upstream

@@ -1,4 +1,4 @@
-//! Z.AI (GLM): Anthropic's format, with the reason of an error in a business code of its own.
+//! Z.AI (GLM): Anthropic's format, with the reason of an error in Z.AI's own business code.
 //!
 //! # Source
 //! docs.z.ai, "Error codes", and answers in public reports: typed,
@@ -16,10 +16,10 @@ use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamErr
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 
-/// "Your limit will reset at 2026-09-12 00:35:41" is the time in Beijing, whoever asks (a report in
+/// The time zone of "Your limit will reset at 2026-09-12 00:35:41", for every account: Beijing (a report in
 /// can1357/oh-my-pi#11014 compares it with the account's own page).
 const BEIJING: Duration = Duration::from_secs(8 * 60 * 60);
-/// When a key is looked at again whose cap is used up, where the message does not tell.
+/// The pause of a key whose cap is used up, if the message states no time.
 const CAP_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Authentication (1001 to 1004); account locked, in arrears, out of balance (1110 to 1121); no access (1220); plan expired
@@ -31,7 +31,7 @@ const NO_MODEL: When = When::CodeIn(&[(1211, 1211), (1311, 1311)]);
 const LIMITED: When = When::CodeIn(&[(1302, 1303), (1308, 1308), (1313, 1313), (1316, 1321)]);
 /// A day's or a plan's cap that is used up.
 const USED_UP: When = When::CodeIn(&[(1304, 1304), (1310, 1310)]);
-/// A traffic limit, and "model busy": neither is the key's.
+/// A traffic limit, and "model busy": neither is about the key.
 const OVERLOADED: When = When::CodeIn(&[(1305, 1305), (1312, 1312)]);
 const TOO_LONG: When = When::CodeIn(&[(1261, 1261)]);
 /// Parameters, content.
@@ -50,7 +50,7 @@ const RULES: &[Rule] = &[
         .answers(400)
         .says("prompt is too long: {message}")
         .or_without_message("prompt is too long"),
-    // What is in Anthropic's form has words that clients understand.
+    // An error in Anthropic's form keeps its words: clients understand them.
     Rule::when(&[REJECTED]).means(Meaning::CredentialRejected),
     Rule::when(&[REJECTED, When::Foreign, When::Status(500, 599)]).answers(403),
     Rule::when(&[REJECTED, When::Foreign]).says(MESSAGE).or_without_message(CODE),
@@ -74,10 +74,10 @@ pub struct Zai {
 }
 
 impl Zai {
-    /// The upstream at `base_url`, asked with `key` as `x-api-key`.
+    /// Creates the provider at `base_url` with `key`, sent as `x-api-key`.
     ///
     /// # Errors
-    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
     pub fn new(base_url: BaseUrl, key: &Secret) -> Result<Self, AuthorizeError> {
         Ok(Self { base_url, key: ApiKey::plain(key)? })
     }
@@ -106,7 +106,7 @@ impl Provider for Zai {
         let lacks_limit = attempt.request().endpoint() == Endpoint::Messages
             && attempt.request().body().max_tokens().is_none();
         if error.status() == StatusCode::INTERNAL_SERVER_ERROR && lacks_limit {
-            // Z.AI fails where others refuse the request; the words are Anthropic's.
+            // Z.AI fails where other upstreams refuse the request. The words are Anthropic's.
             judgement.api_error = Some(ApiError {
                 status: StatusCode::BAD_REQUEST,
                 kind: "invalid_request_error",
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_business_code_says_more_than_the_status() {
+    fn the_business_code_decides_before_the_status() {
         #[track_caller]
         fn check(status: u16, body: &str, expected: Outcome) {
             assert_eq!(judged(LIMITED_REQUEST, status, body).outcome, expected, "{status} {body}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn its_words_become_those_that_clients_understand() {
+    fn errors_get_the_words_that_clients_understand() {
         #[track_caller]
         fn check(status: u16, body: &str, expected: Option<(u16, &str, &str)>) {
             let found = judged(LIMITED_REQUEST, status, body).api_error;
@@ -219,7 +219,7 @@ mod tests {
             r#"{"error":{"code":"1210"}}"#,
             Some((400, "invalid_request_error", "Z.AI answered with its code 1210")),
         );
-        // What is in Anthropic's form, and clear, stays as it is; what is unknown is for others to read.
+        // A clear error in Anthropic's form stays as it is; an unknown one is left to the general translation.
         check(
             429,
             r#"{"type":"error","error":{"type":"rate_limit_error","code":"1302","message":"x"}}"#,
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_over_a_missing_field_names_the_field() {
+    fn a_failure_due_to_a_missing_field_names_the_field() {
         let error = r#"{"type":"error","error":{"type":"api_error","code":"500","message":"[500][x][id]"}}"#;
         let found = judged(r#"{"model":"m"}"#, 500, error).api_error.unwrap();
         assert_eq!((found.status.as_u16(), &*found.message), (400, "max_tokens: Field required"));

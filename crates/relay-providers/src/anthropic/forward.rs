@@ -1,4 +1,4 @@
-//! The rest of Anthropic's API (batches, files, models, …): passed on as it is, in both directions.
+//! The rest of Anthropic's API (batches, files, models, …), which passes unread in both directions.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,27 +20,27 @@ use crate::client_credential::ClientCredential;
 use crate::provider::AuthorizeError;
 use crate::time_limit::within;
 
-/// Headers that go upstream beside the usual ones, because the relay reads neither body.
+/// Headers that go upstream in addition to the usual ones, because the relay reads neither body.
 const FURTHER_HEADERS: [HeaderName; 3] = [header::ACCEPT_ENCODING, header::CONTENT_ENCODING, header::RANGE];
 
-/// A request of an admitted client that is not read, only passed on.
+/// A request of an admitted client that passes unread.
 #[derive(Debug)]
 pub struct ApiRequest {
-    /// As the client sent it.
+    /// The method that the client sent.
     pub method: Method,
     /// The path, `/v1/…`.
     pub path: String,
     /// The query string without its question mark.
     pub query: Option<String>,
-    /// The client's headers, less its credentials.
+    /// The client's headers without its credentials.
     pub headers: HeaderMap,
     /// The client's body.
     pub body: UnsyncBoxBody<Bytes, BoxError>,
     /// The client's own credential.
     pub client: Option<ClientCredential>,
-    /// Whether a configured key may serve the request.
+    /// `true` if a configured key may serve the request.
     pub keys_allowed: bool,
-    /// Limit up to the response head.
+    /// The time limit up to the response head; `None` is without limit.
     pub head_timeout: Option<Duration>,
 }
 
@@ -54,10 +54,11 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Forwards to `base_url` with `key`, or, where `passthrough` allows it, with the client's own credential.
+    /// Creates the service that sends to `base_url` with `key` or, if `passthrough` allows it, with the client's own
+    /// credential.
     ///
     /// # Errors
-    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
     pub fn new(
         base_url: BaseUrl,
         key: Option<&Secret>,
@@ -67,18 +68,19 @@ impl Forward {
         Ok(Self { base_url, key: key.map(ApiKey::plain).transpose()?, passthrough, transport })
     }
 
-    /// Whether it has a key of ours.
+    /// Returns `true` if a key is configured.
     pub(crate) fn has_key(&self) -> bool {
         self.key.is_some()
     }
 
-    /// Whether there is a credential with which `client` could be served.
+    /// Returns `true` if there is a credential that can serve `client`.
     #[must_use]
     pub fn can_serve(&self, client: Option<&ClientCredential>, keys_allowed: bool) -> bool {
         self.key.is_some() && keys_allowed || self.passthrough && client.is_some()
     }
 
-    /// A subscription goes first, then our key, then whatever else the client sent.
+    /// Adds the credential: a subscription of the client first, then the configured key, then another credential of the
+    /// client.
     fn authorize(&self, request: &ApiRequest, headers: &mut HeaderMap) -> Result<(), AuthorizeError> {
         let client = request.client.as_ref().filter(|_| self.passthrough);
         let key = self.key.as_ref().filter(|_| request.keys_allowed);

@@ -1,5 +1,5 @@
-//! What only Anthropic's own API has: the client's own credential, and operations beside messages. With a configured key
-//! it is asked as any [`Compatible`](crate::Compatible) upstream is.
+//! The parts of Anthropic's own API that no other upstream has: the client's own credential, and operations beside
+//! messages. With a configured key, Anthropic is a [`Compatible`](crate::Compatible) upstream.
 
 mod forward;
 
@@ -16,12 +16,12 @@ use crate::failure::{self, Judgement, Meaning, Rule, Subject, UpstreamError, Whe
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
 
-/// A credential that is refused is the client's own: only the client can renew it.
+/// The credential that is refused is the client's own: only the client can renew it.
 const RULES: &[Rule] = &[Rule::when(&[When::Status(401, 403)]).means(Meaning::Refused)];
 
-/// Anthropic with whatever credential the client sent, unchanged.
+/// Anthropic with the credential that the client sent, unchanged.
 ///
-/// The configuration makes one only for an `anthropic` provider with `passthrough`; nothing else in this program can
+/// The configuration creates one only for an `anthropic` provider with `passthrough`; nothing else in this program can
 /// write a [`ClientCredential`](crate::ClientCredential) into a request.
 #[derive(Debug, Clone)]
 pub struct PassThrough {
@@ -29,7 +29,7 @@ pub struct PassThrough {
 }
 
 impl PassThrough {
-    /// The upstream at `base_url`, which may be shown clients' credentials.
+    /// Creates the provider at `base_url`, which may receive the credentials of clients.
     #[must_use]
     pub fn new(base_url: BaseUrl) -> Self {
         Self { base_url }

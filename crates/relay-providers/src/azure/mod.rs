@@ -1,4 +1,4 @@
-//! Azure AI Foundry: Anthropic's format, with errors of the gateway in front of it, and Microsoft's credentials.
+//! Azure AI Foundry: Anthropic's format, with errors of Azure's gateway, and Microsoft's credentials.
 
 mod entra;
 mod errors;
@@ -19,8 +19,8 @@ use crate::request::Attempt;
 use crate::token::{TokenCache, TokenClient};
 use entra::Entra;
 
-/// Anthropic's SDK sends a key in both: "the endpoint authenticates with x-api-key; api-key is also sent for backwards
-/// compatibility".
+/// The headers for a key. Anthropic's SDK sends it in both: "the endpoint authenticates with x-api-key; api-key is also sent
+/// for backwards compatibility".
 const KEY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("x-api-key"), HeaderName::from_static("api-key")];
 
@@ -39,18 +39,18 @@ enum Credential {
 }
 
 impl Azure {
-    /// The upstream with `key`.
+    /// Creates the provider with `key`.
     ///
     /// # Errors
-    /// [`AuthorizeError::Malformed`] where no header can carry the key.
+    /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
     pub fn with_api_key(config: &AzureConfig, key: &Secret) -> Result<Self, AuthorizeError> {
         let mut key = HeaderValue::from_str(key.expose()).map_err(|_| AuthorizeError::Malformed)?;
         key.set_sensitive(true);
         Ok(Self::new(config, Credential::Key(key)))
     }
 
-    /// The upstream with tokens of Microsoft Entra ID, which are asked for over `transport` when the first request
-    /// needs one.
+    /// Creates the provider with tokens of Microsoft Entra ID. The first one is requested over `transport` when the first
+    /// request needs it.
     #[must_use]
     pub fn with_entra_id(config: &AzureConfig, entra: &EntraConfig, transport: Transport) -> Self {
         let source = Entra::new(entra.clone(), TokenClient::new(transport));
@@ -117,7 +117,7 @@ impl Provider for Azure {
     }
 }
 
-/// Versions are dates with a word behind them.
+/// The characters that stay in a version, which is a date with a word after it.
 const VERSION: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_sent_only_if_it_is_configured() {
+    fn an_api_version_is_sent_only_if_it_is_configured() {
         #[track_caller]
         fn check(version: Option<&str>, endpoint: Endpoint, query: Option<&str>, expected: &str) {
             let request = azure(version).prepare(&attempt(endpoint, query)).unwrap();

@@ -1,4 +1,4 @@
-//! Amazon Bedrock: Anthropic's models behind AWS's paths, signatures and framing.
+//! Amazon Bedrock: Anthropic's models with AWS's paths, signatures and framing.
 //!
 //! ```text
 //! prepare    model ─▶ path, betas and version ─▶ body          endpoint, body
@@ -6,7 +6,7 @@
 //! judge      x-amzn-errortype, message                         errors
 //! convert    Event Stream ─▶ server-sent events                answer
 //! ```
-//! `bedrock_api: messages` is AWS's newer endpoint of Anthropic's own format: of all this it needs the signature alone.
+//! `bedrock_api: messages` is AWS's newer endpoint with Anthropic's own format: of all this it needs only the signature.
 
 mod access;
 mod answer;
@@ -39,17 +39,17 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 #[derive(Debug)]
 pub struct Bedrock {
     api: BedrockApi,
-    /// The configured URL, or that of the configured region. `None` as long as only the environment knows the region.
+    /// The configured URL, or that of the configured region. `None` if only the environment knows the region.
     base_url: Option<BaseUrl>,
     access: Access,
 }
 
 impl Bedrock {
-    /// The upstream of `config`. Credentials are looked for with the first request, by `transport` where that takes
+    /// Creates the provider of `config`. Credentials are looked up with the first request, over `transport` if that takes
     /// requests.
     ///
     /// # Errors
-    /// [`AuthorizeError`] where the configured region or token cannot be used.
+    /// [`AuthorizeError`] if the configured region or token cannot be used.
     pub fn new(config: &BedrockConfig, transport: Transport) -> Result<Self, AuthorizeError> {
         let access = Access::new(config, transport)?;
         let base_url =
@@ -57,7 +57,7 @@ impl Bedrock {
         Ok(Self { api: config.api, base_url, access })
     }
 
-    /// `path` behind the base URL, or alone where the region is still to be found.
+    /// Returns `path` after the base URL, or alone if the region is still unknown.
     fn uri(&self, path: String) -> Result<Uri, PrepareError> {
         match &self.base_url {
             Some(base_url) => anthropic_format::uri(base_url, &path, None),
@@ -83,7 +83,7 @@ impl Bedrock {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri(path)?;
         request.headers_mut().insert(CONTENT_TYPE, JSON);
-        // Of a client's headers Bedrock takes none; this one is for the account's own logs.
+        // Bedrock needs no header of the client; this one is for the account's own logs.
         if let Some(agent) = attempt.request().headers().get(USER_AGENT) {
             request.headers_mut().insert(USER_AGENT, agent.clone());
         }
@@ -91,7 +91,7 @@ impl Bedrock {
     }
 
     fn prepare_messages(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-        // The query is left out: nothing is asked for in it, and its spelling would have to be signed.
+        // The query is dropped: it has no meaning for Bedrock, and its spelling would have to be signed.
         let client = attempt.request();
         let uri = self.uri(client.endpoint().path().to_owned())?;
         Ok(anthropic_format::request(uri, attempt))

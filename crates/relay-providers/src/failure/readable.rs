@@ -1,11 +1,11 @@
-//! Text of a stranger's, made fit for a message: short, on one line, without addresses and keys.
+//! Makes the text of an upstream fit for a message: short, on one line, without addresses and keys.
 
-/// How much of a body is looked at for a text. The title of a page stands within its first few hundred bytes.
+/// The number of bytes of a body that are searched for a text. The title of a page is within its first few hundred.
 pub(super) const LOOKED_AT: usize = 16 * 1024;
-/// How much of it goes into a message, in characters.
+/// The number of characters of a text that go into a message.
 const SHOWN: usize = 500;
 
-/// The readable part of `text`; `None` where there is none.
+/// Returns the readable part of `text` in one line; `None` if there is none.
 pub(super) fn line(text: &str) -> Option<String> {
     if text.chars().take(SHOWN).any(|c| c.is_control() && !c.is_ascii_whitespace()) {
         return None;
@@ -26,7 +26,7 @@ pub(super) fn line(text: &str) -> Option<String> {
     (!line.is_empty()).then_some(line)
 }
 
-/// The title of an HTML page, or else its first heading.
+/// Returns the title of an HTML page, or else its first heading.
 pub(super) fn title(page: &str) -> Option<String> {
     let page = page.get(..LOOKED_AT).unwrap_or(page);
     let lower = page.to_ascii_lowercase();
@@ -47,7 +47,8 @@ fn without_tags(text: &str) -> String {
         .collect()
 }
 
-/// Addresses may hold credentials, or tell where an upstream is; keys are quoted by those who refuse them.
+/// Returns `true` for an address or a key. An address may hold a credential, or disclose the place of an upstream; an
+/// upstream may quote a key that it refuses.
 fn is_private(word: &str) -> bool {
     let word = word.trim_start_matches(['"', '\'', '`', '(', '<', '[']);
     word.contains("://") || word.starts_with("sk-") || word.starts_with("AKIA") || word.starts_with("ABSK")
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_holds_what_a_person_can_read() {
+    fn a_line_holds_the_readable_part_of_a_text() {
         #[track_caller]
         fn check(text: &str, expected: Option<&str>) {
             assert_eq!(line(text).as_deref(), expected, "{text}");
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_what_it_is_in_its_title() {
+    fn a_page_is_described_by_its_title() {
         #[track_caller]
         fn check(page: &str, expected: Option<&str>) {
             assert_eq!(title(page).as_deref(), expected, "{page}");
@@ -103,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_too_odd(text in "(<(title|h1)[ >]?)?.{0,2000}(</)?") {
+        fn any_text_is_read_without_a_panic(text in "(<(title|h1)[ >]?)?.{0,2000}(</)?") {
             let _ = (line(&text), title(&text));
         }
     }

@@ -1,7 +1,7 @@
-//! A built-in upstream: answers from a script, needs no network, and fails when it is asked to.
+//! A built-in upstream that answers from a script, needs no network, and fails on request.
 //!
-//! For trying the relay offline, and for tests of a user's own set-up. A request asks for a failure by the header
-//! `x-cc-relay-mock`, of all mock providers or of one by its name:
+//! It is meant for trying the relay offline, and for tests of an operator's own set-up. The header `x-cc-relay-mock` of a
+//! request makes all mock providers fail, or those that it names:
 //!
 //! ```text
 //! x-cc-relay-mock: 529
@@ -44,7 +44,7 @@ pub struct Mock {
 }
 
 impl Mock {
-    /// The mock upstream that `name=FAULT` in the header speaks to.
+    /// Creates the mock upstream that `name=FAULT` in the header addresses.
     #[must_use]
     pub fn new(name: ProviderName) -> Self {
         Self { name }
@@ -59,7 +59,7 @@ impl Mock {
         }
         if let Some(Fault::Status(status)) = fault {
             let (head, body) = json(status, script::error(status)).into_parts();
-            // The status alone was asked for.
+            // The script names a status, and nothing else of the error counts.
             let error = UpstreamError::read(&head, Bytes::new(), true);
             let Judgement { outcome, .. } = Judgement::by_anthropics_table(&error);
             return Ok(Answer::new(outcome, Response::from_parts(head, body)));
@@ -108,20 +108,20 @@ impl Service<Attempt> for Mock {
 /// A failure on request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// Answer with an error of this status.
+    /// Answers with an error of this status.
     Status(StatusCode),
-    /// Refuse the connection.
+    /// Refuses the connection.
     Refuse,
-    /// Never answer.
+    /// Never answers.
     Stall,
-    /// Break off in the middle of the stream.
+    /// Breaks off in the middle of the stream.
     Cut,
-    /// Report an overload as the first event of a stream that began with 200.
+    /// Reports an overload as the first event of a stream with status 200.
     OverloadEvent,
 }
 
 impl Fault {
-    /// What the header asks of `provider`; a fault without a name is for all. An unknown one is ignored.
+    /// Returns the fault that the header demands of `provider`. A fault without a name is for all; an unknown one is ignored.
     fn for_provider(headers: &HeaderMap, provider: &ProviderName) -> Option<Self> {
         let text = headers.get(FAULT_HEADER)?.to_str().ok()?;
         text.split(',').find_map(|entry| match entry.split_once('=') {
@@ -132,7 +132,7 @@ impl Fault {
     }
 }
 
-/// A text names no fault.
+/// The error for a text that names no fault.
 #[derive(Debug)]
 struct UnknownFault;
 
@@ -168,10 +168,10 @@ fn with_request_id(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
 }
 
 pin_project! {
-    /// Events at the pace of a model.
+    /// A body of events at the pace of a model.
     struct Script {
         events: std::vec::IntoIter<Bytes>,
-        // Breaks off when this many are left.
+        // The number of events that are left when the body breaks off.
         cut_at: Option<usize>,
         #[pin]
         sleep: Sleep,

@@ -1,6 +1,6 @@
 //! Google Vertex AI: the model in the path, a dialect of the body, and Google's credentials.
 //!
-//! The answers are Anthropic's, but for one event of Google's own in streams, and for Google's errors.
+//! The answers are in Anthropic's form, except one event of Google's own in streams, and Google's errors.
 
 mod adapt;
 mod credentials;
@@ -26,12 +26,12 @@ use crate::request::{Attempt, Endpoint};
 use crate::token::{TokenCache, TokenClient, TokenError};
 use google::Google;
 
-/// Google's own event between those of the Messages API, which strict clients fail on.
+/// Google's own event among those of the Messages API. Strict clients fail on it.
 const FOREIGN_EVENT: &str = "vertex_event";
 const USER_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
-/// Stands for the project in a path until the credentials have named it.
+/// The placeholder of the project in a path until the credentials name it.
 const ANY_PROJECT: &str = "-";
-/// What a segment of a path cannot hold as it is. `@` stays, as in Anthropic's SDKs.
+/// The characters that are percent-encoded in a segment of a path. `@` stays, as in Anthropic's SDKs.
 const SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -61,11 +61,11 @@ pub struct Vertex {
 }
 
 impl Vertex {
-    /// The upstream of `config`. Credentials are read, and tokens asked for over `transport`, when the first request
-    /// needs one.
+    /// Creates the provider of `config`. Credentials are read, and a token is requested over `transport`, when the first
+    /// request needs it.
     ///
     /// # Errors
-    /// [`BaseUrlError`] where the region makes no host name.
+    /// [`BaseUrlError`] if the region does not make a host name.
     pub fn new(config: &VertexConfig, transport: Transport) -> Result<Self, BaseUrlError> {
         let base_url = match &config.base_url {
             Some(base_url) => base_url.clone(),
@@ -77,12 +77,12 @@ impl Vertex {
         Ok(Self { base_url, project, region, tokens: TokenCache::new(source) })
     }
 
-    /// What stands in front of the project in every path, and that project's segment.
+    /// The beginning of every path, up to the segment of the project.
     fn path(&self, project: &str) -> String {
         format!("/v1/projects/{}", utf8_percent_encode(project, SEGMENT))
     }
 
-    /// The request's URI with `project` in the place of the one that was not known.
+    /// Returns `uri` with `project` in place of the placeholder.
     fn with_project(&self, uri: &Uri, project: &str) -> Result<Uri, PrepareError> {
         let unknown = format!("{}{}", self.base_url.path(), self.path(ANY_PROJECT));
         let rest = uri.path().strip_prefix(&unknown).unwrap_or_default();
@@ -90,6 +90,9 @@ impl Vertex {
     }
 }
 
+/// Returns the base URL of a region.
+///
+/// # Source
 /// Anthropic's SDK for Vertex, `lib/vertex/_client.py`.
 fn host(region: &str) -> String {
     match region {
@@ -111,7 +114,7 @@ impl Provider for Vertex {
         let project = self.path(self.project.as_deref().unwrap_or(ANY_PROJECT));
         let region = utf8_percent_encode(&self.region, SEGMENT);
         let path = format!("{project}/locations/{region}/publishers/anthropic/models/{model}:{operation}");
-        // The query is Anthropic's (`beta=true`), and Google refuses what it does not know.
+        // The query is Anthropic's (`beta=true`), and Google refuses an unknown one.
         let uri = anthropic_format::uri(&self.base_url, &path, None)?;
         let mut request = anthropic_format::request(uri, attempt);
         *request.body_mut() = adapt::body(attempt);
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_goes_to_its_regions_host_with_the_model_in_the_path() {
+    async fn a_request_goes_to_the_host_of_its_region_with_the_model_in_the_path() {
         #[track_caller]
         fn check(vertex: &Vertex, endpoint: Endpoint, body: &str, expected: &str) {
             let request = vertex.prepare(&attempt(endpoint, body)).unwrap();
@@ -243,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_project_that_is_not_known_yet_is_put_in_later() {
+    async fn an_unknown_project_is_filled_in_later() {
         let mut vertex = vertex("eu", Some("http://127.0.0.1:1/prefix"));
         vertex.project = None;
         let request = vertex.prepare(&attempt(Endpoint::Messages, r#"{"model":"m"}"#)).unwrap();
