@@ -42,7 +42,7 @@ pub trait Provider: Send + Sync + 'static {
     /// The caller recognises two failures of every kind by itself: a prompt that is too long, and a token count at an
     /// upstream that does not know the path.
     fn judge(&self, error: &UpstreamError, _attempt: &Attempt) -> Judgement {
-        Judgement::by_anthropics_table(error)
+        Judgement::by_anthropic_table(error)
     }
 
     /// Forgets the credential that the upstream has just refused. Returns `true` if a new one may be accepted; the request is

@@ -344,7 +344,7 @@ mod tests {
         }
 
         fn judge(&self, error: &UpstreamError, _: &Attempt) -> Judgement {
-            Judgement { renew_credential: true, ..Judgement::by_anthropics_table(error) }
+            Judgement { renew_credential: true, ..Judgement::by_anthropic_table(error) }
         }
 
         async fn renew_credential(&self) -> bool {

@@ -70,7 +70,7 @@ pub(super) fn judge(error: &UpstreamError, model: &str) -> Judgement {
     let name = name(error);
     let renew_credential = name.as_deref().is_some_and(|name| RENEWABLE.contains(&name));
     if error.is_models_own() {
-        return Judgement { renew_credential, ..Judgement::by_anthropics_table(error) };
+        return Judgement { renew_credential, ..Judgement::by_anthropic_table(error) };
     }
     let message = error.text(&["message"]).or_else(|| error.text(&["Message"]));
     let facts = [("model", model)];

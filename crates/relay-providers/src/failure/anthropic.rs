@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use relay_messages::OVERLOADED_STATUS;
 
-use super::rules::{self, Meaning, Rule, Scope, Subject, Wait, When};
+use super::meaning::{Meaning, Scope, Wait};
+use super::rules::{self, Rule, Subject, When};
 use super::{Judgement, UpstreamError};
 use crate::outcome::Outcome;
 
@@ -43,7 +44,7 @@ impl Judgement {
     /// Judges `error` by Anthropic's table of errors: by status, `error.type`, and rate-limit headers. A status that is not
     /// in it means that the request is at fault.
     #[must_use]
-    pub fn by_anthropics_table(error: &UpstreamError) -> Self {
+    pub fn by_anthropic_table(error: &UpstreamError) -> Self {
         let judgement = rules::outcome(RULES, &Subject::new(error));
         judgement.unwrap_or_else(|| Self::new(Outcome::Refused))
     }
@@ -52,7 +53,7 @@ impl Judgement {
 /// Judges an error by the `rules` of its kind; by Anthropic's table if none of them states an outcome.
 pub(crate) fn judge(rules: &[Rule], subject: &Subject<'_>) -> Judgement {
     let judgement = rules::outcome(rules, subject);
-    let judgement = judgement.unwrap_or_else(|| Judgement::by_anthropics_table(subject.error()));
+    let judgement = judgement.unwrap_or_else(|| Judgement::by_anthropic_table(subject.error()));
     Judgement { api_error: rules::api_error(rules, subject), ..judgement }
 }
 
@@ -76,7 +77,7 @@ mod tests {
         #[track_caller]
         fn check(status: u16, headers: Headers<'_>, expected: Outcome) {
             assert_eq!(
-                Judgement::by_anthropics_table(&error_with(status, headers, "")).outcome,
+                Judgement::by_anthropic_table(&error_with(status, headers, "")).outcome,
                 expected,
                 "{status}"
             );
@@ -95,7 +96,7 @@ mod tests {
         check(529, &[("retry-after", "3")], Outcome::Overloaded { retry_after });
         let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
         for status in [500, 503] {
-            let found = Judgement::by_anthropics_table(&error_with(status, &[], overloaded)).outcome;
+            let found = Judgement::by_anthropic_table(&error_with(status, &[], overloaded)).outcome;
             assert_eq!(found, Outcome::Overloaded { retry_after: None }, "{status}");
         }
         check(429, &[], limited(None, LimitScope::Request));
@@ -112,7 +113,7 @@ mod tests {
     fn a_limit_is_as_long_and_as_wide_as_the_upstream_states() {
         #[track_caller]
         fn check(headers: Headers<'_>, body: &str, retry_after: Option<u64>, scope: LimitScope) {
-            let found = Judgement::by_anthropics_table(&error_with(429, headers, body)).outcome;
+            let found = Judgement::by_anthropic_table(&error_with(429, headers, body)).outcome;
             assert_eq!(found, limited(retry_after, scope), "{body}");
         }
         let error = |message: &str| format!(r#"{{"error":{{"message":"{message}"}}}}"#);
@@ -132,7 +133,7 @@ mod tests {
             let error = error_with(429, &[], &cap);
             assert!(is_spend_cap(&error));
             assert_eq!(
-                Judgement::by_anthropics_table(&error).retry_after,
+                Judgement::by_anthropic_table(&error).retry_after,
                 None,
                 "the pause is the relay's own"
             );

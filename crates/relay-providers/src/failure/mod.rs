@@ -4,10 +4,11 @@
 //! head, start of body ─UpstreamError::read─▶ UpstreamError ─Provider::judge─▶ Judgement ─write_error─▶ client
 //!  any form                                   form, code, message  rules of the kind
 //! ```
-//! The rules of a kind come first; [`translate`] is for the errors that they do not put into words.
+//! The rules of a kind come first; [`translate()`] is for the errors that they do not put into words.
 
 mod anthropic;
 mod judgement;
+mod meaning;
 mod prompt_too_long;
 mod readable;
 mod respond;
@@ -21,8 +22,9 @@ mod upstream_error;
 
 pub(crate) use anthropic::judge;
 pub use judgement::Judgement;
+pub(crate) use meaning::{Meaning, Scope, Wait};
 pub(crate) use respond::{write_error, write_retry};
-pub(crate) use rules::{Meaning, Rule, Scope, Subject, Wait, When};
+pub(crate) use rules::{Rule, Subject, When};
 pub(crate) use soft_error::{Answered, inspect, may_be_soft_error, status_of};
 pub(crate) use translate::translate;
 #[cfg(test)]

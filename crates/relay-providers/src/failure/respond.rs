@@ -5,7 +5,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, response};
 use relay_messages::{ApiError, error_body, retry_after};
 
-use super::rules::X_SHOULD_RETRY;
+use super::meaning::X_SHOULD_RETRY;
 use super::{Judgement, UpstreamError, anthropic};
 use crate::outcome::Outcome;
 

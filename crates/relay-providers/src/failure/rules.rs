@@ -9,18 +9,12 @@
 //! the rule for the error's code and leave the status to it.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{HeaderName, RETRY_AFTER};
-use relay_messages::retry_after::{self, RETRY_AFTER_MS};
-use relay_messages::{ApiError, RateLimits, error_type};
+use relay_messages::{ApiError, error_type};
 
+use super::meaning::Meaning;
 use super::{Form, Judgement, UpstreamError};
-use crate::outcome::{LimitScope, Outcome};
-
-/// `false` if a retry is of no use, `true` if it may succeed at once.
-pub(super) const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// A line of a kind's table.
 #[derive(Debug, Clone, Copy)]
@@ -52,44 +46,6 @@ pub(crate) enum When {
     Form(Form),
     /// The body has another form than the Messages API's own.
     Foreign,
-}
-
-/// The outcome that a rule states. A time to wait is still to be read from the error.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Meaning {
-    Refused,
-    Limited(Scope, Wait),
-    Overloaded(Wait),
-    ModelUnavailable,
-    CredentialRejected,
-    Failed,
-    Unsupported,
-}
-
-/// The extent of a limit.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Scope {
-    Key,
-    Request,
-    /// The key if the upstream states a time to wait, or else the request.
-    KeyIfTimed,
-    /// The key if some header or a time to wait names a limit, unless the upstream states that a retry is fine.
-    AsStated,
-}
-
-/// The places that state the time to wait. A header always comes first.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Wait {
-    /// `retry-after-ms` and `retry-after`.
-    Headers,
-    /// `google.rpc.RetryInfo` among the details.
-    RetryInfo,
-    /// The rate-limit headers of a limit that is used up, then a duration in the message.
-    LimitsOrMessage,
-    /// A date and time in the message, in the time zone so far east of UTC; or else `otherwise`.
-    DateInMessage { east: Duration, otherwise: Option<Duration> },
-    /// The relay's own pause, whatever the upstream states. The client does not get it.
-    Pause(Duration),
 }
 
 /// The status and `error.type` for the client.
@@ -172,75 +128,6 @@ impl When {
             Self::Foreign => error.form() != Form::Anthropic,
         }
     }
-}
-
-impl Meaning {
-    fn outcome(self, error: &UpstreamError) -> Outcome {
-        match self {
-            Self::Refused => Outcome::Refused,
-            Self::Limited(scope, wait) => {
-                let retry_after = wait.read(error);
-                Outcome::RateLimited { retry_after, scope: scope.read(error, retry_after) }
-            }
-            Self::Overloaded(wait) => Outcome::Overloaded { retry_after: wait.read(error) },
-            Self::ModelUnavailable => Outcome::ModelUnavailable,
-            Self::CredentialRejected => Outcome::CredentialRejected,
-            Self::Failed => Outcome::Failed,
-            Self::Unsupported => Outcome::Unsupported,
-        }
-    }
-
-    /// Returns `true` if the time to wait is the relay's own choice.
-    fn is_own_pause(self) -> bool {
-        matches!(self, Self::Limited(_, Wait::Pause(_)) | Self::Overloaded(Wait::Pause(_)))
-    }
-}
-
-impl Scope {
-    fn read(self, error: &UpstreamError, retry_after: Option<Duration>) -> LimitScope {
-        let headers = error.headers();
-        let is_of_key = match self {
-            Self::Key => true,
-            Self::Request => false,
-            Self::KeyIfTimed => retry_after.is_some(),
-            Self::AsStated => {
-                let names_limit = retry_after.is_some()
-                    || headers.contains_key(RETRY_AFTER)
-                    || headers.contains_key(RETRY_AFTER_MS)
-                    || headers.keys().any(|name| name.as_str().starts_with("anthropic-ratelimit-"));
-                names_limit && headers.get(X_SHOULD_RETRY).is_none_or(|value| value != "true")
-            }
-        };
-        if is_of_key { LimitScope::Key } else { LimitScope::Request }
-    }
-}
-
-impl Wait {
-    fn read(self, error: &UpstreamError) -> Option<Duration> {
-        let headers = error.headers();
-        if let Self::Pause(pause) = self {
-            return Some(pause);
-        }
-        retry_after::from_headers(headers).or_else(|| match self {
-            Self::Headers | Self::Pause(_) => None,
-            Self::RetryInfo => retry_info(error),
-            Self::LimitsOrMessage => RateLimits::read(headers)
-                .exhausted_for()
-                .or_else(|| retry_after::from_phrase(error.message()?)),
-            Self::DateInMessage { east, otherwise } => {
-                let stated =
-                    error.message().and_then(|message| retry_after::from_time_in(message, east, headers));
-                stated.or(otherwise)
-            }
-        })
-    }
-}
-
-/// Reads `retryDelay`, such as `1.5s`, of a `google.rpc.RetryInfo`.
-fn retry_info(error: &UpstreamError) -> Option<Duration> {
-    let details = error.member_in_list(&["error", "details"])?.as_array()?;
-    let delay = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s'))?;
-    Duration::try_from_secs_f64(delay.parse().ok()?).ok()
 }
 
 /// An error as the rules of one kind see it: with the code and the message from the places where this kind states them.
@@ -343,6 +230,7 @@ fn fill<'a>(template: &'a str, value: impl Fn(&str) -> Option<&'a str>) -> Strin
 mod tests {
     use super::super::testing::error;
     use super::*;
+    use crate::outcome::Outcome;
 
     #[test]
     fn each_property_comes_from_the_first_rule_that_applies_and_states_it() {

@@ -61,7 +61,7 @@ impl Mock {
             let (head, body) = json(status, script::error(status)).into_parts();
             // The script names a status, and nothing else of the error counts.
             let error = UpstreamError::read(&head, Bytes::new(), true);
-            let Judgement { outcome, .. } = Judgement::by_anthropics_table(&error);
+            let Judgement { outcome, .. } = Judgement::by_anthropic_table(&error);
             return Ok(Answer::new(outcome, Response::from_parts(head, body)));
         }
         Answer::await_first_content(&attempt, self.answer(&attempt, fault)).await
