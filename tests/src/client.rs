@@ -130,7 +130,7 @@ impl Response {
 
     /// The body as JSON.
     /// # Panics
-    /// When it is not JSON.
+    /// If it is not JSON.
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -160,7 +160,7 @@ pub struct Client {
 impl Client {
     /// Connects.
     /// # Panics
-    /// When nobody listens.
+    /// If nobody listens.
     pub async fn connect(to: SocketAddr) -> Self {
         let stream = within_limit("connection", TcpStream::connect(to)).await.expect("somebody listens");
         stream.set_nodelay(true).expect("a fresh socket takes options");
@@ -170,7 +170,7 @@ impl Client {
 
     /// Sends a call in one go.
     /// # Panics
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub async fn call(&mut self, call: &Call) {
         self.method = call.method;
         let bytes = call.bytes(&self.host);
@@ -179,28 +179,28 @@ impl Client {
 
     /// Sends bytes as they are: part of a request, or anything else.
     /// # Panics
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).await.expect("the other side still listens");
     }
 
     /// As [`send`](Self::send), for a body that may be refused while it is under way.
     /// # Errors
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         within_limit("room to send", self.wire.write(bytes.as_ref())).await
     }
 
     /// The head of the next answer.
     /// # Panics
-    /// When the connection ends instead, or what comes is no answer.
+    /// If the connection ends instead, or what comes is no answer.
     pub async fn head(&mut self) -> ResponseHead {
         self.try_head().await.expect("an answer before the connection ends")
     }
 
     /// As [`head`](Self::head); `None` when the connection ends before an answer begins.
     /// # Panics
-    /// When what comes is no answer.
+    /// If what comes is no answer.
     pub async fn try_head(&mut self) -> Option<ResponseHead> {
         let head = match within_limit("answer", self.wire.read_head()).await {
             Ok(head) => head?,
@@ -221,7 +221,7 @@ impl Client {
     /// The next chunk of the body (of a body with a length: what has arrived), or `None` at its end, whose kind
     /// [`end`](Self::end) tells.
     /// # Panics
-    /// When the chunked coding is malformed.
+    /// If the chunked coding is malformed.
     pub async fn chunk(&mut self) -> Option<Bytes> {
         let unmarked = self.framing == Framing::UntilClose;
         match within_limit("further chunk", self.wire.read_piece(&mut self.framing)).await {
@@ -238,7 +238,7 @@ impl Client {
 
     /// Reads `expected` and no byte more, however it was cut into chunks.
     /// # Panics
-    /// When something else comes, or the body ends before.
+    /// If something else comes, or the body ends before.
     pub async fn expect(&mut self, expected: &[u8]) {
         let mut received = BytesMut::new();
         while received.len() < expected.len() {
@@ -258,7 +258,7 @@ impl Client {
 
     /// The next answer, whole, or as much of it as comes.
     /// # Panics
-    /// As [`head`](Self::head).
+    /// On the same conditions as [`head`](Self::head).
     pub async fn response(&mut self) -> Response {
         let ResponseHead { status, headers } = self.head().await;
         let mut chunks = Vec::new();
@@ -276,7 +276,7 @@ impl Client {
 
     /// Resets the connection (RST) and says when.
     /// # Panics
-    /// When the socket refuses `SO_LINGER`.
+    /// If the socket refuses `SO_LINGER`.
     pub fn reset(self) -> Instant {
         self.wire.into_io().set_zero_linger().expect("an open socket takes options");
         Instant::now()

@@ -29,7 +29,7 @@ pub struct Http2Upstream {
 impl Http2Upstream {
     /// Listens, with a certificate of `authority`.
     /// # Panics
-    /// When the system has no port left.
+    /// If the system has no port left.
     pub async fn start(authority: &CertificateAuthority) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -54,7 +54,7 @@ impl Http2Upstream {
 
     /// The next request, whole.
     /// # Panics
-    /// When none comes.
+    /// If none comes.
     pub async fn exchange(&self) -> Http2Exchange {
         let mut exchanges = self.exchanges.lock().await;
         let next = within_limit("request for the upstream", exchanges.recv()).await;
@@ -151,7 +151,7 @@ impl Http2Exchange {
 
     /// Sends the head of a 200 with this content type.
     /// # Panics
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub fn send_head(&mut self, content_type: &str) {
         let head = Response::builder().header("content-type", content_type).body(()).expect("a valid head");
         self.stream = Some(self.respond.send_response(head, false).expect("an open stream"));
@@ -166,7 +166,7 @@ impl Http2Exchange {
 
     /// Ends the answer as it should be.
     /// # Panics
-    /// As [`data`](Self::data).
+    /// On the same conditions as [`data`](Self::data).
     pub fn finish(&mut self) {
         self.stream().send_data(Bytes::new(), true).expect("an open stream");
     }
@@ -187,7 +187,7 @@ impl Http2Exchange {
 
     /// Waits until the other side resets the stream, and says why it did.
     /// # Panics
-    /// As [`data`](Self::data), and when the whole connection breaks instead.
+    /// If [`data`](Self::data) would, or if the whole connection breaks instead.
     pub async fn peer_reset(&mut self) -> Reason {
         let stream = self.stream();
         within_limit("reset of the stream", poll_fn(|cx| stream.poll_reset(cx))).await.expect("a reset")
@@ -209,7 +209,7 @@ pub struct Http2Client {
 impl Http2Client {
     /// Connects, and sends the preface.
     /// # Panics
-    /// When nobody listens.
+    /// If nobody listens.
     pub async fn connect(to: SocketAddr) -> Self {
         let stream = within_limit("connection", TcpStream::connect(to)).await.expect("somebody listens");
         stream.set_nodelay(true).expect("a fresh socket takes options");
@@ -221,9 +221,9 @@ impl Http2Client {
 
     /// Posts JSON and waits for the head of the answer.
     /// # Errors
-    /// When the stream or the connection is refused.
+    /// If the stream or the connection is refused.
     /// # Panics
-    /// When nothing happens.
+    /// If nothing happens.
     pub async fn post(&self, target: &str, body: impl Into<Bytes>) -> Result<Http2Answer, h2::Error> {
         let request = Request::post(format!("http://{}{target}", self.host))
             .header("content-type", "application/json")
@@ -261,7 +261,7 @@ impl Http2Answer {
 
     /// What the next DATA frame brings; `None` at the proper end.
     /// # Errors
-    /// When the stream is reset.
+    /// If the stream is reset.
     pub async fn data(&mut self) -> Result<Option<Bytes>, h2::Error> {
         while let Some(data) = within_limit("further data", self.body.data()).await.transpose()? {
             self.body.flow_control().release_capacity(data.len())?;
@@ -275,7 +275,7 @@ impl Http2Answer {
 
     /// Reads `expected` and no byte more, however it was cut into frames.
     /// # Panics
-    /// When something else comes, or the stream ends before.
+    /// If something else comes, or the stream ends before.
     pub async fn expect(&mut self, expected: &[u8]) {
         let mut received = Vec::new();
         while received.len() < expected.len() {
@@ -287,7 +287,7 @@ impl Http2Answer {
 
     /// The rest of the body.
     /// # Errors
-    /// When the stream is reset.
+    /// If the stream is reset.
     pub async fn rest(&mut self) -> Result<Bytes, h2::Error> {
         let mut rest = Vec::new();
         while let Some(data) = self.data().await? {

@@ -37,7 +37,7 @@ impl Python {
     /// Lets the SDK make `calls` against `base_url`, one after the other, and says what came of each: see
     /// `real-clients/sdk.py` for the shape of both.
     /// # Panics
-    /// When the script fails, which it does not for any answer.
+    /// If the script fails, which it does not for any answer.
     pub async fn calls(&self, base_url: &str, api_key: &str, calls: &[Value]) -> Vec<Value> {
         self.run("sdk.py", &[base_url, api_key], calls).await
     }
@@ -45,14 +45,14 @@ impl Python {
     /// Lets the SDK's client of each call's cloud make it, one after the other, and says what came of each: see
     /// `real-clients/clouds.py` for the shape of both.
     /// # Panics
-    /// When the script fails, which it does not for any answer.
+    /// If the script fails, which it does not for any answer.
     pub async fn cloud_calls(&self, calls: &[Value]) -> Vec<Value> {
         self.run("clouds.py", &[], calls).await
     }
 
     /// Lets botocore sign `requests`: see `real-clients/sigv4.py` for their shape.
     /// # Panics
-    /// When the script fails.
+    /// If the script fails.
     pub async fn signatures(&self, requests: &[Value]) -> Vec<Value> {
         self.run("sigv4.py", &[], requests).await
     }
@@ -81,7 +81,7 @@ pub struct ClaudeCode {
 impl ClaudeCode {
     /// The CLI that `CC_RELAY_TEST_CLAUDE` names, else the one of the set-up script.
     /// # Panics
-    /// When no temporary directory can be made.
+    /// If no temporary directory can be made.
     #[must_use]
     pub fn find() -> Option<Self> {
         let program = found("CC_RELAY_TEST_CLAUDE", "claude/claude")?;
@@ -140,7 +140,7 @@ pub struct ProcessOutput {
 
 /// Says, past the test runner's capture, that a test did not run.
 /// # Panics
-/// When `CC_RELAY_REQUIRE_REAL_CLIENTS` is set.
+/// If `CC_RELAY_REQUIRE_REAL_CLIENTS` is set.
 #[track_caller]
 pub fn skip(missing: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();

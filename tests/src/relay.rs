@@ -28,14 +28,14 @@ pub struct Relay {
 impl Relay {
     /// Serves with this configuration. JSON is YAML, so it takes the way that a file takes.
     /// # Panics
-    /// When the configuration is refused.
+    /// If the configuration is refused.
     pub async fn start(config: &Value) -> Self {
         Self::start_with_env(&[], config).await
     }
 
     /// As [`start`](Self::start), with these variables for the configuration to refer to.
     /// # Panics
-    /// When the configuration is refused.
+    /// If the configuration is refused.
     pub async fn start_with_env(environment: &[(&str, &str)], config: &Value) -> Self {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let loader = Loader::new().with_environment(environment);
@@ -46,7 +46,7 @@ impl Relay {
 
     /// Serves with a configuration that was made in code.
     /// # Panics
-    /// When the configuration is refused.
+    /// If the configuration is refused.
     pub async fn serve(config: Config) -> Self {
         // Upstreams are on this machine, whatever proxy the environment names.
         let relay = relay_server::Relay::builder(config).without_proxy().build();
@@ -56,7 +56,7 @@ impl Relay {
     /// Serves with this configuration, and closes a connection whose first request head takes longer than `first`, or
     /// a further one longer than `next`.
     /// # Panics
-    /// When the configuration is refused.
+    /// If the configuration is refused.
     pub async fn start_with_head_timeouts(config: &Value, first: Duration, next: Duration) -> Self {
         let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
@@ -67,7 +67,7 @@ impl Relay {
 
     /// Serves with this configuration, and with the proxies of this process's environment.
     /// # Panics
-    /// When the configuration is refused.
+    /// If the configuration is refused.
     pub async fn start_with_proxies(config: &Value) -> Self {
         let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
@@ -77,7 +77,7 @@ impl Relay {
 
     /// Serves with another configuration, and goes on with what this one knows.
     /// # Panics
-    /// When the configuration is refused.
+    /// If the configuration is refused.
     pub async fn with_inherited_state(&self, config: &Value) -> Self {
         let loaded = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string()).load();
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
@@ -120,7 +120,7 @@ impl Relay {
 
     /// Waits until it has stopped serving.
     /// # Panics
-    /// When it panicked, or does not stop.
+    /// If it panicked, or does not stop.
     pub async fn stopped(&mut self) {
         within_limit("end of the relay", &mut self.serving).await.expect("the relay does not panic");
     }
@@ -154,7 +154,7 @@ pub struct Footprint {
 impl RelayProcess {
     /// Runs `program`, which is `relay-under-test`, with this configuration.
     /// # Panics
-    /// When it does not start.
+    /// If it does not start.
     pub async fn start(program: &str, config: &Value, environment: &[(&str, &str)]) -> Self {
         let mut process = clean(Path::new(program))
             .arg(config.to_string())
@@ -170,7 +170,7 @@ impl RelayProcess {
 
     /// What the process holds now.
     /// # Panics
-    /// When it has ended.
+    /// If it has ended.
     pub async fn footprint(&mut self) -> Footprint {
         let input = self.process.stdin.as_mut().expect("standard input is piped");
         input.write_all(b"\n").await.expect("the relay reads its input");

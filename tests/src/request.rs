@@ -72,7 +72,7 @@ impl Request {
 
     /// The value of a header that has to be there.
     /// # Panics
-    /// When it is not.
+    /// If it is not.
     #[must_use]
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
@@ -81,7 +81,7 @@ impl Request {
 
     /// The body as JSON.
     /// # Panics
-    /// When it is not JSON.
+    /// If it is not JSON.
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {

@@ -23,7 +23,7 @@ pub fn error(kind: &str, message: &str) -> Bytes {
 
 /// A recorded stream of `testdata/`, cut into its events.
 /// # Panics
-/// When there is no such file.
+/// If there is no such file.
 #[must_use]
 #[track_caller]
 pub fn recorded(name: &str) -> Vec<Bytes> {
@@ -47,7 +47,7 @@ pub struct Event {
 impl Event {
     /// The data as JSON.
     /// # Panics
-    /// When it is not JSON.
+    /// If it is not JSON.
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {

@@ -26,7 +26,7 @@ type Sent = Arc<Mutex<Vec<Vec<u8>>>>;
 impl Tee {
     /// Listens in front of `target`.
     /// # Panics
-    /// When the system has no port left.
+    /// If the system has no port left.
     pub async fn before(target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -49,7 +49,7 @@ impl Tee {
 
     /// Every complete request that was sent, connection by connection.
     /// # Panics
-    /// When a client sent something that is not HTTP/1.1.
+    /// If a client sent something that is not HTTP/1.1.
     pub async fn requests(&self) -> Vec<Request> {
         let connections = lock(&self.sent).clone();
         let mut requests = Vec::new();

@@ -25,7 +25,7 @@ pub struct CertificateAuthority {
 impl CertificateAuthority {
     /// A new authority that nobody trusts yet.
     /// # Panics
-    /// When keys or the temporary file cannot be made.
+    /// If keys or the temporary file cannot be made.
     #[must_use]
     pub fn new() -> Self {
         Self::for_names(&["127.0.0.1", "localhost"])
@@ -33,7 +33,7 @@ impl CertificateAuthority {
 
     /// As [`new`](Self::new), with a server certificate for other names.
     /// # Panics
-    /// As [`new`](Self::new), and when a name is none.
+    /// If [`new`](Self::new) would, or if a name is none.
     #[must_use]
     pub fn for_names(names: &[&str]) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");

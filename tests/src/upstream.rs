@@ -67,7 +67,7 @@ impl Upstream {
 
     /// An address at which every connection is refused for as long as the returned socket lives.
     /// # Panics
-    /// When the system has no port left.
+    /// If the system has no port left.
     #[must_use]
     pub fn refusing() -> (TcpSocket, SocketAddr) {
         // Bound but not listening: the port cannot fall to another test meanwhile.
@@ -93,7 +93,7 @@ impl Upstream {
     ///
     /// Connections that nobody sent anything on (a pool may open some) are not handed out.
     /// # Panics
-    /// When the upstream is not a manual one, or no request comes.
+    /// If the upstream is not a manual one, or no request comes.
     pub async fn connection(&self) -> Connection {
         let mut connections = self.by_hand.as_ref().expect("a manual upstream").lock().await;
         let next = within_limit("request for the upstream", connections.recv()).await;
@@ -102,7 +102,7 @@ impl Upstream {
 
     /// The next connection with its first request read.
     /// # Panics
-    /// As [`connection`](Self::connection), or when the request is not complete.
+    /// If [`connection`](Self::connection) would, or if the request is not complete.
     pub async fn exchange(&self) -> (Connection, Request) {
         let mut connection = self.connection().await;
         let request = connection.receive().await.expect("a complete request");
@@ -117,7 +117,7 @@ impl Upstream {
 
     /// The one request that came.
     /// # Panics
-    /// When there were none or several.
+    /// If there were none or several.
     #[must_use]
     #[track_caller]
     pub fn only_request(&self) -> Request {
@@ -149,7 +149,7 @@ impl Upstream {
     /// Ends as a process that is killed: connections break off, and further ones are refused for as long as the returned
     /// socket lives. A successor may [listen](UpstreamBuilder::listen_on) on it.
     /// # Panics
-    /// When another program takes the port in this very moment.
+    /// If another program takes the port in this very moment.
     pub async fn kill(mut self) -> TcpSocket {
         self.accepting.abort();
         // An error says that it was aborted.
@@ -188,7 +188,7 @@ impl Drop for Upstream {
 /// Answers each request in turn, and every further one like the last.
 ///
 /// # Panics
-/// When `answers` is empty.
+/// If `answers` is empty.
 pub fn in_turn(answers: impl IntoIterator<Item = Answer>) -> impl Fn(&Request) -> Answer + Send + Sync {
     let answers: Vec<_> = answers.into_iter().collect();
     assert!(!answers.is_empty(), "an upstream needs an answer");
@@ -296,7 +296,7 @@ impl UpstreamBuilder {
     /// See [`Upstream::scripted`].
     ///
     /// # Panics
-    /// When the system has no port left.
+    /// If the system has no port left.
     pub async fn scripted<F>(self, script: impl Fn(Connection) -> F + Send + Sync + 'static) -> Upstream
     where
         F: Future<Output = ()> + Send + 'static,
@@ -497,7 +497,7 @@ impl Connection {
 
     /// Sends `answer`, with its way to end.
     /// # Errors
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub async fn answer(&mut self, answer: &Answer) -> io::Result<()> {
         for write in answer.writes(&self.method) {
             self.wire.write(&write).await?;
@@ -512,35 +512,35 @@ impl Connection {
     /// Sends the head of `answer`. Its body is the test's: [`send_chunk`](Self::send_chunk), then
     /// [`send_last_chunk`](Self::send_last_chunk), or [`send`](Self::send).
     /// # Panics
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub async fn send_head(&mut self, answer: &Answer) {
         self.send(&answer.head()).await;
     }
 
     /// Sends `payload` as one chunk in one write.
     /// # Panics
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub async fn send_chunk(&mut self, payload: &[u8]) {
         self.send(&http1::chunk(payload)).await;
     }
 
     /// Ends a chunked body as it should be.
     /// # Panics
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub async fn send_last_chunk(&mut self) {
         self.send(http1::LAST_CHUNK).await;
     }
 
     /// Sends bytes as they are.
     /// # Panics
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub async fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).await.expect("the other side still listens");
     }
 
     /// As [`send`](Self::send), to somebody who may have left.
     /// # Errors
-    /// When the other side is gone.
+    /// If the other side is gone.
     pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         within_limit("room to send", self.wire.write(bytes)).await
     }
@@ -554,7 +554,7 @@ impl Connection {
 
     /// Resets the connection (RST).
     /// # Panics
-    /// When the socket refuses `SO_LINGER`.
+    /// If the socket refuses `SO_LINGER`.
     pub fn reset(self) {
         self.wire.into_io().tcp().set_zero_linger().expect("an open socket takes options");
     }

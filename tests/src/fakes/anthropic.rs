@@ -106,7 +106,7 @@ pub const ERRORS: [(u16, &str, &str); 16] = [
 
 /// The API's answer for `status`, one of [`ERRORS`].
 /// # Panics
-/// When it is not.
+/// If it is not.
 #[must_use]
 #[track_caller]
 pub fn error(status: u16) -> Answer {

@@ -197,7 +197,7 @@ fn success(answer: Answer) -> Answer {
 
 /// The frame for an event, given as server-sent event.
 /// # Panics
-/// When it is not one.
+/// If it is not one.
 #[must_use]
 pub fn chunk(event: &[u8]) -> Bytes {
     let [event] = <[_; 1]>::try_from(crate::sse::parse(event)).expect("one event");
@@ -209,7 +209,7 @@ pub fn chunk(event: &[u8]) -> Bytes {
 
 /// The frame for an exception.
 /// # Panics
-/// When name or message are longer than a frame can be.
+/// If name or message are longer than a frame can be.
 #[must_use]
 pub fn exception(name: &str, message: &str) -> Bytes {
     let mut frame = BytesMut::new();

@@ -6,7 +6,7 @@ use crate::request::Request;
 
 /// The fields of a form, or of a query.
 /// # Panics
-/// When a field is repeated or is not encoded as it should be.
+/// If a field is repeated or is not encoded as it should be.
 #[must_use]
 pub fn fields(text: &str) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
@@ -25,7 +25,7 @@ pub fn query(request: &Request) -> BTreeMap<String, String> {
 
 /// The fields of a POST with a form.
 /// # Errors
-/// When it is none.
+/// If it is none.
 pub fn form(request: &Request) -> Result<BTreeMap<String, String>, String> {
     let media_type = request.headers.get("content-type");
     if request.method != "POST" || media_type != Some("application/x-www-form-urlencoded") {
