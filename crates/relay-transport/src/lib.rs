@@ -14,6 +14,7 @@ mod decompress;
 mod idle;
 mod peek;
 mod tls;
+mod token;
 mod transport;
 
 pub use body::{ResponseBody, ResponseBodyError};
@@ -22,4 +23,7 @@ pub use decompress::decompress;
 pub use idle::IdleTimeout;
 pub use peek::{Resumed, Start, full, read_start};
 pub use tls::{TlsError, TrustRoots, client_config, is_about_certificate};
+pub use token::{
+    Chain, Minted, TokenAnswer, TokenCache, TokenClient, TokenError, TokenSource, form, read_file,
+};
 pub use transport::{RequestBody, SendError, Transport, TransportSettings};

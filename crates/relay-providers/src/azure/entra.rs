@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use relay_config::{BaseUrl, EntraConfig, Secret};
+use relay_transport::{Minted, TokenClient, TokenSource, form, read_file};
 
-use crate::token::{Minted, TokenClient, TokenError, TokenSource, form, read_file};
+use crate::credential_error::CredentialError;
 
 /// What tokens are for. The metadata service takes the resource, everybody else the scope.
 const SCOPE: &str = "https://ai.azure.com/.default";
@@ -38,7 +39,7 @@ impl Entra {
         tenant_id: &str,
         client_id: &str,
         proof: &[(&str, &str)],
-    ) -> Result<Minted<HeaderValue>, TokenError> {
+    ) -> Result<Minted<HeaderValue>, CredentialError> {
         let url = format!("{authority}/{tenant_id}/oauth2/v2.0/token");
         let mut fields =
             vec![("grant_type", "client_credentials"), ("client_id", client_id), ("scope", SCOPE)];
@@ -54,7 +55,7 @@ impl Entra {
         identity_header: Option<&Secret>,
         client_id: Option<&str>,
         now: SystemTime,
-    ) -> Result<Minted<HeaderValue>, TokenError> {
+    ) -> Result<Minted<HeaderValue>, CredentialError> {
         let mut headers = HeaderMap::new();
         let version = match identity_header {
             None => {
@@ -62,7 +63,8 @@ impl Entra {
                 INSTANCE_METADATA
             }
             Some(secret) => {
-                let value = HeaderValue::from_str(secret.expose()).map_err(|_| TokenError::IdentityHeader)?;
+                let value =
+                    HeaderValue::from_str(secret.expose()).map_err(|_| CredentialError::IdentityHeader)?;
                 headers.insert(HeaderName::from_static("x-identity-header"), value);
                 APP_SERVICE
             }
@@ -85,8 +87,9 @@ impl Entra {
 impl TokenSource for Entra {
     /// `Bearer TOKEN`.
     type Token = HeaderValue;
+    type Error = CredentialError;
 
-    async fn mint(&self, now: SystemTime) -> Result<Minted<HeaderValue>, TokenError> {
+    async fn mint(&self, now: SystemTime) -> Result<Minted<HeaderValue>, CredentialError> {
         match &self.config {
             EntraConfig::ClientSecret { authority, tenant_id, client_id, client_secret } => {
                 let proof = [("client_secret", client_secret.expose())];
@@ -97,7 +100,7 @@ impl TokenSource for Entra {
                 let origin = || token_file.display().to_string();
                 let assertion = str::from_utf8(&file).unwrap_or_default().trim();
                 if assertion.is_empty() {
-                    return Err(TokenError::Subject { origin: origin() });
+                    return Err(CredentialError::Subject { origin: origin() });
                 }
                 let proof = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)];
                 self.for_client(authority, tenant_id, client_id, &proof).await
@@ -105,7 +108,7 @@ impl TokenSource for Entra {
             EntraConfig::ManagedIdentity { endpoint, identity_header, client_id } => {
                 self.for_machine(endpoint, identity_header.as_ref(), client_id.as_deref(), now).await
             }
-            _ => Err(TokenError::Unknown),
+            _ => Err(CredentialError::Unknown),
         }
     }
 }

@@ -10,13 +10,12 @@ use http::{Request, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::{AzureConfig, BaseUrl, EntraConfig, Secret};
 use relay_messages::{Payload, headers};
-use relay_transport::Transport;
+use relay_transport::{TokenCache, TokenClient, Transport};
 
 use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
-use crate::token::{TokenCache, TokenClient};
 use entra::Entra;
 
 /// The headers for a key. Anthropic's SDK sends it in both: "the endpoint authenticates with x-api-key; api-key is also sent

@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use crate::token::TokenError;
+use crate::credential_error::CredentialError;
 
 /// Where Google's own credentials are exchanged for tokens.
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -127,18 +127,18 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error
 
 impl Credentials {
     /// Reads the content of the file at `path`.
-    pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Self, TokenError> {
+    pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Self, CredentialError> {
         Self::of_type(path, content, true)
     }
 
     /// `may_impersonate` ends a chain of impersonations after the first.
-    fn of_type(path: &Path, content: &[u8], may_impersonate: bool) -> Result<Self, TokenError> {
+    fn of_type(path: &Path, content: &[u8], may_impersonate: bool) -> Result<Self, CredentialError> {
         #[derive(Deserialize)]
         struct Typed {
             #[serde(rename = "type")]
             kind: String,
         }
-        let shape = |error: serde_json::Error| TokenError::Shape {
+        let shape = |error: serde_json::Error| CredentialError::Shape {
             path: path.to_owned(),
             line: error.line(),
             column: error.column(),
@@ -160,7 +160,7 @@ impl Credentials {
             }
             _ => {
                 let found = kind.chars().filter(|c| !c.is_control()).take(40).collect();
-                Err(TokenError::Type { path: path.to_owned(), found, supported: SUPPORTED })
+                Err(CredentialError::Type { path: path.to_owned(), found, supported: SUPPORTED })
             }
         }
     }
@@ -179,7 +179,12 @@ impl Credentials {
 
 impl ServiceAccount {
     /// A signed claim to be this account, which the token endpoint exchanges for a token.
-    pub(super) fn assertion(&self, path: &Path, scope: &str, now: SystemTime) -> Result<String, TokenError> {
+    pub(super) fn assertion(
+        &self,
+        path: &Path,
+        scope: &str,
+        now: SystemTime,
+    ) -> Result<String, CredentialError> {
         let iat = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut header = json!({ "alg": "RS256", "typ": "JWT" });
         if let Some(id) = &self.private_key_id {
@@ -197,7 +202,7 @@ impl ServiceAccount {
         let signed =
             format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));
         let signature =
-            self.sign(signed.as_bytes()).ok_or_else(|| TokenError::Key { path: path.to_owned() })?;
+            self.sign(signed.as_bytes()).ok_or_else(|| CredentialError::Key { path: path.to_owned() })?;
         Ok(format!("{signed}.{}", base64(&signature)))
     }
 
@@ -221,7 +226,7 @@ impl SubjectSource {
     }
 
     /// The subject token in what `origin` has given.
-    pub(super) fn token_in(&self, content: &[u8], origin: &str) -> Result<String, TokenError> {
+    pub(super) fn token_in(&self, content: &[u8], origin: &str) -> Result<String, CredentialError> {
         let token = match self.format.kind {
             SubjectKind::Text => String::from_utf8(content.to_vec()).ok(),
             SubjectKind::Json => {
@@ -233,7 +238,7 @@ impl SubjectSource {
         token
             .map(|token| token.trim().to_owned())
             .filter(|token| !token.is_empty())
-            .ok_or_else(|| TokenError::Subject { origin: origin.to_owned() })
+            .ok_or_else(|| CredentialError::Subject { origin: origin.to_owned() })
     }
 }
 
@@ -262,7 +267,7 @@ mod tests {
         let nested = r#"{"type":"impersonated_service_account","service_account_impersonation_url":"u",
             "source_credentials":{"type":"impersonated_service_account"}}"#;
         let error = Credentials::parse(Path::new("/c.json"), nested.as_bytes()).unwrap_err();
-        assert!(matches!(error, TokenError::Type { .. }), "{error}");
+        assert!(matches!(error, CredentialError::Type { .. }), "{error}");
     }
 
     #[test]

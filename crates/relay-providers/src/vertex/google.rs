@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use relay_config::GoogleCredentials;
+use relay_transport::{Minted, TokenAnswer, TokenClient, TokenSource, form, read_file};
 use serde_json::json;
 
 use super::credentials::{AuthorizedUser, Credentials, ExternalAccount, ServiceAccount};
-use crate::token::{Minted, TokenAnswer, TokenClient, TokenError, TokenSource, form, read_file};
+use crate::credential_error::CredentialError;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -49,7 +50,7 @@ impl Google {
         Self { credentials, needs_project, client }
     }
 
-    async fn file(&self, path: &Path, now: SystemTime) -> Result<Minted<Access>, TokenError> {
+    async fn file(&self, path: &Path, now: SystemTime) -> Result<Minted<Access>, CredentialError> {
         let credentials = Credentials::parse(path, &read_file(path).await?)?;
         let quota_project = match &credentials {
             Credentials::AuthorizedUser(user) => user.quota_project_id.as_deref(),
@@ -73,13 +74,13 @@ impl Google {
         path: &Path,
         credentials: &Credentials,
         now: SystemTime,
-    ) -> Result<Bearer, TokenError> {
+    ) -> Result<Bearer, CredentialError> {
         match credentials {
             Credentials::ServiceAccount(account) => self.service_account(path, account, now).await,
             Credentials::AuthorizedUser(user) => self.authorized_user(user).await,
             Credentials::ExternalAccount(account) => self.external_account(path, account).await,
             // The parser allows no impersonation within another.
-            Credentials::Impersonated(_) => Err(TokenError::Unknown),
+            Credentials::Impersonated(_) => Err(CredentialError::Unknown),
         }
     }
 
@@ -88,13 +89,13 @@ impl Google {
         path: &Path,
         account: &ServiceAccount,
         now: SystemTime,
-    ) -> Result<Bearer, TokenError> {
+    ) -> Result<Bearer, CredentialError> {
         let assertion = account.assertion(path, SCOPE, now)?;
         let fields = [("grant_type", JWT_BEARER), ("assertion", &assertion)];
         minted(&self.client.post_form(&account.token_uri, &fields, &[&assertion]).await?)
     }
 
-    async fn authorized_user(&self, user: &AuthorizedUser) -> Result<Bearer, TokenError> {
+    async fn authorized_user(&self, user: &AuthorizedUser) -> Result<Bearer, CredentialError> {
         let (secret, refresh) = (user.client_secret.expose(), user.refresh_token.expose());
         let fields = [
             ("grant_type", "refresh_token"),
@@ -105,7 +106,11 @@ impl Google {
         minted(&self.client.post_form(&user.token_uri, &fields, &[secret, refresh]).await?)
     }
 
-    async fn external_account(&self, path: &Path, account: &ExternalAccount) -> Result<Bearer, TokenError> {
+    async fn external_account(
+        &self,
+        path: &Path,
+        account: &ExternalAccount,
+    ) -> Result<Bearer, CredentialError> {
         let subject = self.subject_token(path, account).await?;
         let options =
             account.workforce_pool_user_project.as_ref().map(|project| json!({ "userProject": project }));
@@ -126,10 +131,10 @@ impl Google {
         }
     }
 
-    async fn subject_token(&self, path: &Path, account: &ExternalAccount) -> Result<String, TokenError> {
+    async fn subject_token(&self, path: &Path, account: &ExternalAccount) -> Result<String, CredentialError> {
         let source = &account.credential_source;
         if let Some(found) = source.unsupported() {
-            return Err(TokenError::Source { path: path.to_owned(), found });
+            return Err(CredentialError::Source { path: path.to_owned(), found });
         }
         if let Some(file) = &source.file {
             return source.token_in(&read_file(file).await?, &file.display().to_string());
@@ -137,7 +142,7 @@ impl Google {
         let mut headers = HeaderMap::new();
         for (name, value) in &source.headers {
             let header = name.parse::<HeaderName>().ok().zip(HeaderValue::from_str(value).ok());
-            let (name, value) = header.ok_or_else(|| TokenError::Subject { origin: name.clone() })?;
+            let (name, value) = header.ok_or_else(|| CredentialError::Subject { origin: name.clone() })?;
             headers.insert(name, value);
         }
         let answer = self.client.get(source.url.as_deref().unwrap_or_default(), headers).await?;
@@ -150,14 +155,14 @@ impl Google {
         url: &str,
         delegates: &[String],
         bearer: HeaderValue,
-    ) -> Result<Bearer, TokenError> {
+    ) -> Result<Bearer, CredentialError> {
         let lifetime = format!("{}s", IMPERSONATED_LIFETIME.as_secs());
         let body = json!({ "scope": [SCOPE], "delegates": delegates, "lifetime": lifetime });
         let answer = self.client.post_json(url, bearer, &body).await?;
         Ok(Minted { token: answer.bearer("accessToken")?, lifetime: IMPERSONATED_LIFETIME })
     }
 
-    async fn machine(&self, host: &str) -> Result<Minted<Access>, TokenError> {
+    async fn machine(&self, host: &str) -> Result<Minted<Access>, CredentialError> {
         let account = "instance/service-accounts/default/token";
         let answer = self.metadata(host, &format!("{account}?{}", form(&[("scopes", SCOPE)]))).await?;
         let Minted { token: bearer, lifetime } = minted(&answer)?;
@@ -173,28 +178,29 @@ impl Google {
     }
 
     /// The header goes both ways: it keeps forged requests from the server, and forged servers from us.
-    async fn metadata(&self, host: &str, what: &str) -> Result<TokenAnswer, TokenError> {
+    async fn metadata(&self, host: &str, what: &str) -> Result<TokenAnswer, CredentialError> {
         let headers = HeaderMap::from_iter([(METADATA_FLAVOR, GOOGLE)]);
         let answer = self.client.get(&format!("http://{host}/computeMetadata/v1/{what}"), headers).await?;
         match answer.headers.get(METADATA_FLAVOR) == Some(&GOOGLE) {
             true => Ok(answer),
-            false => Err(TokenError::NotMetadata { endpoint: answer.endpoint().to_owned() }),
+            false => Err(CredentialError::NotMetadata { endpoint: answer.endpoint().to_owned() }),
         }
     }
 }
 
-fn minted(answer: &TokenAnswer) -> Result<Bearer, TokenError> {
+fn minted(answer: &TokenAnswer) -> Result<Bearer, CredentialError> {
     Ok(Minted { token: answer.bearer("access_token")?, lifetime: answer.seconds("expires_in")? })
 }
 
 impl TokenSource for Google {
     type Token = Access;
+    type Error = CredentialError;
 
-    async fn mint(&self, now: SystemTime) -> Result<Minted<Access>, TokenError> {
+    async fn mint(&self, now: SystemTime) -> Result<Minted<Access>, CredentialError> {
         match &self.credentials {
             GoogleCredentials::File(path) => self.file(path, now).await,
             GoogleCredentials::MetadataServer { host } => self.machine(host).await,
-            _ => Err(TokenError::Unknown),
+            _ => Err(CredentialError::Unknown),
         }
     }
 }

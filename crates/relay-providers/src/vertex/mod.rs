@@ -16,14 +16,14 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
 use relay_messages::{Payload, headers};
 use relay_stream::body::FilterBody;
-use relay_transport::Transport;
+use relay_transport::{TokenCache, TokenClient, Transport};
 
 use crate::answer::{AnswerBody, BodyError};
 use crate::anthropic_format;
+use crate::credential_error::CredentialError;
 use crate::failure::{Judgement, UpstreamError};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
-use crate::token::{TokenCache, TokenClient, TokenError};
 use google::Google;
 
 /// Google's own event among those of the Messages API. Strict clients fail on it.
@@ -130,7 +130,7 @@ impl Provider for Vertex {
         let access = self.tokens.get(now).await?;
         if self.project.is_none() {
             let failed = |error| AuthorizeError::Token(Box::new(error));
-            let project = access.project.as_deref().ok_or_else(|| failed(TokenError::NoProject))?;
+            let project = access.project.as_deref().ok_or_else(|| failed(CredentialError::NoProject))?;
             let uri = self.with_project(request.uri(), project);
             *request.uri_mut() = uri.map_err(|error| AuthorizeError::Token(error.into()))?;
         }

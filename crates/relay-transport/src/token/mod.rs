@@ -10,14 +10,15 @@
 mod client;
 mod error;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use client::{TokenAnswer, TokenClient, form, read_file};
-pub(crate) use error::{Chain, TokenError};
+pub use client::{TokenAnswer, TokenClient, form, read_file};
+pub use error::{Chain, TokenError};
 
 /// A token is renewed so long before it expires: google-auth's figure. Metadata servers hand out the same token until
 /// five minutes before its end, so that asking earlier would gain nothing.
@@ -34,33 +35,37 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(3);
 const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 
 /// Where tokens come from.
-pub(crate) trait TokenSource: Send + Sync + 'static {
+pub trait TokenSource: Send + Sync + 'static {
     /// A token, with what else a request needs of its credentials.
     type Token: Clone + Send + Sync + 'static;
 
-    /// Asks for a new one.
-    fn mint(&self, now: SystemTime) -> impl Future<Output = Result<Minted<Self::Token>, TokenError>> + Send;
+    /// The reason that there is no token.
+    type Error: Error + From<TokenError> + Send + Sync + 'static;
+
+    /// Requests a new token.
+    fn mint(&self, now: SystemTime) -> impl Future<Output = Result<Minted<Self::Token>, Self::Error>> + Send;
 }
 
 /// A new token.
 #[derive(Debug)]
-pub(crate) struct Minted<T> {
-    pub(crate) token: T,
+pub struct Minted<T> {
+    /// The token.
+    pub token: T,
     /// From the moment it was asked for.
-    pub(crate) lifetime: Duration,
+    pub lifetime: Duration,
 }
 
 /// Keeps one credential's token. Cloning shares it.
-pub(crate) struct TokenCache<S: TokenSource>(Arc<Shared<S>>);
+pub struct TokenCache<S: TokenSource>(Arc<Shared<S>>);
 
 struct Shared<S: TokenSource> {
     source: S,
-    state: watch::Sender<State<S::Token>>,
+    state: watch::Sender<State<S::Token, S::Error>>,
 }
 
-struct State<T> {
+struct State<T, E> {
     token: Option<Held<T>>,
-    failure: Option<Failure>,
+    failure: Option<Failure<E>>,
     is_renewing: bool,
     /// When a token was last refused.
     refused: Option<SystemTime>,
@@ -73,15 +78,17 @@ struct Held<T> {
 }
 
 /// The last renewal's, gone with the next success.
-struct Failure {
-    error: Arc<TokenError>,
+struct Failure<E> {
+    error: Arc<E>,
     at: SystemTime,
 }
 
-type Answer<T> = Result<T, Arc<TokenError>>;
+type Answer<T, E> = Result<T, Arc<E>>;
 
 impl<S: TokenSource> TokenCache<S> {
-    pub(crate) fn new(source: S) -> Self {
+    /// Creates an empty cache. Requests no token yet.
+    #[must_use]
+    pub fn new(source: S) -> Self {
         let state = State { token: None, failure: None, is_renewing: false, refused: None };
         Self(Arc::new(Shared { source, state: watch::Sender::new(state) }))
     }
@@ -92,7 +99,7 @@ impl<S: TokenSource> TokenCache<S> {
     ///
     /// # Errors
     /// Why the last renewal failed, to everybody who waited for it and, for a moment, to whoever comes after.
-    pub(crate) async fn get(&self, now: SystemTime) -> Answer<S::Token> {
+    pub async fn get(&self, now: SystemTime) -> Answer<S::Token, S::Error> {
         let mut changes = self.0.state.subscribe();
         loop {
             let mut known = None;
@@ -109,7 +116,7 @@ impl<S: TokenSource> TokenCache<S> {
             }
             // The sender lives in `self`, so that there is no error but in theory.
             let finished = changes.wait_for(|state| !state.is_renewing).await;
-            match finished.map_err(|_| Arc::new(TokenError::Abandoned))?.outcome() {
+            match finished.map_err(|_| Arc::new(TokenError::Abandoned.into()))?.outcome() {
                 Some(outcome) => return outcome,
                 None => continue, // refused by somebody in between
             }
@@ -117,7 +124,7 @@ impl<S: TokenSource> TokenCache<S> {
     }
 
     /// Forgets the token, because the upstream has refused it just now. Requests that are refused together renew it once.
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         self.refuse(SystemTime::now());
     }
 
@@ -145,9 +152,9 @@ impl<S: TokenSource> std::fmt::Debug for TokenCache<S> {
     }
 }
 
-impl<T: Clone> State<T> {
+impl<T: Clone, E> State<T, E> {
     /// What is known at `now`, and whether the caller has to start a renewal.
-    fn look(&mut self, now: SystemTime) -> (Option<Answer<T>>, bool) {
+    fn look(&mut self, now: SystemTime) -> (Option<Answer<T, E>>, bool) {
         let token = self.token.as_ref().filter(|held| now < held.unusable_at);
         let failure = self.failure.as_ref().filter(|failure| is_within(FAILURE_PAUSE, failure.at, now));
         let wanted = token.is_none_or(|held| now >= held.renew_at);
@@ -162,14 +169,14 @@ impl<T: Clone> State<T> {
     }
 
     /// What a renewal has come to. Whoever waited for it gets that, however late it is.
-    fn outcome(&self) -> Option<Answer<T>> {
+    fn outcome(&self) -> Option<Answer<T, E>> {
         match (&self.failure, &self.token) {
             (Some(failure), _) => Some(Err(Arc::clone(&failure.error))),
             (None, token) => Some(Ok(token.as_ref()?.token.clone())),
         }
     }
 
-    fn finish(&mut self, asked: SystemTime, took: Duration, result: Result<Minted<T>, TokenError>) {
+    fn finish(&mut self, asked: SystemTime, took: Duration, result: Result<Minted<T>, E>) {
         self.is_renewing = false;
         match result {
             Ok(minted) => {
@@ -195,18 +202,18 @@ struct Renewal<S: TokenSource> {
     shared: Arc<Shared<S>>,
     asked: SystemTime,
     started: Instant,
-    result: Result<Minted<S::Token>, TokenError>,
+    result: Result<Minted<S::Token>, S::Error>,
 }
 
 impl<S: TokenSource> Renewal<S> {
     fn new(shared: Arc<Shared<S>>, asked: SystemTime) -> Self {
-        Self { shared, asked, started: Instant::now(), result: Err(TokenError::Abandoned) }
+        Self { shared, asked, started: Instant::now(), result: Err(TokenError::Abandoned.into()) }
     }
 
     async fn run(mut self) {
         let minting = self.shared.source.mint(self.asked);
         let result = tokio::time::timeout(TIME_LIMIT, minting).await;
-        self.result = result.unwrap_or(Err(TokenError::Timeout { after: TIME_LIMIT }));
+        self.result = result.unwrap_or(Err(TokenError::Timeout { after: TIME_LIMIT }.into()));
         if let Err(error) = &self.result {
             tracing::warn!(error = %Chain(error), "a token could not be obtained");
         }
@@ -215,7 +222,7 @@ impl<S: TokenSource> Renewal<S> {
 
 impl<S: TokenSource> Drop for Renewal<S> {
     fn drop(&mut self) {
-        let result = std::mem::replace(&mut self.result, Err(TokenError::Abandoned));
+        let result = std::mem::replace(&mut self.result, Err(TokenError::Abandoned.into()));
         let took = self.started.elapsed();
         self.shared.state.send_modify(|state| state.finish(self.asked, took, result));
     }
@@ -239,12 +246,13 @@ mod tests {
 
     impl TokenSource for Script {
         type Token = String;
+        type Error = TokenError;
 
         async fn mint(&self, _: SystemTime) -> Result<Minted<String>, TokenError> {
             let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
             self.gate.acquire().await.unwrap().forget();
             match self.failing.contains(&number) {
-                true => Err(TokenError::NoProject),
+                true => Err(TokenError::Url { found: String::new() }),
                 false => Ok(Minted { token: format!("token-{number}"), lifetime: self.lifetime }),
             }
         }
@@ -350,7 +358,7 @@ mod tests {
         test.settle().await;
         test.gate.add_permits(2);
         for caller in waiting {
-            assert!(matches!(*caller.await.unwrap().unwrap_err(), TokenError::NoProject));
+            assert!(matches!(*caller.await.unwrap().unwrap_err(), TokenError::Url { .. }));
         }
         assert!(test.get(2).await.starts_with("error"));
         assert_eq!(test.asked(), 1);

@@ -8,11 +8,11 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use relay_transport::{RequestBody, Transport};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
 use super::TokenError;
+use crate::transport::{RequestBody, Transport};
 
 /// The largest answer of a token endpoint that is read, and the largest file. Tokens and credentials have a few
 /// thousand bytes.
@@ -22,27 +22,35 @@ const REASON_LIMIT: usize = 300;
 /// `application/x-www-form-urlencoded`, with `%20` for a blank, which every server reads as well.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Asks token endpoints.
+/// Sends requests to token endpoints. Cloning shares the connections.
 #[derive(Debug, Clone)]
-pub(crate) struct TokenClient {
+pub struct TokenClient {
     transport: Transport,
 }
 
-/// What an endpoint has answered.
-pub(crate) struct TokenAnswer {
+/// The successful response of a token endpoint, at most 64 KiB.
+#[derive(Debug)]
+pub struct TokenAnswer {
     /// The endpoint's URL without its query.
     endpoint: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    /// The headers of the response.
+    pub headers: HeaderMap,
+    /// The body of the response.
+    pub body: Bytes,
 }
 
 impl TokenClient {
-    pub(crate) fn new(transport: Transport) -> Self {
+    /// Creates a client that uses the connections of `transport`, and so its certificates and proxies.
+    #[must_use]
+    pub fn new(transport: Transport) -> Self {
         Self { transport }
     }
 
-    /// Posts `fields` as a form. Of what `is_secret` names, nothing comes back in an error.
-    pub(crate) async fn post_form(
+    /// Posts `fields` as a form. An error masks each of `secrets` that the endpoint repeats.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the URL cannot be used, or the endpoint returned no complete response with a success status.
+    pub async fn post_form(
         &self,
         url: &str,
         fields: &[(&str, &str)],
@@ -55,7 +63,10 @@ impl TokenClient {
     }
 
     /// Posts `body` as JSON with `authorization`.
-    pub(crate) async fn post_json(
+    ///
+    /// # Errors
+    /// Those of [`post_form`](Self::post_form).
+    pub async fn post_json(
         &self,
         url: &str,
         authorization: HeaderValue,
@@ -67,8 +78,11 @@ impl TokenClient {
         self.ask(request, &[]).await
     }
 
-    /// Gets `url` with `headers`.
-    pub(crate) async fn get(&self, url: &str, headers: HeaderMap) -> Result<TokenAnswer, TokenError> {
+    /// Sends a GET request with `headers` to `url`.
+    ///
+    /// # Errors
+    /// Those of [`post_form`](Self::post_form).
+    pub async fn get(&self, url: &str, headers: HeaderMap) -> Result<TokenAnswer, TokenError> {
         let mut request = request(Method::GET, url, Bytes::new())?;
         request.headers_mut().extend(headers);
         self.ask(request, &[]).await
@@ -90,29 +104,40 @@ impl TokenClient {
 }
 
 impl TokenAnswer {
-    /// The member `name` of the JSON object that was answered, a string.
-    pub(crate) fn text(&self, name: &'static str) -> Result<String, TokenError> {
+    /// Returns the member `name` of the JSON object in the body: a string that is not empty.
+    ///
+    /// # Errors
+    /// [`TokenError::Answer`] if the body has no such member.
+    pub fn text(&self, name: &'static str) -> Result<String, TokenError> {
         let text = self.json(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         text.ok_or_else(|| self.lacks(name))
     }
 
-    /// The access token, as a header.
-    pub(crate) fn bearer(&self, name: &'static str) -> Result<HeaderValue, TokenError> {
+    /// Returns the member `name` as `Bearer TOKEN`, marked as sensitive.
+    ///
+    /// # Errors
+    /// [`TokenError::Answer`] if the body has no such member, or no header can carry it.
+    pub fn bearer(&self, name: &'static str) -> Result<HeaderValue, TokenError> {
         bearer(&self.text(name)?).ok_or_else(|| self.lacks(name))
     }
 
-    /// A number of seconds; Azure writes it as a string.
-    pub(crate) fn seconds(&self, name: &'static str) -> Result<Duration, TokenError> {
+    /// Returns the member `name` as a number of seconds. Azure writes it as a string.
+    ///
+    /// # Errors
+    /// [`TokenError::Answer`] if the body has no such member.
+    pub fn seconds(&self, name: &'static str) -> Result<Duration, TokenError> {
         let value = self.json(name)?;
         let seconds = value.as_u64().or_else(|| value.as_str()?.parse().ok());
         seconds.map(Duration::from_secs).ok_or_else(|| self.lacks(name))
     }
 
-    pub(crate) fn endpoint(&self) -> &str {
+    /// Returns the endpoint's URL without its query.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    pub(crate) fn lacks(&self, member: &'static str) -> TokenError {
+    fn lacks(&self, member: &'static str) -> TokenError {
         TokenError::Answer { endpoint: self.endpoint.clone(), member }
     }
 
@@ -129,8 +154,12 @@ fn bearer(token: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// A file of credentials, read anew each time: they are exchanged under a running program.
-pub(crate) async fn read_file(path: &Path) -> Result<Vec<u8>, TokenError> {
+/// Reads a file of credentials, at most 64 KiB. Callers read it again for each renewal, since the file may be replaced
+/// while the program runs.
+///
+/// # Errors
+/// [`TokenError::File`] if the file cannot be read, [`TokenError::FileSize`] if it is too large.
+pub async fn read_file(path: &Path) -> Result<Vec<u8>, TokenError> {
     let failed = |problem| TokenError::File { path: path.to_owned(), problem };
     let file = tokio::fs::File::open(path).await.map_err(failed)?;
     let limit = SIZE_LIMIT as u64;
@@ -142,8 +171,9 @@ pub(crate) async fn read_file(path: &Path) -> Result<Vec<u8>, TokenError> {
     }
 }
 
-/// `fields` as a form, or as a query.
-pub(crate) fn form(fields: &[(&str, &str)]) -> String {
+/// Encodes `fields` as a form body or a query.
+#[must_use]
+pub fn form(fields: &[(&str, &str)]) -> String {
     let encoded = |text| utf8_percent_encode(text, FORM);
     let pairs: Vec<_> =
         fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();

@@ -1,0 +1,81 @@
+//! The reasons that a cloud's credentials give no token.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use relay_transport::TokenError;
+
+use crate::provider::AuthorizeError;
+
+/// The reason that the credentials of a cloud gave no usable token. Holds nothing of a credential.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CredentialError {
+    /// A file cannot be read, or a token endpoint returned no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A file of the credentials is no JSON, or lacks a member, or has a member of another type. The parser's own message
+    /// could quote a secret.
+    #[error("{} is not a credentials file of its type (line {line}, column {column})", path.display())]
+    Shape { path: PathBuf, line: usize, column: usize },
+    /// A file of the credentials has an unknown type.
+    #[error("{}: credentials of type `{found}` are not supported; use {supported}", path.display())]
+    Type { path: PathBuf, found: String, supported: &'static str },
+    /// The credentials name an unknown source of subject tokens.
+    #[error("{}: a credential_source with `{found}` is not supported; use `file` or `url`", path.display())]
+    Source { path: PathBuf, found: &'static str },
+    /// The source of subject tokens returned none.
+    #[error("{origin} holds no subject token")]
+    Subject { origin: String },
+    /// The private key cannot be used.
+    #[error("{}: the private key is not an RSA key in PEM form", path.display())]
+    Key { path: PathBuf },
+    /// No HTTP header can carry `IDENTITY_HEADER`.
+    #[error("IDENTITY_HEADER holds characters that an HTTP header cannot carry")]
+    IdentityHeader,
+    /// The configuration has a kind of credential that this provider does not support.
+    #[error("this kind of credential is not supported")]
+    Unknown,
+    /// Another server responded at the address of the metadata server.
+    #[error("{endpoint} is not a metadata server of Google's")]
+    NotMetadata { endpoint: String },
+    /// There is a token, but no project to use it in.
+    #[error(
+        "no Google Cloud project is known: set gcp_project_id or GOOGLE_CLOUD_PROJECT, or use credentials that name one"
+    )]
+    NoProject,
+}
+
+impl From<Arc<CredentialError>> for AuthorizeError {
+    fn from(error: Arc<CredentialError>) -> Self {
+        match &*error {
+            CredentialError::Token(token) if token.is_transient() => Self::Unavailable(error.into()),
+            _ => Self::Token(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::answer::AttemptError;
+
+    #[test]
+    fn a_token_endpoint_that_is_down_may_succeed_later() {
+        #[track_caller]
+        fn check(error: impl Into<CredentialError>, expected: bool) {
+            let attempt = AttemptError::Authorize(Arc::new(error.into()).into());
+            assert_eq!(attempt.is_misconfigured(), !expected, "{attempt:?}");
+        }
+        let endpoint = || "https://oauth2.googleapis.com/token".to_owned();
+        let refused = |status| TokenError::Refused { endpoint: endpoint(), status, reason: String::new() };
+        check(TokenError::Unreachable { endpoint: endpoint(), source: "refused".into() }, true);
+        check(TokenError::Timeout { after: Duration::from_secs(5) }, true);
+        check(refused(StatusCode::SERVICE_UNAVAILABLE), true);
+        check(refused(StatusCode::BAD_REQUEST), false);
+        check(CredentialError::NoProject, false);
+    }
+}
