@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use relay_messages::RateLimits;
+use relay_transport::{FetchError, SendError, is_about_certificate};
 pub use relay_transport::{ResponseBody as AnswerBody, ResponseBodyError as BodyError};
-use relay_transport::{SendError, is_about_certificate};
 use tower::BoxError;
 
 use crate::answer_stats::AnswerStats;
-use crate::fetch::FetchError;
 use crate::outcome::Outcome;
 use crate::provider::{AuthorizeError, PrepareError};
 

@@ -41,7 +41,7 @@ pub use bedrock::Bedrock;
 pub use client_credential::{ClientCredential, is_subscription_token};
 pub use compatible::Compatible;
 pub use failure::{Form as ErrorForm, Judgement, UpstreamError};
-pub use fetch::{Fetch, FetchError, FetchLayer, Fetcher};
+pub use fetch::{Fetch, FetchImages, FetchLayer};
 pub use listing::{ListedModel, Listing, ListingError};
 pub use mapping::{ModelMap, ModelMapLayer};
 pub use mock::Mock;

@@ -100,7 +100,7 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
 }
 
 /// TLS settings of one upstream; `ca_file` adds to the roots. ALPN is the connector's to choose.
-pub fn client_config(roots: &TrustRoots, ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+pub(crate) fn client_config(roots: &TrustRoots, ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let mut roots = roots.0.clone();
     if let Some(path) = ca_file {
         let store = Arc::make_mut(&mut roots);

@@ -6,13 +6,12 @@ use aws_credential_types::Credentials;
 use http::Request;
 use relay_config::{AwsCredentials, BedrockApi, BedrockConfig};
 use relay_messages::Payload;
-use relay_transport::Transport;
+use relay_transport::{AwsHttpClient, Transport};
 use tokio::sync::OnceCell;
 
 use super::chain::Chain;
 use super::credentials::Cache;
 use super::endpoint::{self, Region, RegionError};
-use super::http::HttpClient;
 use super::sign::Signer;
 use crate::anthropic_format::{self, ApiKey};
 use crate::provider::AuthorizeError;
@@ -52,7 +51,7 @@ impl Access {
             AwsCredentials::Profile(profile) => Some(profile.clone()),
             _ => None,
         };
-        let chain = Chain::new(profile, configured.clone(), HttpClient::new(transport));
+        let chain = Chain::new(profile, configured.clone(), AwsHttpClient::new(transport));
         let credential = match &config.credentials {
             AwsCredentials::BearerToken(token) => Credential::Bearer(ApiKey::bearer(token)?),
             AwsCredentials::Keys { access_key_id, secret_access_key, session_token } => {

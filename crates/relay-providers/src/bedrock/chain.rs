@@ -8,11 +8,11 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region as SdkRegion};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
+use relay_transport::AwsHttpClient;
 use tower::BoxError;
 
 use super::credentials::Source;
 use super::endpoint::Region;
-use super::http::HttpClient;
 
 /// The default chain (environment, files, SSO, web identity, container, instance metadata), or a profile of the shared
 /// files alone.
@@ -23,11 +23,11 @@ pub(super) struct Chain {
     profile: Option<String>,
     /// Where STS and SSO are asked; `None` leaves it to the chain.
     region: Option<Region>,
-    http: HttpClient,
+    http: AwsHttpClient,
 }
 
 impl Chain {
-    pub(super) fn new(profile: Option<String>, region: Option<Region>, http: HttpClient) -> Self {
+    pub(super) fn new(profile: Option<String>, region: Option<Region>, http: AwsHttpClient) -> Self {
         Self { profile, region, http }
     }
 

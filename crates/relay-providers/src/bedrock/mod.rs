@@ -15,7 +15,6 @@ mod chain;
 mod credentials;
 mod endpoint;
 mod errors;
-mod http;
 mod sign;
 
 use std::time::SystemTime;

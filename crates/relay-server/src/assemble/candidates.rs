@@ -11,11 +11,11 @@ use relay_config::{
 use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
     AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, FetchLayer,
-    Fetcher, Forward, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest, Upstream,
-    Vertex, Zai,
+    Forward, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest, Upstream, Vertex,
+    Zai,
 };
 use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
-use relay_transport::Transport;
+use relay_transport::{Fetcher, Transport};
 use tokio::time::Instant;
 use tower::{Service, ServiceBuilder, service_fn};
 

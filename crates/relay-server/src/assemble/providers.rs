@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use relay_config::{Config, HealthConfig, ProviderKind, ProviderName, ThinkingSignatures};
 use relay_messages::{RefusalMemory, SignatureOwner, ThinkingProvenance};
-use relay_providers::{Fetcher, Forward, adapter_for};
+use relay_providers::{Forward, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
-use relay_transport::{Proxies, Transport, TransportSettings, TrustRoots};
+use relay_transport::{Fetcher, Proxies, Transport, TransportSettings, TrustRoots};
 
 use super::BuildError;
 use super::candidates::ProviderStack;

@@ -2,24 +2,19 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use http::{HeaderMap, Response};
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
-use relay_transport::{TrustRoots, full};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
 use super::address::is_public;
-use super::client::Rules;
+use super::fetcher::Rules;
 use super::*;
-use crate::outcome::Outcome;
-use crate::request::{Endpoint, RelayRequest};
+use crate::tls::TrustRoots;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 
@@ -76,8 +71,12 @@ impl Site {
     }
 
     async fn check(&self, url: &str, expected: Result<&str, &str>) {
-        let found =
-            self.fetcher.fetch(url).await.map(|image| image.source()).map_err(|error| error.to_string());
+        let found = self
+            .fetcher
+            .fetch(url)
+            .await
+            .map(|image| image.base64_source())
+            .map_err(|error| error.to_string());
         let found = found.as_ref().map(|source| std::str::from_utf8(source).unwrap()).map_err(String::as_str);
         assert_eq!(found, expected, "{url}");
     }
@@ -131,6 +130,7 @@ fn answer(path: &str) -> Vec<u8> {
         "/lie" => image("image/png", b"<html>"),
         "/riff" => image("image/webp", b"RIFF\0\0\0\0WAVE"),
         "/large" => image("image/png", &[PNG, &vec![0; 5 * 1024 * 1024]].concat()),
+        "/nearly-5-mib" => image("image/png", &[PNG, &vec![0; 5 * 1024 * 1024 - PNG.len()]].concat()),
         "/endless" => {
             let chunk = [b"100000\r\n".as_slice(), &vec![0; 0x10_0000], b"\r\n"].concat();
             let head = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -225,49 +225,34 @@ async fn without_a_test_no_address_of_ours_is_asked() {
     assert!(accepted.is_err(), "somebody connected");
 }
 
-fn request(images: usize) -> RelayRequest {
-    let image = r#"{"type":"image","source":{"type":"url","url":"https://images.example/a.png"},"x":1.50}"#;
-    let blocks = vec![image; images].join(" ,");
-    let body = format!(
-        r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"tool_result","content":[{blocks}]}}]}}]}}"#
-    );
-    let body = MessagesBody::parse(body.into()).unwrap();
-    RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body)
+#[tokio::test]
+async fn images_are_fetched_together_in_the_order_of_their_urls() {
+    let site = Site::new().await;
+    let url = |path: &str| format!("https://images.example/{path}");
+    let images = site.fetcher.fetch_all(&[url("a.png"), url("a.webp"), url("1")]).await.unwrap();
+    let media_types: Vec<_> = images.iter().map(|image| image.media_type()).collect();
+    assert_eq!(media_types, ["image/png", "image/webp", "image/png"]);
+    assert_eq!(site.asked(), 6, "the last image needs three redirects");
+    let error = site.fetcher.fetch_all(&[url("a.png"), url("page")]).await.unwrap_err();
+    assert!(matches!(error, FetchError::NotAnImage { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn images_are_fetched_once_for_all_attempts_and_put_into_each() {
+async fn too_many_images_are_refused_before_one_is_fetched() {
     let site = Site::new().await;
-    let sent = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&sent);
-    let inner = tower::service_fn(move |attempt: Attempt| {
-        let body: Vec<u8> = attempt.payload().pieces().flat_map(|piece| piece.to_vec()).collect();
-        seen.lock().unwrap().push(String::from_utf8(body).unwrap());
-        async { Ok(Answer::new(Outcome::Success, Response::new(full(Bytes::new())))) }
-    });
-    let service = FetchLayer::new(Some(site.fetcher.clone())).layer(inner.clone());
-    let request = request(6);
-    for _ in 0..2 {
-        service.clone().oneshot(Attempt::new(request.clone())).await.unwrap();
-    }
-    assert_eq!(site.asked(), 6);
-    let without = FetchLayer::new(None).layer(inner);
-    without.oneshot(Attempt::new(request.clone())).await.unwrap();
-
-    let sent = sent.lock().unwrap();
-    let clients = std::str::from_utf8(request.body().bytes()).unwrap();
-    let url = r#"{"type":"url","url":"https://images.example/a.png"}"#;
-    assert_eq!(sent[0], clients.replace(url, BASE64_PNG));
-    assert_eq!((&sent[1], &*sent[2]), (&sent[0], clients));
-}
-
-#[tokio::test]
-async fn one_image_that_cannot_be_had_fails_the_attempt() {
-    let site = Site::new().await;
-    let inner = tower::service_fn(|_: Attempt| async { panic!("the upstream is not asked") });
-    let service = FetchLayer::new(Some(site.fetcher.clone())).layer(inner);
-    let error = service.oneshot(Attempt::new(request(21))).await.unwrap_err();
-    let AttemptError::Image(error) = error else { panic!("{error}") };
+    let urls = vec!["https://images.example/a.png".to_owned(); 21];
+    assert_eq!(site.fetcher.fetch_all(&urls[1..]).await.unwrap().len(), 20);
+    let asked = site.asked();
+    let error = site.fetcher.fetch_all(&urls).await.unwrap_err();
     assert_eq!(error.to_string(), "more than 20 images by URL");
-    assert_eq!(site.asked(), 0);
+    assert_eq!(site.asked(), asked);
+}
+
+#[tokio::test]
+async fn images_that_are_too_large_together_are_refused() {
+    let site = Site::new().await;
+    let urls = vec!["https://images.example/nearly-5-mib".to_owned(); 4];
+    assert_eq!(site.fetcher.fetch_all(&urls[1..]).await.unwrap().len(), 3);
+    let error = site.fetcher.fetch_all(&urls).await.unwrap_err();
+    assert_eq!(error.to_string(), "more than 15 MiB");
 }

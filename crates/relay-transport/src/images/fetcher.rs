@@ -14,7 +14,6 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use relay_transport::{TlsError, TrustRoots, client_config};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -24,6 +23,7 @@ use tokio_rustls::client::TlsStream;
 use super::address::is_public;
 use super::error::FetchError;
 use super::target::Target;
+use crate::tls::{TlsError, TrustRoots, client_config};
 
 /// An image of this size is the largest that the Messages API takes.
 const MAX_IMAGE: usize = 5 * 1024 * 1024;
@@ -58,13 +58,15 @@ pub(super) struct Rules {
 
 /// An image that has been fetched.
 #[derive(Debug)]
-pub(super) struct Image {
+pub struct Image {
     media_type: &'static str,
-    pub(super) data: Bytes,
+    data: Bytes,
 }
 
 impl Image {
-    fn read(data: Bytes) -> Option<Self> {
+    /// Recognises the format of an image by its first bytes: PNG, JPEG, GIF or WebP. Returns `None` for other data.
+    #[must_use]
+    pub fn read(data: Bytes) -> Option<Self> {
         let is_kind = |(media_type, start): &&(&str, &[u8])| {
             let is_webp = data.get(WEBP.0..).is_some_and(|rest| rest.starts_with(WEBP.1));
             data.starts_with(start) && (*media_type != "image/webp" || is_webp)
@@ -73,8 +75,20 @@ impl Image {
         Some(Self { media_type, data })
     }
 
-    /// The `source` of a block with this image.
-    pub(super) fn source(&self) -> Bytes {
+    /// Returns the media type, such as `image/png`.
+    #[must_use]
+    pub fn media_type(&self) -> &'static str {
+        self.media_type
+    }
+
+    /// Returns the size of the image in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Returns the JSON text of the `source` of an image block: the image in base64.
+    #[must_use]
+    pub fn base64_source(&self) -> Bytes {
         let mut source = format!(r#"{{"type":"base64","media_type":"{}","data":""#, self.media_type);
         base64_simd::STANDARD.encode_append(&self.data, &mut source);
         source.push_str("\"}");

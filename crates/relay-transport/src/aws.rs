@@ -1,10 +1,9 @@
-//! The relay's transport as the HTTP client of the AWS SDK, so that STS, SSO and the metadata services are reached by
-//! the same proxies and with the same certificates as everything else.
+//! The transport as the HTTP client of the AWS SDK.
 
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
-    HttpClient as SdkClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -12,22 +11,26 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use relay_messages::Payload;
-use relay_transport::{RequestBody, Transport};
+
+use crate::transport::{RequestBody, Transport};
 
 /// Answers with credentials have a few kilobytes.
 const ANSWER_LIMIT: usize = 1024 * 1024;
 
-/// See the module.
+/// The HTTP client of the AWS SDK over a [`Transport`], so that STS, SSO and the metadata services are reached through the
+/// same proxies and with the same certificates as the upstream.
 #[derive(Debug, Clone)]
-pub(super) struct HttpClient(Transport);
+pub struct AwsHttpClient(Transport);
 
-impl HttpClient {
-    pub(super) fn new(transport: Transport) -> Self {
+impl AwsHttpClient {
+    /// Creates a client that uses the connections of `transport`.
+    #[must_use]
+    pub fn new(transport: Transport) -> Self {
         Self(transport)
     }
 }
 
-impl SdkClient for HttpClient {
+impl HttpClient for AwsHttpClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         let limits = [settings.connect_timeout(), settings.read_timeout()];
         let limit = limits.into_iter().flatten().reduce(Duration::saturating_add);
