@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_file_is_found() {
+    fn the_first_existing_file_in_the_search_order_is_found() {
         let all = [
             "cwd/config.toml",
             "cwd/cc-relay.yaml",
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_named_must_exist() {
+    fn a_named_file_that_does_not_exist_is_an_error() {
         let there = ["cwd/config.yaml"];
         check(&there, Some("nope.yaml"), &[], Err("there is no file ~/nope.yaml"));
         check(&there, Some("cwd"), &[], Err("there is no file ~/cwd"));

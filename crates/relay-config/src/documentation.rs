@@ -69,7 +69,7 @@ fn check(path: &Path, markdown: &str) -> usize {
 }
 
 #[test]
-fn every_example_loads_and_says_the_same_in_both_formats() {
+fn every_example_loads_and_means_the_same_in_both_formats() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut pages: Vec<PathBuf> = vec![root.join("README.md")];
     pages.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));

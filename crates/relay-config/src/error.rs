@@ -20,7 +20,7 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The file has no extension that names its format.
-    #[error("{}: the name of a configuration file ends in .yaml, .yml or .toml", path.display())]
+    #[error("{}: a configuration file must end in .yaml, .yml or .toml", path.display())]
     Extension {
         /// The file.
         path: PathBuf,
@@ -260,7 +260,7 @@ pub enum Concern {
     },
     /// The file contains a secret and is readable by every user of the machine.
     #[error(
-        "the file holds a secret and every user of this machine can read it; chmod 600, or use ${{NAME}}"
+        "the file contains a secret and every user of this machine can read it; chmod 600, or use ${{NAME}}"
     )]
     ReadableByOthers,
     /// The strategy in use does not read the setting.
@@ -273,13 +273,13 @@ pub enum Concern {
     #[error("no provider is enabled; every request will be refused")]
     NoProvider,
     /// A credential of the environment is incomplete; another one is used.
-    #[error("it is not used, as {missing} is not set")]
+    #[error("it is not used, because {missing} is not set")]
     NotUsed {
         /// The name of the missing variable.
         missing: String,
     },
     /// The key contains characters that no HTTP header can carry.
-    #[error("holds a line break or another control character, which no HTTP header can carry")]
+    #[error("contains a line break or another control character, which no HTTP header can carry")]
     UnsendableKey,
     /// Credentials are sent without encryption.
     #[error("http:// sends credentials unencrypted to {host}; use https://")]

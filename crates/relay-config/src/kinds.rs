@@ -157,7 +157,7 @@ const VENDOR: KindSpec = KindSpec {
 /// Anthropic's API.
 pub(crate) const ANTHROPIC: KindSpec = KindSpec {
     name: "anthropic",
-    description: "Anthropic's API, or an endpoint that stands for it.",
+    description: "Anthropic's API, or a proxy for it.",
     implementation: Implementation::Anthropic,
     address: Address::Default("https://api.anthropic.com"),
     key_alternative: Some("passthrough: true to send clients' own credentials"),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn vendors_have_the_address_the_header_and_the_variable_of_their_documentation() {
+    fn vendors_have_the_address_header_and_variable_that_they_document() {
         use CompatibleAuth::{ApiKey, Bearer};
         check_vendor("minimax", "https://api.minimax.io/anthropic", Bearer, "MINIMAX_API_KEY");
         check_vendor("moonshot", "https://api.moonshot.ai/anthropic", Bearer, "MOONSHOT_API_KEY");

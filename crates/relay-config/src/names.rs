@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_urls_lose_their_last_slash_and_keep_their_path() {
+    fn base_urls_lose_trailing_slashes_and_keep_their_path() {
         #[track_caller]
         fn check(text: &str, expected: Result<&str, BaseUrlError>) {
             assert_eq!(BaseUrl::parse(text).map(|url| url.to_string()), expected.map(str::to_owned));

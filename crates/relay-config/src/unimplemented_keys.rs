@@ -35,7 +35,7 @@ const fn unimplemented(pattern: &'static str, off: Off, instead: &'static str) -
 }
 
 const KEYS: &[UnimplementedKey] = &[
-    unimplemented("server.tls", Off::Empty, "let a proxy in front of cc-relay end TLS"),
+    unimplemented("server.tls", Off::Empty, "terminate TLS at a proxy in front of cc-relay"),
     unimplemented(
         "routing.strategy",
         Off::AllBut(&["cost_based", "latency_based"]),

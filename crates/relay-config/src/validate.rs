@@ -138,7 +138,7 @@ impl Validator<'_> {
             return Err(unexpected(node, rule, &expected(rule), &hint));
         };
         if text.trim().is_empty() && rule.contains_key("minLength") {
-            return Err(unexpected(node, rule, "one that is not empty", ""));
+            return Err(unexpected(node, rule, "a non-empty string", ""));
         }
         let choices = schema::choices(rule);
         if !choices.is_empty() && !choices.contains(&text.as_str()) {
@@ -185,7 +185,7 @@ impl Validator<'_> {
             format!("known here: {}", known.into_iter().filter(is_usable).collect::<Vec<_>>().join(", "))
         } else {
             let tables: Vec<_> =
-                tables.iter().map(|table| if table.is_empty() { "the top" } else { table }).collect();
+                tables.iter().map(|table| if table.is_empty() { "the top level" } else { table }).collect();
             format!("it belongs to {}", tables.join(" or "))
         };
         Fault::UnknownKey { hint }

@@ -68,7 +68,7 @@ impl<'a> Reader<'a, '_> {
                         &span,
                         &KeyPath::default(),
                         "several documents are",
-                        "keep what stands above the second `---`",
+                        "remove everything from the second `---` on",
                     ));
                 }
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
@@ -190,7 +190,7 @@ impl<'a> Reader<'a, '_> {
                 span,
                 path,
                 "a tag other than !!str is",
-                "remove it; the setting knows its type",
+                "remove it, since the setting determines the type",
             )),
         }
     }
@@ -201,7 +201,7 @@ impl<'a> Reader<'a, '_> {
                 span,
                 path,
                 "a tag other than !!str is",
-                "remove it; the setting knows its type",
+                "remove it, since the setting determines the type",
             )),
             _ => Ok(()),
         }
@@ -211,7 +211,7 @@ impl<'a> Reader<'a, '_> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => Err(self.scan_error(&error)),
-            None => Err(self.syntax(&Marker::default(), "the text ends too early")),
+            None => Err(self.syntax(&Marker::default(), "unexpected end of the text")),
         }
     }
 

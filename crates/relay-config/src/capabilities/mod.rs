@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_specific_name_of_a_beta_counts() {
+    fn the_most_specific_rule_for_a_beta_applies() {
         let known = known(&[("*", "drop"), ("a-*", "b"), ("a-2026", "pass")]);
         assert_eq!(known.beta("x"), Some(&BetaRule::Drop));
         assert_eq!(known.beta("a-2025"), Some(&BetaRule::Rename("b".to_owned())));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn models_are_told_of_from_the_least_to_the_most_specific_pattern() {
+    fn rules_of_a_model_are_ordered_from_the_least_to_the_most_specific_pattern() {
         let patterns = ["*-4-5*", "m-4-5", "*"];
         let own = patterns.map(|pattern| (Pattern::new(pattern), known(&[(pattern, "pass")])));
         let others = Capabilities::from_iter([(Pattern::new("m*"), known(&[("last", "pass")]))]);

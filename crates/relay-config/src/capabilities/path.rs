@@ -48,7 +48,7 @@ pub struct InvalidFieldPath;
 
 impl fmt::Display for InvalidFieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the place of a field, like `speed`, `tools[].strict` or `blocks[image].source[url]`")
+        f.write_str("the path of a field, such as `speed`, `tools[].strict` or `blocks[image].source[url]`")
     }
 }
 

@@ -45,7 +45,7 @@ impl fmt::Display for NotARule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unknown => {
-                "`pass`, `drop`, `refuse`, `fold`, `hoist`, or a new place like `output_config.format`"
+                "`pass`, `drop`, `refuse`, `fold`, `hoist`, or a new path such as `output_config.format`"
             }
             Self::Refuse => {
                 "`refuse` for a top-level field, or for a kind of content like `blocks[document]`, \
@@ -53,7 +53,7 @@ impl fmt::Display for NotARule {
             }
             Self::Fold => "`fold` for messages of one role, like `messages[system]`",
             Self::Hoist => "`hoist` for a field of tools, like `tools[].custom`",
-            Self::Move => "a new place for a top-level field alone",
+            Self::Move => "a new path for a top-level field only",
         })
     }
 }

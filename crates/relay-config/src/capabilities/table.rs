@@ -92,7 +92,7 @@ fn model(node: &Node, path: &KeyPath, report: &mut Report) -> ModelCapabilities 
                 report.problem(
                     section.at.clone(),
                     &path,
-                    Fault::UnknownKey { hint: "known are betas and fields".to_owned() },
+                    Fault::UnknownKey { hint: "known here: betas, fields".to_owned() },
                 );
                 continue;
             }
@@ -142,13 +142,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
+    fn problems_in_the_table_are_reported_with_their_place() {
         let text = "[a.\"*\".fields]\n\"b.\" = \"drop\"\nc = \"dropp\"\n[a.\"*\".beta]\n";
         let error = CapabilityTable::parse("t", text).unwrap_err().to_string();
         let lines: Vec<_> = error.lines().collect();
         assert_eq!(lines.len(), 3, "{error}");
         assert!(
-            lines[0].starts_with("t:2:1: a.\"*\".fields.\"b.\": found `b.`, expected the place of a field"),
+            lines[0].starts_with("t:2:1: a.\"*\".fields.\"b.\": found `b.`, expected the path of a field"),
             "{error}"
         );
         assert!(

@@ -96,7 +96,7 @@ mod tests {
     use crate::environment::testing::lookup;
 
     #[test]
-    fn a_region_is_a_code() {
+    fn a_region_must_be_a_code() {
         #[track_caller]
         fn check(region: &str, expected: Option<&str>) {
             assert_eq!(check_region(region).err().map(|fault| fault.to_string()).as_deref(), expected);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bedrock_key_wins_over_keys() {
+    fn a_bedrock_api_key_takes_precedence_over_access_keys() {
         let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "s"), (BEARER_TOKEN, " b ")];
         let variable = lookup(&keys);
         assert_eq!(credentials(Environment::new(&variable)), AwsCredentials::BearerToken(Secret::new("b")));

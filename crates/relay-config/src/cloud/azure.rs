@@ -112,7 +112,7 @@ mod tests {
     use crate::environment::testing::lookup;
 
     #[test]
-    fn a_resource_is_a_name() {
+    fn a_resource_must_be_a_name() {
         #[track_caller]
         fn check(resource: &str, expected: Result<&str, &str>) {
             let found = base_url(resource).map(|url| url.to_string()).map_err(|fault| fault.to_string());
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_authority_may_be_a_bare_host() {
+    fn the_authority_may_be_a_host_without_a_scheme() {
         let variables = [
             (TENANT, "t"),
             (CLIENT, "c"),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_without_its_application_is_noticed() {
+    fn a_credential_without_its_application_is_reported_as_unused() {
         #[track_caller]
         fn check(variables: &[(&str, &str)], expected: Option<(&str, &str)>) {
             let variable = lookup(variables);

@@ -92,7 +92,7 @@ mod tests {
     use crate::environment::testing::lookup;
 
     #[test]
-    fn projects_and_regions_are_names() {
+    fn projects_and_regions_must_be_names() {
         #[track_caller]
         fn check(checked: Result<(), Fault>, expected: Option<&str>) {
             assert_eq!(checked.err().map(|fault| fault.to_string()).as_deref(), expected);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_found_where_googles_libraries_find_them() {
+    fn credentials_are_searched_in_the_order_of_googles_libraries() {
         #[track_caller]
         fn check(variables: &[(&str, &str)], expected: &GoogleCredentials, source: Option<&str>) {
             let variable = lookup(variables);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_metadata_host_is_no_url() {
+    fn a_url_is_refused_as_the_metadata_host() {
         let variable = lookup(&[(METADATA_HOST, "http://169.254.169.254/x")]);
         let mut told = Vec::new();
         credentials(Environment::new(&variable), &mut |variable, fault| {

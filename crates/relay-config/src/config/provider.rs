@@ -102,7 +102,7 @@ pub enum Pooling {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ProviderKind {
-    /// Anthropic's API, or an endpoint that stands for it.
+    /// Anthropic's API, or a proxy for it.
     Anthropic {
         /// The URL in front of `/v1/messages`. Default `https://api.anthropic.com`.
         base_url: BaseUrl,

@@ -46,7 +46,7 @@ fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, String> {
         .ok_or_else(|| format!("set AWS_REGION to add bedrock with {credentials}"))?;
     aws::check_region(&region).map_err(|fault| format!("correct {by} to add bedrock: {fault}"))?;
     Ok(FoundCloud {
-        by: format!("{credentials}, and the region {region} by {by}"),
+        by: format!("{credentials}, and the region {region} from {by}"),
         key: None,
         kind: ProviderKind::Bedrock(BedrockConfig {
             base_url: None,
@@ -66,7 +66,7 @@ fn foundry(environment: Environment<'_>) -> Result<FoundCloud, String> {
     let base_url = azure::base_url(&resource)
         .map_err(|fault| format!("correct AZURE_RESOURCE_NAME to add azure: {fault}"))?;
     Ok(FoundCloud {
-        by: format!("AZURE_API_KEY, and the resource {resource} by AZURE_RESOURCE_NAME"),
+        by: format!("AZURE_API_KEY, and the resource {resource} from AZURE_RESOURCE_NAME"),
         key: Some(key),
         kind: ProviderKind::Azure(AzureConfig { base_url, api_version: None, auth: AzureAuth::ApiKey }),
     })
@@ -74,13 +74,13 @@ fn foundry(environment: Environment<'_>) -> Result<FoundCloud, String> {
 
 fn vertex(environment: Environment<'_>) -> Result<FoundCloud, String> {
     let (variable, project) = google::project(environment).ok_or(
-        "set GOOGLE_CLOUD_PROJECT, and log in by gcloud auth application-default login, to add vertex",
+        "set GOOGLE_CLOUD_PROJECT, and log in with gcloud auth application-default login, to add vertex",
     )?;
     let correct = |variable, fault| format!("correct {variable} to add vertex: {fault}");
     google::check_project(&project).map_err(|fault| correct(variable, fault))?;
     let source = google::credentials_source(environment).ok_or_else(|| {
         format!(
-            "log in by gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS, to add vertex \
+            "log in with gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS, to add vertex \
              with {variable}"
         )
     })?;
@@ -96,7 +96,7 @@ fn vertex(environment: Environment<'_>) -> Result<FoundCloud, String> {
         return Err(correct(variable, fault));
     }
     Ok(FoundCloud {
-        by: format!("{source}, and the project {project} by {variable}, in {region}"),
+        by: format!("{source}, and the project {project} from {variable}, in {region}"),
         key: None,
         kind: ProviderKind::Vertex(VertexConfig {
             base_url: None,
@@ -131,10 +131,10 @@ mod tests {
         "set AWS_REGION, and AWS_PROFILE, AWS_BEARER_TOKEN_BEDROCK or a pair of AWS keys, to add bedrock";
     const NO_AZURE: &str = "set AZURE_API_KEY and AZURE_RESOURCE_NAME to add azure";
     const NO_VERTEX: &str =
-        "set GOOGLE_CLOUD_PROJECT, and log in by gcloud auth application-default login, to add vertex";
+        "set GOOGLE_CLOUD_PROJECT, and log in with gcloud auth application-default login, to add vertex";
 
     #[test]
-    fn what_would_add_a_cloud_is_told() {
+    fn missing_variables_of_the_clouds_are_listed() {
         check(&[], &[], &[NO_BEDROCK, NO_AZURE, NO_VERTEX]);
         check(
             &[("AWS_PROFILE", "work"), ("AZURE_API_KEY", "k"), ("GOOGLE_CLOUD_PROJECT", "p")],
@@ -142,7 +142,7 @@ mod tests {
             &[
                 "set AWS_REGION to add bedrock with AWS_PROFILE",
                 "set AZURE_RESOURCE_NAME to add azure with AZURE_API_KEY",
-                "log in by gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS, to add vertex \
+                "log in with gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS, to add vertex \
                  with GOOGLE_CLOUD_PROJECT",
             ],
         );
@@ -162,9 +162,9 @@ mod tests {
             ("GOOGLE_APPLICATION_CREDENTIALS", "/key.json"),
         ];
         let found = [
-            "bedrock: AWS_ACCESS_KEY_ID, and the region eu-central-1 by AWS_REGION",
-            "azure: AZURE_API_KEY, and the resource res by AZURE_RESOURCE_NAME",
-            "vertex: GOOGLE_APPLICATION_CREDENTIALS, and the project p by GOOGLE_CLOUD_PROJECT, in global",
+            "bedrock: AWS_ACCESS_KEY_ID, and the region eu-central-1 from AWS_REGION",
+            "azure: AZURE_API_KEY, and the resource res from AZURE_RESOURCE_NAME",
+            "vertex: GOOGLE_APPLICATION_CREDENTIALS, and the project p from GOOGLE_CLOUD_PROJECT, in global",
         ];
         let discovery = check(&variables, &found, &[]);
         let ranked: Vec<_> =
@@ -177,17 +177,17 @@ mod tests {
     }
 
     #[test]
-    fn the_region_of_a_profile_counts() {
+    fn the_region_of_the_profile_is_used_for_discovery() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("config");
         std::fs::write(&file, "[profile work]\nregion = us-west-2\n").unwrap();
         let variables = [("AWS_PROFILE", "work"), ("AWS_CONFIG_FILE", file.to_str().unwrap())];
-        let found = ["bedrock: AWS_PROFILE, and the region us-west-2 by the profile"];
+        let found = ["bedrock: AWS_PROFILE, and the region us-west-2 from the profile"];
         check(&variables, &found, &[NO_AZURE, NO_VERTEX]);
     }
 
     #[test]
-    fn what_is_malformed_adds_nothing() {
+    fn malformed_variables_add_no_provider() {
         let variables = [
             ("AWS_DEFAULT_REGION", "us east 1"),
             ("AWS_BEARER_TOKEN_BEDROCK", "b"),

@@ -34,7 +34,7 @@ impl Discovery {
         for spec in KINDS {
             match spec.discovery {
                 DiscoverySource::Key(variable) => {
-                    discovery.add_keyed(spec, variable, environment.get(variable))
+                    discovery.add_keyed(spec, variable, environment.get(variable));
                 }
                 DiscoverySource::CloudCredentials => discovery.add_cloud(spec, environment),
                 DiscoverySource::DefaultAddress => discovery.add_local(spec, ollama_answers),
@@ -130,7 +130,7 @@ mod tests {
     const NO_CLOUDS: [&str; 3] = [
         "set AWS_REGION, and AWS_PROFILE, AWS_BEARER_TOKEN_BEDROCK or a pair of AWS keys, to add bedrock",
         "set AZURE_API_KEY and AZURE_RESOURCE_NAME to add azure",
-        "set GOOGLE_CLOUD_PROJECT, and log in by gcloud auth application-default login, to add vertex",
+        "set GOOGLE_CLOUD_PROJECT, and log in with gcloud auth application-default login, to add vertex",
     ];
 
     /// Returns the lines that name the variables of the vendors, without those in `set`.
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_rank_as_their_provider_does() {
+    fn discovered_keys_have_the_priority_of_their_provider() {
         let found = Discovery::from_environment(|_| Some("key".to_owned()), false).config.providers;
         assert!(found.iter().any(|provider| !provider.keys.is_empty()));
         assert!(

@@ -69,8 +69,7 @@ fn mapping(
     for (prefix, name) in raw {
         let path = path.key(&prefix);
         if prefix.trim().is_empty() {
-            let fault =
-                value_fault("an empty prefix", "what a model's name starts with", "use default_provider");
+            let fault = value_fault("an empty prefix", "the start of a model's name", "use default_provider");
             to.problem(&path, fault);
         } else if prefix.contains('*') {
             let hint = match prefix.strip_suffix('*') {

@@ -69,7 +69,7 @@ fn listen(raw: Option<raw::Listen>, path: &KeyPath, to: &mut Reporter<'_>) -> Op
 /// Parses `host:port`. The error is a hint for the operator.
 fn parse_address(text: &str) -> Result<ListenAddress, String> {
     if text.contains("://") {
-        return Err("leave the scheme out".to_owned());
+        return Err("remove the scheme".to_owned());
     }
     if text.parse::<Ipv6Addr>().is_ok() {
         return Err(format!("add a port, and put an IPv6 address in brackets: [{text}]:8787"));

@@ -149,7 +149,7 @@ fn azure(config: &AzureConfig, out: &mut Writer) {
                     ));
                 }
                 EntraConfig::ManagedIdentity { endpoint, .. } => {
-                    out.remark(format_args!("credentials: a managed identity, by {endpoint}"));
+                    out.remark(format_args!("credentials: a managed identity, from {endpoint}"));
                 }
             }
         }

@@ -1,8 +1,8 @@
-//! What the tests share: a loader with an environment, and its problems and warnings as lines.
+//! Helpers of the tests: a loader with an environment, and its problems and warnings as lines.
 
 use relay_config::{Format, LoadError, Loaded, Loader, schema};
 
-/// What the environment holds in every test.
+/// The environment of every test.
 pub(crate) const ENVIRONMENT: [(&str, &str); 6] = [
     ("KEY", "sk-key"),
     ("ODD", "a\"b'c#d$e${KEY}\\f: [{"),
@@ -21,7 +21,7 @@ pub(crate) fn load(format: Format, text: &str) -> Result<Loaded, LoadError> {
     loader(&[]).with_text("c", format, text).load()
 }
 
-/// The types of providers in this version, as messages list them.
+/// Returns the types of providers, as messages list them.
 pub(crate) fn types() -> String {
     let schema = schema();
     let types = &schema["$defs"]["Provider"]["properties"]["type"]["oneOf"];

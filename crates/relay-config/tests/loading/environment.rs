@@ -11,7 +11,7 @@ fn load(environment: &[(&str, &str)], overrides: &[(&str, &str)]) -> Result<Load
 }
 
 #[test]
-fn flags_win_over_the_environment_which_wins_over_the_file() {
+fn flags_override_the_environment_and_the_environment_overrides_the_file() {
     let environment = [
         ("CC_RELAY_SERVER__LISTEN", "127.0.0.1:2,[::1]:2"),
         ("CC_RELAY_SERVER__TIMEOUT_MS", "2"),
@@ -58,7 +58,7 @@ fn problems_name_the_variable_or_the_command_line() {
             "CC_RELAY_PROVIDERS__0__NAME: unknown key; providers are set in the file; a value there may refer to a variable \
          by ${NAME}",
             "CC_RELAY_SERVER_LISTEN: unknown key; did you mean `CC_RELAY_SERVER__LISTEN`?",
-            "CC_RELAY_SERVER__AUTH__API_KEY: server.auth.api_key: found an empty string, expected one that is not empty",
+            "CC_RELAY_SERVER__AUTH__API_KEY: server.auth.api_key: found an empty string, expected a non-empty string",
             "CC_RELAY_SERVER__LISTEN: server.listen: found \"nowhere\", expected host:port, as in 127.0.0.1:8787; add a port: \
          nowhere:8787",
             "CC_RELAY_SERVER__LISTN: unknown key; did you mean `CC_RELAY_SERVER__LISTEN`?",
@@ -72,7 +72,7 @@ fn problems_name_the_variable_or_the_command_line() {
 }
 
 #[test]
-fn a_variable_that_the_file_refers_to_needs_to_make_no_setting() {
+fn a_variable_that_the_file_refers_to_need_not_be_a_setting() {
     let file = "server: { auth: { api_key: '${CC_RELAY_CLIENT_KEY}' } }";
     let environment = [("CC_RELAY_CLIENT_KEY", "k")];
     let loaded = loader(&environment).with_text("c", Format::Yaml, file).load();
@@ -80,11 +80,11 @@ fn a_variable_that_the_file_refers_to_needs_to_make_no_setting() {
 }
 
 #[test]
-fn variables_that_make_no_setting_are_left_alone() {
+fn variables_that_are_not_settings_are_ignored() {
     let environment = [
         ("CC_RELAY_CONFIG", "/etc/cc-relay.yaml"),
         ("CC_RELAY_LOG", "debug"),
-        // What Kubernetes sets for services called cc-relay and cc-relay-admin.
+        // Variables that Kubernetes sets for services named cc-relay and cc-relay-admin.
         ("CC_RELAY_SERVICE_HOST", "10.0.0.1"),
         ("CC_RELAY_SERVICE_PORT", "8787"),
         ("CC_RELAY_SERVICE_PORT_HTTP", "8787"),

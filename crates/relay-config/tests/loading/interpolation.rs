@@ -12,7 +12,7 @@ fn check(text: &str, expected: &str) {
 }
 
 #[test]
-fn references_become_values() {
+fn references_are_replaced_by_values() {
     check("${KEY}", "sk-key");
     check("a${KEY}b${PORT}c", "ask-keyb9000c");
     check("${UNSET:-default}", "default");
@@ -26,7 +26,7 @@ fn references_become_values() {
 }
 
 #[test]
-fn values_arrive_as_they_are() {
+fn values_of_variables_are_inserted_unchanged() {
     let odd = ENVIRONMENT.iter().find(|(name, _)| *name == "ODD").unwrap().1;
     check("${ODD}", odd);
     check("${UNSET:-$KEY}", "$KEY");
@@ -38,7 +38,7 @@ fn values_arrive_as_they_are() {
 }
 
 #[test]
-fn numbers_switches_and_choices_may_come_from_variables() {
+fn numbers_booleans_and_choices_may_come_from_variables() {
     let text = "
 server: { timeout_ms: '${PORT}', enable_http2: '${NO}', listen: ['127.0.0.1:${PORT}'] }
 logging: { level: '${LEVEL:-warn}' }
@@ -68,7 +68,7 @@ fn an_unset_variable_is_an_error() {
     );
     yaml_problems(
         "server: { auth: { api_key: '${EMPTY}' } }",
-        &["1:28: server.auth.api_key: found an empty string, expected one that is not empty"],
+        &["1:28: server.auth.api_key: found an empty string, expected a non-empty string"],
     );
 }
 
@@ -90,7 +90,7 @@ fn the_key_of_a_disabled_provider_may_be_unset() {
 }
 
 #[test]
-fn a_reference_that_is_none_is_an_error() {
+fn a_malformed_reference_is_an_error() {
     for text in ["${", "${}", "${KEY", "${1A}", "${a-b}", "${:-x}", "${A B}", "${KEY:=x}"] {
         let file = format!("server: {{ listen: '{text}' }}");
         yaml_problems(

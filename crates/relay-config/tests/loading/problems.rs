@@ -1,11 +1,11 @@
-//! What is refused, where, and in which words.
+//! Invalid configurations: the place and the text of each problem.
 
 use relay_config::{Format, LoadError, Loader};
 
 use crate::check::{load, toml_problems, types, yaml_problems};
 
 #[test]
-fn all_problems_are_told_at_once_each_with_its_place() {
+fn all_problems_are_reported_at_once_each_with_its_place() {
     let text = "\
 server:
   lissten: 127.0.0.1:80
@@ -87,7 +87,7 @@ fn keys_are_unique_in_yaml_too() {
 }
 
 #[test]
-fn an_unknown_key_is_told_where_it_belongs() {
+fn the_error_for_an_unknown_key_names_its_table() {
     yaml_problems(
         "modles: {}\nrouting: { listen: a }\n",
         &[
@@ -109,7 +109,7 @@ fn an_unknown_key_is_told_where_it_belongs() {
 }
 
 #[test]
-fn values_have_the_type_that_the_setting_wants() {
+fn values_must_have_the_type_of_the_setting() {
     #[track_caller]
     fn check(setting: &str, expected: &str) {
         let text = format!("server: {{ {setting} }}");
@@ -160,11 +160,11 @@ fn values_have_the_type_that_the_setting_wants() {
     );
     check(
         "auth: { api_key: '' }",
-        "1:28: server.auth.api_key: found an empty string, expected one that is not empty",
+        "1:28: server.auth.api_key: found an empty string, expected a non-empty string",
     );
     check(
         "auth: { api_key: ' ' }",
-        "1:28: server.auth.api_key: found an empty string, expected one that is not empty",
+        "1:28: server.auth.api_key: found an empty string, expected a non-empty string",
     );
 }
 
@@ -197,7 +197,7 @@ fn limits_and_thresholds_have_bounds() {
     check("keys.tpm_limit: 1.5", "the number 1.5", &number(0, 1_000_000_000_000));
     check("keys.itpm_limit: 1e6", "the number 1e6", &number(0, 1_000_000_000_000));
     check("keys.otpm_limit: 2000000000000", "the number 2000000000000", &number(0, 1_000_000_000_000));
-    check("keys.organization: ''", "an empty string", "one that is not empty");
+    check("keys.organization: ''", "an empty string", "a non-empty string");
     check("pooling.max_wait_ms: -1", "the number -1", &number(0, a_day));
     check(
         "pooling.strategy: least-loaded",
@@ -213,7 +213,7 @@ fn limits_and_thresholds_have_bounds() {
 }
 
 #[test]
-fn keys_of_one_organization_cannot_differ_in_its_limits() {
+fn keys_of_one_organization_must_state_the_same_limits() {
     let text = "\
 providers:
   - name: a
@@ -232,7 +232,7 @@ providers:
 }
 
 #[test]
-fn strings_that_look_like_something_else_want_quotes() {
+fn strings_that_look_like_another_type_need_quotes() {
     let text = "\
 providers:
   - name: 7
@@ -259,7 +259,7 @@ providers:
 }
 
 #[test]
-fn choices_are_listed_and_slips_are_recognised() {
+fn choices_are_listed_and_the_nearest_is_suggested() {
     yaml_problems(
         "logging: { level: INFO, format: xml }",
         &[
@@ -277,7 +277,7 @@ fn choices_are_listed_and_slips_are_recognised() {
 }
 
 #[test]
-fn a_provider_has_a_name_and_a_type() {
+fn a_provider_must_have_a_name_and_a_type() {
     yaml_problems(
         "providers: [{}, text]",
         &[
@@ -296,7 +296,7 @@ fn a_provider_has_a_name_and_a_type() {
 }
 
 #[test]
-fn a_provider_has_the_keys_that_its_type_needs() {
+fn a_provider_must_have_the_keys_that_its_type_needs() {
     #[track_caller]
     fn check(provider: &str, expected: &[&str]) {
         yaml_problems(&format!("providers:\n- {{ name: a, {provider} }}"), expected);
@@ -322,7 +322,7 @@ fn a_provider_has_the_keys_that_its_type_needs() {
     check("type: minimax, enabled: false", &[]);
     check(
         "type: zai, keys: [{ key: a }, { priority: 2 }]",
-        &["2:44: providers[0].keys[1].key: missing; give the credential, best as ${NAME}"],
+        &["2:44: providers[0].keys[1].key: missing; add the credential, preferably as ${NAME}"],
     );
     check(
         "type: zai, keys: [sk-1]",
@@ -387,7 +387,7 @@ fn base_urls_are_checked() {
     );
     check("http://u:p@a", &format!("{start}credentials do not belong in a URL; use keys[]{end}"));
     check("u:p@a b", &format!("{start}not a URL{end}"));
-    check("", "2:38: providers[0].base_url: found an empty string, expected one that is not empty");
+    check("", "2:38: providers[0].base_url: found an empty string, expected a non-empty string");
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn listen_addresses_are_checked() {
     check("fe80:::8787", "put an IPv6 address in brackets: [fe80::]:8787");
     check("[::1]", "add a port: [::1]:8787");
     check("[a]:1", "only an IPv6 address goes in brackets");
-    check("http://a:1", "leave the scheme out");
+    check("http://a:1", "remove the scheme");
     check("a/b:1", "the host is a name or an IP address");
     yaml_problems(
         "server: { listen: ['127.0.0.1:1', '[::1]:1', '127.0.0.1:1', x] }",
@@ -422,7 +422,7 @@ fn listen_addresses_are_checked() {
 }
 
 #[test]
-fn clients_have_names_and_keys_of_their_own() {
+fn clients_must_have_unique_names_and_keys() {
     let text = "\
 server:
   auth:
@@ -443,7 +443,7 @@ server:
 }
 
 #[test]
-fn a_mapping_leads_to_one_model() {
+fn a_model_mapping_must_name_one_model() {
     let text = "providers: [{ name: a, type: mock, model_mapping: { '': a, 'b-*': 'c-*', d: '' } }]";
     yaml_problems(
         text,
@@ -451,16 +451,16 @@ fn a_mapping_leads_to_one_model() {
             "1:57: providers[0].model_mapping.\"\": found an empty model name, expected a name, or a pattern with `*`",
             "1:67: providers[0].model_mapping.\"b-*\": found \"c-*\", expected one model name, without `*`; only the left side \
          may be a pattern",
-            "1:77: providers[0].model_mapping.d: found an empty string, expected one that is not empty",
+            "1:77: providers[0].model_mapping.d: found an empty string, expected a non-empty string",
         ],
     );
 }
 
 #[test]
-fn a_file_with_certificates_must_hold_some() {
+fn a_certificate_file_must_contain_a_certificate() {
     yaml_problems("providers: [{ name: a, type: mock, enabled: false, ca_file: /nonexistent/ca.pem }]", &[]);
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    let told = format!("cannot use {manifest}: it holds no certificate in PEM form");
+    let told = format!("cannot use {manifest}: it contains no PEM certificate");
     yaml_problems(
         &format!("providers: [{{ name: a, type: mock, ca_file: '{manifest}' }}]"),
         &[&format!("1:45: providers[0].ca_file: {told}")],
@@ -493,7 +493,7 @@ providers:
 }
 
 #[test]
-fn a_loader_does_not_print_what_it_was_given() {
+fn a_loader_does_not_print_its_text_or_environment() {
     let environment = [("KEY".to_owned(), "hidden".to_owned())];
     let loader = Loader::new().with_environment(environment).with_override("server.auth.api_key", "hidden");
     let loader = loader.with_text("c", Format::Yaml, "server: { auth: { api_key: hidden } }");
@@ -501,7 +501,7 @@ fn a_loader_does_not_print_what_it_was_given() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_error_of_its_own() {
+fn a_file_that_cannot_be_read_is_an_error_of_its_own() {
     #[track_caller]
     fn check(path: &str, expected: &str) {
         let error = Loader::new().with_file(path).load().unwrap_err();
@@ -509,12 +509,12 @@ fn what_cannot_be_read_is_an_error_of_its_own() {
         assert!(error.problems().is_empty());
     }
     check("/nonexistent/c.yaml", "/nonexistent/c.yaml: cannot read the configuration file");
-    check("c.json", "c.json: the name of a configuration file ends in .yaml, .yml or .toml");
+    check("c.json", "c.json: a configuration file must end in .yaml, .yml or .toml");
     assert!(matches!(Loader::new().with_file("/nonexistent/c.toml").load(), Err(LoadError::Read { .. })));
 }
 
 #[test]
-fn a_route_leads_to_a_provider_by_a_prefix() {
+fn a_route_must_name_a_prefix_and_a_provider() {
     yaml_problems(
         "providers: [{ name: anthropic, type: mock }, { name: zai, type: mock }, { name: odd }]
 routing:
@@ -535,7 +535,7 @@ routing:
              known here: anthropic, zai, odd",
             "8:17: routing.model_mapping.\"claude-*\": found \"claude-*\", expected a prefix, without `*`; \
              write \"claude-\"",
-            "9:9: routing.model_mapping.\"\": found an empty prefix, expected what a model's name starts with; \
+            "9:9: routing.model_mapping.\"\": found an empty prefix, expected the start of a model's name; \
              use default_provider",
             "10:21: routing.default_provider: found \"azi\", expected the name of a provider; \
              did you mean `zai`?",
@@ -544,7 +544,7 @@ routing:
 }
 
 #[test]
-fn capabilities_that_mean_nothing_are_refused_where_they_stand() {
+fn invalid_capabilities_are_refused_at_their_place() {
     let text = "\
 providers:
   - name: a
@@ -563,10 +563,10 @@ providers:
         &[
             "6:21: providers[0].capabilities.\"*\".betas.x: found the number 1, expected a string; put it in quotes: \"1\"",
             "6:27: providers[0].capabilities.\"*\".betas.y: found `a, b`, expected `pass`, `drop`, or the name of a beta",
-            "8:16: providers[0].capabilities.\"*\".fields.\"a b\": found `a b`, expected the place of a field, like `speed`, \
+            "8:16: providers[0].capabilities.\"*\".fields.\"a b\": found `a b`, expected the path of a field, such as `speed`, \
              `tools[].strict` or `blocks[image].source[url]`",
             "9:18: providers[0].capabilities.\"*\".fields.speed: found `dropp`, expected `pass`, `drop`, `refuse`, `fold`, \
-             `hoist`, or a new place like `output_config.format`",
+             `hoist`, or a new path such as `output_config.format`",
             "10:27: providers[0].capabilities.\"*\".fields.\"messages[].x\": found `refuse`, expected `refuse` for a top-level \
              field, or for a kind of content like `blocks[document]`, `blocks[image].source[url]` or `tools[web_search_*]`",
             "11:9: providers[0].capabilities.\"*\".field: unknown key; did you mean `fields`?",

@@ -67,7 +67,7 @@ logging:
 ";
 
 #[test]
-fn every_setting_arrives() {
+fn every_setting_is_loaded() {
     let Config { server, providers, routing, health, logging } = yaml(EVERYTHING).config;
     assert_eq!(server.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:1", "[::1]:2"]);
     assert_eq!(server.timeout.unwrap().as_millis(), 1000);
@@ -131,7 +131,7 @@ fn every_setting_arrives() {
 }
 
 #[test]
-fn passthrough_is_the_default_for_anthropic_itself_alone() {
+fn passthrough_is_the_default_only_without_a_base_url() {
     #[track_caller]
     fn check(provider: &str, expected: bool) {
         let config =
@@ -149,13 +149,13 @@ fn passthrough_is_the_default_for_anthropic_itself_alone() {
 }
 
 #[test]
-fn a_limit_of_nothing_is_none() {
+fn a_limit_of_zero_is_no_limit() {
     let config = yaml("providers: [{ name: a, type: mock, keys: [{ rpm_limit: 0, tpm_limit: 0 }] }]").config;
     assert_eq!(config.providers[0].keys[0].limits, KeyLimits::default());
 }
 
 #[test]
-fn what_one_key_says_of_its_organization_holds_for_all_of_its_keys() {
+fn limits_of_one_key_apply_to_all_keys_of_its_organization() {
     let keys = "{ organization: o, rpm_limit: 0 }, { organization: o, rpm_limit: 5 }, { tpm_limit: 6, organization: o }, {}";
     let config = yaml(&format!("providers: [{{ name: a, type: mock, keys: [{keys}] }}]")).config;
     let limits =
@@ -165,7 +165,7 @@ fn what_one_key_says_of_its_organization_holds_for_all_of_its_keys() {
 }
 
 #[test]
-fn probes_that_are_off_have_no_interval() {
+fn disabled_probes_have_no_interval() {
     #[track_caller]
     fn check(settings: &str, expected: Option<u64>) {
         let config = yaml(&format!("health: {{ health_check: {{ {settings} }} }}")).config;
@@ -179,7 +179,7 @@ fn probes_that_are_off_have_no_interval() {
 }
 
 #[test]
-fn what_is_shown_can_be_loaded_again() {
+fn the_shown_configuration_can_be_loaded_again() {
     for config in [
         yaml(EVERYTHING).config,
         Config::default(),
@@ -217,7 +217,7 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
-fn the_template_loads_as_it_is() {
+fn the_template_loads_unchanged() {
     let loaded = Loader::new().with_text("template", Format::Yaml, TEMPLATE).load().unwrap();
     warnings(&loaded, &[]);
     assert_eq!(loaded.config.providers.len(), 1);
@@ -256,7 +256,7 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     let schema = schema();
     let table = |name: &str| {
         let rows = schema["$defs"][name]["properties"].as_object().unwrap().iter();
-        // Settings that types have for themselves are none of the type in this test.
+        // Settings that only one type accepts do not belong to the type in this test.
         let others = ["auth", "azure_auth", "bedrock_api", "gcp_region"];
         let rows = rows.filter(|(key, _)| !others.contains(&key.as_str()));
         let rows = rows.filter_map(|(key, rule)| {
@@ -285,7 +285,7 @@ fn the_defaults_in_the_schema_are_the_defaults() {
 }
 
 #[test]
-fn default_providers_step_in_where_none_is_named() {
+fn default_providers_apply_if_the_file_names_none() {
     let providers = demo().providers;
     let loader = Loader::new().with_default_providers(providers);
     assert_eq!(loader.load().unwrap().config.providers.len(), 2);
@@ -294,7 +294,7 @@ fn default_providers_step_in_where_none_is_named() {
 }
 
 #[test]
-fn a_file_is_read_in_the_format_of_its_name() {
+fn a_file_is_read_in_the_format_of_its_extension() {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("a.yaml", "providers: [{ name: a, type: mock }]"),
@@ -320,7 +320,7 @@ fn every_strategy_has_its_name() {
 }
 
 #[test]
-fn routes_may_name_the_providers_that_step_in() {
+fn routes_may_name_default_providers() {
     let loader = Loader::new().with_default_providers(demo().providers);
     let name = demo().providers[0].name.clone();
     let text = format!("routing: {{ strategy: model_based, default_provider: {name} }}");
@@ -329,7 +329,7 @@ fn routes_may_name_the_providers_that_step_in() {
 }
 
 #[test]
-fn routes_that_no_strategy_reads_are_worth_a_word() {
+fn routes_that_the_strategy_does_not_read_are_a_warning() {
     let loaded = yaml(
         "providers: [{ name: a, type: mock }]\nrouting: { model_mapping: { x: a }, default_provider: a }",
     );
@@ -343,7 +343,7 @@ fn routes_that_no_strategy_reads_are_worth_a_word() {
 }
 
 #[test]
-fn capabilities_are_told_by_model() {
+fn capabilities_apply_by_model() {
     let loaded = yaml(
         "\
 providers:

@@ -1,4 +1,4 @@
-//! What a newcomer pastes: it works, or explains itself.
+//! Common mistakes of new operators: each works, or its message explains it.
 
 use relay_config::{Format, Loader};
 
@@ -47,13 +47,13 @@ idle_timeout_ms = 1000
 }
 
 #[test]
-fn a_key_cannot_switch_its_provider_off() {
+fn a_key_cannot_disable_its_provider() {
     let text = "[[providers]]\nname = 'a'\ntype = 'zai'\n[[providers.keys]]\nkey = 'k'\nenabled = false\n";
     toml_problems(text, &["6:1: providers[0].keys[0].enabled: unknown key; it belongs to providers[]"]);
 }
 
 #[test]
-fn what_the_provider_already_has_is_not_overwritten() {
+fn a_misplaced_setting_does_not_overwrite_one_of_the_provider() {
     let text = "\
 [[providers]]
 name = 'a'
@@ -67,13 +67,13 @@ models = ['b']
 }
 
 #[test]
-fn yaml_has_no_such_trap() {
+fn yaml_refuses_misplaced_settings() {
     let text = "providers: [{ name: a, type: zai, keys: [{ key: k, models: [a] }] }]";
     yaml_problems(text, &["1:52: providers[0].keys[0].models: unknown key; it belongs to providers[]"]);
 }
 
 #[test]
-fn top_level_provider_settings_say_where_they_belong() {
+fn the_error_for_a_provider_setting_at_the_top_level_names_its_table() {
     toml_problems(
         "models = ['a']\n[model_mapping]\na = 'b'\n",
         &[
@@ -97,7 +97,7 @@ fn settings_of_other_relays_without_effect_are_accepted() {
 }
 
 #[test]
-fn an_open_listener_without_client_keys_is_told() {
+fn an_open_listener_without_client_keys_is_a_warning() {
     let providers = "providers: [{ name: a, type: mock }]";
     let loaded = yaml(&format!("server: {{ listen: ['127.0.0.1:1', '0.0.0.0:1'] }}\n{providers}"));
     let told =
@@ -108,7 +108,7 @@ fn an_open_listener_without_client_keys_is_told() {
 }
 
 #[test]
-fn a_configuration_that_serves_nothing_is_told() {
+fn a_configuration_without_an_enabled_provider_is_a_warning() {
     let told = "no provider is enabled; every request will be refused";
     warnings(&yaml(""), &[&format!("1:1: providers: {told}")]);
     warnings(
@@ -119,7 +119,7 @@ fn a_configuration_that_serves_nothing_is_told() {
 }
 
 #[test]
-fn keys_in_the_clear_are_told() {
+fn keys_over_cleartext_http_are_a_warning() {
     let provider =
         |url: &str| format!("providers: [{{ name: a, type: zai, base_url: '{url}', keys: [{{ key: k }}] }}]");
     let told = "http:// sends credentials unencrypted to gateway; use https://";
@@ -129,18 +129,18 @@ fn keys_in_the_clear_are_told() {
 }
 
 #[test]
-fn a_key_that_no_header_can_carry_is_told() {
+fn a_key_that_no_header_can_carry_is_a_warning() {
     let loader = Loader::new().with_environment([("K".to_owned(), "key\n".to_owned())]);
     let text = "providers: [{ name: a, type: zai, keys: [{ key: '${K}' }] }]";
     let loaded = loader.with_text("c", Format::Yaml, text).load().unwrap();
     assert_eq!(loaded.config.providers[0].keys[0].key.as_ref().unwrap().expose(), "key\n");
-    let told = "holds a line break or another control character, which no HTTP header can carry";
+    let told = "contains a line break or another control character, which no HTTP header can carry";
     warnings(&loaded, &[&format!("1:49: providers[0].keys[0].key: {told}")]);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_file_with_secrets_that_everybody_can_read_is_told() {
+fn a_file_with_secrets_that_every_user_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
 
     #[track_caller]

@@ -38,8 +38,8 @@ fn placed(section: &str, setting: &str) -> (String, usize) {
 const SETTING: &str = "this setting is";
 
 #[test]
-fn sections_of_unbuilt_features_are_refused() {
-    refused("server", "tls: { cert: a, key: b }", SETTING, "let a proxy in front of cc-relay end TLS");
+fn sections_of_unimplemented_features_are_refused() {
+    refused("server", "tls: { cert: a, key: b }", SETTING, "terminate TLS at a proxy in front of cc-relay");
     refused("logging.debug_options", "log_tls_metrics: true", SETTING, "");
     yaml_problems(
         "metrics: { path: /m }\nadmin: { enabled: true }\nstate: { backend: redis }",
@@ -52,7 +52,7 @@ fn sections_of_unbuilt_features_are_refused() {
 }
 
 #[test]
-fn unbuilt_choices_are_refused_by_name() {
+fn unimplemented_choices_are_refused_by_name() {
     #[track_caller]
     fn check(section: &str, key: &str, value: &str, hint: &str) {
         let (text, column) = placed(section, &format!("{key}: {value}"));
@@ -67,7 +67,7 @@ fn unbuilt_choices_are_refused_by_name() {
 }
 
 #[test]
-fn saying_off_is_accepted() {
+fn values_that_mean_off_are_accepted() {
     for (section, setting) in [
         ("metrics", "enabled: false, path: /metrics"),
         ("admin", "enabled: false"),

@@ -1,9 +1,9 @@
-//! What of YAML is understood, and what is refused.
+//! The parts of YAML that are accepted, and those that are refused.
 
 use crate::check::{toml, yaml, yaml_problems};
 
 #[test]
-fn aliases_repeat_what_their_anchor_stands_for() {
+fn aliases_repeat_the_value_of_their_anchor() {
     let text = "\
 providers:
   - name: a
@@ -18,7 +18,7 @@ providers:
 }
 
 #[test]
-fn aliases_cannot_multiply_without_end() {
+fn aliases_cannot_exceed_the_limit_of_values() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..20 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
@@ -28,7 +28,7 @@ fn aliases_cannot_multiply_without_end() {
 }
 
 #[test]
-fn an_anchor_cannot_hold_itself() {
+fn an_anchor_cannot_contain_itself() {
     yaml_problems(
         "a: &a [*a]\n",
         &["1:8: a[0]: an alias inside of its own anchor is not supported here; write it out"],
@@ -36,7 +36,7 @@ fn an_anchor_cannot_hold_itself() {
 }
 
 #[test]
-fn what_is_not_supported_says_so() {
+fn unsupported_constructs_are_refused_with_an_alternative() {
     yaml_problems(
         "providers:\n- { <<: { a: b } }\n",
         &["2:5: providers[0]: a merge key (`<<`) is not supported here; write the keys out, or use an alias"],
@@ -44,12 +44,12 @@ fn what_is_not_supported_says_so() {
     yaml_problems(
         "server:\n  listen: !env LISTEN\n",
         &[
-            "2:11: server.listen: a tag other than !!str is not supported here; remove it; the setting knows its type",
+            "2:11: server.listen: a tag other than !!str is not supported here; remove it, since the setting determines the type",
         ],
     );
     yaml_problems(
         "a: 1\n---\nb: 1\n",
-        &["2:1: several documents are not supported here; keep what stands above the second `---`"],
+        &["2:1: several documents are not supported here; remove everything from the second `---` on"],
     );
     yaml_problems("? [a]\n: b\n", &["1:3: a key that is not plain text is not supported here; write a name"]);
     let deep = format!("a: {}{}", "[".repeat(100), "]".repeat(100));
@@ -57,7 +57,7 @@ fn what_is_not_supported_says_so() {
 }
 
 #[test]
-fn a_string_may_be_written_in_every_way() {
+fn a_string_may_be_written_in_every_style() {
     let text = "\
 %YAML 1.2
 ---
@@ -82,7 +82,7 @@ providers:
 }
 
 #[test]
-fn words_and_numbers_are_those_of_yaml_1_2() {
+fn plain_scalars_have_the_types_of_yaml_1_2() {
     let models =
         |text: &str| yaml(&format!("providers: [{{ name: a, type: mock, models: [{text}] }}]")).config;
     let found =
@@ -107,13 +107,13 @@ fn an_empty_file_is_an_empty_configuration() {
 }
 
 #[test]
-fn a_section_with_nothing_in_it_is_empty() {
+fn a_section_without_settings_is_empty() {
     let text = "metrics:\nserver:\nproviders:\n  - name: a\n    type: mock\n    keys:\n    models:\n    model_mapping:\nlogging:\n";
     assert_eq!(yaml(text).config.providers[0].keys.len(), 0);
 }
 
 #[test]
-fn line_ends_and_marks_of_other_systems_are_understood() {
+fn line_endings_and_byte_order_marks_are_accepted() {
     let text = "\u{feff}providers:\r\n  - name: a\r\n    type: mock\r\n    models: [b]\r\n";
     assert_eq!(yaml(text).config.providers[0].models, ["b"]);
     yaml_problems(

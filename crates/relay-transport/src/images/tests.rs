@@ -230,7 +230,7 @@ async fn images_are_fetched_together_in_the_order_of_their_urls() {
     let site = Site::new().await;
     let url = |path: &str| format!("https://images.example/{path}");
     let images = site.fetcher.fetch_all(&[url("a.png"), url("a.webp"), url("1")]).await.unwrap();
-    let media_types: Vec<_> = images.iter().map(|image| image.media_type()).collect();
+    let media_types: Vec<_> = images.iter().map(Image::media_type).collect();
     assert_eq!(media_types, ["image/png", "image/webp", "image/png"]);
     assert_eq!(site.asked(), 6, "the last image needs three redirects");
     let error = site.fetcher.fetch_all(&[url("a.png"), url("page")]).await.unwrap_err();

@@ -103,8 +103,7 @@ fn access_keys(
     let id = take("aws_access_key_id", raw.aws_access_key_id.take(), true, pair);
     let secret = take("aws_secret_access_key", raw.aws_secret_access_key.take(), true, pair);
     let is_temporary = id.as_ref().is_some_and(|id| id.expose().starts_with(TEMPORARY));
-    let why =
-        format!("an access key that starts with {TEMPORARY} is temporary and works with its token alone");
+    let why = format!("an access key that starts with {TEMPORARY} is temporary and needs its session token");
     let session_token = take("aws_session_token", raw.aws_session_token.take(), is_temporary, &why);
     Some(AwsCredentials::Keys { access_key_id: id?, secret_access_key: secret?, session_token })
 }

@@ -34,7 +34,7 @@ pub(super) fn resolve(
             None => {
                 // In a disabled provider, which receives no request, the variable may be unset.
                 if enabled {
-                    let expected = "give the credential, best as ${NAME}".to_owned();
+                    let expected = "add the credential, preferably as ${NAME}".to_owned();
                     to.problem(&path, Fault::Missing { expected });
                 }
                 continue;

@@ -118,7 +118,7 @@ fn check_certificates(file: &std::path::Path, enabled: bool, path: &KeyPath, to:
     }
     let reason = match std::fs::read(file) {
         Ok(pem) if pem.windows(BEGIN.len()).any(|window| window == BEGIN) => return,
-        Ok(_) => "it holds no certificate in PEM form".to_owned(),
+        Ok(_) => "it contains no PEM certificate".to_owned(),
         Err(error) => error.to_string(),
     };
     to.problem(path, Fault::File { path: file.to_owned(), reason });

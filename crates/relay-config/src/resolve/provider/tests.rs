@@ -74,7 +74,7 @@ fn without_place(line: &str) -> String {
 const REGION: (&str, &str) = ("AWS_REGION", "us-west-2");
 
 #[test]
-fn every_setting_of_bedrock_arrives() {
+fn every_setting_of_bedrock_is_resolved() {
     let all = "type: bedrock, base_url: 'https://vpce.example/x/', aws_region: eu-west-1, aws_access_key_id: ASIA1, \
                aws_secret_access_key: s, aws_session_token: t, bedrock_api: messages";
     let config = bedrock(&[REGION, ("AWS_BEARER_TOKEN_BEDROCK", "ambient")], all);
@@ -109,7 +109,7 @@ fn bedrock_takes_region_and_credential_from_the_environment() {
 }
 
 #[test]
-fn bedrock_needs_a_region_from_somewhere() {
+fn bedrock_without_a_region_is_refused() {
     let missing = "aws_region: missing; give the region, as in us-east-1, or set AWS_REGION";
     problems(&[], "type: bedrock", &[missing]);
     problems(&[], "type: bedrock, aws_bearer_token: b", &[missing]);
@@ -132,7 +132,7 @@ fn bedrock_needs_a_region_from_somewhere() {
 }
 
 #[test]
-fn a_malformed_region_is_reported_where_it_is() {
+fn a_malformed_region_is_reported_at_its_place() {
     let expected = "expected the code of a region, as in us-east-1";
     let fault = format!("aws_region: found \"us east 1\", {expected}; write us-east-1");
     problems(&[REGION], "type: bedrock, aws_region: us east 1", &[&fault]);
@@ -143,7 +143,7 @@ fn a_malformed_region_is_reported_where_it_is() {
 }
 
 #[test]
-fn aws_keys_come_in_pairs_and_in_one_way() {
+fn aws_credentials_must_be_complete_and_of_one_kind() {
     #[track_caller]
     fn check(settings: &str, expected: &[&str]) {
         problems(&[REGION], &format!("type: bedrock, {settings}"), expected);
@@ -163,7 +163,7 @@ fn aws_keys_come_in_pairs_and_in_one_way() {
     check(
         "aws_access_key_id: ASIA1, aws_secret_access_key: s",
         &[
-            "aws_session_token: missing; an access key that starts with ASIA is temporary and works with its token alone",
+            "aws_session_token: missing; an access key that starts with ASIA is temporary and needs its session token",
         ],
     );
     check(
@@ -184,10 +184,7 @@ fn aws_keys_come_in_pairs_and_in_one_way() {
             "aws_bearer_token: found the placeholder managed-by-cc-relay, expected a credential of the upstream",
         ],
     );
-    check(
-        "aws_bearer_token: ''",
-        &["aws_bearer_token: found an empty string, expected one that is not empty"],
-    );
+    check("aws_bearer_token: ''", &["aws_bearer_token: found an empty string, expected a non-empty string"]);
     check(
         "bedrock_api: converse",
         &["bedrock_api: found \"converse\", expected one of `invoke`, `messages`"],
@@ -253,10 +250,10 @@ fn entra_id_is_resolved_from_the_environment() {
 }
 
 #[test]
-fn what_entra_id_cannot_use_is_told() {
+fn unusable_variables_of_entra_id_are_reported() {
     let loaded = load(&[("AZURE_CLIENT_SECRET", "s"), ("AZURE_CLIENT_ID", "c")], ENTRA).unwrap();
     let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
-    let expected = "providers[0].azure_auth: it is not used, as AZURE_TENANT_ID is not set";
+    let expected = "providers[0].azure_auth: it is not used, because AZURE_TENANT_ID is not set";
     assert_eq!(warnings, [format!("AZURE_CLIENT_SECRET: {expected}")]);
     let application = [("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_SECRET", "s")];
     let check = |variable: (&'static str, &'static str), tenant, fault: &str| {
@@ -276,7 +273,7 @@ fn what_entra_id_cannot_use_is_told() {
 }
 
 #[test]
-fn every_setting_of_vertex_arrives() {
+fn every_setting_of_vertex_is_resolved() {
     let all = "type: vertex, base_url: 'https://psc.example', gcp_project_id: my-project, gcp_region: eu, \
                credentials_file: /nonexistent/key.json";
     let environment = [("GOOGLE_CLOUD_PROJECT", "other"), ("GOOGLE_APPLICATION_CREDENTIALS", "/other.json")];
@@ -318,7 +315,7 @@ fn malformed_settings_of_vertex_are_reported() {
 }
 
 #[test]
-fn base_urls_end_where_each_type_goes_on() {
+fn base_urls_with_the_path_of_their_type_are_refused() {
     #[track_caller]
     fn check(settings: &str, url: &str, in_front_of: &str) {
         problems(
@@ -338,7 +335,7 @@ fn base_urls_end_where_each_type_goes_on() {
 }
 
 #[test]
-fn a_bearer_token_is_not_sent_in_the_clear_unnoticed() {
+fn a_bearer_token_over_cleartext_http_is_a_warning() {
     #[track_caller]
     fn check(settings: &str, expected: bool) {
         let loaded = load(&[REGION], &format!("{settings}, base_url: 'http://h'")).unwrap();
@@ -352,7 +349,7 @@ fn a_bearer_token_is_not_sent_in_the_clear_unnoticed() {
 }
 
 #[test]
-fn keys_of_types_that_send_none_carry_rank_alone() {
+fn keys_of_types_that_send_none_carry_only_priority() {
     for settings in ["type: bedrock", "type: vertex", ENTRA, "type: ollama", "type: mock"] {
         let provider =
             provider(&[REGION], &format!("{settings}, keys: [{{ priority: 3 }}, {{ key: ignored }}]"));
@@ -362,7 +359,7 @@ fn keys_of_types_that_send_none_carry_rank_alone() {
 }
 
 #[test]
-fn settings_belong_to_their_types() {
+fn settings_of_another_type_are_refused() {
     let settings = [
         ("bedrock", "aws_region: r"),
         ("bedrock", "aws_access_key_id: i"),
@@ -415,7 +412,7 @@ fn secrets_of_the_clouds_are_not_shown() {
 }
 
 #[test]
-fn what_the_schema_calls_default_is_the_default() {
+fn defaults_in_the_schema_are_the_defaults_of_the_clouds() {
     let azure_given = "type: azure, base_url: 'https://h', keys: [{ key: k }]";
     for (without, with) in [
         ("type: bedrock", "bedrock_api: invoke"),
