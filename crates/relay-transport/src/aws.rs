@@ -14,7 +14,7 @@ use relay_messages::Payload;
 
 use crate::transport::{RequestBody, Transport};
 
-/// Answers with credentials have a few kilobytes.
+/// The largest response that is read, in bytes. Responses with credentials have a few kilobytes.
 const ANSWER_LIMIT: usize = 1024 * 1024;
 
 /// The HTTP client of the AWS SDK over a [`Transport`], so that STS, SSO and the metadata services are reached through the
@@ -38,12 +38,12 @@ impl HttpClient for AwsHttpClient {
     }
 }
 
-/// Sends the requests of one client of the SDK.
+/// A connector that sends the requests of one client of the SDK.
 #[derive(Debug)]
 struct Connector {
     transport: Transport,
-    /// From the request to the end of the answer. Off a cloud the metadata address is a black hole: the SDK gives it a
-    /// second to connect, and as long to answer.
+    /// The time limit from the request to the end of the response. Outside a cloud, the metadata address does not answer:
+    /// the SDK allows it one second to connect and one to respond.
     limit: Option<Duration>,
 }
 
@@ -64,7 +64,7 @@ impl HttpConnector for Connector {
 async fn exchange(transport: Transport, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let request = request.map(|body| {
-        // Requests for credentials are short texts, which are there at once.
+        // Requests for credentials are short texts in memory.
         let body = Bytes::copy_from_slice(body.bytes().unwrap_or_default());
         RequestBody::Payload(Payload::from(body))
     });

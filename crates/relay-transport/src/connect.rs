@@ -1,4 +1,4 @@
-//! New connections: TCP, through a proxy where the environment says so, then TLS.
+//! New connections: TCP, through a proxy if the environment names one, then TLS.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -19,52 +19,53 @@ use crate::tls::Untrusted;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// Which proxies `https` upstreams are reached through: such as speak plain HTTP. Upstreams on plain `http` are local
-/// ones and always reached directly.
+/// The proxies for `https` upstreams. A proxy must speak plain HTTP. Upstreams on plain `http` are local and always
+/// reached directly.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies(Option<Arc<Matcher>>);
 
 impl Proxies {
-    /// None.
+    /// No proxy: every upstream is reached directly.
     #[must_use]
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// What `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, in either case, read as curl reads them.
+    /// The proxies in `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower case, read as curl reads them.
     #[must_use]
     pub fn from_environment() -> Self {
         Self(Some(Arc::new(Matcher::from_env())))
     }
 }
 
-/// Connects within a time limit, name lookup, proxy and TLS included.
+/// Connects within a time limit, which includes name lookup, proxy and TLS.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     https: HttpsConnector<ProxyConnector>,
     timeout: Duration,
 }
 
-/// A connection took too long to come about.
+/// A connection was not established within its time limit.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection within {} ms", after.as_millis())]
 struct ConnectTimeout {
     after: Duration,
 }
 
-/// To a proxy on `https` or `socks5` the tunnel's request would go in the clear, with the credential for the proxy.
+/// The environment names a proxy of another scheme. To one on `https` or `socks5`, the `CONNECT` request and the proxy's
+/// credential would be sent without encryption.
 #[derive(Debug, thiserror::Error)]
 #[error("the environment names a proxy on {scheme}://, and only proxies on http:// are supported")]
 struct UnsupportedProxy {
     scheme: Scheme,
 }
 
-/// Without the proxy's name its refusal would be taken for the upstream's. The innermost reason is part of the message:
-/// whoever shows one cause alone shows this one.
+/// The proxy refused or failed. The message names the proxy, so that its refusal is not taken for the upstream's. It
+/// includes the innermost reason, for callers that print one cause only.
 #[derive(Debug, thiserror::Error)]
 #[error("the proxy at {address}, which the environment names, gives no connection: {reason}")]
 struct ProxyFailed {
-    /// Host and port, without the credential.
+    /// The proxy's host and port, without its credential.
     address: String,
     reason: String,
 }

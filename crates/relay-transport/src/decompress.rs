@@ -1,6 +1,6 @@
-//! Answers that come compressed, though nothing was offered: Google's front end does that with errors, gateways of one's
-//! own with anything. They are decoded as they come, since the relay has to read them, and the client has not been asked
-//! either whether it can.
+//! Decompression of responses. The relay offers no encoding, but Google's front end compresses errors all the same, and
+//! private gateways compress anything. Responses are decoded as they arrive, since the relay has to read them and the
+//! client may not accept the encoding.
 
 use std::io;
 use std::pin::Pin;
@@ -17,11 +17,11 @@ use tokio_util::io::{StreamReader, poll_read_buf};
 
 use crate::body::{ResponseBody, ResponseBodyError};
 
-/// A frame is no longer than this, however much a few bytes claim to hold.
+/// The largest decoded frame, in bytes, whatever the compression ratio.
 const FRAME: usize = 16 * 1024;
 
-/// `body` as it was before its `content-encoding`, which leaves `headers`. One in an encoding that nobody knows, or in
-/// several, stays as it is.
+/// Decodes `body` and removes `content-encoding` from `headers`. A body in an unknown encoding, or in several, is returned
+/// unchanged.
 pub fn decompress<B>(headers: &mut HeaderMap, body: B) -> ResponseBody
 where
     B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
@@ -43,7 +43,7 @@ where
     Decoded { reader: Some(reader), buffer: BytesMut::new() }.boxed_unsync()
 }
 
-/// The encodings that are known.
+/// The supported encodings.
 #[derive(Debug, Clone, Copy)]
 enum Coding {
     Gzip,
@@ -68,9 +68,9 @@ impl Coding {
 
 type Reader = Pin<Box<dyn AsyncRead + Send>>;
 
-/// What a decoder gives, as a body.
+/// The output of a decoder as a body.
 struct Decoded {
-    /// `None` behind the end.
+    /// The decoder, or `None` after the end.
     reader: Option<Reader>,
     buffer: BytesMut,
 }
@@ -98,7 +98,7 @@ impl Body for Decoded {
     }
 }
 
-/// The failure below the decoder, or the decoder's own.
+/// Returns the error of the compressed body, or the decoder's own.
 fn body_error(error: io::Error) -> ResponseBodyError {
     error.downcast().unwrap_or_else(|error| ResponseBodyError::Malformed(error.into()))
 }
@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    /// An encoder whose output can be looked at while it is at work.
+    /// An encoder whose output can be read while it works.
     trait Flush: AsyncWrite + Unpin {
         fn written(&self) -> usize;
         fn output(&self, from: usize) -> Bytes;
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_event_is_decoded_when_it_comes() {
+    async fn each_event_is_decoded_on_arrival() {
         for coding in CODINGS {
             let (mut sender, headers, mut body) = answer(coding);
             assert!(headers.is_empty(), "{coding}");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_cut_off_is_not_taken_for_whole() {
+    async fn a_truncated_body_is_an_error() {
         for coding in CODINGS {
             let (mut sender, _, body) = answer(coding);
             let mut encoder = encoder(coding, Vec::new());
@@ -190,14 +190,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_below_the_decoder_stays_what_it_is() {
+    async fn an_error_of_the_compressed_body_passes_unchanged() {
         let (sender, _, body) = answer("gzip");
         sender.abort(ResponseBodyError::Incomplete);
         assert!(matches!(body.collect().await, Err(ResponseBodyError::Incomplete)));
     }
 
     #[tokio::test]
-    async fn an_encoding_that_nobody_knows_stays() {
+    async fn a_body_in_an_unknown_encoding_is_unchanged() {
         for coding in ["compress", "gzip, br", "identity"] {
             let (mut sender, headers, mut body) = answer(coding);
             assert_eq!(headers.len(), 2, "{coding}");

@@ -1,4 +1,4 @@
-//! An upstream that falls silent is cut off.
+//! The idle timeout of a response's body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,14 +12,14 @@ use tower::BoxError;
 
 use crate::body::ResponseBodyError;
 
-/// The start of a ping event, as Anthropic and those that follow it write it.
+/// The start of a ping event, as Anthropic and compatible upstreams write it.
 const PING: &[u8] = b"event: ping";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// A ping is no longer than this; a larger frame that begins with one brings more.
+/// The longest frame that can be a ping alone. A longer frame contains a further event.
 const PING_LENGTH: usize = 64;
 
 pin_project! {
-    /// Passes frames on, and breaks off when none has come for `limit`, or nothing but pings for twice as long.
+    /// Passes frames on. Ends with an error if no frame has arrived for `limit`, or only pings for twice as long.
     pub struct IdleTimeout<B> {
         #[pin]
         body: B,
@@ -31,7 +31,7 @@ pin_project! {
 }
 
 impl<B> IdleTimeout<B> {
-    /// A limit of more than a day is taken as a day.
+    /// Limits the silence of `body`. A limit above a day counts as a day.
     pub fn new(body: B, limit: Duration) -> Self {
         let limit = limit.min(DAY);
         Self { body, sleep: tokio::time::sleep(limit), limit, last_content: Instant::now() }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pings_count_as_life_only_for_so_long() {
+    async fn pings_extend_the_limit_at_most_to_its_double() {
         let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
         check(drip(ping, Duration::from_secs(5), 90), 3, "the upstream sent only pings for 20 s").await;
     }

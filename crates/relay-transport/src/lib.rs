@@ -1,12 +1,12 @@
-//! The way to an upstream and back: connections, TLS, proxies, idle timeouts, and bodies that arrive compressed.
+//! HTTP to an upstream and back: connections, TLS, proxies, idle timeouts, decompression, token caches and images.
 //!
 //! ```text
 //! Request ─▶ Transport ── pool ▸ proxy ▸ TCP ▸ TLS ──▶ upstream
 //!                                                         │
 //! ResponseBody ◀─ read_start ◀─ decompress ◀─ IdleTimeout ◀┘
 //! ```
-//! Nothing in this crate knows what a provider is: it moves bytes, and reports what became of them in errors of its own.
-//! The meaning of an answer is left to `relay-providers`.
+//! This crate does not know what a provider is. It moves bytes, and its errors state what was sent and received. The
+//! meaning of a response is left to `relay-providers`.
 
 mod aws;
 mod body;

@@ -1,4 +1,4 @@
-//! Reading the start of a body without losing any of it.
+//! Reads the start of a body, and returns a body that still contains it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,15 +11,15 @@ use pin_project_lite::pin_project;
 
 use crate::body::{ResponseBody, ResponseBodyError};
 
-/// What has been read.
+/// The result of [`read_start`].
 pub enum Start {
-    /// All of the body.
+    /// The complete body.
     Whole(Bytes),
-    /// The start, and a body that still gives all of it, then what had not been read.
+    /// The start, and the body from its first byte, the start included.
     Part(Bytes, ResponseBody),
 }
 
-/// Reads `body` until it ends, `limit` bytes or more have come, `time` is over, or it fails.
+/// Reads `body` until it ends or fails, at least `limit` bytes have arrived, or `time` has passed.
 pub async fn read_start<B>(body: B, limit: usize, time: Duration) -> Start
 where
     B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
@@ -50,7 +50,7 @@ where
     Start::Part(start.clone(), Resumed::new(start, failed, rest).boxed_unsync())
 }
 
-/// `bytes` as the body of an answer.
+/// Returns `bytes` as the body of a response.
 pub fn full(bytes: Bytes) -> ResponseBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
@@ -62,7 +62,7 @@ enum End {
 }
 
 pin_project! {
-    /// A body of which the start has been read already.
+    /// A body whose start has been read.
     pub struct Resumed<B> {
         start: Option<Bytes>,
         failed: Option<ResponseBodyError>,
@@ -72,7 +72,7 @@ pin_project! {
 }
 
 impl<B> Resumed<B> {
-    /// `start`, then the failure that came behind it, or else `rest`.
+    /// A body of `start`, then the error that followed it or, without one, `rest`.
     pub fn new(start: Bytes, failed: Option<ResponseBodyError>, rest: B) -> Self {
         Self { start: Some(start), failed, rest }
     }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_short_body_is_read_whole() {
+    async fn a_short_body_is_read_completely() {
         let (mut sender, body) = channel();
         send(&mut sender, "ab").await;
         send(&mut sender, "cd").await;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_of_a_long_or_slow_body_is_lost() {
+    async fn a_long_or_slow_body_keeps_all_its_bytes() {
         for limit in [2, 100] {
             let (mut sender, body) = channel();
             send(&mut sender, "ab").await;
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_comes_behind_what_was_read() {
+    async fn an_error_follows_the_bytes_read_before_it() {
         let (mut sender, body) = channel();
         send(&mut sender, "ab").await;
         sender.abort(ResponseBodyError::Scripted);

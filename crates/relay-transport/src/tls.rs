@@ -1,4 +1,4 @@
-//! Whom the relay trusts.
+//! Trusted certificates, and the TLS settings made of them.
 
 use std::error::Error;
 use std::io;
@@ -10,13 +10,13 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tower::BoxError;
 
-/// The certificates that upstreams are checked against. Cloning shares them.
+/// The trusted root certificates. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct TrustRoots(Arc<RootCertStore>);
 
 impl TrustRoots {
-    /// The system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured); where it has none, as in a
-    /// container without them, those that Mozilla trusts.
+    /// Loads the system's certificates, with `SSL_CERT_FILE` and `SSL_CERT_DIR` honoured. If the system has none, as in
+    /// a minimal container, Mozilla's root certificates are used.
     #[must_use]
     pub fn load() -> Self {
         let mut store = RootCertStore::empty();
@@ -32,32 +32,32 @@ impl TrustRoots {
     }
 }
 
-/// Why TLS cannot be set up.
+/// An error while setting up TLS.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The CA file cannot be read, or is no PEM.
+    /// The CA file cannot be read, or is not PEM.
     #[error("ca_file {} cannot be read", path.display())]
     CaFile {
-        /// As configured.
+        /// The configured path.
         path: PathBuf,
         #[source]
-        /// Why.
+        /// The cause.
         source: pem::Error,
     },
-    /// The CA file is PEM without a certificate.
+    /// The CA file is PEM, but contains no certificate.
     #[error("ca_file {} holds no certificate", path.display())]
     NoCertificate {
-        /// As configured.
+        /// The configured path.
         path: PathBuf,
     },
-    /// A certificate of the CA file cannot be trusted.
+    /// A certificate in the CA file cannot be used as a root.
     #[error("a certificate in ca_file {} cannot be used", path.display())]
     Certificate {
-        /// As configured.
+        /// The configured path.
         path: PathBuf,
         #[source]
-        /// Why.
+        /// The cause.
         source: rustls::Error,
     },
     /// The TLS library has no protocol version in common with itself.
@@ -65,14 +65,14 @@ pub enum TlsError {
     Protocol(#[source] rustls::Error),
 }
 
-/// None of the known authorities has issued a certificate, or only another one of the same name. Behind it is a gateway
-/// of one's own, or a proxy that looks into TLS; the library's word for it does not tell what can be done.
+/// The server's certificate was not issued by a trusted authority, or by another one of the same name. The usual reasons
+/// are a private gateway and a proxy that intercepts TLS. The message names the fix, which rustls's message does not.
 #[derive(Debug, thiserror::Error)]
 #[error("its certificate is not trusted; set ca_file to a PEM file with the authority that has issued it")]
 pub(crate) struct Untrusted;
 
 impl Untrusted {
-    /// This, where it is what `error` is about; else `error`.
+    /// Returns this error if `error` is about an untrusted certificate, otherwise `error`.
     pub(crate) fn or(error: BoxError) -> BoxError {
         match tls_error(&*error) {
             Some(rustls::Error::InvalidCertificate(
@@ -83,7 +83,7 @@ impl Untrusted {
     }
 }
 
-/// Whether a connection failed over the upstream's certificate.
+/// Returns `true` if a connection failed because of the upstream's certificate.
 pub fn is_about_certificate(error: &(dyn Error + 'static)) -> bool {
     let is_it = |error: &(dyn Error + 'static)| {
         error.is::<Untrusted>() || matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
@@ -91,7 +91,7 @@ pub fn is_about_certificate(error: &(dyn Error + 'static)) -> bool {
     is_it(error) || error.source().is_some_and(is_about_certificate)
 }
 
-/// Looks into the I/O errors that TLS errors travel in; `source` would skip what they hold.
+/// Finds a TLS error inside an I/O error. `source` would skip the inner error.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<io::Error>() {
         Some(error) => tls_error(error.get_ref()?),
@@ -99,7 +99,7 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
     }
 }
 
-/// TLS settings of one upstream; `ca_file` adds to the roots. ALPN is the connector's to choose.
+/// The TLS settings of one upstream. `ca_file` adds certificates to `roots`. The connector sets ALPN.
 pub(crate) fn client_config(roots: &TrustRoots, ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let mut roots = roots.0.clone();
     if let Some(path) = ca_file {

@@ -1,4 +1,4 @@
-//! The way to an upstream: connections, TLS, proxies, and the pool that keeps them.
+//! The pool of connections to an upstream.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -18,19 +18,19 @@ use tower::BoxError;
 use crate::connect::{Connector, Proxies};
 use crate::tls::{TlsError, TrustRoots, client_config};
 
-/// Idle connections are dropped before the upstream's own limit (60 s at the load balancers in use) closes them under
-/// a request.
+/// The time after which an idle connection is closed. It is shorter than the upstream's own limit (60 s at the usual load
+/// balancers), which could close the connection during a request.
 const POOL_IDLE: Duration = Duration::from_secs(50);
 const POOL_IDLE_PER_HOST: usize = 64;
 
-/// How an upstream is reached.
+/// The settings of a [`Transport`].
 #[derive(Debug, Clone)]
 pub struct TransportSettings {
-    /// Limit for establishing a connection, name lookup and TLS included.
+    /// The time limit for a new connection, name lookup and TLS included.
     pub connect_timeout: Duration,
-    /// Longest silence within an answer's body.
+    /// The longest silence within a response's body.
     pub idle_timeout: Duration,
-    /// PEM file with certificates to trust beside the usual ones.
+    /// A PEM file with certificates to trust in addition to the roots.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -42,10 +42,10 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// A pool for upstreams that share `settings`. Connects to nothing yet.
+    /// Creates a pool for upstreams that share `settings`. Opens no connection yet.
     ///
     /// # Errors
-    /// [`TlsError`] where the certificates in `ca_file` cannot be used.
+    /// [`TlsError`] if the certificates in `ca_file` cannot be used.
     pub fn new(settings: &TransportSettings, roots: &TrustRoots, proxies: Proxies) -> Result<Self, TlsError> {
         let tls = client_config(roots, settings.ca_file.as_deref())?;
         let connector = Connector::new(tls, proxies, settings.connect_timeout);
@@ -60,16 +60,16 @@ impl Transport {
         Ok(Self { client, idle_timeout: settings.idle_timeout })
     }
 
-    /// Longest silence within an answer's body.
+    /// The longest silence within a response's body.
     #[must_use]
     pub fn idle_timeout(&self) -> Duration {
         self.idle_timeout
     }
 
-    /// Sends `request` and waits for the response head. Dropping the future, or the body, cancels the exchange.
+    /// Sends `request` and waits for the response head. Dropping the future or the response's body cancels the exchange.
     ///
     /// # Errors
-    /// [`SendError::Connect`] where nothing was sent, [`SendError::Exchange`] where something may have been.
+    /// [`SendError::Connect`] if nothing was sent, [`SendError::Exchange`] if part of the request may have been.
     pub async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, SendError> {
         self.client.request(request).await.map_err(|error| {
             let connect = error.is_connect();
@@ -93,9 +93,9 @@ pub enum SendError {
 /// The body of an upstream request.
 #[derive(Debug)]
 pub enum RequestBody {
-    /// Complete, and still there for another attempt.
+    /// A complete body, which can be sent again by another attempt.
     Payload(Payload),
-    /// Passed on as it comes.
+    /// A body that is forwarded as it arrives, and cannot be sent again.
     Stream(UnsyncBoxBody<Bytes, BoxError>),
 }
 

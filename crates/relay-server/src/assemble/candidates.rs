@@ -19,7 +19,7 @@ use relay_transport::{Fetcher, Transport};
 use tokio::time::Instant;
 use tower::{Service, ServiceBuilder, service_fn};
 
-use super::BuildError;
+use super::build_error::BuildError;
 use crate::discovery::Discovery;
 
 /// One provider, and the parts that its candidates share.

@@ -5,16 +5,17 @@
 //!                           per credential: one candidate, a service
 //! ```
 
+mod build_error;
 mod candidates;
 mod providers;
 
 use std::sync::Arc;
 
-use relay_config::{self as config, BaseUrlError, Config, StreamBreak};
+use relay_config::{self as config, Config, StreamBreak};
 use relay_messages::ThinkingProvenance;
-use relay_providers::{AuthorizeError, Endpoint, OnBreak};
+use relay_providers::{Endpoint, OnBreak};
 use relay_routing::{AffinityTable, Failover, FailoverSettings, ModelRoutes, Planner};
-use relay_transport::{Proxies, TlsError};
+use relay_transport::Proxies;
 use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
 
@@ -31,48 +32,8 @@ use crate::messages::Messages;
 use crate::record::Subscribers;
 use crate::router::{Operations, Readiness, Router};
 use crate::stack::Stack;
+pub use build_error::BuildError;
 use providers::build_providers;
-
-/// An error in building a relay from a configuration.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The certificates for a provider cannot be used.
-    #[error("provider `{provider}`: TLS cannot be set up")]
-    Tls {
-        /// The provider's name.
-        provider: String,
-        /// The cause.
-        #[source]
-        source: TlsError,
-    },
-    /// A provider's key cannot be sent in a header.
-    #[error("provider `{provider}`: its key cannot be used")]
-    Key {
-        /// The provider's name.
-        provider: String,
-        /// The cause.
-        #[source]
-        source: AuthorizeError,
-    },
-    /// A provider's settings do not form a URL.
-    #[error("provider `{provider}`: its settings make no address")]
-    Address {
-        /// The provider's name.
-        provider: String,
-        /// The cause.
-        #[source]
-        source: BaseUrlError,
-    },
-    /// A kind of provider that this version of `relay-server` does not build.
-    #[error("provider `{provider}`: type `{kind}` is not available")]
-    Kind {
-        /// The provider's name.
-        provider: String,
-        /// The provider's `type`.
-        kind: &'static str,
-    },
-}
 
 /// The stack, and the parts that it shares with the readiness check and with `explain`.
 pub(crate) struct Assembled {

@@ -9,7 +9,7 @@ use relay_providers::{Forward, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
 use relay_transport::{Fetcher, Proxies, Transport, TransportSettings, TrustRoots};
 
-use super::BuildError;
+use super::build_error::BuildError;
 use super::candidates::ProviderStack;
 use crate::catalog;
 use crate::discovery::Discovery;

@@ -1,8 +1,8 @@
-//! Which addresses are anybody's.
+//! The check that an address is public.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Networks of IPv4 that are not, by their first address and the length of their prefix.
+/// The IPv4 networks that are not public, by their first address and the length of their prefix.
 ///
 /// # Source
 /// IANA's registry of special-purpose addresses. The last one is public by its number and Azure's own by its use
@@ -26,8 +26,8 @@ const NOT_PUBLIC: [(Ipv4Addr, u32); 16] = [
     (Ipv4Addr::new(168, 63, 129, 16), 32),
 ];
 
-/// Whether `address` is a public unicast one: of no private, shared, link-local, loopback, multicast, documentation or
-/// translated network, whose metadata services included.
+/// Returns `true` if `address` is a public unicast address: not in a private, shared, link-local, loopback, multicast,
+/// documentation or translated network. These include the clouds' metadata services.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -42,8 +42,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !NOT_PUBLIC.iter().any(is_in)
 }
 
-/// Of IPv6 only 2000::/3 is given out. The rest is unique-local (and with it fd00:ec2::254, a metadata service),
-/// link-local, multicast and the like; two networks of it stand for addresses of IPv4.
+/// Returns `true` if an IPv6 address is public. Only 2000::/3 is assigned. The rest is unique-local (with fd00:ec2::254, a
+/// metadata service), link-local, multicast and so on; two of its networks map IPv4 addresses.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
         // Mapped, and translated by NAT64 (RFC 6052).
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_public_addresses_are_anybodys() {
+    fn only_public_addresses_are_accepted() {
         for public in [
             "1.1.1.1",
             "9.255.255.255",
@@ -136,7 +136,7 @@ mod tests {
         fn an_address_of_ipv4_is_judged_the_same_however_it_is_written(bits: u32) {
             let v4 = Ipv4Addr::from_bits(bits);
             prop_assert_eq!(is_public(v4.to_ipv6_mapped().into()), is_public_v4(v4));
-            // What the standard library knows to be none must be none here.
+            // An address that the standard library knows as special must not be accepted.
             if v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() {
                 prop_assert!(!is_public_v4(v4));
             }

@@ -1,39 +1,39 @@
-//! Why an image cannot be fetched, in words for the client that named it.
+//! The errors of fetching an image, worded for the client that named it.
 
 use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
 
-/// Why an image that a request names by its URL cannot be fetched. No more of the URL than its host is told: what is behind
-/// it may be signed.
+/// An error while fetching an image by its URL. Of the URL it contains only the host, since the path and the query may
+/// be signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// It is no URL, or one of another scheme, or one with a credential.
+    /// The text is not a URL, or the URL has another scheme or contains a credential.
     #[error("an image's URL is https://, with a host and without a user name")]
     Url,
-    /// The name of the host is not known.
+    /// The name of the host cannot be resolved.
     #[error("the host `{host}` is not found")]
     Lookup {
-        /// Its name.
+        /// The host's name.
         host: String,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The host is in a private network, or the relay itself, or a cloud's metadata service.
+    /// The host is in a private network, on the relay's own machine, or a cloud's metadata service.
     #[error("the host `{host}` has no public address, and images are fetched from no other")]
     NotPublic {
-        /// Its name.
+        /// The host's name.
         host: String,
     },
-    /// The host cannot be connected to, or is not who it says.
+    /// No connection to the host can be made, or its certificate is not trusted.
     #[error("no connection to `{host}`")]
     Connect {
-        /// Its name.
+        /// The host's name.
         host: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -42,37 +42,37 @@ pub enum FetchError {
     Transport {
         /// The host's name.
         host: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: hyper::Error,
     },
-    /// The host answers with something other than the image.
+    /// The host returned a status other than 200.
     #[error("`{host}` answers with status {status}")]
     Status {
         /// The host's name.
         host: String,
-        /// The status.
+        /// The status of the response.
         status: StatusCode,
     },
-    /// Redirects lead on and on.
+    /// There were too many redirects.
     #[error("more than {limit} redirects")]
     Redirects {
-        /// How many are followed.
+        /// The number of redirects that are followed.
         limit: usize,
     },
-    /// The image, or all of them together, are larger than upstreams take.
+    /// The image, or all images together, are larger than upstreams accept.
     #[error("more than {} MiB", limit / 1024 / 1024)]
     TooLarge {
-        /// How large it may be.
+        /// The largest size, in bytes.
         limit: usize,
     },
-    /// The image did not come in time.
+    /// The image did not arrive in time.
     #[error("not there within {} s", after.as_secs())]
     TooSlow {
-        /// How long it had.
+        /// The time limit.
         after: Duration,
     },
-    /// What came is none of the kinds of images that upstreams take.
+    /// The data is not an image of a type that upstreams accept.
     #[error("what `{host}` sends is no PNG, JPEG, GIF or WebP image")]
     NotAnImage {
         /// The host's name.
@@ -81,7 +81,7 @@ pub enum FetchError {
     /// The request names too many images.
     #[error("more than {limit} images by URL")]
     TooMany {
-        /// How many there may be.
+        /// The largest number of images.
         limit: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! One image from one URL.
+//! The download of one image.
 
 use std::fmt;
 use std::io;
@@ -25,13 +25,12 @@ use super::error::FetchError;
 use super::target::Target;
 use crate::tls::{TlsError, TrustRoots, client_config};
 
-/// An image of this size is the largest that the Messages API takes.
+/// The largest image that the Messages API accepts, in bytes.
 const MAX_IMAGE: usize = 5 * 1024 * 1024;
-/// From the lookup of the first name to the image's last byte.
+/// The time limit from the lookup of the first name to the image's last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 3;
-/// Kinds of images that the Messages API takes, with the bytes that they begin with. A WebP has its length before the
-/// second part of its own.
+/// The image types that the Messages API accepts, with their first bytes. In a WebP, the length stands between two of them.
 const KINDS: [(&str, &[u8]); 4] = [
     ("image/png", b"\x89PNG\r\n\x1a\n"),
     ("image/jpeg", b"\xff\xd8\xff"),
@@ -43,14 +42,14 @@ const WEBP: (usize, &[u8]) = (8, b"WEBP");
 type Lookup = dyn Fn(&str, u16) -> Addresses + Send + Sync;
 type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
-/// Fetches images, from public addresses alone. Cloning shares it.
+/// A client that fetches images from public addresses only. Cloning shares it.
 #[derive(Clone)]
 pub struct Fetcher {
     tls: Arc<ClientConfig>,
     rules: Arc<Rules>,
 }
 
-/// What a test replaces: a configuration cannot.
+/// The name lookup and the address check. Only tests replace them.
 pub(super) struct Rules {
     pub(super) lookup: Box<Lookup>,
     pub(super) is_allowed: fn(IpAddr) -> bool,
@@ -103,10 +102,10 @@ impl fmt::Debug for Fetcher {
 }
 
 impl Fetcher {
-    /// Fetches from hosts whose certificates `roots` trust.
+    /// Creates a client that trusts the certificates in `roots`.
     ///
     /// # Errors
-    /// [`TlsError`] where TLS cannot be set up.
+    /// [`TlsError`] if TLS cannot be set up.
     pub fn new(roots: &TrustRoots) -> Result<Self, TlsError> {
         let lookup = |host: &str, port| -> Addresses {
             let host = host.to_owned();
@@ -120,7 +119,7 @@ impl Fetcher {
         Self { tls: Arc::new(tls), rules: Arc::new(rules) }
     }
 
-    /// The image at `url`.
+    /// Fetches the image at `url`.
     pub(super) async fn fetch(&self, url: &str) -> Result<Image, FetchError> {
         let late = |_| Err(FetchError::TooSlow { after: TIMEOUT });
         tokio::time::timeout(TIMEOUT, self.follow(url)).await.unwrap_or_else(late)
@@ -147,13 +146,13 @@ impl Fetcher {
             .header(USER_AGENT, concat!("cc-relay/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "image/png, image/jpeg, image/gif, image/webp")
             .body(Empty::<Bytes>::new())
-            // A path and an authority that were parsed.
+            // Path and authority come from a parsed URI.
             .map_err(|_| FetchError::Url)?;
         let exchange = async {
             let response = sender.send_request(request).await.map_err(broken)?;
             read(response, target).await
         };
-        // The connection lives as long as the exchange; what it fails with, the exchange fails with.
+        // The connection ends with the exchange. Its errors are also errors of the exchange.
         let mut connection = pin!(connection);
         let mut exchange = pin!(exchange);
         tokio::select! {
@@ -164,7 +163,7 @@ impl Fetcher {
         exchange.await
     }
 
-    /// A connection to an address of the target's host that was checked: the name is not looked up again.
+    /// Connects to a checked address of the target's host. The name is not looked up again.
     async fn connect(&self, target: &Target) -> Result<TlsStream<TcpStream>, FetchError> {
         let host = || target.host().to_owned();
         let found = (self.rules.lookup)(target.host(), target.port()).await;
@@ -183,7 +182,7 @@ impl Fetcher {
 
 enum Reply {
     Image(Image),
-    /// A redirect.
+    /// A redirect to another target.
     Elsewhere(String),
 }
 

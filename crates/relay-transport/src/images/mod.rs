@@ -24,12 +24,13 @@ use tokio::sync::Semaphore;
 pub use error::FetchError;
 pub use fetcher::{Fetcher, Image};
 
-/// Images by URL in one request. The Messages API takes a hundred images; each is a request that the relay makes for a
-/// client.
+/// The largest number of images by URL in one request. The Messages API accepts a hundred images, but each URL makes the
+/// relay send a request for a client.
 const MAX_IMAGES: usize = 20;
-/// All of a request's images together: what the strictest upstream takes as a body, less the growth by base64.
+/// The largest size of a request's images together, in bytes: the strictest upstream's body limit, less the growth by
+/// base64.
 const MAX_TOTAL: usize = 15 * 1024 * 1024;
-/// Images fetched at the same time for one request.
+/// The number of images that are fetched at the same time for one request.
 const PARALLEL: usize = 4;
 
 impl Fetcher {
@@ -60,7 +61,7 @@ impl Fetcher {
     }
 }
 
-/// Futures that run together until all are done, or one fails.
+/// Futures that run concurrently until all are done or one fails.
 struct TryAll<F, T>(Vec<Slot<F, T>>);
 
 enum Slot<F, T> {

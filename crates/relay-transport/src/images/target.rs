@@ -1,4 +1,4 @@
-//! Where an image is.
+//! The URL of an image.
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -16,7 +16,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, FetchError> {
-        // A fragment is not sent, and no URI for this parser.
+        // A fragment is not sent, and this parser does not accept one.
         let url = url.split('#').next().unwrap_or_default();
         let parts = url.parse::<Uri>().map_err(|_| FetchError::Url)?.into_parts();
         let authority = parts
@@ -30,7 +30,7 @@ impl Target {
         }
     }
 
-    /// Where `location`, a redirect from here, leads: RFC 3986 section 4.2 without `..`, which servers resolve themselves.
+    /// Resolves `location`, a redirect from this URL (RFC 3986 section 4.2, without `..`, which servers resolve).
     pub(super) fn join(&self, location: &str) -> Result<Self, FetchError> {
         if location.contains("://") {
             return Self::parse(location);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn redirects_lead_where_they_say() {
+    fn redirects_are_resolved_against_the_current_url() {
         #[track_caller]
         fn check(location: &str, expected: Option<&str>) {
             let joined = Target::parse("https://a.example/b/c?d").unwrap().join(location).ok();

@@ -1,4 +1,4 @@
-//! Images from a site of the test's own, at names that only the test's lookup knows.
+//! Images from a local site, under names that only the test's lookup resolves.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,12 +18,12 @@ use crate::tls::TrustRoots;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 
-/// The test's own site is on this machine, and the rest is judged as always.
+/// Accepts the local site in addition to public addresses.
 fn is_site_or_public(address: IpAddr) -> bool {
     address == IpAddr::V4(Ipv4Addr::LOCALHOST) || is_public(address)
 }
 
-/// A site that answers by path, under every name but those of private places, and notes what it is asked.
+/// A site that answers by path, under every name except those of private hosts, and counts its requests.
 struct Site {
     fetcher: Fetcher,
     heads: Arc<Mutex<Vec<String>>>,
@@ -48,7 +48,7 @@ impl Site {
                     let head = String::from_utf8(head).unwrap();
                     let path = head.split(' ').nth(1).unwrap().to_owned();
                     noted.lock().unwrap().push(head);
-                    // A client that has seen enough leaves.
+                    // A client may close the connection early.
                     let _ = stream.write_all(&answer(&path)).await;
                     let _ = stream.shutdown().await;
                 });
@@ -172,7 +172,7 @@ async fn an_image_becomes_base64_of_the_kind_that_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_no_image_is_refused() {
+async fn data_of_another_type_is_refused() {
     let site = Site::new().await;
     let no_image = Err("what `images.example` sends is no PNG, JPEG, GIF or WebP image");
     for path in ["page", "lie", "riff"] {
@@ -204,13 +204,13 @@ async fn redirects_are_followed_and_checked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_that_does_not_come_is_given_up() {
+async fn a_download_ends_at_its_time_limit() {
     let site = Site::new().await;
     site.check("https://silent.example/a.png", Err("not there within 10 s")).await;
 }
 
 #[tokio::test]
-async fn without_a_test_no_address_of_ours_is_asked() {
+async fn the_default_rules_refuse_local_addresses() {
     let fetcher = Fetcher::new(&TrustRoots::load()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -222,7 +222,7 @@ async fn without_a_test_no_address_of_ours_is_asked() {
         assert!(is_refused, "{host}: {error}");
     }
     let accepted = tokio::time::timeout(std::time::Duration::from_millis(20), listener.accept()).await;
-    assert!(accepted.is_err(), "somebody connected");
+    assert!(accepted.is_err(), "a connection was made");
 }
 
 #[tokio::test]

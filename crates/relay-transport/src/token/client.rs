@@ -17,7 +17,7 @@ use crate::transport::{RequestBody, Transport};
 /// The largest answer of a token endpoint that is read, and the largest file. Tokens and credentials have a few
 /// thousand bytes.
 const SIZE_LIMIT: usize = 64 * 1024;
-/// So much of an endpoint's own words is passed on.
+/// The number of characters of an endpoint's message that an error repeats.
 const REASON_LIMIT: usize = 300;
 /// `application/x-www-form-urlencoded`, with `%20` for a blank, which every server reads as well.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -196,7 +196,7 @@ fn without_query(uri: &Uri) -> String {
     format!("{scheme}://{host}{}", uri.path())
 }
 
-/// What an endpoint says about its refusal: OAuth's `error` and `error_description`, or Google's `error.message`.
+/// The reason in an endpoint's error response: OAuth's `error` and `error_description`, or Google's `error.message`.
 fn reason(body: &[u8], secrets: &[&str]) -> String {
     let Ok(body) = serde_json::from_slice::<Value>(body) else { return String::new() };
     let error = &body["error"];
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn only_http_urls_are_asked() {
+    fn only_http_urls_are_accepted() {
         for url in ["", "file:///etc/passwd", "oauth2.googleapis.com/token", "ftp://x/?secret=1"] {
             let error = request(Method::GET, url, Bytes::new()).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");

@@ -1,11 +1,11 @@
-//! Tokens that expire: kept, renewed ahead of time, and asked for once at a time.
+//! A cache of one expiring token, renewed before its end by one request at a time.
 //!
 //! ```text
 //! authorize ─now─▶ TokenCache ─▶ the token that is valid
 //!                      └─ one task at a time ─▶ TokenSource::mint ─TokenClient─▶ token endpoint
 //! ```
-//! Every decision is a function of the state and of the caller's `now`; the clock is read nowhere here. Where tokens come
-//! from, and what a token is, is left to the providers.
+//! Every decision depends on the state and on the caller's `now`; no clock is read here. The providers define the source
+//! and the type of a token.
 
 mod client;
 mod error;
@@ -20,21 +20,21 @@ use tokio::time::Instant;
 pub use client::{TokenAnswer, TokenClient, form, read_file};
 pub use error::{Chain, TokenError};
 
-/// A token is renewed so long before it expires: google-auth's figure. Metadata servers hand out the same token until
-/// five minutes before its end, so that asking earlier would gain nothing.
+/// The time before a token's expiry at which it is renewed. The number is google-auth's: metadata servers return the same
+/// token until five minutes before its end, so an earlier renewal would gain nothing.
 const RENEW_AHEAD: Duration = Duration::from_secs(225);
-/// Not used any more so shortly before it expires: a request has to arrive with it.
+/// The time before a token's expiry from which it is no longer used, since the request has to arrive in time.
 const LAST_USE: Duration = Duration::from_secs(10);
-/// The longest lifetime that is believed. The longest in use is a day (Azure's managed identities).
+/// The longest accepted lifetime. The longest in use is a day (Azure's managed identities).
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// A whole renewal, of up to three requests, takes no longer.
+/// The time limit of a renewal, which has up to three requests.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// After a failure nobody is asked for so long.
+/// The pause after a failed renewal, during which its error is returned.
 const FAILURE_PAUSE: Duration = Duration::from_secs(3);
-/// A token that is refused is replaced, but not more often than this.
+/// The shortest time between two replacements of a rejected token.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
 
-/// Where tokens come from.
+/// A source of tokens.
 pub trait TokenSource: Send + Sync + 'static {
     /// A token, with what else a request needs of its credentials.
     type Token: Clone + Send + Sync + 'static;
@@ -51,11 +51,11 @@ pub trait TokenSource: Send + Sync + 'static {
 pub struct Minted<T> {
     /// The token.
     pub token: T,
-    /// From the moment it was asked for.
+    /// The lifetime, counted from the start of the request for the token.
     pub lifetime: Duration,
 }
 
-/// Keeps one credential's token. Cloning shares it.
+/// The cache of one credential's token. Cloning shares it.
 pub struct TokenCache<S: TokenSource>(Arc<Shared<S>>);
 
 struct Shared<S: TokenSource> {
@@ -67,7 +67,7 @@ struct State<T, E> {
     token: Option<Held<T>>,
     failure: Option<Failure<E>>,
     is_renewing: bool,
-    /// When a token was last refused.
+    /// The time at which the upstream last rejected a token.
     refused: Option<SystemTime>,
 }
 
@@ -77,7 +77,7 @@ struct Held<T> {
     unusable_at: SystemTime,
 }
 
-/// The last renewal's, gone with the next success.
+/// The error of the last renewal. The next success removes it.
 struct Failure<E> {
     error: Arc<E>,
     at: SystemTime,
@@ -93,12 +93,12 @@ impl<S: TokenSource> TokenCache<S> {
         Self(Arc::new(Shared { source, state: watch::Sender::new(state) }))
     }
 
-    /// The token that is valid at `now`. Waits where there is none yet; a renewal ahead of time makes nobody wait.
+    /// Returns the token that is valid at `now`. Waits only if there is none: an early renewal runs in the background.
     ///
-    /// The renewal is a task of its own: a caller that leaves takes nothing from the others, and the task ends by itself.
+    /// The renewal is a task of its own. If a caller is cancelled, the other callers still get the token.
     ///
     /// # Errors
-    /// Why the last renewal failed, to everybody who waited for it and, for a moment, to whoever comes after.
+    /// The error of the last renewal, for all callers that waited for it and, for 3 s, for later ones.
     pub async fn get(&self, now: SystemTime) -> Answer<S::Token, S::Error> {
         let mut changes = self.0.state.subscribe();
         loop {
@@ -114,11 +114,11 @@ impl<S: TokenSource> TokenCache<S> {
             if let Some(known) = known {
                 return known;
             }
-            // The sender lives in `self`, so that there is no error but in theory.
+            // The sender is in `self`, so that the channel cannot be closed.
             let finished = changes.wait_for(|state| !state.is_renewing).await;
             match finished.map_err(|_| Arc::new(TokenError::Abandoned.into()))?.outcome() {
                 Some(outcome) => return outcome,
-                None => continue, // refused by somebody in between
+                None => continue, // rejected by the upstream in the meantime
             }
         }
     }
@@ -153,7 +153,7 @@ impl<S: TokenSource> std::fmt::Debug for TokenCache<S> {
 }
 
 impl<T: Clone, E> State<T, E> {
-    /// What is known at `now`, and whether the caller has to start a renewal.
+    /// Returns the state at `now`, and `true` if the caller has to start a renewal.
     fn look(&mut self, now: SystemTime) -> (Option<Answer<T, E>>, bool) {
         let token = self.token.as_ref().filter(|held| now < held.unusable_at);
         let failure = self.failure.as_ref().filter(|failure| is_within(FAILURE_PAUSE, failure.at, now));
@@ -168,7 +168,7 @@ impl<T: Clone, E> State<T, E> {
         (known, due)
     }
 
-    /// What a renewal has come to. Whoever waited for it gets that, however late it is.
+    /// Stores the result of a renewal. All callers that waited for it get this result, also if it arrives late.
     fn outcome(&self) -> Option<Answer<T, E>> {
         match (&self.failure, &self.token) {
             (Some(failure), _) => Some(Err(Arc::clone(&failure.error))),
@@ -181,7 +181,7 @@ impl<T: Clone, E> State<T, E> {
         match result {
             Ok(minted) => {
                 let lifetime = minted.lifetime.min(LONGEST);
-                // Even a token for a minute is used for most of it.
+                // A token with a lifetime of a minute is still used for most of it.
                 let before_end = |margin: Duration| asked + (lifetime - margin.min(lifetime / 4));
                 let (renew_at, unusable_at) = (before_end(RENEW_AHEAD), before_end(LAST_USE));
                 self.token = Some(Held { token: minted.token, renew_at, unusable_at });
@@ -192,12 +192,12 @@ impl<T: Clone, E> State<T, E> {
     }
 }
 
-/// Whether `now` is less than `pause` behind `at`. A clock that was set back ends every pause.
+/// Returns `true` if `now` is less than `pause` after `at`. If the clock was set back, every pause ends.
 fn is_within(pause: Duration, at: SystemTime, now: SystemTime) -> bool {
     now.duration_since(at).is_ok_and(|passed| passed < pause)
 }
 
-/// A renewal under way. However it ends, those who wait are told.
+/// A renewal in progress. On drop it notifies the waiting callers, however it ended.
 struct Renewal<S: TokenSource> {
     shared: Arc<Shared<S>>,
     asked: SystemTime,
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_leaves_breaks_nothing() {
+    async fn a_cancelled_caller_does_not_cancel_the_renewal() {
         let test = test(&[], 3600, 0);
         let leaving = tokio::time::timeout(Duration::from_secs(1), test.get(0)).await;
         assert!(leaving.is_err());
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_reaches_all_who_wait_and_is_remembered_for_a_moment() {
+    async fn a_failure_reaches_all_waiting_callers_and_is_returned_during_the_pause() {
         let test = test(&[1], 3600, 0);
         let waiting: Vec<_> = [0, 0, 1, 9]
             .map(|seconds| {
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refused_together_is_renewed_once() {
+    async fn concurrent_rejections_cause_one_renewal() {
         let test = test(&[], 3600, 9);
         assert_eq!(test.get(0).await, "token-1");
         for _ in 0..3 {
@@ -392,13 +392,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_renewal_that_hangs_is_given_up() {
+    async fn a_renewal_ends_at_its_time_limit() {
         let test = test(&[], 3600, 0);
         assert_eq!(test.get(0).await, "error: no token came within 30 s");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn odd_lifetimes_do_no_harm() {
+    async fn extreme_lifetimes_are_clamped() {
         for lifetime in [0, 1, 20, u64::MAX] {
             let test = test(&[], lifetime, 9);
             assert_eq!(test.get(0).await, "token-1", "{lifetime}");

@@ -1,0 +1,46 @@
+//! The error of a configuration that cannot be built.
+
+use relay_config::BaseUrlError;
+use relay_providers::AuthorizeError;
+use relay_transport::TlsError;
+
+/// An error in building a relay from a configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The certificates for a provider cannot be used.
+    #[error("provider `{provider}`: TLS cannot be set up")]
+    Tls {
+        /// The provider's name.
+        provider: String,
+        /// The cause.
+        #[source]
+        source: TlsError,
+    },
+    /// A provider's key cannot be sent in a header.
+    #[error("provider `{provider}`: its key cannot be used")]
+    Key {
+        /// The provider's name.
+        provider: String,
+        /// The cause.
+        #[source]
+        source: AuthorizeError,
+    },
+    /// A provider's settings do not form a URL.
+    #[error("provider `{provider}`: its settings make no address")]
+    Address {
+        /// The provider's name.
+        provider: String,
+        /// The cause.
+        #[source]
+        source: BaseUrlError,
+    },
+    /// A kind of provider that this version of `relay-server` does not build.
+    #[error("provider `{provider}`: type `{kind}` is not available")]
+    Kind {
+        /// The provider's name.
+        provider: String,
+        /// The provider's `type`.
+        kind: &'static str,
+    },
+}
