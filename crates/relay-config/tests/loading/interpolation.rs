@@ -2,7 +2,7 @@
 
 use crate::check::{ENVIRONMENT, toml, yaml, yaml_problems};
 
-/// The one model that `text` becomes, in both formats.
+/// Asserts the model name that `text` expands to, in both formats.
 #[track_caller]
 fn check(text: &str, expected: &str) {
     let file = format!("providers: [{{ name: a, type: mock, models: ['{text}'] }}]");

@@ -1,8 +1,9 @@
-//! Features that this version does not have: asking for one is an error, saying "off" is not.
+//! Features that this version does not implement: a value that needs one is an error, a value that means "off" is
+//! not.
 
 use crate::check::{yaml, yaml_problems};
 
-/// One setting under `section`, which is refused with `hint`.
+/// Asserts that `setting` in `section` is refused with `hint`.
 #[track_caller]
 fn refused(section: &str, setting: &str, what: &str, hint: &str) {
     let (text, column) = placed(section, setting);
