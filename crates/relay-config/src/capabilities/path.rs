@@ -91,13 +91,13 @@ impl FieldPath {
             rest = &rest[end..];
             let mut select = None;
             if let Some(inside) = rest.strip_prefix('[') {
-                let (inside, behind) = inside.split_once(']').ok_or(InvalidFieldPath)?;
+                let (inside, after) = inside.split_once(']').ok_or(InvalidFieldPath)?;
                 select = Some(Select::parse(inside, name));
-                rest = behind;
+                rest = after;
             }
             steps.push(PathStep { name: name.to_owned(), select });
             match rest.strip_prefix('.') {
-                Some(behind) => rest = behind,
+                Some(after) => rest = after,
                 None if rest.is_empty() => return path(steps),
                 None => return Err(InvalidFieldPath),
             }

@@ -150,11 +150,11 @@ mod tests {
     #[test]
     fn a_url_is_refused_as_the_metadata_host() {
         let variable = lookup(&[(METADATA_HOST, "http://169.254.169.254/x")]);
-        let mut told = Vec::new();
+        let mut faults = Vec::new();
         credentials(Environment::new(&variable), &mut |variable, fault| {
-            told.push(format!("{variable}: {fault}"));
+            faults.push(format!("{variable}: {fault}"));
         });
         let expected = "found \"http://169.254.169.254/x\", expected a host, with or without a port";
-        assert_eq!(told, [format!("{METADATA_HOST}: {expected}")]);
+        assert_eq!(faults, [format!("{METADATA_HOST}: {expected}")]);
     }
 }

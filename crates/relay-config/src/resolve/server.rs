@@ -75,7 +75,7 @@ fn parse_address(text: &str) -> Result<ListenAddress, String> {
         return Err(format!("add a port, and put an IPv6 address in brackets: [{text}]:8787"));
     }
     if text.parse::<u16>().is_ok() {
-        return Err(format!("add the host: 127.0.0.1:{text} for this machine alone, 0.0.0.0:{text} for all"));
+        return Err(format!("add the host: 127.0.0.1:{text} for this machine only, 0.0.0.0:{text} for all"));
     }
     let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']')) else {
         return Err(format!("add a port: {text}:8787"));

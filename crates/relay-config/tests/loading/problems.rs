@@ -226,9 +226,9 @@ providers:
       - { rpm_limit: 80 }
   - { name: b, type: mock, keys: [{ organization: o, rpm_limit: 90 }] }
 ";
-    let told = "7:39: providers[0].keys[2].rpm_limit: found the number 60, expected 50, as in providers[0].keys[1]; \
+    let message = "7:39: providers[0].keys[2].rpm_limit: found the number 60, expected 50, as in providers[0].keys[1]; \
                 keys of one organization share its limits";
-    yaml_problems(text, &[told]);
+    yaml_problems(text, &[message]);
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn listen_addresses_are_checked() {
     }
     check(":8787", "write 0.0.0.0:8787 to listen on every address");
     check("*:8787", "write 0.0.0.0:8787 to listen on every address");
-    check("8787", "add the host: 127.0.0.1:8787 for this machine alone, 0.0.0.0:8787 for all");
+    check("8787", "add the host: 127.0.0.1:8787 for this machine only, 0.0.0.0:8787 for all");
     check("localhost", "add a port: localhost:8787");
     check("localhost:", "the port is a number up to 65535");
     check("localhost:65536", "the port is a number up to 65535");
@@ -460,10 +460,10 @@ fn a_model_mapping_must_name_one_model() {
 fn a_certificate_file_must_contain_a_certificate() {
     yaml_problems("providers: [{ name: a, type: mock, enabled: false, ca_file: /nonexistent/ca.pem }]", &[]);
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    let told = format!("cannot use {manifest}: it contains no PEM certificate");
+    let message = format!("cannot use {manifest}: it contains no PEM certificate");
     yaml_problems(
         &format!("providers: [{{ name: a, type: mock, ca_file: '{manifest}' }}]"),
-        &[&format!("1:45: providers[0].ca_file: {told}")],
+        &[&format!("1:45: providers[0].ca_file: {message}")],
     );
     yaml_problems(
         "providers: [{ name: a, type: mock, ca_file: /nonexistent/ca.pem }]",

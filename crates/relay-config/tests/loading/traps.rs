@@ -30,7 +30,7 @@ idle_timeout_ms = 1000
     assert_eq!((provider.priority, provider.keys[0].priority, provider.keys[1].priority), (9, 7, 9));
     assert_eq!(provider.idle_timeout.as_millis(), 1000);
     assert_eq!(provider.model_mapping.names().count(), 0);
-    let told = |table| {
+    let message = |table| {
         format!(
             "by TOML's rules this line belongs to `providers[0].{table}`; it was applied to the provider. Move it up, \
              above that table"
@@ -39,9 +39,9 @@ idle_timeout_ms = 1000
     warnings(
         &loaded,
         &[
-            &format!("8:1: providers[0].models: {}", told("keys")),
-            &format!("15:1: providers[0].priority: {}", told("model_mapping")),
-            &format!("16:1: providers[0].idle_timeout_ms: {}", told("model_mapping")),
+            &format!("8:1: providers[0].models: {}", message("keys")),
+            &format!("15:1: providers[0].priority: {}", message("model_mapping")),
+            &format!("16:1: providers[0].idle_timeout_ms: {}", message("model_mapping")),
         ],
     );
 }
@@ -100,20 +100,20 @@ fn settings_of_other_relays_without_effect_are_accepted() {
 fn an_open_listener_without_client_keys_is_a_warning() {
     let providers = "providers: [{ name: a, type: mock }]";
     let loaded = yaml(&format!("server: {{ listen: ['127.0.0.1:1', '0.0.0.0:1'] }}\n{providers}"));
-    let told =
+    let message =
         "0.0.0.0:1 can be reached from other machines and clients need no key; set server.auth.api_key";
-    warnings(&loaded, &[&format!("1:19: server.listen: {told}")]);
+    warnings(&loaded, &[&format!("1:19: server.listen: {message}")]);
     warnings(&yaml(&format!("server: {{ listen: '0.0.0.0:1', auth: {{ api_key: k }} }}\n{providers}")), &[]);
     warnings(&yaml(&format!("server: {{ listen: 'localhost:1' }}\n{providers}")), &[]);
 }
 
 #[test]
 fn a_configuration_without_an_enabled_provider_is_a_warning() {
-    let told = "no provider is enabled; every request will be refused";
-    warnings(&yaml(""), &[&format!("1:1: providers: {told}")]);
+    let message = "no provider is enabled; every request will be refused";
+    warnings(&yaml(""), &[&format!("1:1: providers: {message}")]);
     warnings(
         &yaml("providers: [{ name: a, type: mock, enabled: false }]"),
-        &[&format!("1:12: providers: {told}")],
+        &[&format!("1:12: providers: {message}")],
     );
     warnings(&Loader::new().load().unwrap(), &[]);
 }
@@ -122,8 +122,8 @@ fn a_configuration_without_an_enabled_provider_is_a_warning() {
 fn keys_over_cleartext_http_are_a_warning() {
     let provider =
         |url: &str| format!("providers: [{{ name: a, type: zai, base_url: '{url}', keys: [{{ key: k }}] }}]");
-    let told = "http:// sends credentials unencrypted to gateway; use https://";
-    warnings(&yaml(&provider("http://gateway:80")), &[&format!("1:45: providers[0].base_url: {told}")]);
+    let message = "http:// sends credentials unencrypted to gateway; use https://";
+    warnings(&yaml(&provider("http://gateway:80")), &[&format!("1:45: providers[0].base_url: {message}")]);
     warnings(&yaml(&provider("http://[::1]:80")), &[]);
     warnings(&yaml(&provider("https://gateway")), &[]);
 }
@@ -134,8 +134,8 @@ fn a_key_that_no_header_can_carry_is_a_warning() {
     let text = "providers: [{ name: a, type: zai, keys: [{ key: '${K}' }] }]";
     let loaded = loader.with_text("c", Format::Yaml, text).load().unwrap();
     assert_eq!(loaded.config.providers[0].keys[0].key.as_ref().unwrap().expose(), "key\n");
-    let told = "contains a line break or another control character, which no HTTP header can carry";
-    warnings(&loaded, &[&format!("1:49: providers[0].keys[0].key: {told}")]);
+    let message = "contains a line break or another control character, which no HTTP header can carry";
+    warnings(&loaded, &[&format!("1:49: providers[0].keys[0].key: {message}")]);
 }
 
 #[cfg(unix)]
