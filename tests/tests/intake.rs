@@ -302,3 +302,18 @@ async fn a_connection_is_closed_if_a_later_head_never_ends() {
     assert_eq!(client.response().await.status, 200);
     within_limit("end of a slow client", send_endless_head(&mut client)).await;
 }
+
+#[tokio::test]
+async fn a_body_of_several_gzip_members_or_zstd_frames_is_read_to_its_end() {
+    let (start, end) = BODY.split_at(BODY.len() / 2);
+    for coding in [Coding::Gzip, Coding::Zstd] {
+        let upstream = upstream().await;
+        let relay = relay(&upstream, json!({})).await;
+        let packed =
+            [compress(coding, start.as_bytes()).await, compress(coding, end.as_bytes()).await].concat();
+        let call = Call::messages(packed).header("content-encoding", coding.token());
+        assert_eq!(call.send(relay.address()).await.status, 200, "{coding:?}");
+        assert_eq!(upstream.only_request().body, BODY);
+        upstream.assert_clean();
+    }
+}

@@ -1,4 +1,4 @@
-//! Decompression of responses. The relay offers no encoding, but Google's front end compresses errors all the same, and
+//! Decompression of requests and responses. Of responses: the relay offers no encoding, but Google's front end compresses errors all the same, and
 //! private gateways compress anything. Responses are decoded as they arrive, since the relay has to read them and the
 //! client may not accept the encoding.
 
@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame};
 use http_body_util::{BodyDataStream, BodyExt};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt};
 use tokio_util::io::{StreamReader, poll_read_buf};
 
 use crate::body::{ResponseBody, ResponseBodyError};
@@ -20,50 +20,116 @@ use crate::body::{ResponseBody, ResponseBodyError};
 /// The largest decoded frame, in bytes, whatever the compression ratio.
 const FRAME: usize = 16 * 1024;
 
-/// Decodes `body` and removes `content-encoding` from `headers`. A body in an unknown encoding, or in several, is returned
-/// unchanged.
-pub fn decompress<B>(headers: &mut HeaderMap, body: B) -> ResponseBody
-where
-    B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
-{
-    let Some(coding) = headers.get(CONTENT_ENCODING).and_then(Coding::of) else { return body.boxed_unsync() };
-    let encoded = StreamReader::new(BodyDataStream::new(body.map_err(io::Error::other)));
-    let reader: Reader = match coding {
-        Coding::Gzip => {
-            let mut decoder = GzipDecoder::new(encoded);
-            decoder.multiple_members(true);
-            Box::pin(decoder)
-        }
-        Coding::Deflate => Box::pin(ZlibDecoder::new(encoded)),
-        Coding::Brotli => Box::pin(BrotliDecoder::new(encoded)),
-        Coding::Zstd => Box::pin(ZstdDecoder::new(encoded)),
-    };
-    headers.remove(CONTENT_ENCODING);
-    headers.remove(CONTENT_LENGTH);
-    Decoded { reader: Some(reader), buffer: BytesMut::new() }.boxed_unsync()
-}
+/// The memory by which the output of [`ContentCoding::decode`] grows at once, in bytes. Other tasks run after each step.
+const STEP: usize = 64 * 1024;
 
-/// The supported encodings.
-#[derive(Debug, Clone, Copy)]
-enum Coding {
+/// A content coding that the relay can decode (RFC 9110, section 8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ContentCoding {
+    /// RFC 1952, with any number of members.
     Gzip,
+    /// RFC 1950, the zlib format.
     Deflate,
+    /// RFC 7932.
     Brotli,
+    /// RFC 8878, with any number of frames.
     Zstd,
 }
 
-impl Coding {
-    fn of(header: &HeaderValue) -> Option<Self> {
-        let is = |name: &str| header.as_bytes().eq_ignore_ascii_case(name.as_bytes());
-        let known = [
+impl ContentCoding {
+    /// Returns the coding with this name in `content-encoding`, in upper or lower case. `x-gzip` is another name of gzip.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        let known: [(&str, Self); 5] = [
             ("gzip", Self::Gzip),
             ("x-gzip", Self::Gzip),
             ("deflate", Self::Deflate),
             ("br", Self::Brotli),
             ("zstd", Self::Zstd),
         ];
-        known.into_iter().find_map(|(name, coding)| is(name).then_some(coding))
+        known
+            .into_iter()
+            .find_map(|(known, coding)| name.eq_ignore_ascii_case(known.as_bytes()).then_some(coding))
     }
+
+    /// Returns the name in `content-encoding`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Decodes a complete body of at most `limit` decoded bytes, whatever the compression ratio.
+    ///
+    /// # Errors
+    /// [`DecodeError::TooLarge`] above the limit, [`DecodeError::Malformed`] if `body` is not valid or is truncated.
+    pub async fn decode(self, body: Bytes, limit: usize) -> Result<Bytes, DecodeError> {
+        let mut decoder = self.decoder(io::Cursor::new(body));
+        let mut decoded = BytesMut::new();
+        loop {
+            decoded.reserve(STEP);
+            let read = decoder.read_buf(&mut decoded).await.map_err(DecodeError::Malformed)?;
+            if decoded.len() > limit {
+                return Err(DecodeError::TooLarge { limit });
+            }
+            if read == 0 {
+                return Ok(decoded.freeze());
+            }
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    /// Returns the decoder of `encoded`. It continues after the end of a gzip member or zstd frame.
+    fn decoder(self, encoded: impl AsyncBufRead + Send + 'static) -> Reader {
+        match self {
+            Self::Gzip => {
+                let mut decoder = GzipDecoder::new(encoded);
+                decoder.multiple_members(true);
+                Box::pin(decoder)
+            }
+            Self::Deflate => Box::pin(ZlibDecoder::new(encoded)),
+            Self::Brotli => Box::pin(BrotliDecoder::new(encoded)),
+            Self::Zstd => {
+                let mut decoder = ZstdDecoder::new(encoded);
+                decoder.multiple_members(true);
+                Box::pin(decoder)
+            }
+        }
+    }
+}
+
+/// An error while decoding a complete body.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The decoded body is larger than permitted.
+    #[error("the decoded body is larger than {limit} bytes")]
+    TooLarge {
+        /// The largest size, in bytes.
+        limit: usize,
+    },
+    /// The body is not in the coding that its header names, or it is truncated.
+    #[error("the body cannot be decoded")]
+    Malformed(#[source] io::Error),
+}
+
+/// Decodes `body` and removes `content-encoding` from `headers`. A body in an unknown encoding, or in several, is returned
+/// unchanged.
+pub fn decompress<B>(headers: &mut HeaderMap, body: B) -> ResponseBody
+where
+    B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
+{
+    let coding = headers.get(CONTENT_ENCODING).and_then(|name| ContentCoding::from_name(name.as_bytes()));
+    let Some(coding) = coding else { return body.boxed_unsync() };
+    let encoded = StreamReader::new(BodyDataStream::new(body.map_err(io::Error::other)));
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+    Decoded { reader: Some(coding.decoder(encoded)), buffer: BytesMut::new() }.boxed_unsync()
 }
 
 type Reader = Pin<Box<dyn AsyncRead + Send>>;
@@ -106,6 +172,7 @@ fn body_error(error: io::Error) -> ResponseBodyError {
 #[cfg(test)]
 mod tests {
     use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
+    use http::HeaderValue;
     use http_body_util::channel::{Channel, Sender};
     use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -203,6 +270,64 @@ mod tests {
             assert_eq!(headers.len(), 2, "{coding}");
             sender.send_data("as it is".into()).await.unwrap();
             assert_eq!(next(&mut body).await, "as it is");
+        }
+    }
+
+    const ALL: [ContentCoding; 4] =
+        [ContentCoding::Gzip, ContentCoding::Deflate, ContentCoding::Brotli, ContentCoding::Zstd];
+
+    async fn encode(body: &[u8], coding: ContentCoding) -> Vec<u8> {
+        let mut encoder = encoder(coding.as_str(), Vec::new());
+        encoder.write_all(body).await.unwrap();
+        encoder.shutdown().await.unwrap();
+        encoder.output(0).to_vec()
+    }
+
+    #[tokio::test]
+    async fn a_complete_body_is_decoded_in_each_coding() {
+        let body = r#"{"model":"claude-opus-5-5"}"#.repeat(10_000);
+        for coding in ALL {
+            let encoded = encode(body.as_bytes(), coding).await;
+            assert_eq!(coding.decode(encoded.into(), body.len()).await.unwrap(), body, "{coding:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_of_several_members_is_decoded_to_its_end() {
+        for coding in [ContentCoding::Gzip, ContentCoding::Zstd] {
+            let encoded = [encode(b"first, ", coding).await, encode(b"second", coding).await].concat();
+            let decoded = coding.decode(encoded.clone().into(), 100).await.unwrap();
+            assert_eq!(decoded, "first, second", "{coding:?}");
+            // A response of the same bytes, cut at every place.
+            for cut in 0..encoded.len() {
+                let (mut sender, headers, body) = answer(coding.as_str());
+                sender.send_data(Bytes::copy_from_slice(&encoded[..cut])).await.unwrap();
+                sender.send_data(Bytes::copy_from_slice(&encoded[cut..])).await.unwrap();
+                drop((sender, headers));
+                assert_eq!(body.collect().await.unwrap().to_bytes(), "first, second", "{coding:?} at {cut}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn decoding_stops_at_the_limit() {
+        for coding in ALL {
+            let bomb = encode(&vec![0; 5_000_000], coding).await;
+            assert!(bomb.len() < 200_000);
+            let result = coding.decode(bomb.into(), 1_000_000).await;
+            assert!(matches!(result, Err(DecodeError::TooLarge { limit: 1_000_000 })), "{coding:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_malformed_or_truncated_body_is_refused() {
+        for coding in ALL {
+            let encoded = Bytes::from(encode(&[7; 1000], coding).await);
+            for broken in [Bytes::from_static(b"\xf5not encoded at all"), encoded.slice(..encoded.len() - 3)]
+            {
+                let result = coding.decode(broken, 1_000_000).await;
+                assert!(matches!(result, Err(DecodeError::Malformed(_))), "{coding:?}");
+            }
         }
     }
 }

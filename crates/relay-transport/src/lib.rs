@@ -22,7 +22,7 @@ mod transport;
 pub use aws::AwsHttpClient;
 pub use body::{ResponseBody, ResponseBodyError};
 pub use connect::Proxies;
-pub use decompress::decompress;
+pub use decompress::{ContentCoding, DecodeError, decompress};
 pub use idle::IdleTimeout;
 pub use images::{FetchError, Fetcher, Image};
 pub use peek::{Resumed, Start, full, read_start};

@@ -18,7 +18,7 @@ use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture};
 use collect::collect;
-use decode::{Encoding, decode};
+use decode::{content_coding, decode};
 
 /// Reads the requests of one endpoint, and calls the inner service with them.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ async fn read(
 ) -> Result<ReadRequest, Error> {
     let deadline = limits.time.map(Deadline::after);
     let (mut parts, body) = request.into_parts();
-    let encoding = Encoding::of(&parts.headers)?;
+    let coding = content_coding(&parts.headers)?;
     let body = match deadline {
         None => collect(body, limits.body_bytes).await?,
         Some(deadline) => {
@@ -88,9 +88,9 @@ async fn read(
             collected.map_err(|_| Error::BodyTooSlow { limit: deadline.limit() })??
         }
     };
-    let body = match encoding {
+    let body = match coding {
         None => body,
-        Some(encoding) => decode(body, encoding, limits.body_bytes).await?,
+        Some(coding) => decode(body, coding, limits.body_bytes).await?,
     };
     parts.headers.remove(CONTENT_ENCODING);
     let body = MessagesBody::parse(body)?;
