@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
+use relay_messages::ErrorChain;
 
 /// Standard output or standard error.
 pub(crate) struct Output {
@@ -45,7 +46,8 @@ impl Output {
     /// Writes an error and its causes, one line per problem.
     pub(crate) fn failure(&mut self, error: &dyn Error) -> io::Result<()> {
         let style = self.style(AnsiColor::Red);
-        with_causes(error)
+        ErrorChain(error)
+            .to_string()
             .lines()
             .try_for_each(|line| self.line(format_args!("{style}error{style:#}: {line}")))
     }
@@ -64,18 +66,6 @@ pub(crate) fn colours_suit(stream: &impl IsTerminal) -> bool {
 /// Returns `true` if `NO_COLOR` is unset or empty.
 pub(crate) fn colours_are_welcome() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// Formats an error with its causes: `error: cause: cause of the cause`.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 /// Replaces the control characters in `text`, so that a terminal cannot take them for a command.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Response, StatusCode};
-use relay_messages::RateLimits;
+use relay_messages::{RateLimits, error_sources};
 use relay_transport::{FetchError, SendError, is_about_certificate};
 pub use relay_transport::{ResponseBody as AnswerBody, ResponseBodyError as BodyError};
 use tower::BoxError;
@@ -126,11 +126,7 @@ impl AttemptError {
             add(&**fetch);
         }
         // The innermost cause ("Connection refused") helps; the layers of libraries around it do not.
-        let mut cause = self.source();
-        while let Some(next) = cause.and_then(Error::source) {
-            cause = Some(next);
-        }
-        if let Some(cause) = cause {
+        if let Some(cause) = error_sources(self).last() {
             add(cause);
         }
         text

@@ -12,6 +12,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
+use relay_messages::error_sources;
 use rustls::ClientConfig;
 use tower::{BoxError, Service};
 
@@ -72,10 +73,7 @@ struct ProxyFailed {
 
 impl ProxyFailed {
     fn new(address: String, error: &(dyn Error + 'static)) -> Self {
-        let mut reason = error;
-        while let Some(source) = reason.source() {
-            reason = source;
-        }
+        let reason = error_sources(error).last().unwrap_or(error);
         Self { address, reason: reason.to_string() }
     }
 }

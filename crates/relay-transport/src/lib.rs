@@ -27,7 +27,5 @@ pub use idle::IdleTimeout;
 pub use images::{FetchError, Fetcher, Image};
 pub use peek::{Resumed, Start, full, read_start};
 pub use tls::{TlsError, TrustRoots, is_about_certificate};
-pub use token::{
-    Chain, Minted, TokenAnswer, TokenCache, TokenClient, TokenError, TokenSource, form, read_file,
-};
+pub use token::{Minted, TokenAnswer, TokenCache, TokenClient, TokenError, TokenSource, form, read_file};
 pub use transport::{RequestBody, SendError, Transport, TransportSettings};

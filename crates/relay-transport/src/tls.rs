@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use relay_messages::error_sources;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
@@ -88,7 +89,7 @@ pub fn is_about_certificate(error: &(dyn Error + 'static)) -> bool {
     let is_it = |error: &(dyn Error + 'static)| {
         error.is::<Untrusted>() || matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
     };
-    is_it(error) || error.source().is_some_and(is_about_certificate)
+    is_it(error) || error_sources(error).any(is_it)
 }
 
 /// Finds a TLS error inside an I/O error. `source` would skip the inner error.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
+use relay_messages::error_sources;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::BoxError;
@@ -47,7 +48,7 @@ pub(super) enum LoadError {
 }
 
 fn in_one_line(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let causes = std::iter::once(error).chain(error_sources(error));
     // The chain's own account of itself has a line for each way.
     let in_one_line =
         |cause: &(dyn Error + 'static)| cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,7 +1,5 @@
 //! The reasons that there is no token.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -87,16 +85,5 @@ impl TokenError {
             }
             _ => false,
         }
-    }
-}
-
-/// An error with all of its sources, in one line.
-pub struct Chain<'a>(pub &'a dyn Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        std::iter::successors(self.0.source(), |&error| error.source())
-            .try_for_each(|error| write!(f, ": {error}"))
     }
 }

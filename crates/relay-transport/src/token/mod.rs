@@ -14,11 +14,12 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use relay_messages::ErrorChain;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use client::{TokenAnswer, TokenClient, form, read_file};
-pub use error::{Chain, TokenError};
+pub use error::TokenError;
 
 /// The time before a token's expiry at which it is renewed. The number is google-auth's: metadata servers return the same
 /// token until five minutes before its end, so an earlier renewal would gain nothing.
@@ -215,7 +216,7 @@ impl<S: TokenSource> Renewal<S> {
         let result = tokio::time::timeout(TIME_LIMIT, minting).await;
         self.result = result.unwrap_or(Err(TokenError::Timeout { after: TIME_LIMIT }.into()));
         if let Err(error) = &self.result {
-            tracing::warn!(error = %Chain(error), "a token could not be obtained");
+            tracing::warn!(error = %ErrorChain(error), "a token could not be obtained");
         }
     }
 }
