@@ -7,6 +7,8 @@
 //! ```
 //! This crate does not know what a provider is. It moves bytes, and its errors state what was sent and received. The
 //! meaning of a response is left to `relay-providers`.
+#![doc = ""]
+#![doc = include_str!("../README.md")]
 
 mod aws;
 mod body;
