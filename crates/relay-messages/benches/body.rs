@@ -1,10 +1,11 @@
-//! What it costs to read a request's body and to change its model, against a copy of the bytes and against the way that
-//! proxies usually go: a tree, printed again.
+//! The cost of scanning a request body and changing its model. The baselines are a copy of the bytes, and the
+//! usual way of a proxy: parsing into a tree and serializing it again.
 //!
 //! ```sh
 //! cargo bench -p relay-messages --bench body
 //! ```
-//! The bodies have the shape of Claude Code's: `model` first, `stream` last, text full of escapes between them.
+//! The bodies have the shape of Claude Code's requests: `model` first, `stream` last, and text with many
+//! escapes between them.
 
 use bytes::Bytes;
 use divan::counter::BytesCount;
@@ -18,7 +19,8 @@ fn main() {
     divan::main();
 }
 
-/// A body of about `size` bytes: a third each of code with escapes, of prose, and of prose that is not ASCII.
+/// Returns a body of about `size` bytes: one third code with escapes, one third prose, one third prose in
+/// non-ASCII text.
 fn body(size: usize) -> Bytes {
     let code = "fn main() {\n    println!(\"hello, {}\", name);\n}\n";
     let prose = "The relay stands between a client and its upstreams, and makes them look like one. ";
@@ -55,7 +57,7 @@ fn tree_and_print(bencher: Bencher<'_, '_>, size: usize) {
     });
 }
 
-/// What an upstream costs that has to look at every block of every message.
+/// The cost of edits that have to visit every block of every message.
 #[divan::bench(args = SIZES)]
 fn scan_and_edit_within(bencher: Bencher<'_, '_>, size: usize) {
     let body = body(size);

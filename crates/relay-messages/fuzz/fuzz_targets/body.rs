@@ -1,4 +1,5 @@
-//! A request body: what is accepted parses elsewhere, and an edit changes what it names alone, however deep it lies.
+//! Fuzzes request bodies: each accepted body is valid JSON for `serde_json` too, and an edit at any depth
+//! changes only the values that it names.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 fuzz_target!(|data: &[u8]| {
     let Ok(body) = MessagesBody::parse(Bytes::copy_from_slice(data)) else { return };
     let text = std::str::from_utf8(data).expect("an accepted body is UTF-8");
-    // Half a surrogate pair in a key is JSON by its grammar, but no key that a map of strings could hold.
+    // The grammar of JSON allows half a surrogate pair in a key, but a map of strings cannot hold such a key.
     if !text.contains("\\u") {
         serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).expect("an accepted body is a JSON object");
     }
@@ -38,7 +39,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Takes out, replaces or adds something at about every third place; without recursion, as deep as bodies may be.
+/// Removes, replaces or adds an item at about every third place, without recursion since bodies may nest
+/// deeply.
 fn thin(root: Node<'_>, seed: usize, edits: &mut Edits) {
     let mut open = vec![root];
     while let Some(node) = open.pop() {

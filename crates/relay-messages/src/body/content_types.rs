@@ -2,13 +2,14 @@
 
 use super::node::Node;
 
-/// Kinds of content that are noted of one request; the API has about thirty. What else a client makes up is for the
-/// upstream to judge.
+/// The limit of content types recorded per request. The API has about thirty. Types beyond the limit are left
+/// for the upstream to validate.
 const MAX_KINDS: usize = 64;
-/// A type's name is not longer; what is, is nobody's.
+/// The longest name of a type, in bytes. No type of the API has a longer one, so that longer names are
+/// ignored.
 const MAX_NAME: usize = 64;
 
-/// The kinds of content that occur in a request, each once.
+/// The distinct types of content in a request.
 #[derive(Debug, Clone, Default)]
 pub struct ContentTypes(Vec<ContentType>);
 
@@ -29,7 +30,8 @@ impl ContentType {
 }
 
 impl ContentTypes {
-    /// Reads the type of every block of a body. `member` returns the body's top-level member of a name.
+    /// Reads the type of every block and tool in a body. `member` returns the top-level member with the given
+    /// name.
     pub(super) fn of<'a>(member: impl Fn(&str) -> Option<Node<'a>>) -> Self {
         let mut found = Self::default();
         for tool in member("tools").into_iter().flat_map(Node::elements) {
@@ -39,12 +41,12 @@ impl ContentTypes {
         found
     }
 
-    /// Each type, in the order of its first block.
+    /// Iterates over the types, tools first, in the order of their first occurrence.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ContentType> {
         self.0.iter()
     }
 
-    /// Whether an image is named by its URL.
+    /// Returns `true` if an image is given by its URL.
     #[must_use]
     pub fn has_images_by_url(&self) -> bool {
         self.0.iter().any(ContentType::is_image_by_url)
@@ -64,7 +66,7 @@ impl ContentTypes {
     }
 }
 
-/// The blocks of `system`, of messages and of what is in these (results of tools), and the tools.
+/// The blocks of `system`, the tools, the blocks of messages and the blocks inside those (tool results).
 pub(super) fn blocks<'a>(member: impl Fn(&str) -> Option<Node<'a>>) -> impl Iterator<Item = Node<'a>> {
     let list = |name| member(name).into_iter().flat_map(Node::elements);
     let of_messages = list("messages").flat_map(content);

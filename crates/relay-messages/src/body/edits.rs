@@ -1,4 +1,4 @@
-//! Changes to a body, kept apart from it until it is sent.
+//! Changes to a body, stored separately until the body is sent.
 
 use std::collections::BTreeMap;
 
@@ -7,66 +7,71 @@ use bytes::Bytes;
 use super::grammar::Span;
 use super::{MessagesBody, Node, Payload};
 
-/// Changes to one body, at its top level or anywhere below. Each attempt has its own; the body itself is never touched.
+/// Changes to one body, at any depth. Each attempt has its own edits; the body itself is never modified.
 ///
-/// What is left alone, and the order of all, stays byte for byte what the client wrote. What is removed or replaced takes
-/// the changes within it along, whichever was made first; what is removed is not replaced.
+/// Unchanged items and their order stay byte for byte as the client wrote them. If an item is removed or
+/// replaced, all changes inside it are discarded, in whichever order they were made. A removed item is not
+/// replaced.
 #[derive(Debug, Clone, Default)]
 pub struct Edits {
-    /// By where the item begins that is removed, or the value that is replaced.
+    /// Removals by the offset of the item, and replacements by the offset of the value.
     changes: BTreeMap<usize, Change>,
-    /// New items in front of those of the object or array that opens here, as JSON texts.
+    /// New first items, as JSON texts, by the offset of the opening bracket of the object or array.
     first: BTreeMap<usize, Vec<Bytes>>,
-    /// New items behind those of the object or array that closes here; with the place where it opens.
+    /// New last items, by the offset of the closing bracket of the object or array, with the offset of the
+    /// opening one.
     last: BTreeMap<usize, (usize, Vec<Bytes>)>,
 }
 
 #[derive(Debug, Clone)]
 struct Change {
     end: usize,
-    /// The new value, a JSON text; `None` takes the item out.
+    /// The new value, a JSON text. `None` removes the item.
     value: Option<Bytes>,
 }
 
 impl Edits {
-    /// Puts `model` in the place of the client's model name, wherever the body holds it at its top level.
+    /// Replaces the model name with `model` in every top-level `model` member.
     pub fn set_model(&mut self, body: &MessagesBody, model: &str) {
         self.replace(body, "model", &Bytes::from(serde_json::Value::from(model).to_string()));
     }
 
-    /// Puts `value`, a JSON text, in the place of every top-level member called `name` that is still there.
+    /// Replaces the value of every top-level member called `name` with `value`, a JSON text. Removed members
+    /// stay removed.
     pub fn replace(&mut self, body: &MessagesBody, name: &str, value: &Bytes) {
         for member in body.members().filter(|member| member.is_called(name)) {
             self.replace_at(member, value.clone());
         }
     }
 
-    /// Takes out every top-level member called `name`; says whether there was one.
+    /// Removes every top-level member called `name`. Returns `true` if there was one.
     pub fn remove(&mut self, body: &MessagesBody, name: &str) -> bool {
         self.retain(body, |other| other != name)
     }
 
-    /// Takes out every top-level member whose name `keep` refuses; says whether there was one. A name that is no text is
-    /// shown as an empty one.
+    /// Removes every top-level member for whose name `keep` returns `false`. Returns `true` if there was one.
+    /// A name that is not valid Unicode is passed to `keep` as an empty string.
     pub fn retain(&mut self, body: &MessagesBody, keep: impl Fn(&str) -> bool) -> bool {
         let refused = |member: &Node<'_>| !keep(&member.name().unwrap_or_default());
         body.members().filter(refused).map(|member| self.remove_at(member)).count() > 0
     }
 
-    /// Puts a member in front of the others. `value` is a JSON text; the name is not looked for among the client's.
+    /// Inserts a member before all others of the top level. `value` is a JSON text. Existing members called
+    /// `name` are neither checked nor removed.
     pub fn insert(&mut self, body: &MessagesBody, name: &str, value: &str) {
         let member = Bytes::from(format!("{}:{value}", serde_json::Value::from(name)));
         self.first.entry(body.opening()).or_default().push(member);
     }
 
-    /// Puts `item` in front of the others of `container`, behind what was put there before: an element of an array, or,
-    /// with its key, a member of an object. It may be several, with commas between them.
+    /// Inserts `item` before the client's items of `container`, after the items that were inserted there
+    /// earlier. `item` is an element of an array or, with its key, a member of an object; it may hold
+    /// several, separated by commas.
     pub fn unshift_at(&mut self, container: Node<'_>, item: Bytes) {
         self.first.entry(container.span().start).or_default().push(item);
     }
 
-    /// Puts `value`, a JSON text, in the place of that of `node`, which keeps its key. `node` is of the body that is
-    /// edited, as everywhere here.
+    /// Replaces the value of `node` with `value`, a JSON text; the key stays. As for all methods of this
+    /// type, `node` must belong to the body that is edited.
     pub fn replace_at(&mut self, node: Node<'_>, value: Bytes) {
         if !self.is_removed(node) {
             let Span { start, end } = node.span();
@@ -74,36 +79,37 @@ impl Edits {
         }
     }
 
-    /// Takes out `node`: a member with its key, or an element; and the comma that would be one too many.
+    /// Removes `node`, a member with its key or an element, and the comma that is no longer needed.
     pub fn remove_at(&mut self, node: Node<'_>) {
         let Span { start, end } = node.item();
         self.changes.insert(start, Change { end, value: None });
     }
 
-    /// Puts `item` behind the others of `container`, as [`unshift_at`](Self::unshift_at) does in front of them.
+    /// Appends `item` to the items of `container`. See [`unshift_at`](Self::unshift_at) for the form of
+    /// `item`.
     pub fn push_at(&mut self, container: Node<'_>, item: Bytes) {
         let Span { start, end } = container.span();
         self.last.entry(end - 1).or_insert_with(|| (start, Vec::new())).1.push(item);
     }
 
-    /// Whether `node` itself has been taken out, apart from what may have become of the values around it.
+    /// Returns `true` if `node` itself has been removed. Removals of the values around it are not considered.
     #[must_use]
     pub fn is_removed(&self, node: Node<'_>) -> bool {
         self.changes.get(&node.item().start).is_some_and(|change| change.value.is_none())
     }
 
-    /// The body with the changes made.
+    /// Returns `body` with the changes applied.
     #[must_use]
     pub fn apply(&self, body: &MessagesBody) -> Payload {
         self.apply_to(&body.bytes)
     }
 
-    /// `text`, of which every changed [`Node`] is, with the changes made.
+    /// Returns `text` with the changes applied. Every changed [`Node`] must have been read from `text`.
     pub fn apply_to(&self, text: &Bytes) -> Payload {
         Payload::splice(text, &self.splices(text, 0..text.len()))
     }
 
-    /// The value of `node` with the changes made that are within it.
+    /// Returns the value of `node` with the changes inside it applied.
     #[must_use]
     pub fn render(&self, body: &MessagesBody, node: Node<'_>) -> Bytes {
         let Span { start, end } = node.span();
@@ -119,10 +125,10 @@ impl Edits {
         text.into()
     }
 
-    /// The spans of `bytes` that change within `range`, a value's or the whole, with what comes into their place: in
-    /// order, and apart from each other.
+    /// Returns the spans of `bytes` that change within `range`, each with its replacement, in ascending order
+    /// and without overlaps. `range` is the span of a value or of the whole text.
     fn splices(&self, bytes: &[u8], range: Span) -> Vec<(Span, Bytes)> {
-        // An item that is taken out itself is not so within its value.
+        // The removal of the item itself does not apply inside its own value.
         let is_within =
             |(start, change): &(&usize, &Change)| **start != range.start || change.value.is_some();
         let changes = self.changes.range(range.clone()).filter(is_within);
@@ -131,7 +137,8 @@ impl Edits {
             self.first.range(range.clone()).map(|(&open, items)| (open + 1, Edit::First(open, items)));
         let last =
             self.last.range(range.clone()).map(|(&close, (open, items))| (close, Edit::Last(*open, items)));
-        // Of what begins at the same byte, which is the one behind a bracket, the order here is the right one.
+        // Edits can only start at the same byte directly after an opening bracket; the stable sort keeps this
+        // order.
         let mut edits: Vec<_> = first.chain(last).chain(changes).collect();
         edits.sort_by_key(|(start, _)| *start);
 
@@ -169,7 +176,7 @@ impl Edits {
         splices
     }
 
-    /// Whether an item of the object or array that opens at `open` is still there.
+    /// Returns `true` if any item of the object or array that opens at `open` has not been removed.
     fn keeps_any(&self, bytes: &[u8], open: usize) -> bool {
         let mut item = skip_whitespace(bytes, open + 1);
         loop {
@@ -187,15 +194,15 @@ impl Edits {
     }
 }
 
-/// What is to be done at one place.
+/// An edit at one offset.
 enum Edit<'a> {
     First(usize, &'a [Bytes]),
     Last(usize, &'a [Bytes]),
     Change(&'a Change),
 }
 
-/// Takes `item` out, with the comma behind it; and of the last of an object or array, together with those in front of it
-/// that go too, with the comma in front of them.
+/// Removes `item` and the comma after it. If `item` is the last of its object or array, the removed items
+/// directly before it are merged with it, and the comma before them is removed instead.
 fn cut(bytes: &[u8], item: Span, splices: &mut Vec<(Span, Bytes)>) {
     let behind = skip_whitespace(bytes, item.end);
     if bytes[behind] == b',' {
@@ -203,7 +210,7 @@ fn cut(bytes: &[u8], item: Span, splices: &mut Vec<(Span, Bytes)>) {
         return;
     }
     let mut start = item.start;
-    // Only what was taken out in front of this item ends where it begins.
+    // Only a removed item directly before this one ends at its start.
     while let Some((before, _)) = splices.pop_if(|(before, _)| before.end == start && before.start < start) {
         start = before.start;
     }
@@ -234,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn members_go_with_their_commas() {
+    fn members_are_removed_with_their_commas() {
         #[track_caller]
         fn check(body: &str, remove: &[&str], insert: &[(&str, &str)], expected: &str) {
             let body = parse(body);
@@ -264,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_not_replaced() {
+    fn a_removed_member_is_not_replaced() {
         let body = parse(r#"{"model":"m","a":1}"#);
         let mut edits = Edits::default();
         edits.remove(&body, "model");
@@ -273,7 +280,8 @@ mod tests {
         assert_eq!(text(&edits, &body), r#"{"a":[2]}"#);
     }
 
-    /// The first of `path` at the top level, the others further in: names, or the numbers of elements.
+    /// Returns the node at `path`: names of members or indices of elements, separated by dots, from the top
+    /// level down.
     fn at<'a>(body: &'a MessagesBody, path: &str) -> Node<'a> {
         let mut steps = path.split('.');
         let mut node = body.view(steps.next().unwrap()).unwrap();
@@ -287,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn items_within_a_member_go_with_their_commas() {
+    fn items_within_a_member_are_removed_with_their_commas() {
         #[track_caller]
         fn check(value: &str, removed: &[&str], pushed: &[(&str, &str)], expected: &str) {
             let body = parse(&format!(r#"{{"model":"m","a":{value},"b":1}}"#));
@@ -315,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_or_replaced_takes_along_what_is_within() {
+    fn a_removal_or_replacement_discards_the_changes_inside_it() {
         let body = parse(r#"{"model":"m","a":[{"b":[1,2]},[3]]}"#);
         let mut edits = Edits::default();
         edits.remove_at(at(&body, "a.0.b.1"));
@@ -345,7 +353,7 @@ mod tests {
         })
     }
 
-    /// Prints `value` with white space and escapes as `choices` has it.
+    /// Prints `value` with the white space and escapes that `choices` selects.
     fn print(value: &Value, choices: &mut impl Iterator<Item = u8>, out: &mut String) {
         let mut space =
             |out: &mut String| out.push_str(["", "", " ", "\n\t"][choices.next().unwrap() as usize % 4]);
@@ -378,7 +386,8 @@ mod tests {
         out.push_str(["", " ", "\r\n", ""][choices.next().unwrap() as usize % 4]);
     }
 
-    /// Makes the same changes to a tree and, by `edits`, to its text; notes where what was changed stood.
+    /// Makes the same changes to a tree and, with `edits`, to its text. Records the spans of the changed
+    /// items.
     fn change(
         value: &mut Value,
         node: Node<'_>,
@@ -386,7 +395,7 @@ mod tests {
         choices: &mut impl Iterator<Item = u8>,
         changed: &mut Vec<Span>,
     ) {
-        /// Whether the child stays.
+        /// Changes one child. Returns `true` if the child stays.
         fn child(
             value: &mut Value,
             node: Node<'_>,
@@ -469,7 +478,7 @@ mod tests {
         }
 
         #[test]
-        fn changes_at_any_depth_are_those_of_a_tree_and_touch_nothing_else(
+        fn changes_at_any_depth_equal_those_of_a_tree_and_touch_nothing_else(
             mut value in json(), layout in prop::collection::vec(any::<u8>(), 1..64),
             choices in prop::collection::vec(any::<u8>(), 1..64),
         ) {

@@ -1,31 +1,31 @@
-//! The grammar of JSON (RFC 8259), read without recursion and without building anything.
+//! A scanner for the grammar of JSON (RFC 8259), without recursion and without a tree.
 
 use std::ops::Range;
 
-/// Arrays and objects may nest this deep. Upstreams stop at a few hundred levels; the bound keeps the stack of
-/// open brackets at 128 bytes.
+/// The maximum nesting depth of arrays and objects. Upstreams accept a few hundred levels; the limit keeps
+/// the stack of open brackets at 128 bytes.
 pub(super) const MAX_DEPTH: usize = 1024;
 
-/// Where a value stands in the body.
+/// The byte range of a value in the body.
 pub(crate) type Span = Range<usize>;
 
-/// Why a body is not a JSON object.
+/// The reason that a body is not a JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScanError {
-    /// There is nothing but white space.
+    /// The body is empty or only white space.
     #[error("the body is empty")]
     Empty,
-    /// RFC 8259 section 8.1 wants UTF-8.
+    /// The body is not UTF-8, which RFC 8259 section 8.1 requires.
     #[error("the body is not valid UTF-8 at byte {offset}")]
     Utf8 {
-        /// The first byte that is not.
+        /// The offset of the first invalid byte.
         offset: usize,
     },
     /// The text is JSON, but not an object.
     #[error("the body is a JSON {found}, expected an object")]
     NotAnObject {
-        /// What it is instead.
+        /// The kind of the JSON value.
         found: &'static str,
     },
     /// The text breaks the grammar.
@@ -33,30 +33,30 @@ pub enum ScanError {
         "the body is not valid JSON at line {line}, column {column} (byte {offset}): expected {expected}"
     )]
     Syntax {
-        /// Counted from 0.
+        /// The byte offset of the error, counted from 0.
         offset: usize,
-        /// Counted from 1.
+        /// The line of the error, counted from 1.
         line: usize,
-        /// In bytes, counted from 1.
+        /// The column of the error in bytes, counted from 1.
         column: usize,
-        /// What could have stood there.
+        /// The token that the grammar expects at this offset.
         expected: &'static str,
     },
-    /// The text ends too early.
+    /// The text ends inside a value.
     #[error("the body ends at byte {offset} in the middle of a JSON {within}")]
     Truncated {
         /// The length of the body.
         offset: usize,
-        /// What was left open.
+        /// The kind of the incomplete value.
         within: &'static str,
     },
-    /// The object has more members than any request needs.
+    /// The object has more than 1024 members, far more than any request needs.
     #[error("the body has more than 1024 fields")]
     TooManyMembers,
     /// Arrays and objects nest deeper than 1024 levels.
     #[error("the body nests deeper than 1024 levels at byte {offset}")]
     TooDeep {
-        /// Where the level too many begins.
+        /// The byte offset of the first bracket beyond the limit.
         offset: usize,
     },
 }
@@ -91,14 +91,14 @@ impl JsonKind {
     }
 }
 
-/// A member's value: what it is and where it stands, quotes included.
+/// The kind and the span of a member's value. The span of a string includes the quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Value {
     pub(crate) kind: JsonKind,
     pub(crate) span: Span,
 }
 
-/// Reads values where they lie.
+/// Reads values in place, without copying them.
 pub(super) struct Scanner<'a> {
     body: &'a [u8],
     at: usize,
@@ -115,15 +115,15 @@ impl<'a> Scanner<'a> {
         Self { body, at }
     }
 
-    /// How many bytes have been read.
+    /// The number of bytes that have been read.
     pub(super) fn position(&self) -> usize {
         self.at
     }
 }
 
 impl Scanner<'_> {
-    /// The members of the object whose brace is next; `member` gets where each key stands, and the key unescaped, and
-    /// reads its value.
+    /// Reads the members of the object whose opening brace is next. `member` is called with the span of each
+    /// key and the unescaped key, and must read the value.
     pub(super) fn members(
         &mut self,
         mut member: impl FnMut(&mut Self, Span, &[u8]) -> Result<(), ScanError>,
@@ -139,7 +139,7 @@ impl Scanner<'_> {
             let inside = &self.body[span.start + 1..span.end - 1];
             if inside.contains(&b'\\') {
                 let key: Option<String> = serde_json::from_slice(&self.body[span.clone()]).ok();
-                // A key with half a surrogate pair is none of those that the relay reads.
+                // The relay reads no field whose key has half a surrogate pair.
                 member(self, span, key.as_deref().unwrap_or_default().as_bytes())?;
             } else {
                 member(self, span, inside)?;
@@ -156,7 +156,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A key and the colon behind it, up to the value; gives the key's span.
+    /// Reads a key and the colon after it, up to the value. Returns the span of the key.
     pub(super) fn key(&mut self) -> Result<Span, ScanError> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("a key in double quotes", "object"));
@@ -206,7 +206,7 @@ impl Scanner<'_> {
                     self.skip_whitespace();
                 }
             }
-            // Behind a value, or in front of the bracket that closes an empty one.
+            // After a value, or before the bracket that closes an empty one.
             loop {
                 match (self.peek(), open.innermost_is_object()) {
                     (Some(b','), true) => {
@@ -256,7 +256,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// RFC 8259 section 6: `-` int frac exp, no leading zeros.
+    /// Reads a number by RFC 8259 section 6: `-` int frac exp, no leading zeros.
     fn number(&mut self) -> Result<(), ScanError> {
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -326,7 +326,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Makes sure that nothing but white space is left.
+    /// Checks that only white space is left.
     pub(super) fn end(&mut self) -> Result<(), ScanError> {
         self.skip_whitespace();
         if self.at < self.body.len() {
@@ -335,7 +335,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// Skips the comma in front of a further item, which is next, and the white space behind it.
+    /// Skips the comma before a further item and the white space after it. The comma must be the next byte.
     pub(super) fn separator(&mut self) {
         self.at += 1;
         self.skip_whitespace();
@@ -365,10 +365,10 @@ impl Scanner<'_> {
     }
 }
 
-/// How many bytes at the start of `text` are neither a quote, a backslash nor a control character.
+/// The number of bytes at the start of `text` that are neither a quote, a backslash nor a control character.
 ///
-/// Eight bytes at a time: text in requests is full of escapes, so that runs are too short for a search that has to be
-/// set up first.
+/// Reads eight bytes at a time. Text in requests has many escapes, so that the runs are too short for a
+/// search with a set-up cost.
 fn plain_prefix(text: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGHS: u64 = ONES << 7;
@@ -391,7 +391,7 @@ fn plain_prefix(text: &[u8]) -> usize {
     words.len() * 8 + special.unwrap_or(tail.len())
 }
 
-/// Which brackets are open, one bit each: set for an object, clear for an array.
+/// The stack of open brackets, one bit each: set for an object, clear for an array.
 struct Brackets {
     bits: [u64; MAX_DEPTH / 64],
     outside: usize,
@@ -401,7 +401,7 @@ struct Brackets {
 struct TooDeep;
 
 impl Brackets {
-    /// `outside` brackets are open already; they count for the bound alone.
+    /// Creates an empty stack. `outside` brackets are already open; they only count towards the depth limit.
     fn new(outside: usize) -> Self {
         Self { bits: [0; MAX_DEPTH / 64], outside, depth: 0 }
     }

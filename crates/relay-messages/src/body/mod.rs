@@ -1,10 +1,11 @@
-//! A Messages body as bytes: what the relay reads of it, and how it is edited without being printed again.
+//! A Messages request body as bytes: reads the fields that the relay needs, and edits the body without
+//! serializing it again.
 //!
 //! ```text
 //! Bytes ─scan─▶ MessagesBody ─edit─▶ Edits ─splice─▶ Payload
 //! once          spans, model         per attempt     slices of the same Bytes
 //! ```
-//! Numbers, key order, escapes, unknown fields and thinking blocks arrive upstream byte for byte.
+//! Numbers, key order, escapes, unknown fields and thinking blocks reach the upstream byte for byte.
 
 mod content_types;
 mod edits;
@@ -27,31 +28,31 @@ pub use node::{Children, JsonKind, Node};
 pub use payload::Payload;
 use scan::{Fields, Member};
 
-/// Why a body cannot be relayed as a Messages request.
+/// The reason that a body cannot be relayed as a Messages request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// It is not a JSON object.
+    /// The body is not a JSON object.
     #[error(transparent)]
     Json(#[from] ScanError),
-    /// There is no `model`.
+    /// The body has no `model`.
     #[error("model: field required")]
     ModelMissing,
     /// `model` is not a string.
     #[error("model: expected a string, found a JSON {found}")]
     ModelNotAString {
-        /// What it is instead.
+        /// The kind of the JSON value.
         found: &'static str,
     },
-    /// `model` is `""`.
+    /// `model` is an empty string.
     #[error("model: expected the name of a model, found an empty string")]
     ModelEmpty,
-    /// `model` is a string that is no text.
+    /// `model` has an escape that is half a surrogate pair, so that it is not valid Unicode.
     #[error("model: the string has a `\\u` escape that is half a surrogate pair")]
     ModelNotText,
 }
 
-/// A checked request body with what the relay has read of it. Cloning shares the bytes.
+/// A checked request body with the fields that the relay reads. Clones share the bytes.
 #[derive(Debug, Clone)]
 pub struct MessagesBody {
     bytes: Bytes,
@@ -64,11 +65,11 @@ pub struct MessagesBody {
 }
 
 impl MessagesBody {
-    /// Reads `bytes` in one pass. Of a key that stands twice the last value counts.
+    /// Reads `bytes` in one pass. If a key is repeated, its last value counts.
     ///
     /// # Errors
-    /// [`BodyError`] where `bytes` is not a JSON object with a string for its `model`. Nothing else is judged: what a
-    /// field may hold is the upstream's to say.
+    /// Returns [`BodyError`] if `bytes` is not a JSON object, or if its `model` is not a non-empty string.
+    /// Nothing else is validated: the upstream decides which values its fields accept.
     pub fn parse(bytes: Bytes) -> Result<Self, BodyError> {
         let fields = scan::scan(&bytes)?;
         let model = fields.model.last().ok_or(BodyError::ModelMissing)?;
@@ -100,56 +101,56 @@ impl MessagesBody {
         &self.bytes
     }
 
-    /// The model that the client asks for; never empty.
+    /// The model that the client requested; never empty.
     #[must_use]
     pub fn model(&self) -> &Arc<str> {
         &self.model
     }
 
-    /// Whether the client asks for a stream: `stream` is `true`.
+    /// Returns `true` if the client requests a stream: `stream` is `true`.
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.stream
     }
 
-    /// `max_tokens`, where it is a non-negative integer.
+    /// Returns `max_tokens`, if it is a non-negative integer.
     #[must_use]
     pub fn max_tokens(&self) -> Option<u64> {
         self.max_tokens
     }
 
-    /// `metadata.user_id`, where it is a string. Claude Code puts a JSON text with `session_id` into it.
+    /// Returns `metadata.user_id`, if it is a string. Claude Code sends a JSON text with `session_id` in it.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.user_id.as_deref()
     }
 
-    /// The text of `system`, a JSON string or array.
+    /// The JSON text of `system`, a string or an array.
     #[must_use]
     pub fn system(&self) -> Option<Bytes> {
         self.slice(self.fields.system.as_ref())
     }
 
-    /// The text of `messages`.
+    /// The JSON text of `messages`.
     #[must_use]
     pub fn messages(&self) -> Option<Bytes> {
         self.slice(self.fields.messages.as_ref())
     }
 
-    /// The text of `tools`.
+    /// The JSON text of `tools`.
     #[must_use]
     pub fn tools(&self) -> Option<Bytes> {
         self.slice(self.fields.tools.as_ref())
     }
 
-    /// The text of the last top-level member called `name`.
+    /// The JSON text of the value of the last top-level member called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Bytes> {
         let member = self.fields.members.iter().rev().find(|member| self.is_called(member, name));
         self.slice(member.map(|member| &member.value))
     }
 
-    /// The last top-level member called `name`, to be looked into.
+    /// The last top-level member called `name`, as a [`Node`] for reading the values inside it.
     #[must_use]
     pub fn view(&self, name: &str) -> Option<Node<'_>> {
         self.fields
@@ -165,17 +166,18 @@ impl MessagesBody {
         self.fields.members.iter().map(|member| self.node(member))
     }
 
-    /// The blocks of `system`, of messages and of tool results in these, and the tools.
+    /// The blocks of `system`, the tools, the blocks of messages and the blocks of the tool results in these.
     pub fn blocks(&self) -> impl Iterator<Item = Node<'_>> {
         content_types::blocks(|name| self.view(name))
     }
 
-    /// The types of content in the body. The first call reads every block, the others return the same value.
+    /// The types of content in the body. The first call reads every block; later calls return the cached
+    /// value.
     pub fn content_types(&self) -> &ContentTypes {
         self.content_types.get_or_init(|| ContentTypes::of(|name| self.view(name)))
     }
 
-    /// Where the brace is that opens the whole: the first byte that is no white space.
+    /// The offset of the body's opening brace, the first byte that is not white space.
     fn opening(&self) -> usize {
         self.bytes.iter().position(|&byte| byte == b'{').unwrap_or_default()
     }
@@ -184,12 +186,13 @@ impl MessagesBody {
         Node::new(&self.bytes, value.kind, key.start, value.span.clone())
     }
 
-    /// Whether `member` has this name, however its key is written.
+    /// Returns `true` if the unescaped key of `member` is `name`.
     fn is_called(&self, member: &Member, name: &str) -> bool {
         *self.name(member) == *name
     }
 
-    /// The name of `member`; empty for one that is no text, which no field of the API is.
+    /// The unescaped name of `member`. Empty for a key that is not valid Unicode, which no field of the API
+    /// has.
     fn name(&self, member: &Member) -> Cow<'_, str> {
         let key = &self.bytes[member.key.clone()];
         match key.contains(&b'\\') {
@@ -203,7 +206,7 @@ impl MessagesBody {
     }
 }
 
-/// The text of a JSON string, unescaped; `None` for other kinds and for halves of surrogate pairs.
+/// Returns the unescaped text of a JSON string, or `None` for other kinds and for halves of surrogate pairs.
 fn string(bytes: &Bytes, value: &Value) -> Option<String> {
     serde_json::from_slice(&bytes[value.span.clone()]).ok()
 }
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_values_of_other_fields_are_left_to_the_upstream() {
+    fn invalid_values_of_other_fields_are_not_refused() {
         let body =
             parse(r#"{"model":"m","stream":"yes","max_tokens":-1,"metadata":null,"system":1}"#).unwrap();
         assert!(!body.is_stream());
@@ -265,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_reaches_every_occurrence_and_nothing_else() {
+    fn an_edit_of_the_model_changes_every_occurrence_and_nothing_else() {
         let body =
             parse(r#"{ "mod\u0065l" : "a\u0062", "x":1.50, "model":"b","t":{"model":"kept"} }"#).unwrap();
         assert_eq!(&**body.model(), "b");
@@ -288,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_made_twice_counts_once() {
+    fn a_second_edit_of_the_model_replaces_the_first() {
         let body = parse(r#"{"model":"a"}"#).unwrap();
         let mut edits = Edits::default();
         edits.set_model(&body, "b");
@@ -301,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_edited_body_differs_in_that_one_field_alone(
+        fn an_edited_body_differs_only_in_the_edited_field(
             before in prop::collection::btree_map("[a-z]{1,6}|model|\\PC{1,4}", "\\PC*", 0..4),
             after in prop::collection::btree_map("[a-z]{1,6}|stream", any::<i32>(), 0..4),
             model in "\\PC{1,20}", new in "\\PC{0,20}", pretty: bool,

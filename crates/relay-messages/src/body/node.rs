@@ -1,8 +1,8 @@
-//! What is inside a member, looked at where it lies.
+//! Values inside a member, read in place.
 //!
-//! The scan of a body knows its top level alone, which is all that most upstreams need. Who has to look further in asks
-//! for a [`Node`] and pays for what it reads: each level down reads the bytes once more, so that what descends has to know
-//! how far.
+//! The scan of a body only records its top level, which is all that most upstreams need. Code that needs
+//! values further down reads them through a [`Node`]. Each level of descent reads the bytes again, so that
+//! callers should bound the depth.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,26 +10,28 @@ use std::ops::Range;
 pub use super::grammar::JsonKind;
 use super::grammar::Scanner;
 
-/// A value within a body that has been scanned, with the key in front of it if it is a member of an object.
+/// A value within a scanned body, with its key if it is a member of an object.
 ///
-/// It is a place, not a copy, and what an [`Edits`](super::Edits) changes is named by one.
+/// A node refers to a place in the body and copies nothing. The methods of [`Edits`](super::Edits) take a
+/// node to say which value changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
     body: &'a [u8],
     kind: JsonKind,
-    /// Where the key begins, or else the value.
+    /// The offset of the key, or of the value if there is no key.
     item: usize,
     start: usize,
     end: usize,
 }
 
 impl<'a> Node<'a> {
-    /// The value at `span` of `body`, with its key, if it has one, from `item` on.
+    /// Creates a node for the value at `span` of `body`. `item` is the offset of its key, or of the value if
+    /// it has none.
     pub(super) fn new(body: &'a [u8], kind: JsonKind, item: usize, span: Range<usize>) -> Self {
         Self { body, kind, item, start: span.start, end: span.end }
     }
 
-    /// The value that `text` is, of which nothing has been read before; `None` for what is no JSON.
+    /// Reads `text` as one JSON value. Returns `None` if it is not valid JSON.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let mut scanner = Scanner::new(text);
         scanner.skip_whitespace();
@@ -38,24 +40,24 @@ impl<'a> Node<'a> {
         Some(Self::new(text, value.kind, value.span.start, value.span))
     }
 
-    /// What the value is.
+    /// The kind of the value.
     #[must_use]
     pub fn kind(self) -> JsonKind {
         self.kind
     }
 
-    /// Where the value stands in the body, quotes and brackets included.
+    /// The byte range of the value in the body, quotes and brackets included.
     #[must_use]
     pub fn span(self) -> Range<usize> {
         self.start..self.end
     }
 
-    /// Where the whole item stands: the value, and the key in front of it.
+    /// The byte range of the whole item: the key, if it has one, and the value.
     pub(super) fn item(self) -> Range<usize> {
         self.item..self.end
     }
 
-    /// The whole item as the client wrote it: the value, and the key in front of it.
+    /// The whole item as the client wrote it: the key, if it has one, and the value.
     #[must_use]
     pub fn item_text(self) -> &'a [u8] {
         &self.body[self.item()]
@@ -67,18 +69,18 @@ impl<'a> Node<'a> {
         &self.body[self.span()]
     }
 
-    /// The key of a member, unescaped. `None` for an element of an array, and for a key with half a surrogate pair,
-    /// which is no text and no name of the API's.
+    /// Returns the unescaped key of a member. Returns `None` for an element of an array, and for a key with
+    /// half a surrogate pair, which is not valid Unicode and not the name of any field of the API.
     #[must_use]
     pub fn name(self) -> Option<Cow<'a, str>> {
         match self.item == self.start {
             true => None,
-            // The string at the start of the item: the scan has seen that there is one.
+            // The scan has already checked that the item starts with a string.
             false => Scanner::at(self.body, self.item).key().ok().and_then(|key| unescaped(&self.body[key])),
         }
     }
 
-    /// The text of a string, unescaped; `None` for other kinds, and for halves of surrogate pairs.
+    /// Returns the unescaped text of a string, or `None` for other kinds and for halves of surrogate pairs.
     #[must_use]
     pub fn as_str(self) -> Option<Cow<'a, str>> {
         match self.kind {
@@ -87,40 +89,41 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether the value is this string, however it is written.
+    /// Returns `true` if the value is a string whose unescaped text is `text`.
     #[must_use]
     pub fn is(self, text: &str) -> bool {
         self.as_str().is_some_and(|found| found == text)
     }
 
-    /// The members of an object, in order; other kinds have none.
+    /// The members of an object, in order. Empty for other kinds.
     pub fn members(self) -> Children<'a> {
         Children::of(self, JsonKind::Object)
     }
 
-    /// The elements of an array, in order; other kinds have none.
+    /// The elements of an array, in order. Empty for other kinds.
     pub fn elements(self) -> Children<'a> {
         Children::of(self, JsonKind::Array)
     }
 
-    /// The member called `name`; of several the last, as in the parsers of Python, JavaScript and serde_json.
+    /// The last member called `name`. The parsers of Python, JavaScript and serde_json also use the last one.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Self> {
         self.members().filter(|member| member.is_called(name)).last()
     }
 
-    /// Whether this is a member of that name, however its key is written.
+    /// Returns `true` if this is a member whose unescaped key is `name`.
     #[must_use]
     pub fn is_called(self, name: &str) -> bool {
         self.name().is_some_and(|found| found == name)
     }
 }
 
-/// The members of an object or the elements of an array. Each is skipped to find the next, and read no further.
+/// An iterator over the members of an object or the elements of an array. It skips over each child to find
+/// the next, and does not descend into it.
 #[derive(Debug, Clone)]
 pub struct Children<'a> {
     body: &'a [u8],
-    /// Behind the opening bracket, or behind the child before.
+    /// The offset after the opening bracket, or after the previous child.
     at: usize,
     kind: JsonKind,
     is_first: bool,
@@ -128,7 +131,7 @@ pub struct Children<'a> {
 
 impl<'a> Children<'a> {
     fn of(node: Node<'a>, kind: JsonKind) -> Self {
-        // Of the other kind there is nothing: an empty text has no children.
+        // A node of another kind has no children: an empty text yields none.
         let body = if node.kind == kind { node.body } else { &[] };
         Self { body, at: node.start + 1, kind, is_first: true }
     }
@@ -149,7 +152,7 @@ impl<'a> Iterator for Children<'a> {
         if self.kind == JsonKind::Object {
             scanner.key().ok()?;
         }
-        // The whole was scanned, so that a part of it neither breaks the grammar nor nests too deep.
+        // The whole body was scanned before, so that no part of it breaks the grammar or nests too deep.
         let value = scanner.value(0).ok()?;
         (self.at, self.is_first) = (value.span.end, false);
         Some(Node::new(self.body, value.kind, item, value.span))
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn members_and_elements_are_found_however_they_are_written() {
+    fn members_and_elements_are_found_with_any_escapes_and_white_space() {
         let body = body(r#"[ {"typ\u0065" : "te\u0078t","a":[1, [2] ,{}],"":null} ,{ } , [ ]]"#);
         let messages = body.view("messages").unwrap();
         assert!(messages.is_called("messages") && messages.kind() == JsonKind::Array);
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_have_neither() {
+    fn other_kinds_have_no_members_and_no_elements() {
         for value in ["null", "7", "\"[1]\"", "true", "[[1]]"] {
             let body = body(value);
             let node = body.view("messages").unwrap();
@@ -205,13 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn of_a_key_that_stands_twice_the_last_counts() {
+    fn the_last_value_of_a_repeated_key_counts() {
         let body = body(r#"{"a":1,"\u0061":2,"b":3}"#);
         assert_eq!(body.view("messages").unwrap().get("a").unwrap().text(), b"2");
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_no_text() {
+    fn half_a_surrogate_pair_has_no_text() {
         let body = body(r#"{"\ud800":"\udc00"}"#);
         let member = body.view("messages").unwrap().members().next().unwrap();
         assert_eq!((member.name(), member.as_str()), (None, None));
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nests_as_deep_as_it_may_can_be_walked() {
+    fn a_body_of_the_maximum_depth_can_be_walked() {
         let levels = super::super::grammar::MAX_DEPTH - 1;
         let body = body(&format!("{}{}", "[".repeat(levels), "]".repeat(levels)));
         let mut node = body.view("messages").unwrap();

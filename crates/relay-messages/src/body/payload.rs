@@ -10,18 +10,18 @@ use smallvec::SmallVec;
 
 use super::grammar::Span;
 
-/// Bytes in a few pieces, sent in order with their exact total length. Cloning shares the pieces.
+/// A body of a few pieces, sent in order with its exact total length. Clones share the pieces.
 #[derive(Debug, Clone, Default)]
 pub struct Payload {
     pieces: SmallVec<[Bytes; 3]>,
-    /// Pieces that have been given out.
+    /// The number of pieces that have been polled.
     sent: usize,
 }
 
 impl Payload {
-    /// `body` with each span of `edits` replaced. Nothing but the edits' own bytes is copied.
+    /// Creates a payload from `body` with each span of `edits` replaced. The bytes of `body` are not copied.
     ///
-    /// The spans lie within `body`, in ascending order, and do not overlap.
+    /// The spans must lie within `body`, in ascending order, and must not overlap.
     pub(super) fn splice(body: &Bytes, edits: &[(Span, Bytes)]) -> Self {
         let mut pieces = SmallVec::new();
         let mut at = 0;
@@ -39,7 +39,7 @@ impl Payload {
         Self { pieces, sent: 0 }
     }
 
-    /// All of it in one piece; copies only where there are several.
+    /// Returns the remaining payload as one piece. Copies only if there are several pieces.
     pub fn to_bytes(&self) -> Bytes {
         match &self.pieces[self.sent..] {
             [piece] => piece.clone(),
@@ -47,13 +47,13 @@ impl Payload {
         }
     }
 
-    /// What is still to be sent, in bytes.
+    /// The number of bytes that are still to be sent.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.pieces[self.sent..].iter().map(Bytes::len).sum()
     }
 
-    /// The pieces that are still to be sent: what a signature is computed over.
+    /// The pieces that are still to be sent, for example to compute a signature over them.
     pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
         self.pieces[self.sent..].iter()
     }

@@ -1,35 +1,35 @@
-//! One pass over a Messages body: is it JSON, and where are the fields that the relay reads?
+//! Scans a Messages body in one pass: checks that it is JSON, and locates the fields that the relay reads.
 //!
-//! No tree is built and nothing is copied but the model's name. The pass checks the whole of RFC 8259's grammar, so
-//! that what reaches an upstream parses there as it was read here.
+//! The pass builds no tree and copies no value. It checks the full grammar of RFC 8259, so that the
+//! upstream's parser reads the body in the same way.
 
 use smallvec::SmallVec;
 
 use super::grammar::{JsonKind, ScanError, Scanner, Span, Value};
 
-/// The top-level object may have this many members; the Messages API has about thirty.
+/// The maximum number of members of the top-level object. The Messages API has about thirty.
 pub(super) const MAX_MEMBERS: usize = 1024;
 
 /// A member of the top-level object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// Where the key stands, quotes included.
+    /// The span of the key, quotes included.
     pub(crate) key: Span,
     pub(crate) value: Value,
 }
 
-/// The members of the top-level object, and those among them that the relay reads.
+/// The members of the top-level object, and the values that the relay reads.
 ///
-/// Of a key that stands more than once the last value counts, as in the parsers of Python, JavaScript and serde_json;
-/// for `model` every occurrence is kept, so that an edit leaves no other name for an upstream to find.
+/// If a key is repeated, the last value counts, as in the parsers of Python, JavaScript and serde_json. For
+/// `model`, every occurrence is kept, so that an edit can replace all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
-    /// All of them, in order.
+    /// All members, in order.
     pub(crate) members: SmallVec<[Member; 16]>,
     pub(crate) model: SmallVec<[Value; 1]>,
     pub(crate) stream: Option<Value>,
     pub(crate) max_tokens: Option<Value>,
-    /// `metadata.user_id`, of the last `metadata`.
+    /// `metadata.user_id` of the last `metadata`.
     pub(crate) user_id: Option<Value>,
     pub(crate) system: Option<Value>,
     pub(crate) messages: Option<Value>,
@@ -39,7 +39,7 @@ pub(crate) struct Fields {
 /// Reads `body` once.
 ///
 /// # Errors
-/// [`ScanError`] for anything but one JSON object in UTF-8 with at most 1024 levels.
+/// Returns [`ScanError`] unless `body` is one JSON object in UTF-8 with at most 1024 levels and 1024 members.
 pub(crate) fn scan(body: &[u8]) -> Result<Fields, ScanError> {
     if simdutf8::basic::from_utf8(body).is_err() {
         let offset = simdutf8::compat::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
@@ -84,7 +84,7 @@ fn document(scanner: &mut Scanner<'_>) -> Result<Fields, ScanError> {
     Ok(fields)
 }
 
-/// The value of `metadata`, with the `user_id` in it; of anything but an object there is none.
+/// Reads the value of `metadata`, and the value of `user_id` in it if it is an object.
 fn metadata(scanner: &mut Scanner<'_>, user_id: &mut Option<Value>) -> Result<Value, ScanError> {
     *user_id = None;
     if scanner.peek() != Some(b'{') {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_found_wherever_they_stand() {
+    fn fields_are_found_in_any_order() {
         let body = r#"{"messages":[{"role":"user","content":"\"model\":\"no\""}], "model" : "claude-opus-5-5",
             "system":[{"type":"text"}],"tools":[],"metadata":{"a":1,"user_id":"{\"session_id\":\"s\"}"},
             "max_tokens":128000,"thinking":{"model":"nested"},"stream":true}"#;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_occurrence_of_model_is_kept_and_the_last_of_the_others() {
+    fn every_occurrence_of_model_is_kept_but_only_the_last_of_other_fields() {
         let body = r#"{"model":"a","stream":false,"mod\u0065l":7,"stream":true,"metadata":{"user_id":"x"},"metadata":3}"#;
         let fields = scan(body.as_bytes()).unwrap();
         assert_eq!(
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_object_is_refused_with_the_place() {
+    fn a_body_that_is_not_an_object_is_refused_with_the_position() {
         check_error("", "the body is empty");
         check_error(" \n\t", "the body is empty");
         check_error("[1]", "the body is a JSON array, expected an object");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_a_bound_and_no_recursion() {
+    fn nesting_is_limited_and_read_without_recursion() {
         let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
         assert!(scan(nested(MAX_DEPTH - 1).as_bytes()).is_ok());
         let offset = 5 + MAX_DEPTH - 1;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_members_of_an_object_have_a_bound() {
+    fn the_number_of_top_level_members_is_limited() {
         let members = |count: usize| format!("{{{}}}", vec!["\"a\":1"; count].join(","));
         assert_eq!(scan(members(MAX_MEMBERS).as_bytes()).unwrap().members.len(), MAX_MEMBERS);
         check_error(members(MAX_MEMBERS + 1), "the body has more than 1024 fields");
@@ -236,10 +236,10 @@ mod tests {
             let mut text = serde_json::to_vec(&value).unwrap();
             let at = at.index(text.len());
             text[at] = byte;
-            // Ignoring values keeps the parser from judging more than the grammar: 1e999 is a number.
+            // Ignored values are checked only against the grammar, by which 1e999 is a number.
             let parsed = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&text);
             let valid = parsed.is_ok() && std::str::from_utf8(&text).is_ok();
-            // It also refuses halves of surrogate pairs in a key, which the grammar allows.
+            // The parser also refuses halves of surrogate pairs in a key, which the grammar allows.
             if !String::from_utf8_lossy(&text).contains("\\u") {
                 prop_assert_eq!(scan(&text).is_ok(), valid, "{:?}", String::from_utf8_lossy(&text));
             }
