@@ -1,6 +1,7 @@
-//! Who has signed which thinking, remembered for the whole relay.
+//! The memory of which upstream signed which thinking block, shared by the whole relay.
 //!
-//! A conversation comes back with the thinking of every upstream that took part in it, and no block says whose it is.
+//! A client sends a conversation back with the thinking of every upstream that took part in it, and no block
+//! names the upstream that it came from.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,30 +11,31 @@ use relay_stream::thinking::ThinkingId;
 
 use crate::two_generations::TwoGenerations;
 
-/// The number of signatures that are remembered, in two generations of half as many: about 6 MiB.
+/// The maximum number of remembered signatures, in two generations of half as many. They take about 6 MiB.
 const SIGNATURES: usize = 100_000;
-/// How long a generation takes new ones at most. One that is asked for lives on; after two generations of silence a
-/// conversation is over, or resumed so late that its signatures are simply tried.
+/// The maximum time that a generation accepts new signatures. A signature that is read moves to the new
+/// generation. One that is not read for two generations is dropped: its conversation is over, or if it is
+/// resumed, the upstream decides.
 const GENERATION: Duration = Duration::from_secs(24 * 60 * 60);
-/// There are as many as there are providers.
+/// The maximum number of remembered owners. There are at most as many owners as providers.
 const OWNERS: usize = 1024;
 
-/// Upstreams that accept each other's thinking.
+/// The owner of a signature: a group of upstreams that accept each other's thinking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignatureOwner(Family);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
     Claude,
-    /// By its address.
+    /// An upstream with models of its own, identified by a hash of its address.
     Alone(ThinkingId),
 }
 
 impl SignatureOwner {
-    /// Claude, wherever it is served: Anthropic, Bedrock, Vertex and Foundry accept each other's signatures.
+    /// The owner of Claude's signatures. Anthropic, Bedrock, Vertex and Foundry accept each other's.
     pub const CLAUDE: Self = Self(Family::Claude);
 
-    /// An upstream with models of its own, which knows its own thinking alone.
+    /// Returns the owner for an upstream with models of its own, which only accepts its own thinking.
     #[must_use]
     pub fn at(base_url: &BaseUrl) -> Self {
         let address = format!("{}{}", base_url.authority(), base_url.path());
@@ -41,22 +43,23 @@ impl SignatureOwner {
     }
 }
 
-/// What is known of one signature.
+/// The known fact about one signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     By(SignatureOwner),
-    /// Refused there, and never seen before.
+    /// The signature was refused by this owner, and its signer is unknown.
     NotBy(SignatureOwner),
 }
 
-/// Whose signature each is. Cloning shares it. Bounded: the oldest that nobody has asked for are forgotten.
+/// The owner of each known signature. Clones share one memory. The memory is bounded: the signatures that
+/// have not been read for the longest time are dropped first.
 #[derive(Debug, Clone, Default)]
 pub struct ThinkingProvenance(Arc<Mutex<Memory>>);
 
 #[derive(Debug)]
 struct Memory {
     signatures: TwoGenerations<ThinkingId, Known>,
-    /// The owners whose answers have been seen, each with `true` if their thinking came unsigned.
+    /// The owners of the answers that have been relayed, each with `true` if its thinking came unsigned.
     owners: Vec<(SignatureOwner, bool)>,
     /// `true` once a signature has been refused.
     refusals: bool,
@@ -70,26 +73,27 @@ impl Default for Memory {
 }
 
 impl ThinkingProvenance {
-    /// Remembers that `id` is a signature of `owner`.
+    /// Records that `id` is a signature of `owner`.
     pub fn record_signature(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
         let mut memory = self.lock();
         memory.see(owner, false);
         memory.signatures.insert(id, Known::By(owner), now);
     }
 
-    /// Remembers that thinking of `owner` may come without a signature.
+    /// Records that thinking of `owner` may come without a signature.
     pub fn record_unsigned(&self, owner: SignatureOwner) {
         self.lock().see(owner, true);
     }
 
-    /// Remembers that `owner` has refused `id`.
+    /// Records that `owner` has refused `id`.
     pub fn record_refusal(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
         let mut memory = self.lock();
         memory.refusals = true;
         memory.signatures.insert(id, Known::NotBy(owner), now);
     }
 
-    /// Whether `owner` may take `id`, as far as is known. What is not known is worth a try.
+    /// Returns `false` if `owner` is known not to accept `id`. Returns `true` for an unknown signature, which
+    /// is worth a try.
     #[must_use]
     pub fn may_accept(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) -> bool {
         match self.lock().signatures.get(&id, now) {
@@ -99,13 +103,14 @@ impl ThinkingProvenance {
         }
     }
 
-    /// Whether thinking of `owner` has come without a signature.
+    /// Returns `true` if thinking of `owner` has come without a signature.
     #[must_use]
     pub fn sends_unsigned(&self, owner: SignatureOwner) -> bool {
         self.lock().owners.contains(&(owner, true))
     }
 
-    /// Whether there may be anything that `owner` does not take.
+    /// Returns `true` if a conversation may contain thinking that `owner` does not accept: another owner has
+    /// answered a request, or a signature has been refused.
     #[must_use]
     pub fn may_contain_foreign(&self, owner: SignatureOwner) -> bool {
         let memory = self.lock();
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_goes_back_to_where_it_came_from() {
+    fn a_signature_is_only_accepted_by_its_owner() {
         let (zai, ollama) = (at("https://api.z.ai/api/anthropic"), at("http://localhost:11434"));
         assert_eq!(zai, at("https://api.z.ai/api/anthropic/"));
         let (provenance, now) = (ThinkingProvenance::default(), Instant::now());
@@ -160,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asks_for_is_forgotten_and_the_rest_lives_on() {
+    fn signatures_that_are_not_read_are_dropped_and_the_others_are_kept() {
         let (provenance, now) = (ThinkingProvenance::default(), Instant::now());
         let zai = at("https://api.z.ai");
         let known = |number| !provenance.may_accept(id(number), SignatureOwner::CLAUDE, now);
@@ -169,7 +174,7 @@ mod tests {
         for number in 2..2 + SIGNATURES / 2 {
             provenance.record_signature(id(number), zai, now);
         }
-        assert!(known(0), "it is of the old generation, and asked for");
+        assert!(known(0), "a signature of the old generation is kept if it is read");
         for number in 2..1 + SIGNATURES / 2 {
             provenance.record_signature(id(SIGNATURES + number), zai, now);
         }
@@ -178,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generation_ends_with_its_time() {
+    fn a_generation_ends_after_its_maximum_time() {
         let (provenance, mut now) = (ThinkingProvenance::default(), Instant::now());
         let zai = at("https://api.z.ai");
         for number in 0..3 {
@@ -189,7 +194,7 @@ mod tests {
         assert!(!is_known(0, now) && is_known(1, now));
         assert!(
             !is_known(2, now + 2 * GENERATION),
-            "everything is forgotten after two generations of silence"
+            "all signatures are dropped after two generations without reads"
         );
     }
 }

@@ -1,9 +1,11 @@
-//! Which betas and fields go together: with one of them refused, the other says nothing, or is refused next.
+//! Betas and fields that belong together: if one of them is refused, the other has no effect or is refused
+//! next.
 
 use relay_config::{Companions, FieldPath, Pattern};
 
-/// Fields that a beta brought once or brings at some upstreams, so that they go without it as a rule; but not where it is
-/// refused. The table of [`capabilities`](crate::capabilities) has those that never do.
+/// Fields that needed a beta formerly, or need one at some upstreams only. They usually work without the
+/// beta, but not at an upstream that refuses it. Fields that always need a beta are in the table of
+/// [`capabilities`](crate::capabilities).
 ///
 /// # Source
 /// Anthropic's documentation of each beta; what Claude Code 2.1.330 sends together.
@@ -19,7 +21,7 @@ const FORMERLY: [(&str, &str); 9] = [
     ("advanced-tool-use-*|tool-examples-*", "tools[].input_examples"),
 ];
 
-/// Betas by patterns of their names, each with a field.
+/// Pairs of a pattern for the name of a beta and a field that belongs to it.
 #[derive(Debug)]
 pub(super) struct BetaCompanions(Vec<(Pattern, FieldPath)>);
 
@@ -34,12 +36,12 @@ impl BetaCompanions {
         Self(always.chain(formerly).collect())
     }
 
-    /// The fields that leave with `beta`.
+    /// The fields that are removed together with `beta`.
     pub(super) fn fields_of(&self, beta: &str) -> impl Iterator<Item = &FieldPath> {
         self.0.iter().filter(move |(pattern, _)| pattern.fits(beta)).map(|(_, field)| field)
     }
 
-    /// Whether `beta` leaves with the field at `place`.
+    /// Returns `true` if `beta` is removed together with the field at `place`.
     pub(super) fn leaves_with(&self, beta: &str, place: &FieldPath) -> bool {
         self.fields_of(beta).any(|field| field == place)
     }

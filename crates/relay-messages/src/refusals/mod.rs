@@ -1,14 +1,14 @@
 //! Fields, betas and thinking that an upstream refuses: removed for one retry, and from later requests if that helped.
 //!
 //! ```text
-//! request ─strip_known─▶ request without what is known to be refused ─▶ upstream
-//! refusal (400) ─retry_without─▶ Retry: the same request without what the refusal names ─▶ upstream
-//! success of a Retry ─remember─▶ the same fields leave later requests, for an hour
+//! request ─strip_known─▶ request without the fields known to be refused ─▶ upstream
+//! refusal (400) ─retry_without─▶ Retry: the same request without the fields that the refusal names ─▶ upstream
+//! success of a Retry ─remember─▶ the same fields are removed from later requests, for an hour
 //! answer ─watch─▶ the owner of each signature
 //! ```
-//! Every function works on the request in the upstream's own form, so that a path in a refusal fits the bytes that were
-//! sent. A request is retried once. If the retry is refused too, the client gets the first refusal, which names what the
-//! client wrote.
+//! Every function works on the request in the upstream's own form, so that a path in a refusal matches the
+//! bytes that were sent. A request is retried once. If the retry is refused too, the client gets the first
+//! refusal, which names the fields that the client wrote.
 
 mod companions;
 mod paths;
@@ -36,28 +36,29 @@ use crate::capabilities::Adapter;
 use crate::headers::{self, ANTHROPIC_BETA};
 use crate::thinking_provenance::{SignatureOwner, ThinkingProvenance};
 
-/// Where Bedrock takes betas.
+/// The body field in which Bedrock expects betas.
 const BODY_BETAS: &str = "anthropic_beta";
 
-/// The host whose API a client writes for. What it refuses was never right, and the client's to know.
+/// The host of the reference API that clients are written for. If it refuses a field, the request itself is
+/// wrong, and the client gets the error.
 const REFERENCE: &str = "api.anthropic.com";
 
-/// The one beta that every model with thinking takes, also those that call all others an "invalid beta flag"
-/// (anthropics/claude-code#49370).
+/// The one beta that every model with thinking accepts, also those that report all others as an "invalid beta
+/// flag" (anthropics/claude-code#49370).
 const TAKEN_EVERYWHERE: &str = "interleaved-thinking-2025-05-14";
 
-/// The fields, betas and signatures that one provider is known to refuse. Cloning shares it: all credentials of a provider
-/// have one memory.
+/// The fields, betas and signatures that one provider is known to refuse. Clones share one memory, so that
+/// all credentials of a provider use the same one.
 #[derive(Debug, Clone)]
 pub struct RefusalMemory(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Whether requests arrive as the client wrote them, at the API that it wrote them for.
+    /// `true` if the provider is the reference API, so that requests arrive there as the client wrote them.
     is_reference: bool,
     refused_fields: RefusedFields,
     companions: BetaCompanions,
-    /// Whose thinking the provider takes.
+    /// The owner of the thinking that the provider accepts.
     owner: SignatureOwner,
     provenance: ThinkingProvenance,
 }
@@ -67,18 +68,18 @@ struct Shared {
 pub struct Retry {
     request: Request<Payload>,
     fields: Vec<RefusedField>,
-    /// The signatures that were removed.
+    /// The signatures of the removed thinking blocks.
     refused: Vec<ThinkingId>,
 }
 
 impl Retry {
-    /// The request without what was refused.
+    /// The request without the refused parts.
     #[must_use]
     pub fn request(&self) -> &Request<Payload> {
         &self.request
     }
 
-    /// The number of signed blocks of thinking that have left the request.
+    /// The number of signed thinking blocks that were removed from the request.
     #[must_use]
     pub fn signatures(&self) -> usize {
         self.refused.len()
@@ -107,7 +108,8 @@ impl RefusalMemory {
         self.0.refused_fields.known(now)
     }
 
-    /// Removes from `request` what `model` is known to refuse, and thinking that the provider does not accept.
+    /// Removes from `request` the fields and betas that `model` is known to refuse, and thinking that the
+    /// provider does not accept.
     pub fn strip_known(&self, model: &str, request: &mut Request<Payload>, now: Instant) {
         without(&self.0.refused_fields.of(model, now), request);
         if self.0.provenance.may_contain_foreign(self.0.owner) && holds_thinking(request.body()) {
@@ -172,8 +174,9 @@ impl RefusalMemory {
         }
     }
 
-    /// Takes the thinking that `takes` refuses out of `request`; gives its signatures, if there was any. Where a turn
-    /// cannot go on without it, thinking is switched off as well.
+    /// Removes the thinking for which `takes` returns `false` from `request`. Returns its signatures, or
+    /// `None` if there was no such thinking. If the last turn cannot be continued without it, thinking is
+    /// switched off as well.
     fn strip(
         &self,
         request: &mut Request<Payload>,
@@ -193,12 +196,12 @@ impl RefusalMemory {
     }
 }
 
-/// A look that costs little: most requests have none.
+/// Returns `false` if `body` holds no thinking. A cheap check before parsing, since most requests hold none.
 fn holds_thinking(body: &Payload) -> bool {
     body.pieces().any(|piece| memmem::find(piece, b"thinking\"").is_some())
 }
 
-/// Takes the parts that `find` finds out of the body of `request`; says whether there were any.
+/// Removes the parts that `find` returns from the body of `request`. Returns `true` if there were any.
 fn remove(request: &mut Request<Payload>, find: impl FnOnce(Node<'_>) -> Vec<Node<'_>>) -> bool {
     let body = request.body().to_bytes();
     let gone = Node::parse(&body).map(find).unwrap_or_default();
@@ -211,7 +214,7 @@ fn remove(request: &mut Request<Payload>, find: impl FnOnce(Node<'_>) -> Vec<Nod
     true
 }
 
-/// The fields at `paths` of what has been sent, and what goes with them.
+/// Returns the fields at `paths` that `request` contains, and their companions.
 fn fields_at(companions: &BetaCompanions, paths: &[String], request: &Request<Payload>) -> Vec<RefusedField> {
     let body = request.body().to_bytes();
     let Some(body) = Node::parse(&body) else { return Vec::new() };
@@ -219,7 +222,8 @@ fn fields_at(companions: &BetaCompanions, paths: &[String], request: &Request<Pa
     with_companions(companions, places.map(RefusedField::Field).collect(), body, &betas(request, body))
 }
 
-/// Those betas of `names` that have been sent, or all that not everyone takes; and what goes with them.
+/// Returns the betas of `request` that `names` lists, and their companions. If `names` is empty, all betas
+/// count as named except [`TAKEN_EVERYWHERE`].
 fn fields_of_betas(
     companions: &BetaCompanions,
     names: &[String],
@@ -236,7 +240,8 @@ fn fields_of_betas(
     with_companions(companions, named, body, &sent)
 }
 
-/// `fields`, and what goes with them of what has been sent: a beta's fields, a field's betas, and so on.
+/// Returns `fields` and their companions in the request: the fields of each beta, the betas of each field,
+/// and so on.
 fn with_companions(
     companions: &BetaCompanions,
     mut fields: Vec<RefusedField>,
@@ -266,13 +271,13 @@ fn with_companions(
     fields
 }
 
-/// The betas of `request`, whose body is `body`, wherever it holds them.
+/// Returns the betas of `request`, from its header and from `body`, which is its parsed body.
 fn betas(request: &Request<Payload>, body: Node<'_>) -> Vec<String> {
     let in_body = body.get(BODY_BETAS).into_iter().flat_map(Node::elements).filter_map(Node::as_str);
     headers::betas(request.headers()).map(str::to_owned).chain(in_body.map(Cow::into_owned)).collect()
 }
 
-/// Takes `fields` out of `request`; says whether any of it was there.
+/// Removes `fields` from `request`. Returns `true` if any of them was there.
 fn without(fields: &[RefusedField], request: &mut Request<Payload>) -> bool {
     if fields.is_empty() {
         return false;
@@ -297,7 +302,7 @@ fn without_betas(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) -> 
     has_any
 }
 
-/// The betas in the body's list that go; the list itself, if all of them do.
+/// Returns the dropped betas in the list of `body`, or the list itself if all of its betas are dropped.
 fn betas_in(body: Node<'_>, is_dropped: impl Fn(&str) -> bool) -> Vec<Node<'_>> {
     let Some(list) = body.get(BODY_BETAS) else { return Vec::new() };
     let is_dropped = |beta: &Node<'_>| beta.as_str().is_some_and(|beta| is_dropped(&beta));

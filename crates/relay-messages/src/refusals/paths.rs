@@ -5,8 +5,8 @@ use relay_config::{FieldPath, PathStep, Pattern, Select};
 use crate::body::{JsonKind, Node};
 use crate::select::fits;
 
-/// What no refusal takes out of a request, wherever it stands: what is asked, how, and what was answered. Without it,
-/// another request would be answered than the client's.
+/// Fields that are never removed because of a refusal, at any depth: the question, its parameters and earlier
+/// answers. Without them, the upstream would answer another request than the client's.
 const PROTECTED: [&str; 32] = [
     "citations",
     "content",
@@ -42,13 +42,14 @@ const PROTECTED: [&str; 32] = [
     "url",
 ];
 
-/// What belongs to a tool's author, so that no name in it means a field of the API.
+/// Fields whose content is defined by the author of a tool, so that no name in it is a field of the API.
 const FOREIGN: [&str; 2] = ["input", "input_schema"];
 
-/// Fields of the API stand no deeper: `messages[].content[].content[].cache_control.ttl` takes eight levels.
+/// The maximum depth of a path. `messages[].content[].content[].cache_control.ttl`, a deep field of the API,
+/// has eight levels.
 const LEVELS: usize = 16;
 
-/// The member of blocks, of tools and of the top level that a refusal is about wherever it is.
+/// A member of blocks, of tools and of the top level. A refusal of it applies at every place.
 const CACHE_CONTROL: &str = "cache_control";
 
 /// Returns the path of the field that an upstream names in `text` after it has read `body`: with indices, and with the types
@@ -64,11 +65,11 @@ pub(super) fn resolve(text: &str, body: Node<'_>) -> Option<FieldPath> {
         if node.kind() == JsonKind::Array {
             let index: usize = name.parse().ok()?;
             node = node.elements().nth(index)?;
-            // No field of the API is a list within a list.
+            // No field of the API is an array inside an array.
             let list = steps.last_mut().filter(|step| step.select.is_none())?;
             list.select = Some(Select::All);
         } else if rest.peek().is_some() && is_of_type(node, name) {
-            // The type of this value, even if it has a member of the same name.
+            // The name is the type of this value, even if the value has a member of the same name.
             if let Some(PathStep { select: Some(select), .. }) = steps.last_mut() {
                 *select = of_type(name)?;
             }
@@ -92,7 +93,7 @@ pub(super) fn resolve(text: &str, body: Node<'_>) -> Option<FieldPath> {
     FieldPath::new(steps)
 }
 
-/// Chooses the items of the type `name`. Returns `None` for a name that is not literal in a pattern.
+/// Selects the items of the type `name`. Returns `None` for a name that is not literal in a pattern.
 fn of_type(name: &str) -> Option<Select> {
     let value = Pattern::new(name);
     (!name.contains(['*', '|'])).then(|| Select::Where { key: "type".to_owned(), value })
@@ -115,10 +116,10 @@ pub(super) fn find<'a>(body: Node<'a>, paths: &[&FieldPath]) -> Vec<Node<'a>> {
     found
 }
 
-/// The part of a path that is left at a value.
+/// The part of a path that remains at a value.
 #[derive(Clone, Copy)]
 enum Rest<'p> {
-    /// The value's members of the first step's name.
+    /// The members of the value that have the first step's name.
     Members(&'p [PathStep]),
     /// The items of the value that are selected, and the steps from there.
     Items(&'p Select, &'p [PathStep]),
@@ -198,7 +199,7 @@ mod tests {
     const BODY: &str = r#"{"model":"m","context_management":{"edits":[]},"output_config":{"effort":"low"},"thinking":{"type":"adaptive"},"tools":[{"name":"a","defer_loading":true,"input_schema":{"cache_control":{"scope":1}}},{"name":"b"}],"system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral","scope":"global"}}],"messages":[{"role":"user","content":[{"type":"text","text":"t"},{"type":"text","text":"u","cache_control":{"type":"ephemeral","scope":"global"}}]},{"role":"assistant","content":[{"type":"thinking","thinking":"x","cache_control":{}},{"type":"text","text":"y","cache_control":{"type":"ephemeral"}}]}]}"#;
 
     #[test]
-    fn a_field_that_an_upstream_names_leaves_wherever_it_stands() {
+    fn a_refused_field_is_removed_at_every_place() {
         #[track_caller]
         fn check(path: &str, expected: Option<(&str, &[&str])>) {
             let body = Node::parse(BODY.as_bytes()).unwrap();
@@ -259,10 +260,10 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_cannot_be_written_names_no_field() {
+    fn a_path_that_cannot_be_expressed_is_not_resolved() {
         let body = Node::parse(br#"{"a":[{"type":"x*","b":1},[{"b":1}]]}"#).unwrap();
         assert_eq!(resolve("a.0.b", body).map(|path| path.to_string()).as_deref(), Some("a[].b"));
-        assert_eq!(resolve("a.0.x*.b", body), None, "the type would be a pattern for others");
-        assert_eq!(resolve("a.1.0.b", body), None, "a list within a list");
+        assert_eq!(resolve("a.0.x*.b", body), None, "the type would be a pattern that matches other types");
+        assert_eq!(resolve("a.1.0.b", body), None, "the value is an array inside an array");
     }
 }

@@ -1,28 +1,31 @@
-//! What a refusal names: the fields, the betas or the thinking blocks that an upstream does not take.
+//! Reads the fields, betas or thinking blocks that an upstream does not accept from the text of its error.
 //!
 //! # Source
-//! Texts that users of Anthropic's API, Bedrock, Vertex and gateways in front of them report, word for word.
+//! Texts reported verbatim by users of Anthropic's API, Bedrock, Vertex and gateways in front of them.
 
-/// One refusal names a few things; what is more is not worth a second try.
+/// The maximum number of names read from one refusal. A request with more refused parts is not worth a retry.
 const NAMES: usize = 16;
 
-/// What stands behind the path of a field that pydantic does not know.
+/// The text after the path of a field that pydantic does not know.
 const EXTRA_INPUT: &str = ": Extra inputs are not permitted";
-/// What stands around a key that Bedrock's JSON schema does not know; its object's place comes before, as `#/tools/0: `.
+/// The texts before and after a key that Bedrock's JSON schema does not know. The path of the object comes
+/// before them, such as `#/tools/0: `.
 const EXTRANEOUS: (&str, &str) = ("extraneous key [", "] is not permitted");
-/// Names in prose, and the field that each means.
+/// Names that messages use in prose, each with the field that it means.
 const PROSE: [(&str, &str); 1] = [("effort", "output_config.effort")];
 
-/// What a refusal names.
+/// The parts of a request that a refusal names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Fields, by their paths as the upstream writes them, `messages.0.content.1.cache_control.ephemeral.scope`.
+    /// Fields, by their paths in the upstream's notation, such as
+    /// `messages.0.content.1.cache_control.ephemeral.scope`.
     Fields(Vec<String>),
-    /// Betas. Empty where the upstream says only that one of them is unknown to it.
+    /// Betas. Empty if the upstream only reports that one of them is unknown.
     Betas(Vec<String>),
-    /// A thinking block's signature, or its place: no thinking of this conversation's past is taken.
+    /// The signature or the place of a thinking block: the upstream accepts no earlier thinking of this
+    /// conversation.
     Signature,
-    /// A turn that has to begin with thinking, since thinking is on, and does not.
+    /// A turn that does not begin with thinking, although thinking is enabled.
     ThinkingMissing,
 }
 
@@ -32,7 +35,7 @@ impl Refusal {
         texts.iter().find_map(|text| Self::of(text.as_ref()))
     }
 
-    /// What one message names.
+    /// Returns the parts that one message names.
     fn of(message: &str) -> Option<Self> {
         let lower = message.to_ascii_lowercase();
         let says = |text: &str| lower.contains(text);
@@ -64,7 +67,7 @@ impl Refusal {
     }
 }
 
-/// The path in front of each "Extra inputs are not permitted".
+/// Returns the path before each "Extra inputs are not permitted".
 fn extra_inputs(message: &str) -> impl Iterator<Item = String> {
     message.match_indices(EXTRA_INPUT).filter_map(|(end, _)| {
         let path = message[..end].rsplit(|c| !is_in_path(c)).next()?;
@@ -76,7 +79,7 @@ fn is_in_path(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
-/// The path of each key that Bedrock's schema does not know.
+/// Returns the path of each key that Bedrock's schema does not know.
 fn extraneous_keys(message: &str) -> impl Iterator<Item = String> {
     message.match_indices(EXTRANEOUS.0).filter_map(|(at, open)| {
         let (key, rest) = message[at + open.len()..].split_once(']')?;
@@ -90,7 +93,8 @@ fn extraneous_keys(message: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// What stands behind "does not support": "This model does not support the effort parameter."
+/// Returns the field named after "does not support", as in "This model does not support the effort
+/// parameter."
 fn unsupported(message: &str) -> Option<String> {
     let (before, rest) = message.split_once("does not support")?;
     let rest = rest.trim_start();
@@ -100,13 +104,14 @@ fn unsupported(message: &str) -> Option<String> {
     if let Some((_, field)) = PROSE.iter().find(|(word, _)| *word == name) {
         return Some((*field).to_owned());
     }
-    // A path says what is meant by itself: `output_config.effort: this model does not support …`
+    // A path at the start of the message names the field:
+    // `output_config.effort: this model does not support …`
     let path = before.split_once(": ").map(|(path, _)| path).filter(|path| path.contains('.'));
     let path = path.filter(|path| path.chars().all(is_in_path)).unwrap_or(name);
     (path.contains(['_', '.'])).then(|| path.to_owned())
 }
 
-/// Every `name-2025-11-24` in `message`.
+/// Returns every name with a date in `message`, such as `name-2025-11-24`.
 fn dated_names(message: &str) -> Vec<String> {
     let words = message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
     let mut names: Vec<String> = Vec::new();
@@ -118,7 +123,7 @@ fn dated_names(message: &str) -> Vec<String> {
     names
 }
 
-/// Betas have a date behind their name.
+/// Returns `true` if `word` ends with a date, as the names of betas do.
 fn is_dated(word: &str) -> bool {
     let mut parts = word.rsplitn(4, '-');
     let numeric = [2, 2, 4].into_iter().all(|digits| {
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_names_what_is_not_taken() {
+    fn the_refused_parts_are_read_from_a_message() {
         #[track_caller]
         fn check(message: &str, expected: Option<Refusal>) {
             assert_eq!(Refusal::among(&["", message]), expected, "{message}");
@@ -204,7 +209,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_makes_the_reader_panic(text in "(thinking|beta|: Extra inputs are not permitted|extraneous key \\[|\\] is not permitted|does not support|#|:|-2025-01-01|\\PC){0,12}") {
+        fn no_text_causes_a_panic(text in "(thinking|beta|: Extra inputs are not permitted|extraneous key \\[|\\] is not permitted|does not support|#|:|-2025-01-01|\\PC){0,12}") {
             let _ = Refusal::of(&text);
         }
     }

@@ -1,4 +1,5 @@
-//! What an upstream has refused: kept for a while, so that it is not sent again.
+//! Remembers the fields and betas that an upstream has refused for a limited time, so that they are not sent
+//! again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use relay_config::FieldPath;
 
-/// How long a refusal is believed. An upstream that learns to take something gets it again within the hour.
+/// The time that a refusal is remembered. An upstream that starts to accept a field gets it again within the
+/// hour.
 const LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// A client chooses the names of models, and with a field's name what can be refused: neither may fill the memory.
+/// The maximum number of models. Clients choose the names of models and fields, so that both numbers must be
+/// bounded.
 const MODELS: usize = 256;
+/// The maximum number of refused fields and betas per model.
 const PER_MODEL: usize = 64;
 
-/// Something that leaves a request.
+/// A field or a beta that is removed from requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RefusedField {
     Field(FieldPath),
@@ -38,7 +42,7 @@ impl fmt::Display for RefusedField {
     }
 }
 
-/// What one provider refuses, by model. Cloning shares it.
+/// The fields and betas that one provider refuses, by model. Clones share one memory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RefusedFields(Arc<Mutex<HashMap<Box<str>, Vec<RememberedField>>>>);
 
@@ -48,19 +52,19 @@ struct RememberedField {
     until: Instant,
 }
 
-/// One thing that a provider has been found to refuse.
+/// A field or beta that a provider is known to refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRefusal {
     /// The model's name at the provider.
     pub model: String,
-    /// What is left out: `field context_management`, `beta effort-2025-11-24`.
+    /// The removed field or beta, such as `field context_management` or `beta effort-2025-11-24`.
     pub dropped: String,
-    /// How much longer.
+    /// The time until the refusal is forgotten.
     pub remaining: Duration,
 }
 
 impl RefusedFields {
-    /// Remembers that `model` refuses `field`; true if that is news.
+    /// Remembers that `model` refuses `field`. Returns `true` if that was not known before.
     pub(super) fn add(&self, model: &str, field: &RefusedField, now: Instant) -> bool {
         let until = now + LIFETIME;
         let mut models = self.lock();
@@ -86,14 +90,14 @@ impl RefusedFields {
         true
     }
 
-    /// What to leave out for `model`.
+    /// Returns the fields and betas to remove from requests for `model`.
     pub(super) fn of(&self, model: &str, now: Instant) -> Vec<RefusedField> {
         let models = self.lock();
         let remembered = models.get(model).map(Vec::as_slice).unwrap_or_default();
         remembered.iter().filter(|entry| entry.until > now).map(|entry| entry.field.clone()).collect()
     }
 
-    /// All of it, by model.
+    /// Returns everything that is remembered at `now`, sorted by model.
     pub(super) fn known(&self, now: Instant) -> Vec<KnownRefusal> {
         let mut known = Vec::new();
         for (model, remembered) in &*self.lock() {
@@ -121,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lesson_is_believed_for_an_hour_and_a_repeated_one_is_no_news() {
+    fn a_refusal_is_remembered_for_an_hour_and_a_repeated_one_is_not_new() {
         let (refused, mut now) = (RefusedFields::default(), Instant::now());
         assert!(refused.add("m", &beta("a-2025-01-01"), now));
         now += LIFETIME / 2;
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_memory_is_bounded() {
         let (refused, mut now) = (RefusedFields::default(), Instant::now());
         for index in 0..PER_MODEL + 10 {
             refused.add("m", &beta(&index.to_string()), now);
@@ -154,7 +158,7 @@ mod tests {
             now += Duration::from_millis(1);
             refused.add(&index.to_string(), &beta("b"), now);
         }
-        assert_eq!(refused.of("m", now), [], "the one that was learnt first made room");
+        assert_eq!(refused.of("m", now), [], "the model with the oldest refusals is dropped first");
         assert_eq!(refused.known(now).len(), MODELS);
     }
 }

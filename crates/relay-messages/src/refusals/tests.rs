@@ -1,4 +1,4 @@
-//! Requests in an upstream's form, refusals in its words.
+//! Tests with requests in an upstream's own form and refusals in its own words.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -36,7 +36,7 @@ fn check(message: &str, betas: &'static str, body: &Value, expected: Option<(Opt
 }
 
 #[test]
-fn what_is_named_leaves_with_its_partner() {
+fn a_refused_part_is_removed_with_its_companion() {
     let body = json!({"a": 1, "context_management": {"edits": []}, "output_config": {"effort": "low"}});
     check(
         "context_management: Extra inputs are not permitted",
@@ -59,7 +59,7 @@ fn what_is_named_leaves_with_its_partner() {
 }
 
 #[test]
-fn partners_leave_with_companions_but_nothing_is_learnt_of_what_was_not_sent() {
+fn companions_are_removed_but_only_parts_that_were_sent_are_remembered() {
     let tools = json!([{"name": "t", "defer_loading": true, "input_examples": [1]}]);
     let sent = request(Some("advanced-tool-use-2025-11-20,effort-2025-11-24"), &json!({ "tools": tools }));
     let refusal = "tools.0.custom.defer_loading: Extra inputs are not permitted";
@@ -74,7 +74,7 @@ fn partners_leave_with_companions_but_nothing_is_learnt_of_what_was_not_sent() {
 }
 
 #[test]
-fn a_flag_that_is_not_named_is_any_but_the_one_that_all_take() {
+fn a_refusal_without_a_beta_name_removes_all_betas_but_the_one_accepted_everywhere() {
     let tools = json!([{"name": "t", "defer_loading": true}]);
     let betas =
         json!(["interleaved-thinking-2025-05-14", "tool-search-tool-2025-10-19", "effort-2025-11-24"]);
@@ -92,7 +92,7 @@ fn a_flag_that_is_not_named_is_any_but_the_one_that_all_take() {
 }
 
 #[test]
-fn a_refusal_that_names_nothing_of_the_request_is_the_clients() {
+fn a_refusal_that_names_no_part_of_the_request_is_not_retried() {
     let body = json!({"messages": [{"role": "user", "content": "hi", "name": "x"}], "speed": "fast"});
     for message in [
         "messages: at least one message is required",
@@ -118,13 +118,13 @@ fn a_refusal_that_names_nothing_of_the_request_is_the_clients() {
 }
 
 #[test]
-fn what_helped_once_is_done_beforehand_for_that_model() {
+fn fields_removed_by_a_successful_retry_are_removed_from_later_requests_for_that_model() {
     let (refusals, now) = (refusals(None), Instant::now());
     let sent = || request(Some("fast-mode-2026-02-01"), &json!({"speed": "fast", "max_tokens": 1}));
     let retry = refusals.retry_without(&sent(), &["speed: Extra inputs are not permitted"]).unwrap();
     let mut next = sent();
     refusals.strip_known("m", &mut next, now);
-    assert_eq!(parts(&next), parts(&sent()), "nothing is learnt before it has helped");
+    assert_eq!(parts(&next), parts(&sent()), "no field is remembered before a retry has succeeded");
     let news = refusals.remember("m", &retry, now);
     assert_eq!(news, ["field speed", "beta fast-mode-2026-02-01"]);
     assert!(refusals.remember("m", &retry, now).is_empty());

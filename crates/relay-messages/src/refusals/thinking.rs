@@ -1,14 +1,15 @@
-//! Thinking that an upstream does not take is left out of the conversation's past; all else of it stays.
+//! Removes thinking that an upstream does not accept from the earlier turns of a conversation. Everything
+//! else stays.
 
 use relay_stream::thinking::ThinkingId;
 
 use crate::body::Node;
 
-/// Edits of `context_management` that only a request with thinking may ask for: "`clear_thinking_20251015` strategy
-/// requires `thinking` to be enabled or adaptive".
+/// The prefix of the edits in `context_management` that are only valid in a request with thinking:
+/// "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive".
 const CLEARS_THINKING: &str = "clear_thinking";
 
-/// A block of thinking in a turn of the assistant's.
+/// A thinking block in a turn of the assistant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ThinkingBlock {
     Signed(ThinkingId),
@@ -24,19 +25,20 @@ impl ThinkingBlock {
     }
 }
 
-/// What leaves a body.
+/// The parts to remove from a body.
 #[derive(Debug, Default)]
 pub(super) struct StrippedThinking<'a> {
     pub(super) gone: Vec<Node<'a>>,
-    /// The signatures of what leaves.
+    /// The signatures of the removed thinking blocks.
     pub(super) ids: Vec<ThinkingId>,
-    /// The turn that is to be continued began with thinking, and calls a tool now without it.
+    /// `true` if the turn to be continued began with thinking before, and now calls a tool without it.
     pub(super) breaks_last_turn: bool,
 }
 
-/// The blocks of thinking in `body` that `takes` refuses. A message of nothing else leaves as a whole: an empty one is
-/// refused, and messages of the same role in a row count as one turn (platform.claude.com/docs, "Messages"). It calls no
-/// tool, so that no result loses its call.
+/// Finds the thinking blocks in `body` for which `takes` returns `false`. A message without other content is
+/// removed as a whole: an empty message is refused, and consecutive messages of the same role count as one
+/// turn (platform.claude.com/docs, "Messages"). Such a message calls no tool, so that no tool result loses
+/// its call.
 pub(super) fn strip<'a>(
     body: Node<'a>,
     mut takes: impl FnMut(ThinkingBlock) -> bool,
@@ -44,10 +46,11 @@ pub(super) fn strip<'a>(
     let mut stripped = StrippedThinking::default();
     let mut is_any_left = false;
     for message in body.get("messages").into_iter().flat_map(Node::elements) {
-        // What users and tools say is most of a conversation: it is looked into only where it matters.
+        // Messages of users and tools are most of a conversation, so that their items are only read if they
+        // matter.
         let items = || message.get("content").into_iter().flat_map(Node::elements);
         if !message.get("role").is_some_and(|role| role.is("assistant")) {
-            // What is no result of a tool begins a new turn.
+            // A message without a tool result begins a new turn.
             stripped.breaks_last_turn =
                 stripped.breaks_last_turn && items().any(|item| is_of_type(item, "tool_result"));
             is_any_left = true;
@@ -71,14 +74,15 @@ pub(super) fn strip<'a>(
             stripped.gone.extend(gone);
         }
     }
-    // A request without a single message says less than one that is refused.
+    // A request without any message is less useful than one that is refused.
     if is_any_left { stripped } else { StrippedThinking::default() }
 }
 
-/// What has to leave `body` so that it asks for no thinking. A past without thinking takes no part in a turn with it,
-/// where thinking has a fixed budget: "Expected `thinking` or `redacted_thinking`, but found `tool_use`". Where the model
-/// decides itself, "previous assistant turns don't need to start with thinking blocks" (platform.claude.com/docs,
-/// "Adaptive thinking": validation changes); there nothing has to leave.
+/// Returns the parts to remove from `body` so that it does not request thinking. If thinking has a fixed
+/// budget, a turn cannot continue from messages without thinking: "Expected `thinking` or
+/// `redacted_thinking`, but found `tool_use`". If thinking is adaptive, "previous assistant turns don't need
+/// to start with thinking blocks" (platform.claude.com/docs, "Adaptive thinking": validation changes), so
+/// that nothing is removed.
 pub(super) fn switched_off(body: Node<'_>) -> Vec<Node<'_>> {
     let Some(thinking) = body.get("thinking").filter(|thinking| is_of_type(*thinking, "enabled")) else {
         return Vec::new();
@@ -112,8 +116,8 @@ fn block(item: Node<'_>) -> Option<ThinkingBlock> {
     })
 }
 
-/// Whether this is a text of which nothing can be seen. Upstreams other than Claude send such, and Claude refuses a turn
-/// that has no other.
+/// Returns `true` if `item` is a text block that is empty or only white space. Upstreams other than Claude
+/// send such blocks, and Claude refuses a turn that has no other content.
 fn is_blank(item: Node<'_>) -> bool {
     is_of_type(item, "text")
         && item.get("text").is_none_or(|text| text.as_str().is_some_and(|text| text.trim().is_empty()))
@@ -131,7 +135,8 @@ mod tests {
     use super::*;
     use crate::body::Edits;
 
-    /// `messages` without the thinking that is signed by `bad`, or by nobody; and whether the last turn is broken.
+    /// Returns `messages` without unsigned thinking and thinking with the signature `bad`; and `true` if the
+    /// last turn is broken.
     fn left(messages: &Value) -> (Value, bool) {
         let text = json!({ "messages": messages }).to_string();
         let bad = ThinkingId::of(b"bad");
@@ -168,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_leaves_and_nothing_else_does() {
+    fn only_thinking_is_removed() {
         let (ask, call) =
             (user(json!("hi")), json!({"type": "tool_use", "id": "t", "name": "n", "input": {}}));
         let result = user(json!([{"type": "tool_result", "tool_use_id": "t", "content": "thinking"}]));
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_of_thinking_alone_leaves_as_a_whole() {
+    fn a_turn_of_thinking_alone_is_removed_as_a_whole() {
         let ask = user(json!("hi"));
         for content in [
             json!([thinking("bad")]),
@@ -205,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_turn_that_goes_on_has_to_begin_with_thinking() {
+    fn only_the_turn_to_be_continued_has_to_begin_with_thinking() {
         let call = json!({"type": "tool_use", "id": "t", "name": "n", "input": {}});
         let result = user(json!([{"type": "tool_result", "tool_use_id": "t"}]));
         let breaks = |last: Value| left(&json!([user(json!("hi")), turn(last), result])).1;
@@ -214,15 +219,15 @@ mod tests {
         assert!(!breaks(json!([thinking("bad"), thinking("good"), call])));
         assert!(!breaks(json!([thinking("good"), thinking("bad"), call])));
         assert!(!breaks(json!([thinking("bad"), text("no tool")])));
-        assert!(!breaks(json!([call, thinking("bad")])), "it did not begin with thinking before");
+        assert!(!breaks(json!([call, thinking("bad")])), "the turn did not begin with thinking before");
         let first = json!([turn(json!([thinking("bad"), call])), result, turn(json!([call])), result]);
-        assert!(left(&first).1, "a turn is all from one question to the next");
+        assert!(left(&first).1, "a turn spans all messages from one question to the next");
         let earlier = json!([turn(json!([thinking("bad"), call])), result, user(json!("go on"))]);
         assert!(!left(&earlier).1);
     }
 
     #[test]
-    fn thinking_is_switched_off_with_what_needs_it() {
+    fn thinking_is_switched_off_with_the_edits_that_need_it() {
         #[track_caller]
         fn check(body: &Value, expected: &Value) {
             let text = body.to_string();
