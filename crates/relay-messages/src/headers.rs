@@ -1,18 +1,18 @@
-//! Which headers cross the relay, in either direction.
+//! Selects the headers that pass the relay in either direction.
 
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
-/// The beta that goes with a subscription token, and with nothing else.
+/// The beta that is sent with a subscription token only.
 pub const OAUTH_BETA: &str = "oauth-2025-04-20";
 /// The header that lists the betas of a request.
 pub const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
-/// Headers of a client that go upstream, beside those of the three prefixes below.
+/// Client headers that are sent upstream, besides those with the three prefixes below.
 const REQUEST: [&str; 4] = ["x-app", "user-agent", "accept", "content-type"];
 const REQUEST_PREFIXES: [&str; 3] = ["anthropic-", "x-claude-code-", "x-stainless-"];
 
-/// Headers of one connection (RFC 9110 section 7.6.1), which end at the relay.
+/// Headers of one connection (RFC 9110 section 7.6.1), which are not forwarded.
 const HOP_BY_HOP: [&str; 8] = [
     "connection",
     "keep-alive",
@@ -24,12 +24,12 @@ const HOP_BY_HOP: [&str; 8] = [
     "upgrade",
 ];
 
-/// Headers by which an upstream speaks of itself as the client's origin, which it is not: a cookie would be a
-/// credential of one client kept by another's, the others would bind the relay's own host.
+/// Response headers that only make sense from the client's origin, which the upstream is not. A cookie of one
+/// client's session could reach another client, and the others would apply to the relay's own host.
 const ORIGIN_BOUND: [&str; 3] = ["set-cookie", "alt-svc", "strict-transport-security"];
 
-/// What an upstream gets of a client's headers: a list of what passes, so that no credential, cookie or forwarding
-/// header can slip through.
+/// Returns the client headers that are sent upstream. Only listed headers pass, so that no credential, cookie
+/// or forwarding header can slip through.
 #[must_use]
 pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(client.len());
@@ -42,7 +42,8 @@ pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// What a client gets of an upstream's headers: everything that is not about the connection or the upstream's host.
+/// Removes the headers that a client must not get from an upstream: those about the connection and the
+/// upstream's host.
 pub fn retain_for_client(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -59,8 +60,8 @@ pub fn retain_for_client(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes the OAuth beta out of `anthropic-beta`: with a key of ours, an upstream would look for a token that is not
-/// there. The other betas stay as they are.
+/// Removes the OAuth beta from `anthropic-beta`: with a key of the relay, the upstream would expect a token
+/// that the request does not have. The other betas are not changed.
 pub fn remove_oauth_beta(headers: &mut HeaderMap) {
     let is_oauth = |beta: &str| beta.trim() == OAUTH_BETA;
     let mentions = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.split(',').any(is_oauth));
@@ -83,14 +84,14 @@ pub fn remove_oauth_beta(headers: &mut HeaderMap) {
     }
 }
 
-/// Every beta in `headers`, as it is written.
+/// Iterates over the betas in `headers`, as the client wrote them.
 pub fn betas(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(ANTHROPIC_BETA).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|text| text.split(',')).map(str::trim).filter(|beta| !beta.is_empty())
 }
 
-/// Puts what `map` says in the place of each beta, each once and in the client's order. A list that is not changed stays
-/// as it was written.
+/// Replaces each beta with the result of `map`, without duplicates and in the client's order. If nothing
+/// changes, the header stays as the client wrote it.
 pub fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {
     let values: Vec<HeaderValue> = headers.get_all(ANTHROPIC_BETA).iter().cloned().collect();
     let before = || {
@@ -114,10 +115,10 @@ pub fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {
     }
 }
 
-/// Puts `betas`, a list with commas, in the place of the client's.
+/// Replaces the client's betas with `betas`, a list separated by commas.
 pub fn set_betas(headers: &mut HeaderMap, betas: &str) {
     headers.remove(ANTHROPIC_BETA);
-    // They were in a header before, or are an operator's name for one that was.
+    // Each beta was in a header before, or is the operator's new name for one that was.
     if let Ok(value) = HeaderValue::from_str(betas)
         && !value.is_empty()
     {
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn only_listed_headers_go_upstream() {
+    fn only_listed_headers_are_sent_upstream() {
         let client = map(&[
             ("anthropic-version", "2023-06-01"),
             ("anthropic-beta", "a"),
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_gets_everything_but_what_belongs_to_the_connection() {
+    fn a_client_gets_all_headers_except_those_of_the_connection() {
         let mut headers = map(&[
             ("request-id", "req_1"),
             ("anthropic-ratelimit-requests-remaining", "9"),
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oauth_beta_leaves_and_the_others_stay_as_they_are() {
+    fn the_oauth_beta_is_removed_and_the_others_are_kept() {
         #[track_caller]
         fn check(before: &[&'static str], after: &[&str]) {
             let mut headers = HeaderMap::new();
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn betas_are_mapped_each_once() {
+    fn mapped_betas_have_no_duplicates() {
         #[track_caller]
         fn check(before: &[&'static str], after: &[&str]) {
             let mut headers = HeaderMap::new();

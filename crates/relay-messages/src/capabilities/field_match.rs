@@ -9,13 +9,13 @@ use crate::select::fits;
 /// A value in a body that a path leads to, with the values around it that the path leads through.
 #[derive(Debug, Clone)]
 pub(crate) struct FieldMatch<'a> {
-    /// The outermost first.
+    /// The values from the outermost to the matched one; never empty.
     way: SmallVec<[Node<'a>; 4]>,
 }
 
 impl<'a> FieldMatch<'a> {
     pub(super) fn node(&self) -> Node<'a> {
-        // A way has one node at least.
+        // `way` is never empty.
         self.way[self.way.len() - 1]
     }
 
@@ -29,7 +29,7 @@ impl<'a> FieldMatch<'a> {
         Self { way }
     }
 
-    /// Takes the value out; and, as long as that leaves nothing of them, the members around it.
+    /// Removes the value, and then each member around it that has become empty.
     pub(crate) fn remove(&self, edits: &mut Edits) {
         edits.remove_at(self.node());
         for around in self.way.iter().rev().skip(1) {
@@ -41,13 +41,13 @@ impl<'a> FieldMatch<'a> {
         }
     }
 
-    /// Whether the value, or one around it, has been taken out.
+    /// Returns `true` if the value, or one around it, has been removed.
     pub(super) fn is_gone(&self, edits: &Edits) -> bool {
         self.way.iter().any(|node| edits.is_removed(*node))
     }
 }
 
-/// Every value of `body` that `path` leads to.
+/// Returns every value of `body` that `path` leads to.
 pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<FieldMatch<'a>> {
     let Some((first, further)) = path.steps().split_first() else { return Vec::new() };
     let start = |node| FieldMatch { way: smallvec![node] };
@@ -68,7 +68,7 @@ pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<FieldMat
     found
 }
 
-/// What `step` chooses of the value at `place`: itself, items of it, or nothing.
+/// Returns the part of the value at `place` that `step` selects: the value itself, items of it, or nothing.
 fn select<'a>(step: &PathStep, place: FieldMatch<'a>) -> SmallVec<[FieldMatch<'a>; 1]> {
     let node = place.node();
     match (&step.select, node.kind()) {

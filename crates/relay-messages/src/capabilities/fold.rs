@@ -1,4 +1,4 @@
-//! Messages of a role that an upstream does not know, as blocks of a neighbouring turn of the user.
+//! Folds messages with a role that an upstream does not know into an adjacent turn of the user.
 
 use bytes::Bytes;
 use relay_config::FieldPath;
@@ -9,10 +9,12 @@ use crate::body::{Edits, JsonKind, MessagesBody, Node};
 const USER: &str = "user";
 const USER_JSON: &[u8] = b"\"user\"";
 
-/// Folds the messages at `path` into the turn of the user in front of them, at its end; or else into the one behind them,
-/// where results of tools stay first. One that has no such neighbour becomes a turn of the user itself.
+/// Folds each message at `path` into an adjacent turn of the user. If the turn before it is the user's, the
+/// blocks are appended to that turn. Otherwise, if the turn after it is the user's, they are inserted there:
+/// at the start, or at the end if the turn starts with a tool result, which must stay first. A message
+/// without such a neighbour gets the role of the user.
 ///
-/// No text is lost and no turn is split: the upstream sees turns alternate as they did.
+/// No text is lost and no turn is split: the turns alternate as before.
 pub(super) fn fold(body: &MessagesBody, path: &FieldPath, edits: &mut Edits) {
     let folded: Vec<usize> =
         field_match::find(body, path).iter().map(|place| place.node().span().start).collect();
@@ -55,18 +57,18 @@ struct FoldCandidate<'a> {
 }
 
 impl<'a> FoldCandidate<'a> {
-    /// The content of a user's turn, where blocks can be put to it.
+    /// Returns the content of a turn of the user, if blocks can be added to it.
     fn users_content(&self) -> Option<Node<'a>> {
         let is_users = self.node.get("role").is_some_and(|role| role.is(USER));
         let content = self.node.get("content").filter(|_| is_users);
         content.filter(|content| matches!(content.kind(), JsonKind::Array | JsonKind::String))
     }
 
-    /// What the message says, as items of a list.
+    /// Returns the content of the message as the items of a JSON array, without the brackets.
     fn blocks(&self, body: &MessagesBody, edits: &Edits) -> Option<Bytes> {
         let content = self.node.get("content")?;
         match content.kind() {
-            // A block without a text would be refused.
+            // A text block with an empty text would be refused.
             JsonKind::String if content.is("") => None,
             JsonKind::String => Some(text_block(content.text()).into()),
             JsonKind::Array => {
@@ -79,7 +81,7 @@ impl<'a> FoldCandidate<'a> {
     }
 }
 
-/// A turn of the user, and what comes to it.
+/// A turn of the user and the blocks to add to it.
 struct Turn<'a> {
     content: Node<'a>,
     in_front: Vec<Bytes>,
@@ -110,7 +112,7 @@ fn starts_with_result(content: Node<'_>) -> bool {
     first.is_some_and(|kind| kind.is("tool_result"))
 }
 
-/// A block of the text that `string`, a JSON string, holds.
+/// Returns a text block with the text `string`, a JSON string.
 fn text_block(string: &[u8]) -> Vec<u8> {
     [b"{\"type\":\"text\",\"text\":", string, b"}"].concat()
 }

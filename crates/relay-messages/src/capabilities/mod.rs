@@ -1,12 +1,13 @@
-//! A request in the form that an upstream takes: which betas, which fields.
+//! Brings a request into the form that an upstream accepts: removes, renames and moves betas and fields.
 //!
 //! ```text
 //! table.toml ─┐
 //!             ├─▶ Adapter ─▶ Attempt { edits, betas }   and, before any attempt, Unsupported
 //! config ─────┘   one for each provider
 //! ```
-//! There is one table and one mechanism for all upstreams. What upstreams add of their own (a version in the body, the
-//! model in the path) is theirs. Where nothing is known of an upstream, nothing is touched.
+//! There is one table and one mechanism for all upstreams. Additions of one upstream (a version in the body,
+//! the model in the path) belong to its provider kind. If no rule is known for an upstream, the request is
+//! not changed.
 
 mod field_match;
 mod fold;
@@ -24,24 +25,24 @@ use rules::Rules;
 
 const TABLE: &str = include_str!("table.toml");
 
-/// What one provider takes, and how requests are brought into that form.
+/// Brings requests into the form that one provider accepts.
 #[derive(Debug, Clone, Default)]
 pub struct Adapter {
     known: Capabilities,
     companions: Companions,
-    /// Whether images by URL are fetched before.
+    /// `true` if images by URL are fetched before the upstream is called.
     fetches_images: bool,
 }
 
 impl Adapter {
-    /// What is known of `kind`.
+    /// Creates an adapter with the rules of the table for the provider kind `kind`.
     #[must_use]
     pub fn of(kind: &str) -> Self {
         let table = CapabilityTable::parse("table.toml", TABLE).expect("the table of this crate is tested");
         Self { known: table.of(kind), companions: table.companions().clone(), fetches_images: false }
     }
 
-    /// Adds `own`, which counts before the table.
+    /// Adds `own` rules, which take precedence over the table.
     #[must_use]
     pub fn with_capabilities(mut self, own: &Capabilities) -> Self {
         self.known = self.known.with(own);
@@ -61,7 +62,7 @@ impl Adapter {
         self
     }
 
-    /// Which betas fields go with, at every upstream.
+    /// The betas that each field needs, at every upstream.
     pub fn companions(&self) -> &Companions {
         &self.companions
     }
@@ -72,10 +73,10 @@ impl Adapter {
         refuse::unsupported(&Rules::new(&self.known, model), self.fetches_images, body)
     }
 
-    /// Adds to `edits` the changes that bring `body` into the form that the upstream takes for its `model`. Returns the
-    /// betas that go upstream of those that were `asked` for.
+    /// Adds to `edits` the changes that bring `body` into the form that the upstream accepts for its `model`.
+    /// Returns the betas to send upstream, of those in `asked`.
     ///
-    /// Returns `None`, and changes nothing, if nothing is known of the model.
+    /// Returns `None`, and changes nothing, if no rule is known for the model.
     pub fn adapt<'a>(
         &'a self,
         model: &str,
@@ -94,7 +95,7 @@ impl Adapter {
         Some(betas.iter().map(|beta| beta.goes_as).collect())
     }
 
-    /// The fields whose betas were asked for, of which none goes upstream.
+    /// Returns the fields for which the client sent betas, none of which is sent upstream.
     fn left_alone(&self, rules: &Rules<'_>, asked: &[String], betas: &[Beta<'_>]) -> Vec<&FieldPath> {
         let companions = self.companions.iter().filter(|(field, needs)| {
             let is_needed = |beta: &str| needs.iter().any(|pattern| pattern.fits(beta));
@@ -106,7 +107,7 @@ impl Adapter {
         companions.map(|(field, _)| field).collect()
     }
 
-    /// Takes out the betas whose fields were there and have been taken out.
+    /// Removes the betas whose fields were in the body and have all been removed.
     fn leave_with_fields(
         &self,
         betas: &mut Vec<Beta<'_>>,
@@ -126,7 +127,7 @@ impl Adapter {
     }
 }
 
-/// A beta that goes upstream.
+/// A beta that is sent upstream.
 struct Beta<'a> {
     asked: &'a str,
     goes_as: &'a str,
@@ -142,8 +143,8 @@ impl<'a> Beta<'a> {
     }
 }
 
-/// Makes the changes that `rules` ask for, and takes out the fields that are left `alone`; gives where something was taken
-/// out, by the first names of the places.
+/// Makes the changes that `rules` define, and removes the fields in `alone`, which have lost their betas.
+/// Returns the top-level names of the paths at which a value was removed.
 fn change<'a>(
     rules: &Rules<'a>,
     alone: &[&'a FieldPath],
@@ -172,7 +173,7 @@ fn change<'a>(
         }
         found.iter().for_each(|place| place.remove(edits));
     }
-    // Last, since they copy what was changed before.
+    // These rules come last, since they copy values with the changes made before.
     for (field, rule) in &fields {
         match rule {
             FieldRule::Hoist => {
@@ -185,8 +186,8 @@ fn change<'a>(
     dropped
 }
 
-/// Puts the value of `member` into the top-level `object`, if it has no `name` yet. What is no object is the upstream's to
-/// refuse.
+/// Moves the value of `member` into the top-level `object` as `name`, unless `object` already has that name.
+/// If `object` is not a JSON object, it is left for the upstream to refuse.
 fn move_into(body: &MessagesBody, member: Node<'_>, object: &str, name: &str, edits: &mut Edits) {
     edits.remove_at(member);
     let value = String::from_utf8_lossy(member.text());
@@ -200,7 +201,8 @@ fn move_into(body: &MessagesBody, member: Node<'_>, object: &str, name: &str, ed
     }
 }
 
-/// Puts the members of a tool's object into the tool, but for those that it has, or that the upstream does not take.
+/// Moves the members of an object in a tool into the tool itself. Members that the tool already has, or that
+/// the upstream does not accept, are dropped.
 fn hoist(place: &field_match::FieldMatch<'_>, rules: &Rules<'_>, edits: &mut Edits) {
     let (Some(tool), inner) = (place.parent(), place.node()) else { return };
     for member in inner.members() {

@@ -1,4 +1,4 @@
-//! What a request holds that not every upstream takes.
+//! Finds fields and content in a request that an upstream does not support.
 
 use relay_config::{FieldPath, FieldRule, PathStep, Pattern, Select};
 
@@ -6,7 +6,8 @@ use super::rules::Rules;
 use crate::body::{ContentType, MessagesBody};
 use crate::unsupported::Unsupported;
 
-/// The first thing that `rules` refuse of what `body` holds. Images by URL are none where the relay `fetches` them.
+/// Returns the first part of `body` that `rules` refuse. Images by URL are not refused if the relay `fetches`
+/// them.
 pub(super) fn unsupported(rules: &Rules<'_>, fetches: bool, body: &MessagesBody) -> Option<Unsupported> {
     let fields = rules.fields();
     let mut refused = fields.iter().filter(|(_, rule)| **rule == FieldRule::Refuse);

@@ -1,9 +1,9 @@
-//! What is said of one model, from the general to the specific.
+//! The rules for one model, from the most specific to the most general.
 
 use relay_config::{BetaRule, Capabilities, FieldPath, FieldRule, ModelCapabilities};
 use smallvec::SmallVec;
 
-/// The parts of a provider's capabilities that are about one model. What comes first counts.
+/// The parts of a provider's capabilities that apply to one model. The first match counts.
 pub(super) struct Rules<'a>(SmallVec<[&'a ModelCapabilities; 4]>);
 
 impl<'a> Rules<'a> {
@@ -15,27 +15,27 @@ impl<'a> Rules<'a> {
         self.0.is_empty()
     }
 
-    /// What becomes of `beta`.
+    /// Returns the rule for `beta`.
     pub(super) fn beta(&self, beta: &str) -> Option<&'a BetaRule> {
         self.0.iter().find_map(|known| known.beta(beta))
     }
 
-    /// What becomes of the top-level field `name`.
+    /// Returns the rule for the top-level field `name`.
     pub(super) fn top_level(&self, name: &str) -> Option<&'a FieldRule> {
         self.0.iter().find_map(|known| at(known, name).or_else(|| at(known, FieldPath::ANY)))
     }
 
-    /// What is said of exactly this place.
+    /// Returns the rule for exactly the path `field`.
     pub(super) fn field(&self, field: &FieldPath) -> Option<&'a FieldRule> {
         self.field_at(field.as_str())
     }
 
-    /// What is said of the place that is written like this.
+    /// Returns the rule for the path with the text `place`.
     pub(super) fn field_at(&self, place: &str) -> Option<&'a FieldRule> {
         self.0.iter().find_map(|known| at(known, place))
     }
 
-    /// Every place of which something is said, each once.
+    /// Returns every path that has a rule, each once, with the rule that counts.
     pub(super) fn fields(&self) -> Vec<(&'a FieldPath, &'a FieldRule)> {
         let mut fields: Vec<(&FieldPath, &FieldRule)> = Vec::new();
         for (field, rule) in self.0.iter().flat_map(|known| known.fields()) {

@@ -1,4 +1,4 @@
-//! What becomes of requests at each kind of upstream.
+//! Tests of the requests that each kind of upstream receives.
 
 use proptest::prelude::*;
 use relay_config::{Format, Loader};
@@ -28,7 +28,7 @@ fn adapted(adapter: &Adapter, model: &str, betas: &str, body: &str) -> (String, 
     (rest.strip_suffix('}').unwrap().to_owned(), betas)
 }
 
-/// What the body's members come to; `model` is an upstream's name of one.
+/// Checks the members of the adapted body, and the betas. `model` is the model's name at the upstream.
 #[track_caller]
 fn check(kind: &str, model: &str, betas: &str, body: &str, expected: (&str, &str)) {
     let (body, betas) = adapted(&Adapter::of(kind), model, betas, body);
@@ -36,7 +36,7 @@ fn check(kind: &str, model: &str, betas: &str, body: &str, expected: (&str, &str
     assert_eq!((body.as_str(), betas.as_str()), expected);
 }
 
-/// The same of a part of `messages`.
+/// Checks the adapted `messages` of a request without betas.
 #[track_caller]
 fn check_messages(kind: &str, model: &str, messages: &str, expected: &str) {
     let text = |messages| format!(r#""max_tokens":1,"messages":{messages}"#);
@@ -49,7 +49,7 @@ const WITHOUT_EFFORT: &str = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
 const NEW: &str = "us.anthropic.claude-opus-5-5";
 
 #[test]
-fn upstreams_of_anthropics_format_are_left_alone() {
+fn requests_to_upstreams_of_anthropics_format_are_not_changed() {
     let betas = "a, b,safeguards-x";
     let body = r#""safeguards":[{}] ,"x":1.50,"messages":[{"role":"system","content":[{"cache_control":{"scope":"g"}}]}]"#;
     for kind in ["anthropic", "anthropic_compatible", "mock"] {
@@ -62,7 +62,7 @@ fn upstreams_of_anthropics_format_are_left_alone() {
 }
 
 #[test]
-fn what_is_private_to_anthropic_goes_nowhere_else() {
+fn fields_private_to_anthropic_are_sent_to_no_other_upstream() {
     let betas = "dangerous-tool-use-2026-09-03,afk-mode-2026-01-31,effort-2025-11-24";
     let system = r#""system":[{"type":"text","text":"x-anthropic-billing-header: cc_version=2;"} ,{"type":"text","text":"You"}]"#;
     let body =
@@ -79,14 +79,14 @@ fn what_is_private_to_anthropic_goes_nowhere_else() {
 }
 
 #[test]
-fn a_list_that_is_left_empty_goes_with_its_item() {
+fn a_list_that_becomes_empty_is_removed() {
     let billing = r#"{"type":"text","text":"x-anthropic-billing-header: a"}"#;
     check("vendor", "glm", "", &format!(r#""system":[{billing}],"x":1"#), (r#""x":1"#, ""));
 }
 
 #[test]
-fn a_beta_and_its_field_leave_together() {
-    // The field of a beta that Vertex does not know.
+fn a_beta_and_its_field_are_removed_together() {
+    // Vertex does not know the beta, so that its field is removed.
     check(
         "vertex",
         NEW,
@@ -94,11 +94,11 @@ fn a_beta_and_its_field_leave_together() {
         r#""messages":[{"role":"user","output_config":{"effort":"low"},"content":"c"}]"#,
         (r#""messages":[{"role":"user","content":"c"}]"#, "a"),
     );
-    // The same field by a beta that Bedrock knows.
+    // Bedrock knows a beta of the same field.
     let body = r#""messages":[{"role":"user","output_config":{"effort":"low"},"content":"c"}]"#;
     let betas = "per-turn-control-2026-07-01,mid-conversation-output-config-2026-07-01";
     check("bedrock", NEW, betas, body, (&format!("{{{body}"), "mid-conversation-output-config-2026-07-01"));
-    // The beta of a field that goes.
+    // The field is removed, and its beta with it.
     check(
         "bedrock",
         WITHOUT_EFFORT,
@@ -106,7 +106,7 @@ fn a_beta_and_its_field_leave_together() {
         r#""output_config":{"effort":"low"},"max_tokens":1"#,
         (r#"{"max_tokens":1"#, ""),
     );
-    // Not all of it goes.
+    // Only a part of the object is removed.
     check(
         "bedrock",
         WITHOUT_EFFORT,
@@ -116,13 +116,13 @@ fn a_beta_and_its_field_leave_together() {
     );
     let body = r#""output_config":{"effort":"low"}"#;
     check("bedrock", NEW, "effort-2025-11-24", body, (&format!("{{{body}"), "effort-2025-11-24"));
-    // What was not asked for with a beta is the client's to answer for.
+    // A field that the client sent without its beta is not changed.
     let body = r#""messages":[{"role":"user","output_config":{},"content":"c"}]"#;
     check("vertex", NEW, "", body, (body, ""));
 }
 
 #[test]
-fn the_scope_of_a_cache_goes_to_anthropic_alone() {
+fn the_scope_of_a_cache_is_only_sent_to_anthropic() {
     let body = |cache: &str| {
         format!(
             r#""system":[{{"type":"text","text":"a","cache_control":{cache}}}],"tools":[{{"name":"t","cache_control":{cache}}}],"messages":[{{"role":"user","content":[{{"type":"tool_result","content":[{{"type":"text","text":"t","cache_control":{cache}}}],"cache_control":{cache}}}]}}]"#
@@ -151,7 +151,7 @@ fn the_scope_of_a_cache_goes_to_anthropic_alone() {
 }
 
 #[test]
-fn deferred_tools_need_a_model_that_has_them() {
+fn deferred_tools_are_only_sent_to_models_that_support_them() {
     let before = r#""tools":[{"name":"a"},{"name":"b","defer_loading":true},{"name":"DeferredToolPlaceholder","defer_loading":true}]"#;
     let betas = "advanced-tool-use-2025-11-20";
     check("bedrock", NEW, betas, before, (&format!("{{{before}"), "tool-search-tool-2025-10-19"));
@@ -163,7 +163,7 @@ fn deferred_tools_need_a_model_that_has_them() {
 }
 
 #[test]
-fn what_a_tool_holds_in_custom_belongs_to_the_tool() {
+fn the_members_of_custom_are_moved_into_the_tool() {
     check(
         "bedrock",
         NEW,
@@ -181,7 +181,7 @@ fn what_a_tool_holds_in_custom_belongs_to_the_tool() {
 }
 
 #[test]
-fn system_messages_become_part_of_a_neighbouring_turn() {
+fn system_messages_become_part_of_an_adjacent_turn() {
     #[track_caller]
     fn folded(before: &str, after: &str) {
         check_messages("bedrock", OLD, before, after);
@@ -190,7 +190,7 @@ fn system_messages_become_part_of_a_neighbouring_turn() {
     let user = r#"{"role":"user","content":[{"type":"text","text":"a"}]}"#;
     let assistant = r#"{"role":"assistant","content":"b"}"#;
     let system = r#"{"role":"system","content":"s\u00e9"}"#;
-    // Behind the turn of the user, as Claude Code has it.
+    // After a turn of the user, as Claude Code sends them.
     folded(
         &format!("[{user}, {system},{assistant}]"),
         &format!(
@@ -201,12 +201,12 @@ fn system_messages_become_part_of_a_neighbouring_turn() {
         &format!("[{user},{system},{system} ]"),
         r#"[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"s\u00e9"},{"type":"text","text":"s\u00e9"}]} ]"#,
     );
-    // Blocks stay what they are.
+    // Blocks are not changed.
     folded(
         r#"[{"role":"user","content":"a\n"},{"role":"system","content":[ {"type":"text","text":"s","cache_control":{"type":"ephemeral","ttl":"1h"}} ]}]"#,
         r#"[{"role":"user","content":[{"type":"text","text":"a\n"}, {"type":"text","text":"s","cache_control":{"type":"ephemeral"}} ]}]"#,
     );
-    // In front of the turn of the user.
+    // Before a turn of the user.
     folded(
         &format!("[{system},{user}]"),
         r#"[{"role":"user","content":[{"type":"text","text":"s\u00e9"},{"type":"text","text":"a"}]}]"#,
@@ -217,7 +217,7 @@ fn system_messages_become_part_of_a_neighbouring_turn() {
             r#"[{assistant},{{"role":"user","content":[{{"type":"tool_result"}},{{"type":"text","text":"s\u00e9"}}]}}]"#
         ),
     );
-    // Without one.
+    // Without an adjacent turn of the user.
     folded(
         &format!("[{assistant},{system},{assistant}]"),
         &format!(r#"[{assistant},{{"role":"user","content":"s\u00e9"}},{assistant}]"#),
@@ -237,7 +237,7 @@ fn system_messages_become_part_of_a_neighbouring_turn() {
 }
 
 #[test]
-fn a_field_that_the_upstream_cannot_do_without_is_reported_as_unsupported() {
+fn a_field_that_the_rules_refuse_is_reported_as_unsupported() {
     #[track_caller]
     fn check(kind: &str, body: &str, expected: &str) {
         let body = parse(&format!(r#"{{"model":"m",{body}}}"#));
@@ -267,7 +267,7 @@ fn a_field_that_the_upstream_cannot_do_without_is_reported_as_unsupported() {
 }
 
 #[test]
-fn an_operator_knows_better() {
+fn rules_of_the_operator_take_precedence_over_the_table() {
     let config = "\
 providers:
   - name: a
@@ -294,7 +294,8 @@ providers:
     assert_eq!(adapter.unsupported("my-alias", &body).unwrap().to_string(), "takes no field `metadata`");
 }
 
-/// The texts in `value` that begin with `!`, but for those in a `cache_control`, which rules take out of messages.
+/// Collects the texts in `value` that begin with `!`, except those in a `cache_control`, which rules remove
+/// from messages.
 fn texts(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
@@ -307,7 +308,8 @@ fn texts(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// What messages say: all of them in their content, and those that are not folded elsewhere too.
+/// Returns the texts in `messages`: of system messages those in the content, of other messages those in all
+/// members.
 fn said(messages: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for message in messages.as_array().into_iter().flatten() {
@@ -321,7 +323,7 @@ fn said(messages: &Value) -> Vec<String> {
     found
 }
 
-/// An object of names that rules are about, with values of the right kind and of others.
+/// Generates objects with names that occur in rules, and with values of valid and invalid kinds.
 fn odd_object(inner: BoxedStrategy<Value>) -> impl Strategy<Value = Value> {
     let names = [
         "type",
@@ -363,7 +365,7 @@ fn odd() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// A message with a role and some content, and whatever else.
+/// Generates messages with a role, some content and arbitrary other members.
 fn odd_message() -> impl Strategy<Value = Value> {
     let role = prop::sample::select(vec!["system", "user", "assistant"]);
     let text = prop::sample::select(vec![json!("!said"), json!("")]);
@@ -380,7 +382,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn whatever_a_body_holds_it_stays_json_and_messages_say_what_they_said(
+    fn any_adapted_body_is_json_and_keeps_the_texts_of_its_messages(
         messages in prop::collection::vec(odd_message(), 0..6), tools in odd(), system in odd(), context in odd(),
     ) {
         let body = json!({
@@ -398,7 +400,7 @@ proptest! {
             texts(&adapted["messages"], &mut says);
             for text in said(&body["messages"]) {
                 let at = says.iter().position(|other| *other == text);
-                prop_assert!(at.is_some(), "{}: {} is lost of {} in {}", kind, text, body, adapted);
+                prop_assert!(at.is_some(), "{}: {} of {} is missing in {}", kind, text, body, adapted);
                 says.swap_remove(at.unwrap());
             }
         }
