@@ -1,12 +1,13 @@
-//! Times of RFC 3339, as rate-limit headers and error messages carry them.
+//! Reads RFC 3339 timestamps, which rate-limit headers and error messages contain.
 
 use std::time::{Duration, SystemTime};
 
 const DAY: i64 = 86_400;
 
-/// Reads `2026-01-02T03:04:05`, with a fraction or without, followed by `Z` or an offset such as `+02:00`.
+/// Reads `2026-01-02T03:04:05`, with or without a fraction, followed by `Z` or an offset such as `+02:00`.
 ///
-/// Returns `None` for every other form, for a date that no calendar has, and for a time that `SystemTime` cannot hold.
+/// Returns `None` for every other form, for a date that does not exist, and for a time that `SystemTime`
+/// cannot hold.
 ///
 /// # Source
 /// RFC 3339 section 5.6.
@@ -15,7 +16,7 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let (time, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked("03:04:05".len())?;
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
     let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
-    // A leap second has the number 60.
+    // A leap second is written as second 60.
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
@@ -30,7 +31,7 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     time?.checked_add(Duration::from_nanos(nanoseconds))
 }
 
-/// The numbers of `text`, each with exactly as many digits as `lengths` names.
+/// Reads the numbers in `text`, each with exactly as many digits as `lengths` requires.
 fn numbers<const N: usize>(text: &str, separator: char, lengths: [usize; N]) -> Option<[i64; N]> {
     let mut parts = text.split(separator);
     let mut found = [0; N];
@@ -45,7 +46,8 @@ fn digits(text: &str) -> Option<i64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// The nanoseconds of a fraction such as `.25`, and the text after it. Digits below a nanosecond are dropped.
+/// Reads the nanoseconds of a fraction such as `.25`. Returns them with the text after it. Digits below a
+/// nanosecond are dropped.
 fn fraction(text: &str) -> Option<(u64, &str)> {
     let Some(rest) = text.strip_prefix('.') else { return Some((0, text)) };
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -54,7 +56,7 @@ fn fraction(text: &str) -> Option<(u64, &str)> {
     (!fraction.is_empty()).then_some((kept.parse().ok()?, rest))
 }
 
-/// The seconds by which a zone is east of UTC.
+/// Returns the offset of a time zone from UTC in seconds, positive to the east.
 fn offset(zone: &str) -> Option<i64> {
     if zone.eq_ignore_ascii_case("z") {
         return Some(0);
@@ -68,7 +70,7 @@ fn offset(zone: &str) -> Option<i64> {
     (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// The days from 1970-01-01 to a date of the Gregorian calendar.
+/// Returns the number of days from 1970-01-01 to a date of the Gregorian calendar.
 ///
 /// # Source
 /// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
@@ -84,7 +86,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1..=length).contains(&day) {
         return None;
     }
-    // Years begin in March, so that the leap day is the last of a year.
+    // Years begin in March here, so that the leap day is the last day of the year.
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_the_standards_examples_are_read() {
+    fn the_examples_of_the_standard_are_read() {
         // RFC 3339 section 5.8.
         check("1985-04-12T23:20:50.52Z", Some(482_196_050.52));
         check("1996-12-19T16:39:57-08:00", Some(851_042_397.0));
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_and_dates_that_no_calendar_has_are_refused() {
+    fn other_forms_and_nonexistent_dates_are_refused() {
         for wrong in [
             "",
             "2026-11-22",

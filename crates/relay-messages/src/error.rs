@@ -1,4 +1,4 @@
-//! Errors in Anthropic's form.
+//! Errors in the format of Anthropic's API.
 //!
 //! # Source
 //! platform.claude.com/docs, "Errors".
@@ -7,21 +7,22 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 
-/// Anthropic's status for lack of capacity; no standard has it.
+/// The status 529, with which Anthropic reports that it is overloaded. It is not registered with IANA.
 pub const OVERLOADED_STATUS: u16 = 529;
 
-/// An error in Anthropic's terms.
+/// An error with the status, type and message that Anthropic's API would return.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
-    /// The status that the client gets.
+    /// The HTTP status that the client gets.
     pub status: StatusCode,
     /// `error.type`.
     pub kind: &'static str,
-    /// `error.message`; Claude Code matches on its wording.
+    /// `error.message`. Claude Code matches on its wording.
     pub message: String,
 }
 
-/// An error as Anthropic's API writes it: `{"type":"error","error":{"type","message"},"request_id"}`.
+/// Serializes an error in the format of Anthropic's API:
+/// `{"type":"error","error":{"type","message"},"request_id"}`.
 #[must_use]
 pub fn error_body(kind: &str, message: &str, request_id: Option<&str>) -> Bytes {
     #[derive(Serialize)]
@@ -37,11 +38,11 @@ pub fn error_body(kind: &str, message: &str, request_id: Option<&str>) -> Bytes 
         message: &'a str,
     }
     let body = Body { r#type: "error", error: Error { r#type: kind, message }, request_id };
-    // Strings alone, which can always be written.
+    // The value holds only strings, which can always be serialized.
     serde_json::to_vec(&body).unwrap_or_default().into()
 }
 
-/// The `error.type` that goes with a status (platform.claude.com/docs, "Errors").
+/// Returns the `error.type` that belongs to a status (platform.claude.com/docs, "Errors").
 #[must_use]
 pub fn error_type(status: StatusCode) -> &'static str {
     match status.as_u16() {

@@ -1,4 +1,5 @@
-//! The request side of the Anthropic Messages format, without I/O: the counterpart of `relay-stream`, which reads answers.
+//! The request side of the Anthropic Messages format, without I/O. The counterpart for responses is
+//! `relay-stream`.
 //!
 //! ```text
 //! client ─Bytes─▶ MessagesBody::parse ─▶ MessagesBody ─▶ estimate_tokens
@@ -22,7 +23,7 @@
 //! let body = MessagesBody::parse(text.into())?;
 //! let betas = ["fast-mode-2026-02-01".to_owned(), "effort-2025-11-24".to_owned()];
 //!
-//! // The table of Ollama drops every beta, and with it the field that needs it.
+//! // The rules for Ollama drop every beta, and with it the fields that need it.
 //! let mut edits = Edits::default();
 //! edits.set_model(&body, "qwen");
 //! let adapter = Adapter::of("ollama");
@@ -33,8 +34,9 @@
 //! # Ok(())
 //! # }
 //! ```
-//! Nothing here opens a connection, starts a task or writes a log, and functions that depend on the time take it as an
-//! argument. `relay-providers` decides which of them a request needs, `relay-transport` sends it.
+//! This crate opens no connection, starts no task and writes no log. Functions that depend on the time take
+//! it as an argument. `relay-providers` decides which functions a request needs, and `relay-transport` sends
+//! the request.
 
 mod body;
 mod capabilities;

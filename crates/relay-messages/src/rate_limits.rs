@@ -1,4 +1,4 @@
-//! What an upstream says of the limits of the credential that it was asked with.
+//! Reads the rate limits of a credential from the headers of an upstream's response.
 
 use std::time::Duration;
 
@@ -9,36 +9,38 @@ use crate::retry_after;
 
 const PREFIX: &str = "anthropic-ratelimit-";
 
-/// The rate limits of one credential or its organisation, each per minute. What an answer does not mention is empty.
+/// The rate limits of one credential or its organisation, each per minute. A value is `None` if the response
+/// has no header for it.
 ///
 /// # Source
 /// The `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}` headers
 /// (platform.claude.com/docs, "Rate limits").
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Requests.
+    /// The limit of requests.
     pub requests: RateLimit,
-    /// Tokens of input and output together.
+    /// The limit of input and output tokens together.
     pub tokens: RateLimit,
-    /// Input tokens, without those read from a cache.
+    /// The limit of input tokens, without those read from a cache.
     pub input_tokens: RateLimit,
-    /// Output tokens.
+    /// The limit of output tokens.
     pub output_tokens: RateLimit,
 }
 
-/// One of them.
+/// One rate limit: the allowance, the remainder and the time until it is replenished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RateLimit {
-    /// What may be used in a minute.
+    /// The amount allowed per minute.
     pub limit: Option<u64>,
-    /// What is left now.
+    /// The amount that remains now.
     pub remaining: Option<u64>,
-    /// How long until all of it is there again.
+    /// The time until the limit is fully replenished.
     pub reset_after: Option<Duration>,
 }
 
 impl RateLimits {
-    /// What `headers` say. Times count from the answer's own `date`, so that it does not matter whether clocks agree.
+    /// Reads the limits from `headers`. Times are relative to the `date` of the same response, so that a
+    /// difference between the clocks has no effect.
     pub fn read(headers: &HeaderMap) -> Self {
         let mut limits = Self::default();
         for (name, value) in headers {
@@ -65,14 +67,15 @@ impl RateLimits {
         limits
     }
 
-    /// When the last of those that are used up is there again.
+    /// Returns the time until the last of the exhausted limits is replenished, or `None` if none is
+    /// exhausted.
     pub fn exhausted_for(&self) -> Option<Duration> {
         let all = [self.requests, self.tokens, self.input_tokens, self.output_tokens];
         all.iter().filter(|limit| limit.remaining == Some(0)).filter_map(|limit| limit.reset_after).max()
     }
 }
 
-/// How long it is until `reset`, a time of RFC 3339; zero if that is over.
+/// Returns the time until `reset`, an RFC 3339 timestamp. Zero if it has passed.
 fn until(reset: &str, headers: &HeaderMap) -> Option<Duration> {
     Some(retry_after::until(parse_rfc3339(reset)?, headers))
 }
@@ -91,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read() {
+    fn limits_are_read_from_the_headers() {
         let limits = read(&[
             ("date", "Sun, 22 Nov 2026 12:00:00 GMT"),
             ("anthropic-ratelimit-requests-limit", "50"),

@@ -1,10 +1,10 @@
-//! The brackets of a field path, applied to a value.
+//! Applies the selector in the brackets of a field path to a value.
 
 use relay_config::Select;
 
 use crate::body::Node;
 
-/// Returns `true` if `select` chooses `node`, an item of a list or an object.
+/// Returns `true` if `select` selects `node`, an item of a list or an object.
 pub(crate) fn fits(select: &Select, node: Node<'_>) -> bool {
     match select {
         Select::All => true,

@@ -1,4 +1,4 @@
-//! A bounded map that forgets entries without a clock or a list of its own.
+//! A bounded map that drops unused entries without a clock or a list of its own.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -110,12 +110,15 @@ mod tests {
         map.insert("used", 1, start);
         map.insert("unused", 2, start);
         assert_eq!(map.get(&"used", start + HOUR), Some(&mut 1));
-        assert!(map.contains(&"unused", start + HOUR), "looking for a key keeps it from neither generation");
+        assert!(
+            map.contains(&"unused", start + HOUR),
+            "`contains` finds the key and does not count as a use"
+        );
         assert!(map.contains(&"used", start + 2 * HOUR) && !map.contains(&"unused", start + 2 * HOUR));
     }
 
     #[test]
-    fn everything_is_forgotten_after_two_silent_lifetimes() {
+    fn all_entries_are_dropped_after_two_lifetimes_without_use() {
         let (mut map, start) = (TwoGenerations::new(10, HOUR), Instant::now());
         map.insert("a", 1, start);
         assert_eq!(map.get(&"a", start + 2 * HOUR), None);
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_map_is_bounded_and_keeps_what_is_used() {
+    fn the_map_is_bounded_and_keeps_used_entries() {
         let (mut map, now) = (TwoGenerations::new(10, HOUR), Instant::now());
         for number in 0..1000 {
             map.insert(number, number, now);
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_takes_the_place_of_a_missing_value_alone() {
+    fn a_default_is_only_inserted_if_there_is_no_value() {
         let (mut map, now) = (TwoGenerations::new(10, HOUR), Instant::now());
         *map.get_or_default("a", now) += 1;
         *map.get_or_default("a", now + HOUR) += 1;
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_forgets_nothing() {
+    fn no_entry_is_dropped_if_the_clock_goes_back() {
         let (mut map, now) = (TwoGenerations::new(10, HOUR), Instant::now() + HOUR);
         map.insert("a", 1, now);
         assert_eq!(map.get(&"a", now - HOUR), Some(&mut 1));

@@ -1,21 +1,23 @@
-//! The tokens of images and documents, from the first bytes of their base64.
+//! Estimates the tokens of images and documents from the first bytes of their base64.
 
-/// Pixels to a token (platform.claude.com/docs, "Vision").
+/// The number of pixels per token (platform.claude.com/docs, "Vision").
 const PIXELS: u64 = 750;
-/// A longer edge than this is scaled down to it before anything is counted (same page).
+/// The longest edge in pixels. Larger images are scaled down to it before their tokens are counted (same
+/// page).
 const LONGEST_EDGE: u64 = 1568;
-/// What an image has at most, which is also what one counts whose size cannot be read.
+/// The maximum tokens of an image. An image whose size cannot be read also counts as this many.
 const IMAGE: u64 = 1600;
 
-/// A page of a PDF has 1500 to 3000 tokens (platform.claude.com/docs, "PDF support"); how many pages there are only
-/// its length tells.
+/// The tokens of a page of a PDF, which has 1500 to 3000 (platform.claude.com/docs, "PDF support"). The
+/// number of pages is estimated from the length of the document.
 const PAGE: u64 = 2000;
 const BASE64_OF_PAGE: u64 = 64 * 1024;
 
-/// How much base64 is decoded for the size of an image. In front of a JPEG's are its tags, with a preview at times.
+/// The maximum length of base64 that is decoded to find the size of an image. In a JPEG, tags come before the
+/// size, sometimes with a preview image.
 const DECODED: usize = 128 * 1024;
 
-/// The tokens of what `base64` holds; none for what is neither image nor document.
+/// Estimates the tokens of the image or document in `base64`. Zero for other data.
 pub(super) fn tokens(base64: &[u8]) -> u64 {
     let size = match base64 {
         [b'i', b'V', b'B', b'O', ..] => png(&decode(base64, 32)),
@@ -34,33 +36,34 @@ fn image((width, height): (u64, u64)) -> u64 {
     (scaled(width) * scaled(height)).div_ceil(PIXELS).min(IMAGE)
 }
 
-/// The start of `base64`, or nothing where it is none.
+/// Decodes the first `limit` bytes of `base64`. Returns an empty vector if they are not base64.
 fn decode(base64: &[u8], limit: usize) -> Vec<u8> {
     let whole = base64.len().min(limit) / 4 * 4;
     base64_simd::STANDARD.decode_to_vec(&base64[..whole]).unwrap_or_default()
 }
 
-/// The number of `length` bytes at `at`, the most significant first.
+/// Reads a big-endian number of `length` bytes at `at`.
 fn big(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
     Some(bytes.get(at..at + length)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
-/// The number of `length` bytes at `at`, the least significant first.
+/// Reads a little-endian number of `length` bytes at `at`.
 fn little(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
     Some(bytes.get(at..at + length)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
-/// `IHDR` is the first chunk (PNG specification, section 5.6).
+/// Reads the size of a PNG from `IHDR`, its first chunk (PNG specification, section 5.6).
 fn png(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((big(bytes, 16, 4)?, big(bytes, 20, 4)?))
 }
 
-/// The logical screen (GIF89a specification, section 18).
+/// Reads the size of a GIF from its logical screen (GIF89a specification, section 18).
 fn gif(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((little(bytes, 6, 2)?, little(bytes, 8, 2)?))
 }
 
-/// The three kinds of a first chunk (RFC 9649, sections 2.5 to 2.7).
+/// Reads the size of a WebP from its first chunk, which has one of three kinds (RFC 9649, sections 2.5 to
+/// 2.7).
 fn webp(bytes: &[u8]) -> Option<(u64, u64)> {
     match bytes.get(12..16)? {
         b"VP8 " => Some((little(bytes, 26, 2)? & 0x3FFF, little(bytes, 28, 2)? & 0x3FFF)),
@@ -73,13 +76,14 @@ fn webp(bytes: &[u8]) -> Option<(u64, u64)> {
     }
 }
 
-/// The first frame header, which stands behind segments of any length (ITU-T T.81, annex B).
+/// Reads the size of a JPEG from its first frame header, which comes after segments of any length (ITU-T
+/// T.81, annex B).
 fn jpeg(bytes: &[u8]) -> Option<(u64, u64)> {
     let mut at = 2;
     loop {
         match (bytes.get(at)?, bytes.get(at + 1)?) {
             (0xFF, 0xFF) => at += 1,
-            // SOF0 to SOF15, less DHT, JPG and DAC, which share their numbers.
+            // SOF0 to SOF15, except DHT, JPG and DAC, which are in the same range.
             (0xFF, 0xC0..=0xCF) if !matches!(bytes[at + 1], 0xC4 | 0xC8 | 0xCC) => {
                 return Some((big(bytes, at + 7, 2)?, big(bytes, at + 5, 2)?));
             }
@@ -101,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_of_an_image_is_read_from_its_head() {
+    fn the_size_of_an_image_is_read_from_its_header() {
         let png = |width: u32, height: u32| {
             [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", &width.to_be_bytes()[..], &height.to_be_bytes()[..], &[0; 90]]
                 .concat()
@@ -120,19 +124,19 @@ mod tests {
         let tags = [b"\xff\xd8\xff\xe1\x10\x02", &[7; 0x1000][..]].concat();
         let frame = b"\xff\xff\xc2\x00\x11\x08\x00\xc8\x01\x2c and more";
         check(&[&tags, &frame[..]].concat(), 80);
-        // A table of Huffman's is no frame.
+        // A Huffman table is not a frame.
         check(&[&b"\xff\xd8\xff\xc4\x00\x03\x01"[..], frame].concat(), 80);
     }
 
     #[test]
-    fn what_cannot_be_read_is_taken_for_an_image_of_the_largest_size() {
+    fn an_image_that_cannot_be_read_counts_as_one_of_the_largest_size() {
         check(b"\xff\xd8\xff and no more", 1600);
         check(b"RIFF\0\0\0\0WEBPODD ", 1600);
         assert_eq!(tokens(b"iVBOR"), 1600);
     }
 
     #[test]
-    fn a_document_has_pages() {
+    fn the_pages_of_a_document_are_estimated_from_its_length() {
         assert_eq!(tokens(format!("JVBERi0{}", "A".repeat(1000)).as_bytes()), 2000);
         assert_eq!(tokens(format!("JVBERi0{}", "A".repeat(200_000)).as_bytes()), 8000);
         assert_eq!(tokens("ErUB".repeat(100).as_bytes()), 0);

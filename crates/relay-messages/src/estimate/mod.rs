@@ -1,10 +1,11 @@
-//! How many tokens a request has, where no upstream counts them.
+//! Estimates the number of tokens in a request, for upstreams that do not count them.
 //!
 //! ```text
 //! system, messages, tools ─opaque─▶ text ─text::tokens─▶ tokens of text
 //!                             └───▶ base64 ─media::tokens─▶ tokens of images and documents
 //! ```
-//! One pass over the bytes as they were sent, without parsing them: it costs less than a millisecond for a megabyte.
+//! The estimate takes one pass over the bytes as they were sent, without parsing them, and less than a
+//! millisecond per megabyte.
 
 mod media;
 mod opaque;
@@ -12,19 +13,20 @@ mod text;
 
 use crate::body::MessagesBody;
 
-/// An estimate of the input tokens of `body`: its `system`, `messages` and `tools`. Good for deciding how full a context is
-/// and for reserving a share of a limit, not for billing.
+/// Estimates the input tokens of `body`: its `system`, `messages` and `tools`. The estimate is good enough to
+/// decide how full a context is and to reserve a share of a limit, but not for billing.
 ///
-/// Against the last tokenizer that Anthropic has published (in `anthropic` 0.30 for Python) it is within 10 % on prose,
-/// code and JSON of some kilobytes, and closer on more. Newer models count up to a third more for the same text
-/// (platform.claude.com/docs, "Token counting"). An image is taken for its width times its height by 750, a page of a
-/// document for 2000 tokens; signatures and what is encrypted count nothing.
+/// Compared with the last tokenizer that Anthropic has published (in `anthropic` 0.30 for Python), the error
+/// is at most 10 % on prose, code and JSON of some kilobytes, and smaller on longer texts. Newer models count
+/// up to a third more for the same text (platform.claude.com/docs, "Token counting"). An image counts as
+/// width × height / 750 tokens, a page of a document as 2000 tokens. Signatures and encrypted content count
+/// as zero.
 #[must_use]
 pub fn estimate_tokens(body: &MessagesBody) -> u64 {
     [body.system(), body.messages(), body.tools()].iter().flatten().map(|part| tokens(part)).sum()
 }
 
-/// The tokens of a JSON text.
+/// Estimates the tokens of a JSON text.
 fn tokens(json: &[u8]) -> u64 {
     let (mut thousandths, mut tokens, mut at) = (0, 0, 0);
     for value in opaque::values(json) {
@@ -46,7 +48,8 @@ mod tests {
         estimate_tokens(&MessagesBody::parse(body.to_string().into()).unwrap())
     }
 
-    /// `expected` is the count of the tokenizer in `anthropic` 0.30, of the sample alone.
+    /// Checks the estimate against `expected`, the count of the tokenizer in `anthropic` 0.30 for the sample
+    /// alone.
     #[track_caller]
     fn check(body: &Value, expected: u64) {
         let (found, bound) = (estimate(body), expected / 10);
@@ -66,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_input_does_not_count() {
+    fn fields_other_than_input_are_not_counted() {
         let text = "word ".repeat(1000);
         let one = estimate(&says("word"));
         let other = json!({
@@ -86,7 +89,7 @@ mod tests {
         let image = |data: &str| estimate(&block(json!({"type": "image", "source": source(data)})));
         let frame = image("");
 
-        // The head of a PNG of 1000 by 750 pixels, and what might follow.
+        // The header of a PNG of 1000 × 750 pixels, followed by arbitrary data.
         let png = format!("iVBORw0KGgoAAAANSUhEUgAAA+gAAALu{}", "QUJD".repeat(100_000));
         assert_eq!(image(&png) - frame, 1000);
 

@@ -1,29 +1,29 @@
-//! Values that are no text: base64 of images, documents, signatures, and of what is encrypted.
+//! Finds values that are not text: base64 of images, documents, signatures and encrypted content.
 
 use std::ops::Range;
 
 use memchr::memmem;
 
-/// Members that may hold such a value. In a JSON text their keys cannot stand within a string: there a quotation mark has
-/// a backslash in front of it.
+/// The keys of members that may hold such a value. They cannot occur inside a JSON string, where each
+/// quotation mark has a backslash before it.
 const KEYS: [&[u8]; 3] = [b"\"data\"", b"\"signature\"", b"\"encrypted_content\""];
 
-/// So much of a value is looked at, and what is shorter is text, whatever it looks like.
+/// The number of bytes that are checked at the start of a value. Shorter values always count as text.
 const LOOKED_AT: usize = 64;
 
-/// Where such values stand in `json`, in order, without their quotation marks.
+/// Returns the byte ranges of such values in `json`, in order, without their quotation marks.
 pub(super) fn values(json: &[u8]) -> Vec<Range<usize>> {
     let mut values: Vec<_> = KEYS
         .iter()
         .flat_map(|key| memmem::find_iter(json, key).filter_map(|at| value(json, at + key.len())))
         .collect();
     values.sort_unstable_by_key(|value| value.start);
-    // Malformed JSON alone could make two of them overlap.
+    // Two values can only overlap in malformed JSON.
     values.dedup_by(|next, before| next.start < before.end);
     values
 }
 
-/// The value of the member whose key ends at `at`, if it is a string of base64.
+/// Returns the range of the value of the member whose key ends at `at`, if it is a string of base64.
 fn value(json: &[u8], at: usize) -> Option<Range<usize>> {
     let behind = |at: usize, mark: u8| {
         let space = json.get(at..)?.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_long_strings_of_base64_are_no_text() {
+    fn only_long_strings_of_base64_are_found() {
         let long = "Ab9+".repeat(20);
         #[track_caller]
         fn check(json: &str, expected: &[&str]) {
@@ -62,7 +62,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_found_is_in_order_and_apart(json in "(\"(data|signature)\"[: ]{0,2}\"[a-z]{60,70}\"?){0,4}.{0,50}") {
+        fn values_are_in_order_and_do_not_overlap(json in "(\"(data|signature)\"[: ]{0,2}\"[a-z]{60,70}\"?){0,4}.{0,50}") {
             let mut end = 0;
             for value in values(json.as_bytes()) {
                 prop_assert!(end <= value.start && value.start <= value.end && value.end <= json.len());

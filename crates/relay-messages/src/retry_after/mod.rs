@@ -20,7 +20,7 @@ pub use phrases::from_phrase;
 
 use crate::date::parse_rfc3339;
 
-/// A time in milliseconds, more precise than `retry-after`. Azure OpenAI sends it.
+/// The header with a time in milliseconds, more precise than `retry-after`. Azure OpenAI sends it.
 pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// Reads `retry-after-ms`, or else `retry-after`: seconds, with a fraction or without, or a date, from which the `date` of
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_gets_is_whole_seconds() {
+    fn the_client_gets_whole_seconds() {
         #[track_caller]
         fn check(entry: Option<(&'static str, &'static str)>, fallback: Option<u64>, expected: Option<&str>) {
             let mut headers = headers(&entry.into_iter().chain([DATE]).collect::<Vec<_>>());

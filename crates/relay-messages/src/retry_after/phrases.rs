@@ -1,8 +1,8 @@
-//! Phrases such as "Please try again in 1m30s."
+//! Reads the time to wait from phrases such as "Please try again in 1m30s."
 
 use std::time::Duration;
 
-/// What stands in front of a duration.
+/// The words before a duration.
 ///
 /// # Source
 /// Messages of OpenAI ("Please try again in 20s"), Azure OpenAI ("Please retry after 26 seconds"), Google ("Please retry
@@ -26,7 +26,7 @@ const UNITS: [(&str, f64); 14] = [
     ("week", 604_800.0),
 ];
 
-/// The longest wait that is believed. A monthly limit is the longest that anybody has.
+/// The longest wait that is accepted. No known provider has a limit with a period longer than a month.
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
 /// Returns the time that a phrase in `text`, the message of an error, asks the caller to wait. The limit is 31 days.
@@ -39,7 +39,8 @@ pub fn from_phrase(text: &str) -> Option<Duration> {
     found.filter(|wait| *wait <= LONGEST)
 }
 
-/// `20s`, `1m30.5s`, `6 ms`, `2 hours and 5 minutes`. A number without a unit says nothing.
+/// Reads a duration such as `20s`, `1m30.5s`, `6 ms` or `2 hours and 5 minutes`. A number without a unit is
+/// ignored.
 fn duration(mut text: &str) -> Option<Duration> {
     let mut seconds = None;
     while let Some((part, rest)) = part(text) {
@@ -50,7 +51,7 @@ fn duration(mut text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds?).ok()
 }
 
-/// One number with its unit, in seconds, and what follows.
+/// Reads one number with its unit. Returns it in seconds, and the text after it.
 fn part(text: &str) -> Option<(f64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let number: f64 = text[..digits].parse().ok()?;
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_read_from_what_upstreams_say() {
+    fn the_time_to_wait_is_read_from_messages_of_upstreams() {
         #[track_caller]
         fn check(text: &str, expected: Option<f64>) {
             assert_eq!(from_phrase(text), expected.map(Duration::from_secs_f64), "{text}");
