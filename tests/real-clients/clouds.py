@@ -1,10 +1,10 @@
-"""Makes calls with the anthropic package's client of each cloud and prints what came of each.
+"""Makes calls with the anthropic package's clients for cloud platforms and prints the outcome of each.
 
     clouds.py < calls > outcomes
 
-A call is one line of JSON: `client` is the name of a class of the package, `arguments` are those of its constructor
-(`azure_ad_token` stands for a provider of this token), and `parameters` those of the request, `betas` among them, as
-`client.beta.messages` takes them; with `stream: true` in it the whole stream is read.
+A call is one line of JSON. `client` is the name of a class in the package. `arguments` are the arguments of its
+constructor; `azure_ad_token` becomes an `azure_ad_token_provider` that returns this token. `parameters` are the
+parameters of `client.beta.messages`, including `betas`; with `"stream": true` the whole stream is read.
 
 An outcome is one line of JSON: `{"message": …}` or `{"error": …}`.
 """
@@ -36,7 +36,7 @@ def main() -> None:
     for line in sys.stdin:
         try:
             outcome = make(json.loads(line))
-        except Exception as error:  # also what is none of the package's own
+        except Exception as error:  # also exceptions of other packages
             outcome = {"error": repr(error)}
         print(json.dumps(outcome), flush=True)
 

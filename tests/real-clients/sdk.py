@@ -1,12 +1,12 @@
-"""Makes calls with the anthropic package and prints what came of each.
+"""Makes calls with the anthropic package and prints the outcome of each.
 
     sdk.py BASE_URL API_KEY < calls > outcomes
 
-A call is one line of JSON: `method` is "create", "stream" or "count_tokens"; `model` is passed on (a scripted
-upstream can tell calls apart by it); `max_retries` is 0 unless given.
+A call is one line of JSON. `method` is "create", "stream" or "count_tokens". `model` is the model of the request, by
+which a scripted upstream can distinguish calls. `max_retries` defaults to 0.
 
 An outcome is one line of JSON: `{"message": …}`, `{"input_tokens": …}`, or `{"error": {…}}` with the class of the
-exception, its text, status, body and request id. For a stream `text` holds what had arrived, also before an error.
+exception, its text, status, body and request id. For a stream `text` is the text that arrived, also before an error.
 """
 
 import json
@@ -30,7 +30,7 @@ def main() -> None:
             make(client, call, outcome)
         except anthropic.AnthropicError as error:
             outcome["error"] = describe(error)
-        except Exception as error:  # what a truncated stream raises is none of the package's own
+        except Exception as error:  # a truncated stream raises an exception of another package
             outcome["error"] = describe(error)
         print(json.dumps(outcome), flush=True)
 

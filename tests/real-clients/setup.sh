@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Installs the real clients that the end-to-end tests drive, below target/real-clients:
+# Installs the real clients of the end-to-end tests in target/real-clients:
 #
 #   venv/    a Python environment with the packages of requirements.txt
 #   claude/  the Claude Code CLI
 #
-# Needs python3 (with venv) and npm. Safe to repeat: what is there in the wanted version stays.
-# The place does not follow CARGO_TARGET_DIR, so that tests find it without being told.
+# Needs python3 (with venv) and npm. Can be repeated: a client that is installed in the required version is kept.
+# The directory does not depend on CARGO_TARGET_DIR, so that the tests find it without configuration.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)/target/real-clients"
 claude_version=2.1.330
 
-# The package `@anthropic-ai/claude-code` is a Node wrapper that wants Node 22, and npm quietly picks an older
-# release where Node is older. The native program itself, which needs no Node, is in the platform's package.
+# The package `@anthropic-ai/claude-code` is a Node wrapper that requires Node 22. With an older Node, npm installs an
+# older release without a warning. The native program, which needs no Node, is in the package of the platform.
 platform() {
     local os arch libc=""
     case "$(uname -s)" in
@@ -31,12 +31,12 @@ platform() {
 }
 
 install_python() {
-    local wanted="$root/venv/.installed"
-    if cmp -s "$here/requirements.txt" "$wanted" && "$root/venv/bin/python" -c 'import anthropic'; then return; fi
+    local installed="$root/venv/.installed"
+    if cmp -s "$here/requirements.txt" "$installed" && "$root/venv/bin/python" -c 'import anthropic'; then return; fi
     rm -rf "$root/venv"
     python3 -m venv "$root/venv"
     "$root/venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-    cp "$here/requirements.txt" "$wanted"
+    cp "$here/requirements.txt" "$installed"
 }
 
 install_claude() {

@@ -1,10 +1,10 @@
-"""Signs requests with botocore, so that another implementation's signature can be compared.
+"""Signs requests with botocore, to compare the signatures with those of another implementation.
 
     sigv4.py < requests > signatures
 
-A request is one line of JSON: `method`, `url`, `headers` (those that are to be signed, without the date and the
-token), `body` in base64, `access_key`, `secret_key`, `token` or null, `region`, `service`, and `date` as it stands in
-`x-amz-date`. A signature is one line: the JSON string that `authorization` has to be.
+A request is one line of JSON: `method`, `url`, `headers` (the headers to sign, without the date and the token), `body`
+in base64, `access_key`, `secret_key`, `token` or null, `region`, `service`, and `date`, the value of `x-amz-date`. A
+signature is one line of JSON: the expected value of `authorization`, as a string.
 """
 
 import base64

@@ -1,4 +1,4 @@
-//! An answer as data, faults included.
+//! An answer of a scripted upstream as data, faults included.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::compress::{Coding, compress};
 use crate::http1::{self, Headers};
 
-/// What an upstream answers.
+/// An answer that a scripted upstream sends.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub(crate) status: u16,
@@ -17,55 +17,55 @@ pub struct Answer {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
-    /// With `content-length`, in one write with the head.
+    /// A body with `content-length`, in the same write as the head.
     Whole(Bytes),
-    /// Chunked: every piece is a chunk and a write of its own.
+    /// A chunked body. Every piece is a chunk and a separate write.
     Pieces(Vec<Bytes>),
 }
 
-/// What happens to the connection behind the last byte of an answer.
+/// The state of the connection after the last byte of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The answer ends as it should, and the connection stays open.
+    /// The answer is complete, and the connection stays open.
     Clean,
-    /// Closed with FIN; a chunked body stays without its last chunk.
+    /// The connection is closed with FIN. A chunked body has no last chunk.
     Fin,
-    /// Reset with RST; a chunked body stays without its last chunk.
+    /// The connection is reset with RST. A chunked body has no last chunk.
     Reset,
 }
 
 impl Answer {
-    /// A status with an empty body.
+    /// Creates an answer with this status and an empty body.
     #[must_use]
     pub fn new(status: u16) -> Self {
         let body = Body::Whole(Bytes::new());
         Self { status, headers: Headers::default(), body, ending: Ending::Clean }
     }
 
-    /// A JSON body.
+    /// Creates an answer with a JSON body.
     #[must_use]
     pub fn json(status: u16, body: &Value) -> Self {
         Self::new(status).with_header("content-type", "application/json").with_body(body.to_string())
     }
 
-    /// A text or HTML body.
+    /// Creates an answer with a text or HTML body.
     #[must_use]
     pub fn text(status: u16, content_type: &str, body: &'static str) -> Self {
         Self::new(status).with_header("content-type", content_type).with_body(body)
     }
 
-    /// A 200 with `events` as server-sent events, one chunk and one write each.
+    /// Creates a 200 with `events` as server-sent events, one chunk and one write each.
     pub fn sse(events: impl IntoIterator<Item = Bytes>) -> Self {
         Self { body: Body::Pieces(events.into_iter().collect()), ..Self::event_stream() }
     }
 
-    /// `pieces` as a chunked body, one chunk and one write each.
+    /// Creates an answer with `pieces` as a chunked body, one chunk and one write each.
     #[must_use]
     pub fn pieces(status: u16, pieces: impl IntoIterator<Item = Bytes>) -> Self {
         Self { body: Body::Pieces(pieces.into_iter().collect()), ..Self::new(status) }
     }
 
-    /// The head of a 200 with server-sent events, for [`Connection::send_head`](crate::Connection::send_head).
+    /// Returns the head of a 200 with server-sent events, for [`Connection::send_head`](crate::Connection::send_head).
     #[must_use]
     pub fn event_stream() -> Self {
         let answer = Self::new(200).with_header("content-type", "text/event-stream; charset=utf-8");
@@ -86,13 +86,13 @@ impl Answer {
         self
     }
 
-    /// States this `content-length`, whatever the body's is.
+    /// Sends this `content-length` regardless of the body's length.
     #[must_use]
     pub fn with_content_length(self, length: usize) -> Self {
         self.with_header("content-length", length.to_string())
     }
 
-    /// Compresses the body as a whole and says so in `content-encoding`.
+    /// Compresses the whole body and sets `content-encoding`.
     pub async fn compressed(mut self, coding: Coding) -> Self {
         let plain = match &self.body {
             Body::Whole(body) => body.to_vec(),
@@ -106,19 +106,19 @@ impl Answer {
         self.with_header("content-encoding", coding.token())
     }
 
-    /// Ends in this way.
+    /// Sets the state of the connection after the answer.
     #[must_use]
     pub fn with_ending(mut self, ending: Ending) -> Self {
         self.ending = ending;
         self
     }
 
-    /// Does the connection end with this answer?
+    /// True if the connection ends with this answer.
     pub(crate) fn closes(&self) -> bool {
         self.ending != Ending::Clean || self.headers.get("connection") == Some("close")
     }
 
-    /// Status line and header lines, with the one that delimits the body.
+    /// Returns the status line and the header lines, including the one that delimits the body.
     #[must_use]
     pub fn head(&self) -> Vec<u8> {
         let mut headers = self.headers.clone();
@@ -129,20 +129,20 @@ impl Answer {
             Body::Whole(_) => {}
             Body::Pieces(_) => headers.push("transfer-encoding", "chunked"),
         }
-        // A reason phrase of our own shows whether anybody relies on it.
+        // An unusual reason phrase shows whether any code relies on it.
         let mut head = format!("HTTP/1.1 {} Scripted\r\n", self.status).into_bytes();
         headers.write_to(&mut head);
         head.extend_from_slice(b"\r\n");
         head
     }
 
-    /// `payload` as one chunk on the wire.
+    /// Encodes `payload` as one chunk.
     #[must_use]
     pub fn chunk(payload: &[u8]) -> Vec<u8> {
         http1::chunk(payload)
     }
 
-    /// The writes that the answer consists of. The answer to HEAD is its head alone (RFC 9110 section 9.3.2).
+    /// Returns the writes that the answer consists of. The answer to HEAD is only its head (RFC 9110 section 9.3.2).
     pub(crate) fn writes(&self, method: &str) -> Vec<Vec<u8>> {
         let mut writes = vec![self.head()];
         match &self.body {

@@ -1,4 +1,4 @@
-//! A client that sends bytes as written and shows an answer as it arrived.
+//! A client that sends bytes unchanged and returns each answer as it arrived.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::http1::{End, Framing, Headers, Wire};
 use crate::sse;
 use crate::time_limit::within_limit;
 
-/// A request to be sent, exactly as written here.
+/// A request to send, byte for byte as described.
 #[derive(Debug, Clone)]
 pub struct Call {
     method: &'static str,
@@ -22,22 +22,22 @@ pub struct Call {
 }
 
 impl Call {
-    /// A request with an empty body and no header but `host`, which [`bytes`](Self::bytes) adds.
+    /// Creates a request with an empty body and no header except `host`, which [`bytes`](Self::bytes) adds.
     pub fn new(method: &'static str, target: impl Into<String>) -> Self {
         Self { method, target: target.into(), headers: Headers::default(), body: Bytes::new() }
     }
 
-    /// A GET request.
+    /// Creates a GET request.
     pub fn get(target: impl Into<String>) -> Self {
         Self::new("GET", target)
     }
 
-    /// A POST request.
+    /// Creates a POST request.
     pub fn post(target: impl Into<String>) -> Self {
         Self::new("POST", target)
     }
 
-    /// `POST /v1/messages?beta=true` with the headers that every client of the API sends, credentials excepted.
+    /// Creates a `POST /v1/messages?beta=true` with the headers that every client of the API sends, without credentials.
     pub fn messages(body: impl Into<Bytes>) -> Self {
         Self::post("/v1/messages?beta=true").header("anthropic-version", "2023-06-01").json(body)
     }
@@ -49,20 +49,20 @@ impl Call {
         self
     }
 
-    /// Sets the body as it is.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// Sets the body and says that it is JSON.
+    /// Sets the body and `content-type: application/json`.
     #[must_use]
     pub fn json(self, body: impl Into<Bytes>) -> Self {
         self.header("content-type", "application/json").body(body)
     }
 
-    /// The head on the wire, with `content-length` unless the call delimits its body by itself.
+    /// Encodes the head. Adds `content-length` unless the call has a header that delimits the body.
     #[must_use]
     pub fn head(&self, host: &str) -> Vec<u8> {
         let mut headers = self.headers.clone();
@@ -77,7 +77,7 @@ impl Call {
         head
     }
 
-    /// Head and body on the wire.
+    /// Encodes head and body.
     #[must_use]
     pub fn bytes(&self, host: &str) -> Vec<u8> {
         let mut bytes = self.head(host);
@@ -85,7 +85,7 @@ impl Call {
         bytes
     }
 
-    /// Sends the call over a connection of its own and collects the answer.
+    /// Sends the call over a new connection and collects the answer.
     pub async fn send(&self, to: SocketAddr) -> Response {
         let mut client = Client::connect(to).await;
         client.call(self).await;
@@ -102,21 +102,21 @@ pub struct ResponseHead {
     pub headers: Headers,
 }
 
-/// A whole answer, or as much of it as came.
+/// An answer. It may be incomplete: see [`end`](Self::end).
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The status.
     pub status: u16,
     /// The header lines.
     pub headers: Headers,
-    /// Each chunk (of a body with a length: each read) and when it was there.
+    /// Each chunk (of a body with a length: each read) and the time of its arrival.
     pub chunks: Vec<(Instant, Bytes)>,
-    /// How the body ended.
+    /// The end of the body.
     pub end: End,
 }
 
 impl Response {
-    /// The body in one piece.
+    /// Returns the body in one piece.
     #[must_use]
     pub fn body(&self) -> Bytes {
         self.chunks
@@ -128,9 +128,9 @@ impl Response {
             .freeze()
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     /// # Panics
-    /// If it is not JSON.
+    /// If the body is not JSON.
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -140,14 +140,14 @@ impl Response {
         }
     }
 
-    /// The body as server-sent events.
+    /// Parses the body as server-sent events.
     #[must_use]
     pub fn events(&self) -> Vec<sse::Event> {
         sse::parse(&self.body())
     }
 }
 
-/// One connection of a client.
+/// A connection of a client.
 #[derive(Debug)]
 pub struct Client {
     wire: Wire<TcpStream>,
@@ -160,47 +160,47 @@ pub struct Client {
 impl Client {
     /// Connects.
     /// # Panics
-    /// If nobody listens.
+    /// If the connection is refused.
     pub async fn connect(to: SocketAddr) -> Self {
-        let stream = within_limit("connection", TcpStream::connect(to)).await.expect("somebody listens");
+        let stream = within_limit("connection", TcpStream::connect(to)).await.expect("the server listens");
         stream.set_nodelay(true).expect("a fresh socket takes options");
         let (wire, host) = (Wire::new(stream), to.to_string());
         Self { wire, host, method: "GET", framing: Framing::Length(0), end: None }
     }
 
-    /// Sends a call in one go.
+    /// Sends a call in one write.
     /// # Panics
-    /// If the other side is gone.
+    /// If the peer has closed the connection.
     pub async fn call(&mut self, call: &Call) {
         self.method = call.method;
         let bytes = call.bytes(&self.host);
         self.send(bytes).await;
     }
 
-    /// Sends bytes as they are: part of a request, or anything else.
+    /// Sends arbitrary bytes, such as part of a request.
     /// # Panics
-    /// If the other side is gone.
+    /// If the peer has closed the connection.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes).await.expect("the other side still listens");
+        self.try_send(bytes).await.expect("the connection is open");
     }
 
-    /// As [`send`](Self::send), for a body that may be refused while it is under way.
+    /// Sends bytes to a peer that may close the connection meanwhile.
     /// # Errors
-    /// If the other side is gone.
+    /// If the peer has closed the connection.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         within_limit("room to send", self.wire.write(bytes.as_ref())).await
     }
 
-    /// The head of the next answer.
+    /// Reads the head of the next answer.
     /// # Panics
-    /// If the connection ends instead, or what comes is no answer.
+    /// If the connection ends first, or if the bytes are not an HTTP/1.1 answer.
     pub async fn head(&mut self) -> ResponseHead {
         self.try_head().await.expect("an answer before the connection ends")
     }
 
-    /// As [`head`](Self::head); `None` when the connection ends before an answer begins.
+    /// Reads the head of the next answer. Returns `None` if the connection ends before an answer begins.
     /// # Panics
-    /// If what comes is no answer.
+    /// If the bytes are not an HTTP/1.1 answer.
     pub async fn try_head(&mut self) -> Option<ResponseHead> {
         let head = match within_limit("answer", self.wire.read_head()).await {
             Ok(head) => head?,
@@ -218,8 +218,9 @@ impl Client {
         Some(ResponseHead { status, headers: head.headers })
     }
 
-    /// The next chunk of the body (of a body with a length: what has arrived), or `None` at its end, whose kind
-    /// [`end`](Self::end) tells.
+    /// Reads the next chunk of the body. Of a body with a length, reads the bytes that have arrived.
+    ///
+    /// Returns `None` at the end of the body. Then [`end`](Self::end) returns the kind of end.
     /// # Panics
     /// If the chunked coding is malformed.
     pub async fn chunk(&mut self) -> Option<Bytes> {
@@ -236,29 +237,29 @@ impl Client {
         None
     }
 
-    /// Reads `expected` and no byte more, however it was cut into chunks.
+    /// Reads exactly `expected`, in chunks of any size.
     /// # Panics
-    /// If something else comes, or the body ends before.
+    /// If other bytes arrive, or if the body ends first.
     pub async fn expect(&mut self, expected: &[u8]) {
         let mut received = BytesMut::new();
         while received.len() < expected.len() {
             match self.chunk().await {
                 Some(chunk) => received.extend_from_slice(&chunk),
-                None => panic!("the body ended ({:?}) behind {received:?}", self.end),
+                None => panic!("the body ended ({:?}) after {received:?}", self.end),
             }
         }
         assert_eq!(received, expected);
     }
 
-    /// How the body ended; `None` as long as it has not.
+    /// Returns the kind of end of the body, or `None` before the end.
     #[must_use]
     pub fn end(&self) -> Option<End> {
         self.end
     }
 
-    /// The next answer, whole, or as much of it as comes.
+    /// Reads the next answer up to the end of its body.
     /// # Panics
-    /// On the same conditions as [`head`](Self::head).
+    /// If the connection ends before the head, or if the bytes are not an HTTP/1.1 answer.
     pub async fn response(&mut self) -> Response {
         let ResponseHead { status, headers } = self.head().await;
         let mut chunks = Vec::new();
@@ -268,13 +269,13 @@ impl Client {
         Response { status, headers, chunks, end: self.end.expect("a body without further chunks has ended") }
     }
 
-    /// Closes the connection and says when.
+    /// Closes the connection and returns the time.
     pub fn disconnect(self) -> Instant {
         drop(self);
         Instant::now()
     }
 
-    /// Resets the connection (RST) and says when.
+    /// Resets the connection (RST) and returns the time.
     /// # Panics
     /// If the socket refuses `SO_LINGER`.
     pub fn reset(self) -> Instant {
@@ -282,7 +283,7 @@ impl Client {
         Instant::now()
     }
 
-    /// Waits until the other side has closed the connection. Bytes that still come are thrown away.
+    /// Waits until the peer has closed the connection, and discards the bytes that arrive before.
     pub async fn closed(&mut self) {
         within_limit("end of the connection", self.wire.drain()).await;
     }

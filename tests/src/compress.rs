@@ -1,18 +1,18 @@
-//! Content codings, for compressed requests and answers.
+//! Content codings for compressed requests and answers.
 
 use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
 use tokio::io::AsyncWriteExt;
 
-/// A content coding by its name in `content-encoding`.
+/// A content coding (RFC 9110 section 8.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
-    /// RFC 1952.
+    /// The gzip format (RFC 1952).
     Gzip,
-    /// RFC 1950: HTTP's `deflate` is the zlib format.
+    /// The zlib format (RFC 1950), which HTTP calls `deflate`.
     Deflate,
-    /// RFC 7932.
+    /// The Brotli format (RFC 7932).
     Brotli,
-    /// RFC 8878.
+    /// The Zstandard format (RFC 8878).
     Zstd,
 }
 
@@ -20,7 +20,7 @@ impl Coding {
     /// Every coding that Claude Code offers in `accept-encoding`.
     pub const ALL: [Self; 4] = [Self::Gzip, Self::Deflate, Self::Brotli, Self::Zstd];
 
-    /// The name in `content-encoding`.
+    /// Returns the name in `content-encoding`.
     #[must_use]
     pub fn token(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Coding {
 
 /// Compresses `plain` with `coding`.
 pub async fn compress(coding: Coding, plain: &[u8]) -> Vec<u8> {
-    /// One encoder's whole life; the four have no trait in common for `into_inner`.
+    /// Runs one encoder from creation to `into_inner`, for which the four have no common trait.
     macro_rules! encode {
         ($encoder:ident) => {{
             let mut encoder = $encoder::new(Vec::new());

@@ -1,36 +1,36 @@
-//! HTTP/1.1 as it stands on the wire (RFC 9112), the same code for both ends.
+//! HTTP/1.1 message syntax (RFC 9112), for both ends.
 
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// A head larger than this is a defect of whoever sent it.
+/// The largest head that is accepted, in bytes.
 const MAX_HEAD: usize = 256 * 1024;
 
-/// Header lines in the order and case in which they stood on the wire.
+/// Header lines in their order and case on the wire.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, String)>);
 
 impl Headers {
-    /// The first value of `name`, compared without case.
+    /// Returns the first value of `name`, ignoring case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Every value of `name`, in order.
+    /// Returns every value of `name`, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Is there a line of this name?
+    /// True if there is a line of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
 
-    /// Every line, as `(name, value)`.
+    /// Returns every line as `(name, value)`.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
     }
@@ -46,7 +46,7 @@ impl Headers {
         self.push(name, value);
     }
 
-    /// The lines as bytes. Values are Latin-1, as [`Head::parse`] read them.
+    /// Encodes the lines. Values are Latin-1, as [`Head::parse`] decodes them.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         for (name, value) in &self.0 {
             out.extend_from_slice(name.as_bytes());
@@ -66,7 +66,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Reads the bytes up to and with the empty line.
+    /// Parses the bytes up to and including the empty line.
     pub(crate) fn parse(raw: Bytes) -> Result<Self, WireError> {
         let malformed = |part| WireError::Malformed { part, found: latin1(&raw) };
         let text = raw.strip_suffix(b"\r\n\r\n").ok_or_else(|| malformed("end of the head"))?;
@@ -84,15 +84,15 @@ impl Head {
         Ok(Self { start_line, headers, raw })
     }
 
-    /// How the body that follows is delimited. `unmarked` is the answer when no header tells.
-    pub(crate) fn framing(&self, unmarked: Framing) -> Result<Framing, WireError> {
+    /// Returns the framing of the body that follows, or `default` if no header determines it.
+    pub(crate) fn framing(&self, default: Framing) -> Result<Framing, WireError> {
         let malformed = |part, found: &str| WireError::Malformed { part, found: found.to_owned() };
         let mut lengths = self.headers.all("content-length");
         let mut codings = self.headers.all("transfer-encoding");
         match (lengths.next(), codings.next()) {
-            (None, None) => Ok(unmarked),
+            (None, None) => Ok(default),
             (Some(length), None) if lengths.next().is_none() => {
-                // `parse` alone would take "+5".
+                // `parse` alone would accept "+5".
                 let digits = length.bytes().all(|b| b.is_ascii_digit());
                 let length = length.parse().ok().filter(|_| digits);
                 length.map(Framing::Length).ok_or_else(|| malformed("content-length", &self.start_line))
@@ -103,22 +103,23 @@ impl Head {
     }
 }
 
-/// How a body is delimited, with what is left of it.
+/// The framing of a body, with the length of its unread rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// This many bytes are still to come.
+    /// A body with this many unread bytes.
     Length(u64),
+    /// A chunked body.
     Chunked,
-    /// The body lasts until the connection ends.
+    /// A body that lasts until the connection ends.
     UntilClose,
 }
 
-/// How a body ended.
+/// The end of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// All of `content-length` arrived, or the last chunk did.
+    /// All bytes of `content-length`, or the last chunk, arrived.
     Complete,
-    /// The body had no length, and the connection was closed: nobody can tell whether that was all of it.
+    /// The connection was closed after a body without a length. The receiver cannot know if the body is complete.
     Closed,
     /// The connection was closed (FIN) within the body.
     Broken,
@@ -127,14 +128,14 @@ pub enum End {
 }
 
 impl End {
-    /// Did the receiver learn that something is missing?
+    /// True if the receiver knows that part of the body is missing.
     #[must_use]
     pub fn is_broken(self) -> bool {
         matches!(self, Self::Broken | Self::Reset)
     }
 }
 
-/// Why bytes are not an HTTP/1.1 message.
+/// An error in reading an HTTP/1.1 message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     #[error("the connection ended within {part}")]
@@ -146,7 +147,7 @@ pub(crate) enum WireError {
 }
 
 impl WireError {
-    /// How this error looks as the end of a body; `None` when the bytes were wrong rather than missing.
+    /// Returns the end of a body that this error means, or `None` if bytes were malformed rather than missing.
     pub(crate) fn end(&self) -> Option<End> {
         match self {
             Self::Ended { .. } => Some(End::Broken),
@@ -156,7 +157,7 @@ impl WireError {
     }
 }
 
-/// A connection with what was read too far.
+/// A connection with a read buffer.
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
     io: S,
@@ -176,12 +177,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.io
     }
 
-    /// Waits for a first byte; `false` when the connection ends instead.
+    /// Waits for a first byte. Returns `false` if the connection ends instead.
     pub(crate) async fn wait_for_byte(&mut self) -> bool {
         !self.buffer.is_empty() || matches!(self.fill().await, Ok(1..))
     }
 
-    /// The next head, or `None` when the connection ends before its first byte.
+    /// Reads the next head. Returns `None` if the connection ends before its first byte.
     pub(crate) async fn read_head(&mut self) -> Result<Option<Head>, WireError> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -203,7 +204,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Head::parse(self.buffer.split_to(end).freeze()).map(Some)
     }
 
-    /// The next piece of a body: one chunk of a chunked body, else what has arrived. `None` at its clean end.
+    /// Reads the next piece of a body: one chunk of a chunked body, else the bytes that have arrived. Returns `None` at
+    /// the end of a complete body.
     pub(crate) async fn read_piece(&mut self, framing: &mut Framing) -> Result<Option<Bytes>, WireError> {
         match framing {
             Framing::Length(0) => Ok(None),
@@ -231,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// The whole rest of a body.
+    /// Reads the rest of a body.
     pub(crate) async fn read_body(&mut self, mut framing: Framing) -> Result<Bytes, WireError> {
         let mut body = BytesMut::new();
         while let Some(piece) = self.read_piece(&mut framing).await? {
@@ -277,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Reads until the other side is gone, whatever it still sends.
+    /// Reads and discards all bytes until the peer closes the connection.
     pub(crate) async fn drain(&mut self) {
         self.buffer.clear();
         while matches!(self.fill().await, Ok(1..)) {
@@ -301,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 }
 
-/// `payload` as one chunk. Empty input gives nothing, since an empty chunk would end the body.
+/// Encodes `payload` as one chunk. Returns no bytes for an empty payload, since an empty chunk would end the body.
 pub(crate) fn chunk(payload: &[u8]) -> Vec<u8> {
     if payload.is_empty() {
         return Vec::new();
@@ -315,7 +317,7 @@ pub(crate) fn chunk(payload: &[u8]) -> Vec<u8> {
 /// The chunk that ends a chunked body.
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Bytes as text without loss: each byte is the character of its number.
+/// Decodes Latin-1: each byte becomes the character with its number.
 pub(crate) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&b| char::from(b)).collect()
 }
@@ -334,7 +336,7 @@ fn split_crlf(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// RFC 9110 section 5.6.2.
+/// True if `byte` may be part of a token (RFC 9110 section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -1,4 +1,4 @@
-//! HTTP/2, frame by frame: an upstream that speaks nothing else, and a client that knows beforehand.
+//! HTTP/2 with control over each frame: an upstream over TLS, and a client with prior knowledge.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::time_limit::within_limit;
 use crate::tls::{CertificateAuthority, Io};
 
-/// A server on `127.0.0.1` that offers `h2` alone by ALPN, and hands every request to the test.
+/// A server on `127.0.0.1` that offers only `h2` by ALPN, and hands every request to the test.
 #[derive(Debug)]
 pub struct Http2Upstream {
     address: SocketAddr,
@@ -29,7 +29,7 @@ pub struct Http2Upstream {
 impl Http2Upstream {
     /// Listens, with a certificate of `authority`.
     /// # Panics
-    /// If the system has no port left.
+    /// If the system has no free port.
     pub async fn start(authority: &CertificateAuthority) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -40,21 +40,21 @@ impl Http2Upstream {
         Self { address, accepted, exchanges: Mutex::new(receiver), accepting }
     }
 
-    /// `https://localhost:PORT`.
+    /// Returns `https://localhost:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
 
-    /// How many connections were accepted.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// The next request, whole.
+    /// Waits for the next complete request.
     /// # Panics
-    /// If none comes.
+    /// If no request arrives within [`STEP_TIMEOUT`](crate::STEP_TIMEOUT).
     pub async fn exchange(&self) -> Http2Exchange {
         let mut exchanges = self.exchanges.lock().await;
         let next = within_limit("request for the upstream", exchanges.recv()).await;
@@ -68,7 +68,7 @@ impl Drop for Http2Upstream {
     }
 }
 
-/// Accepts until it is aborted; the connections end with it.
+/// Accepts connections until it is aborted, which also ends the connections.
 async fn accept(
     listener: TcpListener,
     authority: CertificateAuthority,
@@ -82,7 +82,7 @@ async fn accept(
         let number = accepted.fetch_add(1, Ordering::Relaxed);
         let (authority, exchanges) = (authority.clone(), exchanges.clone());
         running.spawn(async move {
-            // What fails here is seen by the other side as well.
+            // The peer sees a failure as well.
             if let Ok(io) = authority.accept_http2(stream).await {
                 let _ = serve(io, number, exchanges).await;
             }
@@ -96,10 +96,10 @@ async fn serve(
     exchanges: mpsc::UnboundedSender<Http2Exchange>,
 ) -> Result<(), h2::Error> {
     let mut connection = server::handshake(io).await?;
-    let (go_away, mut told_to_go) = mpsc::unbounded_channel();
+    let (go_away, mut go_away_requests) = mpsc::unbounded_channel();
     let mut reading = JoinSet::new();
     loop {
-        // Accepting is also what moves the frames of the streams that are open.
+        // `accept` also drives the open streams.
         tokio::select! {
             accepted = connection.accept() => {
                 let Some(accepted) = accepted else { return Ok(()) };
@@ -110,7 +110,7 @@ async fn serve(
                     let mut whole = Vec::new();
                     while let Some(Ok(data)) = body.data().await {
                         whole.extend_from_slice(&data);
-                        // An error means that the stream has ended meanwhile.
+                        // An error means that the stream has ended.
                         let _ = body.flow_control().release_capacity(data.len());
                     }
                     let request = Request::from_parts(parts, Bytes::from(whole));
@@ -118,7 +118,7 @@ async fn serve(
                     let _ = exchanges.send(Http2Exchange { number, request, respond, stream: None, go_away });
                 });
             }
-            Some(shutdown) = told_to_go.recv() => match shutdown {
+            Some(shutdown) = go_away_requests.recv() => match shutdown {
                 Reason::NO_ERROR => connection.graceful_shutdown(),
                 reason => connection.abrupt_shutdown(reason),
             },
@@ -126,7 +126,7 @@ async fn serve(
     }
 }
 
-/// One request at an [`Http2Upstream`], and the stream that its answer takes.
+/// A request at an [`Http2Upstream`], and the stream for its answer.
 #[derive(Debug)]
 pub struct Http2Exchange {
     number: usize,
@@ -137,13 +137,13 @@ pub struct Http2Exchange {
 }
 
 impl Http2Exchange {
-    /// The connection: 0 for the first that the upstream accepted.
+    /// Returns the number of the connection: 0 for the first that the upstream accepted.
     #[must_use]
     pub fn connection(&self) -> usize {
         self.number
     }
 
-    /// The request.
+    /// Returns the request.
     #[must_use]
     pub fn request(&self) -> &Request<Bytes> {
         &self.request
@@ -151,7 +151,7 @@ impl Http2Exchange {
 
     /// Sends the head of a 200 with this content type.
     /// # Panics
-    /// If the other side is gone.
+    /// If the stream is closed.
     pub fn send_head(&mut self, content_type: &str) {
         let head = Response::builder().header("content-type", content_type).body(()).expect("a valid head");
         self.stream = Some(self.respond.send_response(head, false).expect("an open stream"));
@@ -159,19 +159,19 @@ impl Http2Exchange {
 
     /// Sends one DATA frame.
     /// # Panics
-    /// Before [`send_head`](Self::send_head), and when the other side is gone.
+    /// If [`send_head`](Self::send_head) was not called, or if the stream is closed.
     pub fn data(&mut self, data: impl Into<Bytes>) {
         self.stream().send_data(data.into(), false).expect("an open stream");
     }
 
-    /// Ends the answer as it should be.
+    /// Ends the answer with END_STREAM.
     /// # Panics
-    /// On the same conditions as [`data`](Self::data).
+    /// If [`send_head`](Self::send_head) was not called, or if the stream is closed.
     pub fn finish(&mut self) {
         self.stream().send_data(Bytes::new(), true).expect("an open stream");
     }
 
-    /// Sends RST_STREAM, before or within the answer.
+    /// Sends RST_STREAM, before or during the answer.
     pub fn reset(mut self, reason: Reason) {
         match &mut self.stream {
             Some(stream) => stream.send_reset(reason),
@@ -179,15 +179,15 @@ impl Http2Exchange {
         }
     }
 
-    /// Sends GOAWAY: with `NO_ERROR` open streams come to their end, with any other reason all is over at once.
+    /// Sends GOAWAY. With `NO_ERROR` open streams continue; with any other reason the connection ends at once.
     pub fn go_away(&self, reason: Reason) {
-        // An error means that the connection is gone already.
+        // An error means that the connection has ended.
         let _ = self.go_away.send(reason);
     }
 
-    /// Waits until the other side resets the stream, and says why it did.
+    /// Waits until the peer resets the stream, and returns the error code.
     /// # Panics
-    /// If [`data`](Self::data) would, or if the whole connection breaks instead.
+    /// If [`send_head`](Self::send_head) was not called, or if the connection breaks instead.
     pub async fn peer_reset(&mut self) -> Reason {
         let stream = self.stream();
         within_limit("reset of the stream", poll_fn(|cx| stream.poll_reset(cx))).await.expect("a reset")
@@ -198,7 +198,7 @@ impl Http2Exchange {
     }
 }
 
-/// A client that speaks HTTP/2 over a bare connection, with prior knowledge (RFC 9113 section 3.3).
+/// A client that speaks cleartext HTTP/2 with prior knowledge (RFC 9113 section 3.3).
 #[derive(Debug)]
 pub struct Http2Client {
     requests: SendRequest<Bytes>,
@@ -209,12 +209,12 @@ pub struct Http2Client {
 impl Http2Client {
     /// Connects, and sends the preface.
     /// # Panics
-    /// If nobody listens.
+    /// If the connection is refused.
     pub async fn connect(to: SocketAddr) -> Self {
-        let stream = within_limit("connection", TcpStream::connect(to)).await.expect("somebody listens");
+        let stream = within_limit("connection", TcpStream::connect(to)).await.expect("the server listens");
         stream.set_nodelay(true).expect("a fresh socket takes options");
         let (requests, connection) = h2::client::handshake(stream).await.expect("a socket takes a preface");
-        // What goes wrong on the connection is seen at its streams.
+        // A failure of the connection is reported by its streams.
         let driving = tokio::spawn(async { drop(connection.await) }).abort_handle();
         Self { requests, host: to.to_string(), driving }
     }
@@ -223,7 +223,7 @@ impl Http2Client {
     /// # Errors
     /// If the stream or the connection is refused.
     /// # Panics
-    /// If nothing happens.
+    /// If no answer arrives within [`STEP_TIMEOUT`](crate::STEP_TIMEOUT).
     pub async fn post(&self, target: &str, body: impl Into<Bytes>) -> Result<Http2Answer, h2::Error> {
         let request = Request::post(format!("http://{}{target}", self.host))
             .header("content-type", "application/json")
@@ -253,19 +253,19 @@ pub struct Http2Answer {
 }
 
 impl Http2Answer {
-    /// Status and headers.
+    /// Returns the status and the headers.
     #[must_use]
     pub fn head(&self) -> &Response<()> {
         &self.head
     }
 
-    /// What the next DATA frame brings; `None` at the proper end.
+    /// Reads the next non-empty DATA frame. Returns `None` at END_STREAM.
     /// # Errors
     /// If the stream is reset.
     pub async fn data(&mut self) -> Result<Option<Bytes>, h2::Error> {
         while let Some(data) = within_limit("further data", self.body.data()).await.transpose()? {
             self.body.flow_control().release_capacity(data.len())?;
-            // The end may come with a frame of its own, which is empty.
+            // END_STREAM may arrive with a separate, empty frame.
             if !data.is_empty() {
                 return Ok(Some(data));
             }
@@ -273,9 +273,9 @@ impl Http2Answer {
         Ok(None)
     }
 
-    /// Reads `expected` and no byte more, however it was cut into frames.
+    /// Reads exactly `expected`, in frames of any size.
     /// # Panics
-    /// If something else comes, or the stream ends before.
+    /// If other bytes arrive, or if the stream ends first.
     pub async fn expect(&mut self, expected: &[u8]) {
         let mut received = Vec::new();
         while received.len() < expected.len() {
@@ -285,7 +285,7 @@ impl Http2Answer {
         assert_eq!(Bytes::from(received), expected);
     }
 
-    /// The rest of the body.
+    /// Reads the rest of the body.
     /// # Errors
     /// If the stream is reset.
     pub async fn rest(&mut self) -> Result<Bytes, h2::Error> {
@@ -296,7 +296,7 @@ impl Http2Answer {
         Ok(rest.into())
     }
 
-    /// Gives the stream up (RST_STREAM with CANCEL), and keeps the connection.
+    /// Cancels the stream (RST_STREAM with CANCEL), and keeps the connection.
     pub fn cancel(mut self) {
         self.stream.send_reset(Reason::CANCEL);
     }

@@ -1,17 +1,17 @@
-//! Scripted upstreams, raw clients and real clients for the end-to-end scenarios in `tests/`.
+//! Scripted upstreams, raw clients and real clients for the end-to-end tests in `tests/`.
 //!
 //! ```text
 //! Client ──────────▶ relay ──────────▶ Upstream
-//! bytes as written,                    bytes as received, violations noted,
-//! chunks as received                   answers and faults as the test says
+//! bytes as written,                    bytes as received, violations recorded,
+//! chunks as received                   answers and faults as scripted
 //! ```
 //!
-//! Both ends speak HTTP/1.1 by hand on a socket, so that a test sees what was really sent (the order and case of
-//! header lines, where a chunk ended, how a body ended) and can misbehave exactly where it wants to. For HTTP/2
-//! there are [`Http2Upstream`] and [`Http2Client`].
+//! Both ends implement HTTP/1.1 directly on a socket. A test can therefore check the bytes on the wire (order and case
+//! of header lines, boundaries of chunks, the end of a body) and can break the protocol at any point. For HTTP/2 there
+//! are [`Http2Upstream`] and [`Http2Client`].
 //!
-//! Nothing here sleeps. A test is the script: it takes a [`Connection`], releases each event itself, and sees on the
-//! other side what came of it. Every wait ends after [`STEP_TIMEOUT`], as a failure.
+//! Nothing here sleeps. The test itself is the script: it takes a [`Connection`], sends each event, and checks the
+//! effect on the other side. Every wait fails the test after [`STEP_TIMEOUT`].
 //!
 //! ```
 //! use relay_tests::{Answer, Call, Client, End, Upstream, sse};

@@ -1,6 +1,6 @@
 //! Real clients: the `anthropic` Python package and the Claude Code CLI.
 //!
-//! `real-clients/setup.sh` installs both below `target/real-clients/`. Where one is missing its tests say so on
+//! `real-clients/setup.sh` installs both in `target/real-clients/`. If a client is missing, its tests report that on
 //! standard error and pass, unless `CC_RELAY_REQUIRE_REAL_CLIENTS` is set, as in CI.
 
 use std::env;
@@ -17,8 +17,8 @@ use tokio::process::Command;
 
 use crate::time_limit::within;
 
-/// How long one run of a real client may take, its own retries included.
-const RUN: Duration = Duration::from_secs(90);
+/// The time limit of one run of a real client, including its own retries.
+const RUN_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A Python interpreter that has the packages of `real-clients/requirements.txt`.
 #[derive(Debug)]
@@ -27,30 +27,30 @@ pub struct Python {
 }
 
 impl Python {
-    /// The interpreter that `CC_RELAY_TEST_PYTHON` names, else the one of the set-up script.
+    /// Returns the interpreter that `CC_RELAY_TEST_PYTHON` names, else the one that the set-up script installs.
     #[must_use]
     pub fn find() -> Option<Self> {
-        let interpreter = found("CC_RELAY_TEST_PYTHON", "venv/bin/python")?;
+        let interpreter = find_program("CC_RELAY_TEST_PYTHON", "venv/bin/python")?;
         Some(Self { interpreter })
     }
 
-    /// Lets the SDK make `calls` against `base_url`, one after the other, and says what came of each: see
-    /// `real-clients/sdk.py` for the shape of both.
+    /// Makes `calls` with the SDK against `base_url`, one after the other, and returns their outcomes. The format of
+    /// both is described in `real-clients/sdk.py`.
     /// # Panics
-    /// If the script fails, which it does not for any answer.
+    /// If the script fails. No answer of an upstream makes it fail.
     pub async fn calls(&self, base_url: &str, api_key: &str, calls: &[Value]) -> Vec<Value> {
         self.run("sdk.py", &[base_url, api_key], calls).await
     }
 
-    /// Lets the SDK's client of each call's cloud make it, one after the other, and says what came of each: see
-    /// `real-clients/clouds.py` for the shape of both.
+    /// Makes `calls` with the SDK's clients for cloud platforms, one after the other, and returns their outcomes. The
+    /// format of both is described in `real-clients/clouds.py`.
     /// # Panics
-    /// If the script fails, which it does not for any answer.
+    /// If the script fails. No answer of an upstream makes it fail.
     pub async fn cloud_calls(&self, calls: &[Value]) -> Vec<Value> {
         self.run("clouds.py", &[], calls).await
     }
 
-    /// Lets botocore sign `requests`: see `real-clients/sigv4.py` for their shape.
+    /// Signs `requests` with botocore and returns the signatures. The format is described in `real-clients/sigv4.py`.
     /// # Panics
     /// If the script fails.
     pub async fn signatures(&self, requests: &[Value]) -> Vec<Value> {
@@ -59,7 +59,7 @@ impl Python {
 
     async fn run(&self, script: &str, arguments: &[&str], lines: &[Value]) -> Vec<Value> {
         let script = repository().join("tests/real-clients").join(script);
-        let mut command = clean(&self.interpreter);
+        let mut command = isolated_command(&self.interpreter);
         command.arg("-B").arg(script).args(arguments);
         let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let finished = finish(command, &input).await;
@@ -69,7 +69,7 @@ impl Python {
     }
 }
 
-/// The Claude Code CLI with a home and a project directory of its own, both new and empty.
+/// The Claude Code CLI with a new, empty home directory and a new, empty project directory.
 #[derive(Debug)]
 pub struct ClaudeCode {
     program: PathBuf,
@@ -79,12 +79,12 @@ pub struct ClaudeCode {
 }
 
 impl ClaudeCode {
-    /// The CLI that `CC_RELAY_TEST_CLAUDE` names, else the one of the set-up script.
+    /// Returns the CLI that `CC_RELAY_TEST_CLAUDE` names, else the one that the set-up script installs.
     /// # Panics
-    /// If no temporary directory can be made.
+    /// If no temporary directory can be created.
     #[must_use]
     pub fn find() -> Option<Self> {
-        let program = found("CC_RELAY_TEST_CLAUDE", "claude/claude")?;
+        let program = find_program("CC_RELAY_TEST_CLAUDE", "claude/claude")?;
         let directory = || TempDir::new().expect("a temporary directory");
         Some(Self { program, home: directory(), project: directory(), variables: Vec::new() })
     }
@@ -96,20 +96,20 @@ impl ClaudeCode {
         self
     }
 
-    /// The directory in which the CLI works.
+    /// Returns the working directory of the CLI.
     #[must_use]
     pub fn project(&self) -> &Path {
         self.project.path()
     }
 
-    /// Runs it in print mode against `base_url`, with an API key unless [`with`](Self::with) set another credential.
-    /// Print mode needs no onboarding and no trust in the directory.
+    /// Runs the CLI in print mode against `base_url`, with an API key unless [`with`](Self::with) has set a credential.
+    /// Print mode needs no onboarding and no trusted directory.
     pub async fn print<S: AsRef<OsStr>>(
         &self,
         base_url: &str,
         arguments: impl IntoIterator<Item = S>,
     ) -> ProcessOutput {
-        let mut command = clean(&self.program);
+        let mut command = isolated_command(&self.program);
         command
             .env("HOME", self.home.path())
             .env("ANTHROPIC_BASE_URL", base_url)
@@ -127,18 +127,18 @@ impl ClaudeCode {
     }
 }
 
-/// What a program left behind.
+/// The result of a finished program.
 #[derive(Debug)]
 pub struct ProcessOutput {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
-    /// What it printed.
+    /// The standard output.
     pub stdout: String,
-    /// What it complained about.
+    /// The standard error.
     pub stderr: String,
 }
 
-/// Says, past the test runner's capture, that a test did not run.
+/// Reports that a test did not run, on a standard error that the test runner does not capture.
 /// # Panics
 /// If `CC_RELAY_REQUIRE_REAL_CLIENTS` is set.
 #[track_caller]
@@ -146,15 +146,15 @@ pub fn skip(missing: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let hint = "tests/real-clients/setup.sh installs it";
     assert!(env::var_os("CC_RELAY_REQUIRE_REAL_CLIENTS").is_none(), "{missing} is missing: {hint}");
-    // One write, so that lines of tests that run at once stay whole. Nothing is lost if nobody can read it.
+    // One write keeps the lines of concurrent tests apart. A failed write only loses the report.
     let line = format!("SKIPPED {test}: {missing} is missing; {hint}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 #[track_caller]
-fn found(variable: &str, installed: &str) -> Option<PathBuf> {
-    let place = || repository().join("target/real-clients").join(installed);
-    let program = env::var_os(variable).map_or_else(place, PathBuf::from);
+fn find_program(variable: &str, installed: &str) -> Option<PathBuf> {
+    let default = || repository().join("target/real-clients").join(installed);
+    let program = env::var_os(variable).map_or_else(default, PathBuf::from);
     if program.exists() {
         return Some(program);
     }
@@ -163,11 +163,13 @@ fn found(variable: &str, installed: &str) -> Option<PathBuf> {
 }
 
 fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace member lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a workspace member is in a directory of the workspace")
 }
 
-/// A command that inherits nothing but the search path: no credential, no proxy, no configuration.
-pub(crate) fn clean(program: &Path) -> Command {
+/// Creates a command that inherits only the search path: no credential, no proxy, no configuration.
+pub(crate) fn isolated_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -179,7 +181,7 @@ async fn finish(mut command: Command, input: &str) -> ProcessOutput {
     let mut stdin = child.stdin.take().expect("standard input is piped");
     stdin.write_all(input.as_bytes()).await.expect("the program reads its input");
     drop(stdin);
-    let output = within(RUN, "end of the program", child.wait_with_output()).await;
+    let output = within(RUN_TIMEOUT, "end of the program", child.wait_with_output()).await;
     let output = output.expect("a child can be waited for");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     ProcessOutput { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }

@@ -1,4 +1,4 @@
-//! The relay under test, in this process.
+//! The relay under test, in this process or in a separate one.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,10 +13,10 @@ use tokio::process::{Child, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::real::clean;
+use crate::real::isolated_command;
 use crate::time_limit::within_limit;
 
-/// A relay on `127.0.0.1` that belongs to one test, with every layer it has in production.
+/// A relay on `127.0.0.1` for one test, with every layer it has in production.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
@@ -26,16 +26,16 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Serves with this configuration. JSON is YAML, so it takes the way that a file takes.
+    /// Serves with this configuration. It is loaded like a YAML file, since JSON is YAML.
     /// # Panics
-    /// If the configuration is refused.
+    /// If the configuration is invalid.
     pub async fn start(config: &Value) -> Self {
         Self::start_with_env(&[], config).await
     }
 
-    /// As [`start`](Self::start), with these variables for the configuration to refer to.
+    /// Serves with this configuration, which may refer to these environment variables.
     /// # Panics
-    /// If the configuration is refused.
+    /// If the configuration is invalid.
     pub async fn start_with_env(environment: &[(&str, &str)], config: &Value) -> Self {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let loader = Loader::new().with_environment(environment);
@@ -44,19 +44,19 @@ impl Relay {
         Self::serve(loaded.config).await
     }
 
-    /// Serves with a configuration that was made in code.
+    /// Serves with a configuration that was built in code.
     /// # Panics
-    /// If the configuration is refused.
+    /// If the configuration is invalid.
     pub async fn serve(config: Config) -> Self {
-        // Upstreams are on this machine, whatever proxy the environment names.
+        // The upstreams run on this machine, so a proxy from the environment must not be used.
         let relay = relay_server::Relay::builder(config).without_proxy().build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
-    /// Serves with this configuration, and closes a connection whose first request head takes longer than `first`, or
-    /// a further one longer than `next`.
+    /// Serves with this configuration. Closes a connection if its first request head takes longer than `first`, or a
+    /// later head longer than `next`.
     /// # Panics
-    /// If the configuration is refused.
+    /// If the configuration is invalid.
     pub async fn start_with_head_timeouts(config: &Value, first: Duration, next: Duration) -> Self {
         let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
@@ -65,9 +65,9 @@ impl Relay {
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
-    /// Serves with this configuration, and with the proxies of this process's environment.
+    /// Serves with this configuration and the proxies from the environment of this process.
     /// # Panics
-    /// If the configuration is refused.
+    /// If the configuration is invalid.
     pub async fn start_with_proxies(config: &Value) -> Self {
         let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
@@ -75,9 +75,9 @@ impl Relay {
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
-    /// Serves with another configuration, and goes on with what this one knows.
+    /// Serves with another configuration on another port, and inherits the state of this relay, as after a reload.
     /// # Panics
-    /// If the configuration is refused.
+    /// If the configuration is invalid.
     pub async fn with_inherited_state(&self, config: &Value) -> Self {
         let loaded = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string()).load();
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
@@ -91,7 +91,7 @@ impl Relay {
         let address = listener.local_addr().expect("a bound socket has an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
-            // An error means that the test has ended, which stops the relay as well.
+            // An error means that the test has ended, which also stops the relay.
             let _ = stopped.await;
         };
         let served = relay.clone();
@@ -101,26 +101,26 @@ impl Relay {
         Self { address, relay, stop: Some(stop), serving }
     }
 
-    /// Where it listens.
+    /// Returns the address on which the relay listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// Returns `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Asks it to stop gracefully.
+    /// Starts a graceful shutdown.
     pub fn stop(&mut self) {
         drop(self.stop.take());
     }
 
-    /// Waits until it has stopped serving.
+    /// Waits until the relay has stopped serving.
     /// # Panics
-    /// If it panicked, or does not stop.
+    /// If the relay panicked, or does not stop within [`STEP_TIMEOUT`](crate::STEP_TIMEOUT).
     pub async fn stopped(&mut self) {
         within_limit("end of the relay", &mut self.serving).await.expect("the relay does not panic");
     }
@@ -132,7 +132,7 @@ impl Drop for Relay {
     }
 }
 
-/// A relay in a process of its own, with an environment of its own: nothing of this process's but the search path.
+/// A relay in a separate process that inherits only the search path from the environment of this one.
 #[derive(Debug)]
 pub struct RelayProcess {
     address: SocketAddr,
@@ -140,23 +140,23 @@ pub struct RelayProcess {
     output: Lines<BufReader<ChildStdout>>,
 }
 
-/// What a process holds.
+/// The resources that a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
-    /// Tasks of its runtime.
+    /// The number of tasks of its tokio runtime.
     pub tasks: usize,
-    /// Open files, sockets above all; `None` where the system does not tell.
+    /// The number of open files, which includes sockets. `None` if the system does not report it.
     pub files: Option<usize>,
-    /// Memory in KiB; `None` where the system does not tell.
+    /// The resident memory in KiB. `None` if the system does not report it.
     pub memory: Option<u64>,
 }
 
 impl RelayProcess {
-    /// Runs `program`, which is `relay-under-test`, with this configuration.
+    /// Runs `program`, the path of `relay-under-test`, with this configuration and these environment variables.
     /// # Panics
-    /// If it does not start.
+    /// If the program does not start.
     pub async fn start(program: &str, config: &Value, environment: &[(&str, &str)]) -> Self {
-        let mut process = clean(Path::new(program))
+        let mut process = isolated_command(Path::new(program))
             .arg(config.to_string())
             .envs(environment.iter().copied())
             .stderr(Stdio::inherit())
@@ -168,9 +168,9 @@ impl RelayProcess {
         Self { address: line.parse().expect("an address"), process, output }
     }
 
-    /// What the process holds now.
+    /// Returns the resources that the process holds now.
     /// # Panics
-    /// If it has ended.
+    /// If the process has ended.
     pub async fn footprint(&mut self) -> Footprint {
         let input = self.process.stdin.as_mut().expect("standard input is piped");
         input.write_all(b"\n").await.expect("the relay reads its input");
@@ -186,23 +186,23 @@ impl RelayProcess {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address on which the relay listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// The one key that [`provider`] configures.
+/// The upstream key that [`provider`] configures.
 pub const PROVIDER_KEY: &str = "key-of-the-relay";
 
-/// A provider for a configuration, with [`PROVIDER_KEY`] as its key.
+/// Returns the configuration of a provider with [`PROVIDER_KEY`] as its key.
 #[must_use]
 pub fn provider(name: &str, kind: &str, upstream: &str) -> Value {
     json!({"name": name, "type": kind, "base_url": upstream, "keys": [{"key": PROVIDER_KEY}]})
 }
 
-/// An `anthropic` provider that has no key and passes on the credential of the client.
+/// Returns the configuration of an `anthropic` provider without a key that forwards the credential of the client.
 #[must_use]
 pub fn passthrough(name: &str, upstream: &str) -> Value {
     json!({"name": name, "type": "anthropic", "base_url": upstream, "passthrough": true})

@@ -22,7 +22,7 @@ pub struct Request {
     pub body: Bytes,
     /// The number of its connection: 0 for the first that the upstream accepted.
     pub connection: usize,
-    /// When its last byte (or, where the body was left unread, its head) had arrived.
+    /// The time at which its last byte arrived. If the body was not read: the time at which its head arrived.
     pub at: Instant,
 }
 
@@ -43,7 +43,7 @@ impl Request {
         })
     }
 
-    /// Reads every request in `bytes`, as a tap recorded them; an incomplete last one is left out.
+    /// Parses every request in `bytes`, as a [`Tee`](crate::Tee) recorded them. Drops an incomplete last one.
     pub(crate) async fn parse_all(bytes: &[u8], connection: usize) -> Result<Vec<Self>, WireError> {
         let mut wire = Wire::new(tokio::io::join(bytes, tokio::io::sink()));
         let mut requests = Vec::new();
@@ -64,24 +64,24 @@ impl Request {
         }
     }
 
-    /// The target without its query.
+    /// Returns the target without its query.
     #[must_use]
     pub fn path(&self) -> &str {
         self.target.split_once('?').map_or(&self.target, |(path, _)| path)
     }
 
-    /// The value of a header that has to be there.
+    /// Returns the first value of a header.
     /// # Panics
-    /// If it is not.
+    /// If the request has no such header.
     #[must_use]
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.headers))
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     /// # Panics
-    /// If it is not JSON.
+    /// If the body is not JSON.
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -91,10 +91,10 @@ impl Request {
         }
     }
 
-    /// Does `text` stand anywhere in the head or the body? For secrets that must not have come this far.
+    /// True if the head or the body contains `text`. For secrets that must not reach the upstream.
     #[must_use]
     pub fn mentions(&self, text: &str) -> bool {
-        let holds = |bytes: &[u8]| bytes.windows(text.len()).any(|w| w == text.as_bytes());
-        holds(&self.head) || holds(&self.body)
+        let contains = |bytes: &[u8]| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+        contains(&self.head) || contains(&self.body)
     }
 }

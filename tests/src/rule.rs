@@ -1,21 +1,21 @@
-//! What an upstream demands of every request, beyond being HTTP/1.1.
+//! Rules for the requests that an upstream receives, in addition to HTTP/1.1 syntax.
 
 use serde_json::Value;
 
 use crate::request::Request;
 
-/// A demand on requests. One that breaks it is noted as a violation and fails the test at its end.
+/// A rule for requests. A request that breaks it is recorded as a violation, which fails the test at its end.
 pub struct Rule(Box<Check>);
 
 type Check = dyn Fn(&Request) -> Result<(), String> + Send + Sync;
 
 impl Rule {
-    /// A demand of one's own; the error says what was wrong.
+    /// Creates a rule from a function, whose error describes the violation.
     pub fn new(check: impl Fn(&Request) -> Result<(), String> + Send + Sync + 'static) -> Self {
         Self(Box::new(check))
     }
 
-    /// A demand on the JSON of requests that have a body.
+    /// Creates a rule for the JSON of requests with a body.
     pub fn on_body(check: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static) -> Self {
         Self::new(move |request| match request.body.is_empty() {
             true => Ok(()),
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Rule {
     }
 }
 
-/// The request line is `{method} {target}`.
+/// Requires the request line `{method} {target}`.
 #[must_use]
 pub fn request_line(method: &'static str, target: &'static str) -> Rule {
     Rule::new(move |request| {
@@ -47,7 +47,7 @@ pub fn request_line(method: &'static str, target: &'static str) -> Rule {
     })
 }
 
-/// The header stands there exactly once, with this value.
+/// Requires the header exactly once, with this value.
 #[must_use]
 pub fn header(name: &'static str, value: &'static str) -> Rule {
     Rule::new(move |request| {
@@ -56,16 +56,16 @@ pub fn header(name: &'static str, value: &'static str) -> Rule {
     })
 }
 
-/// The header stands there exactly once.
+/// Requires the header exactly once.
 #[must_use]
 pub fn exactly_one(name: &'static str) -> Rule {
     Rule::new(move |request| match request.headers.all(name).count() {
         1 => Ok(()),
-        count => Err(format!("{name} stands there {count} times instead of once")),
+        count => Err(format!("{name} occurs {count} times instead of once")),
     })
 }
 
-/// The header does not stand there.
+/// Forbids the header.
 #[must_use]
 pub fn without(name: &'static str) -> Rule {
     Rule::new(move |request| match request.headers.get(name) {

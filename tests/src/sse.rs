@@ -1,29 +1,29 @@
-//! Server-sent events, as Anthropic-format upstreams write them.
+//! Server-sent events in Anthropic's format.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// One event: `event: NAME`, `data: JSON`, empty line.
+/// Encodes one event: `event: NAME`, `data: JSON`, empty line.
 #[must_use]
 pub fn event(name: &str, data: &Value) -> Bytes {
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
 }
 
-/// Anthropic's keep-alive.
+/// Encodes a `ping`, Anthropic's keep-alive event.
 #[must_use]
 pub fn ping() -> Bytes {
     event("ping", &json!({"type": "ping"}))
 }
 
-/// An error that is reported within a stream.
+/// Encodes an `error` event.
 #[must_use]
 pub fn error(kind: &str, message: &str) -> Bytes {
     event("error", &json!({"type": "error", "error": {"type": kind, "message": message}}))
 }
 
-/// A recorded stream of `testdata/`, cut into its events.
+/// Reads a stream from `testdata/` and splits it into its events.
 /// # Panics
-/// If there is no such file.
+/// If the file cannot be read.
 #[must_use]
 #[track_caller]
 pub fn recorded(name: &str) -> Vec<Bytes> {
@@ -38,16 +38,16 @@ pub fn recorded(name: &str) -> Vec<Bytes> {
 /// An event as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// After `event:`.
+    /// The value of `event:`.
     pub name: String,
-    /// After `data:`.
+    /// The value of `data:`.
     pub data: String,
 }
 
 impl Event {
-    /// The data as JSON.
+    /// Parses the data as JSON.
     /// # Panics
-    /// If it is not JSON.
+    /// If the data is not JSON.
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> Value {
@@ -58,7 +58,7 @@ impl Event {
     }
 }
 
-/// Reads complete events; one without its empty line is left out, as a browser would leave it out.
+/// Parses the complete events. Drops a last event without its empty line, as a browser does.
 #[must_use]
 pub fn parse(stream: &[u8]) -> Vec<Event> {
     let text = String::from_utf8_lossy(stream);

@@ -1,4 +1,4 @@
-//! A tap in front of an address that keeps every byte a client sends.
+//! A TCP forwarder that records every byte a client sends.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,47 +11,47 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::request::Request;
 use crate::upstream::lock;
 
-/// Passes connections on to an address, byte for byte, and keeps what the clients sent: what a real client meant,
-/// to compare with what the upstream got.
+/// A TCP forwarder that records the bytes of its clients, to compare the requests of a real client with those that
+/// the upstream received.
 #[derive(Debug)]
 pub struct Tee {
     address: SocketAddr,
-    sent: Sent,
+    recorded: Recorded,
     accepting: AbortHandle,
 }
 
-/// The bytes of each connection, in the order of accepting.
-type Sent = Arc<Mutex<Vec<Vec<u8>>>>;
+/// The bytes of each connection, in the order of acceptance.
+type Recorded = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Tee {
-    /// Listens in front of `target`.
+    /// Listens, and forwards connections to `target`.
     /// # Panics
-    /// If the system has no port left.
+    /// If the system has no free port.
     pub async fn before(target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let sent = Sent::default();
-        let accepting = tokio::spawn(accept(listener, target, Arc::clone(&sent))).abort_handle();
-        Self { address, sent, accepting }
+        let recorded = Recorded::default();
+        let accepting = tokio::spawn(accept(listener, target, Arc::clone(&recorded))).abort_handle();
+        Self { address, recorded, accepting }
     }
 
-    /// `http://127.0.0.1:PORT` of the tap.
+    /// Returns `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where the tap listens.
+    /// Returns the address on which the forwarder listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Every complete request that was sent, connection by connection.
+    /// Returns every complete request that was sent, ordered by connection.
     /// # Panics
     /// If a client sent something that is not HTTP/1.1.
     pub async fn requests(&self) -> Vec<Request> {
-        let connections = lock(&self.sent).clone();
+        let connections = lock(&self.recorded).clone();
         let mut requests = Vec::new();
         for (number, bytes) in connections.iter().enumerate() {
             requests.extend(Request::parse_all(bytes, number).await.expect("clients speak HTTP/1.1"));
@@ -66,26 +66,26 @@ impl Drop for Tee {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, sent: Sent) {
+async fn accept(listener: TcpListener, target: SocketAddr, recorded: Recorded) {
     let mut running = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((client, _)) = accepted else { continue };
                 let number = {
-                    let mut sent = lock(&sent);
-                    sent.push(Vec::new());
-                    sent.len() - 1
+                    let mut recorded = lock(&recorded);
+                    recorded.push(Vec::new());
+                    recorded.len() - 1
                 };
-                running.spawn(pass_on(client, target, Arc::clone(&sent), number));
+                running.spawn(forward(client, target, Arc::clone(&recorded), number));
             }
             Some(_) = running.join_next() => {}
         }
     }
 }
 
-/// Copies both ways until one side ends; dropping both sockets then shows each side that the other has gone.
-async fn pass_on(client: TcpStream, target: SocketAddr, sent: Sent, number: usize) {
+/// Copies in both directions until one side ends. Then drops both sockets, which closes both connections.
+async fn forward(client: TcpStream, target: SocketAddr, recorded: Recorded, number: usize) {
     let Ok(server) = TcpStream::connect(target).await else { return };
     for socket in [&client, &server] {
         socket.set_nodelay(true).expect("a fresh socket takes options");
@@ -93,15 +93,15 @@ async fn pass_on(client: TcpStream, target: SocketAddr, sent: Sent, number: usiz
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = copy(from_client, to_server, |bytes| lock(&sent)[number].extend_from_slice(bytes)) => {}
+        () = copy(from_client, to_server, |bytes| lock(&recorded)[number].extend_from_slice(bytes)) => {}
         () = copy(from_server, to_client, |_| {}) => {}
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut seen: impl FnMut(&[u8])) {
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut record: impl FnMut(&[u8])) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        seen(&buffer[..count]);
+        record(&buffer[..count]);
         if to.write_all(&buffer[..count]).await.is_err() {
             return;
         }

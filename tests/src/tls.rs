@@ -1,4 +1,4 @@
-//! TLS for scripted upstreams, with a certificate authority of the test's own.
+//! TLS for scripted upstreams, with a certificate authority per test.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// A certificate authority, and a server certificate of it for `127.0.0.1` and `localhost`.
+/// A certificate authority with one server certificate.
 #[derive(Clone)]
 pub struct CertificateAuthority {
     ca_file: Arc<NamedTempFile>,
@@ -23,20 +23,20 @@ pub struct CertificateAuthority {
 }
 
 impl CertificateAuthority {
-    /// A new authority that nobody trusts yet.
+    /// Creates an authority with a server certificate for `127.0.0.1` and `localhost`. No system trusts it.
     /// # Panics
-    /// If keys or the temporary file cannot be made.
+    /// If the keys or the temporary file cannot be created.
     #[must_use]
     pub fn new() -> Self {
         Self::for_names(&["127.0.0.1", "localhost"])
     }
 
-    /// As [`new`](Self::new), with a server certificate for other names.
+    /// Creates an authority with a server certificate for these names.
     /// # Panics
-    /// If [`new`](Self::new) would, or if a name is none.
+    /// If the keys or the temporary file cannot be created, or if a name is invalid.
     #[must_use]
     pub fn for_names(names: &[&str]) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
+        let mut params = CertificateParams::new(Vec::new()).expect("an empty list of names is valid");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, new_key()).expect("a self-signed certificate");
         let mut ca_file = NamedTempFile::new().expect("a temporary file");
@@ -61,7 +61,7 @@ impl CertificateAuthority {
         Self { ca_file: Arc::new(ca_file), acceptor: TlsAcceptor::from(Arc::new(config)) }
     }
 
-    /// The authority's certificate as a PEM file, which lasts as long as the authority.
+    /// Returns the path of the authority's certificate, a PEM file that exists as long as the authority.
     #[must_use]
     pub fn ca_file(&self) -> &Path {
         self.ca_file.path()
@@ -71,7 +71,7 @@ impl CertificateAuthority {
         Ok(Io::Tls(Box::new(self.acceptor.accept(stream).await?)))
     }
 
-    /// As [`accept`](Self::accept), with `h2` as the only protocol.
+    /// Accepts a TLS connection with `h2` as the only ALPN protocol.
     pub(crate) async fn accept_http2(&self, stream: TcpStream) -> io::Result<Io> {
         let mut config = ServerConfig::clone(self.acceptor.config());
         config.alpn_protocols = vec![b"h2".to_vec()];
@@ -96,7 +96,7 @@ fn new_key() -> KeyPair {
     KeyPair::generate().expect("the system has randomness")
 }
 
-/// An upstream's side of a connection.
+/// The upstream's end of a connection, with or without TLS.
 #[derive(Debug)]
 pub(crate) enum Io {
     Plain(TcpStream),
@@ -104,7 +104,7 @@ pub(crate) enum Io {
 }
 
 impl Io {
-    /// The socket below.
+    /// Returns the TCP socket.
     pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
@@ -113,7 +113,7 @@ impl Io {
     }
 }
 
-/// Passes a poll on to whichever stream it is.
+/// Forwards a poll to the variant's stream.
 macro_rules! delegate {
     ($io:expr, $method:ident($($argument:expr),*)) => {
         match $io.get_mut() {

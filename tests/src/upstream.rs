@@ -1,4 +1,4 @@
-//! A scripted HTTP/1.1 server that notes what it gets and misbehaves where it is told to.
+//! A scripted HTTP/1.1 server that records requests and can break the protocol at any point.
 
 use std::future::Future;
 use std::io;
@@ -20,44 +20,44 @@ use crate::rule::Rule;
 use crate::time_limit::within_limit;
 use crate::tls::{CertificateAuthority, Io};
 
-/// A server on `127.0.0.1` that belongs to one test.
+/// A server on `127.0.0.1` for one test.
 ///
-/// It is strict: a request that is not clean HTTP/1.1, names another host, is chunked though nobody allowed it, or
-/// breaks a [`Rule`] is noted as a violation. Violations, and panics of the script, fail the test when the upstream
-/// is dropped or at [`assert_clean`](Self::assert_clean), whichever comes first.
+/// It is strict and records violations. A request is a violation if it is not valid HTTP/1.1, names another host, is
+/// chunked without [`allow_chunked`](UpstreamBuilder::allow_chunked), or breaks a [`Rule`]. Violations, and panics of the
+/// script, fail the test when the upstream is dropped or at [`assert_clean`](Self::assert_clean), whichever comes first.
 #[derive(Debug)]
 pub struct Upstream {
     shared: Arc<Shared>,
-    by_hand: Option<tokio::sync::Mutex<mpsc::UnboundedReceiver<Connection>>>,
+    manual: Option<tokio::sync::Mutex<mpsc::UnboundedReceiver<Connection>>>,
     accepting: JoinHandle<()>,
 }
 
 impl Upstream {
-    /// Settings first.
+    /// Returns a builder with the default settings.
     #[must_use]
     pub fn builder() -> UpstreamBuilder {
         UpstreamBuilder {
             rules: Vec::new(),
             authority: None,
             chunked: false,
-            breaks: false,
+            allow_incomplete: false,
             host: None,
             name: None,
             socket: None,
         }
     }
 
-    /// Hands every connection to the test, which plays it by hand: see [`connection`](Self::connection).
+    /// Starts an upstream that hands every connection to the test: see [`connection`](Self::connection).
     pub async fn manual() -> Self {
         Self::builder().manual().await
     }
 
-    /// Answers every request, on any number of connections with any number of requests each.
+    /// Starts an upstream that answers every request, on any number of connections with any number of requests each.
     pub async fn answering(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         Self::builder().answering(answer).await
     }
 
-    /// Runs `script` for every connection from its first moment, before any byte was read.
+    /// Starts an upstream that runs `script` for every connection, before any byte is read.
     pub async fn scripted<F>(script: impl Fn(Connection) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -65,94 +65,94 @@ impl Upstream {
         Self::builder().scripted(script).await
     }
 
-    /// An address at which every connection is refused for as long as the returned socket lives.
+    /// Returns an address that refuses every connection as long as the returned socket lives.
     /// # Panics
-    /// If the system has no port left.
+    /// If the system has no free port.
     #[must_use]
     pub fn refusing() -> (TcpSocket, SocketAddr) {
-        // Bound but not listening: the port cannot fall to another test meanwhile.
+        // The socket is bound but does not listen, so that no other test gets the port meanwhile.
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
         let address = socket.local_addr().expect("a bound socket has an address");
         (socket, address)
     }
 
-    /// Where it listens.
+    /// Returns the address on which the upstream listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
 
-    /// `http://127.0.0.1:PORT`, or `https://…` with TLS, or with [`name`](UpstreamBuilder::name) instead of the address.
+    /// Returns `http://127.0.0.1:PORT`; with TLS `https://…`; with [`name`](UpstreamBuilder::name) that name as host.
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", self.shared.scheme, self.shared.authority)
     }
 
-    /// The next connection on which a request begins, for a [`manual`](Self::manual) upstream.
+    /// Waits for the next connection on which a request begins, at a [`manual`](Self::manual) upstream.
     ///
-    /// Connections that nobody sent anything on (a pool may open some) are not handed out.
+    /// Connections without any byte from the client (a pool may open some) are not returned.
     /// # Panics
-    /// If the upstream is not a manual one, or no request comes.
+    /// If the upstream is not manual, or if no request arrives within [`STEP_TIMEOUT`](crate::STEP_TIMEOUT).
     pub async fn connection(&self) -> Connection {
-        let mut connections = self.by_hand.as_ref().expect("a manual upstream").lock().await;
+        let mut connections = self.manual.as_ref().expect("a manual upstream").lock().await;
         let next = within_limit("request for the upstream", connections.recv()).await;
         next.expect("the accepting task lives as long as the upstream")
     }
 
-    /// The next connection with its first request read.
+    /// Waits for the next connection and reads its first request.
     /// # Panics
-    /// If [`connection`](Self::connection) would, or if the request is not complete.
+    /// If the upstream is not manual, or if no complete request arrives within [`STEP_TIMEOUT`](crate::STEP_TIMEOUT).
     pub async fn exchange(&self) -> (Connection, Request) {
         let mut connection = self.connection().await;
         let request = connection.receive().await.expect("a complete request");
         (connection, request)
     }
 
-    /// Every request so far, in the order in which they were complete.
+    /// Returns all requests so far, in the order of their completion.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.borrow().clone()
     }
 
-    /// The one request that came.
+    /// Returns the only request.
     /// # Panics
-    /// If there were none or several.
+    /// If the number of requests is not one.
     #[must_use]
     #[track_caller]
     pub fn only_request(&self) -> Request {
         let mut requests = self.requests();
-        assert_eq!(requests.len(), 1, "one request was expected, these came: {requests:#?}");
+        assert_eq!(requests.len(), 1, "one request was expected, but received: {requests:#?}");
         requests.remove(0)
     }
 
-    /// Waits until `count` requests have come.
+    /// Waits until at least `count` requests have arrived, and returns them.
     pub async fn wait_for_requests(&self, count: usize) -> Vec<Request> {
         let mut requests = self.shared.requests.subscribe();
         let enough = within_limit("further request", requests.wait_for(|r| r.len() >= count)).await;
         enough.expect("the sender lives as long as the upstream").clone()
     }
 
-    /// How many connections were accepted.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
-    /// Waits until no more than `most` connections are open.
-    pub async fn wait_for_open_connections(&self, most: usize) {
+    /// Waits until at most `limit` connections are open.
+    pub async fn wait_for_open_connections(&self, limit: usize) {
         let mut open = self.shared.open.subscribe();
-        let few = within_limit("end of a connection", open.wait_for(|open| *open <= most)).await;
-        drop(few.expect("the sender lives as long as the upstream"));
+        let reached = within_limit("end of a connection", open.wait_for(|open| *open <= limit)).await;
+        drop(reached.expect("the sender lives as long as the upstream"));
     }
 
-    /// Ends as a process that is killed: connections break off, and further ones are refused for as long as the returned
-    /// socket lives. A successor may [listen](UpstreamBuilder::listen_on) on it.
+    /// Stops like a killed process: open connections break, and new ones are refused as long as the returned socket
+    /// lives. Another upstream can [listen](UpstreamBuilder::listen_on) on that socket.
     /// # Panics
-    /// If another program takes the port in this very moment.
+    /// If another program takes the port in the meantime.
     pub async fn kill(mut self) -> TcpSocket {
         self.accepting.abort();
-        // An error says that it was aborted.
+        // The error is the abort.
         let _ = (&mut self.accepting).await;
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_reuseaddr(true).expect("a fresh socket takes options");
@@ -160,19 +160,19 @@ impl Upstream {
         socket
     }
 
-    /// Takes the violations noted so far, for tests that mean to cause some.
+    /// Returns and clears the violations so far, for tests that cause some on purpose.
     #[must_use]
     pub fn take_violations(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.shared.violations))
     }
 
-    /// Fails the test if anything was wrong with any request.
+    /// Fails the test if there are violations.
     /// # Panics
-    /// Then.
+    /// If there are violations.
     #[track_caller]
     pub fn assert_clean(&self) {
         let violations = self.take_violations();
-        assert!(violations.is_empty(), "the upstream saw violations: {violations:#?}");
+        assert!(violations.is_empty(), "the upstream recorded violations: {violations:#?}");
     }
 }
 
@@ -185,7 +185,7 @@ impl Drop for Upstream {
     }
 }
 
-/// Answers each request in turn, and every further one like the last.
+/// Returns a script that gives `answers` in turn, and repeats the last one for all further requests.
 ///
 /// # Panics
 /// If `answers` is empty.
@@ -196,20 +196,20 @@ pub fn in_turn(answers: impl IntoIterator<Item = Answer>) -> impl Fn(&Request) -
     move |_| answers[next.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1)].clone()
 }
 
-/// Settings of an [`Upstream`], then the way it answers.
+/// A builder of an [`Upstream`]: first the settings, then the kind of script.
 #[derive(Debug)]
 pub struct UpstreamBuilder {
     rules: Vec<Rule>,
     authority: Option<CertificateAuthority>,
     chunked: bool,
-    breaks: bool,
+    allow_incomplete: bool,
     host: Option<String>,
     name: Option<&'static str>,
     socket: Option<TcpSocket>,
 }
 
 impl UpstreamBuilder {
-    /// Demands these of every request.
+    /// Adds rules for every request.
     #[must_use]
     pub fn require(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
         self.rules.extend(rules);
@@ -223,17 +223,17 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Takes chunked requests without calling them a violation: streaming bodies of unknown length.
+    /// Accepts chunked requests, as for streamed bodies of unknown length, instead of recording a violation.
     #[must_use]
     pub fn allow_chunked(mut self) -> Self {
         self.chunked = true;
         self
     }
 
-    /// Takes it that requests break off: their clients leave.
+    /// Accepts incomplete requests of clients that disconnect, instead of recording a violation.
     #[must_use]
     pub fn allow_incomplete_requests(mut self) -> Self {
-        self.breaks = true;
+        self.allow_incomplete = true;
         self
     }
 
@@ -244,22 +244,22 @@ impl UpstreamBuilder {
         self
     }
 
-    /// Is known by this name instead of its IP address, in its URL and in `host`.
+    /// Uses this name instead of the IP address, in the URL and in the expected `host`.
     #[must_use]
     pub fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// Listens where `socket` is bound: at the address of a [killed](Upstream::kill) predecessor, or of one that
-    /// [refused](Upstream::refusing) so far.
+    /// Listens on `socket`: at the address of a [killed](Upstream::kill) upstream, or of one that has
+    /// [refused](Upstream::refusing) connections.
     #[must_use]
     pub fn listen_on(mut self, socket: TcpSocket) -> Self {
         self.socket = Some(socket);
         self
     }
 
-    /// See [`Upstream::manual`].
+    /// Starts the upstream: see [`Upstream::manual`].
     pub async fn manual(self) -> Upstream {
         let (sender, receiver) = mpsc::unbounded_channel();
         let script = move |mut connection: Connection| {
@@ -272,11 +272,11 @@ impl UpstreamBuilder {
             }
         };
         let mut upstream = self.scripted(script).await;
-        upstream.by_hand = Some(tokio::sync::Mutex::new(receiver));
+        upstream.manual = Some(tokio::sync::Mutex::new(receiver));
         upstream
     }
 
-    /// See [`Upstream::answering`].
+    /// Starts the upstream: see [`Upstream::answering`].
     pub async fn answering(self, answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Upstream {
         let answer = Arc::new(answer);
         let script = move |mut connection: Connection| {
@@ -293,10 +293,10 @@ impl UpstreamBuilder {
         self.scripted(script).await
     }
 
-    /// See [`Upstream::scripted`].
+    /// Starts the upstream: see [`Upstream::scripted`].
     ///
     /// # Panics
-    /// If the system has no port left.
+    /// If the system has no free port.
     pub async fn scripted<F>(self, script: impl Fn(Connection) -> F + Send + Sync + 'static) -> Upstream
     where
         F: Future<Output = ()> + Send + 'static,
@@ -316,7 +316,7 @@ impl UpstreamBuilder {
             authority,
             rules: self.rules,
             chunked: self.chunked,
-            breaks: self.breaks,
+            allow_incomplete: self.allow_incomplete,
             accepted: AtomicUsize::new(0),
             open: watch::Sender::new(0),
             requests: watch::Sender::new(Vec::new()),
@@ -324,13 +324,13 @@ impl UpstreamBuilder {
         });
         let script: Script = Box::new(move |connection| Box::pin(script(connection)));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared), script, self.authority));
-        Upstream { shared, by_hand: None, accepting }
+        Upstream { shared, manual: None, accepting }
     }
 }
 
 type Script = Box<dyn Fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// Accepts until it is aborted; the connections' scripts end with it.
+/// Accepts connections until it is aborted, which also ends the scripts of the connections.
 async fn accept(
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -351,7 +351,7 @@ async fn accept(
                         None => Io::Plain(stream),
                         Some(authority) => match authority.accept(stream).await {
                             Ok(io) => io,
-                            Err(_) => return, // the other side's business; it sees the same failure
+                            Err(_) => return, // the peer sees the same failure
                         },
                     };
                     script(Connection::new(number, io, shared)).await;
@@ -374,31 +374,34 @@ struct Shared {
     host: String,
     rules: Vec<Rule>,
     chunked: bool,
-    breaks: bool,
+    allow_incomplete: bool,
     accepted: AtomicUsize,
-    /// Connections that neither side has closed, as far as the script has noticed.
+    /// The number of connections whose script still runs.
     open: watch::Sender<usize>,
     requests: watch::Sender<Vec<Request>>,
     violations: Mutex<Vec<String>>,
 }
 
 impl Shared {
-    fn note(&self, connection: usize, violation: impl std::fmt::Display) {
+    fn record_violation(&self, connection: usize, violation: impl std::fmt::Display) {
         lock(&self.violations).push(format!("connection {connection}: {violation}"));
     }
 
-    /// Holds a request against everything that is demanded, and keeps it.
-    fn keep(&self, request: &Request) {
+    /// Checks a request against the settings and the rules, and records it.
+    fn record(&self, request: &Request) {
         let hosts: Vec<_> = request.headers.all("host").collect();
         if hosts != [self.host.as_str()] {
-            self.note(request.connection, format_args!("host is {hosts:?} instead of {:?}", self.host));
+            self.record_violation(
+                request.connection,
+                format_args!("host is {hosts:?} instead of {:?}", self.host),
+            );
         }
         if !self.chunked && request.headers.contains("transfer-encoding") {
-            self.note(request.connection, "transfer-encoding where content-length was expected");
+            self.record_violation(request.connection, "transfer-encoding where content-length was expected");
         }
         for rule in &self.rules {
             if let Err(violation) = rule.check(request) {
-                self.note(
+                self.record_violation(
                     request.connection,
                     format_args!("{} {}: {violation}", request.method, request.target),
                 );
@@ -408,30 +411,31 @@ impl Shared {
     }
 }
 
-/// One connection of an upstream. Dropping it closes it: with FIN, or with RST if unread bytes are waiting.
+/// A connection of an upstream. Dropping it closes the connection: with RST if there are unread bytes, else with FIN.
 #[derive(Debug)]
 pub struct Connection {
     number: usize,
     wire: Wire<Io>,
-    /// Method and unread body of the last request.
+    /// The method of the last request.
     method: String,
+    /// The framing of the unread body of the last request.
     unread: Framing,
     shared: Arc<Shared>,
-    _open: Open,
+    _open: OpenGuard,
 }
 
-/// Counts a connection for as long as it is open.
+/// A guard that counts a connection as open until it is dropped.
 #[derive(Debug)]
-struct Open(Arc<Shared>);
+struct OpenGuard(Arc<Shared>);
 
-impl Open {
+impl OpenGuard {
     fn count(shared: &Arc<Shared>) -> Self {
         shared.open.send_modify(|open| *open += 1);
         Self(Arc::clone(shared))
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenGuard {
     fn drop(&mut self) {
         self.0.open.send_modify(|open| *open -= 1);
     }
@@ -439,39 +443,39 @@ impl Drop for Open {
 
 impl Connection {
     fn new(number: usize, io: Io, shared: Arc<Shared>) -> Self {
-        let open = Open::count(&shared);
+        let open = OpenGuard::count(&shared);
         let (wire, unread) = (Wire::new(io), Framing::Length(0));
         Self { number, wire, method: String::new(), unread, shared, _open: open }
     }
 
-    /// 0 for the first that the upstream accepted.
+    /// Returns the number of the connection: 0 for the first that the upstream accepted.
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// The next request, whole; `None` when the other side closes the connection, or breaks the request off, which
-    /// is noted.
+    /// Reads the next complete request. Returns `None` if the peer closes the connection. If it closes the connection
+    /// within a request, that is a violation.
     pub async fn receive(&mut self) -> Option<Request> {
         let mut request = self.head().await?;
         request.body = self.receive_body().await?;
         request.at = Instant::now();
-        self.shared.keep(&request);
+        self.shared.record(&request);
         Some(request)
     }
 
-    /// The next request with its body left unread, for an answer that comes early.
+    /// Reads the head of the next request but not its body, for an early answer.
     pub async fn receive_head(&mut self) -> Option<Request> {
         let request = self.head().await?;
-        self.shared.keep(&request);
+        self.shared.record(&request);
         Some(request)
     }
 
-    /// The body that [`receive_head`](Self::receive_head) left.
+    /// Reads the body after [`receive_head`](Self::receive_head).
     pub async fn receive_body(&mut self) -> Option<Bytes> {
         let framing = std::mem::replace(&mut self.unread, Framing::Length(0));
         let body = within_limit("whole request body", self.wire.read_body(framing)).await;
-        self.or_note(body)
+        self.or_violation(body)
     }
 
     async fn head(&mut self) -> Option<Request> {
@@ -479,25 +483,25 @@ impl Connection {
             return None;
         }
         let head = within_limit("whole request head", self.wire.read_head()).await;
-        let head = self.or_note(head)??;
-        self.unread = self.or_note(head.framing(Framing::Length(0)))?;
-        let request = self.or_note(Request::new(head, self.number))?;
+        let head = self.or_violation(head)??;
+        self.unread = self.or_violation(head.framing(Framing::Length(0)))?;
+        let request = self.or_violation(Request::new(head, self.number))?;
         self.method.clone_from(&request.method);
         Some(request)
     }
 
-    fn or_note<T>(&self, result: Result<T, WireError>) -> Option<T> {
+    fn or_violation<T>(&self, result: Result<T, WireError>) -> Option<T> {
         if let Err(error) = &result
-            && !(self.shared.breaks && error.end().is_some())
+            && !(self.shared.allow_incomplete && error.end().is_some())
         {
-            self.shared.note(self.number, error);
+            self.shared.record_violation(self.number, error);
         }
         result.ok()
     }
 
-    /// Sends `answer`, with its way to end.
+    /// Sends `answer`, and then closes the connection as its [`Ending`] requires.
     /// # Errors
-    /// If the other side is gone.
+    /// If the peer has closed the connection.
     pub async fn answer(&mut self, answer: &Answer) -> io::Result<()> {
         for write in answer.writes(&self.method) {
             self.wire.write(&write).await?;
@@ -509,45 +513,45 @@ impl Connection {
         }
     }
 
-    /// Sends the head of `answer`. Its body is the test's: [`send_chunk`](Self::send_chunk), then
-    /// [`send_last_chunk`](Self::send_last_chunk), or [`send`](Self::send).
+    /// Sends only the head of `answer`. The test sends the body with [`send_chunk`](Self::send_chunk) and
+    /// [`send_last_chunk`](Self::send_last_chunk), or with [`send`](Self::send).
     /// # Panics
-    /// If the other side is gone.
+    /// If the peer has closed the connection.
     pub async fn send_head(&mut self, answer: &Answer) {
         self.send(&answer.head()).await;
     }
 
     /// Sends `payload` as one chunk in one write.
     /// # Panics
-    /// If the other side is gone.
+    /// If the peer has closed the connection.
     pub async fn send_chunk(&mut self, payload: &[u8]) {
         self.send(&http1::chunk(payload)).await;
     }
 
-    /// Ends a chunked body as it should be.
+    /// Sends the last chunk of a chunked body.
     /// # Panics
-    /// If the other side is gone.
+    /// If the peer has closed the connection.
     pub async fn send_last_chunk(&mut self) {
         self.send(http1::LAST_CHUNK).await;
     }
 
-    /// Sends bytes as they are.
+    /// Sends arbitrary bytes.
     /// # Panics
-    /// If the other side is gone.
+    /// If the peer has closed the connection.
     pub async fn send(&mut self, bytes: &[u8]) {
-        self.try_send(bytes).await.expect("the other side still listens");
+        self.try_send(bytes).await.expect("the connection is open");
     }
 
-    /// As [`send`](Self::send), to somebody who may have left.
+    /// Sends bytes to a peer that may have closed the connection.
     /// # Errors
-    /// If the other side is gone.
+    /// If the peer has closed the connection.
     pub async fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         within_limit("room to send", self.wire.write(bytes)).await
     }
 
-    /// Sends FIN, and waits until the other side has closed as well.
+    /// Sends FIN, and waits until the peer has closed the connection as well.
     pub async fn finish(mut self) {
-        // An error means that the other side was faster.
+        // An error means that the peer closed first.
         let _ = self.wire.shut_down().await;
         self.peer_closed().await;
     }
@@ -559,15 +563,14 @@ impl Connection {
         self.wire.into_io().tcp().set_zero_linger().expect("an open socket takes options");
     }
 
-    /// Waits until the other side has closed the connection, and says when that was seen. Bytes that still come are
-    /// thrown away.
+    /// Waits until the peer has closed the connection, and returns the time. Discards the bytes that arrive before.
     pub async fn peer_closed(&mut self) -> Instant {
         within_limit("end of the connection", self.wire.drain()).await;
         Instant::now()
     }
 }
 
-/// A test that has panicked elsewhere still wants to see what was noted.
+/// Locks `mutex`, also if another thread has panicked with it: the test still reports the violations so far.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

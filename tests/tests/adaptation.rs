@@ -8,7 +8,7 @@ use relay_tests::fakes::{azure, bedrock, google, ollama, vertex, zai};
 use relay_tests::{Call, ClaudeCode, PROVIDER_KEY, Relay, Request, Upstream, provider};
 use serde_json::{Value, json};
 
-/// What is private to Anthropic.
+/// The changes that remove the fields private to Anthropic.
 const ZAI: &[&str] = &[
     "- beta afk-mode-2026-01-31",
     "- beta dangerous-tool-use-2026-09-03",
@@ -17,7 +17,7 @@ const ZAI: &[&str] = &[
     "~ system: 2 for 3",
 ];
 
-/// The same, every beta with its fields, and what stands for tools that are left out.
+/// The removal of private fields, of every beta with its fields, and of the references to removed tools.
 const OLLAMA: &[&str] = &[
     "- beta advanced-tool-use-2025-11-20",
     "- beta afk-mode-2026-01-31",
@@ -38,7 +38,7 @@ const OLLAMA: &[&str] = &[
     "~ tools: 11 for 12",
 ];
 
-/// What InvokeModel refuses, and its dialect.
+/// The removal of what InvokeModel refuses, and the change to its dialect.
 const BEDROCK_NEW: &[&str] = &[
     "+ anthropic_version",
     "+ beta tool-search-tool-2025-10-19",
@@ -78,7 +78,7 @@ const BEDROCK_WITHOUT_EFFORT: &[&str] = &[
     "~ messages: 1 for 2",
 ];
 
-/// The same for one without deferred tools and without lifetimes of caches.
+/// The changes for a model on Bedrock without deferred tools and without cache lifetimes.
 const BEDROCK_OLD: &[&str] = &[
     "+ anthropic_version",
     "- beta advanced-tool-use-2025-11-20",
@@ -100,7 +100,7 @@ const BEDROCK_OLD: &[&str] = &[
     "~ tools: 11 for 12",
 ];
 
-/// Anthropic's format, less what is Anthropic's alone.
+/// Anthropic's format without the fields that only Anthropic accepts.
 const AZURE: &[&str] = &[
     "- beta afk-mode-2026-01-31",
     "- beta dangerous-tool-use-2026-09-03",
@@ -109,7 +109,7 @@ const AZURE: &[&str] = &[
     "- system[].cache_control.scope",
 ];
 
-/// What Vertex refuses, and its dialect.
+/// The removal of what Vertex refuses, and the change to its dialect.
 const VERTEX_NEW: &[&str] = &[
     "+ anthropic_version",
     "+ beta tool-search-tool-2025-10-19",
@@ -141,7 +141,7 @@ const VERTEX_WITHOUT_EFFORT: &[&str] = &[
     "~ messages: 1 for 2",
 ];
 
-/// What Claude Code says to `say hi`, with what its interactive mode and a subscription add.
+/// Records Claude Code's request for the prompt `say hi`, with the fields that its interactive mode and a subscription add.
 async fn recorded() -> Option<(Value, String)> {
     let claude = ClaudeCode::find()?;
     let upstream = Upstream::answering(anthropic::answer).await;
@@ -161,7 +161,7 @@ async fn recorded() -> Option<(Value, String)> {
     Some((body, format!("{betas},{added}")))
 }
 
-/// What is another in `received` than in `sent`, one line each. The numbers of items are left out.
+/// Adds one line for each difference between `sent` and `received`. The indexes of array items are not part of a line.
 fn differences(path: &str, sent: &Value, received: &Value, lines: &mut BTreeSet<String>) {
     match (sent, received) {
         (Value::Object(a), Value::Object(b)) => {
@@ -195,7 +195,7 @@ fn show(name: &str, lines: &BTreeSet<String>) {
     lines.iter().for_each(|line| println!("    {line}"));
 }
 
-/// Sends the request through a relay with `provider` alone; what `upstream` got may differ in `expected` alone.
+/// Sends the request through a relay with `provider` alone; what `upstream` received may differ only by `expected`.
 async fn check(
     name: &str,
     upstream: &Upstream,
@@ -231,7 +231,7 @@ async fn check(
 }
 
 #[tokio::test]
-async fn claude_codes_request_becomes_what_each_upstream_takes() {
+async fn claude_code_request_is_adapted_to_each_upstream() {
     let Some(request) = recorded().await else { return };
 
     let upstream = Upstream::builder().require(anthropic::rules(Credential::Key(PROVIDER_KEY)));

@@ -1,4 +1,4 @@
-//! What keeps a conversation on one provider and key, and what does not.
+//! Session affinity: the conditions under which a conversation stays on one provider and key.
 
 use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{Answer, Call, Ending, Relay, Request, Response, Upstream, in_turn, provider, sse};
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 const MODEL: &str = "claude-opus-5-5";
 const SESSIONS: [&str; 2] = ["5f0c1c8e-6e5e-4a52-b0a5-6c1d2f3e4a5b", "0b7d4f7a-14de-4a58-9d3c-8f0e1d2c3b4a"];
 
-fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
+fn named(text: &str) -> impl Fn(&Request) -> Answer + use<> {
     let reply = Reply::new(MODEL).text(text);
     move |request| anthropic::message(request, &reply)
 }
 
-/// What [`says`] answers for `a`, in one piece.
+/// Returns the answer of [`named`] for `a` as a whole stream.
 fn well() -> Answer {
     anthropic::success(Answer::json(200, &Reply::new(MODEL).text("a").json()))
 }
@@ -29,12 +29,12 @@ fn conversation(opening: &str, turn: usize) -> Value {
     json!({"model": MODEL, "max_tokens": 8, "messages": messages})
 }
 
-/// A request of Claude Code's in this session.
+/// A Claude Code request in this session.
 fn in_session(session: &str) -> Call {
     Call::messages(conversation("hello", 1).to_string()).header("x-claude-code-session-id", session)
 }
 
-/// Upstreams `a` and `b`, which say their names unless `a` is told otherwise, and a relay that takes turns.
+/// Upstreams `a` and `b`, and a relay that balances between them. Each answers with its name unless `a` has its own script.
 struct Scene {
     upstreams: [Upstream; 2],
     relay: Relay,
@@ -42,12 +42,12 @@ struct Scene {
 
 impl Scene {
     async fn new(routing: Value) -> Self {
-        Self::with(routing, says("a")).await
+        Self::with(routing, named("a")).await
     }
 
     async fn with(mut routing: Value, a: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         routing["strategy"] = json!("round_robin");
-        let upstreams = [Upstream::answering(a).await, Upstream::answering(says("b")).await];
+        let upstreams = [Upstream::answering(a).await, Upstream::answering(named("b")).await];
         let [a, b] = &upstreams;
         let providers = [provider("a", "anthropic", &a.url()), provider("b", "anthropic", &b.url())];
         let relay = Relay::start(&json!({"providers": providers, "routing": routing})).await;
@@ -58,15 +58,15 @@ impl Scene {
         call.send(self.relay.address()).await
     }
 
-    /// Lets this many requests of others take their turns.
+    /// Sends this many requests that belong to other conversations.
     async fn interrupt(&self, requests: usize) {
         for _ in 0..requests {
-            self.ask(Call::messages(conversation("another", 1).to_string())).await;
+            self.answered_by(Call::messages(conversation("another", 1).to_string())).await;
         }
     }
 
-    /// Who answers.
-    async fn ask(&self, call: Call) -> String {
+    /// Sends `call` and returns the name of the upstream that answered.
+    async fn answered_by(&self, call: Call) -> String {
         let response = self.send(call).await;
         assert_eq!(response.status, 200, "{:?}", response.body());
         response.json()["content"][0]["text"].as_str().expect("a text").to_owned()
@@ -74,29 +74,29 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn sessions_are_dealt_and_their_requests_stay_together() {
+async fn sessions_are_distributed_and_each_session_stays_on_one_provider() {
     let scene = Scene::new(json!({})).await;
     let [one, two] = SESSIONS;
     let mut answers = String::new();
     for session in [one, two, one, one, two, two] {
-        answers += &scene.ask(in_session(session)).await;
+        answers += &scene.answered_by(in_session(session)).await;
     }
     assert_eq!(answers, "abaabb");
 }
 
 #[tokio::test]
-async fn without_affinity_every_request_is_dealt() {
+async fn every_request_is_distributed_without_affinity() {
     let scene = Scene::new(json!({"affinity": "none"})).await;
     let mut answers = String::new();
     for _ in 0..4 {
-        answers += &scene.ask(in_session(SESSIONS[0])).await;
+        answers += &scene.answered_by(in_session(SESSIONS[0])).await;
     }
     assert_eq!(answers, "abab");
 }
 
 #[tokio::test]
-async fn a_session_keeps_to_its_key() {
-    let upstream = Upstream::answering(says("pool")).await;
+async fn a_session_stays_on_one_key() {
+    let upstream = Upstream::answering(named("pool")).await;
     let mut pool = provider("pool", "anthropic", &upstream.url());
     pool["keys"] = json!([{"key": "one"}, {"key": "two"}]);
     for pooling in ["least_loaded", "round_robin", "random", "weighted"] {
@@ -114,7 +114,7 @@ async fn a_session_keeps_to_its_key() {
 }
 
 #[tokio::test]
-async fn a_session_is_known_by_its_metadata_too() {
+async fn a_session_is_recognised_by_its_metadata() {
     let object =
         json!({"device_id": "d".repeat(64), "account_uuid": "", "session_id": SESSIONS[0]}).to_string();
     let words = format!("user_{}_account__session_{}", "d".repeat(64), SESSIONS[0]);
@@ -124,7 +124,7 @@ async fn a_session_is_known_by_its_metadata_too() {
         for turn in [1, 1, 2, 3] {
             let mut body = conversation("hello", turn);
             body["metadata"] = json!({"user_id": user_id});
-            answers += &scene.ask(Call::messages(body.to_string())).await;
+            answers += &scene.answered_by(Call::messages(body.to_string())).await;
             scene.interrupt(turn).await;
         }
         assert!(["aaaa", "bbbb"].contains(&answers.as_str()), "{user_id}: {answers}");
@@ -132,48 +132,48 @@ async fn a_session_is_known_by_its_metadata_too() {
 }
 
 #[tokio::test]
-async fn a_user_without_a_session_is_dealt_as_anybody() {
+async fn requests_of_a_user_without_a_session_are_distributed() {
     let scene = Scene::new(json!({})).await;
     let mut body = conversation("hello", 1);
     body["metadata"] = json!({"user_id": "customer-17"});
     let mut answers = String::new();
     for _ in 0..4 {
-        answers += &scene.ask(Call::messages(body.to_string())).await;
+        answers += &scene.answered_by(Call::messages(body.to_string())).await;
     }
     assert_eq!(answers, "abab");
 }
 
 #[tokio::test]
-async fn first_turns_are_dealt_and_a_conversation_that_goes_on_stays() {
+async fn first_turns_are_distributed_and_later_turns_stay_on_one_provider() {
     let scene = Scene::new(json!({})).await;
     let mut first = String::new();
     for _ in 0..4 {
-        first += &scene.ask(Call::messages(conversation("hello", 1).to_string())).await;
+        first += &scene.answered_by(Call::messages(conversation("hello", 1).to_string())).await;
     }
-    assert_eq!(first, "abab", "the same question is no conversation");
+    assert_eq!(first, "abab", "the same first message must not start a conversation");
     let mut later = String::new();
     for turn in 2..6 {
-        later += &scene.ask(Call::messages(conversation("hello", turn).to_string())).await;
+        later += &scene.answered_by(Call::messages(conversation("hello", turn).to_string())).await;
         scene.interrupt(turn).await;
     }
     assert!(["aaaa", "bbbb"].contains(&later.as_str()), "{later}");
 }
 
 #[tokio::test]
-async fn a_detour_for_one_request_does_not_move_a_session() {
+async fn one_failover_does_not_move_a_session() {
     for detour in [anthropic::error(500), anthropic::error_with(429, "rate_limit_error", "bare")] {
         let answers = in_turn([well(), detour, well()]);
         let scene = Scene::with(json!({}), answers).await;
         let mut answers = String::new();
         for _ in 0..4 {
-            answers += &scene.ask(in_session(SESSIONS[0])).await;
+            answers += &scene.answered_by(in_session(SESSIONS[0])).await;
         }
         assert_eq!(answers, "abaa");
     }
 }
 
 #[tokio::test]
-async fn a_session_avoids_whoever_broke_off_its_stream() {
+async fn a_session_avoids_a_provider_that_broke_off_its_stream() {
     let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
     let broken = Answer::sse(opening).with_ending(Ending::Fin);
     let scene = Scene::with(json!({}), in_turn([broken, well()])).await;
@@ -183,18 +183,18 @@ async fn a_session_avoids_whoever_broke_off_its_stream() {
     let call = Call::messages(streamed.to_string()).header("x-claude-code-session-id", one);
     assert!(scene.send(call).await.end.is_broken());
     for _ in 0..3 {
-        assert_eq!(scene.ask(in_session(one)).await, "b");
+        assert_eq!(scene.answered_by(in_session(one)).await, "b");
     }
     assert_eq!(scene.upstreams[0].requests().len(), 1);
     // Another session has no reason to avoid it.
-    let others = [scene.ask(in_session(two)).await, scene.ask(in_session("third")).await];
+    let others = [scene.answered_by(in_session(two)).await, scene.answered_by(in_session("third")).await];
     assert!(others.contains(&"a".to_owned()), "{others:?}");
 }
 
 #[tokio::test]
-async fn a_session_with_one_model_says_nothing_about_the_same_with_another_that_only_one_provider_has() {
-    let a = Upstream::answering(says("a")).await;
-    let b = Upstream::answering(says("b")).await;
+async fn affinity_of_a_session_is_kept_per_model() {
+    let a = Upstream::answering(named("a")).await;
+    let b = Upstream::answering(named("b")).await;
     let mut first = provider("a", "anthropic", &a.url());
     first["models"] = json!([MODEL]);
     let mut second = provider("b", "anthropic", &b.url());

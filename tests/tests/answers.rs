@@ -1,4 +1,4 @@
-//! Answers that are not quite what they should be: encoded unasked, incomplete, cut off, or no answers at all.
+//! Defective answers: encoded without a request for it, incomplete, cut off, or errors with status 200.
 
 use bytes::Bytes;
 use relay_tests::fakes::{Reply, anthropic, ollama};
@@ -18,14 +18,14 @@ fn at(name: &str, kind: &str, url: &str) -> Value {
     provider
 }
 
-/// What the client gets from a lone provider of this kind that answers like this.
+/// Returns the client's response if the only provider is of this kind and returns `answer`.
 async fn answered(kind: &str, answer: Answer, body: &'static str) -> Response {
     let upstream = Upstream::answering(in_turn([answer])).await;
     let relay = Relay::start(&json!({"providers": [at("gw", kind, &upstream.url())]})).await;
     Call::messages(body).send(relay.address()).await
 }
 
-/// What the client gets where another provider stands behind the one that answers like this.
+/// Returns the client's response if a second provider follows the one that returns `answer`.
 async fn saved(kind: &str, answer: Answer, body: &'static str) -> Response {
     let first = Upstream::answering(in_turn([answer])).await;
     let reply = Reply::new("m").text("from the second");
@@ -35,7 +35,7 @@ async fn saved(kind: &str, answer: Answer, body: &'static str) -> Response {
     Call::messages(body).send(relay.address()).await
 }
 
-/// Whether a client sees that a stream like this one has failed, be it before its head or behind it.
+/// Returns `true` if the client can see that the stream failed, before or after its response head.
 async fn fails(kind: &str, answer: Answer) -> bool {
     let upstream = Upstream::answering(in_turn([answer])).await;
     let relay = Relay::start(&json!({"providers": [at("gw", kind, &upstream.url())]})).await;
@@ -53,7 +53,7 @@ fn hello() -> Vec<Bytes> {
 }
 
 #[tokio::test]
-async fn a_stream_that_comes_encoded_is_decoded_and_watched() {
+async fn an_encoded_stream_is_decoded_and_watched() {
     for coding in Coding::ALL {
         let response = answered("zai", Answer::sse(hello()).compressed(coding).await, STREAMED).await;
         assert_eq!((response.status, response.end), (200, End::Complete), "{coding:?}");
@@ -70,7 +70,7 @@ async fn a_stream_that_comes_encoded_is_decoded_and_watched() {
 }
 
 #[tokio::test]
-async fn a_message_that_comes_encoded_is_decoded() {
+async fn an_encoded_message_is_decoded() {
     let message = Reply::new("m").text("hello").json();
     for coding in Coding::ALL {
         let response =
@@ -81,17 +81,20 @@ async fn a_message_that_comes_encoded_is_decoded() {
 }
 
 #[tokio::test]
-async fn a_stream_without_its_end_is_broken_off_for_every_kind() {
+async fn a_stream_without_its_final_event_is_broken_off_for_every_kind() {
     for kind in ["anthropic", "zai", "minimax", "ollama"] {
         for events in 0..hello().len() {
             let answer = Answer::sse(hello().into_iter().take(events));
-            assert!(fails(kind, answer).await, "{kind}: {events} events pass for all");
+            assert!(
+                fails(kind, answer).await,
+                "{kind}: a stream of only {events} events must not pass as complete"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn what_ollama_leaves_out_is_added() {
+async fn fields_that_ollama_omits_are_added() {
     let upstream = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
     let relay = Relay::start(&json!({"providers": [at("local", "ollama", &upstream.url())]})).await;
 
@@ -112,7 +115,7 @@ async fn what_ollama_leaves_out_is_added() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_cut_off_is_answered_by_somebody_else() {
+async fn a_message_that_is_cut_off_is_answered_by_the_next_provider() {
     let whole = Reply::new("m").text("an answer").json().to_string();
     let half = Bytes::from(whole[..whole.len() / 2].to_owned());
     let json = |ending| {
@@ -131,7 +134,7 @@ async fn a_message_that_is_cut_off_is_answered_by_somebody_else() {
 }
 
 #[tokio::test]
-async fn a_failure_behind_a_200_is_a_failure() {
+async fn an_error_body_with_status_200_is_a_failure() {
     let overloaded = json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}});
     let expired = json!({"code": 401, "msg": "token expired or incorrect", "success": false});
     let page = "<!DOCTYPE html><html><head><title>Sign in</title></head></html>";

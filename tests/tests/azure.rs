@@ -22,7 +22,7 @@ fn azure(name: &str, upstream: &Upstream) -> Value {
     provider(name, "azure", &format!("{}{PREFIX}", upstream.url()))
 }
 
-/// With Entra ID in the place of a key.
+/// A provider that authenticates with Entra ID instead of a key.
 fn with_entra(upstream: &Upstream) -> Value {
     json!({"name": "azure", "type": "azure", "base_url": format!("{}{PREFIX}", upstream.url()), "azure_auth": "entra_id"})
 }
@@ -40,7 +40,7 @@ async fn foundry_with_token() -> Upstream {
 }
 
 #[tokio::test]
-async fn a_request_goes_with_the_key_in_both_headers_and_is_otherwise_the_clients() {
+async fn a_request_has_the_key_in_both_headers_and_is_otherwise_unchanged() {
     let upstream = foundry().await;
     let relay = relay(&[azure("azure", &upstream)]).await;
     let call = Call::messages(BODY)
@@ -58,7 +58,7 @@ async fn a_request_goes_with_the_key_in_both_headers_and_is_otherwise_the_client
 }
 
 #[tokio::test]
-async fn a_version_is_sent_where_it_is_configured_and_models_are_mapped() {
+async fn a_configured_version_is_sent_and_models_are_mapped() {
     let upstream = foundry().await;
     let mut provider = azure("azure", &upstream);
     provider["azure_api_version"] = json!("2024-06-01");
@@ -93,7 +93,7 @@ async fn a_stream_passes_event_by_event() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_model_passes_byte_for_byte_and_the_gateways_is_translated() {
+async fn an_error_of_the_model_is_unchanged_and_an_error_of_the_gateway_is_translated() {
     let too_long =
         anthropic::error_with(400, "invalid_request_error", "prompt is too long: 2 tokens > 1 maximum");
     let gateway = azure::gateway_error(404, "DeploymentNotFound", "The API deployment does not exist.");
@@ -115,7 +115,7 @@ async fn an_error_of_the_model_passes_byte_for_byte_and_the_gateways_is_translat
 }
 
 #[tokio::test]
-async fn these_errors_make_another_provider_answer() {
+async fn errors_of_the_deployment_or_credentials_lead_to_the_next_provider() {
     for (status, code) in [
         (401, "401"),
         (403, "AuthorizationFailed"),
@@ -153,7 +153,7 @@ async fn a_client_secret_is_exchanged_for_one_token() {
 }
 
 #[tokio::test]
-async fn a_workload_identity_reads_its_file_anew_for_each_token() {
+async fn a_workload_identity_reads_its_file_again_for_each_token() {
     let entra = Upstream::answering(|request| azure::entra(request, TOKEN, 3600)).await;
     let upstream = foundry_with_token().await;
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -177,7 +177,7 @@ async fn a_workload_identity_reads_its_file_anew_for_each_token() {
 }
 
 #[tokio::test]
-async fn the_machines_identity_is_asked_for_in_the_way_of_each_service() {
+async fn a_managed_identity_uses_the_endpoint_of_its_hosting_service() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
     let service = Upstream::answering(move |request| azure::app_service(request, TOKEN, now + 3600)).await;
     let upstream = foundry_with_token().await;
@@ -195,7 +195,7 @@ async fn the_machines_identity_is_asked_for_in_the_way_of_each_service() {
 }
 
 #[tokio::test]
-async fn the_instance_metadata_service_is_asked_where_there_is_no_other() {
+async fn the_instance_metadata_service_is_the_default_token_endpoint() {
     let service = Upstream::answering(|request| azure::instance_metadata(request, TOKEN, 86_400)).await;
     let upstream = foundry_with_token().await;
     let entra = EntraConfig::ManagedIdentity {
@@ -241,14 +241,14 @@ async fn a_refused_token_is_renewed_once() {
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     assert_eq!((entra.requests().len(), upstream.requests().len()), (2, 2));
 
-    // Whatever is sent now is refused: one more try, but the new token is kept for a while.
+    // Every token is refused now: the relay retries once, and keeps the new token for a while.
     revoked.lock().expect("no panic").clear();
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 502);
     assert_eq!((entra.requests().len(), upstream.requests().len()), (2, 4));
 }
 
 #[tokio::test]
-async fn a_credential_that_is_refused_shows_in_no_error_and_another_provider_answers() {
+async fn a_refused_credential_appears_in_no_error_and_the_next_provider_answers() {
     let entra = Upstream::answering(|request| {
         let form = String::from_utf8_lossy(&request.body).into_owned();
         Answer::json(

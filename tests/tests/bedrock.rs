@@ -28,7 +28,7 @@ fn bedrock_at(url: &str) -> Value {
     })
 }
 
-/// As [`bedrock_at`], with the credentials that the environment has.
+/// A provider like [`bedrock_at`] that takes its credentials from the environment.
 fn ambient_at(url: &str) -> Value {
     json!({
         "name": "bedrock", "type": "bedrock", "base_url": url, "aws_region": REGION, "model_mapping": {"*": MODEL},
@@ -51,7 +51,7 @@ fn reply() -> Reply {
         .tool_use("toolu_1", "read", json!({"path": "/tmp/ä"}))
 }
 
-/// As Claude Code 2.1.330 asks.
+/// A request with the headers of Claude Code 2.1.330.
 fn claude_code(body: &Value) -> Call {
     Call::messages(body.to_string())
         .header(
@@ -67,7 +67,7 @@ fn claude_code(body: &Value) -> Call {
         .header("accept-encoding", "gzip, deflate, br, zstd")
 }
 
-/// What botocore says that `authorization` of each request has to be.
+/// Asserts that `authorization` of each request equals the value that botocore computes.
 async fn assert_signed(requests: &[Request], service: &str, token: Option<&str>) {
     let Some(python) = Python::find() else { return };
     let calls: Vec<Value> = requests
@@ -90,7 +90,7 @@ async fn assert_signed(requests: &[Request], service: &str, token: Option<&str>)
 }
 
 #[tokio::test]
-async fn signatures_are_what_botocore_computes() {
+async fn signatures_equal_those_of_botocore() {
     for token in [None, Some("FwoGZXIvYXdzTOKEN+/=")] {
         let upstream = strict(bedrock::answer).await;
         let mut provider = bedrock_at(&upstream.url());
@@ -133,7 +133,7 @@ async fn signatures_are_what_botocore_computes() {
 }
 
 #[tokio::test]
-async fn the_messages_endpoint_needs_a_signature_and_no_dialect() {
+async fn a_request_to_the_messages_endpoint_is_signed_and_keeps_its_format() {
     let upstream = Upstream::builder()
         .require([bedrock::signed_by(ACCESS_KEY, REGION, "bedrock-mantle"), rule::without("x-api-key")])
         .answering(anthropic::answer)
@@ -144,7 +144,7 @@ async fn the_messages_endpoint_needs_a_signature_and_no_dialect() {
     let relay = relay(&[provider]).await;
     let body = json!({"model": "m", "max_tokens": 8, "messages": [], "stream": true, "speed": "fast"});
     let response = claude_code(&body).send(relay.address()).await;
-    // The scripted API stands at the root: only the request matters here.
+    // The scripted API is at the root path: only the request matters here.
     assert_eq!(response.status, 404);
     let request = upstream.only_request();
     assert_eq!(request.target, "/anthropic/v1/messages");
@@ -158,7 +158,7 @@ async fn the_messages_endpoint_needs_a_signature_and_no_dialect() {
 }
 
 #[tokio::test]
-async fn a_bedrock_api_key_is_a_bearer_token_and_nothing_is_signed() {
+async fn a_bedrock_api_key_is_sent_as_a_bearer_token_without_a_signature() {
     let rules = [
         rule::header("authorization", "Bearer bedrock-api-key-of-the-relay"),
         rule::without("x-amz-date"),
@@ -177,7 +177,7 @@ async fn a_bedrock_api_key_is_a_bearer_token_and_nothing_is_signed() {
 }
 
 #[tokio::test]
-async fn claude_codes_request_becomes_one_that_bedrock_takes() {
+async fn claude_code_request_is_adapted_to_bedrock() {
     let upstream = strict(bedrock::answer).await;
     let relay = relay(&[bedrock_at(&upstream.url())]).await;
     let body = json!({
@@ -215,7 +215,7 @@ async fn claude_codes_request_becomes_one_that_bedrock_takes() {
 }
 
 #[tokio::test]
-async fn a_message_in_one_piece_arrives_as_it_was_written_less_bedrocks_metrics() {
+async fn a_message_arrives_unchanged_except_for_bedrocks_metrics() {
     let message = Reply::new("claude-sonnet-4-5").text("Grüße").json().to_string();
     let with_metrics =
         message.replacen('{', r#"{"amazon-bedrock-invocationMetrics":{"inputTokenCount":9},"#, 1);
@@ -254,20 +254,20 @@ async fn each_event_arrives_before_the_next_frame_is_sent() {
 }
 
 #[tokio::test]
-async fn a_thousand_streams_cut_anywhere_are_the_same_stream() {
+async fn a_stream_is_the_same_wherever_its_bytes_are_split() {
     const STREAMS: usize = 1000;
     let frames: Vec<u8> = bedrock::events(&reply()).iter().flat_map(|event| bedrock::chunk(event)).collect();
     let random = Mutex::new(fastrand::Rng::with_seed(20_261_122));
     let upstream = Upstream::answering(move |_| {
-        let mut random = random.lock().expect("nobody panics with it");
+        let mut random = random.lock().expect("no thread panics while it holds the lock");
         // From a byte at a time, which is slow, to everything at once.
         let longest = if random.u8(..) < 4 { 1 } else { 1 << random.usize(4..14) };
         let mut rest = &frames[..];
         let mut pieces = Vec::new();
         while !rest.is_empty() {
-            let (piece, behind) = rest.split_at(random.usize(1..=longest).min(rest.len()));
+            let (piece, remaining) = rest.split_at(random.usize(1..=longest).min(rest.len()));
             pieces.push(Bytes::copy_from_slice(piece));
-            rest = behind;
+            rest = remaining;
         }
         bedrock::stream(pieces)
     })
@@ -282,7 +282,7 @@ async fn a_thousand_streams_cut_anywhere_are_the_same_stream() {
     }
 }
 
-/// Frames that others have written: name, bytes, and whether they are valid.
+/// Frames from other implementations: name, bytes, and `true` if they are valid.
 fn vectors() -> Vec<(String, Bytes, bool)> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/bedrock/eventstream.json");
     let vectors = std::fs::read(path).expect("the vectors are there");
@@ -296,7 +296,7 @@ fn vectors() -> Vec<(String, Bytes, bool)> {
 }
 
 #[tokio::test]
-async fn frames_that_others_have_written_arrive_or_break_the_stream() {
+async fn recorded_frames_arrive_if_valid_and_break_the_stream_otherwise() {
     let (valid, invalid): (Vec<_>, Vec<_>) = vectors().into_iter().partition(|(_, _, valid)| *valid);
     let of = |name: &str| valid.iter().find(|vector| vector.0 == name).expect("a vector").1.clone();
     let opening = [of("chunk"), of("chunk with unicode")];
@@ -320,7 +320,7 @@ async fn frames_that_others_have_written_arrive_or_break_the_stream() {
     }
 }
 
-/// What a client gets of a stream whose first events are followed by `frames`, and then by `ending`.
+/// Returns the first events of a stream, and the client's response if `frames` and then `ending` follow them.
 async fn stream_then(frames: Vec<Bytes>, ending: Ending) -> (Vec<Bytes>, Response) {
     let events: Vec<_> = bedrock::events(&reply()).into_iter().take(4).collect();
     let opening = events.iter().map(|event| bedrock::chunk(event));
@@ -330,7 +330,7 @@ async fn stream_then(frames: Vec<Bytes>, ending: Ending) -> (Vec<Bytes>, Respons
 }
 
 #[tokio::test]
-async fn an_exception_in_mid_stream_is_an_error_event() {
+async fn an_exception_in_mid_stream_becomes_an_error_event() {
     for (name, kind) in [
         ("throttlingException", "rate_limit_error"),
         ("modelStreamErrorException", "api_error"),
@@ -348,7 +348,7 @@ async fn an_exception_in_mid_stream_is_an_error_event() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_damaged_or_cut_breaks_off_for_the_client() {
+async fn a_damaged_or_cut_stream_is_broken_off_for_the_client() {
     let next = bedrock::chunk(&bedrock::events(&reply())[4]);
     let mut damaged = next.to_vec();
     let last = damaged.len() - 1;
@@ -364,14 +364,14 @@ async fn a_stream_that_is_damaged_or_cut_breaks_off_for_the_client() {
         let label = format!("{frames:?} {ending:?}");
         let (events, response) = stream_then(frames, ending).await;
         assert!(response.end.is_broken(), "{label}: {:?}", response.end);
-        // A reset may overtake bytes that nobody has read yet.
+        // A reset may overtake bytes that have not been read yet.
         assert!(events.concat().starts_with(&response.body()), "{label}");
         assert!(ending == Ending::Reset || response.body() == events.concat(), "{label}");
     }
 }
 
 #[tokio::test]
-async fn what_fails_before_its_first_content_is_answered_by_the_next_provider() {
+async fn a_failure_before_the_first_content_leads_to_the_next_provider() {
     let start = bedrock::chunk(&bedrock::events(&reply())[0]);
     let throughput = "Invocation of model ID m with on-demand throughput isn\u{2019}t supported. Retry your request \
         with the ID or ARN of an inference profile that contains this model.";
@@ -398,13 +398,13 @@ async fn what_fails_before_its_first_content_is_answered_by_the_next_provider() 
         let response = Call::messages(STREAMED).send(relay.address()).await;
         assert_eq!((response.status, response.end), (200, End::Complete), "{label}");
         assert_eq!((first.requests().len(), second.requests().len()), (1, 1), "{label}");
-        // The other provider gets the request as the client made it.
+        // The other provider receives the request as the client sent it.
         assert_eq!(second.only_request().body, STREAMED);
     }
 }
 
 #[tokio::test]
-async fn errors_arrive_in_anthropics_words() {
+async fn errors_arrive_in_anthropics_format() {
     let throughput = "Invocation of model ID m with on-demand throughput isn't supported. Retry your request with the \
         ID or ARN of an inference profile that contains this model.";
     for (answer, status, kind, words) in [
@@ -448,7 +448,7 @@ async fn errors_arrive_in_anthropics_words() {
 }
 
 #[tokio::test]
-async fn a_model_that_cannot_be_counted_for_is_estimated() {
+async fn tokens_are_estimated_for_a_model_without_token_counting() {
     let unsupported =
         bedrock::error(400, "ValidationException", "The provided model doesn't support counting tokens.");
     let upstream = strict(in_turn([unsupported])).await;
@@ -462,7 +462,7 @@ async fn a_model_that_cannot_be_counted_for_is_estimated() {
 
 const RELAY: &str = env!("CARGO_BIN_EXE_relay-under-test");
 
-/// The endpoint of a container's credentials. Gives `ASIA1`, `ASIA2`, …, each with its own token and valid for long.
+/// The endpoint of a container's credentials. Returns `ASIA1`, `ASIA2`, …, each with its own token and a long validity.
 async fn container() -> Upstream {
     let calls = AtomicUsize::new(0);
     Upstream::answering(move |_| {
@@ -478,7 +478,7 @@ async fn container() -> Upstream {
     .await
 }
 
-/// A relay whose credentials are those of `container`, and nobody else's.
+/// A relay whose only source of credentials is `container`.
 async fn relay_in(container: &Upstream, upstream: &Upstream) -> RelayProcess {
     let uri = format!("{}/credentials", container.url());
     let environment = [
@@ -494,10 +494,10 @@ fn token(request: &Request) -> &str {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_replaced_once_and_the_client_sees_nothing_of_it() {
+async fn refused_credentials_are_replaced_once_without_an_error_to_the_client() {
     let message = "The security token included in the request is expired";
     replaces_credentials(bedrock::error(403, "ExpiredTokenException", message)).await;
-    // The name stands in a header, or in the body alone.
+    // The name of the error is in a header, or only in the body.
     let in_body = json!({"__type": "com.amazon.coral.service#ExpiredTokenException", "message": message});
     replaces_credentials(Answer::json(403, &in_body)).await;
 }
@@ -512,21 +512,21 @@ async fn replaces_credentials(refusal: Answer) {
         })
         .await;
     let relay = relay_in(&container, &upstream).await;
-    assert_eq!(container.connections(), 0, "nobody has asked yet");
+    assert_eq!(container.connections(), 0, "the credentials must not be loaded before the first request");
     let address = relay.address();
     let calls: JoinSet<_> =
         (0..8).map(|_| async move { Call::messages(STREAMED).send(address).await }).collect();
     for response in calls.join_all().await {
         assert_eq!((response.status, response.end), (200, End::Complete), "{:?}", response.body());
     }
-    assert_eq!(container.requests().len(), 2, "one load, and one renewal for all");
+    assert_eq!(container.requests().len(), 2, "expected one load, and one renewal for all requests");
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     assert_eq!(container.requests().len(), 2);
     assert_eq!(token(&upstream.requests()[upstream.requests().len() - 1]), "token-2");
 }
 
 #[tokio::test]
-async fn credentials_that_stay_refused_are_the_operators_to_mend() {
+async fn credentials_that_are_refused_again_are_reported_as_the_operators_error() {
     let container = container().await;
     let refusal = bedrock::error(403, "ExpiredTokenException", "The security token is expired");
     let upstream = Upstream::answering(in_turn([refusal])).await;
@@ -534,11 +534,11 @@ async fn credentials_that_stay_refused_are_the_operators_to_mend() {
     let response = Call::messages(BODY).send(relay.address()).await;
     assert_eq!(response.status, 502);
     assert!(response.json()["error"]["message"].as_str().is_some_and(|text| text.contains("bedrock")));
-    assert_eq!(upstream.requests().len(), 2, "once more with new credentials, and never again");
+    assert_eq!(upstream.requests().len(), 2, "expected exactly one retry with new credentials");
 }
 
 #[tokio::test]
-async fn missing_credentials_stop_nobody_from_starting_and_are_told_with_the_first_request() {
+async fn missing_credentials_do_not_prevent_the_start_and_fail_the_first_request() {
     let upstream = Upstream::answering(bedrock::answer).await;
     let environment = [("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent")];
     let config = json!({"providers": [ambient_at(&upstream.url())]});
@@ -553,7 +553,7 @@ async fn missing_credentials_stop_nobody_from_starting_and_are_told_with_the_fir
 }
 
 #[tokio::test]
-async fn a_profile_has_keys_and_a_region_and_what_the_environment_has_does_not_count_beside_it() {
+async fn a_profile_provides_keys_and_region_and_overrides_the_environment() {
     let home = tempfile::TempDir::new().expect("a temporary directory");
     let file = |name: &str, text: &str| {
         let path = home.path().join(name);

@@ -1,4 +1,4 @@
-//! A client leaves, wherever its request is: the upstream is let go at once, and nothing that was held stays held.
+//! Clients that disconnect at any stage of a request: the relay cancels the upstream request and releases all it held.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// How soon the upstream has to see it.
+/// The time within which the upstream has to see the disconnection.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
-/// Where a request is when its client leaves.
+/// The stage of a request when its client disconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// The upstream has the request, and has not begun to answer.
@@ -25,7 +25,7 @@ enum Place {
     HeldInOnePiece,
     /// The client has the first half of an answer in one piece, a long one.
     WithinOnePiece,
-    /// The upstream fails, and has not said all of it.
+    /// The upstream returns an error, and has not sent all of it.
     WithinAnError,
 }
 
@@ -39,7 +39,7 @@ const PLACES: [Place; 6] = [
 ];
 
 impl Place {
-    /// Whether the client has some of the answer.
+    /// Returns `true` if the client has received part of the answer.
     fn has_begun(self) -> bool {
         matches!(self, Self::InMidStream | Self::WithinOnePiece)
     }
@@ -48,7 +48,7 @@ impl Place {
         !matches!(self, Self::HeldInOnePiece | Self::WithinOnePiece)
     }
 
-    /// Takes the request as far as this.
+    /// Brings the request to this stage.
     async fn reach(self, connection: &mut Connection) {
         let length = if self == Self::WithinOnePiece { 400_000 } else { 400 };
         let reply = Reply::new("claude-opus-5-5").text("x".repeat(length));
@@ -76,7 +76,7 @@ impl Place {
     }
 }
 
-/// A client that is going to leave.
+/// A client that will disconnect.
 enum Leaving {
     Fin(Client),
     Reset(Client),
@@ -87,7 +87,7 @@ enum Leaving {
 impl Leaving {
     const WAYS: usize = 3;
 
-    async fn ask(way: usize, relay: &Relay, body: String) -> Self {
+    async fn send(way: usize, relay: &Relay, body: String) -> Self {
         if way == 2 {
             let client = Arc::new(Http2Client::connect(relay.address()).await);
             let (got, data) = mpsc::unbounded_channel();
@@ -129,7 +129,7 @@ impl Leaving {
     }
 }
 
-/// What the relay takes a request for.
+/// The number of tokens that the relay estimates for a request.
 const TOKENS: usize = 2000;
 
 fn body(is_stream: bool) -> String {
@@ -144,7 +144,7 @@ async fn state(relay: &Relay) -> Value {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_gives_everything_back_at_once() {
+async fn a_disconnecting_client_releases_its_resources_at_once() {
     for place in PLACES {
         for way in 0..Leaving::WAYS {
             check(place, way).await;
@@ -177,7 +177,7 @@ async fn check(place: Place, way: usize) {
     assert_eq!(client.response().await.status, 200);
     while state(&relay).await["circuit"] != "half-open" {}
 
-    let mut leaving = Leaving::ask(way, &relay, body(place.is_stream())).await;
+    let mut leaving = Leaving::send(way, &relay, body(place.is_stream())).await;
     let (mut connection, _) = first.exchange().await;
     place.reach(&mut connection).await;
     if place.has_begun() {
@@ -191,7 +191,7 @@ async fn check(place: Place, way: usize) {
     assert_eq!(after["in_flight"], 0, "{label}");
     assert_eq!(after["circuit"], if place.has_begun() { "closed" } else { "half-open" }, "{label}");
 
-    // The next one finds the trial, the tokens and the place free.
+    // The trial, the tokens and the place are free for the next request.
     let mut next = Client::connect(relay.address()).await;
     next.call(&Call::messages(body(true))).await;
     let (mut connection, request) = first.exchange().await;

@@ -21,7 +21,7 @@ fn is_tool_result(block: &Value) -> bool {
     block["type"] == "tool_result"
 }
 
-/// What the recorded stream says with all deltas of this kind in a row.
+/// Concatenates all deltas of this kind in the recorded stream.
 fn recorded_delta(events: &[bytes::Bytes], kind: &str) -> String {
     let events = sse::parse(&events.concat()).into_iter().map(|event| event.json());
     events.filter_map(|event| Some(event["delta"][kind].as_str()?.to_owned())).collect()
@@ -39,8 +39,8 @@ async fn a_plain_answer_is_printed() {
 
     let request = upstream.only_request();
     assert_eq!(request.header("x-api-key"), "sk-ant-api03-of-the-client");
-    assert!(request.body.starts_with(br#"{"model":"claude-"#), "the model comes first");
-    assert!(request.body.ends_with(br#","stream":true}"#), "the flag comes last");
+    assert!(request.body.starts_with(br#"{"model":"claude-"#), "the model must be the first field");
+    assert!(request.body.ends_with(br#","stream":true}"#), "the flag must be the last field");
 }
 
 /// Answers a first turn with a recorded tool call, and its result with a text.
@@ -53,14 +53,14 @@ fn with_a_tool_call(request: &Request) -> Answer {
 }
 
 /// Lets the CLI answer a question with that tool call.
-async fn ask_for_a_tool(claude: &ClaudeCode, base_url: &str) {
+async fn run_tool_round_trip(claude: &ClaudeCode, base_url: &str) {
     std::fs::write(claude.project().join("a-file-to-list"), "").expect("a directory of one's own");
     let finished = claude.print(base_url, ["what is here?", "--allowedTools", "Bash"]).await;
     assert!(finished.status.success(), "{finished:#?}");
     assert_eq!(finished.stdout.trim(), "There is one file.");
 }
 
-/// The second turn holds the first answer as it went, and the tool's result.
+/// Asserts that the second turn contains the first answer unchanged, and the tool's result.
 #[track_caller]
 fn assert_second_turn(second: &Request) {
     let recorded = sse::recorded("anthropic/thinking_tool_use.sse");
@@ -80,17 +80,17 @@ fn assert_second_turn(second: &Request) {
 }
 
 #[tokio::test]
-async fn a_tool_is_called_and_thinking_comes_back_as_it_went() {
+async fn a_tool_is_called_and_thinking_is_sent_back_unchanged() {
     let Some(claude) = ClaudeCode::find() else { return };
     let upstream = Upstream::answering(with_a_tool_call).await;
-    ask_for_a_tool(&claude, &upstream.url()).await;
+    run_tool_round_trip(&claude, &upstream.url()).await;
 
     let [_, second] = upstream.requests().try_into().expect("two turns");
     assert_second_turn(&second);
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_is_asked_for_again_unseen() {
+async fn a_stream_that_breaks_off_is_retried_without_output() {
     let Some(claude) = ClaudeCode::find() else { return };
     let events = || Reply::new("claude-opus-5-5").text("The whole answer.").events();
     let broken = Answer::sse(events().into_iter().take(4)).with_ending(Ending::Fin);
@@ -103,7 +103,7 @@ async fn a_stream_that_breaks_off_is_asked_for_again_unseen() {
 }
 
 #[tokio::test]
-async fn an_error_is_shown_in_the_words_of_the_upstream() {
+async fn an_error_is_shown_with_the_message_of_the_upstream() {
     let Some(claude) = ClaudeCode::find() else { return };
     let answer = anthropic::error_with(402, "billing_error", "words of the upstream");
     let upstream = Upstream::answering(in_turn([answer])).await;
@@ -115,7 +115,7 @@ async fn an_error_is_shown_in_the_words_of_the_upstream() {
 }
 
 #[tokio::test]
-async fn each_kind_of_credential_goes_into_its_header() {
+async fn each_kind_of_credential_is_sent_in_its_header() {
     let cases = [
         ("ANTHROPIC_API_KEY", Credential::Key("sk-ant-api03-mine"), "sk-ant-api03-mine"),
         ("ANTHROPIC_AUTH_TOKEN", Credential::Bearer("some-token"), "some-token"),
@@ -148,7 +148,7 @@ async fn through_the_relay_a_tool_round_trip_arrives_byte_for_byte() {
     let upstream = Upstream::builder().require(rules).answering(with_a_tool_call).await;
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
     let tee = Tee::before(relay.address()).await;
-    ask_for_a_tool(&claude, &tee.url()).await;
+    run_tool_round_trip(&claude, &tee.url()).await;
 
     let sent: [Request; 2] = tee.requests().await.try_into().expect("two turns");
     let received: [Request; 2] = upstream.requests().try_into().expect("two turns");
@@ -164,14 +164,14 @@ async fn through_the_relay_a_tool_round_trip_arrives_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn through_the_relay_a_mapping_changes_the_models_span_alone() {
+async fn through_the_relay_a_mapping_changes_only_the_model() {
     let Some(claude) = ClaudeCode::find() else { return };
     let upstream = Upstream::answering(with_a_tool_call).await;
     let mut mapped = provider("a", "anthropic", &upstream.url());
     mapped["model_mapping"] = json!({"claude-*": "glm-5.3"});
     let relay = Relay::start(&json!({"providers": [mapped]})).await;
     let tee = Tee::before(relay.address()).await;
-    ask_for_a_tool(&claude, &tee.url()).await;
+    run_tool_round_trip(&claude, &tee.url()).await;
 
     let sent = tee.requests().await;
     let received = upstream.requests();
@@ -202,10 +202,10 @@ async fn through_the_relay_a_subscription_keeps_its_token_and_its_beta() {
 }
 
 #[tokio::test]
-async fn through_the_relay_a_broken_stream_is_asked_for_again_unseen() {
+async fn through_the_relay_a_broken_stream_is_retried_without_output() {
     let Some(claude) = ClaudeCode::find() else { return };
     let events = || Reply::new("claude-opus-5-5").text("The whole answer.").events();
-    // A clean end in the middle: without the relay half an answer would pass for a whole one.
+    // The stream ends cleanly in the middle: without the relay, the CLI would take the partial answer as complete.
     let half = Answer::sse(events().into_iter().take(4));
     let upstream = Upstream::answering(in_turn([half, Answer::sse(events())])).await;
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
@@ -217,7 +217,7 @@ async fn through_the_relay_a_broken_stream_is_asked_for_again_unseen() {
 }
 
 #[tokio::test]
-async fn a_refused_client_is_told_at_once() {
+async fn a_refused_client_reports_the_error_without_a_retry() {
     let Some(claude) = ClaudeCode::find() else { return };
     let upstream = Upstream::answering(anthropic::answer).await;
     let config = json!({
@@ -229,7 +229,7 @@ async fn a_refused_client_is_told_at_once() {
     let finished = claude.print(&tee.url(), ["hello"]).await;
     assert!(!finished.status.success());
     assert!(finished.stdout.contains("Invalid API key"), "{finished:#?}");
-    assert_eq!(tee.requests().await.len(), 1, "no further try");
+    assert_eq!(tee.requests().await.len(), 1, "the CLI must not retry");
     assert_eq!(upstream.connections(), 0);
 }
 
@@ -240,7 +240,7 @@ async fn a_tool_round_trip_goes_through_foundry() {
         Upstream::builder().require(azure::key_rules(PROVIDER_KEY)).answering(with_a_tool_call).await;
     let url = format!("{}{}", upstream.url(), azure::PREFIX);
     let relay = Relay::start(&json!({"providers": [provider("a", "azure", &url)]})).await;
-    ask_for_a_tool(&claude, &relay.url()).await;
+    run_tool_round_trip(&claude, &relay.url()).await;
     let [_, second] = upstream.requests().try_into().expect("two turns");
     assert_second_turn(&second);
 }
@@ -263,7 +263,7 @@ async fn a_tool_round_trip_goes_through_vertex() {
     let vertex = json!({"name": "v", "type": "vertex", "base_url": upstream.url(), "gcp_region": "global",
                         "credentials_file": credentials.path()});
     let relay = Relay::start(&json!({"providers": [vertex]})).await;
-    ask_for_a_tool(&claude, &relay.url()).await;
+    run_tool_round_trip(&claude, &relay.url()).await;
     let [_, second] = upstream.requests().try_into().expect("two turns");
     assert_second_turn(&second);
     assert_eq!(tokens.requests().len(), 1);
@@ -286,7 +286,7 @@ async fn a_tool_round_trip_goes_through_bedrock() {
                          "aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret",
                          "model_mapping": {"*": "us.anthropic.claude-opus-5-5"}});
     let relay = Relay::start(&json!({"providers": [bedrock]})).await;
-    ask_for_a_tool(&claude, &relay.url()).await;
+    run_tool_round_trip(&claude, &relay.url()).await;
     let [_, second] = upstream.requests().try_into().expect("two turns");
     assert_second_turn(&second);
 }

@@ -1,4 +1,4 @@
-//! The Claude Code CLI goes on with its work while one provider after the other dies under it.
+//! The Claude Code CLI continues a conversation while one provider after another fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,18 +18,18 @@ const WITHIN_THINKING: usize = 4;
 const WITHIN_INPUT: usize = 10;
 const FINAL: &str = "Three tools have run.";
 
-/// What an upstream does with one request.
+/// The reaction of an upstream to one request.
 #[derive(Clone)]
 enum Turn {
-    /// Thinks, and lets the client note this in a file, with a tool.
+    /// Sends thinking and a tool call that makes the client write this note to a file.
     Note(&'static str),
-    /// Begins to do so, and stops behind so many events.
+    /// Begins the answer of [`Turn::Note`], and stops after this number of events.
     PartOfANote(&'static str, usize),
     /// Ends the conversation.
     Text(&'static str),
 }
 
-/// One upstream of the conversation, whose keeper is told of each turn that it has done.
+/// One upstream of the conversation, which reports each completed turn over a channel.
 struct Cast {
     signer: SignatureOwner,
     turns: Vec<Turn>,
@@ -44,10 +44,10 @@ impl Cast {
         builder: UpstreamBuilder,
         turns: &[Turn],
     ) -> (Upstream, mpsc::UnboundedReceiver<()>) {
-        let (done, told) = mpsc::unbounded_channel();
+        let (done, completed) = mpsc::unbounded_channel();
         let cast = Arc::new(Self { signer, turns: turns.to_vec(), next: AtomicUsize::new(0), done });
         let script = move |connection| Arc::clone(&cast).play(connection);
-        (builder.scripted(script).await, told)
+        (builder.scripted(script).await, completed)
     }
 
     async fn play(self: Arc<Self>, mut connection: Connection) {
@@ -63,7 +63,7 @@ impl Cast {
                     connection.send_chunk(&self.note(note).events()[..count].concat()).await;
                 }
             }
-            // An error means that nobody waits for a further turn.
+            // An error means that the test does not wait for a further turn.
             let _ = self.done.send(());
         }
     }
@@ -77,13 +77,12 @@ impl Cast {
     }
 
     fn note(&self, note: &str) -> Reply {
-        let input =
-            json!({"command": format!("echo {note} >> notes"), "description": "Note who has answered"});
+        let input = json!({"command": format!("echo {note} >> notes"), "description": "Notes the answer"});
         self.thought().tool_use(format!("toolu_{note}"), "Bash", input)
     }
 }
 
-/// What a request brings of the conversation so far: how many thinking blocks, and the results of which tools.
+/// Returns the number of thinking blocks in a request, and the tools whose results it contains.
 fn brings(request: &Request) -> (usize, Vec<String>) {
     let body = request.json();
     let messages = body["messages"].as_array().expect("messages");
@@ -93,7 +92,7 @@ fn brings(request: &Request) -> (usize, Vec<String>) {
     (blocks.iter().filter(|block| block["type"] == "thinking").count(), results.collect())
 }
 
-/// Anthropic before Z.AI before a model at home.
+/// A relay that tries Anthropic, then Z.AI, then a local model.
 async fn relay(anthropic: &Upstream, zai: &Upstream, ollama: &Upstream) -> Relay {
     let mut first = provider("anthropic", "anthropic", &anthropic.url());
     first["priority"] = json!(2);
@@ -108,14 +107,14 @@ async fn relay(anthropic: &Upstream, zai: &Upstream, ollama: &Upstream) -> Relay
 }
 
 #[tokio::test]
-async fn a_conversation_outlives_every_provider_that_serves_it() {
-    // The CLI repeats the request, unseen.
+async fn a_conversation_continues_after_the_failure_of_each_provider() {
+    // The CLI retries the request without output.
     outlives(WITHIN_THINKING).await;
-    // If it has seen the thinking end before the connection does, the CLI keeps it, and asks in a new turn to go on.
+    // If the thinking is complete before the connection ends, the CLI keeps it, and continues in a new turn.
     outlives(WITHIN_INPUT).await;
 }
 
-/// Anthropic's second answer breaks off behind `count` events.
+/// Runs the conversation with a second answer of Anthropic that breaks off after `count` events.
 async fn outlives(count: usize) {
     let Some(claude) = ClaudeCode::find() else { return };
     let of_claude = || Upstream::builder().require(anthropic::rules(Credential::Key(PROVIDER_KEY)));
@@ -129,17 +128,17 @@ async fn outlives(count: usize) {
     let relay = relay(&first, &second, &third).await;
 
     let keeping = async {
-        // Anthropic dies in the middle of its second turn,
+        // Anthropic fails in the middle of its second turn,
         for _ in 0..2 {
             within_limit("turn of Anthropic's", first_done.recv()).await;
         }
         let mut asked = first.requests();
         let gone = first.kill().await;
-        // Z.AI behind its first,
+        // Z.AI fails after its first turn,
         within_limit("turn of Z.AI's", second_done.recv()).await;
         asked.extend(second.requests());
         let second_gone = second.kill().await;
-        // and so does the model at home, when Anthropic is back.
+        // and the local model fails when Anthropic is available again.
         within_limit("turn of Ollama's", third_done.recv()).await;
         asked.extend(third.requests());
         let last = [Turn::Text(FINAL)];
@@ -151,13 +150,13 @@ async fn outlives(count: usize) {
         (asked, back, [second_gone, third_gone])
     };
     let url = relay.url();
-    let printing = claude.print(&url, ["note who answers", "--allowedTools", "Bash"]);
+    let printing = claude.print(&url, ["note the answers", "--allowedTools", "Bash"]);
     let (finished, (asked, _back, _gone)) = tokio::join!(printing, keeping);
 
     assert!(finished.status.success(), "{finished:#?}");
     assert_eq!(finished.stdout.trim(), FINAL, "{finished:#?}");
     let notes = std::fs::read_to_string(claude.project().join("notes")).expect("tools have run");
-    assert_eq!(notes, "one\ntwo\nthree\n", "each tool ran once, and the one that was cut off never");
+    assert_eq!(notes, "one\ntwo\nthree\n", "each tool must run once, and the one that was cut off never");
     let (one, two, three) = ("toolu_one", "toolu_two", "toolu_three");
     let expected = [
         ("Anthropic", 0, vec![]),
@@ -166,7 +165,7 @@ async fn outlives(count: usize) {
         ("Ollama", 0, vec![one, two]),
         ("Anthropic, back again", 1, vec![one, two, three]),
     ];
-    assert_eq!(asked.len(), expected.len(), "nobody was asked in vain");
+    assert_eq!(asked.len(), expected.len(), "no upstream must receive a request in vain");
     for (request, (name, thinking, results)) in asked.iter().zip(expected) {
         let (found, of_tools) = brings(request);
         assert_eq!(of_tools, results, "{name}");

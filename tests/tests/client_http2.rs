@@ -1,4 +1,4 @@
-//! Clients that speak cleartext HTTP/2 with prior knowledge.
+//! Clients that use cleartext HTTP/2 with prior knowledge.
 
 use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{
@@ -15,7 +15,7 @@ async fn relay(upstream: &Upstream) -> Relay {
 }
 
 #[tokio::test]
-async fn requests_and_answers_are_the_same_as_over_http1() {
+async fn requests_and_responses_are_the_same_as_over_http1() {
     let reply = Reply::new("claude-opus-5-5").text("hello");
     let answers = [anthropic::success(Answer::json(200, &reply.json())), anthropic::error(413)];
     let upstream = Upstream::answering(in_turn(answers)).await;
@@ -60,7 +60,7 @@ async fn each_event_arrives_before_the_next_is_released() {
     let upstream = Upstream::manual().await;
     let relay = relay(&upstream).await;
     let client = Http2Client::connect(relay.address()).await;
-    // Two at once, in the one connection.
+    // Two streams at once, in one connection.
     let (mut one, mut first) = stream_under_way(&upstream, &client).await;
     let (mut other, mut second) = stream_under_way(&upstream, &client).await;
     for event in &sse::recorded("anthropic/hello.sse")[4..] {
@@ -76,7 +76,7 @@ async fn each_event_arrives_before_the_next_is_released() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_given_up_ends_its_upstream_alone() {
+async fn a_cancelled_stream_ends_only_its_own_upstream_request() {
     let upstream = Upstream::manual().await;
     let relay = relay(&upstream).await;
     let client = Http2Client::connect(relay.address()).await;
@@ -89,7 +89,7 @@ async fn a_stream_that_is_given_up_ends_its_upstream_alone() {
         kept.expect(event).await;
     }
 
-    // Without its connection, it goes as well.
+    // A stream is cancelled if its connection ends, too.
     drop(client);
     drop(kept);
     other.peer_closed().await;
@@ -108,7 +108,7 @@ async fn a_stream_that_breaks_off_is_reset() {
 }
 
 #[tokio::test]
-async fn it_can_be_switched_off() {
+async fn http2_can_be_switched_off() {
     let upstream = Upstream::answering(anthropic::answer).await;
     let relay = Relay::start(&json!({
         "server": {"enable_http2": false},
@@ -119,7 +119,7 @@ async fn it_can_be_switched_off() {
     client.post(TARGET, BODY).await.expect_err("HTTP/2 is off");
     assert_eq!(upstream.connections(), 0);
 
-    // Its connection ends, with or without a word about it.
+    // The connection ends, with or without an error response.
     let mut client = Client::connect(relay.address()).await;
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     if let Some(head) = client.try_head().await {

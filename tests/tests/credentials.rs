@@ -1,4 +1,4 @@
-//! Whose credential goes where.
+//! The credentials that each upstream receives, and those that it must not receive.
 
 use relay_tests::fakes::anthropic::{self, Credential};
 use relay_tests::fakes::{ollama, zai};
@@ -14,7 +14,7 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-/// No credential of a client's, nor its key for the relay, anywhere in the request.
+/// A rule that forbids the client's credentials and its key for the relay anywhere in the request.
 fn nothing_of_the_clients() -> Rule {
     Rule::new(|request| {
         let secrets = [CLIENTS_KEY, SUBSCRIPTION, RELAY_KEY, "sk-ant-oat", "managed-by-cc-relay"];
@@ -29,7 +29,7 @@ async fn upstream_with(credential: Credential) -> Upstream {
     Upstream::builder().require(anthropic::rules(credential)).answering(anthropic::answer).await
 }
 
-/// An upstream that must be sent the relay's own key and nothing of the client's.
+/// An upstream that requires the relay's own key and refuses every credential of the client.
 async fn upstream_for_our_key() -> Upstream {
     let rules = anthropic::rules(Credential::Key(PROVIDER_KEY)).into_iter().chain([nothing_of_the_clients()]);
     Upstream::builder().require(rules).answering(anthropic::answer).await
@@ -49,7 +49,7 @@ fn assert_refused(response: &Response) {
         "{body}"
     );
     assert_eq!(body["request_id"], response.headers.get("request-id").expect("a request id"));
-    // Without it Claude Code asks again for three minutes.
+    // Without this header, Claude Code retries for three minutes.
     assert_eq!(response.headers.get("x-should-retry"), Some("false"));
 }
 
@@ -74,7 +74,7 @@ async fn our_key_replaces_both_headers_of_the_client() {
 }
 
 #[tokio::test]
-async fn the_clients_key_for_the_relay_is_taken_in_either_header_and_goes_no_further() {
+async fn the_clients_key_for_the_relay_is_accepted_in_either_header_and_not_forwarded() {
     let upstream = upstream_for_our_key().await;
     let auth = json!({"api_key": RELAY_KEY});
     let relay = relay_with(auth, vec![provider("a", "anthropic", &upstream.url())]).await;
@@ -90,7 +90,7 @@ async fn the_clients_key_for_the_relay_is_taken_in_either_header_and_goes_no_fur
 }
 
 #[tokio::test]
-async fn a_client_without_the_right_key_is_refused_before_any_upstream_is_asked() {
+async fn a_client_without_a_valid_key_is_refused_before_any_upstream_is_called() {
     let upstream = upstream_for_our_key().await;
     let auth = json!({"api_key": RELAY_KEY});
     let relay = relay_with(auth, vec![provider("a", "anthropic", &upstream.url())]).await;
@@ -116,7 +116,7 @@ async fn a_client_without_the_right_key_is_refused_before_any_upstream_is_asked(
 }
 
 #[tokio::test]
-async fn named_keys_and_the_bearer_secret_admit_as_well() {
+async fn named_keys_and_the_bearer_secret_are_accepted() {
     let upstream = upstream_for_our_key().await;
     let auth = json!({"api_keys": [{"name": "one", "key": "key-one"}, {"name": "two", "key": "key-two"}],
                       "bearer_secret": "a-bearer-secret"});
@@ -133,7 +133,7 @@ async fn named_keys_and_the_bearer_secret_admit_as_well() {
 }
 
 #[tokio::test]
-async fn the_subscription_beta_goes_with_the_subscription() {
+async fn the_subscription_beta_is_sent_only_with_a_subscription_token() {
     let betas = "claude-code-20250219,oauth-2025-04-20,interleaved-thinking-2025-05-14";
     let call =
         || Call::messages(BODY).header("authorization", bearer(SUBSCRIPTION)).header("anthropic-beta", betas);
@@ -152,7 +152,7 @@ async fn the_subscription_beta_goes_with_the_subscription() {
 }
 
 #[tokio::test]
-async fn a_subscription_token_passes_through_unchanged_where_that_is_allowed() {
+async fn a_subscription_token_passes_through_unchanged_if_allowed() {
     let upstream = upstream_with(Credential::Bearer(SUBSCRIPTION)).await;
     let auth = json!({"api_key": RELAY_KEY, "allow_subscription": true});
     let relay = relay_with(auth, vec![passthrough("a", &upstream.url())]).await;
@@ -163,7 +163,7 @@ async fn a_subscription_token_passes_through_unchanged_where_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_subscription_token_goes_ahead_of_the_keys_of_its_provider() {
+async fn a_subscription_token_is_preferred_to_the_keys_of_its_provider() {
     let upstream = upstream_with(Credential::Bearer(SUBSCRIPTION)).await;
     let mut both = provider("a", "anthropic", &upstream.url());
     both["passthrough"] = json!(true);
@@ -175,7 +175,7 @@ async fn a_subscription_token_goes_ahead_of_the_keys_of_its_provider() {
 }
 
 #[tokio::test]
-async fn without_client_auth_and_keys_whatever_the_client_sent_passes_through() {
+async fn client_credentials_pass_through_without_client_auth_and_keys() {
     for (header, value, credential) in [
         ("x-api-key", CLIENTS_KEY.to_owned(), Credential::Key(CLIENTS_KEY)),
         ("authorization", bearer(CLIENTS_KEY), Credential::Bearer(CLIENTS_KEY)),
@@ -197,7 +197,7 @@ async fn a_key_for_the_relay_does_not_pass_through() {
     for call in [
         Call::messages(BODY).header("x-api-key", RELAY_KEY),
         Call::messages(BODY).header("authorization", bearer(RELAY_KEY)),
-        // admitted by one header; the other is no subscription token, and clients are known here
+        // One header admits the client. The other is not a subscription token, and clients are authenticated here.
         Call::messages(BODY).header("x-api-key", RELAY_KEY).header("authorization", bearer(CLIENTS_KEY)),
     ] {
         let response = call.send(relay.address()).await;
@@ -220,7 +220,7 @@ async fn the_placeholder_does_not_pass_through() {
 }
 
 #[tokio::test]
-async fn a_subscription_token_reaches_nothing_but_a_pass_through_provider() {
+async fn a_subscription_token_reaches_only_a_pass_through_provider() {
     let cases: [(&str, &str, Vec<Rule>); 8] = [
         ("anthropic", "", anthropic::rules(Credential::Key(PROVIDER_KEY))),
         ("zai", zai::PREFIX, zai::rules(PROVIDER_KEY)),
@@ -253,15 +253,15 @@ async fn a_subscription_token_reaches_nothing_but_a_pass_through_provider() {
 }
 
 #[tokio::test]
-async fn a_subscription_token_stays_behind_when_another_provider_takes_over() {
+async fn a_subscription_token_is_not_sent_to_the_next_provider() {
     let first = Upstream::builder().require(anthropic::rules(Credential::Bearer(SUBSCRIPTION)));
     let first = first.answering(|_| anthropic::error(503)).await;
     let rules = zai::rules(PROVIDER_KEY).into_iter().chain([nothing_of_the_clients()]);
     let second = Upstream::builder().require(rules).answering(zai::answer).await;
-    let mut ahead = passthrough("first", &first.url());
-    ahead["priority"] = json!(2);
-    let behind = provider("second", "zai", &format!("{}{}", second.url(), zai::PREFIX));
-    let relay = relay_with(json!({"allow_subscription": true}), vec![ahead, behind]).await;
+    let mut first_provider = passthrough("first", &first.url());
+    first_provider["priority"] = json!(2);
+    let second_provider = provider("second", "zai", &format!("{}{}", second.url(), zai::PREFIX));
+    let relay = relay_with(json!({"allow_subscription": true}), vec![first_provider, second_provider]).await;
 
     let call = Call::messages(BODY).header("authorization", bearer(SUBSCRIPTION));
     assert_eq!(call.send(relay.address()).await.status, 200);
@@ -270,7 +270,7 @@ async fn a_subscription_token_stays_behind_when_another_provider_takes_over() {
 }
 
 #[tokio::test]
-async fn a_subscription_token_uses_no_keys_where_that_is_forbidden() {
+async fn a_subscription_token_uses_no_keys_if_that_is_forbidden() {
     let upstream = upstream_for_our_key().await;
     let auth = json!({"allow_subscription": true, "subscription_may_use_keys": false});
     let relay = relay_with(auth, vec![provider("a", "anthropic", &upstream.url())]).await;
@@ -283,7 +283,7 @@ async fn a_subscription_token_uses_no_keys_where_that_is_forbidden() {
 }
 
 #[tokio::test]
-async fn a_compatible_endpoint_is_sent_its_key_as_configured() {
+async fn a_compatible_endpoint_receives_its_key_as_configured() {
     let cases = [
         ("x-api-key", anthropic::rules(Credential::Key(PROVIDER_KEY))),
         ("bearer", anthropic::rules(Credential::Bearer(PROVIDER_KEY))),

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 const BODY: &str = r#"{"model":"m","max_tokens":8,"messages":[],"stream":true}"#;
 
-/// A stream under way, behind its first content.
+/// Starts a stream and returns after its first content.
 async fn stream_under_way(drain_timeout_ms: u64) -> (Upstream, Relay, Connection, Client) {
     let upstream = Upstream::manual().await;
     let config = json!({
@@ -28,7 +28,7 @@ async fn stream_under_way(drain_timeout_ms: u64) -> (Upstream, Relay, Connection
 }
 
 #[tokio::test]
-async fn an_open_stream_ends_as_it_should() {
+async fn an_open_stream_is_completed() {
     let (_upstream, mut relay, mut connection, mut client) = stream_under_way(20_000).await;
     let mut idle = Client::connect(relay.address()).await;
     idle.call(&Call::get("/health")).await;
@@ -37,7 +37,7 @@ async fn an_open_stream_ends_as_it_should() {
     relay.stop();
     idle.closed().await;
     let late = TcpStream::connect(relay.address()).await;
-    assert!(late.is_err(), "a relay that stops takes no further connections");
+    assert!(late.is_err(), "a stopping relay must accept no further connections");
 
     for event in &sse::recorded("anthropic/hello.sse")[4..] {
         connection.send_chunk(event).await;
@@ -50,7 +50,7 @@ async fn an_open_stream_ends_as_it_should() {
 }
 
 #[tokio::test]
-async fn a_stream_that_does_not_end_is_cut_when_the_time_is_up() {
+async fn a_stream_is_cut_when_the_drain_timeout_expires() {
     let (_upstream, mut relay, mut connection, mut client) = stream_under_way(200).await;
     relay.stop();
     relay.stopped().await;

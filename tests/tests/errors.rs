@@ -1,4 +1,4 @@
-//! What upstreams say when they fail, each in its own form, and what the client reads of it.
+//! Errors of upstreams in each provider's format, and their translation for the client.
 
 use relay_tests::fakes::{anthropic, ollama, zai};
 use relay_tests::{Answer, Call, Coding, Ending, Relay, Response, Upstream, in_turn, provider};
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 const BODY: &str = r#"{"model":"m","max_tokens":8,"messages":[]}"#;
 
-/// What the client gets from a lone provider of this kind that answers like this.
+/// Returns the client's response if the only provider is of this kind and returns `answer`.
 async fn answered(kind: &str, answer: Answer) -> Response {
-    asked(kind, answer, BODY).await
+    answered_to(kind, answer, BODY).await
 }
 
-async fn asked(kind: &str, answer: Answer, body: &'static str) -> Response {
+async fn answered_to(kind: &str, answer: Answer, body: &'static str) -> Response {
     let upstream = Upstream::answering(in_turn([answer])).await;
     let mut provider = provider("gw", kind, &upstream.url());
     if kind == "ollama" {
@@ -34,7 +34,7 @@ fn check(response: &Response, status: u16, kind: &str, message: &str) {
 }
 
 #[tokio::test]
-async fn what_is_in_anthropics_form_passes_byte_for_byte() {
+async fn an_error_in_anthropics_format_passes_byte_for_byte() {
     let odd = r#"{"type" : "error","error":{"message":"\u006eo","type":"overloaded_error","x":1.50}}"#;
     for kind in ["anthropic", "anthropic_compatible", "zai", "minimax", "ollama"] {
         let answer = Answer::json(500, &Value::Null).with_body(odd).with_header("content-language", "en");
@@ -45,7 +45,7 @@ async fn what_is_in_anthropics_form_passes_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn pages_texts_and_nothing_become_errors_that_clients_can_read() {
+async fn html_plain_text_and_empty_bodies_become_anthropic_errors() {
     let cloudflare =
         "<!DOCTYPE html><html><head><title>gw.example | 524: A timeout occurred</title></head></html>";
     for (answer, status, kind, message) in [
@@ -87,7 +87,7 @@ async fn pages_texts_and_nothing_become_errors_that_clients_can_read() {
     ] {
         let response = answered("anthropic_compatible", answer.clone()).await;
         check(&response, status, kind, message);
-        // Whoever reports the error can name the request, whichever of the two is at hand.
+        // The request id is in both places, so that an error report can contain it.
         assert_eq!(response.json()["request_id"].as_str(), response.headers.get("request-id"));
         for coding in Coding::ALL {
             let compressed = answer.clone().compressed(coding).await;
@@ -101,7 +101,7 @@ async fn pages_texts_and_nothing_become_errors_that_clients_can_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_still_tells_its_status() {
+async fn an_error_whose_body_breaks_off_keeps_its_status() {
     let page = Answer::text(502, "text/html", "<title>Bad</title>")
         .with_content_length(9000)
         .with_ending(Ending::Fin);
@@ -110,11 +110,11 @@ async fn a_body_that_breaks_off_still_tells_its_status() {
 }
 
 #[tokio::test]
-async fn a_prompt_that_is_too_long_makes_the_client_compact() {
-    let said = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000.";
-    let openai = json!({"error": {"message": said, "type": "invalid_request_error", "code": "context_length_exceeded"}});
-    for (kind, answer, said) in [
-        ("anthropic_compatible", Answer::json(400, &openai), said),
+async fn a_prompt_that_is_too_long_is_reported_in_the_text_that_makes_the_client_compact() {
+    let text = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000.";
+    let openai = json!({"error": {"message": text, "type": "invalid_request_error", "code": "context_length_exceeded"}});
+    for (kind, answer, text) in [
+        ("anthropic_compatible", Answer::json(400, &openai), text),
         ("zai", zai::bare_error(400, "1261", "Prompt exceeds max length"), "Prompt exceeds max length"),
         ("zai", zai::error(400, "1261", "[1261][too much][id]"), "[1261][too much][id]"),
         (
@@ -123,17 +123,17 @@ async fn a_prompt_that_is_too_long_makes_the_client_compact() {
             "the input length exceeds the context length",
         ),
     ] {
-        let expected = format!("prompt is too long: {said}");
+        let expected = format!("prompt is too long: {text}");
         check(&answered(kind, answer).await, 400, "invalid_request_error", &expected);
     }
-    // Here the client has to ask for a shorter answer, and reads the numbers for it.
-    let said = "input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000, decrease either";
-    let response = answered("zai", anthropic::error_with(400, "invalid_request_error", said)).await;
-    check(&response, 400, "invalid_request_error", said);
+    // For this error, the client has to request a shorter answer, and reads the limit from the numbers.
+    let text = "input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000, decrease either";
+    let response = answered("zai", anthropic::error_with(400, "invalid_request_error", text)).await;
+    check(&response, 400, "invalid_request_error", text);
 }
 
 #[tokio::test]
-async fn a_limit_says_when_it_ends() {
+async fn a_rate_limit_error_has_the_time_until_its_end() {
     let date = ("date", "Sun, 22 Nov 2026 12:00:00 GMT");
     let limited = || anthropic::error_with(429, "rate_limit_error", "slow down").with_header(date.0, date.1);
     let openai = |message: &str| Answer::json(429, &json!({"error": {"message": message, "type": "tokens"}}));
@@ -152,7 +152,7 @@ async fn a_limit_says_when_it_ends() {
         ),
         ("anthropic", limited(), None),
         ("anthropic_compatible", openai("Rate limit reached. Please try again in 1m2.5s."), Some("63")),
-        // Beijing's evening is noon in UTC.
+        // The time of the upstream is in Beijing's time zone: its evening is noon in UTC.
         ("zai", zai::error(429, "1308", until_evening).with_header(date.0, date.1), Some("3600")),
         ("zai", zai::error(429, "1302", "concurrency"), None),
     ] {
@@ -163,7 +163,7 @@ async fn a_limit_says_when_it_ends() {
 }
 
 #[tokio::test]
-async fn where_money_is_used_up_nobody_asks_again() {
+async fn exhausted_credit_is_reported_without_a_retry() {
     let error = json!({
         "type": "rate_limit_error",
         "message": "This organization has reached its spend limit.",
@@ -173,14 +173,14 @@ async fn where_money_is_used_up_nobody_asks_again() {
     let response = answered("anthropic", cap).await;
     assert_eq!((response.status, response.json()["error"].clone()), (429, error));
     assert_eq!(response.headers.get("x-should-retry"), Some("false"));
-    assert_eq!(response.headers.get("retry-after"), None, "nobody knows when");
+    assert_eq!(response.headers.get("retry-after"), None, "the end of the limit is unknown");
 
     let response = answered("zai", zai::error(429, "1113", "Insufficient balance")).await;
     assert_eq!((response.status, response.headers.get("x-should-retry")), (502, Some("false")));
 }
 
 #[tokio::test]
-async fn what_is_set_up_wrong_at_ollama_is_named() {
+async fn a_configuration_error_of_ollama_is_explained() {
     let response = answered("ollama", Answer::new(403)).await;
     let message = response.json()["error"]["message"].as_str().expect("a message").to_owned();
     assert_eq!(response.status, 403);
@@ -195,14 +195,14 @@ async fn what_is_set_up_wrong_at_ollama_is_named() {
 }
 
 #[tokio::test]
-async fn a_missing_field_that_makes_zai_fail_is_named() {
+async fn a_missing_field_that_zai_requires_is_named() {
     let failure = zai::error(500, "500", "[500][Operation failed][id]");
-    let response = asked("zai", failure, r#"{"model":"m","messages":[]}"#).await;
+    let response = answered_to("zai", failure, r#"{"model":"m","messages":[]}"#).await;
     check(&response, 400, "invalid_request_error", "max_tokens: Field required");
 }
 
 #[tokio::test]
-async fn the_last_of_several_is_translated_too() {
+async fn the_error_of_the_last_of_several_providers_is_translated() {
     let page = Answer::text(502, "text/html", "<title>Bad Gateway</title>");
     let first = Upstream::answering(in_turn([page.clone()])).await;
     let second = Upstream::answering(in_turn([page])).await;

@@ -69,7 +69,10 @@ async fn a_request_is_in_vertexs_dialect() {
     assert_eq!(response.status, 200);
     assert_eq!(response.json()["content"][0]["text"], "Hello from Vertex!");
     let request = upstream.only_request();
-    assert_eq!(request.target, format!("{}claude-opus-5-5:rawPredict", vertex::models("my-project", "eu")));
+    assert_eq!(
+        request.target,
+        format!("{}claude-opus-5-5:rawPredict", vertex::models_path("my-project", "eu"))
+    );
     assert_eq!(
         request.body,
         r#"{"anthropic_version":"vertex-2023-10-16","max_tokens":8, "temperature":1.0,"messages":[]}"#
@@ -93,7 +96,7 @@ async fn a_mapped_model_is_named_in_the_path_and_counted_without_its_date() {
     assert_eq!(count.send(relay.address()).await.json(), json!({"input_tokens": 2095}));
 
     let [streamed, counted] = &upstream.requests()[..] else { panic!("two requests") };
-    let models = vertex::models("my-project", "eu");
+    let models = vertex::models_path("my-project", "eu");
     assert_eq!(streamed.target, format!("{models}claude-opus-5-5@20261001:streamRawPredict"));
     assert_eq!(streamed.json()["stream"], true);
     assert_eq!(counted.target, format!("{models}count-tokens:rawPredict"));
@@ -297,7 +300,7 @@ async fn the_metadata_server_gives_a_token_and_the_project() {
     let environment = [("GCE_METADATA_HOST", &*host)];
     let relay = Relay::start_with_env(&environment, &json!({"providers": [provider]})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
-    let target = format!("{}claude-opus-5-5:rawPredict", vertex::models(METADATA_PROJECT, "global"));
+    let target = format!("{}claude-opus-5-5:rawPredict", vertex::models_path(METADATA_PROJECT, "global"));
     assert_eq!((upstream.only_request().target, metadata.requests().len()), (target, 2));
 
     provider["gcp_project_id"] = json!("my-project");
@@ -334,7 +337,7 @@ async fn the_file_names_the_project_where_nothing_else_does() {
         provider.as_object_mut().expect("a table").remove("gcp_project_id");
         let relay = Relay::start(&json!({"providers": [provider]})).await;
         assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
-        let target = format!("{}claude-opus-5-5:rawPredict", vertex::models(project, "eu"));
+        let target = format!("{}claude-opus-5-5:rawPredict", vertex::models_path(project, "eu"));
         assert_eq!(upstream.requests().last().expect("a request").target, target);
     }
 }

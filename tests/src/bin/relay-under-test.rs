@@ -1,7 +1,7 @@
-//! A relay in a process of its own, for what only a process of its own has: see `RelayProcess`.
+//! A relay in a separate process, for tests of environment variables and of resource usage: see `RelayProcess`.
 //!
-//! Its argument is the configuration. It prints its address, then for each line of its standard input how many tasks it
-//! has, and serves until that input ends.
+//! The argument is the configuration. The program prints the address of the relay. For each line on standard input it
+//! prints the number of its tasks. It serves until standard input ends.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! The Messages API of Anthropic.
+//! Anthropic's Messages API.
 
 use serde_json::{Value, json};
 
@@ -10,17 +10,17 @@ use crate::rule::{self, Rule};
 /// The `request-id` of every answer.
 pub const REQUEST_ID: &str = "req_011CSHoEeqs5C35K2UUqR7Fy";
 
-/// The credential that the upstream demands.
+/// The credential that the upstream requires.
 #[derive(Debug, Clone, Copy)]
 pub enum Credential {
-    /// This one, in `x-api-key`, and no `authorization`.
+    /// This key in `x-api-key`, and no `authorization`.
     Key(&'static str),
-    /// This token, behind `Bearer ` in `authorization`, and no `x-api-key`.
+    /// This token as `Bearer TOKEN` in `authorization`, and no `x-api-key`.
     Bearer(&'static str),
 }
 
-/// What every request of a relay has to obey: `credential` in its header and no other, a version, nothing that
-/// belongs to the client's connection, and no coding in the answer that the relay would have to undo.
+/// Returns the rules for every request of a relay: `credential` and no other, one `anthropic-version`, no header about the
+/// client's connection, and no `accept-encoding` that would make the relay decode the answer.
 #[must_use]
 pub fn rules(credential: Credential) -> Vec<Rule> {
     let mut rules = vec![rule::exactly_one("anthropic-version")];
@@ -45,7 +45,7 @@ fn bearer(token: &'static str) -> Rule {
     })
 }
 
-/// Answers as the API does: a message in the form asked for, a token count, the models, else 404.
+/// Answers like the API: a message (streamed if requested), a token count, the list of models, else 404.
 #[must_use]
 pub fn answer(request: &Request) -> Answer {
     match (request.method.as_str(), request.path()) {
@@ -59,7 +59,7 @@ pub fn answer(request: &Request) -> Answer {
     }
 }
 
-/// `reply` as a stream, or in one piece, as `request` asks for.
+/// Returns `reply` as a stream if `request` has `"stream": true`, else as JSON.
 #[must_use]
 pub fn message(request: &Request, reply: &Reply) -> Answer {
     if request.json()["stream"] == true {
@@ -69,7 +69,7 @@ pub fn message(request: &Request, reply: &Reply) -> Answer {
     }
 }
 
-/// Adds what the API puts on every success.
+/// Adds the headers of every successful answer of the API.
 #[must_use]
 pub fn success(answer: Answer) -> Answer {
     answer
@@ -80,7 +80,7 @@ pub fn success(answer: Answer) -> Answer {
         .with_header("anthropic-ratelimit-requests-reset", "2026-11-22T18:00:00Z")
 }
 
-/// The statuses of the API's errors, each with its type and a message.
+/// The errors of the API: status, type and message.
 pub const ERRORS: [(u16, &str, &str); 16] = [
     (400, "invalid_request_error", "messages: at least one message is required"),
     (401, "authentication_error", "invalid x-api-key"),
@@ -104,9 +104,9 @@ pub const ERRORS: [(u16, &str, &str); 16] = [
     (529, "overloaded_error", "Overloaded"),
 ];
 
-/// The API's answer for `status`, one of [`ERRORS`].
+/// Returns the error of the API with this status.
 /// # Panics
-/// If it is not.
+/// If [`ERRORS`] has no such status.
 #[must_use]
 #[track_caller]
 pub fn error(status: u16) -> Answer {
@@ -116,7 +116,7 @@ pub fn error(status: u16) -> Answer {
     if status == 429 { answer.with_header("retry-after", "30") } else { answer }
 }
 
-/// An error with a type and a message of one's own.
+/// Returns an error with this status, type and message.
 #[must_use]
 pub fn error_with(status: u16, kind: &str, message: &str) -> Answer {
     let error = json!({"type": kind, "message": message});

@@ -1,7 +1,7 @@
 //! Amazon Bedrock's runtime: InvokeModel, InvokeModelWithResponseStream and CountTokens.
 //!
 //! # Source
-//! botocore `bedrock-runtime/service-2`; the Event Stream format of AWS; reports of what it refuses.
+//! botocore `bedrock-runtime/service-2`; the Event Stream format of AWS; public reports of refused requests.
 
 use bytes::{Bytes, BytesMut};
 use relay_stream::bedrock;
@@ -15,7 +15,7 @@ use crate::rule::{self, Rule};
 /// The `x-amzn-requestid` of every answer.
 pub const REQUEST_ID: &str = "3b8a2d9e-8f6c-4c8e-9a49-1f1f0f9d7c11";
 
-/// What Bedrock knows at the top level of a body; anything else is a 400.
+/// The top-level fields that Bedrock accepts. Any other field is a 400.
 const FIELDS: [&str; 17] = [
     "anthropic_beta",
     "anthropic_version",
@@ -36,7 +36,7 @@ const FIELDS: [&str; 17] = [
     "user_profile_id",
 ];
 
-/// The starts of the betas that it knows; any other is a 400 "invalid beta flag".
+/// The prefixes of the betas that Bedrock accepts. Any other beta is a 400 "invalid beta flag".
 const BETAS: [&str; 17] = [
     "compact-",
     "computer-use-",
@@ -57,8 +57,8 @@ const BETAS: [&str; 17] = [
     "tool-search-tool-",
 ];
 
-/// What every request has to obey: only JSON in the dialect of Bedrock, nothing of the client's headers, and a model's
-/// path as it is signed.
+/// Returns the rules for every request: a JSON body with Bedrock's fields and betas, none of the client's headers, and the
+/// path of a model.
 #[must_use]
 pub fn rules() -> Vec<Rule> {
     let mut rules = vec![
@@ -76,10 +76,10 @@ pub fn rules() -> Vec<Rule> {
         }),
         Rule::new(|request| {
             let model = request.target.strip_prefix("/model/").and_then(|rest| rest.rsplit_once('/'));
-            let Some((model, operation)) = model else { return Err("not a path of a model".to_owned()) };
+            let Some((model, operation)) = model else { return Err("not the path of a model".to_owned()) };
             let known = ["invoke", "invoke-with-response-stream", "count-tokens"].contains(&operation);
             if !known || model.is_empty() || model.contains(['/', '?']) {
-                return Err("not a path of a model".to_owned());
+                return Err("not the path of a model".to_owned());
             }
             Ok(())
         }),
@@ -92,12 +92,12 @@ pub fn rules() -> Vec<Rule> {
         }),
     ];
     rules.extend(["x-api-key", "cookie", "accept-encoding"].map(rule::without));
-    rules.push(content::nothing_private());
+    rules.push(content::no_safeguards());
     rules
 }
 
 fn check_body(body: &Value) -> Result<(), String> {
-    let Some(members) = body.as_object() else { return Err("the body is no object".to_owned()) };
+    let Some(members) = body.as_object() else { return Err("the body is not an object".to_owned()) };
     if let Some(name) = members.keys().find(|name| !FIELDS.contains(&name.as_str())) {
         return Err(format!("{name}: Extra inputs are not permitted"));
     }
@@ -119,7 +119,7 @@ fn check_body(body: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The body of the invocation, or of the one that is counted.
+/// Returns the body of InvokeModel. For CountTokens, returns the InvokeModel body that it contains.
 #[must_use]
 pub fn invoke_body(request: &Request) -> Value {
     let body = request.json();
@@ -133,7 +133,7 @@ pub fn invoke_body(request: &Request) -> Value {
     }
 }
 
-/// What every signed request has to show: the credential's scope, and that nothing is signed but what has to be.
+/// Requires a SigV4 signature with this credential scope over the required headers and no others.
 #[must_use]
 pub fn signed_by(access_key: &'static str, region: &'static str, service: &'static str) -> Rule {
     Rule::new(move |request| {
@@ -153,14 +153,14 @@ pub fn signed_by(access_key: &'static str, region: &'static str, service: &'stat
     })
 }
 
-/// Answers as Bedrock does: a message in the form that the path asks for, or a count.
+/// Answers like Bedrock: a message (streamed if the path requires it), or a token count.
 #[must_use]
 pub fn answer(request: &Request) -> Answer {
     let reply = Reply::new("claude-opus-4-6").text("Hello! How can I help you today?");
     message(request, &reply)
 }
 
-/// `reply` in the form that the path asks for.
+/// Returns `reply` as JSON or as an Event Stream, depending on the path; for CountTokens returns a token count.
 #[must_use]
 pub fn message(request: &Request, reply: &Reply) -> Answer {
     match request.target.rsplit('/').next() {
@@ -171,21 +171,21 @@ pub fn message(request: &Request, reply: &Reply) -> Answer {
     }
 }
 
-/// The events of `reply` as the relay's client should see them: Bedrock sends no pings.
+/// Returns the events of `reply` that the relay's client receives. Bedrock sends no pings.
 #[must_use]
 pub fn events(reply: &Reply) -> Vec<Bytes> {
     let ping = crate::sse::ping();
     reply.events().into_iter().filter(|event| *event != ping).collect()
 }
 
-/// An Event Stream of `frames`, one chunk and one write each.
+/// Returns an Event Stream of `frames`, one chunk and one write each.
 #[must_use]
 pub fn stream(frames: impl IntoIterator<Item = Bytes>) -> Answer {
     success(Answer::pieces(200, frames).with_header("content-type", "application/vnd.amazon.eventstream"))
         .with_header("x-amzn-bedrock-content-type", "application/json")
 }
 
-/// The head of an Event Stream, for [`Connection::send_head`](crate::Connection::send_head).
+/// Returns the head of an Event Stream, for [`Connection::send_head`](crate::Connection::send_head).
 #[must_use]
 pub fn event_stream() -> Answer {
     stream([])
@@ -195,9 +195,9 @@ fn success(answer: Answer) -> Answer {
     answer.with_header("x-amzn-requestid", REQUEST_ID).with_header("x-amzn-bedrock-input-token-count", "25")
 }
 
-/// The frame for an event, given as server-sent event.
+/// Encodes a server-sent event as the frame of a chunk.
 /// # Panics
-/// If it is not one.
+/// If `event` is not exactly one event.
 #[must_use]
 pub fn chunk(event: &[u8]) -> Bytes {
     let [event] = <[_; 1]>::try_from(crate::sse::parse(event)).expect("one event");
@@ -207,9 +207,9 @@ pub fn chunk(event: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// The frame for an exception.
+/// Encodes an exception as a frame.
 /// # Panics
-/// If name or message are longer than a frame can be.
+/// If name and message do not fit into a frame.
 #[must_use]
 pub fn exception(name: &str, message: &str) -> Bytes {
     let mut frame = BytesMut::new();
@@ -217,7 +217,7 @@ pub fn exception(name: &str, message: &str) -> Bytes {
     frame.freeze()
 }
 
-/// An error, with its name in the header as the service writes it.
+/// Returns an error with its name in `x-amzn-ErrorType`, in the form that the service uses.
 #[must_use]
 pub fn error(status: u16, name: &str, message: &str) -> Answer {
     Answer::json(status, &json!({"message": message}))

@@ -1,13 +1,13 @@
-//! What upstreams other than Anthropic's own refuse, or should never see, within a body.
+//! Rules for the content of a body that upstreams other than Anthropic refuse or must not receive.
 //!
 //! # Source
-//! Anthropic's pages about each cloud; reports of what the clouds answer; Claude Code 2.1.330 in its own cloud modes.
+//! Anthropic's pages about each cloud; public reports of the clouds' answers; Claude Code 2.1.330 in its own cloud modes.
 
 use serde_json::Value;
 
 use crate::rule::Rule;
 
-/// Every block of content: of `system`, of messages, of tools' results, and the tools.
+/// Returns all tools, and all content blocks of `system`, of messages and of tool results.
 #[must_use]
 pub fn blocks(body: &Value) -> Vec<&Value> {
     let list = |name: &str| body[name].as_array().into_iter().flatten();
@@ -21,7 +21,7 @@ pub fn blocks(body: &Value) -> Vec<&Value> {
     blocks
 }
 
-/// `cache_control.scope` is Anthropic's own.
+/// Refuses `cache_control.scope`, which only Anthropic accepts.
 pub(super) fn without_scope(body: &Value) -> Result<(), String> {
     match blocks(body).iter().any(|block| block["cache_control"].get("scope").is_some()) {
         true => Err("cache_control.scope: Extra inputs are not permitted".to_owned()),
@@ -29,7 +29,7 @@ pub(super) fn without_scope(body: &Value) -> Result<(), String> {
     }
 }
 
-/// Images and documents come as base64.
+/// Refuses images and documents by URL or file id: only base64 is accepted.
 pub(super) fn without_urls(body: &Value) -> Result<(), String> {
     let by_reference =
         |block: &&&Value| block["source"]["type"] == "url" || block["source"]["type"] == "file";
@@ -39,7 +39,7 @@ pub(super) fn without_urls(body: &Value) -> Result<(), String> {
     }
 }
 
-/// What older models refuse: messages of the role `system`, effort, deferred tools.
+/// Refuses content that older models do not support: messages of the role `system`, effort, deferred tools.
 pub(super) fn for_generation(model: &str, body: &Value) -> Result<(), String> {
     let is = |parts: &[&str]| parts.iter().any(|part| model.contains(part));
     let roles = body["messages"].as_array().into_iter().flatten().map(|message| &message["role"]);
@@ -58,21 +58,21 @@ pub(super) fn for_generation(model: &str, body: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// `safeguards` holds local paths and what belongs to them.
-pub(super) fn nothing_private() -> Rule {
+/// Forbids `safeguards`, which contains local paths.
+pub(super) fn no_safeguards() -> Rule {
     Rule::on_body(|body| {
         let inner = body["input"]["invokeModel"]["body"].is_string();
         match !inner && body.get("safeguards").is_some() {
-            true => Err("safeguards were sent to somebody other than Anthropic".to_owned()),
+            true => Err("safeguards were sent to an upstream other than Anthropic".to_owned()),
             false => Ok(()),
         }
     })
 }
 
-/// The block that Anthropic strips would be part of the prompt.
-pub(super) fn no_billing() -> Rule {
+/// Forbids the billing header in `system`. Anthropic strips it; any other upstream would treat it as part of the prompt.
+pub(super) fn no_billing_header() -> Rule {
     Rule::on_body(|body| match body["system"].to_string().contains("x-anthropic-billing-header") {
-        true => Err("the billing block was sent to somebody other than Anthropic".to_owned()),
+        true => Err("the billing header was sent to an upstream other than Anthropic".to_owned()),
         false => Ok(()),
     })
 }

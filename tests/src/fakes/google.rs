@@ -12,7 +12,7 @@ use super::oauth;
 use crate::answer::Answer;
 use crate::request::Request;
 
-/// A key that is nobody's but the tests'.
+/// The private key of the service account, made for these tests.
 const KEY: &str = include_str!("../../testdata/google/test-key.pem");
 const PUBLIC_KEY: &[u8] = include_bytes!("../../testdata/google/test-key.pub.der");
 const KEY_ID: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -20,16 +20,16 @@ const EMAIL: &str = "relay@my-project.iam.gserviceaccount.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const AUDIENCE: &str = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q";
 
-/// The secrets of a user's credentials.
+/// The client secret in a user's credentials.
 pub const CLIENT_SECRET: &str = "the-users-client-secret";
-/// See [`CLIENT_SECRET`].
+/// The refresh token in a user's credentials.
 pub const REFRESH_TOKEN: &str = "1//the-users-refresh-token";
-/// What another identity provider has given out.
+/// The token of an external identity provider, for workload identity federation.
 pub const SUBJECT_TOKEN: &str = "subject.token.of-another-issuer";
-/// The project of the metadata server.
+/// The project id that the metadata server returns.
 pub const METADATA_PROJECT: &str = "machines-project";
 
-/// A key file of a service account.
+/// Returns the key file of a service account.
 #[must_use]
 pub fn service_account(token_server: &str) -> Value {
     json!({
@@ -41,7 +41,7 @@ pub fn service_account(token_server: &str) -> Value {
     })
 }
 
-/// What gcloud leaves for a user.
+/// Returns the credentials file that gcloud writes for a user.
 #[must_use]
 pub fn authorized_user(token_server: &str) -> Value {
     json!({
@@ -51,7 +51,7 @@ pub fn authorized_user(token_server: &str) -> Value {
     })
 }
 
-/// Workload identity federation with this `credential_source`.
+/// Returns the credentials file of workload identity federation with this `credential_source`.
 #[must_use]
 pub fn external_account(token_server: &str, source: &Value) -> Value {
     json!({
@@ -61,13 +61,13 @@ pub fn external_account(token_server: &str, source: &Value) -> Value {
     })
 }
 
-/// Where a token of the service account is given out to who may act as it.
+/// Returns the URL that issues tokens of the service account to an identity that may impersonate it.
 #[must_use]
 pub fn impersonation_url(token_server: &str) -> String {
     format!("{token_server}/v1/projects/-/serviceAccounts/{EMAIL}:generateAccessToken")
 }
 
-/// Credentials of `source`, to act as the service account.
+/// Returns a credentials file to impersonate the service account with the credentials `source`.
 #[must_use]
 pub fn impersonated(token_server: &str, source: &Value) -> Value {
     json!({
@@ -76,13 +76,13 @@ pub fn impersonated(token_server: &str, source: &Value) -> Value {
     })
 }
 
-/// Answers as the endpoints do. Whoever asks for a token as Google's libraries do gets `token`, valid for `lifetime`
-/// seconds; everybody else is told what is wrong.
+/// Answers like the endpoints. A token request in the form of Google's libraries gets `token`, valid for `lifetime`
+/// seconds. Any other request gets an error that describes the difference.
 #[must_use]
 pub fn answer(request: &Request, token: &str, lifetime: u64) -> Answer {
     match (request.method.as_str(), request.path()) {
-        ("POST", "/token") => granted(oauth_grant(request), token, lifetime),
-        ("POST", "/v1/token") => granted(exchange(request), token, lifetime),
+        ("POST", "/token") => token_answer(oauth_grant(request), token, lifetime),
+        ("POST", "/v1/token") => token_answer(exchange(request), token, lifetime),
         ("POST", path) if path.ends_with(":generateAccessToken") => impersonate(request, token),
         ("GET", "/subject") => subject(request),
         ("GET", path) if path.starts_with("/computeMetadata/v1/") => metadata(request, token, lifetime),
@@ -94,7 +94,7 @@ pub fn answer(request: &Request, token: &str, lifetime: u64) -> Answer {
     }
 }
 
-fn granted(checked: Result<(), String>, token: &str, lifetime: u64) -> Answer {
+fn token_answer(checked: Result<(), String>, token: &str, lifetime: u64) -> Answer {
     match checked {
         Ok(()) => Answer::json(
             200,
@@ -107,7 +107,7 @@ fn granted(checked: Result<(), String>, token: &str, lifetime: u64) -> Answer {
 fn oauth_grant(request: &Request) -> Result<(), String> {
     let form = oauth::form(request)?;
     if form.get("grant_type").is_some_and(|grant| grant == "refresh_token") {
-        return oauth::demand(
+        return oauth::require_fields(
             &form,
             &[
                 ("grant_type", "refresh_token"),
@@ -119,11 +119,11 @@ fn oauth_grant(request: &Request) -> Result<(), String> {
     }
     let assertion = form.get("assertion").ok_or("no assertion")?.clone();
     let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-    oauth::demand(&form, &[("grant_type", grant), ("assertion", &assertion)])?;
+    oauth::require_fields(&form, &[("grant_type", grant), ("assertion", &assertion)])?;
     check_assertion(&assertion)
 }
 
-/// Verifies the signature, and every claim.
+/// Verifies the signature and every claim.
 fn check_assertion(assertion: &str) -> Result<(), String> {
     let (signed, signature) = assertion.rsplit_once('.').ok_or("no signature")?;
     let (header, claims) = signed.split_once('.').ok_or("no claims")?;
@@ -149,7 +149,7 @@ fn check_assertion(assertion: &str) -> Result<(), String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.to_string())?;
     let iat = claims["iat"].as_u64().ok_or("no iat")?;
     if iat.abs_diff(now.as_secs()) > 60 {
-        return Err(format!("iat is {iat}, and it is {}", now.as_secs()));
+        return Err(format!("iat is {iat}, but the time is {}", now.as_secs()));
     }
     let aud = "https://oauth2.googleapis.com/token";
     let expected = json!({"iss": EMAIL, "scope": SCOPE, "aud": aud, "iat": iat, "exp": iat + 3600});
@@ -157,7 +157,7 @@ fn check_assertion(assertion: &str) -> Result<(), String> {
 }
 
 fn exchange(request: &Request) -> Result<(), String> {
-    oauth::demand(
+    oauth::require_fields(
         &oauth::form(request)?,
         &[
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -172,11 +172,11 @@ fn exchange(request: &Request) -> Result<(), String> {
 
 fn impersonate(request: &Request, token: &str) -> Answer {
     let body = request.json();
-    let acts = request.headers.get("authorization") == Some(&format!("Bearer {token}"))
+    let is_permitted = request.headers.get("authorization") == Some(&format!("Bearer {token}"))
         && body["scope"] == json!([SCOPE])
         && body["lifetime"] == "3600s"
         && body["delegates"].is_array();
-    if !acts {
+    if !is_permitted {
         let error = json!({"code": 403, "message": "Permission denied", "status": "PERMISSION_DENIED"});
         return Answer::json(403, &json!({"error": error}));
     }
@@ -198,7 +198,7 @@ fn metadata(request: &Request, token: &str, lifetime: u64) -> Answer {
     }
     let answer = match request.path() {
         "/computeMetadata/v1/instance/service-accounts/default/token" => {
-            granted(oauth::demand(&oauth::query(request), &[("scopes", SCOPE)]), token, lifetime)
+            token_answer(oauth::require_fields(&oauth::query(request), &[("scopes", SCOPE)]), token, lifetime)
         }
         "/computeMetadata/v1/project/project-id" => Answer::text(200, "application/text", METADATA_PROJECT),
         _ => Answer::new(404),

@@ -1,4 +1,4 @@
-//! How the upstreams behave that cc-relay knows, as far as a relay can tell.
+//! Fake upstreams and token services: the rules that each real service enforces, and the answers it gives.
 
 pub mod anthropic;
 pub mod azure;

@@ -1,12 +1,12 @@
-//! What token endpoints have in common.
+//! Forms and queries of token endpoints.
 
 use std::collections::BTreeMap;
 
 use crate::request::Request;
 
-/// The fields of a form, or of a query.
+/// Parses the fields of a form or of a query.
 /// # Panics
-/// If a field is repeated or is not encoded as it should be.
+/// If a field is repeated, or if its encoding is invalid.
 #[must_use]
 pub fn fields(text: &str) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
@@ -17,19 +17,19 @@ pub fn fields(text: &str) -> BTreeMap<String, String> {
     fields
 }
 
-/// The fields of a request's query.
+/// Parses the fields of a request's query.
 #[must_use]
 pub fn query(request: &Request) -> BTreeMap<String, String> {
     fields(request.target.split_once('?').map_or("", |(_, query)| query))
 }
 
-/// The fields of a POST with a form.
+/// Parses the form in the body of a POST.
 /// # Errors
-/// If it is none.
+/// If the request is not a POST, or its media type is not that of a form.
 pub fn form(request: &Request) -> Result<BTreeMap<String, String>, String> {
     let media_type = request.headers.get("content-type");
     if request.method != "POST" || media_type != Some("application/x-www-form-urlencoded") {
-        return Err(format!("{} with {media_type:?} is no form", request.method));
+        return Err(format!("{} with {media_type:?} is not a form", request.method));
     }
     Ok(fields(str::from_utf8(&request.body).map_err(|error| error.to_string())?))
 }
@@ -51,8 +51,11 @@ fn decode(text: &str) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-/// Demands that the fields are these, no more and no less.
-pub(super) fn demand(found: &BTreeMap<String, String>, expected: &[(&str, &str)]) -> Result<(), String> {
+/// Requires exactly the `expected` fields.
+pub(super) fn require_fields(
+    found: &BTreeMap<String, String>,
+    expected: &[(&str, &str)],
+) -> Result<(), String> {
     let expected: BTreeMap<_, _> =
         expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     if *found == expected { Ok(()) } else { Err(format!("{found:?} instead of {expected:?}")) }

@@ -1,11 +1,11 @@
-//! A model's answer, once as a stream and once as JSON.
+//! The message of a model, as a stream and as JSON.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::sse::event;
 
-/// A message of an assistant. The two forms of it say the same.
+/// A message of an assistant. Its stream and its JSON have the same content.
 #[derive(Debug, Clone)]
 pub struct Reply {
     model: String,
@@ -20,7 +20,7 @@ enum Block {
 }
 
 impl Reply {
-    /// An empty message of `model`.
+    /// Creates an empty message of `model`.
     pub fn new(model: impl Into<String>) -> Self {
         Self { model: model.into(), blocks: Vec::new() }
     }
@@ -31,7 +31,7 @@ impl Reply {
         self.with(Block::Thinking { thinking: thinking.into(), signature: Some(signature.into()) })
     }
 
-    /// Adds a thinking block as Ollama sends it.
+    /// Adds a thinking block without a signature, as Ollama sends it.
     #[must_use]
     pub fn unsigned_thinking(self, thinking: impl Into<String>) -> Self {
         self.with(Block::Thinking { thinking: thinking.into(), signature: None })
@@ -54,7 +54,7 @@ impl Reply {
         self
     }
 
-    /// The events of a streamed answer, in Anthropic's grammar, with a ping behind the first block's start.
+    /// Returns the events of the stream in Anthropic's order, with a ping after the start of the first block.
     #[must_use]
     pub fn events(&self) -> Vec<Bytes> {
         let mut message = self.envelope();
@@ -62,7 +62,7 @@ impl Reply {
         let mut events = vec![event("message_start", &json!({"type": "message_start", "message": message}))];
         for (index, block) in self.blocks.iter().enumerate() {
             let start =
-                json!({"type": "content_block_start", "index": index, "content_block": block.opening()});
+                json!({"type": "content_block_start", "index": index, "content_block": block.start()});
             events.push(event("content_block_start", &start));
             if index == 0 {
                 events.push(crate::sse::ping());
@@ -82,11 +82,11 @@ impl Reply {
         events
     }
 
-    /// The answer in one piece.
+    /// Returns the message as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         let mut message = self.envelope();
-        message["content"] = self.blocks.iter().map(Block::whole).collect();
+        message["content"] = self.blocks.iter().map(Block::json).collect();
         message["stop_reason"] = json!(self.stop_reason());
         message["usage"]["output_tokens"] = json!(42);
         message
@@ -120,8 +120,8 @@ impl Reply {
 }
 
 impl Block {
-    /// The block at its `content_block_start`.
-    fn opening(&self) -> Value {
+    /// Returns the block in `content_block_start`.
+    fn start(&self) -> Value {
         match self {
             Self::Thinking { signature: Some(_), .. } => {
                 json!({"type": "thinking", "thinking": "", "signature": ""})
@@ -134,7 +134,8 @@ impl Block {
         }
     }
 
-    /// What fills it: texts in two halves, a tool's input behind the empty piece that Anthropic begins with.
+    /// Returns the deltas of the block. Text comes in two halves. The input of a tool comes in two halves after the empty
+    /// piece that Anthropic sends first.
     fn deltas(&self) -> Vec<Value> {
         match self {
             Self::Thinking { thinking, signature } => {
@@ -153,8 +154,8 @@ impl Block {
         }
     }
 
-    /// The block in a message that is whole.
-    fn whole(&self) -> Value {
+    /// Returns the block in the JSON of the message.
+    fn json(&self) -> Value {
         match self {
             Self::Thinking { thinking, signature: Some(signature) } => {
                 json!({"type": "thinking", "thinking": thinking, "signature": signature})
@@ -170,7 +171,7 @@ impl Block {
     }
 }
 
-/// Two halves that both end on a character.
+/// Splits `text` at a character boundary near its middle.
 fn halves(text: &str) -> [&str; 2] {
     let (first, second) = text.split_at(text.floor_char_boundary(text.len() / 2));
     [first, second]

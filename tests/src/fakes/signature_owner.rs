@@ -1,4 +1,4 @@
-//! Who signs thinking, and which conversations each of them goes on with.
+//! Owners of thinking signatures, and the conversations that each of them accepts.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::Reply;
 
-/// Upstreams that accept each other's thinking, and no one else's: as strict as any is known to be.
+/// A group of upstreams that accept each other's thinking blocks and no others. The checks are those of the strictest known
+/// upstream.
 ///
 /// # Source
-/// platform.claude.com/docs, "Errors" and "Extended thinking"; reports of refused conversations, word for word.
+/// platform.claude.com/docs, "Errors" and "Extended thinking"; public reports of refused conversations, verbatim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureOwner {
-    /// Anthropic, Bedrock, Vertex, Foundry.
+    /// Anthropic, Bedrock, Vertex and Foundry.
     Claude,
     /// Z.AI.
     Zai,
@@ -21,18 +22,18 @@ pub enum SignatureOwner {
 }
 
 impl SignatureOwner {
-    /// `reply` with thinking of this upstream, never the same twice.
+    /// Adds a unique thinking block of this owner to `reply`.
     pub fn with_thinking(self, reply: Reply) -> Reply {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        match self.mark() {
-            Some(mark) => reply.thinking(format!("thought {count}"), format!("{mark}/{count:08}==")),
+        match self.signature_prefix() {
+            Some(prefix) => reply.thinking(format!("thought {count}"), format!("{prefix}/{count:08}==")),
             None => reply.unsigned_thinking(format!("thought {count}")),
         }
     }
 
-    /// How the signatures begin.
-    fn mark(self) -> Option<&'static str> {
+    /// Returns the prefix of the signatures.
+    fn signature_prefix(self) -> Option<&'static str> {
         match self {
             Self::Claude => Some("EqQBCkYIAxgC"),
             Self::Zai => Some("Z2xtLTUuMw"),
@@ -40,7 +41,7 @@ impl SignatureOwner {
         }
     }
 
-    /// What is wrong with the conversation in `body`, in the words of a 400.
+    /// Returns the message of the 400 for the conversation in `body`, or `None` if it is accepted.
     #[must_use]
     pub fn refusal(self, body: &Value) -> Option<String> {
         let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -80,13 +81,14 @@ impl SignatureOwner {
 
     fn has_signed(self, block: &Value) -> bool {
         let signature = block["signature"].as_str().unwrap_or_default();
-        match self.mark() {
-            Some(mark) => signature.starts_with(mark),
+        match self.signature_prefix() {
+            Some(prefix) => signature.starts_with(prefix),
             None => signature.is_empty(),
         }
     }
 
-    /// With a fixed budget for it, a turn that calls tools goes on only if it began with thinking.
+    /// Returns the refusal of a last assistant turn with tool calls that does not start with thinking, although thinking
+    /// has a fixed budget.
     fn missing_thinking(self, body: &Value) -> Option<String> {
         let messages = body["messages"].as_array()?;
         let last = messages.iter().rposition(|message| message["role"] == "assistant")?;
@@ -106,7 +108,7 @@ impl SignatureOwner {
     }
 }
 
-/// The call that a result in `message` has not got in the message before.
+/// Returns the id of a tool result in `message` without a tool call in the previous message.
 fn orphan<'a>(message: &'a Value, before: Option<&Value>) -> Option<&'a str> {
     let calls = before.map(blocks).unwrap_or_default();
     let has_call = |id: &str| calls.iter().any(|block| block["type"] == "tool_use" && block["id"] == id);

@@ -1,7 +1,7 @@
 //! Claude on Google Vertex AI.
 //!
 //! # Source
-//! Anthropic's SDKs for Vertex, Claude Code's own Vertex mode, and public reports of Google's errors.
+//! Anthropic's SDKs for Vertex; Claude Code's own Vertex mode; public reports of Google's errors.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -12,14 +12,14 @@ use crate::request::Request;
 use crate::rule::{self, Rule};
 use crate::sse::event;
 
-/// What stands in front of every model's name, for this project and region.
+/// Returns the path prefix of the models in this project and region.
 #[must_use]
-pub fn models(project: &str, region: &str) -> String {
+pub fn models_path(project: &str, region: &str) -> String {
     format!("/v1/projects/{project}/locations/{region}/publishers/anthropic/models/")
 }
 
-/// What every request has to obey: Google's credential alone, the dialect in the body and not in a header, no query, and
-/// no beta or field that Vertex refuses.
+/// Returns the rules for every request: no credential but Google's, the version in the body and not in a header, no query,
+/// and no beta or field that Vertex refuses.
 #[must_use]
 pub fn rules() -> Vec<Rule> {
     let mut rules = vec![rule::exactly_one("authorization")];
@@ -34,9 +34,9 @@ pub fn rules() -> Vec<Rule> {
         let model = request.target.split("/models/").nth(1).unwrap_or_default();
         content::for_generation(model.split(':').next().unwrap_or_default(), &body)
     }));
-    rules.push(content::nothing_private());
+    rules.push(content::no_safeguards());
     rules.push(Rule::new(|request| {
-        if request.mentions("sk-ant-") { Err("a key of Anthropic's was sent".to_owned()) } else { Ok(()) }
+        if request.mentions("sk-ant-") { Err("a key of Anthropic was sent".to_owned()) } else { Ok(()) }
     }));
     rules
 }
@@ -85,7 +85,7 @@ fn check_betas(request: &Request) -> Result<(), String> {
     found.map_or(Ok(()), |beta| Err(format!("Unexpected value(s) `{beta}` for the `anthropic-beta` header")))
 }
 
-/// Answers as Vertex does: a message in the form asked for, or a count.
+/// Answers like Vertex: a message (streamed if requested), or a token count.
 #[must_use]
 pub fn answer(request: &Request) -> Answer {
     if request.path().ends_with("/count-tokens:rawPredict") {
@@ -98,14 +98,14 @@ pub fn answer(request: &Request) -> Answer {
     }
 }
 
-/// Google's own event.
+/// Encodes `vertex_event`, an event that only Google sends.
 #[must_use]
 pub fn foreign_event() -> Bytes {
     let usage = json!({"input_tokens": 25, "output_tokens": 42, "tiers": {"standard": 67}});
     event("vertex_event", &json!({"type": "vertex_event", "usage": usage}))
 }
 
-/// The events of a stream, Google's own one before the last.
+/// Returns the events of a stream, with `vertex_event` before the last one.
 #[must_use]
 pub fn events(reply: &Reply) -> Vec<Bytes> {
     let mut events = reply.events();
@@ -113,13 +113,13 @@ pub fn events(reply: &Reply) -> Vec<Bytes> {
     events
 }
 
-/// An error of Google's own.
+/// Returns an error in Google's format.
 #[must_use]
 pub fn error(status: u16, code: &str, message: &str) -> Answer {
     Answer::json(status, &json!({"error": {"code": status, "message": message, "status": code}}))
 }
 
-/// The same as a stream has it: in an array.
+/// Returns an error in Google's format for streams: in an array.
 #[must_use]
 pub fn error_in_array(status: u16, code: &str, message: &str) -> Answer {
     Answer::json(status, &json!([{"error": {"code": status, "message": message, "status": code}}]))

@@ -1,7 +1,7 @@
-//! Z.AI's Anthropic endpoint, below `/api/anthropic`.
+//! Z.AI's Anthropic endpoint at `/api/anthropic`.
 //!
 //! # Source
-//! docs.z.ai api-code; reports in zai-org's issues.
+//! docs.z.ai api-code; reports in the issues of zai-org.
 
 use serde_json::json;
 
@@ -12,21 +12,21 @@ use crate::request::Request;
 use crate::rule::Rule;
 use crate::sse;
 
-/// The path that stands before the API's.
+/// The path prefix of the API.
 pub const PREFIX: &str = "/api/anthropic";
 
-/// `key` in `x-api-key`, and no credential of Anthropic's anywhere.
+/// Returns the rules for every request: `key` in `x-api-key`, and no credential of Anthropic.
 #[must_use]
 pub fn rules(key: &'static str) -> Vec<Rule> {
     let mut rules = anthropic::rules(Credential::Key(key));
     rules.push(Rule::new(|request| {
-        if request.mentions("sk-ant-") { Err("a key of Anthropic's was sent".to_owned()) } else { Ok(()) }
+        if request.mentions("sk-ant-") { Err("a key of Anthropic was sent".to_owned()) } else { Ok(()) }
     }));
-    rules.extend([content::nothing_private(), content::no_billing()]);
+    rules.extend([content::no_safeguards(), content::no_billing_header()]);
     rules
 }
 
-/// Answers as Z.AI does.
+/// Answers like Z.AI.
 #[must_use]
 pub fn answer(request: &Request) -> Answer {
     let Some(path) = request.path().strip_prefix(PREFIX) else { return error(404, "404", "Not Found") };
@@ -34,7 +34,7 @@ pub fn answer(request: &Request) -> Answer {
         ("POST", "/v1/messages") => {
             let body = request.json();
             if body.get("max_tokens").is_none() {
-                // Its own mistake in place of a 400.
+                // Z.AI fails with a 500 instead of a 400.
                 return error(500, "500", "[500][Operation failed][20261122180000abcdef]");
             }
             if body["model"].as_str().is_none_or(|model| !model.to_lowercase().starts_with("glm-")) {
@@ -51,14 +51,14 @@ pub fn answer(request: &Request) -> Answer {
     }
 }
 
-/// An error with a business code: Z.AI's typed form.
+/// Returns an error with a business code in Z.AI's typed form.
 #[must_use]
 pub fn error(status: u16, code: &str, message: &str) -> Answer {
     let error = json!({"type": "api_error", "code": code, "message": message});
     Answer::json(status, &json!({"type": "error", "error": error}))
 }
 
-/// An error with a business code: Z.AI's bare form.
+/// Returns an error with a business code in Z.AI's bare form.
 #[must_use]
 pub fn bare_error(status: u16, code: &str, message: &str) -> Answer {
     Answer::json(status, &json!({"error": {"code": code, "message": message}}))

@@ -1,4 +1,4 @@
-//! Clients that ask for things small and large, read slowly, and leave when they like.
+//! Clients that send small and large requests, read slowly, and disconnect at random.
 
 use std::net::SocketAddr;
 use std::ops::AddAssign;
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use crate::request::Mark;
 use crate::upstreams::Chance;
 
-/// Bodies are up to so many bytes long.
+/// The maximum length of a request body, in bytes.
 const LONGEST: u64 = 1_000_000;
 /// The longest that a client takes over a step that it is slow with.
 const MILLISECONDS: u64 = 30;
 
-/// What clients saw, counted.
+/// The number of requests by their result, from the view of the clients.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {
     /// Whole answers.
@@ -49,7 +49,7 @@ impl AddAssign for Tally {
     }
 }
 
-/// Asks until `end`, one request after the other. `numbers` are this client's own.
+/// Sends one request after another until `end`. `numbers` belong to this client alone.
 pub(crate) async fn asking(
     relay: SocketAddr,
     chance: Chance,
@@ -72,7 +72,7 @@ pub(crate) async fn asking(
             2 => leave_over_http2(relay, &chance, body).await,
             _ => {
                 let call = Call::messages(body).header("x-claude-code-session-id", &session);
-                match ask(relay, &chance, &call).await {
+                match send(relay, &chance, &call).await {
                     Some(response) => seen(&response, mark, &mut tally),
                     None => tally.unseen += 1,
                 }
@@ -84,8 +84,8 @@ pub(crate) async fn asking(
     tally
 }
 
-/// Asks, and reads the answer, one time in five slowly. `None` when the connection ends instead.
-async fn ask(relay: SocketAddr, chance: &Chance, call: &Call) -> Option<Response> {
+/// Sends a request and reads the response, slowly one time in five. Returns `None` if the connection ends first.
+async fn send(relay: SocketAddr, chance: &Chance, call: &Call) -> Option<Response> {
     let mut client = Client::connect(relay).await;
     // An answer may come before all of the request is sent.
     let _ = client.try_send(call.bytes(&relay.to_string())).await;
@@ -129,7 +129,7 @@ fn leave(client: Client, chance: &Chance) {
     }
 }
 
-/// Gives the stream up, and with it its connection.
+/// Cancels the stream and closes its connection.
 async fn leave_over_http2(relay: SocketAddr, chance: &Chance, body: bytes::Bytes) {
     let client = Http2Client::connect(relay).await;
     tokio::select! {
@@ -143,11 +143,11 @@ async fn leave_over_http2(relay: SocketAddr, chance: &Chance, body: bytes::Bytes
     }
 }
 
-/// Counts a response, which has to be one of those that may be.
+/// Counts a response, and asserts that it is one of the permitted ones.
 #[track_caller]
 fn seen(response: &Response, mark: Mark, tally: &mut Tally) {
     if response.end.is_broken() {
-        assert_eq!(response.status, 200, "{mark:?}: an error comes whole: {response:?}");
+        assert_eq!(response.status, 200, "{mark:?}: an error must be complete: {response:?}");
         tally.broken += 1;
         return;
     }
@@ -182,7 +182,7 @@ fn seen(response: &Response, mark: Mark, tally: &mut Tally) {
 
 fn text_of(events: &[sse::Event]) -> String {
     let starts = events.iter().filter(|event| event.name == "message_start").count();
-    assert_eq!(starts, 1, "one answer and no more: {events:?}");
+    assert_eq!(starts, 1, "expected exactly one answer: {events:?}");
     let deltas = events.iter().map(sse::Event::json);
     deltas.filter_map(|event: Value| Some(event["delta"]["text"].as_str()?.to_owned())).collect()
 }

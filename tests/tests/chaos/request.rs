@@ -1,8 +1,8 @@
-//! Requests that can be told apart, and their answers.
+//! Requests that can be distinguished, and their answers.
 
 use bytes::Bytes;
 
-/// What a request asks for: known by its number, and by how long it is.
+/// The identity of a request: its number and its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     number: u64,
@@ -23,25 +23,25 @@ impl Mark {
         (Self { number, length: body.len(), is_stream }, body.into())
     }
 
-    /// That of a request as it arrived. Its end is looked at as well as its start, so that no other's can be behind it.
+    /// Reads the mark of a received request. Checks its start and its end, so that no other request can follow in the body.
     pub(crate) fn of(body: &[u8]) -> Self {
         let digits = body.strip_prefix(NUMBER.as_bytes()).expect("the start of a request");
         let end = digits.iter().position(|byte| !byte.is_ascii_digit()).expect("more than digits");
         let number = std::str::from_utf8(&digits[..end]).ok().and_then(|digits| digits.parse().ok());
         let is_stream = body.ends_with(STREAM.as_bytes());
-        assert!(is_stream || body.ends_with(NO_STREAM.as_bytes()), "the end of a request");
+        assert!(is_stream || body.ends_with(NO_STREAM.as_bytes()), "the body must end like a request");
         Self { number: number.expect("a number"), length: body.len(), is_stream }
     }
 
-    /// The text that answers it, of at least `length` bytes.
+    /// Returns the answer to the request: a text of at least `length` bytes.
     pub(crate) fn answer(self, length: usize) -> String {
-        let Self { number, length: asked, .. } = self;
-        let start = format!("{number}, of {asked} bytes: ");
+        let Self { number, length, .. } = self;
+        let start = format!("{number}, of {length} bytes: ");
         let padding = length.saturating_sub(start.len());
         format!("{start}{}. End of {number}", "y".repeat(padding))
     }
 
-    /// Whether `text` is an answer to it, and whole.
+    /// Returns `true` if `text` is the complete answer to the request.
     pub(crate) fn is_answered_by(self, text: &str) -> bool {
         text == self.answer(200) || text == self.answer(300_000)
     }

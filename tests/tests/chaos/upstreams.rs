@@ -1,4 +1,4 @@
-//! Upstreams that fail at random, in every way that one can fail over HTTP/1.1.
+//! Upstreams that fail at random, in every way possible over HTTP/1.1.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,24 +12,24 @@ use tokio::sync::{Barrier, watch};
 
 use crate::request::Mark;
 
-/// The longest that a failing upstream takes over anything.
+/// The longest time that a failing upstream takes for a step.
 const MILLISECONDS: u64 = 20;
-/// How long an upstream is gone, and how long it is there in between.
+/// The time for which an upstream is down, and the time for which it is up in between.
 const GONE: std::ops::Range<u64> = 50..400;
 const THERE: std::ops::Range<u64> = 200..1500;
 
-/// How all upstreams behave.
+/// The behaviour of all upstreams.
 #[derive(Debug, Clone)]
 pub(crate) enum Mood {
     /// Each request has a fault or none.
     Chaos,
-    /// Every request is answered well.
+    /// Every request is answered without a fault.
     Healthy,
-    /// As many requests as the barrier wants are answered together.
+    /// Requests are answered together once the barrier has all of them.
     Together(Arc<Barrier>),
 }
 
-/// What becomes of one request.
+/// The treatment of one request.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     None,
@@ -50,7 +50,7 @@ enum Fault {
     HugeHeaders(usize),
 }
 
-/// What many upstreams do is more likely than what few do. Where there is a fault, the others have to answer.
+/// Faults that many upstreams have are more likely than faults of few. If one has a fault, the others have to answer.
 const FAULTS: [Fault; 27] = [
     Fault::ResetAtOnce,
     Fault::CloseAtOnce,
@@ -81,7 +81,7 @@ const FAULTS: [Fault; 27] = [
     Fault::HugeHeaders(1_000_000),
 ];
 
-/// Chance, the same for the same seed, but for the order in which it is asked.
+/// A source of random numbers. Equal seeds give equal numbers, apart from the order of concurrent draws.
 #[derive(Debug, Clone)]
 pub(crate) struct Chance(Arc<Mutex<Rng>>);
 
@@ -94,7 +94,7 @@ impl Chance {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).u64(range)
     }
 
-    /// Whether one thing of so many happens.
+    /// Returns `true` with the given odds: one time in so many.
     pub(crate) fn one_in(&self, many: u64) -> bool {
         self.number(0..many) == 0
     }
@@ -113,7 +113,7 @@ impl Chance {
     }
 }
 
-/// One upstream that is killed and comes back.
+/// One upstream that is killed and restarted.
 pub(crate) struct Restless {
     upstream: Upstream,
     chance: Chance,
@@ -131,7 +131,7 @@ impl Restless {
         self.upstream.url()
     }
 
-    /// Ends all its connections, and is gone for so long.
+    /// Ends all connections, and stays down for this time.
     pub(crate) async fn restart(self, gone: Duration) -> Self {
         let Self { upstream, chance, mood } = self;
         let socket = upstream.kill().await;
@@ -140,7 +140,7 @@ impl Restless {
         Self { upstream, chance, mood }
     }
 
-    /// Comes and goes as long as the mood is chaos.
+    /// Stops and restarts the upstream as long as the mood is chaos.
     pub(crate) async fn live(mut self) -> Self {
         loop {
             let there = Duration::from_millis(self.chance.number(THERE));
@@ -178,7 +178,7 @@ async fn script(mut connection: Connection, chance: Chance, mood: watch::Receive
     }
 }
 
-/// What becomes of a connection behind an answer.
+/// The treatment of a connection after an answer.
 enum Then {
     GoOn,
     Close,
@@ -194,7 +194,7 @@ async fn exchange(
     let Some(request) = connection.receive_head().await else { return Ok(Then::Close) };
     let is_chaos = matches!(*mood.borrow(), Mood::Chaos);
     if request.method == "HEAD" {
-        // The relay looks whether somebody is there.
+        // The relay probes the upstream.
         connection.answer(&Answer::new(if is_chaos && chance.one_in(2) { 503 } else { 200 })).await?;
         return Ok(Then::GoOn);
     }
