@@ -8,7 +8,7 @@ use relay_config::{Companions, FieldPath, Pattern};
 /// [`capabilities`](crate::capabilities).
 ///
 /// # Source
-/// Anthropic's documentation of each beta; what Claude Code 2.1.330 sends together.
+/// Anthropic's documentation of each beta, and the combinations that Claude Code 2.1.330 sends.
 const FORMERLY: [(&str, &str); 9] = [
     ("cache-diagnosis-*", "diagnostics"),
     ("compact-*", "compaction"),

@@ -117,8 +117,8 @@ impl RefusalMemory {
         }
     }
 
-    /// Returns `request` without the parts that `texts`, those of one refusal, name. Returns `None` if they name nothing
-    /// that the request holds and that may be removed.
+    /// Returns `request` without the parts that `texts`, all of one refusal, name. Returns `None` if the
+    /// request holds none of these parts, or if they must not be removed.
     #[must_use]
     pub fn retry_without<T: AsRef<str>>(&self, request: &Request<Payload>, texts: &[T]) -> Option<Retry> {
         let names = Refusal::among(texts)?;

@@ -30,7 +30,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Finds the first of `texts`, those of one error, that names what the upstream does not accept.
+    /// Reads the first of `texts`, all of one error, that names parts which the upstream does not accept.
     pub(super) fn among<T: AsRef<str>>(texts: &[T]) -> Option<Self> {
         texts.iter().find_map(|text| Self::of(text.as_ref()))
     }

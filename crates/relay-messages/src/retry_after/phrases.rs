@@ -29,7 +29,8 @@ const UNITS: [(&str, f64); 14] = [
 /// The longest wait that is accepted. No known provider has a limit with a period longer than a month.
 const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
-/// Returns the time that a phrase in `text`, the message of an error, asks the caller to wait. The limit is 31 days.
+/// Returns the time to wait that a phrase in `text`, the message of an error, names. Returns `None` if it is
+/// longer than 31 days.
 pub fn from_phrase(text: &str) -> Option<Duration> {
     let text = text.to_ascii_lowercase();
     let found = OPENINGS.iter().find_map(|opening| {
