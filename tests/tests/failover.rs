@@ -243,7 +243,7 @@ async fn when_limits_were_the_reason_the_soonest_retry_after_is_told() {
 }
 
 #[tokio::test]
-async fn an_error_event_that_nobody_made_up_for_is_told_by_a_status() {
+async fn an_error_event_of_the_last_provider_becomes_its_status() {
     let begun = |kind: &str| {
         Answer::sse([sse::recorded("anthropic/hello.sse")[0].clone(), sse::error(kind, "words")])
     };
@@ -284,7 +284,7 @@ async fn otherwise_the_last_error_is_told_if_it_is_anthropics() {
 }
 
 #[tokio::test]
-async fn when_nobody_can_be_reached_the_client_gets_a_gateways_error() {
+async fn if_no_provider_can_be_reached_the_client_gets_a_gateway_error() {
     let (_one, first) = Upstream::refusing();
     let (_two, second) = Upstream::refusing();
     for urls in [vec![first], vec![first, second]] {

@@ -109,7 +109,7 @@ async fn what_a_clients_own_credential_shows_is_shown_to_that_client_alone() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_does_not_list_delays_nobody_for_long() {
+async fn an_upstream_without_a_list_delays_the_answer_only_briefly() {
     let silent = Upstream::manual().await;
     let failing = Upstream::answering(|_| Answer::text(500, "text/plain", "no")).await;
     let local = |name: &str, url: String| json!({"name": name, "type": "ollama", "base_url": url, "discover_models": true, "models": [name]});

@@ -29,7 +29,7 @@ const HALF: usize = 4;
 enum Death {
     /// Its process is killed: streams break off, and connections are refused.
     Refuses,
-    /// It is started anew with a certificate that nobody trusts.
+    /// The upstream restarts with a certificate that is not trusted.
     FailsInTls,
     /// It takes requests and does not answer.
     Stalls,
@@ -299,6 +299,6 @@ async fn no_answer_is_lost_or_doubled_however_the_primary_dies() {
         row.write(&mut table);
         row.assert();
     }
-    // In one write, past the test runner's capture. Nothing is lost if nobody can read it.
+    // In one write, past the test runner's capture. A failed write loses nothing else.
     let _ = std::io::stderr().write_all(table.as_bytes());
 }

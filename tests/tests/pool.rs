@@ -120,7 +120,7 @@ async fn requests_beyond_the_limit_of_a_key_go_to_the_next_and_then_nowhere() {
         assert_eq!(pool.used(), "one one two");
         // Two in a minute are one in thirty seconds.
         assert_limited(&pool.ask(body).await, 20..=30);
-        assert_eq!(pool.used(), "one one two", "a request that has to be refused is nobody's business");
+        assert_eq!(pool.used(), "one one two", "a request that is at fault rests no key");
     }
 }
 
@@ -207,7 +207,7 @@ async fn a_cooldown_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn when_every_key_is_aside_the_soonest_end_is_told_and_nobody_is_asked() {
+async fn if_every_key_rests_the_client_gets_the_soonest_end_without_a_call() {
     let pool =
         Pool::new(ranked(), |request| limited(if credential(request) == "one" { "40" } else { "20" })).await;
     assert_limited(&pool.ask(BODY).await, 18..=20);

@@ -110,7 +110,7 @@ async fn an_error_event_takes_the_place_of_a_break_where_that_is_wanted() {
         assert!(error.starts_with(b"event: error\ndata: {"), "{ending:?}: {error:?}");
         assert_eq!(response.events().last().unwrap().json()["error"]["type"], "api_error");
 
-        // However the client is told, the session avoids whoever broke off, and nobody else does.
+        // In both modes, only this session avoids the provider that broke off.
         assert_eq!(call().send(relay.address()).await.status, 200);
         assert_eq!((first.requests().len(), second.requests().len()), (1, 1), "{ending:?}");
         assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
@@ -176,7 +176,7 @@ async fn a_client_that_leaves_before_the_answer_cancels_the_upstream_at_once() {
 #[tokio::test]
 async fn a_slow_client_slows_its_own_upstream_only() {
     let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
-    // Nobody reads: the relay must stop taking in, long before this is sent.
+    // The client does not read: the relay must stop reading long before all of this is sent.
     let event = sse::event("content_block_delta", &json!({"padding": "x".repeat(1 << 20)}));
     let flood = async {
         for _ in 0..256 {

@@ -1,4 +1,4 @@
-//! Requests with something that not every upstream takes: who is asked, and what the client is told if nobody can be.
+//! Requests with content that not every upstream accepts: the provider chosen, and the error if there is none.
 
 use relay_tests::fakes::{anthropic, ollama, zai};
 use relay_tests::{Call, Relay, Upstream, provider};
@@ -40,7 +40,7 @@ async fn a_pdf_never_goes_to_ollama_while_another_can_serve_it() {
 }
 
 #[tokio::test]
-async fn with_nobody_left_a_400_says_who_lacks_what() {
+async fn without_a_suitable_provider_a_400_names_each_missing_feature() {
     let local = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
     let other = Upstream::answering(zai::answer).await;
     let mut zai = provider("glm", "zai", &format!("{}{}", other.url(), zai::PREFIX));
@@ -80,7 +80,7 @@ async fn no_image_is_fetched_from_the_relays_own_machine() {
 }
 
 #[tokio::test]
-async fn an_image_that_cannot_be_fetched_goes_to_whom_takes_its_url() {
+async fn an_image_that_cannot_be_fetched_goes_to_a_provider_that_accepts_its_url() {
     let local = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
     let other = Upstream::answering(anthropic::answer).await;
     let mut fetching = first(&local);

@@ -1,4 +1,4 @@
-//! Thinking goes back to who signed it, and to nobody else; the rest of a conversation goes everywhere.
+//! Thinking is sent only to upstreams that accept its signature; the rest of a conversation is sent to all.
 
 use std::io::Write;
 use std::sync::Arc;

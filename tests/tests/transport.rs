@@ -74,7 +74,7 @@ async fn one_file_may_hold_several_authorities() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_trusts_is_refused_and_said_to_be() {
+async fn an_untrusted_certificate_is_refused_with_the_reason() {
     let upstream = Upstream::builder()
         .tls(&CertificateAuthority::new())
         .name("localhost")
@@ -137,7 +137,7 @@ async fn a_provider_that_speaks_no_tls_is_passed_over() {
 
 #[tokio::test]
 async fn a_connection_that_does_not_come_about_in_time_is_given_up() {
-    // The system takes connections for it, and nobody answers their first words.
+    // The system accepts connections, and no process answers on them.
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("a bound socket has an address");
     let mut silent = provider("silent", "anthropic", &format!("https://{address}"));

@@ -136,9 +136,9 @@ async fn a_client_that_leaves_is_seen_by_the_upstream() {
 }
 
 #[tokio::test]
-async fn connections_are_refused_where_nobody_listens() {
+async fn connections_are_refused_without_a_listener() {
     let (_socket, address) = Upstream::refusing();
-    let error = TcpStream::connect(address).await.expect_err("nobody listens");
+    let error = TcpStream::connect(address).await.expect_err("there is no listener");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
 }
 

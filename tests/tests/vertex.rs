@@ -468,7 +468,7 @@ async fn a_failed_token_request_is_not_repeated_at_once() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_while_a_token_is_fetched_takes_it_from_nobody() {
+async fn a_client_that_leaves_does_not_cancel_the_token_request() {
     let tokens = Upstream::manual().await;
     let upstream = strict("Bearer ya29.token-of-google").await;
     let file = file(&google::service_account(&tokens.url()));

@@ -53,7 +53,7 @@ impl ClientCredential {
             .flat_map(|name| headers.get_all(&name).iter().filter_map(move |value| token(&name, value)))
     }
 
-    /// Whether it is a Claude subscription token.
+    /// Returns `true` if it is a Claude subscription token.
     #[must_use]
     pub fn is_subscription(&self) -> bool {
         self.subscription
@@ -73,13 +73,13 @@ impl fmt::Debug for ClientCredential {
     }
 }
 
-/// Whether `token` is a Claude subscription token.
+/// Returns `true` if `token` is a Claude subscription token.
 #[must_use]
 pub fn is_subscription_token(token: &str) -> bool {
     token.starts_with(SUBSCRIPTION_PREFIX)
 }
 
-/// What a credential header holds, without its scheme.
+/// The value of a credential header, without its scheme.
 fn token<'a>(name: &HeaderName, value: &'a HeaderValue) -> Option<&'a str> {
     let text = value.to_str().ok()?.trim();
     if *name != AUTHORIZATION {

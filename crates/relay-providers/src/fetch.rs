@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Attempt ─images by URL?─▶ Fetcher ─▶ each source becomes a base64 one, for this attempt
-//!              none: on      once for a request, whoever asks first
+//!              none: on      once for a request, at the first need
 //! ```
 //! The download itself, with its checks and bounds, is left to [`relay_transport::Fetcher`].
 

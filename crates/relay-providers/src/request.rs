@@ -1,4 +1,4 @@
-//! What travels down: the client's request, and what one attempt makes of it.
+//! The client's request, and one attempt to have it answered by an upstream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,13 +140,13 @@ impl RelayRequest {
         self.0.client.as_ref()
     }
 
-    /// When the response head has to be there; `None` is without limit.
+    /// The time by which the response head must have arrived. `None` is no limit.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         self.0.deadline
     }
 
-    /// Whether configured keys may serve this request (`server.auth.subscription_may_use_keys`).
+    /// Returns `true` if configured keys may serve this request (`server.auth.subscription_may_use_keys`).
     #[must_use]
     pub fn keys_allowed(&self) -> bool {
         self.0.keys_allowed
@@ -168,13 +168,13 @@ impl Deadline {
         Self { at: Instant::now().checked_add(limit), limit }
     }
 
-    /// How long there was at its beginning.
+    /// The whole time, from the beginning to the deadline.
     #[must_use]
     pub fn limit(self) -> Duration {
         self.limit
     }
 
-    /// What is left; zero when it is over.
+    /// The time that is left; zero after the deadline.
     #[must_use]
     pub fn remaining(self) -> Duration {
         self.at.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
@@ -187,7 +187,7 @@ pub struct Attempt {
     request: RelayRequest,
     model: Arc<str>,
     edits: Edits,
-    /// Where they are not the client's.
+    /// The betas of this attempt, if they differ from the client's.
     betas: Option<Vec<Box<str>>>,
     head_timeout: Option<Duration>,
     is_last: bool,
@@ -216,7 +216,7 @@ impl Attempt {
         self
     }
 
-    /// Says whether nobody else can be asked after this attempt.
+    /// Sets whether this attempt is the last one, after which no other candidate can be tried.
     #[must_use]
     pub fn with_is_last(mut self, is_last: bool) -> Self {
         self.is_last = is_last;
@@ -248,19 +248,19 @@ impl Attempt {
         &self.model
     }
 
-    /// How long the upstream may take up to its response head; `None` is without limit.
+    /// The time limit up to the response head. `None` is no limit.
     #[must_use]
     pub fn head_timeout(&self) -> Option<Duration> {
         self.head_timeout
     }
 
-    /// Whether nobody else can be asked after this attempt, so that a stream need not be held back.
+    /// Returns `true` if no other candidate can be tried after this attempt, so that a stream need not be held back.
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.is_last
     }
 
-    /// What the client gets where its stream breaks off.
+    /// The end that the client gets if its stream breaks off.
     #[must_use]
     pub fn on_break(&self) -> OnBreak {
         self.on_break

@@ -35,8 +35,8 @@ impl Mark {
 
     /// Returns the answer to the request: a text of at least `length` bytes.
     pub(crate) fn answer(self, length: usize) -> String {
-        let Self { number, length, .. } = self;
-        let start = format!("{number}, of {length} bytes: ");
+        let Self { number, length: received, .. } = self;
+        let start = format!("{number}, of {received} bytes: ");
         let padding = length.saturating_sub(start.len());
         format!("{start}{}. End of {number}", "y".repeat(padding))
     }

@@ -13,7 +13,7 @@ use relay_transport::{Minted, TokenClient, TokenSource, form, read_file};
 
 use crate::credential_error::CredentialError;
 
-/// What tokens are for. The metadata service takes the resource, everybody else the scope.
+/// The audience of tokens. The metadata service takes the resource, every other service the scope.
 const SCOPE: &str = "https://ai.azure.com/.default";
 const RESOURCE: &str = "https://ai.azure.com";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

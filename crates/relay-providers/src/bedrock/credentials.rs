@@ -1,9 +1,9 @@
-//! AWS credentials, loaded once for everybody who asks and refreshed ahead of their end.
+//! AWS credentials, loaded once for all callers and refreshed before they expire.
 //!
 //! ```text
 //!   fresh ── served
 //!  ageing ── served, and refreshed behind it      one load at a time
-//! nothing ── loaded; whoever else asks waits      for all callers
+//! nothing ── loaded; further callers wait         for all callers
 //! ```
 //! The one task there is belongs to the cache and ends with it.
 
@@ -20,22 +20,22 @@ use tower::BoxError;
 /// Credentials are refreshed this long before they end: what botocore calls mandatory is ten minutes, and AWS's services
 /// give new ones at least five minutes ahead.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
-/// How long a load may take: a `credential_process` may never end by itself.
+/// The time limit of a load: a `credential_process` may never end by itself.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// A failure answers everybody who asks so soon after it, who had been waiting for it above all.
+/// The time for which a failure is returned to all callers, above all to those that waited for it.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 /// Between two refreshes of credentials that are still valid: a source may give the same ones for a while.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 /// Refusals that come so soon after a renewal are of the credentials before it.
 const RENEWAL_HOLDS: Duration = Duration::from_secs(5);
 
-/// Where credentials come from.
+/// A source of credentials.
 pub(super) trait Source: Send + Sync + 'static {
     /// Asks for credentials anew.
     fn load(&self) -> impl Future<Output = Result<Credentials, BoxError>> + Send;
 }
 
-/// Why there are no credentials.
+/// An error while loading credentials.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
     /// With every cause in one line: each way of the chain has its own, and the last one alone would tell nothing.
@@ -67,7 +67,7 @@ pub(super) struct Cache<S> {
 struct Shared<S> {
     source: S,
     state: Mutex<State>,
-    /// Held by whoever loads.
+    /// Locked by the caller that loads.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -123,7 +123,7 @@ impl<S: Source> Cache<S> {
         changed
     }
 
-    /// Begins to load, unless somebody does or just has.
+    /// Starts a load, unless one is running or has just ended.
     fn refresh(&self) {
         let Ok(turn) = Arc::clone(&self.shared.turn).try_lock_owned() else { return };
         let tried = lock(&self.shared.state).tried;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn credentials_are_loaded_once_for_everybody() {
+    async fn concurrent_callers_share_one_load() {
         let test = test(Some(HOUR), &[]);
         let mut asking = JoinSet::new();
         for _ in 0..100 {
@@ -342,7 +342,7 @@ mod tests {
         drop(cache);
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
-        assert_eq!(Arc::strong_count(&open), 1, "nobody waits for the source any more");
+        assert_eq!(Arc::strong_count(&open), 1, "no caller waits for the source any more");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Where Bedrock is, and the paths of its operations.
+//! The address of Bedrock, and the paths of its operations.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ const DOMAIN: &str = "amazonaws.com";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Region(String);
 
-/// Why a text is not the name of a region.
+/// The error of a text that is not the name of a region.
 #[derive(Debug, thiserror::Error)]
 #[error("`{found}` is not the name of an AWS region, which is like us-east-1")]
 pub(super) struct RegionError {
@@ -46,7 +46,7 @@ impl Region {
         &self.0
     }
 
-    /// What stands in front of every path of `api`, without a slash at its end.
+    /// The prefix of every path of `api`, without a slash at its end.
     pub(super) fn base_url(&self, api: BedrockApi) -> String {
         match api {
             BedrockApi::Invoke => {

@@ -18,12 +18,12 @@ use serde_json::json;
 
 use crate::credential_error::CredentialError;
 
-/// Where Google's own credentials are exchanged for tokens.
+/// The endpoint that exchanges Google's own credentials for tokens.
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
-/// How long an assertion is valid, in seconds: the longest that Google accepts.
+/// The lifetime of an assertion, in seconds: the longest that Google accepts.
 const ASSERTION_LIFETIME: u64 = 3600;
 
-/// What a file holds, by its `type`.
+/// The contents of a credentials file, by its `type`.
 #[derive(Debug)]
 pub(super) enum Credentials {
     ServiceAccount(ServiceAccount),
@@ -47,7 +47,7 @@ pub(super) struct ServiceAccount {
     pub(super) token_uri: String,
 }
 
-/// What `gcloud auth application-default login` leaves.
+/// The file that `gcloud auth application-default login` writes.
 #[derive(Debug, Deserialize)]
 pub(super) struct AuthorizedUser {
     pub(super) client_id: String,
@@ -60,7 +60,7 @@ pub(super) struct AuthorizedUser {
     pub(super) token_uri: String,
 }
 
-/// Workload identity federation: somebody else's token is exchanged for Google's.
+/// Workload identity federation: the token of another identity provider is exchanged for Google's.
 #[derive(Debug, Deserialize)]
 pub(super) struct ExternalAccount {
     pub(super) audience: String,
@@ -71,7 +71,7 @@ pub(super) struct ExternalAccount {
     pub(super) workforce_pool_user_project: Option<String>,
 }
 
-/// Where the subject token is.
+/// The location of the subject token.
 #[derive(Debug, Deserialize)]
 pub(super) struct SubjectSource {
     pub(super) file: Option<PathBuf>,
@@ -99,7 +99,7 @@ enum SubjectKind {
     Json,
 }
 
-/// What `gcloud auth application-default login --impersonate-service-account` leaves.
+/// The file that `gcloud auth application-default login --impersonate-service-account` writes.
 #[derive(Debug)]
 pub(super) struct Impersonated {
     pub(super) url: String,
@@ -215,7 +215,7 @@ impl ServiceAccount {
 }
 
 impl SubjectSource {
-    /// What this source is, if it is one that cannot be used.
+    /// The name of this source, if it is one that cannot be used.
     pub(super) fn unsupported(&self) -> Option<&'static str> {
         match self {
             Self { environment_id: Some(_), .. } => Some("environment_id"),

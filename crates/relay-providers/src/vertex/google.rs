@@ -149,7 +149,7 @@ impl Google {
         source.token_in(&answer.body, answer.endpoint())
     }
 
-    /// A token of a service account for somebody who may act as it.
+    /// A token of a service account, for a caller that may impersonate it.
     async fn impersonate(
         &self,
         url: &str,
