@@ -140,6 +140,22 @@ impl Response {
         }
     }
 
+    /// Returns the text of a message, from its JSON or from its stream.
+    /// # Panics
+    /// If the status is not 200, if a stream is incomplete, or if JSON does not start with a text block.
+    #[must_use]
+    #[track_caller]
+    pub fn text(&self) -> String {
+        assert_eq!(self.status, 200, "{:?}", self.body());
+        let content_type = self.headers.get("content-type").unwrap_or_default();
+        if !content_type.starts_with("text/event-stream") {
+            return self.json()["content"][0]["text"].as_str().expect("a text block").to_owned();
+        }
+        assert_eq!(self.end, End::Complete);
+        let events = self.events().into_iter().map(|event| event.json());
+        events.filter_map(|event| Some(event["delta"]["text"].as_str()?.to_owned())).collect()
+    }
+
     /// Parses the body as server-sent events.
     #[must_use]
     pub fn events(&self) -> Vec<sse::Event> {

@@ -59,7 +59,10 @@ pub use compress::{Coding, compress};
 pub use http1::{End, Headers};
 pub use http2::{Http2Answer, Http2Client, Http2Exchange, Http2Upstream};
 pub use real::{ClaudeCode, ProcessOutput, Python, skip};
-pub use relay::{Footprint, PROVIDER_KEY, Relay, RelayProcess, passthrough, provider};
+pub use relay::{
+    Footprint, PROVIDER_KEY, Relay, RelayProcess, minimal_provider, passthrough, provider,
+    send_to_lone_provider,
+};
 pub use request::Request;
 pub use rule::Rule;
 pub use tee::Tee;

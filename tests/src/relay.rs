@@ -13,8 +13,11 @@ use tokio::process::{Child, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::answer::Answer;
+use crate::client::{Call, Response};
 use crate::real::isolated_command;
 use crate::time_limit::within_limit;
+use crate::upstream::{Upstream, in_turn};
 
 /// A relay on `127.0.0.1` for one test, with every layer it has in production.
 #[derive(Debug)]
@@ -200,6 +203,26 @@ pub const PROVIDER_KEY: &str = "key-of-the-relay";
 #[must_use]
 pub fn provider(name: &str, kind: &str, upstream: &str) -> Value {
     json!({"name": name, "type": kind, "base_url": upstream, "keys": [{"key": PROVIDER_KEY}]})
+}
+
+/// Returns the configuration of a provider with the fewest settings that its kind requires. Unlike [`provider`], an
+/// `ollama` provider has no key.
+#[must_use]
+pub fn minimal_provider(name: &str, kind: &str, upstream: &str) -> Value {
+    let mut provider = provider(name, kind, upstream);
+    match kind {
+        "ollama" => provider["keys"] = json!([]),
+        "anthropic_compatible" => provider["auth"] = json!("x-api-key"),
+        _ => {}
+    }
+    provider
+}
+
+/// Sends `POST /v1/messages` with `body` to a relay with one provider `gw` of this kind, whose upstream gives `answer`.
+pub async fn send_to_lone_provider(kind: &str, answer: Answer, body: &'static str) -> Response {
+    let upstream = Upstream::answering(in_turn([answer])).await;
+    let relay = Relay::start(&json!({"providers": [minimal_provider("gw", kind, &upstream.url())]})).await;
+    Call::messages(body).send(relay.address()).await
 }
 
 /// Returns the configuration of an `anthropic` provider without a key that forwards the credential of the client.

@@ -7,12 +7,7 @@ use serde_json::{Value, json};
 const MODEL: &str = "claude-opus-5-5";
 const SESSIONS: [&str; 2] = ["5f0c1c8e-6e5e-4a52-b0a5-6c1d2f3e4a5b", "0b7d4f7a-14de-4a58-9d3c-8f0e1d2c3b4a"];
 
-fn named(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::new(MODEL).text(text);
-    move |request| anthropic::message(request, &reply)
-}
-
-/// Returns the answer of [`named`] for `a` as a whole stream.
+/// Returns the JSON that [`anthropic::answer_with`] answers for `a`.
 fn well() -> Answer {
     anthropic::success(Answer::json(200, &Reply::new(MODEL).text("a").json()))
 }
@@ -42,12 +37,13 @@ struct Scene {
 
 impl Scene {
     async fn new(routing: Value) -> Self {
-        Self::with(routing, named("a")).await
+        Self::with(routing, anthropic::answer_with("a")).await
     }
 
     async fn with(mut routing: Value, a: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         routing["strategy"] = json!("round_robin");
-        let upstreams = [Upstream::answering(a).await, Upstream::answering(named("b")).await];
+        let upstreams =
+            [Upstream::answering(a).await, Upstream::answering(anthropic::answer_with("b")).await];
         let [a, b] = &upstreams;
         let providers = [provider("a", "anthropic", &a.url()), provider("b", "anthropic", &b.url())];
         let relay = Relay::start(&json!({"providers": providers, "routing": routing})).await;
@@ -67,9 +63,7 @@ impl Scene {
 
     /// Sends `call` and returns the name of the upstream that answered.
     async fn answered_by(&self, call: Call) -> String {
-        let response = self.send(call).await;
-        assert_eq!(response.status, 200, "{:?}", response.body());
-        response.json()["content"][0]["text"].as_str().expect("a text").to_owned()
+        self.send(call).await.text()
     }
 }
 
@@ -96,7 +90,7 @@ async fn every_request_is_distributed_without_affinity() {
 
 #[tokio::test]
 async fn a_session_stays_on_one_key() {
-    let upstream = Upstream::answering(named("pool")).await;
+    let upstream = Upstream::answering(anthropic::answer_with("pool")).await;
     let mut pool = provider("pool", "anthropic", &upstream.url());
     pool["keys"] = json!([{"key": "one"}, {"key": "two"}]);
     for pooling in ["least_loaded", "round_robin", "random", "weighted"] {
@@ -193,8 +187,8 @@ async fn a_session_avoids_a_provider_that_broke_off_its_stream() {
 
 #[tokio::test]
 async fn affinity_of_a_session_is_kept_per_model() {
-    let a = Upstream::answering(named("a")).await;
-    let b = Upstream::answering(named("b")).await;
+    let a = Upstream::answering(anthropic::answer_with("a")).await;
+    let b = Upstream::answering(anthropic::answer_with("b")).await;
     let mut first = provider("a", "anthropic", &a.url());
     first["models"] = json!([MODEL]);
     let mut second = provider("b", "anthropic", &b.url());
@@ -207,7 +201,7 @@ async fn affinity_of_a_session_is_kept_per_model() {
             body["model"] = json!(model);
             let call = Call::messages(body.to_string()).header("x-claude-code-session-id", SESSIONS[0]);
             let response = call.send(relay.address()).await;
-            assert_eq!(response.json()["content"][0]["text"], expected);
+            assert_eq!(response.text(), expected);
         }
     }
 }

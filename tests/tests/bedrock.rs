@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use relay_tests::fakes::{Reply, anthropic, bedrock};
+use relay_tests::fakes::bedrock::{self, ACCESS_KEY, REGION, SECRET_KEY};
+use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{
     Answer, Call, Client, End, Ending, Python, Relay, RelayProcess, Request, Response, Upstream, in_turn,
     provider, rule,
@@ -12,9 +13,6 @@ use relay_tests::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-const ACCESS_KEY: &str = "AKIDEXAMPLE";
-const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-const REGION: &str = "eu-west-1";
 const MODEL: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 const BODY: &str = r#"{"model":"claude-sonnet-4-5","max_tokens":8,"messages":[]}"#;
@@ -22,10 +20,7 @@ const STREAMED: &str = r#"{"model":"claude-sonnet-4-5","max_tokens":8,"messages"
 
 /// A provider with keys of its own that maps every model to [`MODEL`].
 fn bedrock_at(url: &str) -> Value {
-    json!({
-        "name": "bedrock", "type": "bedrock", "base_url": url, "aws_region": REGION,
-        "aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "model_mapping": {"*": MODEL},
-    })
+    bedrock::provider(url, MODEL)
 }
 
 /// A provider like [`bedrock_at`] that takes its credentials from the environment.

@@ -258,10 +258,8 @@ async fn a_tool_round_trip_goes_through_vertex() {
         Answer::sse(events)
     });
     let upstream = upstream.await;
-    let credentials = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(credentials.path(), google::service_account(&tokens.url()).to_string()).expect("a file");
-    let vertex = json!({"name": "v", "type": "vertex", "base_url": upstream.url(), "gcp_region": "global",
-                        "credentials_file": credentials.path()});
+    let credentials = google::credentials_file(&google::service_account(&tokens.url()));
+    let vertex = vertex::provider(&upstream.url(), credentials.path());
     let relay = Relay::start(&json!({"providers": [vertex]})).await;
     run_tool_round_trip(&claude, &relay.url()).await;
     let [_, second] = upstream.requests().try_into().expect("two turns");
@@ -282,9 +280,7 @@ async fn a_tool_round_trip_goes_through_bedrock() {
         )
     });
     let upstream = upstream.await;
-    let bedrock = json!({"name": "b", "type": "bedrock", "base_url": upstream.url(), "aws_region": "us-east-1",
-                         "aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret",
-                         "model_mapping": {"*": "us.anthropic.claude-opus-5-5"}});
+    let bedrock = bedrock::provider(&upstream.url(), "us.anthropic.claude-opus-5-5");
     let relay = Relay::start(&json!({"providers": [bedrock]})).await;
     run_tool_round_trip(&claude, &relay.url()).await;
     let [_, second] = upstream.requests().try_into().expect("two turns");

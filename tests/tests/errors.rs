@@ -1,27 +1,16 @@
 //! Errors of upstreams in each provider's format, and their translation for the client.
 
 use relay_tests::fakes::{anthropic, ollama, zai};
-use relay_tests::{Answer, Call, Coding, Ending, Relay, Response, Upstream, in_turn, provider};
+use relay_tests::{
+    Answer, Call, Coding, Ending, Relay, Response, Upstream, in_turn, provider, send_to_lone_provider,
+};
 use serde_json::{Value, json};
 
 const BODY: &str = r#"{"model":"m","max_tokens":8,"messages":[]}"#;
 
 /// Returns the client's response if the only provider is of this kind and returns `answer`.
 async fn answered(kind: &str, answer: Answer) -> Response {
-    answered_to(kind, answer, BODY).await
-}
-
-async fn answered_to(kind: &str, answer: Answer, body: &'static str) -> Response {
-    let upstream = Upstream::answering(in_turn([answer])).await;
-    let mut provider = provider("gw", kind, &upstream.url());
-    if kind == "ollama" {
-        provider["keys"] = json!([]);
-    }
-    if kind == "anthropic_compatible" {
-        provider["auth"] = json!("x-api-key");
-    }
-    let relay = Relay::start(&json!({"providers": [provider]})).await;
-    Call::messages(body).send(relay.address()).await
+    send_to_lone_provider(kind, answer, BODY).await
 }
 
 #[track_caller]
@@ -197,7 +186,7 @@ async fn a_configuration_error_of_ollama_is_explained() {
 #[tokio::test]
 async fn a_missing_field_that_zai_requires_is_named() {
     let failure = zai::error(500, "500", "[500][Operation failed][id]");
-    let response = answered_to("zai", failure, r#"{"model":"m","messages":[]}"#).await;
+    let response = send_to_lone_provider("zai", failure, r#"{"model":"m","messages":[]}"#).await;
     check(&response, 400, "invalid_request_error", "max_tokens: Field required");
 }
 

@@ -1,18 +1,11 @@
 //! Which answer makes the relay ask the next provider, and what the client gets when all have failed.
 
-use relay_tests::fakes::{Reply, anthropic};
-use relay_tests::{
-    Answer, Call, Client, End, Ending, Relay, Request, Response, Upstream, in_turn, provider, sse,
-};
+use relay_tests::fakes::anthropic;
+use relay_tests::{Answer, Call, Client, Ending, Relay, Request, Response, Upstream, in_turn, provider, sse};
 use serde_json::{Value, json};
 
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
-
-fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::new("claude-opus-5-5").text(text);
-    move |request| anthropic::message(request, &reply)
-}
 
 /// `first` before `second`, by their order in the file.
 async fn relay(providers: &[&str]) -> Relay {
@@ -21,51 +14,37 @@ async fn relay(providers: &[&str]) -> Relay {
     Relay::start(&json!({"providers": providers.collect::<Vec<_>>()})).await
 }
 
-#[track_caller]
-fn assert_text(response: &Response, expected: &str) {
-    assert_eq!(response.status, 200, "{:?}", response.body());
-    let is_stream = response.headers.get("content-type").is_some_and(|t| t.starts_with("text/event-stream"));
-    let text: String = if is_stream {
-        assert_eq!(response.end, End::Complete);
-        let events = response.events().into_iter().map(|event| event.json());
-        events.filter_map(|event| Some(event["delta"]["text"].as_str()?.to_owned())).collect()
-    } else {
-        response.json()["content"][0]["text"].as_str().expect("a text").to_owned()
-    };
-    assert_eq!(text, expected);
-}
-
 #[tokio::test]
 async fn the_first_that_answers_is_the_only_one_asked() {
-    let first = Upstream::answering(says("first")).await;
-    let second = Upstream::answering(says("second")).await;
+    let first = Upstream::answering(anthropic::answer_with("first")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let relay = relay(&[&first.url(), &second.url()]).await;
     for body in [BODY, STREAMED] {
-        assert_text(&Call::messages(body).send(relay.address()).await, "first");
+        assert_eq!(Call::messages(body).send(relay.address()).await.text(), "first");
     }
     assert_eq!(second.connections(), 0);
 }
 
 #[tokio::test]
 async fn the_higher_priority_is_asked_first() {
-    let first = Upstream::answering(says("first")).await;
-    let second = Upstream::answering(says("second")).await;
+    let first = Upstream::answering(anthropic::answer_with("first")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let mut ahead = provider("second", "anthropic", &second.url());
     ahead["keys"][0]["priority"] = json!(2);
     let providers = [provider("first", "anthropic", &first.url()), ahead];
     let relay = Relay::start(&json!({"providers": providers})).await;
-    assert_text(&Call::messages(BODY).send(relay.address()).await, "second");
+    assert_eq!(Call::messages(BODY).send(relay.address()).await.text(), "second");
 }
 
 #[tokio::test]
 async fn a_disabled_provider_is_never_asked() {
-    let first = Upstream::answering(says("first")).await;
-    let second = Upstream::answering(says("second")).await;
+    let first = Upstream::answering(anthropic::answer_with("first")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let mut off = provider("first", "anthropic", &first.url());
     off["enabled"] = json!(false);
     let relay =
         Relay::start(&json!({"providers": [off, provider("second", "anthropic", &second.url())]})).await;
-    assert_text(&Call::messages(BODY).send(relay.address()).await, "second");
+    assert_eq!(Call::messages(BODY).send(relay.address()).await.text(), "second");
     assert_eq!(first.connections(), 0);
 }
 
@@ -74,24 +53,24 @@ async fn these_statuses_make_the_next_provider_answer() {
     for status in [401, 402, 403, 404, 408, 429, 500, 503, 504, 529] {
         for body in [BODY, STREAMED] {
             let first = Upstream::answering(in_turn([anthropic::error(status)])).await;
-            let second = Upstream::answering(says("second")).await;
+            let second = Upstream::answering(anthropic::answer_with("second")).await;
             let relay = relay(&[&first.url(), &second.url()]).await;
-            assert_text(&Call::messages(body).send(relay.address()).await, "second");
+            assert_eq!(Call::messages(body).send(relay.address()).await.text(), "second");
             let (asked, answered) = (first.only_request(), second.only_request());
             assert_eq!(asked.body, answered.body, "{status}");
         }
     }
     let first = Upstream::answering(in_turn([Answer::text(502, "text/html", "<h1>Bad Gateway</h1>")])).await;
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let relay = relay(&[&first.url(), &second.url()]).await;
-    assert_text(&Call::messages(BODY).send(relay.address()).await, "second");
+    assert_eq!(Call::messages(BODY).send(relay.address()).await.text(), "second");
 }
 
 #[tokio::test]
 async fn these_statuses_are_the_clients_business() {
     for status in [400, 409, 412, 413, 422] {
         let first = Upstream::answering(in_turn([anthropic::error(status)])).await;
-        let second = Upstream::answering(says("second")).await;
+        let second = Upstream::answering(anthropic::answer_with("second")).await;
         let relay = relay(&[&first.url(), &second.url()]).await;
         let response = Call::messages(BODY).send(relay.address()).await;
         assert_eq!(response.status, status);
@@ -103,26 +82,26 @@ async fn these_statuses_are_the_clients_business() {
 #[tokio::test]
 async fn a_provider_that_cannot_be_reached_is_passed_over() {
     let (_socket, refusing) = Upstream::refusing();
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let unreachable = [format!("http://{refusing}"), "http://nonesuch.invalid".to_owned()];
     for first in unreachable {
         let relay = relay(&[&first, &second.url()]).await;
-        assert_text(&Call::messages(BODY).send(relay.address()).await, "second");
+        assert_eq!(Call::messages(BODY).send(relay.address()).await.text(), "second");
     }
 
     let resetting = Upstream::scripted(|connection| async { connection.reset() }).await;
     let relay_ = relay(&[&resetting.url(), &second.url()]).await;
-    assert_text(&Call::messages(BODY).send(relay_.address()).await, "second");
+    assert_eq!(Call::messages(BODY).send(relay_.address()).await.text(), "second");
 
     let leaving = Upstream::scripted(|mut connection| async move { drop(connection.receive().await) }).await;
     let relay_ = relay(&[&leaving.url(), &second.url()]).await;
-    assert_text(&Call::messages(STREAMED).send(relay_.address()).await, "second");
+    assert_eq!(Call::messages(STREAMED).send(relay_.address()).await.text(), "second");
 }
 
 #[tokio::test]
 async fn a_first_byte_that_does_not_come_makes_the_next_provider_answer() {
     let first = Upstream::manual().await;
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let mut slow = provider("first", "anthropic", &first.url());
     slow["first_byte_timeout_ms"] = json!(200);
     let relay =
@@ -130,7 +109,7 @@ async fn a_first_byte_that_does_not_come_makes_the_next_provider_answer() {
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(STREAMED)).await;
     let (mut connection, _) = first.exchange().await;
-    assert_text(&client.response().await, "second");
+    assert_eq!(client.response().await.text(), "second");
     connection.peer_closed().await;
 }
 
@@ -149,11 +128,11 @@ async fn a_stream_that_fails_before_its_first_content_fails_over_unseen() {
     ] {
         let label = format!("{answer:?}");
         let first = Upstream::answering(in_turn([answer])).await;
-        let second = Upstream::answering(says("second")).await;
+        let second = Upstream::answering(anthropic::answer_with("second")).await;
         let relay = relay(&[&first.url(), &second.url()]).await;
         let response = Call::messages(STREAMED).send(relay.address()).await;
         assert_eq!(second.requests().len(), 1, "{label}");
-        assert_text(&response, "second");
+        assert_eq!(response.text(), "second");
         assert_eq!(response.events().iter().filter(|event| event.name == "message_start").count(), 1);
     }
 }
@@ -162,7 +141,7 @@ async fn a_stream_that_fails_before_its_first_content_fails_over_unseen() {
 async fn a_stream_that_fails_behind_its_first_content_is_never_run_again() {
     let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
     let first = Upstream::answering(in_turn([Answer::sse(opening).with_ending(Ending::Fin)])).await;
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let relay = relay(&[&first.url(), &second.url()]).await;
     let response = Call::messages(STREAMED).send(relay.address()).await;
     assert!(response.end.is_broken());
@@ -177,8 +156,8 @@ async fn a_stale_connection_of_the_pool_is_not_the_clients_problem() {
     for text in ["one", "two", "three"] {
         client.call(&Call::messages(BODY)).await;
         let (mut connection, request) = upstream.exchange().await;
-        connection.answer(&says(text)(&request)).await.expect("the relay listens");
-        assert_text(&client.response().await, text);
+        connection.answer(&anthropic::answer_with(text)(&request)).await.expect("the relay listens");
+        assert_eq!(client.response().await.text(), text);
         // Closed while it lies in the pool; the relay may or may not have noticed when the next request comes.
         drop(connection);
     }
@@ -243,7 +222,7 @@ async fn when_limits_were_the_reason_the_soonest_retry_after_is_told() {
 }
 
 #[tokio::test]
-async fn an_error_event_of_the_last_provider_becomes_its_status() {
+async fn an_error_event_that_nobody_made_up_for_is_told_by_a_status() {
     let begun = |kind: &str| {
         Answer::sse([sse::recorded("anthropic/hello.sse")[0].clone(), sse::error(kind, "words")])
     };
@@ -284,7 +263,7 @@ async fn otherwise_the_last_error_is_told_if_it_is_anthropics() {
 }
 
 #[tokio::test]
-async fn if_no_provider_can_be_reached_the_client_gets_a_gateway_error() {
+async fn when_nobody_can_be_reached_the_client_gets_a_gateways_error() {
     let (_one, first) = Upstream::refusing();
     let (_two, second) = Upstream::refusing();
     for urls in [vec![first], vec![first, second]] {
@@ -299,7 +278,7 @@ async fn if_no_provider_can_be_reached_the_client_gets_a_gateway_error() {
 #[tokio::test]
 async fn an_answer_says_how_it_came_about_and_an_error_too() {
     let failing = Upstream::answering(|_: &Request| Answer::new(500)).await;
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     for (url, attempts, status) in [(second.url(), "2", 200), (failing.url(), "2", 500)] {
         let providers =
             [provider("first", "anthropic", &failing.url()), provider("second", "anthropic", &url)];

@@ -15,11 +15,6 @@ const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 const OTHER_MODEL: &str = r#"{"model":"claude-haiku-5-5","max_tokens":8,"messages":[]}"#;
 
-fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::new("claude-opus-5-5").text(text);
-    move |request| anthropic::message(request, &reply)
-}
-
 /// A circuit that opens after `failures` and does not close within a test, unless `changes` say otherwise.
 fn circuit(failures: u32, changes: &Value) -> Value {
     let mut breaker = json!({"failure_threshold": failures, "open_duration_ms": 3_600_000});
@@ -41,18 +36,6 @@ async fn ask(relay: &Relay, body: &'static str) -> Response {
     Call::messages(body).send(relay.address()).await
 }
 
-/// The text of a success.
-#[track_caller]
-fn text(response: &Response) -> String {
-    assert_eq!(response.status, 200, "{:?}", response.body());
-    let is_stream = response.headers.get("content-type").is_some_and(|t| t.starts_with("text/event-stream"));
-    if !is_stream {
-        return response.json()["content"][0]["text"].as_str().expect("a text").to_owned();
-    }
-    let events = response.events().into_iter().map(|event| event.json());
-    events.filter_map(|event| Some(event["delta"]["text"].as_str()?.to_owned())).collect()
-}
-
 #[tokio::test]
 async fn failures_in_a_row_make_a_provider_be_left_alone() {
     let opening = || sse::recorded("anthropic/hello.sse").into_iter();
@@ -65,10 +48,10 @@ async fn failures_in_a_row_make_a_provider_be_left_alone() {
     ] {
         let label = format!("{answer:?}");
         let first = Upstream::answering(in_turn([answer])).await;
-        let second = Upstream::answering(says("second")).await;
+        let second = Upstream::answering(anthropic::answer_with("second")).await;
         let relay = relay(&[&first, &second], circuit(3, &json!({}))).await;
         for _ in 0..5 {
-            assert_eq!(text(&ask(&relay, STREAMED).await), "second", "{label}");
+            assert_eq!(ask(&relay, STREAMED).await.text(), "second", "{label}");
         }
         assert_eq!(first.requests().len(), 3, "{label}");
     }
@@ -77,13 +60,13 @@ async fn failures_in_a_row_make_a_provider_be_left_alone() {
 #[tokio::test]
 async fn a_provider_that_cannot_be_reached_is_left_alone_too() {
     let first = Upstream::scripted(|connection| async move { connection.reset() }).await;
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let relay = relay(&[&first, &second], circuit(1, &json!({}))).await;
-    assert_eq!(text(&ask(&relay, BODY).await), "second");
+    assert_eq!(ask(&relay, BODY).await.text(), "second");
     let connections = first.connections();
     assert!(connections > 0);
     for _ in 0..3 {
-        assert_eq!(text(&ask(&relay, BODY).await), "second");
+        assert_eq!(ask(&relay, BODY).await.text(), "second");
     }
     assert_eq!(first.connections(), connections);
 }
@@ -95,13 +78,13 @@ async fn a_first_byte_that_does_not_come_counts() {
         connection.peer_closed().await;
     });
     let first = first.await;
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let mut slow = provider("first", "anthropic", &first.url());
     slow["first_byte_timeout_ms"] = json!(100);
     let providers = [slow, provider("second", "anthropic", &second.url())];
     let relay = Relay::start(&json!({"providers": providers, "health": circuit(1, &json!({}))})).await;
     for _ in 0..3 {
-        assert_eq!(text(&ask(&relay, STREAMED).await), "second");
+        assert_eq!(ask(&relay, STREAMED).await.text(), "second");
     }
     assert_eq!(first.requests().len(), 1);
 }
@@ -111,7 +94,7 @@ async fn streams_that_break_off_behind_their_first_content_count() {
     for told_by in ["abort", "error_event"] {
         let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
         let first = Upstream::answering(in_turn([Answer::sse(opening).with_ending(Ending::Fin)])).await;
-        let second = Upstream::answering(says("second")).await;
+        let second = Upstream::answering(anthropic::answer_with("second")).await;
         let relay = Relay::start(&json!({
             "providers": [
                 provider("first", "anthropic", &first.url()),
@@ -124,7 +107,7 @@ async fn streams_that_break_off_behind_their_first_content_count() {
         for _ in 0..2 {
             assert_eq!(ask(&relay, STREAMED).await.end.is_broken(), told_by == "abort");
         }
-        assert_eq!(text(&ask(&relay, STREAMED).await), "second", "{told_by}");
+        assert_eq!(ask(&relay, STREAMED).await.text(), "second", "{told_by}");
         assert_eq!(first.requests().len(), 2, "{told_by}");
     }
 }
@@ -160,11 +143,11 @@ async fn a_success_in_between_begins_the_count_anew() {
     let success = anthropic::success(Answer::json(200, &Reply::new("claude-opus-5-5").text("first").json()));
     let answers = [failed.clone(), failed.clone(), success, failed.clone(), failed.clone(), failed];
     let first = Upstream::answering(in_turn(answers)).await;
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let relay = relay(&[&first, &second], circuit(3, &json!({}))).await;
     let mut answered = Vec::new();
     for _ in 0..8 {
-        answered.push(text(&ask(&relay, BODY).await));
+        answered.push(ask(&relay, BODY).await.text());
     }
     assert_eq!(answered.join(" "), "second second first second second second second second");
     assert_eq!(first.requests().len(), 6);
@@ -179,7 +162,7 @@ async fn begin(relay: &Relay) -> Client {
 
 /// Lets the first provider answer with its name.
 async fn answer(mut connection: Connection, request: &Request) {
-    connection.answer(&says("first")(request)).await.expect("the relay listens");
+    connection.answer(&anthropic::answer_with("first")(request)).await.expect("the relay listens");
 }
 
 async fn fail(mut connection: Connection) {
@@ -194,7 +177,7 @@ async fn opened(first: &Upstream, second: &Upstream, probes: u32) -> (Relay, Ins
     let (connection, _) = first.exchange().await;
     fail(connection).await;
     let failed = Instant::now();
-    assert_eq!(text(&client.response().await), "second");
+    assert_eq!(client.response().await.text(), "second");
     (relay, failed)
 }
 
@@ -205,7 +188,7 @@ async fn trial(relay: &Relay, first: &Upstream) -> (Client, Connection, Request)
             let mut client = begin(relay).await;
             tokio::select! {
                 (connection, request) = first.exchange() => return (client, connection, request),
-                response = client.response() => assert_eq!(text(&response), "second"),
+                response = client.response() => assert_eq!(response.text(), "second"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -215,14 +198,15 @@ async fn trial(relay: &Relay, first: &Upstream) -> (Client, Connection, Request)
 
 #[tokio::test]
 async fn trials_go_one_at_a_time_and_enough_of_them_close_the_circuit() {
-    let (first, second) = (Upstream::manual().await, Upstream::answering(says("second")).await);
+    let (first, second) =
+        (Upstream::manual().await, Upstream::answering(anthropic::answer_with("second")).await);
     let (relay, failed) = opened(&first, &second, 2).await;
     for _ in 0..2 {
         let (mut client, connection, request) = trial(&relay, &first).await;
         assert!(failed.elapsed() >= Duration::from_millis(900), "{:?}", failed.elapsed());
-        assert_eq!(text(&ask(&relay, BODY).await), "second", "another one is trying it");
+        assert_eq!(ask(&relay, BODY).await.text(), "second", "another one is trying it");
         answer(connection, &request).await;
-        assert_eq!(text(&client.response().await), "first");
+        assert_eq!(client.response().await.text(), "first");
     }
     // Closed: as many as like.
     let mut clients = [begin(&relay).await, begin(&relay).await];
@@ -231,34 +215,36 @@ async fn trials_go_one_at_a_time_and_enough_of_them_close_the_circuit() {
         answer(connection, &request).await;
     }
     for client in &mut clients {
-        assert_eq!(text(&client.response().await), "first");
+        assert_eq!(client.response().await.text(), "first");
     }
 }
 
 #[tokio::test]
 async fn a_trial_that_fails_opens_the_circuit_again() {
-    let (first, second) = (Upstream::manual().await, Upstream::answering(says("second")).await);
+    let (first, second) =
+        (Upstream::manual().await, Upstream::answering(anthropic::answer_with("second")).await);
     let (relay, _) = opened(&first, &second, 1).await;
     let (mut client, connection, _) = trial(&relay, &first).await;
     fail(connection).await;
     let failed = Instant::now();
-    assert_eq!(text(&client.response().await), "second", "the client does not pay for the trial");
+    assert_eq!(client.response().await.text(), "second", "the client does not pay for the trial");
     let (mut client, connection, request) = trial(&relay, &first).await;
     assert!(failed.elapsed() >= Duration::from_millis(900), "{:?}", failed.elapsed());
     answer(connection, &request).await;
-    assert_eq!(text(&client.response().await), "first");
+    assert_eq!(client.response().await.text(), "first");
 }
 
 #[tokio::test]
 async fn a_trial_whose_client_leaves_makes_room_for_the_next() {
-    let (first, second) = (Upstream::manual().await, Upstream::answering(says("second")).await);
+    let (first, second) =
+        (Upstream::manual().await, Upstream::answering(anthropic::answer_with("second")).await);
     let (relay, _) = opened(&first, &second, 1).await;
     let (client, mut connection, _) = trial(&relay, &first).await;
     client.disconnect();
     connection.peer_closed().await;
     let (mut client, connection, request) = trial(&relay, &first).await;
     answer(connection, &request).await;
-    assert_eq!(text(&client.response().await), "first");
+    assert_eq!(client.response().await.text(), "first");
 }
 
 /// Fails until it is told to be well.
@@ -266,7 +252,7 @@ async fn ailing() -> (Upstream, Arc<AtomicBool>) {
     let is_well = Arc::new(AtomicBool::new(false));
     let well = Arc::clone(&is_well);
     let upstream = Upstream::answering(move |request| match well.load(Ordering::Relaxed) {
-        true if request.method == "POST" => says("first")(request),
+        true if request.method == "POST" => anthropic::answer_with("first")(request),
         true => Answer::new(404),
         false => anthropic::error(500),
     });
@@ -276,14 +262,14 @@ async fn ailing() -> (Upstream, Arc<AtomicBool>) {
 #[tokio::test]
 async fn a_probe_brings_a_provider_back_before_its_time() {
     let (first, is_well) = ailing().await;
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     let mut health = circuit(1, &json!({"half_open_probes": 1}));
     health["health_check"] = json!({"interval_ms": 100});
     let relay = relay(&[&first, &second], health).await;
-    assert_eq!(text(&ask(&relay, BODY).await), "second");
+    assert_eq!(ask(&relay, BODY).await.text(), "second");
     is_well.store(true, Ordering::Relaxed);
     let back = async {
-        while text(&ask(&relay, BODY).await) != "first" {
+        while ask(&relay, BODY).await.text() != "first" {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -324,17 +310,17 @@ async fn an_overload_is_of_one_model_and_not_of_the_provider() {
         let label = format!("{answer:?}");
         let first = Upstream::answering(move |request| match request.json()["model"] == "claude-opus-5-5" {
             true => answer.clone(),
-            false => says("first")(request),
+            false => anthropic::answer_with("first")(request),
         });
         let first = first.await;
-        let second = Upstream::answering(says("second")).await;
+        let second = Upstream::answering(anthropic::answer_with("second")).await;
         // Not even one failure is an overload.
         let relay = relay(&[&first, &second], circuit(1, &json!({}))).await;
         for _ in 0..3 {
-            assert_eq!(text(&ask(&relay, body).await), "second", "{label}");
+            assert_eq!(ask(&relay, body).await.text(), "second", "{label}");
         }
         assert_eq!(first.requests().len(), 1, "{label}");
-        assert_eq!(text(&ask(&relay, OTHER_MODEL).await), "first", "{label}");
+        assert_eq!(ask(&relay, OTHER_MODEL).await.text(), "first", "{label}");
     }
 }
 
@@ -342,14 +328,14 @@ async fn an_overload_is_of_one_model_and_not_of_the_provider() {
 async fn an_overload_is_not_the_keys() {
     let first = Upstream::answering(|request| match request.json()["model"] == "claude-opus-5-5" {
         true => anthropic::error(529),
-        false => says("first")(request),
+        false => anthropic::answer_with("first")(request),
     });
     let first = first.await;
     let mut keys = provider("first", "anthropic", &first.url());
     keys["keys"] = json!([{"key": "one", "priority": 2}, {"key": "two", "priority": 1}]);
     let relay = Relay::start(&json!({"providers": [keys]})).await;
     assert_eq!(ask(&relay, BODY).await.status, 503);
-    assert_eq!(text(&ask(&relay, OTHER_MODEL).await), "first");
+    assert_eq!(ask(&relay, OTHER_MODEL).await.text(), "first");
     let requests = first.requests();
     assert_eq!(requests.last().map(|request| request.header("x-api-key")), Some("one"));
 }

@@ -1,13 +1,8 @@
 //! Which provider each strategy asks first, and that the others step in.
 
-use relay_tests::fakes::{Reply, anthropic};
-use relay_tests::{Answer, Call, PROVIDER_KEY, Relay, Request, Response, Upstream, provider};
+use relay_tests::fakes::anthropic;
+use relay_tests::{Call, PROVIDER_KEY, Relay, Response, Upstream, provider};
 use serde_json::{Value, json};
-
-fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::new("claude-opus-5-5").text(text);
-    move |request| anthropic::message(request, &reply)
-}
 
 fn about(model: &str) -> String {
     json!({"model": model, "max_tokens": 8, "messages": []}).to_string()
@@ -26,7 +21,7 @@ impl Scene {
         let mut upstreams = Vec::new();
         let mut providers = Vec::new();
         for (name, additions) in ["a", "b", "c"].into_iter().zip(additions) {
-            let upstream = Upstream::answering(says(name)).await;
+            let upstream = Upstream::answering(anthropic::answer_with(name)).await;
             let mut provider = provider(name, "anthropic", &upstream.url());
             for (key, value) in additions.as_object().into_iter().flatten() {
                 provider[key] = value.clone();
@@ -50,7 +45,7 @@ impl Scene {
         for _ in 0..requests {
             let response = self.ask(model).await;
             assert_eq!(response.headers.get("x-cc-relay-strategy"), Some(strategy));
-            answers.push_str(response.json()["content"][0]["text"].as_str().expect("a text"));
+            answers.push_str(&response.text());
         }
         answers
     }
@@ -110,8 +105,8 @@ async fn the_model_decides_where_it_is_mapped() {
 async fn whatever_the_strategy_the_others_step_in_by_priority() {
     for strategy in ["failover", "round_robin", "weighted_round_robin", "shuffle", "model_based"] {
         let first = Upstream::answering(|_| anthropic::error(529)).await;
-        let second = Upstream::answering(says("second")).await;
-        let third = Upstream::answering(says("third")).await;
+        let second = Upstream::answering(anthropic::answer_with("second")).await;
+        let third = Upstream::answering(anthropic::answer_with("third")).await;
         let mut next = provider("second", "anthropic", &second.url());
         next["priority"] = json!(0);
         // Behind, although it ranks higher, since it lists another model.
@@ -126,7 +121,7 @@ async fn whatever_the_strategy_the_others_step_in_by_priority() {
         let relay = Relay::start(&json!({"providers": providers, "routing": routing})).await;
         for _ in 0..4 {
             let response = Call::messages(about(OPUS)).send(relay.address()).await;
-            assert_eq!(response.json()["content"][0]["text"], "second", "{strategy}");
+            assert_eq!(response.text(), "second", "{strategy}");
         }
         assert!(!first.requests().is_empty(), "{strategy}");
         assert_eq!(third.connections(), 0, "{strategy}");

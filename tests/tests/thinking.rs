@@ -1,6 +1,5 @@
 //! Thinking is sent only to upstreams that accept its signature; the rest of a conversation is sent to all.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,9 +43,7 @@ impl Strict {
         };
         let upstream = Upstream::builder().require(rules).answering(answer).await;
         let tokens = Upstream::answering(|request| google::answer(request, "token", 3600)).await;
-        let mut credentials = NamedTempFile::new().expect("a temporary file");
-        let account = google::service_account(&tokens.url()).to_string();
-        credentials.write_all(account.as_bytes()).expect("a temporary file takes writes");
+        let credentials = google::credentials_file(&google::service_account(&tokens.url()));
         let url = upstream.url();
         let mut provider = match kind {
             "bedrock" => json!({

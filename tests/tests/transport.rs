@@ -6,7 +6,7 @@ use h2::Reason;
 use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{
     Answer, Call, CertificateAuthority, Client, End, Http2Exchange, Http2Upstream, Relay, RelayProcess,
-    Request, Response, Upstream, provider, sse,
+    Response, Upstream, provider, sse,
 };
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -15,11 +15,6 @@ use tokio::net::TcpListener;
 const RELAY: &str = env!("CARGO_BIN_EXE_relay-under-test");
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
-
-fn says(text: &str) -> impl Fn(&Request) -> Answer + use<> {
-    let reply = Reply::new("claude-opus-5-5").text(text);
-    move |request| anthropic::message(request, &reply)
-}
 
 /// A provider whose upstream has a certificate of `authority`, which is trusted.
 fn trusting(name: &str, url: &str, authority: &CertificateAuthority) -> Value {
@@ -35,7 +30,7 @@ async fn relay(providers: &[Value]) -> Relay {
 #[track_caller]
 fn assert_text(response: &Response, expected: &str) {
     assert_eq!((response.status, response.end), (200, End::Complete), "{:?}", response.body());
-    assert_eq!(response.json()["content"][0]["text"], expected);
+    assert_eq!(response.text(), expected);
 }
 
 /// A gateway's error whose message has all of `parts`.
@@ -53,7 +48,8 @@ fn assert_told(response: &Response, parts: &[&str]) {
 async fn a_certificate_of_the_ca_file_is_trusted() {
     let authority = CertificateAuthority::new();
     for name in ["localhost", "127.0.0.1"] {
-        let upstream = Upstream::builder().tls(&authority).name(name).answering(says("hello")).await;
+        let upstream =
+            Upstream::builder().tls(&authority).name(name).answering(anthropic::answer_with("hello")).await;
         let relay = relay(&[trusting("a", &upstream.url(), &authority)]).await;
         assert_text(&Call::messages(BODY).send(relay.address()).await, "hello");
     }
@@ -67,7 +63,8 @@ async fn one_file_may_hold_several_authorities() {
         let pem = std::fs::read(authority.ca_file()).expect("its certificate");
         bundle.write_all(&pem).expect("a temporary file takes writes");
     }
-    let upstream = Upstream::builder().tls(&other).name("localhost").answering(says("hello")).await;
+    let upstream =
+        Upstream::builder().tls(&other).name("localhost").answering(anthropic::answer_with("hello")).await;
     let mut provider = provider("a", "anthropic", &upstream.url());
     provider["ca_file"] = json!(bundle.path());
     assert_text(&Call::messages(BODY).send(relay(&[provider]).await.address()).await, "hello");
@@ -78,7 +75,7 @@ async fn an_untrusted_certificate_is_refused_with_the_reason() {
     let upstream = Upstream::builder()
         .tls(&CertificateAuthority::new())
         .name("localhost")
-        .answering(says("never"))
+        .answering(anthropic::answer_with("never"))
         .await;
     // Trust in one authority is not trust in another.
     for untrusting in [
@@ -95,7 +92,7 @@ async fn an_untrusted_certificate_is_refused_with_the_reason() {
         let response = Call::get("/v1/files").send(relay_.address()).await;
         assert_told(&response, &["`homemade`", "certificate", "not trusted", "ca_file"]);
 
-        let second = Upstream::answering(says("second")).await;
+        let second = Upstream::answering(anthropic::answer_with("second")).await;
         let relay = relay(&[untrusting, provider("second", "anthropic", &second.url())]).await;
         assert_text(&Call::messages(BODY).send(relay.address()).await, "second");
     }
@@ -106,7 +103,8 @@ async fn an_untrusted_certificate_is_refused_with_the_reason() {
 async fn a_certificate_for_another_name_is_refused() {
     let authority = CertificateAuthority::for_names(&["elsewhere.example"]);
     for name in ["localhost", "127.0.0.1"] {
-        let upstream = Upstream::builder().tls(&authority).name(name).answering(says("never")).await;
+        let upstream =
+            Upstream::builder().tls(&authority).name(name).answering(anthropic::answer_with("never")).await;
         let relay = relay(&[trusting("misnamed", &upstream.url(), &authority)]).await;
         let response = Call::messages(BODY).send(relay.address()).await;
         assert_told(&response, &["`misnamed`", "certificate", name]);
@@ -126,7 +124,7 @@ async fn a_provider_that_speaks_no_tls_is_passed_over() {
         connection.finish().await;
     })
     .await;
-    let second = Upstream::answering(says("second")).await;
+    let second = Upstream::answering(anthropic::answer_with("second")).await;
     for first in [silent, leaving, plain] {
         let mut first = provider("first", "anthropic", &first.url().replace("http:", "https:"));
         first["connect_timeout_ms"] = json!(300);
@@ -150,8 +148,12 @@ async fn a_connection_that_does_not_come_about_in_time_is_given_up() {
 #[tokio::test]
 async fn requests_in_turn_share_a_connection() {
     let authority = CertificateAuthority::new();
-    let plain = Upstream::answering(says("hello")).await;
-    let tls = Upstream::builder().tls(&authority).name("localhost").answering(says("hello")).await;
+    let plain = Upstream::answering(anthropic::answer_with("hello")).await;
+    let tls = Upstream::builder()
+        .tls(&authority)
+        .name("localhost")
+        .answering(anthropic::answer_with("hello"))
+        .await;
     for upstream in [plain, tls] {
         let relay = relay(&[trusting("a", &upstream.url(), &authority)]).await;
         // What one client has left, another may use.
@@ -179,7 +181,7 @@ async fn a_connection_that_was_closed_while_idle_is_replaced_unnoticed() {
             client.call(&Call::messages(BODY)).await;
             let (mut connection, request) = upstream.exchange().await;
             assert_eq!(connection.number(), number);
-            connection.answer(&says("hello")(&request)).await.expect("the relay listens");
+            connection.answer(&anthropic::answer_with("hello")(&request)).await.expect("the relay listens");
             assert_text(&client.response().await, "hello");
             connection.finish().await;
         }
@@ -300,7 +302,7 @@ async fn an_http2_stream_that_is_refused_makes_the_next_provider_answer() {
     let authority = CertificateAuthority::new();
     for reason in [Reason::INTERNAL_ERROR, Reason::HTTP_1_1_REQUIRED, Reason::ENHANCE_YOUR_CALM] {
         let first = Http2Upstream::start(&authority).await;
-        let second = Upstream::answering(says("second")).await;
+        let second = Upstream::answering(anthropic::answer_with("second")).await;
         let first_provider = trusting("first", &first.url(), &authority);
         let relay = relay(&[first_provider, provider("second", "anthropic", &second.url())]).await;
         let mut client = Client::connect(relay.address()).await;

@@ -2,7 +2,6 @@
 //! parameters: every difference is listed here, with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 
 use relay_tests::fakes::{azure, bedrock, google, vertex};
 use relay_tests::{PROVIDER_KEY, Python, Relay, Request, Upstream, provider};
@@ -301,9 +300,7 @@ async fn bedrocks_messages_endpoint() {
 async fn vertex_ai() {
     let tokens = Upstream::answering(|request| google::answer(request, GOOGLE_TOKEN, 3600)).await;
     let upstream = Upstream::answering(vertex::answer).await;
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    let credentials = google::service_account(&tokens.url()).to_string();
-    file.write_all(credentials.as_bytes()).expect("a temporary file takes writes");
+    let file = google::credentials_file(&google::service_account(&tokens.url()));
     let relay = relay(&json!({
         "name": "v", "type": "vertex", "base_url": upstream.url(), "gcp_project_id": "my-project",
         "gcp_region": "europe-west1", "credentials_file": file.path(),

@@ -1,6 +1,5 @@
 //! Google Vertex AI.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use relay_tests::fakes::google::{self, CLIENT_SECRET, METADATA_PROJECT, REFRESH_TOKEN, SUBJECT_TOKEN};
@@ -17,12 +16,6 @@ const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[
 const TOKEN: &str = "ya29.token-of-google";
 
 /// Credentials in a file that lasts as long as this.
-fn file(credentials: &Value) -> NamedTempFile {
-    let mut file = NamedTempFile::new().expect("a temporary file");
-    file.write_all(credentials.to_string().as_bytes()).expect("a temporary file takes writes");
-    file
-}
-
 fn provider_with(upstream: &Upstream, credentials: &NamedTempFile) -> Value {
     json!({"name": "vertex", "type": "vertex", "base_url": upstream.url(), "gcp_project_id": "my-project",
            "gcp_region": "eu", "credentials_file": credentials.path()})
@@ -45,7 +38,7 @@ async fn relay_before(
 ) -> (Upstream, Upstream, Relay) {
     let tokens = token_server().await;
     let upstream = Upstream::builder().require(vertex::rules()).answering(answer).await;
-    let file = file(&google::service_account(&tokens.url()));
+    let file = google::credentials_file(&google::service_account(&tokens.url()));
     let relay = Relay::start(&json!({"providers": [provider_with(&upstream, &file)]})).await;
     // The file is read at the first request.
     let _ = file.keep().expect("a file can be kept");
@@ -67,7 +60,7 @@ async fn a_request_is_in_vertexs_dialect() {
         .header("x-claude-code-session-id", "s");
     let response = call.send(relay.address()).await;
     assert_eq!(response.status, 200);
-    assert_eq!(response.json()["content"][0]["text"], "Hello from Vertex!");
+    assert_eq!(response.text(), "Hello from Vertex!");
     let request = upstream.only_request();
     assert_eq!(
         request.target,
@@ -87,7 +80,7 @@ async fn a_request_is_in_vertexs_dialect() {
 async fn a_mapped_model_is_named_in_the_path_and_counted_without_its_date() {
     let tokens = token_server().await;
     let upstream = strict("Bearer ya29.token-of-google").await;
-    let file = file(&google::service_account(&tokens.url()));
+    let file = google::credentials_file(&google::service_account(&tokens.url()));
     let mut provider = provider_with(&upstream, &file);
     provider["model_mapping"] = json!({"claude-opus-*": "claude-opus-5-5@20261001"});
     let relay = Relay::start(&json!({"providers": [provider]})).await;
@@ -108,7 +101,7 @@ async fn a_mapped_model_is_named_in_the_path_and_counted_without_its_date() {
 async fn a_stream_passes_event_by_event_without_googles_own() {
     let tokens = token_server().await;
     let upstream = Upstream::builder().require(vertex::rules()).manual().await;
-    let file = file(&google::service_account(&tokens.url()));
+    let file = google::credentials_file(&google::service_account(&tokens.url()));
     let relay = Relay::start(&json!({"providers": [provider_with(&upstream, &file)]})).await;
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(STREAMED)).await;
@@ -242,7 +235,7 @@ async fn these_errors_make_another_provider_answer() {
     ] {
         let tokens = token_server().await;
         let upstream = Upstream::answering(in_turn([vertex::error_in_array(status, code, "no")])).await;
-        let file = file(&google::service_account(&tokens.url()));
+        let file = google::credentials_file(&google::service_account(&tokens.url()));
         let second = Upstream::answering(anthropic::answer).await;
         let providers = [provider_with(&upstream, &file), provider("next", "anthropic", &second.url())];
         let relay = Relay::start(&json!({"providers": providers})).await;
@@ -278,7 +271,7 @@ async fn every_kind_of_credentials_gives_a_token() {
     let mut asked = 0;
     for (credentials, token, quota_project, requests) in cases {
         let upstream = strict(token).await;
-        let file = file(&credentials);
+        let file = google::credentials_file(&credentials);
         let relay = Relay::start(&json!({"providers": [provider_with(&upstream, &file)]})).await;
         for _ in 0..2 {
             let response = Call::messages(BODY).send(relay.address()).await;
@@ -332,7 +325,7 @@ async fn the_file_names_the_project_where_nothing_else_does() {
         (google::service_account(&tokens.url()), "files-project"),
         (google::authorized_user(&tokens.url()), "quota-project"),
     ] {
-        let file = file(&credentials);
+        let file = google::credentials_file(&credentials);
         let mut provider = provider_with(&upstream, &file);
         provider.as_object_mut().expect("a table").remove("gcp_project_id");
         let relay = Relay::start(&json!({"providers": [provider]})).await;
@@ -346,7 +339,7 @@ async fn the_file_names_the_project_where_nothing_else_does() {
 async fn callers_share_one_token() {
     let tokens = token_server().await;
     let upstream = strict("Bearer ya29.token-of-google").await;
-    let file = file(&google::service_account(&tokens.url()));
+    let file = google::credentials_file(&google::service_account(&tokens.url()));
     let relay = Relay::start(&json!({"providers": [provider_with(&upstream, &file)]})).await;
     let calls: Vec<_> = (0..8)
         .map(|_| {
@@ -370,7 +363,7 @@ async fn an_expired_token_is_not_sent_again() {
     });
     let tokens = tokens.await;
     let upstream = Upstream::answering(vertex::answer).await;
-    let file = file(&google::service_account(&tokens.url()));
+    let file = google::credentials_file(&google::service_account(&tokens.url()));
     let relay = Relay::start(&json!({"providers": [provider_with(&upstream, &file)]})).await;
     for _ in 0..3 {
         assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
@@ -396,7 +389,7 @@ async fn a_refused_token_is_renewed_once() {
         _ => vertex::answer(request),
     });
     let upstream = upstream.await;
-    let file = file(&google::service_account(&tokens.url()));
+    let file = google::credentials_file(&google::service_account(&tokens.url()));
     let relay = Relay::start(&json!({"providers": [provider_with(&upstream, &file)]})).await;
     for _ in 0..2 {
         assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
@@ -416,13 +409,17 @@ async fn credentials_that_cannot_be_used_are_no_error_before_the_first_request()
     let refusing = refusing.await;
     let upstream = strict("none").await;
     let second = Upstream::answering(anthropic::answer).await;
-    let broken = file(&json!({"type": "service_account", "private_key": "s3cret", "client_email": "a@b"}));
-    let unknown = file(&json!({"type": "gdch_service_account", "key": "s3cret"}));
-    let user = file(&google::authorized_user(&refusing.url()));
-    let executable =
-        file(&google::external_account(&refusing.url(), &json!({"executable": {"command": "s3cret"}})));
+    let broken = google::credentials_file(
+        &json!({"type": "service_account", "private_key": "s3cret", "client_email": "a@b"}),
+    );
+    let unknown = google::credentials_file(&json!({"type": "gdch_service_account", "key": "s3cret"}));
+    let user = google::credentials_file(&google::authorized_user(&refusing.url()));
+    let executable = google::credentials_file(&google::external_account(
+        &refusing.url(),
+        &json!({"executable": {"command": "s3cret"}}),
+    ));
     let (_socket, refused) = Upstream::refusing();
-    let unreachable = file(&google::authorized_user(&format!("http://{refused}")));
+    let unreachable = google::credentials_file(&google::authorized_user(&format!("http://{refused}")));
     let missing = json!("/nonexistent/credentials.json");
     for (place, (credentials, expected)) in [
         (missing, "/nonexistent/credentials.json cannot be read: No such file or directory"),
@@ -459,7 +456,7 @@ async fn credentials_that_cannot_be_used_are_no_error_before_the_first_request()
 async fn a_failed_token_request_is_not_repeated_at_once() {
     let failing = Upstream::answering(in_turn([Answer::new(503)])).await;
     let upstream = strict("none").await;
-    let file = file(&google::service_account(&failing.url()));
+    let file = google::credentials_file(&google::service_account(&failing.url()));
     let relay = Relay::start(&json!({"providers": [provider_with(&upstream, &file)]})).await;
     for _ in 0..5 {
         assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 502);
@@ -471,7 +468,7 @@ async fn a_failed_token_request_is_not_repeated_at_once() {
 async fn a_client_that_leaves_does_not_cancel_the_token_request() {
     let tokens = Upstream::manual().await;
     let upstream = strict("Bearer ya29.token-of-google").await;
-    let file = file(&google::service_account(&tokens.url()));
+    let file = google::credentials_file(&google::service_account(&tokens.url()));
     let relay = Relay::start(&json!({"providers": [provider_with(&upstream, &file)]})).await;
     let mut leaving = Client::connect(relay.address()).await;
     leaving.call(&Call::messages(BODY)).await;
@@ -491,7 +488,7 @@ async fn the_providers_ca_file_counts_for_its_token_endpoint_too() {
         Upstream::builder().tls(&authority).answering(|request| google::answer(request, TOKEN, 3600)).await;
     let upstream =
         Upstream::builder().tls(&authority).require(vertex::rules()).answering(vertex::answer).await;
-    let file = file(&google::service_account(&tokens.url()));
+    let file = google::credentials_file(&google::service_account(&tokens.url()));
     let mut provider = provider_with(&upstream, &file);
     provider["ca_file"] = json!(authority.ca_file());
     let relay = Relay::start(&json!({"providers": [provider]})).await;

@@ -69,6 +69,12 @@ pub fn message(request: &Request, reply: &Reply) -> Answer {
     }
 }
 
+/// Returns a script that answers every request with a message with this text, streamed if requested.
+pub fn answer_with(text: &str) -> impl Fn(&Request) -> Answer + use<> {
+    let reply = Reply::new("claude-opus-5-5").text(text);
+    move |request| message(request, &reply)
+}
+
 /// Adds the headers of every successful answer of the API.
 #[must_use]
 pub fn success(answer: Answer) -> Answer {

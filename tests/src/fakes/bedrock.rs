@@ -15,6 +15,13 @@ use crate::rule::{self, Rule};
 /// The `x-amzn-requestid` of every answer.
 pub const REQUEST_ID: &str = "3b8a2d9e-8f6c-4c8e-9a49-1f1f0f9d7c11";
 
+/// The access key id of [`provider`].
+pub const ACCESS_KEY: &str = "AKIDEXAMPLE";
+/// The secret access key of [`provider`].
+pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+/// The region of [`provider`].
+pub const REGION: &str = "eu-west-1";
+
 /// The top-level fields that Bedrock accepts. Any other field is a 400.
 const FIELDS: [&str; 17] = [
     "anthropic_beta",
@@ -56,6 +63,15 @@ const BETAS: [&str; 17] = [
     "tool-examples-",
     "tool-search-tool-",
 ];
+
+/// Returns the configuration of a provider that signs with static keys and maps every model to `model`.
+#[must_use]
+pub fn provider(upstream: &str, model: &str) -> Value {
+    json!({
+        "name": "bedrock", "type": "bedrock", "base_url": upstream, "aws_region": REGION,
+        "aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "model_mapping": {"*": model},
+    })
+}
 
 /// Returns the rules for every request: a JSON body with Bedrock's fields and betas, none of the client's headers, and the
 /// path of a model.

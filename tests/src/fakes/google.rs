@@ -3,10 +3,12 @@
 //! # Source
 //! google-auth 2.62: `oauth2/_client.py`, `oauth2/sts.py`, `impersonated_credentials.py`, `compute_engine/_metadata.py`.
 
+use std::io::Write;
 use std::time::SystemTime;
 
 use rustls::pki_types::alg_id::RSA_PKCS1_SHA256;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use super::oauth;
 use crate::answer::Answer;
@@ -39,6 +41,16 @@ pub fn service_account(token_server: &str) -> Value {
         "auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
         "universe_domain": "googleapis.com",
     })
+}
+
+/// Writes `credentials` to a temporary file.
+/// # Panics
+/// If the file cannot be written.
+#[must_use]
+pub fn credentials_file(credentials: &Value) -> NamedTempFile {
+    let mut file = NamedTempFile::new().expect("a temporary file");
+    file.write_all(credentials.to_string().as_bytes()).expect("a temporary file takes writes");
+    file
 }
 
 /// Returns the credentials file that gcloud writes for a user.

@@ -3,14 +3,25 @@
 //! # Source
 //! Anthropic's SDKs for Vertex; Claude Code's own Vertex mode; public reports of Google's errors.
 
+use std::path::Path;
+
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Reply, content};
 use crate::answer::Answer;
 use crate::request::Request;
 use crate::rule::{self, Rule};
 use crate::sse::event;
+
+/// Returns the configuration of a provider in the region `global` with this credentials file.
+#[must_use]
+pub fn provider(upstream: &str, credentials_file: &Path) -> Value {
+    json!({
+        "name": "vertex", "type": "vertex", "base_url": upstream, "gcp_region": "global",
+        "credentials_file": credentials_file,
+    })
+}
 
 /// Returns the path prefix of the models in this project and region.
 #[must_use]
