@@ -1,5 +1,4 @@
-//! Claude Code's own request, as it is recorded here, through upstreams that refuse what they do not know: all accept it, and
-//! this is all that was changed for each.
+//! Claude Code's own request through strict upstreams. Each upstream accepts it, and the expected changes are complete.
 
 use std::collections::BTreeSet;
 
@@ -8,22 +7,21 @@ use relay_tests::fakes::{azure, bedrock, google, ollama, vertex, zai};
 use relay_tests::{Call, ClaudeCode, PROVIDER_KEY, Relay, Request, Upstream, provider};
 use serde_json::{Value, json};
 
-/// The changes that remove the fields private to Anthropic.
-const ZAI: &[&str] = &[
-    "- beta afk-mode-2026-01-31",
-    "- beta dangerous-tool-use-2026-09-03",
-    "- safeguards",
-    "~ model",
-    "~ system: 2 for 3",
-];
+/// Changes for every upstream except Anthropic: features that only Anthropic has.
+const PRIVATE: &[&str] =
+    &["- beta afk-mode-2026-01-31", "- beta dangerous-tool-use-2026-09-03", "- safeguards"];
 
-/// The removal of private fields, of every beta with its fields, and of the references to removed tools.
+/// Changes for an upstream without scopes of prompt caches.
+const NO_CACHE_SCOPE: &[&str] = &["- beta prompt-caching-scope-2026-01-05", "- system[].cache_control.scope"];
+
+/// Changes for Z.AI and Ollama: another model, and no billing header in `system`.
+const OTHER_MODEL: &[&str] = &["~ model", "~ system: 2 for 3"];
+
+/// Changes for Ollama: no betas and none of their fields, and no tool definitions that need a beta.
 const OLLAMA: &[&str] = &[
     "- beta advanced-tool-use-2025-11-20",
-    "- beta afk-mode-2026-01-31",
     "- beta claude-code-20250219",
     "- beta context-management-2025-06-27",
-    "- beta dangerous-tool-use-2026-09-03",
     "- beta effort-2025-11-24",
     "- beta interleaved-thinking-2025-05-14",
     "- beta mid-conversation-tool-changes-2026-07-01",
@@ -32,117 +30,39 @@ const OLLAMA: &[&str] = &[
     "- beta thinking-token-count-2026-05-13",
     "- context_management",
     "- messages[].output_config",
-    "- safeguards",
-    "~ model",
-    "~ system: 2 for 3",
     "~ tools: 11 for 12",
 ];
 
-/// The removal of what InvokeModel refuses, and the change to its dialect.
-const BEDROCK_NEW: &[&str] = &[
+/// Changes for Bedrock and Vertex: the version in the body, the model in the path, and betas that they refuse.
+const CLOUD: &[&str] = &[
     "+ anthropic_version",
-    "+ beta tool-search-tool-2025-10-19",
     "- beta advanced-tool-use-2025-11-20",
-    "- beta afk-mode-2026-01-31",
+    "- beta per-turn-control-2026-07-01",
+    "- model",
+];
+
+/// Changes for Bedrock's InvokeModel.
+const INVOKE_MODEL: &[&str] = &[
     "- beta claude-code-20250219",
     "- beta context-management-2025-06-27",
-    "- beta dangerous-tool-use-2026-09-03",
-    "- beta per-turn-control-2026-07-01",
-    "- beta prompt-caching-scope-2026-01-05",
     "- context_management",
-    "- messages[].output_config",
-    "- model",
-    "- safeguards",
     "- stream",
-    "- system[].cache_control.scope",
 ];
 
-/// The same for a model without effort and without messages of the role `system`.
-const BEDROCK_WITHOUT_EFFORT: &[&str] = &[
-    "+ anthropic_version",
-    "+ beta tool-search-tool-2025-10-19",
-    "- beta advanced-tool-use-2025-11-20",
-    "- beta afk-mode-2026-01-31",
-    "- beta claude-code-20250219",
-    "- beta context-management-2025-06-27",
-    "- beta dangerous-tool-use-2026-09-03",
-    "- beta effort-2025-11-24",
-    "- beta per-turn-control-2026-07-01",
-    "- beta prompt-caching-scope-2026-01-05",
-    "- context_management",
-    "- model",
-    "- output_config",
-    "- safeguards",
-    "- stream",
-    "- system[].cache_control.scope",
-    "~ messages: 1 for 2",
-];
+/// Changes for a model with deferred tools: the clouds' own beta for them.
+const TOOL_SEARCH: &[&str] = &["+ beta tool-search-tool-2025-10-19"];
 
-/// The changes for a model on Bedrock without deferred tools and without cache lifetimes.
-const BEDROCK_OLD: &[&str] = &[
-    "+ anthropic_version",
-    "- beta advanced-tool-use-2025-11-20",
-    "- beta afk-mode-2026-01-31",
-    "- beta claude-code-20250219",
-    "- beta context-management-2025-06-27",
-    "- beta dangerous-tool-use-2026-09-03",
-    "- beta effort-2025-11-24",
-    "- beta per-turn-control-2026-07-01",
-    "- beta prompt-caching-scope-2026-01-05",
-    "- context_management",
-    "- model",
-    "- output_config",
-    "- safeguards",
-    "- stream",
-    "- system[].cache_control.scope",
-    "- system[].cache_control.ttl",
-    "~ messages: 1 for 2",
-    "~ tools: 11 for 12",
-];
+/// Changes for a model with effort, on an upstream without control per turn.
+const EFFORT: &[&str] = &["- messages[].output_config"];
 
-/// Anthropic's format without the fields that only Anthropic accepts.
-const AZURE: &[&str] = &[
-    "- beta afk-mode-2026-01-31",
-    "- beta dangerous-tool-use-2026-09-03",
-    "- beta prompt-caching-scope-2026-01-05",
-    "- safeguards",
-    "- system[].cache_control.scope",
-];
+/// Changes for a model without effort and without messages of the role `system`.
+const NO_EFFORT: &[&str] = &["- beta effort-2025-11-24", "- output_config", "~ messages: 1 for 2"];
 
-/// The removal of what Vertex refuses, and the change to its dialect.
-const VERTEX_NEW: &[&str] = &[
-    "+ anthropic_version",
-    "+ beta tool-search-tool-2025-10-19",
-    "- beta advanced-tool-use-2025-11-20",
-    "- beta afk-mode-2026-01-31",
-    "- beta dangerous-tool-use-2026-09-03",
-    "- beta per-turn-control-2026-07-01",
-    "- beta prompt-caching-scope-2026-01-05",
-    "- messages[].output_config",
-    "- model",
-    "- safeguards",
-    "- system[].cache_control.scope",
-];
+/// Changes for a model without deferred tools and without lifetimes of caches.
+const NO_DEFERRED_TOOLS: &[&str] = &["- system[].cache_control.ttl", "~ tools: 11 for 12"];
 
-/// The same for a model without effort and without messages of the role `system`.
-const VERTEX_WITHOUT_EFFORT: &[&str] = &[
-    "+ anthropic_version",
-    "+ beta tool-search-tool-2025-10-19",
-    "- beta advanced-tool-use-2025-11-20",
-    "- beta afk-mode-2026-01-31",
-    "- beta dangerous-tool-use-2026-09-03",
-    "- beta effort-2025-11-24",
-    "- beta per-turn-control-2026-07-01",
-    "- beta prompt-caching-scope-2026-01-05",
-    "- model",
-    "- output_config",
-    "- safeguards",
-    "- system[].cache_control.scope",
-    "~ messages: 1 for 2",
-];
-
-/// Records Claude Code's request for the prompt `say hi`, with the fields that its interactive mode and a subscription add.
-async fn recorded() -> Option<(Value, String)> {
+/// Records the request of Claude Code for `say hi`, and adds the fields of its interactive mode and of a subscription.
+async fn record_request() -> Option<(Value, String)> {
     let claude = ClaudeCode::find()?;
     let upstream = Upstream::answering(anthropic::answer).await;
     let finished = claude.print(&upstream.url(), ["say hi"]).await;
@@ -161,7 +81,7 @@ async fn recorded() -> Option<(Value, String)> {
     Some((body, format!("{betas},{added}")))
 }
 
-/// Adds one line for each difference between `sent` and `received`. The indexes of array items are not part of a line.
+/// Inserts one line per difference between `sent` and `received`. Indices of array items are omitted.
 fn differences(path: &str, sent: &Value, received: &Value, lines: &mut BTreeSet<String>) {
     match (sent, received) {
         (Value::Object(a), Value::Object(b)) => {
@@ -189,19 +109,20 @@ fn betas(list: &str) -> BTreeSet<String> {
     list.split(',').filter(|beta| !beta.is_empty()).map(str::to_owned).collect()
 }
 
-#[expect(clippy::print_stdout, reason = "with --nocapture the test shows what becomes of the request")]
+#[expect(clippy::print_stdout, reason = "with --nocapture the test shows the changes of the request")]
 fn show(name: &str, lines: &BTreeSet<String>) {
     println!("{name}");
     lines.iter().for_each(|line| println!("    {line}"));
 }
 
-/// Sends the request through a relay with `provider` alone; what `upstream` received may differ only by `expected`.
+/// Sends the request through a relay with only `provider`, and asserts that it reaches `upstream` with exactly the
+/// differences in all groups of `expected`.
 async fn check(
     name: &str,
     upstream: &Upstream,
     provider: Value,
     (body, sent_betas): &(Value, String),
-    expected: &[&str],
+    expected: &[&[&str]],
 ) {
     let relay = Relay::start(&json!({"providers": [provider]})).await;
     let call = Call::messages(body.to_string()).header("anthropic-beta", sent_betas.as_str());
@@ -227,12 +148,13 @@ async fn check(
     lines.extend(sent_betas.difference(&received_betas).map(|beta| format!("- beta {beta}")));
     lines.extend(received_betas.difference(&sent_betas).map(|beta| format!("+ beta {beta}")));
     show(name, &lines);
-    assert_eq!(lines.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{name}");
+    let expected: BTreeSet<_> = expected.concat().into_iter().map(str::to_owned).collect();
+    assert_eq!(lines, expected, "{name}");
 }
 
 #[tokio::test]
-async fn claude_code_request_is_adapted_to_each_upstream() {
-    let Some(request) = recorded().await else { return };
+async fn claude_codes_request_is_adapted_to_each_upstream() {
+    let Some(request) = record_request().await else { return };
 
     let upstream = Upstream::builder().require(anthropic::rules(Credential::Key(PROVIDER_KEY)));
     let upstream = upstream.answering(anthropic::answer).await;
@@ -241,37 +163,35 @@ async fn claude_code_request_is_adapted_to_each_upstream() {
     let upstream = Upstream::builder().require(zai::rules(PROVIDER_KEY)).answering(zai::answer).await;
     let mut glm = provider("p", "zai", &format!("{}{}", upstream.url(), zai::PREFIX));
     glm["model_mapping"] = json!({"*": "glm-5.3"});
-    check("zai: glm-5.3", &upstream, glm, &request, ZAI).await;
+    check("zai: glm-5.3", &upstream, glm, &request, &[PRIVATE, OTHER_MODEL]).await;
 
     let upstream = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
     let local = json!({"name": "p", "type": "ollama", "base_url": upstream.url(), "model_mapping": {"*": "qwen3-coder"}});
-    check("ollama: qwen3-coder", &upstream, local, &request, OLLAMA).await;
+    check("ollama: qwen3-coder", &upstream, local, &request, &[PRIVATE, OTHER_MODEL, OLLAMA]).await;
 
     for (model, expected) in [
-        ("us.anthropic.claude-opus-5-5", BEDROCK_NEW),
-        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", BEDROCK_WITHOUT_EFFORT),
-        ("us.anthropic.claude-sonnet-4-20250514-v1:0", BEDROCK_OLD),
+        ("us.anthropic.claude-opus-5-5", [TOOL_SEARCH, EFFORT]),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", [TOOL_SEARCH, NO_EFFORT]),
+        ("us.anthropic.claude-sonnet-4-20250514-v1:0", [NO_EFFORT, NO_DEFERRED_TOOLS]),
     ] {
         let upstream = Upstream::builder().require(bedrock::rules()).answering(bedrock::answer).await;
-        let bedrock = json!({"name": "p", "type": "bedrock", "base_url": upstream.url(), "aws_region": "us-east-1",
-                             "aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret",
-                             "model_mapping": {"*": model}});
-        check(&format!("bedrock: {model}"), &upstream, bedrock, &request, expected).await;
+        let bedrock = bedrock::provider(&upstream.url(), model);
+        let common = [PRIVATE, NO_CACHE_SCOPE, CLOUD, INVOKE_MODEL];
+        let expected = [&common[..], &expected[..]].concat();
+        check(&format!("bedrock: {model}"), &upstream, bedrock, &request, &expected).await;
     }
 
     let upstream = Upstream::builder().require(azure::key_rules(PROVIDER_KEY)).answering(azure::answer).await;
     let url = format!("{}{}", upstream.url(), azure::PREFIX);
-    check("azure", &upstream, provider("p", "azure", &url), &request, AZURE).await;
+    check("azure", &upstream, provider("p", "azure", &url), &request, &[PRIVATE, NO_CACHE_SCOPE]).await;
 
     let tokens = Upstream::answering(|request| google::answer(request, "a-token", 3600)).await;
-    let credentials = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(credentials.path(), google::service_account(&tokens.url()).to_string()).expect("a file");
-    for (model, expected) in
-        [("claude-opus-5-5", VERTEX_NEW), ("claude-haiku-4-5@20251001", VERTEX_WITHOUT_EFFORT)]
-    {
+    let credentials = google::credentials_file(&google::service_account(&tokens.url()));
+    for (model, expected) in [("claude-opus-5-5", EFFORT), ("claude-haiku-4-5@20251001", NO_EFFORT)] {
         let upstream = Upstream::builder().require(vertex::rules()).answering(vertex::answer).await;
-        let vertex = json!({"name": "p", "type": "vertex", "base_url": upstream.url(), "gcp_region": "global",
-                            "credentials_file": credentials.path(), "model_mapping": {"*": model}});
-        check(&format!("vertex: {model}"), &upstream, vertex, &request, expected).await;
+        let mut vertex = vertex::provider(&upstream.url(), credentials.path());
+        vertex["model_mapping"] = json!({"*": model});
+        let expected = [PRIVATE, NO_CACHE_SCOPE, CLOUD, TOOL_SEARCH, expected];
+        check(&format!("vertex: {model}"), &upstream, vertex, &request, &expected).await;
     }
 }
