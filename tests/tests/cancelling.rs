@@ -1,4 +1,5 @@
-//! Clients that disconnect at any stage of a request: the relay cancels the upstream request and releases all it held.
+//! Clients that disconnect at any stage of a request: the relay closes the connection to the upstream at once, and
+//! releases everything that the request held.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,66 +10,66 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// The time within which the upstream has to see the disconnection.
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// The time limit for the upstream to see the disconnect.
+const DISCONNECT_LIMIT: Duration = Duration::from_millis(100);
 
-/// The stage of a request when its client disconnects.
+/// The stage of a request at which its client disconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// The upstream has the request, and has not begun to answer.
+enum Stage {
+    /// The upstream has received the request, and has not begun to answer.
     BeforeTheHead,
-    /// The upstream streams, and nothing of it has gone to the client: another provider could still answer.
-    HeldBack,
-    /// The client has the first half of a stream.
-    InMidStream,
-    /// The upstream answers in one piece, and nothing of it has gone to the client: it may be an error in disguise.
-    HeldInOnePiece,
-    /// The client has the first half of an answer in one piece, a long one.
-    WithinOnePiece,
-    /// The upstream returns an error, and has not sent all of it.
-    WithinAnError,
+    /// The upstream streams, but the relay still holds the stream back, since it may fail over.
+    StreamHeldBack,
+    /// The client has received the first half of a stream.
+    WithinStream,
+    /// The upstream sends JSON, but the relay still holds it back, since it may contain an error.
+    JsonHeldBack,
+    /// The client has received the first half of long JSON.
+    WithinJson,
+    /// The upstream has sent part of an error.
+    WithinError,
 }
 
-const PLACES: [Place; 6] = [
-    Place::BeforeTheHead,
-    Place::HeldBack,
-    Place::InMidStream,
-    Place::HeldInOnePiece,
-    Place::WithinOnePiece,
-    Place::WithinAnError,
+const STAGES: [Stage; 6] = [
+    Stage::BeforeTheHead,
+    Stage::StreamHeldBack,
+    Stage::WithinStream,
+    Stage::JsonHeldBack,
+    Stage::WithinJson,
+    Stage::WithinError,
 ];
 
-impl Place {
-    /// Returns `true` if the client has received part of the answer.
-    fn has_begun(self) -> bool {
-        matches!(self, Self::InMidStream | Self::WithinOnePiece)
+impl Stage {
+    /// True if the client has received part of the answer.
+    fn has_content(self) -> bool {
+        matches!(self, Self::WithinStream | Self::WithinJson)
     }
 
     fn is_stream(self) -> bool {
-        !matches!(self, Self::HeldInOnePiece | Self::WithinOnePiece)
+        !matches!(self, Self::JsonHeldBack | Self::WithinJson)
     }
 
-    /// Brings the request to this stage.
+    /// Sends the part of the answer that brings the request to this stage.
     async fn reach(self, connection: &mut Connection) {
-        let length = if self == Self::WithinOnePiece { 400_000 } else { 400 };
+        let length = if self == Self::WithinJson { 400_000 } else { 400 };
         let reply = Reply::new("claude-opus-5-5").text("x".repeat(length));
         let events = reply.events();
         match self {
             Self::BeforeTheHead => {}
-            Self::HeldBack => {
+            Self::StreamHeldBack => {
                 connection.send_head(&Answer::event_stream()).await;
                 connection.send_chunk(&events[0]).await;
             }
-            Self::InMidStream => {
+            Self::WithinStream => {
                 connection.send_head(&Answer::event_stream()).await;
                 connection.send_chunk(&events[..4].concat()).await;
             }
-            Self::HeldInOnePiece | Self::WithinOnePiece => {
+            Self::JsonHeldBack | Self::WithinJson => {
                 let text = reply.json().to_string();
                 connection.send_head(&Answer::json(200, &json!({})).with_content_length(text.len())).await;
                 connection.send(&text.as_bytes()[..text.len() / 2]).await;
             }
-            Self::WithinAnError => {
+            Self::WithinError => {
                 connection.send_head(&anthropic::error(500).with_content_length(1000)).await;
                 connection.send(br#"{"type":"error","#).await;
             }
@@ -76,37 +77,39 @@ impl Place {
     }
 }
 
-/// A client that will disconnect.
-enum Leaving {
+/// A client that is going to disconnect.
+enum Disconnecting {
+    /// A client that closes its connection with FIN.
     Fin(Client),
+    /// A client that resets its connection with RST.
     Reset(Client),
-    /// It resets its stream, and keeps its connection.
+    /// A client that resets its HTTP/2 stream and keeps its connection.
     Http2(Arc<Http2Client>, JoinHandle<()>, mpsc::UnboundedReceiver<()>),
 }
 
-impl Leaving {
+impl Disconnecting {
     const WAYS: usize = 3;
 
     async fn send(way: usize, relay: &Relay, body: String) -> Self {
         if way == 2 {
             let client = Arc::new(Http2Client::connect(relay.address()).await);
-            let (got, data) = mpsc::unbounded_channel();
-            let asking = Arc::clone(&client);
-            let asking = tokio::spawn(async move {
-                let mut answer = asking.post("/v1/messages", body).await.expect("an answer");
+            let (received, data) = mpsc::unbounded_channel();
+            let sender = Arc::clone(&client);
+            let exchange = tokio::spawn(async move {
+                let mut answer = sender.post("/v1/messages", body).await.expect("an answer");
                 while let Ok(Some(_)) = answer.data().await {
-                    // An error means that the test has seen enough.
-                    let _ = got.send(());
+                    // An error means that the test no longer reads.
+                    let _ = received.send(());
                 }
             });
-            return Self::Http2(client, asking, data);
+            return Self::Http2(client, exchange, data);
         }
         let mut client = Client::connect(relay.address()).await;
         client.call(&Call::messages(body)).await;
         if way == 0 { Self::Fin(client) } else { Self::Reset(client) }
     }
 
-    /// Waits until some of the answer's body is there.
+    /// Waits until part of the answer's body has arrived.
     async fn receive(&mut self) {
         match self {
             Self::Fin(client) | Self::Reset(client) => {
@@ -117,51 +120,52 @@ impl Leaving {
         }
     }
 
-    fn leave(self) -> (Instant, Option<Arc<Http2Client>>) {
+    fn disconnect(self) -> (Instant, Option<Arc<Http2Client>>) {
         match self {
             Self::Fin(client) => (client.disconnect(), None),
             Self::Reset(client) => (client.reset(), None),
-            Self::Http2(client, asking, _) => {
-                asking.abort();
+            Self::Http2(client, exchange, _) => {
+                exchange.abort();
                 (Instant::now(), Some(client))
             }
         }
     }
 }
 
-/// The number of tokens that the relay estimates for a request.
-const TOKENS: usize = 2000;
+/// The relay's estimate of the input tokens of a request.
+const ESTIMATED_TOKENS: usize = 2000;
 
 fn body(is_stream: bool) -> String {
-    let content = "x".repeat(TOKENS * 17 / 5);
+    let content = "x".repeat(ESTIMATED_TOKENS * 17 / 5);
     let messages = json!([{"role": "user", "content": content}]);
     json!({"model": "claude-opus-5-5", "max_tokens": 64, "messages": messages, "stream": is_stream})
         .to_string()
 }
 
-async fn state(relay: &Relay) -> Value {
+async fn provider_state(relay: &Relay) -> Value {
     Call::get("/v1/providers").send(relay.address()).await.json()["data"][0].clone()
 }
 
 #[tokio::test]
-async fn a_disconnecting_client_releases_its_resources_at_once() {
-    for place in PLACES {
-        for way in 0..Leaving::WAYS {
-            check(place, way).await;
+async fn a_disconnect_closes_the_upstream_connection_and_releases_all_resources() {
+    for stage in STAGES {
+        for way in 0..Disconnecting::WAYS {
+            check(stage, way).await;
         }
     }
 }
 
-/// The one client that leaves has the half-open circuit's trial, and most of what the key may use in a minute.
-async fn check(place: Place, way: usize) {
-    let label = format!("{place:?}, way {way}");
+/// Checks a client that disconnects while it holds the probe of a half-open circuit and most of the key's tokens per
+/// minute.
+async fn check(stage: Stage, way: usize) {
+    let label = format!("{stage:?}, way {way}");
     let first = Upstream::manual().await;
     let reply = Reply::new("claude-opus-5-5").text("second");
     let second = Upstream::answering(move |request| anthropic::message(request, &reply)).await;
     let mut limited = provider("first", "anthropic", &first.url());
-    // The usage of an answer in one piece comes with its end; until then it counts as it was estimated, for good.
-    let requests = if place == Place::WithinOnePiece { 2 } else { 1 };
-    limited["keys"][0]["itpm_limit"] = json!(requests * TOKENS * 3 / 2);
+    // JSON reports its usage only at its end. If the client disconnects before, the estimate counts.
+    let requests = if stage == Stage::WithinJson { 2 } else { 1 };
+    limited["keys"][0]["itpm_limit"] = json!(requests * ESTIMATED_TOKENS * 3 / 2);
     let relay = Relay::start(&json!({
         "server": {"max_concurrent": 1},
         "providers": [limited, provider("second", "anthropic", &second.url())],
@@ -175,23 +179,23 @@ async fn check(place: Place, way: usize) {
     client.call(&Call::messages(body(true))).await;
     first.exchange().await.0.reset();
     assert_eq!(client.response().await.status, 200);
-    while state(&relay).await["circuit"] != "half-open" {}
+    while provider_state(&relay).await["circuit"] != "half-open" {}
 
-    let mut leaving = Leaving::send(way, &relay, body(place.is_stream())).await;
+    let mut client = Disconnecting::send(way, &relay, body(stage.is_stream())).await;
     let (mut connection, _) = first.exchange().await;
-    place.reach(&mut connection).await;
-    if place.has_begun() {
-        leaving.receive().await;
+    stage.reach(&mut connection).await;
+    if stage.has_content() {
+        client.receive().await;
     }
-    assert_eq!(state(&relay).await["in_flight"], 1, "{label}");
-    let (left, _still_connected) = leaving.leave();
-    let seen = connection.peer_closed().await;
-    assert!(seen - left < AT_ONCE, "{label}: {:?}", seen - left);
-    let after = state(&relay).await;
+    assert_eq!(provider_state(&relay).await["in_flight"], 1, "{label}");
+    let (disconnected, _connection) = client.disconnect();
+    let closed = connection.peer_closed().await;
+    assert!(closed - disconnected < DISCONNECT_LIMIT, "{label}: {:?}", closed - disconnected);
+    let after = provider_state(&relay).await;
     assert_eq!(after["in_flight"], 0, "{label}");
-    assert_eq!(after["circuit"], if place.has_begun() { "closed" } else { "half-open" }, "{label}");
+    assert_eq!(after["circuit"], if stage.has_content() { "closed" } else { "half-open" }, "{label}");
 
-    // The trial, the tokens and the place are free for the next request.
+    // The probe, the tokens and the concurrency slot are free for the next request.
     let mut next = Client::connect(relay.address()).await;
     next.call(&Call::messages(body(true))).await;
     let (mut connection, request) = first.exchange().await;
@@ -201,6 +205,6 @@ async fn check(place: Place, way: usize) {
         next.response().await.events().last().map(|event| event.name.clone()),
         Some("message_stop".into())
     );
-    assert_eq!(state(&relay).await["in_flight"], 0, "{label}");
+    assert_eq!(provider_state(&relay).await["in_flight"], 0, "{label}");
     assert_eq!(second.requests().len(), 1, "{label}");
 }

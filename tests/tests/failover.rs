@@ -1,4 +1,4 @@
-//! Which answer makes the relay ask the next provider, and what the client gets when all have failed.
+//! Failover: the answers that make the relay try the next provider, and the client's response if all providers fail.
 
 use relay_tests::fakes::anthropic;
 use relay_tests::{Answer, Call, Client, Ending, Relay, Request, Response, Upstream, in_turn, provider, sse};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 
-/// `first` before `second`, by their order in the file.
+/// Starts a relay with the providers `first`, `second` and `third` at these URLs, in this order.
 async fn relay(providers: &[&str]) -> Relay {
     let names = ["first", "second", "third"];
     let providers = names.iter().zip(providers).map(|(name, url)| provider(name, "anthropic", url));
@@ -15,7 +15,7 @@ async fn relay(providers: &[&str]) -> Relay {
 }
 
 #[tokio::test]
-async fn the_first_that_answers_is_the_only_one_asked() {
+async fn providers_after_the_first_success_are_not_called() {
     let first = Upstream::answering(anthropic::answer_with("first")).await;
     let second = Upstream::answering(anthropic::answer_with("second")).await;
     let relay = relay(&[&first.url(), &second.url()]).await;
@@ -26,38 +26,37 @@ async fn the_first_that_answers_is_the_only_one_asked() {
 }
 
 #[tokio::test]
-async fn the_higher_priority_is_asked_first() {
+async fn the_provider_with_the_highest_priority_is_called_first() {
     let first = Upstream::answering(anthropic::answer_with("first")).await;
     let second = Upstream::answering(anthropic::answer_with("second")).await;
-    let mut ahead = provider("second", "anthropic", &second.url());
-    ahead["keys"][0]["priority"] = json!(2);
-    let providers = [provider("first", "anthropic", &first.url()), ahead];
+    let mut preferred = provider("second", "anthropic", &second.url());
+    preferred["keys"][0]["priority"] = json!(2);
+    let providers = [provider("first", "anthropic", &first.url()), preferred];
     let relay = Relay::start(&json!({"providers": providers})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.text(), "second");
 }
 
 #[tokio::test]
-async fn a_disabled_provider_is_never_asked() {
+async fn a_disabled_provider_is_never_called() {
     let first = Upstream::answering(anthropic::answer_with("first")).await;
     let second = Upstream::answering(anthropic::answer_with("second")).await;
-    let mut off = provider("first", "anthropic", &first.url());
-    off["enabled"] = json!(false);
+    let mut disabled = provider("first", "anthropic", &first.url());
+    disabled["enabled"] = json!(false);
     let relay =
-        Relay::start(&json!({"providers": [off, provider("second", "anthropic", &second.url())]})).await;
+        Relay::start(&json!({"providers": [disabled, provider("second", "anthropic", &second.url())]})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.text(), "second");
     assert_eq!(first.connections(), 0);
 }
 
 #[tokio::test]
-async fn these_statuses_make_the_next_provider_answer() {
+async fn errors_of_the_provider_fail_over() {
     for status in [401, 402, 403, 404, 408, 429, 500, 503, 504, 529] {
         for body in [BODY, STREAMED] {
             let first = Upstream::answering(in_turn([anthropic::error(status)])).await;
             let second = Upstream::answering(anthropic::answer_with("second")).await;
             let relay = relay(&[&first.url(), &second.url()]).await;
             assert_eq!(Call::messages(body).send(relay.address()).await.text(), "second");
-            let (asked, answered) = (first.only_request(), second.only_request());
-            assert_eq!(asked.body, answered.body, "{status}");
+            assert_eq!(first.only_request().body, second.only_request().body, "{status}");
         }
     }
     let first = Upstream::answering(in_turn([Answer::text(502, "text/html", "<h1>Bad Gateway</h1>")])).await;
@@ -67,7 +66,7 @@ async fn these_statuses_make_the_next_provider_answer() {
 }
 
 #[tokio::test]
-async fn these_statuses_are_the_clients_business() {
+async fn errors_of_the_request_do_not_fail_over() {
     for status in [400, 409, 412, 413, 422] {
         let first = Upstream::answering(in_turn([anthropic::error(status)])).await;
         let second = Upstream::answering(anthropic::answer_with("second")).await;
@@ -80,7 +79,7 @@ async fn these_statuses_are_the_clients_business() {
 }
 
 #[tokio::test]
-async fn a_provider_that_cannot_be_reached_is_passed_over() {
+async fn an_unreachable_provider_fails_over() {
     let (_socket, refusing) = Upstream::refusing();
     let second = Upstream::answering(anthropic::answer_with("second")).await;
     let unreachable = [format!("http://{refusing}"), "http://nonesuch.invalid".to_owned()];
@@ -93,13 +92,13 @@ async fn a_provider_that_cannot_be_reached_is_passed_over() {
     let relay_ = relay(&[&resetting.url(), &second.url()]).await;
     assert_eq!(Call::messages(BODY).send(relay_.address()).await.text(), "second");
 
-    let leaving = Upstream::scripted(|mut connection| async move { drop(connection.receive().await) }).await;
-    let relay_ = relay(&[&leaving.url(), &second.url()]).await;
+    let closing = Upstream::scripted(|mut connection| async move { drop(connection.receive().await) }).await;
+    let relay_ = relay(&[&closing.url(), &second.url()]).await;
     assert_eq!(Call::messages(STREAMED).send(relay_.address()).await.text(), "second");
 }
 
 #[tokio::test]
-async fn a_first_byte_that_does_not_come_makes_the_next_provider_answer() {
+async fn a_missing_first_byte_fails_over() {
     let first = Upstream::manual().await;
     let second = Upstream::answering(anthropic::answer_with("second")).await;
     let mut slow = provider("first", "anthropic", &first.url());
@@ -114,7 +113,7 @@ async fn a_first_byte_that_does_not_come_makes_the_next_provider_answer() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_before_its_first_content_fails_over_unseen() {
+async fn a_stream_that_fails_before_its_first_content_fails_over() {
     let opening = || sse::recorded("anthropic/hello.sse").into_iter();
     for answer in [
         Answer::sse([sse::error("overloaded_error", "Overloaded")]),
@@ -138,7 +137,7 @@ async fn a_stream_that_fails_before_its_first_content_fails_over_unseen() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_behind_its_first_content_is_never_run_again() {
+async fn a_stream_that_fails_after_its_first_content_is_broken_and_not_repeated() {
     let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
     let first = Upstream::answering(in_turn([Answer::sse(opening).with_ending(Ending::Fin)])).await;
     let second = Upstream::answering(anthropic::answer_with("second")).await;
@@ -149,7 +148,7 @@ async fn a_stream_that_fails_behind_its_first_content_is_never_run_again() {
 }
 
 #[tokio::test]
-async fn a_stale_connection_of_the_pool_is_not_the_clients_problem() {
+async fn a_stale_pooled_connection_is_replaced() {
     let upstream = Upstream::manual().await;
     let relay = relay(&[&upstream.url()]).await;
     let mut client = Client::connect(relay.address()).await;
@@ -158,13 +157,13 @@ async fn a_stale_connection_of_the_pool_is_not_the_clients_problem() {
         let (mut connection, request) = upstream.exchange().await;
         connection.answer(&anthropic::answer_with(text)(&request)).await.expect("the relay listens");
         assert_eq!(client.response().await.text(), text);
-        // Closed while it lies in the pool; the relay may or may not have noticed when the next request comes.
+        // The connection is closed while it is in the pool. The relay may see that before or after the next request.
         drop(connection);
     }
 }
 
 #[tokio::test]
-async fn a_lone_providers_answer_arrives_unchanged() {
+async fn the_error_of_an_only_provider_is_unchanged() {
     for status in [400, 404, 408, 413, 429, 500, 503, 504, 529] {
         let upstream = Upstream::answering(in_turn([anthropic::error(status)])).await;
         let relay = relay(&[&upstream.url()]).await;
@@ -178,7 +177,7 @@ async fn a_lone_providers_answer_arrives_unchanged() {
 }
 
 #[tokio::test]
-async fn our_own_bad_credential_is_a_gateways_error_that_names_the_provider() {
+async fn a_refused_provider_key_is_a_502_that_names_the_provider() {
     for status in [401, 402, 403] {
         let upstream = Upstream::answering(in_turn([anthropic::error(status)])).await;
         let relay = relay(&[&upstream.url()]).await;
@@ -191,12 +190,13 @@ async fn our_own_bad_credential_is_a_gateways_error_that_names_the_provider() {
     }
 }
 
-/// What the client gets from two providers that answer like this.
+/// Returns the client's response to `BODY` if two providers give these answers.
 async fn both_fail(answers: [Answer; 2]) -> Response {
-    both_fail_at(BODY, answers).await
+    both_fail_for(BODY, answers).await
 }
 
-async fn both_fail_at(body: &'static str, answers: [Answer; 2]) -> Response {
+/// Returns the client's response to `body` if two providers give these answers.
+async fn both_fail_for(body: &'static str, answers: [Answer; 2]) -> Response {
     let [first, second] = answers;
     let first = Upstream::answering(in_turn([first])).await;
     let second = Upstream::answering(in_turn([second])).await;
@@ -211,7 +211,7 @@ fn error(response: &Response) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn when_limits_were_the_reason_the_soonest_retry_after_is_told() {
+async fn if_all_providers_are_rate_limited_the_client_gets_the_shortest_retry_after() {
     let limited = |after: &str| {
         anthropic::error_with(429, "rate_limit_error", "limited").with_header("retry-after", after)
     };
@@ -222,48 +222,48 @@ async fn when_limits_were_the_reason_the_soonest_retry_after_is_told() {
 }
 
 #[tokio::test]
-async fn an_error_event_that_nobody_made_up_for_is_told_by_a_status() {
-    let begun = |kind: &str| {
-        Answer::sse([sse::recorded("anthropic/hello.sse")[0].clone(), sse::error(kind, "words")])
+async fn an_error_event_before_the_first_content_becomes_a_status_if_all_providers_fail() {
+    let failing_stream = |kind: &str| {
+        Answer::sse([sse::recorded("anthropic/hello.sse")[0].clone(), sse::error(kind, "message")])
     };
     for (kind, second, status) in [
         ("rate_limit_error", anthropic::error(500), 429),
         ("overloaded_error", anthropic::error(500), 503),
         ("api_error", anthropic::error(401), 500),
         ("not_found_error", anthropic::error(401), 404),
-        // The last one is held back too, behind a failure.
-        ("overloaded_error", begun("overloaded_error"), 503),
-        ("rate_limit_error", begun("overloaded_error"), 429),
+        // The second answer is also an error event before the first content.
+        ("overloaded_error", failing_stream("overloaded_error"), 503),
+        ("rate_limit_error", failing_stream("overloaded_error"), 429),
     ] {
-        let response = both_fail_at(STREAMED, [begun(kind), second]).await;
+        let response = both_fail_for(STREAMED, [failing_stream(kind), second]).await;
         assert_eq!(error(&response), (status, json!(kind)));
     }
 }
 
 #[tokio::test]
-async fn when_overload_was_the_reason_the_client_is_asked_to_come_back_soon() {
+async fn if_all_providers_are_overloaded_the_client_gets_a_503_with_retry_after() {
     let response = both_fail([anthropic::error(529), anthropic::error(529)]).await;
-    // 529 would make Claude Code give up after three seconds.
+    // With a 529 Claude Code would stop retrying after three seconds.
     assert_eq!(error(&response), (503, json!("overloaded_error")));
     let after: u64 = response.headers.get("retry-after").expect("a time").parse().expect("seconds");
     assert!((1..=30).contains(&after), "{after}");
 }
 
 #[tokio::test]
-async fn otherwise_the_last_error_is_told_if_it_is_anthropics() {
-    let last = anthropic::error_with(500, "api_error", "the last one's words");
-    let response = both_fail([anthropic::error_with(500, "api_error", "the first one's"), last]).await;
+async fn if_all_providers_fail_the_client_gets_the_last_error_in_anthropics_format() {
+    let last = anthropic::error_with(500, "api_error", "message of the last");
+    let response = both_fail([anthropic::error_with(500, "api_error", "message of the first"), last]).await;
     assert_eq!(error(&response), (500, json!("api_error")));
-    assert_eq!(response.json()["error"]["message"], "the last one's words");
+    assert_eq!(response.json()["error"]["message"], "message of the last");
 
     let html = Answer::text(502, "text/html", "<h1>Bad Gateway</h1>");
     let response = both_fail([html.clone(), html]).await;
     assert!(response.status >= 500, "{}", response.status);
-    assert_eq!(response.json()["type"], "error", "not Anthropic's shape, so it is put into it");
+    assert_eq!(response.json()["type"], "error", "other formats are translated to Anthropic's");
 }
 
 #[tokio::test]
-async fn when_nobody_can_be_reached_the_client_gets_a_gateways_error() {
+async fn if_no_provider_can_be_reached_the_client_gets_a_502() {
     let (_one, first) = Upstream::refusing();
     let (_two, second) = Upstream::refusing();
     for urls in [vec![first], vec![first, second]] {
@@ -276,7 +276,7 @@ async fn when_nobody_can_be_reached_the_client_gets_a_gateways_error() {
 }
 
 #[tokio::test]
-async fn an_answer_says_how_it_came_about_and_an_error_too() {
+async fn debug_headers_describe_the_routing_of_successes_and_errors() {
     let failing = Upstream::answering(|_: &Request| Answer::new(500)).await;
     let second = Upstream::answering(anthropic::answer_with("second")).await;
     for (url, attempts, status) in [(second.url(), "2", 200), (failing.url(), "2", 500)] {
@@ -290,8 +290,8 @@ async fn an_answer_says_how_it_came_about_and_an_error_too() {
             ["strategy", "provider", "health", "attempts"].map(|name| header(&format!("x-cc-relay-{name}")));
         assert_eq!(found.map(Option::unwrap_or_default), ["failover", "second", "closed", attempts]);
     }
-    let dead = json!({"providers": [provider("dead", "anthropic", "http://127.0.0.1:9")], "routing": {"debug": true}});
-    let relay = Relay::start(&dead).await;
+    let config = json!({"providers": [provider("unreachable", "anthropic", "http://127.0.0.1:9")], "routing": {"debug": true}});
+    let relay = Relay::start(&config).await;
     let response = Call::messages(BODY).send(relay.address()).await;
-    assert_eq!((response.status, response.headers.get("x-cc-relay-provider")), (502, Some("dead")));
+    assert_eq!((response.status, response.headers.get("x-cc-relay-provider")), (502, Some("unreachable")));
 }

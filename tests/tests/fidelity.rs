@@ -1,4 +1,4 @@
-//! What arrives upstream is what the client sent, and the other way round.
+//! Fidelity: the relay forwards requests and responses byte for byte.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -8,8 +8,8 @@ use relay_tests::fakes::{Reply, ollama};
 use relay_tests::{Answer, Call, PROVIDER_KEY, Relay, Upstream, in_turn, provider, sse};
 use serde_json::json;
 
-/// Everything that a parser and printer would change: blanks, order, duplicate keys, number forms, escapes, unknown
-/// fields, and a thinking block whose signature covers it.
+/// A body with everything that parsing and serializing would change: whitespace, order, duplicate keys, forms of
+/// numbers, escapes, unknown fields. It contains a thinking block, whose signature a change would invalidate.
 const BODY: &str = concat!(
     "{ \"model\" : \"claude-opus-5-5\",\t\"max_tokens\":1.0e2 ,\r\n \"zz\":1, \"aa\":[ ], \"zz\":-0, \"n\":12345678901234567890.10,",
     r#""messages":[{"role":"user","content":"caf\u00e9 \ud83d\ude80 \/ é 🚀"},{"role":"assistant","content":[{"type":"thinking","#,
@@ -25,7 +25,7 @@ async fn upstream() -> Upstream {
 }
 
 #[tokio::test]
-async fn a_body_arrives_byte_for_byte() {
+async fn a_body_is_forwarded_byte_for_byte() {
     let upstream = upstream().await;
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
@@ -36,7 +36,7 @@ async fn a_body_arrives_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_chunked_body_arrives_byte_for_byte() {
+async fn a_chunked_body_is_forwarded_byte_for_byte() {
     let upstream = upstream().await;
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
     let chunks: String = BODY.as_bytes().chunks(7).fold(String::new(), |mut all, chunk| {
@@ -51,7 +51,7 @@ async fn a_chunked_body_arrives_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_mapping_changes_the_models_span_alone() {
+async fn a_model_mapping_changes_only_the_model() {
     let upstream = upstream().await;
     let mut mapped = provider("a", "anthropic", &upstream.url());
     mapped["model_mapping"] =
@@ -64,7 +64,7 @@ async fn a_mapping_changes_the_models_span_alone() {
 }
 
 #[tokio::test]
-async fn the_query_passes_and_the_base_urls_path_stands_before() {
+async fn the_target_is_the_base_urls_path_with_the_clients_path_and_query() {
     let upstream = upstream().await;
     let url = format!("{}/pre/fix/", upstream.url());
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &url)]})).await;
@@ -80,10 +80,10 @@ async fn the_query_passes_and_the_base_urls_path_stands_before() {
 }
 
 #[tokio::test]
-async fn the_clients_headers_pass_and_those_of_its_connection_do_not() {
+async fn end_to_end_headers_of_the_client_are_forwarded_and_hop_by_hop_headers_are_not() {
     let upstream = upstream().await;
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
-    let passed = [
+    let forwarded = [
         ("accept", "application/json"),
         ("anthropic-version", "2026-10-21"),
         ("anthropic-beta", "claude-code-20250219,some-unknown-beta-2027-01-01"),
@@ -112,14 +112,14 @@ async fn the_clients_headers_pass_and_those_of_its_connection_do_not() {
         ("via", "1.1 proxy"),
         ("accept-encoding", "gzip, deflate, br, zstd"),
     ];
-    let call = passed
+    let call = forwarded
         .iter()
         .chain(&dropped)
         .fold(Call::post("/v1/messages"), |call, (name, value)| call.header(name, *value));
     assert_eq!(call.body(BODY).send(relay.address()).await.status, 200);
 
     let request = upstream.only_request();
-    for (name, value) in passed {
+    for (name, value) in forwarded {
         assert_eq!(request.headers.all(name).collect::<Vec<_>>(), [value], "{name}");
     }
     for (name, value) in dropped {
@@ -128,8 +128,8 @@ async fn the_clients_headers_pass_and_those_of_its_connection_do_not() {
 }
 
 #[tokio::test]
-async fn the_upstreams_headers_pass_and_those_of_its_connection_do_not() {
-    let passed = [
+async fn end_to_end_headers_of_the_upstream_are_forwarded_and_hop_by_hop_headers_are_not() {
+    let forwarded = [
         ("request-id", "req_of_the_upstream"),
         ("retry-after", "7"),
         ("retry-after-ms", "7000"),
@@ -140,7 +140,7 @@ async fn the_upstreams_headers_pass_and_those_of_its_connection_do_not() {
         ("cf-ray", "8f1"),
         ("server", "cloudflare"),
     ];
-    let answer = passed.iter().fold(
+    let answer = forwarded.iter().fold(
         anthropic::error_with(400, "invalid_request_error", "no"),
         |answer, (name, value)| {
             if *name == "request-id" { answer } else { answer.with_header(name, *value) }
@@ -152,7 +152,7 @@ async fn the_upstreams_headers_pass_and_those_of_its_connection_do_not() {
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
 
     let response = Call::messages(BODY).send(relay.address()).await;
-    for (name, value) in passed {
+    for (name, value) in forwarded {
         let expected = if name == "request-id" { anthropic::REQUEST_ID } else { value };
         assert_eq!(response.headers.all(name).collect::<Vec<_>>(), [expected], "{name}");
     }
@@ -161,7 +161,7 @@ async fn the_upstreams_headers_pass_and_those_of_its_connection_do_not() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_request_id_gets_one() {
+async fn a_request_id_is_added_to_a_response_without_one() {
     let upstream = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
     let relay = Relay::start(&json!({"providers": [provider("a", "ollama", &upstream.url())]})).await;
     let body = r#"{"model":"qwen3-coder","max_tokens":8,"messages":[]}"#;
@@ -171,8 +171,8 @@ async fn an_answer_without_a_request_id_gets_one() {
 }
 
 #[tokio::test]
-async fn every_error_of_the_upstream_arrives_byte_for_byte() {
-    // Those that mean "try another one" or "our key is bad" are the business of other scenarios.
+async fn errors_of_the_request_are_forwarded_byte_for_byte() {
+    // Errors that fail over, and errors of the provider's key, have their own tests.
     for status in [400, 409, 412, 413, 422] {
         let body = format!(
             r#"{{ "type":"error", "error":{{"message":"caf\u00e9 {status}","type":"x","details":null}} }}"#
@@ -186,7 +186,7 @@ async fn every_error_of_the_upstream_arrives_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_stream_arrives_byte_for_byte_and_says_that_it_must_not_be_held() {
+async fn a_stream_is_forwarded_byte_for_byte_with_headers_against_buffering() {
     for (kind, name) in [
         ("anthropic", "anthropic/hello.sse"),
         ("anthropic", "anthropic/thinking_tool_use.sse"),
@@ -205,7 +205,7 @@ async fn a_stream_arrives_byte_for_byte_and_says_that_it_must_not_be_held() {
 }
 
 #[tokio::test]
-async fn the_models_name_is_put_back_only_where_that_is_wanted() {
+async fn the_models_name_in_the_response_is_restored_only_if_configured() {
     for (restore, expected) in [(false, "glm-5.3"), (true, "claude-opus-5-5")] {
         for stream in [false, true] {
             let upstream = upstream().await;
@@ -225,11 +225,12 @@ async fn the_models_name_is_put_back_only_where_that_is_wanted() {
     }
 }
 
-/// White space, strings, numbers and whole values in all the forms that JSON has for them.
+/// Generates JSON whitespace.
 fn space() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&["", "", "", " ", "\n  ", "\t\r\n"][..])
 }
 
+/// Generates a JSON string with all forms of escapes.
 fn string() -> impl Strategy<Value = String> {
     let escapes = [r"\u00e9", r"\ud83d\ude80", r"\u003C", r"\/", r"\n", r#"\""#, r"\\", r"\ud800", r"\u0000"];
     let part =
@@ -237,6 +238,7 @@ fn string() -> impl Strategy<Value = String> {
     prop::collection::vec(part, 0..4).prop_map(|parts| format!("\"{}\"", parts.concat()))
 }
 
+/// Generates a JSON value.
 fn value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         prop::sample::select(["null", "true", "false"].map(str::to_owned).to_vec()),
@@ -264,9 +266,9 @@ fn object(members: Vec<String>) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// An object with these members, each with a value of the kind that it has in the API or with any other, among unknown ones;
-/// in any order, and some of them twice.
-fn known(
+/// Generates an object of members with these names and of unknown members, in any order and with duplicates. Values come
+/// from `value`.
+fn object_with(
     names: &'static [&'static str],
     value: impl Strategy<Value = String> + Clone + 'static,
 ) -> impl Strategy<Value = String> {
@@ -275,7 +277,7 @@ fn known(
     prop::collection::vec(member(name, value), 0..7).prop_map(object)
 }
 
-/// A request as clients write it, and as none would.
+/// Generates the body of a request, with valid and invalid values.
 fn request() -> impl Strategy<Value = String> {
     let kinds = [
         "text",
@@ -305,7 +307,7 @@ fn request() -> impl Strategy<Value = String> {
         "output_config",
         "defer_loading",
     ];
-    let block = known(names, field.clone()).boxed();
+    let block = object_with(names, field.clone()).boxed();
     let blocks = |block: BoxedStrategy<String>| {
         prop::collection::vec((space(), block), 0..4)
             .prop_map(|blocks| {
@@ -320,11 +322,11 @@ fn request() -> impl Strategy<Value = String> {
             })
             .boxed()
     };
-    let message = known(names, prop_oneof![field, blocks(block.clone())].boxed()).boxed();
+    let message = object_with(names, prop_oneof![field, blocks(block.clone())].boxed()).boxed();
     let top = prop_oneof![
         member(Just("\"messages\"".to_owned()), blocks(message)),
         member(prop::sample::select(&["\"system\"", "\"tools\""][..]).prop_map(str::to_owned), blocks(block)),
-        member(Just("\"metadata\"".to_owned()), known(&["user_id"], value().boxed())),
+        member(Just("\"metadata\"".to_owned()), object_with(&["user_id"], value().boxed())),
         member(
             prop::sample::select(
                 &["\"safeguards\"", "\"context_management\"", "\"speed\"", "\"thinking\"", "\"max_tokens\""]
@@ -347,8 +349,8 @@ fn request() -> impl Strategy<Value = String> {
 }
 
 #[tokio::test]
-async fn a_thousand_requests_arrive_byte_for_byte() {
-    // No parser is asked what it makes of it, on either side.
+async fn a_thousand_generated_requests_are_forwarded_byte_for_byte() {
+    // The comparison needs no parser on either side.
     let message = Reply::new("m").text("Hello!").json();
     let rules = anthropic::rules(Credential::Key(PROVIDER_KEY));
     let upstream = Upstream::builder().require(rules);
@@ -367,7 +369,7 @@ async fn a_thousand_requests_arrive_byte_for_byte() {
     let received = upstream.requests();
     assert_eq!(received.len(), sent.len());
     for (sent, received) in sent.iter().zip(&received) {
-        assert!(received.body == *sent, "{sent}\n\nbecame\n\n{:?}", received.body);
+        assert!(received.body == *sent, "{sent}\n\nwas received as\n\n{:?}", received.body);
         assert_eq!(received.header("anthropic-beta"), "a, b,a");
     }
 }

@@ -11,46 +11,46 @@ use crate::request::Mark;
 use crate::upstreams::Chance;
 
 /// The maximum length of a request body, in bytes.
-const LONGEST: u64 = 1_000_000;
-/// The longest that a client takes over a step that it is slow with.
-const MILLISECONDS: u64 = 30;
+const MAX_BODY: u64 = 1_000_000;
+/// The maximum pause of a slow client, in milliseconds.
+const MAX_PAUSE_MS: u64 = 30;
 
-/// The number of requests by their result, from the view of the clients.
+/// The numbers of outcomes that clients saw.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {
-    /// Whole answers.
-    pub(crate) whole: usize,
-    /// Answers that broke off, visibly.
+    /// Complete answers.
+    pub(crate) complete: usize,
+    /// Answers that broke within the body.
     pub(crate) broken: usize,
-    /// Answers that broke off so early that nothing of them was seen.
-    pub(crate) unseen: usize,
-    /// Errors of upstreams within a stream.
+    /// Connections that ended before the head of an answer.
+    pub(crate) no_head: usize,
+    /// Streams that ended with an error event.
     pub(crate) error_events: usize,
-    /// Answers that are errors: the relay's, or an upstream's.
+    /// Errors of the relay or of an upstream.
     pub(crate) errors: usize,
-    /// Requests whose client left.
-    pub(crate) left: usize,
+    /// Requests whose client disconnected.
+    pub(crate) disconnected: usize,
 }
 
 impl Tally {
     pub(crate) fn requests(&self) -> usize {
-        self.whole + self.broken + self.unseen + self.error_events + self.errors + self.left
+        self.complete + self.broken + self.no_head + self.error_events + self.errors + self.disconnected
     }
 }
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        self.whole += other.whole;
+        self.complete += other.complete;
         self.broken += other.broken;
-        self.unseen += other.unseen;
+        self.no_head += other.no_head;
         self.error_events += other.error_events;
         self.errors += other.errors;
-        self.left += other.left;
+        self.disconnected += other.disconnected;
     }
 }
 
-/// Sends one request after another until `end`. `numbers` belong to this client alone.
-pub(crate) async fn asking(
+/// Sends requests one after the other until `end`. `numbers` are unique to this client.
+pub(crate) async fn run_client(
     relay: SocketAddr,
     chance: Chance,
     numbers: std::ops::Range<u64>,
@@ -62,32 +62,32 @@ pub(crate) async fn asking(
         if Instant::now() >= end {
             break;
         }
-        // From 1 KB to 1 MB, large ones less often.
+        // From 1 KB to 1 MB; large bodies are less frequent.
         let length = 1000 << chance.number(0..11).min(chance.number(0..11));
-        let length = usize::try_from(length.min(LONGEST)).expect("a length");
+        let length = usize::try_from(length.min(MAX_BODY)).expect("a length");
         let (mark, body) = Mark::new(number, length, !chance.one_in(4));
         match chance.number(0..10) {
-            0 => leave_while_sending(relay, &chance, body).await,
-            1 => leave_at_any_time(relay, &chance, body).await,
-            2 => leave_over_http2(relay, &chance, body).await,
+            0 => disconnect_while_sending(relay, &chance, body).await,
+            1 => disconnect_at_random(relay, &chance, body).await,
+            2 => disconnect_over_http2(relay, &chance, body).await,
             _ => {
                 let call = Call::messages(body).header("x-claude-code-session-id", &session);
                 match send(relay, &chance, &call).await {
-                    Some(response) => seen(&response, mark, &mut tally),
-                    None => tally.unseen += 1,
+                    Some(response) => count(&response, mark, &mut tally),
+                    None => tally.no_head += 1,
                 }
                 continue;
             }
         }
-        tally.left += 1;
+        tally.disconnected += 1;
     }
     tally
 }
 
-/// Sends a request and reads the response, slowly one time in five. Returns `None` if the connection ends first.
+/// Sends a request and reads the answer, one time in five slowly. Returns `None` if the connection ends before the head.
 async fn send(relay: SocketAddr, chance: &Chance, call: &Call) -> Option<Response> {
     let mut client = Client::connect(relay).await;
-    // An answer may come before all of the request is sent.
+    // The answer may arrive before the whole request is sent.
     let _ = client.try_send(call.bytes(&relay.to_string())).await;
     let is_slow = chance.one_in(5);
     let ResponseHead { status, headers } = client.try_head().await?;
@@ -95,33 +95,33 @@ async fn send(relay: SocketAddr, chance: &Chance, call: &Call) -> Option<Respons
     while let Some(chunk) = client.chunk().await {
         chunks.push((std::time::Instant::now(), chunk));
         if is_slow {
-            chance.pause(MILLISECONDS).await;
+            chance.pause(MAX_PAUSE_MS).await;
         }
     }
     let end = client.end().expect("a body without further chunks has ended");
     Some(Response { status, headers, chunks, end })
 }
 
-async fn leave_while_sending(relay: SocketAddr, chance: &Chance, body: bytes::Bytes) {
+async fn disconnect_while_sending(relay: SocketAddr, chance: &Chance, body: bytes::Bytes) {
     let mut client = Client::connect(relay).await;
     let bytes = Call::messages(body).bytes(&relay.to_string());
     let end = usize::try_from(chance.number(1..bytes.len() as u64)).expect("a length");
     let _ = client.try_send(&bytes[..end]).await;
-    chance.pause(MILLISECONDS).await;
-    leave(client, chance);
+    chance.pause(MAX_PAUSE_MS).await;
+    disconnect(client, chance);
 }
 
-async fn leave_at_any_time(relay: SocketAddr, chance: &Chance, body: bytes::Bytes) {
+async fn disconnect_at_random(relay: SocketAddr, chance: &Chance, body: bytes::Bytes) {
     let mut client = Client::connect(relay).await;
     let _ = client.try_send(Call::messages(body).bytes(&relay.to_string())).await;
-    chance.pause(MILLISECONDS).await;
+    chance.pause(MAX_PAUSE_MS).await;
     if chance.one_in(2) && client.try_head().await.is_some_and(|head| head.status == 200) {
         client.chunk().await;
     }
-    leave(client, chance);
+    disconnect(client, chance);
 }
 
-fn leave(client: Client, chance: &Chance) {
+fn disconnect(client: Client, chance: &Chance) {
     if chance.one_in(2) {
         client.disconnect();
     } else {
@@ -130,7 +130,7 @@ fn leave(client: Client, chance: &Chance) {
 }
 
 /// Cancels the stream and closes its connection.
-async fn leave_over_http2(relay: SocketAddr, chance: &Chance, body: bytes::Bytes) {
+async fn disconnect_over_http2(relay: SocketAddr, chance: &Chance, body: bytes::Bytes) {
     let client = Http2Client::connect(relay).await;
     tokio::select! {
         answer = client.post("/v1/messages", body) => {
@@ -139,13 +139,13 @@ async fn leave_over_http2(relay: SocketAddr, chance: &Chance, body: bytes::Bytes
                 answer.cancel();
             }
         }
-        () = chance.pause(MILLISECONDS) => {}
+        () = chance.pause(MAX_PAUSE_MS) => {}
     }
 }
 
-/// Counts a response, and asserts that it is one of the permitted ones.
+/// Counts a response, and asserts that it is a valid one.
 #[track_caller]
-fn seen(response: &Response, mark: Mark, tally: &mut Tally) {
+fn count(response: &Response, mark: Mark, tally: &mut Tally) {
     if response.end.is_broken() {
         assert_eq!(response.status, 200, "{mark:?}: an error must be complete: {response:?}");
         tally.broken += 1;
@@ -161,14 +161,14 @@ fn seen(response: &Response, mark: Mark, tally: &mut Tally) {
                     tally.error_events += 1;
                     return;
                 }
-                _ => panic!("{mark:?}: a clean end of half an answer: {events:?}"),
+                _ => panic!("{mark:?}: an incomplete stream ended properly: {events:?}"),
             }
-            tally.whole += 1;
+            tally.complete += 1;
         }
         (200, false) => {
             let text = response.json()["content"][0]["text"].as_str().map(str::to_owned);
             assert_text(&text.unwrap_or_default(), mark);
-            tally.whole += 1;
+            tally.complete += 1;
         }
         (400..600, _) => {
             let body = response.json();
@@ -182,7 +182,7 @@ fn seen(response: &Response, mark: Mark, tally: &mut Tally) {
 
 fn text_of(events: &[sse::Event]) -> String {
     let starts = events.iter().filter(|event| event.name == "message_start").count();
-    assert_eq!(starts, 1, "expected exactly one answer: {events:?}");
+    assert_eq!(starts, 1, "exactly one answer: {events:?}");
     let deltas = events.iter().map(sse::Event::json);
     deltas.filter_map(|event: Value| Some(event["delta"]["text"].as_str()?.to_owned())).collect()
 }

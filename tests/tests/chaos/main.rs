@@ -1,6 +1,6 @@
-//! Random faults under load: no response is ever a wrong one, and no resource is leaked afterwards.
+//! Random faults under load: every answer is the right one, and afterwards the relay holds no more resources than before.
 //!
-//! `CC_RELAY_CHAOS_SECONDS` sets the duration, `CC_RELAY_CHAOS_SEED` repeats the faults of another run.
+//! `CC_RELAY_CHAOS_SECONDS` sets the duration. `CC_RELAY_CHAOS_SEED` repeats the faults of another run.
 
 mod clients;
 mod request;
@@ -17,9 +17,9 @@ use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use clients::{Tally, asking};
+use clients::{Tally, run_client};
 use request::Mark;
-use upstreams::{Chance, Mood, Restless};
+use upstreams::{Chance, FaultyUpstream, Mode};
 
 const RELAY: &str = env!("CARGO_BIN_EXE_relay-under-test");
 
@@ -27,67 +27,68 @@ const SECONDS: u64 = 6;
 const SEED: u64 = 7;
 const UPSTREAMS: usize = 3;
 const CLIENTS: u64 = 40;
-/// `server.max_concurrent`: no place may be lost.
-const PLACES: usize = 64;
-/// The memory that a process may keep beyond its use after the first load: allocators do not return all of it.
-const SLACK: u64 = 64 * 1024;
+/// The value of `server.max_concurrent`. No slot may leak.
+const SLOTS: usize = 64;
+/// The memory in KiB that the process may retain in addition to its memory after the first load. Allocators do not return
+/// all memory to the system.
+const MEMORY_TOLERANCE: u64 = 64 * 1024;
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_resources_are_leaked_after_random_faults() {
+async fn after_random_faults_the_relay_recovers_and_holds_no_extra_resources() {
     let seconds = variable("CC_RELAY_CHAOS_SECONDS", SECONDS);
     let seed = variable("CC_RELAY_CHAOS_SEED", SEED);
     let chance = Chance::new(seed);
-    let (set_mood, mood) = watch::channel(Mood::Healthy);
+    let (set_mode, mode) = watch::channel(Mode::Healthy);
     let mut upstreams = Vec::new();
     for _ in 0..UPSTREAMS {
-        upstreams.push(Restless::new(&chance, &mood).await);
+        upstreams.push(FaultyUpstream::new(&chance, &mode).await);
     }
     let mut relay = RelayProcess::start(RELAY, &config(&upstreams), &[]).await;
-    together(relay.address(), &set_mood).await;
-    let before = without_connections(&mut relay, &mut upstreams).await;
+    fill_all_slots(relay.address(), &set_mode).await;
+    let before = idle_footprint(&mut relay, &mut upstreams).await;
 
-    set_mood.send_replace(Mood::Chaos);
-    let living: JoinSet<_> = upstreams.into_iter().map(Restless::live).collect();
+    set_mode.send_replace(Mode::Chaos);
+    let running: JoinSet<_> = upstreams.into_iter().map(FaultyUpstream::run_chaos).collect();
     let tally = load(relay.address(), &chance, Duration::from_secs(seconds)).await;
     let ended = Instant::now();
-    set_mood.send_replace(Mood::Healthy);
-    let mut upstreams = living.join_all().await;
+    set_mode.send_replace(Mode::Healthy);
+    let mut upstreams = running.join_all().await;
 
-    let recovered = first_whole_answer(relay.address()).await - ended;
-    // No disconnected client is still counted, and no request still holds the trial of a circuit.
+    let recovered = first_complete_answer(relay.address()).await - ended;
+    // No request of a disconnected client remains, and no request holds a circuit's probe.
     let is_calm = |provider: &Value| provider["in_flight"] == 0 && provider["circuit"] == "closed";
     until_all(relay.address(), is_calm).await;
-    // All places are there, at the same time, and all connections but those of the pool are gone.
-    together(relay.address(), &set_mood).await;
+    // All slots are free at the same time, and only pooled connections remain.
+    fill_all_slots(relay.address(), &set_mode).await;
     for upstream in &upstreams {
-        upstream.wait_for_open_connections(PLACES).await;
+        upstream.wait_for_open_connections(SLOTS).await;
     }
-    let after = without_connections(&mut relay, &mut upstreams).await;
+    let after = idle_footprint(&mut relay, &mut upstreams).await;
 
     let report = format!(
-        "\n{seconds} s of chaos, seed {seed}: {} requests, {tally:?}\nfirst whole answer {recovered:?} after its end\n\
+        "\n{seconds} s of chaos, seed {seed}: {} requests, {tally:?}\nfirst complete answer {recovered:?} after its end\n\
          before: {before:?}\nafter:  {after:?}\n",
         tally.requests()
     );
-    // Written past the test runner's capture. A failure to write is harmless.
+    // The test runner does not capture this write. A failed write only loses the report.
     let _ = std::io::stderr().write_all(report.as_bytes());
-    assert!(tally.whole > tally.requests() / 20, "at least 5 % of the requests must succeed: {report}");
+    assert!(tally.complete > tally.requests() / 20, "at least 5 % of the answers must be complete: {report}");
     assert!(
-        tally.unseen <= tally.broken,
-        "each client must receive a response or see it break off: {report}"
+        tally.no_head <= tally.broken,
+        "at most as many connections end before a head as after it: {report}"
     );
     assert!(recovered < Duration::from_secs(2), "{report}");
     assert_eq!((after.tasks, after.files), (before.tasks, before.files), "{report}");
     if let (Some(before), Some(after)) = (before.memory, after.memory) {
-        assert!(after < before + SLACK, "{report}");
+        assert!(after < before + MEMORY_TOLERANCE, "{report}");
     }
 }
 
-fn config(upstreams: &[Restless]) -> Value {
+fn config(upstreams: &[FaultyUpstream]) -> Value {
     let providers = upstreams.iter().enumerate().map(|(index, upstream)| {
         json!({
             "name": format!("upstream-{index}"), "type": "anthropic", "base_url": upstream.url(),
@@ -100,7 +101,7 @@ fn config(upstreams: &[Restless]) -> Value {
         })
     });
     json!({
-        "server": {"max_concurrent": PLACES, "timeout_ms": 3000},
+        "server": {"max_concurrent": SLOTS, "timeout_ms": 3000},
         "providers": providers.collect::<Vec<_>>(),
         "routing": {"strategy": "round_robin"},
         "health": {
@@ -110,26 +111,26 @@ fn config(upstreams: &[Restless]) -> Value {
     })
 }
 
-/// Runs all clients at once for `time`.
+/// Runs all clients at the same time for `time`.
 async fn load(relay: SocketAddr, chance: &Chance, time: Duration) -> Tally {
     let end = Instant::now() + time;
     let mut clients = JoinSet::new();
     for client in 1..=CLIENTS {
         let numbers = client * 1_000_000..(client + 1) * 1_000_000;
-        clients.spawn(asking(relay, chance.clone(), numbers, end));
+        clients.spawn(run_client(relay, chance.clone(), numbers, end));
     }
     let mut tally = Tally::default();
-    while let Some(seen) = clients.join_next().await {
-        tally += seen.expect("a client sees nothing that may not be");
+    while let Some(result) = clients.join_next().await {
+        tally += result.expect("every client sees only valid answers");
     }
     tally
 }
 
-/// Fills every place that there is for requests, at the same time.
-async fn together(relay: SocketAddr, set_mood: &watch::Sender<Mood>) {
-    set_mood.send_replace(Mood::Together(Arc::new(Barrier::new(PLACES))));
+/// Fills all slots at the same time.
+async fn fill_all_slots(relay: SocketAddr, set_mode: &watch::Sender<Mode>) {
+    set_mode.send_replace(Mode::Barrier(Arc::new(Barrier::new(SLOTS))));
     let mut requests = JoinSet::new();
-    for number in 0..PLACES as u64 {
+    for number in 0..SLOTS as u64 {
         requests.spawn(async move {
             let (mark, body) = Mark::new(number, 100_000, false);
             let response = Call::messages(body).send(relay).await;
@@ -138,28 +139,28 @@ async fn together(relay: SocketAddr, set_mood: &watch::Sender<Mood>) {
         });
     }
     requests.join_all().await;
-    set_mood.send_replace(Mood::Healthy);
+    set_mode.send_replace(Mode::Healthy);
 }
 
-/// Sends requests until a response is complete, and returns that time.
-async fn first_whole_answer(relay: SocketAddr) -> Instant {
-    let asking = async { while send(relay).await != 200 {} };
-    within_limit("whole answer", asking).await;
+/// Sends requests until an answer is complete.
+async fn first_complete_answer(relay: SocketAddr) -> Instant {
+    let requests = async { while send(relay).await != 200 {} };
+    within_limit("complete answer", requests).await;
     Instant::now()
 }
 
-/// Sends requests until `is_so` is true for all providers.
-async fn until_all(relay: SocketAddr, is_so: impl Fn(&Value) -> bool) {
-    let asking = async {
+/// Sends requests until `condition` holds for all providers.
+async fn until_all(relay: SocketAddr, condition: impl Fn(&Value) -> bool) {
+    let requests = async {
         loop {
             let providers = Call::get("/v1/providers").send(relay).await.json();
-            if providers["data"].as_array().expect("a list").iter().all(&is_so) {
+            if providers["data"].as_array().expect("a list").iter().all(&condition) {
                 return;
             }
             send(relay).await;
         }
     };
-    within_limit("recovery of all providers", asking).await;
+    within_limit("recovery of all providers", requests).await;
 }
 
 async fn send(relay: SocketAddr) -> u16 {
@@ -167,14 +168,15 @@ async fn send(relay: SocketAddr) -> u16 {
     Call::messages(body).send(relay).await.status
 }
 
-/// Returns the resources that the idle relay holds after the upstreams have ended all connections.
-async fn without_connections(relay: &mut RelayProcess, upstreams: &mut Vec<Restless>) -> Footprint {
+/// Returns the resources of the relay with empty connection pools: the upstreams close all connections, and there are no
+/// requests.
+async fn idle_footprint(relay: &mut RelayProcess, upstreams: &mut Vec<FaultyUpstream>) -> Footprint {
     for upstream in std::mem::take(upstreams) {
         upstreams.push(upstream.restart(Duration::ZERO).await);
     }
-    let settling = async {
+    let settled = async {
         let (mut last, mut times) = (relay.footprint().await, 0);
-        // The end of a connection takes a moment on either side.
+        // Both sides need a moment to close a connection.
         while times < 5 {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let now = relay.footprint().await;
@@ -183,5 +185,5 @@ async fn without_connections(relay: &mut RelayProcess, upstreams: &mut Vec<Restl
         }
         last
     };
-    within_limit("rest of the relay", settling).await
+    within_limit("idle relay", settled).await
 }

@@ -1,4 +1,4 @@
-//! Requests that can be distinguished, and their answers.
+//! Distinguishable requests, and their answers.
 
 use bytes::Bytes;
 
@@ -16,32 +16,32 @@ const STREAM: &str = r#""}],"stream":true}"#;
 const NO_STREAM: &str = r#""}]}"#;
 
 impl Mark {
-    /// A request with this number and its body, of about `length` bytes.
+    /// Creates a request with this number and a body of about `length` bytes.
     pub(crate) fn new(number: u64, length: usize, is_stream: bool) -> (Self, Bytes) {
         let end = if is_stream { STREAM } else { NO_STREAM };
         let body = format!("{NUMBER}{number}{PADDING}{}{end}", "x".repeat(length));
         (Self { number, length: body.len(), is_stream }, body.into())
     }
 
-    /// Reads the mark of a received request. Checks its start and its end, so that no other request can follow in the body.
+    /// Reads the mark from the body that arrived. Checks start and end, so that bytes of two requests cannot be mixed.
     pub(crate) fn of(body: &[u8]) -> Self {
         let digits = body.strip_prefix(NUMBER.as_bytes()).expect("the start of a request");
         let end = digits.iter().position(|byte| !byte.is_ascii_digit()).expect("more than digits");
         let number = std::str::from_utf8(&digits[..end]).ok().and_then(|digits| digits.parse().ok());
         let is_stream = body.ends_with(STREAM.as_bytes());
-        assert!(is_stream || body.ends_with(NO_STREAM.as_bytes()), "the body must end like a request");
+        assert!(is_stream || body.ends_with(NO_STREAM.as_bytes()), "the end of a request");
         Self { number: number.expect("a number"), length: body.len(), is_stream }
     }
 
-    /// Returns the answer to the request: a text of at least `length` bytes.
+    /// Returns the text that answers the request, of at least `length` bytes.
     pub(crate) fn answer(self, length: usize) -> String {
-        let Self { number, length: received, .. } = self;
-        let start = format!("{number}, of {received} bytes: ");
+        let Self { number, length: body_length, .. } = self;
+        let start = format!("{number}, of {body_length} bytes: ");
         let padding = length.saturating_sub(start.len());
         format!("{start}{}. End of {number}", "y".repeat(padding))
     }
 
-    /// Returns `true` if `text` is the complete answer to the request.
+    /// True if `text` is the complete answer to the request.
     pub(crate) fn is_answered_by(self, text: &str) -> bool {
         text == self.answer(200) || text == self.answer(300_000)
     }

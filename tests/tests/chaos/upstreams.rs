@@ -1,4 +1,4 @@
-//! Upstreams that fail at random, in every way possible over HTTP/1.1.
+//! Upstreams with random faults of every kind that HTTP/1.1 allows.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,24 +12,25 @@ use tokio::sync::{Barrier, watch};
 
 use crate::request::Mark;
 
-/// The longest time that a failing upstream takes for a step.
-const MILLISECONDS: u64 = 20;
-/// The time for which an upstream is down, and the time for which it is up in between.
-const GONE: std::ops::Range<u64> = 50..400;
-const THERE: std::ops::Range<u64> = 200..1500;
+/// The maximum pause of a slow upstream, in milliseconds.
+const MAX_PAUSE_MS: u64 = 20;
+/// The duration of an outage, in milliseconds.
+const DOWN_MS: std::ops::Range<u64> = 50..400;
+/// The time between two outages, in milliseconds.
+const UP_MS: std::ops::Range<u64> = 200..1500;
 
 /// The behaviour of all upstreams.
 #[derive(Debug, Clone)]
-pub(crate) enum Mood {
-    /// Each request has a fault or none.
+pub(crate) enum Mode {
+    /// Each request may have a fault.
     Chaos,
-    /// Every request is answered without a fault.
+    /// Every request gets a complete answer.
     Healthy,
-    /// Requests are answered together once the barrier has all of them.
-    Together(Arc<Barrier>),
+    /// Answers are sent when the barrier has enough requests.
+    Barrier(Arc<Barrier>),
 }
 
-/// The treatment of one request.
+/// The fault of one answer.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     None,
@@ -38,24 +39,24 @@ enum Fault {
     ResetAtOnce,
     CloseAtOnce,
     SilentHead,
-    SilentBehindContent,
+    SilentAfterContent,
     Status(u16, Option<&'static str>),
     Page(u16),
     OverloadEvent,
     CutBeforeContent(Ending),
-    CutBehindContent(Ending),
+    CutAfterContent(Ending),
     CleanEndInTheMiddle,
     Garbage,
     GarbageForChunks,
     HugeHeaders(usize),
 }
 
-/// Faults that many upstreams have are more likely than faults of few. If one has a fault, the others have to answer.
+/// The faults, each with the same probability. Frequent faults occur twice.
 const FAULTS: [Fault; 27] = [
     Fault::ResetAtOnce,
     Fault::CloseAtOnce,
     Fault::SilentHead,
-    Fault::SilentBehindContent,
+    Fault::SilentAfterContent,
     Fault::Status(400, None),
     Fault::Status(401, None),
     Fault::Status(404, None),
@@ -72,8 +73,8 @@ const FAULTS: [Fault; 27] = [
     Fault::OverloadEvent,
     Fault::CutBeforeContent(Ending::Fin),
     Fault::CutBeforeContent(Ending::Reset),
-    Fault::CutBehindContent(Ending::Fin),
-    Fault::CutBehindContent(Ending::Reset),
+    Fault::CutAfterContent(Ending::Fin),
+    Fault::CutAfterContent(Ending::Reset),
     Fault::CleanEndInTheMiddle,
     Fault::Garbage,
     Fault::GarbageForChunks,
@@ -81,7 +82,7 @@ const FAULTS: [Fault; 27] = [
     Fault::HugeHeaders(1_000_000),
 ];
 
-/// A source of random numbers. Equal seeds give equal numbers, apart from the order of concurrent draws.
+/// A shared random generator with a seed. Its results are reproducible except for the order of concurrent calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Chance(Arc<Mutex<Rng>>);
 
@@ -94,11 +95,12 @@ impl Chance {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).u64(range)
     }
 
-    /// Returns `true` with the given odds: one time in so many.
+    /// Returns `true` with a probability of 1 in `many`.
     pub(crate) fn one_in(&self, many: u64) -> bool {
         self.number(0..many) == 0
     }
 
+    /// Sleeps for a random time below `milliseconds`.
     pub(crate) async fn pause(&self, milliseconds: u64) {
         tokio::time::sleep(Duration::from_millis(self.number(0..milliseconds))).await;
     }
@@ -113,144 +115,144 @@ impl Chance {
     }
 }
 
-/// One upstream that is killed and restarted.
-pub(crate) struct Restless {
+/// An upstream with random outages and faults.
+pub(crate) struct FaultyUpstream {
     upstream: Upstream,
     chance: Chance,
-    mood: watch::Receiver<Mood>,
+    mode: watch::Receiver<Mode>,
 }
 
-impl Restless {
-    pub(crate) async fn new(chance: &Chance, mood: &watch::Receiver<Mood>) -> Self {
-        let (chance, mood) = (chance.clone(), mood.clone());
-        let upstream = start(Upstream::builder(), &chance, &mood).await;
-        Self { upstream, chance, mood }
+impl FaultyUpstream {
+    pub(crate) async fn new(chance: &Chance, mode: &watch::Receiver<Mode>) -> Self {
+        let (chance, mode) = (chance.clone(), mode.clone());
+        let upstream = start(Upstream::builder(), &chance, &mode).await;
+        Self { upstream, chance, mode }
     }
 
     pub(crate) fn url(&self) -> String {
         self.upstream.url()
     }
 
-    /// Ends all connections, and stays down for this time.
-    pub(crate) async fn restart(self, gone: Duration) -> Self {
-        let Self { upstream, chance, mood } = self;
+    /// Closes all connections, and refuses new ones for `outage`.
+    pub(crate) async fn restart(self, outage: Duration) -> Self {
+        let Self { upstream, chance, mode } = self;
         let socket = upstream.kill().await;
-        tokio::time::sleep(gone).await;
-        let upstream = start(Upstream::builder().listen_on(socket), &chance, &mood).await;
-        Self { upstream, chance, mood }
+        tokio::time::sleep(outage).await;
+        let upstream = start(Upstream::builder().listen_on(socket), &chance, &mode).await;
+        Self { upstream, chance, mode }
     }
 
-    /// Stops and restarts the upstream as long as the mood is chaos.
-    pub(crate) async fn live(mut self) -> Self {
+    /// Has outages until the mode is no longer [`Mode::Chaos`].
+    pub(crate) async fn run_chaos(mut self) -> Self {
         loop {
-            let there = Duration::from_millis(self.chance.number(THERE));
-            let calm = self.mood.wait_for(|mood| !matches!(mood, Mood::Chaos));
-            if tokio::time::timeout(there, calm).await.is_ok() {
+            let uptime = Duration::from_millis(self.chance.number(UP_MS));
+            let mode_change = self.mode.wait_for(|mode| !matches!(mode, Mode::Chaos));
+            if tokio::time::timeout(uptime, mode_change).await.is_ok() {
                 return self;
             }
-            let gone = Duration::from_millis(self.chance.number(GONE));
-            self = self.restart(gone).await;
+            let outage = Duration::from_millis(self.chance.number(DOWN_MS));
+            self = self.restart(outage).await;
         }
     }
 
-    /// Waits until no more connections are open than this.
-    pub(crate) async fn wait_for_open_connections(&self, most: usize) {
-        self.upstream.wait_for_open_connections(most).await;
+    /// Waits until at most `limit` connections are open.
+    pub(crate) async fn wait_for_open_connections(&self, limit: usize) {
+        self.upstream.wait_for_open_connections(limit).await;
     }
 }
 
-async fn start(builder: UpstreamBuilder, chance: &Chance, mood: &watch::Receiver<Mood>) -> Upstream {
-    let (chance, mood) = (chance.clone(), mood.clone());
+async fn start(builder: UpstreamBuilder, chance: &Chance, mode: &watch::Receiver<Mode>) -> Upstream {
+    let (chance, mode) = (chance.clone(), mode.clone());
     builder
         .allow_incomplete_requests()
-        .scripted(move |connection| script(connection, chance.clone(), mood.clone()))
+        .scripted(move |connection| script(connection, chance.clone(), mode.clone()))
         .await
 }
 
-async fn script(mut connection: Connection, chance: Chance, mood: watch::Receiver<Mood>) {
+async fn script(mut connection: Connection, chance: Chance, mode: watch::Receiver<Mode>) {
     loop {
-        match exchange(&mut connection, &chance, &mood).await {
-            Ok(Then::GoOn) => {}
-            Ok(Then::Reset) => return connection.reset(),
+        match exchange(&mut connection, &chance, &mode).await {
+            Ok(Next::Continue) => {}
+            Ok(Next::Reset) => return connection.reset(),
             // An error means that the relay has closed the connection.
-            Ok(Then::Close) | Err(_) => return,
+            Ok(Next::Close) | Err(_) => return,
         }
     }
 }
 
-/// The treatment of a connection after an answer.
-enum Then {
-    GoOn,
+/// The next step of a connection after an answer.
+enum Next {
+    Continue,
     Close,
     Reset,
 }
 
-/// Takes and answers one request.
+/// Receives and answers one request.
 async fn exchange(
     connection: &mut Connection,
     chance: &Chance,
-    mood: &watch::Receiver<Mood>,
-) -> io::Result<Then> {
-    let Some(request) = connection.receive_head().await else { return Ok(Then::Close) };
-    let is_chaos = matches!(*mood.borrow(), Mood::Chaos);
+    mode: &watch::Receiver<Mode>,
+) -> io::Result<Next> {
+    let Some(request) = connection.receive_head().await else { return Ok(Next::Close) };
+    let is_chaos = matches!(*mode.borrow(), Mode::Chaos);
     if request.method == "HEAD" {
-        // The relay probes the upstream.
+        // A health check of the relay.
         connection.answer(&Answer::new(if is_chaos && chance.one_in(2) { 503 } else { 200 })).await?;
-        return Ok(Then::GoOn);
+        return Ok(Next::Continue);
     }
     if is_chaos && chance.one_in(30) {
         let early = anthropic::error(413).with_header("connection", "close");
         connection.answer(&early).await?;
-        return Ok(Then::Close);
+        return Ok(Next::Close);
     }
-    let Some(body) = connection.receive_body().await else { return Ok(Then::Close) };
+    let Some(body) = connection.receive_body().await else { return Ok(Next::Close) };
     let mark = Mark::of(&body);
     let fault = if is_chaos { chance.fault() } else { Fault::None };
-    let together = match &*mood.borrow() {
-        Mood::Together(barrier) => Some(Arc::clone(barrier)),
+    let barrier = match &*mode.borrow() {
+        Mode::Barrier(barrier) => Some(Arc::clone(barrier)),
         _ => None,
     };
-    if let Some(barrier) = together {
+    if let Some(barrier) = barrier {
         barrier.wait().await;
     }
     let length = if matches!(fault, Fault::LongAnswer) { 300_000 } else { 200 };
     let reply = Reply::new("m").text(mark.answer(length));
     let events = reply.events();
-    let whole = |count: usize, ending| {
+    let first_events = |count: usize, ending| {
         if mark.is_stream {
             return Answer::sse(events[..count].iter().cloned()).with_ending(ending);
         }
         let text = reply.json().to_string();
-        // As much of it as there is of the stream.
+        // The same part of the JSON as of the stream.
         let part = text[..text.len() * count / events.len()].to_owned();
         Answer::json(200, &json!({})).with_content_length(text.len()).with_body(part).with_ending(ending)
     };
     let answer = match fault {
-        Fault::None | Fault::LongAnswer => whole(events.len(), Ending::Clean),
+        Fault::None | Fault::LongAnswer => first_events(events.len(), Ending::Clean),
         Fault::SlowDrip => {
-            connection.try_send(&whole(0, Ending::Clean).head()).await?;
+            connection.try_send(&first_events(0, Ending::Clean).head()).await?;
             let bytes = if mark.is_stream { events.concat() } else { reply.json().to_string().into() };
             for piece in bytes.chunks(bytes.len() / 8 + 1) {
-                chance.pause(MILLISECONDS).await;
+                chance.pause(MAX_PAUSE_MS).await;
                 let piece = if mark.is_stream { Answer::chunk(piece) } else { piece.to_vec() };
                 connection.try_send(&piece).await?;
             }
             if mark.is_stream {
                 connection.try_send(b"0\r\n\r\n").await?;
             }
-            return Ok(Then::GoOn);
+            return Ok(Next::Continue);
         }
-        Fault::ResetAtOnce => return Ok(Then::Reset),
-        Fault::CloseAtOnce => return Ok(Then::Close),
+        Fault::ResetAtOnce => return Ok(Next::Reset),
+        Fault::CloseAtOnce => return Ok(Next::Close),
         Fault::SilentHead => {
             connection.peer_closed().await;
-            return Ok(Then::Close);
+            return Ok(Next::Close);
         }
-        Fault::SilentBehindContent => {
+        Fault::SilentAfterContent => {
             connection.try_send(&Answer::event_stream().head()).await?;
             connection.try_send(&Answer::chunk(&events[..4].concat())).await?;
             connection.peer_closed().await;
-            return Ok(Then::Close);
+            return Ok(Next::Close);
         }
         Fault::Status(status, retry_after) => {
             let (kind, message) = ("api_error", format!("scripted {status}"));
@@ -264,25 +266,25 @@ async fn exchange(
         Fault::OverloadEvent => {
             Answer::sse([events[0].clone(), sse::error("overloaded_error", "Overloaded")])
         }
-        Fault::CutBeforeContent(ending) => whole(1, ending),
-        Fault::CutBehindContent(ending) => whole(5, ending),
+        Fault::CutBeforeContent(ending) => first_events(1, ending),
+        Fault::CutAfterContent(ending) => first_events(5, ending),
         Fault::CleanEndInTheMiddle => Answer::sse(events[..5].iter().cloned()),
         Fault::Garbage => {
             connection.try_send(b"\x16\x03\x01\x00 this is not HTTP\r\n\r\n").await?;
-            return Ok(Then::Close);
+            return Ok(Next::Close);
         }
         Fault::GarbageForChunks => {
             connection.try_send(&Answer::event_stream().head()).await?;
             connection.try_send(b"zz\r\nthis is no chunk\r\n").await?;
-            return Ok(Then::Close);
+            return Ok(Next::Close);
         }
         Fault::HugeHeaders(length) => {
-            whole(events.len(), Ending::Clean).with_header("x-huge", "x".repeat(length))
+            first_events(events.len(), Ending::Clean).with_header("x-huge", "x".repeat(length))
         }
     };
     connection.answer(&answer).await?;
     Ok(match fault {
-        Fault::CutBeforeContent(_) | Fault::CutBehindContent(_) => Then::Close,
-        _ => Then::GoOn,
+        Fault::CutBeforeContent(_) | Fault::CutAfterContent(_) => Next::Close,
+        _ => Next::Continue,
     })
 }
