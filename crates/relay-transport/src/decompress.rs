@@ -1,18 +1,20 @@
-//! Decompression of requests and responses. Of responses: the relay offers no encoding, but Google's front end compresses errors all the same, and
-//! private gateways compress anything. Responses are decoded as they arrive, since the relay has to read them and the
-//! client may not accept the encoding.
+//! Decompression of requests and responses.
+//!
+//! The relay offers no encoding to upstreams, but Google's front end compresses errors all the same, and private gateways
+//! compress anything. Responses are decoded as they arrive, since the relay has to read them and the client may not accept
+//! the encoding. A request is decoded whole, up to a limit.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame};
 use http_body_util::{BodyDataStream, BodyExt};
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_util::io::{StreamReader, poll_read_buf};
 
 use crate::body::{ResponseBody, ResponseBodyError};
@@ -22,6 +24,9 @@ const FRAME: usize = 16 * 1024;
 
 /// The memory by which the output of [`ContentCoding::decode`] grows at once, in bytes. Other tasks run after each step.
 const STEP: usize = 64 * 1024;
+
+/// The input that [`ContentCoding::decode`] reads at once, in bytes: about 50 of the smallest gzip members.
+const PIECE: usize = 1024;
 
 /// A content coding that the relay can decode (RFC 9110, section 8.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +74,7 @@ impl ContentCoding {
     /// # Errors
     /// [`DecodeError::TooLarge`] above the limit, [`DecodeError::Malformed`] if `body` is not valid or is truncated.
     pub async fn decode(self, body: Bytes, limit: usize) -> Result<Bytes, DecodeError> {
-        let mut decoder = self.decoder(io::Cursor::new(body));
+        let mut decoder = self.decoder(Pieces(body));
         let mut decoded = BytesMut::new();
         loop {
             decoded.reserve(STEP);
@@ -130,6 +135,36 @@ where
     headers.remove(CONTENT_ENCODING);
     headers.remove(CONTENT_LENGTH);
     Decoded { reader: Some(coding.decoder(encoded)), buffer: BytesMut::new() }.boxed_unsync()
+}
+
+/// A complete body that is read piece by piece. Other tasks run after some pieces: many small gzip members or zstd frames
+/// need time, although they hold no output.
+struct Pieces(Bytes);
+
+impl AsyncRead for Pieces {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let piece = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let length = piece.len().min(buffer.remaining());
+        buffer.put_slice(&piece[..length]);
+        self.consume(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncBufRead for Pieces {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        ready!(tokio::task::coop::poll_proceed(cx)).made_progress();
+        let body = &self.get_mut().0;
+        Poll::Ready(Ok(&body[..body.len().min(PIECE)]))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, amount: usize) {
+        self.0.advance(amount);
+    }
 }
 
 type Reader = Pin<Box<dyn AsyncRead + Send>>;
@@ -328,6 +363,21 @@ mod tests {
                 let result = coding.decode(broken, 1_000_000).await;
                 assert!(matches!(result, Err(DecodeError::Malformed(_))), "{coding:?}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn other_tasks_run_while_many_empty_members_are_decoded() {
+        for coding in [ContentCoding::Gzip, ContentCoding::Zstd] {
+            let members = encode(b"", coding).await.repeat(100_000);
+            let decoding = tokio::spawn(coding.decode(members.into(), 0));
+            let mut turns = 0;
+            while !decoding.is_finished() {
+                tokio::task::yield_now().await;
+                turns += 1;
+            }
+            assert_eq!(decoding.await.unwrap().unwrap(), "", "{coding:?}");
+            assert!(turns > 1, "{coding:?}: {turns} turns");
         }
     }
 }
