@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 /// `x-api-key`.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What every Claude subscription token begins with. API keys may come as bearer tokens too, so the header does not
-/// tell them apart.
+/// The prefix of every Claude subscription token. The header does not distinguish these tokens from API keys, since
+/// a client may also send an API key as a bearer token.
 const SUBSCRIPTION_PREFIX: &str = "sk-ant-oat";
 
 /// The credential headers of one request, taken out of it.

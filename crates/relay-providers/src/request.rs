@@ -22,7 +22,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The path at Anthropic-format upstreams, behind their base URL.
+    /// The path at Anthropic-format upstreams, relative to their base URL.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Endpoint {
 
 /// A request of an admitted client, read and checked. Cloning shares everything.
 ///
-/// Its headers hold no credential: the edge has taken those out, and what may go upstream of them travels as a
+/// Its headers hold no credential: the server has removed them. A credential that may be sent upstream is kept as a
 /// [`ClientCredential`], which only a pass-through upstream can write into a request.
 #[derive(Debug, Clone)]
 pub struct RelayRequest(Arc<Parts>);
@@ -70,7 +70,7 @@ impl RelayRequest {
         }))
     }
 
-    /// Names the request, for errors that no upstream gives an id.
+    /// Sets the id of the request. An error without an id from an upstream has this one.
     #[must_use]
     pub fn with_id(mut self, id: &str) -> Self {
         Arc::make_mut(&mut self.0).id = Some(id.into());
@@ -84,7 +84,7 @@ impl RelayRequest {
         self
     }
 
-    /// Says whether configured keys may serve this request.
+    /// Sets whether configured keys may serve this request.
     #[must_use]
     pub fn with_keys_allowed(mut self, allowed: bool) -> Self {
         Arc::make_mut(&mut self.0).keys_allowed = allowed;
@@ -98,13 +98,13 @@ impl RelayRequest {
         self
     }
 
-    /// The relay's own name for the request.
+    /// The id that the relay gave the request.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.0.id.as_deref()
     }
 
-    /// Which operation is asked for.
+    /// The requested operation.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         self.0.endpoint
@@ -116,7 +116,7 @@ impl RelayRequest {
         self.0.query.as_deref()
     }
 
-    /// The client's headers, less its credentials.
+    /// The client's headers without its credentials.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.0.headers
@@ -128,8 +128,8 @@ impl RelayRequest {
         &self.0.body
     }
 
-    /// The slot for the images that the body names by URL. [`fetch`](crate::fetch) fills it once, for the first upstream that
-    /// needs them.
+    /// The slot for the images that the body names by URL. [`fetch`](crate::fetch) fills it once, for the first
+    /// upstream that needs them.
     pub(crate) fn images(&self) -> &OnceCell<FetchedImages> {
         &self.0.images
     }
@@ -153,10 +153,10 @@ impl RelayRequest {
     }
 }
 
-/// The end of a time that has begun. Cheap to copy.
+/// The end of a period that has begun. Cheap to copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
-    /// `None` lies further ahead than a clock can tell.
+    /// `None` if the end is later than an [`Instant`] can represent.
     at: Option<Instant>,
     limit: Duration,
 }
@@ -181,7 +181,7 @@ impl Deadline {
     }
 }
 
-/// One try at one upstream: the request, and what has been changed about it for this upstream alone.
+/// One attempt at one upstream: the request, and the changes to it for this upstream alone.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     request: RelayRequest,
@@ -195,7 +195,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// An unchanged attempt without a time limit, and the last one.
+    /// Creates an attempt without changes and without a time limit, which counts as the last one.
     #[must_use]
     pub fn new(request: RelayRequest) -> Self {
         Self {
@@ -223,14 +223,14 @@ impl Attempt {
         self
     }
 
-    /// Says what takes the place of a break within a stream, instead of a break of the relay's own.
+    /// Sets how the client's stream ends if the upstream's stream breaks off. The default is [`OnBreak::Abort`].
     #[must_use]
     pub fn with_on_break(mut self, on_break: OnBreak) -> Self {
         self.on_break = on_break;
         self
     }
 
-    /// Asks this upstream for `model` instead of the client's.
+    /// Replaces the client's model with `model` for this upstream.
     pub fn set_model(&mut self, model: Arc<str>) {
         self.edits.set_model(self.request.body(), &model);
         self.model = model;
@@ -266,18 +266,18 @@ impl Attempt {
         self.on_break
     }
 
-    /// The changes made for this upstream so far: where its own begin.
+    /// The changes to the body made for this upstream so far.
     #[must_use]
     pub fn edits(&self) -> &Edits {
         &self.edits
     }
 
-    /// The same, to add to them.
+    /// The changes to the body for this upstream, for adding further ones.
     pub fn edits_mut(&mut self) -> &mut Edits {
         &mut self.edits
     }
 
-    /// The betas for this upstream, each once: the client's, in its order, if nothing else was said.
+    /// The betas for this upstream, each once. If none have been set, they are the client's, in the client's order.
     #[must_use]
     pub fn betas(&self) -> Vec<&str> {
         match &self.betas {
@@ -294,7 +294,7 @@ impl Attempt {
         }
     }
 
-    /// Asks this upstream for `betas`, each once. Those of the client stay as they were written.
+    /// Sets the betas for this upstream, each once. If they equal the client's, the client's header stays as it is.
     pub fn set_betas<'a>(&mut self, betas: impl IntoIterator<Item = &'a str>) {
         let mut each: Vec<Box<str>> = Vec::new();
         for beta in betas {
@@ -307,7 +307,7 @@ impl Attempt {
         self.betas = (!is_clients).then_some(each);
     }
 
-    /// The headers for this upstream, less what it adds itself.
+    /// The headers for this upstream, without those that the provider adds itself.
     pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = headers::for_upstream(self.request.headers());
         if let Some(betas) = &self.betas {

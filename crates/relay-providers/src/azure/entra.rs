@@ -21,7 +21,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 const INSTANCE_METADATA: &str = "2018-02-01";
 const APP_SERVICE: &str = "2019-08-01";
 
-/// Where tokens of one identity come from.
+/// A source of the access tokens of one identity.
 #[derive(Debug)]
 pub(super) struct Entra {
     config: EntraConfig,

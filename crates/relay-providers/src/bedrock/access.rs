@@ -1,4 +1,4 @@
-//! What makes a request Bedrock's own: the region's host, and a signature or a token.
+//! Authorization of requests to Bedrock: the host of the region, and a signature or a bearer token.
 
 use std::time::SystemTime;
 
@@ -35,7 +35,7 @@ enum Credential {
     Loaded(Cache<Chain>),
 }
 
-/// Why the region is not known.
+/// An error of the search for the AWS region.
 #[derive(Debug, thiserror::Error)]
 enum NoRegion {
     #[error("no AWS region is known: set aws_region, AWS_REGION, or a region in the AWS profile")]

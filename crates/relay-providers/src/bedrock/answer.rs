@@ -22,7 +22,7 @@ const EVENT_STREAM: &[u8] = b"application/vnd.amazon.eventstream";
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// What Bedrock may add to a message, and no client of Anthropic's expects there.
+/// The member that Bedrock may add to a message. The Messages API does not define it.
 const METRICS: &str = "amazon-bedrock-invocationMetrics";
 
 /// A message up to this size is held to be looked through, a larger one goes on as it is. The longest answers of today's

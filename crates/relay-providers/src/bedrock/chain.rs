@@ -21,7 +21,7 @@ use super::endpoint::Region;
 #[derive(Clone)]
 pub(super) struct Chain {
     profile: Option<String>,
-    /// Where STS and SSO are asked; `None` leaves it to the chain.
+    /// The region of the STS and SSO endpoints. If it is `None`, the chain determines the region.
     region: Option<Region>,
     http: AwsHttpClient,
 }

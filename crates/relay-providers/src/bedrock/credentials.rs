@@ -81,7 +81,7 @@ struct State {
     renewal: Option<(Instant, bool)>,
 }
 
-/// What is there without loading.
+/// The credentials that the cache holds, by their remaining lifetime.
 enum Held {
     Fresh(Credentials),
     Ageing(Credentials),

@@ -5,8 +5,8 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::{BaseUrl, BedrockApi};
 
-/// What stays as it is in a path: RFC 3986's unreserved characters, and the colon of model ids and ARNs, as in the
-/// Python SDK of Bedrock. Above all a slash does not: an ARN is one segment.
+/// The characters that are percent-encoded in a path segment: all except the unreserved characters of RFC 3986 and
+/// the colon of model ids and ARNs, as in the Python SDK of Bedrock. A slash is encoded, since an ARN is one segment.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// Domains of the partitions other than the commercial one and GovCloud, by how their regions begin (botocore,
@@ -97,8 +97,9 @@ pub(super) fn foundation_model(model: &str) -> &str {
     }
 }
 
-/// Whether `model` is of the generation (Claude 4.7 and later) that takes `anthropic_version: 2026-10-21`. An ARN of an
-/// inference profile that hides its model is taken for an older one.
+/// Returns `true` if `model` is of the generation (Claude 4.7 and later) that accepts
+/// `anthropic_version: 2026-10-21`. If the ARN of an inference profile does not contain the model, the model counts
+/// as older.
 pub(super) fn is_new_generation(model: &str) -> bool {
     version(foundation_model(model)).is_some_and(|version| version >= (4, 7))
 }

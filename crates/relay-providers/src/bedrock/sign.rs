@@ -16,7 +16,7 @@ use crate::provider::AuthorizeError;
 /// The headers of a request that are signed beside those that the signature itself needs.
 const SIGNED: [HeaderName; 1] = [CONTENT_TYPE];
 
-/// Who signs, for what, and when.
+/// The credentials, the scope and the time of a signature.
 #[derive(Debug)]
 pub(super) struct Signer<'a> {
     pub(super) credentials: &'a Credentials,

@@ -1,4 +1,4 @@
-//! What the mock upstream says.
+//! The responses of the mock upstream.
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -23,7 +23,7 @@ const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
 /// request needs no clock in common.
 const IMPERSONATED_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// Where the tokens of one credential come from.
+/// A source of the access tokens of one credential.
 #[derive(Debug)]
 pub(super) struct Google {
     credentials: GoogleCredentials,
@@ -32,7 +32,7 @@ pub(super) struct Google {
     client: TokenClient,
 }
 
-/// What a request needs.
+/// The access token of a request, and the projects that belong to its credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Access {
     /// `Bearer TOKEN`.
