@@ -1,4 +1,4 @@
-//! When a provider, or a model there, is left alone, and how it comes back.
+//! Tests of the circuit breaker: providers and models that are skipped after failures, and their recovery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

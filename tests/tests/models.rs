@@ -118,13 +118,13 @@ async fn an_upstream_without_a_list_delays_the_answer_only_briefly() {
     let started = Instant::now();
     assert_eq!(ids(&Call::get(LIST).send(relay.address()).await), ["silent", "failing"]);
     assert!(started.elapsed() < Duration::from_millis(2800), "Claude Code gives up after 3 s");
-    // Who has failed is not asked by each who wants to know.
+    // The failure is remembered: the second list sends no request to the failed upstream.
     ids(&Call::get(LIST).send(relay.address()).await);
     assert_eq!(failing.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn one_model_is_told_of_where_anthropic_cannot_be_asked() {
+async fn one_model_is_described_without_an_anthropic_upstream() {
     let upstream = Upstream::answering(tags).await;
     let local = json!({
         "name": "a", "type": "ollama", "base_url": upstream.url(), "discover_models": true,

@@ -19,12 +19,12 @@ use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
 
 const CLIENTS: usize = 50;
-/// So many requests at most until an answer is whole.
+/// The maximum number of requests until an answer is complete.
 const TRIES: usize = 4;
 /// The events up to and with the first half of the text.
 const HALF: usize = 4;
 
-/// How the primary dies.
+/// The way in which the primary fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
     /// Its process is killed: streams break off, and connections are refused.
@@ -35,7 +35,7 @@ enum Death {
     Stalls,
     /// It answers with this status.
     Answers(u16),
-    /// It reports an overload behind a 200.
+    /// It reports an overload in an error event after a 200.
     IsOverloaded,
     /// Its streams end before their content.
     CutsBeforeContent,
@@ -56,23 +56,23 @@ impl Death {
         Self::CutsBehindContent,
     ];
 
-    /// Whether what was under way breaks off.
+    /// Returns `true` if streams in progress break off.
     fn breaks_streams(self) -> bool {
         matches!(self, Self::Refuses | Self::FailsInTls | Self::CutsBehindContent)
     }
 
-    /// Whether it says that the provider does not work. Limits and overloads have memories of their own.
+    /// Returns `true` if the failure counts for the circuit breaker. Rate limits and overloads are tracked separately.
     fn opens_the_circuit(self) -> bool {
         !matches!(self, Self::Answers(429 | 529) | Self::IsOverloaded)
     }
 }
 
-/// What one client saw.
+/// The result of one request, as its client saw it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     /// Connections that broke off.
     breaks: usize,
-    /// Whether the answer, whole in the end, is the primary's.
+    /// True if the complete answer came from the primary.
     is_primarys: bool,
 }
 
@@ -248,12 +248,12 @@ async fn outage(death: Death) -> Row {
     Row { death, under_way, behind, asked, stepped_in: stepped_in.len(), circuit }
 }
 
-/// What came of one death.
+/// The results of one failure of the primary.
 struct Row {
     death: Death,
-    /// What came of the answers that were under way.
+    /// The results of the requests whose answers were in progress at the failure.
     under_way: Vec<Seen>,
-    /// What came of the requests behind it.
+    /// The results of the requests sent after the failure.
     behind: Vec<Seen>,
     /// Requests that the dying primary still got.
     asked: usize,

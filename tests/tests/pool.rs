@@ -38,7 +38,7 @@ fn limited(retry_after: &str) -> Answer {
     anthropic::error_with(429, "rate_limit_error", "limited").with_header("retry-after", retry_after)
 }
 
-/// What a request shows.
+/// Returns the credential of a request.
 fn credential(request: &Request) -> &str {
     let bearer = request.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
     bearer.or_else(|| request.headers.get("x-api-key")).unwrap_or("nothing")
@@ -88,7 +88,7 @@ impl Pool {
         }
     }
 
-    /// The credentials that the upstream was asked with so far, in order.
+    /// Returns the credentials of the requests that the upstream has received, in order.
     fn used(&self) -> String {
         self.upstream.requests().iter().map(credential).collect::<Vec<_>>().join(" ")
     }

@@ -1,4 +1,5 @@
-//! What the Claude Code CLI recovers from, it recovers from through the relay; and it has less to recover from.
+//! Tests that the Claude Code CLI recovers from errors through the relay, and that the relay handles some of them
+//! itself.
 
 use relay_tests::fakes::{Reply, anthropic, bedrock, ollama};
 use relay_tests::{Answer, ClaudeCode, ProcessOutput, Relay, Request, Upstream, in_turn, provider, sse};
@@ -102,7 +103,7 @@ async fn too_large_an_answer_is_asked_for_again_and_smaller() {
     assert!(asked.len() == 2 && asked[0] > 12_000 && asked[1] <= 12_000, "{asked:?}");
 }
 
-/// What the CLI says of a conversation that is too long for `provider`.
+/// Runs the CLI with a conversation that is too long for `provider`, and returns its output.
 async fn too_long(claude: &ClaudeCode, provider: Value) -> ProcessOutput {
     let relay = Relay::start(&json!({"providers": [provider]})).await;
     claude.print(&relay.url(), ["hello"]).await

@@ -1,4 +1,4 @@
-//! What an upstream refuses is left out of a second try, and of every further request, until an hour later.
+//! Fields that an upstream rejects are removed from the retry, and from every further request for an hour.
 
 use relay_tests::fakes::{Reply, anthropic, bedrock};
 use relay_tests::{Answer, Call, Client, Relay, Request, Upstream, provider};

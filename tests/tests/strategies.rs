@@ -39,7 +39,9 @@ impl Scene {
         response
     }
 
-    /// Who answers these many requests, in order; each response names the strategy.
+    /// Sends this many requests and returns the names of the answering providers, in order.
+    ///
+    /// Asserts that each response names the strategy.
     async fn answers(&self, strategy: &str, model: &str, requests: usize) -> String {
         let mut answers = String::new();
         for _ in 0..requests {

@@ -17,7 +17,7 @@ fn image_by_url() -> Value {
     json!({"type": "image", "source": {"type": "url", "url": "https://example.com/cat.png"}})
 }
 
-/// An Ollama that would be asked first.
+/// Configures an Ollama provider with the highest priority.
 fn first(upstream: &Upstream) -> Value {
     json!({"name": "local", "type": "ollama", "base_url": upstream.url(), "priority": 9,
            "model_mapping": {"*": "qwen3-coder:30b"}})

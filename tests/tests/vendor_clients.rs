@@ -19,14 +19,15 @@ const ENTRA_TOKEN: &str = "token-of-entra";
 const BETAS: &str = "interleaved-thinking-2025-05-14,context-management-2025-06-27,advanced-tool-use-2025-11-20,\
                      files-api-2025-04-14";
 
-/// What one of the two sends, by place: `method`, `path`, `query`, `header NAME`, `body NAME`.
+/// The parts of a request from the vendor's client or the relay, by place: `method`, `path`, `query`, `header NAME`,
+/// `body NAME`.
 type Places = BTreeMap<String, String>;
 
 /// A place, what the vendor's client has there, what the relay has there, and why. `-` is nothing, and `…` at the end is
 /// whatever follows.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
-/// How the relay speaks HTTP, whatever the cloud.
+/// The differences in HTTP itself, which are the same for every cloud.
 const TRANSPORT: [Row; 2] = [
     (
         "header accept-encoding",
@@ -37,7 +38,7 @@ const TRANSPORT: [Row; 2] = [
     ("header connection", "keep-alive", "-", "connections of HTTP/1.1 stay open without being asked to"),
 ];
 
-/// What is about the client behind the relay, which is the package's plain one here.
+/// The difference that depends on the relay's client, which is the package's plain client here.
 const CLIENT: Row = (
     "header user-agent",
     "Anthropic…",
