@@ -23,7 +23,6 @@ pub(crate) struct AccessLog;
 impl RecordSubscriber for AccessLog {
     fn finished(&self, record: &Arc<RequestRecord>) {
         let last = record.attempts.last();
-        let attempts = record.strategy.is_some().then(|| describe(&record.attempts));
         log_event!(
             PROBES.contains(&&*record.path),
             request_id = record.id.as_str(),
@@ -33,7 +32,7 @@ impl RecordSubscriber for AccessLog {
             model = record.model_requested.as_deref(),
             client = record.client.as_deref(),
             provider = last.map(|attempt| attempt.provider.as_str()),
-            attempts,
+            attempts = record.strategy.is_some().then(|| describe(&record.attempts)),
             error = record.error.as_deref(),
             head_ms = record.head_latency().map(|latency| latency.as_millis() as u64),
             content_ms = record.content_latency().map(|latency| latency.as_millis() as u64),
