@@ -187,18 +187,19 @@ impl<P: Provider> Upstream<P> {
     /// upstream does not have.
     fn judge(&self, attempt: &Attempt, error: &UpstreamError) -> Judgement {
         let judgement = self.provider.judge(error, attempt);
+        let is_prompt_too_long = error.is_prompt_too_long();
         let api_error = match error.status() {
             status if !status.is_client_error() && !status.is_server_error() => None,
             // The end of the error is missing, so it passes as it is.
             _ if error.is_json() && !error.is_whole() => None,
-            _ if error.is_prompt_too_long() => Some(failure::translate(&self.name, error)),
+            _ if is_prompt_too_long => Some(failure::translate(&self.name, error)),
             _ if error.form() == Form::Anthropic => judgement.api_error,
             _ => judgement.api_error.or_else(|| Some(failure::translate(&self.name, error))),
         };
         let judgement = Judgement { api_error, ..judgement };
         let outcome = match attempt.request().endpoint() {
             Endpoint::CountTokens if error.is_unknown_path() => Outcome::Unsupported,
-            _ if error.is_prompt_too_long() => Outcome::Refused,
+            _ if is_prompt_too_long => Outcome::Refused,
             _ => return judgement,
         };
         Judgement { outcome, retry_after: None, ..judgement }
