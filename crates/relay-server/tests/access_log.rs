@@ -2,24 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
+mod common;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use relay_config::{Format, Loader};
-use relay_server::Relay;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
-
-const CONFIG: &str = "
-server: { auth: { api_keys: [{ name: alice, key: relay-a }] } }
-providers:
-  - { name: first, type: mock, priority: 2 }
-  - { name: second, type: mock, model_mapping: { claude-x: mapped } }
-";
 
 /// The lines of a log.
 #[derive(Debug, Clone, Default)]
@@ -54,8 +47,7 @@ fn logged(request: Request<Full<Bytes>>) -> Vec<(String, Value)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tracing::subscriber::with_default(subscriber, || {
         runtime.block_on(async {
-            let config = Loader::new().with_text("test.yaml", Format::Yaml, CONFIG).load().unwrap().config;
-            let relay = Relay::builder(config).without_proxy().build().unwrap();
+            let relay = common::relay().build().unwrap();
             let response = relay.oneshot(request).await.unwrap();
             let _ = response.into_body().collect().await;
         });

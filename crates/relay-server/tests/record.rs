@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
+mod common;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -10,18 +12,12 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Full};
-use relay_config::{Format, Loader, ProviderName};
+use relay_config::ProviderName;
 use relay_providers::Endpoint;
 use relay_server::{Body, RecordHandle, Relay, RequestEnd, RequestRecord};
 use serde_json::Value;
 use tower::ServiceExt;
 
-const CONFIG: &str = "
-server: { auth: { api_keys: [{ name: alice, key: relay-a }] } }
-providers:
-  - { name: first, type: mock, priority: 2 }
-  - { name: second, type: mock, model_mapping: { claude-x: mapped } }
-";
 const STREAMED: &str = r#"{"model":"claude-x","max_tokens":8,"messages":[],"stream":true}"#;
 
 /// A relay of mock providers, and the records that it has finished.
@@ -34,9 +30,7 @@ impl Recorded {
     fn new() -> Self {
         let records = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&records);
-        let config = Loader::new().with_text("test.yaml", Format::Yaml, CONFIG).load().unwrap().config;
-        let relay = Relay::builder(config)
-            .without_proxy()
+        let relay = common::relay()
             .with_subscriber(|_: &Arc<RequestRecord>| panic!("a subscriber fails"))
             .with_subscriber(move |record: &Arc<RequestRecord>| kept.lock().unwrap().push(Arc::clone(record)))
             .build();
