@@ -7,8 +7,16 @@
 //! ```
 //! This crate does not know what a provider is. It moves bytes, and its errors state what was sent and received. The
 //! meaning of a response is left to `relay-providers`.
-#![doc = ""]
-#![doc = include_str!("../README.md")]
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use relay_transport::ContentCoding;
+//!
+//! // Decoding is bounded by the decoded size.
+//! let coding = ContentCoding::from_name(b"GZIP").expect("a known name");
+//! assert!(coding.decode("not gzip".into(), 1024).await.is_err());
+//! # }
+//! ```
 
 mod aws;
 mod body;
@@ -31,3 +39,8 @@ pub use peek::{Resumed, Start, full, read_start};
 pub use tls::{TlsError, TrustRoots, is_about_certificate};
 pub use token::{Minted, TokenAnswer, TokenCache, TokenClient, TokenError, TokenSource, form, read_file};
 pub use transport::{RequestBody, SendError, Transport, TransportSettings};
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

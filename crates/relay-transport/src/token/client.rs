@@ -65,7 +65,7 @@ impl TokenClient {
     /// Posts `body` as JSON with `authorization`.
     ///
     /// # Errors
-    /// Those of [`post_form`](Self::post_form).
+    /// The errors of [`post_form`](Self::post_form).
     pub async fn post_json(
         &self,
         url: &str,
@@ -81,7 +81,7 @@ impl TokenClient {
     /// Sends a GET request with `headers` to `url`.
     ///
     /// # Errors
-    /// Those of [`post_form`](Self::post_form).
+    /// The errors of [`post_form`](Self::post_form).
     pub async fn get(&self, url: &str, headers: HeaderMap) -> Result<TokenAnswer, TokenError> {
         let mut request = request(Method::GET, url, Bytes::new())?;
         request.headers_mut().extend(headers);
