@@ -120,7 +120,7 @@ async fn requests_beyond_the_limit_of_a_key_go_to_the_next_and_then_nowhere() {
         assert_eq!(pool.used(), "one one two");
         // Two in a minute are one in thirty seconds.
         assert_limited(&pool.ask(body).await, 20..=30);
-        assert_eq!(pool.used(), "one one two", "a request that is at fault rests no key");
+        assert_eq!(pool.used(), "one one two", "a request beyond the limits of all keys calls no upstream");
     }
 }
 
