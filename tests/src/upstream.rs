@@ -172,7 +172,7 @@ impl Upstream {
     #[track_caller]
     pub fn assert_clean(&self) {
         let violations = self.take_violations();
-        assert!(violations.is_empty(), "the upstream recorded violations: {violations:#?}");
+        assert!(violations.is_empty(), "the upstream saw violations: {violations:#?}");
     }
 }
 
