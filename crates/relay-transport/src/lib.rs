@@ -22,6 +22,7 @@ mod aws;
 mod body;
 mod connect;
 mod decompress;
+mod http_client;
 mod idle;
 mod images;
 mod peek;

@@ -14,6 +14,8 @@
 mod address;
 mod error;
 mod fetcher;
+mod image;
+mod public_hosts;
 mod target;
 
 use std::pin::Pin;
@@ -22,7 +24,8 @@ use std::task::{Context, Poll};
 use tokio::sync::Semaphore;
 
 pub use error::FetchError;
-pub use fetcher::{Fetcher, Image};
+pub use fetcher::Fetcher;
+pub use image::Image;
 
 /// The largest number of images by URL in one request. The Messages API accepts a hundred images, but each URL makes the
 /// relay send a request for a client.

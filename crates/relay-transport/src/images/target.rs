@@ -1,7 +1,7 @@
 //! The URL of an image.
 
 use http::Uri;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 
 use super::error::FetchError;
 
@@ -14,11 +14,25 @@ pub(super) struct Target {
     path: PathAndQuery,
 }
 
+/// Resolves `location`, a redirect from `uri`. Returns `None` if the result is not an `https` URL without a credential.
+pub(super) fn redirect(uri: &Uri, location: &str) -> Option<Uri> {
+    Some(Target::of(uri).ok()?.join(location).ok()?.uri())
+}
+
+/// Returns the host of `uri` without the brackets of an IPv6 address.
+pub(super) fn host(uri: &Uri) -> &str {
+    uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+}
+
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, FetchError> {
         // A fragment is not sent, and this parser does not accept one.
         let url = url.split('#').next().unwrap_or_default();
-        let parts = url.parse::<Uri>().map_err(|_| FetchError::Url)?.into_parts();
+        Self::of(&url.parse().map_err(|_| FetchError::Url)?)
+    }
+
+    pub(super) fn of(uri: &Uri) -> Result<Self, FetchError> {
+        let parts = uri.clone().into_parts();
         let authority = parts
             .authority
             .filter(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'));
@@ -44,6 +58,15 @@ impl Target {
         };
         let slash = if location.starts_with('/') { "" } else { "/" };
         Self::parse(&format!("https://{}{directory}{slash}{location}", self.authority))
+    }
+
+    pub(super) fn uri(&self) -> Uri {
+        let mut parts = Parts::default();
+        parts.scheme = Some(Scheme::HTTPS);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(self.path.clone());
+        // Only a missing part is an error.
+        Uri::from_parts(parts).unwrap_or_default()
     }
 
     /// The host without the brackets of an IPv6 address.

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::address::is_public;
-use super::fetcher::Rules;
+use super::public_hosts::Rules;
 use super::*;
 use crate::tls::TrustRoots;
 

@@ -6,17 +6,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri};
-use http_body_util::{BodyExt, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
+use tower::BoxError;
 
 use super::TokenError;
-use crate::transport::{RequestBody, Transport};
+use crate::http_client::{HttpClient, HttpLimits, Redirects};
+use crate::transport::Transport;
 
 /// The largest answer of a token endpoint that is read, and the largest file. Tokens and credentials have a few
 /// thousand bytes.
 const SIZE_LIMIT: usize = 64 * 1024;
+const LIMITS: HttpLimits = HttpLimits {
+    size: SIZE_LIMIT,
+    // The cache limits the time of a whole renewal.
+    time: None,
+    // A redirect would carry the credential to an address that is not configured.
+    redirects: Redirects::Return,
+};
 /// The number of characters of an endpoint's message that an error repeats.
 const REASON_LIMIT: usize = 300;
 /// `application/x-www-form-urlencoded`, with `%20` for a blank, which every server reads as well.
@@ -25,7 +33,7 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 /// Sends requests to token endpoints. Cloning shares the connections.
 #[derive(Debug, Clone)]
 pub struct TokenClient {
-    transport: Transport,
+    http: HttpClient,
 }
 
 /// The successful response of a token endpoint, at most 64 KiB.
@@ -43,7 +51,7 @@ impl TokenClient {
     /// Creates a client that uses the connections of `transport`, and so its certificates and proxies.
     #[must_use]
     pub fn new(transport: Transport) -> Self {
-        Self { transport }
+        Self { http: HttpClient::new(transport, LIMITS) }
     }
 
     /// Posts `fields` as a form. An error masks each of `secrets` that the endpoint repeats.
@@ -90,11 +98,9 @@ impl TokenClient {
 
     async fn ask(&self, request: Request<Bytes>, secrets: &[&str]) -> Result<TokenAnswer, TokenError> {
         let endpoint = without_query(request.uri());
-        let unreachable = |source| TokenError::Unreachable { endpoint: endpoint.clone(), source };
-        let request = request.map(|body| RequestBody::Payload(body.into()));
-        let response = self.transport.send(request).await.map_err(|error| unreachable(error.into()))?;
+        let unreachable = |source: BoxError| TokenError::Unreachable { endpoint: endpoint.clone(), source };
+        let response = self.http.call(request).await.map_err(|error| unreachable(error.into()))?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, SIZE_LIMIT).collect().await.map_err(unreachable)?.to_bytes();
         if !head.status.is_success() {
             let reason = reason(&body, secrets);
             return Err(TokenError::Refused { endpoint, status: head.status, reason });
