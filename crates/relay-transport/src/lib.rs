@@ -21,6 +21,7 @@
 mod aws;
 mod body;
 mod connect;
+mod credential_cache;
 mod decompress;
 mod http_client;
 mod idle;
@@ -33,12 +34,13 @@ mod transport;
 pub use aws::AwsHttpClient;
 pub use body::{ResponseBody, ResponseBodyError};
 pub use connect::Proxies;
+pub use credential_cache::{CacheTimes, CredentialCache, CredentialSource, Interrupted, Loaded};
 pub use decompress::{ContentCoding, DecodeError, decompress};
 pub use idle::IdleTimeout;
 pub use images::{FetchError, Fetcher, Image};
 pub use peek::{Resumed, Start, full, read_start};
 pub use tls::{TlsError, TrustRoots, is_about_certificate};
-pub use token::{Minted, TokenAnswer, TokenCache, TokenClient, TokenError, TokenSource, form, read_file};
+pub use token::{Minted, TokenAnswer, TokenClient, TokenError, TokenSource, form, read_file};
 pub use transport::{RequestBody, SendError, Transport, TransportSettings};
 
 /// Compiles and runs the example of the README.

@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::{AzureConfig, BaseUrl, EntraConfig, Secret};
 use relay_messages::{Payload, headers};
-use relay_transport::{TokenCache, TokenClient, Transport};
+use relay_transport::{CredentialCache, TokenClient, Transport};
 
 use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
@@ -34,7 +34,7 @@ pub struct Azure {
 #[derive(Debug, Clone)]
 enum Credential {
     Key(HeaderValue),
-    Entra(TokenCache<Entra>),
+    Entra(CredentialCache<Entra>),
 }
 
 impl Azure {
@@ -53,7 +53,7 @@ impl Azure {
     #[must_use]
     pub fn with_entra_id(config: &AzureConfig, entra: &EntraConfig, transport: Transport) -> Self {
         let source = Entra::new(entra.clone(), TokenClient::new(transport));
-        Self::new(config, Credential::Entra(TokenCache::new(source)))
+        Self::new(config, Credential::Entra(CredentialCache::new(source)))
     }
 
     fn new(config: &AzureConfig, credential: Credential) -> Self {

@@ -10,7 +10,7 @@ use relay_transport::{AwsHttpClient, Transport};
 use tokio::sync::OnceCell;
 
 use super::chain::Chain;
-use super::credentials::Cache;
+use super::credentials::{AwsCache, AwsSource};
 use super::endpoint::{self, Region, RegionError};
 use super::sign::Signer;
 use crate::anthropic_format::{self, ApiKey};
@@ -32,7 +32,7 @@ enum Credential {
     /// Keys of the configuration.
     Keys(Credentials),
     /// Whatever AWS's own rules find.
-    Loaded(Cache<Chain>),
+    Loaded(AwsCache<Chain>),
 }
 
 /// An error of the search for the AWS region.
@@ -63,7 +63,7 @@ impl Access {
                     "configuration",
                 ))
             }
-            _ => Credential::Loaded(Cache::new(chain.clone())),
+            _ => Credential::Loaded(AwsCache::new(AwsSource(chain.clone()))),
         };
         Ok(Self { configured, found: OnceCell::new(), chain, credential })
     }

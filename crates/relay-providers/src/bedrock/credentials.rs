@@ -1,50 +1,86 @@
-//! AWS credentials, loaded once for all callers and refreshed before they expire.
-//!
-//! ```text
-//!   fresh ── served
-//!  ageing ── served, and refreshed behind it      one load at a time
-//! nothing ── loaded; further callers wait         for all callers
-//! ```
-//! The one task there is belongs to the cache and ends with it.
+//! AWS credentials as a source for the [`CredentialCache`].
 
 use std::error::Error;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use relay_messages::error_sources;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use relay_transport::{CacheTimes, CredentialCache, CredentialSource, Interrupted, Loaded};
 use tower::BoxError;
 
-/// Credentials are refreshed this long before they end: what botocore calls mandatory is ten minutes, and AWS's services
-/// give new ones at least five minutes ahead.
+/// The time before the expiry of credentials at which they are refreshed. botocore calls a refresh mandatory ten minutes
+/// before, and AWS's services return new credentials at least five minutes before.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
 /// The time limit of a load: a `credential_process` may never end by itself.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The time for which a failure is returned to all callers, above all to those that waited for it.
+/// The pause after a failed load, during which its error is returned.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
-/// Between two refreshes of credentials that are still valid: a source may give the same ones for a while.
+/// The time between two refreshes of credentials that are still valid: a source may return the same ones for a while.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
-/// Refusals that come so soon after a renewal are of the credentials before it.
+/// The time after a renewal during which a refusal is about the credentials before it.
 const RENEWAL_HOLDS: Duration = Duration::from_secs(5);
 
-/// A source of credentials.
+/// The cache of the credentials of `S`.
+pub(super) type AwsCache<S> = CredentialCache<AwsSource<S>>;
+
+/// Loads AWS credentials.
 pub(super) trait Source: Send + Sync + 'static {
-    /// Asks for credentials anew.
+    /// Loads credentials anew.
     fn load(&self) -> impl Future<Output = Result<Credentials, BoxError>> + Send;
 }
+
+/// A [`Source`] for the cache.
+#[derive(Debug)]
+pub(super) struct AwsSource<S>(pub(super) S);
 
 /// An error while loading credentials.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
-    /// With every cause in one line: each way of the chain has its own, and the last one alone would tell nothing.
+    /// The source failed. All causes are part of the message: each way of the chain has its own, and the last one alone
+    /// would not help.
     #[error("no AWS credentials could be loaded: {}", in_one_line(&**.0))]
     Source(BoxError),
     #[error("AWS credentials could not be loaded within {} s", LOAD_TIMEOUT.as_secs())]
     Timeout,
     #[error("the AWS credentials that were found have expired")]
     Expired,
+    #[error("the load of AWS credentials was abandoned")]
+    Abandoned,
+}
+
+impl<S: Source> CredentialSource for AwsSource<S> {
+    type Credential = Credentials;
+    type Error = LoadError;
+
+    const TIMES: CacheTimes = CacheTimes {
+        load: LOAD_TIMEOUT,
+        after_failure: FAILURE_HOLDS,
+        between_refreshes: REFRESH_PAUSE,
+        after_refusal: RENEWAL_HOLDS,
+    };
+
+    async fn load(&self, now: SystemTime) -> Result<Loaded<Credentials>, LoadError> {
+        let credential = self.0.load().await.map_err(LoadError::Source)?;
+        let ends_at = credential.expiry();
+        if ends_at.is_some_and(|ends_at| ends_at <= now) {
+            return Err(LoadError::Expired);
+        }
+        let refresh_at = ends_at.map(|ends_at| ends_at.checked_sub(AHEAD).unwrap_or(SystemTime::UNIX_EPOCH));
+        Ok(Loaded { credential, refresh_at, ends_at })
+    }
+
+    fn interrupted(reason: Interrupted) -> LoadError {
+        match reason {
+            Interrupted::Timeout => LoadError::Timeout,
+            Interrupted::Abandoned => LoadError::Abandoned,
+        }
+    }
+
+    fn log(error: &LoadError, is_refresh: bool) {
+        if is_refresh {
+            tracing::warn!(%error, "AWS credentials could not be refreshed; the old ones are still valid");
+        }
+    }
 }
 
 fn in_one_line(error: &(dyn Error + 'static)) -> String {
@@ -55,158 +91,13 @@ fn in_one_line(error: &(dyn Error + 'static)) -> String {
     causes.map(in_one_line).collect::<Vec<_>>().join(": ")
 }
 
-/// Credentials of one source.
-#[derive(Debug)]
-pub(super) struct Cache<S> {
-    shared: Arc<Shared<S>>,
-    /// The refresh that is under way, if any.
-    refresh: Mutex<JoinSet<()>>,
-}
-
-#[derive(Debug)]
-struct Shared<S> {
-    source: S,
-    state: Mutex<State>,
-    /// Locked by the caller that loads.
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    current: Option<Credentials>,
-    /// The end of the last load.
-    tried: Option<Instant>,
-    failure: Option<Arc<LoadError>>,
-    /// The last renewal, and whether it brought other credentials.
-    renewal: Option<(Instant, bool)>,
-}
-
-/// The credentials that the cache holds, by their remaining lifetime.
-enum Held {
-    Fresh(Credentials),
-    Ageing(Credentials),
-    Nothing,
-}
-
-impl<S: Source> Cache<S> {
-    /// An empty cache. Loads nothing yet.
-    pub(super) fn new(source: S) -> Self {
-        let shared = Shared { source, state: Mutex::default(), turn: Arc::default() };
-        Self { shared: Arc::new(shared), refresh: Mutex::default() }
-    }
-
-    /// Credentials that are valid at `now`.
-    pub(super) async fn get(&self, now: SystemTime) -> Result<Credentials, Arc<LoadError>> {
-        match self.shared.held(now) {
-            Held::Fresh(credentials) => Ok(credentials),
-            Held::Ageing(credentials) => {
-                self.refresh();
-                Ok(credentials)
-            }
-            Held::Nothing => self.shared.load_in_turn(now).await,
-        }
-    }
-
-    /// Loads credentials in the place of refused ones; says whether others are there now.
-    pub(super) async fn renew(&self) -> bool {
-        let asked = Instant::now();
-        let _turn = self.shared.turn.lock().await;
-        let renewal = lock(&self.shared.state).renewal;
-        if let Some((at, changed)) = renewal
-            && at + RENEWAL_HOLDS > asked
-        {
-            return changed;
-        }
-        let before = lock(&self.shared.state).current.clone();
-        let changed = self.shared.load().await.is_ok_and(|loaded| Some(loaded) != before);
-        lock(&self.shared.state).renewal = Some((Instant::now(), changed));
-        changed
-    }
-
-    /// Starts a load, unless one is running or has just ended.
-    fn refresh(&self) {
-        let Ok(turn) = Arc::clone(&self.shared.turn).try_lock_owned() else { return };
-        let tried = lock(&self.shared.state).tried;
-        if tried.is_some_and(|at| at.elapsed() < REFRESH_PAUSE) {
-            return;
-        }
-        let shared = Arc::clone(&self.shared);
-        let mut tasks = lock(&self.refresh);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move {
-            let _turn = turn;
-            if let Err(error) = shared.load().await {
-                tracing::warn!(%error, "AWS credentials could not be refreshed; the old ones are still valid");
-            }
-        });
-    }
-}
-
-impl<S: Source> Shared<S> {
-    fn held(&self, now: SystemTime) -> Held {
-        let Some(credentials) = lock(&self.state).current.clone() else { return Held::Nothing };
-        match credentials.expiry() {
-            None => Held::Fresh(credentials),
-            Some(expiry) if expiry > now + AHEAD => Held::Fresh(credentials),
-            Some(expiry) if expiry > now => Held::Ageing(credentials),
-            Some(_) => Held::Nothing,
-        }
-    }
-
-    async fn load_in_turn(&self, now: SystemTime) -> Result<Credentials, Arc<LoadError>> {
-        let _turn = self.turn.lock().await;
-        if let Held::Fresh(credentials) | Held::Ageing(credentials) = self.held(now) {
-            return Ok(credentials);
-        }
-        {
-            let state = lock(&self.state);
-            if let Some(failure) = &state.failure
-                && state.tried.is_some_and(|at| at.elapsed() < FAILURE_HOLDS)
-            {
-                return Err(Arc::clone(failure));
-            }
-        }
-        let loaded = self.load().await?;
-        match loaded.expiry().is_some_and(|expiry| expiry <= now) {
-            true => Err(self.fail(LoadError::Expired)),
-            false => Ok(loaded),
-        }
-    }
-
-    /// Asks the source. The caller holds the turn.
-    async fn load(&self) -> Result<Credentials, Arc<LoadError>> {
-        match tokio::time::timeout(LOAD_TIMEOUT, self.source.load()).await {
-            Err(_) => Err(self.fail(LoadError::Timeout)),
-            Ok(Err(error)) => Err(self.fail(LoadError::Source(error))),
-            Ok(Ok(loaded)) => {
-                let mut state = lock(&self.state);
-                state.tried = Some(Instant::now());
-                state.failure = None;
-                state.current = Some(loaded.clone());
-                Ok(loaded)
-            }
-        }
-    }
-
-    fn fail(&self, error: LoadError) -> Arc<LoadError> {
-        let error = Arc::new(error);
-        let mut state = lock(&self.state);
-        state.tried = Some(Instant::now());
-        state.failure = Some(Arc::clone(&error));
-        error
-    }
-}
-
-/// Nothing panics while it holds one of these locks; if it did, what they guard would be whole all the same.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::sync::Semaphore;
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -239,7 +130,7 @@ mod tests {
     }
 
     struct Test {
-        cache: Arc<Cache<Scripted>>,
+        cache: Arc<AwsCache<Scripted>>,
         calls: Arc<AtomicUsize>,
         open: Arc<Semaphore>,
     }
@@ -247,7 +138,7 @@ mod tests {
     fn test(valid: Option<Duration>, failing: &'static [usize]) -> Test {
         let (calls, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let source = Scripted { valid, calls: Arc::clone(&calls), open: Arc::clone(&open), failing };
-        Test { cache: Arc::new(Cache::new(source)), calls, open }
+        Test { cache: Arc::new(AwsCache::new(AwsSource(source))), calls, open }
     }
 
     impl Test {
@@ -295,14 +186,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_load_whose_caller_leaves_is_taken_up_by_the_next() {
+    async fn a_load_whose_caller_leaves_serves_the_next_caller() {
         let test = test(None, &[]);
         let cache = Arc::clone(&test.cache);
         let leaving = tokio::spawn(async move { cache.get(start()).await.map(|_| ()) });
         test.settle().await;
         leaving.abort();
         test.open.add_permits(1);
-        assert_eq!(test.key(Duration::ZERO).await, "key-2");
+        assert_eq!((test.key(Duration::ZERO).await.as_str(), test.calls()), ("key-1", 1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -310,7 +201,6 @@ mod tests {
         let test = test(Some(HOUR), &[]);
         test.open.add_permits(1);
         assert_eq!(test.key(Duration::ZERO).await, "key-1");
-        tokio::time::advance(HOUR - AHEAD).await;
         for _ in 0..10 {
             assert_eq!(test.key(HOUR - AHEAD).await, "key-1");
             test.settle().await;
@@ -322,8 +212,7 @@ mod tests {
         // The source still gives the same end: it is left alone for a while.
         test.settle().await;
         assert_eq!(test.calls(), 2);
-        tokio::time::advance(REFRESH_PAUSE).await;
-        test.key(HOUR - AHEAD).await;
+        test.key(HOUR - AHEAD + REFRESH_PAUSE).await;
         test.settle().await;
         assert_eq!(test.calls(), 3);
     }
@@ -333,8 +222,7 @@ mod tests {
         let test = test(Some(AHEAD), &[]);
         test.open.add_permits(1);
         test.key(Duration::ZERO).await;
-        tokio::time::advance(REFRESH_PAUSE).await;
-        test.key(Duration::ZERO).await;
+        test.key(REFRESH_PAUSE).await;
         test.settle().await;
         assert_eq!(test.calls(), 2);
         let Test { cache, open, .. } = test;
@@ -350,11 +238,9 @@ mod tests {
         let test = test(Some(HOUR), &[2, 3]);
         test.open.add_permits(10);
         test.key(Duration::ZERO).await;
-        tokio::time::advance(HOUR - AHEAD).await;
         test.key(HOUR - AHEAD).await;
         test.settle().await;
         assert_eq!(test.key(HOUR - Duration::from_secs(1)).await, "key-1");
-        tokio::time::advance(AHEAD).await;
         let error = test.cache.get(start() + HOUR).await.unwrap_err();
         assert_eq!(error.to_string(), "no AWS credentials could be loaded: the source is out of order");
     }
@@ -369,8 +255,7 @@ mod tests {
             assert!(matches!(*result.unwrap_err(), LoadError::Source(_)));
         }
         assert_eq!(test.calls(), 1);
-        tokio::time::advance(FAILURE_HOLDS).await;
-        assert_eq!(test.key(Duration::ZERO).await, "key-2");
+        assert_eq!(test.key(FAILURE_HOLDS).await, "key-2");
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
 use relay_messages::{Payload, headers};
 use relay_stream::body::FilterBody;
-use relay_transport::{TokenCache, TokenClient, Transport};
+use relay_transport::{CredentialCache, TokenClient, Transport};
 
 use crate::answer::{AnswerBody, BodyError};
 use crate::anthropic_format;
@@ -57,7 +57,7 @@ pub struct Vertex {
     base_url: BaseUrl,
     project: Option<String>,
     region: String,
-    tokens: TokenCache<Google>,
+    tokens: CredentialCache<Google>,
 }
 
 impl Vertex {
@@ -74,7 +74,7 @@ impl Vertex {
         let source =
             Google::new(config.credentials.clone(), config.project.is_none(), TokenClient::new(transport));
         let (project, region) = (config.project.clone(), config.region.clone());
-        Ok(Self { base_url, project, region, tokens: TokenCache::new(source) })
+        Ok(Self { base_url, project, region, tokens: CredentialCache::new(source) })
     }
 
     /// The beginning of every path, up to the segment of the project.
