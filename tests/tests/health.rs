@@ -15,7 +15,7 @@ const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 const OTHER_MODEL: &str = r#"{"model":"claude-haiku-5-5","max_tokens":8,"messages":[]}"#;
 
-/// A circuit that opens after `failures` and does not close within a test, unless `changes` say otherwise.
+/// A circuit that opens after `failures` and does not close within a test, unless `changes` override it.
 fn circuit(failures: u32, changes: &Value) -> Value {
     let mut breaker = json!({"failure_threshold": failures, "open_duration_ms": 3_600_000});
     for (name, value) in changes.as_object().into_iter().flatten() {
@@ -24,7 +24,7 @@ fn circuit(failures: u32, changes: &Value) -> Value {
     json!({"circuit_breaker": breaker, "health_check": {"enabled": false}})
 }
 
-/// `first` before `second`, where there is one.
+/// A relay over `first` and, if given, `second`, in this order.
 async fn relay(upstreams: &[&Upstream], health: Value) -> Relay {
     let names = ["first", "second"].iter().zip(upstreams);
     let providers: Vec<_> =
@@ -32,12 +32,12 @@ async fn relay(upstreams: &[&Upstream], health: Value) -> Relay {
     Relay::start(&json!({"providers": providers, "health": health})).await
 }
 
-async fn ask(relay: &Relay, body: &'static str) -> Response {
+async fn send(relay: &Relay, body: &'static str) -> Response {
     Call::messages(body).send(relay.address()).await
 }
 
 #[tokio::test]
-async fn failures_in_a_row_make_a_provider_be_left_alone() {
+async fn a_provider_is_skipped_after_consecutive_failures() {
     let opening = || sse::recorded("anthropic/hello.sse").into_iter();
     for answer in [
         anthropic::error(500),
@@ -51,28 +51,28 @@ async fn failures_in_a_row_make_a_provider_be_left_alone() {
         let second = Upstream::answering(anthropic::answer_with("second")).await;
         let relay = relay(&[&first, &second], circuit(3, &json!({}))).await;
         for _ in 0..5 {
-            assert_eq!(ask(&relay, STREAMED).await.text(), "second", "{label}");
+            assert_eq!(send(&relay, STREAMED).await.text(), "second", "{label}");
         }
         assert_eq!(first.requests().len(), 3, "{label}");
     }
 }
 
 #[tokio::test]
-async fn a_provider_that_cannot_be_reached_is_left_alone_too() {
+async fn an_unreachable_provider_is_skipped_too() {
     let first = Upstream::scripted(|connection| async move { connection.reset() }).await;
     let second = Upstream::answering(anthropic::answer_with("second")).await;
     let relay = relay(&[&first, &second], circuit(1, &json!({}))).await;
-    assert_eq!(ask(&relay, BODY).await.text(), "second");
+    assert_eq!(send(&relay, BODY).await.text(), "second");
     let connections = first.connections();
     assert!(connections > 0);
     for _ in 0..3 {
-        assert_eq!(ask(&relay, BODY).await.text(), "second");
+        assert_eq!(send(&relay, BODY).await.text(), "second");
     }
     assert_eq!(first.connections(), connections);
 }
 
 #[tokio::test]
-async fn a_first_byte_that_does_not_come_counts() {
+async fn a_first_byte_timeout_counts_as_a_failure() {
     let first = Upstream::scripted(|mut connection| async move {
         let _ = connection.receive().await;
         connection.peer_closed().await;
@@ -84,14 +84,14 @@ async fn a_first_byte_that_does_not_come_counts() {
     let providers = [slow, provider("second", "anthropic", &second.url())];
     let relay = Relay::start(&json!({"providers": providers, "health": circuit(1, &json!({}))})).await;
     for _ in 0..3 {
-        assert_eq!(ask(&relay, STREAMED).await.text(), "second");
+        assert_eq!(send(&relay, STREAMED).await.text(), "second");
     }
     assert_eq!(first.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn streams_that_break_off_behind_their_first_content_count() {
-    for told_by in ["abort", "error_event"] {
+async fn a_stream_that_breaks_off_after_its_first_content_counts_as_a_failure() {
+    for on_break in ["abort", "error_event"] {
         let opening = sse::recorded("anthropic/hello.sse").into_iter().take(4);
         let first = Upstream::answering(in_turn([Answer::sse(opening).with_ending(Ending::Fin)])).await;
         let second = Upstream::answering(anthropic::answer_with("second")).await;
@@ -101,31 +101,31 @@ async fn streams_that_break_off_behind_their_first_content_count() {
                 provider("second", "anthropic", &second.url()),
             ],
             "health": circuit(2, &json!({})),
-            "routing": {"on_stream_break": told_by},
+            "routing": {"on_stream_break": on_break},
         }))
         .await;
         for _ in 0..2 {
-            assert_eq!(ask(&relay, STREAMED).await.end.is_broken(), told_by == "abort");
+            assert_eq!(send(&relay, STREAMED).await.end.is_broken(), on_break == "abort");
         }
-        assert_eq!(ask(&relay, STREAMED).await.text(), "second", "{told_by}");
-        assert_eq!(first.requests().len(), 2, "{told_by}");
+        assert_eq!(send(&relay, STREAMED).await.text(), "second", "{on_break}");
+        assert_eq!(first.requests().len(), 2, "{on_break}");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_the_providers_failure_opens_nothing() {
+async fn errors_of_the_request_do_not_open_the_circuit() {
     for status in [400, 404, 413, 422] {
         let first = Upstream::answering(in_turn([anthropic::error(status)])).await;
         let relay = relay(&[&first], circuit(1, &json!({}))).await;
-        for asked in 1..=3 {
-            assert_eq!(ask(&relay, BODY).await.status, status);
-            assert_eq!(first.requests().len(), asked, "{status}");
+        for count in 1..=3 {
+            assert_eq!(send(&relay, BODY).await.status, status);
+            assert_eq!(first.requests().len(), count, "{status}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_nobodys_failure() {
+async fn a_client_that_disconnects_is_not_a_failure() {
     let first = Upstream::manual().await;
     let relay = relay(&[&first], circuit(1, &json!({}))).await;
     for _ in 0..2 {
@@ -138,7 +138,7 @@ async fn a_client_that_leaves_is_nobodys_failure() {
 }
 
 #[tokio::test]
-async fn a_success_in_between_begins_the_count_anew() {
+async fn a_success_resets_the_count_of_failures() {
     let failed = anthropic::error(500);
     let success = anthropic::success(Answer::json(200, &Reply::new("claude-opus-5-5").text("first").json()));
     let answers = [failed.clone(), failed.clone(), success, failed.clone(), failed.clone(), failed];
@@ -147,20 +147,20 @@ async fn a_success_in_between_begins_the_count_anew() {
     let relay = relay(&[&first, &second], circuit(3, &json!({}))).await;
     let mut answered = Vec::new();
     for _ in 0..8 {
-        answered.push(ask(&relay, BODY).await.text());
+        answered.push(send(&relay, BODY).await.text());
     }
     assert_eq!(answered.join(" "), "second second first second second second second second");
     assert_eq!(first.requests().len(), 6);
 }
 
-/// A request of which the answer is taken later.
+/// Sends a request whose answer is read later.
 async fn begin(relay: &Relay) -> Client {
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(BODY)).await;
     client
 }
 
-/// Lets the first provider answer with its name.
+/// Answers with the name of the first provider.
 async fn answer(mut connection: Connection, request: &Request) {
     connection.answer(&anthropic::answer_with("first")(request)).await.expect("the relay listens");
 }
@@ -169,7 +169,8 @@ async fn fail(mut connection: Connection) {
     connection.answer(&anthropic::error(500)).await.expect("the relay listens");
 }
 
-/// A first provider that is played by hand and has failed once, which opened its circuit for a second; and the time when.
+/// A relay whose first provider is answered by the test and has failed once, which opened its circuit for a second, and
+/// the time of that failure.
 async fn opened(first: &Upstream, second: &Upstream, probes: u32) -> (Relay, Instant) {
     let changes = json!({"open_duration_ms": 1_000, "half_open_probes": probes});
     let relay = relay(&[first, second], circuit(1, &changes)).await;
@@ -181,9 +182,9 @@ async fn opened(first: &Upstream, second: &Upstream, probes: u32) -> (Relay, Ins
     (relay, failed)
 }
 
-/// Asks until a request goes to the first provider; gives the client that waits for it.
+/// Sends requests until one reaches the first provider. Returns the client that waits for its answer.
 async fn trial(relay: &Relay, first: &Upstream) -> (Client, Connection, Request) {
-    let asking = async {
+    let trying = async {
         loop {
             let mut client = begin(relay).await;
             tokio::select! {
@@ -193,22 +194,22 @@ async fn trial(relay: &Relay, first: &Upstream) -> (Client, Connection, Request)
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    within_limit("trial", asking).await
+    within_limit("trial", trying).await
 }
 
 #[tokio::test]
-async fn trials_go_one_at_a_time_and_enough_of_them_close_the_circuit() {
+async fn trials_are_sent_one_at_a_time_and_enough_successes_close_the_circuit() {
     let (first, second) =
         (Upstream::manual().await, Upstream::answering(anthropic::answer_with("second")).await);
     let (relay, failed) = opened(&first, &second, 2).await;
     for _ in 0..2 {
         let (mut client, connection, request) = trial(&relay, &first).await;
         assert!(failed.elapsed() >= Duration::from_millis(900), "{:?}", failed.elapsed());
-        assert_eq!(ask(&relay, BODY).await.text(), "second", "another one is trying it");
+        assert_eq!(send(&relay, BODY).await.text(), "second", "only one trial may be in flight");
         answer(connection, &request).await;
         assert_eq!(client.response().await.text(), "first");
     }
-    // Closed: as many as like.
+    // The circuit is closed: requests are no longer limited.
     let mut clients = [begin(&relay).await, begin(&relay).await];
     let exchanges = [first.exchange().await, first.exchange().await];
     for (connection, request) in exchanges {
@@ -220,14 +221,14 @@ async fn trials_go_one_at_a_time_and_enough_of_them_close_the_circuit() {
 }
 
 #[tokio::test]
-async fn a_trial_that_fails_opens_the_circuit_again() {
+async fn a_failed_trial_opens_the_circuit_again() {
     let (first, second) =
         (Upstream::manual().await, Upstream::answering(anthropic::answer_with("second")).await);
     let (relay, _) = opened(&first, &second, 1).await;
     let (mut client, connection, _) = trial(&relay, &first).await;
     fail(connection).await;
     let failed = Instant::now();
-    assert_eq!(client.response().await.text(), "second", "the client does not pay for the trial");
+    assert_eq!(client.response().await.text(), "second", "a failed trial fails over for its client");
     let (mut client, connection, request) = trial(&relay, &first).await;
     assert!(failed.elapsed() >= Duration::from_millis(900), "{:?}", failed.elapsed());
     answer(connection, &request).await;
@@ -235,7 +236,7 @@ async fn a_trial_that_fails_opens_the_circuit_again() {
 }
 
 #[tokio::test]
-async fn a_trial_whose_client_leaves_makes_room_for_the_next() {
+async fn a_trial_whose_client_disconnects_is_replaced_by_the_next() {
     let (first, second) =
         (Upstream::manual().await, Upstream::answering(anthropic::answer_with("second")).await);
     let (relay, _) = opened(&first, &second, 1).await;
@@ -247,8 +248,8 @@ async fn a_trial_whose_client_leaves_makes_room_for_the_next() {
     assert_eq!(client.response().await.text(), "first");
 }
 
-/// Fails until it is told to be well.
-async fn ailing() -> (Upstream, Arc<AtomicBool>) {
+/// An upstream that fails until the flag is set.
+async fn failing() -> (Upstream, Arc<AtomicBool>) {
     let is_well = Arc::new(AtomicBool::new(false));
     let well = Arc::clone(&is_well);
     let upstream = Upstream::answering(move |request| match well.load(Ordering::Relaxed) {
@@ -260,46 +261,49 @@ async fn ailing() -> (Upstream, Arc<AtomicBool>) {
 }
 
 #[tokio::test]
-async fn a_probe_brings_a_provider_back_before_its_time() {
-    let (first, is_well) = ailing().await;
+async fn a_successful_probe_closes_a_circuit_early() {
+    let (first, is_well) = failing().await;
     let second = Upstream::answering(anthropic::answer_with("second")).await;
     let mut health = circuit(1, &json!({"half_open_probes": 1}));
     health["health_check"] = json!({"interval_ms": 100});
     let relay = relay(&[&first, &second], health).await;
-    assert_eq!(ask(&relay, BODY).await.text(), "second");
+    assert_eq!(send(&relay, BODY).await.text(), "second");
     is_well.store(true, Ordering::Relaxed);
     let back = async {
-        while ask(&relay, BODY).await.text() != "first" {
+        while send(&relay, BODY).await.text() != "first" {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     within_limit("recovery", back).await;
     for request in first.requests() {
-        assert!(request.method != "POST" || request.body == BODY, "a probe costs nothing: {request:?}");
+        assert!(
+            request.method != "POST" || request.body == BODY,
+            "a probe must not cost tokens: {request:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_lone_provider_that_is_left_alone_is_told_at_once() {
+async fn the_open_circuit_of_a_single_provider_is_reported_at_once() {
     let first = Upstream::answering(in_turn([anthropic::error(500)])).await;
     let relay = relay(&[&first], circuit(2, &json!({}))).await;
     for _ in 0..2 {
-        assert_eq!(ask(&relay, BODY).await.status, 500);
+        assert_eq!(send(&relay, BODY).await.status, 500);
     }
     for body in [BODY, STREAMED] {
-        let asked = Instant::now();
-        let response = ask(&relay, body).await;
-        assert!(asked.elapsed() < STEP_TIMEOUT / 4, "{:?}", asked.elapsed());
+        let sent = Instant::now();
+        let response = send(&relay, body).await;
+        assert!(sent.elapsed() < STEP_TIMEOUT / 4, "{:?}", sent.elapsed());
         assert_eq!((response.status, &response.json()["error"]["type"]), (503, &json!("overloaded_error")));
         let after: u64 = response.headers.get("retry-after").expect("a time").parse().expect("seconds");
-        // Claude Code gives up at once on more than a minute.
+        // Claude Code does not retry if the value is over a minute.
         assert!((1..=60).contains(&after), "{after}");
     }
     assert_eq!(first.requests().len(), 2);
 }
 
 #[tokio::test]
-async fn an_overload_is_of_one_model_and_not_of_the_provider() {
+async fn an_overload_affects_one_model_and_not_the_provider() {
     let overloaded = sse::error("overloaded_error", "Overloaded");
     for (answer, body) in [
         (anthropic::error(529), BODY),
@@ -314,18 +318,18 @@ async fn an_overload_is_of_one_model_and_not_of_the_provider() {
         });
         let first = first.await;
         let second = Upstream::answering(anthropic::answer_with("second")).await;
-        // Not even one failure is an overload.
+        // An overload is not counted even at a threshold of one failure.
         let relay = relay(&[&first, &second], circuit(1, &json!({}))).await;
         for _ in 0..3 {
-            assert_eq!(ask(&relay, body).await.text(), "second", "{label}");
+            assert_eq!(send(&relay, body).await.text(), "second", "{label}");
         }
         assert_eq!(first.requests().len(), 1, "{label}");
-        assert_eq!(ask(&relay, OTHER_MODEL).await.text(), "first", "{label}");
+        assert_eq!(send(&relay, OTHER_MODEL).await.text(), "first", "{label}");
     }
 }
 
 #[tokio::test]
-async fn an_overload_is_not_the_keys() {
+async fn an_overload_does_not_affect_the_key() {
     let first = Upstream::answering(|request| match request.json()["model"] == "claude-opus-5-5" {
         true => anthropic::error(529),
         false => anthropic::answer_with("first")(request),
@@ -334,8 +338,8 @@ async fn an_overload_is_not_the_keys() {
     let mut keys = provider("first", "anthropic", &first.url());
     keys["keys"] = json!([{"key": "one", "priority": 2}, {"key": "two", "priority": 1}]);
     let relay = Relay::start(&json!({"providers": [keys]})).await;
-    assert_eq!(ask(&relay, BODY).await.status, 503);
-    assert_eq!(ask(&relay, OTHER_MODEL).await.text(), "first");
+    assert_eq!(send(&relay, BODY).await.status, 503);
+    assert_eq!(send(&relay, OTHER_MODEL).await.text(), "first");
     let requests = first.requests();
     assert_eq!(requests.last().map(|request| request.header("x-api-key")), Some("one"));
 }

@@ -1,4 +1,4 @@
-//! Requests that are wrong, large, slow or packed.
+//! Requests that are invalid, large, slow or compressed.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn relay(upstream: &Upstream, server: Value) -> Relay {
     Relay::start(&config).await
 }
 
-/// An error that the relay made: Anthropic's body, and the same request id in head and body.
+/// Asserts that `response` is an error of the relay: Anthropic's body, and the same request id in head and body.
 #[track_caller]
 fn assert_error(response: &Response, status: u16, kind: &str) {
     assert_eq!(response.status, status, "{:?}", response.body());
@@ -34,7 +34,7 @@ fn assert_error(response: &Response, status: u16, kind: &str) {
 }
 
 #[tokio::test]
-async fn a_body_without_a_model_is_refused_and_the_connection_stays() {
+async fn a_body_without_a_model_is_refused_and_the_connection_stays_open() {
     let upstream = upstream().await;
     let relay = relay(&upstream, json!({})).await;
     let mut client = Client::connect(relay.address()).await;
@@ -66,7 +66,7 @@ async fn a_body_without_a_model_is_refused_and_the_connection_stays() {
 }
 
 #[tokio::test]
-async fn deep_nesting_is_no_danger() {
+async fn deep_nesting_is_accepted() {
     let upstream = upstream().await;
     let relay = relay(&upstream, json!({})).await;
     let deep = format!(r#"{{"model":"m","a":{}1{}}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
@@ -76,12 +76,12 @@ async fn deep_nesting_is_no_danger() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_whether_its_length_is_known_or_not() {
+async fn a_body_over_the_limit_is_refused_with_and_without_a_known_length() {
     let upstream = upstream().await;
     let relay = relay(&upstream, json!({"max_body_bytes": 2000})).await;
     let host = relay.address().to_string();
 
-    // Refused on its length alone, before a byte of it.
+    // It is refused for its length, before a byte of it is read.
     let mut client = Client::connect(relay.address()).await;
     client.send(Call::messages("").header("content-length", "2001").head(&host)).await;
     assert_error(&client.response().await, 413, "request_too_large");
@@ -98,7 +98,7 @@ async fn a_body_over_the_limit_is_refused_whether_its_length_is_known_or_not() {
 }
 
 #[tokio::test]
-async fn a_packed_body_is_unpacked_before_it_goes_on() {
+async fn a_compressed_body_is_decoded_before_it_is_forwarded() {
     for coding in Coding::ALL {
         let upstream = upstream().await;
         let relay = relay(&upstream, json!({})).await;
@@ -111,7 +111,7 @@ async fn a_packed_body_is_unpacked_before_it_goes_on() {
 }
 
 #[tokio::test]
-async fn a_packed_body_is_bounded_by_its_size_once_unpacked() {
+async fn a_compressed_body_is_bounded_by_its_decoded_size() {
     let upstream = upstream().await;
     let relay = relay(&upstream, json!({"max_body_bytes": 100_000})).await;
     let bomb = format!(r#"{{"model":"m","a":"{}"}}"#, "x".repeat(64 << 20));
@@ -125,7 +125,7 @@ async fn a_packed_body_is_bounded_by_its_size_once_unpacked() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_unpacked_is_refused() {
+async fn a_body_that_cannot_be_decoded_is_refused() {
     let upstream = upstream().await;
     let relay = relay(&upstream, json!({})).await;
     for coding in Coding::ALL {
@@ -157,7 +157,7 @@ async fn thirty_megabytes_arrive_intact() {
 }
 
 #[tokio::test]
-async fn a_model_that_stands_last_behind_a_large_body_is_found() {
+async fn a_model_at_the_end_of_a_large_body_is_found() {
     let upstream = upstream().await;
     let relay = relay(&upstream, json!({})).await;
     let text = "\\\"model\\\":\\\"x\\\",".repeat(100_000);
@@ -184,7 +184,7 @@ async fn an_upstream_that_never_answers_ends_in_a_timeout() {
 }
 
 #[tokio::test]
-async fn an_answer_in_one_piece_that_does_not_get_on_ends_in_a_timeout() {
+async fn an_answer_without_streaming_that_stalls_ends_in_a_timeout() {
     let upstream = Upstream::manual().await;
     let relay = relay(&upstream, json!({"timeout_ms": 300})).await;
     let mut client = Client::connect(relay.address()).await;
@@ -213,7 +213,7 @@ async fn a_stream_that_keeps_flowing_outlives_the_timeout() {
     client.head().await;
     client.expect(&events[..4].concat()).await;
 
-    // The limit has to pass for real: it runs on the relay's clock.
+    // The limit has to elapse in real time: it is measured by the clock of the relay's process.
     tokio::time::sleep(Duration::from_millis(400)).await;
     for event in &events[4..] {
         connection.send_chunk(event).await;
@@ -225,7 +225,7 @@ async fn a_stream_that_keeps_flowing_outlives_the_timeout() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_does_not_reach_an_upstream() {
+async fn invalid_http_does_not_reach_an_upstream() {
     let upstream = upstream().await;
     let relay = relay(&upstream, json!({})).await;
     let length = BODY.len();
@@ -244,7 +244,7 @@ async fn what_is_not_http_does_not_reach_an_upstream() {
     ];
     for request in requests {
         let mut client = Client::connect(relay.address()).await;
-        // It may be refused before the end.
+        // It may be refused before its end.
         let _ = client.try_send(&request).await;
         if let Some(head) = client.try_head().await {
             assert!((400..500).contains(&head.status), "{}: {request:.40}", head.status);
@@ -254,7 +254,7 @@ async fn what_is_not_http_does_not_reach_an_upstream() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_within_its_request_is_nobodys_problem() {
+async fn a_client_that_disconnects_within_its_request_affects_no_other() {
     let upstream = upstream().await;
     let relay = relay(&upstream, json!({})).await;
     let bytes = Call::messages(BODY).bytes("h");
@@ -271,7 +271,7 @@ async fn a_client_that_leaves_within_its_request_is_nobodys_problem() {
 async fn send_endless_head(client: &mut Client) {
     client.send("POST /v1/messages HTTP/1.1\r\nhost: h\r\n").await;
     let mut number = 0;
-    // Each line comes soon after the one before: only a limit on the whole head ends this.
+    // The interval between lines is short: only a limit on the whole head ends this.
     while client.try_send(format!("x-{number}: y\r\n")).await.is_ok() {
         number += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,4 +1,4 @@
-//! `GET /v1/models`: what the configuration names, and what upstreams list beside it.
+//! `GET /v1/models`: models of the configuration, and further models that upstreams list.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ fn tags(request: &Request) -> Answer {
 }
 
 #[tokio::test]
-async fn what_upstreams_list_follows_what_the_configuration_names() {
+async fn models_listed_by_upstreams_follow_the_configured_models() {
     let rules = anthropic::rules(Credential::Key(PROVIDER_KEY));
     let claude = Upstream::builder().require(rules).answering(anthropic::answer).await;
     let local = Upstream::builder().require(ollama::rules()).answering(tags).await;
@@ -58,16 +58,16 @@ async fn what_upstreams_list_follows_what_the_configuration_names() {
 }
 
 #[tokio::test]
-async fn many_who_ask_at_once_cause_one_question() {
+async fn simultaneous_requests_share_one_request_to_the_upstream() {
     let upstream = Upstream::answering(tags).await;
     let local = json!({"name": "a", "type": "ollama", "base_url": upstream.url(), "discover_models": true});
     let relay = Relay::start(&json!({"providers": [local]})).await;
-    let mut asking = tokio::task::JoinSet::new();
+    let mut clients = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let address = relay.address();
-        asking.spawn(async move { ids(&Call::get(LIST).send(address).await).len() });
+        clients.spawn(async move { ids(&Call::get(LIST).send(address).await).len() });
     }
-    assert_eq!(asking.join_all().await, [2; 20]);
+    assert_eq!(clients.join_all().await, [2; 20]);
     assert_eq!(upstream.requests().len(), 1);
 }
 
@@ -89,7 +89,7 @@ async fn a_long_list_is_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn what_a_clients_own_credential_shows_is_shown_to_that_client_alone() {
+async fn models_listed_for_a_clients_credential_are_shown_to_that_client_only() {
     let upstream = Upstream::answering(|request| {
         let whose = request.headers.get("authorization").unwrap_or_default().replace("Bearer ", "");
         Answer::json(

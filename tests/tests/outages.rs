@@ -1,8 +1,8 @@
-//! A provider dies while fifty clients stream, in each way in which providers die: what each client sees of it.
+//! A provider fails while fifty clients stream. Each kind of failure has a row in a table of what the clients received.
 //!
-//! Every request has a mark of its own that the upstreams put into their answers, so that an answer that is lost, comes
-//! twice, is mixed up or made of two is seen. Clients do as Claude Code does: a connection that breaks off makes them
-//! repeat the request, and they throw away what they had of its answer.
+//! Every request has a mark of its own that the upstreams put into their answers. It shows an answer that is lost,
+//! doubled, swapped or joined from two. Clients behave as Claude Code does: after a connection that breaks off they
+//! repeat the request and drop the part of the answer that they had received.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -31,7 +31,7 @@ enum Death {
     Refuses,
     /// The upstream restarts with a certificate that is not trusted.
     FailsInTls,
-    /// It takes requests and does not answer.
+    /// It accepts requests and does not answer.
     Stalls,
     /// It answers with this status.
     Answers(u16),
@@ -39,8 +39,8 @@ enum Death {
     IsOverloaded,
     /// Its streams end before their content.
     CutsBeforeContent,
-    /// Its streams end within their content, those under way too.
-    CutsBehindContent,
+    /// Its streams end within their content, including those in progress.
+    CutsAfterContent,
 }
 
 impl Death {
@@ -53,12 +53,12 @@ impl Death {
         Self::Answers(529),
         Self::IsOverloaded,
         Self::CutsBeforeContent,
-        Self::CutsBehindContent,
+        Self::CutsAfterContent,
     ];
 
     /// Returns `true` if streams in progress break off.
     fn breaks_streams(self) -> bool {
-        matches!(self, Self::Refuses | Self::FailsInTls | Self::CutsBehindContent)
+        matches!(self, Self::Refuses | Self::FailsInTls | Self::CutsAfterContent)
     }
 
     /// Returns `true` if the failure counts for the circuit breaker. Rate limits and overloads are tracked separately.
@@ -76,12 +76,12 @@ struct Seen {
     is_primarys: bool,
 }
 
-/// The mark of a request: it is all that the user says.
+/// The mark of a request: the whole text of its message.
 fn mark(request: &Request) -> String {
     request.json()["messages"][0]["content"].as_str().expect("a mark").to_owned()
 }
 
-/// Long enough that halves of two answers show.
+/// The text of an answer. It names its provider in both halves, so that halves of two answers are recognised.
 fn text(name: &str, mark: &str) -> String {
     format!("{name} answers {mark} in full, and {mark} has the answer of {name}")
 }
@@ -90,7 +90,7 @@ fn events(name: &str, mark: &str) -> Vec<bytes::Bytes> {
     Reply::new("claude-opus-5-5").text(text(name, mark)).events()
 }
 
-/// Alive, the primary stops in the middle of each stream until it is told how it dies.
+/// Serves a connection of the primary. Until its failure is chosen, it stops in the middle of each stream.
 async fn primary(mut connection: Connection, mut death: watch::Receiver<Option<Death>>) {
     while let Some(request) = connection.receive().await {
         let events = events("primary", &mark(&request));
@@ -99,8 +99,8 @@ async fn primary(mut connection: Connection, mut death: watch::Receiver<Option<D
             None => {
                 connection.send_head(&Answer::event_stream()).await;
                 connection.send_chunk(&events[..HALF].concat()).await;
-                let now = *death.wait_for(Option::is_some).await.expect("the test goes on");
-                if now == Some(Death::CutsBehindContent) {
+                let now = *death.wait_for(Option::is_some).await.expect("the test continues");
+                if now == Some(Death::CutsAfterContent) {
                     return;
                 }
                 connection.send_chunk(&events[HALF..].concat()).await;
@@ -114,7 +114,7 @@ async fn primary(mut connection: Connection, mut death: watch::Receiver<Option<D
             Some(Death::CutsBeforeContent) => {
                 Answer::sse(events.into_iter().take(1)).with_ending(Ending::Fin)
             }
-            Some(Death::CutsBehindContent) => {
+            Some(Death::CutsAfterContent) => {
                 Answer::sse(events.into_iter().take(HALF)).with_ending(Ending::Fin)
             }
             Some(Death::Stalls | Death::Refuses | Death::FailsInTls) => {
@@ -128,13 +128,13 @@ async fn primary(mut connection: Connection, mut death: watch::Receiver<Option<D
     }
 }
 
-/// One client of the fifty, with a session of its own.
-struct Asking {
+/// One of the fifty clients, with its own session.
+struct Session {
     relay: SocketAddr,
     session: String,
 }
 
-impl Asking {
+impl Session {
     fn call(&self, mark: &str) -> Call {
         let body = json!({
             "model": "claude-opus-5-5", "max_tokens": 64, "stream": true,
@@ -143,8 +143,8 @@ impl Asking {
         Call::messages(body.to_string()).header("x-claude-code-session-id", &self.session)
     }
 
-    /// Asks until the answer is whole. `halfway` is told when the first piece of the first answer is there.
-    async fn ask(&self, mark: &str, mut halfway: Option<Arc<Barrier>>) -> Seen {
+    /// Repeats the request until an answer is complete. Waits at `halfway` after the first chunk of the first answer.
+    async fn send(&self, mark: &str, mut halfway: Option<Arc<Barrier>>) -> Seen {
         let mut seen = Seen::default();
         for _ in 0..TRIES {
             let mut client = Client::connect(self.relay).await;
@@ -168,7 +168,7 @@ impl Asking {
     }
 }
 
-/// One answer, from its start to its end, to this request. Says whether it is the primary's.
+/// Asserts that `body` is one complete answer to this request. Returns `true` if it is the primary's.
 #[track_caller]
 fn assert_whole(body: &[u8], mark: &str) -> bool {
     let events = sse::parse(body);
@@ -189,9 +189,9 @@ fn assert_whole(body: &[u8], mark: &str) -> bool {
 
 /// A relay before a primary, which dies when all clients are in the middle of its answers, and a secondary.
 async fn outage(death: Death) -> Row {
-    let (tell, told) = watch::channel(None);
+    let (choose, chosen) = watch::channel(None);
     let (trusted, stranger) = (CertificateAuthority::new(), CertificateAuthority::new());
-    let script = move |connection| primary(connection, told.clone());
+    let script = move |connection| primary(connection, chosen.clone());
     let mut upstream = Upstream::builder();
     if death == Death::FailsInTls {
         upstream = upstream.tls(&trusted);
@@ -213,17 +213,17 @@ async fn outage(death: Death) -> Row {
     let dead = Arc::new(Barrier::new(CLIENTS + 1));
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
-        let asking = Asking { relay: relay.address(), session: format!("session-{number}") };
+        let client = Session { relay: relay.address(), session: format!("session-{number}") };
         let (halfway, dead) = (Arc::clone(&halfway), Arc::clone(&dead));
         clients.spawn(async move {
-            let under_way = asking.ask(&format!("under-way-{number}"), Some(halfway)).await;
+            let under_way = client.send(&format!("under-way-{number}"), Some(halfway)).await;
             dead.wait().await;
-            (under_way, asking.ask(&format!("behind-{number}"), None).await)
+            (under_way, client.send(&format!("after-{number}"), None).await)
         });
     }
     within_limit("answers to all clients", halfway.wait()).await;
     let before = upstream.requests().len();
-    // Whatever listens in the primary's place lives until the clients are done.
+    // A successor that listens at the primary's address lives until the clients are done.
     let (primary, before, _gone) = match death {
         Death::Refuses => (None, 0, Some(upstream.kill().await)),
         Death::FailsInTls => {
@@ -232,20 +232,20 @@ async fn outage(death: Death) -> Row {
         }
         _ => (Some(upstream), before, None),
     };
-    tell.send_replace(Some(death));
+    choose.send_replace(Some(death));
     within_limit("end of all streams", dead.wait()).await;
     let clients = within_limit("end of all clients", clients.join_all()).await;
-    let (under_way, behind) = clients.into_iter().unzip();
+    let (under_way, after) = clients.into_iter().unzip();
 
-    let mut stepped_in = BTreeMap::<String, usize>::new();
+    let mut taken_over = BTreeMap::<String, usize>::new();
     for request in secondary.requests() {
-        *stepped_in.entry(mark(&request)).or_default() += 1;
+        *taken_over.entry(mark(&request)).or_default() += 1;
     }
-    assert!(stepped_in.values().all(|&times| times == 1), "{death:?}: answered twice: {stepped_in:?}");
+    assert!(taken_over.values().all(|&times| times == 1), "{death:?}: answered twice: {taken_over:?}");
     let providers = Call::get("/v1/providers").send(relay.address()).await.json();
     let circuit = providers["data"][0]["circuit"].as_str().expect("a state").to_owned();
-    let asked = primary.map_or(0, |primary| primary.requests().len() - before);
-    Row { death, under_way, behind, asked, stepped_in: stepped_in.len(), circuit }
+    let received = primary.map_or(0, |primary| primary.requests().len() - before);
+    Row { death, under_way, after, received, taken_over: taken_over.len(), circuit }
 }
 
 /// The results of one failure of the primary.
@@ -254,11 +254,11 @@ struct Row {
     /// The results of the requests whose answers were in progress at the failure.
     under_way: Vec<Seen>,
     /// The results of the requests sent after the failure.
-    behind: Vec<Seen>,
-    /// Requests that the dying primary still got.
-    asked: usize,
-    /// Requests that the secondary got.
-    stepped_in: usize,
+    after: Vec<Seen>,
+    /// Requests that the primary received after its failure.
+    received: usize,
+    /// Requests that the secondary received.
+    taken_over: usize,
     circuit: String,
 }
 
@@ -269,36 +269,39 @@ impl Row {
         assert_eq!(broken, if death.breaks_streams() { CLIENTS } else { 0 }, "{death:?}");
         for seen in &self.under_way {
             assert_eq!(seen.is_primarys, !death.breaks_streams(), "{death:?}");
-            assert!(seen.breaks <= 1, "{death:?}: the second try is whole");
+            assert!(seen.breaks <= 1, "{death:?}: the second try must be complete");
         }
-        for seen in &self.behind {
-            assert!(seen.breaks == 0 && !seen.is_primarys, "{death:?}: unseen, and by the secondary");
+        for seen in &self.after {
+            assert!(
+                seen.breaks == 0 && !seen.is_primarys,
+                "{death:?}: the secondary must answer without a break"
+            );
         }
         assert_eq!(self.circuit == "open", death.opens_the_circuit(), "{death:?}: {}", self.circuit);
     }
 
     fn write(&self, table: &mut String) {
         let at_once = |seen: &[Seen]| seen.iter().filter(|seen| seen.breaks == 0).count();
-        let (under_way, behind) = (at_once(&self.under_way), at_once(&self.behind));
+        let (under_way, after) = (at_once(&self.under_way), at_once(&self.after));
         let (death, cut) = (format!("{:?}", self.death), CLIENTS - under_way);
-        let (asked, stepped_in, circuit) = (self.asked, self.stepped_in, &self.circuit);
+        let (received, taken_over, circuit) = (self.received, self.taken_over, &self.circuit);
         table.push_str(&format!(
-            "{death:18} {under_way:3} whole {cut:3} cut, then whole {behind:7} whole {asked:9} {stepped_in:10}  {circuit}\n"
+            "{death:18} {under_way:3} whole {cut:3} cut, then whole {after:7} whole {received:9} {taken_over:10}  {circuit}\n"
         ));
     }
 }
 
 #[tokio::test]
-async fn no_answer_is_lost_or_doubled_however_the_primary_dies() {
+async fn no_answer_is_lost_or_doubled_in_any_failure_of_the_primary() {
     let mut table = format!(
-        "\n{:18} {CLIENTS} streams under way     {CLIENTS} behind them   primary  secondary  circuit\n",
-        "how it dies"
+        "\n{:18} {CLIENTS} streams under way     {CLIENTS} after them    primary  secondary  circuit\n",
+        "failure"
     );
     for death in Death::ALL {
         let row = outage(death).await;
         row.write(&mut table);
         row.assert();
     }
-    // In one write, past the test runner's capture. A failed write loses nothing else.
+    // One write, which the test runner does not capture. A failed write loses only the table.
     let _ = std::io::stderr().write_all(table.as_bytes());
 }

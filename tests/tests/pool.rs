@@ -1,4 +1,4 @@
-//! The keys of a provider: what each may use up, when one is left alone, and when it is used again.
+//! The keys of a provider: their limits, their cooldowns and their return to use.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,19 +13,19 @@ const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 const SUBSCRIPTION: &str = "sk-ant-oat01-of-the-client";
 
-/// The time that [`dated`] answers with.
+/// The `date` of the answers of [`dated`].
 const NOW: &str = "Sun, 22 Nov 2026 18:00:00 GMT";
 
 fn message(request: &Request) -> Answer {
     anthropic::message(request, &Reply::new("claude-opus-5-5").text("hello"))
 }
 
-/// An answer of Anthropic's that says when it is, for headers that name a time.
+/// Adds a `date` to `answer`, which headers with a time refer to.
 fn dated(answer: Answer) -> Answer {
     answer.with_header("date", NOW)
 }
 
-/// A success behind which nothing is left for as many seconds of that minute.
+/// A success whose headers report no remaining requests for this number of seconds.
 fn last_one(seconds: u32) -> Answer {
     let reset = format!("2026-11-22T18:00:{seconds:02}Z");
     dated(Answer::json(200, &Reply::new("claude-opus-5-5").text("hello").json()))
@@ -44,7 +44,7 @@ fn credential(request: &Request) -> &str {
     bearer.or_else(|| request.headers.get("x-api-key")).unwrap_or("nothing")
 }
 
-/// `answer` for the first request with `key`, a message for everything else.
+/// Answers the first request with `key` by `answer`, and every other request by a message.
 fn at_first(key: &'static str, answer: Answer) -> impl Fn(&Request) -> Answer + Send + Sync {
     let is_first = AtomicBool::new(true);
     move |request| match credential(request) == key && is_first.swap(false, Ordering::Relaxed) {
@@ -53,7 +53,7 @@ fn at_first(key: &'static str, answer: Answer) -> impl Fn(&Request) -> Answer + 
     }
 }
 
-/// An upstream to which several keys lead, and a relay that has them.
+/// An upstream and a relay with several keys for it.
 struct Pool {
     upstream: Upstream,
     relay: Relay,
@@ -64,7 +64,7 @@ impl Pool {
         Self::with(json!({"keys": keys}), answer).await
     }
 
-    /// With these settings of the provider.
+    /// Starts both with these settings of the provider.
     async fn with(settings: Value, answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let upstream = Upstream::answering(answer).await;
         let mut provider = provider("pool", "anthropic", &upstream.url());
@@ -75,15 +75,15 @@ impl Pool {
         Self { upstream, relay }
     }
 
-    async fn ask(&self, body: &'static str) -> Response {
+    async fn send(&self, body: &'static str) -> Response {
         Call::messages(body).send(self.relay.address()).await
     }
 
     #[track_caller]
-    fn ask_well(&self, body: &'static str) -> impl Future<Output = ()> {
+    fn send_successfully(&self, body: &'static str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
         async move {
-            let response = self.ask(body).await;
+            let response = self.send(body).await;
             assert_eq!(response.status, 200, "{:?} ({caller})", response.body());
         }
     }
@@ -94,7 +94,7 @@ impl Pool {
     }
 }
 
-/// `one` ahead of `two`.
+/// The key `one`, with a higher priority than `two`.
 fn ranked() -> Value {
     json!([{"key": "one", "priority": 2}, {"key": "two", "priority": 1}])
 }
@@ -108,18 +108,18 @@ fn assert_limited(response: &Response, retry_after: std::ops::RangeInclusive<u64
 }
 
 #[tokio::test]
-async fn requests_beyond_the_limit_of_a_key_go_to_the_next_and_then_nowhere() {
+async fn requests_beyond_the_limit_of_a_key_use_the_next_key_and_are_refused_beyond_all() {
     for body in [BODY, STREAMED] {
         let mut keys = ranked();
         keys[0]["rpm_limit"] = json!(2);
         keys[1]["rpm_limit"] = json!(1);
         let pool = Pool::new(keys, message).await;
         for _ in 0..3 {
-            pool.ask_well(body).await;
+            pool.send_successfully(body).await;
         }
         assert_eq!(pool.used(), "one one two");
-        // Two in a minute are one in thirty seconds.
-        assert_limited(&pool.ask(body).await, 20..=30);
+        // Two requests a minute are one in thirty seconds.
+        assert_limited(&pool.send(body).await, 20..=30);
         assert_eq!(pool.used(), "one one two", "a request beyond the limits of all keys calls no upstream");
     }
 }
@@ -129,24 +129,24 @@ async fn the_least_loaded_of_equal_keys_is_used() {
     let keys = json!([{"key": "one", "rpm_limit": 2}, {"key": "two", "rpm_limit": 6}]);
     let pool = Pool::new(keys, message).await;
     for _ in 0..8 {
-        pool.ask_well(BODY).await;
+        pool.send_successfully(BODY).await;
     }
     let used = pool.used();
     assert_eq!((used.matches("one").count(), used.matches("two").count()), (2, 6), "{used}");
 }
 
 #[tokio::test]
-async fn tokens_are_limited_as_requests_are() {
+async fn tokens_are_limited_like_requests() {
     let mut keys = ranked();
     keys[0]["otpm_limit"] = json!(8);
     let pool = Pool::new(keys, message).await;
-    pool.ask_well(BODY).await;
-    pool.ask_well(BODY).await;
-    assert_eq!(pool.used(), "one two", "an answer has used more than there was");
+    pool.send_successfully(BODY).await;
+    pool.send_successfully(BODY).await;
+    assert_eq!(pool.used(), "one two", "the first answer used more than the limit");
 }
 
 #[tokio::test]
-async fn a_provider_whose_keys_are_used_up_is_passed_over() {
+async fn a_provider_whose_keys_are_exhausted_is_skipped() {
     let first = Upstream::answering(message).await;
     let second = Upstream::answering(message).await;
     let mut scarce = provider("first", "anthropic", &first.url());
@@ -160,7 +160,7 @@ async fn a_provider_whose_keys_are_used_up_is_passed_over() {
 }
 
 #[tokio::test]
-async fn an_answer_that_puts_its_key_aside_is_not_the_clients_and_the_next_request_avoids_the_key() {
+async fn after_an_answer_about_its_key_another_key_answers_and_the_next_request_avoids_the_first() {
     let exhausted = dated(anthropic::error_with(429, "rate_limit_error", "limited"))
         .with_header("anthropic-ratelimit-input-tokens-remaining", "0")
         .with_header("anthropic-ratelimit-input-tokens-reset", "2026-11-22T18:00:40Z");
@@ -168,22 +168,22 @@ async fn an_answer_that_puts_its_key_aside_is_not_the_clients_and_the_next_reque
     for answer in [limited("40"), exhausted].into_iter().chain(rejections) {
         for body in [BODY, STREAMED] {
             let pool = Pool::new(ranked(), at_first("one", answer.clone())).await;
-            pool.ask_well(body).await;
+            pool.send_successfully(body).await;
             assert_eq!(pool.used(), "one two", "{answer:?}");
-            pool.ask_well(body).await;
+            pool.send_successfully(body).await;
             assert_eq!(pool.used(), "one two two", "{answer:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_429_that_names_no_limit_is_about_the_request_alone() {
+async fn a_429_without_a_limit_affects_only_its_request() {
     let bare = anthropic::error_with(429, "rate_limit_error", "Extra usage is required");
     for answer in [bare.clone(), bare.with_header("x-should-retry", "true").with_header("retry-after", "40")]
     {
         let pool = Pool::new(ranked(), at_first("one", answer)).await;
         for _ in 0..2 {
-            pool.ask_well(BODY).await;
+            pool.send_successfully(BODY).await;
         }
         assert_eq!(pool.used(), "one two one");
     }
@@ -192,32 +192,32 @@ async fn a_429_that_names_no_limit_is_about_the_request_alone() {
 #[tokio::test]
 async fn a_cooldown_ends_by_itself() {
     let pool = Pool::new(ranked(), at_first("one", limited("1"))).await;
-    pool.ask_well(BODY).await;
+    pool.send_successfully(BODY).await;
     let back = async {
         while !pool.used().ends_with("one") {
-            pool.ask_well(BODY).await;
+            pool.send_successfully(BODY).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     within_limit("end of the cooldown", back).await;
     let requests = pool.upstream.requests();
     let ones: Vec<_> = requests.iter().filter(|request| credential(request) == "one").collect();
-    assert_eq!(ones.len(), 2, "it is not asked meanwhile");
+    assert_eq!(ones.len(), 2, "the key must not be used during its cooldown");
     assert!(ones[1].at - ones[0].at >= Duration::from_secs(1));
 }
 
 #[tokio::test]
-async fn if_every_key_rests_the_client_gets_the_soonest_end_without_a_call() {
+async fn if_every_key_is_in_cooldown_the_client_gets_the_soonest_end_without_an_upstream_request() {
     let pool =
         Pool::new(ranked(), |request| limited(if credential(request) == "one" { "40" } else { "20" })).await;
-    assert_limited(&pool.ask(BODY).await, 18..=20);
+    assert_limited(&pool.send(BODY).await, 18..=20);
     assert_eq!(pool.used(), "one two");
-    assert_limited(&pool.ask(STREAMED).await, 15..=20);
+    assert_limited(&pool.send(STREAMED).await, 15..=20);
     assert_eq!(pool.used(), "one two");
 }
 
 #[tokio::test]
-async fn codes_of_zai_are_limits_too() {
+async fn the_error_codes_of_zai_are_read_as_limits() {
     for (code, message) in [("1302", "High concurrency usage"), ("1308", "Usage limit reached")] {
         let limited = zai::error(429, code, message);
         let answer = at_first("one", limited);
@@ -238,7 +238,7 @@ async fn codes_of_zai_are_limits_too() {
 async fn a_pool_without_a_valid_key_names_its_provider() {
     let pool = Pool::new(ranked(), |_| anthropic::error(401)).await;
     for _ in 0..2 {
-        let response = pool.ask(BODY).await;
+        let response = pool.send(BODY).await;
         assert_eq!((response.status, &response.json()["error"]["type"]), (502, &json!("api_error")));
         let message = response.json()["error"]["message"].to_string();
         assert!(message.contains("pool"), "{message}");
@@ -246,7 +246,7 @@ async fn a_pool_without_a_valid_key_names_its_provider() {
     }
 }
 
-/// A request under way, and its connection at the upstream.
+/// Sends a request. Returns its client and its connection at the upstream.
 async fn under_way(upstream: &Upstream, relay: &Relay) -> (Client, Connection, Request) {
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(BODY)).await;
@@ -255,7 +255,7 @@ async fn under_way(upstream: &Upstream, relay: &Relay) -> (Client, Connection, R
 }
 
 #[tokio::test]
-async fn a_success_that_was_asked_for_before_a_refusal_ends_nothing() {
+async fn a_success_of_a_request_before_the_refusal_does_not_end_the_cooldown() {
     for refusal in [limited("40"), anthropic::error(529), anthropic::error(401)] {
         let first = Upstream::manual().await;
         let second = Upstream::answering(message).await;
@@ -274,7 +274,7 @@ async fn a_success_that_was_asked_for_before_a_refusal_ends_nothing() {
     }
 }
 
-/// With a subscription of the client's own ahead of the keys; this is what the subscription gets.
+/// A pool whose client sends its own subscription, which is tried before the keys and receives `answer`.
 async fn with_subscription(answer: Answer) -> Pool {
     let settings = json!({"keys": [{"key": "one"}], "passthrough": true});
     let answer = move |request: &Request| match credential(request) == SUBSCRIPTION {
@@ -285,21 +285,21 @@ async fn with_subscription(answer: Answer) -> Pool {
 }
 
 #[tokio::test]
-async fn what_a_clients_subscription_meets_says_nothing_about_our_keys() {
+async fn failures_of_a_clients_subscription_do_not_affect_the_configured_keys() {
     for answer in [limited("40"), anthropic::error(401), anthropic::error(403)] {
         let pool = with_subscription(answer).await;
         let own = || Call::messages(BODY).header("authorization", format!("Bearer {SUBSCRIPTION}"));
-        // What becomes of a request with a refused subscription is not the matter here.
+        // The result of a request with a refused subscription is not tested here.
         own().send(pool.relay.address()).await;
         let before = pool.upstream.requests().len();
-        pool.ask_well(BODY).await;
+        pool.send_successfully(BODY).await;
         let used = pool.upstream.requests();
         assert_eq!(used[before..].iter().map(credential).collect::<Vec<_>>(), ["one"]);
     }
 }
 
 #[tokio::test]
-async fn a_subscription_that_is_limited_is_no_reason_to_avoid_another_one() {
+async fn a_rate_limited_subscription_does_not_affect_another_subscription() {
     let pool = with_subscription(limited("40")).await;
     for _ in 0..2 {
         let call = Call::messages(BODY).header("authorization", format!("Bearer {SUBSCRIPTION}"));
@@ -311,20 +311,20 @@ async fn a_subscription_that_is_limited_is_no_reason_to_avoid_another_one() {
 }
 
 #[tokio::test]
-async fn a_key_with_nothing_left_is_avoided_before_it_is_refused() {
+async fn a_key_without_remaining_requests_is_avoided_before_it_is_refused() {
     let pool = Pool::new(ranked(), at_first("one", last_one(40))).await;
     for _ in 0..3 {
-        pool.ask_well(BODY).await;
+        pool.send_successfully(BODY).await;
     }
     assert_eq!(pool.used(), "one two two");
 }
 
 #[tokio::test]
-async fn headers_never_refill_what_the_configuration_limits() {
-    // Every answer says that 3999 requests are left.
+async fn headers_never_refill_a_configured_limit() {
+    // Every answer reports 3999 remaining requests.
     let pool = Pool::new(json!([{"key": "one", "rpm_limit": 1}]), message).await;
-    pool.ask_well(BODY).await;
-    assert_limited(&pool.ask(BODY).await, 50..=60);
+    pool.send_successfully(BODY).await;
+    assert_limited(&pool.send(BODY).await, 50..=60);
     assert_eq!(pool.used(), "one");
 }
 
@@ -332,8 +332,8 @@ async fn headers_never_refill_what_the_configuration_limits() {
 async fn a_request_waits_for_a_key_that_frees_up_in_time() {
     let settings = json!({"keys": [{"key": "one"}], "pooling": {"max_wait_ms": 10_000}});
     let pool = Pool::with(settings, at_first("one", last_one(1))).await;
-    pool.ask_well(BODY).await;
-    pool.ask_well(STREAMED).await;
+    pool.send_successfully(BODY).await;
+    pool.send_successfully(STREAMED).await;
     let requests = pool.upstream.requests();
     let waited = requests[1].at - requests[0].at;
     assert!(waited >= Duration::from_millis(900), "{waited:?}");
@@ -361,23 +361,23 @@ async fn a_request_waits_for_a_key_before_it_goes_to_another_provider() {
 async fn a_request_does_not_wait_while_another_key_is_free() {
     let settings = json!({"keys": ranked(), "pooling": {"max_wait_ms": 60_000}});
     let pool = Pool::with(settings, at_first("one", last_one(40))).await;
-    let asked = Instant::now();
+    let sent = Instant::now();
     for _ in 0..2 {
-        pool.ask_well(BODY).await;
+        pool.send_successfully(BODY).await;
     }
     assert_eq!(pool.used(), "one two");
-    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert!(sent.elapsed() < Duration::from_secs(10), "{:?}", sent.elapsed());
 }
 
 #[tokio::test]
-async fn a_request_does_not_wait_in_vain() {
+async fn a_request_does_not_wait_if_no_key_frees_up_in_time() {
     for (max_wait, seconds) in [(0, 2), (500, 40)] {
         let settings = json!({"keys": [{"key": "one"}], "pooling": {"max_wait_ms": max_wait}});
         let pool = Pool::with(settings, at_first("one", last_one(seconds))).await;
-        pool.ask_well(BODY).await;
-        let asked = Instant::now();
-        assert_limited(&pool.ask(BODY).await, 1..=u64::from(seconds));
-        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+        pool.send_successfully(BODY).await;
+        let sent = Instant::now();
+        assert_limited(&pool.send(BODY).await, 1..=u64::from(seconds));
+        assert!(sent.elapsed() < Duration::from_secs(10), "{:?}", sent.elapsed());
         assert_eq!(pool.used(), "one");
     }
 }
@@ -391,32 +391,32 @@ async fn keys_of_one_organization_share_its_limits() {
     ]);
     let pool = Pool::new(keys.clone(), message).await;
     for _ in 0..3 {
-        pool.ask_well(BODY).await;
+        pool.send_successfully(BODY).await;
     }
     assert_eq!(pool.used(), "one one three");
 
     let pool = Pool::new(keys, at_first("one", limited("40"))).await;
     for _ in 0..2 {
-        pool.ask_well(BODY).await;
+        pool.send_successfully(BODY).await;
     }
     assert_eq!(pool.used(), "one three three");
 }
 
 #[tokio::test]
-async fn a_refused_key_says_nothing_about_others_of_its_organization() {
+async fn a_refused_key_does_not_affect_other_keys_of_its_organization() {
     let keys = json!([
         {"key": "one", "priority": 2, "organization": "acme"},
         {"key": "two", "priority": 1, "organization": "acme"},
     ]);
     let pool = Pool::new(keys, at_first("one", anthropic::error(401))).await;
     for _ in 0..2 {
-        pool.ask_well(BODY).await;
+        pool.send_successfully(BODY).await;
     }
     assert_eq!(pool.used(), "one two two");
 }
 
 #[tokio::test]
-async fn keys_that_are_never_sent_have_limits_as_well() {
+async fn keys_that_are_never_sent_have_limits_too() {
     let first = Upstream::answering(message).await;
     let second = Upstream::answering(message).await;
     let mut scarce = json!({"name": "first", "type": "ollama", "base_url": first.url()});

@@ -32,7 +32,7 @@ fn by_model(request: &Request) -> Answer {
     let events = Reply::new(&*model).text("some text").events();
     match model.split_once('-') {
         Some(("status", status)) => anthropic::error(status.parse().expect("a status")),
-        // behind the first half of the text
+        // after the first half of the text
         Some(("error", kind)) => {
             let events = events.into_iter().take(4).chain([sse::error(kind, "Overloaded")]);
             anthropic::success(Answer::sse(events))
@@ -83,7 +83,7 @@ async fn each_status_raises_its_exception() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_raises_what_its_end_tells() {
+async fn a_stream_that_fails_raises_the_exception_of_its_end() {
     let Some(python) = Python::find() else { return };
     let upstream = Upstream::answering(by_model).await;
     let models = ["error-overloaded_error", "cut-0", "cut-4"];
@@ -91,21 +91,21 @@ async fn a_stream_that_fails_raises_what_its_end_tells() {
     let outcomes = python.calls(&upstream.url(), API_KEY, &calls).await;
 
     let [reported, cut_at_once, cut_later] = outcomes.try_into().expect("an outcome for each call");
-    // The package builds it from the 200: only the type in the body tells.
+    // The package builds it from the status 200: only the type in the body shows the error.
     assert_eq!(reported["text"], "some");
     assert_eq!(reported["error"]["class"], "anthropic.APIStatusError");
     assert_eq!(
         (&reported["error"]["status"], &reported["error"]["type"]),
         (&json!(200), &json!("overloaded_error"))
     );
-    // None of its own exceptions, but one that no caller can take for a whole answer.
+    // It is none of the package's exceptions, but no caller can take it for a complete answer.
     for (outcome, text) in [(cut_at_once, ""), (cut_later, "some")] {
         assert_eq!(outcome["text"], text);
         assert_eq!(outcome["error"]["class"], "httpx2.RemoteProtocolError");
     }
 }
 
-/// A relay that passes the client's own credential on, so that every status means the same as without it.
+/// A relay that passes the client's credential through, so that every status has the same meaning as without the relay.
 async fn relay_before(upstream: &Upstream) -> Relay {
     Relay::start(&json!({"providers": [passthrough("a", &upstream.url())]})).await
 }
@@ -131,11 +131,11 @@ async fn through_the_relay_every_outcome_is_the_same() {
 }
 
 #[tokio::test]
-async fn through_the_relay_half_a_stream_is_never_taken_for_whole() {
+async fn through_the_relay_half_a_stream_is_never_taken_for_complete() {
     let Some(python) = Python::find() else { return };
     let upstream = Upstream::answering(|request| {
         let answer = by_model(request);
-        // Ends cleanly, but without `message_stop`.
+        // The stream ends cleanly, but without `message_stop`.
         if request.json()["model"] == "cut-4" { answer.with_ending(Ending::Clean) } else { answer }
     });
     let upstream = upstream.await;

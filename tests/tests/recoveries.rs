@@ -21,7 +21,7 @@ fn assert_printed(finished: &ProcessOutput, text: &str) {
     assert_eq!(finished.stdout.trim(), text);
 }
 
-fn says(request: &Request, text: &str) -> Answer {
+fn answer_with(request: &Request, text: &str) -> Answer {
     anthropic::message(request, &Reply::new(MODEL).text(text))
 }
 
@@ -30,7 +30,7 @@ fn has_result(request: &Request) -> bool {
 }
 
 #[tokio::test]
-async fn a_refused_signature_ends_nothing() {
+async fn a_refused_signature_does_not_end_the_session() {
     let Some(claude) = ClaudeCode::find() else { return };
     let upstream = Upstream::answering(|request| {
         if !has_result(request) {
@@ -38,18 +38,18 @@ async fn a_refused_signature_ends_nothing() {
         }
         match request.mentions("\"type\":\"thinking\"") {
             true => refusal("messages.1.content.0: Invalid `signature` in `thinking` block"),
-            false => says(request, "There is one file."),
+            false => answer_with(request, "There is one file."),
         }
     });
     let upstream = upstream.await;
     let relay = relay_before(&upstream).await;
     let finished = claude.print(&relay.url(), ["what is here?", "--allowedTools", "Bash"]).await;
     assert_printed(&finished, "There is one file.");
-    assert_eq!(upstream.requests().len(), 3, "two turns, one of them asked once more by the relay");
+    assert_eq!(upstream.requests().len(), 3, "expected two turns, one of them repeated by the relay");
 }
 
 #[tokio::test]
-async fn an_unknown_beta_is_the_relays_to_leave_out() {
+async fn an_unknown_beta_is_removed_by_the_relay() {
     let Some(claude) = ClaudeCode::find() else { return };
     let beta = "context-management-2025-06-27";
     let upstream = Upstream::answering(move |request| {
@@ -63,19 +63,23 @@ async fn an_unknown_beta_is_the_relays_to_leave_out() {
         }
         match request.json().get("context_management") {
             Some(_) => refusal("context_management: Extra inputs are not permitted"),
-            None => says(request, "hello"),
+            None => answer_with(request, "hello"),
         }
     });
     let upstream = upstream.await;
     let relay = relay_before(&upstream).await;
-    for asked in [2, 3] {
+    for count in [2, 3] {
         assert_printed(&claude.print(&relay.url(), ["hello"]).await, "hello");
-        assert_eq!(upstream.requests().len(), asked, "field and beta leave together, and stay away");
+        assert_eq!(
+            upstream.requests().len(),
+            count,
+            "field and beta must be removed together, and stay removed"
+        );
     }
 }
 
 #[tokio::test]
-async fn an_overload_within_the_stream_is_waited_for() {
+async fn the_cli_retries_after_an_overload_within_a_stream() {
     let Some(claude) = ClaudeCode::find() else { return };
     let events = || Reply::new(MODEL).text("The whole answer.").events();
     let start = events().into_iter().take(1);
@@ -86,21 +90,21 @@ async fn an_overload_within_the_stream_is_waited_for() {
 }
 
 #[tokio::test]
-async fn too_large_an_answer_is_asked_for_again_and_smaller() {
+async fn the_cli_repeats_a_request_with_a_smaller_max_tokens() {
     let Some(claude) = ClaudeCode::find() else { return };
-    let asked_for = |request: &Request| request.json()["max_tokens"].as_u64().unwrap_or_default();
-    let upstream = Upstream::answering(move |request| match asked_for(request) {
+    let max_tokens = |request: &Request| request.json()["max_tokens"].as_u64().unwrap_or_default();
+    let upstream = Upstream::answering(move |request| match max_tokens(request) {
         most if most > 12_000 => refusal(&format!(
             "input length and `max_tokens` exceed context limit: 188240 + {most} > 200000, decrease input length or \
              `max_tokens` and try again"
         )),
-        _ => says(request, "hello"),
+        _ => answer_with(request, "hello"),
     });
     let upstream = upstream.await;
     let relay = relay_before(&upstream).await;
     assert_printed(&claude.print(&relay.url(), ["hello"]).await, "hello");
-    let asked: Vec<u64> = upstream.requests().iter().map(asked_for).collect();
-    assert!(asked.len() == 2 && asked[0] > 12_000 && asked[1] <= 12_000, "{asked:?}");
+    let sent: Vec<u64> = upstream.requests().iter().map(max_tokens).collect();
+    assert!(sent.len() == 2 && sent[0] > 12_000 && sent[1] <= 12_000, "{sent:?}");
 }
 
 /// Runs the CLI with a conversation that is too long for `provider`, and returns its output.
@@ -110,7 +114,7 @@ async fn too_long(claude: &ClaudeCode, provider: Value) -> ProcessOutput {
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_too_long_is_known_for_one_everywhere() {
+async fn a_conversation_that_is_too_long_is_reported_as_such_by_every_provider() {
     let Some(claude) = ClaudeCode::find() else { return };
     let bedrock =
         |_: &Request| bedrock::error(400, "ValidationException", "Input is too long for requested model.");

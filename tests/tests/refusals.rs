@@ -36,7 +36,7 @@ async fn learned(relay: &Relay) -> Value {
 }
 
 #[tokio::test]
-async fn a_refused_field_leaves_once_and_for_all() {
+async fn a_refused_field_is_removed_from_the_retry_and_from_later_requests() {
     let upstream = Upstream::answering(without("context_management")).await;
     let relay = relay(&[provider("gateway", "anthropic", &upstream.url())]).await;
     assert_eq!(learned(&relay).await, Value::Null);
@@ -48,11 +48,15 @@ async fn a_refused_field_leaves_once_and_for_all() {
         assert_eq!(response.status, 200, "{:?}", response.body());
     }
     let requests = upstream.requests();
-    assert_eq!(requests.len(), 3, "asked twice at first, then as it is known to be taken");
+    assert_eq!(requests.len(), 3, "expected two attempts at first, and one without the field later");
     assert!(requests[0].mentions("context_management"));
-    for healed in &requests[1..] {
-        assert_eq!(healed.header("anthropic-beta"), "effort-2025-11-24", "the beta leaves with its field");
-        let text = String::from_utf8_lossy(&healed.body);
+    for adapted in &requests[1..] {
+        assert_eq!(
+            adapted.header("anthropic-beta"),
+            "effort-2025-11-24",
+            "the beta must be removed with its field"
+        );
+        let text = String::from_utf8_lossy(&adapted.body);
         assert!(text.contains("\"temperature\":1.0") && !text.contains("context_management"), "{text}");
     }
     let learned = learned(&relay).await;
@@ -64,7 +68,7 @@ async fn a_refused_field_leaves_once_and_for_all() {
 }
 
 #[tokio::test]
-async fn an_unnamed_beta_of_bedrock_leaves_with_its_field() {
+async fn an_unnamed_beta_of_bedrock_is_removed_with_its_field() {
     let upstream = Upstream::builder().require(bedrock::rules()).answering(|request| {
         let betas = request.json()["anthropic_beta"].clone();
         let is_taken = |beta: &Value| beta == "interleaved-thinking-2025-05-14";
@@ -89,15 +93,15 @@ async fn an_unnamed_beta_of_bedrock_leaves_with_its_field() {
     let requests = upstream.requests();
     assert_eq!(requests.len(), 3);
     assert_eq!(requests[0].json()["tools"], tools);
-    for healed in &requests[1..] {
-        let body = healed.json();
+    for adapted in &requests[1..] {
+        let body = adapted.json();
         assert_eq!(body["anthropic_beta"], json!(["interleaved-thinking-2025-05-14"]));
         assert_eq!(body["tools"], json!([{"name": "t", "input_schema": {"type": "object"}}]));
     }
 }
 
 #[tokio::test]
-async fn a_refusal_that_cannot_be_helped_is_the_clients_byte_for_byte() {
+async fn a_refusal_without_a_removable_field_is_passed_on_byte_for_byte() {
     let messages = [
         "messages: at least one message is required",
         "prompt is too long: 250000 tokens > 200000 maximum",
@@ -119,7 +123,7 @@ async fn a_refusal_that_cannot_be_helped_is_the_clients_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn where_the_second_try_is_refused_too_the_first_refusal_counts() {
+async fn if_the_second_attempt_is_refused_too_the_client_gets_the_first_refusal() {
     let upstream = Upstream::answering(|request| match request.json().get("speed") {
         Some(_) => refusal("speed: Extra inputs are not permitted"),
         None => refusal("messages: text content blocks must be non-empty"),
@@ -130,11 +134,11 @@ async fn where_the_second_try_is_refused_too_the_first_refusal_counts() {
     assert_eq!(response.status, 400);
     assert_eq!(response.json()["error"]["message"], "speed: Extra inputs are not permitted");
     assert_eq!(upstream.requests().len(), 2);
-    assert_eq!(learned(&relay).await, Value::Null, "it has not helped");
+    assert_eq!(learned(&relay).await, Value::Null, "nothing is learned from a removal that did not help");
 }
 
 #[tokio::test]
-async fn where_the_second_try_fails_another_way_the_next_provider_is_asked() {
+async fn if_the_second_attempt_fails_in_another_way_the_next_provider_is_called() {
     let first = Upstream::answering(|request| match request.json().get("speed") {
         Some(_) => refusal("speed: Extra inputs are not permitted"),
         None => anthropic::error(529),
@@ -145,5 +149,5 @@ async fn where_the_second_try_fails_another_way_the_next_provider_is_asked() {
     let response = Call::messages(body(&json!({"speed": "fast"})).to_string()).send(relay.address()).await;
     assert_eq!(response.status, 200);
     assert_eq!(first.requests().len(), 2);
-    assert_eq!(second.only_request().json()["speed"], "fast", "what one refuses another may take");
+    assert_eq!(second.only_request().json()["speed"], "fast", "another provider must receive the field");
 }

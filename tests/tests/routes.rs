@@ -1,4 +1,4 @@
-//! The routes of the main listener beside `POST /v1/messages`.
+//! The routes of the main listener other than `POST /v1/messages`.
 
 use relay_tests::fakes::anthropic::{self, Credential};
 use relay_tests::fakes::ollama;
@@ -27,7 +27,7 @@ fn ids(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn health_is_told_without_a_key() {
+async fn health_is_served_without_a_key() {
     let upstream = anthropic_upstream().await;
     let config = json!({
         "server": {"auth": {"api_key": "key-for-using-the-relay"}},
@@ -47,7 +47,7 @@ async fn health_is_told_without_a_key() {
 }
 
 #[tokio::test]
-async fn the_models_are_listed_once_each_in_both_clients_shapes() {
+async fn each_model_is_listed_once_in_the_formats_of_both_apis() {
     let (upstream, relay) = two_providers().await;
     let response = Call::get("/v1/models?limit=1000").send(relay.address()).await;
     assert_eq!(response.status, 200);
@@ -67,7 +67,7 @@ async fn the_models_are_listed_once_each_in_both_clients_shapes() {
 }
 
 #[tokio::test]
-async fn the_models_are_listed_page_by_page() {
+async fn the_models_are_listed_in_pages() {
     let (_upstream, relay) = two_providers().await;
     let page = async |query: &str| {
         let response = Call::get(format!("/v1/models?{query}")).send(relay.address()).await;
@@ -90,7 +90,7 @@ async fn the_models_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn the_providers_are_listed_without_anything_secret() {
+async fn the_providers_are_listed_without_secrets() {
     let upstream = anthropic_upstream().await;
     let mut a = provider("a", "anthropic", &upstream.url());
     a["models"] = json!(["claude-opus-5-5"]);
@@ -134,7 +134,7 @@ async fn a_failing_provider_is_listed_with_the_reason_until_it_works_again() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_and_a_wrong_method_have_their_errors() {
+async fn an_unknown_path_and_a_wrong_method_are_refused() {
     let upstream = anthropic_upstream().await;
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
     for (method, target, status, kind) in [
@@ -181,7 +181,7 @@ async fn tokens_are_counted_by_the_provider_that_can() {
 }
 
 #[tokio::test]
-async fn tokens_are_estimated_where_the_provider_cannot_count() {
+async fn tokens_are_estimated_if_the_provider_cannot_count() {
     let upstream = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
     let relay = Relay::start(&json!({"providers": [provider("a", "ollama", &upstream.url())]})).await;
     let count = async |text: String| {
@@ -232,7 +232,7 @@ async fn other_routes_stream_both_ways() {
     });
     let relay = Relay::start(&config).await;
     let mut client = Client::connect(relay.address()).await;
-    // Larger than a body that is collected may be, and not there yet when the upstream is already asked.
+    // The body is larger than the limit for collected bodies, and incomplete when the upstream is already called.
     let call =
         Call::post("/v1/files").header("content-length", "4000").header("anthropic-version", "2023-06-01");
     client.send(call.head("h")).await;

@@ -1,4 +1,4 @@
-//! Which provider each strategy asks first, and that the others step in.
+//! The provider that each strategy calls first, and failover to the others.
 
 use relay_tests::fakes::anthropic;
 use relay_tests::{Call, PROVIDER_KEY, Relay, Response, Upstream, provider};
@@ -8,7 +8,7 @@ fn about(model: &str) -> String {
     json!({"model": model, "max_tokens": 8, "messages": []}).to_string()
 }
 
-/// Upstreams `a`, `b` and `c`, which say their names, and a relay over them with this `routing` and these additions to
+/// Upstreams `a`, `b` and `c`, which answer with their names, and a relay over them with this `routing` and these additions to
 /// each provider.
 struct Scene {
     upstreams: Vec<Upstream>,
@@ -33,7 +33,7 @@ impl Scene {
         Self { upstreams, relay }
     }
 
-    async fn ask(&self, model: &str) -> Response {
+    async fn send(&self, model: &str) -> Response {
         let response = Call::messages(about(model)).send(self.relay.address()).await;
         assert_eq!(response.status, 200, "{:?}", response.body());
         response
@@ -45,7 +45,7 @@ impl Scene {
     async fn answers(&self, strategy: &str, model: &str, requests: usize) -> String {
         let mut answers = String::new();
         for _ in 0..requests {
-            let response = self.ask(model).await;
+            let response = self.send(model).await;
             assert_eq!(response.headers.get("x-cc-relay-strategy"), Some(strategy));
             answers.push_str(&response.text());
         }
@@ -60,19 +60,19 @@ fn plain() -> [Value; 3] {
 }
 
 #[tokio::test]
-async fn failover_stays_with_the_first() {
+async fn failover_uses_the_first_provider_while_it_answers() {
     let scene = Scene::new(json!({"strategy": "failover"}), plain()).await;
     assert_eq!(scene.answers("failover", OPUS, 4).await, "aaaa");
 }
 
 #[tokio::test]
-async fn round_robin_asks_each_in_turn() {
+async fn round_robin_calls_each_provider_in_turn() {
     let scene = Scene::new(json!({"strategy": "round_robin"}), plain()).await;
     assert_eq!(scene.answers("round_robin", OPUS, 6).await, "abcabc");
 }
 
 #[tokio::test]
-async fn weights_are_shares_and_those_of_keys_add_up() {
+async fn weights_are_shares_and_the_weights_of_keys_are_summed() {
     let keys = json!({"keys": [{"key": "one", "weight": 3}, {"key": "two", "weight": 2}]});
     let additions = [keys, json!({}), json!({"weight": 9})];
     let scene = Scene::new(json!({"strategy": "weighted_round_robin"}), additions).await;
@@ -81,7 +81,7 @@ async fn weights_are_shares_and_those_of_keys_add_up() {
 }
 
 #[tokio::test]
-async fn a_shuffle_asks_each_once_in_a_round() {
+async fn a_shuffle_calls_each_provider_once_in_a_round() {
     let scene = Scene::new(json!({"strategy": "shuffle"}), plain()).await;
     for _ in 0..5 {
         let mut round = scene.answers("shuffle", OPUS, 3).await.into_bytes();
@@ -91,7 +91,7 @@ async fn a_shuffle_asks_each_once_in_a_round() {
 }
 
 #[tokio::test]
-async fn the_model_decides_where_it_is_mapped() {
+async fn the_model_selects_the_provider_that_it_is_mapped_to() {
     let routing = json!({
         "strategy": "model_based",
         "model_mapping": {"claude-": "a", "claude-haiku-": "c"},
@@ -104,22 +104,22 @@ async fn the_model_decides_where_it_is_mapped() {
 }
 
 #[tokio::test]
-async fn whatever_the_strategy_the_others_step_in_by_priority() {
+async fn with_every_strategy_the_other_providers_follow_by_priority() {
     for strategy in ["failover", "round_robin", "weighted_round_robin", "shuffle", "model_based"] {
         let first = Upstream::answering(|_| anthropic::error(529)).await;
         let second = Upstream::answering(anthropic::answer_with("second")).await;
         let third = Upstream::answering(anthropic::answer_with("third")).await;
         let mut next = provider("second", "anthropic", &second.url());
         next["priority"] = json!(0);
-        // Behind, although it ranks higher, since it lists another model.
-        let mut behind = provider("third", "anthropic", &third.url());
-        behind["models"] = json!(["other"]);
-        behind["priority"] = json!(2);
+        // It is last although its priority is higher, since it lists another model.
+        let mut last = provider("third", "anthropic", &third.url());
+        last["models"] = json!(["other"]);
+        last["priority"] = json!(2);
         let mut routing = json!({"strategy": strategy, "debug": true});
         if strategy == "model_based" {
             routing["default_provider"] = json!("first");
         }
-        let providers = [provider("first", "anthropic", &first.url()), next, behind];
+        let providers = [provider("first", "anthropic", &first.url()), next, last];
         let relay = Relay::start(&json!({"providers": providers, "routing": routing})).await;
         for _ in 0..4 {
             let response = Call::messages(about(OPUS)).send(relay.address()).await;
@@ -150,7 +150,7 @@ async fn keys_of_equal_priority_take_turns() {
 }
 
 #[tokio::test]
-async fn requests_at_the_same_time_share_as_those_in_a_row() {
+async fn simultaneous_requests_are_distributed_like_successive_ones() {
     let scene = Scene::new(json!({"strategy": "round_robin"}), plain()).await;
     let address = scene.relay.address();
     let calls: Vec<_> = (0..30)

@@ -41,7 +41,7 @@ async fn each_event_arrives_before_the_next_is_released() {
         connection.send_chunk(event).await;
         client.expect(event).await;
     }
-    // `message_stop` is not the end: the body ends with the upstream's, and then at once.
+    // `message_stop` is not the end: the body ends together with the upstream's.
     assert_eq!(client.end(), None);
     connection.send_last_chunk().await;
     assert_eq!(client.chunk().await, None);
@@ -49,7 +49,7 @@ async fn each_event_arrives_before_the_next_is_released() {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_in_pieces_arrives_whole() {
+async fn an_event_that_is_split_arrives_whole() {
     let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
     let event = sse::event("content_block_delta", &json!({"type": "content_block_delta", "text": "é 🚀"}));
     for byte in &event {
@@ -82,14 +82,14 @@ async fn a_stream_that_ends_cleanly_without_message_stop_breaks_off_for_the_clie
         let upstream = Upstream::answering(in_turn([answer])).await;
         let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
         let response = Call::messages(BODY).send(relay.address()).await;
-        assert!(response.end.is_broken(), "behind {count} events: {:?}", response.end);
-        // All of it comes, even where the end arrives with the last event.
+        assert!(response.end.is_broken(), "after {count} events: {:?}", response.end);
+        // All events arrive, even if the end of the body arrives with the last event.
         assert_eq!(response.body(), events[..count].concat());
     }
 }
 
 #[tokio::test]
-async fn an_error_event_takes_the_place_of_a_break_where_that_is_wanted() {
+async fn an_error_event_replaces_a_break_if_configured() {
     let events = Reply::new("claude-opus-5-5").text("half an answer").events();
     let whole = anthropic::success(Answer::sse(events.clone()));
     let opening = events[..4].to_vec();
@@ -119,7 +119,7 @@ async fn an_error_event_takes_the_place_of_a_break_where_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_before_its_first_content_is_no_success() {
+async fn a_stream_that_breaks_before_its_first_content_is_a_failure() {
     let events = Reply::new("m").text("never said").events();
     for (count, ending) in
         [(0, Ending::Fin), (1, Ending::Fin), (2, Ending::Fin), (2, Ending::Reset), (0, Ending::Clean)]
@@ -129,7 +129,7 @@ async fn a_stream_that_breaks_before_its_first_content_is_no_success() {
         let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
         let mut client = Client::connect(relay.address()).await;
         client.call(&Call::messages(BODY)).await;
-        // A server that has nothing to send but the break may send nothing at all.
+        // A server whose whole answer is the break may send nothing at all.
         let Some(head) = client.try_head().await else { continue };
         while client.chunk().await.is_some() {}
         assert!(
@@ -148,7 +148,7 @@ async fn an_error_event_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_mid_stream_cancels_the_upstream_at_once() {
+async fn a_client_that_disconnects_in_mid_stream_cancels_the_upstream_request_at_once() {
     for leave in [Client::disconnect, Client::reset] {
         let (_upstream, _relay, mut connection, client) = stream_under_way().await;
         let left = leave(client);
@@ -158,7 +158,7 @@ async fn a_client_that_leaves_in_mid_stream_cancels_the_upstream_at_once() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_the_answer_cancels_the_upstream_at_once() {
+async fn a_client_that_disconnects_before_the_answer_cancels_the_upstream_request_at_once() {
     for stream in [false, true] {
         let upstream = Upstream::manual().await;
         let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
@@ -174,7 +174,7 @@ async fn a_client_that_leaves_before_the_answer_cancels_the_upstream_at_once() {
 }
 
 #[tokio::test]
-async fn a_slow_client_slows_its_own_upstream_only() {
+async fn a_slow_client_slows_only_its_own_upstream_request() {
     let (_upstream, _relay, mut connection, mut client) = stream_under_way().await;
     // The client does not read: the relay must stop reading long before all of this is sent.
     let event = sse::event("content_block_delta", &json!({"padding": "x".repeat(1 << 20)}));
@@ -191,7 +191,7 @@ async fn a_slow_client_slows_its_own_upstream_only() {
 }
 
 #[tokio::test]
-async fn an_answer_in_one_piece_that_breaks_off_is_never_taken_for_whole() {
+async fn an_answer_without_streaming_that_breaks_off_is_never_taken_for_complete() {
     let whole = Reply::new("m").text("an answer").json().to_string();
     for ending in [Ending::Fin, Ending::Reset] {
         let answer = Answer::json(200, &json!(null)).with_body(whole.clone());

@@ -24,7 +24,7 @@ fn first(upstream: &Upstream) -> Value {
 }
 
 #[tokio::test]
-async fn a_pdf_never_goes_to_ollama_while_another_can_serve_it() {
+async fn a_pdf_is_not_sent_to_ollama_while_another_provider_can_serve_it() {
     let local = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
     let other = Upstream::answering(anthropic::answer).await;
     let relay =

@@ -13,7 +13,7 @@ const PIXEL: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
 const KINDS: [&str; 6] = ["anthropic", "bedrock", "vertex", "azure", "zai", "ollama"];
 
-/// An upstream of one kind that checks every conversation, and fails when it is told to.
+/// An upstream of one kind that checks every conversation, and fails while it is set down.
 struct Strict {
     upstream: Upstream,
     provider: Value,
@@ -71,7 +71,7 @@ impl Strict {
         self.is_down.store(is_down, Ordering::Relaxed);
     }
 
-    /// The last conversation that it was asked to go on with.
+    /// The last request that it received.
     fn last(&self) -> Value {
         self.upstream.requests().last().expect("a request").json()
     }
@@ -85,7 +85,7 @@ fn signer(kind: &str) -> SignatureOwner {
     }
 }
 
-/// Thinking, a text, and as long as there is no result of it, a tool call.
+/// An answer of thinking and a text, with a tool call if the request has no tool result.
 fn reply(kind: &str, request: &Request) -> Answer {
     let body = request.json();
     let reply = signer(kind).with_thinking(Reply::new(MODEL)).text(format!("from {kind}"));
@@ -110,8 +110,8 @@ async fn relay(first: &Strict, second: &Strict) -> Relay {
     Relay::start(&json!({"providers": [first.provider, second.provider]})).await
 }
 
-/// Asks with `messages`, and adds the answer to them.
-async fn ask(relay: &Relay, messages: &mut Vec<Value>, thinking: &Value, stream: bool) -> Response {
+/// Sends `messages`, and appends the answer to them.
+async fn send(relay: &Relay, messages: &mut Vec<Value>, thinking: &Value, stream: bool) -> Response {
     let tools = json!([{"name": "look", "input_schema": {"type": "object"}}]);
     let body = json!({
         "model": MODEL, "max_tokens": 4096, "thinking": thinking, "tools": tools, "messages": messages, "stream": stream,
@@ -124,7 +124,7 @@ async fn ask(relay: &Relay, messages: &mut Vec<Value>, thinking: &Value, stream:
     response
 }
 
-/// The blocks of a stream, as an SDK puts them together.
+/// Assembles the blocks of a stream as an SDK does.
 fn gathered(response: &Response) -> Value {
     let mut blocks: Vec<Value> = Vec::new();
     let mut input = String::new();
@@ -168,7 +168,7 @@ fn count(body: &Value, kind: &str) -> usize {
 
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "what has been tried is worth reading")]
-async fn a_conversation_moves_between_any_two_kinds() {
+async fn a_conversation_continues_between_any_two_kinds() {
     let mut moved = 0;
     for from in KINDS {
         for to in KINDS.into_iter().filter(|to| *to != from) {
@@ -179,14 +179,14 @@ async fn a_conversation_moves_between_any_two_kinds() {
                 let (first, second) = (Strict::start(from).await, Strict::start(to).await);
                 let relay = relay(&first, &second).await;
                 let mut messages = vec![question()];
-                let started = ask(&relay, &mut messages, &thinking, stream).await;
+                let started = send(&relay, &mut messages, &thinking, stream).await;
                 assert_eq!(started.status, 200, "{from}: {:?}", started.body());
                 assert_eq!(second.upstream.requests().len(), 0);
 
                 first.set_down(true);
                 messages.push(result());
-                let went_on = ask(&relay, &mut messages, &thinking, stream).await;
-                assert_eq!(went_on.status, 200, "{from} to {to}: {:?}", went_on.body());
+                let continued = send(&relay, &mut messages, &thinking, stream).await;
+                assert_eq!(continued.status, 200, "{from} to {to}: {:?}", continued.body());
                 let sent = second.last();
                 assert_eq!(second.upstream.requests().len(), 1, "{from} to {to}: accepted at once");
                 let shares = signer(from) == signer(to);
@@ -199,10 +199,10 @@ async fn a_conversation_moves_between_any_two_kinds() {
                 let goes_off = has_budget && signer(to) == SignatureOwner::Claude && !shares;
                 assert_eq!(sent.get("thinking").is_none(), goes_off, "{from} to {to}: {sent}");
 
-                // And on with the thinking of both in it, wherever that is answered.
+                // The conversation continues with the thinking of both in it.
                 first.set_down(false);
                 messages.push(json!({"role": "user", "content": "And now?"}));
-                let back = ask(&relay, &mut messages, &thinking, stream).await;
+                let back = send(&relay, &mut messages, &thinking, stream).await;
                 assert_eq!(back.status, 200, "{from} to {to} and back: {:?}", back.body());
             }
             moved += 1;
@@ -212,74 +212,74 @@ async fn a_conversation_moves_between_any_two_kinds() {
     assert_eq!(moved, 30);
 }
 
-/// A conversation that was begun elsewhere, before this relay was started.
+/// A conversation that began before this relay was started.
 fn from_elsewhere(content: &Value) -> Vec<Value> {
     vec![question(), json!({"role": "assistant", "content": content}), result()]
 }
 
 #[tokio::test]
-async fn thinking_of_unknown_origin_is_tried_once_and_left_out_from_then_on() {
+async fn thinking_of_unknown_origin_is_sent_once_and_removed_after_its_refusal() {
     let claude = Strict::start("anthropic").await;
     let relay = Relay::start(&json!({"providers": [claude.provider]})).await;
     let foreign = json!({"type": "thinking", "thinking": "t", "signature": "Z2xtLTUuMw/of-another-relay"});
     let call = json!({"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}});
     let mut messages = from_elsewhere(&json!([foreign, {"type": "text", "text": "a"}, call]));
     let adaptive = json!({"type": "adaptive"});
-    assert_eq!(ask(&relay, &mut messages, &adaptive, true).await.status, 200);
+    assert_eq!(send(&relay, &mut messages, &adaptive, true).await.status, 200);
     let requests = claude.upstream.requests();
-    assert_eq!(requests.len(), 2, "as it came, then without the thinking");
+    assert_eq!(requests.len(), 2, "expected the request unchanged, then without the thinking");
     assert_eq!(requests[0].json()["messages"][1]["content"][0], foreign);
     assert_eq!(requests[1].json()["messages"][1]["content"], json!([{"type": "text", "text": "a"}, call]));
 
     messages.push(json!({"role": "user", "content": "And now?"}));
-    assert_eq!(ask(&relay, &mut messages, &adaptive, true).await.status, 200);
+    assert_eq!(send(&relay, &mut messages, &adaptive, true).await.status, 200);
     assert_eq!(claude.upstream.requests().len(), 3, "accepted at once");
     let sent = claude.last();
-    assert_eq!(count(&sent, "thinking"), 1, "its own stays: {sent}");
+    assert_eq!(count(&sent, "thinking"), 1, "its own thinking must stay: {sent}");
     assert_eq!(sent["messages"][3]["content"][0]["type"], "thinking");
 }
 
 #[tokio::test]
-async fn a_new_configuration_knows_the_thinking_of_the_old_one() {
+async fn thinking_provenance_is_inherited_by_a_new_configuration() {
     let (zai, claude) = (Strict::start("zai").await, Strict::start("anthropic").await);
     let before = Relay::start(&json!({"providers": [zai.provider]})).await;
     let mut messages = vec![question()];
     let adaptive = json!({"type": "adaptive"});
-    assert_eq!(ask(&before, &mut messages, &adaptive, true).await.status, 200);
+    assert_eq!(send(&before, &mut messages, &adaptive, true).await.status, 200);
     messages.push(result());
     let after = before.with_inherited_state(&json!({"providers": [claude.provider]})).await;
-    assert_eq!(ask(&after, &mut messages, &adaptive, true).await.status, 200);
+    assert_eq!(send(&after, &mut messages, &adaptive, true).await.status, 200);
     assert_eq!(claude.upstream.requests().len(), 1, "accepted at once");
 }
 
 #[tokio::test]
-async fn a_turn_that_began_without_thinking_goes_on_without_it() {
+async fn a_turn_that_began_without_thinking_continues_without_it() {
     let claude = Strict::start("bedrock").await;
     let relay = Relay::start(&json!({"providers": [claude.provider]})).await;
     let call = json!({"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}});
     let mut messages = from_elsewhere(&json!([call]));
     let budget = json!({"type": "enabled", "budget_tokens": 1024});
-    assert_eq!(ask(&relay, &mut messages, &budget, false).await.status, 200);
+    assert_eq!(send(&relay, &mut messages, &budget, false).await.status, 200);
     let requests = claude.upstream.requests();
     assert_eq!((requests.len(), requests[1].json().get("thinking")), (2, None));
     messages.push(json!({"role": "user", "content": "And now?"}));
-    assert_eq!(ask(&relay, &mut messages, &budget, false).await.status, 200);
-    assert_eq!(claude.last()["thinking"], budget, "the next turn thinks again");
+    assert_eq!(send(&relay, &mut messages, &budget, false).await.status, 200);
+    assert_eq!(claude.last()["thinking"], budget, "the next turn must have thinking again");
 }
 
 #[tokio::test]
-async fn a_message_of_foreign_thinking_alone_leaves_no_empty_one() {
+async fn a_message_of_foreign_thinking_only_is_removed_as_a_whole() {
     let (zai, claude) = (Strict::start("zai").await, Strict::start("azure").await);
     let relay = relay(&zai, &claude).await;
     let mut messages = vec![question()];
     let adaptive = json!({"type": "adaptive"});
-    assert_eq!(ask(&relay, &mut messages, &adaptive, true).await.status, 200);
-    // As if the answer had been cut off in its thinking.
+    assert_eq!(send(&relay, &mut messages, &adaptive, true).await.status, 200);
+    // The message looks as if its answer was cut off within the thinking.
     let thinking = messages[1]["content"][0].clone();
     messages[1]["content"] = json!([thinking, {"type": "text", "text": ""}]);
     messages.push(json!({"role": "user", "content": "Go on"}));
     zai.set_down(true);
-    assert_eq!(ask(&relay, &mut messages, &adaptive, true).await.status, 200);
+    assert_eq!(send(&relay, &mut messages, &adaptive, true).await.status, 200);
     let sent = claude.last();
     let roles: Vec<_> =
         sent["messages"].as_array().into_iter().flatten().map(|m| m["role"].clone()).collect();
@@ -287,17 +287,17 @@ async fn a_message_of_foreign_thinking_alone_leaves_no_empty_one() {
 }
 
 #[tokio::test]
-async fn a_signature_that_stays_refused_is_the_clients_to_hear_of() {
+async fn a_second_refusal_of_a_signature_is_passed_on_to_the_client() {
     let message = "messages.1.content.0: Invalid `signature` in `thinking` block";
     let upstream = Upstream::answering(move |_| refuse("anthropic", message)).await;
     let relay = Relay::start(&json!({"providers": [provider("a", "anthropic", &upstream.url())]})).await;
     let thinking = json!({"type": "thinking", "thinking": "t", "signature": "s"});
-    for (content, asked) in
+    for (content, requests) in
         [(json!([{"type": "text", "text": "a"}]), 1), (json!([thinking, {"type": "text", "text": "a"}]), 3)]
     {
         let mut messages = vec![question(), json!({"role": "assistant", "content": content}), question()];
-        let response = ask(&relay, &mut messages, &json!({"type": "adaptive"}), false).await;
+        let response = send(&relay, &mut messages, &json!({"type": "adaptive"}), false).await;
         assert_eq!((response.status, &response.json()["error"]["message"]), (400, &json!(message)));
-        assert_eq!(upstream.requests().len(), asked);
+        assert_eq!(upstream.requests().len(), requests);
     }
 }

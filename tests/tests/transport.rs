@@ -1,4 +1,4 @@
-//! The way to an upstream: TLS, HTTP/2, and connections that are kept, lost and never made.
+//! Connections to an upstream: TLS, HTTP/2, pooled connections, lost connections, and connections that fail.
 
 use std::io::Write;
 
@@ -33,9 +33,9 @@ fn assert_text(response: &Response, expected: &str) {
     assert_eq!(response.text(), expected);
 }
 
-/// A gateway's error whose message has all of `parts`.
+/// Asserts that `response` is an error of the relay as a gateway, with all of `parts` in its message.
 #[track_caller]
-fn assert_told(response: &Response, parts: &[&str]) {
+fn assert_gateway_error(response: &Response, parts: &[&str]) {
     let body = response.json();
     assert_eq!((response.status, &body["error"]["type"]), (502, &json!("api_error")), "{body}");
     let message = body["error"]["message"].as_str().expect("a message");
@@ -85,12 +85,12 @@ async fn an_untrusted_certificate_is_refused_with_the_reason() {
         let relay_ = relay(std::slice::from_ref(&untrusting)).await;
         for body in [BODY, STREAMED] {
             let response = Call::messages(body).send(relay_.address()).await;
-            assert_told(&response, &["`homemade`", "certificate", "not trusted", "ca_file"]);
+            assert_gateway_error(&response, &["`homemade`", "certificate", "not trusted", "ca_file"]);
             assert_eq!(response.headers.get("x-should-retry"), Some("false"));
         }
-        // The rest of the API takes a way of its own.
+        // Forwarded routes of the API take another path through the relay.
         let response = Call::get("/v1/files").send(relay_.address()).await;
-        assert_told(&response, &["`homemade`", "certificate", "not trusted", "ca_file"]);
+        assert_gateway_error(&response, &["`homemade`", "certificate", "not trusted", "ca_file"]);
 
         let second = Upstream::answering(anthropic::answer_with("second")).await;
         let relay = relay(&[untrusting, provider("second", "anthropic", &second.url())]).await;
@@ -107,13 +107,13 @@ async fn a_certificate_for_another_name_is_refused() {
             Upstream::builder().tls(&authority).name(name).answering(anthropic::answer_with("never")).await;
         let relay = relay(&[trusting("misnamed", &upstream.url(), &authority)]).await;
         let response = Call::messages(BODY).send(relay.address()).await;
-        assert_told(&response, &["`misnamed`", "certificate", name]);
+        assert_gateway_error(&response, &["`misnamed`", "certificate", name]);
         assert!(upstream.requests().is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_provider_that_speaks_no_tls_is_passed_over() {
+async fn a_provider_without_tls_is_skipped() {
     let silent = Upstream::scripted(|mut connection| async move {
         connection.peer_closed().await;
     })
@@ -134,7 +134,7 @@ async fn a_provider_that_speaks_no_tls_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_connection_that_does_not_come_about_in_time_is_given_up() {
+async fn a_connection_attempt_ends_at_its_time_limit() {
     // The system accepts connections, and no process answers on them.
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("a bound socket has an address");
@@ -142,11 +142,11 @@ async fn a_connection_that_does_not_come_about_in_time_is_given_up() {
     silent["connect_timeout_ms"] = json!(200);
     let relay = relay(&[silent]).await;
     let response = Call::messages(BODY).send(relay.address()).await;
-    assert_told(&response, &["`silent`", "no connection within 200 ms"]);
+    assert_gateway_error(&response, &["`silent`", "no connection within 200 ms"]);
 }
 
 #[tokio::test]
-async fn requests_in_turn_share_a_connection() {
+async fn successive_requests_share_a_connection() {
     let authority = CertificateAuthority::new();
     let plain = Upstream::answering(anthropic::answer_with("hello")).await;
     let tls = Upstream::builder()
@@ -156,7 +156,7 @@ async fn requests_in_turn_share_a_connection() {
         .await;
     for upstream in [plain, tls] {
         let relay = relay(&[trusting("a", &upstream.url(), &authority)]).await;
-        // What one client has left, another may use.
+        // The connection of one client's request serves the next client's.
         for _ in 0..3 {
             assert_text(&Call::messages(BODY).send(relay.address()).await, "hello");
         }
@@ -170,7 +170,7 @@ async fn requests_in_turn_share_a_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_while_idle_is_replaced_unnoticed() {
+async fn a_connection_that_was_closed_while_idle_is_replaced() {
     let authority = CertificateAuthority::new();
     let plain = Upstream::manual().await;
     let tls = Upstream::builder().tls(&authority).name("localhost").manual().await;
@@ -212,7 +212,7 @@ async fn http2_stream_under_way() -> (Http2Upstream, Relay, Http2Exchange, Clien
 }
 
 #[tokio::test]
-async fn http2_is_spoken_where_the_upstream_offers_it() {
+async fn http2_is_used_if_the_upstream_offers_it() {
     let (_upstream, _relay, mut exchange, mut client) = http2_stream_under_way().await;
     let request = exchange.request();
     assert_eq!(request.version(), http::Version::HTTP_2);
@@ -220,7 +220,7 @@ async fn http2_is_spoken_where_the_upstream_offers_it() {
     assert_eq!(request.body(), STREAMED);
     assert_eq!(request.headers()["x-api-key"], relay_tests::PROVIDER_KEY);
     assert_eq!(request.headers()["content-length"], STREAMED.len().to_string());
-    // RFC 9113 section 8.2.2: nothing that belongs to one connection; and the name is in `:authority`.
+    // RFC 9113 section 8.2.2: no connection-specific header. The host is in `:authority`.
     for name in ["connection", "transfer-encoding", "keep-alive", "host"] {
         assert!(!request.headers().contains_key(name), "{name}: {request:?}");
     }
@@ -235,7 +235,7 @@ async fn http2_is_spoken_where_the_upstream_offers_it() {
 }
 
 #[tokio::test]
-async fn requests_at_once_share_one_http2_connection() {
+async fn simultaneous_requests_share_one_http2_connection() {
     let (upstream, relay, first, _client) = http2_stream_under_way().await;
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(BODY)).await;
@@ -248,14 +248,14 @@ async fn requests_at_once_share_one_http2_connection() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_resets_its_http2_stream_alone() {
+async fn a_client_that_disconnects_resets_only_its_own_http2_stream() {
     let (upstream, relay, mut left, client) = http2_stream_under_way().await;
     client.disconnect();
     assert_eq!(left.peer_reset().await, Reason::CANCEL);
 
     let mut client = Client::connect(relay.address()).await;
     client.call(&Call::messages(STREAMED)).await;
-    assert_eq!(upstream.exchange().await.connection(), 0, "the connection is still good");
+    assert_eq!(upstream.exchange().await.connection(), 0, "the connection must stay open");
 }
 
 #[tokio::test]
@@ -281,7 +281,7 @@ async fn an_http2_connection_that_ends_breaks_the_answer_off() {
 }
 
 #[tokio::test]
-async fn an_http2_connection_that_is_wound_up_lets_its_streams_end() {
+async fn an_http2_connection_that_is_shut_down_completes_its_streams() {
     let (upstream, relay, mut exchange, mut client) = http2_stream_under_way().await;
     exchange.go_away(Reason::NO_ERROR);
     for event in events().1 {
@@ -298,7 +298,7 @@ async fn an_http2_connection_that_is_wound_up_lets_its_streams_end() {
 }
 
 #[tokio::test]
-async fn an_http2_stream_that_is_refused_makes_the_next_provider_answer() {
+async fn a_refused_http2_stream_fails_over() {
     let authority = CertificateAuthority::new();
     for reason in [Reason::INTERNAL_ERROR, Reason::HTTP_1_1_REQUIRED, Reason::ENHANCE_YOUR_CALM] {
         let first = Http2Upstream::start(&authority).await;
@@ -313,16 +313,16 @@ async fn an_http2_stream_that_is_refused_makes_the_next_provider_answer() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_cannot_be_reached_is_told_from_the_upstream() {
+async fn the_error_of_an_unreachable_proxy_names_the_proxy() {
     let (_socket, refusing) = Upstream::refusing();
     let denying = Upstream::answering(|_| Answer::new(407)).await;
     for proxy in [refusing, denying.address()] {
         let environment = [("HTTPS_PROXY", format!("http://user:secret@{proxy}"))];
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let config = json!({"providers": [provider("behind", "anthropic", "https://upstream.example")]});
+        let config = json!({"providers": [provider("proxied", "anthropic", "https://upstream.example")]});
         let relay = RelayProcess::start(RELAY, &config, &environment).await;
         let response = Call::messages(BODY).send(relay.address()).await;
-        assert_told(&response, &["`behind`", "proxy", &proxy.to_string()]);
+        assert_gateway_error(&response, &["`proxied`", "proxy", &proxy.to_string()]);
         assert!(!response.json().to_string().contains("secret"));
     }
     drop(denying.take_violations()); // CONNECT names the upstream, not the proxy

@@ -1,4 +1,4 @@
-//! The instruments themselves: what the scripted upstream notes and the raw client sees, with nothing in between.
+//! The scripted upstream and the raw client themselves, connected without a relay.
 
 use relay_tests::fakes::anthropic::{self, Credential};
 use relay_tests::fakes::{ollama, zai};
@@ -52,7 +52,7 @@ async fn each_event_arrives_before_the_next_is_released() {
 }
 
 #[tokio::test]
-async fn each_way_to_end_an_answer_is_seen_as_what_it_is() {
+async fn the_client_recognises_each_end_of_an_answer() {
     let events = || [sse::ping(), sse::ping()];
     let whole = Answer::text(200, "text/plain", "four");
     let cases = [
@@ -105,7 +105,7 @@ async fn a_connection_is_used_again_until_the_upstream_closes_it() {
 }
 
 #[tokio::test]
-async fn an_answer_may_come_before_the_body() {
+async fn an_answer_may_precede_the_end_of_the_body() {
     let upstream = Upstream::manual().await;
     let mut client = Client::connect(upstream.address()).await;
     let call = Call::messages("0123456789");
@@ -121,7 +121,7 @@ async fn an_answer_may_come_before_the_body() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_seen_by_the_upstream() {
+async fn the_upstream_notices_that_the_client_disconnects() {
     for leave in [Client::disconnect, Client::reset] {
         let upstream = Upstream::manual().await;
         let mut client = Client::connect(upstream.address()).await;
@@ -150,7 +150,7 @@ async fn a_script_can_reset_a_connection_before_a_byte_was_read() {
 }
 
 #[tokio::test]
-async fn what_breaks_the_rules_is_noted() {
+async fn a_request_that_violates_the_rules_is_recorded() {
     let rules = || anthropic::rules(Credential::Key("right"));
     let right = || Call::messages("{}").header("x-api-key", "right");
     let cases = [
@@ -177,7 +177,7 @@ async fn what_breaks_the_rules_is_noted() {
 }
 
 #[tokio::test]
-async fn what_is_not_clean_http_is_noted() {
+async fn invalid_http_is_recorded() {
     let cases = [
         ("POST / HTTP/1.1\r\nhost: H\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "transfer-encoding"),
         ("POST / HTTP/1.1\r\nhost: H\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}", "combination"),
@@ -226,7 +226,7 @@ async fn a_script_that_panics_is_a_violation() {
 }
 
 #[tokio::test]
-async fn the_tap_keeps_what_passes_through_it() {
+async fn the_tap_records_the_bytes_in_both_directions() {
     let upstream = Upstream::builder().host("tapped").answering(anthropic::answer).await;
     let tee = Tee::before(upstream.address()).await;
     let mut client = Client::connect(tee.address()).await;
@@ -242,7 +242,7 @@ async fn the_tap_keeps_what_passes_through_it() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_says_how() {
+async fn a_compressed_answer_names_its_coding() {
     for coding in Coding::ALL {
         let answer = Answer::text(200, "text/plain", "some text").compressed(coding).await;
         let upstream = Upstream::answering(in_turn([answer])).await;
@@ -253,7 +253,7 @@ async fn a_compressed_answer_says_how() {
 }
 
 #[tokio::test]
-async fn tls_is_spoken_with_a_certificate_of_the_authority() {
+async fn tls_uses_a_certificate_of_the_test_authority() {
     let authority = CertificateAuthority::new();
     let upstream = Upstream::builder().tls(&authority).answering(anthropic::answer).await;
     assert!(upstream.url().starts_with("https://127.0.0.1:"));
@@ -276,7 +276,7 @@ async fn tls_is_spoken_with_a_certificate_of_the_authority() {
 }
 
 #[tokio::test]
-async fn the_models_answer_in_their_own_ways() {
+async fn each_scripted_provider_answers_in_its_own_format() {
     let body = |model| json!({"model": model, "max_tokens": 8, "stream": true, "messages": []}).to_string();
 
     let upstream = Upstream::answering(anthropic::answer).await;

@@ -1,4 +1,4 @@
-//! The requests of the `anthropic` package's client of each cloud beside those that the relay makes of the same
+//! The requests of the `anthropic` package's client of each cloud, compared with those that the relay makes of the same
 //! parameters: every difference is listed here, with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ const REGION: &str = "eu-west-1";
 const GOOGLE_TOKEN: &str = "ya29.token-of-google";
 const ENTRA_TOKEN: &str = "token-of-entra";
 
-/// One that every cloud takes, one that goes with a field, one that clouds know by another name, and one that Bedrock and
+/// A beta that every cloud accepts, one that belongs to a field, one with another name at clouds, and one that Bedrock and
 /// Vertex refuse.
 const BETAS: &str = "interleaved-thinking-2025-05-14,context-management-2025-06-27,advanced-tool-use-2025-11-20,\
                      files-api-2025-04-14";
@@ -23,8 +23,8 @@ const BETAS: &str = "interleaved-thinking-2025-05-14,context-management-2025-06-
 /// `body NAME`.
 type Places = BTreeMap<String, String>;
 
-/// A place, what the vendor's client has there, what the relay has there, and why. `-` is nothing, and `…` at the end is
-/// whatever follows.
+/// A place, its content in the vendor's request, its content in the relay's request, and the reason. `-` is no content; a
+/// final `…` matches any continuation.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 /// The differences in HTTP itself, which are the same for every cloud.
@@ -33,9 +33,9 @@ const TRANSPORT: [Row; 2] = [
         "header accept-encoding",
         "gzip, deflate",
         "-",
-        "the relay reads and rewrites answers, and passes them on as they come: it asks for them uncoded",
+        "the relay reads and rewrites answers as they arrive, so that it requests them without a coding",
     ),
-    ("header connection", "keep-alive", "-", "connections of HTTP/1.1 stay open without being asked to"),
+    ("header connection", "keep-alive", "-", "connections of HTTP/1.1 stay open by default"),
 ];
 
 /// The difference that depends on the relay's client, which is the package's plain client here.
@@ -43,25 +43,25 @@ const CLIENT: Row = (
     "header user-agent",
     "Anthropic…",
     "Anthropic/Python …",
-    "each client's own name: the relay passes on that of its client",
+    "each client sends its own name, and the relay forwards the name of its client",
 );
 
-/// Bedrock's InvokeModel has nothing of Anthropic's in its headers, and every header is one more for the signature to
-/// break at.
+/// Bedrock's InvokeModel reads none of Anthropic's headers, and a proxy that changes a signed header invalidates the
+/// signature.
 const INVOKE: [Row; 8] = [
     (
         "header x-stainless-…",
         "…",
         "-",
-        "about the process behind the relay, of no meaning to AWS: what InvokeModel knows is sent, and no more",
+        "describes the client's process, without a meaning to AWS: only headers of InvokeModel are sent",
     ),
     ("header accept", "application/json", "-", "optional in InvokeModel, and this is its default"),
     (
         "header anthropic-beta",
         BETAS,
         "-",
-        "Bedrock reads betas in two places and refuses a request for one that it does not know in either: the body \
-         alone has them",
+        "Bedrock reads betas from the header and the body, and refuses an unknown beta in either: only the body \
+         has them",
     ),
     (
         "body anthropic_beta",
@@ -80,19 +80,19 @@ const INVOKE: [Row; 8] = [
     CLIENT,
 ];
 
-/// `anthropic_version` for models that know one alone.
+/// `anthropic_version` for models that accept only one.
 const OLD_MODEL: Row = (
     "body anthropic_version",
     r#""2026-10-21""#,
     r#""bedrock-2023-05-31""#,
-    "models before Claude 4.7 know the older version alone; the package sends the newer one to all",
+    "models before Claude 4.7 accept only the older version; the package sends the newer one to all",
 );
 
 const SIGNED_WITH_TOKEN: Row = (
     "signed headers",
     "accept;accept-encoding;anthropic-beta;content-length;content-type;host;x-amz-date;x-amz-security-token;x-stainless-…",
     "content-type;host;x-amz-date;x-amz-security-token",
-    "what AWS asks for is signed: each header more is one that no proxy on the way may touch",
+    "only the headers that AWS requires are signed: a proxy may change any other",
 );
 
 const SIGNED: Row = (
@@ -116,7 +116,7 @@ const VERTEX: [Row; 4] = [
         "interleaved-thinking-2025-05-14,context-management-2025-06-27,tool-search-tool-2025-10-19",
         "Vertex has another name for the third, and refuses a request for the fourth",
     ),
-    ("body service_tier", r#""auto""#, "-", "Vertex does not serve it, and refuses what it does not know"),
+    ("body service_tier", r#""auto""#, "-", "Vertex does not serve it, and refuses unknown fields"),
     ("header content-length", "…", "…", "follows from the body"),
     CLIENT,
 ];
@@ -147,7 +147,7 @@ fn parameters(model: &str, stream: bool) -> Value {
 }
 
 /// Makes the same two calls, one of them streaming, with the vendor's client and through a relay, to the same upstream.
-/// Both have to get the same message, and what they sent may differ in `expected` alone.
+/// Both have to get the same message, and their requests may differ only in `expected`.
 async fn compare(
     model: &str,
     upstream: &Upstream,
@@ -182,9 +182,9 @@ async fn compare(
             }
         }
         if !expected.iter().any(|row| row.0.starts_with("body ")) {
-            assert_eq!(vendors.body, ours.body, "the same members and other bytes");
+            assert_eq!(vendors.body, ours.body, "the members are equal, the bytes are not");
         }
-        assert!(!ours.mentions("sk-ant-"), "the client's own key was sent on");
+        assert!(!ours.mentions("sk-ant-"), "the client's own key was forwarded");
     }
     assert!(unexpected.is_empty(), "place, the vendor's client, the relay: {unexpected:#?}");
     let unmet: Vec<_> = expected.iter().filter(|row| !met.contains(*row)).collect();

@@ -15,24 +15,24 @@ const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8, "temperature":1
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 const TOKEN: &str = "ya29.token-of-google";
 
-/// Credentials in a file that lasts as long as this.
+/// A provider that reads its credentials from this file.
 fn provider_with(upstream: &Upstream, credentials: &NamedTempFile) -> Value {
     json!({"name": "vertex", "type": "vertex", "base_url": upstream.url(), "gcp_project_id": "my-project",
            "gcp_region": "eu", "credentials_file": credentials.path()})
 }
 
-/// A token endpoint that gives out [`TOKEN`].
+/// A token endpoint that returns [`TOKEN`].
 async fn token_server() -> Upstream {
     Upstream::answering(|request| google::answer(request, TOKEN, 3600)).await
 }
 
-/// Vertex as it demands requests to be, with this token.
+/// An upstream that accepts only valid Vertex requests with this token.
 async fn strict(token: &'static str) -> Upstream {
     let rules = vertex::rules().into_iter().chain([rule::header("authorization", token)]);
     Upstream::builder().require(rules).answering(vertex::answer).await
 }
 
-/// A relay before a Vertex that answers as `answer` says.
+/// A relay before a Vertex upstream that answers with `answer`.
 async fn relay_before(
     answer: impl Fn(&relay_tests::Request) -> Answer + Send + Sync + 'static,
 ) -> (Upstream, Upstream, Relay) {
@@ -51,7 +51,7 @@ fn message(response: &Response) -> String {
 }
 
 #[tokio::test]
-async fn a_request_is_in_vertexs_dialect() {
+async fn a_request_is_sent_in_the_format_of_vertex() {
     let (_tokens, upstream, relay) = relay_before(vertex::answer).await;
     let betas = "claude-code-20250219,oauth-2025-04-20,advanced-tool-use-2025-11-20,mcp-client-2025-11-20";
     let call = Call::messages(BODY)
@@ -77,7 +77,7 @@ async fn a_request_is_in_vertexs_dialect() {
 }
 
 #[tokio::test]
-async fn a_mapped_model_is_named_in_the_path_and_counted_without_its_date() {
+async fn a_mapped_model_is_named_in_the_path_and_its_date_is_dropped_for_token_counting() {
     let tokens = token_server().await;
     let upstream = strict("Bearer ya29.token-of-google").await;
     let file = google::credentials_file(&google::service_account(&tokens.url()));
@@ -98,7 +98,7 @@ async fn a_mapped_model_is_named_in_the_path_and_counted_without_its_date() {
 }
 
 #[tokio::test]
-async fn a_stream_passes_event_by_event_without_googles_own() {
+async fn each_event_passes_at_once_and_googles_own_events_are_dropped() {
     let tokens = token_server().await;
     let upstream = Upstream::builder().require(vertex::rules()).manual().await;
     let file = google::credentials_file(&google::service_account(&tokens.url()));
@@ -110,7 +110,7 @@ async fn a_stream_passes_event_by_event_without_googles_own() {
     assert_eq!(client.head().await.status, 200);
     let events = Reply::new("claude-opus-5-5").thinking("hm", "signature").text("one at a time").events();
     for (number, event) in events.iter().enumerate() {
-        // Google's own event comes in front of each, once whole and once cut.
+        // An event of Google's own precedes each, once whole and once split.
         let foreign = vertex::foreign_event();
         let (start, rest) = foreign.split_at(number.min(foreign.len()));
         for part in [start, rest].into_iter().filter(|part| !part.is_empty()) {
@@ -125,7 +125,7 @@ async fn a_stream_passes_event_by_event_without_googles_own() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_early_breaks_off() {
+async fn a_stream_that_ends_early_is_broken_off() {
     let events = vertex::events(&Reply::new("m").text("half an answer"));
     let count = events.len() - 1;
     let (_tokens, _upstream, relay) = relay_before(in_turn([Answer::sse(events[..count].to_vec())])).await;
@@ -134,7 +134,7 @@ async fn a_stream_that_ends_early_breaks_off() {
 }
 
 #[tokio::test]
-async fn errors_of_googles_become_anthropics() {
+async fn errors_of_google_are_translated_to_anthropics_format() {
     let cases = [
         (
             429,
@@ -185,7 +185,7 @@ async fn errors_of_googles_become_anthropics() {
 }
 
 #[tokio::test]
-async fn a_prompt_that_is_too_long_is_so_in_anthropics_words() {
+async fn a_prompt_that_is_too_long_is_reported_in_anthropics_wording() {
     for text in [
         "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
         "Prompt is too long",
@@ -198,7 +198,7 @@ async fn a_prompt_that_is_too_long_is_so_in_anthropics_words() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_models_passes_byte_for_byte() {
+async fn an_error_of_the_model_passes_byte_for_byte() {
     let error = anthropic::error_with(400, "invalid_request_error", "thinking.adaptive: not supported");
     let (_tokens, _upstream, relay) =
         relay_before(in_turn([error.clone(), error.compressed(Coding::Gzip).await])).await;
@@ -211,20 +211,20 @@ async fn an_error_of_the_models_passes_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_page_in_the_place_of_an_answer_is_explained() {
+async fn an_html_page_instead_of_an_answer_is_explained() {
     let page = Answer::text(404, "text/html; charset=UTF-8", "<!DOCTYPE html><title>Error 404</title>");
     let (_tokens, _upstream, relay) = relay_before(in_turn([page])).await;
     let response = Call::messages(BODY).send(relay.address()).await;
     assert_eq!((response.status, &response.json()["error"]["type"]), (404, &json!("not_found_error")));
     assert!(message(&response).contains("gcp_region"));
-    // Where nothing counts tokens, the relay estimates them.
+    // If the upstream cannot count tokens, the relay estimates them.
     let count = Call::post("/v1/messages/count_tokens").header("anthropic-version", "2023-06-01").json(BODY);
     let response = count.send(relay.address()).await;
     assert_eq!((response.status, response.headers.get("x-cc-relay-estimated")), (200, Some("true")));
 }
 
 #[tokio::test]
-async fn these_errors_make_another_provider_answer() {
+async fn errors_of_the_provider_fail_over() {
     for (status, code) in [
         (401, "UNAUTHENTICATED"),
         (403, "PERMISSION_DENIED"),
@@ -247,7 +247,7 @@ async fn these_errors_make_another_provider_answer() {
 }
 
 #[tokio::test]
-async fn every_kind_of_credentials_gives_a_token() {
+async fn every_kind_of_credentials_yields_a_token() {
     let tokens = token_server().await;
     let server = tokens.url();
     let subject_file = NamedTempFile::new().expect("a temporary file");
@@ -268,7 +268,7 @@ async fn every_kind_of_credentials_gives_a_token() {
         (google::impersonated(&server, &user), acting, None, 2),
         (google::impersonated(&server, &google::service_account(&server)), acting, None, 2),
     ];
-    let mut asked = 0;
+    let mut expected_requests = 0;
     for (credentials, token, quota_project, requests) in cases {
         let upstream = strict(token).await;
         let file = google::credentials_file(&credentials);
@@ -278,13 +278,13 @@ async fn every_kind_of_credentials_gives_a_token() {
             assert_eq!(response.status, 200, "{}: {:?}", credentials["type"], response.body());
         }
         assert_eq!(upstream.requests()[0].headers.get("x-goog-user-project"), quota_project);
-        asked += requests;
-        assert_eq!(tokens.requests().len(), asked, "{}", credentials["type"]);
+        expected_requests += requests;
+        assert_eq!(tokens.requests().len(), expected_requests, "{}", credentials["type"]);
     }
 }
 
 #[tokio::test]
-async fn the_metadata_server_gives_a_token_and_the_project() {
+async fn the_metadata_server_provides_a_token_and_the_project() {
     let metadata = token_server().await;
     let upstream = strict("Bearer ya29.token-of-google").await;
     let host = metadata.address().to_string();
@@ -299,11 +299,11 @@ async fn the_metadata_server_gives_a_token_and_the_project() {
     provider["gcp_project_id"] = json!("my-project");
     let relay = Relay::start_with_env(&environment, &json!({"providers": [provider]})).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
-    assert_eq!(metadata.requests().len(), 3, "the project is known");
+    assert_eq!(metadata.requests().len(), 3, "the project must not be requested again");
 }
 
 #[tokio::test]
-async fn what_is_no_metadata_server_is_not_believed() {
+async fn a_server_without_the_metadata_header_is_not_trusted() {
     let other =
         Upstream::answering(|_| Answer::json(200, &json!({"access_token": "x", "expires_in": 9}))).await;
     let upstream = strict("none").await;
@@ -318,7 +318,7 @@ async fn what_is_no_metadata_server_is_not_believed() {
 }
 
 #[tokio::test]
-async fn the_file_names_the_project_where_nothing_else_does() {
+async fn the_project_is_read_from_the_file_if_nothing_else_names_it() {
     let tokens = token_server().await;
     let upstream = strict("Bearer ya29.token-of-google").await;
     for (credentials, project) in [
@@ -358,7 +358,7 @@ async fn an_expired_token_is_not_sent_again() {
     let number = AtomicUsize::new(0);
     let tokens = Upstream::answering(move |request| {
         let number = number.fetch_add(1, Ordering::Relaxed);
-        // The first is over as soon as it is there.
+        // The first token expires as soon as it is received.
         google::answer(request, &format!("token-{number}"), if number == 0 { 0 } else { 3600 })
     });
     let tokens = tokens.await;
@@ -398,7 +398,7 @@ async fn a_refused_token_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_used_are_no_error_before_the_first_request() {
+async fn unusable_credentials_are_reported_at_the_first_request() {
     let refusing = Upstream::answering(|request| {
         let form = String::from_utf8_lossy(&request.body).into_owned();
         Answer::json(
@@ -437,7 +437,7 @@ async fn credentials_that_cannot_be_used_are_no_error_before_the_first_request()
         let relay = Relay::start(&json!({"providers": [provider]})).await;
         let response = Call::messages(BODY).send(relay.address()).await;
         let text = message(&response);
-        // Only the endpoint that cannot be reached may be back soon; the others need an operator.
+        // Only the unreachable endpoint may recover by itself; the others need an operator.
         let should_retry = (place < 5).then_some("false");
         assert_eq!((response.status, response.headers.get("x-should-retry")), (502, should_retry));
         assert!(text.contains("provider `vertex`") && text.contains(expected), "{text}");
@@ -465,7 +465,7 @@ async fn a_failed_token_request_is_not_repeated_at_once() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_does_not_cancel_the_token_request() {
+async fn a_client_that_disconnects_does_not_cancel_the_token_request() {
     let tokens = Upstream::manual().await;
     let upstream = strict("Bearer ya29.token-of-google").await;
     let file = google::credentials_file(&google::service_account(&tokens.url()));
@@ -482,7 +482,7 @@ async fn a_client_that_leaves_does_not_cancel_the_token_request() {
 }
 
 #[tokio::test]
-async fn the_providers_ca_file_counts_for_its_token_endpoint_too() {
+async fn the_ca_file_of_the_provider_applies_to_its_token_endpoint_too() {
     let authority = CertificateAuthority::new();
     let tokens =
         Upstream::builder().tls(&authority).answering(|request| google::answer(request, TOKEN, 3600)).await;
