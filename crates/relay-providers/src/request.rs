@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use relay_messages::{Edits, MessagesBody, Payload, headers};
 use relay_stream::OnBreak;
 use tokio::sync::OnceCell;
@@ -50,6 +50,7 @@ struct Parts {
     keys_allowed: bool,
     deadline: Option<Deadline>,
     images: OnceCell<FetchedImages>,
+    extensions: Extensions,
 }
 
 impl RelayRequest {
@@ -67,6 +68,7 @@ impl RelayRequest {
             keys_allowed: true,
             deadline: None,
             images: OnceCell::new(),
+            extensions: Extensions::new(),
         }))
     }
 
@@ -98,6 +100,13 @@ impl RelayRequest {
         self
     }
 
+    /// Adds a value that a layer above this crate finds again by its type, such as the log of the request's attempts.
+    #[must_use]
+    pub fn with_extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        Arc::make_mut(&mut self.0).extensions.insert(value);
+        self
+    }
+
     /// The id that the relay gave the request.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
@@ -126,6 +135,12 @@ impl RelayRequest {
     #[must_use]
     pub fn body(&self) -> &MessagesBody {
         &self.0.body
+    }
+
+    /// The values that were added with [`with_extension`](Self::with_extension).
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.0.extensions
     }
 
     /// The slot for the images that the body names by URL. [`fetch`](crate::fetch) fills it once, for the first

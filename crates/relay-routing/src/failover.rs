@@ -13,12 +13,13 @@ use relay_providers::{
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
+use crate::attempt_log::AttemptLog;
 use crate::candidate::{CredentialId, ProviderPool};
 use crate::error::{RouteError, RouteErrorKind};
 use crate::failures::Failures;
 use crate::lease::LeasedBody;
 use crate::plan::{LeasedCandidate, NextAttempt, Plan, Planner};
-use crate::route_trace::{AttemptRecord, RouteTrace};
+use crate::route_trace::RouteTrace;
 
 /// The limits of failover.
 #[derive(Debug, Clone)]
@@ -71,7 +72,10 @@ impl Failover {
             Ok(plan) => plan,
             Err(error) => return Err(RouteError { kind: error.into(), trace }),
         };
-        match self.run(plan, &request, &mut trace).await {
+        let log = request.extensions().get::<AttemptLog>().cloned().unwrap_or_default();
+        let result = self.run(plan, &request, &log, &mut trace).await;
+        trace.attempts = log.take();
+        match result {
             Ok(answer) => {
                 trace.answer_stats = answer.stats.clone();
                 Ok(Routed { answer, trace })
@@ -86,6 +90,7 @@ impl Failover {
         &self,
         mut plan: Plan<'_>,
         request: &RelayRequest,
+        log: &AttemptLog,
         trace: &mut RouteTrace,
     ) -> Result<Answer, RouteErrorKind> {
         let deadline = request.deadline();
@@ -93,7 +98,8 @@ impl Failover {
         let is_single = plan.len() == 1;
         let mut failures = Failures::default();
         let mut first_failure = None;
-        while trace.attempts.len() < self.settings.max_attempts.get() as usize {
+        let mut attempts_left = self.settings.max_attempts.get();
+        while attempts_left > 0 {
             let now = Instant::now();
             let too_late =
                 first_failure.is_some_and(|at: Instant| now - at >= self.settings.failover_timeout);
@@ -109,8 +115,8 @@ impl Failover {
                 }
                 NextAttempt::Exhausted => break,
             };
-            let is_last =
-                trace.attempts.len() + 1 == self.settings.max_attempts.get() as usize || !plan.has_more(now);
+            attempts_left -= 1;
+            let is_last = attempts_left == 0 || !plan.has_more(now);
             let limit = head_timeout(leased.pool, request, is_last, deadline.map(Deadline::remaining));
             let attempt = Attempt::new(request.clone())
                 .with_head_timeout(limit)
@@ -118,7 +124,7 @@ impl Failover {
                 // be more useful.
                 .with_is_last(is_last && first_failure.is_none())
                 .with_on_break(self.settings.on_break);
-            let result = attempt_once(&mut leased, attempt, trace).await;
+            let result = attempt_once(&mut leased, attempt, log, trace).await;
             let failure = match result {
                 Ok(answer) if is_final(&answer) => return Ok(attach_lease(&plan, leased, answer)),
                 failure => failure,
@@ -152,16 +158,21 @@ impl Service<RelayRequest> for Failover {
     }
 }
 
-/// Sends one attempt and records its result in `trace` and, if it is an answer, in the lease.
+/// Sends one attempt. Records it in `log`, the circuit in `trace` and, if there is an answer, the answer in the lease.
 async fn attempt_once(
     leased: &mut LeasedCandidate<'_>,
     attempt: Attempt,
+    log: &AttemptLog,
     trace: &mut RouteTrace,
 ) -> Result<Answer, AttemptError> {
-    let started = Instant::now();
+    let model = leased.pool.mapped(&trace.model).into();
+    log.start(leased.pool.name().clone(), leased.candidate.credential().clone(), model);
     let result = leased.candidate.service().oneshot(attempt).await;
     let ended = Instant::now();
-    trace.attempts.push(attempt_record(leased, &trace.model, &result, started, ended));
+    match &result {
+        Ok(answer) => log.end(Some(answer.response.status().as_u16()), answer.outcome.as_str(), None),
+        Err(error) => log.end(None, error.as_str(), Some(error.in_one_line())),
+    }
     if let Ok(answer) = &result {
         leased.lease.record_answer(answer, ended);
         log_rejection(leased, answer);
@@ -228,28 +239,5 @@ fn is_provider_failure(failure: &Result<Answer, AttemptError>) -> bool {
             matches!(answer.outcome, Outcome::Failed | Outcome::Overloaded { .. } | Outcome::ModelUnavailable)
         }
         Err(_) => true,
-    }
-}
-
-fn attempt_record(
-    leased: &LeasedCandidate<'_>,
-    model: &str,
-    result: &Result<Answer, AttemptError>,
-    started: Instant,
-    ended: Instant,
-) -> AttemptRecord {
-    let (status, word, error) = match result {
-        Ok(answer) => (Some(answer.response.status().as_u16()), answer.outcome.as_str(), None),
-        Err(error) => (None, error.as_str(), Some(error.in_one_line())),
-    };
-    AttemptRecord {
-        provider: leased.pool.name().clone(),
-        credential: leased.candidate.credential().clone(),
-        model: leased.pool.mapped(model).into(),
-        status,
-        result: word,
-        error,
-        started,
-        latency: ended - started,
     }
 }

@@ -67,6 +67,7 @@
 //! built by relay-server.
 
 mod affinity;
+mod attempt_log;
 mod candidate;
 mod error;
 mod failover;
@@ -81,13 +82,14 @@ mod route_trace;
 mod session;
 
 pub use affinity::AffinityTable;
+pub use attempt_log::{AttemptLog, AttemptRecord};
 pub use candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{Failover, FailoverSettings, Routed};
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
 pub use limits::{Bucket, Quota, RequestCost, Reservation, TokensUsed};
 pub use plan::{ModelRoutes, PlanExplanation, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
-pub use route_trace::{AttemptRecord, RouteTrace};
+pub use route_trace::RouteTrace;
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -32,7 +32,7 @@ impl RecordSubscriber for AccessLog {
             model = record.model_requested.as_deref(),
             client = record.client.as_deref(),
             provider = last.map(|attempt| attempt.provider.as_str()),
-            attempts = record.strategy.is_some().then(|| describe(&record.attempts)),
+            attempts = (record.strategy.is_some() || last.is_some()).then(|| describe(&record.attempts)),
             error = record.error.as_deref(),
             head_ms = record.head_latency().map(|latency| latency.as_millis() as u64),
             content_ms = record.content_latency().map(|latency| latency.as_millis() as u64),

@@ -46,6 +46,10 @@ where
 
     fn call(&mut self, ReadRequest { request, record }: ReadRequest) -> Self::Future {
         let inner = self.inner.clone();
+        let request = match &record {
+            Some(record) => request.with_extension(record.attempt_log()),
+            None => request,
+        };
         Box::pin(async move {
             let Routed { answer, trace } = inner.oneshot(request.clone()).await?;
             let is_upstreams = answer.outcome != Outcome::Unsupported;

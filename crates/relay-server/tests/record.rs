@@ -14,6 +14,7 @@ use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Full};
 use relay_config::ProviderName;
 use relay_providers::Endpoint;
+use relay_routing::AttemptRecord;
 use relay_server::{Body, RecordHandle, Relay, RequestEnd, RequestRecord};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -129,6 +130,25 @@ async fn a_request_whose_client_leaves_before_the_head_is_abandoned() {
     assert_eq!((record.end, record.status, record.head), (Some(RequestEnd::Abandoned), None, None));
     assert_eq!(record.model_requested.as_deref(), Some("claude-x"));
     assert_eq!(record.duration(), std::time::Duration::from_secs(1));
+    let attempts = record.attempts.iter().map(|attempt| {
+        (attempt.provider.as_str(), attempt.status, attempt.result, attempt.latency.as_millis())
+    });
+    assert_eq!(attempts.collect::<Vec<_>>(), [("first", None, AttemptRecord::UNFINISHED, 1000)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_client_leaves_during_a_failover_has_every_attempt() {
+    let recorded = Recorded::new();
+    let call = recorded.call(request("first=529,second=stall"));
+    let left = tokio::time::timeout(std::time::Duration::from_secs(1), call).await;
+    assert!(left.is_err());
+    let record = recorded.only();
+    let attempts =
+        record.attempts.iter().map(|attempt| (attempt.provider.as_str(), attempt.status, attempt.result));
+    assert_eq!(
+        attempts.collect::<Vec<_>>(),
+        [("first", Some(529), "overloaded"), ("second", None, AttemptRecord::UNFINISHED)]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, Request, StatusCode};
 use relay_config::ProviderName;
 use relay_providers::{AnswerStats, RelayRequest, Usage};
-use relay_routing::RouteTrace;
+use relay_routing::{AttemptLog, RouteTrace};
 use tokio::time::Instant;
 
 use super::id::{REQUEST_ID, client_request_id};
@@ -41,6 +41,8 @@ struct Shared {
 struct State {
     /// Copied before a write if a snapshot is held.
     record: Arc<RequestRecord>,
+    /// The attempts, until routing has ended.
+    attempts: Option<AttemptLog>,
     /// The facts that the answer's body collects while it passes.
     answer: Option<AnswerStats>,
 }
@@ -76,7 +78,7 @@ impl RecordHandle {
             error: None,
             end: None,
         };
-        let state = Mutex::new(State { record: Arc::new(record), answer: None });
+        let state = Mutex::new(State { record: Arc::new(record), attempts: None, answer: None });
         Self(Arc::new(Shared { id, received: AtomicU64::new(0), sent: AtomicU64::new(0), state }))
     }
 
@@ -115,9 +117,15 @@ impl RecordHandle {
         });
     }
 
+    /// Opens the log in which routing records its attempts. Until routing ends, they are read from it.
+    pub(crate) fn attempt_log(&self) -> AttemptLog {
+        self.lock().attempts.insert(AttemptLog::default()).clone()
+    }
+
     /// Notes the attempts at upstreams. `is_answered` is true if the client gets the answer of the last one.
     pub(crate) fn set_route(&self, trace: RouteTrace, is_answered: bool) {
         let mut state = self.lock();
+        state.attempts = None;
         let RouteTrace { strategy, attempts, circuit, answer_stats, .. } = trace;
         let record = Arc::make_mut(&mut state.record);
         record.strategy = Some(strategy);
@@ -180,6 +188,9 @@ impl RecordHandle {
         let record = Arc::make_mut(&mut state.record);
         record.bytes_received = self.0.received.load(Ordering::Relaxed);
         record.bytes_sent = self.0.sent.load(Ordering::Relaxed);
+        if let Some(log) = &state.attempts {
+            record.attempts = log.to_vec();
+        }
         let Some(answer) = &state.answer else { return };
         record.first_content = answer.first_content();
         if let Some((report, _)) = answer.end() {

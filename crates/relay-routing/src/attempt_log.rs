@@ -1,0 +1,88 @@
+//! The attempts at a request while it is under way.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use relay_config::ProviderName;
+use tokio::time::Instant;
+
+use crate::candidate::CredentialId;
+use crate::lock::lock;
+
+/// The attempts at one request, in order; at most `routing.max_attempts`. Cloning shares them.
+///
+/// [`Failover`](crate::Failover) writes to the log among the extensions of its request. A caller that keeps a clone sees
+/// the attempts of a request that is under way, and those of a request whose future it has dropped.
+#[derive(Debug, Clone, Default)]
+pub struct AttemptLog(Arc<Mutex<Vec<AttemptRecord>>>);
+
+/// The record of one attempt.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
+    /// The provider.
+    pub provider: ProviderName,
+    /// The credential.
+    pub credential: CredentialId,
+    /// The provider's name of the model.
+    pub model: Box<str>,
+    /// The status of the response; `None` if there was no response.
+    pub status: Option<u16>,
+    /// The outcome in one word, such as `success`, `rate_limited` or `connect`; [`AttemptRecord::UNFINISHED`] if the
+    /// attempt has not ended.
+    pub result: &'static str,
+    /// The reason for which there is no response, with its causes.
+    pub error: Option<String>,
+    /// The time at which it started.
+    pub started: Instant,
+    /// The time from the start to the response head, or to the failure. For an unfinished attempt in
+    /// [`AttemptLog::to_vec`], the time from the start until now.
+    pub latency: Duration,
+}
+
+impl AttemptRecord {
+    /// The `result` of an attempt without a response or failure: it is under way, or its request was cancelled.
+    pub const UNFINISHED: &'static str = "unfinished";
+}
+
+impl AttemptLog {
+    /// Returns a copy of the attempts.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<AttemptRecord> {
+        let mut attempts = self.attempts().clone();
+        for attempt in attempts.iter_mut().filter(|attempt| attempt.result == AttemptRecord::UNFINISHED) {
+            attempt.latency = attempt.started.elapsed();
+        }
+        attempts
+    }
+
+    /// Adds an attempt that starts now.
+    pub(crate) fn start(&self, provider: ProviderName, credential: CredentialId, model: Box<str>) {
+        self.attempts().push(AttemptRecord {
+            provider,
+            credential,
+            model,
+            status: None,
+            result: AttemptRecord::UNFINISHED,
+            error: None,
+            started: Instant::now(),
+            latency: Duration::ZERO,
+        });
+    }
+
+    /// Ends the last attempt.
+    pub(crate) fn end(&self, status: Option<u16>, result: &'static str, error: Option<String>) {
+        if let Some(attempt) = self.attempts().last_mut() {
+            attempt.latency = attempt.started.elapsed();
+            (attempt.status, attempt.result, attempt.error) = (status, result, error);
+        }
+    }
+
+    /// Takes the attempts of a request that has ended.
+    pub(crate) fn take(&self) -> Vec<AttemptRecord> {
+        std::mem::take(&mut *self.attempts())
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, Vec<AttemptRecord>> {
+        lock(&self.0)
+    }
+}
