@@ -56,7 +56,7 @@ pub(crate) fn explain(
     let config = Start::read(settings)?.loaded.config;
     let body = read(&arguments.request, config.server.max_body_bytes)?;
     let headers = headers(arguments.client, &config)?;
-    let relay = Relay::builder(config).build()?;
+    let relay = Relay::builder(config).with_own_listeners().build()?;
     let explanation = relay.explain(headers, body).map_err(ExplainError::Refused)?;
     match arguments.json {
         true => out.line(format_args!("{:#}", as_json(&explanation)))?,
@@ -88,7 +88,13 @@ fn headers(sends: ClientSends, config: &Config) -> Result<HeaderMap, InvalidHead
     let admits = sends == ClientSends::Subscription && auth.allow_subscription;
     let key = auth.keys.first().map(|client| &client.key).or(auth.bearer_secret.as_ref());
     if let Some(key) = key.filter(|_| !admits) {
-        headers.append(X_API_KEY, HeaderValue::from_str(key.expose())?);
+        // A header holds one credential, so the key of the relay goes into the one that the client leaves free.
+        match sends {
+            ClientSends::ApiKey => {
+                headers.append(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", key.expose()))?)
+            }
+            _ => headers.append(X_API_KEY, HeaderValue::from_str(key.expose())?),
+        };
     }
     match sends {
         ClientSends::Nothing => {}

@@ -51,7 +51,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     start.log();
     let needs = ClientNeeds::of(&start);
     let server = config.server.clone();
-    let relay = Relay::builder(config).build()?;
+    let relay = Relay::builder(config).with_own_listeners().build()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Runtime)?;
     let ended = runtime.block_on(run(relay, &server, needs));

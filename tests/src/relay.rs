@@ -52,7 +52,7 @@ impl Relay {
     /// If the configuration is invalid.
     pub async fn serve(config: Config) -> Self {
         // The upstreams run on this machine, so a proxy from the environment must not be used.
-        let relay = relay_server::Relay::builder(config).without_proxy().build();
+        let relay = relay_server::Relay::builder(config).with_own_listeners().without_proxy().build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
@@ -63,7 +63,7 @@ impl Relay {
     pub async fn start_with_head_timeouts(config: &Value, first: Duration, next: Duration) -> Self {
         let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
-        let relay = relay_server::Relay::builder(loaded.config).without_proxy();
+        let relay = relay_server::Relay::builder(loaded.config).with_own_listeners().without_proxy();
         let relay = relay.with_head_timeouts(first, next).build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
@@ -74,7 +74,7 @@ impl Relay {
     pub async fn start_with_proxies(config: &Value) -> Self {
         let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
-        let relay = relay_server::Relay::builder(loaded.config).build();
+        let relay = relay_server::Relay::builder(loaded.config).with_own_listeners().build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
@@ -84,8 +84,11 @@ impl Relay {
     pub async fn with_inherited_state(&self, config: &Value) -> Self {
         let loaded = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string()).load();
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
-        let relay =
-            relay_server::Relay::builder(loaded.config).without_proxy().inherit_state(&self.relay).build();
+        let relay = relay_server::Relay::builder(loaded.config)
+            .with_own_listeners()
+            .without_proxy()
+            .inherit_state(&self.relay)
+            .build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 

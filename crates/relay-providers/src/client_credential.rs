@@ -1,4 +1,4 @@
-//! A client's own credential: who may carry it on is decided by what this module lets be seen.
+//! A client's own credential. Only this module can read it, and only a pass-through upstream can write it.
 
 use std::fmt;
 
@@ -13,6 +13,10 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The prefix of every Claude subscription token. The header does not distinguish these tokens from API keys, since
 /// a client may also send an API key as a bearer token.
 const SUBSCRIPTION_PREFIX: &str = "sk-ant-oat";
+/// The longest version number after the prefix. Tokens in use have two digits.
+const SUBSCRIPTION_VERSION_MAX: usize = 4;
+/// The longest secret part of a subscription token. Tokens in use have about 95 characters.
+const SUBSCRIPTION_SECRET_MAX: usize = 512;
 
 /// The credential headers of one request, taken out of it.
 ///
@@ -53,6 +57,21 @@ impl ClientCredential {
             .flat_map(|name| headers.get_all(&name).iter().filter_map(move |value| token(&name, value)))
     }
 
+    /// Returns `true` if one of the two credential headers has several lines, or more than one credential in its
+    /// value. The relay and an upstream could then read different credentials.
+    #[must_use]
+    pub fn is_list(headers: &HeaderMap) -> bool {
+        [X_API_KEY, AUTHORIZATION].iter().any(|name| {
+            let mut values = headers.get_all(name).iter();
+            let first = values.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+            values.next().is_some()
+                || match *name == AUTHORIZATION {
+                    true => has_several_credentials(first),
+                    false => first.contains(','),
+                }
+        })
+    }
+
     /// Returns `true` if it is a Claude subscription token.
     #[must_use]
     pub fn is_subscription(&self) -> bool {
@@ -73,10 +92,26 @@ impl fmt::Debug for ClientCredential {
     }
 }
 
-/// Returns `true` if `token` is a Claude subscription token.
+/// Returns `true` if `token` has the form of a Claude subscription token: `sk-ant-oat`, digits, `-`, and characters of
+/// the URL-safe base64 alphabet. Only Anthropic can check more than the form.
 #[must_use]
 pub fn is_subscription_token(token: &str) -> bool {
-    token.starts_with(SUBSCRIPTION_PREFIX)
+    let parts = token.strip_prefix(SUBSCRIPTION_PREFIX).and_then(|rest| rest.split_once('-'));
+    let Some((version, secret)) = parts else { return false };
+    let is_secret = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    (1..=SUBSCRIPTION_VERSION_MAX).contains(&version.len())
+        && version.bytes().all(|b| b.is_ascii_digit())
+        && (1..=SUBSCRIPTION_SECRET_MAX).contains(&secret.len())
+        && secret.bytes().all(is_secret)
+}
+
+/// Returns `true` if `authorization` has more than one credential. RFC 9110 section 11.6.2 allows only one.
+fn has_several_credentials(authorization: &str) -> bool {
+    let mut words = authorization.split([' ', '\t', ',']).filter(|word| !word.is_empty());
+    let is = |scheme: &str, word: &str| word.eq_ignore_ascii_case(scheme);
+    // The parameters of another scheme may be a list.
+    let is_list = words.next().is_some_and(|scheme| is("bearer", scheme)) && authorization.contains(',');
+    is_list || words.any(|word| is("bearer", word) || is("basic", word))
 }
 
 /// The value of a credential header, without its scheme.
@@ -135,6 +170,69 @@ mod tests {
         check("x-api-key", "");
         check("authorization", "Basic dXNlcjpwYXNz");
         check("authorization", "sk-ant-api03-a");
+    }
+
+    #[test]
+    fn a_subscription_token_is_checked_character_by_character() {
+        #[track_caller]
+        fn check(token: &str, expected: bool) {
+            assert_eq!(is_subscription_token(token), expected, "{token:?}");
+        }
+        check("sk-ant-oat01-x", true);
+        check(&format!("sk-ant-oat01-{}", "aB3-_z".repeat(16)), true);
+        check(&format!("sk-ant-oat01-{}", "a".repeat(SUBSCRIPTION_SECRET_MAX)), true);
+        check(&format!("sk-ant-oat01-{}", "a".repeat(SUBSCRIPTION_SECRET_MAX + 1)), false);
+        for token in [
+            "",
+            "sk-ant-oat",
+            "sk-ant-oat-x",
+            "sk-ant-oat01",
+            "sk-ant-oat01-",
+            "sk-ant-oat00001-x",
+            "sk-ant-oatxx-a",
+            "sk-ant-oat01-a,b",
+            "sk-ant-oat01-a b",
+            "sk-ant-oat01-a\tb",
+            "sk-ant-oat01-a\n",
+            "sk-ant-oat01-a=",
+            "sk-ant-oat01-a.b",
+            "sk-ant-oat01-a/b",
+            "sk-ant-oat01-\u{e9}",
+            "sk-ant-oat\u{661}-x",
+            "sk-ant-api03-x",
+            "SK-ANT-OAT01-x",
+            " sk-ant-oat01-x",
+            "xsk-ant-oat01-x",
+        ] {
+            check(token, false);
+        }
+    }
+
+    #[test]
+    fn a_header_with_more_than_one_credential_is_a_list() {
+        #[track_caller]
+        fn check(entries: &[(&'static str, &'static str)], expected: bool) {
+            assert_eq!(ClientCredential::is_list(&headers(entries)), expected, "{entries:?}");
+        }
+        check(&[], false);
+        check(&[("x-api-key", "a"), ("authorization", "Bearer b")], false);
+        check(&[("authorization", "Bearer  b ")], false);
+        check(&[("authorization", "Bearer not a token")], false);
+        check(&[("authorization", "Digest username=\"u\", realm=\"r\"")], false);
+        check(&[("authorization", "b")], false);
+        check(&[("x-api-key", "a"), ("x-api-key", "a")], true);
+        check(&[("x-api-key", "a, b")], true);
+        check(&[("authorization", "Bearer a"), ("authorization", "Bearer b")], true);
+        for value in [
+            "Bearer a, Bearer b",
+            "Bearer a,b",
+            "Bearer a bearer b",
+            "Bearer a Basic b",
+            "Basic a, Bearer b",
+            ", Bearer b",
+        ] {
+            check(&[("authorization", value)], true);
+        }
     }
 
     #[test]

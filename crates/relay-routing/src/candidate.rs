@@ -211,6 +211,7 @@ pub struct Candidate {
     credential: CredentialId,
     priority: i32,
     weight: NonZeroU32,
+    spends_credential: bool,
     service: CandidateService,
     health: Arc<KeyHealth>,
 }
@@ -224,7 +225,8 @@ impl Candidate {
             _ => Some(Arc::new(Quota::new(KeyLimits::default(), Instant::now()))),
         };
         let health = Arc::new(KeyHealth::new(quota));
-        Self { credential, priority, weight: NonZeroU32::MIN, service, health }
+        let spends_credential = matches!(credential, CredentialId::Key(_));
+        Self { credential, priority, weight: NonZeroU32::MIN, spends_credential, service, health }
     }
 
     /// Sets its limits. Candidates of one organization share a quota.
@@ -241,10 +243,23 @@ impl Candidate {
         self
     }
 
+    /// Sets whether its requests carry a credential of the operator. Default: `true` for a configured key. A provider
+    /// that signs requests or obtains tokens itself sets it too.
+    #[must_use]
+    pub fn with_spends_credential(mut self, spends_credential: bool) -> Self {
+        self.spends_credential = spends_credential;
+        self
+    }
+
     /// Returns the identity of the credential that its requests are sent with.
     #[must_use]
     pub fn credential(&self) -> &CredentialId {
         &self.credential
+    }
+
+    /// Returns `true` if its requests carry a credential of the operator.
+    pub(crate) fn spends_credential(&self) -> bool {
+        self.spends_credential
     }
 
     pub(crate) fn priority(&self) -> i32 {

@@ -27,6 +27,11 @@ pub enum Error {
         "the relay does not accept this credential: send a key of the relay as `x-api-key` or `authorization: Bearer`"
     )]
     Denied,
+    /// A credential header has several lines or a list in its value.
+    #[error(
+        "a credential header holds more than one credential: send one, as `x-api-key` or `authorization: Bearer`"
+    )]
+    SeveralCredentials,
     /// `server.max_concurrent` requests are in flight.
     #[error("the relay is serving as many requests as it may ({limit}); try again shortly")]
     Busy {
@@ -138,7 +143,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Denied | Self::NoCredential => StatusCode::UNAUTHORIZED,
+            Self::Denied | Self::SeveralCredentials | Self::NoCredential => StatusCode::UNAUTHORIZED,
             Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -218,7 +223,7 @@ impl Error {
     /// minutes.
     fn is_final(&self) -> bool {
         match self {
-            Self::Denied | Self::NoCredential => true,
+            Self::Denied | Self::SeveralCredentials | Self::NoCredential => true,
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Plan(_) | RouteErrorKind::CredentialRejected { .. } => true,
                 RouteErrorKind::Attempt { source, .. } => source.is_misconfigured(),

@@ -76,7 +76,7 @@ impl Explainer {
     }
 
     pub(crate) fn explain(&self, mut headers: HeaderMap, body: Bytes) -> Result<Explanation, Error> {
-        let client = self.verifier.check(&mut headers).map_err(|_| Error::Denied)?;
+        let client = self.verifier.check(&mut headers)?;
         let request = RelayRequest::new(Endpoint::Messages, None, headers, MessagesBody::parse(body)?)
             .with_client_credential(client.credential)
             .with_keys_allowed(client.keys_allowed);

@@ -60,9 +60,20 @@ pub struct Builder {
     signatures: ThinkingProvenance,
     head_timeouts: HeadTimeouts,
     subscribers: Vec<Arc<dyn RecordSubscriber>>,
+    has_own_listeners: bool,
 }
 
 impl Builder {
+    /// States that the relay itself listens on the addresses in `server.listen` and nowhere else.
+    ///
+    /// The default of `server.auth.subscription_may_use_keys` then depends on these addresses. Without this statement,
+    /// other machines may reach the relay through the service that embeds it, and the default is `false`.
+    #[must_use]
+    pub fn with_own_listeners(mut self) -> Self {
+        self.has_own_listeners = true;
+        self
+    }
+
     /// Connects to upstreams directly, without the proxies of `HTTPS_PROXY` and similar variables.
     #[must_use]
     pub fn without_proxy(mut self) -> Self {
@@ -101,7 +112,10 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError`] for the first provider that cannot be built.
-    pub fn build(self) -> Result<Relay, BuildError> {
+    pub fn build(mut self) -> Result<Relay, BuildError> {
+        let server = &mut self.config.server;
+        let default = self.has_own_listeners && server.subscription_may_use_keys();
+        server.auth.subscription_may_use_keys.get_or_insert(default);
         let subscribers = Subscribers::from(self.subscribers);
         let Assembled { stack, readiness, explainer } =
             assemble(&self.config, &self.proxies, self.before.as_deref(), &self.signatures, subscribers)?;
@@ -121,6 +135,7 @@ impl Relay {
             signatures: ThinkingProvenance::default(),
             head_timeouts: HeadTimeouts::default(),
             subscribers: vec![Arc::new(AccessLog)],
+            has_own_listeners: false,
         }
     }
 

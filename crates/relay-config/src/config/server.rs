@@ -49,10 +49,15 @@ impl ServerConfig {
         self.listen.iter().all(ListenAddress::is_loopback)
     }
 
-    /// Returns `true` if a request that carries only a subscription token may be served with configured keys.
+    /// Returns `true` if a request that carries only a subscription token may be served with configured keys, for a
+    /// relay that itself listens on [`listen`](Self::listen) and nowhere else.
+    ///
+    /// Default: `true` if only this machine can reach the relay and no client key is configured. The form of a
+    /// subscription token is public, so that any text of this form would otherwise open the configured keys.
     #[must_use]
     pub fn subscription_may_use_keys(&self) -> bool {
-        self.auth.subscription_may_use_keys.unwrap_or_else(|| self.is_loopback_only())
+        let default = || self.is_loopback_only() && !self.auth.has_keys();
+        self.auth.subscription_may_use_keys.unwrap_or_else(default)
     }
 }
 
@@ -103,7 +108,7 @@ pub struct ClientAuth {
     /// Admits a client by its own Claude subscription token, which is forwarded to `anthropic` providers.
     pub allow_subscription: bool,
     /// Serves a request that carries only a subscription token with configured keys too. `None`: the result of
-    /// [`ServerConfig::is_loopback_only`].
+    /// [`ServerConfig::subscription_may_use_keys`] for a relay with its own listeners, otherwise `false`.
     pub subscription_may_use_keys: Option<bool>,
 }
 
@@ -111,7 +116,13 @@ impl ClientAuth {
     /// Returns `true` if a client must present a credential.
     #[must_use]
     pub fn is_required(&self) -> bool {
-        !self.keys.is_empty() || self.bearer_secret.is_some() || self.allow_subscription
+        self.has_keys() || self.allow_subscription
+    }
+
+    /// Returns `true` if a client can be admitted by a configured key or bearer token.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        !self.keys.is_empty() || self.bearer_secret.is_some()
     }
 }
 

@@ -66,7 +66,8 @@ pub(crate) struct ClientAuth {
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) bearer_secret: Option<String>,
     /// Serve a request that carries only a subscription token with configured keys too. Default: true if every
-    /// address of `listen` is a loopback address, otherwise false.
+    /// address of `listen` is a loopback address and neither `api_key`, `api_keys` nor `bearer_secret` is set,
+    /// otherwise false.
     pub(crate) subscription_may_use_keys: Option<bool>,
 }
 

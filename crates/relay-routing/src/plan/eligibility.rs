@@ -68,17 +68,18 @@ pub(super) fn usable_candidates<'a>(
         Some(_) => (false, !has_key),
         None => (false, false),
     };
-    let matching = |is_usable: fn(&CredentialId, bool) -> bool| {
-        let candidates = pool.candidates().iter().enumerate();
-        candidates
-            .filter(move |(_, candidate)| is_usable(candidate.credential(), keys_allowed))
-            .map(|(index, _)| index)
-    };
-    let client = || matching(|credential, _| *credential == CredentialId::Client);
-    let own = matching(|credential, keys_allowed| match credential {
-        CredentialId::Key(_) => keys_allowed,
-        CredentialId::None => true,
-        CredentialId::Client => false,
+    let own = indices(pool, move |candidate| {
+        *candidate.credential() != CredentialId::Client && (keys_allowed || !candidate.spends_credential())
     });
+    let client = || indices(pool, |candidate| *candidate.credential() == CredentialId::Client);
     client().filter(move |_| client_first).chain(own).chain(client().filter(move |_| client_last))
+}
+
+/// Returns the indices of the candidates for which `is_usable` returns `true`.
+fn indices<'a>(
+    pool: &'a ProviderPool,
+    is_usable: impl Fn(&Candidate) -> bool + 'a,
+) -> impl Iterator<Item = usize> + 'a {
+    let candidates = pool.candidates().iter().enumerate();
+    candidates.filter(move |(_, candidate)| is_usable(candidate)).map(|(index, _)| index)
 }

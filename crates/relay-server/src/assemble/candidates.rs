@@ -56,11 +56,11 @@ impl ProviderStack<'_> {
             },
             ProviderKind::Bedrock(config) => {
                 let provider = Bedrock::new(config, self.transport.clone());
-                Ok(self.keyless(provider.map_err(|source| self.bad_key(source))?))
+                Ok(self.authorizing(provider.map_err(|source| self.bad_key(source))?))
             }
             ProviderKind::Azure(config) => match &config.auth {
                 AzureAuth::EntraId(entra) => {
-                    Ok(self.keyless(Azure::with_entra_id(config, entra, self.transport.clone())))
+                    Ok(self.authorizing(Azure::with_entra_id(config, entra, self.transport.clone())))
                 }
                 _ => self.keyed(|key| Azure::with_api_key(config, key)),
             },
@@ -68,7 +68,7 @@ impl ProviderStack<'_> {
                 let provider = Vertex::new(config, self.transport.clone()).map_err(|source| {
                     BuildError::Address { provider: self.provider.name.to_string(), source }
                 })?;
-                Ok(self.keyless(provider))
+                Ok(self.authorizing(provider))
             }
             ProviderKind::Mock => Ok(self.without_key(self.layered(Mock::new(self.provider.name.clone())))),
             kind => Err(BuildError::Kind { provider: self.provider.name.to_string(), kind: kind.as_str() }),
@@ -122,7 +122,12 @@ impl ProviderStack<'_> {
         .collect()
     }
 
-    /// Builds the candidate of a provider that authorizes requests without a configured key.
+    /// Builds the candidate of a provider that authorizes requests with a credential of its own.
+    fn authorizing(&self, provider: impl Provider) -> Vec<Candidate> {
+        self.keyless(provider).into_iter().map(|candidate| candidate.with_spends_credential(true)).collect()
+    }
+
+    /// Builds the candidate of a provider that has no configured key.
     fn keyless(&self, provider: impl Provider) -> Vec<Candidate> {
         self.without_key(self.service(provider))
     }

@@ -35,9 +35,23 @@ pub(crate) struct Verifier {
     subscription_may_use_keys: bool,
 }
 
-/// The rejection of a client without an accepted credential.
+/// The rejection of a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Denied;
+pub(crate) enum Denied {
+    /// A credential is required, and none is accepted.
+    Unknown,
+    /// A credential header holds more than one credential.
+    Several,
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unknown => Self::Denied,
+            Denied::Several => Self::SeveralCredentials,
+        }
+    }
+}
 
 impl Verifier {
     pub(crate) fn new(auth: ClientAuth, subscription_may_use_keys: bool) -> Self {
@@ -48,8 +62,9 @@ impl Verifier {
     /// Removes every credential from `headers`, and returns the client to which they belong.
     ///
     /// # Errors
-    /// [`Denied`] if a credential is required and none is accepted.
+    /// [`Denied`] if a credential is required and none is accepted, or if one header holds several credentials.
     pub(crate) fn check(&self, headers: &mut HeaderMap) -> Result<Client, Denied> {
+        let is_list = ClientCredential::is_list(headers);
         let mut has_key = false;
         let mut name = None;
         for token in ClientCredential::tokens(headers) {
@@ -65,9 +80,12 @@ impl Verifier {
         let credential = ClientCredential::take(headers, may_pass);
         headers.remove(COOKIE);
         headers.remove(PROXY_AUTHORIZATION);
+        if is_list {
+            return Err(Denied::Several);
+        }
         let subscription = credential.as_ref().is_some_and(ClientCredential::is_subscription);
         if required && !has_key && !subscription {
-            return Err(Denied);
+            return Err(Denied::Unknown);
         }
         Ok(Client {
             name: name.map(|index| Arc::clone(&self.names[index])),
@@ -139,7 +157,7 @@ where
                 request.extensions_mut().insert(client);
                 Either::Left(self.inner.call(request))
             }
-            Err(Denied) => Either::Right(ready(Err(Error::Denied))),
+            Err(denied) => Either::Right(ready(Err(denied.into()))),
         }
     }
 }
@@ -177,11 +195,13 @@ mod tests {
             .collect();
         map.insert(COOKIE, HeaderValue::from_static("session=1"));
         let client = verifier.check(&mut map);
-        let found = client.as_ref().map_err(|_| Denied).map(|client| {
+        let found = client.map(|client| {
             let credential = client.credential.as_ref();
             let subscription = credential.is_some_and(ClientCredential::is_subscription);
-            (client.name.as_deref(), credential.is_some(), subscription, client.keys_allowed)
+            (client.name.clone(), credential.is_some(), subscription, client.keys_allowed)
         });
+        let expected =
+            expected.map(|(name, own, subscription, keys)| (name.map(Arc::from), own, subscription, keys));
         assert_eq!(found, expected);
         assert!(map.is_empty(), "{map:?}");
     }
@@ -208,11 +228,48 @@ mod tests {
 
     #[test]
     fn a_client_without_an_accepted_credential_is_denied() {
-        check(&keyed(false), &[], Err(Denied));
-        check(&keyed(false), &[("x-api-key", "relay-")], Err(Denied));
-        check(&keyed(false), &[("authorization", "Basic relay-a")], Err(Denied));
-        check(&keyed(false), &[("authorization", "Bearer sk-ant-oat01-x")], Err(Denied));
-        check(&keyed(true), &[("x-api-key", "sk-ant-api03-x")], Err(Denied));
+        check(&keyed(false), &[], Err(Denied::Unknown));
+        check(&keyed(false), &[("x-api-key", "relay-")], Err(Denied::Unknown));
+        check(&keyed(false), &[("authorization", "Basic relay-a")], Err(Denied::Unknown));
+        check(&keyed(false), &[("authorization", "Bearer sk-ant-oat01-x")], Err(Denied::Unknown));
+        check(&keyed(true), &[("x-api-key", "sk-ant-api03-x")], Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn a_header_with_two_credentials_is_denied_with_and_without_client_auth() {
+        for verifier in [open(), keyed(true)] {
+            for headers in [
+                &[("x-api-key", "relay-a"), ("x-api-key", "relay-b")][..],
+                &[("x-api-key", "relay-a, sk-ant-oat01-x")],
+                &[("authorization", "Bearer relay-a"), ("authorization", "Bearer sk-ant-oat01-x")],
+                &[("authorization", "Bearer sk-ant-oat01-x, Bearer relay-a")],
+                &[("authorization", "Basic eDp5, Bearer relay-a")],
+                &[("x-api-key", "relay-a"), ("authorization", "Bearer sk-ant-oat01-x Bearer relay-b")],
+            ] {
+                check(&verifier, headers, Err(Denied::Several));
+            }
+        }
+    }
+
+    #[test]
+    fn two_headers_with_different_credentials_are_judged_one_by_one() {
+        let subscription = ("authorization", "Bearer sk-ant-oat01-x");
+        // The unknown key of the client goes nowhere beside an accepted credential.
+        check(&keyed(true), &[("x-api-key", "sk-ant-api03-x"), subscription], Ok((None, true, true, false)));
+        check(
+            &keyed(true),
+            &[("x-api-key", "managed-by-cc-relay"), subscription],
+            Ok((None, true, true, false)),
+        );
+        check(&keyed(true), &[("x-api-key", "shared"), subscription], Ok((None, true, true, true)));
+        check(
+            &keyed(false),
+            &[("x-api-key", "relay-a"), subscription],
+            Ok((Some("alice"), false, false, true)),
+        );
+        check(&open(), &[("x-api-key", "sk-ant-api03-x"), subscription], Ok((None, true, true, false)));
+        // A text that only starts like a subscription token admits no client.
+        check(&keyed(true), &[("authorization", "Bearer sk-ant-oat-made.up")], Err(Denied::Unknown));
     }
 
     #[test]
@@ -230,6 +287,6 @@ mod tests {
             &[("authorization", "Bearer sk-ant-oat01-x")],
             Ok((None, true, true, true)),
         );
-        check(&only_subscriptions, &[("x-api-key", "k")], Err(Denied));
+        check(&only_subscriptions, &[("x-api-key", "k")], Err(Denied::Unknown));
     }
 }
