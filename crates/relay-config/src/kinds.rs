@@ -212,6 +212,7 @@ pub(crate) const BEDROCK: KindSpec = KindSpec {
         "aws_profile",
         "aws_bearer_token",
         "bedrock_api",
+        "bedrock_guardrail",
     ],
     ..VENDOR
 };

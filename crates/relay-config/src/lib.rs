@@ -55,10 +55,10 @@ pub use capabilities::{
     ModelCapabilities, PathStep, Pattern, Select,
 };
 pub use config::{
-    Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ClientAuth, ClientKey,
-    Config, DebugOptions, EntraConfig, GoogleCredentials, HealthConfig, KeyConfig, KeyLimits, ListenAddress,
-    LogFormat, LogLevel, LogOutput, LoggingConfig, Pooling, ProviderConfig, ProviderKind, RoutingConfig,
-    ServerConfig, Strategy, StreamBreak, VertexConfig,
+    Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail,
+    ClientAuth, ClientKey, Config, DebugOptions, EntraConfig, GoogleCredentials, GuardrailTrace,
+    HealthConfig, KeyConfig, KeyLimits, ListenAddress, LogFormat, LogLevel, LogOutput, LoggingConfig,
+    Pooling, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy, StreamBreak, VertexConfig,
 };
 pub use config_file::{FindError, find_file};
 pub use discover::{Discovery, demo};

@@ -147,12 +147,18 @@ impl Schema {
 }
 
 /// Returns the type of a rule: `string`, `integer`, `boolean`, `array` or `object`, or `None` if it has
-/// alternatives.
+/// alternatives. A string that may be written as a number has the type `string`.
 pub(crate) fn type_of(rule: &Rule) -> Option<&str> {
     match rule.get("type").and_then(Value::as_str) {
-        None if rule.contains_key("oneOf") => Some("string"),
+        None if rule.contains_key("oneOf") || takes_number(rule) => Some("string"),
         kind => kind,
     }
+}
+
+/// Returns `true` if a string may be written as a whole number without quotes.
+pub(crate) fn takes_number(rule: &Rule) -> bool {
+    let Some(Value::Array(kinds)) = rule.get("type") else { return false };
+    ["string", "integer"].iter().all(|kind| kinds.iter().any(|known| known == kind))
 }
 
 /// Returns the values of an enumeration; none for any other rule.

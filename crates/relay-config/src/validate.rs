@@ -122,7 +122,12 @@ impl Validator<'_> {
         Ok(())
     }
 
-    fn check_string(&mut self, node: &Node, rule: &Rule) -> Result<(), Fault> {
+    fn check_string(&mut self, node: &mut Node, rule: &Rule) -> Result<(), Fault> {
+        if let Value::Number(Number { text, whole: Some(_) }) = &node.value
+            && schema::takes_number(rule)
+        {
+            node.value = Value::Text(text.clone());
+        }
         let (Value::Text(text) | Value::Loose(text)) = &node.value else {
             let hint = match &node.value {
                 Value::Bool(_) | Value::Number(_) | Value::Date(_) if schema::is_secret(rule) => {

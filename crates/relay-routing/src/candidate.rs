@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use relay_config::{KeyId, KeyLimits, ModelMapping, Pooling, ProviderName};
 use relay_messages::Unsupported;
-use relay_providers::{Answer, Attempt, AttemptError, RelayRequest};
+use relay_providers::{Answer, Attempt, AttemptError, GuardrailConflict, RelayRequest};
 use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 
@@ -28,6 +28,7 @@ pub struct ProviderPool {
     pooling: Pooling,
     max_wait: Duration,
     unsupported: Option<UnsupportedFn>,
+    guardrails: Option<GuardrailFn>,
     candidates: Vec<Candidate>,
     health: Arc<ProviderHealth>,
 }
@@ -39,6 +40,18 @@ struct UnsupportedFn(Arc<DynUnsupportedFn>);
 type DynUnsupportedFn = dyn Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync;
 
 impl fmt::Debug for UnsupportedFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fn")
+    }
+}
+
+/// Checks a request for a guardrail that the provider does not apply.
+#[derive(Clone)]
+struct GuardrailFn(Arc<DynGuardrailFn>);
+
+type DynGuardrailFn = dyn Fn(&RelayRequest) -> Option<GuardrailConflict> + Send + Sync;
+
+impl fmt::Debug for GuardrailFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fn")
     }
@@ -68,6 +81,7 @@ impl ProviderPool {
             pooling: Pooling::default(),
             max_wait: Duration::ZERO,
             unsupported: None,
+            guardrails: None,
             candidates,
             health,
         }
@@ -100,6 +114,17 @@ impl ProviderPool {
         unsupported: impl Fn(&str, &RelayRequest) -> Option<Unsupported> + Send + Sync + 'static,
     ) -> Self {
         self.unsupported = Some(UnsupportedFn(Arc::new(unsupported)));
+        self
+    }
+
+    /// Excludes the provider from requests for which `guardrails` returns a conflict. A candidate that would answer without
+    /// the requested guardrail is never tried.
+    #[must_use]
+    pub fn with_guardrails(
+        mut self,
+        guardrails: impl Fn(&RelayRequest) -> Option<GuardrailConflict> + Send + Sync + 'static,
+    ) -> Self {
+        self.guardrails = Some(GuardrailFn(Arc::new(guardrails)));
         self
     }
 
@@ -184,6 +209,12 @@ impl ProviderPool {
                 candidate.health.inherit_state(&before.health);
             }
         }
+    }
+
+    /// Returns the reason that the provider cannot serve `request` with the guardrail that its client requests.
+    pub(crate) fn guardrail_conflict(&self, request: &RelayRequest) -> Option<GuardrailConflict> {
+        let GuardrailFn(guardrails) = self.guardrails.as_ref()?;
+        guardrails(request)
     }
 
     /// Returns the feature of `request` that the provider does not support, if any.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use relay_config::ProviderName;
 use relay_messages::Unsupported;
-use relay_providers::AttemptError;
+use relay_providers::{AttemptError, GuardrailConflict};
 
 use crate::route_trace::RouteTrace;
 
@@ -34,21 +34,28 @@ pub enum PlanError {
          and no provider passes it through"
     )]
     KeysNotAllowed,
+    /// No provider serves the request with the guardrail that the client requests.
+    #[error("no provider can apply the guardrail of this request: {}", Reasons(conflicts))]
+    Guardrail {
+        /// The reason of each provider.
+        conflicts: Vec<(ProviderName, GuardrailConflict)>,
+    },
     /// No provider supports all features of the request.
-    #[error("no provider can serve this request: {}", UnsupportedList(unsupported))]
+    #[error("no provider can serve this request: {}", Reasons(unsupported))]
     Unsuitable {
         /// The unsupported feature of each provider.
         unsupported: Vec<(ProviderName, Unsupported)>,
     },
 }
 
-struct UnsupportedList<'a>(&'a [(ProviderName, Unsupported)]);
+/// The reasons of providers, each a clause whose subject is the provider.
+struct Reasons<'a, T>(&'a [(ProviderName, T)]);
 
-impl fmt::Display for UnsupportedList<'_> {
+impl<T: fmt::Display> fmt::Display for Reasons<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (provider, unsupported)) in self.0.iter().enumerate() {
+        for (index, (provider, reason)) in self.0.iter().enumerate() {
             let separator = if index > 0 { "; " } else { "" };
-            write!(f, "{separator}`{provider}` {unsupported}")?;
+            write!(f, "{separator}`{provider}` {reason}")?;
         }
         Ok(())
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
+use relay_config::ProviderName;
 use relay_messages::{BodyError, error_type};
-use relay_providers::AttemptError;
+use relay_providers::{AttemptError, GuardrailConflict};
 use relay_routing::{PlanError, RouteError, RouteErrorKind};
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -102,6 +103,12 @@ pub enum Error {
         /// The path.
         path: String,
     },
+    /// The client requests a guardrail for an operation that runs without one.
+    #[error("{path} applies no guardrail: only /v1/messages at a provider of type `bedrock` does")]
+    NoGuardrail {
+        /// The path.
+        path: String,
+    },
     /// The list of models does not contain the model.
     #[error("model: there is no `{id}` in the list of this relay's models (GET /v1/models)")]
     UnknownModel {
@@ -151,6 +158,7 @@ impl Error {
             Self::MalformedEncoding { .. }
             | Self::BodyUnreadable
             | Self::Body(_)
+            | Self::NoGuardrail { .. }
             | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
             Self::NotFound { .. } | Self::NoAnthropicProvider { .. } | Self::UnknownModel { .. } => {
                 StatusCode::NOT_FOUND
@@ -223,7 +231,7 @@ impl Error {
     /// minutes.
     fn is_final(&self) -> bool {
         match self {
-            Self::Denied | Self::SeveralCredentials | Self::NoCredential => true,
+            Self::Denied | Self::SeveralCredentials | Self::NoCredential | Self::NoGuardrail { .. } => true,
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Plan(_) | RouteErrorKind::CredentialRejected { .. } => true,
                 RouteErrorKind::Attempt { source, .. } => source.is_misconfigured(),
@@ -235,12 +243,22 @@ impl Error {
     }
 }
 
+/// Returns `true` if the provider enforces another guardrail than the one that the client requests.
+fn is_enforced((_, conflict): &(ProviderName, GuardrailConflict)) -> bool {
+    matches!(conflict, GuardrailConflict::Enforced { .. })
+}
+
 fn route_status(kind: &RouteErrorKind) -> StatusCode {
     match kind {
         RouteErrorKind::Plan(PlanError::UnknownModel { .. }) => StatusCode::NOT_FOUND,
         RouteErrorKind::Plan(PlanError::NoCredential) => StatusCode::UNAUTHORIZED,
         RouteErrorKind::Plan(PlanError::KeysNotAllowed) => StatusCode::FORBIDDEN,
-        RouteErrorKind::Plan(PlanError::Unsuitable { .. }) => StatusCode::BAD_REQUEST,
+        RouteErrorKind::Plan(PlanError::Guardrail { conflicts }) if conflicts.iter().any(is_enforced) => {
+            StatusCode::FORBIDDEN
+        }
+        RouteErrorKind::Plan(PlanError::Guardrail { .. } | PlanError::Unsuitable { .. }) => {
+            StatusCode::BAD_REQUEST
+        }
         RouteErrorKind::Plan(_) | RouteErrorKind::Overloaded { .. } | RouteErrorKind::Failing { .. } => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
-use relay_providers::{ApiRequest, Forward};
+use relay_providers::{ApiRequest, Forward, requests_guardrail};
 use tower::{Service, ServiceExt};
 
 use crate::edge::Client;
@@ -39,6 +39,9 @@ impl Forwarder {
         request: ApiRequest,
         record: Option<RecordHandle>,
     ) -> Result<Response<ResponseBody>, Error> {
+        if request.method == Method::POST && requests_guardrail(&request.headers) {
+            return Err(Error::NoGuardrail { path: request.path });
+        }
         let can_serve = |(_, upstream): &&(ProviderName, Forward)| {
             upstream.can_serve(request.client.as_ref(), request.keys_allowed)
         };

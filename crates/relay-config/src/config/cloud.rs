@@ -18,6 +18,51 @@ pub struct BedrockConfig {
     pub credentials: AwsCredentials,
     /// The operation that serves requests.
     pub api: BedrockApi,
+    /// The guardrail that is applied to every message of this provider. Default: none.
+    pub guardrail: Option<BedrockGuardrail>,
+}
+
+impl BedrockConfig {
+    /// Returns `true` if the endpoint applies the guardrail of a request. Mantle, which only a `base_url` selects, does not.
+    #[must_use]
+    pub fn applies_guardrails(&self) -> bool {
+        let host = self.base_url.as_ref().map(|url| url.authority().host().to_ascii_lowercase());
+        !host.is_some_and(|host| host.starts_with("bedrock-mantle"))
+    }
+}
+
+/// A guardrail of Amazon Bedrock, as a request names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BedrockGuardrail {
+    /// The id or the ARN of the guardrail.
+    pub id: String,
+    /// The number of the version, or `DRAFT`.
+    pub version: String,
+    /// The trace of the guardrail in answers. `None`: the request of the client decides.
+    pub trace: Option<GuardrailTrace>,
+}
+
+/// The extent of the trace that a guardrail adds to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuardrailTrace {
+    /// The detections.
+    Enabled,
+    /// No trace.
+    Disabled,
+    /// The detections, and also everything that was examined without a detection.
+    EnabledFull,
+}
+
+impl GuardrailTrace {
+    /// Returns the value of the header and of the setting.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "ENABLED",
+            Self::Disabled => "DISABLED",
+            Self::EnabledFull => "ENABLED_FULL",
+        }
+    }
 }
 
 /// The credential of requests to Bedrock.

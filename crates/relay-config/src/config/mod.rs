@@ -11,8 +11,8 @@ mod routing;
 mod server;
 
 pub use cloud::{
-    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, EntraConfig, GoogleCredentials,
-    VertexConfig,
+    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail, EntraConfig,
+    GoogleCredentials, GuardrailTrace, VertexConfig,
 };
 pub use health::HealthConfig;
 pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};

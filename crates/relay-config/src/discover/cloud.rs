@@ -53,6 +53,7 @@ fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, String> {
             region: Some(region),
             credentials: aws::credentials(environment),
             api: BedrockApi::Invoke,
+            guardrail: None,
         }),
     })
 }

@@ -13,7 +13,7 @@ mod routing;
 mod server;
 mod unimplemented;
 
-pub(crate) use cloud::{AzureAuth, BedrockApi};
+pub(crate) use cloud::{AzureAuth, BedrockApi, BedrockGuardrail, GuardrailTrace};
 pub(crate) use health::Health;
 pub(crate) use logging::{LogFormat, LogLevel, Logging};
 pub(crate) use provider::{Auth, Capabilities, Key, PoolingStrategy, Provider, ProviderType};

@@ -10,7 +10,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use super::cloud::{AzureAuth, BedrockApi};
+use super::cloud::{AzureAuth, BedrockApi, BedrockGuardrail};
 use crate::kinds::{KINDS, KindSpec};
 
 /// An upstream, with the credentials and the settings that it is called with.
@@ -98,6 +98,9 @@ pub(crate) struct Provider {
     /// The Bedrock operation that serves requests. Default `invoke`.
     #[schemars(extend("default" = "invoke"))]
     pub(crate) bedrock_api: Option<BedrockApi>,
+    /// The guardrail that is applied to every message of a `bedrock` provider. Default: none. A request for another guardrail
+    /// is refused.
+    pub(crate) bedrock_guardrail: Option<BedrockGuardrail>,
     /// The resource of an `azure` provider: NAME in `NAME.services.ai.azure.com`. Required unless `base_url` is
     /// set.
     #[schemars(length(min = 1))]

@@ -129,6 +129,15 @@ fn bedrock(config: &BedrockConfig, out: &mut Writer) {
         BedrockApi::Messages => "messages",
     };
     out.plain("bedrock_api", api);
+    if let Some(guardrail) = &config.guardrail {
+        out.table("bedrock_guardrail", |out| {
+            out.string("id", &guardrail.id);
+            out.string("version", &guardrail.version);
+            if let Some(trace) = guardrail.trace {
+                out.plain("trace", trace.as_str());
+            }
+        });
+    }
 }
 
 fn azure(config: &AzureConfig, out: &mut Writer) {

@@ -21,13 +21,14 @@ use std::time::SystemTime;
 
 use ::http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use ::http::{Method, Request, Response, Uri};
-use relay_config::{BaseUrl, BedrockApi, BedrockConfig};
+use relay_config::{BaseUrl, BedrockApi, BedrockConfig, BedrockGuardrail};
 use relay_messages::Payload;
 use relay_transport::Transport;
 
 use crate::answer::{AnswerBody, BodyError};
 use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
+use crate::guardrail::write_bedrock_headers;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use access::Access;
@@ -40,6 +41,7 @@ pub struct Bedrock {
     api: BedrockApi,
     /// The configured URL, or that of the configured region. `None` if only the environment knows the region.
     base_url: Option<BaseUrl>,
+    guardrail: Option<BedrockGuardrail>,
     access: Access,
 }
 
@@ -53,7 +55,7 @@ impl Bedrock {
         let access = Access::new(config, transport)?;
         let base_url =
             endpoint::known_base_url(config.base_url.as_ref(), access.configured_region(), config.api);
-        Ok(Self { api: config.api, base_url, access })
+        Ok(Self { api: config.api, base_url, guardrail: config.guardrail.clone(), access })
     }
 
     /// Returns `path` after the base URL, or alone if the region is still unknown.
@@ -99,10 +101,16 @@ impl Bedrock {
 
 impl Provider for Bedrock {
     fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
-        match self.api {
+        let mut request = match self.api {
             BedrockApi::Invoke => self.prepare_invoke(attempt),
             BedrockApi::Messages => self.prepare_messages(attempt),
+        }?;
+        let client = attempt.request();
+        // A token count takes none of these headers.
+        if client.endpoint() == Endpoint::Messages {
+            write_bedrock_headers(self.guardrail.as_ref(), client.headers(), request.headers_mut());
         }
+        Ok(request)
     }
 
     async fn authorize(

@@ -11,10 +11,8 @@ use http::{HeaderValue, Request};
 use relay_messages::Payload;
 use sha2::{Digest, Sha256};
 
+use crate::guardrail::bedrock_headers;
 use crate::provider::AuthorizeError;
-
-/// The headers of a request that are signed beside those that the signature itself needs.
-const SIGNED: [HeaderName; 1] = [CONTENT_TYPE];
 
 /// The credentials, the scope and the time of a signature.
 #[derive(Debug)]
@@ -29,10 +27,11 @@ pub(super) struct Signer<'a> {
 impl Signer<'_> {
     /// Adds `authorization`, `x-amz-date` and, with temporary credentials, `x-amz-security-token`.
     ///
-    /// Signed are these, `host` and `content-type` and nothing else: whatever a proxy or the transport adds or changes
-    /// leaves the signature valid. The host is that of the URI, as HTTP clients write it.
+    /// Signed are these, `host`, `content-type` and the headers for Bedrock alone: another header that a proxy or the transport
+    /// adds or changes leaves the signature valid. The host is that of the URI, as HTTP clients write it.
     pub(super) fn sign(&self, request: &mut Request<Payload>) -> Result<(), AuthorizeError> {
-        for (name, value) in self.headers(request, &SIGNED)? {
+        let signed: Vec<_> = bedrock_headers(request.headers()).chain([CONTENT_TYPE]).collect();
+        for (name, value) in self.headers(request, &signed)? {
             let mut value = HeaderValue::try_from(value).map_err(|_| AuthorizeError::Malformed)?;
             value.set_sensitive(true);
             request.headers_mut().insert(HeaderName::from_static(name), value);

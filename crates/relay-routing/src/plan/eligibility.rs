@@ -36,6 +36,18 @@ pub(super) fn eligible_providers(
             true => PlanError::NoCredential,
         });
     }
+    let mut conflicts = Vec::new();
+    let mut has_no_conflict = |index: &usize| {
+        let conflict = pools[*index].guardrail_conflict(request);
+        let has_none = conflict.is_none();
+        conflicts.extend(conflict.map(|conflict| (pools[*index].name().clone(), conflict)));
+        has_none
+    };
+    let guarded =
+        with_credential.map(|group| group.into_iter().filter(&mut has_no_conflict).collect::<Vec<_>>());
+    if guarded.iter().all(Vec::is_empty) {
+        return Err(PlanError::Guardrail { conflicts });
+    }
     let mut unsupported = Vec::new();
     let mut supports_all = |index: &usize| {
         let pool = &pools[*index];
@@ -44,8 +56,7 @@ pub(super) fn eligible_providers(
         unsupported.extend(feature.map(|feature| (pool.name().clone(), feature)));
         supports_all
     };
-    let eligible =
-        with_credential.map(|group| group.into_iter().filter(&mut supports_all).collect::<Vec<_>>());
+    let eligible = guarded.map(|group| group.into_iter().filter(&mut supports_all).collect::<Vec<_>>());
     match eligible.iter().all(Vec::is_empty) {
         true => Err(PlanError::Unsuitable { unsupported }),
         false => Ok(eligible),

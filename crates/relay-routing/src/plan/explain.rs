@@ -103,7 +103,8 @@ impl Planner {
                         .to_owned(),
                 });
             }
-            pool.unsupported(request).map(|feature| format!("it {feature}"))
+            let conflict = pool.guardrail_conflict(request).map(|conflict| format!("it {conflict}"));
+            conflict.or_else(|| pool.unsupported(request).map(|feature| format!("it {feature}")))
         };
         let excluded = self
             .pools

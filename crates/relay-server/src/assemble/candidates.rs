@@ -11,8 +11,8 @@ use relay_config::{
 use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
     AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, FetchLayer,
-    Forward, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest, Upstream, Vertex,
-    Zai,
+    Forward, GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest,
+    Upstream, Vertex, Zai, guardrail_conflict,
 };
 use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
 use relay_transport::{Fetcher, Transport};
@@ -175,6 +175,14 @@ impl ProviderStack<'_> {
             .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // needs the upstream's name of the model
             .service(upstream);
         CandidateService::new(stack)
+    }
+
+    /// Checks requests for a guardrail that the provider does not apply.
+    pub(super) fn guardrails(
+        &self,
+    ) -> impl Fn(&RelayRequest) -> Option<GuardrailConflict> + Send + Sync + 'static {
+        let kind = self.provider.kind.clone();
+        move |request| guardrail_conflict(&kind, request)
     }
 
     /// Checks requests for a part that the provider does not support, by its own name of the model.

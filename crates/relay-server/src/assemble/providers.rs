@@ -88,6 +88,7 @@ pub(super) fn build_providers(
                 .with_pooling(provider.pooling)
                 .with_max_wait(provider.max_wait)
                 .with_health(circuit(&config.health), stack.probe(&config.health))
+                .with_guardrails(stack.guardrails())
                 .with_unsupported(stack.unsupported()),
         );
         let forward = stack.forward()?;

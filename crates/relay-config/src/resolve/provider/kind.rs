@@ -60,6 +60,7 @@ fn check_settings(raw: &raw::Provider, spec: &KindSpec, path: &KeyPath, to: &mut
         ("aws_profile", raw.aws_profile.is_some()),
         ("aws_bearer_token", raw.aws_bearer_token.is_some()),
         ("bedrock_api", raw.bedrock_api.is_some()),
+        ("bedrock_guardrail", raw.bedrock_guardrail.is_some()),
         ("azure_resource_name", raw.azure_resource_name.is_some()),
         ("azure_api_version", raw.azure_api_version.is_some()),
         ("azure_auth", raw.azure_auth.is_some()),

@@ -426,3 +426,40 @@ fn defaults_in_the_schema_are_the_defaults_of_the_clouds() {
         assert_eq!(format!("{both:?}"), format!("{:?}", provider(&[REGION], without)));
     }
 }
+
+#[test]
+fn a_guardrail_needs_an_id_and_a_version() {
+    #[track_caller]
+    fn check_guardrail(guardrail: &str, problems: &[&str]) {
+        let text = format!(
+            "providers:\n  - name: b\n    type: bedrock\n    aws_region: us-east-1\n    bedrock_guardrail: {guardrail}"
+        );
+        let loaded = Loader::new().with_text("c.yaml", Format::Yaml, text).load();
+        let found = loaded.err().map(|error| error.to_string()).unwrap_or_default();
+        for problem in problems {
+            assert!(found.contains(problem), "{found}");
+        }
+        assert_eq!(found.is_empty(), problems.is_empty(), "{found}");
+    }
+    check_guardrail("{id: abc1, version: \"1\"}", &[]);
+    check_guardrail("{id: abc1, version: 12345678, trace: ENABLED_FULL}", &[]);
+    check_guardrail("{id: 'arn:aws:bedrock:us-east-1:123456789012:guardrail/abc', version: DRAFT}", &[]);
+    check_guardrail("{version: 1}", &["bedrock_guardrail.id: missing"]);
+    check_guardrail("{id: abc1}", &["bedrock_guardrail.version: missing"]);
+    check_guardrail("{id: a b, version: 1}", &["bedrock_guardrail.id: found \"a b\""]);
+    check_guardrail(
+        "{id: abc1, version: draft}",
+        &["bedrock_guardrail.version: found \"draft\"", "write DRAFT"],
+    );
+    check_guardrail("{id: abc1, version: 0}", &["bedrock_guardrail.version: found \"0\""]);
+    check_guardrail("{id: abc1, version: 1.5}", &["bedrock_guardrail.version: found the number 1.5"]);
+    check_guardrail(
+        "{id: abc1, version: 1, trace: on}",
+        &["bedrock_guardrail.trace", "ENABLED", "DISABLED", "ENABLED_FULL"],
+    );
+    check_guardrail("{id: abc1, version: 1, tracing: true}", &["bedrock_guardrail.tracing: unknown key"]);
+    check_guardrail(
+        "{id: abc1, version: 1}\n    bedrock_api: messages\n    base_url: https://bedrock-mantle.us-east-1.api.aws/anthropic",
+        &["an endpoint that applies guardrails"],
+    );
+}
