@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use relay_config::{PLACEHOLDER, ProviderKind, ServerConfig};
+use relay_config::{PLACEHOLDER, ServerConfig};
 use relay_server::{BuildError, Drained, Relay};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -141,11 +141,9 @@ enum ClientNeeds {
 impl ClientNeeds {
     fn of(start: &Start) -> Self {
         let config = &start.loaded.config;
-        let passes_through =
-            |kind: &ProviderKind| matches!(kind, ProviderKind::Anthropic { passthrough: true, .. });
         if config.server.auth.is_required() && !config.server.auth.allow_subscription {
             Self::Key
-        } else if config.providers.iter().any(|provider| provider.enabled && passes_through(&provider.kind)) {
+        } else if config.providers.iter().any(|provider| provider.enabled && provider.kind.passes_through()) {
             Self::OwnCredential
         } else {
             Self::Placeholder

@@ -148,6 +148,35 @@ fn the_clients_credential_decides_about_candidates() {
 }
 
 #[test]
+fn a_subscription_comes_before_the_keys_at_anthropics_own_address() {
+    #[track_caller]
+    fn check(provider: &str, expected: &[&str], is_warned: bool) {
+        let config = format!(
+            "server: {{ auth: {{ allow_subscription: true }} }}\n\
+             providers: [{{ name: a, type: anthropic, keys: [{{ key: k }}]{provider} }}]\n"
+        );
+        let user = user(&config);
+        let outcome = user.run(&["explain", "--client", "subscription", "--json", "request.json"]);
+        let explanation: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let order = explanation["order"].as_array().unwrap();
+        let keys: Vec<_> = order.iter().map(|candidate| candidate["key"].as_str().unwrap()).collect();
+        assert_eq!(keys.len(), expected.len(), "{outcome:?}");
+        assert!(
+            keys.iter().zip(expected).all(|(key, expected)| *expected == "key" || key == expected),
+            "{keys:?}"
+        );
+        let warned =
+            user.run(&["config", "validate"]).stderr.contains("server.auth.allow_subscription: no enabled");
+        assert_eq!(warned, is_warned, "{provider}");
+    }
+    check("", &["client", "key"], false);
+    check(", base_url: 'https://api.anthropic.com'", &["client", "key"], false);
+    check(", base_url: 'https://API.anthropic.com:443/'", &["client", "key"], false);
+    check(", base_url: 'https://gateway.example'", &["key"], true);
+    check(", passthrough: false", &["key"], true);
+}
+
+#[test]
 fn a_request_that_cannot_be_read_is_reported() {
     let user = user("server: { max_body_bytes: 1024 }\nproviders: [{ name: a, type: mock }]\n");
     user.write("text", "hello");

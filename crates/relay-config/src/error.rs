@@ -258,6 +258,18 @@ pub enum Concern {
         /// The address.
         address: String,
     },
+    /// Clients may send a subscription token, and no provider receives it.
+    #[error(
+        "no enabled provider receives a client's subscription token: add one of type anthropic at its own address, or set \
+         passthrough: true for an anthropic provider that may receive it"
+    )]
+    NoPassThrough,
+    /// A made-up subscription token can use the configured keys.
+    #[error(
+        "any text in the form of a subscription token can use the configured keys, because only Anthropic can check such a \
+         token; remove the setting, unless only trusted clients can reach the relay"
+    )]
+    SubscriptionOpensKeys,
     /// The file contains a secret and is readable by every user of the machine.
     #[error(
         "the file contains a secret and every user of this machine can read it; chmod 600, or use ${{NAME}}"

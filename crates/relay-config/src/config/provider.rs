@@ -106,7 +106,8 @@ pub enum ProviderKind {
     Anthropic {
         /// The URL in front of `/v1/messages`. Default `https://api.anthropic.com`.
         base_url: BaseUrl,
-        /// If `true`, a client's own credential may be sent there. Default: `true` with the default URL.
+        /// If `true`, a client's own credential may be sent there. Default: `true` with the default URL, written out
+        /// or not.
         passthrough: bool,
     },
     /// Z.AI (GLM).
@@ -192,6 +193,12 @@ impl ProviderKind {
             Self::Compatible { auth: CompatibleAuth::None, .. } => KeyNeed::Refused,
             kind => kind.spec().keys,
         }
+    }
+
+    /// Returns `true` if a client's own credential may be sent to the provider.
+    #[must_use]
+    pub fn passes_through(&self) -> bool {
+        matches!(self, Self::Anthropic { passthrough: true, .. })
     }
 
     /// Returns the `type` in the configuration file.

@@ -30,8 +30,8 @@ pub(crate) struct Provider {
     /// Required for `anthropic_compatible`; every other type has a default.
     #[schemars(length(min = 1))]
     pub(crate) base_url: Option<String>,
-    /// Send a client's own credential to this `anthropic` provider. Default: true without `base_url`, otherwise
-    /// false.
+    /// Send a client's own credential to this `anthropic` provider. Default: true if the URL is
+    /// `https://api.anthropic.com`, written out or not, otherwise false.
     pub(crate) passthrough: Option<bool>,
     /// The header in which an `anthropic_compatible` upstream expects its key. Default `x-api-key`.
     #[schemars(extend("default" = "x-api-key"))]

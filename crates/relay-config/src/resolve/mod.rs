@@ -33,9 +33,13 @@ pub(crate) fn resolve(
     if raw.providers.is_empty() {
         names.extend(defaults.iter().map(|provider| provider.name.to_string()));
     }
+    let server = server::resolve(raw.server, &root.key("server"), &mut to);
+    let providers = provider::resolve_all(raw.providers, &root.key("providers"), &mut to);
+    let effective = if providers.is_empty() { defaults } else { &providers };
+    server::check_subscription(&server, effective, &root.key("server").key("auth"), &mut to);
     Config {
-        server: server::resolve(raw.server, &root.key("server"), &mut to),
-        providers: provider::resolve_all(raw.providers, &root.key("providers"), &mut to),
+        server,
+        providers,
         routing: routing::resolve(raw.routing, &names, &root.key("routing"), &mut to),
         health: health::resolve(raw.health),
         logging: logging::resolve(raw.logging),

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::config::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
+use crate::config::{ClientAuth, ClientKey, ListenAddress, ProviderConfig, ServerConfig};
 use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
 use crate::raw;
@@ -35,6 +35,25 @@ pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -
         to.warning(&path.key("listen"), Concern::OpenListener { address: open.to_string() });
     }
     server
+}
+
+/// Warns if a subscription token admits a client but reaches no upstream, or if a made-up one opens the keys.
+pub(super) fn check_subscription(
+    server: &ServerConfig,
+    providers: &[ProviderConfig],
+    path: &KeyPath,
+    to: &mut Reporter<'_>,
+) {
+    let auth = &server.auth;
+    if !auth.allow_subscription {
+        return;
+    }
+    if !providers.iter().any(|provider| provider.enabled && provider.kind.passes_through()) {
+        to.warning(&path.key("allow_subscription"), Concern::NoPassThrough);
+    }
+    if auth.subscription_may_use_keys == Some(true) && (!server.is_loopback_only() || auth.has_keys()) {
+        to.warning(&path.key("subscription_may_use_keys"), Concern::SubscriptionOpensKeys);
+    }
 }
 
 fn listen(raw: Option<raw::Listen>, path: &KeyPath, to: &mut Reporter<'_>) -> Option<Vec<ListenAddress>> {

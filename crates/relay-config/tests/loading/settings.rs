@@ -4,11 +4,11 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use relay_config::{
-    Affinity, CompatibleAuth, Config, Discovery, Format, KeyConfig, KeyLimits, Loader, LogFormat, LogLevel,
-    LogOutput, Pooling, ProviderKind, Strategy, StreamBreak, TEMPLATE, demo, schema,
+    Affinity, CompatibleAuth, Concern, Config, Discovery, Format, KeyConfig, KeyLimits, Loader, LogFormat,
+    LogLevel, LogOutput, Pooling, ProviderKind, Strategy, StreamBreak, TEMPLATE, demo, schema,
 };
 
-use crate::check::{warnings, yaml};
+use crate::check::{loader, warnings, yaml};
 
 const EVERYTHING: &str = "
 server:
@@ -131,7 +131,7 @@ fn every_setting_is_loaded() {
 }
 
 #[test]
-fn passthrough_is_the_default_only_without_a_base_url() {
+fn passthrough_is_the_default_at_anthropics_own_address() {
     #[track_caller]
     fn check(provider: &str, expected: bool) {
         let config =
@@ -144,8 +144,60 @@ fn passthrough_is_the_default_only_without_a_base_url() {
     check("", true);
     check(", passthrough: false", false);
     check(", base_url: https://a.example", false);
-    check(", base_url: https://api.anthropic.com", false);
+    check(", base_url: https://api.anthropic.com", true);
+    check(", base_url: https://api.anthropic.com/", true);
+    check(", base_url: https://API.anthropic.com:443", true);
+    check(", base_url: http://api.anthropic.com", false);
+    check(", base_url: https://api.anthropic.com.evil.example", false);
+    check(", base_url: https://api.anthropic.com, passthrough: false", false);
     check(", base_url: https://a.example, passthrough: true", true);
+}
+
+#[test]
+fn a_subscription_token_that_no_provider_receives_is_a_warning() {
+    #[track_caller]
+    fn check(auth: &str, provider: &str, expected: Option<&str>) {
+        let loaded = yaml(&format!(
+            "server: {{ auth: {{ {auth} }} }}\nproviders: [{{ name: z, type: zai, keys: [{{ key: k }}] }}, {{ name: a, {provider} }}]"
+        ));
+        warnings(&loaded, &expected.into_iter().collect::<Vec<_>>());
+    }
+    let none = "1:39: server.auth.allow_subscription: no enabled provider receives a client's subscription token: add one of \
+                type anthropic at its own address, or set passthrough: true for an anthropic provider that may receive it";
+    let allowed = "allow_subscription: true";
+    let other = "type: anthropic, base_url: https://a.example, keys: [{ key: a }]";
+    check(allowed, other, Some(none));
+    check(allowed, "type: anthropic, passthrough: false, keys: [{ key: a }]", Some(none));
+    check(allowed, "type: anthropic, enabled: false", Some(none));
+    check(allowed, "type: ollama", Some(none));
+    check("allow_subscription: false", other, None);
+    check(allowed, "type: anthropic", None);
+    check(allowed, "type: anthropic, base_url: https://api.anthropic.com, keys: [{ key: a }]", None);
+    check(allowed, "type: anthropic, base_url: https://a.example, passthrough: true", None);
+    // Without a file, the providers are those of the environment.
+    let variable = ("CC_RELAY_SERVER__AUTH__ALLOW_SUBSCRIPTION", "true");
+    let found = Discovery::from_environment(|_| None, false).config.providers;
+    warnings(&loader(&[variable]).with_default_providers(found).load().unwrap(), &[]);
+    let place = "CC_RELAY_SERVER__AUTH__ALLOW_SUBSCRIPTION: server.auth.allow_subscription";
+    let expected = none.replace("1:39: server.auth.allow_subscription", place);
+    warnings(&loader(&[variable]).with_default_providers(demo().providers).load().unwrap(), &[&expected]);
+}
+
+#[test]
+fn keys_that_a_made_up_token_opens_are_a_warning() {
+    #[track_caller]
+    fn check(server: &str, is_warned: bool) {
+        let loaded = yaml(&format!("server: {{ {server} }}\nproviders: [{{ name: a, type: anthropic }}]"));
+        let concerns: Vec<_> = loaded.warnings.iter().map(|warning| &warning.concern).collect();
+        let expected = if is_warned { vec![&Concern::SubscriptionOpensKeys] } else { Vec::new() };
+        assert_eq!(concerns, expected, "{server}");
+    }
+    let open = "allow_subscription: true, subscription_may_use_keys: true";
+    check(&format!("auth: {{ {open} }}"), false);
+    check(&format!("auth: {{ {open}, api_key: k }}"), true);
+    check(&format!("listen: '0.0.0.0:1', auth: {{ {open} }}"), true);
+    check("auth: { api_key: k, subscription_may_use_keys: true }", false);
+    check("auth: { api_key: k, allow_subscription: true }", false);
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub(super) fn check_cleartext(provider: &ProviderConfig, path: &KeyPath, to: &mu
 /// Returns `true` if requests carry a credential. A signature is not one, since it is useless for another request.
 fn sends_credential(provider: &ProviderConfig) -> bool {
     match &provider.kind {
-        ProviderKind::Vertex(_) => true,
+        ProviderKind::Vertex(_) | ProviderKind::Anthropic { passthrough: true, .. } => true,
         ProviderKind::Azure(azure) if matches!(azure.auth, AzureAuth::EntraId(_)) => true,
         ProviderKind::Bedrock(BedrockConfig { credentials, .. }) => {
             matches!(credentials, AwsCredentials::BearerToken(_))

@@ -20,7 +20,7 @@ pub(super) fn resolve(
     check_settings(raw, spec, path, to);
     let base_url_path = path.key("base_url");
     let given = address::given(raw, spec, &base_url_path, to);
-    let passthrough = raw.passthrough.unwrap_or(given.is_none());
+    let passthrough = raw.passthrough.unwrap_or_else(|| is_own_address(given.as_ref(), spec));
     let base_url = |given: Option<BaseUrl>, to: &mut Reporter<'_>| {
         given.or_else(|| spec.default_base_url()).unwrap_or_else(|| {
             let expected = format!("type {} needs the upstream's URL, as in https://host/path", spec.name);
@@ -46,6 +46,11 @@ pub(super) fn resolve(
         Implementation::Vertex => ProviderKind::Vertex(vertex::resolve(raw, given, enabled, path, to)),
         Implementation::Mock => ProviderKind::Mock,
     })
+}
+
+/// Returns `true` if requests go to the vendor's own address, which is the default and may also be written out.
+fn is_own_address(given: Option<&BaseUrl>, spec: &KindSpec) -> bool {
+    given.is_none_or(|given| spec.default_base_url().is_some_and(|own| given.is_equivalent(&own)))
 }
 
 /// Refuses settings that only another type accepts.
