@@ -9,6 +9,7 @@
 //! Exit codes: 0 for success, 1 for a failure, 2 for a mistake on the command line.
 
 mod cli;
+mod client_hint;
 mod config;
 mod explain;
 mod listen;

@@ -3,13 +3,14 @@
 use std::io;
 use std::process::ExitCode;
 
-use relay_config::{PLACEHOLDER, ServerConfig};
+use relay_config::ServerConfig;
 use relay_server::{BuildError, Drained, Relay};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::cli::Settings;
+use crate::client_hint::{self, Hint};
 use crate::listen::{self, ListenError};
 use crate::logging::{self, LoggingError};
 use crate::settings::{Origin, SettingsError, Start};
@@ -49,21 +50,21 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     let config = start.loaded.config.clone();
     let _flush = logging::install(&config.logging)?;
     start.log();
-    let needs = ClientNeeds::of(&start);
+    let hints = client_hint::of(&config);
     let server = config.server.clone();
     let relay = Relay::builder(config).with_own_listeners().build()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Runtime)?;
-    let ended = runtime.block_on(run(relay, &server, needs));
+    let ended = runtime.block_on(run(relay, &server, &hints));
     // A thread may still be resolving a name. Its result is no longer needed.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(relay: Relay, server: &ServerConfig, needs: ClientNeeds) -> Result<ExitCode, ServeError> {
+async fn run(relay: Relay, server: &ServerConfig, hints: &[Hint]) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::new().map_err(ServeError::Signals)?;
     let listeners = listen::bind(&server.listen).await?;
-    announce(&listeners, needs).map_err(ServeError::LocalAddress)?;
+    announce(&listeners, hints).map_err(ServeError::LocalAddress)?;
 
     let (stop, _) = watch::channel(false);
     let mut serving = JoinSet::new();
@@ -127,43 +128,20 @@ impl Start {
     }
 }
 
-/// The credential that a client needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ClientNeeds {
-    /// A key of `server.auth`.
-    Key,
-    /// The client's own credential for the upstream, if any.
-    OwnCredential,
-    /// No credential. Claude Code needs a placeholder, since it does not start without one.
-    Placeholder,
-}
-
-impl ClientNeeds {
-    fn of(start: &Start) -> Self {
-        let config = &start.loaded.config;
-        if config.server.auth.is_required() && !config.server.auth.allow_subscription {
-            Self::Key
-        } else if config.providers.iter().any(|provider| provider.enabled && provider.kind.passes_through()) {
-            Self::OwnCredential
-        } else {
-            Self::Placeholder
-        }
-    }
-}
-
-/// Logs the addresses of the relay, and the command that points Claude Code at it.
-fn announce(listeners: &[TcpListener], needs: ClientNeeds) -> io::Result<()> {
+/// Logs the addresses of the relay, and the commands that point Claude Code at it.
+fn announce(listeners: &[TcpListener], hints: &[Hint]) -> io::Result<()> {
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     for address in &addresses {
         tracing::info!("listening on http://{address}");
     }
     let Some(first) = addresses.first() else { return Ok(()) };
     let address = listen::as_destination(*first);
-    let credential = match needs {
-        ClientNeeds::Key => " ANTHROPIC_AUTH_TOKEN=<key>".to_owned(),
-        ClientNeeds::OwnCredential => String::new(),
-        ClientNeeds::Placeholder => format!(" ANTHROPIC_AUTH_TOKEN={PLACEHOLDER}"),
-    };
-    tracing::info!("to use it: ANTHROPIC_BASE_URL=http://{address}{credential} claude");
+    for (index, hint) in hints.iter().enumerate() {
+        let start = if index == 0 { "to use it" } else { "or" };
+        match hint {
+            Hint::Command { .. } => tracing::info!("{start}: {}", hint.command(address)),
+            Hint::Unusable(reason) => tracing::warn!("no client can be served: {reason}"),
+        }
+    }
     Ok(())
 }

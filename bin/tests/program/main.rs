@@ -3,6 +3,7 @@
 
 mod config;
 mod explain;
+mod hint;
 mod process;
 mod proxy;
 mod serve;

@@ -201,6 +201,12 @@ impl ProviderKind {
         matches!(self, Self::Anthropic { passthrough: true, .. })
     }
 
+    /// Returns `true` if the upstream needs no credential at all, neither a key nor that of a cloud.
+    #[must_use]
+    pub fn needs_no_credential(&self) -> bool {
+        matches!(self, Self::Ollama { .. } | Self::Mock | Self::Compatible { auth: CompatibleAuth::None, .. })
+    }
+
     /// Returns the `type` in the configuration file.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
