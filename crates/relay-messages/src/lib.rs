@@ -59,7 +59,7 @@ pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use error_chain::{ErrorChain, error_sources};
 pub use estimate::estimate_tokens;
 pub use rate_limits::{RateLimit, RateLimits};
-pub use refusals::{KnownRefusal, RefusalMemory, Retry};
+pub use refusals::{KnownRefusal, RefusalMemory, RefusalScope, Retry, WholeRequest};
 pub use thinking_provenance::{SignatureOwner, ThinkingProvenance};
 pub use two_generations::TwoGenerations;
 pub use unsupported::Unsupported;

@@ -59,10 +59,19 @@ pub struct ThinkingProvenance(Arc<Mutex<Memory>>);
 #[derive(Debug)]
 struct Memory {
     signatures: TwoGenerations<ThinkingId, Known>,
-    /// The owners of the answers that have been relayed, each with `true` if its thinking came unsigned.
-    owners: Vec<(SignatureOwner, bool)>,
+    /// The owners of the answers that have been relayed.
+    owners: Vec<KnownOwner>,
     /// `true` once a signature has been refused.
     refusals: bool,
+}
+
+#[derive(Debug)]
+struct KnownOwner {
+    owner: SignatureOwner,
+    /// `true` if its thinking came unsigned.
+    sends_unsigned: bool,
+    /// `true` if it has accepted the thinking of another owner.
+    accepts_foreign: bool,
 }
 
 impl Default for Memory {
@@ -76,19 +85,25 @@ impl ThinkingProvenance {
     /// Records that `id` is a signature of `owner`.
     pub fn record_signature(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
         let mut memory = self.lock();
-        memory.see(owner, false);
+        memory.known(owner, |_| {});
         memory.signatures.insert(id, Known::By(owner), now);
     }
 
     /// Records that thinking of `owner` may come without a signature.
     pub fn record_unsigned(&self, owner: SignatureOwner) {
-        self.lock().see(owner, true);
+        self.lock().known(owner, |known| known.sends_unsigned = true);
+    }
+
+    /// Records that `owner` has accepted the thinking of another owner.
+    pub fn record_acceptance(&self, owner: SignatureOwner) {
+        self.lock().known(owner, |known| known.accepts_foreign = true);
     }
 
     /// Records that `owner` has refused `id`.
     pub fn record_refusal(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
         let mut memory = self.lock();
         memory.refusals = true;
+        memory.known(owner, |known| known.accepts_foreign = false);
         memory.signatures.insert(id, Known::NotBy(owner), now);
     }
 
@@ -106,15 +121,17 @@ impl ThinkingProvenance {
     /// Returns `true` if thinking of `owner` has come without a signature.
     #[must_use]
     pub fn sends_unsigned(&self, owner: SignatureOwner) -> bool {
-        self.lock().owners.contains(&(owner, true))
+        self.lock().owners.iter().any(|known| known.owner == owner && known.sends_unsigned)
     }
 
     /// Returns `true` if a conversation may contain thinking that `owner` does not accept: another owner has
-    /// answered a request, or a signature has been refused.
+    /// answered a request, or a signature has been refused. An owner that has accepted the thinking of another one gets all
+    /// thinking until it refuses a signature.
     #[must_use]
     pub fn may_contain_foreign(&self, owner: SignatureOwner) -> bool {
         let memory = self.lock();
-        memory.refusals || memory.owners.iter().any(|(seen, _)| *seen != owner)
+        let accepts_all = memory.owners.iter().any(|known| known.owner == owner && known.accepts_foreign);
+        !accepts_all && (memory.refusals || memory.owners.iter().any(|known| known.owner != owner))
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
@@ -123,11 +140,15 @@ impl ThinkingProvenance {
 }
 
 impl Memory {
-    fn see(&mut self, owner: SignatureOwner, unsigned: bool) {
-        if let Some((_, is_unsigned)) = self.owners.iter_mut().find(|(seen, _)| *seen == owner) {
-            *is_unsigned |= unsigned;
-        } else if self.owners.len() < OWNERS {
-            self.owners.push((owner, unsigned));
+    /// Changes the facts about `owner`, if there is room for it.
+    fn known(&mut self, owner: SignatureOwner, change: impl FnOnce(&mut KnownOwner)) {
+        let known = self.owners.iter().position(|known| known.owner == owner);
+        if known.is_none() && self.owners.len() < OWNERS {
+            self.owners.push(KnownOwner { owner, sends_unsigned: false, accepts_foreign: false });
+        }
+        let at = known.unwrap_or(self.owners.len().saturating_sub(1));
+        if let Some(known) = self.owners.get_mut(at).filter(|known| known.owner == owner) {
+            change(known);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A bounded map that drops unused entries without a clock or a list of its own.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem;
@@ -49,7 +50,11 @@ impl<K: Eq + Hash, V> TwoGenerations<K, V> {
     }
 
     /// Returns the value of `key`, which counts as used.
-    pub fn get(&mut self, key: &K, now: Instant) -> Option<&mut V> {
+    pub fn get<Q>(&mut self, key: &Q, now: Instant) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
         self.rotate(now);
         if let Some((key, value)) = self.old.remove_entry(key) {
             self.young.insert(key, value);
@@ -71,6 +76,11 @@ impl<K: Eq + Hash, V> TwoGenerations<K, V> {
     pub fn contains(&mut self, key: &K, now: Instant) -> bool {
         self.rotate(now);
         self.young.contains_key(key) || self.old.contains_key(key)
+    }
+
+    /// Iterates over the entries in no particular order. They do not count as used.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.young.iter().chain(&self.old)
     }
 
     /// Returns the number of entries, at most twice the capacity.

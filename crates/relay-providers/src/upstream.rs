@@ -4,6 +4,7 @@
 //! prepare ─▶ exchange: authorize ▸ send ─▶ success ─convert─▶ first content ─▶ Answer
 //!               ▲ once more, with a new       └─▶ failure ─UpstreamError::read─▶ judge ─▶ Answer
 //!               │ credential ◀────────────────────────────────────────────────────┤
+//!               │ once more, as a whole, if known refusals were removed ◀─────────┤
 //!               └ once more, without what the upstream named in its refusal ◀─────┘
 //! ```
 
@@ -15,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
-use relay_messages::{Payload, RateLimits, RefusalMemory, Retry, headers};
+use relay_messages::{Payload, RateLimits, RefusalMemory, RefusalScope, Retry, WholeRequest, headers};
 use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, full, read_start};
 use tokio::time::Instant;
 use tower::Service;
@@ -80,20 +81,29 @@ impl<P: Provider> Upstream<P> {
         self.provider.base_url().is_some()
     }
 
-    /// Calls the upstream. If it refuses the request, calls it once more without what it names in its refusal.
+    /// Calls the upstream. If it refuses a request from which known refusals were removed, calls it once more with the whole
+    /// request. If it still refuses the request, calls it once more without what it names in its refusal.
     async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
         let limit = HeadLimit::begin(attempt.head_timeout());
         let mut request = self.provider.prepare(&attempt)?;
-        self.refusals.strip_known(attempt.model(), &mut request, now());
+        let scope = scope(&attempt);
+        let whole = self.refusals.strip_known(scope, &mut request, now());
         let (answer, refusal) = self.call_once(&attempt, &request, &limit).await?;
-        let Some(retry) = refusal.and_then(|error| self.refusals.retry_without(&request, &error.texts()))
-        else {
+        let Some(refusal) = refusal else { return Ok(answer) };
+        if let Some(whole) = whole.filter(|_| answer.outcome == Outcome::Refused) {
+            let (second, _) = self.call_once(&attempt, whole.request(), &limit).await?;
+            if second.outcome != Outcome::Refused {
+                self.forget_if_accepted(scope, &whole, &second);
+                return Ok(second);
+            }
+        }
+        let Some(retry) = self.refusals.retry_without(&request, &refusal.texts()) else {
             return Ok(answer);
         };
         let (second, _) = self.call_once(&attempt, retry.request(), &limit).await?;
         match second.outcome {
             Outcome::Success => {
-                self.remember(attempt.model(), &retry);
+                self.remember(scope, &retry);
                 Ok(second)
             }
             // The first refusal is about what the client wrote, so the client can act on it.
@@ -102,10 +112,20 @@ impl<P: Provider> Upstream<P> {
         }
     }
 
-    /// Remembers that `retry` helped with `model`, and logs it.
-    fn remember(&self, model: &str, retry: &Retry) {
-        let provider = self.name.as_str();
-        for dropped in self.refusals.remember(model, retry, now()) {
+    /// Forgets the refusals by which `whole` was changed if `answer` shows that the upstream accepts it, and logs it.
+    fn forget_if_accepted(&self, scope: RefusalScope<'_>, whole: &WholeRequest, answer: &Answer) {
+        if answer.outcome == Outcome::Success {
+            let (provider, model) = (self.name.as_str(), scope.model);
+            for kept in self.refusals.forget(scope, whole, now()) {
+                tracing::warn!(provider, model, %kept, "the upstream accepts this after all; it is sent again");
+            }
+        }
+    }
+
+    /// Remembers that `retry` helped, and logs it.
+    fn remember(&self, scope: RefusalScope<'_>, retry: &Retry) {
+        let (provider, model) = (self.name.as_str(), scope.model);
+        for dropped in self.refusals.remember(scope, retry, now()) {
             tracing::warn!(provider, model, %dropped, "the upstream refuses this; it is removed from requests for an hour");
         }
         let blocks = retry.signatures();
@@ -218,6 +238,11 @@ impl<P: Provider> Service<Attempt> for Upstream<P> {
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         Box::pin(self.clone().attempt(attempt))
     }
+}
+
+/// The requests that a refusal of `attempt` applies to.
+fn scope(attempt: &Attempt) -> RefusalScope<'_> {
+    RefusalScope { model: attempt.model(), is_count: attempt.request().endpoint() == Endpoint::CountTokens }
 }
 
 /// The response to a request.

@@ -82,5 +82,5 @@ fn select<'a>(step: &PathStep, place: FieldMatch<'a>) -> SmallVec<[FieldMatch<'a
 }
 
 fn is_selected(step: &PathStep, node: Node<'_>) -> bool {
-    step.select.as_ref().is_none_or(|select| fits(select, node))
+    step.select.as_ref().is_none_or(|select| fits(select, &step.name, node))
 }

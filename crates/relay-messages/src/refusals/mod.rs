@@ -2,50 +2,48 @@
 //!
 //! ```text
 //! request ─strip_known─▶ request without the fields known to be refused ─▶ upstream
+//! refusal (400) ─▶ the whole request once more ─▶ upstream; success ─forget─▶ the fields are no longer removed
 //! refusal (400) ─retry_without─▶ Retry: the same request without the fields that the refusal names ─▶ upstream
-//! success of a Retry ─remember─▶ the same fields are removed from later requests, for an hour
+//! success of a Retry ─remember─▶ the named fields are removed from later requests, for an hour
 //! answer ─watch─▶ the owner of each signature
 //! ```
 //! Every function works on the request in the upstream's own form, so that a path in a refusal matches the
-//! bytes that were sent. A request is retried once. If the retry is refused too, the client gets the first
-//! refusal, which names the fields that the client wrote.
+//! bytes that were sent. If a retry is refused too, the client gets the first refusal.
+//!
+//! One memory serves all clients of a provider, so that a mistake of one must not change the requests of another. Only a part
+//! that the upstream has named is remembered: a field with the type of its object, and only for the same operation, model and
+//! API version and for the same or fewer betas. The companions of a part are removed with it and are not remembered.
 
 mod companions;
+mod conditions;
 mod paths;
 mod refusal;
 mod refused_fields;
+mod removal;
 mod thinking;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, Request};
+use http::Request;
 use memchr::memmem;
-use relay_config::{BaseUrl, FieldPath};
+use relay_config::BaseUrl;
 use relay_stream::thinking::{Thinking, ThinkingId};
 
-pub use self::refused_fields::KnownRefusal;
+pub use self::refused_fields::{KnownRefusal, RefusalScope};
 
 use self::companions::BetaCompanions;
+use self::conditions::Conditions;
 use self::refusal::Refusal;
 use self::refused_fields::{RefusedField, RefusedFields};
 use self::thinking::ThinkingBlock;
-use crate::body::{Edits, Node, Payload};
+use crate::body::{Node, Payload};
 use crate::capabilities::Adapter;
-use crate::headers::{self, ANTHROPIC_BETA};
 use crate::thinking_provenance::{SignatureOwner, ThinkingProvenance};
-
-/// The body field in which Bedrock expects betas.
-const BODY_BETAS: &str = "anthropic_beta";
 
 /// The host of the reference API that clients are written for. If it refuses a field, the request itself is
 /// wrong, and the client gets the error.
 const REFERENCE: &str = "api.anthropic.com";
-
-/// The one beta that every model with thinking accepts, also those that report all others as an "invalid beta
-/// flag" (anthropics/claude-code#49370).
-const TAKEN_EVERYWHERE: &str = "interleaved-thinking-2025-05-14";
 
 /// The fields, betas and signatures that one provider is known to refuse. Clones share one memory, so that
 /// all credentials of a provider use the same one.
@@ -67,7 +65,10 @@ struct Shared {
 #[derive(Debug)]
 pub struct Retry {
     request: Request<Payload>,
-    fields: Vec<RefusedField>,
+    /// The fields and betas that the refusal names.
+    named: Vec<RefusedField>,
+    /// The conditions of the refused request; `None` if they are not worth remembering.
+    conditions: Option<Conditions>,
     /// The signatures of the removed thinking blocks.
     refused: Vec<ThinkingId>,
 }
@@ -83,6 +84,23 @@ impl Retry {
     #[must_use]
     pub fn signatures(&self) -> usize {
         self.refused.len()
+    }
+}
+
+/// A request from which known refusals were removed, in its whole form.
+#[derive(Debug)]
+pub struct WholeRequest {
+    request: Request<Payload>,
+    removed: Vec<RefusedField>,
+    /// `true` if thinking of another owner was removed.
+    has_foreign_thinking: bool,
+}
+
+impl WholeRequest {
+    /// The request as it was before the removal.
+    #[must_use]
+    pub fn request(&self) -> &Request<Payload> {
+        &self.request
     }
 }
 
@@ -108,49 +126,89 @@ impl RefusalMemory {
         self.0.refused_fields.known(now)
     }
 
-    /// Removes from `request` the fields and betas that `model` is known to refuse, and thinking that the
-    /// provider does not accept.
-    pub fn strip_known(&self, model: &str, request: &mut Request<Payload>, now: Instant) {
-        without(&self.0.refused_fields.of(model, now), request);
-        if self.0.provenance.may_contain_foreign(self.0.owner) && holds_thinking(request.body()) {
-            self.strip(request, |block| self.takes(block, now));
+    /// Removes from `request` the fields and betas that requests of `scope` are known to be refused for, and thinking that
+    /// the provider does not accept. Returns the whole request if the upstream may accept it after all.
+    pub fn strip_known(
+        &self,
+        scope: RefusalScope<'_>,
+        request: &mut Request<Payload>,
+        now: Instant,
+    ) -> Option<WholeRequest> {
+        let has_known = self.0.refused_fields.has_any(scope, now);
+        let may_hold_foreign =
+            self.0.provenance.may_contain_foreign(self.0.owner) && holds_thinking(request.body());
+        if !has_known && !may_hold_foreign {
+            return None;
         }
+        let whole = request.clone();
+        let conditions = removal::conditions(request).filter(|_| has_known);
+        let known = conditions.map(|sent| self.0.refused_fields.of(scope, &sent, now)).unwrap_or_default();
+        let removed = match known.is_empty() {
+            true => Vec::new(),
+            false => removal::remove_with_companions(&known, &self.0.companions, request),
+        };
+        let stripped =
+            may_hold_foreign.then(|| self.strip(request, |block| self.takes(block, now))).flatten();
+        // Claude checks every signature, so that it never accepts the thinking of another owner.
+        let has_foreign_thinking = stripped.is_some() && self.0.owner != SignatureOwner::CLAUDE;
+        let is_changed = !removed.is_empty() || has_foreign_thinking;
+        is_changed.then_some(WholeRequest { request: whole, removed, has_foreign_thinking })
+    }
+
+    /// Forgets the refusals by which `whole` was changed, since the upstream has accepted it as a whole. Returns the fields
+    /// and betas that are no longer removed.
+    pub fn forget(&self, scope: RefusalScope<'_>, whole: &WholeRequest, now: Instant) -> Vec<String> {
+        if whole.has_foreign_thinking {
+            self.0.provenance.record_acceptance(self.0.owner);
+        }
+        let known = whole.removed.iter().filter(|field| self.0.refused_fields.remove(scope, field, now));
+        known.map(ToString::to_string).collect()
     }
 
     /// Returns `request` without the parts that `texts`, all of one refusal, name. Returns `None` if the
     /// request holds none of these parts, or if they must not be removed.
     #[must_use]
     pub fn retry_without<T: AsRef<str>>(&self, request: &Request<Payload>, texts: &[T]) -> Option<Retry> {
-        let names = Refusal::among(texts)?;
-        let mut request = request.clone();
-        let (mut fields, mut refused) = (Vec::new(), Vec::new());
-        let helps = match names {
-            Refusal::Fields(_) | Refusal::Betas(_) if self.0.is_reference => false,
-            Refusal::Fields(paths) => {
-                fields = fields_at(&self.0.companions, &paths, &request);
-                without(&fields, &mut request)
+        let refusal = Refusal::among(texts)?;
+        let names_fields = matches!(refusal, Refusal::Fields(_) | Refusal::Betas(_));
+        if names_fields && self.0.is_reference {
+            return None;
+        }
+        let mut retry =
+            Retry { request: request.clone(), named: Vec::new(), conditions: None, refused: Vec::new() };
+        let helps = match refusal {
+            Refusal::Fields(paths) => self.remove_named(removal::fields_at(&paths, request), &mut retry),
+            Refusal::Betas(names) if names.is_empty() => {
+                // The refused beta is one of several. All are removed from this request, and none is remembered.
+                let betas = removal::doubtful_betas(request);
+                let companions = &self.0.companions;
+                !removal::remove_with_companions(&betas, companions, &mut retry.request).is_empty()
             }
-            Refusal::Betas(names) => {
-                fields = fields_of_betas(&self.0.companions, &names, &request);
-                without(&fields, &mut request)
-            }
+            Refusal::Betas(names) => self.remove_named(removal::betas_named(&names, request), &mut retry),
             Refusal::Signature => {
-                let ids = self.strip(&mut request, |_| false);
-                ids.map(|ids| refused = ids).is_some()
+                let ids = self.strip(&mut retry.request, |_| false);
+                ids.map(|ids| retry.refused = ids).is_some()
             }
-            Refusal::ThinkingMissing => remove(&mut request, thinking::switched_off),
+            Refusal::ThinkingMissing => remove_nodes(&mut retry.request, thinking::switched_off),
         };
-        helps.then_some(Retry { request, fields, refused })
+        helps.then_some(retry)
     }
 
-    /// Remembers that `retry` succeeded with `model`. Returns the fields and betas that were not known before, such as
-    /// `field context_management` or `beta effort-2025-11-24`.
-    pub fn remember(&self, model: &str, retry: &Retry, now: Instant) -> Vec<String> {
+    fn remove_named(&self, named: Vec<RefusedField>, retry: &mut Retry) -> bool {
+        retry.conditions = removal::conditions(&retry.request);
+        retry.named = removal::remove_with_companions(&named, &self.0.companions, &mut retry.request);
+        !retry.named.is_empty()
+    }
+
+    /// Remembers that `retry`, a request of `scope`, succeeded. Returns the fields and betas that were not known before, such
+    /// as `field context_management` or `beta effort-2025-11-24`.
+    pub fn remember(&self, scope: RefusalScope<'_>, retry: &Retry, now: Instant) -> Vec<String> {
         for id in &retry.refused {
             self.0.provenance.record_refusal(*id, self.0.owner, now);
         }
-        let news = retry.fields.iter().filter(|field| self.0.refused_fields.add(model, field, now));
-        news.map(ToString::to_string).collect()
+        let Some(conditions) = &retry.conditions else { return Vec::new() };
+        let is_new = |field: &&RefusedField| self.0.refused_fields.add(scope, field, conditions, now);
+        retry.named.iter().filter(is_new).map(ToString::to_string).collect()
     }
 
     /// Returns a sink for the thinking in an answer of the provider. It records the provider as the owner of each signature.
@@ -183,7 +241,7 @@ impl RefusalMemory {
         takes: impl FnMut(ThinkingBlock) -> bool,
     ) -> Option<Vec<ThinkingId>> {
         let mut ids = Vec::new();
-        let removed = remove(request, |body| {
+        let removed = remove_nodes(request, |body| {
             let stripped = thinking::strip(body, takes);
             let mut gone = stripped.gone;
             if stripped.breaks_last_turn && self.0.owner == SignatureOwner::CLAUDE {
@@ -202,112 +260,14 @@ fn holds_thinking(body: &Payload) -> bool {
 }
 
 /// Removes the parts that `find` returns from the body of `request`. Returns `true` if there were any.
-fn remove(request: &mut Request<Payload>, find: impl FnOnce(Node<'_>) -> Vec<Node<'_>>) -> bool {
-    let body = request.body().to_bytes();
-    let gone = Node::parse(&body).map(find).unwrap_or_default();
-    if gone.is_empty() {
-        return false;
-    }
-    let mut edits = Edits::default();
-    gone.into_iter().for_each(|node| edits.remove_at(node));
-    *request.body_mut() = edits.apply_to(&body);
-    true
-}
-
-/// Returns the fields at `paths` that `request` contains, and their companions.
-fn fields_at(companions: &BetaCompanions, paths: &[String], request: &Request<Payload>) -> Vec<RefusedField> {
-    let body = request.body().to_bytes();
-    let Some(body) = Node::parse(&body) else { return Vec::new() };
-    let places = paths.iter().filter_map(|path| paths::resolve(path, body));
-    with_companions(companions, places.map(RefusedField::Field).collect(), body, &betas(request, body))
-}
-
-/// Returns the betas of `request` that `names` lists, and their companions. If `names` is empty, all betas
-/// count as named except [`TAKEN_EVERYWHERE`].
-fn fields_of_betas(
-    companions: &BetaCompanions,
-    names: &[String],
-    request: &Request<Payload>,
-) -> Vec<RefusedField> {
-    let body = request.body().to_bytes();
-    let Some(body) = Node::parse(&body) else { return Vec::new() };
-    let sent = betas(request, body);
-    let is_named = |beta: &&String| match names.is_empty() {
-        true => *beta != TAKEN_EVERYWHERE,
-        false => names.contains(beta),
-    };
-    let named = sent.iter().filter(is_named).cloned().map(RefusedField::Beta).collect();
-    with_companions(companions, named, body, &sent)
-}
-
-/// Returns `fields` and their companions in the request: the fields of each beta, the betas of each field,
-/// and so on.
-fn with_companions(
-    companions: &BetaCompanions,
-    mut fields: Vec<RefusedField>,
-    body: Node<'_>,
-    betas: &[String],
-) -> Vec<RefusedField> {
-    let mut next = 0;
-    while let Some(field) = fields.get(next) {
-        let leaving: Vec<RefusedField> = match field {
-            RefusedField::Beta(beta) => {
-                let fields = companions.fields_of(beta);
-                let sent = fields.filter(|field| !paths::find(body, &[*field]).is_empty());
-                sent.cloned().map(RefusedField::Field).collect()
-            }
-            RefusedField::Field(place) => {
-                let leaves = |beta: &&String| companions.leaves_with(beta, place);
-                betas.iter().filter(leaves).cloned().map(RefusedField::Beta).collect()
-            }
-        };
-        for partner in leaving {
-            if !fields.contains(&partner) {
-                fields.push(partner);
-            }
-        }
-        next += 1;
-    }
-    fields
-}
-
-/// Returns the betas of `request`, from its header and from `body`, which is its parsed body.
-fn betas(request: &Request<Payload>, body: Node<'_>) -> Vec<String> {
-    let in_body = body.get(BODY_BETAS).into_iter().flat_map(Node::elements).filter_map(Node::as_str);
-    headers::betas(request.headers()).map(str::to_owned).chain(in_body.map(Cow::into_owned)).collect()
-}
-
-/// Removes `fields` from `request`. Returns `true` if any of them was there.
-fn without(fields: &[RefusedField], request: &mut Request<Payload>) -> bool {
-    if fields.is_empty() {
-        return false;
-    }
-    let is_dropped =
-        |beta: &str| fields.iter().any(|field| matches!(field, RefusedField::Beta(name) if name == beta));
-    let changes_headers = without_betas(request.headers_mut(), is_dropped);
-    let places: Vec<&FieldPath> = fields.iter().filter_map(RefusedField::field).collect();
-    let changes_body = remove(request, |body| {
-        let mut gone = paths::find(body, &places);
-        gone.extend(betas_in(body, is_dropped));
-        gone
+fn remove_nodes(request: &mut Request<Payload>, find: impl FnOnce(Node<'_>) -> Vec<Node<'_>>) -> bool {
+    let mut is_any = false;
+    removal::edit(request, |body, edits| {
+        let gone = find(body);
+        is_any = !gone.is_empty();
+        gone.into_iter().for_each(|node| edits.remove_at(node));
     });
-    changes_headers || changes_body
-}
-
-fn without_betas(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) -> bool {
-    let has_any = headers.contains_key(ANTHROPIC_BETA) && headers::betas(headers).any(&is_dropped);
-    if has_any {
-        headers::map_betas(headers, |beta| (!is_dropped(beta)).then_some(beta));
-    }
-    has_any
-}
-
-/// Returns the dropped betas in the list of `body`, or the list itself if all of its betas are dropped.
-fn betas_in(body: Node<'_>, is_dropped: impl Fn(&str) -> bool) -> Vec<Node<'_>> {
-    let Some(list) = body.get(BODY_BETAS) else { return Vec::new() };
-    let is_dropped = |beta: &Node<'_>| beta.as_str().is_some_and(|beta| is_dropped(&beta));
-    let (gone, kept): (Vec<_>, Vec<_>) = list.elements().partition(is_dropped);
-    if kept.is_empty() && !gone.is_empty() { vec![list] } else { gone }
+    is_any
 }
 
 #[cfg(test)]

@@ -11,6 +11,17 @@ const EXTRA_INPUT: &str = ": Extra inputs are not permitted";
 /// The texts before and after a key that Bedrock's JSON schema does not know. The path of the object comes
 /// before them, such as `#/tools/0: `.
 const EXTRANEOUS: (&str, &str) = ("extraneous key [", "] is not permitted");
+/// Words, in lower case, before the names of betas that the upstream does accept.
+const ACCEPTED: [&str; 8] = [
+    "expected one of",
+    "must be one of",
+    "should be one of",
+    "supported betas",
+    "supported beta flags",
+    "supported values",
+    "allowed values",
+    "valid values",
+];
 /// Names that messages use in prose, each with the field that it means.
 const PROSE: [(&str, &str); 1] = [("effort", "output_config.effort")];
 
@@ -69,7 +80,7 @@ impl Refusal {
 
 /// Returns the path before each "Extra inputs are not permitted".
 fn extra_inputs(message: &str) -> impl Iterator<Item = String> {
-    message.match_indices(EXTRA_INPUT).filter_map(|(end, _)| {
+    message.match_indices(EXTRA_INPUT).take(NAMES).filter_map(|(end, _)| {
         let path = message[..end].rsplit(|c| !is_in_path(c)).next()?;
         (!path.is_empty()).then(|| path.to_owned())
     })
@@ -81,7 +92,7 @@ fn is_in_path(c: char) -> bool {
 
 /// Returns the path of each key that Bedrock's schema does not know.
 fn extraneous_keys(message: &str) -> impl Iterator<Item = String> {
-    message.match_indices(EXTRANEOUS.0).filter_map(|(at, open)| {
+    message.match_indices(EXTRANEOUS.0).take(NAMES).filter_map(|(at, open)| {
         let (key, rest) = message[at + open.len()..].split_once(']')?;
         if !rest.starts_with(&EXTRANEOUS.1[1..]) {
             return None;
@@ -111,8 +122,11 @@ fn unsupported(message: &str) -> Option<String> {
     (path.contains(['_', '.'])).then(|| path.to_owned())
 }
 
-/// Returns every name with a date in `message`, such as `name-2025-11-24`.
+/// Returns every name with a date in `message`, such as `name-2025-11-24`, up to a list of accepted names.
 fn dated_names(message: &str) -> Vec<String> {
+    let lower = message.to_ascii_lowercase();
+    let accepted = ACCEPTED.iter().filter_map(|words| lower.find(words)).min();
+    let message = &message[..accepted.unwrap_or(message.len())];
     let words = message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
     let mut names: Vec<String> = Vec::new();
     for word in words.filter(|word| is_dated(word)) {
@@ -180,6 +194,10 @@ mod tests {
             "Unexpected value(s) `tool-examples-2025-10-29`, `x-2026-01-02` for the `anthropic-beta` header. Please consult \
              our documentation at docs.anthropic.com or try again without the header.",
             betas(&["tool-examples-2025-10-29", "x-2026-01-02"]),
+        );
+        check(
+            "invalid beta flag `a-2025-01-01`. Supported values: `b-2025-01-01`, `c-2025-01-01`.",
+            betas(&["a-2025-01-01"]),
         );
         check("Unexpected value(s) `x` for the `anthropic-beta` header.", None);
         check("invalid beta flag", betas(&[]));

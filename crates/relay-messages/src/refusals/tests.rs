@@ -5,6 +5,9 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::headers::ANTHROPIC_BETA;
+
+const M: RefusalScope<'_> = RefusalScope { model: "m", is_count: false };
 
 fn refusals(base_url: Option<&str>) -> RefusalMemory {
     let base_url = base_url.map(|url| BaseUrl::parse(url).unwrap());
@@ -59,18 +62,25 @@ fn a_refused_part_is_removed_with_its_companion() {
 }
 
 #[test]
-fn companions_are_removed_but_only_parts_that_were_sent_are_remembered() {
+fn companions_are_removed_but_only_the_named_part_is_remembered() {
     let tools = json!([{"name": "t", "defer_loading": true, "input_examples": [1]}]);
     let sent = request(Some("advanced-tool-use-2025-11-20,effort-2025-11-24"), &json!({ "tools": tools }));
     let refusal = "tools.0.custom.defer_loading: Extra inputs are not permitted";
     let retry = refusals(None).retry_without(&sent, &[refusal]).unwrap();
     let expected = (Some("effort-2025-11-24"), json!({"tools": [{"name": "t"}]}));
     assert_eq!(parts(&retry.request), expected);
-    let names: Vec<_> = retry.fields.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        names,
-        ["field tools[].defer_loading", "beta advanced-tool-use-2025-11-20", "field tools[].input_examples"]
-    );
+    assert_eq!(refusals(None).remember(M, &retry, Instant::now()), ["field tools[custom].defer_loading"]);
+}
+
+#[test]
+fn a_beta_stays_while_an_object_of_another_type_has_its_field() {
+    let tools =
+        json!([{"name": "t", "defer_loading": true}, {"type": "bash_20250124", "defer_loading": true}]);
+    let sent = request(Some("advanced-tool-use-2025-11-20"), &json!({ "tools": tools }));
+    let refusal = "tools.0.custom.defer_loading: Extra inputs are not permitted";
+    let retry = refusals(None).retry_without(&sent, &[refusal]).unwrap();
+    let left = json!({"tools": [{"name": "t"}, {"type": "bash_20250124", "defer_loading": true}]});
+    assert_eq!(parts(&retry.request), (Some("advanced-tool-use-2025-11-20"), left));
 }
 
 #[test]
@@ -87,6 +97,7 @@ fn a_refusal_without_a_beta_name_removes_all_betas_but_the_one_accepted_everywhe
     let body = json!({"speed": "fast", "anthropic_beta": ["fast-mode-2026-02-01"]});
     let retry = refusals(None).retry_without(&request(None, &body), &["invalid beta flag"]).unwrap();
     assert_eq!(parts(&retry.request), (None, json!({})));
+    assert!(refusals(None).remember(M, &retry, Instant::now()).is_empty(), "no beta was named");
     let alone = json!({"anthropic_beta": ["interleaved-thinking-2025-05-14"]});
     assert!(refusals(None).retry_without(&request(None, &alone), &["invalid beta flag"]).is_none());
 }
@@ -123,16 +134,113 @@ fn fields_removed_by_a_successful_retry_are_removed_from_later_requests_for_that
     let sent = || request(Some("fast-mode-2026-02-01"), &json!({"speed": "fast", "max_tokens": 1}));
     let retry = refusals.retry_without(&sent(), &["speed: Extra inputs are not permitted"]).unwrap();
     let mut next = sent();
-    refusals.strip_known("m", &mut next, now);
+    assert!(refusals.strip_known(M, &mut next, now).is_none());
     assert_eq!(parts(&next), parts(&sent()), "no field is remembered before a retry has succeeded");
-    let news = refusals.remember("m", &retry, now);
-    assert_eq!(news, ["field speed", "beta fast-mode-2026-02-01"]);
-    assert!(refusals.remember("m", &retry, now).is_empty());
-    refusals.strip_known("m", &mut next, now);
-    assert_eq!(parts(&next), (None, json!({"max_tokens": 1})));
-    let mut other = sent();
-    refusals.strip_known("n", &mut other, now);
-    assert_eq!(parts(&other), parts(&sent()));
-    let dropped: Vec<_> = refusals.known(now).into_iter().map(|lesson| lesson.dropped).collect();
-    assert_eq!(dropped, ["beta fast-mode-2026-02-01", "field speed"]);
+    assert_eq!(refusals.remember(M, &retry, now), ["field speed"]);
+    assert!(refusals.remember(M, &retry, now).is_empty());
+    let whole = refusals.strip_known(M, &mut next, now).unwrap();
+    assert_eq!(parts(&next), (None, json!({"max_tokens": 1})), "the beta is removed with its field");
+    assert_eq!(parts(whole.request()), parts(&sent()));
+    for scope in [RefusalScope { model: "n", ..M }, RefusalScope { is_count: true, ..M }] {
+        let mut other = sent();
+        assert!(refusals.strip_known(scope, &mut other, now).is_none());
+        assert_eq!(parts(&other), parts(&sent()));
+    }
+    assert_eq!(refusals.known(now).len(), 1);
+    assert_eq!(refusals.forget(M, &whole, now), ["field speed"]);
+    assert!(refusals.forget(M, &whole, now).is_empty() && refusals.known(now).is_empty());
+    let mut last = sent();
+    assert!(refusals.strip_known(M, &mut last, now).is_none());
+}
+
+/// Learns from `refusal` of a request with `betas` and `body`, then checks the next request of another client.
+#[track_caller]
+fn check_next(
+    (betas, body, refusal): (Option<&'static str>, &Value, &str),
+    (next_betas, next): (Option<&'static str>, &Value),
+    expected: (Option<&str>, &Value),
+) {
+    let (refusals, now) = (refusals(None), Instant::now());
+    let retry = refusals.retry_without(&request(betas, body), &[refusal]).expect(refusal);
+    refusals.remember(M, &retry, now);
+    let mut next = request(next_betas, next);
+    refusals.strip_known(M, &mut next, now);
+    assert_eq!(parts(&next), (expected.0, expected.1.clone()), "{refusal}");
+}
+
+#[test]
+fn a_refusal_changes_no_correct_request_of_another_client() {
+    let thinking = |kind: &str| json!({"thinking": {"type": kind, "budget_tokens": 1024}});
+    let extra = |path: &str| format!("{path}: Extra inputs are not permitted");
+    let adaptive = extra("thinking.adaptive.budget_tokens");
+    let wrong = (None, &thinking("adaptive"), adaptive.as_str());
+    check_next(wrong, (None, &thinking("enabled")), (None, &thinking("enabled")));
+    check_next(wrong, (None, &thinking("adaptive")), (None, &json!({"thinking": {"type": "adaptive"}})));
+
+    // The field is refused because its beta is missing.
+    let (beta, body) =
+        (Some("context-management-2025-06-27"), json!({"a": 1, "context_management": {"edits": []}}));
+    let refusal = extra("context_management");
+    check_next((None, &body, &refusal), (beta, &body), (beta, &body));
+    check_next((None, &body, &refusal), (None, &body), (None, &json!({"a": 1})));
+    check_next((beta, &body, &refusal), (None, &body), (None, &json!({"a": 1})));
+
+    // The field is refused in one version of the API.
+    let version = |version: &str| json!({"temperature": 1, "anthropic_version": version});
+    let refusal = extra("temperature");
+    let new = version("2026-10-21");
+    check_next(
+        (None, &new, &refusal),
+        (None, &version("bedrock-2023-05-31")),
+        (None, &version("bedrock-2023-05-31")),
+    );
+    check_next((None, &new, &refusal), (None, &new), (None, &json!({"anthropic_version": "2026-10-21"})));
+
+    let tools = json!({"tools": [{"type": "custom", "x": 1}, {"type": "web_search_20250305", "x": 1}]});
+    let left = json!({"tools": [{"type": "custom", "x": 1}, {"type": "web_search_20250305"}]});
+    let refusal = extra("tools.1.web_search_20250305.x");
+    check_next((None, &tools, &refusal), (None, &tools), (None, &left));
+
+    let block = |kind: &str| json!({"type": kind, "cache_control": {"type": "ephemeral"}});
+    let body = json!({"messages": [{"role": "user", "content": [block("text"), block("tool_result")]}]});
+    let left = json!({"messages": [{"role": "user", "content": [block("text"), {"type": "tool_result"}]}]});
+    let refusal = extra("messages.0.content.1.tool_result.cache_control");
+    check_next((None, &body, &refusal), (None, &body), (None, &left));
+
+    // Bedrock names the object by its place only.
+    let refusal = "Malformed input request: #/tools/1: extraneous key [x] is not permitted, please reformat your input.";
+    let left = json!({"tools": [{"type": "custom", "x": 1}, {"type": "web_search_20250305"}]});
+    check_next((None, &tools, refusal), (None, &tools), (None, &left));
+}
+
+#[test]
+fn a_named_beta_is_removed_from_the_header_and_from_the_body() {
+    let refusal = "Unexpected value(s) `effort-2025-11-24` for the `anthropic-beta` header.";
+    let sent = Some("effort-2025-11-24,fast-mode-2026-02-01");
+    let next = Some("a-2025-01-01,effort-2025-11-24");
+    check_next((sent, &json!({}), refusal), (next, &json!({})), (Some("a-2025-01-01"), &json!({})));
+    let list = json!({"anthropic_beta": ["effort-2025-11-24", "a-2025-01-01"]});
+    let left = json!({"anthropic_beta": ["a-2025-01-01"]});
+    check_next((None, &list, "invalid beta flag: effort-2025-11-24"), (None, &list), (None, &left));
+}
+
+#[test]
+fn thinking_of_another_owner_stays_once_a_vendor_has_accepted_it() {
+    let (url, now) = (BaseUrl::parse("https://vendor.example").unwrap(), Instant::now());
+    let (owner, provenance) = (SignatureOwner::at(&url), ThinkingProvenance::default());
+    let vendor = RefusalMemory::new(Some(&url), &Adapter::of("vendor"), owner, provenance.clone());
+    let id = ThinkingId::of(b"sig");
+    provenance.record_signature(id, SignatureOwner::CLAUDE, now);
+    let turn = json!({"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "t", "signature": "sig"}, {"type": "text", "text": "x"}]});
+    let sent = || request(None, &json!({"messages": [turn, {"role": "user", "content": "go on"}]}));
+    let mut next = sent();
+    let whole = vendor.strip_known(M, &mut next, now).expect("the thinking is removed");
+    assert_ne!(parts(&next), parts(&sent()));
+    assert!(vendor.forget(M, &whole, now).is_empty());
+    let mut next = sent();
+    assert!(vendor.strip_known(M, &mut next, now).is_none());
+    assert_eq!(parts(&next), parts(&sent()));
+    provenance.record_refusal(id, owner, now);
+    assert!(vendor.strip_known(M, &mut next, now).is_some(), "until it refuses a signature");
 }
