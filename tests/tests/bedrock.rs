@@ -130,7 +130,7 @@ async fn signatures_equal_those_of_botocore() {
 #[tokio::test]
 async fn a_request_to_the_messages_endpoint_is_signed_and_keeps_its_format() {
     let upstream = Upstream::builder()
-        .require([bedrock::signed_by(ACCESS_KEY, REGION, "bedrock-mantle"), rule::without("x-api-key")])
+        .require([bedrock::signed_by(ACCESS_KEY, REGION, "bedrock"), rule::without("x-api-key")])
         .answering(anthropic::answer)
         .await;
     let mut provider = bedrock_at(&format!("{}/anthropic", upstream.url()));
@@ -149,7 +149,7 @@ async fn a_request_to_the_messages_endpoint_is_signed_and_keeps_its_format() {
     assert_eq!(request.header("anthropic-version"), "2023-06-01");
     let betas = request.header("anthropic-beta");
     assert!(betas.contains("tool-search-tool-2025-10-19") && !betas.contains("advanced-tool-use"), "{betas}");
-    assert_signed(&[request], "bedrock-mantle", None).await;
+    assert_signed(&[request], "bedrock", None).await;
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@
 //! embedding service can also build a [`Config`] in code.
 
 mod capabilities;
+mod claude_model;
 mod cloud;
 mod config;
 mod config_file;
@@ -54,11 +55,13 @@ pub use capabilities::{
     BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule, InvalidFieldPath,
     ModelCapabilities, PathStep, Pattern, Select,
 };
+pub use claude_model::ClaudeModel;
 pub use config::{
     Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail,
     ClientAuth, ClientKey, Config, DebugOptions, EntraConfig, GoogleCredentials, GuardrailTrace,
     HealthConfig, KeyConfig, KeyLimits, ListenAddress, LogFormat, LogLevel, LogOutput, LoggingConfig,
     Pooling, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy, StreamBreak, VertexConfig,
+    aws_service,
 };
 pub use config_file::{FindError, find_file};
 pub use discover::{Discovery, demo};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
+use crate::claude_model::ClaudeModel;
 use crate::secret::Secret;
 
 /// The name of a provider: unique in a configuration, cheap to clone.
@@ -158,7 +159,8 @@ impl fmt::Debug for BaseUrl {
 }
 
 /// A map from model names of clients to those of an upstream. Exact names are looked up first, then patterns with
-/// `*`, the longest first.
+/// `*`, the longest first. If neither matches, another spelling of the same Claude model is mapped as if the client had
+/// sent Anthropic's name without a date.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelMapping {
     /// The exact names, sorted by name.
@@ -171,6 +173,16 @@ impl ModelMapping {
     /// Returns the upstream's name of `model`, or `None` if it is not mapped.
     #[must_use]
     pub fn lookup(&self, model: &str) -> Option<&Arc<str>> {
+        self.as_written(model).or_else(|| {
+            let claude = ClaudeModel::parse(model).filter(|_| !self.is_empty())?.to_string();
+            let is_same =
+                |name: &str| ClaudeModel::parse(name).is_some_and(|name| name.to_string() == claude);
+            let spelled = self.exact.iter().find(|(name, _)| is_same(name)).map(|(_, target)| target);
+            spelled.or_else(|| self.as_written(&claude))
+        })
+    }
+
+    fn as_written(&self, model: &str) -> Option<&Arc<str>> {
         if let Ok(index) = self.exact.binary_search_by(|(name, _)| name.as_str().cmp(model)) {
             return Some(&self.exact[index].1);
         }
@@ -299,6 +311,28 @@ mod tests {
         check(&mapping, "claude-haiku-4-5", "haiku");
         check(&mapping, "glm-4.7", "any");
         assert_eq!(ModelMapping::default().lookup("x"), None);
+    }
+
+    #[test]
+    fn another_spelling_of_a_claude_model_is_mapped_alike() {
+        let mapping: ModelMapping = [
+            ("claude-sonnet-4-5", "exact"),
+            ("claude-opus-4-5-20251101", "dated"),
+            ("claude-haiku-*", "haiku"),
+        ]
+        .into_iter()
+        .collect();
+        for (model, expected) in [
+            ("claude-sonnet-4-5-20250929", Some("exact")),
+            ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", Some("exact")),
+            ("claude-sonnet-4-5@20250929", Some("exact")),
+            ("claude-opus-4-5", Some("dated")),
+            ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", Some("haiku")),
+            ("claude-sonnet-5-5", None),
+            ("my-claude-sonnet-4-5", None),
+        ] {
+            assert_eq!(mapping.lookup(model).map(AsRef::as_ref), expected, "{model}");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub use pattern::Pattern;
 pub use rule::FieldRule;
 pub use table::{CapabilityTable, Companions};
 
+use crate::claude_model::ClaudeModel;
+
 /// The rule for a beta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BetaRule {
@@ -98,8 +100,15 @@ impl Capabilities {
     }
 
     /// Returns the rules of all patterns that `model` matches. Later ones take precedence over earlier ones.
+    ///
+    /// A pattern is compared with the name, and with Anthropic's name of a Claude model without a date. The vendor's
+    /// spelling therefore never decides which rules apply.
     pub fn of(&self, model: &str) -> impl DoubleEndedIterator<Item = &ModelCapabilities> {
-        self.models.iter().filter(move |(pattern, _)| pattern.fits(model)).map(|(_, known)| known)
+        let canonical = ClaudeModel::parse(model).map(|model| model.to_string());
+        let fits = move |pattern: &Pattern| {
+            pattern.fits(model) || canonical.as_ref().is_some_and(|canonical| pattern.fits(canonical))
+        };
+        self.models.iter().filter(move |(pattern, _)| fits(pattern)).map(|(_, known)| known)
     }
 
     /// Returns all rules, by pattern.

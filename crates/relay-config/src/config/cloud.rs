@@ -26,9 +26,21 @@ impl BedrockConfig {
     /// Returns `true` if the endpoint applies the guardrail of a request. Mantle, which only a `base_url` selects, does not.
     #[must_use]
     pub fn applies_guardrails(&self) -> bool {
-        let host = self.base_url.as_ref().map(|url| url.authority().host().to_ascii_lowercase());
-        !host.is_some_and(|host| host.starts_with("bedrock-mantle"))
+        self.base_url.as_ref().is_none_or(|url| aws_service(url) == "bedrock")
     }
+}
+
+/// Returns the service that signatures for `base_url` name: that of the host if it is one of AWS's, otherwise `bedrock`.
+///
+/// # Source
+/// AWS's page about the Messages API signs `bedrock-runtime` as `bedrock` and `bedrock-mantle` by its own name. The SDKs of
+/// Anthropic do the same, and sign the Claude Platform on AWS as `aws-external-anthropic`.
+#[must_use]
+pub fn aws_service(base_url: &BaseUrl) -> &'static str {
+    let host = base_url.authority().host().to_ascii_lowercase();
+    let labels = || host.split('.').map(|label| label.trim_end_matches("-fips"));
+    let services = ["bedrock-mantle", "aws-external-anthropic"];
+    services.into_iter().find(|service| labels().any(|label| label == *service)).unwrap_or("bedrock")
 }
 
 /// A guardrail of Amazon Bedrock, as a request names it.
@@ -92,7 +104,7 @@ pub enum BedrockApi {
     /// `InvokeModel` and `InvokeModelWithResponseStream`, which every model supports.
     #[default]
     Invoke,
-    /// The endpoint in Anthropic's own format, which only newer models support.
+    /// The endpoint in Anthropic's own format, `/anthropic/v1/messages`, which only newer models support.
     Messages,
 }
 
@@ -182,4 +194,25 @@ pub enum GoogleCredentials {
         /// The host, with or without a port: `GCE_METADATA_HOST`, default `metadata.google.internal`.
         host: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_name_the_service_of_the_host() {
+        for (url, expected) in [
+            ("https://bedrock-runtime.us-east-1.amazonaws.com/anthropic", "bedrock"),
+            ("https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com", "bedrock"),
+            ("https://bedrock-mantle.us-east-1.api.aws/anthropic", "bedrock-mantle"),
+            ("https://Bedrock-Mantle-FIPS.us-east-1.api.aws", "bedrock-mantle"),
+            ("https://vpce-1.bedrock-mantle.us-east-1.vpce.amazonaws.com", "bedrock-mantle"),
+            ("https://aws-external-anthropic.us-east-1.api.aws", "aws-external-anthropic"),
+            ("https://my-bedrock-mantle.example.com", "bedrock"),
+            ("http://127.0.0.1:8080", "bedrock"),
+        ] {
+            assert_eq!(aws_service(&BaseUrl::parse(url).unwrap()), expected, "{url}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ mod server;
 
 pub use cloud::{
     AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail, EntraConfig,
-    GoogleCredentials, GuardrailTrace, VertexConfig,
+    GoogleCredentials, GuardrailTrace, VertexConfig, aws_service,
 };
 pub use health::HealthConfig;
 pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use http::Request;
-use relay_config::{AwsCredentials, BedrockApi, BedrockConfig};
+use relay_config::{AwsCredentials, BedrockApi, BedrockConfig, aws_service};
 use relay_messages::Payload;
 use relay_transport::{AwsHttpClient, Transport};
 use tokio::sync::OnceCell;
@@ -16,6 +16,9 @@ use super::sign::Signer;
 use crate::anthropic_format::{self, ApiKey};
 use crate::provider::AuthorizeError;
 
+/// The service of the region's own endpoint.
+const SERVICE: &str = "bedrock";
+
 /// The region and the credentials of one provider; what the configuration leaves open is found with the first request.
 #[derive(Debug)]
 pub(super) struct Access {
@@ -23,6 +26,8 @@ pub(super) struct Access {
     found: OnceCell<Region>,
     chain: Chain,
     credential: Credential,
+    /// The service in the scope of signatures.
+    service: &'static str,
 }
 
 #[derive(Debug)]
@@ -65,7 +70,8 @@ impl Access {
             }
             _ => Credential::Loaded(AwsCache::new(AwsSource(chain.clone()))),
         };
-        Ok(Self { configured, found: OnceCell::new(), chain, credential })
+        let service = config.base_url.as_ref().map_or(SERVICE, aws_service);
+        Ok(Self { configured, found: OnceCell::new(), chain, credential, service })
     }
 
     pub(super) fn configured_region(&self) -> Option<&Region> {
@@ -98,7 +104,7 @@ impl Access {
             }
         };
         let region = self.region().await?.as_str();
-        Signer { credentials, region, service: endpoint::signing_name(api), now }.sign(&mut request)?;
+        Signer { credentials, region, service: self.service, now }.sign(&mut request)?;
         Ok(request)
     }
 

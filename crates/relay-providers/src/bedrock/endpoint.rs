@@ -3,7 +3,7 @@
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use relay_config::{BaseUrl, BedrockApi};
+use relay_config::{BaseUrl, BedrockApi, ClaudeModel};
 
 /// The characters that are percent-encoded in a path segment: all except the unreserved characters of RFC 3986 and
 /// the colon of model ids and ARNs, as in the Python SDK of Bedrock. A slash is encoded, since an ARN is one segment.
@@ -48,28 +48,19 @@ impl Region {
 
     /// The prefix of every path of `api`, without a slash at its end.
     pub(super) fn base_url(&self, api: BedrockApi) -> String {
-        match api {
-            BedrockApi::Invoke => {
-                let of_partition = DOMAINS.iter().find(|(start, _)| self.0.starts_with(start));
-                let domain = of_partition.map_or(DOMAIN, |(_, domain)| domain);
-                format!("https://bedrock-runtime.{self}.{domain}")
-            }
-            BedrockApi::Messages => format!("https://bedrock-mantle.{self}.api.aws/anthropic"),
-        }
+        let of_partition = DOMAINS.iter().find(|(start, _)| self.0.starts_with(start));
+        let domain = of_partition.map_or(DOMAIN, |(_, domain)| domain);
+        let path = match api {
+            BedrockApi::Invoke => "",
+            BedrockApi::Messages => "/anthropic",
+        };
+        format!("https://bedrock-runtime.{self}.{domain}{path}")
     }
 }
 
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// The name of the service in a signature.
-pub(super) fn signing_name(api: BedrockApi) -> &'static str {
-    match api {
-        BedrockApi::Invoke => "bedrock",
-        BedrockApi::Messages => "bedrock-mantle",
     }
 }
 
@@ -101,19 +92,7 @@ pub(super) fn foundation_model(model: &str) -> &str {
 /// `anthropic_version: 2026-10-21`. If the ARN of an inference profile does not contain the model, the model counts
 /// as older.
 pub(super) fn is_new_generation(model: &str) -> bool {
-    version(foundation_model(model)).is_some_and(|version| version >= (4, 7))
-}
-
-/// Major and minor of `anthropic.claude-{family}-{major}[-{minor}]`. What has a date or `-v1` behind it has a minor
-/// number before it, or else none.
-fn version(id: &str) -> Option<(u32, u32)> {
-    // A date has eight digits.
-    let number = |part: &str| part.parse().ok().filter(|_: &u32| part.len() <= 2);
-    let mut parts = id.strip_prefix("anthropic.claude-")?.split('-');
-    // Up to 3.7 the family came behind the version.
-    parts.next().filter(|family| number(family).is_none())?;
-    let major = number(parts.next()?)?;
-    Some((major, parts.next().and_then(number).unwrap_or(0)))
+    ClaudeModel::parse(model).and_then(|model| model.version()).is_some_and(|version| version >= (4, 7))
 }
 
 /// The URL in front of the paths of `api`: the configured one, or else the region's.
@@ -141,7 +120,10 @@ mod tests {
         check("us-gov-west-1", BedrockApi::Invoke, "https://bedrock-runtime.us-gov-west-1.amazonaws.com");
         check("cn-north-1", BedrockApi::Invoke, "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
         check("us-isob-east-1", BedrockApi::Invoke, "https://bedrock-runtime.us-isob-east-1.sc2s.sgov.gov");
-        check("eu-west-1", BedrockApi::Messages, "https://bedrock-mantle.eu-west-1.api.aws/anthropic");
+        let messages = "https://bedrock-runtime.eu-west-1.amazonaws.com/anthropic";
+        check("eu-west-1", BedrockApi::Messages, messages);
+        let messages = "https://bedrock-runtime.cn-north-1.amazonaws.com.cn/anthropic";
+        check("cn-north-1", BedrockApi::Messages, messages);
     }
 
     #[test]
@@ -193,6 +175,9 @@ mod tests {
             "global.anthropic.claude-opus-4-8",
             "anthropic.claude-sonnet-5",
             "us.anthropic.claude-opus-5-5",
+            "eu.anthropic.claude-sonnet-5-5-20261001-v1:0",
+            "anthropic.claude-fable-5-2-v1",
+            "anthropic.claude-mythos-5",
             "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-5",
         ] {
             assert!(is_new_generation(new), "{new}");
@@ -204,7 +189,7 @@ mod tests {
             "anthropic.claude-opus-4-20250514-v1:0",
             "anthropic.claude-3-5-haiku-20241022-v1:0",
             "arn:aws:bedrock:us-east-1:1:application-inference-profile/claude-opus-5",
-            "claude-opus-5",
+            "anthropic.claude-mythos-preview",
             "anthropic.claude-",
         ] {
             assert!(!is_new_generation(old), "{old}");
