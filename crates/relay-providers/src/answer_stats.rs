@@ -2,14 +2,15 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use relay_stream::thinking::Thinking;
 use relay_stream::watch::{EndError, StreamEnd, StreamReport, WatchBody};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// The statistics of an answer: the time of its first content, its usage and its end. Clones share them. They are complete
 /// once the body has been dropped.
@@ -66,18 +67,38 @@ pub(crate) type OnEnd = Box<dyn FnOnce(StreamReport, StreamEnd) + Send>;
 /// A callback for the thinking in a body. Called for each signature, and for thinking without one.
 pub(crate) type OnThinking = Box<dyn FnMut(Thinking) + Send>;
 
+/// The time that an upstream has to end its body after `message_stop` or an `error` event. Clients such as Claude Code wait
+/// for the end of the body.
+const END_GRACE: Duration = Duration::from_secs(1);
+
 pin_project! {
-    /// A body that records the time of its first content.
+    /// A streamed body that records the time of its first content. It ends regularly if the upstream does not end it within
+    /// [`END_GRACE`] after the end of the message.
     pub(crate) struct AnswerStatsBody<B> {
         #[pin]
         inner: WatchBody<B, OnEnd>,
         stats: AnswerStats,
+        // Runs from the end of the message on.
+        #[pin]
+        grace: Option<Sleep>,
     }
 }
 
 impl<B> AnswerStatsBody<B> {
     pub(crate) fn new(inner: WatchBody<B, OnEnd>, stats: AnswerStats) -> Self {
-        Self { inner, stats }
+        Self { inner, stats, grace: None }
+    }
+
+    /// Returns `Ready` once the message is complete and the grace for the end of its body has passed.
+    fn poll_grace(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if !this.inner.report().is_complete() {
+            return Poll::Pending;
+        }
+        if this.grace.is_none() {
+            this.grace.set(Some(sleep(END_GRACE)));
+        }
+        this.grace.as_pin_mut().map_or(Poll::Pending, |grace| grace.poll(cx))
     }
 }
 
@@ -86,13 +107,16 @@ impl<B: Body<Data = Bytes>> Body for AnswerStatsBody<B> {
     type Error = EndError<B::Error>;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        this.stats.see(this.inner.report());
-        Poll::Ready(frame)
+        let frame = self.as_mut().project().inner.poll_frame(cx);
+        self.stats.see(self.inner.report());
+        if matches!(frame, Poll::Ready(None | Some(Err(_)))) || self.as_mut().poll_grace(cx).is_pending() {
+            return frame;
+        }
+        self.project().inner.end();
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use relay_messages::{ApiError, error_type};
 use relay_stream::OnBreak;
 use relay_stream::body::{KeepAliveBody, TokioTimer};
+use relay_stream::events::UnknownEvents;
 use relay_stream::watch::{EndError, ErrorReport, WatchBody};
 use relay_transport::{Resumed, full};
 
@@ -36,7 +37,7 @@ impl Answer {
     ///
     /// A stream is held back until its first content, at most 64 KiB and 10 s of it, if another upstream can still be
     /// tried. A silent stream is filled with pings. The statistics of the body are collected while it passes. If a body
-    /// ends without a sign that it is complete, the answer ends with an error, so that no client takes half an answer for
+    /// has a damaged event, or ends without a sign that it is complete, the answer ends with an error, so that no client takes half an answer for
     /// a whole one.
     ///
     /// # Errors
@@ -48,14 +49,15 @@ impl Answer {
     where
         B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
     {
-        await_first_content(attempt, response, None).await
+        await_first_content(attempt, response, UnknownEvents::Forward, None).await
     }
 }
 
-/// Makes the answer of [`Answer::await_first_content`]. `on_thinking` is called for the thinking in the body.
+/// Makes the answer of [`Answer::await_first_content`]. `unknown_events` applies to a stream, and `on_thinking` is called for the thinking in the body.
 pub(crate) async fn await_first_content<B>(
     attempt: &Attempt,
     response: Response<B>,
+    unknown_events: UnknownEvents,
     on_thinking: Option<OnThinking>,
 ) -> Result<Answer, AttemptError>
 where
@@ -81,7 +83,7 @@ where
         Form::Events => {
             // With a length announced, a break could not be told from an end.
             head.headers.remove(CONTENT_LENGTH);
-            let mut body = watch(WatchBody::new(body, stats.on_end()), on_thinking);
+            let mut body = watch(WatchBody::normalized(body, unknown_events, stats.on_end()), on_thinking);
             let mut held = Held::default();
             if !attempt.is_last() {
                 let limit =
@@ -213,6 +215,7 @@ fn meaning(kind: &str) -> Outcome {
 fn end_error(error: EndError<BodyError>) -> BodyError {
     match error {
         EndError::Body(error) => error,
+        EndError::Damaged(event) => BodyError::Malformed(event.into()),
         _ => BodyError::Incomplete,
     }
 }
@@ -336,6 +339,60 @@ mod tests {
         drop(sender);
         assert_eq!(next(&mut answer).await, DELTA);
         assert!(matches!(answer.response.body_mut().frame().await, Some(Err(BodyError::Incomplete))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nameless_stream_gets_names_and_its_usage_is_counted() {
+        let (mut sender, response) = stream();
+        let delta = "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":7}}\n\n";
+        for event in [delta, "data: {\"type\":\"message_stop\"}\n\n", "data: [DONE]\n\n"] {
+            send(&mut sender, event).await;
+        }
+        drop(sender);
+        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
+        let named = format!("event: message_delta\n{delta}");
+        assert_eq!([next(&mut answer).await, next(&mut answer).await], [named, STOP.to_owned()]);
+        assert!(answer.response.body_mut().frame().await.is_none());
+        let (report, _) = answer.stats.end().unwrap();
+        assert_eq!((report.usage.output_tokens, report.message_stop), (Some(7), true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_ends_a_second_after_its_message() {
+        for end in [STOP, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n"] {
+            let (mut sender, response) = stream();
+            let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
+            send(&mut sender, end).await;
+            assert_eq!(next(&mut answer).await, end);
+            let started = tokio::time::Instant::now();
+            // Pings do not extend the time.
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            send(&mut sender, PING).await;
+            assert_eq!(next(&mut answer).await, PING);
+            assert!(answer.response.body_mut().frame().await.is_none());
+            assert_eq!(started.elapsed(), Duration::from_secs(1));
+            assert!(answer.stats.end().is_some_and(|(_, end)| *end == relay_stream::watch::StreamEnd::Ended));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_damaged_event_is_a_break() {
+        let damaged = "event: message_stop\ndata: {\n\n";
+        let (mut sender, response) = stream();
+        send(&mut sender, damaged).await;
+        let broken = Answer::await_first_content(&attempt(false), response).await;
+        assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Malformed(_)))));
+
+        let (mut sender, response) = stream();
+        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
+        sender.send_data([DELTA, damaged, STOP].concat().into()).await.unwrap();
+        assert_eq!(next(&mut answer).await, DELTA);
+        let Some(Err(error)) = answer.response.body_mut().frame().await else {
+            panic!("the body has not failed")
+        };
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.to_string(), "the event `message_stop` is damaged: its data is not JSON");
+        assert!(answer.stats.is_cut_off());
     }
 
     #[tokio::test(start_paused = true)]

@@ -56,4 +56,5 @@ pub use vertex::Vertex;
 pub use zai::Zai;
 
 pub use relay_stream::OnBreak;
+pub use relay_stream::events::UnknownEvents;
 pub use relay_stream::watch::{StreamEnd, StreamReport, Usage};

@@ -12,7 +12,7 @@ use relay_messages::{
     Payload,
     headers::{ANTHROPIC_BETA, OAUTH_BETA},
 };
-use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, read_start};
+use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, read_start, received};
 use serde::Deserialize;
 use tower::ServiceExt;
 
@@ -151,7 +151,8 @@ async fn tags(base_url: &BaseUrl, transport: &Transport) -> Result<Vec<ListedMod
     *request.uri_mut() = uri;
     let response = transport.send(request).await.map_err(AttemptError::from)?;
     let (mut head, body) = response.into_parts();
-    let body = decompress(&mut head.headers, IdleTimeout::new(body, transport.idle_timeout()));
+    let body = decompress(&mut head.headers, received(body));
+    let body = IdleTimeout::new(&head.headers, body, transport.idle_timeout()).boxed_unsync();
     read::<Tags>(Response::from_parts(head, body)).await.map(|tags| tags.models)
 }
 

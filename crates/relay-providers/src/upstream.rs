@@ -17,7 +17,8 @@ use http::{Method, Request, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
 use relay_messages::{Payload, RateLimits, RefusalMemory, RefusalScope, Retry, WholeRequest, headers};
-use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, full, read_start};
+use relay_stream::events::UnknownEvents;
+use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, full, read_start, received};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -43,6 +44,7 @@ pub struct Upstream<P> {
     provider: Arc<P>,
     transport: Transport,
     refusals: RefusalMemory,
+    unknown_events: UnknownEvents,
 }
 
 impl<P> Clone for Upstream<P> {
@@ -52,6 +54,7 @@ impl<P> Clone for Upstream<P> {
             provider: Arc::clone(&self.provider),
             transport: self.transport.clone(),
             refusals: self.refusals.clone(),
+            unknown_events: self.unknown_events,
         }
     }
 }
@@ -59,7 +62,14 @@ impl<P> Clone for Upstream<P> {
 impl<P: Provider> Upstream<P> {
     /// Creates the service that reaches `provider` through `transport`. Its error messages carry `name`.
     pub fn new(name: ProviderName, provider: P, transport: Transport, refusals: RefusalMemory) -> Self {
-        Self { name, provider: Arc::new(provider), transport, refusals }
+        let unknown_events = UnknownEvents::default();
+        Self { name, provider: Arc::new(provider), transport, refusals, unknown_events }
+    }
+
+    /// Sets the handling of stream events that the Messages API does not have. The default drops them.
+    #[must_use]
+    pub fn with_unknown_events(self, unknown_events: UnknownEvents) -> Self {
+        Self { unknown_events, ..self }
     }
 
     /// Returns `true` if the upstream answers `HEAD` of its base URL, and not with a failure of its own. Costs no tokens.
@@ -185,8 +195,8 @@ impl<P: Provider> Upstream<P> {
         let request = self.provider.authorize(request, SystemTime::now()).await?;
         let response = self.transport.send(request.map(RequestBody::Payload)).await?;
         let (mut head, body) = response.into_parts();
-        let body = IdleTimeout::new(body, self.transport.idle_timeout());
-        let body = decompress(&mut head.headers, body);
+        let body = decompress(&mut head.headers, received(body));
+        let body = IdleTimeout::new(&head.headers, body, self.transport.idle_timeout()).boxed_unsync();
         headers::retain_for_client(&mut head.headers);
         Ok(Response::from_parts(head, body))
     }
@@ -200,7 +210,8 @@ impl<P: Provider> Upstream<P> {
         let converted = self.provider.convert(attempt.request().endpoint(), response).await;
         let converted = converted.map_err(AttemptError::Broken)?;
         let on_thinking: OnThinking = Box::new(self.refusals.on_thinking(now));
-        Ok(Answer { limits, ..await_first_content(attempt, converted, Some(on_thinking)).await? })
+        let answer = await_first_content(attempt, converted, self.unknown_events, Some(on_thinking)).await?;
+        Ok(Answer { limits, ..answer })
     }
 
     /// Judges a failure by its kind. For every kind alike, recognises a prompt that is too long, and an operation that the

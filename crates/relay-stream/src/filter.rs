@@ -17,6 +17,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::edited::Edited;
 use crate::sse::Boundary;
 
 /// Drops the events of one name from an SSE stream. Every other byte is unchanged.
@@ -52,7 +53,7 @@ impl EventFilter {
     /// Reads the next bytes and returns the bytes to forward. If these are all of `chunk`, it returns `chunk`
     /// itself.
     pub fn push(&mut self, chunk: Bytes) -> Bytes {
-        let mut out = Edited { chunk: &chunk, same: 0, edited: None };
+        let mut out = Edited::new(&chunk);
         let mut at = 0;
         if self.boundary.at_start() && self.boundary.take_lf(&chunk) {
             at = 1;
@@ -78,7 +79,7 @@ impl EventFilter {
             }
             at = end;
         }
-        let (same, edited) = (out.same, out.edited);
+        let (same, edited) = out.into_parts();
         edited.map_or_else(|| chunk.slice(..same), BytesMut::freeze)
     }
 
@@ -103,30 +104,6 @@ impl EventFilter {
             None => State::Start(held + same),
             Some(b'\n' | b'\r') if held + same == self.line.len() => State::Drop,
             Some(_) => State::Pass,
-        }
-    }
-}
-
-/// The part of a chunk to forward: a prefix of the chunk, or a copy from the first edit on.
-struct Edited<'a> {
-    chunk: &'a [u8],
-    same: usize,
-    edited: Option<BytesMut>,
-}
-
-impl Edited<'_> {
-    fn keep(&mut self, start: usize, end: usize) {
-        if self.edited.is_none() && start == self.same {
-            self.same = end;
-        } else {
-            self.insert(&self.chunk[start..end]);
-        }
-    }
-
-    fn insert(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            let start = &self.chunk[..self.same];
-            self.edited.get_or_insert_with(|| BytesMut::from(start)).extend_from_slice(bytes);
         }
     }
 }

@@ -9,8 +9,8 @@
 //!                                                             end
 //! ```
 //! Each part can be used alone. The cores ([`frame::Decoder`], [`sse::SseParser`], [`bedrock::Translator`],
-//! [`watch::SseWatch`], [`watch::JsonWatch`], [`MessageStartEditor`], [`EventFilter`]) do no I/O and accept
-//! bytes that are cut anywhere. The adapters apply them to an `http_body::Body` or a `Stream`, and forward
+//! [`events::EventNormalizer`], [`watch::SseWatch`], [`watch::JsonWatch`], [`MessageStartEditor`],
+//! [`EventFilter`]) do no I/O and accept bytes that are cut anywhere. The adapters apply them to an `http_body::Body` or a `Stream`, and forward
 //! each result once it is complete.
 //! ```
 //! use http_body_util::{BodyExt, Full};
@@ -42,9 +42,12 @@
 
 pub mod bedrock;
 pub mod body;
+mod edited;
+pub mod events;
 mod filter;
 pub mod frame;
 mod json;
+mod json_valid;
 mod lexer;
 mod message_start;
 mod on_break;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body::Body;
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use tower::BoxError;
 
@@ -22,7 +24,7 @@ pub enum ResponseBodyError {
         /// The idle timeout (`providers[].idle_timeout_ms`).
         after: Duration,
     },
-    /// Only pings arrived for twice the idle timeout.
+    /// Only pings, comments or blank lines arrived for twice the idle timeout.
     #[error("the upstream sent only pings for {} s", after.as_secs())]
     OnlyPings {
         /// Twice the idle timeout (`providers[].idle_timeout_ms`).
@@ -37,4 +39,13 @@ pub enum ResponseBodyError {
     /// A simulated upstream ended the body early because its script requires it.
     #[error("the mock upstream broke off on request")]
     Scripted,
+}
+
+/// Converts the errors of `body`, which comes from a connection, into [`ResponseBodyError::Transport`].
+pub fn received<B>(body: B) -> impl Body<Data = Bytes, Error = ResponseBodyError> + Send
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    body.map_err(|error| ResponseBodyError::Transport(error.into()))
 }

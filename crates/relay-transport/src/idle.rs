@@ -5,43 +5,60 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use relay_stream::watch::ActivityWatch;
 use tokio::time::{Instant, Sleep};
-use tower::BoxError;
 
 use crate::body::ResponseBodyError;
 
-/// The start of a ping event, as Anthropic and compatible upstreams write it.
-const PING: &[u8] = b"event: ping";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest frame that can be a ping alone. A longer frame contains a further event.
-const PING_LENGTH: usize = 64;
 
 pin_project! {
-    /// Passes frames on. Ends with an error if no frame has arrived for `limit`, or only pings for twice as long.
+    /// Passes frames on. Ends with an error if no frame has arrived for `limit`. A stream of server-sent events also ends if
+    /// only keep-alives (comments, blank lines and pings) have arrived for twice as long.
     pub struct IdleTimeout<B> {
         #[pin]
         body: B,
         #[pin]
         sleep: Sleep,
         limit: Duration,
-        last_content: Instant,
+        last_activity: Instant,
+        // The keep-alives since the last activity.
+        keep_alives: bool,
+        // `None` for a body whose frames all count as activity.
+        events: Option<ActivityWatch>,
     }
 }
 
 impl<B> IdleTimeout<B> {
-    /// Limits the silence of `body`. A limit above a day counts as a day.
-    pub fn new(body: B, limit: Duration) -> Self {
+    /// Limits the silence of `body`, the decompressed body of a response with `headers`. A limit above a day counts as a day.
+    pub fn new(headers: &HeaderMap, body: B, limit: Duration) -> Self {
         let limit = limit.min(DAY);
-        Self { body, sleep: tokio::time::sleep(limit), limit, last_content: Instant::now() }
+        Self {
+            body,
+            sleep: tokio::time::sleep(limit),
+            limit,
+            last_activity: Instant::now(),
+            keep_alives: false,
+            events: has_events(headers).then(ActivityWatch::new),
+        }
     }
+}
+
+/// Returns `true` if a body with these headers is a readable stream of server-sent events.
+fn has_events(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let is_event_stream =
+        media_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
+    is_event_stream && !headers.contains_key(CONTENT_ENCODING)
 }
 
 impl<B> Body for IdleTimeout<B>
 where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
+    B: Body<Data = Bytes, Error = ResponseBodyError>,
 {
     type Data = Bytes;
     type Error = ResponseBodyError;
@@ -51,25 +68,34 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
         let mut this = self.project();
+        let only_keep_alives_until = *this.last_activity + *this.limit * 2;
         let frame = match this.body.poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(this.sleep.poll(cx));
-                return Poll::Ready(Some(Err(ResponseBodyError::Idle { after: *this.limit })));
+                return Poll::Ready(Some(Err(idle(
+                    *this.limit,
+                    *this.keep_alives && Instant::now() >= only_keep_alives_until,
+                ))));
             }
         };
-        let now = Instant::now();
         if let Some(Ok(frame)) = &frame {
-            let is_ping =
-                frame.data_ref().is_some_and(|data| data.len() <= PING_LENGTH && data.starts_with(PING));
-            if !is_ping {
-                *this.last_content = now;
-            } else if now - *this.last_content >= *this.limit * 2 {
-                return Poll::Ready(Some(Err(ResponseBodyError::OnlyPings { after: *this.limit * 2 })));
+            let now = Instant::now();
+            let is_activity = match (this.events, frame.data_ref()) {
+                (Some(events), Some(data)) => events.observe(data),
+                _ => true,
+            };
+            if is_activity {
+                (*this.last_activity, *this.keep_alives) = (now, false);
+                this.sleep.as_mut().reset(now + *this.limit);
+            } else if now >= only_keep_alives_until {
+                return Poll::Ready(Some(Err(idle(*this.limit, true))));
+            } else {
+                *this.keep_alives = true;
+                this.sleep.as_mut().reset((now + *this.limit).min(only_keep_alives_until));
             }
-            this.sleep.as_mut().reset(now + *this.limit);
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| ResponseBodyError::Transport(error.into()))))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -81,10 +107,17 @@ where
     }
 }
 
+/// Returns the error for a silence of `limit`, or for twice that with keep-alives alone.
+fn idle(limit: Duration, only_keep_alives: bool) -> ResponseBodyError {
+    match only_keep_alives {
+        true => ResponseBodyError::OnlyPings { after: limit * 2 },
+        false => ResponseBodyError::Idle { after: limit },
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
+    use http::HeaderValue;
     use http_body_util::{BodyExt, StreamBody};
 
     use super::*;
@@ -94,7 +127,7 @@ mod tests {
         text: &'static str,
         every: Duration,
         count: usize,
-    ) -> impl Body<Data = Bytes, Error = Infallible> {
+    ) -> impl Body<Data = Bytes, Error = ResponseBodyError> {
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
         tokio::spawn(async move {
             for _ in 0..count {
@@ -117,38 +150,52 @@ mod tests {
         }
     }
 
-    #[track_caller]
-    fn check(
-        body: impl Body<Data = Bytes, Error = Infallible>,
-        frames: usize,
-        end: &str,
-    ) -> impl Future<Output = ()> {
-        let body = IdleTimeout::new(body, Duration::from_secs(10));
-        async move {
-            let mut body = Box::pin(body);
-            let mut seen = 0;
-            loop {
-                match body.frame().await {
-                    Some(Ok(_)) => seen += 1,
-                    Some(Err(error)) => {
-                        assert_eq!((seen, error.to_string().as_str()), (frames, end));
-                        return;
-                    }
-                    None => panic!("the body ended"),
-                }
+    /// Reads a stream of events with an idle timeout of 10 s, up to its error. Returns the number of frames before the error,
+    /// the error, and the seconds that have passed.
+    async fn outcome(body: impl Body<Data = Bytes, Error = ResponseBodyError>) -> (usize, String, u64) {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        let mut body = Box::pin(IdleTimeout::new(&headers, body, Duration::from_secs(10)));
+        let (mut frames, started) = (0, Instant::now());
+        loop {
+            match body.frame().await {
+                Some(Ok(_)) => frames += 1,
+                Some(Err(error)) => return (frames, error.to_string(), started.elapsed().as_secs()),
+                None => panic!("the body ended"),
             }
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_ends_the_body_with_an_error() {
-        check(drip("data", Duration::from_secs(11), 9), 0, "the upstream sent nothing for 10 s").await;
-        check(drip("data", Duration::from_secs(9), 9), 9, "the upstream sent nothing for 10 s").await;
+        let silence = "the upstream sent nothing for 10 s".to_owned();
+        assert_eq!(outcome(drip("data: 1\n\n", Duration::from_secs(11), 9)).await, (0, silence.clone(), 10));
+        assert_eq!(outcome(drip("data: 1\n\n", Duration::from_secs(9), 9)).await, (9, silence.clone(), 91));
+        assert_eq!(outcome(drip(": x\n\n", Duration::from_secs(5), 1)).await, (1, silence, 15));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pings_extend_the_limit_at_most_to_its_double() {
-        let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
-        check(drip(ping, Duration::from_secs(5), 90), 3, "the upstream sent only pings for 20 s").await;
+    async fn keep_alives_in_any_spelling_extend_the_limit_at_most_to_its_double() {
+        let only_pings = "the upstream sent only pings for 20 s";
+        for keep_alive in [
+            "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            "event:ping\r\ndata:{}\r\n\r\n",
+            "data: {\"type\":\"ping\"}\n\n",
+            ": keep-alive\n\n",
+            "\n",
+            ": one\n\n: two\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n",
+        ] {
+            let found = outcome(drip(keep_alive, Duration::from_secs(6), 90)).await;
+            assert_eq!(found, (3, only_pings.to_owned(), 20), "{keep_alive:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_frame_of_another_body_is_activity() {
+        let body = drip("\n", Duration::from_secs(9), 5);
+        let mut body = Box::pin(IdleTimeout::new(&HeaderMap::new(), body, Duration::from_secs(10)));
+        for _ in 0..5 {
+            assert!(matches!(body.frame().await, Some(Ok(_))));
+        }
     }
 }

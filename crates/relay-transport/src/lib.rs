@@ -3,7 +3,7 @@
 //! ```text
 //! Request ─▶ Transport ── pool ▸ proxy ▸ TCP ▸ TLS ──▶ upstream
 //!                                                         │
-//! ResponseBody ◀─ read_start ◀─ decompress ◀─ IdleTimeout ◀┘
+//! ResponseBody ◀─ read_start ◀─ IdleTimeout ◀─ decompress ◀┘
 //! ```
 //! This crate does not know what a provider is. It moves bytes, and its errors state what was sent and received. The
 //! meaning of a response is left to `relay-providers`.
@@ -32,7 +32,7 @@ mod token;
 mod transport;
 
 pub use aws::AwsHttpClient;
-pub use body::{ResponseBody, ResponseBodyError};
+pub use body::{ResponseBody, ResponseBodyError, received};
 pub use connect::Proxies;
 pub use credential_cache::{CacheTimes, CredentialCache, CredentialSource, Interrupted, Loaded};
 pub use decompress::{ContentCoding, DecodeError, decompress};

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use relay_config::{BaseUrl, Secret};
 use relay_messages::headers;
-use relay_transport::{IdleTimeout, RequestBody, Transport};
+use relay_transport::{IdleTimeout, RequestBody, Transport, received};
 use tower::{BoxError, Service};
 
 use crate::answer::{AnswerBody, AttemptError, refuse_redirect};
@@ -109,7 +109,9 @@ impl Forward {
         let response = within(request.head_timeout, sending).await?;
         refuse_redirect(response.status())?;
         let idle = self.transport.idle_timeout();
-        let mut response = response.map(|body| IdleTimeout::new(body, idle).boxed_unsync());
+        let (head, body) = response.into_parts();
+        let body = IdleTimeout::new(&head.headers, received(body), idle).boxed_unsync();
+        let mut response = Response::from_parts(head, body);
         headers::retain_for_client(response.headers_mut());
         Ok(response)
     }

@@ -12,7 +12,7 @@ use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
     AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, FetchLayer,
     Forward, GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest,
-    Upstream, Vertex, Zai, guardrail_conflict,
+    UnknownEvents, Upstream, Vertex, Zai, guardrail_conflict,
 };
 use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
 use relay_transport::{Fetcher, Transport};
@@ -144,7 +144,8 @@ impl ProviderStack<'_> {
     /// Builds the stack around `provider`, and the probe of its address.
     fn service(&self, provider: impl Provider) -> CandidateService {
         let (name, refusals) = (self.provider.name.clone(), self.refusals.clone());
-        let upstream = Upstream::new(name, provider, self.transport.clone(), refusals);
+        let upstream = Upstream::new(name, provider, self.transport.clone(), refusals)
+            .with_unknown_events(self.unknown_events());
         if upstream.has_address() {
             let upstream = upstream.clone();
             let probe = service_fn(move |()| {
@@ -154,6 +155,17 @@ impl ProviderStack<'_> {
             self.probe.get_or_init(|| Probe::new(probe));
         }
         self.layered(upstream)
+    }
+
+    /// Events that the Messages API may get in the future pass from Anthropic and from the clouds. Other upstreams only resemble
+    /// that API, and their unknown events are their own.
+    fn unknown_events(&self) -> UnknownEvents {
+        match self.provider.kind {
+            ProviderKind::Zai { .. } | ProviderKind::Ollama { .. } | ProviderKind::Compatible { .. } => {
+                UnknownEvents::Drop
+            }
+            _ => UnknownEvents::Forward,
+        }
     }
 
     /// Returns the probe of an open circuit. `None` if probes are disabled, or the provider has no address.

@@ -1,9 +1,11 @@
-//! Checks that the SSE parser, the watch, the editor and the filter give the same result for every way of
-//! chunking, and that the editor changes nothing but a model name.
+//! Checks that the SSE parser, the watch, the normalizer, the editor and the filter give the same result for every way of
+//! chunking, and that the editor changes nothing but a model name, and that
+//! normalized events stay as they are.
 #![no_main]
 
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
+use relay_stream::events::{EventNormalizer, UnknownEvents};
 use relay_stream::sse::{SseParser, write_event};
 use relay_stream::thinking::Thinking;
 use relay_stream::watch::{SseWatch, StreamReport};
@@ -40,6 +42,12 @@ fn watch<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (StreamReport, Vec<Think
     (report, receiver.iter().collect())
 }
 
+fn normalize<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, StreamReport, bool) {
+    let mut events = EventNormalizer::new(UnknownEvents::Drop);
+    let out = chunks.flat_map(|chunk| events.push(Bytes::copy_from_slice(chunk))).collect();
+    (out, events.report().clone(), events.damaged().is_some())
+}
+
 fn edit<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut editor = MessageStartEditor::rename("m");
     let mut out: Vec<u8> = chunks.flat_map(|chunk| editor.push(Bytes::copy_from_slice(chunk))).collect();
@@ -68,6 +76,10 @@ fuzz_target!(|input: &[u8]| {
         let after = edited.iter().rev().zip(stream.iter().rev()).take_while(|(a, b)| a == b).count();
         assert!(before + after + "\"m\"".len() >= edited.len());
     }
+    let normalized = normalize(whole());
+    assert_eq!(normalize(cut(stream, sizes)), normalized);
+    let (again, report, damaged) = normalize(std::iter::once(&normalized.0[..]));
+    assert_eq!((&again, &report, damaged), (&normalized.0, &normalized.1, false));
     let filtered = filter(whole());
     assert_eq!(filter(cut(stream, sizes)), filtered);
     assert!(filtered.len() <= stream.len());

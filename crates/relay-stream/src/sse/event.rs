@@ -65,6 +65,26 @@ pub(crate) fn data_lines(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '
         .map(|(_, value)| value)
 }
 
+/// Returns the last value of the field `name` in a block.
+pub(crate) fn field_value<'a>(block: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let fields = Lines::new(block).map(|line| field(block, line));
+    fields.filter(|(found, _)| *found == name).last().map(|(_, value)| &block[value])
+}
+
+/// Returns the lines of a block that are not fields called `name`, as ranges with their line ends.
+pub(crate) fn other_lines<'a>(block: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = Range<usize>> + 'a {
+    let mut lines = Lines::new(block);
+    std::iter::from_fn(move || {
+        loop {
+            let line = lines.next()?;
+            let with_end = line.start..lines.at;
+            if field(block, line).0 != name {
+                return Some(with_end);
+            }
+        }
+    })
+}
+
 /// Splits a line into its field name and the range of its value. The name of a comment is empty.
 fn field(block: &[u8], line: Range<usize>) -> (&[u8], Range<usize>) {
     match memchr(b':', &block[line.clone()]) {

@@ -32,6 +32,6 @@ mod write;
 
 pub(crate) use boundary::Boundary;
 pub use event::SseEvent;
-pub(crate) use event::{data_lines, without_bom};
+pub(crate) use event::{data_lines, field_value, other_lines, without_bom};
 pub use parser::{SseBlock, SseError, SseParser};
 pub use write::{write_error_event, write_event};

@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{JsonWatch, SseWatch, StreamReport};
+use crate::events::{DamagedEvent, EventNormalizer, UnknownEvents};
 use crate::on_break::{OnBreak, write_break};
 use crate::thinking::Thinking;
 
@@ -42,6 +43,12 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
         Self::watched(inner, Watch::Json(JsonWatch::new()), on_end)
     }
 
+    /// Watches `inner`, an SSE body at its start, and forwards whole events of the Messages API only: the events are checked
+    /// and repaired by an [`EventNormalizer`]. A damaged event ends the body with [`EndError::Damaged`].
+    pub fn normalized(inner: B, unknown: UnknownEvents, on_end: F) -> Self {
+        Self::watched(inner, Watch::Events(EventNormalizer::new(unknown)), on_end)
+    }
+
     fn watched(inner: B, watch: Watch, on_end: F) -> Self {
         WatchBody { inner, watched: Watched { watch, on_end: Some(on_end) }, on_break: None, done: false }
     }
@@ -67,6 +74,13 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     /// Returns the facts found up to now.
     pub fn report(&self) -> &StreamReport {
         self.watched.watch.report()
+    }
+
+    /// Ends the body now, as at a regular end of the inner body.
+    pub fn end(self: Pin<&mut Self>) {
+        let this = self.project();
+        this.watched.end(StreamEnd::Ended);
+        *this.done = true;
     }
 
     /// Returns the result that replaces a break.
@@ -97,36 +111,47 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if self.done {
-            return Poll::Ready(None);
-        }
-        let mut this = self.as_mut().project();
-        let next = ready!(this.inner.as_mut().poll_frame(cx));
-        let end = match &next {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    this.watched.watch.observe(data);
-                }
-                // For the client, trailers are a regular end of the stream. A later failure changes nothing.
-                (frame.is_trailers() || this.inner.is_end_stream()).then_some(StreamEnd::Ended)
+        loop {
+            if self.done {
+                return Poll::Ready(None);
             }
-            Some(Err(_)) => Some(StreamEnd::Failed),
-            None => Some(StreamEnd::Ended),
-        };
-        if let Some(end) = end {
-            this.watched.end(end);
+            let mut this = self.as_mut().project();
+            if let Some(damaged) = this.watched.watch.damaged().cloned() {
+                this.watched.end(StreamEnd::Failed);
+                *this.done = true;
+                return Poll::Ready(self.broken(EndError::Damaged(damaged)));
+            }
+            let mut next = ready!(this.inner.as_mut().poll_frame(cx));
+            if let Some(Ok(frame)) = next {
+                next = Some(Ok(frame.map_data(|data| this.watched.watch.observe(data))));
+            }
+            let end = match &next {
+                // The next poll reports the damage.
+                Some(Ok(_)) if this.watched.watch.damaged().is_some() => None,
+                // For the client, trailers are a regular end of the stream. A later failure changes nothing.
+                Some(Ok(frame)) => {
+                    (frame.is_trailers() || this.inner.is_end_stream()).then_some(StreamEnd::Ended)
+                }
+                Some(Err(_)) => Some(StreamEnd::Failed),
+                None => Some(StreamEnd::Ended),
+            };
+            if let Some(end) = end {
+                this.watched.end(end);
+            }
+            let broken = match next {
+                // All bytes of the frame are buffered, or dropped.
+                Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => continue,
+                Some(Ok(frame)) if frame.is_data() || self.may_end() => return Poll::Ready(Some(Ok(frame))),
+                Some(Err(error)) => Some(EndError::Body(error)),
+                _ => (!self.may_end()).then_some(EndError::Incomplete),
+            };
+            *self.as_mut().project().done = true;
+            return Poll::Ready(broken.and_then(|error| self.broken(error)));
         }
-        let broken = match next {
-            Some(Ok(frame)) if frame.is_data() || self.may_end() => return Poll::Ready(Some(Ok(frame))),
-            Some(Err(error)) => Some(EndError::Body(error)),
-            _ => (!self.may_end()).then_some(EndError::Incomplete),
-        };
-        *self.as_mut().project().done = true;
-        Poll::Ready(broken.and_then(|error| self.broken(error)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.done || (self.may_end() && self.inner.is_end_stream())
+        self.done || (self.may_end() && self.watched.watch.damaged().is_none() && self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -160,6 +185,9 @@ pub enum EndError<E> {
     /// The inner body failed.
     #[error(transparent)]
     Body(E),
+    /// The inner body contained an event that no client can use.
+    #[error(transparent)]
+    Damaged(DamagedEvent),
     /// The inner body ended without `message_stop` and without an `error` event, or inside its JSON object.
     #[error("the answer ended before it was complete")]
     Incomplete,
@@ -175,20 +203,32 @@ impl<E> EndError<E> {
 /// The watch for the form of the answer.
 enum Watch {
     Sse(SseWatch),
+    Events(EventNormalizer),
     Json(JsonWatch),
 }
 
 impl Watch {
-    fn observe(&mut self, chunk: &[u8]) {
+    /// Reads the next bytes and returns the bytes to forward.
+    fn observe(&mut self, chunk: Bytes) -> Bytes {
         match self {
-            Self::Sse(watch) => watch.observe(chunk),
-            Self::Json(watch) => watch.observe(chunk),
+            Self::Sse(watch) => watch.observe(&chunk),
+            Self::Events(events) => return events.push(chunk),
+            Self::Json(watch) => watch.observe(&chunk),
+        }
+        chunk
+    }
+
+    fn damaged(&self) -> Option<&DamagedEvent> {
+        match self {
+            Self::Events(events) => events.damaged(),
+            Self::Sse(_) | Self::Json(_) => None,
         }
     }
 
     fn set_on_thinking(&mut self, on_thinking: impl FnMut(Thinking) + Send + 'static) {
         match self {
             Self::Sse(watch) => *watch = std::mem::take(watch).with_on_thinking(on_thinking),
+            Self::Events(events) => events.set_on_thinking(on_thinking),
             Self::Json(watch) => *watch = std::mem::take(watch).with_on_thinking(on_thinking),
         }
     }
@@ -196,6 +236,7 @@ impl Watch {
     fn finish(&mut self) {
         match self {
             Self::Sse(watch) => watch.finish(),
+            Self::Events(events) => events.finish(),
             Self::Json(watch) => watch.finish(),
         }
     }
@@ -203,13 +244,18 @@ impl Watch {
     fn report(&self) -> &StreamReport {
         match self {
             Self::Sse(watch) => watch.report(),
+            Self::Events(events) => events.report(),
             Self::Json(watch) => watch.report(),
         }
     }
 
     /// Returns `true` if an event can be inserted at this point.
     fn takes_event(&self) -> bool {
-        matches!(self, Self::Sse(watch) if watch.between_events())
+        match self {
+            Self::Sse(watch) => watch.between_events(),
+            Self::Events(events) => events.between_events(),
+            Self::Json(_) => false,
+        }
     }
 }
 

@@ -19,11 +19,13 @@
 //!
 //! Pricing, limits and the decision about a failed answer are left to the caller.
 
+mod activity;
 mod body;
 mod json;
 mod report;
 mod sse;
 
+pub use activity::ActivityWatch;
 pub use body::{EndError, StreamEnd, WatchBody};
 pub use json::JsonWatch;
 pub use report::{ErrorReport, StreamReport, Usage};

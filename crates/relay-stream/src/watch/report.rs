@@ -1,5 +1,6 @@
 //! The facts about an answer, and the parsing of the events that carry them.
 
+use crate::events::EventKind;
 use crate::json;
 
 /// The facts about an answer that its bytes have shown up to now.
@@ -63,31 +64,43 @@ impl StreamReport {
         self.message_stop || self.error.is_some() || self.whole
     }
 
-    /// Adds the facts of one event. `data` is its JSON.
+    /// Adds the facts of one event of any type. `data` is its JSON.
     pub(crate) fn add(&mut self, data: &[u8]) {
-        match json::get_string(data, "type").as_deref() {
-            Some("message_start") => {
-                let Some(message) = json::get(data, "message") else { return };
-                self.add_message(message);
-            }
-            Some("message_delta") => {
-                let reason =
-                    json::get(data, "delta").and_then(|delta| json::get_string(delta, "stop_reason"));
-                set(&mut self.stop_reason, reason);
-                self.usage.add_from(data);
-            }
-            Some("message_stop") => {
-                self.message_stop = true;
-                self.usage.add_from(data);
-            }
-            Some("error") if self.error.is_none() => self.error = Some(ErrorReport::read(data)),
-            Some("content_block_delta") => {
+        if let Some(kind) = json::get_string(data, "type").and_then(|kind| EventKind::of(&kind)) {
+            self.add_event(kind, data);
+        }
+    }
+
+    /// Adds the facts of an event of this kind. `data` is its JSON.
+    #[inline]
+    pub(crate) fn add_event(&mut self, kind: EventKind, data: &[u8]) {
+        match kind {
+            EventKind::ContentBlockDelta => {
                 self.content = true;
                 self.deltas += 1;
             }
-            Some("content_block_stop") => self.content = true,
-            _ => {}
+            EventKind::ContentBlockStop => self.content = true,
+            EventKind::ContentBlockStart | EventKind::Ping => {}
+            EventKind::MessageStart => {
+                if let Some(message) = json::get(data, "message") {
+                    self.add_message(message);
+                }
+            }
+            EventKind::MessageDelta => self.add_message_delta(data),
+            EventKind::MessageStop => {
+                self.message_stop = true;
+                self.usage.add_from(data);
+            }
+            EventKind::Error => {
+                self.error.get_or_insert_with(|| ErrorReport::read(data));
+            }
         }
+    }
+
+    fn add_message_delta(&mut self, data: &[u8]) {
+        let reason = json::get(data, "delta").and_then(|delta| json::get_string(delta, "stop_reason"));
+        set(&mut self.stop_reason, reason);
+        self.usage.add_from(data);
     }
 
     /// Adds the facts of a message or of a part of its members.

@@ -1,0 +1,292 @@
+//! A validator for JSON text, without recursion, allocation or a tree.
+
+use memchr::memchr3;
+
+/// The deepest nesting of arrays and objects that is accepted. Events of the Messages API nest a few levels.
+const MAX_DEPTH: usize = 512;
+
+/// Returns `true` if `json` is one value of JSON in UTF-8, between white space.
+///
+/// # Source
+/// RFC 8259. A `\u` escape needs four digits; surrogates need not be paired, since models send halves of pairs.
+pub(crate) fn is_valid(json: &[u8]) -> bool {
+    std::str::from_utf8(json).is_ok() && Validator { json, at: 0, open: Brackets::default() }.run().is_some()
+}
+
+struct Validator<'a> {
+    json: &'a [u8],
+    at: usize,
+    open: Brackets,
+}
+
+/// The open brackets: one bit each, set for an object.
+#[derive(Default)]
+struct Brackets {
+    bits: [u64; MAX_DEPTH / 64],
+    depth: usize,
+}
+
+impl Brackets {
+    #[inline]
+    fn push(&mut self, is_object: bool) -> Option<()> {
+        let word = self.bits.get_mut(self.depth / 64)?;
+        let bit = 1 << (self.depth % 64);
+        *word = if is_object { *word | bit } else { *word & !bit };
+        self.depth += 1;
+        Some(())
+    }
+
+    /// Returns `true` if the innermost bracket is that of an object.
+    #[inline]
+    fn in_object(&self) -> bool {
+        let top = self.depth.wrapping_sub(1);
+        self.bits.get(top / 64).is_some_and(|word| word >> (top % 64) & 1 == 1)
+    }
+}
+
+/// Each step returns `None` if the text breaks the grammar.
+impl Validator<'_> {
+    fn run(&mut self) -> Option<()> {
+        loop {
+            if self.value()? {
+                continue;
+            }
+            // A value has ended: close brackets up to the next comma or the end of the text.
+            loop {
+                self.skip_whitespace();
+                if self.open.depth == 0 {
+                    return (self.at == self.json.len()).then_some(());
+                }
+                match (self.take()?, self.open.in_object()) {
+                    (b',', true) => break self.key()?,
+                    (b',', false) => break,
+                    (b'}', true) | (b']', false) => self.open.depth -= 1,
+                    _ => return None,
+                }
+            }
+        }
+    }
+
+    /// Reads a scalar or the opening of a bracket. Returns `true` if a value inside the bracket follows.
+    #[inline]
+    fn value(&mut self) -> Option<bool> {
+        self.skip_whitespace();
+        match self.take()? {
+            b'"' => self.string()?,
+            b'{' => {
+                self.open.push(true)?;
+                return self.unless_closed(b'}', Self::key);
+            }
+            b'[' => {
+                self.open.push(false)?;
+                return self.unless_closed(b']', |_| Some(()));
+            }
+            b't' => self.literal(b"rue")?,
+            b'f' => self.literal(b"alse")?,
+            b'n' => self.literal(b"ull")?,
+            first @ (b'-' | b'0'..=b'9') => self.number(first)?,
+            _ => return None,
+        }
+        Some(false)
+    }
+
+    fn unless_closed(&mut self, close: u8, before: fn(&mut Self) -> Option<()>) -> Option<bool> {
+        self.skip_whitespace();
+        if self.peek() == Some(close) {
+            self.at += 1;
+            self.open.depth -= 1;
+            return Some(false);
+        }
+        before(self)?;
+        Some(true)
+    }
+
+    /// Reads the key of a member and its colon.
+    #[inline]
+    fn key(&mut self) -> Option<()> {
+        self.skip_whitespace();
+        if self.take()? != b'"' {
+            return None;
+        }
+        self.string()?;
+        self.skip_whitespace();
+        (self.take()? == b':').then_some(())
+    }
+
+    /// Reads a string after its opening quote.
+    #[inline]
+    fn string(&mut self) -> Option<()> {
+        let start = self.at;
+        loop {
+            self.at += memchr3(b'"', b'\\', b'\n', self.json.get(self.at..)?)?;
+            match self.take()? {
+                b'"' => break,
+                b'\\' => self.escape()?,
+                _ => return None,
+            }
+        }
+        // The loop finds LF alone; the other control characters are searched for in one pass, which is vectorized.
+        let has_control = self.json[start..self.at].iter().fold(false, |found, &byte| found | (byte < b' '));
+        (!has_control).then_some(())
+    }
+
+    fn escape(&mut self) -> Option<()> {
+        match self.take()? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
+            b'u' => {
+                let digits = self.json.get(self.at..self.at + 4)?;
+                self.at += 4;
+                digits.iter().all(u8::is_ascii_hexdigit).then_some(())
+            }
+            _ => None,
+        }
+    }
+
+    fn number(&mut self, first: u8) -> Option<()> {
+        let first = if first == b'-' { self.take()? } else { first };
+        match first {
+            b'0' => {}
+            b'1'..=b'9' => self.skip_digits(),
+            _ => return None,
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    /// Reads one digit or more.
+    fn digits(&mut self) -> Option<()> {
+        let start = self.at;
+        self.skip_digits();
+        (self.at > start).then_some(())
+    }
+
+    fn skip_digits(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+    }
+
+    fn literal(&mut self, rest: &[u8]) -> Option<()> {
+        self.json.get(self.at..)?.starts_with(rest).then(|| self.at += rest.len())
+    }
+
+    #[inline]
+    fn skip_whitespace(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.json.get(self.at).copied()
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn agree(text: &str) {
+        let expected = serde_json::from_str::<serde_json::Value>(text).is_ok();
+        assert_eq!(is_valid(text.as_bytes()), expected, "{text}");
+    }
+
+    #[test]
+    fn the_grammar_is_that_of_serde_json() {
+        for text in [
+            "",
+            " ",
+            "{}",
+            " { } ",
+            "[]",
+            "[1,]",
+            "[,1]",
+            "{\"a\":1}",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{a:1}",
+            "{\"a\":}",
+            "{\"a\":1 \"b\":2}",
+            "[1 2]",
+            "[}",
+            "{]",
+            "[[]",
+            "{}}",
+            "{} x",
+            "null",
+            "nul",
+            "true",
+            "false",
+            "falsex",
+            "0",
+            "-0",
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "1.5e+3",
+            "1e",
+            "1E-9",
+            "+1",
+            "NaN",
+            "\"\\u00e9\"",
+            "\"\\u00g9\"",
+            "\"\\x\"",
+            "\"a\tb\"",
+            "\"a\nb\"",
+            "\"a",
+            "\"a\\\"",
+            "\"\\\\\"",
+            "[{\"a\":[{\"b\":[]}]},{}]",
+            "{\"a\":{},\"b\":[]}",
+        ] {
+            agree(text);
+        }
+    }
+
+    #[test]
+    fn unpaired_surrogates_are_accepted_and_other_encodings_are_not() {
+        assert!(is_valid(br#""\ud83d""#));
+        assert!(!is_valid(b"\"\xff\""));
+        assert!(!is_valid(b"\"\x80abc\""));
+    }
+
+    #[test]
+    fn nesting_is_bounded_without_recursion() {
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(is_valid(nested(MAX_DEPTH).as_bytes()));
+        assert!(!is_valid(nested(MAX_DEPTH + 1).as_bytes()));
+        assert!(!is_valid("[".repeat(1 << 20).as_bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_is_judged_like_serde_json(
+            parts in proptest::collection::vec(prop::sample::select(vec![
+                "{", "}", "[", "]", ",", ":", "\"a\"", "\"", "\\", "1", "-2.5e3", "0", ".", "true", "null", " ", "\n", "é",
+            ]), 0..12),
+        ) {
+            agree(&parts.concat());
+        }
+    }
+}
