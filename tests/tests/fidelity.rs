@@ -205,7 +205,7 @@ async fn a_stream_is_forwarded_byte_for_byte_with_headers_against_buffering() {
 }
 
 #[tokio::test]
-async fn the_models_name_in_the_response_is_restored_only_if_configured() {
+async fn the_models_name_in_the_response_is_restored_unless_configured_otherwise() {
     for (restore, expected) in [(false, "glm-5.3"), (true, "claude-opus-5-5")] {
         for stream in [false, true] {
             let upstream = upstream().await;

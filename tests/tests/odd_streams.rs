@@ -69,8 +69,7 @@ async fn the_models_name_is_restored_in_a_nameless_stream() {
     let upstream = Upstream::answering(in_turn([Answer::sse(stream)])).await;
     let mut provider = minimal_provider("gw", "anthropic_compatible", &upstream.url());
     provider["model_mapping"] = json!({"claude-opus-5-5": "glm-5.3"});
-    let config = json!({"providers": [provider], "routing": {"restore_model_name": true}});
-    let relay = Relay::start(&config).await;
+    let relay = Relay::start(&json!({"providers": [provider]})).await;
     let response = Call::messages(STREAMED).send(relay.address()).await;
     let expected = Reply::new("claude-opus-5-5").text("hello").events();
     assert_eq!((response.end, response.body()), (End::Complete, expected.concat().into()));

@@ -19,7 +19,8 @@ pub struct RoutingConfig {
     pub debug: bool,
     /// If `true`, a provider whose `models` lack the model is never tried. If `false`, it is tried last.
     pub strict_models: bool,
-    /// Replaces the upstream's model name in responses by the name that the client requested.
+    /// Replaces the upstream's model name in responses of mapped models by the name that the client requested. Default `true`:
+    /// Claude Code's `--continue` requests the name that the last answer carries.
     pub restore_model_name: bool,
     /// The affinity of requests of the same conversation.
     pub affinity: Affinity,
@@ -40,7 +41,7 @@ impl Default for RoutingConfig {
             max_attempts: NonZeroU32::new(6).unwrap_or(NonZeroU32::MIN),
             debug: false,
             strict_models: false,
-            restore_model_name: false,
+            restore_model_name: true,
             affinity: Affinity::default(),
             on_stream_break: StreamBreak::default(),
             model_mapping: BTreeMap::new(),

@@ -26,8 +26,8 @@ pub(crate) struct Routing {
     /// Never try a provider whose `models` lack the requested model. Default false: it is tried last.
     #[schemars(extend("default" = false))]
     pub(crate) strict_models: Option<bool>,
-    /// Replace the upstream's model name in responses by the name that the client requested. Default false.
-    #[schemars(extend("default" = false))]
+    /// Replace the upstream's model name in responses of mapped models by the name that the client requested. Default true.
+    #[schemars(extend("default" = true))]
     pub(crate) restore_model_name: Option<bool>,
     /// The end of the client's stream if the upstream's stream breaks off. Default `abort`.
     #[schemars(extend("default" = "abort"))]

@@ -50,7 +50,7 @@ routing:
   max_attempts: 2
   debug: true
   strict_models: true
-  restore_model_name: true
+  restore_model_name: false
   model_mapping: { claude-: first, claude-haiku-4.5: sixth }
   default_provider: second
   affinity: none
@@ -117,7 +117,7 @@ fn every_setting_is_loaded() {
         routing.model_mapping.iter().map(|(prefix, name)| (prefix.as_str(), name.as_str())).collect();
     assert_eq!(routes, [("claude-", "first"), ("claude-haiku-4.5", "sixth")]);
     assert_eq!(routing.default_provider.unwrap().as_str(), "second");
-    assert!(routing.debug && routing.strict_models && routing.restore_model_name);
+    assert!(routing.debug && routing.strict_models && !routing.restore_model_name);
     assert_eq!((routing.affinity, routing.on_stream_break), (Affinity::None, StreamBreak::ErrorEvent));
     assert_eq!((health.check.unwrap().as_millis(), health.open_duration.as_millis()), (200, 6));
     assert_eq!((health.failure_threshold.get(), health.half_open_probes.get()), (7, 2));
