@@ -92,15 +92,20 @@ fn validate_prints_warnings() {
 }
 
 #[test]
-fn validate_finds_mistakes_that_show_when_the_relay_is_built() {
+fn a_key_that_cannot_be_sent_is_refused_with_its_place() {
     let user = User::new().with_variable("KEY", "line\nbreak");
     user.write("config.yaml", "providers: [{ name: zai, type: zai, keys: [{ key: '${KEY}' }] }]\n");
     let validated = user.run(&["config", "validate"]);
     let served = user.run(&["serve", "--listen", "127.0.0.1:0"]);
     for outcome in [validated, served] {
         assert_eq!(outcome.code, Some(1), "{outcome:?}");
-        assert!(outcome.stderr.contains("provider `zai`: its key cannot be used"), "{outcome:?}");
-        assert!(!outcome.stderr.contains("break\n"), "{outcome:?}");
+        assert!(
+            outcome
+                .stderr
+                .contains("config.yaml:1:51: providers[0].keys[0].key: found a secret with a line break"),
+            "{outcome:?}"
+        );
+        assert!(!outcome.stderr.contains("break\n"), "the secret is shown: {outcome:?}");
     }
 }
 

@@ -1,6 +1,9 @@
 //! The environment variables that other tools define, such as `AWS_REGION` or `ZAI_API_KEY`.
 
-/// Looks up environment variables. An empty variable counts as unset; whitespace around a value is removed.
+use crate::secret_text;
+
+/// Looks up environment variables. An empty variable counts as unset; whitespace and invisible characters around a value
+/// are removed.
 #[derive(Clone, Copy)]
 pub(crate) struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
 
@@ -10,7 +13,19 @@ impl<'a> Environment<'a> {
     }
 
     pub(crate) fn get(self, variable: &str) -> Option<String> {
-        (self.0)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        (self.0)(variable).map(|value| secret_text::trim(&value).to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// Returns the value without any change.
+    pub(crate) fn raw(self, variable: &str) -> Option<String> {
+        (self.0)(variable)
+    }
+
+    /// Returns the secret in `variable` without the slips of copying around it.
+    pub(crate) fn secret(self, variable: &str) -> Option<String> {
+        self.raw(variable)
+            .map(|value| secret_text::clean(&value).text.to_owned())
+            .filter(|value| !value.is_empty())
     }
 
     pub(crate) fn has(self, variable: &str) -> bool {

@@ -290,9 +290,17 @@ pub enum Concern {
         /// The name of the missing variable.
         missing: String,
     },
-    /// The key contains characters that no HTTP header can carry.
-    #[error("contains a line break or another control character, which no HTTP header can carry")]
-    UnsendableKey,
+    /// Characters around a secret were removed.
+    #[error("{removed} around the secret were removed; correct the value")]
+    SecretTrimmed {
+        /// A description of the removed text.
+        removed: String,
+    },
+    /// The secret contains a blank.
+    #[error(
+        "contains a blank inside, which is rare in a secret; check that the value is complete and holds one secret"
+    )]
+    BlankInSecret,
     /// Credentials are sent without encryption.
     #[error("http:// sends credentials unencrypted to {host}; use https://")]
     Cleartext {

@@ -42,6 +42,7 @@ mod report;
 mod resolve;
 mod schema;
 mod secret;
+mod secret_text;
 mod show;
 mod suggest;
 mod toml;

@@ -7,6 +7,7 @@ use crate::describe::{bounds, describe, expected};
 use crate::error::{Concern, Fault, Place};
 use crate::report::Report;
 use crate::schema::{self, Rule, Schema};
+use crate::secret_text::{self, Cleaned};
 use crate::suggest::nearest;
 use crate::tree::{Entry, KeyPath, Node, Number, Value};
 use crate::unimplemented_keys;
@@ -38,6 +39,7 @@ impl Validator<'_> {
             Some("array") => self.check_list(node, rule, path),
             Some("integer") => check_integer(node, rule),
             Some("boolean") => check_boolean(node),
+            Some("string") if schema::is_secret(rule) => self.check_secret(node, rule, path),
             Some("string") => self.check_string(node, rule),
             _ => self.check_any(node, rule, path),
         }
@@ -153,6 +155,27 @@ impl Validator<'_> {
         }
         self.secrets |= schema::is_secret(rule) && matches!(node.value, Value::Text(_));
         Ok(())
+    }
+
+    /// Checks a secret after the slips of copying around it have been removed from `node`.
+    fn check_secret(&mut self, node: &mut Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
+        if let Value::Text(text) | Value::Loose(text) = &mut node.value {
+            let Cleaned { text: cleaned, removed } = secret_text::clean(text);
+            if cleaned.is_empty() {
+                return Err(mismatch("an empty string".to_owned(), "a secret", "set it, or remove the line"));
+            }
+            if let Some(fault) = secret_text::fault(cleaned) {
+                return Err(fault);
+            }
+            if cleaned.contains(' ') {
+                self.report.warning(node.at.clone(), path, Concern::BlankInSecret);
+            }
+            if let Some(removed) = removed {
+                self.report.warning(node.at.clone(), path, Concern::SecretTrimmed { removed });
+                *text = cleaned.to_owned();
+            }
+        }
+        self.check_string(node, rule)
     }
 
     /// Checks a rule with alternatives. A list is checked against the alternative for lists, any other value

@@ -11,6 +11,8 @@ use crate::secret::Secret;
 /// The variable of a Bedrock API key. It takes precedence over other credentials of the environment, as in the
 /// SDKs.
 const BEARER_TOKEN: &str = "AWS_BEARER_TOKEN_BEDROCK";
+/// The variables of an access key, in the order of the fields of [`AwsCredentials::Keys`].
+const ACCESS_KEY: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
 /// Refuses a text that cannot be part of an endpoint's host name, and an availability zone.
 pub(crate) fn check_region(region: &str) -> Result<(), Fault> {
@@ -69,10 +71,30 @@ fn region_in(text: &str, profile: &str) -> Option<String> {
 
 /// Returns the credential that applies if the configuration file names none.
 pub(crate) fn credentials(environment: Environment<'_>) -> AwsCredentials {
-    match environment.get(BEARER_TOKEN) {
+    match environment.secret(BEARER_TOKEN) {
         Some(token) => AwsCredentials::BearerToken(Secret::new(token)),
-        None => AwsCredentials::DefaultChain,
+        None => corrected_keys(environment).unwrap_or(AwsCredentials::DefaultChain),
     }
+}
+
+/// Returns the secret variables that apply if the configuration file names no credential, each with the setting that
+/// replaces it.
+pub(crate) fn secret_variables(environment: Environment<'_>) -> Vec<(&'static str, &'static str)> {
+    if environment.has(BEARER_TOKEN) {
+        return vec![(BEARER_TOKEN, "aws_bearer_token")];
+    }
+    let settings = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
+    ACCESS_KEY.into_iter().zip(settings).collect()
+}
+
+/// Returns the access key of the environment if characters around it have to be removed. The default chain, which takes
+/// it first, would use it unchanged.
+fn corrected_keys(environment: Environment<'_>) -> Option<AwsCredentials> {
+    let is_changed = |variable: &&str| environment.raw(variable) != environment.secret(variable);
+    let [id, secret, token] = ACCESS_KEY.map(|variable| environment.secret(variable).map(Secret::new));
+    let (access_key_id, secret_access_key) = (id?, secret?);
+    ACCESS_KEY.iter().find(|variable| is_changed(variable))?;
+    Some(AwsCredentials::Keys { access_key_id, secret_access_key, session_token: token })
 }
 
 /// Returns the variable that indicates that the environment holds credentials, if there is one.

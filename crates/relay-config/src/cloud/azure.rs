@@ -13,7 +13,7 @@ use crate::secret::Secret;
 
 const TENANT: &str = "AZURE_TENANT_ID";
 const CLIENT: &str = "AZURE_CLIENT_ID";
-const CLIENT_SECRET: &str = "AZURE_CLIENT_SECRET";
+pub(crate) const CLIENT_SECRET: &str = "AZURE_CLIENT_SECRET";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
 /// Returns `https://{resource}.services.ai.azure.com/anthropic`.
@@ -53,7 +53,7 @@ pub(crate) fn check_api_version(version: &str) -> Result<(), Fault> {
 pub(crate) fn entra(environment: Environment<'_>, on_fault: OnFault<'_>) -> EntraConfig {
     let application = environment.get(TENANT).zip(environment.get(CLIENT));
     let Some((tenant_id, client_id)) = application else { return managed_identity(environment, on_fault) };
-    let client_secret = environment.get(CLIENT_SECRET);
+    let client_secret = environment.secret(CLIENT_SECRET);
     let token_file = environment.get(TOKEN_FILE);
     if client_secret.is_none() && token_file.is_none() {
         return managed_identity(environment, on_fault);
@@ -92,7 +92,7 @@ fn authority(environment: Environment<'_>, on_fault: OnFault<'_>) -> BaseUrl {
 fn managed_identity(environment: Environment<'_>, on_fault: OnFault<'_>) -> EntraConfig {
     const ENDPOINT: &str = "IDENTITY_ENDPOINT";
     // One variable without the other indicates another kind of machine, where the metadata service answers.
-    let service = environment.get(ENDPOINT).zip(environment.get("IDENTITY_HEADER"));
+    let service = environment.get(ENDPOINT).zip(environment.secret("IDENTITY_HEADER"));
     let service =
         service.and_then(|(url, header)| Some((url_in(ENDPOINT, &url, on_fault)?, Secret::new(header))));
     let (endpoint, identity_header) = match service {

@@ -1,6 +1,6 @@
 //! Discovers providers at the three clouds by the variables that their own tools read.
 
-use super::Discovery;
+use super::{Discovery, FoundKey, key_in};
 use crate::cloud::{aws, azure, google};
 use crate::config::{AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ProviderKind, VertexConfig};
 use crate::environment::Environment;
@@ -59,7 +59,7 @@ fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, String> {
 }
 
 fn foundry(environment: Environment<'_>) -> Result<FoundCloud, String> {
-    let (key, resource) = match (environment.get("AZURE_API_KEY"), environment.get("AZURE_RESOURCE_NAME")) {
+    let (key, resource) = match (azure_key(environment)?, environment.get("AZURE_RESOURCE_NAME")) {
         (Some(key), Some(resource)) => (key, resource),
         (Some(_), None) => return Err("set AZURE_RESOURCE_NAME to add azure with AZURE_API_KEY".to_owned()),
         (None, _) => return Err("set AZURE_API_KEY and AZURE_RESOURCE_NAME to add azure".to_owned()),
@@ -67,10 +67,15 @@ fn foundry(environment: Environment<'_>) -> Result<FoundCloud, String> {
     let base_url = azure::base_url(&resource)
         .map_err(|fault| format!("correct AZURE_RESOURCE_NAME to add azure: {fault}"))?;
     Ok(FoundCloud {
-        by: format!("AZURE_API_KEY, and the resource {resource} from AZURE_RESOURCE_NAME"),
-        key: Some(key),
+        by: format!("AZURE_API_KEY{}, and the resource {resource} from AZURE_RESOURCE_NAME", key.remark),
+        key: Some(key.key),
         kind: ProviderKind::Azure(AzureConfig { base_url, api_version: None, auth: AzureAuth::ApiKey }),
     })
+}
+
+fn azure_key(environment: Environment<'_>) -> Result<Option<FoundKey>, String> {
+    key_in(environment, "AZURE_API_KEY")
+        .map_err(|fault| format!("correct AZURE_API_KEY to add azure: {fault}"))
 }
 
 fn vertex(environment: Environment<'_>) -> Result<FoundCloud, String> {
@@ -164,7 +169,7 @@ mod tests {
         ];
         let found = [
             "bedrock: AWS_ACCESS_KEY_ID, and the region eu-central-1 from AWS_REGION",
-            "azure: AZURE_API_KEY, and the resource res from AZURE_RESOURCE_NAME",
+            "azure: AZURE_API_KEY; blanks or line breaks around it were removed, and the resource res from AZURE_RESOURCE_NAME",
             "vertex: GOOGLE_APPLICATION_CREDENTIALS, and the project p from GOOGLE_CLOUD_PROJECT, in global",
         ];
         let discovery = check(&variables, &found, &[]);

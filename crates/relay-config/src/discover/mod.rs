@@ -4,9 +4,11 @@ mod cloud;
 
 use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
 use crate::environment::Environment;
+use crate::error::Fault;
 use crate::kinds::{DiscoverySource, KINDS, KeyNeed, KindSpec};
 use crate::names::ProviderName;
 use crate::secret::Secret;
+use crate::secret_text::{self, Cleaned};
 
 /// The providers that were discovered in the environment, and the variables that would add others.
 #[derive(Debug, Clone)]
@@ -34,7 +36,7 @@ impl Discovery {
         for spec in KINDS {
             match spec.discovery {
                 DiscoverySource::Key(variable) => {
-                    discovery.add_keyed(spec, variable, environment.get(variable));
+                    discovery.add_keyed(spec, variable, key_in(environment, variable));
                 }
                 DiscoverySource::CloudCredentials => discovery.add_cloud(spec, environment),
                 DiscoverySource::DefaultAddress => discovery.add_local(spec, ollama_answers),
@@ -46,7 +48,7 @@ impl Discovery {
     }
 
     /// Adds the provider whose key `variable` holds. A provider that needs no key is added without one.
-    fn add_keyed(&mut self, spec: &'static KindSpec, variable: &str, key: Option<String>) {
+    fn add_keyed(&mut self, spec: &'static KindSpec, variable: &str, found: Result<Option<FoundKey>, Fault>) {
         let Some(kind) = ProviderKind::with_defaults(spec) else { return };
         let name = spec.name;
         let needs_key = kind.key_need() == KeyNeed::Required;
@@ -54,11 +56,13 @@ impl Discovery {
             let host = base_url.authority();
             self.found.push(format!("{name}: clients' own credentials are passed through to {host}"));
         }
-        match &key {
-            Some(_) => self.found.push(format!("{name}: {variable}")),
-            None if needs_key => self.missing.push(format!("set {variable} to add {name}")),
-            None => self.missing.push(format!("set {variable} to give {name} a key of its own")),
+        match &found {
+            Ok(Some(key)) => self.found.push(format!("{name}: {variable}{}", key.remark)),
+            Ok(None) if needs_key => self.missing.push(format!("set {variable} to add {name}")),
+            Ok(None) => self.missing.push(format!("set {variable} to give {name} a key of its own")),
+            Err(fault) => self.missing.push(format!("correct {variable} to use it for {name}: {fault}")),
         }
+        let key = found.ok().flatten().map(|found| found.key);
         if key.is_some() || !needs_key {
             self.add(kind, key);
         }
@@ -88,6 +92,27 @@ impl Discovery {
             provider.priority = priority;
             provider.keys.iter_mut().for_each(|key| key.priority = priority);
         }
+    }
+}
+
+/// A key of the environment.
+struct FoundKey {
+    key: String,
+    /// A clause about the text that was removed around the key; may be empty.
+    remark: String,
+}
+
+/// Returns the key in `variable`, without the slips of copying around it.
+///
+/// # Errors
+/// The fault of a key that no header can carry.
+fn key_in(environment: Environment<'_>, variable: &str) -> Result<Option<FoundKey>, Fault> {
+    let Some(value) = environment.raw(variable) else { return Ok(None) };
+    let Cleaned { text, removed } = secret_text::clean(&value);
+    let remark = removed.map(|removed| format!("; {removed} around it were removed")).unwrap_or_default();
+    match secret_text::fault(text) {
+        Some(fault) => Err(fault),
+        None => Ok((!text.is_empty()).then(|| FoundKey { key: text.to_owned(), remark })),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::environment::Environment;
 use crate::error::{Concern, Fault, Place};
 use crate::layer::Layers;
 use crate::report::Report;
+use crate::secret_text::{self, Cleaned};
 use crate::tree::KeyPath;
 
 /// The report, with the layers that give the place of each path, and the variables of other tools.
@@ -37,6 +38,23 @@ impl Reporter<'_> {
         concern: Concern,
     ) {
         self.report.warning(Place::Environment { variable: variable.into() }, path, concern);
+    }
+}
+
+impl Reporter<'_> {
+    /// Checks the secret in a variable of another tool, which provides the setting at `path`. The slips around it are
+    /// removed where it is used.
+    pub(in crate::resolve) fn check_secret_variable(&mut self, variable: &str, path: &KeyPath) {
+        let Some(value) = self.environment.raw(variable) else { return };
+        let Cleaned { text, removed } = secret_text::clean(&value);
+        if text.is_empty() {
+            return;
+        }
+        if let Some(fault) = secret_text::fault(text) {
+            self.problem_in_variable(variable, path, fault);
+        } else if let Some(removed) = removed {
+            self.warning_in_variable(variable, path, Concern::SecretTrimmed { removed });
+        }
     }
 }
 

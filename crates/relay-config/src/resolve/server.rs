@@ -123,14 +123,16 @@ fn parse_address(text: &str) -> Result<ListenAddress, String> {
 fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAuth {
     let mut keys: Vec<(KeyPath, ClientKey)> = Vec::new();
     if let Some(key) = raw.api_key {
-        keys.push((path.key("api_key"), ClientKey { name: "default".to_owned(), key: Secret::new(key) }));
+        let path = path.key("api_key");
+        let key = client_secret(key, &path, to);
+        keys.push((path, ClientKey { name: "default".to_owned(), key }));
     }
     let list = path.key("api_keys");
     for (index, raw) in raw.api_keys.into_iter().enumerate() {
         let path = list.index(index);
         // The schema requires both, so a missing one has been reported.
         let (Some(name), Some(key)) = (raw.name, raw.key) else { continue };
-        let key = Secret::new(key);
+        let key = client_secret(key, &path.key("key"), to);
         if let Some((first, _)) = keys.iter().find(|(_, known)| known.name == name) {
             to.problem(
                 &path.key("name"),
@@ -147,8 +149,19 @@ fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAu
     }
     ClientAuth {
         keys: keys.into_iter().map(|(_, key)| key).collect(),
-        bearer_secret: raw.bearer_secret.map(Secret::new),
+        bearer_secret: raw.bearer_secret.map(|secret| client_secret(secret, &path.key("bearer_secret"), to)),
         allow_subscription: raw.allow_subscription.unwrap_or(false),
         subscription_may_use_keys: raw.subscription_may_use_keys,
     }
+}
+
+/// Refuses a secret that no client could show: a comma makes the header a list of credentials, which is refused.
+fn client_secret(secret: String, path: &KeyPath, to: &mut Reporter<'_>) -> Secret {
+    if secret.contains(',') {
+        to.problem(
+            path,
+            value_fault("a secret with a comma", "a secret without a comma, which separates credentials", ""),
+        );
+    }
+    Secret::new(secret)
 }

@@ -58,7 +58,7 @@ fn problems_name_the_variable_or_the_command_line() {
             "CC_RELAY_PROVIDERS__0__NAME: unknown key; providers are set in the file; a value there may refer to a variable \
          by ${NAME}",
             "CC_RELAY_SERVER_LISTEN: unknown key; did you mean `CC_RELAY_SERVER__LISTEN`?",
-            "CC_RELAY_SERVER__AUTH__API_KEY: server.auth.api_key: found an empty string, expected a non-empty string",
+            "CC_RELAY_SERVER__AUTH__API_KEY: server.auth.api_key: found an empty string, expected a secret; set it, or remove the line",
             "CC_RELAY_SERVER__LISTEN: server.listen: found \"nowhere\", expected host:port, as in 127.0.0.1:8787; add a port: \
          nowhere:8787",
             "CC_RELAY_SERVER__LISTN: unknown key; did you mean `CC_RELAY_SERVER__LISTEN`?",

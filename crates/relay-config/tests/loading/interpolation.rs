@@ -68,7 +68,7 @@ fn an_unset_variable_is_an_error() {
     );
     yaml_problems(
         "server: { auth: { api_key: '${EMPTY}' } }",
-        &["1:28: server.auth.api_key: found an empty string, expected a non-empty string"],
+        &["1:28: server.auth.api_key: found an empty string, expected a secret; set it, or remove the line"],
     );
 }
 

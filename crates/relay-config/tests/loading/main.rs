@@ -5,6 +5,7 @@ mod environment;
 mod interpolation;
 mod problems;
 mod properties;
+mod secrets;
 mod settings;
 mod traps;
 mod unimplemented;

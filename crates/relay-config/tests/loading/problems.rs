@@ -160,11 +160,11 @@ fn values_must_have_the_type_of_the_setting() {
     );
     check(
         "auth: { api_key: '' }",
-        "1:28: server.auth.api_key: found an empty string, expected a non-empty string",
+        "1:28: server.auth.api_key: found an empty string, expected a secret; set it, or remove the line",
     );
     check(
         "auth: { api_key: ' ' }",
-        "1:28: server.auth.api_key: found an empty string, expected a non-empty string",
+        "1:28: server.auth.api_key: found an empty string, expected a secret; set it, or remove the line",
     );
 }
 

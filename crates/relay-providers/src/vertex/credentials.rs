@@ -122,7 +122,7 @@ fn token_uri() -> String {
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    String::deserialize(deserializer).map(Secret::new)
+    String::deserialize(deserializer).map(|secret| Secret::new(secret.trim()))
 }
 
 impl Credentials {

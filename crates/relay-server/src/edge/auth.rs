@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_util::future::Either;
 use http::header::{COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Request, Response};
-use relay_config::{ClientAuth, ClientKey};
+use relay_config::{ClientAuth, ClientKey, Secret};
 use relay_providers::{ClientCredential, is_subscription_token};
 use std::future::{Ready, ready};
 use tower::{Layer, Service};
@@ -97,15 +97,24 @@ impl Verifier {
     /// Returns `true` if `token` is accepted, and the index of its client key. Every key is compared, so that the time
     /// does not depend on the one that matches.
     fn find(&self, token: &str) -> (bool, Option<usize>) {
+        let bare = unquoted(token);
+        let matches = |secret: &Secret| secret.matches(token.as_bytes()) | secret.matches(bare.as_bytes());
         let mut found = None;
         for (index, ClientKey { key, .. }) in self.auth.keys.iter().enumerate() {
-            if key.matches(token.as_bytes()) {
+            if matches(key) {
                 found = Some(index);
             }
         }
-        let bearer = self.auth.bearer_secret.as_ref().is_some_and(|secret| secret.matches(token.as_bytes()));
+        let bearer = self.auth.bearer_secret.as_ref().is_some_and(matches);
         (found.is_some() | bearer, found)
     }
+}
+
+/// Removes quotes around `token`. The loader removes them from the configured keys, and a client may have its key from the
+/// same file.
+fn unquoted(token: &str) -> &str {
+    let inside = |quote: &char| token.strip_prefix(*quote)?.strip_suffix(*quote);
+    ['"', '\''].iter().find_map(inside).unwrap_or(token)
 }
 
 /// Admits clients. An admitted request has its [`Client`] in the extensions, and no credential in its headers.
@@ -165,7 +174,6 @@ where
 #[cfg(test)]
 mod tests {
     use http::header::{HeaderName, HeaderValue};
-    use relay_config::Secret;
 
     use super::*;
 
@@ -219,6 +227,8 @@ mod tests {
         check(&keyed(false), &[("x-api-key", "relay-a")], Ok((Some("alice"), false, false, true)));
         check(&keyed(false), &[("authorization", "Bearer relay-b")], Ok((Some("bob"), false, false, true)));
         check(&keyed(false), &[("authorization", "bearer shared")], Ok((None, false, false, true)));
+        check(&keyed(false), &[("x-api-key", "\"relay-a\"")], Ok((Some("alice"), false, false, true)));
+        check(&keyed(false), &[("authorization", "Bearer 'relay-b'")], Ok((Some("bob"), false, false, true)));
         check(
             &keyed(false),
             &[("x-api-key", "relay-a"), ("authorization", "Bearer sk-ant-api03-x")],

@@ -54,6 +54,9 @@ fn entra(enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) -> EntraConfig {
     if enabled && let Some((variable, missing)) = azure::unused(environment) {
         to.warning_in_variable(variable, path, Concern::NotUsed { missing: missing.to_owned() });
     }
+    if enabled {
+        to.check_secret_variable(azure::CLIENT_SECRET, path);
+    }
     azure::entra(environment, &mut |variable, fault| {
         if enabled {
             to.problem_in_variable(variable, path, fault);

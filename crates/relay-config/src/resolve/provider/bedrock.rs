@@ -107,6 +107,9 @@ fn credentials(
     } else if let Some(profile) = raw.aws_profile.take() {
         AwsCredentials::Profile(profile)
     } else {
+        for (variable, setting) in aws::secret_variables(to.environment).into_iter().filter(|_| enabled) {
+            to.check_secret_variable(variable, &path.key(setting));
+        }
         aws::credentials(to.environment)
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use super::limits;
 use crate::config::{KeyConfig, ProviderKind};
-use crate::error::{Concern, Fault};
+use crate::error::Fault;
 use crate::kinds::KeyNeed;
 use crate::raw;
 use crate::resolve::reporter::{Reporter, value_fault};
@@ -77,10 +77,8 @@ fn check_need(
 
 /// Refuses a text that cannot be a credential.
 pub(super) fn check_key(key: &str, path: &KeyPath, to: &mut Reporter<'_>) {
-    if key.trim() == PLACEHOLDER {
+    if key == PLACEHOLDER {
         let found = format!("the placeholder {PLACEHOLDER}");
         to.problem(path, value_fault(found, "a credential of the upstream", ""));
-    } else if key.chars().any(char::is_control) {
-        to.warning(path, Concern::UnsendableKey);
     }
 }

@@ -184,7 +184,10 @@ fn aws_credentials_must_be_complete_and_of_one_kind() {
             "aws_bearer_token: found the placeholder managed-by-cc-relay, expected a credential of the upstream",
         ],
     );
-    check("aws_bearer_token: ''", &["aws_bearer_token: found an empty string, expected a non-empty string"]);
+    check(
+        "aws_bearer_token: ''",
+        &["aws_bearer_token: found an empty string, expected a secret; set it, or remove the line"],
+    );
     check(
         "bedrock_api: converse",
         &["bedrock_api: found \"converse\", expected one of `invoke`, `messages`"],

@@ -1,0 +1,162 @@
+//! The text of a secret: removes the slips of copying around it, and finds a character that no request can carry.
+
+use crate::error::Fault;
+
+/// The scheme that is often copied along with a key. cc-relay adds it where the upstream expects it.
+const SCHEME: &str = "bearer";
+/// The pairs of quotes that shells, spreadsheets and word processors put around a value.
+const QUOTES: [(char, char); 5] = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')];
+
+/// A secret without the slips around it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Cleaned<'a> {
+    pub(crate) text: &'a str,
+    /// A description of the removed text, without any part of the secret; `None` if nothing was removed.
+    pub(crate) removed: Option<String>,
+}
+
+/// Removes blanks, line breaks, invisible characters, one kind of quotes and `Bearer` around `text`, in any order.
+pub(crate) fn clean(text: &str) -> Cleaned<'_> {
+    let mut removed = Vec::new();
+    let mut rest = text;
+    loop {
+        let before = rest;
+        rest = note(rest, rest.trim_matches(is_blank), "blanks or line breaks", &mut removed);
+        rest = note(rest, rest.trim_matches(is_invisible), "invisible characters", &mut removed);
+        rest = note(rest, unquoted(rest), "quotes", &mut removed);
+        rest = note(rest, without_scheme(rest), "`Bearer`", &mut removed);
+        if rest.len() == before.len() {
+            break;
+        }
+    }
+    let removed = (!removed.is_empty()).then(|| removed.join(" and "));
+    Cleaned { text: rest, removed }
+}
+
+/// Removes the quotes around `text`, if it starts and ends with the same kind.
+pub(crate) fn unquoted(text: &str) -> &str {
+    let inside = |(open, close): &(char, char)| text.strip_prefix(*open)?.strip_suffix(*close);
+    QUOTES.iter().find_map(inside).unwrap_or(text)
+}
+
+/// Returns the fault of a secret with a character that an HTTP header cannot carry, without any part of the secret.
+pub(crate) fn fault(text: &str) -> Option<Fault> {
+    let (position, odd) = text.chars().enumerate().find(|(_, c)| !matches!(c, ' '..='~'))?;
+    let found = match odd {
+        '\n' | '\r' => "a line break".to_owned(),
+        '\t' => "a tab".to_owned(),
+        odd => format!("the character U+{:04X}", u32::from(odd)),
+    };
+    Some(Fault::Value {
+        found: format!("a secret with {found} at position {}", position + 1),
+        expected: "visible ASCII characters, since an HTTP header carries it".to_owned(),
+        hint: "copy the secret again".to_owned(),
+    })
+}
+
+/// Removes characters without a glyph at both ends, blanks included.
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches(|c| is_blank(c) || is_invisible(c))
+}
+
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
+}
+
+/// Returns `true` for characters without a glyph and without a width, such as a byte order mark.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
+fn without_scheme(text: &str) -> &str {
+    match text.split_at_checked(SCHEME.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && token.starts_with(is_blank) => token,
+        _ => text,
+    }
+}
+
+/// Returns `rest`, and adds `what` to `removed` if it is shorter than `before`.
+fn note<'a>(before: &str, rest: &'a str, what: &'static str, removed: &mut Vec<&'static str>) -> &'a str {
+    if rest.len() < before.len() && !removed.contains(&what) {
+        removed.push(what);
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_around_a_secret_are_removed_and_named() {
+        #[track_caller]
+        fn check(text: &str, removed: Option<&str>) {
+            assert_eq!(
+                clean(text),
+                Cleaned { text: "sk-key", removed: removed.map(str::to_owned) },
+                "{text:?}"
+            );
+        }
+        let (blanks, invisible) = ("blanks or line breaks", "invisible characters");
+        check("sk-key", None);
+        for text in [
+            "sk-key\n",
+            "sk-key\r\n",
+            " sk-key",
+            "\tsk-key \n\n",
+            "\u{a0}sk-key\u{a0}",
+            "sk-key\u{3000}",
+            "sk-key\0",
+        ] {
+            check(text, Some(blanks));
+        }
+        for text in
+            ["\u{feff}sk-key", "sk-key\u{200b}", "\u{2060}sk-key\u{200d}", "sk-key\u{ad}", "sk-key\u{200e}"]
+        {
+            check(text, Some(invisible));
+        }
+        for text in ["\"sk-key\"", "'sk-key'", "`sk-key`", "“sk-key”", "‘sk-key’"] {
+            check(text, Some("quotes"));
+        }
+        for text in ["Bearer sk-key", "bearer sk-key", "BEARER  sk-key", "Bearer\tsk-key"] {
+            assert_eq!(clean(text).text, "sk-key", "{text:?}");
+            assert!(clean(text).removed.unwrap().starts_with("`Bearer`"));
+        }
+        check(
+            "\u{feff} \"Bearer sk-key\"\u{200b}\n",
+            Some("blanks or line breaks and invisible characters and quotes and `Bearer`"),
+        );
+    }
+
+    #[test]
+    fn characters_that_may_belong_to_a_secret_stay() {
+        for text in
+            ["\"sk-key", "sk-key'", "'sk-key\"", "Bearersk-key", "bearer", "sk\"key\"", "a b", "$k#y=="]
+        {
+            assert_eq!(clean(text), Cleaned { text, removed: None });
+        }
+        for empty in ["", " ", "\"\"", "Bearer ", "\u{feff}", "' '"] {
+            assert!(matches!(clean(empty).text, "" | "Bearer"), "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn a_character_that_no_header_can_carry_is_named_by_its_position() {
+        #[track_caller]
+        fn check(text: &str, expected: Option<&str>) {
+            let found = fault(text).map(|fault| fault.to_string());
+            assert_eq!(
+                found.as_deref().and_then(|text| text.split(", expected").next()),
+                expected,
+                "{text:?}"
+            );
+        }
+        check("sk-key with blanks ~!", None);
+        check("sk-\nkey", Some("found a secret with a line break at position 4"));
+        check("sk-\tkey", Some("found a secret with a tab at position 4"));
+        check("sk\u{a0}key", Some("found a secret with the character U+00A0 at position 3"));
+        check("sk-k\u{e9}y", Some("found a secret with the character U+00E9 at position 5"));
+        check("s\u{200b}k", Some("found a secret with the character U+200B at position 2"));
+        check("s\u{7f}k", Some("found a secret with the character U+007F at position 2"));
+    }
+}
