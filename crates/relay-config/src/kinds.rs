@@ -4,6 +4,8 @@
 //! this table. A kind that speaks the Messages API and differs from the others only in these facts is one entry of
 //! [`KINDS`], its documentation and its test.
 
+use std::time::Duration;
+
 use crate::names::BaseUrl;
 
 /// The facts that are fixed for one kind of provider.
@@ -32,6 +34,8 @@ pub struct KindSpec {
     pub capabilities: Option<&'static str>,
     /// The form of the upstream's own list of models, for `discover_models`. `None`: there is no such list.
     pub model_list: Option<ModelList>,
+    /// The default of `first_byte_timeout_ms`.
+    pub first_byte_timeout: Duration,
     /// The keys of the provider table that only this kind accepts.
     pub settings: &'static [&'static str],
 }
@@ -151,6 +155,7 @@ const VENDOR: KindSpec = KindSpec {
     thinking: ThinkingSignatures::Endpoint,
     capabilities: Some("vendor"),
     model_list: None,
+    first_byte_timeout: Duration::from_secs(90),
     settings: &[],
 };
 
@@ -190,6 +195,9 @@ pub(crate) const OLLAMA: KindSpec = KindSpec {
     thinking: ThinkingSignatures::Unsigned,
     capabilities: Some("ollama"),
     model_list: Some(ModelList::Ollama),
+    // Ollama answers once the model is loaded, which takes minutes for a large one, and stops loading it if the request
+    // is aborted: with a short limit, the model would never be available.
+    first_byte_timeout: Duration::from_secs(600),
     ..VENDOR
 };
 
@@ -354,6 +362,14 @@ mod tests {
                 Address::Default(url) => assert_eq!(default.as_deref(), Some(url)),
                 _ => assert_eq!(default, None, "{}", kind.name),
             }
+        }
+    }
+
+    #[test]
+    fn only_ollama_has_ten_minutes_to_begin_an_answer() {
+        for kind in KINDS {
+            let expected = if kind.name == "ollama" { 600 } else { 90 };
+            assert_eq!(kind.first_byte_timeout.as_secs(), expected, "{}", kind.name);
         }
     }
 

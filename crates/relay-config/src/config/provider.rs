@@ -43,7 +43,8 @@ pub struct ProviderConfig {
     pub ca_file: Option<PathBuf>,
     /// The timeout for connecting, including the TLS handshake. Default 5 s.
     pub connect_timeout: Duration,
-    /// The timeout for the response headers of a streamed request, while another candidate remains. Default 90 s.
+    /// The timeout for the response headers of a streamed request, while another candidate remains. Default 90 s;
+    /// 600 s for `ollama`, which loads the model first.
     pub first_byte_timeout: Duration,
     /// The longest pause within a streamed response. Default 300 s.
     pub idle_timeout: Duration,
@@ -52,6 +53,7 @@ pub struct ProviderConfig {
 impl ProviderConfig {
     /// Returns an enabled provider with every setting at its default: no keys, priority 1, any model.
     pub fn new(name: ProviderName, kind: ProviderKind) -> Self {
+        let first_byte_timeout = kind.spec().first_byte_timeout;
         Self {
             name,
             enabled: true,
@@ -68,7 +70,7 @@ impl ProviderConfig {
             fetch_images: false,
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
-            first_byte_timeout: Duration::from_secs(90),
+            first_byte_timeout,
             idle_timeout: Duration::from_secs(300),
         }
     }

@@ -67,9 +67,9 @@ pub(crate) struct Provider {
     /// Timeout for connecting to the upstream, including the TLS handshake, in milliseconds. Default 5000.
     #[schemars(range(min = 1, max = 86_400_000), extend("default" = 5_000))]
     pub(crate) connect_timeout_ms: Option<u64>,
-    /// Timeout for the response headers of a streamed request, in milliseconds. Default 90000. It applies only
-    /// while another provider remains to be tried.
-    #[schemars(range(min = 1, max = 86_400_000), extend("default" = 90_000))]
+    /// Timeout for the response headers of a streamed request, in milliseconds. Default 90000; 600000 for `ollama`,
+    /// which loads the model first. It applies only while another provider remains to be tried.
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub(crate) first_byte_timeout_ms: Option<u64>,
     /// The longest pause within a streamed response, in milliseconds. Default 300000. After it the stream counts as
     /// broken off.

@@ -425,3 +425,13 @@ providers:
     assert_eq!(yaml(&shown).config.to_yaml(), shown);
     assert!(shown.contains("\"blocks[].cache_control.ttl\": pass"), "{shown}");
 }
+
+#[test]
+fn the_first_byte_timeout_depends_on_the_kind_unless_it_is_set() {
+    let text = "providers:\n  - {name: a, type: ollama}\n  - {name: b, type: ollama, first_byte_timeout_ms: 7}\n  \
+        - {name: c, type: zai, keys: [{key: k}]}\n";
+    let config = Loader::new().with_text("x.yaml", Format::Yaml, text).load().unwrap().config;
+    let timeouts: Vec<_> =
+        config.providers.iter().map(|provider| provider.first_byte_timeout.as_millis()).collect();
+    assert_eq!(timeouts, [600_000, 7, 90_000]);
+}
