@@ -23,6 +23,8 @@ pub struct Answer {
     pub response: Response<AnswerBody>,
     /// `true` for an error in another form than that of the Messages API: a gateway's page, a text, another API's JSON.
     pub is_foreign_error: bool,
+    /// `true` if the body is a stream: its head left the upstream before its tokens were used.
+    pub is_stream: bool,
     /// The rate limits of the credential, from the response headers.
     pub limits: RateLimits,
     /// The statistics of the body so far.
@@ -34,7 +36,7 @@ impl Answer {
     #[must_use]
     pub fn new(outcome: Outcome, response: Response<AnswerBody>) -> Self {
         let (limits, stats) = (RateLimits::default(), AnswerStats::default());
-        Self { outcome, response, is_foreign_error: false, limits, stats }
+        Self { outcome, response, is_foreign_error: false, is_stream: false, limits, stats }
     }
 }
 
@@ -61,6 +63,12 @@ pub enum AttemptError {
     #[error("the upstream answered {status} and points elsewhere; set base_url to where it really is")]
     Redirect {
         /// A status of the 3xx class.
+        status: http::StatusCode,
+    },
+    /// The upstream answered with a status that is no answer to a request.
+    #[error("the upstream answered with the status {status}, which is no answer to this request")]
+    Status {
+        /// A status outside of the classes 2xx to 5xx, or 304.
         status: http::StatusCode,
     },
     /// The request could not be written for this upstream.
@@ -147,6 +155,7 @@ impl AttemptError {
             Self::HeadTimeout { .. } => "head_timeout",
             Self::Broken(_) => "broken",
             Self::Redirect { .. } => "redirect",
+            Self::Status { .. } => "status",
             Self::Prepare(_) => "prepare",
             Self::Image(_) => "image",
             Self::Authorize(_) => "authorize",
@@ -155,14 +164,38 @@ impl AttemptError {
     }
 }
 
-/// Refuses a redirect: it would take the client's request and the credential to a place that is not configured.
+/// Refuses a status that is no answer to a request: a redirect would take the client's request and the credential to a place
+/// that is not configured, and the others have no meaning here (101, 304, 600 and above).
 ///
 /// # Errors
-/// [`AttemptError::Redirect`] for a status of the 3xx class, except 304.
-pub(crate) fn refuse_redirect(status: StatusCode) -> Result<(), AttemptError> {
-    // 304 answers a condition of the client and points nowhere.
-    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
-        return Err(AttemptError::Redirect { status });
+/// [`AttemptError::Redirect`] for a status of the 3xx class except 304, [`AttemptError::Status`] for the others.
+pub(crate) fn refuse_status(status: StatusCode) -> Result<(), AttemptError> {
+    match status.as_u16() {
+        200..300 | 400..600 => Ok(()),
+        300..400 if status != StatusCode::NOT_MODIFIED => Err(AttemptError::Redirect { status }),
+        _ => Err(AttemptError::Status { status }),
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_have_a_status_that_is_accepted() {
+        #[track_caller]
+        fn check(status: u16, expected: &str) {
+            let result = refuse_status(StatusCode::from_u16(status).unwrap());
+            assert_eq!(result.map_or_else(|error| error.as_str(), |()| "accepted"), expected, "{status}");
+        }
+        for status in [200, 204, 206, 299, 400, 418, 499, 500, 529, 599] {
+            check(status, "accepted");
+        }
+        for status in [300, 301, 302, 303, 305, 307, 308, 399] {
+            check(status, "redirect");
+        }
+        for status in [100, 101, 103, 199, 304, 600, 700, 999] {
+            check(status, "status");
+        }
+    }
 }

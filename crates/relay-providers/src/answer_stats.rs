@@ -1,6 +1,7 @@
 //! The statistics of an answer, collected while its body passes.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,6 +22,10 @@ pub struct AnswerStats(Arc<Facts>);
 struct Facts {
     first_content: OnceLock<Instant>,
     end: OnceLock<(StreamReport, StreamEnd)>,
+    /// The events with content so far.
+    deltas: AtomicU64,
+    /// The counted input tokens so far.
+    input: AtomicU64,
 }
 
 impl AnswerStats {
@@ -36,6 +41,18 @@ impl AnswerStats {
         self.0.end.get()
     }
 
+    /// The number of events with content that have passed so far.
+    #[must_use]
+    pub fn deltas(&self) -> u64 {
+        self.0.deltas.load(Ordering::Relaxed)
+    }
+
+    /// The input tokens that the answer has reported so far, without those read from a cache; 0 before the report.
+    #[must_use]
+    pub fn input_tokens(&self) -> u64 {
+        self.0.input.load(Ordering::Relaxed)
+    }
+
     /// Returns `true` if the body ended before the answer was complete, whatever the client got in place of the break. A
     /// body that was dropped has not ended.
     #[must_use]
@@ -43,8 +60,13 @@ impl AnswerStats {
         self.end().is_some_and(|(report, end)| *end != StreamEnd::Dropped && !report.is_complete())
     }
 
-    /// Records the first content of a stream, if `report` has any.
+    /// Records the facts of `report`, which has seen all that has passed so far.
     pub(crate) fn see(&self, report: &StreamReport) {
+        self.0.deltas.store(report.deltas, Ordering::Relaxed);
+        let written = report.usage.cache_creation_input_tokens.unwrap_or(0);
+        if let Some(input) = report.usage.input_tokens {
+            self.0.input.store(input.saturating_add(written), Ordering::Relaxed);
+        }
         if report.content && self.0.first_content.get().is_none() {
             // If another task was faster, its time stays.
             let _ = self.0.first_content.set(Instant::now());

@@ -8,14 +8,17 @@ use relay_config::{BaseUrl, Secret};
 use relay_messages::{Payload, headers};
 
 use crate::anthropic_format::{self, ApiKey};
+use crate::failure::{Judgement, UpstreamError};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
+use crate::vendor_errors::VendorErrors;
 
 /// An upstream with Anthropic's format.
 #[derive(Debug, Clone)]
 pub struct Compatible {
     base_url: BaseUrl,
     key: Option<ApiKey>,
+    errors: VendorErrors,
 }
 
 impl Compatible {
@@ -24,7 +27,7 @@ impl Compatible {
     /// # Errors
     /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
     pub fn with_api_key(base_url: BaseUrl, key: &Secret) -> Result<Self, AuthorizeError> {
-        Ok(Self { base_url, key: Some(ApiKey::plain(key)?) })
+        Ok(Self::new(base_url, Some(ApiKey::plain(key)?)))
     }
 
     /// Creates the provider at `base_url` with `key`, sent as `authorization: Bearer`.
@@ -32,13 +35,24 @@ impl Compatible {
     /// # Errors
     /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
     pub fn with_bearer(base_url: BaseUrl, key: &Secret) -> Result<Self, AuthorizeError> {
-        Ok(Self { base_url, key: Some(ApiKey::bearer(key)?) })
+        Ok(Self::new(base_url, Some(ApiKey::bearer(key)?)))
     }
 
     /// Creates the provider at `base_url`, which gets no credential.
     #[must_use]
     pub fn without_key(base_url: BaseUrl) -> Self {
-        Self { base_url, key: None }
+        Self::new(base_url, None)
+    }
+
+    /// Reads the upstream's errors by the table of the kind that the configuration calls `kind`. The default is the table of
+    /// `anthropic_compatible`.
+    #[must_use]
+    pub fn with_errors_of(self, kind: &str) -> Self {
+        Self { errors: VendorErrors::of(kind), ..self }
+    }
+
+    fn new(base_url: BaseUrl, key: Option<ApiKey>) -> Self {
+        Self { base_url, key, errors: VendorErrors::of("anthropic_compatible") }
     }
 }
 
@@ -61,5 +75,9 @@ impl Provider for Compatible {
 
     fn base_url(&self) -> Option<&BaseUrl> {
         Some(&self.base_url)
+    }
+
+    fn judge(&self, error: &UpstreamError, _: &Attempt) -> Judgement {
+        self.errors.judge(error)
     }
 }

@@ -1,32 +1,37 @@
 //! Holds a stream back until its first content. Until then, another upstream can still answer after a failure that the
 //! stream reports, or after a break.
 //!
-//! The last attempt flows from its first byte, since no other upstream could be tried.
+//! Of the last attempt only the first event is awaited: if it is an `error` event, the client gets the status that it
+//! means, because clients repeat requests by status. Everything else flows from its first byte, since no other upstream
+//! could be tried.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Response, response};
+use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
-use relay_messages::{ApiError, error_type};
 use relay_stream::OnBreak;
 use relay_stream::body::{KeepAliveBody, TokioTimer};
 use relay_stream::events::UnknownEvents;
-use relay_stream::watch::{EndError, ErrorReport, WatchBody};
-use relay_transport::{Resumed, full};
+use relay_stream::watch::{EndError, StreamReport, WatchBody};
+use relay_transport::Resumed;
 
 use crate::answer::{Answer, AttemptError, BodyError};
 use crate::answer_stats::{AnswerStats, AnswerStatsBody, OnEnd, OnThinking};
-use crate::failure;
-use crate::outcome::{LimitScope, Outcome};
+use crate::failed_response::FailedResponse;
+use crate::failure::Judgement;
+use crate::outcome::Outcome;
 use crate::request::{Attempt, Deadline, Endpoint};
 
 /// The number of bytes of a stream that are held back at most.
 const HELD_BYTES: usize = 64 * 1024;
-/// The time that a stream is held back at most.
+/// The time that a stream is held back at most, while another upstream can be tried.
 const HELD_TIME: Duration = Duration::from_secs(10);
+/// The longest time that the response head of the last attempt waits for the first event. Upstreams that fail at once send
+/// the error with the head; one that is silent after its head is reading a long prompt.
+const FIRST_EVENT_TIME: Duration = Duration::from_secs(3);
 
 /// The silence after which the client gets a ping. Claude Code gives up a stream that is silent for 300 s, proxies on the
 /// way do so sooner, and not every upstream sends pings of its own.
@@ -36,12 +41,13 @@ impl Answer {
     /// Makes the answer of `response`, a success in the form of the Messages API.
     ///
     /// A stream is held back until its first content, at most 64 KiB and 10 s of it, if another upstream can still be
-    /// tried. A silent stream is filled with pings. The statistics of the body are collected while it passes. If a body
-    /// has a damaged event, or ends without a sign that it is complete, the answer ends with an error, so that no client takes half an answer for
-    /// a whole one.
+    /// tried; otherwise until its first event other than a ping, at most 3 s. If an `error` event comes first, the answer
+    /// has the status that it means. A silent stream is filled with pings. The statistics of the body are collected while
+    /// it passes. If a body has a damaged event, or ends without a sign that it is complete, the answer ends with an error,
+    /// so that no client takes half an answer for a whole one.
     ///
     /// # Errors
-    /// [`AttemptError::Broken`] if a stream broke off while it was held back.
+    /// [`AttemptError::Broken`] if a stream broke off while it was held back for another upstream.
     pub async fn await_first_content<B>(
         attempt: &Attempt,
         response: Response<B>,
@@ -49,17 +55,32 @@ impl Answer {
     where
         B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
     {
-        await_first_content(attempt, response, UnknownEvents::Forward, None).await
+        match await_first_content(attempt, response, UnknownEvents::Forward, None).await? {
+            Begun::Answer(answer) => Ok(answer),
+            Begun::Failed(failed) => {
+                let judgement = Judgement::by_anthropic_table(&failed.error);
+                Ok(failed.into_answer(attempt, judgement).0)
+            }
+        }
     }
 }
 
-/// Makes the answer of [`Answer::await_first_content`]. `unknown_events` applies to a stream, and `on_thinking` is called for the thinking in the body.
+/// The beginning of an answer.
+pub(crate) enum Begun {
+    /// The answer, whose body flows.
+    Answer(Answer),
+    /// A stream that reported an error before its content.
+    Failed(FailedResponse),
+}
+
+/// Makes the answer of [`Answer::await_first_content`], and leaves the judgement of an `error` event to the caller.
+/// `unknown_events` applies to a stream, and `on_thinking` is called for the thinking in the body.
 pub(crate) async fn await_first_content<B>(
     attempt: &Attempt,
     response: Response<B>,
     unknown_events: UnknownEvents,
     on_thinking: Option<OnThinking>,
-) -> Result<Answer, AttemptError>
+) -> Result<Begun, AttemptError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
 {
@@ -69,8 +90,9 @@ where
         Endpoint::Messages => Form::of(&head.headers),
         Endpoint::CountTokens => Form::Opaque,
     };
-    let (failure, body) = match form {
-        Form::Opaque => (None, body.boxed_unsync()),
+    let is_stream = matches!(form, Form::Events);
+    let body = match form {
+        Form::Opaque => body.boxed_unsync(),
         Form::Object => {
             let body = watch(WatchBody::json(body, stats.on_end()), on_thinking);
             let body = match head.headers.contains_key(CONTENT_LENGTH) {
@@ -78,32 +100,28 @@ where
                 true => body,
                 false => body.check_end(OnBreak::Abort),
             };
-            (None, body.map_err(end_error).boxed_unsync())
+            body.map_err(end_error).boxed_unsync()
         }
         Form::Events => {
             // With a length announced, a break could not be told from an end.
             head.headers.remove(CONTENT_LENGTH);
             let mut body = watch(WatchBody::normalized(body, unknown_events, stats.on_end()), on_thinking);
-            let mut held = Held::default();
-            if !attempt.is_last() {
-                let limit =
-                    attempt.request().deadline().map_or(HELD_TIME, Deadline::remaining).min(HELD_TIME);
-                held = hold(&mut body, &stats, limit).await.map_err(AttemptError::Broken)?;
+            if attempt.is_last() {
+                // A break within the held start is the client's, as any later one.
+                body = body.check_end(attempt.on_break());
             }
-            if let (Some(failure), Some(error)) = (held.failure, &body.report().error)
-                && failure.may_fail_over()
-            {
-                // The client has received nothing: if no other upstream answers, it can still get an error status.
-                return Ok(failed(attempt, failure, error, head));
+            let held = hold(attempt, &mut body).await?;
+            stats.see(body.report());
+            if let Some(error) = &body.report().error {
+                return Ok(Begun::Failed(FailedResponse::of_event(head, error, attempt.request().id())));
             }
             let body = AnswerStatsBody::new(body.check_end(attempt.on_break()), stats.clone());
-            let body = Resumed::new(held.start, None, Box::pin(body.map_err(end_error as fn(_) -> _)));
-            let body = KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)).boxed_unsync();
-            (held.failure, body)
+            let body = Resumed::new(held.start, held.broken, Box::pin(body.map_err(end_error as fn(_) -> _)));
+            KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)).boxed_unsync()
         }
     };
     let response = Response::from_parts(head, body);
-    Ok(Answer { stats, ..Answer::new(failure.unwrap_or(Outcome::Success), response) })
+    Ok(Begun::Answer(Answer { stats, is_stream, ..Answer::new(Outcome::Success, response) }))
 }
 
 /// Adds the sink for thinking, if there is one.
@@ -136,38 +154,46 @@ impl Form {
     }
 }
 
-/// The start of a stream, and the meaning of an `error` event in it.
+/// The start of a stream.
 #[derive(Default)]
 struct Held {
     start: Bytes,
-    failure: Option<Outcome>,
+    /// The break after it, which the client gets if no other upstream can be tried.
+    broken: Option<BodyError>,
 }
 
-/// Awaits the first content of `body`, or one of the bounds.
-async fn hold<B>(
-    body: &mut WatchBody<B, OnEnd>,
-    stats: &AnswerStats,
-    limit: Duration,
-) -> Result<Held, BodyError>
+/// Awaits the first content of `body`, or its first event if `attempt` is the last one, or one of the bounds.
+async fn hold<B>(attempt: &Attempt, body: &mut WatchBody<B, OnEnd>) -> Result<Held, AttemptError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
+    let (is_enough, limit): (fn(&StreamReport) -> bool, _) = match attempt.is_last() {
+        true => (|report| report.begun || report.content, FIRST_EVENT_TIME),
+        false => (|report| report.content || report.message_stop, HELD_TIME),
+    };
+    let limit = attempt.request().deadline().map_or(limit, Deadline::remaining).min(limit);
     let mut held = Vec::new();
-    let waiting = wait_for_content(body, &mut held);
+    let waiting = wait_until(is_enough, body, &mut held);
     // A slow upstream may still answer well.
-    let failure = tokio::time::timeout(limit, waiting).await.unwrap_or(Ok(None))?;
-    stats.see(body.report());
+    let broken = match (attempt.is_last(), tokio::time::timeout(limit, waiting).await.unwrap_or(Ok(true))) {
+        (false, Ok(false)) => return Err(AttemptError::Broken(BodyError::Incomplete)),
+        (false, Err(error)) => return Err(AttemptError::Broken(error)),
+        (_, waited) => waited.err(),
+    };
     let start = match <[Bytes; 1]>::try_from(held) {
         Ok([frame]) => frame,
         Err(frames) => frames.concat().into(),
     };
-    Ok(Held { start, failure })
+    Ok(Held { start, broken })
 }
 
-async fn wait_for_content<B>(
+/// Reads `body` into `held` until the report `is_enough`, an `error` event, or too many bytes. Returns `false` if the body
+/// has ended before.
+async fn wait_until<B>(
+    is_enough: fn(&StreamReport) -> bool,
     body: &mut WatchBody<B, OnEnd>,
     held: &mut Vec<Bytes>,
-) -> Result<Option<Outcome>, BodyError>
+) -> Result<bool, BodyError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
@@ -178,38 +204,11 @@ where
             held.push(data);
         }
         let report = body.report();
-        if let Some(error) = &report.error {
-            return Ok(Some(meaning(&error.kind)));
-        }
-        if report.content || report.message_stop || bytes > HELD_BYTES {
-            return Ok(None);
+        if report.error.is_some() || is_enough(report) || bytes > HELD_BYTES {
+            return Ok(true);
         }
     }
-    Err(BodyError::Incomplete)
-}
-
-/// Makes the answer of an `error` event before any content.
-fn failed(attempt: &Attempt, outcome: Outcome, error: &ErrorReport, mut head: response::Parts) -> Answer {
-    let status = failure::status_of(&error.kind);
-    let message = match &*error.message {
-        "" => "the upstream's stream began with an error".to_owned(),
-        message => message.to_owned(),
-    };
-    let error = ApiError { status, kind: error_type(status), message };
-    let body = failure::write_error(&error, attempt.request().id(), &mut head);
-    Answer::new(outcome, Response::from_parts(head, full(body)))
-}
-
-/// Returns the meaning of an `error` event. An event has no status: its type alone counts.
-fn meaning(kind: &str) -> Outcome {
-    match kind {
-        "overloaded_error" => Outcome::Overloaded { retry_after: None },
-        "rate_limit_error" => Outcome::RateLimited { retry_after: None, scope: LimitScope::Request },
-        "api_error" | "timeout_error" => Outcome::Failed,
-        "authentication_error" | "permission_error" | "billing_error" => Outcome::CredentialRejected,
-        "not_found_error" => Outcome::ModelUnavailable,
-        _ => Outcome::Refused,
-    }
+    Ok(false)
 }
 
 fn end_error(error: EndError<BodyError>) -> BodyError {
@@ -227,6 +226,7 @@ mod tests {
     use relay_messages::MessagesBody;
 
     use super::*;
+    use crate::outcome::LimitScope;
     use crate::request::RelayRequest;
 
     const START: &str = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
@@ -257,11 +257,46 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_attempt_flows_from_its_first_byte() {
+    async fn the_last_attempt_flows_from_its_first_event() {
+        for first in [START, DELTA, STOP] {
+            let (mut sender, response) = stream();
+            send(&mut sender, first).await;
+            let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
+            assert_eq!(next(&mut answer).await, first);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_and_silence_do_not_hold_the_head_of_the_last_attempt_for_ever() {
+        for silent in [true, false] {
+            let (mut sender, response) = stream();
+            if !silent {
+                send(&mut sender, PING).await;
+            }
+            let started = tokio::time::Instant::now();
+            let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
+            assert_eq!(started.elapsed(), FIRST_EVENT_TIME);
+            send(&mut sender, START).await;
+            let expected = if silent { [START, PING] } else { [PING, START] };
+            assert_eq!([next(&mut answer).await, next(&mut answer).await], expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_as_the_first_event_of_the_last_attempt_leaves_as_a_status() {
+        for opening in ["", PING, ": comment\n\n"] {
+            let (mut sender, response) = stream();
+            send(&mut sender, opening).await;
+            let error = r#"data: {"type":"error","error":{"type":"overloaded_error","message":"Busy"}}"#;
+            sender.send_data((error.to_owned() + "\n\n").into()).await.unwrap();
+            let answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
+            assert_eq!(answer.response.status(), 503, "{opening:?}");
+        }
         let (mut sender, response) = stream();
-        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
         send(&mut sender, START).await;
-        assert_eq!(next(&mut answer).await, START);
+        send(&mut sender, "data: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n").await;
+        let answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
+        assert_eq!(answer.response.status(), 200, "the head leaves with the first event");
     }
 
     #[tokio::test(start_paused = true)]
@@ -308,20 +343,21 @@ mod tests {
             ("overloaded_error", Outcome::Overloaded { retry_after: None }, 503),
             ("rate_limit_error", Outcome::RateLimited { retry_after: None, scope: LimitScope::Request }, 429),
             ("api_error", Outcome::Failed, 500),
-            // No other upstream is going to answer, and the client gets what this one sent.
-            ("invalid_request_error", Outcome::Refused, 200),
+            ("invalid_request_error", Outcome::Refused, 400),
+            ("authentication_error", Outcome::CredentialRejected, 401),
+            ("not_found_error", Outcome::ModelUnavailable, 404),
+            // Unknown to the Messages API.
+            ("internal_server_error", Outcome::Failed, 502),
         ] {
             let (mut sender, response) = stream();
             let error = format!(r#"data: {{"type":"error","error":{{"type":"{kind}"}}}}"#) + "\n\n";
             sender.send_data(error.into()).await.unwrap();
             let answer = Answer::await_first_content(&attempt(false), response).await.unwrap();
             assert_eq!((answer.outcome, answer.response.status().as_u16()), (expected, status));
-            let body = answer.response.into_body().collect();
-            if status != 200 {
-                let body = body.await.unwrap().to_bytes();
-                let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
-                assert_eq!((&error["type"], &error["error"]["type"]), (&"error".into(), &kind.into()));
-            }
+            let body = answer.response.into_body().collect().await.unwrap().to_bytes();
+            let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let shown = if status == 502 { "api_error" } else { kind };
+            assert_eq!((&error["type"], &error["error"]["type"]), (&"error".into(), &shown.into()));
         }
     }
 
@@ -334,8 +370,8 @@ mod tests {
         assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Incomplete))));
 
         let (mut sender, response) = stream();
-        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
         send(&mut sender, DELTA).await;
+        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
         drop(sender);
         assert_eq!(next(&mut answer).await, DELTA);
         assert!(matches!(answer.response.body_mut().frame().await, Some(Err(BodyError::Incomplete))));
@@ -398,8 +434,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled_with_pings() {
         let (mut sender, response) = stream();
-        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
         send(&mut sender, START).await;
+        let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
         assert_eq!(next(&mut answer).await, START);
         let started = tokio::time::Instant::now();
         assert_eq!([next(&mut answer).await, next(&mut answer).await], [PING, PING]);

@@ -16,7 +16,9 @@ mod azure;
 mod bedrock;
 mod client_credential;
 mod compatible;
+mod count;
 mod credential_error;
+mod failed_response;
 mod failure;
 mod fetch;
 mod first_content;
@@ -30,6 +32,7 @@ mod provider;
 mod request;
 mod time_limit;
 mod upstream;
+mod vendor_errors;
 mod vertex;
 mod zai;
 

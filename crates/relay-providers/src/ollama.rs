@@ -1,7 +1,8 @@
 //! Ollama: Anthropic's format, without a credential, on a server of the operator's own.
 //!
 //! # Source
-//! ollama `server/routes.go`, `anthropic/anthropic.go` and `middleware/anthropic.go`.
+//! ollama `server/routes.go`, `server/sched.go`, `llm/server.go`, `anthropic/anthropic.go` and `middleware/anthropic.go`;
+//! github.com/ollama/ollama, issues 15990 and 16773 (403 for a cloud model) and 16065 (401).
 
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +17,7 @@ use relay_transport::{Start, full, read_start};
 
 use crate::answer::{AnswerBody, BodyError};
 use crate::anthropic_format;
-use crate::failure::{self, Form, Judgement, Meaning, Rule, Subject, UpstreamError, When};
+use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 
@@ -32,6 +33,12 @@ const MEMBERS: [(&str, &str); 4] = [
     ("usage", r#"{"input_tokens":0,"output_tokens":0}"#),
 ];
 
+const SIGN_IN: &str = "{message} (Ollama: run `ollama signin` on its machine to use `{model}`)";
+const PROXY: &str = "a server before Ollama answered 401: it requires a credential, and Ollama gets none";
+
+/// The model runs at ollama.com.
+const CLOUD: When = When::Fact("place", "cloud");
+
 const RULES: &[Rule] = &[
     // Ollama's check of the `host` header; its answer has no body.
     Rule::when(&[When::Status(403, 403), When::Form(Form::Empty)]).means(Meaning::Failed).says(
@@ -41,8 +48,31 @@ const RULES: &[Rule] = &[
     // A path that its router does not know: gin's "404 page not found".
     Rule::when(&[When::Status(404, 404), When::Form(Form::Text)])
         .says("Ollama has no {path} here: it takes Ollama 0.14 or newer, and base_url without a path"),
-    // The request carried no credential, so none was refused.
+    // A `:cloud` model runs at ollama.com, with the account of the machine that Ollama runs on. Its failures say nothing
+    // about Ollama and its local models.
+    Rule::when(&[When::Status(401, 403), When::Form(Form::Anthropic)]).means(Meaning::ModelUnavailable),
+    Rule::when(&[When::Status(401, 403), When::Form(Form::Json)]).means(Meaning::ModelUnavailable),
+    Rule::when(&[When::Status(401, 401), When::Form(Form::Anthropic)]).answers(502).says(SIGN_IN),
+    Rule::when(&[When::Status(401, 401), When::Form(Form::Json)]).answers(502).says(SIGN_IN),
+    Rule::when(&[When::Status(429, 429)]).means(Meaning::Limited(Scope::ModelIfTimed, Wait::LimitsOrMessage)),
+    // The model does not fit into the memory of the machine.
+    Rule::when(&[When::Status(500, 599), When::Says("requires more system memory")])
+        .means(Meaning::ModelUnavailable),
+    Rule::when(&[When::Status(500, 599), When::Type(&["overloaded_error"])])
+        .means(Meaning::Overloaded(Wait::Headers)),
+    Rule::when(&[When::Status(500, 599), CLOUD]).means(Meaning::ModelFailed),
+    Rule::when(&[When::Status(400, 400), When::Says("does not support tools")]).means(Meaning::ModelUnavailable),
+    Rule::when(&[When::Status(400, 400), When::Says("does not support chat")]).means(Meaning::ModelUnavailable),
+    Rule::when(&[When::Status(503, 503), When::Says("server busy")]).means(Meaning::Overloaded(Wait::Headers)),
+    // The process that runs one model has failed, or could not load it.
+    Rule::when(&[When::Status(500, 599), When::Says("llama runner")]).means(Meaning::ModelFailed),
+    Rule::when(&[When::Status(500, 599), When::Says("model runner")]).means(Meaning::ModelFailed),
+    Rule::when(&[When::Status(500, 599), When::Says("load model")]).means(Meaning::ModelFailed),
+    Rule::when(&[When::Status(500, 599), When::Says("loading model")]).means(Meaning::ModelFailed),
+    Rule::when(&[When::Status(500, 599), When::Says("out of memory")]).means(Meaning::ModelFailed),
+    // The request carried no credential, so none was refused: a proxy in between answers.
     Rule::when(&[When::Status(401, 403)]).means(Meaning::Failed),
+    Rule::when(&[When::Status(401, 401)]).answers(502).says(PROXY).or_without_message(PROXY),
 ];
 
 /// An Ollama server.
@@ -79,7 +109,10 @@ impl Provider for Ollama {
 
     fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
         let authority = self.base_url.authority().as_str();
-        let facts = [("authority", authority), ("path", attempt.request().endpoint().path())];
+        let model = attempt.model();
+        let place = if model.ends_with("cloud") { "cloud" } else { "here" };
+        let path = attempt.request().endpoint().path();
+        let facts = [("authority", authority), ("path", path), ("model", model), ("place", place)];
         failure::judge(RULES, &Subject::new(error).with_facts(&facts))
     }
 
@@ -128,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::failure::testing;
-    use crate::outcome::Outcome;
+    use crate::outcome::{LimitScope, Outcome};
     use crate::request::RelayRequest;
 
     fn ollama() -> Ollama {
@@ -182,7 +215,52 @@ mod tests {
         check(404, "404 page not found", Outcome::ModelUnavailable, Some("0.14 or newer"));
         let error = r#"{"type":"error","error":{"type":"not_found_error","message":"model 'x' not found"}}"#;
         check(404, error, Outcome::ModelUnavailable, None);
-        check(401, r#"{"error":"unauthorized"}"#, Outcome::Failed, None);
-        check(500, "llama runner process has terminated", Outcome::Failed, None);
+        check(502, "<html>", Outcome::Failed, None);
+        check(500, "llama runner process has terminated", Outcome::ModelFailed, None);
+        check(500, "internal error", Outcome::Failed, None);
+    }
+
+    #[test]
+    fn a_failure_of_one_model_is_not_ollamas() {
+        #[track_caller]
+        fn check(model: &str, status: u16, body: &str, expected: Outcome) {
+            let request = MessagesBody::parse(format!(r#"{{"model":"{model}"}}"#).into()).unwrap();
+            let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), request);
+            let judgement = ollama().judge(&testing::error(status, body), &Attempt::new(request));
+            assert_eq!(judgement.outcome, expected, "{model} {status} {body}");
+        }
+        let error = |kind: &str, message: &str| {
+            serde_json::json!({"type": "error", "error": {"type": kind, "message": message}}).to_string()
+        };
+        let (local, cloud) = ("qwen3:8b", "kimi-k2.7:cloud");
+        let unavailable = Outcome::ModelUnavailable;
+        let subscription =
+            error("permission_error", "this model requires a subscription, upgrade for access");
+        for model in [local, cloud, "gpt-oss:120b-cloud"] {
+            check(model, 403, &subscription, unavailable);
+            check(model, 401, &error("authentication_error", "unauthorized"), unavailable);
+            check(model, 401, r#"{"error":"unauthorized"}"#, unavailable);
+            let memory = "model requires more system memory (49.5 GiB) than is available (13.0 GiB)";
+            check(model, 500, &error("api_error", memory), unavailable);
+            check(model, 400, &error("invalid_request_error", "x does not support tools"), unavailable);
+            let limited = |retry_after, scope| Outcome::RateLimited { retry_after, scope };
+            check(model, 429, &error("rate_limit_error", "weekly limit"), limited(None, LimitScope::Request));
+            let seconds = Some(Duration::from_secs(20));
+            let timed = error("rate_limit_error", "try again in 20s");
+            check(model, 429, &timed, limited(seconds, LimitScope::Model));
+        }
+        for status in [500, 502, 503, 504] {
+            check(cloud, status, &error("api_error", "upstream"), Outcome::ModelFailed);
+            check(local, status, &error("api_error", "upstream"), Outcome::Failed);
+        }
+        let failed = Outcome::ModelFailed;
+        check(local, 500, &error("api_error", "model runner has unexpectedly stopped"), failed);
+        check(local, 500, &error("api_error", "unable to load model: /x"), failed);
+        check(
+            local,
+            503,
+            &error("api_error", "server busy, please try again"),
+            Outcome::Overloaded { retry_after: None },
+        );
     }
 }

@@ -22,8 +22,10 @@ pub enum Outcome {
         /// The time until the upstream takes requests again, if it is known.
         retry_after: Option<Duration>,
     },
-    /// The upstream does not know the model, or does not serve it.
+    /// The upstream does not know the model, or does not serve it: not to this account, or not on this machine.
     ModelUnavailable,
+    /// The upstream failed to run this one model. Its other models are not affected.
+    ModelFailed,
     /// The upstream does not accept the configured credential, or its account cannot pay.
     CredentialRejected,
     /// The upstream failed.
@@ -36,7 +38,7 @@ impl Outcome {
     /// Returns `true` if another upstream may be tried after this one.
     #[must_use]
     pub fn may_fail_over(self) -> bool {
-        !matches!(self, Self::Success | Self::Refused | Self::Unsupported)
+        !matches!(self, Self::Success | Self::Refused)
     }
 
     /// The time until the upstream takes requests again, if it is known.
@@ -57,6 +59,7 @@ impl Outcome {
             Self::RateLimited { .. } => "rate_limited",
             Self::Overloaded { .. } => "overloaded",
             Self::ModelUnavailable => "model_unavailable",
+            Self::ModelFailed => "model_failed",
             Self::CredentialRejected => "credential_rejected",
             Self::Failed => "failed",
             Self::Unsupported => "unsupported",
@@ -69,6 +72,8 @@ impl Outcome {
 pub enum LimitScope {
     /// The key and its organisation.
     Key,
+    /// The model at this provider; other models have limits of their own.
+    Model,
     /// This one request: the upstream names no limit, or states that the request may be retried at once.
     Request,
 }

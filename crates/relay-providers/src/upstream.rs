@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use http::{Method, Request, Response, StatusCode, response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
 use relay_messages::{Payload, RateLimits, RefusalMemory, RefusalScope, Retry, WholeRequest, headers};
@@ -22,20 +22,17 @@ use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, fu
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, refuse_redirect};
+use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, refuse_status};
 use crate::answer_stats::OnThinking;
 use crate::anthropic_format;
+use crate::count;
+use crate::failed_response::{ERROR_BODY_LIMIT, FailedResponse};
 use crate::failure::{self, Answered, Form, Judgement, UpstreamError};
-use crate::first_content::await_first_content;
+use crate::first_content::{Begun, await_first_content};
 use crate::outcome::Outcome;
 use crate::provider::Provider;
 use crate::request::{Attempt, Endpoint};
 use crate::time_limit::{HeadLimit, in_time};
-
-/// The bytes of an error's body that are read, and the time for it. An error has a few hundred bytes, an HTML page of a
-/// gateway a few thousand.
-const ERROR_BODY_LIMIT: usize = 64 * 1024;
-const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A provider with its transport, and the memory of the fields that it refuses. Clones share all of them.
 #[derive(Debug)]
@@ -157,23 +154,22 @@ impl<P: Provider> Upstream<P> {
         limit: &HeadLimit,
     ) -> Result<(Answer, Option<UpstreamError>), AttemptError> {
         let reply = limit.within(self.exchange(attempt, request)).await?;
-        let (failure, judgement) = match reply {
-            Reply::Judged(failure, judgement) => (*failure, judgement),
+        let (failed, judgement) = match reply {
+            Reply::Judged(failed, judgement) => (*failed, judgement),
             Reply::Unread(response) => {
-                refuse_redirect(response.status())?;
-                let failure = match response.status().is_success() {
-                    // The client's response head waits for the whole of an answer in one piece.
-                    true => match in_time(attempt.request().deadline(), reveal_status(response)).await? {
-                        Ok(response) => return Ok((self.success(attempt, response).await?, None)),
-                        Err(failure) => failure,
+                refuse_status(response.status())?;
+                let failed = match response.status().is_success() {
+                    true => match self.success(attempt, response).await? {
+                        Begun::Answer(answer) => return Ok((answer, None)),
+                        Begun::Failed(failed) => failed,
                     },
-                    false => Failure::read(response).await,
+                    false => FailedResponse::read(response).await,
                 };
-                let judgement = self.judge(attempt, &failure.error);
-                (failure, judgement)
+                let judgement = self.judge(attempt, &failed.error);
+                (failed, judgement)
             }
         };
-        Ok(failure.into_answer(attempt, judgement))
+        Ok(failed.into_answer(attempt, judgement))
     }
 
     /// Sends the request with a valid credential. If the upstream refuses the credential and a new one may help, sends the
@@ -183,11 +179,11 @@ impl<P: Provider> Upstream<P> {
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(Reply::Unread(response));
         }
-        let failure = Failure::read(response).await;
-        let judgement = self.judge(attempt, &failure.error);
+        let failed = FailedResponse::read(response).await;
+        let judgement = self.judge(attempt, &failed.error);
         match judgement.renew_credential && self.provider.renew_credential().await {
             true => Ok(Reply::Unread(self.send(request.clone()).await?)),
-            false => Ok(Reply::Judged(Box::new(failure), judgement)),
+            false => Ok(Reply::Judged(Box::new(failed), judgement)),
         }
     }
 
@@ -201,21 +197,33 @@ impl<P: Provider> Upstream<P> {
         Ok(Response::from_parts(head, body))
     }
 
+    /// Makes the answer of a response with a status of success. It may be a failure all the same: an error in one piece, or
+    /// a stream that begins with one.
     async fn success(
         &self,
         attempt: &Attempt,
         response: Response<AnswerBody>,
-    ) -> Result<Answer, AttemptError> {
+    ) -> Result<Begun, AttemptError> {
+        // The client's response head waits for the whole of an answer in one piece.
+        let response = match in_time(attempt.request().deadline(), reveal_status(response)).await? {
+            Ok(response) => response,
+            Err(failed) => return Ok(Begun::Failed(failed)),
+        };
         let limits = RateLimits::read(response.headers());
-        let converted = self.provider.convert(attempt.request().endpoint(), response).await;
-        let converted = converted.map_err(AttemptError::Broken)?;
+        let endpoint = attempt.request().endpoint();
+        let converted = self.provider.convert(endpoint, response).await.map_err(AttemptError::Broken)?;
+        if endpoint == Endpoint::CountTokens {
+            return Ok(Begun::Answer(count::answer(converted).await?));
+        }
         let on_thinking: OnThinking = Box::new(self.refusals.on_thinking(now));
-        let answer = await_first_content(attempt, converted, self.unknown_events, Some(on_thinking)).await?;
-        Ok(Answer { limits, ..answer })
+        Ok(match await_first_content(attempt, converted, self.unknown_events, Some(on_thinking)).await? {
+            Begun::Answer(answer) => Begun::Answer(Answer { limits, ..answer }),
+            failed => failed,
+        })
     }
 
-    /// Judges a failure by its kind. For every kind alike, recognises a prompt that is too long, and an operation that the
-    /// upstream does not have.
+    /// Judges a failure by its kind. For every kind alike, recognises a prompt that is too long, and an upstream that has no
+    /// token count to give.
     fn judge(&self, attempt: &Attempt, error: &UpstreamError) -> Judgement {
         let judgement = self.provider.judge(error, attempt);
         let is_prompt_too_long = error.is_prompt_too_long();
@@ -227,13 +235,14 @@ impl<P: Provider> Upstream<P> {
             _ if error.form() == Form::Anthropic => judgement.api_error,
             _ => judgement.api_error.or_else(|| Some(failure::translate(&self.name, error))),
         };
-        let judgement = Judgement { api_error, ..judgement };
-        let outcome = match attempt.request().endpoint() {
-            Endpoint::CountTokens if error.is_unknown_path() => Outcome::Unsupported,
-            _ if is_prompt_too_long => Outcome::Refused,
-            _ => return judgement,
-        };
-        Judgement { outcome, retry_after: None, ..judgement }
+        let mut judgement = Judgement { api_error, ..judgement };
+        if is_prompt_too_long {
+            (judgement.outcome, judgement.retry_after) = (Outcome::Refused, None);
+        }
+        match attempt.request().endpoint() {
+            Endpoint::Messages => judgement,
+            Endpoint::CountTokens => count::judge(error, judgement),
+        }
     }
 }
 
@@ -261,48 +270,7 @@ enum Reply {
     /// A response whose body has not been read.
     Unread(Response<AnswerBody>),
     /// A failure that no new credential helps against.
-    Judged(Box<Failure>, Judgement),
-}
-
-/// A failed response, whose error has been read.
-struct Failure {
-    error: UpstreamError,
-    /// The response head, with the status that the failure means.
-    head: response::Parts,
-    /// The body from its first byte.
-    body: AnswerBody,
-}
-
-impl Failure {
-    async fn read(response: Response<AnswerBody>) -> Self {
-        let (head, body) = response.into_parts();
-        let (start, body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
-            Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
-            Start::Part(start, body) => (start, body, false),
-        };
-        Self { error: UpstreamError::read(&head, start, is_whole), head, body }
-    }
-
-    /// Returns the answer for the client, and the error if the request itself is at fault.
-    fn into_answer(self, attempt: &Attempt, judgement: Judgement) -> (Answer, Option<UpstreamError>) {
-        let Self { error, mut head, mut body } = self;
-        let limits = RateLimits::read(&head.headers);
-        let outcome = judgement.outcome;
-        if outcome == Outcome::CredentialRejected {
-            // The client learns that the credential is the relay's, and the operator what is wrong with it.
-            let message = judgement.api_error.as_ref().map(|error| error.message.as_str());
-            let reason = message.or(error.message()).unwrap_or_default();
-            tracing::warn!(status = %head.status, reason, "an upstream refuses the relay's credential");
-        }
-        failure::write_retry(&mut head.headers, &error, &judgement);
-        let is_foreign_error = judgement.api_error.is_none() && error.form() != Form::Anthropic;
-        if let Some(error) = judgement.api_error {
-            body = full(failure::write_error(&error, attempt.request().id(), &mut head));
-        }
-        let answer = Answer::new(outcome, Response::from_parts(head, body));
-        let is_refusal = matches!(error.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
-        (Answer { is_foreign_error, limits, ..answer }, is_refusal.then_some(error))
-    }
+    Judged(Box<FailedResponse>, Judgement),
 }
 
 /// Finds the failure in a response with a status of success. The body of either result gives all of its bytes.
@@ -312,11 +280,11 @@ impl Failure {
 /// may answer.
 async fn reveal_status(
     response: Response<AnswerBody>,
-) -> Result<Result<Response<AnswerBody>, Failure>, AttemptError> {
+) -> Result<Result<Response<AnswerBody>, FailedResponse>, AttemptError> {
     if !failure::may_be_soft_error(response.headers()) {
         return Ok(Ok(response));
     }
-    let (mut head, body) = response.into_parts();
+    let (head, body) = response.into_parts();
     // An upstream sends an answer in one piece when it is complete: its idle timeout and the request's deadline limit it.
     let (start, body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, Duration::MAX).await {
         Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
@@ -329,10 +297,7 @@ async fn reveal_status(
     match failure::inspect(&head, &start, is_whole) {
         Answered::Success => Ok(Ok(Response::from_parts(head, body))),
         Answered::CutOff => Err(AttemptError::Broken(BodyError::Incomplete)),
-        Answered::Failure(error) => {
-            head.status = error.status();
-            Ok(Err(Failure { error: *error, head, body }))
-        }
+        Answered::Failure(error) => Ok(Err(FailedResponse::new(*error, head, body))),
     }
 }
 

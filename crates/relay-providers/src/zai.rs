@@ -3,8 +3,10 @@
 //! # Source
 //! docs.z.ai, "Error codes", and answers in public reports: typed,
 //! `{"type":"error","error":{"type":"rate_limit_error","code":"1308","message":"[1308][…][id]"}}`, or bare,
-//! `{"error":{"code":"1210","message":"…"}}`.
+//! `{"error":{"code":"1210","message":"…"}}`. The code may also stand in the place of the type, as in
+//! `{"type":"error","error":{"type":"1113","message":"…"}}` (github.com/anthropics/claude-code, issues 9201 and 11345).
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use http::{Request, StatusCode};
@@ -102,7 +104,8 @@ impl Provider for Zai {
     }
 
     fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
-        let mut judgement = failure::judge(RULES, &Subject::new(error));
+        let mut judgement =
+            failure::judge_own_key(RULES, &Subject::with(error, business_code(error), error.message()));
         let lacks_limit = attempt.request().endpoint() == Endpoint::Messages
             && attempt.request().body().max_tokens().is_none();
         if error.status() == StatusCode::INTERNAL_SERVER_ERROR && lacks_limit {
@@ -115,6 +118,15 @@ impl Provider for Zai {
         }
         judgement
     }
+}
+
+/// Returns Z.AI's code: in `error.code`, in the place of `error.type`, or at the beginning of the message, as in
+/// `[1113][Insufficient balance][id]`. A status in `error.code` is no code of Z.AI's.
+fn business_code(error: &UpstreamError) -> Option<Cow<'_, str>> {
+    let in_message = || error.message()?.strip_prefix('[')?.split_once(']').map(|(code, _)| code);
+    let is_business = |code: &&str| code.len() == 4 && code.bytes().all(|byte| byte.is_ascii_digit());
+    let found = [error.code(), error.kind(), in_message()].into_iter().flatten().find(is_business);
+    found.or(error.code()).map(Cow::Borrowed)
 }
 
 #[cfg(test)]
@@ -154,6 +166,18 @@ mod tests {
             Outcome::RateLimited { retry_after, scope: LimitScope::Key }
         };
         check(429, r#"{"error":{"code":"1113","message":"no balance"}}"#, Outcome::CredentialRejected);
+        for body in [
+            r#"{"type":"error","error":{"type":"1113","message":"Insufficient balance or no resource package."}}"#,
+            r#"{"type":"error","error":{"type":"rate_limit_error","code":"1113","message":"[1113][Insufficient balance][id]"}}"#,
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"[1113][Insufficient balance][id]"}}"#,
+            r#"{"type":"error","error":{"type":"api_error","code":"500","message":"[1309][Plan expired][id]"}}"#,
+        ] {
+            for status in [400, 429, 500] {
+                check(status, body, Outcome::CredentialRejected);
+            }
+        }
+        let quoted = r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.0: [1113][x] is invalid"}}"#;
+        check(400, quoted, Outcome::Refused);
         check(429, r#"{"error":{"code":"1302","message":"concurrency"}}"#, limited(None));
         check(
             429,

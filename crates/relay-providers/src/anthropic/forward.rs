@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use relay_config::{BaseUrl, Secret};
@@ -14,7 +14,7 @@ use relay_messages::headers;
 use relay_transport::{IdleTimeout, RequestBody, Transport, received};
 use tower::{BoxError, Service};
 
-use crate::answer::{AnswerBody, AttemptError, refuse_redirect};
+use crate::answer::{AnswerBody, AttemptError, refuse_status};
 use crate::anthropic_format::{self, ApiKey};
 use crate::client_credential::ClientCredential;
 use crate::provider::AuthorizeError;
@@ -107,7 +107,10 @@ impl Forward {
 
         let sending = async { Ok(self.transport.send(upstream).await?) };
         let response = within(request.head_timeout, sending).await?;
-        refuse_redirect(response.status())?;
+        // 304 answers a condition of the client's.
+        if response.status() != StatusCode::NOT_MODIFIED {
+            refuse_status(response.status())?;
+        }
         let idle = self.transport.idle_timeout();
         let (head, body) = response.into_parts();
         let body = IdleTimeout::new(&head.headers, received(body), idle).boxed_unsync();

@@ -11,15 +11,20 @@ use serde_json::Value;
 use crate::failure::{self, Judgement, Meaning, Rule, Subject, UpstreamError, When};
 
 const RULES: &[Rule] = &[
-    // The gateway loses its own way to the model now and then. That is no verdict on the key.
+    // The gateway loses its own way to the model now and then. That is no verdict on the key, nor on other deployments.
     Rule::when(&[When::Code(&["invalid_model_endpoint_authentication"])])
-        .means(Meaning::Failed)
+        .means(Meaning::ModelFailed)
         .answers(500)
         .says("Azure could not reach the model: {message}"),
     Rule::when(&[When::Code(&["DeploymentNotFound"])]).means(Meaning::ModelUnavailable).answers(404).says(
         "model: the Azure resource has no deployment called `{model}`; create it in Azure AI Foundry, or name the \
          right one in providers[].model_mapping ({message})",
     ),
+    Rule::when(&[When::Code(&["insufficient_quota", "billing_not_active"])]).means(Meaning::CredentialRejected),
+    Rule::when(&[When::Code(&["model_not_found", "ModelNotFound", "OperationNotSupported"])])
+        .means(Meaning::ModelUnavailable)
+        .answers(404)
+        .says("model: {message}"),
     Rule::when(&[When::Code(&["api_not_supported"])]).means(Meaning::ModelUnavailable).answers(404).says(
         "model: the Azure deployment `{model}` does not serve the Messages API; name one of a Claude model in \
          providers[].model_mapping ({message})",
@@ -47,7 +52,7 @@ pub(super) fn judge(error: &UpstreamError, deployment: &str) -> Judgement {
         code => Cow::Owned(code.to_string()),
     });
     let facts = [("model", deployment)];
-    failure::judge(RULES, &Subject::with(error, code, message).with_facts(&facts))
+    failure::judge_own_key(RULES, &Subject::with(error, code, message).with_facts(&facts))
 }
 
 #[cfg(test)]
@@ -88,8 +93,14 @@ mod tests {
         check(
             401,
             r#"{"error":{"code":"invalid_model_endpoint_authentication","message":"Unauthorized","details":"x"}}"#,
-            Outcome::Failed,
+            Outcome::ModelFailed,
             Some((500, "api_error", "Azure could not reach the model: Unauthorized")),
+        );
+        check(
+            429,
+            r#"{"error":{"code":"insufficient_quota","message":"You exceeded your current quota"}}"#,
+            rejected,
+            Some((429, "rate_limit_error", "You exceeded your current quota")),
         );
         check(
             404,

@@ -2,7 +2,8 @@
 //!
 //! # Source
 //! The service model of bedrock-runtime has the names. That a failing AWS credential is not the client's 401 but a
-//! `permission_error` is the choice made here.
+//! `permission_error` is the choice made here. The wording of a missing agreement is in reports:
+//! github.com/anthropics/claude-code, issue 9681, and github.com/Tracer-Cloud/opensre, pull request 1811.
 
 use std::borrow::Cow;
 
@@ -27,6 +28,28 @@ const RULES: &[Rule] = &[
     Rule::when(&[When::Says("access to the model with the specified model id")])
         .means(Meaning::ModelUnavailable)
         .says("{message} (enable `{model}` for this account and region in the Bedrock console)"),
+    // The account cannot pay, or is closed to Bedrock.
+    Rule::when(&[When::Code(&["AccessDenied"]), When::Says("invalid_payment_instrument")])
+        .means(Meaning::CredentialRejected)
+        .answers(403),
+    Rule::when(&[When::Code(&["OptInRequired", "SubscriptionRequired"])])
+        .means(Meaning::CredentialRejected)
+        .answers(403),
+    // The account has no access to this one model: no agreement, or a policy that names it.
+    Rule::when(&[When::Begins(&["model access is denied", "access to this model is not available"])])
+        .means(Meaning::ModelUnavailable),
+    Rule::when(&[
+        When::Code(&["AccessDenied"]),
+        When::Says("on resource: arn:"),
+        When::Says("foundation-model/"),
+    ])
+    .means(Meaning::ModelUnavailable),
+    Rule::when(&[
+        When::Code(&["AccessDenied"]),
+        When::Says("on resource: arn:"),
+        When::Says("inference-profile/"),
+    ])
+    .means(Meaning::ModelUnavailable),
     // Some models have no CountTokens.
     Rule::when(&[When::Says("t support counting tokens")]).means(Meaning::Unsupported),
     // Claude Code compacts a conversation if it reads this message.
@@ -43,16 +66,17 @@ const RULES: &[Rule] = &[
     ])])
     .means(Meaning::CredentialRejected)
     .answers(403),
-    // AWS names no limit and no time.
+    // AWS limits each model by itself. It names no limit, and rarely a time.
     Rule::when(&[When::Code(&["Throttling", "TooManyRequests", "ServiceQuotaExceeded"])])
-        .means(Meaning::Limited(Scope::Request, Wait::Headers))
+        .means(Meaning::Limited(Scope::ModelIfTimed, Wait::Headers))
         .answers(429),
     Rule::when(&[When::Code(&["ModelNotReady", "ServiceUnavailable"])])
         .means(Meaning::Overloaded(Wait::Headers))
         .answers(503),
-    Rule::when(&[When::Code(&["ModelTimeout"])]).means(Meaning::Failed).answers(408),
-    Rule::when(&[When::Code(&["ModelError", "ModelStreamError", "InternalServer", "InternalFailure"])])
-        .means(Meaning::Failed),
+    // The model failed, not Bedrock.
+    Rule::when(&[When::Code(&["ModelTimeout"])]).means(Meaning::ModelFailed).answers(408),
+    Rule::when(&[When::Code(&["ModelError", "ModelStreamError"])]).means(Meaning::ModelFailed),
+    Rule::when(&[When::Code(&["InternalServer", "InternalFailure"])]).means(Meaning::Failed),
     Rule::when(&[When::Code(&["ResourceNotFound"])]).means(Meaning::ModelUnavailable).answers(404),
     Rule::when(&[When::Code(&["Validation"])]).means(Meaning::Refused).answers_type("invalid_request_error"),
     // Bedrock's own status for a model that failed.
@@ -134,9 +158,9 @@ mod tests {
         check(403, "ExpiredToken", Outcome::CredentialRejected, (403, "permission_error"));
         check(400, "IncompleteSignatureException", Outcome::CredentialRejected, (403, "permission_error"));
         check(404, "ResourceNotFoundException", Outcome::ModelUnavailable, (404, "not_found_error"));
-        check(408, "ModelTimeoutException", Outcome::Failed, (408, "timeout_error"));
-        check(424, "ModelErrorException", Outcome::Failed, (500, "api_error"));
-        check(424, "ModelStreamErrorException", Outcome::Failed, (500, "api_error"));
+        check(408, "ModelTimeoutException", Outcome::ModelFailed, (408, "timeout_error"));
+        check(424, "ModelErrorException", Outcome::ModelFailed, (500, "api_error"));
+        check(424, "ModelStreamErrorException", Outcome::ModelFailed, (500, "api_error"));
         check(429, "ThrottlingException", LIMITED, (429, "rate_limit_error"));
         check(429, "TooManyRequestsException", LIMITED, (429, "rate_limit_error"));
         check(429, "ModelNotReadyException", overloaded, (503, "overloaded_error"));
@@ -178,6 +202,26 @@ mod tests {
         );
         let body = r#"{"message":"You don't have access to the model with the specified model ID."}"#;
         assert_eq!(judged(403, "AccessDeniedException", body).outcome, Outcome::ModelUnavailable);
+    }
+
+    #[test]
+    fn a_denied_model_is_not_the_credential_and_a_missing_payment_is() {
+        #[track_caller]
+        fn check(name: &str, message: &str, expected: Outcome) {
+            let body = serde_json::json!({"message": message}).to_string();
+            assert_eq!(judged(403, name, &body).outcome, expected, "{message}");
+        }
+        let denied = "AccessDeniedException";
+        let marketplace = "Model access is denied due to IAM user or service role is not authorized to perform the \
+            required AWS Marketplace actions";
+        check(denied, marketplace, Outcome::ModelUnavailable);
+        let policy = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: bedrock:InvokeModel on \
+            resource: arn:aws:bedrock:::foundation-model/anthropic.claude-opus-4-6-v1 with an explicit deny";
+        check(denied, policy, Outcome::ModelUnavailable);
+        let payment = "Model access is denied due to INVALID_PAYMENT_INSTRUMENT:A valid payment instrument must be provided.";
+        check(denied, payment, Outcome::CredentialRejected);
+        check(denied, "User is not authorized to perform: bedrock:InvokeModel", Outcome::CredentialRejected);
+        check("OptInRequired", "why", Outcome::CredentialRejected);
     }
 
     #[test]

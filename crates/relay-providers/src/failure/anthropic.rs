@@ -18,6 +18,45 @@ const SPEND_CAPS: &[&str] =
 /// The pause of a key whose money is used up: an operator has to raise the cap, or a month has to end.
 const SPEND_CAP_PAUSE: Duration = Duration::from_secs(60 * 60);
 
+/// The errors of an account that cannot pay or is disabled, and of a model that the account does not have. They are about
+/// the relay's key: Anthropic reports the first ones with status 400, as if the request were at fault.
+///
+/// A message about the conversation may quote the same words. It begins with the path of a field, so that only the
+/// beginning of a message counts, and `error.type`.
+///
+/// # Source
+/// Reports in github.com/anthropics/claude-code: 2127 and 38035 (usage limits), 5358 and others (credit balance); the
+/// messages of disabled organisations in Anthropic's help center.
+const ACCOUNT: &[Rule] = &[
+    Rule::when(&[
+        When::Status(400, 429),
+        When::Type(&["invalid_request_error", "billing_error", "permission_error", "rate_limit_error"]),
+        When::Begins(&[
+            "your credit balance is too low",
+            "credit balance is too low",
+            "this organization has been disabled",
+            "your organization has been disabled",
+            "organization has been disabled",
+            "this account has been disabled",
+            "your account has been disabled",
+            "you have reached your specified api usage limits",
+            "you have reached your specified workspace api usage limits",
+        ]),
+    ])
+    .means(Meaning::CredentialRejected),
+    Rule::when(&[
+        When::Status(400, 403),
+        When::Type(&["invalid_request_error", "permission_error"]),
+        When::Begins(&[
+            "your account does not have access to model",
+            "your account does not have access to the model",
+            "your organization does not have access to model",
+            "your organization does not have access to the model",
+        ]),
+    ])
+    .means(Meaning::ModelUnavailable),
+];
+
 const RULES: &[Rule] = &[
     Rule::when(&[When::Status(401, 403)]).means(Meaning::CredentialRejected),
     Rule::when(&[When::Status(404, 404)]).means(Meaning::ModelUnavailable),
@@ -31,11 +70,8 @@ const RULES: &[Rule] = &[
     Rule::when(&[When::Status(429, 429)]).means(Meaning::Limited(Scope::AsStated, Wait::LimitsOrMessage)),
     Rule::when(&[When::Status(OVERLOADED_STATUS, OVERLOADED_STATUS)])
         .means(Meaning::Overloaded(Wait::Headers)),
-    // Neither is a failure of the upstream: it does not do what the request is for.
-    Rule::when(&[When::Status(501, 501)]).means(Meaning::Refused),
-    Rule::when(&[When::Status(505, 505)]).means(Meaning::Refused),
     // Whatever the status, the error's own word for it counts.
-    Rule::when(&[When::Status(500, 599), When::Type("overloaded_error")])
+    Rule::when(&[When::Status(500, 599), When::Type(&["overloaded_error"])])
         .means(Meaning::Overloaded(Wait::Headers)),
     Rule::when(&[When::Status(500, 599)]).means(Meaning::Failed),
 ];
@@ -55,6 +91,20 @@ pub(crate) fn judge(rules: &[Rule], subject: &Subject<'_>) -> Judgement {
     let judgement = rules::outcome(rules, subject);
     let judgement = judgement.unwrap_or_else(|| Judgement::by_anthropic_table(subject.error()));
     Judgement { api_error: rules::api_error(rules, subject), ..judgement }
+}
+
+/// Judges an error in answer to a request with the relay's own key, by the `rules` of its kind, the rules for an account
+/// that cannot pay, and Anthropic's table.
+pub(crate) fn judge_own_key(rules: &[Rule], subject: &Subject<'_>) -> Judgement {
+    let judgement = judge(rules, subject);
+    let account = match rules::outcome(rules, subject) {
+        Some(_) => None,
+        None => rules::outcome(ACCOUNT, subject),
+    };
+    match account {
+        Some(account) => Judgement { api_error: judgement.api_error, ..account },
+        None => judgement,
+    }
 }
 
 /// Returns `true` if a 429 means that money is used up, so that a retry is of no use.
@@ -82,14 +132,14 @@ mod tests {
                 "{status}"
             );
         }
-        for status in [400, 405, 409, 412, 413, 422, 499, 501, 505] {
+        for status in [400, 405, 409, 412, 413, 422, 499] {
             check(status, &[], Outcome::Refused);
         }
         for status in [401, 402, 403] {
             check(status, &[], Outcome::CredentialRejected);
         }
         check(404, &[], Outcome::ModelUnavailable);
-        for status in [408, 500, 502, 503, 504, 520] {
+        for status in [408, 500, 501, 502, 503, 504, 505, 520] {
             check(status, &[], Outcome::Failed);
         }
         let retry_after = Some(Duration::from_secs(3));
@@ -138,5 +188,42 @@ mod tests {
                 "the pause is the relay's own"
             );
         }
+    }
+
+    #[test]
+    fn an_account_that_cannot_pay_is_a_failure_of_the_key_and_its_look_alikes_are_not() {
+        #[track_caller]
+        fn check(status: u16, kind: &str, message: &str, expected: Outcome) {
+            let body = serde_json::json!({"type": "error", "error": {"type": kind, "message": message}});
+            let error = error_with(status, &[], &body.to_string());
+            assert_eq!(judge_own_key(&[], &Subject::new(&error)).outcome, expected, "{status} {message}");
+        }
+        let invalid = "invalid_request_error";
+        for message in [
+            "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or \
+             purchase credits.",
+            "Your credit balance is too low to access the Claude API.",
+            "This organization has been disabled.",
+            "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.",
+            "You have reached your specified workspace API usage limits.",
+        ] {
+            check(400, invalid, message, Outcome::CredentialRejected);
+            check(403, "permission_error", message, Outcome::CredentialRejected);
+            check(400, "api_error", message, Outcome::Refused);
+            check(404, invalid, &format!("messages.0: {message}"), Outcome::ModelUnavailable);
+        }
+        for message in [
+            "messages.0.content.0.text: \"Your credit balance is too low\" is not valid here",
+            "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$', not 'credit balance is too low'",
+            "messages.2: `tool_use` ids were found without `tool_result` blocks: This organization has been disabled",
+            "system: the text \"You have reached your specified API usage limits\" is too long",
+            "Credit balances are no valid input",
+            "prompt is too long: 200001 tokens > 200000 maximum. Your credit balance is too low",
+        ] {
+            check(400, invalid, message, Outcome::Refused);
+        }
+        let no_access = "Your organization does not have access to model claude-fable-5-2.";
+        check(403, "permission_error", no_access, Outcome::ModelUnavailable);
+        check(403, "permission_error", "Your API key does not have permission", Outcome::CredentialRejected);
     }
 }

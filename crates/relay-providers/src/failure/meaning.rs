@@ -19,6 +19,7 @@ pub(crate) enum Meaning {
     Limited(Scope, Wait),
     Overloaded(Wait),
     ModelUnavailable,
+    ModelFailed,
     CredentialRejected,
     Failed,
     Unsupported,
@@ -29,8 +30,8 @@ pub(crate) enum Meaning {
 pub(crate) enum Scope {
     Key,
     Request,
-    /// The key if the upstream states a time to wait, or else the request.
-    KeyIfTimed,
+    /// The model if the upstream states a time to wait, or else the request. For upstreams that limit each model by itself.
+    ModelIfTimed,
     /// The key if some header or a time to wait names a limit, unless the upstream states that a retry is fine.
     AsStated,
 }
@@ -60,6 +61,7 @@ impl Meaning {
             }
             Self::Overloaded(wait) => Outcome::Overloaded { retry_after: wait.read(error) },
             Self::ModelUnavailable => Outcome::ModelUnavailable,
+            Self::ModelFailed => Outcome::ModelFailed,
             Self::CredentialRejected => Outcome::CredentialRejected,
             Self::Failed => Outcome::Failed,
             Self::Unsupported => Outcome::Unsupported,
@@ -78,7 +80,8 @@ impl Scope {
         let is_of_key = match self {
             Self::Key => true,
             Self::Request => false,
-            Self::KeyIfTimed => retry_after.is_some(),
+            Self::ModelIfTimed if retry_after.is_some() => return LimitScope::Model,
+            Self::ModelIfTimed => false,
             Self::AsStated => {
                 let names_limit = retry_after.is_some()
                     || headers.contains_key(RETRY_AFTER)

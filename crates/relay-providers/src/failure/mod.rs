@@ -20,7 +20,7 @@ mod texts;
 mod translate;
 mod upstream_error;
 
-pub(crate) use anthropic::judge;
+pub(crate) use anthropic::{judge, judge_own_key};
 pub use judgement::Judgement;
 pub(crate) use meaning::{Meaning, Scope, Wait};
 pub(crate) use respond::{write_error, write_retry};

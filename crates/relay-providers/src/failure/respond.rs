@@ -32,7 +32,14 @@ pub(crate) fn write_error(error: &ApiError, own_id: Option<&str>, head: &mut res
 
 /// Writes into `headers` the time after which the client may retry, if it is known, or that a retry is of no use.
 pub(crate) fn write_retry(headers: &mut HeaderMap, error: &UpstreamError, judgement: &Judgement) {
-    if matches!(judgement.outcome, Outcome::RateLimited { .. }) && anthropic::is_spend_cap(error) {
+    let status = judgement.api_error.as_ref().map_or(error.status(), |error| error.status);
+    let is_final = match judgement.outcome {
+        Outcome::RateLimited { .. } => anthropic::is_spend_cap(error),
+        // Without the header, clients would repeat a request that needs more memory or another plan.
+        Outcome::ModelUnavailable => status.is_server_error(),
+        _ => false,
+    };
+    if is_final {
         headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     retry_after::write(headers, judgement.retry_after);

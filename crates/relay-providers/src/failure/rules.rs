@@ -36,10 +36,15 @@ pub(crate) enum When {
     CodeIn(&'static [(u32, u32)]),
     /// The upstream states a code.
     HasCode,
-    /// `error.type` is this.
-    Type(&'static str),
+    /// `error.type` is one of these.
+    Type(&'static [&'static str]),
+    /// The message begins with one of these texts, which are in lower case; the message may be in any. A text of the
+    /// conversation that the upstream quotes is never at the beginning.
+    Begins(&'static [&'static str]),
     /// The message holds this text, which is in lower case; the message may be in any.
     Says(&'static str),
+    /// The fact of this name has this value.
+    Fact(&'static str, &'static str),
     /// The upstream states a message.
     HasMessage,
     /// The body has this form.
@@ -121,8 +126,10 @@ impl When {
                 number.is_some_and(|code| ranges.iter().any(|(first, last)| (*first..=*last).contains(&code)))
             }
             Self::HasCode => subject.code.is_some(),
-            Self::Type(kind) => error.kind() == Some(kind),
+            Self::Type(kinds) => error.kind().is_some_and(|kind| kinds.contains(&kind)),
+            Self::Begins(texts) => texts.iter().any(|text| subject.lower.starts_with(text)),
             Self::Says(text) => subject.lower.contains(text),
+            Self::Fact(name, value) => subject.fact(name) == Some(value),
             Self::HasMessage => subject.message.is_some(),
             Self::Form(form) => error.form() == form,
             Self::Foreign => error.form() != Form::Anthropic,
@@ -170,13 +177,17 @@ impl<'a> Subject<'a> {
         self.code.as_deref()
     }
 
+    fn fact(&self, name: &str) -> Option<&str> {
+        self.facts.iter().find(|(fact, _)| *fact == name).map(|(_, value)| *value)
+    }
+
     fn fill(&self, words: Words) -> String {
         let status = self.error.status();
         fill(if self.message.is_some() { words.with_message } else { words.without }, |name| match name {
             "message" => Some(self.message.unwrap_or_default()),
             "code" => Some(self.code().unwrap_or_default()),
             "status" => Some(status.as_str()),
-            name => self.facts.iter().find(|(fact, _)| *fact == name).map(|(_, value)| *value),
+            name => self.fact(name),
         })
     }
 }

@@ -17,13 +17,20 @@ struct Shape {
     /// Z.AI's older form: `{"code":401,"msg":"…","success":false}`.
     #[serde(default, deserialize_with = "flag")]
     success: Option<bool>,
+    /// MiniMax's own form: `{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}`. The code of a success
+    /// is 0.
+    #[serde(default, deserialize_with = "status_code")]
+    base_resp: Option<i64>,
 }
 
 impl Shape {
     fn is_error(&self) -> bool {
         match &self.r#type {
             Some(kind) => kind == "error",
-            None => self.error.is_some() || self.success == Some(false),
+            None => {
+                let has_code = self.base_resp.is_some_and(|code| code != 0);
+                self.error.is_some() || self.success == Some(false) || has_code
+            }
         }
     }
 }
@@ -114,6 +121,11 @@ fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<bool
     Ok(serde_json::Value::deserialize(deserializer)?.as_bool())
 }
 
+/// Reads the `status_code` of an object; any other value counts as none.
+fn status_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(serde_json::Value::deserialize(deserializer)?["status_code"].as_i64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::reads;
@@ -152,6 +164,8 @@ mod tests {
         check(r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#, true, Some(503));
         check(r#"{"type":"error","error":{"type":"rate_limit_error","message":"x"}}"#, true, Some(429));
         check(r#"{"error":{"message":"x","type":"authentication_error"}}"#, true, Some(502));
+        check(r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#, true, Some(502));
+        check(r#"{"id":"x","base_resp":{"status_code":0,"status_msg":"success"}}"#, true, None);
         check(r#"{"code":401,"msg":"token expired or incorrect","success":false}"#, true, Some(502));
         check("<!DOCTYPE html><title>Sign in</title>", true, Some(502));
         check("<!DOCTYPE html><title>Sign in</title>", false, Some(502));

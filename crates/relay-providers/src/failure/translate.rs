@@ -1,6 +1,5 @@
 //! Errors of any form in Anthropic's words, as far as they can be read.
 
-use http::StatusCode;
 use relay_config::ProviderName;
 use relay_messages::{ApiError, error_type};
 
@@ -28,25 +27,16 @@ pub(crate) fn translate(provider: &ProviderName, error: &UpstreamError) -> ApiEr
 }
 
 impl UpstreamError {
-    /// Returns `true` if the upstream reports that it does not know the path. An upstream that answers in Anthropic's form
-    /// has the operation, unless its message is about the path.
-    pub(crate) fn is_unknown_path(&self) -> bool {
-        let is_unknown = matches!(
-            self.status(),
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
-        );
-        is_unknown && (self.form() != Form::Anthropic || self.is_about_path())
-    }
-
-    fn is_about_path(&self) -> bool {
-        let message = self.message().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
-        matches!(&*message, "not found" | "method not allowed") || message.contains("count_tokens")
+    /// Returns `true` if the message is about the counting of tokens, not about the tokens that are counted.
+    pub(crate) fn is_about_counting(&self) -> bool {
+        let message = self.message().unwrap_or_default().to_ascii_lowercase();
+        ["count_tokens", "token counting", "counting tokens"].iter().any(|words| message.contains(words))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use relay_messages::error_body;
+    use http::StatusCode;
 
     use super::super::testing::error;
     use super::*;
@@ -101,31 +91,5 @@ mod tests {
             translate(&ProviderName::new("gw"), &error),
             ApiError { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", message }
         );
-    }
-
-    #[test]
-    fn an_operation_is_unsupported_if_its_path_is_what_is_unknown() {
-        #[track_caller]
-        fn check(status: u16, body: &str, expected: bool) {
-            assert_eq!(error(status, body).is_unknown_path(), expected, "{status} {body}");
-        }
-        let anthropic =
-            |message: &str| String::from_utf8(error_body("not_found_error", message, None).to_vec()).unwrap();
-        for status in [404, 405, 501] {
-            check(status, "404 page not found", true);
-            check(status, "<html>", true);
-            check(status, "", true);
-            check(status, r#"{"detail":"Not Found"}"#, true);
-            check(status, &anthropic("Not Found"), true);
-        }
-        for message in ["Not found.", "Method Not Allowed", "/v1/messages/count_tokens is unknown here"] {
-            check(404, &anthropic(message), true);
-        }
-        for message in ["model: claude-nonesuch-1", "model 'x' not found", "Not implemented", ""] {
-            check(404, &anthropic(message), false);
-            check(501, &anthropic(message), false);
-        }
-        check(400, "404 page not found", false);
-        check(500, "", false);
     }
 }

@@ -188,7 +188,9 @@ impl UpstreamError {
     fn read_json(&mut self, value: Value) {
         let root = first(&value);
         let error = root.get("error").unwrap_or(root);
-        let is_anthropic = root["type"] == "error" && error["type"].is_string();
+        // Z.AI may put its own code in the place of the type. Clients of the Messages API do not know it.
+        let is_type = |kind: &str| !kind.is_empty() && !kind.bytes().all(|byte| byte.is_ascii_digit());
+        let is_anthropic = root["type"] == "error" && error["type"].as_str().is_some_and(is_type);
         let text = |value: &Value| match value {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
@@ -205,8 +207,13 @@ impl UpstreamError {
         let code = error.get("details").and_then(|details| at(details, &["error_code"]));
         self.form = if is_anthropic { Form::Anthropic } else { Form::Json };
         self.kind = at(error, &["type", "status"]);
-        self.code = code.or_else(|| at(error, &["code"])).or_else(|| at(root, &["code"]));
-        self.message = message.as_deref().and_then(readable::line);
+        // MiniMax reports some failures in `base_resp` only.
+        let own = |name: &str| at(root.get("base_resp")?, &[name]);
+        self.code = code
+            .or_else(|| at(error, &["code"]))
+            .or_else(|| at(root, &["code"]))
+            .or_else(|| own("status_code"));
+        self.message = message.or_else(|| own("status_msg")).as_deref().and_then(readable::line);
         self.body = Some(value);
     }
 }

@@ -273,7 +273,7 @@ mod tests {
         let cut = answer(request(Some("cut"), STREAMED)).await.unwrap();
         assert!(matches!(cut.response.into_body().collect().await, Err(BodyError::Scripted)));
         let event = answer(request(Some("overload-event"), STREAMED)).await.unwrap();
-        assert_eq!(event.outcome, Outcome::Success);
-        assert!(text(event).await.starts_with("event: error"));
+        assert_eq!(event.outcome, Outcome::Overloaded { retry_after: None });
+        assert_eq!(event.response.status(), 503, "nothing has left for the client before the event");
     }
 }

@@ -16,9 +16,19 @@ const NOT_SERVED_WITHOUT_MESSAGE: &str = "model: Vertex AI does not serve `{mode
 const MESSAGE: &str = "{message}";
 const CODE: &str = "Vertex AI answered {code}";
 
+/// The codes of a project or a policy that does not permit the request. Errors about the conversation have others.
+const DENIED: When = When::Code(&["PERMISSION_DENIED", "FAILED_PRECONDITION"]);
+
 const RULES: &[Rule] = &[
+    // A project without billing, whatever code Google reports it with.
+    Rule::when(&[DENIED, When::Says("billing to be enabled")]).means(Meaning::CredentialRejected),
+    Rule::when(&[DENIED, When::Says("billing is disabled")]).means(Meaning::CredentialRejected),
+    Rule::when(&[DENIED, When::Says("has billing disabled")]).means(Meaning::CredentialRejected),
+    // An organisation's policy that lists the allowed models.
+    Rule::when(&[DENIED, When::Says("vertexai.allowedmodels")]).means(Meaning::ModelUnavailable),
+    // Each base model has a quota of its own.
     Rule::when(&[When::Code(&["RESOURCE_EXHAUSTED"])])
-        .means(Meaning::Limited(Scope::KeyIfTimed, Wait::RetryInfo))
+        .means(Meaning::Limited(Scope::ModelIfTimed, Wait::RetryInfo))
         .answers(429),
     Rule::when(&[When::Code(&["UNAVAILABLE"])]).means(Meaning::Overloaded(Wait::RetryInfo)).answers(503),
     Rule::when(&[When::Code(&["PERMISSION_DENIED"])]).means(Meaning::CredentialRejected).answers(403),
@@ -112,12 +122,28 @@ mod tests {
         let limited = r#"{"error":{"status":"RESOURCE_EXHAUSTED","details":[{"@type":"x"},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1.5s"}]}}"#;
         let retry_after = Some(Duration::from_millis(1500));
         let found = judged(429, limited);
-        assert_eq!(found.outcome, Outcome::RateLimited { retry_after, scope: LimitScope::Key });
+        assert_eq!(found.outcome, Outcome::RateLimited { retry_after, scope: LimitScope::Model });
         assert_eq!(found.retry_after, retry_after);
         assert_eq!(found.api_error.unwrap().message, "Vertex AI answered RESOURCE_EXHAUSTED");
         let count =
             r#"{"error":{"status":"INVALID_ARGUMENT","message":"m is not supported for token counting."}}"#;
         assert_eq!(judged(400, count).outcome, Outcome::Unsupported);
+    }
+
+    #[test]
+    fn a_project_that_cannot_pay_is_a_failure_of_the_credential() {
+        #[track_caller]
+        fn check(status: u16, code: &str, message: &str, expected: Outcome) {
+            let body = json!({"error": {"code": status, "message": message, "status": code}}).to_string();
+            assert_eq!(judge(&testing::error(status, &body), "m", "eu").outcome, expected, "{message}");
+        }
+        let rejected = Outcome::CredentialRejected;
+        let billing = "This API method requires billing to be enabled. Please enable billing on project #1";
+        check(403, "PERMISSION_DENIED", billing, rejected);
+        check(400, "FAILED_PRECONDITION", billing, rejected);
+        check(403, "PERMISSION_DENIED", "Vertex AI API has not been used in project 1 before", rejected);
+        let policy = "Organization Policy constraint constraints/vertexai.allowedModels violated";
+        check(400, "FAILED_PRECONDITION", policy, Outcome::ModelUnavailable);
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl ProviderStack<'_> {
     pub(super) fn candidates(&self) -> Result<Vec<Candidate>, BuildError> {
         match &self.provider.kind {
             ProviderKind::Anthropic { base_url, passthrough } => {
-                let mut candidates = self.keyed(|key| Compatible::with_api_key(base_url.clone(), key))?;
+                let mut candidates =
+                    self.keyed(|key| Ok(self.errors(Compatible::with_api_key(base_url.clone(), key)?)))?;
                 if *passthrough {
                     let service = self.service(PassThrough::new(base_url.clone()));
                     candidates.push(Candidate::new(CredentialId::Client, self.priority(), service));
@@ -50,9 +51,15 @@ impl ProviderStack<'_> {
             ProviderKind::Zai { base_url } => self.keyed(|key| Zai::new(base_url.clone(), key)),
             ProviderKind::Ollama { base_url } => Ok(self.keyless(Ollama::new(base_url.clone()))),
             ProviderKind::Compatible { base_url, auth, .. } => match auth {
-                CompatibleAuth::ApiKey => self.keyed(|key| Compatible::with_api_key(base_url.clone(), key)),
-                CompatibleAuth::Bearer => self.keyed(|key| Compatible::with_bearer(base_url.clone(), key)),
-                CompatibleAuth::None => Ok(self.keyless(Compatible::without_key(base_url.clone()))),
+                CompatibleAuth::ApiKey => {
+                    self.keyed(|key| Ok(self.errors(Compatible::with_api_key(base_url.clone(), key)?)))
+                }
+                CompatibleAuth::Bearer => {
+                    self.keyed(|key| Ok(self.errors(Compatible::with_bearer(base_url.clone(), key)?)))
+                }
+                CompatibleAuth::None => {
+                    Ok(self.keyless(self.errors(Compatible::without_key(base_url.clone()))))
+                }
             },
             ProviderKind::Bedrock(config) => {
                 let provider = Bedrock::new(config, self.transport.clone());
@@ -125,6 +132,11 @@ impl ProviderStack<'_> {
     /// Builds the candidate of a provider that authorizes requests with a credential of its own.
     fn authorizing(&self, provider: impl Provider) -> Vec<Candidate> {
         self.keyless(provider).into_iter().map(|candidate| candidate.with_spends_credential(true)).collect()
+    }
+
+    /// Reads the errors of `upstream` by the table of the provider's kind.
+    fn errors(&self, upstream: Compatible) -> Compatible {
+        upstream.with_errors_of(self.provider.kind.spec().name)
     }
 
     /// Builds the candidate of a provider that has no configured key.

@@ -18,6 +18,8 @@ pub struct StreamReport {
     /// True after the first content: a `content_block_delta`, or the end of a block without deltas. From then
     /// on the client has content that another answer would contradict. The start of a block is no content.
     pub content: bool,
+    /// True after the first event of the message: any of its events, but no ping and no error.
+    pub begun: bool,
     /// The number of `content_block_delta` events. It allows an estimate of the output tokens of an answer
     /// that broke off before it reported them.
     pub deltas: u64,
@@ -74,6 +76,7 @@ impl StreamReport {
     /// Adds the facts of an event of this kind. `data` is its JSON.
     #[inline]
     pub(crate) fn add_event(&mut self, kind: EventKind, data: &[u8]) {
+        self.begun |= !matches!(kind, EventKind::Ping | EventKind::Error);
         match kind {
             EventKind::ContentBlockDelta => {
                 self.content = true;
@@ -217,6 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn a_ping_and_an_error_do_not_begin_a_message() {
+        for kind in ["message_start", "content_block_start", "content_block_delta", "message_stop"] {
+            assert!(report(&[&format!(r#"{{"type":"{kind}"}}"#)]).begun, "{kind}");
+        }
+        for kind in ["ping", "error", "vertex_event"] {
+            assert!(!report(&[&format!(r#"{{"type":"{kind}"}}"#)]).begun, "{kind}");
+        }
+    }
+
+    #[test]
     fn the_start_of_a_block_is_no_content() {
         let start = r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
         assert!(!report(&[start]).content);
@@ -240,6 +253,7 @@ mod tests {
     fn foreign_and_malformed_events_are_ignored() {
         let foreign = r#"{"type":"vertex_event","usage":{"input_tokens":1}}"#;
         let odd = r#"{"type":"message_delta","usage":{"input_tokens":"3","output_tokens":-1}}"#;
-        assert_eq!(report(&[foreign, odd, "", "[]", "{", r#"{"type":1}"#]), StreamReport::default());
+        let expected = StreamReport { begun: true, ..StreamReport::default() };
+        assert_eq!(report(&[foreign, odd, "", "[]", "{", r#"{"type":1}"#]), expected);
     }
 }

@@ -1,0 +1,101 @@
+//! A failed response whose error has been read, and the answer made of it.
+
+use std::time::Duration;
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{HeaderMap, Response, StatusCode, response};
+use relay_messages::{ApiError, RateLimits, error_body, error_type};
+use relay_stream::watch::ErrorReport;
+use relay_transport::{Start, full, read_start};
+
+use crate::answer::{Answer, AnswerBody};
+use crate::failure::{self, Form, Judgement, UpstreamError};
+use crate::outcome::Outcome;
+use crate::request::Attempt;
+
+/// The bytes of an error's body that are read, and the time for it. An error has a few hundred bytes, an HTML page of a
+/// gateway a few thousand.
+pub(crate) const ERROR_BODY_LIMIT: usize = 64 * 1024;
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The prefix of the headers that state the limits of a key.
+const RATE_LIMITS: &str = "anthropic-ratelimit-";
+
+/// A failed response, whose error has been read.
+pub(crate) struct FailedResponse {
+    pub(crate) error: UpstreamError,
+    /// The response head, with the status that the failure means.
+    head: response::Parts,
+    /// The body from its first byte.
+    body: AnswerBody,
+}
+
+impl FailedResponse {
+    /// Creates the failure of a response whose error has been read. `body` gives all of its bytes.
+    pub(crate) fn new(error: UpstreamError, mut head: response::Parts, body: AnswerBody) -> Self {
+        head.status = error.status();
+        Self { error, head, body }
+    }
+
+    /// Reads the error of `response`.
+    pub(crate) async fn read(response: Response<AnswerBody>) -> Self {
+        let (head, body) = response.into_parts();
+        let (start, body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
+            Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
+            Start::Part(start, body) => (start, body, false),
+        };
+        Self { error: UpstreamError::read(&head, start, is_whole), head, body }
+    }
+
+    /// Makes the failure of a stream that begins with an `error` event. The client has received nothing, so that it can get
+    /// the status that the event means.
+    pub(crate) fn of_event(mut head: response::Parts, event: &ErrorReport, own_id: Option<&str>) -> Self {
+        let status = failure::status_of(&event.kind);
+        let message = match &*event.message {
+            "" => "the upstream's stream began with an error",
+            message => message,
+        };
+        let mut seen = head.clone();
+        // The headers of a success: that they name limits does not mean that one of them is used up.
+        seen.headers = without_limits(&head.headers);
+        let error =
+            UpstreamError::read(&seen, error_body(&event.kind, message, None), true).with_status(status);
+        for name in [CONTENT_ENCODING, CONTENT_LENGTH] {
+            head.headers.remove(name);
+        }
+        let shown = ApiError { status, kind: error_type(status), message: message.to_owned() };
+        let body = failure::write_error(&shown, own_id, &mut head);
+        Self { error, head, body: full(body) }
+    }
+
+    /// Returns the answer for the client, and the error if the request itself is at fault.
+    pub(crate) fn into_answer(
+        self,
+        attempt: &Attempt,
+        judgement: Judgement,
+    ) -> (Answer, Option<UpstreamError>) {
+        let Self { error, mut head, mut body } = self;
+        let limits = RateLimits::read(&head.headers);
+        let outcome = judgement.outcome;
+        if outcome == Outcome::CredentialRejected {
+            // The client learns that the credential is the relay's, and the operator what is wrong with it.
+            let message = judgement.api_error.as_ref().map(|error| error.message.as_str());
+            let reason = message.or(error.message()).unwrap_or_default();
+            tracing::warn!(status = %head.status, reason, "an upstream refuses the relay's credential");
+        }
+        failure::write_retry(&mut head.headers, &error, &judgement);
+        let is_foreign_error = judgement.api_error.is_none() && error.form() != Form::Anthropic;
+        if let Some(error) = judgement.api_error {
+            body = full(failure::write_error(&error, attempt.request().id(), &mut head));
+        }
+        let answer = Answer::new(outcome, Response::from_parts(head, body));
+        let is_refusal = matches!(error.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+        (Answer { is_foreign_error, limits, ..answer }, is_refusal.then_some(error))
+    }
+}
+
+/// Returns `headers` without those that state limits.
+fn without_limits(headers: &HeaderMap) -> HeaderMap {
+    let kept = headers.iter().filter(|(name, _)| !name.as_str().starts_with(RATE_LIMITS));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}

@@ -1,0 +1,249 @@
+//! The errors of the vendors whose API is Anthropic's in everything else: MiniMax, Moonshot, DeepSeek, OpenRouter, and other
+//! endpoints.
+//!
+//! Each table lists the errors that mean something else than their status: above all an account that cannot pay, which
+//! these vendors report with statuses from 400 to 500.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
+
+/// The pause of a key whose plan is used up, if the upstream states no time.
+const PLAN_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+const MESSAGE: &str = "{message}";
+const CODE: &str = "the upstream answered with its code {code}";
+
+/// MiniMax writes its code at the end of the message, whatever the status: `insufficient balance (1008)` comes as a 500.
+///
+/// # Source
+/// platform.minimax.io, "Error codes"; github.com/MiniMax-AI/MiniMax-M2, issue 62 (the 500 in Anthropic's form).
+const MINIMAX: &[Rule] = &[
+    // Not authorized; no balance; an invalid key.
+    Rule::when(&[When::Code(&["1004", "1008", "2049"])]).means(Meaning::CredentialRejected),
+    // Requests, tokens and connections per minute; a rate that grows too fast.
+    Rule::when(&[When::Code(MINIMAX_LIMITS)]).means(Meaning::Limited(Scope::AsStated, Wait::LimitsOrMessage)),
+    Rule::when(&[When::Code(MINIMAX_LIMITS)]).answers(429).says(MESSAGE).or_without_message(CODE),
+    // The usage of the plan's period.
+    Rule::when(&[When::Code(&["2056"])]).means(Meaning::Limited(Scope::Key, Wait::Pause(PLAN_PAUSE))),
+    Rule::when(&[When::Code(&["2056"])]).answers(429).says(MESSAGE).or_without_message(CODE),
+    // A model that the plan does not include.
+    Rule::when(&[When::Code(&["2061"])])
+        .means(Meaning::ModelUnavailable)
+        .answers(404)
+        .says("model: {message}"),
+    // Content that is refused; invalid parameters.
+    Rule::when(&[When::Code(&["1026", "1027", "1042", "2013"])]).means(Meaning::Refused),
+    Rule::when(&[When::Code(&["1026", "1027", "1042", "2013"])])
+        .answers(400)
+        .says(MESSAGE)
+        .or_without_message(CODE),
+];
+const MINIMAX_LIMITS: &[&str] = &["1002", "1039", "1041", "2045"];
+
+/// # Source
+/// platform.kimi.ai, "API error codes"; github.com/MoonshotAI/Kimi-K2, issue 5 (403), github.com/anomalyco/opencode, issue
+/// 24462 (429).
+const MOONSHOT: &[Rule] = &[
+    Rule::when(&[When::Type(&["exceeded_current_quota_error", "access_terminated_error"])])
+        .means(Meaning::CredentialRejected),
+    Rule::when(&[
+        When::Status(400, 429),
+        When::Begins(&["your account "]),
+        When::Says("insufficient balance"),
+    ])
+    .means(Meaning::CredentialRejected),
+    Rule::when(&[
+        When::Status(400, 429),
+        When::Begins(&["your account "]),
+        When::Says("exceeded current quota"),
+    ])
+    .means(Meaning::CredentialRejected),
+    Rule::when(&[When::Type(&["engine_overloaded_error"])]).means(Meaning::Overloaded(Wait::Headers)),
+];
+
+/// # Source
+/// api-docs.deepseek.com, "Error codes": 402, "Insufficient Balance".
+const DEEPSEEK: &[Rule] = &[Rule::when(&[When::Status(400, 429), When::Begins(&["insufficient balance"])])
+    .means(Meaning::CredentialRejected)];
+
+/// # Source
+/// openrouter.ai/docs, "Errors" (402: no credits; 403: flagged by moderation; 502: the chosen model is down; 503: no
+/// provider of the model is available); github.com/RooCodeInc/Roo-Code, issue 515 (403: the limit of a key).
+const OPENROUTER: &[Rule] = &[
+    Rule::when(&[When::Code(&["402"])]).means(Meaning::CredentialRejected),
+    Rule::when(&[When::Begins(&["key limit exceeded"])]).means(Meaning::CredentialRejected),
+    // The moderation of a model refuses the content, not the key.
+    Rule::when(&[When::Status(403, 403), When::Says("requires moderation")]).means(Meaning::Refused),
+    Rule::when(&[When::Status(403, 403), When::Says("input was flagged")]).means(Meaning::Refused),
+    Rule::when(&[When::Status(502, 503)]).means(Meaning::ModelFailed),
+];
+
+/// The codes of an account that cannot pay, in the API that most gateways imitate.
+///
+/// # Source
+/// platform.openai.com/docs, "Error codes". llama.cpp answers 503 "Loading model" while it loads one.
+const ANY: &[Rule] = &[
+    Rule::when(&[When::Code(BILLING)]).means(Meaning::CredentialRejected),
+    Rule::when(&[When::Type(BILLING)]).means(Meaning::CredentialRejected),
+    Rule::when(&[When::Status(503, 503), When::Begins(&["loading model"])])
+        .means(Meaning::Overloaded(Wait::Headers)),
+];
+const BILLING: &[&str] = &[
+    "insufficient_quota",
+    "insufficient_balance",
+    "insufficient_balance_error",
+    "exceeded_current_quota_error",
+    "billing_not_active",
+    "billing_hard_limit_reached",
+];
+
+/// The errors of one kind of provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VendorErrors {
+    rules: &'static [Rule],
+    is_minimax: bool,
+}
+
+impl VendorErrors {
+    /// The errors of the kind that the configuration calls `name`. A kind without a table of its own has the codes that
+    /// most gateways use.
+    pub(crate) fn of(name: &str) -> Self {
+        let rules = match name {
+            "anthropic" => &[],
+            "minimax" => MINIMAX,
+            "moonshot" => MOONSHOT,
+            "deepseek" => DEEPSEEK,
+            "openrouter" => OPENROUTER,
+            _ => ANY,
+        };
+        Self { rules, is_minimax: name == "minimax" }
+    }
+
+    /// Judges an error in answer to a request with the relay's own key.
+    pub(crate) fn judge(self, error: &UpstreamError) -> Judgement {
+        let code = error.code().map(Cow::Borrowed);
+        let code = if self.is_minimax { minimax_code(error).or(code) } else { code };
+        failure::judge_own_key(self.rules, &Subject::with(error, code, error.message()))
+    }
+}
+
+/// Reads `1008` of `insufficient balance (1008)` or of `base_resp.status_code`.
+fn minimax_code(error: &UpstreamError) -> Option<Cow<'_, str>> {
+    let at_end = || {
+        let (_, code) = error.message()?.trim_end().strip_suffix(')')?.rsplit_once('(')?;
+        (code.len() == 4 && code.bytes().all(|byte| byte.is_ascii_digit())).then_some(Cow::Borrowed(code))
+    };
+    let in_status = || match error.member(&["base_resp", "status_code"])? {
+        Value::Number(code) => Some(Cow::Owned(code.to_string())),
+        _ => None,
+    };
+    at_end().or_else(in_status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::testing::error;
+    use crate::outcome::{LimitScope, Outcome};
+
+    #[track_caller]
+    fn check(kind: &str, status: u16, body: &str, expected: Outcome) {
+        assert_eq!(
+            VendorErrors::of(kind).judge(&error(status, body)).outcome,
+            expected,
+            "{kind} {status} {body}"
+        );
+    }
+
+    fn anthropic(kind: &str, message: &str) -> String {
+        serde_json::json!({"type": "error", "error": {"type": kind, "message": message}}).to_string()
+    }
+
+    #[test]
+    fn an_account_that_cannot_pay_is_a_failure_of_the_key_at_every_vendor() {
+        let rejected = Outcome::CredentialRejected;
+        let suspended = "Your account org-1<ak-2> is suspended due to insufficient balance, please recharge";
+        for (kind, status, body) in [
+            ("minimax", 500, anthropic("api_error", "insufficient balance (1008)")),
+            ("minimax", 429, anthropic("insufficient_balance_error", "insufficient balance (1008)")),
+            (
+                "minimax",
+                502,
+                r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#.to_owned(),
+            ),
+            ("minimax", 401, anthropic("authentication_error", "login fail (1004)")),
+            ("moonshot", 429, anthropic("exceeded_current_quota_error", suspended)),
+            ("moonshot", 429, anthropic("rate_limit_error", suspended)),
+            (
+                "moonshot",
+                403,
+                r#"{"error":{"message":"Your account is not active","type":"exceeded_current_quota_error"}}"#
+                    .to_owned(),
+            ),
+            (
+                "deepseek",
+                402,
+                r#"{"error":{"message":"Insufficient Balance","type":"unknown_error"}}"#.to_owned(),
+            ),
+            ("deepseek", 400, anthropic("invalid_request_error", "Insufficient Balance")),
+            ("openrouter", 402, r#"{"error":{"code":402,"message":"Insufficient credits"}}"#.to_owned()),
+            (
+                "openrouter",
+                403,
+                r#"{"error":{"code":403,"message":"Key limit exceeded (total limit)."}}"#.to_owned(),
+            ),
+            (
+                "anthropic_compatible",
+                429,
+                r#"{"error":{"code":"insufficient_quota","message":"x"}}"#.to_owned(),
+            ),
+        ] {
+            check(kind, status, &body, rejected);
+        }
+        let poor =
+            anthropic("invalid_request_error", "Your credit balance is too low to access the Anthropic API.");
+        for kind in ["anthropic", "minimax", "moonshot", "deepseek", "openrouter", "anthropic_compatible"] {
+            check(kind, 400, &poor, rejected);
+        }
+    }
+
+    #[test]
+    fn an_error_about_the_conversation_stays_the_clients() {
+        for (kind, message) in [
+            ("minimax", "messages.0: the text \"insufficient balance (1008)\" is invalid"),
+            ("moonshot", "messages.1: 'Your account is suspended due to insufficient balance' is too long"),
+            ("deepseek", "messages.3.content: unexpected \"Insufficient Balance\""),
+            ("openrouter", "tools.0.name: Key limit exceeded is no valid name"),
+            ("anthropic_compatible", "messages: insufficient_quota is not a role"),
+        ] {
+            check(kind, 400, &anthropic("invalid_request_error", message), Outcome::Refused);
+        }
+        let flagged = r#"{"error":{"code":403,"message":"m requires moderation. Your input was flagged","metadata":{}}}"#;
+        check("openrouter", 403, flagged, Outcome::Refused);
+    }
+
+    #[test]
+    fn limits_and_models_are_not_the_key() {
+        let limited = Outcome::RateLimited { retry_after: None, scope: LimitScope::Request };
+        check("minimax", 500, &anthropic("api_error", "rate limit exceeded (1002)"), limited);
+        let retry_after = Some(PLAN_PAUSE);
+        let plan = Outcome::RateLimited { retry_after, scope: LimitScope::Key };
+        check("minimax", 429, &anthropic("rate_limit_error", "usage limit exceeded (2056)"), plan);
+        let model = anthropic("api_error", "your plan does not support this model (2061)");
+        check("minimax", 500, &model, Outcome::ModelUnavailable);
+        let overloaded = Outcome::Overloaded { retry_after: None };
+        check("moonshot", 429, &anthropic("engine_overloaded_error", "busy"), overloaded);
+        check("anthropic_compatible", 503, r#"{"error":{"message":"Loading model"}}"#, overloaded);
+        check(
+            "openrouter",
+            502,
+            r#"{"error":{"code":502,"message":"Provider returned error"}}"#,
+            Outcome::ModelFailed,
+        );
+        check("anthropic", 502, "", Outcome::Failed);
+    }
+}
