@@ -21,6 +21,9 @@ use crate::lease::LeasedBody;
 use crate::plan::{LeasedCandidate, NextAttempt, Plan, Planner};
 use crate::route_trace::RouteTrace;
 
+/// The longest time of one attempt to count tokens, to the end of its answer. Anthropic counts in less than a second.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The limits of failover.
 #[derive(Debug, Clone)]
 pub struct FailoverSettings {
@@ -167,7 +170,9 @@ async fn attempt_once(
 ) -> Result<Answer, AttemptError> {
     let model = leased.pool.mapped(&trace.model).into();
     log.start(leased.pool.name().clone(), leased.candidate.credential().clone(), model);
-    let result = leased.candidate.service().oneshot(attempt).await;
+    let is_count = attempt.request().endpoint() == Endpoint::CountTokens;
+    let limit = attempt.head_timeout().filter(|_| is_count);
+    let result = in_time(limit, leased.candidate.service().oneshot(attempt)).await;
     let ended = Instant::now();
     match &result {
         Ok(answer) => log.end(Some(answer.response.status().as_u16()), answer.outcome.as_str(), None),
@@ -175,19 +180,34 @@ async fn attempt_once(
     }
     if let Ok(answer) = &result {
         leased.lease.record_answer(answer, ended);
-        log_rejection(leased, answer);
+        if !is_count {
+            log_rejection(leased, answer);
+        }
     }
     trace.circuit = Some(leased.pool.health().state(ended));
     result
 }
 
+/// Limits the time of a whole attempt.
+async fn in_time(
+    limit: Option<Duration>,
+    attempt: impl Future<Output = Result<Answer, AttemptError>>,
+) -> Result<Answer, AttemptError> {
+    match limit {
+        None => attempt.await,
+        Some(after) => {
+            tokio::time::timeout(after, attempt).await.unwrap_or(Err(AttemptError::HeadTimeout { after }))
+        }
+    }
+}
+
 /// Attaches the lease to the body of a final answer, and records the candidate that served the session.
 fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer) -> Answer {
     let id = leased.id();
-    let session = plan.session().map(|(affinity, session)| (Arc::clone(affinity), session));
-    if let (Some((affinity, session)), Outcome::Success, Endpoint::Messages) =
-        (&session, answer.outcome, plan.endpoint())
-    {
+    // A count does not move a session.
+    let session = plan.session().filter(|_| plan.endpoint() == Endpoint::Messages);
+    let session = session.map(|(affinity, session)| (Arc::clone(affinity), session));
+    if let (Some((affinity, session)), Outcome::Success) = (&session, answer.outcome) {
         affinity.record_success(*session, &id, Instant::now());
     }
     let on_break = move || {
@@ -204,17 +224,19 @@ fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer) ->
 /// Returns the limit for the response head.
 ///
 /// A streamed request is limited to the provider's first-byte timeout while another candidate remains. Other
-/// requests get the remaining time, because their response begins only when it is complete.
+/// requests get the remaining time, because their response begins only when it is complete. A count that takes long is
+/// worth less than an estimate.
 fn head_timeout(
     pool: &ProviderPool,
     request: &RelayRequest,
     is_last: bool,
     remaining: Option<Duration>,
 ) -> Option<Duration> {
-    if is_last || !request.body().is_stream() {
-        return remaining;
-    }
-    let limit = pool.first_byte_timeout();
+    let limit = match request.endpoint() {
+        Endpoint::CountTokens => pool.first_byte_timeout().min(COUNT_TIMEOUT),
+        Endpoint::Messages if is_last || !request.body().is_stream() => return remaining,
+        Endpoint::Messages => pool.first_byte_timeout(),
+    };
     Some(remaining.map_or(limit, |remaining| remaining.min(limit)))
 }
 
@@ -236,7 +258,11 @@ fn log_rejection(leased: &LeasedCandidate<'_>, answer: &Answer) {
 fn is_provider_failure(failure: &Result<Answer, AttemptError>) -> bool {
     match failure {
         Ok(answer) => {
-            matches!(answer.outcome, Outcome::Failed | Outcome::Overloaded { .. } | Outcome::ModelUnavailable)
+            use Outcome::{Failed, ModelFailed, ModelUnavailable, Overloaded, Unsupported};
+            matches!(
+                answer.outcome,
+                Failed | Overloaded { .. } | ModelUnavailable | ModelFailed | Unsupported
+            )
         }
         Err(_) => true,
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -12,7 +13,7 @@ use relay_providers::{
 };
 use tokio::time::Instant;
 
-use crate::health::{KeyHealth, Permit, ProviderHealth, Verdict};
+use crate::health::{KeyHealth, Permit, ProviderHealth, RestReason, Verdict};
 use crate::limits::{RequestCost, Reservation, TokensUsed};
 
 /// The resources of one attempt: a permit of the circuit, a reservation of the key's limits, and a place in
@@ -28,6 +29,8 @@ pub(crate) struct Lease {
     /// The time at which it was acquired and the attempt sent.
     sent_at: Instant,
     permit: Option<Permit>,
+    /// `true` if the request counts tokens. Its result changes no state of messages.
+    is_count: bool,
     /// `true` once the permit has its verdict and only the end of the answer is open.
     has_begun: bool,
     reservation: Option<Reservation>,
@@ -45,7 +48,11 @@ impl Lease {
         attempt: u64,
         now: Instant,
     ) -> Option<Self> {
-        let permit = provider.admit(now)?;
+        // A count is not a message: it tests no circuit, and its result says nothing about the provider.
+        let permit = match cost {
+            Some(_) => Some(provider.admit(now)?),
+            None => None,
+        };
         provider.load().begin(attempt);
         key.load().begin(attempt);
         let mut lease = Self {
@@ -53,7 +60,8 @@ impl Lease {
             key: Arc::clone(key),
             model: Arc::clone(model),
             sent_at: now,
-            permit: Some(permit),
+            permit,
+            is_count: cost.is_none(),
             has_begun: false,
             reservation: None,
         };
@@ -65,9 +73,14 @@ impl Lease {
 
     /// Records the outcome of an answer. A successful answer has still to end.
     pub(crate) fn record_answer(&mut self, answer: &Answer, now: Instant) {
+        if self.is_count {
+            // The credential of one client may lack a right that others have.
+            if answer.outcome == Outcome::Unsupported && self.key.quota().is_some() {
+                self.provider.record_uncounted(&self.model, now);
+            }
+            return;
+        }
         self.provider.record_answer(answer);
-        // Token counting has limits of its own at the upstream. It reserves nothing and does not change those
-        // of messages.
         let quota = self.key.quota().filter(|_| self.reservation.is_some());
         if let Some(quota) = quota {
             quota.observe(&answer.limits, now);
@@ -76,20 +89,34 @@ impl Lease {
             Outcome::Success => {
                 if let Some(quota) = quota {
                     quota.end_cooldown(self.sent_at);
-                    self.provider.overloads().record_success(&self.model, self.sent_at);
+                    self.provider.rests().record_success(&self.model, self.sent_at);
                 }
                 self.key.accept(self.sent_at);
                 Verdict::Responded
             }
             Outcome::RateLimited { retry_after, scope } => {
-                if let (Some(quota), LimitScope::Key) = (quota, scope) {
-                    quota.start_cooldown(retry_after, now);
+                match (quota, scope) {
+                    (Some(quota), LimitScope::Key) => quota.start_cooldown(retry_after, now),
+                    (_, LimitScope::Model) => self.rest(RestReason::Limited, retry_after, now),
+                    _ => {}
                 }
                 Verdict::Neutral
             }
             Outcome::Overloaded { retry_after } => {
-                self.provider.overloads().add(&self.model, retry_after, now);
+                self.rest(RestReason::Overloaded, retry_after, now);
                 Verdict::Neutral
+            }
+            // The upstream works; only this model does not.
+            Outcome::ModelUnavailable => {
+                // Another account than the client's own may have the model.
+                if self.key.quota().is_some() {
+                    self.rest(RestReason::Unavailable, None, now);
+                }
+                Verdict::Responded
+            }
+            Outcome::ModelFailed => {
+                self.rest(RestReason::Failed, None, now);
+                Verdict::Responded
             }
             Outcome::CredentialRejected => {
                 self.key.reject(now);
@@ -108,6 +135,9 @@ impl Lease {
 
     /// Records an attempt that has failed without an answer.
     pub(crate) fn record_error(mut self, error: &AttemptError, now: Instant) {
+        if self.is_count {
+            return;
+        }
         self.provider.record_error(error);
         let verdict = match error {
             // The request itself is at fault.
@@ -129,7 +159,7 @@ impl Lease {
         let end = stats.end();
         let error = end.and_then(|(report, _)| report.error.as_ref()).map(|error| &*error.kind);
         if error == Some("overloaded_error") {
-            self.provider.overloads().add(&self.model, None, now);
+            self.rest(RestReason::Overloaded, None, now);
         }
         let used = end.map_or(TokensUsed::default(), |(report, _)| TokensUsed::of(report));
         self.settle(used, now);
@@ -138,6 +168,11 @@ impl Lease {
         if let Some(permit) = self.permit.take().filter(|_| is_broken || !is_abandoned) {
             self.provider.finish(permit, !is_broken && error != Some("api_error"), now);
         }
+    }
+
+    /// Lets the model rest at the provider.
+    fn rest(&self, reason: RestReason, reported: Option<Duration>, now: Instant) {
+        self.provider.rests().add(&self.model, reason, reported, now);
     }
 
     fn settle(&mut self, used: TokensUsed, now: Instant) {

@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use relay_messages::estimate_tokens;
-use relay_providers::{ClientCredential, Outcome, RelayRequest};
-use relay_routing::{CredentialId, RouteError, RouteTrace, Routed};
+use relay_providers::{ClientCredential, Endpoint, Outcome, RelayRequest};
+use relay_routing::{CredentialId, PlanError, RouteError, RouteErrorKind, RouteTrace, Routed};
 use serde_json::json;
 use tower::{Service, ServiceExt};
 
@@ -51,11 +51,19 @@ where
             None => request,
         };
         Box::pin(async move {
-            let Routed { answer, trace } = inner.oneshot(request.clone()).await?;
-            let is_upstreams = answer.outcome != Outcome::Unsupported;
-            let mut response = match is_upstreams {
-                true => answer.response.map(ResponseBody::from),
-                false => estimate(&request),
+            let is_count = request.endpoint() == Endpoint::CountTokens;
+            let (answer, trace) = match inner.oneshot(request.clone()).await {
+                Ok(Routed { answer, trace }) if !is_count || is_final_count(answer.outcome) => {
+                    (Some(answer), trace)
+                }
+                Ok(Routed { trace, .. }) => (None, trace),
+                Err(error) if is_count && may_estimate(&error.kind) => (None, error.trace),
+                Err(error) => return Err(error.into()),
+            };
+            let is_upstreams = answer.is_some();
+            let mut response = match answer {
+                Some(answer) => answer.response.map(ResponseBody::from),
+                None => estimate(&request),
             };
             write_headers(response.headers_mut(), &request, &trace);
             if let Some(record) = record {
@@ -66,7 +74,20 @@ where
     }
 }
 
-/// Builds the response to `count_tokens` for an upstream without this operation. A header marks it as an estimate.
+/// Returns `true` if the client gets an upstream's answer to `count_tokens`: a count, or a refusal of its request.
+fn is_final_count(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Success | Outcome::Refused)
+}
+
+/// Returns `true` if an estimate is better than the error, which is not the client's own mistake.
+fn may_estimate(error: &RouteErrorKind) -> bool {
+    match error {
+        RouteErrorKind::Plan(error) => matches!(error, PlanError::Unsuitable { .. }),
+        _ => true,
+    }
+}
+
+/// Builds the response to `count_tokens` if no upstream has a count to give. A header marks it as an estimate.
 fn estimate(request: &RelayRequest) -> Response<ResponseBody> {
     let mut response = json(StatusCode::OK, &json!({ "input_tokens": estimate_tokens(request.body()) }));
     response.headers_mut().insert(ESTIMATED, HeaderValue::from_static("true"));

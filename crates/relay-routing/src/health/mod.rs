@@ -1,7 +1,7 @@
-//! Health of providers and keys: circuit breakers, probes, overloaded models, rejected credentials.
+//! Health of providers and keys: circuit breakers, probes, resting models, rejected credentials.
 //!
 //! ```text
-//! ProviderHealth   Circuit ◀─Verdict─ attempts     Overloads: models without capacity
+//! ProviderHealth   Circuit ◀─Verdict─ attempts     ModelRests: overloaded, failed, not served, limited
 //!                     ▲ a probe reached the upstream
 //! KeyHealth        Quota                           Cooldown after a rejected credential
 //! ```
@@ -10,11 +10,12 @@
 mod circuit;
 mod key;
 mod last_failure;
-mod overload;
+mod model_rests;
 mod probe;
 mod provider;
 
 pub use circuit::{Circuit, CircuitSettings, CircuitState, Permit, Verdict};
 pub(crate) use key::KeyHealth;
+pub(crate) use model_rests::RestReason;
 pub use probe::{Probe, ProbeSettings};
 pub(crate) use provider::ProviderHealth;

@@ -1,4 +1,4 @@
-//! Health of one provider: its circuit, its overloaded models and its load.
+//! Health of one provider: its circuit, its resting models and its load.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -6,22 +6,32 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use relay_config::ProviderName;
+use relay_messages::TwoGenerations;
 use relay_providers::{Answer, AttemptError};
 use tokio::time::Instant;
 
 use super::circuit::{Circuit, CircuitSettings, CircuitState, Permit, Verdict};
 use super::last_failure::LastFailure;
-use super::overload::Overloads;
+use super::model_rests::ModelRests;
 use super::probe::{Probe, ProbeSettings, ProbeTask};
 use crate::load::Load;
 use crate::lock::lock;
+
+/// The shortest time for which it is remembered that a provider has no token count for a model.
+const UNCOUNTED: Duration = Duration::from_secs(600);
+/// Half the largest number of such models remembered. Model names come from clients.
+const UNCOUNTED_MODELS: usize = 128;
+
+type Uncounted = TwoGenerations<Arc<str>, ()>;
 
 /// The state of one provider, shared by all attempts at it. Each lock is held for a few instructions.
 #[derive(Debug)]
 pub(crate) struct ProviderHealth {
     name: ProviderName,
     circuit: Mutex<Circuit>,
-    overloads: Mutex<Overloads>,
+    rests: Mutex<ModelRests>,
+    /// The models whose tokens the provider does not count.
+    uncounted: Mutex<Uncounted>,
     load: Load,
     /// The reason for which the circuit opened last; empty if it never did.
     open_reason: Mutex<String>,
@@ -36,7 +46,8 @@ impl ProviderHealth {
         Self {
             name,
             circuit: Mutex::new(Circuit::new(settings)),
-            overloads: Mutex::default(),
+            rests: Mutex::default(),
+            uncounted: Mutex::new(Uncounted::new(UNCOUNTED_MODELS, UNCOUNTED)),
             load: Load::default(),
             open_reason: Mutex::default(),
             last_failure: LastFailure::default(),
@@ -50,10 +61,11 @@ impl ProviderHealth {
         self
     }
 
-    /// Takes over the circuit and the overloads of the same provider under an earlier configuration.
+    /// Takes over the circuit and the resting models of the same provider under an earlier configuration.
     pub(crate) fn inherit_state(self: &Arc<Self>, other: &Self, now: Instant) {
         lock(&self.circuit).inherit_state(&lock(&other.circuit));
-        *self.overloads() = other.overloads().clone();
+        *self.rests() = other.rests().clone();
+        *lock(&self.uncounted) = lock(&other.uncounted).clone();
         *lock(&self.open_reason) = other.open_reason();
         self.probe_if_open(self.state(now));
     }
@@ -170,8 +182,18 @@ impl ProviderHealth {
         *lock(&self.probe_task) = task;
     }
 
-    pub(crate) fn overloads(&self) -> MutexGuard<'_, Overloads> {
-        lock(&self.overloads)
+    pub(crate) fn rests(&self) -> MutexGuard<'_, ModelRests> {
+        lock(&self.rests)
+    }
+
+    /// Records that the provider has no token count for `model`.
+    pub(crate) fn record_uncounted(&self, model: &Arc<str>, now: Instant) {
+        lock(&self.uncounted).insert(Arc::clone(model), (), now.into_std());
+    }
+
+    /// Returns `true` if the provider is known to have no token count for `model`.
+    pub(crate) fn is_uncounted(&self, model: &Arc<str>, now: Instant) -> bool {
+        lock(&self.uncounted).contains(model, now.into_std())
     }
 
     pub(crate) fn load(&self) -> &Load {

@@ -3,11 +3,13 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::candidate::{Candidate, ProviderPool};
+use crate::health::RestReason;
 use crate::limits::RequestCost;
 
 /// The availability of a candidate for one request.
@@ -15,13 +17,15 @@ use crate::limits::RequestCost;
 pub(crate) enum Availability {
     /// The candidate can be tried.
     Free,
-    /// The candidate is tried after all others: the provider is overloaded with the model.
-    Overloaded,
+    /// The candidate is tried after all others: the model rests at the provider.
+    Resting(RestReason),
     /// The candidate is tried after all others: the provider has rejected its credential.
     Rejected,
     /// The candidate is tried after all others: it has broken off an answer to the same session.
     Interrupted,
-    /// The limits of the key do not permit the request before this time has passed.
+    /// The request counts tokens, and the provider has no count for the model.
+    Uncounted,
+    /// The limits of the key, or of the model at the provider, do not permit the request before this time has passed.
     Limited(Duration),
     /// The circuit of the provider is open for this time. Zero means that another request is the trial of a
     /// half-open one.
@@ -30,16 +34,23 @@ pub(crate) enum Availability {
 
 impl Availability {
     /// Returns the availability of `candidate`, which never is [`Interrupted`](Self::Interrupted): sessions
-    /// are not known here.
+    /// are not known here. Without a `cost` the request counts tokens.
     pub(super) fn of(
         pool: &ProviderPool,
         candidate: &Candidate,
-        model: &str,
+        model: &Arc<str>,
         cost: Option<&RequestCost<'_>>,
         now: Instant,
     ) -> Self {
         if let Some(wait) = pool.health().wait_time(now) {
             return Self::Failing(wait);
+        }
+        if cost.is_none() && pool.health().is_uncounted(model, now) {
+            return Self::Uncounted;
+        }
+        let rest = pool.health().rests().get(model, now);
+        if let (Some((RestReason::Limited, wait)), Some(_)) = (rest, cost) {
+            return Self::Limited(wait);
         }
         let health = candidate.health();
         if let (Some(quota), Some(cost)) = (health.quota(), cost)
@@ -50,9 +61,9 @@ impl Availability {
         if health.is_rejected(now) {
             return Self::Rejected;
         }
-        match pool.health().overloads().contains(model, now) {
-            true => Self::Overloaded,
-            false => Self::Free,
+        match rest {
+            Some((reason, _)) if reason != RestReason::Limited => Self::Resting(reason),
+            _ => Self::Free,
         }
     }
 
@@ -68,7 +79,7 @@ impl Availability {
 
     /// Returns `true` if the candidate can be tried, but only after all others.
     pub(super) fn is_demoted(self) -> bool {
-        matches!(self, Self::Overloaded | Self::Rejected | Self::Interrupted)
+        matches!(self, Self::Resting(_) | Self::Rejected | Self::Interrupted)
     }
 
     /// Returns `true` if the candidate can be tried.
@@ -81,7 +92,8 @@ impl fmt::Display for Availability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Free => f.write_str("free"),
-            Self::Overloaded => f.write_str("the provider is overloaded with this model"),
+            Self::Resting(reason) => reason.fmt(f),
+            Self::Uncounted => f.write_str("the provider has no token count for this model"),
             Self::Rejected => f.write_str("the provider has rejected the key"),
             Self::Interrupted => f.write_str("it broke off an answer to this session"),
             Self::Limited(wait) => write!(f, "its limits are used up for {:.1} s", wait.as_secs_f64()),

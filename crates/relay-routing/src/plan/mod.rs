@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌ eligible ───────────────┐   ┌ ranked by availability ──────────────────────────────┐
 //! providers ─┤ credential, features    ├─▶ preferred candidate ▸ strategy's choice ▸ by priority ─▶ Plan ─next─▶ Lease
-//!            └ model listed, or last   ┘   └ demoted ones last: overloaded, rejected, interrupted ┘
+//!            └ model listed, or last   ┘   └ demoted ones last: resting, rejected, interrupted   ┘
 //! ```
 //! Candidates of one provider are ordered by priority; among equal ones `pooling` decides. A plan depends on
 //! the request, on the health of providers and keys, and on the rotations. Rotations advance under one lock,

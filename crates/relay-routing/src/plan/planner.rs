@@ -71,7 +71,7 @@ impl Planner {
     }
 
     /// Takes over the state of `other`, a planner under an earlier configuration: sessions, circuits,
-    /// overloads, and the limits, cooldowns and rejections of each key.
+    /// resting models, and the limits, cooldowns and rejections of each key.
     ///
     /// Providers and keys are matched by name. New ones start without state; the state of removed ones is
     /// dropped.
