@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use relay_messages::RateLimits;
 use relay_providers::{
     Answer, AnswerBody, AnswerBodyError, AnswerStats, AttemptError, LimitScope, Outcome, StreamEnd,
 };
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 
 use crate::health::{KeyHealth, Permit, ProviderHealth, RestReason, Verdict};
 use crate::limits::{RequestCost, Reservation, TokensUsed};
+
+/// The events with content after which their tokens are taken from the limits, so that not every event takes a lock.
+const DELTAS_PER_STEP: u64 = 8;
 
 /// The resources of one attempt: a permit of the circuit, a reservation of the key's limits, and a place in
 /// both load counts.
@@ -34,6 +38,10 @@ pub(crate) struct Lease {
     /// `true` once the permit has its verdict and only the end of the answer is open.
     has_begun: bool,
     reservation: Option<Reservation>,
+    /// The limits that the upstream has reported, to be applied at the end of the answer, and the time of the report.
+    limits: Option<Box<(RateLimits, Instant)>>,
+    /// The events with content whose tokens are taken.
+    deltas: u64,
 }
 
 impl Lease {
@@ -64,6 +72,8 @@ impl Lease {
             is_count: cost.is_none(),
             has_begun: false,
             reservation: None,
+            limits: None,
+            deltas: 0,
         };
         if let (Some(quota), Some(cost)) = (key.quota(), cost) {
             lease.reservation = Some(quota.reserve(cost, now)?);
@@ -82,8 +92,14 @@ impl Lease {
         }
         self.provider.record_answer(answer);
         let quota = self.key.quota().filter(|_| self.reservation.is_some());
-        if let Some(quota) = quota {
-            quota.observe(&answer.limits, now);
+        match quota {
+            // The tokens of an answer in one piece were used before its head was sent: the upstream's numbers include
+            // them, and count once they are taken.
+            Some(_) if answer.outcome == Outcome::Success && !answer.is_stream => {
+                self.limits = Some(Box::new((answer.limits, now)));
+            }
+            Some(quota) => quota.observe(&answer.limits, now),
+            None => {}
         }
         let verdict = match answer.outcome {
             Outcome::Success => {
@@ -178,7 +194,21 @@ impl Lease {
     fn settle(&mut self, used: TokensUsed, now: Instant) {
         if let (Some(quota), Some(reservation)) = (self.key.quota(), self.reservation.take()) {
             quota.settle(reservation, used, now);
+            if let Some(limits) = self.limits.take() {
+                quota.observe(&limits.0, limits.1);
+            }
         }
+    }
+
+    /// Takes the tokens of an answer while it flows, in steps of some events.
+    fn flow(&mut self, stats: &AnswerStats) {
+        let (Some(quota), Some(reservation)) = (self.key.quota(), &mut self.reservation) else { return };
+        let deltas = stats.deltas();
+        if deltas < self.deltas + DELTAS_PER_STEP && (deltas == 0 || self.deltas > 0) {
+            return;
+        }
+        self.deltas = deltas;
+        quota.take(reservation, TokensUsed::so_far(stats.input_tokens(), deltas), Instant::now());
     }
 
     fn report(&mut self, verdict: Verdict, reason: &dyn fmt::Display, now: Instant) {
@@ -242,8 +272,12 @@ impl<F: FnOnce() + Unpin> Body for LeasedBody<F> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(inner).poll_frame(cx));
+        if let Some(lease) = &mut this.lease {
+            lease.flow(&this.stats);
+        }
         if !matches!(frame, Some(Ok(_))) {
             self.finish(frame.is_some());
         }

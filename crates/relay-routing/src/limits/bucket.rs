@@ -8,9 +8,15 @@ use tokio::time::Instant;
 /// The period that limits are counted in.
 const PERIOD: Duration = Duration::from_secs(60);
 
+/// The largest debt, as a part of a period's amount. The debt is paid off within 54 s, so that clients wait for it:
+/// Claude Code gives up if `retry-after` is above 60 s.
+const LARGEST_DEBT: f64 = 0.9;
+
 /// A token bucket: holds the amount that may be used in a minute, and refills at a constant rate.
 ///
-/// The level is negative if more was used than was reserved. The bucket then owes the difference.
+/// The level is negative if more was used than it held. The bucket then owes the difference, at most nine tenths of
+/// the amount of a minute. A bucket for an upstream's own limit owes nothing: the upstream has served the excess, and
+/// reports a limit that is used up by itself.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -28,6 +34,9 @@ pub struct Bucket {
     limit: f64,
     /// The level at `at`; negative if the bucket owes.
     level: f64,
+    /// The amount that requests under way are expected to take.
+    reserved: f64,
+    may_owe: bool,
     at: Instant,
     /// The reset that the upstream has announced.
     reset: Option<Reset>,
@@ -45,15 +54,21 @@ impl Bucket {
     #[must_use]
     pub fn new(limit: u64, now: Instant) -> Self {
         let limit = (limit as f64).max(1.0);
-        Self { limit, level: limit, at: now, reset: None }
+        Self { limit, level: limit, reserved: 0.0, may_owe: true, at: now, reset: None }
     }
 
-    /// Returns the time until the bucket holds `cost`, or `None` if it holds it now.
+    /// Creates a full bucket for a limit that the upstream has reported. It never owes.
+    #[must_use]
+    pub fn learned(limit: u64, now: Instant) -> Self {
+        Self { may_owe: false, ..Self::new(limit, now) }
+    }
+
+    /// Returns the time until the bucket holds `cost` beside the reserved amounts, or `None` if it holds it now.
     ///
     /// A cost above the capacity needs a full bucket.
     pub fn wait_time(&mut self, cost: f64, now: Instant) -> Option<Duration> {
         self.refill(now);
-        let missing = cost.min(self.limit) - self.level;
+        let missing = cost.min(self.limit) - (self.level - self.reserved);
         if missing <= 0.0 {
             return None;
         }
@@ -66,7 +81,7 @@ impl Bucket {
     /// Takes `cost`, even if the bucket holds less.
     pub fn take(&mut self, cost: f64, now: Instant) {
         self.refill(now);
-        self.level -= cost;
+        self.level = (self.level - cost).max(self.lowest());
         if let Some(reset) = &mut self.reset {
             reset.taken += cost;
         }
@@ -79,6 +94,16 @@ impl Bucket {
         if let Some(reset) = &mut self.reset {
             reset.taken -= unused;
         }
+    }
+
+    /// Reserves an amount for a request under way.
+    pub fn reserve(&mut self, amount: f64) {
+        self.reserved += amount;
+    }
+
+    /// Ends the reservation of an amount, whether it was taken or not.
+    pub fn release(&mut self, amount: f64) {
+        self.reserved = (self.reserved - amount).max(0.0);
     }
 
     /// Applies the remaining amount and the reset that an upstream reports.
@@ -99,11 +124,27 @@ impl Bucket {
         self.level = self.level.min(self.limit);
     }
 
+    /// Returns the bucket for another configuration: with the limit that is `configured` there, or as a learned one. The
+    /// reservations stay with the requests of the earlier configuration.
+    pub(super) fn inherited(&self, configured: Option<u64>) -> Self {
+        let mut bucket = Self { reserved: 0.0, may_owe: configured.is_some(), ..self.clone() };
+        if let Some(limit) = configured {
+            bucket.set_limit(limit);
+        }
+        bucket.level = bucket.level.max(bucket.lowest());
+        bucket
+    }
+
     /// Returns the level as a fraction of the capacity, from 0 to 1.
     #[must_use]
     pub fn fraction_left(&mut self, now: Instant) -> f64 {
         self.refill(now);
-        (self.level / self.limit).max(0.0)
+        ((self.level - self.reserved) / self.limit).max(0.0)
+    }
+
+    /// The lowest level: the debt that is paid off, at most.
+    fn lowest(&self) -> f64 {
+        if self.may_owe { -LARGEST_DEBT * self.limit } else { 0.0 }
     }
 
     fn refill(&mut self, now: Instant) {
@@ -170,12 +211,32 @@ mod tests {
         let start = Instant::now();
         let mut bucket = Bucket::new(10, start);
         assert_eq!(bucket.wait_time(1e9, start), None);
-        bucket.take(25.0, start);
-        assert!(
-            bucket.wait_time(1.0, start + 90 * SECOND).is_some(),
-            "the bucket owes 15 and needs 90 s to refill them"
-        );
-        assert_eq!(bucket.wait_time(1.0, start + 97 * SECOND), None);
+        bucket.take(4.0, start);
+        assert_eq!(bucket.wait_time(1e9, start).map(|wait| wait.as_secs()), Some(24));
+    }
+
+    #[test]
+    fn a_debt_is_paid_off_within_a_minute_and_an_upstreams_own_limit_owes_nothing() {
+        let start = Instant::now();
+        for excess in [1e3, 1e9] {
+            let mut bucket = Bucket::new(100, start);
+            bucket.take(excess, start);
+            assert_eq!(bucket.wait_time(1.0, start).map(|wait| wait.as_secs()), Some(54));
+            let mut learned = Bucket::learned(100, start);
+            learned.take(excess, start);
+            assert_eq!(learned.wait_time(1.0, start).map(|wait| wait.as_millis()), Some(600));
+        }
+    }
+
+    #[test]
+    fn reserved_amounts_are_not_available_and_return() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(60, start);
+        bucket.reserve(50.0);
+        assert_eq!(bucket.wait_time(10.0, start), None);
+        assert_eq!(bucket.wait_time(15.0, start).map(|wait| wait.as_secs()), Some(5));
+        bucket.release(50.0);
+        assert_eq!(bucket.wait_time(60.0, start), None);
     }
 
     #[test]

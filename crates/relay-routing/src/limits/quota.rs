@@ -18,6 +18,9 @@ const DEFAULT_COOLDOWN: Duration = Duration::from_secs(30);
 /// The longest cooldown. Longer times that an upstream reports are cut to it.
 const MAX_COOLDOWN: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// The smallest amount of a limit: one request, or one token.
+const ANY: f64 = 1.0;
+
 /// The limits of one key, or of the organization that several keys belong to, and the amounts left of them.
 ///
 /// ```
@@ -34,6 +37,7 @@ const MAX_COOLDOWN: Duration = Duration::from_secs(31 * 24 * 3600);
 /// let cost = RequestCost::new(&body);
 /// let reservation = quota.reserve(&cost, now).expect("a full bucket");
 /// assert_eq!(quota.wait_time(&cost, now).map(|wait| wait.as_secs()), Some(60));
+/// // While an answer flows, `Quota::take` takes the tokens that it has used so far.
 /// quota.settle(reservation, TokensUsed { input: Some(12), output: Some(34) }, now);
 /// # Ok::<(), relay_messages::BodyError>(())
 /// ```
@@ -58,14 +62,19 @@ struct KnownLimit {
     bucket: Option<Bucket>,
 }
 
-/// The amounts that a request has taken in advance. End it with [`Quota::settle`] or [`Quota::cancel`].
+/// The share of a request in its limits: the amounts that are reserved, and those that are taken already. End it with
+/// [`Quota::settle`] or [`Quota::cancel`].
 #[derive(Debug)]
 #[must_use = "a reservation that is never settled keeps its amounts, and its trial never ends"]
 pub struct Reservation {
-    /// The estimate of the input tokens; `None` if no token limit is known.
+    /// The estimate of the input tokens; `None` if no token limit is configured.
     estimate: Option<u64>,
+    /// The reserved input tokens that are not taken yet.
     input: f64,
+    /// The reserved output tokens that are not taken yet.
     output: f64,
+    /// The tokens that are taken.
+    taken: (u64, u64),
     is_trial: bool,
 }
 
@@ -104,7 +113,7 @@ impl Quota {
             return None;
         }
         let is_trial = state.cooldown.begin_trial(now);
-        let (estimate, input, output) = match state.counts_tokens() {
+        let (estimate, input, output) = match state.has_configured_tokens() {
             true => {
                 let estimate = cost.input_tokens();
                 (Some(estimate), state.typical.input(estimate), state.typical.output(cost.max_tokens()))
@@ -112,12 +121,27 @@ impl Quota {
             false => (None, 0.0, 0.0),
         };
         state.requests.take(1.0, now);
-        state.take_tokens(input, output, now);
-        Some(Reservation { estimate, input, output, is_trial })
+        state.reserve(input, output);
+        Some(Reservation { estimate, input, output, taken: (0, 0), is_trial })
+    }
+
+    /// Takes the tokens that an answer under way has used so far. An amount is not taken twice, and a number that is
+    /// not known yet changes nothing.
+    pub fn take(&self, reservation: &mut Reservation, used: TokensUsed, now: Instant) {
+        let mut state = self.lock();
+        if !state.has_token_limit() {
+            return;
+        }
+        state.take_used(reservation, used, now);
+        if used.input.is_some_and(|input| input > 0) {
+            // The input is known as a whole.
+            let rest = std::mem::take(&mut reservation.input);
+            state.release(rest, 0.0);
+        }
     }
 
     /// Ends a reservation with the tokens used. An unreported number stays at its estimate.
-    pub fn settle(&self, reservation: Reservation, used: TokensUsed, now: Instant) {
+    pub fn settle(&self, mut reservation: Reservation, used: TokensUsed, now: Instant) {
         let mut state = self.lock();
         if reservation.is_trial {
             state.cooldown.end_trial();
@@ -125,10 +149,13 @@ impl Quota {
         if let (Some(estimate), true) = (reservation.estimate, used != TokensUsed::ZERO) {
             state.typical.record(estimate, used);
         }
-        let difference = |reserved: f64, used: Option<u64>| used.map_or(0.0, |used| used as f64 - reserved);
-        let input = difference(reservation.input, used.input);
-        let output = difference(reservation.output, used.output);
-        state.take_tokens(input, output, now);
+        let (input, output) = reservation.taken;
+        let used = TokensUsed {
+            input: used.input.or(Some(input + reservation.input.round() as u64)),
+            output: used.output.or(Some(output + reservation.output.round() as u64)),
+        };
+        state.take_used(&mut reservation, used, now);
+        state.release(reservation.input, reservation.output);
     }
 
     /// Ends the reservation of a request that was never sent, and returns everything that it took.
@@ -186,22 +213,60 @@ impl Quota {
 impl QuotaState {
     fn wait_time(&mut self, cost: &RequestCost<'_>, now: Instant) -> Option<Duration> {
         let mut waits = [self.cooldown.wait_time(now), self.requests.wait_time(1.0, now), None, None, None];
-        if self.counts_tokens() {
-            let input = self.typical.input(cost.input_tokens());
-            let output = self.typical.output(cost.max_tokens());
-            waits[2] = self.tokens.wait_time(input + output, now);
+        if self.has_token_limit() {
+            let input = match self.has_configured_tokens() {
+                true => self.typical.input(cost.input_tokens()),
+                false => ANY,
+            };
+            waits[2] = self.tokens.wait_time(input.max(ANY), now);
             waits[3] = self.input_tokens.wait_time(input, now);
-            waits[4] = self.output_tokens.wait_time(output, now);
+            // The length of an answer is not known before its end.
+            waits[4] = self.output_tokens.wait_time(ANY, now);
         }
         waits.into_iter().flatten().max()
     }
 
-    fn counts_tokens(&self) -> bool {
-        [&self.tokens, &self.input_tokens, &self.output_tokens].iter().any(|limit| limit.bucket.is_some())
+    fn token_limits(&self) -> [&KnownLimit; 3] {
+        [&self.tokens, &self.input_tokens, &self.output_tokens]
     }
 
-    /// Takes these amounts from the buckets. A negative amount is refunded.
-    fn take_tokens(&mut self, input: f64, output: f64, now: Instant) {
+    fn has_token_limit(&self) -> bool {
+        self.token_limits().iter().any(|limit| limit.bucket.is_some())
+    }
+
+    fn has_configured_tokens(&self) -> bool {
+        self.token_limits().iter().any(|limit| limit.configured.is_some())
+    }
+
+    fn reserve(&mut self, input: f64, output: f64) {
+        self.tokens.reserve(input + output);
+        self.input_tokens.reserve(input);
+        self.output_tokens.reserve(output);
+    }
+
+    fn release(&mut self, input: f64, output: f64) {
+        self.tokens.release(input + output);
+        self.input_tokens.release(input);
+        self.output_tokens.release(output);
+    }
+
+    /// Takes what `used` has more than `reservation` has taken, out of its reserved amounts as far as they last. If it
+    /// has less, the difference is refunded.
+    fn take_used(&mut self, reservation: &mut Reservation, used: TokensUsed, now: Instant) {
+        let more = |used: Option<u64>, taken: &mut u64| {
+            let before = std::mem::replace(taken, used.unwrap_or(*taken));
+            *taken as f64 - before as f64
+        };
+        let input = more(used.input, &mut reservation.taken.0);
+        let output = more(used.output, &mut reservation.taken.1);
+        let from = |reserved: &mut f64, taken: f64| {
+            let part = taken.clamp(0.0, *reserved);
+            *reserved -= part;
+            part
+        };
+        let (of_input, of_output) =
+            (from(&mut reservation.input, input), from(&mut reservation.output, output));
+        self.release(of_input, of_output);
         self.tokens.take(input + output, now);
         self.input_tokens.take(input, now);
         self.output_tokens.take(output, now);
@@ -219,16 +284,27 @@ impl QuotaState {
 impl KnownLimit {
     fn inherit_state(&mut self, before: &Self) {
         if let Some(bucket) = &before.bucket {
-            let mut bucket = bucket.clone();
-            if let Some(limit) = self.configured {
-                bucket.set_limit(limit);
-            }
-            self.bucket = Some(bucket);
+            self.bucket = Some(bucket.inherited(self.configured));
         }
     }
 
+    /// Returns the time until `cost` fits into the limit. An upstream's own limit needs [`ANY`] amount only: the upstream
+    /// counts what is used, not what is estimated, and reports what remains.
     fn wait_time(&mut self, cost: f64, now: Instant) -> Option<Duration> {
+        let cost = if self.configured.is_some() { cost } else { ANY };
         self.bucket.as_mut()?.wait_time(cost, now)
+    }
+
+    fn reserve(&mut self, amount: f64) {
+        if let Some(bucket) = self.bucket.as_mut().filter(|_| self.configured.is_some()) {
+            bucket.reserve(amount);
+        }
+    }
+
+    fn release(&mut self, amount: f64) {
+        if let Some(bucket) = self.bucket.as_mut().filter(|_| self.configured.is_some()) {
+            bucket.release(amount);
+        }
     }
 
     fn take(&mut self, cost: f64, now: Instant) {
@@ -250,7 +326,7 @@ impl KnownLimit {
             let limit = self.configured.map_or(limit, |configured| configured.min(limit));
             match &mut self.bucket {
                 Some(bucket) => bucket.set_limit(limit),
-                None => self.bucket = Some(Bucket::new(limit, now)),
+                None => self.bucket = Some(Bucket::learned(limit, now)),
             }
         }
         match (&mut self.bucket, reported.remaining, reported.reset_after) {
@@ -327,7 +403,7 @@ mod tests {
         let (now, body) = (Instant::now(), body());
         let (quota, cost) = (quota(0, 60, now), RequestCost::with_estimate(&body, 1));
         quota.settle(quota.reserve(&cost, now).unwrap(), used(120, 0), now);
-        assert!(quota.wait_time(&cost, now + 59 * SECOND).is_some());
+        assert!(quota.wait_time(&cost, now + 54 * SECOND).is_some());
         assert!(quota.wait_time(&cost, now + 120 * SECOND).is_none());
     }
 

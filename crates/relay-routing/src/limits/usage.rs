@@ -51,6 +51,12 @@ impl TokensUsed {
     /// No tokens.
     pub const ZERO: Self = Self { input: Some(0), output: Some(0) };
 
+    /// Returns the tokens of an answer that has reported `input` tokens and `deltas` events with content so far.
+    pub(crate) fn so_far(input: u64, deltas: u64) -> Self {
+        let input = Some(input).filter(|input| *input > 0);
+        Self { input, output: Some(deltas.saturating_mul(TOKENS_PER_DELTA)) }
+    }
+
     /// Reads the tokens used from the report of an answer's body.
     ///
     /// A complete answer reports its output tokens at its end. For an incomplete one, the content deltas
