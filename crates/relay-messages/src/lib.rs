@@ -45,6 +45,8 @@ mod error;
 mod error_chain;
 mod estimate;
 pub mod headers;
+#[cfg(test)]
+mod linear_tests;
 mod rate_limits;
 mod refusals;
 pub mod retry_after;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::grammar::Span;
-use super::{MessagesBody, Node, Payload};
+use super::payload::PayloadWriter;
+use super::{MessagesBody, Node, Payload, steps};
 
 /// Changes to one body, at any depth. Each attempt has its own edits; the body itself is never modified.
 ///
@@ -14,20 +15,15 @@ use super::{MessagesBody, Node, Payload};
 /// replaced.
 #[derive(Debug, Clone, Default)]
 pub struct Edits {
-    /// Removals by the offset of the item, and replacements by the offset of the value.
-    changes: BTreeMap<usize, Change>,
+    /// The ends of removed items by the offset of the item.
+    removed: BTreeMap<usize, usize>,
+    /// New values, as JSON texts, by the offset of the value, with its end.
+    replaced: BTreeMap<usize, (usize, Bytes)>,
     /// New first items, as JSON texts, by the offset of the opening bracket of the object or array.
     first: BTreeMap<usize, Vec<Bytes>>,
     /// New last items, by the offset of the closing bracket of the object or array, with the offset of the
     /// opening one.
     last: BTreeMap<usize, (usize, Vec<Bytes>)>,
-}
-
-#[derive(Debug, Clone)]
-struct Change {
-    end: usize,
-    /// The new value, a JSON text. `None` removes the item.
-    value: Option<Bytes>,
 }
 
 impl Edits {
@@ -75,14 +71,14 @@ impl Edits {
     pub fn replace_at(&mut self, node: Node<'_>, value: Bytes) {
         if !self.is_removed(node) {
             let Span { start, end } = node.span();
-            self.changes.insert(start, Change { end, value: Some(value) });
+            self.replaced.insert(start, (end, value));
         }
     }
 
     /// Removes `node`, a member with its key or an element, and the comma that is no longer needed.
     pub fn remove_at(&mut self, node: Node<'_>) {
         let Span { start, end } = node.item();
-        self.changes.insert(start, Change { end, value: None });
+        self.removed.insert(start, end);
     }
 
     /// Appends `item` to the items of `container`. See [`unshift_at`](Self::unshift_at) for the form of
@@ -95,7 +91,8 @@ impl Edits {
     /// Returns `true` if `node` itself has been removed. Removals of the values around it are not considered.
     #[must_use]
     pub fn is_removed(&self, node: Node<'_>) -> bool {
-        self.changes.get(&node.item().start).is_some_and(|change| change.value.is_none())
+        steps::add(1);
+        self.removed.contains_key(&node.item().start)
     }
 
     /// Returns `body` with the changes applied.
@@ -106,45 +103,33 @@ impl Edits {
 
     /// Returns `text` with the changes applied. Every changed [`Node`] must have been read from `text`.
     pub fn apply_to(&self, text: &Bytes) -> Payload {
-        Payload::splice(text, &self.splices(text, 0..text.len()))
+        let mut writer = PayloadWriter::new(text);
+        self.splice(text, 0..text.len(), &mut |span, value| writer.replace(span, value));
+        writer.finish()
     }
 
     /// Returns the value of `node` with the changes inside it applied.
     #[must_use]
     pub fn render(&self, body: &MessagesBody, node: Node<'_>) -> Bytes {
         let Span { start, end } = node.span();
-        let splices = self.splices(&body.bytes, start..end);
         let mut text = Vec::with_capacity(end - start);
         let mut at = start;
-        for (span, replacement) in splices {
+        self.splice(&body.bytes, start..end, &mut |span, value| {
             text.extend_from_slice(&body.bytes[at..span.start]);
-            text.extend_from_slice(&replacement);
+            text.extend_from_slice(value);
             at = span.end;
-        }
+        });
         text.extend_from_slice(&body.bytes[at..end]);
         text.into()
     }
 
-    /// Returns the spans of `bytes` that change within `range`, each with its replacement, in ascending order
+    /// Passes the spans of `bytes` that change within `range` to `write`, each with its replacement, in ascending order
     /// and without overlaps. `range` is the span of a value or of the whole text.
-    fn splices(&self, bytes: &[u8], range: Span) -> Vec<(Span, Bytes)> {
-        // The removal of the item itself does not apply inside its own value.
-        let is_within =
-            |(start, change): &(&usize, &Change)| **start != range.start || change.value.is_some();
-        let changes = self.changes.range(range.clone()).filter(is_within);
-        let changes = changes.map(|(&start, change)| (start, Edit::Change(change)));
-        let first =
-            self.first.range(range.clone()).map(|(&open, items)| (open + 1, Edit::First(open, items)));
-        let last =
-            self.last.range(range.clone()).map(|(&close, (open, items))| (close, Edit::Last(*open, items)));
-        // Edits can only start at the same byte directly after an opening bracket; the stable sort keeps this
-        // order.
-        let mut edits: Vec<_> = first.chain(last).chain(changes).collect();
-        edits.sort_by_key(|(start, _)| *start);
-
-        let mut splices: Vec<(Span, Bytes)> = Vec::with_capacity(edits.len());
+    fn splice(&self, bytes: &[u8], range: Span, write: &mut impl FnMut(Span, &Bytes)) {
+        let mut splices = Splices { bytes, pending: None, write };
         let mut covered = 0;
-        for (start, edit) in edits {
+        for (start, edit) in self.in_order(range) {
+            steps::add(1);
             if start < covered {
                 continue;
             }
@@ -154,42 +139,55 @@ impl Edits {
                     if self.keeps_any(bytes, open) {
                         text.push(b',');
                     }
-                    splices.push((start..start, text.into()));
+                    splices.push(start..start, text.into());
                 }
                 Edit::Last(open, items) => {
                     let mut text = items.join(&b","[..]);
                     if self.first.contains_key(&open) || self.keeps_any(bytes, open) {
                         text.insert(0, b',');
                     }
-                    splices.push((start..start, text.into()));
+                    splices.push(start..start, text.into());
                 }
-                Edit::Change(Change { end, value: Some(value) }) => {
-                    splices.push((start..*end, value.clone()));
-                    covered = *end;
+                Edit::Replace(end, value) => {
+                    splices.push(start..end, value.clone());
+                    covered = end;
                 }
-                Edit::Change(Change { end, value: None }) => {
-                    cut(bytes, start..*end, &mut splices);
-                    covered = *end;
+                Edit::Remove(end) => {
+                    splices.cut(start..end);
+                    covered = end;
                 }
             }
         }
-        splices
+        splices.flush();
+    }
+
+    /// Returns the edits within `range` by the byte at which they start.
+    fn in_order(&self, range: Span) -> impl Iterator<Item = (usize, Edit<'_>)> {
+        let first =
+            self.first.range(range.clone()).map(|(&open, items)| (open + 1, Edit::First(open, items)));
+        let last = self.last.range(range.clone());
+        let last = last.map(|(&close, (open, items))| (close, Edit::Last(*open, items)));
+        // The removal of the item itself does not apply inside its own value.
+        let removed = self.removed.range(range.clone()).filter(move |(start, _)| **start != range.start);
+        let removed = removed.map(|(&start, &end)| (start, Edit::Remove(end)));
+        let replaced = self.replaced.range(range.clone());
+        let replaced = replaced.map(|(&start, (end, value))| (start, Edit::Replace(*end, value)));
+        // Edits can only start at the same byte directly after an opening bracket, and a removed item is not replaced:
+        // the earlier source comes first.
+        merge(merge(first, last), merge(removed, replaced))
     }
 
     /// Returns `true` if any item of the object or array that opens at `open` has not been removed.
     fn keeps_any(&self, bytes: &[u8], open: usize) -> bool {
         let mut item = skip_whitespace(bytes, open + 1);
         loop {
+            steps::add(1);
             if matches!(bytes[item], b']' | b'}') {
                 return false;
             }
-            match self.changes.get(&item) {
-                Some(Change { end, value: None }) => {
-                    let behind = skip_whitespace(bytes, *end);
-                    item = if bytes[behind] == b',' { skip_whitespace(bytes, behind + 1) } else { behind };
-                }
-                _ => return true,
-            }
+            let Some(end) = self.removed.get(&item) else { return true };
+            let after = skip_whitespace(bytes, *end);
+            item = if bytes[after] == b',' { skip_whitespace(bytes, after + 1) } else { after };
         }
     }
 }
@@ -198,27 +196,62 @@ impl Edits {
 enum Edit<'a> {
     First(usize, &'a [Bytes]),
     Last(usize, &'a [Bytes]),
-    Change(&'a Change),
+    Remove(usize),
+    Replace(usize, &'a Bytes),
 }
 
-/// Removes `item` and the comma after it. If `item` is the last of its object or array, the removed items
-/// directly before it are merged with it, and the comma before them is removed instead.
-fn cut(bytes: &[u8], item: Span, splices: &mut Vec<(Span, Bytes)>) {
-    let behind = skip_whitespace(bytes, item.end);
-    if bytes[behind] == b',' {
-        splices.push((item.start..skip_whitespace(bytes, behind + 1), Bytes::new()));
-        return;
+/// Merges two iterators in ascending order. Of equal offsets, that of `a` comes first.
+fn merge<'e>(
+    a: impl Iterator<Item = (usize, Edit<'e>)>,
+    b: impl Iterator<Item = (usize, Edit<'e>)>,
+) -> impl Iterator<Item = (usize, Edit<'e>)> {
+    let (mut a, mut b) = (a.peekable(), b.peekable());
+    std::iter::from_fn(move || match (a.peek(), b.peek()) {
+        (Some((first, _)), Some((second, _))) if second < first => b.next(),
+        (None, _) => b.next(),
+        _ => a.next(),
+    })
+}
+
+/// Writes replacements in ascending order, and joins removed items that are next to each other.
+struct Splices<'b, W> {
+    bytes: &'b [u8],
+    /// The last replacement, which the next one may extend.
+    pending: Option<(Span, Bytes)>,
+    write: W,
+}
+
+impl<W: FnMut(Span, &Bytes)> Splices<'_, W> {
+    fn push(&mut self, span: Span, text: Bytes) {
+        self.flush();
+        self.pending = Some((span, text));
     }
-    let mut start = item.start;
-    // Only a removed item directly before this one ends at its start.
-    while let Some((before, _)) = splices.pop_if(|(before, _)| before.end == start && before.start < start) {
-        start = before.start;
+
+    /// Removes `item` and the comma after it. If `item` is the last of its object or array, the removed items
+    /// directly before it are joined with it, and the comma before them is removed instead.
+    fn cut(&mut self, item: Span) {
+        let start = self.start_of_cut(item.start);
+        let after = skip_whitespace(self.bytes, item.end);
+        if self.bytes[after] == b',' {
+            return self.push(start..skip_whitespace(self.bytes, after + 1), Bytes::new());
+        }
+        let kept = self.bytes[..start].trim_ascii_end();
+        let start = kept.strip_suffix(b",").map_or(start, |kept| kept.trim_ascii_end().len());
+        self.push(start..item.end, Bytes::new());
     }
-    let kept = bytes[..start].trim_ascii_end();
-    if let Some(kept) = kept.strip_suffix(b",") {
-        start = kept.trim_ascii_end().len();
+
+    /// Returns the start of the removed items directly before `start`, which are no longer pending, or `start` itself.
+    fn start_of_cut(&mut self, start: usize) -> usize {
+        // Only a removed item directly before this one ends at its start.
+        let before = self.pending.take_if(|(before, _)| before.end == start && before.start < start);
+        before.map_or(start, |(before, _)| before.start)
     }
-    splices.push((start..item.end, Bytes::new()));
+
+    fn flush(&mut self) {
+        if let Some((span, text)) = self.pending.take() {
+            (self.write)(span, &text);
+        }
+    }
 }
 
 fn skip_whitespace(bytes: &[u8], at: usize) -> usize {
@@ -494,7 +527,9 @@ mod tests {
             let rendered = edits.render(&body, body.view("a").unwrap());
             prop_assert_eq!(serde_json::from_slice::<Value>(&rendered).unwrap(), value);
             let mut end = 0;
-            for (span, _) in edits.splices(&body.bytes, 0..body.bytes.len()) {
+            let mut spans = Vec::new();
+            edits.splice(&body.bytes, 0..body.bytes.len(), &mut |span, _| spans.push(span));
+            for span in spans {
                 prop_assert!(end <= span.start);
                 end = span.end;
                 for at in span {

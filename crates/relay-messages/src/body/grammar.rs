@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::steps;
+
 /// The maximum nesting depth of arrays and objects. Upstreams accept a few hundred levels; the limit keeps
 /// the stack of open brackets at 128 bytes.
 pub(super) const MAX_DEPTH: usize = 1024;
@@ -164,6 +166,7 @@ impl Scanner<'_> {
         let start = self.at;
         self.string()?;
         let span = start..self.at;
+        steps::add(span.len());
         self.skip_whitespace();
         if self.peek() != Some(b':') {
             return Err(self.unexpected("`:`", "object"));
@@ -175,6 +178,12 @@ impl Scanner<'_> {
 
     /// Skips one value of any kind; `depth` brackets are open around it.
     pub(super) fn value(&mut self, depth: usize) -> Result<Value, ScanError> {
+        let value = self.skip_value(depth)?;
+        steps::add(value.span.len());
+        Ok(value)
+    }
+
+    fn skip_value(&mut self, depth: usize) -> Result<Value, ScanError> {
         let start = self.at;
         let kind = match self.peek() {
             Some(b'{') => JsonKind::Object,

@@ -13,6 +13,7 @@ mod grammar;
 mod node;
 mod payload;
 mod scan;
+pub(crate) mod steps;
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};

@@ -10,6 +10,9 @@ use smallvec::SmallVec;
 
 use super::grammar::Span;
 
+/// The length from which a part of a body becomes a piece of its own. Shorter parts are copied.
+const COPIED: usize = 1024;
+
 /// A body of a few pieces, sent in order with its exact total length. Clones share the pieces.
 #[derive(Debug, Clone, Default)]
 pub struct Payload {
@@ -19,26 +22,6 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Creates a payload from `body` with each span of `edits` replaced. The bytes of `body` are not copied.
-    ///
-    /// The spans must lie within `body`, in ascending order, and must not overlap.
-    pub(super) fn splice(body: &Bytes, edits: &[(Span, Bytes)]) -> Self {
-        let mut pieces = SmallVec::new();
-        let mut at = 0;
-        let mut push = |piece: Bytes| {
-            if !piece.is_empty() {
-                pieces.push(piece);
-            }
-        };
-        for (span, replacement) in edits {
-            push(body.slice(at..span.start));
-            push(replacement.clone());
-            at = span.end;
-        }
-        push(body.slice(at..));
-        Self { pieces, sent: 0 }
-    }
-
     /// Returns the remaining payload as one piece. Copies only if there are several pieces.
     pub fn to_bytes(&self) -> Bytes {
         match &self.pieces[self.sent..] {
@@ -61,7 +44,55 @@ impl Payload {
 
 impl From<Bytes> for Payload {
     fn from(body: Bytes) -> Self {
-        Self::splice(&body, &[])
+        PayloadWriter::new(&body).finish()
+    }
+}
+
+/// Builds a payload from a body with replaced spans.
+///
+/// Long parts of the body are not copied. Short ones are, into one buffer with their neighbours: a piece of its own costs more
+/// than its bytes, and a client may cause millions of edits.
+pub(super) struct PayloadWriter<'b> {
+    body: &'b Bytes,
+    /// The number of bytes of the body that have been written or replaced.
+    at: usize,
+    copied: Vec<u8>,
+    pieces: SmallVec<[Bytes; 3]>,
+}
+
+impl<'b> PayloadWriter<'b> {
+    pub(super) fn new(body: &'b Bytes) -> Self {
+        Self { body, at: 0, copied: Vec::new(), pieces: SmallVec::new() }
+    }
+
+    /// Writes the body up to `span`, and `text` in the place of `span`. The spans must be in ascending order and must not
+    /// overlap.
+    pub(super) fn replace(&mut self, span: Span, text: &Bytes) {
+        self.push(&self.body.slice(self.at..span.start));
+        self.push(text);
+        self.at = span.end;
+    }
+
+    /// Writes the rest of the body.
+    pub(super) fn finish(mut self) -> Payload {
+        self.push(&self.body.slice(self.at..));
+        self.flush();
+        Payload { pieces: self.pieces, sent: 0 }
+    }
+
+    fn push(&mut self, piece: &Bytes) {
+        if piece.len() < COPIED {
+            self.copied.extend_from_slice(piece);
+        } else {
+            self.flush();
+            self.pieces.push(piece.clone());
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.copied.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.copied).into());
+        }
     }
 }
 

@@ -1,4 +1,7 @@
 //! The values in a body that a field path leads to.
+//!
+//! A path is followed in one walk that keeps nothing but the way to the current value: a client may send millions of
+//! matching values.
 
 use relay_config::{FieldPath, PathStep, Select};
 use smallvec::{SmallVec, smallvec};
@@ -6,78 +9,139 @@ use smallvec::{SmallVec, smallvec};
 use crate::body::{Edits, JsonKind, MessagesBody, Node};
 use crate::select::fits;
 
-/// A value in a body that a path leads to, with the values around it that the path leads through.
-#[derive(Debug, Clone)]
-pub(crate) struct FieldMatch<'a> {
-    /// The values from the outermost to the matched one; never empty.
-    way: SmallVec<[Node<'a>; 4]>,
-}
+/// The values from the outermost to the current one.
+type Way<'a> = SmallVec<[Node<'a>; 8]>;
 
-impl<'a> FieldMatch<'a> {
-    pub(super) fn node(&self) -> Node<'a> {
-        // `way` is never empty.
-        self.way[self.way.len() - 1]
-    }
-
-    pub(super) fn parent(&self) -> Option<Node<'a>> {
-        self.way.iter().rev().nth(1).copied()
-    }
-
-    fn then(&self, node: Node<'a>) -> Self {
-        let mut way = self.way.clone();
-        way.push(node);
-        Self { way }
-    }
-
-    /// Removes the value, and then each member around it that has become empty.
-    pub(crate) fn remove(&self, edits: &mut Edits) {
-        edits.remove_at(self.node());
-        for around in self.way.iter().rev().skip(1) {
-            let mut inside = around.members().chain(around.elements());
-            if around.name().is_none() || !inside.all(|child| edits.is_removed(child)) {
-                return;
+/// Passes every value of `body` that `path` leads to to `visit`, with the values around it that the path leads through:
+/// the outermost first, the value itself last.
+pub(crate) fn each<'a>(body: &'a MessagesBody, path: &FieldPath, visit: &mut impl FnMut(&[Node<'a>])) {
+    let Some((first, further)) = path.steps().split_first() else { return };
+    match first.name.as_str() {
+        FieldPath::BLOCKS => {
+            for block in body.blocks().filter(|block| is_selected(first, *block)) {
+                visit_members(&mut smallvec![block], further, visit);
             }
-            edits.remove_at(*around);
         }
-    }
-
-    /// Returns `true` if the value, or one around it, has been removed.
-    pub(super) fn is_gone(&self, edits: &Edits) -> bool {
-        self.way.iter().any(|node| edits.is_removed(*node))
-    }
-}
-
-/// Returns every value of `body` that `path` leads to.
-pub(crate) fn find<'a>(body: &'a MessagesBody, path: &FieldPath) -> Vec<FieldMatch<'a>> {
-    let Some((first, further)) = path.steps().split_first() else { return Vec::new() };
-    let start = |node| FieldMatch { way: smallvec![node] };
-    let mut found: Vec<FieldMatch<'a>> = match first.name.as_str() {
-        FieldPath::BLOCKS => body.blocks().filter(|block| is_selected(first, *block)).map(start).collect(),
         name => {
-            let members = body.members().filter(|member| member.is_called(name));
-            members.flat_map(|member| select(first, start(member))).collect()
+            for member in body.members().filter(|member| member.is_called(name)) {
+                visit_selected(&mut smallvec![member], first, further, visit);
+            }
         }
-    };
-    for step in further {
-        let next = found.iter().flat_map(|place| {
-            let members = place.node().members().filter(|member| member.is_called(&step.name));
-            members.flat_map(|member| select(step, place.then(member)))
-        });
-        found = next.collect();
     }
-    found
 }
 
-/// Returns the part of the value at `place` that `step` selects: the value itself, items of it, or nothing.
-fn select<'a>(step: &PathStep, place: FieldMatch<'a>) -> SmallVec<[FieldMatch<'a>; 1]> {
-    let node = place.node();
-    match (&step.select, node.kind()) {
-        (None, _) => smallvec![place],
-        (Some(_), JsonKind::Array) => {
-            node.elements().filter(|item| is_selected(step, *item)).map(|item| place.then(item)).collect()
+/// Visits the part of the last value of `way` that `step` selects: the value itself, items of it, or nothing.
+fn visit_selected<'a>(
+    way: &mut Way<'a>,
+    step: &PathStep,
+    further: &[PathStep],
+    visit: &mut impl FnMut(&[Node<'a>]),
+) {
+    let Some(&place) = way.last() else { return };
+    match selected(step, place) {
+        Selected::Place => visit_members(way, further, visit),
+        Selected::Items => {
+            for item in place.elements().filter(|item| is_selected(step, *item)) {
+                way.push(item);
+                visit_members(way, further, visit);
+                way.pop();
+            }
         }
-        (Some(Select::Where { .. }), JsonKind::Object) if is_selected(step, node) => smallvec![place],
-        _ => SmallVec::new(),
+        Selected::Nothing => {}
+    }
+}
+
+fn visit_members<'a>(way: &mut Way<'a>, steps: &[PathStep], visit: &mut impl FnMut(&[Node<'a>])) {
+    let Some((step, further)) = steps.split_first() else { return visit(way) };
+    let Some(&place) = way.last() else { return };
+    for member in place.members().filter(|member| member.is_called(&step.name)) {
+        way.push(member);
+        visit_selected(way, step, further, visit);
+        way.pop();
+    }
+}
+
+/// Removes every value of `body` that `path` leads to, and then each member around it that has become empty. Returns
+/// `true` if there was one.
+pub(crate) fn remove(body: &MessagesBody, path: &FieldPath, edits: &mut Edits) -> bool {
+    let Some((first, further)) = path.steps().split_first() else { return false };
+    let mut removal = Removal { edits, is_any: false };
+    match first.name.as_str() {
+        FieldPath::BLOCKS => {
+            for block in body.blocks().filter(|block| is_selected(first, *block)) {
+                removal.at(block, further);
+            }
+        }
+        name => {
+            for member in body.members().filter(|member| member.is_called(name)) {
+                removal.selected(member, first, further);
+            }
+        }
+    }
+    removal.is_any
+}
+
+/// The removal of the values at one path.
+struct Removal<'e> {
+    edits: &'e mut Edits,
+    is_any: bool,
+}
+
+impl Removal<'_> {
+    /// Removes the values that `steps` lead to from `place`. Returns `true` if `place` itself is removed.
+    fn at(&mut self, place: Node<'_>, steps: &[PathStep]) -> bool {
+        let Some((step, further)) = steps.split_first() else {
+            self.edits.remove_at(place);
+            self.is_any = true;
+            return true;
+        };
+        let mut has_lost_member = false;
+        for member in place.members().filter(|member| member.is_called(&step.name)) {
+            has_lost_member |= self.selected(member, step, further);
+        }
+        has_lost_member && self.remove_if_empty(place)
+    }
+
+    /// Removes the values that `further` leads to from the part of `place` that `step` selects. Returns `true` if `place`
+    /// itself is removed.
+    fn selected(&mut self, place: Node<'_>, step: &PathStep, further: &[PathStep]) -> bool {
+        match selected(step, place) {
+            Selected::Place => self.at(place, further),
+            Selected::Items => {
+                let mut has_lost_item = false;
+                for item in place.elements().filter(|item| is_selected(step, *item)) {
+                    has_lost_item |= self.at(item, further);
+                }
+                has_lost_item && self.remove_if_empty(place)
+            }
+            Selected::Nothing => false,
+        }
+    }
+
+    /// Removes `place` if it is a member and all of its own members or items have been removed.
+    fn remove_if_empty(&mut self, place: Node<'_>) -> bool {
+        let mut inside = place.members().chain(place.elements());
+        let is_empty = place.name().is_some() && inside.all(|child| self.edits.is_removed(child));
+        if is_empty {
+            self.edits.remove_at(place);
+        }
+        is_empty
+    }
+}
+
+/// The part of a value that a step selects.
+enum Selected {
+    Place,
+    Items,
+    Nothing,
+}
+
+fn selected(step: &PathStep, place: Node<'_>) -> Selected {
+    match (&step.select, place.kind()) {
+        (None, _) => Selected::Place,
+        (Some(_), JsonKind::Array) => Selected::Items,
+        (Some(Select::Where { .. }), JsonKind::Object) if is_selected(step, place) => Selected::Place,
+        _ => Selected::Nothing,
     }
 }
 

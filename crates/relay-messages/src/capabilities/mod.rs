@@ -115,16 +115,40 @@ impl Adapter {
         body: &MessagesBody,
         edits: &Edits,
     ) {
+        let is_near = |field: &FieldPath| dropped.contains(&field.steps()[0].name);
+        let needs = self.companions.iter().filter(|(field, _)| is_near(field));
+        // Each field is searched once, since the body may be large, and so may be the number of betas.
+        let needs: Vec<_> = needs.map(|(field, betas)| (betas, remains(body, field, edits))).collect();
         betas.retain(|beta| {
-            let brings = |(field, needs): &&(FieldPath, Vec<relay_config::Pattern>)| {
-                let is_near = dropped.contains(&field.steps()[0].name);
-                is_near && needs.iter().any(|need| need.fits(beta.asked) || need.fits(beta.goes_as))
-            };
-            let fields = self.companions.iter().filter(brings);
-            let mut found = fields.flat_map(|(field, _)| field_match::find(body, field)).peekable();
-            found.peek().is_none() || found.any(|place| !place.is_gone(edits))
+            let fits = |need: &relay_config::Pattern| need.fits(beta.asked) || need.fits(beta.goes_as);
+            let own = || needs.iter().filter(|(patterns, _)| patterns.iter().any(fits));
+            let is_any = own().any(|(_, remains)| *remains != Remains::Absent);
+            !is_any || own().any(|(_, remains)| *remains == Remains::Some)
         });
     }
+}
+
+/// The values of a field after the changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Remains {
+    /// The field was not in the body.
+    Absent,
+    /// All of its values have been removed.
+    None,
+    /// Some of its values are left.
+    Some,
+}
+
+fn remains(body: &MessagesBody, field: &FieldPath, edits: &Edits) -> Remains {
+    let mut remains = Remains::Absent;
+    field_match::each(body, field, &mut |way| {
+        if !way.iter().any(|node| edits.is_removed(*node)) {
+            remains = Remains::Some;
+        } else if remains == Remains::Absent {
+            remains = Remains::None;
+        }
+    });
+    remains
 }
 
 /// A beta that is sent upstream.
@@ -167,17 +191,15 @@ fn change<'a>(
     let drops =
         fields.iter().filter(|(field, rule)| **rule == FieldRule::Drop && field.top_level().is_none());
     for field in drops.map(|(field, _)| *field).chain(alone.iter().copied()) {
-        let found = field_match::find(body, field);
-        if !found.is_empty() {
+        if field_match::remove(body, field, edits) {
             dropped.push(field.steps()[0].name.clone());
         }
-        found.iter().for_each(|place| place.remove(edits));
     }
     // These rules come last, since they copy values with the changes made before.
     for (field, rule) in &fields {
         match rule {
             FieldRule::Hoist => {
-                field_match::find(body, field).iter().for_each(|object| hoist(object, rules, edits));
+                field_match::each(body, field, &mut |way| hoist(way, rules, edits));
             }
             FieldRule::Fold => fold::fold(body, field, edits),
             _ => {}
@@ -201,16 +223,23 @@ fn move_into(body: &MessagesBody, member: Node<'_>, object: &str, name: &str, ed
     }
 }
 
-/// Moves the members of an object in a tool into the tool itself. Members that the tool already has, or that
-/// the upstream does not accept, are dropped.
-fn hoist(place: &field_match::FieldMatch<'_>, rules: &Rules<'_>, edits: &mut Edits) {
-    let (Some(tool), inner) = (place.parent(), place.node()) else { return };
+/// The maximum number of members of an object whose members move. A tool has about ten. An object with more is left for the
+/// upstream to refuse.
+const HOISTED: usize = 64;
+
+/// Moves the members of an object in a tool, the last of `way`, into the tool itself. Members that the tool already has, or
+/// that the upstream does not accept, are dropped.
+fn hoist(way: &[Node<'_>], rules: &Rules<'_>, edits: &mut Edits) {
+    let [.., tool, inner] = way else { return };
+    if inner.members().nth(HOISTED).is_some() {
+        return;
+    }
     for member in inner.members() {
         let Some(name) = member.name() else { continue };
         let is_taken = rules.field_at(&format!("tools[].{name}")) != Some(&FieldRule::Drop);
         if is_taken && tool.get(&name).is_none() {
-            edits.push_at(tool, Bytes::copy_from_slice(member.item_text()));
+            edits.push_at(*tool, Bytes::copy_from_slice(member.item_text()));
         }
     }
-    edits.remove_at(inner);
+    edits.remove_at(*inner);
 }
