@@ -188,14 +188,15 @@ async fn errors_of_google_are_translated_to_anthropics_format() {
 
 #[tokio::test]
 async fn a_prompt_that_is_too_long_is_reported_in_anthropics_wording() {
-    for text in [
-        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
-        "Prompt is too long",
+    let text = "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).";
+    for (text, expected) in [
+        (text, format!("prompt is too long: 1200000 tokens > 1048576 maximum ({text})")),
+        ("Prompt is too long", "prompt is too long: Prompt is too long".to_owned()),
     ] {
         let answer = vertex::error_in_array(400, "INVALID_ARGUMENT", text);
         let (_tokens, _upstream, relay) = relay_before(in_turn([answer])).await;
         let response = Call::messages(BODY).send(relay.address()).await;
-        assert_eq!((response.status, message(&response)), (400, format!("prompt is too long: {text}")));
+        assert_eq!((response.status, message(&response)), (400, expected));
     }
 }
 

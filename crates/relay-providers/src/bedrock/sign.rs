@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_body_in_pieces_is_signed_as_one() {
         let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
-        let whole = r#"{"model":"claude","max_tokens":8}"#;
+        let whole = format!(r#"{{"model":"claude","system":"{}"}}"#, "x".repeat(4096));
         let body = MessagesBody::parse(whole.into()).unwrap();
         let mut edits = Edits::default();
         edits.set_model(&body, "m");

@@ -19,6 +19,7 @@ pub(crate) mod testing;
 mod texts;
 mod translate;
 mod upstream_error;
+mod wording;
 
 pub(crate) use anthropic::{judge, judge_own_key};
 pub use judgement::Judgement;

@@ -2,32 +2,104 @@
 
 use http::StatusCode;
 use relay_messages::ApiError;
+use serde_json::Value;
 
 use super::UpstreamError;
+use super::wording::{self, Numbers};
 
 /// The beginning of the message: Claude Code compacts a conversation if it reads this.
 const TOO_LONG: &str = "prompt is too long";
+/// The whole of Anthropic's own message, which passes as it is.
+const ANTHROPICS: &str = "prompt is too long: {n} tokens > {m} maximum";
 
-/// The words of upstreams for a prompt that is too long, in lower case.
+/// The words of upstreams for a prompt that is too long, in lower case, as patterns of [`wording::find`]. Of a wording with
+/// and without numbers, the one with numbers comes first.
 ///
 /// # Source
-/// OpenAI and vLLM ("This model's maximum context length is …", `context_length_exceeded`), llama.cpp ("the request
-/// exceeds the available context size", `exceed_context_size_error`), Ollama ("the input length exceeds the context
-/// length"), Bedrock ("Input is too long for requested model."), Gemini ("The input token count (…) exceeds the maximum
-/// number of tokens allowed"), Z.AI ("Prompt exceeds max length", "model has reached its context window limit").
-const WORDINGS: [&str; 11] = [
-    "context_length_exceeded",
+/// The comment at each group: the upstream, and the place where its users or its source state the words.
+const WORDINGS: [&str; 46] = [
+    // OpenAI, Azure OpenAI, DeepSeek (evalstate/fast-agent#621), vLLM up to 0.10 (vllm-project/vllm#20409)
+    "maximum context length is {m} tokens. however, your messages resulted in {n} tokens",
+    "maximum context length is {m} tokens. however, you requested {n} tokens",
+    "maximum context length is {m} tokens, however you requested {n} tokens",
+    // vLLM since 0.10 (UKGovernmentBEIS/inspect_ai#2634; `vllm/renderers/params.py`)
+    "maximum context length is {m} tokens. however, your request has {n} input tokens",
+    "maximum context length is {m} tokens and your request has {n} input tokens",
+    "maximum context length is {m} tokens. however, you requested * for a total of at least {n} tokens",
+    // vLLM since 0.15 (agentscope-ai/AgentTeams#346)
+    "you passed {n} input tokens and requested {n} output tokens. however, the model's context length is only {m} tokens",
+    "you passed *however, the model's context length is only {m} tokens",
+    // vLLM (`vllm/v1/engine/processor.py`)
+    "prompt (length {n}) is longer than the maximum model length of {m}",
+    // OpenRouter (openrouter.ai/docs, errors of endpoints)
+    "maximum context length is {m} tokens. however, you requested about {n} tokens",
+    // SGLang (`sglang/srt/managers/tokenizer_manager.py`, `schedule_batch.py`)
+    "maximum context length of {m} tokens. you requested a total of {n} tokens",
+    "the input ({n} tokens) is longer than the model's context length ({m} tokens)",
+    "input length ({n} tokens) exceeds the maximum allowed length ({m} tokens)",
+    // Mistral (docs.mistral.ai; error `invalid_request_prompt`)
+    "prompt contains {n} tokens*too large for model with {m} maximum context length",
+    // Fireworks
+    "prompt is too long: {n}, model maximum context length: {m}",
+    // Any of these
     "maximum context length",
-    "exceeds the context length",
-    "exceed_context_size_error",
+    // llama.cpp (`tools/server/server.cpp`)
+    "request ({n} tokens) exceeds the available context size ({m} tokens)",
     "exceeds the available context size",
-    "exceeds the context window",
+    "context size has been exceeded",
+    // LM Studio (lmstudio-ai/lmstudio-bug-tracker#237, #546, #2256; anomalyco/opencode#11141)
+    "trying to keep the first {n} tokens when context the overflows. however, the model is loaded with context length of only {m} tokens",
+    "n_keep: {n} >= n_ctx: {m}",
+    "n_keep ({n}) >= n_ctx ({m})",
+    "tokens to keep from the initial prompt is greater than the context length",
+    // Ollama (`server/prompt.go`, `runner`), Ollama cloud
+    "exceeds the context length",
+    "prompt too long; exceeded max context length",
+    // Alibaba DashScope (alibabacloud.com/help, Model Studio error messages)
+    "range of input length should be [1, {m}]",
+    // Moonshot, Kimi (MoonshotAI/kimi-cli#2011)
+    "exceeded model token limit: {m} (requested: {n})",
+    "exceeded model token limit",
+    // xAI (docs.x.ai; reports of agents for Grok)
+    "maximum prompt length is {m} but the request contains {n} tokens",
+    // Volcengine Ark (volcengine.com/docs/82379, error codes)
+    "exceed max message tokens",
+    "input length {n} exceeds the maximum length {m}",
+    // Groq and Cerebras, code `context_length_exceeded`
+    "reduce the length of the messages or completion. current length is {n} while limit is {m}",
+    "please reduce the length of the messages or completion",
+    // Hugging Face TGI (`router/src/validation.rs`), Together
+    "`inputs` must have less than {m} tokens. given: {n}",
+    "`inputs` tokens + `max_new_tokens` must be <= {m}. given: {n} `inputs` tokens and {n} `max_new_tokens`",
+    // Gemini (ai.google.dev; google-gemini/gemini-cli)
+    "input token count ({n}) exceeds the maximum number of tokens allowed ({m})",
+    "input token count exceeds the maximum number of tokens allowed",
+    // Bedrock: Claude, other models
     "input is too long",
-    "exceeds the maximum number of tokens",
+    "too many input tokens. max input tokens: {m}, request input token count: {n}",
+    // Z.AI (docs.z.ai, code 1261)
     "prompt exceeds max length",
     "reached its context window limit",
+    // MiniMax (code 2013)
     "context window exceeds limit",
+    // OpenAI's Responses API
+    "exceeds the context window",
+    // GitHub Copilot, code `model_max_prompt_tokens_exceeded`
+    "prompt token count of {n} exceeds the limit of {m}",
+    // Cohere
+    "total number of tokens in the prompt cannot exceed {m} - received {n}",
+    // SiliconFlow (code 20015)
+    "length of prompt_tokens *must be less than max_seq_len",
 ];
+
+/// Values of `error.code` and `error.type` for a prompt that is too long: OpenAI, llama.cpp, GitHub Copilot.
+const CODES: [&str; 3] =
+    ["context_length_exceeded", "exceed_context_size_error", "model_max_prompt_tokens_exceeded"];
+
+/// Words of messages about the length of the answer. Clients read such a message and lower `max_tokens`.
+const ABOUT_ANSWER: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+/// Words of messages about a rate. A request that exceeds a rate is not too long for the model.
+const ABOUT_RATE: [&str; 4] = ["per minute", "(tpm)", "per day", "rate limit"];
 
 impl UpstreamError {
     /// Returns `true` if the prompt is too long for the model, in other words than Anthropic's. If `max_tokens` is too
@@ -37,28 +109,62 @@ impl UpstreamError {
         if !matches!(self.status().as_u16(), 400 | 413 | 422 | 500) {
             return false;
         }
-        match self.message() {
-            Some(message) if is_too_long(message) => true,
-            Some(message) if message.to_ascii_lowercase().contains("max_tokens") => false,
-            _ => [self.code(), self.kind()].into_iter().flatten().any(is_too_long),
+        self.excess().is_some()
+    }
+
+    /// Returns the numbers that the error states if the prompt is too long.
+    fn excess(&self) -> Option<Numbers> {
+        let lower = self.message().unwrap_or_default().to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|words| lower.contains(words));
+        if has(&ABOUT_RATE) || wording::find(ANTHROPICS, self.message().unwrap_or_default()).is_some() {
+            return None;
         }
+        let mut wordings = WORDINGS.iter().filter_map(|words| wording::find(words, &lower));
+        if has(&ABOUT_ANSWER) {
+            // Without its answer, too, the request is larger than the context.
+            return wordings.find(Numbers::is_over);
+        }
+        let found = wordings.next().or_else(|| self.says_too_long().then(Numbers::default))?;
+        Some(if found.is_over() { found } else { self.llama_cpp_numbers().unwrap_or(found) })
+    }
+
+    /// Returns `true` if the code or the type states that the prompt is too long, or the message does in Anthropic's words
+    /// with a capital letter, which a client does not recognise.
+    fn says_too_long(&self) -> bool {
+        let message = self.message().unwrap_or_default();
+        let is_capitalised = !message.contains(TOO_LONG) && message.to_ascii_lowercase().contains(TOO_LONG);
+        let mut stated = [self.code(), self.kind()].into_iter().flatten().map(str::to_ascii_lowercase);
+        is_capitalised || stated.any(|stated| CODES.contains(&stated.as_str()))
+    }
+
+    /// Returns the numbers in the members that llama.cpp adds to an error.
+    fn llama_cpp_numbers(&self) -> Option<Numbers> {
+        let number = |name| self.member(&["error", name]).and_then(Value::as_u64);
+        let numbers = Numbers { used: number("n_prompt_tokens"), limit: number("n_ctx") };
+        numbers.is_over().then_some(numbers)
     }
 }
 
-fn is_too_long(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    let is_about_answer = lower.contains("max_tokens") || lower.contains("max_completion_tokens");
-    // With a capital letter the words are not Anthropic's: a client does not recognise them.
-    !is_about_answer
-        && !text.contains(TOO_LONG)
-        && WORDINGS.iter().chain([&TOO_LONG]).any(|words| lower.contains(words))
+impl Numbers {
+    /// Returns `true` if the size of the request is above the limit.
+    fn is_over(&self) -> bool {
+        matches!((self.used, self.limit), (Some(used), Some(limit)) if used > limit)
+    }
 }
 
-/// Returns the error for a prompt that is too long, with the upstream's words for it.
-pub(super) fn api_error(message: &str) -> ApiError {
-    let message = match message {
-        "" => TOO_LONG.to_owned(),
-        message => format!("{TOO_LONG}: {message}"),
+/// Returns `error` for a prompt that is too long: Anthropic's words with the numbers, if the upstream states them, and the
+/// upstream's words.
+pub(super) fn api_error(error: &UpstreamError) -> ApiError {
+    let numbers = match error.excess() {
+        Some(Numbers { used: Some(used), limit: Some(limit) }) if used > limit => {
+            format!("{TOO_LONG}: {used} tokens > {limit} maximum")
+        }
+        _ => TOO_LONG.to_owned(),
+    };
+    let message = match error.message().unwrap_or_default() {
+        "" => numbers,
+        message if numbers == TOO_LONG => format!("{TOO_LONG}: {message}"),
+        message => format!("{numbers} ({message})"),
     };
     ApiError { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", message }
 }
@@ -66,50 +172,209 @@ pub(super) fn api_error(message: &str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::super::testing::error;
+    use super::api_error;
+
+    fn message(message: &str) -> String {
+        serde_json::json!({"error": {"message": message}}).to_string()
+    }
 
     #[test]
     fn a_prompt_that_is_too_long_is_recognised_in_every_wording() {
         #[track_caller]
-        fn check(status: u16, body: &str, expected: bool) {
-            assert_eq!(error(status, body).is_prompt_too_long(), expected, "{body}");
+        fn check(wording: &str, numbers: Option<(u64, u64)>) {
+            for (status, expected) in
+                [(400, true), (413, true), (422, true), (500, true), (429, false), (503, false)]
+            {
+                assert_eq!(
+                    error(status, &message(wording)).is_prompt_too_long(),
+                    expected,
+                    "{status} {wording}"
+                );
+            }
+            let expected = match numbers {
+                Some((used, limit)) => {
+                    format!("prompt is too long: {used} tokens > {limit} maximum ({wording})")
+                }
+                None => format!("prompt is too long: {wording}"),
+            };
+            assert_eq!(api_error(&error(400, &message(wording))).message, expected);
         }
-        let message = |message: &str| serde_json::json!({"error": {"message": message}}).to_string();
-        for wording in [
-            "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
-            "the request exceeds the available context size (4096 tokens), try increasing it",
-            "the input length exceeds the context length",
+        let openai = "This model's maximum context length is 8192 tokens.";
+        check(&format!("{openai} However, your messages resulted in 9000 tokens."), Some((9000, 8192)));
+        check(
+            &format!(
+                "{openai} However, you requested 9100 tokens (9000 in the messages, 100 in the completion)."
+            ),
+            Some((9100, 8192)),
+        );
+        check(
+            "This endpoint's maximum context length is 131072 tokens. However, you requested about 140000 tokens (108000 of \
+             text input, 32000 in the output). Please reduce the length of either one.",
+            Some((140_000, 131_072)),
+        );
+        check(&format!("{openai} However, your request has 9000 input tokens."), Some((9000, 8192)));
+        check(
+            "This model's maximum context length is 131072 tokens. However, you requested 4096 output tokens and your prompt \
+             contains at least 126977 input tokens, for a total of at least 131073 tokens. (parameter=input_tokens, \
+             value=126977)",
+            Some((131_073, 131_072)),
+        );
+        check(
+            "'max_tokens' or 'max_completion_tokens' is too large: 1000. This model's maximum context length is 8192 tokens \
+             and your request has 9000 input tokens (1000 > 8192 - 9000).",
+            Some((9000, 8192)),
+        );
+        check(
+            "You passed 40961 input tokens and requested 1 output tokens. However, the model's context length is only 40960 \
+             tokens, resulting in a maximum input length of 40959 tokens.",
+            Some((40_962, 40_960)),
+        );
+        check(
+            "You passed 74655 input characters and requested 320 output tokens. However, the model's context length is only \
+             32000 tokens, resulting in a maximum input length of 31680 tokens.",
+            None,
+        );
+        check(
+            "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+            Some((5000, 4096)),
+        );
+        check(
+            "request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it",
+            Some((5000, 4096)),
+        );
+        check("the request exceeds the available context size. try increasing the context size", None);
+        check("Context size has been exceeded.", None);
+        check(
+            "Trying to keep the first 15857 tokens when context the overflows. However, the model is loaded with context \
+             length of only 4096 tokens, which is not enough.",
+            Some((15_857, 4096)),
+        );
+        check(
+            "The number of tokens to keep from the initial prompt is greater than the context length (n_keep: 15028 >= \
+             n_ctx: 7424). Try to load the model with a larger context length, or provide a shorter input",
+            Some((15_028, 7424)),
+        );
+        check("Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)", Some((15_028, 7424)));
+        check("the input length exceeds the context length", None);
+        check("prompt too long; exceeded max context length by 12 tokens", None);
+        check(
+            "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+            Some((5000, 4096)),
+        );
+        check(
+            "Requested token count exceeds the model's maximum context length of 32768 tokens. You requested a total of 40000 \
+             tokens: 38000 tokens from the input messages and 2000 tokens for the completion.",
+            Some((40_000, 32_768)),
+        );
+        check(
+            "Input length (5000 tokens) exceeds the maximum allowed length (4091 tokens). Use a shorter input.",
+            Some((5000, 4091)),
+        );
+        check("<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 98304]", None);
+        check(
+            "Invalid request: Your request exceeded model token limit: 262144 (requested: 269030)",
+            Some((269_030, 262_144)),
+        );
+        check("Your request exceeded model token limit: 262144", None);
+        check(
+            "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+            Some((537_812, 131_072)),
+        );
+        check("Total tokens of image and text exceed max message tokens. Request id: 02", None);
+        check("Input length 129000 exceeds the maximum length 98304", Some((129_000, 98_304)));
+        check("Please reduce the length of the messages or completion.", None);
+        check(
+            "Please reduce the length of the messages or completion. Current length is 9000 while limit is 8192",
+            Some((9000, 8192)),
+        );
+        check(
+            "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+            Some((40_000, 32_768)),
+        );
+        check(
+            "Input validation error: `inputs` must have less than 4096 tokens. Given: 5000",
+            Some((5000, 4096)),
+        );
+        check(
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4097. Given: 4096 `inputs` tokens and 512 \
+             `max_new_tokens`",
+            Some((4608, 4097)),
+        );
+        check(
+            "The prompt is too long: 150000, model maximum context length: 131071",
+            Some((150_000, 131_071)),
+        );
+        check(
             "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
-            "[1261][Prompt exceeds max length][20261122]",
-            "The model has reached its context window limit.",
-            "Prompt is too long",
-        ] {
-            check(400, &message(wording), true);
-            check(500, &message(wording), true);
-            check(429, &message(wording), false);
-            check(503, &message(wording), false);
+            Some((1_200_000, 1_048_576)),
+        );
+        check("The input token count exceeds the maximum number of tokens allowed 1048576.", None);
+        check("Input is too long for requested model.", None);
+        check(
+            "Too many input tokens. Max input tokens: 8192, request input token count: 9000",
+            Some((9000, 8192)),
+        );
+        check("[1261][Prompt exceeds max length][20261122]", None);
+        check("The model has reached its context window limit.", None);
+        check("invalid params, context window exceeds limit (2013)", None);
+        check("Your input exceeds the context window of this model.", None);
+        check("prompt token count of 140000 exceeds the limit of 128000", Some((140_000, 128_000)));
+        check(
+            "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 4292.",
+            Some((4292, 4081)),
+        );
+        check("length of prompt_tokens (9000) must be less than max_seq_len (8192).", None);
+        check("Prompt is too long", None);
+    }
+
+    #[test]
+    fn a_code_or_a_type_states_that_the_prompt_is_too_long() {
+        #[track_caller]
+        fn check(body: &str, expected: Option<&str>) {
+            let found = error(400, body);
+            let message = found.is_prompt_too_long().then(|| api_error(&found).message);
+            assert_eq!(message.as_deref(), expected, "{body}");
         }
-        check(400, r#"{"error":{"code":"context_length_exceeded","message":"300000 tokens"}}"#, true);
-        check(400, r#"{"error":{"code":400,"message":"too big","type":"exceed_context_size_error"}}"#, true);
         check(
-            400,
-            r#"{"type":"error","error":{"type":"x","message":"prompt is too long: 2 tokens > 1 maximum"}}"#,
-            false,
+            r#"{"error":{"code":"context_length_exceeded","message":"300000 tokens"}}"#,
+            Some("prompt is too long: 300000 tokens"),
         );
         check(
-            400,
-            &message("input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000"),
-            false,
+            r#"{"error":{"code":"model_max_prompt_tokens_exceeded","message":"x"}}"#,
+            Some("prompt is too long: x"),
         );
         check(
-            400,
-            &message("max_tokens is too large: 128000. This model's maximum context length is 32768 tokens"),
-            false,
+            r#"{"error":{"code":400,"message":"too big","type":"exceed_context_size_error","n_prompt_tokens":9,"n_ctx":8}}"#,
+            Some("prompt is too long: 9 tokens > 8 maximum (too big)"),
         );
-        check(
-            400,
-            r#"{"error":{"code":"context_length_exceeded","message":"max_tokens is too large"}}"#,
-            false,
-        );
-        check(400, &message("messages: at least one message is required"), false);
+        check(r#"{"error":{"code":"context_length_exceeded","message":"max_tokens is too large"}}"#, None);
+    }
+
+    #[test]
+    fn messages_about_other_limits_stay_as_they_are() {
+        for other in [
+            "input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000",
+            "max_tokens is too large: 128000. This model's maximum context length is 32768 tokens",
+            "'max_tokens' or 'max_completion_tokens' is too large: 2000. This model's maximum context length is 4096 tokens and \
+             your request has 2104 input tokens (2000 > 4096 - 2104).",
+            "max_tokens: 200000 > 64000, which is the maximum allowed number of output tokens for claude-x",
+            "Range of max_tokens should be [1, 8192]",
+            "The parameter `max_tokens` specified in the request are not valid: expected a value <= 12288",
+            "Request too large for model `x` in organization `y` on tokens per minute (TPM): Limit 6000, Requested 9000, please \
+             reduce your message size and try again.",
+            "This request would exceed the rate limit of 20000 input tokens per minute; maximum context length is fine",
+            "messages.0.content.1.image.source.base64: image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes",
+            "Too many images and documents: 105 + 0 > 100",
+            "tools.0.custom.name: String should have at most 128 characters",
+            "Invalid 'messages[0].content': string too long. Expected a string with maximum length 10485760",
+            "A maximum of 100 PDF pages may be provided.",
+            "metadata.user_id: String should have at most 256 characters",
+            "messages: at least one message is required",
+        ] {
+            assert!(!error(400, &message(other)).is_prompt_too_long(), "{other}");
+        }
+        let own =
+            r#"{"type":"error","error":{"type":"x","message":"prompt is too long: 2 tokens > 1 maximum"}}"#;
+        assert!(!error(400, own).is_prompt_too_long(), "a client recognises Anthropic's own words");
     }
 }

@@ -7,10 +7,10 @@ use super::{Form, UpstreamError, prompt_too_long};
 
 /// Returns `error`, one of `provider`, in Anthropic's words.
 pub(crate) fn translate(provider: &ProviderName, error: &UpstreamError) -> ApiError {
-    let message = error.message().unwrap_or_default();
     if error.is_prompt_too_long() {
-        return prompt_too_long::api_error(message);
+        return prompt_too_long::api_error(error);
     }
+    let message = error.message().unwrap_or_default();
     let answered = error.answered().as_u16();
     let message = match (error.form(), message) {
         (Form::Empty, _) => format!("provider `{provider}` answered {answered} with an empty body"),
