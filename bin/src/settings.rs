@@ -5,13 +5,11 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use relay_config::{Discovery, FindError, LoadError, Loaded, Loader, Place};
+use relay_config::{BaseUrl, Discovery, FindError, LoadError, Loaded, Loader, Place};
 
 use crate::cli::Settings;
 
-/// The default address of Ollama.
-const OLLAMA: (&str, u16) = ("localhost", 11434);
-/// The time limit for a connection to Ollama. On the same machine it accepts in far less.
+/// The time limit for a connection to Ollama. A server on the same machine accepts one in far less.
 const OLLAMA_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A configuration and its origin.
@@ -63,7 +61,9 @@ impl Start {
                 origin: Origin::File(file),
             });
         }
-        let Discovery { config, found, missing, .. } = Discovery::from_environment(variable, answers(OLLAMA));
+        let mut discovery = Discovery::from_environment(variable, answers);
+        list_models(&mut discovery);
+        let Discovery { config, found, missing, .. } = discovery;
         let loaded = loader(settings).with_default_providers(config.providers).load()?;
         Ok(Self { loaded, origin: Origin::Environment { found, missing } })
     }
@@ -102,11 +102,22 @@ fn loader(settings: &Settings) -> Loader {
     loader
 }
 
-/// Returns `true` if a connection to `address` is accepted.
-fn answers(address: (&str, u16)) -> bool {
+/// Returns `true` if a connection to the host of `url` is accepted.
+fn answers(url: &BaseUrl) -> bool {
+    let default = if url.scheme().as_str() == "https" { 443 } else { 80 };
+    let port = url.authority().port_u16().unwrap_or(default);
+    let host = url.authority().host().trim_start_matches('[').trim_end_matches(']');
     let connect = |address| TcpStream::connect_timeout(&address, OLLAMA_TIMEOUT);
     let reached = |addresses: std::vec::IntoIter<_>| -> io::Result<bool> {
         Ok(addresses.map(connect).any(|result| result.is_ok()))
     };
-    address.to_socket_addrs().and_then(reached).unwrap_or(false)
+    (host, port).to_socket_addrs().and_then(reached).unwrap_or(false)
+}
+
+/// Completes the discovery with the models that providers list. Without a runtime the providers stay as they are.
+fn list_models(discovery: &mut Discovery) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(relay_server::discover_models(discovery));
+    // A thread may still be resolving a name. Its result is no longer needed.
+    runtime.shutdown_background();
 }

@@ -36,6 +36,7 @@ mod interpolate;
 mod kinds;
 mod layer;
 mod load;
+mod model_rule;
 mod names;
 mod raw;
 mod report;
@@ -73,6 +74,7 @@ pub use kinds::{
     ThinkingSignatures,
 };
 pub use load::{Format, Loaded, Loader};
+pub use model_rule::{Deployment, ModelRule};
 pub use names::{BaseUrl, BaseUrlError, KeyId, ModelMapping, ProviderName};
 pub use schema::schema;
 pub use secret::{PLACEHOLDER, Secret};

@@ -7,6 +7,7 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 
 use crate::claude_model::ClaudeModel;
+use crate::model_rule::ModelRule;
 use crate::secret::Secret;
 
 /// The name of a provider: unique in a configuration, cheap to clone.
@@ -167,14 +168,33 @@ pub struct ModelMapping {
     exact: Vec<(String, Arc<str>)>,
     /// The patterns, the longest first, then in alphabetical order.
     patterns: Vec<(String, Arc<str>)>,
+    /// The rule for a Claude model that neither an exact name nor a pattern maps.
+    rule: Option<ModelRule>,
 }
 
 impl ModelMapping {
+    /// Returns a mapping in which `rule` makes the names of all Claude models.
+    #[must_use]
+    pub fn of_rule(rule: ModelRule) -> Self {
+        Self { rule: Some(rule), ..Self::default() }
+    }
+
+    /// Returns the rule for Claude models that no entry maps.
+    #[must_use]
+    pub fn rule(&self) -> Option<&ModelRule> {
+        self.rule.as_ref()
+    }
+
     /// Returns the upstream's name of `model`, or `None` if it is not mapped.
     #[must_use]
-    pub fn lookup(&self, model: &str) -> Option<&Arc<str>> {
+    pub fn lookup(&self, model: &str) -> Option<Arc<str>> {
+        let made = || Some(Arc::from(self.rule.as_ref()?.name(model)?));
+        self.entry(model).cloned().or_else(made)
+    }
+
+    fn entry(&self, model: &str) -> Option<&Arc<str>> {
         self.as_written(model).or_else(|| {
-            let claude = ClaudeModel::parse(model).filter(|_| !self.is_empty())?.to_string();
+            let claude = ClaudeModel::parse(model).filter(|_| self.entries().next().is_some())?.to_string();
             let is_same =
                 |name: &str| ClaudeModel::parse(name).is_some_and(|name| name.to_string() == claude);
             let spelled = self.exact.iter().find(|(name, _)| is_same(name)).map(|(_, target)| target);
@@ -192,7 +212,7 @@ impl ModelMapping {
     /// Returns `true` if no name is mapped.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.patterns.is_empty()
+        self.exact.is_empty() && self.patterns.is_empty() && self.rule.is_none()
     }
 
     /// Returns every name or pattern with its target, in the order in which they are looked up.
@@ -214,7 +234,7 @@ impl<K: Into<String>, V: Into<Arc<str>>> FromIterator<(K, V)> for ModelMapping {
             .partition(|(name, _): &(String, Arc<str>)| name.contains('*'));
         exact.sort();
         patterns.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        Self { exact, patterns }
+        Self { exact, patterns, rule: None }
     }
 }
 
@@ -303,7 +323,7 @@ mod tests {
         .collect();
         #[track_caller]
         fn check(mapping: &ModelMapping, model: &str, expected: &str) {
-            assert_eq!(mapping.lookup(model).map(AsRef::as_ref), Some(expected), "{model}");
+            assert_eq!(mapping.lookup(model).as_deref(), Some(expected), "{model}");
         }
         check(&mapping, "claude-opus-5-5", "exact");
         check(&mapping, "claude-opus-4-8", "opus");
@@ -331,7 +351,7 @@ mod tests {
             ("claude-sonnet-5-5", None),
             ("my-claude-sonnet-4-5", None),
         ] {
-            assert_eq!(mapping.lookup(model).map(AsRef::as_ref), expected, "{model}");
+            assert_eq!(mapping.lookup(model).as_deref(), expected, "{model}");
         }
     }
 

@@ -45,14 +45,14 @@ const SUFFIXES: [&str; 8] =
 
 /// Returns the body and the betas that the upstream of `adapter` receives for `model`.
 fn adapted(adapter: &Adapter, model: &str) -> (String, Vec<String>) {
-    let body = MessagesBody::parse(BODY.into()).unwrap();
+    let body = MessagesBody::parse(BODY.into()).expect("a request");
     let betas: Vec<String> =
         ["advanced-tool-use-2025-11-20", "effort-2025-11-24"].map(str::to_owned).to_vec();
     let mut edits = Edits::default();
     let sent = adapter.adapt(model, &body, &betas, &mut edits).unwrap_or_default();
     let sent = sent.into_iter().map(str::to_owned).collect();
     let bytes = edits.apply(&body).pieces().flat_map(|piece| piece.to_vec()).collect();
-    (String::from_utf8(bytes).unwrap(), sent)
+    (String::from_utf8(bytes).expect("UTF-8"), sent)
 }
 
 #[test]

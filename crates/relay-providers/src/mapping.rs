@@ -67,11 +67,11 @@ where
     fn call(&mut self, mut attempt: Attempt) -> Self::Future {
         let client_model = Arc::clone(attempt.request().body().model());
         let Some(target) =
-            self.settings.mapping.lookup(&client_model).filter(|&target| *target != client_model)
+            self.settings.mapping.lookup(&client_model).filter(|target| *target != client_model)
         else {
             return Box::pin(self.inner.call(attempt));
         };
-        attempt.set_model(Arc::clone(target));
+        attempt.set_model(target);
         let restore = self.settings.restore && attempt.request().endpoint() == Endpoint::Messages;
         let answer = self.inner.call(attempt);
         Box::pin(async move {

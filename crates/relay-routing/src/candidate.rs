@@ -220,19 +220,19 @@ impl ProviderPool {
     /// Returns the feature of `request` that the provider does not support, if any.
     pub(crate) fn unsupported(&self, request: &RelayRequest) -> Option<Unsupported> {
         let UnsupportedFn(unsupported) = self.unsupported.as_ref()?;
-        unsupported(self.mapped(request.body().model()), request)
+        unsupported(&self.mapped(request.body().model()), request)
     }
 
     /// Returns the provider's name of `model`.
-    pub(crate) fn mapped<'a>(&'a self, model: &'a str) -> &'a str {
-        self.mapping.lookup(model).map_or(model, |mapped| mapped)
+    pub(crate) fn mapped(&self, model: &str) -> Arc<str> {
+        self.mapping.lookup(model).unwrap_or_else(|| model.into())
     }
 
     /// Returns `true` if the provider is known to serve `model`, or if it lists no models.
     pub(crate) fn lists(&self, model: &str) -> bool {
         let is_listed = |model: &str| self.models.iter().any(|listed| listed == model);
         let mapped = || self.mapping.lookup(model);
-        self.models.is_empty() || is_listed(model) || mapped().is_some_and(|model| is_listed(model))
+        self.models.is_empty() || is_listed(model) || mapped().is_some_and(|model| is_listed(&model))
     }
 }
 

@@ -168,7 +168,7 @@ async fn attempt_once(
     log: &AttemptLog,
     trace: &mut RouteTrace,
 ) -> Result<Answer, AttemptError> {
-    let model = leased.pool.mapped(&trace.model).into();
+    let model = leased.pool.mapped(&trace.model).as_ref().into();
     log.start(leased.pool.name().clone(), leased.candidate.credential().clone(), model);
     let is_count = attempt.request().endpoint() == Endpoint::CountTokens;
     let limit = attempt.head_timeout().filter(|_| is_count);

@@ -136,7 +136,7 @@ impl Explainer {
             provider: provider.clone(),
             kind: known.map_or("", |known| known.kind),
             credential,
-            model: mapped.map_or(model, |mapped| &**mapped).to_owned(),
+            model: mapped.as_deref().unwrap_or(model).to_owned(),
             reason,
         }
     }

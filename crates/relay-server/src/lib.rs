@@ -38,6 +38,7 @@ mod assemble;
 mod body;
 mod catalog;
 mod debug_log;
+mod discovered;
 mod discovery;
 mod edge;
 mod error;
@@ -56,6 +57,7 @@ mod stack;
 
 pub use assemble::BuildError;
 pub use body::Body;
+pub use discovered::discover_models;
 pub use error::Error;
 pub use explain::{Considered, Explanation};
 pub use record::{RecordHandle, RecordSubscriber, RequestEnd, RequestId, RequestRecord};

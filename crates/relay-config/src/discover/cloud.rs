@@ -1,6 +1,6 @@
 //! Discovers providers at the three clouds by the variables that their own tools read.
 
-use super::{Discovery, FoundKey, key_in};
+use super::{Discovery, FoundKey, key_in, models};
 use crate::cloud::{aws, azure, google};
 use crate::config::{AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ProviderKind, VertexConfig};
 use crate::environment::Environment;
@@ -29,7 +29,11 @@ impl Discovery {
         match looked {
             Ok(FoundCloud { kind, key, by }) => {
                 self.found.push(format!("{}: {by}", spec.name));
+                let rule = models::rule(&kind);
                 self.add(kind, key);
+                if let Some(rule) = rule {
+                    self.set_rule(spec.name, rule);
+                }
             }
             Err(missing) => self.missing.push(missing),
         }
@@ -122,10 +126,11 @@ mod tests {
     #[track_caller]
     fn check(variables: &[(&str, &str)], found: &[&str], missing: &[&str]) -> Discovery {
         let variable = lookup(variables);
-        let discovery = Discovery::from_environment(variable, false);
+        let discovery = Discovery::from_environment(variable, |_| false);
         let about_clouds = |lines: &[String]| {
             let names = ["bedrock", "azure", "vertex"];
             let lines = lines.iter().filter(|line| names.iter().any(|name| line.contains(name)));
+            let lines = lines.filter(|line| !line.contains(" serves "));
             lines.cloned().collect::<Vec<_>>()
         };
         assert_eq!(about_clouds(&discovery.found), found);

@@ -1,12 +1,14 @@
 //! Providers without a configuration file: discovered in the environment, or built in for a demonstration.
 
 mod cloud;
+mod models;
+mod ollama;
 
 use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
 use crate::environment::Environment;
 use crate::error::Fault;
 use crate::kinds::{DiscoverySource, KINDS, KeyNeed, KindSpec};
-use crate::names::ProviderName;
+use crate::names::{BaseUrl, ProviderName};
 use crate::secret::Secret;
 use crate::secret_text::{self, Cleaned};
 
@@ -23,23 +25,35 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// Discovers providers by environment variables, which `variable` looks up. `ollama_answers` is `true` if an
-    /// Ollama answers on its default port.
+    /// Discovers providers by environment variables, which `variable` looks up. `answers` returns `true` if a server answers
+    /// at an address; it is called for Ollama's, which is `OLLAMA_HOST` or the default port of this machine.
+    ///
+    /// Every provider that serves Claude gets a mapping of the names that clients use. The models of Ollama and the
+    /// deployments of Azure have to be listed first: see [`set_ollama_model`](Self::set_ollama_model) and
+    /// [`set_azure_deployments`](Self::set_azure_deployments).
     ///
     /// `anthropic` is always added, for the clients' own credentials; `ANTHROPIC_API_KEY` becomes its key. An empty
     /// variable counts as unset. For the clouds, the files that their own tools write are read too, if the
     /// variables refer to them. Credentials are not tried.
     #[must_use]
-    pub fn from_environment(variable: impl Fn(&str) -> Option<String>, ollama_answers: bool) -> Self {
+    pub fn from_environment(
+        variable: impl Fn(&str) -> Option<String>,
+        answers: impl FnOnce(&BaseUrl) -> bool,
+    ) -> Self {
         let environment = Environment::new(&variable);
         let mut discovery = Self { config: Config::default(), found: Vec::new(), missing: Vec::new() };
+        let mut answers = Some(answers);
         for spec in KINDS {
             match spec.discovery {
                 DiscoverySource::Key(variable) => {
                     discovery.add_keyed(spec, variable, key_in(environment, variable));
                 }
                 DiscoverySource::CloudCredentials => discovery.add_cloud(spec, environment),
-                DiscoverySource::DefaultAddress => discovery.add_local(spec, ollama_answers),
+                DiscoverySource::DefaultAddress => {
+                    discovery.add_local(spec, environment, |url| {
+                        answers.take().is_some_and(|answers| answers(url))
+                    });
+                }
                 DiscoverySource::None => {}
             }
         }
@@ -68,13 +82,25 @@ impl Discovery {
         }
     }
 
-    /// Adds the provider at its default address if it `answers` there.
-    fn add_local(&mut self, spec: &'static KindSpec, answers: bool) {
-        let Some(kind) = ProviderKind::with_defaults(spec) else { return };
-        let address = kind.base_url().map(|url| url.authority().to_string()).unwrap_or_default();
-        if answers {
+    /// Adds the Ollama at its address if it `answers` there.
+    fn add_local(
+        &mut self,
+        spec: &'static KindSpec,
+        environment: Environment<'_>,
+        answers: impl FnOnce(&BaseUrl) -> bool,
+    ) {
+        let base_url = match ollama::base_url(environment) {
+            Ok(own) => own.or_else(|| spec.default_base_url()),
+            Err(fault) => {
+                self.missing.push(format!("correct {} to add {}: {fault}", ollama::HOST, spec.name));
+                return;
+            }
+        };
+        let Some(base_url) = base_url else { return };
+        let address = base_url.authority().to_string();
+        if answers(&base_url) {
             self.found.push(format!("{}: answers on {address}", spec.name));
-            self.add(kind, None);
+            self.add(ProviderKind::Ollama { base_url }, None);
         } else {
             self.missing.push(format!("start Ollama on {address} to add {}", spec.name));
         }
@@ -141,7 +167,7 @@ mod tests {
         missing: &[String],
     ) {
         let variable = |name: &str| Some(variables.iter().find(|(known, _)| *known == name)?.1.to_owned());
-        let discovery = Discovery::from_environment(variable, ollama);
+        let discovery = Discovery::from_environment(variable, |_| ollama);
         let ranked: Vec<_> =
             discovery.config.providers.iter().map(|p| (p.name.as_str(), p.priority, p.keys.len())).collect();
         assert_eq!(ranked, providers);
@@ -207,7 +233,7 @@ mod tests {
 
     #[test]
     fn discovered_keys_have_the_priority_of_their_provider() {
-        let found = Discovery::from_environment(|_| Some("key".to_owned()), false).config.providers;
+        let found = Discovery::from_environment(|_| Some("key".to_owned()), |_| false).config.providers;
         assert!(found.iter().any(|provider| !provider.keys.is_empty()));
         assert!(
             found.iter().all(|provider| provider.keys.iter().all(|key| key.priority == provider.priority))

@@ -7,6 +7,7 @@ use crate::config::{
     KeyConfig, Pooling, ProviderConfig, ProviderKind, VertexConfig,
 };
 use crate::kinds::CompatibleAuth;
+use crate::model_rule::ModelRule;
 
 pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
     out.string("name", &provider.name);
@@ -30,6 +31,9 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
     out.plain("discover_models", provider.discover_models);
     out.table("model_mapping", |out| {
         for (name, target) in provider.model_mapping.entries() {
+            out.string(&quoted(name), target);
+        }
+        for (name, target) in provider.model_mapping.rule().into_iter().flat_map(ModelRule::known_names) {
             out.string(&quoted(name), target);
         }
     });

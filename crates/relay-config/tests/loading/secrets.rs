@@ -161,7 +161,7 @@ fn discovered_keys_are_cleaned() {
     ];
     let lookup =
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let discovery = Discovery::from_environment(lookup, false);
+    let discovery = Discovery::from_environment(lookup, |_| false);
     assert_eq!(secrets(&discovery.config), ["the-secret"]);
     let line = |lines: &[String], name: &str| {
         lines.iter().find(|line| line.contains(name)).cloned().unwrap_or_default()

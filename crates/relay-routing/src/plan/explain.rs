@@ -79,7 +79,7 @@ impl Planner {
             explanation.candidates.push(PlannedCandidate {
                 provider,
                 credential,
-                model: pool.mapped(model).to_owned(),
+                model: pool.mapped(model).to_string(),
                 priority: candidate.priority(),
                 is_listed: pool.lists(model),
                 demotion: availability.is_demoted().then(|| availability.to_string()),

@@ -1,0 +1,163 @@
+//! The models that a discovered provider can serve: those installed at Ollama, and the deployments of an Azure resource.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use relay_config::{BaseUrl, ClaudeModel, Deployment, Secret};
+use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, read_start, received};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::answer::AttemptError;
+use crate::anthropic_format;
+use crate::listing::ListingError;
+use crate::provider::AuthorizeError;
+
+/// The largest answer that is read. The description of a model contains its licence and its template.
+const LIMIT: usize = 4 * 1024 * 1024;
+/// The number of models of Ollama whose abilities are requested.
+const MODELS: usize = 16;
+/// The API version of the list of deployments. Later versions have no such list.
+const DEPLOYMENTS_VERSION: &str = "2023-03-15-preview";
+
+#[derive(Deserialize)]
+struct Tags {
+    models: Vec<Installed>,
+}
+
+#[derive(Deserialize)]
+struct Installed {
+    name: String,
+    #[serde(default)]
+    size: u64,
+    /// The server that runs a cloud model.
+    #[serde(default)]
+    remote_host: Option<String>,
+    /// The abilities, which newer versions list here too.
+    #[serde(default)]
+    capabilities: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    #[serde(default)]
+    capabilities: Option<Vec<String>>,
+}
+
+/// Returns the largest installed model of the Ollama at `base_url` that takes tools, or `None` if there is none.
+///
+/// Models that run in Ollama's cloud come last, since they need an account. If an old Ollama does not report the abilities of
+/// its models, it is the largest model.
+///
+/// # Errors
+/// [`ListingError`] if the list cannot be read.
+pub async fn largest_ollama_model(
+    base_url: &BaseUrl,
+    transport: &Transport,
+) -> Result<Option<String>, ListingError> {
+    let tags: Tags = call(base_url, transport, "/api/tags", None, &HeaderMap::new()).await?;
+    let mut models = tags.models;
+    let is_remote = |model: &Installed| model.remote_host.is_some() || model.name.ends_with("cloud");
+    models
+        .sort_by(|a, b| is_remote(a).cmp(&is_remote(b)).then(b.size.cmp(&a.size)).then(a.name.cmp(&b.name)));
+    let mut unknown = None;
+    for model in models.into_iter().take(MODELS) {
+        let capabilities = match model.capabilities {
+            Some(capabilities) => Some(capabilities),
+            None => shown(base_url, transport, &model.name).await?,
+        };
+        match capabilities {
+            Some(capabilities) if capabilities.iter().any(|ability| ability == "tools") => {
+                return Ok(Some(model.name));
+            }
+            Some(_) => {}
+            None => unknown = unknown.or(Some(model.name)),
+        }
+    }
+    Ok(unknown)
+}
+
+/// Returns the abilities of `model`, or `None` if this Ollama does not report them.
+async fn shown(
+    base_url: &BaseUrl,
+    transport: &Transport,
+    model: &str,
+) -> Result<Option<Vec<String>>, ListingError> {
+    let body = json!({ "model": model }).to_string().into();
+    match call::<Shown>(base_url, transport, "/api/show", Some(body), &HeaderMap::new()).await {
+        Ok(shown) => Ok(shown.capabilities),
+        Err(ListingError::Status(_) | ListingError::Malformed) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Deployments {
+    data: Vec<Deployed>,
+}
+
+#[derive(Deserialize)]
+struct Deployed {
+    id: String,
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    status: Option<String>,
+}
+
+/// Returns the deployments of Claude models of the Azure resource whose Messages endpoint is `base_url`.
+///
+/// # Errors
+/// [`ListingError`] if the list cannot be read. Not every resource has one.
+pub async fn azure_deployments(
+    base_url: &BaseUrl,
+    key: &Secret,
+    transport: &Transport,
+) -> Result<Vec<Deployment>, ListingError> {
+    let mut value =
+        HeaderValue::from_str(key.expose()).map_err(|_| AttemptError::from(AuthorizeError::Malformed))?;
+    value.set_sensitive(true);
+    let headers = HeaderMap::from_iter([(HeaderName::from_static("api-key"), value)]);
+    let root = format!("{}://{}", base_url.scheme(), base_url.authority());
+    let root = BaseUrl::parse(&root).map_err(|_| ListingError::Malformed)?;
+    let path = format!("/openai/deployments?api-version={DEPLOYMENTS_VERSION}");
+    let listed: Deployments = call(&root, transport, &path, None, &headers).await?;
+    let is_usable = |deployed: &Deployed| {
+        let is_ready =
+            deployed.status.as_deref().is_none_or(|status| status.eq_ignore_ascii_case("succeeded"));
+        is_ready && ClaudeModel::parse(&deployed.model).is_some()
+    };
+    let usable = listed.data.into_iter().filter(is_usable);
+    Ok(usable.map(|deployed| Deployment { name: deployed.id, model: deployed.model }).collect())
+}
+
+/// Sends a request, with `POST` if there is a body, and reads the JSON of its answer.
+async fn call<T: DeserializeOwned>(
+    base_url: &BaseUrl,
+    transport: &Transport,
+    path: &str,
+    body: Option<Bytes>,
+    headers: &HeaderMap,
+) -> Result<T, ListingError> {
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    let uri = anthropic_format::uri(base_url, path, query).map_err(AttemptError::from)?;
+    let method = if body.is_some() { Method::POST } else { Method::GET };
+    let mut request = Request::new(RequestBody::Payload(body.unwrap_or_default().into()));
+    (*request.method_mut(), *request.uri_mut()) = (method, uri);
+    request.headers_mut().extend(headers.clone());
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let (mut head, body) = transport.send(request).await.map_err(AttemptError::from)?.into_parts();
+    let body = decompress(&mut head.headers, received(body));
+    let body = IdleTimeout::new(&head.headers, body, transport.idle_timeout()).boxed_unsync();
+    if head.status != StatusCode::OK {
+        return Err(ListingError::Status(head.status));
+    }
+    match read_start(body, LIMIT, Duration::MAX).await {
+        Start::Whole(bytes) => serde_json::from_slice(&bytes).map_err(|_| ListingError::Malformed),
+        Start::Part(..) => Err(ListingError::Malformed),
+    }
+}
