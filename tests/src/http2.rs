@@ -238,6 +238,22 @@ impl Http2Client {
     }
 }
 
+impl Http2Client {
+    /// Sends a request without a body and waits for the head of the answer.
+    /// # Errors
+    /// If the stream or the connection is refused.
+    /// # Panics
+    /// If no answer arrives within [`STEP_TIMEOUT`](crate::STEP_TIMEOUT).
+    pub async fn request(&self, method: &str, target: &str) -> Result<Http2Answer, h2::Error> {
+        let request = Request::builder().method(method).uri(format!("http://{}{target}", self.host));
+        let request = request.body(()).expect("a valid head");
+        let mut requests = within_limit("room for a stream", self.requests.clone().ready()).await?;
+        let (response, stream) = requests.send_request(request, true)?;
+        let (parts, body) = within_limit("answer", response).await?.into_parts();
+        Ok(Http2Answer { head: Response::from_parts(parts, ()), body, stream })
+    }
+}
+
 impl Drop for Http2Client {
     fn drop(&mut self) {
         self.driving.abort();

@@ -25,8 +25,31 @@ const HOP_BY_HOP: [&str; 8] = [
 ];
 
 /// Response headers that only make sense from the client's origin, which the upstream is not. A cookie of one
-/// client's session could reach another client, and the others would apply to the relay's own host.
-const ORIGIN_BOUND: [&str; 3] = ["set-cookie", "alt-svc", "strict-transport-security"];
+/// client's session could reach another client. The others would apply to the relay's own host: its other protocols,
+/// its stored data, the receivers of its error reports, its service workers, the address that a browser loads next.
+const ORIGIN_BOUND: [&str; 18] = [
+    "alt-svc",
+    "clear-site-data",
+    "cross-origin-embedder-policy",
+    "cross-origin-opener-policy",
+    "expect-ct",
+    "nel",
+    "origin-agent-cluster",
+    "public-key-pins",
+    "public-key-pins-report-only",
+    "refresh",
+    "report-to",
+    "reporting-endpoints",
+    "service-worker-allowed",
+    "set-cookie",
+    "set-cookie2",
+    "sourcemap",
+    "strict-transport-security",
+    "timing-allow-origin",
+];
+/// The prefix of the headers by which a server permits web pages of other origins to read its responses. Only the relay
+/// decides this.
+const CORS_PREFIX: &str = "access-control-";
 
 /// Returns the client headers that are sent upstream. Only listed headers pass, so that no credential, cookie
 /// or forwarding header can slip through.
@@ -43,8 +66,14 @@ pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
 }
 
 /// Removes the headers that a client must not get from an upstream: those about the connection and the
-/// upstream's host.
+/// upstream's host. A `content-length` beside a `transfer-encoding` does not describe the body and is removed too.
+///
+/// # Source
+/// RFC 9112 section 6.3: `transfer-encoding` overrides `content-length`.
 pub fn retain_for_client(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -56,6 +85,11 @@ pub fn retain_for_client(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     for name in HOP_BY_HOP.into_iter().chain(ORIGIN_BOUND) {
+        headers.remove(name);
+    }
+    let cors: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with(CORS_PREFIX)).cloned().collect();
+    for name in cors {
         headers.remove(name);
     }
 }
@@ -175,8 +209,18 @@ mod tests {
     }
 
     #[test]
-    fn a_client_gets_all_headers_except_those_of_the_connection() {
+    fn a_client_gets_all_headers_except_those_of_the_connection_and_of_the_origin() {
         let mut headers = map(&[
+            ("access-control-allow-origin", "*"),
+            ("access-control-expose-headers", "x-secret"),
+            ("clear-site-data", "\"*\""),
+            ("content-length", "3"),
+            ("nel", "{}"),
+            ("refresh", "0; url=https://elsewhere.example"),
+            ("report-to", "{}"),
+            ("reporting-endpoints", "a=\"https://elsewhere.example\""),
+            ("service-worker-allowed", "/"),
+            ("set-cookie2", "a=1"),
             ("request-id", "req_1"),
             ("anthropic-ratelimit-requests-remaining", "9"),
             ("retry-after", "2"),

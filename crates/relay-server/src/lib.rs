@@ -36,6 +36,7 @@
 mod access_log;
 mod assemble;
 mod body;
+mod break_event;
 mod catalog;
 mod debug_log;
 mod discovered;

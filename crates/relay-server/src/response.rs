@@ -12,7 +12,9 @@ use relay_providers::{AnswerBody, AnswerBodyError};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::break_event::BreakEvent;
 use crate::error::Error;
+use crate::record::RecordHandle;
 
 /// The future of an operation.
 pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Error>> + Send>>;
@@ -33,12 +35,17 @@ pub(crate) fn json_response(status: StatusCode, body: Bytes) -> Response<Respons
 /// The body of a response: frames leave as they arrive from the upstream.
 ///
 /// hyper drops the bytes that it has not written yet when a body fails. Therefore an error is returned one poll late: the
-/// client gets everything that the upstream sent before it.
+/// client gets everything that the upstream sent before it. Trailers are dropped: no header of the upstream reaches a client
+/// unchecked, and HTTP/1.0 has none.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     source: Source,
-    /// The error that the next poll returns.
+    /// The error that a later poll returns.
     failed: Option<AnswerBodyError>,
+    /// True once the server has been polled without a further frame, and so has written all frames before the error.
+    is_flushed: bool,
+    /// The event for a client that would not notice the error itself.
+    break_event: Option<BreakEvent>,
     /// The place among `server.max_concurrent`, held until the body is dropped.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -51,11 +58,32 @@ enum Source {
 
 impl ResponseBody {
     fn new(source: Source) -> Self {
-        Self { source, failed: None, permit: None }
+        Self { source, failed: None, is_flushed: false, break_event: None, permit: None }
     }
 
     pub(crate) fn empty() -> Self {
         Self::from(Bytes::new())
+    }
+
+    /// Sends an `error` event before the failure of the body.
+    pub(crate) fn with_break_event(mut self, record: Option<&RecordHandle>) -> Self {
+        self.break_event = Some(BreakEvent::new(record));
+        self
+    }
+
+    /// Drops the content, of which the client gets nothing.
+    pub(crate) fn without_content(mut self) -> Self {
+        self.source = Source::Relay(Full::default());
+        self
+    }
+
+    /// Returns the error at the second call.
+    fn poll_failure(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
+        if !std::mem::replace(&mut self.is_flushed, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.failed.take().map(Err))
     }
 
     /// Holds `permit` until the body is dropped.
@@ -95,17 +123,25 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         let this = self.get_mut();
-        if let Some(error) = this.failed.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
-        match ready!(this.source.poll_frame(cx)) {
-            Some(Err(error)) => {
-                this.failed = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
+        while this.failed.is_none() {
+            match ready!(this.source.poll_frame(cx)) {
+                Some(Ok(frame)) if frame.is_trailers() => {}
+                Some(Ok(frame)) => {
+                    if let (Some(event), Some(data)) = (&mut this.break_event, frame.data_ref()) {
+                        event.observe(data);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Some(Err(error)) => {
+                    this.failed = Some(error);
+                    if let Some(event) = this.break_event.take() {
+                        return Poll::Ready(Some(Ok(Frame::data(event.into_bytes()))));
+                    }
+                }
+                None => return Poll::Ready(None),
             }
-            frame => Poll::Ready(frame),
         }
+        this.poll_failure(cx)
     }
 
     fn is_end_stream(&self) -> bool {

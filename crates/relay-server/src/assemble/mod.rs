@@ -22,7 +22,7 @@ use tower::{Layer, ServiceBuilder};
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    AdmissionLayer, AuthLayer, CatchPanicLayer, LingerLayer, RecordLayer, RequestIdLayer, RespondLayer,
+    AdmissionLayer, AuthLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer, RespondLayer,
     Verifier, with_route_headers,
 };
 use crate::explain::Explainer;
@@ -92,6 +92,7 @@ pub(crate) fn assemble(
         .layer(RecordLayer::new(subscribers)) // covers every response, errors and panics included
         .layer(CatchPanicLayer) // answers with an error, so the record sees it
         .layer(LingerLayer) // no error is lost to a body that was not read
+        .layer(FramingLayer) // no upstream puts the client's connection out of step
         .layer(RespondLayer) // from here on outwards there are no errors
         .service(router);
     Ok(Assembled { stack: Stack::new(stack), readiness, explainer })

@@ -1,0 +1,135 @@
+//! Gives each response the framing that fits its body, whatever its upstream announced.
+//!
+//! The server below frames a body by `content-length` if the header is there. A wrong one puts the connection to the client
+//! out of step: the client takes the rest of one response for the start of the next.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use crate::record::RecordHandle;
+use crate::response::ResponseBody;
+
+/// Sets `content-length` to the length of the body if that is known, and removes it otherwise. A response that has no
+/// body, such as one to HEAD, is sent without one. The version of the upstream's connection does not reach the client.
+///
+/// A stream for a client of HTTP/1.0 ends with an `error` event if it breaks off: without chunks, the end of the connection
+/// is also the end of the stream, so the client could not see the break.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FramingLayer;
+
+impl<S> Layer<S> for FramingLayer {
+    type Service = Framing<S>;
+
+    fn layer(&self, inner: S) -> Framing<S> {
+        Framing { inner }
+    }
+}
+
+/// The service of [`FramingLayer`].
+#[derive(Debug, Clone)]
+pub(crate) struct Framing<S> {
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Framing<S>
+where
+    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Infallible>,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = FramingFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let is_head = *request.method() == Method::HEAD;
+        let is_http10 = request.version() <= Version::HTTP_10;
+        let record = request.extensions().get().cloned();
+        FramingFuture { inner: self.inner.call(request), is_head, is_http10, record }
+    }
+}
+
+pin_project! {
+    /// The future of [`Framing`].
+    pub(crate) struct FramingFuture<F> {
+        #[pin]
+        inner: F,
+        is_head: bool,
+        is_http10: bool,
+        record: Option<RecordHandle>,
+    }
+}
+
+impl<F: Future<Output = Result<Response<ResponseBody>, Infallible>>> Future for FramingFuture<F> {
+    type Output = Result<Response<ResponseBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = frame(ready!(this.inner.poll(cx))?, *this.is_head);
+        Poll::Ready(Ok(match *this.is_http10 && is_event_stream(&response) {
+            true => response.map(|body| body.with_break_event(this.record.as_ref())),
+            false => response,
+        }))
+    }
+}
+
+/// Makes the head of `response` fit its body.
+///
+/// # Source
+/// RFC 9110 sections 8.6, 9.3.2, 15.3.5 and 15.4.5; RFC 9112 section 6.3.
+fn frame(mut response: Response<ResponseBody>, is_head: bool) -> Response<ResponseBody> {
+    // The version of the upstream's connection. The server writes that of the client's.
+    *response.version_mut() = Version::default();
+    response.headers_mut().remove(TRANSFER_ENCODING);
+    match response.status() {
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => {
+            response.headers_mut().remove(CONTENT_LENGTH);
+            response.map(ResponseBody::without_content)
+        }
+        status if is_head || status == StatusCode::NOT_MODIFIED => {
+            keep_announced_length(&mut response);
+            response.map(ResponseBody::without_content)
+        }
+        _ => {
+            set_length(&mut response);
+            response
+        }
+    }
+}
+
+/// Sets `content-length` to the exact length of the body, or removes it.
+fn set_length(response: &mut Response<ResponseBody>) {
+    match response.body().size_hint().exact() {
+        Some(length) => response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length)),
+        None => response.headers_mut().remove(CONTENT_LENGTH),
+    };
+}
+
+/// Keeps a `content-length` that describes the response to GET. An own response announces the length of its body.
+fn keep_announced_length(response: &mut Response<ResponseBody>) {
+    let mut announced = response.headers().get_all(CONTENT_LENGTH).iter();
+    let length = announced.next().and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match (length, response.body().is_end_stream()) {
+        (Some(length), _) => {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        (None, true) => {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        (None, false) => set_length(response),
+    }
+}
+
+fn is_event_stream(response: &Response<ResponseBody>) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_some_and(|value| value.starts_with(b"text/event-stream"))
+}
