@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::http1::{End, Framing, Headers, Wire};
 use crate::sse;
@@ -184,6 +184,17 @@ impl Client {
         Self { wire, host, method: "GET", framing: Framing::Length(0), end: None }
     }
 
+    /// Connects with a receive buffer of about `size` bytes, so that the server notices when the client does not read.
+    /// # Panics
+    /// If the connection is refused.
+    pub async fn connect_with_buffer(to: SocketAddr, size: u32) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(size).expect("a fresh socket takes options");
+        let stream = within_limit("connection", socket.connect(to)).await.expect("the server listens");
+        let (wire, host) = (Wire::new(stream), to.to_string());
+        Self { wire, host, method: "GET", framing: Framing::Length(0), end: None }
+    }
+
     /// Sends a call in one write.
     /// # Panics
     /// If the peer has closed the connection.
@@ -283,6 +294,13 @@ impl Client {
             chunks.push((Instant::now(), chunk));
         }
         Response { status, headers, chunks, end: self.end.expect("a body without further chunks has ended") }
+    }
+
+    /// Sends FIN, and keeps the side that receives open.
+    /// # Panics
+    /// If the peer has closed the connection.
+    pub async fn close_write_side(&mut self) {
+        self.wire.shut_down().await.expect("the connection is open");
     }
 
     /// Closes the connection and returns the time.

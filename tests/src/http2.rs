@@ -11,7 +11,7 @@ use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::time_limit::within_limit;
@@ -204,6 +204,7 @@ pub struct Http2Client {
     requests: SendRequest<Bytes>,
     host: String,
     driving: AbortHandle,
+    ended: watch::Receiver<()>,
 }
 
 impl Http2Client {
@@ -211,12 +212,35 @@ impl Http2Client {
     /// # Panics
     /// If the connection is refused.
     pub async fn connect(to: SocketAddr) -> Self {
+        Self::connect_with(to, &h2::client::Builder::new()).await
+    }
+
+    /// Connects, and gives each stream a window of this many bytes. The window of the connection is large.
+    /// # Panics
+    /// If the connection is refused.
+    pub async fn connect_with_window(to: SocketAddr, window: u32) -> Self {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(window).initial_connection_window_size(64 * 1024 * 1024);
+        Self::connect_with(to, &builder).await
+    }
+
+    async fn connect_with(to: SocketAddr, builder: &h2::client::Builder) -> Self {
         let stream = within_limit("connection", TcpStream::connect(to)).await.expect("the server listens");
         stream.set_nodelay(true).expect("a fresh socket takes options");
-        let (requests, connection) = h2::client::handshake(stream).await.expect("a socket takes a preface");
+        let (requests, connection) = builder.handshake(stream).await.expect("a socket takes a preface");
         // A failure of the connection is reported by its streams.
-        let driving = tokio::spawn(async { drop(connection.await) }).abort_handle();
-        Self { requests, host: to.to_string(), driving }
+        let (running, ended) = watch::channel(());
+        let driving = tokio::spawn(async move {
+            drop(connection.await);
+            drop(running);
+        });
+        Self { requests, host: to.to_string(), driving: driving.abort_handle(), ended }
+    }
+
+    /// Waits until the connection has ended.
+    pub async fn ended(&self) {
+        // The error is the end of the sender.
+        let _ = self.ended.clone().changed().await;
     }
 
     /// Posts JSON and waits for the head of the answer.
@@ -239,6 +263,26 @@ impl Http2Client {
 }
 
 impl Http2Client {
+    /// Posts the start of a body and returns the answer to come. The stream stays open until then.
+    /// # Panics
+    /// If the connection is refused.
+    pub async fn post_part(
+        &self,
+        target: &str,
+        start: &'static str,
+    ) -> impl Future<Output = Result<Response<RecvStream>, h2::Error>> + use<> {
+        let request = Request::post(format!("http://{}{target}", self.host)).body(()).expect("a valid head");
+        let mut requests =
+            within_limit("room for a stream", self.requests.clone().ready()).await.expect("room");
+        let (response, mut stream) = requests.send_request(request, false).expect("an open connection");
+        stream.send_data(start.into(), false).expect("an open stream");
+        async move {
+            let response = response.await;
+            drop(stream);
+            response
+        }
+    }
+
     /// Sends a request without a body and waits for the head of the answer.
     /// # Errors
     /// If the stream or the connection is refused.

@@ -61,10 +61,20 @@ impl Relay {
     /// # Panics
     /// If the configuration is invalid.
     pub async fn start_with_head_timeouts(config: &Value, first: Duration, next: Duration) -> Self {
+        Self::start_with(config, |relay| relay.with_head_timeouts(first, next)).await
+    }
+
+    /// Serves with this configuration, and with the further settings that `set` makes.
+    /// # Panics
+    /// If the configuration is invalid.
+    pub async fn start_with(
+        config: &Value,
+        set: impl FnOnce(relay_server::Builder) -> relay_server::Builder,
+    ) -> Self {
         let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
         let relay = relay_server::Relay::builder(loaded.config).with_own_listeners().without_proxy();
-        let relay = relay.with_head_timeouts(first, next).build();
+        let relay = set(relay).build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 

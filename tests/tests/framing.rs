@@ -5,7 +5,8 @@ use serde_json::json;
 
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
-const MESSAGE: &str = r#"{"type":"message","content":[{"type":"text","text":"hi"}],"usage":{"input_tokens":1}}"#;
+const MESSAGE: &str =
+    r#"{"type":"message","content":[{"type":"text","text":"hi"}],"usage":{"input_tokens":1}}"#;
 const ERROR: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#;
 const STREAM: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"m\",\"usage\":{}}}\n\n\
     event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
@@ -19,7 +20,13 @@ fn paths() -> [(&'static str, Call, &'static str, &'static str, &'static str); 7
         ("stream", Call::messages(STREAMED), "200 OK", "text/event-stream", STREAM),
         ("count", count, "200 OK", "application/json", r#"{"input_tokens":7}"#),
         ("files", Call::get("/v1/files"), "200 OK", "application/json", r#"{"data":[]}"#),
-        ("download", Call::get("/v1/files/f/content"), "200 OK", "application/octet-stream", "\0\x01\n\r\n\r\n"),
+        (
+            "download",
+            Call::get("/v1/files/f/content"),
+            "200 OK",
+            "application/octet-stream",
+            "\0\x01\n\r\n\r\n",
+        ),
         ("error", Call::messages(BODY), "400 Bad Request", "application/json", ERROR),
         ("API error", Call::get("/v1/files/x"), "404 Not Found", "application/json", ERROR),
     ]
@@ -59,9 +66,7 @@ const FRAMINGS: [(&str, Framing); 10] = [
         ("HTTP/1.1", format!("content-length: {0}, {0}\r\n", body.len()), body.to_vec())
     }),
     ("one length", |body| ("HTTP/1.1", format!("content-length: {}\r\n", body.len()), body.to_vec())),
-    ("until the connection closes", |body| {
-        ("HTTP/1.1", "connection: close\r\n".to_owned(), body.to_vec())
-    }),
+    ("until the connection closes", |body| ("HTTP/1.1", "connection: close\r\n".to_owned(), body.to_vec())),
     ("HTTP/1.0 until the connection closes", |body| ("HTTP/1.0", String::new(), body.to_vec())),
     ("HTTP/1.0 with a length", |body| {
         ("HTTP/1.0", format!("content-length: {}\r\n", body.len()), body.to_vec())
@@ -157,8 +162,7 @@ async fn a_decoded_body_does_not_keep_the_length_of_its_coded_form() {
 #[tokio::test]
 async fn lengths_that_differ_are_an_error_of_the_upstream() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
-    let answer =
-        format!("{head}content-length: {}\r\ncontent-length: 3\r\n\r\n{MESSAGE}", MESSAGE.len());
+    let answer = format!("{head}content-length: {}\r\ncontent-length: 3\r\n\r\n{MESSAGE}", MESSAGE.len());
     let (_upstream, relay) = relay_of(vec![answer.into_bytes()]).await;
     let mut client = Client::connect(relay.address()).await;
     for call in [Call::messages(BODY), Call::get("/v1/files")] {

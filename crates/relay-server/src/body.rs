@@ -28,6 +28,11 @@ impl Body {
     pub(crate) fn new(inner: UnsyncBoxBody<Bytes, BoxError>, record: OpenRecord) -> Self {
         Self { inner, record }
     }
+
+    /// Notes that the client has stopped accepting the response.
+    pub(crate) fn stall(&mut self) {
+        self.record.set_end(RequestEnd::Stalled);
+    }
 }
 
 impl fmt::Debug for Body {

@@ -53,7 +53,6 @@ mod request_body;
 mod response;
 mod router;
 mod serve;
-mod serve_settings;
 mod stack;
 
 pub use assemble::BuildError;

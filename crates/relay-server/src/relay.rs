@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
 use crate::record::{RecordSubscriber, Subscribers};
 use crate::router::Readiness;
-use crate::serve_settings::{HeadTimeouts, ServeSettings};
+use crate::serve::{ConnectionLimit, HeadTimeouts, ServeSettings, default_connections};
 use crate::stack::Stack;
 
 /// The relay: a tower service that answers every request, errors included, and never fails itself.
@@ -50,6 +50,7 @@ pub struct Relay {
     explainer: Arc<Explainer>,
     signatures: ThinkingProvenance,
     settings: ServeSettings,
+    connections: ConnectionLimit,
 }
 
 /// Builds a [`Relay`] from a [`Config`].
@@ -59,6 +60,7 @@ pub struct Builder {
     before: Option<Arc<Planner>>,
     signatures: ThinkingProvenance,
     head_timeouts: HeadTimeouts,
+    connections: usize,
     subscribers: Vec<Arc<dyn RecordSubscriber>>,
     has_own_listeners: bool,
 }
@@ -91,12 +93,22 @@ impl Builder {
     }
 
     /// Closes a connection that brings no complete request head in time: within `first` of being accepted, and within
-    /// `next` after each request on it. The defaults are 30 s and 120 s.
+    /// `next` after the last open request on it. The defaults are 30 s and 120 s.
     ///
     /// Applies to the function `serve` only. The limit keeps idle and slow clients from using up sockets.
     #[must_use]
     pub fn with_head_timeouts(mut self, first: Duration, next: Duration) -> Self {
         self.head_timeouts = HeadTimeouts { first, next };
+        self
+    }
+
+    /// Accepts at most `limit` connections at one time, over all listeners. Further connections wait until one ends. The
+    /// default is 10,000, or three quarters of the files that the process may open if that is less.
+    ///
+    /// Applies to the function `serve` only.
+    #[must_use]
+    pub fn with_connection_limit(mut self, limit: usize) -> Self {
+        self.connections = limit;
         self
     }
 
@@ -120,7 +132,8 @@ impl Builder {
         let Assembled { stack, readiness, explainer } =
             assemble(&self.config, &self.proxies, self.before.as_deref(), &self.signatures, subscribers)?;
         let settings = ServeSettings::new(&self.config.server, self.head_timeouts);
-        Ok(Relay { stack, readiness, explainer, signatures: self.signatures, settings })
+        let connections = ConnectionLimit::new(self.connections);
+        Ok(Relay { stack, readiness, explainer, signatures: self.signatures, settings, connections })
     }
 }
 
@@ -134,6 +147,7 @@ impl Relay {
             before: None,
             signatures: ThinkingProvenance::default(),
             head_timeouts: HeadTimeouts::default(),
+            connections: default_connections(),
             subscribers: vec![Arc::new(AccessLog)],
             has_own_listeners: false,
         }
@@ -155,6 +169,11 @@ impl Relay {
 
     pub(crate) fn settings(&self) -> ServeSettings {
         self.settings
+    }
+
+    /// The places for client connections.
+    pub(crate) fn connections(&self) -> ConnectionLimit {
+        self.connections.clone()
     }
 }
 

@@ -22,6 +22,11 @@ pub struct ServerConfig {
     pub max_body_bytes: usize,
     /// The time that a shutdown waits for requests in flight. Default 30 s.
     pub drain_timeout: Duration,
+    /// The time before a shutdown's drain in which `/readyz` answers 503 and new requests are still served. Default 0.
+    pub drain_delay: Duration,
+    /// The longest time for which a client may accept no further byte of its response; `None` is no limit. Default
+    /// 60 s.
+    pub write_timeout: Option<Duration>,
     /// Serves cleartext HTTP/2 with prior knowledge (h2c) in addition to HTTP/1.1. Default `true`.
     pub enable_http2: bool,
     /// The clients that are admitted.
@@ -36,6 +41,8 @@ impl Default for ServerConfig {
             max_concurrent: None,
             max_body_bytes: 32 * 1024 * 1024,
             drain_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
+            write_timeout: Some(Duration::from_secs(60)),
             enable_http2: true,
             auth: ClientAuth::default(),
         }

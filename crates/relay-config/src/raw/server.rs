@@ -28,6 +28,14 @@ pub(crate) struct Server {
     /// Time that a shutdown waits for requests in flight, in milliseconds. Default 30000.
     #[schemars(range(min = 0, max = 86_400_000), extend("default" = 30_000))]
     pub(crate) drain_timeout_ms: Option<u64>,
+    /// Time between the start of a shutdown and its drain, in milliseconds: `/readyz` answers 503, and new requests
+    /// are still served, so that load balancers can move their traffic. Default 0.
+    #[schemars(range(min = 0, max = 86_400_000), extend("default" = 0))]
+    pub(crate) drain_delay_ms: Option<u64>,
+    /// Longest time for which a client may accept no further byte of its response, in milliseconds. Then the request
+    /// ends, and everything that it holds is released. Default 60000; 0 is no limit.
+    #[schemars(range(min = 0, max = 86_400_000), extend("default" = 60_000))]
+    pub(crate) write_timeout_ms: Option<u64>,
     /// Serve cleartext HTTP/2 with prior knowledge (h2c) in addition to HTTP/1.1. Default true.
     #[schemars(extend("default" = true))]
     pub(crate) enable_http2: Option<bool>,

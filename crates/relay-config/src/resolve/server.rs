@@ -16,16 +16,14 @@ pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -
     let default = ServerConfig::default();
     let server = ServerConfig {
         listen: listen(raw.listen, &path.key("listen"), to).unwrap_or(default.listen),
-        timeout: match raw.timeout_ms {
-            Some(0) => None,
-            Some(limit) => Some(Duration::from_millis(limit)),
-            None => default.timeout,
-        },
+        timeout: limit(raw.timeout_ms, default.timeout),
         max_concurrent: raw.max_concurrent.map_or(default.max_concurrent, NonZeroU32::new),
         max_body_bytes: raw
             .max_body_bytes
             .map_or(default.max_body_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         drain_timeout: millis(raw.drain_timeout_ms, default.drain_timeout),
+        drain_delay: millis(raw.drain_delay_ms, default.drain_delay),
+        write_timeout: limit(raw.write_timeout_ms, default.write_timeout),
         enable_http2: raw.enable_http2.unwrap_or(default.enable_http2),
         auth: auth(raw.auth, &path.key("auth"), to),
     };
@@ -53,6 +51,15 @@ pub(super) fn check_subscription(
     }
     if auth.subscription_may_use_keys == Some(true) && (!server.is_loopback_only() || auth.has_keys()) {
         to.warning(&path.key("subscription_may_use_keys"), Concern::SubscriptionOpensKeys);
+    }
+}
+
+/// Returns the limit of `raw` milliseconds; 0 is no limit.
+fn limit(raw: Option<u64>, default: Option<Duration>) -> Option<Duration> {
+    match raw {
+        Some(0) => None,
+        Some(limit) => Some(Duration::from_millis(limit)),
+        None => default,
     }
 }
 

@@ -17,6 +17,8 @@ server:
   max_concurrent: 5
   max_body_bytes: 2048
   drain_timeout_ms: 2000
+  drain_delay_ms: 7
+  write_timeout_ms: 8
   enable_http2: false
   auth:
     api_key: one
@@ -76,6 +78,7 @@ fn every_setting_is_loaded() {
         (server.max_body_bytes, server.drain_timeout.as_millis(), server.enable_http2),
         (2048, 2000, false)
     );
+    assert_eq!((server.drain_delay.as_millis(), server.write_timeout.unwrap().as_millis()), (7, 8));
     let clients: Vec<_> =
         server.auth.keys.iter().map(|client| (client.name.as_str(), client.key.expose())).collect();
     assert_eq!(clients, [("default", "one"), ("laptop", "two")]);

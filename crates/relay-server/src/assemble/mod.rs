@@ -22,8 +22,8 @@ use tower::{Layer, ServiceBuilder};
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    AdmissionLayer, AuthLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer, RespondLayer,
-    Verifier, with_route_headers,
+    AdmissionLayer, AuthLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer,
+    RespondLayer, Verifier, with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;

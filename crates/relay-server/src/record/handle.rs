@@ -236,9 +236,9 @@ impl OpenRecord {
         self.handle.0.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Notes the end of the response. A break is final: the body ends after it as well.
+    /// Notes the end of the response. A break and a stall are final: the body ends after them as well.
     pub(crate) fn set_end(&mut self, end: RequestEnd) {
-        if self.end != RequestEnd::Broken {
+        if !matches!(self.end, RequestEnd::Broken | RequestEnd::Stalled) {
             self.end = end;
         }
     }

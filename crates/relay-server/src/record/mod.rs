@@ -126,16 +126,19 @@ pub enum RequestEnd {
     Broken,
     /// The client left, or the server shut down, before the response was complete.
     Abandoned,
+    /// The client accepted nothing of the response for `server.write_timeout_ms`.
+    Stalled,
 }
 
 impl RequestEnd {
-    /// The end in a word: `complete`, `broken` or `abandoned`.
+    /// The end in a word: `complete`, `broken`, `abandoned` or `stalled`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::Broken => "broken",
             Self::Abandoned => "abandoned",
+            Self::Stalled => "stalled",
         }
     }
 }

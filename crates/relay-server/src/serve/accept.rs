@@ -1,0 +1,127 @@
+//! Accepts connections, at most a limit of them at one time.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// The pause after a failed accept, which fails again at once while no file descriptor is free.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// The shortest time between two log lines about the same obstacle.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The limit of connections, over all listeners of a relay.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionLimit {
+    limit: usize,
+    places: Arc<Semaphore>,
+}
+
+impl ConnectionLimit {
+    pub(crate) fn new(limit: usize) -> Self {
+        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        Self { limit, places: Arc::new(Semaphore::new(limit)) }
+    }
+}
+
+/// An accepted connection. It has its place among the connections until `place` is dropped.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// Accepts the connections of one listener. At the limit, further connections wait in the backlog of the system.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    limit: ConnectionLimit,
+    at_limit: LogInterval,
+    failing: LogInterval,
+}
+
+impl Acceptor {
+    pub(super) fn new(listener: TcpListener, limit: ConnectionLimit) -> Self {
+        Self { listener, limit, at_limit: LogInterval::default(), failing: LogInterval::default() }
+    }
+
+    /// Waits for the next connection. Dropping the future loses none.
+    pub(super) async fn accept(&mut self) -> Accepted {
+        let place = self.place().await;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => return Accepted { stream, peer, place },
+                Err(error) if is_of_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection ended before it was accepted");
+                }
+                Err(error) => {
+                    if self.failing.is_due() {
+                        tracing::warn!(%error, "cannot accept connections; trying again every 100 ms");
+                    }
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn place(&mut self) -> OwnedSemaphorePermit {
+        let ConnectionLimit { limit, places } = &self.limit;
+        if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+            return place;
+        }
+        if self.at_limit.is_due() {
+            tracing::warn!(limit, "as many clients are connected as may be; further connections wait");
+        }
+        match Arc::clone(places).acquire_owned().await {
+            Ok(place) => place,
+            // The semaphore is never closed.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Returns `true` for an error of the connection that would have been accepted, after which the next one is there.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
+}
+
+/// Limits log lines that repeat themselves.
+#[derive(Debug, Default)]
+struct LogInterval(Option<Instant>);
+
+impl LogInterval {
+    /// Returns `true` if the line has not been logged for a while. The caller then logs it.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.0.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_is_logged_once_a_minute() {
+        let mut interval = LogInterval::default();
+        assert!(interval.is_due());
+        assert!(!interval.is_due());
+        tokio::time::advance(LOG_INTERVAL).await;
+        assert!(interval.is_due());
+    }
+}

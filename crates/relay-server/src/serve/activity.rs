@@ -1,0 +1,145 @@
+//! The state of one client connection: its requests, and the bytes that the client has not accepted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::progress::Progress;
+use super::settings::HeadTimeouts;
+
+/// The state of one client connection, shared by the connection, its requests and its socket.
+#[derive(Debug)]
+pub(super) struct Activity {
+    requests: Mutex<Requests>,
+    /// True while a write to the client waits for the client.
+    is_write_blocked: AtomicBool,
+    /// True once the client has accepted no byte for `server.write_timeout_ms`.
+    has_stalled: AtomicBool,
+    /// True while the end of the connection would look to the client like the end of a response that is not complete.
+    needs_reset: AtomicBool,
+    /// The progress of the exchange whose HTTP/2 stream is about to be spawned.
+    next_stream: Mutex<Option<Arc<Progress>>>,
+}
+
+#[derive(Debug)]
+struct Requests {
+    /// The number of requests whose response has not ended.
+    open: usize,
+    /// The number of open requests whose body has not arrived.
+    incomplete: usize,
+    is_http2: bool,
+    has_been_used: bool,
+    /// The time at which the connection was accepted, or at which its last request ended.
+    since: Instant,
+}
+
+/// The version of HTTP that a connection has spoken so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// No request has arrived.
+    Unknown,
+    Http1,
+    Http2,
+}
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        let requests =
+            Requests { open: 0, incomplete: 0, is_http2: false, has_been_used: false, since: Instant::now() };
+        Self {
+            requests: Mutex::new(requests),
+            is_write_blocked: AtomicBool::new(false),
+            has_stalled: AtomicBool::new(false),
+            needs_reset: AtomicBool::new(false),
+            next_stream: Mutex::new(None),
+        }
+    }
+
+    /// Counts a request whose head has arrived.
+    pub(super) fn request_begins(&self, is_incomplete: bool, is_http2: bool) {
+        let mut requests = self.lock();
+        requests.open += 1;
+        requests.incomplete += usize::from(is_incomplete);
+        requests.is_http2 = is_http2;
+        requests.has_been_used = true;
+    }
+
+    /// Counts a request body as arrived.
+    pub(super) fn body_ends(&self) {
+        let mut requests = self.lock();
+        requests.incomplete = requests.incomplete.saturating_sub(1);
+    }
+
+    /// Counts a request whose response has ended.
+    pub(super) fn request_ends(&self) {
+        let mut requests = self.lock();
+        requests.open = requests.open.saturating_sub(1);
+        requests.since = Instant::now();
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        let requests = self.lock();
+        match (requests.has_been_used, requests.is_http2) {
+            (false, _) => Protocol::Unknown,
+            (true, false) => Protocol::Http1,
+            (true, true) => Protocol::Http2,
+        }
+    }
+
+    /// Returns `true` if no request is open, and everything written so far has gone to the socket.
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().open == 0 && !self.is_write_blocked()
+    }
+
+    /// Returns `true` if an open request waits for its body.
+    pub(super) fn is_request_incomplete(&self) -> bool {
+        self.lock().incomplete > 0
+    }
+
+    /// Returns the time at which the connection has been without a request for too long, or `None` while it has one.
+    pub(super) fn idle_deadline(&self, timeouts: HeadTimeouts) -> Option<Instant> {
+        let requests = self.lock();
+        let limit = if requests.has_been_used { timeouts.next } else { timeouts.first };
+        (requests.open == 0).then(|| requests.since + limit)
+    }
+
+    pub(super) fn set_write_blocked(&self, is_blocked: bool) {
+        self.is_write_blocked.store(is_blocked, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.is_write_blocked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_stalled(&self) {
+        self.has_stalled.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_stalled(&self) -> bool {
+        self.has_stalled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_needs_reset(&self, needs_reset: bool) {
+        self.needs_reset.store(needs_reset, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if the connection must end with a reset, so that the client notices missing bytes.
+    pub(super) fn needs_reset(&self) -> bool {
+        self.needs_reset.load(Ordering::Relaxed) || self.is_write_blocked()
+    }
+
+    /// Keeps `progress` for the stream that is spawned next.
+    pub(super) fn set_next_stream(&self, progress: Arc<Progress>) {
+        *self.next_stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    }
+
+    pub(super) fn take_next_stream(&self) -> Option<Arc<Progress>> {
+        self.next_stream.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        // Every state is valid, also after a panic in another thread.
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,214 @@
+//! One connection of a client, from its acceptance to its end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use relay_messages::error_sources;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tower::Service;
+
+use super::accept::Accepted;
+use super::activity::{Activity, Protocol};
+use super::client_io::ClientIo;
+use super::exchange::{OpenExchange, SentBody};
+use super::settings::{HeadTimeouts, ServeSettings};
+use super::streams::StreamExecutor;
+use crate::relay::Relay;
+
+/// The limit of an HTTP/1.1 head and the size of one read, in bytes.
+const HTTP1_BUFFER: usize = 256 * 1024;
+/// The limit of the header list of an HTTP/2 request, in bytes.
+const HTTP2_HEADER_LIST: u32 = 64 * 1024;
+/// The limit of concurrent HTTP/2 streams on one connection.
+const HTTP2_STREAMS: u32 = 250;
+/// The flow-control window of an HTTP/2 stream, in bytes: a usual request of Claude Code fits.
+const HTTP2_STREAM_WINDOW: u32 = 1024 * 1024;
+/// The flow-control window of an HTTP/2 connection, in bytes.
+const HTTP2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// The interval of TCP keep-alive probes and HTTP/2 pings.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// The unsent bytes of a client that the system keeps. A larger queue hides for longer that a client reads slowly, or
+/// not at all.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
+/// The time that an idle HTTP/2 connection has to end after GOAWAY.
+const GOAWAY_TIME: Duration = Duration::from_secs(1);
+
+/// A client connection to be served.
+pub(super) struct Connection {
+    relay: Relay,
+    activity: Arc<Activity>,
+    stopping: watch::Receiver<bool>,
+}
+
+type Server<'a, S> = auto::Connection<'a, TokioIo<ClientIo>, S, StreamExecutor>;
+
+impl Connection {
+    /// `stopping` becomes `true` when the server stops.
+    pub(super) fn new(relay: Relay, stopping: watch::Receiver<bool>) -> Self {
+        Self { relay, activity: Arc::new(Activity::new()), stopping }
+    }
+
+    /// Serves requests until the connection ends.
+    pub(super) async fn serve(self, Accepted { stream, peer, place }: Accepted) {
+        if let Err(error) = set_options(&stream) {
+            tracing::debug!(%error, "the connection closed before it was served");
+            return;
+        }
+        let settings = self.relay.settings();
+        let io = ClientIo::new(stream, Arc::clone(&self.activity), settings.write_timeout);
+        let server = self.builder(settings);
+        let service = service_fn(|request| self.respond(request));
+        let connection = pin!(server.serve_connection(TokioIo::new(io), service));
+        if let Err(error) = self.run(connection, settings.head_timeouts).await {
+            self.log_end(peer, &*error);
+        }
+        drop(place);
+    }
+
+    /// Runs `connection` until it ends by itself, is idle for too long, or the server stops.
+    async fn run<S, F>(
+        &self,
+        mut connection: Pin<&mut Server<'_, S>>,
+        timeouts: HeadTimeouts,
+    ) -> Result<(), tower::BoxError>
+    where
+        S: hyper::service::Service<
+                Request<Incoming>,
+                Response = Response<SentBody>,
+                Error = Infallible,
+                Future = F,
+            >,
+        F: Future<Output = Result<Response<SentBody>, Infallible>> + Send + 'static,
+    {
+        let mut stopping = self.stopping.clone();
+        let has_ended = tokio::select! {
+            result = &mut connection => return result,
+            () = self.idle(timeouts) => self.activity.protocol() != Protocol::Http2,
+            // An error means that the server has been dropped, which also drops this future.
+            _ = stopping.wait_for(|stopping| *stopping) => self.has_nothing_to_finish(),
+        };
+        if has_ended {
+            tracing::debug!("closed a connection without a request");
+            return Ok(());
+        }
+        connection.as_mut().graceful_shutdown();
+        loop {
+            tokio::select! {
+                result = &mut connection => return result,
+                // A client may not confirm GOAWAY.
+                () = sleep(GOAWAY_TIME) => if self.activity.is_idle() {
+                    return Ok(());
+                },
+            }
+        }
+    }
+
+    /// Waits until no request has arrived for too long.
+    async fn idle(&self, timeouts: HeadTimeouts) {
+        loop {
+            // A request that ends meanwhile has its own deadline, which is later than this one.
+            let again = Instant::now() + timeouts.next;
+            match self.activity.idle_deadline(timeouts) {
+                Some(deadline) if deadline <= Instant::now() => return,
+                Some(deadline) => sleep_until(deadline.min(again)).await,
+                None => sleep_until(again).await,
+            }
+        }
+    }
+
+    /// Returns `true` if the connection can be closed at once: it has no request whose response could be finished.
+    fn has_nothing_to_finish(&self) -> bool {
+        match self.activity.protocol() {
+            Protocol::Unknown => true,
+            Protocol::Http1 => self.activity.is_idle() || self.activity.is_request_incomplete(),
+            // Each stream decides for itself.
+            Protocol::Http2 => false,
+        }
+    }
+
+    fn builder(&self, settings: ServeSettings) -> auto::Builder<StreamExecutor> {
+        let mut builder = auto::Builder::new(StreamExecutor {
+            activity: Arc::clone(&self.activity),
+            write_timeout: settings.write_timeout,
+            stopping: self.stopping.clone(),
+        });
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.head_timeouts.next)
+            .max_buf_size(HTTP1_BUFFER)
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(HTTP2_STREAMS)
+            .max_header_list_size(HTTP2_HEADER_LIST)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+            .keep_alive_interval(Some(KEEPALIVE));
+        if settings.enable_http2 { builder } else { builder.http1_only() }
+    }
+
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<SentBody>, Infallible>> + Send + use<> {
+        let version = request.version();
+        let (is_http2, is_http10) = (version == Version::HTTP_2, version <= Version::HTTP_10);
+        let exchange = OpenExchange::new(&self.activity, !request.body().is_end_stream(), is_http2);
+        let request = request.map(|body| exchange.receive(body));
+        // The relay is always ready: at its limit it answers with an error.
+        let response = self.relay.clone().call(request);
+        async move {
+            let response = response.await?;
+            Ok(response.map(|body| SentBody::new(body, exchange, is_http2, is_http10)))
+        }
+    }
+
+    /// Logs the reason for which a connection has ended, unless it was handled where it happened: a client that left, or a
+    /// response that broke off.
+    fn log_end(&self, peer: SocketAddr, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+        let reason = error.source().map(ToString::to_string);
+        if self.activity.has_stalled() {
+            tracing::info!(%peer, "reset a connection: the client accepted nothing (server.write_timeout_ms)");
+        } else if error.downcast_ref::<hyper::Error>().is_some_and(is_malformed) {
+            tracing::info!(%peer, %error, reason, "refused malformed bytes of a client");
+        } else {
+            tracing::debug!(%peer, %error, reason, "connection ended");
+        }
+    }
+}
+
+/// Returns `true` if a client has sent bytes that are no request: such a request has no record.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let is_handled = error.is_user()
+        || error.is_canceled()
+        || error.is_closed()
+        || error.is_timeout()
+        || error.is_shutdown()
+        || error.is_incomplete_message()
+        || error.is_body_write_aborted();
+    error.is_parse() || !is_handled && !error_sources(error).any(|cause| cause.is::<io::Error>())
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    // Otherwise an event waits up to 40 ms for the acknowledgement of the one before (Nagle, delayed ACK).
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT)?;
+    // Detects a client that vanished without closing its connection.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
+}

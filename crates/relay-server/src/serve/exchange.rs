@@ -1,0 +1,193 @@
+//! One request and its response, as the server sees them: the arrival of the request's body, and the frames of the
+//! response's body that the client has accepted.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tower::BoxError;
+
+use super::activity::Activity;
+use super::progress::Progress;
+use crate::body::Body;
+
+/// The largest piece of a response that is handed to an HTTP/2 stream at once, in bytes. The server polls for the next
+/// piece when the stream's window has room for it, so this is also the smallest progress of a client that is noticed.
+const HTTP2_PIECE: usize = 2 * 1024;
+
+/// An exchange of one connection. It counts as open until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenExchange {
+    activity: Arc<Activity>,
+    progress: Arc<Progress>,
+}
+
+impl OpenExchange {
+    /// Opens an exchange on a connection, and hands its progress to the stream that is spawned for it.
+    pub(super) fn new(activity: &Arc<Activity>, is_incomplete: bool, is_http2: bool) -> Self {
+        activity.request_begins(is_incomplete, is_http2);
+        let progress = Arc::new(Progress::new(is_incomplete));
+        if is_http2 {
+            activity.set_next_stream(Arc::clone(&progress));
+        }
+        Self { activity: Arc::clone(activity), progress }
+    }
+
+    /// Watches the body of the request.
+    pub(super) fn receive(&self, inner: Incoming) -> ReceivedBody {
+        ReceivedBody { inner, activity: Arc::clone(&self.activity), progress: Arc::clone(&self.progress) }
+    }
+
+    fn has_stalled(&self) -> bool {
+        self.progress.has_stalled() || self.activity.has_stalled()
+    }
+}
+
+impl Drop for OpenExchange {
+    fn drop(&mut self) {
+        if self.progress.body_ends() {
+            self.activity.body_ends();
+        }
+        self.activity.request_ends();
+    }
+}
+
+/// The body of a request, which notes its end.
+#[derive(Debug)]
+pub(super) struct ReceivedBody {
+    inner: Incoming,
+    activity: Arc<Activity>,
+    progress: Arc<Progress>,
+}
+
+impl HttpBody for ReceivedBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if (frame.is_none() || self.inner.is_end_stream()) && self.progress.body_ends() {
+            self.activity.body_ends();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The body of a response, which notes the frames that wait for the client.
+#[derive(Debug)]
+pub(super) struct SentBody {
+    // Dropped before the exchange ends.
+    inner: Body,
+    exchange: OpenExchange,
+    /// The rest of a frame of which a piece has been handed out.
+    rest: Bytes,
+    /// The largest piece that is handed out, in bytes.
+    piece: usize,
+    /// The bytes that are still to come, if their number is known.
+    missing: Option<u64>,
+    /// True for a client that takes the end of its connection for the end of the response.
+    ends_with_connection: bool,
+}
+
+impl SentBody {
+    /// `ends_with_connection` is true for a client of HTTP/1.0.
+    pub(super) fn new(
+        inner: Body,
+        exchange: OpenExchange,
+        is_http2: bool,
+        ends_with_connection: bool,
+    ) -> Self {
+        let missing = inner.size_hint().exact();
+        let ends_with_connection = ends_with_connection && !inner.is_end_stream();
+        exchange.activity.set_needs_reset(ends_with_connection);
+        let piece = if is_http2 { HTTP2_PIECE } else { usize::MAX };
+        Self { inner, exchange, rest: Bytes::new(), piece, missing, ends_with_connection }
+    }
+
+    /// Fills `rest` with the next frame of the response. Returns a frame or an end that is handed out as it is.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Option<Result<Frame<Bytes>, BoxError>>>> {
+        let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            end => {
+                if end.is_none() {
+                    self.complete();
+                }
+                return Poll::Ready(Some(end));
+            }
+        };
+        match frame.into_data() {
+            Ok(data) => self.rest = data,
+            Err(frame) => return Poll::Ready(Some(Some(Ok(frame)))),
+        }
+        Poll::Ready(None)
+    }
+
+    /// Notes that the server has the whole response.
+    fn complete(&mut self) {
+        if std::mem::take(&mut self.ends_with_connection) {
+            self.exchange.activity.set_needs_reset(false);
+        }
+    }
+}
+
+impl HttpBody for SentBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        this.exchange.progress.frame_polled();
+        if this.rest.is_empty()
+            && let Some(end) = ready!(this.poll_inner(cx))
+        {
+            return Poll::Ready(end);
+        }
+        let piece = this.rest.split_to(this.rest.len().min(this.piece));
+        this.missing = this.missing.map(|missing| missing.saturating_sub(piece.len() as u64));
+        if this.missing == Some(0) || this.is_end_stream() {
+            this.complete();
+        }
+        this.exchange.progress.frame_held();
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.len() as u64;
+        let inner = self.inner.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower().saturating_add(rest));
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
+    }
+}
+
+impl Drop for SentBody {
+    fn drop(&mut self) {
+        if self.exchange.has_stalled() {
+            self.inner.stall();
+        }
+    }
+}

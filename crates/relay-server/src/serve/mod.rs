@@ -1,0 +1,95 @@
+//! Serves the relay on a socket by HTTP/1.1 and cleartext HTTP/2, and drains it on shutdown.
+//!
+//! ```text
+//! Acceptor ─▶ Connection ─▶ ClientIo: time limit of writes
+//!                        ─▶ StreamExecutor: one task per HTTP/2 stream, time limit of writes
+//!                        ─▶ Relay, between ReceivedBody and SentBody, which note the progress of the exchange in Activity
+//! ```
+
+mod accept;
+mod activity;
+mod client_io;
+mod connection;
+mod exchange;
+mod progress;
+mod settings;
+mod streams;
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::relay::Relay;
+use accept::Acceptor;
+pub(crate) use accept::ConnectionLimit;
+use connection::Connection;
+pub(crate) use settings::{HeadTimeouts, ServeSettings, default_connections};
+
+/// The backlog of connections to accept. With the usual 128, a burst of a thousand clients runs into SYN retries of one
+/// second each.
+const BACKLOG: u32 = 4096;
+
+/// Binds a listener to `address`, with a backlog for bursts of connections.
+///
+/// # Errors
+/// The system's error: the address is in use, does not belong to this machine, or is not permitted.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait until connections of the last process have timed out. On Windows the option would let
+    // two processes share a port.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// The result of [`serve`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// The number of connections that were still busy after `server.drain_timeout_ms`, and were cut.
+    pub cut: usize,
+}
+
+/// Serves `relay` on `listener` until `shutdown` completes.
+///
+/// Then `/readyz` answers 503, and requests are served as before for `server.drain_delay_ms`. After that it stops accepting,
+/// closes connections without a complete request, lets open requests finish within `server.drain_timeout_ms`, and cuts the
+/// remaining connections.
+///
+/// Dropping the future cuts every connection at once. A panic in a response body ends its own connection only. A client
+/// that closes its side of a connection is taken to have left: its requests are cancelled.
+pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Output = ()>) -> Drained {
+    let settings = relay.settings();
+    let mut acceptor = Acceptor::new(listener, relay.connections());
+    let (stop, stopping) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(async {
+        shutdown.await;
+        relay.start_draining();
+        if !settings.drain_delay.is_zero() {
+            tokio::time::sleep(settings.drain_delay).await;
+        }
+    });
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = acceptor.accept() => {
+                let connection = Connection::new(relay.clone(), stopping.clone());
+                connections.spawn(connection.serve(accepted));
+            }
+        }
+    }
+    drop(acceptor);
+    stop.send_replace(true);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    // An error is the end of the time limit. The rest is cut.
+    let _ = tokio::time::timeout(settings.drain_timeout, all_ended).await;
+    let cut = connections.len();
+    connections.shutdown().await;
+    Drained { cut }
+}

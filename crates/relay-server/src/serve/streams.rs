@@ -1,0 +1,94 @@
+//! The tasks of HTTP/2 streams, each with a time limit for its client.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use pin_project_lite::pin_project;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::activity::Activity;
+use super::progress::Progress;
+
+/// Spawns the streams of one connection.
+///
+/// A stream ends early if its client gives no room for a frame within `write_timeout`, or if its request has not arrived
+/// when the server stops. The client then receives RST_STREAM, and other streams are not affected.
+#[derive(Debug, Clone)]
+pub(super) struct StreamExecutor {
+    pub(super) activity: Arc<Activity>,
+    pub(super) write_timeout: Option<Duration>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
+    fn execute(&self, future: F) {
+        // The server calls its service for a stream directly before it spawns the stream.
+        let Some(progress) = self.activity.take_next_stream() else {
+            tokio::spawn(future);
+            return;
+        };
+        let mut stopping = self.stopping.clone();
+        let stop = async move {
+            // An error means that the server has been dropped, which ends the connection.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        let limit = self.write_timeout;
+        tokio::spawn(Stream { future, progress, limit, timer: None, held: None, stop: Some(Box::pin(stop)) });
+    }
+}
+
+pin_project! {
+    /// The task of one stream.
+    struct Stream<F> {
+        #[pin]
+        future: F,
+        progress: Arc<Progress>,
+        limit: Option<Duration>,
+        // The timer of a frame that waits for the client.
+        timer: Option<Pin<Box<Sleep>>>,
+        // The number of the frame for which the timer runs.
+        held: Option<u64>,
+        // `None` once the server stops.
+        stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Stream<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.as_mut().project().future.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let this = self.project();
+        if let Some(stop) = this.stop
+            && stop.as_mut().poll(cx).is_ready()
+        {
+            *this.stop = None;
+            if this.progress.is_incomplete() {
+                return Poll::Ready(());
+            }
+        }
+        let (held, Some(limit)) = (this.progress.held_frame(), *this.limit) else { return Poll::Pending };
+        if held.is_none() {
+            *this.held = None;
+            return Poll::Pending;
+        }
+        let deadline = || Instant::now() + limit;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline())));
+        if std::mem::replace(this.held, held) != held {
+            timer.as_mut().reset(deadline());
+        }
+        ready!(timer.as_mut().poll(cx));
+        this.progress.set_stalled();
+        tracing::info!(
+            ?limit,
+            "reset an HTTP/2 stream: the client accepted nothing (server.write_timeout_ms)"
+        );
+        Poll::Ready(())
+    }
+}
