@@ -12,9 +12,9 @@ use tokio::task::{JoinError, JoinSet};
 use crate::cli::Settings;
 use crate::client_hint::{self, Hint};
 use crate::listen::{self, ListenError};
-use crate::logging::{self, LoggingError};
+use crate::logging::{self, Log, LoggingError};
 use crate::settings::{Origin, SettingsError, Start};
-use crate::signals::Signals;
+use crate::signals::{Signal, Signals};
 
 /// An error that prevents the relay from running, or ends it.
 #[derive(Debug, thiserror::Error)]
@@ -48,21 +48,28 @@ impl ServeError {
 pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     let start = Start::read(settings)?;
     let config = start.loaded.config.clone();
-    let _flush = logging::install(&config.logging)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(ServeError::Runtime)?;
+    // Before the first line of the log, which an operator may take for the sign that the process runs.
+    let signals = runtime.block_on(async { Signals::new() }).map_err(ServeError::Signals)?;
+    let log = logging::install(&config.logging)?;
     start.log();
     let hints = client_hint::of(&config);
     let server = config.server.clone();
     let relay = Relay::builder(config).with_own_listeners().build()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(ServeError::Runtime)?;
-    let ended = runtime.block_on(run(relay, &server, &hints));
+    let ended = runtime.block_on(run(relay, &server, &hints, signals, &log));
     // A thread may still be resolving a name. Its result is no longer needed.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(relay: Relay, server: &ServerConfig, hints: &[Hint]) -> Result<ExitCode, ServeError> {
-    let mut signals = Signals::new().map_err(ServeError::Signals)?;
+async fn run(
+    relay: Relay,
+    server: &ServerConfig,
+    hints: &[Hint],
+    mut signals: Signals,
+    log: &Log,
+) -> Result<ExitCode, ServeError> {
     let listeners = listen::bind(&server.listen).await?;
     announce(&listeners, hints).map_err(ServeError::LocalAddress)?;
 
@@ -77,10 +84,7 @@ async fn run(relay: Relay, server: &ServerConfig, hints: &[Hint]) -> Result<Exit
         serving.spawn(relay_server::serve(listener, relay.clone(), shutdown));
     }
     tokio::select! {
-        signal = signals.next() => {
-            let limit = server.drain_timeout;
-            tracing::info!(signal, ?limit, "draining: open requests may finish; a second signal ends at once");
-        }
+        signal = stop_signal(&mut signals, log) => log_stop(signal, server),
         // Before the stop, a listener ends only by a panic.
         Some(ended) = serving.join_next() => drop(ended?),
     }
@@ -90,12 +94,41 @@ async fn run(relay: Relay, server: &ServerConfig, hints: &[Hint]) -> Result<Exit
             0 => tracing::info!("stopped"),
             cut => tracing::warn!(cut, "stopped; connections that were still busy have been cut"),
         },
-        signal = signals.next() => {
+        signal = stop_signal(&mut signals, log) => {
             tracing::warn!(signal, "stopped at once; open requests have been cut");
             return Ok(ExitCode::FAILURE);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for a signal that stops the process, and returns its name. SIGHUP reopens the log file.
+async fn stop_signal(signals: &mut Signals, log: &Log) -> &'static str {
+    loop {
+        match signals.next().await {
+            Signal::Stop(name) => return name,
+            #[cfg(unix)]
+            Signal::HangUp => {
+                log.reopen();
+                tracing::info!("SIGHUP: a log file is reopened; the configuration is read only at the start");
+            }
+        }
+    }
+}
+
+fn log_stop(signal: &str, server: &ServerConfig) {
+    let (delay, limit) = (server.drain_delay, server.drain_timeout);
+    if delay.is_zero() {
+        tracing::info!(signal, ?limit, "draining: open requests may finish; a second signal ends at once");
+    } else {
+        tracing::info!(
+            signal,
+            ?delay,
+            ?limit,
+            "draining after a delay, in which requests are still served and /readyz answers 503; a second signal ends \
+             at once"
+        );
+    }
 }
 
 /// Waits for all listeners and returns the number of connections that were cut.

@@ -1,27 +1,43 @@
-//! Signals of the operating system that stop the process.
+//! Signals of the operating system.
 
 use std::io;
 
-/// Receives SIGINT and SIGTERM. Once it exists, these signals no longer end the process by themselves.
+/// A signal to the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// A signal with this name, which stops the process.
+    Stop(&'static str),
+    /// SIGHUP: the log file is to be reopened, as after its rotation.
+    #[cfg(unix)]
+    HangUp,
+}
+
+/// Receives SIGINT, SIGTERM and SIGHUP. Once it exists, these signals no longer end the process by themselves.
 #[cfg(unix)]
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
     pub(crate) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
-    /// Waits for the next signal and returns its name.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// Waits for the next signal.
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => Signal::Stop("SIGINT"),
+            _ = self.terminate.recv() => Signal::Stop("SIGTERM"),
+            _ = self.hang_up.recv() => Signal::HangUp,
         }
     }
 }
@@ -37,9 +53,9 @@ impl Signals {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    /// Waits for the next signal and returns its name.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// Waits for the next signal.
+    pub(crate) async fn next(&mut self) -> Signal {
         self.0.recv().await;
-        "Ctrl-C"
+        Signal::Stop("Ctrl-C")
     }
 }

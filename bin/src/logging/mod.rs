@@ -1,10 +1,10 @@
 //! The log of the process: level, format and destination.
 
+mod output;
 mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fs::OpenOptions;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 use std::path::PathBuf;
 
@@ -15,7 +15,8 @@ use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-pub(crate) use self::queue::Flush;
+use self::output::{LogFile, Output};
+pub(crate) use self::queue::Log;
 use self::queue::LogQueue;
 use crate::output::colours_are_welcome;
 use crate::settings::variable;
@@ -42,14 +43,14 @@ pub(crate) enum LoggingError {
     Install(#[from] TryInitError),
 }
 
-/// Starts logging as `config` demands, panics included. Once the returned guard is dropped, all lines are written.
-pub(crate) fn install(config: &LoggingConfig) -> Result<Flush, LoggingError> {
+/// Starts logging as `config` demands, panics included. Once the returned value is dropped, all lines are written.
+pub(crate) fn install(config: &LoggingConfig) -> Result<Log, LoggingError> {
     let filter = match variable(FILTER).filter(|filter| !filter.is_empty()) {
         Some(filter) => filter.parse().map_err(LoggingError::Filter)?,
         None => filter(config.level),
     };
     let (output, is_terminal) = open(&config.output)?;
-    let (queue, flush) = LogQueue::start(output).map_err(LoggingError::Thread)?;
+    let (queue, log) = LogQueue::start(output).map_err(LoggingError::Thread)?;
     let layer = tracing_subscriber::fmt::layer().with_writer(queue);
     let layer = match config.format {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
@@ -60,7 +61,7 @@ pub(crate) fn install(config: &LoggingConfig) -> Result<Flush, LoggingError> {
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
     std::panic::set_hook(Box::new(log_panic));
-    Ok(flush)
+    Ok(log)
 }
 
 /// A filter for all events of this workspace at `level` or above, and for warnings of the libraries, which log their own
@@ -75,18 +76,14 @@ fn filter(level: LogLevel) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(OURS.map(|target| (target, level)))
 }
 
-fn open(output: &LogOutput) -> Result<(Box<dyn Write + Send>, bool), LoggingError> {
+fn open(output: &LogOutput) -> Result<(Output, bool), LoggingError> {
     Ok(match output {
-        LogOutput::Stdout => (Box::new(io::stdout()), io::stdout().is_terminal()),
-        LogOutput::Stderr => (Box::new(io::stderr()), io::stderr().is_terminal()),
+        LogOutput::Stdout => (Output::Stream(Box::new(io::stdout())), io::stdout().is_terminal()),
+        LogOutput::Stderr => (Output::Stream(Box::new(io::stderr())), io::stderr().is_terminal()),
         LogOutput::File(path) => {
-            let mut options = OpenOptions::new();
-            options.create(true).append(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let file = options.open(path);
+            let file = LogFile::open(path.clone());
             let file = file.map_err(|source| LoggingError::Open { path: path.clone(), source })?;
-            (Box::new(file), false)
+            (Output::File(file), false)
         }
     })
 }

@@ -1,17 +1,20 @@
 //! A bounded queue between the log and its output, so that no request waits for a terminal, a pipe or a disk.
 //!
 //! ```text
-//! any thread ──line──▶ LogQueue, bounded ──batch──▶ thread `log` ──▶ output
+//! any thread ──line──▶ LogQueue, bounded ──batch──▶ thread `log` ──▶ Output
 //! ```
 //! With a plain writer, a reader that stops reading (`cc-relay | less`) would stop the relay. If the queue is full,
 //! lines are dropped and counted, and the count is logged. Lines that arrive during a write are written together by
-//! the next one.
+//! the next one. If the output fails, standard error reports it once, and the log counts the lost lines once it works
+//! again.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::output::Output;
 
 /// The most bytes that wait in the queue: the lines of about five thousand requests. A batch of the same size may be
 /// in the hands of the writer.
@@ -23,9 +26,19 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct LogQueue(Arc<Shared>);
 
-/// A guard that, when dropped, waits until all logged lines are written.
+/// The running log. When dropped, it waits until all logged lines are written.
 #[derive(Debug)]
-pub(crate) struct Flush(Arc<Shared>);
+pub(crate) struct Log(Arc<Shared>);
+
+impl Log {
+    /// Opens a log file again, before the next line is written.
+    #[cfg(unix)]
+    pub(crate) fn reopen(&self) {
+        let mut state = self.0.lock();
+        state.reopens = true;
+        self.0.filled.notify_one();
+    }
+}
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -40,17 +53,18 @@ struct Shared {
 struct State {
     lines: Vec<u8>,
     lost: u64,
+    reopens: bool,
     closing: bool,
     finished: bool,
 }
 
 impl LogQueue {
     /// Starts the thread that writes to `output`.
-    pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
+    pub(super) fn start(output: Output) -> io::Result<(Self, Log)> {
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_to(output))?;
-        Ok((Self(Arc::clone(&shared)), Flush(shared)))
+        Ok((Self(Arc::clone(&shared)), Log(shared)))
     }
 }
 
@@ -86,36 +100,87 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes batches to the output until the guard is dropped.
-    fn write_to(&self, mut output: impl Write) {
-        let mut batch = Vec::new();
-        while let Some(lost) = self.next_batch(&mut batch) {
-            // A log that cannot be written has no place to report that.
-            let _ = output.write_all(&batch).and_then(|()| output.flush());
-            batch.clear();
-            if lost > 0 {
-                tracing::warn!(lost, "log lines were dropped: the output is too slow");
+    /// Writes batches to the output until the log is dropped.
+    fn write_to(&self, output: Output) {
+        let mut batch = Batch::default();
+        let mut output = Reported { output, lost: 0, has_failed: false };
+        while self.next_batch(&mut batch) {
+            output.write(&batch);
+            batch.lines.clear();
+            if batch.lost > 0 {
+                tracing::warn!(lost = batch.lost, "log lines were dropped: the output is too slow");
             }
         }
         self.lock().finished = true;
         self.finished.notify_all();
     }
 
-    /// Waits for lines, moves them to `batch`, and returns the number of lines dropped meanwhile. Returns `None` at the
-    /// end.
-    fn next_batch(&self, batch: &mut Vec<u8>) -> Option<u64> {
+    /// Waits for lines and moves them to `batch`. Returns `false` at the end.
+    fn next_batch(&self, batch: &mut Batch) -> bool {
         let state = self.lock();
-        let idle = |state: &mut State| state.lines.is_empty() && !state.closing;
+        let idle = |state: &mut State| state.lines.is_empty() && !state.reopens && !state.closing;
         let mut state = self.filled.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
-        if state.lines.is_empty() {
-            return None;
+        if state.lines.is_empty() && !state.reopens {
+            return false;
         }
-        std::mem::swap(&mut state.lines, batch);
-        Some(std::mem::take(&mut state.lost))
+        std::mem::swap(&mut state.lines, &mut batch.lines);
+        batch.lost = std::mem::take(&mut state.lost);
+        batch.reopens = std::mem::take(&mut state.reopens);
+        true
     }
 }
 
-impl Drop for Flush {
+/// The work of one turn of the writer.
+#[derive(Debug, Default)]
+struct Batch {
+    lines: Vec<u8>,
+    /// The number of lines that were dropped since the last batch.
+    lost: u64,
+    /// True if the file is to be reopened first.
+    reopens: bool,
+}
+
+/// An output whose failures are reported.
+struct Reported {
+    output: Output,
+    /// The number of lines that were lost since the output has failed.
+    lost: usize,
+    has_failed: bool,
+}
+
+impl Reported {
+    fn write(&mut self, batch: &Batch) {
+        let reopened = if batch.reopens { self.output.reopen() } else { Ok(()) };
+        // A failed write may have cut a line.
+        let written = match self.lost > 0 && !batch.lines.is_empty() {
+            true => self.output.write(b"\n").and_then(|()| self.output.write(&batch.lines)),
+            false => self.output.write(&batch.lines),
+        };
+        if written.is_err() {
+            self.lost += batch.lines.iter().filter(|byte| **byte == b'\n').count();
+        }
+        match written.and(reopened) {
+            Err(error) if !std::mem::replace(&mut self.has_failed, true) => report(&error),
+            Err(_) => {}
+            Ok(()) if std::mem::take(&mut self.has_failed) => {
+                let lost = std::mem::take(&mut self.lost);
+                tracing::warn!(lost, "the log can be written again; lines before this one may be missing");
+            }
+            Ok(()) => {}
+        }
+    }
+}
+
+/// Reports on standard error that the log cannot be written.
+fn report(error: &io::Error) {
+    // There is no further place to report to.
+    let _ = writeln!(
+        io::stderr(),
+        "cc-relay: cannot write the log: {error}; lines are lost until it can be written again"
+    );
+}
+
+impl Drop for Log {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.closing = true;
@@ -151,15 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn all_logged_lines_are_written_before_the_guard_is_gone() {
+    fn all_logged_lines_are_written_before_the_log_is_dropped() {
         let (gate, open) = mpsc::channel();
         drop(gate);
         let taken = Arc::new(Mutex::new(Vec::new()));
-        let (queue, flush) = LogQueue::start(Gate { open, taken: Arc::clone(&taken) }).unwrap();
+        let (queue, log) =
+            LogQueue::start(Output::Stream(Box::new(Gate { open, taken: Arc::clone(&taken) }))).unwrap();
         for line in 0..1000 {
             writeln!(&queue, "{line}").unwrap();
         }
-        drop(flush);
+        drop(log);
         let expected: String = (0..1000).map(|line| format!("{line}\n")).collect();
         assert_eq!(String::from_utf8(taken.lock().unwrap().clone()).unwrap(), expected);
     }
@@ -168,13 +234,14 @@ mod tests {
     fn a_blocked_output_does_not_block_the_writers() {
         let (gate, open) = mpsc::channel();
         let taken = Arc::new(Mutex::new(Vec::new()));
-        let (queue, flush) = LogQueue::start(Gate { open, taken: Arc::clone(&taken) }).unwrap();
+        let (queue, log) =
+            LogQueue::start(Output::Stream(Box::new(Gate { open, taken: Arc::clone(&taken) }))).unwrap();
         let line = [b'x'; 1024];
         for _ in 0..4 * CAPACITY / line.len() {
             (&queue).write_all(&line).unwrap();
         }
         drop(gate);
-        drop(flush);
+        drop(log);
         let taken = taken.lock().unwrap().len();
         assert!((CAPACITY..=2 * CAPACITY).contains(&taken), "{taken} bytes were kept");
     }

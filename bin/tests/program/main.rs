@@ -4,6 +4,10 @@
 mod config;
 mod explain;
 mod hint;
+#[cfg(unix)]
+mod limits;
+#[cfg(unix)]
+mod logs;
 mod process;
 mod proxy;
 mod serve;

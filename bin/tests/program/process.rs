@@ -49,9 +49,22 @@ impl User {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cc-relay"));
+        let mut command = self.isolated(env!("CARGO_BIN_EXE_cc-relay"));
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// A line for the shell.
+    #[cfg(unix)]
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut command = self.isolated("/bin/sh");
+        command.args(["-c", line]);
+        command
+    }
+
+    fn isolated(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("HOME", self.home.path())
             .env("XDG_CONFIG_HOME", self.path("xdg"))
@@ -74,23 +87,19 @@ impl User {
 
     /// Starts a command.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Process {
-        let mut child = self.command(arguments).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (line, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            // The receiver is gone once the test has ended.
-            stdout.lines().map_while(Result::ok).try_for_each(|text| line.send(text))
-        });
-        Process { child, lines, seen: String::new() }
+        self.spawn_with(arguments, &[])
+    }
+
+    /// Starts a command with further environment variables.
+    pub(crate) fn spawn_with(&self, arguments: &[&str], variables: &[(&str, String)]) -> Process {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Process::spawn(command)
     }
 
     /// Starts `serve` on a free port and waits until it listens.
     pub(crate) fn serve(&self, arguments: &[&str]) -> (Process, SocketAddr) {
-        let mut process = self.spawn(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat());
-        let line = process.wait_for("listening on http://");
-        let address = line.split("http://").nth(1).unwrap();
-        let address = address.split(|c: char| !matches!(c, '0'..='9' | '.' | ':')).next().unwrap();
-        (process, address.parse().unwrap())
+        Process::spawn(self.command(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat())).listening()
     }
 }
 
@@ -104,6 +113,26 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Starts a command, whose output is piped.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (line, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            // The receiver is gone once the test has ended.
+            stdout.lines().map_while(Result::ok).try_for_each(|text| line.send(text))
+        });
+        Self { child, lines, seen: String::new() }
+    }
+
+    /// Waits until `serve` listens, and returns its address.
+    pub(crate) fn listening(mut self) -> (Self, SocketAddr) {
+        let line = self.wait_for("listening on http://");
+        let address = line.split("http://").nth(1).unwrap();
+        let address = address.split(|c: char| !matches!(c, '0'..='9' | '.' | ':')).next().unwrap();
+        (self, address.parse().unwrap())
+    }
+
     /// Reads until a line contains `phrase`, and returns this line.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, phrase: &str) -> String {
@@ -140,7 +169,19 @@ impl Process {
         }
     }
 
-    /// Sends `INT` or `TERM`.
+    /// Returns `true` if the process has not ended.
+    #[cfg(unix)]
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The standard error of the process.
+    #[cfg(unix)]
+    pub(crate) fn stderr_reader(&mut self) -> &mut impl Read {
+        self.child.stderr.as_mut().unwrap()
+    }
+
+    /// Sends `INT`, `TERM` or `HUP`.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
         // `kill` is built into the shell. A small machine may not have it as a program.
@@ -179,6 +220,24 @@ impl Connection {
         stream.set_read_timeout(Some(STEP_TIMEOUT)).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
         Self(BufReader::new(stream))
+    }
+
+    /// Connects and sends `text`, of which the server may refuse the rest.
+    #[cfg(unix)]
+    pub(crate) fn try_send(address: SocketAddr, text: &str) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(STEP_TIMEOUT)).unwrap();
+        // An error means that the server has closed the connection.
+        let _ = stream.write_all(text.as_bytes());
+        Self(BufReader::new(stream))
+    }
+
+    /// Reads to the end of the connection, which may be a reset.
+    #[cfg(unix)]
+    pub(crate) fn read_available(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = self.0.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Requests a streamed message.
