@@ -1,5 +1,8 @@
 //! Selects the headers that pass the relay in either direction.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -124,6 +127,12 @@ pub fn betas(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     values.flat_map(|text| text.split(',')).map(str::trim).filter(|beta| !beta.is_empty())
 }
 
+/// Returns the first occurrence of each item, in the order of `items`. The work grows linearly with the number of items.
+pub fn each_once<T: Copy + Eq + Hash>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    items.into_iter().filter(|item| seen.insert(*item)).collect()
+}
+
 /// Replaces each beta with the result of `map`, without duplicates and in the client's order. If nothing
 /// changes, the header stays as the client wrote it.
 pub fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {
@@ -132,12 +141,7 @@ pub fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {
         let texts = values.iter().filter_map(|value| value.to_str().ok());
         texts.flat_map(|text| text.split(',')).map(str::trim).filter(|beta| !beta.is_empty())
     };
-    let mut after: Vec<&str> = Vec::new();
-    for beta in before().filter_map(map) {
-        if !after.contains(&beta) {
-            after.push(beta);
-        }
-    }
+    let after = each_once(before().filter_map(map));
     if before().eq(after.iter().copied()) {
         return;
     }
@@ -162,6 +166,9 @@ pub fn set_betas(headers: &mut HeaderMap, betas: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::hash::Hasher;
+
     use super::*;
 
     fn map(entries: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -169,6 +176,38 @@ mod tests {
             .iter()
             .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect()
+    }
+
+    /// A name that counts how often it is compared with another one.
+    #[derive(Clone, Copy, Debug)]
+    struct Counted<'a>(usize, &'a Cell<usize>);
+
+    impl PartialEq for Counted<'_> {
+        fn eq(&self, other: &Self) -> bool {
+            self.1.set(self.1.get() + 1);
+            self.0 == other.0
+        }
+    }
+
+    impl Eq for Counted<'_> {}
+
+    impl Hash for Counted<'_> {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
+
+    #[test]
+    fn twice_as_many_names_need_at_most_twice_the_comparisons() {
+        let comparisons = |names: usize| {
+            let count = Cell::new(0);
+            // Every name occurs twice.
+            let each = each_once((0..names).chain(0..names).map(|name| Counted(name, &count)));
+            assert!(each.iter().map(|name| name.0).eq(0..names));
+            count.get()
+        };
+        let (once, twice) = (comparisons(10_000), comparisons(20_000));
+        assert!(twice < once * 5 / 2, "{once} comparisons, then {twice}");
     }
 
     #[test]

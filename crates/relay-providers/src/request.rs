@@ -297,29 +297,15 @@ impl Attempt {
     pub fn betas(&self) -> Vec<&str> {
         match &self.betas {
             Some(betas) => betas.iter().map(|beta| &**beta).collect(),
-            None => {
-                let mut each = Vec::new();
-                for beta in headers::betas(self.request.headers()) {
-                    if !each.contains(&beta) {
-                        each.push(beta);
-                    }
-                }
-                each
-            }
+            None => headers::each_once(headers::betas(self.request.headers())),
         }
     }
 
     /// Sets the betas for this upstream, each once. If they equal the client's, the client's header stays as it is.
     pub fn set_betas<'a>(&mut self, betas: impl IntoIterator<Item = &'a str>) {
-        let mut each: Vec<Box<str>> = Vec::new();
-        for beta in betas {
-            if !each.iter().any(|other| **other == *beta) {
-                each.push(beta.into());
-            }
-        }
-        let clients = headers::betas(self.request.headers());
-        let is_clients = clients.eq(each.iter().map(|beta| &**beta));
-        self.betas = (!is_clients).then_some(each);
+        let each = headers::each_once(betas);
+        let is_clients = headers::betas(self.request.headers()).eq(each.iter().copied());
+        self.betas = (!is_clients).then(|| each.into_iter().map(Box::from).collect());
     }
 
     /// The headers for this upstream, without those that the provider adds itself.
