@@ -16,8 +16,18 @@ use crate::error::Error;
 use crate::forward::Forwarder;
 use crate::intake::Intake;
 use crate::messages::Messages;
+use crate::path::canonical;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture, json};
+
+const MESSAGES: &str = "/v1/messages";
+const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
+const MODELS: &str = "/v1/models";
+const PROVIDERS: &str = "/v1/providers";
+
+/// The methods that any path may take. `CONNECT` and `TRACE` could make an upstream open a tunnel or return the relay's key,
+/// `OPTIONS` is answered by the CORS rules alone, and Anthropic's API has no other methods.
+const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 /// An operation for admitted clients, within the limit on requests in flight.
 type Relayed<S> = <AdmissionLayer as Layer<Admitted<S>>>::Service;
@@ -148,13 +158,17 @@ enum Route {
 
 impl Route {
     fn of(method: &Method, path: &str) -> Result<Self, Error> {
+        if !METHODS.contains(&method.as_str()) {
+            let (method, path) = (method.clone(), path.to_owned());
+            return Err(Error::MethodNotAllowed { method, path, allowed: METHODS });
+        }
         const GET: &[&str] = &["GET", "HEAD"];
         const POST: &[&str] = &["POST"];
         let (route, allowed) = match path {
-            "/v1/messages" => (Self::Messages, POST),
-            "/v1/messages/count_tokens" => (Self::CountTokens, POST),
-            "/v1/models" => (Self::Models, GET),
-            "/v1/providers" => (Self::Providers, GET),
+            MESSAGES => (Self::Messages, POST),
+            COUNT_TOKENS => (Self::CountTokens, POST),
+            MODELS => (Self::Models, GET),
+            PROVIDERS => (Self::Providers, GET),
             "/health" | "/healthz" => (Self::Health, GET),
             "/readyz" => (Self::Ready, GET),
             "/" => (Self::Root, GET),
@@ -176,22 +190,26 @@ fn is_model(method: &Method, path: &str) -> bool {
     id.is_some() && is_api(path) && matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// Returns `true` if `path` is below `/v1` and stays there when dot segments are removed.
+/// Returns `true` if `path` is below `/v1`, and no server could read it as a path outside of it or as one of the operations
+/// that the relay serves itself: these have their own limits and their own choice of a provider.
 fn is_api(path: &str) -> bool {
-    let is_plain = |segment: &str| {
-        let dots = segment.to_ascii_lowercase().replace("%2e", ".");
-        dots != "." && dots != ".."
+    let is_below = path.strip_prefix("/v1/").is_some_and(|rest| !rest.is_empty() && !rest.starts_with("v1/"));
+    let is_other = |path: String| {
+        path.starts_with("/v1/") && ![MESSAGES, COUNT_TOKENS, MODELS, PROVIDERS].contains(&&*path)
     };
-    path.strip_prefix("/v1/")
-        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with("v1/") && rest.split('/').all(is_plain))
+    is_below && canonical(path).is_some_and(is_other)
 }
 
 /// Returns a hint at the usual reason for an unknown path, or nothing.
 fn hint(path: &str) -> &'static str {
-    if path.starts_with("/v1/v1/") {
-        ". The base URL that the client is given must not end in /v1"
-    } else {
-        ""
+    match canonical(path) {
+        Some(path) if path.starts_with("/v1/v1/") => {
+            ". The base URL that the client is given must not end in /v1"
+        }
+        Some(canonical) if canonical != path && canonical.starts_with("/v1/") => {
+            ". Write the path without percent-encoding, `;`, `\\`, empty segments and a slash at the end"
+        }
+        _ => "",
     }
 }
 
@@ -213,7 +231,8 @@ mod tests {
         check(Method::GET, "/v1/models/claude-opus-5-5", Ok(Route::Model));
         check(Method::POST, "/v1/models/claude-opus-5-5", Ok(Route::Api));
         check(Method::GET, "/v1/models/a/b", Ok(Route::Api));
-        check(Method::GET, "/v1/models/", Ok(Route::Api));
+        check(Method::GET, "/v1/models/anthropic%2Fclaude", Ok(Route::Model));
+        check(Method::GET, "/v1/files/a%2Fb;c//d", Ok(Route::Api));
         check(Method::GET, "/v1/models", Ok(Route::Models));
         check(Method::HEAD, "/v1/providers", Ok(Route::Providers));
         check(Method::HEAD, "/", Ok(Route::Root));
@@ -224,6 +243,39 @@ mod tests {
             ["/v1", "/v1/", "/v2/messages", "/v1/v1/messages", "/v1/../admin", "/v1/a/%2E./b", "/v1/./x", ""]
         {
             check(Method::GET, path, Err(StatusCode::NOT_FOUND));
+        }
+        for path in ["/v1/messages", "/v1/files", "/health", "/nowhere", "*", ""] {
+            for method in ["TRACE", "CONNECT", "OPTIONS", "PROPFIND", "get", "X"] {
+                let method = Method::from_bytes(method.as_bytes()).unwrap();
+                check(method, path, Err(StatusCode::METHOD_NOT_ALLOWED));
+            }
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_an_own_operation_is_forwarded() {
+        for path in [
+            "/v1/messages/",
+            "/v1/messages;x",
+            "/v1//messages",
+            "//v1/messages",
+            "/v1/%6dessages",
+            "/v1/messages%2f",
+            "/v1/Messages",
+            "/v1/messages%2Fcount_tokens",
+            "/v1/messages\\count_tokens",
+            "/v1/messages/count_tokens/",
+            "/v1/models/",
+            "/v1/%6dodels",
+            "/v1/providers/",
+            "/v1/files/..%2fmessages",
+            "/v1/models/%252e%252e%252fmessages",
+            "/v1/%2e%2e/health",
+        ] {
+            for method in [Method::GET, Method::POST, Method::DELETE] {
+                let route = Route::of(&method, path).map_err(|error| error.status());
+                assert_eq!(route, Err(StatusCode::NOT_FOUND), "{method} {path}");
+            }
         }
     }
 }
