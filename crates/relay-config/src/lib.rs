@@ -61,9 +61,9 @@ pub use claude_model::ClaudeModel;
 pub use config::{
     Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail,
     ClientAuth, ClientKey, Config, DebugOptions, EntraConfig, GoogleCredentials, GuardrailTrace,
-    HealthConfig, KeyConfig, KeyLimits, ListenAddress, LogFormat, LogLevel, LogOutput, LoggingConfig,
-    Pooling, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy, StreamBreak, VertexConfig,
-    aws_service,
+    HealthConfig, HostName, KeyConfig, KeyLimits, ListenAddress, LogFormat, LogLevel, LogOutput,
+    LoggingConfig, Origin, Pooling, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy,
+    StreamBreak, VertexConfig, aws_service,
 };
 pub use config_file::{FindError, find_file};
 pub use discover::{Discovery, demo};

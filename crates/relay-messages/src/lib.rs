@@ -40,6 +40,7 @@
 
 mod body;
 mod capabilities;
+mod cut;
 mod date;
 mod error;
 mod error_chain;
@@ -57,6 +58,7 @@ mod unsupported;
 
 pub use body::{BodyError, Children, ContentTypes, Edits, JsonKind, MessagesBody, Node, Payload, ScanError};
 pub use capabilities::Adapter;
+pub use cut::cut;
 pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use error_chain::{ErrorChain, error_sources};
 pub use estimate::estimate_tokens;

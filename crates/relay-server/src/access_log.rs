@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use relay_messages::cut;
 use relay_routing::AttemptRecord;
 
 use crate::record::{RecordSubscriber, RequestEnd, RequestRecord};
@@ -26,14 +27,14 @@ impl RecordSubscriber for AccessLog {
         log_event!(
             PROBES.contains(&&*record.path),
             request_id = record.id.as_str(),
-            method = record.method.as_str(),
-            path = &*record.path,
+            method = &*cut(record.method.as_str()),
+            path = &*cut(&record.path),
             status = record.status.map(|status| status.as_u16()),
-            model = record.model_requested.as_deref(),
-            client = record.client.as_deref(),
+            model = record.model_requested.as_deref().map(cut).as_deref(),
+            client = record.client.as_deref().map(cut).as_deref(),
             provider = last.map(|attempt| attempt.provider.as_str()),
             attempts = (record.strategy.is_some() || last.is_some()).then(|| describe(&record.attempts)),
-            error = record.error.as_deref(),
+            error = record.error.as_deref().map(cut).as_deref(),
             head_ms = record.head_latency().map(|latency| latency.as_millis() as u64),
             content_ms = record.content_latency().map(|latency| latency.as_millis() as u64),
             total_ms = record.duration().as_millis() as u64,
@@ -52,8 +53,9 @@ impl RecordSubscriber for AccessLog {
 fn describe(attempts: &[AttemptRecord]) -> String {
     let attempts = attempts.iter().map(|attempt| {
         let status = attempt.status.map(|status| format!(" {status}")).unwrap_or_default();
-        let AttemptRecord { provider, credential, model, result, latency, .. } = attempt;
-        let error = attempt.error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+        let AttemptRecord { provider, credential, result, latency, .. } = attempt;
+        let model = cut(&attempt.model);
+        let error = attempt.error.as_ref().map(|error| format!(" ({})", cut(error))).unwrap_or_default();
         format!("{provider}/{credential} {model}{status} {result}{error} {}ms", latency.as_millis())
     });
     attempts.collect::<Vec<_>>().join(", ")

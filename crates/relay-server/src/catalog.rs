@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use relay_config::{ProviderConfig, ProviderName};
-use relay_messages::{KnownRefusal, RefusalMemory};
+use relay_messages::{KnownRefusal, RefusalMemory, cut};
 use relay_providers::{ClientCredential, ListedModel};
 use relay_routing::{Planner, ProviderPool};
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ impl Page {
             let found = models.iter().position(|model| model.id == id);
             found.ok_or_else(|| Error::Parameter {
                 name,
-                problem: format!("there is no model `{id}` in this list"),
+                problem: format!("there is no model `{}` in this list", cut(id)),
             })
         };
         let (start, end) = match (&page.after, &page.before) {
@@ -288,7 +288,7 @@ fn limit(value: &str) -> Result<usize, Error> {
     let limit = value.parse().ok().filter(|limit| (1..=PAGE_LIMIT).contains(limit));
     limit.ok_or_else(|| Error::Parameter {
         name: "limit",
-        problem: format!("found `{value}`, expected a number from 1 to {PAGE_LIMIT}"),
+        problem: format!("found `{}`, expected a number from 1 to {PAGE_LIMIT}", cut(value)),
     })
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
 use relay_config::ProviderName;
-use relay_messages::{BodyError, error_type};
+use relay_messages::{BodyError, cut, error_type};
 use relay_providers::{AttemptError, GuardrailConflict};
 use relay_routing::{PlanError, RouteError, RouteErrorKind};
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const ACCEPT_ENCODING: HeaderName = http::header::ACCEPT_ENCODING;
 
-/// The `retry-after` of a refusal for too many requests in flight.
+/// The `retry-after` of a refusal for too many requests in flight, or for too many bytes of their bodies.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 /// The `retry-after` of an overload without a time of its own.
 const OVERLOAD_RETRY: Duration = Duration::from_secs(5);
@@ -39,6 +39,61 @@ pub enum Error {
         /// `server.max_concurrent`.
         limit: u32,
     },
+    /// The bodies of all requests together would exceed `server.max_buffered_bytes`.
+    #[error(
+        "the relay holds as many bytes of request bodies as it may ({limit}, server.max_buffered_bytes); \
+         try again shortly"
+    )]
+    BuffersFull {
+        /// `server.max_buffered_bytes`.
+        limit: usize,
+    },
+    /// The request does not name exactly one host.
+    #[error("{problem}: it must name the relay's host once")]
+    HostHeader {
+        /// The fault.
+        problem: &'static str,
+    },
+    /// The request names a host that the listener does not serve.
+    #[error(
+        "the relay does not serve the host `{}` on this listener, since a web page could have chosen it: \
+         use a loopback address, or add the host to server.allowed_hosts",
+        cut(host)
+    )]
+    HostNotAllowed {
+        /// The host that the request names.
+        host: String,
+    },
+    /// A web page of an origin that is not listed caused the request.
+    #[error(
+        "the relay does not serve web pages of `{}`: add the origin to server.cors.allowed_origins",
+        cut(origin)
+    )]
+    OriginNotAllowed {
+        /// The value of `origin`.
+        origin: String,
+    },
+    /// A web page of another site caused the request, and the browser sent no `origin`.
+    #[error("the relay does not serve web pages of other sites (`sec-fetch-site`)")]
+    CrossSite,
+    /// `anthropic-beta` names too many betas.
+    #[error("anthropic-beta: more than {limit} betas")]
+    TooManyBetas {
+        /// The most betas that one request may name.
+        limit: usize,
+    },
+    /// The lines of `anthropic-beta` are too long together.
+    #[error("anthropic-beta: more than {limit} bytes")]
+    BetasTooLong {
+        /// The most bytes of all lines together.
+        limit: usize,
+    },
+    /// The body's `content-type` is not JSON.
+    #[error("content-type `{}` is not supported: send application/json", cut(found))]
+    ContentType {
+        /// The value of the header.
+        found: String,
+    },
     /// The body exceeds `server.max_body_bytes`, before or after decoding.
     #[error("the request body is larger than the limit of {limit} bytes (server.max_body_bytes)")]
     BodyTooLarge {
@@ -46,7 +101,7 @@ pub enum Error {
         limit: usize,
     },
     /// The body's `content-encoding` is not supported.
-    #[error("content-encoding `{found}` is not supported: send gzip, deflate, br, zstd or none")]
+    #[error("content-encoding `{}` is not supported: send gzip, deflate, br, zstd or none", cut(found))]
     UnsupportedEncoding {
         /// The value of the header.
         found: String,
@@ -54,6 +109,12 @@ pub enum Error {
     /// The body cannot be decoded by its `content-encoding`.
     #[error("the request body is not valid {encoding}")]
     MalformedEncoding {
+        /// The encoding.
+        encoding: &'static str,
+    },
+    /// The body consists of far more gzip members or zstd frames than its size explains.
+    #[error("the request body has too many {encoding} members or frames for its size: compress it as one")]
+    TooManyMembers {
         /// The encoding.
         encoding: &'static str,
     },
@@ -77,7 +138,8 @@ pub enum Error {
     Body(#[from] BodyError),
     /// The path is unknown.
     #[error(
-        "there is nothing at {path}: the relay serves /v1/messages and the rest of Anthropic's API under /v1{hint}"
+        "there is nothing at {}: the relay serves /v1/messages and the rest of Anthropic's API under /v1{hint}",
+        cut(path)
     )]
     NotFound {
         /// The path.
@@ -86,7 +148,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// The path does not support the method.
-    #[error("{path} does not take {method}: use {}", allowed.join(" or "))]
+    #[error("{} does not take {}: use {}", cut(path), cut(method.as_str()), allowed.join(" or "))]
     MethodNotAllowed {
         /// The method.
         method: Method,
@@ -97,7 +159,8 @@ pub enum Error {
     },
     /// Only Anthropic has the operation, and no `anthropic` provider is configured.
     #[error(
-        "{path} is served by Anthropic alone, and no provider of type `anthropic` can be used for this request"
+        "{} is served by Anthropic alone, and no provider of type `anthropic` can be used for this request",
+        cut(path)
     )]
     NoAnthropicProvider {
         /// The path.
@@ -110,7 +173,7 @@ pub enum Error {
         path: String,
     },
     /// The list of models does not contain the model.
-    #[error("model: there is no `{id}` in the list of this relay's models (GET /v1/models)")]
+    #[error("model: there is no `{}` in the list of this relay's models (GET /v1/models)", cut(id))]
     UnknownModel {
         /// The id in the request.
         id: String,
@@ -151,17 +214,24 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Denied | Self::SeveralCredentials | Self::NoCredential => StatusCode::UNAUTHORIZED,
-            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy { .. } | Self::BuffersFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedEncoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedEncoding { .. } | Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyStalled { .. } | Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::MalformedEncoding { .. }
+            | Self::TooManyMembers { .. }
+            | Self::HostHeader { .. }
+            | Self::TooManyBetas { .. }
+            | Self::BetasTooLong { .. }
             | Self::BodyUnreadable
             | Self::Body(_)
             | Self::NoGuardrail { .. }
             | Self::Parameter { .. } => StatusCode::BAD_REQUEST,
             Self::NotFound { .. } | Self::NoAnthropicProvider { .. } | Self::UnknownModel { .. } => {
                 StatusCode::NOT_FOUND
+            }
+            Self::HostNotAllowed { .. } | Self::OriginNotAllowed { .. } | Self::CrossSite => {
+                StatusCode::FORBIDDEN
             }
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
@@ -194,7 +264,7 @@ impl Error {
     /// Adds the headers of the response: `retry-after`, `x-should-retry`, `allow`, `accept-encoding`.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let retry_after = match self {
-            Self::Busy { .. } => Some(BUSY_RETRY),
+            Self::Busy { .. } | Self::BuffersFull { .. } => Some(BUSY_RETRY),
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Overloaded { retry_after } => {
                     Some(retry_after.unwrap_or(OVERLOAD_RETRY).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
@@ -231,7 +301,13 @@ impl Error {
     /// minutes.
     fn is_final(&self) -> bool {
         match self {
-            Self::Denied | Self::SeveralCredentials | Self::NoCredential | Self::NoGuardrail { .. } => true,
+            Self::Denied
+            | Self::SeveralCredentials
+            | Self::NoCredential
+            | Self::NoGuardrail { .. }
+            | Self::HostNotAllowed { .. }
+            | Self::OriginNotAllowed { .. }
+            | Self::CrossSite => true,
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Plan(_) | RouteErrorKind::CredentialRejected { .. } => true,
                 RouteErrorKind::Attempt { source, .. } => source.is_misconfigured(),

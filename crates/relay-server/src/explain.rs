@@ -11,6 +11,7 @@ use relay_routing::{CredentialId, PlannedCandidate, Planner};
 
 use crate::edge::Verifier;
 use crate::error::Error;
+use crate::intake::check_lists;
 
 /// The route that a request would take at this moment.
 #[derive(Debug, Clone)]
@@ -77,6 +78,7 @@ impl Explainer {
 
     pub(crate) fn explain(&self, mut headers: HeaderMap, body: Bytes) -> Result<Explanation, Error> {
         let client = self.verifier.check(&mut headers)?;
+        check_lists(&headers)?;
         let request = RelayRequest::new(Endpoint::Messages, None, headers, MessagesBody::parse(body)?)
             .with_client_credential(client.credential)
             .with_keys_allowed(client.keys_allowed);

@@ -1,5 +1,6 @@
 //! Forwards the rest of Anthropic's API to the first `anthropic` provider that can serve the request.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tower::{Service, ServiceExt};
 
 use crate::edge::Client;
 use crate::error::Error;
+use crate::intake::check_lists;
 use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture};
@@ -71,6 +73,9 @@ impl<B: ClientBody> Service<Request<B>> for Forwarder {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
+        if let Err(error) = check_lists(&parts.headers) {
+            return Box::pin(ready(Err(error)));
+        }
         let client = parts.extensions.remove::<Client>();
         let record = parts.extensions.remove();
         let request = ApiRequest {

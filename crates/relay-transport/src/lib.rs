@@ -14,7 +14,7 @@
 //!
 //! // Decoding is bounded by the decoded size.
 //! let coding = ContentCoding::from_name(b"GZIP").expect("a known name");
-//! assert!(coding.decode("not gzip".into(), 1024).await.is_err());
+//! assert!(coding.decode("not gzip".into(), 1024, |_| true).await.is_err());
 //! # }
 //! ```
 

@@ -9,6 +9,7 @@ mod logging;
 mod provider;
 mod routing;
 mod server;
+mod web;
 
 pub use cloud::{
     AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail, EntraConfig,
@@ -19,6 +20,7 @@ pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
 pub use provider::{KeyConfig, KeyLimits, Pooling, ProviderConfig, ProviderKind};
 pub use routing::{Affinity, RoutingConfig, Strategy, StreamBreak};
 pub use server::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
+pub use web::{HostName, Origin};
 
 /// The complete configuration of a relay.
 #[derive(Debug, Clone, Default)]

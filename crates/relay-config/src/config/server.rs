@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::web::{HostName, Origin};
 use crate::secret::Secret;
 
 /// The listener for clients.
@@ -20,6 +21,9 @@ pub struct ServerConfig {
     pub max_concurrent: Option<NonZeroU32>,
     /// The largest request body in bytes, after decompression. Default 32 MiB.
     pub max_body_bytes: usize,
+    /// The bytes of request bodies held at the same time, over all requests; a body beyond it is answered with 503
+    /// `overloaded_error`. `None` is no limit. Default 1 GiB.
+    pub max_buffered_bytes: Option<usize>,
     /// The time that a shutdown waits for requests in flight. Default 30 s.
     pub drain_timeout: Duration,
     /// The time before a shutdown's drain in which `/readyz` answers 503 and new requests are still served. Default 0.
@@ -29,6 +33,11 @@ pub struct ServerConfig {
     pub write_timeout: Option<Duration>,
     /// Serves cleartext HTTP/2 with prior knowledge (h2c) in addition to HTTP/1.1. Default `true`.
     pub enable_http2: bool,
+    /// The hosts that a request may name, in addition to loopback names and addresses. Empty, the default: those alone on
+    /// a loopback listener, every host on another one.
+    pub allowed_hosts: Vec<HostName>,
+    /// The origins of the web pages that may call the relay (`server.cors.allowed_origins`). Default: none.
+    pub allowed_origins: Vec<Origin>,
     /// The clients that are admitted.
     pub auth: ClientAuth,
 }
@@ -40,10 +49,13 @@ impl Default for ServerConfig {
             timeout: Some(Duration::from_secs(600)),
             max_concurrent: None,
             max_body_bytes: 32 * 1024 * 1024,
+            max_buffered_bytes: Some(1024 * 1024 * 1024),
             drain_timeout: Duration::from_secs(30),
             drain_delay: Duration::ZERO,
             write_timeout: Some(Duration::from_secs(60)),
             enable_http2: true,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             auth: ClientAuth::default(),
         }
     }

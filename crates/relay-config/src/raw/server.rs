@@ -25,6 +25,10 @@ pub(crate) struct Server {
     /// `request_too_large`. Default 33554432.
     #[schemars(range(min = 1024, max = 1_073_741_824), extend("default" = 33_554_432))]
     pub(crate) max_body_bytes: Option<u64>,
+    /// The bytes of request bodies that are held at the same time, over all requests. A body beyond it is answered with
+    /// 503 `overloaded_error`. Default 1073741824; 0 is no limit.
+    #[schemars(range(min = 0, max = 1_099_511_627_776_u64), extend("default" = 1_073_741_824))]
+    pub(crate) max_buffered_bytes: Option<u64>,
     /// Time that a shutdown waits for requests in flight, in milliseconds. Default 30000.
     #[schemars(range(min = 0, max = 86_400_000), extend("default" = 30_000))]
     pub(crate) drain_timeout_ms: Option<u64>,
@@ -39,6 +43,11 @@ pub(crate) struct Server {
     /// Serve cleartext HTTP/2 with prior knowledge (h2c) in addition to HTTP/1.1. Default true.
     #[schemars(extend("default" = true))]
     pub(crate) enable_http2: Option<bool>,
+    /// The hosts that the `Host` header of a request may name, in addition to loopback names and addresses. Default: none
+    /// on a loopback listener, every host on another one.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// The web pages that may call the relay.
+    pub(crate) cors: Cors,
     /// TLS certificates, to serve HTTPS on the listener for clients.
     tls: Tls,
     /// The credentials of clients that are admitted. With nothing set, every client that can reach the listener is
@@ -54,6 +63,15 @@ pub(crate) enum Listen {
     One(#[schemars(length(min = 1))] String),
     /// Several addresses, each as `host:port`.
     Many(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// The web pages that may call the relay. A request with the `Origin` of any other page is answered with 403.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Cors {
+    /// The origins of these pages, such as `https://app.example`. Default: none.
+    pub(crate) allowed_origins: Vec<String>,
 }
 
 /// The credentials of clients that are admitted.

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::config::{ClientAuth, ClientKey, ListenAddress, ProviderConfig, ServerConfig};
+use crate::config::{ClientAuth, ClientKey, HostName, ListenAddress, Origin, ProviderConfig, ServerConfig};
 use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
 use crate::raw;
@@ -21,10 +21,17 @@ pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -
         max_body_bytes: raw
             .max_body_bytes
             .map_or(default.max_body_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        max_buffered_bytes: match raw.max_buffered_bytes {
+            Some(0) => None,
+            Some(bytes) => Some(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            None => default.max_buffered_bytes,
+        },
         drain_timeout: millis(raw.drain_timeout_ms, default.drain_timeout),
         drain_delay: millis(raw.drain_delay_ms, default.drain_delay),
         write_timeout: limit(raw.write_timeout_ms, default.write_timeout),
         enable_http2: raw.enable_http2.unwrap_or(default.enable_http2),
+        allowed_hosts: hosts(raw.allowed_hosts, &path.key("allowed_hosts"), to),
+        allowed_origins: origins(raw.cors.allowed_origins, &path.key("cors").key("allowed_origins"), to),
         auth: auth(raw.auth, &path.key("auth"), to),
     };
     if let Some(open) = server.listen.iter().find(|address| !address.is_loopback())
@@ -125,6 +132,59 @@ fn parse_address(text: &str) -> Result<ListenAddress, String> {
         return Err("the host is a name or an IP address".to_owned());
     }
     Ok(ListenAddress { host: host.to_owned(), port })
+}
+
+fn hosts(raw: Vec<String>, path: &KeyPath, to: &mut Reporter<'_>) -> Vec<HostName> {
+    items(raw, path, to, |text| {
+        // An IPv6 address is unambiguous without its brackets as well.
+        let address = text.parse::<Ipv6Addr>().ok().map(|address| format!("[{address}]"));
+        HostName::parse(address.as_deref().unwrap_or(text)).ok_or_else(|| {
+            let hint = if text.contains("://") {
+                "remove the scheme"
+            } else if text.contains('/') {
+                "remove the path"
+            } else if text.contains('*') {
+                "write each name in full: with a pattern, a web page could choose a name that fits"
+            } else if text.contains(':') {
+                "remove the port"
+            } else {
+                ""
+            };
+            value_fault(format!("{text:?}"), "a host name or an IP address, as in relay.example", hint)
+        })
+    })
+}
+
+fn origins(raw: Vec<String>, path: &KeyPath, to: &mut Reporter<'_>) -> Vec<Origin> {
+    items(raw, path, to, |text| {
+        Origin::parse(text).ok_or_else(|| {
+            let hint = if text.contains('*') {
+                "list each origin: with a pattern, any web page could use the relay's keys"
+            } else if !text.contains("://") {
+                "add the scheme"
+            } else {
+                "write scheme, host and port only, without a path or a slash at the end"
+            };
+            value_fault(format!("{text:?}"), "the origin of a web page, as in https://app.example", hint)
+        })
+    })
+}
+
+/// Parses each item of a list, and reports those that cannot be parsed.
+fn items<T>(
+    raw: Vec<String>,
+    path: &KeyPath,
+    to: &mut Reporter<'_>,
+    parse: impl Fn(&str) -> Result<T, Fault>,
+) -> Vec<T> {
+    let parsed = raw.into_iter().enumerate().filter_map(|(index, text)| match parse(text.trim()) {
+        Ok(item) => Some(item),
+        Err(fault) => {
+            to.problem(&path.index(index), fault);
+            None
+        }
+    });
+    parsed.collect()
 }
 
 fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAuth {

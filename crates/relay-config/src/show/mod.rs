@@ -30,10 +30,13 @@ fn server(server: &ServerConfig, out: &mut Writer) {
     out.plain("timeout_ms", server.timeout.map_or(0, |limit| limit.as_millis()));
     out.plain("max_concurrent", server.max_concurrent.map_or(0, std::num::NonZeroU32::get));
     out.plain("max_body_bytes", server.max_body_bytes);
+    out.plain("max_buffered_bytes", server.max_buffered_bytes.unwrap_or(0));
     out.millis("drain_timeout_ms", server.drain_timeout);
     out.millis("drain_delay_ms", server.drain_delay);
     out.plain("write_timeout_ms", server.write_timeout.map_or(0, |limit| limit.as_millis()));
     out.plain("enable_http2", server.enable_http2);
+    out.strings("allowed_hosts", server.allowed_hosts.iter());
+    out.table("cors", |out| out.strings("allowed_origins", server.allowed_origins.iter()));
     out.table("auth", |out| {
         let auth = &server.auth;
         out.list("api_keys", &auth.keys, |client, out| {

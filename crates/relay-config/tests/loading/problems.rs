@@ -573,3 +573,46 @@ providers:
         ],
     );
 }
+
+#[test]
+fn hosts_and_origins_are_written_in_full() {
+    #[track_caller]
+    fn check(setting: &str, expected: &str) {
+        yaml_problems(&format!("server: {{ {setting} }}"), &[expected]);
+    }
+    let host = "expected a host name or an IP address, as in relay.example";
+    check(
+        "allowed_hosts: ['https://relay.example']",
+        &format!("1:27: server.allowed_hosts[0]: found \"https://relay.example\", {host}; remove the scheme"),
+    );
+    check(
+        "allowed_hosts: ['relay.example:8787']",
+        &format!("1:27: server.allowed_hosts[0]: found \"relay.example:8787\", {host}; remove the port"),
+    );
+    check(
+        "allowed_hosts: [a.example, '*']",
+        &format!(
+            "1:38: server.allowed_hosts[1]: found \"*\", {host}; write each name in full: with a pattern, a web page \
+             could choose a name that fits"
+        ),
+    );
+    let origin = "expected the origin of a web page, as in https://app.example";
+    check(
+        "cors: { allowed_origins: ['*'] }",
+        &format!(
+            "1:37: server.cors.allowed_origins[0]: found \"*\", {origin}; list each origin: with a pattern, any web \
+             page could use the relay's keys"
+        ),
+    );
+    check(
+        "cors: { allowed_origins: [app.example] }",
+        &format!("1:37: server.cors.allowed_origins[0]: found \"app.example\", {origin}; add the scheme"),
+    );
+    check(
+        "cors: { allowed_origins: ['https://app.example/'] }",
+        &format!(
+            "1:37: server.cors.allowed_origins[0]: found \"https://app.example/\", {origin}; write scheme, host and \
+             port only, without a path or a slash at the end"
+        ),
+    );
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use relay_config::{
     Affinity, CompatibleAuth, Concern, Config, Discovery, Format, KeyConfig, KeyLimits, Loader, LogFormat,
-    LogLevel, LogOutput, Pooling, ProviderKind, Strategy, StreamBreak, TEMPLATE, demo, schema,
+    LogLevel, LogOutput, Origin, Pooling, ProviderKind, Strategy, StreamBreak, TEMPLATE, demo, schema,
 };
 
 use crate::check::{loader, warnings, yaml};
@@ -16,10 +16,13 @@ server:
   timeout_ms: 1000
   max_concurrent: 5
   max_body_bytes: 2048
+  max_buffered_bytes: 4096
   drain_timeout_ms: 2000
   drain_delay_ms: 7
   write_timeout_ms: 8
   enable_http2: false
+  allowed_hosts: [Relay.Example., '::1', 10.0.0.1]
+  cors: { allowed_origins: ['https://App.Example:443', 'http://localhost:3000'] }
   auth:
     api_key: one
     api_keys: [{ name: laptop, key: two }]
@@ -79,6 +82,11 @@ fn every_setting_is_loaded() {
         (2048, 2000, false)
     );
     assert_eq!((server.drain_delay.as_millis(), server.write_timeout.unwrap().as_millis()), (7, 8));
+    assert_eq!(server.max_buffered_bytes, Some(4096));
+    let hosts: Vec<_> = server.allowed_hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["relay.example", "[::1]", "10.0.0.1"]);
+    let origins: Vec<_> = server.allowed_origins.iter().map(Origin::as_str).collect();
+    assert_eq!(origins, ["https://app.example", "http://localhost:3000"]);
     let clients: Vec<_> =
         server.auth.keys.iter().map(|client| (client.name.as_str(), client.key.expose())).collect();
     assert_eq!(clients, [("default", "one"), ("laptop", "two")]);

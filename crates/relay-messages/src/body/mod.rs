@@ -29,6 +29,9 @@ pub use node::{Children, JsonKind, Node};
 pub use payload::Payload;
 use scan::{Fields, Member};
 
+/// The longest name of a model, in bytes. The relay keeps state by model, and this bounds the keys of that state.
+const MODEL_MAX: usize = 256;
+
 /// The reason that a body cannot be relayed as a Messages request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -48,6 +51,12 @@ pub enum BodyError {
     /// `model` is an empty string.
     #[error("model: expected the name of a model, found an empty string")]
     ModelEmpty,
+    /// `model` is longer than any name of a model.
+    #[error("model: expected a name of at most {MODEL_MAX} bytes, found {found} bytes")]
+    ModelTooLong {
+        /// The length of the name, in bytes.
+        found: usize,
+    },
     /// `model` has an escape that is half a surrogate pair, so that it is not valid Unicode.
     #[error("model: the string has a `\\u` escape that is half a surrogate pair")]
     ModelNotText,
@@ -69,7 +78,7 @@ impl MessagesBody {
     /// Reads `bytes` in one pass. If a key is repeated, its last value counts.
     ///
     /// # Errors
-    /// Returns [`BodyError`] if `bytes` is not a JSON object, or if its `model` is not a non-empty string.
+    /// Returns [`BodyError`] if `bytes` is not a JSON object, or if its `model` is not a string of 1 to 256 bytes.
     /// Nothing else is validated: the upstream decides which values its fields accept.
     pub fn parse(bytes: Bytes) -> Result<Self, BodyError> {
         let fields = scan::scan(&bytes)?;
@@ -80,6 +89,9 @@ impl MessagesBody {
         let model = string(&bytes, model).ok_or(BodyError::ModelNotText)?;
         if model.is_empty() {
             return Err(BodyError::ModelEmpty);
+        }
+        if model.len() > MODEL_MAX {
+            return Err(BodyError::ModelTooLong { found: model.len() });
         }
         let at = |value: &Value| &bytes[value.span.clone()];
         Ok(Self {

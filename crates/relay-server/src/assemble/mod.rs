@@ -27,7 +27,7 @@ use crate::edge::{
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
-use crate::intake::{Intake, IntakeLimits};
+use crate::intake::{BodyBudget, Intake, IntakeLimits};
 use crate::messages::Messages;
 use crate::record::Subscribers;
 use crate::router::{Operations, Readiness, Router};
@@ -72,11 +72,15 @@ pub(crate) fn assemble(
             _ => OnBreak::Abort,
         },
     };
-    let limits = IntakeLimits { body_bytes: server.max_body_bytes, time: server.timeout };
+    let limits = IntakeLimits {
+        body_bytes: server.max_body_bytes,
+        time: server.timeout,
+        budget: BodyBudget::new(server.max_buffered_bytes),
+    };
     let routed = Messages::new(Failover::new(Arc::clone(&planner), settings));
     let routed = DebugLogLayer::new(config.logging.debug.clone()).layer(routed);
     let operations = Operations {
-        messages: Intake::new(routed.clone(), Endpoint::Messages, limits),
+        messages: Intake::new(routed.clone(), Endpoint::Messages, limits.clone()),
         count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
         api: Forwarder::new(parts.forwards, server.timeout),
         catalog: Catalog::models(&config.providers, parts.refusals, Arc::clone(&planner), parts.discoveries),

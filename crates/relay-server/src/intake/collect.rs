@@ -3,22 +3,26 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
 use tower::BoxError;
 
+use super::budget::BodyPermit;
 use crate::error::Error;
 
 /// The longest time between two frames of a client's body.
 const BODY_IDLE: Duration = Duration::from_secs(30);
 
-/// Reads all of `body`, at most `limit` bytes, into one allocation of its announced size.
+/// Reads all of `body`, at most `limit` bytes, into one piece. `permit` grows with it.
+///
+/// The memory grows with the bytes that arrive, at most by doubling. An announced size only bounds it, since a client can
+/// announce a body that it never sends.
 ///
 /// # Errors
-/// [`Error::BodyTooLarge`] above the limit, [`Error::BodyStalled`] after a pause of 30 s, [`Error::BodyUnreadable`] if the
-/// connection fails.
-pub(super) async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Error>
+/// [`Error::BodyTooLarge`] above the limit, [`Error::BuffersFull`] if `permit` cannot grow, [`Error::BodyStalled`] after a
+/// pause of 30 s, [`Error::BodyUnreadable`] if the connection fails.
+pub(super) async fn collect<B>(body: B, limit: usize, permit: &mut BodyPermit) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -28,11 +32,11 @@ where
         return Err(Error::BodyTooLarge { limit });
     }
     let mut body = pin!(body);
-    let mut bytes = BytesMut::new();
+    let mut bytes = Vec::new();
     loop {
         let frame = tokio::time::timeout(BODY_IDLE, body.frame());
         let Some(frame) = frame.await.map_err(|_| Error::BodyStalled { after: BODY_IDLE })? else {
-            return Ok(bytes.freeze());
+            return Ok(bytes.into());
         };
         let Ok(data) = frame.map_err(|_| Error::BodyUnreadable)?.into_data() else {
             continue;
@@ -40,34 +44,61 @@ where
         if data.len() > limit - bytes.len() {
             return Err(Error::BodyTooLarge { limit });
         }
-        if bytes.is_empty() {
-            if data.len() as u64 == announced {
-                return Ok(data);
-            }
-            // `announced` is at most `limit`, as checked above.
-            bytes.reserve((announced as usize).max(data.len()));
+        if bytes.is_empty() && data.len() as u64 == announced {
+            permit.resize(data.len())?;
+            return Ok(data);
         }
+        // `announced` is at most `limit`, as checked above.
+        make_room(&mut bytes, data.len(), announced as usize, permit)?;
         bytes.extend_from_slice(&data);
     }
 }
 
+/// Makes room for `more` bytes: twice the capacity, but not beyond the `announced` size as long as that suffices. If the
+/// budget does not allow that, there is room for `more` bytes alone.
+fn make_room(
+    bytes: &mut Vec<u8>,
+    more: usize,
+    announced: usize,
+    permit: &mut BodyPermit,
+) -> Result<(), Error> {
+    let needed = bytes.len() + more;
+    if needed <= bytes.capacity() {
+        return Ok(());
+    }
+    let doubled = needed.max(2 * bytes.capacity());
+    let capacity = if needed <= announced { doubled.min(announced) } else { doubled };
+    if permit.resize(capacity).is_err() {
+        permit.resize(needed)?;
+    }
+    bytes.reserve_exact(permit.bytes() - bytes.len());
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use http_body_util::Full;
     use http_body_util::channel::Channel;
+    use http_body_util::{Full, StreamBody};
 
+    use super::super::budget::BodyBudget;
     use super::*;
+
+    fn permit() -> BodyPermit {
+        BodyBudget::new(None).permit()
+    }
 
     #[tokio::test]
     async fn a_body_in_one_frame_is_not_copied() {
         let bytes = Bytes::from(vec![b'x'; 1000]);
-        let collected = collect(Full::new(bytes.clone()), 1000).await.unwrap();
+        let mut permit = permit();
+        let collected = collect(Full::new(bytes.clone()), 1000, &mut permit).await.unwrap();
         assert_eq!(collected.as_ptr(), bytes.as_ptr());
+        assert_eq!(permit.bytes(), 1000);
     }
 
     #[tokio::test]
     async fn the_limit_applies_to_announced_and_received_sizes() {
-        let too_large = collect(Full::new(Bytes::from_static(b"12345")), 4).await;
+        let too_large = collect(Full::new(Bytes::from_static(b"12345")), 4, &mut permit()).await;
         assert!(matches!(too_large, Err(Error::BodyTooLarge { limit: 4 })));
 
         let (mut sender, body) = Channel::<Bytes, BoxError>::new(4);
@@ -75,14 +106,74 @@ mod tests {
             sender.send_data(part.into()).await.unwrap();
         }
         drop(sender);
-        assert!(matches!(collect(body, 4).await, Err(Error::BodyTooLarge { limit: 4 })));
+        assert!(matches!(collect(body, 4, &mut permit()).await, Err(Error::BodyTooLarge { limit: 4 })));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stalls_is_an_error() {
         let (mut sender, body) = Channel::<Bytes, BoxError>::new(4);
         sender.send_data("12".into()).await.unwrap();
-        assert!(matches!(collect(body, 4).await, Err(Error::BodyStalled { after: BODY_IDLE })));
+        assert!(matches!(
+            collect(body, 4, &mut permit()).await,
+            Err(Error::BodyStalled { after: BODY_IDLE })
+        ));
         drop(sender);
+    }
+
+    /// A body that announces `announced` bytes.
+    struct Announced<B> {
+        body: B,
+        announced: u64,
+    }
+
+    impl<B: Body + Unpin> Body for Announced<B> {
+        type Data = B::Data;
+        type Error = B::Error;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<B::Data>, B::Error>>> {
+            std::pin::Pin::new(&mut self.body).poll_frame(cx)
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            http_body::SizeHint::with_exact(self.announced)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_grows_with_the_bytes_that_arrive_and_not_with_those_announced() {
+        let (mut sender, body) = Channel::<Bytes, BoxError>::new(4);
+        sender.send_data("{".into()).await.unwrap();
+        let mut permit = permit();
+        let body = Announced { body, announced: 30_000_000 };
+        assert!(collect(body, 32_000_000, &mut permit).await.is_err());
+        assert!(permit.bytes() < 1000, "{} bytes are held for one byte of a body", permit.bytes());
+        drop(sender);
+    }
+
+    #[tokio::test]
+    async fn the_capacity_is_the_announced_size_or_at_most_doubled() {
+        let frames = || {
+            let frame = http_body::Frame::data(Bytes::from(vec![b'x'; 1000]));
+            StreamBody::new(futures_util::stream::iter((0..100).map(move |_| {
+                Ok::<_, BoxError>(http_body::Frame::data(frame.data_ref().cloned().unwrap_or_default()))
+            })))
+        };
+        let mut exact = permit();
+        let body = Announced { body: frames(), announced: 100_000 };
+        assert_eq!(collect(body, 1 << 20, &mut exact).await.unwrap().len(), 100_000);
+        assert_eq!(exact.bytes(), 100_000);
+        let mut unknown = permit();
+        assert_eq!(collect(frames(), 1 << 20, &mut unknown).await.unwrap().len(), 100_000);
+        assert!((100_000..=200_000).contains(&unknown.bytes()), "{}", unknown.bytes());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_fit_into_the_budget_is_refused() {
+        let budget = BodyBudget::new(Some(1000));
+        let result = collect(Full::new(Bytes::from(vec![0; 1001])), 5000, &mut budget.permit()).await;
+        assert!(matches!(result, Err(Error::BuffersFull { limit: 1000 })));
     }
 }

@@ -1,11 +1,14 @@
 //! Turns a client's HTTP request into a [`RelayRequest`]: collects, decompresses and parses the body, within limits.
 
+mod budget;
 mod collect;
 mod decode;
+mod head;
 
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, HeaderMap};
 use http::{Request, Response};
 use relay_messages::MessagesBody;
@@ -17,8 +20,11 @@ use crate::error::Error;
 use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture};
+pub(crate) use budget::BodyBudget;
 use collect::collect;
 use decode::{content_coding, decode};
+use head::check_content_type;
+pub(crate) use head::check_lists;
 
 /// Reads the requests of one endpoint, and calls the inner service with them.
 #[derive(Debug, Clone)]
@@ -36,13 +42,15 @@ pub(crate) struct ReadRequest {
     pub(crate) record: Option<RecordHandle>,
 }
 
-/// The limits on a request.
-#[derive(Debug, Clone, Copy)]
+/// The limits on a request, and the budget that it shares with all others.
+#[derive(Debug, Clone)]
 pub(crate) struct IntakeLimits {
     /// `server.max_body_bytes`: bytes of the body, before and after decoding.
     pub(crate) body_bytes: usize,
     /// `server.timeout_ms`: the time from the request's head to the response's head.
     pub(crate) time: Option<Duration>,
+    /// `server.max_buffered_bytes`.
+    pub(crate) budget: BodyBudget,
 }
 
 impl<S> Intake<S> {
@@ -67,7 +75,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (inner, endpoint, limits) = (self.inner.clone(), self.endpoint, self.limits);
+        let (inner, endpoint, limits) = (self.inner.clone(), self.endpoint, self.limits.clone());
         Box::pin(async move { inner.oneshot(read(request, endpoint, limits).await?).await })
     }
 }
@@ -79,19 +87,9 @@ async fn read(
 ) -> Result<ReadRequest, Error> {
     let deadline = limits.time.map(Deadline::after);
     let (mut parts, body) = request.into_parts();
-    let coding = content_coding(&parts.headers)?;
-    let body = match deadline {
-        None => collect(body, limits.body_bytes).await?,
-        Some(deadline) => {
-            let collected =
-                tokio::time::timeout(deadline.remaining(), collect(body, limits.body_bytes)).await;
-            collected.map_err(|_| Error::BodyTooSlow { limit: deadline.limit() })??
-        }
-    };
-    let body = match coding {
-        None => body,
-        Some(coding) => decode(body, coding, limits.body_bytes).await?,
-    };
+    check_lists(&parts.headers)?;
+    check_content_type(&mut parts.headers)?;
+    let body = read_body(&parts.headers, body, &limits, deadline).await?;
     parts.headers.remove(CONTENT_ENCODING);
     let body = MessagesBody::parse(body)?;
     let client = parts.extensions.remove::<Client>();
@@ -114,9 +112,32 @@ async fn read(
     Ok(ReadRequest { request, record })
 }
 
+/// Collects and decodes `body`. Its bytes count against the budget until the last slice of them is dropped.
+async fn read_body(
+    headers: &HeaderMap,
+    body: impl ClientBody,
+    limits: &IntakeLimits,
+    deadline: Option<Deadline>,
+) -> Result<Bytes, Error> {
+    let coding = content_coding(headers)?;
+    let mut permit = limits.budget.permit();
+    let collecting = collect(body, limits.body_bytes, &mut permit);
+    let body = match deadline {
+        None => collecting.await?,
+        Some(deadline) => {
+            let collected = tokio::time::timeout(deadline.remaining(), collecting).await;
+            collected.map_err(|_| Error::BodyTooSlow { limit: deadline.limit() })??
+        }
+    };
+    let body = match coding {
+        None => body,
+        Some(coding) => decode(body, coding, limits.body_bytes, &mut permit).await?,
+    };
+    Ok(permit.attach(body))
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http_body_util::channel::Channel;
     use tower::BoxError;
 
@@ -130,7 +151,11 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(20)).await;
             }
         };
-        let limits = IntakeLimits { body_bytes: 1 << 20, time: Some(Duration::from_secs(600)) };
+        let limits = IntakeLimits {
+            body_bytes: 1 << 20,
+            time: Some(Duration::from_secs(600)),
+            budget: BodyBudget::new(None),
+        };
         let started = tokio::time::Instant::now();
         let result = tokio::select! {
             result = read(Request::new(body), Endpoint::Messages, limits) => result,

@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     let encoded = Bytes::copy_from_slice(encoded);
     let coding = ContentCoding::from_name(name.as_bytes()).expect("a known coding");
     runtime().block_on(async {
-        let whole = coding.decode(encoded.clone(), LIMIT).await;
+        let whole = coding.decode(encoded.clone(), LIMIT, |_| true).await;
         if let Ok(decoded) = &whole {
             assert!(decoded.len() <= LIMIT);
             let _ = MessagesBody::parse(decoded.clone());
