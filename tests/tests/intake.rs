@@ -233,12 +233,14 @@ async fn invalid_http_does_not_reach_an_upstream() {
         "\x16\x03\x01\x02\x00\x01\x00\x01\x00\r\n\r\n".to_owned(),
         "GET\r\n\r\n".to_owned(),
         format!(
-            "POST /v1/messages HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\ncontent-length: 1\r\n\r\n{BODY}"
+            "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\ncontent-length: 1\r\n\r\n{BODY}"
         ),
-        format!("POST /v1/messages HTTP/1.1\r\nhost: h\r\ncontent-length: +{length}\r\n\r\n{BODY}"),
-        format!("POST /v1/messages HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{BODY}"),
+        format!("POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: +{length}\r\n\r\n{BODY}"),
         format!(
-            "POST /v1/messages HTTP/1.1\r\nhost: h\r\nx: {}\r\ncontent-length: 0\r\n\r\n",
+            "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{BODY}"
+        ),
+        format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nx: {}\r\ncontent-length: 0\r\n\r\n",
             "x".repeat(1 << 20)
         ),
     ];
@@ -257,7 +259,7 @@ async fn invalid_http_does_not_reach_an_upstream() {
 async fn a_client_that_disconnects_within_its_request_affects_no_other() {
     let upstream = upstream().await;
     let relay = relay(&upstream, json!({})).await;
-    let bytes = Call::messages(BODY).bytes("h");
+    let bytes = Call::messages(BODY).bytes("localhost");
     for end in [1, 20, bytes.len() - BODY.len(), bytes.len() - 1] {
         let mut client = Client::connect(relay.address()).await;
         client.send(&bytes[..end]).await;
@@ -269,7 +271,7 @@ async fn a_client_that_disconnects_within_its_request_affects_no_other() {
 
 /// Sends the lines of a request head at intervals, without end, until the relay closes the connection.
 async fn send_endless_head(client: &mut Client) {
-    client.send("POST /v1/messages HTTP/1.1\r\nhost: h\r\n").await;
+    client.send("POST /v1/messages HTTP/1.1\r\nhost: localhost\r\n").await;
     let mut number = 0;
     // The interval between lines is short: only a limit on the whole head ends this.
     while client.try_send(format!("x-{number}: y\r\n")).await.is_ok() {

@@ -247,7 +247,7 @@ impl Connection {
         Self::send(
             address,
             &format!(
-                "POST /v1/messages?beta=true HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\
+                "POST /v1/messages?beta=true HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
                  content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
             ),
         )

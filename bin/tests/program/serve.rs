@@ -39,7 +39,7 @@ fn without_a_file_the_providers_come_from_the_environment() {
         assert!(relay.seen().contains(expected), "no {expected:?} in {}", relay.seen());
     }
     assert!(!relay.seen().contains("sk-visible"), "{}", relay.seen());
-    let request = "GET /readyz HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n";
+    let request = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     assert!(Connection::send(address, request).read_to_end().starts_with("HTTP/1.1 200 OK\r\n"));
 }
 

@@ -20,6 +20,7 @@ use tower::{BoxError, Service};
 use crate::access_log::AccessLog;
 use crate::assemble::{Assembled, BuildError, assemble};
 use crate::body::Body;
+use crate::edge::Listener;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
 use crate::record::{RecordSubscriber, Subscribers};
@@ -51,6 +52,8 @@ pub struct Relay {
     signatures: ThinkingProvenance,
     settings: ServeSettings,
     connections: ConnectionLimit,
+    /// The listener that this clone serves; `None` if the relay is called directly.
+    listener: Option<Listener>,
 }
 
 /// Builds a [`Relay`] from a [`Config`].
@@ -133,7 +136,8 @@ impl Builder {
             assemble(&self.config, &self.proxies, self.before.as_deref(), &self.signatures, subscribers)?;
         let settings = ServeSettings::new(&self.config.server, self.head_timeouts);
         let connections = ConnectionLimit::new(self.connections);
-        Ok(Relay { stack, readiness, explainer, signatures: self.signatures, settings, connections })
+        let signatures = self.signatures;
+        Ok(Relay { stack, readiness, explainer, signatures, settings, connections, listener: None })
     }
 }
 
@@ -165,6 +169,12 @@ impl Relay {
     /// The [`Error`] that the client would receive if the request would not be routed.
     pub fn explain(&self, headers: HeaderMap, body: Bytes) -> Result<Explanation, Error> {
         self.explainer.explain(headers, body)
+    }
+
+    /// Applies the rules of `listener` to the requests of this clone.
+    pub(crate) fn on_listener(mut self, listener: Listener) -> Self {
+        self.listener = Some(listener);
+        self
     }
 
     pub(crate) fn settings(&self) -> ServeSettings {
@@ -202,7 +212,10 @@ where
         self.stack.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(listener) = self.listener {
+            request.extensions_mut().insert(listener);
+        }
         self.stack.call(request.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 }

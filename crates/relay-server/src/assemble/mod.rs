@@ -22,8 +22,8 @@ use tower::{Layer, ServiceBuilder};
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    AdmissionLayer, AuthLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer,
-    RespondLayer, Verifier, with_route_headers,
+    AdmissionLayer, AuthLayer, BrowserLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer,
+    RequestIdLayer, RespondLayer, Verifier, with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
@@ -97,6 +97,7 @@ pub(crate) fn assemble(
         .layer(CatchPanicLayer) // answers with an error, so the record sees it
         .layer(LingerLayer) // no error is lost to a body that was not read
         .layer(FramingLayer) // no upstream puts the client's connection out of step
+        .layer(BrowserLayer::new(server)) // adds CORS headers to every response, errors included
         .layer(RespondLayer) // from here on outwards there are no errors
         .service(router);
     Ok(Assembled { stack: Stack::new(stack), readiness, explainer })

@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::edge::Listener;
 use crate::relay::Relay;
 use accept::Acceptor;
 pub(crate) use accept::ConnectionLimit;
@@ -64,6 +65,8 @@ pub struct Drained {
 /// that closes its side of a connection is taken to have left: its requests are cancelled.
 pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Output = ()>) -> Drained {
     let settings = relay.settings();
+    let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let relay = relay.on_listener(Listener { is_loopback });
     let mut acceptor = Acceptor::new(listener, relay.connections());
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
