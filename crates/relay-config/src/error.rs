@@ -284,6 +284,36 @@ pub enum Concern {
     /// No provider is enabled.
     #[error("no provider is enabled; every request will be refused")]
     NoProvider,
+    /// Another setting has precedence.
+    #[error("it has no effect, because {by} is set")]
+    Overridden {
+        /// The name of the other setting.
+        by: &'static str,
+    },
+    /// The URL does not serve the Messages API.
+    #[error("{url} {reason}; {fix}")]
+    WrongAddress {
+        /// The URL that was found.
+        url: String,
+        /// The reason, as a clause whose subject is the URL.
+        reason: &'static str,
+        /// The fix, as a clause.
+        fix: String,
+    },
+    /// A proxy cannot be used.
+    #[error(
+        "a proxy at {scheme}:// cannot be used, so that no https upstream can be reached; give the URL of an http:// proxy"
+    )]
+    Proxy {
+        /// The scheme of the proxy.
+        scheme: String,
+    },
+    /// A variable of another tool requests a feature that cc-relay does not have.
+    #[error("cc-relay does not use it; {instead}")]
+    NotHonoured {
+        /// The alternative, as a clause.
+        instead: &'static str,
+    },
     /// A credential of the environment is incomplete; another one is used.
     #[error("it is not used, because {missing} is not set")]
     NotUsed {

@@ -58,6 +58,7 @@ pub use capabilities::{
     ModelCapabilities, PathStep, Pattern, Select,
 };
 pub use claude_model::ClaudeModel;
+pub use cloud::aws_endpoint::bedrock_url;
 pub use config::{
     Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail,
     ClientAuth, ClientKey, Config, DebugOptions, EntraConfig, GoogleCredentials, GuardrailTrace,

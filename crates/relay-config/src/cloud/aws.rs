@@ -1,7 +1,6 @@
 //! AWS: regions, profiles, and the credentials of the environment for Bedrock.
 
-use std::path::PathBuf;
-
+use super::aws_file::{self, AwsFile};
 use super::{as_label, is_label, misnamed};
 use crate::config::AwsCredentials;
 use crate::environment::Environment;
@@ -36,37 +35,15 @@ pub(crate) fn region(environment: Environment<'_>) -> Option<(&'static str, Stri
 
 /// Returns `true` if there is a profile, which may name a region.
 pub(crate) fn has_profile(environment: Environment<'_>) -> bool {
-    environment.has("AWS_PROFILE") || config_file(environment).is_some_and(|file| file.is_file())
+    environment.has("AWS_PROFILE") || aws_file::path(environment).is_some_and(|file| file.is_file())
 }
 
-/// Returns the region of the selected profile in the shared configuration file.
-pub(crate) fn profile_region(environment: Environment<'_>) -> Option<String> {
-    let text = std::fs::read_to_string(config_file(environment)?).ok()?;
-    region_in(&text, environment.get("AWS_PROFILE").as_deref().unwrap_or("default"))
-}
-
-fn config_file(environment: Environment<'_>) -> Option<PathBuf> {
-    let own = environment.get("AWS_CONFIG_FILE").map(PathBuf::from);
-    own.or_else(|| environment.get("HOME").map(|home| PathBuf::from(home).join(".aws").join("config")))
-}
-
-/// Returns `region` of the section `[profile NAME]`, or of `[default]` for the default profile. Indented lines
-/// belong to a nested setting and are skipped.
-fn region_in(text: &str, profile: &str) -> Option<String> {
-    let mut is_inside = false;
-    for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '#', ';'])) {
-        if let Some(section) = line.strip_prefix('[') {
-            let words: Vec<_> = section.split(']').next().unwrap_or_default().split_whitespace().collect();
-            is_inside =
-                matches!(words.as_slice(), ["profile", name] | [name @ "default"] if *name == profile);
-        } else if is_inside
-            && let Some((key, value)) = line.split_once('=')
-            && key.trim() == "region"
-        {
-            return Some(value.trim().to_owned()).filter(|region| check_region(region).is_ok());
-        }
-    }
-    None
+/// Returns the region of `profile`, or of the selected one, in the shared configuration file.
+pub(crate) fn profile_region(environment: Environment<'_>, profile: Option<&str>) -> Option<String> {
+    let selected = environment.get("AWS_PROFILE");
+    let profile = profile.or(selected.as_deref()).unwrap_or("default");
+    let region = AwsFile::read(environment).in_profile(profile, "region")?.to_owned();
+    Some(region).filter(|region| check_region(region).is_ok())
 }
 
 /// Returns the credential that applies if the configuration file names none.
@@ -131,16 +108,6 @@ mod tests {
         check("US East (N. Virginia)", Some(&start("US East (N. Virginia)")));
         check("eu-west-1.example.com/", Some(&start("eu-west-1.example.com/")));
         check("-", Some(&start("-")));
-    }
-
-    #[test]
-    fn the_region_of_a_profile_is_read_from_its_section() {
-        let text = "# region = x\n[default]\nregion = us-east-1\n[profile work]\ns3 =\n  region = no\nregion=eu-west-3\n\
-            [profile odd]\nregion = not one\n[sso-session default]\nregion = us-west-1\n";
-        assert_eq!(region_in(text, "default").as_deref(), Some("us-east-1"));
-        assert_eq!(region_in(text, "work").as_deref(), Some("eu-west-3"));
-        assert_eq!(region_in(text, "odd"), None);
-        assert_eq!(region_in(text, "other"), None);
     }
 
     #[test]

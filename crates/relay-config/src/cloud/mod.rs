@@ -4,6 +4,8 @@
 //! Nothing in this module uses the network. The first request shows if a credential works.
 
 pub(crate) mod aws;
+pub(crate) mod aws_endpoint;
+pub(crate) mod aws_file;
 pub(crate) mod azure;
 pub(crate) mod google;
 

@@ -1,6 +1,7 @@
 //! Discovers providers at the three clouds by the variables that their own tools read.
 
 use super::{Discovery, FoundKey, key_in, models};
+use crate::cloud::aws_endpoint::EndpointSwitches;
 use crate::cloud::{aws, azure, google};
 use crate::config::{AzureAuth, AzureConfig, BedrockApi, BedrockConfig, ProviderKind, VertexConfig};
 use crate::environment::Environment;
@@ -46,14 +47,20 @@ fn bedrock(environment: Environment<'_>) -> Result<FoundCloud, String> {
     )?;
     let region = aws::region(environment);
     let (by, region) = region
-        .or_else(|| Some(("the profile", aws::profile_region(environment)?)))
+        .or_else(|| Some(("the profile", aws::profile_region(environment, None)?)))
         .ok_or_else(|| format!("set AWS_REGION to add bedrock with {credentials}"))?;
     aws::check_region(&region).map_err(|fault| format!("correct {by} to add bedrock: {fault}"))?;
+    let mut wrong = None;
+    let switches =
+        EndpointSwitches::read(environment, None, &mut |place, fault| wrong = Some((place, fault)));
+    if let Some((place, fault)) = wrong {
+        return Err(format!("correct {place} to add bedrock: {fault}"));
+    }
     Ok(FoundCloud {
         by: format!("{credentials}, and the region {region} from {by}"),
         key: None,
         kind: ProviderKind::Bedrock(BedrockConfig {
-            base_url: None,
+            base_url: switches.base_url(Some(&region), BedrockApi::Invoke),
             region: Some(region),
             credentials: aws::credentials(environment),
             api: BedrockApi::Invoke,

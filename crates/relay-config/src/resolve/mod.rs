@@ -7,6 +7,7 @@ mod provider;
 mod reporter;
 mod routing;
 mod server;
+mod tool_variables;
 
 use crate::config::{Config, ProviderConfig};
 use crate::environment::Environment;
@@ -36,6 +37,7 @@ pub(crate) fn resolve(
     let server = server::resolve(raw.server, &root.key("server"), &mut to);
     let providers = provider::resolve_all(raw.providers, &root.key("providers"), &mut to);
     let effective = if providers.is_empty() { defaults } else { &providers };
+    tool_variables::check(effective, &root.key("providers"), &mut to);
     server::check_subscription(&server, effective, &root.key("server").key("auth"), &mut to);
     Config {
         server,

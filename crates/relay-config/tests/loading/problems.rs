@@ -27,7 +27,7 @@ providers:
             "7:5: providers[0].weigth: unknown key; did you mean `weight`?",
             "8:11: providers[1].name: \"a\" is already used by providers[0]",
             "10:15: providers[1].base_url: found \"https://api.z.ai/v1\", expected the URL in front of /v1/messages, \
-             which cc-relay adds; write https://api.z.ai",
+             which cc-relay adds; write https://api.z.ai/api/anthropic",
             "11:19: providers[1].keys[0].key: found a value without quotes, expected a string; put it in quotes",
         ],
     );
@@ -56,7 +56,7 @@ key = 123
             "8:1: providers[0].weigth: unknown key; did you mean `weight`?",
             "11:8: providers[1].name: \"a\" is already used by providers[0]",
             "13:12: providers[1].base_url: found \"https://api.z.ai/v1/messages/\", expected the URL in front of \
-             /v1/messages, which cc-relay adds; write https://api.z.ai",
+             /v1/messages, which cc-relay adds; write https://api.z.ai/api/anthropic",
             "15:7: providers[1].keys[0].key: found a value without quotes, expected a string; put it in quotes",
         ],
     );

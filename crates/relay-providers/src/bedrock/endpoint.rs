@@ -3,23 +3,11 @@
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use relay_config::{BaseUrl, BedrockApi, ClaudeModel};
+use relay_config::{BaseUrl, BedrockApi, ClaudeModel, bedrock_url};
 
 /// The characters that are percent-encoded in a path segment: all except the unreserved characters of RFC 3986 and
 /// the colon of model ids and ARNs, as in the Python SDK of Bedrock. A slash is encoded, since an ARN is one segment.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
-
-/// Domains of the partitions other than the commercial one and GovCloud, by how their regions begin (botocore,
-/// `partitions.json`).
-const DOMAINS: [(&str, &str); 6] = [
-    ("cn-", "amazonaws.com.cn"),
-    ("us-isob-", "sc2s.sgov.gov"),
-    ("us-isof-", "csp.hci.ic.gov"),
-    ("us-iso-", "c2s.ic.gov"),
-    ("eu-isoe-", "cloud.adc-e.uk"),
-    ("eusc-", "amazonaws.eu"),
-];
-const DOMAIN: &str = "amazonaws.com";
 
 /// The name of a region that can stand in a host name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,17 +32,6 @@ impl Region {
 
     pub(super) fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The prefix of every path of `api`, without a slash at its end.
-    pub(super) fn base_url(&self, api: BedrockApi) -> String {
-        let of_partition = DOMAINS.iter().find(|(start, _)| self.0.starts_with(start));
-        let domain = of_partition.map_or(DOMAIN, |(_, domain)| domain);
-        let path = match api {
-            BedrockApi::Invoke => "",
-            BedrockApi::Messages => "/anthropic",
-        };
-        format!("https://bedrock-runtime.{self}.{domain}{path}")
     }
 }
 
@@ -101,30 +78,12 @@ pub(super) fn known_base_url(
     region: Option<&Region>,
     api: BedrockApi,
 ) -> Option<BaseUrl> {
-    configured.cloned().or_else(|| BaseUrl::parse(&region?.base_url(api)).ok())
+    configured.cloned().or_else(|| bedrock_url(region?.as_str(), api))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_partition_has_its_host() {
-        #[track_caller]
-        fn check(region: &str, api: BedrockApi, expected: &str) {
-            let region = Region::new(region).unwrap();
-            assert_eq!(region.base_url(api), expected);
-            assert!(known_base_url(None, Some(&region), api).is_some());
-        }
-        check("us-east-1", BedrockApi::Invoke, "https://bedrock-runtime.us-east-1.amazonaws.com");
-        check("us-gov-west-1", BedrockApi::Invoke, "https://bedrock-runtime.us-gov-west-1.amazonaws.com");
-        check("cn-north-1", BedrockApi::Invoke, "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
-        check("us-isob-east-1", BedrockApi::Invoke, "https://bedrock-runtime.us-isob-east-1.sc2s.sgov.gov");
-        let messages = "https://bedrock-runtime.eu-west-1.amazonaws.com/anthropic";
-        check("eu-west-1", BedrockApi::Messages, messages);
-        let messages = "https://bedrock-runtime.cn-north-1.amazonaws.com.cn/anthropic";
-        check("cn-north-1", BedrockApi::Messages, messages);
-    }
 
     #[test]
     fn what_could_lead_to_another_host_is_no_region() {

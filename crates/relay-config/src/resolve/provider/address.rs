@@ -2,7 +2,10 @@
 
 use http::uri::Scheme;
 
-use crate::config::{AwsCredentials, AzureAuth, BedrockConfig, ListenAddress, ProviderConfig, ProviderKind};
+use super::wrong_address::{self, WrongAddress};
+use crate::config::{
+    AwsCredentials, AzureAuth, BedrockApi, BedrockConfig, ListenAddress, ProviderConfig, ProviderKind,
+};
 use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
 use crate::kinds::{self, KindSpec};
@@ -10,6 +13,13 @@ use crate::names::BaseUrl;
 use crate::raw;
 use crate::resolve::reporter::{Reporter, value_fault};
 use crate::tree::KeyPath;
+
+fn bedrock_api(raw: &raw::Provider) -> BedrockApi {
+    match raw.bedrock_api {
+        Some(raw::BedrockApi::Messages) => BedrockApi::Messages,
+        Some(raw::BedrockApi::Invoke) | None => BedrockApi::Invoke,
+    }
+}
 
 /// Returns the path that cc-relay appends to the base URL, and the forms of it that operators write by mistake.
 fn appended(raw: &raw::Provider, spec: &KindSpec) -> &'static [&'static str] {
@@ -31,13 +41,20 @@ pub(super) fn given(
         Ok(url) => {
             let appended = appended(raw, spec);
             let shown = appended.first().copied().unwrap_or_default();
+            let wrong = wrong_address::find(spec, bedrock_api(raw), &url);
             if let Some(prefix) = appended.iter().find_map(|end| url.path().strip_suffix(end)) {
+                // The address may be wrong even without the appended path.
+                let shorter = BaseUrl::parse(&format!("{}://{}{prefix}", url.scheme(), url.authority())).ok();
+                let wrong = shorter.and_then(|url| wrong_address::find(spec, bedrock_api(raw), &url));
+                let fix = wrong.map(|wrong| wrong.fix);
                 let fault = value_fault(
                     format!("{text:?}"),
                     format!("the URL in front of {shown}, which cc-relay adds"),
-                    format!("write {}://{}{prefix}", url.scheme(), url.authority()),
+                    fix.unwrap_or_else(|| format!("write {}://{}{prefix}", url.scheme(), url.authority())),
                 );
                 to.problem(path, fault);
+            } else if let Some(WrongAddress { reason, fix }) = wrong {
+                to.warning(path, Concern::WrongAddress { url: url.to_string(), reason, fix });
             }
             Some(url)
         }

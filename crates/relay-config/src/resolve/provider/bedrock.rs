@@ -3,8 +3,9 @@
 use super::fallback::own_or_environment;
 use super::keys::check_key;
 use crate::cloud::aws;
+use crate::cloud::aws_endpoint::EndpointSwitches;
 use crate::config::{AwsCredentials, BedrockApi, BedrockConfig, BedrockGuardrail, GuardrailTrace};
-use crate::error::Fault;
+use crate::error::{Concern, Fault};
 use crate::names::BaseUrl;
 use crate::raw;
 use crate::resolve::reporter::{Reporter, value_fault};
@@ -34,6 +35,7 @@ pub(super) fn resolve(
         Some(raw::BedrockApi::Invoke) | None => BedrockApi::Invoke,
         Some(raw::BedrockApi::Messages) => BedrockApi::Messages,
     };
+    let base_url = endpoint(base_url, region.as_deref(), &credentials, api, enabled, path, to);
     let guardrail =
         raw.bedrock_guardrail.take().and_then(|own| guardrail(own, &path.key("bedrock_guardrail"), to));
     let config = BedrockConfig { base_url, region, credentials, api, guardrail };
@@ -45,6 +47,47 @@ pub(super) fn resolve(
         to.problem(&path.key("bedrock_guardrail"), fault);
     }
     config
+}
+
+/// Returns the `base_url` of the file, otherwise the URL that the switches of the environment and of the profile select.
+fn endpoint(
+    own: Option<BaseUrl>,
+    region: Option<&str>,
+    credentials: &AwsCredentials,
+    api: BedrockApi,
+    enabled: bool,
+    path: &KeyPath,
+    to: &mut Reporter<'_>,
+) -> Option<BaseUrl> {
+    if !enabled {
+        return own;
+    }
+    let profile = match credentials {
+        AwsCredentials::Profile(profile) => Some(profile.as_str()),
+        _ => None,
+    };
+    let path = path.key("base_url");
+    let mut faults = Vec::new();
+    let switches =
+        EndpointSwitches::read(to.environment, profile, &mut |place, fault| faults.push((place, fault)));
+    if let Some(own) = own {
+        let is_fips = own.authority().host().contains("-fips.");
+        if let Some(place) = switches.fips.filter(|_| !is_fips) {
+            to.warning_in_variable(place, &path, Concern::Overridden { by: "base_url" });
+        }
+        return Some(own);
+    }
+    for (place, fault) in faults {
+        to.problem_in_variable(place, &path, fault);
+    }
+    let of_profile = || aws::profile_region(to.environment, profile);
+    let region = region.map(str::to_owned).or_else(of_profile);
+    let url = switches.base_url(region.as_deref(), api);
+    if let (None, Some(place)) = (&url, switches.fips.or(switches.dual_stack)) {
+        let expected = format!("{place} needs the region in aws_region, AWS_REGION or the profile");
+        to.problem(&path.beside("aws_region"), Fault::Missing { expected });
+    }
+    url
 }
 
 /// Returns the guardrail, or `None` if a part of it is missing, which has been reported.

@@ -11,6 +11,7 @@ mod limits;
 #[cfg(test)]
 mod tests;
 mod vertex;
+mod wrong_address;
 
 use std::collections::BTreeMap;
 

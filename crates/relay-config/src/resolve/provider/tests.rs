@@ -466,3 +466,95 @@ fn a_guardrail_needs_an_id_and_a_version() {
         &["an endpoint that applies guardrails"],
     );
 }
+
+/// Asserts the problems and warnings of one provider, each by a part of its text.
+#[track_caller]
+fn check_texts(environment: &[(&str, &str)], provider: &str, problems: &[&str], warnings: &[&str]) {
+    let loaded = load(environment, provider);
+    let (found, warned) = match loaded {
+        Ok(loaded) => (String::new(), loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        Err(error) => (error.to_string(), Vec::new()),
+    };
+    assert_eq!((found.is_empty(), warned.len()), (problems.is_empty(), warnings.len()), "{found} {warned:?}");
+    for (part, text) in problems.iter().map(|part| (part, &found)).chain(warnings.iter().zip(&warned)) {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn switches_that_cannot_be_honoured_are_reported_with_their_place() {
+    let bedrock = "type: bedrock, aws_region: us-east-1";
+    let (fips, no_file) = (("AWS_USE_FIPS_ENDPOINT", "true"), ("AWS_CONFIG_FILE", "/nonexistent"));
+    check_texts(&[fips, no_file], bedrock, &[], &[]);
+    let own = format!("{bedrock}, base_url: 'https://gateway.example'");
+    check_texts(
+        &[fips, no_file],
+        &own,
+        &[],
+        &["AWS_USE_FIPS_ENDPOINT: providers[0].base_url: it has no effect, because base_url is set"],
+    );
+    let fips_host = format!("{bedrock}, base_url: 'https://bedrock-runtime-fips.us-east-1.amazonaws.com'");
+    check_texts(&[fips, no_file], &fips_host, &[], &[]);
+    check_texts(
+        &[("AWS_USE_FIPS_ENDPOINT", "1"), no_file],
+        bedrock,
+        &["AWS_USE_FIPS_ENDPOINT: providers[0].base_url: found \"1\", expected true or false"],
+        &[],
+    );
+    check_texts(&[("AWS_ENDPOINT_URL", "localhost:1"), no_file], bedrock, &["AWS_ENDPOINT_URL: "], &[]);
+    check_texts(
+        &[("AWS_USE_FIPS_ENDPOINT", "1"), no_file],
+        &format!("{bedrock}, enabled: false"),
+        &[],
+        &["no provider is enabled"],
+    );
+    check_texts(
+        &[("AWS_CA_BUNDLE", "/ca.pem"), no_file],
+        bedrock,
+        &[],
+        &["AWS_CA_BUNDLE: providers: cc-relay does not use it; set ca_file"],
+    );
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_a_warning() {
+    let https = "type: zai, keys: [{ key: k }]";
+    for (variable, value) in
+        [("HTTPS_PROXY", "socks5://p:1"), ("all_proxy", "socks5h://p:1"), ("https_proxy", "https://p:1")]
+    {
+        check_texts(
+            &[(variable, value)],
+            https,
+            &[],
+            &[&format!("{variable}: providers: a proxy at {}://", value.split(':').next().unwrap())],
+        );
+    }
+    check_texts(&[("HTTPS_PROXY", "http://p:1"), ("ALL_PROXY", "socks5://p:1")], https, &[], &[]);
+    check_texts(&[("HTTPS_PROXY", "p:1")], https, &[], &[]);
+    check_texts(&[("HTTPS_PROXY", "socks5://p:1")], "type: ollama", &[], &[]);
+}
+
+#[test]
+fn a_hopeless_base_url_is_a_warning_with_the_right_one() {
+    let keys = "keys: [{ key: k }]";
+    check_texts(
+        &[],
+        &format!("type: zai, {keys}, base_url: 'https://api.z.ai/api/coding/paas/v4'"),
+        &[],
+        &[
+            "providers[0].base_url: https://api.z.ai/api/coding/paas/v4 is not where this vendor serves the Messages API; write https://api.z.ai/api/anthropic",
+        ],
+    );
+    check_texts(
+        &[],
+        &format!("type: azure, {keys}, base_url: 'https://r.services.ai.azure.com/api/projects/p'"),
+        &[],
+        &["write https://r.services.ai.azure.com/anthropic"],
+    );
+    check_texts(
+        &[],
+        &format!("type: moonshot, {keys}, base_url: 'https://api.moonshot.ai/v1/messages'"),
+        &["write https://api.moonshot.ai/anthropic"],
+        &[],
+    );
+}
