@@ -133,8 +133,16 @@ pub enum Fault {
     Syntax {
         /// The format's name.
         format: &'static str,
-        /// The message of the parser.
+        /// The mistake and its fix.
         message: String,
+    },
+    /// The file is not in UTF-8.
+    #[error(
+        "found {found}, expected a text in UTF-8; save the file as UTF-8, as an editor offers under \"Save as\" or \"Encoding\""
+    )]
+    Encoding {
+        /// The encoding or the byte that was found.
+        found: String,
     },
     /// The format allows the construct, but a configuration cannot use it.
     #[error("{what} not supported here; {instead}")]

@@ -46,6 +46,8 @@ mod secret;
 mod secret_text;
 mod show;
 mod suggest;
+mod syntax;
+mod text;
 mod toml;
 mod toml_rehome;
 mod tree;

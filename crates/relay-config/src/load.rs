@@ -17,6 +17,7 @@ use crate::raw;
 use crate::report::Report;
 use crate::resolve::resolve;
 use crate::schema::Schema;
+use crate::text::decode;
 use crate::toml_rehome;
 use crate::tree::{KeyPath, Node, Value};
 use crate::validate::validate;
@@ -218,7 +219,14 @@ impl Loader {
 impl Source {
     /// Returns the file as a tree, or `None` if it is not well-formed and the report has the problem.
     fn parse(&self, schema: &Schema, report: &mut Report) -> Result<Option<Node>, LoadError> {
-        let (name, format, text) = self.read()?;
+        let (name, format, bytes) = self.read()?;
+        let text = match decode(&name, bytes) {
+            Ok(text) => text,
+            Err((place, fault)) => {
+                report.problem(place, &KeyPath::default(), fault);
+                return Ok(None);
+            }
+        };
         Ok(match format {
             Format::Yaml => yaml::parse(&name, &text, report),
             Format::Toml => {
@@ -227,14 +235,14 @@ impl Source {
         })
     }
 
-    fn read(&self) -> Result<(Arc<str>, Format, String), LoadError> {
+    fn read(&self) -> Result<(Arc<str>, Format, Vec<u8>), LoadError> {
         match self {
-            Self::Text { name, format, text } => Ok((name.clone(), *format, text.clone())),
+            Self::Text { name, format, text } => Ok((name.clone(), *format, text.clone().into_bytes())),
             Self::Path(path) => {
                 let format = Format::of(path).ok_or_else(|| LoadError::Extension { path: path.clone() })?;
-                let text =
+                let bytes =
                     read_bounded(path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
-                Ok((path.display().to_string().into(), format, text))
+                Ok((path.display().to_string().into(), format, bytes))
             }
         }
     }
@@ -254,13 +262,13 @@ impl Source {
     }
 }
 
-/// Reads a text file of at most 8 MiB, which is more than any configuration needs.
-fn read_bounded(path: &Path) -> io::Result<String> {
+/// Reads a file of at most 8 MiB, which is more than any configuration needs.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     const LIMIT: u64 = 8 * 1024 * 1024;
-    let mut text = String::new();
-    let read = File::open(path)?.take(LIMIT + 1).read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
     if read as u64 > LIMIT {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 8 MiB"));
     }
-    Ok(text)
+    Ok(bytes)
 }

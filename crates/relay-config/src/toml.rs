@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use toml_edit::{Document, InlineTable, Item, Table, Value as TomlValue};
+use toml_edit::{Document, InlineTable, Item, Table, TomlError, Value as TomlValue};
 
 use crate::error::{Fault, Place};
 use crate::report::Report;
+use crate::syntax::{Explained, Failure, explain_toml};
 use crate::tree::{Entry, KeyPath, Node, Number, Value};
 
 /// Parses `text`. Returns `None` if it is not well-formed and the report has the problem.
@@ -16,9 +17,8 @@ pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<
     match Document::parse(text) {
         Ok(document) => Some(reader.table(document.as_table(), reader.place(Some(0..0)))),
         Err(error) => {
-            let message = error.message().trim().replace('\n', ", ");
-            let place = reader.place(error.span());
-            report.problem(place, &KeyPath::default(), Fault::Syntax { format: "TOML", message });
+            let (place, fault) = reader.explain(&error);
+            report.problem(place, &KeyPath::default(), fault);
             None
         }
     }
@@ -82,12 +82,24 @@ impl Reader<'_> {
         if span.is_some() { self.place(span) } else { around.clone() }
     }
 
-    /// Returns the line and column of a byte offset.
+    fn explain(&self, error: &TomlError) -> (Place, Fault) {
+        let (line, column) = self.position(error.span());
+        let explained = explain_toml(self.text, Failure { line, column, words: error.message() });
+        let Explained { line, column, message } = explained;
+        (Place::File { name: self.name.clone(), line, column }, Fault::Syntax { format: "TOML", message })
+    }
+
     fn place(&self, span: Option<Range<usize>>) -> Place {
+        let (line, column) = self.position(span);
+        Place::File { name: self.name.clone(), line, column }
+    }
+
+    /// Returns the line and column of a byte offset.
+    fn position(&self, span: Option<Range<usize>>) -> (usize, usize) {
         let offset = span.map_or(0, |span| span.start.min(self.text.len()));
         let line = self.line_starts.partition_point(|start| *start <= offset);
         let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let column = self.text.get(start..offset).unwrap_or_default().chars().count() + 1;
-        Place::File { name: self.name.clone(), line, column }
+        (line, column)
     }
 }

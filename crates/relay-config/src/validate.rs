@@ -9,6 +9,7 @@ use crate::report::Report;
 use crate::schema::{self, Rule, Schema};
 use crate::secret_text::{self, Cleaned};
 use crate::suggest::nearest;
+use crate::syntax::{missing_blank, odd_character, odd_in_value};
 use crate::tree::{Entry, KeyPath, Node, Number, Value};
 use crate::unimplemented_keys;
 
@@ -40,7 +41,10 @@ impl Validator<'_> {
             Some("integer") => check_integer(node, rule),
             Some("boolean") => check_boolean(node),
             Some("string") if schema::is_secret(rule) => self.check_secret(node, rule, path),
-            Some("string") => self.check_string(node, rule),
+            Some("string") => {
+                check_characters(node, rule, path)?;
+                self.check_string(node, rule)
+            }
             _ => self.check_any(node, rule, path),
         }
     }
@@ -50,7 +54,8 @@ impl Validator<'_> {
             node.value = Value::Map(Vec::new());
         }
         let Value::Map(entries) = &mut node.value else {
-            return Err(self.unexpected(node, rule, "a table of keys and values", ""));
+            let hint = table_hint(node);
+            return Err(self.unexpected(node, rule, "a table of keys and values", &hint));
         };
         entries.retain_mut(|entry| {
             let path = path.key(&entry.key);
@@ -218,6 +223,39 @@ impl Validator<'_> {
         };
         Fault::UnknownKey { hint }
     }
+}
+
+/// Returns the hint for a text in the place of a table: a line `key:value` is a text.
+fn table_hint(node: &Node) -> String {
+    let Value::Text(text) = &node.value else { return String::new() };
+    match (missing_blank(text), odd_character(text)) {
+        (Some((_, key)), _) => {
+            format!("a space is missing after the colon; write `{key}: ` before the value")
+        }
+        (_, Some(odd)) => format!("it contains {}; {}", odd.name, odd.fix),
+        _ => String::new(),
+    }
+}
+
+/// Refuses a text with characters that only look right, and a Windows path whose backslashes were read as escapes.
+///
+/// The names of models are not checked: an upstream defines them.
+fn check_characters(node: &Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
+    let Value::Text(text) = &node.value else { return Ok(()) };
+    if path.pattern().contains("model") {
+        return Ok(());
+    }
+    if let Some(odd) = odd_in_value(text) {
+        let hint = format!("it contains {}; {}", odd.name, odd.fix);
+        return Err(unexpected(node, rule, &expected(rule), &hint));
+    }
+    let is_path = text.get(1..2) == Some(":") && text.starts_with(|char: char| char.is_ascii_alphabetic());
+    if is_path && text.contains(char::is_control) {
+        let hint = "in double quotes `\\t`, `\\n` and others are control characters; write a Windows path in single quotes, as in \
+                    'C:\\temp'";
+        return Err(mismatch("a path with a control character".to_owned(), "a path", hint));
+    }
+    Ok(())
 }
 
 fn check_integer(node: &mut Node, rule: &Rule) -> Result<(), Fault> {

@@ -10,6 +10,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 
 use crate::error::{Fault, Place};
 use crate::report::Report;
+use crate::syntax::{Explained, Failure, explain_yaml, missing_blank, odd_character};
 use crate::tree::{Entry, KeyPath, Node, Number, Value};
 
 /// The largest number of values in one file, including those that aliases repeat. It is far above any real
@@ -25,7 +26,7 @@ const FORMAT: &str = "YAML";
 /// map.
 pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<Node> {
     let parser = Parser::new_from_str(text);
-    let mut reader = Reader { name, parser, report, anchors: HashMap::new(), nodes: 0 };
+    let mut reader = Reader { name, text, parser, report, anchors: HashMap::new(), nodes: 0 };
     match reader.stream() {
         Ok(root) => Some(root),
         Err(stop) => {
@@ -45,6 +46,7 @@ struct Stop {
 
 struct Reader<'a, 'r> {
     name: &'a Arc<str>,
+    text: &'a str,
     parser: Parser<'a, StrInput<'a>>,
     report: &'r mut Report,
     /// The value of each anchor and its size. An anchor is absent while it is being read, so that it cannot contain
@@ -152,12 +154,26 @@ impl<'a> Reader<'a, '_> {
             let below = path.key(&key);
             let (event, span) = self.next()?;
             let node = self.node(event, &span, &below, depth + 1)?;
+            if let Some((at_value, name)) = missing_blank(&key).filter(|_| matches!(node.value, Value::Null))
+            {
+                self.missing_blank(&at, at_value, &path.key(name));
+                continue;
+            }
             match entries.iter().find(|entry| entry.key == key) {
                 Some(Entry { at: Place::File { line, .. }, .. }) => {
                     self.report.problem(at, &below, Fault::DuplicateKey { first: *line });
                 }
                 _ => entries.push(Entry { key, at, node }),
             }
+        }
+    }
+
+    /// Reports a key without a value that contains `key:value`. The value may be a secret, so it is not shown.
+    fn missing_blank(&mut self, key: &Place, at_value: usize, path: &KeyPath) {
+        if let Place::File { name, line, column } = key {
+            let place = Place::File { name: name.clone(), line: *line, column: column + at_value };
+            let message = "a space is missing after the colon of the key".to_owned();
+            self.report.problem(place, path, Fault::Syntax { format: FORMAT, message });
         }
     }
 
@@ -169,7 +185,13 @@ impl<'a> Reader<'a, '_> {
                 "a merge key (`<<`) is",
                 "write the keys out, or use an alias",
             )),
-            Event::Scalar(text, _, 0, None) => Ok(text.into_owned()),
+            Event::Scalar(text, style, 0, None) => {
+                if let Some(odd) = odd_character(&text).filter(|_| style == ScalarStyle::Plain) {
+                    let fault = Fault::Syntax { format: FORMAT, message: odd.message() };
+                    return Err(self.stop(span.start.line(), span.start.col() + odd.at + 1, fault));
+                }
+                Ok(text.into_owned())
+            }
             _ => Err(self.unsupported(span, path, "a key that is not plain text is", "write a name")),
         }
     }
@@ -227,9 +249,15 @@ impl<'a> Reader<'a, '_> {
         self.syntax(error.marker(), error.info())
     }
 
-    fn syntax(&self, at: &Marker, message: &str) -> Box<Stop> {
-        let fault = Fault::Syntax { format: FORMAT, message: message.to_owned() };
-        Box::new(Stop { place: self.place(at), path: KeyPath::default(), fault })
+    fn syntax(&self, at: &Marker, words: &str) -> Box<Stop> {
+        let failure = Failure { line: at.line().max(1), column: at.col() + 1, words };
+        let Explained { line, column, message } = explain_yaml(self.text, failure);
+        self.stop(line, column, Fault::Syntax { format: FORMAT, message })
+    }
+
+    fn stop(&self, line: usize, column: usize, fault: Fault) -> Box<Stop> {
+        let place = Place::File { name: self.name.clone(), line, column };
+        Box::new(Stop { place, path: KeyPath::default(), fault })
     }
 
     fn unsupported(

@@ -7,6 +7,7 @@ mod problems;
 mod properties;
 mod secrets;
 mod settings;
+mod syntax;
 mod traps;
 mod unimplemented;
 mod yaml;

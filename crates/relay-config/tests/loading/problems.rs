@@ -63,24 +63,6 @@ key = 123
 }
 
 #[test]
-fn syntax_errors_have_a_place() {
-    yaml_problems(
-        "server:\n  listen: [a\n",
-        &["3:1: not valid YAML: while parsing a flow sequence, expected ',' or ']'"],
-    );
-    yaml_problems(
-        "server:\n\tlisten: a\n",
-        &["2:2: not valid YAML: tabs disallowed within this context (block indentation)"],
-    );
-    toml_problems(
-        "[server]\nlisten = \n",
-        &["2:10: not valid TOML: string values must be quoted, expected literal string"],
-    );
-    toml_problems("[server]\n[server]\n", &["2:2: not valid TOML: duplicate key"]);
-    toml_problems("[server]\nlisten = 'a'\nlisten = 'b'\n", &["3:1: not valid TOML: duplicate key"]);
-}
-
-#[test]
 fn keys_are_unique_in_yaml_too() {
     let text = "server:\n  listen: a:1\n  timeout_ms: 1\n  listen: b:1\n";
     yaml_problems(text, &["4:3: server.listen: the key is already set in line 2"]);
