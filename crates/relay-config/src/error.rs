@@ -181,10 +181,12 @@ pub enum Fault {
         expected: String,
     },
     /// A reference `${NAME}` names a variable that is not set.
-    #[error("the environment variable {variable} is not set; set it, or give a default: ${{{variable}:-…}}")]
+    #[error("the environment variable {variable} is not set; {}", unset_fix(variable, *is_optional))]
     Unset {
         /// The name of the variable.
         variable: String,
+        /// True if the setting can be removed.
+        is_optional: bool,
     },
     /// The characters `${` do not start a valid reference.
     #[error(
@@ -237,6 +239,13 @@ pub enum Fault {
     },
 }
 
+fn unset_fix(variable: &str, is_optional: bool) -> String {
+    match is_optional {
+        true => format!("set it, give a default: ${{{variable}:-…}}, or remove the line"),
+        false => format!("set it, or give a default: ${{{variable}:-…}}"),
+    }
+}
+
 fn clause(hint: &str) -> String {
     if hint.is_empty() { String::new() } else { format!("; {hint}") }
 }
@@ -283,6 +292,9 @@ pub enum Concern {
         "the file contains a secret and every user of this machine can read it; chmod 600, or use ${{NAME}}"
     )]
     ReadableByOthers,
+    /// Users other than the owner of the file can change it.
+    #[error("other users of this machine can change the file, and with it the use of every key; chmod go-w")]
+    WritableByOthers,
     /// The strategy in use does not read the setting.
     #[error("has no effect with routing.strategy {strategy}; it is for model_based")]
     OtherStrategy {

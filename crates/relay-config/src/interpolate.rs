@@ -29,10 +29,21 @@ pub(crate) fn expand(
         }
     }
     expander.node(root, &KeyPath::default(), &mut |node, path, fault| {
+        let fault = match fault {
+            Fault::Unset { variable, .. } => Fault::Unset { variable, is_optional: is_optional(path) },
+            fault => fault,
+        };
         report.problem(node.at.clone(), path, fault);
         node.value = Value::Loose(String::new());
     });
     expander.names
+}
+
+/// Returns `true` for a setting of a cloud that the provider works without, such as `aws_session_token`.
+fn is_optional(path: &KeyPath) -> bool {
+    let pattern = path.pattern();
+    let key = pattern.strip_prefix("providers[].").unwrap_or_default();
+    ["aws_", "azure_", "gcp_"].iter().any(|cloud| key.starts_with(cloud))
 }
 
 struct Expander<'a> {
@@ -145,7 +156,7 @@ impl Expander<'_> {
             (Some(value), None) => Ok(value),
             (Some(value), Some(default)) => Ok(if value.is_empty() { default } else { value }),
             (None, Some(default)) => Ok(default),
-            (None, None) => Err(Fault::Unset { variable: name.to_owned() }),
+            (None, None) => Err(Fault::Unset { variable: name.to_owned(), is_optional: false }),
         }
     }
 }

@@ -38,6 +38,7 @@ mod layer;
 mod load;
 mod model_rule;
 mod names;
+mod other_relays;
 mod raw;
 mod report;
 mod resolve;

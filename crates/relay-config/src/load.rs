@@ -23,6 +23,11 @@ use crate::tree::{KeyPath, Node, Value};
 use crate::validate::validate;
 use crate::{toml, yaml};
 
+/// The mode bit that lets users outside of owner and group read a file.
+const OTHERS_READ: u32 = 0o004;
+/// The mode bits that let the group and other users write a file.
+const OTHERS_WRITE: u32 = 0o022;
+
 /// The format of a configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -161,8 +166,12 @@ impl Loader {
         {
             referenced = interpolate::expand(&mut root, &self.variables, schema, &mut report);
             let has_secrets = validate(&mut root, schema, &mut report);
-            if has_secrets && source.is_readable_by_others() {
+            let mode = source.mode();
+            if has_secrets && mode & OTHERS_READ != 0 {
                 report.warning(root.at.clone(), &KeyPath::default(), Concern::ReadableByOthers);
+            }
+            if mode & OTHERS_WRITE != 0 {
+                report.warning(root.at.clone(), &KeyPath::default(), Concern::WritableByOthers);
             }
             layers.push(Layer::new("file", root));
         }
@@ -247,18 +256,17 @@ impl Source {
         }
     }
 
+    /// Returns the permission bits of the file; 0 for a text, and where files have none.
     #[cfg(unix)]
-    fn is_readable_by_others(&self) -> bool {
+    fn mode(&self) -> u32 {
         use std::os::unix::fs::PermissionsExt;
-        /// The mode bit that lets users outside of owner and group read the file.
-        const OTHERS_READ: u32 = 0o004;
-        let Self::Path(path) = self else { return false };
-        std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & OTHERS_READ != 0)
+        let Self::Path(path) = self else { return 0 };
+        std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode())
     }
 
     #[cfg(not(unix))]
-    fn is_readable_by_others(&self) -> bool {
-        false
+    fn mode(&self) -> u32 {
+        0
     }
 }
 

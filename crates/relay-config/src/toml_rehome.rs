@@ -6,7 +6,7 @@
 //! models = ["glm-4.7"]    # looks like a setting of the provider, is one of the key
 //! ```
 
-use crate::error::Concern;
+use crate::error::{Concern, Fault};
 use crate::report::Report;
 use crate::schema::{Rule, Schema};
 use crate::tree::{Entry, KeyPath, Node};
@@ -21,6 +21,7 @@ const AMBIGUOUS: &str = "enabled";
 /// already has: it is a contradiction, which validation reports.
 pub(crate) fn rehome(mut root: Node, schema: &Schema, report: &mut Report) -> Node {
     let Some(own) = schema.table(&["providers"]) else { return root };
+    report_bare_mapping(&root, report);
     let path = KeyPath::default().key("providers");
     let Some(providers) = root.get_mut("providers") else { return root };
     for (index, provider) in providers.items_mut().iter_mut().enumerate() {
@@ -46,6 +47,20 @@ pub(crate) fn rehome(mut root: Node, schema: &Schema, report: &mut Report) -> No
         }
     }
     root
+}
+
+/// Reports a bare `[model_mapping]`, which belongs to a provider in TOML's own spelling.
+fn report_bare_mapping(root: &Node, report: &mut Report) {
+    if let Some(entry) = root.entry("model_mapping") {
+        let hint =
+            "it belongs to providers[] or routing; write [providers.model_mapping] below its [[providers]]"
+                .to_owned();
+        report.problem(
+            entry.at.clone(),
+            &KeyPath::default().key("model_mapping"),
+            Fault::UnknownKey { hint },
+        );
+    }
 }
 
 /// Removes and returns the entries of `table` that `provider` accepts, the table itself does not, and `present`

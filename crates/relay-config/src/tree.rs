@@ -149,6 +149,14 @@ impl KeyPath {
         Self(steps)
     }
 
+    /// Returns the first index of the path.
+    pub(crate) fn first_index(&self) -> Option<usize> {
+        self.0.iter().find_map(|step| match step {
+            Segment::Index(index) => Some(*index),
+            Segment::Key(_) => None,
+        })
+    }
+
     /// Returns the number of segments.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

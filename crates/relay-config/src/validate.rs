@@ -5,6 +5,8 @@
 
 use crate::describe::{bounds, describe, expected};
 use crate::error::{Concern, Fault, Place};
+use crate::kinds::{KeyNeed, KindSpec};
+use crate::other_relays;
 use crate::report::Report;
 use crate::schema::{self, Rule, Schema};
 use crate::secret_text::{self, Cleaned};
@@ -13,9 +15,9 @@ use crate::syntax::{missing_blank, odd_character, odd_in_value};
 use crate::tree::{Entry, KeyPath, Node, Number, Value};
 use crate::unimplemented_keys;
 
-/// Checks `root`, and returns `true` if it contains a secret as plain text.
+/// Checks `root`, and returns `true` if it contains a secret as plain text. A key that is never sent is none.
 pub(crate) fn validate(root: &mut Node, schema: &Schema, report: &mut Report) -> bool {
-    let mut validator = Validator { schema, report, secrets: false };
+    let mut validator = Validator { schema, report, secrets: Vec::new() };
     if let Some(rule) = schema.root() {
         let path = KeyPath::default();
         if let Err(fault) = validator.check(root, rule, &path) {
@@ -23,13 +25,29 @@ pub(crate) fn validate(root: &mut Node, schema: &Schema, report: &mut Report) ->
             root.value = Value::Map(Vec::new());
         }
     }
-    validator.secrets
+    let secrets = validator.secrets;
+    secrets.iter().any(|path| !is_never_sent(root, path))
+}
+
+/// Returns `true` for the key of a provider whose type sends none.
+fn is_never_sent(root: &Node, path: &KeyPath) -> bool {
+    let kind = |provider: &Node| match provider.get("type").map(|kind| &kind.value) {
+        Some(Value::Text(name) | Value::Loose(name)) => KindSpec::named(name),
+        _ => None,
+    };
+    path.pattern() == "providers[].keys[].key"
+        && path
+            .first_index()
+            .and_then(|index| root.get("providers")?.items().get(index))
+            .and_then(kind)
+            .is_some_and(|kind| kind.keys == KeyNeed::NeverSent)
 }
 
 struct Validator<'a> {
     schema: &'a Schema,
     report: &'a mut Report,
-    secrets: bool,
+    /// The secrets that are written out.
+    secrets: Vec<KeyPath>,
 }
 
 impl Validator<'_> {
@@ -43,7 +61,7 @@ impl Validator<'_> {
             Some("string") if schema::is_secret(rule) => self.check_secret(node, rule, path),
             Some("string") => {
                 check_characters(node, rule, path)?;
-                self.check_string(node, rule)
+                self.check_string(node, rule, path)
             }
             _ => self.check_any(node, rule, path),
         }
@@ -129,7 +147,7 @@ impl Validator<'_> {
         Ok(())
     }
 
-    fn check_string(&mut self, node: &mut Node, rule: &Rule) -> Result<(), Fault> {
+    fn check_string(&mut self, node: &mut Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
         if let Value::Number(Number { text, whole: Some(_) }) = &node.value
             && schema::takes_number(rule)
         {
@@ -154,11 +172,17 @@ impl Validator<'_> {
         }
         let choices = schema::choices(rule);
         if !choices.is_empty() && !choices.contains(&text.as_str()) {
-            let near = nearest(text, choices.iter().copied());
-            let hint = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
+            let near =
+                || nearest(text, choices.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            let hint = other_relays::value_hint(&path.pattern(), text)
+                .map(str::to_owned)
+                .or_else(near)
+                .unwrap_or_default();
             return Err(unexpected(node, rule, &expected(rule), &hint));
         }
-        self.secrets |= schema::is_secret(rule) && matches!(node.value, Value::Text(_));
+        if schema::is_secret(rule) && matches!(node.value, Value::Text(_)) {
+            self.secrets.push(path.clone());
+        }
         Ok(())
     }
 
@@ -180,7 +204,7 @@ impl Validator<'_> {
                 *text = cleaned.to_owned();
             }
         }
-        self.check_string(node, rule)
+        self.check_string(node, rule, path)
     }
 
     /// Checks a rule with alternatives. A list is checked against the alternative for lists, any other value
@@ -202,6 +226,9 @@ impl Validator<'_> {
     }
 
     fn unknown(&self, key: &str, rule: &Rule, path: &KeyPath) -> Fault {
+        if let Some(hint) = other_relays::key_hint(&path.pattern()) {
+            return Fault::UnknownKey { hint: hint.to_owned() };
+        }
         let known = rule.get("properties").and_then(|properties| properties.as_object());
         let known: Vec<&str> = known.into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         let mut tables = self.schema.tables_with(key);

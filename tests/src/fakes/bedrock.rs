@@ -73,7 +73,7 @@ pub fn provider(upstream: &str, model: &str) -> Value {
     })
 }
 
-/// Returns the rules for every request: a JSON body with Bedrock's fields and betas, none of the client's headers, and the
+/// Returns the rules for every request: a JSON body with Bedrock's fields and betas, no header of the Messages API, and the
 /// path of a model.
 #[must_use]
 pub fn rules() -> Vec<Rule> {
@@ -81,7 +81,7 @@ pub fn rules() -> Vec<Rule> {
         rule::header("content-type", "application/json"),
         Rule::new(|request| {
             let foreign = |name: &str| {
-                ["anthropic-", "x-stainless-", "x-claude-code-", "x-forwarded-"]
+                ["anthropic-", "x-stainless-", "x-forwarded-"]
                     .iter()
                     .any(|prefix| name.to_ascii_lowercase().starts_with(prefix))
             };

@@ -1,8 +1,8 @@
 //! Mistakes in TOML.
 
+use super::failure::{Explained, Failure};
 use super::lines::{bare, odd};
 use super::yaml::backslash;
-use super::{Explained, Failure};
 
 pub(super) fn explain(lines: &[&str], failure: Failure<'_>) -> Explained {
     let line = lines.get(failure.line - 1).copied().unwrap_or_default();

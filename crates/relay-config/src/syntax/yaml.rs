@@ -1,7 +1,7 @@
 //! Mistakes in YAML.
 
+use super::failure::{Explained, Failure};
 use super::lines::{bare, missing_blank, odd, window};
-use super::{Explained, Failure};
 
 /// The escapes of a double-quoted string, and the number of hexadecimal digits that follow.
 ///

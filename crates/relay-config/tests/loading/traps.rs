@@ -78,7 +78,8 @@ fn the_error_for_a_provider_setting_at_the_top_level_names_its_table() {
         "models = ['a']\n[model_mapping]\na = 'b'\n",
         &[
             "1:1: models: unknown key; it belongs to providers[]",
-            "2:2: model_mapping: unknown key; it belongs to providers[] or routing",
+            "2:2: model_mapping: unknown key; it belongs to providers[] or routing; write [providers.model_mapping] below \
+             its [[providers]]",
         ],
     );
 }
@@ -128,22 +129,100 @@ fn keys_over_cleartext_http_are_a_warning() {
     warnings(&yaml(&provider("https://gateway")), &[]);
 }
 
+#[test]
+fn settings_of_the_original_relay_name_the_right_spelling() {
+    let provider = |setting: &str| format!("providers: [{{ name: a, type: mock, {setting} }}]");
+    yaml_problems(
+        &provider("pooling: { enabled: true }"),
+        &[
+            "1:47: providers[0].pooling.enabled: unknown key; requests are always distributed over the keys; remove the line, and \
+           write pooling.strategy to choose how",
+        ],
+    );
+    yaml_problems(
+        &provider("azure_deployment_id: d"),
+        &[
+            "1:36: providers[0].azure_deployment_id: unknown key; write the deployment as the target of a model: model_mapping: \
+           { claude-opus-5-5: my-deployment }",
+        ],
+    );
+    yaml_problems(
+        "server:\n  api_key: k\n  auth:\n    allow_bearer: true\n",
+        &[
+            "2:3: server.api_key: unknown key; write server.auth.api_key",
+            "4:5: server.auth.allow_bearer: unknown key; a client key is always accepted as `Authorization: Bearer`; remove the line, \
+             or write allow_subscription: true to accept subscription tokens",
+        ],
+    );
+    yaml_problems(
+        "logging:\n  format: console\n  file: /var/log/relay\n",
+        &[
+            "2:11: logging.format: found \"console\", expected one of `text`, `json`; write `text`",
+            "3:3: logging.file: unknown key; write the path as logging.output",
+        ],
+    );
+}
+
+#[test]
+fn an_optional_credential_that_is_missing_can_be_removed() {
+    let unset = |name: &str| {
+        format!(
+            "the environment variable {name} is not set; set it, give a default: ${{{name}:-…}}, or remove the line"
+        )
+    };
+    yaml_problems(
+        "providers:\n  - name: a\n    type: bedrock\n    aws_region: us-east-1\n    aws_session_token: ${AWS_SESSION_TOKEN}\n",
+        &[&format!("5:24: providers[0].aws_session_token: {}", unset("AWS_SESSION_TOKEN"))],
+    );
+    yaml_problems(
+        "providers:\n  - name: a\n    type: anthropic\n    keys:\n      - key: \"\"\n",
+        &[
+            "5:14: providers[0].keys[0].key: found an empty string, expected a secret; set it, or remove the line",
+        ],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_other_users_can_change_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+
+    for (mode, expected) in [(0o600, 0), (0o644, 0), (0o664, 1), (0o646, 1), (0o666, 1)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.yaml");
+        std::fs::write(&path, "providers: [{ name: a, type: mock }]").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let loaded = crate::check::loader(&[]).with_file(&path).load().unwrap();
+        assert_eq!(loaded.warnings.len(), expected, "{mode:o}: {:?}", loaded.warnings);
+        assert!(
+            loaded
+                .warnings
+                .iter()
+                .all(|warning| warning.to_string().contains("other users of this machine can change"))
+        );
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_with_secrets_that_every_user_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
 
     #[track_caller]
-    fn check(mode: u32, key: &str, expected: usize) {
+    fn check(mode: u32, kind: &str, key: &str, expected: usize) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("c.yaml");
-        std::fs::write(&path, format!("providers: [{{ name: a, type: zai, keys: [{{ key: '{key}' }}] }}]"))
-            .unwrap();
+        let text = format!("providers: [{{ name: a, type: {kind}, keys: [{{ key: '{key}' }}] }}]");
+        std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let loaded = crate::check::loader(&[]).with_file(&path).load().unwrap();
         assert_eq!(loaded.warnings.len(), expected, "{:?}", loaded.warnings);
     }
-    check(0o644, "written-out", 1);
-    check(0o640, "written-out", 0);
-    check(0o644, "${KEY}", 0);
+    check(0o644, "zai", "written-out", 1);
+    check(0o640, "zai", "written-out", 0);
+    check(0o644, "zai", "${KEY}", 0);
+    // Keys that are never sent carry limits only.
+    for kind in ["ollama", "mock"] {
+        check(0o644, kind, "written-out", 0);
+    }
 }

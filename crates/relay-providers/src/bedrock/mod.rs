@@ -84,9 +84,11 @@ impl Bedrock {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri(path)?;
         request.headers_mut().insert(CONTENT_TYPE, JSON);
-        // Bedrock needs no header of the client; this one is for the account's own logs.
-        if let Some(agent) = attempt.request().headers().get(USER_AGENT) {
-            request.headers_mut().insert(USER_AGENT, agent.clone());
+        // Bedrock needs no header of the client; these are for the account's own logs and gateways. They are not signed.
+        for (name, value) in attempt.request().headers() {
+            if name == USER_AGENT || name == "x-app" || name.as_str().starts_with("x-claude-code-") {
+                request.headers_mut().append(name, value.clone());
+            }
         }
         Ok(request)
     }
