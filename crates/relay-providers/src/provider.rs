@@ -45,10 +45,10 @@ pub trait Provider: Send + Sync + 'static {
         Judgement::by_anthropic_table(error)
     }
 
-    /// Forgets the credential that the upstream has just refused. Returns `true` if a new one may be accepted; the request is
+    /// Forgets the credential that the upstream has just refused with `refusal`. Returns `true` if a new one may be accepted; the request is
     /// then sent once more, never twice. Called after a status of 401 or 403 with a judgement that sets
     /// [`renew_credential`](Judgement::renew_credential).
-    fn renew_credential(&self) -> impl Future<Output = bool> + Send {
+    fn renew_credential(&self, _refusal: &UpstreamError) -> impl Future<Output = bool> + Send {
         ready(false)
     }
 

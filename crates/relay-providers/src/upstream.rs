@@ -181,7 +181,7 @@ impl<P: Provider> Upstream<P> {
         }
         let failed = FailedResponse::read(response).await;
         let judgement = self.judge(attempt, &failed.error);
-        match judgement.renew_credential && self.provider.renew_credential().await {
+        match judgement.renew_credential && self.provider.renew_credential(&failed.error).await {
             true => Ok(Reply::Unread(self.send(request.clone()).await?)),
             false => Ok(Reply::Judged(Box::new(failed), judgement)),
         }
@@ -349,7 +349,7 @@ mod tests {
             Judgement { renew_credential: true, ..Judgement::by_anthropic_table(error) }
         }
 
-        async fn renew_credential(&self) -> bool {
+        async fn renew_credential(&self, _: &UpstreamError) -> bool {
             self.renewals.fetch_add(1, Ordering::Relaxed);
             true
         }

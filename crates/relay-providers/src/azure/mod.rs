@@ -105,7 +105,7 @@ impl Provider for Azure {
         Judgement { renew_credential, ..errors::judge(error, attempt.model()) }
     }
 
-    async fn renew_credential(&self) -> bool {
+    async fn renew_credential(&self, _: &UpstreamError) -> bool {
         match &self.credential {
             Credential::Entra(tokens) => {
                 tokens.forget();

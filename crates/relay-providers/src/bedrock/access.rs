@@ -3,13 +3,14 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use http::Request;
+use http::{HeaderMap, Request};
 use relay_config::{AwsCredentials, BedrockApi, BedrockConfig, aws_service};
 use relay_messages::Payload;
 use relay_transport::{AwsHttpClient, Transport};
 use tokio::sync::OnceCell;
 
 use super::chain::Chain;
+use super::clock::Clock;
 use super::credentials::{AwsCache, AwsSource};
 use super::endpoint::{self, Region, RegionError};
 use super::sign::Signer;
@@ -28,6 +29,7 @@ pub(super) struct Access {
     credential: Credential,
     /// The service in the scope of signatures.
     service: &'static str,
+    clock: Clock,
 }
 
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl Access {
             _ => Credential::Loaded(AwsCache::new(AwsSource(chain.clone()))),
         };
         let service = config.base_url.as_ref().map_or(SERVICE, aws_service);
-        Ok(Self { configured, found: OnceCell::new(), chain, credential, service })
+        Ok(Self { configured, found: OnceCell::new(), chain, credential, service, clock: Clock::default() })
     }
 
     pub(super) fn configured_region(&self) -> Option<&Region> {
@@ -104,7 +106,7 @@ impl Access {
             }
         };
         let region = self.region().await?.as_str();
-        Signer { credentials, region, service: self.service, now }.sign(&mut request)?;
+        Signer { credentials, region, service: self.service, now: self.clock.at(now) }.sign(&mut request)?;
         Ok(request)
     }
 
@@ -114,6 +116,12 @@ impl Access {
             Credential::Loaded(cache) => cache.renew().await,
             Credential::Bearer(_) | Credential::Keys(_) => false,
         }
+    }
+
+    /// Takes over the time of a refusal of a signature's time, which arrived at `now`. Returns `true` if another signature may
+    /// be accepted.
+    pub(super) fn correct_clock(&self, headers: &HeaderMap, now: SystemTime) -> bool {
+        !matches!(self.credential, Credential::Bearer(_)) && self.clock.correct(headers, now)
     }
 
     /// The configured region, or else the one that AWS's own rules find. Looked for by one request at a time, and kept.

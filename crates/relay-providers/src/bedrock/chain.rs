@@ -8,6 +8,8 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region as SdkRegion};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use relay_messages::ErrorChain;
 use relay_transport::AwsHttpClient;
 use tower::BoxError;
 
@@ -67,8 +69,39 @@ impl Source for Chain {
                 chain.build().await.provide_credentials().await
             }
         };
-        loaded.map_err(Into::into)
+        loaded.map_err(|error| with_advice(error, self.profile.as_deref()))
     }
+}
+
+/// An error of AWS's own chain, with the command that helps.
+#[derive(Debug, thiserror::Error)]
+#[error("{advice}")]
+struct Advised {
+    advice: String,
+    #[source]
+    source: CredentialsError,
+}
+
+/// Adds the command that renews a session, if `error` is about one.
+fn with_advice(error: CredentialsError, profile: Option<&str>) -> BoxError {
+    let text = ErrorChain(&error).to_string();
+    let option = match profile {
+        Some(profile) => format!(" --profile {profile}"),
+        None => " (with --profile for the profile of AWS_PROFILE)".to_owned(),
+    };
+    let is_about = |texts: &[&str]| texts.iter().any(|part| text.to_ascii_lowercase().contains(part));
+    let advice = if is_about(&["credentials-login", "login_session"]) {
+        let export = format!(
+            "aws configure export-credentials{} --format process",
+            profile.map_or_else(String::new, |_| option)
+        );
+        format!("sessions of `aws login` are not supported; use a profile with credential_process = {export}")
+    } else if is_about(&["sso token", "sso session", "ssotoken", "cached sso"]) {
+        format!("the SSO session has expired or was never started; run `aws sso login{option}`")
+    } else {
+        return error.into();
+    };
+    Advised { advice, source: error }.into()
 }
 
 impl fmt::Debug for Chain {

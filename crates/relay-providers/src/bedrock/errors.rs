@@ -17,7 +17,27 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// the suffix `Exception`.
 const RENEWABLE: [&str; 3] = ["ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient"];
 
+/// The words for a signature whose time is wrong.
+const CLOCK: &str =
+    "{message} (the clock of the relay's machine is wrong: synchronise it, for example with NTP)";
+/// The names of refusals of a signature, which are about its time if their message says so.
+const SIGNATURE: [&str; 2] = ["InvalidSignature", "SignatureDoesNotMatch"];
+/// The names of refusals of a signature's time.
+const TIME: [&str; 3] = ["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"];
+/// The parts of messages about a signature's time.
+const TIME_TEXTS: [&str; 3] = ["signature expired", "signature not yet current", "skewed"];
+
 const RULES: &[Rule] = &[
+    // A correction by the answer's date has not helped, or the answer had none.
+    Rule::when(&[When::Says("signature expired")])
+        .means(Meaning::CredentialRejected)
+        .answers(403)
+        .says(CLOCK),
+    Rule::when(&[When::Says("signature not yet current")])
+        .means(Meaning::CredentialRejected)
+        .answers(403)
+        .says(CLOCK),
+    Rule::when(&[When::Code(&TIME)]).means(Meaning::CredentialRejected).answers(403).says(CLOCK),
     // The name of these errors does not tell what their message does.
     Rule::when(&[When::Says("on-demand throughput isn")])
         .means(Meaning::ModelUnavailable)
@@ -92,14 +112,27 @@ const RULES: &[Rule] = &[
 /// Judges an error in answer to a request for `model`.
 pub(super) fn judge(error: &UpstreamError, model: &str) -> Judgement {
     let name = name(error);
-    let renew_credential = name.as_deref().is_some_and(|name| RENEWABLE.contains(&name));
+    let is_renewable = name.as_deref().is_some_and(|name| RENEWABLE.contains(&name));
+    let renew_credential = is_renewable || is_about_time(error);
     if error.is_models_own() {
         return Judgement { renew_credential, ..Judgement::by_anthropic_table(error) };
     }
-    let message = error.text(&["message"]).or_else(|| error.text(&["Message"]));
+    let message = message(error);
     let facts = [("model", model)];
     let subject = Subject::with(error, name, message).with_facts(&facts);
     Judgement { renew_credential, ..failure::judge(RULES, &subject) }
+}
+
+/// Returns `true` if the time of a signature was refused.
+pub(super) fn is_about_time(error: &UpstreamError) -> bool {
+    let name = name(error).unwrap_or_default();
+    let message = message(error).unwrap_or_default().to_ascii_lowercase();
+    let says_so = || TIME_TEXTS.iter().any(|text| message.contains(text));
+    TIME.contains(&&*name) || (SIGNATURE.contains(&&*name) && says_so())
+}
+
+fn message(error: &UpstreamError) -> Option<&str> {
+    error.text(&["message"]).or_else(|| error.text(&["Message"]))
 }
 
 /// The name of the error as AWS's JSON protocols write it: in a header, or else in the body.

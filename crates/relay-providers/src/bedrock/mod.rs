@@ -12,6 +12,7 @@ mod access;
 mod answer;
 mod body;
 mod chain;
+mod clock;
 mod credentials;
 mod endpoint;
 mod errors;
@@ -131,8 +132,11 @@ impl Provider for Bedrock {
         errors::judge(error, attempt.model())
     }
 
-    async fn renew_credential(&self) -> bool {
-        self.access.renew().await
+    async fn renew_credential(&self, refusal: &UpstreamError) -> bool {
+        match errors::is_about_time(refusal) {
+            true => self.access.correct_clock(refusal.headers(), SystemTime::now()),
+            false => self.access.renew().await,
+        }
     }
 
     async fn convert(

@@ -151,7 +151,7 @@ impl Provider for Vertex {
         Judgement { renew_credential, ..errors::judge(error, attempt.model(), &self.region) }
     }
 
-    async fn renew_credential(&self) -> bool {
+    async fn renew_credential(&self, _: &UpstreamError) -> bool {
         self.tokens.forget();
         true
     }
