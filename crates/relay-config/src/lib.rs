@@ -66,8 +66,8 @@ pub use config::{
     Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail,
     ClientAuth, ClientKey, Config, DebugOptions, EntraConfig, GoogleCredentials, GuardrailTrace,
     HealthConfig, HostName, KeyConfig, KeyLimits, ListenAddress, LogFormat, LogLevel, LogOutput,
-    LoggingConfig, Origin, Pooling, ProviderConfig, ProviderKind, RoutingConfig, ServerConfig, Strategy,
-    StreamBreak, VertexConfig, aws_service,
+    LoggingConfig, Origin, Pooling, ProviderConfig, ProviderHeaders, ProviderKind, RoutingConfig,
+    ServerConfig, Strategy, StreamBreak, VertexConfig, aws_service,
 };
 pub use config_file::{FindError, find_file};
 pub use discover::{Discovery, demo};

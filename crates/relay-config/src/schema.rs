@@ -90,7 +90,8 @@ impl Schema {
     /// Returns `true` if a value of `rule`, or a part of it, is a secret.
     pub(crate) fn holds_secret(&self, rule: &Rule) -> bool {
         let properties = rule.get("properties").and_then(Value::as_object).into_iter().flatten();
-        let mut parts = properties.map(|(_, part)| part).chain(rule.get("items"));
+        let parts = properties.map(|(_, part)| part);
+        let mut parts = parts.chain(rule.get("items")).chain(rule.get("additionalProperties"));
         is_secret(rule) || parts.any(|part| self.rule(part).is_some_and(|part| self.holds_secret(part)))
     }
 
@@ -175,6 +176,11 @@ pub(crate) fn choices(rule: &Rule) -> Vec<&str> {
 /// Returns `true` if a value is a secret, which messages must not show.
 pub(crate) fn is_secret(rule: &Rule) -> bool {
     rule.get("writeOnly") == Some(&Value::Bool(true))
+}
+
+/// Returns `true` if a secret is the whole value of a header, in which quotes and `Bearer` may have a meaning.
+pub(crate) fn is_header(rule: &Rule) -> bool {
+    rule.get("format").and_then(Value::as_str) == Some("header")
 }
 
 /// Removes the alternative `null` that schemars adds for `Option`, since an unset key is absent here, and the line

@@ -33,6 +33,14 @@ pub(crate) fn clean(text: &str) -> Cleaned<'_> {
     Cleaned { text: rest, removed }
 }
 
+/// Removes blanks, line breaks and invisible characters around `text`.
+pub(crate) fn clean_ends(text: &str) -> Cleaned<'_> {
+    let trimmed = trim(text);
+    let removed =
+        (trimmed.len() < text.len()).then(|| "blanks, line breaks or invisible characters".to_owned());
+    Cleaned { text: trimmed, removed }
+}
+
 /// Removes the quotes around `text`, if it starts and ends with the same kind.
 pub(crate) fn unquoted(text: &str) -> &str {
     let inside = |(open, close): &(char, char)| text.strip_prefix(*open)?.strip_suffix(*close);

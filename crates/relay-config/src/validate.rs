@@ -189,14 +189,17 @@ impl Validator<'_> {
     /// Checks a secret after the slips of copying around it have been removed from `node`.
     fn check_secret(&mut self, node: &mut Node, rule: &Rule, path: &KeyPath) -> Result<(), Fault> {
         if let Value::Text(text) | Value::Loose(text) = &mut node.value {
-            let Cleaned { text: cleaned, removed } = secret_text::clean(text);
+            let Cleaned { text: cleaned, removed } = match schema::is_header(rule) {
+                true => secret_text::clean_ends(text),
+                false => secret_text::clean(text),
+            };
             if cleaned.is_empty() {
                 return Err(mismatch("an empty string".to_owned(), "a secret", "set it, or remove the line"));
             }
             if let Some(fault) = secret_text::fault(cleaned) {
                 return Err(fault);
             }
-            if cleaned.contains(' ') {
+            if cleaned.contains(' ') && !schema::is_header(rule) {
                 self.report.warning(node.at.clone(), path, Concern::BlankInSecret);
             }
             if let Some(removed) = removed {

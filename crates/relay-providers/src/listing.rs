@@ -20,6 +20,7 @@ use crate::answer::{AnswerBody, AttemptError};
 use crate::anthropic::{ApiRequest, Forward};
 use crate::anthropic_format;
 use crate::client_credential::ClientCredential;
+use crate::extra_headers::ExtraHeaders;
 
 /// The size of a list up to which it is read. An entry has some 200 bytes.
 const LIST_LIMIT: usize = 4 * 1024 * 1024;
@@ -46,7 +47,7 @@ pub struct Listing(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     Anthropic(Forward),
-    Ollama { base_url: BaseUrl, transport: Transport },
+    Ollama { base_url: BaseUrl, transport: Transport, extra_headers: ExtraHeaders },
 }
 
 /// The reason for which there is no list.
@@ -73,8 +74,8 @@ impl Listing {
 
     /// Lists with `GET /api/tags` of Ollama's API.
     #[must_use]
-    pub fn ollama(base_url: BaseUrl, transport: Transport) -> Self {
-        Self(Kind::Ollama { base_url, transport })
+    pub fn ollama(base_url: BaseUrl, transport: Transport, extra_headers: ExtraHeaders) -> Self {
+        Self(Kind::Ollama { base_url, transport, extra_headers })
     }
 
     /// Returns `true` if the client's credential is the only one. The list is then the client's own, and another client must
@@ -90,7 +91,9 @@ impl Listing {
     /// [`ListingError`] if there is none.
     pub async fn fetch(&self, client: Option<&ClientCredential>) -> Result<Vec<ListedModel>, ListingError> {
         match &self.0 {
-            Kind::Ollama { base_url, transport } => tags(base_url, transport).await,
+            Kind::Ollama { base_url, transport, extra_headers } => {
+                tags(base_url, transport, extra_headers).await
+            }
             Kind::Anthropic(forward) => {
                 let client = client.filter(|_| self.is_personal());
                 let mut models = Vec::new();
@@ -145,10 +148,15 @@ struct Tags {
     models: Vec<ListedModel>,
 }
 
-async fn tags(base_url: &BaseUrl, transport: &Transport) -> Result<Vec<ListedModel>, ListingError> {
+async fn tags(
+    base_url: &BaseUrl,
+    transport: &Transport,
+    extra_headers: &ExtraHeaders,
+) -> Result<Vec<ListedModel>, ListingError> {
     let uri = anthropic_format::uri(base_url, "/api/tags", None).map_err(AttemptError::from)?;
     let mut request = Request::new(RequestBody::Payload(Payload::default()));
     *request.uri_mut() = uri;
+    extra_headers.apply_fixed(request.headers_mut());
     let response = transport.send(request).await.map_err(AttemptError::from)?;
     let (mut head, body) = response.into_parts();
     let body = decompress(&mut head.headers, received(body));

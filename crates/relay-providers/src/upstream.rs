@@ -26,6 +26,7 @@ use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, refuse_status};
 use crate::answer_stats::OnThinking;
 use crate::anthropic_format;
 use crate::count;
+use crate::extra_headers::ExtraHeaders;
 use crate::failed_response::{ERROR_BODY_LIMIT, FailedResponse};
 use crate::failure::{self, Answered, Form, Judgement, UpstreamError};
 use crate::first_content::{Begun, await_first_content};
@@ -42,6 +43,7 @@ pub struct Upstream<P> {
     transport: Transport,
     refusals: RefusalMemory,
     unknown_events: UnknownEvents,
+    extra_headers: ExtraHeaders,
 }
 
 impl<P> Clone for Upstream<P> {
@@ -52,6 +54,7 @@ impl<P> Clone for Upstream<P> {
             transport: self.transport.clone(),
             refusals: self.refusals.clone(),
             unknown_events: self.unknown_events,
+            extra_headers: self.extra_headers.clone(),
         }
     }
 }
@@ -60,7 +63,14 @@ impl<P: Provider> Upstream<P> {
     /// Creates the service that reaches `provider` through `transport`. Its error messages carry `name`.
     pub fn new(name: ProviderName, provider: P, transport: Transport, refusals: RefusalMemory) -> Self {
         let unknown_events = UnknownEvents::default();
-        Self { name, provider: Arc::new(provider), transport, refusals, unknown_events }
+        let extra_headers = ExtraHeaders::default();
+        Self { name, provider: Arc::new(provider), transport, refusals, unknown_events, extra_headers }
+    }
+
+    /// Adds headers to every request, probes included. The default adds none.
+    #[must_use]
+    pub fn with_extra_headers(self, extra_headers: ExtraHeaders) -> Self {
+        Self { extra_headers, ..self }
     }
 
     /// Sets the handling of stream events that the Messages API does not have. The default drops them.
@@ -78,6 +88,7 @@ impl<P: Provider> Upstream<P> {
         };
         let mut request = Request::new(RequestBody::Payload(Payload::default()));
         (*request.method_mut(), *request.uri_mut()) = (Method::HEAD, uri);
+        self.extra_headers.apply_fixed(request.headers_mut());
         let response = self.transport.send(request).await;
         response.is_ok_and(|response| !response.status().is_server_error())
     }
@@ -93,6 +104,7 @@ impl<P: Provider> Upstream<P> {
     async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
         let limit = HeadLimit::begin(attempt.head_timeout());
         let mut request = self.provider.prepare(&attempt)?;
+        self.extra_headers.apply(attempt.request().headers(), request.headers_mut());
         let scope = scope(&attempt);
         let whole = self.refusals.strip_known(scope, &mut request, now());
         let (answer, refusal) = self.call_once(&attempt, &request, &limit).await?;

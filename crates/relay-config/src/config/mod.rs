@@ -17,7 +17,7 @@ pub use cloud::{
 };
 pub use health::HealthConfig;
 pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
-pub use provider::{KeyConfig, KeyLimits, Pooling, ProviderConfig, ProviderKind};
+pub use provider::{KeyConfig, KeyLimits, Pooling, ProviderConfig, ProviderHeaders, ProviderKind};
 pub use routing::{Affinity, RoutingConfig, Strategy, StreamBreak};
 pub use server::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
 pub use web::{HostName, Origin};

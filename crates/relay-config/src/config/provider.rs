@@ -4,6 +4,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::{AzureAuth, AzureConfig, BedrockConfig, VertexConfig};
 use crate::capabilities::Capabilities;
 use crate::kinds::{self, CompatibleAuth, Implementation, KeyNeed, KindSpec};
@@ -21,6 +23,8 @@ pub struct ProviderConfig {
     pub kind: ProviderKind,
     /// The credentials in the order of the file. Empty for kinds that need none.
     pub keys: Vec<KeyConfig>,
+    /// Headers that are added to every request. Default: none.
+    pub headers: ProviderHeaders,
     /// The rank of a provider without keys, and the default rank of its keys: higher is tried first. Default 1.
     pub priority: i32,
     /// The share in weighted strategies of a provider without keys. Default 1.
@@ -59,6 +63,7 @@ impl ProviderConfig {
             enabled: true,
             kind,
             keys: Vec::new(),
+            headers: ProviderHeaders::default(),
             priority: 1,
             weight: NonZeroU32::MIN,
             pooling: Pooling::default(),
@@ -82,6 +87,16 @@ impl ProviderConfig {
         let weights = self.keys.iter().map(|key| key.weight);
         weights.reduce(|sum, weight| sum.saturating_add(weight.get())).unwrap_or(self.weight)
     }
+}
+
+/// The headers that are added to every request of a provider: messages, token counts, the forwarded API, lists of models
+/// and probes.
+#[derive(Debug, Clone, Default)]
+pub struct ProviderHeaders {
+    /// Headers with a fixed value, each name once.
+    pub fixed: Vec<(HeaderName, Secret)>,
+    /// The names of client headers that are passed on. A credential of a client is removed before, so that none passes.
+    pub forwarded: Vec<HeaderName>,
 }
 
 /// The choice of the first key among a provider's keys of equal priority. If it fails, the others are tried.

@@ -39,6 +39,15 @@ pub(crate) struct Provider {
     /// The credentials of the provider, each with its own limits. Requests are distributed over them by `pooling`.
     #[serde(default)]
     pub(crate) keys: Vec<Key>,
+    /// Headers that every request to the upstream carries, by name, such as those that a gateway requires. The values
+    /// are secrets. They replace a header of the same name. Up to 32.
+    #[serde(default)]
+    #[schemars(extend("additionalProperties" = { "type": "string", "minLength": 1, "writeOnly": true, "format": "header" }))]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// The names of client headers that are passed on to the upstream, in addition to those that always are. Up to 32.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
+    pub(crate) forward_headers: Vec<String>,
     /// The rank of the provider: higher is tried first. Default 1. A provider with keys ranks by the highest
     /// priority among them.
     #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32), extend("default" = 1))]

@@ -4,7 +4,7 @@ use super::writer::{Writer, quoted};
 use crate::capabilities::ModelCapabilities;
 use crate::config::{
     AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, EntraConfig, GoogleCredentials,
-    KeyConfig, Pooling, ProviderConfig, ProviderKind, VertexConfig,
+    KeyConfig, Pooling, ProviderConfig, ProviderHeaders, ProviderKind, VertexConfig,
 };
 use crate::kinds::CompatibleAuth;
 use crate::model_rule::ModelRule;
@@ -15,6 +15,7 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
     out.plain("enabled", provider.enabled);
     kind(&provider.kind, out);
     out.list("keys", &provider.keys, key);
+    headers(&provider.headers, out);
     out.plain("priority", provider.priority);
     out.plain("weight", provider.weight);
     out.table("pooling", |out| {
@@ -51,6 +52,19 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
     out.millis("connect_timeout_ms", provider.connect_timeout);
     out.millis("first_byte_timeout_ms", provider.first_byte_timeout);
     out.millis("idle_timeout_ms", provider.idle_timeout);
+}
+
+fn headers(headers: &ProviderHeaders, out: &mut Writer) {
+    if !headers.fixed.is_empty() {
+        out.table("headers", |out| {
+            for (name, value) in &headers.fixed {
+                out.secret(&quoted(name.as_str()), value);
+            }
+        });
+    }
+    if !headers.forwarded.is_empty() {
+        out.strings("forward_headers", headers.forwarded.iter());
+    }
 }
 
 fn capabilities(known: &ModelCapabilities, out: &mut Writer) {

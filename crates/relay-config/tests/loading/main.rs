@@ -5,6 +5,7 @@ mod environment;
 mod interpolation;
 mod problems;
 mod properties;
+mod provider_headers;
 mod secrets;
 mod settings;
 mod syntax;

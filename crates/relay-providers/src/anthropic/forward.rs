@@ -17,6 +17,7 @@ use tower::{BoxError, Service};
 use crate::answer::{AnswerBody, AttemptError, refuse_status};
 use crate::anthropic_format::{self, ApiKey};
 use crate::client_credential::ClientCredential;
+use crate::extra_headers::ExtraHeaders;
 use crate::provider::AuthorizeError;
 use crate::time_limit::within;
 
@@ -51,6 +52,7 @@ pub struct Forward {
     key: Option<ApiKey>,
     passthrough: bool,
     transport: Transport,
+    extra_headers: ExtraHeaders,
 }
 
 impl Forward {
@@ -65,7 +67,14 @@ impl Forward {
         passthrough: bool,
         transport: Transport,
     ) -> Result<Self, AuthorizeError> {
-        Ok(Self { base_url, key: key.map(ApiKey::plain).transpose()?, passthrough, transport })
+        let key = key.map(ApiKey::plain).transpose()?;
+        Ok(Self { base_url, key, passthrough, transport, extra_headers: ExtraHeaders::default() })
+    }
+
+    /// Adds headers to every request. The default adds none.
+    #[must_use]
+    pub fn with_extra_headers(self, extra_headers: ExtraHeaders) -> Self {
+        Self { extra_headers, ..self }
     }
 
     /// Returns `true` if a key is configured.
@@ -99,6 +108,7 @@ impl Forward {
                 headers.append(&name, value.clone());
             }
         }
+        self.extra_headers.apply(&request.headers, &mut headers);
         self.authorize(&request, &mut headers)?;
         let mut upstream = Request::new(RequestBody::Stream(request.body));
         *upstream.method_mut() = request.method;

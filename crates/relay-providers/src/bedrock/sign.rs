@@ -11,8 +11,10 @@ use http::{HeaderValue, Request};
 use relay_messages::Payload;
 use sha2::{Digest, Sha256};
 
-use crate::guardrail::bedrock_headers;
 use crate::provider::AuthorizeError;
+
+/// The start of the names of AWS's own headers, guardrails of Bedrock included.
+const SIGNED_PREFIX: &str = "x-amz";
 
 /// The credentials, the scope and the time of a signature.
 #[derive(Debug)]
@@ -27,10 +29,13 @@ pub(super) struct Signer<'a> {
 impl Signer<'_> {
     /// Adds `authorization`, `x-amz-date` and, with temporary credentials, `x-amz-security-token`.
     ///
-    /// Signed are these, `host`, `content-type` and the headers for Bedrock alone: another header that a proxy or the transport
-    /// adds or changes leaves the signature valid. The host is that of the URI, as HTTP clients write it.
+    /// Signed are these, `host`, `content-type` and every `x-amz…` header, which SigV4 requires. Any other header that a
+    /// gateway, a proxy or the transport adds, changes or removes leaves the signature valid. The host is that of the URI,
+    /// as HTTP clients write it.
     pub(super) fn sign(&self, request: &mut Request<Payload>) -> Result<(), AuthorizeError> {
-        let signed: Vec<_> = bedrock_headers(request.headers()).chain([CONTENT_TYPE]).collect();
+        let is_signed =
+            |name: &&HeaderName| **name == CONTENT_TYPE || name.as_str().starts_with(SIGNED_PREFIX);
+        let signed: Vec<_> = request.headers().keys().filter(is_signed).cloned().collect();
         for (name, value) in self.headers(request, &signed)? {
             let mut value = HeaderValue::try_from(value).map_err(|_| AuthorizeError::Malformed)?;
             value.set_sensitive(true);
@@ -45,9 +50,10 @@ impl Signer<'_> {
         signed: &[HeaderName],
     ) -> Result<Vec<(&'static str, String)>, AuthorizeError> {
         let failed = |error: aws_sigv4::http_request::SigningError| AuthorizeError::Sign(error.into());
+        let values = |name: &'_ HeaderName| request.headers().get_all(name).into_iter();
         let signed = signed
             .iter()
-            .filter_map(|name| Some((name.as_str(), request.headers().get(name)?.to_str().ok()?)));
+            .flat_map(|name| values(name).filter_map(|value| Some((name.as_str(), value.to_str().ok()?))));
         let signable = SignableRequest::new(
             request.method().as_str(),
             request.uri().to_string(),

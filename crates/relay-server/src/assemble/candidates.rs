@@ -10,9 +10,9 @@ use relay_config::{
 };
 use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
-    AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, FetchLayer,
-    Forward, GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest,
-    UnknownEvents, Upstream, Vertex, Zai, guardrail_conflict,
+    AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, ExtraHeaders,
+    FetchLayer, Forward, GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider,
+    RelayRequest, UnknownEvents, Upstream, Vertex, Zai, guardrail_conflict,
 };
 use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
 use relay_transport::{Fetcher, Transport};
@@ -31,6 +31,8 @@ pub(super) struct ProviderStack<'a> {
     /// `routing.restore_model_name`.
     pub(super) restore_model_name: bool,
     pub(super) refusals: RefusalMemory,
+    /// `providers[].headers` and `forward_headers`.
+    pub(super) extra_headers: ExtraHeaders,
     /// The probe of the provider's address, which all candidates share. Set with the first candidate that has one.
     pub(super) probe: OnceCell<Probe>,
 }
@@ -91,7 +93,7 @@ impl ProviderStack<'_> {
         Ok(Some((
             self.priority(),
             self.provider.name.clone(),
-            forward.map_err(|source| self.bad_key(source))?,
+            forward.map_err(|source| self.bad_key(source))?.with_extra_headers(self.extra_headers.clone()),
         )))
     }
 
@@ -99,9 +101,11 @@ impl ProviderStack<'_> {
     pub(super) fn discovery(&self, forward: Option<&Forward>) -> Option<Discovery> {
         let list = self.provider.kind.spec().model_list.filter(|_| self.provider.discover_models)?;
         let listing = match list {
-            ModelList::Ollama => {
-                Listing::ollama(self.provider.kind.base_url()?.clone(), self.transport.clone())
-            }
+            ModelList::Ollama => Listing::ollama(
+                self.provider.kind.base_url()?.clone(),
+                self.transport.clone(),
+                self.extra_headers.clone(),
+            ),
             ModelList::Anthropic => Listing::anthropic(forward?.clone()),
             _ => return None,
         };
@@ -150,14 +154,17 @@ impl ProviderStack<'_> {
         let best = self.provider.keys.iter().rev().max_by_key(|key| key.priority);
         let limits = best.map(|key| key.limits).unwrap_or_default();
         let quota = Arc::new(Quota::new(limits, Instant::now()));
-        vec![Candidate::new(CredentialId::None, self.priority(), service).with_quota(quota)]
+        let candidate = Candidate::new(CredentialId::None, self.priority(), service).with_quota(quota);
+        // A fixed header may be the credential of a gateway.
+        vec![candidate.with_spends_credential(!self.provider.headers.fixed.is_empty())]
     }
 
     /// Builds the stack around `provider`, and the probe of its address.
     fn service(&self, provider: impl Provider) -> CandidateService {
         let (name, refusals) = (self.provider.name.clone(), self.refusals.clone());
         let upstream = Upstream::new(name, provider, self.transport.clone(), refusals)
-            .with_unknown_events(self.unknown_events());
+            .with_unknown_events(self.unknown_events())
+            .with_extra_headers(self.extra_headers.clone());
         if upstream.has_address() {
             let upstream = upstream.clone();
             let probe = service_fn(move |()| {

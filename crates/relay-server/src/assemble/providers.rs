@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use relay_config::{Config, HealthConfig, ProviderKind, ProviderName, ThinkingSignatures};
 use relay_messages::{RefusalMemory, SignatureOwner, ThinkingProvenance};
-use relay_providers::{Forward, adapter_for};
+use relay_providers::{ExtraHeaders, Forward, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
 use relay_transport::{Fetcher, Proxies, Transport, TransportSettings, TrustRoots};
 
@@ -70,6 +70,8 @@ pub(super) fn build_providers(
                 .map_err(|source| BuildError::Tls { provider: name(), source })?,
             restore_model_name: config.routing.restore_model_name,
             refusals,
+            extra_headers: ExtraHeaders::new(&provider.headers)
+                .map_err(|source| BuildError::Key { provider: name(), source })?,
             probe: OnceCell::new(),
         };
         let models = match provider.models.is_empty() {

@@ -5,6 +5,7 @@ mod azure;
 mod bedrock;
 mod capabilities;
 mod fallback;
+mod headers;
 mod keys;
 mod kind;
 mod limits;
@@ -60,10 +61,12 @@ fn resolve(mut raw: raw::Provider, path: &KeyPath, to: &mut Reporter<'_>) -> Opt
     let kind = kind::resolve(&mut raw, enabled, path, to)?;
     let priority = raw.priority.unwrap_or(1);
     let keys = keys::resolve(raw.keys, priority, enabled, &kind, &path.key("keys"), to);
+    let headers = headers::resolve(raw.headers, raw.forward_headers, &kind, path, to);
     let default = ProviderConfig::new(ProviderName::new(raw.name.unwrap_or_default()), kind);
     let provider = ProviderConfig {
         enabled,
         keys,
+        headers,
         priority,
         weight: raw.weight.unwrap_or(default.weight),
         pooling: match raw.pooling.strategy {
