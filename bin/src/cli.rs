@@ -74,9 +74,10 @@ pub(crate) struct StatusArguments {
 pub(crate) struct ExplainArguments {
     /// File with the JSON body of a request to /v1/messages. `-` is standard input.
     pub(crate) request: PathBuf,
-    /// Credential for Anthropic that the client sends, in addition to a key of the relay if it needs one.
-    #[arg(long, value_enum, value_name = "CREDENTIAL", default_value = "nothing")]
-    pub(crate) client: ClientSends,
+    /// Credential for Anthropic that the client sends, in addition to a key of the relay if it needs one. Default: that of the
+    /// client that the configuration suggests.
+    #[arg(long, value_enum, value_name = "CREDENTIAL")]
+    pub(crate) client: Option<ClientSends>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -91,6 +92,17 @@ pub(crate) enum ClientSends {
     Subscription,
     /// An API key of Anthropic.
     ApiKey,
+}
+
+impl ClientSends {
+    /// Returns the name of the value on the command line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Subscription => "subscription",
+            Self::ApiKey => "api-key",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

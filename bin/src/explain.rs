@@ -13,8 +13,10 @@ use relay_server::{BuildError, Considered, Explanation, Relay};
 use serde_json::{Value, json};
 
 use crate::cli::{ClientSends, ExplainArguments, Settings};
+use crate::client_hint::{self, Hint};
 use crate::output::{Output, printable};
 use crate::settings::{SettingsError, Start};
+use crate::status;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -47,7 +49,8 @@ impl ExplainError {
     }
 }
 
-/// Prints the plan for the request. The exit code is 0 if some provider would receive it, otherwise 1.
+/// Prints the plan for the request, and the state of its providers in the relay that runs with this configuration. The exit code
+/// is 0 if some usable provider would receive it, otherwise 1.
 pub(crate) fn explain(
     arguments: &ExplainArguments,
     settings: &Settings,
@@ -55,14 +58,87 @@ pub(crate) fn explain(
 ) -> Result<ExitCode, ExplainError> {
     let config = Start::read(settings)?.loaded.config;
     let body = read(&arguments.request, config.server.max_body_bytes)?;
-    let headers = headers(arguments.client, &config)?;
+    let client = AssumedClient::of(arguments.client, &config);
+    let headers = headers(client.sends, &config)?;
+    let running = status::live(&config);
     let relay = Relay::builder(config).with_own_listeners().build()?;
     let explanation = relay.explain(headers, body).map_err(ExplainError::Refused)?;
     match arguments.json {
-        true => out.line(format_args!("{:#}", as_json(&explanation)))?,
-        false => print(&explanation, out)?,
+        true => out.line(format_args!("{:#}", as_json(&explanation, &client, running.as_ref())))?,
+        false => {
+            print(&explanation, out)?;
+            print_client(&client, out)?;
+            print_running(&explanation, running.as_ref(), out)?;
+        }
     }
-    Ok(if explanation.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_served = explanation.refusal.is_none() && has_usable(&explanation, running.as_ref());
+    Ok(if is_served { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The URL and the providers of the running relay.
+type Running = (String, Vec<status::Provider>);
+
+/// The client of the explained request.
+struct AssumedClient {
+    sends: ClientSends,
+    /// The remark on an assumption that makes a difference.
+    remark: Option<&'static str>,
+    is_assumed: bool,
+}
+
+impl AssumedClient {
+    /// Returns the client with the credential that was named, otherwise the one that the configuration suggests.
+    fn of(named: Option<ClientSends>, config: &Config) -> Self {
+        if let Some(sends) = named {
+            return Self { sends, remark: None, is_assumed: false };
+        }
+        let hints = client_hint::of(config);
+        let (sends, remark) = match hints.first() {
+            Some(Hint::Command { token: None, .. }) => {
+                (ClientSends::Subscription, Some("assumed: a client with its own Claude subscription"))
+            }
+            _ if config.server.auth.is_required() => (
+                ClientSends::Nothing,
+                Some("assumed: a client with a key of the relay and no credential for Anthropic"),
+            ),
+            _ => (ClientSends::Nothing, None),
+        };
+        Self { sends, remark, is_assumed: true }
+    }
+}
+
+fn print_client(client: &AssumedClient, out: &mut Output) -> io::Result<()> {
+    let Some(remark) = client.remark else { return Ok(()) };
+    out.line("")?;
+    out.line(format_args!("{remark}, as the configuration suggests; --client names another one"))
+}
+
+/// Returns the providers of the plan as the running relay knows them.
+fn planned<'a>(
+    explanation: &'a Explanation,
+    running: &'a Running,
+) -> impl Iterator<Item = &'a status::Provider> {
+    let is_planned =
+        |name: &str| explanation.order.iter().any(|candidate| candidate.provider.as_str() == name);
+    running.1.iter().filter(move |provider| is_planned(&provider.name))
+}
+
+/// Returns `true` unless the running relay knows that every provider of the plan is unusable.
+fn has_usable(explanation: &Explanation, running: Option<&Running>) -> bool {
+    let Some(running) = running else { return true };
+    planned(explanation, running).next().is_none()
+        || planned(explanation, running).any(status::Provider::is_usable)
+}
+
+fn print_running(explanation: &Explanation, running: Option<&Running>, out: &mut Output) -> io::Result<()> {
+    let Some(running) = running else { return Ok(()) };
+    let troubles: Vec<_> = planned(explanation, running).flat_map(status::Provider::troubles).collect();
+    if troubles.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    out.line(format_args!("in the relay that runs at {}:", running.0))?;
+    troubles.iter().try_for_each(|trouble| out.line(format_args!("  {trouble}")))
 }
 
 /// Reads the request's body from a file or from standard input.
@@ -142,7 +218,11 @@ fn row(place: String, considered: &Considered) -> [String; 6] {
     [place, provider.to_string(), (*kind).to_owned(), credential, printable(model), printable(reason)]
 }
 
-fn as_json(explanation: &Explanation) -> Value {
+fn as_json(explanation: &Explanation, client: &AssumedClient, running: Option<&Running>) -> Value {
+    let state = |provider: &status::Provider| json!({"name": provider.name, "unusable": provider.unusable, "last_error": provider.last_error});
+    let running = running.map(|running| {
+        json!({"url": running.0, "providers": planned(explanation, running).map(state).collect::<Vec<_>>()})
+    });
     let considered = |considered: &Considered| {
         json!({
             "provider": considered.provider.as_str(),
@@ -153,6 +233,9 @@ fn as_json(explanation: &Explanation) -> Value {
         })
     };
     json!({
+        "client": client.sends.as_str(),
+        "client_is_assumed": client.is_assumed,
+        "running": running,
         "model": explanation.model,
         "strategy": explanation.strategy.as_str(),
         "order": explanation.order.iter().map(considered).collect::<Vec<_>>(),

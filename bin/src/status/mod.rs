@@ -5,6 +5,7 @@ mod client;
 use std::io;
 use std::net::IpAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::styling::AnsiColor;
 use http::StatusCode;
@@ -53,7 +54,7 @@ impl StatusError {
     }
 }
 
-/// Prints the state of the relay. The exit code is 0 if it is ready for requests, otherwise 1.
+/// Prints the state of the relay. The exit code is 0 if it is ready for requests and some provider is usable, otherwise 1.
 pub(crate) fn status(
     arguments: &StatusArguments,
     settings: &Settings,
@@ -64,6 +65,20 @@ pub(crate) fn status(
     let report = runtime.map_err(StatusError::Runtime)?.block_on(Report::fetch(&client))?;
     report.print(&client.url(), out)?;
     Ok(if report.is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The time for the state of a running relay that another command shows too.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Returns the URL and the providers of the relay that runs with this configuration. `None` if there is none, or it does not
+/// return its providers.
+pub(crate) fn live(config: &Config) -> Option<(String, Vec<Provider>)> {
+    let client = Client::new(&url(config).parse().ok()?, key(config))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let listing = async { tokio::time::timeout(LIVE_TIMEOUT, get(&client, "/v1/providers")).await };
+    let (_, providers) = runtime.block_on(listing).ok()?.ok()?;
+    let providers = providers["data"].as_array()?.iter().map(Provider::of).collect();
+    Some((client.url(), providers))
 }
 
 /// A client of the relay at the given URL, or at the address in the configuration. The key comes from the configuration
@@ -105,13 +120,16 @@ struct Report {
     providers: Option<Vec<Provider>>,
 }
 
-struct Provider {
-    name: String,
+/// One provider of a running relay.
+pub(crate) struct Provider {
+    pub(crate) name: String,
     kind: String,
     state: String,
     models: Vec<String>,
+    /// The reason that no request can succeed at the provider now.
+    pub(crate) unusable: Option<String>,
     /// The reason of the last attempt's failure.
-    last_error: Option<String>,
+    pub(crate) last_error: Option<String>,
     /// The fields that are removed from requests to the provider, as pairs of model and field.
     learned: Vec<(String, String)>,
 }
@@ -124,11 +142,16 @@ impl Report {
         let (status, ready) = get(client, "/readyz").await?;
         let readiness = ready["status"].as_str().ok_or_else(|| foreign("/readyz", status))?;
         let (_, providers) = get(client, "/v1/providers").await?;
+        let providers: Option<Vec<_>> =
+            providers["data"].as_array().map(|list| list.iter().map(Provider::of).collect());
+        let is_ready = status == StatusCode::OK;
+        let has_usable = providers.as_ref().is_none_or(|list| list.iter().any(Provider::is_usable));
+        let readiness = if is_ready && !has_usable { "no usable provider" } else { readiness };
         Ok(Self {
             version: printable(version),
-            is_ready: status == StatusCode::OK,
+            is_ready: is_ready && has_usable,
             readiness: printable(readiness),
-            providers: providers["data"].as_array().map(|list| list.iter().map(Provider::of).collect()),
+            providers,
         })
     }
 
@@ -161,11 +184,9 @@ impl Report {
                 provider.described_models()
             ))?;
         }
-        for provider in providers {
-            if let Some(error) = &provider.last_error {
-                out.line("")?;
-                out.line(format_args!("{}: the last attempt failed: {error}", provider.name))?;
-            }
+        for line in providers.iter().flat_map(Provider::troubles) {
+            out.line("")?;
+            out.line(line)?;
         }
         for provider in providers.iter().filter(|provider| !provider.learned.is_empty()) {
             out.line("")?;
@@ -192,9 +213,23 @@ impl Provider {
             kind: text("type"),
             state: text("state"),
             models: models.filter_map(Value::as_str).map(printable).collect(),
+            unusable: entry["unusable"].as_str().map(printable),
             last_error: entry["last_error"].as_str().map(printable),
             learned: lessons.map(|lesson| (part(lesson, "model"), part(lesson, "dropped"))).collect(),
         }
+    }
+
+    /// Returns `true` if a request can succeed at the provider now.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.state != "disabled" && self.unusable.is_none()
+    }
+
+    /// Returns the reasons for which the provider is failing, each with its name.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let unusable = self.unusable.iter().map(|reason| format!("{}: not usable: {reason}", self.name));
+        let error =
+            self.last_error.iter().map(|error| format!("{}: the last attempt failed: {error}", self.name));
+        unusable.chain(error).collect()
     }
 
     fn described_models(&self) -> String {

@@ -14,4 +14,5 @@ mod serve;
 mod status;
 #[cfg(unix)]
 mod stop;
+mod trouble;
 mod usage;

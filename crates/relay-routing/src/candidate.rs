@@ -169,6 +169,27 @@ impl ProviderPool {
         self.health.last_failure()
     }
 
+    /// Returns the reason that no request can succeed at the provider now: an open circuit, no credential, only rejected ones,
+    /// or cooldowns of all of them. `None` if some candidate may serve a request.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
+        let now = Instant::now();
+        if let Some(wait) = self.health.wait_time(now) {
+            return Some(format!("its circuit is open; it is tried again in {:.1} s", wait.as_secs_f64()));
+        }
+        if self.candidates.is_empty() {
+            return Some("it has no credential".to_owned());
+        }
+        if self.candidates.iter().all(|candidate| candidate.health().is_rejected(now)) {
+            return Some("it has rejected every credential of the relay".to_owned());
+        }
+        let cooldown =
+            |candidate: &Candidate| candidate.health().quota().and_then(|quota| quota.cooldown(now));
+        let cooldowns: Option<Vec<_>> = self.candidates.iter().map(cooldown).collect();
+        let soonest = cooldowns?.into_iter().min()?;
+        Some(format!("all of its credentials are at their limits for {:.1} s", soonest.as_secs_f64()))
+    }
+
     /// Returns the provider's name in the configuration.
     #[must_use]
     pub fn name(&self) -> &ProviderName {

@@ -223,7 +223,8 @@ impl Lists {
 
     /// Returns the state of each provider. `ready` includes providers without an attempt so far; `failing` comes with the
     /// last attempt's failure. `learned` lists fields that are removed from requests because the upstream has rejected them.
-    /// `in_flight` counts running requests, up to the end of their answers.
+    /// `in_flight` counts running requests, up to the end of their answers. `unusable` is the reason that no request can succeed
+    /// at the provider now.
     fn providers(&self) -> Value {
         let now = Instant::now().into_std();
         let with_state = |(entry, refusals): &(Value, Option<RefusalMemory>)| {
@@ -247,6 +248,9 @@ impl Lists {
             if let Some(pool) = pool {
                 entry["circuit"] = pool.circuit().as_str().into();
                 entry["in_flight"] = pool.in_flight().into();
+                if let Some(obstacle) = pool.obstacle() {
+                    entry["unusable"] = obstacle.into();
+                }
             }
             entry
         };
