@@ -18,6 +18,14 @@ use tower::{BoxError, Service};
 
 use crate::tls::Untrusted;
 
+/// The silence on a connection after which the kernel sends the first keep-alive probe.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// The time for which sent data may stay unacknowledged, and for which an upstream may accept no data.
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
 type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// The proxies for `https` upstreams. A proxy must speak plain HTTP. Upstreams on plain `http` are local and always
@@ -80,18 +88,30 @@ impl ProxyFailed {
 
 impl Connector {
     pub(crate) fn new(tls: ClientConfig, proxies: Proxies, timeout: Duration) -> Self {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_keepalive(Some(Duration::from_secs(60)));
-        http.set_connect_timeout(Some(timeout));
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(ProxyConnector { http, proxies });
+            .wrap_connector(ProxyConnector::new(proxies, timeout));
         Self { https, timeout }
     }
+
+    /// Returns the time limit for a connection.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+/// Sets the socket options that end a connection whose peer or network has vanished without a word, within 30 s. They apply
+/// to the sockets to a proxy, too. Otherwise a request would wait for the whole of its time limit.
+fn detect_loss(http: &mut HttpConnector) {
+    // While no data is on its way, probes show the loss: 15 s + 3 × 5 s.
+    http.set_keepalive(Some(KEEPALIVE_IDLE));
+    http.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    http.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
+    // Sent data that is not acknowledged, for which the kernel sends no probes. Its own limit is about 15 minutes.
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    http.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
 }
 
 impl Service<Uri> for Connector {
@@ -119,6 +139,17 @@ impl Service<Uri> for Connector {
 pub(crate) struct ProxyConnector {
     http: HttpConnector,
     proxies: Proxies,
+}
+
+impl ProxyConnector {
+    fn new(proxies: Proxies, timeout: Duration) -> Self {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(timeout));
+        detect_loss(&mut http);
+        Self { http, proxies }
+    }
 }
 
 impl Service<Uri> for ProxyConnector {
@@ -157,5 +188,53 @@ impl Service<Uri> for ProxyConnector {
                 Box::pin(async { connecting.await.map_err(|error| ProxyFailed::new(address, &error).into()) })
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use socket2::SockRef;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// Connects to `uri` and checks the options of the socket.
+    async fn check(proxies: Proxies, uri: String) {
+        let connector = ProxyConnector::new(proxies, Duration::from_secs(9));
+        let stream = connector.oneshot(uri.parse().unwrap()).await.unwrap().into_inner();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_RETRIES);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+    }
+
+    #[tokio::test]
+    async fn a_vanished_network_is_detected_on_sockets_to_upstreams_and_to_proxies() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        check(Proxies::none(), format!("http://{address}/")).await;
+        check(Proxies::none(), format!("https://{address}/")).await;
+
+        let matcher = Matcher::builder().https(format!("http://{address}")).build();
+        let through_proxy = check(Proxies(Some(Arc::new(matcher))), "https://upstream.example/".to_owned());
+        let proxy = async {
+            for _ in 0..2 {
+                listener.accept().await.unwrap();
+            }
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            assert!(request.starts_with(b"CONNECT upstream.example:443 "));
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            stream
+        };
+        tokio::join!(through_proxy, proxy);
     }
 }
