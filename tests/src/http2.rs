@@ -11,9 +11,10 @@ use h2::server::{self, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::rewriting_io::{MARKED_WINDOW, Rewrite, RewritingIo};
 use crate::time_limit::within_limit;
 use crate::tls::{CertificateAuthority, Io};
 
@@ -24,20 +25,91 @@ pub struct Http2Upstream {
     accepted: Arc<AtomicUsize>,
     exchanges: Mutex<mpsc::UnboundedReceiver<Http2Exchange>>,
     accepting: AbortHandle,
+    rewrite: Rewrite,
+    commands: broadcast::Sender<Command>,
+}
+
+/// A command for every open connection.
+#[derive(Debug, Clone, Copy)]
+enum Command {
+    SendSettings,
+    GoAway,
+}
+
+/// The parts of an upstream that every connection has.
+#[derive(Clone)]
+struct Settings {
+    authority: CertificateAuthority,
+    max_streams: Option<u32>,
+    max_connections: usize,
+    exchanges: mpsc::UnboundedSender<Http2Exchange>,
+    rewrite: Rewrite,
+    commands: broadcast::Sender<Command>,
 }
 
 impl Http2Upstream {
-    /// Listens, with a certificate of `authority`.
+    /// Listens, with a certificate of `authority`, and allows any number of streams.
     /// # Panics
     /// If the system has no free port.
     pub async fn start(authority: &CertificateAuthority) -> Self {
+        Self::listen(authority, None, usize::MAX).await
+    }
+
+    /// Listens, and allows `max_streams` concurrent streams on each connection. Further ones are refused.
+    /// # Panics
+    /// If the system has no free port.
+    pub async fn with_max_streams(authority: &CertificateAuthority, max_streams: u32) -> Self {
+        Self::listen(authority, Some(max_streams), usize::MAX).await
+    }
+
+    /// Listens, allows `max_streams` concurrent streams on each connection, and closes every connection after the first
+    /// `max_connections` at once.
+    /// # Panics
+    /// If the system has no free port.
+    pub async fn with_limits(
+        authority: &CertificateAuthority,
+        max_streams: u32,
+        max_connections: usize,
+    ) -> Self {
+        Self::listen(authority, Some(max_streams), max_connections).await
+    }
+
+    async fn listen(
+        authority: &CertificateAuthority,
+        max_streams: Option<u32>,
+        max_connections: usize,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let accepted = Arc::new(AtomicUsize::new(0));
         let (exchanges, receiver) = mpsc::unbounded_channel();
-        let accepting = accept(listener, authority.clone(), Arc::clone(&accepted), exchanges);
-        let accepting = tokio::spawn(accepting).abort_handle();
-        Self { address, accepted, exchanges: Mutex::new(receiver), accepting }
+        let (commands, _) = broadcast::channel(16);
+        let rewrite = Rewrite::default();
+        let settings = Settings {
+            authority: authority.clone(),
+            max_streams,
+            max_connections,
+            exchanges,
+            rewrite: rewrite.clone(),
+            commands: commands.clone(),
+        };
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&accepted), settings)).abort_handle();
+        Self { address, accepted, exchanges: Mutex::new(receiver), accepting, rewrite, commands }
+    }
+
+    /// Sends a further SETTINGS frame with this limit of streams on every open connection. The upstream itself does not
+    /// enforce it.
+    pub fn set_max_streams(&self, max: u32) {
+        self.rewrite.set_max_streams(max);
+        // An error means that there is no connection.
+        let _ = self.commands.send(Command::SendSettings);
+    }
+
+    /// Sends GOAWAY with `NO_ERROR` and 0 as the last stream identifier on every open connection: no request was processed.
+    pub fn go_away_from_the_first(&self) {
+        self.rewrite.go_away_from_the_first();
+        // An error means that there is no connection.
+        let _ = self.commands.send(Command::GoAway);
     }
 
     /// Returns `https://localhost:PORT`.
@@ -69,33 +141,34 @@ impl Drop for Http2Upstream {
 }
 
 /// Accepts connections until it is aborted, which also ends the connections.
-async fn accept(
-    listener: TcpListener,
-    authority: CertificateAuthority,
-    accepted: Arc<AtomicUsize>,
-    exchanges: mpsc::UnboundedSender<Http2Exchange>,
-) {
+async fn accept(listener: TcpListener, accepted: Arc<AtomicUsize>, settings: Settings) {
     let mut running = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         stream.set_nodelay(true).expect("a fresh socket takes options");
         let number = accepted.fetch_add(1, Ordering::Relaxed);
-        let (authority, exchanges) = (authority.clone(), exchanges.clone());
+        if number >= settings.max_connections {
+            continue;
+        }
+        let settings = settings.clone();
         running.spawn(async move {
             // The peer sees a failure as well.
-            if let Ok(io) = authority.accept_http2(stream).await {
-                let _ = serve(io, number, exchanges).await;
+            if let Ok(io) = settings.authority.accept_http2(stream).await {
+                let _ = serve(io, number, settings).await;
             }
         });
     }
 }
 
-async fn serve(
-    io: Io,
-    number: usize,
-    exchanges: mpsc::UnboundedSender<Http2Exchange>,
-) -> Result<(), h2::Error> {
-    let mut connection = server::handshake(io).await?;
+async fn serve(io: Io, number: usize, settings: Settings) -> Result<(), h2::Error> {
+    let mut commands = settings.commands.subscribe();
+    let mut builder = server::Builder::new();
+    if let Some(max) = settings.max_streams {
+        builder.max_concurrent_streams(max);
+    }
+    let io = RewritingIo::new(io, settings.rewrite);
+    let mut connection = builder.handshake(io).await?;
+    let exchanges = settings.exchanges;
     let (go_away, mut go_away_requests) = mpsc::unbounded_channel();
     let mut reading = JoinSet::new();
     loop {
@@ -118,6 +191,10 @@ async fn serve(
                     let _ = exchanges.send(Http2Exchange { number, request, respond, stream: None, go_away });
                 });
             }
+            Ok(command) = commands.recv() => match command {
+                Command::SendSettings => connection.set_initial_window_size(MARKED_WINDOW)?,
+                Command::GoAway => connection.graceful_shutdown(),
+            },
             Some(shutdown) = go_away_requests.recv() => match shutdown {
                 Reason::NO_ERROR => connection.graceful_shutdown(),
                 reason => connection.abrupt_shutdown(reason),
@@ -191,6 +268,14 @@ impl Http2Exchange {
     pub async fn peer_reset(&mut self) -> Reason {
         let stream = self.stream();
         within_limit("reset of the stream", poll_fn(|cx| stream.poll_reset(cx))).await.expect("a reset")
+    }
+
+    /// Waits until the peer resets the stream before any answer, and returns the error code.
+    /// # Panics
+    /// If the connection breaks instead.
+    pub async fn peer_reset_before_head(&mut self) -> Reason {
+        let respond = &mut self.respond;
+        within_limit("reset of the stream", poll_fn(|cx| respond.poll_reset(cx))).await.expect("a reset")
     }
 
     fn stream(&mut self) -> &mut SendStream<Bytes> {

@@ -46,6 +46,7 @@ mod http2;
 mod real;
 mod relay;
 mod request;
+mod rewriting_io;
 pub mod rule;
 pub mod sse;
 mod tee;

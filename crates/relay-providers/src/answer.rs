@@ -47,6 +47,10 @@ pub enum AttemptError {
     /// No connection could be made: refused, unreachable, no such name, TLS, or too slow.
     #[error("cannot connect to the upstream")]
     Connect(#[source] BoxError),
+    /// The relay itself has no free connection to the upstream: its limit of connections or of open files is reached. The
+    /// upstream is not at fault.
+    #[error("the relay has no free connection to the upstream")]
+    Saturated(#[source] BoxError),
     /// The connection failed before the response head.
     #[error("the upstream closed the connection before it answered")]
     Transport(#[source] BoxError),
@@ -89,6 +93,7 @@ impl From<SendError> for AttemptError {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Connect(source) => Self::Connect(source),
+            SendError::Saturated(source) => Self::Saturated(source),
             SendError::Exchange(source) => Self::Transport(source),
         }
     }
@@ -143,7 +148,10 @@ impl AttemptError {
     /// Returns `true` if a part of the request may have reached the upstream.
     #[must_use]
     pub fn may_be_sent(&self) -> bool {
-        !matches!(self, Self::Prepare(_) | Self::Image(_) | Self::Authorize(_) | Self::Connect(_))
+        !matches!(
+            self,
+            Self::Prepare(_) | Self::Image(_) | Self::Authorize(_) | Self::Connect(_) | Self::Saturated(_)
+        )
     }
 
     /// The name of the error in logs.
@@ -151,6 +159,7 @@ impl AttemptError {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
+            Self::Saturated(_) => "saturated",
             Self::Transport(_) => "transport",
             Self::HeadTimeout { .. } => "head_timeout",
             Self::Broken(_) => "broken",

@@ -1,21 +1,32 @@
 //! The time limits of an attempt.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use relay_transport::QueueTime;
 use tokio::time::Instant;
 
 use crate::answer::AttemptError;
 use crate::request::Deadline;
 
-/// The time limit up to the response head of an attempt, for all of its requests together.
+/// The time limit up to the response head of an attempt, for all of its requests together. It does not include the relay's own
+/// queueing.
 pub(crate) struct HeadLimit {
     after: Option<Duration>,
+    deadline: Option<Deadline>,
     since: Instant,
+    queue: QueueTime,
 }
 
 impl HeadLimit {
-    pub(crate) fn begin(after: Option<Duration>) -> Self {
-        Self { after, since: Instant::now() }
+    /// Starts the limit `after` for the upstream. `deadline` is that of the client's request, which includes the queueing.
+    pub(crate) fn begin(after: Option<Duration>, deadline: Option<Deadline>) -> Self {
+        Self { after, deadline, since: Instant::now(), queue: QueueTime::default() }
+    }
+
+    /// Returns the measure of the relay's own queueing, for [`relay_transport::Transport::send_measured`].
+    pub(crate) fn queue(&self) -> &QueueTime {
+        &self.queue
     }
 
     pub(crate) async fn within<T>(
@@ -23,10 +34,32 @@ impl HeadLimit {
         head: impl Future<Output = Result<T, AttemptError>>,
     ) -> Result<T, AttemptError> {
         let Some(after) = self.after else { return head.await };
-        let left = after.saturating_sub(self.since.elapsed());
-        tokio::time::timeout(left, head).await.unwrap_or(Err(AttemptError::HeadTimeout { after }))
+        let mut head = pin!(head);
+        loop {
+            let left = self.left(after);
+            if let Ok(result) = tokio::time::timeout(left, &mut head).await {
+                return result;
+            }
+            if self.left(after).is_zero() {
+                return Err(if self.queue.is_waiting() {
+                    AttemptError::Saturated(QueueTimeout.into())
+                } else {
+                    AttemptError::HeadTimeout { after }
+                });
+            }
+        }
+    }
+
+    fn left(&self, after: Duration) -> Duration {
+        let left = after.saturating_add(self.queue.total()).saturating_sub(self.since.elapsed());
+        self.deadline.map_or(left, |deadline| left.min(deadline.remaining()))
     }
 }
+
+/// The deadline of the client's request was reached in the relay's own queue.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's time limit was reached while it waited for a free connection")]
+struct QueueTimeout;
 
 /// Limits `answer` to the time that is left of the client's request.
 pub(crate) async fn in_time<T>(
@@ -45,5 +78,5 @@ pub(crate) async fn within<T>(
     limit: Option<Duration>,
     head: impl Future<Output = Result<T, AttemptError>>,
 ) -> Result<T, AttemptError> {
-    HeadLimit::begin(limit).within(head).await
+    HeadLimit::begin(limit, None).within(head).await
 }

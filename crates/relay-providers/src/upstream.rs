@@ -18,7 +18,9 @@ use http_body_util::BodyExt;
 use relay_config::ProviderName;
 use relay_messages::{Payload, RateLimits, RefusalMemory, RefusalScope, Retry, WholeRequest, headers};
 use relay_stream::events::UnknownEvents;
-use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, full, read_start, received};
+use relay_transport::{
+    IdleTimeout, QueueTime, RequestBody, Start, Transport, decompress, full, read_start, received,
+};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -102,7 +104,7 @@ impl<P: Provider> Upstream<P> {
     /// Calls the upstream. If it refuses a request from which known refusals were removed, calls it once more with the whole
     /// request. If it still refuses the request, calls it once more without what it names in its refusal.
     async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
-        let limit = HeadLimit::begin(attempt.head_timeout());
+        let limit = HeadLimit::begin(attempt.head_timeout(), attempt.request().deadline());
         let mut request = self.provider.prepare(&attempt)?;
         self.extra_headers.apply(attempt.request().headers(), request.headers_mut());
         let scope = scope(&attempt);
@@ -165,7 +167,7 @@ impl<P: Provider> Upstream<P> {
         request: &Request<Payload>,
         limit: &HeadLimit,
     ) -> Result<(Answer, Option<UpstreamError>), AttemptError> {
-        let reply = limit.within(self.exchange(attempt, request)).await?;
+        let reply = limit.within(self.exchange(attempt, request, limit.queue())).await?;
         let (failed, judgement) = match reply {
             Reply::Judged(failed, judgement) => (*failed, judgement),
             Reply::Unread(response) => {
@@ -186,22 +188,31 @@ impl<P: Provider> Upstream<P> {
 
     /// Sends the request with a valid credential. If the upstream refuses the credential and a new one may help, sends the
     /// request once more.
-    async fn exchange(&self, attempt: &Attempt, request: &Request<Payload>) -> Result<Reply, AttemptError> {
-        let response = self.send(request.clone()).await?;
+    async fn exchange(
+        &self,
+        attempt: &Attempt,
+        request: &Request<Payload>,
+        queue: &QueueTime,
+    ) -> Result<Reply, AttemptError> {
+        let response = self.send(request.clone(), queue).await?;
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(Reply::Unread(response));
         }
         let failed = FailedResponse::read(response).await;
         let judgement = self.judge(attempt, &failed.error);
         match judgement.renew_credential && self.provider.renew_credential(&failed.error).await {
-            true => Ok(Reply::Unread(self.send(request.clone()).await?)),
+            true => Ok(Reply::Unread(self.send(request.clone(), queue).await?)),
             false => Ok(Reply::Judged(Box::new(failed), judgement)),
         }
     }
 
-    async fn send(&self, request: Request<Payload>) -> Result<Response<AnswerBody>, AttemptError> {
+    async fn send(
+        &self,
+        request: Request<Payload>,
+        queue: &QueueTime,
+    ) -> Result<Response<AnswerBody>, AttemptError> {
         let request = self.provider.authorize(request, SystemTime::now()).await?;
-        let response = self.transport.send(request.map(RequestBody::Payload)).await?;
+        let response = self.transport.send_measured(request.map(RequestBody::Payload), queue).await?;
         let (mut head, body) = response.into_parts();
         let body = decompress(&mut head.headers, received(body));
         let body = IdleTimeout::new(&head.headers, body, self.transport.idle_timeout()).boxed_unsync();

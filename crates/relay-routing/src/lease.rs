@@ -158,6 +158,8 @@ impl Lease {
         let verdict = match error {
             // The request itself is at fault.
             AttemptError::Prepare(_) | AttemptError::Image(_) => Verdict::Neutral,
+            // The relay itself is at its limit.
+            AttemptError::Saturated(_) => Verdict::Neutral,
             _ => Verdict::Failure,
         };
         if !error.may_be_sent()

@@ -264,7 +264,9 @@ impl Error {
     /// Adds the headers of the response: `retry-after`, `x-should-retry`, `allow`, `accept-encoding`.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let retry_after = match self {
-            Self::Busy { .. } | Self::BuffersFull { .. } => Some(BUSY_RETRY),
+            Self::Busy { .. }
+            | Self::BuffersFull { .. }
+            | Self::Upstream { source: AttemptError::Saturated(_), .. } => Some(BUSY_RETRY),
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Overloaded { retry_after } => {
                     Some(retry_after.unwrap_or(OVERLOAD_RETRY).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
@@ -274,6 +276,7 @@ impl Error {
                 }
                 // Not capped: a client that retries before the limit is reset fails again.
                 RouteErrorKind::Limited { retry_after } => Some((*retry_after).max(BUSY_RETRY)),
+                RouteErrorKind::Attempt { source: AttemptError::Saturated(_), .. } => Some(BUSY_RETRY),
                 _ => None,
             },
             _ => None,
@@ -352,6 +355,7 @@ fn attempt_status(error: &AttemptError) -> StatusCode {
     match error {
         AttemptError::HeadTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         AttemptError::Image(_) => StatusCode::BAD_REQUEST,
+        AttemptError::Saturated(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_GATEWAY,
     }
 }

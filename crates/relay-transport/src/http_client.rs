@@ -8,10 +8,11 @@ use http::header::LOCATION;
 use http::{Request, Response, Uri, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use tokio::time::error::Elapsed;
 
-use crate::transport::{RequestBody, SendError, Transport};
+use crate::pool::{ReceivedBody, SendError};
+use crate::request_body::RequestBody;
+use crate::transport::Transport;
 
 /// A client for token endpoints, metadata services and images: everything except the Messages API itself. Cloning shares
 /// the connections.
@@ -62,11 +63,11 @@ pub(crate) trait Connections {
 }
 
 impl Connections for Transport {
-    type Body = Incoming;
+    type Body = ReceivedBody;
     type HeadError = SendError;
     type BodyError = hyper::Error;
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Incoming>, SendError> {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<ReceivedBody>, SendError> {
         Transport::send(self, request.map(|body| RequestBody::Payload(body.into()))).await
     }
 }

@@ -27,6 +27,8 @@ mod http_client;
 mod idle;
 mod images;
 mod peek;
+mod pool;
+mod request_body;
 mod tls;
 mod token;
 mod transport;
@@ -39,9 +41,11 @@ pub use decompress::{ContentCoding, DecodeError, decompress};
 pub use idle::IdleTimeout;
 pub use images::{FetchError, Fetcher, Image};
 pub use peek::{Resumed, Start, full, read_start};
+pub use pool::{QueueTime, ReceivedBody, SendError};
+pub use request_body::RequestBody;
 pub use tls::{TlsError, TrustRoots, is_about_certificate};
 pub use token::{Minted, TokenAnswer, TokenClient, TokenError, TokenSource, form, read_file};
-pub use transport::{RequestBody, SendError, Transport, TransportSettings};
+pub use transport::{Transport, TransportSettings};
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -19,7 +19,7 @@ use crate::anthropic_format::{self, ApiKey};
 use crate::client_credential::ClientCredential;
 use crate::extra_headers::ExtraHeaders;
 use crate::provider::AuthorizeError;
-use crate::time_limit::within;
+use crate::time_limit::HeadLimit;
 
 /// Headers that go upstream in addition to the usual ones, because the relay reads neither body.
 const FURTHER_HEADERS: [HeaderName; 3] = [header::ACCEPT_ENCODING, header::CONTENT_ENCODING, header::RANGE];
@@ -115,8 +115,9 @@ impl Forward {
         *upstream.uri_mut() = anthropic_format::uri(&self.base_url, &request.path, request.query.as_deref())?;
         *upstream.headers_mut() = headers;
 
-        let sending = async { Ok(self.transport.send(upstream).await?) };
-        let response = within(request.head_timeout, sending).await?;
+        let limit = HeadLimit::begin(request.head_timeout, None);
+        let sending = async { Ok(self.transport.send_measured(upstream, limit.queue()).await?) };
+        let response = limit.within(sending).await?;
         // 304 answers a condition of the client's.
         if response.status() != StatusCode::NOT_MODIFIED {
             refuse_status(response.status())?;

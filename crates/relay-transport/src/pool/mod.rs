@@ -1,0 +1,130 @@
+//! The pool of connections to upstreams.
+//!
+//! ```text
+//! request ─▶ Pool ─▶ Host ─ lease ─▶ exchange ──▶ upstream
+//!                     ▲ ▲               │
+//!            Attempt ─┘ └─ ReceivedBody ◀┘   once more on a new connection, if the request was not processed
+//! ```
+//! - Over HTTP/1.1 a connection serves one request at a time. It is reused after the response body has ended.
+//! - Over HTTP/2 requests share connections. A further one is opened before the peer's limit of streams is reached, so that
+//!   requests never wait in silence for a stream.
+//! - While the first connection to a host is being made, all requests wait for it: only TLS shows the protocol.
+//! - A request that its upstream has not processed is sent once more on a new connection (RFC 9110 section 9.2.2, RFC 9113
+//!   section 8.7).
+
+mod attempt;
+mod connection;
+mod connections;
+mod counted_io;
+mod error;
+mod exchange;
+mod host;
+mod lease;
+mod limits;
+mod outgoing;
+mod queue_time;
+mod received;
+mod repeat;
+mod settings_signal;
+mod state;
+#[cfg(test)]
+mod tests;
+mod waiters;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri};
+
+use self::attempt::Connects as _;
+pub use self::error::SendError;
+use self::exchange::{exchange, may_be_unprocessed};
+use self::host::{Accept, Host};
+use self::limits::PoolLimits;
+use self::outgoing::Outgoing;
+pub use self::queue_time::QueueTime;
+pub use self::received::ReceivedBody;
+use self::repeat::Repeat;
+use crate::connect::Connector;
+use crate::request_body::RequestBody;
+
+/// The number of hosts above which unused ones are forgotten. The configuration names a few.
+const HOSTS: usize = 64;
+
+/// A pool of connections. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct Pool(Arc<Shared>);
+
+struct Shared {
+    connector: Connector,
+    limits: PoolLimits,
+    hosts: Mutex<HashMap<(Scheme, Authority), Arc<Host>>>,
+}
+
+/// The URI of a request has no scheme or no authority.
+#[derive(Debug, thiserror::Error)]
+#[error("the URI of the request is not absolute")]
+struct NotAbsolute;
+
+impl Pool {
+    pub(crate) fn new(connector: Connector) -> Self {
+        Self::with_limits(connector, PoolLimits::default())
+    }
+
+    fn with_limits(connector: Connector, limits: PoolLimits) -> Self {
+        Self(Arc::new(Shared { connector, limits, hosts: Mutex::default() }))
+    }
+
+    /// Sends `request` and waits for the response head. If the upstream has not processed the request, it is sent once more on
+    /// a new connection. `queue` measures the wait for a connection to an upstream that is working.
+    pub(crate) async fn send(
+        &self,
+        request: Request<RequestBody>,
+        queue: &QueueTime,
+    ) -> Result<Response<ReceivedBody>, SendError> {
+        let host = self.host(request.uri()).ok_or_else(|| SendError::Connect(NotAbsolute.into()))?;
+        let lease = host.lease(Accept::Any, queue).await?;
+        let (repeat, request) = match may_be_unprocessed(&lease) {
+            false => (None, request.map(Outgoing::new)),
+            true => {
+                let (repeat, request) = Repeat::of(request);
+                (Some(repeat), request)
+            }
+        };
+        let failed = match exchange(lease, request).await {
+            Ok(response) => return Ok(response),
+            Err(failed) => *failed,
+        };
+        let error = || SendError::Exchange(failed.error.into());
+        if !failed.is_unprocessed {
+            return Err(error());
+        }
+        let Some(request) = failed.unsent.or_else(|| repeat?.into_request()) else { return Err(error()) };
+        tracing::debug!(
+            host = host.authority(),
+            "the upstream has not processed a request; it is sent once more"
+        );
+        let lease = host.lease(Accept::New, queue).await?;
+        let sent = exchange(lease, request.map(Outgoing::new)).await;
+        sent.map_err(|failed| SendError::Exchange(failed.error.into()))
+    }
+
+    fn host(&self, uri: &Uri) -> Option<Arc<Host>> {
+        let key = (uri.scheme()?.clone(), uri.authority()?.clone());
+        let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(&key) {
+            return Some(Arc::clone(host));
+        }
+        if hosts.len() >= HOSTS {
+            hosts.retain(|_, host| !host.is_unused());
+        }
+        let mut parts = http::uri::Parts::default();
+        (parts.scheme, parts.authority) = (Some(key.0.clone()), Some(key.1.clone()));
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        let uri = Uri::from_parts(parts).ok()?;
+        let host = Arc::new(Host::new(uri, self.0.connector.clone(), self.0.limits.clone()));
+        hosts.insert(key, Arc::clone(&host));
+        Some(host)
+    }
+}
