@@ -107,7 +107,6 @@ async fn stop_signal(signals: &mut Signals, log: &Log) -> &'static str {
     loop {
         match signals.next().await {
             Signal::Stop(name) => return name,
-            #[cfg(unix)]
             Signal::HangUp => {
                 log.reopen();
                 tracing::info!("SIGHUP: a log file is reopened; the configuration is read only at the start");

@@ -7,8 +7,8 @@ use std::io;
 pub(crate) enum Signal {
     /// A signal with this name, which stops the process.
     Stop(&'static str),
-    /// SIGHUP: the log file is to be reopened, as after its rotation.
-    #[cfg(unix)]
+    /// SIGHUP: the log file is to be reopened, as after its rotation. Windows has no such signal.
+    #[cfg_attr(windows, allow(dead_code))]
     HangUp,
 }
 

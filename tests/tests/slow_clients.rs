@@ -1,8 +1,10 @@
 //! Clients that stop reading: `server.write_timeout_ms` ends their exchanges and releases what they hold. Clients that read
 //! slowly, and upstreams that pause, are not affected.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use relay_server::{RequestEnd, RequestRecord};
 use relay_tests::{
     Answer, Call, Client, Http2Client, Relay, Upstream, UpstreamBuilder, provider, sse, within,
 };
@@ -15,13 +17,29 @@ const LARGE: usize = 2 * 1024 * 1024;
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
 
-/// Starts a relay that serves one routed or forwarded request at a time, with one key.
-async fn relay(upstream: &Upstream) -> Relay {
-    Relay::start(&json!({
-        "server": {"write_timeout_ms": LIMIT.as_millis() as u64, "max_concurrent": 1},
+/// The ends of the requests that a relay has served.
+type Ends = Arc<Mutex<Vec<Option<RequestEnd>>>>;
+
+/// Starts a relay that serves at most this many requests at a time (0 is no limit), with one key.
+async fn relay_for(upstream: &Upstream, max_concurrent: u32) -> (Relay, Ends) {
+    let config = json!({
+        "server": {"write_timeout_ms": LIMIT.as_millis() as u64, "max_concurrent": max_concurrent},
         "providers": [provider("a", "anthropic", &upstream.url())],
-    }))
-    .await
+    });
+    let ends = Ends::default();
+    let kept = Arc::clone(&ends);
+    let relay = Relay::start_with(&config, |relay| {
+        relay.with_subscriber(move |record: &Arc<RequestRecord>| {
+            if record.provider.is_some() {
+                kept.lock().expect("no panic").push(record.end);
+            }
+        })
+    });
+    (relay.await, ends)
+}
+
+async fn relay(upstream: &Upstream) -> Relay {
+    relay_for(upstream, 1).await.0
 }
 
 /// Starts an upstream whose answers are large: JSON, streams, and downloads.
@@ -48,12 +66,11 @@ async fn in_flight(relay: &Relay) -> Value {
     Call::get("/v1/providers").send(relay.address()).await.json()["data"][0]["in_flight"].clone()
 }
 
-/// The calls whose answers an unread connection holds up.
-fn calls() -> [(&'static str, Call); 4] {
+/// The calls whose answers may be too large for the buffers of a connection.
+fn calls() -> [(&'static str, Call); 3] {
     [
         ("stream", Call::messages(STREAMED)),
         ("message", Call::messages(BODY)),
-        ("count", Call::post("/v1/messages/count_tokens").json(BODY)),
         ("download", Call::get("/v1/files/f/content")),
     ]
 }
@@ -61,7 +78,7 @@ fn calls() -> [(&'static str, Call); 4] {
 #[tokio::test]
 async fn an_http1_client_that_stops_reading_releases_all_that_it_holds() {
     let upstream = large_upstream(Upstream::builder()).await;
-    let relay = relay(&upstream).await;
+    let (relay, ends) = relay_for(&upstream, 1).await;
     for (label, call) in calls() {
         let mut unread = Client::connect_with_buffer(relay.address(), 16 * 1024).await;
         unread.call(&call).await;
@@ -76,17 +93,15 @@ async fn an_http1_client_that_stops_reading_releases_all_that_it_holds() {
         within(Duration::from_secs(5), "release of the place", freed).await;
         while unread.chunk().await.is_some() {}
         assert!(unread.end().unwrap().is_broken(), "{label}: {:?}", unread.end());
+        assert_eq!(ends.lock().unwrap().first(), Some(&Some(RequestEnd::Stalled)), "{label}");
+        ends.lock().unwrap().clear();
     }
 }
 
 #[tokio::test]
 async fn an_http2_stream_that_is_not_read_is_reset_and_its_neighbours_go_on() {
     let upstream = large_upstream(Upstream::builder()).await;
-    let relay = Relay::start(&json!({
-        "server": {"write_timeout_ms": LIMIT.as_millis() as u64},
-        "providers": [provider("a", "anthropic", &upstream.url())],
-    }))
-    .await;
+    let (relay, ends) = relay_for(&upstream, 0).await;
     for (label, body) in [("stream", STREAMED), ("message", BODY)] {
         let client = Http2Client::connect_with_window(relay.address(), 10_000).await;
         let mut unread = client.post("/v1/messages", body).await.expect("an answer");
@@ -104,6 +119,7 @@ async fn an_http2_stream_that_is_not_read_is_reset_and_its_neighbours_go_on() {
         let mut answer = client.request("GET", "/health").await.expect("the connection still serves");
         answer.rest().await.expect("a whole answer");
     }
+    assert_eq!(*ends.lock().unwrap(), [Some(RequestEnd::Stalled); 2]);
 }
 
 #[tokio::test]

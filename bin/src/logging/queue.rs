@@ -32,7 +32,6 @@ pub(crate) struct Log(Arc<Shared>);
 
 impl Log {
     /// Opens a log file again, before the next line is written.
-    #[cfg(unix)]
     pub(crate) fn reopen(&self) {
         let mut state = self.0.lock();
         state.reopens = true;

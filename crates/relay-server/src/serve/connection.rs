@@ -200,7 +200,7 @@ fn is_malformed(error: &hyper::Error) -> bool {
         || error.is_shutdown()
         || error.is_incomplete_message()
         || error.is_body_write_aborted();
-    error.is_parse() || !is_handled && !error_sources(error).any(|cause| cause.is::<io::Error>())
+    error.is_parse() || !is_handled && !error_sources(error).any(<dyn std::error::Error>::is::<io::Error>)
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
@@ -208,7 +208,10 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     #[cfg(target_os = "linux")]
-    socket.set_tcp_notsent_lowat(UNSENT)?;
+    if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT) {
+        // Some sandboxes do not have the option. The connection works without it.
+        tracing::debug!(%error, "cannot limit the unsent bytes of a connection");
+    }
     // Detects a client that vanished without closing its connection.
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }

@@ -118,22 +118,15 @@ impl SentBody {
         Self { inner, exchange, rest: Bytes::new(), piece, missing, ends_with_connection }
     }
 
-    /// Fills `rest` with the next frame of the response. Returns a frame or an end that is handed out as it is.
-    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Option<Result<Frame<Bytes>, BoxError>>>> {
-        let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            end => {
-                if end.is_none() {
-                    self.complete();
-                }
-                return Poll::Ready(Some(end));
-            }
-        };
-        match frame.into_data() {
-            Ok(data) => self.rest = data,
-            Err(frame) => return Poll::Ready(Some(Some(Ok(frame)))),
+    /// Returns the next piece of `rest`, which then waits for the client.
+    fn next_piece(&mut self) -> Frame<Bytes> {
+        let piece = self.rest.split_to(self.rest.len().min(self.piece));
+        self.missing = self.missing.map(|missing| missing.saturating_sub(piece.len() as u64));
+        if self.missing == Some(0) || self.is_end_stream() {
+            self.complete();
         }
-        Poll::Ready(None)
+        self.exchange.progress.frame_held();
+        Frame::data(piece)
     }
 
     /// Notes that the server has the whole response.
@@ -154,18 +147,20 @@ impl HttpBody for SentBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         this.exchange.progress.frame_polled();
-        if this.rest.is_empty()
-            && let Some(end) = ready!(this.poll_inner(cx))
-        {
-            return Poll::Ready(end);
+        if this.rest.is_empty() {
+            match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => this.rest = data,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                None => {
+                    this.complete();
+                    return Poll::Ready(None);
+                }
+                broken => return Poll::Ready(broken),
+            }
         }
-        let piece = this.rest.split_to(this.rest.len().min(this.piece));
-        this.missing = this.missing.map(|missing| missing.saturating_sub(piece.len() as u64));
-        if this.missing == Some(0) || this.is_end_stream() {
-            this.complete();
-        }
-        this.exchange.progress.frame_held();
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        Poll::Ready(Some(Ok(this.next_piece())))
     }
 
     fn is_end_stream(&self) -> bool {

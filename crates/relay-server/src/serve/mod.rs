@@ -61,7 +61,8 @@ pub struct Drained {
 /// closes connections without a complete request, lets open requests finish within `server.drain_timeout_ms`, and cuts the
 /// remaining connections.
 ///
-/// Dropping the future cuts every connection at once. A panic in a response body ends its own connection only. A client
+/// A client that accepts no byte of its response for `server.write_timeout_ms` loses the exchange: its connection is reset, or
+/// its HTTP/2 stream. Dropping the future cuts every connection at once. A panic in a response body ends its own connection only. A client
 /// that closes its side of a connection is taken to have left: its requests are cancelled.
 pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Output = ()>) -> Drained {
     let settings = relay.settings();
