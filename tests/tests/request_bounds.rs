@@ -110,12 +110,23 @@ async fn bodies_beyond_the_budget_are_refused_and_small_ones_are_served() {
 #[tokio::test]
 async fn an_announced_length_reserves_nothing() {
     let upstream = Upstream::answering(anthropic::answer).await;
-    let relay = relay(&upstream, json!({"max_buffered_bytes": MIB, "max_body_bytes": 900 * MIB})).await;
+    let relay = relay(&upstream, json!({"max_buffered_bytes": MIB})).await;
     let mut announced = Vec::new();
     for _ in 0..20 {
-        announced.push(unfinished(&relay, 800 * MIB, 1).await);
+        announced.push(unfinished(&relay, MIB - 1, 1).await);
     }
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_fit_is_refused_before_it_is_sent() {
+    let upstream = Upstream::answering(anthropic::answer).await;
+    let relay = relay(&upstream, json!({"max_buffered_bytes": MIB})).await;
+    let mut client = Client::connect(relay.address()).await;
+    let call =
+        Call::messages("").header("content-length", (2 * MIB).to_string()).header("expect", "100-continue");
+    client.send(call.head(&relay.address().to_string())).await;
+    assert_eq!(client.head().await.status, 503);
 }
 
 #[tokio::test]

@@ -275,6 +275,17 @@ pub enum Concern {
         /// The address.
         address: String,
     },
+    /// The bytes held for all request bodies are fewer than those of one body.
+    #[error(
+        "{buffered} bytes hold no body of server.max_body_bytes ({body}), which gets 503 whenever it is sent: raise this \
+         setting, or lower server.max_body_bytes"
+    )]
+    BufferBelowBody {
+        /// `server.max_buffered_bytes`.
+        buffered: usize,
+        /// `server.max_body_bytes`.
+        body: usize,
+    },
     /// Clients may send a subscription token, and no provider receives it.
     #[error(
         "no enabled provider receives a client's subscription token: add one of type anthropic at its own address, or set \

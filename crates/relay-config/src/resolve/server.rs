@@ -34,6 +34,10 @@ pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -
         allowed_origins: origins(raw.cors.allowed_origins, &path.key("cors").key("allowed_origins"), to),
         auth: auth(raw.auth, &path.key("auth"), to),
     };
+    if let Some(buffered) = server.max_buffered_bytes.filter(|buffered| *buffered < server.max_body_bytes) {
+        let body = server.max_body_bytes;
+        to.warning(&path.key("max_buffered_bytes"), Concern::BufferBelowBody { buffered, body });
+    }
     if let Some(open) = server.listen.iter().find(|address| !address.is_loopback())
         && !server.auth.is_required()
     {

@@ -226,3 +226,13 @@ fn a_file_with_secrets_that_every_user_can_read_is_a_warning() {
         check(0o644, kind, "written-out", 0);
     }
 }
+
+#[test]
+fn a_buffer_that_holds_no_whole_body_is_warned_about() {
+    let loaded = yaml("server: { max_buffered_bytes: 1000000 }\nproviders: [{ name: a, type: mock }]");
+    let message = "1000000 bytes hold no body of server.max_body_bytes (33554432), which gets 503 whenever it is sent: \
+                   raise this setting, or lower server.max_body_bytes";
+    warnings(&loaded, &[&format!("1:31: server.max_buffered_bytes: {message}")]);
+    let text = "server: { max_buffered_bytes: 0 }\nproviders: [{ name: a, type: mock }]";
+    warnings(&yaml(text), &[]);
+}

@@ -26,7 +26,7 @@ struct Shared {
 }
 
 /// The bytes that are in use.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Used {
     /// The bytes of all bodies.
     total: usize,
@@ -71,17 +71,22 @@ impl BodyBudget {
     /// Replaces `from` bytes of one body by `to`. Returns `false`, and changes nothing, if the body grows and does not fit.
     fn replace(&self, from: usize, to: usize) -> bool {
         let mut used = self.used();
+        let after = self.after(&used, from, to);
+        let fits = after.is_some();
+        *used = after.unwrap_or(*used);
+        fits
+    }
+
+    /// Returns the bytes in use after `from` bytes of one body have been replaced by `to`, or `None` if they do not fit.
+    fn after(&self, used: &Used, from: usize, to: usize) -> Option<Used> {
         let large = |bytes| if self.is_large(bytes) { bytes } else { 0 };
-        let others = Used { total: used.total - from, large: used.large - large(from) };
-        let total = others.total.saturating_add(to);
-        let is_crowded = self.is_large(to)
-            && others.large > 0
-            && others.large.saturating_add(to) > self.0.limit - self.kept();
-        if to > from && (total > self.0.limit || is_crowded) {
-            return false;
-        }
-        *used = Used { total, large: others.large + large(to) };
-        true
+        let other_large = used.large - large(from);
+        let after = Used {
+            total: (used.total - from).saturating_add(to),
+            large: other_large.saturating_add(large(to)),
+        };
+        let is_crowded = self.is_large(to) && other_large > 0 && after.large > self.0.limit - self.kept();
+        (to <= from || after.total <= self.0.limit && !is_crowded).then_some(after)
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -100,6 +105,16 @@ impl BodyPermit {
         }
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Checks if the request could hold `bytes` at this moment, without holding them.
+    ///
+    /// # Errors
+    /// [`Error::BuffersFull`] if it could not.
+    pub(super) fn check(&self, bytes: usize) -> Result<(), Error> {
+        let used = *self.budget.used();
+        let after = self.budget.after(&used, self.bytes, bytes);
+        after.map(drop).ok_or(Error::BuffersFull { limit: self.budget.0.limit })
     }
 
     /// The number of bytes that the request holds.
@@ -162,6 +177,15 @@ mod tests {
         let used = budget.used();
         assert_eq!((used.total, used.large), (MIB, 0));
         drop(used);
+    }
+
+    #[test]
+    fn a_check_holds_nothing() {
+        let budget = BodyBudget::new(Some(1000));
+        let permit = hold(&budget, 400).unwrap();
+        assert!(permit.check(1000).is_ok());
+        assert!(permit.check(1001).is_err());
+        assert_eq!((permit.bytes(), budget.used().total), (400, 400));
     }
 
     #[test]

@@ -31,6 +31,8 @@ where
     if announced > limit as u64 {
         return Err(Error::BodyTooLarge { limit });
     }
+    // A body that cannot fit is refused before it is read. This reserves nothing. `announced` is at most `limit`.
+    permit.check(announced as usize)?;
     let mut body = pin!(body);
     let mut bytes = Vec::new();
     loop {
@@ -48,7 +50,6 @@ where
             permit.resize(data.len())?;
             return Ok(data);
         }
-        // `announced` is at most `limit`, as checked above.
         make_room(&mut bytes, data.len(), announced as usize, permit)?;
         bytes.extend_from_slice(&data);
     }

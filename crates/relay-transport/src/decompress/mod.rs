@@ -100,9 +100,9 @@ pub enum DecodeError {
 
 impl From<io::Error> for DecodeError {
     fn from(error: io::Error) -> Self {
-        match error.get_ref().is_some_and(|source| source.is::<TooManyMembers>()) {
-            true => Self::TooManyMembers,
-            false => Self::Malformed(error),
+        match error.get_ref() {
+            Some(source) if source.is::<TooManyMembers>() => Self::TooManyMembers,
+            _ => Self::Malformed(error),
         }
     }
 }
