@@ -13,10 +13,6 @@ fn pdf() -> Value {
     json!({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}})
 }
 
-fn image_by_url() -> Value {
-    json!({"type": "image", "source": {"type": "url", "url": "https://example.com/cat.png"}})
-}
-
 /// Configures an Ollama provider with the highest priority.
 fn first(upstream: &Upstream) -> Value {
     json!({"name": "local", "type": "ollama", "base_url": upstream.url(), "priority": 9,
@@ -40,20 +36,23 @@ async fn a_pdf_is_not_sent_to_ollama_while_another_provider_can_serve_it() {
 }
 
 #[tokio::test]
-async fn without_a_suitable_provider_a_400_names_each_missing_feature() {
-    let local = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
-    let other = Upstream::answering(zai::answer).await;
+async fn a_400_names_each_missing_feature_if_no_text_can_take_its_place() {
+    let (local, other) = (Upstream::answering(ollama::answer).await, Upstream::answering(zai::answer).await);
     let mut zai = provider("glm", "zai", &format!("{}{}", other.url(), zai::PREFIX));
-    zai["capabilities"] = json!({"glm-*": {"fields": {"blocks[image]": "refuse"}}});
-    zai["model_mapping"] = json!({"*": "glm-5.3"});
-    let relay = Relay::start(&json!({"providers": [first(&local), zai]})).await;
-    let response = Call::messages(body(&image_by_url())).send(relay.address()).await;
+    let mut ollama = first(&local);
+    for provider in [&mut zai, &mut ollama] {
+        provider["capabilities"] = json!({"*": {"fields": {"tools": "refuse"}}});
+    }
+    let relay = Relay::start(&json!({"providers": [ollama, zai]})).await;
+    let mut body: Value = serde_json::from_str(&body(&pdf())).unwrap();
+    body["tools"] = json!([{"name": "t", "input_schema": {"type": "object"}}]);
+    let response = Call::messages(body.to_string()).send(relay.address()).await;
     assert_eq!(response.status, 400);
     let error = &response.json()["error"];
     assert_eq!(error["type"], "invalid_request_error");
     assert_eq!(
         error["message"],
-        "no provider can serve this request: `local` takes no images by URL; `glm` takes no `image` blocks"
+        "no provider can serve this request: `local` takes no field `tools`; `glm` takes no field `tools`"
     );
     assert_eq!((local.connections(), other.connections()), (0, 0));
 }

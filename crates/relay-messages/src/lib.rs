@@ -57,7 +57,7 @@ mod two_generations;
 mod unsupported;
 
 pub use body::{BodyError, Children, ContentTypes, Edits, JsonKind, MessagesBody, Node, Payload, ScanError};
-pub use capabilities::Adapter;
+pub use capabilities::{Adapter, Replaced};
 pub use cut::cut;
 pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use error_chain::{ErrorChain, error_sources};

@@ -1,14 +1,20 @@
 //! Each attempt in the form that its upstream takes, as a layer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::{HeaderName, HeaderValue};
+use pin_project_lite::pin_project;
 use relay_config::{BedrockApi, ProviderConfig, ProviderKind};
-use relay_messages::Adapter;
+use relay_messages::{Adapter, Replaced};
 use tower::{Layer, Service};
 
 use crate::answer::{Answer, AttemptError};
 use crate::request::Attempt;
+
+/// The response header with a summary of the parts that the upstream could not read, such as `document (1)`.
+const REPLACED: HeaderName = HeaderName::from_static("x-cc-relay-replaced");
 
 /// Returns the adapter for `provider`: the capability table's section for its kind, with the rules of its configuration.
 #[must_use]
@@ -37,7 +43,7 @@ pub struct AdaptLayer {
 }
 
 impl AdaptLayer {
-    /// Adapts as `adapter` says.
+    /// Adapts by the rules of `adapter`.
     #[must_use]
     pub fn new(adapter: Arc<Adapter>) -> Self {
         Self { adapter }
@@ -65,16 +71,49 @@ where
 {
     type Response = Answer;
     type Error = AttemptError;
-    type Future = S::Future;
+    type Future = AdaptFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut attempt: Attempt) -> S::Future {
+    fn call(&mut self, mut attempt: Attempt) -> Self::Future {
+        let replaced = self.adapter.replaced(attempt.model(), attempt.request().body());
         adapt(&self.adapter, &mut attempt);
-        self.inner.call(attempt)
+        AdaptFuture { inner: self.inner.call(attempt), replaced }
     }
+}
+
+pin_project! {
+    /// The future of [`Adapt`].
+    #[derive(Debug)]
+    pub struct AdaptFuture<F> {
+        #[pin]
+        inner: F,
+        // The parts of the request in whose place a text was put.
+        replaced: Option<Replaced>,
+    }
+}
+
+impl<F: Future<Output = Result<Answer, AttemptError>>> Future for AdaptFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let replaced = this.replaced.as_ref();
+        this.inner.poll(cx).map_ok(|answer| match replaced {
+            None => answer,
+            Some(replaced) => with_summary(answer, replaced),
+        })
+    }
+}
+
+/// Adds the summary of the parts that were `replaced` to the head of `answer`.
+fn with_summary(mut answer: Answer, replaced: &Replaced) -> Answer {
+    if let Ok(value) = HeaderValue::from_str(&replaced.to_string()) {
+        answer.response.headers_mut().insert(REPLACED, value);
+    }
+    answer
 }
 
 #[cfg(test)]

@@ -12,16 +12,20 @@
 mod field_match;
 mod fold;
 mod refuse;
+mod replace;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod unsupported_parts;
 
 use bytes::Bytes;
 use relay_config::{BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule};
 
 use crate::body::{Edits, JsonKind, MessagesBody, Node};
 use crate::unsupported::Unsupported;
+pub use replace::Replaced;
 use rules::Rules;
+use unsupported_parts::Refused;
 
 const TABLE: &str = include_str!("table.toml");
 
@@ -73,8 +77,19 @@ impl Adapter {
         refuse::unsupported(&Rules::new(&self.known, model), self.fetches_images, body)
     }
 
+    /// Returns the parts of `body` that the upstream does not support for its `model`, and in whose place [`adapt`](Self::adapt)
+    /// puts a text. Returns `None` if it supports all of them.
+    #[must_use]
+    pub fn replaced(&self, model: &str, body: &MessagesBody) -> Option<Replaced> {
+        let rules = Rules::new(&self.known, model);
+        refuse::unsupported(&rules, self.fetches_images, body)?;
+        Some(Replaced::of(&Refused::new(&rules, self.fetches_images), body))
+    }
+
     /// Adds to `edits` the changes that bring `body` into the form that the upstream accepts for its `model`.
     /// Returns the betas to send upstream, of those in `asked`.
+    ///
+    /// A part that the upstream does not support is replaced by a text: see [`unsupported`](Self::unsupported).
     ///
     /// Returns `None`, and changes nothing, if no rule is known for the model.
     pub fn adapt<'a>(
@@ -90,7 +105,9 @@ impl Adapter {
         }
         let mut betas: Vec<Beta<'_>> = asked.iter().filter_map(|beta| Beta::of(beta, &rules)).collect();
         let alone = self.left_alone(&rules, asked, &betas);
-        let dropped = change(&rules, &alone, body, edits);
+        let refused = Refused::new(&rules, self.fetches_images);
+        let is_refused = refuse::unsupported(&rules, self.fetches_images, body).is_some();
+        let dropped = change(&rules, &alone, is_refused.then_some(&refused), body, edits);
         self.leave_with_fields(&mut betas, &dropped, body, edits);
         Some(betas.iter().map(|beta| beta.goes_as).collect())
     }
@@ -167,11 +184,13 @@ impl<'a> Beta<'a> {
     }
 }
 
-/// Makes the changes that `rules` define, and removes the fields in `alone`, which have lost their betas.
+/// Makes the changes that `rules` define, removes the fields in `alone`, which have lost their betas, and replaces the parts
+/// that are `refused`.
 /// Returns the top-level names of the paths at which a value was removed.
 fn change<'a>(
     rules: &Rules<'a>,
     alone: &[&'a FieldPath],
+    refused: Option<&Refused<'_>>,
     body: &MessagesBody,
     edits: &mut Edits,
 ) -> Vec<String> {
@@ -194,6 +213,9 @@ fn change<'a>(
         if field_match::remove(body, field, edits) {
             dropped.push(field.steps()[0].name.clone());
         }
+    }
+    if let Some(refused) = refused {
+        replace::replace(refused, body, edits);
     }
     // These rules come last, since they copy values with the changes made before.
     for (field, rule) in &fields {

@@ -44,13 +44,20 @@ pub(super) struct Tier<'a> {
     index: usize,
     /// The indices of the candidates in `pool`, ascending.
     candidates: Vec<usize>,
+    /// `true` if the provider needs a text in the place of some content, so that all others come before it.
+    is_last_resort: bool,
     /// The end of the wait for the provider's limits; `None` before the first wait.
     wait_until: Option<Instant>,
 }
 
 impl<'a> Tier<'a> {
-    pub(super) fn new(pool: &'a ProviderPool, index: usize, candidates: Vec<usize>) -> Self {
-        Self { pool, index, candidates, wait_until: None }
+    pub(super) fn new(
+        pool: &'a ProviderPool,
+        index: usize,
+        candidates: Vec<usize>,
+        is_last_resort: bool,
+    ) -> Self {
+        Self { pool, index, candidates, is_last_resort, wait_until: None }
     }
 }
 
@@ -142,12 +149,13 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Moves the remaining candidates of the provider at `index` after all others.
+    /// Moves the remaining candidates of the provider at `index` after all others, except those of last resort.
     pub(crate) fn demote(&mut self, index: usize) {
         let (demoted, rest): (VecDeque<_>, VecDeque<_>) =
             self.tiers.drain(..).partition(|tier| tier.index == index);
         self.tiers = rest;
         self.tiers.extend(demoted);
+        self.tiers.make_contiguous().sort_by_key(|tier| tier.is_last_resort);
     }
 
     /// Returns the reason for which the remaining candidates are unavailable.

@@ -6,7 +6,7 @@ use crate::candidate::{Candidate, CredentialId, ProviderPool};
 use crate::error::PlanError;
 
 /// Returns the indices of the providers that can serve `request`, now or later: first those that list its
-/// model, then the others, which `strict_models` excludes.
+/// model, then the others, which `strict_models` excludes, and last those that need a text in the place of some content.
 ///
 /// # Errors
 /// [`PlanError`] names the condition that no provider meets.
@@ -14,7 +14,7 @@ pub(super) fn eligible_providers(
     pools: &[ProviderPool],
     strict_models: bool,
     request: &RelayRequest,
-) -> Result<[Vec<usize>; 2], PlanError> {
+) -> Result<[Vec<usize>; 3], PlanError> {
     let model = request.body().model();
     if pools.is_empty() {
         return Err(PlanError::NoProvider);
@@ -48,18 +48,30 @@ pub(super) fn eligible_providers(
     if guarded.iter().all(Vec::is_empty) {
         return Err(PlanError::Guardrail { conflicts });
     }
-    let mut unsupported = Vec::new();
+    by_support(pools, guarded, request)
+}
+
+/// Separates the providers of `groups` that can serve `request` only with a text in the place of some content: they become the
+/// third group.
+fn by_support(
+    pools: &[ProviderPool],
+    groups: [Vec<usize>; 2],
+    request: &RelayRequest,
+) -> Result<[Vec<usize>; 3], PlanError> {
+    let (mut unsupported, mut last_resort) = (Vec::new(), Vec::new());
     let mut supports_all = |index: &usize| {
-        let pool = &pools[*index];
-        let feature = pool.unsupported(request);
-        let supports_all = feature.is_none();
-        unsupported.extend(feature.map(|feature| (pool.name().clone(), feature)));
-        supports_all
+        let Some(feature) = pools[*index].unsupported(request) else { return true };
+        if feature.is_replaceable() {
+            last_resort.push(*index);
+        }
+        unsupported.push((pools[*index].name().clone(), feature));
+        false
     };
-    let eligible = guarded.map(|group| group.into_iter().filter(&mut supports_all).collect::<Vec<_>>());
-    match eligible.iter().all(Vec::is_empty) {
+    let [listed, unlisted] =
+        groups.map(|group| group.into_iter().filter(&mut supports_all).collect::<Vec<_>>());
+    match listed.is_empty() && unlisted.is_empty() && last_resort.is_empty() {
         true => Err(PlanError::Unsuitable { unsupported }),
-        false => Ok(eligible),
+        false => Ok([listed, unlisted, last_resort]),
     }
 }
 

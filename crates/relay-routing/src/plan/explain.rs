@@ -6,6 +6,7 @@ use relay_config::{ProviderName, Strategy};
 use relay_providers::RelayRequest;
 use tokio::time::Instant;
 
+use super::availability::Availability;
 use super::eligibility::usable_candidates;
 use super::planner::Planner;
 use crate::candidate::{CredentialId, ProviderPool};
@@ -82,7 +83,7 @@ impl Planner {
                 model: pool.mapped(model).to_string(),
                 priority: candidate.priority(),
                 is_listed: pool.lists(model),
-                demotion: availability.is_demoted().then(|| availability.to_string()),
+                demotion: demotion(pool, request, availability),
             });
         }
         explanation.excluded.extend(self.ineligible(request));
@@ -104,7 +105,8 @@ impl Planner {
                 });
             }
             let conflict = pool.guardrail_conflict(request).map(|conflict| format!("it {conflict}"));
-            conflict.or_else(|| pool.unsupported(request).map(|feature| format!("it {feature}")))
+            let unsupported = || pool.unsupported(request).filter(|feature| !feature.is_replaceable());
+            conflict.or_else(|| unsupported().map(|feature| format!("it {feature}")))
         };
         let excluded = self
             .pools
@@ -112,4 +114,12 @@ impl Planner {
             .filter_map(|pool| reason(pool).map(|reason| (pool.name().clone(), None, reason)));
         excluded.collect()
     }
+}
+
+/// Returns the reason for which a candidate of `pool` is tried after others.
+fn demotion(pool: &ProviderPool, request: &RelayRequest, availability: Availability) -> Option<String> {
+    let last_resort = pool
+        .unsupported(request)
+        .map(|feature| format!("it {feature}; a text takes the place of such content"));
+    last_resort.or_else(|| availability.is_demoted().then(|| availability.to_string()))
 }

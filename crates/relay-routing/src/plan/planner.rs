@@ -159,7 +159,9 @@ impl Planner {
             group.sort_by_key(|ranked| std::cmp::Reverse(ranked.priority()));
             group
         });
-        let preferred = hint.preferred.as_ref().and_then(|id| self.find_preferred(id, model, &groups));
+        // A provider that cannot read all content is not preferred to one that can.
+        let suitable = if groups[..2].iter().all(Vec::is_empty) { &groups[..] } else { &groups[..2] };
+        let preferred = hint.preferred.as_ref().and_then(|id| self.find_preferred(id, model, suitable));
         if preferred.is_none()
             && let Some(group) = groups.iter_mut().find(|group| !group.is_empty())
             && let Some(chosen) = self.choose(group, model, rotations)
@@ -173,17 +175,31 @@ impl Planner {
             request,
             cost,
             session: session.map(|(session, _)| session),
-            tiers: self.tiers(preferred, &groups),
+            tiers: self
+                .tiers(preferred, &groups[..2], false)
+                .chain(self.tiers(preferred, &groups[2..], true))
+                .collect(),
             is_affinity_hit: preferred.is_some(),
         })
     }
 
     /// Groups the candidates into tiers: the preferred one, the free ones in order, then the demoted ones in
     /// order.
-    fn tiers(&self, preferred: Option<(usize, usize)>, groups: &[Vec<Ranked<'_>>]) -> VecDeque<Tier<'_>> {
-        let tier = |index: usize, candidates| Tier::new(&self.pools[index], index, candidates);
-        let mut tiers: VecDeque<Tier<'_>> =
-            preferred.into_iter().map(|(index, candidate)| tier(index, vec![candidate])).collect();
+    fn tiers(
+        &self,
+        preferred: Option<(usize, usize)>,
+        groups: &[Vec<Ranked<'_>>],
+        is_last_resort: bool,
+    ) -> impl Iterator<Item = Tier<'_>> {
+        let tier =
+            |index: usize, candidates| Tier::new(&self.pools[index], index, candidates, is_last_resort);
+        let is_here =
+            |(index, _): &(usize, usize)| groups.iter().flatten().any(|ranked| ranked.index == *index);
+        let mut tiers: VecDeque<Tier<'_>> = preferred
+            .filter(is_here)
+            .into_iter()
+            .map(|(index, candidate)| tier(index, vec![candidate]))
+            .collect();
         let mut demoted = VecDeque::new();
         for ranked in groups.iter().flatten() {
             for equal in ranked.by_priority() {
@@ -203,7 +219,7 @@ impl Planner {
             }
         }
         tiers.append(&mut demoted);
-        tiers
+        tiers.into_iter()
     }
 
     /// Returns the rotations for the request's endpoint.
