@@ -436,8 +436,15 @@ async fn unusable_credentials_are_reported_at_the_first_request() {
     .enumerate()
     {
         let mut provider = provider_with(&upstream, &user);
-        provider["credentials_file"] = credentials;
+        // A file that is written after the start is read at the first request only.
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let later = directory.path().join("credentials.json");
+        let content = std::fs::read(credentials.as_str().expect("a path"));
+        provider["credentials_file"] = if content.is_ok() { json!(later) } else { credentials };
+        let write =
+            || content.as_ref().map_or((), |content| std::fs::write(&later, content).expect("a file"));
         let relay = Relay::start(&json!({"providers": [provider]})).await;
+        write();
         let response = Call::messages(BODY).send(relay.address()).await;
         let text = message(&response);
         // Only the unreachable endpoint may recover by itself; the others need an operator.
@@ -449,7 +456,10 @@ async fn unusable_credentials_are_reported_at_the_first_request() {
         }
 
         let providers = [provider, crate::provider("next", "anthropic", &second.url())];
+        // An error means that there is no such file.
+        let _ = std::fs::remove_file(&later);
         let relay = Relay::start(&json!({"providers": providers})).await;
+        write();
         assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     }
     assert_eq!(upstream.connections(), 0);

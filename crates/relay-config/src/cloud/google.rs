@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use http::uri::Authority;
 
-use super::{OnFault, as_label, is_label, misnamed};
+use super::{OnFault, as_label, google_file, is_label, misnamed};
 use crate::config::GoogleCredentials;
 use crate::environment::Environment;
 use crate::error::Fault;
@@ -14,6 +14,44 @@ pub(crate) const DEFAULT_REGION: &str = "us-east5";
 
 const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const METADATA_HOST: &str = "GCE_METADATA_HOST";
+
+/// The domain of Google's own endpoints.
+pub(crate) const UNIVERSE: &str = "googleapis.com";
+const UNIVERSE_DOMAIN: &str = "GOOGLE_CLOUD_UNIVERSE_DOMAIN";
+const QUOTA_PROJECT: &str = "GOOGLE_CLOUD_QUOTA_PROJECT";
+
+/// Returns the project of `GOOGLE_CLOUD_QUOTA_PROJECT`. `on_fault` receives an unusable one.
+pub(crate) fn quota_project(environment: Environment<'_>, on_fault: OnFault<'_>) -> Option<String> {
+    let project = environment.get(QUOTA_PROJECT)?;
+    if let Err(fault) = check_project(&project) {
+        on_fault(QUOTA_PROJECT, fault);
+    }
+    Some(project)
+}
+
+/// Returns the domain of the endpoints: the variable's, otherwise that of the credentials file.
+///
+/// # Errors
+/// The fault of a credentials file that cannot be used.
+pub(crate) fn universe_domain(
+    environment: Environment<'_>,
+    credentials: &GoogleCredentials,
+    on_fault: OnFault<'_>,
+) -> Result<String, Fault> {
+    let of_file = match credentials {
+        GoogleCredentials::File(path) => google_file::universe_domain(path)?,
+        GoogleCredentials::MetadataServer { .. } => None,
+    };
+    const EXPECTED: &str = "a domain, as in googleapis.com";
+    let is_domain = |domain: &str| domain.contains('.') && domain.split('.').all(is_label);
+    let own = environment.get(UNIVERSE_DOMAIN);
+    if let Some(domain) = own.as_deref().filter(|domain| !is_domain(domain)) {
+        on_fault(UNIVERSE_DOMAIN, misnamed(domain, EXPECTED, ""));
+    } else if let (None, Some(domain)) = (&own, of_file.as_deref().filter(|domain| !is_domain(domain))) {
+        return Err(misnamed(domain, EXPECTED, "correct universe_domain in the credentials file"));
+    }
+    Ok(own.or(of_file).unwrap_or_else(|| UNIVERSE.to_owned()))
+}
 
 /// Returns the project of the environment, with the variable that names it.
 pub(crate) fn project(environment: Environment<'_>) -> Option<(&'static str, String)> {

@@ -8,6 +8,7 @@ pub(crate) mod aws_endpoint;
 pub(crate) mod aws_file;
 pub(crate) mod azure;
 pub(crate) mod google;
+mod google_file;
 
 use crate::describe::describe;
 use crate::error::{Fault, Place};

@@ -180,6 +180,12 @@ pub struct VertexConfig {
     pub region: String,
     /// The source of access tokens.
     pub credentials: GoogleCredentials,
+    /// The project whose quota requests count against: `GOOGLE_CLOUD_QUOTA_PROJECT`. `None`: the `quota_project_id` of the
+    /// credentials file, if it has one.
+    pub quota_project: Option<String>,
+    /// The domain of Google's endpoints: `GOOGLE_CLOUD_UNIVERSE_DOMAIN`, otherwise `universe_domain` of the credentials
+    /// file, otherwise `googleapis.com`.
+    pub universe_domain: String,
 }
 
 /// The source of Google's access tokens.

@@ -107,8 +107,11 @@ fn vertex(environment: Environment<'_>) -> Result<FoundCloud, String> {
     }
     let region = region.map_or_else(|| VERTEX_REGION.to_owned(), |(_, region)| region);
     let mut wrong = None;
-    let credentials =
-        google::credentials(environment, &mut |variable, fault| wrong = Some((variable, fault)));
+    let mut on_fault = |variable, fault| wrong = Some((variable, fault));
+    let credentials = google::credentials(environment, &mut on_fault);
+    let quota_project = google::quota_project(environment, &mut on_fault);
+    let universe_domain = google::universe_domain(environment, &credentials, &mut on_fault)
+        .map_err(|fault| format!("correct the credentials to add vertex: {fault}"))?;
     if let Some((variable, fault)) = wrong {
         return Err(correct(variable, fault));
     }
@@ -120,6 +123,8 @@ fn vertex(environment: Environment<'_>) -> Result<FoundCloud, String> {
             project: Some(project),
             region,
             credentials,
+            quota_project,
+            universe_domain,
         }),
     })
 }

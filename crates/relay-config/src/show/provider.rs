@@ -188,6 +188,10 @@ fn vertex(config: &VertexConfig, out: &mut Writer) {
         out.string("gcp_project_id", project);
     }
     out.string("gcp_region", &config.region);
+    if let Some(project) = &config.quota_project {
+        out.remark(format_args!("quota project: {project}"));
+    }
+    out.remark(format_args!("universe domain: {}", config.universe_domain));
     match &config.credentials {
         GoogleCredentials::File(file) => out.string("credentials_file", file.display()),
         GoogleCredentials::MetadataServer { host } => {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use relay_config::Secret;
 use rustls::SignatureScheme;
@@ -14,7 +14,7 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Deserializer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::credential_error::CredentialError;
 
@@ -45,6 +45,7 @@ pub(super) struct ServiceAccount {
     private_key: Secret,
     #[serde(default = "token_uri")]
     pub(super) token_uri: String,
+    universe_domain: Option<String>,
 }
 
 /// The file that `gcloud auth application-default login` writes.
@@ -165,6 +166,16 @@ impl Credentials {
         }
     }
 
+    /// Returns the project whose quota requests count against, which a file of every type may name.
+    pub(super) fn quota_project(content: &[u8]) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Quota {
+            quota_project_id: Option<String>,
+        }
+        let Quota { quota_project_id } = serde_json::from_slice(content).ok()?;
+        quota_project_id.filter(|project| !project.is_empty())
+    }
+
     /// The project that the file names, be it the account's own or the one that is billed.
     pub(super) fn project(&self) -> Option<Arc<str>> {
         let project = match self {
@@ -185,19 +196,36 @@ impl ServiceAccount {
         scope: &str,
         now: SystemTime,
     ) -> Result<String, CredentialError> {
+        // Google's own name even where `token_uri` leads through a private endpoint, as google-auth has it.
+        self.signed(path, json!({ "aud": TOKEN_URI, "scope": scope }), now)
+    }
+
+    /// Returns `true` if the account belongs to a universe other than Google's own, where no endpoint exchanges assertions.
+    pub(super) fn is_of_another_universe(&self) -> bool {
+        self.universe_domain.as_deref().is_some_and(|domain| !domain.is_empty() && domain != "googleapis.com")
+    }
+
+    /// A signed claim that is itself the access token (AIP-4111), with its lifetime.
+    pub(super) fn self_signed(
+        &self,
+        path: &Path,
+        scope: &str,
+        now: SystemTime,
+    ) -> Result<(String, Duration), CredentialError> {
+        let token = self.signed(path, json!({ "sub": self.client_email, "scope": scope }), now)?;
+        Ok((token, Duration::from_secs(ASSERTION_LIFETIME)))
+    }
+
+    /// Returns a token of `claims`, the issuer and the times.
+    fn signed(&self, path: &Path, mut claims: Value, now: SystemTime) -> Result<String, CredentialError> {
         let iat = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut header = json!({ "alg": "RS256", "typ": "JWT" });
         if let Some(id) = &self.private_key_id {
             header["kid"] = json!(id);
         }
-        let claims = json!({
-            "iss": self.client_email,
-            "scope": scope,
-            // Google's own name even where `token_uri` leads through a private endpoint, as google-auth has it.
-            "aud": TOKEN_URI,
-            "iat": iat,
-            "exp": iat + ASSERTION_LIFETIME,
-        });
+        claims["iss"] = json!(self.client_email);
+        claims["iat"] = json!(iat);
+        claims["exp"] = json!(iat + ASSERTION_LIFETIME);
         let base64 = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
         let signed =
             format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));

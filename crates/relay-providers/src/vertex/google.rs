@@ -51,13 +51,10 @@ impl Google {
     }
 
     async fn file(&self, path: &Path, now: SystemTime) -> Result<Minted<Access>, CredentialError> {
-        let credentials = Credentials::parse(path, &read_file(path).await?)?;
-        let quota_project = match &credentials {
-            Credentials::AuthorizedUser(user) => user.quota_project_id.as_deref(),
-            Credentials::Impersonated(impersonated) => impersonated.quota_project_id.as_deref(),
-            _ => None,
-        };
-        let quota_project = quota_project.and_then(|project| HeaderValue::from_str(project).ok());
+        let content = read_file(path).await?;
+        let credentials = Credentials::parse(path, &content)?;
+        let quota_project = Credentials::quota_project(&content);
+        let quota_project = quota_project.and_then(|project| HeaderValue::from_str(&project).ok());
         let project = credentials.project();
         let Minted { token: bearer, lifetime } = match &credentials {
             Credentials::Impersonated(impersonated) => {
@@ -90,6 +87,13 @@ impl Google {
         account: &ServiceAccount,
         now: SystemTime,
     ) -> Result<Bearer, CredentialError> {
+        if account.is_of_another_universe() {
+            let (token, lifetime) = account.self_signed(path, SCOPE, now)?;
+            let bearer = HeaderValue::try_from(format!("Bearer {token}"));
+            let mut bearer = bearer.map_err(|_| CredentialError::Key { path: path.to_owned() })?;
+            bearer.set_sensitive(true);
+            return Ok(Minted { token: bearer, lifetime });
+        }
         let assertion = account.assertion(path, SCOPE, now)?;
         let fields = [("grant_type", JWT_BEARER), ("assertion", &assertion)];
         minted(&self.client.post_form(&account.token_uri, &fields, &[&assertion]).await?)

@@ -9,7 +9,7 @@ mod google;
 
 use std::time::SystemTime;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -58,6 +58,8 @@ pub struct Vertex {
     project: Option<String>,
     region: String,
     tokens: CredentialCache<Google>,
+    /// The project of the environment for `x-goog-user-project`, before that of the credentials.
+    quota_project: Option<HeaderValue>,
 }
 
 impl Vertex {
@@ -69,12 +71,14 @@ impl Vertex {
     pub fn new(config: &VertexConfig, transport: Transport) -> Result<Self, BaseUrlError> {
         let base_url = match &config.base_url {
             Some(base_url) => base_url.clone(),
-            None => BaseUrl::parse(&host(&config.region))?,
+            None => BaseUrl::parse(&host(&config.region, &config.universe_domain))?,
         };
         let source =
             Google::new(config.credentials.clone(), config.project.is_none(), TokenClient::new(transport));
         let (project, region) = (config.project.clone(), config.region.clone());
-        Ok(Self { base_url, project, region, tokens: CredentialCache::new(source) })
+        // The configuration accepts no project that a header cannot carry.
+        let quota_project = config.quota_project.as_deref().and_then(|own| HeaderValue::from_str(own).ok());
+        Ok(Self { base_url, project, region, tokens: CredentialCache::new(source), quota_project })
     }
 
     /// The beginning of every path, up to the segment of the project.
@@ -90,15 +94,15 @@ impl Vertex {
     }
 }
 
-/// Returns the base URL of a region.
+/// Returns the base URL of a region at the endpoints of a universe domain.
 ///
 /// # Source
 /// Anthropic's SDK for Vertex, `lib/vertex/_client.py`.
-fn host(region: &str) -> String {
+fn host(region: &str, universe: &str) -> String {
     match region {
-        "global" => "https://aiplatform.googleapis.com".to_owned(),
-        "us" | "eu" => format!("https://aiplatform.{region}.rep.googleapis.com"),
-        region => format!("https://{region}-aiplatform.googleapis.com"),
+        "global" => format!("https://aiplatform.{universe}"),
+        "us" | "eu" => format!("https://aiplatform.{region}.rep.{universe}"),
+        region => format!("https://{region}-aiplatform.{universe}"),
     }
 }
 
@@ -136,7 +140,7 @@ impl Provider for Vertex {
         }
         headers::remove_oauth_beta(request.headers_mut());
         request.headers_mut().insert(AUTHORIZATION, access.bearer);
-        if let Some(project) = access.quota_project {
+        if let Some(project) = self.quota_project.clone().or(access.quota_project) {
             request.headers_mut().insert(USER_PROJECT, project);
         }
         Ok(request)
@@ -194,6 +198,8 @@ mod tests {
             project: Some("my-project".to_owned()),
             region: region.to_owned(),
             credentials: GoogleCredentials::File("/nonesuch.json".into()),
+            quota_project: None,
+            universe_domain: "googleapis.com".to_owned(),
         };
         Vertex::new(&config, transport).unwrap()
     }
@@ -243,6 +249,17 @@ mod tests {
         let proxied = vertex("eu", Some("http://127.0.0.1:1/prefix"));
         let expected = format!("http://127.0.0.1:1/prefix{}m:rawPredict", models.replace("REGION", "eu"));
         check(&proxied, Endpoint::Messages, r#"{"model":"m"}"#, &expected);
+    }
+
+    #[test]
+    fn hosts_are_those_of_the_universe_domain() {
+        for (region, expected) in [
+            ("us-east5", "https://us-east5-aiplatform.example.goog"),
+            ("global", "https://aiplatform.example.goog"),
+            ("eu", "https://aiplatform.eu.rep.example.goog"),
+        ] {
+            assert_eq!(host(region, "example.goog"), expected);
+        }
     }
 
     #[tokio::test]

@@ -558,3 +558,41 @@ fn a_hopeless_base_url_is_a_warning_with_the_right_one() {
         &[],
     );
 }
+
+#[test]
+fn the_universe_domain_and_the_quota_project_have_variables() {
+    let file = ("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent.json");
+    let config = vertex(&[file], "type: vertex");
+    assert_eq!((config.universe_domain.as_str(), config.quota_project), ("googleapis.com", None));
+    let variables =
+        [file, ("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "example.goog"), ("GOOGLE_CLOUD_QUOTA_PROJECT", "billed")];
+    let config = vertex(&variables, "type: vertex");
+    assert_eq!(
+        (config.universe_domain.as_str(), config.quota_project.as_deref()),
+        ("example.goog", Some("billed"))
+    );
+    for (variable, value) in
+        [("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "https://x"), ("GOOGLE_CLOUD_QUOTA_PROJECT", "My Project")]
+    {
+        let error = load(&[file, (variable, value)], "type: vertex").unwrap_err().to_string();
+        let expected = format!("{variable}: providers[0].credentials_file: found {value:?}");
+        assert!(error.contains(&expected), "{error}");
+    }
+}
+
+#[test]
+fn a_credentials_file_of_an_unsupported_kind_is_refused_at_its_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key.json");
+    std::fs::write(&path, r#"{"type": "gdch_service_account", "private_key": "SECRET"}"#).unwrap();
+    let path = path.to_str().unwrap();
+    let of_file = format!("type: vertex, credentials_file: {path}");
+    for (variables, provider) in
+        [(vec![], of_file.as_str()), (vec![("GOOGLE_APPLICATION_CREDENTIALS", path)], "type: vertex")]
+    {
+        let error = load(&variables, provider).unwrap_err().to_string();
+        let part = format!("credentials_file: found credentials of the kind gdch_service_account in {path}");
+        assert!(error.contains(&part) && !error.contains("SECRET"), "{error}");
+    }
+    assert!(load(&[], &format!("{of_file}, enabled: false")).is_ok());
+}

@@ -32,7 +32,22 @@ pub(super) fn resolve(
             }
         }),
     };
-    VertexConfig { base_url, project: project(raw, enabled, path, to), region, credentials }
+    let place = path.key("credentials_file");
+    let mut faults = Vec::new();
+    let mut on_fault = |variable: &'static str, fault| faults.push((variable, fault));
+    let quota_project = google::quota_project(to.environment, &mut on_fault);
+    let universe_domain = google::universe_domain(to.environment, &credentials, &mut on_fault);
+    let universe_domain = universe_domain.unwrap_or_else(|fault| {
+        if enabled {
+            to.problem(&place, fault);
+        }
+        google::UNIVERSE.to_owned()
+    });
+    for (variable, fault) in faults.into_iter().filter(|_| enabled) {
+        to.problem_in_variable(variable, &place, fault);
+    }
+    let project = project(raw, enabled, path, to);
+    VertexConfig { base_url, project, region, credentials, quota_project, universe_domain }
 }
 
 /// Returns the project of the file, otherwise of the environment.
