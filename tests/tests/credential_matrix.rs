@@ -189,7 +189,7 @@ fn access(client: &Client, auth: &Auth) -> Option<Access> {
         true => tokens.iter().filter(|_| auth.allow_subscription).filter(is_subscription).copied().collect(),
         false => tokens.iter().filter(|token| **token != PLACEHOLDER).copied().collect(),
     };
-    let has_subscription = own.iter().any(|token| *token == SUBSCRIPTION);
+    let has_subscription = own.contains(&SUBSCRIPTION);
     if auth.is_required() && !has_key && !has_subscription {
         return None;
     }
@@ -353,7 +353,7 @@ async fn check(auth: Auth, rotation: usize) {
             match (&access, expected.last()) {
                 (None, _) => assert_eq!(response.status, 401, "{context}"),
                 (Some(_), None) => {
-                    assert!(matches!(response.status, 401 | 403), "{context}: {}", response.status)
+                    assert!(matches!(response.status, 401 | 403), "{context}: {}", response.status);
                 }
                 (Some(_), Some(("second", ..))) => assert_eq!(response.status, 200, "{context}"),
                 (Some(_), Some(_)) => assert!(response.status >= 500, "{context}: {}", response.status),
@@ -370,7 +370,7 @@ async fn check(auth: Auth, rotation: usize) {
 }
 
 async fn send(relay: &Relay, call: Call, client: &Client) -> Response {
-    let call = client.headers.iter().fold(call, |call, (name, value)| call.header(*name, *value));
+    let call = client.headers.iter().fold(call, |call, (name, value)| call.header(name, *value));
     let response = call.send(relay.address()).await;
     for (name, value) in response.headers.iter() {
         assert!(!value.contains("key-of-"), "a key was returned in {name}: {value}");
