@@ -14,7 +14,7 @@ fn amz_date(time: SystemTime) -> String {
     let date = httpdate::fmt_http_date(time);
     let part = |range: std::ops::Range<usize>| date[range].to_owned();
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = months.iter().position(|month| *month == &date[8..11]).unwrap() + 1;
+    let month = months.iter().position(|month| *month == &date[8..11]).expect("a month of RFC 9110") + 1;
     format!("{}{month:02}{}T{}{}{}Z", part(12..16), part(5..7), part(17..19), part(20..22), part(23..25))
 }
 
@@ -97,22 +97,22 @@ async fn another_refusal_of_a_signature_is_not_about_the_clock() {
 
 /// Sends a message through a relay whose profile `work` has these lines, and returns the client's error.
 async fn error_of_profile(lines: &str) -> String {
-    let home = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir().expect("a directory");
     let file = home.path().join("config");
-    std::fs::write(&file, lines).unwrap();
+    std::fs::write(&file, lines).expect("a writable directory");
     let provider = json!({
         "name": "bedrock", "type": "bedrock", "base_url": "http://127.0.0.1:9", "aws_region": REGION,
         "aws_profile": "work", "model_mapping": {"*": MODEL},
     });
     let environment = [
-        ("AWS_CONFIG_FILE", file.to_str().unwrap()),
-        ("HOME", home.path().to_str().unwrap()),
+        ("AWS_CONFIG_FILE", file.to_str().expect("UTF-8")),
+        ("HOME", home.path().to_str().expect("UTF-8")),
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ];
     let program = env!("CARGO_BIN_EXE_relay-under-test");
     let relay = RelayProcess::start(program, &json!({"providers": [provider]}), &environment).await;
     let response = Call::messages(BODY).send(relay.address()).await;
-    response.json()["error"]["message"].as_str().unwrap().to_owned()
+    response.json()["error"]["message"].as_str().expect("a message").to_owned()
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ fn call(model: &str) -> Call {
 fn transport() -> Transport {
     let second = std::time::Duration::from_secs(1);
     let settings = TransportSettings { connect_timeout: second, idle_timeout: second, ca_file: None };
-    Transport::new(&settings, &TrustRoots::load(), Proxies::none()).unwrap()
+    Transport::new(&settings, &TrustRoots::load(), Proxies::none()).expect("a transport without a CA file")
 }
 
 /// Answers like an Ollama with these models: name, size, and abilities if it reports them.

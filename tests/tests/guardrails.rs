@@ -81,7 +81,7 @@ fn assert_refused(response: &Response, status: u16, kind: &str, part: &str) {
     assert_eq!(response.status, status, "{}", response.text());
     let error = response.json();
     assert_eq!(error["error"]["type"], kind);
-    let message = error["error"]["message"].as_str().unwrap();
+    let message = error["error"]["message"].as_str().expect("a message");
     assert!(message.contains(part), "{message}");
     assert_eq!(response.headers.get("x-should-retry"), Some("false"));
 }

@@ -21,7 +21,8 @@ fn events() -> Vec<Bytes> {
 
 /// Removes the `event` lines.
 fn without_names(events: &[Bytes]) -> Vec<Bytes> {
-    let nameless = |event: &Bytes| event.slice(event.iter().position(|&byte| byte == b'\n').unwrap() + 1..);
+    let nameless =
+        |event: &Bytes| event.slice(event.iter().position(|&byte| byte == b'\n').expect("a line") + 1..);
     events.iter().map(nameless).collect()
 }
 

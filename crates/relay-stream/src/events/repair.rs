@@ -44,7 +44,7 @@ pub(crate) fn write_foreign_error(data: &[u8], out: &mut BytesMut) {
     let message = json::get_string(inner, "message")
         .or_else(|| json::string(inner))
         .or_else(|| json::get_string(data, "message"))
-        .map_or_else(|| text(data), |message| message.into_owned());
+        .map_or_else(|| text(data), std::borrow::Cow::into_owned);
     write_error_event(kind.as_deref().unwrap_or("api_error"), &message, out);
 }
 
