@@ -1,9 +1,10 @@
 //! Logs bodies and headers at level debug, as `logging.debug_options` configures it.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::Response;
-use relay_config::DebugOptions;
+use relay_config::{DebugOptions, Secret};
 use tower::{Layer, Service};
 
 use crate::error::Error;
@@ -15,6 +16,8 @@ const CREDENTIALS: [&str; 10] =
     ["sk-", "AKIA", "ASIA", "ABSK", "AIza", "ya29.", "ghp_", "github_pat_", "xox", "eyJ"];
 /// The least length of a credential, in bytes. A shorter word with such a prefix is not redacted.
 const CREDENTIAL_LENGTH: usize = 16;
+/// The least length of a configured secret that is searched for, in bytes.
+const SECRET_LENGTH: usize = 4;
 /// The bytes after the end of the excerpt that are searched for credentials. A credential that crosses the end is redacted
 /// as a whole instead of being cut.
 const LOOKAHEAD: usize = 4096;
@@ -23,11 +26,13 @@ const LOOKAHEAD: usize = 4096;
 #[derive(Debug, Clone)]
 pub(crate) struct DebugLogLayer {
     options: DebugOptions,
+    secrets: Arc<[Secret]>,
 }
 
 impl DebugLogLayer {
-    pub(crate) fn new(options: DebugOptions) -> Self {
-        Self { options }
+    /// Creates a layer that removes `secrets` from bodies, besides everything that looks like a credential.
+    pub(crate) fn new(options: DebugOptions, secrets: Vec<Secret>) -> Self {
+        Self { options, secrets: secrets.into() }
     }
 }
 
@@ -35,7 +40,7 @@ impl<S> Layer<S> for DebugLogLayer {
     type Service = DebugLog<S>;
 
     fn layer(&self, inner: S) -> DebugLog<S> {
-        DebugLog { inner, options: self.options.clone() }
+        DebugLog { inner, options: self.options.clone(), secrets: Arc::clone(&self.secrets) }
     }
 }
 
@@ -44,6 +49,7 @@ impl<S> Layer<S> for DebugLogLayer {
 pub(crate) struct DebugLog<S> {
     inner: S,
     options: DebugOptions,
+    secrets: Arc<[Secret]>,
 }
 
 impl<S> Service<ReadRequest> for DebugLog<S>
@@ -64,7 +70,7 @@ where
             let bytes = request.request.body().bytes();
             tracing::debug!(
                 bytes = bytes.len(),
-                body = excerpt(bytes, self.options.max_body_log_size),
+                body = excerpt(bytes, self.options.max_body_log_size, &self.secrets),
                 "request body"
             );
         }
@@ -80,10 +86,14 @@ where
     }
 }
 
-/// Returns at most the first `length` bytes of `body` as text, with `***` in place of credentials. The text is redacted
-/// before it is cut.
-fn excerpt(body: &[u8], length: usize) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(length.saturating_add(LOOKAHEAD))]);
+/// Returns at most the first `length` bytes of `body` as text, with `***` in place of `secrets` and of credentials. The text is
+/// redacted before it is cut.
+fn excerpt(body: &[u8], length: usize, secrets: &[Secret]) -> String {
+    let longest = secrets.iter().map(|secret| secret.expose().len()).max().unwrap_or(0);
+    // An escape such as `\u002d` takes six bytes for one.
+    let lookahead = LOOKAHEAD.max(longest * 6);
+    let text = String::from_utf8_lossy(&body[..body.len().min(length.saturating_add(lookahead))]);
+    let text = without_secrets(&text, secrets);
     let mut excerpt = String::with_capacity(length);
     let mut rest = &*text;
     while !rest.is_empty() && excerpt.len() < length {
@@ -102,6 +112,58 @@ fn excerpt(body: &[u8], length: usize) -> String {
     excerpt
 }
 
+/// Replaces each secret in `text` by `***`, written as it is or with any of its characters as escapes of JSON.
+fn without_secrets(text: &str, secrets: &[Secret]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let longest = secrets.iter().filter_map(|secret| length_of(secret.expose(), rest)).max();
+        match longest {
+            Some(_) => out.push_str("***"),
+            None => out.push(first),
+        }
+        rest = &rest[longest.unwrap_or(first.len_utf8())..];
+    }
+    out
+}
+
+/// Returns the length of `secret` at the start of `text`, or `None` if the text starts with something else. A short word is no
+/// secret: it would remove parts of other words.
+fn length_of(secret: &str, text: &str) -> Option<usize> {
+    let mut rest = text;
+    for expected in secret.chars() {
+        let (found, length) = unescaped(rest)?;
+        if found != expected {
+            return None;
+        }
+        rest = &rest[length..];
+    }
+    (secret.len() >= SECRET_LENGTH).then_some(text.len() - rest.len())
+}
+
+/// Returns the first character of a text in JSON and its length in the text, escapes decoded. Half of a surrogate pair is no
+/// character.
+fn unescaped(text: &str) -> Option<(char, usize)> {
+    let mut chars = text.chars();
+    let first = chars.next()?;
+    if first != '\\' {
+        return Some((first, first.len_utf8()));
+    }
+    let escape = chars.next()?;
+    match escape {
+        'u' => {
+            let code = text.get(2..6).and_then(|digits| u32::from_str_radix(digits, 16).ok())?;
+            Some((char::from_u32(code)?, 6))
+        }
+        'n' => Some(('\n', 2)),
+        't' => Some(('\t', 2)),
+        'r' => Some(('\r', 2)),
+        'b' => Some(('\u{8}', 2)),
+        'f' => Some(('\u{c}', 2)),
+        other => Some((other, 1 + other.len_utf8())),
+    }
+}
+
 fn is_credential_char(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.')
 }
@@ -114,7 +176,7 @@ mod tests {
     fn a_credential_is_redacted_before_the_text_is_cut() {
         #[track_caller]
         fn check(body: &str, length: usize, expected: &str) {
-            assert_eq!(excerpt(body.as_bytes(), length), expected);
+            assert_eq!(excerpt(body.as_bytes(), length, &[]), expected);
         }
         let key = "sk-ant-api03-abcdefghijklmnop";
         check(r#"{"model":"claude-opus-5-5"}"#, 1000, r#"{"model":"claude-opus-5-5"}"#);
@@ -125,5 +187,30 @@ mod tests {
         check("sk-short eyJust", 1000, "sk-short eyJust");
         check("Größe", 4, "Gr\u{f6}");
         check("anything", 0, "");
+    }
+
+    #[test]
+    fn configured_secrets_are_redacted_also_if_escaped_or_at_the_cut() {
+        let secrets = [
+            Secret::new("plain words/of a key"),
+            Secret::new("plain"),
+            Secret::new("ab"),
+            Secret::new("a\"b-\u{e9}"),
+        ];
+        #[track_caller]
+        fn check(secrets: &[Secret], body: &str, length: usize, expected: &str) {
+            assert_eq!(excerpt(body.as_bytes(), length, secrets), expected);
+        }
+        check(&secrets, r#"{"a":"plain words/of a key"}"#, 1000, r#"{"a":"***"}"#);
+        check(&secrets, r#"{"a":"plain words\/of a k\u0065y"}"#, 1000, r#"{"a":"***"}"#);
+        check(&secrets, r#"{"a":"a\"b-\u00e9", "b":"ab"}"#, 1000, r#"{"a":"***", "b":"ab"}"#);
+        check(&secrets, "complain plain", 1000, "com*** ***");
+        // The cut is inside of the secret: no part of it remains.
+        for length in 0..40 {
+            let found = excerpt(br#"{"text":"plain words/of a key"}"#, length, &secrets);
+            assert!(!found.contains("plain") && !found.contains("words"), "{found}");
+        }
+        let long = Secret::new("x".repeat(10_000));
+        check(&[long], &format!("key={}", "x".repeat(10_000)), 6, "key=**");
     }
 }

@@ -8,6 +8,7 @@ mod health;
 mod logging;
 mod provider;
 mod routing;
+mod secrets;
 mod server;
 mod web;
 

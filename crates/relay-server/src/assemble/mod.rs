@@ -78,7 +78,7 @@ pub(crate) fn assemble(
         budget: BodyBudget::new(server.max_buffered_bytes),
     };
     let routed = Messages::new(Failover::new(Arc::clone(&planner), settings));
-    let routed = DebugLogLayer::new(config.logging.debug.clone()).layer(routed);
+    let routed = DebugLogLayer::new(config.logging.debug.clone(), config.secrets()).layer(routed);
     let operations = Operations {
         messages: Intake::new(routed.clone(), Endpoint::Messages, limits.clone()),
         count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
