@@ -190,6 +190,7 @@ impl RefusalMemory {
                 ids.map(|ids| retry.refused = ids).is_some()
             }
             Refusal::ThinkingMissing => remove_nodes(&mut retry.request, thinking::switched_off),
+            Refusal::ThinkingNotPassedBack => disable_thinking(&mut retry.request),
         };
         helps.then_some(retry)
     }
@@ -252,6 +253,14 @@ impl RefusalMemory {
         });
         removed.then_some(ids)
     }
+}
+
+/// Disables thinking in `request`, and removes the parts that are refused beside that: an effort, and the edits that clear
+/// thinking. Returns `false` if thinking is disabled already.
+fn disable_thinking(request: &mut Request<Payload>) -> bool {
+    let mut is_changed = false;
+    removal::edit(request, |body, edits| is_changed = thinking::disable(body, edits));
+    is_changed
 }
 
 /// Returns `false` if `body` holds no thinking. A cheap check before parsing, since most requests hold none.

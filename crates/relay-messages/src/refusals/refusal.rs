@@ -23,7 +23,12 @@ const ACCEPTED: [&str; 8] = [
     "valid values",
 ];
 /// Names that messages use in prose, each with the field that it means.
-const PROSE: [(&str, &str); 1] = [("effort", "output_config.effort")];
+const PROSE: [(&str, &str); 2] =
+    [("effort", "output_config.effort"), ("reasoning_effort", "output_config.effort")];
+/// DeepSeek's words for an effort beside disabled thinking, which it calls by its own name (anthropics/claude-code#65863).
+const EFFORT_WITHOUT_THINKING: &str = "cannot be disabled when reasoning_effort is set";
+/// DeepSeek's words for a tool call without the thinking before it (deepseek-ai/DeepSeek-V3#1376).
+const NOT_PASSED_BACK: &str = "must be passed back";
 
 /// The parts of a request that a refusal names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +43,8 @@ pub(super) enum Refusal {
     Signature,
     /// A turn that does not begin with thinking, although thinking is enabled.
     ThinkingMissing,
+    /// A turn with a tool call but without its thinking, for an upstream that thinks unless that is disabled.
+    ThinkingNotPassedBack,
 }
 
 impl Refusal {
@@ -50,6 +57,12 @@ impl Refusal {
     fn of(message: &str) -> Option<Self> {
         let lower = message.to_ascii_lowercase();
         let says = |text: &str| lower.contains(text);
+        if says(EFFORT_WITHOUT_THINKING) {
+            return Some(Self::Fields(vec![PROSE[1].1.to_owned()]));
+        }
+        if says(NOT_PASSED_BACK) && (says("thinking") || says("reasoning_content")) {
+            return Some(Self::ThinkingNotPassedBack);
+        }
         if says("thinking") {
             if says("but found") && says("expected `thinking`") {
                 return Some(Self::ThinkingMissing);
@@ -82,6 +95,7 @@ impl Refusal {
 fn extra_inputs(message: &str) -> impl Iterator<Item = String> {
     message.match_indices(EXTRA_INPUT).take(NAMES).filter_map(|(end, _)| {
         let path = message[..end].rsplit(|c| !is_in_path(c)).next()?;
+        let path = PROSE.iter().find(|(word, _)| *word == path).map_or(path, |(_, field)| field);
         (!path.is_empty()).then(|| path.to_owned())
     })
 }
@@ -218,6 +232,20 @@ mod tests {
              is enabled, a final `assistant` message must start with a thinking block (preceeding the lastmost set of \
              `tool_use` and `tool_result` blocks).",
             Some(Refusal::ThinkingMissing),
+        );
+        check(
+            "thinking options type cannot be disabled when reasoning_effort is set",
+            fields(&["output_config.effort"]),
+        );
+        check("This model does not support reasoning_effort.", fields(&["output_config.effort"]));
+        check("reasoning_effort: Extra inputs are not permitted", fields(&["output_config.effort"]));
+        check(
+            "The `content[].thinking` in the thinking mode must be passed back to the API.",
+            Some(Refusal::ThinkingNotPassedBack),
+        );
+        check(
+            "The reasoning_content in the thinking mode must be passed back to the API.",
+            Some(Refusal::ThinkingNotPassedBack),
         );
         check("messages: at least one message is required", None);
         check("max_tokens: 200000 > 64000, which is the maximum allowed number of output tokens", None);

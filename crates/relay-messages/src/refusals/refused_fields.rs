@@ -189,7 +189,7 @@ mod tests {
 
     fn under(betas: &[&str]) -> Conditions {
         let betas: Vec<String> = betas.iter().map(|&beta| beta.to_owned()).collect();
-        Conditions::of(None, &betas).unwrap()
+        Conditions::of(None, None, &betas).unwrap()
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub(super) fn conditions(request: &Request<Payload>) -> Option<Conditions> {
     let body = Node::parse(&bytes)?;
     let in_header = request.headers().get(VERSION).and_then(|value| value.to_str().ok()).map(Cow::Borrowed);
     let version = in_header.or_else(|| body.get(BODY_VERSION).and_then(Node::as_str));
-    Conditions::of(version.as_deref(), &betas(request, body))
+    let thinking = body.get("thinking").and_then(|thinking| thinking.get("type")).and_then(Node::as_str);
+    Conditions::of(version.as_deref(), thinking.as_deref(), &betas(request, body))
 }
 
 /// Returns the fields at `texts`, paths in the upstream's notation, that `request` contains.

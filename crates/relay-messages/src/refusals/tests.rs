@@ -244,3 +244,26 @@ fn thinking_of_another_owner_stays_once_a_vendor_has_accepted_it() {
     provenance.record_refusal(id, owner, now);
     assert!(vendor.strip_known(M, &mut next, now).is_some(), "until it refuses a signature");
 }
+
+#[test]
+fn an_effort_beside_disabled_thinking_stays_in_requests_with_thinking() {
+    let body = |kind: &str| json!({"thinking": {"type": kind}, "output_config": {"effort": "max"}});
+    let refusal = "thinking options type cannot be disabled when reasoning_effort is set";
+    let (disabled, adaptive) = (body("disabled"), body("adaptive"));
+    let left = json!({"thinking": {"type": "disabled"}});
+    check_next((None, &disabled, refusal), (None, &disabled), (None, &left));
+    check_next((None, &disabled, refusal), (None, &adaptive), (None, &adaptive));
+}
+
+#[test]
+fn thinking_is_disabled_if_a_tool_call_has_none_to_pass_back() {
+    let refusal = "The `content[].thinking` in the thinking mode must be passed back to the API.";
+    let disabled = json!({"type": "disabled"});
+    let body = json!({"a": 1, "thinking": {"type": "adaptive"}, "output_config": {"effort": "max"},
+        "context_management": {"edits": [{"type": "clear_thinking_20251015"}]}});
+    check(refusal, "x", &body, Some((Some("x"), json!({"a": 1, "thinking": disabled}))));
+    let by_default = json!({"a": 1, "output_config": {"effort": "max", "format": {}}});
+    let left = json!({"a": 1, "output_config": {"format": {}}, "thinking": disabled});
+    check(refusal, "x", &by_default, Some((Some("x"), left)));
+    check(refusal, "x", &json!({"thinking": disabled}), None);
+}

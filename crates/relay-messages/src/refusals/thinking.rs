@@ -1,9 +1,10 @@
 //! Removes thinking that an upstream does not accept from the earlier turns of a conversation. Everything
 //! else stays.
 
+use bytes::Bytes;
 use relay_stream::thinking::ThinkingId;
 
-use crate::body::Node;
+use crate::body::{Edits, Node};
 
 /// The prefix of the edits in `context_management` that are only valid in a request with thinking:
 /// "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive".
@@ -88,6 +89,30 @@ pub(super) fn switched_off(body: Node<'_>) -> Vec<Node<'_>> {
         return Vec::new();
     };
     let mut gone = vec![thinking];
+    gone.extend(clearing_edits(body));
+    gone
+}
+
+/// Disables thinking in `body`: sets its type, also for an upstream that thinks by default, and removes an effort and the edits
+/// that clear thinking, which are refused beside it. Returns `false` if it is disabled already.
+pub(super) fn disable(body: Node<'_>, edits: &mut Edits) -> bool {
+    const DISABLED: &[u8] = br#"{"type":"disabled"}"#;
+    match body.get("thinking") {
+        Some(thinking) if is_of_type(thinking, "disabled") => return false,
+        Some(thinking) => edits.replace_at(thinking, Bytes::from_static(DISABLED)),
+        None => edits.unshift_at(body, [br#""thinking":"#, DISABLED].concat().into()),
+    }
+    if let Some(config) = body.get("output_config")
+        && let Some(effort) = config.get("effort")
+    {
+        edits.remove_at(if config.members().count() == 1 { config } else { effort });
+    }
+    clearing_edits(body).into_iter().for_each(|edit| edits.remove_at(edit));
+    true
+}
+
+/// Returns the edits of `context_management` that clear thinking, or the whole of it if it has no others.
+fn clearing_edits(body: Node<'_>) -> Vec<Node<'_>> {
     if let Some(management) = body.get("context_management")
         && let Some(edits) = management.get("edits")
     {
@@ -95,12 +120,9 @@ pub(super) fn switched_off(body: Node<'_>) -> Vec<Node<'_>> {
             edit.get("type").and_then(Node::as_str).is_some_and(|kind| kind.starts_with(CLEARS_THINKING))
         };
         let (clearing, others): (Vec<_>, Vec<_>) = edits.elements().partition(clears);
-        match others.is_empty() && !clearing.is_empty() {
-            true => gone.push(management),
-            false => gone.extend(clearing),
-        }
+        return if others.is_empty() && !clearing.is_empty() { vec![management] } else { clearing };
     }
-    gone
+    Vec::new()
 }
 
 fn block(item: Node<'_>) -> Option<ThinkingBlock> {
@@ -129,11 +151,9 @@ fn is_of_type(node: Node<'_>, kind: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::body::Edits;
 
     /// Returns `messages` without unsigned thinking and thinking with the signature `bad`; and `true` if the
     /// last turn is broken.
