@@ -1,7 +1,9 @@
 //! Failures of `count_tokens`: the client gets an estimate, and messages are served as before.
 
 use relay_tests::fakes::{anthropic, bedrock, google, vertex};
-use relay_tests::{Answer, Call, Ending, Relay, Request, Response, Upstream, minimal_provider, provider};
+use relay_tests::{
+    Answer, Call, Ending, Relay, Request, Response, Upstream, minimal_provider, passthrough, provider,
+};
 use serde_json::{Value, json};
 
 const BODY: &str =
@@ -176,6 +178,7 @@ async fn every_kind_without_a_count_is_estimated() {
         "openrouter",
         "ollama",
         "anthropic_compatible",
+        "azure",
     ] {
         for status in [403, 404, 500] {
             let upstream = Upstream::answering(counting(anthropic::error(status))).await;
@@ -234,4 +237,59 @@ async fn vertex_without_a_count_is_estimated() {
         assert_estimated(&count(&relay, BODY).await, &label);
         assert_eq!(send(&relay).await.status, 200, "{label}");
     }
+}
+
+#[tokio::test]
+async fn a_clients_own_refused_credential_stays_the_clients_and_a_missing_right_is_estimated() {
+    for (status, is_estimated) in [(401, false), (403, true), (404, true), (429, true), (500, true)] {
+        let upstream = Upstream::answering(counting(anthropic::error(status))).await;
+        let relay = relay(&[passthrough("gw", &upstream.url())]).await;
+        for number in 1..=2 {
+            let call = Call::post(COUNT).header("x-api-key", "sk-ant-api03-of-the-client").json(BODY);
+            let response = call.send(relay.address()).await;
+            match is_estimated {
+                true => assert_estimated(&response, &status.to_string()),
+                false => assert_eq!(response.status, status),
+            }
+            assert_eq!(counts(&upstream), number, "{status}: another client may have the right");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_count_is_estimated_while_the_circuit_is_open() {
+    let upstream = Upstream::answering(|request| match is_count(request) {
+        true => anthropic::answer(request),
+        false => anthropic::error(500),
+    });
+    let upstream = upstream.await;
+    let relay = relay(&[provider("gw", "anthropic", &upstream.url())]).await;
+    assert_eq!(send(&relay).await.status, 500);
+    assert_estimated(&count(&relay, BODY).await, "open circuit");
+    assert_eq!(counts(&upstream), 0);
+}
+
+#[tokio::test]
+async fn failed_counts_do_not_end_the_rest_of_a_key_nor_begin_one() {
+    // A key without money can still count.
+    let poor = anthropic::error_with(
+        400,
+        "invalid_request_error",
+        "Your credit balance is too low to access the API.",
+    );
+    let upstream = Upstream::answering(move |request| match request.header("x-api-key") {
+        "poor" if !is_count(request) => poor.clone(),
+        _ => anthropic::answer(request),
+    });
+    let upstream = upstream.await;
+    let mut pool = provider("gw", "anthropic", &upstream.url());
+    pool["keys"] = json!([{"key": "poor", "priority": 2}, {"key": "rich", "priority": 1}]);
+    let relay = relay(&[pool]).await;
+    for _ in 0..3 {
+        assert_eq!(send(&relay).await.status, 200);
+        assert_eq!(count(&relay, BODY).await.json(), json!({"input_tokens": 2095}));
+    }
+    let messages = upstream.requests().into_iter().filter(|request| !is_count(request));
+    let keys: Vec<_> = messages.map(|request| request.header("x-api-key").to_owned()).collect();
+    assert_eq!(keys, ["poor", "rich", "rich", "rich"]);
 }

@@ -89,6 +89,9 @@ const OPENROUTER: &[Rule] = &[
 const ANY: &[Rule] = &[
     Rule::when(&[When::Code(BILLING)]).means(Meaning::CredentialRejected),
     Rule::when(&[When::Type(BILLING)]).means(Meaning::CredentialRejected),
+    // Ollama's own cloud, called with a key: other models need no subscription.
+    Rule::when(&[When::Status(401, 403), When::Begins(&["this model requires a subscription"])])
+        .means(Meaning::ModelUnavailable),
     Rule::when(&[When::Status(503, 503), When::Begins(&["loading model"])])
         .means(Meaning::Overloaded(Wait::Headers)),
 ];
@@ -245,5 +248,7 @@ mod tests {
             Outcome::ModelFailed,
         );
         check("anthropic", 502, "", Outcome::Failed);
+        let plan = anthropic("permission_error", "this model requires a subscription, upgrade for access");
+        check("anthropic_compatible", 403, &plan, Outcome::ModelUnavailable);
     }
 }

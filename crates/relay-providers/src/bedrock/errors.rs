@@ -26,6 +26,7 @@ const SIGNATURE: [&str; 2] = ["InvalidSignature", "SignatureDoesNotMatch"];
 const TIME: [&str; 3] = ["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"];
 /// The parts of messages about a signature's time.
 const TIME_TEXTS: [&str; 3] = ["signature expired", "signature not yet current", "skewed"];
+const NO_ACCESS: &str = "{message} (Bedrock: the account has no access to `{model}`)";
 
 const RULES: &[Rule] = &[
     // A correction by the answer's date has not helped, or the answer had none.
@@ -56,20 +57,27 @@ const RULES: &[Rule] = &[
         .means(Meaning::CredentialRejected)
         .answers(403),
     // The account has no access to this one model: no agreement, or a policy that names it.
+    // For the client it is the relay's own fault.
     Rule::when(&[When::Begins(&["model access is denied", "access to this model is not available"])])
-        .means(Meaning::ModelUnavailable),
+        .means(Meaning::ModelUnavailable)
+        .answers(502)
+        .says(NO_ACCESS),
     Rule::when(&[
         When::Code(&["AccessDenied"]),
         When::Says("on resource: arn:"),
         When::Says("foundation-model/"),
     ])
-    .means(Meaning::ModelUnavailable),
+    .means(Meaning::ModelUnavailable)
+    .answers(502)
+    .says(NO_ACCESS),
     Rule::when(&[
         When::Code(&["AccessDenied"]),
         When::Says("on resource: arn:"),
         When::Says("inference-profile/"),
     ])
-    .means(Meaning::ModelUnavailable),
+    .means(Meaning::ModelUnavailable)
+    .answers(502)
+    .says(NO_ACCESS),
     // Some models have no CountTokens.
     Rule::when(&[When::Says("t support counting tokens")]).means(Meaning::Unsupported),
     // Claude Code compacts a conversation if it reads this message.

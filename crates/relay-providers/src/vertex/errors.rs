@@ -13,6 +13,8 @@ const NOT_SERVED: &str = "model: Vertex AI does not serve `{model}` in `{region}
 const NOT_SERVED_WITHOUT_MESSAGE: &str = "model: Vertex AI does not serve `{model}` in `{region}`; newer models are in \
     `global`, `us` and `eu` alone (gcp_region), each has to be enabled in Model Garden, and the name is Vertex's own";
 
+const NO_ACCESS: &str = "{message} (Vertex AI: the credential has no access to `{model}` in `{region}`; it needs the role \
+    Vertex AI User, and the model has to be enabled in Model Garden)";
 const MESSAGE: &str = "{message}";
 const CODE: &str = "Vertex AI answered {code}";
 
@@ -26,6 +28,11 @@ const RULES: &[Rule] = &[
     Rule::when(&[DENIED, When::Says("has billing disabled")]).means(Meaning::CredentialRejected),
     // An organisation's policy that lists the allowed models.
     Rule::when(&[DENIED, When::Says("vertexai.allowedmodels")]).means(Meaning::ModelUnavailable),
+    // The message names the model: the credential may have other models. For the client it is the relay's own fault.
+    Rule::when(&[When::Code(&["PERMISSION_DENIED"]), When::Says("publishers/anthropic/models/")])
+        .means(Meaning::ModelUnavailable)
+        .answers(502)
+        .says(NO_ACCESS),
     // Each base model has a quota of its own.
     Rule::when(&[When::Code(&["RESOURCE_EXHAUSTED"])])
         .means(Meaning::Limited(Scope::ModelIfTimed, Wait::RetryInfo))
@@ -142,6 +149,9 @@ mod tests {
         check(403, "PERMISSION_DENIED", billing, rejected);
         check(400, "FAILED_PRECONDITION", billing, rejected);
         check(403, "PERMISSION_DENIED", "Vertex AI API has not been used in project 1 before", rejected);
+        let model = "Permission 'aiplatform.endpoints.predict' denied on resource '//aiplatform.googleapis.com/projects/p/\
+            locations/eu/publishers/anthropic/models/m' (or it may not exist).";
+        check(403, "PERMISSION_DENIED", model, Outcome::ModelUnavailable);
         let policy = "Organization Policy constraint constraints/vertexai.allowedModels violated";
         check(400, "FAILED_PRECONDITION", policy, Outcome::ModelUnavailable);
     }
