@@ -126,7 +126,12 @@ async fn through_the_relay_every_outcome_is_the_same() {
     let directly = python.calls(&upstream.url(), API_KEY, &calls).await;
     let relayed = python.calls(&relay.url(), API_KEY, &calls).await;
     for ((call, directly), relayed) in calls.iter().zip(&directly).zip(&relayed) {
-        assert_eq!(directly, relayed, "{call}");
+        let status = directly["error"]["status"].as_u64().unwrap_or_default();
+        // Without a mistake of the client's, a failed count is replaced by an estimate.
+        match call["method"] == "count_tokens" && !matches!(status, 0 | 400 | 401 | 413 | 422) {
+            true => assert!(relayed["input_tokens"].is_u64(), "{call}: {relayed}"),
+            false => assert_eq!(directly, relayed, "{call}"),
+        }
     }
 }
 

@@ -102,6 +102,13 @@ const SIGNED: Row = (
     SIGNED_WITH_TOKEN.3,
 );
 
+const SCOPE: Row = (
+    "credential scope",
+    "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/…",
+    "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/…",
+    "the host decides: the relay signs for `bedrock-mantle` at Mantle's hosts, and for `bedrock` elsewhere",
+);
+
 const MESSAGES_BETA: Row = (
     "header anthropic-beta",
     BETAS,
@@ -292,7 +299,7 @@ async fn bedrocks_messages_endpoint() {
         &upstream,
         ("AnthropicBedrockMantle", arguments),
         &relay,
-        &[&TRANSPORT, &[CLIENT, MESSAGES_BETA, SIGNED]],
+        &[&TRANSPORT, &[CLIENT, MESSAGES_BETA, SCOPE, SIGNED]],
     )
     .await;
 }

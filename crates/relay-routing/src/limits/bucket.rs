@@ -90,20 +90,21 @@ impl Bucket {
     /// Returns an amount to the bucket that was taken and not used.
     pub fn refund(&mut self, unused: f64, now: Instant) {
         self.refill(now);
-        self.level = (self.level + unused).min(self.limit);
+        self.level = (self.level + unused).min(self.highest());
         if let Some(reset) = &mut self.reset {
             reset.taken -= unused;
         }
     }
 
-    /// Reserves an amount for a request under way.
+    /// Reserves an amount for a request under way. The bucket refills as if the amount was taken.
     pub fn reserve(&mut self, amount: f64) {
         self.reserved += amount;
     }
 
-    /// Ends the reservation of an amount, whether it was taken or not.
+    /// Ends the reservation of an amount, after [`take`](Self::take) if it was used.
     pub fn release(&mut self, amount: f64) {
         self.reserved = (self.reserved - amount).max(0.0);
+        self.level = self.level.min(self.highest());
     }
 
     /// Applies the remaining amount and the reset that an upstream reports.
@@ -142,6 +143,11 @@ impl Bucket {
         ((self.level - self.reserved) / self.limit).max(0.0)
     }
 
+    /// The highest level: what is reserved is on its way out of a full bucket.
+    fn highest(&self) -> f64 {
+        self.limit + self.reserved
+    }
+
     /// The lowest level: the debt that is paid off, at most.
     fn lowest(&self) -> f64 {
         if self.may_owe { -LARGEST_DEBT * self.limit } else { 0.0 }
@@ -150,7 +156,7 @@ impl Bucket {
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at);
         self.at = self.at.max(now);
-        self.level = (self.level + self.limit * passed.div_duration_f64(PERIOD)).min(self.limit);
+        self.level = (self.level + self.limit * passed.div_duration_f64(PERIOD)).min(self.highest());
         if let Some(Reset { taken, .. }) = self.reset.take_if(|reset| reset.at <= now) {
             self.level = self.level.max(self.limit - taken.max(0.0));
         }
@@ -237,6 +243,20 @@ mod tests {
         assert_eq!(bucket.wait_time(15.0, start).map(|wait| wait.as_secs()), Some(5));
         bucket.release(50.0);
         assert_eq!(bucket.wait_time(60.0, start), None);
+    }
+
+    #[test]
+    fn a_full_bucket_refills_what_is_reserved() {
+        let start = Instant::now();
+        for (used, left) in [(50.0, 40.0), (0.0, 60.0)] {
+            let mut bucket = Bucket::new(60, start);
+            bucket.reserve(50.0);
+            let later = start + 30 * SECOND;
+            assert_eq!(bucket.wait_time(40.0, later), None);
+            bucket.take(used, later);
+            bucket.release(50.0);
+            assert_eq!((bucket.fraction_left(later) * 60.0).round(), left);
+        }
     }
 
     #[test]

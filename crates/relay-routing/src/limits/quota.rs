@@ -266,10 +266,10 @@ impl QuotaState {
         };
         let (of_input, of_output) =
             (from(&mut reservation.input, input), from(&mut reservation.output, output));
-        self.release(of_input, of_output);
         self.tokens.take(input + output, now);
         self.input_tokens.take(input, now);
         self.output_tokens.take(output, now);
+        self.release(of_input, of_output);
     }
 
     fn limits(&self) -> impl Iterator<Item = &KnownLimit> {
