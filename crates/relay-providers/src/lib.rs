@@ -65,3 +65,8 @@ pub use zai::Zai;
 pub use relay_stream::OnBreak;
 pub use relay_stream::events::UnknownEvents;
 pub use relay_stream::watch::{StreamEnd, StreamReport, Usage};
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

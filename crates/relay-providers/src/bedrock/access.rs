@@ -1,4 +1,4 @@
-//! Authorization of requests to Bedrock: the host of the region, and a signature or a bearer token.
+//! Authorizes requests to Bedrock: adds the host of the region, and a signature or a bearer token.
 
 use std::time::SystemTime;
 
@@ -20,7 +20,7 @@ use crate::provider::AuthorizeError;
 /// The service of the region's own endpoint.
 const SERVICE: &str = "bedrock";
 
-/// The region and the credentials of one provider; what the configuration leaves open is found with the first request.
+/// The region and the credentials of one provider. The first request finds those that are not configured.
 #[derive(Debug)]
 pub(super) struct Access {
     configured: Option<Region>,
@@ -36,9 +36,9 @@ pub(super) struct Access {
 enum Credential {
     /// A Bedrock API key. Nothing is signed.
     Bearer(ApiKey),
-    /// Keys of the configuration.
+    /// The keys of the configuration.
     Keys(Credentials),
-    /// Whatever AWS's own rules find.
+    /// The credentials of the AWS SDK's provider chain, or of a configured profile.
     Loaded(AwsCache<Chain>),
 }
 
@@ -80,7 +80,7 @@ impl Access {
         self.configured.as_ref()
     }
 
-    /// Adds what is valid at `now`, and the host where `request` has only a path.
+    /// Adds a credential that is valid at `now`. If `request` has only a path, adds the host of the region.
     pub(super) async fn authorize(
         &self,
         mut request: Request<Payload>,
@@ -110,7 +110,7 @@ impl Access {
         Ok(request)
     }
 
-    /// Replaces a credential that was refused; says whether there is another one now.
+    /// Replaces a credential that was refused. Returns `true` if there is another one now.
     pub(super) async fn renew(&self) -> bool {
         match &self.credential {
             Credential::Loaded(cache) => cache.renew().await,
@@ -118,13 +118,14 @@ impl Access {
         }
     }
 
-    /// Takes over the time of a refusal of a signature's time, which arrived at `now`. Returns `true` if another signature may
-    /// be accepted.
+    /// Corrects the clock by the `date` of a response that refused the time of a signature and arrived at `now`.
+    /// Returns `true` if a new signature may be accepted.
     pub(super) fn correct_clock(&self, headers: &HeaderMap, now: SystemTime) -> bool {
         !matches!(self.credential, Credential::Bearer(_)) && self.clock.correct(headers, now)
     }
 
-    /// The configured region, or else the one that AWS's own rules find. Looked for by one request at a time, and kept.
+    /// Returns the configured region, or else that of the AWS SDK's provider chain. One request at a time searches for
+    /// it, and the result is kept.
     async fn region(&self) -> Result<&Region, AuthorizeError> {
         if let Some(region) = &self.configured {
             return Ok(region);

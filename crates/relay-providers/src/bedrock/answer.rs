@@ -1,4 +1,4 @@
-//! Bedrock's successes in the form of the Messages API.
+//! Converts successful responses of Bedrock into the form of the Messages API.
 
 use std::time::Duration;
 
@@ -25,20 +25,20 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The member that Bedrock may add to a message. The Messages API does not define it.
 const METRICS: &str = "amazon-bedrock-invocationMetrics";
 
-/// A message up to this size is held to be looked through, a larger one goes on as it is. The longest answers of today's
-/// models are below 1 MiB.
+/// The size of a message up to which it is collected and searched for [`METRICS`]. A larger message passes as it is. The
+/// longest answers of today's models are below 1 MiB.
 const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
-/// A token count is one number.
+/// The largest body of a token count, which is one number.
 const COUNT_LIMIT: usize = 64 * 1024;
 
-/// Gives an answer Anthropic's name for its id.
+/// Adds `request-id`, Anthropic's header for the id of a request, with AWS's id.
 pub(super) fn name_request_id(headers: &mut HeaderMap) {
     if let Some(id) = headers.get(AWS_REQUEST_ID).cloned() {
         headers.entry(REQUEST_ID).or_insert(id);
     }
 }
 
-/// The answer to `InvokeModel` or `InvokeModelWithResponseStream`.
+/// Converts the response to `InvokeModel` or `InvokeModelWithResponseStream`.
 pub(super) async fn message(response: Response<AnswerBody>) -> Response<AnswerBody> {
     let (mut head, body) = response.into_parts();
     head.headers.remove(AWS_CONTENT_TYPE);
@@ -52,7 +52,7 @@ pub(super) async fn message(response: Response<AnswerBody>) -> Response<AnswerBo
     Response::from_parts(head, body)
 }
 
-/// The answer to `CountTokens`.
+/// Converts the response to `CountTokens`.
 pub(super) async fn count(response: Response<AnswerBody>) -> Result<Response<AnswerBody>, BodyError> {
     let (mut head, body) = response.into_parts();
     let Start::Whole(bytes) = read_start(body, COUNT_LIMIT, Duration::MAX).await else {
@@ -78,7 +78,7 @@ fn events(body: AnswerBody) -> AnswerBody {
 }
 
 async fn without_metrics(body: AnswerBody) -> AnswerBody {
-    // Nothing comes of a message before it is complete: only its own idle timeout limits it.
+    // An upstream sends a message when it is complete. Only the idle timeout of the body limits the wait.
     let bytes = match read_start(body, MESSAGE_LIMIT, Duration::MAX).await {
         Start::Whole(bytes) => bytes,
         Start::Part(_, body) => return body,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_metrics_leave_a_message_and_nothing_else_does() {
+    async fn only_the_metrics_are_removed_from_a_message() {
         async fn check(body: &'static str, expected: &'static str) {
             let answer = message(response("application/json", body.as_bytes())).await;
             assert_eq!(answer.headers()[CONTENT_TYPE], "application/json");
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_count_is_renamed() {
+    async fn the_member_of_a_count_is_renamed() {
         let answer = count(response("application/json", br#"{"inputTokens":2095}"#)).await.unwrap();
         assert_eq!(text(answer).await, r#"{"input_tokens":2095}"#);
         for odd in [&b"{}"[..], b"", b"<html>", br#"{"inputTokens":-1}"#] {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_request_is_told_under_both_names() {
+    fn the_id_of_a_request_is_sent_in_both_headers() {
         let (mut head, _) = response("application/json", b"").into_parts();
         name_request_id(&mut head.headers);
         assert_eq!(

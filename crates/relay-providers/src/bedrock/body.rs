@@ -1,6 +1,6 @@
-//! A Messages body in the dialect of InvokeModel.
+//! Writes a Messages body as `InvokeModel` expects it.
 //!
-//! What the client said in its headers comes in front of its own members.
+//! The version, the betas and the user profile, which the client sends as headers, become members before its own.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -10,19 +10,20 @@ use serde_json::{Value, json};
 use super::endpoint;
 use crate::request::Attempt;
 
-/// The dialects of the body: this one is known everywhere, the other to newer models alone.
+/// The `anthropic_version` that every model accepts.
 const VERSION: &str = "bedrock-2023-05-31";
+/// The `anthropic_version` that only newer models accept.
 const NEW_VERSION: &str = "2026-10-21";
 
-/// The body of `InvokeModel` and `InvokeModelWithResponseStream`.
+/// Returns the body of `InvokeModel` and `InvokeModelWithResponseStream`.
 pub(super) fn for_invoke(attempt: &Attempt) -> Payload {
     write(attempt, None)
 }
 
-/// The body of `CountTokens`, which holds that of the request that is asked about.
+/// Returns the body of `CountTokens`, which contains the `InvokeModel` body whose tokens are counted.
 pub(super) fn for_count(attempt: &Attempt) -> Payload {
     let body = attempt.request().body();
-    // A request for a count has no `max_tokens`, but the one that is counted needs it.
+    // A token count has no `max_tokens`, but an `InvokeModel` body requires it.
     let max_tokens = body.get("max_tokens").is_none().then(|| thinking_budget(body) + 1);
     let payload = write(attempt, max_tokens);
     let mut invoke = Vec::with_capacity(payload.remaining());
@@ -35,7 +36,7 @@ fn write(attempt: &Attempt, max_tokens: Option<u64>) -> Payload {
     let request = attempt.request();
     let (headers, body) = (request.headers(), request.body());
     let mut edits = attempt.edits().clone();
-    // The model stands in the path, and whether to stream is the operation's name.
+    // The path names the model, and the operation determines if the answer is a stream.
     edits.retain(body, |name| !["model", "stream", "anthropic_version", "anthropic_beta"].contains(&name));
     edits.insert(body, "anthropic_version", &json!(version(headers, attempt.model())).to_string());
     let betas = attempt.betas();
@@ -51,21 +52,21 @@ fn write(attempt: &Attempt, max_tokens: Option<u64>) -> Payload {
     edits.apply(body)
 }
 
-/// The version that the client asks for, where the model has it. To go back is safe: what the newer version refuses was
-/// legal before.
+/// Returns the newer version if the client requests it and the model accepts it, or else the older one. The older
+/// version is a safe fallback, since the newer one only refuses more.
 fn version(headers: &HeaderMap, model: &str) -> &'static str {
-    let asks_for_new = text(headers, "anthropic-version") == Some(NEW_VERSION);
-    if asks_for_new && endpoint::is_new_generation(model) { NEW_VERSION } else { VERSION }
+    let is_requested = text(headers, "anthropic-version") == Some(NEW_VERSION);
+    if is_requested && endpoint::is_new_generation(model) { NEW_VERSION } else { VERSION }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
 }
 
-/// `thinking.budget_tokens`, which `max_tokens` has to exceed.
+/// Returns `thinking.budget_tokens`, which `max_tokens` has to exceed, or 0 without a budget.
 fn thinking_budget(body: &MessagesBody) -> u64 {
     let thinking = body.get("thinking").and_then(|value| serde_json::from_slice::<Value>(&value).ok());
-    // Bounded by what any model could be asked for, so that one more is a number still.
+    // The bound is above the limit of every model, and adding one to it cannot overflow.
     thinking.and_then(|thinking| thinking["budget_tokens"].as_u64()).unwrap_or(0).min(u64::from(u32::MAX))
 }
 
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn model_stream_and_foreign_fields_leave_and_the_rest_stays_as_it_is() {
+    fn model_stream_and_foreign_fields_are_removed_and_other_fields_stay_unchanged() {
         check(
             &attempt(
                 MODEL,
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_the_dialect_go_into_the_body() {
+    fn betas_and_user_profile_move_from_the_headers_into_the_body() {
         let headers = [
             ("anthropic-beta", "effort-2025-11-24, claude-code-20250219"),
             ("anthropic-user-profile-id", "up_1"),
@@ -131,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn the_newer_version_is_for_newer_models_that_were_asked_for_it() {
+    fn the_newer_version_is_sent_if_the_client_requests_it_and_the_model_accepts_it() {
         #[track_caller]
-        fn check_version(model: &str, asked: &'static str, expected: &str) {
-            let attempt = attempt(model, &[("anthropic-version", asked)], r#"{"model":"m"}"#);
+        fn check_version(model: &str, requested: &'static str, expected: &str) {
+            let attempt = attempt(model, &[("anthropic-version", requested)], r#"{"model":"m"}"#);
             check(&attempt, &format!(r#"{{"anthropic_version":"{expected}"}}"#));
         }
         check_version("anthropic.claude-opus-4-7", "2026-10-21", "2026-10-21");
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_edits_of_the_context_leave_with_what_belongs_to_them() {
+    fn context_edits_that_bedrock_refuses_are_removed_with_their_beta() {
         #[track_caller]
         fn check_context(value: &str, expected: Option<&str>) {
             let headers = [("anthropic-beta", CONTEXT_MANAGEMENT)];
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_asks_about_the_body_of_an_invocation() {
+    fn a_count_contains_the_body_of_an_invocation() {
         #[track_caller]
         fn check_count(body: &str, expected: &str) {
             let count = bytes(&for_count(&attempt(MODEL, &[], body)));

@@ -1,4 +1,4 @@
-//! The AWS SDK's own ways to credentials and to a region, over the relay's own connections.
+//! Loads credentials and the region with the AWS SDK's provider chains, over the connections of the relay.
 
 use std::fmt;
 
@@ -16,10 +16,10 @@ use tower::BoxError;
 use super::credentials::Source;
 use super::endpoint::Region;
 
-/// The default chain (environment, files, SSO, web identity, container, instance metadata), or a profile of the shared
-/// files alone.
+/// The default chain (environment, files, SSO, web identity, container, instance metadata). If a profile is configured,
+/// only that profile of the shared files.
 ///
-/// Everything is read anew for each load: files change, and a load is rare.
+/// Each load reads the environment and the files again, since files change and loads are rare.
 #[derive(Clone)]
 pub(super) struct Chain {
     profile: Option<String>,
@@ -33,7 +33,7 @@ impl Chain {
         Self { profile, region, http }
     }
 
-    /// The region that environment, profile or instance metadata name.
+    /// Returns the region of the environment, the profile or the instance metadata.
     pub(super) async fn region(&self) -> Option<String> {
         let mut loader =
             aws_config::defaults(BehaviorVersion::latest()).http_client(self.http.clone()).no_credentials();
@@ -73,7 +73,7 @@ impl Source for Chain {
     }
 }
 
-/// An error of AWS's own chain, with the command that helps.
+/// An error of the provider chain, with the command that resolves it.
 #[derive(Debug, thiserror::Error)]
 #[error("{advice}")]
 struct Advised {

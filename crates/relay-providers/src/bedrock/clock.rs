@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::DATE;
 
-/// A smaller difference is no reason for a refusal: AWS accepts five minutes. The date of an answer has whole seconds, and its
-/// way takes time.
+/// The smallest difference that is corrected, in seconds. AWS accepts five minutes, so a smaller one is not the reason
+/// for a refusal. The `date` of a response is not exact: it has whole seconds, and the response takes time to arrive.
 const NOTABLE: i64 = 60;
 
-/// AWS's time, as far as refusals have shown it.
+/// AWS's time, derived from the `date` of refusals.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     /// The seconds by which AWS's clock is ahead of this machine's.
@@ -26,7 +26,7 @@ impl Clock {
         corrected.unwrap_or(now)
     }
 
-    /// Takes over the `date` of an answer that arrived at `now` and refused the time of a signature. Returns `true` if a new
+    /// Adopts the `date` of a response that arrived at `now` and refused the time of a signature. Returns `true` if a new
     /// signature has another time.
     pub(super) fn correct(&self, headers: &HeaderMap, now: SystemTime) -> bool {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
@@ -34,7 +34,7 @@ impl Clock {
         let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or_default();
         let ahead = match date.duration_since(now) {
             Ok(ahead) => seconds(ahead),
-            Err(behind) => -seconds(behind.duration()),
+            Err(slow) => -seconds(slow.duration()),
         };
         let before = self.ahead.swap(ahead, Ordering::Relaxed);
         let is_new = ahead.abs() > NOTABLE || (ahead - before).abs() > NOTABLE;
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signatures_have_the_time_of_the_answer() {
+    fn signatures_have_the_time_of_the_response() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
         for (difference, expected) in [(3600, true), (-3600, true), (0, false), (59, false), (-61, true)] {
             let clock = Clock::default();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_right_ends_the_correction() {
+    fn the_correction_ends_once_the_clock_is_right() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
         let clock = Clock { ahead: AtomicI64::new(3600) };
         let value = HeaderValue::from_str(&httpdate::fmt_http_date(now)).unwrap();

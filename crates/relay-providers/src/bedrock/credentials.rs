@@ -1,4 +1,4 @@
-//! AWS credentials as a source for the [`CredentialCache`].
+//! Loads AWS credentials as a source for the [`CredentialCache`].
 
 use std::error::Error;
 use std::time::{Duration, SystemTime};
@@ -11,11 +11,11 @@ use tower::BoxError;
 /// The time before the expiry of credentials at which they are refreshed. botocore calls a refresh mandatory ten minutes
 /// before, and AWS's services return new credentials at least five minutes before.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
-/// The time limit of a load: a `credential_process` may never end by itself.
+/// The time limit of a load, since a `credential_process` may never end.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause after a failed load, during which its error is returned.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
-/// The time between two refreshes of credentials that are still valid: a source may return the same ones for a while.
+/// The time between two refreshes of credentials that are still valid. A source may return the same ones for a while.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
 /// The time after a renewal during which a refusal is about the credentials before it.
 const RENEWAL_HOLDS: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub(super) type AwsCache<S> = CredentialCache<AwsSource<S>>;
 
 /// Loads AWS credentials.
 pub(super) trait Source: Send + Sync + 'static {
-    /// Loads credentials anew.
+    /// Loads the current credentials.
     fn load(&self) -> impl Future<Output = Result<Credentials, BoxError>> + Send;
 }
 
@@ -36,8 +36,7 @@ pub(super) struct AwsSource<S>(pub(super) S);
 /// An error while loading credentials.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LoadError {
-    /// The source failed. All causes are part of the message: each way of the chain has its own, and the last one alone
-    /// would not help.
+    /// The source failed. The message contains all causes, since each member of the provider chain has its own.
     #[error("no AWS credentials could be loaded: {}", in_one_line(&**.0))]
     Source(BoxError),
     #[error("AWS credentials could not be loaded within {} s", LOAD_TIMEOUT.as_secs())]
@@ -85,7 +84,7 @@ impl<S: Source> CredentialSource for AwsSource<S> {
 
 fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::once(error).chain(error_sources(error));
-    // The chain's own account of itself has a line for each way.
+    // The message of the provider chain has a line for each of its members.
     let in_one_line =
         |cause: &(dyn Error + 'static)| cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     causes.map(in_one_line).collect::<Vec<_>>().join(": ")
@@ -103,17 +102,17 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// A time to count from; nothing here reads the clock.
+    /// The time at which each test starts. No test reads the clock.
     fn start() -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000)
     }
 
-    /// Gives `key-1`, `key-2`, …, each once the test lets it, all valid for `valid` from the start on.
+    /// Returns `key-1`, `key-2`, …, each when a permit of `open` allows it. All are valid until `valid` after the start.
     struct Scripted {
         valid: Option<Duration>,
         calls: Arc<AtomicUsize>,
         open: Arc<Semaphore>,
-        /// Calls that fail, counted from 1.
+        /// The calls that fail, counted from 1.
         failing: &'static [usize],
     }
 
@@ -150,7 +149,7 @@ mod tests {
             self.calls.load(Ordering::Relaxed)
         }
 
-        /// Lets other tasks run until they wait for something.
+        /// Runs the other tasks until all of them wait.
         async fn settle(&self) {
             for _ in 0..10 {
                 tokio::task::yield_now().await;
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_many_lines_is_told_in_one() {
+    fn an_error_of_several_lines_is_written_in_one_line() {
         let error = LoadError::Source(
             "no credentials in chain. Attempted:\n  Environment: not set\n  Profile".into(),
         );
@@ -172,15 +171,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn concurrent_callers_share_one_load() {
         let test = test(Some(HOUR), &[]);
-        let mut asking = JoinSet::new();
+        let mut callers = JoinSet::new();
         for _ in 0..100 {
             let cache = Arc::clone(&test.cache);
-            asking.spawn(async move { cache.get(start()).await.unwrap().access_key_id().to_owned() });
+            callers.spawn(async move { cache.get(start()).await.unwrap().access_key_id().to_owned() });
         }
         test.settle().await;
         assert_eq!(test.calls(), 1);
         test.open.add_permits(100);
-        assert!(asking.join_all().await.iter().all(|key| key == "key-1"));
+        assert!(callers.join_all().await.iter().all(|key| key == "key-1"));
         assert_eq!(test.key(HOUR - AHEAD - Duration::from_secs(1)).await, "key-1");
         assert_eq!(test.calls(), 1);
     }
@@ -209,7 +208,7 @@ mod tests {
         test.open.add_permits(1);
         test.settle().await;
         assert_eq!(test.key(HOUR - AHEAD).await, "key-2");
-        // The source still gives the same end: it is left alone for a while.
+        // The source still returns the same expiry, so it is not called again during the pause.
         test.settle().await;
         assert_eq!(test.calls(), 2);
         test.key(HOUR - AHEAD + REFRESH_PAUSE).await;
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_answers_those_who_waited_for_it_and_is_tried_again_later() {
+    async fn a_failure_reaches_all_waiting_callers_and_the_load_is_repeated_after_a_pause() {
         let test = test(None, &[1]);
         test.open.add_permits(10);
         let all =
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_that_hangs_is_given_up_and_one_that_gives_old_credentials_is_not_believed() {
+    async fn a_load_ends_at_its_time_limit_and_expired_credentials_are_refused() {
         let hanging = test(None, &[]);
         assert!(matches!(*hanging.cache.get(start()).await.unwrap_err(), LoadError::Timeout));
         let old = test(Some(HOUR), &[]);
@@ -268,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refused_credentials_are_renewed_once_for_all_that_were_refused() {
+    async fn concurrent_refusals_cause_one_renewal() {
         let test = test(None, &[]);
         test.open.add_permits(10);
         test.key(Duration::ZERO).await;
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_renewal_that_fails_is_no_reason_to_ask_again() {
+    async fn a_failed_renewal_is_not_repeated_at_once() {
         let test = test(None, &[2]);
         test.open.add_permits(10);
         test.key(Duration::ZERO).await;

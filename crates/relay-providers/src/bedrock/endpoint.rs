@@ -9,7 +9,7 @@ use relay_config::{BaseUrl, BedrockApi, ClaudeModel, bedrock_url};
 /// the colon of model ids and ARNs, as in the Python SDK of Bedrock. A slash is encoded, since an ARN is one segment.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-/// The name of a region that can stand in a host name.
+/// The name of an AWS region. It is valid as a part of a host name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Region(String);
 
@@ -41,9 +41,9 @@ impl fmt::Display for Region {
     }
 }
 
-/// `/model/{model}/{operation}`.
+/// Returns the path `/model/{model}/{operation}`, with `model` percent-encoded as one segment.
 pub(super) fn model_path(model: &str, operation: &str) -> String {
-    // A segment of dots alone would lead elsewhere.
+    // A segment of dots alone would be resolved as a relative path.
     let model = match model.bytes().all(|byte| byte == b'.') {
         true => model.replace('.', "%2E"),
         false => utf8_percent_encode(model, ESCAPED).to_string(),
@@ -51,8 +51,8 @@ pub(super) fn model_path(model: &str, operation: &str) -> String {
     format!("/model/{model}/{operation}")
 }
 
-/// The foundation model behind an inference profile of AWS's own: what tokens can be counted for. An application's
-/// inference profile does not tell its model, and stays.
+/// Returns the foundation model of a system-defined inference profile, since `CountTokens` accepts only foundation
+/// models. The id of an application inference profile does not contain its model, so it is returned unchanged.
 pub(super) fn foundation_model(model: &str) -> &str {
     let id = match model.starts_with("arn:") {
         true => model.rsplit('/').next().unwrap_or(model),
@@ -72,7 +72,8 @@ pub(super) fn is_new_generation(model: &str) -> bool {
     ClaudeModel::parse(model).and_then(|model| model.version()).is_some_and(|version| version >= (4, 7))
 }
 
-/// The URL in front of the paths of `api`: the configured one, or else the region's.
+/// Returns the base URL for the paths of `api`: the configured one, or else that of the region. `None` if neither is
+/// known.
 pub(super) fn known_base_url(
     configured: Option<&BaseUrl>,
     region: Option<&Region>,
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_lead_to_another_host_is_no_region() {
+    fn a_region_that_could_change_the_host_is_refused() {
         for text in ["", "evil.com/", "us-east-1.evil.com", "US-EAST-1", "us east 1", "-", "us-east-1@x", "é"]
         {
             assert!(Region::new(text).is_err(), "{text}");

@@ -1,8 +1,10 @@
-//! Bedrock's errors, for routing and for the client.
+//! Judges Bedrock's errors, for routing and for the client.
+//!
+//! A rejected AWS credential is a `permission_error` and not a 401 for the client, because the credential is not the
+//! client's.
 //!
 //! # Source
-//! The service model of bedrock-runtime has the names. That a failing AWS credential is not the client's 401 but a
-//! `permission_error` is the choice made here. The wording of a missing agreement is in reports:
+//! The names are in the service model of bedrock-runtime. The wording of a missing agreement is in reports:
 //! github.com/anthropics/claude-code, issue 9681, and github.com/Tracer-Cloud/opensre, pull request 1811.
 
 use std::borrow::Cow;
@@ -13,14 +15,14 @@ use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamErr
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-/// The names of refusals after which a newer credential of the same source may be accepted. Like every name here without
-/// the suffix `Exception`.
+/// The names of refusals after which a newer credential of the same source may be accepted. Like every name in this file,
+/// they have no suffix `Exception`.
 const RENEWABLE: [&str; 3] = ["ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient"];
 
 /// The words for a signature whose time is wrong.
 const CLOCK: &str =
     "{message} (the clock of the relay's machine is wrong: synchronise it, for example with NTP)";
-/// The names of refusals of a signature, which are about its time if their message says so.
+/// The names of refusals of a signature. Such a refusal is about the time if its message contains one of [`TIME_TEXTS`].
 const SIGNATURE: [&str; 2] = ["InvalidSignature", "SignatureDoesNotMatch"];
 /// The names of refusals of a signature's time.
 const TIME: [&str; 3] = ["RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"];
@@ -29,7 +31,7 @@ const TIME_TEXTS: [&str; 3] = ["signature expired", "signature not yet current",
 const NO_ACCESS: &str = "{message} (Bedrock: the account has no access to `{model}`)";
 
 const RULES: &[Rule] = &[
-    // A correction by the answer's date has not helped, or the answer had none.
+    // The correction by the date of the response has not helped, or the response had no date.
     Rule::when(&[When::Says("signature expired")])
         .means(Meaning::CredentialRejected)
         .answers(403)
@@ -39,7 +41,7 @@ const RULES: &[Rule] = &[
         .answers(403)
         .says(CLOCK),
     Rule::when(&[When::Code(&TIME)]).means(Meaning::CredentialRejected).answers(403).says(CLOCK),
-    // The name of these errors does not tell what their message does.
+    // Only the message identifies these errors. Their name is `ValidationException` or `AccessDeniedException`.
     Rule::when(&[When::Says("on-demand throughput isn")])
         .means(Meaning::ModelUnavailable)
         .says("{message} (map the model to an inference profile, such as us.{model}, in model_mapping)"),
@@ -57,7 +59,7 @@ const RULES: &[Rule] = &[
         .means(Meaning::CredentialRejected)
         .answers(403),
     // The account has no access to this one model: no agreement, or a policy that names it.
-    // For the client it is the relay's own fault.
+    // The client cannot change that, so it gets a 502.
     Rule::when(&[When::Begins(&["model access is denied", "access to this model is not available"])])
         .means(Meaning::ModelUnavailable)
         .answers(502)
@@ -107,7 +109,7 @@ const RULES: &[Rule] = &[
     Rule::when(&[When::Code(&["InternalServer", "InternalFailure"])]).means(Meaning::Failed),
     Rule::when(&[When::Code(&["ResourceNotFound"])]).means(Meaning::ModelUnavailable).answers(404),
     Rule::when(&[When::Code(&["Validation"])]).means(Meaning::Refused).answers_type("invalid_request_error"),
-    // Bedrock's own status for a model that failed.
+    // Bedrock's status for a model that failed.
     Rule::when(&[When::HasCode, When::Status(424, 424)]).answers(500),
     Rule::when(&[When::HasCode, When::Status(500, 599)]).answers_type("api_error"),
     // Without a name, only the status is left.
@@ -135,15 +137,15 @@ pub(super) fn judge(error: &UpstreamError, model: &str) -> Judgement {
 pub(super) fn is_about_time(error: &UpstreamError) -> bool {
     let name = name(error).unwrap_or_default();
     let message = message(error).unwrap_or_default().to_ascii_lowercase();
-    let says_so = || TIME_TEXTS.iter().any(|text| message.contains(text));
-    TIME.contains(&&*name) || (SIGNATURE.contains(&&*name) && says_so())
+    let names_time = || TIME_TEXTS.iter().any(|text| message.contains(text));
+    TIME.contains(&&*name) || (SIGNATURE.contains(&&*name) && names_time())
 }
 
 fn message(error: &UpstreamError) -> Option<&str> {
     error.text(&["message"]).or_else(|| error.text(&["Message"]))
 }
 
-/// The name of the error as AWS's JSON protocols write it: in a header, or else in the body.
+/// Returns the name of the error as AWS's JSON protocols write it: in a header, or else in the body.
 fn name(error: &UpstreamError) -> Option<Cow<'_, str>> {
     let header = error.headers().get(ERROR_TYPE).and_then(|value| value.to_str().ok());
     let name = header.or_else(|| error.text(&["code"])).or_else(|| error.text(&["__type"]))?;

@@ -1,4 +1,4 @@
-//! Amazon Bedrock: Anthropic's models with AWS's paths, signatures and framing.
+//! Calls Amazon Bedrock: Anthropic's models with AWS's paths, signatures and framing.
 //!
 //! ```text
 //! prepare    model ─▶ path, betas and version ─▶ body          endpoint, body
@@ -6,7 +6,7 @@
 //! judge      x-amzn-errortype, message                         errors
 //! convert    Event Stream ─▶ server-sent events                answer
 //! ```
-//! `bedrock_api: messages` is AWS's newer endpoint with Anthropic's own format: of all this it needs only the signature.
+//! `bedrock_api: messages` selects AWS's newer endpoint. It has Anthropic's own format and needs only the signature.
 
 mod access;
 mod answer;
@@ -40,15 +40,15 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 #[derive(Debug)]
 pub struct Bedrock {
     api: BedrockApi,
-    /// The configured URL, or that of the configured region. `None` if only the environment knows the region.
+    /// The configured URL, or that of the configured region. `None` if the region has to be found in the environment.
     base_url: Option<BaseUrl>,
     guardrail: Option<BedrockGuardrail>,
     access: Access,
 }
 
 impl Bedrock {
-    /// Creates the provider of `config`. Credentials are looked up with the first request, over `transport` if that takes
-    /// requests.
+    /// Creates the provider of `config`. The first request looks up the credentials, over `transport` if they come from
+    /// an endpoint.
     ///
     /// # Errors
     /// [`AuthorizeError`] if the configured region or token cannot be used.
@@ -85,7 +85,8 @@ impl Bedrock {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri(path)?;
         request.headers_mut().insert(CONTENT_TYPE, JSON);
-        // Bedrock needs no header of the client; these are for the account's own logs and gateways. They are not signed.
+        // Bedrock reads none of the client's headers. These are for the logs and gateways of the account. They are not
+        // signed.
         for (name, value) in attempt.request().headers() {
             if name == USER_AGENT || name == "x-app" || name.as_str().starts_with("x-claude-code-") {
                 request.headers_mut().append(name, value.clone());

@@ -1,4 +1,4 @@
-//! AWS Signature Version 4 over exactly the bytes and the path that are sent.
+//! Signs a request with AWS Signature Version 4, over exactly the bytes and the path that are sent.
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::provider::AuthorizeError;
 
-/// The start of the names of AWS's own headers, guardrails of Bedrock included.
+/// The prefix of the names of AWS's own headers, including those of guardrails.
 const SIGNED_PREFIX: &str = "x-amz";
 
 /// The credentials, the scope and the time of a signature.
@@ -29,9 +29,9 @@ pub(super) struct Signer<'a> {
 impl Signer<'_> {
     /// Adds `authorization`, `x-amz-date` and, with temporary credentials, `x-amz-security-token`.
     ///
-    /// Signed are these, `host`, `content-type` and every `x-amz…` header, which SigV4 requires. Any other header that a
-    /// gateway, a proxy or the transport adds, changes or removes leaves the signature valid. The host is that of the URI,
-    /// as HTTP clients write it.
+    /// The signature covers these headers, `host`, `content-type` and every `x-amz…` header, as SigV4 requires. It
+    /// stays valid if a gateway, a proxy or the transport adds, changes or removes any other header. The signed host is
+    /// that of the URI, as HTTP clients write it.
     pub(super) fn sign(&self, request: &mut Request<Payload>) -> Result<(), AuthorizeError> {
         let is_signed =
             |name: &&HeaderName| **name == CONTENT_TYPE || name.as_str().starts_with(SIGNED_PREFIX);
@@ -77,7 +77,7 @@ impl Signer<'_> {
     }
 }
 
-/// SHA-256 over the pieces, in hexadecimal.
+/// Returns the SHA-256 of the pieces of `body`, in hexadecimal.
 fn digest(body: &Payload) -> String {
     let mut hash = Sha256::new();
     for piece in body.pieces() {
@@ -102,13 +102,13 @@ mod tests {
 
     use super::*;
 
-    /// Requests and what botocore signs them with: `testdata/README.md`.
+    /// Requests with the signatures that botocore computes for them. `testdata/README.md` describes their origin.
     const VECTORS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/sigv4.json"));
 
     /// `20260921T141320Z`.
     const SEPTEMBER: Duration = Duration::from_secs(1_790_000_000);
 
-    /// The headers that sign `request` as `vector` says.
+    /// Returns the headers that sign `request` with the credentials and the scope of `vector`.
     fn headers(request: &Request<Payload>, vector: &Value) -> Vec<(&'static str, String)> {
         let text = |name: &str| vector[name].as_str().unwrap();
         assert_eq!(text("x_amz_date"), "20260921T141320Z");
@@ -127,14 +127,14 @@ mod tests {
             .uri(format!("https://{}{}", text("host"), text("path")))
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
-            // Not signed, whatever it is.
+            // This header is not signed.
             .header("user-agent", "claude-cli")
             .body(body)
             .unwrap()
     }
 
     #[test]
-    fn signatures_are_botocores() {
+    fn signatures_equal_those_of_botocore() {
         let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
         assert!(!vectors.is_empty());
         for vector in vectors {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_in_pieces_is_signed_as_one() {
+    fn a_body_in_pieces_has_the_signature_of_the_joined_body() {
         let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
         let whole = format!(r#"{{"model":"claude","system":"{}"}}"#, "x".repeat(4096));
         let body = MessagesBody::parse(whole.into()).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_no_header_can_carry_is_an_error() {
+    fn a_session_token_that_is_not_a_valid_header_value_is_an_error() {
         let credentials = Credentials::new("id", "secret", Some("line\nbreak".to_owned()), None, "test");
         let mut request = Request::post("https://bedrock-runtime.us-east-1.amazonaws.com/x")
             .body(Payload::default())

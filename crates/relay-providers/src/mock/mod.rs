@@ -1,7 +1,7 @@
-//! A built-in upstream that answers from a script, needs no network, and fails on request.
+//! Answers from a script, without a network, and fails on request.
 //!
-//! It is meant for trying the relay offline, and for tests of an operator's own set-up. The header `x-cc-relay-mock` of a
-//! request makes all mock providers fail, or those that it names:
+//! The mock upstream is meant for trying the relay offline, and for tests of an operator's configuration. The header
+//! `x-cc-relay-mock` of a request makes all mock providers fail, or those that it names:
 //!
 //! ```text
 //! x-cc-relay-mock: 529
@@ -44,7 +44,7 @@ pub struct Mock {
 }
 
 impl Mock {
-    /// Creates the mock upstream that `name=FAULT` in the header addresses.
+    /// Creates the mock upstream of the provider `name`. `NAME=FAULT` in the header makes it fail.
     #[must_use]
     pub fn new(name: ProviderName) -> Self {
         Self { name }
@@ -59,7 +59,7 @@ impl Mock {
         }
         if let Some(Fault::Status(status)) = fault {
             let (head, body) = json(status, script::error(status)).into_parts();
-            // The script names a status, and nothing else of the error counts.
+            // Only the status determines the outcome.
             let error = UpstreamError::read(&head, Bytes::new(), true);
             let Judgement { outcome, .. } = Judgement::by_anthropic_table(&error);
             return Ok(Answer::new(outcome, Response::from_parts(head, body)));
@@ -112,7 +112,7 @@ enum Fault {
     Status(StatusCode),
     /// Refuses the connection.
     Refuse,
-    /// Never answers.
+    /// Accepts the request and never answers.
     Stall,
     /// Breaks off in the middle of the stream.
     Cut,
@@ -121,7 +121,8 @@ enum Fault {
 }
 
 impl Fault {
-    /// Returns the fault that the header demands of `provider`. A fault without a name is for all; an unknown one is ignored.
+    /// Returns the fault that the header requests from `provider`. A fault without a name applies to all mock
+    /// providers. An unknown fault is ignored.
     fn for_provider(headers: &HeaderMap, provider: &ProviderName) -> Option<Self> {
         let text = headers.get(FAULT_HEADER)?.to_str().ok()?;
         text.split(',').find_map(|entry| match entry.split_once('=') {
@@ -132,7 +133,7 @@ impl Fault {
     }
 }
 
-/// The error for a text that names no fault.
+/// The error of a text that is not the name of a fault.
 #[derive(Debug)]
 struct UnknownFault;
 
@@ -168,10 +169,10 @@ fn with_request_id(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
 }
 
 pin_project! {
-    /// A body of events at the pace of a model.
+    /// A body that sends events at the pace of a model.
     struct Script {
         events: std::vec::IntoIter<Bytes>,
-        // The number of events that are left when the body breaks off.
+        // The number of unsent events at which the body breaks off.
         cut_at: Option<usize>,
         #[pin]
         sleep: Sleep,
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn faults_happen_on_request() {
+    async fn a_fault_in_the_header_makes_the_addressed_provider_fail() {
         let overloaded = answer(request(Some("529"), STREAMED)).await.unwrap();
         assert_eq!(overloaded.outcome, Outcome::Overloaded { retry_after: None });
         assert!(text(overloaded).await.contains("overloaded_error"));

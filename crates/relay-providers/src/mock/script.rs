@@ -1,4 +1,4 @@
-//! The responses of the mock upstream.
+//! Writes the responses of the mock upstream.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -6,7 +6,7 @@ use relay_config::ProviderName;
 use relay_messages::{error_body, error_type};
 use serde_json::{Value, json};
 
-/// One assistant message: a text and, where tools are offered, a call.
+/// One assistant message: a text and, if the request offers tools, a call.
 pub(super) struct Message {
     id: String,
     model: String,
@@ -22,7 +22,8 @@ struct Call {
 }
 
 impl Message {
-    /// The answer to a request. It calls a tool if one is offered, and answers in words when a result has come.
+    /// Returns the answer to a request. It calls a tool if the request offers one. After the result of a tool it has
+    /// only text.
     pub(super) fn answer_to(request: &[u8], model: &str, provider: &ProviderName, input_tokens: u64) -> Self {
         let request: Value = serde_json::from_slice(request).unwrap_or_default();
         let last = request["messages"].as_array().and_then(|messages| messages.last());
@@ -101,7 +102,8 @@ impl Message {
 }
 
 impl Call {
-    /// A call of the most harmless tool on offer: Claude Code's Bash with an `echo`, else the one that asks for least.
+    /// Returns a call of Claude Code's `Bash` with a harmless `echo`, or else of the tool with the fewest required
+    /// parameters. Returns `None` if the request offers no tool that can be called.
     fn of(request: &Value) -> Option<Self> {
         if request["tool_choice"]["type"] == "none" {
             return None;
@@ -122,7 +124,7 @@ impl Call {
     }
 }
 
-/// A value that fits a simple JSON schema.
+/// Returns a value that is valid for a simple JSON schema, with at most eight levels of objects.
 fn example(schema: &Value, depth: usize) -> Value {
     if let Some(value) = schema["enum"].get(0).or_else(|| schema.get("const")) {
         return value.clone();
@@ -151,12 +153,12 @@ fn has_tool_result(message: &Value) -> bool {
         .is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_result"))
 }
 
-/// Anthropic's error body for `status`.
+/// Returns the body of an error with `status`, in Anthropic's form.
 pub(super) fn error(status: StatusCode) -> Bytes {
-    error_body(error_type(status), "The mock upstream failed, as it was asked to.", None)
+    error_body(error_type(status), "The mock upstream failed on request.", None)
 }
 
-/// A stream that reports an overload behind its 200.
+/// Returns a stream that reports an overload after its status 200.
 pub(super) fn overloaded_events() -> Vec<Bytes> {
     vec![event(json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } }))]
 }
@@ -165,7 +167,7 @@ fn event(data: Value) -> Bytes {
     format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap_or_default()).into()
 }
 
-/// `prefix` and twelve random digits.
+/// Returns `prefix` with twelve random hexadecimal digits.
 pub(super) fn id(prefix: &str) -> String {
     format!("{prefix}_{:012x}", fastrand::u64(..) >> 16)
 }

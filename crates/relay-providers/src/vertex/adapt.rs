@@ -1,4 +1,4 @@
-//! A request in Vertex's dialect: its version is in the body, and its model is not.
+//! Writes a body in Vertex's form: the API version is a member of the body, and the path names the model.
 
 use http::HeaderMap;
 use http::header::HeaderName;
@@ -8,11 +8,12 @@ use serde_json::Value;
 use crate::request::{Attempt, Endpoint};
 
 pub(super) const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-/// The dialect that goes with Anthropic's versions of 2023.
+/// The `anthropic_version` of the body for Anthropic's versions of 2023.
 const DIALECT: &str = "vertex-2023-10-16";
 const VERSIONS_OF_2023: [&str; 2] = ["2023-01-01", "2023-06-01"];
 
-/// The body: `model` leaves (but for a count, whose path does not name it), `anthropic_version` comes, `stream` stays.
+/// Returns the body with `anthropic_version` and without `model`. A token count keeps its `model`, because its path
+/// does not name it.
 pub(super) fn body(attempt: &Attempt) -> Payload {
     let body = attempt.request().body();
     let mut edits = attempt.edits().clone();
@@ -27,7 +28,8 @@ pub(super) fn body(attempt: &Attempt) -> Payload {
     edits.apply(body)
 }
 
-/// The version of the header in the body's words. One that is not known yet is the client's to answer for.
+/// Returns the `anthropic_version` of the body for the version in the header. A version that is unknown here is sent as
+/// it is, and Vertex judges it.
 fn dialect(headers: &HeaderMap) -> &str {
     match headers.get(ANTHROPIC_VERSION).and_then(|value| value.to_str().ok()) {
         Some(version) if !VERSIONS_OF_2023.contains(&version) => version,
@@ -35,7 +37,7 @@ fn dialect(headers: &HeaderMap) -> &str {
     }
 }
 
-/// Tokens are counted for a model, not for one of its dates: `…@20260101` is "not supported for token counting".
+/// Returns `model` without its date. Vertex answers that `…@20260101` is "not supported for token counting".
 fn without_date(model: &str) -> &str {
     model.split_once('@').map_or(model, |(model, _)| model)
 }
@@ -63,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_keeps_everything_but_what_vertex_has_no_use_for() {
+    fn a_body_keeps_every_field_that_vertex_accepts() {
         #[track_caller]
         fn check(version: Option<&'static str>, body: &str, expected: &str) {
             assert_eq!(adapted(Endpoint::Messages, version, body), expected);
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn betas_are_those_that_vertex_takes() {
+    fn only_betas_that_vertex_accepts_are_sent() {
         #[track_caller]
         fn check(before: &'static str, after: &str) {
             let name = HeaderName::from_static("anthropic-beta");
@@ -113,7 +115,7 @@ mod tests {
             adapt(&Adapter::of("vertex"), &mut attempt);
             assert_eq!(attempt.headers().get(name).map_or("", |value| value.to_str().unwrap()), after);
         }
-        // Claude Code 2.1.330 before an upstream of Anthropic's format.
+        // The betas of Claude Code 2.1.330 for an upstream of Anthropic's format.
         check(
             "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,\
              per-turn-control-2026-07-01,mid-conversation-tool-changes-2026-07-01,thinking-token-count-2026-05-13,\

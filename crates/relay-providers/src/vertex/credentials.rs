@@ -1,4 +1,4 @@
-//! Files of Google's credentials.
+//! Reads the files of Google's credentials.
 //!
 //! # Source
 //! google-auth 2.62, `_default.py` and the module of each type; Google's AIP-4110 to AIP-4117.
@@ -32,7 +32,7 @@ pub(super) enum Credentials {
     Impersonated(Impersonated),
 }
 
-/// The types above, for people.
+/// The supported types, for error messages.
 const SUPPORTED: &str = "service_account, authorized_user, external_account or impersonated_service_account";
 
 /// A key of a service account.
@@ -61,7 +61,7 @@ pub(super) struct AuthorizedUser {
     pub(super) token_uri: String,
 }
 
-/// Workload identity federation: the token of another identity provider is exchanged for Google's.
+/// The file of workload identity federation: the token of another identity provider is exchanged for one of Google's.
 #[derive(Debug, Deserialize)]
 pub(super) struct ExternalAccount {
     pub(super) audience: String,
@@ -132,7 +132,8 @@ impl Credentials {
         Self::of_type(path, content, true)
     }
 
-    /// `may_impersonate` ends a chain of impersonations after the first.
+    /// Reads `content` by its `type`. Without `may_impersonate`, an impersonation is refused, so that none contains
+    /// another.
     fn of_type(path: &Path, content: &[u8], may_impersonate: bool) -> Result<Self, CredentialError> {
         #[derive(Deserialize)]
         struct Typed {
@@ -176,7 +177,7 @@ impl Credentials {
         quota_project_id.filter(|project| !project.is_empty())
     }
 
-    /// The project that the file names, be it the account's own or the one that is billed.
+    /// Returns the project that the file names: that of a service account, or the quota project of a user.
     pub(super) fn project(&self) -> Option<Arc<str>> {
         let project = match self {
             Self::ServiceAccount(account) => account.project_id.as_deref(),
@@ -189,14 +190,14 @@ impl Credentials {
 }
 
 impl ServiceAccount {
-    /// A signed claim to be this account, which the token endpoint exchanges for a token.
+    /// Returns a signed assertion of this account, which the token endpoint exchanges for a token.
     pub(super) fn assertion(
         &self,
         path: &Path,
         scope: &str,
         now: SystemTime,
     ) -> Result<String, CredentialError> {
-        // Google's own name even where `token_uri` leads through a private endpoint, as google-auth has it.
+        // The audience is Google's own URL even if `token_uri` is a private endpoint, as in google-auth.
         self.signed(path, json!({ "aud": TOKEN_URI, "scope": scope }), now)
     }
 
@@ -205,7 +206,7 @@ impl ServiceAccount {
         self.universe_domain.as_deref().is_some_and(|domain| !domain.is_empty() && domain != "googleapis.com")
     }
 
-    /// A signed claim that is itself the access token (AIP-4111), with its lifetime.
+    /// Returns a signed JWT that is itself the access token (AIP-4111), with its lifetime.
     pub(super) fn self_signed(
         &self,
         path: &Path,
@@ -216,7 +217,7 @@ impl ServiceAccount {
         Ok((token, Duration::from_secs(ASSERTION_LIFETIME)))
     }
 
-    /// Returns a token of `claims`, the issuer and the times.
+    /// Returns a signed JWT with `claims`, the issuer, the time of issue and the expiry.
     fn signed(&self, path: &Path, mut claims: Value, now: SystemTime) -> Result<String, CredentialError> {
         let iat = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut header = json!({ "alg": "RS256", "typ": "JWT" });
@@ -234,7 +235,8 @@ impl ServiceAccount {
         Ok(format!("{signed}.{}", base64(&signature)))
     }
 
-    /// RSASSA-PKCS1-v1_5 with SHA-256, by the library that TLS has already.
+    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256, by the library that TLS uses. Returns `None` if the key is not an RSA
+    /// key.
     fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let key = PrivateKeyDer::from_pem_slice(self.private_key.expose().as_bytes()).ok()?;
         let key = any_supported_type(&key).ok()?;
@@ -243,7 +245,7 @@ impl ServiceAccount {
 }
 
 impl SubjectSource {
-    /// The name of this source, if it is one that cannot be used.
+    /// Returns the name of this source if it is not supported.
     pub(super) fn unsupported(&self) -> Option<&'static str> {
         match self {
             Self { environment_id: Some(_), .. } => Some("environment_id"),
@@ -253,7 +255,7 @@ impl SubjectSource {
         }
     }
 
-    /// The subject token in what `origin` has given.
+    /// Returns the subject token in `content`, which comes from `origin`.
     pub(super) fn token_in(&self, content: &[u8], origin: &str) -> Result<String, CredentialError> {
         let token = match self.format.kind {
             SubjectKind::Text => String::from_utf8(content.to_vec()).ok(),
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_used_says_why_without_its_secrets() {
+    fn the_error_for_an_unusable_file_has_the_reason_and_no_secret() {
         fails("", "/c.json is not a credentials file of its type (line 1, column 0)");
         fails(
             r#"{"type":"gdch_service_account","private_key":"s3cret"}"#,
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_printed_holds_a_secret() {
+    fn no_debug_output_or_error_contains_a_secret() {
         let content = r#"{"type":"service_account","client_email":"a@b","private_key":"s3cret"}"#;
         let credentials = Credentials::parse(Path::new("/c.json"), content.as_bytes()).unwrap();
         let Credentials::ServiceAccount(account) = &credentials else { panic!("{credentials:?}") };
@@ -325,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_that_need_more_than_a_request_are_named() {
+    fn unsupported_sources_are_named() {
         #[track_caller]
         fn check(source: &str, expected: Option<&str>) {
             let source: SubjectSource = serde_json::from_str(source).unwrap();

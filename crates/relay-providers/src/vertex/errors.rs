@@ -1,5 +1,5 @@
-//! Google's errors: as an object, in a list (as a stream's are), or as a page. The models' own errors are in Anthropic's
-//! form.
+//! Judges Google's errors: an object, a list with an object (for a stream), or a page. Errors of the models themselves
+//! are in Anthropic's form.
 //!
 //! # Source
 //! `google.rpc.Status` and its codes; public reports of Vertex's answers for Claude.
@@ -18,42 +18,43 @@ const NO_ACCESS: &str = "{message} (Vertex AI: the credential has no access to `
 const MESSAGE: &str = "{message}";
 const CODE: &str = "Vertex AI answered {code}";
 
-/// The codes of a project or a policy that does not permit the request. Errors about the conversation have others.
+/// The codes of a project or a policy that does not permit the request. Errors about the conversation have other codes.
 const DENIED: When = When::Code(&["PERMISSION_DENIED", "FAILED_PRECONDITION"]);
 
 const RULES: &[Rule] = &[
-    // A project without billing, whatever code Google reports it with.
+    // A project without billing. Google reports it with either code.
     Rule::when(&[DENIED, When::Says("billing to be enabled")]).means(Meaning::CredentialRejected),
     Rule::when(&[DENIED, When::Says("billing is disabled")]).means(Meaning::CredentialRejected),
     Rule::when(&[DENIED, When::Says("has billing disabled")]).means(Meaning::CredentialRejected),
-    // An organisation's policy that lists the allowed models.
+    // The policy of an organisation lists the allowed models, and this one is not among them.
     Rule::when(&[DENIED, When::Says("vertexai.allowedmodels")]).means(Meaning::ModelUnavailable),
-    // The message names the model: the credential may have other models. For the client it is the relay's own fault.
+    // The message names the model, so the credential may have access to other models. The client cannot change that, so
+    // it gets a 502.
     Rule::when(&[When::Code(&["PERMISSION_DENIED"]), When::Says("publishers/anthropic/models/")])
         .means(Meaning::ModelUnavailable)
         .answers(502)
         .says(NO_ACCESS),
-    // Each base model has a quota of its own.
+    // Each base model has its own quota.
     Rule::when(&[When::Code(&["RESOURCE_EXHAUSTED"])])
         .means(Meaning::Limited(Scope::ModelIfTimed, Wait::RetryInfo))
         .answers(429),
     Rule::when(&[When::Code(&["UNAVAILABLE"])]).means(Meaning::Overloaded(Wait::RetryInfo)).answers(503),
     Rule::when(&[When::Code(&["PERMISSION_DENIED"])]).means(Meaning::CredentialRejected).answers(403),
     Rule::when(&[When::Code(&["UNAUTHENTICATED"])]).means(Meaning::CredentialRejected).answers(401),
-    // The second is the answer of a region that does not serve the model.
+    // A region that does not serve the model answers FAILED_PRECONDITION.
     Rule::when(&[When::Code(&["NOT_FOUND", "FAILED_PRECONDITION"])])
         .means(Meaning::ModelUnavailable)
         .answers(404)
         .says(NOT_SERVED)
         .or_without_message(NOT_SERVED_WITHOUT_MESSAGE),
-    // The model has no token counting, which is no fault of the request.
+    // The model has no token counting. The request is not at fault.
     Rule::when(&[When::Code(&["INVALID_ARGUMENT"]), When::Says("not supported for token counting")])
         .means(Meaning::Unsupported)
         .answers(400),
     Rule::when(&[When::Code(&["INVALID_ARGUMENT", "OUT_OF_RANGE"])]).means(Meaning::Refused).answers(400),
     Rule::when(&[When::Code(&["DEADLINE_EXCEEDED"])]).means(Meaning::Failed).answers(504),
     Rule::when(&[When::Code(&["INTERNAL", "ABORTED", "UNKNOWN"])]).means(Meaning::Failed),
-    // Whatever the status, these are not about the model.
+    // Errors with these codes are not about the model, with any status.
     Rule::when(&[When::Code(&[
         "RESOURCE_EXHAUSTED",
         "UNAVAILABLE",
@@ -65,7 +66,7 @@ const RULES: &[Rule] = &[
     ])])
     .says(MESSAGE)
     .or_without_message(CODE),
-    // Google answers a path that it does not know with a page.
+    // Google answers an unknown path with a page.
     Rule::when(&[When::Status(404, 404)]).says(NOT_SERVED).or_without_message(NOT_SERVED_WITHOUT_MESSAGE),
     Rule::when(&[When::HasCode]).says(MESSAGE).or_without_message(CODE),
 ];
@@ -74,11 +75,11 @@ const RULES: &[Rule] = &[
 pub(super) fn judge(error: &UpstreamError, model: &str, region: &str) -> Judgement {
     let text = |path: &[&str]| error.member_in_list(path)?.as_str();
     let code = text(&["error", "status"]).map(Cow::Borrowed);
-    // Without Google's code, the body is none of Google's and its message stays unread.
+    // Without Google's code, the body is not from Google, and its message is not read.
     let message = text(&["error", "message"]).filter(|_| code.is_some());
     let facts = [("model", model), ("region", region)];
     let judgement = failure::judge(RULES, &Subject::with(error, code, message).with_facts(&facts));
-    // The model's own error is in the words that clients know.
+    // An error of the model itself has the wording that clients expect.
     let api_error = judgement.api_error.filter(|_| !error.is_models_own());
     Judgement { api_error, ..judgement }
 }
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn googles_words_and_times_are_kept() {
+    fn the_message_and_the_retry_time_of_google_are_kept() {
         let judged = |status, body| judge(&testing::error(status, body), "m", "eu");
         let long = r#"[{"error":{"code":400,"message":"prompt is too long: 250000 tokens > 200000 maximum","status":"INVALID_ARGUMENT"}}]"#;
         let found = judged(400, long).api_error.unwrap();
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_means_no_more_than_its_status() {
+    fn a_page_is_judged_by_its_status() {
         let judged = |status, body| judge(&testing::error(status, body), "m", "us-east5");
         let unknown = judged(404, "<!DOCTYPE html>");
         assert_eq!(unknown.outcome, Outcome::ModelUnavailable);
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_model_keeps_its_words() {
+    fn an_error_of_the_model_itself_passes_unchanged() {
         let body = r#"{"type":"error","error":{"type":"not_found_error","message":"model: m"}}"#;
         let judgement = judge(&testing::error(404, body), "m", "eu");
         assert_eq!((judgement.outcome, judgement.api_error), (Outcome::ModelUnavailable, None));

@@ -1,4 +1,4 @@
-//! Google's access tokens, from whatever kind of credentials there is.
+//! Obtains Google's access tokens, from each supported kind of credentials.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,15 +19,15 @@ const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
-/// The lifetime that is asked for where one may be. The answer says when that ends by Google's clock; counting from the
-/// request needs no clock in common.
+/// The lifetime that is requested from an endpoint that accepts one. The response states the end of the token by Google's
+/// clock. Counting from the request does not depend on that clock.
 const IMPERSONATED_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A source of the access tokens of one credential.
 #[derive(Debug)]
 pub(super) struct Google {
     credentials: GoogleCredentials,
-    /// The configuration names no project.
+    /// `true` if the configuration names no project.
     needs_project: bool,
     client: TokenClient,
 }
@@ -35,9 +35,9 @@ pub(super) struct Google {
 /// The access token of a request, and the projects that belong to its credentials.
 #[derive(Debug, Clone)]
 pub(super) struct Access {
-    /// `Bearer TOKEN`.
+    /// The value of `authorization`: `Bearer TOKEN`.
     pub(super) bearer: HeaderValue,
-    /// For `x-goog-user-project`: whose quota a user's requests count against.
+    /// The value of `x-goog-user-project`: the project whose quota the requests count against.
     pub(super) quota_project: Option<HeaderValue>,
     /// The project that the credentials name.
     pub(super) project: Option<Arc<str>>,
@@ -153,7 +153,7 @@ impl Google {
         source.token_in(&answer.body, answer.endpoint())
     }
 
-    /// A token of a service account, for a caller that may impersonate it.
+    /// Obtains a token of a service account for `bearer`, a credential that may impersonate it.
     async fn impersonate(
         &self,
         url: &str,
@@ -181,10 +181,11 @@ impl Google {
         Ok(Minted { token: Access { bearer, quota_project: None, project }, lifetime })
     }
 
-    /// The header goes both ways: it keeps forged requests from the server, and forged servers from us.
-    async fn metadata(&self, host: &str, what: &str) -> Result<TokenAnswer, CredentialError> {
+    /// Returns the value at `path` of the metadata server. Both sides send `metadata-flavor`: the server refuses forged
+    /// requests by it, and the relay a server that is not Google's.
+    async fn metadata(&self, host: &str, path: &str) -> Result<TokenAnswer, CredentialError> {
         let headers = HeaderMap::from_iter([(METADATA_FLAVOR, GOOGLE)]);
-        let answer = self.client.get(&format!("http://{host}/computeMetadata/v1/{what}"), headers).await?;
+        let answer = self.client.get(&format!("http://{host}/computeMetadata/v1/{path}"), headers).await?;
         match answer.headers.get(METADATA_FLAVOR) == Some(&GOOGLE) {
             true => Ok(answer),
             false => Err(CredentialError::NotMetadata { endpoint: answer.endpoint().to_owned() }),

@@ -1,6 +1,6 @@
-//! Google Vertex AI: the model in the path, a dialect of the body, and Google's credentials.
+//! Calls Google Vertex AI: the model is in the path, the API version in the body, and the credentials are Google's.
 //!
-//! The answers are in Anthropic's form, except one event of Google's own in streams, and Google's errors.
+//! Answers are in Anthropic's form. The exceptions are Google's errors, and one event that Google adds to streams.
 
 mod adapt;
 mod credentials;
@@ -26,7 +26,7 @@ use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use google::Google;
 
-/// Google's own event among those of the Messages API. Strict clients fail on it.
+/// The name of the event that Google adds to a stream. Strict clients fail on it.
 const FOREIGN_EVENT: &str = "vertex_event";
 const USER_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 /// The placeholder of the project in a path until the credentials name it.
@@ -58,7 +58,7 @@ pub struct Vertex {
     project: Option<String>,
     region: String,
     tokens: CredentialCache<Google>,
-    /// The project of the environment for `x-goog-user-project`, before that of the credentials.
+    /// The project of the environment for `x-goog-user-project`. It takes precedence over that of the credentials.
     quota_project: Option<HeaderValue>,
 }
 
@@ -81,7 +81,7 @@ impl Vertex {
         Ok(Self { base_url, project, region, tokens: CredentialCache::new(source), quota_project })
     }
 
-    /// The beginning of every path, up to the segment of the project.
+    /// Returns the start of every path, up to the segment of the project.
     fn path(&self, project: &str) -> String {
         format!("/v1/projects/{}", utf8_percent_encode(project, SEGMENT))
     }
@@ -118,7 +118,7 @@ impl Provider for Vertex {
         let project = self.path(self.project.as_deref().unwrap_or(ANY_PROJECT));
         let region = utf8_percent_encode(&self.region, SEGMENT);
         let path = format!("{project}/locations/{region}/publishers/anthropic/models/{model}:{operation}");
-        // The query is Anthropic's (`beta=true`), and Google refuses an unknown one.
+        // The query is dropped: it is Anthropic's (`beta=true`), and Google refuses unknown parameters.
         let uri = anthropic_format::uri(&self.base_url, &path, None)?;
         let mut request = anthropic_format::request(uri, attempt);
         *request.body_mut() = adapt::body(attempt);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_project_is_filled_in_later() {
+    async fn the_project_of_the_credentials_replaces_the_placeholder_in_the_path() {
         let mut vertex = vertex("eu", Some("http://127.0.0.1:1/prefix"));
         vertex.project = None;
         let request = vertex.prepare(&attempt(Endpoint::Messages, r#"{"model":"m"}"#)).unwrap();
