@@ -12,7 +12,8 @@ use crate::lock::lock;
 /// The attempts at one request, in order; at most `routing.max_attempts`. Cloning shares them.
 ///
 /// [`Failover`](crate::Failover) writes to the log among the extensions of its request. A caller that keeps a clone sees
-/// the attempts of a request that is under way, and those of a request whose future it has dropped.
+/// the attempts of a request that is under way, and those of a request whose future it has dropped. A service that calls an
+/// upstream without [`Failover`](crate::Failover) writes to a log itself.
 #[derive(Debug, Clone, Default)]
 pub struct AttemptLog(Arc<Mutex<Vec<AttemptRecord>>>);
 
@@ -23,7 +24,7 @@ pub struct AttemptRecord {
     pub provider: ProviderName,
     /// The credential.
     pub credential: CredentialId,
-    /// The provider's name of the model.
+    /// The provider's name of the model; empty for a request that was forwarded without reading its body.
     pub model: Box<str>,
     /// The status of the response; `None` if there was no response.
     pub status: Option<u16>,
@@ -56,7 +57,7 @@ impl AttemptLog {
     }
 
     /// Adds an attempt that starts now.
-    pub(crate) fn start(&self, provider: ProviderName, credential: CredentialId, model: Box<str>) {
+    pub fn start(&self, provider: ProviderName, credential: CredentialId, model: Box<str>) {
         self.attempts().push(AttemptRecord {
             provider,
             credential,
@@ -70,7 +71,7 @@ impl AttemptLog {
     }
 
     /// Ends the last attempt.
-    pub(crate) fn end(&self, status: Option<u16>, result: &'static str, error: Option<String>) {
+    pub fn end(&self, status: Option<u16>, result: &'static str, error: Option<String>) {
         if let Some(attempt) = self.attempts().last_mut() {
             attempt.latency = attempt.started.elapsed();
             (attempt.status, attempt.result, attempt.error) = (status, result, error);

@@ -54,9 +54,12 @@ fn describe(attempts: &[AttemptRecord]) -> String {
     let attempts = attempts.iter().map(|attempt| {
         let status = attempt.status.map(|status| format!(" {status}")).unwrap_or_default();
         let AttemptRecord { provider, credential, result, latency, .. } = attempt;
-        let model = cut(&attempt.model);
+        let model = match &*attempt.model {
+            "" => String::new(),
+            model => format!(" {}", cut(model)),
+        };
         let error = attempt.error.as_ref().map(|error| format!(" ({})", cut(error))).unwrap_or_default();
-        format!("{provider}/{credential} {model}{status} {result}{error} {}ms", latency.as_millis())
+        format!("{provider}/{credential}{model}{status} {result}{error} {}ms", latency.as_millis())
     });
     attempts.collect::<Vec<_>>().join(", ")
 }

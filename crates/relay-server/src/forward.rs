@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
-use relay_providers::{ApiRequest, Forward, requests_guardrail};
+use relay_providers::{ApiRequest, Forward, Outcome, requests_guardrail};
+use relay_routing::CredentialId;
 use tower::{Service, ServiceExt};
 
 use crate::edge::Client;
@@ -53,12 +54,31 @@ impl Forwarder {
                 false => Error::NoCredential,
             });
         };
-        let response = upstream.clone().oneshot(request).await;
-        let response = response.map_err(|source| Error::Upstream { provider: name.to_string(), source })?;
-        if let Some(record) = record {
-            record.set_provider(name);
+        let log = record.as_ref().map(RecordHandle::attempt_log).unwrap_or_default();
+        let credential = upstream.key_for(&request).map_or(CredentialId::Client, CredentialId::Key);
+        log.start(name.clone(), credential, Box::default());
+        match upstream.clone().oneshot(request).await {
+            Ok(response) => {
+                log.end(Some(response.status().as_u16()), outcome(response.status()).as_str(), None);
+                if let Some(record) = record {
+                    record.set_provider(name);
+                }
+                Ok(response.map(ResponseBody::from))
+            }
+            Err(source) => {
+                log.end(None, source.as_str(), Some(source.in_one_line()));
+                Err(Error::Upstream { provider: name.to_string(), source })
+            }
         }
-        Ok(response.map(ResponseBody::from))
+    }
+}
+
+/// Returns the meaning of a status. Nothing else of the answer is read.
+fn outcome(status: StatusCode) -> Outcome {
+    match status.as_u16() {
+        ..400 => Outcome::Success,
+        400..500 => Outcome::Refused,
+        _ => Outcome::Failed,
     }
 }
 

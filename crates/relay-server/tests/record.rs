@@ -12,11 +12,12 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Full};
-use relay_config::ProviderName;
+use relay_config::{Format, Loader, ProviderName};
 use relay_providers::Endpoint;
-use relay_routing::AttemptRecord;
-use relay_server::{Body, RecordHandle, Relay, RequestEnd, RequestRecord};
+use relay_routing::{AttemptRecord, CredentialId};
+use relay_server::{Body, Builder, RecordHandle, Relay, RequestEnd, RequestRecord};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
 const STREAMED: &str = r#"{"model":"claude-x","max_tokens":8,"messages":[],"stream":true}"#;
@@ -29,9 +30,13 @@ struct Recorded {
 
 impl Recorded {
     fn new() -> Self {
+        Self::of(common::relay())
+    }
+
+    fn of(relay: Builder) -> Self {
         let records = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&records);
-        let relay = common::relay()
+        let relay = relay
             .with_subscriber(|_: &Arc<RequestRecord>| panic!("a subscriber fails"))
             .with_subscriber(move |record: &Arc<RequestRecord>| kept.lock().unwrap().push(Arc::clone(record)))
             .build();
@@ -172,6 +177,45 @@ async fn a_response_that_breaks_off_is_broken() {
         (record.end, record.status.map(|status| status.as_u16())),
         (Some(RequestEnd::Broken), Some(200))
     );
+}
+
+/// Accepts one connection, answers it with `status`, and returns the URL.
+async fn answer_once(status: u16) -> String {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read(&mut [0; 4096]).await.unwrap();
+        let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_forwarded_request_has_its_attempt() {
+    #[track_caller]
+    fn check(record: &RequestRecord, expected: (Option<u16>, &str)) {
+        let attempts: Vec<_> =
+            record.attempts.iter().map(|attempt| (attempt.status, attempt.result)).collect();
+        assert_eq!(attempts, [expected]);
+        assert_eq!(record.attempts[0].provider.as_str(), "a");
+        assert!(matches!(record.attempts[0].credential, CredentialId::Key(_)));
+    }
+    for (url, expected) in [
+        (answer_once(200).await, (Some(200), "success")),
+        (answer_once(404).await, (Some(404), "refused")),
+        (answer_once(500).await, (Some(500), "failed")),
+        ("http://127.0.0.1:1".to_owned(), (None, "connect")),
+    ] {
+        let config =
+            format!("providers: [{{ name: a, type: anthropic, base_url: '{url}', keys: [{{ key: k }}] }}]");
+        let config = Loader::new().with_text("test.yaml", Format::Yaml, config).load().unwrap().config;
+        let recorded = Recorded::of(Relay::builder(config).without_proxy());
+        let request = Request::get("/v1/files").body(Full::<Bytes>::default()).unwrap();
+        drop(recorded.call(request).await.into_body().collect().await);
+        check(&recorded.only(), expected);
+    }
 }
 
 /// The body of an embedding service's own, with a defect.

@@ -9,7 +9,7 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use relay_config::{BaseUrl, Secret};
+use relay_config::{BaseUrl, KeyId, Secret};
 use relay_messages::headers;
 use relay_transport::{IdleTimeout, RequestBody, Transport, received};
 use tower::{BoxError, Service};
@@ -49,7 +49,7 @@ pub struct ApiRequest {
 #[derive(Debug, Clone)]
 pub struct Forward {
     base_url: BaseUrl,
-    key: Option<ApiKey>,
+    key: Option<(KeyId, ApiKey)>,
     passthrough: bool,
     transport: Transport,
     extra_headers: ExtraHeaders,
@@ -67,7 +67,8 @@ impl Forward {
         passthrough: bool,
         transport: Transport,
     ) -> Result<Self, AuthorizeError> {
-        let key = key.map(ApiKey::plain).transpose()?;
+        let key =
+            key.map(|key| Ok::<_, AuthorizeError>((KeyId::of(key), ApiKey::plain(key)?))).transpose()?;
         Ok(Self { base_url, key, passthrough, transport, extra_headers: ExtraHeaders::default() })
     }
 
@@ -88,15 +89,32 @@ impl Forward {
         self.key.is_some() && keys_allowed || self.passthrough && client.is_some()
     }
 
-    /// Adds the credential: a subscription of the client first, then the configured key, then another credential of the
+    /// Returns the configured key that serves `request`, or `None` if the client's own credential does.
+    #[must_use]
+    pub fn key_for(&self, request: &ApiRequest) -> Option<KeyId> {
+        match self.credential(request) {
+            Some(Credential::Key(id, _)) => Some(id.clone()),
+            _ => None,
+        }
+    }
+
+    /// Chooses the credential: a subscription of the client first, then the configured key, then another credential of the
     /// client.
-    fn authorize(&self, request: &ApiRequest, headers: &mut HeaderMap) -> Result<(), AuthorizeError> {
+    fn credential<'a>(&'a self, request: &'a ApiRequest) -> Option<Credential<'a>> {
         let client = request.client.as_ref().filter(|_| self.passthrough);
         let key = self.key.as_ref().filter(|_| request.keys_allowed);
         match (client, key) {
-            (Some(client), key) if client.is_subscription() || key.is_none() => client.write_to(headers),
-            (_, Some(key)) => key.write_to(headers),
-            _ => return Err(AuthorizeError::NothingToPassThrough),
+            (Some(client), key) if client.is_subscription() || key.is_none() => {
+                Some(Credential::Client(client))
+            }
+            (_, key) => key.map(|(id, key)| Credential::Key(id, key)),
+        }
+    }
+
+    fn authorize(&self, request: &ApiRequest, headers: &mut HeaderMap) -> Result<(), AuthorizeError> {
+        match self.credential(request).ok_or(AuthorizeError::NothingToPassThrough)? {
+            Credential::Client(client) => client.write_to(headers),
+            Credential::Key(_, key) => key.write_to(headers),
         }
         Ok(())
     }
@@ -129,6 +147,12 @@ impl Forward {
         headers::retain_for_client(response.headers_mut());
         Ok(response)
     }
+}
+
+/// The credential of one request.
+enum Credential<'a> {
+    Client(&'a ClientCredential),
+    Key(&'a KeyId, &'a ApiKey),
 }
 
 impl Service<ApiRequest> for Forward {

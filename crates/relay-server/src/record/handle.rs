@@ -117,7 +117,7 @@ impl RecordHandle {
         });
     }
 
-    /// Opens the log in which routing records its attempts. Until routing ends, they are read from it.
+    /// Opens the log in which attempts are recorded. They are read from it until [`set_route`](Self::set_route).
     pub(crate) fn attempt_log(&self) -> AttemptLog {
         self.lock().attempts.insert(AttemptLog::default()).clone()
     }
