@@ -1,4 +1,4 @@
-//! Each attempt in the form that its upstream takes, as a layer.
+//! Changes each attempt to the form that its upstream accepts, as a layer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 use crate::answer::{Answer, AttemptError};
 use crate::request::Attempt;
 
-/// The response header with a summary of the parts that the upstream could not read, such as `document (1)`.
+/// The response header with a summary of the parts that the upstream does not support, such as `document (1)`.
 const REPLACED: HeaderName = HeaderName::from_static("x-cc-relay-replaced");
 
 /// Returns the adapter for `provider`: the capability table's section for its kind, with the rules of its configuration.
@@ -26,7 +26,7 @@ pub fn adapter_for(provider: &ProviderConfig) -> Adapter {
     Adapter::of(section).with_capabilities(&provider.capabilities).with_fetched_images(provider.fetch_images)
 }
 
-/// Changes `attempt` to the form that the upstream of `adapter` takes. Its model is the upstream's already.
+/// Changes `attempt` to the form that the upstream of `adapter` accepts. The model must have been mapped before.
 pub(crate) fn adapt(adapter: &Adapter, attempt: &mut Attempt) {
     let request = attempt.request().clone();
     let betas: Vec<String> = attempt.betas().into_iter().map(str::to_owned).collect();
@@ -43,7 +43,7 @@ pub struct AdaptLayer {
 }
 
 impl AdaptLayer {
-    /// Adapts by the rules of `adapter`.
+    /// Creates a layer that adapts by the rules of `adapter`.
     #[must_use]
     pub fn new(adapter: Arc<Adapter>) -> Self {
         Self { adapter }
@@ -58,7 +58,7 @@ impl<S> Layer<S> for AdaptLayer {
     }
 }
 
-/// See [`AdaptLayer`].
+/// The service of [`AdaptLayer`].
 #[derive(Debug, Clone)]
 pub struct Adapt<S> {
     inner: S,
@@ -90,7 +90,7 @@ pin_project! {
     pub struct AdaptFuture<F> {
         #[pin]
         inner: F,
-        // The parts of the request in whose place a text was put.
+        // The parts of the request that were replaced by a text.
         replaced: Option<Replaced>,
     }
 }
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn betas_of_an_upstream_without_rules_stay_as_they_are_written() {
+    fn betas_of_an_upstream_without_rules_are_not_changed() {
         for kind in ["anthropic", "anthropic_compatible", "mock"] {
             check(kind, "a, b,safeguards-x", "a, b,safeguards-x");
         }
     }
 
     #[test]
-    fn betas_that_an_upstream_does_not_take_leave_the_header() {
+    fn betas_that_an_upstream_does_not_accept_are_removed() {
         check("vendor", "afk-mode-2026-01-31, effort-2025-11-24", "effort-2025-11-24");
     }
 }

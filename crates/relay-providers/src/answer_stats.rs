@@ -53,8 +53,8 @@ impl AnswerStats {
         self.0.input.load(Ordering::Relaxed)
     }
 
-    /// Returns `true` if the body ended before the answer was complete, whatever the client got in place of the break. A
-    /// body that was dropped has not ended.
+    /// Returns `true` if the body ended before the answer was complete, even if the client got an `error` event instead
+    /// of the break. A body that was dropped has not ended.
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         self.end().is_some_and(|(report, end)| *end != StreamEnd::Dropped && !report.is_complete())

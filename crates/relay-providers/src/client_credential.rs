@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use relay_config::PLACEHOLDER;
 use smallvec::SmallVec;
 
-/// `x-api-key`.
+/// The header of an API key.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The prefix of every Claude subscription token. The header does not distinguish these tokens from API keys, since

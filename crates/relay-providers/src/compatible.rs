@@ -1,5 +1,5 @@
-//! Upstreams of the Messages API that differ only in the header of their key: Anthropic with a configured key, MiniMax, and
-//! others.
+//! Calls upstreams of the Messages API that differ only in the header of their key: Anthropic with a configured key,
+//! MiniMax, and others.
 
 use std::time::SystemTime;
 
@@ -44,7 +44,7 @@ impl Compatible {
         Self::new(base_url, None)
     }
 
-    /// Reads the upstream's errors by the table of the kind that the configuration calls `kind`. The default is the table of
+    /// Judges the upstream's errors by the table of the configured type `kind`. The default is the table of
     /// `anthropic_compatible`.
     #[must_use]
     pub fn with_errors_of(self, kind: &str) -> Self {

@@ -1,8 +1,8 @@
-//! Token counts: what an upstream has to give, and the meaning of its failures.
+//! Reads the answers to token counts, and judges their failures.
 //!
-//! A count is not a message. An upstream may serve a model and not count its tokens: the path is unknown, the policy lacks the
-//! right (`bedrock:CountTokens`), or the server answers every unknown path with 200. Where no upstream has a count, the relay
-//! estimates.
+//! An upstream may serve a model and not count its tokens: the path is unknown, the policy does not permit the operation
+//! (`bedrock:CountTokens`), or the server answers every unknown path with 200. If no upstream returns a count, the relay
+//! estimates it.
 
 use std::time::Duration;
 
@@ -48,12 +48,12 @@ pub(crate) async fn answer(response: Response<AnswerBody>) -> Result<Answer, Att
     Ok(Answer::new(Outcome::Success, Response::from_parts(head, body)))
 }
 
-/// Returns the meaning of a failed count: the client's own mistake stays [`Outcome::Refused`], and a failure that the next
-/// count would meet again becomes [`Outcome::Unsupported`].
+/// Returns the judgement of a failed count. An error of the client stays [`Outcome::Refused`]. A failure that would
+/// occur again with the next count becomes [`Outcome::Unsupported`].
 pub(crate) fn judge(error: &UpstreamError, judgement: Judgement) -> Judgement {
     let outcome = match judgement.outcome {
         Outcome::Refused if is_clients_own(error, &judgement) => return judgement,
-        // Another body may meet another answer.
+        // The upstream may accept another body.
         Outcome::Refused if !is_missing(error.status()) && !error.is_about_counting() => Outcome::Failed,
         Outcome::Refused | Outcome::ModelUnavailable | Outcome::Unsupported => Outcome::Unsupported,
         // The status of a page or of another API's error that came with a 200 is not the upstream's.
@@ -65,12 +65,12 @@ pub(crate) fn judge(error: &UpstreamError, judgement: Judgement) -> Judgement {
     Judgement { outcome, retry_after, ..judgement }
 }
 
-/// Returns `true` for a status that says that the operation does not exist, or is not permitted.
+/// Returns `true` for a status of an operation that does not exist, or is not permitted.
 fn is_missing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 403 | 404 | 405 | 501)
 }
 
-/// Returns `true` if the upstream has judged the client's body, or the client's own credential.
+/// Returns `true` if the upstream refuses the client's body, or the client's own credential.
 fn is_clients_own(error: &UpstreamError, judgement: &Judgement) -> bool {
     let is_named = |kind: &str| matches!(kind, "invalid_request_error" | "request_too_large");
     let is_about_body = error.kind().is_some_and(|kind| is_named(kind) || kind == "INVALID_ARGUMENT")
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_the_clients_only_if_the_upstream_has_judged_the_body() {
+    fn a_failure_is_refused_only_if_the_upstream_has_judged_the_body() {
         #[track_caller]
         fn check(status: u16, body: &str, expected: Outcome) {
             let error = error(status, body);

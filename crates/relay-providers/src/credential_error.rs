@@ -38,7 +38,7 @@ pub(crate) enum CredentialError {
     /// Another server responded at the address of the metadata server.
     #[error("{endpoint} is not a metadata server of Google's")]
     NotMetadata { endpoint: String },
-    /// There is a token, but no project to use it in.
+    /// Neither the configuration nor the credentials name a project.
     #[error(
         "no Google Cloud project is known: set gcp_project_id or GOOGLE_CLOUD_PROJECT, or use credentials that name one"
     )]

@@ -1,7 +1,7 @@
-//! Images by URL, fetched for upstreams that take base64 alone.
+//! Fetches images by URL for upstreams that accept only base64.
 //!
 //! ```text
-//! Attempt ─images by URL?─▶ Fetcher ─▶ each source becomes a base64 one, for this attempt
+//! Attempt ─images by URL?─▶ Fetcher ─▶ each source becomes base64, for this attempt
 //!              none: on      once for a request, at the first need
 //! ```
 //! The download itself, with its checks and bounds, is left to [`relay_transport::Fetcher`].
@@ -44,7 +44,7 @@ pub struct FetchLayer<F = Fetcher> {
 }
 
 impl<F> FetchLayer<F> {
-    /// Fetches by `fetcher`, if there is one.
+    /// Creates a layer that fetches images with `fetcher`, or leaves them as they are without one.
     #[must_use]
     pub fn new(fetcher: Option<F>) -> Self {
         Self { fetcher }
@@ -59,7 +59,7 @@ impl<S, F: Clone> Layer<S> for FetchLayer<F> {
     }
 }
 
-/// See [`FetchLayer`].
+/// The service of [`FetchLayer`].
 #[derive(Debug, Clone)]
 pub struct Fetch<S, F = Fetcher> {
     inner: S,
@@ -95,7 +95,7 @@ where
     }
 }
 
-/// Puts each image that `attempt` names by its URL into it.
+/// Replaces the URL of each image in `attempt` with the image.
 async fn embed<F: FetchImages>(fetcher: &F, attempt: &mut Attempt) -> Result<(), AttemptError> {
     let request = attempt.request().clone();
     let fetched = request.images().get_or_init(|| fetch_all(fetcher, request.body())).await;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     impl Site {
-        fn asked(&self) -> usize {
+        fn fetched(&self) -> usize {
             self.0.lock().unwrap().len()
         }
     }
@@ -191,7 +191,7 @@ mod tests {
         for _ in 0..2 {
             service.clone().oneshot(Attempt::new(request.clone())).await.unwrap();
         }
-        assert_eq!(site.asked(), 6);
+        assert_eq!(site.fetched(), 6);
         let without = FetchLayer::<Site>::new(None).layer(inner);
         without.oneshot(Attempt::new(request.clone())).await.unwrap();
 
@@ -203,13 +203,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_image_that_cannot_be_had_fails_the_attempt() {
+    async fn one_image_that_cannot_be_fetched_fails_the_attempt() {
         let site = Site::default();
         let inner = tower::service_fn(|_: Attempt| async { panic!("the upstream is called") });
         let service = FetchLayer::new(Some(site.clone())).layer(inner);
         let error = service.oneshot(Attempt::new(request(21))).await.unwrap_err();
         let AttemptError::Image(error) = error else { panic!("{error}") };
         assert_eq!(error.to_string(), "more than 20 images by URL");
-        assert_eq!(site.asked(), 0);
+        assert_eq!(site.fetched(), 0);
     }
 }

@@ -1,9 +1,9 @@
-//! Holds a stream back until its first content. Until then, another upstream can still answer after a failure that the
-//! stream reports, or after a break.
+//! Holds a stream back until its first content. Until then, another upstream can still answer if the stream reports a
+//! failure or breaks off.
 //!
-//! Of the last attempt only the first event is awaited: if it is an `error` event, the client gets the status that it
-//! means, because clients repeat requests by status. Everything else flows from its first byte, since no other upstream
-//! could be tried.
+//! The stream of the last attempt is held back only until its first event. If that is an `error` event, the client gets
+//! the corresponding status, because clients retry by status. All other streams of the last attempt flow from their
+//! first byte, since no other upstream could be tried.
 
 use std::time::Duration;
 
@@ -25,26 +25,26 @@ use crate::failure::Judgement;
 use crate::outcome::Outcome;
 use crate::request::{Attempt, Deadline, Endpoint};
 
-/// The number of bytes of a stream that are held back at most.
+/// The largest number of bytes of a stream that are held back.
 const HELD_BYTES: usize = 64 * 1024;
-/// The time that a stream is held back at most, while another upstream can be tried.
+/// The longest time that a stream is held back while another upstream can be tried.
 const HELD_TIME: Duration = Duration::from_secs(10);
-/// The longest time that the response head of the last attempt waits for the first event. Upstreams that fail at once send
-/// the error with the head; one that is silent after its head is reading a long prompt.
+/// The longest time that the response head of the last attempt waits for the first event. An upstream that fails at
+/// once sends the error together with the head. An upstream that is silent after its head is processing a long prompt.
 const FIRST_EVENT_TIME: Duration = Duration::from_secs(3);
 
-/// The silence after which the client gets a ping. Claude Code gives up a stream that is silent for 300 s, proxies on the
-/// way do so sooner, and not every upstream sends pings of its own.
+/// The silence after which the client gets a ping. Claude Code closes a stream that is silent for 300 s, and proxies
+/// close it sooner. Not every upstream sends pings.
 const PING_AFTER: Duration = Duration::from_secs(15);
 
 impl Answer {
     /// Makes the answer of `response`, a success in the form of the Messages API.
     ///
     /// A stream is held back until its first content, at most 64 KiB and 10 s of it, if another upstream can still be
-    /// tried; otherwise until its first event other than a ping, at most 3 s. If an `error` event comes first, the answer
-    /// has the status that it means. A silent stream is filled with pings. The statistics of the body are collected while
-    /// it passes. If a body has a damaged event, or ends without a sign that it is complete, the answer ends with an error,
-    /// so that no client takes half an answer for a whole one.
+    /// tried; otherwise until its first event other than a ping, at most 3 s. If an `error` event comes first, the
+    /// answer has the corresponding status. During a silence the client gets pings. The statistics of the body are
+    /// collected while it passes. If a body has a damaged event, or ends without a sign that it is complete, the answer
+    /// ends with an error, so that no client takes half an answer for a whole one.
     ///
     /// # Errors
     /// [`AttemptError::Broken`] if a stream broke off while it was held back for another upstream.
@@ -96,18 +96,18 @@ where
         Form::Object => {
             let body = watch(WatchBody::json(body, stats.on_end()), on_thinking);
             let body = match head.headers.contains_key(CONTENT_LENGTH) {
-                // An end that comes too early is a broken connection already.
+                // The connection reports an end before the announced length as an error.
                 true => body,
                 false => body.check_end(OnBreak::Abort),
             };
             body.map_err(end_error).boxed_unsync()
         }
         Form::Events => {
-            // With a length announced, a break could not be told from an end.
+            // The length may change, and with a length the client could not distinguish a break from an end.
             head.headers.remove(CONTENT_LENGTH);
             let mut body = watch(WatchBody::normalized(body, unknown_events, stats.on_end()), on_thinking);
             if attempt.is_last() {
-                // A break within the held start is the client's, as any later one.
+                // A break within the held start goes to the client, as any later one.
                 body = body.check_end(attempt.on_break());
             }
             let held = hold(attempt, &mut body).await?;
@@ -174,7 +174,7 @@ where
     let limit = attempt.request().deadline().map_or(limit, Deadline::remaining).min(limit);
     let mut held = Vec::new();
     let waiting = wait_until(is_enough, body, &mut held);
-    // A slow upstream may still answer well.
+    // After the time limit, the stream flows: a slow upstream may still answer completely.
     let broken = match (attempt.is_last(), tokio::time::timeout(limit, waiting).await.unwrap_or(Ok(true))) {
         (false, Ok(false)) => return Err(AttemptError::Broken(BodyError::Incomplete)),
         (false, Err(error)) => return Err(AttemptError::Broken(error)),

@@ -1,4 +1,4 @@
-//! The guardrail of Amazon Bedrock that a client requests, or that the operator enforces.
+//! Applies the guardrail of Amazon Bedrock that a client requests, or that the operator enforces.
 //!
 //! Only Bedrock applies a guardrail. A request for one therefore never reaches a provider that would answer without it:
 //! [`guardrail_conflict`] excludes the provider from the plan.
@@ -65,7 +65,7 @@ impl fmt::Display for GuardrailConflict {
 
 /// Returns the reason that a provider of `kind` cannot serve `request` with the guardrail that its client requests.
 ///
-/// A token count runs no model, so that no guardrail concerns it.
+/// A token count runs no model, so no guardrail applies to it.
 #[must_use]
 pub fn guardrail_conflict(kind: &ProviderKind, request: &RelayRequest) -> Option<GuardrailConflict> {
     let headers = request.headers();

@@ -1,4 +1,5 @@
-//! The models that a discovered provider can serve: those installed at Ollama, and the deployments of an Azure resource.
+//! Finds the models that a discovered provider can serve: those installed at Ollama, and the deployments of an Azure
+//! resource.
 
 use std::time::Duration;
 
@@ -17,9 +18,9 @@ use crate::anthropic_format;
 use crate::listing::ListingError;
 use crate::provider::AuthorizeError;
 
-/// The largest answer that is read. The description of a model contains its licence and its template.
+/// The largest answer that is read, in bytes. The description of a model contains its licence and its template.
 const LIMIT: usize = 4 * 1024 * 1024;
-/// The number of models of Ollama whose abilities are requested.
+/// The largest number of Ollama's models whose capabilities are requested.
 const MODELS: usize = 16;
 /// The API version of the list of deployments. Later versions have no such list.
 const DEPLOYMENTS_VERSION: &str = "2023-03-15-preview";
@@ -37,7 +38,7 @@ struct Installed {
     /// The server that runs a cloud model.
     #[serde(default)]
     remote_host: Option<String>,
-    /// The abilities, which newer versions list here too.
+    /// The capabilities, which newer versions list here too.
     #[serde(default)]
     capabilities: Option<Vec<String>>,
 }
@@ -48,10 +49,10 @@ struct Shown {
     capabilities: Option<Vec<String>>,
 }
 
-/// Returns the largest installed model of the Ollama at `base_url` that takes tools, or `None` if there is none.
+/// Returns the largest installed model of the Ollama at `base_url` that supports tools, or `None` if there is none.
 ///
-/// Models that run in Ollama's cloud come last, since they need an account. If an old Ollama does not report the abilities of
-/// its models, it is the largest model.
+/// Models that run in Ollama's cloud come last, since they need an account. If an old version of Ollama does not report
+/// the capabilities of its models, the result is the largest model.
 ///
 /// # Errors
 /// [`ListingError`] if the list cannot be read.
@@ -71,7 +72,7 @@ pub async fn largest_ollama_model(
             None => shown(base_url, transport, &model.name).await?,
         };
         match capabilities {
-            Some(capabilities) if capabilities.iter().any(|ability| ability == "tools") => {
+            Some(capabilities) if capabilities.iter().any(|capability| capability == "tools") => {
                 return Ok(Some(model.name));
             }
             Some(_) => {}
@@ -81,7 +82,7 @@ pub async fn largest_ollama_model(
     Ok(unknown)
 }
 
-/// Returns the abilities of `model`, or `None` if this Ollama does not report them.
+/// Returns the capabilities of `model`, or `None` if this version of Ollama does not report them.
 async fn shown(
     base_url: &BaseUrl,
     transport: &Transport,

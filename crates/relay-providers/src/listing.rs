@@ -1,4 +1,4 @@
-//! The list of models of an upstream.
+//! Fetches the list of models of an upstream.
 
 use std::time::Duration;
 
@@ -22,21 +22,21 @@ use crate::anthropic_format;
 use crate::client_credential::ClientCredential;
 use crate::extra_headers::ExtraHeaders;
 
-/// The size of a list up to which it is read. An entry has some 200 bytes.
+/// The largest list that is read, in bytes. An entry has about 200 bytes.
 const LIST_LIMIT: usize = 4 * 1024 * 1024;
-/// The number of pages that are read. A page has 1000 entries, Anthropic's maximum.
+/// The largest number of pages that are read. A page has 1000 entries, Anthropic's maximum.
 const PAGES: usize = 5;
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// A model in the list of its upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ListedModel {
-    /// The name in requests.
+    /// The name that requests use.
     #[serde(alias = "name")]
     pub id: String,
-    /// The name for people.
+    /// The name that a user interface shows.
     pub display_name: Option<String>,
-    /// The time of its release, in RFC 3339.
+    /// The time of the release, in RFC 3339.
     pub created_at: Option<String>,
 }
 
@@ -50,7 +50,7 @@ enum Kind {
     Ollama { base_url: BaseUrl, transport: Transport, extra_headers: ExtraHeaders },
 }
 
-/// The reason for which there is no list.
+/// The reason that there is no list.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListingError {
@@ -66,20 +66,21 @@ pub enum ListingError {
 }
 
 impl Listing {
-    /// Lists with `GET /v1/models` of Anthropic's API: with the configured key, or else with the client's own credential.
+    /// Creates a list from `GET /v1/models` of Anthropic's API, with the configured key, or else with the client's own
+    /// credential.
     #[must_use]
     pub fn anthropic(forward: Forward) -> Self {
         Self(Kind::Anthropic(forward))
     }
 
-    /// Lists with `GET /api/tags` of Ollama's API.
+    /// Creates a list from `GET /api/tags` of Ollama's API.
     #[must_use]
     pub fn ollama(base_url: BaseUrl, transport: Transport, extra_headers: ExtraHeaders) -> Self {
         Self(Kind::Ollama { base_url, transport, extra_headers })
     }
 
-    /// Returns `true` if the client's credential is the only one. The list is then the client's own, and another client must
-    /// not see it.
+    /// Returns `true` if no key is configured. The list is then that of the client's own credential, and no other
+    /// client may see it.
     #[must_use]
     pub fn is_personal(&self) -> bool {
         matches!(&self.0, Kind::Anthropic(forward) if !forward.has_key())
@@ -88,7 +89,7 @@ impl Listing {
     /// Requests the list.
     ///
     /// # Errors
-    /// [`ListingError`] if there is none.
+    /// [`ListingError`] if the upstream returns no list.
     pub async fn fetch(&self, client: Option<&ClientCredential>) -> Result<Vec<ListedModel>, ListingError> {
         match &self.0 {
             Kind::Ollama { base_url, transport, extra_headers } => {

@@ -1,4 +1,5 @@
-//! The model's name on its way: the upstream's on the way down and, if wanted, the client's on the way back.
+//! Maps the model's name: to the upstream's name in a request and, if configured, back to the client's name in the
+//! answer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use tower::{Layer, Service};
 use crate::answer::{Answer, AnswerBody, AttemptError};
 use crate::request::{Attempt, Endpoint};
 
-/// A JSON answer up to this size is held to put the model's name back; a larger one goes on as it is. The longest
-/// answers of today's models are below 1 MiB.
+/// The size of a JSON answer up to which it is collected and the client's name of the model restored. A larger answer
+/// passes as it is. The longest answers of today's models are below 1 MiB.
 const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Maps model names for one provider.
@@ -29,7 +30,8 @@ pub struct ModelMapLayer {
 }
 
 impl ModelMapLayer {
-    /// Asks for what `mapping` says. With `restore`, answers carry the client's own name of a mapped model again.
+    /// Creates a layer that replaces the names in `mapping`. With `restore`, an answer contains the client's name of a
+    /// mapped model.
     #[must_use]
     pub fn new(mapping: ModelMapping, restore: bool) -> Self {
         Self { mapping: Arc::new(mapping), restore }
@@ -44,7 +46,7 @@ impl<S> Layer<S> for ModelMapLayer {
     }
 }
 
-/// See [`ModelMapLayer`].
+/// The service of [`ModelMapLayer`].
 #[derive(Debug, Clone)]
 pub struct ModelMap<S> {
     inner: S,
@@ -84,7 +86,7 @@ where
     }
 }
 
-/// `response` with `model` for the name of the model that answers. What cannot be read passes as it is.
+/// Replaces the name of the model in `response` with `model`. A body that cannot be read passes as it is.
 async fn restore_model(response: Response<AnswerBody>, model: &str) -> Response<AnswerBody> {
     let (mut head, body) = response.into_parts();
     let body = if head.headers.contains_key(CONTENT_ENCODING) {
@@ -102,7 +104,7 @@ async fn restore_model(response: Response<AnswerBody>, model: &str) -> Response<
 }
 
 async fn restore_in_json(body: AnswerBody, model: &str) -> AnswerBody {
-    // What has begun is being answered: only its own idle timeout limits it.
+    // The upstream has begun to answer. Only the idle timeout of the body limits the wait.
     let bytes = match read_start(body, ANSWER_LIMIT, Duration::MAX).await {
         Start::Whole(bytes) => bytes,
         Start::Part(_, body) => return body,

@@ -1,4 +1,4 @@
-//! Ollama: Anthropic's format, without a credential, on a server of the operator's own.
+//! Calls Ollama: Anthropic's format, without a credential, on a server of the operator.
 //!
 //! # Source
 //! ollama `server/routes.go`, `server/sched.go`, `llm/server.go`, `anthropic/anthropic.go` and `middleware/anthropic.go`;
@@ -36,7 +36,7 @@ const MEMBERS: [(&str, &str); 4] = [
 const SIGN_IN: &str = "{message} (Ollama: run `ollama signin` on its machine to use `{model}`)";
 const PROXY: &str = "a server before Ollama answered 401: it requires a credential, and Ollama gets none";
 
-/// The model runs at ollama.com.
+/// The condition that the model runs at ollama.com.
 const CLOUD: When = When::Fact("place", "cloud");
 
 const RULES: &[Rule] = &[
@@ -45,11 +45,11 @@ const RULES: &[Rule] = &[
         "Ollama listens on loopback alone and refuses requests that call it `{authority}`: set base_url to an address \
          or a name of this machine, or OLLAMA_HOST=0.0.0.0 where Ollama runs",
     ),
-    // A path that its router does not know: gin's "404 page not found".
+    // The router of Ollama, gin, answers an unknown path with "404 page not found".
     Rule::when(&[When::Status(404, 404), When::Form(Form::Text)])
         .says("Ollama has no {path} here: it takes Ollama 0.14 or newer, and base_url without a path"),
-    // A `:cloud` model runs at ollama.com, with the account of the machine that Ollama runs on. Its failures say nothing
-    // about Ollama and its local models.
+    // A `:cloud` model runs at ollama.com, with the account of the machine that Ollama runs on. Its failures do not
+    // concern Ollama and its local models.
     Rule::when(&[When::Status(401, 403), When::Form(Form::Anthropic)]).means(Meaning::ModelUnavailable),
     Rule::when(&[When::Status(401, 403), When::Form(Form::Json)]).means(Meaning::ModelUnavailable),
     Rule::when(&[When::Status(401, 401), When::Form(Form::Anthropic)]).answers(502).says(SIGN_IN),
@@ -70,7 +70,7 @@ const RULES: &[Rule] = &[
     Rule::when(&[When::Status(500, 599), When::Says("load model")]).means(Meaning::ModelFailed),
     Rule::when(&[When::Status(500, 599), When::Says("loading model")]).means(Meaning::ModelFailed),
     Rule::when(&[When::Status(500, 599), When::Says("out of memory")]).means(Meaning::ModelFailed),
-    // The request carried no credential, so none was refused: a proxy in between answers.
+    // The request had no credential, so none was refused. A proxy in between has answered.
     Rule::when(&[When::Status(401, 403)]).means(Meaning::Failed),
     Rule::when(&[When::Status(401, 401)]).answers(502).says(PROXY).or_without_message(PROXY),
 ];
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_gets_its_missing_members() {
+    async fn missing_members_are_added_to_a_message() {
         async fn check(before: &str, after: &str) {
             let body = completed(Bytes::from(before.to_owned())).collect().await.unwrap().to_bytes();
             assert_eq!(std::str::from_utf8(&body).unwrap(), after);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_setting_is_named() {
+    fn the_error_for_a_wrong_setting_names_the_setting() {
         #[track_caller]
         fn check(status: u16, body: &str, outcome: Outcome, message: Option<&str>) {
             let request = MessagesBody::parse(r#"{"model":"m"}"#.into()).unwrap();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_one_model_is_not_ollamas() {
+    fn a_failure_of_one_model_does_not_count_as_a_failure_of_ollama() {
         #[track_caller]
         fn check(model: &str, status: u16, body: &str, expected: Outcome) {
             let request = MessagesBody::parse(format!(r#"{{"model":"{model}"}}"#).into()).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum Outcome {
     /// The upstream answers the request.
     Success,
-    /// The request itself is at fault; every other upstream would judge the same.
+    /// The request itself is at fault. Every other upstream would refuse it too.
     Refused,
     /// A limit is used up.
     RateLimited {
@@ -22,13 +22,13 @@ pub enum Outcome {
         /// The time until the upstream takes requests again, if it is known.
         retry_after: Option<Duration>,
     },
-    /// The upstream does not know the model, or does not serve it: not to this account, or not on this machine.
+    /// The model does not exist at the upstream, or is not available to this account or on this machine.
     ModelUnavailable,
     /// The upstream failed to run this one model. Its other models are not affected.
     ModelFailed,
     /// The upstream does not accept the configured credential, or its account cannot pay.
     CredentialRejected,
-    /// The upstream failed.
+    /// The upstream itself failed.
     Failed,
     /// The upstream does not have this operation at all.
     Unsupported,
@@ -70,9 +70,9 @@ impl Outcome {
 /// The extent of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitScope {
-    /// The key and its organisation.
+    /// The key, and with it the other keys of its organization.
     Key,
-    /// The model at this provider; other models have limits of their own.
+    /// The model at this provider. Other models have separate limits.
     Model,
     /// This one request: the upstream names no limit, or states that the request may be retried at once.
     Request,

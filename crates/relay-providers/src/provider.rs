@@ -26,7 +26,7 @@ pub trait Provider: Send + Sync + 'static {
     /// Adds a credential that is valid at `now`; the only step that may wait (token refresh).
     ///
     /// # Errors
-    /// [`AuthorizeError`] if there is none.
+    /// [`AuthorizeError`] if there is no valid credential.
     fn authorize(
         &self,
         request: Request<Payload>,
@@ -36,26 +36,26 @@ pub trait Provider: Send + Sync + 'static {
     /// The base URL of the upstream; `None` if it is unknown before the first request.
     fn base_url(&self) -> Option<&BaseUrl>;
 
-    /// Judges a failed answer, which has been read once: its outcome, its words for the client, and whether a new
-    /// credential may help. The default is Anthropic's table of errors.
+    /// Judges a failed answer, which has been read once: its outcome, the error for the client, and the use of a new
+    /// credential. The default is Anthropic's table of errors.
     ///
-    /// The caller recognises two failures of every kind by itself: a prompt that is too long, and a token count at an
-    /// upstream that does not know the path.
+    /// The caller itself recognises two failures at every kind: a prompt that is too long, and a token count at an
+    /// upstream that has none.
     fn judge(&self, error: &UpstreamError, _attempt: &Attempt) -> Judgement {
         Judgement::by_anthropic_table(error)
     }
 
-    /// Forgets the credential that the upstream has just refused with `refusal`. Returns `true` if a new one may be accepted; the request is
-    /// then sent once more, never twice. Called after a status of 401 or 403 with a judgement that sets
-    /// [`renew_credential`](Judgement::renew_credential).
+    /// Forgets the credential that the upstream has refused with `refusal`. Returns `true` if a new one may be
+    /// accepted. The request is then sent once more, and never a third time. Called after a status of 401 or 403 with a
+    /// judgement that sets [`renew_credential`](Judgement::renew_credential).
     fn renew_credential(&self, _refusal: &UpstreamError) -> impl Future<Output = bool> + Send {
         ready(false)
     }
 
-    /// Puts a success into the form of the Messages API, frame by frame.
+    /// Converts a success into the form of the Messages API, frame by frame. The default returns it unchanged.
     ///
     /// # Errors
-    /// [`AnswerBodyError`](crate::AnswerBodyError) if the answer has to be read for it, and breaks off.
+    /// [`AnswerBodyError`](crate::AnswerBodyError) if the answer has to be read for the conversion, and breaks off.
     fn convert(
         &self,
         _endpoint: Endpoint,
@@ -65,23 +65,23 @@ pub trait Provider: Send + Sync + 'static {
     }
 }
 
-/// The reason for which a request cannot be put into the form of an upstream.
+/// The reason that a request cannot be put into the form of an upstream.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrepareError {
-    /// Base URL, path and query do not make a valid URI.
+    /// Base URL, path and query are not a valid URI together.
     #[error("the upstream's URL cannot be built")]
     Url(#[source] http::Error),
 }
 
-/// The reason for which no valid credential could be added.
+/// The reason that no valid credential could be added.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorizeError {
     /// The key holds characters that a header cannot carry.
     #[error("the configured key holds characters that an HTTP header cannot carry")]
     Malformed,
-    /// A token could not be obtained, and a setting has to change before one can be.
+    /// No token can be obtained until an operator changes a setting.
     #[error("a token could not be obtained")]
     Token(#[source] BoxError),
     /// A token could not be obtained at the moment: the token endpoint is unreachable or failing.

@@ -54,7 +54,7 @@ struct Parts {
 }
 
 impl RelayRequest {
-    /// A request without a credential of its own, which configured keys may serve.
+    /// Creates a request without a client's credential, which configured keys may serve.
     #[must_use]
     pub fn new(endpoint: Endpoint, query: Option<&str>, headers: HeaderMap, body: MessagesBody) -> Self {
         let query = query.map(Box::from);
@@ -177,7 +177,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The time that begins now and ends after `limit`.
+    /// Creates the deadline that is `limit` from now.
     #[must_use]
     pub fn after(limit: Duration) -> Self {
         Self { at: Instant::now().checked_add(limit), limit }
@@ -189,7 +189,7 @@ impl Deadline {
         self.limit
     }
 
-    /// The time that is left; zero after the deadline.
+    /// The time that remains; zero after the deadline.
     #[must_use]
     pub fn remaining(self) -> Duration {
         self.at.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
@@ -275,7 +275,7 @@ impl Attempt {
         self.is_last
     }
 
-    /// The end that the client gets if its stream breaks off.
+    /// The way in which the client's stream ends if the upstream's stream breaks off.
     #[must_use]
     pub fn on_break(&self) -> OnBreak {
         self.on_break

@@ -81,7 +81,7 @@ impl<P: Provider> Upstream<P> {
         Self { unknown_events, ..self }
     }
 
-    /// Returns `true` if the upstream answers `HEAD` of its base URL, and not with a failure of its own. Costs no tokens.
+    /// Returns `true` if the upstream answers a `HEAD` request for its base URL with a status below 500. Costs no tokens.
     pub async fn is_reachable(self) -> bool {
         let Some(uri) =
             self.provider.base_url().and_then(|base_url| anthropic_format::uri(base_url, "/", None).ok())
@@ -127,7 +127,7 @@ impl<P: Provider> Upstream<P> {
                 self.remember(scope, &retry);
                 Ok(second)
             }
-            // The first refusal is about what the client wrote, so the client can act on it.
+            // The first refusal is about the request as the client wrote it, so the client can act on it.
             Outcome::Refused => Ok(answer),
             _ => Ok(second),
         }
@@ -245,8 +245,8 @@ impl<P: Provider> Upstream<P> {
         })
     }
 
-    /// Judges a failure by its kind. For every kind alike, recognises a prompt that is too long, and an upstream that has no
-    /// token count to give.
+    /// Judges a failure by the kind of the provider. For every kind, recognises a prompt that is too long, and an
+    /// upstream without a token count.
     fn judge(&self, attempt: &Attempt, error: &UpstreamError) -> Judgement {
         let judgement = self.provider.judge(error, attempt);
         let is_prompt_too_long = error.is_prompt_too_long();
@@ -378,7 +378,7 @@ mod tests {
         }
     }
 
-    /// Serves each of `responses` on a connection of its own.
+    /// Serves each of `responses` on a new connection.
     async fn serve(responses: Vec<(u16, &'static str)>) -> BaseUrl {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = BaseUrl::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();

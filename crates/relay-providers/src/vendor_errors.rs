@@ -1,8 +1,7 @@
-//! The errors of the vendors whose API is Anthropic's in everything else: MiniMax, Moonshot, DeepSeek, OpenRouter, and other
-//! endpoints.
+//! Judges the errors of vendors with Anthropic's format: MiniMax, Moonshot, DeepSeek, OpenRouter, and other endpoints.
 //!
-//! Each table lists the errors that mean something else than their status: above all an account that cannot pay, which
-//! these vendors report with statuses from 400 to 500.
+//! Each table lists the errors whose meaning differs from their status. Most of them are about an account that cannot
+//! pay, which these vendors report with statuses from 400 to 500.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -17,7 +16,8 @@ const PLAN_PAUSE: Duration = Duration::from_secs(60 * 60);
 const MESSAGE: &str = "{message}";
 const CODE: &str = "the upstream answered with its code {code}";
 
-/// MiniMax writes its code at the end of the message, whatever the status: `insufficient balance (1008)` comes as a 500.
+/// The errors of MiniMax. Their code is at the end of the message, and the status does not correspond to it:
+/// `insufficient balance (1008)` comes with status 500.
 ///
 /// # Source
 /// platform.minimax.io, "Error codes"; github.com/MiniMax-AI/MiniMax-M2, issue 62 (the 500 in Anthropic's form).
@@ -44,6 +44,8 @@ const MINIMAX: &[Rule] = &[
 ];
 const MINIMAX_LIMITS: &[&str] = &["1002", "1039", "1041", "2045"];
 
+/// The errors of Moonshot.
+///
 /// # Source
 /// platform.kimi.ai, "API error codes"; github.com/MoonshotAI/Kimi-K2, issue 5 (403), github.com/anomalyco/opencode, issue
 /// 24462 (429).
@@ -65,31 +67,35 @@ const MOONSHOT: &[Rule] = &[
     Rule::when(&[When::Type(&["engine_overloaded_error"])]).means(Meaning::Overloaded(Wait::Headers)),
 ];
 
+/// The errors of DeepSeek.
+///
 /// # Source
 /// api-docs.deepseek.com, "Error codes": 402, "Insufficient Balance".
 const DEEPSEEK: &[Rule] = &[Rule::when(&[When::Status(400, 429), When::Begins(&["insufficient balance"])])
     .means(Meaning::CredentialRejected)];
 
+/// The errors of OpenRouter.
+///
 /// # Source
 /// openrouter.ai/docs, "Errors" (402: no credits; 403: flagged by moderation; 502: the chosen model is down; 503: no
 /// provider of the model is available); github.com/RooCodeInc/Roo-Code, issue 515 (403: the limit of a key).
 const OPENROUTER: &[Rule] = &[
     Rule::when(&[When::Code(&["402"])]).means(Meaning::CredentialRejected),
     Rule::when(&[When::Begins(&["key limit exceeded"])]).means(Meaning::CredentialRejected),
-    // The moderation of a model refuses the content, not the key.
+    // The moderation of a model refuses the content. The key is not at fault.
     Rule::when(&[When::Status(403, 403), When::Says("requires moderation")]).means(Meaning::Refused),
     Rule::when(&[When::Status(403, 403), When::Says("input was flagged")]).means(Meaning::Refused),
     Rule::when(&[When::Status(502, 503)]).means(Meaning::ModelFailed),
 ];
 
-/// The codes of an account that cannot pay, in the API that most gateways imitate.
+/// The errors of every other endpoint: the codes of OpenAI's API for an account that cannot pay, which most gateways use.
 ///
 /// # Source
 /// platform.openai.com/docs, "Error codes". llama.cpp answers 503 "Loading model" while it loads one.
 const ANY: &[Rule] = &[
     Rule::when(&[When::Code(BILLING)]).means(Meaning::CredentialRejected),
     Rule::when(&[When::Type(BILLING)]).means(Meaning::CredentialRejected),
-    // Ollama's own cloud, called with a key: other models need no subscription.
+    // Ollama's cloud, called with a key. Other models need no subscription.
     Rule::when(&[When::Status(401, 403), When::Begins(&["this model requires a subscription"])])
         .means(Meaning::ModelUnavailable),
     Rule::when(&[When::Status(503, 503), When::Begins(&["loading model"])])
@@ -112,7 +118,7 @@ pub(crate) struct VendorErrors {
 }
 
 impl VendorErrors {
-    /// The errors of the kind that the configuration calls `name`. A kind without a table of its own has the codes that
+    /// Returns the errors of the kind with the configured type `name`. A kind without its own table has the codes that
     /// most gateways use.
     pub(crate) fn of(name: &str) -> Self {
         let rules = match name {
@@ -134,7 +140,7 @@ impl VendorErrors {
     }
 }
 
-/// Reads `1008` of `insufficient balance (1008)` or of `base_resp.status_code`.
+/// Returns MiniMax's code: `1008` for `insufficient balance (1008)`, or `base_resp.status_code`.
 fn minimax_code(error: &UpstreamError) -> Option<Cow<'_, str>> {
     let at_end = || {
         let (_, code) = error.message()?.trim_end().strip_suffix(')')?.rsplit_once('(')?;
@@ -167,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_cannot_pay_is_a_failure_of_the_key_at_every_vendor() {
+    fn an_account_that_cannot_pay_is_a_rejected_key_at_every_vendor() {
         let rejected = Outcome::CredentialRejected;
         let suspended = "Your account org-1<ak-2> is suspended due to insufficient balance, please recharge";
         for (kind, status, body) in [
@@ -215,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_the_conversation_stays_the_clients() {
+    fn an_error_about_the_conversation_stays_refused() {
         for (kind, message) in [
             ("minimax", "messages.0: the text \"insufficient balance (1008)\" is invalid"),
             ("moonshot", "messages.1: 'Your account is suspended due to insufficient balance' is too long"),
@@ -230,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_and_models_are_not_the_key() {
+    fn errors_about_limits_and_models_do_not_reject_the_key() {
         let limited = Outcome::RateLimited { retry_after: None, scope: LimitScope::Request };
         check("minimax", 500, &anthropic("api_error", "rate limit exceeded (1002)"), limited);
         let retry_after = Some(PLAN_PAUSE);

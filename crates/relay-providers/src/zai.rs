@@ -1,9 +1,9 @@
-//! Z.AI (GLM): Anthropic's format, with the reason of an error in Z.AI's own business code.
+//! Calls Z.AI (GLM): Anthropic's format, with the reason for an error in Z.AI's own business code.
 //!
 //! # Source
 //! docs.z.ai, "Error codes", and answers in public reports: typed,
 //! `{"type":"error","error":{"type":"rate_limit_error","code":"1308","message":"[1308][…][id]"}}`, or bare,
-//! `{"error":{"code":"1210","message":"…"}}`. The code may also stand in the place of the type, as in
+//! `{"error":{"code":"1210","message":"…"}}`. The code may also be in `error.type`, as in
 //! `{"type":"error","error":{"type":"1113","message":"…"}}` (github.com/anthropics/claude-code, issues 9201 and 11345).
 
 use std::borrow::Cow;
@@ -25,18 +25,18 @@ const BEIJING: Duration = Duration::from_secs(8 * 60 * 60);
 const CAP_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Authentication (1001 to 1004); account locked, in arrears, out of balance (1110 to 1121); no access (1220); plan expired
-/// (1309). A 429 may also mean that there is no money left: another request with the same key is useless then.
+/// (1309). They may come with status 429 too, but a retry with the same key then fails again.
 const REJECTED: When = When::CodeIn(&[(1001, 1004), (1110, 1121), (1220, 1220), (1309, 1309)]);
-/// No such model; a model that is not in the plan.
+/// Unknown model (1211); a model that is not in the plan (1311).
 const NO_MODEL: When = When::CodeIn(&[(1211, 1211), (1311, 1311)]);
 /// Concurrency, frequency, usage until a reset, fair use; the cap of a day, a week or a month.
 const LIMITED: When = When::CodeIn(&[(1302, 1303), (1308, 1308), (1313, 1313), (1316, 1321)]);
-/// A day's or a plan's cap that is used up.
+/// The cap of a day or of a plan is used up.
 const USED_UP: When = When::CodeIn(&[(1304, 1304), (1310, 1310)]);
-/// A traffic limit, and "model busy": neither is about the key.
+/// A traffic limit (1305), and "model busy" (1312). Neither is about the key.
 const OVERLOADED: When = When::CodeIn(&[(1305, 1305), (1312, 1312)]);
 const TOO_LONG: When = When::CodeIn(&[(1261, 1261)]);
-/// Parameters, content.
+/// Invalid parameters (1210 to 1215); refused content (1301).
 const REFUSED: When = When::CodeIn(&[(1210, 1210), (1212, 1215), (1301, 1301)]);
 
 const LIMIT: Meaning = Meaning::Limited(Scope::Key, Wait::DateInMessage { east: BEIJING, otherwise: None });
@@ -52,7 +52,7 @@ const RULES: &[Rule] = &[
         .answers(400)
         .says("prompt is too long: {message}")
         .or_without_message("prompt is too long"),
-    // An error in Anthropic's form keeps its words: clients understand them.
+    // An error in Anthropic's form passes unchanged, since clients understand it.
     Rule::when(&[REJECTED]).means(Meaning::CredentialRejected),
     Rule::when(&[REJECTED, When::Foreign, When::Status(500, 599)]).answers(403),
     Rule::when(&[REJECTED, When::Foreign]).says(MESSAGE).or_without_message(CODE),
@@ -109,7 +109,7 @@ impl Provider for Zai {
         let lacks_limit = attempt.request().endpoint() == Endpoint::Messages
             && attempt.request().body().max_tokens().is_none();
         if error.status() == StatusCode::INTERNAL_SERVER_ERROR && lacks_limit {
-            // Z.AI fails where other upstreams refuse the request. The words are Anthropic's.
+            // Z.AI answers 500 to a request that other upstreams refuse. The message is Anthropic's.
             judgement.api_error = Some(ApiError {
                 status: StatusCode::BAD_REQUEST,
                 kind: "invalid_request_error",
@@ -120,8 +120,8 @@ impl Provider for Zai {
     }
 }
 
-/// Returns Z.AI's code: in `error.code`, in the place of `error.type`, or at the beginning of the message, as in
-/// `[1113][Insufficient balance][id]`. A status in `error.code` is no code of Z.AI's.
+/// Returns Z.AI's code, which is in `error.code`, in `error.type`, or at the beginning of the message, as in
+/// `[1113][Insufficient balance][id]`. A code has four digits; `error.code` may also contain a status.
 fn business_code(error: &UpstreamError) -> Option<Cow<'_, str>> {
     let in_message = || error.message()?.strip_prefix('[')?.split_once(']').map(|(code, _)| code);
     let is_business = |code: &&str| code.len() == 4 && code.bytes().all(|byte| byte.is_ascii_digit());
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_business_code_decides_before_the_status() {
+    fn the_business_code_takes_precedence_over_the_status() {
         #[track_caller]
         fn check(status: u16, body: &str, expected: Outcome) {
             assert_eq!(judged(LIMITED_REQUEST, status, body).outcome, expected, "{status} {body}");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_get_the_words_that_clients_understand() {
+    fn errors_in_another_form_get_a_status_and_a_message_that_clients_understand() {
         #[track_caller]
         fn check(status: u16, body: &str, expected: Option<(u16, &str, &str)>) {
             let found = judged(LIMITED_REQUEST, status, body).api_error;
@@ -243,7 +243,7 @@ mod tests {
             r#"{"error":{"code":"1210"}}"#,
             Some((400, "invalid_request_error", "Z.AI answered with its code 1210")),
         );
-        // A clear error in Anthropic's form stays as it is; an unknown one is left to the general translation.
+        // An error in Anthropic's form stays as it is. An unknown one is left to the general translation.
         check(
             429,
             r#"{"type":"error","error":{"type":"rate_limit_error","code":"1302","message":"x"}}"#,

@@ -74,7 +74,7 @@ mod tests {
     use crate::request::{Endpoint, RelayRequest};
 
     #[test]
-    fn a_refused_credential_of_a_client_is_not_the_relays() {
+    fn a_refused_credential_of_a_client_does_not_count_against_the_relay() {
         let body = MessagesBody::parse(Bytes::from_static(br#"{"model":"m"}"#)).unwrap();
         let attempt = Attempt::new(RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body));
         let upstream = PassThrough::new(BaseUrl::parse("https://api.anthropic.com").unwrap());

@@ -1,8 +1,8 @@
-//! Tokens of Microsoft Entra ID.
+//! Obtains tokens of Microsoft Entra ID.
 //!
 //! # Source
 //! Microsoft identity platform, "OAuth 2.0 client credentials flow" and "Managed identities: how to use"; `azure_identity`
-//! for what differs between the instance metadata service and App Service.
+//! for the differences between the instance metadata service and App Service.
 
 use std::time::SystemTime;
 
@@ -74,7 +74,7 @@ impl Entra {
         let answer = self.client.get(&format!("{endpoint}?{}", form(&query)), headers).await?;
         let lifetime = match identity_header {
             None => answer.seconds("expires_in")?,
-            // App Service names the moment, not how far off it is.
+            // App Service states the time of expiry, not the lifetime.
             Some(_) => {
                 let passed = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 answer.seconds("expires_on")?.saturating_sub(passed)
@@ -85,7 +85,7 @@ impl Entra {
 }
 
 impl TokenSource for Entra {
-    /// `Bearer TOKEN`.
+    /// The value of `authorization`: `Bearer TOKEN`.
     type Token = HeaderValue;
     type Error = CredentialError;
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::failure::{self, Judgement, Meaning, Rule, Subject, UpstreamError, When};
 
 const RULES: &[Rule] = &[
-    // The gateway loses its own way to the model now and then. That is no verdict on the key, nor on other deployments.
+    // The gateway sometimes fails to reach the model. Neither the key nor other deployments are at fault.
     Rule::when(&[When::Code(&["invalid_model_endpoint_authentication"])])
         .means(Meaning::ModelFailed)
         .answers(500)
@@ -41,7 +41,7 @@ const RULES: &[Rule] = &[
     Rule::when(&[When::HasCode]).says("{message}").or_without_message("Azure answered {status} ({code})"),
 ];
 
-/// Judges an error in answer to a request for `deployment`. An error without a code is none of the gateway's.
+/// Judges an error in answer to a request for `deployment`. An error without a code is not from the gateway.
 pub(super) fn judge(error: &UpstreamError, deployment: &str) -> Judgement {
     let (code, message) = match error.member(&["error"]) {
         Some(_) => (error.member(&["error", "code"]), error.text(&["error", "message"])),
@@ -62,7 +62,7 @@ mod tests {
     use crate::outcome::{LimitScope, Outcome};
 
     #[test]
-    fn every_error_of_the_gateway_has_its_outcome_and_its_words() {
+    fn every_error_of_the_gateway_has_its_outcome_and_its_message() {
         #[track_caller]
         fn check(status: u16, body: &str, outcome: Outcome, expected: Option<(u16, &str, &str)>) {
             let judgement = judge(&testing::error(status, body), "my-opus");

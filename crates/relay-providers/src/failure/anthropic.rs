@@ -1,4 +1,4 @@
-//! Anthropic's table of errors, which also judges what no kind's own table knows.
+//! Anthropic's table of errors. It also judges an error for which the table of its kind has no rule.
 //!
 //! # Source
 //! platform.claude.com/docs, "Errors" and "Rate limits".
@@ -12,17 +12,17 @@ use super::rules::{self, Rule, Subject, When};
 use super::{Judgement, UpstreamError};
 use crate::outcome::Outcome;
 
-/// `error.details.error_code` of a 429 that no waiting ends: money is used up.
+/// The values of `error.details.error_code` for a 429 whose cause does not pass with time: a spend cap is reached.
 const SPEND_CAPS: &[&str] =
     &["contract_spend_limit_reached", "enforced_spend_limit_reached", "ramp_limit_exceeded"];
-/// The pause of a key whose money is used up: an operator has to raise the cap, or a month has to end.
+/// The pause of a key whose spend cap is reached: an operator has to raise the cap, or the month has to end.
 const SPEND_CAP_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// The errors of an account that cannot pay or is disabled, and of a model that the account does not have. They are about
 /// the relay's key: Anthropic reports the first ones with status 400, as if the request were at fault.
 ///
-/// A message about the conversation may quote the same words. It begins with the path of a field, so that only the
-/// beginning of a message counts, and `error.type`.
+/// A message about the conversation may quote the same words, but it begins with the path of a field. Therefore only the
+/// beginning of a message and `error.type` count.
 ///
 /// # Source
 /// Reports in github.com/anthropics/claude-code: 2127 and 38035 (usage limits), 5358 and others (credit balance); the
@@ -63,14 +63,14 @@ const RULES: &[Rule] = &[
     Rule::when(&[When::Status(408, 408)]).means(Meaning::Failed),
     Rule::when(&[When::Status(429, 429), When::Code(SPEND_CAPS)])
         .means(Meaning::Limited(Scope::Key, Wait::Pause(SPEND_CAP_PAUSE))),
-    // The size of this one request is what is limited.
+    // The limit applies to the size of this one request.
     Rule::when(&[When::Status(429, 429), When::Says("extra usage is required for long context requests")])
         .means(Meaning::Limited(Scope::Request, Wait::LimitsOrMessage)),
-    // A 429 that names no limit, or states that a retry is fine, is no reason to rest the key.
+    // If a 429 names no limit, or states that a retry may succeed at once, the key is not paused.
     Rule::when(&[When::Status(429, 429)]).means(Meaning::Limited(Scope::AsStated, Wait::LimitsOrMessage)),
     Rule::when(&[When::Status(OVERLOADED_STATUS, OVERLOADED_STATUS)])
         .means(Meaning::Overloaded(Wait::Headers)),
-    // Whatever the status, the error's own word for it counts.
+    // For an overload, the type of the error counts, with every status of a failure.
     Rule::when(&[When::Status(500, 599), When::Type(&["overloaded_error"])])
         .means(Meaning::Overloaded(Wait::Headers)),
     Rule::when(&[When::Status(500, 599)]).means(Meaning::Failed),

@@ -1,4 +1,4 @@
-//! The outcome that a rule states: with the places in an error that state the time to wait.
+//! The outcome that a rule states, and the places in an error that state the time to wait.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) enum Scope {
     Request,
     /// The model if the upstream states a time to wait, or else the request. For upstreams that limit each model by itself.
     ModelIfTimed,
-    /// The key if some header or a time to wait names a limit, unless the upstream states that a retry is fine.
+    /// The key if a header or a time to wait names a limit, unless the upstream states that a retry may succeed at once.
     AsStated,
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum Wait {
     LimitsOrMessage,
     /// A date and time in the message, in the time zone so far east of UTC; or else `otherwise`.
     DateInMessage { east: Duration, otherwise: Option<Duration> },
-    /// The relay's own pause, whatever the upstream states. The client does not get it.
+    /// The relay's own pause. It replaces a time that the upstream states, and the client does not get it.
     Pause(Duration),
 }
 

@@ -4,7 +4,7 @@
 //! head, start of body ─UpstreamError::read─▶ UpstreamError ─Provider::judge─▶ Judgement ─write_error─▶ client
 //!  any form                                   form, code, message  rules of the kind
 //! ```
-//! The rules of a kind come first; [`translate()`] is for the errors that they do not put into words.
+//! The rules of a kind come first. If they state no message for an error, [`translate()`] makes one.
 
 mod anthropic;
 mod judgement;

@@ -1,4 +1,4 @@
-//! Errors over a prompt that is too long, in Anthropic's words.
+//! Recognises errors about a prompt that is too long, and writes them with Anthropic's message.
 
 use http::StatusCode;
 use relay_messages::ApiError;
@@ -41,7 +41,7 @@ const WORDINGS: [&str; 46] = [
     "prompt contains {n} tokens*too large for model with {m} maximum context length",
     // Fireworks
     "prompt is too long: {n}, model maximum context length: {m}",
-    // Any of these
+    // Several of the upstreams in this list
     "maximum context length",
     // llama.cpp (`tools/server/server.cpp`)
     "request ({n} tokens) exceeds the available context size ({m} tokens)",
@@ -121,7 +121,7 @@ impl UpstreamError {
         }
         let mut wordings = WORDINGS.iter().filter_map(|words| wording::find(words, &lower));
         if has(&ABOUT_ANSWER) {
-            // Without its answer, too, the request is larger than the context.
+            // The request is larger than the context even without its answer.
             return wordings.find(Numbers::is_over);
         }
         let found = wordings.next().or_else(|| self.says_too_long().then(Numbers::default))?;

@@ -1,6 +1,6 @@
-//! Makes the text of an upstream fit for a message: short, on one line, without addresses and keys.
+//! Prepares the text of an upstream for a message: short, on one line, without addresses and keys.
 
-/// The number of bytes of a body that are searched for a text. The title of a page is within its first few hundred.
+/// The number of bytes of a body that are searched for a text. The title of a page is within its first few hundred bytes.
 pub(super) const LOOKED_AT: usize = 16 * 1024;
 /// The number of characters of a text that go into a message.
 const SHOWN: usize = 500;
@@ -47,8 +47,8 @@ fn without_tags(text: &str) -> String {
         .collect()
 }
 
-/// Returns `true` for an address or a key. An address may hold a credential, or disclose the place of an upstream; an
-/// upstream may quote a key that it refuses.
+/// Returns `true` for an address or a key. An address may contain a credential, or disclose the location of an
+/// upstream. An upstream may quote a key that it refuses.
 fn is_private(word: &str) -> bool {
     let word = word.trim_start_matches(['"', '\'', '`', '(', '<', '[']);
     word.contains("://") || word.starts_with("sk-") || word.starts_with("AKIA") || word.starts_with("ABSK")

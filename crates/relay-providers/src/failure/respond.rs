@@ -1,4 +1,4 @@
-//! The response that the client gets for a failure.
+//! Writes the response that the client gets for a failure.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};

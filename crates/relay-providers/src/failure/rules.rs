@@ -1,12 +1,12 @@
-//! The tables in which each kind of upstream lists its errors, and the one function that evaluates them.
+//! Evaluates the tables in which each kind of upstream lists its errors.
 //!
 //! ```text
 //! UpstreamError ─▶ Subject { code, message, facts } ─▶ &[Rule] of the kind ─▶ outcome, ApiError
 //!                  as the kind names its errors
 //! ```
-//! A rule has conditions and states some properties: the outcome, the status and type for the client, the words for the
-//! client. Each property comes from the first rule that applies and states it. So a rule for a wording can stand before
-//! the rule for the error's code and leave the status to it.
+//! A rule has conditions and sets some properties: the outcome, the status and type for the client, the message for the
+//! client. Each property comes from the first rule that applies and sets it. A rule for a message can therefore precede
+//! the rule for the code of the error and leave the status to it.
 
 use std::borrow::Cow;
 
@@ -100,7 +100,7 @@ impl Rule {
         self
     }
 
-    /// States another message for an error without a message of its own.
+    /// States another message for an error in which the upstream states none.
     pub(crate) const fn or_without_message(mut self, words: &'static str) -> Self {
         if let Some(stated) = &mut self.words {
             stated.without = words;
@@ -217,7 +217,7 @@ fn applying<'a>(rules: &'a [Rule], subject: &Subject<'_>) -> impl Iterator<Item 
     rules.iter().filter(|rule| rule.applies_to(subject))
 }
 
-/// Replaces each `{name}` that `value` knows, in one pass: a value is not searched for names.
+/// Replaces each `{name}` for which `value` returns a text, in one pass: that text is not searched for names.
 fn fill<'a>(template: &'a str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut filled = String::new();
     let mut rest = template;
@@ -253,7 +253,7 @@ mod tests {
             Rule::when(&[When::HasCode])
                 .answers(418)
                 .says("{message}")
-                .or_without_message("{name} said {code}"),
+                .or_without_message("{name} returned {code}"),
         ];
         #[track_caller]
         fn check(body: &str, outcome: Option<Outcome>, expected: Option<(u16, &str, &str)>) {
@@ -272,7 +272,7 @@ mod tests {
             Some((422, kind, "model: No such MODEL x")),
         );
         check(r#"{"code":"bad","message":"no"}"#, Some(Outcome::Refused), Some((422, kind, "no")));
-        check(r#"{"code":"new"}"#, None, Some((418, kind, "Upstream said new")));
+        check(r#"{"code":"new"}"#, None, Some((418, kind, "Upstream returned new")));
         check(r#"{"message":"no"}"#, None, None);
     }
 

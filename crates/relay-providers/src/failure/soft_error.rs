@@ -1,4 +1,4 @@
-//! Soft errors: failures in a response of status 200, such as an error as JSON, a login page, or no body at all.
+//! Finds soft errors: failures in a response of status 200, such as an error as JSON, a login page, or no body at all.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -37,7 +37,7 @@ impl Shape {
 
 /// The finding about a response of a status of success.
 pub(crate) enum Answered {
-    /// The response is what its status claims, as far as its start shows.
+    /// The response is a success, as far as its start shows.
     Success,
     /// The response is a failure.
     Failure(Box<UpstreamError>),

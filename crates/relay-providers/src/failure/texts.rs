@@ -1,10 +1,10 @@
-//! The texts of an error that may name what the upstream does not accept.
+//! Collects the texts of an error that may name a field that the upstream does not accept.
 
 use serde_json::Value;
 
-/// The number of errors inside of each other that are read: gateways put an upstream's error into a text of theirs.
+/// The maximum depth of nested errors: gateways put the error of an upstream into a text of their own.
 const NESTING: usize = 3;
-/// The number of validation errors that are read of one list.
+/// The maximum number of validation errors that are read from one list.
 const PROBLEMS: usize = 16;
 
 /// Returns the texts of `error`: Anthropic's and Google's `error.message`, AWS's `message`, FastAPI's `detail`. A text that

@@ -1,11 +1,11 @@
-//! Errors of any form in Anthropic's words, as far as they can be read.
+//! Translates errors of any form into Anthropic's form, as far as they can be read.
 
 use relay_config::ProviderName;
 use relay_messages::{ApiError, error_type};
 
 use super::{Form, UpstreamError, prompt_too_long};
 
-/// Returns `error`, one of `provider`, in Anthropic's words.
+/// Returns `error`, an error of `provider`, in Anthropic's form.
 pub(crate) fn translate(provider: &ProviderName, error: &UpstreamError) -> ApiError {
     if error.is_prompt_too_long() {
         return prompt_too_long::api_error(error);

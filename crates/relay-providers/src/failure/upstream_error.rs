@@ -150,8 +150,8 @@ impl UpstreamError {
         }
     }
 
-    /// Returns `true` if the body is an error object of the Messages API, complete and not in a list. An upstream with an
-    /// API of its own passes the model's errors on like this.
+    /// Returns `true` if the body is an error object of the Messages API, complete and not in a list. An upstream with
+    /// another API forwards the errors of its models in this form.
     pub(crate) fn is_models_own(&self) -> bool {
         self.member(&["type"]).is_some_and(|kind| kind == "error")
             && self.member(&["error", "type"]).is_some_and(Value::is_string)
@@ -188,7 +188,7 @@ impl UpstreamError {
     fn read_json(&mut self, value: Value) {
         let root = first(&value);
         let error = root.get("error").unwrap_or(root);
-        // Z.AI may put its own code in the place of the type. Clients of the Messages API do not know it.
+        // Z.AI may return its own code as the type. Clients of the Messages API do not understand it.
         let is_type = |kind: &str| !kind.is_empty() && !kind.bytes().all(|byte| byte.is_ascii_digit());
         let is_anthropic = root["type"] == "error" && error["type"].as_str().is_some_and(is_type);
         let text = |value: &Value| match value {

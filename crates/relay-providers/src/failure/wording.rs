@@ -1,4 +1,4 @@
-//! Patterns of the words in which upstreams report a limit, with the numbers in them.
+//! Finds the wordings in which upstreams report a limit, with the numbers in them.
 
 /// The numbers that a message states.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
