@@ -27,7 +27,7 @@ pub struct SignatureOwner(Family);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
     Claude,
-    /// An upstream with models of its own, identified by a hash of its address.
+    /// An upstream with its own models, identified by a hash of its address.
     Alone(ThinkingId),
 }
 
@@ -35,7 +35,7 @@ impl SignatureOwner {
     /// The owner of Claude's signatures. Anthropic, Bedrock, Vertex and Foundry accept each other's.
     pub const CLAUDE: Self = Self(Family::Claude);
 
-    /// Returns the owner for an upstream with models of its own, which only accepts its own thinking.
+    /// Returns the owner for an upstream with its own models, which accepts only its own thinking.
     #[must_use]
     pub fn at(base_url: &BaseUrl) -> Self {
         let address = format!("{}{}", base_url.authority(), base_url.path());

@@ -1,4 +1,4 @@
-//! A bounded map that drops unused entries without a clock or a list of its own.
+//! A bounded map that drops unused entries without a clock or a list of uses.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::mem;
 use std::time::{Duration, Instant};
 
-/// A map in two generations: an entry that is not used while one generation lasts is dropped with the next.
+/// A map in two generations: an entry that is not used during one generation is dropped with the next.
 ///
 /// New and used entries belong to the young generation. It becomes the old one when it is full or has lasted its lifetime,
 /// and the old one before it is dropped. So an entry is kept for at least one lifetime after its last use, unless the map
@@ -36,7 +36,7 @@ pub struct TwoGenerations<K, V> {
 }
 
 impl<K: Eq + Hash, V> TwoGenerations<K, V> {
-    /// Creates an empty map. A generation takes up to `capacity` entries and lasts up to `lifetime`.
+    /// Creates an empty map. A generation has at most `capacity` entries and ends after `lifetime`.
     #[must_use]
     pub fn new(capacity: usize, lifetime: Duration) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), since: None, capacity, lifetime }

@@ -339,7 +339,7 @@ impl Scanner<'_> {
     pub(super) fn end(&mut self) -> Result<(), ScanError> {
         self.skip_whitespace();
         if self.at < self.body.len() {
-            return Err(self.unexpected("nothing behind the JSON value", "body"));
+            return Err(self.unexpected("nothing after the JSON value", "body"));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::grammar::Scanner;
 /// A value within a scanned body, with its key if it is a member of an object.
 ///
 /// A node refers to a place in the body and copies nothing. The methods of [`Edits`](super::Edits) take a
-/// node to say which value changes.
+/// node to name the value that changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
     body: &'a [u8],

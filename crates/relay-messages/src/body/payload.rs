@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::grammar::Span;
 
-/// The length from which a part of a body becomes a piece of its own. Shorter parts are copied.
+/// The length from which a part of a body becomes a separate piece. Shorter parts are copied.
 const COPIED: usize = 1024;
 
 /// A body of a few pieces, sent in order with its exact total length. Clones share the pieces.
@@ -50,8 +50,8 @@ impl From<Bytes> for Payload {
 
 /// Builds a payload from a body with replaced spans.
 ///
-/// Long parts of the body are not copied. Short ones are, into one buffer with their neighbours: a piece of its own costs more
-/// than its bytes, and a client may cause millions of edits.
+/// Long parts of the body are not copied. Short ones are, into one buffer with their neighbours: a separate piece costs
+/// more than its bytes, and a client may cause millions of edits.
 pub(super) struct PayloadWriter<'b> {
     body: &'b Bytes,
     /// The number of bytes of the body that have been written or replaced.

@@ -170,7 +170,7 @@ mod tests {
         );
         check_error(
             "{} {}",
-            "the body is not valid JSON at line 1, column 4 (byte 3): expected nothing behind the JSON value",
+            "the body is not valid JSON at line 1, column 4 (byte 3): expected nothing after the JSON value",
         );
         check_error(
             "{\"a\":\"x\ny\"}",

@@ -1,4 +1,4 @@
-//! Folds messages with a role that an upstream does not know into an adjacent turn of the user.
+//! Folds messages with a role that an upstream does not accept into an adjacent turn of the user.
 
 use bytes::Bytes;
 use relay_config::FieldPath;

@@ -87,7 +87,7 @@ impl Adapter {
     }
 
     /// Adds to `edits` the changes that bring `body` into the form that the upstream accepts for its `model`.
-    /// Returns the betas to send upstream, of those in `asked`.
+    /// Returns the betas to send upstream, of those in `requested`.
     ///
     /// A part that the upstream does not support is replaced by a text: see [`unsupported`](Self::unsupported).
     ///
@@ -96,29 +96,29 @@ impl Adapter {
         &'a self,
         model: &str,
         body: &MessagesBody,
-        asked: &'a [String],
+        requested: &'a [String],
         edits: &mut Edits,
     ) -> Option<Vec<&'a str>> {
         let rules = Rules::new(&self.known, model);
         if rules.is_empty() {
             return None;
         }
-        let mut betas: Vec<Beta<'_>> = asked.iter().filter_map(|beta| Beta::of(beta, &rules)).collect();
-        let alone = self.left_alone(&rules, asked, &betas);
+        let mut betas: Vec<Beta<'_>> = requested.iter().filter_map(|beta| Beta::of(beta, &rules)).collect();
+        let alone = self.left_alone(&rules, requested, &betas);
         let refused = Refused::new(&rules, self.fetches_images);
         let is_refused = refuse::unsupported(&rules, self.fetches_images, body).is_some();
         let dropped = change(&rules, &alone, is_refused.then_some(&refused), body, edits);
         self.leave_with_fields(&mut betas, &dropped, body, edits);
-        Some(betas.iter().map(|beta| beta.goes_as).collect())
+        Some(betas.iter().map(|beta| beta.sent_as).collect())
     }
 
     /// Returns the fields for which the client sent betas, none of which is sent upstream.
-    fn left_alone(&self, rules: &Rules<'_>, asked: &[String], betas: &[Beta<'_>]) -> Vec<&FieldPath> {
+    fn left_alone(&self, rules: &Rules<'_>, requested: &[String], betas: &[Beta<'_>]) -> Vec<&FieldPath> {
         let companions = self.companions.iter().filter(|(field, needs)| {
             let is_needed = |beta: &str| needs.iter().any(|pattern| pattern.fits(beta));
-            let was_asked_for = asked.iter().any(|beta| is_needed(beta));
-            was_asked_for
-                && !betas.iter().any(|beta| is_needed(beta.asked) || is_needed(beta.goes_as))
+            let was_requested = requested.iter().any(|beta| is_needed(beta));
+            was_requested
+                && !betas.iter().any(|beta| is_needed(beta.requested) || is_needed(beta.sent_as))
                 && rules.field(field).is_none()
         });
         companions.map(|(field, _)| field).collect()
@@ -137,7 +137,7 @@ impl Adapter {
         // Each field is searched once, since the body may be large, and so may be the number of betas.
         let needs: Vec<_> = needs.map(|(field, betas)| (betas, remains(body, field, edits))).collect();
         betas.retain(|beta| {
-            let fits = |need: &relay_config::Pattern| need.fits(beta.asked) || need.fits(beta.goes_as);
+            let fits = |need: &relay_config::Pattern| need.fits(beta.requested) || need.fits(beta.sent_as);
             let own = || needs.iter().filter(|(patterns, _)| patterns.iter().any(fits));
             let is_any = own().any(|(_, remains)| *remains != Remains::Absent);
             !is_any || own().any(|(_, remains)| *remains == Remains::Some)
@@ -170,23 +170,24 @@ fn remains(body: &MessagesBody, field: &FieldPath, edits: &Edits) -> Remains {
 
 /// A beta that is sent upstream.
 struct Beta<'a> {
-    asked: &'a str,
-    goes_as: &'a str,
+    /// The name in the client's request.
+    requested: &'a str,
+    /// The name at the upstream.
+    sent_as: &'a str,
 }
 
 impl<'a> Beta<'a> {
-    fn of<'r: 'a>(asked: &'a str, rules: &Rules<'r>) -> Option<Self> {
-        match rules.beta(asked) {
-            None | Some(BetaRule::Pass) => Some(Self { asked, goes_as: asked }),
-            Some(BetaRule::Rename(name)) => Some(Self { asked, goes_as: name }),
+    fn of<'r: 'a>(requested: &'a str, rules: &Rules<'r>) -> Option<Self> {
+        match rules.beta(requested) {
+            None | Some(BetaRule::Pass) => Some(Self { requested, sent_as: requested }),
+            Some(BetaRule::Rename(name)) => Some(Self { requested, sent_as: name }),
             Some(BetaRule::Drop) => None,
         }
     }
 }
 
-/// Makes the changes that `rules` define, removes the fields in `alone`, which have lost their betas, and replaces the parts
-/// that are `refused`.
-/// Returns the top-level names of the paths at which a value was removed.
+/// Makes the changes that `rules` define, removes the fields in `alone`, whose betas are not sent, and replaces the
+/// parts that are `refused`. Returns the top-level names of the paths at which a value was removed.
 fn change<'a>(
     rules: &Rules<'a>,
     alone: &[&'a FieldPath],
@@ -231,7 +232,7 @@ fn change<'a>(
 }
 
 /// Moves the value of `member` into the top-level `object` as `name`, unless `object` already has that name.
-/// If `object` is not a JSON object, it is left for the upstream to refuse.
+/// If `object` is not a JSON object, it stays unchanged, and the upstream refuses it.
 fn move_into(body: &MessagesBody, member: Node<'_>, object: &str, name: &str, edits: &mut Edits) {
     edits.remove_at(member);
     let value = String::from_utf8_lossy(member.text());
@@ -245,8 +246,8 @@ fn move_into(body: &MessagesBody, member: Node<'_>, object: &str, name: &str, ed
     }
 }
 
-/// The maximum number of members of an object whose members move. A tool has about ten. An object with more is left for the
-/// upstream to refuse.
+/// The maximum number of members of an object whose members move. A tool has about ten. An object with more members stays
+/// unchanged, and the upstream refuses it.
 const HOISTED: usize = 64;
 
 /// Moves the members of an object in a tool, the last of `way`, into the tool itself. Members that the tool already has, or

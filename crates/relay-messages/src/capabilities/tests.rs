@@ -16,11 +16,11 @@ fn list(betas: &str) -> Vec<String> {
 }
 
 fn adapted(adapter: &Adapter, model: &str, betas: &str, body: &str) -> (String, String) {
-    let (body, asked, mut edits) =
+    let (body, requested, mut edits) =
         (parse(&format!(r#"{{"model":"{model}",{body}}}"#)), list(betas), Edits::default());
-    let betas = match adapter.adapt(model, &body, &asked, &mut edits) {
+    let betas = match adapter.adapt(model, &body, &requested, &mut edits) {
         Some(betas) => betas.join(","),
-        None => asked.join(","),
+        None => requested.join(","),
     };
     let body = edits.apply(&body).pieces().flat_map(|piece| piece.to_vec()).collect();
     let body = String::from_utf8(body).unwrap();
@@ -86,7 +86,7 @@ fn a_list_that_becomes_empty_is_removed() {
 
 #[test]
 fn a_beta_and_its_field_are_removed_together() {
-    // Vertex does not know the beta, so that its field is removed.
+    // Vertex does not accept the beta, so its field is removed.
     check(
         "vertex",
         NEW,
@@ -94,7 +94,7 @@ fn a_beta_and_its_field_are_removed_together() {
         r#""messages":[{"role":"user","output_config":{"effort":"low"},"content":"c"}]"#,
         (r#""messages":[{"role":"user","content":"c"}]"#, "a"),
     );
-    // Bedrock knows a beta of the same field.
+    // Bedrock accepts a beta of the same field.
     let body = r#""messages":[{"role":"user","output_config":{"effort":"low"},"content":"c"}]"#;
     let betas = "per-turn-control-2026-07-01,mid-conversation-output-config-2026-07-01";
     check("bedrock", NEW, betas, body, (&format!("{{{body}"), "mid-conversation-output-config-2026-07-01"));
@@ -310,7 +310,7 @@ fn texts(value: &Value, found: &mut Vec<String>) {
 
 /// Returns the texts in `messages`: of system messages those in the content, of other messages those in all
 /// members.
-fn said(messages: &Value) -> Vec<String> {
+fn texts_of(messages: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for message in messages.as_array().into_iter().flatten() {
         let content = &message["content"];
@@ -368,7 +368,7 @@ fn odd() -> BoxedStrategy<Value> {
 /// Generates messages with a role, some content and arbitrary other members.
 fn odd_message() -> impl Strategy<Value = Value> {
     let role = prop::sample::select(vec!["system", "user", "assistant"]);
-    let text = prop::sample::select(vec![json!("!said"), json!("")]);
+    let text = prop::sample::select(vec![json!("!text"), json!("")]);
     let blocks = prop::collection::vec(odd_object(odd()), 0..3).prop_map(Value::from);
     (odd_object(odd()), role, prop_oneof![2 => text, 3 => blocks, 1 => odd()]).prop_map(
         |(mut message, role, content)| {
@@ -396,12 +396,12 @@ proptest! {
             Adapter::of(kind).adapt(OLD, &parsed, &list(betas), &mut edits);
             let adapted: Vec<u8> = edits.apply(&parsed).pieces().flat_map(|piece| piece.to_vec()).collect();
             let adapted: Value = serde_json::from_slice(&adapted).unwrap();
-            let mut says = Vec::new();
-            texts(&adapted["messages"], &mut says);
-            for text in said(&body["messages"]) {
-                let at = says.iter().position(|other| *other == text);
+            let mut kept = Vec::new();
+            texts(&adapted["messages"], &mut kept);
+            for text in texts_of(&body["messages"]) {
+                let at = kept.iter().position(|other| *other == text);
                 prop_assert!(at.is_some(), "{}: {} of {} is missing in {}", kind, text, body, adapted);
-                says.swap_remove(at.unwrap());
+                kept.swap_remove(at.unwrap());
             }
         }
     }

@@ -56,14 +56,14 @@ mod tests {
         assert!(found.abs_diff(expected) <= bound, "{found}, expected {expected} ± {bound}");
     }
 
-    fn says(text: &str) -> Value {
+    fn request(text: &str) -> Value {
         json!({"model": "m", "messages": [{"role": "user", "content": text}]})
     }
 
     #[test]
     fn the_samples_are_within_a_tenth_of_their_true_count() {
-        check(&says(include_str!("../../testdata/estimate/prose.md")), 893);
-        check(&says(include_str!("../../testdata/estimate/code.rs.txt")), 1216);
+        check(&request(include_str!("../../testdata/estimate/prose.md")), 893);
+        check(&request(include_str!("../../testdata/estimate/code.rs.txt")), 1216);
         let tools: Value = serde_json::from_str(include_str!("../../testdata/estimate/tools.json")).unwrap();
         check(&json!({"model": "m", "tools": tools}), 469);
     }
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn fields_other_than_input_are_not_counted() {
         let text = "word ".repeat(1000);
-        let one = estimate(&says("word"));
+        let one = estimate(&request("word"));
         let other = json!({
             "model": "m",
             "messages": [{"role": "user", "content": "word"}],
@@ -79,7 +79,7 @@ mod tests {
         });
         assert_eq!(estimate(&other), one);
         assert_eq!(estimate(&json!({"model": "m"})), 0);
-        assert!(estimate(&says(&text)).abs_diff(one + 1000) < 100);
+        assert!(estimate(&request(&text)).abs_diff(one + 1000) < 100);
     }
 
     #[test]

@@ -25,11 +25,11 @@ pub(super) fn values(json: &[u8]) -> Vec<Range<usize>> {
 
 /// Returns the range of the value of the member whose key ends at `at`, if it is a string of base64.
 fn value(json: &[u8], at: usize) -> Option<Range<usize>> {
-    let behind = |at: usize, mark: u8| {
+    let after = |at: usize, mark: u8| {
         let space = json.get(at..)?.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         (json.get(at + space) == Some(&mark)).then_some(at + space + 1)
     };
-    let start = behind(behind(at, b':')?, b'"')?;
+    let start = after(after(at, b':')?, b'"')?;
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
     if !json.get(start..start + LOOKED_AT)?.iter().all(is_base64) {
         return None;

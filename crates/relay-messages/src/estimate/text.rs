@@ -12,7 +12,7 @@ const WEIGHTS: [[u16; 2]; 9] = [
     [959, 89],   // A-Z
     [1122, 315], // 0-9
     [150, 0],    // white space
-    [0, 482],    // backslash, which counts the letter after it as a word of its own
+    [0, 482],    // backslash, which counts the letter after it as a separate word
     [127, 96],   // quotation mark
     [1123, 0],   // the rest of ASCII
     [599, 0],    // first byte of a character beyond ASCII

@@ -1,14 +1,14 @@
 //! Reads the fields, betas or thinking blocks that an upstream does not accept from the text of its error.
 //!
 //! # Source
-//! Texts reported verbatim by users of Anthropic's API, Bedrock, Vertex and gateways in front of them.
+//! Texts reported verbatim by users of Anthropic's API, Bedrock, Vertex and gateways before them.
 
 /// The maximum number of names read from one refusal. A request with more refused parts is not worth a retry.
 const NAMES: usize = 16;
 
-/// The text after the path of a field that pydantic does not know.
+/// The text after the path of a field that is unknown to pydantic.
 const EXTRA_INPUT: &str = ": Extra inputs are not permitted";
-/// The texts before and after a key that Bedrock's JSON schema does not know. The path of the object comes
+/// The texts before and after a key that is unknown to Bedrock's JSON schema. The path of the object comes
 /// before them, such as `#/tools/0: `.
 const EXTRANEOUS: (&str, &str) = ("extraneous key [", "] is not permitted");
 /// Words, in lower case, before the names of betas that the upstream does accept.
@@ -56,31 +56,31 @@ impl Refusal {
     /// Returns the parts that one message names.
     fn of(message: &str) -> Option<Self> {
         let lower = message.to_ascii_lowercase();
-        let says = |text: &str| lower.contains(text);
-        if says(EFFORT_WITHOUT_THINKING) {
+        let has = |text: &str| lower.contains(text);
+        if has(EFFORT_WITHOUT_THINKING) {
             return Some(Self::Fields(vec![PROSE[1].1.to_owned()]));
         }
-        if says(NOT_PASSED_BACK) && (says("thinking") || says("reasoning_content")) {
+        if has(NOT_PASSED_BACK) && (has("thinking") || has("reasoning_content")) {
             return Some(Self::ThinkingNotPassedBack);
         }
-        if says("thinking") {
-            if says("but found") && says("expected `thinking`") {
+        if has("thinking") {
+            if has("but found") && has("expected `thinking`") {
                 return Some(Self::ThinkingMissing);
             }
-            let names_signature = says("signature") && (says("invalid") || says("field required"));
-            let names_redacted = says("invalid `data` in `redacted_thinking`");
+            let names_signature = has("signature") && (has("invalid") || has("field required"));
+            let names_redacted = has("invalid `data` in `redacted_thinking`");
             if names_signature
                 || names_redacted
-                || says("blocks in the latest assistant message cannot be modified")
+                || has("blocks in the latest assistant message cannot be modified")
             {
                 return Some(Self::Signature);
             }
         }
-        if says("beta")
-            && ["unexpected", "invalid", "unknown", "unsupported", "not support"].iter().any(|w| says(w))
+        if has("beta")
+            && ["unexpected", "invalid", "unknown", "unsupported", "not support"].iter().any(|w| has(w))
         {
             let names = dated_names(message);
-            if !names.is_empty() || says("invalid beta flag") {
+            if !names.is_empty() || has("invalid beta flag") {
                 return Some(Self::Betas(names));
             }
         }
@@ -104,7 +104,7 @@ fn is_in_path(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
-/// Returns the path of each key that Bedrock's schema does not know.
+/// Returns the path of each key that is unknown to Bedrock's schema.
 fn extraneous_keys(message: &str) -> impl Iterator<Item = String> {
     message.match_indices(EXTRANEOUS.0).take(NAMES).filter_map(|(at, open)| {
         let (key, rest) = message[at + open.len()..].split_once(']')?;
