@@ -130,7 +130,7 @@ impl<S: CredentialSource> CredentialCache<S> {
 
     /// Returns the credential that is valid at `now`. Waits only if there is none: a refresh runs in the background.
     ///
-    /// A load is a task of its own. If a caller is cancelled, the other callers still get the credential.
+    /// A load is a separate task. If a caller is cancelled, the other callers still get the credential.
     ///
     /// # Errors
     /// The error of the last load, for all callers that waited for it and for those of the next moment
@@ -293,19 +293,19 @@ fn is_within(pause: Duration, at: SystemTime, now: SystemTime) -> bool {
 struct Load<S: CredentialSource> {
     shared: Arc<Shared<S>>,
     purpose: Purpose<S::Credential>,
-    asked: SystemTime,
+    requested_at: SystemTime,
     started: Instant,
     /// `None` until the load ends.
     result: Option<Result<Loaded<S::Credential>, S::Error>>,
 }
 
 impl<S: CredentialSource> Load<S> {
-    fn new(shared: Arc<Shared<S>>, purpose: Purpose<S::Credential>, asked: SystemTime) -> Self {
-        Self { shared, purpose, asked, started: Instant::now(), result: None }
+    fn new(shared: Arc<Shared<S>>, purpose: Purpose<S::Credential>, requested_at: SystemTime) -> Self {
+        Self { shared, purpose, requested_at, started: Instant::now(), result: None }
     }
 
     async fn run(mut self) {
-        let loading = self.shared.source.load(self.asked);
+        let loading = self.shared.source.load(self.requested_at);
         let result = tokio::time::timeout(S::TIMES.load, loading).await;
         let result = result.unwrap_or_else(|_| Err(S::interrupted(Interrupted::Timeout)));
         if let Err(error) = &result {
@@ -318,7 +318,7 @@ impl<S: CredentialSource> Load<S> {
 impl<S: CredentialSource> Drop for Load<S> {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or_else(|| Err(S::interrupted(Interrupted::Abandoned)));
-        let ended = self.asked + self.started.elapsed();
+        let ended = self.requested_at + self.started.elapsed();
         self.shared.state.send_modify(|state| state.finish(ended, &self.purpose, result));
     }
 }

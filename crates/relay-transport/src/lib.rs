@@ -5,7 +5,7 @@
 //!                                                         │
 //! ResponseBody ◀─ read_start ◀─ IdleTimeout ◀─ decompress ◀┘
 //! ```
-//! This crate does not know what a provider is. It moves bytes, and its errors state what was sent and received. The
+//! This crate has no notion of a provider. It moves bytes, and its errors state what was sent and received. The
 //! meaning of a response is left to `relay-providers`.
 //!
 //! ```

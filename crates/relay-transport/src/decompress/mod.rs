@@ -25,7 +25,7 @@ use self::reader::{Reader, TooManyMembers};
 use self::source::Pieces;
 use crate::body::{ResponseBody, ResponseBodyError};
 
-/// The largest decoded frame, in bytes, whatever the compression ratio.
+/// The largest decoded frame, in bytes, at every compression ratio.
 const FRAME: usize = 16 * 1024;
 
 /// The memory for the first output of [`ContentCoding::decode`], in bytes.
@@ -39,7 +39,7 @@ const REQUEST_MEMBER: u64 = 1024;
 const RESPONSE_MEMBER: u64 = 64;
 
 impl ContentCoding {
-    /// Decodes a complete body of at most `limit` decoded bytes, whatever the compression ratio.
+    /// Decodes a complete body of at most `limit` decoded bytes, at every compression ratio.
     ///
     /// The output grows by doubling. Before it grows, `may_hold` is called with its new capacity in bytes, and returns
     /// `false` to stop.

@@ -136,7 +136,7 @@ mod tests {
         fn an_address_of_ipv4_is_judged_the_same_however_it_is_written(bits: u32) {
             let v4 = Ipv4Addr::from_bits(bits);
             prop_assert_eq!(is_public(v4.to_ipv6_mapped().into()), is_public_v4(v4));
-            // An address that the standard library knows as special must not be accepted.
+            // An address that the standard library classifies as special must not be accepted.
             if v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() {
                 prop_assert!(!is_public_v4(v4));
             }

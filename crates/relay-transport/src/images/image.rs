@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-/// The image types that the Messages API accepts, with their first bytes. In a WebP, the length stands between two of them.
+/// The image types that the Messages API accepts, with their first bytes. In a WebP, the length is between two parts of
+/// them.
 const KINDS: [(&str, &[u8]); 4] = [
     ("image/png", b"\x89PNG\r\n\x1a\n"),
     ("image/jpeg", b"\xff\xd8\xff"),

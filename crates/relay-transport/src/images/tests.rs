@@ -81,7 +81,7 @@ impl Site {
         assert_eq!(found, expected, "{url}");
     }
 
-    fn asked(&self) -> usize {
+    fn requests(&self) -> usize {
         self.heads.lock().unwrap().len()
     }
 }
@@ -197,9 +197,9 @@ async fn redirects_are_followed_and_checked_again() {
         let error =
             format!("the host `{host}.example` has no public address, and images are fetched from no other");
         site.check(&format!("https://images.example/to-{host}"), Err(&error)).await;
-        let asked = site.asked();
+        let before = site.requests();
         site.check(&format!("https://{host}.example/a.png"), Err(&error)).await;
-        assert_eq!(site.asked(), asked);
+        assert_eq!(site.requests(), before);
     }
 }
 
@@ -232,7 +232,7 @@ async fn images_are_fetched_together_in_the_order_of_their_urls() {
     let images = site.fetcher.fetch_all(&[url("a.png"), url("a.webp"), url("1")]).await.unwrap();
     let media_types: Vec<_> = images.iter().map(Image::media_type).collect();
     assert_eq!(media_types, ["image/png", "image/webp", "image/png"]);
-    assert_eq!(site.asked(), 6, "the last image needs three redirects");
+    assert_eq!(site.requests(), 6, "the last image needs three redirects");
     let error = site.fetcher.fetch_all(&[url("a.png"), url("page")]).await.unwrap_err();
     assert!(matches!(error, FetchError::NotAnImage { .. }), "{error}");
 }
@@ -242,10 +242,10 @@ async fn too_many_images_are_refused_before_one_is_fetched() {
     let site = Site::new().await;
     let urls = vec!["https://images.example/a.png".to_owned(); 21];
     assert_eq!(site.fetcher.fetch_all(&urls[1..]).await.unwrap().len(), 20);
-    let asked = site.asked();
+    let before = site.requests();
     let error = site.fetcher.fetch_all(&urls).await.unwrap_err();
     assert_eq!(error.to_string(), "more than 20 images by URL");
-    assert_eq!(site.asked(), asked);
+    assert_eq!(site.requests(), before);
 }
 
 #[tokio::test]

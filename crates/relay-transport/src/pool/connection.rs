@@ -131,7 +131,8 @@ impl Http2 {
     }
 }
 
-/// The task of an HTTP/2 connection. Only hyper's task knows the peer's limit of streams, so the pool and the driver share it.
+/// The task of an HTTP/2 connection. The peer's limit of streams can be read only from hyper's task, so the pool and
+/// the driver share the task.
 struct SharedTask {
     /// `None` once the connection has ended. hyper answers waiting requests when its task is dropped.
     task: Mutex<Option<Http2Task>>,

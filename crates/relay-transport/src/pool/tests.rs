@@ -27,7 +27,7 @@ impl Scene {
         Self { pool: Pool::with_limits(connector, limits), listener, scheme: "http" }
     }
 
-    /// Sends a request in a task of its own.
+    /// Sends a request in a new task.
     fn send(&self, queue: &QueueTime) -> tokio::task::JoinHandle<Result<Response<ReceivedBody>, SendError>> {
         let mut request = Request::new(RequestBody::Payload(Payload::default()));
         let uri = format!("{}://{}/", self.scheme, self.listener.local_addr().unwrap());

@@ -67,7 +67,7 @@ impl TokenClient {
         let mut request = request(Method::POST, url, form(fields).into())?;
         let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(CONTENT_TYPE, media_type);
-        self.ask(request, secrets).await
+        self.exchange(request, secrets).await
     }
 
     /// Posts `body` as JSON with `authorization`.
@@ -83,7 +83,7 @@ impl TokenClient {
         let mut request = request(Method::POST, url, body.to_string().into())?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.headers_mut().insert(http::header::AUTHORIZATION, authorization);
-        self.ask(request, &[]).await
+        self.exchange(request, &[]).await
     }
 
     /// Sends a GET request with `headers` to `url`.
@@ -93,10 +93,10 @@ impl TokenClient {
     pub async fn get(&self, url: &str, headers: HeaderMap) -> Result<TokenAnswer, TokenError> {
         let mut request = request(Method::GET, url, Bytes::new())?;
         request.headers_mut().extend(headers);
-        self.ask(request, &[]).await
+        self.exchange(request, &[]).await
     }
 
-    async fn ask(&self, request: Request<Bytes>, secrets: &[&str]) -> Result<TokenAnswer, TokenError> {
+    async fn exchange(&self, request: Request<Bytes>, secrets: &[&str]) -> Result<TokenAnswer, TokenError> {
         let endpoint = without_query(request.uri());
         let unreachable = |source: BoxError| TokenError::Unreachable { endpoint: endpoint.clone(), source };
         let response = self.http.call(request).await.map_err(|error| unreachable(error.into()))?;

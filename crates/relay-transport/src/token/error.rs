@@ -16,7 +16,7 @@ pub enum TokenError {
     File {
         /// The path of the file.
         path: PathBuf,
-        /// The system's reason. Not a source of its own, so that it is always printed with the path.
+        /// The system's reason. It is not the `source()`, so that it is always printed with the path.
         problem: io::Error,
     },
     /// A file is larger than any file of credentials.

@@ -99,7 +99,7 @@ mod tests {
 
     /// Mints `token-1`, `token-2`, …, each when a permit allows it; the listed ones fail.
     struct Script {
-        asked: Arc<AtomicU32>,
+        calls: Arc<AtomicU32>,
         gate: Arc<Semaphore>,
         failing: &'static [u32],
         lifetime: Duration,
@@ -110,7 +110,7 @@ mod tests {
         type Error = TokenError;
 
         async fn mint(&self, _: SystemTime) -> Result<Minted<String>, TokenError> {
-            let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+            let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
             self.gate.acquire().await.unwrap().forget();
             match self.failing.contains(&number) {
                 true => Err(TokenError::Url { found: String::new() }),
@@ -121,7 +121,7 @@ mod tests {
 
     struct Test {
         cache: CredentialCache<Script>,
-        asked: Arc<AtomicU32>,
+        calls: Arc<AtomicU32>,
         gate: Arc<Semaphore>,
     }
 
@@ -132,10 +132,10 @@ mod tests {
     }
 
     fn test(failing: &'static [u32], lifetime: u64, permits: usize) -> Test {
-        let (asked, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(permits)));
+        let (calls, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(permits)));
         let lifetime = Duration::from_secs(lifetime);
-        let source = Script { asked: Arc::clone(&asked), gate: Arc::clone(&gate), failing, lifetime };
-        Test { cache: CredentialCache::new(source), asked, gate }
+        let source = Script { calls: Arc::clone(&calls), gate: Arc::clone(&gate), failing, lifetime };
+        Test { cache: CredentialCache::new(source), calls, gate }
     }
 
     impl Test {
@@ -143,11 +143,11 @@ mod tests {
             self.cache.get(at(seconds)).await.unwrap_or_else(|error| format!("error: {error}"))
         }
 
-        fn asked(&self) -> u32 {
-            self.asked.load(Ordering::Relaxed)
+        fn calls(&self) -> u32 {
+            self.calls.load(Ordering::Relaxed)
         }
 
-        /// Lets a background renewal run to its end.
+        /// Waits until a background renewal has ended.
         async fn settle(&self) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -167,7 +167,7 @@ mod tests {
         for caller in callers {
             assert_eq!(caller.await.unwrap(), "token-1");
         }
-        assert_eq!(test.asked(), 1);
+        assert_eq!(test.calls(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -176,16 +176,16 @@ mod tests {
         for seconds in [0, 1, 3600 - 226] {
             assert_eq!(test.get(seconds).await, "token-1");
         }
-        assert_eq!(test.asked(), 1);
+        assert_eq!(test.calls(), 1);
         for seconds in [3600 - 225, 3600 - 100, 3600 - 11] {
             assert_eq!(test.get(seconds).await, "token-1");
             test.settle().await;
         }
-        assert_eq!(test.asked(), 2, "one renewal, which has not come back yet");
+        assert_eq!(test.calls(), 2, "one renewal, which has not come back yet");
         test.gate.add_permits(1);
         test.settle().await;
         assert_eq!(test.get(3600 - 11).await, "token-2");
-        assert_eq!(test.asked(), 2);
+        assert_eq!(test.calls(), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,7 +203,7 @@ mod tests {
         assert!(leaving.is_err());
         test.gate.add_permits(1);
         test.settle().await;
-        assert_eq!((test.get(1).await.as_str(), test.asked()), ("token-1", 1));
+        assert_eq!((test.get(1).await.as_str(), test.calls()), ("token-1", 1));
         assert!(test.cache.is_idle(), "nothing is left of the renewal");
     }
 
@@ -222,7 +222,7 @@ mod tests {
             assert!(matches!(*caller.await.unwrap().unwrap_err(), TokenError::Url { .. }));
         }
         assert!(test.get(2).await.starts_with("error"));
-        assert_eq!(test.asked(), 1);
+        assert_eq!(test.calls(), 1);
         assert_eq!(test.get(4).await, "token-2");
     }
 
@@ -230,10 +230,10 @@ mod tests {
     async fn a_valid_token_outlives_failed_renewals() {
         let test = test(&[2, 3], 3600, 9);
         assert_eq!(test.get(0).await, "token-1");
-        for (seconds, asked) in [(3400, 2), (3401, 2), (3404, 3), (3405, 3)] {
+        for (seconds, calls) in [(3400, 2), (3401, 2), (3404, 3), (3405, 3)] {
             assert_eq!(test.get(seconds).await, "token-1");
             test.settle().await;
-            assert_eq!(test.asked(), asked, "at {seconds}");
+            assert_eq!(test.calls(), calls, "at {seconds}");
         }
         assert_eq!(test.get(3408).await, "token-1");
         test.settle().await;
@@ -249,7 +249,7 @@ mod tests {
             assert_eq!(test.get(1).await, "token-2");
         }
         test.cache.forget_at(at(30));
-        assert_eq!((test.get(30).await.as_str(), test.asked()), ("token-3", 3));
+        assert_eq!((test.get(30).await.as_str(), test.calls()), ("token-3", 3));
     }
 
     #[tokio::test(start_paused = true)]
