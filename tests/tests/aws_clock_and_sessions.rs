@@ -123,6 +123,5 @@ async fn an_expired_session_names_the_command_that_renews_it() {
     assert!(message.contains("run `aws sso login --profile work`"), "{message}");
     let message =
         error_of_profile("[profile work]\nlogin_session = arn:aws:iam::123456789012:user/A\n").await;
-    let expected = "credential_process = aws configure export-credentials --profile work --format process";
-    assert!(message.contains(expected), "{message}");
+    assert!(message.contains("run `aws login --profile work`"), "{message}");
 }

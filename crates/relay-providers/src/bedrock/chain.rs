@@ -89,23 +89,89 @@ fn with_advice(error: CredentialsError, profile: Option<&str>) -> BoxError {
         Some(profile) => format!(" --profile {profile}"),
         None => " (with --profile for the profile of AWS_PROFILE)".to_owned(),
     };
-    let is_about = |texts: &[&str]| texts.iter().any(|part| text.to_ascii_lowercase().contains(part));
-    let advice = if is_about(&["credentials-login", "login_session"]) {
-        let export = format!(
-            "aws configure export-credentials{} --format process",
-            profile.map_or_else(String::new, |_| option)
-        );
-        format!("sessions of `aws login` are not supported; use a profile with credential_process = {export}")
-    } else if is_about(&["sso token", "sso session", "ssotoken", "cached sso"]) {
-        format!("the SSO session has expired or was never started; run `aws sso login{option}`")
-    } else {
-        return error.into();
+    match advice(&text, &option) {
+        Some(advice) => Advised { advice, source: error }.into(),
+        None => error.into(),
+    }
+}
+
+/// Returns the sentence that names the command for an error with this text. `option` selects the profile.
+fn advice(text: &str, option: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    let is_about = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
+    if is_about(&["login token"]) || names_login_cache(&lower) {
+        return Some(login_advice(is_about, option));
+    }
+    is_about(&["sso token", "sso session", "ssotoken", "cached sso"])
+        .then(|| format!("the SSO session has expired or was never started; run `aws sso login{option}`"))
+}
+
+fn login_advice(is_about: impl Fn(&[&str]) -> bool, option: &str) -> String {
+    if is_about(&["insufficient permissions"]) {
+        return "the session of `aws login` cannot be renewed; its identity needs the permission signin:CreateOAuth2Token"
+            .to_owned();
+    }
+    let is_over =
+        !is_about(&["failed to refresh"]) || is_about(&["reauthenticate", "tokenexpired", "token_expired"]);
+    let state = match is_over {
+        true => "has expired or was never started;",
+        false => "could not be renewed; if it has expired,",
     };
-    Advised { advice, source: error }.into()
+    format!("the session of `aws login` {state} run `aws login{option}`")
+}
+
+/// Returns `true` if the text names a file of the cache of `aws login`: the SHA-256 of the session, with `.json`. The
+/// files of the SSO cache have a SHA-1.
+fn names_login_cache(text: &str) -> bool {
+    let stems = text.split(".json").filter_map(|part| part.rsplit(['/', '\\']).next());
+    let is_digest = |stem: &str| stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+    stems.into_iter().any(is_digest)
 }
 
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chain").field("profile", &self.profile).field("region", &self.region).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_a_session_names_its_command() {
+        #[track_caller]
+        fn check(text: &str, expected: Option<&str>) {
+            assert_eq!(advice(text, " --profile p").as_deref(), expected, "{text}");
+        }
+        let login =
+            "the session of `aws login` has expired or was never started; run `aws login --profile p`";
+        let digest = "36db1d138ff460920374e4c3d8e01f53f9f73537e89c88d639f68393df0e2726";
+        check(&format!("failed to read `/tmp/cache/{digest}.json`: No such file"), Some(login));
+        check(&format!("failed to read `C:\\cache\\{digest}.json`: No such file"), Some(login));
+        check("missing field `refreshToken` in cached Login token file", Some(login));
+        check(
+            "failed to refresh cached Login token: Your session has expired. Please reauthenticate.",
+            Some(login),
+        );
+        check(
+            "failed to refresh cached Login token: dispatch failure",
+            Some(
+                "the session of `aws login` could not be renewed; if it has expired, run `aws login --profile p`",
+            ),
+        );
+        check(
+            "failed to refresh cached Login token: Unable to refresh credentials due to insufficient permissions.",
+            Some(
+                "the session of `aws login` cannot be renewed; its identity needs the permission \
+                 signin:CreateOAuth2Token",
+            ),
+        );
+        check(
+            "the SSO session token is missing",
+            Some("the SSO session has expired or was never started; run `aws sso login --profile p`"),
+        );
+        check("failed to read `/tmp/token.json`: No such file", None);
+        check("the profile has no credentials", None);
     }
 }
