@@ -239,6 +239,13 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// Returns `true` if the setting has a value of its type that further checks can examine.
+    pub(crate) fn has_value(&self) -> bool {
+        matches!(self, Self::Value { .. } | Self::Taken { .. } | Self::File { .. } | Self::Url { .. })
+    }
+}
+
 fn unset_fix(variable: &str, is_optional: bool) -> String {
     match is_optional {
         true => format!("set it, give a default: ${{{variable}:-…}}, or remove the line"),

@@ -517,6 +517,35 @@ fn switches_that_cannot_be_honoured_are_reported_with_their_place() {
 }
 
 #[test]
+fn every_variable_of_a_setting_with_a_problem_is_reported() {
+    let no_file = ("AWS_CONFIG_FILE", "/nonexistent");
+    let variables = [
+        ("AWS_USE_FIPS_ENDPOINT", "1"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "yes"),
+        ("AWS_ENDPOINT_URL", "localhost:1"),
+        no_file,
+    ];
+    let expected = [
+        "AWS_USE_FIPS_ENDPOINT: providers[0].base_url: found \"1\"",
+        "AWS_USE_DUALSTACK_ENDPOINT: providers[0].base_url: found \"yes\"",
+        "AWS_ENDPOINT_URL: providers[0].base_url: ",
+    ];
+    check_texts(&variables, "type: bedrock, aws_region: us-east-1", &expected, &[]);
+    let google = [
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent.json"),
+        ("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "https://x"),
+        ("GOOGLE_CLOUD_QUOTA_PROJECT", "My Project"),
+        ("GOOGLE_CLOUD_PROJECT", "My Project"),
+    ];
+    let expected = [
+        "GOOGLE_CLOUD_UNIVERSE_DOMAIN: providers[0].credentials_file: found",
+        "GOOGLE_CLOUD_QUOTA_PROJECT: providers[0].credentials_file: found",
+        "GOOGLE_CLOUD_PROJECT: providers[0].gcp_project_id: found",
+    ];
+    check_texts(&google, "type: vertex", &expected, &[]);
+}
+
+#[test]
 fn a_proxy_that_cannot_be_used_is_a_warning() {
     let https = "type: zai, keys: [{ key: k }]";
     for (variable, value) in
