@@ -220,3 +220,35 @@ async fn the_tags_of_a_guardrail_stay_in_the_body() {
     assert_eq!(call.send(relay.address()).await.status, 200);
     assert_eq!(upstream.only_request().json()["amazon-bedrock-guardrailConfig"], config);
 }
+
+#[tokio::test]
+async fn a_body_cannot_limit_the_enforced_guardrail() {
+    for (api, stream) in [("invoke", false), ("invoke", true), ("messages", false), ("messages", true)] {
+        let upstream = Upstream::answering(answer).await;
+        let mut provider = enforcing(&upstream.url(), json!({"id": "abc1", "version": 2}));
+        provider["bedrock_api"] = json!(api);
+        let relay = relay(&[provider]).await;
+        for field in [
+            r#""amazon-bedrock-guardrailConfig":{"tagSuffix":"xyz"}"#,
+            r#""amazon-bedrock-guardrail\u0043onfig":{"streamProcessingMode":"ASYNCHRONOUS"}"#,
+            r#""amazon-bedrock-guardrailConfig":{"tagSuffix":"xyz"},"amazon-bedrock-guardrailConfig":null"#,
+        ] {
+            let body = format!(r#"{{"model":"m","max_tokens":8,"messages":[],"stream":{stream},{field}}}"#);
+            for headers in [&[][..], &[(ID, "abc1"), (VERSION, "2")]] {
+                let call = Call::messages(body.clone());
+                let call = headers.iter().fold(call, |call, (name, value)| call.header(name, *value));
+                let part = "`bedrock` enforces the guardrail `abc1` in version `2` and takes no \
+                            amazon-bedrock-guardrailConfig";
+                assert_refused(&call.send(relay.address()).await, 403, "permission_error", part);
+            }
+        }
+        assert_eq!(upstream.requests().len(), 0, "{api}");
+        if api == "messages" {
+            continue;
+        }
+        // InvokeModel gets known fields only, and the names of fields are case-sensitive.
+        let body = r#"{"model":"m","max_tokens":8,"messages":[],"Amazon-Bedrock-GuardrailConfig":{"tagSuffix":"x"}}"#;
+        assert_eq!(Call::messages(body).send(relay.address()).await.status, 200);
+        assert!(!upstream.only_request().mentions("tagSuffix"), "{api}");
+    }
+}

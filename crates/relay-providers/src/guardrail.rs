@@ -11,12 +11,20 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use relay_config::{BedrockConfig, BedrockGuardrail, GuardrailTrace, ProviderKind};
+use relay_messages::MessagesBody;
 
 use crate::request::{Endpoint, RelayRequest};
 
 const IDENTIFIER: &str = "x-amzn-bedrock-guardrailidentifier";
 const VERSION: &str = "x-amzn-bedrock-guardrailversion";
 const TRACE: &str = "x-amzn-bedrock-trace";
+
+/// The field of the body with the tags and the mode of a guardrail. Its `tagSuffix` limits the check to tagged parts of the
+/// content, and its `streamProcessingMode` can send text before it is checked.
+///
+/// # Source
+/// "Apply tags to user input to filter content", in Bedrock's user guide.
+const CONFIG: &str = "amazon-bedrock-guardrailConfig";
 
 /// The client's headers that Bedrock receives.
 const PASSED: [&str; 6] = [
@@ -42,6 +50,13 @@ pub enum GuardrailConflict {
         /// The version of the enforced guardrail.
         version: String,
     },
+    /// The provider enforces a guardrail, which the client's body would limit.
+    Limited {
+        /// The id of the enforced guardrail.
+        id: String,
+        /// The version of the enforced guardrail.
+        version: String,
+    },
     /// A header for Bedrock has two values, or one that cannot be signed.
     Unreadable {
         /// The name of the header.
@@ -56,10 +71,24 @@ impl fmt::Display for GuardrailConflict {
             Self::Enforced { id, version } => {
                 write!(f, "enforces the guardrail `{id}` in version `{version}` and takes no other")
             }
+            Self::Limited { id, version } => {
+                write!(
+                    f,
+                    "enforces the guardrail `{id}` in version `{version}` and takes no {CONFIG}, which limits it"
+                )
+            }
             Self::Unreadable { header } => {
                 write!(f, "takes one value in visible ASCII characters for {header}")
             }
         }
+    }
+}
+
+impl GuardrailConflict {
+    /// Returns `true` if the operator's guardrail refuses the request, which is valid by itself.
+    #[must_use]
+    pub fn is_enforced(&self) -> bool {
+        matches!(self, Self::Enforced { .. } | Self::Limited { .. })
     }
 }
 
@@ -73,7 +102,9 @@ pub fn guardrail_conflict(kind: &ProviderKind, request: &RelayRequest) -> Option
         return None;
     }
     match kind {
-        ProviderKind::Bedrock(config) if config.applies_guardrails() => conflict_at_bedrock(config, headers),
+        ProviderKind::Bedrock(config) if config.applies_guardrails() => {
+            conflict_at_bedrock(config, headers).or_else(|| limit_at_bedrock(config, request.body()))
+        }
         _ => requests_guardrail(headers).then_some(GuardrailConflict::NotApplied),
     }
 }
@@ -94,6 +125,12 @@ fn conflict_at_bedrock(config: &BedrockConfig, headers: &HeaderMap) -> Option<Gu
     }
     let is_unreadable = |name: &&str| values(headers, name).next().is_some() && one(headers, name).is_none();
     PASSED.into_iter().find(is_unreadable).map(|header| GuardrailConflict::Unreadable { header })
+}
+
+/// Returns the conflict of a body that would limit the enforced guardrail.
+fn limit_at_bedrock(config: &BedrockConfig, body: &MessagesBody) -> Option<GuardrailConflict> {
+    let BedrockGuardrail { id, version, .. } = config.guardrail.clone()?;
+    body.get(CONFIG).map(|_| GuardrailConflict::Limited { id, version })
 }
 
 /// Adds the client's headers for Bedrock to `upstream`, and the guardrail that the operator enforces.
@@ -135,7 +172,6 @@ fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u
 #[cfg(test)]
 mod tests {
     use relay_config::{AwsCredentials, BaseUrl, BedrockApi};
-    use relay_messages::MessagesBody;
 
     use super::*;
 

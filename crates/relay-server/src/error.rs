@@ -322,9 +322,9 @@ impl Error {
     }
 }
 
-/// Returns `true` if the provider enforces another guardrail than the one that the client requests.
+/// Returns `true` if the guardrail that the provider enforces refuses the request.
 fn is_enforced((_, conflict): &(ProviderName, GuardrailConflict)) -> bool {
-    matches!(conflict, GuardrailConflict::Enforced { .. })
+    conflict.is_enforced()
 }
 
 fn route_status(kind: &RouteErrorKind) -> StatusCode {
