@@ -61,6 +61,9 @@ const RULES: &[Rule] = &[
     Rule::when(&[When::Status(500, 599), When::Type(&["overloaded_error"])])
         .means(Meaning::Overloaded(Wait::Headers)),
     Rule::when(&[When::Status(500, 599), CLOUD]).means(Meaning::ModelFailed),
+    // Ollama itself answers 502 only for a model at ollama.com, whose name may be a copy without `cloud`.
+    Rule::when(&[When::Status(502, 502), When::Form(Form::Anthropic)]).means(Meaning::ModelFailed),
+    Rule::when(&[When::Status(502, 502), When::Form(Form::Json)]).means(Meaning::ModelFailed),
     Rule::when(&[When::Status(400, 400), When::Says("does not support tools")]).means(Meaning::ModelUnavailable),
     Rule::when(&[When::Status(400, 400), When::Says("does not support chat")]).means(Meaning::ModelUnavailable),
     Rule::when(&[When::Status(503, 503), When::Says("server busy")]).means(Meaning::Overloaded(Wait::Headers)),
@@ -251,8 +254,11 @@ mod tests {
         }
         for status in [500, 502, 503, 504] {
             check(cloud, status, &error("api_error", "upstream"), Outcome::ModelFailed);
-            check(local, status, &error("api_error", "upstream"), Outcome::Failed);
+            let expected = if status == 502 { Outcome::ModelFailed } else { Outcome::Failed };
+            check(local, status, &error("api_error", "upstream"), expected);
+            check(local, status, "<html><title>nginx</title></html>", Outcome::Failed);
         }
+        check(local, 502, r#"{"error":"upstream error"}"#, Outcome::ModelFailed);
         let failed = Outcome::ModelFailed;
         check(local, 500, &error("api_error", "model runner has unexpectedly stopped"), failed);
         check(local, 500, &error("api_error", "unable to load model: /x"), failed);

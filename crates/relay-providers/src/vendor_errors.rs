@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
+use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
 
 /// The pause of a key whose plan is used up, if the upstream states no time.
 const PLAN_PAUSE: Duration = Duration::from_secs(60 * 60);
@@ -70,9 +70,18 @@ const MOONSHOT: &[Rule] = &[
 /// The errors of DeepSeek.
 ///
 /// # Source
-/// api-docs.deepseek.com, "Error codes": 402, "Insufficient Balance".
-const DEEPSEEK: &[Rule] = &[Rule::when(&[When::Status(400, 429), When::Begins(&["insufficient balance"])])
-    .means(Meaning::CredentialRejected)];
+/// api-docs.deepseek.com, "Error codes": 402, "Insufficient Balance"; 503, "Server Overloaded". deepseek-ai/DeepSeek-V3,
+/// issues ("Model Not Exist" with status 400).
+const DEEPSEEK: &[Rule] = &[
+    Rule::when(&[When::Status(400, 429), When::Begins(&["insufficient balance"])])
+        .means(Meaning::CredentialRejected),
+    Rule::when(&[When::Status(400, 404), When::Begins(&["model not exist"])])
+        .means(Meaning::ModelUnavailable),
+    Rule::when(&[When::Status(400, 404), When::Begins(&["model not exist"]), When::Foreign])
+        .answers(404)
+        .says("model: {message}"),
+    Rule::when(&[When::Status(503, 503), When::Form(Form::Json)]).means(Meaning::Overloaded(Wait::Headers)),
+];
 
 /// The errors of OpenRouter.
 ///
@@ -91,7 +100,9 @@ const OPENROUTER: &[Rule] = &[
 /// The errors of every other endpoint: the codes of OpenAI's API for an account that cannot pay, which most gateways use.
 ///
 /// # Source
-/// platform.openai.com/docs, "Error codes". llama.cpp answers 503 "Loading model" while it loads one.
+/// platform.openai.com/docs, "Error codes"; alibabacloud.com/help, Model Studio, "Error messages" (`Arrearage`);
+/// volcengine.com/docs/82379, "Error codes" (`AccountOverdueError`). llama.cpp answers 503 "Loading model" while it loads
+/// one.
 const ANY: &[Rule] = &[
     Rule::when(&[When::Code(BILLING)]).means(Meaning::CredentialRejected),
     Rule::when(&[When::Type(BILLING)]).means(Meaning::CredentialRejected),
@@ -108,6 +119,8 @@ const BILLING: &[&str] = &[
     "exceeded_current_quota_error",
     "billing_not_active",
     "billing_hard_limit_reached",
+    "arrearage",
+    "accountoverdueerror",
 ];
 
 /// The errors of one kind of provider.
@@ -210,6 +223,8 @@ mod tests {
                 429,
                 r#"{"error":{"code":"insufficient_quota","message":"x"}}"#.to_owned(),
             ),
+            ("anthropic_compatible", 400, r#"{"code":"Arrearage","message":"Access denied."}"#.to_owned()),
+            ("anthropic_compatible", 403, r#"{"error":{"code":"AccountOverdueError"}}"#.to_owned()),
         ] {
             check(kind, status, &body, rejected);
         }
@@ -253,6 +268,13 @@ mod tests {
             r#"{"error":{"code":502,"message":"Provider returned error"}}"#,
             Outcome::ModelFailed,
         );
+        let busy = r#"{"error":{"message":"Service is too busy. Try again later."}}"#;
+        check("deepseek", 503, busy, Outcome::Overloaded { retry_after: None });
+        check("deepseek", 503, "<html>", Outcome::Failed);
+        let missing = r#"{"error":{"message":"Model Not Exist","type":"invalid_request_error"}}"#;
+        check("deepseek", 400, missing, Outcome::ModelUnavailable);
+        let named = r#"{"error":{"message":"messages.0: Model Not Exist","type":"invalid_request_error"}}"#;
+        check("deepseek", 400, named, Outcome::Refused);
         check("anthropic", 502, "", Outcome::Failed);
         let plan = anthropic("permission_error", "this model requires a subscription, upgrade for access");
         check("anthropic_compatible", 403, &plan, Outcome::ModelUnavailable);

@@ -109,6 +109,11 @@ impl UpstreamError {
         if !matches!(self.status().as_u16(), 400 | 413 | 422 | 500) {
             return false;
         }
+        self.states_too_long_prompt()
+    }
+
+    /// Returns `true` if the words or the code state that the prompt is too long, whatever the status.
+    pub(super) fn states_too_long_prompt(&self) -> bool {
         self.excess().is_some()
     }
 

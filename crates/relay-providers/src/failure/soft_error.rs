@@ -88,15 +88,29 @@ fn is_cut_off(body: &[u8]) -> bool {
     !body.trim_ascii().is_empty() && parsed.is_err_and(|error| error.is_eof())
 }
 
-/// The status that goes with an error in Anthropic's form; 502 for others.
+/// The status that an error means: that of its type, of a status in the place of its code, or of a prompt that is too long;
+/// 502 for others.
+///
+/// # Source
+/// openrouter.ai/docs, "Errors": an error after the start of the generation has status 200 and its own status in
+/// `error.code`. Z.AI answers 200 with `{"code":401,"msg":"…","success":false}`.
 fn meant_by(error: &UpstreamError) -> StatusCode {
-    let kind = error.kind().filter(|_| error.form() == Form::Anthropic);
-    kind.map_or(StatusCode::BAD_GATEWAY, status_of)
+    let by_code = || {
+        let code: u16 = error.code()?.parse().ok()?;
+        StatusCode::from_u16(code).ok().filter(|status| status.is_client_error() || status.is_server_error())
+    };
+    let by_words = || error.states_too_long_prompt().then_some(StatusCode::BAD_REQUEST);
+    let by_kind = error.kind().and_then(known_status_of);
+    by_kind.or_else(by_code).or_else(by_words).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
 /// The status that goes with an `error.type` of Anthropic's; 502 for an unknown one.
 pub(crate) fn status_of(kind: &str) -> StatusCode {
-    match kind {
+    known_status_of(kind).unwrap_or(StatusCode::BAD_GATEWAY)
+}
+
+fn known_status_of(kind: &str) -> Option<StatusCode> {
+    let status = match kind {
         "invalid_request_error" => StatusCode::BAD_REQUEST,
         "authentication_error" => StatusCode::UNAUTHORIZED,
         "billing_error" => StatusCode::PAYMENT_REQUIRED,
@@ -107,8 +121,9 @@ pub(crate) fn status_of(kind: &str) -> StatusCode {
         "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
         "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
         "api_error" => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => StatusCode::BAD_GATEWAY,
-    }
+        _ => return None,
+    };
+    Some(status)
 }
 
 /// Reads a string; any other value counts as none.
@@ -163,10 +178,16 @@ mod tests {
         check(r#"{"id":"x","choices":[]}"#, true, None);
         check(r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#, true, Some(503));
         check(r#"{"type":"error","error":{"type":"rate_limit_error","message":"x"}}"#, true, Some(429));
-        check(r#"{"error":{"message":"x","type":"authentication_error"}}"#, true, Some(502));
+        check(r#"{"error":{"message":"x","type":"authentication_error"}}"#, true, Some(401));
+        check(r#"{"error":{"message":"x","type":"server_error"}}"#, true, Some(502));
+        check(r#"{"error":{"message":"x","code":502}}"#, true, Some(502));
+        check(r#"{"error":{"message":"x","code":429}}"#, true, Some(429));
+        check(r#"{"error":{"message":"x","code":1113}}"#, true, Some(502));
+        check(r#"{"error":{"message":"x","code":200}}"#, true, Some(502));
+        check(r#"{"error":"(n_keep: 15000 >= n_ctx: 4096)"}"#, true, Some(400));
         check(r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#, true, Some(502));
         check(r#"{"id":"x","base_resp":{"status_code":0,"status_msg":"success"}}"#, true, None);
-        check(r#"{"code":401,"msg":"token expired or incorrect","success":false}"#, true, Some(502));
+        check(r#"{"code":401,"msg":"token expired or incorrect","success":false}"#, true, Some(401));
         check("<!DOCTYPE html><title>Sign in</title>", true, Some(502));
         check("<!DOCTYPE html><title>Sign in</title>", false, Some(502));
         check("Ollama is running", true, Some(502));

@@ -17,7 +17,9 @@ fn nested(error: &Value, nesting: usize) -> Vec<String> {
     let error = error.get(0).unwrap_or(error);
     let mut found = Vec::new();
     let own = &error["error"];
-    for text in [&own["message"], &error["message"], &error["Message"], own, &error["detail"]] {
+    // OpenRouter puts the error of its upstream into `metadata.raw`.
+    let raw = &own["metadata"]["raw"];
+    for text in [raw, &own["message"], &error["message"], &error["Message"], own, &error["detail"]] {
         let Some(text) = text.as_str() else { continue };
         // Bedrock puts a sentence before the JSON, other gateways put one after it.
         let inner = text.find('{').and_then(|start| Some(&text[start..=text.rfind('}')?]));
@@ -65,6 +67,9 @@ mod tests {
             &json!({"error": {"message": format!("{inner}. Received Model Group=x")}}).to_string(),
             &[text],
         );
+        let raw = json!({"error": {"message": "Provider returned error", "code": 400,
+            "metadata": {"raw": inner.to_string(), "provider_name": "x"}}});
+        check(&raw.to_string(), &[text, "Provider returned error"]);
         let fast_api = json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "context_management"],
             "msg": "Extra inputs are not permitted", "input": {}}]});
         check(&fast_api.to_string(), &[text]);

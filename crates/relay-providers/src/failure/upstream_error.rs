@@ -204,6 +204,7 @@ impl UpstreamError {
                 .or_else(|| at(root, &["message", "detail"]))
                 .or_else(|| Some(root.get("detail")?.to_string())),
         };
+        let message = passed_on(error).or(message);
         let code = error.get("details").and_then(|details| at(details, &["error_code"]));
         self.form = if is_anthropic { Form::Anthropic } else { Form::Json };
         self.kind = at(error, &["type", "status"]);
@@ -221,6 +222,23 @@ impl UpstreamError {
 /// Returns the first element of a list, or `value` itself.
 fn first(value: &Value) -> &Value {
     value.get(0).unwrap_or(value)
+}
+
+/// Returns the message of an upstream's own upstream, whose error OpenRouter passes on as a text in `metadata.raw`. The
+/// message beside it is always "Provider returned error".
+///
+/// # Source
+/// openrouter.ai/docs, "Errors", `ProviderErrorMetadata`.
+fn passed_on(error: &Value) -> Option<String> {
+    let raw = error.get("metadata")?.get("raw")?.as_str()?;
+    let inner = match serde_json::from_str::<Value>(raw) {
+        Ok(inner) => inner,
+        Err(_) => return Some(raw.to_owned()).filter(|raw| readable::line(raw).is_some()),
+    };
+    let root = first(&inner);
+    let of = root.get("error").unwrap_or(root);
+    let message = of.as_str().or_else(|| of.get("message")?.as_str())?;
+    (!message.is_empty()).then(|| message.to_owned())
 }
 
 /// Prints no header and no byte of the body: an upstream may quote a credential in them.
@@ -282,6 +300,18 @@ mod tests {
         check(openai, Form::Json, Some("tokens"), Some("rate_limit_exceeded"), Some("no"));
         let google = r#"[{"error":{"code":429,"message":"no","status":"RESOURCE_EXHAUSTED"}}]"#;
         check(google, Form::Json, Some("RESOURCE_EXHAUSTED"), Some("429"), Some("no"));
+        for (raw, message) in [
+            (r#"{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"inner\"}}"#, "inner"),
+            (r#"[{\"error\":{\"message\":\"inner\"}}]"#, "inner"),
+            (r#"{\"error\":\"inner\"}"#, "inner"),
+            ("inner text", "inner text"),
+            ("", "outer"),
+            ("{}", "outer"),
+        ] {
+            let body =
+                format!(r#"{{"error":{{"message":"outer","code":400,"metadata":{{"raw":"{raw}"}}}}}}"#);
+            check(&body, Form::Json, None, Some("400"), Some(message));
+        }
         check(r#"{"error":"no such thing"}"#, Form::Json, None, None, Some("no such thing"));
         check(r#"{"message":"Forbidden"}"#, Form::Json, None, None, Some("Forbidden"));
         check(r#"{"detail":"Not Found"}"#, Form::Json, None, None, Some("Not Found"));
