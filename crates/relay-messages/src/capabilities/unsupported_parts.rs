@@ -49,7 +49,7 @@ impl<'r> Refused<'r> {
                 (None, name) => refused.fields.push(name),
                 (Some(kind), TOOLS) => refused.tools.push(kind),
                 (Some(kind), FieldPath::BLOCKS) => {
-                    refused.blocks.push((kind, further.first().and_then(wanted)))
+                    refused.blocks.push((kind, further.first().and_then(wanted)));
                 }
                 _ => {}
             }
