@@ -9,12 +9,13 @@ use std::task::{Context, Poll};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::ext::on_informational;
 use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 use tower::{BoxError, Service, ServiceExt};
 
-use super::counted_io::{BytesReceived, CountedIo};
+use super::counted_io::{BytesReceived, CountedIo, InterimResponses};
 use super::limits::{
     CONNECTION_WINDOW, HEADER_LIST, PING_INTERVAL, PING_TIMEOUT, PoolLimits, SETTINGS_TIMEOUT, STREAM_WINDOW,
 };
@@ -43,6 +44,7 @@ pub(super) enum Established {
 pub(super) struct Http1 {
     sender: http1::SendRequest<Outgoing>,
     received: BytesReceived,
+    interim: InterimResponses,
     /// `true` once a request has been sent.
     is_used: bool,
 }
@@ -66,8 +68,11 @@ impl Http1 {
         self.sender.ready().await.is_ok()
     }
 
-    pub(super) fn send(&mut self, request: Request<Outgoing>) -> impl Future<Output = Sent> + use<> {
+    pub(super) fn send(&mut self, mut request: Request<Outgoing>) -> impl Future<Output = Sent> + use<> {
         self.is_used = true;
+        self.interim.reset();
+        let interim = self.interim.clone();
+        on_informational(&mut request, move |_| interim.add());
         self.sender.try_send_request(request)
     }
 }
@@ -175,16 +180,21 @@ pub(super) async fn establish(connector: Connector, uri: Uri) -> Result<(Establi
     let stream = connector.oneshot(uri).await?;
     let is_http2 = stream.connected().is_negotiated_h2();
     let received = BytesReceived::default();
-    let io = TokioIo::new(CountedIo::new(TokioIo::new(stream), received.clone()));
+    let interim = InterimResponses::default();
+    let io = TokioIo::new(CountedIo::new(TokioIo::new(stream), received.clone(), interim.clone()));
     match is_http2 {
-        false => start_http1(io, received).await,
+        false => start_http1(io, received, interim).await,
         true => start_http2(io, received).await,
     }
 }
 
-async fn start_http1(io: Io, received: BytesReceived) -> Result<(Established, Driver), BoxError> {
+async fn start_http1(
+    io: Io,
+    received: BytesReceived,
+    interim: InterimResponses,
+) -> Result<(Established, Driver), BoxError> {
     let (sender, driver) = http1::handshake(io).await?;
-    let connection = Http1 { sender, received, is_used: false };
+    let connection = Http1 { sender, received, interim, is_used: false };
     Ok((Established::Http1(connection), Box::pin(driver)))
 }
 

@@ -3,11 +3,13 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::limits::INTERIM_RESPONSES;
 
 /// The number of bytes that a connection has received, after TLS. Clones share the value.
 #[derive(Debug, Clone, Default)]
@@ -19,24 +21,55 @@ impl BytesReceived {
     }
 }
 
+/// The number of informational responses (1xx) to the current request of an HTTP/1.1 connection. Clones share the value.
+///
+/// hyper skips them in a loop that ends only when no more bytes are there. Without a limit, an upstream that sends them
+/// without end holds a thread of the runtime.
+#[derive(Debug, Clone, Default)]
+pub(super) struct InterimResponses(Arc<AtomicU32>);
+
+impl InterimResponses {
+    /// Starts the count of a new request.
+    pub(super) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns an error if there are more than [`INTERIM_RESPONSES`].
+    fn check(&self) -> io::Result<()> {
+        match self.0.load(Ordering::Relaxed) {
+            0..=INTERIM_RESPONSES => Ok(()),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("more than {INTERIM_RESPONSES} informational responses (1xx) to one request"),
+            )),
+        }
+    }
+}
+
 pin_project! {
-    /// Adds every received byte to a counter.
+    /// Adds every received byte to a counter. Fails if the upstream sends too many informational responses.
     pub(super) struct CountedIo<T> {
         #[pin]
         inner: T,
         received: BytesReceived,
+        interim: InterimResponses,
     }
 }
 
 impl<T> CountedIo<T> {
-    pub(super) fn new(inner: T, received: BytesReceived) -> Self {
-        Self { inner, received }
+    pub(super) fn new(inner: T, received: BytesReceived, interim: InterimResponses) -> Self {
+        Self { inner, received, interim }
     }
 }
 
 impl<T: AsyncRead> AsyncRead for CountedIo<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
+        this.interim.check()?;
         let before = buf.filled().len();
         ready!(this.inner.poll_read(cx, buf))?;
         let count = buf.filled().len().saturating_sub(before);

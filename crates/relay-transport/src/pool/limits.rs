@@ -14,6 +14,10 @@ pub(super) const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 /// The largest header list of an HTTP/2 response, in bytes. hyper's default of 16 KiB is below the headers of some gateways.
 pub(super) const HEADER_LIST: u32 = 64 * 1024;
 
+/// The largest number of informational responses (1xx) to one request over HTTP/1.1. A server that reports progress every
+/// second (102) reaches it after more than eight minutes.
+pub(super) const INTERIM_RESPONSES: u32 = 512;
+
 /// The interval of HTTP/2 pings while a stream is open. An unanswered ping ends the connection after [`PING_TIMEOUT`].
 /// Without a stream none are sent: the connection is soon closed, and some servers refuse such pings.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
