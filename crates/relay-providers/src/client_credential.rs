@@ -50,7 +50,7 @@ impl ClientCredential {
         (!kept.is_empty()).then_some(Self { headers: kept, subscription })
     }
 
-    /// Every token in the credential headers of `headers`, whichever header holds it.
+    /// Returns every token in the credential headers of `headers`.
     pub fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         [X_API_KEY, AUTHORIZATION]
             .into_iter()

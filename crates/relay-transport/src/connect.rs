@@ -102,7 +102,7 @@ impl Connector {
     }
 }
 
-/// Sets the socket options that end a connection whose peer or network has vanished without a word, within 30 s. They apply
+/// Sets the socket options that end a connection within 30 s if its peer or its network is lost silently. They apply
 /// to the sockets to a proxy, too. Otherwise a request would wait for the whole of its time limit.
 fn detect_loss(http: &mut HttpConnector) {
     // While no data is on its way, probes show the loss: 15 s + 3 × 5 s.

@@ -57,11 +57,11 @@ impl Transport {
         self.pool.send(request, &QueueTime::default()).await
     }
 
-    /// Sends `request` as [`send`](Self::send) does. `queue` measures the wait for a free connection, which is not the
-    /// upstream's.
+    /// Sends `request` as [`send`](Self::send) does. `queue` measures the wait for a free connection, which is not part
+    /// of a time limit for the upstream.
     ///
     /// # Errors
-    /// Those of [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub async fn send_measured(
         &self,
         request: Request<RequestBody>,

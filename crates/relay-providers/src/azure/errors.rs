@@ -1,4 +1,5 @@
-//! Errors of the gateway in front of Foundry's models. The models' own errors are in Anthropic's form.
+//! Judges the errors of the gateway that precedes Foundry's models. Errors of the models themselves are in Anthropic's
+//! form.
 //!
 //! # Source
 //! Recorded answers in public reports: `{"error":{"code","message","details"}}`, and API Management's older

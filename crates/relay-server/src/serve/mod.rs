@@ -61,9 +61,9 @@ pub struct Drained {
 /// closes connections without a complete request, lets open requests finish within `server.drain_timeout_ms`, and cuts the
 /// remaining connections.
 ///
-/// A client that accepts no byte of its response for `server.write_timeout_ms` loses the exchange: its connection is reset, or
-/// its HTTP/2 stream. Dropping the future cuts every connection at once. A panic in a response body ends its own connection only. A client
-/// that closes its side of a connection is taken to have left: its requests are cancelled.
+/// If a client accepts no byte of its response for `server.write_timeout_ms`, its connection is reset, or its HTTP/2
+/// stream. If a client closes its side of a connection, its requests are cancelled. A panic in a response body ends
+/// only the connection of that response. Dropping the future cuts every connection at once.
 pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Output = ()>) -> Drained {
     let settings = relay.settings();
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
