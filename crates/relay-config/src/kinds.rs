@@ -30,6 +30,9 @@ pub struct KindSpec {
     pub discovery: DiscoverySource,
     /// The upstreams that accept thinking blocks of this kind.
     pub thinking: ThinkingSignatures,
+    /// `true` if the upstream thinks by default, and refuses a tool turn without its thinking and a `tool_choice` that forces a
+    /// call unless thinking is disabled.
+    pub is_strict_about_thinking: bool,
     /// The section of the capability table that describes the upstream. `None`: requests are forwarded unchanged.
     pub capabilities: Option<&'static str>,
     /// The form of the upstream's own list of models, for `discover_models`. `None`: there is no such list.
@@ -153,6 +156,7 @@ const VENDOR: KindSpec = KindSpec {
     key_alternative: None,
     discovery: DiscoverySource::None,
     thinking: ThinkingSignatures::Endpoint,
+    is_strict_about_thinking: false,
     capabilities: Some("vendor"),
     model_list: None,
     first_byte_timeout: Duration::from_secs(90),
@@ -290,6 +294,7 @@ pub static KINDS: &[KindSpec] = &[
         implementation: Implementation::Compatible(CompatibleAuth::ApiKey),
         address: Address::Default("https://api.deepseek.com/anthropic"),
         discovery: DiscoverySource::Key("DEEPSEEK_API_KEY"),
+        is_strict_about_thinking: true,
         ..VENDOR
     },
     KindSpec {

@@ -21,6 +21,7 @@ mod refusal;
 mod refused_fields;
 mod removal;
 mod thinking;
+mod thinking_rules;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,7 +37,8 @@ use self::companions::BetaCompanions;
 use self::conditions::Conditions;
 use self::refusal::Refusal;
 use self::refused_fields::{RefusedField, RefusedFields};
-use self::thinking::ThinkingBlock;
+use self::thinking::{Mode, ThinkingBlock};
+use self::thinking_rules::{ThinkingRule, ThinkingRules};
 use crate::body::{Node, Payload};
 use crate::capabilities::Adapter;
 use crate::thinking_provenance::{SignatureOwner, ThinkingProvenance};
@@ -56,6 +58,7 @@ struct Shared {
     is_reference: bool,
     refused_fields: RefusedFields,
     companions: BetaCompanions,
+    thinking_rules: ThinkingRules,
     /// The owner of the thinking that the provider accepts.
     owner: SignatureOwner,
     provenance: ThinkingProvenance,
@@ -71,6 +74,10 @@ pub struct Retry {
     conditions: Option<Conditions>,
     /// The signatures of the removed thinking blocks.
     refused: Vec<ThinkingId>,
+    /// The rule for which thinking was disabled.
+    rule: Option<ThinkingRule>,
+    /// `true` if the refused request did not mention thinking, so that the upstream thinks by default.
+    thinks_by_default: bool,
 }
 
 impl Retry {
@@ -94,6 +101,8 @@ pub struct WholeRequest {
     removed: Vec<RefusedField>,
     /// `true` if thinking of another owner was removed.
     has_foreign_thinking: bool,
+    /// The rules for which thinking was disabled.
+    rules: Vec<ThinkingRule>,
 }
 
 impl WholeRequest {
@@ -114,20 +123,38 @@ impl RefusalMemory {
         owner: SignatureOwner,
         provenance: ThinkingProvenance,
     ) -> Self {
+        Self::with_thinking_rules(base_url, adapter, owner, provenance, false)
+    }
+
+    /// Creates the memory of [`new`](Self::new). If `is_strict`, the provider is known to refuse tool turns without their
+    /// thinking and a `tool_choice` that forces a call, unless thinking is disabled.
+    #[must_use]
+    pub fn with_thinking_rules(
+        base_url: Option<&BaseUrl>,
+        adapter: &Adapter,
+        owner: SignatureOwner,
+        provenance: ThinkingProvenance,
+        is_strict: bool,
+    ) -> Self {
         let is_reference = base_url.is_some_and(|url| url.authority().host().eq_ignore_ascii_case(REFERENCE));
         let (refused_fields, companions) =
             (RefusedFields::default(), BetaCompanions::new(adapter.companions()));
-        Self(Arc::new(Shared { is_reference, refused_fields, companions, owner, provenance }))
+        let thinking_rules = ThinkingRules::new(is_strict);
+        let shared = Shared { is_reference, refused_fields, companions, thinking_rules, owner, provenance };
+        Self(Arc::new(shared))
     }
 
     /// Returns everything that the provider is known to refuse at `now`, sorted by model.
     #[must_use]
     pub fn known(&self, now: Instant) -> Vec<KnownRefusal> {
-        self.0.refused_fields.known(now)
+        let mut known = self.0.refused_fields.known(now);
+        known.extend(self.0.thinking_rules.known(now));
+        known.sort_by(|a, b| (&a.model, &a.dropped).cmp(&(&b.model, &b.dropped)));
+        known
     }
 
     /// Removes from `request` the fields and betas that requests of `scope` are known to be refused for, and thinking that
-    /// the provider does not accept. Returns the whole request if the upstream may accept it after all.
+    /// the provider does not accept. Disables thinking if the request would be refused because it thinks. Returns the whole request if the upstream may accept it after all.
     pub fn strip_known(
         &self,
         scope: RefusalScope<'_>,
@@ -137,7 +164,8 @@ impl RefusalMemory {
         let has_known = self.0.refused_fields.has_any(scope, now);
         let may_hold_foreign =
             self.0.provenance.may_contain_foreign(self.0.owner) && holds_thinking(request.body());
-        if !has_known && !may_hold_foreign {
+        let has_rules = self.0.thinking_rules.has_any(scope, now) && holds_tools(request.body());
+        if !has_known && !may_hold_foreign && !has_rules {
             return None;
         }
         let whole = request.clone();
@@ -151,8 +179,26 @@ impl RefusalMemory {
             may_hold_foreign.then(|| self.strip(request, |block| self.takes(block, now))).flatten();
         // Claude checks every signature, so that it never accepts the thinking of another owner.
         let has_foreign_thinking = stripped.is_some() && self.0.owner != SignatureOwner::CLAUDE;
-        let is_changed = !removed.is_empty() || has_foreign_thinking;
-        is_changed.then_some(WholeRequest { request: whole, removed, has_foreign_thinking })
+        let rules = if has_rules { self.apply_rules(scope, request, now) } else { Vec::new() };
+        let is_changed = !removed.is_empty() || has_foreign_thinking || !rules.is_empty();
+        is_changed.then_some(WholeRequest { request: whole, removed, has_foreign_thinking, rules })
+    }
+
+    /// Disables thinking in `request` if it breaks rules for requests that think. Returns the broken rules.
+    fn apply_rules(
+        &self,
+        scope: RefusalScope<'_>,
+        request: &mut Request<Payload>,
+        now: Instant,
+    ) -> Vec<ThinkingRule> {
+        let mut broken = Vec::new();
+        removal::edit(request, |body, edits| {
+            broken = self.0.thinking_rules.broken_by(scope, body, now);
+            if !broken.is_empty() {
+                thinking::disable(body, edits);
+            }
+        });
+        broken
     }
 
     /// Forgets the refusals by which `whole` was changed, since the upstream has accepted it as a whole. Returns the fields
@@ -161,8 +207,9 @@ impl RefusalMemory {
         if whole.has_foreign_thinking {
             self.0.provenance.record_acceptance(self.0.owner);
         }
+        whole.rules.iter().for_each(|rule| self.0.thinking_rules.remove(scope, *rule, now));
         let known = whole.removed.iter().filter(|field| self.0.refused_fields.remove(scope, field, now));
-        known.map(ToString::to_string).collect()
+        known.map(ToString::to_string).chain(whole.rules.iter().map(ToString::to_string)).collect()
     }
 
     /// Returns `request` without the parts that `texts`, all of one refusal, name. Returns `None` if the
@@ -174,8 +221,14 @@ impl RefusalMemory {
         if names_fields && self.0.is_reference {
             return None;
         }
-        let mut retry =
-            Retry { request: request.clone(), named: Vec::new(), conditions: None, refused: Vec::new() };
+        let mut retry = Retry {
+            request: request.clone(),
+            named: Vec::new(),
+            conditions: None,
+            refused: Vec::new(),
+            rule: None,
+            thinks_by_default: false,
+        };
         let helps = match refusal {
             Refusal::Fields(paths) => self.remove_named(removal::fields_at(&paths, request), &mut retry),
             Refusal::Betas(names) if names.is_empty() => {
@@ -190,7 +243,9 @@ impl RefusalMemory {
                 ids.map(|ids| retry.refused = ids).is_some()
             }
             Refusal::ThinkingMissing => remove_nodes(&mut retry.request, thinking::switched_off),
-            Refusal::ThinkingNotPassedBack => disable_thinking(&mut retry.request),
+            Refusal::ThinkingNotPassedBack => disable_thinking(&mut retry, |_| Some(ThinkingRule::ToolTurns)),
+            Refusal::ToolChoiceWhileThinking if self.0.is_reference => false,
+            Refusal::ToolChoiceWhileThinking => disable_thinking(&mut retry, ThinkingRule::of_tool_choice),
         };
         helps.then_some(retry)
     }
@@ -206,6 +261,11 @@ impl RefusalMemory {
     pub fn remember(&self, scope: RefusalScope<'_>, retry: &Retry, now: Instant) -> Vec<String> {
         for id in &retry.refused {
             self.0.provenance.record_refusal(*id, self.0.owner, now);
+        }
+        if let Some(rule) = retry.rule
+            && self.0.thinking_rules.add(scope, rule, retry.thinks_by_default, now)
+        {
+            return vec![rule.to_string()];
         }
         let Some(conditions) = &retry.conditions else { return Vec::new() };
         let is_new = |field: &&RefusedField| self.0.refused_fields.add(scope, field, conditions, now);
@@ -255,12 +315,22 @@ impl RefusalMemory {
     }
 }
 
-/// Disables thinking in `request`, and removes the parts that are refused beside that: an effort, and the edits that clear
-/// thinking. Returns `false` if thinking is disabled already.
-fn disable_thinking(request: &mut Request<Payload>) -> bool {
-    let mut is_changed = false;
-    removal::edit(request, |body, edits| is_changed = thinking::disable(body, edits));
+/// Disables thinking in the request of `retry`, and removes the parts that are refused beside that: an effort, and the edits
+/// that clear thinking. `rule` returns the rule that the request breaks. Returns `false` if thinking is disabled already.
+fn disable_thinking(retry: &mut Retry, rule: impl FnOnce(Node<'_>) -> Option<ThinkingRule>) -> bool {
+    let (mut is_changed, mut broken, mut mode) = (false, None, Mode::Disabled);
+    removal::edit(&mut retry.request, |body, edits| {
+        (mode, broken) = (thinking::mode(body), rule(body));
+        is_changed = thinking::disable(body, edits);
+    });
+    (retry.rule, retry.thinks_by_default) = (broken, mode == Mode::Default);
     is_changed
+}
+
+/// Returns `false` if `body` neither calls a tool nor chooses one. A cheap check before parsing.
+fn holds_tools(body: &Payload) -> bool {
+    let holds = |piece: &[u8], text: &[u8]| memmem::find(piece, text).is_some();
+    body.pieces().any(|piece| holds(piece, b"tool_use\"") || holds(piece, b"tool_choice\""))
 }
 
 /// Returns `false` if `body` holds no thinking. A cheap check before parsing, since most requests hold none.

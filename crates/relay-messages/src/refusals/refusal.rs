@@ -30,6 +30,11 @@ const EFFORT_WITHOUT_THINKING: &str = "cannot be disabled when reasoning_effort 
 /// DeepSeek's words for a tool call without the thinking before it (deepseek-ai/DeepSeek-V3#1376).
 const NOT_PASSED_BACK: &str = "must be passed back";
 
+/// Words, in lower case, for a `tool_choice` that is refused because the request thinks: of DeepSeek ("Thinking mode does not
+/// support this tool_choice", deepseek-ai/DeepSeek-V3#1376), DashScope ("The tool_choice parameter does not support being set
+/// to required or object in thinking mode") and Moonshot ("tool_choice 'required' is incompatible with thinking enabled").
+const NOT_WHILE_THINKING: [&str; 2] = ["does not support", "incompatible with thinking"];
+
 /// The parts of a request that a refusal names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -45,6 +50,8 @@ pub(super) enum Refusal {
     ThinkingMissing,
     /// A turn with a tool call but without its thinking, for an upstream that thinks unless that is disabled.
     ThinkingNotPassedBack,
+    /// A `tool_choice` that is valid only without thinking.
+    ToolChoiceWhileThinking,
 }
 
 impl Refusal {
@@ -62,6 +69,9 @@ impl Refusal {
         }
         if has(NOT_PASSED_BACK) && (has("thinking") || has("reasoning_content")) {
             return Some(Self::ThinkingNotPassedBack);
+        }
+        if has("thinking") && has("tool_choice") && NOT_WHILE_THINKING.iter().any(|text| has(text)) {
+            return Some(Self::ToolChoiceWhileThinking);
         }
         if has("thinking") {
             if has("but found") && has("expected `thinking`") {
@@ -247,6 +257,17 @@ mod tests {
             "The reasoning_content in the thinking mode must be passed back to the API.",
             Some(Refusal::ThinkingNotPassedBack),
         );
+        for message in [
+            "Thinking mode does not support this tool_choice",
+            "Error from provider (DeepSeek): Thinking mode does not support this tool_choice",
+            "<400> InternalError.Algo.InvalidParameter: The tool_choice parameter does not support being set to required or \
+             object in thinking mode",
+            "tool_choice 'required' is incompatible with thinking enabled",
+        ] {
+            check(message, Some(Refusal::ToolChoiceWhileThinking));
+        }
+        check("Thinking may not be enabled when tool_choice forces tool use.", None);
+        check("This model does not support tool_choice.", fields(&["tool_choice"]));
         check("messages: at least one message is required", None);
         check("max_tokens: 200000 > 64000, which is the maximum allowed number of output tokens", None);
         check("prompt is too long: 250000 tokens > 200000 maximum", None);

@@ -98,7 +98,7 @@ pub(super) fn switched_off(body: Node<'_>) -> Vec<Node<'_>> {
 pub(super) fn disable(body: Node<'_>, edits: &mut Edits) -> bool {
     const DISABLED: &[u8] = br#"{"type":"disabled"}"#;
     match body.get("thinking") {
-        Some(thinking) if is_of_type(thinking, "disabled") => return false,
+        Some(_) if mode(body) == Mode::Disabled => return false,
         Some(thinking) => edits.replace_at(thinking, Bytes::from_static(DISABLED)),
         None => edits.unshift_at(body, [br#""thinking":"#, DISABLED].concat().into()),
     }
@@ -109,6 +109,45 @@ pub(super) fn disable(body: Node<'_>, edits: &mut Edits) -> bool {
     }
     clearing_edits(body).into_iter().for_each(|edit| edits.remove_at(edit));
     true
+}
+
+/// The state of thinking that a request sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The request does not mention thinking.
+    Default,
+    Disabled,
+    /// Enabled, adaptive, or of a type that is not known here.
+    On,
+}
+
+/// Returns the state of thinking in `body`.
+pub(super) fn mode(body: Node<'_>) -> Mode {
+    match body.get("thinking") {
+        None => Mode::Default,
+        Some(thinking) if is_of_type(thinking, "disabled") => Mode::Disabled,
+        Some(_) => Mode::On,
+    }
+}
+
+/// Returns `true` if a turn of the assistant in `body` calls a tool and holds no thinking. Consecutive messages of the
+/// assistant are one turn.
+pub(super) fn lacks_thinking_of_tool_turn(body: Node<'_>) -> bool {
+    let (mut calls_tool, mut thinks) = (false, false);
+    for message in body.get("messages").into_iter().flat_map(Node::elements) {
+        if !message.get("role").is_some_and(|role| role.is("assistant")) {
+            if calls_tool && !thinks {
+                return true;
+            }
+            (calls_tool, thinks) = (false, false);
+            continue;
+        }
+        for item in message.get("content").into_iter().flat_map(Node::elements) {
+            calls_tool |= is_of_type(item, "tool_use");
+            thinks |= is_of_type(item, "thinking");
+        }
+    }
+    calls_tool && !thinks
 }
 
 /// Returns the edits of `context_management` that clear thinking, or the whole of it if it has no others.
@@ -244,6 +283,31 @@ mod tests {
         assert!(left(&first).1, "a turn spans all messages from one question to the next");
         let earlier = json!([turn(json!([thinking("bad"), call])), result, user(json!("go on"))]);
         assert!(!left(&earlier).1);
+    }
+
+    #[test]
+    fn every_turn_that_calls_a_tool_has_to_hold_thinking() {
+        let call = json!({"type": "tool_use", "id": "t", "name": "n", "input": {}});
+        let result = user(json!([{"type": "tool_result", "tool_use_id": "t"}]));
+        let lacks = |messages: Value| {
+            let text = json!({ "messages": messages }).to_string();
+            lacks_thinking_of_tool_turn(Node::parse(text.as_bytes()).unwrap())
+        };
+        let ask = user(json!("hi"));
+        assert!(lacks(json!([ask, turn(json!([call])), result])));
+        assert!(lacks(json!([
+            ask,
+            turn(json!([call])),
+            result,
+            turn(json!([thinking("a"), text("b")])),
+            ask
+        ])));
+        assert!(lacks(json!([ask, turn(json!([thinking("a"), call])), result, turn(json!([call])), result])));
+        assert!(!lacks(json!([ask, turn(json!([thinking("a"), call])), result])));
+        assert!(!lacks(json!([ask, turn(json!([thinking("a")])), turn(json!([call])), result])));
+        assert!(!lacks(json!([ask, turn(json!("text")), turn(json!([text("a")])), ask])));
+        assert!(!lacks(json!([{"role": "user", "content": [call]}, 5, {"role": "assistant"}])));
+        assert!(!lacks(json!(7)));
     }
 
     #[test]

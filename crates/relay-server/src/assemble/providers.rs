@@ -57,7 +57,13 @@ pub(super) fn build_providers(
         if provider.kind.spec().thinking == ThinkingSignatures::Unsigned {
             signatures.record_unsigned(owner);
         }
-        let refusals = RefusalMemory::new(provider.kind.base_url(), &adapter, owner, signatures.clone());
+        let refusals = RefusalMemory::with_thinking_rules(
+            provider.kind.base_url(),
+            &adapter,
+            owner,
+            signatures.clone(),
+            provider.kind.spec().is_strict_about_thinking,
+        );
         parts.refusals.push((provider.name.clone(), refusals.clone()));
         let stack = ProviderStack {
             provider,
