@@ -139,6 +139,36 @@ async fn tools_that_run_at_the_server_are_removed_and_their_results_become_texts
 }
 
 #[tokio::test]
+async fn citations_of_replaced_results_are_removed() {
+    let upstream = Upstream::builder().require(bedrock::rules()).answering(bedrock::answer).await;
+    let relay = Relay::start(&json!({"providers": [cloud(&upstream)]})).await;
+    let call = json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}});
+    let result = json!({"type": "web_search_tool_result", "tool_use_id": "s", "content": []});
+    let cited = |kinds: &[&str]| {
+        let citations: Vec<_> = kinds.iter().map(|kind| json!({"type": kind, "cited_text": "x"})).collect();
+        json!({"type": "text", "text": "It is A.", "citations": citations})
+    };
+    let web = "web_search_result_location";
+    let texts = [cited(&[web, web]), cited(&["char_location", web]), cited(&["page_location"])];
+    let mut history = body(&json!("find it"));
+    let mut content = vec![call, result];
+    content.extend(texts.clone());
+    let turn = json!({"role": "assistant", "content": content});
+    history["messages"] = json!([history["messages"][0], turn, {"role": "user", "content": "go on"}]);
+    let last = || upstream.requests().last().expect("a request").json()["messages"].clone();
+    assert_eq!(send(&relay, &history).await.status, 200);
+    let received = last()[1]["content"].as_array().expect("blocks").clone();
+    assert_eq!(received[2..], [text("It is A."), cited(&["char_location"]), cited(&["page_location"])]);
+
+    let file = json!({"type": "document", "source": {"type": "file", "file_id": "file_1"}});
+    let turn = json!({"role": "assistant", "content": texts});
+    history["messages"] =
+        json!([{"role": "user", "content": [file]}, turn, {"role": "user", "content": "go on"}]);
+    assert_eq!(send(&relay, &history).await.status, 200);
+    assert_eq!(last()[1]["content"], json!([cited(&[web, web]), cited(&[web]), text("It is A.")]));
+}
+
+#[tokio::test]
 async fn a_usable_provider_that_can_read_the_content_is_preferred() {
     let upstream = strict_ollama().await;
     let failures = Arc::new(AtomicUsize::new(0));

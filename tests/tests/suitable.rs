@@ -65,17 +65,32 @@ async fn no_image_is_fetched_from_the_relays_own_machine() {
     fetching["fetch_images"] = json!(true);
     let relay = Relay::start(&json!({"providers": [fetching]})).await;
     let url = format!("https://{}/cat.png", private.address());
-    let block = json!({"type": "image", "source": {"type": "url", "url": url}});
+    let block = json!({"type": "image", "source": {"type": "url", "url": url},
+                       "cache_control": {"type": "ephemeral"}});
     let response = Call::messages(body(&block)).send(relay.address()).await;
-    assert_eq!(response.status, 400);
-    let error = &response.json()["error"];
-    assert_eq!(error["type"], "invalid_request_error");
-    assert_eq!(
-        error["message"],
-        "provider `local`: an image of the request cannot be fetched: the host `127.0.0.1` has no public address, and \
-         images are fetched from no other"
-    );
-    assert_eq!((local.connections(), private.connections()), (0, 0));
+    assert_eq!(response.status, 200, "{:?}", response.body());
+    assert_eq!(response.headers.get("x-cc-relay-replaced"), Some("image (1)"));
+    let received = local.only_request().json();
+    let text = format!("[an image that could not be loaded] ({url})");
+    let expected = json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}});
+    assert!(received["messages"].to_string().contains(&expected.to_string()), "{received}");
+    assert_eq!(private.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_fetched_becomes_a_text_if_the_other_provider_has_failed() {
+    let local = Upstream::builder().require(ollama::rules()).answering(ollama::answer).await;
+    let other = Upstream::answering(|_| anthropic::error(529)).await;
+    let mut fetching = first(&local);
+    fetching["fetch_images"] = json!(true);
+    fetching["priority"] = json!(1);
+    let mut preferred = provider("a", "anthropic", &other.url());
+    preferred["priority"] = json!(9);
+    let relay = Relay::start(&json!({"providers": [fetching, preferred]})).await;
+    let sent = body(&json!({"type": "image", "source": {"type": "url", "url": "https://10.0.0.1/cat.png"}}));
+    let response = Call::messages(sent).send(relay.address()).await;
+    assert_eq!(response.status, 200, "{:?}", response.body());
+    assert_eq!((local.requests().len(), other.requests().len()), (1, 1));
 }
 
 #[tokio::test]

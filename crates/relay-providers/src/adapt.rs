@@ -103,15 +103,18 @@ impl<F: Future<Output = Result<Answer, AttemptError>>> Future for AdaptFuture<F>
         let replaced = this.replaced.as_ref();
         this.inner.poll(cx).map_ok(|answer| match replaced {
             None => answer,
-            Some(replaced) => with_summary(answer, replaced),
+            Some(replaced) => with_replaced(answer, &replaced.to_string()),
         })
     }
 }
 
-/// Adds the summary of the parts that were `replaced` to the head of `answer`.
-fn with_summary(mut answer: Answer, replaced: &Replaced) -> Answer {
-    if let Ok(value) = HeaderValue::from_str(&replaced.to_string()) {
-        answer.response.headers_mut().insert(REPLACED, value);
+/// Adds `summary`, of parts that were replaced, to the head of `answer`, after the summary that is there already.
+pub(crate) fn with_replaced(mut answer: Answer, summary: &str) -> Answer {
+    let headers = answer.response.headers_mut();
+    let earlier = headers.get(&REPLACED).and_then(|value| value.to_str().ok());
+    let all = earlier.map_or(summary.to_owned(), |earlier| format!("{earlier}, {summary}"));
+    if let Ok(value) = HeaderValue::from_str(&all) {
+        headers.insert(REPLACED, value);
     }
     answer
 }

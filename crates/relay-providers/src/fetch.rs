@@ -4,6 +4,9 @@
 //! Attempt ─images by URL?─▶ Fetcher ─▶ each source becomes base64, for this attempt
 //!              none: on      once for a request, at the first need
 //! ```
+//! If an image cannot be fetched, the attempt fails while another provider can be tried. In the last attempt, a text takes the
+//! place of the image, so that the conversation can go on.
+//!
 //! The download itself, with its checks and bounds, is left to [`relay_transport::Fetcher`].
 
 mod fetched;
@@ -12,11 +15,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use relay_messages::{MessagesBody, Node};
+use bytes::Bytes;
+use relay_messages::{Edits, ErrorChain, MessagesBody, Node};
 use relay_transport::{FetchError, Fetcher, Image};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use crate::adapt::with_replaced;
 use crate::answer::{Answer, AttemptError};
 use crate::request::Attempt;
 use crate::time_limit::within;
@@ -24,16 +29,13 @@ pub(crate) use fetched::FetchedImages;
 
 /// A client that downloads images.
 pub trait FetchImages: Clone + Send + Sync + 'static {
-    /// Returns the images at `urls`, in the order of their URLs.
-    ///
-    /// # Errors
-    /// [`FetchError`] if one of them cannot be fetched.
-    fn fetch_all(&self, urls: &[String]) -> impl Future<Output = Result<Vec<Image>, FetchError>> + Send;
+    /// Returns the images at `urls`, in the order of their URLs. Each that cannot be fetched is an error.
+    fn fetch_each(&self, urls: &[String]) -> impl Future<Output = Vec<Result<Image, FetchError>>> + Send;
 }
 
 impl FetchImages for Fetcher {
-    async fn fetch_all(&self, urls: &[String]) -> Result<Vec<Image>, FetchError> {
-        Fetcher::fetch_all(self, urls).await
+    async fn fetch_each(&self, urls: &[String]) -> Vec<Result<Image, FetchError>> {
+        Fetcher::fetch_each(self, urls).await
     }
 }
 
@@ -88,50 +90,71 @@ where
         let mut ready = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
             let (limit, since) = (attempt.head_timeout(), Instant::now());
-            within(limit, embed(&fetcher, &mut attempt)).await?;
+            let replaced = within(limit, embed(&fetcher, &mut attempt)).await?;
             let left = limit.map(|limit| limit.saturating_sub(since.elapsed()));
-            ready.call(attempt.with_head_timeout(left)).await
+            let answer = ready.call(attempt.with_head_timeout(left)).await?;
+            Ok(if replaced > 0 { with_replaced(answer, &format!("image ({replaced})")) } else { answer })
         })
     }
 }
 
-/// Replaces the URL of each image in `attempt` with the image.
-async fn embed<F: FetchImages>(fetcher: &F, attempt: &mut Attempt) -> Result<(), AttemptError> {
+/// Replaces the URL of each image in `attempt` with the image. If no other candidate can be tried, puts a text in the place of
+/// each image that cannot be fetched. Returns the number of these images.
+async fn embed<F: FetchImages>(fetcher: &F, attempt: &mut Attempt) -> Result<usize, AttemptError> {
     let request = attempt.request().clone();
-    let fetched = request.images().get_or_init(|| fetch_all(fetcher, request.body())).await;
-    let images = fetched.as_ref().map_err(|error| AttemptError::Image(Arc::clone(error)))?;
-    for source in sources(request.body()) {
-        let image = images.iter().find(|(at, _)| *at == source.span().start);
-        if let Some((_, image)) = image {
-            attempt.edits_mut().replace_at(source, image.clone());
+    let images = request.images().get_or_init(|| fetch_all(fetcher, request.body())).await;
+    let mut replaced = 0;
+    for (image, source) in images_by_url(request.body()) {
+        let fetched = images.iter().find(|(at, _)| *at == source.span().start);
+        match fetched.map(|(_, fetched)| fetched) {
+            None => {}
+            Some(Ok(fetched)) => attempt.edits_mut().replace_at(source, fetched.clone()),
+            Some(Err(error)) if attempt.has_fallback() => return Err(AttemptError::Image(Arc::clone(error))),
+            Some(Err(error)) => {
+                let reason = ErrorChain(&**error).to_string();
+                tracing::warn!(reason, "an image cannot be fetched; a text takes its place");
+                put_text(image, source, attempt.edits_mut());
+                replaced += 1;
+            }
         }
     }
-    Ok(())
+    Ok(replaced)
 }
 
-/// The sources of images that are URLs.
-fn sources(body: &MessagesBody) -> impl Iterator<Item = Node<'_>> {
+/// Turns the block `image` into a text block. Its members other than `source` stay.
+fn put_text(image: Node<'_>, source: Node<'_>, edits: &mut Edits) {
+    let url = source.get("url").and_then(Node::as_str).unwrap_or_default();
+    let text = serde_json::Value::from(format!("[an image that could not be loaded] ({url})"));
+    if let Some(kind) = image.get("type") {
+        edits.replace_at(kind, Bytes::from_static(b"\"text\""));
+    }
+    edits.remove_at(source);
+    edits.unshift_at(image, Bytes::from(format!("\"text\":{text}")));
+}
+
+/// The images whose sources are URLs, each with its source.
+fn images_by_url(body: &MessagesBody) -> impl Iterator<Item = (Node<'_>, Node<'_>)> {
     let images = body.blocks().filter(|block| block.get("type").is_some_and(|kind| kind.is("image")));
-    let sources = images.filter_map(|image| image.get("source"));
-    sources.filter(|source| source.get("type").is_some_and(|kind| kind.is("url")))
+    let with_source = images.filter_map(|image| Some((image, image.get("source")?)));
+    with_source.filter(|(_, source)| source.get("type").is_some_and(|kind| kind.is("url")))
 }
 
 async fn fetch_all<F: FetchImages>(fetcher: &F, body: &MessagesBody) -> FetchedImages {
-    let (positions, urls): (Vec<usize>, Vec<String>) = sources(body)
-        .map(|source| {
+    let (positions, urls): (Vec<usize>, Vec<String>) = images_by_url(body)
+        .map(|(_, source)| {
             let url = source.get("url").and_then(Node::as_str).unwrap_or_default();
             (source.span().start, url.into_owned())
         })
         .unzip();
-    let images = fetcher.fetch_all(&urls).await.map_err(Arc::new)?;
-    Ok(positions.into_iter().zip(images.iter().map(Image::base64_source)).collect())
+    let images = fetcher.fetch_each(&urls).await.into_iter();
+    let sources = images.map(|image| image.map(|image| image.base64_source()).map_err(Arc::new));
+    positions.into_iter().zip(sources).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
-    use bytes::Bytes;
     use http::{HeaderMap, Response};
     use relay_messages::MessagesBody;
     use relay_transport::full;
@@ -149,13 +172,13 @@ mod tests {
     struct Site(Arc<Mutex<Vec<String>>>);
 
     impl FetchImages for Site {
-        async fn fetch_all(&self, urls: &[String]) -> Result<Vec<Image>, FetchError> {
-            if urls.len() > 20 {
-                return Err(FetchError::TooMany { limit: 20 });
-            }
+        async fn fetch_each(&self, urls: &[String]) -> Vec<Result<Image, FetchError>> {
             self.0.lock().unwrap().extend_from_slice(urls);
             let png = || Image::read(Bytes::from_static(b"\x89PNG\r\n\x1a\n and so on")).unwrap();
-            Ok(urls.iter().map(|_| png()).collect())
+            let too_many = urls.len() > 20;
+            urls.iter()
+                .map(|_| if too_many { Err(FetchError::TooMany { limit: 20 }) } else { Ok(png()) })
+                .collect()
         }
     }
 
@@ -203,13 +226,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_image_that_cannot_be_fetched_fails_the_attempt() {
-        let site = Site::default();
+    async fn one_image_that_cannot_be_fetched_fails_the_attempt_while_another_can_be_made() {
         let inner = tower::service_fn(|_: Attempt| async { panic!("the upstream is called") });
-        let service = FetchLayer::new(Some(site.clone())).layer(inner);
-        let error = service.oneshot(Attempt::new(request(21))).await.unwrap_err();
+        let service = FetchLayer::new(Some(Site::default())).layer(inner);
+        let error = service.oneshot(Attempt::new(request(21)).with_has_fallback(true)).await.unwrap_err();
         let AttemptError::Image(error) = error else { panic!("{error}") };
         assert_eq!(error.to_string(), "more than 20 images by URL");
-        assert_eq!(site.fetched(), 0);
+    }
+
+    #[tokio::test]
+    async fn images_that_cannot_be_fetched_become_texts_in_the_last_attempt() {
+        let inner = tower::service_fn(|attempt: Attempt| async move {
+            let body: serde_json::Value = serde_json::from_slice(&attempt.payload().to_bytes()).unwrap();
+            let text = "[an image that could not be loaded] (https://images.example/a.png)";
+            let block = serde_json::json!({"text": text, "type": "text", "x": 1.5});
+            assert_eq!(body["messages"][0]["content"][0]["content"], serde_json::json!(vec![block; 21]));
+            Ok(Answer::new(Outcome::Success, Response::new(full(Bytes::new()))))
+        });
+        let service = FetchLayer::new(Some(Site::default())).layer(inner);
+        let answer = service.oneshot(Attempt::new(request(21))).await.unwrap();
+        assert_eq!(answer.response.headers()["x-cc-relay-replaced"], "image (21)");
     }
 }

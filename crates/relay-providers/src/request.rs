@@ -206,6 +206,7 @@ pub struct Attempt {
     betas: Option<Vec<Box<str>>>,
     head_timeout: Option<Duration>,
     is_last: bool,
+    has_fallback: bool,
     on_break: OnBreak,
 }
 
@@ -220,6 +221,7 @@ impl Attempt {
             betas: None,
             head_timeout: None,
             is_last: true,
+            has_fallback: false,
             on_break: OnBreak::Abort,
         }
     }
@@ -235,6 +237,13 @@ impl Attempt {
     #[must_use]
     pub fn with_is_last(mut self, is_last: bool) -> Self {
         self.is_last = is_last;
+        self
+    }
+
+    /// Sets whether another candidate can be tried if this attempt fails. The default is `false`.
+    #[must_use]
+    pub fn with_has_fallback(mut self, has_fallback: bool) -> Self {
+        self.has_fallback = has_fallback;
         self
     }
 
@@ -273,6 +282,12 @@ impl Attempt {
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.is_last
+    }
+
+    /// Returns `true` if another candidate can be tried if this attempt fails.
+    #[must_use]
+    pub fn has_fallback(&self) -> bool {
+        self.has_fallback
     }
 
     /// The way in which the client's stream ends if the upstream's stream breaks off.

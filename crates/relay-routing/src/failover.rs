@@ -123,6 +123,7 @@ impl Failover {
             let limit = head_timeout(leased.pool, request, is_last, deadline.map(Deadline::remaining));
             let attempt = Attempt::new(request.clone())
                 .with_head_timeout(limit)
+                .with_has_fallback(!is_last)
                 // After a failure the last answer is held back too: if it fails as well, an earlier one may
                 // be more useful.
                 .with_is_last(is_last && first_failure.is_none())

@@ -14,6 +14,15 @@ use crate::body::{Edits, JsonKind, MessagesBody, Node};
 const KINDS: usize = 16;
 /// The longest name of a kind in a summary, in bytes.
 const NAME: usize = 48;
+/// The kinds of blocks that answers cite, each with the types of the citations.
+///
+/// # Source
+/// platform.claude.com/docs, "Citations", "Search results" and "Web search tool".
+const CITED: [(&str, &[&str]); 3] = [
+    ("web_search_tool_result", &["web_search_result_location"]),
+    ("search_result", &["search_result_location"]),
+    ("document", &["char_location", "page_location", "content_block_location"]),
+];
 /// The maximum depth at which texts are collected from a block.
 const DEPTH: usize = 6;
 
@@ -65,19 +74,55 @@ impl fmt::Display for Replaced {
 }
 
 /// Replaces the parts of `body` that are refused: blocks by texts, while definitions of tools and fields are removed.
+/// Citations of replaced blocks are removed.
 pub(super) fn replace(refused: &Refused<'_>, body: &MessagesBody, edits: &mut Edits) {
     let mut removes_tool = false;
+    let mut cited = [false; CITED.len()];
     refused.each(body, &mut |part| match part {
         Part::Field(field) => edits.remove_at(field),
         Part::Tool(tool) => {
             edits.remove_at(tool);
             removes_tool = true;
         }
-        Part::Block(block) => put_text(block, &block_text(block), edits, body),
-        Part::ServerToolBlock(block) => put_text(block, &server_tool_text(block), edits, body),
+        Part::Block(block) => {
+            mark_cited(block, &mut cited);
+            put_text(block, &block_text(block), edits, body);
+        }
+        Part::ServerToolBlock(block) => {
+            mark_cited(block, &mut cited);
+            put_text(block, &server_tool_text(block), edits, body);
+        }
     });
     if removes_tool {
         remove_choice(body, edits);
+    }
+    let types = CITED.iter().zip(cited).filter(|(_, is_replaced)| *is_replaced);
+    let types: Vec<&str> = types.flat_map(|((_, types), _)| *types).copied().collect();
+    if !types.is_empty() {
+        remove_citations(&types, body, edits);
+    }
+}
+
+/// Marks the entry of [`CITED`] for the kind of `block`.
+fn mark_cited(block: Node<'_>, cited: &mut [bool; CITED.len()]) {
+    let kind = block.get("type").and_then(Node::as_str).unwrap_or_default();
+    for ((known, _), is_replaced) in CITED.iter().zip(cited) {
+        *is_replaced |= kind == *known;
+    }
+}
+
+/// Removes the citations of these `types` from the texts of earlier turns. Upstreams refuse a citation whose source is
+/// missing.
+fn remove_citations(types: &[&str], body: &MessagesBody, edits: &mut Edits) {
+    let is_gone = |citation: &Node<'_>| {
+        citation.get("type").and_then(Node::as_str).is_some_and(|kind| types.contains(&&*kind))
+    };
+    for citations in body.blocks().filter_map(|block| block.get("citations")) {
+        let (gone, left): (Vec<_>, Vec<_>) = citations.elements().partition(is_gone);
+        match left.is_empty() {
+            true if !gone.is_empty() => edits.remove_at(citations),
+            _ => gone.into_iter().for_each(|citation| edits.remove_at(citation)),
+        }
     }
 }
 

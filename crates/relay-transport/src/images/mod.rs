@@ -1,7 +1,7 @@
 //! Images by URL, fetched for upstreams that accept base64 alone.
 //!
 //! ```text
-//! URLs ─▶ Fetcher::fetch_all ─ at most 4 at a time ─▶ lookup ▸ check each address ▸ TCP ▸ TLS ▸ GET ─▶ Image
+//! URLs ─▶ Fetcher::fetch_each ─ at most 4 at a time ─▶ lookup ▸ check each address ▸ TCP ▸ TLS ▸ GET ─▶ Image
 //!                                                       ▲                                  │
 //!                                                       └──────────── redirect ◀───────────┘
 //! ```
@@ -37,14 +37,12 @@ const MAX_TOTAL: usize = 15 * 1024 * 1024;
 const PARALLEL: usize = 4;
 
 impl Fetcher {
-    /// Fetches the images at `urls`, at most 4 at the same time. Returns them in the order of their URLs.
-    ///
-    /// # Errors
-    /// [`FetchError`] of the first image that cannot be fetched; [`FetchError::TooMany`] for more than 20 URLs;
-    /// [`FetchError::TooLarge`] if the images have more than 15 MiB together.
-    pub async fn fetch_all(&self, urls: &[String]) -> Result<Vec<Image>, FetchError> {
+    /// Fetches the images at `urls`, at most 4 at the same time. Returns the result for each, in the order of the URLs:
+    /// [`FetchError::TooMany`] for each of more than 20 URLs, and [`FetchError::TooLarge`] for the earlier ones of images
+    /// that have more than 15 MiB together.
+    pub async fn fetch_each(&self, urls: &[String]) -> Vec<Result<Image, FetchError>> {
         if urls.len() > MAX_IMAGES {
-            return Err(FetchError::TooMany { limit: MAX_IMAGES });
+            return urls.iter().map(|_| Err(FetchError::TooMany { limit: MAX_IMAGES })).collect();
         }
         let turns = Semaphore::new(PARALLEL);
         let fetches = urls.iter().map(|url| {
@@ -54,30 +52,36 @@ impl Fetcher {
                 let _turn = turns.acquire().await;
                 self.fetch(url).await
             };
-            Box::pin(fetch) as Pin<Box<dyn Future<Output = Result<Image, FetchError>> + Send + '_>>
+            Slot::Running(Box::pin(fetch) as Pin<Box<dyn Future<Output = _> + Send + '_>>)
         });
-        let images = TryAll(fetches.map(Slot::Running).collect()).await?;
-        if images.iter().map(Image::len).sum::<usize>() > MAX_TOTAL {
-            return Err(FetchError::TooLarge { limit: MAX_TOTAL });
-        }
-        Ok(images)
+        let mut images = JoinAll(fetches.collect()).await;
+        refuse_more_than(MAX_TOTAL, &mut images);
+        images
     }
 }
 
-/// Futures that run concurrently until all are done or one fails.
-struct TryAll<F, T>(Vec<Slot<F, T>>);
+/// Replaces the images before the last `limit` bytes by errors: the end of a conversation matters most.
+fn refuse_more_than(limit: usize, images: &mut [Result<Image, FetchError>]) {
+    let mut total = 0;
+    for result in images.iter_mut().rev() {
+        let Ok(image) = result else { continue };
+        total += image.len();
+        if total > limit {
+            *result = Err(FetchError::TooLarge { limit });
+        }
+    }
+}
+
+/// Futures that run concurrently until all are done.
+struct JoinAll<F, T>(Vec<Slot<F, T>>);
 
 enum Slot<F, T> {
     Running(F),
     Done(Option<T>),
 }
 
-impl<F, T> Future for TryAll<F, T>
-where
-    F: Future<Output = Result<T, FetchError>> + Unpin,
-    T: Unpin,
-{
-    type Output = Result<Vec<T>, FetchError>;
+impl<F: Future<Output = T> + Unpin, T: Unpin> Future for JoinAll<F, T> {
+    type Output = Vec<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let slots = &mut self.get_mut().0;
@@ -85,8 +89,7 @@ where
         for slot in slots.iter_mut() {
             let Slot::Running(future) = slot else { continue };
             match Pin::new(future).poll(cx) {
-                Poll::Ready(Ok(done)) => *slot = Slot::Done(Some(done)),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(done) => *slot = Slot::Done(Some(done)),
                 Poll::Pending => is_pending = true,
             }
         }
@@ -97,7 +100,7 @@ where
             Slot::Done(done) => done.take(),
             Slot::Running(_) => None,
         });
-        Poll::Ready(Ok(done.collect()))
+        Poll::Ready(done.collect())
     }
 }
 

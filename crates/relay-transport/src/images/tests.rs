@@ -225,34 +225,40 @@ async fn the_default_rules_refuse_local_addresses() {
     assert!(accepted.is_err(), "a connection was made");
 }
 
+/// Returns the media type of each image, or the error.
+async fn each(site: &Site, urls: &[String]) -> Vec<Result<&'static str, String>> {
+    let images = site.fetcher.fetch_each(urls).await;
+    let media_type = |image: Image| image.media_type();
+    images.into_iter().map(|image| image.map(media_type).map_err(|error| error.to_string())).collect()
+}
+
 #[tokio::test]
 async fn images_are_fetched_together_in_the_order_of_their_urls() {
     let site = Site::new().await;
     let url = |path: &str| format!("https://images.example/{path}");
-    let images = site.fetcher.fetch_all(&[url("a.png"), url("a.webp"), url("1")]).await.unwrap();
-    let media_types: Vec<_> = images.iter().map(Image::media_type).collect();
-    assert_eq!(media_types, ["image/png", "image/webp", "image/png"]);
+    let images = each(&site, &[url("a.png"), url("a.webp"), url("1")]).await;
+    assert_eq!(images, [Ok("image/png"), Ok("image/webp"), Ok("image/png")]);
     assert_eq!(site.requests(), 6, "the last image needs three redirects");
-    let error = site.fetcher.fetch_all(&[url("a.png"), url("page")]).await.unwrap_err();
-    assert!(matches!(error, FetchError::NotAnImage { .. }), "{error}");
+    let images = site.fetcher.fetch_each(&[url("page"), url("a.png")]).await;
+    assert!(matches!(&images[..], [Err(FetchError::NotAnImage { .. }), Ok(_)]), "{images:?}");
 }
 
 #[tokio::test]
 async fn too_many_images_are_refused_before_one_is_fetched() {
     let site = Site::new().await;
     let urls = vec!["https://images.example/a.png".to_owned(); 21];
-    assert_eq!(site.fetcher.fetch_all(&urls[1..]).await.unwrap().len(), 20);
+    assert_eq!(each(&site, &urls[1..]).await, vec![Ok("image/png"); 20]);
     let before = site.requests();
-    let error = site.fetcher.fetch_all(&urls).await.unwrap_err();
-    assert_eq!(error.to_string(), "more than 20 images by URL");
+    assert_eq!(each(&site, &urls).await, vec![Err("more than 20 images by URL".to_owned()); 21]);
     assert_eq!(site.requests(), before);
 }
 
 #[tokio::test]
-async fn images_that_are_too_large_together_are_refused() {
+async fn the_earliest_of_images_that_are_too_large_together_is_refused() {
     let site = Site::new().await;
     let urls = vec!["https://images.example/nearly-5-mib".to_owned(); 4];
-    assert_eq!(site.fetcher.fetch_all(&urls[1..]).await.unwrap().len(), 3);
-    let error = site.fetcher.fetch_all(&urls).await.unwrap_err();
-    assert_eq!(error.to_string(), "more than 15 MiB");
+    assert!(each(&site, &urls[1..]).await.iter().all(Result::is_ok));
+    let images = each(&site, &urls).await;
+    assert_eq!(images[0], Err("more than 15 MiB".to_owned()));
+    assert!(images[1..].iter().all(Result::is_ok));
 }
