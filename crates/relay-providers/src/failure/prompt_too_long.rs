@@ -102,14 +102,16 @@ const ABOUT_ANSWER: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_out
 const ABOUT_RATE: [&str; 4] = ["per minute", "(tpm)", "per day", "rate limit"];
 
 impl UpstreamError {
-    /// Returns `true` if the prompt is too long for the model, in other words than Anthropic's. If `max_tokens` is too
-    /// large, the answer is `false`: clients read that message and lower the number.
+    /// Returns `true` if the prompt is too long for the model, and the client would not read that from the error as it is: the
+    /// words are not Anthropic's, or the status is not 400. If `max_tokens` is too large, the answer is `false`: clients read
+    /// that message and lower the number.
     pub(crate) fn is_prompt_too_long(&self) -> bool {
-        // Some upstreams answer 500 where others refuse the request.
-        if !matches!(self.status().as_u16(), 400 | 413 | 422 | 500) {
-            return false;
-        }
-        self.states_too_long_prompt()
+        let status = self.status().as_u16();
+        // Some upstreams answer 500 where others refuse the request, or report the error in a response of status 200.
+        let may_be = matches!(status, 400 | 413 | 422 | 500)
+            || self.answered().is_success() && !matches!(status, 401..=403 | 429 | 503);
+        let is_readable = status == 400 && self.is_in_anthropics_words();
+        may_be && !is_readable && self.states_too_long_prompt()
     }
 
     /// Returns `true` if the words or the code state that the prompt is too long, whatever the status.
@@ -117,12 +119,19 @@ impl UpstreamError {
         self.excess().is_some()
     }
 
+    fn is_in_anthropics_words(&self) -> bool {
+        wording::find(ANTHROPICS, self.message().unwrap_or_default()).is_some()
+    }
+
     /// Returns the numbers that the error states if the prompt is too long.
     fn excess(&self) -> Option<Numbers> {
         let lower = self.message().unwrap_or_default().to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|words| lower.contains(words));
-        if has(&ABOUT_RATE) || wording::find(ANTHROPICS, self.message().unwrap_or_default()).is_some() {
+        if has(&ABOUT_RATE) {
             return None;
+        }
+        if let Some(numbers) = wording::find(ANTHROPICS, &lower) {
+            return Some(numbers);
         }
         let mut wordings = WORDINGS.iter().filter_map(|words| wording::find(words, &lower));
         if has(&ABOUT_ANSWER) {
@@ -168,6 +177,7 @@ pub(super) fn api_error(error: &UpstreamError) -> ApiError {
     };
     let message = match error.message().unwrap_or_default() {
         "" => numbers,
+        message if message.starts_with(TOO_LONG) => message.to_owned(),
         message if numbers == TOO_LONG => format!("{TOO_LONG}: {message}"),
         message => format!("{numbers} ({message})"),
     };
@@ -177,7 +187,7 @@ pub(super) fn api_error(error: &UpstreamError) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::super::testing::error;
-    use super::api_error;
+    use super::*;
 
     fn message(message: &str) -> String {
         serde_json::json!({"error": {"message": message}}).to_string()
@@ -333,6 +343,25 @@ mod tests {
     }
 
     #[test]
+    fn an_error_in_a_success_is_recognised_unless_its_type_contradicts() {
+        let body = message("the input length exceeds the context length");
+        for (status, expected) in [
+            (400, true),
+            (404, true),
+            (500, true),
+            (502, true),
+            (504, true),
+            (401, false),
+            (429, false),
+            (503, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(error(200, &body).with_status(status).is_prompt_too_long(), expected, "{status}");
+        }
+        assert!(!error(502, &body).is_prompt_too_long(), "a status of a gateway counts");
+    }
+
+    #[test]
     fn a_code_or_a_type_states_that_the_prompt_is_too_long() {
         #[track_caller]
         fn check(body: &str, expected: Option<&str>) {
@@ -381,5 +410,7 @@ mod tests {
         let own =
             r#"{"type":"error","error":{"type":"x","message":"prompt is too long: 2 tokens > 1 maximum"}}"#;
         assert!(!error(400, own).is_prompt_too_long(), "a client recognises Anthropic's own words");
+        assert!(error(500, own).is_prompt_too_long(), "a client expects them with the status 400");
+        assert_eq!(api_error(&error(500, own)).message, "prompt is too long: 2 tokens > 1 maximum");
     }
 }

@@ -14,6 +14,9 @@ struct Shape {
     #[serde(default, deserialize_with = "text")]
     r#type: Option<String>,
     error: Option<IgnoredAny>,
+    /// `error` in vLLM's and SGLang's older form: `{"object":"error","message":"…","type":"BadRequestError","code":400}`.
+    #[serde(default, deserialize_with = "text")]
+    object: Option<String>,
     /// Z.AI's older form: `{"code":401,"msg":"…","success":false}`.
     #[serde(default, deserialize_with = "flag")]
     success: Option<bool>,
@@ -25,13 +28,16 @@ struct Shape {
 
 impl Shape {
     fn is_error(&self) -> bool {
+        let has_code = self.base_resp.is_some_and(|code| code != 0);
         match &self.r#type {
-            Some(kind) => kind == "error",
-            None => {
-                let has_code = self.base_resp.is_some_and(|code| code != 0);
-                self.error.is_some() || self.success == Some(false) || has_code
-            }
+            Some(kind) if kind == "message" => false,
+            Some(kind) => kind.to_ascii_lowercase().ends_with("error") || self.is_named_error(),
+            None => self.is_named_error() || self.success == Some(false) || has_code,
         }
+    }
+
+    fn is_named_error(&self) -> bool {
+        self.error.is_some() || self.object.as_deref() == Some("error")
     }
 }
 
@@ -188,6 +194,9 @@ mod tests {
         check(r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#, true, Some(502));
         check(r#"{"id":"x","base_resp":{"status_code":0,"status_msg":"success"}}"#, true, None);
         check(r#"{"code":401,"msg":"token expired or incorrect","success":false}"#, true, Some(401));
+        check(r#"{"object":"error","message":"x","type":"BadRequestError","code":400}"#, true, Some(400));
+        check(r#"{"type":"invalid_request_error","message":"x"}"#, true, Some(400));
+        check(r#"{"type":"completion","completion":"x"}"#, true, None);
         check("<!DOCTYPE html><title>Sign in</title>", true, Some(502));
         check("<!DOCTYPE html><title>Sign in</title>", false, Some(502));
         check("Ollama is running", true, Some(502));
