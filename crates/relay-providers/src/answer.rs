@@ -23,6 +23,9 @@ pub struct Answer {
     pub response: Response<AnswerBody>,
     /// `true` for an error in another form than that of the Messages API: a gateway's page, a text, another API's JSON.
     pub is_foreign_error: bool,
+    /// `true` if the upstream rejects the credential because of its account, which cannot pay or is disabled. Every other key
+    /// of the account is rejected alike.
+    pub is_account_rejected: bool,
     /// `true` if the body is a stream: its head left the upstream before its tokens were used.
     pub is_stream: bool,
     /// The rate limits of the credential, from the response headers.
@@ -36,7 +39,8 @@ impl Answer {
     #[must_use]
     pub fn new(outcome: Outcome, response: Response<AnswerBody>) -> Self {
         let (limits, stats) = (RateLimits::default(), AnswerStats::default());
-        Self { outcome, response, is_foreign_error: false, is_stream: false, limits, stats }
+        let (is_foreign_error, is_account_rejected, is_stream) = (false, false, false);
+        Self { outcome, response, is_foreign_error, is_account_rejected, is_stream, limits, stats }
     }
 }
 

@@ -90,7 +90,8 @@ impl FailedResponse {
         }
         let answer = Answer::new(outcome, Response::from_parts(head, body));
         let is_refusal = matches!(error.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
-        (Answer { is_foreign_error, limits, ..answer }, is_refusal.then_some(error))
+        let is_account_rejected = outcome == Outcome::CredentialRejected && error.is_about_account();
+        (Answer { is_foreign_error, is_account_rejected, limits, ..answer }, is_refusal.then_some(error))
     }
 }
 

@@ -133,6 +133,9 @@ impl Failover {
                 Ok(answer) if is_final(&answer) => return Ok(attach_lease(&plan, leased, answer)),
                 failure => failure,
             };
+            if failure.as_ref().is_ok_and(|answer| answer.is_account_rejected) {
+                plan.drop_account(leased.candidate);
+            }
             if is_provider_failure(&failure) {
                 plan.demote(leased.index());
             }

@@ -135,7 +135,10 @@ impl Lease {
                 Verdict::Responded
             }
             Outcome::CredentialRejected => {
-                self.key.reject(now);
+                match answer.is_account_rejected {
+                    true => self.key.reject_account(now),
+                    false => self.key.reject(now),
+                }
                 Verdict::Neutral
             }
             Outcome::Failed => Verdict::Failure,

@@ -39,6 +39,20 @@ impl KeyHealth {
         self.quota.as_deref()
     }
 
+    /// Records that the upstream has rejected the account of the credential, and with it every key of the same organization.
+    pub(crate) fn reject_account(&self, now: Instant) {
+        self.reject(now);
+        if let Some(quota) = self.quota() {
+            quota.reject(REJECTED, now);
+        }
+    }
+
+    /// Returns `true` if `other` belongs to the same organization, or is the same credential.
+    pub(crate) fn shares_account(&self, other: &Self) -> bool {
+        let quotas = self.quota.as_ref().zip(other.quota.as_ref());
+        quotas.is_some_and(|(quota, other)| Arc::ptr_eq(quota, other))
+    }
+
     /// Records that the upstream has rejected the credential.
     pub(crate) fn reject(&self, now: Instant) {
         self.rejection().extend(REJECTED, now);
@@ -47,11 +61,14 @@ impl KeyHealth {
     /// Records that the upstream has accepted the credential of a request that was sent at `sent_at`.
     pub(crate) fn accept(&self, sent_at: Instant) {
         self.rejection().record_success(sent_at);
+        if let Some(quota) = self.quota() {
+            quota.accept(sent_at);
+        }
     }
 
-    /// Returns `true` if the upstream has recently rejected the credential.
+    /// Returns `true` if the upstream has recently rejected the credential or its account.
     pub(crate) fn is_rejected(&self, now: Instant) -> bool {
-        self.rejection().remaining(now).is_some()
+        self.rejection().remaining(now).is_some() || self.quota().is_some_and(|quota| quota.is_rejected(now))
     }
 
     pub(crate) fn load(&self) -> &Load {

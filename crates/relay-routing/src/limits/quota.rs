@@ -51,6 +51,8 @@ struct QuotaState {
     input_tokens: KnownLimit,
     output_tokens: KnownLimit,
     cooldown: Cooldown,
+    /// The period after the upstream has rejected the account.
+    rejection: Cooldown,
     typical: TypicalUsage,
 }
 
@@ -92,6 +94,7 @@ impl Quota {
             input_tokens: limit(limits.input_tokens),
             output_tokens: limit(limits.output_tokens),
             cooldown: Cooldown::default(),
+            rejection: Cooldown::default(),
             typical: TypicalUsage::default(),
         }))
     }
@@ -174,7 +177,23 @@ impl Quota {
         }
         state.cooldown = before.cooldown.clone();
         state.cooldown.end_trial();
+        state.rejection = before.rejection.clone();
         state.typical = before.typical.clone();
+    }
+
+    /// Records that the upstream has rejected the account of the keys for `time`.
+    pub(crate) fn reject(&self, time: Duration, now: Instant) {
+        self.lock().rejection.extend(time, now);
+    }
+
+    /// Ends a rejection that began before `sent_at`, the time at which a successful request was sent.
+    pub(crate) fn accept(&self, sent_at: Instant) {
+        self.lock().rejection.record_success(sent_at);
+    }
+
+    /// Returns `true` if the upstream has recently rejected the account of the keys.
+    pub(crate) fn is_rejected(&self, now: Instant) -> bool {
+        self.lock().rejection.remaining(now).is_some()
     }
 
     /// Applies the rate limits that an upstream reports in its headers.

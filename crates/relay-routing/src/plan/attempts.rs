@@ -158,6 +158,14 @@ impl<'a> Plan<'a> {
         self.tiers.make_contiguous().sort_by_key(|tier| tier.is_last_resort);
     }
 
+    /// Removes the other keys of the organization of `candidate`, whose account the upstream has rejected.
+    pub(crate) fn drop_account(&mut self, candidate: &Candidate) {
+        for tier in &mut self.tiers {
+            let candidates = tier.pool.candidates();
+            tier.candidates.retain(|other| !candidates[*other].health().shares_account(candidate.health()));
+        }
+    }
+
     /// Returns the reason for which the remaining candidates are unavailable.
     pub(crate) fn blocked(&self, now: Instant) -> Blocked {
         let mut blocked = Blocked::default();
