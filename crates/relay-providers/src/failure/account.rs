@@ -8,7 +8,7 @@ use super::UpstreamError;
 /// # Source
 /// The tables of each kind in `vendor_errors.rs` and `zai.rs`. Z.AI: account locked, in arrears, out of balance (1110 to
 /// 1121). MiniMax: no balance (1008).
-const CODES: [&str; 9] = [
+const CODES: [&str; 11] = [
     "billing_error",
     "billing_not_active",
     "exceeded_current_quota_error",
@@ -16,6 +16,8 @@ const CODES: [&str; 9] = [
     "insufficient_balance_error",
     "insufficient_quota",
     "access_terminated_error",
+    "accountoverdueerror",
+    "arrearage",
     "invalid_payment_instrument",
     "1008",
 ];
