@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use http::Uri;
 
 /// A relay between Claude Code and the providers of its models.
 ///
@@ -67,7 +66,7 @@ pub(crate) enum Command {
 pub(crate) struct StatusArguments {
     /// URL of the relay. Default: the address in the configuration.
     #[arg(long)]
-    pub(crate) url: Option<Uri>,
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -58,7 +58,8 @@ impl Client {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}{}", self.authority, self.prefix)
+        let host = self.authority.as_str().rsplit('@').next().unwrap_or_default();
+        format!("http://{host}{}", self.prefix)
     }
 
     /// Requests `path` and returns status and body of the answer.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::builder::styling::AnsiColor;
 use http::StatusCode;
-use relay_config::{Config, Secret};
+use relay_config::{Config, Secret, shown_url};
 use serde_json::Value;
 
 use self::client::{Client, ClientError};
@@ -26,7 +26,7 @@ const MODELS_NAMED: usize = 3;
 pub(crate) enum StatusError {
     #[error("the configuration cannot be loaded; name the relay's URL with --url")]
     Settings(#[source] SettingsError),
-    #[error("found {url}: expected a URL like http://127.0.0.1:8787; https is not supported")]
+    #[error("found {url:?}: expected a URL like http://127.0.0.1:8787; https is not supported")]
     Url { url: String },
     #[error("no relay answers at {url}; start it with `cc-relay serve`, or name its URL with --url")]
     Unreachable {
@@ -86,14 +86,14 @@ pub(crate) fn live(config: &Config) -> Option<(String, Vec<Provider>)> {
 fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, StatusError> {
     let config = Start::read(settings).map(|start| start.loaded.config);
     let (url, key) = match &arguments.url {
-        Some(url) => (url.to_string(), config.ok().as_ref().and_then(key)),
+        Some(url) => (url.clone(), config.ok().as_ref().and_then(key)),
         None => {
             let config = config.map_err(StatusError::Settings)?;
             (url(&config), key(&config))
         }
     };
     let client = url.parse().ok().and_then(|uri| Client::new(&uri, key));
-    client.ok_or(StatusError::Url { url })
+    client.ok_or_else(|| StatusError::Url { url: shown_url(&url).unwrap_or_default() })
 }
 
 /// The URL at which a client on this machine reaches the relay of this configuration.

@@ -55,10 +55,44 @@ pub(crate) fn describe(node: &Node, is_secret: bool) -> String {
     }
 }
 
+/// Returns the parts of a URL that a message can show: no user name, no password, no query and no fragment, which may hold a
+/// secret. `None` if they cannot be separated, as in a password with `?`.
+#[must_use]
+pub fn shown_url(text: &str) -> Option<String> {
+    let (shown, rest) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
+    if rest.contains('@') {
+        return None;
+    }
+    let Some((before, after)) = shown.rsplit_once('@') else { return Some(shown.to_owned()) };
+    let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://"));
+    Some(scheme.unwrap_or_default() + after)
+}
+
 /// Returns `true` if `text` may be a credential in the wrong place, such as one that came from a mistaken variable.
 pub(crate) fn looks_secret(text: &str) -> bool {
     /// A length that no model name in use reaches.
     const WORD: usize = 32;
     let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     text.starts_with("sk-") || text.starts_with("eyJ") || (text.len() > WORD && text.bytes().all(is_word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_url_contains_no_secret() {
+        for (text, expected) in [
+            ("https://host:1/path", Some("https://host:1/path")),
+            ("https://host/?key=secret#secret", Some("https://host/")),
+            ("https://user:secret@host/path?secret", Some("https://host/path")),
+            ("user:sec/ret@host", Some("host")),
+            ("https://u:secret@x@host", Some("https://host")),
+            ("https://u:sec?ret@host", None),
+            ("https://u:sec#ret@host", None),
+            ("", Some("")),
+        ] {
+            assert_eq!(shown_url(text).as_deref(), expected, "{text}");
+        }
+    }
 }

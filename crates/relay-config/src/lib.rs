@@ -70,6 +70,7 @@ pub use config::{
     ServerConfig, Strategy, StreamBreak, VertexConfig, aws_service,
 };
 pub use config_file::{FindError, find_file};
+pub use describe::shown_url;
 pub use discover::{Discovery, demo};
 pub use env_settings::PROCESS_VARIABLES;
 pub use error::{Concern, Fault, LoadError, Place, Problem, Warning};

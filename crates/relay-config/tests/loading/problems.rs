@@ -365,9 +365,13 @@ fn base_urls_are_checked() {
     check("api.z.ai", &format!("{start}found \"api.z.ai\": the scheme is not http or https{end}"));
     check(
         "http://a/?b=c",
-        &format!("{start}found \"http://a/?b=c\": a query string does not belong in a base URL{end}"),
+        &format!("{start}found \"http://a/\": a query string does not belong in a base URL{end}"),
     );
     check("http://u:p@a", &format!("{start}credentials do not belong in a URL; use keys[]{end}"));
+    check(
+        "ftp://a/?t=secret#secret",
+        &format!("{start}found \"ftp://a/\": the scheme is not http or https{end}"),
+    );
     check("u:p@a b", &format!("{start}not a URL{end}"));
     check("", "2:38: providers[0].base_url: found an empty string, expected a non-empty string");
 }

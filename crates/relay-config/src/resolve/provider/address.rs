@@ -6,7 +6,7 @@ use super::wrong_address::{self, WrongAddress};
 use crate::config::{
     AwsCredentials, AzureAuth, BedrockApi, BedrockConfig, ListenAddress, ProviderConfig, ProviderKind,
 };
-use crate::describe::looks_secret;
+use crate::describe::{looks_secret, shown_url};
 use crate::error::{Concern, Fault};
 use crate::kinds::{self, KindSpec};
 use crate::names::BaseUrl;
@@ -48,7 +48,7 @@ pub(super) fn given(
                 let wrong = shorter.and_then(|url| wrong_address::find(spec, bedrock_api(raw), &url));
                 let fix = wrong.map(|wrong| wrong.fix);
                 let fault = value_fault(
-                    format!("{text:?}"),
+                    format!("{:?}", shown_url(text).unwrap_or_default()),
                     format!("the URL in front of {shown}, which cc-relay adds"),
                     fix.unwrap_or_else(|| format!("write {}://{}{prefix}", url.scheme(), url.authority())),
                 );
@@ -59,8 +59,8 @@ pub(super) fn given(
             Some(url)
         }
         Err(source) => {
-            let may_be_shown = !text.contains('@') && !looks_secret(text);
-            to.problem(path, Fault::Url { found: may_be_shown.then(|| text.to_owned()), source });
+            let found = shown_url(text).filter(|shown| !text.contains('@') && !looks_secret(shown));
+            to.problem(path, Fault::Url { found, source });
             Some(BaseUrl::placeholder())
         }
     }
