@@ -346,6 +346,27 @@ pub enum Concern {
         /// The scheme of the proxy.
         scheme: String,
     },
+    /// A variable names a proxy that does not serve an upstream on plain `http`.
+    #[error(
+        "no proxy is used for http:// upstreams such as {host}, which are reached directly; use https://, or add the host \
+         to NO_PROXY"
+    )]
+    NoProxyForHttp {
+        /// The host of the upstream.
+        host: String,
+    },
+    /// The URL names another region than the setting.
+    #[error(
+        "the URL is that of the region {named}, and {setting} is {region}; write the same region in both"
+    )]
+    OtherRegion {
+        /// The region of the URL.
+        named: String,
+        /// The name of the setting.
+        setting: &'static str,
+        /// The region of the setting.
+        region: String,
+    },
     /// A variable of another tool requests a feature that cc-relay does not have.
     #[error("cc-relay does not use it; {instead}")]
     NotHonoured {

@@ -120,6 +120,19 @@ pub fn bedrock_url(region: &str, api: BedrockApi) -> Option<BaseUrl> {
     regional(region, api, false, false)
 }
 
+/// Returns the region in one of AWS's own host names: `SERVICE.REGION.DOMAIN`, or that of a VPC endpoint.
+pub(crate) fn region_of(url: &BaseUrl) -> Option<String> {
+    let host = url.authority().host().to_ascii_lowercase();
+    let is_aws = PARTITIONS.iter().any(|(_, domain, dual_stack)| {
+        [domain, dual_stack]
+            .iter()
+            .any(|domain| host.strip_suffix(*domain).is_some_and(|rest| rest.ends_with('.')))
+    });
+    let mut labels = host.split('.').skip_while(|label| !label.starts_with("bedrock"));
+    labels.next().filter(|_| is_aws)?;
+    labels.next().filter(|label| label.contains('-')).map(str::to_owned)
+}
+
 fn regional(region: &str, api: BedrockApi, fips: bool, dual_stack: bool) -> Option<BaseUrl> {
     let (_, domain, dual_domain) = PARTITIONS.iter().find(|(start, _, _)| region.starts_with(start))?;
     let domain = if dual_stack { dual_domain } else { domain };

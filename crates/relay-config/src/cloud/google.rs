@@ -6,8 +6,10 @@ use http::uri::Authority;
 
 use super::{OnFault, as_label, google_file, is_label, misnamed};
 use crate::config::GoogleCredentials;
+use crate::describe::shown_url;
 use crate::environment::Environment;
 use crate::error::Fault;
+use crate::names::BaseUrl;
 
 /// The region of a provider that names none.
 pub(crate) const DEFAULT_REGION: &str = "us-east5";
@@ -54,13 +56,39 @@ pub(crate) fn universe_domain(
 }
 
 /// Returns the project of the environment, with the variable that names it.
+///
+/// # Source
+/// google-auth 2.62, `environment_vars.py`: `GCLOUD_PROJECT` is the previous name, which App Engine still sets.
 pub(crate) fn project(environment: Environment<'_>) -> Option<(&'static str, String)> {
-    environment.first(&["GOOGLE_CLOUD_PROJECT"])
+    environment.first(&["GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT"])
+}
+
+/// Returns the project of gcloud's own setting, with its variable, if neither [`project`] nor the credentials file names one.
+/// At the metadata server, the project of the machine applies.
+///
+/// # Source
+/// google-auth 2.62, `_default.py`: a file without a project is followed by `gcloud config get project`, which this variable
+/// overrides.
+pub(crate) fn gcloud_project(
+    environment: Environment<'_>,
+    credentials: &GoogleCredentials,
+) -> Option<(&'static str, String)> {
+    let GoogleCredentials::File(path) = credentials else { return None };
+    environment.first(&["CLOUDSDK_CORE_PROJECT"]).filter(|_| !google_file::names_project(path))
 }
 
 /// Returns the region of the variable that Claude Code and Anthropic's libraries read, with its name.
 pub(crate) fn region(environment: Environment<'_>) -> Option<(&'static str, String)> {
     environment.first(&["CLOUD_ML_REGION"])
+}
+
+/// Returns the region in one of Google's own host names: `REGION-aiplatform.googleapis.com`, or that of a regional endpoint,
+/// `aiplatform.REGION.rep.googleapis.com`.
+pub(crate) fn region_of(url: &BaseUrl) -> Option<String> {
+    let host = url.authority().host().to_ascii_lowercase();
+    let multi = host.strip_prefix("aiplatform.").and_then(|rest| rest.strip_suffix(".rep.googleapis.com"));
+    let region = multi.or_else(|| host.strip_suffix("-aiplatform.googleapis.com"))?;
+    Some(region.to_owned()).filter(|region| is_label(region))
 }
 
 /// Refuses a text that cannot be part of a URL path, such as a project's display name.
@@ -119,7 +147,8 @@ fn gcloud_file(environment: Environment<'_>) -> Option<PathBuf> {
 fn metadata_server(environment: Environment<'_>, on_fault: OnFault<'_>) -> GoogleCredentials {
     let host = environment.get(METADATA_HOST).unwrap_or_else(|| "metadata.google.internal".to_owned());
     if host.contains('@') || host.parse::<Authority>().is_err() {
-        on_fault(METADATA_HOST, misnamed(&host, "a host, with or without a port", ""));
+        let shown = shown_url(&host).unwrap_or_default();
+        on_fault(METADATA_HOST, misnamed(&shown, "a host, with or without a port", ""));
     }
     GoogleCredentials::MetadataServer { host }
 }

@@ -43,6 +43,14 @@ pub(crate) fn universe_domain(path: &Path) -> Result<Option<String>, Fault> {
     Ok(content["universe_domain"].as_str().filter(|domain| !domain.is_empty()).map(str::to_owned))
 }
 
+/// Returns `true` if the file names the project of its credentials, as that of a service account does.
+pub(crate) fn names_project(path: &Path) -> bool {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text));
+    let content: Value = read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default();
+    content["project_id"].as_str().is_some_and(|project| !project.is_empty())
+}
+
 fn unusable(path: &Path, reason: String) -> Fault {
     Fault::File { path: path.to_owned(), reason }
 }

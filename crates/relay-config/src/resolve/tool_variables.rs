@@ -1,12 +1,19 @@
 //! Variables of other tools that request what cc-relay cannot do.
 
+use std::net::IpAddr;
+
 use super::reporter::Reporter;
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::error::Concern;
+use crate::kinds::Address;
+use crate::names::BaseUrl;
 use crate::tree::KeyPath;
 
 /// The variables of the proxy for `https`. The relay reads the first one that is set.
 const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The variables of the proxy for `http`. The relay uses none for such upstreams.
+const PROXIES_FOR_HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 /// Warns about variables that an operator expects to have an effect on `providers`.
 pub(super) fn check(providers: &[ProviderConfig], path: &KeyPath, to: &mut Reporter<'_>) {
@@ -18,6 +25,7 @@ pub(super) fn check(providers: &[ProviderConfig], path: &KeyPath, to: &mut Repor
     if enabled().any(is_https) {
         check_proxy(path, to);
     }
+    check_plain_http(enabled(), path, to);
     let has_bedrock = enabled().any(|provider| matches!(provider.kind, ProviderKind::Bedrock(_)));
     let has_vertex = enabled().any(|provider| matches!(provider.kind, ProviderKind::Vertex(_)));
     if has_bedrock && to.environment.has("AWS_CA_BUNDLE") {
@@ -39,4 +47,43 @@ fn check_proxy(path: &KeyPath, to: &mut Reporter<'_>) {
     if !scheme.eq_ignore_ascii_case("http") {
         to.warning_in_variable(variable, path, Concern::Proxy { scheme: scheme.to_ascii_lowercase() });
     }
+}
+
+/// Warns about a proxy for an upstream on plain `http` that is reached directly. The default address of a kind, that of an
+/// Ollama on this machine, needs no proxy.
+fn check_plain_http<'a>(
+    providers: impl Iterator<Item = &'a ProviderConfig>,
+    path: &KeyPath,
+    to: &mut Reporter<'_>,
+) {
+    let Some((variable, _)) = to.environment.first(&PROXIES_FOR_HTTP) else { return };
+    let exceptions = to.environment.first(&["NO_PROXY", "no_proxy"]).map(|(_, value)| value);
+    let is_default = |provider: &ProviderConfig, url: &BaseUrl| match provider.kind.spec().address {
+        Address::Default(default) => BaseUrl::parse(default).is_ok_and(|default| default.is_equivalent(url)),
+        _ => false,
+    };
+    let host = providers.into_iter().find_map(|provider| {
+        let url = provider.kind.base_url()?;
+        let host = url.authority().host();
+        let is_exempt = exceptions.as_deref().is_some_and(|exceptions| is_excepted(host, exceptions));
+        let is_direct = url.scheme().as_str() == "http" && !is_exempt && !is_default(provider, url);
+        is_direct.then(|| host.to_owned())
+    });
+    if let Some(host) = host {
+        to.warning_in_variable(variable, path, Concern::NoProxyForHttp { host });
+    }
+}
+
+/// Returns `true` if `NO_PROXY` names the host or its domain. A range of addresses counts for every address.
+fn is_excepted(host: &str, exceptions: &str) -> bool {
+    let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+    let is_address = host.parse::<IpAddr>().is_ok();
+    exceptions.to_ascii_lowercase().split(',').map(str::trim).any(|entry| {
+        let domain = entry.trim_start_matches("*.").trim_start_matches('.');
+        let is_domain = || {
+            !domain.is_empty()
+                && host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        entry == "*" || (is_address && entry.contains('/')) || is_domain()
+    })
 }

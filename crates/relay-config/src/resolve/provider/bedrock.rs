@@ -3,7 +3,7 @@
 use super::fallback::own_or_environment;
 use super::keys::check_key;
 use crate::cloud::aws;
-use crate::cloud::aws_endpoint::EndpointSwitches;
+use crate::cloud::aws_endpoint::{self, EndpointSwitches};
 use crate::config::{AwsCredentials, BedrockApi, BedrockConfig, BedrockGuardrail, GuardrailTrace};
 use crate::error::{Concern, Fault};
 use crate::names::BaseUrl;
@@ -70,7 +70,10 @@ fn endpoint(
     let mut faults = Vec::new();
     let switches =
         EndpointSwitches::read(to.environment, profile, &mut |place, fault| faults.push((place, fault)));
+    let of_profile = || aws::profile_region(to.environment, profile);
+    let region = region.map(str::to_owned).or_else(of_profile);
     if let Some(own) = own {
+        check_region(&own, region.as_deref(), &path, to);
         let is_fips = own.authority().host().contains("-fips.");
         if let Some(place) = switches.fips.filter(|_| !is_fips) {
             to.warning_in_variable(place, &path, Concern::Overridden { by: "base_url" });
@@ -80,14 +83,29 @@ fn endpoint(
     for (place, fault) in faults {
         to.problem_in_variable(place, &path, fault);
     }
-    let of_profile = || aws::profile_region(to.environment, profile);
-    let region = region.map(str::to_owned).or_else(of_profile);
     let url = switches.base_url(region.as_deref(), api);
     if let (None, Some(place)) = (&url, switches.fips.or(switches.dual_stack)) {
         let expected = format!("{place} needs the region in aws_region, AWS_REGION or the profile");
         to.problem(&path.beside("aws_region"), Fault::Missing { expected });
     }
+    if let (Some((place, url)), Some(region)) = (&switches.url, &region)
+        && let Some(concern) = other_region(url, region)
+    {
+        to.warning_in_variable(place, &path, concern);
+    }
     url
+}
+
+/// Warns if the URL of the file names another region than the one that signatures name.
+fn check_region(url: &BaseUrl, region: Option<&str>, path: &KeyPath, to: &mut Reporter<'_>) {
+    if let Some(concern) = region.and_then(|region| other_region(url, region)) {
+        to.warning(path, concern);
+    }
+}
+
+fn other_region(url: &BaseUrl, region: &str) -> Option<Concern> {
+    let named = aws_endpoint::region_of(url).filter(|named| named != region)?;
+    Some(Concern::OtherRegion { named, setting: "aws_region", region: region.to_owned() })
 }
 
 /// Returns the guardrail, or `None` if a part of it is missing, which has been reported.

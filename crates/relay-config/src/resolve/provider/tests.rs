@@ -564,6 +564,84 @@ fn a_proxy_that_cannot_be_used_is_a_warning() {
 }
 
 #[test]
+fn a_proxy_for_plain_http_is_a_warning() {
+    let plain = "type: anthropic_compatible, auth: none, base_url: 'http://llm.example:8080'";
+    let text = |variable| {
+        format!("{variable}: providers: no proxy is used for http:// upstreams such as llm.example,")
+    };
+    for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        let proxy = (variable, "http://user:secret@p:1");
+        check_texts(&[proxy], plain, &[], &[&text(variable)]);
+        check_texts(&[proxy, ("NO_PROXY", "other.example")], plain, &[], &[&text(variable)]);
+        for exception in ["llm.example", ".example", "localhost, LLM.example", "*", "*.example"] {
+            check_texts(&[proxy, ("no_proxy", exception)], plain, &[], &[]);
+        }
+        check_texts(&[proxy], "type: ollama", &[], &[]);
+        check_texts(&[proxy], "type: zai, keys: [{ key: k }]", &[], &[]);
+    }
+    let address = "type: ollama, base_url: 'http://10.0.0.1:11434'";
+    check_texts(&[("HTTP_PROXY", "http://p:1")], address, &[], &["such as 10.0.0.1"]);
+    check_texts(&[("HTTP_PROXY", "http://p:1"), ("NO_PROXY", "10.0.0.0/8")], address, &[], &[]);
+}
+
+#[test]
+fn a_url_of_another_region_is_a_warning() {
+    let no_file = ("AWS_CONFIG_FILE", "/nonexistent");
+    let bedrock = |host: &str| format!("type: bedrock, aws_region: eu-west-1, base_url: 'https://{host}'");
+    for host in [
+        "bedrock-runtime.us-east-1.amazonaws.com",
+        "bedrock-runtime-fips.us-east-1.amazonaws.com",
+        "bedrock-runtime.us-east-1.api.aws",
+        "vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com",
+    ] {
+        let text = "base_url: the URL is that of the region us-east-1, and aws_region is eu-west-1;";
+        check_texts(&[no_file], &bedrock(host), &[], &[text]);
+        check_texts(&[no_file], &bedrock(&host.replace("us-east-1", "eu-west-1")), &[], &[]);
+    }
+    check_texts(&[no_file], &bedrock("bedrock-runtime.us-east-1.example"), &[], &[]);
+    check_texts(
+        &[no_file, ("AWS_ENDPOINT_URL", "https://bedrock-runtime.us-east-1.amazonaws.com")],
+        "type: bedrock, aws_region: eu-west-1",
+        &[],
+        &["AWS_ENDPOINT_URL: providers[0].base_url: the URL is that of the region us-east-1"],
+    );
+    let file = ("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent.json");
+    for host in ["us-east5-aiplatform.googleapis.com", "aiplatform.us.rep.googleapis.com"] {
+        let vertex = |region: &str| format!("type: vertex, gcp_region: {region}, base_url: 'https://{host}'");
+        check_texts(&[file], &vertex("europe-west1"), &[], &["and gcp_region is europe-west1;"]);
+        let same = if host.contains("us-east5") { "us-east5" } else { "us" };
+        check_texts(&[file], &vertex(same), &[], &[]);
+    }
+    check_texts(
+        &[file],
+        "type: vertex, gcp_region: us-east5, base_url: 'https://aiplatform.googleapis.com'",
+        &[],
+        &[],
+    );
+}
+
+#[test]
+fn the_project_has_the_variables_of_googles_libraries() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (user, service) = (path("user.json"), path("service.json"));
+    std::fs::write(&user, r#"{"type":"authorized_user"}"#).unwrap();
+    std::fs::write(&service, r#"{"type":"service_account","project_id":"own"}"#).unwrap();
+    let check = |file: &str, variables: &[(&str, &str)], expected: Option<&str>| {
+        let all = [&[("GOOGLE_APPLICATION_CREDENTIALS", file)], variables].concat();
+        assert_eq!(vertex(&all, "type: vertex").project.as_deref(), expected, "{variables:?}");
+    };
+    let [current, previous, gcloud] =
+        [("GOOGLE_CLOUD_PROJECT", "first"), ("GCLOUD_PROJECT", "second"), ("CLOUDSDK_CORE_PROJECT", "third")];
+    check(&user, &[gcloud, previous, current], Some("first"));
+    check(&user, &[gcloud, previous], Some("second"));
+    check(&service, &[gcloud, previous], Some("second"));
+    check(&user, &[gcloud], Some("third"));
+    // The credentials' own project precedes gcloud's.
+    check(&service, &[gcloud], None);
+}
+
+#[test]
 fn a_hopeless_base_url_is_a_warning_with_the_right_one() {
     let keys = "keys: [{ key: k }]";
     check_texts(

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::fallback::own_or_environment;
 use crate::cloud::google;
 use crate::config::{GoogleCredentials, VertexConfig};
+use crate::error::Concern;
 use crate::names::BaseUrl;
 use crate::raw;
 use crate::resolve::reporter::{Reporter, value_fault};
@@ -46,13 +47,27 @@ pub(super) fn resolve(
     for (variable, fault) in faults.into_iter().filter(|_| enabled) {
         to.problem_in_variable(variable, &place, fault);
     }
-    let project = project(raw, enabled, path, to);
+    let project = project(raw, &credentials, enabled, path, to);
+    if let Some(url) = &base_url
+        && enabled
+        && let Some(named) = google::region_of(url).filter(|named| *named != region)
+    {
+        let concern = Concern::OtherRegion { named, setting: "gcp_region", region: region.clone() };
+        to.warning(&path.key("base_url"), concern);
+    }
     VertexConfig { base_url, project, region, credentials, quota_project, universe_domain }
 }
 
 /// Returns the project of the file, otherwise of the environment.
-fn project(raw: &mut raw::Provider, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) -> Option<String> {
-    let environment = google::project(to.environment);
+fn project(
+    raw: &mut raw::Provider,
+    credentials: &GoogleCredentials,
+    enabled: bool,
+    path: &KeyPath,
+    to: &mut Reporter<'_>,
+) -> Option<String> {
+    let environment =
+        google::project(to.environment).or_else(|| google::gcloud_project(to.environment, credentials));
     own_or_environment(
         raw.gcp_project_id.take(),
         environment,
