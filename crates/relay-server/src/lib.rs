@@ -47,6 +47,7 @@ mod explain;
 mod forward;
 mod intake;
 mod messages;
+mod offload;
 mod path;
 mod record;
 mod relay;

@@ -17,6 +17,7 @@ use tower::{Service, ServiceExt};
 
 use crate::edge::Client;
 use crate::error::Error;
+use crate::offload::{MayBlock, Offload};
 use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture};
@@ -76,7 +77,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (inner, endpoint, limits) = (self.inner.clone(), self.endpoint, self.limits.clone());
-        Box::pin(async move { inner.oneshot(read(request, endpoint, limits).await?).await })
+        Box::pin(async move {
+            let (request, offload) = read(request, endpoint, limits).await?;
+            offload.future(inner.oneshot(request)).await
+        })
     }
 }
 
@@ -84,14 +88,15 @@ async fn read(
     request: Request<impl ClientBody>,
     endpoint: Endpoint,
     limits: IntakeLimits,
-) -> Result<ReadRequest, Error> {
+) -> Result<(ReadRequest, Offload), Error> {
     let deadline = limits.time.map(Deadline::after);
     let (mut parts, body) = request.into_parts();
     check_lists(&parts.headers)?;
     check_content_type(&mut parts.headers)?;
     let body = read_body(&parts.headers, body, &limits, deadline).await?;
     parts.headers.remove(CONTENT_ENCODING);
-    let body = MessagesBody::parse(body)?;
+    let offload = Offload::of(body.len(), parts.extensions.remove::<MayBlock>());
+    let body = offload.run(|| MessagesBody::parse(body))?;
     let client = parts.extensions.remove::<Client>();
     let record = parts.extensions.remove::<RecordHandle>();
     let headers: HeaderMap = parts.headers;
@@ -109,7 +114,7 @@ async fn read(
     if let Some(record) = &record {
         record.set_request(&request);
     }
-    Ok(ReadRequest { request, record })
+    Ok((ReadRequest { request, record }, offload))
 }
 
 /// Collects and decodes `body`. Its bytes count against the budget until the last slice of them is dropped.

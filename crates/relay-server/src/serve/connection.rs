@@ -26,6 +26,7 @@ use super::client_io::ClientIo;
 use super::exchange::{OpenExchange, SentBody};
 use super::settings::{HeadTimeouts, ServeSettings};
 use super::streams::StreamExecutor;
+use crate::offload::MayBlock;
 use crate::relay::Relay;
 
 /// The limit of an HTTP/1.1 head and the size of one read, in bytes.
@@ -168,7 +169,10 @@ impl Connection {
         let version = request.version();
         let (is_http2, is_http10) = (version == Version::HTTP_2, version <= Version::HTTP_10);
         let exchange = OpenExchange::new(&self.activity, !request.body().is_end_stream(), is_http2);
-        let request = request.map(|body| exchange.receive(body));
+        let mut request = request.map(|body| exchange.receive(body));
+        if let Some(may_block) = MayBlock::here() {
+            request.extensions_mut().insert(may_block);
+        }
         // The relay is always ready: at its limit it answers with an error.
         let response = self.relay.clone().call(request);
         async move {
