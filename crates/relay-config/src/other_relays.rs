@@ -1,4 +1,5 @@
-//! Settings of the original cc-relay that have another name here, each with the right spelling.
+//! Settings of the original cc-relay and of similar programs that have another name or shape here, each with the right
+//! spelling.
 
 /// The patterns of keys, each with a clause that names the right spelling.
 const KEYS: &[(&str, &str)] = &[
@@ -16,7 +17,26 @@ const KEYS: &[(&str, &str)] = &[
          subscription tokens",
     ),
     ("server.api_key", "write server.auth.api_key"),
+    ("server.port", LISTEN),
+    ("server.host", LISTEN),
+    ("server.address", LISTEN),
+    ("server.bind", LISTEN),
+    ("providers[].api_key", KEY),
+    ("providers[].api_keys", KEY),
+    ("providers[].key", KEY),
     ("logging.file", "write the path as logging.output"),
+];
+
+const LISTEN: &str = "write the address and the port as server.listen, as in 127.0.0.1:8787";
+const KEY: &str = "write a credential as keys: [{ key: ${NAME} }]";
+
+/// The patterns of lists and tables, each with a clause that describes the value that is expected there.
+const SHAPES: &[(&str, &str)] = &[
+    ("providers", "begin each provider with `- name:`, or in TOML with [[providers]]"),
+    ("providers[].keys", "write [{ key: ${NAME} }]"),
+    ("providers[].keys[]", "write { key: ${NAME} }"),
+    ("server.auth.api_keys", "write [{ name: laptop, key: ${NAME} }]"),
+    ("server.auth.api_keys[]", "write { name: laptop, key: ${NAME} }"),
 ];
 
 /// The values of choices, each with a clause that names the right one.
@@ -28,6 +48,11 @@ const VALUES: &[(&str, &str, &str)] = &[
 /// Returns the hint for an unknown key at `pattern`.
 pub(crate) fn key_hint(pattern: &str) -> Option<&'static str> {
     KEYS.iter().find(|(known, _)| *known == pattern).map(|(_, hint)| *hint)
+}
+
+/// Returns the hint for a value of another shape at `pattern`.
+pub(crate) fn shape_hint(pattern: &str) -> Option<&'static str> {
+    SHAPES.iter().find(|(known, _)| *known == pattern).map(|(_, hint)| *hint)
 }
 
 /// Returns the hint for a value that the setting at `pattern` does not accept.

@@ -53,6 +53,12 @@ fn is_consequence(known: &KeyPath, problem: &Problem, place: &Place, path: &KeyP
         || problem.fault == *fault
         || !problem.fault.has_value()
         || matches!(fault, Fault::Missing { .. })
+        || (is_empty_text(fault) && !is_empty_text(&problem.fault))
+}
+
+/// Returns `true` for a fault of an empty text. One takes the place of an item of another type once that is reported.
+fn is_empty_text(fault: &Fault) -> bool {
+    matches!(fault, Fault::Value { found, .. } if found == "\"\"")
 }
 
 #[cfg(test)]
@@ -92,6 +98,7 @@ mod tests {
         check(&[("$A", "a", value("x")), ("$A", "a", value("x"))], 1);
         check(&[("l", "a", value("x")), ("l", "a", missing())], 1);
         check(&[("l", "a", unset()), ("l", "a", value(""))], 1);
+        check(&[("l", "a", value("the number 1")), ("l", "a", value("\"\""))], 1);
         check(&[("l", "a", value("x")), ("ll", "a.b", value("y"))], 1);
         check(&[("$A", "a", value("x")), ("$A", "a.b", missing())], 1);
     }

@@ -72,7 +72,12 @@ impl Validator<'_> {
             node.value = Value::Map(Vec::new());
         }
         let Value::Map(entries) = &mut node.value else {
-            let hint = table_hint(node);
+            let hint = match table_hint(node) {
+                hint if hint.is_empty() => {
+                    other_relays::shape_hint(&path.pattern()).unwrap_or_default().to_owned()
+                }
+                hint => hint,
+            };
             return Err(self.unexpected(node, rule, "a table of keys and values", &hint));
         };
         entries.retain_mut(|entry| {
@@ -123,7 +128,8 @@ impl Validator<'_> {
             _ => {}
         }
         let Value::List(items) = &mut node.value else {
-            let hint = if matches!(node.value, Value::Text(_)) { "put it in brackets: [ ]" } else { "" };
+            let brackets = if matches!(node.value, Value::Text(_)) { "put it in brackets: [ ]" } else { "" };
+            let hint = other_relays::shape_hint(&path.pattern()).unwrap_or(brackets);
             return Err(self.unexpected(node, rule, "a list", hint));
         };
         if items.is_empty() && rule.contains_key("minItems") {
@@ -158,6 +164,7 @@ impl Validator<'_> {
                 Value::Bool(_) | Value::Number(_) | Value::Date(_) if schema::is_secret(rule) => {
                     "put it in quotes".to_owned()
                 }
+                Value::Number(Number { text, .. }) if is_listener(path) => format!("write 127.0.0.1:{text}"),
                 Value::Bool(value) => format!("put it in quotes: \"{value}\""),
                 Value::Number(Number { text, .. }) | Value::Date(text) => {
                     format!("put it in quotes: \"{text}\"")
@@ -253,6 +260,11 @@ impl Validator<'_> {
         };
         Fault::UnknownKey { hint }
     }
+}
+
+/// Returns `true` at an address to listen on.
+fn is_listener(path: &KeyPath) -> bool {
+    matches!(&*path.pattern(), "server.listen" | "server.listen[]")
 }
 
 /// Returns the hint for a text in the place of a table: a line `key:value` is a text.

@@ -86,7 +86,7 @@ fn the_error_for_an_unknown_key_names_its_table() {
     );
     yaml_problems(
         "providers: [{ name: a, type: anthropic, api_key: x }]",
-        &["1:41: providers[0].api_key: unknown key; it belongs to server.auth"],
+        &["1:41: providers[0].api_key: unknown key; write a credential as keys: [{ key: ${NAME} }]"],
     );
 }
 
@@ -131,7 +131,7 @@ fn values_must_have_the_type_of_the_setting() {
     );
     check(
         "listen: 8787",
-        "1:19: server.listen: found the number 8787, expected a string; put it in quotes: \"8787\"",
+        "1:19: server.listen: found the number 8787, expected a string; write 127.0.0.1:8787",
     );
     check("listen: []", "1:19: server.listen: found an empty list, expected at least one item");
     check("listen: {}", "1:19: server.listen: found a table, expected a string");
@@ -274,7 +274,12 @@ fn a_provider_must_have_a_name_and_a_type() {
             "1:21: providers[0].name: found \"a b\", expected up to 64 visible ASCII characters without blanks",
         ],
     );
-    yaml_problems("providers: { name: a, type: mock }", &["1:12: providers: found a table, expected a list"]);
+    yaml_problems(
+        "providers: { name: a, type: mock }",
+        &[
+            "1:12: providers: found a table, expected a list; begin each provider with `- name:`, or in TOML with [[providers]]",
+        ],
+    );
 }
 
 #[test]
@@ -308,13 +313,19 @@ fn a_provider_must_have_the_keys_that_its_type_needs() {
     );
     check(
         "type: zai, keys: [sk-1]",
-        &["2:32: providers[0].keys[0]: found a string, expected a table of keys and values"],
+        &[
+            "2:32: providers[0].keys[0]: found a string, expected a table of keys and values; write { key: ${NAME} }",
+        ],
     );
     check(
         "type: zai, keys: [{ key: managed-by-cc-relay }]",
         &[
             "2:39: providers[0].keys[0].key: found the placeholder managed-by-cc-relay, expected a credential of the upstream",
         ],
+    );
+    check(
+        "type: zai, keys: sk-1",
+        &["2:31: providers[0].keys: found a string, expected a list; write [{ key: ${NAME} }]"],
     );
     check("type: ollama", &[]);
     check("type: ollama, keys: [{ priority: 3 }]", &[]);
@@ -600,5 +611,34 @@ fn hosts_and_origins_are_written_in_full() {
             "1:37: server.cors.allowed_origins[0]: found \"https://app.example/\", {origin}; write scheme, host and \
              port only, without a path or a slash at the end"
         ),
+    );
+}
+
+#[test]
+fn settings_of_similar_programs_name_the_right_place() {
+    let listen = "unknown key; write the address and the port as server.listen, as in 127.0.0.1:8787";
+    yaml_problems(
+        "server: { port: 8787, host: 0.0.0.0, listen: [8787] }",
+        &[
+            &format!("1:11: server.port: {listen}"),
+            &format!("1:23: server.host: {listen}"),
+            "1:47: server.listen[0]: found the number 8787, expected a string; write 127.0.0.1:8787",
+        ],
+    );
+    let key = "unknown key; write a credential as keys: [{ key: ${NAME} }]";
+    yaml_problems(
+        "providers: [{ name: a, type: ollama, api_key: x }]",
+        &[&format!("1:38: providers[0].api_key: {key}")],
+    );
+    yaml_problems(
+        "server: { auth: { api_keys: [x] } }",
+        &["1:30: server.auth.api_keys[0]: found a string, expected a table of keys and values; \
+             write { name: laptop, key: ${NAME} }"],
+    );
+    toml_problems(
+        "[providers]\nname = 'a'\ntype = 'mock'\n",
+        &[
+            "1:1: providers: found a table, expected a list; begin each provider with `- name:`, or in TOML with [[providers]]",
+        ],
     );
 }
