@@ -130,7 +130,11 @@ async fn an_error_body_with_status_200_is_a_failure() {
     let page = "<!DOCTYPE html><html><head><title>Sign in</title></head></html>";
     for (answer, status, message) in [
         (Answer::json(200, &overloaded), 503, "busy"),
-        (Answer::json(200, &expired), 502, "token expired or incorrect (provider `gw`)"),
+        (
+            Answer::json(200, &expired),
+            502,
+            "provider `gw` refused the relay's own credential (401); its operator has to check the key",
+        ),
         (Answer::text(200, "text/html", page), 502, "provider `gw` answered 200 with a page: Sign in"),
         (Answer::text(200, "text/plain", "Ollama is running"), 502, "Ollama is running (provider `gw`)"),
         (Answer::new(200), 502, "provider `gw` answered 200 with an empty body"),
