@@ -9,16 +9,13 @@ mod google;
 
 use std::time::SystemTime;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{Request, StatusCode, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
 use relay_messages::{Payload, headers};
-use relay_stream::body::FilterBody;
 use relay_transport::{CredentialCache, TokenClient, Transport};
 
-use crate::answer::{AnswerBody, BodyError};
 use crate::anthropic_format;
 use crate::credential_error::CredentialError;
 use crate::failure::{Judgement, UpstreamError};
@@ -26,8 +23,6 @@ use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use google::Google;
 
-/// The name of the event that Google adds to a stream. Strict clients fail on it.
-const FOREIGN_EVENT: &str = "vertex_event";
 const USER_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 /// The placeholder of the project in a path until the credentials name it.
 const ANY_PROJECT: &str = "-";
@@ -159,20 +154,6 @@ impl Provider for Vertex {
         self.tokens.forget();
         true
     }
-
-    async fn convert(
-        &self,
-        _: Endpoint,
-        response: Response<AnswerBody>,
-    ) -> Result<Response<AnswerBody>, BodyError> {
-        let media_type = response.headers().get(CONTENT_TYPE);
-        if !media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream")) {
-            return Ok(response);
-        }
-        let (mut head, body) = response.into_parts();
-        head.headers.remove(CONTENT_LENGTH);
-        Ok(Response::from_parts(head, FilterBody::new(body, FOREIGN_EVENT).boxed_unsync()))
-    }
 }
 
 #[cfg(test)]
@@ -220,7 +201,7 @@ mod tests {
             let request = vertex.prepare(&attempt(endpoint, body)).unwrap();
             assert_eq!(request.uri().to_string(), expected);
             assert!(!request.headers().contains_key("anthropic-version"));
-            assert_eq!(request.headers()[CONTENT_TYPE], "application/json");
+            assert_eq!(request.headers()["content-type"], "application/json");
         }
         let models = "/v1/projects/my-project/locations/REGION/publishers/anthropic/models/";
         for (region, host) in [
