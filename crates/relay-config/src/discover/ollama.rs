@@ -12,7 +12,7 @@ const PORT: u16 = 11434;
 
 /// Returns the address in `OLLAMA_HOST`, or `None` if it is unset.
 ///
-/// As for Ollama's client, the scheme and the port may be missing, and an address of all interfaces means this machine.
+/// The scheme and the port may be missing, and an address of all interfaces means this machine, as for Ollama's client.
 ///
 /// # Errors
 /// The fault of a value that is no address.

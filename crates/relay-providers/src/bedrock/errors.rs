@@ -67,15 +67,7 @@ const RULES: &[Rule] = &[
     Rule::when(&[
         When::Code(&["AccessDenied"]),
         When::Says("on resource: arn:"),
-        When::Says("foundation-model/"),
-    ])
-    .means(Meaning::ModelUnavailable)
-    .answers(502)
-    .says(NO_ACCESS),
-    Rule::when(&[
-        When::Code(&["AccessDenied"]),
-        When::Says("on resource: arn:"),
-        When::Says("inference-profile/"),
+        When::SaysOne(&["foundation-model/", "inference-profile/"]),
     ])
     .means(Meaning::ModelUnavailable)
     .answers(502)

@@ -43,6 +43,8 @@ pub(crate) enum When {
     Begins(&'static [&'static str]),
     /// The message holds this text, which is in lower case; the message may be in any.
     Says(&'static str),
+    /// The message holds one of these texts, which are in lower case; the message may be in any.
+    SaysOne(&'static [&'static str]),
     /// The fact of this name has this value.
     Fact(&'static str, &'static str),
     /// The upstream states a message.
@@ -129,6 +131,7 @@ impl When {
             Self::Type(kinds) => error.kind().is_some_and(|kind| kinds.contains(&kind)),
             Self::Begins(texts) => texts.iter().any(|text| subject.lower.starts_with(text)),
             Self::Says(text) => subject.lower.contains(text),
+            Self::SaysOne(texts) => texts.iter().any(|text| subject.lower.contains(text)),
             Self::Fact(name, value) => subject.fact(name) == Some(value),
             Self::HasMessage => subject.message.is_some(),
             Self::Form(form) => error.form() == form,
