@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use relay_tests::fakes::anthropic;
 use relay_tests::{
-    Answer, Call, Client, End, Http2Client, Relay, Upstream, provider, sse, within, within_limit,
+    Answer, Call, Client, Connection, End, Http2Answer, Http2Client, Relay, Upstream, provider, sse, within,
+    within_limit,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -55,20 +57,29 @@ async fn a_stop_closes_at_once_what_has_not_brought_a_whole_request() {
     }
 }
 
+/// Starts a stream over HTTP/2 whose upstream has sent its first `events`.
+async fn stream_under_way(
+    upstream: &Upstream,
+    client: &Http2Client,
+    events: &[Bytes],
+) -> (Connection, Http2Answer) {
+    let answering = async {
+        let (mut connection, _) = upstream.exchange().await;
+        connection.send_head(&Answer::event_stream()).await;
+        connection.send_chunk(&events.concat()).await;
+        connection
+    };
+    let (connection, open) = tokio::join!(answering, client.post("/v1/messages", STREAMED));
+    (connection, open.expect("an answer"))
+}
+
 #[tokio::test]
 async fn a_stop_resets_http2_streams_without_a_whole_request_and_completes_the_others() {
     let upstream = Upstream::manual().await;
     let mut relay = Relay::start(&config(&upstream, json!({"drain_timeout_ms": 60_000}))).await;
     let client = Http2Client::connect(relay.address()).await;
     let events = sse::recorded("anthropic/hello.sse");
-    let answering = async {
-        let (mut connection, _) = upstream.exchange().await;
-        connection.send_head(&Answer::event_stream()).await;
-        connection.send_chunk(&events[..4].concat()).await;
-        connection
-    };
-    let (mut connection, open) = tokio::join!(answering, client.post("/v1/messages", STREAMED));
-    let mut open = open.expect("an answer");
+    let (mut connection, mut open) = stream_under_way(&upstream, &client, &events[..4]).await;
     open.expect(&events[..4].concat()).await;
     let half = client.post_part("/v1/messages", &BODY[..10]).await;
 
@@ -119,17 +130,11 @@ async fn an_idle_http2_connection_ends_and_one_with_a_stream_does_not() {
     .await;
     let client = Http2Client::connect(relay.address()).await;
     let events = sse::recorded("anthropic/hello.sse");
-    let answering = async {
-        let (mut connection, _) = upstream.exchange().await;
-        connection.send_head(&Answer::event_stream()).await;
-        connection.send_chunk(&events[..4].concat()).await;
-        connection
-    };
-    let (mut connection, open) = tokio::join!(answering, client.post("/v1/messages", STREAMED));
+    let (mut connection, mut open) = stream_under_way(&upstream, &client, &events[..4]).await;
     tokio::time::sleep(3 * NEXT).await;
     connection.send_chunk(&events[4..].concat()).await;
     connection.send_last_chunk().await;
-    assert_eq!(open.expect("an answer").rest().await.expect("a whole stream"), events.concat());
+    assert_eq!(open.rest().await.expect("a whole stream"), events.concat());
     within_limit("end of the idle connection", client.ended()).await;
     client.request("GET", "/health").await.expect_err("the connection has ended");
 

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -36,8 +36,8 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// Sends `request`, reads the response, and returns the log: for each event its level and its fields, times as 0.
-fn logged(request: Request<Full<Bytes>>) -> Vec<(String, Value)> {
+/// Sends `request`, reads the response, and returns the log: a JSON object in each line.
+fn log_of(request: Request<Full<Bytes>>) -> String {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .json()
@@ -52,7 +52,12 @@ fn logged(request: Request<Full<Bytes>>) -> Vec<(String, Value)> {
             let _ = response.into_body().collect().await;
         });
     });
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}
+
+/// Sends `request`, and returns each event of the log: its level and its fields, times as 0.
+fn logged(request: Request<Full<Bytes>>) -> Vec<(String, Value)> {
+    let log = log_of(request);
     let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let events = events.filter(|event| event["target"].as_str().unwrap().starts_with("relay_server"));
     events.map(|event| (event["level"].as_str().unwrap().to_owned(), without_times(event))).collect()
@@ -131,5 +136,34 @@ fn probes_are_logged_at_level_debug() {
         let request = Request::get(path).body(Full::default()).unwrap();
         let [(level, fields)] = &logged(request)[..] else { panic!("not one event") };
         assert_eq!((&**level, &fields["path"], &fields["end"]), ("DEBUG", &json!(path), &json!("complete")));
+    }
+}
+
+#[test]
+fn a_request_cannot_write_long_log_lines() {
+    let long = "x".repeat(60_000);
+    let request = || Request::post("/v1/messages").header("x-api-key", "relay-a");
+    let body = |model: &str| Full::from(format!(r#"{{"model":"{model}","max_tokens":8,"messages":[]}}"#));
+    let method = Method::from_bytes(long.as_bytes()).unwrap();
+    for request in [
+        request().uri(format!("/v1/{long}")).body(body("m")),
+        request().uri(format!("/{long}")).body(body("m")),
+        request().method(method).body(body("m")),
+        request().body(body(&long)),
+        request().body(body(&"m".repeat(256))),
+        request().header("content-type", &long).body(body("m")),
+        request().header("content-encoding", &long).body(body("m")),
+        request().header("origin", &long).body(body("m")),
+        request().header("user-agent", &long).header("x-claude-code-session-id", &long).body(body("m")),
+        request().header("x-request-id", &long).body(body("m")),
+        request().uri(format!("/v1/models/{long}")).method(Method::GET).body(body("m")),
+        request().uri(format!("/v1/models?limit={long}")).method(Method::GET).body(body("m")),
+        request().uri(format!("/v1/models?{long}=1")).method(Method::GET).body(body("m")),
+        request().uri(format!("/v1/models?after_id={long}")).method(Method::GET).body(body("m")),
+    ] {
+        let request = request.unwrap();
+        let head = format!("{request:?}").chars().take(100).collect::<String>();
+        let length = log_of(request).len();
+        assert!((1..2500).contains(&length), "{length} bytes for {head}");
     }
 }
