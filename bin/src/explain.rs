@@ -9,11 +9,12 @@ use bytes::Bytes;
 use clap::builder::styling::AnsiColor;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use relay_config::Config;
-use relay_server::{BuildError, Considered, Explanation, Relay};
+use relay_server::{BuildError, Considered, Explanation};
 use serde_json::{Value, json};
 
 use crate::cli::{ClientSends, ExplainArguments, Settings};
 use crate::client_hint::{self, Hint};
+use crate::compose;
 use crate::output::{Output, printable};
 use crate::settings::{SettingsError, Start};
 use crate::status;
@@ -61,7 +62,7 @@ pub(crate) fn explain(
     let client = AssumedClient::of(arguments.client, &config);
     let headers = headers(client.sends, &config)?;
     let running = status::live(&config);
-    let relay = Relay::builder(config).with_own_listeners().build()?;
+    let relay = compose::relay(config).build()?;
     let explanation = relay.explain(headers, body).map_err(ExplainError::Refused)?;
     match arguments.json {
         true => out.line(format_args!("{:#}", as_json(&explanation, &client, running.as_ref())))?,

@@ -10,6 +10,7 @@
 
 mod cli;
 mod client_hint;
+mod compose;
 mod config;
 mod explain;
 mod listen;

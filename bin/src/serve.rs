@@ -11,6 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::cli::Settings;
 use crate::client_hint::{self, Hint};
+use crate::compose;
 use crate::listen::{self, ListenError};
 use crate::logging::{self, Log, LoggingError};
 use crate::settings::{Origin, SettingsError, Start};
@@ -56,7 +57,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     start.log();
     let hints = client_hint::of(&config);
     let server = config.server.clone();
-    let relay = Relay::builder(config).with_own_listeners().build()?;
+    let relay = compose::relay(config).build()?;
     let ended = runtime.block_on(run(relay, &server, &hints, signals, &log));
     // A thread may still be resolving a name. Its result is no longer needed.
     runtime.shutdown_background();

@@ -52,7 +52,7 @@ impl Relay {
     /// If the configuration is invalid.
     pub async fn serve(config: Config) -> Self {
         // The upstreams run on this machine, so a proxy from the environment must not be used.
-        let relay = relay_server::Relay::builder(config).with_own_listeners().without_proxy().build();
+        let relay = builder(config).without_proxy().build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
@@ -73,7 +73,7 @@ impl Relay {
     ) -> Self {
         let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
-        let relay = relay_server::Relay::builder(loaded.config).with_own_listeners().without_proxy();
+        let relay = builder(loaded.config).without_proxy();
         let relay = set(relay).build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
@@ -84,7 +84,7 @@ impl Relay {
     pub async fn start_with_proxies(config: &Value) -> Self {
         let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
         let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
-        let relay = relay_server::Relay::builder(loaded.config).with_own_listeners().build();
+        let relay = builder(loaded.config).build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
@@ -94,11 +94,7 @@ impl Relay {
     pub async fn with_inherited_state(&self, config: &Value) -> Self {
         let loaded = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string()).load();
         let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
-        let relay = relay_server::Relay::builder(loaded.config)
-            .with_own_listeners()
-            .without_proxy()
-            .inherit_state(&self.relay)
-            .build();
+        let relay = builder(loaded.config).without_proxy().inherit_state(&self.relay).build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
@@ -140,6 +136,12 @@ impl Relay {
     pub async fn stopped(&mut self) {
         within_limit("end of the relay", &mut self.serving).await.expect("the relay does not panic");
     }
+}
+
+/// Returns a builder for a relay that listens on the addresses in `server.listen`, as the program does.
+fn builder(config: Config) -> relay_server::Builder {
+    let loopback_only = config.server.is_loopback_only();
+    relay_server::Relay::builder(config).reachable_from_loopback_only(loopback_only)
 }
 
 impl Drop for Relay {

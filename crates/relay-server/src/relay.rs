@@ -65,17 +65,21 @@ pub struct Builder {
     head_timeouts: HeadTimeouts,
     connections: usize,
     subscribers: Vec<Arc<dyn RecordSubscriber>>,
-    has_own_listeners: bool,
+    loopback_only: bool,
 }
 
 impl Builder {
-    /// States that the relay itself listens on the addresses in `server.listen` and nowhere else.
+    /// States whether only this machine can reach the relay: every listener through which requests arrive is bound to a
+    /// loopback address. The default is `false`.
     ///
-    /// The default of `server.auth.subscription_may_use_keys` then depends on these addresses. Without this statement,
-    /// other machines may reach the relay through the service that embeds it, and the default is `false`.
+    /// `true` changes the default of `server.auth.subscription_may_use_keys` to `true` if no client key is configured: a
+    /// request with a subscription token may then be served with the configured keys. The form of such a token is public,
+    /// so that with `false` every client could spend the keys with an invented one. `server.listen` has no influence here,
+    /// because a service that embeds the relay does not listen there; a program that does passes
+    /// [`ServerConfig::is_loopback_only`](relay_config::ServerConfig::is_loopback_only).
     #[must_use]
-    pub fn with_own_listeners(mut self) -> Self {
-        self.has_own_listeners = true;
+    pub fn reachable_from_loopback_only(mut self, loopback_only: bool) -> Self {
+        self.loopback_only = loopback_only;
         self
     }
 
@@ -115,11 +119,11 @@ impl Builder {
         self
     }
 
-    /// Hands the record of every request to `subscriber`, after those that were added before. The access log, which emits
-    /// one `tracing` event for each request, is always the first.
+    /// Hands the record of every request that has ended to `observer`, a closure or another [`RecordSubscriber`], after
+    /// those that were added before. The access log, which emits one `tracing` event for each request, is always the first.
     #[must_use]
-    pub fn with_subscriber(mut self, subscriber: impl RecordSubscriber) -> Self {
-        self.subscribers.push(Arc::new(subscriber));
+    pub fn on_finished(mut self, observer: impl RecordSubscriber) -> Self {
+        self.subscribers.push(Arc::new(observer));
         self
     }
 
@@ -128,9 +132,8 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] for the first provider that cannot be built.
     pub fn build(mut self) -> Result<Relay, BuildError> {
-        let server = &mut self.config.server;
-        let default = self.has_own_listeners && server.subscription_may_use_keys();
-        server.auth.subscription_may_use_keys.get_or_insert(default);
+        let auth = &mut self.config.server.auth;
+        auth.subscription_may_use_keys = Some(auth.subscription_may_use_keys_at(self.loopback_only));
         let subscribers = Subscribers::from(self.subscribers);
         let Assembled { stack, readiness, explainer } =
             assemble(&self.config, &self.proxies, self.before.as_deref(), &self.signatures, subscribers)?;
@@ -153,7 +156,7 @@ impl Relay {
             head_timeouts: HeadTimeouts::default(),
             connections: default_connections(),
             subscribers: vec![Arc::new(AccessLog)],
-            has_own_listeners: false,
+            loopback_only: false,
         }
     }
 

@@ -37,8 +37,8 @@ impl Recorded {
         let records = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&records);
         let relay = relay
-            .with_subscriber(|_: &Arc<RequestRecord>| panic!("a subscriber fails"))
-            .with_subscriber(move |record: &Arc<RequestRecord>| kept.lock().unwrap().push(Arc::clone(record)))
+            .on_finished(|_: &Arc<RequestRecord>| panic!("a subscriber fails"))
+            .on_finished(move |record: &Arc<RequestRecord>| kept.lock().unwrap().push(Arc::clone(record)))
             .build();
         Self { relay: relay.unwrap(), records }
     }

@@ -62,21 +62,18 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
-    /// Returns `true` if every address is reachable from this machine only.
+    /// Returns `true` if there are addresses, and each is reachable from this machine only.
     #[must_use]
     pub fn is_loopback_only(&self) -> bool {
-        self.listen.iter().all(ListenAddress::is_loopback)
+        !self.listen.is_empty() && self.listen.iter().all(ListenAddress::is_loopback)
     }
 
     /// Returns `true` if a request that carries only a subscription token may be served with configured keys, for a
-    /// relay that itself listens on [`listen`](Self::listen) and nowhere else.
-    ///
-    /// Default: `true` if only this machine can reach the relay and no client key is configured. The form of a
-    /// subscription token is public, so that any text of this form would otherwise open the configured keys.
+    /// relay that itself listens on [`listen`](Self::listen) and nowhere else. For other relays see
+    /// [`ClientAuth::subscription_may_use_keys_at`].
     #[must_use]
     pub fn subscription_may_use_keys(&self) -> bool {
-        let default = || self.is_loopback_only() && !self.auth.has_keys();
-        self.auth.subscription_may_use_keys.unwrap_or_else(default)
+        self.auth.subscription_may_use_keys_at(self.is_loopback_only())
     }
 }
 
@@ -126,8 +123,8 @@ pub struct ClientAuth {
     pub bearer_secret: Option<Secret>,
     /// Admits a client by its own Claude subscription token, which is forwarded to `anthropic` providers.
     pub allow_subscription: bool,
-    /// Serves a request that carries only a subscription token with configured keys too. `None`: the result of
-    /// [`ServerConfig::subscription_may_use_keys`] for a relay with its own listeners, otherwise `false`.
+    /// Serves a request that carries only a subscription token with configured keys too. `None`: the default of
+    /// [`subscription_may_use_keys_at`](Self::subscription_may_use_keys_at).
     pub subscription_may_use_keys: Option<bool>,
 }
 
@@ -136,6 +133,15 @@ impl ClientAuth {
     #[must_use]
     pub fn is_required(&self) -> bool {
         self.has_keys() || self.allow_subscription
+    }
+
+    /// Returns `true` if a request that carries only a subscription token may be served with configured keys.
+    ///
+    /// Default: `true` if only this machine can reach the relay (`loopback_only`) and no client key is configured. The
+    /// form of a subscription token is public, so that any text of this form would otherwise open the configured keys.
+    #[must_use]
+    pub fn subscription_may_use_keys_at(&self, loopback_only: bool) -> bool {
+        self.subscription_may_use_keys.unwrap_or(loopback_only && !self.has_keys())
     }
 
     /// Returns `true` if a client can be admitted by a configured key or bearer token.

@@ -19,7 +19,7 @@ use super::RequestRecord;
 /// let counter = Arc::clone(&output_tokens);
 /// let config = Loader::new().with_text("embedded.yaml", Format::Yaml, "providers: [{ name: a, type: mock }]");
 /// let relay = Relay::builder(config.load()?.config)
-///     .with_subscriber(move |record: &Arc<RequestRecord>| {
+///     .on_finished(move |record: &Arc<RequestRecord>| {
 ///         counter.fetch_add(record.usage.output_tokens.unwrap_or(0), Ordering::Relaxed);
 ///     })
 ///     .build()?;
