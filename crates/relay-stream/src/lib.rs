@@ -9,9 +9,9 @@
 //!                                                             end
 //! ```
 //! Each part can be used alone. The cores ([`frame::Decoder`], [`sse::SseParser`], [`bedrock::Translator`],
-//! [`events::EventNormalizer`], [`watch::SseWatch`], [`watch::JsonWatch`], [`MessageStartEditor`],
-//! [`EventFilter`]) do no I/O and accept bytes that are cut anywhere. The adapters apply them to an `http_body::Body` or a `Stream`, and forward
-//! each result once it is complete.
+//! [`events::EventNormalizer`], [`watch::SseWatch`], [`watch::JsonWatch`], [`MessageStartEditor`]) do no I/O and
+//! accept bytes that are cut anywhere. The adapters apply them to an `http_body::Body` or a `Stream`, and
+//! forward each result once it is complete.
 //! ```
 //! use http_body_util::{BodyExt, Full};
 //! use relay_stream::OnBreak;
@@ -44,7 +44,6 @@ pub mod bedrock;
 pub mod body;
 mod edited;
 pub mod events;
-mod filter;
 pub mod frame;
 mod json;
 mod json_valid;
@@ -55,7 +54,6 @@ pub mod sse;
 pub mod thinking;
 pub mod watch;
 
-pub use filter::EventFilter;
 pub use message_start::MessageStartEditor;
 pub use on_break::OnBreak;
 

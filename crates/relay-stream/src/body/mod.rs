@@ -1,20 +1,18 @@
 //! Adapters of `http_body::Body` for the response on its way to the client.
 //!
 //! ```text
-//! upstream ─▶ FilterBody ─▶ MessageStartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
-//!             foreign       first event  end check    pings
-//!             events
+//! upstream ─▶ MessageStartBody ─▶ WatchBody ─▶ KeepAliveBody ─▶ client
+//!             first event         end check    pings
 //! ```
 //! ```
 //! use http_body_util::{BodyExt, Full};
-//! use relay_stream::body::{FilterBody, MessageStartBody};
+//! use relay_stream::body::MessageStartBody;
 //!
 //! # tokio_test::block_on(async {
-//! let upstream = Full::new(bytes::Bytes::from(concat!(
-//!     "event: vertex_event\ndata: {}\n\n",
+//! let upstream = Full::new(bytes::Bytes::from(
 //!     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude@1\"}}\n\n",
-//! )));
-//! let body = MessageStartBody::rename(FilterBody::new(upstream, "vertex_event"), "claude");
+//! ));
+//! let body = MessageStartBody::rename(upstream, "claude");
 //! assert_eq!(
 //!     body.collect().await?.to_bytes(),
 //!     "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude\"}}\n\n"
@@ -27,12 +25,12 @@
 //! [`WatchBody`](crate::watch::WatchBody) reads the model name that the client receives, and no pings. Status
 //! codes and headers are left to the caller, above all the removal of a `content-length` that no longer fits.
 
-mod edit;
 mod keep_alive;
+mod message_start;
 #[cfg(test)]
 pub(crate) mod scripted;
 
-pub use edit::{EditBody, FilterBody, MessageStartBody};
 #[cfg(feature = "tokio")]
 pub use keep_alive::TokioTimer;
 pub use keep_alive::{KeepAliveBody, Timer};
+pub use message_start::MessageStartBody;

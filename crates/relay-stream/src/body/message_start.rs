@@ -1,4 +1,4 @@
-//! The editor and the filter as adapters of a body.
+//! The editor of `message_start` as an adapter of a body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,26 +7,19 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::filter::EventFilter;
 use crate::message_start::MessageStartEditor;
 
-/// Forwards an SSE body with its first `message_start` edited; see [`MessageStartEditor`].
-pub type MessageStartBody<B> = EditBody<B, MessageStartEditor>;
-
-/// Forwards an SSE body without the events of one name; see [`EventFilter`].
-pub type FilterBody<B> = EditBody<B, EventFilter>;
-
 pin_project! {
-    /// Forwards an SSE body and applies an edit to it.
+    /// Forwards an SSE body with its first `message_start` edited; see [`MessageStartEditor`].
     ///
-    /// Bytes that the edit buffers are sent before an error, trailers or the end. The length of the body is
-    /// unknown while the edit may still change it, so the caller must not copy a `content-length` to the
+    /// Bytes that the editor buffers are sent before an error, trailers or the end. The length of the body is
+    /// unknown while the editor may still change it, so the caller must not copy a `content-length` to the
     /// response.
     #[derive(Debug)]
-    pub struct EditBody<B: Body, E> {
+    pub struct MessageStartBody<B: Body> {
         #[pin]
         inner: B,
-        edit: E,
+        editor: MessageStartEditor,
         // The result that follows the buffered bytes, which are sent first.
         next: Option<Result<Frame<Bytes>, B::Error>>,
     }
@@ -35,71 +28,16 @@ pin_project! {
 impl<B: Body> MessageStartBody<B> {
     /// Wraps `inner`, a body at its start, and replaces the model name by `model`.
     pub fn rename(inner: B, model: &str) -> Self {
-        EditBody { inner, edit: MessageStartEditor::rename(model), next: None }
+        MessageStartBody { inner, editor: MessageStartEditor::rename(model), next: None }
     }
 
     /// Wraps `inner`, a body at its start, and adds the members that its `message_start` lacks.
     pub fn complete(inner: B) -> Self {
-        EditBody { inner, edit: MessageStartEditor::complete(), next: None }
+        MessageStartBody { inner, editor: MessageStartEditor::complete(), next: None }
     }
 }
 
-impl<B: Body> FilterBody<B> {
-    /// Wraps `inner`, a body at its start, and drops the events called `name`.
-    pub fn new(inner: B, name: &str) -> Self {
-        EditBody { inner, edit: EventFilter::new(name), next: None }
-    }
-}
-
-/// An edit of a stream of bytes. It is implemented by the two edits of this crate and by nothing else.
-pub trait Edit {
-    /// Reads the next bytes and returns the bytes to forward.
-    fn push(&mut self, chunk: Bytes) -> Bytes;
-    /// Returns the buffered bytes at the end of the stream.
-    fn finish(&mut self) -> Bytes;
-    /// Returns `true` while bytes are buffered.
-    fn is_holding(&self) -> bool;
-    /// Returns `true` once every further byte is forwarded unchanged and without delay.
-    fn is_done(&self) -> bool;
-}
-
-impl Edit for MessageStartEditor {
-    fn push(&mut self, chunk: Bytes) -> Bytes {
-        MessageStartEditor::push(self, chunk)
-    }
-
-    fn finish(&mut self) -> Bytes {
-        MessageStartEditor::finish(self)
-    }
-
-    fn is_holding(&self) -> bool {
-        MessageStartEditor::is_holding(self)
-    }
-
-    fn is_done(&self) -> bool {
-        MessageStartEditor::is_done(self)
-    }
-}
-
-impl Edit for EventFilter {
-    fn push(&mut self, chunk: Bytes) -> Bytes {
-        EventFilter::push(self, chunk)
-    }
-
-    fn finish(&mut self) -> Bytes {
-        EventFilter::finish(self)
-    }
-
-    fn is_holding(&self) -> bool {
-        EventFilter::is_holding(self)
-    }
-
-    fn is_done(&self) -> bool {
-        false
-    }
-}
-
-impl<B: Body<Data = Bytes>, E: Edit> Body for EditBody<B, E> {
+impl<B: Body<Data = Bytes>> Body for MessageStartBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -115,7 +53,7 @@ impl<B: Body<Data = Bytes>, E: Edit> Body for EditBody<B, E> {
             let other = match ready!(this.inner.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
-                        let out = this.edit.push(data);
+                        let out = this.editor.push(data);
                         if out.is_empty() {
                             continue;
                         }
@@ -126,7 +64,7 @@ impl<B: Body<Data = Bytes>, E: Edit> Body for EditBody<B, E> {
                 Some(Err(error)) => Some(Err(error)),
                 None => None,
             };
-            let held = this.edit.finish();
+            let held = this.editor.finish();
             if held.is_empty() {
                 return Poll::Ready(other);
             }
@@ -136,11 +74,11 @@ impl<B: Body<Data = Bytes>, E: Edit> Body for EditBody<B, E> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_none() && !self.edit.is_holding() && self.inner.is_end_stream()
+        self.next.is_none() && !self.editor.is_holding() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.edit.is_done() { self.inner.size_hint() } else { SizeHint::default() }
+        if self.editor.is_done() { self.inner.size_hint() } else { SizeHint::default() }
     }
 }
 
@@ -173,21 +111,6 @@ mod tests {
         check(ScriptedBody::new().data("data: {").exact_length(), "data: {", None);
         check(ScriptedBody::new().data("data: {").trailers(), "data: {", None);
         check(ScriptedBody::new().data("data: {").error("reset"), "data: {", Some("reset"));
-    }
-
-    #[test]
-    fn events_of_the_name_are_dropped_and_the_rest_is_unchanged() {
-        let (odd, rest) = ("event: odd\ndata: 1\n\n", "event: ping\ndata: {}\n\n");
-        for script in [
-            ScriptedBody::new().data(odd).data(rest),
-            ScriptedBody::new().data(rest).data(odd).exact_length(),
-            ScriptedBody::new().data("even").pending().data("t: ping\ndata: {}\n\n").trailers(),
-            ScriptedBody::new().data(&[odd, rest].concat()[..30]).data(&[odd, rest].concat()[30..]),
-        ] {
-            assert_eq!(collect(FilterBody::new(script, "odd")), (rest.to_owned(), None));
-        }
-        let cut = ScriptedBody::new().data("event: o").exact_length();
-        assert_eq!(collect(FilterBody::new(cut, "odd")), ("event: o".to_owned(), None));
     }
 
     #[test]
