@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use relay_stream::StreamError;
 use relay_stream::thinking::Thinking;
-use relay_stream::watch::{EndError, StreamEnd, StreamReport, WatchBody};
+use relay_stream::watch::{StreamEnd, StreamReport, WatchBody};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// The statistics of an answer: the time of its first content, its usage and its end. Clones share them. They are complete
@@ -126,7 +127,7 @@ impl<B> AnswerStatsBody<B> {
 
 impl<B: Body<Data = Bytes>> Body for AnswerStatsBody<B> {
     type Data = Bytes;
-    type Error = EndError<B::Error>;
+    type Error = StreamError<B::Error>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

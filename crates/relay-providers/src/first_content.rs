@@ -12,10 +12,10 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
-use relay_stream::OnBreak;
 use relay_stream::body::{KeepAliveBody, TokioTimer};
 use relay_stream::events::UnknownEvents;
-use relay_stream::watch::{EndError, StreamReport, WatchBody};
+use relay_stream::watch::{StreamReport, WatchBody};
+use relay_stream::{OnBreak, StreamError};
 use relay_transport::Resumed;
 
 use crate::answer::{Answer, AttemptError, BodyError};
@@ -211,10 +211,10 @@ where
     Ok(false)
 }
 
-fn end_error(error: EndError<BodyError>) -> BodyError {
+fn end_error(error: StreamError<BodyError>) -> BodyError {
     match error {
-        EndError::Body(error) => error,
-        EndError::Damaged(event) => BodyError::Malformed(event.into()),
+        StreamError::Inner(error) => error,
+        StreamError::Damaged(event) => BodyError::Malformed(event.into()),
         _ => BodyError::Incomplete,
     }
 }

@@ -51,11 +51,13 @@ mod lexer;
 mod message_start;
 mod on_break;
 pub mod sse;
+mod stream_error;
 pub mod thinking;
 pub mod watch;
 
 pub use message_start::MessageStartEditor;
 pub use on_break::OnBreak;
+pub use stream_error::StreamError;
 
 /// Runs the example of the README as a documentation test.
 #[cfg(doctest)]

@@ -8,7 +8,8 @@ use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use memchr::memmem;
 use relay_messages::{Edits, MessagesBody};
-use relay_stream::bedrock::{SseBody, StreamError, TranslateError, Translator};
+use relay_stream::StreamError;
+use relay_stream::bedrock::{SseBody, Translator};
 use relay_transport::{Start, full, read_start};
 use serde_json::{Value, json};
 
@@ -70,8 +71,8 @@ pub(super) async fn count(response: Response<AnswerBody>) -> Result<Response<Ans
 
 fn events(body: AnswerBody) -> AnswerBody {
     let events = SseBody::new(body, Translator::new()).map_err(|error| match error {
-        StreamError::Upstream(error) => error,
-        StreamError::Translate(TranslateError::Incomplete) => BodyError::Incomplete,
+        StreamError::Inner(error) => error,
+        StreamError::Incomplete => BodyError::Incomplete,
         error => BodyError::Malformed(error.into()),
     });
     events.boxed_unsync()

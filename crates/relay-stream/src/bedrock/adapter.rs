@@ -8,7 +8,8 @@ use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{TranslateError, Translator};
+use super::Translator;
+use crate::StreamError;
 
 /// The initial capacity of the output buffer, in bytes. It fits the events of a few chunks, so that small
 /// events share one allocation.
@@ -126,18 +127,6 @@ impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for SseStream<S, E> {
     }
 }
 
-/// An error of [`SseBody`] or [`SseStream`].
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StreamError<E> {
-    /// The inner body or stream failed.
-    #[error(transparent)]
-    Upstream(E),
-    /// The bytes of the inner body or stream are not a complete Event Stream.
-    #[error("the event stream cannot be translated")]
-    Translate(#[source] TranslateError),
-}
-
 /// The part that both adapters share: one translator, its output buffer, and the state of the end.
 #[derive(Debug)]
 struct Engine<E> {
@@ -178,11 +167,9 @@ impl<E> Engine<E> {
         }
         let ended = !matches!(input, Some(Ok(_)));
         let result = match input {
-            Some(Ok(chunk)) => self.translator.push(&chunk, &mut self.out).map_err(StreamError::Translate),
-            None => self.translator.finish(&mut self.out).map_err(StreamError::Translate),
-            Some(Err(error)) if !self.translator.interrupt(&mut self.out) => {
-                Err(StreamError::Upstream(error))
-            }
+            Some(Ok(chunk)) => self.translator.push(&chunk, &mut self.out).map_err(StreamError::from),
+            None => self.translator.finish(&mut self.out).map_err(StreamError::from),
+            Some(Err(error)) if !self.translator.interrupt(&mut self.out) => Err(StreamError::Inner(error)),
             Some(Err(_)) => Ok(()),
         };
         match result {
@@ -204,6 +191,7 @@ impl<E> Engine<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bedrock::TranslateError;
     use crate::body::scripted::{ScriptedBody, collect};
     use crate::frame::FrameError;
     use crate::on_break::OnBreak;
@@ -258,12 +246,12 @@ mod tests {
         assert!(matches!(error, Some(StreamError::Translate(TranslateError::Frame(_)))));
         let (bytes, error) = collect(abort(ScriptedBody::new().bytes(&CAPTURE[..1000]).error("reset")));
         assert_eq!(bytes, events);
-        assert!(matches!(error, Some(StreamError::Upstream("reset"))));
+        assert!(matches!(error, Some(StreamError::Inner("reset"))));
         let (bytes, error) = collect(abort(ScriptedBody::new()));
         assert_eq!(bytes, "");
-        assert!(matches!(error, Some(StreamError::Translate(TranslateError::Incomplete))));
+        assert!(matches!(error, Some(StreamError::Incomplete)));
         let (_, error) = collect(abort(ScriptedBody::new().trailers()));
-        assert!(matches!(error, Some(StreamError::Translate(TranslateError::Incomplete))));
+        assert!(matches!(error, Some(StreamError::Incomplete)));
     }
 
     #[test]
@@ -309,7 +297,7 @@ mod tests {
         loop {
             match task.enter(|cx, _| Pin::new(&mut stream).poll_next(cx)) {
                 Poll::Ready(Some(Ok(bytes))) => out.extend_from_slice(&bytes),
-                Poll::Ready(Some(Err(StreamError::Upstream("reset")))) => break,
+                Poll::Ready(Some(Err(StreamError::Inner("reset")))) => break,
                 other => panic!("{other:?}"),
             }
         }

@@ -31,7 +31,7 @@ mod encode;
 mod error;
 mod translate;
 
-pub use adapter::{SseBody, SseStream, StreamError};
+pub use adapter::{SseBody, SseStream};
 pub use convert::{ConvertError, Converter};
 #[cfg(any(test, feature = "encode"))]
 pub use encode::{write_chunk, write_error, write_exception};

@@ -43,4 +43,4 @@ pub use header::{Header, HeaderValue, Headers};
 pub use message::{Message, MessageRef};
 pub use prelude::Limits;
 pub(crate) use prelude::{PRELUDE_LEN, Prelude};
-pub use stream::{MessageStream, MessageStreamError};
+pub use stream::MessageStream;

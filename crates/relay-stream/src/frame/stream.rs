@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
-use super::{Decoder, FrameError, Message};
+use super::{Decoder, Message};
+use crate::StreamError;
 
 pin_project! {
     /// A stream of the messages in a stream of chunks.
@@ -30,20 +31,8 @@ impl<S> MessageStream<S> {
     }
 }
 
-/// An error of [`MessageStream`].
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MessageStreamError<E> {
-    /// The inner stream failed.
-    #[error(transparent)]
-    Upstream(E),
-    /// The bytes of the inner stream are not a valid Event Stream.
-    #[error("the event stream is malformed")]
-    Frame(#[source] FrameError),
-}
-
 impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for MessageStream<S> {
-    type Item = Result<Message, MessageStreamError<E>>;
+    type Item = Result<Message, StreamError<E>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
@@ -54,12 +43,12 @@ impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for MessageStream<S> {
             match this.decoder.decode(this.chunk) {
                 Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
                 Ok(None) => {}
-                Err(error) => break Some(MessageStreamError::Frame(error)),
+                Err(error) => break Some(StreamError::Frame(error)),
             }
             match ready!(this.inner.as_mut().poll_next(cx)) {
                 Some(Ok(chunk)) => *this.chunk = chunk,
-                Some(Err(error)) => break Some(MessageStreamError::Upstream(error)),
-                None => break this.decoder.finish().err().map(MessageStreamError::Frame),
+                Some(Err(error)) => break Some(StreamError::Inner(error)),
+                None => break this.decoder.finish().err().map(StreamError::Frame),
             }
         };
         *this.done = true;
@@ -70,6 +59,7 @@ impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for MessageStream<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::FrameError;
 
     const CAPTURE: &[u8] = include_bytes!("../../testdata/message.eventstream");
 
@@ -84,9 +74,7 @@ mod tests {
     }
 
     /// Returns the number of messages and the error that ended the stream.
-    fn messages(
-        chunks: Vec<Result<Bytes, &'static str>>,
-    ) -> (usize, Option<MessageStreamError<&'static str>>) {
+    fn messages(chunks: Vec<Result<Bytes, &'static str>>) -> (usize, Option<StreamError<&'static str>>) {
         let mut stream = MessageStream::new(Chunks(chunks), Decoder::new());
         let mut task = tokio_test::task::spawn(());
         let mut count = 0;
@@ -104,8 +92,8 @@ mod tests {
         let all = || CAPTURE.chunks(1000).map(|chunk| Ok(Bytes::from_static(chunk))).collect::<Vec<_>>();
         assert!(matches!(messages(all()), (16, None)));
         let cut = messages(all()[..3].to_vec());
-        assert!(matches!(cut, (1.., Some(MessageStreamError::Frame(FrameError::Truncated { .. })))));
+        assert!(matches!(cut, (1.., Some(StreamError::Frame(FrameError::Truncated { .. })))));
         let failed = messages([&all()[..3], &[Err("reset")]].concat());
-        assert!(matches!(failed, (1.., Some(MessageStreamError::Upstream("reset")))));
+        assert!(matches!(failed, (1.., Some(StreamError::Inner("reset")))));
     }
 }

@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{JsonWatch, SseWatch, StreamReport};
+use crate::StreamError;
 use crate::events::{DamagedEvent, EventNormalizer, UnknownEvents};
 use crate::on_break::{OnBreak, write_break};
 use crate::thinking::Thinking;
@@ -44,7 +45,7 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     }
 
     /// Watches `inner`, an SSE body at its start, and forwards whole events of the Messages API only: the events are checked
-    /// and repaired by an [`EventNormalizer`]. A damaged event ends the body with [`EndError::Damaged`].
+    /// and repaired by an [`EventNormalizer`]. A damaged event ends the body with [`StreamError::Damaged`].
     pub fn normalized(inner: B, unknown: UnknownEvents, on_end: F) -> Self {
         Self::watched(inner, Watch::Events(EventNormalizer::new(unknown)), on_end)
     }
@@ -56,7 +57,7 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     /// Treats an end that the answer has not announced as a break. An answer announces its end by
     /// `message_stop`, by an `error` event, or by the end of its JSON object.
     ///
-    /// With [`OnBreak::Abort`] the body fails with [`EndError::Incomplete`], and a failure of the inner body
+    /// With [`OnBreak::Abort`] the body fails with [`StreamError::Incomplete`], and a failure of the inner body
     /// is forwarded. With [`OnBreak::ErrorEvent`] an `error` event and a regular end replace both. A break
     /// inside an event is an exception: no event can be inserted there, so the body fails.
     pub fn check_end(mut self, on_break: OnBreak) -> Self {
@@ -84,7 +85,7 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     }
 
     /// Returns the result that replaces a break.
-    fn broken<E>(&self, error: EndError<E>) -> Option<Result<Frame<Bytes>, EndError<E>>> {
+    fn broken<E>(&self, error: StreamError<E>) -> Option<Result<Frame<Bytes>, StreamError<E>>> {
         if self.on_break != Some(OnBreak::ErrorEvent) || !self.watched.watch.takes_event() {
             return Some(Err(error));
         }
@@ -105,7 +106,7 @@ where
     F: FnOnce(StreamReport, StreamEnd),
 {
     type Data = Bytes;
-    type Error = EndError<B::Error>;
+    type Error = StreamError<B::Error>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -119,7 +120,7 @@ where
             if let Some(damaged) = this.watched.watch.damaged().cloned() {
                 this.watched.end(StreamEnd::Failed);
                 *this.done = true;
-                return Poll::Ready(self.broken(EndError::Damaged(damaged)));
+                return Poll::Ready(self.broken(StreamError::Damaged(damaged)));
             }
             let mut next = ready!(this.inner.as_mut().poll_frame(cx));
             if let Some(Ok(frame)) = next {
@@ -142,8 +143,8 @@ where
                 // All bytes of the frame are buffered, or dropped.
                 Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => continue,
                 Some(Ok(frame)) if frame.is_data() || self.may_end() => return Poll::Ready(Some(Ok(frame))),
-                Some(Err(error)) => Some(EndError::Body(error)),
-                _ => (!self.may_end()).then_some(EndError::Incomplete),
+                Some(Err(error)) => Some(StreamError::Inner(error)),
+                _ => (!self.may_end()).then_some(StreamError::Incomplete),
             };
             *self.as_mut().project().done = true;
             return Poll::Ready(broken.and_then(|error| self.broken(error)));
@@ -176,28 +177,6 @@ pub enum StreamEnd {
     Failed,
     /// The body was dropped before its end: the client has disconnected, or the server shuts down.
     Dropped,
-}
-
-/// An error of [`WatchBody`].
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EndError<E> {
-    /// The inner body failed.
-    #[error(transparent)]
-    Body(E),
-    /// The inner body contained an event that no client can use.
-    #[error(transparent)]
-    Damaged(DamagedEvent),
-    /// The inner body ended without `message_stop` and without an `error` event, or inside its JSON object.
-    #[error("the answer ended before it was complete")]
-    Incomplete,
-}
-
-impl<E> EndError<E> {
-    /// Returns `true` for [`EndError::Incomplete`]: a regular end of the body before the end of its message.
-    pub fn is_incomplete(&self) -> bool {
-        matches!(self, EndError::Incomplete)
-    }
 }
 
 /// The watch for the form of the answer.

@@ -26,7 +26,7 @@ mod report;
 mod sse;
 
 pub use activity::ActivityWatch;
-pub use body::{EndError, StreamEnd, WatchBody};
+pub use body::{StreamEnd, WatchBody};
 pub use json::JsonWatch;
 pub use report::{ErrorReport, StreamReport, Usage};
 pub use sse::SseWatch;

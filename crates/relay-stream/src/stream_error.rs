@@ -1,0 +1,45 @@
+//! The error of the adapters.
+
+use crate::bedrock::TranslateError;
+use crate::events::DamagedEvent;
+use crate::frame::FrameError;
+
+/// An error of a body or stream adapter of this crate. `E` is the error of the inner body or stream.
+///
+/// After an error, an adapter returns nothing more. The results before the fault have been returned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError<E> {
+    /// The inner body or stream failed.
+    #[error(transparent)]
+    Inner(E),
+    /// The bytes of the inner stream are not a valid Event Stream.
+    #[error("the event stream is malformed")]
+    Frame(#[source] FrameError),
+    /// The bytes of the inner body or stream cannot be translated into server-sent events.
+    #[error("the event stream cannot be translated")]
+    Translate(#[source] TranslateError),
+    /// The inner body contained an event that no client can use.
+    #[error(transparent)]
+    Damaged(DamagedEvent),
+    /// The inner body ended before its message was complete: without `message_stop` and without an error, or
+    /// inside its JSON object.
+    #[error("the answer ended before it was complete")]
+    Incomplete,
+}
+
+impl<E> StreamError<E> {
+    /// Returns `true` for [`StreamError::Incomplete`]: a regular end of the body before the end of its message.
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self, StreamError::Incomplete)
+    }
+}
+
+impl<E> From<TranslateError> for StreamError<E> {
+    fn from(error: TranslateError) -> Self {
+        match error {
+            TranslateError::Incomplete => StreamError::Incomplete,
+            error => StreamError::Translate(error),
+        }
+    }
+}
