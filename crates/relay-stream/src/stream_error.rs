@@ -3,6 +3,7 @@
 use crate::bedrock::TranslateError;
 use crate::events::DamagedEvent;
 use crate::frame::FrameError;
+use crate::sse::SseError;
 
 /// An error of a body or stream adapter of this crate. `E` is the error of the inner body or stream.
 ///
@@ -19,6 +20,9 @@ pub enum StreamError<E> {
     /// The bytes of the inner body or stream cannot be translated into server-sent events.
     #[error("the event stream cannot be translated")]
     Translate(#[source] TranslateError),
+    /// An event of the inner body or stream is larger than the limit.
+    #[error(transparent)]
+    Sse(SseError),
     /// The inner body contained an event that no client can use.
     #[error(transparent)]
     Damaged(DamagedEvent),

@@ -7,46 +7,90 @@ use std::time::Duration;
 use memchr::{memchr, memchr2};
 
 /// One server-sent event. Its fields are borrowed from the block if the block holds them in one piece.
+/// ```
+/// use bytes::Bytes;
+/// use relay_stream::sse::SseParser;
+///
+/// let mut chunk = Bytes::from("id: 7\nevent: ping\ndata: {\ndata: }\n\n");
+/// let block = SseParser::new().parse(&mut chunk)?.expect("the block is complete");
+/// let event = block.event().expect("the block has data");
+/// assert_eq!((&*event.name, &*event.text(), event.id.as_deref()), ("ping", "{\n}", Some("7")));
+/// # Ok::<(), relay_stream::sse::SseError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SseEvent<'a> {
     /// The `event` field, or `message` if there is none. Bytes that are not UTF-8 are replaced by U+FFFD.
     pub name: Cow<'a, str>,
-    /// The `data` fields, joined by LF. The standard requires UTF-8. The parser of the data has to check
-    /// that.
+    /// The `data` fields, joined by LF, as bytes: a parser of JSON checks them for UTF-8 itself. See
+    /// [`text`](Self::text).
     pub data: Cow<'a, [u8]>,
     /// The `id` field, if the event has one. By the standard it stays valid for later events without an `id`
-    /// field.
+    /// field; [`SseEventStream::last_event_id`](super::SseEventStream::last_event_id) returns that value.
     pub id: Option<Cow<'a, str>>,
     /// The `retry` field: the time that a client waits before it reconnects.
     pub retry: Option<Duration>,
 }
 
 impl<'a> SseEvent<'a> {
+    /// Returns the data as text. By the standard, bytes that are not UTF-8 are replaced by U+FFFD.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.data)
+    }
+
+    /// Copies the fields that are borrowed from the block.
+    pub fn into_owned(self) -> SseEvent<'static> {
+        SseEvent {
+            name: Cow::Owned(self.name.into_owned()),
+            data: Cow::Owned(self.data.into_owned()),
+            id: self.id.map(|id| Cow::Owned(id.into_owned())),
+            retry: self.retry,
+        }
+    }
+
     /// Reads the fields of a block. Returns `None` for a block without data, which is no event by the
     /// standard.
     pub(crate) fn from_block(block: &'a [u8]) -> Option<Self> {
-        let mut name: &[u8] = b"";
-        let mut data: Option<Cow<'a, [u8]>> = None;
-        let mut id = None;
-        let mut retry = None;
+        Fields::read(block).into_event()
+    }
+}
+
+/// The fields of a block. A block without data is no event, but its `id` and its `retry` are valid.
+#[derive(Debug, Default)]
+pub(crate) struct Fields<'a> {
+    name: &'a [u8],
+    data: Option<Cow<'a, [u8]>>,
+    /// The last `id` without a NUL.
+    pub(crate) id: Option<Cow<'a, str>>,
+    /// The last valid `retry`.
+    pub(crate) retry: Option<Duration>,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn read(block: &'a [u8]) -> Self {
+        let mut fields = Fields::default();
         for line in Lines::new(block) {
             let (field, value) = field(block, line);
             let value = &block[value];
             match field {
-                b"data" => match &mut data {
-                    None => data = Some(Cow::Borrowed(value)),
+                b"data" => match &mut fields.data {
+                    None => fields.data = Some(Cow::Borrowed(value)),
                     Some(joined) => {
                         joined.to_mut().push(b'\n');
                         joined.to_mut().extend_from_slice(value);
                     }
                 },
-                b"event" => name = value,
-                b"id" if !value.contains(&0) => id = Some(String::from_utf8_lossy(value)),
-                b"retry" => retry = milliseconds(value).or(retry),
+                b"event" => fields.name = value,
+                b"id" if !value.contains(&0) => fields.id = Some(String::from_utf8_lossy(value)),
+                b"retry" => fields.retry = milliseconds(value).or(fields.retry),
                 _ => {}
             }
         }
+        fields
+    }
+
+    pub(crate) fn into_event(self) -> Option<SseEvent<'a>> {
+        let Fields { name, data, id, retry } = self;
         let name = if name.is_empty() { Cow::Borrowed("message") } else { String::from_utf8_lossy(name) };
         data.map(|data| SseEvent { name, data, id, retry })
     }

@@ -1,8 +1,10 @@
-//! Server-sent events: an incremental parser and an encoder.
+//! Server-sent events: an incremental parser, a stream of events, and an encoder.
 //!
 //! ```text
 //! Bytes ─SseParser─▶ SseBlock ─event─▶ SseEvent        write_event ─▶ Bytes
 //! any chunks         raw bytes         name, data, id  name, data
+//!
+//! Stream of Bytes, Body ─SseEventStream─▶ Stream of SseEvent
 //! ```
 //! ```
 //! use bytes::Bytes;
@@ -28,10 +30,12 @@
 mod boundary;
 mod event;
 mod parser;
+mod stream;
 mod write;
 
 pub(crate) use boundary::Boundary;
 pub use event::SseEvent;
-pub(crate) use event::{data_lines, field_value, other_lines, without_bom};
+pub(crate) use event::{Fields, data_lines, field_value, other_lines, without_bom};
 pub use parser::{SseBlock, SseError, SseParser};
+pub use stream::{BodyChunks, SseEventStream};
 pub use write::{write_error_event, write_event};

@@ -1,8 +1,11 @@
 //! The incremental parser: chunks in, blocks out.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Boundary, SseEvent, without_bom};
+use super::{Boundary, Fields, SseEvent, without_bom};
 
 /// The default limit for the size of a block, in bytes. Every event of a Messages stream is far smaller. The
 /// limit stops a sender that never ends its event.
@@ -16,6 +19,23 @@ const KEPT_CAPACITY: usize = 64 << 10;
 /// A block inside one chunk is a slice of that chunk. A block that spans several chunks is collected in a
 /// buffer of at most the configured size. Every byte of the input is part of exactly one block or of
 /// [`remaining`](Self::remaining).
+///
+/// A relay that drops the events of one name, and forwards every other byte:
+/// ```
+/// use bytes::Bytes;
+/// use relay_stream::sse::SseParser;
+///
+/// let mut parser = SseParser::new();
+/// let mut chunk = Bytes::from("event: odd\ndata: 1\n\n: comment\n\ndata: 2\r\n\r\n");
+/// let mut out = Vec::new();
+/// while let Some(block) = parser.parse(&mut chunk)? {
+///     if block.event().is_none_or(|event| event.name != "odd") {
+///         out.extend_from_slice(block.raw());
+///     }
+/// }
+/// assert_eq!(out, b": comment\n\ndata: 2\r\n\r\n");
+/// # Ok::<(), relay_stream::sse::SseError>(())
+/// ```
 #[derive(Debug)]
 pub struct SseParser {
     limit: usize,
@@ -106,7 +126,22 @@ pub struct SseBlock {
 impl SseBlock {
     /// Returns the event in this block, or `None` if the block has no `data` field.
     pub fn event(&self) -> Option<SseEvent<'_>> {
-        SseEvent::from_block(if self.first { without_bom(&self.raw) } else { &self.raw })
+        self.fields().into_event()
+    }
+
+    /// Returns the `id` field, also that of a block without data, which changes the last event ID as well. An
+    /// `id` with a NUL is ignored.
+    pub fn id(&self) -> Option<Cow<'_, str>> {
+        self.fields().id
+    }
+
+    /// Returns the `retry` field, also that of a block without data.
+    pub fn retry(&self) -> Option<Duration> {
+        self.fields().retry
+    }
+
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        Fields::read(if self.first { without_bom(&self.raw) } else { &self.raw })
     }
 
     /// Returns the bytes as received.
@@ -159,6 +194,17 @@ mod tests {
         let found = blocks(&mut parser, "\u{feff}event: a\ndata: 1\n\n\u{feff}event: b\ndata: 2\n\n");
         let names: Vec<_> = found.iter().map(|block| block.event().unwrap().name).collect();
         assert_eq!(names, ["a", "message"]);
+    }
+
+    #[test]
+    fn a_block_without_data_keeps_its_id_and_its_retry() {
+        let found = blocks(&mut SseParser::new(), "\u{feff}id: 1\nid: a\0\nretry: 10\nretry: x\n\n:\n\n");
+        assert_eq!(found[0].event(), None);
+        assert_eq!(
+            (found[0].id().as_deref(), found[0].retry()),
+            (Some("1"), Some(Duration::from_millis(10)))
+        );
+        assert_eq!((found[1].id(), found[1].retry()), (None, None));
     }
 
     #[test]
