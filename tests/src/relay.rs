@@ -141,7 +141,7 @@ impl Relay {
 /// Returns a builder for a relay that listens on the addresses in `server.listen`, as the program does.
 fn builder(config: Config) -> relay_server::Builder {
     let loopback_only = config.server.is_loopback_only();
-    relay_server::Relay::builder(config).reachable_from_loopback_only(loopback_only)
+    relay_server::Relay::builder(config).reachable_from_loopback_only(loopback_only).allow_no_provider()
 }
 
 impl Drop for Relay {

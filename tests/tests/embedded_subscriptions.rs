@@ -30,30 +30,30 @@ async fn send(relay: &Relay, request: http::request::Builder, body: &'static str
 async fn check(auth_in_file: Value, auth: ClientAuth) {
     let upstream = Upstream::answering(anthropic::answer).await;
     for setting in [None, Some(true), Some(false)] {
-        for listen in [("127.0.0.1", 8787), ("0.0.0.0", 8787)] {
-            let in_file = from_file(&auth_in_file, setting, listen, &upstream.url());
-            let auth = ClientAuth { subscription_may_use_keys: setting, ..auth.clone() };
-            let in_code = from_code(auth.clone(), listen, &upstream.url());
-            for (config, stated) in [&in_file, &in_code]
-                .into_iter()
-                .flat_map(|config| [None, Some(false), Some(true)].map(|stated| (config, stated)))
-            {
-                let builder = Relay::builder(config.clone()).without_proxy();
-                let relay = match stated {
-                    Some(stated) => builder.reachable_from_loopback_only(stated),
-                    None => builder,
-                };
-                let relay = relay.build().unwrap();
-                let before = upstream.requests().len();
-                let status = send(&relay, Request::post("/v1/messages"), BODY).await;
-                // Another route of Anthropic's API, which is forwarded with a key.
-                send(&relay, Request::get("/v1/files"), "").await;
-                let is_expected = setting.unwrap_or(stated == Some(true) && !auth.has_keys());
-                let case = format!("{auth_in_file} {setting:?} {listen:?} stated {stated:?}");
-                assert_eq!(status == 200, is_expected, "{case}: {status}");
-                let sent = upstream.requests().len() - before;
-                assert_eq!(sent, if is_expected { 2 } else { 0 }, "{case}");
-            }
+        // The listener of the configuration has no influence: the service has its own.
+        let (listen, other) = (("127.0.0.1", 8787), ("0.0.0.0", 8787));
+        let in_file = from_file(&auth_in_file, setting, listen, &upstream.url());
+        let auth = ClientAuth { subscription_may_use_keys: setting, ..auth.clone() };
+        let in_code = from_code(auth.clone(), other, &upstream.url());
+        for (config, stated) in [&in_file, &in_code]
+            .into_iter()
+            .flat_map(|config| [None, Some(false), Some(true)].map(|stated| (config, stated)))
+        {
+            let builder = Relay::builder(config.clone()).without_proxy();
+            let relay = match stated {
+                Some(stated) => builder.reachable_from_loopback_only(stated),
+                None => builder,
+            };
+            let relay = relay.build().unwrap();
+            let before = upstream.requests().len();
+            let status = send(&relay, Request::post("/v1/messages"), BODY).await;
+            // Another route of Anthropic's API, which is forwarded with a key.
+            send(&relay, Request::get("/v1/files"), "").await;
+            let is_expected = setting.unwrap_or(stated == Some(true) && !auth.has_keys());
+            let case = format!("{auth_in_file} {setting:?} stated {stated:?}");
+            assert_eq!(status == 200, is_expected, "{case}: {status}");
+            let sent = upstream.requests().len() - before;
+            assert_eq!(sent, if is_expected { 2 } else { 0 }, "{case}");
         }
     }
 }

@@ -18,9 +18,10 @@
 //! ```
 //!
 //! This crate opens no sockets and spawns no tasks. Reading arguments and watching the file are left to the binary. An
-//! embedding service can also build a [`Config`] in code.
+//! embedding service can also build a [`Config`] in code; [`Config::check`] applies the rules of the loader to it.
 
 mod capabilities;
+mod check;
 mod claude_model;
 mod cloud;
 mod config;
@@ -42,6 +43,7 @@ mod other_relays;
 mod raw;
 mod report;
 mod resolve;
+mod rules;
 mod schema;
 mod secret;
 mod secret_text;
@@ -60,6 +62,7 @@ pub use capabilities::{
     BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule, InvalidFieldPath,
     ModelCapabilities, PathStep, Pattern, Select,
 };
+pub use check::{InvalidConfig, InvalidSetting};
 pub use claude_model::ClaudeModel;
 pub use cloud::aws_endpoint::bedrock_url;
 pub use config::{

@@ -157,7 +157,7 @@ impl Loader {
     /// # Errors
     /// [`LoadError::Invalid`] with every problem, or another [`LoadError`] if the file cannot be read at all.
     pub fn load(&self) -> Result<Loaded, LoadError> {
-        let schema = &Schema::new();
+        let schema = Schema::shared();
         let mut report = Report::default();
         let mut layers = Layers::default();
         let mut referenced = BTreeSet::new();

@@ -1,9 +1,12 @@
 //! The JSON Schema of the configuration file, and queries on it.
 
+use std::sync::LazyLock;
+
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
 use crate::raw;
+use crate::tree::KeyPath;
 use crate::unimplemented_keys;
 
 /// Returns the JSON Schema (draft 2020-12) of a configuration file, for editors and for `cc-relay config schema`.
@@ -12,7 +15,7 @@ use crate::unimplemented_keys;
 /// included, and their description says so.
 #[must_use]
 pub fn schema() -> Value {
-    Schema::new().root
+    Schema::shared().root.clone()
 }
 
 /// The schema that files are checked against.
@@ -24,8 +27,16 @@ pub(crate) struct Schema {
 /// A subschema, with its `$ref` resolved.
 pub(crate) type Rule = Map<String, Value>;
 
+/// The schema of this version, which never changes.
+static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::new);
+
 impl Schema {
-    pub(crate) fn new() -> Self {
+    /// Returns the schema. It is derived once in a process, which takes some milliseconds.
+    pub(crate) fn shared() -> &'static Self {
+        &SCHEMA
+    }
+
+    fn new() -> Self {
         let mut root =
             SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<raw::Root>().to_value();
         tidy(&mut root);
@@ -85,6 +96,14 @@ impl Schema {
             let rule = self.rule(self.property(rule, key)?)?;
             rule.get("items").map_or(Some(rule), |items| self.rule(items))
         })
+    }
+
+    /// Returns the rule at a path, whose indices do not count.
+    pub(crate) fn rule_at(&self, path: &KeyPath) -> Option<&Rule> {
+        let pattern = path.pattern().replace("[]", "");
+        let keys: Vec<&str> = pattern.split('.').collect();
+        let (last, table) = keys.split_last()?;
+        self.rule(self.property(self.table(table)?, last)?)
     }
 
     /// Returns `true` if a value of `rule`, or a part of it, is a secret.

@@ -66,9 +66,18 @@ pub struct Builder {
     connections: usize,
     subscribers: Vec<Arc<dyn RecordSubscriber>>,
     loopback_only: bool,
+    allow_no_provider: bool,
 }
 
 impl Builder {
+    /// Accepts a configuration without an enabled provider. Every request is then refused, until a relay with another
+    /// configuration takes its place. The default is to refuse such a configuration.
+    #[must_use]
+    pub fn allow_no_provider(mut self) -> Self {
+        self.allow_no_provider = true;
+        self
+    }
+
     /// States whether only this machine can reach the relay: every listener through which requests arrive is bound to a
     /// loopback address. The default is `false`.
     ///
@@ -127,11 +136,13 @@ impl Builder {
         self
     }
 
-    /// Builds the relay. It reads the trusted certificates, and opens no connection.
+    /// Builds the relay. It checks the configuration, reads the trusted certificates, and opens no connection.
     ///
     /// # Errors
-    /// [`BuildError`] for the first provider that cannot be built.
+    /// [`BuildError::Config`] with every problem that [`Config::check`] finds, or another [`BuildError`] for the first
+    /// provider that cannot be built.
     pub fn build(mut self) -> Result<Relay, BuildError> {
+        self.check()?;
         let auth = &mut self.config.server.auth;
         auth.subscription_may_use_keys = Some(auth.subscription_may_use_keys_at(self.loopback_only));
         let subscribers = Subscribers::from(self.subscribers);
@@ -141,6 +152,14 @@ impl Builder {
         let connections = ConnectionLimit::new(self.connections);
         let signatures = self.signatures;
         Ok(Relay { stack, readiness, explainer, signatures, settings, connections, listener: None })
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let Err(mut invalid) = self.config.check() else { return Ok(()) };
+        if self.allow_no_provider {
+            invalid.problems.retain(|problem| problem.path != "providers");
+        }
+        if invalid.problems.is_empty() { Ok(()) } else { Err(BuildError::Config(invalid)) }
     }
 }
 
@@ -157,6 +176,7 @@ impl Relay {
             connections: default_connections(),
             subscribers: vec![Arc::new(AccessLog)],
             loopback_only: false,
+            allow_no_provider: false,
         }
     }
 

@@ -6,6 +6,8 @@ use crate::environment::Environment;
 use crate::error::{Concern, Fault, Place};
 use crate::layer::Layers;
 use crate::report::Report;
+use crate::rules::Problems;
+pub(in crate::resolve) use crate::rules::value_fault;
 use crate::secret_text::{self, Cleaned};
 use crate::tree::KeyPath;
 
@@ -16,9 +18,15 @@ pub(in crate::resolve) struct Reporter<'a> {
     pub(in crate::resolve) report: &'a mut Report,
 }
 
+impl Problems for Reporter<'_> {
+    fn problem(&mut self, path: &KeyPath, fault: Fault) {
+        self.report.problem(self.layers.place_of(path), path, fault);
+    }
+}
+
 impl Reporter<'_> {
     pub(in crate::resolve) fn problem(&mut self, path: &KeyPath, fault: Fault) {
-        self.report.problem(self.layers.place_of(path), path, fault);
+        Problems::problem(self, path, fault);
     }
 
     pub(in crate::resolve) fn warning(&mut self, path: &KeyPath, concern: Concern) {
@@ -60,13 +68,4 @@ impl Reporter<'_> {
 
 pub(in crate::resolve) fn millis(value: Option<u64>, default: Duration) -> Duration {
     value.map_or(default, Duration::from_millis)
-}
-
-/// Returns the fault of a value that is not accepted.
-pub(in crate::resolve) fn value_fault(
-    found: impl Into<String>,
-    expected: impl Into<String>,
-    hint: impl Into<String>,
-) -> Fault {
-    Fault::Value { found: found.into(), expected: expected.into(), hint: hint.into() }
 }

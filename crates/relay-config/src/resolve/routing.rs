@@ -7,8 +7,8 @@ use crate::config::{Affinity, RoutingConfig, Strategy, StreamBreak};
 use crate::error::Concern;
 use crate::names::ProviderName;
 use crate::raw;
-use crate::resolve::reporter::{Reporter, millis, value_fault};
-use crate::suggest::nearest;
+use crate::resolve::reporter::{Reporter, millis};
+use crate::rules;
 use crate::tree::KeyPath;
 
 /// Resolves the section; `names` are the names of all providers.
@@ -68,32 +68,14 @@ fn mapping(
     let mut mapping = BTreeMap::new();
     for (prefix, name) in raw {
         let path = path.key(&prefix);
-        if prefix.trim().is_empty() {
-            let fault = value_fault("an empty prefix", "the start of a model's name", "use default_provider");
-            to.problem(&path, fault);
-        } else if prefix.contains('*') {
-            let hint = match prefix.strip_suffix('*') {
-                Some(prefix) if !prefix.is_empty() && !prefix.contains('*') => format!("write {prefix:?}"),
-                _ => String::new(),
-            };
-            to.problem(&path, value_fault(format!("{prefix:?}"), "a prefix, without `*`", hint));
-        }
+        rules::check_prefix(&prefix, &path, to);
         let name = provider(name, names, &path, to);
         mapping.insert(prefix, name);
     }
     mapping
 }
 
-/// Refuses a name that no provider has.
 fn provider(name: String, names: &[String], path: &KeyPath, to: &mut Reporter<'_>) -> ProviderName {
-    if !names.contains(&name) {
-        let names = names.iter().map(String::as_str);
-        let hint = match nearest(&name, names.clone()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if names.len() == 0 => String::new(),
-            None => format!("known here: {}", names.collect::<Vec<_>>().join(", ")),
-        };
-        to.problem(path, value_fault(format!("{name:?}"), "the name of a provider", hint));
-    }
+    rules::check_known(&name, names.iter().map(String::as_str), path, to);
     ProviderName::new(name)
 }

@@ -9,6 +9,7 @@ use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
 use crate::raw;
 use crate::resolve::reporter::{Reporter, millis, value_fault};
+use crate::rules;
 use crate::secret::Secret;
 use crate::tree::KeyPath;
 
@@ -131,8 +132,7 @@ fn parse_address(text: &str) -> Result<ListenAddress, String> {
         }
         None => host,
     };
-    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
-    if !host.bytes().all(is_name) {
+    if !rules::is_host(host) {
         return Err("the host is a name or an IP address".to_owned());
     }
     Ok(ListenAddress { host: host.to_owned(), port })
@@ -226,13 +226,7 @@ fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAu
     }
 }
 
-/// Refuses a secret that no client could show: a comma makes the header a list of credentials, which is refused.
 fn client_secret(secret: String, path: &KeyPath, to: &mut Reporter<'_>) -> Secret {
-    if secret.contains(',') {
-        to.problem(
-            path,
-            value_fault("a secret with a comma", "a secret without a comma, which separates credentials", ""),
-        );
-    }
+    rules::check_client_secret(&secret, path, to);
     Secret::new(secret)
 }

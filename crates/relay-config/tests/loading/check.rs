@@ -18,7 +18,14 @@ pub(crate) fn loader(environment: &[(&str, &str)]) -> Loader {
 }
 
 pub(crate) fn load(format: Format, text: &str) -> Result<Loaded, LoadError> {
-    loader(&[]).with_text("c", format, text).load()
+    let loaded = loader(&[]).with_text("c", format, text).load();
+    if let Ok(Loaded { config, .. }) = &loaded
+        && config.providers.iter().any(|provider| provider.enabled)
+    {
+        // A relay is built only from a configuration that passes this check as well.
+        assert_eq!(config.check(), Ok(()), "{text}");
+    }
+    loaded
 }
 
 /// Returns the types of providers, as messages list them.

@@ -1,6 +1,6 @@
 //! The error of a configuration that cannot be built.
 
-use relay_config::BaseUrlError;
+use relay_config::{BaseUrlError, InvalidConfig};
 use relay_providers::AuthorizeError;
 use relay_transport::TlsError;
 
@@ -8,6 +8,9 @@ use relay_transport::TlsError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
+    /// The configuration breaks a rule.
+    #[error("the configuration is invalid:\n{0}")]
+    Config(InvalidConfig),
     /// The certificates for a provider cannot be used.
     #[error("provider `{provider}`: TLS cannot be set up")]
     Tls {

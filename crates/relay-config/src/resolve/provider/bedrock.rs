@@ -1,7 +1,6 @@
 //! Resolves the settings of type `bedrock`.
 
 use super::fallback::own_or_environment;
-use super::keys::check_key;
 use crate::cloud::aws;
 use crate::cloud::aws_endpoint::{self, EndpointSwitches};
 use crate::config::{AwsCredentials, BedrockApi, BedrockConfig, BedrockGuardrail, GuardrailTrace};
@@ -9,6 +8,7 @@ use crate::error::{Concern, Fault};
 use crate::names::BaseUrl;
 use crate::raw;
 use crate::resolve::reporter::{Reporter, value_fault};
+use crate::rules::{self, check_key};
 use crate::secret::Secret;
 use crate::tree::KeyPath;
 
@@ -39,13 +39,7 @@ pub(super) fn resolve(
     let guardrail =
         raw.bedrock_guardrail.take().and_then(|own| guardrail(own, &path.key("bedrock_guardrail"), to));
     let config = BedrockConfig { base_url, region, credentials, api, guardrail };
-    if config.guardrail.is_some() && !config.applies_guardrails() {
-        let expected =
-            "an endpoint that applies guardrails, as in https://bedrock-runtime.us-east-1.amazonaws.com";
-        let fault =
-            value_fault("bedrock_guardrail with a base_url of bedrock-mantle", expected, "remove base_url");
-        to.problem(&path.key("bedrock_guardrail"), fault);
-    }
+    rules::check_guardrail_endpoint(&config, path, to);
     config
 }
 
@@ -111,16 +105,7 @@ fn other_region(url: &BaseUrl, region: &str) -> Option<Concern> {
 /// Returns the guardrail, or `None` if a part of it is missing, which has been reported.
 fn guardrail(raw: raw::BedrockGuardrail, path: &KeyPath, to: &mut Reporter<'_>) -> Option<BedrockGuardrail> {
     let (id, version) = (raw.id?, raw.version?);
-    if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let hint = "the page of the guardrail in the Bedrock console shows both";
-        to.problem(&path.key("id"), value_fault(format!("{id:?}"), "the id or the ARN of a guardrail", hint));
-    }
-    let is_number = (1..=8).contains(&version.len()) && version.bytes().all(|byte| byte.is_ascii_digit());
-    if version != "DRAFT" && (!is_number || version.starts_with('0')) {
-        let hint = if version.eq_ignore_ascii_case("DRAFT") { "write DRAFT" } else { "" };
-        let expected = "the number of a version, as in \"1\", or DRAFT";
-        to.problem(&path.key("version"), value_fault(format!("{version:?}"), expected, hint));
-    }
+    rules::check_guardrail(&id, &version, path, to);
     let trace = raw.trace.map(|trace| match trace {
         raw::GuardrailTrace::Enabled => GuardrailTrace::Enabled,
         raw::GuardrailTrace::Disabled => GuardrailTrace::Disabled,

@@ -7,8 +7,9 @@ use crate::config::{KeyConfig, ProviderKind};
 use crate::error::Fault;
 use crate::kinds::KeyNeed;
 use crate::raw;
-use crate::resolve::reporter::{Reporter, value_fault};
-use crate::secret::{PLACEHOLDER, Secret};
+use crate::resolve::reporter::Reporter;
+use crate::rules::{check_key, check_need};
+use crate::secret::Secret;
 use crate::tree::KeyPath;
 
 pub(super) fn resolve(
@@ -49,36 +50,4 @@ pub(super) fn resolve(
         });
     }
     keys
-}
-
-/// Refuses keys that would never be sent, and reports a missing key if the provider cannot work without one.
-fn check_need(
-    need: KeyNeed,
-    is_empty: bool,
-    enabled: bool,
-    kind: &ProviderKind,
-    path: &KeyPath,
-    to: &mut Reporter<'_>,
-) {
-    if need == KeyNeed::Refused && !is_empty {
-        to.problem(
-            path,
-            value_fault("keys", "none with auth: none", "remove them, or set auth to x-api-key or bearer"),
-        );
-    }
-    if need == KeyNeed::Required && is_empty && enabled {
-        let expected = match kind.spec().key_alternative {
-            Some(alternative) => format!("add a key, or {alternative}"),
-            None => format!("a provider of type {} needs a key: keys: [{{ key: ${{NAME}} }}]", kind.as_str()),
-        };
-        to.problem(path, Fault::Missing { expected });
-    }
-}
-
-/// Refuses a text that cannot be a credential.
-pub(super) fn check_key(key: &str, path: &KeyPath, to: &mut Reporter<'_>) {
-    if key == PLACEHOLDER {
-        let found = format!("the placeholder {PLACEHOLDER}");
-        to.problem(path, value_fault(found, "a credential of the upstream", ""));
-    }
 }

@@ -1,11 +1,11 @@
 //! Resolves the limits of `providers[].keys`.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use crate::config::KeyLimits;
 use crate::raw::Key;
-use crate::resolve::reporter::{Reporter, value_fault};
+use crate::resolve::reporter::Reporter;
+use crate::rules::check_shared_limit;
 use crate::tree::KeyPath;
 
 /// A limit of a key: the name of the setting, and access to its value.
@@ -22,25 +22,13 @@ const LIMITS: [Limit; 4] = [
 /// different limits.
 pub(super) fn share(keys: &mut [Key], path: &KeyPath, to: &mut Reporter<'_>) {
     for (name, limit) in LIMITS {
-        // The limit of each organization, and the first key that states it.
-        let mut stated: BTreeMap<String, (u64, usize)> = BTreeMap::new();
-        for (index, key) in keys.iter_mut().enumerate() {
-            let (Some(organization), Some(found @ 1..)) = (key.organization.clone(), *limit(key)) else {
-                continue;
-            };
-            let (first, of) = *stated.entry(organization).or_insert((found, index));
-            if first != found {
-                let expected = format!("{first}, as in {}", path.index(of));
-                let hint = "keys of one organization share its limits";
-                to.problem(
-                    &path.index(index).key(name),
-                    value_fault(format!("the number {found}"), expected, hint),
-                );
-            }
-        }
+        let of_key = |key: &mut Key| *limit(key);
+        let values: Vec<Option<u64>> = keys.iter_mut().map(of_key).collect();
+        let organizations = keys.iter().map(|key| key.organization.as_deref());
+        let stated = check_shared_limit(name, &organizations.zip(values).collect::<Vec<_>>(), path, to);
         for key in keys.iter_mut() {
             let shared = key.organization.as_ref().and_then(|organization| stated.get(organization));
-            if let Some((shared, _)) = shared {
+            if let Some(shared) = shared {
                 *limit(key) = Some(*shared);
             }
         }

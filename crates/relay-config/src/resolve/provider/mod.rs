@@ -20,7 +20,8 @@ use crate::config::{Pooling, ProviderConfig};
 use crate::error::Fault;
 use crate::names::{ModelMapping, ProviderName};
 use crate::raw;
-use crate::resolve::reporter::{Reporter, millis, value_fault};
+use crate::resolve::reporter::{Reporter, millis};
+use crate::rules;
 use crate::tree::KeyPath;
 
 pub(super) fn resolve_all(
@@ -33,7 +34,7 @@ pub(super) fn resolve_all(
     for (index, raw) in raw.into_iter().enumerate() {
         let own = path.index(index);
         if let Some(name) = &raw.name {
-            check_name(name, &own.key("name"), to);
+            rules::check_name(name, &own.key("name"), to);
             if let Some(first) = names.get(name) {
                 let first = path.index(*first).to_string();
                 to.problem(&own.key("name"), Fault::Taken { what: format!("{name:?}"), first });
@@ -44,16 +45,6 @@ pub(super) fn resolve_all(
         providers.extend(resolve(raw, &own, to));
     }
     providers
-}
-
-/// Refuses a name that response headers, metrics labels and log lines cannot contain.
-fn check_name(name: &str, path: &KeyPath, to: &mut Reporter<'_>) {
-    if name.len() > 64 || !name.bytes().all(|b| b.is_ascii_graphic()) {
-        to.problem(
-            path,
-            value_fault(format!("{name:?}"), "up to 64 visible ASCII characters without blanks", ""),
-        );
-    }
 }
 
 fn resolve(mut raw: raw::Provider, path: &KeyPath, to: &mut Reporter<'_>) -> Option<ProviderConfig> {
@@ -96,20 +87,7 @@ fn resolve(mut raw: raw::Provider, path: &KeyPath, to: &mut Reporter<'_>) -> Opt
 
 fn mapping(raw: BTreeMap<String, String>, path: &KeyPath, to: &mut Reporter<'_>) -> ModelMapping {
     for (name, target) in &raw {
-        if name.trim().is_empty() {
-            to.problem(
-                &path.key(name),
-                value_fault("an empty model name", "a name, or a pattern with `*`", ""),
-            );
-        }
-        if target.contains('*') {
-            let fault = value_fault(
-                format!("{target:?}"),
-                "one model name, without `*`",
-                "only the left side may be a pattern",
-            );
-            to.problem(&path.key(name), fault);
-        }
+        rules::check_mapping(name, target, &path.key(name), to);
     }
     raw.into_iter().collect()
 }

@@ -15,7 +15,13 @@ fn load(environment: &[(&str, &str)], provider: &str) -> Result<Loaded, LoadErro
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let text = format!("providers:\n- {{ name: a, {provider} }}");
     let loader = Loader::new().with_environment(environment).with_text("c", Format::Yaml, text);
-    loader.load()
+    let loaded = loader.load();
+    if let Ok(Loaded { config, .. }) = &loaded
+        && config.providers.iter().any(|provider| provider.enabled)
+    {
+        assert_eq!(config.check(), Ok(()), "{provider}");
+    }
+    loaded
 }
 
 #[track_caller]

@@ -1,0 +1,67 @@
+//! Checks the `server` settings.
+
+use super::checker::Checker;
+use crate::config::{ClientAuth, ServerConfig};
+use crate::error::Fault;
+use crate::rules::{self, Problems, value_fault};
+use crate::secret::Secret;
+use crate::tree::KeyPath;
+
+pub(super) fn check(server: &ServerConfig, path: &KeyPath, to: &mut Checker) {
+    check_listen(server, &path.key("listen"), to);
+    to.limit(&path.key("timeout_ms"), server.timeout);
+    to.limit(&path.key("write_timeout_ms"), server.write_timeout);
+    to.duration(&path.key("drain_timeout_ms"), server.drain_timeout);
+    to.duration(&path.key("drain_delay_ms"), server.drain_delay);
+    to.number(&path.key("max_body_bytes"), server.max_body_bytes as u64);
+    if let Some(limit) = server.max_buffered_bytes {
+        let path = path.key("max_buffered_bytes");
+        match limit {
+            0 => to.problem(&path, value_fault("the number 0", "None for no limit, or a larger number", "")),
+            limit => to.number(&path, limit as u64),
+        }
+    }
+    check_auth(&server.auth, &path.key("auth"), to);
+}
+
+fn check_listen(server: &ServerConfig, path: &KeyPath, to: &mut Checker) {
+    if server.listen.is_empty() {
+        to.problem(path, Fault::Missing { expected: "give at least one address".to_owned() });
+    }
+    for (index, address) in server.listen.iter().enumerate() {
+        let path = path.index(index);
+        if !rules::is_host(&address.host) {
+            let found = format!("{:?}", address.to_string());
+            let hint = "the host is a name or an IP address";
+            to.problem(&path, value_fault(found, "host:port, as in 127.0.0.1:8787", hint));
+        } else if address.port != 0 && server.listen[..index].contains(address) {
+            to.problem(&path, value_fault(format!("\"{address}\" twice"), "each address once", ""));
+        }
+    }
+}
+
+fn check_auth(auth: &ClientAuth, path: &KeyPath, to: &mut Checker) {
+    let list = path.key("api_keys");
+    for (index, client) in auth.keys.iter().enumerate() {
+        let path = list.index(index);
+        let earlier = || auth.keys[..index].iter();
+        to.text(&path.key("name"), &client.name);
+        if let Some(first) = earlier().position(|known| known.name == client.name) {
+            let what = format!("{:?}", client.name);
+            to.problem(&path.key("name"), Fault::Taken { what, first: list.index(first).to_string() });
+        }
+        check_secret(&client.key, &path.key("key"), to);
+        if let Some(first) = earlier().position(|known| known.key == client.key) {
+            let (what, first) = ("this key".to_owned(), list.index(first).to_string());
+            to.problem(&path.key("key"), Fault::Taken { what, first });
+        }
+    }
+    if let Some(secret) = &auth.bearer_secret {
+        check_secret(secret, &path.key("bearer_secret"), to);
+    }
+}
+
+fn check_secret(secret: &Secret, path: &KeyPath, to: &mut Checker) {
+    to.secret(path, secret);
+    rules::check_client_secret(secret.expose(), path, to);
+}
