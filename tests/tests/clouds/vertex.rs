@@ -455,7 +455,7 @@ async fn unusable_credentials_are_reported_at_the_first_request() {
             assert!(!text.contains(secret), "{text}");
         }
 
-        let providers = [provider, crate::provider("next", "anthropic", &second.url())];
+        let providers = [provider, relay_tests::provider("next", "anthropic", &second.url())];
         // An error means that there is no such file.
         let _ = std::fs::remove_file(&later);
         let relay = Relay::start(&json!({"providers": providers})).await;

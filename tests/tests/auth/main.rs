@@ -1,0 +1,7 @@
+//! Credentials of clients and of upstreams, and the headers that may carry them.
+
+mod credential_matrix;
+mod credentials;
+mod embedded_subscriptions;
+mod provider_headers;
+mod subscription_keys;

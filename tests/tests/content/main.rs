@@ -1,0 +1,14 @@
+//! The content of requests and responses: fidelity, adaptation, refusals, thinking, counts, and models.
+
+mod adaptation;
+mod count_tokens;
+mod deepseek_thinking;
+mod discovered_models;
+mod fidelity;
+mod model_names;
+mod models;
+mod prompt_too_long_in_success;
+mod refusals;
+mod replaced;
+mod shared_refusals;
+mod thinking;

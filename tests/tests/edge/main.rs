@@ -1,0 +1,16 @@
+//! The client's side of the relay: HTTP/1.0, 1.1 and 2, web pages, paths, bodies, errors, and the stop.
+
+mod attacks_edge;
+mod browsers;
+mod client_http2;
+mod drain;
+mod errors;
+mod framing;
+mod http10;
+mod intake;
+mod path_spellings;
+mod raw_deflate;
+mod request_bounds;
+mod routes;
+mod smuggling;
+mod stopping;

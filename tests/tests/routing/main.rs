@@ -1,0 +1,11 @@
+//! The choice of a provider and a key, and failover between them.
+
+mod affinity;
+mod failover;
+mod failure_scopes;
+mod health;
+mod learned_limits;
+mod organization_keys;
+mod recoveries;
+mod strategies;
+mod suitable;

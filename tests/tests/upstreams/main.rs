@@ -1,0 +1,14 @@
+//! The upstream's side of the relay: connections, responses, streams and their faults.
+
+mod answers;
+mod attacks_upstream;
+mod cancelling;
+mod first_event;
+mod http2_upstreams;
+mod odd_streams;
+mod outages;
+mod pool;
+mod streaming;
+mod transport;
+mod unprocessed_requests;
+mod upstream;
