@@ -64,8 +64,8 @@ pub enum AttemptError {
         /// The time limit.
         after: Duration,
     },
-    /// A stream broke off, or ended, before its first content. The client has received nothing of it.
-    #[error("the upstream's answer broke off before its first content")]
+    /// An answer broke off, ended or could not be read before its first content. The client has received nothing of it.
+    #[error("{}", broken(.0))]
     Broken(#[source] BodyError),
     /// The upstream answered with a redirect. The relay does not follow it, since the credential would go elsewhere.
     #[error("the upstream answered {status} and points elsewhere; set base_url to where it really is")]
@@ -174,6 +174,13 @@ impl AttemptError {
             Self::Authorize(_) => "authorize",
             Self::Scripted => "scripted",
         }
+    }
+}
+
+fn broken(error: &BodyError) -> &'static str {
+    match error {
+        BodyError::Malformed(_) => "the upstream's answer cannot be read",
+        _ => "the upstream's answer broke off before its first content",
     }
 }
 

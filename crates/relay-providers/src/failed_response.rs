@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, Response, StatusCode, response};
 use relay_messages::{ApiError, RateLimits, error_body, error_type};
@@ -9,13 +10,11 @@ use relay_stream::watch::ErrorReport;
 use relay_transport::{Start, full, read_start};
 
 use crate::answer::{Answer, AnswerBody};
-use crate::failure::{self, Form, Judgement, UpstreamError};
+use crate::failure::{self, ERROR_BODY_LIMIT, Form, Judgement, UpstreamError};
 use crate::outcome::Outcome;
 use crate::request::Attempt;
 
-/// The bytes of an error's body that are read, and the time for it. An error has a few hundred bytes, an HTML page of a
-/// gateway a few thousand.
-pub(crate) const ERROR_BODY_LIMIT: usize = 64 * 1024;
+/// The time in which the body of an error is read.
 const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The prefix of the headers that state the limits of a key.
@@ -45,6 +44,14 @@ impl FailedResponse {
             Start::Part(start, body) => (start, body, false),
         };
         Self { error: UpstreamError::read(&head, start, is_whole), head, body }
+    }
+
+    /// Makes the failure of a response with a status of success that no client can use.
+    pub(crate) fn unusable(mut head: response::Parts, message: &str) -> Self {
+        // The headers of a success: that they name limits does not mean that one of them is used up.
+        head.headers = without_limits(&head.headers);
+        let error = UpstreamError::unusable(&head, message);
+        Self::new(error, head, full(Bytes::new()))
     }
 
     /// Makes the failure of a stream that begins with an `error` event. The client has received nothing, so that it can get

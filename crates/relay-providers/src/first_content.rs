@@ -2,13 +2,13 @@
 //! failure or breaks off.
 //!
 //! The stream of the last attempt is held back only until its first event. If that is an `error` event, the client gets
-//! the corresponding status, because clients retry by status. All other streams of the last attempt flow from their
-//! first byte, since no other upstream could be tried.
+//! the corresponding status, because clients retry by status. If it cannot be read, or the stream ends without an event,
+//! the attempt has failed as it would have without any response.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -17,11 +17,13 @@ use relay_stream::events::UnknownEvents;
 use relay_stream::watch::{StreamReport, WatchBody};
 use relay_stream::{OnBreak, StreamError};
 use relay_transport::Resumed;
+use tokio::time::Instant;
 
 use crate::answer::{Answer, AttemptError, BodyError};
 use crate::answer_stats::{AnswerStats, AnswerStatsBody, OnEnd, OnThinking};
 use crate::failed_response::FailedResponse;
 use crate::failure::Judgement;
+use crate::media_type;
 use crate::outcome::Outcome;
 use crate::request::{Attempt, Deadline, Endpoint};
 
@@ -31,23 +33,25 @@ const HELD_BYTES: usize = 64 * 1024;
 const HELD_TIME: Duration = Duration::from_secs(10);
 /// The longest time that the response head of the last attempt waits for the first event. An upstream that fails at
 /// once sends the error together with the head. An upstream that is silent after its head is processing a long prompt.
-const FIRST_EVENT_TIME: Duration = Duration::from_secs(3);
+pub(crate) const FIRST_EVENT_TIME: Duration = Duration::from_secs(3);
 
 /// The silence after which the client gets a ping. Claude Code closes a stream that is silent for 300 s, and proxies
 /// close it sooner. Not every upstream sends pings.
 const PING_AFTER: Duration = Duration::from_secs(15);
+
+const STREAM: &str = "the upstream answered a request for a message in one piece with a stream";
 
 impl Answer {
     /// Makes the answer of `response`, a success in the form of the Messages API.
     ///
     /// A stream is held back until its first content, at most 64 KiB and 10 s of it, if another upstream can still be
     /// tried; otherwise until its first event other than a ping, at most 3 s. If an `error` event comes first, the
-    /// answer has the corresponding status. During a silence the client gets pings. The statistics of the body are
+    /// answer has the corresponding status. A stream in answer to a request without `stream` is a failure. During a silence the client gets pings. The statistics of the body are
     /// collected while it passes. If a body has a damaged event, or ends without a sign that it is complete, the answer
     /// ends with an error, so that no client takes half an answer for a whole one.
     ///
     /// # Errors
-    /// [`AttemptError::Broken`] if a stream broke off while it was held back for another upstream.
+    /// [`AttemptError::Broken`] if a stream broke off, ended or could not be read while it was held back.
     pub async fn await_first_content<B>(
         attempt: &Attempt,
         response: Response<B>,
@@ -55,7 +59,8 @@ impl Answer {
     where
         B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
     {
-        match await_first_content(attempt, response, UnknownEvents::Forward, None).await? {
+        let begun = await_first_content(attempt, response, Instant::now(), UnknownEvents::Forward, None);
+        match begun.await? {
             Begun::Answer(answer) => Ok(answer),
             Begun::Failed(failed) => {
                 let judgement = Judgement::by_anthropic_table(&failed.error);
@@ -69,15 +74,17 @@ impl Answer {
 pub(crate) enum Begun {
     /// The answer, whose body flows.
     Answer(Answer),
-    /// A stream that reported an error before its content.
+    /// A response that reported an error before its content, or that no client can use.
     Failed(FailedResponse),
 }
 
-/// Makes the answer of [`Answer::await_first_content`], and leaves the judgement of an `error` event to the caller.
-/// `unknown_events` applies to a stream, and `on_thinking` is called for the thinking in the body.
+/// Makes the answer of [`Answer::await_first_content`], and leaves the judgement of a failure to the caller. The head of
+/// `response` arrived at `since`, `unknown_events` applies to a stream, and `on_thinking` is called for the thinking in the
+/// body.
 pub(crate) async fn await_first_content<B>(
     attempt: &Attempt,
     response: Response<B>,
+    since: Instant,
     unknown_events: UnknownEvents,
     on_thinking: Option<OnThinking>,
 ) -> Result<Begun, AttemptError>
@@ -106,17 +113,16 @@ where
             // The length may change, and with a length the client could not distinguish a break from an end.
             head.headers.remove(CONTENT_LENGTH);
             let mut body = watch(WatchBody::normalized(body, unknown_events, stats.on_end()), on_thinking);
-            if attempt.is_last() {
-                // A break within the held start goes to the client, as any later one.
-                body = body.check_end(attempt.on_break());
-            }
-            let held = hold(attempt, &mut body).await?;
+            let start = hold(attempt, &mut body, since).await?;
             stats.see(body.report());
             if let Some(error) = &body.report().error {
                 return Ok(Begun::Failed(FailedResponse::of_event(head, error, attempt.request().id())));
             }
+            if !attempt.request().body().is_stream() {
+                return Ok(Begun::Failed(FailedResponse::unusable(head, STREAM)));
+            }
             let body = AnswerStatsBody::new(body.check_end(attempt.on_break()), stats.clone());
-            let body = Resumed::new(held.start, held.broken, Box::pin(body.map_err(end_error as fn(_) -> _)));
+            let body = Resumed::new(start, None, Box::pin(body.map_err(end_error as fn(_) -> _)));
             KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)).boxed_unsync()
         }
     };
@@ -138,32 +144,29 @@ enum Form {
     Events,
     /// A message in one piece.
     Object,
-    /// A form that the relay does not read, such as a body in an encoding that it did not offer.
+    /// A form that the relay does not read.
     Opaque,
 }
 
 impl Form {
     fn of(headers: &HeaderMap) -> Self {
-        let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        match headers.contains_key(CONTENT_ENCODING) {
-            true => Self::Opaque,
-            false if media_type.starts_with(b"text/event-stream") => Self::Events,
-            false if media_type.starts_with(b"application/json") => Self::Object,
-            false => Self::Opaque,
+        if media_type::is(headers, media_type::EVENTS) {
+            Self::Events
+        } else if media_type::is(headers, media_type::JSON) {
+            Self::Object
+        } else {
+            Self::Opaque
         }
     }
 }
 
-/// The start of a stream.
-#[derive(Default)]
-struct Held {
-    start: Bytes,
-    /// The break after it, which the client gets if no other upstream can be tried.
-    broken: Option<BodyError>,
-}
-
-/// Awaits the first content of `body`, or its first event if `attempt` is the last one, or one of the bounds.
-async fn hold<B>(attempt: &Attempt, body: &mut WatchBody<B, OnEnd>) -> Result<Held, AttemptError>
+/// Awaits the first content of `body`, or its first event if `attempt` is the last one, or one of the bounds. Returns the
+/// bytes up to there.
+async fn hold<B>(
+    attempt: &Attempt,
+    body: &mut WatchBody<B, OnEnd>,
+    since: Instant,
+) -> Result<Bytes, AttemptError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
@@ -171,20 +174,20 @@ where
         true => (|report| report.begun || report.content, FIRST_EVENT_TIME),
         false => (|report| report.content || report.message_stop, HELD_TIME),
     };
+    let limit = limit.saturating_sub(since.elapsed());
     let limit = attempt.request().deadline().map_or(limit, Deadline::remaining).min(limit);
     let mut held = Vec::new();
     let waiting = wait_until(is_enough, body, &mut held);
     // After the time limit, the stream flows: a slow upstream may still answer completely.
-    let broken = match (attempt.is_last(), tokio::time::timeout(limit, waiting).await.unwrap_or(Ok(true))) {
-        (false, Ok(false)) => return Err(AttemptError::Broken(BodyError::Incomplete)),
-        (false, Err(error)) => return Err(AttemptError::Broken(error)),
-        (_, waited) => waited.err(),
-    };
-    let start = match <[Bytes; 1]>::try_from(held) {
+    match tokio::time::timeout(limit, waiting).await.unwrap_or(Ok(true)) {
+        Ok(true) => {}
+        Ok(false) => return Err(AttemptError::Broken(BodyError::Incomplete)),
+        Err(error) => return Err(AttemptError::Broken(error)),
+    }
+    Ok(match <[Bytes; 1]>::try_from(held) {
         Ok([frame]) => frame,
         Err(frames) => frames.concat().into(),
-    };
-    Ok(Held { start, broken })
+    })
 }
 
 /// Reads `body` into `held` until the report `is_enough`, an `error` event, or too many bytes. Returns `false` if the body
@@ -222,6 +225,7 @@ fn end_error(error: StreamError<BodyError>) -> BodyError {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::header::CONTENT_TYPE;
     use http_body_util::channel::{Channel, Sender};
     use relay_messages::MessagesBody;
 
@@ -363,11 +367,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_end_without_message_stop_is_a_break() {
-        let (mut sender, response) = stream();
-        send(&mut sender, START).await;
-        drop(sender);
-        let broken = Answer::await_first_content(&attempt(false), response).await;
-        assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Incomplete))));
+        for (is_last, opening) in
+            [(false, START), (false, PING), (true, PING), (true, ": hello\n\n"), (true, "<html>")]
+        {
+            let (mut sender, response) = stream();
+            send(&mut sender, opening).await;
+            drop(sender);
+            let broken = Answer::await_first_content(&attempt(is_last), response).await;
+            assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Incomplete))), "{opening}");
+        }
 
         let (mut sender, response) = stream();
         send(&mut sender, DELTA).await;
@@ -414,10 +422,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_damaged_event_is_a_break() {
         let damaged = "event: message_stop\ndata: {\n\n";
-        let (mut sender, response) = stream();
-        send(&mut sender, damaged).await;
-        let broken = Answer::await_first_content(&attempt(false), response).await;
-        assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Malformed(_)))));
+        for is_last in [false, true] {
+            let (mut sender, response) = stream();
+            send(&mut sender, damaged).await;
+            let broken = Answer::await_first_content(&attempt(is_last), response).await;
+            assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Malformed(_)))));
+        }
 
         let (mut sender, response) = stream();
         let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, Response};
+use http::Response;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::BodyExt;
 use relay_config::ModelMapping;
 use relay_messages::{Edits, MessagesBody};
@@ -16,6 +16,7 @@ use relay_transport::{Start, full, read_start};
 use tower::{Layer, Service};
 
 use crate::answer::{Answer, AnswerBody, AttemptError};
+use crate::media_type;
 use crate::request::{Attempt, Endpoint};
 
 /// The size of a JSON answer up to which it is collected and the client's name of the model restored. A larger answer
@@ -91,10 +92,10 @@ async fn restore_model(response: Response<AnswerBody>, model: &str) -> Response<
     let (mut head, body) = response.into_parts();
     let body = if head.headers.contains_key(CONTENT_ENCODING) {
         body
-    } else if is(&head.headers, "text/event-stream") {
+    } else if media_type::is(&head.headers, media_type::EVENTS) {
         head.headers.remove(CONTENT_LENGTH);
         MessageStartBody::rename(body, model).boxed_unsync()
-    } else if is(&head.headers, "application/json") {
+    } else if media_type::is(&head.headers, media_type::JSON) {
         head.headers.remove(CONTENT_LENGTH);
         restore_in_json(body, model).await
     } else {
@@ -113,12 +114,4 @@ async fn restore_in_json(body: AnswerBody, model: &str) -> AnswerBody {
     let mut edits = Edits::default();
     edits.set_model(&message, model);
     edits.apply(&message).map_err(|never| match never {}).boxed_unsync()
-}
-
-fn is(headers: &HeaderMap, media_type: &str) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|value| value.trim().eq_ignore_ascii_case(media_type))
 }

@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use relay_config::BaseUrl;
@@ -18,6 +18,7 @@ use relay_transport::{Start, full, read_start};
 use crate::answer::{AnswerBody, BodyError};
 use crate::anthropic_format;
 use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
+use crate::media_type;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 
@@ -128,8 +129,7 @@ impl Provider for Ollama {
             return Ok(response);
         }
         let (mut head, body) = response.into_parts();
-        let media_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        let body = if media_type.starts_with(b"text/event-stream") {
+        let body = if media_type::is(&head.headers, media_type::EVENTS) {
             MessageStartBody::complete(body).boxed_unsync()
         } else {
             match read_start(body, MESSAGE_LIMIT, Duration::MAX).await {

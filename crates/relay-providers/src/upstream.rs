@@ -11,30 +11,30 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use relay_config::ProviderName;
 use relay_messages::{Payload, RateLimits, RefusalMemory, RefusalScope, Retry, WholeRequest, headers};
 use relay_stream::events::UnknownEvents;
-use relay_transport::{
-    IdleTimeout, QueueTime, RequestBody, Start, Transport, decompress, full, read_start, received,
-};
+use relay_transport::{IdleTimeout, QueueTime, RequestBody, Transport, decompress, received};
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, BodyError, refuse_status};
+use crate::answer::{Answer, AnswerBody, AttemptError, refuse_status};
 use crate::answer_stats::OnThinking;
 use crate::anthropic_format;
 use crate::count;
 use crate::extra_headers::ExtraHeaders;
-use crate::failed_response::{ERROR_BODY_LIMIT, FailedResponse};
-use crate::failure::{self, Answered, Form, Judgement, UpstreamError};
+use crate::failed_response::FailedResponse;
+use crate::failure::{self, Form, Judgement, UpstreamError};
 use crate::first_content::{Begun, await_first_content};
+use crate::message_events;
 use crate::outcome::Outcome;
 use crate::provider::Provider;
 use crate::request::{Attempt, Endpoint};
+use crate::success::{self, Checked};
 use crate::time_limit::{HeadLimit, in_time};
 
 /// A provider with its transport, and the memory of the fields that it refuses. Clones share all of them.
@@ -220,17 +220,20 @@ impl<P: Provider> Upstream<P> {
         Ok(Response::from_parts(head, body))
     }
 
-    /// Makes the answer of a response with a status of success. It may be a failure all the same: an error in one piece, or
-    /// a stream that begins with one.
+    /// Makes the answer of a response with a status of success. It may be a failure all the same: an error in one piece, a
+    /// body that no client can use, or a stream that begins with an error.
     async fn success(
         &self,
         attempt: &Attempt,
         response: Response<AnswerBody>,
     ) -> Result<Begun, AttemptError> {
+        let since = Instant::now();
         // The client's response head waits for the whole of an answer in one piece.
-        let response = match in_time(attempt.request().deadline(), reveal_status(response)).await? {
-            Ok(response) => response,
-            Err(failed) => return Ok(Begun::Failed(failed)),
+        let checked = in_time(attempt.request().deadline(), success::check(attempt, response, since));
+        let (response, is_unstreamed) = match checked.await? {
+            Checked::Success(response) => (response, false),
+            Checked::Unstreamed(response) => (response, true),
+            Checked::Failed(failed) => return Ok(Begun::Failed(failed)),
         };
         let limits = RateLimits::read(response.headers());
         let endpoint = attempt.request().endpoint();
@@ -238,8 +241,14 @@ impl<P: Provider> Upstream<P> {
         if endpoint == Endpoint::CountTokens {
             return Ok(Begun::Answer(count::answer(converted).await?));
         }
+        let converted = match is_unstreamed {
+            true => message_events::stream_of(converted).await?,
+            false => converted,
+        };
         let on_thinking: OnThinking = Box::new(self.refusals.on_thinking(now));
-        Ok(match await_first_content(attempt, converted, self.unknown_events, Some(on_thinking)).await? {
+        let begun =
+            await_first_content(attempt, converted, since, self.unknown_events, Some(on_thinking)).await?;
+        Ok(match begun {
             Begun::Answer(answer) => Begun::Answer(Answer { limits, ..answer }),
             failed => failed,
         })
@@ -296,34 +305,6 @@ enum Reply {
     Judged(Box<FailedResponse>, Judgement),
 }
 
-/// Finds the failure in a response with a status of success. The body of either result gives all of its bytes.
-///
-/// # Errors
-/// [`AttemptError::Broken`] if an answer in one piece broke off: the client has received nothing of it, so another upstream
-/// may answer.
-async fn reveal_status(
-    response: Response<AnswerBody>,
-) -> Result<Result<Response<AnswerBody>, FailedResponse>, AttemptError> {
-    if !failure::may_be_soft_error(response.headers()) {
-        return Ok(Ok(response));
-    }
-    let (head, body) = response.into_parts();
-    // An upstream sends an answer in one piece when it is complete: its idle timeout and the request's deadline limit it.
-    let (start, body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, Duration::MAX).await {
-        Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
-        Start::Part(start, body) if start.len() >= ERROR_BODY_LIMIT => (start, body, false),
-        Start::Part(_, body) => {
-            let failed = body.collect().await.err().unwrap_or(BodyError::Incomplete);
-            return Err(AttemptError::Broken(failed));
-        }
-    };
-    match failure::inspect(&head, &start, is_whole) {
-        Answered::Success => Ok(Ok(Response::from_parts(head, body))),
-        Answered::CutOff => Err(AttemptError::Broken(BodyError::Incomplete)),
-        Answered::Failure(error) => Ok(Err(FailedResponse::new(*error, head, body))),
-    }
-}
-
 /// The time by the clock of the runtime.
 fn now() -> std::time::Instant {
     Instant::now().into_std()
@@ -332,6 +313,7 @@ fn now() -> std::time::Instant {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use http::HeaderMap;
     use relay_config::BaseUrl;

@@ -159,6 +159,11 @@ async fn a_broken_response_in_one_piece_ends_with_a_reset() {
         }
         connection.reset();
         let received = receive(client).await;
+        if path == "/v1/messages" {
+            // Nothing of a message in one piece leaves before its end.
+            assert!(received.head.contains(" 502 ") && !received.is_reset, "{}", received.head);
+            continue;
+        }
         assert!(received.is_reset, "{path}, length {length}: {}", received.head);
         assert!(received.body.len() < text.len(), "{path}, length {length}");
     }

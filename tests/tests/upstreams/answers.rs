@@ -72,7 +72,8 @@ async fn an_encoded_message_is_decoded() {
 #[tokio::test]
 async fn a_stream_without_its_final_event_is_broken_off_for_every_kind() {
     for kind in ["anthropic", "zai", "minimax", "ollama"] {
-        for events in 0..hello().len() {
+        // A stream without any event is a 502: nothing has left for the client.
+        for events in 1..hello().len() {
             let answer = Answer::sse(hello().into_iter().take(events));
             assert!(
                 fails(kind, answer).await,

@@ -14,12 +14,12 @@ use relay_transport::{Start, full, read_start};
 use serde_json::{Value, json};
 
 use crate::answer::{AnswerBody, BodyError};
+use crate::media_type;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const AWS_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const AWS_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-amzn-bedrock-content-type");
 
-const EVENT_STREAM: &[u8] = b"application/vnd.amazon.eventstream";
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -44,9 +44,11 @@ pub(super) async fn message(response: Response<AnswerBody>) -> Response<AnswerBo
     let (mut head, body) = response.into_parts();
     head.headers.remove(AWS_CONTENT_TYPE);
     head.headers.remove(CONTENT_LENGTH);
-    let body = if is_event_stream(&head.headers) {
+    let body = if media_type::is(&head.headers, media_type::AWS_EVENTS) {
         head.headers.insert(CONTENT_TYPE, SSE);
         events(body)
+    } else if media_type::is(&head.headers, media_type::EVENTS) {
+        body
     } else {
         without_metrics(body).await
     };
@@ -91,10 +93,6 @@ async fn without_metrics(body: AnswerBody) -> AnswerBody {
     let mut edits = Edits::default();
     edits.remove(&message, METRICS);
     edits.apply(&message).map_err(|never| match never {}).boxed_unsync()
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(EVENT_STREAM))
 }
 
 #[cfg(test)]

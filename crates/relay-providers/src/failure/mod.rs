@@ -27,8 +27,9 @@ pub use judgement::Judgement;
 pub(crate) use meaning::{Meaning, Scope, Wait};
 pub(crate) use respond::{write_error, write_retry};
 pub(crate) use rules::{Rule, Subject, When};
-pub(crate) use soft_error::{Answered, inspect, may_be_soft_error, status_of};
+pub(crate) use soft_error::{Answered, inspect, status_of};
 pub(crate) use translate::translate;
+pub(crate) use upstream_error::ERROR_BODY_LIMIT;
 #[cfg(test)]
 pub(crate) use upstream_error::reads;
 pub use upstream_error::{Form, UpstreamError};

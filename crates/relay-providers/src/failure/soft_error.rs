@@ -1,18 +1,22 @@
 //! Finds soft errors: failures in a response of status 200, such as an error as JSON, a login page, or no body at all.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, StatusCode, response};
+use http::{StatusCode, response};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{Form, UpstreamError};
+use super::UpstreamError;
+use super::upstream_error::ERROR_BODY_LIMIT;
 
-/// The members that distinguish a message, or a count of tokens, from an error. Nothing else of the body is kept.
+/// The members that distinguish a message from an error. Nothing else of the body is kept.
 #[derive(Deserialize)]
 struct Shape {
     #[serde(default, deserialize_with = "text")]
     r#type: Option<String>,
+    #[serde(default, deserialize_with = "content")]
+    content: bool,
     error: Option<IgnoredAny>,
     /// `error` in vLLM's and SGLang's older form: `{"object":"error","message":"…","type":"BadRequestError","code":400}`.
     #[serde(default, deserialize_with = "text")]
@@ -39,59 +43,75 @@ impl Shape {
     fn is_named_error(&self) -> bool {
         self.error.is_some() || self.object.as_deref() == Some("error")
     }
-}
 
-/// The finding about a response of a status of success.
-pub(crate) enum Answered {
-    /// The response is a success, as far as its start shows.
-    Success,
-    /// The response is a failure.
-    Failure(Box<UpstreamError>),
-    /// The body is JSON that ends too early.
-    CutOff,
-}
-
-/// Returns `true` if a success with these headers may be a soft error. A stream reports its errors in its events.
-pub(crate) fn may_be_soft_error(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    !media_type.starts_with(b"text/event-stream")
-        && !media_type.starts_with(b"application/vnd.amazon.eventstream")
-}
-
-/// Inspects a success: its head and the start of its body, or the whole body if `is_whole`. A failure has the status that
-/// it means.
-pub(crate) fn inspect(head: &response::Parts, start: &Bytes, is_whole: bool) -> Answered {
-    let read = || UpstreamError::read(head, start.clone(), is_whole);
-    let failure = |error: UpstreamError, status| Answered::Failure(Box::new(error.with_status(status)));
-    match serde_json::from_slice::<Shape>(start) {
-        Ok(shape) if shape.is_error() => {
-            let error = read();
-            let status = meant_by(&error);
-            failure(error, status)
-        }
-        Ok(_) => Answered::Success,
-        Err(_) if is_whole && is_cut_off(start) => Answered::CutOff,
-        // JSON of another shape, or the start of a message.
-        Err(_)
-            if start.trim_ascii_start().starts_with(b"{") || start.trim_ascii_start().starts_with(b"[") =>
-        {
-            Answered::Success
-        }
-        Err(_) => {
-            let error = read();
-            match error.form() {
-                Form::Page => failure(error, StatusCode::BAD_GATEWAY),
-                Form::Text | Form::Empty if is_whole => failure(error, StatusCode::BAD_GATEWAY),
-                _ => Answered::Success,
-            }
+    /// Returns `true` for a message. Servers that resemble the Messages API may omit its type.
+    fn is_message(&self) -> bool {
+        match &self.r#type {
+            Some(kind) => kind == "message",
+            None => self.content,
         }
     }
 }
 
-/// Returns `true` if a whole body is JSON that ends too early.
-fn is_cut_off(body: &[u8]) -> bool {
-    let parsed = serde_json::from_slice::<IgnoredAny>(body);
-    !body.trim_ascii().is_empty() && parsed.is_err_and(|error| error.is_eof())
+/// The finding about an answer in one piece with a status of success.
+pub(crate) enum Answered {
+    /// The answer is a message.
+    Message,
+    /// The answer is an error.
+    Failure(Box<UpstreamError>),
+    /// The body is JSON, but neither a message nor an error: a description of the fault.
+    Unusable(String),
+    /// The body is JSON that ends too early.
+    CutOff,
+}
+
+/// Inspects an answer in one piece with a status of success: its head and its whole body. An error has the status that it
+/// means; a page, a text and no body at all have the status 502.
+pub(crate) fn inspect(head: &response::Parts, body: &Bytes) -> Answered {
+    let text = body.trim_ascii();
+    match serde_json::from_slice::<IgnoredAny>(text) {
+        Ok(_) => inspect_json(head, body),
+        Err(_) if !is_json(text) => failure(read(head, body), StatusCode::BAD_GATEWAY),
+        Err(error) if error.is_eof() => Answered::CutOff,
+        Err(_) => unusable(head, "JSON that is damaged"),
+    }
+}
+
+fn inspect_json(head: &response::Parts, body: &Bytes) -> Answered {
+    let is_error = match body.trim_ascii_start().first() {
+        Some(b'{') => match serde_json::from_slice::<Shape>(body) {
+            Ok(shape) if !shape.is_error() && shape.is_message() => return Answered::Message,
+            shape => shape.is_ok_and(|shape| shape.is_error()),
+        },
+        // Google's form of an error in a stream.
+        Some(b'[') => read(head, body).member_in_list(&["error"]).is_some_and(Value::is_object),
+        _ => false,
+    };
+    if !is_error {
+        return unusable(head, "JSON that is not a message");
+    }
+    let error = read(head, body);
+    let status = meant_by(&error);
+    failure(error, status)
+}
+
+/// Reads the error in `body`, or in as much of it as an error may have.
+fn read(head: &response::Parts, body: &Bytes) -> UpstreamError {
+    let start = body.slice(..body.len().min(ERROR_BODY_LIMIT));
+    UpstreamError::read(head, start, body.len() <= ERROR_BODY_LIMIT)
+}
+
+fn failure(error: UpstreamError, status: StatusCode) -> Answered {
+    Answered::Failure(Box::new(error.with_status(status)))
+}
+
+fn unusable(head: &response::Parts, what: &str) -> Answered {
+    Answered::Unusable(format!("the upstream answered {} with {what}", head.status.as_u16()))
+}
+
+/// Returns `true` if `text` begins like an object or a list.
+fn is_json(text: &[u8]) -> bool {
+    matches!(text.first(), Some(b'{' | b'['))
 }
 
 /// The status that an error means: that of its type, of a status in the place of its code, or of a prompt that is too long;
@@ -137,6 +157,12 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
     Ok(serde_json::Value::deserialize(deserializer)?.as_str().map(str::to_owned))
 }
 
+/// Returns `true` for the content of a message: a list, or the `null` that some servers write for an empty one.
+fn content<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let value = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(value.starts_with('[') || value == "null")
+}
+
 /// Reads a boolean; any other value counts as none.
 fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     Ok(serde_json::Value::deserialize(deserializer)?.as_bool())
@@ -149,60 +175,79 @@ fn status_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
 
 #[cfg(test)]
 mod tests {
-    use super::super::reads;
     use super::super::testing::head;
     use super::*;
 
-    fn inspected(body: &str, is_whole: bool) -> Answered {
-        inspect(&head(200, &[]), &Bytes::copy_from_slice(body.as_bytes()), is_whole)
+    fn inspected(body: &str) -> Answered {
+        inspect(&head(200, &[]), &Bytes::copy_from_slice(body.as_bytes()))
     }
 
     #[test]
     fn json_that_ends_too_early_is_recognised() {
         for whole in [r#"{"a":1}"#, " {} ", "<html>", "", "text"] {
-            assert!(!matches!(inspected(whole, true), Answered::CutOff), "{whole}");
+            assert!(!matches!(inspected(whole), Answered::CutOff), "{whole}");
         }
-        for cut in [r#"{"a":1"#, r#"{"a":[{"b":"c"#, "{"] {
-            assert!(matches!(inspected(cut, true), Answered::CutOff), "{cut}");
+        for cut in [r#"{"a":1"#, r#"{"a":[{"b":"c"#, "{", r#"{"type":"message","content":["#, "["] {
+            assert!(matches!(inspected(cut), Answered::CutOff), "{cut}");
         }
     }
 
     #[test]
-    fn a_soft_error_has_the_status_that_it_means_and_is_read_once() {
+    fn json_is_a_message_by_its_type_or_its_content() {
+        for message in [
+            r#"{"type":"message","content":[],"error":null}"#,
+            r#" {"id":"x","role":"assistant","content":[{"type":"text","text":"a"}]}"#,
+            r#"{"role":"assistant","content":null,"base_resp":{"status_code":0,"status_msg":"success"}}"#,
+            r#"{"type":"message"}"#,
+        ] {
+            assert!(matches!(inspected(message), Answered::Message), "{message}");
+        }
+        for other in [
+            "null",
+            "7",
+            r#""text""#,
+            "[]",
+            r#"["message"]"#,
+            r#"["message",[],null]"#,
+            "{}",
+            r#"{"input_tokens":7}"#,
+            r#"{"id":"x","object":"chat.completion","choices":[]}"#,
+            r#"{"type":"completion","completion":"x"}"#,
+            r#"{"role":"assistant","content":"x"}"#,
+            r#"{"type":"message",}"#,
+            r#"{"type":"message"} {}"#,
+        ] {
+            assert!(matches!(inspected(other), Answered::Unusable(_)), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_soft_error_has_the_status_that_it_means() {
         #[track_caller]
-        fn check(body: &str, is_whole: bool, expected: Option<u16>) {
-            reads::take();
-            let found = match inspected(body, is_whole) {
-                Answered::Failure(error) => Some(error.status().as_u16()),
-                _ => None,
+        fn check(body: &str, expected: u16) {
+            let found = match inspected(body) {
+                Answered::Failure(error) => error.status().as_u16(),
+                _ => panic!("{body} is no failure"),
             };
             assert_eq!(found, expected, "{body}");
-            assert_eq!(reads::take(), u32::from(expected.is_some()), "{body}");
         }
-        check(r#"{"type":"message","content":[],"error":null}"#, true, None);
-        check(r#"{"input_tokens":7}"#, true, None);
-        check(r#"{"id":"x","choices":[]}"#, true, None);
-        check(r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#, true, Some(503));
-        check(r#"{"type":"error","error":{"type":"rate_limit_error","message":"x"}}"#, true, Some(429));
-        check(r#"{"error":{"message":"x","type":"authentication_error"}}"#, true, Some(401));
-        check(r#"{"error":{"message":"x","type":"server_error"}}"#, true, Some(502));
-        check(r#"{"error":{"message":"x","code":502}}"#, true, Some(502));
-        check(r#"{"error":{"message":"x","code":429}}"#, true, Some(429));
-        check(r#"{"error":{"message":"x","code":1113}}"#, true, Some(502));
-        check(r#"{"error":{"message":"x","code":200}}"#, true, Some(502));
-        check(r#"{"error":"(n_keep: 15000 >= n_ctx: 4096)"}"#, true, Some(400));
-        check(r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#, true, Some(502));
-        check(r#"{"id":"x","base_resp":{"status_code":0,"status_msg":"success"}}"#, true, None);
-        check(r#"{"code":401,"msg":"token expired or incorrect","success":false}"#, true, Some(401));
-        check(r#"{"object":"error","message":"x","type":"BadRequestError","code":400}"#, true, Some(400));
-        check(r#"{"type":"invalid_request_error","message":"x"}"#, true, Some(400));
-        check(r#"{"type":"completion","completion":"x"}"#, true, None);
-        check("<!DOCTYPE html><title>Sign in</title>", true, Some(502));
-        check("<!DOCTYPE html><title>Sign in</title>", false, Some(502));
-        check("Ollama is running", true, Some(502));
-        check("", true, Some(502));
-        // Cut off: the watcher of the body's end reports it.
-        check(r#"{"type":"message","content":["#, true, None);
-        check(r#"{"type":"message","content":["#, false, None);
+        check(r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#, 503);
+        check(r#"{"type":"error","error":{"type":"rate_limit_error","message":"x"}}"#, 429);
+        check(r#"{"error":{"message":"x","type":"authentication_error"}}"#, 401);
+        check(r#"{"error":{"message":"x","type":"server_error"}}"#, 502);
+        check(r#"{"error":{"message":"x","code":502}}"#, 502);
+        check(r#"{"error":{"message":"x","code":429}}"#, 429);
+        check(r#"[{"error":{"message":"x","code":429}}]"#, 429);
+        check(r#"{"error":{"message":"x","code":1113}}"#, 502);
+        check(r#"{"error":{"message":"x","code":200}}"#, 502);
+        check(r#"{"error":"(n_keep: 15000 >= n_ctx: 4096)"}"#, 400);
+        check(r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#, 502);
+        check(r#"{"code":401,"msg":"token expired or incorrect","success":false}"#, 401);
+        check(r#"{"object":"error","message":"x","type":"BadRequestError","code":400}"#, 400);
+        check(r#"{"type":"invalid_request_error","message":"x"}"#, 400);
+        check("<!DOCTYPE html><title>Sign in</title>", 502);
+        check("Ollama is running", 502);
+        check("", 502);
+        check(" \r\n", 502);
     }
 }

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::{readable, texts};
 
+/// The bytes of an error's body that are read. An error has a few hundred bytes, an HTML page of a gateway a few thousand.
+pub(crate) const ERROR_BODY_LIMIT: usize = 64 * 1024;
+
 /// The form of an error's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,6 +67,25 @@ impl UpstreamError {
         };
         error.read_body();
         error
+    }
+
+    /// Creates the failure of a response of success that no client can use, with a description of the fault. It has the
+    /// status 502. Its body is not read, since it is not an error.
+    pub(crate) fn unusable(head: &response::Parts, message: &str) -> Self {
+        #[cfg(test)]
+        reads::count();
+        Self {
+            status: StatusCode::BAD_GATEWAY,
+            answered: head.status,
+            headers: head.headers.clone(),
+            start: Bytes::new(),
+            is_whole: true,
+            form: Form::Json,
+            kind: None,
+            code: None,
+            message: Some(message.to_owned()),
+            body: None,
+        }
     }
 
     /// Sets the status that the failure means, if the upstream sent another one.

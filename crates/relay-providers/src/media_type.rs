@@ -1,0 +1,41 @@
+//! The `content-type` of a response.
+
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderValue};
+
+pub(crate) const EVENTS: &str = "text/event-stream";
+pub(crate) const AWS_EVENTS: &str = "application/vnd.amazon.eventstream";
+pub(crate) const JSON: &str = "application/json";
+
+/// Returns `true` if the `content-type` is `media_type`, with or without parameters, in upper or lower case.
+pub(crate) fn is(headers: &HeaderMap, media_type: &str) -> bool {
+    let found = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let end = found.iter().position(|&byte| byte == b';').unwrap_or(found.len());
+    found[..end].trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_and_case_do_not_count() {
+        #[track_caller]
+        fn check(value: &'static str, expected: bool) {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]);
+            assert_eq!(is(&headers, EVENTS), expected, "{value}");
+        }
+        for events in [
+            "text/event-stream",
+            "Text/Event-Stream",
+            "text/event-stream;charset=utf-8",
+            "text/event-stream ; a=b",
+        ] {
+            check(events, true);
+        }
+        for other in ["", "text/event-streams", "text", "application/json", ";text/event-stream"] {
+            check(other, false);
+        }
+        assert!(!is(&HeaderMap::new(), EVENTS));
+    }
+}
