@@ -3,6 +3,7 @@
 
 mod health;
 mod logging;
+mod own_address;
 mod provider;
 mod reporter;
 mod routing;
@@ -37,6 +38,7 @@ pub(crate) fn resolve(
     let server = server::resolve(raw.server, &root.key("server"), &mut to);
     let providers = provider::resolve_all(raw.providers, &root.key("providers"), &mut to);
     let effective = if providers.is_empty() { defaults } else { &providers };
+    own_address::check(&server.listen, effective, &root.key("providers"), &mut to);
     tool_variables::check(effective, &root.key("providers"), &mut to);
     server::check_subscription(&server, effective, &root.key("server").key("auth"), &mut to);
     Config {

@@ -47,7 +47,7 @@ providers:
   - { name: second, type: zai, keys: [{ key: k }] }
   - { name: third, type: ollama, weight: 4, keys: [{ key: ignored, priority: 2, weight: 3, rpm_limit: 9, organization: o }], pooling: { strategy: round_robin } }
   - { name: fourth, type: minimax, keys: [{ key: k }], pooling: { strategy: weighted } }
-  - { name: fifth, type: anthropic_compatible, base_url: 'http://localhost:1', auth: bearer, keys: [{ key: k }] }
+  - { name: fifth, type: anthropic_compatible, base_url: 'http://localhost:3', auth: bearer, keys: [{ key: k }] }
   - { name: sixth, type: mock, weight: 6 }
 routing:
   strategy: model_based

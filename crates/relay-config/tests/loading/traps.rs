@@ -236,3 +236,19 @@ fn a_buffer_that_holds_no_whole_body_is_warned_about() {
     let text = "server: { max_buffered_bytes: 0 }\nproviders: [{ name: a, type: mock }]";
     warnings(&yaml(text), &[]);
 }
+
+#[test]
+fn a_provider_at_the_address_of_the_relay_is_refused() {
+    let expected = "providers[0].base_url: found \"http://localhost:9999\", which is the relay's own address (server.listen: \
+                    127.0.0.1:9999), expected the URL of an upstream; write the upstream's own URL";
+    let text = "server: { listen: ['127.0.0.1:9998', '127.0.0.1:9999'] }\nproviders:\n  - name: a\n    type: anthropic\n    \
+                base_url: http://localhost:9999\n    keys: [{ key: k }]\n";
+    yaml_problems(text, &[&format!("5:15: {expected}")]);
+    yaml(&text.replace("type: anthropic", "type: anthropic\n    enabled: false"));
+    // The default address of the relay counts as well.
+    let text = text.replace("9998", "9997").replace("9999'", "9996'").replace(":9999", ":8787");
+    yaml(&text);
+    let text = &text[text.find('\n').unwrap() + 1..];
+    let default = expected.replace("9999", "8787");
+    yaml_problems(text, &[&format!("4:15: {default}")]);
+}
