@@ -385,11 +385,12 @@ pub enum Concern {
         /// A description of the removed text.
         removed: String,
     },
-    /// The secret contains a blank.
-    #[error(
-        "contains a blank inside, which is rare in a secret; check that the value is complete and holds one secret"
-    )]
-    BlankInSecret,
+    /// The value is probably not the secret itself.
+    #[error("{reason}")]
+    DoubtfulSecret {
+        /// The reason and the correction, without any part of the value.
+        reason: &'static str,
+    },
     /// Credentials are sent without encryption.
     #[error("http:// sends credentials unencrypted to {host}; use https://")]
     Cleartext {

@@ -62,6 +62,57 @@ pub(crate) fn fault(text: &str) -> Option<Fault> {
     })
 }
 
+/// Returns the reason for which `text` is probably not the secret itself, without any part of it; `None` for an
+/// unsuspicious text.
+pub(crate) fn doubt(text: &str) -> Option<&'static str> {
+    let lower = text.to_ascii_lowercase();
+    if is_reference(text) {
+        Some("looks like a variable that was not replaced; write ${NAME}")
+    } else if is_assignment(text) {
+        Some("begins with the name of a variable; write the value alone")
+    } else if ["x-api-key:", "api-key:", "authorization:"].iter().any(|header| lower.starts_with(header)) {
+        Some("begins with the name of a header; write the value alone")
+    } else if is_placeholder(text, &lower) {
+        Some("looks like a placeholder from an example; write the secret itself")
+    } else if text.contains(' ') {
+        Some(
+            "contains a blank inside, which is rare in a secret; check that the value is complete and holds one secret",
+        )
+    } else {
+        None
+    }
+}
+
+/// Returns `true` for a reference in the syntax of a shell, `$NAME` or `%NAME%`, which cc-relay does not replace.
+fn is_reference(text: &str) -> bool {
+    let inside_percents = || text.strip_prefix('%')?.strip_suffix('%');
+    text.strip_prefix('$').or_else(inside_percents).is_some_and(is_variable)
+}
+
+/// Returns `true` for a line of a shell or of a file of variables: `NAME=…`, `export NAME=…`.
+fn is_assignment(text: &str) -> bool {
+    let line = text.strip_prefix("export ").unwrap_or(text);
+    line.split_once('=')
+        .is_some_and(|(name, value)| name.contains('_') && is_variable(name) && !value.is_empty())
+}
+
+/// Returns `true` for the usual form of a variable's name. Shorter texts may be a part of a secret.
+fn is_variable(name: &str) -> bool {
+    name.len() > 2
+        && name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Returns `true` for the texts that documentation prints in the place of a secret; `lower` is `text` in lower case.
+fn is_placeholder(text: &str, lower: &str) -> bool {
+    let is_masked = || ["...", "***"].iter().any(|mask| text.ends_with(mask));
+    let is_named = || {
+        let rest = lower.split_once("your").map(|(_, rest)| rest);
+        rest.is_some_and(|rest| ["key", "token", "secret"].iter().any(|what| rest.contains(what)))
+    };
+    (text.starts_with('<') && text.ends_with('>')) || is_masked() || is_named()
+}
+
 /// Removes characters without a glyph at both ends, blanks included.
 pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(|c| is_blank(c) || is_invisible(c))
@@ -145,6 +196,51 @@ mod tests {
         }
         for empty in ["", " ", "\"\"", "Bearer ", "\u{feff}", "' '"] {
             assert!(matches!(clean(empty).text, "" | "Bearer"), "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_probably_no_secret_is_doubted() {
+        #[track_caller]
+        fn check(reason: &str, texts: &[&str]) {
+            for text in texts {
+                assert!(
+                    doubt(text).is_some_and(|doubt| doubt.contains(reason)),
+                    "{text:?}: {:?}",
+                    doubt(text)
+                );
+            }
+        }
+        check("not replaced", &["$ANTHROPIC_API_KEY", "%ZAI_API_KEY%", "$KEY"]);
+        check("name of a variable", &["ANTHROPIC_API_KEY=sk-ant-api03-abc", "export ZAI_KEY=abc"]);
+        check("name of a header", &["x-api-key: sk-key", "Authorization: Bearer abc", "api-key:abc"]);
+        check(
+            "placeholder",
+            &[
+                "<your-api-key>",
+                "<KEY>",
+                "YOUR_API_KEY",
+                "sk-ant-your-key-here",
+                "sk-ant-api03-...",
+                "sk-****",
+            ],
+        );
+        check("blank", &["sk-a sk-b", "Basic abc"]);
+        let secrets = [
+            "sk-ant-api03-Ab_9-x",
+            "abc.DEF==",
+            "$k#y==",
+            "$K",
+            "AB=cd",
+            "A1B2=",
+            "${x",
+            "%a%",
+            "0f3c.Xy",
+            "key",
+            "sk-your",
+        ];
+        for text in secrets {
+            assert_eq!(doubt(text), None, "{text:?}");
         }
     }
 

@@ -206,8 +206,8 @@ impl Validator<'_> {
             if let Some(fault) = secret_text::fault(cleaned) {
                 return Err(fault);
             }
-            if cleaned.contains(' ') && !schema::is_header(rule) {
-                self.report.warning(node.at.clone(), path, Concern::BlankInSecret);
+            if let Some(reason) = secret_text::doubt(cleaned).filter(|_| !schema::is_header(rule)) {
+                self.report.warning(node.at.clone(), path, Concern::DoubtfulSecret { reason });
             }
             if let Some(removed) = removed {
                 self.report.warning(node.at.clone(), path, Concern::SecretTrimmed { removed });

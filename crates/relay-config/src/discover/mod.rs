@@ -135,7 +135,9 @@ struct FoundKey {
 fn key_in(environment: Environment<'_>, variable: &str) -> Result<Option<FoundKey>, Fault> {
     let Some(value) = environment.raw(variable) else { return Ok(None) };
     let Cleaned { text, removed } = secret_text::clean(&value);
-    let remark = removed.map(|removed| format!("; {removed} around it were removed")).unwrap_or_default();
+    let removed = removed.map(|removed| format!("; {removed} around it were removed"));
+    let doubt = secret_text::doubt(text).map(|reason| format!("; the value {reason}"));
+    let remark = [removed, doubt].into_iter().flatten().collect();
     match secret_text::fault(text) {
         Some(fault) => Err(fault),
         None => Ok((!text.is_empty()).then(|| FoundKey { key: text.to_owned(), remark })),

@@ -60,7 +60,12 @@ impl Reporter<'_> {
         }
         if let Some(fault) = secret_text::fault(text) {
             self.problem_in_variable(variable, path, fault);
-        } else if let Some(removed) = removed {
+            return;
+        }
+        if let Some(reason) = secret_text::doubt(text) {
+            self.warning_in_variable(variable, path, Concern::DoubtfulSecret { reason });
+        }
+        if let Some(removed) = removed {
             self.warning_in_variable(variable, path, Concern::SecretTrimmed { removed });
         }
     }

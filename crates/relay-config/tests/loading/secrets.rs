@@ -207,3 +207,35 @@ fn a_client_key_with_a_comma_is_refused_since_no_client_could_show_it() {
         );
     }
 }
+
+#[test]
+fn a_text_in_the_place_of_a_secret_is_a_warning() {
+    let cases = [
+        ("$ZAI_API_KEY", "looks like a variable that was not replaced; write ${NAME}"),
+        ("ZAI_API_KEY=abc", "begins with the name of a variable; write the value alone"),
+        ("x-api-key:abc", "begins with the name of a header; write the value alone"),
+        ("<your-api-key>", "looks like a placeholder from an example; write the secret itself"),
+    ];
+    for (slip, message) in cases {
+        for (path, text) in &SETTINGS[..4] {
+            let text = text.replace('S', "'${S}'");
+            let loaded = loader(&[("S", slip)]).with_text("c", Format::Yaml, &text).load().unwrap();
+            let found =
+                loaded.warnings.iter().map(ToString::to_string).find(|warning| warning.contains(message));
+            assert!(
+                found.is_some_and(|warning| warning.contains(path)),
+                "{slip} at {path}: {:?}",
+                loaded.warnings
+            );
+        }
+    }
+}
+
+#[test]
+fn a_login_in_the_place_of_an_api_key_is_a_warning() {
+    let text = "providers: [{ name: a, type: anthropic, keys: [{ key: sk-ant-oat01-abc }] }]";
+    let loaded = loader(&[]).with_text("c", Format::Yaml, text).load().unwrap();
+    let message =
+        "is the token of a claude.ai login, which is no API key; remove it, since clients send their own";
+    warnings(&loaded, &[&format!("1:55: providers[0].keys[0].key: {message}")]);
+}

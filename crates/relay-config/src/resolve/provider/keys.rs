@@ -4,13 +4,16 @@ use std::num::NonZeroU32;
 
 use super::limits;
 use crate::config::{KeyConfig, ProviderKind};
-use crate::error::Fault;
+use crate::error::{Concern, Fault};
 use crate::kinds::KeyNeed;
 use crate::raw;
 use crate::resolve::reporter::Reporter;
 use crate::rules::{check_key, check_need};
 use crate::secret::Secret;
 use crate::tree::KeyPath;
+
+/// The start of the token of a claude.ai login.
+const LOGIN_TOKEN: &str = "sk-ant-oat";
 
 pub(super) fn resolve(
     mut raw: Vec<raw::Key>,
@@ -30,6 +33,7 @@ pub(super) fn resolve(
             _ if need == KeyNeed::NeverSent => None,
             Some(key) => {
                 check_key(&key, &path, to);
+                check_login(&key, &path, to);
                 Some(Secret::new(key))
             }
             None => {
@@ -50,4 +54,13 @@ pub(super) fn resolve(
         });
     }
     keys
+}
+
+/// Warns about the token of a login in the place of a key.
+fn check_login(key: &str, path: &KeyPath, to: &mut Reporter<'_>) {
+    if key.starts_with(LOGIN_TOKEN) {
+        let reason =
+            "is the token of a claude.ai login, which is no API key; remove it, since clients send their own";
+        to.warning(path, Concern::DoubtfulSecret { reason });
+    }
 }
