@@ -346,6 +346,12 @@ pub enum Concern {
         /// The scheme of the proxy.
         scheme: String,
     },
+    /// The address of a proxy cannot be read.
+    #[error(
+        "this is no address of a proxy, so that it has no effect or the wrong one; write http://HOST:PORT, with `@` in a password \
+         as %40"
+    )]
+    UnreadableProxy,
     /// A variable names a proxy that does not serve an upstream on plain `http`.
     #[error(
         "no proxy is used for http:// upstreams such as {host}, which are reached directly; use https://, or add the host \

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use http::Uri;
+use http::uri::Authority;
+
 use super::reporter::Reporter;
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::error::Concern;
@@ -11,6 +14,9 @@ use crate::tree::KeyPath;
 
 /// The variables of the proxy for `https`. The relay reads the first one that is set.
 const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The schemes of proxies that curl supports and the relay does not.
+const SCHEMES: [&str; 5] = ["https", "socks4", "socks4a", "socks5", "socks5h"];
 
 /// The variables of the proxy for `http`. The relay uses none for such upstreams.
 const PROXIES_FOR_HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
@@ -43,10 +49,28 @@ pub(super) fn check(providers: &[ProviderConfig], path: &KeyPath, to: &mut Repor
 
 fn check_proxy(path: &KeyPath, to: &mut Reporter<'_>) {
     let Some((variable, value)) = to.environment.first(&PROXIES) else { return };
-    let Some((scheme, _)) = value.split_once("://") else { return };
-    if !scheme.eq_ignore_ascii_case("http") {
-        to.warning_in_variable(variable, path, Concern::Proxy { scheme: scheme.to_ascii_lowercase() });
+    match value.split_once("://") {
+        Some((scheme, _)) if SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
+            to.warning_in_variable(variable, path, Concern::Proxy { scheme: scheme.to_ascii_lowercase() });
+        }
+        _ if !is_proxy(&value) => to.warning_in_variable(variable, path, Concern::UnreadableProxy),
+        _ => {}
     }
+}
+
+/// Returns `true` if `value` names a proxy on `http`. Another value has no effect. A second `@` would cut the password,
+/// and an impossible port would be replaced by the default one.
+fn is_proxy(value: &str) -> bool {
+    let Ok(url) = value.parse::<Uri>() else { return false };
+    let is_http = url.scheme_str().is_none_or(|scheme| scheme == "http");
+    let is_address = |authority: &Authority| {
+        let text = authority.as_str();
+        let (_, port) = text.rsplit_once('@').unwrap_or(("", text)).1.rsplit_once(':').unwrap_or_default();
+        let has_port =
+            port.is_empty() || port.ends_with(']') || authority.port_u16().is_some_and(|port| port > 0);
+        text.matches('@').count() <= 1 && !authority.host().is_empty() && has_port
+    };
+    is_http && url.authority().is_some_and(is_address)
 }
 
 /// Warns about a proxy for an upstream on plain `http` that is reached directly. The default address of a kind, that of an
@@ -86,4 +110,38 @@ fn is_excepted(host: &str, exceptions: &str) -> bool {
         };
         entry == "*" || (is_address && entry.contains('/')) || is_domain()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_proxy_is_a_url_or_a_host_and_a_port() {
+        for value in [
+            "http://proxy.example:3128",
+            "HTTP://proxy.example:3128/",
+            "proxy.example:3128",
+            "proxy.example",
+            "http://user:pass%40word@proxy.example:3128",
+            "http://10.0.0.1",
+            "http://[::1]:3128",
+            "http://[::1]",
+        ] {
+            assert!(is_proxy(value), "{value}");
+        }
+        for value in [
+            "not a url",
+            "http://",
+            "ftp://proxy.example:21",
+            "http://user:pass@word@proxy.example:3128",
+            "http://proxy.example:99999",
+            "http://proxy.example:port",
+            "proxy.example:3128/path",
+            "/path",
+            "http:/proxy.example",
+        ] {
+            assert!(!is_proxy(value), "{value}");
+        }
+    }
 }
