@@ -29,15 +29,20 @@ const HOP_BY_HOP: [&str; 8] = [
 
 /// Response headers that only make sense from the client's origin, which the upstream is not. A cookie of one
 /// client's session could reach another client. The others would apply to the relay's own host: its other protocols,
-/// its stored data, the receivers of its error reports, its service workers, the address that a browser loads next.
-const ORIGIN_BOUND: [&str; 18] = [
+/// its stored data and login state, the receivers of its error reports, its service workers, the address that a browser loads
+/// next, its experiments and the hints that a browser sends with each request.
+const ORIGIN_BOUND: [&str; 26] = [
+    "accept-ch",
+    "activate-storage-access",
     "alt-svc",
     "clear-site-data",
+    "critical-ch",
     "cross-origin-embedder-policy",
     "cross-origin-opener-policy",
     "expect-ct",
     "nel",
     "origin-agent-cluster",
+    "origin-trial",
     "public-key-pins",
     "public-key-pins-report-only",
     "refresh",
@@ -46,9 +51,13 @@ const ORIGIN_BOUND: [&str; 18] = [
     "service-worker-allowed",
     "set-cookie",
     "set-cookie2",
+    "set-login",
     "sourcemap",
+    "speculation-rules",
     "strict-transport-security",
+    "supports-loading-mode",
     "timing-allow-origin",
+    "use-as-dictionary",
 ];
 /// The prefix of the headers by which a server permits web pages of other origins to read its responses. Only the relay
 /// decides this.
@@ -252,6 +261,7 @@ mod tests {
         let mut headers = map(&[
             ("access-control-allow-origin", "*"),
             ("access-control-expose-headers", "x-secret"),
+            ("accept-ch", "sec-ch-ua-model"),
             ("clear-site-data", "\"*\""),
             ("content-length", "3"),
             ("nel", "{}"),
@@ -260,6 +270,9 @@ mod tests {
             ("reporting-endpoints", "a=\"https://elsewhere.example\""),
             ("service-worker-allowed", "/"),
             ("set-cookie2", "a=1"),
+            ("set-login", "logged-in"),
+            ("speculation-rules", "\"/rules\""),
+            ("use-as-dictionary", "match=\"/*\""),
             ("request-id", "req_1"),
             ("anthropic-ratelimit-requests-remaining", "9"),
             ("retry-after", "2"),
