@@ -17,7 +17,7 @@ const ANTHROPICS: &str = "prompt is too long: {n} tokens > {m} maximum";
 ///
 /// # Source
 /// The comment at each group: the upstream, and the place where its users or its source state the words.
-const WORDINGS: [&str; 46] = [
+const WORDINGS: [&str; 52] = [
     // OpenAI, Azure OpenAI, DeepSeek (evalstate/fast-agent#621), vLLM up to 0.10 (vllm-project/vllm#20409)
     "maximum context length is {m} tokens. however, your messages resulted in {n} tokens",
     "maximum context length is {m} tokens. however, you requested {n} tokens",
@@ -31,6 +31,9 @@ const WORDINGS: [&str; 46] = [
     "you passed *however, the model's context length is only {m} tokens",
     // vLLM (`vllm/v1/engine/processor.py`)
     "prompt (length {n}) is longer than the maximum model length of {m}",
+    // vLLM with images (vllm-project/vllm#12165), its scheduler up to 0.8 (vllm-project/vllm#10440)
+    "prompt (total length {n}) is too long to fit into the model (context length {m})",
+    "input prompt ({n} tokens) is too long and exceeds limit of {m}",
     // OpenRouter (openrouter.ai/docs, errors of endpoints)
     "maximum context length is {m} tokens. however, you requested about {n} tokens",
     // SGLang (`sglang/srt/managers/tokenizer_manager.py`, `schedule_batch.py`)
@@ -52,6 +55,8 @@ const WORDINGS: [&str; 46] = [
     "n_keep: {n} >= n_ctx: {m}",
     "n_keep ({n}) >= n_ctx ({m})",
     "tokens to keep from the initial prompt is greater than the context length",
+    // LM Studio, of a model that cannot shift its context (lmstudio-ai/lmstudio-bug-tracker#1024, #1251)
+    "reached context length of {m} tokens",
     // Ollama (`server/prompt.go`, `runner`), Ollama cloud
     "exceeds the context length",
     "prompt too long; exceeded max context length",
@@ -60,6 +65,11 @@ const WORDINGS: [&str; 46] = [
     // Moonshot, Kimi (MoonshotAI/kimi-cli#2011)
     "exceeded model token limit: {m} (requested: {n})",
     "exceeded model token limit",
+    "input token length too long",
+    // Baidu Qianfan (cloud.baidu.com/doc, code `tokens_too_long`)
+    "prompt tokens too long",
+    // LiteLLM, in front of any upstream (docs.litellm.ai, exception mapping)
+    "contextwindowexceedederror",
     // xAI (docs.x.ai; reports of agents for Grok)
     "maximum prompt length is {m} but the request contains {n} tokens",
     // Volcengine Ark (volcengine.com/docs/82379, error codes)
@@ -92,9 +102,13 @@ const WORDINGS: [&str; 46] = [
     "length of prompt_tokens *must be less than max_seq_len",
 ];
 
-/// Values of `error.code` and `error.type` for a prompt that is too long: OpenAI, llama.cpp, GitHub Copilot.
-const CODES: [&str; 3] =
-    ["context_length_exceeded", "exceed_context_size_error", "model_max_prompt_tokens_exceeded"];
+/// Values of `error.code` and `error.type` for a prompt that is too long: OpenAI, llama.cpp, GitHub Copilot, Baidu Qianfan.
+const CODES: [&str; 4] = [
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "model_max_prompt_tokens_exceeded",
+    "tokens_too_long",
+];
 
 /// Words of messages about the length of the answer. Clients read such a message and lower `max_tokens`.
 const ABOUT_ANSWER: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
@@ -286,6 +300,23 @@ mod tests {
             Some((5000, 4091)),
         );
         check("<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 98304]", None);
+        check(
+            "The prompt (total length 25938) is too long to fit into the model (context length 4096). Make sure that \
+             `max_model_len` is no smaller than the number of text tokens plus multimodal tokens.",
+            Some((25_938, 4096)),
+        );
+        check("Input prompt (35247 tokens) is too long and exceeds limit of 1000", Some((35_247, 1000)));
+        check(
+            "Reached context length of 4096 tokens with model (arch: qwen3vlmoe) that does not currently support \
+             mid-generation context overflow. Try reloading with a larger context length or shortening the prompt/chat.",
+            None,
+        );
+        check("Input token length too long", None);
+        check("Prompt tokens too long", None);
+        check(
+            "litellm.ContextWindowExceededError: litellm.BadRequestError: MistralException - too large",
+            None,
+        );
         check(
             "Invalid request: Your request exceeded model token limit: 262144 (requested: 269030)",
             Some((269_030, 262_144)),
