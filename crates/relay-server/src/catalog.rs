@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::Service;
 
+use crate::auth::Client;
 use crate::discovery::Discovery;
-use crate::edge::Client;
 use crate::error::Error;
 use crate::response::{ResponseBody, ResponseFuture, json};
 
@@ -178,7 +178,7 @@ impl<B> Service<Request<B>> for Catalog {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (path, query) = (request.uri().path().to_owned(), request.uri().query().map(str::to_owned));
-        let client = request.extensions().get::<Client>().and_then(|client| client.credential.clone());
+        let client = request.extensions().get::<Client>().and_then(Client::credential).cloned();
         Box::pin(self.clone().answer(path, query, client))
     }
 }

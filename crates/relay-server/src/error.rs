@@ -9,6 +9,9 @@ use relay_messages::{BodyError, cut, error_type};
 use relay_providers::{AttemptError, GuardrailConflict};
 use relay_routing::{PlanError, RouteError, RouteErrorKind};
 
+use crate::auth::Denied;
+use crate::concurrency::Busy;
+
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const ACCEPT_ENCODING: HeaderName = http::header::ACCEPT_ENCODING;
 
@@ -23,22 +26,12 @@ const OVERLOAD_RETRY_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The client sent no credential that the relay accepts.
-    #[error(
-        "the relay does not accept this credential: send a key of the relay as `x-api-key` or `authorization: Bearer`"
-    )]
-    Denied,
-    /// A credential header has several lines or a list in its value.
-    #[error(
-        "a credential header holds more than one credential: send one, as `x-api-key` or `authorization: Bearer`"
-    )]
-    SeveralCredentials,
+    /// The client is not admitted.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// `server.max_concurrent` requests are in flight.
-    #[error("the relay is serving as many requests as it may ({limit}); try again shortly")]
-    Busy {
-        /// `server.max_concurrent`.
-        limit: u32,
-    },
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The bodies of all requests together would exceed `server.max_buffered_bytes`.
     #[error(
         "the relay holds as many bytes of request bodies as it may ({limit}, server.max_buffered_bytes); \
@@ -213,8 +206,8 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Denied | Self::SeveralCredentials | Self::NoCredential => StatusCode::UNAUTHORIZED,
-            Self::Busy { .. } | Self::BuffersFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Denied(_) | Self::NoCredential => StatusCode::UNAUTHORIZED,
+            Self::Busy(_) | Self::BuffersFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding { .. } | Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyStalled { .. } | Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -264,7 +257,7 @@ impl Error {
     /// Adds the headers of the response: `retry-after`, `x-should-retry`, `allow`, `accept-encoding`.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let retry_after = match self {
-            Self::Busy { .. }
+            Self::Busy(_)
             | Self::BuffersFull { .. }
             | Self::Upstream { source: AttemptError::Saturated(_), .. } => Some(BUSY_RETRY),
             Self::Route(RouteError { kind, .. }) => match kind {
@@ -304,8 +297,7 @@ impl Error {
     /// minutes.
     fn is_final(&self) -> bool {
         match self {
-            Self::Denied
-            | Self::SeveralCredentials
+            Self::Denied(_)
             | Self::NoCredential
             | Self::NoGuardrail { .. }
             | Self::HostNotAllowed { .. }

@@ -9,7 +9,7 @@ use relay_messages::MessagesBody;
 use relay_providers::{Endpoint, RelayRequest};
 use relay_routing::{CredentialId, PlannedCandidate, Planner};
 
-use crate::edge::Verifier;
+use crate::auth::ConfiguredKeys;
 use crate::error::Error;
 use crate::intake::check_lists;
 
@@ -49,7 +49,7 @@ pub struct Considered {
 /// Explains requests. It uses the verifier and the planner that serve them.
 #[derive(Debug)]
 pub(crate) struct Explainer {
-    verifier: Arc<Verifier>,
+    keys: ConfiguredKeys,
     planner: Arc<Planner>,
     providers: Vec<KnownProvider>,
     max_attempts: usize,
@@ -65,7 +65,7 @@ struct KnownProvider {
 }
 
 impl Explainer {
-    pub(crate) fn new(verifier: Arc<Verifier>, planner: Arc<Planner>, config: &Config) -> Self {
+    pub(crate) fn new(keys: ConfiguredKeys, planner: Arc<Planner>, config: &Config) -> Self {
         let known = config.providers.iter().map(|provider| KnownProvider {
             name: provider.name.clone(),
             kind: provider.kind.as_str(),
@@ -73,15 +73,15 @@ impl Explainer {
             mapping: provider.model_mapping.clone(),
         });
         let max_attempts = config.routing.max_attempts.get() as usize;
-        Self { verifier, planner, providers: known.collect(), max_attempts }
+        Self { keys, planner, providers: known.collect(), max_attempts }
     }
 
     pub(crate) fn explain(&self, mut headers: HeaderMap, body: Bytes) -> Result<Explanation, Error> {
-        let client = self.verifier.check(&mut headers)?;
+        let client = self.keys.check(&mut headers)?;
         check_lists(&headers)?;
         let request = RelayRequest::new(Endpoint::Messages, None, headers, MessagesBody::parse(body)?)
-            .with_client_credential(client.credential)
-            .with_keys_allowed(client.keys_allowed);
+            .with_keys_allowed(client.may_use_configured_keys())
+            .with_client_credential(client.into_credential());
         let model = request.body().model().to_string();
         let planned = self.planner.explain(&request);
 
@@ -206,6 +206,6 @@ providers:
         let closed = format!("server: {{ auth: {{ api_key: k }} }}\n{provider}");
         check(provider, token, &["a claude-opus-5-5: the client's own credential"], &[]);
         assert_eq!(explain(provider, None).unwrap().refusal, Some(Error::NoCredential.to_string()));
-        assert!(matches!(explain(&closed, token), Err(Error::Denied)));
+        assert!(matches!(explain(&closed, token), Err(Error::Denied(_))));
     }
 }

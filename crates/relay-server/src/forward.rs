@@ -12,7 +12,7 @@ use relay_providers::{ApiRequest, Forward, Outcome, requests_guardrail};
 use relay_routing::CredentialId;
 use tower::{Service, ServiceExt};
 
-use crate::edge::Client;
+use crate::auth::Client;
 use crate::error::Error;
 use crate::intake::check_lists;
 use crate::record::RecordHandle;
@@ -104,8 +104,8 @@ impl<B: ClientBody> Service<Request<B>> for Forwarder {
             query: parts.uri.query().map(str::to_owned),
             headers: parts.headers,
             body: body.map_err(Into::into).boxed_unsync(),
-            keys_allowed: client.as_ref().is_none_or(|client| client.keys_allowed),
-            client: client.and_then(|client| client.credential),
+            keys_allowed: client.as_ref().is_none_or(Client::may_use_configured_keys),
+            client: client.and_then(Client::into_credential),
             head_timeout: self.head_timeout,
         };
         Box::pin(self.clone().forward(request, record))

@@ -35,9 +35,11 @@
 
 mod access_log;
 mod assemble;
+pub mod auth;
 mod body;
 mod break_event;
 mod catalog;
+pub mod concurrency;
 mod debug_log;
 mod discovered;
 mod discovery;
@@ -52,6 +54,7 @@ mod path;
 mod record;
 mod relay;
 mod request_body;
+pub mod respond;
 mod response;
 mod router;
 mod serve;

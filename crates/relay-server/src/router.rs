@@ -1,5 +1,6 @@
 //! Routes paths to operations.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -7,18 +8,19 @@ use std::task::{Context, Poll};
 use http::{Method, Request, Response, StatusCode};
 use relay_routing::{Failover, Planner};
 use serde_json::json;
-use tower::{Layer, Service, ServiceExt};
+use tower::{BoxError, Layer, Service, ServiceExt};
 
+use crate::auth::{AuthLayer, ConfiguredKeys};
 use crate::catalog::{Catalog, MODEL_PATH};
+use crate::concurrency::{ConcurrencyLayer, PermitBody};
 use crate::debug_log::DebugLog;
-use crate::edge::{AdmissionLayer, AuthLayer};
 use crate::error::Error;
 use crate::forward::Forwarder;
 use crate::intake::Intake;
 use crate::messages::Messages;
 use crate::path::canonical;
 use crate::request_body::ClientBody;
-use crate::response::{ResponseBody, ResponseFuture, json};
+use crate::response::{ResponseBody, json};
 
 const MESSAGES: &str = "/v1/messages";
 const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
@@ -30,9 +32,11 @@ const PROVIDERS: &str = "/v1/providers";
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 /// An operation for admitted clients, within the limit on requests in flight.
-type Relayed<S> = <AdmissionLayer as Layer<Admitted<S>>>::Service;
+type Relayed<S> = <ConcurrencyLayer as Layer<Admitted<S>>>::Service;
 /// An operation for admitted clients.
-type Admitted<S> = <AuthLayer as Layer<S>>::Service;
+type Admitted<S> = <AuthLayer<ConfiguredKeys> as Layer<S>>::Service;
+/// The body of every operation's response.
+type RoutedBody = PermitBody<ResponseBody>;
 
 /// The readiness of the relay for new requests, as `/readyz` reports it.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ pub(crate) struct Router {
     readiness: Arc<Readiness>,
 }
 
-/// The operations, each without its admission and auth layers.
+/// The operations, each without its concurrency and auth layers.
 #[derive(Debug)]
 pub(crate) struct Operations {
     pub(crate) messages: Intake<DebugLog<Messages<Failover>>>,
@@ -90,46 +94,47 @@ pub(crate) struct Operations {
 impl Router {
     pub(crate) fn new(
         operations: Operations,
-        admission: &AdmissionLayer,
-        auth: &AuthLayer,
+        concurrency: &ConcurrencyLayer,
+        auth: &AuthLayer<ConfiguredKeys>,
         readiness: Arc<Readiness>,
     ) -> Self {
         Self {
-            messages: admission.layer(auth.layer(operations.messages)),
-            count_tokens: admission.layer(auth.layer(operations.count_tokens)),
+            messages: concurrency.layer(auth.layer(operations.messages)),
+            count_tokens: concurrency.layer(auth.layer(operations.count_tokens)),
             has_api: !operations.api.is_empty(),
-            api: admission.layer(auth.layer(operations.api)),
+            api: concurrency.layer(auth.layer(operations.api)),
             models: auth.layer(operations.catalog.clone()),
             providers: auth.layer(operations.catalog.providers()),
             readiness,
         }
     }
 
-    async fn answer<B: ClientBody>(self, request: Request<B>) -> Result<Response<ResponseBody>, Error> {
-        match Route::of(request.method(), request.uri().path())? {
-            Route::Messages => self.messages.oneshot(request).await,
-            Route::CountTokens => self.count_tokens.oneshot(request).await,
-            Route::Api => self.api.oneshot(request).await,
+    async fn answer<B: ClientBody>(self, request: Request<B>) -> Result<Response<RoutedBody>, BoxError> {
+        let response = match Route::of(request.method(), request.uri().path())? {
+            Route::Messages => return self.messages.oneshot(request).await,
+            Route::CountTokens => return self.count_tokens.oneshot(request).await,
+            Route::Api => return self.api.oneshot(request).await,
             // Anthropic's own entry has more facts than the catalog's.
-            Route::Model if self.has_api => self.api.oneshot(request).await,
-            Route::Model | Route::Models => self.models.oneshot(request).await,
-            Route::Providers => self.providers.oneshot(request).await,
+            Route::Model if self.has_api => return self.api.oneshot(request).await,
+            Route::Model | Route::Models => self.models.oneshot(request).await?,
+            Route::Providers => self.providers.oneshot(request).await?,
             Route::Health => {
-                Ok(json(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
+                json(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
             }
-            Route::Ready => Ok(self.readiness.answer()),
-            Route::Root => Ok(json(StatusCode::OK, &json!({ "service": "cc-relay" }))),
-            Route::Hello => Ok(Response::new(ResponseBody::empty())),
-        }
+            Route::Ready => self.readiness.answer(),
+            Route::Root => json(StatusCode::OK, &json!({ "service": "cc-relay" })),
+            Route::Hello => Response::new(ResponseBody::empty()),
+        };
+        Ok(response.map(PermitBody::from))
     }
 }
 
 impl<B: ClientBody> Service<Request<B>> for Router {
-    type Response = Response<ResponseBody>;
-    type Error = Error;
-    type Future = ResponseFuture;
+    type Response = Response<RoutedBody>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<RoutedBody>, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 

@@ -19,17 +19,19 @@ use relay_transport::Proxies;
 use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
 
+use crate::auth::{AuthLayer, ConfiguredKeys};
 use crate::catalog::Catalog;
+use crate::concurrency::ConcurrencyLayer;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    AdmissionLayer, AuthLayer, BrowserLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer,
-    RequestIdLayer, RespondLayer, Verifier, with_route_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer, with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
 use crate::intake::{BodyBudget, Intake, IntakeLimits};
 use crate::messages::Messages;
 use crate::record::Subscribers;
+use crate::respond::RespondLayer;
 use crate::router::{Operations, Readiness, Router};
 use crate::stack::Stack;
 pub use build_error::BuildError;
@@ -85,10 +87,12 @@ pub(crate) fn assemble(
         api: Forwarder::new(parts.forwards, server.timeout),
         catalog: Catalog::models(&config.providers, parts.refusals, Arc::clone(&planner), parts.discoveries),
     };
-    let verifier = Arc::new(Verifier::new(server.auth.clone(), server.subscription_may_use_keys()));
-    let explainer = Arc::new(Explainer::new(Arc::clone(&verifier), planner, config));
-    let admission = AdmissionLayer::new(server.max_concurrent);
-    let router = Router::new(operations, &admission, &AuthLayer::new(verifier), Arc::clone(&readiness));
+    let mut auth = server.auth.clone();
+    auth.subscription_may_use_keys = Some(server.subscription_may_use_keys());
+    let keys = ConfiguredKeys::from(auth);
+    let explainer = Arc::new(Explainer::new(keys.clone(), planner, config));
+    let concurrency = ConcurrencyLayer::new(server.max_concurrent);
+    let router = Router::new(operations, &concurrency, &AuthLayer::new(keys), Arc::clone(&readiness));
 
     let stack = ServiceBuilder::new()
         .layer(RequestIdLayer) // every layer further in can name the request
@@ -98,7 +102,7 @@ pub(crate) fn assemble(
         .layer(LingerLayer) // no error is lost to a body that was not read
         .layer(FramingLayer) // no upstream puts the client's connection out of step
         .layer(BrowserLayer::new(server)) // adds CORS headers to every response, errors included
-        .layer(RespondLayer) // from here on outwards there are no errors
+        .layer(RespondLayer::new()) // from here on outwards there are no errors
         .service(router);
     Ok(Assembled { stack: Stack::new(stack), readiness, explainer })
 }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::future::Either;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -21,10 +22,9 @@ use relay_config::{Origin, ServerConfig};
 use tower::{Layer, Service};
 
 use super::host::HostRule;
-use super::respond::error_response;
 use crate::error::Error;
 use crate::record::RecordHandle;
-use crate::response::ResponseBody;
+use crate::respond::{RespondBody, error_response};
 
 /// The relation of the page that caused a request to the target of the request (Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -101,13 +101,13 @@ pub(crate) struct Browser<S> {
     rules: Arc<Rules>,
 }
 
-impl<S, B> Service<Request<B>> for Browser<S>
+impl<S, B, R> Service<Request<B>> for Browser<S>
 where
-    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Request<B>, Response = Response<RespondBody<R>>, Error = Infallible>,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Response<RespondBody<R>>;
     type Error = Infallible;
-    type Future = Either<BrowserFuture<S::Future>, Ready<Result<Response<ResponseBody>, Infallible>>>;
+    type Future = Either<BrowserFuture<S::Future>, Ready<Result<Response<RespondBody<R>>, Infallible>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
@@ -137,8 +137,8 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
 }
 
 /// Builds the answer to a preflight with `headers` from a page of a listed `origin`: every method and every header may follow.
-fn preflight(origin: HeaderValue, headers: &HeaderMap) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::empty());
+fn preflight<B: From<Bytes>>(origin: HeaderValue, headers: &HeaderMap) -> Response<B> {
+    let mut response = Response::new(B::from(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let answer = response.headers_mut();
     answer.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
@@ -169,9 +169,9 @@ pin_project! {
     }
 }
 
-impl<F> Future for BrowserFuture<F>
+impl<F, R> Future for BrowserFuture<F>
 where
-    F: Future<Output = Result<Response<ResponseBody>, Infallible>>,
+    F: Future<Output = Result<Response<R>, Infallible>>,
 {
     type Output = F::Output;
 

@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::Full;
 use tower::{BoxError, Layer, Service};
 use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::{CatchPanic, ResponseForPanic, ResponseFuture};
 
-use super::respond::error_response;
 use crate::error::Error;
 use crate::record::RecordHandle;
-use crate::response::ResponseBody;
+use crate::respond::error_response;
 
 /// Answers a request with [`Error::Panicked`] if a service below panics, and logs the panic with the request's id.
 ///
@@ -63,9 +63,9 @@ pub(crate) struct PanicResponse {
 }
 
 impl ResponseForPanic for PanicResponse {
-    type ResponseBody = ResponseBody;
+    type ResponseBody = Full<Bytes>;
 
-    fn response_for_panic(&mut self, panic: Box<dyn Any + Send>) -> Response<ResponseBody> {
+    fn response_for_panic(&mut self, panic: Box<dyn Any + Send>) -> Response<Full<Bytes>> {
         let request_id = self.record.as_ref().map(|record| record.id().as_str());
         tracing::error!(request_id, panic = message(&*panic), "a panic ended the request");
         error_response(Error::Panicked, self.record.as_ref())
@@ -109,7 +109,7 @@ mod tests {
         check(Box::new(5), "no message");
 
         let inner =
-            service_fn(|_: Request<()>| -> std::future::Ready<Result<Response<ResponseBody>, Infallible>> {
+            service_fn(|_: Request<()>| -> std::future::Ready<Result<Response<Full<Bytes>>, Infallible>> {
                 panic!("a defect")
             });
         let response = CatchPanicLayer.layer(inner).oneshot(Request::new(())).await.unwrap();

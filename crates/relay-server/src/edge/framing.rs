@@ -7,14 +7,15 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::framed_body::FramedBody;
 use crate::record::RecordHandle;
-use crate::response::ResponseBody;
 
 /// Sets `content-length` to the length of the body if that is known, and removes it otherwise. A response that has no
 /// body, such as one to HEAD, is sent without one. The version of the upstream's connection does not reach the client.
@@ -38,11 +39,12 @@ pub(crate) struct Framing<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for Framing<S>
+impl<S, B, R> Service<Request<B>> for Framing<S>
 where
-    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Infallible>,
+    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    R: Body<Data = Bytes>,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Response<FramedBody<R>>;
     type Error = Infallible;
     type Future = FramingFuture<S::Future>;
 
@@ -69,8 +71,12 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = Result<Response<ResponseBody>, Infallible>>> Future for FramingFuture<F> {
-    type Output = Result<Response<ResponseBody>, Infallible>;
+impl<F, R> Future for FramingFuture<F>
+where
+    F: Future<Output = Result<Response<R>, Infallible>>,
+    R: Body<Data = Bytes>,
+{
+    type Output = Result<Response<FramedBody<R>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -86,28 +92,28 @@ impl<F: Future<Output = Result<Response<ResponseBody>, Infallible>>> Future for 
 ///
 /// # Source
 /// RFC 9110 sections 8.6, 9.3.2, 15.3.5 and 15.4.5; RFC 9112 section 6.3.
-fn frame(mut response: Response<ResponseBody>, is_head: bool) -> Response<ResponseBody> {
+fn frame<R: Body<Data = Bytes>>(mut response: Response<R>, is_head: bool) -> Response<FramedBody<R>> {
     // The version of the upstream's connection. The server writes that of the client's.
     *response.version_mut() = Version::default();
     response.headers_mut().remove(TRANSFER_ENCODING);
     match response.status() {
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => {
             response.headers_mut().remove(CONTENT_LENGTH);
-            response.map(ResponseBody::without_content)
+            response.map(|_| FramedBody::empty())
         }
         status if is_head || status == StatusCode::NOT_MODIFIED => {
             keep_announced_length(&mut response);
-            response.map(ResponseBody::without_content)
+            response.map(|_| FramedBody::empty())
         }
         _ => {
             set_length(&mut response);
-            response
+            response.map(FramedBody::new)
         }
     }
 }
 
 /// Sets `content-length` to the exact length of the body, or removes it.
-fn set_length(response: &mut Response<ResponseBody>) {
+fn set_length(response: &mut Response<impl Body>) {
     match response.body().size_hint().exact() {
         Some(length) => response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length)),
         None => response.headers_mut().remove(CONTENT_LENGTH),
@@ -115,7 +121,7 @@ fn set_length(response: &mut Response<ResponseBody>) {
 }
 
 /// Keeps a `content-length` that describes the response to GET. An own response announces the length of its body.
-fn keep_announced_length(response: &mut Response<ResponseBody>) {
+fn keep_announced_length(response: &mut Response<impl Body>) {
     let mut announced = response.headers().get_all(CONTENT_LENGTH).iter();
     let length = announced.next().and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     match (length, response.body().is_end_stream()) {
@@ -129,7 +135,7 @@ fn keep_announced_length(response: &mut Response<ResponseBody>) {
     }
 }
 
-fn is_event_stream(response: &Response<ResponseBody>) -> bool {
+fn is_event_stream<R>(response: &Response<R>) -> bool {
     let content_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     content_type.is_some_and(|value| value.starts_with(b"text/event-stream"))
 }

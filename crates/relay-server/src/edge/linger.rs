@@ -16,7 +16,6 @@ use http_body_util::BodyExt;
 use tower::{Layer, Service};
 
 use crate::request_body::ClientBody;
-use crate::response::ResponseBody;
 
 /// The longest time for reading the rest of a body.
 const LINGER_TIME: Duration = Duration::from_secs(3);
@@ -41,16 +40,17 @@ pub(crate) struct Linger<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for Linger<S>
+impl<S, B, R> Service<Request<B>> for Linger<S>
 where
-    S: Service<Request<SharedBody<B>>, Response = Response<ResponseBody>>,
+    S: Service<Request<SharedBody<B>>, Response = Response<R>>,
     S::Future: Send + 'static,
+    R: Send,
     S::Error: Send,
     B: ClientBody + Unpin,
 {
-    type Response = Response<ResponseBody>;
+    type Response = Response<R>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)

@@ -3,22 +3,20 @@
 //! ```text
 //! request id ▸ record ▸ catch panic ▸ linger ▸ framing ▸ browser ▸ respond ▸ admission ▸ auth ▸ the relay's operations
 //! ```
-//! Inside of [`respond`](Respond) an error is a typed [`Error`](crate::Error). Outside of it there are no errors.
+//! Inside of [`respond`](crate::respond) an error is a typed [`Error`](crate::Error) or that of a public layer. Outside of it
+//! there are no errors. The layers that every service can use are public modules: [`auth`](crate::auth),
+//! [`concurrency`](crate::concurrency) and [`respond`](crate::respond). This module has those that only the relay needs.
 
-mod admission;
-mod auth;
 mod browser;
 mod catch_panic;
+mod framed_body;
 mod framing;
 mod host;
 mod linger;
 mod record;
 mod request_id;
-mod respond;
 mod route_headers;
 
-pub(crate) use admission::AdmissionLayer;
-pub(crate) use auth::{AuthLayer, Client, Verifier};
 pub(crate) use browser::BrowserLayer;
 pub(crate) use catch_panic::CatchPanicLayer;
 pub(crate) use framing::FramingLayer;
@@ -26,5 +24,4 @@ pub(crate) use host::Listener;
 pub(crate) use linger::LingerLayer;
 pub(crate) use record::RecordLayer;
 pub(crate) use request_id::RequestIdLayer;
-pub(crate) use respond::RespondLayer;
 pub(crate) use route_headers::with_route_headers;

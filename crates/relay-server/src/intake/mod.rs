@@ -15,7 +15,7 @@ use relay_messages::MessagesBody;
 use relay_providers::{Deadline, Endpoint, RelayRequest};
 use tower::{Service, ServiceExt};
 
-use crate::edge::Client;
+use crate::auth::Client;
 use crate::error::Error;
 use crate::offload::{MayBlock, Offload};
 use crate::record::RecordHandle;
@@ -106,9 +106,9 @@ async fn read(
         None => request,
     };
     let request = match client {
-        Some(client) => {
-            request.with_client_credential(client.credential).with_keys_allowed(client.keys_allowed)
-        }
+        Some(client) => request
+            .with_keys_allowed(client.may_use_configured_keys())
+            .with_client_credential(client.into_credential()),
         None => request,
     };
     if let Some(record) = &record {

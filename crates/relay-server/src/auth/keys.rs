@@ -1,69 +1,110 @@
-//! Authenticates clients, and removes their credentials from requests.
+//! The keys that admit clients of the relay.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures_util::future::Either;
+use http::HeaderMap;
 use http::header::{COOKIE, PROXY_AUTHORIZATION};
-use http::{HeaderMap, Request, Response};
+use http::request::Parts;
 use relay_config::{ClientAuth, ClientKey, Secret};
 use relay_providers::{ClientCredential, is_subscription_token};
-use std::future::{Ready, ready};
-use tower::{Layer, Service};
 
-use crate::error::Error;
+use super::client::Client;
+use super::verifier::Verifier;
 use crate::record::RecordHandle;
-use crate::response::ResponseBody;
-
-/// An admitted client.
-#[derive(Debug, Clone)]
-pub(crate) struct Client {
-    /// The name of the client key that it sent; `None` if it sent none.
-    pub(crate) name: Option<Arc<str>>,
-    /// The client's own credential for an upstream, if it may be passed through.
-    pub(crate) credential: Option<ClientCredential>,
-    /// True if a provider with configured keys may serve it (`server.auth.subscription_may_use_keys`).
-    pub(crate) keys_allowed: bool,
-}
-
-/// Checks the credentials of requests against `server.auth`.
-#[derive(Debug)]
-pub(crate) struct Verifier {
-    auth: ClientAuth,
-    /// The name of each of `auth.keys`, in order.
-    names: Vec<Arc<str>>,
-    subscription_may_use_keys: bool,
-}
 
 /// The rejection of a client.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Denied {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Denied {
     /// A credential is required, and none is accepted.
+    #[error(
+        "the relay does not accept this credential: send a key of the relay as `x-api-key` or `authorization: Bearer`"
+    )]
     Unknown,
-    /// A credential header holds more than one credential.
+    /// A credential header holds more than one credential, in several lines or as a list in its value.
+    #[error(
+        "a credential header holds more than one credential: send one, as `x-api-key` or `authorization: Bearer`"
+    )]
     Several,
 }
 
-impl From<Denied> for Error {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Unknown => Self::Denied,
-            Denied::Several => Self::SeveralCredentials,
+/// Admits clients by configured keys (`server.auth`): keys with names, a bearer token, and the form of Claude subscription
+/// tokens. Cheap to clone.
+///
+/// A key is accepted as `x-api-key` and as `authorization: Bearer`, and compared in constant time. Both headers are removed
+/// from every request, together with `cookie` and `proxy-authorization`. A credential that an upstream may receive, such as
+/// a subscription token, is kept in the [`Client`]. Without any setting every client is admitted, and its own credential is kept.
+#[derive(Debug, Clone, Default)]
+pub struct ConfiguredKeys(Arc<Keys>);
+
+#[derive(Debug, Clone, Default)]
+struct Keys {
+    auth: ClientAuth,
+    /// The name of each of `auth.keys`, in order.
+    names: Vec<Arc<str>>,
+}
+
+impl Verifier for ConfiguredKeys {
+    type Client = Client;
+    type Error = Denied;
+    type Future = Ready<Result<Client, Denied>>;
+
+    fn verify(&self, head: &mut Parts) -> Self::Future {
+        let client = self.check(&mut head.headers);
+        if let Ok(Client { name: Some(name), .. }) = &client
+            && let Some(record) = head.extensions.get::<RecordHandle>()
+        {
+            record.set_client(name);
         }
+        ready(client)
     }
 }
 
-impl Verifier {
-    pub(crate) fn new(auth: ClientAuth, subscription_may_use_keys: bool) -> Self {
+impl From<ClientAuth> for ConfiguredKeys {
+    fn from(auth: ClientAuth) -> Self {
         let names = auth.keys.iter().map(|key| Arc::from(key.name.as_str())).collect();
-        Self { auth, names, subscription_may_use_keys }
+        Self(Arc::new(Keys { auth, names }))
+    }
+}
+
+impl ConfiguredKeys {
+    /// Admits clients that send `key`, under this name.
+    #[must_use]
+    pub fn with_key(self, name: impl Into<String>, key: Secret) -> Self {
+        self.with(|auth| auth.keys.push(ClientKey { name: name.into(), key }))
+    }
+
+    /// Admits clients that send this bearer token. They have no name.
+    #[must_use]
+    pub fn with_bearer_secret(self, secret: Secret) -> Self {
+        self.with(|auth| auth.bearer_secret = Some(secret))
+    }
+
+    /// Admits clients that send a Claude subscription token of their own. With `may_use_configured_keys`, providers with
+    /// configured keys may serve them too.
+    ///
+    /// Only the form of a token can be checked. Therefore `may_use_configured_keys` opens the keys to every client that knows
+    /// the form.
+    #[must_use]
+    pub fn with_subscriptions(self, may_use_configured_keys: bool) -> Self {
+        self.with(|auth| {
+            auth.allow_subscription = true;
+            auth.subscription_may_use_keys = Some(may_use_configured_keys);
+        })
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut ClientAuth)) -> Self {
+        let mut auth = std::mem::take(&mut Arc::make_mut(&mut self.0).auth);
+        change(&mut auth);
+        Self::from(auth)
     }
 
     /// Removes every credential from `headers`, and returns the client to which they belong.
     ///
     /// # Errors
     /// [`Denied`] if a credential is required and none is accepted, or if one header holds several credentials.
-    pub(crate) fn check(&self, headers: &mut HeaderMap) -> Result<Client, Denied> {
+    pub fn check(&self, headers: &mut HeaderMap) -> Result<Client, Denied> {
         let is_list = ClientCredential::is_list(headers);
         let mut has_key = false;
         let mut name = None;
@@ -72,9 +113,9 @@ impl Verifier {
             has_key |= known;
             name = index.or(name);
         }
-        let required = self.auth.is_required();
+        let required = self.0.auth.is_required();
         let may_pass = |token: &str| match required {
-            true => self.auth.allow_subscription && is_subscription_token(token) && !self.find(token).0,
+            true => self.0.auth.allow_subscription && is_subscription_token(token) && !self.find(token).0,
             false => true,
         };
         let credential = ClientCredential::take(headers, may_pass);
@@ -88,9 +129,11 @@ impl Verifier {
             return Err(Denied::Unknown);
         }
         Ok(Client {
-            name: name.map(|index| Arc::clone(&self.names[index])),
+            name: name.map(|index| Arc::clone(&self.0.names[index])),
             credential,
-            keys_allowed: has_key || !subscription || self.subscription_may_use_keys,
+            may_use_configured_keys: has_key
+                || !subscription
+                || self.0.auth.subscription_may_use_keys == Some(true),
         })
     }
 
@@ -100,12 +143,12 @@ impl Verifier {
         let bare = unquoted(token);
         let matches = |secret: &Secret| secret.matches(token.as_bytes()) | secret.matches(bare.as_bytes());
         let mut found = None;
-        for (index, ClientKey { key, .. }) in self.auth.keys.iter().enumerate() {
+        for (index, ClientKey { key, .. }) in self.0.auth.keys.iter().enumerate() {
             if matches(key) {
                 found = Some(index);
             }
         }
-        let bearer = self.auth.bearer_secret.as_ref().is_some_and(matches);
+        let bearer = self.0.auth.bearer_secret.as_ref().is_some_and(matches);
         (found.is_some() | bearer, found)
     }
 }
@@ -117,71 +160,17 @@ fn unquoted(token: &str) -> &str {
     ['"', '\''].iter().find_map(inside).unwrap_or(token)
 }
 
-/// Admits clients. An admitted request has its [`Client`] in the extensions, and no credential in its headers.
-#[derive(Debug, Clone)]
-pub(crate) struct AuthLayer {
-    verifier: Arc<Verifier>,
-}
-
-impl AuthLayer {
-    pub(crate) fn new(verifier: Arc<Verifier>) -> Self {
-        Self { verifier }
-    }
-}
-
-impl<S> Layer<S> for AuthLayer {
-    type Service = Auth<S>;
-
-    fn layer(&self, inner: S) -> Auth<S> {
-        Auth { inner, verifier: Arc::clone(&self.verifier) }
-    }
-}
-
-/// The service of [`AuthLayer`].
-#[derive(Debug, Clone)]
-pub(crate) struct Auth<S> {
-    inner: S,
-    verifier: Arc<Verifier>,
-}
-
-impl<S, B> Service<Request<B>> for Auth<S>
-where
-    S: Service<Request<B>, Response = Response<ResponseBody>, Error = Error>,
-{
-    type Response = Response<ResponseBody>;
-    type Error = Error;
-    type Future = Either<S::Future, Ready<Result<Response<ResponseBody>, Error>>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.verifier.check(request.headers_mut()) {
-            Ok(client) => {
-                if let (Some(name), Some(record)) = (&client.name, request.extensions().get::<RecordHandle>())
-                {
-                    record.set_client(name);
-                }
-                request.extensions_mut().insert(client);
-                Either::Left(self.inner.call(request))
-            }
-            Err(denied) => Either::Right(ready(Err(denied.into()))),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::header::{HeaderName, HeaderValue};
 
     use super::*;
 
-    fn open() -> Verifier {
-        Verifier::new(ClientAuth::default(), false)
+    fn open() -> ConfiguredKeys {
+        ConfiguredKeys::default()
     }
 
-    fn keyed(allow_subscription: bool) -> Verifier {
+    fn keyed(allow_subscription: bool) -> ConfiguredKeys {
         let key = |name: &str, key: &str| ClientKey { name: name.to_owned(), key: Secret::new(key) };
         let auth = ClientAuth {
             keys: vec![key("alice", "relay-a"), key("bob", "relay-b")],
@@ -189,14 +178,14 @@ mod tests {
             allow_subscription,
             subscription_may_use_keys: None,
         };
-        Verifier::new(auth, false)
+        ConfiguredKeys::from(auth)
     }
 
     /// The name, then three flags: a credential may be passed through, it is a subscription, keys are allowed.
     type Expected = Result<(Option<&'static str>, bool, bool, bool), Denied>;
 
     #[track_caller]
-    fn check(verifier: &Verifier, headers: &[(&'static str, &'static str)], expected: Expected) {
+    fn check(verifier: &ConfiguredKeys, headers: &[(&'static str, &'static str)], expected: Expected) {
         let mut map: HeaderMap = headers
             .iter()
             .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -206,7 +195,7 @@ mod tests {
         let found = client.map(|client| {
             let credential = client.credential.as_ref();
             let subscription = credential.is_some_and(ClientCredential::is_subscription);
-            (client.name.clone(), credential.is_some(), subscription, client.keys_allowed)
+            (client.name.clone(), credential.is_some(), subscription, client.may_use_configured_keys)
         });
         let expected =
             expected.map(|(name, own, subscription, keys)| (name.map(Arc::from), own, subscription, keys));
@@ -290,8 +279,7 @@ mod tests {
             &[("x-api-key", "relay-a"), ("authorization", "Bearer sk-ant-oat01-x")],
             Ok((Some("alice"), true, true, true)),
         );
-        let only_subscriptions =
-            Verifier::new(ClientAuth { allow_subscription: true, ..ClientAuth::default() }, true);
+        let only_subscriptions = ConfiguredKeys::default().with_subscriptions(true);
         check(
             &only_subscriptions,
             &[("authorization", "Bearer sk-ant-oat01-x")],

@@ -1,0 +1,53 @@
+//! An admitted client.
+
+use std::sync::Arc;
+
+use relay_providers::ClientCredential;
+
+/// An admitted client, in the extensions of its requests.
+///
+/// ```
+/// use relay_server::auth::Client;
+///
+/// let client = Client::new("alice");
+/// assert_eq!(client.name(), Some("alice"));
+/// assert!(client.may_use_configured_keys());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(super) name: Option<Arc<str>>,
+    pub(super) credential: Option<ClientCredential>,
+    pub(super) may_use_configured_keys: bool,
+}
+
+impl Client {
+    /// Creates a client with a name and without a credential of its own. Providers with configured keys may serve it.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self { name: Some(name.into()), credential: None, may_use_configured_keys: true }
+    }
+
+    /// The name of the key that admitted the client; `None` if that has no name.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Returns `true` if providers with configured keys may serve the client
+    /// (`server.auth.subscription_may_use_keys`).
+    #[must_use]
+    pub fn may_use_configured_keys(&self) -> bool {
+        self.may_use_configured_keys
+    }
+
+    /// The client's own credential for an upstream, if it may be passed through. It cannot be read.
+    #[must_use]
+    pub fn credential(&self) -> Option<&ClientCredential> {
+        self.credential.as_ref()
+    }
+
+    /// Takes the credential out, which ends its way through the layers.
+    pub(crate) fn into_credential(self) -> Option<ClientCredential> {
+        self.credential
+    }
+}
