@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::names::BaseUrl;
 
 /// The facts that are fixed for one kind of provider.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub struct KindSpec {
     /// The `type` in the configuration file; also the name of a discovered provider.

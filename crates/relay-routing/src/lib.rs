@@ -80,6 +80,7 @@ mod lock;
 mod plan;
 mod route_trace;
 mod session;
+mod state;
 
 pub use affinity::AffinityTable;
 pub use attempt_log::{AttemptLog, AttemptRecord};
@@ -87,9 +88,10 @@ pub use candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{Failover, FailoverSettings, Routed};
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
-pub use limits::{Bucket, Quota, RequestCost, Reservation, TokensUsed};
+pub use limits::{Bucket, LimitLevel, Quota, RequestCost, Reservation, TokensUsed};
 pub use plan::{ModelRoutes, PlanExplanation, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
 pub use route_trace::RouteTrace;
+pub use state::{KeyState, PoolState, RestingModel};
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

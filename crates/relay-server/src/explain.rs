@@ -76,6 +76,11 @@ impl Explainer {
         Self { keys, planner, providers: known.collect(), max_attempts }
     }
 
+    /// The name and the `type` of every provider, and `true` if it is enabled.
+    pub(crate) fn providers(&self) -> impl Iterator<Item = (&ProviderName, &'static str, bool)> {
+        self.providers.iter().map(|provider| (&provider.name, provider.kind, provider.enabled))
+    }
+
     pub(crate) fn explain(&self, mut headers: HeaderMap, body: Bytes) -> Result<Explanation, Error> {
         let client = self.keys.check(&mut headers)?;
         check_lists(&headers)?;

@@ -38,7 +38,9 @@ mod assemble;
 pub mod auth;
 mod body;
 mod break_event;
+mod builder;
 mod catalog;
+mod changes;
 pub mod concurrency;
 mod debug_log;
 mod discovered;
@@ -50,24 +52,33 @@ mod forward;
 mod intake;
 mod messages;
 mod offload;
+mod options;
 mod path;
 mod record;
 mod relay;
+mod reload;
 mod request_body;
 pub mod respond;
 mod response;
 mod router;
 mod serve;
 mod stack;
+mod state;
 
 pub use assemble::BuildError;
 pub use body::Body;
+pub use builder::Builder;
+pub use changes::Changes;
 pub use discovered::discover_models;
 pub use error::Error;
 pub use explain::{Considered, Explanation};
 pub use record::{RecordHandle, RecordSubscriber, RequestEnd, RequestId, RequestRecord};
-pub use relay::{Builder, Relay};
+pub use relay::Relay;
+pub use reload::Reloadable;
 pub use serve::{Drained, bind, serve};
+pub use state::{ConfigurationState, ProviderState, RelayState};
+
+pub use relay_routing::{CircuitState, KeyState, LimitLevel, PoolState, RestingModel};
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

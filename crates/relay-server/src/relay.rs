@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -13,20 +13,18 @@ use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use relay_config::Config;
 use relay_messages::ThinkingProvenance;
-use relay_routing::Planner;
-use relay_transport::Proxies;
 use tower::{BoxError, Service};
 
-use crate::access_log::AccessLog;
 use crate::assemble::{Assembled, BuildError, assemble};
 use crate::body::Body;
 use crate::edge::Listener;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
-use crate::record::{RecordSubscriber, Subscribers};
+use crate::options::Options;
 use crate::router::Readiness;
-use crate::serve::{ConnectionLimit, HeadTimeouts, ServeSettings, default_connections};
+use crate::serve::{ConnectionLimit, ServeSettings};
 use crate::stack::Stack;
+use crate::state::{ConfigurationState, ProviderState, RelayState};
 
 /// The relay: a tower service that answers every request, errors included, and never fails itself.
 ///
@@ -54,130 +52,89 @@ pub struct Relay {
     connections: ConnectionLimit,
     /// The listener that this clone serves; `None` if the relay is called directly.
     listener: Option<Listener>,
+    origin: Arc<Origin>,
 }
 
-/// Builds a [`Relay`] from a [`Config`].
-pub struct Builder {
+/// The settings that a relay was made of.
+struct Origin {
+    /// As the builder received it.
     config: Config,
-    proxies: Proxies,
-    before: Option<Arc<Planner>>,
-    signatures: ThinkingProvenance,
-    head_timeouts: HeadTimeouts,
-    connections: usize,
-    subscribers: Vec<Arc<dyn RecordSubscriber>>,
-    loopback_only: bool,
-    allow_no_provider: bool,
-}
-
-impl Builder {
-    /// Accepts a configuration without an enabled provider. Every request is then refused, until a relay with another
-    /// configuration takes its place. The default is to refuse such a configuration.
-    #[must_use]
-    pub fn allow_no_provider(mut self) -> Self {
-        self.allow_no_provider = true;
-        self
-    }
-
-    /// States whether only this machine can reach the relay: every listener through which requests arrive is bound to a
-    /// loopback address. The default is `false`.
-    ///
-    /// `true` changes the default of `server.auth.subscription_may_use_keys` to `true` if no client key is configured: a
-    /// request with a subscription token may then be served with the configured keys. The form of such a token is public,
-    /// so that with `false` every client could spend the keys with an invented one. `server.listen` has no influence here,
-    /// because a service that embeds the relay does not listen there; a program that does passes
-    /// [`ServerConfig::is_loopback_only`](relay_config::ServerConfig::is_loopback_only).
-    #[must_use]
-    pub fn reachable_from_loopback_only(mut self, loopback_only: bool) -> Self {
-        self.loopback_only = loopback_only;
-        self
-    }
-
-    /// Connects to upstreams directly, without the proxies of `HTTPS_PROXY` and similar variables.
-    #[must_use]
-    pub fn without_proxy(mut self) -> Self {
-        self.proxies = Proxies::none();
-        self
-    }
-
-    /// Takes over the state of `relay` under a new configuration: sessions, circuits, limits and cooldowns of the keys that
-    /// still exist, and the provenance of thinking blocks. Requests in progress in `relay` are not affected.
-    #[must_use]
-    pub fn inherit_state(mut self, relay: &Relay) -> Self {
-        self.before = Some(Arc::clone(relay.readiness.planner()));
-        self.signatures = relay.signatures.clone();
-        self
-    }
-
-    /// Closes a connection that brings no complete request head in time: within `first` of being accepted, and within
-    /// `next` after the last open request on it. The defaults are 30 s and 120 s.
-    ///
-    /// Applies to the function `serve` only. The limit keeps idle and slow clients from using up sockets.
-    #[must_use]
-    pub fn with_head_timeouts(mut self, first: Duration, next: Duration) -> Self {
-        self.head_timeouts = HeadTimeouts { first, next };
-        self
-    }
-
-    /// Accepts at most `limit` connections at one time, over all listeners. Further connections wait until one ends. The
-    /// default is 10,000, or three quarters of the files that the process may open if that is less.
-    ///
-    /// Applies to the function `serve` only.
-    #[must_use]
-    pub fn with_connection_limit(mut self, limit: usize) -> Self {
-        self.connections = limit;
-        self
-    }
-
-    /// Hands the record of every request that has ended to `observer`, a closure or another [`RecordSubscriber`], after
-    /// those that were added before. The access log, which emits one `tracing` event for each request, is always the first.
-    #[must_use]
-    pub fn on_finished(mut self, observer: impl RecordSubscriber) -> Self {
-        self.subscribers.push(Arc::new(observer));
-        self
-    }
-
-    /// Builds the relay. It checks the configuration, reads the trusted certificates, and opens no connection.
-    ///
-    /// # Errors
-    /// [`BuildError::Config`] with every problem that [`Config::check`] finds, or another [`BuildError`] for the first
-    /// provider that cannot be built.
-    pub fn build(mut self) -> Result<Relay, BuildError> {
-        self.check()?;
-        let auth = &mut self.config.server.auth;
-        auth.subscription_may_use_keys = Some(auth.subscription_may_use_keys_at(self.loopback_only));
-        let subscribers = Subscribers::from(self.subscribers);
-        let Assembled { stack, readiness, explainer } =
-            assemble(&self.config, &self.proxies, self.before.as_deref(), &self.signatures, subscribers)?;
-        let settings = ServeSettings::new(&self.config.server, self.head_timeouts);
-        let connections = ConnectionLimit::new(self.connections);
-        let signatures = self.signatures;
-        Ok(Relay { stack, readiness, explainer, signatures, settings, connections, listener: None })
-    }
-
-    fn check(&self) -> Result<(), BuildError> {
-        let Err(mut invalid) = self.config.check() else { return Ok(()) };
-        if self.allow_no_provider {
-            invalid.problems.retain(|problem| problem.path != "providers");
-        }
-        if invalid.problems.is_empty() { Ok(()) } else { Err(BuildError::Config(invalid)) }
-    }
+    options: Options,
+    /// Counts the configurations from 1.
+    generation: u64,
+    built_at: SystemTime,
 }
 
 impl Relay {
-    /// Returns a builder for a relay with this configuration. Upstreams are reached by the proxies of the environment.
+    /// Builds a relay that takes over the state of `before`.
+    pub(crate) fn assemble(
+        config: Config,
+        options: Options,
+        before: Option<&Self>,
+    ) -> Result<Self, BuildError> {
+        let mut applied = config.clone();
+        options.apply_to(&mut applied)?;
+        let signatures = before.map_or_else(ThinkingProvenance::default, |before| before.signatures.clone());
+        let planner = before.map(|before| &**before.readiness.planner());
+        let Assembled { stack, readiness, explainer } = assemble(&applied, &options, planner, &signatures)?;
+        Ok(Self {
+            stack,
+            readiness,
+            explainer,
+            signatures,
+            settings: ServeSettings::new(&applied.server, options.head_timeouts),
+            connections: ConnectionLimit::new(options.connections),
+            listener: None,
+            origin: Arc::new(Origin {
+                config,
+                options,
+                generation: before.map_or(1, |before| before.origin.generation + 1),
+                built_at: SystemTime::now(),
+            }),
+        })
+    }
+
+    /// Returns the state of the relay now: its providers with their circuits, keys and resting models. It contains no
+    /// secret. Its size is bounded by the configuration, and at most 64 resting models for each provider.
+    ///
+    /// ```
+    /// use relay_config::{Format, Loader};
+    /// use relay_server::Relay;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let config = "providers: [{ name: local, type: mock }]";
+    /// let config = Loader::new().with_text("embedded.yaml", Format::Yaml, config).load()?.config;
+    /// let state = Relay::builder(config).build()?.state();
+    /// assert_eq!(state.providers[0].name, "local");
+    /// assert_eq!(serde_json::to_value(&state)?["providers"][0]["circuit"], "closed");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
-    pub fn builder(config: Config) -> Builder {
-        Builder {
-            config,
-            proxies: Proxies::from_environment(),
-            before: None,
-            signatures: ThinkingProvenance::default(),
-            head_timeouts: HeadTimeouts::default(),
-            connections: default_connections(),
-            subscribers: vec![Arc::new(AccessLog)],
-            loopback_only: false,
-            allow_no_provider: false,
-        }
+    pub fn state(&self) -> RelayState {
+        let configuration = ConfigurationState::new(self.origin.generation, self.origin.built_at);
+        let pools = self.readiness.planner().pools();
+        let providers = self.explainer.providers().map(|(name, kind, enabled)| {
+            let pool = pools.iter().find(|pool| pool.name() == name);
+            ProviderState::new(name, kind, enabled, pool)
+        });
+        let (is_draining, is_ready) = (self.readiness.is_draining(), self.readiness.is_ready());
+        RelayState::new(configuration, is_draining, is_ready, providers.collect())
+    }
+
+    /// The configuration, as the builder received it.
+    pub(crate) fn config(&self) -> &Config {
+        &self.origin.config
+    }
+
+    /// The settings that were made in code.
+    pub(crate) fn options(&self) -> &Options {
+        &self.origin.options
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.readiness.is_draining()
     }
 
     /// Makes `/readyz` answer 503 from now on. Requests are served as before.
@@ -207,12 +164,6 @@ impl Relay {
     /// The places for client connections.
     pub(crate) fn connections(&self) -> ConnectionLimit {
         self.connections.clone()
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

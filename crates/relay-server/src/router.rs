@@ -58,8 +58,17 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Returns `true` if `/readyz` answers 200.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_draining() && self.planner.has_usable()
+    }
+
     fn answer(&self) -> Response<ResponseBody> {
-        match (self.draining.load(Ordering::Relaxed), self.planner.has_usable()) {
+        match (self.is_draining(), self.planner.has_usable()) {
             (false, true) => json(StatusCode::OK, &json!({ "status": "ready" })),
             (true, _) => json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "draining" })),
             (false, false) => {

@@ -51,7 +51,7 @@ impl BetaRule {
 }
 
 /// The rules for the models that match one pattern.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelCapabilities {
     /// The rules for betas, the most specific name first.
     betas: Vec<(Pattern, BetaRule)>,
@@ -86,7 +86,7 @@ impl ModelCapabilities {
 }
 
 /// The rules for the models of an upstream, by patterns of their names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Capabilities {
     /// The rules by pattern, the least specific first.
     models: Vec<(Pattern, ModelCapabilities)>,

@@ -6,7 +6,7 @@ use crate::names::BaseUrl;
 use crate::secret::Secret;
 
 /// The settings of an AWS Bedrock upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BedrockConfig {
     /// The URL in front of `/model`, or of `/v1/messages` with the [`Messages`](BedrockApi::Messages) API. `None`:
     /// the endpoint of the region.
@@ -109,7 +109,7 @@ pub enum BedrockApi {
 }
 
 /// The settings of an Azure AI Foundry upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AzureConfig {
     /// The URL in front of `/v1/messages`: `https://{azure_resource_name}.services.ai.azure.com/anthropic`, or the
     /// `base_url` of the file.
@@ -170,7 +170,7 @@ pub enum EntraConfig {
 }
 
 /// The settings of a Google Vertex AI upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct VertexConfig {
     /// The URL in front of `/v1/projects`. `None`: the endpoint of the region.
     pub base_url: Option<BaseUrl>,

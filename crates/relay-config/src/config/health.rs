@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// The circuit breaker of each upstream, and the probes while its circuit is open.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HealthConfig {
     /// The time between two probes of an upstream whose circuit is open; `None` disables probes. Default 10 s.
     pub check: Option<Duration>,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The log of the process.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoggingConfig {
     /// The least severe level that is written. Default info.
     pub level: LogLevel,

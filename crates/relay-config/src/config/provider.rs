@@ -13,7 +13,7 @@ use crate::names::{BaseUrl, ModelMapping, ProviderName};
 use crate::secret::Secret;
 
 /// An upstream and its settings.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ProviderConfig {
     /// The unique name in logs, metrics and routing.
     pub name: ProviderName,
@@ -91,7 +91,7 @@ impl ProviderConfig {
 
 /// The headers that are added to every request of a provider: messages, token counts, the forwarded API, lists of models
 /// and probes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProviderHeaders {
     /// Headers with a fixed value, each name once.
     pub fixed: Vec<(HeaderName, Secret)>,
@@ -116,7 +116,7 @@ pub enum Pooling {
 }
 
 /// The kind of a provider, with the settings that only this kind has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ProviderKind {
     /// Anthropic's API, or a proxy for it.
@@ -232,7 +232,7 @@ impl ProviderKind {
 }
 
 /// A credential of a provider.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KeyConfig {
     /// The credential itself. `None` for kinds that send none: such a key carries only priority, weight and limits.
     pub key: Option<Secret>,

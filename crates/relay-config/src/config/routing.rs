@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::names::ProviderName;
 
 /// The choice of the provider for a request, and the failover to the next one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RoutingConfig {
     /// The strategy that ranks the providers.
     pub strategy: Strategy,

@@ -9,7 +9,7 @@ use super::web::{HostName, Origin};
 use crate::secret::Secret;
 
 /// The listener for clients.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
     /// The addresses to listen on; never empty. Default `127.0.0.1:8787`.
     pub listen: Vec<ListenAddress>,
@@ -115,7 +115,7 @@ impl fmt::Display for ListenAddress {
 }
 
 /// The credentials of clients that are admitted. With nothing configured, every client is admitted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClientAuth {
     /// The accepted keys (`server.auth.api_key`, `api_keys[]`), in either of the two credential headers.
     pub keys: Vec<ClientKey>,
@@ -152,7 +152,7 @@ impl ClientAuth {
 }
 
 /// A client with a name and a key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClientKey {
     /// The name in logs; `default` for `server.auth.api_key`.
     pub name: String,

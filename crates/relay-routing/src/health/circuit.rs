@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 /// The conditions under which a circuit opens and closes.
@@ -58,6 +59,8 @@ pub struct Circuit {
     state: State,
     /// The number of state changes. A permit of an earlier generation has no effect on the current state.
     generation: u64,
+    /// The time of the last state change; `None` if there was none.
+    since: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +70,7 @@ enum State {
     HalfOpen { successes: u32, in_trial: bool },
 }
 
-/// The state of a circuit.
+/// The state of a circuit. It is serialized as its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CircuitState {
     /// All requests are admitted.
@@ -87,6 +90,12 @@ impl CircuitState {
             Self::Open => "open",
             Self::HalfOpen => "half-open",
         }
+    }
+}
+
+impl Serialize for CircuitState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -113,7 +122,7 @@ impl Circuit {
     /// Creates a closed circuit.
     #[must_use]
     pub fn new(settings: CircuitSettings) -> Self {
-        Self { settings, state: State::Closed { failures: 0 }, generation: 0 }
+        Self { settings, state: State::Closed { failures: 0 }, generation: 0, since: None }
     }
 
     /// Returns the state at `now`.
@@ -138,6 +147,17 @@ impl Circuit {
         }
     }
 
+    /// Returns the time since the last change of the state; `None` if the circuit has been closed from the start.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Option<Duration> {
+        // An open circuit becomes half-open by itself when its time has passed.
+        let since = match self.state {
+            State::Open { until } if until <= now => Some(until),
+            _ => self.since,
+        };
+        since.map(|since| now.saturating_duration_since(since))
+    }
+
     /// Returns `true` if the circuit is open and its time has passed: the next admitted request makes it
     /// half-open.
     pub(super) fn is_open_time_over(&self, now: Instant) -> bool {
@@ -150,7 +170,7 @@ impl Circuit {
             return None;
         }
         if let State::Open { .. } = self.state {
-            self.change(State::HalfOpen { successes: 0, in_trial: false });
+            self.change(State::HalfOpen { successes: 0, in_trial: false }, now);
         }
         if let State::HalfOpen { in_trial, .. } = &mut self.state {
             *in_trial = true;
@@ -174,7 +194,7 @@ impl Circuit {
             (State::HalfOpen { successes, in_trial }, Verdict::Responded) => {
                 (*successes, *in_trial) = (*successes + 1, false);
                 if *successes >= self.settings.half_open_probes.get() {
-                    self.change(State::Closed { failures: 0 });
+                    self.change(State::Closed { failures: 0 }, now);
                     return true;
                 }
             }
@@ -206,7 +226,7 @@ impl Circuit {
     pub fn probe_succeeded(&mut self, now: Instant) -> bool {
         let is_open = matches!(self.state, State::Open { until } if until > now);
         if is_open {
-            self.change(State::HalfOpen { successes: 0, in_trial: false });
+            self.change(State::HalfOpen { successes: 0, in_trial: false }, now);
         }
         is_open
     }
@@ -217,15 +237,16 @@ impl Circuit {
             State::HalfOpen { successes, .. } => State::HalfOpen { successes, in_trial: false },
             state => state,
         };
-        self.change(state);
+        (self.state, self.since) = (state, other.since);
+        self.generation += 1;
     }
 
     fn open(&mut self, now: Instant) {
-        self.change(State::Open { until: now + self.settings.open_duration });
+        self.change(State::Open { until: now + self.settings.open_duration }, now);
     }
 
-    fn change(&mut self, state: State) {
-        self.state = state;
+    fn change(&mut self, state: State, now: Instant) {
+        (self.state, self.since) = (state, Some(now));
         self.generation += 1;
     }
 }

@@ -91,6 +91,12 @@ impl ModelRests {
         self.0.retain(|rest| *rest.model != *model || rest.since > sent_at);
     }
 
+    /// Returns every model that rests, with the reason and the time until the expected end.
+    pub(crate) fn all(&self, now: Instant) -> impl Iterator<Item = (&Arc<str>, RestReason, Duration)> {
+        let running = self.0.iter().filter(move |rest| rest.until > now);
+        running.map(move |rest| (&rest.model, rest.reason, rest.until - now))
+    }
+
     /// Returns the reason for which `model` rests, and the time until the expected end; `None` if it does not rest.
     pub(crate) fn get(&self, model: &str, now: Instant) -> Option<(RestReason, Duration)> {
         let rest = self.0.iter().find(|rest| *rest.model == *model && rest.until > now)?;

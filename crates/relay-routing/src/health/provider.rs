@@ -74,6 +74,11 @@ impl ProviderHealth {
         lock(&self.circuit).state(now)
     }
 
+    /// Returns the time since the circuit changed its state; `None` if it has been closed from the start.
+    pub(crate) fn circuit_age(&self, now: Instant) -> Option<Duration> {
+        lock(&self.circuit).age(now)
+    }
+
     /// Returns the reason for which the circuit opened last; empty if it never did.
     pub(crate) fn open_reason(&self) -> String {
         lock(&self.open_reason).clone()

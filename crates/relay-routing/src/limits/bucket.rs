@@ -136,6 +136,12 @@ impl Bucket {
         bucket
     }
 
+    /// Returns the amount per minute, and the amount that is left now beside the reserved ones. Both are whole.
+    pub fn level(&mut self, now: Instant) -> (u64, u64) {
+        self.refill(now);
+        (self.limit as u64, (self.level - self.reserved).max(0.0) as u64)
+    }
+
     /// Returns the level as a fraction of the capacity, from 0 to 1.
     #[must_use]
     pub fn fraction_left(&mut self, now: Instant) -> f64 {

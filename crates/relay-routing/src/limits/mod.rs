@@ -17,5 +17,5 @@ mod usage;
 
 pub use bucket::Bucket;
 pub(crate) use cooldown::Cooldown;
-pub use quota::{Quota, Reservation};
+pub use quota::{LimitLevel, Quota, Reservation};
 pub use usage::{RequestCost, TokensUsed};

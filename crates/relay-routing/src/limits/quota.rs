@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use relay_config::KeyLimits;
 use relay_messages::{RateLimit, RateLimits};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::bucket::Bucket;
@@ -62,6 +63,20 @@ struct KnownLimit {
     configured: Option<u64>,
     /// `None` as long as the limit is not known.
     bucket: Option<Bucket>,
+}
+
+/// One limit of a key at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LimitLevel {
+    /// The counted unit: `requests`, `tokens`, `input_tokens` or `output_tokens`.
+    pub name: &'static str,
+    /// The amount per minute.
+    pub per_minute: u64,
+    /// The amount that is left now, without the amounts that are reserved for requests under way.
+    pub remaining: u64,
+    /// True if the configuration states the limit; `false` if it was learned from responses.
+    pub is_configured: bool,
 }
 
 /// The share of a request in its limits: the amounts that are reserved, and those that are taken already. End it with
@@ -222,6 +237,18 @@ impl Quota {
             .limits_mut()
             .filter_map(|limit| limit.bucket.as_mut())
             .fold(1.0, |least, bucket| least.min(bucket.fraction_left(now)))
+    }
+
+    /// Returns the limits that are known, configured or learned.
+    #[must_use]
+    pub fn levels(&self, now: Instant) -> Vec<LimitLevel> {
+        let names = ["requests", "tokens", "input_tokens", "output_tokens"];
+        let mut state = self.lock();
+        let known = state.limits_mut().zip(names).filter_map(|(limit, name)| {
+            let (per_minute, remaining) = limit.bucket.as_mut()?.level(now);
+            Some(LimitLevel { name, per_minute, remaining, is_configured: limit.configured.is_some() })
+        });
+        known.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, QuotaState> {

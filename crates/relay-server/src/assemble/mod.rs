@@ -15,7 +15,6 @@ use relay_config::{self as config, Config, StreamBreak};
 use relay_messages::ThinkingProvenance;
 use relay_providers::{Endpoint, OnBreak};
 use relay_routing::{AffinityTable, Failover, FailoverSettings, ModelRoutes, Planner};
-use relay_transport::Proxies;
 use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
 
@@ -30,6 +29,7 @@ use crate::explain::Explainer;
 use crate::forward::Forwarder;
 use crate::intake::{BodyBudget, Intake, IntakeLimits};
 use crate::messages::Messages;
+use crate::options::Options;
 use crate::record::Subscribers;
 use crate::respond::RespondLayer;
 use crate::router::{Operations, Readiness, Router};
@@ -47,13 +47,13 @@ pub(crate) struct Assembled {
 /// Assembles the stack, outermost layer first. The planner takes over the state of `before`: sessions, circuits, limits.
 pub(crate) fn assemble(
     config: &Config,
-    proxies: &Proxies,
+    options: &Options,
     before: Option<&Planner>,
     signatures: &ThinkingProvenance,
-    subscribers: Subscribers,
 ) -> Result<Assembled, BuildError> {
     let server = &config.server;
-    let parts = build_providers(config, proxies, signatures)?;
+    let subscribers = Subscribers::from(options.subscribers.clone());
+    let parts = build_providers(config, options, signatures)?;
     let routing = &config.routing;
     let routes =
         ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());

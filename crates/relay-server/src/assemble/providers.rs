@@ -7,12 +7,13 @@ use relay_config::{Config, HealthConfig, ProviderKind, ProviderName, ThinkingSig
 use relay_messages::{RefusalMemory, SignatureOwner, ThinkingProvenance};
 use relay_providers::{ExtraHeaders, Forward, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
-use relay_transport::{Fetcher, Proxies, Transport, TransportSettings, TrustRoots};
+use relay_transport::{Fetcher, Transport, TransportSettings, TrustRoots};
 
 use super::build_error::BuildError;
 use super::candidates::ProviderStack;
 use crate::catalog;
 use crate::discovery::Discovery;
+use crate::options::Options;
 
 /// The parts of the relay that are built per provider.
 pub(super) struct BuiltProviders {
@@ -32,7 +33,7 @@ pub(super) struct BuiltProviders {
 /// [`BuildError`] for the first provider that cannot be built.
 pub(super) fn build_providers(
     config: &Config,
-    proxies: &Proxies,
+    options: &Options,
     signatures: &ThinkingProvenance,
 ) -> Result<BuiltProviders, BuildError> {
     let roots = TrustRoots::load();
@@ -50,7 +51,7 @@ pub(super) fn build_providers(
             idle_timeout: provider.idle_timeout,
             ca_file: provider.ca_file.clone(),
         };
-        let transport = Transport::new(&settings, &roots, proxies.clone())
+        let transport = Transport::new(&settings, &roots, options.proxies.clone())
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
         let adapter = Arc::new(adapter_for(provider));
         let owner = signature_owner(&provider.kind);

@@ -27,7 +27,7 @@ use super::exchange::{OpenExchange, SentBody};
 use super::settings::{HeadTimeouts, ServeSettings};
 use super::streams::StreamExecutor;
 use crate::offload::MayBlock;
-use crate::relay::Relay;
+use crate::reload::Reloadable;
 
 /// The limit of an HTTP/1.1 head and the size of one read, in bytes.
 const HTTP1_BUFFER: usize = 256 * 1024;
@@ -50,7 +50,7 @@ const GOAWAY_TIME: Duration = Duration::from_secs(1);
 
 /// A client connection to be served.
 pub(super) struct Connection {
-    relay: Relay,
+    relay: Reloadable,
     activity: Arc<Activity>,
     stopping: watch::Receiver<bool>,
 }
@@ -59,7 +59,7 @@ type Server<'a, S> = auto::Connection<'a, TokioIo<ClientIo>, S, StreamExecutor>;
 
 impl Connection {
     /// `stopping` becomes `true` when the server stops.
-    pub(super) fn new(relay: Relay, stopping: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(relay: Reloadable, stopping: watch::Receiver<bool>) -> Self {
         Self { relay, activity: Arc::new(Activity::new()), stopping }
     }
 

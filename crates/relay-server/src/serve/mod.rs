@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::edge::Listener;
-use crate::relay::Relay;
+use crate::reload::Reloadable;
 use accept::Acceptor;
 pub(crate) use accept::ConnectionLimit;
 use connection::Connection;
@@ -55,7 +55,7 @@ pub struct Drained {
     pub cut: usize,
 }
 
-/// Serves `relay` on `listener` until `shutdown` completes.
+/// Serves `relay`, a [`Relay`](crate::Relay) or a [`Reloadable`], on `listener` until `shutdown` completes.
 ///
 /// Then `/readyz` answers 503, and requests are served as before for `server.drain_delay_ms`. After that it stops accepting,
 /// closes connections without a complete request, lets open requests finish within `server.drain_timeout_ms`, and cuts the
@@ -64,8 +64,12 @@ pub struct Drained {
 /// If a client accepts no byte of its response for `server.write_timeout_ms`, its connection is reset, or its HTTP/2
 /// stream. If a client closes its side of a connection, its requests are cancelled. A panic in a response body ends
 /// only the connection of that response. Dropping the future cuts every connection at once.
-pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Output = ()>) -> Drained {
-    let settings = relay.settings();
+pub async fn serve(
+    listener: TcpListener,
+    relay: impl Into<Reloadable>,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let relay = relay.into();
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let relay = relay.on_listener(Listener { is_loopback });
     let mut acceptor = Acceptor::new(listener, relay.connections());
@@ -74,8 +78,9 @@ pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Ou
     let mut shutdown = pin!(async {
         shutdown.await;
         relay.start_draining();
-        if !settings.drain_delay.is_zero() {
-            tokio::time::sleep(settings.drain_delay).await;
+        let delay = relay.settings().drain_delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
     });
     loop {
@@ -92,7 +97,7 @@ pub async fn serve(listener: TcpListener, relay: Relay, shutdown: impl Future<Ou
     stop.send_replace(true);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     // An error is the end of the time limit. The rest is cut.
-    let _ = tokio::time::timeout(settings.drain_timeout, all_ended).await;
+    let _ = tokio::time::timeout(relay.settings().drain_timeout, all_ended).await;
     let cut = connections.len();
     connections.shutdown().await;
     Drained { cut }

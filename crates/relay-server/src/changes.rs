@@ -1,0 +1,68 @@
+//! The differences between two configurations.
+
+use relay_config::{Config, ProviderConfig, ProviderName};
+
+/// The differences of a configuration to the one before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// The providers that are new, in the order of the new configuration.
+    pub added: Vec<ProviderName>,
+    /// The providers that are gone, in the order of the configuration before.
+    pub removed: Vec<ProviderName>,
+    /// The providers with other settings or keys, in the order of the new configuration.
+    pub changed: Vec<ProviderName>,
+    /// True if the order of the remaining providers differs, which breaks ties of priority.
+    pub is_reordered: bool,
+    /// The sections with other settings: `server`, `routing`, `health`.
+    pub sections: Vec<&'static str>,
+    /// The settings that differ and stay as they were until the program starts again: `server.listen` and `logging`.
+    pub not_applied: Vec<&'static str>,
+}
+
+impl Changes {
+    /// Compares two configurations. Secrets are compared by their values.
+    pub(crate) fn between(before: &Config, after: &Config) -> Self {
+        let find = |config: &'_ Config, name: &ProviderName| -> Option<ProviderConfig> {
+            config.providers.iter().find(|provider| provider.name == *name).cloned()
+        };
+        let mut changes = Self::default();
+        for provider in &after.providers {
+            match find(before, &provider.name) {
+                None => changes.added.push(provider.name.clone()),
+                Some(known) if known != *provider => changes.changed.push(provider.name.clone()),
+                Some(_) => {}
+            }
+        }
+        let gone = before.providers.iter().filter(|provider| find(after, &provider.name).is_none());
+        changes.removed = gone.map(|provider| provider.name.clone()).collect();
+        let order = |config: &Config, other: &Config| -> Vec<ProviderName> {
+            let names = config.providers.iter().map(|provider| provider.name.clone());
+            names.filter(|name| find(other, name).is_some()).collect()
+        };
+        changes.is_reordered = order(before, after) != order(after, before);
+        let mut server = before.server.clone();
+        server.listen.clone_from(&after.server.listen);
+        let sections = [
+            ("server", server != after.server),
+            ("routing", before.routing != after.routing),
+            ("health", before.health != after.health),
+        ];
+        changes.sections = names_of(sections);
+        changes.not_applied = names_of([
+            ("server.listen", before.server.listen != after.server.listen),
+            ("logging", before.logging != after.logging),
+        ]);
+        changes
+    }
+
+    /// Returns `true` if the configurations are equal.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn names_of<const N: usize>(parts: [(&'static str, bool); N]) -> Vec<&'static str> {
+    parts.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+}
