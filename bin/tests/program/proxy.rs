@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use relay_tests::fakes::anthropic;
-use relay_tests::{Call, CertificateAuthority, Response, Upstream, rule, within_limit};
+use relay_tests::fakes::{anthropic, google, vertex};
+use relay_tests::{Answer, Call, CertificateAuthority, Response, Upstream, rule, within_limit};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -95,7 +95,7 @@ fn serve(
         "config.yaml",
         &format!(
             "providers: [{{ name: far, type: anthropic, base_url: '{url}', ca_file: '{ca_file}', \
-             keys: [{{ key: sk-upstream }}] }}]\n"
+             keys: [{{ key: sk-upstream, name: team }}] }}]\n"
         ),
     );
     let (process, address) = user.serve(&[]);
@@ -151,6 +151,93 @@ async fn the_credential_of_the_proxy_is_sent_only_to_the_proxy() {
     assert!(head.contains("\r\nProxy-Authorization: Basic dXNlcjpwQHNz\r\n"), "{head}");
     assert!(!head.contains("sk-upstream"), "{head}");
     assert!(!process.seen().contains("p%40ss") && !process.seen().contains("p@ss"), "{}", process.seen());
+}
+
+#[tokio::test]
+async fn slips_around_the_url_of_the_proxy_and_its_credential_are_not_sent() {
+    let authority = CertificateAuthority::new();
+    let upstream = upstream(Some(&authority), None).await;
+    for (text, is_slip) in [
+        ("http://user:pa%20ss@PROXY", false),
+        ("http://user:pa%20ss@PROXY\n", true),
+        ("\u{feff}http://user:pa%20ss@PROXY\u{a0}", true),
+        ("\"http://user:pa%20ss@PROXY\"", true),
+        ("http://user:'pa%20ss'@PROXY", true),
+        ("http://user:pa%20ss%0A@PROXY", true),
+    ] {
+        let proxy = Proxy::before(&upstream).await;
+        let variables = [("HTTPS_PROXY", text.replace("PROXY", &proxy.address.to_string()))];
+        let (_user, process, relay) = serve(&variables, &upstream.url(), &authority);
+        assert_complete(&request(relay).await);
+        let [head] = proxy.heads().try_into().unwrap();
+        // `user:pa ss`
+        assert!(head.contains("\r\nProxy-Authorization: Basic dXNlcjpwYSBzcw==\r\n"), "{text:?}: {head}");
+        let seen = process.seen();
+        assert_eq!(seen.contains("correct the value"), is_slip, "{seen}");
+        assert!(!seen.contains("pa%20ss") && !seen.contains("pa ss"), "{seen}");
+    }
+}
+
+/// Answers like the metadata server of a machine in this universe; like an older one, without the path, for `None`.
+async fn metadata_server(universe: Option<&'static str>) -> Upstream {
+    Upstream::answering(move |request| match (request.path(), universe) {
+        ("/computeMetadata/v1/universe/universe-domain", Some(universe)) => {
+            Answer::text(200, "application/text", universe).with_header("metadata-flavor", "Google")
+        }
+        _ => google::answer(request, "ya29.token", 3600),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_universe_domain_of_the_metadata_server_names_the_host_of_vertex() {
+    // No name can be resolved, so that the proxy shows the host.
+    for (region, universe, variable, expected) in [
+        ("global", Some("example.goog"), None, "aiplatform.example.goog"),
+        ("europe-west1", Some("example.goog\n"), None, "europe-west1-aiplatform.example.goog"),
+        ("eu", Some("example.goog"), None, "aiplatform.eu.rep.example.goog"),
+        ("global", Some("googleapis.com"), None, "aiplatform.googleapis.com"),
+        ("global", Some(""), None, "aiplatform.googleapis.com"),
+        ("global", None, None, "aiplatform.googleapis.com"),
+        ("global", Some("example.goog"), Some("own.goog"), "aiplatform.own.goog"),
+    ] {
+        let metadata = metadata_server(universe).await;
+        let authority = CertificateAuthority::for_names(&[expected]);
+        let upstream = Upstream::builder().tls(&authority).host(expected);
+        let upstream = upstream.require(vertex::rules()).answering(vertex::answer).await;
+        let proxy = Proxy::before(&upstream).await;
+        let mut user = User::new()
+            .with_variable("HTTPS_PROXY", format!("http://{}", proxy.address))
+            .with_variable("GCE_METADATA_HOST", metadata.address().to_string());
+        if let Some(variable) = variable {
+            user = user.with_variable("GOOGLE_CLOUD_UNIVERSE_DOMAIN", variable);
+        }
+        let ca_file = authority.ca_file().display();
+        user.write(
+            "config.yaml",
+            &format!(
+                "providers: [{{ name: v, type: vertex, gcp_region: {region}, ca_file: '{ca_file}' }}]\n"
+            ),
+        );
+        let (_process, relay) = user.serve(&[]);
+        for _ in 0..2 {
+            assert_eq!(request(relay).await.status, 200, "{universe:?}");
+        }
+        let [head] = proxy.heads().try_into().unwrap();
+        assert!(head.starts_with(&format!("CONNECT {expected}:443 ")), "{universe:?}: {head}");
+        let lookups =
+            metadata.requests().iter().filter(|request| request.path().contains("universe")).count();
+        assert_eq!(lookups, usize::from(variable.is_none()), "once with each token");
+    }
+}
+
+#[tokio::test]
+async fn a_universe_domain_that_is_no_domain_is_reported() {
+    let metadata = metadata_server(Some("evil.example/path?")).await;
+    let user = User::new().with_variable("GCE_METADATA_HOST", metadata.address().to_string());
+    user.write("config.yaml", "providers: [{ name: far, type: vertex, gcp_region: global }]\n");
+    let (_process, relay) = user.serve(&[]);
+    assert_reported(&request(relay).await, "is no universe domain; set GOOGLE_CLOUD_UNIVERSE_DOMAIN");
 }
 
 #[tokio::test]

@@ -36,6 +36,12 @@ impl<'a> Environment<'a> {
     pub(crate) fn first(self, variables: &[&'static str]) -> Option<(&'static str, String)> {
         variables.iter().find_map(|variable| Some((*variable, self.get(variable)?)))
     }
+
+    /// Returns the first of `variables` that is set, with its unchanged value.
+    pub(crate) fn first_raw(self, variables: &[&'static str]) -> Option<(&'static str, String)> {
+        let (variable, _) = self.first(variables)?;
+        Some((variable, self.raw(variable)?))
+    }
 }
 
 #[cfg(test)]

@@ -346,12 +346,6 @@ pub enum Concern {
         /// The scheme of the proxy.
         scheme: String,
     },
-    /// The address of a proxy cannot be read.
-    #[error(
-        "this is no address of a proxy, so that it has no effect or the wrong one; write http://HOST:PORT, with `@` in a password \
-         as %40"
-    )]
-    UnreadableProxy,
     /// A variable names a proxy that does not serve an upstream on plain `http`.
     #[error(
         "no proxy is used for http:// upstreams such as {host}, which are reached directly; use https://, or add the host \
@@ -396,6 +390,12 @@ pub enum Concern {
     DoubtfulSecret {
         /// The reason and the correction, without any part of the value.
         reason: &'static str,
+    },
+    /// Characters around the URL of a proxy, or around its user or password, were removed.
+    #[error("{removed} around the URL, its user or its password were removed; correct the value")]
+    ProxyTrimmed {
+        /// A description of the removed text.
+        removed: String,
     },
     /// Credentials are sent without encryption.
     #[error("http:// sends credentials unencrypted to {host}; use https://")]

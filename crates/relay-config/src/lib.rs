@@ -40,6 +40,7 @@ mod load;
 mod model_rule;
 mod names;
 mod other_relays;
+mod proxy;
 mod raw;
 mod report;
 mod resolve;
@@ -65,6 +66,7 @@ pub use capabilities::{
 pub use check::{InvalidConfig, InvalidSetting};
 pub use claude_model::ClaudeModel;
 pub use cloud::aws_endpoint::bedrock_url;
+pub use cloud::aws_file::CorrectedAwsFiles;
 pub use config::{
     Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail,
     ClientAuth, ClientKey, Config, DebugOptions, EntraConfig, GoogleCredentials, GuardrailTrace,
@@ -84,6 +86,7 @@ pub use kinds::{
 pub use load::{Format, Loaded, Loader};
 pub use model_rule::{Deployment, ModelRule};
 pub use names::{BaseUrl, BaseUrlError, KeyId, ModelMapping, ProviderName};
+pub use proxy::{Proxy, proxy_exceptions};
 pub use schema::schema;
 pub use secret::{PLACEHOLDER, Secret};
 

@@ -17,6 +17,15 @@ pub(crate) struct Cleaned<'a> {
 
 /// Removes blanks, line breaks, invisible characters, one kind of quotes and `Bearer` around `text`, in any order.
 pub(crate) fn clean(text: &str) -> Cleaned<'_> {
+    clean_with(text, without_scheme)
+}
+
+/// Removes blanks, line breaks, invisible characters and one kind of quotes around `text`, in any order.
+pub(crate) fn clean_url(text: &str) -> Cleaned<'_> {
+    clean_with(text, |text| text)
+}
+
+fn clean_with(text: &str, without_scheme: fn(&str) -> &str) -> Cleaned<'_> {
     let mut removed = Vec::new();
     let mut rest = text;
     loop {
@@ -115,7 +124,12 @@ fn is_placeholder(text: &str, lower: &str) -> bool {
 
 /// Removes characters without a glyph at both ends, blanks included.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches(|c| is_blank(c) || is_invisible(c))
+    text.trim_matches(is_slip)
+}
+
+/// Returns `true` for characters that are no part of a value at its ends.
+pub(crate) fn is_slip(c: char) -> bool {
+    is_blank(c) || is_invisible(c)
 }
 
 fn is_blank(c: char) -> bool {

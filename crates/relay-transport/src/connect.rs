@@ -12,6 +12,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
+use relay_config::{Fault, Proxy, proxy_exceptions};
 use relay_messages::error_sources;
 use rustls::ClientConfig;
 use tower::{BoxError, Service};
@@ -31,7 +32,15 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 /// The proxies for `https` upstreams. A proxy must speak plain HTTP. Upstreams on plain `http` are local and always
 /// reached directly.
 #[derive(Debug, Clone, Default)]
-pub struct Proxies(Option<Arc<Matcher>>);
+pub struct Proxies(Option<Arc<Environment>>);
+
+/// The proxy of the environment, with the hosts that are reached directly.
+#[derive(Debug)]
+struct Environment {
+    matcher: Matcher,
+    /// The reason that connections fail instead of using the proxy.
+    refusal: Option<ProxyRefused>,
+}
 
 impl Proxies {
     /// No proxy: every upstream is reached directly.
@@ -40,11 +49,30 @@ impl Proxies {
         Self(None)
     }
 
-    /// The proxies in `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower case, read as curl reads them.
+    /// The proxies in `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower case, read as curl reads them. If the
+    /// proxy cannot be used, connections fail: a direct one would avoid a proxy that the operator requires.
     #[must_use]
     pub fn from_environment() -> Self {
-        Self(Some(Arc::new(Matcher::from_env())))
+        Self::from_variables(&|name| std::env::var(name).ok())
     }
+
+    fn from_variables(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+        let (url, refusal) = match Proxy::from_environment(variable) {
+            Ok(None) => return Self::none(),
+            Ok(Some(proxy)) if proxy.scheme == "http" => (proxy.url.expose().to_owned(), None),
+            Ok(Some(Proxy { scheme, .. })) => {
+                (Self::REFUSED.to_owned(), Some(ProxyRefused::Unsupported { scheme }))
+            }
+            Err((variable, fault)) => {
+                (Self::REFUSED.to_owned(), Some(ProxyRefused::Invalid { variable, fault }))
+            }
+        };
+        let matcher = Matcher::builder().https(url).no(proxy_exceptions(variable)).build();
+        Self(Some(Arc::new(Environment { matcher, refusal })))
+    }
+
+    /// The URL in place of one that is refused. No connection to it is made.
+    const REFUSED: &str = "http://refused.invalid";
 }
 
 /// Connects within a time limit, which includes name lookup, proxy and TLS.
@@ -61,12 +89,14 @@ struct ConnectTimeout {
     after: Duration,
 }
 
-/// The environment names a proxy of another scheme. To one on `https` or `socks5`, the `CONNECT` request and the proxy's
-/// credential would be sent without encryption.
-#[derive(Debug, thiserror::Error)]
-#[error("the environment names a proxy on {scheme}://, and only proxies on http:// are supported")]
-struct UnsupportedProxy {
-    scheme: Scheme,
+/// The environment names a proxy that is not used.
+#[derive(Debug, Clone, thiserror::Error)]
+enum ProxyRefused {
+    /// To a proxy on `https` or `socks5`, the `CONNECT` request and the credential would be sent without encryption.
+    #[error("the environment names a proxy on {scheme}://, and only proxies on http:// are supported")]
+    Unsupported { scheme: String },
+    #[error("the environment names a proxy that cannot be used: {variable}: {fault}")]
+    Invalid { variable: &'static str, fault: Fault },
 }
 
 /// The proxy refused or failed. The message names the proxy, so that its refusal is not taken for the upstream's. It
@@ -162,22 +192,18 @@ impl Service<Uri> for ProxyConnector {
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {
-        let proxy = match &self.proxies.0 {
-            Some(matcher) if destination.scheme() == Some(&Scheme::HTTPS) => matcher.intercept(&destination),
-            _ => None,
-        };
+        let proxies = self.proxies.0.as_ref().filter(|_| destination.scheme() == Some(&Scheme::HTTPS));
+        let proxy = proxies.and_then(|proxies| proxies.matcher.intercept(&destination));
+        if let (Some(refusal), true) = (proxies.and_then(|proxies| proxies.refusal.clone()), proxy.is_some())
+        {
+            return Box::pin(async { Err(refusal.into()) });
+        }
         match proxy {
             None => {
                 let connecting = self.http.call(destination);
                 Box::pin(async { connecting.await.map_err(Into::into) })
             }
             Some(proxy) => {
-                if let Some(scheme) = proxy.uri().scheme()
-                    && *scheme != Scheme::HTTP
-                {
-                    let error = UnsupportedProxy { scheme: scheme.clone() };
-                    return Box::pin(async { Err(error.into()) });
-                }
                 let port = proxy.uri().port_u16().map_or(String::new(), |port| format!(":{port}"));
                 let address = format!("{}{port}", proxy.uri().host().unwrap_or_default());
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), self.http.clone());
@@ -220,8 +246,9 @@ mod tests {
         check(Proxies::none(), format!("http://{address}/")).await;
         check(Proxies::none(), format!("https://{address}/")).await;
 
-        let matcher = Matcher::builder().https(format!("http://{address}")).build();
-        let through_proxy = check(Proxies(Some(Arc::new(matcher))), "https://upstream.example/".to_owned());
+        let proxies =
+            Proxies::from_variables(&|name| (name == "HTTPS_PROXY").then(|| format!(" http://{address}\n")));
+        let through_proxy = check(proxies, "https://upstream.example/".to_owned());
         let proxy = async {
             for _ in 0..2 {
                 listener.accept().await.unwrap();

@@ -2,6 +2,7 @@
 
 mod aws_clock_and_sessions;
 mod aws_endpoints;
+mod aws_files;
 mod aws_login;
 mod azure;
 mod bedrock;

@@ -1,6 +1,6 @@
 //! AWS: regions, profiles, and the credentials of the environment for Bedrock.
 
-use super::aws_file::{self, AwsFile};
+use super::aws_file::{self, AwsFiles};
 use super::{as_label, is_label, misnamed};
 use crate::config::AwsCredentials;
 use crate::environment::Environment;
@@ -35,14 +35,19 @@ pub(crate) fn region(environment: Environment<'_>) -> Option<(&'static str, Stri
 
 /// Returns `true` if there is a profile, which may name a region.
 pub(crate) fn has_profile(environment: Environment<'_>) -> bool {
-    environment.has("AWS_PROFILE") || aws_file::path(environment).is_some_and(|file| file.is_file())
+    environment.has("AWS_PROFILE") || aws_file::config_path(environment).is_some_and(|file| file.is_file())
+}
+
+/// Returns `profile`, or else the one that the environment selects.
+pub(crate) fn selected_profile(environment: Environment<'_>, profile: Option<&str>) -> String {
+    let selected = || environment.get("AWS_PROFILE");
+    profile.map(str::to_owned).or_else(selected).unwrap_or_else(|| "default".to_owned())
 }
 
 /// Returns the region of `profile`, or of the selected one, in the shared configuration file.
 pub(crate) fn profile_region(environment: Environment<'_>, profile: Option<&str>) -> Option<String> {
-    let selected = environment.get("AWS_PROFILE");
-    let profile = profile.or(selected.as_deref()).unwrap_or("default");
-    let region = AwsFile::read(environment).in_profile(profile, "region")?.to_owned();
+    let profile = selected_profile(environment, profile);
+    let region = AwsFiles::read(environment).in_profile(&profile, "region")?.to_owned();
     Some(region).filter(|region| check_region(region).is_ok())
 }
 

@@ -4,7 +4,8 @@
 //! "Service-specific endpoints" and "Dual-stack and FIPS endpoints" in the AWS SDKs and Tools Reference Guide; botocore,
 //! `partitions.json` and the endpoint rules of `bedrock-runtime`.
 
-use super::aws_file::AwsFile;
+use super::aws::selected_profile;
+use super::aws_file::AwsFiles;
 use super::misnamed;
 use crate::config::BedrockApi;
 use crate::environment::Environment;
@@ -46,9 +47,8 @@ impl EndpointSwitches {
         profile: Option<&str>,
         on_fault: &mut dyn FnMut(&'static str, Fault),
     ) -> Self {
-        let file = AwsFile::read(environment);
-        let selected = environment.get("AWS_PROFILE");
-        let profile = profile.or(selected.as_deref()).unwrap_or("default");
+        let file = AwsFiles::read(environment);
+        let profile = &*selected_profile(environment, profile);
         let mut switch = |variable: &'static str, place: &'static str, key: &str| {
             let own = environment.get(variable).map(|value| (variable, value));
             let (place, value) = own.or_else(|| Some((place, file.in_profile(profile, key)?.to_owned())))?;
@@ -102,7 +102,7 @@ impl EndpointSwitches {
 }
 
 /// Returns the URL of the environment, otherwise of the `services` section of the profile, otherwise of the profile.
-fn url(environment: Environment<'_>, file: &AwsFile, profile: &str) -> Option<(&'static str, String)> {
+fn url(environment: Environment<'_>, file: &AwsFiles, profile: &str) -> Option<(&'static str, String)> {
     if let Some(found) = environment.first(&URLS) {
         return Some(found);
     }

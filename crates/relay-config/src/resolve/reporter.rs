@@ -1,5 +1,6 @@
 //! Problems and warnings of the resolver, each with the place of its setting.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::environment::Environment;
@@ -54,19 +55,35 @@ impl Reporter<'_> {
     /// removed where it is used.
     pub(in crate::resolve) fn check_secret_variable(&mut self, variable: &str, path: &KeyPath) {
         let Some(value) = self.environment.raw(variable) else { return };
-        let Cleaned { text, removed } = secret_text::clean(&value);
+        self.check_secret_at(Place::Environment { variable: variable.into() }, &value, path);
+    }
+
+    /// Refuses a path that starts with `~`, which only a shell expands. Returns `true` if it was refused.
+    pub(in crate::resolve) fn check_path(&mut self, file: &Path, path: &KeyPath) -> bool {
+        let Ok(rest) = file.strip_prefix("~") else { return false };
+        let hint = format!("write ${{HOME}}/{}", rest.display());
+        self.problem(
+            path,
+            value_fault(format!("{:?}", file.display().to_string()), "a path without ~", hint),
+        );
+        true
+    }
+
+    /// Checks a secret at a place outside of the configuration, which provides the setting at `path`.
+    pub(in crate::resolve) fn check_secret_at(&mut self, place: Place, value: &str, path: &KeyPath) {
+        let Cleaned { text, removed } = secret_text::clean(value);
         if text.is_empty() {
             return;
         }
         if let Some(fault) = secret_text::fault(text) {
-            self.problem_in_variable(variable, path, fault);
+            self.report.problem(place, path, fault);
             return;
         }
         if let Some(reason) = secret_text::doubt(text) {
-            self.warning_in_variable(variable, path, Concern::DoubtfulSecret { reason });
+            self.report.warning(place.clone(), path, Concern::DoubtfulSecret { reason });
         }
         if let Some(removed) = removed {
-            self.warning_in_variable(variable, path, Concern::SecretTrimmed { removed });
+            self.report.warning(place, path, Concern::SecretTrimmed { removed });
         }
     }
 }

@@ -2,21 +2,13 @@
 
 use std::net::IpAddr;
 
-use http::Uri;
-use http::uri::Authority;
-
 use super::reporter::Reporter;
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::error::Concern;
 use crate::kinds::Address;
 use crate::names::BaseUrl;
+use crate::proxy::{Proxy, proxy_exceptions};
 use crate::tree::KeyPath;
-
-/// The variables of the proxy for `https`. The relay reads the first one that is set.
-const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-
-/// The schemes of proxies that curl supports and the relay does not.
-const SCHEMES: [&str; 5] = ["https", "socks4", "socks4a", "socks5", "socks5h"];
 
 /// The variables of the proxy for `http`. The relay uses none for such upstreams.
 const PROXIES_FOR_HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
@@ -48,29 +40,20 @@ pub(super) fn check(providers: &[ProviderConfig], path: &KeyPath, to: &mut Repor
 }
 
 fn check_proxy(path: &KeyPath, to: &mut Reporter<'_>) {
-    let Some((variable, value)) = to.environment.first(&PROXIES) else { return };
-    match value.split_once("://") {
-        Some((scheme, _)) if SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
-            to.warning_in_variable(variable, path, Concern::Proxy { scheme: scheme.to_ascii_lowercase() });
-        }
-        _ if !is_proxy(&value) => to.warning_in_variable(variable, path, Concern::UnreadableProxy),
-        _ => {}
-    }
-}
-
-/// Returns `true` if `value` names a proxy on `http`. Another value has no effect. A second `@` would cut the password,
-/// and an impossible port would be replaced by the default one.
-fn is_proxy(value: &str) -> bool {
-    let Ok(url) = value.parse::<Uri>() else { return false };
-    let is_http = url.scheme_str().is_none_or(|scheme| scheme == "http");
-    let is_address = |authority: &Authority| {
-        let text = authority.as_str();
-        let (_, port) = text.rsplit_once('@').unwrap_or(("", text)).1.rsplit_once(':').unwrap_or_default();
-        let has_port =
-            port.is_empty() || port.ends_with(']') || authority.port_u16().is_some_and(|port| port > 0);
-        text.matches('@').count() <= 1 && !authority.host().is_empty() && has_port
+    let proxy = match Proxy::from_environment(&|name| to.environment.raw(name)) {
+        Ok(None) => return,
+        Ok(Some(proxy)) => proxy,
+        Err((variable, fault)) => return to.problem_in_variable(variable, path, fault),
     };
-    is_http && url.authority().is_some_and(is_address)
+    if let Some(removed) = proxy.removed {
+        to.warning_in_variable(proxy.variable, path, Concern::ProxyTrimmed { removed });
+    }
+    if let Some(reason) = proxy.doubt {
+        to.warning_in_variable(proxy.variable, path, Concern::DoubtfulSecret { reason });
+    }
+    if proxy.scheme != "http" {
+        to.warning_in_variable(proxy.variable, path, Concern::Proxy { scheme: proxy.scheme });
+    }
 }
 
 /// Warns about a proxy for an upstream on plain `http` that is reached directly. The default address of a kind, that of an
@@ -81,7 +64,7 @@ fn check_plain_http<'a>(
     to: &mut Reporter<'_>,
 ) {
     let Some((variable, _)) = to.environment.first(&PROXIES_FOR_HTTP) else { return };
-    let exceptions = to.environment.first(&["NO_PROXY", "no_proxy"]).map(|(_, value)| value);
+    let exceptions = proxy_exceptions(&|name| to.environment.raw(name));
     let is_default = |provider: &ProviderConfig, url: &BaseUrl| match provider.kind.spec().address {
         Address::Default(default) => BaseUrl::parse(default).is_ok_and(|default| default.is_equivalent(url)),
         _ => false,
@@ -89,7 +72,7 @@ fn check_plain_http<'a>(
     let host = providers.into_iter().find_map(|provider| {
         let url = provider.kind.base_url()?;
         let host = url.authority().host();
-        let is_exempt = exceptions.as_deref().is_some_and(|exceptions| is_excepted(host, exceptions));
+        let is_exempt = is_excepted(host, &exceptions);
         let is_direct = url.scheme().as_str() == "http" && !is_exempt && !is_default(provider, url);
         is_direct.then(|| host.to_owned())
     });
@@ -110,38 +93,4 @@ fn is_excepted(host: &str, exceptions: &str) -> bool {
         };
         entry == "*" || (is_address && entry.contains('/')) || is_domain()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_of_a_proxy_is_a_url_or_a_host_and_a_port() {
-        for value in [
-            "http://proxy.example:3128",
-            "HTTP://proxy.example:3128/",
-            "proxy.example:3128",
-            "proxy.example",
-            "http://user:pass%40word@proxy.example:3128",
-            "http://10.0.0.1",
-            "http://[::1]:3128",
-            "http://[::1]",
-        ] {
-            assert!(is_proxy(value), "{value}");
-        }
-        for value in [
-            "not a url",
-            "http://",
-            "ftp://proxy.example:21",
-            "http://user:pass@word@proxy.example:3128",
-            "http://proxy.example:99999",
-            "http://proxy.example:port",
-            "proxy.example:3128/path",
-            "/path",
-            "http:/proxy.example",
-        ] {
-            assert!(!is_proxy(value), "{value}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Every secret: slips of copying around it are removed with a warning, and one that cannot be sent is refused.
 
-use relay_config::{Config, Discovery, Format, ProviderKind};
+use relay_config::{Config, Discovery, Format, LoadError, Loaded, ProviderKind};
 
 use crate::check::{loader, warnings};
 
@@ -134,6 +134,102 @@ fn secrets_in_variables_of_aws_are_cleaned() {
             let path = "AWS_SECRET_ACCESS_KEY: providers[0].aws_secret_access_key";
             check(path, bedrock, &[("AWS_ACCESS_KEY_ID", "i"), ("AWS_SECRET_ACCESS_KEY", case.0)], case);
         }
+    }
+}
+
+/// Loads a provider whose credentials come from AWS's own files: the texts of the credentials and the configuration file.
+fn load_aws_files(credentials: &str, config: &str, settings: &str) -> (String, Result<Loaded, LoadError>) {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = ["credentials", "config"].map(|name| directory.path().join(name).display().to_string());
+    for (path, text) in paths.iter().zip([credentials, config]) {
+        std::fs::write(path, text).unwrap();
+    }
+    let variables = [("AWS_SHARED_CREDENTIALS_FILE", &*paths[0]), ("AWS_CONFIG_FILE", &*paths[1])];
+    let text = format!("providers: [{{ name: a, type: bedrock, aws_region: us-east-1{settings} }}]");
+    let loaded = loader(&variables).with_text("c", Format::Yaml, text).load();
+    (directory.path().display().to_string(), loaded)
+}
+
+#[test]
+fn secrets_in_files_of_aws_are_checked_at_their_place() {
+    let (blanks, quotes) = ("blanks or line breaks", "quotes");
+    for key in ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"] {
+        for (value, outcome) in [
+            ("the-secret", None),
+            ("the-secret  ", None),
+            ("the-secret\u{a0}", Some(Ok(blanks))),
+            ("\"the-secret\"", Some(Ok(quotes))),
+            ("'the-secret' # old", Some(Ok(quotes))),
+            ("Bearer the-secret", Some(Ok("`Bearer` and blanks or line breaks"))),
+            ("\u{200b}the-secret", Some(Ok("invisible characters"))),
+            ("the-s\u{e9}cret", Some(Err("a secret with the character U+00E9 at position 6"))),
+        ] {
+            for (file, profile) in [("credentials", "[work]"), ("config", "[profile work]")] {
+                let text = format!("\u{feff}{profile}\r\n{key} = {value}\r\n[other]\n{key} = \"x\"\n");
+                let (credentials, config) = if file == "config" { ("", &*text) } else { (&*text, "") };
+                let (directory, loaded) = load_aws_files(credentials, config, ", aws_profile: work");
+                let column = key.len() + 4;
+                let start = format!("{directory}/{file}:2:{column}: providers[0].{key}: ");
+                match outcome {
+                    None => assert_eq!(loaded.unwrap().warnings, []),
+                    Some(Ok(removed)) => {
+                        let expected =
+                            format!("{start}{removed} around the secret were removed; correct the value");
+                        let found: Vec<_> =
+                            loaded.unwrap().warnings.iter().map(ToString::to_string).collect();
+                        assert_eq!(found, [expected]);
+                    }
+                    Some(Err(fault)) => {
+                        let error = loaded.unwrap_err().to_string();
+                        assert!(error.starts_with(&format!("{start}found {fault}")), "{error}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_files_and_profiles_in_use_are_checked() {
+    let files = |credentials: &str, config: &str, settings: &str| {
+        let (_, loaded) = load_aws_files(credentials, config, settings);
+        let warnings = loaded.unwrap().warnings;
+        warnings.iter().filter(|warning| warning.to_string().contains("around the secret")).count()
+    };
+    let slip = "aws_secret_access_key = 'x'\n";
+    assert_eq!(files(&format!("[default]\n{slip}"), "", ""), 1);
+    assert_eq!(files(&format!("[other]\n{slip}"), "", ""), 0);
+    assert_eq!(files(&format!("[default]\n{slip}"), "", ", aws_bearer_token: t"), 0);
+    assert_eq!(files(&format!("[default]\n{slip}"), "", ", enabled: false"), 0);
+    let chain = "[default]\nrole_arn = r\nsource_profile = base\n[profile base]\nsource_profile = default\n";
+    assert_eq!(files(&format!("[base]\n{slip}"), chain, ""), 1);
+    // A correct value of the credentials file has precedence.
+    assert_eq!(files("[default]\naws_secret_access_key = x\n", &format!("[default]\n{slip}"), ""), 0);
+}
+
+#[test]
+fn proxies_are_cleaned_or_refused_by_their_variable() {
+    let zai = "providers: [{ name: a, type: zai, keys: [{ key: k }] }]";
+    let load =
+        |variable: &str, value: &str| loader(&[(variable, value)]).with_text("c", Format::Yaml, zai).load();
+    let trimmed = "around the URL, its user or its password were removed; correct the value";
+    for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        warnings(&load(variable, "http://user:pa%20ss@proxy:8080").unwrap(), &[]);
+        let start = format!("{variable}: providers: ");
+        for (value, removed) in [
+            ("http://user:pass@proxy:8080\n", "blanks or line breaks"),
+            ("\"http://user:pass@proxy:8080\"", "quotes"),
+            ("http://user:pass%0A@proxy:8080", "line breaks or invisible characters"),
+            ("\u{feff}http://user:'pass'@proxy", "invisible characters and quotes"),
+        ] {
+            warnings(&load(variable, value).unwrap(), &[&format!("{start}{removed} {trimmed}")]);
+        }
+        let error = load(variable, "http://user:se/cret@proxy:8080").unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{start}found a credential with an unencoded /, ? or #")),
+            "{error}"
+        );
+        assert!(!error.contains("cret"), "{error}");
     }
 }
 

@@ -3,12 +3,16 @@
 use std::fmt;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region as SdkRegion};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use relay_config::CorrectedAwsFiles;
 use relay_messages::ErrorChain;
 use relay_transport::AwsHttpClient;
 use tower::BoxError;
@@ -19,7 +23,8 @@ use super::endpoint::Region;
 /// The default chain (environment, files, SSO, web identity, container, instance metadata). If a profile is configured,
 /// only that profile of the shared files.
 ///
-/// Each load reads the environment and the files again, since files change and loads are rare.
+/// Each load reads the environment and the files again, since files change and loads are rare. Blanks, quotes and similar
+/// slips around the secrets of the files are removed first, since the SDK would use them.
 #[derive(Clone)]
 pub(super) struct Chain {
     profile: Option<String>,
@@ -40,37 +45,79 @@ impl Chain {
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
         }
+        if let Some(files) = corrected_files() {
+            loader = loader.profile_files(in_memory(&files));
+        }
         Some(loader.load().await.region()?.to_string())
+    }
+}
+
+impl Chain {
+    fn settings(&self) -> ProviderConfig {
+        ProviderConfig::without_region().with_http_client(self.http.clone())
+    }
+
+    fn sdk_region(&self) -> Option<SdkRegion> {
+        self.region.as_ref().map(|region| SdkRegion::new(region.as_str().to_owned()))
+    }
+
+    /// Returns the source of the credentials of a profile: the configured one, or the one that the environment selects.
+    /// If `files` is not `None`, it is read in place of the shared files.
+    async fn profile(&self, files: Option<&CorrectedAwsFiles>) -> ProfileFileCredentialsProvider {
+        let settings = match self.sdk_region() {
+            Some(region) => self.settings().with_region(Some(region)),
+            None => self.settings().load_default_region().await,
+        };
+        let mut source = ProfileFileCredentialsProvider::builder().configure(&settings);
+        if let Some(profile) = &self.profile {
+            source = source.profile_name(profile);
+        }
+        if let Some(files) = files {
+            source = source.profile_files(in_memory(files));
+        }
+        source.build()
+    }
+
+    async fn default_chain(&self) -> DefaultCredentialsChain {
+        let mut chain = DefaultCredentialsChain::builder().configure(self.settings());
+        if let Some(region) = self.sdk_region() {
+            chain.set_region(Some(region));
+        }
+        chain.build().await
     }
 }
 
 impl Source for Chain {
     async fn load(&self) -> Result<Credentials, BoxError> {
-        let region = self.region.as_ref().map(|region| SdkRegion::new(region.as_str().to_owned()));
-        let settings = ProviderConfig::without_region().with_http_client(self.http.clone());
-        let loaded = match &self.profile {
-            Some(profile) => {
-                let settings = match region {
-                    Some(region) => settings.with_region(Some(region)),
-                    None => settings.load_default_region().await,
-                };
-                ProfileFileCredentialsProvider::builder()
-                    .configure(&settings)
-                    .profile_name(profile)
-                    .build()
-                    .provide_credentials()
-                    .await
-            }
-            None => {
-                let mut chain = DefaultCredentialsChain::builder().configure(settings);
-                if region.is_some() {
-                    chain.set_region(region);
-                }
-                chain.build().await.provide_credentials().await
+        let files = corrected_files();
+        let loaded = match (&self.profile, files) {
+            (Some(_), files) => self.profile(files.as_ref()).await.provide_credentials().await,
+            (None, None) => self.default_chain().await.provide_credentials().await,
+            (None, Some(files)) => {
+                CredentialsProviderChain::first_try(
+                    "Environment",
+                    EnvironmentVariableCredentialsProvider::new(),
+                )
+                .or_else("Profile", self.profile(Some(&files)).await)
+                .or_else("DefaultChain", self.default_chain().await)
+                .provide_credentials()
+                .await
             }
         };
         loaded.map_err(|error| with_advice(error, self.profile.as_deref()))
     }
+}
+
+fn corrected_files() -> Option<CorrectedAwsFiles> {
+    CorrectedAwsFiles::read(&|name| std::env::var(name).ok())
+}
+
+/// Returns the texts in the form of the SDK.
+fn in_memory(files: &CorrectedAwsFiles) -> EnvConfigFiles {
+    EnvConfigFiles::builder()
+        .with_contents(EnvConfigFileKind::Config, &files.config)
+        .with_contents(EnvConfigFileKind::Credentials, &files.credentials)
+        .build()
 }
 
 /// An error of the provider chain, with the command that resolves it.

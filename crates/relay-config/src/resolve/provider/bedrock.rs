@@ -3,6 +3,7 @@
 use super::fallback::own_or_environment;
 use crate::cloud::aws;
 use crate::cloud::aws_endpoint::{self, EndpointSwitches};
+use crate::cloud::aws_file::{AwsFiles, FileSecret};
 use crate::config::{AwsCredentials, BedrockApi, BedrockConfig, BedrockGuardrail, GuardrailTrace};
 use crate::error::{Concern, Fault};
 use crate::names::BaseUrl;
@@ -151,12 +152,29 @@ fn credentials(
         check_key(&token, &path.key("aws_bearer_token"), to);
         AwsCredentials::BearerToken(Secret::new(token))
     } else if let Some(profile) = raw.aws_profile.take() {
+        if enabled {
+            check_files(&profile, path, to);
+        }
         AwsCredentials::Profile(profile)
     } else {
         for (variable, setting) in aws::secret_variables(to.environment).into_iter().filter(|_| enabled) {
             to.check_secret_variable(variable, &path.key(setting));
         }
-        aws::credentials(to.environment)
+        let credentials = aws::credentials(to.environment);
+        let is_of_environment = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+        let reads_files = matches!(credentials, AwsCredentials::DefaultChain)
+            && !is_of_environment.iter().all(|variable| to.environment.has(variable));
+        if enabled && reads_files {
+            check_files(&aws::selected_profile(to.environment, None), path, to);
+        }
+        credentials
+    }
+}
+
+/// Checks the secrets of a profile in AWS's own files. The slips around them are removed where they are used.
+fn check_files(profile: &str, path: &KeyPath, to: &mut Reporter<'_>) {
+    for FileSecret { key, value, place } in AwsFiles::read(to.environment).secrets(profile) {
+        to.check_secret_at(place.clone(), value, &path.key(key));
     }
 }
 
