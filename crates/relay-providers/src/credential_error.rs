@@ -38,6 +38,11 @@ pub(crate) enum CredentialError {
     /// Another server responded at the address of the metadata server.
     #[error("{endpoint} is not a metadata server of Google's")]
     NotMetadata { endpoint: String },
+    /// The universe domain of the metadata server cannot be part of a host name.
+    #[error(
+        "{found:?}, which the metadata server reports, is no universe domain; set GOOGLE_CLOUD_UNIVERSE_DOMAIN"
+    )]
+    Universe { found: String },
     /// Neither the configuration nor the credentials name a project.
     #[error(
         "no Google Cloud project is known: set gcp_project_id or GOOGLE_CLOUD_PROJECT, or use credentials that name one"

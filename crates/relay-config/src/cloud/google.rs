@@ -31,7 +31,8 @@ pub(crate) fn quota_project(environment: Environment<'_>, on_fault: OnFault<'_>)
     Some(project)
 }
 
-/// Returns the domain of the endpoints: the variable's, otherwise that of the credentials file.
+/// Returns the domain of the endpoints: the variable's, otherwise that of the credentials file. `None`: the metadata server
+/// reports it.
 ///
 /// # Errors
 /// The fault of a credentials file that cannot be used.
@@ -39,9 +40,11 @@ pub(crate) fn universe_domain(
     environment: Environment<'_>,
     credentials: &GoogleCredentials,
     on_fault: OnFault<'_>,
-) -> Result<String, Fault> {
-    let of_file = match credentials {
-        GoogleCredentials::File(path) => google_file::universe_domain(path)?,
+) -> Result<Option<String>, Fault> {
+    let of_credentials = match credentials {
+        GoogleCredentials::File(path) => {
+            Some(google_file::universe_domain(path)?.unwrap_or_else(|| UNIVERSE.to_owned()))
+        }
         GoogleCredentials::MetadataServer { .. } => None,
     };
     const EXPECTED: &str = "a domain, as in googleapis.com";
@@ -49,10 +52,11 @@ pub(crate) fn universe_domain(
     let own = environment.get(UNIVERSE_DOMAIN);
     if let Some(domain) = own.as_deref().filter(|domain| !is_domain(domain)) {
         on_fault(UNIVERSE_DOMAIN, misnamed(domain, EXPECTED, ""));
-    } else if let (None, Some(domain)) = (&own, of_file.as_deref().filter(|domain| !is_domain(domain))) {
+    } else if let (None, Some(domain)) = (&own, of_credentials.as_deref().filter(|domain| !is_domain(domain)))
+    {
         return Err(misnamed(domain, EXPECTED, "correct universe_domain in the credentials file"));
     }
-    Ok(own.or(of_file).unwrap_or_else(|| UNIVERSE.to_owned()))
+    Ok(own.or(of_credentials))
 }
 
 /// Returns the project of the environment, with the variable that names it.

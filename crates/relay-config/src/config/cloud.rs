@@ -184,8 +184,8 @@ pub struct VertexConfig {
     /// credentials file, if it has one.
     pub quota_project: Option<String>,
     /// The domain of Google's endpoints: `GOOGLE_CLOUD_UNIVERSE_DOMAIN`, otherwise `universe_domain` of the credentials
-    /// file, otherwise `googleapis.com`.
-    pub universe_domain: String,
+    /// file, otherwise `googleapis.com`. `None`: the metadata server reports it.
+    pub universe_domain: Option<String>,
 }
 
 /// The source of Google's access tokens.

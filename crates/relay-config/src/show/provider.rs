@@ -84,6 +84,9 @@ fn key(key: &KeyConfig, out: &mut Writer) {
     if let Some(secret) = &key.key {
         out.secret("key", secret);
     }
+    if let Some(name) = &key.name {
+        out.string("name", name);
+    }
     out.plain("priority", key.priority);
     out.plain("weight", key.weight);
     let limits = &key.limits;
@@ -191,7 +194,8 @@ fn vertex(config: &VertexConfig, out: &mut Writer) {
     if let Some(project) = &config.quota_project {
         out.remark(format_args!("quota project: {project}"));
     }
-    out.remark(format_args!("universe domain: {}", config.universe_domain));
+    let universe_domain = config.universe_domain.as_deref().unwrap_or("of the metadata server");
+    out.remark(format_args!("universe domain: {universe_domain}"));
     match &config.credentials {
         GoogleCredentials::File(file) => out.string("credentials_file", file.display()),
         GoogleCredentials::MetadataServer { host } => {

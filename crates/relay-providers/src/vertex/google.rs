@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use relay_config::GoogleCredentials;
-use relay_transport::{Minted, TokenAnswer, TokenClient, TokenSource, form, read_file};
+use relay_transport::{Minted, TokenAnswer, TokenClient, TokenError, TokenSource, form, read_file};
 use serde_json::json;
 
 use super::credentials::{AuthorizedUser, Credentials, ExternalAccount, ServiceAccount};
@@ -29,6 +29,8 @@ pub(super) struct Google {
     credentials: GoogleCredentials,
     /// `true` if the configuration names no project.
     needs_project: bool,
+    /// `true` if the configuration knows no universe domain, so that the metadata server's is requested.
+    needs_universe: bool,
     client: TokenClient,
 }
 
@@ -41,13 +43,20 @@ pub(super) struct Access {
     pub(super) quota_project: Option<HeaderValue>,
     /// The project that the credentials name.
     pub(super) project: Option<Arc<str>>,
+    /// The domain of Google's endpoints that the metadata server reports.
+    pub(super) universe_domain: Option<Arc<str>>,
 }
 
 type Bearer = Minted<HeaderValue>;
 
 impl Google {
     pub(super) fn new(credentials: GoogleCredentials, needs_project: bool, client: TokenClient) -> Self {
-        Self { credentials, needs_project, client }
+        Self { credentials, needs_project, needs_universe: false, client }
+    }
+
+    /// Requests the universe domain from the metadata server, too.
+    pub(super) fn with_universe(self, needs_universe: bool) -> Self {
+        Self { needs_universe, ..self }
     }
 
     async fn file(&self, path: &Path, now: SystemTime) -> Result<Minted<Access>, CredentialError> {
@@ -63,7 +72,7 @@ impl Google {
             }
             other => self.exchange(path, other, now).await?,
         };
-        Ok(Minted { token: Access { bearer, quota_project, project }, lifetime })
+        Ok(Minted { token: Access { bearer, quota_project, project, universe_domain: None }, lifetime })
     }
 
     async fn exchange(
@@ -178,7 +187,25 @@ impl Google {
             }
             false => None,
         };
-        Ok(Minted { token: Access { bearer, quota_project: None, project }, lifetime })
+        let universe_domain = if self.needs_universe { self.machine_universe(host).await? } else { None };
+        Ok(Minted { token: Access { bearer, quota_project: None, project, universe_domain }, lifetime })
+    }
+
+    /// Returns the universe domain of the machine, or `None` for Google's own, which a server without this path has.
+    ///
+    /// # Source
+    /// google-auth 2.62, `get_universe_domain` in `compute_engine/_metadata.py`.
+    async fn machine_universe(&self, host: &str) -> Result<Option<Arc<str>>, CredentialError> {
+        match self.metadata(host, "universe/universe-domain").await {
+            Ok(answer) => {
+                let text = str::from_utf8(&answer.body).unwrap_or_default().trim();
+                Ok(Some(text).filter(|domain| !domain.is_empty()).map(Arc::from))
+            }
+            Err(CredentialError::Token(TokenError::Refused { status, .. })) if status.is_client_error() => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the value at `path` of the metadata server. Both sides send `metadata-flavor`: the server refuses forged

@@ -7,6 +7,7 @@ mod credentials;
 mod errors;
 mod google;
 
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
@@ -24,6 +25,10 @@ use crate::request::{Attempt, Endpoint};
 use google::Google;
 
 const USER_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
+/// The domain of the endpoints of Google's own universe.
+const UNIVERSE: &str = "googleapis.com";
+/// The number of characters of a faulty universe domain that an error repeats.
+const FOUND_MAX: usize = 100;
 /// The placeholder of the project in a path until the credentials name it.
 const ANY_PROJECT: &str = "-";
 /// The characters that are percent-encoded in a segment of a path. `@` stays, as in Anthropic's SDKs.
@@ -49,7 +54,10 @@ const SEGMENT: &AsciiSet = &CONTROLS
 /// Google Vertex AI with one credential.
 #[derive(Debug, Clone)]
 pub struct Vertex {
+    /// The configured URL, or that of the region.
     base_url: BaseUrl,
+    /// The URL at the endpoints of the universe that the metadata server has reported, once it is known.
+    of_universe: Arc<OnceLock<BaseUrl>>,
     project: Option<String>,
     region: String,
     tokens: CredentialCache<Google>,
@@ -66,14 +74,19 @@ impl Vertex {
     pub fn new(config: &VertexConfig, transport: Transport) -> Result<Self, BaseUrlError> {
         let base_url = match &config.base_url {
             Some(base_url) => base_url.clone(),
-            None => BaseUrl::parse(&host(&config.region, &config.universe_domain))?,
+            None => {
+                BaseUrl::parse(&host(&config.region, config.universe_domain.as_deref().unwrap_or(UNIVERSE)))?
+            }
         };
+        let needs_universe = config.base_url.is_none() && config.universe_domain.is_none();
         let source =
-            Google::new(config.credentials.clone(), config.project.is_none(), TokenClient::new(transport));
+            Google::new(config.credentials.clone(), config.project.is_none(), TokenClient::new(transport))
+                .with_universe(needs_universe);
         let (project, region) = (config.project.clone(), config.region.clone());
         // The configuration accepts no project that a header cannot carry.
         let quota_project = config.quota_project.as_deref().and_then(|own| HeaderValue::from_str(own).ok());
-        Ok(Self { base_url, project, region, tokens: CredentialCache::new(source), quota_project })
+        let (of_universe, tokens) = (Arc::default(), CredentialCache::new(source));
+        Ok(Self { base_url, of_universe, project, region, tokens, quota_project })
     }
 
     /// Returns the start of every path, up to the segment of the project.
@@ -86,6 +99,19 @@ impl Vertex {
         let unknown = format!("{}{}", self.base_url.path(), self.path(ANY_PROJECT));
         let rest = uri.path().strip_prefix(&unknown).unwrap_or_default();
         anthropic_format::uri(&self.base_url, &format!("{}{rest}", self.path(project)), None)
+    }
+
+    /// Returns the URL at the endpoints of `universe`, which the metadata server has reported.
+    fn base_url_in(&self, universe: &str) -> Result<&BaseUrl, CredentialError> {
+        if let Some(known) = self.of_universe.get() {
+            return Ok(known);
+        }
+        let is_in_host_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        let url = BaseUrl::parse(&host(&self.region, universe)).ok();
+        let url = url.filter(|_| universe.contains('.') && universe.chars().all(is_in_host_name));
+        let url = url
+            .ok_or_else(|| CredentialError::Universe { found: universe.chars().take(FOUND_MAX).collect() })?;
+        Ok(self.of_universe.get_or_init(|| url))
     }
 }
 
@@ -133,6 +159,12 @@ impl Provider for Vertex {
             let uri = self.with_project(request.uri(), project);
             *request.uri_mut() = uri.map_err(|error| AuthorizeError::Token(error.into()))?;
         }
+        if let Some(universe) = &access.universe_domain {
+            let base_url =
+                self.base_url_in(universe).map_err(|error| AuthorizeError::Token(Box::new(error)))?;
+            let uri = anthropic_format::uri(base_url, request.uri().path(), None);
+            *request.uri_mut() = uri.map_err(|error| AuthorizeError::Token(error.into()))?;
+        }
         headers::remove_oauth_beta(request.headers_mut());
         request.headers_mut().insert(AUTHORIZATION, access.bearer);
         if let Some(project) = self.quota_project.clone().or(access.quota_project) {
@@ -142,7 +174,7 @@ impl Provider for Vertex {
     }
 
     fn base_url(&self) -> Option<&BaseUrl> {
-        Some(&self.base_url)
+        self.of_universe.get().or(Some(&self.base_url))
     }
 
     fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
@@ -180,7 +212,7 @@ mod tests {
             region: region.to_owned(),
             credentials: GoogleCredentials::File("/nonesuch.json".into()),
             quota_project: None,
-            universe_domain: "googleapis.com".to_owned(),
+            universe_domain: Some("googleapis.com".to_owned()),
         };
         Vertex::new(&config, transport).unwrap()
     }

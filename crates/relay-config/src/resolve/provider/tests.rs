@@ -676,13 +676,16 @@ fn a_hopeless_base_url_is_a_warning_with_the_right_one() {
 fn the_universe_domain_and_the_quota_project_have_variables() {
     let file = ("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent.json");
     let config = vertex(&[file], "type: vertex");
-    assert_eq!((config.universe_domain.as_str(), config.quota_project), ("googleapis.com", None));
+    assert_eq!((config.universe_domain.as_deref(), config.quota_project), (Some("googleapis.com"), None));
+    // The metadata server reports its own.
+    let config = vertex(&[("GCE_METADATA_HOST", "h")], "type: vertex");
+    assert_eq!(config.universe_domain, None);
     let variables =
         [file, ("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "example.goog"), ("GOOGLE_CLOUD_QUOTA_PROJECT", "billed")];
     let config = vertex(&variables, "type: vertex");
     assert_eq!(
-        (config.universe_domain.as_str(), config.quota_project.as_deref()),
-        ("example.goog", Some("billed"))
+        (config.universe_domain.as_deref(), config.quota_project.as_deref()),
+        (Some("example.goog"), Some("billed"))
     );
     for (variable, value) in
         [("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "https://x"), ("GOOGLE_CLOUD_QUOTA_PROJECT", "My Project")]

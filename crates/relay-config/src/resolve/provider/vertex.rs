@@ -1,14 +1,12 @@
 //! Resolves the settings of type `vertex`.
 
-use std::path::Path;
-
 use super::fallback::own_or_environment;
 use crate::cloud::google;
 use crate::config::{GoogleCredentials, VertexConfig};
 use crate::error::Concern;
 use crate::names::BaseUrl;
 use crate::raw;
-use crate::resolve::reporter::{Reporter, value_fault};
+use crate::resolve::reporter::Reporter;
 use crate::tree::KeyPath;
 
 pub(super) fn resolve(
@@ -24,7 +22,7 @@ pub(super) fn resolve(
     }
     let credentials = match raw.credentials_file.take() {
         Some(file) => {
-            check_file(&file, &path.key("credentials_file"), to);
+            to.check_path(&file, &path.key("credentials_file"));
             GoogleCredentials::File(file)
         }
         None => google::credentials(to.environment, &mut |variable, fault| {
@@ -42,7 +40,7 @@ pub(super) fn resolve(
         if enabled {
             to.problem(&place, fault);
         }
-        google::UNIVERSE.to_owned()
+        None
     });
     for (variable, fault) in faults.into_iter().filter(|_| enabled) {
         to.problem_in_variable(variable, &place, fault);
@@ -76,12 +74,4 @@ fn project(
         &path.key("gcp_project_id"),
         to,
     )
-}
-
-/// Refuses a path that starts with `~`, which only a shell expands. The file itself may be created later.
-fn check_file(file: &Path, path: &KeyPath, to: &mut Reporter<'_>) {
-    if let Ok(rest) = file.strip_prefix("~") {
-        let hint = format!("write ${{HOME}}/{}", rest.display());
-        to.problem(path, value_fault(format!("{:?}", file.display().to_string()), "a path without ~", hint));
-    }
 }
