@@ -22,8 +22,12 @@ use crate::provider::AuthorizeError;
 const LIMIT: usize = 4 * 1024 * 1024;
 /// The largest number of Ollama's models whose capabilities are requested.
 const MODELS: usize = 16;
-/// The API version of the list of deployments. Later versions have no such list.
-const DEPLOYMENTS_VERSION: &str = "2023-03-15-preview";
+/// The API versions of the list of deployments, in the order to try them: the last two that have one. Not every resource
+/// serves both. `GET /openai/v1/models` is no replacement: it lists Azure's whole catalogue.
+///
+/// # Source
+/// `Deployments_List` in `cognitiveservices/data-plane/AzureOpenAI/authoring` of Azure/azure-rest-api-specs.
+const DEPLOYMENTS_VERSIONS: [&str; 2] = ["2023-03-15-preview", "2022-12-01"];
 
 #[derive(Deserialize)]
 struct Tags {
@@ -113,7 +117,7 @@ struct Deployed {
 /// Returns the deployments of Claude models of the Azure resource whose Messages endpoint is `base_url`.
 ///
 /// # Errors
-/// [`ListingError`] if the list cannot be read. Not every resource has one.
+/// [`ListingError`] if the list cannot be read: that of the first version if the resource has none. It may have none.
 pub async fn azure_deployments(
     base_url: &BaseUrl,
     key: &Secret,
@@ -125,8 +129,19 @@ pub async fn azure_deployments(
     let headers = HeaderMap::from_iter([(HeaderName::from_static("api-key"), value)]);
     let root = format!("{}://{}", base_url.scheme(), base_url.authority());
     let root = BaseUrl::parse(&root).map_err(|_| ListingError::Malformed)?;
-    let path = format!("/openai/deployments?api-version={DEPLOYMENTS_VERSION}");
-    let listed: Deployments = call(&root, transport, &path, None, &headers).await?;
+    let mut listed: Result<Deployments, ListingError> = Err(ListingError::Malformed);
+    for (index, version) in DEPLOYMENTS_VERSIONS.into_iter().enumerate() {
+        let path = format!("/openai/deployments?api-version={version}");
+        let found = call(&root, transport, &path, None, &headers).await;
+        let is_final = !matches!(&found, Err(ListingError::Status(status)) if is_missing(*status));
+        if is_final || index == 0 {
+            listed = found;
+        }
+        if is_final {
+            break;
+        }
+    }
+    let listed = listed?;
     let is_usable = |deployed: &Deployed| {
         let is_ready =
             deployed.status.as_deref().is_none_or(|status| status.eq_ignore_ascii_case("succeeded"));
@@ -134,6 +149,18 @@ pub async fn azure_deployments(
     };
     let usable = listed.data.into_iter().filter(is_usable);
     Ok(usable.map(|deployed| Deployment { name: deployed.id, model: deployed.model }).collect())
+}
+
+/// Returns `true` for the answers to an API version or a path that the resource does not have.
+fn is_missing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::GONE
+            | StatusCode::NOT_IMPLEMENTED
+    )
 }
 
 /// Sends a request, with `POST` if there is a body, and reads the JSON of its answer.

@@ -41,7 +41,10 @@ pub async fn discover_models(discovery: &mut Discovery) {
     }
     match deployments {
         Ok(deployments) => discovery.set_azure_deployments(deployments),
-        Err(reason) => discovery.missing.push(format!("the deployments of azure cannot be listed: {reason}")),
+        Err(reason) => discovery.missing.push(format!(
+            "the deployments of azure cannot be listed ({reason}), so that each request goes to the deployment with the \
+             name of its model; if yours have other names, write a file with providers[].model_mapping for azure"
+        )),
     }
 }
 

@@ -146,3 +146,34 @@ async fn the_deployments_of_a_resource_are_listed_with_its_key() {
     let listed = azure_deployments(&url, &Secret::new("secret"), &transport()).await.unwrap();
     assert_eq!(listed, [Deployment { name: "my-opus".to_owned(), model: "claude-opus-5-5".to_owned() }]);
 }
+
+#[tokio::test]
+async fn another_version_is_requested_if_a_resource_has_no_list_of_the_first_one() {
+    // The answers to both versions, the number of requests, and the status of the error.
+    for (first, second, requests, status) in [
+        (404, 200, 2, None),
+        (400, 200, 2, None),
+        (410, 200, 2, None),
+        (404, 400, 2, Some(404)),
+        (404, 401, 2, Some(401)),
+        (401, 200, 1, Some(401)),
+        (403, 200, 1, Some(403)),
+        (503, 200, 1, Some(503)),
+    ] {
+        let upstream = Upstream::answering(move |request| {
+            let is_first = request.target.ends_with("api-version=2023-03-15-preview");
+            assert!(is_first || request.target.ends_with("/openai/deployments?api-version=2022-12-01"));
+            let data = json!({"data": [{"id": "my-opus", "model": "claude-opus-5-5"}]});
+            Answer::json(if is_first { first } else { second }, &data)
+        })
+        .await;
+        let url = BaseUrl::parse(&format!("{}/anthropic", upstream.url())).unwrap();
+        let listed = azure_deployments(&url, &Secret::new("secret"), &transport()).await;
+        let found = listed.as_ref().map(|listed| listed[0].name.as_str()).map_err(ToString::to_string);
+        match status {
+            None => assert_eq!(found.as_deref(), Ok("my-opus"), "{first} {second}"),
+            Some(status) => assert!(found.unwrap_err().contains(&status.to_string()), "{first} {second}"),
+        }
+        assert_eq!(upstream.requests().len(), requests, "{first} {second}");
+    }
+}
