@@ -164,13 +164,16 @@ async fn a_signature_covers_the_headers_of_aws_and_no_others() {
     let upstream = Upstream::answering(answer).await;
     let mut provider = bedrock::provider(&upstream.url(), "anthropic.claude-sonnet-4-5-20250929-v1:0");
     provider["headers"] = json!({"X-Amz-Source-Arn": "arn:aws:1", "X-Gateway-Key": SECRET});
-    provider["forward_headers"] = json!(["x-amz-tag", "x-team"]);
+    provider["forward_headers"] = json!(["x-amz-tag", "x-team", "x-amzn-trace-id", "x-amz-odd"]);
     let relay = Relay::start(&json!({"providers": [provider]})).await;
     let call = from_client(Call::messages(BODY)).header("x-amz-tag", "b").header("x-amz-tag", "a  c");
+    let call = call.header("x-amzn-trace-id", "Root=1").header("x-amz-odd", "\u{e9}");
     assert_eq!(call.send(relay.address()).await.status, 200);
     let request = upstream.only_request();
     assert_eq!(request.header("x-gateway-key"), SECRET);
     assert_eq!(request.headers.all("x-amz-tag").collect::<Vec<_>>(), ["b", "a  c"]);
+    // An unsigned header of AWS would be refused. A load balancer changes the trace id.
+    assert_eq!((request.headers.get("x-amz-odd"), request.header("x-amzn-trace-id")), (None, "Root=1"));
     let authorization = request.header("authorization");
     // A gateway may remove its own headers, which must not break the signature.
     let signed = "SignedHeaders=content-type;host;x-amz-date;x-amz-source-arn;x-amz-tag,";

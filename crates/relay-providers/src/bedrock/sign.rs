@@ -29,13 +29,21 @@ pub(super) struct Signer<'a> {
 impl Signer<'_> {
     /// Adds `authorization`, `x-amz-date` and, with temporary credentials, `x-amz-security-token`.
     ///
-    /// The signature covers these headers, `host`, `content-type` and every `x-amz…` header, as SigV4 requires. It
-    /// stays valid if a gateway, a proxy or the transport adds, changes or removes any other header. The signed host is
-    /// that of the URI, as HTTP clients write it.
+    /// The signature covers these headers, `host`, `content-type` and every `x-amz…` header, as SigV4 requires. The exception
+    /// is `x-amzn-trace-id`, which AWS's own load balancers change. It stays valid if a gateway, a proxy or the transport
+    /// adds, changes or removes any other header. The signed host is that of the URI, as HTTP clients write it. An
+    /// `x-amz…` header with other characters than visible ASCII is removed.
     pub(super) fn sign(&self, request: &mut Request<Payload>) -> Result<(), AuthorizeError> {
         let is_signed =
             |name: &&HeaderName| **name == CONTENT_TYPE || name.as_str().starts_with(SIGNED_PREFIX);
         let signed: Vec<_> = request.headers().keys().filter(is_signed).cloned().collect();
+        // A signature covers visible ASCII only, and AWS refuses an unsigned header of its own.
+        let is_signable =
+            |name: &HeaderName| request.headers().get_all(name).iter().all(|value| value.to_str().is_ok());
+        let (signed, unsignable): (Vec<_>, Vec<_>) = signed.into_iter().partition(is_signable);
+        for name in unsignable {
+            request.headers_mut().remove(name);
+        }
         for (name, value) in self.headers(request, &signed)? {
             let mut value = HeaderValue::try_from(value).map_err(|_| AuthorizeError::Malformed)?;
             value.set_sensitive(true);
