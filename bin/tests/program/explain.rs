@@ -14,7 +14,7 @@ providers:
   - name: anthropic
     type: anthropic
     passthrough: false
-    keys: [{ key: one, priority: 3 }, { key: two, priority: 4 }]
+    keys: [{ key: one, priority: 3 }, { key: two, name: team, priority: 4 }]
   - { name: local, type: ollama, priority: 2, model_mapping: { 'claude-*': qwen3-coder } }
   - { name: off, type: mock, enabled: false }
   - { name: other, type: mock, models: [glm-5.3] }
@@ -54,7 +54,7 @@ fn the_order_and_the_excluded_providers_are_shown() {
         ("-", "off", "mock", "claude-sonnet-5-5"),
     ];
     assert_eq!(places, expected, "{}", outcome.stdout);
-    assert_ne!(rows[0][3], rows[1][3], "each key has an id");
+    assert_eq!((rows[0][3], rows[1][3].len()), ("team", 8), "a key has its name, or else an id");
     for secret in ["one", "two"] {
         assert!(!outcome.stdout.split_whitespace().any(|word| word == secret), "{}", outcome.stdout);
     }

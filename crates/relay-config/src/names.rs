@@ -1,6 +1,7 @@
 //! Validated types for names and addresses.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use http::Uri;
@@ -33,9 +34,14 @@ impl fmt::Display for ProviderName {
     }
 }
 
-/// The identifier of a key in logs: eight hexadecimal digits from which the key cannot be recovered.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KeyId(Arc<str>);
+/// The identifier of a key in logs: its name, or eight hexadecimal digits from which the key cannot be recovered.
+///
+/// The digits alone are compared: a key that gets another name stays the same key.
+#[derive(Debug, Clone)]
+pub struct KeyId {
+    digits: Arc<str>,
+    name: Option<Arc<str>>,
+}
 
 impl KeyId {
     /// Returns the identifier of `secret`. It is the same in every process, so that logs of replicas can be joined.
@@ -46,13 +52,33 @@ impl KeyId {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let folded = (hash >> 32) ^ (hash & 0xffff_ffff);
-        Self(format!("{folded:08x}").into())
+        Self { digits: format!("{folded:08x}").into(), name: None }
+    }
+
+    /// Returns the identifier with a name, which is printed in place of the digits.
+    #[must_use]
+    pub fn with_name(self, name: impl Into<Arc<str>>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+}
+
+impl PartialEq for KeyId {
+    fn eq(&self, other: &Self) -> bool {
+        self.digits == other.digits
+    }
+}
+
+impl Eq for KeyId {}
+
+impl Hash for KeyId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digits.hash(state);
     }
 }
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.name.as_deref().unwrap_or(&self.digits))
     }
 }
 
@@ -368,5 +394,13 @@ mod tests {
         assert_eq!(id, KeyId::of(&Secret::new("sk-ant-api03-a")).to_string());
         assert_eq!(id.len(), 8);
         assert_ne!(id, KeyId::of(&Secret::new("sk-ant-api03-b")).to_string());
+    }
+
+    #[test]
+    fn a_name_is_printed_and_does_not_change_the_identity_of_a_key() {
+        let id = KeyId::of(&Secret::new("sk-ant-api03-a"));
+        let named = id.clone().with_name("team");
+        assert_eq!((named.to_string().as_str(), &named), ("team", &id));
+        assert_ne!(named, KeyId::of(&Secret::new("sk-ant-api03-b")).with_name("team"));
     }
 }

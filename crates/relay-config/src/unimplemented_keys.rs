@@ -44,6 +44,12 @@ const KEYS: &[UnimplementedKey] = &[
     unimplemented("logging.debug_options.log_tls_metrics", Off::False, ""),
     unimplemented("metrics", Off::Disabled("enabled"), "write metrics.enabled: false, or remove the section"),
     unimplemented("admin", Off::Disabled("enabled"), "write admin.enabled: false, or remove the section"),
+    unimplemented("usage", Off::Disabled("enabled"), "write usage.enabled: false, or remove the section"),
+    unimplemented("prices", Off::Empty, ""),
+    unimplemented("server.auth.api_keys[].models", Off::Empty, ""),
+    unimplemented("server.auth.api_keys[].expires", Off::Empty, ""),
+    unimplemented("server.auth.api_keys[].budget_usd", Off::Empty, ""),
+    unimplemented("server.auth.api_keys[].budget_period", Off::Empty, ""),
     unimplemented("state", Off::Set("backend", "memory"), "the state is kept in memory"),
 ];
 

@@ -102,7 +102,11 @@ impl Validator<'_> {
             return Err((entry.at.clone(), fault));
         }
         let Some(value) = self.schema.property(table, &entry.key) else {
-            return Err((entry.at.clone(), self.unknown(&entry.key, table, path)));
+            // The schema contains no feature of later versions. A value that means "off" is accepted.
+            return match unimplemented_keys::is_listed(&path.pattern()) {
+                true => Ok(()),
+                false => Err((entry.at.clone(), self.unknown(&entry.key, table, path))),
+            };
         };
         let Some(rule) = self.schema.rule(value) else { return Ok(()) };
         self.check(&mut entry.node, rule, path).map_err(|fault| (entry.node.at.clone(), fault))

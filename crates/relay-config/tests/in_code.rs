@@ -102,14 +102,24 @@ fn keys_are_present_where_the_kind_needs_them_and_can_be_sent() {
 
 #[test]
 fn keys_of_one_organization_have_the_same_limits() {
-    let limited = |limit| {
+    let limited = |secret, limit| {
         let limits = KeyLimits { requests: NonZeroU64::new(limit), ..KeyLimits::default() };
-        KeyConfig { limits, organization: Some("o".to_owned()), ..key(&format!("key-{limit}")) }
+        KeyConfig { limits, organization: Some("o".to_owned()), ..key(secret) }
     };
     let with = |keys| ProviderConfig { keys, ..zai("a") };
-    check_provider(&["providers[0].keys[1].rpm_limit"], with(vec![limited(1), limited(2)]));
-    check_provider(&[], with(vec![limited(1), limited(1)]));
-    check_provider(&["providers[0].keys[0].rpm_limit"], with(vec![limited(u64::MAX)]));
+    check_provider(&["providers[0].keys[1].rpm_limit"], with(vec![limited("k", 1), limited("l", 2)]));
+    check_provider(&[], with(vec![limited("k", 1), limited("l", 1)]));
+    check_provider(&["providers[0].keys[0].rpm_limit"], with(vec![limited("k", u64::MAX)]));
+}
+
+#[test]
+fn a_key_and_its_name_occur_once() {
+    let named = |secret, name: &str| KeyConfig { name: Some(name.to_owned()), ..key(secret) };
+    let with = |keys| ProviderConfig { keys, ..zai("a") };
+    check_provider(&["providers[0].keys[1].key"], with(vec![key("k"), key("k")]));
+    check_provider(&["providers[0].keys[1].name"], with(vec![named("k", "n"), named("l", "n")]));
+    check_provider(&["providers[0].keys[0].name"], with(vec![named("k", "k")]));
+    check_provider(&[], with(vec![named("k", "n"), named("l", "o"), key("m")]));
 }
 
 #[test]
@@ -232,7 +242,7 @@ fn settings_of_clouds_are_checked() {
         region: "us-east5-a".to_owned(),
         credentials: GoogleCredentials::MetadataServer { host: "metadata".to_owned() },
         quota_project: None,
-        universe_domain: "googleapis.com".to_owned(),
+        universe_domain: Some("googleapis.com".to_owned()),
     };
     check_provider(
         &["providers[0].gcp_region", "providers[0].gcp_project_id"],

@@ -11,6 +11,7 @@ use crate::config::{
 use crate::error::Fault;
 use crate::kinds::KeyNeed;
 use crate::rules::{self, Problems, headers};
+use crate::secret::Secret;
 use crate::tree::KeyPath;
 
 /// A limit of a key: the name of the setting, and its value.
@@ -69,6 +70,9 @@ fn check(provider: &ProviderConfig, path: &KeyPath, to: &mut Checker) {
 }
 
 fn check_keys(provider: &ProviderConfig, need: KeyNeed, path: &KeyPath, to: &mut Checker) {
+    let named: Vec<_> =
+        provider.keys.iter().map(|key| (key.key.as_ref().map(Secret::expose), key.name.as_deref())).collect();
+    rules::keys::check(&named, path, to);
     for (index, KeyConfig { key, limits, organization, .. }) in provider.keys.iter().enumerate() {
         let path = path.index(index);
         let own = path.key("key");

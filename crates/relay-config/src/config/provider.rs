@@ -9,7 +9,7 @@ use http::HeaderName;
 use super::{AzureAuth, AzureConfig, BedrockConfig, VertexConfig};
 use crate::capabilities::Capabilities;
 use crate::kinds::{self, CompatibleAuth, Implementation, KeyNeed, KindSpec};
-use crate::names::{BaseUrl, ModelMapping, ProviderName};
+use crate::names::{BaseUrl, KeyId, ModelMapping, ProviderName};
 use crate::secret::Secret;
 
 /// An upstream and its settings.
@@ -236,6 +236,8 @@ impl ProviderKind {
 pub struct KeyConfig {
     /// The credential itself. `None` for kinds that send none: such a key carries only priority, weight and limits.
     pub key: Option<Secret>,
+    /// The name in logs and in `status`. Default: `None`, which names the key by its [`KeyId`].
+    pub name: Option<String>,
     /// The rank: higher is tried first. Default: the provider's.
     pub priority: i32,
     /// The share in weighted strategies. Default 1.
@@ -248,11 +250,21 @@ pub struct KeyConfig {
 }
 
 impl KeyConfig {
-    /// Returns a key with every setting at its default: priority and weight 1, no limits, no organization.
+    /// Returns a key with every setting at its default: no name, priority and weight 1, no limits, no organization.
     #[must_use]
     pub fn new(key: Option<Secret>) -> Self {
         let (limits, organization) = (KeyLimits::default(), None);
-        Self { key, priority: 1, weight: NonZeroU32::MIN, limits, organization }
+        Self { key, name: None, priority: 1, weight: NonZeroU32::MIN, limits, organization }
+    }
+
+    /// Returns the identity of the key with its name, or `None` for a kind that sends no key.
+    #[must_use]
+    pub fn id(&self) -> Option<KeyId> {
+        let id = KeyId::of(self.key.as_ref()?);
+        Some(match &self.name {
+            Some(name) => id.with_name(name.as_str()),
+            None => id,
+        })
     }
 }
 

@@ -202,6 +202,10 @@ pub(crate) struct Key {
     /// `vertex`, `mock`.
     #[schemars(length(min = 1), extend("writeOnly" = true))]
     pub(crate) key: Option<String>,
+    /// The name of the key in logs and in `status`: up to 64 visible ASCII characters. Default: eight hexadecimal digits that
+    /// are made from the key.
+    #[schemars(length(min = 1))]
+    pub(crate) name: Option<String>,
     /// The rank of the key: higher is tried first. Default: the `priority` of the provider.
     #[schemars(range(min = -2_147_483_648_i32, max = 2_147_483_647_i32))]
     pub(crate) priority: Option<i32>,

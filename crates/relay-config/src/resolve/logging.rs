@@ -1,9 +1,25 @@
 //! Resolves the `logging` section.
 
-use crate::config::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
-use crate::raw;
+use std::path::Path;
 
-pub(super) fn resolve(raw: raw::Logging) -> LoggingConfig {
+use crate::config::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
+use crate::error::Fault;
+use crate::raw;
+use crate::resolve::reporter::Reporter;
+use crate::tree::KeyPath;
+
+/// Refuses a path that cannot be a file.
+fn check_output(output: &Path, path: &KeyPath, to: &mut Reporter<'_>) {
+    if !to.check_path(output, path) && output.is_dir() {
+        let reason = "it is a directory; give the path of a file, or stdout or stderr".to_owned();
+        to.problem(path, Fault::File { path: output.to_owned(), reason });
+    }
+}
+
+pub(super) fn resolve(raw: raw::Logging, path: &KeyPath, to: &mut Reporter<'_>) -> LoggingConfig {
+    if let Some(output) = &raw.output {
+        check_output(Path::new(output), &path.key("output"), to);
+    }
     let default = LoggingConfig::default();
     let debug = raw.debug_options;
     LoggingConfig {

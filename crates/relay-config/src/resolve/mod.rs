@@ -46,6 +46,6 @@ pub(crate) fn resolve(
         providers,
         routing: routing::resolve(raw.routing, &names, &root.key("routing"), &mut to),
         health: health::resolve(raw.health),
-        logging: logging::resolve(raw.logging),
+        logging: logging::resolve(raw.logging, &root.key("logging"), &mut to),
     }
 }

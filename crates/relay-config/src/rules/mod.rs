@@ -4,6 +4,7 @@
 //! [`Config::check`]: crate::Config::check
 
 pub(crate) mod headers;
+pub(crate) mod keys;
 
 use std::collections::BTreeMap;
 

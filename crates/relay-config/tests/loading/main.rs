@@ -3,6 +3,7 @@
 mod check;
 mod environment;
 mod interpolation;
+mod mistakes;
 mod problems;
 mod properties;
 mod provider_headers;

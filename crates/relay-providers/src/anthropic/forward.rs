@@ -9,7 +9,7 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use relay_config::{BaseUrl, KeyId, Secret};
+use relay_config::{BaseUrl, KeyConfig, KeyId};
 use relay_messages::headers;
 use relay_transport::{IdleTimeout, RequestBody, Transport, received};
 use tower::{BoxError, Service};
@@ -63,12 +63,12 @@ impl Forward {
     /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
     pub fn new(
         base_url: BaseUrl,
-        key: Option<&Secret>,
+        key: Option<&KeyConfig>,
         passthrough: bool,
         transport: Transport,
     ) -> Result<Self, AuthorizeError> {
-        let key =
-            key.map(|key| Ok::<_, AuthorizeError>((KeyId::of(key), ApiKey::plain(key)?))).transpose()?;
+        let key = key.and_then(|config| Some((config.id()?, config.key.as_ref()?)));
+        let key = key.map(|(id, key)| Ok::<_, AuthorizeError>((id, ApiKey::plain(key)?))).transpose()?;
         Ok(Self { base_url, key, passthrough, transport, extra_headers: ExtraHeaders::default() })
     }
 

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use relay_config::{
-    AzureAuth, CompatibleAuth, HealthConfig, KeyId, ModelList, ProviderConfig, ProviderKind, ProviderName,
-    Secret,
+    AzureAuth, CompatibleAuth, HealthConfig, ModelList, ProviderConfig, ProviderKind, ProviderName, Secret,
 };
 use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
@@ -87,8 +86,7 @@ impl ProviderStack<'_> {
     /// Builds the upstream for the rest of Anthropic's API, with its priority. `None` for every kind but `anthropic`.
     pub(super) fn forward(&self) -> Result<Option<(i32, ProviderName, Forward)>, BuildError> {
         let ProviderKind::Anthropic { base_url, passthrough } = &self.provider.kind else { return Ok(None) };
-        let best =
-            self.provider.keys.iter().rev().max_by_key(|key| key.priority).and_then(|key| key.key.as_ref());
+        let best = self.provider.keys.iter().rev().max_by_key(|key| key.priority);
         let forward = Forward::new(base_url.clone(), best, *passthrough, self.transport.clone());
         Ok(Some((
             self.priority(),
@@ -127,7 +125,8 @@ impl ProviderStack<'_> {
                 Some(organization) => Arc::clone(organizations.entry(organization).or_insert_with(quota)),
                 None => quota(),
             };
-            let candidate = Candidate::new(CredentialId::Key(KeyId::of(key)), config.priority, service);
+            let id = config.id().map_or(CredentialId::None, CredentialId::Key);
+            let candidate = Candidate::new(id, config.priority, service);
             Ok(candidate.with_weight(config.weight).with_quota(quota))
         })
         .collect()

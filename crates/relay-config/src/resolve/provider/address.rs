@@ -8,7 +8,7 @@ use crate::config::{
 };
 use crate::describe::{looks_secret, shown_url};
 use crate::error::{Concern, Fault};
-use crate::kinds::{self, KindSpec};
+use crate::kinds::{self, Implementation, KindSpec};
 use crate::names::BaseUrl;
 use crate::raw;
 use crate::resolve::reporter::{Reporter, value_fault};
@@ -29,14 +29,17 @@ fn appended(raw: &raw::Provider, spec: &KindSpec) -> &'static [&'static str] {
     }
 }
 
-/// Returns the `base_url` of the file, if there is one; a placeholder if it has been reported.
-pub(super) fn given(
-    raw: &raw::Provider,
-    spec: &KindSpec,
-    path: &KeyPath,
-    to: &mut Reporter<'_>,
-) -> Option<BaseUrl> {
-    let text = raw.base_url.as_ref()?;
+/// The `base_url` of the file.
+pub(super) enum Given {
+    None,
+    Url(BaseUrl),
+    /// The problem has been reported.
+    Faulty,
+}
+
+/// Returns the `base_url` of the file.
+pub(super) fn given(raw: &raw::Provider, spec: &KindSpec, path: &KeyPath, to: &mut Reporter<'_>) -> Given {
+    let Some(text) = &raw.base_url else { return Given::None };
     match BaseUrl::parse(text) {
         Ok(url) => {
             let appended = appended(raw, spec);
@@ -53,15 +56,24 @@ pub(super) fn given(
                     fix.unwrap_or_else(|| format!("write {}://{}{prefix}", url.scheme(), url.authority())),
                 );
                 to.problem(path, fault);
+                return Given::Faulty;
             } else if let Some(WrongAddress { reason, fix }) = wrong {
+                // Without keys, only the right address makes the provider usable.
+                if spec.implementation == Implementation::Anthropic
+                    && raw.keys.is_empty()
+                    && raw.passthrough.is_none()
+                {
+                    to.problem(path, value_fault(format!("{url}, which {reason}"), "Anthropic's API", fix));
+                    return Given::Faulty;
+                }
                 to.warning(path, Concern::WrongAddress { url: url.to_string(), reason, fix });
             }
-            Some(url)
+            Given::Url(url)
         }
         Err(source) => {
             let found = shown_url(text).filter(|shown| !text.contains('@') && !looks_secret(shown));
             to.problem(path, Fault::Url { found, source });
-            Some(BaseUrl::placeholder())
+            Given::Faulty
         }
     }
 }
@@ -72,7 +84,8 @@ pub(super) fn check_cleartext(provider: &ProviderConfig, path: &KeyPath, to: &mu
     let host = url.authority().host();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let address = ListenAddress { host: bare.to_owned(), port: 0 };
-    if sends_credential(provider) && *url.scheme() == Scheme::HTTP && !address.is_loopback() {
+    let is_reported = wrong_address::find(provider.kind.spec(), BedrockApi::default(), url).is_some();
+    if !is_reported && sends_credential(provider) && *url.scheme() == Scheme::HTTP && !address.is_loopback() {
         to.warning(&path.key("base_url"), Concern::Cleartext { host: host.to_owned() });
     }
 }

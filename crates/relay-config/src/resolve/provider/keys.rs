@@ -8,7 +8,7 @@ use crate::error::{Concern, Fault};
 use crate::kinds::KeyNeed;
 use crate::raw;
 use crate::resolve::reporter::Reporter;
-use crate::rules::{check_key, check_need};
+use crate::rules::{self, check_key, check_need};
 use crate::secret::Secret;
 use crate::tree::KeyPath;
 
@@ -26,6 +26,10 @@ pub(super) fn resolve(
     let need = kind.key_need();
     check_need(need, raw.is_empty(), enabled, kind, path, to);
     limits::share(&mut raw, path, to);
+    let is_sent = need != KeyNeed::NeverSent;
+    let named: Vec<_> =
+        raw.iter().map(|key| (key.key.as_deref().filter(|_| is_sent), key.name.as_deref())).collect();
+    rules::keys::check(&named, path, to);
     let mut keys = Vec::with_capacity(raw.len());
     for (index, mut raw) in raw.into_iter().enumerate() {
         let path = path.index(index).key("key");
@@ -47,6 +51,7 @@ pub(super) fn resolve(
         };
         keys.push(KeyConfig {
             key: secret,
+            name: raw.name.take(),
             priority: raw.priority.unwrap_or(priority),
             weight: raw.weight.unwrap_or(NonZeroU32::MIN),
             limits: limits::of(&raw),

@@ -1,5 +1,6 @@
 //! Resolves `providers[].type`, and the settings that only one type accepts.
 
+use super::address::Given;
 use super::{address, azure, bedrock, vertex};
 use crate::config::ProviderKind;
 use crate::error::Fault;
@@ -19,8 +20,16 @@ pub(super) fn resolve(
     let raw::ProviderType(spec) = raw.r#type?;
     check_settings(raw, spec, path, to);
     let base_url_path = path.key("base_url");
-    let given = address::given(raw, spec, &base_url_path, to);
-    let passthrough = raw.passthrough.unwrap_or_else(|| is_own_address(given.as_ref(), spec));
+    // A provider whose address is faulty may need no key once it is corrected: no further problem is reported.
+    let (given, is_own) = match address::given(raw, spec, &base_url_path, to) {
+        Given::None => (None, true),
+        Given::Url(url) => {
+            let is_own = spec.default_base_url().is_some_and(|own| url.is_equivalent(&own));
+            (Some(url), is_own)
+        }
+        Given::Faulty => (Some(BaseUrl::placeholder()), true),
+    };
+    let passthrough = raw.passthrough.unwrap_or(is_own);
     let base_url = |given: Option<BaseUrl>, to: &mut Reporter<'_>| {
         given.or_else(|| spec.default_base_url()).unwrap_or_else(|| {
             let expected = format!("type {} needs the upstream's URL, as in https://host/path", spec.name);
@@ -46,11 +55,6 @@ pub(super) fn resolve(
         Implementation::Vertex => ProviderKind::Vertex(vertex::resolve(raw, given, enabled, path, to)),
         Implementation::Mock => ProviderKind::Mock,
     })
-}
-
-/// Returns `true` if requests go to the vendor's own address, which is the default and may also be written out.
-fn is_own_address(given: Option<&BaseUrl>, spec: &KindSpec) -> bool {
-    given.is_none_or(|given| spec.default_base_url().is_some_and(|own| given.is_equivalent(&own)))
 }
 
 /// Refuses settings that only another type accepts.

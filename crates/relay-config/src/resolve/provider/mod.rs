@@ -17,7 +17,7 @@ mod wrong_address;
 use std::collections::BTreeMap;
 
 use crate::config::{Pooling, ProviderConfig};
-use crate::error::Fault;
+use crate::error::{Concern, Fault};
 use crate::names::{ModelMapping, ProviderName};
 use crate::raw;
 use crate::resolve::reporter::{Reporter, millis};
@@ -80,6 +80,9 @@ fn resolve(mut raw: raw::Provider, path: &KeyPath, to: &mut Reporter<'_>) -> Opt
         ..default
     };
     if enabled {
+        if raw.weight.is_some() && provider.keys.iter().any(|key| key.key.is_some()) {
+            to.warning(&path.key("weight"), Concern::Overridden { by: "keys" });
+        }
         address::check_cleartext(&provider, path, to);
     }
     Some(provider)
@@ -95,7 +98,7 @@ fn mapping(raw: BTreeMap<String, String>, path: &KeyPath, to: &mut Reporter<'_>)
 /// Refuses a file without certificates. A file of a disabled provider may be missing.
 fn check_certificates(file: &std::path::Path, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    if !enabled {
+    if to.check_path(file, path) || !enabled {
         return;
     }
     let reason = match std::fs::read(file) {

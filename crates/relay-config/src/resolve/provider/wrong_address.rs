@@ -59,6 +59,10 @@ fn vendor(host: &str, url: &BaseUrl) -> Option<WrongAddress> {
         }
         _ => None,
     })?;
+    if url.scheme().as_str() == "http" {
+        let fix = format!("write https://{}{path}", url.authority());
+        return Some(wrong("sends credentials unencrypted", fix));
+    }
     (url.path() != path).then(|| wrong("is not where this vendor serves the Messages API", write(url, &path)))
 }
 
@@ -182,6 +186,8 @@ mod tests {
         check("anthropic", "https://console.anthropic.com", "write https://api.anthropic.com");
         check("anthropic", "https://claude.ai", "write https://api.anthropic.com");
         check("anthropic", "https://api.anthropic.com", "");
+        check("anthropic", "http://api.anthropic.com", "write https://api.anthropic.com");
+        check("zai", "http://api.z.ai/api/anthropic", zai);
         let openai = "give the upstream's URL for the Messages API, such as https://llm.example.com";
         check("anthropic_compatible", "https://llm.example.com/v1/chat/completions", openai);
         check("anthropic_compatible", "https://llm.example.com/v1/responses", openai);
