@@ -53,7 +53,8 @@ impl Proxies {
     /// proxy cannot be used, connections fail: a direct one would avoid a proxy that the operator requires.
     #[must_use]
     pub fn from_environment() -> Self {
-        Self::from_variables(&|name| std::env::var(name).ok())
+        // A value that is not Unicode is refused as no URL, instead of being ignored.
+        Self::from_variables(&|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
     fn from_variables(variable: &dyn Fn(&str) -> Option<String>) -> Self {

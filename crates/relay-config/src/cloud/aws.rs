@@ -4,7 +4,7 @@ use super::aws_file::{self, AwsFiles};
 use super::{as_label, is_label, misnamed};
 use crate::config::AwsCredentials;
 use crate::environment::Environment;
-use crate::error::Fault;
+use crate::error::{Fault, Place};
 use crate::secret::Secret;
 
 /// The variable of a Bedrock API key. It takes precedence over other credentials of the environment, as in the
@@ -49,6 +49,16 @@ pub(crate) fn profile_region(environment: Environment<'_>, profile: Option<&str>
     let profile = selected_profile(environment, profile);
     let region = AwsFiles::read(environment).in_profile(&profile, "region")?.to_owned();
     Some(region).filter(|region| check_region(region).is_ok())
+}
+
+/// Returns the fault of the region of `profile`, or of the selected one, with its place.
+pub(crate) fn profile_region_fault(
+    environment: Environment<'_>,
+    profile: Option<&str>,
+) -> Option<(Place, Fault)> {
+    let files = AwsFiles::read(environment);
+    let (region, place) = files.located(&selected_profile(environment, profile), "region")?;
+    Some((place.clone(), check_region(region).err()?))
 }
 
 /// Returns the credential that applies if the configuration file names none.

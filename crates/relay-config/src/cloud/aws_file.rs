@@ -114,6 +114,12 @@ impl AwsFiles {
         self.get(&format!("profile {profile}"), key)
     }
 
+    /// Returns the setting `key` of a profile with its place.
+    pub(crate) fn located(&self, profile: &str, key: &str) -> Option<(&str, &Place)> {
+        let setting = self.find(&format!("profile {profile}"), key)?;
+        Some((&setting.value, &setting.place))
+    }
+
     /// Returns the setting `key` of the section `services NAME`.
     pub(crate) fn in_services(&self, name: &str, key: &str) -> Option<&str> {
         self.get(&format!("services {name}"), key)

@@ -190,6 +190,26 @@ fn secrets_in_files_of_aws_are_checked_at_their_place() {
 }
 
 #[test]
+fn a_faulty_region_of_a_profile_is_refused_at_its_place() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let load = |region: &str, settings: &str| {
+        std::fs::write(path, format!("[profile work]\nregion = {region}\n")).unwrap();
+        let text = format!("providers: [{{ name: a, type: bedrock, aws_profile: work{settings} }}]");
+        loader(&[("AWS_CONFIG_FILE", path)]).with_text("c", Format::Yaml, text).load()
+    };
+    let expected = "expected the code of a region, as in us-east-1";
+    for region in ["\"us-east-1\"", "us-east-1a", "\u{a0}us-east-1"] {
+        let error = load(region, "").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{path}:2:10: providers[0].aws_region: found ")), "{error}");
+        assert!(error.contains(expected), "{error}");
+        assert!(load(region, ", aws_region: us-east-1").is_ok(), "the setting has precedence");
+        assert!(load(region, ", enabled: false").is_ok_and(|loaded| loaded.config.providers.len() == 1));
+    }
+    assert!(load("us-east-1 # home", "").is_ok());
+}
+
+#[test]
 fn only_the_files_and_profiles_in_use_are_checked() {
     let files = |credentials: &str, config: &str, settings: &str| {
         let (_, loaded) = load_aws_files(credentials, config, settings);

@@ -27,6 +27,15 @@ pub(super) fn resolve(
     let credentials = credentials(raw, enabled, path, to);
     // Signing needs the region with any address. A profile may name it.
     let has_profile = matches!(credentials, AwsCredentials::Profile(_)) || aws::has_profile(to.environment);
+    if enabled && region.is_none() {
+        let profile = match &credentials {
+            AwsCredentials::Profile(profile) => Some(profile.as_str()),
+            _ => None,
+        };
+        if let Some((place, fault)) = aws::profile_region_fault(to.environment, profile) {
+            to.report.problem(place, &path.key("aws_region"), fault);
+        }
+    }
     let is_addressed = base_url.is_some() && matches!(credentials, AwsCredentials::BearerToken(_));
     if enabled && region.is_none() && !has_profile && !is_addressed {
         let expected = "give the region, as in us-east-1, or set AWS_REGION";
