@@ -21,6 +21,8 @@ const BUSY_RETRY: Duration = Duration::from_secs(1);
 const OVERLOAD_RETRY: Duration = Duration::from_secs(5);
 /// The longest `retry-after` of an overload. Claude Code waits for one of 45 s, and gives up at one of 61 s.
 const OVERLOAD_RETRY_MAX: Duration = Duration::from_secs(30);
+/// The longest `retry-after` while a provider is failing. Claude Code gives up at a longer one.
+const FAILING_RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// The reason for which the relay answers a request itself.
 #[derive(Debug, thiserror::Error)]
@@ -265,7 +267,7 @@ impl Error {
                     Some(retry_after.unwrap_or(OVERLOAD_RETRY).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
                 }
                 RouteErrorKind::Failing { retry_after, .. } => {
-                    Some((*retry_after).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
+                    Some((*retry_after).clamp(BUSY_RETRY, FAILING_RETRY_MAX))
                 }
                 // Not capped: a client that retries before the limit is reset fails again.
                 RouteErrorKind::Limited { retry_after } => Some((*retry_after).max(BUSY_RETRY)),

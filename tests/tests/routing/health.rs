@@ -303,6 +303,26 @@ async fn the_open_circuit_of_a_single_provider_is_reported_at_once() {
 }
 
 #[tokio::test]
+async fn the_error_of_an_open_circuit_and_the_list_of_providers_state_the_same_time() {
+    for (interval, expected) in [(7_000, 7), (600_000, 20)] {
+        let first = Upstream::answering(in_turn([anthropic::error(500)])).await;
+        let health = json!({
+            "circuit_breaker": {"failure_threshold": 1, "open_duration_ms": 20_000},
+            "health_check": {"enabled": true, "interval_ms": interval},
+        });
+        let relay = relay(&[&first], health).await;
+        assert_eq!(send(&relay, BODY).await.status, 500);
+        let response = send(&relay, BODY).await;
+        let after: u64 = response.headers.get("retry-after").expect("a time").parse().expect("seconds");
+        assert!((expected - 3..=expected).contains(&after), "{after}");
+        let providers = Call::get("/v1/providers").send(relay.address()).await.json().to_string();
+        let stated = providers.split("tried again in ").nth(1).and_then(|rest| rest.split(' ').next());
+        let stated: f64 = stated.unwrap_or_else(|| panic!("no time: {providers}")).parse().expect("seconds");
+        assert!((0.0..=3.0).contains(&(after as f64 - stated)), "{after} and {stated}");
+    }
+}
+
+#[tokio::test]
 async fn an_overload_affects_one_model_and_not_the_provider() {
     let overloaded = sse::error("overloaded_error", "Overloaded");
     for (answer, body) in [

@@ -39,8 +39,14 @@ fn event(size: usize) -> Bytes {
 }
 
 fn answer(exchange: &mut Http2Exchange, text: &str) {
-    exchange.send_head("application/json");
-    exchange.data(Reply::new("claude-opus-5-5").text(text).json().to_string());
+    let reply = Reply::new("claude-opus-5-5").text(text);
+    if exchange.request().body() == STREAMED {
+        exchange.send_head("text/event-stream");
+        exchange.data(reply.events().concat());
+    } else {
+        exchange.send_head("application/json");
+        exchange.data(reply.json().to_string());
+    }
     exchange.finish();
 }
 

@@ -11,4 +11,5 @@ mod pool;
 mod streaming;
 mod transport;
 mod unprocessed_requests;
+mod unusable_answers;
 mod upstream;

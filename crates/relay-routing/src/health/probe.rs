@@ -2,12 +2,16 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
+
+use crate::lock::lock;
 
 /// Returns `true` if an upstream can be reached. A probe must not cause costs at the upstream.
 pub type Probe = BoxCloneSyncService<(), bool, Infallible>;
@@ -21,7 +25,11 @@ pub struct ProbeSettings {
 
 /// A task that probes one provider while its circuit is open. Dropping it ends the task.
 #[derive(Debug)]
-pub(super) struct ProbeTask(AbortHandle);
+pub(super) struct ProbeTask {
+    task: AbortHandle,
+    /// The time at which the next probe is sent.
+    next: Arc<Mutex<Instant>>,
+}
 
 impl ProbeTask {
     /// Spawns the task, or returns `None` outside of a runtime. `on_result` receives the result of each probe
@@ -31,23 +39,36 @@ impl ProbeTask {
         settings: ProbeSettings,
         on_result: impl Fn(bool) -> ControlFlow<()> + Send + 'static,
     ) -> Option<Self> {
-        let task = run(probe, settings.interval, on_result);
-        Some(Self(Handle::try_current().ok()?.spawn(task).abort_handle()))
+        let next = Arc::new(Mutex::new(Instant::now() + settings.interval));
+        let task = run(probe, settings.interval, Arc::clone(&next), on_result);
+        Some(Self { task: Handle::try_current().ok()?.spawn(task).abort_handle(), next })
+    }
+
+    /// Returns the time until the next probe is sent; zero while one is under way.
+    pub(super) fn wait_time(&self, now: Instant) -> Duration {
+        lock(&self.next).saturating_duration_since(now)
     }
 }
 
 impl Drop for ProbeTask {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
-async fn run(probe: Probe, interval: Duration, on_result: impl Fn(bool) -> ControlFlow<()>) {
+async fn run(
+    probe: Probe,
+    interval: Duration,
+    next: Arc<Mutex<Instant>>,
+    on_result: impl Fn(bool) -> ControlFlow<()>,
+) {
     loop {
-        tokio::time::sleep(interval).await;
+        let at = *lock(&next);
+        tokio::time::sleep_until(at).await;
         let result = tokio::time::timeout(interval, probe.clone().oneshot(())).await;
         if on_result(matches!(result, Ok(Ok(true)))).is_break() {
             return;
         }
+        *lock(&next) = Instant::now() + interval;
     }
 }

@@ -22,6 +22,9 @@ const UNCOUNTED: Duration = Duration::from_secs(600);
 /// Half the largest number of such models remembered. Model names come from clients.
 const UNCOUNTED_MODELS: usize = 128;
 
+/// The time after which the result of a probe under way is expected.
+const PROBE_TIME: Duration = Duration::from_secs(1);
+
 type Uncounted = TwoGenerations<Arc<str>, ()>;
 
 /// The state of one provider, shared by all attempts at it. Each lock is held for a few instructions.
@@ -89,15 +92,13 @@ impl ProviderHealth {
         self.last_failure.get()
     }
 
-    /// Returns the time until the circuit admits a request, or `None` if it admits one now.
+    /// Returns the time until the circuit may admit a request, or `None` if it admits one now: the time until its open
+    /// duration has passed, or until the next probe, which may succeed before. Zero while another request is the trial of a
+    /// half-open circuit.
     pub(crate) fn wait_time(&self, now: Instant) -> Option<Duration> {
-        lock(&self.circuit).wait_time(now)
-    }
-
-    /// Returns the time after which a retry is worthwhile, given the circuit's `wait`. A probe may succeed
-    /// before it is over.
-    pub(crate) fn retry_after(&self, wait: Duration) -> Duration {
-        self.probe.as_ref().map_or(wait, |(_, settings)| wait.min(settings.interval))
+        let wait = lock(&self.circuit).wait_time(now)?;
+        let probe = lock(&self.probe_task).as_ref().map(|task| task.wait_time(now).max(PROBE_TIME));
+        Some(probe.map_or(wait, |probe| wait.min(probe)))
     }
 
     /// Takes a permit from the circuit, or returns `None` if it admits no request now.
@@ -231,6 +232,8 @@ mod tests {
         before.report(permit, Verdict::Failure, &"a failure", now);
         after.inherit_state(&before, now);
         drop(before);
+        let wait = |seconds| after.wait_time(now + Duration::from_secs(seconds));
+        assert_eq!([wait(0), wait(4), wait(10)], [10, 6, 1].map(|wait| Some(Duration::from_secs(wait))));
         assert_eq!(after.state(Instant::now()), CircuitState::Open);
         tokio::time::sleep(Duration::from_secs(11)).await;
         assert_eq!(after.state(Instant::now()), CircuitState::HalfOpen);

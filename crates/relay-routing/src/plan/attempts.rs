@@ -174,9 +174,8 @@ impl<'a> Plan<'a> {
                 Availability::Limited(wait) => {
                     blocked.limited = Some(blocked.limited.map_or(wait, |soonest| soonest.min(wait)));
                 }
-                Availability::Failing(wait) => {
+                Availability::Failing(retry_after) => {
                     let health = tier.pool.health();
-                    let retry_after = health.retry_after(wait);
                     if blocked.failing.as_ref().is_none_or(|soonest| retry_after < soonest.retry_after) {
                         let (provider, reason) = (tier.pool.name().clone(), health.open_reason());
                         blocked.failing = Some(FailingProvider { provider, reason, retry_after });
