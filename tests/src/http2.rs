@@ -2,8 +2,8 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -17,6 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::rewriting_io::{MARKED_WINDOW, Rewrite, RewritingIo};
 use crate::time_limit::within_limit;
 use crate::tls::{CertificateAuthority, Io};
+use crate::upstream::Upstream;
 
 /// A server on `127.0.0.1` that offers only `h2` by ALPN, and hands every request to the test.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct Http2Upstream {
     accepted: Arc<AtomicUsize>,
     exchanges: Mutex<mpsc::UnboundedReceiver<Http2Exchange>>,
     accepting: AbortHandle,
+    http1: Arc<OnceLock<SocketAddr>>,
     rewrite: Rewrite,
     commands: broadcast::Sender<Command>,
 }
@@ -42,6 +44,8 @@ struct Settings {
     authority: CertificateAuthority,
     max_streams: Option<u32>,
     max_connections: usize,
+    /// The server for connections that do not negotiate HTTP/2.
+    http1: Arc<OnceLock<SocketAddr>>,
     exchanges: mpsc::UnboundedSender<Http2Exchange>,
     rewrite: Rewrite,
     commands: broadcast::Sender<Command>,
@@ -85,16 +89,29 @@ impl Http2Upstream {
         let (exchanges, receiver) = mpsc::unbounded_channel();
         let (commands, _) = broadcast::channel(16);
         let rewrite = Rewrite::default();
+        let http1 = Arc::default();
         let settings = Settings {
             authority: authority.clone(),
             max_streams,
             max_connections,
+            http1: Arc::clone(&http1),
             exchanges,
             rewrite: rewrite.clone(),
             commands: commands.clone(),
         };
         let accepting = tokio::spawn(accept(listener, Arc::clone(&accepted), settings)).abort_handle();
-        Self { address, accepted, exchanges: Mutex::new(receiver), accepting, rewrite, commands }
+        Self { address, accepted, exchanges: Mutex::new(receiver), accepting, http1, rewrite, commands }
+    }
+
+    /// Passes the connections that do not negotiate HTTP/2 on to `http1`, which has to expect the [host](Self::host).
+    pub fn serve_http1_by(&self, http1: &Upstream) {
+        self.http1.set(http1.address()).expect("the first call");
+    }
+
+    /// Returns `localhost:PORT`.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("localhost:{}", self.address.port())
     }
 
     /// Sends a further SETTINGS frame with this limit of streams on every open connection. The upstream itself does not
@@ -153,8 +170,14 @@ async fn accept(listener: TcpListener, accepted: Arc<AtomicUsize>, settings: Set
         let settings = settings.clone();
         running.spawn(async move {
             // The peer sees a failure as well.
-            if let Ok(io) = settings.authority.accept_http2(stream).await {
-                let _ = serve(io, number, settings).await;
+            if let Ok(mut io) = settings.authority.accept_http2(stream).await {
+                let _ = match settings.http1.get() {
+                    Some(address) if !io.is_http2() => {
+                        let mut http1 = TcpStream::connect(*address).await.expect("the upstream listens");
+                        tokio::io::copy_bidirectional(&mut io, &mut http1).await.is_ok()
+                    }
+                    _ => serve(io, number, settings).await.is_ok(),
+                };
             }
         });
     }
@@ -226,6 +249,14 @@ impl Http2Exchange {
         &self.request
     }
 
+    /// Sends the head of an informational response (1xx).
+    /// # Panics
+    /// If the stream is closed.
+    pub fn send_informational(&mut self, status: u16) {
+        let head = Response::builder().status(status).body(()).expect("a valid head");
+        self.respond.send_informational(head).expect("an open stream");
+    }
+
     /// Sends the head of a 200 with this content type.
     /// # Panics
     /// If the stream is closed.
@@ -260,6 +291,15 @@ impl Http2Exchange {
     pub fn go_away(&self, reason: Reason) {
         // An error means that the connection has ended.
         let _ = self.go_away.send(reason);
+    }
+
+    /// Returns a function that sends GOAWAY, also after the stream has ended.
+    pub fn go_away_later(&self) -> impl FnOnce(Reason) + use<> {
+        let go_away = self.go_away.clone();
+        move |reason| {
+            // An error means that the connection has ended.
+            let _ = go_away.send(reason);
+        }
     }
 
     /// Waits until the peer resets the stream, and returns the error code.
@@ -436,6 +476,17 @@ impl Http2Answer {
     pub async fn rest(&mut self) -> Result<Bytes, h2::Error> {
         let mut rest = Vec::new();
         while let Some(data) = self.data().await? {
+            rest.extend_from_slice(&data);
+        }
+        Ok(rest.into())
+    }
+
+    /// Reads the rest of the body without giving the sender further room.
+    /// # Errors
+    /// If the stream is reset.
+    pub async fn unread_rest(&mut self) -> Result<Bytes, h2::Error> {
+        let mut rest = Vec::new();
+        while let Some(data) = within_limit("further data", self.body.data()).await.transpose()? {
             rest.extend_from_slice(&data);
         }
         Ok(rest.into())

@@ -111,6 +111,11 @@ impl Io {
             Self::Tls(stream) => stream.get_ref().0,
         }
     }
+
+    /// Returns `true` if TLS has negotiated HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
 }
 
 /// Forwards a poll to the variant's stream.

@@ -80,6 +80,8 @@ impl Proxies {
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     https: HttpsConnector<ProxyConnector>,
+    /// `https` without HTTP/2.
+    http1: HttpsConnector<ProxyConnector>,
     timeout: Duration,
 }
 
@@ -119,12 +121,15 @@ impl ProxyFailed {
 
 impl Connector {
     pub(crate) fn new(tls: ClientConfig, proxies: Proxies, timeout: Duration) -> Self {
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(ProxyConnector::new(proxies, timeout));
-        Self { https, timeout }
+        let tcp = ProxyConnector::new(proxies, timeout);
+        let builder = |tls| HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let https = builder(tls.clone()).enable_all_versions().wrap_connector(tcp.clone());
+        Self { https, http1: builder(tls).enable_http1().wrap_connector(tcp), timeout }
+    }
+
+    /// Returns a connector that offers only HTTP/1.1.
+    pub(crate) fn http1_only(&self) -> Self {
+        Self { https: self.http1.clone(), ..self.clone() }
     }
 
     /// Returns the time limit for a connection.

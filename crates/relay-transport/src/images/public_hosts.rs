@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::ext::on_informational;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -25,6 +26,7 @@ use tokio_rustls::client::TlsStream;
 use super::error::FetchError;
 use super::target::Target;
 use crate::http_client::Connections;
+use crate::pool::{BytesReceived, CountedIo, InterimResponses};
 
 type Lookup = dyn Fn(&str, u16) -> Addresses + Send + Sync;
 type Addresses = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
@@ -89,14 +91,18 @@ impl Connections for PublicHosts {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<ConnectedBody>, FetchError> {
         let target = Target::of(request.uri())?;
         let broken = |source| FetchError::Transport { host: target.host().to_owned(), source };
-        let io = TokioIo::new(self.connect(&target).await?);
+        let interim = InterimResponses::default();
+        let stream = self.connect(&target).await?;
+        let io = TokioIo::new(CountedIo::http1(stream, BytesReceived::default(), interim.clone()));
         let (mut sender, connection) = http1::handshake(io).await.map_err(broken)?;
         let mut task = JoinSet::new();
         task.spawn(async move {
             // The errors of the connection are also errors of the exchange.
             let _ = connection.await;
         });
-        let response = sender.send_request(origin_form(request, &target)?).await.map_err(broken)?;
+        let mut request = origin_form(request, &target)?;
+        on_informational(&mut request, move |_| interim.add());
+        let response = sender.send_request(request).await.map_err(broken)?;
         let host = target.host().to_owned();
         Ok(response.map(|body| ConnectedBody { body, host, _connection: task }))
     }

@@ -137,6 +137,10 @@ fn answer(path: &str) -> Vec<u8> {
             [head.as_slice(), &chunk.repeat(8)].concat()
         }
         "/cut" => b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 99\r\n\r\n\x89PNG".to_vec(),
+        "/interim" => {
+            [&b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(500)[..], &image("image/png", PNG)].concat()
+        }
+        "/only-interim" => b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100_000),
         "/to/relative" => to("../a.png"),
         "/1" => to("/2"),
         "/2" => to("https://images.example/3"),
@@ -156,6 +160,7 @@ async fn an_image_becomes_base64_of_the_kind_that_it_is() {
     let site = Site::new().await;
     site.check("https://images.example/a.png", Ok(BASE64_PNG)).await;
     site.check("https://both.example/a.png#top", Ok(BASE64_PNG)).await;
+    site.check("https://images.example/interim", Ok(BASE64_PNG)).await;
     let gif = r#"{"type":"base64","media_type":"image/gif","data":"R0lGODlh"}"#;
     site.check("https://images.example/mislabelled", Ok(gif)).await;
     let webp = r#"{"type":"base64","media_type":"image/webp","data":"UklGRgAAAABXRUJQVlA4IA=="}"#;
@@ -182,6 +187,7 @@ async fn data_of_another_type_is_refused() {
         .await;
     site.check("https://images.example/large", Err("more than 5 MiB")).await;
     site.check("https://images.example/endless", Err("more than 5 MiB")).await;
+    site.check("https://images.example/only-interim", Err("`images.example` broke off")).await;
     site.check("https://images.example/cut", Err("`images.example` broke off")).await;
     site.check("https://other.example/a.png", Err("no connection to `other.example`")).await;
 }

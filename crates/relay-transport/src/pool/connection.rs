@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tower::{BoxError, Service, ServiceExt};
 
 use super::counted_io::{BytesReceived, CountedIo, InterimResponses};
+use super::frames::{Frames, Http1Required};
 use super::limits::{
     CONNECTION_WINDOW, HEADER_LIST, PING_INTERVAL, PING_TIMEOUT, PoolLimits, SETTINGS_TIMEOUT, STREAM_WINDOW,
 };
@@ -23,7 +24,8 @@ use super::outgoing::Outgoing;
 use super::settings_signal::SignallingExecutor;
 use crate::connect::Connector;
 
-type Io = TokioIo<CountedIo<TokioIo<<Connector as Service<Uri>>::Response>>>;
+type Stream = TokioIo<<Connector as Service<Uri>>::Response>;
+type Io = TokioIo<CountedIo<Stream>>;
 type Http2Task = http2::Connection<Io, Outgoing, SignallingExecutor>;
 /// The result of an exchange up to the response head.
 pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<Outgoing>>>;
@@ -82,6 +84,7 @@ pub(super) struct Http2 {
     sender: http2::SendRequest<Outgoing>,
     task: Arc<SharedTask>,
     received: BytesReceived,
+    requires_http1: Http1Required,
     executor: SignallingExecutor,
     /// `true` once a response head has arrived.
     has_answered: AtomicBool,
@@ -91,6 +94,11 @@ impl Http2 {
     /// Returns `true` if the connection takes further requests.
     pub(super) fn is_open(&self) -> bool {
         !self.sender.is_closed()
+    }
+
+    /// Returns `true` if the peer has ended the connection because it requires HTTP/1.1.
+    pub(super) fn requires_http1(&self) -> bool {
+        self.requires_http1.get()
     }
 
     pub(super) fn has_answered(&self) -> bool {
@@ -177,28 +185,26 @@ impl SharedTask {
 ///
 /// The driver has to be spawned before the connection is used.
 pub(super) async fn establish(connector: Connector, uri: Uri) -> Result<(Established, Driver), BoxError> {
-    let stream = connector.oneshot(uri).await?;
-    let is_http2 = stream.connected().is_negotiated_h2();
+    let stream = TokioIo::new(connector.oneshot(uri).await?);
     let received = BytesReceived::default();
-    let interim = InterimResponses::default();
-    let io = TokioIo::new(CountedIo::new(TokioIo::new(stream), received.clone(), interim.clone()));
-    match is_http2 {
-        false => start_http1(io, received, interim).await,
-        true => start_http2(io, received).await,
+    match stream.inner().connected().is_negotiated_h2() {
+        false => start_http1(stream, received).await,
+        true => start_http2(stream, received).await,
     }
 }
 
-async fn start_http1(
-    io: Io,
-    received: BytesReceived,
-    interim: InterimResponses,
-) -> Result<(Established, Driver), BoxError> {
+async fn start_http1(stream: Stream, received: BytesReceived) -> Result<(Established, Driver), BoxError> {
+    let interim = InterimResponses::default();
+    let io = TokioIo::new(CountedIo::http1(stream, received.clone(), interim.clone()));
     let (sender, driver) = http1::handshake(io).await?;
     let connection = Http1 { sender, received, interim, is_used: false };
     Ok((Established::Http1(connection), Box::pin(driver)))
 }
 
-async fn start_http2(io: Io, received: BytesReceived) -> Result<(Established, Driver), BoxError> {
+async fn start_http2(stream: Stream, received: BytesReceived) -> Result<(Established, Driver), BoxError> {
+    let requires_http1 = Http1Required::default();
+    let frames = Frames::new(requires_http1.clone());
+    let io = TokioIo::new(CountedIo::http2(stream, received.clone(), frames));
     let executor = SignallingExecutor::default();
     let (sender, task) = http2::Builder::new(executor.clone())
         .timer(TokioTimer::new())
@@ -213,6 +219,7 @@ async fn start_http2(io: Io, received: BytesReceived) -> Result<(Established, Dr
     let task = Arc::new(SharedTask::new(task));
     let driven = Arc::clone(&task);
     let driver = poll_fn(move |cx| driven.poll(cx));
-    let connection = Http2 { sender, task, received, executor, has_answered: AtomicBool::new(false) };
+    let has_answered = AtomicBool::new(false);
+    let connection = Http2 { sender, task, received, requires_http1, executor, has_answered };
     Ok((Established::Http2(connection), Box::pin(driver)))
 }

@@ -18,6 +18,8 @@ pub(super) struct Connections {
     /// The last used one is at the back, and the next to be used.
     idle: VecDeque<Idle>,
     shared: Vec<Shared>,
+    /// `true` once the upstream has refused HTTP/2. Its open streams continue.
+    is_http1_required: bool,
 }
 
 struct Idle {
@@ -48,7 +50,7 @@ pub(super) enum Removed {
 
 impl Connections {
     pub(super) fn new(limits: PoolLimits) -> Self {
-        Self { limits, idle: VecDeque::new(), shared: Vec::new() }
+        Self { limits, idle: VecDeque::new(), shared: Vec::new(), is_http1_required: false }
     }
 
     /// Takes a connection whose number is greater than `after`.
@@ -63,7 +65,19 @@ impl Connections {
         Some(Taken::Http1 { serial, connection, is_reused })
     }
 
+    /// Rules out HTTP/2. Returns `false` if that was done before.
+    pub(super) fn require_http1(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_http1_required, true)
+    }
+
+    pub(super) fn is_http1_required(&self) -> bool {
+        self.is_http1_required
+    }
+
     fn take_stream(&mut self, after: u64) -> Option<Taken> {
+        if self.is_http1_required {
+            return None;
+        }
         let limits = &self.limits;
         let shared = self.shared.iter_mut().find(|shared| {
             shared.serial > after
@@ -105,7 +119,8 @@ impl Connections {
 
     /// Returns `true` if a stream is open on an HTTP/2 connection that takes further requests.
     pub(super) fn is_working(&self) -> bool {
-        self.shared.iter().any(|shared| shared.streams > 0 && shared.connection.is_open())
+        !self.is_http1_required
+            && self.shared.iter().any(|shared| shared.streams > 0 && shared.connection.is_open())
     }
 
     /// Returns the number of streams that a further HTTP/2 connection is expected to take.

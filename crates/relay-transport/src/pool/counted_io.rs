@@ -1,4 +1,4 @@
-//! A connection that counts the bytes that it has received.
+//! A connection that counts the bytes and the informational responses that it has received.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,11 +9,12 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::frames::{Frames, too_many_interim_responses};
 use super::limits::INTERIM_RESPONSES;
 
 /// The number of bytes that a connection has received, after TLS. Clones share the value.
 #[derive(Debug, Clone, Default)]
-pub(super) struct BytesReceived(Arc<AtomicU64>);
+pub(crate) struct BytesReceived(Arc<AtomicU64>);
 
 impl BytesReceived {
     pub(super) fn get(&self) -> u64 {
@@ -26,7 +27,7 @@ impl BytesReceived {
 /// hyper skips them in a loop that ends only when no more bytes are there. Without a limit, an upstream that sends them
 /// without end holds a thread of the runtime.
 #[derive(Debug, Clone, Default)]
-pub(super) struct InterimResponses(Arc<AtomicU32>);
+pub(crate) struct InterimResponses(Arc<AtomicU32>);
 
 impl InterimResponses {
     /// Starts the count of a new request.
@@ -34,7 +35,7 @@ impl InterimResponses {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn add(&self) {
+    pub(crate) fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -42,27 +43,32 @@ impl InterimResponses {
     fn check(&self) -> io::Result<()> {
         match self.0.load(Ordering::Relaxed) {
             0..=INTERIM_RESPONSES => Ok(()),
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("more than {INTERIM_RESPONSES} informational responses (1xx) to one request"),
-            )),
+            _ => Err(too_many_interim_responses()),
         }
     }
 }
 
 pin_project! {
     /// Adds every received byte to a counter. Fails if the upstream sends too many informational responses.
-    pub(super) struct CountedIo<T> {
+    pub(crate) struct CountedIo<T> {
         #[pin]
         inner: T,
         received: BytesReceived,
         interim: InterimResponses,
+        // `None` for HTTP/1.1.
+        frames: Option<Frames>,
     }
 }
 
 impl<T> CountedIo<T> {
-    pub(super) fn new(inner: T, received: BytesReceived, interim: InterimResponses) -> Self {
-        Self { inner, received, interim }
+    /// Creates a connection of HTTP/1.1.
+    pub(crate) fn http1(inner: T, received: BytesReceived, interim: InterimResponses) -> Self {
+        Self { inner, received, interim, frames: None }
+    }
+
+    /// Creates a connection of HTTP/2.
+    pub(super) fn http2(inner: T, received: BytesReceived, frames: Frames) -> Self {
+        Self { inner, received, interim: InterimResponses::default(), frames: Some(frames) }
     }
 }
 
@@ -72,8 +78,11 @@ impl<T: AsyncRead> AsyncRead for CountedIo<T> {
         this.interim.check()?;
         let before = buf.filled().len();
         ready!(this.inner.poll_read(cx, buf))?;
-        let count = buf.filled().len().saturating_sub(before);
+        let count = buf.filled().len() - before;
         this.received.0.fetch_add(count as u64, Ordering::Release);
+        if let Some(frames) = this.frames {
+            frames.observe(&buf.filled()[before..])?;
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -12,7 +12,7 @@ use super::lease::{Http1Lease, Http2Lease, Lease};
 use super::limits::IDLE_CLOSE_WINDOW;
 use super::outgoing::Outgoing;
 use super::received::{InUse, ReceivedBody};
-use super::repeat::{is_closed, is_refused};
+use super::repeat::{is_closed, is_refused, requires_http1};
 use crate::request_body::RequestBody;
 
 /// An exchange without a response head.
@@ -22,6 +22,8 @@ pub(super) struct Failed {
     pub(super) unsent: Option<Request<RequestBody>>,
     /// `true` if the upstream has not processed the request.
     pub(super) is_unprocessed: bool,
+    /// `true` if the upstream has not processed the request because it requires HTTP/1.1.
+    pub(super) requires_http1: bool,
 }
 
 /// Returns `true` if the exchange can fail although the upstream has not processed the request.
@@ -62,7 +64,11 @@ async fn over_http2(
     let connection = lease.connection();
     let watch = Watch::begin(connection.received().clone(), connection.has_answered());
     let request = request.map(|body| body.with_hold(Arc::clone(&lease) as _));
-    let response = connection.send(request).await.map_err(|error| watch.failed(error, uri))?;
+    let response = connection.send(request).await.map_err(|error| {
+        let mut failed = watch.failed(error, uri);
+        failed.requires_http1 = connection.requires_http1() || requires_http1(&failed.error);
+        failed
+    })?;
     Ok(response.map(|body| ReceivedBody::new(body, InUse::Http2 { _lease: lease })))
 }
 
@@ -89,7 +95,7 @@ impl Watch {
             head.uri = uri;
             Some(Request::from_parts(head, body.into_unsent()?))
         });
-        Box::new(Failed { error, unsent, is_unprocessed })
+        Box::new(Failed { error, unsent, is_unprocessed, requires_http1: false })
     }
 
     /// Returns `true` if the upstream has closed the connection because it was idle. Such a close crosses the request on its

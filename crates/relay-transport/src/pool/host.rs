@@ -77,6 +77,17 @@ impl Host {
         waiting.result(self.wait).await
     }
 
+    /// Uses only HTTP/1.1 from now on.
+    pub(super) fn require_http1(&self) {
+        if self.state().require_http1() {
+            let host = self.authority();
+            tracing::info!(
+                host,
+                "the upstream requires HTTP/1.1 (HTTP_1_1_REQUIRED); HTTP/2 is no longer offered"
+            );
+        }
+    }
+
     fn wait_in(self: &Arc<Self>, state: &mut State, after: u64, queue: &QueueTime) -> Waiting {
         let (reply, result) = oneshot::channel();
         let id = state.wait(after, queue.clone(), reply);
@@ -137,7 +148,11 @@ impl Owner for Host {
 
 impl Connects for Host {
     fn connect(&self) -> impl Future<Output = Result<(Established, Driver), BoxError>> + Send {
-        establish(self.connector.clone(), self.uri.clone())
+        let connector = match self.state().is_http1_required() {
+            true => self.connector.http1_only(),
+            false => self.connector.clone(),
+        };
+        establish(connector, self.uri.clone())
     }
 
     fn authority(&self) -> &str {

@@ -14,7 +14,7 @@ pub(super) const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 /// The largest header list of an HTTP/2 response, in bytes. hyper's default of 16 KiB is below the headers of some gateways.
 pub(super) const HEADER_LIST: u32 = 64 * 1024;
 
-/// The largest number of informational responses (1xx) to one request over HTTP/1.1. A server that reports progress every
+/// The largest number of informational responses (1xx) to one request. A server that reports progress every
 /// second (102) reaches it after more than eight minutes.
 pub(super) const INTERIM_RESPONSES: u32 = 512;
 

@@ -11,6 +11,8 @@
 //! - While the first connection to a host is being made, all requests wait for it: only TLS shows the protocol.
 //! - A request that its upstream has not processed is sent once more on a new connection (RFC 9110 section 9.2.2, RFC 9113
 //!   section 8.7).
+//! - An upstream that requires HTTP/1.1 (HTTP_1_1_REQUIRED, RFC 9113 section 7) gets this request once more over HTTP/1.1,
+//!   and all further ones only over HTTP/1.1.
 
 mod attempt;
 mod connection;
@@ -18,6 +20,7 @@ mod connections;
 mod counted_io;
 mod error;
 mod exchange;
+mod frames;
 mod host;
 mod lease;
 mod limits;
@@ -38,8 +41,9 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 
 use self::attempt::Connects as _;
+pub(crate) use self::counted_io::{BytesReceived, CountedIo, InterimResponses};
 pub use self::error::SendError;
-use self::exchange::{exchange, may_be_unprocessed};
+use self::exchange::{Failed, exchange, may_be_unprocessed};
 use self::host::{Accept, Host};
 use self::limits::PoolLimits;
 use self::outgoing::Outgoing;
@@ -77,37 +81,43 @@ impl Pool {
     }
 
     /// Sends `request` and waits for the response head. If the upstream has not processed the request, it is sent once more on
-    /// a new connection. `queue` measures the wait for a connection to an upstream that is working.
+    /// a new connection, and once more over HTTP/1.1 if the upstream requires that. `queue` measures the wait for a connection
+    /// to an upstream that is working.
     pub(crate) async fn send(
         &self,
         request: Request<RequestBody>,
         queue: &QueueTime,
     ) -> Result<Response<ReceivedBody>, SendError> {
         let host = self.host(request.uri()).ok_or_else(|| SendError::Connect(NotAbsolute.into()))?;
-        let lease = host.lease(Accept::Any, queue).await?;
-        let (repeat, request) = match may_be_unprocessed(&lease) {
-            false => (None, request.map(Outgoing::new)),
-            true => {
-                let (repeat, request) = Repeat::of(request);
-                (Some(repeat), request)
+        let (mut request, mut accept, mut repeats) = (request, Accept::Any, Repeats::default());
+        loop {
+            let lease = host.lease(accept, queue).await?;
+            let (repeat, outgoing) = match may_be_unprocessed(&lease) {
+                false => (None, request.map(Outgoing::new)),
+                true => {
+                    let (repeat, outgoing) = Repeat::of(request);
+                    (Some(repeat), outgoing)
+                }
+            };
+            let failed = match exchange(lease, outgoing).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => *failed,
+            };
+            if failed.requires_http1 {
+                host.require_http1();
             }
-        };
-        let failed = match exchange(lease, request).await {
-            Ok(response) => return Ok(response),
-            Err(failed) => *failed,
-        };
-        let error = || SendError::Exchange(failed.error.into());
-        if !failed.is_unprocessed {
-            return Err(error());
+            let is_repeated = repeats.take(&failed);
+            let error = SendError::Exchange(failed.error.into());
+            if !is_repeated {
+                return Err(error);
+            }
+            let Some(again) = failed.unsent.or_else(|| repeat?.into_request()) else { return Err(error) };
+            tracing::debug!(
+                host = host.authority(),
+                "the upstream has not processed a request; it is sent once more"
+            );
+            (request, accept) = (again, Accept::New);
         }
-        let Some(request) = failed.unsent.or_else(|| repeat?.into_request()) else { return Err(error()) };
-        tracing::debug!(
-            host = host.authority(),
-            "the upstream has not processed a request; it is sent once more"
-        );
-        let lease = host.lease(Accept::New, queue).await?;
-        let sent = exchange(lease, request.map(Outgoing::new)).await;
-        sent.map_err(|failed| SendError::Exchange(failed.error.into()))
     }
 
     fn host(&self, uri: &Uri) -> Option<Arc<Host>> {
@@ -126,5 +136,28 @@ impl Pool {
         let host = Arc::new(Host::new(uri, self.0.connector.clone(), self.0.limits.clone()));
         hosts.insert(key, Arc::clone(&host));
         Some(host)
+    }
+}
+
+/// The repeats of one request that are left.
+struct Repeats {
+    unprocessed: bool,
+    over_http1: bool,
+}
+
+impl Default for Repeats {
+    fn default() -> Self {
+        Self { unprocessed: true, over_http1: true }
+    }
+}
+
+impl Repeats {
+    /// Uses up the repeat for this failure. Returns `false` if there is none.
+    fn take(&mut self, failed: &Failed) -> bool {
+        match (failed.requires_http1, failed.is_unprocessed) {
+            (true, _) => std::mem::take(&mut self.over_http1),
+            (false, true) => std::mem::take(&mut self.unprocessed),
+            (false, false) => false,
+        }
     }
 }

@@ -66,10 +66,21 @@ impl Repeat {
 /// RFC 9113 section 8.7: REFUSED_STREAM, and GOAWAY with a last stream identifier below that of the request. h2 ends only
 /// these streams with the error of a GOAWAY frame.
 pub(super) fn is_refused(error: &hyper::Error) -> bool {
+    remote_h2_error(error)
+        .is_some_and(|error| error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+}
+
+/// Returns `true` if the upstream has refused the request because it requires HTTP/1.1.
+///
+/// # Source
+/// RFC 9113 section 7: "The endpoint requires that HTTP/1.1 be used instead of HTTP/2."
+pub(super) fn requires_http1(error: &hyper::Error) -> bool {
+    remote_h2_error(error).is_some_and(|error| error.reason() == Some(Reason::HTTP_1_1_REQUIRED))
+}
+
+fn remote_h2_error(error: &hyper::Error) -> Option<&h2::Error> {
     let found = error_sources(error).find_map(|error| error.downcast_ref::<h2::Error>());
-    found.is_some_and(|error| {
-        error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
-    })
+    found.filter(|error| error.is_remote())
 }
 
 /// Returns `true` if the connection was closed, in contrast to a timeout or a violation of the protocol.

@@ -130,10 +130,22 @@ impl State {
     pub(super) fn opened(&mut self, protocol: Protocol) -> u64 {
         self.attempt_ended();
         self.settling += usize::from(protocol == Protocol::Http2);
-        self.protocol = Some(protocol);
+        if !self.is_http1_required() {
+            self.protocol = Some(protocol);
+        }
         self.open += 1;
         self.last_serial += 1;
         self.last_serial
+    }
+
+    /// Rules out HTTP/2. Returns `false` if that was done before.
+    pub(super) fn require_http1(&mut self) -> bool {
+        self.protocol = Some(Protocol::Http1);
+        self.connections.require_http1()
+    }
+
+    pub(super) fn is_http1_required(&self) -> bool {
+        self.connections.is_http1_required()
     }
 
     /// Counts an HTTP/2 connection whose limit of streams is known, or will not be.
