@@ -1,12 +1,16 @@
 //! The state of one client connection: its requests, and the bytes that the client has not accepted.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::IoSlice;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::progress::Progress;
+use super::refusal::Refusal;
 use super::settings::HeadTimeouts;
+use crate::record::RequestId;
 
 /// The state of one client connection, shared by the connection, its requests and its socket.
 #[derive(Debug)]
@@ -18,6 +22,12 @@ pub(super) struct Activity {
     has_stalled: AtomicBool,
     /// True while the end of the connection would look to the client like the end of a response that is not complete.
     needs_reset: AtomicBool,
+    /// True once a request has ended whose body was not read to its end, or once bytes were no request.
+    is_unread: AtomicBool,
+    /// The number of pieces of responses that the client has not accepted.
+    pieces: Arc<AtomicUsize>,
+    /// The id and the status of the answer to bytes that were no request.
+    refused: Mutex<Option<(RequestId, StatusCode)>>,
     /// The progress of the exchange whose HTTP/2 stream is about to be spawned.
     next_stream: Mutex<Option<Arc<Progress>>>,
 }
@@ -52,6 +62,9 @@ impl Activity {
             is_write_blocked: AtomicBool::new(false),
             has_stalled: AtomicBool::new(false),
             needs_reset: AtomicBool::new(false),
+            is_unread: AtomicBool::new(false),
+            pieces: Arc::default(),
+            refused: Mutex::new(None),
             next_stream: Mutex::new(None),
         }
     }
@@ -127,6 +140,39 @@ impl Activity {
     /// Returns `true` if the connection must end with a reset, so that the client notices missing bytes.
     pub(super) fn needs_reset(&self) -> bool {
         self.needs_reset.load(Ordering::Relaxed) || self.is_write_blocked()
+    }
+
+    /// Notes that the client may still send bytes that are not read.
+    pub(super) fn set_unread(&self) {
+        self.is_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if the client may still send bytes of an HTTP/1.1 request that are not read.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_unread.load(Ordering::Relaxed) && self.protocol() != Protocol::Http2
+    }
+
+    /// Returns the counter of the pieces of responses that the client has not accepted.
+    pub(super) fn pieces(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.pieces)
+    }
+
+    /// Returns the answer in the place of `written`, if hyper has made that answer itself. While a part of a response is in
+    /// its buffers, the bytes may be those of a body.
+    pub(super) fn refusal(&self, written: &[IoSlice<'_>]) -> Option<Refusal> {
+        if self.pieces.load(Ordering::Relaxed) > 0 || self.protocol() == Protocol::Http2 {
+            return None;
+        }
+        let refusal = Refusal::of(written)?;
+        self.set_unread();
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((refusal.id.clone(), refusal.status));
+        Some(refusal)
+    }
+
+    /// Returns the id and the status of the answer to bytes that were no request.
+    pub(super) fn refused(&self) -> Option<(RequestId, StatusCode)> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Keeps `progress` for the stream that is spawned next.

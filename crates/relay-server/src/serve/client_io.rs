@@ -1,21 +1,31 @@
-//! The socket of a client, with a time limit for writes.
+//! The socket of a client, with a time limit for writes and an orderly end.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::Activity;
+use super::refusal::Refusal;
+
+/// The longest time for which the relay reads from a client after the end of the last response. If it closed a socket with
+/// unread bytes, the system would send a reset, and the client might lose the response.
+const LINGER: Duration = Duration::from_secs(5);
+/// The silence after which that time ends earlier.
+const LINGER_IDLE: Duration = Duration::from_millis(500);
 
 /// The socket of a client.
 ///
 /// A write fails if the client accepts no byte within the limit. The socket is reset instead of closed if the client would
 /// otherwise take an incomplete response for a complete one, or if the client does not accept the rest.
+///
+/// The answers that hyper makes itself to malformed bytes get a body.
 #[derive(Debug)]
 pub(super) struct ClientIo {
     stream: TcpStream,
@@ -24,11 +34,51 @@ pub(super) struct ClientIo {
     /// The timer of a write that waits. Kept for the next one.
     timer: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
+    /// The answer that is being sent in the place of hyper's own.
+    refusal: Option<Refusal>,
+    /// The end of the time for reading after a shutdown, and the timer of the client's silence.
+    linger: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl ClientIo {
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, limit: Option<Duration>) -> Self {
-        Self { stream, activity, limit, timer: None, is_waiting: false }
+        Self { stream, activity, limit, timer: None, is_waiting: false, refusal: None, linger: None }
+    }
+
+    /// Writes `slices`, or the answer in their place.
+    fn write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.refusal.is_none() {
+            self.refusal = self.activity.refusal(slices);
+        }
+        let Some(refusal) = &mut self.refusal else {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        };
+        while !refusal.bytes.is_empty() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &refusal.bytes))?;
+            refusal.bytes.advance(count);
+        }
+        let replaced = refusal.replaced;
+        self.refusal = None;
+        Poll::Ready(Ok(replaced))
+    }
+
+    /// Reads and drops the bytes of a client until it has closed its side, at most for [`LINGER`] or a silence of
+    /// [`LINGER_IDLE`].
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; 8 * 1024];
+        let now = Instant::now();
+        let (end, silence) =
+            self.linger.get_or_insert_with(|| (now + LINGER, Box::pin(sleep_until(now + LINGER_IDLE))));
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    silence.as_mut().reset((*end).min(now + LINGER_IDLE));
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return silence.as_mut().poll(cx),
+            }
+        }
     }
 
     /// Applies the time limit to the result of one write.
@@ -46,7 +96,7 @@ impl ClientIo {
         if starts {
             timer.as_mut().reset(Instant::now() + limit);
         }
-        std::task::ready!(timer.as_mut().poll(cx));
+        ready!(timer.as_mut().poll(cx));
         self.activity.set_stalled();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -64,7 +114,7 @@ impl AsyncRead for ClientIo {
 
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = self.write(cx, &[IoSlice::new(bytes)]);
         self.limit(written, cx)
     }
 
@@ -73,7 +123,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let written = self.write(cx, slices);
         self.limit(written, cx)
     }
 
@@ -87,7 +137,11 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        if self.activity.is_unread() {
+            ready!(self.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -188,7 +188,10 @@ impl Connection {
         if self.activity.has_stalled() {
             tracing::info!(%peer, "reset a connection: the client accepted nothing (server.write_timeout_ms)");
         } else if error.downcast_ref::<hyper::Error>().is_some_and(is_malformed) {
-            tracing::info!(%peer, %error, reason, "refused malformed bytes of a client");
+            let refused = self.activity.refused();
+            let request_id = refused.as_ref().map(|(id, _)| id.as_str());
+            let status = refused.as_ref().map(|(_, status)| status.as_u16());
+            tracing::info!(%peer, request_id, status, %error, reason, "refused malformed bytes of a client");
         } else {
             tracing::debug!(%peer, %error, reason, "connection ended");
         }

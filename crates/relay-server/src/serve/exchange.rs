@@ -1,4 +1,4 @@
-//! One request and its response, as the server sees them: the arrival of the request's body, and the frames of the
+//! One request and its response, as the server sees them: the arrival of the request's body, and the pieces of the
 //! response's body that the client has accepted.
 
 use std::pin::Pin;
@@ -11,12 +11,13 @@ use hyper::body::Incoming;
 use tower::BoxError;
 
 use super::activity::Activity;
+use super::piece::Piece;
 use super::progress::Progress;
 use crate::body::Body;
 
-/// The largest piece of a response that is handed to an HTTP/2 stream at once, in bytes. The server polls for the next
-/// piece when the stream's window has room for it, so this is also the smallest progress of a client that is noticed.
-const HTTP2_PIECE: usize = 2 * 1024;
+/// The largest piece of a response that is handed to an HTTP/2 stream at once, in bytes: the usual size of a frame. The
+/// server polls for the next piece when the stream's window has room for it.
+const HTTP2_PIECE: usize = 16 * 1024;
 
 /// An exchange of one connection. It counts as open until it is dropped.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl OpenExchange {
     /// Opens an exchange on a connection, and hands its progress to the stream that is spawned for it.
     pub(super) fn new(activity: &Arc<Activity>, is_incomplete: bool, is_http2: bool) -> Self {
         activity.request_begins(is_incomplete, is_http2);
-        let progress = Arc::new(Progress::new(is_incomplete));
+        let progress = Arc::new(Progress::new(is_incomplete, activity.pieces()));
         if is_http2 {
             activity.set_next_stream(Arc::clone(&progress));
         }
@@ -50,6 +51,7 @@ impl Drop for OpenExchange {
     fn drop(&mut self) {
         if self.progress.body_ends() {
             self.activity.body_ends();
+            self.activity.set_unread();
         }
         self.activity.request_ends();
     }
@@ -87,7 +89,10 @@ impl HttpBody for ReceivedBody {
     }
 }
 
-/// The body of a response, which notes the frames that wait for the client.
+/// The body of a response, whose pieces note that they wait for the client.
+///
+/// Over HTTP/2 the body ends once the client has accepted all of it. Until then the task of the stream is alive, which can
+/// reset the stream. Otherwise the last piece would stay in h2's buffer for as long as the client gives no room for it.
 #[derive(Debug)]
 pub(super) struct SentBody {
     // Dropped before the exchange ends.
@@ -95,8 +100,9 @@ pub(super) struct SentBody {
     exchange: OpenExchange,
     /// The rest of a frame of which a piece has been handed out.
     rest: Bytes,
-    /// The largest piece that is handed out, in bytes.
-    piece: usize,
+    is_http2: bool,
+    /// True once `inner` has ended.
+    has_ended: bool,
     /// The bytes that are still to come, if their number is known.
     missing: Option<u64>,
     /// True for a client that takes the end of its connection for the end of the response.
@@ -114,19 +120,40 @@ impl SentBody {
         let missing = inner.size_hint().exact();
         let ends_with_connection = ends_with_connection && !inner.is_end_stream();
         exchange.activity.set_needs_reset(ends_with_connection);
-        let piece = if is_http2 { HTTP2_PIECE } else { usize::MAX };
-        Self { inner, exchange, rest: Bytes::new(), piece, missing, ends_with_connection }
+        Self {
+            inner,
+            exchange,
+            rest: Bytes::new(),
+            is_http2,
+            has_ended: false,
+            missing,
+            ends_with_connection,
+        }
     }
 
     /// Returns the next piece of `rest`, which then waits for the client.
-    fn next_piece(&mut self) -> Frame<Bytes> {
-        let piece = self.rest.split_to(self.rest.len().min(self.piece));
+    fn next_piece(&mut self) -> Frame<Piece> {
+        let limit = if self.is_http2 { HTTP2_PIECE } else { usize::MAX };
+        let piece = self.rest.split_to(self.rest.len().min(limit));
         self.missing = self.missing.map(|missing| missing.saturating_sub(piece.len() as u64));
-        if self.missing == Some(0) || self.is_end_stream() {
+        if self.missing == Some(0) || self.has_all() {
             self.complete();
         }
-        self.exchange.progress.frame_held();
-        Frame::data(piece)
+        Frame::data(Piece::new(piece, &self.exchange.progress))
+    }
+
+    /// Returns `true` if no further piece is to come.
+    fn has_all(&self) -> bool {
+        self.rest.is_empty() && (self.has_ended || self.inner.is_end_stream())
+    }
+
+    /// Returns the end of the body, over HTTP/2 once the client has accepted all of it.
+    fn poll_end<T>(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.complete();
+        if self.is_http2 {
+            ready!(self.exchange.progress.poll_released(cx));
+        }
+        Poll::Ready(None)
     }
 
     /// Notes that the server has the whole response.
@@ -138,33 +165,37 @@ impl SentBody {
 }
 
 impl HttpBody for SentBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         let this = &mut *self;
-        this.exchange.progress.frame_polled();
+        if this.has_all() {
+            return this.poll_end(cx);
+        }
         if this.rest.is_empty() {
             match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => this.rest = data,
-                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                    Err(frame) => {
+                        return Poll::Ready(frame.into_trailers().ok().map(|it| Ok(Frame::trailers(it))));
+                    }
                 },
                 None => {
-                    this.complete();
-                    return Poll::Ready(None);
+                    this.has_ended = true;
+                    return this.poll_end(cx);
                 }
-                broken => return Poll::Ready(broken),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             }
         }
         Poll::Ready(Some(Ok(this.next_piece())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.inner.is_end_stream()
+        self.has_all() && (!self.is_http2 || self.exchange.progress.is_released())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,7 +1,7 @@
 //! Serves the relay on a socket by HTTP/1.1 and cleartext HTTP/2, and drains it on shutdown.
 //!
 //! ```text
-//! Acceptor ─▶ Connection ─▶ ClientIo: time limit of writes
+//! Acceptor ─▶ Connection ─▶ ClientIo: time limit of writes, the answers to bytes that are no request
 //!                        ─▶ StreamExecutor: one task per HTTP/2 stream, time limit of writes
 //!                        ─▶ Relay, between ReceivedBody and SentBody, which note the progress of the exchange in Activity
 //! ```
@@ -11,7 +11,9 @@ mod activity;
 mod client_io;
 mod connection;
 mod exchange;
+mod piece;
 mod progress;
+mod refusal;
 mod settings;
 mod streams;
 

@@ -1,25 +1,38 @@
-//! The progress of one exchange: the arrival of the request, and the frame of the response that waits for the client.
+//! The progress of one exchange: the arrival of the request, and the bytes of the response that wait for the client.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
 
 /// The progress of one exchange.
 #[derive(Debug)]
 pub(super) struct Progress {
     is_incomplete: AtomicBool,
-    /// The number of polls for a frame of the response.
-    polls: AtomicU64,
-    /// True while the server has a frame for which the client has given no room.
-    is_held: AtomicBool,
+    held: Mutex<Held>,
+    /// The number of pieces of all exchanges of the connection.
+    on_connection: Arc<AtomicUsize>,
     has_stalled: AtomicBool,
 }
 
+/// The pieces of the response that the server has received and the client has not accepted.
+#[derive(Debug)]
+struct Held {
+    pieces: usize,
+    /// The time of the last progress: a piece after a pause, or bytes that the client has accepted.
+    since: Instant,
+    /// The task that waits until no piece is left.
+    waiting: Option<Waker>,
+}
+
 impl Progress {
-    /// `is_incomplete` is true for a request whose body has not arrived.
-    pub(super) fn new(is_incomplete: bool) -> Self {
+    /// `is_incomplete` is true for a request whose body has not arrived. `on_connection` counts the pieces of its connection.
+    pub(super) fn new(is_incomplete: bool, on_connection: Arc<AtomicUsize>) -> Self {
         Self {
             is_incomplete: AtomicBool::new(is_incomplete),
-            polls: AtomicU64::new(0),
-            is_held: AtomicBool::new(false),
+            held: Mutex::new(Held { pieces: 0, since: Instant::now(), waiting: None }),
+            on_connection,
             has_stalled: AtomicBool::new(false),
         }
     }
@@ -34,28 +47,66 @@ impl Progress {
         self.is_incomplete.swap(false, Ordering::Relaxed)
     }
 
-    /// Notes that the server polls for a frame: it has passed on the one before.
-    pub(super) fn frame_polled(&self) {
-        self.is_held.store(false, Ordering::Relaxed);
-        self.polls.fetch_add(1, Ordering::Relaxed);
+    /// Notes that the server has received a piece.
+    pub(super) fn piece_held(&self) {
+        self.on_connection.fetch_add(1, Ordering::Relaxed);
+        let mut held = self.lock();
+        if held.pieces == 0 {
+            held.since = Instant::now();
+        }
+        held.pieces += 1;
     }
 
-    /// Notes that the server has received a frame.
-    pub(super) fn frame_held(&self) {
-        self.is_held.store(true, Ordering::Relaxed);
+    /// Notes that the client has accepted a part of a piece.
+    pub(super) fn part_accepted(&self) {
+        self.lock().since = Instant::now();
     }
 
-    /// Returns the number of the frame that waits for the client, or `None` if the response waits for its upstream.
-    pub(super) fn held_frame(&self) -> Option<u64> {
-        self.is_held.load(Ordering::Relaxed).then(|| self.polls.load(Ordering::Relaxed))
+    /// Notes that the client has accepted a whole piece, or that the server has dropped it.
+    pub(super) fn piece_released(&self) {
+        self.on_connection.fetch_sub(1, Ordering::Relaxed);
+        let mut held = self.lock();
+        held.pieces = held.pieces.saturating_sub(1);
+        held.since = Instant::now();
+        let waiting = if held.pieces == 0 { held.waiting.take() } else { None };
+        drop(held);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
     }
 
-    /// Notes that the client has given no room for a frame within the time limit.
+    /// Returns `true` if no piece waits for the client.
+    pub(super) fn is_released(&self) -> bool {
+        self.lock().pieces == 0
+    }
+
+    /// Waits until no piece waits for the client.
+    pub(super) fn poll_released(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut held = self.lock();
+        if held.pieces == 0 {
+            return Poll::Ready(());
+        }
+        held.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Returns the time since which the client has accepted nothing, or `None` if the response waits for its upstream.
+    pub(super) fn held_since(&self) -> Option<Instant> {
+        let held = self.lock();
+        (held.pieces > 0).then_some(held.since)
+    }
+
+    /// Notes that the client has accepted nothing within the time limit.
     pub(super) fn set_stalled(&self) {
         self.has_stalled.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn has_stalled(&self) -> bool {
         self.has_stalled.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // Every state is valid, also after a panic in another thread.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

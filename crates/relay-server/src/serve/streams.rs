@@ -8,14 +8,14 @@ use std::time::Duration;
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 use super::activity::Activity;
 use super::progress::Progress;
 
 /// Spawns the streams of one connection.
 ///
-/// A stream ends early if its client gives no room for a frame within `write_timeout`, or if its request has not arrived
+/// A stream ends early if its client accepts no byte within `write_timeout`, or if its request has not arrived
 /// when the server stops. The client then receives RST_STREAM, and other streams are not affected.
 #[derive(Debug, Clone)]
 pub(super) struct StreamExecutor {
@@ -37,7 +37,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
             let _ = stopping.wait_for(|stopping| *stopping).await;
         };
         let limit = self.write_timeout;
-        tokio::spawn(Stream { future, progress, limit, timer: None, held: None, stop: Some(Box::pin(stop)) });
+        tokio::spawn(Stream { future, progress, limit, timer: None, stop: Some(Box::pin(stop)) });
     }
 }
 
@@ -48,10 +48,8 @@ pin_project! {
         future: F,
         progress: Arc<Progress>,
         limit: Option<Duration>,
-        // The timer of a frame that waits for the client.
+        // The timer of a piece that waits for the client.
         timer: Option<Pin<Box<Sleep>>>,
-        // The number of the frame for which the timer runs.
-        held: Option<u64>,
         // `None` once the server stops.
         stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
@@ -73,15 +71,13 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
                 return Poll::Ready(());
             }
         }
-        let (held, Some(limit)) = (this.progress.held_frame(), *this.limit) else { return Poll::Pending };
-        if held.is_none() {
-            *this.held = None;
+        let (Some(since), Some(limit)) = (this.progress.held_since(), *this.limit) else {
             return Poll::Pending;
-        }
-        let deadline = || Instant::now() + limit;
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline())));
-        if std::mem::replace(this.held, held) != held {
-            timer.as_mut().reset(deadline());
+        };
+        let deadline = since + limit;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
         }
         ready!(timer.as_mut().poll(cx));
         this.progress.set_stalled();
