@@ -19,10 +19,12 @@ pub(super) const HEADER_LIST: u32 = 64 * 1024;
 pub(super) const INTERIM_RESPONSES: u32 = 512;
 
 /// The interval of HTTP/2 pings while a stream is open. An unanswered ping ends the connection after [`PING_TIMEOUT`].
+/// It is longer than the 30 s after which TCP keep-alive has detected a lost network, since an unacknowledged ping stops
+/// the probes of keep-alive. Pings are for peers without these, and for losses on the other side of a proxy.
 /// Without a stream none are sent: the connection is soon closed, and some servers refuse such pings.
-pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(35);
 /// The time within which a ping must be answered.
-pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The time for which other requests wait for the SETTINGS of a new HTTP/2 connection. The first request does not wait.
 pub(super) const SETTINGS_TIMEOUT: Duration = Duration::from_secs(1);
