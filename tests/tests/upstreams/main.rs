@@ -3,7 +3,9 @@
 mod answers;
 mod attacks_upstream;
 mod cancelling;
+mod complete_streams;
 mod first_event;
+mod http11_required;
 mod http2_upstreams;
 mod odd_streams;
 mod outages;

@@ -57,6 +57,8 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     /// Treats an end that the answer has not announced as a break. An answer announces its end by
     /// `message_stop`, by an `error` event, or by the end of its JSON object.
     ///
+    /// A stream that fails after its announced end has ended regularly.
+    ///
     /// With [`OnBreak::Abort`] the body fails with [`StreamError::Incomplete`], and a failure of the inner body
     /// is forwarded. With [`OnBreak::ErrorEvent`] an `error` event and a regular end replace both. A break
     /// inside an event is an exception: no event can be inserted there, so the body fails.
@@ -126,6 +128,8 @@ where
             if let Some(Ok(frame)) = next {
                 next = Some(Ok(frame.map_data(|data| this.watched.watch.observe(data))));
             }
+            // A later failure changes nothing for the client: it has the whole message.
+            let is_whole = this.on_break.is_some() && this.watched.watch.is_complete_stream();
             let end = match &next {
                 // The next poll reports the damage.
                 Some(Ok(_)) if this.watched.watch.damaged().is_some() => None,
@@ -133,6 +137,7 @@ where
                 Some(Ok(frame)) => {
                     (frame.is_trailers() || this.inner.is_end_stream()).then_some(StreamEnd::Ended)
                 }
+                Some(Err(_)) if is_whole => Some(StreamEnd::Ended),
                 Some(Err(_)) => Some(StreamEnd::Failed),
                 None => Some(StreamEnd::Ended),
             };
@@ -143,6 +148,7 @@ where
                 // All bytes of the frame are buffered, or dropped.
                 Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) => continue,
                 Some(Ok(frame)) if frame.is_data() || self.may_end() => return Poll::Ready(Some(Ok(frame))),
+                Some(Err(_)) if is_whole => None,
                 Some(Err(error)) => Some(StreamError::Inner(error)),
                 _ => (!self.may_end()).then_some(StreamError::Incomplete),
             };
@@ -195,6 +201,11 @@ impl Watch {
             Self::Json(watch) => watch.observe(&chunk),
         }
         chunk
+    }
+
+    /// Returns `true` for a stream that has announced its end.
+    fn is_complete_stream(&self) -> bool {
+        !matches!(self, Self::Json(_)) && self.report().is_complete()
     }
 
     fn damaged(&self) -> Option<&DamagedEvent> {
@@ -306,6 +317,16 @@ mod tests {
         check(ScriptedBody::new().data(START).trailers(), START, true, StreamEnd::Ended);
         check(ScriptedBody::new().data(STOP).trailers(), STOP, false, StreamEnd::Ended);
         check(ScriptedBody::new().data(START).error("reset"), START, false, StreamEnd::Failed);
+    }
+
+    #[test]
+    fn a_failure_after_the_announced_end_is_a_regular_end() {
+        for text in [format!("{START}{STOP}"), ERROR.to_owned()] {
+            let (body, seen) = watch(ScriptedBody::new().data(&text).error("reset"));
+            let (bytes, error) = collect(body.check_end(OnBreak::Abort));
+            assert_eq!((bytes, error.is_some()), (text, false));
+            assert_eq!(seen.borrow().iter().map(|(_, end)| *end).collect::<Vec<_>>(), [StreamEnd::Ended]);
+        }
     }
 
     #[test]
