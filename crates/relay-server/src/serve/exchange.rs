@@ -18,6 +18,9 @@ use crate::body::Body;
 /// The largest piece of a response that is handed to an HTTP/2 stream at once, in bytes: the usual size of a frame. The
 /// server polls for the next piece when the stream's window has room for it.
 const HTTP2_PIECE: usize = 16 * 1024;
+/// The largest piece that is handed to an HTTP/1.1 connection at once, in bytes. The server takes pieces until its buffer is
+/// full, so a larger one would end the exchange long before the client has accepted the response.
+const HTTP1_PIECE: usize = 64 * 1024;
 
 /// An exchange of one connection. It counts as open until it is dropped.
 #[derive(Debug)]
@@ -133,7 +136,7 @@ impl SentBody {
 
     /// Returns the next piece of `rest`, which then waits for the client.
     fn next_piece(&mut self) -> Frame<Piece> {
-        let limit = if self.is_http2 { HTTP2_PIECE } else { usize::MAX };
+        let limit = if self.is_http2 { HTTP2_PIECE } else { HTTP1_PIECE };
         let piece = self.rest.split_to(self.rest.len().min(limit));
         self.missing = self.missing.map(|missing| missing.saturating_sub(piece.len() as u64));
         if self.missing == Some(0) || self.has_all() {

@@ -25,7 +25,7 @@ async fn relay(upstream: &Upstream, write_timeout: Duration) -> (Relay, Ends) {
     let ends = Ends::default();
     let kept = Arc::clone(&ends);
     let relay = Relay::start_with(&config, |relay| {
-        relay.with_subscriber(move |record: &Arc<RequestRecord>| {
+        relay.on_finished(move |record: &Arc<RequestRecord>| {
             if record.provider.is_some() {
                 kept.lock().expect("no panic").push(record.end);
             }
