@@ -43,6 +43,7 @@ mod compress;
 pub mod fakes;
 mod http1;
 mod http2;
+mod nginx;
 mod real;
 mod relay;
 mod request;
@@ -59,6 +60,7 @@ pub use client::{Call, Client, Response, ResponseHead};
 pub use compress::{Coding, compress};
 pub use http1::{End, Headers};
 pub use http2::{Http2Answer, Http2Client, Http2Exchange, Http2Upstream};
+pub use nginx::Nginx;
 pub use real::{ClaudeCode, ProcessOutput, Python, skip};
 pub use relay::{
     Footprint, PROVIDER_KEY, Relay, RelayProcess, minimal_provider, passthrough, provider,

@@ -1,4 +1,4 @@
-//! Real clients: the `anthropic` Python package and the Claude Code CLI.
+//! Real clients and proxies: the `anthropic` Python package and the Claude Code CLI.
 //!
 //! `real-clients/setup.sh` installs both in `target/real-clients/`. If a client is missing, its tests report that on
 //! standard error and pass, unless `CC_RELAY_REQUIRE_REAL_CLIENTS` is set, as in CI.
@@ -144,15 +144,17 @@ pub struct ProcessOutput {
 #[track_caller]
 pub fn skip(missing: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let hint = "tests/real-clients/setup.sh installs it";
+    let hint = "tests/real-clients/setup.sh or .ci/run installs it";
     assert!(env::var_os("CC_RELAY_REQUIRE_REAL_CLIENTS").is_none(), "{missing} is missing: {hint}");
     // One write keeps the lines of concurrent tests apart. A failed write only loses the report.
     let line = format!("SKIPPED {test}: {missing} is missing; {hint}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
+/// Returns the program that `variable` names, else that at `installed`, in the directory of the real clients. Reports that
+/// the test is skipped if there is none.
 #[track_caller]
-fn find_program(variable: &str, installed: &str) -> Option<PathBuf> {
+pub(crate) fn find_program(variable: &str, installed: &str) -> Option<PathBuf> {
     let default = || repository().join("target/real-clients").join(installed);
     let program = env::var_os(variable).map_or_else(default, PathBuf::from);
     if program.exists() {

@@ -2,5 +2,6 @@
 
 mod claude_code;
 mod claude_code_outages;
+mod nginx;
 mod python_sdk;
 mod vendor_clients;
