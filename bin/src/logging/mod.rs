@@ -10,8 +10,9 @@ use std::path::PathBuf;
 
 use relay_config::{LogFormat, LogLevel, LogOutput, LoggingConfig};
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::filter::{FilterExt, FilterFn, ParseError, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
@@ -25,6 +26,9 @@ use crate::settings::variable;
 const FILTER: &str = "CC_RELAY_LOG";
 /// The prefixes of the log targets of this workspace.
 const OURS: [&str; 2] = ["cc_relay", "relay_"];
+
+/// The library of Google's flows. Below `warn` it logs requests and responses with their secrets and tokens.
+const SECRETIVE: &str = "yup_oauth2";
 
 /// An error that prevents logging.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +63,7 @@ pub(crate) fn install(config: &LoggingConfig) -> Result<Log, LoggingError> {
             layer.with_ansi(colours).with_target(config.level == LogLevel::Debug).boxed()
         }
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    tracing_subscriber::registry().with(layer.with_filter(filter.and(without_secrets()))).try_init()?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(log)
 }
@@ -74,6 +78,16 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Error => LevelFilter::ERROR,
     };
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(OURS.map(|target| (target, level)))
+}
+
+/// A filter for everything except the records that contain credentials. No setting allows these: `CC_RELAY_LOG` is set to find
+/// faults, and its output is shown to others.
+fn without_secrets() -> FilterFn {
+    filter_fn(|record: &Metadata<'_>| {
+        let below = record.target().strip_prefix(SECRETIVE);
+        let is_secretive = below.is_some_and(|path| path.is_empty() || path.starts_with("::"));
+        !is_secretive || *record.level() <= Level::WARN
+    })
 }
 
 fn open(output: &LogOutput) -> Result<(Output, bool), LoggingError> {
@@ -95,4 +109,55 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     let message = info.payload_as_str().unwrap_or("no message");
     tracing::error!(location, backtrace, "panicked: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::{Event, Subscriber};
+    use tracing_subscriber::layer::Context;
+
+    use super::*;
+
+    /// A layer that collects the level and the target of each event.
+    struct Seen(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Seen {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let metadata = event.metadata();
+            self.0.lock().unwrap().push(format!("{} {}", metadata.level(), metadata.target()));
+        }
+    }
+
+    #[test]
+    fn records_with_secrets_are_not_enabled_by_any_filter() {
+        #[track_caller]
+        fn check(directives: &str, expected: &[&str]) {
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let filter: Targets = directives.parse().unwrap();
+            let layer = Seen(Arc::clone(&seen)).with_filter(filter.and(without_secrets()));
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+                tracing::warn!(target: "yup_oauth2", "library");
+                tracing::info!(target: "yup_oauth2", "library");
+                tracing::debug!(target: "yup_oauth2::service_account", "service_account");
+                tracing::error!(target: "yup_oauth2::service_account", "service_account");
+                tracing::trace!(target: "yup_oauth2::refresh", "refresh");
+                tracing::debug!(target: "yup_oauth2_of_another", "another");
+                tracing::debug!(target: "relay_providers", "relay");
+            });
+            assert_eq!(*seen.lock().unwrap(), expected, "{directives}");
+        }
+        let all = [
+            "WARN yup_oauth2",
+            "ERROR yup_oauth2::service_account",
+            "DEBUG yup_oauth2_of_another",
+            "DEBUG relay_providers",
+        ];
+        check("trace", &all);
+        check("trace,yup_oauth2=trace,yup_oauth2::service_account=debug,yup_oauth2::refresh=trace", &all);
+        check("yup_oauth2=info", &["WARN yup_oauth2", "ERROR yup_oauth2::service_account"]);
+        check("yup_oauth2=error", &["ERROR yup_oauth2::service_account"]);
+        check("off", &[]);
+    }
 }
