@@ -3,6 +3,8 @@
 
 mod config;
 mod explain;
+#[cfg(unix)]
+mod google_log;
 mod hint;
 #[cfg(unix)]
 mod limits;

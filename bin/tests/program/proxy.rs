@@ -294,3 +294,30 @@ async fn a_proxy_of_another_protocol_is_not_called() {
     assert!(proxy.heads().is_empty(), "a credential went out unencrypted: {:?}", proxy.heads());
     assert_eq!(upstream.connections(), 0);
 }
+
+#[tokio::test]
+async fn tokens_of_google_come_through_the_proxy_from_googles_own_endpoint() {
+    const HOST: &str = "oauth2.googleapis.com";
+    let authority = CertificateAuthority::for_names(&[HOST]);
+    for mut credentials in [google::authorized_user(""), google::service_account("")] {
+        credentials.as_object_mut().unwrap().remove("token_uri");
+        let tokens = Upstream::builder().tls(&authority).host(HOST);
+        let tokens = tokens.answering(|request| google::answer(request, "ya29.token", 3600)).await;
+        let upstream = Upstream::builder().require(vertex::rules()).answering(vertex::answer).await;
+        let proxy = Proxy::before(&tokens).await;
+        let user = User::new().with_variable("HTTPS_PROXY", format!("http://{}", proxy.address));
+        user.write("credentials.json", &credentials.to_string());
+        let (url, ca_file) = (upstream.url(), authority.ca_file().display());
+        user.write(
+            "config.yaml",
+            &format!(
+                "providers: [{{ name: far, type: vertex, base_url: '{url}', ca_file: '{ca_file}', \
+                 gcp_project_id: my-project, credentials_file: credentials.json }}]\n"
+            ),
+        );
+        let (_process, relay) = user.serve(&[]);
+        assert_complete(&request(relay).await);
+        let expected = format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n\r\n");
+        assert_eq!((proxy.heads(), tokens.requests().len()), (vec![expected], 1));
+    }
+}

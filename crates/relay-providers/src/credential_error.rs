@@ -1,8 +1,9 @@
 //! The reasons that a cloud's credentials give no token.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use relay_messages::error_sources;
 use relay_transport::TokenError;
 
 use crate::provider::AuthorizeError;
@@ -17,6 +18,27 @@ pub(crate) enum CredentialError {
     /// could quote a secret.
     #[error("{} is not a credentials file of its type (line {line}, column {column})", path.display())]
     Shape { path: PathBuf, line: usize, column: usize },
+    /// The credentials of a file gave no token. The message contains the reason, which is not the `source()`, so that callers
+    /// that print one cause only print both.
+    #[error("the credentials in {} gave no token: {}", path.display(), with_cause(reason))]
+    File { path: PathBuf, reason: Box<CredentialError> },
+    /// A URL in a file of the credentials cannot be used.
+    #[error(
+        "{}: `{member}` is {found:?}; expected an http:// or https:// URL without a user name, such as \
+         \"https://oauth2.googleapis.com/token\"",
+        path.display()
+    )]
+    Url { path: PathBuf, member: &'static str, found: String },
+    /// A header in a file of the credentials cannot be sent.
+    #[error(
+        "{}: the header `{name}` of credential_source cannot be sent: its name or its value has characters that HTTP \
+         does not allow",
+        path.display()
+    )]
+    Header { path: PathBuf, name: String },
+    /// The library of Google's flows failed, although each of its requests was answered.
+    #[error("{}: the flow of these credentials failed", path.display())]
+    Flow { path: PathBuf },
     /// A file of the credentials has an unknown type.
     #[error("{}: credentials of type `{found}` are not supported; use {supported}", path.display())]
     Type { path: PathBuf, found: String, supported: &'static str },
@@ -50,11 +72,38 @@ pub(crate) enum CredentialError {
     NoProject,
 }
 
+impl CredentialError {
+    /// Adds the path of the credentials file to an error that does not name it.
+    pub(crate) fn of_file(self, path: &Path) -> Self {
+        match self {
+            Self::Token(_) | Self::Subject { .. } => {
+                Self::File { path: path.to_owned(), reason: Box::new(self) }
+            }
+            other => other,
+        }
+    }
+
+    /// Returns `true` if the same credentials may give a token later.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Token(token) => token.is_transient(),
+            Self::File { reason, .. } => reason.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+/// Returns the message of `error` and its innermost cause. The layers of libraries between them do not help.
+fn with_cause(error: &CredentialError) -> String {
+    let cause = error_sources(error).last();
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
 impl From<Arc<CredentialError>> for AuthorizeError {
     fn from(error: Arc<CredentialError>) -> Self {
-        match &*error {
-            CredentialError::Token(token) if token.is_transient() => Self::Unavailable(error.into()),
-            _ => Self::Token(error.into()),
+        match error.is_transient() {
+            true => Self::Unavailable(error.into()),
+            false => Self::Token(error.into()),
         }
     }
 }
@@ -82,5 +131,21 @@ mod tests {
         check(refused(StatusCode::SERVICE_UNAVAILABLE), true);
         check(refused(StatusCode::BAD_REQUEST), false);
         check(CredentialError::NoProject, false);
+        let of_file = |error: TokenError| CredentialError::from(error).of_file(Path::new("/c.json"));
+        check(of_file(refused(StatusCode::SERVICE_UNAVAILABLE)), true);
+        check(of_file(refused(StatusCode::BAD_REQUEST)), false);
+    }
+
+    #[test]
+    fn the_error_of_a_file_names_the_file_the_endpoint_and_the_cause() {
+        let endpoint = "https://oauth2.googleapis.com/token".to_owned();
+        let error = TokenError::Unreachable { endpoint, source: "connection refused".into() };
+        let error: AuthorizeError =
+            Arc::new(CredentialError::from(error).of_file(Path::new("/c.json"))).into();
+        assert_eq!(
+            AttemptError::Authorize(error).in_one_line(),
+            "no credential is valid for this upstream: the credentials in /c.json gave no token: no answer from the token \
+             endpoint https://oauth2.googleapis.com/token: connection refused"
+        );
     }
 }

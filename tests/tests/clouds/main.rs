@@ -7,6 +7,7 @@ mod aws_login;
 mod azure;
 mod bedrock;
 mod bedrock_client_headers;
+mod google_flows;
 mod google_settings;
 mod guardrails;
 mod vertex;

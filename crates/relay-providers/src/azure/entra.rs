@@ -44,8 +44,7 @@ impl Entra {
         let mut fields =
             vec![("grant_type", "client_credentials"), ("client_id", client_id), ("scope", SCOPE)];
         fields.extend(proof);
-        let secrets: Vec<_> = proof.iter().map(|(_, value)| *value).collect();
-        let answer = self.client.post_form(&url, &fields, &secrets).await?;
+        let answer = self.client.post_form(&url, &fields).await?;
         Ok(Minted { token: answer.bearer("access_token")?, lifetime: answer.seconds("expires_in")? })
     }
 

@@ -8,20 +8,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
 use relay_config::Secret;
+use relay_transport::check_url;
 use rustls::SignatureScheme;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::credential_error::CredentialError;
 
 /// The endpoint that exchanges Google's own credentials for tokens.
-const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
-/// The lifetime of an assertion, in seconds: the longest that Google accepts.
-const ASSERTION_LIFETIME: u64 = 3600;
+pub(super) const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
+/// The lifetime of a self-signed token, in seconds: the longest that Google accepts.
+const SELF_SIGNED_LIFETIME: u64 = 3600;
 
 /// The contents of a credentials file, by its `type`.
 #[derive(Debug)]
@@ -32,17 +35,22 @@ pub(super) enum Credentials {
     Impersonated(Impersonated),
 }
 
+/// The number of characters of a name that an error repeats.
+const NAME_LENGTH: usize = 40;
 /// The supported types, for error messages.
 const SUPPORTED: &str = "service_account, authorized_user, external_account or impersonated_service_account";
+
+/// The member with the URL that issues tokens of a service account.
+const IMPERSONATION_URL: &str = "service_account_impersonation_url";
 
 /// A key of a service account.
 #[derive(Debug, Deserialize)]
 pub(super) struct ServiceAccount {
     pub(super) project_id: Option<String>,
-    client_email: String,
+    pub(super) client_email: String,
     private_key_id: Option<String>,
     #[serde(deserialize_with = "secret")]
-    private_key: Secret,
+    pub(super) private_key: Secret,
     #[serde(default = "token_uri")]
     pub(super) token_uri: String,
     universe_domain: Option<String>,
@@ -78,7 +86,7 @@ pub(super) struct SubjectSource {
     pub(super) file: Option<PathBuf>,
     pub(super) url: Option<String>,
     #[serde(default)]
-    pub(super) headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, String>,
     #[serde(default)]
     format: SubjectFormat,
     environment_id: Option<String>,
@@ -127,9 +135,35 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error
 }
 
 impl Credentials {
-    /// Reads the content of the file at `path`.
+    /// Reads the content of the file at `path`, and checks each of its URLs and headers.
     pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Self, CredentialError> {
-        Self::of_type(path, content, true)
+        let credentials = Self::of_type(path, content, true)?;
+        credentials.check(path)?;
+        Ok(credentials)
+    }
+
+    /// Checks the URLs, and the headers for one of them, so that nothing is sent with half of the credentials.
+    fn check(&self, path: &Path) -> Result<(), CredentialError> {
+        let url = |member, url: &str| {
+            let found = |found| CredentialError::Url { path: path.to_owned(), member, found };
+            check_url(url).map_err(found)
+        };
+        match self {
+            Self::ServiceAccount(account) => url("token_uri", &account.token_uri),
+            Self::AuthorizedUser(user) => url("token_uri", &user.token_uri),
+            Self::ExternalAccount(account) => {
+                let (source, impersonation) =
+                    (&account.credential_source, &account.service_account_impersonation_url);
+                url("token_url", &account.token_url)?;
+                source.url.iter().try_for_each(|own| url("credential_source.url", own))?;
+                impersonation.iter().try_for_each(|own| url(IMPERSONATION_URL, own))?;
+                source.headers(path).map(drop)
+            }
+            Self::Impersonated(impersonated) => {
+                url(IMPERSONATION_URL, &impersonated.url)?;
+                impersonated.source.check(path)
+            }
+        }
     }
 
     /// Reads `content` by its `type`. Without `may_impersonate`, an impersonation is refused, so that none contains
@@ -161,7 +195,7 @@ impl Credentials {
                 }))
             }
             _ => {
-                let found = kind.chars().filter(|c| !c.is_control()).take(40).collect();
+                let found = kind.chars().filter(|c| !c.is_control()).take(NAME_LENGTH).collect();
                 Err(CredentialError::Type { path: path.to_owned(), found, supported: SUPPORTED })
             }
         }
@@ -190,49 +224,28 @@ impl Credentials {
 }
 
 impl ServiceAccount {
-    /// Returns a signed assertion of this account, which the token endpoint exchanges for a token.
-    pub(super) fn assertion(
-        &self,
-        path: &Path,
-        scope: &str,
-        now: SystemTime,
-    ) -> Result<String, CredentialError> {
-        // The audience is Google's own URL even if `token_uri` is a private endpoint, as in google-auth.
-        self.signed(path, json!({ "aud": TOKEN_URI, "scope": scope }), now)
-    }
-
     /// Returns `true` if the account belongs to a universe other than Google's own, where no endpoint exchanges assertions.
     pub(super) fn is_of_another_universe(&self) -> bool {
         self.universe_domain.as_deref().is_some_and(|domain| !domain.is_empty() && domain != "googleapis.com")
     }
 
-    /// Returns a signed JWT that is itself the access token (AIP-4111), with its lifetime.
-    pub(super) fn self_signed(
-        &self,
-        path: &Path,
-        scope: &str,
-        now: SystemTime,
-    ) -> Result<(String, Duration), CredentialError> {
-        let token = self.signed(path, json!({ "sub": self.client_email, "scope": scope }), now)?;
-        Ok((token, Duration::from_secs(ASSERTION_LIFETIME)))
-    }
-
-    /// Returns a signed JWT with `claims`, the issuer, the time of issue and the expiry.
-    fn signed(&self, path: &Path, mut claims: Value, now: SystemTime) -> Result<String, CredentialError> {
+    /// Returns a signed JWT that is itself the access token (AIP-4111), with its lifetime. `None` if the key is not an RSA
+    /// key.
+    pub(super) fn self_signed(&self, scope: &str, now: SystemTime) -> Option<(String, Duration)> {
         let iat = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut header = json!({ "alg": "RS256", "typ": "JWT" });
         if let Some(id) = &self.private_key_id {
             header["kid"] = json!(id);
         }
-        claims["iss"] = json!(self.client_email);
-        claims["iat"] = json!(iat);
-        claims["exp"] = json!(iat + ASSERTION_LIFETIME);
+        let claims = json!({
+            "iss": self.client_email, "sub": self.client_email, "scope": scope,
+            "iat": iat, "exp": iat + SELF_SIGNED_LIFETIME,
+        });
         let base64 = |bytes: &[u8]| base64_simd::URL_SAFE_NO_PAD.encode_to_string(bytes);
         let signed =
             format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));
-        let signature =
-            self.sign(signed.as_bytes()).ok_or_else(|| CredentialError::Key { path: path.to_owned() })?;
-        Ok(format!("{signed}.{}", base64(&signature)))
+        let signature = self.sign(signed.as_bytes())?;
+        Some((format!("{signed}.{}", base64(&signature)), Duration::from_secs(SELF_SIGNED_LIFETIME)))
     }
 
     /// Signs with RSASSA-PKCS1-v1_5 and SHA-256, by the library that TLS uses. Returns `None` if the key is not an RSA
@@ -253,6 +266,16 @@ impl SubjectSource {
             Self { file: None, url: None, .. } => Some("neither"),
             _ => None,
         }
+    }
+
+    /// Returns the headers of the request for a subject token. The file at `path` names them.
+    pub(super) fn headers(&self, path: &Path) -> Result<HeaderMap, CredentialError> {
+        let header = |(name, value): (&String, &String)| {
+            let header = name.parse::<HeaderName>().ok().zip(HeaderValue::from_str(value).ok());
+            let name = || name.chars().filter(|c| !c.is_control()).take(NAME_LENGTH).collect();
+            header.ok_or_else(|| CredentialError::Header { path: path.to_owned(), name: name() })
+        };
+        self.headers.iter().map(header).collect()
     }
 
     /// Returns the subject token in `content`, which comes from `origin`.
@@ -301,14 +324,65 @@ mod tests {
     }
 
     #[test]
-    fn no_debug_output_or_error_contains_a_secret() {
+    fn no_debug_output_contains_a_secret() {
         let content = r#"{"type":"service_account","client_email":"a@b","private_key":"s3cret"}"#;
         let credentials = Credentials::parse(Path::new("/c.json"), content.as_bytes()).unwrap();
         let Credentials::ServiceAccount(account) = &credentials else { panic!("{credentials:?}") };
-        let error = account.assertion(Path::new("/c.json"), "s", SystemTime::UNIX_EPOCH).unwrap_err();
-        assert_eq!(error.to_string(), "/c.json: the private key is not an RSA key in PEM form");
-        assert!(!format!("{credentials:?} {error:?}").contains("s3cret"));
+        assert!(account.self_signed("s", SystemTime::UNIX_EPOCH).is_none());
+        assert!(!format!("{credentials:?}").contains("s3cret"));
         assert_eq!(account.token_uri, TOKEN_URI);
+    }
+
+    #[test]
+    fn each_url_and_header_is_checked() {
+        #[track_caller]
+        fn check(members: &str, expected: &str) {
+            fails(&format!("{{{members}}}"), &format!("/c.json: {expected}"));
+        }
+        let account = r#""type":"service_account","client_email":"a@b","private_key":"k""#;
+        let user = r#""type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r""#;
+        let external = r#""type":"external_account","audience":"a","subject_token_type":"t""#;
+        let wrong = |member, url| {
+            format!(
+                "`{member}` is {url:?}; expected an http:// or https:// URL without a user name, such as \
+                 {TOKEN_URI:?}"
+            )
+        };
+        for (written, shown) in [
+            ("", ""),
+            ("oauth2.googleapis.com/token", "oauth2.googleapis.com/token"),
+            ("https://x/a token?s3cret", "https://x/a token"),
+            ("https://me:s3cret@x/token", "https://x/token"),
+            ("file:///token", "file:///token"),
+        ] {
+            let bad = format!(r#""token_uri":"{written}""#);
+            check(&format!("{account},{bad}"), &wrong("token_uri", shown));
+            check(&format!("{user},{bad}"), &wrong("token_uri", shown));
+            let nested = format!(r#""source_credentials":{{{user},{bad}}}"#);
+            let impersonated = r#""type":"impersonated_service_account","service_account_impersonation_url""#;
+            check(&format!(r#"{impersonated}:"https://x",{nested}"#), &wrong("token_uri", shown));
+            check(&format!(r#"{impersonated}:"{written}",{nested}"#), &wrong(IMPERSONATION_URL, shown));
+            let by_file = r#""credential_source":{"file":"/t"}"#;
+            check(&format!(r#"{external},"token_url":"{written}",{by_file}"#), &wrong("token_url", shown));
+            let external = format!(r#"{external},"token_url":"https://x""#);
+            let by_url = format!(r#""credential_source":{{"url":"{written}"}}"#);
+            check(&format!("{external},{by_url}"), &wrong("credential_source.url", shown));
+            let impersonation = format!(r#""service_account_impersonation_url":"{written}""#);
+            check(&format!("{external},{by_file},{impersonation}"), &wrong(IMPERSONATION_URL, shown));
+        }
+        for (header, name) in
+            [(r#""x-a":"s3cret\n""#, "x-a"), (r#""a b\u0007":"s3cret""#, "a b"), (r#""":"v""#, "")]
+        {
+            let source = format!(r#""credential_source":{{"url":"http://x","headers":{{{header}}}}}"#);
+            let expected =
+                format!("the header `{name}` of credential_source cannot be sent: its name or its value has");
+            let error = Credentials::parse(
+                Path::new("/c.json"),
+                format!(r#"{{{external},"token_url":"https://x",{source}}}"#).as_bytes(),
+            );
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(&expected) && !error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -10,18 +10,13 @@ use relay_config::GoogleCredentials;
 use relay_transport::{Minted, TokenAnswer, TokenClient, TokenError, TokenSource, form, read_file};
 use serde_json::json;
 
-use super::credentials::{AuthorizedUser, Credentials, ExternalAccount, ServiceAccount};
+use super::bearer::{Bearer, IMPERSONATED_LIFETIME, SCOPE, bearer};
+use super::credentials::Credentials;
+use super::oauth;
 use crate::credential_error::CredentialError;
 
-const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const METADATA_FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const GOOGLE: HeaderValue = HeaderValue::from_static("Google");
-/// The lifetime that is requested from an endpoint that accepts one. The response states the end of the token by Google's
-/// clock. Counting from the request does not depend on that clock.
-const IMPERSONATED_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A source of the access tokens of one credential.
 #[derive(Debug)]
@@ -47,8 +42,6 @@ pub(super) struct Access {
     pub(super) universe_domain: Option<Arc<str>>,
 }
 
-type Bearer = Minted<HeaderValue>;
-
 impl Google {
     pub(super) fn new(credentials: GoogleCredentials, needs_project: bool, client: TokenClient) -> Self {
         Self { credentials, needs_project, needs_universe: false, client }
@@ -65,14 +58,24 @@ impl Google {
         let quota_project = Credentials::quota_project(&content);
         let quota_project = quota_project.and_then(|project| HeaderValue::from_str(&project).ok());
         let project = credentials.project();
-        let Minted { token: bearer, lifetime } = match &credentials {
+        let minted = self.token(path, &credentials, now).await.map_err(|error| error.of_file(path))?;
+        let Minted { token: bearer, lifetime } = minted;
+        Ok(Minted { token: Access { bearer, quota_project, project, universe_domain: None }, lifetime })
+    }
+
+    async fn token(
+        &self,
+        path: &Path,
+        credentials: &Credentials,
+        now: SystemTime,
+    ) -> Result<Bearer, CredentialError> {
+        match credentials {
             Credentials::Impersonated(impersonated) => {
                 let source = self.exchange(path, &impersonated.source, now).await?;
-                self.impersonate(&impersonated.url, &impersonated.delegates, source.token).await?
+                self.impersonate(&impersonated.url, &impersonated.delegates, source.token).await
             }
-            other => self.exchange(path, other, now).await?,
-        };
-        Ok(Minted { token: Access { bearer, quota_project, project, universe_domain: None }, lifetime })
+            other => self.exchange(path, other, now).await,
+        }
     }
 
     async fn exchange(
@@ -82,84 +85,19 @@ impl Google {
         now: SystemTime,
     ) -> Result<Bearer, CredentialError> {
         match credentials {
-            Credentials::ServiceAccount(account) => self.service_account(path, account, now).await,
-            Credentials::AuthorizedUser(user) => self.authorized_user(user).await,
-            Credentials::ExternalAccount(account) => self.external_account(path, account).await,
+            Credentials::ServiceAccount(account) if account.is_of_another_universe() => {
+                let failed = || CredentialError::Key { path: path.to_owned() };
+                let (token, lifetime) = account.self_signed(SCOPE, now).ok_or_else(failed)?;
+                Ok(Minted { token: bearer(&token).ok_or_else(failed)?, lifetime })
+            }
+            Credentials::ServiceAccount(account) => oauth::service_account(&self.client, path, account).await,
+            Credentials::AuthorizedUser(user) => oauth::authorized_user(&self.client, path, user).await,
+            Credentials::ExternalAccount(account) => {
+                oauth::external_account(&self.client, path, account).await
+            }
             // The parser allows no impersonation within another.
             Credentials::Impersonated(_) => Err(CredentialError::Unknown),
         }
-    }
-
-    async fn service_account(
-        &self,
-        path: &Path,
-        account: &ServiceAccount,
-        now: SystemTime,
-    ) -> Result<Bearer, CredentialError> {
-        if account.is_of_another_universe() {
-            let (token, lifetime) = account.self_signed(path, SCOPE, now)?;
-            let bearer = HeaderValue::try_from(format!("Bearer {token}"));
-            let mut bearer = bearer.map_err(|_| CredentialError::Key { path: path.to_owned() })?;
-            bearer.set_sensitive(true);
-            return Ok(Minted { token: bearer, lifetime });
-        }
-        let assertion = account.assertion(path, SCOPE, now)?;
-        let fields = [("grant_type", JWT_BEARER), ("assertion", &assertion)];
-        minted(&self.client.post_form(&account.token_uri, &fields, &[&assertion]).await?)
-    }
-
-    async fn authorized_user(&self, user: &AuthorizedUser) -> Result<Bearer, CredentialError> {
-        let (secret, refresh) = (user.client_secret.expose(), user.refresh_token.expose());
-        let fields = [
-            ("grant_type", "refresh_token"),
-            ("client_id", &*user.client_id),
-            ("client_secret", secret),
-            ("refresh_token", refresh),
-        ];
-        minted(&self.client.post_form(&user.token_uri, &fields, &[secret, refresh]).await?)
-    }
-
-    async fn external_account(
-        &self,
-        path: &Path,
-        account: &ExternalAccount,
-    ) -> Result<Bearer, CredentialError> {
-        let subject = self.subject_token(path, account).await?;
-        let options =
-            account.workforce_pool_user_project.as_ref().map(|project| json!({ "userProject": project }));
-        let options = options.map(|options| options.to_string());
-        let mut fields = vec![
-            ("grant_type", TOKEN_EXCHANGE),
-            ("requested_token_type", ACCESS_TOKEN),
-            ("audience", &*account.audience),
-            ("scope", SCOPE),
-            ("subject_token", &*subject),
-            ("subject_token_type", &*account.subject_token_type),
-        ];
-        fields.extend(options.as_deref().map(|options| ("options", options)));
-        let exchanged = minted(&self.client.post_form(&account.token_url, &fields, &[&subject]).await?)?;
-        match &account.service_account_impersonation_url {
-            Some(url) => self.impersonate(url, &[], exchanged.token).await,
-            None => Ok(exchanged),
-        }
-    }
-
-    async fn subject_token(&self, path: &Path, account: &ExternalAccount) -> Result<String, CredentialError> {
-        let source = &account.credential_source;
-        if let Some(found) = source.unsupported() {
-            return Err(CredentialError::Source { path: path.to_owned(), found });
-        }
-        if let Some(file) = &source.file {
-            return source.token_in(&read_file(file).await?, &file.display().to_string());
-        }
-        let mut headers = HeaderMap::new();
-        for (name, value) in &source.headers {
-            let header = name.parse::<HeaderName>().ok().zip(HeaderValue::from_str(value).ok());
-            let (name, value) = header.ok_or_else(|| CredentialError::Subject { origin: name.clone() })?;
-            headers.insert(name, value);
-        }
-        let answer = self.client.get(source.url.as_deref().unwrap_or_default(), headers).await?;
-        source.token_in(&answer.body, answer.endpoint())
     }
 
     /// Obtains a token of a service account for `bearer`, a credential that may impersonate it.
@@ -178,7 +116,7 @@ impl Google {
     async fn machine(&self, host: &str) -> Result<Minted<Access>, CredentialError> {
         let account = "instance/service-accounts/default/token";
         let answer = self.metadata(host, &format!("{account}?{}", form(&[("scopes", SCOPE)]))).await?;
-        let Minted { token: bearer, lifetime } = minted(&answer)?;
+        let (bearer, lifetime) = (answer.bearer("access_token")?, answer.seconds("expires_in")?);
         let project = match self.needs_project {
             true => {
                 let answer = self.metadata(host, "project/project-id").await?;
@@ -218,10 +156,6 @@ impl Google {
             false => Err(CredentialError::NotMetadata { endpoint: answer.endpoint().to_owned() }),
         }
     }
-}
-
-fn minted(answer: &TokenAnswer) -> Result<Bearer, CredentialError> {
-    Ok(Minted { token: answer.bearer("access_token")?, lifetime: answer.seconds("expires_in")? })
 }
 
 impl TokenSource for Google {

@@ -3,9 +3,12 @@
 //! Answers are in Anthropic's form. The exceptions are Google's errors, and one event that Google adds to streams.
 
 mod adapt;
+mod bearer;
+mod connector;
 mod credentials;
 mod errors;
 mod google;
+mod oauth;
 
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;

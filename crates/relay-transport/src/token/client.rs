@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -12,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use tower::BoxError;
 
 use super::TokenError;
+use super::secrets::Secrets;
 use crate::http_client::{HttpClient, HttpLimits, Redirects};
 use crate::transport::Transport;
 
@@ -54,20 +56,16 @@ impl TokenClient {
         Self { http: HttpClient::new(transport, LIMITS) }
     }
 
-    /// Posts `fields` as a form. An error masks each of `secrets` that the endpoint repeats.
+    /// Posts `fields` as a form.
     ///
     /// # Errors
-    /// [`TokenError`] if the URL cannot be used, or the endpoint returned no complete response with a success status.
-    pub async fn post_form(
-        &self,
-        url: &str,
-        fields: &[(&str, &str)],
-        secrets: &[&str],
-    ) -> Result<TokenAnswer, TokenError> {
+    /// [`TokenError`] if the URL cannot be used, or the endpoint returned no complete response with a success status. It
+    /// masks the secrets of the request, should the endpoint repeat one.
+    pub async fn post_form(&self, url: &str, fields: &[(&str, &str)]) -> Result<TokenAnswer, TokenError> {
         let mut request = request(Method::POST, url, form(fields).into())?;
         let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(CONTENT_TYPE, media_type);
-        self.exchange(request, secrets).await
+        self.exchange(request).await
     }
 
     /// Posts `body` as JSON with `authorization`.
@@ -82,8 +80,23 @@ impl TokenClient {
     ) -> Result<TokenAnswer, TokenError> {
         let mut request = request(Method::POST, url, body.to_string().into())?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        request.headers_mut().insert(http::header::AUTHORIZATION, authorization);
-        self.exchange(request, &[]).await
+        request.headers_mut().insert(AUTHORIZATION, authorization);
+        self.exchange(request).await
+    }
+
+    /// Posts `request` to `url`: its body and its headers `content-type` and `authorization`.
+    ///
+    /// # Errors
+    /// The errors of [`post_form`](Self::post_form).
+    pub async fn forward(&self, url: &str, request: Request<Bytes>) -> Result<TokenAnswer, TokenError> {
+        let (head, body) = request.into_parts();
+        let mut request = self::request(Method::POST, url, body)?;
+        for name in [CONTENT_TYPE, AUTHORIZATION] {
+            if let Some(value) = head.headers.get(&name) {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        self.exchange(request).await
     }
 
     /// Sends a GET request with `headers` to `url`.
@@ -93,16 +106,17 @@ impl TokenClient {
     pub async fn get(&self, url: &str, headers: HeaderMap) -> Result<TokenAnswer, TokenError> {
         let mut request = request(Method::GET, url, Bytes::new())?;
         request.headers_mut().extend(headers);
-        self.exchange(request, &[]).await
+        self.exchange(request).await
     }
 
-    async fn exchange(&self, request: Request<Bytes>, secrets: &[&str]) -> Result<TokenAnswer, TokenError> {
-        let endpoint = without_query(request.uri());
+    async fn exchange(&self, request: Request<Bytes>) -> Result<TokenAnswer, TokenError> {
+        let endpoint = public_part(&request.uri().to_string());
+        let secrets = Secrets::of(&request);
         let unreachable = |source: BoxError| TokenError::Unreachable { endpoint: endpoint.clone(), source };
         let response = self.http.call(request).await.map_err(|error| unreachable(error.into()))?;
         let (head, body) = response.into_parts();
         if !head.status.is_success() {
-            let reason = reason(&body, secrets);
+            let reason = reason(&body, &secrets);
             return Err(TokenError::Refused { endpoint, status: head.status, reason });
         }
         Ok(TokenAnswer { endpoint, headers: head.headers, body })
@@ -186,32 +200,50 @@ pub fn form(fields: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
+/// Checks that `url` can be that of a token endpoint: absolute, `http` or `https`, with a port that is a number, and without
+/// a user name, which requests would not carry.
+///
+/// # Errors
+/// The URL without its query and its user name, for a message, if it cannot.
+pub fn check_url(url: &str) -> Result<(), String> {
+    parse_url(url).map(drop).ok_or_else(|| public_part(url))
+}
+
+fn parse_url(url: &str) -> Option<Uri> {
+    let uri: Uri = url.parse().ok()?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    (is_http && uri.authority().is_some_and(is_host_and_port)).then_some(uri)
+}
+
+/// Returns `true` if `authority` is a host, alone or with a port. `Uri` accepts any text as a port.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let (host, whole) = (authority.host(), authority.as_str());
+    let port = whole.strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
+    !host.is_empty() && (whole == host || port.is_some_and(|port| port.parse::<u16>().is_ok()))
+}
+
 fn request(method: Method, url: &str, body: Bytes) -> Result<Request<Bytes>, TokenError> {
-    // A query may hold a secret; none is needed to recognise the URL.
-    let malformed = || TokenError::Url { found: url.split('?').next().unwrap_or_default().to_owned() };
-    let uri: Uri = url.parse().map_err(|_| malformed())?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(malformed());
-    }
+    let uri = parse_url(url).ok_or_else(|| TokenError::Url { found: public_part(url) })?;
     let request = Request::builder().method(method).uri(uri).header(ACCEPT, "application/json");
     request.body(body).map_err(TokenError::Request)
 }
 
-fn without_query(uri: &Uri) -> String {
-    let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |a| a.as_str()));
-    format!("{scheme}://{host}{}", uri.path())
+/// Returns `url` without its query and its user name, which may hold secrets. Neither is needed to recognise the URL.
+fn public_part(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("//").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if url.len() == rest.len() { format!("{host}{path}") } else { format!("{scheme}//{host}{path}") }
 }
 
 /// The reason in an endpoint's error response: OAuth's `error` and `error_description`, or Google's `error.message`.
-fn reason(body: &[u8], secrets: &[&str]) -> String {
+fn reason(body: &[u8], secrets: &Secrets) -> String {
     let Ok(body) = serde_json::from_slice::<Value>(body) else { return String::new() };
     let error = &body["error"];
     let words = [error, &error["status"], &body["error_description"], &error["message"], &body["Message"]];
     let words: Vec<_> = words.iter().filter_map(|word| word.as_str()).collect();
-    let mut reason = words.join(": ").replace(char::is_control, " ");
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        reason = reason.replace(secret, "***");
-    }
+    let mut reason = secrets.mask(words.join(": ").replace(char::is_control, " "));
     reason.truncate(reason.floor_char_boundary(REASON_LIMIT));
     match reason.is_empty() {
         true => reason,
@@ -235,7 +267,9 @@ mod tests {
     fn a_reason_is_short_and_holds_no_secret() {
         #[track_caller]
         fn check(body: &str, expected: &str) {
-            assert_eq!(reason(body.as_bytes(), &["s3cret", ""]), expected);
+            let request =
+                request(Method::POST, "http://x", form(&[("client_secret", "s3cret")]).into()).unwrap();
+            assert_eq!(reason(body.as_bytes(), &Secrets::of(&request)), expected);
         }
         check(
             r#"{"error":"invalid_grant","error_description":"not\nyours: s3cret"}"#,
@@ -248,14 +282,35 @@ mod tests {
         check("<html>", "");
         check("[]", "");
         let long = format!(r#"{{"error":"{}"}}"#, "é".repeat(400));
-        assert_eq!(reason(long.as_bytes(), &[]).len(), 2 + REASON_LIMIT);
+        assert_eq!(reason(long.as_bytes(), &Secrets::of(&Request::default())).len(), 2 + REASON_LIMIT);
     }
 
     #[test]
-    fn only_http_urls_are_accepted() {
-        for url in ["", "file:///etc/passwd", "oauth2.googleapis.com/token", "ftp://x/?secret=1"] {
+    fn only_http_urls_without_a_user_name_are_accepted() {
+        #[track_caller]
+        fn check(url: &str, shown: &str) {
+            assert_eq!(check_url(url).unwrap_err(), shown);
             let error = request(Method::GET, url, Bytes::new()).unwrap_err().to_string();
-            assert!(!error.contains("secret"), "{error}");
+            assert_eq!(error, format!("{shown:?} is not the URL of a token endpoint"));
+        }
+        check("", "");
+        check("file:///etc/passwd", "file:///etc/passwd");
+        check("oauth2.googleapis.com/token", "oauth2.googleapis.com/token");
+        check("ftp://x/?secret=1", "ftp://x/");
+        check("https://x/to ken#secret", "https://x/to ken");
+        check("https://user:s3cret@x/token", "https://x/token");
+        check("https://", "https://");
+        check("/token", "/token");
+        check("user:s3cret@x", "x");
+        for port in ["port", "", "65536", "-1"] {
+            let url = format!("https://x:{port}/token");
+            check(&url, &url);
+        }
+        check("https://:443/token", "https://:443/token");
+        for url in
+            ["https://x:8443/token?a=b@c", "http://127.0.0.1:1", "http://[::1]:80/t", "https://[::1]/t"]
+        {
+            assert_eq!(check_url(url), Ok(()));
         }
     }
 }

@@ -8,13 +8,14 @@
 
 mod client;
 mod error;
+mod secrets;
 
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use relay_messages::ErrorChain;
 
-pub use client::{TokenAnswer, TokenClient, form, read_file};
+pub use client::{TokenAnswer, TokenClient, check_url, form, read_file};
 pub use error::TokenError;
 
 use crate::credential_cache::{CacheTimes, CredentialSource, Interrupted, Loaded};
