@@ -16,12 +16,16 @@ const ANTHROPICS: &str = "prompt is too long: {n} tokens > {m} maximum";
 /// and without numbers, the one with numbers comes first.
 ///
 /// # Source
-/// The comment at each group: the upstream, and the place where its users or its source state the words.
-const WORDINGS: [&str; 52] = [
+/// The comment at each group: the upstream, and the place where its users or its source state the words. The words of
+/// OpenAI, vLLM, Gemini, xAI, Groq, OpenRouter, Together, GitHub Copilot, llama.cpp, LM Studio, MiniMax, Kimi, Mistral and Ollama
+/// are also in earendil-works/pi, `packages/ai/src/utils/overflow.ts`.
+const WORDINGS: [&str; 58] = [
     // OpenAI, Azure OpenAI, DeepSeek (evalstate/fast-agent#621), vLLM up to 0.10 (vllm-project/vllm#20409)
     "maximum context length is {m} tokens. however, your messages resulted in {n} tokens",
     "maximum context length is {m} tokens. however, you requested {n} tokens",
     "maximum context length is {m} tokens, however you requested {n} tokens",
+    // OpenAI (archi-physics/archi#497)
+    "input tokens exceed the configured limit of {m} tokens. your messages resulted in {n} tokens",
     // vLLM since 0.10 (UKGovernmentBEIS/inspect_ai#2634; `vllm/renderers/params.py`)
     "maximum context length is {m} tokens. however, your request has {n} input tokens",
     "maximum context length is {m} tokens and your request has {n} input tokens",
@@ -38,8 +42,15 @@ const WORDINGS: [&str; 52] = [
     "maximum context length is {m} tokens. however, you requested about {n} tokens",
     // SGLang (`sglang/srt/managers/tokenizer_manager.py`, `schedule_batch.py`)
     "maximum context length of {m} tokens. you requested a total of {n} tokens",
-    "the input ({n} tokens) is longer than the model's context length ({m} tokens)",
+    "input length ({n}) exceeds model's maximum context length ({m})",
+    // SGLang, Together
+    "input ({n} tokens) is longer than the model's context length ({m} tokens)",
     "input length ({n} tokens) exceeds the maximum allowed length ({m} tokens)",
+    // Poolside through OpenRouter (earendil-works/pi#4943)
+    "input length {n} exceeds the maximum allowed input length of {m} tokens",
+    "input length {n} exceeds maximum allowed input length of {m} token",
+    // DS4, a server for DeepSeek models
+    "prompt has {n} tokens, but the configured context size is {m} tokens",
     // Mistral (docs.mistral.ai; error `invalid_request_prompt`)
     "prompt contains {n} tokens*too large for model with {m} maximum context length",
     // Fireworks
@@ -60,7 +71,7 @@ const WORDINGS: [&str; 52] = [
     // Ollama (`server/prompt.go`, `runner`), Ollama cloud
     "exceeds the context length",
     "prompt too long; exceeded max context length",
-    // Alibaba DashScope (alibabacloud.com/help, Model Studio error messages)
+    // Alibaba DashScope (QwenLM/qwen-code#98 and #2068)
     "range of input length should be [1, {m}]",
     // Moonshot, Kimi (MoonshotAI/kimi-cli#2011)
     "exceeded model token limit: {m} (requested: {n})",
@@ -70,7 +81,7 @@ const WORDINGS: [&str; 52] = [
     "prompt tokens too long",
     // LiteLLM, in front of any upstream (docs.litellm.ai, exception mapping)
     "contextwindowexceedederror",
-    // xAI (docs.x.ai; reports of agents for Grok)
+    // xAI (cline/cline#3120)
     "maximum prompt length is {m} but the request contains {n} tokens",
     // Volcengine Ark (volcengine.com/docs/82379, error codes)
     "exceed max message tokens",
@@ -87,10 +98,11 @@ const WORDINGS: [&str; 52] = [
     // Bedrock: Claude, other models
     "input is too long",
     "too many input tokens. max input tokens: {m}, request input token count: {n}",
-    // Z.AI (docs.z.ai, code 1261)
+    // Z.AI (docs.z.ai, code 1261; anomalyco/opencode#27629, code 1210)
+    "tokens in request more than max tokens allowed",
     "prompt exceeds max length",
     "reached its context window limit",
-    // MiniMax (code 2013)
+    // MiniMax, code 2013 (MiniMax-AI/MiniMax-M2#119)
     "context window exceeds limit",
     // OpenAI's Responses API
     "exceeds the context window",
@@ -102,9 +114,11 @@ const WORDINGS: [&str; 52] = [
     "length of prompt_tokens *must be less than max_seq_len",
 ];
 
-/// Values of `error.code` and `error.type` for a prompt that is too long: OpenAI, llama.cpp, GitHub Copilot, Baidu Qianfan.
-const CODES: [&str; 4] = [
+/// Values of `error.code` and `error.type` for a prompt that is too long: OpenAI, Z.AI, llama.cpp, GitHub Copilot, Baidu
+/// Qianfan.
+const CODES: [&str; 5] = [
     "context_length_exceeded",
+    "model_context_window_exceeded",
     "exceed_context_size_error",
     "model_max_prompt_tokens_exceeded",
     "tokens_too_long",
@@ -299,6 +313,25 @@ mod tests {
             "Input length (5000 tokens) exceeds the maximum allowed length (4091 tokens). Use a shorter input.",
             Some((5000, 4091)),
         );
+        check(
+            "Input length (265330) exceeds model's maximum context length (262144).",
+            Some((265_330, 262_144)),
+        );
+        check(
+            "Provider returned error: Input length 131393 exceeds the maximum allowed input length of 131,040 tokens.",
+            Some((131_393, 131_040)),
+        );
+        check(
+            "Input length 131393 exceeds maximum allowed input length of 131040 tokens",
+            Some((131_393, 131_040)),
+        );
+        check("Prompt has 5000 tokens, but the configured context size is 4096 tokens", Some((5000, 4096)));
+        check(
+            "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 477469 tokens. Please reduce \
+             the length of the messages.",
+            Some((477_469, 272_000)),
+        );
+        check("tokens in request more than max tokens allowed", None);
         check("<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 98304]", None);
         check(
             "The prompt (total length 25938) is too long to fit into the model (context length 4096). Make sure that \
@@ -405,6 +438,17 @@ mod tests {
             Some("prompt is too long: 300000 tokens"),
         );
         check(
+            r#"{"error":{"code":"model_context_window_exceeded","message":"x"}}"#,
+            Some("prompt is too long: x"),
+        );
+        check(
+            r#"{"code":"invalid-argument","error":"This model's maximum prompt length is 8 but the request contains 9 tokens."}"#,
+            Some(
+                "prompt is too long: 9 tokens > 8 maximum (This model's maximum prompt length is 8 but the request contains 9 \
+                 tokens.)",
+            ),
+        );
+        check(
             r#"{"error":{"code":"model_max_prompt_tokens_exceeded","message":"x"}}"#,
             Some("prompt is too long: x"),
         );
@@ -435,6 +479,8 @@ mod tests {
             "A maximum of 100 PDF pages may be provided.",
             "metadata.user_id: String should have at most 256 characters",
             "messages: at least one message is required",
+            "Throttling error: Too many tokens, please wait before trying again.",
+            "402 This request requires more credits, or fewer max_tokens. You requested up to 65536 tokens, but can only afford 9",
         ] {
             assert!(!error(400, &message(other)).is_prompt_too_long(), "{other}");
         }
