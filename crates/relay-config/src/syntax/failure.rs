@@ -8,6 +8,18 @@ pub(crate) struct Explained {
     pub(crate) message: String,
 }
 
+impl Explained {
+    /// Moves a place after the last line to the end of the text. The parsers begin a line there that the file does not have.
+    pub(super) fn within(self, lines: &[&str]) -> Self {
+        match lines.last() {
+            Some(last) if self.line > lines.len() => {
+                Self { line: lines.len(), column: last.chars().count() + 1, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
 /// The failure of a parser: its place and its words.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failure<'a> {

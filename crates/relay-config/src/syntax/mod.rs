@@ -15,10 +15,12 @@ pub(crate) use lines::missing_blank;
 
 /// Explains the failure of the YAML parser in `text`.
 pub(crate) fn explain_yaml(text: &str, failure: Failure<'_>) -> Explained {
-    yaml::explain(&lines::split(text), failure)
+    let lines = lines::split(text);
+    yaml::explain(&lines, failure).within(&lines)
 }
 
 /// Explains the failure of the TOML parser in `text`.
 pub(crate) fn explain_toml(text: &str, failure: Failure<'_>) -> Explained {
-    toml::explain(&lines::split(text), failure)
+    let lines = lines::split(text);
+    toml::explain(&lines, failure).within(&lines)
 }
