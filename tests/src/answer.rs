@@ -79,6 +79,13 @@ impl Answer {
         self
     }
 
+    /// Replaces the `content-type`.
+    #[must_use]
+    pub fn with_content_type(mut self, media_type: &str) -> Self {
+        self.headers.set("content-type", media_type.to_owned());
+        self
+    }
+
     /// Replaces the body by one with `content-length`.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {

@@ -103,6 +103,28 @@ async fn a_broken_stream_ends_with_an_error_event_and_a_reset() {
 }
 
 #[tokio::test]
+async fn a_stream_is_recognised_by_its_media_type_in_any_case() {
+    let upstream = Upstream::manual().await;
+    let relay = relay_of(&upstream, json!({})).await;
+    for media_type in ["Text/Event-Stream", "TEXT/EVENT-STREAM; Charset=UTF-8"] {
+        let client = send(&relay, "HTTP/1.0", "/v1/messages", STREAMED).await;
+        let (mut connection, _) = upstream.exchange().await;
+        connection.send_head(&Answer::event_stream().with_content_type(media_type)).await;
+        connection.send_chunk(&sse::recorded("anthropic/hello.sse")[..4].concat()).await;
+        connection.reset();
+        let received = receive(client).await;
+        assert!(received.head.starts_with("HTTP/1.0 200 "), "{media_type}: {}", received.head);
+        assert!(
+            received.head.contains("cache-control: no-cache, no-transform"),
+            "{media_type}: {}",
+            received.head
+        );
+        assert!(received.is_reset, "{media_type}");
+        assert_eq!(received.events().last().map(|event| event.name.clone()), Some("error".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn a_client_of_http11_gets_no_event_for_a_break() {
     let upstream = Upstream::manual().await;
     let relay = relay_of(&upstream, json!({})).await;

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 
 use super::framed_body::FramedBody;
 use crate::record::RecordHandle;
+use crate::response::is_event_stream;
 
 /// Sets `content-length` to the length of the body if that is known, and removes it otherwise. A response that has no
 /// body, such as one to HEAD, is sent without one. The version of the upstream's connection does not reach the client.
@@ -81,7 +82,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = frame(ready!(this.inner.poll(cx))?, *this.is_head);
-        Poll::Ready(Ok(match *this.is_http10 && is_event_stream(&response) {
+        Poll::Ready(Ok(match *this.is_http10 && is_event_stream(response.headers()) {
             true => response.map(|body| body.with_break_event(this.record.as_ref())),
             false => response,
         }))
@@ -133,9 +134,4 @@ fn keep_announced_length(response: &mut Response<impl Body>) {
         }
         (None, false) => set_length(response),
     }
-}
-
-fn is_event_stream<R>(response: &Response<R>) -> bool {
-    let content_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    content_type.is_some_and(|value| value.starts_with(b"text/event-stream"))
 }
