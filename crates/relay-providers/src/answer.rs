@@ -127,8 +127,10 @@ impl AttemptError {
     pub fn causes(&self) -> String {
         let mut text = String::new();
         let mut add = |cause: &dyn Error| {
+            let cause = cause.to_string();
             text.push_str(": ");
-            text.push_str(&cause.to_string());
+            // rustls ends the message about a connection without `close_notify` with the URL of its manual.
+            text.push_str(cause.split_once(": https://").map_or(&*cause, |(message, _)| message));
         };
         if let Self::Authorize(error) = self
             && let Some(token) = error.source().filter(|token| token.source().is_some())
@@ -217,5 +219,14 @@ mod tests {
         for status in [100, 101, 103, 199, 304, 600, 700, 999] {
             check(status, "status");
         }
+    }
+
+    #[test]
+    fn the_cause_is_shown_without_the_url_of_a_manual() {
+        let cause = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/#unexpected-eof";
+        let error = AttemptError::Transport(std::io::Error::other(cause).into());
+        let expected = "the upstream closed the connection before it answered: peer closed connection without sending TLS \
+                        close_notify";
+        assert_eq!(error.in_one_line(), expected);
     }
 }
