@@ -10,7 +10,7 @@ use relay_config::{
 };
 
 fn url() -> BaseUrl {
-    BaseUrl::parse("https://gateway.example").unwrap()
+    BaseUrl::parse("https://gateway.example").expect("a URL")
 }
 
 fn provider(name: &str, kind: ProviderKind) -> ProviderConfig {
@@ -30,7 +30,7 @@ fn key(text: &str) -> KeyConfig {
 }
 
 fn compatible(auth: CompatibleAuth) -> ProviderConfig {
-    let spec = KindSpec::named("anthropic_compatible").unwrap();
+    let spec = KindSpec::named("anthropic_compatible").expect("a known kind");
     provider("c", ProviderKind::Compatible { spec, base_url: url(), auth })
 }
 
@@ -141,11 +141,11 @@ fn numbers_and_times_have_the_bounds_of_the_file() {
         ("routing.max_attempts", |config| config.routing.max_attempts = NonZeroU32::MAX),
         ("health.health_check.interval_ms", |config| config.health.check = Some(Duration::ZERO)),
         ("health.circuit_breaker.failure_threshold", |config| {
-            config.health.failure_threshold = NonZeroU32::MAX
+            config.health.failure_threshold = NonZeroU32::MAX;
         }),
         ("health.circuit_breaker.open_duration_ms", |config| config.health.open_duration = Duration::ZERO),
         ("health.circuit_breaker.half_open_probes", |config| {
-            config.health.half_open_probes = NonZeroU32::MAX
+            config.health.half_open_probes = NonZeroU32::MAX;
         }),
     ];
     for (path, set) in cases {

@@ -139,10 +139,10 @@ fn secrets_in_variables_of_aws_are_cleaned() {
 
 /// Loads a provider whose credentials come from AWS's own files: the texts of the credentials and the configuration file.
 fn load_aws_files(credentials: &str, config: &str, settings: &str) -> (String, Result<Loaded, LoadError>) {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a directory");
     let paths = ["credentials", "config"].map(|name| directory.path().join(name).display().to_string());
     for (path, text) in paths.iter().zip([credentials, config]) {
-        std::fs::write(path, text).unwrap();
+        std::fs::write(path, text).expect("a writable directory");
     }
     let variables = [("AWS_SHARED_CREDENTIALS_FILE", &*paths[0]), ("AWS_CONFIG_FILE", &*paths[1])];
     let text = format!("providers: [{{ name: a, type: bedrock, aws_region: us-east-1{settings} }}]");
