@@ -1,6 +1,7 @@
 //! The choice of a provider and a key, and failover between them.
 
 mod affinity;
+mod client_mistakes;
 mod failover;
 mod failure_scopes;
 mod health;
