@@ -270,6 +270,14 @@ pub(crate) const MOCK: KindSpec = KindSpec {
     ..VENDOR
 };
 
+/// A provider that a program adds in code. It is no entry of [`KINDS`], so that no file can name it.
+pub(crate) const CUSTOM: KindSpec = KindSpec {
+    name: "custom",
+    description: "A provider that a program adds in code.",
+    thinking: ThinkingSignatures::Endpoint,
+    ..MOCK
+};
+
 /// Every kind of provider, in the order in which discovered providers are ranked: the first has the highest priority.
 pub static KINDS: &[KindSpec] = &[
     ANTHROPIC,

@@ -69,6 +69,7 @@ pub struct Loader {
     variables: Variables,
     overrides: Vec<(String, String)>,
     providers: Vec<ProviderConfig>,
+    added: Vec<String>,
 }
 
 /// The configuration file, or a text in its place.
@@ -152,6 +153,14 @@ impl Loader {
         self
     }
 
+    /// Accepts `names` where a setting names a provider, such as `routing.default_provider`: the providers that the program
+    /// adds in code.
+    #[must_use]
+    pub fn with_added_providers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.added.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// Reads and checks all sources. It can be called again to read a changed file.
     ///
     /// # Errors
@@ -196,7 +205,7 @@ impl Loader {
         let mut config = match layers.extract::<raw::Root>() {
             Ok(raw) => {
                 let variable = |name: &str| self.variables.get(name).cloned();
-                resolve(raw, &self.providers, layers, Environment::new(&variable), &mut report)
+                resolve(raw, &self.providers, &self.added, layers, Environment::new(&variable), &mut report)
             }
             Err(error) => {
                 let path = KeyPath::dotted(&error.path.join("."));
@@ -208,7 +217,10 @@ impl Loader {
         if config.providers.is_empty() {
             config.providers.clone_from(&self.providers);
         }
-        if self.file.is_some() && !config.providers.iter().any(|provider| provider.enabled) {
+        if self.file.is_some()
+            && self.added.is_empty()
+            && !config.providers.iter().any(|provider| provider.enabled)
+        {
             let path = KeyPath::default().key("providers");
             report.warning(layers.place_of(&path), &path, Concern::NoProvider);
         }

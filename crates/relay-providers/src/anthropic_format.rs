@@ -13,19 +13,25 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// A key and the header that carries it. Its debug output does not show the key.
 #[derive(Debug, Clone)]
-pub(crate) struct ApiKey {
+pub struct ApiKey {
     name: HeaderName,
     value: HeaderValue,
 }
 
 impl ApiKey {
     /// Creates a key that is sent as `x-api-key: KEY`.
-    pub(crate) fn plain(key: &Secret) -> Result<Self, AuthorizeError> {
+    ///
+    /// # Errors
+    /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
+    pub fn plain(key: &Secret) -> Result<Self, AuthorizeError> {
         Self::new(X_API_KEY, key.expose())
     }
 
     /// Creates a key that is sent as `authorization: Bearer KEY`.
-    pub(crate) fn bearer(key: &Secret) -> Result<Self, AuthorizeError> {
+    ///
+    /// # Errors
+    /// [`AuthorizeError::Malformed`] if a header cannot carry the key.
+    pub fn bearer(key: &Secret) -> Result<Self, AuthorizeError> {
         Self::new(AUTHORIZATION, &format!("Bearer {}", key.expose()))
     }
 
@@ -36,21 +42,27 @@ impl ApiKey {
     }
 
     /// Adds the key, and removes the beta that makes the upstream expect another kind of credential.
-    pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
+    pub fn write_to(&self, headers: &mut HeaderMap) {
         headers::remove_oauth_beta(headers);
         headers.insert(self.name.clone(), self.value.clone());
     }
 }
 
-/// Builds the request for `attempt` at `base_url`, without a credential: the client's query, headers and body.
-pub(crate) fn prepare(base_url: &BaseUrl, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+/// Builds the request for `attempt` at `base_url`, without a credential: the client's query, the headers that go to upstreams,
+/// and the body with its changes. The path is the one of Anthropic's API.
+///
+/// # Errors
+/// [`PrepareError::Url`] if base URL, path and query are not a valid URI together.
+pub fn prepare(base_url: &BaseUrl, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
     let client = attempt.request();
     let uri = uri(base_url, client.endpoint().path(), client.query())?;
     Ok(request(uri, attempt))
 }
 
-/// Builds the request for `attempt` at `uri`, without a credential: the client's headers and body.
-pub(crate) fn request(uri: Uri, attempt: &Attempt) -> Request<Payload> {
+/// Builds the request for `attempt` at `uri`, without a credential: the headers of the client that go to upstreams, and the body
+/// with its changes.
+#[must_use]
+pub fn request(uri: Uri, attempt: &Attempt) -> Request<Payload> {
     let mut upstream = Request::new(attempt.payload());
     *upstream.method_mut() = Method::POST;
     *upstream.uri_mut() = uri;
@@ -63,7 +75,10 @@ pub(crate) fn request(uri: Uri, attempt: &Attempt) -> Request<Payload> {
 }
 
 /// Returns `base_url` followed by `path` and `query`.
-pub(crate) fn uri(base_url: &BaseUrl, path: &str, query: Option<&str>) -> Result<Uri, PrepareError> {
+///
+/// # Errors
+/// [`PrepareError::Url`] if they are not a valid URI together.
+pub fn uri(base_url: &BaseUrl, path: &str, query: Option<&str>) -> Result<Uri, PrepareError> {
     let separator = if query.is_some() { "?" } else { "" };
     let path = format!("{}{path}{separator}{}", base_url.path(), query.unwrap_or_default());
     let path = PathAndQuery::try_from(path).map_err(|error| PrepareError::Url(error.into()))?;

@@ -25,6 +25,7 @@ mod fetch;
 mod first_content;
 mod guardrail;
 mod installed;
+pub mod kind;
 mod listing;
 mod mapping;
 mod media_type;

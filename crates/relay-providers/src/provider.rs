@@ -1,6 +1,7 @@
 //! The trait of a kind of upstream.
 
 use std::future::{Future, ready};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{Request, Response};
@@ -62,6 +63,40 @@ pub trait Provider: Send + Sync + 'static {
         response: Response<AnswerBody>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, BodyError>> + Send {
         ready(Ok(response))
+    }
+}
+
+impl<P: Provider> Provider for Arc<P> {
+    fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        P::prepare(self, attempt)
+    }
+
+    fn authorize(
+        &self,
+        request: Request<Payload>,
+        now: SystemTime,
+    ) -> impl Future<Output = Result<Request<Payload>, AuthorizeError>> + Send {
+        P::authorize(self, request, now)
+    }
+
+    fn base_url(&self) -> Option<&BaseUrl> {
+        P::base_url(self)
+    }
+
+    fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
+        P::judge(self, error, attempt)
+    }
+
+    fn renew_credential(&self, refusal: &UpstreamError) -> impl Future<Output = bool> + Send {
+        P::renew_credential(self, refusal)
+    }
+
+    fn convert(
+        &self,
+        endpoint: Endpoint,
+        response: Response<AnswerBody>,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, BodyError>> + Send {
+        P::convert(self, endpoint, response)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Extensions, HeaderMap};
+use relay_config::ProviderName;
 use relay_messages::{Edits, MessagesBody, Payload, headers};
 use relay_stream::OnBreak;
 use tokio::sync::OnceCell;
@@ -208,6 +209,7 @@ pub struct Attempt {
     is_last: bool,
     has_fallback: bool,
     on_break: OnBreak,
+    provider: Option<ProviderName>,
 }
 
 impl Attempt {
@@ -223,6 +225,7 @@ impl Attempt {
             is_last: true,
             has_fallback: false,
             on_break: OnBreak::Abort,
+            provider: None,
         }
     }
 
@@ -252,6 +255,19 @@ impl Attempt {
     pub fn with_on_break(mut self, on_break: OnBreak) -> Self {
         self.on_break = on_break;
         self
+    }
+
+    /// Sets the name of the provider, for layers around the attempt.
+    #[must_use]
+    pub fn with_provider(mut self, name: ProviderName) -> Self {
+        self.provider = Some(name);
+        self
+    }
+
+    /// The name of the provider in the configuration, if it is known to this attempt.
+    #[must_use]
+    pub fn provider(&self) -> Option<&ProviderName> {
+        self.provider.as_ref()
     }
 
     /// Replaces the client's model with `model` for this upstream.
@@ -323,8 +339,10 @@ impl Attempt {
         self.betas = (!is_clients).then(|| each.into_iter().map(Box::from).collect());
     }
 
-    /// The headers for this upstream, without those that the provider adds itself.
-    pub(crate) fn headers(&self) -> HeaderMap {
+    /// The headers for this upstream, without those that the provider adds itself: those of the client that go to upstreams,
+    /// with the betas of this attempt. No credential is among them.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
         let mut headers = headers::for_upstream(self.request.headers());
         if let Some(betas) = &self.betas {
             headers::set_betas(&mut headers, &betas.join(","));

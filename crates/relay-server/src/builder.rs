@@ -4,11 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_config::Config;
-use relay_transport::Proxies;
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body::Body;
+use relay_config::{BaseUrl, Config};
+use relay_providers::{Answer, Attempt, AttemptError, Compatible, Provider};
+use relay_routing::CandidateService;
+use relay_transport::{CustomConnector, Proxies};
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower::{BoxError, Layer, Service};
 
 use crate::access_log::AccessLog;
-use crate::assemble::BuildError;
+use crate::build_error::BuildError;
+use crate::custom::{Added, CustomProvider};
+use crate::in_process::InProcess;
+use crate::layers::{LayerBody, RequestService};
 use crate::options::Options;
 use crate::record::RecordSubscriber;
 use crate::relay::Relay;
@@ -85,6 +96,200 @@ impl Builder {
     #[must_use]
     pub fn on_finished(mut self, observer: impl RecordSubscriber) -> Self {
         self.options.subscribers.push(Arc::new(observer));
+        self
+    }
+
+    /// Adds a provider that is written outside of the relay. It takes part in everything like a configured one: routing and
+    /// strategies, model mapping, adaptation, refused fields, failover, health, limits, the record, `/v1/models` and
+    /// [`explain`](Relay::explain). Its place is after the providers of the configuration, and it stays if the configuration
+    /// is replaced. `settings` is a name or a [`CustomProvider`].
+    ///
+    /// [`relay_providers::kind`] has the parts that a kind is made of. A file that names the provider in `routing` is loaded
+    /// with [`Loader::with_added_providers`](relay_config::Loader::with_added_providers).
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    ///
+    /// use http::Request;
+    /// use relay_config::{BaseUrl, Config};
+    /// use relay_messages::Payload;
+    /// use relay_providers::{Attempt, AuthorizeError, PrepareError, Provider, kind};
+    /// use relay_server::Relay;
+    ///
+    /// struct Gateway(BaseUrl);
+    ///
+    /// impl Provider for Gateway {
+    ///     fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+    ///         kind::messages_request(&self.0, attempt)
+    ///     }
+    ///
+    ///     async fn authorize(
+    ///         &self,
+    ///         request: Request<Payload>,
+    ///         _: SystemTime,
+    ///     ) -> Result<Request<Payload>, AuthorizeError> {
+    ///         Ok(request)
+    ///     }
+    ///
+    ///     fn base_url(&self) -> Option<&BaseUrl> {
+    ///         Some(&self.0)
+    ///     }
+    /// }
+    ///
+    /// let gateway = Gateway(BaseUrl::parse("https://gateway.example")?);
+    /// let relay = Relay::builder(Config::default()).with_provider("gateway", gateway).build()?;
+    /// assert_eq!(relay.state().providers[0].kind, "custom");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_provider(mut self, settings: impl Into<CustomProvider>, provider: impl Provider) -> Self {
+        self.options.providers.push(Added::new(settings.into(), provider));
+        self
+    }
+
+    /// Sends the requests of the provider `settings` names to `service` in place of the network: another relay, a backend of
+    /// the program, or a test double. `service` speaks the Messages API, as the upstream of that provider does.
+    ///
+    /// If the configuration has a provider of this name, its requests are made as it describes, credential included.
+    /// Otherwise a provider is added as by [`with_provider`](Self::with_provider): with Anthropic's format and without a
+    /// credential. Requests pass HTTP/1.1 in memory, so that time limits, cancellation and broken streams are those of a
+    /// network. An error of the service breaks the connection.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use http::{Request, Response};
+    /// use http_body_util::Full;
+    /// use relay_config::Config;
+    /// use relay_server::{LayerBody, Relay};
+    /// use tower::{ServiceExt, service_fn};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let backend = service_fn(|_: Request<LayerBody>| async {
+    ///     let message = r#"{"type":"message","role":"assistant","content":[],"model":"m","stop_reason":"end_turn"}"#;
+    ///     Ok::<_, Infallible>(Response::new(Full::from(message)))
+    /// });
+    /// let relay = Relay::builder(Config::default()).with_upstream("backend", backend).build()?;
+    /// let body = r#"{"model":"m","max_tokens":8,"messages":[{"role":"user","content":"Hello"}]}"#;
+    /// let response = relay.oneshot(Request::post("/v1/messages").body(Full::from(body))?).await?;
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_upstream<S, B>(mut self, settings: impl Into<CustomProvider>, service: S) -> Self
+    where
+        S: Service<Request<LayerBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        // The host is never looked up.
+        if let Ok(base_url) = BaseUrl::parse("http://in-process.invalid") {
+            let added = Added::new(settings.into(), Compatible::without_key(base_url));
+            self.options.in_process.push(InProcess::new(added.config.name.clone(), service));
+            self.options.providers.push(Added { is_fallback: true, ..added });
+        }
+        self
+    }
+
+    /// Makes all TLS connections to upstreams with these settings: client certificates, pinned keys, other authorities. The
+    /// protocols of ALPN are the relay's. A provider with a `ca_file` is then refused, since the file would have no effect.
+    /// Images that a request names by URL are not fetched from upstreams, and keep the trusted certificates of the system.
+    #[must_use]
+    pub fn with_tls(mut self, tls: ClientConfig) -> Self {
+        self.options.tls = Some(tls);
+        self
+    }
+
+    /// Makes all connections to upstreams by `connector`, in place of TCP and the proxies of the environment: over a Unix
+    /// socket, through a tunnel, in a simulation. It is called with the scheme and the authority of the upstream. The relay
+    /// adds TLS to connections for `https`, and applies the timeout for connecting.
+    #[must_use]
+    pub fn with_connector<C>(mut self, connector: C) -> Self
+    where
+        C: Service<Uri> + Clone + Send + Sync + 'static,
+        C::Response: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        C::Error: Into<BoxError>,
+        C::Future: Send + 'static,
+    {
+        self.options.connector = Some(CustomConnector::new(connector));
+        self
+    }
+
+    /// Adds a layer around each request of an admitted client: after authentication and limits, and before its body is read.
+    /// It sees the requests for all operations except `/health`, `/readyz`, `/` and `/api/hello`. Layers that are added
+    /// later are further in.
+    ///
+    /// A request has the admitted [`Client`](crate::auth::Client) and the [`RecordHandle`](crate::RecordHandle) in its
+    /// extensions, and no credential in its headers. An error of the layer is answered with its status if it is an
+    /// [`Error`](crate::Error), otherwise with 500. An answer of the layer's own is recorded like any other.
+    ///
+    /// ```
+    /// use http::{HeaderValue, Request};
+    /// use relay_config::{Format, Loader};
+    /// use relay_server::{LayerBody, Relay};
+    /// use tower::util::MapRequestLayer;
+    ///
+    /// let config = "providers: [{ name: a, type: mock }]";
+    /// let config = Loader::new().with_text("relay.yaml", Format::Yaml, config).load()?.config;
+    /// let relay = Relay::builder(config)
+    ///     .layer_requests(MapRequestLayer::new(|mut request: Request<LayerBody>| {
+    ///         request.headers_mut().insert("x-app", HeaderValue::from_static("service"));
+    ///         request
+    ///     }))
+    ///     .build()?;
+    /// # let _ = relay;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn layer_requests<L, B>(mut self, layer: L) -> Self
+    where
+        L: Layer<RequestService> + Send + Sync + 'static,
+        L::Service: Service<Request<LayerBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<LayerBody>>>::Error: Into<BoxError>,
+        <L::Service as Service<Request<LayerBody>>>::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.options.layers.add_request_layer(layer);
+        self
+    }
+
+    /// Adds a layer around each attempt at an upstream, outside of model mapping and adaptation: it sees the client's model
+    /// and body. [`Attempt::provider`] names the provider. Layers that are added later are further in.
+    ///
+    /// Its answers and errors are judged as the upstream's: they decide about failover and health.
+    ///
+    /// ```
+    /// use relay_config::{Format, Loader};
+    /// use relay_providers::Attempt;
+    /// use relay_server::Relay;
+    /// use tower::util::MapRequestLayer;
+    ///
+    /// let config = "providers: [{ name: a, type: mock }]";
+    /// let config = Loader::new().with_text("relay.yaml", Format::Yaml, config).load()?.config;
+    /// let relay = Relay::builder(config)
+    ///     .layer_attempts(MapRequestLayer::new(|attempt: Attempt| {
+    ///         tracing::info!(provider = ?attempt.provider(), model = attempt.model(), "attempt");
+    ///         attempt
+    ///     }))
+    ///     .build()?;
+    /// # let _ = relay;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn layer_attempts<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<CandidateService> + Send + Sync + 'static,
+        L::Service: Service<Attempt, Response = Answer, Error = AttemptError> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Attempt>>::Future: Send + 'static,
+    {
+        let wrap = move |inner| CandidateService::new(layer.layer(inner));
+        self.options.layers.add_attempt_layer(Arc::new(wrap));
         self
     }
 

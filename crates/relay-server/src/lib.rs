@@ -38,10 +38,12 @@ mod assemble;
 pub mod auth;
 mod body;
 mod break_event;
+mod build_error;
 mod builder;
 mod catalog;
 mod changes;
 pub mod concurrency;
+mod custom;
 mod debug_log;
 mod discovered;
 mod discovery;
@@ -49,9 +51,12 @@ mod edge;
 mod error;
 mod explain;
 mod forward;
+mod in_process;
 mod intake;
+mod layers;
 mod messages;
 mod offload;
+mod operation;
 mod options;
 mod path;
 mod record;
@@ -65,20 +70,22 @@ mod serve;
 mod stack;
 mod state;
 
-pub use assemble::BuildError;
 pub use body::Body;
+pub use build_error::BuildError;
 pub use builder::Builder;
 pub use changes::Changes;
+pub use custom::CustomProvider;
 pub use discovered::discover_models;
 pub use error::Error;
 pub use explain::{Considered, Explanation};
+pub use layers::{LayerBody, RequestService};
 pub use record::{RecordHandle, RecordSubscriber, RequestEnd, RequestId, RequestRecord};
 pub use relay::Relay;
 pub use reload::Reloadable;
 pub use serve::{Drained, bind, serve};
 pub use state::{ConfigurationState, ProviderState, RelayState};
 
-pub use relay_routing::{CircuitState, KeyState, LimitLevel, PoolState, RestingModel};
+pub use relay_routing::{CandidateService, CircuitState, KeyState, LimitLevel, PoolState, RestingModel};
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use relay_config::Config;
-use relay_transport::Proxies;
+use relay_transport::{CustomConnector, Proxies};
+use rustls::ClientConfig;
 
-use crate::assemble::BuildError;
+use crate::build_error::BuildError;
+use crate::custom::Added;
+use crate::in_process::InProcess;
+use crate::layers::Layers;
 use crate::record::RecordSubscriber;
 use crate::serve::{HeadTimeouts, default_connections};
 
@@ -18,6 +22,15 @@ pub(crate) struct Options {
     pub(crate) subscribers: Vec<Arc<dyn RecordSubscriber>>,
     pub(crate) loopback_only: bool,
     pub(crate) allow_no_provider: bool,
+    /// The providers that the program adds, after those of the configuration.
+    pub(crate) providers: Vec<Added>,
+    pub(crate) layers: Layers,
+    /// The TLS settings of all connections to upstreams. `None`: those of the configuration.
+    pub(crate) tls: Option<ClientConfig>,
+    /// The connector of all connections to upstreams. `None`: TCP and the proxies.
+    pub(crate) connector: Option<CustomConnector>,
+    /// The upstreams that are services of this process.
+    pub(crate) in_process: Vec<InProcess>,
 }
 
 impl Options {
@@ -29,11 +42,21 @@ impl Options {
             subscribers: Vec::new(),
             loopback_only: false,
             allow_no_provider: false,
+            providers: Vec::new(),
+            layers: Layers::default(),
+            tls: None,
+            connector: None,
+            in_process: Vec::new(),
         }
     }
 
-    /// Checks `config`, and applies the defaults that depend on these settings.
+    /// Adds the providers of the program to `config`, checks it, and applies the defaults that depend on these settings.
     pub(crate) fn apply_to(&self, config: &mut Config) -> Result<(), BuildError> {
+        let is_configured =
+            |added: &Added| config.providers.iter().any(|provider| provider.name == added.config.name);
+        let added = self.providers.iter().filter(|added| !(added.is_fallback && is_configured(added)));
+        let added: Vec<_> = added.map(|added| added.config.clone()).collect();
+        config.providers.extend(added);
         if let Err(mut invalid) = config.check() {
             if self.allow_no_provider {
                 invalid.problems.retain(|problem| problem.path != "providers");

@@ -15,8 +15,9 @@ use relay_config::Config;
 use relay_messages::ThinkingProvenance;
 use tower::{BoxError, Service};
 
-use crate::assemble::{Assembled, BuildError, assemble};
+use crate::assemble::{Assembled, assemble};
 use crate::body::Body;
+use crate::build_error::BuildError;
 use crate::edge::Listener;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
@@ -57,7 +58,7 @@ pub struct Relay {
 
 /// The settings that a relay was made of.
 struct Origin {
-    /// As the builder received it.
+    /// The configuration that the builder received.
     config: Config,
     options: Options,
     /// Counts the configurations from 1.

@@ -11,8 +11,8 @@ use http_body::Body as HttpBody;
 use relay_config::Config;
 use tower::{BoxError, Service};
 
-use crate::assemble::BuildError;
 use crate::body::Body;
+use crate::build_error::BuildError;
 use crate::changes::Changes;
 use crate::edge::Listener;
 use crate::relay::Relay;

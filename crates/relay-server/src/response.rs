@@ -10,8 +10,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use relay_providers::{AnswerBody, AnswerBodyError};
 use serde_json::Value;
+use tower::BoxError;
 
 use crate::error::Error;
+use crate::layers::LayerBody;
 
 /// The future of an operation.
 pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Error>> + Send>>;
@@ -44,6 +46,8 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 pub(crate) enum ResponseBody {
     Relay(Full<Bytes>),
     Upstream(AnswerBody),
+    /// A body that has passed the layers of a program.
+    Layered(LayerBody),
 }
 
 impl ResponseBody {
@@ -64,6 +68,17 @@ impl From<AnswerBody> for ResponseBody {
     }
 }
 
+impl From<LayerBody> for ResponseBody {
+    fn from(body: LayerBody) -> Self {
+        Self::Layered(body)
+    }
+}
+
+/// Returns the error of a body that has passed layers: the one of the answer, if no layer has replaced it.
+fn layered_error(error: BoxError) -> AnswerBodyError {
+    error.downcast().map_or_else(AnswerBodyError::Transport, |error| *error)
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = AnswerBodyError;
@@ -75,6 +90,7 @@ impl Body for ResponseBody {
         match self.get_mut() {
             Self::Relay(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Self::Layered(body) => Pin::new(body).poll_frame(cx).map_err(layered_error),
         }
     }
 
@@ -82,6 +98,7 @@ impl Body for ResponseBody {
         match self {
             Self::Relay(body) => body.is_end_stream(),
             Self::Upstream(body) => body.is_end_stream(),
+            Self::Layered(body) => body.is_end_stream(),
         }
     }
 
@@ -89,6 +106,7 @@ impl Body for ResponseBody {
         match self {
             Self::Relay(body) => body.size_hint(),
             Self::Upstream(body) => body.size_hint(),
+            Self::Layered(body) => body.size_hint(),
         }
     }
 }

@@ -17,7 +17,9 @@ use crate::debug_log::DebugLog;
 use crate::error::Error;
 use crate::forward::Forwarder;
 use crate::intake::Intake;
+use crate::layers::Layers;
 use crate::messages::Messages;
+use crate::operation::Operation;
 use crate::path::canonical;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, json};
@@ -81,13 +83,13 @@ impl Readiness {
 /// The operations of the relay.
 #[derive(Debug, Clone)]
 pub(crate) struct Router {
-    messages: Relayed<Intake<DebugLog<Messages<Failover>>>>,
-    count_tokens: Relayed<Intake<DebugLog<Messages<Failover>>>>,
-    api: Relayed<Forwarder>,
+    messages: Relayed<Operation<Intake<DebugLog<Messages<Failover>>>>>,
+    count_tokens: Relayed<Operation<Intake<DebugLog<Messages<Failover>>>>>,
+    api: Relayed<Operation<Forwarder>>,
     /// True if a provider serves the rest of Anthropic's API.
     has_api: bool,
-    models: Admitted<Catalog>,
-    providers: Admitted<Catalog>,
+    models: Admitted<Operation<Catalog>>,
+    providers: Admitted<Operation<Catalog>>,
     readiness: Arc<Readiness>,
 }
 
@@ -105,15 +107,16 @@ impl Router {
         operations: Operations,
         concurrency: &ConcurrencyLayer,
         auth: &AuthLayer<ConfiguredKeys>,
+        layers: &Layers,
         readiness: Arc<Readiness>,
     ) -> Self {
         Self {
-            messages: concurrency.layer(auth.layer(operations.messages)),
-            count_tokens: concurrency.layer(auth.layer(operations.count_tokens)),
+            messages: concurrency.layer(auth.layer(Operation::new(operations.messages, layers))),
+            count_tokens: concurrency.layer(auth.layer(Operation::new(operations.count_tokens, layers))),
             has_api: !operations.api.is_empty(),
-            api: concurrency.layer(auth.layer(operations.api)),
-            models: auth.layer(operations.catalog.clone()),
-            providers: auth.layer(operations.catalog.providers()),
+            api: concurrency.layer(auth.layer(Operation::new(operations.api, layers))),
+            models: auth.layer(Operation::new(operations.catalog.clone(), layers)),
+            providers: auth.layer(Operation::new(operations.catalog.providers(), layers)),
             readiness,
         }
     }

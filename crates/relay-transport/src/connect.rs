@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -17,6 +17,7 @@ use relay_messages::error_sources;
 use rustls::ClientConfig;
 use tower::{BoxError, Service};
 
+use crate::custom_connector::{AnyIo, CustomConnector};
 use crate::tls::Untrusted;
 
 /// The silence on a connection after which the kernel sends the first keep-alive probe.
@@ -82,6 +83,8 @@ pub(crate) struct Connector {
     https: HttpsConnector<ProxyConnector>,
     /// `https` without HTTP/2.
     http1: HttpsConnector<ProxyConnector>,
+    /// The connector of a program that speaks no TLS.
+    plain: Option<CustomConnector>,
     timeout: Duration,
 }
 
@@ -120,11 +123,18 @@ impl ProxyFailed {
 }
 
 impl Connector {
-    pub(crate) fn new(tls: ClientConfig, proxies: Proxies, timeout: Duration) -> Self {
-        let tcp = ProxyConnector::new(proxies, timeout);
+    /// Connects by `custom` in place of TCP and proxies, if it is given.
+    pub(crate) fn new(
+        tls: ClientConfig,
+        proxies: Proxies,
+        timeout: Duration,
+        custom: Option<CustomConnector>,
+    ) -> Self {
+        let plain = custom.clone().filter(CustomConnector::is_plain);
+        let tcp = ProxyConnector { custom, ..ProxyConnector::new(proxies, timeout) };
         let builder = |tls| HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let https = builder(tls.clone()).enable_all_versions().wrap_connector(tcp.clone());
-        Self { https, http1: builder(tls).enable_http1().wrap_connector(tcp), timeout }
+        Self { https, http1: builder(tls).enable_http1().wrap_connector(tcp), plain, timeout }
     }
 
     /// Returns a connector that offers only HTTP/1.1.
@@ -161,7 +171,13 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, destination: Uri) -> Self::Future {
         let after = self.timeout;
-        let connecting = self.https.call(destination);
+        let connecting = match &self.plain {
+            None => self.https.call(destination),
+            Some(plain) => {
+                let connecting = plain.clone().connect(destination);
+                Box::pin(async { connecting.await.map(MaybeHttpsStream::Http) })
+            }
+        };
         Box::pin(async move {
             match tokio::time::timeout(after, connecting).await {
                 Ok(connected) => connected.map_err(Untrusted::or),
@@ -175,6 +191,8 @@ impl Service<Uri> for Connector {
 pub(crate) struct ProxyConnector {
     http: HttpConnector,
     proxies: Proxies,
+    /// The connector of a program, which is used in place of the others.
+    custom: Option<CustomConnector>,
 }
 
 impl ProxyConnector {
@@ -184,12 +202,12 @@ impl ProxyConnector {
         http.set_nodelay(true);
         http.set_connect_timeout(Some(timeout));
         detect_loss(&mut http);
-        Self { http, proxies }
+        Self { http, proxies, custom: None }
     }
 }
 
 impl Service<Uri> for ProxyConnector {
-    type Response = <HttpConnector as Service<Uri>>::Response;
+    type Response = AnyIo;
     type Error = BoxError;
     type Future = BoxFuture<Self::Response>;
 
@@ -198,6 +216,9 @@ impl Service<Uri> for ProxyConnector {
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {
+        if let Some(custom) = self.custom.clone() {
+            return Box::pin(custom.connect(destination));
+        }
         let proxies = self.proxies.0.as_ref().filter(|_| destination.scheme() == Some(&Scheme::HTTPS));
         let proxy = proxies.and_then(|proxies| proxies.matcher.intercept(&destination));
         if let (Some(refusal), true) = (proxies.and_then(|proxies| proxies.refusal.clone()), proxy.is_some())
@@ -207,7 +228,7 @@ impl Service<Uri> for ProxyConnector {
         match proxy {
             None => {
                 let connecting = self.http.call(destination);
-                Box::pin(async { connecting.await.map_err(Into::into) })
+                Box::pin(async { connecting.await.map(AnyIo::Tcp).map_err(Into::into) })
             }
             Some(proxy) => {
                 let port = proxy.uri().port_u16().map_or(String::new(), |port| format!(":{port}"));
@@ -217,7 +238,10 @@ impl Service<Uri> for ProxyConnector {
                     tunnel = tunnel.with_auth(credential.clone());
                 }
                 let connecting = tunnel.call(destination);
-                Box::pin(async { connecting.await.map_err(|error| ProxyFailed::new(address, &error).into()) })
+                Box::pin(async {
+                    let connected = connecting.await.map(AnyIo::Tcp);
+                    connected.map_err(|error| ProxyFailed::new(address, &error).into())
+                })
             }
         }
     }
@@ -236,7 +260,10 @@ mod tests {
     /// Connects to `uri` and checks the options of the socket.
     async fn check(proxies: Proxies, uri: String) {
         let connector = ProxyConnector::new(proxies, Duration::from_secs(9));
-        let stream = connector.oneshot(uri.parse().unwrap()).await.unwrap().into_inner();
+        let AnyIo::Tcp(stream) = connector.oneshot(uri.parse().unwrap()).await.unwrap() else {
+            panic!("a connection without TCP");
+        };
+        let stream = stream.into_inner();
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);

@@ -61,6 +61,12 @@ pub enum TlsError {
         /// The cause.
         source: rustls::Error,
     },
+    /// The CA file would have no effect, because the TLS settings are made in code.
+    #[error("ca_file {} has no effect beside TLS settings made in code; add its certificates to them", path.display())]
+    CaFileBesideTls {
+        /// The configured path.
+        path: PathBuf,
+    },
     /// The TLS library has no protocol version in common with itself.
     #[error("TLS cannot be set up")]
     Protocol(#[source] rustls::Error),

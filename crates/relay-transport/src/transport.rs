@@ -7,9 +7,10 @@ use std::time::Duration;
 use http::{Request, Response};
 
 use crate::connect::{Connector, Proxies};
+use crate::network::Network;
 use crate::pool::{Pool, QueueTime, ReceivedBody, SendError};
 use crate::request_body::RequestBody;
-use crate::tls::{TlsError, TrustRoots, client_config};
+use crate::tls::{TlsError, TrustRoots};
 
 /// The settings of a [`Transport`].
 #[derive(Debug, Clone)]
@@ -35,8 +36,18 @@ impl Transport {
     /// # Errors
     /// [`TlsError`] if the certificates in `ca_file` cannot be used.
     pub fn new(settings: &TransportSettings, roots: &TrustRoots, proxies: Proxies) -> Result<Self, TlsError> {
-        let tls = client_config(roots, settings.ca_file.as_deref())?;
-        let connector = Connector::new(tls, proxies, settings.connect_timeout);
+        Self::over(settings, &Network::new(roots.clone(), proxies))
+    }
+
+    /// Creates a pool for upstreams that share `settings`, over `network`. Opens no connection yet.
+    ///
+    /// # Errors
+    /// [`TlsError`] if the certificates in `ca_file` cannot be used.
+    pub fn over(settings: &TransportSettings, network: &Network) -> Result<Self, TlsError> {
+        let tls = network.tls(settings.ca_file.as_deref())?;
+        let proxies = network.proxies.clone();
+        let custom = network.connector.clone();
+        let connector = Connector::new(tls, proxies, settings.connect_timeout, custom);
         Ok(Self { pool: Pool::new(connector), idle_timeout: settings.idle_timeout })
     }
 

@@ -3,3 +3,4 @@
 mod configuration_in_code;
 mod reload;
 mod state;
+mod tls;

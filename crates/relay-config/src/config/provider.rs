@@ -154,6 +154,11 @@ pub enum ProviderKind {
     Vertex(VertexConfig),
     /// The built-in upstream for offline use.
     Mock,
+    /// A provider that a program adds in code, by `relay_server::Builder::with_provider`. A file cannot configure it.
+    Custom {
+        /// The address of the upstream; `None` if it has none.
+        base_url: Option<BaseUrl>,
+    },
 }
 
 impl ProviderKind {
@@ -183,6 +188,7 @@ impl ProviderKind {
             Self::Azure(_) => &kinds::AZURE,
             Self::Vertex(_) => &kinds::VERTEX,
             Self::Mock => &kinds::MOCK,
+            Self::Custom { .. } => &kinds::CUSTOM,
         }
     }
 
@@ -197,6 +203,7 @@ impl ProviderKind {
             Self::Azure(azure) => Some(&azure.base_url),
             Self::Bedrock(bedrock) => bedrock.base_url.as_ref(),
             Self::Vertex(vertex) => vertex.base_url.as_ref(),
+            Self::Custom { base_url } => base_url.as_ref(),
             Self::Mock => None,
         }
     }
@@ -221,7 +228,13 @@ impl ProviderKind {
     /// Returns `true` if the upstream needs no credential at all, neither a key nor that of a cloud.
     #[must_use]
     pub fn needs_no_credential(&self) -> bool {
-        matches!(self, Self::Ollama { .. } | Self::Mock | Self::Compatible { auth: CompatibleAuth::None, .. })
+        matches!(
+            self,
+            Self::Ollama { .. }
+                | Self::Mock
+                | Self::Custom { .. }
+                | Self::Compatible { auth: CompatibleAuth::None, .. }
+        )
     }
 
     /// Returns the `type` in the configuration file.

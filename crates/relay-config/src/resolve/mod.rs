@@ -19,11 +19,13 @@ use crate::tree::KeyPath;
 
 use reporter::Reporter;
 
-/// Resolves `raw`; `defaults` are the providers that apply if it has none. The result is usable only if the report
+/// Resolves `raw`; `defaults` are the providers that apply if it has none, and `added` the names of those that the program
+/// adds in code. The result is usable only if the report
 /// has no problems.
 pub(crate) fn resolve(
     raw: raw::Root,
     defaults: &[ProviderConfig],
+    added: &[String],
     layers: &Layers,
     environment: Environment<'_>,
     report: &mut Report,
@@ -35,6 +37,7 @@ pub(crate) fn resolve(
     if raw.providers.is_empty() {
         names.extend(defaults.iter().map(|provider| provider.name.to_string()));
     }
+    names.extend_from_slice(added);
     let server = server::resolve(raw.server, &root.key("server"), &mut to);
     let providers = provider::resolve_all(raw.providers, &root.key("providers"), &mut to);
     let effective = if providers.is_empty() { defaults } else { &providers };

@@ -187,7 +187,7 @@ fn is_credential(name: &HeaderName, kind: &ProviderKind) -> bool {
             AzureAuth::EntraId(_) => &[AUTHORIZATION],
         },
         ProviderKind::Vertex(_) => &[AUTHORIZATION],
-        ProviderKind::Ollama { .. } | ProviderKind::Mock => &[],
+        ProviderKind::Ollama { .. } | ProviderKind::Mock | ProviderKind::Custom { .. } => &[],
     };
     names.contains(name)
 }

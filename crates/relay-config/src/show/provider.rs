@@ -125,7 +125,8 @@ fn kind(kind: &ProviderKind, out: &mut Writer) {
         ProviderKind::Zai { .. }
         | ProviderKind::Ollama { .. }
         | ProviderKind::Compatible { .. }
-        | ProviderKind::Mock => {}
+        | ProviderKind::Mock
+        | ProviderKind::Custom { .. } => {}
     }
 }
 

@@ -14,21 +14,33 @@ pub(super) const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-
 
 /// The outcome that a rule states. A time to wait is still to be read from the error.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Meaning {
+#[non_exhaustive]
+pub enum Meaning {
+    /// [`Outcome::Refused`].
     Refused,
+    /// [`Outcome::RateLimited`] with this extent, and the time to wait from these places.
     Limited(Scope, Wait),
+    /// [`Outcome::Overloaded`] with the time to wait from these places.
     Overloaded(Wait),
+    /// [`Outcome::ModelUnavailable`].
     ModelUnavailable,
+    /// [`Outcome::ModelFailed`].
     ModelFailed,
+    /// [`Outcome::CredentialRejected`].
     CredentialRejected,
+    /// [`Outcome::Failed`].
     Failed,
+    /// [`Outcome::Unsupported`].
     Unsupported,
 }
 
 /// The extent of a limit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Scope {
+#[non_exhaustive]
+pub enum Scope {
+    /// The key, and with it the other keys of its organization.
     Key,
+    /// This one request.
     Request,
     /// The model if the upstream states a time to wait, or else the request. For upstreams that limit each model by itself.
     ModelIfTimed,
@@ -38,7 +50,8 @@ pub(crate) enum Scope {
 
 /// The places that state the time to wait. A header always comes first.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Wait {
+#[non_exhaustive]
+pub enum Wait {
     /// `retry-after-ms` and `retry-after`.
     Headers,
     /// `google.rpc.RetryInfo` among the details.
@@ -46,7 +59,12 @@ pub(crate) enum Wait {
     /// The rate-limit headers of a limit that is used up, then a duration in the message.
     LimitsOrMessage,
     /// A date and time in the message, in the time zone so far east of UTC; or else `otherwise`.
-    DateInMessage { east: Duration, otherwise: Option<Duration> },
+    DateInMessage {
+        /// The offset of the time zone from UTC, to the east.
+        east: Duration,
+        /// The time to wait if the message has no date.
+        otherwise: Option<Duration>,
+    },
     /// The relay's own pause. It replaces a time that the upstream states, and the client does not get it.
     Pause(Duration),
 }

@@ -24,9 +24,10 @@ mod wording;
 
 pub(crate) use anthropic::{judge, judge_own_key};
 pub use judgement::Judgement;
-pub(crate) use meaning::{Meaning, Scope, Wait};
+pub use meaning::{Meaning, Scope, Wait};
 pub(crate) use respond::{write_error, write_retry};
-pub(crate) use rules::{Rule, Subject, When};
+pub(crate) use rules::Subject;
+pub use rules::{Rule, When};
 pub(crate) use soft_error::{Answered, inspect, status_of};
 pub(crate) use translate::translate;
 pub(crate) use upstream_error::ERROR_BODY_LIMIT;

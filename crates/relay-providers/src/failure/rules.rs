@@ -18,7 +18,7 @@ use super::{Form, Judgement, UpstreamError};
 
 /// A line of a kind's table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rule {
+pub struct Rule {
     when: &'static [When],
     meaning: Option<Meaning>,
     answer: Option<Answer>,
@@ -27,7 +27,8 @@ pub(crate) struct Rule {
 
 /// A condition of a rule.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum When {
+#[non_exhaustive]
+pub enum When {
     /// The status lies between these two, both included.
     Status(u16, u16),
     /// The code is one of these, in upper or lower case.
@@ -74,36 +75,42 @@ struct Words {
 
 impl Rule {
     /// A rule that applies if all of `conditions` hold.
-    pub(crate) const fn when(conditions: &'static [When]) -> Self {
+    #[must_use]
+    pub const fn when(conditions: &'static [When]) -> Self {
         Self { when: conditions, meaning: None, answer: None, words: None }
     }
 
     /// States the outcome.
-    pub(crate) const fn means(mut self, meaning: Meaning) -> Self {
+    #[must_use]
+    pub const fn means(mut self, meaning: Meaning) -> Self {
         self.meaning = Some(meaning);
         self
     }
 
     /// States the status for the client, and with it `error.type`.
-    pub(crate) const fn answers(mut self, status: u16) -> Self {
+    #[must_use]
+    pub const fn answers(mut self, status: u16) -> Self {
         self.answer = Some(Answer { status: Some(status), kind: None });
         self
     }
 
     /// States `error.type` for the client, who gets the status of the failure.
-    pub(crate) const fn answers_type(mut self, kind: &'static str) -> Self {
+    #[must_use]
+    pub const fn answers_type(mut self, kind: &'static str) -> Self {
         self.answer = Some(Answer { status: None, kind: Some(kind) });
         self
     }
 
     /// States the message for the client.
-    pub(crate) const fn says(mut self, words: &'static str) -> Self {
+    #[must_use]
+    pub const fn says(mut self, words: &'static str) -> Self {
         self.words = Some(Words { with_message: words, without: words });
         self
     }
 
     /// States another message for an error in which the upstream states none.
-    pub(crate) const fn or_without_message(mut self, words: &'static str) -> Self {
+    #[must_use]
+    pub const fn or_without_message(mut self, words: &'static str) -> Self {
         if let Some(stated) = &mut self.words {
             stated.without = words;
         }

@@ -11,15 +11,17 @@ use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
     AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, ExtraHeaders,
     FetchLayer, Forward, GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider,
-    RelayRequest, UnknownEvents, Upstream, Vertex, Zai, guardrail_conflict,
+    RelayRequest, UnknownEvents, Vertex, Zai, guardrail_conflict,
 };
 use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
 use relay_transport::{Fetcher, Transport};
 use tokio::time::Instant;
-use tower::{Service, ServiceBuilder, service_fn};
+use tower::{Service, ServiceBuilder, ServiceExt};
 
-use super::build_error::BuildError;
+use crate::build_error::BuildError;
+use crate::custom::{Added, UpstreamParts, mount};
 use crate::discovery::Discovery;
+use crate::layers::Layers;
 
 /// One provider, and the parts that its candidates share.
 pub(super) struct ProviderStack<'a> {
@@ -34,6 +36,10 @@ pub(super) struct ProviderStack<'a> {
     pub(super) extra_headers: ExtraHeaders,
     /// The probe of the provider's address, which all candidates share. Set with the first candidate that has one.
     pub(super) probe: OnceCell<Probe>,
+    /// The provider of a program, if it is one.
+    pub(super) added: Option<&'a Added>,
+    /// The layers of a program around each attempt.
+    pub(super) layers: &'a Layers,
 }
 
 impl ProviderStack<'_> {
@@ -79,6 +85,9 @@ impl ProviderStack<'_> {
                 Ok(self.authorizing(provider))
             }
             ProviderKind::Mock => Ok(self.without_key(self.layered(Mock::new(self.provider.name.clone())))),
+            ProviderKind::Custom { .. } if self.added.is_some() => {
+                Ok(self.added.map(|added| self.added(added)).unwrap_or_default())
+            }
             kind => Err(BuildError::Kind { provider: self.provider.name.to_string(), kind: kind.as_str() }),
         }
     }
@@ -160,28 +169,43 @@ impl ProviderStack<'_> {
 
     /// Builds the stack around `provider`, and the probe of its address.
     fn service(&self, provider: impl Provider) -> CandidateService {
-        let (name, refusals) = (self.provider.name.clone(), self.refusals.clone());
-        let upstream = Upstream::new(name, provider, self.transport.clone(), refusals)
-            .with_unknown_events(self.unknown_events())
-            .with_extra_headers(self.extra_headers.clone());
-        if upstream.has_address() {
-            let upstream = upstream.clone();
-            let probe = service_fn(move |()| {
-                let upstream = upstream.clone();
-                async move { Ok(upstream.is_reachable().await) }
-            });
-            self.probe.get_or_init(|| Probe::new(probe));
-        }
+        let (upstream, probe) = mount(provider, self.parts());
+        self.set_probe(probe);
         self.layered(upstream)
+    }
+
+    /// Builds the candidate of a provider that a program adds.
+    fn added(&self, added: &Added) -> Vec<Candidate> {
+        let (service, probe) = added.mount.mount(self.parts());
+        self.set_probe(probe);
+        let candidates = self.without_key(self.layered(service)).into_iter();
+        candidates.map(|candidate| candidate.with_spends_credential(added.spends_credential)).collect()
+    }
+
+    fn set_probe(&self, probe: Option<Probe>) {
+        if let Some(probe) = probe {
+            self.probe.get_or_init(|| probe);
+        }
+    }
+
+    fn parts(&self) -> UpstreamParts {
+        UpstreamParts {
+            name: self.provider.name.clone(),
+            transport: self.transport.clone(),
+            refusals: self.refusals.clone(),
+            unknown_events: self.unknown_events(),
+            extra_headers: self.extra_headers.clone(),
+        }
     }
 
     /// Events that the Messages API may get in the future pass from Anthropic and from the clouds. Other upstreams only resemble
     /// that API, and their unknown events are their own.
     fn unknown_events(&self) -> UnknownEvents {
         match self.provider.kind {
-            ProviderKind::Zai { .. } | ProviderKind::Ollama { .. } | ProviderKind::Compatible { .. } => {
-                UnknownEvents::Drop
-            }
+            ProviderKind::Zai { .. }
+            | ProviderKind::Ollama { .. }
+            | ProviderKind::Compatible { .. }
+            | ProviderKind::Custom { .. } => UnknownEvents::Drop,
             _ => UnknownEvents::Forward,
         }
     }
@@ -204,7 +228,12 @@ impl ProviderStack<'_> {
             .layer(FetchLayer::new(self.fetcher.clone())) // waits for images, before anything is sent
             .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // needs the upstream's name of the model
             .service(upstream);
-        CandidateService::new(stack)
+        if !self.layers.has_attempt_layers() {
+            return CandidateService::new(stack);
+        }
+        let name = self.provider.name.clone();
+        let around = self.layers.around_attempts(CandidateService::new(stack));
+        CandidateService::new(around.map_request(move |attempt: Attempt| attempt.with_provider(name.clone())))
     }
 
     /// Checks requests for a guardrail that the provider does not apply.

@@ -5,7 +5,6 @@
 //!                           per credential: one candidate, a service
 //! ```
 
-mod build_error;
 mod candidates;
 mod providers;
 
@@ -19,6 +18,7 @@ use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
 
 use crate::auth::{AuthLayer, ConfiguredKeys};
+use crate::build_error::BuildError;
 use crate::catalog::Catalog;
 use crate::concurrency::ConcurrencyLayer;
 use crate::debug_log::DebugLogLayer;
@@ -34,7 +34,6 @@ use crate::record::Subscribers;
 use crate::respond::RespondLayer;
 use crate::router::{Operations, Readiness, Router};
 use crate::stack::Stack;
-pub use build_error::BuildError;
 use providers::build_providers;
 
 /// The stack, and the parts that it shares with the readiness check and with `explain`.
@@ -92,7 +91,8 @@ pub(crate) fn assemble(
     let keys = ConfiguredKeys::from(auth);
     let explainer = Arc::new(Explainer::new(keys.clone(), planner, config));
     let concurrency = ConcurrencyLayer::new(server.max_concurrent);
-    let router = Router::new(operations, &concurrency, &AuthLayer::new(keys), Arc::clone(&readiness));
+    let router =
+        Router::new(operations, &concurrency, &AuthLayer::new(keys), &options.layers, Arc::clone(&readiness));
 
     let stack = ServiceBuilder::new()
         .layer(RequestIdLayer) // every layer further in can name the request

@@ -7,10 +7,10 @@ use relay_config::{Config, HealthConfig, ProviderKind, ProviderName, ThinkingSig
 use relay_messages::{RefusalMemory, SignatureOwner, ThinkingProvenance};
 use relay_providers::{ExtraHeaders, Forward, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
-use relay_transport::{Fetcher, Transport, TransportSettings, TrustRoots};
+use relay_transport::{Fetcher, Network, Transport, TransportSettings, TrustRoots};
 
-use super::build_error::BuildError;
 use super::candidates::ProviderStack;
+use crate::build_error::BuildError;
 use crate::catalog;
 use crate::discovery::Discovery;
 use crate::options::Options;
@@ -51,7 +51,7 @@ pub(super) fn build_providers(
             idle_timeout: provider.idle_timeout,
             ca_file: provider.ca_file.clone(),
         };
-        let transport = Transport::new(&settings, &roots, options.proxies.clone())
+        let transport = Transport::over(&settings, &network(options, &roots, &provider.name))
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
         let adapter = Arc::new(adapter_for(provider));
         let owner = signature_owner(&provider.kind);
@@ -80,6 +80,8 @@ pub(super) fn build_providers(
             extra_headers: ExtraHeaders::new(&provider.headers)
                 .map_err(|source| BuildError::Key { provider: name(), source })?,
             probe: OnceCell::new(),
+            added: options.providers.iter().find(|added| added.config.name == provider.name),
+            layers: &options.layers,
         };
         let models = match provider.models.is_empty() {
             true => Vec::new(),
@@ -107,6 +109,15 @@ pub(super) fn build_providers(
     ranked.sort_by_key(|(priority, _, _)| std::cmp::Reverse(*priority));
     parts.forwards = ranked.into_iter().map(|(_, name, forward)| (name, forward)).collect();
     Ok(parts)
+}
+
+/// The way to the upstream of a provider.
+fn network(options: &Options, roots: &TrustRoots, provider: &ProviderName) -> Network {
+    let in_process = options.in_process.iter().find(|upstream| upstream.provider == *provider);
+    let connector = in_process.map(|upstream| &upstream.connector).or(options.connector.as_ref());
+    Network::new(roots.clone(), options.proxies.clone())
+        .with_tls(options.tls.clone())
+        .with_connector(connector.cloned())
 }
 
 /// The owner of the thinking blocks that a provider accepts.

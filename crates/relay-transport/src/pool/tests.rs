@@ -22,7 +22,7 @@ struct Scene {
 impl Scene {
     async fn new(limits: PoolLimits) -> Self {
         let tls = client_config(&TrustRoots::load(), None).unwrap();
-        let connector = Connector::new(tls, Proxies::none(), Duration::from_secs(5));
+        let connector = Connector::new(tls, Proxies::none(), Duration::from_secs(5), None);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { pool: Pool::with_limits(connector, limits), listener, scheme: "http" }
     }

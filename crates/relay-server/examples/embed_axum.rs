@@ -1,8 +1,7 @@
-//! Embeds the relay in another service: at a path of its own, inside that service's middleware. The service keeps its own
-//! logging and signal handling.
+//! Embeds the relay in an axum service: at a path of its own, with the service's own authentication and an observer.
 //!
 //! ```text
-//! cargo run -p relay-server --example embed
+//! cargo run -p relay-server --example embed_axum
 //! curl -i http://127.0.0.1:8080/relay/v1/messages -H 'x-team: blue' \
 //!     -d '{"model":"claude-sonnet-5-5","max_tokens":64,"messages":[{"role":"user","content":"hi"}]}'
 //! ANTHROPIC_BASE_URL=http://127.0.0.1:8080/relay ANTHROPIC_CUSTOM_HEADERS='x-team: blue' claude
@@ -10,6 +9,7 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
@@ -18,30 +18,23 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use relay_config::{Format, Loader};
-use relay_server::Relay;
+use relay_server::{RecordSubscriber, Relay, RequestRecord};
 use tokio::net::TcpListener;
 
 /// The relay's configuration, which the service may keep with its own settings. `mock` answers without a network.
 const CONFIG: &str = "providers: [{ name: built-in, type: mock }]";
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+/// The service: its own page, and the relay at `/relay`. `observer` receives the record of every request of the relay.
+pub(crate) fn service(observer: impl RecordSubscriber) -> Result<Router, Box<dyn Error>> {
     let config = Loader::new().with_text("embedded.yaml", Format::Yaml, CONFIG).load()?.config;
-    let relay = Relay::builder(config).build()?;
-
-    let service = Router::new()
+    let relay = Relay::builder(config).on_finished(observer).build()?;
+    Ok(Router::new()
         .route("/", get(|| async { "the service\n" }))
         .nest_service("/relay", relay)
-        .layer(middleware::from_fn(for_teams_only));
-
-    let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:8080")).await?;
-    writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
-    axum::serve(listener, service).await?;
-    Ok(())
+        .layer(middleware::from_fn(for_teams_only)))
 }
 
-/// A rule of the service: each request names its team. The middleware sees the relay's requests and responses, and does not
-/// delay a stream.
+/// The service's own authentication. It sees the relay's requests and responses, and does not delay a stream.
 async fn for_teams_only(request: Request, next: Next) -> Response {
     let Some(team) = request.headers().get("x-team").cloned() else {
         return (StatusCode::FORBIDDEN, "the header x-team is missing\n").into_response();
@@ -50,4 +43,14 @@ async fn for_teams_only(request: Request, next: Next) -> Response {
     response.headers_mut().insert("x-team", team);
     response.headers_mut().insert("x-served-by", HeaderValue::from_static("the service"));
     response
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let log = |record: &Arc<RequestRecord>| {
+        let _ = writeln!(std::io::stdout(), "{} {:?} {:?}", record.path, record.status, record.usage);
+    };
+    let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:8080")).await?;
+    writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
+    Ok(axum::serve(listener, service(log)?).await?)
 }
