@@ -69,9 +69,9 @@ pub use cloud::aws_endpoint::bedrock_url;
 pub use cloud::aws_file::CorrectedAwsFiles;
 pub use config::{
     Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail,
-    ClientAuth, ClientKey, Config, DebugOptions, EntraConfig, GoogleCredentials, GuardrailTrace,
-    HealthConfig, HostName, KeyConfig, KeyLimits, ListenAddress, LogFormat, LogLevel, LogOutput,
-    LoggingConfig, Origin, Pooling, ProviderConfig, ProviderHeaders, ProviderKind, RoutingConfig,
+    ClientAuth, ClientKey, ClientLimits, Config, DebugOptions, EntraConfig, GoogleCredentials,
+    GuardrailTrace, HealthConfig, HostName, KeyConfig, KeyLimits, ListenAddress, LogFormat, LogLevel,
+    LogOutput, LoggingConfig, Origin, Pooling, ProviderConfig, ProviderHeaders, ProviderKind, RoutingConfig,
     ServerConfig, Strategy, StreamBreak, VertexConfig, aws_service,
 };
 pub use config_file::{FindError, find_file};

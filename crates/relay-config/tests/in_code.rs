@@ -201,7 +201,7 @@ fn headers_carry_no_credential() {
 
 #[test]
 fn client_keys_admit_only_clients_that_have_one() {
-    let client = |name: &str, key: &str| ClientKey { name: name.to_owned(), key: Secret::new(key) };
+    let client = |name: &str, key: &str| ClientKey::new(name, Secret::new(key));
     let with = |keys: Vec<ClientKey>| move |config: &mut Config| config.server.auth.keys = keys;
     check(&["server.auth.api_keys[0].key"], with(vec![client("a", "")]));
     check(&["server.auth.api_keys[0].key"], with(vec![client("a", "k,l")]));

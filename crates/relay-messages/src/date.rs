@@ -1,4 +1,4 @@
-//! Reads RFC 3339 timestamps, which rate-limit headers and error messages contain.
+//! Reads and writes RFC 3339 timestamps, which rate-limit headers and error messages contain.
 
 use std::time::{Duration, SystemTime};
 
@@ -94,6 +94,32 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(era * 146_097 + day_of_era - 719_468)
 }
 
+/// Writes a time as `2026-01-02T03:04:05Z`, rounded up to the second. A time before 1970 is written as its start.
+pub(crate) fn write_rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs() + u64::from(since.subsec_nanos() > 0);
+    let (days, second) = (seconds / DAY.unsigned_abs(), seconds % DAY.unsigned_abs());
+    let (year, month, day) = date_of_day(days);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+}
+
+/// Returns the year, month and day that are `days` after 1970-01-01.
+///
+/// # Source
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn date_of_day(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months are counted from March.
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -163,6 +189,14 @@ mod tests {
                 Err(before) => -(before.duration().as_secs() as i64),
             };
             prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn a_written_time_is_read_back(seconds in 0..253_402_300_799u64) {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            prop_assert_eq!(parse_rfc3339(&write_rfc3339(time)), Some(time));
+            let within = time + Duration::from_millis(1);
+            prop_assert_eq!(parse_rfc3339(&write_rfc3339(within)), Some(time + Duration::from_secs(1)));
         }
 
         #[test]

@@ -1,10 +1,11 @@
-//! Reads the rate limits of a credential from the headers of an upstream's response.
+//! The rate limits in the headers of a response: those of a credential at an upstream, or those of a client of the relay.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
 
-use crate::date::parse_rfc3339;
+use crate::date::{parse_rfc3339, write_rfc3339};
 use crate::retry_after;
 
 const PREFIX: &str = "anthropic-ratelimit-";
@@ -67,6 +68,30 @@ impl RateLimits {
         limits
     }
 
+    /// Writes the limits into `headers`, in the place of those of the same kind. `now` is the time of day that the resets
+    /// are relative to. A value that is `None` has no header.
+    pub fn write(&self, headers: &mut HeaderMap, now: SystemTime) {
+        for (kind, limit) in [
+            ("requests", self.requests),
+            ("tokens", self.tokens),
+            ("input-tokens", self.input_tokens),
+            ("output-tokens", self.output_tokens),
+        ] {
+            let reset = limit.reset_after.and_then(|after| now.checked_add(after)).map(write_rfc3339);
+            let values = [
+                ("limit", limit.limit.map(HeaderValue::from)),
+                ("remaining", limit.remaining.map(HeaderValue::from)),
+                ("reset", reset.and_then(|reset| HeaderValue::try_from(reset).ok())),
+            ];
+            for (what, value) in values {
+                let name = HeaderName::try_from(format!("{PREFIX}{kind}-{what}"));
+                if let (Ok(name), Some(value)) = (name, value) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+    }
+
     /// Returns the time until the last of the exhausted limits is replenished, or `None` if none is
     /// exhausted.
     pub fn exhausted_for(&self) -> Option<Duration> {
@@ -82,8 +107,6 @@ fn until(reset: &str, headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
-
     use super::*;
 
     fn read(headers: &[(&'static str, &'static str)]) -> RateLimits {
@@ -116,5 +139,22 @@ mod tests {
         );
         assert_eq!(limits.exhausted_for(), seconds(30.0));
         assert_eq!(read(&[]), RateLimits::default());
+    }
+
+    #[test]
+    fn written_limits_are_read_back_and_replace_those_of_the_same_kind() {
+        let requests =
+            RateLimit { limit: Some(5), remaining: Some(0), reset_after: Some(Duration::from_secs(12)) };
+        let limits = RateLimits { requests, ..RateLimits::default() };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_348_800);
+        let mut headers = HeaderMap::new();
+        for name in ["requests-remaining", "tokens-limit"] {
+            headers.insert(HeaderName::try_from(format!("{PREFIX}{name}")).unwrap(), HeaderValue::from(9));
+        }
+        limits.write(&mut headers, now);
+        assert_eq!(headers["anthropic-ratelimit-requests-reset"], "2026-11-22T12:00:12Z");
+        headers.insert("date", HeaderValue::from_static("Sun, 22 Nov 2026 12:00:00 GMT"));
+        assert_eq!(RateLimits::read(&headers).requests, requests);
+        assert_eq!((headers.len(), RateLimits::read(&headers).tokens.limit), (5, Some(9)));
     }
 }

@@ -1,6 +1,6 @@
 //! Errors that the relay answers with itself, and their statuses, messages and headers.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
@@ -11,6 +11,7 @@ use relay_routing::{PlanError, RouteError, RouteErrorKind};
 
 use crate::auth::Denied;
 use crate::concurrency::Busy;
+use crate::rate_limit::RateLimited;
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const ACCEPT_ENCODING: HeaderName = http::header::ACCEPT_ENCODING;
@@ -34,6 +35,9 @@ pub enum Error {
     /// `server.max_concurrent` requests are in flight.
     #[error(transparent)]
     Busy(#[from] Busy),
+    /// The client is at one of its own limits.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
     /// The bodies of all requests together would exceed `server.max_buffered_bytes`.
     #[error(
         "the relay holds as many bytes of request bodies as it may ({limit}, server.max_buffered_bytes); \
@@ -210,6 +214,7 @@ impl Error {
         match self {
             Self::Denied(_) | Self::NoCredential => StatusCode::UNAUTHORIZED,
             Self::Busy(_) | Self::BuffersFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding { .. } | Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyStalled { .. } | Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -256,12 +261,13 @@ impl Error {
         }
     }
 
-    /// Adds the headers of the response: `retry-after`, `x-should-retry`, `allow`, `accept-encoding`.
+    /// Adds the headers of the response: `retry-after`, `x-should-retry`, `allow`, `accept-encoding`, and the limits of the client.
     pub(crate) fn write_headers(&self, headers: &mut HeaderMap) {
         let retry_after = match self {
             Self::Busy(_)
             | Self::BuffersFull { .. }
             | Self::Upstream { source: AttemptError::Saturated(_), .. } => Some(BUSY_RETRY),
+            Self::RateLimited(limited) => Some(Duration::from_secs(limited.retry_seconds())),
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Overloaded { retry_after } => {
                     Some(retry_after.unwrap_or(OVERLOAD_RETRY).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
@@ -283,6 +289,7 @@ impl Error {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         match self {
+            Self::RateLimited(limited) => limited.limits.write(headers, SystemTime::now()),
             Self::MethodNotAllowed { allowed, .. } => {
                 if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
                     headers.insert(ALLOW, value);

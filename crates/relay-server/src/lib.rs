@@ -59,6 +59,7 @@ mod offload;
 mod operation;
 mod options;
 mod path;
+pub mod rate_limit;
 mod record;
 mod relay;
 mod reload;

@@ -22,6 +22,7 @@ use crate::edge::Listener;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
 use crate::options::Options;
+use crate::rate_limit::RateLimitLayer;
 use crate::router::Readiness;
 use crate::serve::{ConnectionLimit, ServeSettings};
 use crate::stack::Stack;
@@ -49,6 +50,7 @@ pub struct Relay {
     readiness: Arc<Readiness>,
     explainer: Arc<Explainer>,
     signatures: ThinkingProvenance,
+    limits: RateLimitLayer,
     settings: ServeSettings,
     connections: ConnectionLimit,
     /// The listener that this clone serves; `None` if the relay is called directly.
@@ -77,12 +79,18 @@ impl Relay {
         options.apply_to(&mut applied)?;
         let signatures = before.map_or_else(ThinkingProvenance::default, |before| before.signatures.clone());
         let planner = before.map(|before| &**before.readiness.planner());
-        let Assembled { stack, readiness, explainer } = assemble(&applied, &options, planner, &signatures)?;
+        let mut limits = RateLimitLayer::of_clients(&applied.server.auth);
+        if let Some(before) = before {
+            limits = limits.inherit_state(&before.limits);
+        }
+        let Assembled { stack, readiness, explainer } =
+            assemble(&applied, &options, planner, &signatures, &limits)?;
         Ok(Self {
             stack,
             readiness,
             explainer,
             signatures,
+            limits,
             settings: ServeSettings::new(&applied.server, options.head_timeouts),
             connections: ConnectionLimit::new(options.connections),
             listener: None,

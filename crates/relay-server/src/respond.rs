@@ -7,7 +7,8 @@
 //! ```
 //! Outside of this layer the error is [`Infallible`]: a client always gets a well-formed answer, in the form of Anthropic's
 //! API: `{"type":"error","error":{"type","message"},"request_id"}`. The known types are the errors of the public layers
-//! ([`auth::Denied`](crate::auth::Denied), [`concurrency::Busy`](crate::concurrency::Busy)) and [`Error`](crate::Error),
+//! ([`auth::Denied`](crate::auth::Denied), [`rate_limit::RateLimited`](crate::rate_limit::RateLimited),
+//! [`concurrency::Busy`](crate::concurrency::Busy)) and [`Error`](crate::Error),
 //! also as the [`source`](std::error::Error::source) of another error. [`RespondLayer::with_errors`] adds types of your own.
 //!
 //! ```
@@ -43,6 +44,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -55,6 +57,7 @@ use tower::{BoxError, Layer, Service};
 use crate::auth::Denied;
 use crate::concurrency::Busy;
 use crate::error::Error;
+use crate::rate_limit::{LimitsError, RateLimited};
 use crate::record::{RecordHandle, RequestId};
 use crate::response::json_response;
 
@@ -205,9 +208,14 @@ impl Answer {
     /// Finds the answer to `error` or to the first of its sources that has one.
     fn to(error: &(dyn StdError + 'static), own: Option<&OwnErrors>, id: Option<&RequestId>) -> Self {
         let mut next = Some(error);
+        let mut limits = HeaderMap::new();
         while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<LimitsError>() {
+                error.limits.write(&mut limits, SystemTime::now());
+            }
             let answer = own.and_then(|own| own(error)).map(Self::from);
-            if let Some(answer) = answer.or_else(|| Self::of_known(error)) {
+            if let Some(mut answer) = answer.or_else(|| Self::of_known(error)) {
+                answer.headers.extend(limits);
                 return answer;
             }
             next = error.source();
@@ -215,7 +223,8 @@ impl Answer {
         let request_id = id.map(RequestId::as_str);
         tracing::error!(request_id, error = %ErrorChain(error), "a request failed with an unknown error");
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::from(ApiError { status, kind: error_type(status), message: UNKNOWN.to_owned() })
+        let error = ApiError { status, kind: error_type(status), message: UNKNOWN.to_owned() };
+        Self { error, headers: limits }
     }
 
     /// Returns the answer to an error of a known type.
@@ -225,6 +234,9 @@ impl Answer {
         }
         if let Some(denied) = error.downcast_ref::<Denied>() {
             return Some(Self::known(&Error::from(*denied)));
+        }
+        if let Some(limited) = error.downcast_ref::<RateLimited>() {
+            return Some(Self::known(&Error::from(*limited)));
         }
         error.downcast_ref::<Busy>().map(|busy| Self::known(&Error::from(*busy)))
     }
@@ -251,6 +263,7 @@ impl Answer {
         response.headers_mut().extend(headers);
         if let Some(record) = record {
             record.set_error(message);
+            let error = error.downcast::<LimitsError>().map_or_else(|error| error, |error| error.source);
             if let Ok(Error::Route(error)) = error.downcast().map(|error| *error) {
                 record.set_route(error.trace, false);
             }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use http::{Method, Request, Response, StatusCode};
+use relay_config::ClientLimits;
 use relay_routing::{Failover, Planner};
 use serde_json::json;
 use tower::{BoxError, Layer, Service, ServiceExt};
@@ -21,6 +22,7 @@ use crate::layers::Layers;
 use crate::messages::Messages;
 use crate::operation::Operation;
 use crate::path::canonical;
+use crate::rate_limit::{LimitedBody, RateLimitLayer};
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, json};
 
@@ -34,11 +36,13 @@ const PROVIDERS: &str = "/v1/providers";
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 /// An operation for admitted clients, within the limit on requests in flight.
-type Relayed<S> = <ConcurrencyLayer as Layer<Admitted<S>>>::Service;
+type Relayed<S> = <ConcurrencyLayer as Layer<Admitted<Limited<S>>>>::Service;
 /// An operation for admitted clients.
 type Admitted<S> = <AuthLayer<ConfiguredKeys> as Layer<S>>::Service;
+/// An operation within the limits of its client.
+type Limited<S> = <RateLimitLayer as Layer<S>>::Service;
 /// The body of every operation's response.
-type RoutedBody = PermitBody<ResponseBody>;
+type RoutedBody = PermitBody<LimitedBody<ResponseBody>>;
 
 /// The readiness of the relay for new requests, as `/readyz` reports it.
 #[derive(Debug)]
@@ -93,7 +97,7 @@ pub(crate) struct Router {
     readiness: Arc<Readiness>,
 }
 
-/// The operations, each without its concurrency and auth layers.
+/// The operations, each without the layers around it.
 #[derive(Debug)]
 pub(crate) struct Operations {
     pub(crate) messages: Intake<DebugLog<Messages<Failover>>>,
@@ -107,14 +111,21 @@ impl Router {
         operations: Operations,
         concurrency: &ConcurrencyLayer,
         auth: &AuthLayer<ConfiguredKeys>,
+        limits: &RateLimitLayer,
         layers: &Layers,
         readiness: Arc<Readiness>,
     ) -> Self {
+        // Anthropic counts the requests of `count_tokens` apart, and Claude Code sends 25 of them at once.
+        let unlimited = RateLimitLayer::new(ClientLimits::default());
+        // The bodies of other routes are not read, and their length says nothing about tokens.
+        let requests_only = limits.clone().without_tokens();
         Self {
-            messages: concurrency.layer(auth.layer(Operation::new(operations.messages, layers))),
-            count_tokens: concurrency.layer(auth.layer(Operation::new(operations.count_tokens, layers))),
+            messages: concurrency
+                .layer(auth.layer(limits.layer(Operation::new(operations.messages, layers)))),
+            count_tokens: concurrency
+                .layer(auth.layer(unlimited.layer(Operation::new(operations.count_tokens, layers)))),
             has_api: !operations.api.is_empty(),
-            api: concurrency.layer(auth.layer(Operation::new(operations.api, layers))),
+            api: concurrency.layer(auth.layer(requests_only.layer(Operation::new(operations.api, layers)))),
             models: auth.layer(Operation::new(operations.catalog.clone(), layers)),
             providers: auth.layer(Operation::new(operations.catalog.providers(), layers)),
             readiness,
@@ -137,7 +148,7 @@ impl Router {
             Route::Root => json(StatusCode::OK, &json!({ "service": "cc-relay" })),
             Route::Hello => Response::new(ResponseBody::empty()),
         };
-        Ok(response.map(PermitBody::from))
+        Ok(response.map(LimitedBody::from).map(PermitBody::from))
     }
 }
 

@@ -90,7 +90,7 @@ async fn a_subscription_that_is_allowed_spends_a_key_only_on_stated_loopback() {
 
 #[tokio::test]
 async fn beside_a_client_key_an_invented_token_spends_no_key() {
-    let key = ClientKey { name: "default".to_owned(), key: Secret::new("client-key") };
+    let key = ClientKey::new("default", Secret::new("client-key"));
     let auth = ClientAuth { keys: vec![key], allow_subscription: true, ..ClientAuth::default() };
     check(json!({"allow_subscription": true, "api_key": "client-key"}), auth).await;
 }

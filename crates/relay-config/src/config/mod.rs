@@ -20,7 +20,7 @@ pub use health::HealthConfig;
 pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
 pub use provider::{KeyConfig, KeyLimits, Pooling, ProviderConfig, ProviderHeaders, ProviderKind};
 pub use routing::{Affinity, RoutingConfig, Strategy, StreamBreak};
-pub use server::{ClientAuth, ClientKey, ListenAddress, ServerConfig};
+pub use server::{ClientAuth, ClientKey, ClientLimits, ListenAddress, ServerConfig};
 pub use web::{HostName, Origin};
 
 /// The complete configuration of a relay.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use super::web::{HostName, Origin};
@@ -153,9 +153,61 @@ impl ClientAuth {
 
 /// A client with a name and a key.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ClientKey {
     /// The name in logs; `default` for `server.auth.api_key`.
     pub name: String,
     /// The key that the client sends.
     pub key: Secret,
+    /// The limits of the client. Default: none.
+    pub limits: ClientLimits,
+}
+
+impl ClientKey {
+    /// Creates a client without limits.
+    #[must_use]
+    pub fn new(name: impl Into<String>, key: Secret) -> Self {
+        Self { name: name.into(), key, limits: ClientLimits::default() }
+    }
+}
+
+/// The limits of one client of the relay. `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientLimits {
+    /// Requests per minute.
+    pub requests: Option<NonZeroU32>,
+    /// Input and output tokens per minute together, without tokens read from a prompt cache.
+    pub tokens: Option<NonZeroU64>,
+    /// Requests in flight at one time. A request is in flight until its answer has ended.
+    pub concurrent: Option<NonZeroU32>,
+}
+
+impl ClientLimits {
+    /// Limits the requests per minute. 0 is no limit.
+    #[must_use]
+    pub fn with_requests(mut self, per_minute: u32) -> Self {
+        self.requests = NonZeroU32::new(per_minute);
+        self
+    }
+
+    /// Limits the tokens per minute. 0 is no limit.
+    #[must_use]
+    pub fn with_tokens(mut self, per_minute: u64) -> Self {
+        self.tokens = NonZeroU64::new(per_minute);
+        self
+    }
+
+    /// Limits the requests in flight at one time. 0 is no limit.
+    #[must_use]
+    pub fn with_concurrent(mut self, requests: u32) -> Self {
+        self.concurrent = NonZeroU32::new(requests);
+        self
+    }
+
+    /// Returns `true` if there is no limit.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        *self == Self::default()
+    }
 }

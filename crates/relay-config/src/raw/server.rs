@@ -107,4 +107,16 @@ pub(crate) struct ClientKey {
     /// The key that the client sends, as `x-api-key` or as `Authorization: Bearer`.
     #[schemars(length(min = 1), required, extend("writeOnly" = true))]
     pub(crate) key: Option<String>,
+    /// Requests per minute that the client may send. A further one is answered with 429 `rate_limit_error` and the headers
+    /// `retry-after` and `anthropic-ratelimit-requests-…`. Default 0, which is no limit.
+    #[schemars(range(min = 0, max = 4_294_967_295_u32), extend("default" = 0))]
+    pub(crate) rpm_limit: Option<u32>,
+    /// Input and output tokens per minute together that the client may use, without tokens read from a prompt cache.
+    /// Default 0, which is no limit.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_u64), extend("default" = 0))]
+    pub(crate) tpm_limit: Option<u64>,
+    /// Requests of the client in flight at one time; a request is in flight until its answer has ended. Default 0, which is
+    /// no limit.
+    #[schemars(range(min = 0, max = 4_294_967_295_u32), extend("default" = 0))]
+    pub(crate) max_concurrent: Option<u32>,
 }

@@ -4,7 +4,9 @@ use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::config::{ClientAuth, ClientKey, HostName, ListenAddress, Origin, ProviderConfig, ServerConfig};
+use crate::config::{
+    ClientAuth, ClientKey, ClientLimits, HostName, ListenAddress, Origin, ProviderConfig, ServerConfig,
+};
 use crate::describe::looks_secret;
 use crate::error::{Concern, Fault};
 use crate::raw;
@@ -196,7 +198,7 @@ fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAu
     if let Some(key) = raw.api_key {
         let path = path.key("api_key");
         let key = client_secret(key, &path, to);
-        keys.push((path, ClientKey { name: "default".to_owned(), key }));
+        keys.push((path, ClientKey::new("default", key)));
     }
     let list = path.key("api_keys");
     for (index, raw) in raw.api_keys.into_iter().enumerate() {
@@ -216,7 +218,11 @@ fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAu
                 Fault::Taken { what: "this key".to_owned(), first: first.to_string() },
             );
         }
-        keys.push((path, ClientKey { name, key }));
+        let limits = ClientLimits::default()
+            .with_requests(raw.rpm_limit.unwrap_or(0))
+            .with_tokens(raw.tpm_limit.unwrap_or(0))
+            .with_concurrent(raw.max_concurrent.unwrap_or(0));
+        keys.push((path, ClientKey { name, key, limits }));
     }
     ClientAuth {
         keys: keys.into_iter().map(|(_, key)| key).collect(),

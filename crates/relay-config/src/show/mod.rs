@@ -42,6 +42,16 @@ fn server(server: &ServerConfig, out: &mut Writer) {
         out.list("api_keys", &auth.keys, |client, out| {
             out.string("name", &client.name);
             out.secret("key", &client.key);
+            let limits = &client.limits;
+            for (name, limit) in [
+                ("rpm_limit", limits.requests.map(Into::into)),
+                ("tpm_limit", limits.tokens),
+                ("max_concurrent", limits.concurrent.map(Into::into)),
+            ] {
+                if let Some::<std::num::NonZeroU64>(limit) = limit {
+                    out.plain(name, limit);
+                }
+            }
         });
         if let Some(secret) = &auth.bearer_secret {
             out.secret("bearer_secret", secret);

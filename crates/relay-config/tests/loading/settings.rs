@@ -4,8 +4,9 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use relay_config::{
-    Affinity, CompatibleAuth, Concern, Config, Discovery, Format, KeyConfig, KeyLimits, Loader, LogFormat,
-    LogLevel, LogOutput, Origin, Pooling, ProviderKind, Strategy, StreamBreak, TEMPLATE, demo, schema,
+    Affinity, ClientLimits, CompatibleAuth, Concern, Config, Discovery, Format, KeyConfig, KeyLimits, Loader,
+    LogFormat, LogLevel, LogOutput, Origin, Pooling, ProviderKind, Strategy, StreamBreak, TEMPLATE, demo,
+    schema,
 };
 
 use crate::check::{loader, warnings, yaml};
@@ -25,7 +26,7 @@ server:
   cors: { allowed_origins: ['https://App.Example:443', 'http://localhost:3000'] }
   auth:
     api_key: one
-    api_keys: [{ name: laptop, key: two }]
+    api_keys: [{ name: laptop, key: two, rpm_limit: 6, tpm_limit: 7, max_concurrent: 8 }, { name: free, key: four, rpm_limit: 0, tpm_limit: 0, max_concurrent: 0 }]
     allow_subscription: true
     bearer_secret: three
     subscription_may_use_keys: false
@@ -89,7 +90,10 @@ fn every_setting_is_loaded() {
     assert_eq!(origins, ["https://app.example", "http://localhost:3000"]);
     let clients: Vec<_> =
         server.auth.keys.iter().map(|client| (client.name.as_str(), client.key.expose())).collect();
-    assert_eq!(clients, [("default", "one"), ("laptop", "two")]);
+    assert_eq!(clients, [("default", "one"), ("laptop", "two"), ("free", "four")]);
+    let laptop = ClientLimits::default().with_requests(6).with_tokens(7).with_concurrent(8);
+    let limits: Vec<_> = server.auth.keys.iter().map(|client| client.limits).collect();
+    assert_eq!(limits, [ClientLimits::default(), laptop, ClientLimits::default()]);
     assert_eq!(server.auth.bearer_secret.unwrap().expose(), "three");
     assert_eq!((server.auth.allow_subscription, server.auth.subscription_may_use_keys), (true, Some(false)));
 

@@ -149,6 +149,17 @@ impl Bucket {
         ((self.level - self.reserved) / self.limit).max(0.0)
     }
 
+    /// Returns the limit, the amount that is left beside the reservations, and the time until the bucket is full.
+    pub fn state(&mut self, now: Instant) -> RateLimit {
+        self.refill(now);
+        let missing = (self.limit - (self.level - self.reserved)).max(0.0);
+        RateLimit {
+            limit: Some(self.limit as u64),
+            remaining: Some((self.level - self.reserved).max(0.0) as u64),
+            reset_after: Some(PERIOD.mul_f64(missing / self.limit)),
+        }
+    }
+
     /// The highest level: what is reserved is on its way out of a full bucket.
     fn highest(&self) -> f64 {
         self.limit + self.reserved

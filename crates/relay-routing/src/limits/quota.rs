@@ -131,7 +131,7 @@ impl Quota {
             return None;
         }
         let is_trial = state.cooldown.begin_trial(now);
-        let (estimate, input, output) = match state.has_configured_tokens() {
+        let (estimate, input, output) = match state.has_configured_tokens() && cost.has_tokens() {
             true => {
                 let estimate = cost.input_tokens();
                 (Some(estimate), state.typical.input(estimate), state.typical.output(cost.max_tokens()))
@@ -182,9 +182,25 @@ impl Quota {
         self.settle(reservation, TokensUsed::ZERO, now);
     }
 
+    /// Returns the known limits: what remains of each beside the reservations, and the time until it is full.
+    #[must_use]
+    pub fn state(&self, now: Instant) -> RateLimits {
+        let mut state = self.lock();
+        let mut of = |limit: fn(&mut QuotaState) -> &mut KnownLimit| {
+            let bucket = limit(&mut state).bucket.as_mut();
+            bucket.map_or_else(RateLimit::default, |bucket| bucket.state(now))
+        };
+        RateLimits {
+            requests: of(|state| &mut state.requests),
+            tokens: of(|state| &mut state.tokens),
+            input_tokens: of(|state| &mut state.input_tokens),
+            output_tokens: of(|state| &mut state.output_tokens),
+        }
+    }
+
     /// Takes over the levels, the learned limits, the cooldown and the averages of `other`. Configured limits
     /// stay.
-    pub(crate) fn inherit_state(&self, other: &Self) {
+    pub fn inherit_state(&self, other: &Self) {
         let before = other.lock();
         let mut state = self.lock();
         for (limit, before) in state.limits_mut().zip(before.limits()) {
@@ -259,7 +275,7 @@ impl Quota {
 impl QuotaState {
     fn wait_time(&mut self, cost: &RequestCost<'_>, now: Instant) -> Option<Duration> {
         let mut waits = [self.cooldown.wait_time(now), self.requests.wait_time(1.0, now), None, None, None];
-        if self.has_token_limit() {
+        if self.has_token_limit() && cost.has_tokens() {
             let input = match self.has_configured_tokens() {
                 true => self.typical.input(cost.input_tokens()),
                 false => ANY,

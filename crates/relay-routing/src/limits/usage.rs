@@ -5,33 +5,54 @@ use std::cell::OnceCell;
 use relay_messages::{MessagesBody, estimate_tokens};
 use relay_providers::StreamReport;
 
-/// The tokens that one request is expected to use. The input is estimated on the first use of the value.
+/// The tokens that one request is expected to use. The input of a body is estimated on the first use of the value.
 #[derive(Debug)]
 pub struct RequestCost<'a> {
-    body: &'a MessagesBody,
+    /// `None` if only the number of requests counts, or if the body is not known.
+    body: Option<&'a MessagesBody>,
     input: OnceCell<u64>,
+    has_tokens: bool,
 }
 
 impl<'a> RequestCost<'a> {
     /// Creates the cost of a request with this body.
     #[must_use]
     pub fn new(body: &'a MessagesBody) -> Self {
-        Self { body, input: OnceCell::new() }
+        Self { body: Some(body), input: OnceCell::new(), has_tokens: true }
     }
 
     #[cfg(test)]
     pub(crate) fn with_estimate(body: &'a MessagesBody, input: u64) -> Self {
-        Self { body, input: OnceCell::from(input) }
+        Self { body: Some(body), input: OnceCell::from(input), has_tokens: true }
     }
 
     /// Returns the estimated input tokens.
     pub(super) fn input_tokens(&self) -> u64 {
-        *self.input.get_or_init(|| estimate_tokens(self.body))
+        *self.input.get_or_init(|| self.body.map_or(0, estimate_tokens))
     }
 
     /// Returns `max_tokens` of the request.
     pub(super) fn max_tokens(&self) -> Option<u64> {
-        self.body.max_tokens()
+        self.body?.max_tokens()
+    }
+
+    /// Returns `false` if the request counts as a request only.
+    pub(super) fn has_tokens(&self) -> bool {
+        self.has_tokens
+    }
+}
+
+impl RequestCost<'static> {
+    /// Creates the cost of a request whose body is not read, with an estimate of its input tokens.
+    #[must_use]
+    pub fn of_tokens(input: u64) -> Self {
+        Self { body: None, input: OnceCell::from(input), has_tokens: true }
+    }
+
+    /// Creates the cost of a request that uses no tokens.
+    #[must_use]
+    pub fn without_tokens() -> Self {
+        Self { body: None, input: OnceCell::from(0), has_tokens: false }
     }
 }
 
@@ -52,7 +73,8 @@ impl TokensUsed {
     pub const ZERO: Self = Self { input: Some(0), output: Some(0) };
 
     /// Returns the tokens of an answer that has reported `input` tokens and `deltas` events with content so far.
-    pub(crate) fn so_far(input: u64, deltas: u64) -> Self {
+    #[must_use]
+    pub fn so_far(input: u64, deltas: u64) -> Self {
         let input = Some(input).filter(|input| *input > 0);
         Self { input, output: Some(deltas.saturating_mul(TOKENS_PER_DELTA)) }
     }

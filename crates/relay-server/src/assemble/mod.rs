@@ -30,6 +30,7 @@ use crate::forward::Forwarder;
 use crate::intake::{BodyBudget, Intake, IntakeLimits};
 use crate::messages::Messages;
 use crate::options::Options;
+use crate::rate_limit::RateLimitLayer;
 use crate::record::Subscribers;
 use crate::respond::RespondLayer;
 use crate::router::{Operations, Readiness, Router};
@@ -49,6 +50,7 @@ pub(crate) fn assemble(
     options: &Options,
     before: Option<&Planner>,
     signatures: &ThinkingProvenance,
+    limits: &RateLimitLayer,
 ) -> Result<Assembled, BuildError> {
     let server = &config.server;
     let subscribers = Subscribers::from(options.subscribers.clone());
@@ -73,7 +75,7 @@ pub(crate) fn assemble(
             _ => OnBreak::Abort,
         },
     };
-    let limits = IntakeLimits {
+    let intake = IntakeLimits {
         body_bytes: server.max_body_bytes,
         time: server.timeout,
         budget: BodyBudget::new(server.max_buffered_bytes),
@@ -81,18 +83,17 @@ pub(crate) fn assemble(
     let routed = Messages::new(Failover::new(Arc::clone(&planner), settings));
     let routed = DebugLogLayer::new(config.logging.debug.clone(), config.secrets()).layer(routed);
     let operations = Operations {
-        messages: Intake::new(routed.clone(), Endpoint::Messages, limits.clone()),
-        count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
+        messages: Intake::new(routed.clone(), Endpoint::Messages, intake.clone()),
+        count_tokens: Intake::new(routed, Endpoint::CountTokens, intake),
         api: Forwarder::new(parts.forwards, server.timeout),
         catalog: Catalog::models(&config.providers, parts.refusals, Arc::clone(&planner), parts.discoveries),
     };
-    let mut auth = server.auth.clone();
-    auth.subscription_may_use_keys = Some(server.subscription_may_use_keys());
-    let keys = ConfiguredKeys::from(auth);
+    let keys = ConfiguredKeys::from(server.auth.clone());
     let explainer = Arc::new(Explainer::new(keys.clone(), planner, config));
     let concurrency = ConcurrencyLayer::new(server.max_concurrent);
+    let auth = AuthLayer::new(keys);
     let router =
-        Router::new(operations, &concurrency, &AuthLayer::new(keys), &options.layers, Arc::clone(&readiness));
+        Router::new(operations, &concurrency, &auth, limits, &options.layers, Arc::clone(&readiness));
 
     let stack = ServiceBuilder::new()
         .layer(RequestIdLayer) // every layer further in can name the request

@@ -50,4 +50,9 @@ impl Client {
     pub(crate) fn into_credential(self) -> Option<ClientCredential> {
         self.credential
     }
+
+    /// The name, to be shared.
+    pub(crate) fn shared_name(&self) -> Option<&Arc<str>> {
+        self.name.as_ref()
+    }
 }

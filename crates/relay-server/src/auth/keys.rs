@@ -72,7 +72,7 @@ impl ConfiguredKeys {
     /// Admits clients that send `key`, under this name.
     #[must_use]
     pub fn with_key(self, name: impl Into<String>, key: Secret) -> Self {
-        self.with(|auth| auth.keys.push(ClientKey { name: name.into(), key }))
+        self.with(|auth| auth.keys.push(ClientKey::new(name, key)))
     }
 
     /// Admits clients that send this bearer token. They have no name.
@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn keyed(allow_subscription: bool) -> ConfiguredKeys {
-        let key = |name: &str, key: &str| ClientKey { name: name.to_owned(), key: Secret::new(key) };
+        let key = |name: &str, key: &str| ClientKey::new(name, Secret::new(key));
         let auth = ClientAuth {
             keys: vec![key("alice", "relay-a"), key("bob", "relay-b")],
             bearer_secret: Some(Secret::new("shared")),

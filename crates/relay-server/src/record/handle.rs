@@ -139,6 +139,11 @@ impl RecordHandle {
         state.answer = Some(answer_stats);
     }
 
+    /// The statistics of the answer that the client gets; `None` before routing has ended, and for a response without routing.
+    pub(crate) fn answer_stats(&self) -> Option<AnswerStats> {
+        self.lock().answer.clone()
+    }
+
     /// Notes the provider whose answer the client gets, for an answer that was not routed by model.
     pub(crate) fn set_provider(&self, name: &ProviderName) {
         self.write(|record| record.provider = Some(name.clone()));

@@ -1,0 +1,93 @@
+//! Reads the tokens that a response has used.
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, Response};
+use relay_providers::AnswerStats;
+use relay_routing::TokensUsed;
+use relay_stream::watch::{JsonWatch, SseWatch};
+
+use crate::record::RecordHandle;
+
+/// The content events between two counts, so that not every event takes a lock.
+const DELTAS_PER_STEP: u64 = 8;
+
+/// The source of the tokens that a response uses.
+#[derive(Debug)]
+pub(super) enum Meter {
+    /// The body cannot be read: it is compressed, or has another media type.
+    Unread,
+    /// The relay reads the body itself.
+    Relay(AnswerStats),
+    /// Server-sent events, and the number of content events at the last count.
+    Events(Box<SseWatch>),
+    /// One JSON object.
+    Json(Box<JsonWatch>),
+}
+
+impl Meter {
+    /// Returns the meter for `response`. `record` is that of its request.
+    pub(super) fn of<B>(response: &Response<B>, record: Option<&RecordHandle>) -> Self {
+        if let Some(record) = record.or_else(|| response.extensions().get()) {
+            return record.answer_stats().map_or(Self::Unread, Self::Relay);
+        }
+        let headers = response.headers();
+        if headers.contains_key(CONTENT_ENCODING) {
+            return Self::Unread;
+        }
+        match media_type(headers) {
+            Some(name) if name.eq_ignore_ascii_case("text/event-stream") => Self::Events(Box::default()),
+            Some(name) if name.eq_ignore_ascii_case("application/json") => Self::Json(Box::default()),
+            _ => Self::Unread,
+        }
+    }
+
+    /// Reads the next bytes of the body.
+    pub(super) fn observe(&mut self, data: &[u8]) {
+        match self {
+            Self::Events(watch) => watch.observe(data),
+            Self::Json(watch) => watch.observe(data),
+            Self::Unread | Self::Relay(_) => {}
+        }
+    }
+
+    /// Returns the tokens used so far, after every [`DELTAS_PER_STEP`] content events. `counted` is the number of events at
+    /// the last count.
+    pub(super) fn step(&self, counted: &mut u64) -> Option<TokensUsed> {
+        let (deltas, used) = match self {
+            Self::Relay(stats) => (stats.deltas(), TokensUsed::so_far(stats.input_tokens(), stats.deltas())),
+            Self::Events(watch) => (watch.report().deltas, TokensUsed::of(watch.report())),
+            Self::Unread | Self::Json(_) => return None,
+        };
+        (deltas >= *counted + DELTAS_PER_STEP).then(|| {
+            *counted = deltas;
+            used
+        })
+    }
+
+    /// Returns the tokens of the whole response. `is_whole` is true if its body has ended.
+    pub(super) fn total(&mut self, is_whole: bool) -> TokensUsed {
+        match self {
+            Self::Unread => TokensUsed::default(),
+            Self::Relay(stats) => {
+                stats.end().map_or(TokensUsed::default(), |(report, _)| TokensUsed::of(report))
+            }
+            Self::Events(watch) => {
+                if is_whole {
+                    watch.finish();
+                }
+                TokensUsed::of(watch.report())
+            }
+            Self::Json(watch) => {
+                if is_whole {
+                    watch.finish();
+                }
+                TokensUsed::of(watch.report())
+            }
+        }
+    }
+}
+
+/// The media type of a body, without its parameters.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next().map(str::trim)
+}
