@@ -1,5 +1,6 @@
-//! Every kind of client credential with every kind of provider, every setting of client auth, and a failover from each
-//! provider to another one. Every upstream request is inspected for credentials that must not be there.
+//! Every kind of client credential with every ordered pair of kinds of providers, of which the first fails and the second serves
+//! the request, and with every setting of client auth. Every upstream request is inspected for credentials that must not be
+//! there. The pairs of a client are divided among the settings that admit it, so that each pair runs once with it.
 //!
 //! One relay serves a whole setting: the model `A>B` is listed by the provider `first-A`, whose upstream fails, and by the
 //! provider `second-B`, whose upstream answers. The path of a request therefore names the provider that sent it.
@@ -156,6 +157,7 @@ const CLIENTS: [Client; 16] = [
 /// A setting of client auth.
 #[derive(Debug, Clone)]
 struct Auth {
+    name: &'static str,
     settings: Value,
     keys: &'static [&'static str],
     allow_subscription: bool,
@@ -166,6 +168,47 @@ impl Auth {
     fn is_required(&self) -> bool {
         !self.keys.is_empty() || self.allow_subscription
     }
+}
+
+/// Returns every setting of client auth.
+fn auths() -> [Auth; 7] {
+    let auth = |name, settings, keys, allow_subscription, may_use_keys| Auth {
+        name,
+        settings,
+        keys,
+        allow_subscription,
+        may_use_keys,
+    };
+    let named = json!([{"name": "a", "key": NAMED_KEY}, {"name": "b", "key": RELAY_KEY}]);
+    let may_use =
+        json!({"api_key": RELAY_KEY, "allow_subscription": true, "subscription_may_use_keys": true});
+    [
+        auth("none", json!({}), &[], false, true),
+        auth(
+            "none, no keys for subscriptions",
+            json!({"subscription_may_use_keys": false}),
+            &[],
+            false,
+            false,
+        ),
+        auth("api key", json!({"api_key": RELAY_KEY}), &[RELAY_KEY], false, false),
+        auth(
+            "named keys and a bearer secret",
+            json!({"api_keys": named, "bearer_secret": BEARER_SECRET}),
+            &[RELAY_KEY, NAMED_KEY, BEARER_SECRET],
+            false,
+            false,
+        ),
+        auth("subscriptions", json!({"allow_subscription": true}), &[], true, true),
+        auth(
+            "api key and subscriptions",
+            json!({"api_key": RELAY_KEY, "allow_subscription": true}),
+            &[RELAY_KEY],
+            true,
+            false,
+        ),
+        auth("keys for subscriptions", may_use, &[RELAY_KEY], true, true),
+    ]
 }
 
 /// The access that a client has.
@@ -330,42 +373,67 @@ fn inspect_all(
     }
 }
 
-/// Sends every kind of client credential to every kind of provider, each with a failover to another kind.
-async fn check(auth: Auth, rotation: usize) {
+/// Returns the pairs of kinds that `client` tries with `auth`. The pairs are grouped by the distance from the first to the
+/// second kind, so that each setting has every kind in both places. A client without access is refused before a provider is
+/// chosen, and tries one pair.
+fn pairs(client: &Client, auth: &Auth) -> Vec<(&'static Kind, &'static Kind)> {
+    let admitting: Vec<Auth> = auths().into_iter().filter(|auth| access(client, auth).is_some()).collect();
+    let Some(position) = admitting.iter().position(|admitting| admitting.name == auth.name) else {
+        return vec![(&KINDS[0], &KINDS[0])];
+    };
+    let distances = (position..KINDS.len()).step_by(admitting.len());
+    let pairs = distances.flat_map(|distance| {
+        KINDS.iter().enumerate().map(move |(index, first)| (first, &KINDS[(index + distance) % KINDS.len()]))
+    });
+    pairs.collect()
+}
+
+/// Sends every kind of client credential to its pairs of providers with the setting `name`.
+async fn check(name: &str) {
+    let auth = auths().into_iter().find(|auth| auth.name == name).expect("a setting");
     let tokens = Upstream::answering(|request| google::answer(request, GOOGLE_TOKEN, 3600)).await;
     let file = google::credentials_file(&google::service_account(&tokens.url()));
     let received = Received::default();
     let upstream = upstream(received.clone()).await;
     let relay = relay(&auth, &upstream.url(), &file.path().display().to_string()).await;
-    for (row, client) in CLIENTS.iter().enumerate() {
-        let access = access(client, &auth);
-        let own = access.as_ref().map(|access| access.own.clone()).unwrap_or_default();
-        for (index, first) in KINDS.iter().enumerate() {
-            // Over all settings and clients, each kind is followed by each other kind.
-            let second = &KINDS[(index + row + rotation) % KINDS.len()];
-            let context = format!("{} at {} with {}", client.name, model(first, second), auth.settings);
-            let body = json!({"model": model(first, second), "max_tokens": 8, "messages": []});
-            let response = send(&relay, Call::messages(body.to_string()), client).await;
-            let of = |role, kind| access.as_ref().and_then(|access| attempt(role, kind, access));
-            let expected: Vec<Attempt> =
-                [of("first", first), of("second", second)].into_iter().flatten().collect();
-            inspect_all(&received.take(), &expected, client, &own, &context);
-            match (&access, expected.last()) {
-                (None, _) => assert_eq!(response.status, 401, "{context}"),
-                (Some(_), None) => {
-                    assert!(matches!(response.status, 401 | 403), "{context}: {}", response.status);
-                }
-                (Some(_), Some(("second", ..))) => assert_eq!(response.status, 200, "{context}"),
-                (Some(_), Some(_)) => assert!(response.status >= 500, "{context}: {}", response.status),
-            }
+    for client in &CLIENTS {
+        for (first, second) in pairs(client, &auth) {
+            check_pair(&relay, &received, &auth, client, first, second).await;
         }
         // The rest of Anthropic's API goes to the first provider of its kind that can serve the client.
         send(&relay, Call::get("/v1/files"), client).await;
+        let access = access(client, &auth);
+        let own = access.as_ref().map(|access| access.own.clone()).unwrap_or_default();
         let anthropic = KINDS.iter().filter(|kind| kind.kind == "anthropic");
         let expected = access
             .as_ref()
             .and_then(|access| anthropic.into_iter().find_map(|kind| attempt("first", kind, access)));
         inspect_all(&received.take(), expected.as_slice(), client, &own, client.name);
+    }
+}
+
+/// Sends a message of `client` that `first` fails to serve and `second` serves.
+async fn check_pair(
+    relay: &Relay,
+    received: &Received,
+    auth: &Auth,
+    client: &Client,
+    first: &'static Kind,
+    second: &'static Kind,
+) {
+    let access = access(client, auth);
+    let own = access.as_ref().map(|access| access.own.clone()).unwrap_or_default();
+    let context = format!("{} at {} with {}", client.name, model(first, second), auth.settings);
+    let body = json!({"model": model(first, second), "max_tokens": 8, "messages": []});
+    let response = send(relay, Call::messages(body.to_string()), client).await;
+    let of = |role, kind| access.as_ref().and_then(|access| attempt(role, kind, access));
+    let expected: Vec<Attempt> = [of("first", first), of("second", second)].into_iter().flatten().collect();
+    inspect_all(&received.take(), &expected, client, &own, &context);
+    match (&access, expected.last()) {
+        (None, _) => assert_eq!(response.status, 401, "{context}"),
+        (Some(_), None) => assert!(matches!(response.status, 401 | 403), "{context}: {}", response.status),
+        (Some(_), Some(("second", ..))) => assert_eq!(response.status, 200, "{context}"),
+        (Some(_), Some(_)) => assert!(response.status >= 500, "{context}: {}", response.status),
     }
 }
 
@@ -380,44 +448,52 @@ async fn send(relay: &Relay, call: Call, client: &Client) -> Response {
 
 #[tokio::test]
 async fn without_client_auth_no_credential_crosses() {
-    let auth = Auth { settings: json!({}), keys: &[], allow_subscription: false, may_use_keys: true };
-    check(auth, 0).await;
+    check("none").await;
 }
 
 #[tokio::test]
 async fn without_client_auth_and_keys_for_subscriptions_no_credential_crosses() {
-    let settings = json!({"subscription_may_use_keys": false});
-    check(Auth { settings, keys: &[], allow_subscription: false, may_use_keys: false }, 3).await;
+    check("none, no keys for subscriptions").await;
 }
 
 #[tokio::test]
 async fn with_an_api_key_no_credential_crosses() {
-    let settings = json!({"api_key": RELAY_KEY});
-    check(Auth { settings, keys: &[RELAY_KEY], allow_subscription: false, may_use_keys: false }, 5).await;
+    check("api key").await;
 }
 
 #[tokio::test]
 async fn with_named_keys_and_a_bearer_secret_no_credential_crosses() {
-    let settings = json!({"api_keys": [{"name": "a", "key": NAMED_KEY}, {"name": "b", "key": RELAY_KEY}], "bearer_secret": BEARER_SECRET});
-    let keys = &[RELAY_KEY, NAMED_KEY, BEARER_SECRET];
-    check(Auth { settings, keys, allow_subscription: false, may_use_keys: false }, 7).await;
+    check("named keys and a bearer secret").await;
 }
 
 #[tokio::test]
 async fn with_subscriptions_alone_no_credential_crosses() {
-    let settings = json!({"allow_subscription": true});
-    check(Auth { settings, keys: &[], allow_subscription: true, may_use_keys: true }, 9).await;
+    check("subscriptions").await;
 }
 
 #[tokio::test]
 async fn with_an_api_key_and_subscriptions_no_credential_crosses() {
-    let settings = json!({"api_key": RELAY_KEY, "allow_subscription": true});
-    check(Auth { settings, keys: &[RELAY_KEY], allow_subscription: true, may_use_keys: false }, 11).await;
+    check("api key and subscriptions").await;
 }
 
 #[tokio::test]
 async fn with_subscriptions_that_may_use_keys_no_credential_crosses() {
-    let settings =
-        json!({"api_key": RELAY_KEY, "allow_subscription": true, "subscription_may_use_keys": true});
-    check(Auth { settings, keys: &[RELAY_KEY], allow_subscription: true, may_use_keys: true }, 13).await;
+    check("keys for subscriptions").await;
+}
+
+#[test]
+fn every_client_with_access_tries_every_pair_once() {
+    for client in &CLIENTS {
+        let admitting = auths().into_iter().filter(|auth| access(client, auth).is_some());
+        let mut pairs: Vec<_> = admitting
+            .flat_map(|auth| pairs(client, &auth))
+            .map(|(first, second)| (first.name, second.name))
+            .collect();
+        let all = pairs.len();
+        pairs.sort_unstable();
+        pairs.dedup();
+        let expected =
+            if matches!(client.name, "list" | "two lines") { 0 } else { KINDS.len() * KINDS.len() };
+        assert_eq!((pairs.len(), all), (expected, expected), "{}", client.name);
+    }
 }
