@@ -4,6 +4,7 @@ mod answers;
 mod attacks_upstream;
 mod cancelling;
 mod complete_streams;
+mod early_answers;
 mod first_event;
 mod http11_required;
 mod http2_upstreams;
