@@ -35,9 +35,17 @@ demo:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# One fuzz target for a minute; needs cargo-fuzz (`cargo install cargo-fuzz`)
+# One fuzz target for a minute; needs cargo-fuzz (`cargo install cargo-fuzz`). Its new inputs are in fuzz/target/corpus
 fuzz crate="relay-stream" target="decoder" seconds="60":
-    cd crates/{{crate}} && cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+    mkdir -p crates/{{crate}}/fuzz/target/corpus/{{target}}
+    cd crates/{{crate}} && cargo +nightly fuzz run {{target}} fuzz/target/corpus/{{target}} fuzz/corpus/{{target}} -- -max_total_time={{seconds}} -max_len=8192
+
+# The corpus of a fuzz target after a run: few inputs that reach all code, the smallest ones up to 150 KB
+fuzz-corpus crate target:
+    rm -rf crates/{{crate}}/fuzz/target/kept && mkdir crates/{{crate}}/fuzz/target/kept
+    cd crates/{{crate}} && cargo +nightly fuzz run {{target}} fuzz/target/kept fuzz/corpus/{{target}} fuzz/target/corpus/{{target}} -- -set_cover_merge=1 -use_counters=0 -max_len=4096
+    rm crates/{{crate}}/fuzz/corpus/{{target}}/*
+    cd crates/{{crate}}/fuzz && wc -c target/kept/* | sort -n | awk '$2 != "total" && (sum += $1) <= 150000 { print $2 }' | xargs cp -t corpus/{{target}}
 
 # The benchmarks
 bench:

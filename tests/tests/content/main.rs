@@ -1,10 +1,12 @@
-//! The content of requests and responses: fidelity, adaptation, refusals, thinking, counts, and models.
+//! The content of requests and responses: fidelity, adaptation, refusals, thinking, counts, models, and the inputs of the
+//! fuzz targets.
 
 mod adaptation;
 mod count_tokens;
 mod deepseek_thinking;
 mod discovered_models;
 mod fidelity;
+mod fuzz_corpora;
 mod model_names;
 mod models;
 mod prompt_too_long_in_success;

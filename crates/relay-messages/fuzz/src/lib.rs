@@ -1,0 +1,4 @@
+//! The rules that the fuzz targets check. A test of the workspace checks them with the inputs in `corpus`.
+
+pub mod body;
+pub mod edits;
