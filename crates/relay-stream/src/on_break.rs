@@ -18,7 +18,10 @@ pub enum OnBreak {
     ErrorEvent,
 }
 
+/// The message of the error that replaces a break.
+pub(crate) const BREAK: &str = "The upstream's stream broke off before the message was complete.";
+
 /// Appends the `error` event for a break.
 pub(crate) fn write_break(out: &mut BytesMut) {
-    write_error_event("api_error", "The upstream's stream broke off before the message was complete.", out);
+    write_error_event("api_error", BREAK, out);
 }

@@ -26,6 +26,10 @@ pub enum StreamError<E> {
     /// The inner body contained an event that no client can use.
     #[error(transparent)]
     Damaged(DamagedEvent),
+    /// An event of the inner body is too large for a frame of an Event Stream.
+    #[cfg(any(test, feature = "encode"))]
+    #[error("an event cannot be written as a frame")]
+    Encode(#[source] crate::frame::EncodeError),
     /// The inner body ended before its message was complete: without `message_stop` and without an error, or
     /// inside its JSON object.
     #[error("the answer ended before it was complete")]
@@ -44,6 +48,19 @@ impl<E> From<TranslateError> for StreamError<E> {
         match error {
             TranslateError::Incomplete => StreamError::Incomplete,
             error => StreamError::Translate(error),
+        }
+    }
+}
+
+#[cfg(any(test, feature = "encode"))]
+impl<E> From<crate::bedrock::FrameTranslateError> for StreamError<E> {
+    fn from(error: crate::bedrock::FrameTranslateError) -> Self {
+        use crate::bedrock::FrameTranslateError as Error;
+        match error {
+            Error::Sse(error) => StreamError::Sse(error),
+            Error::Damaged(event) => StreamError::Damaged(event),
+            Error::Encode(error) => StreamError::Encode(error),
+            Error::Incomplete => StreamError::Incomplete,
         }
     }
 }

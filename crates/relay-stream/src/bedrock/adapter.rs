@@ -1,21 +1,16 @@
 //! The translator as an adapter of a body or of a stream.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::Translator;
+use super::engine::Engine;
 use crate::StreamError;
-
-/// The initial capacity of the output buffer, in bytes. It fits the events of a few chunks, so that small
-/// events share one allocation.
-const OUT_CAPACITY: usize = 4 << 10;
-/// The largest capacity that the output buffer keeps after an event, in bytes. A larger buffer is freed.
-const KEPT_CAPACITY: usize = 64 << 10;
 
 pin_project! {
     /// A response body of Bedrock as Anthropic's server-sent events.
@@ -38,7 +33,7 @@ pin_project! {
     pub struct SseBody<B: Body> {
         #[pin]
         inner: B,
-        engine: Engine<B::Error>,
+        engine: Engine<Translator, B::Error>,
     }
 }
 
@@ -57,34 +52,12 @@ impl<B: Body<Data = Bytes>> Body for SseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let mut this = self.project();
-        loop {
-            if let Some(end) = this.engine.end() {
-                return Poll::Ready(end.map(Err));
-            }
-            let input = match ready!(this.inner.as_mut().poll_frame(cx)) {
-                None => None,
-                Some(Err(error)) => Some(Err(error)),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => Some(Ok(data)),
-                    Err(trailers) if this.engine.translator.may_end() => {
-                        return Poll::Ready(Some(Ok(trailers)));
-                    }
-                    Err(_) => None,
-                },
-            };
-            if let Some(out) = this.engine.step(input) {
-                return Poll::Ready(Some(Ok(Frame::data(out))));
-            }
-        }
+        let this = self.project();
+        this.engine.poll_frame(this.inner, cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        match self.engine.tail {
-            Tail::Open => self.engine.translator.may_end() && self.inner.is_end_stream(),
-            Tail::Error(_) => false,
-            Tail::Closed => true,
-        }
+        self.engine.is_end_stream(self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -95,11 +68,26 @@ impl<B: Body<Data = Bytes>> Body for SseBody<B> {
 pin_project! {
     /// A stream of chunks of Bedrock as Anthropic's server-sent events: [`SseBody`] for a `Stream`, without
     /// trailers.
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use bytes::Bytes;
+    /// use futures_util::{StreamExt, stream};
+    /// use relay_stream::bedrock::{SseStream, Translator};
+    ///
+    /// # const CAPTURE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/message.eventstream"));
+    /// # tokio_test::block_on(async {
+    /// let chunks = CAPTURE.chunks(1400).map(|chunk| Ok::<_, Infallible>(Bytes::from_static(chunk)));
+    /// let mut events = SseStream::new(stream::iter(chunks), Translator::new());
+    /// assert!(events.next().await.expect("output")?.starts_with(b"event: message_start\n"));
+    /// # Ok::<(), relay_stream::StreamError<Infallible>>(())
+    /// # }).unwrap();
+    /// ```
     #[derive(Debug)]
     pub struct SseStream<S, E> {
         #[pin]
         inner: S,
-        engine: Engine<E>,
+        engine: Engine<Translator, E>,
     }
 }
 
@@ -114,82 +102,15 @@ impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for SseStream<S, E> {
     type Item = Result<Bytes, StreamError<E>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut this = self.project();
-        loop {
-            if let Some(end) = this.engine.end() {
-                return Poll::Ready(end.map(Err));
-            }
-            let input = ready!(this.inner.as_mut().poll_next(cx));
-            if let Some(out) = this.engine.step(input) {
-                return Poll::Ready(Some(Ok(out)));
-            }
-        }
-    }
-}
-
-/// The part that both adapters share: one translator, its output buffer, and the state of the end.
-#[derive(Debug)]
-struct Engine<E> {
-    translator: Translator,
-    out: BytesMut,
-    tail: Tail<E>,
-}
-
-/// The state of the output after the bytes in `out`.
-#[derive(Debug)]
-enum Tail<E> {
-    Open,
-    Error(StreamError<E>),
-    Closed,
-}
-
-impl<E> Engine<E> {
-    fn new(translator: Translator) -> Self {
-        Engine { translator, out: BytesMut::new(), tail: Tail::Open }
-    }
-
-    /// Returns `None` while the stream is open. Afterwards returns `Some` with the error to end with, which
-    /// is returned once, or `Some(None)`.
-    fn end(&mut self) -> Option<Option<StreamError<E>>> {
-        match &mut self.tail {
-            Tail::Open => None,
-            tail => match std::mem::replace(tail, Tail::Closed) {
-                Tail::Error(error) => Some(Some(error)),
-                _ => Some(None),
-            },
-        }
-    }
-
-    /// Reads a chunk, a failure or the end, and returns the output if there is any.
-    fn step(&mut self, input: Option<Result<Bytes, E>>) -> Option<Bytes> {
-        if self.out.capacity() == 0 {
-            self.out.reserve(OUT_CAPACITY);
-        }
-        let ended = !matches!(input, Some(Ok(_)));
-        let result = match input {
-            Some(Ok(chunk)) => self.translator.push(&chunk, &mut self.out).map_err(StreamError::from),
-            None => self.translator.finish(&mut self.out).map_err(StreamError::from),
-            Some(Err(error)) if !self.translator.interrupt(&mut self.out) => Err(StreamError::Inner(error)),
-            Some(Err(_)) => Ok(()),
-        };
-        match result {
-            Err(error) => self.tail = Tail::Error(error),
-            Ok(()) if ended || self.translator.is_done() => self.tail = Tail::Closed,
-            Ok(()) => {}
-        }
-        if self.out.is_empty() {
-            return None;
-        }
-        let out = self.out.split().freeze();
-        if out.len() > KEPT_CAPACITY {
-            self.out = BytesMut::new();
-        }
-        Some(out)
+        let this = self.project();
+        this.engine.poll_chunk(this.inner, cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
     use crate::bedrock::TranslateError;
     use crate::body::scripted::{ScriptedBody, collect};

@@ -1,18 +1,11 @@
 //! The conversion of one message of Bedrock into one event of Anthropic.
 
-use std::borrow::Cow;
-use std::ops::Range;
-
 use bytes::BytesMut;
 use memchr::{memchr, memmem};
 
-use super::error::{anthropic_error_type, anthropic_message, known_error_type};
+use super::payload::{METRICS, metrics_span, write_error_event, write_json};
 use crate::frame::MessageRef;
 use crate::json;
-use crate::sse::{write_error_event, write_event};
-
-/// The member that Bedrock adds to the JSON of an event. Anthropic's API does not have it.
-const METRICS: &str = "amazon-bedrock-invocationMetrics";
 
 /// The largest capacity that the scratch buffer keeps after an event, in bytes. A larger buffer is freed.
 const KEPT_CAPACITY: usize = 64 << 10;
@@ -32,6 +25,19 @@ const KEPT_HEADERS: usize = 256;
 /// - Every other message is dropped.
 ///
 /// The converter keeps a scratch buffer for one event, at most 64 KiB between events.
+/// ```
+/// use bytes::{Bytes, BytesMut};
+/// use relay_stream::bedrock::Converter;
+/// use relay_stream::frame::Decoder;
+///
+/// # const CAPTURE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/message.eventstream"));
+/// let (mut converter, mut out) = (Converter::new(), BytesMut::new());
+/// let message = Decoder::new().decode(&mut Bytes::from_static(CAPTURE))?.expect("the first message");
+/// converter.convert(message.as_borrowed(), &mut out)?;
+/// assert!(out.starts_with(b"event: message_start\n"));
+/// assert!(!converter.is_complete());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Converter {
     /// The JSON of the current event.
@@ -124,38 +130,9 @@ impl Converter {
         {
             self.event.drain(span);
         }
-        self.event(out)?;
+        self.complete |= write_json(&self.event, out)?;
         if self.event.capacity() > KEPT_CAPACITY {
             self.event = Vec::new();
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn event(&mut self, out: &mut BytesMut) -> Result<(), ConvertError> {
-        if self.event.starts_with(b"{\"type\":\"content_block_delta\",") {
-            write_event("content_block_delta", &self.event, out);
-            return Ok(());
-        }
-        let Some(name) = json::get_string(&self.event, "type") else { return Ok(()) };
-        match &*name {
-            "error" => {
-                let error = json::get(&self.event, "error").unwrap_or_default();
-                if let Some(aws) =
-                    json::get_string(error, "type").filter(|kind| known_error_type(kind).is_some())
-                {
-                    let message = json::get_string(error, "message").unwrap_or_default();
-                    write_error(&aws, &message, out);
-                } else {
-                    write_event(&name, &self.event, out);
-                }
-                self.complete = true;
-            }
-            name if name.bytes().any(|byte| byte.is_ascii_control()) => return Err(ConvertError::EventType),
-            name => {
-                self.complete |= name == "message_stop";
-                write_event(name, &self.event, out);
-            }
         }
         Ok(())
     }
@@ -168,7 +145,7 @@ impl Converter {
     }
 
     fn error(&mut self, aws: &[u8], message: &str, out: &mut BytesMut) {
-        write_error(&String::from_utf8_lossy(aws), message, out);
+        write_error_event(&String::from_utf8_lossy(aws), message, out);
         self.complete = true;
     }
 }
@@ -193,30 +170,6 @@ pub enum ConvertError {
     /// contain.
     #[error("the type of an event holds control characters")]
     EventType,
-}
-
-/// Returns the span of the metrics with one comma, so that the rest is an object again.
-fn metrics_span(event: &[u8]) -> Option<Range<usize>> {
-    let mut before = None;
-    let mut members = json::Members::new(event)?;
-    while let Some(member) = members.next() {
-        if member.key == METRICS.as_bytes() {
-            let start = before.unwrap_or(member.span.start);
-            let end = match (before, members.next()) {
-                (None, Some(after)) => after.span.start,
-                _ => member.span.end,
-            };
-            return Some(start..end);
-        }
-        before = Some(member.span.end);
-    }
-    None
-}
-
-/// Appends an `error` event for the AWS error `aws`.
-fn write_error(aws: &str, message: &str, out: &mut BytesMut) {
-    let message = if message.is_empty() { Cow::Borrowed(aws) } else { anthropic_message(message) };
-    write_error_event(anthropic_error_type(aws), &message, out);
 }
 
 #[cfg(test)]

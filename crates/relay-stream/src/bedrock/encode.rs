@@ -1,16 +1,20 @@
-//! Messages as Bedrock sends them, for tests that simulate the upstream.
+//! Messages as Bedrock sends them.
 
 use bytes::BytesMut;
 
 use crate::frame::{EncodeError, HeaderValue, write_message};
 use crate::json;
 
-/// Appends a chunk with the JSON of one event. `padding` becomes the member `p`.
+/// Appends a chunk with the JSON of one event. `padding` becomes the member `p`, with which Bedrock hides the
+/// length of the event; without padding the member is omitted.
 /// # Errors
 /// [`EncodeError::Frame`] if the event is too large for a frame.
 pub fn write_chunk(event: &[u8], padding: &str, out: &mut BytesMut) -> Result<(), EncodeError> {
     let bytes = base64_simd::STANDARD.encode_to_string(event);
-    let payload = format!(r#"{{"bytes":"{bytes}","p":{}}}"#, json::quote(padding));
+    let payload = match padding {
+        "" => format!(r#"{{"bytes":"{bytes}"}}"#),
+        padding => format!(r#"{{"bytes":"{bytes}","p":{}}}"#, json::quote(padding)),
+    };
     let headers = [
         (":event-type", HeaderValue::String("chunk")),
         (":content-type", HeaderValue::String("application/json")),

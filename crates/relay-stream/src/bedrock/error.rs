@@ -53,6 +53,32 @@ pub(crate) fn known_error_type(aws: &str) -> Option<&'static str> {
     TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(stem)).map(|(_, kind)| *kind)
 }
 
+/// Returns the name of AWS for an error type of Anthropic: the exception that a client of Bedrock expects. An
+/// unknown type is an `internalServerException`.
+///
+/// [`anthropic_error_type`] returns the type again, except for three types without a counterpart:
+/// `authentication_error` and `billing_error` become `permission_error`, `request_too_large` becomes
+/// `invalid_request_error`.
+/// ```
+/// use relay_stream::bedrock::aws_exception_name;
+///
+/// assert_eq!(aws_exception_name("overloaded_error"), "serviceUnavailableException");
+/// ```
+/// # Source
+/// The names are those of the service model of bedrock-runtime. Those of `permission_error` and
+/// `not_found_error` are errors of the operation, which the SDKs of AWS also read inside a stream.
+pub fn aws_exception_name(kind: &str) -> &'static str {
+    match kind {
+        "invalid_request_error" | "request_too_large" => "validationException",
+        "permission_error" | "authentication_error" | "billing_error" => "accessDeniedException",
+        "not_found_error" => "resourceNotFoundException",
+        "rate_limit_error" => "throttlingException",
+        "timeout_error" => "modelTimeoutException",
+        "overloaded_error" => "serviceUnavailableException",
+        _ => "internalServerException",
+    }
+}
+
 /// Returns the message for clients of Anthropic. Claude Code compacts a conversation if a message contains
 /// `prompt is too long`. Bedrock's wording for this fault is prefixed with these words. Every other message
 /// is unchanged.
@@ -101,6 +127,23 @@ mod tests {
         check("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", "api_error");
         check("", "api_error");
         assert_eq!(known_error_type("overloaded_error"), None);
+    }
+
+    #[test]
+    fn the_exception_of_a_type_has_that_type_again() {
+        for kind in [
+            "invalid_request_error",
+            "permission_error",
+            "not_found_error",
+            "rate_limit_error",
+            "timeout_error",
+            "overloaded_error",
+            "api_error",
+        ] {
+            assert_eq!(anthropic_error_type(aws_exception_name(kind)), kind);
+        }
+        assert_eq!(aws_exception_name("billing_error"), "accessDeniedException");
+        assert_eq!(aws_exception_name("new_error"), "internalServerException");
     }
 
     #[test]

@@ -1,9 +1,14 @@
-//! Translates Amazon Bedrock's Event Stream of a Messages model into Anthropic's server-sent events.
+//! Translates Amazon Bedrock's Event Stream of a Messages model into Anthropic's server-sent events, and back.
 //!
 //! ```text
 //! Bytes ─Decoder─▶ MessageRef ─Converter─▶ event: / data: lines      Translator: both, and the end
 //! any chunks       chunk,                  one event's JSON,         SseBody, SseStream: adapters of
 //!                  exception, error        or an error event         a body and of a stream
+//!
+//! payload, decoded by the SDK of AWS ─write_payload─▶ event: / data: lines
+//!
+//! event: / data: lines ─FrameTranslator─▶ frames                     FrameBody: adapter of a body
+//! any chunks                              chunk, exception           (feature `encode`)
 //! ```
 //! ```
 //! use bytes::BytesMut;
@@ -28,12 +33,24 @@ mod adapter;
 mod convert;
 #[cfg(any(test, feature = "encode"))]
 mod encode;
+mod engine;
 mod error;
+#[cfg(any(test, feature = "encode"))]
+mod frame_body;
+#[cfg(any(test, feature = "encode"))]
+mod frame_translator;
+mod payload;
+mod progress;
 mod translate;
 
 pub use adapter::{SseBody, SseStream};
 pub use convert::{ConvertError, Converter};
 #[cfg(any(test, feature = "encode"))]
 pub use encode::{write_chunk, write_error, write_exception};
-pub use error::{anthropic_error_type, anthropic_message};
+pub use error::{anthropic_error_type, anthropic_message, aws_exception_name};
+#[cfg(any(test, feature = "encode"))]
+pub use frame_body::FrameBody;
+#[cfg(any(test, feature = "encode"))]
+pub use frame_translator::{FrameTranslateError, FrameTranslator};
+pub use payload::{write_error_event, write_payload};
 pub use translate::{TranslateError, Translator};

@@ -1,30 +1,33 @@
 //! The translation of a whole stream: bytes in, bytes out, and an error for an incomplete end.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
+use super::engine::Translate;
+use super::progress::Progress;
 use super::{ConvertError, Converter};
 use crate::frame::{Decoder, FrameError, Limits};
-use crate::on_break::OnBreak;
-use crate::on_break::write_break;
+use crate::on_break::{OnBreak, write_break};
 
 /// Translates the bytes of Bedrock's stream, cut anywhere, into the bytes of Anthropic's.
 ///
 /// The translator does no I/O: [`SseBody`](super::SseBody) and [`SseStream`](super::SseStream) apply it to a
 /// body or a stream. Its memory is that of a [`Decoder`] and a [`Converter`].
+/// ```
+/// use bytes::BytesMut;
+/// use relay_stream::bedrock::{TranslateError, Translator};
+///
+/// # const CAPTURE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/message.eventstream"));
+/// let (mut translator, mut out) = (Translator::new(), BytesMut::new());
+/// translator.push(&CAPTURE[..1400], &mut out)?;
+/// assert!(out.starts_with(b"event: message_start\n"), "complete events are written at once");
+/// assert!(matches!(translator.finish(&mut out), Err(TranslateError::Frame(_))), "the stream was cut");
+/// # Ok::<(), TranslateError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Translator {
     decoder: Decoder,
     converter: Converter,
-    on_break: OnBreak,
-    state: State,
-}
-
-#[derive(Debug, Clone, Default)]
-enum State {
-    #[default]
-    Open,
-    Done,
-    Failed(TranslateError),
+    progress: Progress<TranslateError>,
 }
 
 impl Translator {
@@ -40,7 +43,7 @@ impl Translator {
 
     /// Sets the handling of a broken stream. Default: [`OnBreak::Abort`].
     pub fn with_on_break(self, on_break: OnBreak) -> Self {
-        Translator { on_break, ..self }
+        Translator { progress: self.progress.with_on_break(on_break), ..self }
     }
 
     /// Reads the next bytes and appends every event that they complete to `out`.
@@ -49,10 +52,8 @@ impl Translator {
     /// is appended instead. The events before the fault are in `out` and should still be sent. The error is
     /// final.
     pub fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), TranslateError> {
-        match &self.state {
-            State::Open => {}
-            State::Done => return Ok(()),
-            State::Failed(error) => return Err(error.clone()),
+        if let Some(result) = self.progress.over() {
+            return result;
         }
         match self.translate(chunk, out) {
             Ok(()) => Ok(()),
@@ -65,10 +66,8 @@ impl Translator {
     /// [`TranslateError`] if the stream ends inside a message, or without `message_stop` and without an
     /// error. With [`OnBreak::ErrorEvent`] an `error` event is appended instead.
     pub fn finish(&mut self, out: &mut BytesMut) -> Result<(), TranslateError> {
-        match &self.state {
-            State::Open => {}
-            State::Done => return Ok(()),
-            State::Failed(error) => return Err(error.clone()),
+        if let Some(result) = self.progress.over() {
+            return result;
         }
         if let Err(error) = self.decoder.finish() {
             return self.end(error.into(), out);
@@ -76,33 +75,29 @@ impl Translator {
         if !self.converter.is_complete() {
             return self.end(TranslateError::Incomplete, out);
         }
-        self.state = State::Done;
+        self.progress.finish();
         Ok(())
     }
 
     /// Handles a failure of the upstream's connection. Returns `true` if [`OnBreak::ErrorEvent`] has handled
     /// it, and `false` if the caller has to forward the failure.
     pub fn interrupt(&mut self, out: &mut BytesMut) -> bool {
-        let open = matches!(self.state, State::Open);
-        self.state = State::Done;
-        if open && self.on_break == OnBreak::ErrorEvent && !self.converter.is_complete() {
+        let open = self.progress.over().is_none();
+        let handled = self.progress.interrupt();
+        if open && handled && !self.converter.is_complete() {
             write_break(out);
         }
-        self.on_break == OnBreak::ErrorEvent
+        handled
     }
 
     /// Returns `true` once no further input produces output.
     pub fn is_done(&self) -> bool {
-        !matches!(self.state, State::Open)
+        self.progress.over().is_some()
     }
 
     /// Returns `true` if the stream may end here.
     pub fn may_end(&self) -> bool {
-        match self.state {
-            State::Open => self.converter.is_complete() && self.decoder.buffered() == 0,
-            State::Done => true,
-            State::Failed(_) => false,
-        }
+        self.progress.may_end(self.converter.is_complete() && self.decoder.buffered() == 0)
     }
 
     fn translate(&mut self, mut chunk: &[u8], out: &mut BytesMut) -> Result<(), TranslateError> {
@@ -113,19 +108,35 @@ impl Translator {
     }
 
     fn end(&mut self, error: TranslateError, out: &mut BytesMut) -> Result<(), TranslateError> {
-        match self.on_break {
-            OnBreak::Abort => {
-                self.state = State::Failed(error.clone());
-                Err(error)
-            }
-            OnBreak::ErrorEvent => {
-                self.state = State::Done;
-                if !self.converter.is_complete() {
-                    write_break(out);
-                }
-                Ok(())
-            }
+        self.progress.fail(error)?;
+        if !self.converter.is_complete() {
+            write_break(out);
         }
+        Ok(())
+    }
+}
+
+impl Translate for Translator {
+    type Error = TranslateError;
+
+    fn push(&mut self, chunk: Bytes, out: &mut BytesMut) -> Result<(), TranslateError> {
+        Translator::push(self, &chunk, out)
+    }
+
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), TranslateError> {
+        Translator::finish(self, out)
+    }
+
+    fn interrupt(&mut self, out: &mut BytesMut) -> bool {
+        Translator::interrupt(self, out)
+    }
+
+    fn is_done(&self) -> bool {
+        Translator::is_done(self)
+    }
+
+    fn may_end(&self) -> bool {
+        Translator::may_end(self)
     }
 }
 

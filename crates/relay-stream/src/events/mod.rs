@@ -36,4 +36,8 @@ mod rules;
 pub use error::{Damage, DamagedEvent};
 pub(crate) use kind::EventKind;
 pub use normalizer::EventNormalizer;
+#[cfg(any(test, feature = "encode"))]
+pub(crate) use repair::write_foreign_error;
 pub use rules::UnknownEvents;
+#[cfg(any(test, feature = "encode"))]
+pub(crate) use rules::{Decision, decide};
