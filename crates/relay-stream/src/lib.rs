@@ -33,7 +33,7 @@
 //! ```
 //! No feature is enabled by default, and without features the crate depends on no runtime:
 //!
-//! - `encode` writes Event Streams, for tests that simulate the upstream.
+//! - `encode` writes Event Streams, for servers of Bedrock's clients and for tests that simulate the upstream.
 //! - `codec` implements the codec traits of tokio-util for Event Stream messages.
 //! - `tokio` provides the timer of tokio for [`body::KeepAliveBody`].
 //!

@@ -4,17 +4,6 @@
 //! bytes ─push─▶ MessageStartEditor ─▶ the same bytes, message_start edited
 //! any chunks
 //! ```
-//! ```
-//! use bytes::Bytes;
-//! use relay_stream::MessageStartEditor;
-//!
-//! let mut editor = MessageStartEditor::rename("claude-sonnet-4-5");
-//! let event = Bytes::from("data: {\"type\":\"message_start\", \"message\": {\"id\":\"m\", \"model\":\"glm-5.3\"}}\n\n");
-//! let out = editor.push(event);
-//! assert!(out.ends_with(b"\"message\": {\"id\":\"m\", \"model\":\"claude-sonnet-4-5\"}}\n\n"));
-//! let event = Bytes::from("data: {\"type\":\"content_block_delta\"");
-//! assert_eq!(editor.push(event.clone()), event, "every later byte is forwarded without delay");
-//! ```
 
 use std::ops::Range;
 
@@ -32,6 +21,17 @@ const HELD_LIMIT: usize = 64 << 10;
 /// An incomplete event at the end of a chunk is buffered until it is complete, up to 64 KiB. After the first
 /// `message_start`, or once the limit is exceeded, every byte is forwarded unread and without delay. A stream
 /// that starts with another event of a message, or with a `message_start` without a model, is unchanged.
+/// ```
+/// use bytes::Bytes;
+/// use relay_stream::MessageStartEditor;
+///
+/// let mut editor = MessageStartEditor::rename("claude-sonnet-4-5");
+/// let event = Bytes::from("data: {\"type\":\"message_start\", \"message\": {\"id\":\"m\", \"model\":\"glm-5.3\"}}\n\n");
+/// let out = editor.push(event);
+/// assert!(out.ends_with(b"\"message\": {\"id\":\"m\", \"model\":\"claude-sonnet-4-5\"}}\n\n"));
+/// let event = Bytes::from("data: {\"type\":\"content_block_delta\"");
+/// assert_eq!(editor.push(event.clone()), event, "every later byte is forwarded without delay");
+/// ```
 #[derive(Debug)]
 pub struct MessageStartEditor {
     /// The edit that remains to be done. `None` once the editor is done.

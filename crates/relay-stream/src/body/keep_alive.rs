@@ -34,6 +34,27 @@ pin_project! {
     /// Streams have no pings. A ping is inserted between two events, never inside one: while the upstream
     /// pauses inside an event, no ping is sent. The size hint never announces a length, so the caller must
     /// not copy a `content-length`.
+    ///
+    /// With the timer of tokio (feature `tokio`):
+    /// ```
+    /// # #[cfg(feature = "tokio")]
+    /// # fn main() {
+    /// use std::time::Duration;
+    ///
+    /// use http_body_util::{BodyExt, Full};
+    /// use relay_stream::body::{KeepAliveBody, TokioTimer};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let every = Duration::from_secs(15);
+    /// let upstream = Full::new(bytes::Bytes::from("event: message_stop\ndata: {}\n\n"));
+    /// let body = KeepAliveBody::new(upstream, every, TokioTimer::new(every));
+    /// assert_eq!(body.collect().await?.to_bytes(), "event: message_stop\ndata: {}\n\n");
+    /// # Ok::<(), std::convert::Infallible>(())
+    /// # }).unwrap();
+    /// # }
+    /// # #[cfg(not(feature = "tokio"))]
+    /// # fn main() {}
+    /// ```
     #[derive(Debug)]
     pub struct KeepAliveBody<B, T> {
         #[pin]

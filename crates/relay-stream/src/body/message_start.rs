@@ -15,6 +15,17 @@ pin_project! {
     /// Bytes that the editor buffers are sent before an error, trailers or the end. The length of the body is
     /// unknown while the editor may still change it, so the caller must not copy a `content-length` to the
     /// response.
+    /// ```
+    /// use http_body_util::{BodyExt, Full};
+    /// use relay_stream::body::MessageStartBody;
+    ///
+    /// # tokio_test::block_on(async {
+    /// let start = "data: {\"type\":\"message_start\",\"message\":{\"model\":\"glm\"}}\n\n";
+    /// let body = MessageStartBody::rename(Full::new(bytes::Bytes::from(start)), "claude");
+    /// assert_eq!(body.collect().await?.to_bytes(), start.replace("glm", "claude"));
+    /// # Ok::<(), std::convert::Infallible>(())
+    /// # }).unwrap();
+    /// ```
     #[derive(Debug)]
     pub struct MessageStartBody<B: Body> {
         #[pin]

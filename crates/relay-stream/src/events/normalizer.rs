@@ -24,6 +24,15 @@ const HELD_LIMIT: usize = 16 << 20;
 /// Events inside one chunk are forwarded as a slice of the chunk. An incomplete event at the end of a chunk is buffered until
 /// it is complete, so a client receives whole events only. Above 256 KiB, an event that its start identifies is forwarded as it
 /// arrives, without validation; above 16 MiB, any other event is damaged.
+/// ```
+/// use bytes::Bytes;
+/// use relay_stream::events::{Damage, EventNormalizer, UnknownEvents};
+///
+/// let mut events = EventNormalizer::new(UnknownEvents::Drop);
+/// assert_eq!(events.push(Bytes::from("event: message_stop\ndata: {\"type\":")), "", "events are forwarded whole");
+/// assert_eq!(events.push(Bytes::from("\"mess\n\n")), "");
+/// assert_eq!(events.damaged().map(|event| event.damage()), Some(Damage::NotJson));
+/// ```
 #[derive(Debug)]
 pub struct EventNormalizer {
     unknown: UnknownEvents,

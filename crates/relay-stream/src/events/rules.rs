@@ -10,6 +10,7 @@ use crate::sse::SseEvent;
 
 /// The handling of a well-formed event (its name is its `type`) that the Messages API does not have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UnknownEvents {
     /// The event is dropped. For upstreams that only resemble the Messages API.
     #[default]

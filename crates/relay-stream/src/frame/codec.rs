@@ -10,6 +10,19 @@ use super::{FrameError, Limits, Message, MessageRef, Prelude};
 ///
 /// The codec works in the buffer of the framed transport. That buffer holds at most [`Limits::frame`] bytes
 /// of an incomplete message and the bytes of one more read.
+/// ```
+/// use futures_util::StreamExt;
+/// use relay_stream::frame::MessageCodec;
+/// use tokio_util::codec::FramedRead;
+///
+/// # const CAPTURE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/message.eventstream"));
+/// # tokio_test::block_on(async {
+/// let mut messages = FramedRead::new(CAPTURE, MessageCodec::new());
+/// let message = messages.next().await.transpose()?.expect("the first message");
+/// assert_eq!(message.header(":event-type").and_then(|value| value.as_str()), Some("chunk"));
+/// # Ok::<(), relay_stream::frame::CodecError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Default)]
 pub struct MessageCodec {
     limits: Limits,
@@ -119,7 +132,7 @@ mod tests {
         let cut = codec.decode_eof(&mut buffer).unwrap_err();
         assert!(matches!(cut, CodecError::Frame(FrameError::Truncated { held: 30 })));
         assert!(codec.decode(&mut BytesMut::from(CAPTURE)).is_err());
-        let mut codec = MessageCodec::new().with_limits(Limits { frame: 16, ..Limits::default() });
+        let mut codec = MessageCodec::new().with_limits(Limits::new().with_frame(16));
         let large = codec.decode(&mut BytesMut::from(&CAPTURE[..12])).unwrap_err();
         assert!(matches!(large, CodecError::Frame(FrameError::FrameTooLarge { limit: 16, .. })));
     }

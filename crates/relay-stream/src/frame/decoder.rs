@@ -12,6 +12,24 @@ const KEPT_CAPACITY: usize = 64 << 10;
 /// A message inside one chunk is a slice of that chunk. A message that spans several chunks is collected in a
 /// buffer that grows with the bytes that arrive, up to [`Limits::frame`]. The length that a frame claims
 /// reserves no memory.
+/// ```
+/// use bytes::Bytes;
+/// use relay_stream::frame::Decoder;
+///
+/// # const CAPTURE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/message.eventstream"));
+/// let mut decoder = Decoder::new();
+/// let mut count = 0;
+/// for chunk in CAPTURE.chunks(1400) {
+///     let mut chunk = Bytes::from_static(chunk);
+///     while let Some(message) = decoder.decode(&mut chunk)? {
+///         assert!(message.payload().starts_with(b"{"));
+///         count += 1;
+///     }
+/// }
+/// decoder.finish()?;
+/// assert_eq!(count, 16);
+/// # Ok::<(), relay_stream::frame::FrameError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
     limits: Limits,

@@ -12,7 +12,13 @@ const TRAILER_LEN: usize = 4;
 /// The defaults are the maxima of AWS: 24 MiB of payload and 128 KiB of headers, as botocore enforces them.
 /// No service sends as many as 128 headers. A decoder allocates memory only for bytes that have arrived, so
 /// the length that a frame claims allocates nothing.
+/// ```
+/// use relay_stream::frame::{Decoder, Limits};
+///
+/// let decoder = Decoder::new().with_limits(Limits::new().with_frame(1 << 20));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The largest frame in bytes, checksums included. Default: 25,296,912 (24 MiB + 128 KiB + 16).
     pub frame: usize,
@@ -22,10 +28,32 @@ pub struct Limits {
     pub header_count: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// Creates the default limits.
+    pub const fn new() -> Self {
         let (headers, payload) = (128 << 10, 24 << 20);
         Limits { frame: PRELUDE_LEN + headers + payload + TRAILER_LEN, headers, header_count: 128 }
+    }
+
+    /// Sets the largest frame in bytes, checksums included.
+    pub const fn with_frame(self, frame: usize) -> Self {
+        Limits { frame, ..self }
+    }
+
+    /// Sets the largest header block in bytes.
+    pub const fn with_headers(self, headers: usize) -> Self {
+        Limits { headers, ..self }
+    }
+
+    /// Sets the largest number of headers.
+    pub const fn with_header_count(self, header_count: usize) -> Self {
+        Limits { header_count, ..self }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -14,6 +14,20 @@ pin_project! {
     /// A stream of the messages in a stream of chunks.
     ///
     /// It ends after the first error, either of the inner stream or of the decoder.
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use bytes::Bytes;
+    /// use futures_util::{StreamExt, stream};
+    /// use relay_stream::frame::{Decoder, MessageStream};
+    ///
+    /// # const CAPTURE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/message.eventstream"));
+    /// # tokio_test::block_on(async {
+    /// let chunks = CAPTURE.chunks(1400).map(|chunk| Ok::<_, Infallible>(Bytes::from_static(chunk)));
+    /// let messages = MessageStream::new(stream::iter(chunks), Decoder::new());
+    /// assert_eq!(messages.count().await, 16);
+    /// # });
+    /// ```
     #[derive(Debug)]
     pub struct MessageStream<S> {
         #[pin]

@@ -23,6 +23,20 @@ pin_project! {
     /// event is treated as broken. The size hint then never announces an exact length, and the sender of the
     /// response must not copy a `content-length` to it: a client that has received all announced bytes does
     /// not notice a failure.
+    /// ```
+    /// use http_body_util::{BodyExt, Full};
+    /// use relay_stream::OnBreak;
+    /// use relay_stream::watch::{StreamEnd, WatchBody};
+    ///
+    /// # tokio_test::block_on(async {
+    /// let cut = Full::new(bytes::Bytes::from("event: ping\ndata: {\"type\": \"ping\"}\n\n"));
+    /// let body = WatchBody::new(cut, |report, end| {
+    ///     assert_eq!((end, report.is_complete()), (StreamEnd::Ended, false));
+    /// });
+    /// let error = body.check_end(OnBreak::Abort).collect().await.unwrap_err();
+    /// assert!(error.is_incomplete());
+    /// # });
+    /// ```
     pub struct WatchBody<B, F: FnOnce(StreamReport, StreamEnd)> {
         #[pin]
         inner: B,

@@ -11,6 +11,14 @@ const EVENT_LIMIT: usize = 64 << 10;
 ///
 /// An event inside one chunk is read in place. An incomplete event at the end of a chunk is copied, up to 64
 /// KiB, unless it is content or a ping. A larger event is not read.
+/// ```
+/// use relay_stream::watch::SseWatch;
+///
+/// let mut watch = SseWatch::new();
+/// watch.observe(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+/// watch.finish();
+/// assert!(watch.report().is_complete());
+/// ```
 #[derive(Debug)]
 pub struct SseWatch {
     boundary: Boundary,
