@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use memchr::{memchr, memmem};
 
-use super::payload::{METRICS, metrics_span, write_error_event, write_json};
+use super::payload::{ConvertError, METRICS, metrics_span, write_error_event, write_json};
 use crate::frame::MessageRef;
 use crate::json;
 
@@ -154,22 +154,6 @@ impl Default for Converter {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// An error in converting a chunk. Its checksums are right, so the service has sent these bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConvertError {
-    /// The payload of a chunk is not a JSON object.
-    #[error("the payload of a chunk is not a JSON object")]
-    Chunk,
-    /// The `bytes` of a chunk are not base64.
-    #[error("the bytes of a chunk are not base64")]
-    Base64,
-    /// The type of an event contains control characters, which the name of a server-sent event cannot
-    /// contain.
-    #[error("the type of an event holds control characters")]
-    EventType,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http_body::{Body, Frame};
 
+use super::progress::Translate;
 use crate::StreamError;
 
 /// The initial capacity of the output buffer, in bytes. It fits the events of a few chunks, so that small
@@ -14,17 +15,6 @@ use crate::StreamError;
 const OUT_CAPACITY: usize = 4 << 10;
 /// The largest capacity that the output buffer keeps after an event, in bytes. A larger buffer is freed.
 const KEPT_CAPACITY: usize = 64 << 10;
-
-/// A translation of a stream of bytes, in one direction.
-pub(super) trait Translate {
-    type Error;
-
-    fn push(&mut self, chunk: Bytes, out: &mut BytesMut) -> Result<(), Self::Error>;
-    fn finish(&mut self, out: &mut BytesMut) -> Result<(), Self::Error>;
-    fn interrupt(&mut self, out: &mut BytesMut) -> bool;
-    fn is_done(&self) -> bool;
-    fn may_end(&self) -> bool;
-}
 
 /// The part that all adapters share: one translator, its output buffer, and the state of the end.
 #[derive(Debug)]

@@ -3,9 +3,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::encode::{write_chunk, write_exception};
-use super::engine::Translate;
 use super::error::aws_exception_name;
-use super::progress::Progress;
+use super::progress::{Progress, Translate};
 use crate::events::{Damage, DamagedEvent, Decision, EventKind, UnknownEvents, decide, write_foreign_error};
 use crate::frame::EncodeError;
 use crate::json;

@@ -44,7 +44,7 @@ mod progress;
 mod translate;
 
 pub use adapter::{SseBody, SseStream};
-pub use convert::{ConvertError, Converter};
+pub use convert::Converter;
 #[cfg(any(test, feature = "encode"))]
 pub use encode::{write_chunk, write_error, write_exception};
 pub use error::{anthropic_error_type, anthropic_message, aws_exception_name};
@@ -52,5 +52,5 @@ pub use error::{anthropic_error_type, anthropic_message, aws_exception_name};
 pub use frame_body::FrameBody;
 #[cfg(any(test, feature = "encode"))]
 pub use frame_translator::{FrameTranslateError, FrameTranslator};
-pub use payload::{write_error_event, write_payload};
+pub use payload::{ConvertError, write_error_event, write_payload};
 pub use translate::{TranslateError, Translator};

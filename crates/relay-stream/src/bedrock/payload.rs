@@ -6,7 +6,6 @@ use std::ops::Range;
 use bytes::BytesMut;
 use memchr::memmem;
 
-use super::ConvertError;
 use super::error::{anthropic_error_type, anthropic_message, known_error_type};
 use crate::json;
 use crate::sse;
@@ -80,6 +79,22 @@ fn write_inner_error(event: &[u8], out: &mut BytesMut) {
         Some(aws) => write_error_event(&aws, &json::get_string(error, "message").unwrap_or_default(), out),
         None => sse::write_event("error", event, out),
     }
+}
+
+/// An error in converting a chunk. Its checksums are right, so the service has sent these bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvertError {
+    /// The payload of a chunk is not a JSON object.
+    #[error("the payload of a chunk is not a JSON object")]
+    Chunk,
+    /// The `bytes` of a chunk are not base64.
+    #[error("the bytes of a chunk are not base64")]
+    Base64,
+    /// The type of an event contains control characters, which the name of a server-sent event cannot
+    /// contain.
+    #[error("the type of an event holds control characters")]
+    EventType,
 }
 
 /// Returns the span of the metrics with one comma, so that the rest is an object again.

@@ -1,6 +1,19 @@
-//! The state of a translation, and its end by a break.
+//! The interface of a translation, its state, and its end by a break.
+
+use bytes::{Bytes, BytesMut};
 
 use crate::on_break::OnBreak;
+
+/// A translation of a stream of bytes, in one direction.
+pub(super) trait Translate {
+    type Error;
+
+    fn push(&mut self, chunk: Bytes, out: &mut BytesMut) -> Result<(), Self::Error>;
+    fn finish(&mut self, out: &mut BytesMut) -> Result<(), Self::Error>;
+    fn interrupt(&mut self, out: &mut BytesMut) -> bool;
+    fn is_done(&self) -> bool;
+    fn may_end(&self) -> bool;
+}
 
 /// The state that both translators share. `X` is the error of the translator.
 #[derive(Debug)]

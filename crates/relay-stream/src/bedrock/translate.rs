@@ -2,8 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::engine::Translate;
-use super::progress::Progress;
+use super::progress::{Progress, Translate};
 use super::{ConvertError, Converter};
 use crate::frame::{Decoder, FrameError, Limits};
 use crate::on_break::{OnBreak, write_break};
