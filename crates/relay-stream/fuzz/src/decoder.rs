@@ -6,7 +6,7 @@ use relay_stream::frame::{Decoder, FrameError, Limits, Message};
 
 use super::chunks::{cut, repair, sizes_and_stream};
 
-const LIMITS: Limits = Limits { frame: 512, headers: 128, header_count: 8 };
+const LIMITS: Limits = Limits::new().with_frame(512).with_headers(128).with_header_count(8);
 
 fn decode<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Message>, Result<(), FrameError>) {
     let mut decoder = Decoder::new().with_limits(LIMITS);
