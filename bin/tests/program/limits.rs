@@ -48,7 +48,10 @@ fn malformed_bytes_of_a_client_are_in_the_log() {
         assert!(line.contains("peer=127.0.0.1:"), "{line}");
         if !status.is_empty() {
             assert!(received.lines().next().unwrap_or_default().contains(status), "{received:?}");
-            assert!(received.contains("invalid_request_error") && line.contains("request_id=\"req_"), "{line}");
+            assert!(
+                received.contains("invalid_request_error") && line.contains("request_id=\"req_"),
+                "{line}"
+            );
         }
     }
 }
