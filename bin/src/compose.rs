@@ -1,11 +1,24 @@
 //! Composes the relay of the process from its configuration.
+//!
+//! ```text
+//! listeners ▸ edge layers ▸ client limits ▸ intake ▸ failover over providers ──▶ upstreams
+//! ```
+//! The list in [`relay`] has the stages of [`relay_server::stages`], from the upstreams to the clients. `serve` puts the relay
+//! on its listeners.
 
 use relay_config::Config;
-use relay_server::{Builder, Relay};
+use relay_server::{BuildError, Relay};
 
-/// Returns the builder of the relay that listens on the addresses in `server.listen` and nowhere else.
-pub(crate) fn relay(config: Config) -> Builder {
+/// Composes the relay that listens on the addresses in `server.listen` and nowhere else.
+pub(crate) fn relay(config: Config) -> Result<Relay, BuildError> {
     let loopback_only = config.server.is_loopback_only();
-    // The loader has warned about a configuration without an enabled provider, which an operator may complete later.
-    Relay::builder(config).reachable_from_loopback_only(loopback_only).allow_no_provider()
+    let relay = Relay::builder(config)
+        .reachable_from_loopback_only(loopback_only)
+        .allow_no_provider() // the loader has warned, and an operator may add one later
+        .providers()? // for each credential: model mapping ▸ adaptation ▸ images ▸ attempts
+        .failover() // strategy ▸ one candidate at a time, until an answer is final
+        .intake() // reads and decompresses a body, within its limits
+        .client_limits() // requests in flight ▸ authentication ▸ limits of each client
+        .edge(); // request id ▸ record ▸ catch panic ▸ linger ▸ framing ▸ browser ▸ respond
+    Ok(relay)
 }

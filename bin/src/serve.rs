@@ -57,7 +57,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     start.log();
     let hints = client_hint::of(&config);
     let server = config.server.clone();
-    let relay = compose::relay(config).build()?;
+    let relay = compose::relay(config)?;
     let ended = runtime.block_on(run(relay, &server, &hints, signals, &log));
     // A thread may still be resolving a name. Its result is no longer needed.
     runtime.shutdown_background();

@@ -24,6 +24,7 @@ use crate::options::Options;
 use crate::record::RecordSubscriber;
 use crate::relay::Relay;
 use crate::serve::HeadTimeouts;
+use crate::stages::{self, Providers};
 
 /// Builds a [`Relay`] from a [`Config`].
 #[derive(Clone)]
@@ -299,7 +300,15 @@ impl Builder {
     /// [`BuildError::Config`] with every problem that [`Config::check`] finds, or another [`BuildError`] for the first
     /// provider that cannot be built.
     pub fn build(self) -> Result<Relay, BuildError> {
-        Relay::assemble(self.config, self.options, self.before.as_ref())
+        stages::build(self.config, self.options, self.before.as_ref())
+    }
+
+    /// Builds the first [stage](crate::stages) of the relay. [`build`](Self::build) takes all stages.
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build): the other stages cannot fail.
+    pub fn providers(self) -> Result<Providers, BuildError> {
+        Providers::new(self.config, self.options, self.before.as_ref())
     }
 }
 

@@ -69,6 +69,7 @@ mod response;
 mod router;
 mod serve;
 mod stack;
+pub mod stages;
 mod state;
 
 pub use body::Body;

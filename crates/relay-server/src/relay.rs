@@ -11,13 +11,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use relay_config::Config;
+use relay_config::{Config, ServerConfig};
 use relay_messages::ThinkingProvenance;
+use relay_routing::Planner;
 use tower::{BoxError, Service};
 
-use crate::assemble::{Assembled, assemble};
 use crate::body::Body;
-use crate::build_error::BuildError;
 use crate::edge::Listener;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
@@ -58,6 +57,16 @@ pub struct Relay {
     origin: Arc<Origin>,
 }
 
+/// The parts of a relay.
+pub(crate) struct Parts {
+    pub(crate) stack: Stack,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) explainer: Arc<Explainer>,
+    pub(crate) signatures: ThinkingProvenance,
+    pub(crate) limits: RateLimitLayer,
+    pub(crate) server: ServerConfig,
+}
+
 /// The settings that a relay was made of.
 struct Origin {
     /// The configuration that the builder received.
@@ -69,29 +78,15 @@ struct Origin {
 }
 
 impl Relay {
-    /// Builds a relay that takes over the state of `before`.
-    pub(crate) fn assemble(
-        config: Config,
-        options: Options,
-        before: Option<&Self>,
-    ) -> Result<Self, BuildError> {
-        let mut applied = config.clone();
-        options.apply_to(&mut applied)?;
-        let signatures = before.map_or_else(ThinkingProvenance::default, |before| before.signatures.clone());
-        let planner = before.map(|before| &**before.readiness.planner());
-        let mut limits = RateLimitLayer::of_clients(&applied.server.auth);
-        if let Some(before) = before {
-            limits = limits.inherit_state(&before.limits);
-        }
-        let Assembled { stack, readiness, explainer } =
-            assemble(&applied, &options, planner, &signatures, &limits)?;
-        Ok(Self {
-            stack,
-            readiness,
-            explainer,
-            signatures,
-            limits,
-            settings: ServeSettings::new(&applied.server, options.head_timeouts),
+    /// Creates a relay of its parts. It is the next one after `before`.
+    pub(crate) fn new(parts: Parts, config: Config, options: Options, before: Option<&Self>) -> Self {
+        Self {
+            stack: parts.stack,
+            readiness: parts.readiness,
+            explainer: parts.explainer,
+            signatures: parts.signatures,
+            limits: parts.limits,
+            settings: ServeSettings::new(&parts.server, options.head_timeouts),
             connections: ConnectionLimit::new(options.connections),
             listener: None,
             origin: Arc::new(Origin {
@@ -100,7 +95,21 @@ impl Relay {
                 generation: before.map_or(1, |before| before.origin.generation + 1),
                 built_at: SystemTime::now(),
             }),
-        })
+        }
+    }
+
+    /// The provenance of thinking blocks.
+    pub(crate) fn signatures(&self) -> &ThinkingProvenance {
+        &self.signatures
+    }
+
+    /// The limits of the clients.
+    pub(crate) fn limits(&self) -> &RateLimitLayer {
+        &self.limits
+    }
+
+    pub(crate) fn planner(&self) -> &Planner {
+        self.readiness.planner()
     }
 
     /// Returns the state of the relay now: its providers with their circuits, keys and resting models. It contains no

@@ -17,6 +17,7 @@ use crate::changes::Changes;
 use crate::edge::Listener;
 use crate::relay::Relay;
 use crate::serve::{ConnectionLimit, ServeSettings};
+use crate::stages;
 
 /// A relay whose configuration can be replaced while it serves requests. Clones share the relay.
 ///
@@ -90,7 +91,7 @@ impl Reloadable {
         let _replacing = self.current.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.current();
         let changes = Changes::between(before.config(), &config);
-        let relay = Relay::assemble(config, before.options().clone(), Some(&*before))?;
+        let relay = stages::build(config, before.options().clone(), Some(&*before))?;
         if before.is_draining() {
             relay.start_draining();
         }

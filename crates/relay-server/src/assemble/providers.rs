@@ -16,22 +16,22 @@ use crate::discovery::Discovery;
 use crate::options::Options;
 
 /// The parts of the relay that are built per provider.
-pub(super) struct BuiltProviders {
+pub(crate) struct BuiltProviders {
     /// The providers with their candidates, in the order of the configuration.
-    pub(super) pools: Vec<ProviderPool>,
+    pub(crate) pools: Vec<ProviderPool>,
     /// The memory of refused fields of each provider.
-    pub(super) refusals: Vec<(ProviderName, RefusalMemory)>,
+    pub(crate) refusals: Vec<(ProviderName, RefusalMemory)>,
     /// The upstreams for the rest of Anthropic's API, highest priority first.
-    pub(super) forwards: Vec<(ProviderName, Forward)>,
+    pub(crate) forwards: Vec<(ProviderName, Forward)>,
     /// The providers whose upstreams list their models.
-    pub(super) discoveries: Vec<Discovery>,
+    pub(crate) discoveries: Vec<Discovery>,
 }
 
 /// Builds every provider that is enabled.
 ///
 /// # Errors
 /// [`BuildError`] for the first provider that cannot be built.
-pub(super) fn build_providers(
+pub(crate) fn build_providers(
     config: &Config,
     options: &Options,
     signatures: &ThinkingProvenance,

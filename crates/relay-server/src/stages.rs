@@ -1,0 +1,240 @@
+//! The composition of a relay, stage by stage, from the upstreams to the clients.
+//!
+//! ```text
+//! Builder ─providers─▶ Providers ─failover─▶ Routing ─intake─▶ Operations ─client_limits─▶ Admission ─edge─▶ Relay
+//! ```
+//! Each stage is made of the one before, so that every relay has the same order. [`Builder::build`] takes all stages. A program
+//! that takes them itself shows its composition at a glance. The layers that it adds in code have their places in
+//! [`Builder::layer_requests`] and [`Builder::layer_attempts`].
+//!
+//! ```
+//! use relay_config::{Format, Loader};
+//! use relay_server::Relay;
+//!
+//! let config = "providers: [{ name: local, type: mock }]";
+//! let config = Loader::new().with_text("relay.yaml", Format::Yaml, config).load()?.config;
+//! let relay = Relay::builder(config)
+//!     .providers()? // one candidate for each credential
+//!     .failover() // one candidate at a time, until an answer is final
+//!     .intake() // reads the body
+//!     .client_limits() // authenticates clients, and limits each of them
+//!     .edge(); // covers every response, errors included
+//! # let _ = relay;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Builder::build`]: crate::Builder::build
+//! [`Builder::layer_requests`]: crate::Builder::layer_requests
+//! [`Builder::layer_attempts`]: crate::Builder::layer_attempts
+
+use std::fmt;
+use std::sync::Arc;
+
+use relay_config::{self as config, Config, StreamBreak};
+use relay_messages::ThinkingProvenance;
+use relay_providers::{Endpoint, OnBreak};
+use relay_routing::{AffinityTable, Failover, FailoverSettings, ModelRoutes, Planner};
+use tower::util::MapResponseLayer;
+use tower::{Layer, ServiceBuilder};
+
+use crate::assemble::{BuiltProviders, build_providers};
+use crate::auth::{AuthLayer, ConfiguredKeys};
+use crate::build_error::BuildError;
+use crate::catalog::Catalog;
+use crate::concurrency::ConcurrencyLayer;
+use crate::debug_log::DebugLogLayer;
+use crate::edge::{
+    BrowserLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer, with_route_headers,
+};
+use crate::explain::Explainer;
+use crate::forward::Forwarder;
+use crate::intake::{BodyBudget, Intake, IntakeLimits};
+use crate::messages::Messages;
+use crate::options::Options;
+use crate::rate_limit::RateLimitLayer;
+use crate::record::Subscribers;
+use crate::relay::{Parts, Relay};
+use crate::respond::RespondLayer;
+use crate::router::{self, Readiness, Router};
+use crate::stack::Stack;
+
+/// Builds a relay by all stages. It takes over the state of `before`.
+pub(crate) fn build(config: Config, options: Options, before: Option<&Relay>) -> Result<Relay, BuildError> {
+    Ok(Providers::new(config, options, before)?.failover().intake().client_limits().edge())
+}
+
+/// The settings that every stage reads.
+struct Context {
+    /// The configuration with the defaults and the providers of the program.
+    config: Config,
+    /// The configuration as the builder received it.
+    original: Config,
+    options: Options,
+    before: Option<Relay>,
+    signatures: ThinkingProvenance,
+}
+
+/// The providers: a service for each credential, with model mapping, adaptation and images around it.
+pub struct Providers {
+    context: Box<Context>,
+    built: BuiltProviders,
+}
+
+/// The choice of the candidates for a request, and the failover from one to the next.
+pub struct Routing {
+    context: Box<Context>,
+    built: BuiltProviders,
+    planner: Arc<Planner>,
+    failover: Failover,
+}
+
+/// The operations of the relay: requests are read and routed, forwarded, or answered from lists.
+pub struct Operations {
+    context: Box<Context>,
+    planner: Arc<Planner>,
+    operations: router::Operations,
+}
+
+/// The operations for admitted clients, within the limits on requests.
+pub struct Admission {
+    context: Box<Context>,
+    readiness: Arc<Readiness>,
+    explainer: Arc<Explainer>,
+    limits: RateLimitLayer,
+    router: Router,
+}
+
+impl Providers {
+    pub(crate) fn new(
+        original: Config,
+        options: Options,
+        before: Option<&Relay>,
+    ) -> Result<Self, BuildError> {
+        let mut config = original.clone();
+        options.apply_to(&mut config)?;
+        let signatures = before.map(Relay::signatures).cloned().unwrap_or_default();
+        let built = build_providers(&config, &options, &signatures)?;
+        let context = Context { config, original, options, before: before.cloned(), signatures };
+        Ok(Self { context: Box::new(context), built })
+    }
+
+    /// Adds the strategy, which orders the candidates for each request, and the failover. Sessions, circuits and limits of
+    /// keys are inherited from the relay in [`Builder::inherit_state`](crate::Builder::inherit_state).
+    #[must_use]
+    pub fn failover(self) -> Routing {
+        let Self { context, mut built } = self;
+        let routing = &context.config.routing;
+        let routes =
+            ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());
+        let pools = std::mem::take(&mut built.pools);
+        let mut planner = Planner::new(pools, routing.strategy, routing.strict_models).with_routes(routes);
+        if routing.affinity == config::Affinity::Session {
+            planner = planner.with_affinity(Arc::new(AffinityTable::new()));
+        }
+        if let Some(before) = &context.before {
+            planner = planner.inherit_state(before.planner());
+        }
+        let planner = Arc::new(planner);
+        let settings = FailoverSettings {
+            failover_timeout: routing.failover_timeout,
+            max_attempts: routing.max_attempts,
+            on_break: match routing.on_stream_break {
+                StreamBreak::ErrorEvent => OnBreak::ErrorEvent,
+                _ => OnBreak::Abort,
+            },
+        };
+        let failover = Failover::new(Arc::clone(&planner), settings);
+        Routing { context, built, planner, failover }
+    }
+}
+
+impl Routing {
+    /// Adds the operations: reads and decompresses bodies within their limits, forwards the rest of Anthropic's API, and
+    /// serves the lists of models and providers.
+    #[must_use]
+    pub fn intake(self) -> Operations {
+        let Self { context, built, planner, failover } = self;
+        let (config, server) = (&context.config, &context.config.server);
+        let limits = IntakeLimits {
+            body_bytes: server.max_body_bytes,
+            time: server.timeout,
+            budget: BodyBudget::new(server.max_buffered_bytes),
+        };
+        let routed = Messages::new(failover);
+        let routed = DebugLogLayer::new(config.logging.debug.clone(), config.secrets()).layer(routed);
+        let catalog =
+            Catalog::models(&config.providers, built.refusals, Arc::clone(&planner), built.discoveries);
+        let operations = router::Operations {
+            messages: Intake::new(routed.clone(), Endpoint::Messages, limits.clone()),
+            count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
+            api: Forwarder::new(built.forwards, server.timeout),
+            catalog,
+        };
+        Operations { context, planner, operations }
+    }
+}
+
+impl Operations {
+    /// Adds the limit of requests in flight, authentication and the limits of each client. The request layers of the program
+    /// are further in.
+    #[must_use]
+    pub fn client_limits(self) -> Admission {
+        let Self { context, planner, operations } = self;
+        let server = &context.config.server;
+        let readiness = Arc::new(Readiness::new(Arc::clone(&planner)));
+        let keys = ConfiguredKeys::from(server.auth.clone());
+        let mut limits = RateLimitLayer::of_clients(&server.auth);
+        if let Some(before) = &context.before {
+            limits = limits.inherit_state(before.limits());
+        }
+        let explainer = Arc::new(Explainer::new(keys.clone(), planner, &context.config));
+        let concurrency = ConcurrencyLayer::new(server.max_concurrent);
+        let (auth, layers) = (AuthLayer::new(keys), &context.options.layers);
+        let router = Router::new(operations, &concurrency, &auth, &limits, layers, Arc::clone(&readiness));
+        Admission { context, readiness, explainer, limits, router }
+    }
+}
+
+impl Admission {
+    /// Surrounds everything with the layers of the edge, outermost first, and completes the relay.
+    #[must_use]
+    pub fn edge(self) -> Relay {
+        let Context { config, original, options, before, signatures } = *self.context;
+        let subscribers = Subscribers::from(options.subscribers.clone());
+        let stack = ServiceBuilder::new()
+            .layer(RequestIdLayer) // every layer further in can name the request
+            .option_layer(config.routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record
+            .layer(RecordLayer::new(subscribers)) // covers every response, errors and panics included
+            .layer(CatchPanicLayer) // answers with an error, so the record sees it
+            .layer(LingerLayer) // no error is lost to a body that was not read
+            .layer(FramingLayer) // no upstream puts the client's connection out of step
+            .layer(BrowserLayer::new(&config.server)) // adds CORS headers to every response, errors included
+            .layer(RespondLayer::new()) // from here on outwards there are no errors
+            .service(self.router);
+        Relay::new(
+            Parts {
+                stack: Stack::new(stack),
+                readiness: self.readiness,
+                explainer: self.explainer,
+                signatures,
+                limits: self.limits,
+                server: config.server,
+            },
+            original,
+            options,
+            before.as_ref(),
+        )
+    }
+}
+
+macro_rules! opaque {
+    ($($stage:ident),*) => {$(
+        impl fmt::Debug for $stage {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($stage)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+opaque!(Providers, Routing, Operations, Admission);
