@@ -43,7 +43,7 @@ pub(crate) enum Checked {
     /// The response is a message in one piece, and the client has requested a stream.
     Unstreamed(Response<AnswerBody>),
     /// The response is a failure.
-    Failed(FailedResponse),
+    Failed(Box<FailedResponse>),
 }
 
 /// Checks a response whose head arrived at `since`. The body of every result gives all of its bytes.
@@ -64,7 +64,7 @@ pub(crate) async fn check(
         let message = format!(
             "the upstream answered in the content-encoding `{coding}`, which the relay cannot decode"
         );
-        return Ok(Checked::Failed(FailedResponse::unusable(head, &message)));
+        return Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, &message))));
     }
     let declared = Form::declared(&head.headers);
     // An upstream sends an answer in one piece when it is complete: its idle timeout and the request's deadline limit it.
@@ -101,7 +101,7 @@ async fn check_piece(
             return Ok(Checked::Success(Response::from_parts(head, body)));
         }
         Start::Part(start, _) if start.len() >= PIECE_LIMIT => {
-            return Ok(Checked::Failed(FailedResponse::unusable(head, NO_STREAM)));
+            return Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, NO_STREAM))));
         }
         Start::Part(_, body) => {
             let failed = body.collect().await.err().unwrap_or(BodyError::Incomplete);
@@ -114,11 +114,15 @@ async fn check_piece(
         {
             Ok(Checked::Success(Response::from_parts(head, full(bytes))))
         }
-        Answered::Failure(error) => Ok(Checked::Failed(FailedResponse::new(*error, head, full(bytes)))),
+        Answered::Failure(error) => {
+            Ok(Checked::Failed(Box::new(FailedResponse::new(*error, head, full(bytes)))))
+        }
         Answered::CutOff => Err(AttemptError::Broken(BodyError::Incomplete)),
-        Answered::Unusable(message) => Ok(Checked::Failed(FailedResponse::unusable(head, &message))),
+        Answered::Unusable(message) => {
+            Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, &message))))
+        }
         Answered::Message if is_stream && attempt.has_fallback() => {
-            Ok(Checked::Failed(FailedResponse::unusable(head, NO_STREAM)))
+            Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, NO_STREAM))))
         }
         Answered::Message => {
             write_type(&mut head.headers, media_type::JSON, JSON);

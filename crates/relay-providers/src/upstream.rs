@@ -233,7 +233,7 @@ impl<P: Provider> Upstream<P> {
         let (response, is_unstreamed) = match checked.await? {
             Checked::Success(response) => (response, false),
             Checked::Unstreamed(response) => (response, true),
-            Checked::Failed(failed) => return Ok(Begun::Failed(failed)),
+            Checked::Failed(failed) => return Ok(Begun::Failed(*failed)),
         };
         let limits = RateLimits::read(response.headers());
         let endpoint = attempt.request().endpoint();
