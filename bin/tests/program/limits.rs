@@ -1,5 +1,6 @@
 //! Clients that use up what a process has, and clients that do not speak HTTP.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 
 use crate::process::{Connection, Process, User};
@@ -25,6 +26,22 @@ fn connections_beyond_the_open_files_wait_and_are_reported_once() {
         assert!(Connection::request_stream(address).read_to_end().contains("message_stop"));
     }
     assert_eq!(relay.seen().matches("as many clients").count(), 1);
+}
+
+#[test]
+fn idle_connections_at_the_limit_make_room_for_a_client() {
+    let user = User::new();
+    let (mut relay, address) = serve_with_files(&user, 64);
+    // Some have sent nothing, some a part of a head.
+    let mut idle: Vec<_> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for client in idle.iter_mut().step_by(3) {
+        let _ = client.write_all(b"POST /v1/messages HTTP/1.1\r\nhost: ");
+    }
+    relay.wait_for("as many clients are connected as may be");
+    for _ in 0..3 {
+        assert!(Connection::request_stream(address).read_to_end().contains("message_stop"));
+    }
+    drop(idle);
 }
 
 #[test]

@@ -82,8 +82,9 @@ impl Builder {
         self
     }
 
-    /// Accepts at most `limit` connections at one time, over all listeners. Further connections wait until one ends. The
-    /// default is 10,000, or three quarters of the files that the process may open if that is less.
+    /// Accepts at most `limit` connections at one time, over all listeners. At the limit, the connection that has been idle
+    /// for longest is closed. If none is idle, further connections wait until one ends. The default is 10,000, or three
+    /// quarters of the files that the process may open if that is less.
     ///
     /// Applies to the function `serve` only.
     #[must_use]

@@ -2,15 +2,20 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+use super::open_connections::OpenConnections;
 
 /// The pause after a failed accept, which fails again at once while no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// The time that an idle connection has to close at the limit, before the next one is asked to.
+const ROOM_INTERVAL: Duration = Duration::from_millis(100);
 /// The shortest time between two log lines about the same obstacle.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -19,12 +24,18 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct ConnectionLimit {
     limit: usize,
     places: Arc<Semaphore>,
+    open: Arc<OpenConnections>,
 }
 
 impl ConnectionLimit {
     pub(crate) fn new(limit: usize) -> Self {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
-        Self { limit, places: Arc::new(Semaphore::new(limit)) }
+        Self { limit, places: Arc::new(Semaphore::new(limit)), open: Arc::default() }
+    }
+
+    /// Returns the open connections, of which idle ones make room at the limit.
+    pub(super) fn open(&self) -> &Arc<OpenConnections> {
+        &self.open
     }
 }
 
@@ -36,7 +47,8 @@ pub(super) struct Accepted {
     pub(super) place: OwnedSemaphorePermit,
 }
 
-/// Accepts the connections of one listener. At the limit, further connections wait in the backlog of the system.
+/// Accepts the connections of one listener. At the limit, the connection that has been idle for longest is closed, so that
+/// idle clients cannot keep others out. If none is idle, further connections wait in the backlog of the system.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: TcpListener,
@@ -70,17 +82,25 @@ impl Acceptor {
     }
 
     async fn place(&mut self) -> OwnedSemaphorePermit {
-        let ConnectionLimit { limit, places } = &self.limit;
+        let ConnectionLimit { limit, places, open } = &self.limit;
         if let Ok(place) = Arc::clone(places).try_acquire_owned() {
             return place;
         }
         if self.at_limit.is_due() {
-            tracing::warn!(limit, "as many clients are connected as may be; further connections wait");
+            tracing::warn!(
+                limit,
+                "as many clients are connected as may be; idle connections are closed, and further ones wait"
+            );
         }
-        match Arc::clone(places).acquire_owned().await {
-            Ok(place) => place,
-            // The semaphore is never closed.
-            Err(_) => std::future::pending().await,
+        let mut place = pin!(Arc::clone(places).acquire_owned());
+        loop {
+            open.close_longest_idle();
+            match timeout(ROOM_INTERVAL, &mut place).await {
+                Ok(Ok(place)) => return place,
+                // The semaphore is never closed.
+                Ok(Err(_)) => return std::future::pending().await,
+                Err(_) => {}
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::progress::Progress;
@@ -30,6 +31,10 @@ pub(super) struct Activity {
     refused: Mutex<Option<(RequestId, StatusCode)>>,
     /// The progress of the exchange whose HTTP/2 stream is about to be spawned.
     next_stream: Mutex<Option<Arc<Progress>>>,
+    /// Wakes the connection if it has to make room for another one.
+    room_needed: Notify,
+    /// True once the connection has been asked to make room.
+    makes_room: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -66,6 +71,8 @@ impl Activity {
             pieces: Arc::default(),
             refused: Mutex::new(None),
             next_stream: Mutex::new(None),
+            room_needed: Notify::new(),
+            makes_room: AtomicBool::new(false),
         }
     }
 
@@ -115,6 +122,28 @@ impl Activity {
         let requests = self.lock();
         let limit = if requests.has_been_used { timeouts.next } else { timeouts.first };
         (requests.open == 0).then(|| requests.since + limit)
+    }
+
+    /// Returns the time since which the connection has been idle, or `None` if it is not, or has been asked to close.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let is_free = self.is_idle() && !self.makes_room.load(Ordering::Relaxed);
+        is_free.then(|| self.lock().since)
+    }
+
+    /// Asks the connection to close if it is still idle.
+    pub(super) fn make_room(&self) {
+        self.makes_room.store(true, Ordering::Relaxed);
+        self.room_needed.notify_one();
+    }
+
+    /// Waits until the connection is asked to close.
+    pub(super) async fn room_needed(&self) {
+        self.room_needed.notified().await;
+    }
+
+    /// Keeps the connection, which has a request again.
+    pub(super) fn stay(&self) {
+        self.makes_room.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn set_write_blocked(&self, is_blocked: bool) {

@@ -24,6 +24,7 @@ use super::accept::Accepted;
 use super::activity::{Activity, Protocol};
 use super::client_io::ClientIo;
 use super::exchange::{OpenExchange, SentBody};
+use super::open_connections::OpenConnections;
 use super::settings::{HeadTimeouts, ServeSettings};
 use super::streams::StreamExecutor;
 use crate::offload::MayBlock;
@@ -53,14 +54,19 @@ pub(super) struct Connection {
     relay: Reloadable,
     activity: Arc<Activity>,
     stopping: watch::Receiver<bool>,
+    open: Arc<OpenConnections>,
 }
 
 type Server<'a, S> = auto::Connection<'a, TokioIo<ClientIo>, S, StreamExecutor>;
 
 impl Connection {
-    /// `stopping` becomes `true` when the server stops.
-    pub(super) fn new(relay: Reloadable, stopping: watch::Receiver<bool>) -> Self {
-        Self { relay, activity: Arc::new(Activity::new()), stopping }
+    /// `stopping` becomes `true` when the server stops. The connection is one of `open` while it is served.
+    pub(super) fn new(
+        relay: Reloadable,
+        stopping: watch::Receiver<bool>,
+        open: Arc<OpenConnections>,
+    ) -> Self {
+        Self { relay, activity: Arc::new(Activity::new()), stopping, open }
     }
 
     /// Serves requests until the connection ends.
@@ -70,6 +76,7 @@ impl Connection {
             return;
         }
         let settings = self.relay.settings();
+        let open = self.open.add(Arc::clone(&self.activity));
         let io = ClientIo::new(stream, Arc::clone(&self.activity), settings.write_timeout);
         let server = self.builder(settings);
         let service = service_fn(|request| self.respond(request));
@@ -77,7 +84,7 @@ impl Connection {
         if let Err(error) = self.run(connection, settings.head_timeouts).await {
             self.log_end(peer, &*error);
         }
-        drop(place);
+        drop((open, place));
     }
 
     /// Runs `connection` until it ends by itself, is idle for too long, or the server stops.
@@ -118,8 +125,25 @@ impl Connection {
         }
     }
 
-    /// Waits until no request has arrived for too long.
+    /// Waits until no request has arrived for too long, or until the idle connection has to make room for another one.
     async fn idle(&self, timeouts: HeadTimeouts) {
+        tokio::select! {
+            () = self.idle_too_long(timeouts) => {}
+            () = self.room_needed() => {}
+        }
+    }
+
+    async fn room_needed(&self) {
+        loop {
+            self.activity.room_needed().await;
+            if self.activity.is_idle() {
+                return;
+            }
+            self.activity.stay();
+        }
+    }
+
+    async fn idle_too_long(&self, timeouts: HeadTimeouts) {
         loop {
             // A request that ends meanwhile has its own deadline, which is later than this one.
             let again = Instant::now() + timeouts.next;

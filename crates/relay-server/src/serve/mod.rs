@@ -11,6 +11,7 @@ mod activity;
 mod client_io;
 mod connection;
 mod exchange;
+mod open_connections;
 mod piece;
 mod progress;
 mod refusal;
@@ -20,6 +21,7 @@ mod streams;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
@@ -74,7 +76,9 @@ pub async fn serve(
     let relay = relay.into();
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let relay = relay.on_listener(Listener { is_loopback });
-    let mut acceptor = Acceptor::new(listener, relay.connections());
+    let limit = relay.connections();
+    let open = Arc::clone(limit.open());
+    let mut acceptor = Acceptor::new(listener, limit);
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(async {
@@ -90,7 +94,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = acceptor.accept() => {
-                let connection = Connection::new(relay.clone(), stopping.clone());
+                let connection = Connection::new(relay.clone(), stopping.clone(), Arc::clone(&open));
                 connections.spawn(connection.serve(accepted));
             }
         }
