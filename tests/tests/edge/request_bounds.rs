@@ -72,6 +72,22 @@ async fn unfinished(relay: &Relay, length: usize, sent: usize) -> Client {
     client
 }
 
+/// Waits until a further body of `length` bytes is refused before it is sent. The head alone holds no bytes of the budget, so
+/// that the bodies that arrive meanwhile are not disturbed.
+async fn until_refused(relay: &Relay, length: usize) {
+    let call =
+        Call::messages("").header("content-length", length.to_string()).header("expect", "100-continue");
+    loop {
+        let mut client = Client::connect(relay.address()).await;
+        client.send(call.head(&relay.address().to_string())).await;
+        match client.head().await.status {
+            503 => return,
+            status => assert_eq!(status, 100),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Sends `call` until it is answered with `status`.
 async fn until(status: u16, relay: &Relay, call: &Call) -> Response {
     loop {
@@ -87,13 +103,14 @@ async fn until(status: u16, relay: &Relay, call: &Call) -> Response {
 async fn bodies_beyond_the_budget_are_refused_and_small_ones_are_served() {
     let upstream = Upstream::answering(anthropic::answer).await;
     let relay = relay(&upstream, json!({"max_buffered_bytes": 8 * MIB})).await;
-    // Two unfinished bodies hold 6 MiB of 8.
+    // Two unfinished bodies hold 6 MiB of 8. A third body would exceed the 7 MiB for large ones.
     let mut slow = Vec::new();
-    for _ in 0..2 {
+    for refused in [4 * MIB, MIB + 1] {
         slow.push(unfinished(&relay, 3 * MIB + 1, 3 * MIB).await);
+        until_refused(&relay, refused).await;
     }
     let large = Call::messages(format!("{}{BODY}", " ".repeat(3 * MIB)));
-    let refused = until(503, &relay, &large).await;
+    let refused = large.send(relay.address()).await;
     assert_error(&refused, 503, "overloaded_error", "server.max_buffered_bytes");
     assert_eq!(refused.headers.get("retry-after"), Some("1"));
     for target in ["/v1/messages", "/v1/messages/count_tokens"] {
