@@ -103,7 +103,17 @@ impl Edits {
 
     /// Returns `text` with the changes applied. Every changed [`Node`] must have been read from `text`.
     pub fn apply_to(&self, text: &Bytes) -> Payload {
-        let mut writer = PayloadWriter::new(text);
+        self.apply_to_pieces(text, std::slice::from_ref(text))
+    }
+
+    /// Returns `payload`, whose bytes in one piece are `text`, with the changes applied. The result consists of slices of
+    /// `payload` and holds no slice of `text`. Every changed [`Node`] must have been read from `text`.
+    pub(crate) fn apply_to_payload(&self, text: &[u8], payload: &Payload) -> Payload {
+        self.apply_to_pieces(text, payload.unsent())
+    }
+
+    fn apply_to_pieces(&self, text: &[u8], pieces: &[Bytes]) -> Payload {
+        let mut writer = PayloadWriter::new(pieces);
         self.splice(text, 0..text.len(), &mut |span, value| writer.replace(span, value));
         writer.finish()
     }
@@ -537,6 +547,25 @@ mod tests {
                     prop_assert!(is_between || changed.iter().any(|item| item.contains(&at)), "byte {}", at);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn changes_of_a_body_in_pieces_are_those_of_the_whole_body() {
+        let long = "y".repeat(3000);
+        let text = format!(r#"{{"a":1,"b":"{long}","c":["{long}",2,"{long}"],"d":{{"e":"{long}"}},"f":3}}"#);
+        let text = Bytes::from(text);
+        let node = Node::parse(&text).unwrap();
+        let mut edits = Edits::default();
+        edits.remove_at(node.get("a").unwrap());
+        edits.remove_at(node.get("c").unwrap().elements().nth(1).unwrap());
+        edits.replace_at(node.get("d").unwrap().get("e").unwrap(), Bytes::from_static(b"\"new\""));
+        edits.push_at(node, Bytes::from_static(b"\"g\":4"));
+        let expected = edits.apply_to(&text).to_bytes();
+        for size in [1, 2, 7, 100, 1023, 1024, 1500, 2999, 4000, text.len()] {
+            let pieces = Payload::of_pieces(text.chunks(size).map(|piece| text.slice_ref(piece)));
+            let edited = edits.apply_to_payload(&text, &pieces);
+            assert_eq!(edited.to_bytes(), expected, "pieces of {size} bytes");
         }
     }
 }

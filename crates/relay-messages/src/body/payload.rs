@@ -36,6 +36,16 @@ impl Payload {
         self.pieces[self.sent..].iter().map(Bytes::len).sum()
     }
 
+    #[cfg(test)]
+    pub(super) fn of_pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        Self { pieces: pieces.into_iter().collect(), sent: 0 }
+    }
+
+    /// The pieces that are still to be sent.
+    pub(super) fn unsent(&self) -> &[Bytes] {
+        &self.pieces[self.sent..]
+    }
+
     /// The pieces that are still to be sent, for example to compute a signature over them.
     pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
         self.pieces[self.sent..].iter()
@@ -44,7 +54,7 @@ impl Payload {
 
 impl From<Bytes> for Payload {
     fn from(body: Bytes) -> Self {
-        PayloadWriter::new(&body).finish()
+        PayloadWriter::new(std::slice::from_ref(&body)).finish()
     }
 }
 
@@ -53,7 +63,10 @@ impl From<Bytes> for Payload {
 /// Long parts of the body are not copied. Short ones are, into one buffer with their neighbours: a separate piece costs
 /// more than its bytes, and a client may cause millions of edits.
 pub(super) struct PayloadWriter<'b> {
-    body: &'b Bytes,
+    /// The pieces of the body from the position on.
+    body: &'b [Bytes],
+    /// The start of the first of these pieces in the body.
+    start: usize,
     /// The number of bytes of the body that have been written or replaced.
     at: usize,
     copied: Vec<u8>,
@@ -61,23 +74,42 @@ pub(super) struct PayloadWriter<'b> {
 }
 
 impl<'b> PayloadWriter<'b> {
-    pub(super) fn new(body: &'b Bytes) -> Self {
-        Self { body, at: 0, copied: Vec::new(), pieces: SmallVec::new() }
+    /// Creates a writer at the start of the body that `body` makes up.
+    pub(super) fn new(body: &'b [Bytes]) -> Self {
+        Self { body, start: 0, at: 0, copied: Vec::new(), pieces: SmallVec::new() }
     }
 
     /// Writes the body up to `span`, and `text` in the place of `span`. The spans must be in ascending order and must not
     /// overlap.
     pub(super) fn replace(&mut self, span: Span, text: &Bytes) {
-        self.push(&self.body.slice(self.at..span.start));
+        self.copy_to(span.start);
         self.push(text);
         self.at = span.end;
     }
 
     /// Writes the rest of the body.
     pub(super) fn finish(mut self) -> Payload {
-        self.push(&self.body.slice(self.at..));
+        self.copy_to(usize::MAX);
         self.flush();
         Payload { pieces: self.pieces, sent: 0 }
+    }
+
+    /// Writes the body from the position to `end`, or to its end.
+    fn copy_to(&mut self, end: usize) {
+        while let [piece, rest @ ..] = self.body
+            && self.start < end
+        {
+            let piece_end = self.start + piece.len();
+            if self.at < piece_end {
+                let part_end = piece_end.min(end);
+                self.push(&piece.slice(self.at - self.start..part_end - self.start));
+                self.at = part_end;
+            }
+            if piece_end > end {
+                return;
+            }
+            (self.body, self.start) = (rest, piece_end);
+        }
     }
 
     fn push(&mut self, piece: &Bytes) {

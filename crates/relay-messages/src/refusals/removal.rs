@@ -174,12 +174,15 @@ fn remove(fields: &[RefusedField], request: &mut Request<Payload>) {
 }
 
 /// Changes the body of `request` by `change`. A body that is not JSON stays as it is.
+///
+/// A body of several pieces is copied into one to be parsed. The copy is freed at the end: the changed body consists of
+/// slices of the former one.
 pub(super) fn edit(request: &mut Request<Payload>, change: impl FnOnce(Node<'_>, &mut Edits)) {
     let body = request.body().to_bytes();
     let mut edits = Edits::default();
     if let Some(node) = Node::parse(&body) {
         change(node, &mut edits);
-        *request.body_mut() = edits.apply_to(&body);
+        *request.body_mut() = edits.apply_to_payload(&body, request.body());
     }
 }
 

@@ -5,6 +5,7 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::body::{Edits, MessagesBody};
 use crate::headers::ANTHROPIC_BETA;
 
 const M: RefusalScope<'_> = RefusalScope { model: "m", is_count: false };
@@ -266,4 +267,57 @@ fn thinking_is_disabled_if_a_tool_call_has_none_to_pass_back() {
     let left = json!({"a": 1, "output_config": {"format": {}}, "thinking": disabled});
     check(refusal, "x", &by_default, Some((Some("x"), left)));
     check(refusal, "x", &json!({"thinking": disabled}), None);
+}
+
+/// The number of bytes of `payload` that are no slices of `original`.
+fn copied_bytes(payload: &Payload, original: &Bytes) -> usize {
+    let original = original.as_ptr_range();
+    let is_slice = |piece: &&Bytes| original.contains(&piece.as_ptr());
+    payload.pieces().filter(|piece| !is_slice(piece)).map(Bytes::len).sum()
+}
+
+#[test]
+fn a_body_of_several_pieces_is_changed_without_a_lasting_copy() {
+    let text = "x".repeat(1_000_000);
+    let thinking = json!({"type": "thinking", "thinking": "t", "signature": "s"});
+    let body = json!({
+        "model": "m",
+        "context_management": {"edits": []},
+        "messages": [
+            {"role": "user", "content": text},
+            {"role": "assistant", "content": [thinking, {"type": "text", "text": text}]},
+            {"role": "user", "content": text},
+        ],
+        "speed": "fast",
+    });
+    let body = MessagesBody::parse(Bytes::from(body.to_string())).unwrap();
+    let mut edits = Edits::default();
+    edits.set_model(&body, "other");
+    let edited = edits.apply(&body);
+    assert!(edited.pieces().count() > 1);
+    let sent = |betas: &'static str| {
+        let mut request = Request::new(edited.clone());
+        request.headers_mut().insert(ANTHROPIC_BETA, HeaderValue::from_static(betas));
+        request
+    };
+    for refusal in [
+        "context_management: Extra inputs are not permitted",
+        "speed: Extra inputs are not permitted",
+        "messages.1.content.0: Invalid `signature` in `thinking` block",
+    ] {
+        let memory = refusals(None);
+        let request = sent("context-management-2025-06-27");
+        let retry = memory.retry_without(&request, &[refusal]).expect(refusal);
+        assert!(retry.request.body().remaining() < edited.remaining(), "{refusal}");
+        assert!(serde_json::from_slice::<Value>(&retry.request.body().to_bytes()).is_ok(), "{refusal}");
+        let copied = copied_bytes(retry.request.body(), body.bytes());
+        assert!(copied < 10_000, "{refusal}: {copied} bytes are copies");
+        // The next request loses the same part before it is sent.
+        memory.remember(M, &retry, Instant::now());
+        let mut next = sent("context-management-2025-06-27");
+        let whole = memory.strip_known(M, &mut next, Instant::now());
+        let copied = copied_bytes(next.body(), body.bytes());
+        assert!(copied < 10_000, "{refusal}: {copied} bytes are copies");
+        assert!(whole.is_none_or(|whole| copied_bytes(whole.request().body(), body.bytes()) < 10_000));
+    }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use relay_messages::{MessagesBody, Payload};
 use serde_json::{Value, json};
+use smallvec::SmallVec;
 
 use super::endpoint;
 use crate::request::Attempt;
@@ -14,6 +15,9 @@ use crate::request::Attempt;
 const VERSION: &str = "bedrock-2023-05-31";
 /// The `anthropic_version` that only newer models accept.
 const NEW_VERSION: &str = "2026-10-21";
+/// The text before the base64 of an `InvokeModel` body in a `CountTokens` body, and the text after it.
+const BEFORE_INVOKE: &[u8] = br#"{"input":{"invokeModel":{"body":""#;
+const AFTER_INVOKE: &[u8] = br#""}}}"#;
 
 /// Returns the body of `InvokeModel` and `InvokeModelWithResponseStream`.
 pub(super) fn for_invoke(attempt: &Attempt) -> Payload {
@@ -25,11 +29,37 @@ pub(super) fn for_count(attempt: &Attempt) -> Payload {
     let body = attempt.request().body();
     // A token count has no `max_tokens`, but an `InvokeModel` body requires it.
     let max_tokens = body.get("max_tokens").is_none().then(|| thinking_budget(body) + 1);
-    let payload = write(attempt, max_tokens);
-    let mut invoke = Vec::with_capacity(payload.remaining());
-    payload.pieces().for_each(|piece| invoke.extend_from_slice(piece));
-    let invoke = base64_simd::STANDARD.encode_to_string(&invoke);
-    Bytes::from(format!(r#"{{"input":{{"invokeModel":{{"body":"{invoke}"}}}}}}"#)).into()
+    in_count(&write(attempt, max_tokens)).into()
+}
+
+/// Returns the body of `CountTokens` for `invoke`, in one allocation of exactly its size.
+fn in_count(invoke: &Payload) -> Bytes {
+    let length = base64_simd::STANDARD.encoded_length(invoke.remaining());
+    let mut body = Vec::with_capacity(BEFORE_INVOKE.len() + length + AFTER_INVOKE.len());
+    body.extend_from_slice(BEFORE_INVOKE);
+    append_base64(invoke, &mut body);
+    body.extend_from_slice(AFTER_INVOKE);
+    body.into()
+}
+
+/// Appends the base64 of `payload` to `text` piece by piece. Up to two bytes are carried to the next piece, because base64
+/// encodes three bytes at a time.
+fn append_base64(payload: &Payload, text: &mut Vec<u8>) {
+    let mut carried = SmallVec::<[u8; 3]>::new();
+    for piece in payload.pieces() {
+        let missing = (3 - carried.len()) % 3;
+        let (head, piece) = piece.split_at(missing.min(piece.len()));
+        carried.extend_from_slice(head);
+        if carried.len() < 3 && !carried.is_empty() {
+            continue;
+        }
+        let (whole, rest) = piece.split_at(piece.len() - piece.len() % 3);
+        base64_simd::STANDARD.encode_append(&carried, text);
+        base64_simd::STANDARD.encode_append(whole, text);
+        carried.clear();
+        carried.extend_from_slice(rest);
+    }
+    base64_simd::STANDARD.encode_append(&carried, text);
 }
 
 fn write(attempt: &Attempt, max_tokens: Option<u64>) -> Payload {
@@ -194,5 +224,30 @@ mod tests {
             &format!(r#"{{"model":"m",{thinking}}}"#),
             &format!(r#"{{"anthropic_version":"bedrock-2023-05-31","max_tokens":1025,{thinking}}}"#),
         );
+    }
+
+    #[test]
+    fn a_count_is_written_into_one_allocation_of_its_size() {
+        for length in [0, 1, 2, 3, 1022, 1023, 1024, 1025, 1_000_000, 1_000_001] {
+            for model in ["m", "mm", "mmm"] {
+                let text = "x".repeat(length);
+                let body = format!(
+                    r#"{{"model":"{model}","max_tokens":5,"a":"{text}","stream":true,"b":"{text}"}}"#
+                );
+                let attempt = attempt(MODEL, &[], &body);
+                let payload = write(&attempt, None);
+                let mut encoded =
+                    Vec::with_capacity(base64_simd::STANDARD.encoded_length(payload.remaining()));
+                let (capacity, start) = (encoded.capacity(), encoded.as_ptr());
+                append_base64(&payload, &mut encoded);
+                assert_eq!((encoded.len(), encoded.capacity()), (capacity, capacity));
+                assert_eq!(encoded.as_ptr(), start, "the text has not moved");
+                let decoded = base64_simd::STANDARD.decode_to_vec(&encoded).unwrap();
+                assert_eq!(decoded, bytes(&payload), "{length}");
+                let (count, counted) = (for_count(&attempt), bytes(&for_count(&attempt)));
+                assert_eq!(count.pieces().count(), 1);
+                assert_eq!(counted.len(), BEFORE_INVOKE.len() + capacity + AFTER_INVOKE.len());
+            }
+        }
     }
 }
