@@ -16,7 +16,7 @@ use relay_stream::body::{KeepAliveBody, TokioTimer};
 use relay_stream::events::UnknownEvents;
 use relay_stream::watch::{StreamReport, WatchBody};
 use relay_stream::{OnBreak, StreamError};
-use relay_transport::Resumed;
+use relay_transport::{EventTimeout, Resumed};
 use tokio::time::Instant;
 
 use crate::answer::{Answer, AttemptError, BodyError};
@@ -59,7 +59,8 @@ impl Answer {
     where
         B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
     {
-        let begun = await_first_content(attempt, response, Instant::now(), UnknownEvents::Forward, None);
+        let (since, no_limit) = (Instant::now(), Duration::MAX);
+        let begun = await_first_content(attempt, response, since, no_limit, UnknownEvents::Forward, None);
         match begun.await? {
             Begun::Answer(answer) => Ok(answer),
             Begun::Failed(failed) => {
@@ -79,12 +80,13 @@ pub(crate) enum Begun {
 }
 
 /// Makes the answer of [`Answer::await_first_content`], and leaves the judgement of a failure to the caller. The head of
-/// `response` arrived at `since`, `unknown_events` applies to a stream, and `on_thinking` is called for the thinking in the
-/// body.
+/// `response` arrived at `since`, `idle_timeout` and `unknown_events` apply to a stream, and `on_thinking` is called for the
+/// thinking in the body.
 pub(crate) async fn await_first_content<B>(
     attempt: &Attempt,
     response: Response<B>,
     since: Instant,
+    idle_timeout: Duration,
     unknown_events: UnknownEvents,
     on_thinking: Option<OnThinking>,
 ) -> Result<Begun, AttemptError>
@@ -112,7 +114,10 @@ where
         Form::Events => {
             // The length may change, and with a length the client could not distinguish a break from an end.
             head.headers.remove(CONTENT_LENGTH);
-            let mut body = watch(WatchBody::normalized(body, unknown_events, stats.on_end()), on_thinking);
+            let (body, clock) = EventTimeout::new(body, idle_timeout);
+            let body = WatchBody::normalized(Box::pin(body), unknown_events, stats.on_end())
+                .with_on_progress(move |progress| clock.record(progress));
+            let mut body = watch(body, on_thinking);
             let start = hold(attempt, &mut body, since).await?;
             stats.see(body.report());
             if let Some(error) = &body.report().error {
@@ -450,5 +455,67 @@ mod tests {
         let started = tokio::time::Instant::now();
         assert_eq!([next(&mut answer).await, next(&mut answer).await], [PING, PING]);
         assert_eq!(started.elapsed(), PING_AFTER * 2);
+    }
+
+    /// Sends the start of a message, and then `part` every 6 s, with an idle timeout of 10 s. Returns the seconds up to the
+    /// error of the body, and its text; `None` if there is none within 100 s.
+    async fn silence(unknown: UnknownEvents, parts: &[&'static str], is_last: bool) -> Option<(u64, String)> {
+        let (mut sender, response) = stream();
+        send(&mut sender, if is_last { START } else { DELTA }).await;
+        let parts = parts.to_vec();
+        let dripping = tokio::spawn(async move {
+            for part in parts.iter().cycle().take(17) {
+                tokio::time::sleep(Duration::from_secs(6)).await;
+                if sender.send_data((*part).into()).await.is_err() {
+                    return;
+                }
+            }
+            std::future::pending::<()>().await;
+        });
+        let (attempt, started) = (attempt(is_last), Instant::now());
+        let limit = Duration::from_secs(10);
+        let begun = await_first_content(&attempt, response, started, limit, unknown, None).await;
+        let Ok(Begun::Answer(answer)) = begun else { panic!("the stream has begun") };
+        let reading = tokio::time::timeout(Duration::from_secs(100), answer.response.into_body().collect());
+        let error = reading.await.ok().map(|body| body.unwrap_err());
+        dripping.abort();
+        error.map(|error| (started.elapsed().as_secs(), error.to_string()))
+    }
+
+    const FOREIGN: [&str; 6] = [
+        "event: metrics\ndata: {\"type\":\"metrics\",\"n\":1}\n\n",
+        "event: metrics\ndata: {}\n\n",
+        "data: {\"type\":\"response.created\"}\n\n",
+        "data: [DONE]\n\n",
+        "event: metrics\r\ndata: {}\r\n\r\n",
+        ": queue\n\nevent: metrics\ndata: {}\n\n",
+    ];
+
+    #[tokio::test(start_paused = true)]
+    async fn dropped_events_and_keep_alives_end_a_stream_after_twice_the_idle_timeout() {
+        let expected = Some((20, "the upstream sent no event of its answer for 20 s".to_owned()));
+        for is_last in [true, false] {
+            for part in FOREIGN.into_iter().chain([PING, "\n\n", "event: ping\r\ndata:{}\r\n\r\n"]) {
+                let found = silence(UnknownEvents::Drop, &[part], is_last).await;
+                assert_eq!(found, expected, "{part:?}");
+            }
+            assert_eq!(silence(UnknownEvents::Drop, &[FOREIGN[0], PING, ": x\n\n"], is_last).await, expected);
+            // Every chunk ends inside of the next dropped event.
+            let cut = ["event: metrics\ndata: {}\n\nevent: metrics\n"];
+            assert_eq!(silence(UnknownEvents::Drop, &cut, is_last).await, expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forwarded_events_and_parts_of_events_keep_a_stream_open() {
+        for parts in [
+            &[DELTA][..],
+            &[FOREIGN[0], PING, DELTA],
+            // One event that takes 36 s.
+            &["event: content_block_", "delta\nda", "ta: {\"type\":", "\"content_", "block_delta\"}", "\n\n"],
+        ] {
+            assert_eq!(silence(UnknownEvents::Drop, parts, true).await, None, "{parts:?}");
+        }
+        assert_eq!(silence(UnknownEvents::Forward, &[FOREIGN[0]], true).await, None);
     }
 }

@@ -246,8 +246,10 @@ impl<P: Provider> Upstream<P> {
             false => converted,
         };
         let on_thinking: OnThinking = Box::new(self.refusals.on_thinking(now));
+        let (idle_timeout, unknown_events) = (self.transport.idle_timeout(), self.unknown_events);
         let begun =
-            await_first_content(attempt, converted, since, self.unknown_events, Some(on_thinking)).await?;
+            await_first_content(attempt, converted, since, idle_timeout, unknown_events, Some(on_thinking));
+        let begun = begun.await?;
         Ok(match begun {
             Begun::Answer(answer) => Begun::Answer(Answer { limits, ..answer }),
             failed => failed,

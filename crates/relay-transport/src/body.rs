@@ -30,6 +30,12 @@ pub enum ResponseBodyError {
         /// Twice the idle timeout (`providers[].idle_timeout_ms`).
         after: Duration,
     },
+    /// Only events that are not part of an answer arrived for twice the idle timeout.
+    #[error("the upstream sent no event of its answer for {} s", after.as_secs())]
+    NoEvents {
+        /// Twice the idle timeout (`providers[].idle_timeout_ms`).
+        after: Duration,
+    },
     /// The body ended as if it were complete, but without `message_stop` or an `error` event, or within its JSON.
     #[error("the upstream ended its answer before it was complete")]
     Incomplete,

@@ -14,7 +14,8 @@ use tokio::time::{Instant, Sleep};
 
 use crate::body::ResponseBodyError;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest limit that is counted.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pin_project! {
     /// Passes frames on. Ends with an error if no frame has arrived for `limit`. A stream of server-sent events also ends if

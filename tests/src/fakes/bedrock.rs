@@ -5,6 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 use relay_stream::bedrock;
+use relay_stream::frame::{HeaderValue, write_message};
 use serde_json::{Value, json};
 
 use super::{Reply, content};
@@ -220,6 +221,19 @@ pub fn chunk(event: &[u8]) -> Bytes {
     let mut frame = BytesMut::new();
     let padding = &"abcdefghijklmnopqrstuvwxyz"[..event.data.len() % 26];
     bedrock::write_chunk(event.data.as_bytes(), padding, &mut frame).expect("an event fits into a frame");
+    frame.freeze()
+}
+
+/// Encodes a message whose `:event-type` the API does not have as a frame.
+/// # Panics
+/// If the message does not fit into a frame.
+#[must_use]
+pub fn unknown_event() -> Bytes {
+    let headers =
+        [(":event-type", "metrics"), (":content-type", "application/json"), (":message-type", "event")]
+            .map(|(name, value)| (name, HeaderValue::String(value)));
+    let mut frame = BytesMut::new();
+    write_message(headers, b"{\"n\":1}", &mut frame).expect("a message fits into a frame");
     frame.freeze()
 }
 

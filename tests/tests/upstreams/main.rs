@@ -6,6 +6,7 @@ mod cancelling;
 mod complete_streams;
 mod early_answers;
 mod first_event;
+mod foreign_events;
 mod http11_required;
 mod http2_upstreams;
 mod odd_streams;

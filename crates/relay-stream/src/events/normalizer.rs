@@ -128,6 +128,11 @@ impl EventNormalizer {
         self.damaged.as_ref()
     }
 
+    /// The number of bytes of an incomplete event that are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Returns `true` if an event can be inserted into the output. `false` only inside an event above 256 KiB.
     pub fn between_events(&self) -> bool {
         self.rest != Rest::Forward

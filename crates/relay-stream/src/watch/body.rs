@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::progress::{Progress, ProgressSink};
 use super::{JsonWatch, SseWatch, StreamReport};
 use crate::StreamError;
 use crate::events::{DamagedEvent, EventNormalizer, UnknownEvents};
@@ -65,7 +66,8 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     }
 
     fn watched(inner: B, watch: Watch, on_end: F) -> Self {
-        WatchBody { inner, watched: Watched { watch, on_end: Some(on_end) }, on_break: None, done: false }
+        let watched = Watched { watch, on_end: Some(on_end), progress: None };
+        WatchBody { inner, watched, on_break: None, done: false }
     }
 
     /// Treats an end that the answer has not announced as a break. An answer announces its end by
@@ -85,6 +87,15 @@ impl<B, F: FnOnce(StreamReport, StreamEnd)> WatchBody<B, F> {
     /// before the frame that completes a signature is returned, and must not block.
     pub fn with_on_thinking(mut self, on_thinking: impl FnMut(Thinking) + Send + 'static) -> Self {
         self.watched.watch.set_on_thinking(on_thinking);
+        self
+    }
+
+    /// Sets a function to which the progress of each frame of a [normalized](Self::normalized) stream is reported, before
+    /// its first frame. Other bodies report none. It runs inside `poll_frame` and must not block.
+    ///
+    /// The inner body can use it to fail if too much time passes without an event.
+    pub fn with_on_progress(mut self, on_progress: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.watched.progress = Some(ProgressSink::new(on_progress));
         self
     }
 
@@ -140,7 +151,7 @@ where
             }
             let mut next = ready!(this.inner.as_mut().poll_frame(cx));
             if let Some(Ok(frame)) = next {
-                next = Some(Ok(frame.map_data(|data| this.watched.watch.observe(data))));
+                next = Some(Ok(frame.map_data(|data| this.watched.observe(data))));
             }
             // A later failure changes nothing for the client: it has the whole message.
             let is_whole = this.on_break.is_some() && this.watched.watch.is_complete_stream();
@@ -267,9 +278,18 @@ impl Watch {
 struct Watched<F: FnOnce(StreamReport, StreamEnd)> {
     watch: Watch,
     on_end: Option<F>,
+    progress: Option<ProgressSink>,
 }
 
 impl<F: FnOnce(StreamReport, StreamEnd)> Watched<F> {
+    /// Reads the next bytes and returns the bytes to forward.
+    fn observe(&mut self, chunk: Bytes) -> Bytes {
+        match (&mut self.watch, &mut self.progress) {
+            (Watch::Events(events), Some(progress)) => progress.push(events, chunk),
+            (watch, _) => watch.observe(chunk),
+        }
+    }
+
     fn end(&mut self, end: StreamEnd) {
         if let Some(on_end) = self.on_end.take() {
             if end == StreamEnd::Ended {

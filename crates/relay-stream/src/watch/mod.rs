@@ -22,11 +22,13 @@
 mod activity;
 mod body;
 mod json;
+mod progress;
 mod report;
 mod sse;
 
 pub use activity::ActivityWatch;
 pub use body::{StreamEnd, WatchBody};
 pub use json::JsonWatch;
+pub use progress::Progress;
 pub use report::{ErrorReport, StreamReport, Usage};
 pub use sse::SseWatch;

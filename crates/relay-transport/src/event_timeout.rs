@@ -1,0 +1,104 @@
+//! The limit on the time without an event of the answer, for a stream whose events are checked.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use relay_stream::watch::Progress;
+use tokio::time::{Instant, Sleep};
+
+use crate::body::ResponseBodyError;
+use crate::idle::DAY;
+
+pin_project! {
+    /// Passes frames on. Ends with an error if the reader of the frames has found no event of the answer for `limit`.
+    ///
+    /// The reader is a [`WatchBody`](relay_stream::watch::WatchBody) around this body, which reports to the [`EventClock`].
+    /// Events that it drops, and pings, are not events of the answer. While it holds an incomplete event, the limit does not
+    /// apply: an [`IdleTimeout`](crate::IdleTimeout) inside this body limits the silence.
+    pub struct EventTimeout<B> {
+        #[pin]
+        body: B,
+        #[pin]
+        sleep: Sleep,
+        limit: Duration,
+        clock: EventClock,
+    }
+}
+
+/// The time of the last event of one stream. Clones share it.
+#[derive(Debug, Clone)]
+pub struct EventClock(Arc<Mutex<Last>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    event: Instant,
+    /// True if the last frame ended inside an event and completed none.
+    is_incomplete: bool,
+}
+
+impl<B> EventTimeout<B> {
+    /// Limits the time without an event of `body` to twice `idle_timeout`, of which the relay counts at most a day. Returns
+    /// the clock to report to.
+    pub fn new(body: B, idle_timeout: Duration) -> (Self, EventClock) {
+        let limit = idle_timeout.min(DAY) * 2;
+        let clock = EventClock(Arc::new(Mutex::new(Last { event: Instant::now(), is_incomplete: false })));
+        (Self { body, sleep: tokio::time::sleep(limit), limit, clock: clock.clone() }, clock)
+    }
+}
+
+impl EventClock {
+    /// Records the progress that one frame has made.
+    pub fn record(&self, progress: Progress) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_incomplete = progress == Progress::Incomplete;
+        if progress == Progress::Event {
+            last.event = Instant::now();
+        }
+    }
+
+    fn last(&self) -> Last {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> Body for EventTimeout<B>
+where
+    B: Body<Data = Bytes, Error = ResponseBodyError>,
+{
+    type Data = Bytes;
+    type Error = ResponseBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        let mut this = self.project();
+        // A frame that has arrived counts, also if its reader was late.
+        if let Poll::Ready(frame) = this.body.poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        let last = this.clock.last();
+        if last.is_incomplete {
+            return Poll::Pending;
+        }
+        let until = last.event + *this.limit;
+        if this.sleep.deadline() != until {
+            this.sleep.as_mut().reset(until);
+        }
+        ready!(this.sleep.poll(cx));
+        Poll::Ready(Some(Err(ResponseBodyError::NoEvents { after: *this.limit })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
