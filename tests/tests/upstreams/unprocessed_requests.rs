@@ -28,6 +28,8 @@ enum Close {
     Rst,
     /// FIN before the body of the request is read.
     WithinRequest,
+    /// RST before the body of the request is read.
+    ResetWithinRequest,
     /// FIN after this part of a response.
     After(&'static str),
 }
@@ -36,7 +38,7 @@ impl Close {
     async fn apply(self, mut connection: Connection) {
         match self {
             Self::Fin | Self::WithinRequest => connection.finish().await,
-            Self::Rst => connection.reset(),
+            Self::Rst | Self::ResetWithinRequest => connection.reset(),
             Self::After(part) => {
                 connection.send(part.as_bytes()).await;
                 connection.finish().await;
@@ -64,7 +66,7 @@ async fn upstream(
         async move {
             loop {
                 let is_next_closed = (answered..answered + closed).contains(&seen.load(Ordering::SeqCst));
-                if is_next_closed && close == Close::WithinRequest {
+                if is_next_closed && matches!(close, Close::WithinRequest | Close::ResetWithinRequest) {
                     connection.receive_head().await;
                     seen.fetch_add(1, Ordering::SeqCst);
                     return close.apply(connection).await;
@@ -123,6 +125,86 @@ async fn a_request_on_a_reused_connection_that_closes_is_sent_once_more() {
                 assert_circuit_is_closed(&relay).await;
             }
         }
+    }
+}
+
+/// Returns a body that the upstream's receive buffer does not take as a whole.
+fn large() -> String {
+    let text = "x".repeat(7 * 1024 * 1024);
+    json!({"model": "claude-opus-5-5", "max_tokens": 8, "messages": [{"role": "user", "content": text}]})
+        .to_string()
+}
+
+#[tokio::test]
+async fn a_large_upload_on_a_reused_connection_that_closes_is_sent_once_more() {
+    let (authority, large) = (CertificateAuthority::new(), large());
+    for (authority, close) in [
+        (None, Close::WithinRequest),
+        (None, Close::ResetWithinRequest),
+        (Some(&authority), Close::ResetWithinRequest),
+    ] {
+        let upstream = upstream(authority, 1, 1, close).await;
+        let relay = relay(&upstream, authority).await;
+        assert_text(&Call::messages(BODY).send(relay.address()).await, "hello");
+        assert_text(&Call::messages(large.clone()).send(relay.address()).await, "hello");
+        let requests = upstream.requests();
+        assert_eq!(requests.len(), 3, "{close:?}");
+        assert!(requests[2].body == large.as_bytes(), "{close:?}: the body has changed");
+        assert_eq!(upstream.connections(), 2, "{close:?}");
+        assert_circuit_is_closed(&relay).await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_upload_on_a_new_connection_is_not_sent_again() {
+    for (answered, closed, close) in [(0, 1, Close::ResetWithinRequest), (1, 2, Close::WithinRequest)] {
+        let upstream = upstream(None, answered, closed, close).await;
+        let relay = relay(&upstream, None).await;
+        for _ in 0..answered {
+            assert_text(&Call::messages(BODY).send(relay.address()).await, "hello");
+        }
+        assert_eq!(Call::messages(large()).send(relay.address()).await.status, 502, "{close:?}");
+        assert_eq!(upstream.requests().len(), answered + closed, "{close:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_upload_of_which_the_relay_keeps_no_copy_is_not_sent_again() {
+    let upstream = upstream(None, 1, 1, Close::ResetWithinRequest).await;
+    let relay = relay(&upstream, None).await;
+    assert_eq!(Call::get("/v1/files").send(relay.address()).await.status, 200);
+    let call = Call::post("/v1/messages/batches").json(large());
+    assert_eq!(call.send(relay.address()).await.status, 502);
+    assert_eq!(upstream.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_under_a_large_upload_is_forwarded_and_the_upload_is_not_doubled() {
+    const REFUSED: &str = concat!(
+        "HTTP/1.1 413 Payload Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n",
+        "content-length: 75\r\n\r\n",
+        r#"{"type":"error","error":{"type":"request_too_large","message":"too large"}}"#
+    );
+    for reads_body in [true, false] {
+        let upstream = Upstream::builder().allow_incomplete_requests();
+        let upstream = upstream
+            .scripted(move |mut connection| async move {
+                let Some(first) = connection.receive().await else { return };
+                connection.answer(&answer(&first)).await.expect("the relay listens");
+                if reads_body {
+                    connection.receive().await;
+                } else {
+                    connection.receive_head().await;
+                }
+                connection.send(REFUSED.as_bytes()).await;
+                connection.finish().await;
+            })
+            .await;
+        let relay = relay(&upstream, None).await;
+        assert_text(&Call::messages(BODY).send(relay.address()).await, "hello");
+        let response = Call::messages(large()).send(relay.address()).await;
+        assert_eq!(response.status, 413, "{reads_body}: {:?}", response.body());
+        assert_eq!(upstream.requests().len(), 2, "{reads_body}");
     }
 }
 
