@@ -5,6 +5,7 @@ mod browsers;
 mod client_http2;
 mod drain;
 mod errors;
+mod floods;
 mod framing;
 mod http10;
 mod intake;
