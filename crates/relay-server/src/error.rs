@@ -37,7 +37,7 @@ pub enum Error {
     Busy(#[from] Busy),
     /// The client is at one of its own limits.
     #[error(transparent)]
-    RateLimited(#[from] RateLimited),
+    RateLimited(Box<RateLimited>),
     /// The bodies of all requests together would exceed `server.max_buffered_bytes`.
     #[error(
         "the relay holds as many bytes of request bodies as it may ({limit}, server.max_buffered_bytes); \
@@ -205,6 +205,12 @@ pub enum Error {
         #[source]
         source: AttemptError,
     },
+}
+
+impl From<RateLimited> for Error {
+    fn from(limited: RateLimited) -> Self {
+        Self::RateLimited(Box::new(limited))
+    }
 }
 
 impl Error {

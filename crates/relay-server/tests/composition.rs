@@ -1,5 +1,7 @@
 //! Layers, upstreams in the same process, and connectors of a program.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
+
 mod common;
 
 use std::convert::Infallible;

@@ -1,5 +1,7 @@
 //! The examples, as they are in the documentation.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
+
 #[allow(dead_code)]
 #[path = "../examples/custom_provider.rs"]
 mod custom_provider;
@@ -82,7 +84,7 @@ async fn a_custom_provider_takes_part_in_routing_health_limits_and_lists() {
     assert_eq!(response.headers()["x-cc-relay-provider"], "acme");
     // The record stays in the extensions of the response.
     let record = response.extensions().get::<RecordHandle>().unwrap().snapshot();
-    assert_eq!(record.provider.as_ref().map(|name| name.as_str()), Some("acme"));
+    assert_eq!(record.provider.as_ref().map(relay_config::ProviderName::as_str), Some("acme"));
     response.into_body().collect().await.unwrap();
     let headers = requests.lock().unwrap()[0].clone();
     assert_eq!([&headers["x-acme-key"], &headers["x-app"]], ["secret", "cli"]);

@@ -1,5 +1,7 @@
 //! The relay inside another program: configurations in code, replacement under load, its state.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
+
 mod configuration_in_code;
 mod reload;
 mod state;
