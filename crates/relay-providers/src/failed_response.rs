@@ -84,6 +84,7 @@ impl FailedResponse {
         let Self { error, mut head, mut body } = self;
         let limits = RateLimits::read(&head.headers);
         let outcome = judgement.outcome;
+        let is_account_rejected = outcome == Outcome::CredentialRejected && judgement.is_account_rejected;
         if outcome == Outcome::CredentialRejected {
             // The client learns that the credential is the relay's, and the operator what is wrong with it.
             let message = judgement.api_error.as_ref().map(|error| error.message.as_str());
@@ -97,7 +98,6 @@ impl FailedResponse {
         }
         let answer = Answer::new(outcome, Response::from_parts(head, body));
         let is_refusal = matches!(error.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
-        let is_account_rejected = outcome == Outcome::CredentialRejected && error.is_about_account();
         (Answer { is_foreign_error, is_account_rejected, limits, ..answer }, is_refusal.then_some(error))
     }
 }

@@ -20,10 +20,14 @@ const CODE: &str = "the upstream answered with its code {code}";
 /// `insufficient balance (1008)` comes with status 500.
 ///
 /// # Source
-/// platform.minimax.io, "Error codes"; github.com/MiniMax-AI/MiniMax-M2, issue 62 (the 500 in Anthropic's form).
+/// platform.minimax.io/docs/api-reference/errorcode; github.com/MiniMax-AI/MiniMax-M2, issue 62 (the 500 in Anthropic's
+/// form).
 const MINIMAX: &[Rule] = &[
-    // Not authorized; no balance; an invalid key.
-    Rule::when(&[When::Code(&["1004", "1008", "2049"])]).means(Meaning::CredentialRejected),
+    // No balance.
+    Rule::when(&[When::Code(&["1008"])]).means(Meaning::AccountRejected),
+    Rule::when(&[When::Type(&["insufficient_balance_error"])]).means(Meaning::AccountRejected),
+    // Not authorized; an invalid key.
+    Rule::when(&[When::Code(&["1004", "2049"])]).means(Meaning::CredentialRejected),
     // Requests, tokens and connections per minute; a rate that grows too fast.
     Rule::when(&[When::Code(MINIMAX_LIMITS)]).means(Meaning::Limited(Scope::AsStated, Wait::LimitsOrMessage)),
     Rule::when(&[When::Code(MINIMAX_LIMITS)]).answers(429).says(MESSAGE).or_without_message(CODE),
@@ -47,34 +51,32 @@ const MINIMAX_LIMITS: &[&str] = &["1002", "1039", "1041", "2045"];
 /// The errors of Moonshot.
 ///
 /// # Source
-/// platform.kimi.ai, "API error codes"; github.com/MoonshotAI/Kimi-K2, issue 5 (403), github.com/anomalyco/opencode, issue
-/// 24462 (429).
+/// platform.kimi.ai, "API error codes"; github.com/MoonshotAI/Kimi-K2, issue 5 (403, no balance);
+/// github.com/anomalyco/opencode, issue 24462, and github.com/continuedev/continue, issue 11443 (429, no balance);
+/// github.com/MoonshotAI/kimi-code, issue 413, and github.com/openclaw/openclaw, pull request 142656 (Kimi's plan: the
+/// same type for a client of the wrong kind and for a quota that is used up).
 const MOONSHOT: &[Rule] = &[
+    // The client is none for which Kimi's plan is sold. Neither the key nor the model is at fault.
+    Rule::when(&[When::Status(403, 403), When::Says("only available for coding agents")])
+        .means(Meaning::Unsupported),
     Rule::when(&[When::Type(&["exceeded_current_quota_error", "access_terminated_error"])])
-        .means(Meaning::CredentialRejected),
+        .means(Meaning::AccountRejected),
     Rule::when(&[
         When::Status(400, 429),
         When::Begins(&["your account "]),
-        When::Says("insufficient balance"),
+        When::SaysOne(&["insufficient balance", "exceeded current quota"]),
     ])
-    .means(Meaning::CredentialRejected),
-    Rule::when(&[
-        When::Status(400, 429),
-        When::Begins(&["your account "]),
-        When::Says("exceeded current quota"),
-    ])
-    .means(Meaning::CredentialRejected),
+    .means(Meaning::AccountRejected),
     Rule::when(&[When::Type(&["engine_overloaded_error"])]).means(Meaning::Overloaded(Wait::Headers)),
 ];
 
 /// The errors of DeepSeek.
 ///
 /// # Source
-/// api-docs.deepseek.com, "Error codes": 402, "Insufficient Balance"; 503, "Server Overloaded". deepseek-ai/DeepSeek-V3,
-/// issues ("Model Not Exist" with status 400).
+/// api-docs.deepseek.com/quick_start/error_codes: 402, "Insufficient Balance"; 503, "Server Overloaded".
+/// github.com/Aider-AI/aider, issue 4851 (the first in its JSON); github.com/langbot-app/LangBot, issue 1643, and
+/// github.com/deepwn/addi, issue 13 ("Model Not Exist" with status 400).
 const DEEPSEEK: &[Rule] = &[
-    Rule::when(&[When::Status(400, 429), When::Begins(&["insufficient balance"])])
-        .means(Meaning::CredentialRejected),
     Rule::when(&[When::Status(400, 404), When::Begins(&["model not exist"])])
         .means(Meaning::ModelUnavailable),
     Rule::when(&[When::Status(400, 404), When::Begins(&["model not exist"]), When::Foreign])
@@ -86,11 +88,18 @@ const DEEPSEEK: &[Rule] = &[
 /// The errors of OpenRouter.
 ///
 /// # Source
-/// openrouter.ai/docs, "Errors" (402: no credits; 403: flagged by moderation; 502: the chosen model is down; 503: no
-/// provider of the model is available); github.com/RooCodeInc/Roo-Code, issue 515 (403: the limit of a key).
+/// openrouter.ai/docs, "Errors and Debugging" (402: no credits; 403: flagged by moderation; 502: the chosen model is down;
+/// 503: no provider of the model is available) and "Limits" (a 402 may be the limit of a key);
+/// developersdigest.tech/errors/api/openrouter/402-payment-required (`metadata.limit_source`);
+/// github.com/RooCodeInc/Roo-Code, issue 515, and github.com/MCPJam/inspector, issue 1287 (403: the limit of a key);
+/// github.com/tailcallhq/forgecode, issue 571 (402: the limit of a key).
 const OPENROUTER: &[Rule] = &[
-    Rule::when(&[When::Code(&["402"])]).means(Meaning::CredentialRejected),
+    // The limit of one key. The account has credits for others.
+    Rule::when(&[When::Fact(LIMIT_SOURCE, "openrouter_key_limit")]).means(Meaning::CredentialRejected),
     Rule::when(&[When::Begins(&["key limit exceeded"])]).means(Meaning::CredentialRejected),
+    Rule::when(&[When::Code(&["402"]), When::Says("create a key with a higher")])
+        .means(Meaning::CredentialRejected),
+    Rule::when(&[When::Code(&["402"])]).means(Meaning::AccountRejected),
     // The moderation of a model refuses the content. The key is not at fault.
     Rule::when(&[When::Status(403, 403), When::Says("requires moderation")]).means(Meaning::Refused),
     Rule::when(&[When::Status(403, 403), When::Says("input was flagged")]).means(Meaning::Refused),
@@ -101,14 +110,27 @@ const OPENROUTER: &[Rule] = &[
 ///
 /// # Source
 /// platform.openai.com/docs, "Error codes"; alibabacloud.com/help, Model Studio, "Error messages" (`Arrearage`);
-/// volcengine.com/docs/82379, "Error codes" (`AccountOverdueError`). llama.cpp answers 503 "Loading model" while it loads
-/// one.
+/// volcengine.com/docs/82379, "Error codes" (`AccountOverdueError`). novita.ai/docs/api-reference/basic-error-code
+/// (`NOT_ENOUGH_BALANCE`, 403); docs.zenmux.ai, "API Error Codes" (402: `insufficient_credit`, `reject_no_credit`).
+/// Ollama's cloud: github.com/ollama/ollama, issues 15990 (subscription) and 17639 (extra usage);
+/// github.com/continuedev/continue, issues 10579 and 11444, and github.com/diegosouzapw/OmniRoute, issue 3709 (usage
+/// limit). llama.cpp answers 503 "Loading model" while it loads one.
 const ANY: &[Rule] = &[
-    Rule::when(&[When::Code(BILLING)]).means(Meaning::CredentialRejected),
-    Rule::when(&[When::Type(BILLING)]).means(Meaning::CredentialRejected),
-    // Ollama's cloud, called with a key. Other models need no subscription.
-    Rule::when(&[When::Status(401, 403), When::Begins(&["this model requires a subscription"])])
-        .means(Meaning::ModelUnavailable),
+    Rule::when(&[When::Code(BILLING)]).means(Meaning::AccountRejected),
+    Rule::when(&[When::Type(BILLING)]).means(Meaning::AccountRejected),
+    // Ollama's cloud, called with a key. Other models need no subscription and no extra usage.
+    Rule::when(&[
+        When::Status(401, 403),
+        When::Begins(&["this model requires a subscription", "this model uses extra usage only"]),
+    ])
+    .means(Meaning::ModelUnavailable),
+    // Ollama's cloud: "you (name) have reached your weekly usage limit".
+    Rule::when(&[
+        When::Status(429, 429),
+        When::Begins(&["you (", "you have", "you've"]),
+        When::SaysOne(&["session usage limit", "weekly usage limit", "monthly usage limit"]),
+    ])
+    .means(Meaning::Limited(Scope::Key, Wait::Pause(PLAN_PAUSE))),
     Rule::when(&[When::Status(503, 503), When::Begins(&["loading model"])])
         .means(Meaning::Overloaded(Wait::Headers)),
 ];
@@ -121,7 +143,12 @@ const BILLING: &[&str] = &[
     "billing_hard_limit_reached",
     "arrearage",
     "accountoverdueerror",
+    "not_enough_balance",
+    "reject_no_credit",
+    "insufficient_credit",
 ];
+/// The name of the fact that OpenRouter states about a 402.
+const LIMIT_SOURCE: &str = "limit_source";
 
 /// The errors of one kind of provider.
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +176,9 @@ impl VendorErrors {
     pub(crate) fn judge(self, error: &UpstreamError) -> Judgement {
         let code = error.code().map(Cow::Borrowed);
         let code = if self.is_minimax { minimax_code(error).or(code) } else { code };
-        failure::judge_own_key(self.rules, &Subject::with(error, code, error.message()))
+        let limit_source = error.text(&["error", "metadata", LIMIT_SOURCE]).unwrap_or_default();
+        let facts = [(LIMIT_SOURCE, limit_source)];
+        failure::judge_own_key(self.rules, &Subject::with(error, code, error.message()).with_facts(&facts))
     }
 }
 
@@ -236,6 +265,69 @@ mod tests {
     }
 
     #[test]
+    fn an_error_over_money_concerns_the_account_and_a_bad_key_only_itself() {
+        #[track_caller]
+        fn check(kind: &str, status: u16, body: &str, expected: bool) {
+            let found = VendorErrors::of(kind).judge(&error(status, body));
+            assert_eq!(found.outcome, Outcome::CredentialRejected, "{kind} {status} {body}");
+            assert_eq!(found.is_account_rejected, expected, "{kind} {status} {body}");
+        }
+        let invalid = |message: &str| anthropic("invalid_request_error", message);
+        let credit = "Your credit balance is too low to access the Anthropic API.";
+        for kind in ["anthropic", "minimax", "moonshot", "deepseek", "openrouter", "anthropic_compatible"] {
+            check(kind, 400, &invalid(credit), true);
+            check(kind, 403, &anthropic("permission_error", "This organization has been disabled."), true);
+            check(kind, 400, &invalid("You have reached your specified API usage limits."), true);
+            check(kind, 400, &invalid("You have reached your specified workspace API usage limits."), false);
+            check(kind, 402, &anthropic("billing_error", "Payment required"), true);
+            check(kind, 402, &anthropic("x", "Insufficient Balance"), true);
+            check(kind, 429, r#"{"error":{"message":"Insufficient account balance"}}"#, true);
+            check(kind, 401, &anthropic("authentication_error", "invalid x-api-key"), false);
+            check(kind, 403, &anthropic("permission_error", "Your API key does not have permission"), false);
+        }
+        check("minimax", 500, &anthropic("api_error", "insufficient balance (1008)"), true);
+        check("minimax", 401, &anthropic("authentication_error", "invalid api key (2049)"), false);
+        let suspended = "Your account org-1<ak-2> is suspended due to insufficient balance, please recharge";
+        check("moonshot", 429, &anthropic("rate_limit_error", suspended), true);
+        let cycle = "You've reached your usage limit for this billing cycle.";
+        check("moonshot", 403, &anthropic("access_terminated_error", cycle), true);
+        let metadata = |source: &str| {
+            format!(r#"{{"error":{{"code":402,"message":"x","metadata":{{"limit_source":"{source}"}}}}}}"#)
+        };
+        check("openrouter", 402, &metadata("openrouter_credits"), true);
+        check("openrouter", 402, &metadata("openrouter_key_limit"), false);
+        let afford = "This request requires more credits, or fewer max_tokens. You requested up to 32000 tokens, but can \
+            only afford 0.";
+        let body =
+            |code: u16, message: &str| serde_json::json!({"error": {"code": code, "message": message}});
+        check("openrouter", 402, &body(402, afford).to_string(), true);
+        let higher = format!("{afford} To increase, create a key with a higher monthly limit");
+        check("openrouter", 402, &body(402, &higher).to_string(), false);
+        check("openrouter", 403, &body(403, "Key limit exceeded (total limit).").to_string(), false);
+        check(
+            "anthropic_compatible",
+            403,
+            r#"{"reason":"NOT_ENOUGH_BALANCE","code":"NOT_ENOUGH_BALANCE"}"#,
+            true,
+        );
+        check("anthropic_compatible", 400, r#"{"code":"Arrearage","message":"Access denied."}"#, true);
+        check("anthropic_compatible", 403, r#"{"error":{"code":"AccountOverdueError"}}"#, true);
+    }
+
+    #[test]
+    fn an_error_about_a_plan_is_as_wide_as_the_plan() {
+        let agents = "Kimi For Coding is currently only available for Coding Agents such as Kimi CLI, Claude Code, etc.";
+        check("moonshot", 403, &anthropic("access_terminated_error", agents), Outcome::Unsupported);
+        let extra = r#"{"error":"this model uses extra usage only (not included plan usage) and your extra usage balance is empty"}"#;
+        check("anthropic_compatible", 402, extra, Outcome::ModelUnavailable);
+        let limited = Outcome::RateLimited { retry_after: Some(PLAN_PAUSE), scope: LimitScope::Key };
+        for limit in ["session", "weekly"] {
+            let body = format!(r#"{{"error":"you (name) have reached your {limit} usage limit, upgrade"}}"#);
+            check("anthropic_compatible", 429, &body, limited);
+        }
+    }
+
+    #[test]
     fn an_error_about_the_conversation_stays_refused() {
         for (kind, message) in [
             ("minimax", "messages.0: the text \"insufficient balance (1008)\" is invalid"),
@@ -243,6 +335,8 @@ mod tests {
             ("deepseek", "messages.3.content: unexpected \"Insufficient Balance\""),
             ("openrouter", "tools.0.name: Key limit exceeded is no valid name"),
             ("anthropic_compatible", "messages: insufficient_quota is not a role"),
+            ("anthropic_compatible", "messages.0: insufficient balance is no valid content"),
+            ("openrouter", "messages.0: create a key with a higher limit"),
         ] {
             check(kind, 400, &anthropic("invalid_request_error", message), Outcome::Refused);
         }

@@ -1,7 +1,7 @@
 //! Calls Z.AI (GLM): Anthropic's format, with the reason for an error in Z.AI's own business code.
 //!
 //! # Source
-//! docs.z.ai, "Error codes", and answers in public reports: typed,
+//! docs.z.ai/api-reference/api-code, docs.bigmodel.cn/cn/api/api-code, and answers in public reports: typed,
 //! `{"type":"error","error":{"type":"rate_limit_error","code":"1308","message":"[1308][…][id]"}}`, or bare,
 //! `{"error":{"code":"1210","message":"…"}}`. The code may also be in `error.type`, as in
 //! `{"type":"error","error":{"type":"1113","message":"…"}}` (github.com/anthropics/claude-code, issues 9201 and 11345).
@@ -24,9 +24,13 @@ const BEIJING: Duration = Duration::from_secs(8 * 60 * 60);
 /// The pause of a key whose cap is used up, if the message states no time.
 const CAP_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// Authentication (1001 to 1004); account locked, in arrears, out of balance (1110 to 1121); no access (1220); plan expired
-/// (1309). They may come with status 429 too, but a retry with the same key then fails again.
-const REJECTED: When = When::CodeIn(&[(1001, 1004), (1110, 1121), (1220, 1220), (1309, 1309)]);
+/// Authentication (1000 to 1004); no access (1220). Both may come with status 429 too, but a retry with the same key then
+/// fails again.
+const REJECTED: When = When::CodeIn(&[(1000, 1004), (1220, 1220)]);
+/// Account inactive, absent, locked, in arrears, or in violation of the rules (1110 to 1121); plan expired (1309).
+const ACCOUNT: When = When::CodeIn(&[(1110, 1119), (1121, 1121), (1309, 1309)]);
+/// "Unable to successfully access your account, please try again later" (1120).
+const NOT_REACHED: When = When::CodeIn(&[(1120, 1120)]);
 /// Unknown model (1211); a model that is not in the plan (1311).
 const NO_MODEL: When = When::CodeIn(&[(1211, 1211), (1311, 1311)]);
 /// Concurrency, frequency, usage until a reset, fair use; the cap of a day, a week or a month.
@@ -56,6 +60,11 @@ const RULES: &[Rule] = &[
     Rule::when(&[REJECTED]).means(Meaning::CredentialRejected),
     Rule::when(&[REJECTED, When::Foreign, When::Status(500, 599)]).answers(403),
     Rule::when(&[REJECTED, When::Foreign]).says(MESSAGE).or_without_message(CODE),
+    Rule::when(&[ACCOUNT]).means(Meaning::AccountRejected),
+    Rule::when(&[ACCOUNT, When::Foreign, When::Status(500, 599)]).answers(403),
+    Rule::when(&[ACCOUNT, When::Foreign]).says(MESSAGE).or_without_message(CODE),
+    Rule::when(&[NOT_REACHED]).means(Meaning::Failed),
+    Rule::when(&[NOT_REACHED, When::Foreign]).answers(500).says(MESSAGE).or_without_message(CODE),
     Rule::when(&[NO_MODEL]).means(Meaning::ModelUnavailable),
     Rule::when(&[NO_MODEL, When::Foreign]).answers(404).says("model: {message}"),
     Rule::when(&[LIMITED]).means(LIMIT),
@@ -200,6 +209,31 @@ mod tests {
         check(400, r#"{"error":{"code":1261}}"#, Outcome::Refused);
         check(500, r#"{"type":"error","error":{"type":"api_error","code":"500"}}"#, Outcome::Failed);
         check(502, "<html>", Outcome::Failed);
+    }
+
+    #[test]
+    fn an_error_over_money_concerns_the_account() {
+        #[track_caller]
+        fn check(body: &str, expected: bool) {
+            let found = judged(LIMITED_REQUEST, 429, body);
+            assert_eq!(found.outcome, Outcome::CredentialRejected, "{body}");
+            assert_eq!(found.is_account_rejected, expected, "{body}");
+        }
+        check(
+            r#"{"type":"error","error":{"type":"1113","message":"Insufficient balance or no resource package."}}"#,
+            true,
+        );
+        check(
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"[1113][no money][20261122]"}}"#,
+            true,
+        );
+        check(r#"{"error":{"code":"1112","message":"locked"}}"#, true);
+        check(r#"{"error":{"code":"1309","message":"expired"}}"#, true);
+        check(r#"{"error":{"code":"1001","message":"token expired"}}"#, false);
+        check(r#"{"type":"error","error":{"type":"1001","message":"token expired"}}"#, false);
+        check(r#"{"error":{"code":"1220","message":"no access"}}"#, false);
+        let later = r#"{"error":{"code":"1120","message":"Unable to successfully access your account"}}"#;
+        assert_eq!(judged(LIMITED_REQUEST, 500, later).outcome, Outcome::Failed);
     }
 
     #[test]

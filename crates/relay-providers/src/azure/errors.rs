@@ -3,7 +3,8 @@
 //!
 //! # Source
 //! Recorded answers in public reports: `{"error":{"code","message","details"}}`, and API Management's older
-//! `{"statusCode","message"}`.
+//! `{"statusCode","message"}`. github.com/microsoft/microsoft-foundry-for-vscode, issue 207
+//! (`ReadOnlyDisabledSubscription`); learn.microsoft.com/answers, questions 2264921 and 5903838 (a blocked resource).
 
 use std::borrow::Cow;
 
@@ -21,7 +22,11 @@ const RULES: &[Rule] = &[
         "model: the Azure resource has no deployment called `{model}`; create it in Azure AI Foundry, or name the \
          right one in providers[].model_mapping ({message})",
     ),
-    Rule::when(&[When::Code(&["insufficient_quota", "billing_not_active"])]).means(Meaning::CredentialRejected),
+    // The account cannot pay, the subscription is disabled, or the resource with all its keys is blocked.
+    Rule::when(&[When::Code(&["insufficient_quota", "billing_not_active", "ReadOnlyDisabledSubscription"])])
+        .means(Meaning::AccountRejected),
+    Rule::when(&[When::Status(403, 403), When::Begins(&["your resource has been temporarily blocked"])])
+        .means(Meaning::AccountRejected),
     Rule::when(&[When::Code(&["model_not_found", "ModelNotFound", "OperationNotSupported"])])
         .means(Meaning::ModelUnavailable)
         .answers(404)

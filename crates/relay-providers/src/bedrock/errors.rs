@@ -5,7 +5,10 @@
 //!
 //! # Source
 //! The names are in the service model of bedrock-runtime. The wording of a missing agreement is in reports:
-//! github.com/anthropics/claude-code, issue 9681, and github.com/Tracer-Cloud/opensre, pull request 1811.
+//! github.com/anthropics/claude-code, issue 9681, github.com/Tracer-Cloud/opensre, pull request 1811
+//! (`INVALID_PAYMENT_INSTRUMENT`), and github.com/ministryofjustice/modernisation-platform-environments, pull request 18323
+//! (AWS Marketplace). An account that is closed to Bedrock: github.com/aws/aws-cli, issue 8717, and
+//! github.com/kirodotdev/Kiro, issue 11191 ("Operation not allowed").
 
 use std::borrow::Cow;
 
@@ -53,10 +56,13 @@ const RULES: &[Rule] = &[
         .says("{message} (enable `{model}` for this account and region in the Bedrock console)"),
     // The account cannot pay, or is closed to Bedrock.
     Rule::when(&[When::Code(&["AccessDenied"]), When::Says("invalid_payment_instrument")])
-        .means(Meaning::CredentialRejected)
+        .means(Meaning::AccountRejected)
         .answers(403),
     Rule::when(&[When::Code(&["OptInRequired", "SubscriptionRequired"])])
-        .means(Meaning::CredentialRejected)
+        .means(Meaning::AccountRejected)
+        .answers(403),
+    Rule::when(&[When::Code(&["Validation"]), When::Begins(&["operation not allowed"])])
+        .means(Meaning::AccountRejected)
         .answers(403),
     // The account has no access to this one model: no agreement, or a policy that names it.
     // The client cannot change that, so it gets a 502.
@@ -257,6 +263,8 @@ mod tests {
         check(denied, payment, Outcome::CredentialRejected);
         check(denied, "User is not authorized to perform: bedrock:InvokeModel", Outcome::CredentialRejected);
         check("OptInRequired", "why", Outcome::CredentialRejected);
+        check("ValidationException", "Operation not allowed", Outcome::CredentialRejected);
+        check("ValidationException", "messages.0: Operation not allowed", Outcome::Refused);
     }
 
     #[test]

@@ -25,12 +25,22 @@ const SPEND_CAP_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// beginning of a message and `error.type` count.
 ///
 /// # Source
-/// Reports in github.com/anthropics/claude-code: 2127 and 38035 (usage limits), 5358 and others (credit balance); the
-/// messages of disabled organisations in Anthropic's help center.
+/// github.com/anthropics/claude-code, issues 66314 and 91322 (credit balance; also for `count_tokens`), 19028 (disabled
+/// organization), 2127 and 38035 (usage limits, "You will regain access on 2026-12-01 at 00:00 UTC."). The limit of a
+/// workspace is in the comments of programs that call the API. Vendors and gateways of Anthropic's format have further
+/// words for an account without money: github.com/continuedev/continue, issue 9942 ("Insufficient Balance"), and the
+/// error of OpenRouter ("Insufficient credits").
 const ACCOUNT: &[Rule] = &[
+    // The limit of one workspace, which has its own keys.
     Rule::when(&[
         When::Status(400, 429),
-        When::Type(&["invalid_request_error", "billing_error", "permission_error", "rate_limit_error"]),
+        When::Begins(&["you have reached your specified workspace api usage limits"]),
+        When::Type(OWN_TYPES),
+    ])
+    .means(Meaning::CredentialRejected),
+    Rule::when(&[
+        When::Status(400, 429),
+        When::Type(OWN_TYPES),
         When::Begins(&[
             "your credit balance is too low",
             "credit balance is too low",
@@ -40,10 +50,14 @@ const ACCOUNT: &[Rule] = &[
             "this account has been disabled",
             "your account has been disabled",
             "you have reached your specified api usage limits",
-            "you have reached your specified workspace api usage limits",
         ]),
     ])
-    .means(Meaning::CredentialRejected),
+    .means(Meaning::AccountRejected),
+    Rule::when(&[
+        When::Status(400, 429),
+        When::Begins(&["insufficient balance", "insufficient account balance", "insufficient credits"]),
+    ])
+    .means(Meaning::AccountRejected),
     Rule::when(&[
         When::Status(400, 403),
         When::Type(&["invalid_request_error", "permission_error"]),
@@ -57,7 +71,13 @@ const ACCOUNT: &[Rule] = &[
     .means(Meaning::ModelUnavailable),
 ];
 
+/// The types with which Anthropic reports errors of an account.
+const OWN_TYPES: &[&str] =
+    &["invalid_request_error", "billing_error", "permission_error", "rate_limit_error"];
+
 const RULES: &[Rule] = &[
+    Rule::when(&[When::Status(402, 402)]).means(Meaning::AccountRejected),
+    Rule::when(&[When::Type(&["billing_error"]), When::Status(401, 403)]).means(Meaning::AccountRejected),
     Rule::when(&[When::Status(401, 403)]).means(Meaning::CredentialRejected),
     Rule::when(&[When::Status(404, 404)]).means(Meaning::ModelUnavailable),
     Rule::when(&[When::Status(408, 408)]).means(Meaning::Failed),

@@ -11,6 +11,9 @@ use crate::outcome::Outcome;
 pub struct Judgement {
     /// The meaning for failover and for the health of key, model and provider.
     pub outcome: Outcome,
+    /// `true` if the upstream rejects the credential because of its account, which cannot pay or is disabled. Every other
+    /// credential of the account is rejected alike.
+    pub is_account_rejected: bool,
     /// `true` if a new credential may be accepted. Read only after a status of 401 or 403, and once per attempt.
     pub renew_credential: bool,
     /// The error in Anthropic's form, so that the client's own recovery works. `None` leaves an error in Anthropic's form
@@ -21,9 +24,12 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Creates the judgement of `outcome`: no new credential helps, and the error of the upstream is not replaced.
+    /// Creates the judgement of `outcome`: the account is not rejected, no new credential helps, and the error of the
+    /// upstream is not replaced.
     #[must_use]
     pub fn new(outcome: Outcome) -> Self {
-        Self { outcome, renew_credential: false, api_error: None, retry_after: outcome.retry_after() }
+        let (is_account_rejected, renew_credential) = (false, false);
+        let retry_after = outcome.retry_after();
+        Self { outcome, is_account_rejected, renew_credential, api_error: None, retry_after }
     }
 }

@@ -26,8 +26,10 @@ pub enum Meaning {
     ModelUnavailable,
     /// [`Outcome::ModelFailed`].
     ModelFailed,
-    /// [`Outcome::CredentialRejected`].
+    /// [`Outcome::CredentialRejected`] for one credential alone.
     CredentialRejected,
+    /// [`Outcome::CredentialRejected`] for every credential of the account: it cannot pay, or it is disabled.
+    AccountRejected,
     /// [`Outcome::Failed`].
     Failed,
     /// [`Outcome::Unsupported`].
@@ -80,7 +82,7 @@ impl Meaning {
             Self::Overloaded(wait) => Outcome::Overloaded { retry_after: wait.read(error) },
             Self::ModelUnavailable => Outcome::ModelUnavailable,
             Self::ModelFailed => Outcome::ModelFailed,
-            Self::CredentialRejected => Outcome::CredentialRejected,
+            Self::CredentialRejected | Self::AccountRejected => Outcome::CredentialRejected,
             Self::Failed => Outcome::Failed,
             Self::Unsupported => Outcome::Unsupported,
         }

@@ -6,7 +6,6 @@
 //! ```
 //! The rules of a kind come first. If they state no message for an error, [`translate()`] makes one.
 
-mod account;
 mod anthropic;
 mod judgement;
 mod meaning;

@@ -207,6 +207,7 @@ impl<'a> Subject<'a> {
 pub(super) fn outcome(rules: &[Rule], subject: &Subject<'_>) -> Option<Judgement> {
     let meaning = applying(rules, subject).find_map(|rule| rule.meaning)?;
     let mut judgement = Judgement::new(meaning.outcome(subject.error));
+    judgement.is_account_rejected = matches!(meaning, Meaning::AccountRejected);
     if meaning.is_own_pause() {
         judgement.retry_after = None;
     }

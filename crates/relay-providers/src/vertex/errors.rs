@@ -2,7 +2,10 @@
 //! are in Anthropic's form.
 //!
 //! # Source
-//! `google.rpc.Status` and its codes; public reports of Vertex's answers for Claude.
+//! `google.rpc.Status` and its codes; `ErrorReason` in `google/api/error_reason.proto` of github.com/googleapis/googleapis;
+//! github.com/GoogleCloudPlatform/php-docs-samples, issue 1235 (`BILLING_DISABLED`);
+//! github.com/GoogleCloudPlatform/java-docs-samples, issue 276 ("has billing disabled"); github.com/Kilo-Org/kilocode,
+//! issue 2842 (`CONSUMER_INVALID`); github.com/GoogleCloudPlatform/vertex-ai-samples, issue 476 (`SERVICE_DISABLED`).
 
 use std::borrow::Cow;
 
@@ -21,11 +24,21 @@ const CODE: &str = "Vertex AI answered {code}";
 /// The codes of a project or a policy that does not permit the request. Errors about the conversation have other codes.
 const DENIED: When = When::Code(&["PERMISSION_DENIED", "FAILED_PRECONDITION"]);
 
+/// The name of the fact that a `google.rpc.ErrorInfo` among the details states.
+const REASON: &str = "reason";
+
 const RULES: &[Rule] = &[
-    // A project without billing. Google reports it with either code.
-    Rule::when(&[DENIED, When::Says("billing to be enabled")]).means(Meaning::CredentialRejected),
-    Rule::when(&[DENIED, When::Says("billing is disabled")]).means(Meaning::CredentialRejected),
-    Rule::when(&[DENIED, When::Says("has billing disabled")]).means(Meaning::CredentialRejected),
+    // A project without billing or without the API, or one that is suspended or unknown. Google reports it with either
+    // code.
+    Rule::when(&[DENIED, When::Fact(REASON, "BILLING_DISABLED")]).means(Meaning::AccountRejected),
+    Rule::when(&[DENIED, When::Fact(REASON, "CONSUMER_INVALID")]).means(Meaning::AccountRejected),
+    Rule::when(&[DENIED, When::Fact(REASON, "CONSUMER_SUSPENDED")]).means(Meaning::AccountRejected),
+    Rule::when(&[DENIED, When::Fact(REASON, "SERVICE_DISABLED")]).means(Meaning::AccountRejected),
+    Rule::when(&[
+        DENIED,
+        When::SaysOne(&["billing to be enabled", "billing is disabled", "has billing disabled"]),
+    ])
+    .means(Meaning::AccountRejected),
     // The policy of an organisation lists the allowed models, and this one is not among them.
     Rule::when(&[DENIED, When::Says("vertexai.allowedmodels")]).means(Meaning::ModelUnavailable),
     // The message names the model, so the credential may have access to other models. The client cannot change that, so
@@ -77,11 +90,17 @@ pub(super) fn judge(error: &UpstreamError, model: &str, region: &str) -> Judgeme
     let code = text(&["error", "status"]).map(Cow::Borrowed);
     // Without Google's code, the body is not from Google, and its message is not read.
     let message = text(&["error", "message"]).filter(|_| code.is_some());
-    let facts = [("model", model), ("region", region)];
+    let facts = [("model", model), ("region", region), (REASON, reason(error).unwrap_or_default())];
     let judgement = failure::judge(RULES, &Subject::with(error, code, message).with_facts(&facts));
     // An error of the model itself has the wording that clients expect.
     let api_error = judgement.api_error.filter(|_| !error.is_models_own());
     Judgement { api_error, ..judgement }
+}
+
+/// Returns the reason in the first `google.rpc.ErrorInfo` among the details.
+fn reason(error: &UpstreamError) -> Option<&str> {
+    let details = error.member_in_list(&["error", "details"])?.as_array()?;
+    details.iter().find_map(|detail| detail.get(REASON)?.as_str())
 }
 
 #[cfg(test)]
@@ -93,6 +112,35 @@ mod tests {
     use super::*;
     use crate::failure::testing;
     use crate::outcome::{LimitScope, Outcome};
+
+    #[test]
+    fn a_project_that_cannot_be_used_is_the_account_and_a_missing_permission_the_credential() {
+        #[track_caller]
+        fn check(message: &str, reason: &str, expected: (Outcome, bool)) {
+            let info = json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason});
+            let body = json!({"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED",
+                "details": [{"@type": "type.googleapis.com/google.rpc.Help"}, info]}});
+            for body in [body.to_string(), json!([body]).to_string()] {
+                let found = judge(&testing::error(403, &body), "m", "eu");
+                assert_eq!((found.outcome, found.is_account_rejected), expected, "{body}");
+            }
+        }
+        let account = (Outcome::CredentialRejected, true);
+        check("Permission denied on resource project x.", "CONSUMER_INVALID", account);
+        check("This API method requires billing to be enabled.", "BILLING_DISABLED", account);
+        check("This API method requires billing to be enabled.", "", account);
+        check(
+            "Vertex AI API has not been used in project x before or it is disabled.",
+            "SERVICE_DISABLED",
+            account,
+        );
+        check("Consumer has been suspended.", "CONSUMER_SUSPENDED", account);
+        let key = (Outcome::CredentialRejected, false);
+        check("Permission 'aiplatform.endpoints.predict' denied", "IAM_PERMISSION_DENIED", key);
+        let model =
+            "Permission denied on '//aiplatform.googleapis.com/projects/x/publishers/anthropic/models/m'";
+        check(model, "IAM_PERMISSION_DENIED", (Outcome::ModelUnavailable, false));
+    }
 
     #[test]
     fn every_error_of_google_has_its_outcome_and_its_status() {
