@@ -19,7 +19,7 @@ const ANTHROPICS: &str = "prompt is too long: {n} tokens > {m} maximum";
 /// The comment at each group: the upstream, and the place where its users or its source state the words. The words of
 /// OpenAI, vLLM, Gemini, xAI, Groq, OpenRouter, Together, GitHub Copilot, llama.cpp, LM Studio, MiniMax, Kimi, Mistral and Ollama
 /// are also in earendil-works/pi, `packages/ai/src/utils/overflow.ts`.
-const WORDINGS: [&str; 58] = [
+const WORDINGS: [&str; 60] = [
     // OpenAI, Azure OpenAI, DeepSeek (evalstate/fast-agent#621), vLLM up to 0.10 (vllm-project/vllm#20409)
     "maximum context length is {m} tokens. however, your messages resulted in {n} tokens",
     "maximum context length is {m} tokens. however, you requested {n} tokens",
@@ -53,7 +53,7 @@ const WORDINGS: [&str; 58] = [
     "prompt has {n} tokens, but the configured context size is {m} tokens",
     // Mistral (docs.mistral.ai; error `invalid_request_prompt`)
     "prompt contains {n} tokens*too large for model with {m} maximum context length",
-    // Fireworks
+    // Fireworks, Ollama's cloud (the clients that recognise it state it with these numbers and a reference)
     "prompt is too long: {n}, model maximum context length: {m}",
     // Several of the upstreams in this list
     "maximum context length",
@@ -77,22 +77,22 @@ const WORDINGS: [&str; 58] = [
     "exceeded model token limit: {m} (requested: {n})",
     "exceeded model token limit",
     "input token length too long",
-    // Baidu Qianfan (cloud.baidu.com/doc, code `tokens_too_long`)
+    // Baidu Qianfan (PaddlePaddle/ERNIE-SDK#336; code `tokens_too_long`)
     "prompt tokens too long",
     // LiteLLM, in front of any upstream (docs.litellm.ai, exception mapping)
     "contextwindowexceedederror",
     // xAI (cline/cline#3120)
     "maximum prompt length is {m} but the request contains {n} tokens",
-    // Volcengine Ark (volcengine.com/docs/82379, error codes)
+    // Volcengine Ark, Doubao: "Total tokens of image and text exceed max message tokens" (tests of several of its clients)
     "exceed max message tokens",
     "input length {n} exceeds the maximum length {m}",
     // Groq and Cerebras, code `context_length_exceeded`
     "reduce the length of the messages or completion. current length is {n} while limit is {m}",
     "please reduce the length of the messages or completion",
-    // Hugging Face TGI (`router/src/validation.rs`), Together
+    // Hugging Face TGI (`router/src/validation.rs`; huggingface/text-generation-inference#695 and #628), Together
     "`inputs` must have less than {m} tokens. given: {n}",
     "`inputs` tokens + `max_new_tokens` must be <= {m}. given: {n} `inputs` tokens and {n} `max_new_tokens`",
-    // Gemini (ai.google.dev; google-gemini/gemini-cli)
+    // Gemini (google-gemini/gemini-cli#6678 and #4231)
     "input token count ({n}) exceeds the maximum number of tokens allowed ({m})",
     "input token count exceeds the maximum number of tokens allowed",
     // Bedrock: Claude, other models
@@ -108,9 +108,11 @@ const WORDINGS: [&str; 58] = [
     "exceeds the context window",
     // GitHub Copilot, code `model_max_prompt_tokens_exceeded`
     "prompt token count of {n} exceeds the limit of {m}",
-    // Cohere
+    // Cohere (docs.cohere.com, "Errors", 400)
     "total number of tokens in the prompt cannot exceed {m} - received {n}",
-    // SiliconFlow (code 20015)
+    "too many tokens: size limit exceeded by",
+    // SiliconFlow, code 20015 (chatboxai/chatbox#2060, langgenius/dify#19394)
+    "length of prompt_tokens ({n}) must be less than max_seq_len ({m})",
     "length of prompt_tokens *must be less than max_seq_len",
 ];
 
@@ -402,7 +404,11 @@ mod tests {
             "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 4292.",
             Some((4292, 4081)),
         );
-        check("length of prompt_tokens (9000) must be less than max_seq_len (8192).", None);
+        check("length of prompt_tokens (9000) must be less than max_seq_len (8192).", Some((9000, 8192)));
+        check(
+            "too many tokens: size limit exceeded by 11326 tokens. Try using shorter or fewer inputs",
+            None,
+        );
         check("Prompt is too long", None);
     }
 
