@@ -68,6 +68,27 @@ mod tests {
     use crate::outcome::{LimitScope, Outcome};
 
     #[test]
+    fn a_disabled_subscription_and_a_blocked_resource_concern_every_key() {
+        for (body, expected) in [
+            (
+                r#"{"error":{"code":"ReadOnlyDisabledSubscription","message":"The subscription is disabled"}}"#,
+                true,
+            ),
+            (
+                r#"{"error":{"code":"Forbidden","message":"Your resource has been temporarily blocked"}}"#,
+                true,
+            ),
+            (r#"{"error":{"code":"insufficient_quota","message":"x"}}"#, true),
+            (r#"{"error":{"code":"PermissionDenied","message":"x"}}"#, false),
+            (r#"{"statusCode":401,"message":"Access denied due to invalid subscription key"}"#, false),
+        ] {
+            let judgement = judge(&testing::error(403, body), "my-opus");
+            let found = (judgement.outcome, judgement.is_account_rejected);
+            assert_eq!(found, (Outcome::CredentialRejected, expected), "{body}");
+        }
+    }
+
+    #[test]
     fn every_error_of_the_gateway_has_its_outcome_and_its_message() {
         #[track_caller]
         fn check(status: u16, body: &str, outcome: Outcome, expected: Option<(u16, &str, &str)>) {
@@ -129,6 +150,13 @@ mod tests {
                 "model: the Azure deployment `my-opus` does not serve the Messages API; name one of a Claude model in \
                  providers[].model_mapping (Not supported)",
             )),
+        );
+        let blocked = "Your resource has been temporarily blocked because we detected unusual behavior.";
+        check(
+            403,
+            &format!(r#"{{"error":{{"code":"Forbidden","message":"{blocked}"}}}}"#),
+            rejected,
+            Some((403, "permission_error", blocked)),
         );
         check(
             429,

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use http::header::HeaderName;
 
 use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
+use crate::outcome::Outcome;
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -123,7 +124,13 @@ pub(super) fn judge(error: &UpstreamError, model: &str) -> Judgement {
     let is_renewable = name.as_deref().is_some_and(|name| RENEWABLE.contains(&name));
     let renew_credential = is_renewable || is_about_time(error);
     if error.is_models_own() {
-        return Judgement { renew_credential, ..Judgement::by_anthropic_table(error) };
+        let judgement = Judgement::by_anthropic_table(error);
+        // An exception at the beginning of a stream: Bedrock has accepted the request, and the model has failed.
+        let outcome = match judgement.outcome {
+            Outcome::Failed if error.answered().is_success() => Outcome::ModelFailed,
+            outcome => outcome,
+        };
+        return Judgement { renew_credential, outcome, ..judgement };
     }
     let message = message(error);
     let facts = [("model", model)];
@@ -161,7 +168,7 @@ fn stem(name: &str) -> &str {
 mod tests {
     use super::*;
     use crate::failure::testing;
-    use crate::outcome::{LimitScope, Outcome};
+    use crate::outcome::LimitScope;
 
     const LIMITED: Outcome = Outcome::RateLimited { retry_after: None, scope: LimitScope::Request };
 
@@ -243,6 +250,14 @@ mod tests {
         );
         let body = r#"{"message":"You don't have access to the model with the specified model ID."}"#;
         assert_eq!(judged(403, "AccessDeniedException", body).outcome, Outcome::ModelUnavailable);
+    }
+
+    #[test]
+    fn an_exception_at_the_beginning_of_a_stream_is_the_failure_of_the_model() {
+        let body = r#"{"type":"error","error":{"type":"api_error","message":"why"}}"#;
+        assert_eq!(judged(500, "", body).outcome, Outcome::Failed);
+        let begun = testing::error(200, body).with_status(http::StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(judge(&begun, "claude-x").outcome, Outcome::ModelFailed);
     }
 
     #[test]
