@@ -1,7 +1,5 @@
 //! A validator for JSON text, without recursion, allocation or a tree.
 
-use memchr::memchr3;
-
 /// The deepest nesting of arrays and objects that is accepted. Events of the Messages API nest a few levels.
 const MAX_DEPTH: usize = 512;
 
@@ -10,7 +8,30 @@ const MAX_DEPTH: usize = 512;
 /// # Source
 /// RFC 8259. A `\u` escape needs four digits; surrogates need not be paired, since models send halves of pairs.
 pub(crate) fn is_valid(json: &[u8]) -> bool {
-    std::str::from_utf8(json).is_ok() && Validator { json, at: 0, open: Brackets::default() }.run().is_some()
+    (json.is_ascii() || std::str::from_utf8(json).is_ok())
+        && (is_delta(json).is_some() || Validator::new(json).run().is_some())
+}
+
+/// The beginning of a delta in the compact form of the Messages API, up to its index.
+const DELTA: &[u8] = br#"{"type":"content_block_delta","index":"#;
+/// The kinds of deltas from their index up to the string that each of them carries.
+const STRINGS: [&[u8]; 4] = [
+    br#","delta":{"type":"text_delta","text":""#,
+    br#","delta":{"type":"thinking_delta","thinking":""#,
+    br#","delta":{"type":"input_json_delta","partial_json":""#,
+    br#","delta":{"type":"signature_delta","signature":""#,
+];
+
+/// Returns `Some` if `json` is a delta in the compact form. Nearly all events of a stream are, so that only the string of an
+/// event has to be read.
+fn is_delta(json: &[u8]) -> Option<()> {
+    let rest = json.strip_prefix(DELTA)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_number = digits == 1 || digits > 1 && rest[0] != b'0';
+    let string = STRINGS.iter().find_map(|start| rest[digits..].strip_prefix(*start))?;
+    let mut validator = Validator::new(string);
+    validator.string()?;
+    (is_number && &string[validator.at..] == b"}}").then_some(())
 }
 
 struct Validator<'a> {
@@ -45,7 +66,11 @@ impl Brackets {
 }
 
 /// Each step returns `None` if the text breaks the grammar.
-impl Validator<'_> {
+impl<'a> Validator<'a> {
+    fn new(json: &'a [u8]) -> Self {
+        Self { json, at: 0, open: Brackets::default() }
+    }
+
     fn run(&mut self) -> Option<()> {
         loop {
             if self.value()? {
@@ -116,18 +141,32 @@ impl Validator<'_> {
     /// Reads a string after its opening quote.
     #[inline]
     fn string(&mut self) -> Option<()> {
-        let start = self.at;
         loop {
-            self.at += memchr3(b'"', b'\\', b'\n', self.json.get(self.at..)?)?;
+            self.skip_plain();
             match self.take()? {
-                b'"' => break,
+                b'"' => return Some(()),
                 b'\\' => self.escape()?,
                 _ => return None,
             }
         }
-        // The loop finds LF alone; the other control characters are searched for in one pass, which is vectorized.
-        let has_control = self.json[start..self.at].iter().fold(false, |found, &byte| found | (byte < b' '));
-        (!has_control).then_some(())
+    }
+
+    /// Moves to the next quote, backslash or control character, or to the end. Most strings of an event are short and end
+    /// within some words of eight bytes. Longer ones are read in chunks, whose check is vectorized.
+    #[inline]
+    fn skip_plain(&mut self) {
+        while let Some(word) = self.next_chunk() {
+            match first_special(u64::from_le_bytes(word)) {
+                8 => self.at += 8,
+                plain => return self.at += plain,
+            }
+            while self.next_chunk::<32>().is_some_and(|chunk| !has_special(&chunk)) {
+                self.at += 32;
+            }
+        }
+        while self.peek().is_some_and(|byte| !matches!(byte, b'"' | b'\\' | ..b' ')) {
+            self.at += 1;
+        }
     }
 
     fn escape(&mut self) -> Option<()> {
@@ -188,6 +227,11 @@ impl Validator<'_> {
     }
 
     #[inline]
+    fn next_chunk<const N: usize>(&self) -> Option<[u8; N]> {
+        self.json.get(self.at..)?.first_chunk().copied()
+    }
+
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.json.get(self.at).copied()
     }
@@ -198,6 +242,22 @@ impl Validator<'_> {
         self.at += 1;
         Some(byte)
     }
+}
+
+/// Returns the number of bytes before the first quote, backslash or control character in `word`, at most 8. The first byte of
+/// the text is the lowest.
+#[inline]
+fn first_special(word: u64) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // Sets the high bit of each byte below `limit`. Only bytes above the first of them may be marked wrongly, by a borrow.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & (ONES << 7);
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let found = equal(b'"') | equal(b'\\') | below(word, b' ');
+    found.trailing_zeros() as usize / 8
+}
+
+fn has_special(chunk: &[u8; 32]) -> bool {
+    chunk.iter().fold(false, |found, &byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\'))
 }
 
 #[cfg(test)]
@@ -261,6 +321,39 @@ mod tests {
             "{\"a\":{},\"b\":[]}",
         ] {
             agree(text);
+        }
+    }
+
+    #[test]
+    fn a_delta_with_any_byte_changed_or_cut_off_is_judged_like_any_other_json() {
+        for (kind, member) in [
+            ("text_delta", "text"),
+            ("thinking_delta", "thinking"),
+            ("input_json_delta", "partial_json"),
+            ("signature_delta", "signature"),
+            ("other_delta", "text"),
+        ] {
+            for (index, value) in [
+                ("0", " Hello, w\u{f6}rld of many, many, many bytes, more than two words and a chunk"),
+                ("17", "a\\n\\\"b\\u00e9"),
+                ("01", ""),
+                ("", "x"),
+            ] {
+                let text = format!(
+                    r#"{{"type":"content_block_delta","index":{index},"delta":{{"type":"{kind}","{member}":"{value}"}}}}"#
+                );
+                agree(&text);
+                for at in 0..text.len() {
+                    for byte in [b'"', b'\\', b'}', b'x', 0x1f, 0x7f, 0xff] {
+                        let mut changed = text.clone().into_bytes();
+                        changed[at] = byte;
+                        let expected = serde_json::from_slice::<serde_json::Value>(&changed).is_ok();
+                        assert_eq!(is_valid(&changed), expected, "{}", String::from_utf8_lossy(&changed));
+                    }
+                    let cut = &text.as_bytes()[..at];
+                    assert!(!is_valid(cut), "{}", String::from_utf8_lossy(cut));
+                }
+            }
         }
     }
 
