@@ -27,7 +27,7 @@ fn without_names(events: &[Bytes]) -> Vec<Bytes> {
 }
 
 /// A Vertex AI provider, with its token endpoint and its credentials file.
-async fn vertex(upstream: &Upstream) -> (Value, Upstream, NamedTempFile) {
+pub(super) async fn vertex(upstream: &Upstream) -> (Value, Upstream, NamedTempFile) {
     let tokens = Upstream::answering(|request| google::answer(request, "ya29.token", 3600)).await;
     let file = google::credentials_file(&google::service_account(&tokens.url()));
     let provider = json!({"name": "gw", "type": "vertex", "base_url": upstream.url(), "gcp_project_id": "p",

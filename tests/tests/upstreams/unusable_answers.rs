@@ -2,12 +2,16 @@
 //! with nothing readable.
 
 use bytes::Bytes;
+use tempfile::NamedTempFile;
+use tokio::task::JoinSet;
 
 use relay_tests::fakes::{Reply, anthropic, bedrock};
 use relay_tests::{
-    Answer, Call, Coding, End, Ending, Relay, Response, Upstream, in_turn, minimal_provider, provider, sse,
+    Answer, Call, Coding, End, Ending, Relay, Request, Response, Upstream, minimal_provider, provider, sse,
 };
 use serde_json::{Value, json};
+
+use super::odd_streams::vertex;
 
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 const STREAMED: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"stream":true}"#;
@@ -25,42 +29,78 @@ const KINDS: [&str; 9] = [
     "anthropic_compatible",
 ];
 
-fn configured(kind: &str, url: &str) -> Value {
-    let mut provider = match kind {
-        "bedrock" => bedrock::provider(url, "eu.anthropic.claude-opus-5-5"),
-        kind => minimal_provider("gw", kind, url),
-    };
-    provider["name"] = json!("gw");
-    provider["priority"] = json!(2);
-    provider
+/// A relay whose circuits do not open, with the upstream of its first provider.
+struct Setup {
+    relay: Relay,
+    upstream: Upstream,
+    _google: (Upstream, NamedTempFile),
 }
 
-/// A relay whose circuits do not open, with the answers of its first provider in turn.
-async fn relay(
-    kind: &str,
-    answers: Vec<Answer>,
-    further: Option<&Upstream>,
-    routing: Value,
-) -> (Relay, Upstream) {
-    let upstream = Upstream::answering(in_turn(answers)).await;
-    let mut providers = vec![configured(kind, &upstream.url())];
+/// Starts a relay whose first provider answers a request for the model `case-{n}` with number `n` of `answers`, and any other
+/// one with the first.
+async fn relay(kind: &str, answers: Vec<Answer>, further: Option<&Upstream>, routing: Value) -> Setup {
+    let cases = answers.len();
+    let upstream =
+        Upstream::answering(move |request: &Request| answers[case(request).unwrap_or(0)].clone()).await;
+    let (vertex, tokens, file) = vertex(&upstream).await;
+    let mut first = match kind {
+        "bedrock" => bedrock::provider(&upstream.url(), "eu.anthropic.claude-opus-5-5"),
+        "vertex" => vertex,
+        kind => minimal_provider("gw", kind, &upstream.url()),
+    };
+    first["name"] = json!("gw");
+    first["priority"] = json!(2);
+    if kind == "bedrock" {
+        for number in 0..cases {
+            first["model_mapping"][format!("case-{number}")] =
+                json!(format!("eu.anthropic.case-{number}-v1:0"));
+        }
+    }
+    let mut providers = vec![first];
     providers.extend(further.map(|second| provider("second", "anthropic", &second.url())));
     let health = json!({"circuit_breaker": {"failure_threshold": 1_000}});
     let relay = Relay::start(&json!({"providers": providers, "routing": routing, "health": health})).await;
-    (relay, upstream)
+    Setup { relay, upstream, _google: (tokens, file) }
+}
+
+/// Returns the number of the case, which is in the path or in the body.
+fn case(request: &Request) -> Option<usize> {
+    let body = String::from_utf8_lossy(&request.body);
+    let (_, rest) = request.target.split_once("case-").or_else(|| body.split_once("case-"))?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..digits].parse().ok()
+}
+
+impl Setup {
+    /// Sends each of `bodies` for each case, all at once. Returns the number of the case and the body with each response.
+    async fn send_cases(
+        &self,
+        cases: usize,
+        bodies: &[&'static str],
+    ) -> Vec<(usize, &'static str, Response)> {
+        let address = self.relay.address();
+        let mut calls = JoinSet::new();
+        for number in 0..cases {
+            for &body in bodies {
+                let call = Call::messages(body.replace("claude-opus-5-5", &format!("case-{number}")));
+                calls.spawn(async move { (number, body, call.send(address).await) });
+            }
+        }
+        calls.join_all().await
+    }
 }
 
 /// Sends `body` to a relay with one provider of this kind, whose upstream gives `answer`.
 async fn alone(kind: &str, answer: Answer, body: &'static str) -> Response {
-    let (relay, _upstream) = relay(kind, vec![answer], None, json!({})).await;
-    Call::messages(body).send(relay.address()).await
+    let setup = relay(kind, vec![answer], None, json!({})).await;
+    Call::messages(body).send(setup.relay.address()).await
 }
 
 /// Sends `body` to a relay with a second provider after the one that gives `answer`.
 async fn with_fallback(kind: &str, answer: Answer, body: &'static str) -> Response {
     let second = Upstream::answering(anthropic::answer_with("second")).await;
-    let (relay, _upstream) = relay(kind, vec![answer], Some(&second), json!({})).await;
-    Call::messages(body).send(relay.address()).await
+    let setup = relay(kind, vec![answer], Some(&second), json!({})).await;
+    Call::messages(body).send(setup.relay.address()).await
 }
 
 #[track_caller]
@@ -119,36 +159,34 @@ fn unusable() -> Vec<(&'static str, Answer, &'static str)> {
     ]
 }
 
-#[tokio::test]
+fn answers_of(cases: &[(&'static str, Answer, &'static str)]) -> Vec<Answer> {
+    cases.iter().map(|(_, answer, _)| answer.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_success_that_is_no_message_is_a_bad_gateway_for_every_kind() {
-    for kind in KINDS.into_iter().chain(["bedrock"]) {
-        let bodies = if kind == "anthropic" { vec![BODY, STREAMED] } else { vec![BODY] };
-        let answers = unusable().into_iter().flat_map(|(_, answer, _)| vec![answer; bodies.len()]);
-        let (relay, _upstream) = relay(kind, answers.collect(), None, json!({})).await;
-        for (what, _, words) in unusable() {
-            for body in bodies.clone() {
-                let response = Call::messages(body).send(relay.address()).await;
-                assert_bad_gateway(&response, words, &format!("{kind}: {what}: {body}"));
-            }
+    let cases = unusable();
+    for kind in KINDS.into_iter().chain(["bedrock", "vertex"]) {
+        let bodies = if kind == "anthropic" { &[BODY, STREAMED][..] } else { &[BODY] };
+        let setup = relay(kind, answers_of(&cases), None, json!({})).await;
+        for (number, body, response) in setup.send_cases(cases.len(), bodies).await {
+            let (what, _, words) = &cases[number];
+            assert_bad_gateway(&response, words, &format!("{kind}: {what}: {body}"));
         }
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_success_that_is_no_message_is_answered_by_the_next_provider() {
     let second = Upstream::answering(anthropic::answer_with("second")).await;
-    for kind in ["anthropic", "openrouter", "bedrock"] {
-        let answers = unusable().into_iter().flat_map(|(_, answer, _)| [answer.clone(), answer]);
-        let (relay, upstream) = relay(kind, answers.collect(), Some(&second), json!({})).await;
-        for (at, (what, ..)) in unusable().into_iter().enumerate() {
-            for body in [BODY, STREAMED] {
-                // Every model is a new one, so that no rest of a model takes the first provider out.
-                let body = body.replace("opus-5-5", &format!("opus-5-{at}"));
-                let response = Call::messages(body).send(relay.address()).await;
-                assert_eq!((response.status, response.text().as_str()), (200, "second"), "{kind}: {what}");
-            }
+    let cases = unusable();
+    for kind in ["anthropic", "openrouter", "bedrock", "vertex"] {
+        let setup = relay(kind, answers_of(&cases), Some(&second), json!({})).await;
+        for (number, _, response) in setup.send_cases(cases.len(), &[BODY, STREAMED]).await {
+            let what = cases[number].0;
+            assert_eq!((response.status, response.text().as_str()), (200, "second"), "{kind}: {what}");
         }
-        assert!(upstream.requests().len() >= unusable().len(), "{kind}");
+        assert!(setup.upstream.requests().len() >= cases.len(), "{kind}");
     }
 }
 
@@ -217,7 +255,7 @@ async fn an_error_in_json_has_its_status_whatever_its_content_type() {
 #[tokio::test]
 async fn a_message_in_one_piece_becomes_the_requested_stream_of_a_lone_provider() {
     let message = Reply::new("claude-opus-5-5").thinking("hm", "c2lnbmF0dXJl").text("one, two");
-    for kind in KINDS.into_iter().chain(["bedrock"]) {
+    for kind in KINDS.into_iter().chain(["bedrock", "vertex"]) {
         let response = alone(kind, Answer::json(200, &message.json()), STREAMED).await;
         assert_eq!(
             (response.status, response.end, response.text().as_str()),
@@ -286,14 +324,15 @@ fn unusable_starts() -> Vec<(&'static str, Answer, &'static str)> {
     ]
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_without_a_readable_first_event_is_a_bad_gateway() {
-    let error_event = KINDS[..2].iter().map(|kind| (*kind, "error_event"));
-    for (kind, on_break) in KINDS.into_iter().map(|kind| (kind, "abort")).chain(error_event) {
-        let answers = unusable_starts().into_iter().map(|(_, answer, _)| answer).collect();
-        let (relay, _upstream) = relay(kind, answers, None, json!({"on_stream_break": on_break})).await;
-        for (what, _, words) in unusable_starts() {
-            let response = Call::messages(STREAMED).send(relay.address()).await;
+    let cases = unusable_starts();
+    let all_kinds = KINDS.into_iter().chain(["vertex"]).map(|kind| (kind, "abort"));
+    for (kind, on_break) in all_kinds.chain(KINDS[..2].iter().map(|kind| (*kind, "error_event"))) {
+        let routing = json!({"on_stream_break": on_break});
+        let setup = relay(kind, answers_of(&cases), None, routing).await;
+        for (number, _, response) in setup.send_cases(cases.len(), &[STREAMED]).await {
+            let (what, _, words) = &cases[number];
             assert_bad_gateway(&response, words, &format!("{kind}: {what}: {on_break}"));
         }
     }
