@@ -65,14 +65,15 @@ impl Bucket {
 
     /// Returns the time until the bucket holds `cost` beside the reserved amounts, or `None` if it holds it now.
     ///
-    /// A cost above the capacity needs a full bucket.
+    /// A cost above the capacity needs a full bucket. The time is less than two minutes: reserved amounts count up to the
+    /// largest debt, since no more than that is ever taken.
     pub fn wait_time(&mut self, cost: f64, now: Instant) -> Option<Duration> {
         self.refill(now);
-        let missing = cost.min(self.limit) - (self.level - self.reserved);
-        if missing <= 0.0 {
+        let cost = cost.min(self.limit);
+        if cost <= self.level - self.reserved {
             return None;
         }
-        let refilled = PERIOD.mul_f64(missing / self.limit);
+        let refilled = self.time_until(cost);
         let reset = self.reset.map(|reset| reset.at.saturating_duration_since(now));
         // Rounded up, so that the cost is available at the end of the wait.
         Some(reset.map_or(refilled, |reset| reset.min(refilled)) + Duration::from_nanos(1))
@@ -152,12 +153,17 @@ impl Bucket {
     /// Returns the limit, the amount that is left beside the reservations, and the time until the bucket is full.
     pub fn state(&mut self, now: Instant) -> RateLimit {
         self.refill(now);
-        let missing = (self.limit - (self.level - self.reserved)).max(0.0);
         RateLimit {
             limit: Some(self.limit as u64),
             remaining: Some((self.level - self.reserved).max(0.0) as u64),
-            reset_after: Some(PERIOD.mul_f64(missing / self.limit)),
+            reset_after: Some(self.time_until(self.limit)),
         }
+    }
+
+    /// Returns the time until the bucket holds `amount`, at most its capacity, after everything reserved is taken.
+    fn time_until(&self, amount: f64) -> Duration {
+        let left = (self.level - self.reserved).max(self.lowest());
+        PERIOD.mul_f64((amount - left).max(0.0) / self.limit)
     }
 
     /// The highest level: what is reserved is on its way out of a full bucket.
@@ -260,6 +266,22 @@ mod tests {
         assert_eq!(bucket.wait_time(15.0, start).map(|wait| wait.as_secs()), Some(5));
         bucket.release(50.0);
         assert_eq!(bucket.wait_time(60.0, start), None);
+    }
+
+    #[test]
+    fn a_reservation_of_any_size_postpones_other_requests_by_the_largest_debt_at_most() {
+        let start = Instant::now();
+        for limit in [1, 100, u64::MAX] {
+            for reserved in [1e9, u64::MAX as f64, f64::MAX] {
+                let mut bucket = Bucket::new(limit, start);
+                bucket.reserve(limit as f64 + reserved);
+                let wait = bucket.wait_time(limit as f64, start).unwrap();
+                assert!(wait <= 115 * SECOND, "{wait:?}");
+                assert!(bucket.state(start).reset_after.unwrap() <= 115 * SECOND);
+                bucket.release(f64::MAX);
+                assert_eq!(bucket.wait_time(limit as f64, start), None);
+            }
+        }
     }
 
     #[test]
