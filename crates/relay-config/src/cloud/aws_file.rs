@@ -13,10 +13,9 @@ const SECRETS: [&str; 3] = ["aws_access_key_id", "aws_secret_access_key", "aws_s
 const CHAIN_MAX: usize = 16;
 
 /// The settings of both files. Those of the credentials file have precedence.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct AwsFiles(Vec<Setting>);
 
-#[derive(Debug)]
 struct Setting {
     /// The kind and the name of the section, with a single blank. A profile has the kind `profile` in both files.
     section: String,

@@ -85,8 +85,9 @@ pub(super) struct ExternalAccount {
 pub(super) struct SubjectSource {
     pub(super) file: Option<PathBuf>,
     pub(super) url: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
+    /// A value may be a credential, such as the `authorization` for the identity provider of a CI service.
+    #[serde(default, deserialize_with = "secrets")]
+    headers: BTreeMap<String, Secret>,
     #[serde(default)]
     format: SubjectFormat,
     environment_id: Option<String>,
@@ -132,6 +133,11 @@ fn token_uri() -> String {
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(|secret| Secret::new(secret.trim()))
+}
+
+fn secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Secret>, D::Error> {
+    let values = BTreeMap::<String, String>::deserialize(deserializer)?;
+    Ok(values.into_iter().map(|(name, value)| (name, Secret::new(value))).collect())
 }
 
 impl Credentials {
@@ -270,8 +276,12 @@ impl SubjectSource {
 
     /// Returns the headers of the request for a subject token. The file at `path` names them.
     pub(super) fn headers(&self, path: &Path) -> Result<HeaderMap, CredentialError> {
-        let header = |(name, value): (&String, &String)| {
-            let header = name.parse::<HeaderName>().ok().zip(HeaderValue::from_str(value).ok());
+        let header = |(name, value): (&String, &Secret)| {
+            let value = HeaderValue::from_str(value.expose()).map(|mut value| {
+                value.set_sensitive(true);
+                value
+            });
+            let header = name.parse::<HeaderName>().ok().zip(value.ok());
             let name = || name.chars().filter(|c| !c.is_control()).take(NAME_LENGTH).collect();
             header.ok_or_else(|| CredentialError::Header { path: path.to_owned(), name: name() })
         };
@@ -331,6 +341,11 @@ mod tests {
         assert!(account.self_signed("s", SystemTime::UNIX_EPOCH).is_none());
         assert!(!format!("{credentials:?}").contains("s3cret"));
         assert_eq!(account.token_uri, TOKEN_URI);
+        let source = r#"{"url":"http://x","headers":{"authorization":"Bearer s3cret"}}"#;
+        let source: SubjectSource = serde_json::from_str(source).unwrap();
+        let headers = source.headers(Path::new("/c.json")).unwrap();
+        assert_eq!(headers["authorization"], "Bearer s3cret");
+        assert!(!format!("{source:?} {headers:?}").contains("s3cret"));
     }
 
     #[test]
