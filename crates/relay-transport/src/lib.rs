@@ -50,7 +50,9 @@ pub use peek::{Resumed, Start, full, read_start};
 pub use pool::{QueueTime, ReceivedBody, SendError};
 pub use request_body::RequestBody;
 pub use tls::{TlsError, TrustRoots, is_about_certificate};
-pub use token::{Minted, TokenAnswer, TokenClient, TokenError, TokenSource, check_url, form, read_file};
+pub use token::{
+    Minted, TokenAnswer, TokenClient, TokenError, TokenSource, bearer, check_url, form, read_file,
+};
 pub use transport::{Transport, TransportSettings};
 
 /// Compiles and runs the example of the README.

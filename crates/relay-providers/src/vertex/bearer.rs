@@ -13,10 +13,3 @@ pub(super) const IMPERSONATED_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A token as `Bearer TOKEN`, with its lifetime.
 pub(super) type Bearer = Minted<HeaderValue>;
-
-/// Returns `Bearer TOKEN`, marked as sensitive. `None` if no header can carry it.
-pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use relay_config::GoogleCredentials;
-use relay_transport::{Minted, TokenAnswer, TokenClient, TokenError, TokenSource, form, read_file};
+use relay_transport::{Minted, TokenAnswer, TokenClient, TokenError, TokenSource, bearer, form, read_file};
 use serde_json::json;
 
-use super::bearer::{Bearer, IMPERSONATED_LIFETIME, SCOPE, bearer};
+use super::bearer::{Bearer, IMPERSONATED_LIFETIME, SCOPE};
 use super::credentials::Credentials;
 use super::oauth;
 use crate::credential_error::CredentialError;

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request};
-use relay_transport::{Minted, TokenClient, form, read_file};
+use relay_transport::{Minted, TokenClient, bearer, form, read_file};
 use serde_json::json;
 use yup_oauth2::authenticator::Authenticator;
 use yup_oauth2::authorized_user::AuthorizedUserSecret;
@@ -26,7 +26,7 @@ use yup_oauth2::{
     ServiceAccountAuthenticator, ServiceAccountKey,
 };
 
-use super::bearer::{Bearer, IMPERSONATED_LIFETIME, SCOPE, bearer};
+use super::bearer::{Bearer, IMPERSONATED_LIFETIME, SCOPE};
 use super::connector::{self, Connections, Connector};
 use super::credentials::{AuthorizedUser, ExternalAccount, ServiceAccount, TOKEN_URI};
 use crate::credential_error::CredentialError;

@@ -1,5 +1,6 @@
 //! Requests to token endpoints, over the provider's own connections: its certificates and proxies count here too.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,8 +39,7 @@ pub struct TokenClient {
     http: HttpClient,
 }
 
-/// The successful response of a token endpoint, at most 64 KiB.
-#[derive(Debug)]
+/// The successful response of a token endpoint, at most 64 KiB. Its `Debug` output has only the endpoint.
 pub struct TokenAnswer {
     /// The endpoint's URL without its query.
     endpoint: String,
@@ -167,8 +167,15 @@ impl TokenAnswer {
     }
 }
 
-/// `Bearer TOKEN`; `None` where no header can carry it.
-fn bearer(token: &str) -> Option<HeaderValue> {
+impl fmt::Debug for TokenAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenAnswer").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// Returns `Bearer TOKEN` as the value of `authorization`, marked as sensitive. `None` if no header can carry it.
+#[must_use]
+pub fn bearer(token: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -261,6 +268,13 @@ mod tests {
             form(&[("a", "b c"), ("scope", "https://x/.default"), ("k", "+&=é")]),
             "a=b%20c&scope=https%3A%2F%2Fx%2F.default&k=%2B%26%3D%C3%A9"
         );
+    }
+
+    #[test]
+    fn the_debug_output_of_an_answer_has_no_token() {
+        let body = Bytes::from(r#"{"access_token":"s3cret"}"#);
+        let answer = TokenAnswer { endpoint: "http://x".to_owned(), headers: HeaderMap::new(), body };
+        assert!(!format!("{answer:?} {:?}", answer.bearer("access_token")).contains("s3cret"));
     }
 
     #[test]

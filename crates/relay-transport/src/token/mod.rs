@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use relay_messages::ErrorChain;
 
-pub use client::{TokenAnswer, TokenClient, check_url, form, read_file};
+pub use client::{TokenAnswer, TokenClient, bearer, check_url, form, read_file};
 pub use error::TokenError;
 
 use crate::credential_cache::{CacheTimes, CredentialSource, Interrupted, Loaded};
