@@ -15,6 +15,16 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt};
 
 /// A connector of a program. Cloning shares it.
+///
+/// ```
+/// use http::Uri;
+/// use relay_transport::CustomConnector;
+/// use tower::service_fn;
+///
+/// // Reaches every upstream through a local gateway.
+/// let connector = CustomConnector::new(service_fn(|_: Uri| tokio::net::TcpStream::connect("127.0.0.1:9000")));
+/// # let _ = connector;
+/// ```
 #[derive(Clone)]
 pub struct CustomConnector {
     connect: BoxCloneSyncService<Uri, CustomIo, BoxError>,
@@ -22,17 +32,12 @@ pub struct CustomConnector {
 }
 
 /// A byte stream of a program.
-trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// A connection of a program.
-pub(crate) type CustomIo = TokioIo<Box<dyn ByteStreamObject>>;
-
-/// A byte stream whose type is erased.
-pub(crate) trait ByteStreamObject: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: ByteStream> ByteStreamObject for S {}
+pub(crate) type CustomIo = TokioIo<Box<dyn ByteStream>>;
 
 impl CustomConnector {
     /// Connects by `connector`, which is called with the scheme and the authority of the upstream. An `https` upstream gets
@@ -45,7 +50,7 @@ impl CustomConnector {
         C::Future: Send + 'static,
     {
         let connect = connector.map_err(Into::into).map_response(|stream| {
-            let stream: Box<dyn ByteStreamObject> = Box::new(stream);
+            let stream: Box<dyn ByteStream> = Box::new(stream);
             TokioIo::new(stream)
         });
         Self { connect: BoxCloneSyncService::new(connect), is_plain: false }
