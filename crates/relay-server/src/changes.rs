@@ -23,14 +23,11 @@ pub struct Changes {
 impl Changes {
     /// Compares two configurations. Secrets are compared by their values.
     pub(crate) fn between(before: &Config, after: &Config) -> Self {
-        let find = |config: &'_ Config, name: &ProviderName| -> Option<ProviderConfig> {
-            config.providers.iter().find(|provider| provider.name == *name).cloned()
-        };
         let mut changes = Self::default();
         for provider in &after.providers {
             match find(before, &provider.name) {
                 None => changes.added.push(provider.name.clone()),
-                Some(known) if known != *provider => changes.changed.push(provider.name.clone()),
+                Some(known) if known != provider => changes.changed.push(provider.name.clone()),
                 Some(_) => {}
             }
         }
@@ -61,6 +58,10 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+fn find<'a>(config: &'a Config, name: &ProviderName) -> Option<&'a ProviderConfig> {
+    config.providers.iter().find(|provider| provider.name == *name)
 }
 
 fn names_of<const N: usize>(parts: [(&'static str, bool); N]) -> Vec<&'static str> {

@@ -62,7 +62,9 @@ impl ConcurrencyLayer {
     /// Creates a layer that lets at most `limit` requests pass at one time. `None` is no limit.
     #[must_use]
     pub fn new(limit: impl Into<Option<NonZeroU32>>) -> Self {
-        let semaphore = |limit: NonZeroU32| Arc::new(Semaphore::new(limit.get() as usize));
+        // A semaphore refuses more permits than that, which a 32-bit machine could reach.
+        let permits = |limit: NonZeroU32| (limit.get() as usize).min(Semaphore::MAX_PERMITS);
+        let semaphore = |limit| Arc::new(Semaphore::new(permits(limit)));
         Self { limit: limit.into().map(|limit| (limit.get(), semaphore(limit))) }
     }
 }

@@ -73,8 +73,7 @@ impl CustomProvider {
     /// Sets the limits per minute. Default: they are learned from the headers of responses.
     #[must_use]
     pub fn with_limits(mut self, limits: KeyLimits) -> Self {
-        let priority = self.config.priority;
-        self.config.keys = vec![KeyConfig { limits, priority, ..KeyConfig::new(None) }];
+        self.config.keys = vec![KeyConfig { limits, ..KeyConfig::new(None) }];
         self
     }
 

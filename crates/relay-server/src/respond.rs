@@ -80,8 +80,8 @@ impl RespondLayer {
         Self::default()
     }
 
-    /// Answers an error for which `answer` returns one with it. `answer` is called for the error and then for each of its
-    /// sources, before the known types are tried.
+    /// Answers errors by `answer`, which returns `None` for those that it does not know. The error is tried first, then each
+    /// of its sources. At each of them `answer` precedes the known types.
     #[must_use]
     pub fn with_errors(
         mut self,
