@@ -56,7 +56,7 @@ pub use fetch::{Fetch, FetchImages, FetchLayer};
 pub use guardrail::{GuardrailConflict, guardrail_conflict, requests_guardrail};
 pub use installed::{azure_deployments, largest_ollama_model};
 pub use listing::{ListedModel, Listing, ListingError};
-pub use mapping::{ModelMap, ModelMapLayer};
+pub use mapping::{MappedBody, ModelMap, ModelMapLayer, RequestTooLarge, RestoredBody};
 pub use mock::Mock;
 pub use ollama::Ollama;
 pub use outcome::{LimitScope, Outcome};

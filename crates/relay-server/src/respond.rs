@@ -8,7 +8,7 @@
 //! Outside of this layer the error is [`Infallible`]: a client always gets a well-formed answer, in the form of Anthropic's
 //! API: `{"type":"error","error":{"type","message"},"request_id"}`. The known types are the errors of the public layers
 //! ([`auth::Denied`](crate::auth::Denied), [`rate_limit::RateLimited`](crate::rate_limit::RateLimited),
-//! [`concurrency::Busy`](crate::concurrency::Busy)) and [`Error`](crate::Error),
+//! [`concurrency::Busy`](crate::concurrency::Busy), [`RequestTooLarge`]) and [`Error`](crate::Error),
 //! also as the [`source`](std::error::Error::source) of another error. [`RespondLayer::with_errors`] adds types of your own.
 //!
 //! ```
@@ -52,6 +52,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project_lite::pin_project;
 use relay_messages::{ApiError, ErrorChain, error_body, error_type};
+use relay_providers::RequestTooLarge;
 use tower::{BoxError, Layer, Service};
 
 use crate::auth::Denied;
@@ -237,6 +238,14 @@ impl Answer {
         }
         if let Some(limited) = error.downcast_ref::<RateLimited>() {
             return Some(Self::known(&Error::from(*limited)));
+        }
+        if let Some(error) = error.downcast_ref::<RequestTooLarge>() {
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return Some(Self::from(ApiError {
+                status,
+                kind: error_type(status),
+                message: error.to_string(),
+            }));
         }
         error.downcast_ref::<Busy>().map(|busy| Self::known(&Error::from(*busy)))
     }

@@ -63,29 +63,29 @@ enum End {
 
 pin_project! {
     /// A body whose start has been read.
-    pub struct Resumed<B> {
+    pub struct Resumed<B: Body> {
         start: Option<Bytes>,
-        failed: Option<ResponseBodyError>,
+        failed: Option<B::Error>,
         #[pin]
         rest: B,
     }
 }
 
-impl<B> Resumed<B> {
+impl<B: Body> Resumed<B> {
     /// A body of `start`, then the error that followed it or, without one, `rest`.
-    pub fn new(start: Bytes, failed: Option<ResponseBodyError>, rest: B) -> Self {
+    pub fn new(start: Bytes, failed: Option<B::Error>, rest: B) -> Self {
         Self { start: Some(start), failed, rest }
     }
 }
 
-impl<B: Body<Data = Bytes, Error = ResponseBodyError>> Body for Resumed<B> {
+impl<B: Body<Data = Bytes>> Body for Resumed<B> {
     type Data = Bytes;
-    type Error = ResponseBodyError;
+    type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         if let Some(start) = this.start.take().filter(|start| !start.is_empty()) {
             return Poll::Ready(Some(Ok(Frame::data(start))));
