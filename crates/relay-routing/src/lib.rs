@@ -86,7 +86,10 @@ pub use affinity::AffinityTable;
 pub use attempt_log::{AttemptLog, AttemptRecord};
 pub use candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
-pub use failover::{Failover, FailoverSettings, Routed};
+pub use failover::{
+    Attempts, Failover, FailoverSettings, InOrder, InOrderAttempts, PlannedAttempt, PlannedAttempts,
+    PlannerPolicy, Policy, Routed, Step, is_unavailable,
+};
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
 pub use limits::{Bucket, LimitLevel, Quota, RequestCost, Reservation, TokensUsed};
 pub use plan::{ModelRoutes, PlanExplanation, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
