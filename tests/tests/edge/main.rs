@@ -12,6 +12,7 @@ mod intake;
 mod malformed_requests;
 mod path_spellings;
 mod raw_deflate;
+mod refused_uploads;
 mod request_bounds;
 mod routes;
 mod smuggling;

@@ -2,6 +2,9 @@
 //!
 //! A server that closes a connection with unread bytes resets it, and the reset can overtake the response. A client that
 //! sends its whole body before it reads the response would then see a broken connection instead of the error.
+//!
+//! [`serve`](crate::serve()) reads the rest after the response, so the layer waits a short time there: a body that is already on
+//! its way ends within it, and the connection can be reused. Other servers get the whole time.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +18,13 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tower::{Layer, Service};
 
+use super::host::Listener;
 use crate::request_body::ClientBody;
 
-/// The longest time for reading the rest of a body.
+/// The longest time for reading the rest of a body, if the relay is a service within another server.
 const LINGER_TIME: Duration = Duration::from_secs(3);
+/// The longest time for reading the rest of a body from a client of a listener.
+const SERVED_LINGER_TIME: Duration = Duration::from_millis(200);
 /// The most bytes that are read of the rest of a body.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
@@ -62,6 +68,10 @@ where
         }
         // A client that expects `100 Continue` sends its body only after the first read.
         let expects_continue = request.headers().contains_key(EXPECT);
+        let limit = match request.extensions().get::<Listener>() {
+            Some(_) => SERVED_LINGER_TIME,
+            None => LINGER_TIME,
+        };
         let mut kept = None;
         let request = request.map(|body| {
             let body = SharedBody::new(body);
@@ -74,7 +84,7 @@ where
             let failed = response.status().is_client_error() || response.status().is_server_error();
             if let (true, false, Some(body)) = (failed, expects_continue, kept) {
                 // The response is sent now, also if the client has not finished.
-                let _ = tokio::time::timeout(LINGER_TIME, body.drain()).await;
+                let _ = tokio::time::timeout(limit, body.drain()).await;
             }
             Ok(response)
         })
