@@ -81,6 +81,7 @@ mod plan;
 mod route_trace;
 mod session;
 mod state;
+mod traced_body;
 
 pub use affinity::AffinityTable;
 pub use attempt_log::{AttemptLog, AttemptRecord};

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use relay_config::ProviderName;
 use tower::BoxError;
 use tower_http::body::UnsyncBoxBody;
 
@@ -41,6 +42,15 @@ impl fmt::Debug for Body {
     }
 }
 
+impl Body {
+    fn log_break(&self, error: &BoxError) {
+        let record = self.record.handle();
+        let provider = record.read(|record| record.provider.clone());
+        let provider = provider.as_ref().map(ProviderName::as_str);
+        tracing::warn!(request_id = record.id().as_str(), provider, %error, "answer broke off");
+    }
+}
+
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = BoxError;
@@ -53,7 +63,7 @@ impl HttpBody for Body {
         match &frame {
             Some(Ok(frame)) => self.record.add_sent(frame.data_ref().map_or(0, Bytes::len)),
             Some(Err(error)) => {
-                tracing::warn!(request_id = self.record.handle().id().as_str(), %error, "answer broke off");
+                self.log_break(error);
                 self.record.set_end(RequestEnd::Broken);
             }
             None => self.record.set_end(RequestEnd::Complete),

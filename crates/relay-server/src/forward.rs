@@ -11,6 +11,7 @@ use relay_config::ProviderName;
 use relay_providers::{ApiRequest, Forward, Outcome, requests_guardrail};
 use relay_routing::CredentialId;
 use tower::{Service, ServiceExt};
+use tracing::Instrument;
 
 use crate::auth::Client;
 use crate::error::Error;
@@ -57,7 +58,8 @@ impl Forwarder {
         let log = record.as_ref().map(RecordHandle::attempt_log).unwrap_or_default();
         let credential = upstream.key_for(&request).map_or(CredentialId::Client, CredentialId::Key);
         log.start(name.clone(), credential, Box::default());
-        match upstream.clone().oneshot(request).await {
+        let span = tracing::error_span!("attempt", provider = name.as_str(), attempt = 1);
+        match upstream.clone().oneshot(request).instrument(span).await {
             Ok(response) => {
                 log.end(Some(response.status().as_u16()), outcome(response.status()).as_str(), None);
                 if let Some(record) = record {

@@ -212,6 +212,18 @@ impl Route {
     }
 }
 
+/// Returns the route of `path` for traces: one of a few names, and no text of the client.
+pub(crate) fn route_name(path: &str) -> &'static str {
+    const OWN: [&str; 9] =
+        [MESSAGES, COUNT_TOKENS, MODELS, PROVIDERS, "/health", "/healthz", "/readyz", "/", "/api/hello"];
+    let own = OWN.into_iter().find(|own| *own == path);
+    own.unwrap_or_else(|| match path.strip_prefix(MODEL_PATH) {
+        Some(id) if !id.contains('/') => "/v1/models/{id}",
+        _ if path.starts_with("/v1/") => "/v1/{*}",
+        _ => "other",
+    })
+}
+
 /// Returns `true` for a request for one model.
 fn is_model(method: &Method, path: &str) -> bool {
     let id = path.strip_prefix(MODEL_PATH).filter(|id| !id.is_empty() && !id.contains('/'));
@@ -277,6 +289,23 @@ mod tests {
                 let method = Method::from_bytes(method.as_bytes()).unwrap();
                 check(method, path, Err(StatusCode::METHOD_NOT_ALLOWED));
             }
+        }
+    }
+
+    #[test]
+    fn the_route_of_a_trace_has_no_text_of_the_client() {
+        for (path, expected) in [
+            ("/v1/messages", "/v1/messages"),
+            ("/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+            ("/v1/models", "/v1/models"),
+            ("/v1/models/sk-ant-secret", "/v1/models/{id}"),
+            ("/v1/models/a/b", "/v1/{*}"),
+            ("/v1/files/sk-ant-secret", "/v1/{*}"),
+            ("/sk-ant-secret", "other"),
+            ("*", "other"),
+            ("", "other"),
+        ] {
+            assert_eq!(route_name(path), expected, "{path}");
         }
     }
 

@@ -36,6 +36,7 @@ use relay_providers::{Endpoint, OnBreak};
 use relay_routing::{AffinityTable, Failover, FailoverSettings, ModelRoutes, Planner};
 use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
+use tower_http::request_id::PropagateRequestIdLayer;
 
 use crate::assemble::{BuiltProviders, build_providers};
 use crate::auth::{AuthLayer, ConfiguredKeys};
@@ -44,7 +45,8 @@ use crate::catalog::Catalog;
 use crate::concurrency::ConcurrencyLayer;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer, with_route_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer,
+    sensitive_request_headers, sensitive_response_headers, trace_layer, with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
@@ -202,10 +204,14 @@ impl Admission {
         let Context { config, original, options, before, signatures } = *self.context;
         let subscribers = Subscribers::from(options.subscribers.clone());
         let stack = ServiceBuilder::new()
+            .layer(sensitive_request_headers()) // no layer prints a credential
+            .layer(sensitive_response_headers())
+            .layer(PropagateRequestIdLayer::x_request_id()) // a caller finds its own id in the response
             .layer(RequestIdLayer) // every layer further in can name the request
             .option_layer(config.routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record
             .layer(RecordLayer::new(subscribers)) // covers every response, errors and panics included
             .layer(CatchPanicLayer) // answers with an error, so the record sees it
+            .layer(trace_layer()) // every event further in carries the request's id
             .layer(LingerLayer) // no error is lost to a body that was not read
             .layer(FramingLayer) // no upstream puts the client's connection out of step
             .layer(BrowserLayer::new(&config.server)) // adds CORS headers to every response, errors included

@@ -14,6 +14,7 @@ mod path_spellings;
 mod raw_deflate;
 mod refused_uploads;
 mod request_bounds;
+mod request_ids;
 mod routes;
 mod smuggling;
 mod stopping;

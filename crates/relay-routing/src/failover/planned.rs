@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
+use relay_messages::cut;
 use relay_providers::{
     Answer, AnswerStats, Attempt, AttemptError, Deadline, Endpoint, OnBreak, Outcome, RelayRequest,
 };
 use tokio::time::{Instant, Sleep};
 use tower::ServiceExt;
 use tower::util::Oneshot;
+use tracing::Span;
+use tracing::instrument::{Instrument, Instrumented};
 
 use super::policy::{Attempts, Policy, Step};
 use crate::attempt_log::AttemptLog;
@@ -24,6 +27,7 @@ use crate::failures::Failures;
 use crate::lease::LeasedBody;
 use crate::plan::{LeasedCandidate, NextAttempt, Plan, Planner};
 use crate::route_trace::RouteTrace;
+use crate::traced_body::TracedBody;
 
 /// The longest time of one attempt to count tokens, to the end of its answer. Anthropic counts in less than a second.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -103,8 +107,8 @@ pub struct PlannedAttempts<'a> {
     is_single: bool,
     log: AttemptLog,
     trace: RouteTrace,
-    /// The candidate of the running attempt.
-    running: Option<LeasedCandidate<'a>>,
+    /// The candidate of the running attempt, and the attempt's span.
+    running: Option<(LeasedCandidate<'a>, Span)>,
     failures: Failures,
     first_failure: Option<Instant>,
     attempts_left: u32,
@@ -135,12 +139,20 @@ impl<'a> PlannedAttempts<'a> {
             // be more useful.
             .with_is_last(is_last && self.first_failure.is_none())
             .with_on_break(self.settings.on_break);
-        let model = leased.pool.mapped(&self.trace.model).as_ref().into();
+        let model: Box<str> = leased.pool.mapped(&self.trace.model).as_ref().into();
+        let span = self.span(&leased, &model);
         self.log.start(leased.pool.name().clone(), leased.candidate.credential().clone(), model);
         let limit = limit.filter(|_| self.is_count());
-        let attempt = leased.candidate.service().oneshot(attempt);
-        self.running = Some(leased);
+        let attempt = leased.candidate.service().oneshot(attempt).instrument(span.clone());
+        self.running = Some((leased, span));
         PlannedAttempt::new(attempt, limit)
+    }
+
+    /// Opens the span of an attempt. Its level is `error`, so that an event of any enabled level carries it.
+    fn span(&self, leased: &LeasedCandidate<'_>, model: &str) -> Span {
+        let number = self.settings.max_attempts.get() - self.attempts_left;
+        let provider = leased.pool.name().as_str();
+        tracing::error_span!("attempt", provider, model = &*cut(model), attempt = number)
     }
 
     fn is_count(&self) -> bool {
@@ -219,11 +231,12 @@ impl Attempts for PlannedAttempts<'_> {
     }
 
     fn judge(&mut self, result: Result<Answer, AttemptError>) -> ControlFlow<Result<Routed, RouteError>> {
-        let Some(mut leased) = self.running.take() else { unreachable!("an attempt was started") };
+        let Some((mut leased, span)) = self.running.take() else { unreachable!("an attempt was started") };
+        let _entered = span.enter();
         self.record(&mut leased, &result);
         match (result, &self.plan) {
             (Ok(answer), Ok(plan)) if is_final(&answer) => {
-                let answer = attach_lease(plan, leased, answer);
+                let answer = attach_lease(plan, leased, answer, span.clone());
                 ControlFlow::Break(Ok(self.routed(answer)))
             }
             (failure, _) => {
@@ -251,7 +264,7 @@ pin_project! {
     /// An attempt at one candidate, which may have a limit for its whole time.
     pub struct PlannedAttempt {
         #[pin]
-        attempt: Oneshot<CandidateService, Attempt>,
+        attempt: Instrumented<Oneshot<CandidateService, Attempt>>,
         #[pin]
         limit: Option<Sleep>,
         after: Duration,
@@ -259,7 +272,7 @@ pin_project! {
 }
 
 impl PlannedAttempt {
-    fn new(attempt: Oneshot<CandidateService, Attempt>, limit: Option<Duration>) -> Self {
+    fn new(attempt: Instrumented<Oneshot<CandidateService, Attempt>>, limit: Option<Duration>) -> Self {
         Self { attempt, limit: limit.map(tokio::time::sleep), after: limit.unwrap_or_default() }
     }
 }
@@ -280,7 +293,7 @@ impl Future for PlannedAttempt {
 }
 
 /// Attaches the lease to the body of a final answer, and records the candidate that served the session.
-fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer) -> Answer {
+fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer, span: Span) -> Answer {
     let id = leased.id();
     // A count does not move a session.
     let session = plan.session().filter(|_| plan.endpoint() == Endpoint::Messages);
@@ -294,8 +307,10 @@ fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer) ->
         }
     };
     let stats = answer.stats.clone();
-    let response =
-        answer.response.map(|body| LeasedBody::new(body, leased.lease, stats, on_break).boxed_unsync());
+    let response = answer.response.map(|body| {
+        let body = LeasedBody::new(body, leased.lease, stats, on_break);
+        TracedBody::new(span, body).boxed_unsync()
+    });
     Answer { response, ..answer }
 }
 

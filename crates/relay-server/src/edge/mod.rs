@@ -1,7 +1,7 @@
 //! The layers that every request passes on its way in, outermost first, and every response on its way out.
 //!
 //! ```text
-//! request id ▸ record ▸ catch panic ▸ linger ▸ framing ▸ browser ▸ respond ▸ admission ▸ auth ▸ the relay's operations
+//! sensitive headers ▸ request id ▸ record ▸ catch panic ▸ trace ▸ linger ▸ framing ▸ browser ▸ respond ▸ admission ▸ auth ▸ the relay's operations
 //! ```
 //! Inside of [`respond`](crate::respond) an error is a typed [`Error`](crate::Error) or that of a public layer. Outside of it
 //! there are no errors. The layers that every service can use are public modules: [`auth`](crate::auth),
@@ -16,6 +16,8 @@ mod linger;
 mod record;
 mod request_id;
 mod route_headers;
+mod sensitive;
+mod trace;
 
 pub(crate) use browser::BrowserLayer;
 pub(crate) use catch_panic::CatchPanicLayer;
@@ -25,3 +27,5 @@ pub(crate) use linger::LingerLayer;
 pub(crate) use record::RecordLayer;
 pub(crate) use request_id::RequestIdLayer;
 pub(crate) use route_headers::with_route_headers;
+pub(crate) use sensitive::{sensitive_request_headers, sensitive_response_headers};
+pub(crate) use trace::trace_layer;

@@ -8,11 +8,15 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::host::Listener;
 use crate::record::{REQUEST_ID, RequestId};
 
 /// Gives each request a [`RequestId`], and each response a `request-id` header.
 ///
 /// The header of an upstream stays, since the upstream's support needs its own id. Other responses get the relay's id.
+///
+/// A program that calls the relay as a service may choose the id by `x-request-id`. A client of a listener may not: its ids
+/// need not be unique, and it could take those of other clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestIdLayer;
 
@@ -43,7 +47,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let id = RequestId::random();
+        let is_embedded = request.extensions().get::<Listener>().is_none();
+        let chosen = is_embedded.then(|| RequestId::of_caller(request.headers())).flatten();
+        let id = chosen.unwrap_or_else(RequestId::random);
         request.extensions_mut().insert(id.clone());
         SetRequestIdFuture { inner: self.inner.call(request), id }
     }
