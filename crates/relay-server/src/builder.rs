@@ -65,7 +65,9 @@ impl Builder {
     }
 
     /// Takes over the state of `relay` under a new configuration: sessions, circuits, limits and cooldowns of the keys that
-    /// still exist, and the provenance of thinking blocks. Requests in progress in `relay` are not affected.
+    /// still exist, and the provenance of thinking blocks. Requests in progress in `relay` are not affected. They count
+    /// toward the limits of the new relay: `server.max_concurrent`, `server.max_buffered_bytes` and the limits of the clients
+    /// that still exist.
     #[must_use]
     pub fn inherit_state(mut self, relay: &Relay) -> Self {
         self.before = Some(relay.clone());

@@ -33,6 +33,7 @@
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::Either;
@@ -40,7 +41,6 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::future::{Ready, ready};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{BoxError, Layer, Service};
 
 /// The refusal of a request beyond the limit.
@@ -55,17 +55,22 @@ pub struct Busy {
 /// is dropped. The services of one layer and of its clones share the limit.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLayer {
-    limit: Option<(u32, Arc<Semaphore>)>,
+    limit: Option<NonZeroU32>,
+    in_flight: Arc<AtomicU32>,
 }
 
 impl ConcurrencyLayer {
     /// Creates a layer that lets at most `limit` requests pass at one time. `None` is no limit.
     #[must_use]
     pub fn new(limit: impl Into<Option<NonZeroU32>>) -> Self {
-        // A semaphore refuses more permits than that, which a 32-bit machine could reach.
-        let permits = |limit: NonZeroU32| (limit.get() as usize).min(Semaphore::MAX_PERMITS);
-        let semaphore = |limit| Arc::new(Semaphore::new(permits(limit)));
-        Self { limit: limit.into().map(|limit| (limit.get(), semaphore(limit))) }
+        Self { limit: limit.into(), in_flight: Arc::default() }
+    }
+
+    /// Counts the requests in flight of `before`, an earlier layer, toward the limit of this one, and the other way around.
+    #[must_use]
+    pub fn inherit_state(mut self, before: &Self) -> Self {
+        self.in_flight = Arc::clone(&before.in_flight);
+        self
     }
 }
 
@@ -98,14 +103,32 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let permit = match &self.layer.limit {
-            None => None,
-            Some((limit, semaphore)) => match Arc::clone(semaphore).try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_) => return Either::Right(ready(Err(Busy { limit: *limit }.into()))),
-            },
+        let ConcurrencyLayer { limit, in_flight } = &self.layer;
+        let Some(permit) = Permit::take(in_flight, *limit) else {
+            let limit = limit.map_or(u32::MAX, NonZeroU32::get);
+            return Either::Right(ready(Err(Busy { limit }.into())));
         };
-        Either::Left(ConcurrencyFuture { inner: self.inner.call(request), permit })
+        Either::Left(ConcurrencyFuture { inner: self.inner.call(request), permit: Some(permit) })
+    }
+}
+
+/// A place among the requests in flight, returned when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<AtomicU32>);
+
+impl Permit {
+    /// Counts one request more, or returns `None` if `limit` of them are in flight.
+    pub(crate) fn take(in_flight: &Arc<AtomicU32>, limit: Option<NonZeroU32>) -> Option<Self> {
+        let limit = limit.map_or(u32::MAX, NonZeroU32::get);
+        let more = |count: u32| (count < limit).then(|| count.saturating_add(1));
+        in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(Arc::clone(in_flight)))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -114,7 +137,7 @@ pin_project! {
     pub struct ConcurrencyFuture<F> {
         #[pin]
         inner: F,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<Permit>,
     }
 }
 
@@ -139,7 +162,7 @@ pin_project! {
     pub struct PermitBody<B> {
         #[pin]
         inner: B,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<Permit>,
     }
 }
 
@@ -200,5 +223,24 @@ mod tests {
         assert!(waiting.poll().is_pending() && is_busy(&call("").await));
         drop(waiting);
         assert!(call("").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_layer_counts_the_requests_in_flight_of_the_one_before() {
+        let inner = || {
+            service_fn(|_: Request<()>| async {
+                Ok::<_, BoxError>(Response::new(Empty::<bytes::Bytes>::new()))
+            })
+        };
+        let unlimited = ConcurrencyLayer::new(None);
+        let held = unlimited.layer(inner()).oneshot(Request::new(())).await;
+        let first = ConcurrencyLayer::new(NonZeroU32::MIN).inherit_state(&unlimited);
+        let second = ConcurrencyLayer::new(NonZeroU32::new(2)).inherit_state(&first);
+        let busy = first.layer(inner()).oneshot(Request::new(())).await.unwrap_err();
+        assert_eq!(busy.downcast_ref(), Some(&Busy { limit: 1 }));
+        let more = second.layer(inner()).oneshot(Request::new(())).await.unwrap();
+        assert!(second.layer(inner()).oneshot(Request::new(())).await.is_err());
+        drop((held, more));
+        assert!(first.layer(inner()).oneshot(Request::new(())).await.is_ok());
     }
 }

@@ -54,6 +54,7 @@ mod forward;
 mod in_process;
 mod intake;
 mod layers;
+mod limits;
 mod messages;
 mod offload;
 mod operation;

@@ -20,8 +20,8 @@ use crate::body::Body;
 use crate::edge::Listener;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
+use crate::limits::Limits;
 use crate::options::Options;
-use crate::rate_limit::RateLimitLayer;
 use crate::router::Readiness;
 use crate::serve::{ConnectionLimit, ServeSettings};
 use crate::stack::Stack;
@@ -49,7 +49,7 @@ pub struct Relay {
     readiness: Arc<Readiness>,
     explainer: Arc<Explainer>,
     signatures: ThinkingProvenance,
-    limits: RateLimitLayer,
+    limits: Limits,
     settings: ServeSettings,
     connections: ConnectionLimit,
     /// The listener that this clone serves; `None` if the relay is called directly.
@@ -63,7 +63,7 @@ pub(crate) struct Parts {
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) explainer: Arc<Explainer>,
     pub(crate) signatures: ThinkingProvenance,
-    pub(crate) limits: RateLimitLayer,
+    pub(crate) limits: Limits,
     pub(crate) server: ServerConfig,
 }
 
@@ -103,8 +103,8 @@ impl Relay {
         &self.signatures
     }
 
-    /// The limits of the clients.
-    pub(crate) fn limits(&self) -> &RateLimitLayer {
+    /// The limits on requests.
+    pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
 

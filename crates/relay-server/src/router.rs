@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::forward::Forwarder;
 use crate::intake::Intake;
 use crate::layers::Layers;
+use crate::limits::Limits;
 use crate::messages::Messages;
 use crate::operation::Operation;
 use crate::path::canonical;
@@ -109,16 +110,16 @@ pub(crate) struct Operations {
 impl Router {
     pub(crate) fn new(
         operations: Operations,
-        concurrency: &ConcurrencyLayer,
+        limits: &Limits,
         auth: &AuthLayer<ConfiguredKeys>,
-        limits: &RateLimitLayer,
         layers: &Layers,
         readiness: Arc<Readiness>,
     ) -> Self {
         // Anthropic counts the requests of `count_tokens` apart, and Claude Code sends 25 of them at once.
         let unlimited = RateLimitLayer::new(ClientLimits::default());
         // The bodies of other routes are not read, and their length says nothing about tokens.
-        let requests_only = limits.clone().without_tokens();
+        let requests_only = limits.clients.clone().without_tokens();
+        let (concurrency, limits) = (&limits.concurrency, &limits.clients);
         Self {
             messages: concurrency
                 .layer(auth.layer(limits.layer(Operation::new(operations.messages, layers)))),

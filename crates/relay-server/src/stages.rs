@@ -42,7 +42,6 @@ use crate::assemble::{BuiltProviders, build_providers};
 use crate::auth::{AuthLayer, ConfiguredKeys};
 use crate::build_error::BuildError;
 use crate::catalog::Catalog;
-use crate::concurrency::ConcurrencyLayer;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
     BrowserLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer,
@@ -50,10 +49,10 @@ use crate::edge::{
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
-use crate::intake::{BodyBudget, Intake, IntakeLimits};
+use crate::intake::{Intake, IntakeLimits};
+use crate::limits::Limits;
 use crate::messages::Messages;
 use crate::options::Options;
-use crate::rate_limit::RateLimitLayer;
 use crate::record::Subscribers;
 use crate::relay::{Parts, Relay};
 use crate::respond::RespondLayer;
@@ -74,9 +73,10 @@ struct Context {
     options: Options,
     before: Option<Relay>,
     signatures: ThinkingProvenance,
+    limits: Limits,
 }
 
-/// The providers: a service for each credential, with model mapping, adaptation and images around it.
+/// The providers: a service for each credential, with model mapping, images and adaptation around it.
 pub struct Providers {
     context: Box<Context>,
     built: BuiltProviders,
@@ -102,7 +102,6 @@ pub struct Admission {
     context: Box<Context>,
     readiness: Arc<Readiness>,
     explainer: Arc<Explainer>,
-    limits: RateLimitLayer,
     router: Router,
 }
 
@@ -115,8 +114,9 @@ impl Providers {
         let mut config = original.clone();
         options.apply_to(&mut config)?;
         let signatures = before.map(Relay::signatures).cloned().unwrap_or_default();
+        let limits = Limits::new(&config.server, before.map(Relay::limits));
         let built = build_providers(&config, &options, &signatures)?;
-        let context = Context { config, original, options, before: before.cloned(), signatures };
+        let context = Context { config, original, options, before: before.cloned(), signatures, limits };
         Ok(Self { context: Box::new(context), built })
     }
 
@@ -160,7 +160,7 @@ impl Routing {
         let limits = IntakeLimits {
             body_bytes: server.max_body_bytes,
             time: server.timeout,
-            budget: BodyBudget::new(server.max_buffered_bytes),
+            budget: context.limits.budget.clone(),
         };
         let routed = Messages::new(failover);
         let routed = DebugLogLayer::new(config.logging.debug.clone(), config.secrets()).layer(routed);
@@ -185,15 +185,10 @@ impl Operations {
         let server = &context.config.server;
         let readiness = Arc::new(Readiness::new(Arc::clone(&planner)));
         let keys = ConfiguredKeys::from(server.auth.clone());
-        let mut limits = RateLimitLayer::of_clients(&server.auth);
-        if let Some(before) = &context.before {
-            limits = limits.inherit_state(before.limits());
-        }
         let explainer = Arc::new(Explainer::new(keys.clone(), planner, &context.config));
-        let concurrency = ConcurrencyLayer::new(server.max_concurrent);
         let (auth, layers) = (AuthLayer::new(keys), &context.options.layers);
-        let router = Router::new(operations, &concurrency, &auth, &limits, layers, Arc::clone(&readiness));
-        Admission { context, readiness, explainer, limits, router }
+        let router = Router::new(operations, &context.limits, &auth, layers, Arc::clone(&readiness));
+        Admission { context, readiness, explainer, router }
     }
 }
 
@@ -201,7 +196,7 @@ impl Admission {
     /// Surrounds everything with the layers of the edge, outermost first, and completes the relay.
     #[must_use]
     pub fn edge(self) -> Relay {
-        let Context { config, original, options, before, signatures } = *self.context;
+        let Context { config, original, options, before, signatures, limits } = *self.context;
         let subscribers = Subscribers::from(options.subscribers.clone());
         let stack = ServiceBuilder::new()
             .layer(sensitive_request_headers()) // no layer prints a credential
@@ -223,7 +218,7 @@ impl Admission {
                 readiness: self.readiness,
                 explainer: self.explainer,
                 signatures,
-                limits: self.limits,
+                limits,
                 server: config.server,
             },
             original,

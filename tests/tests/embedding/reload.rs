@@ -8,7 +8,7 @@ use std::time::Duration;
 use relay_config::{Config, Format, Loader};
 use relay_server::{BuildError, Reloadable};
 use relay_tests::fakes::{Reply, anthropic};
-use relay_tests::{Answer, Call, Upstream, provider};
+use relay_tests::{Answer, Call, Response, Upstream, provider};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -125,6 +125,152 @@ async fn circuits_cooldowns_and_sessions_are_inherited() {
     assert!(state["providers"][1]["keys"][0]["cooldown_ms"].as_u64().unwrap() > 25_000, "{state:#}");
     assert_eq!(Call::messages(BODY).send(address).await.status, 200);
     assert_eq!((failing.requests().len(), limited.requests().len(), last.requests().len()), (1, 1, 2));
+}
+
+/// Sends `call` until it is answered with `status`.
+async fn until(status: u16, address: SocketAddr, call: &Call) -> Response {
+    loop {
+        let response = call.send(address).await;
+        if response.status == status {
+            return response;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn requests_in_flight_count_toward_max_concurrent_after_a_replacement() {
+    let slow = Upstream::manual().await;
+    let quick = Upstream::answering(anthropic::answer).await;
+    let config = |limit: u32, upstream: &Upstream| {
+        let mut config = json!({"providers": [provider("a", "anthropic", &upstream.url())]});
+        if limit > 0 {
+            config["server"] = json!({"max_concurrent": limit});
+        }
+        config
+    };
+    // Without a limit, the requests in flight are counted as well.
+    let (relay, address) = start(&config(0, &slow)).await;
+    let held = tokio::spawn(async move { Call::messages(STREAMED).send(address).await });
+    let (mut connection, _) = slow.exchange().await;
+    let call = Call::messages(BODY);
+    for limit in [1, 2, 1] {
+        relay.replace(load(&config(limit, &quick))).unwrap();
+        let response = call.send(address).await;
+        let (status, kind) = if limit == 1 { (503, "overloaded_error") } else { (200, "") };
+        assert_eq!(response.status, status, "limit {limit}");
+        assert_eq!(response.json()["error"]["type"].as_str().unwrap_or_default(), kind);
+    }
+    connection.send_head(&Answer::event_stream()).await;
+    connection.send_chunk(&Reply::new("claude-opus-5-5").text("Hello!").events().concat()).await;
+    connection.send_last_chunk().await;
+    assert_eq!(held.await.unwrap().status, 200);
+    until(200, address, &call).await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_held_count_toward_the_budget_after_a_replacement() {
+    const KIB: usize = 1024;
+    let slow = Upstream::manual().await;
+    let quick = Upstream::answering(anthropic::answer).await;
+    let config = |kib: usize, upstream: &Upstream| {
+        json!({
+            "server": {"max_buffered_bytes": kib * KIB, "max_body_bytes": 512 * KIB},
+            "providers": [provider("a", "anthropic", &upstream.url())],
+        })
+    };
+    let large = Call::messages(format!("{}{BODY}", " ".repeat(300 * KIB)));
+    let (relay, address) = start(&config(512, &slow)).await;
+    let first = large.clone();
+    let held = tokio::spawn(async move { first.send(address).await });
+    let connection = slow.exchange().await;
+    relay.replace(load(&config(513, &quick))).unwrap();
+    let refused = large.send(address).await;
+    assert_eq!((refused.status, refused.headers.get("retry-after")), (503, Some("1")));
+    assert_eq!(Call::messages(BODY).send(address).await.status, 200);
+    drop(connection);
+    held.abort();
+    until(200, address, &large).await;
+}
+
+#[tokio::test]
+async fn limits_of_a_client_outlast_a_replacement() {
+    let slow = Upstream::manual().await;
+    let quick = Upstream::answering(anthropic::answer).await;
+    let config = |limits: &Value, upstream: &Upstream| {
+        let mut client = json!({"name": "one", "key": "key-of-one"});
+        client.as_object_mut().unwrap().extend(limits.as_object().unwrap().clone());
+        json!({
+            "server": {"auth": {"api_keys": [client]}},
+            "providers": [provider("a", "anthropic", &upstream.url())],
+        })
+    };
+    let call = |body: &'static str| Call::messages(body).header("x-api-key", "key-of-one");
+    let limits = json!({"rpm_limit": 3, "max_concurrent": 1});
+    let (relay, address) = start(&config(&limits, &slow)).await;
+    let streamed = call(STREAMED);
+    let held = tokio::spawn(async move { streamed.send(address).await });
+    let connection = slow.exchange().await;
+
+    relay.replace(load(&config(&limits, &quick))).unwrap();
+    let refused = call(BODY).send(address).await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.json()["error"]["message"].to_string().contains('1'), "{}", refused.json());
+
+    drop(connection);
+    held.abort();
+    // The request in the relay before has used one of three.
+    let second = until(200, address, &call(BODY)).await;
+    assert_eq!(second.headers.get("anthropic-ratelimit-requests-remaining"), Some("1"));
+    relay.replace(load(&config(&json!({"rpm_limit": 3}), &quick))).unwrap();
+    assert_eq!(call(BODY).send(address).await.status, 200);
+    assert_eq!(call(BODY).send(address).await.status, 429);
+    // A client under another name is another client.
+    let renamed = config(&limits, &quick).to_string().replace("\"one\"", "\"two\"");
+    relay.replace(load(&serde_json::from_str(&renamed).unwrap())).unwrap();
+    assert_eq!(call(BODY).send(address).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_stays_on_its_provider_after_a_replacement() {
+    let upstreams = [
+        Upstream::answering(anthropic::answer).await,
+        Upstream::answering(anthropic::answer).await,
+        Upstream::answering(anthropic::answer).await,
+    ];
+    let config = |order: &[usize]| {
+        let providers: Vec<_> = order
+            .iter()
+            .map(|&index| provider(["a", "b", "c"][index], "anthropic", &upstreams[index].url()))
+            .collect();
+        json!({"providers": providers, "routing": {"strategy": "round_robin", "affinity": "session"}})
+    };
+    let session = |number: u32| {
+        let id = format!("00000000-0000-4000-8000-00000000000{number}");
+        Call::messages(BODY).header("x-claude-code-session-id", id)
+    };
+    let counts = || upstreams.each_ref().map(|upstream| upstream.requests().len());
+    let (relay, address) = start(&config(&[0, 1])).await;
+    for number in 1..=4 {
+        assert_eq!(session(number).send(address).await.status, 200);
+    }
+    assert_eq!(counts(), [2, 2, 0]);
+    for order in [&[2, 1, 0][..], &[1, 2, 0], &[0, 1, 2]] {
+        let before = counts();
+        relay.replace(load(&config(order))).unwrap();
+        for number in 1..=4 {
+            assert_eq!(session(number).send(address).await.status, 200);
+        }
+        assert_eq!(counts(), [before[0] + 2, before[1] + 2, 0], "{order:?}");
+    }
+    // The sessions of a provider that is gone are served by another one.
+    relay.replace(load(&config(&[0, 2]))).unwrap();
+    let before = counts();
+    for number in 1..=4 {
+        assert_eq!(session(number).send(address).await.status, 200);
+    }
+    assert_eq!(counts()[1], before[1]);
+    assert!(counts()[0] >= before[0] + 2);
 }
 
 #[tokio::test]

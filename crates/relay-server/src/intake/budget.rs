@@ -16,13 +16,10 @@ const SMALL_SHARE: usize = 8;
 /// Bodies of at most 1 MiB may use all of it. Larger bodies leave one eighth free, so that a flood of them does not stop
 /// the usual requests. A body that is the only larger one may use all of it, too.
 #[derive(Debug, Clone)]
-pub(crate) struct BodyBudget(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
+pub(crate) struct BodyBudget {
     limit: usize,
-    /// Locked for the time of an addition only.
-    used: Mutex<Used>,
+    /// Shared with the budgets before, whose bodies may still be held. Locked for the time of an addition only.
+    used: Arc<Mutex<Used>>,
 }
 
 /// The bytes that are in use.
@@ -50,7 +47,13 @@ struct Held {
 impl BodyBudget {
     /// Creates a budget of `limit` bytes. `None` is no limit.
     pub(crate) fn new(limit: Option<usize>) -> Self {
-        Self(Arc::new(Shared { limit: limit.unwrap_or(usize::MAX), used: Mutex::default() }))
+        Self { limit: limit.unwrap_or(usize::MAX), used: Arc::default() }
+    }
+
+    /// Counts the bytes that bodies hold from `before`, an earlier budget, and the other way around.
+    pub(crate) fn inherit_state(mut self, before: &Self) -> Self {
+        self.used = Arc::clone(&before.used);
+        self
     }
 
     /// Returns a permit for no bytes, which [`BodyPermit::resize`] enlarges.
@@ -65,7 +68,7 @@ impl BodyBudget {
 
     /// The share of the budget that is kept for small bodies, in bytes.
     fn kept(&self) -> usize {
-        self.0.limit / SMALL_SHARE
+        self.limit / SMALL_SHARE
     }
 
     /// Replaces `from` bytes of one body by `to`. Returns `false`, and changes nothing, if the body grows and does not fit.
@@ -85,12 +88,12 @@ impl BodyBudget {
             total: (used.total - from).saturating_add(to),
             large: other_large.saturating_add(large(to)),
         };
-        let is_crowded = self.is_large(to) && other_large > 0 && after.large > self.0.limit - self.kept();
-        (to <= from || after.total <= self.0.limit && !is_crowded).then_some(after)
+        let is_crowded = self.is_large(to) && other_large > 0 && after.large > self.limit - self.kept();
+        (to <= from || after.total <= self.limit && !is_crowded).then_some(after)
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
-        self.0.used.lock().unwrap_or_else(PoisonError::into_inner)
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,7 +104,7 @@ impl BodyPermit {
     /// [`Error::BuffersFull`] if the bodies of all requests would exceed the budget. The permit then stays as it is.
     pub(super) fn resize(&mut self, bytes: usize) -> Result<(), Error> {
         if !self.budget.replace(self.bytes, bytes) {
-            return Err(Error::BuffersFull { limit: self.budget.0.limit });
+            return Err(Error::BuffersFull { limit: self.budget.limit });
         }
         self.bytes = bytes;
         Ok(())
@@ -114,7 +117,7 @@ impl BodyPermit {
     pub(super) fn check(&self, bytes: usize) -> Result<(), Error> {
         let used = *self.budget.used();
         let after = self.budget.after(&used, self.bytes, bytes);
-        after.map(drop).ok_or(Error::BuffersFull { limit: self.budget.0.limit })
+        after.map(drop).ok_or(Error::BuffersFull { limit: self.budget.limit })
     }
 
     /// The number of bytes that the request holds.
@@ -177,6 +180,19 @@ mod tests {
         let used = budget.used();
         assert_eq!((used.total, used.large), (MIB, 0));
         drop(used);
+    }
+
+    #[test]
+    fn a_budget_counts_the_bodies_of_the_one_before() {
+        let before = BodyBudget::new(Some(16 * MIB));
+        let held = hold(&before, 3 * MIB).unwrap();
+        let after = BodyBudget::new(Some(4 * MIB)).inherit_state(&before);
+        assert!(hold(&after, 2 * MIB).is_none());
+        assert!(hold(&after, MIB).is_none(), "the kept share makes a body above 512 KiB a large one");
+        assert!(hold(&after, MIB / 2).is_some());
+        drop(held);
+        assert!(hold(&after, 4 * MIB).is_some());
+        assert_eq!((after.used().total, after.used().large), (0, 0));
     }
 
     #[test]

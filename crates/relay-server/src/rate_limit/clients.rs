@@ -1,8 +1,8 @@
 //! The clients and the state of their limits.
 
 use std::collections::HashMap;
-use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::num::NonZeroU64;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use relay_routing::{Quota, RequestCost, Reservation, TokensUsed};
 use tokio::time::Instant;
 
 use super::error::{LimitKind, RateLimited};
+use crate::concurrency::Permit as InFlight;
 
 /// The time between two searches for clients that can be dropped.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -140,7 +141,7 @@ impl ClientState {
         cost: &RequestCost<'_>,
         now: Instant,
     ) -> Result<Permit, RateLimited> {
-        let place = Place::take(&self.in_flight, self.limits.concurrent).ok_or_else(|| {
+        let place = InFlight::take(&self.in_flight, self.limits.concurrent).ok_or_else(|| {
             let limit = self.limits.concurrent.map_or(0, |limit| limit.get().into());
             self.refusal(LimitKind::Concurrent, limit, CONCURRENT_RETRY, now)
         })?;
@@ -165,31 +166,12 @@ impl ClientState {
     }
 }
 
-/// A place among the requests in flight of a client, returned when it is dropped.
-#[derive(Debug)]
-struct Place(Arc<AtomicU32>);
-
-impl Place {
-    fn take(in_flight: &Arc<AtomicU32>, limit: Option<NonZeroU32>) -> Option<Self> {
-        let limit = limit.map_or(u32::MAX, NonZeroU32::get);
-        let more = |count: u32| (count < limit).then(|| count.saturating_add(1));
-        in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Self(Arc::clone(in_flight)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A request in flight: its place and its reserved tokens. If it is dropped unsettled, the estimate counts as used.
 #[derive(Debug)]
 pub(super) struct Permit {
     client: Arc<ClientState>,
     reservation: Option<Reservation>,
-    _place: Place,
+    _place: InFlight,
 }
 
 impl Permit {
