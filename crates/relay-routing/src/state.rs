@@ -53,7 +53,7 @@ pub struct RestingModel {
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct KeyState {
-    /// The id of a key, `client` for the client's own credential, or `none` if the provider needs none.
+    /// The configured name of a key, or its short id if it has none; `client` for the client's own credential, or `none` if the provider needs none.
     pub credential: String,
     /// True if the upstream has recently rejected the credential or its account.
     pub is_rejected: bool,

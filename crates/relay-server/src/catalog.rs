@@ -231,8 +231,9 @@ impl Lists {
             let mut entry = entry.clone();
             let mut pools = self.planner.pools().iter();
             let pool = pools.find(|pool| entry["name"] == pool.name().as_str());
-            let error = pool.and_then(ProviderPool::last_failure);
-            entry["state"] = match (pool, &error) {
+            let mut pool = pool.map(ProviderPool::state);
+            let error = pool.as_mut().and_then(|pool| pool.last_failure.take());
+            entry["state"] = match (&pool, &error) {
                 (None, _) => "disabled",
                 (Some(_), None) => "ready",
                 (Some(_), Some(_)) => "failing",
@@ -246,9 +247,9 @@ impl Lists {
                 entry["learned"] = refusals.into_iter().map(refusal_json).collect();
             }
             if let Some(pool) = pool {
-                entry["circuit"] = pool.circuit().as_str().into();
-                entry["in_flight"] = pool.in_flight().into();
-                if let Some(obstacle) = pool.obstacle() {
+                entry["circuit"] = pool.circuit.as_str().into();
+                entry["in_flight"] = pool.in_flight.into();
+                if let Some(obstacle) = pool.unusable {
                     entry["unusable"] = obstacle.into();
                 }
             }

@@ -90,6 +90,27 @@ async fn the_state_has_a_fixed_shape_and_no_secret() {
 }
 
 #[tokio::test]
+async fn a_key_has_its_configured_name_or_its_short_id() {
+    let named = json!({"key": "secret-of-a-named-key", "name": "team-a"});
+    let config = json!({
+        "providers": [
+            {"name": "z", "type": "zai", "keys": [named, {"key": "secret-of-another-key"}]},
+            {"name": "o", "type": "ollama"},
+        ],
+    });
+    let config = Loader::new().with_text("c", Format::Yaml, config.to_string()).load().unwrap().config;
+    let state = relay_server::Relay::builder(config).without_proxy().build().unwrap().state();
+    let credentials = |provider: usize| {
+        let pool = state.providers[provider].pool.as_ref().unwrap();
+        pool.keys.iter().map(|key| key.credential.as_str()).collect::<Vec<_>>()
+    };
+    let keys = credentials(0);
+    assert_eq!((keys.len(), keys[0]), (2, "team-a"));
+    assert!(keys[1].len() == 8 && keys[1].bytes().all(|byte| byte.is_ascii_hexdigit()), "{keys:?}");
+    assert_eq!(credentials(1), ["none"]);
+}
+
+#[tokio::test]
 async fn an_open_circuit_has_its_age_its_wait_and_its_reason() {
     let failing = Upstream::answering(|_| anthropic::error(500)).await;
     let config = json!({
