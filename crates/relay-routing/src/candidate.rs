@@ -2,20 +2,49 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use relay_config::{KeyId, KeyLimits, ModelMapping, Pooling, ProviderName};
 use relay_messages::Unsupported;
 use relay_providers::{Answer, Attempt, AttemptError, GuardrailConflict, RelayRequest};
 use tokio::time::Instant;
+use tower::Service;
 use tower::util::BoxCloneSyncService;
 
 use crate::health::{CircuitSettings, CircuitState, KeyHealth, Probe, ProbeSettings, ProviderHealth};
 use crate::limits::Quota;
 
 /// The service of one candidate: a tower stack from [`Attempt`] to [`Answer`], boxed once.
-pub type CandidateService = BoxCloneSyncService<Attempt, Answer, AttemptError>;
+#[derive(Debug, Clone)]
+pub struct CandidateService(BoxCloneSyncService<Attempt, Answer, AttemptError>);
+
+impl CandidateService {
+    /// Boxes `service`.
+    pub fn new<S>(service: S) -> Self
+    where
+        S: Service<Attempt, Response = Answer, Error = AttemptError> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        Self(BoxCloneSyncService::new(service))
+    }
+}
+
+impl Service<Attempt> for CandidateService {
+    type Response = Answer;
+    type Error = AttemptError;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, attempt: Attempt) -> Self::Future {
+        self.0.call(attempt)
+    }
+}
 
 /// One provider, its candidates and its health.
 #[derive(Debug, Clone)]
