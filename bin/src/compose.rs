@@ -15,7 +15,7 @@ pub(crate) fn relay(config: Config) -> Result<Relay, BuildError> {
     let relay = Relay::builder(config)
         .reachable_from_loopback_only(loopback_only)
         .allow_no_provider() // the loader has warned, and an operator may add one later
-        .providers()? // for each credential: model mapping ▸ adaptation ▸ images ▸ attempts
+        .providers()? // for each credential: model mapping ▸ images ▸ adaptation ▸ attempts
         .failover() // strategy ▸ one candidate at a time, until an answer is final
         .intake() // reads and decompresses a body, within its limits
         .client_limits() // requests in flight ▸ authentication ▸ limits of each client
