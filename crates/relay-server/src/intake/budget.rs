@@ -192,7 +192,8 @@ mod tests {
         assert!(hold(&after, MIB / 2).is_some());
         drop(held);
         assert!(hold(&after, 4 * MIB).is_some());
-        assert_eq!((after.used().total, after.used().large), (0, 0));
+        let used = *after.used();
+        assert_eq!((used.total, used.large), (0, 0));
     }
 
     #[test]
