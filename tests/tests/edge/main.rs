@@ -1,5 +1,7 @@
 //! The client's side of the relay: HTTP/1.0, 1.1 and 2, web pages, paths, bodies, errors, and the stop.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
+
 mod attacks_edge;
 mod browsers;
 mod client_http2;

@@ -140,7 +140,7 @@ impl ClientState {
         self: &Arc<Self>,
         cost: &RequestCost<'_>,
         now: Instant,
-    ) -> Result<Permit, RateLimited> {
+    ) -> Result<Permit, Box<RateLimited>> {
         let place = InFlight::take(&self.in_flight, self.limits.concurrent).ok_or_else(|| {
             let limit = self.limits.concurrent.map_or(0, |limit| limit.get().into());
             self.refusal(LimitKind::Concurrent, limit, CONCURRENT_RETRY, now)
@@ -161,8 +161,8 @@ impl ClientState {
         }
     }
 
-    fn refusal(&self, kind: LimitKind, limit: u64, retry_after: Duration, now: Instant) -> RateLimited {
-        RateLimited { kind, limit, retry_after, limits: self.state(now) }
+    fn refusal(&self, kind: LimitKind, limit: u64, retry_after: Duration, now: Instant) -> Box<RateLimited> {
+        Box::new(RateLimited { kind, limit, retry_after, limits: self.state(now) })
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
         clients
     }
 
-    fn enter(clients: &Clients, name: &str, now: Instant) -> Result<Permit, RateLimited> {
+    fn enter(clients: &Clients, name: &str, now: Instant) -> Result<Permit, Box<RateLimited>> {
         clients.find(name.into(), now).unwrap().enter(&RequestCost::without_tokens(), now)
     }
 

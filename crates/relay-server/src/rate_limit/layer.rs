@@ -167,7 +167,7 @@ where
         let name = (self.layer.identify)(request.headers(), request.extensions());
         let client = name.and_then(|name| self.layer.clients.find(name, now));
         let permit = match client.map(|client| client.enter(&self.layer.cost(&request), now)) {
-            Some(Err(limited)) => return Either::Right(ready(Err(limited.into()))),
+            Some(Err(limited)) => return Either::Right(ready(Err(limited))),
             Some(Ok(permit)) => Some(permit),
             None => None,
         };
