@@ -6,6 +6,11 @@
 //! ```
 //! Each (provider, key) pair is a tower service from [`Attempt`] to [`Answer`]. The choice and the order of the services are
 //! left to `relay-routing`. A body that streams is never collected here.
+//!
+//! The features `bedrock` and `vertex`, both on by default, add `Bedrock` and `Vertex` with the libraries of these clouds.
+
+// The shared modules hold functions and errors that only one of the optional kinds uses.
+#![cfg_attr(not(all(feature = "bedrock", feature = "vertex")), allow(dead_code))]
 
 mod adapt;
 mod answer;
@@ -13,6 +18,7 @@ mod answer_stats;
 mod anthropic;
 mod anthropic_format;
 mod azure;
+#[cfg(feature = "bedrock")]
 mod bedrock;
 mod client_credential;
 mod compatible;
@@ -39,6 +45,7 @@ mod success;
 mod time_limit;
 mod upstream;
 mod vendor_errors;
+#[cfg(feature = "vertex")]
 mod vertex;
 mod zai;
 
@@ -47,6 +54,7 @@ pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError}
 pub use answer_stats::AnswerStats;
 pub use anthropic::{ApiRequest, Forward, PassThrough};
 pub use azure::Azure;
+#[cfg(feature = "bedrock")]
 pub use bedrock::Bedrock;
 pub use client_credential::{ClientCredential, is_subscription_token};
 pub use compatible::Compatible;
@@ -63,6 +71,7 @@ pub use outcome::{LimitScope, Outcome};
 pub use provider::{AuthorizeError, PrepareError, Provider};
 pub use request::{Attempt, Deadline, Endpoint, RelayRequest};
 pub use upstream::Upstream;
+#[cfg(feature = "vertex")]
 pub use vertex::Vertex;
 pub use zai::Zai;
 

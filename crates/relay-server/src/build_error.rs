@@ -38,6 +38,14 @@ pub enum BuildError {
         #[source]
         source: BaseUrlError,
     },
+    /// A kind of provider whose feature of `relay-server` is not compiled in. The feature has the name of the kind.
+    #[error("provider `{provider}` of type `{feature}` needs the feature `{feature}` of relay-server")]
+    Feature {
+        /// The provider's name.
+        provider: String,
+        /// The name of the feature.
+        feature: &'static str,
+    },
     /// A kind of provider that this version of `relay-server` does not build.
     #[error("provider `{provider}`: type `{kind}` is not available")]
     Kind {

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+#[cfg(feature = "bedrock")]
 mod aws;
 mod body;
 mod connect;
@@ -36,6 +37,7 @@ mod tls;
 mod token;
 mod transport;
 
+#[cfg(feature = "bedrock")]
 pub use aws::AwsHttpClient;
 pub use body::{ResponseBody, ResponseBodyError, received};
 pub use connect::Proxies;

@@ -9,9 +9,9 @@ use relay_config::{
 };
 use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
-    AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Bedrock, Compatible, ExtraHeaders,
-    FetchLayer, Forward, GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider,
-    RelayRequest, UnknownEvents, Vertex, Zai, guardrail_conflict,
+    AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Compatible, ExtraHeaders, FetchLayer,
+    Forward, GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest,
+    UnknownEvents, Zai, guardrail_conflict,
 };
 use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
 use relay_transport::{Fetcher, Transport};
@@ -68,22 +68,14 @@ impl ProviderStack<'_> {
                     Ok(self.keyless(self.errors(Compatible::without_key(base_url.clone()))))
                 }
             },
-            ProviderKind::Bedrock(config) => {
-                let provider = Bedrock::new(config, self.transport.clone());
-                Ok(self.authorizing(provider.map_err(|source| self.bad_key(source))?))
-            }
+            ProviderKind::Bedrock(config) => self.bedrock(config),
             ProviderKind::Azure(config) => match &config.auth {
                 AzureAuth::EntraId(entra) => {
                     Ok(self.authorizing(Azure::with_entra_id(config, entra, self.transport.clone())))
                 }
                 _ => self.keyed(|key| Azure::with_api_key(config, key)),
             },
-            ProviderKind::Vertex(config) => {
-                let provider = Vertex::new(config, self.transport.clone()).map_err(|source| {
-                    BuildError::Address { provider: self.provider.name.to_string(), source }
-                })?;
-                Ok(self.authorizing(provider))
-            }
+            ProviderKind::Vertex(config) => self.vertex(config),
             ProviderKind::Mock => Ok(self.without_key(self.layered(Mock::new(self.provider.name.clone())))),
             ProviderKind::Custom { .. } if self.added.is_some() => {
                 Ok(self.added.map(|added| self.added(added)).unwrap_or_default())
@@ -142,7 +134,7 @@ impl ProviderStack<'_> {
     }
 
     /// Builds the candidate of a provider that authorizes requests with a credential of its own.
-    fn authorizing(&self, provider: impl Provider) -> Vec<Candidate> {
+    pub(super) fn authorizing(&self, provider: impl Provider) -> Vec<Candidate> {
         self.keyless(provider).into_iter().map(|candidate| candidate.with_spends_credential(true)).collect()
     }
 
@@ -257,7 +249,7 @@ impl ProviderStack<'_> {
         self.provider.keys.iter().map(|key| key.priority).max().unwrap_or(self.provider.priority)
     }
 
-    fn bad_key(&self, source: AuthorizeError) -> BuildError {
+    pub(super) fn bad_key(&self, source: AuthorizeError) -> BuildError {
         BuildError::Key { provider: self.provider.name.to_string(), source }
     }
 }

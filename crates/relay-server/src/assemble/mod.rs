@@ -6,6 +6,7 @@
 //! ```
 
 mod candidates;
+mod optional_kinds;
 mod providers;
 
 pub(crate) use providers::{BuiltProviders, build_providers};
