@@ -1,5 +1,7 @@
 //! The limits of clients, around a service that is not the relay's.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

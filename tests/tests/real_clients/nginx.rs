@@ -66,7 +66,7 @@ async fn a_stream_that_breaks_off_does_not_look_complete() {
             rest.extend_from_slice(&chunk);
         }
         let has_error = sse::parse(&rest).iter().any(|event| event.name == "error");
-        let is_broken = client.end().is_some_and(|end| end.is_broken());
+        let is_broken = client.end().is_some_and(End::is_broken);
         assert!(is_broken || has_error, "{version}: {:?}", client.end());
         assert_eq!(has_error, version == "1.0", "{version}");
     }

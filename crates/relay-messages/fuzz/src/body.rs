@@ -55,8 +55,8 @@ fn thin(root: Node<'_>, seed: usize, edits: &mut Edits) {
             }
         }
         match node.text()[0] {
-            b'[' if seed % 2 == 0 => edits.push_at(node, Bytes::from_static(b"{}")),
-            b'{' if seed % 2 == 1 => edits.push_at(node, Bytes::from_static(b"\"added\":[]")),
+            b'[' if seed.is_multiple_of(2) => edits.push_at(node, Bytes::from_static(b"{}")),
+            b'{' if !seed.is_multiple_of(2) => edits.push_at(node, Bytes::from_static(b"\"added\":[]")),
             _ => {}
         }
     }

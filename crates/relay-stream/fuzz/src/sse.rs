@@ -20,7 +20,7 @@ fn parse<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>) {
         while let Some(block) = parser.parse(&mut chunk).expect("smaller than the limit") {
             bytes.extend_from_slice(block.raw());
             events.extend(block.event().map(|event| {
-                let id = event.id.map(|id| id.into_owned());
+                let id = event.id.map(std::borrow::Cow::into_owned);
                 (event.name.into_owned(), event.data.into_owned(), id, event.retry)
             }));
         }
