@@ -9,14 +9,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use relay_config::{Config, LoadError, Loader};
+use relay_config::Loader;
 use relay_server::{Changes, Relay, Reloadable};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let file = PathBuf::from(std::env::args_os().nth(1).ok_or("name a configuration file")?);
-    let relay = Reloadable::new(Relay::builder(load(&file)?).build()?);
+    let relay = Reloadable::new(Relay::builder(loader(&file).load()?.config).build()?);
     let listener = TcpListener::bind("127.0.0.1:8787").await?;
     tokio::spawn(relay_server::serve(listener, relay.clone(), std::future::pending()));
     let mut known = modified(&file);
@@ -26,20 +26,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
             continue;
         }
         // Requests in progress end on the configuration on which they began. A wrong file changes nothing.
-        match reload(&relay, &file) {
+        match reload(&relay, &loader(&file)) {
             Ok(changes) => writeln!(std::io::stdout(), "replaced: {changes:?}")?,
             Err(error) => writeln!(std::io::stderr(), "the configuration before stays in use: {error}")?,
         }
     }
 }
 
-/// Replaces the configuration of `relay` by the one in `file`.
-pub(crate) fn reload(relay: &Reloadable, file: &Path) -> Result<Changes, Box<dyn Error>> {
-    Ok(relay.replace(load(file)?)?)
+/// Replaces the configuration of `relay` by the one that `loader` loads.
+pub(crate) fn reload(relay: &Reloadable, loader: &Loader) -> Result<Changes, Box<dyn Error>> {
+    Ok(relay.replace(loader.load()?.config)?)
 }
 
-fn load(file: &Path) -> Result<Config, LoadError> {
-    Ok(Loader::new().with_file(file).with_environment(std::env::vars()).load()?.config)
+/// Loads `file`, and the variables of the environment.
+fn loader(file: &Path) -> Loader {
+    Loader::new().with_file(file).with_environment(std::env::vars())
 }
 
 fn modified(file: &Path) -> Option<SystemTime> {

@@ -158,10 +158,11 @@ async fn a_changed_file_is_used_and_a_wrong_one_is_not() {
     let relay = Relay::builder(load("providers: [{ name: a, type: mock }]")).build().unwrap();
     let relay = Reloadable::new(relay);
     std::fs::write(&file, "providers: [{ name: b, type: mock }]").unwrap();
-    let changes = reload::reload(&relay, &file).unwrap();
+    let loader = Loader::new().with_file(&file); // without the variables of the test run
+    let changes = reload::reload(&relay, &loader).unwrap();
     assert_eq!((changes.added.len(), changes.removed.len()), (1, 1));
     std::fs::write(&file, "providers: [{ name: b, type: nonesuch }]").unwrap();
-    assert!(reload::reload(&relay, &file).is_err());
+    assert!(reload::reload(&relay, &loader).is_err());
     std::fs::remove_file(&file).unwrap();
     assert_eq!(get(&relay.relay(), "/v1/providers").await["data"][0]["name"], "b");
     assert_eq!(relay.oneshot(message()).await.unwrap().status(), 200);

@@ -148,24 +148,27 @@ async fn an_idle_http2_connection_ends_and_one_with_a_stream_does_not() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_until_one_ends() {
-    let upstream = Upstream::answering(anthropic::answer).await;
+async fn connections_beyond_the_limit_wait_for_one_without_a_request() {
+    let upstream = Upstream::manual().await;
     let relay =
         Relay::start_with(&config(&upstream, json!({})), |relay| relay.with_connection_limit(2)).await;
     let mut first = Client::connect(relay.address()).await;
+    first.call(&Call::messages(BODY)).await;
+    let (mut answering, request) = upstream.exchange().await;
     let mut second = Client::connect(relay.address()).await;
-    for client in [&mut first, &mut second] {
-        client.call(&Call::get("/health")).await;
-        client.response().await;
-    }
+    second.call(&Call::messages(BODY)).await;
+    let (mut silent, _) = upstream.exchange().await;
+
     let mut third = Client::connect(relay.address()).await;
-    third.call(&Call::messages(BODY)).await;
+    third.call(&Call::get("/health")).await;
     assert!(tokio::time::timeout(Duration::from_millis(100), third.head()).await.is_err());
-    first.call(&Call::get("/health")).await;
-    assert_eq!(first.response().await.status, 200, "open connections are served");
-    first.disconnect();
-    let response = third.response().await;
-    assert_eq!((response.status, response.end), (200, End::Complete));
+    answering.answer(&anthropic::answer(&request)).await.expect("an open connection");
+    assert_eq!(first.response().await.status, 200, "requests in progress are served");
+    // The connection of the first client is now idle, and makes room.
+    assert_eq!(third.response().await.status, 200);
+    first.closed().await;
+    second.disconnect();
+    silent.peer_closed().await;
 }
 
 #[tokio::test]
