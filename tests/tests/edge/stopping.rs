@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use relay_tests::fakes::anthropic;
 use relay_tests::{
-    Answer, Call, Client, Connection, End, Http2Answer, Http2Client, Relay, Upstream, provider, sse, within,
+    Answer, Call, Client, Connection, Http2Answer, Http2Client, Relay, Upstream, provider, sse, within,
     within_limit,
 };
 use serde_json::{Value, json};
