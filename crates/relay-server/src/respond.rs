@@ -8,7 +8,7 @@
 //! Outside of this layer the error is [`Infallible`]: a client always gets a well-formed answer, in the form of Anthropic's
 //! API: `{"type":"error","error":{"type","message"},"request_id"}`. The known types are the errors of the public layers
 //! ([`auth::Denied`](crate::auth::Denied), [`rate_limit::RateLimited`](crate::rate_limit::RateLimited),
-//! [`concurrency::Busy`](crate::concurrency::Busy), [`RequestTooLarge`]) and [`Error`](crate::Error),
+//! [`concurrency::Busy`](crate::concurrency::Busy), [`RequestTooLarge`]) and [`Error`],
 //! also as the [`source`](std::error::Error::source) of another error. [`RespondLayer::with_errors`] adds types of your own.
 //!
 //! ```
