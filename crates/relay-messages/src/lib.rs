@@ -48,6 +48,7 @@ mod estimate;
 pub mod headers;
 #[cfg(test)]
 mod linear_tests;
+pub mod media_type;
 mod rate_limits;
 mod refusals;
 pub mod retry_after;

@@ -23,9 +23,9 @@ use crate::answer::{Answer, AttemptError, BodyError};
 use crate::answer_stats::{AnswerStats, AnswerStatsBody, OnEnd, OnThinking};
 use crate::failed_response::FailedResponse;
 use crate::failure::Judgement;
-use crate::media_type;
 use crate::outcome::Outcome;
 use crate::request::{Attempt, Deadline, Endpoint};
+use relay_messages::media_type;
 
 /// The largest number of bytes of a stream that are held back.
 const HELD_BYTES: usize = 64 * 1024;

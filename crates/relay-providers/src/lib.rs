@@ -34,7 +34,6 @@ mod installed;
 pub mod kind;
 mod listing;
 mod mapping;
-mod media_type;
 mod message_events;
 mod mock;
 mod ollama;

@@ -1,16 +1,15 @@
 //! Makes a stream of events of a message in one piece, for a client that has requested a stream.
 
 use http::Response;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt;
+use relay_messages::media_type;
 use relay_transport::full;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tower::BoxError;
 
 use crate::answer::{AnswerBody, AttemptError, BodyError};
-
-const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
 /// The members of a message that `message_delta` repeats.
 #[derive(Deserialize)]
@@ -49,7 +48,7 @@ pub(crate) async fn stream_of(response: Response<AnswerBody>) -> Result<Response
     let message = body.collect().await.map_err(AttemptError::Broken)?.to_bytes();
     let events = events(&message).map_err(|error| AttemptError::Broken(BodyError::Malformed(error)))?;
     head.headers.remove(CONTENT_LENGTH);
-    head.headers.insert(CONTENT_TYPE, SSE);
+    head.headers.insert(CONTENT_TYPE, media_type::EVENTS_IN_UTF8);
     Ok(Response::from_parts(head, full(events.into())))
 }
 

@@ -18,9 +18,9 @@ use relay_transport::{Start, full, read_start};
 use crate::answer::{AnswerBody, BodyError};
 use crate::anthropic_format;
 use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
-use crate::media_type;
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
+use relay_messages::media_type;
 
 /// The size of a message up to which it is collected and completed. A larger message passes as it is. The longest answers
 /// of today's models are below 1 MiB.

@@ -19,8 +19,8 @@ use crate::answer::{AnswerBody, AttemptError, BodyError};
 use crate::failed_response::FailedResponse;
 use crate::failure::{self, Answered};
 use crate::first_content::FIRST_EVENT_TIME;
-use crate::media_type;
 use crate::request::{Attempt, Endpoint};
+use relay_messages::media_type;
 
 /// The size of an answer in one piece up to which it is collected and checked. A larger one passes as it is. The longest
 /// answers of today's models are below 1 MiB.
@@ -32,7 +32,6 @@ const FIELDS: [&[u8]; 5] = [b"event:", b"data:", b"id:", b"retry:", b":"];
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
 const NO_STREAM: &str = "the upstream answered a request for a stream with a message in one piece";
 
@@ -81,7 +80,7 @@ pub(crate) async fn check(
         Form::Piece => check_piece(attempt, head, body).await,
         Form::Events => {
             if !media_type::is(&head.headers, media_type::AWS_EVENTS) {
-                write_type(&mut head.headers, media_type::EVENTS, SSE);
+                write_type(&mut head.headers, media_type::EVENTS, media_type::EVENTS_IN_UTF8);
             }
             Ok(Checked::Success(Response::from_parts(head, body)))
         }

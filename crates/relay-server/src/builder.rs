@@ -309,7 +309,7 @@ impl Builder {
     /// Builds the first [stage](crate::stages) of the relay. [`build`](Self::build) takes all stages.
     ///
     /// # Errors
-    /// Those of [`build`](Self::build): the other stages cannot fail.
+    /// [`BuildError`], for the same reasons as [`build`](Self::build): the other stages cannot fail.
     pub fn providers(self) -> Result<Providers, BuildError> {
         Providers::new(self.config, self.options, self.before.as_ref())
     }

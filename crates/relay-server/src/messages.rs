@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use relay_messages::estimate_tokens;
+use relay_messages::{estimate_tokens, media_type};
 use relay_providers::{ClientCredential, Endpoint, Outcome, RelayRequest};
 use relay_routing::{CredentialId, PlanError, RouteError, RouteErrorKind, RouteTrace, Routed};
 use serde_json::json;
@@ -12,7 +12,7 @@ use tower::{Service, ServiceExt};
 
 use crate::error::Error;
 use crate::intake::ReadRequest;
-use crate::response::{ResponseBody, ResponseFuture, is_event_stream, json};
+use crate::response::{ResponseBody, ResponseFuture, json};
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const ESTIMATED: HeaderName = HeaderName::from_static("x-cc-relay-estimated");
@@ -95,7 +95,7 @@ fn estimate(request: &RelayRequest) -> Response<ResponseBody> {
 }
 
 fn write_headers(headers: &mut HeaderMap, request: &RelayRequest, trace: &RouteTrace) {
-    if is_event_stream(headers) {
+    if media_type::is(headers, media_type::EVENTS) {
         // Neither a cache nor nginx may buffer events.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
         headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));

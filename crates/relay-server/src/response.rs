@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use relay_providers::{AnswerBody, AnswerBodyError};
@@ -29,16 +29,6 @@ pub(crate) fn json_response<B: From<Bytes>>(status: StatusCode, body: Bytes) -> 
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// Returns `true` if the response is a stream of server-sent events. Upper and lower case do not count.
-///
-/// # Source
-/// RFC 9110 section 8.3.1.
-pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// The body of an operation's response: an upstream's answer, whose frames leave as they arrive, or one of the relay's own.

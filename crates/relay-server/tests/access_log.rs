@@ -3,42 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
 mod common;
-
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+mod log;
 
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use tracing_subscriber::fmt::MakeWriter;
-
-/// The lines of a log.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// Sends `request`, reads the response, and returns the log: a JSON object in each line.
 fn log_of(request: Request<Full<Bytes>>) -> String {
-    let log = Log::default();
+    let log = log::Log::default();
     let subscriber = tracing_subscriber::fmt()
         .json()
         .with_max_level(tracing::Level::DEBUG)
@@ -52,7 +27,7 @@ fn log_of(request: Request<Full<Bytes>>) -> String {
             let _ = response.into_body().collect().await;
         });
     });
-    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    log.text()
 }
 
 /// Sends `request`, and returns each event of the log: its level and its fields, times as 0.

@@ -3,9 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
 mod common;
-
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+mod log;
 
 use bytes::Bytes;
 use http::Request;
@@ -15,33 +13,10 @@ use relay_server::{Builder, RecordHandle};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower::util::{MapRequestLayer, MapResponseLayer};
-use tracing_subscriber::fmt::MakeWriter;
-
-/// The lines of a log.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// Returns the log at level `warn` of a relay that serves `request`.
 fn log_of(relay: Builder, request: Request<Full<Bytes>>) -> String {
-    let log = Log::default();
+    let log = log::Log::default();
     let subscriber = tracing_subscriber::fmt().json().with_max_level(tracing::Level::WARN);
     let subscriber = subscriber.with_writer(log.clone()).finish();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -51,7 +26,7 @@ fn log_of(relay: Builder, request: Request<Full<Bytes>>) -> String {
             let _ = response.into_body().collect().await;
         });
     });
-    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    log.text()
 }
 
 /// Returns the spans of each event with this message, outermost first.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_ENCODING;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use relay_messages::media_type;
 use relay_stream::watch::ActivityWatch;
 use tokio::time::{Instant, Sleep};
 
@@ -51,10 +52,7 @@ impl<B> IdleTimeout<B> {
 
 /// Returns `true` if a body with these headers is a readable stream of server-sent events.
 fn has_events(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let is_event_stream =
-        media_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
-    is_event_stream && !headers.contains_key(CONTENT_ENCODING)
+    media_type::is(headers, media_type::EVENTS) && !headers.contains_key(CONTENT_ENCODING)
 }
 
 impl<B> Body for IdleTimeout<B>
@@ -119,6 +117,7 @@ fn idle(limit: Duration, only_keep_alives: bool) -> ResponseBodyError {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::header::CONTENT_TYPE;
     use http_body_util::{BodyExt, StreamBody};
 
     use super::*;

@@ -14,13 +14,12 @@ use relay_transport::{Start, full, read_start};
 use serde_json::{Value, json};
 
 use crate::answer::{AnswerBody, BodyError};
-use crate::media_type;
+use relay_messages::media_type;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const AWS_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const AWS_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-amzn-bedrock-content-type");
 
-const SSE: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The member that Bedrock may add to a message. The Messages API does not define it.
@@ -45,7 +44,7 @@ pub(super) async fn message(response: Response<AnswerBody>) -> Response<AnswerBo
     head.headers.remove(AWS_CONTENT_TYPE);
     head.headers.remove(CONTENT_LENGTH);
     let body = if media_type::is(&head.headers, media_type::AWS_EVENTS) {
-        head.headers.insert(CONTENT_TYPE, SSE);
+        head.headers.insert(CONTENT_TYPE, media_type::EVENTS_IN_UTF8);
         events(body)
     } else if media_type::is(&head.headers, media_type::EVENTS) {
         body
@@ -146,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_cannot_be_read_breaks_off() {
         let answer = message(response("application/vnd.amazon.eventstream", b"")).await;
-        assert_eq!(answer.headers()[CONTENT_TYPE], SSE);
+        assert_eq!(answer.headers()[CONTENT_TYPE], media_type::EVENTS_IN_UTF8);
         assert!(!answer.headers().contains_key(CONTENT_LENGTH));
         assert!(matches!(answer.into_body().collect().await, Err(BodyError::Incomplete)));
         let answer =

@@ -18,7 +18,7 @@ use tower::{BoxError, Service};
 
 use super::layer::{ModelMap, ModelMapLayer};
 use super::restore::{RestoredBody, restore_model};
-use crate::media_type;
+use relay_messages::media_type;
 
 /// The refusal of a request whose body is above the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -14,7 +14,7 @@ use relay_stream::body::MessageStartBody;
 use relay_transport::Resumed;
 
 use crate::answer::AnswerBody;
-use crate::media_type;
+use relay_messages::media_type;
 
 /// The size of a JSON answer up to which it is collected and the client's name of the model restored. A larger answer
 /// passes as it is. The longest answers of today's models are below 1 MiB.

@@ -12,11 +12,11 @@ use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use relay_messages::media_type;
 use tower::{Layer, Service};
 
 use super::framed_body::FramedBody;
 use crate::record::RecordHandle;
-use crate::response::is_event_stream;
 
 /// Sets `content-length` to the length of the body if that is known, and removes it otherwise. A response that has no
 /// body, such as one to HEAD, is sent without one. The version of the upstream's connection does not reach the client.
@@ -82,7 +82,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = frame(ready!(this.inner.poll(cx))?, *this.is_head);
-        Poll::Ready(Ok(match *this.is_http10 && is_event_stream(response.headers()) {
+        Poll::Ready(Ok(match *this.is_http10 && media_type::is(response.headers(), media_type::EVENTS) {
             true => response.map(|body| body.with_break_event(this.record.as_ref())),
             false => response,
         }))

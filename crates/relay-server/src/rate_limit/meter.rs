@@ -1,7 +1,8 @@
 //! Reads the tokens that a response has used.
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, Response};
+use http::Response;
+use http::header::CONTENT_ENCODING;
+use relay_messages::media_type;
 use relay_providers::AnswerStats;
 use relay_routing::TokensUsed;
 use relay_stream::watch::{JsonWatch, SseWatch};
@@ -34,10 +35,12 @@ impl Meter {
         if headers.contains_key(CONTENT_ENCODING) {
             return Self::Unread;
         }
-        match media_type(headers) {
-            Some(name) if name.eq_ignore_ascii_case("text/event-stream") => Self::Events(Box::default()),
-            Some(name) if name.eq_ignore_ascii_case("application/json") => Self::Json(Box::default()),
-            _ => Self::Unread,
+        if media_type::is(headers, media_type::EVENTS) {
+            Self::Events(Box::default())
+        } else if media_type::is(headers, media_type::JSON) {
+            Self::Json(Box::default())
+        } else {
+            Self::Unread
         }
     }
 
@@ -85,9 +88,4 @@ impl Meter {
             }
         }
     }
-}
-
-/// The media type of a body, without its parameters.
-fn media_type(headers: &HeaderMap) -> Option<&str> {
-    headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next().map(str::trim)
 }

@@ -1,14 +1,30 @@
-//! The `content-type` of a response.
+//! The media type of a body.
 
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
-pub(crate) const EVENTS: &str = "text/event-stream";
-pub(crate) const AWS_EVENTS: &str = "application/vnd.amazon.eventstream";
-pub(crate) const JSON: &str = "application/json";
+/// Server-sent events.
+pub const EVENTS: &str = "text/event-stream";
+/// The Event Streams of AWS.
+pub const AWS_EVENTS: &str = "application/vnd.amazon.eventstream";
+/// JSON.
+pub const JSON: &str = "application/json";
+/// The `content-type` of server-sent events that the relay writes.
+pub const EVENTS_IN_UTF8: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
 /// Returns `true` if the `content-type` is `media_type`, with or without parameters, in upper or lower case.
-pub(crate) fn is(headers: &HeaderMap, media_type: &str) -> bool {
+///
+/// ```
+/// use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+/// use relay_messages::media_type;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(CONTENT_TYPE, HeaderValue::from_static("Text/Event-Stream; charset=utf-8"));
+/// assert!(media_type::is(&headers, media_type::EVENTS));
+/// ```
+/// # Source
+/// RFC 9110 section 8.3.1.
+pub fn is(headers: &HeaderMap, media_type: &str) -> bool {
     let found = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let end = found.iter().position(|&byte| byte == b';').unwrap_or(found.len());
     found[..end].trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
