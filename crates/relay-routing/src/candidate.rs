@@ -1,7 +1,9 @@
 //! Candidates: the (provider, credential) pairs that a request can be sent to.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -58,7 +60,12 @@ pub struct ProviderPool {
     max_wait: Duration,
     unsupported: Option<UnsupportedFn>,
     guardrails: Option<GuardrailFn>,
+    /// By priority, best first; the client's own credential last.
     candidates: Vec<Candidate>,
+    /// The ranges of candidates with equal priority, without the client's own credential.
+    groups: Vec<Range<usize>>,
+    /// The first candidate with each credential.
+    indices: HashMap<CredentialId, usize>,
     health: Arc<ProviderHealth>,
 }
 
@@ -87,7 +94,8 @@ impl fmt::Debug for GuardrailFn {
 }
 
 impl ProviderPool {
-    /// Creates a provider and sorts `candidates` by priority. Candidates of equal priority keep their order.
+    /// Creates a provider and sorts `candidates` by priority. Candidates of equal priority keep their order. The client's own
+    /// credential comes last.
     ///
     /// `models` lists the names of the provider's models. If it is empty, the provider accepts any model.
     /// `first_byte_timeout` is the limit for the response head of a streamed request while another candidate
@@ -99,7 +107,12 @@ impl ProviderPool {
         first_byte_timeout: Duration,
         mut candidates: Vec<Candidate>,
     ) -> Self {
-        candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
+        candidates.sort_by_key(|candidate| (candidate.is_client(), std::cmp::Reverse(candidate.priority)));
+        let groups = groups(&candidates);
+        let mut indices = HashMap::with_capacity(candidates.len());
+        for (index, candidate) in candidates.iter().enumerate() {
+            indices.entry(candidate.credential.clone()).or_insert(index);
+        }
         let health = Arc::new(ProviderHealth::new(name.clone(), CircuitSettings::default()));
         Self {
             name,
@@ -112,6 +125,8 @@ impl ProviderPool {
             unsupported: None,
             guardrails: None,
             candidates,
+            groups,
+            indices,
             health,
         }
     }
@@ -245,6 +260,26 @@ impl ProviderPool {
         &self.candidates
     }
 
+    /// Returns the ranges of candidates with equal priority, best first, without the client's own credential.
+    pub(crate) fn groups(&self) -> &[Range<usize>] {
+        &self.groups
+    }
+
+    /// Returns the range of the candidate with the client's own credential; empty if there is none.
+    pub(crate) fn client(&self) -> Range<usize> {
+        self.groups.last().map_or(0, |last| last.end)..self.candidates.len()
+    }
+
+    /// Returns the index of the candidate with this credential.
+    pub(crate) fn index_of(&self, credential: &CredentialId) -> Option<usize> {
+        self.indices.get(credential).copied()
+    }
+
+    /// Returns the priority of the best candidate, or `None` if there is none.
+    pub(crate) fn priority(&self) -> Option<i32> {
+        self.candidates.iter().map(Candidate::priority).max()
+    }
+
     pub(crate) fn health(&self) -> &Arc<ProviderHealth> {
         &self.health
     }
@@ -254,9 +289,8 @@ impl ProviderPool {
     pub(crate) fn inherit_state(&self, other: &Self) {
         self.health.inherit_state(&other.health, Instant::now());
         for candidate in &self.candidates {
-            let is_same = |before: &&Candidate| before.credential == candidate.credential;
-            if let Some(before) = other.candidates.iter().find(is_same) {
-                candidate.health.inherit_state(&before.health);
+            if let Some(before) = other.index_of(&candidate.credential) {
+                candidate.health.inherit_state(&other.candidates[before].health);
             }
         }
     }
@@ -284,6 +318,18 @@ impl ProviderPool {
         let mapped = || self.mapping.lookup(model);
         self.models.is_empty() || is_listed(model) || mapped().is_some_and(|model| is_listed(&model))
     }
+}
+
+/// Returns the ranges of equal priority among the first candidates, up to the client's own credential.
+fn groups(candidates: &[Candidate]) -> Vec<Range<usize>> {
+    let own = candidates.partition_point(|candidate| !candidate.is_client());
+    let mut start = 0;
+    let groups = candidates[..own].chunk_by(|one, next| one.priority == next.priority).map(|group| {
+        let range = start..start + group.len();
+        start = range.end;
+        range
+    });
+    groups.collect()
 }
 
 /// One provider with one credential.
@@ -336,6 +382,11 @@ impl Candidate {
     #[must_use]
     pub fn credential(&self) -> &CredentialId {
         &self.credential
+    }
+
+    /// Returns `true` if its requests carry the client's own credential.
+    pub(crate) fn is_client(&self) -> bool {
+        self.credential == CredentialId::Client
     }
 
     /// Returns `true` if its requests carry a credential of the operator.

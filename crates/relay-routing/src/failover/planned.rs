@@ -87,7 +87,7 @@ impl Policy<RelayRequest> for PlannerPolicy {
         PlannedAttempts {
             request,
             settings: &self.settings,
-            is_single: plan.as_ref().is_ok_and(|plan| plan.len() == 1),
+            is_single: plan.as_ref().is_ok_and(Plan::is_single),
             plan,
             log: request.extensions().get::<AttemptLog>().cloned().unwrap_or_default(),
             trace,
@@ -177,7 +177,7 @@ impl<'a> PlannedAttempts<'a> {
     }
 
     /// Removes what the failure rules out from the plan, and keeps the failure.
-    fn fail(&mut self, leased: LeasedCandidate<'_>, failure: Result<Answer, AttemptError>) {
+    fn fail(&mut self, leased: LeasedCandidate<'a>, failure: Result<Answer, AttemptError>) {
         if let Ok(plan) = &mut self.plan {
             if failure.as_ref().is_ok_and(|answer| answer.is_account_rejected) {
                 plan.drop_account(leased.candidate);

@@ -1,5 +1,6 @@
 //! Health of one credential of a provider.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -19,17 +20,24 @@ pub(crate) struct KeyHealth {
     /// `None` for the client's own credential, whose limits are not the relay's.
     quota: Option<Arc<Quota>>,
     rejection: Mutex<Cooldown>,
+    /// `true` once the credential was rejected, until a success. It spares most requests the lock.
+    was_rejected: AtomicBool,
     load: Load,
 }
 
 impl KeyHealth {
     pub(crate) fn new(quota: Option<Arc<Quota>>) -> Self {
-        Self { quota, rejection: Mutex::default(), load: Load::default() }
+        Self {
+            quota,
+            rejection: Mutex::default(),
+            was_rejected: AtomicBool::new(false),
+            load: Load::default(),
+        }
     }
 
     /// Takes over the state of the same credential under an earlier configuration.
     pub(crate) fn inherit_state(&self, other: &Self) {
-        *self.rejection() = other.rejection().clone();
+        self.change_rejection(|rejection| *rejection = other.rejection().clone());
         if let (Some(quota), Some(other)) = (self.quota(), other.quota()) {
             quota.inherit_state(other);
         }
@@ -55,12 +63,14 @@ impl KeyHealth {
 
     /// Records that the upstream has rejected the credential.
     pub(crate) fn reject(&self, now: Instant) {
-        self.rejection().extend(REJECTED, now);
+        self.change_rejection(|rejection| rejection.extend(REJECTED, now));
     }
 
     /// Records that the upstream has accepted the credential of a request that was sent at `sent_at`.
     pub(crate) fn accept(&self, sent_at: Instant) {
-        self.rejection().record_success(sent_at);
+        if self.was_rejected() {
+            self.change_rejection(|rejection| rejection.record_success(sent_at));
+        }
         if let Some(quota) = self.quota() {
             quota.accept(sent_at);
         }
@@ -68,11 +78,27 @@ impl KeyHealth {
 
     /// Returns `true` if the upstream has recently rejected the credential or its account.
     pub(crate) fn is_rejected(&self, now: Instant) -> bool {
-        self.rejection().remaining(now).is_some() || self.quota().is_some_and(|quota| quota.is_rejected(now))
+        self.was_rejected() && self.rejection().remaining(now).is_some()
+            || self.quota().is_some_and(|quota| quota.is_rejected(now))
+    }
+
+    /// Returns `true` if no request can use the credential now, as far as that is known without a lock.
+    pub(crate) fn is_known_to_be_limited(&self, now: Instant) -> bool {
+        self.quota().is_some_and(|quota| quota.is_known_to_be_limited(now))
     }
 
     pub(crate) fn load(&self) -> &Load {
         &self.load
+    }
+
+    fn was_rejected(&self) -> bool {
+        self.was_rejected.load(Ordering::Acquire)
+    }
+
+    fn change_rejection(&self, change: impl FnOnce(&mut Cooldown)) {
+        let mut rejection = self.rejection();
+        change(&mut rejection);
+        self.was_rejected.store(rejection.is_running(), Ordering::Release);
     }
 
     fn rejection(&self) -> MutexGuard<'_, Cooldown> {

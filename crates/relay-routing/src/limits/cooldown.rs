@@ -39,6 +39,11 @@ impl Cooldown {
         self.0.map(|running| running.until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
+    /// Returns `true` if a cooldown was started and neither its success nor a check of the time has ended it.
+    pub(crate) fn is_running(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Begins the single trial of a running cooldown. Returns `false` if no cooldown is running.
     ///
     /// The caller checks first that [`wait_time`](Self::wait_time) is `None`.

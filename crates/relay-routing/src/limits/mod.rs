@@ -10,6 +10,7 @@
 
 mod bucket;
 mod cooldown;
+mod hint;
 mod quota;
 #[cfg(test)]
 mod tests;

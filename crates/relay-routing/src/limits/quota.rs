@@ -1,6 +1,7 @@
 //! The limits of one key or organization.
 
 use std::num::NonZeroU64;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use super::bucket::Bucket;
 use super::cooldown::Cooldown;
+use super::hint::Hint;
 use super::usage::{RequestCost, TokensUsed, TypicalUsage};
 use crate::lock::lock;
 
@@ -43,7 +45,10 @@ const ANY: f64 = 1.0;
 /// # Ok::<(), relay_messages::BodyError>(())
 /// ```
 #[derive(Debug)]
-pub struct Quota(Mutex<QuotaState>);
+pub struct Quota {
+    state: Mutex<QuotaState>,
+    hint: Hint,
+}
 
 #[derive(Debug)]
 struct QuotaState {
@@ -103,7 +108,7 @@ impl Quota {
             configured: configured.map(Into::into),
             bucket: configured.map(|limit| Bucket::new(limit.into(), now)),
         };
-        Self(Mutex::new(QuotaState {
+        let state = QuotaState {
             requests: limit(limits.requests),
             tokens: limit(limits.tokens),
             input_tokens: limit(limits.input_tokens),
@@ -111,12 +116,29 @@ impl Quota {
             cooldown: Cooldown::default(),
             rejection: Cooldown::default(),
             typical: TypicalUsage::default(),
-        }))
+        };
+        let hint = Hint::new(now);
+        hint.update(state.has_limit());
+        Self { state: Mutex::new(state), hint }
     }
 
     /// Returns the time until `cost` can be reserved, or `None` if it can be reserved now.
     pub fn wait_time(&self, cost: &RequestCost<'_>, now: Instant) -> Option<Duration> {
-        self.lock().wait_time(cost, now)
+        if !self.hint.has_limit() {
+            return None;
+        }
+        let mut state = self.lock();
+        let wait = state.wait_time(cost, now)?;
+        if let Some(least) = state.least_wait_time(now) {
+            self.hint.set_not_before(now + least);
+        }
+        Some(wait)
+    }
+
+    /// Returns `true` if no request that uses tokens can be reserved now, as far as that is known without a lock. `false`
+    /// means that it is not known.
+    pub(crate) fn is_known_to_be_limited(&self, now: Instant) -> bool {
+        self.hint.is_before(now)
     }
 
     /// Returns the remaining cooldown, or `None` if none is running.
@@ -126,7 +148,7 @@ impl Quota {
 
     /// Takes the expected usage of `cost`, or returns `None` if a limit or a cooldown does not permit it.
     pub fn reserve(&self, cost: &RequestCost<'_>, now: Instant) -> Option<Reservation> {
-        let mut state = self.lock();
+        let mut state = self.change();
         if state.wait_time(cost, now).is_some() {
             return None;
         }
@@ -146,7 +168,7 @@ impl Quota {
     /// Takes the tokens that an answer under way has used so far. An amount is not taken twice, and a number that is
     /// not known yet changes nothing.
     pub fn take(&self, reservation: &mut Reservation, used: TokensUsed, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.change();
         if !state.has_token_limit() {
             return;
         }
@@ -160,7 +182,7 @@ impl Quota {
 
     /// Ends a reservation with the tokens used. An unreported number stays at its estimate.
     pub fn settle(&self, mut reservation: Reservation, used: TokensUsed, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.change();
         if reservation.is_trial {
             state.cooldown.end_trial();
         }
@@ -178,7 +200,7 @@ impl Quota {
 
     /// Ends the reservation of a request that was never sent, and returns everything that it took.
     pub fn cancel(&self, reservation: Reservation, now: Instant) {
-        self.lock().requests.take(-1.0, now);
+        self.change().requests.take(-1.0, now);
         self.settle(reservation, TokensUsed::ZERO, now);
     }
 
@@ -202,7 +224,7 @@ impl Quota {
     /// stay.
     pub fn inherit_state(&self, other: &Self) {
         let before = other.lock();
-        let mut state = self.lock();
+        let mut state = self.change();
         for (limit, before) in state.limits_mut().zip(before.limits()) {
             limit.inherit_state(before);
         }
@@ -214,22 +236,22 @@ impl Quota {
 
     /// Records that the upstream has rejected the account of the keys for `time`.
     pub(crate) fn reject(&self, time: Duration, now: Instant) {
-        self.lock().rejection.extend(time, now);
+        self.change().rejection.extend(time, now);
     }
 
     /// Ends a rejection that began before `sent_at`, the time at which a successful request was sent.
     pub(crate) fn accept(&self, sent_at: Instant) {
-        self.lock().rejection.record_success(sent_at);
+        self.change().rejection.record_success(sent_at);
     }
 
     /// Returns `true` if the upstream has recently rejected the account of the keys.
     pub(crate) fn is_rejected(&self, now: Instant) -> bool {
-        self.lock().rejection.remaining(now).is_some()
+        self.hint.has_limit() && self.lock().rejection.remaining(now).is_some()
     }
 
     /// Applies the rate limits that an upstream reports in its headers.
     pub fn observe(&self, reported: &RateLimits, now: Instant) {
-        let state = &mut *self.lock();
+        let state = &mut *self.change();
         state.requests.observe(reported.requests, &mut state.cooldown, now);
         state.tokens.observe(reported.tokens, &mut state.cooldown, now);
         state.input_tokens.observe(reported.input_tokens, &mut state.cooldown, now);
@@ -238,17 +260,20 @@ impl Quota {
 
     /// Starts a cooldown of `time`, at most 31 days. Without a time it lasts 30 s.
     pub fn start_cooldown(&self, time: Option<Duration>, now: Instant) {
-        self.lock().cooldown.extend(time.unwrap_or(DEFAULT_COOLDOWN).min(MAX_COOLDOWN), now);
+        self.change().cooldown.extend(time.unwrap_or(DEFAULT_COOLDOWN).min(MAX_COOLDOWN), now);
     }
 
     /// Ends a cooldown that began before `sent_at`, the time at which a successful request was sent.
     pub fn end_cooldown(&self, sent_at: Instant) {
-        self.lock().cooldown.record_success(sent_at);
+        self.change().cooldown.record_success(sent_at);
     }
 
     /// Returns the smallest fraction left of any limit, from 0 to 1; 1 if no limit is known.
     #[must_use]
     pub fn fraction_left(&self, now: Instant) -> f64 {
+        if !self.hint.has_limit() {
+            return 1.0;
+        }
         self.lock()
             .limits_mut()
             .filter_map(|limit| limit.bucket.as_mut())
@@ -268,7 +293,39 @@ impl Quota {
     }
 
     fn lock(&self) -> MutexGuard<'_, QuotaState> {
-        lock(&self.0)
+        lock(&self.state)
+    }
+
+    /// Locks the state for a change, after which the hint is up to date.
+    fn change(&self) -> Change<'_> {
+        Change { state: self.lock(), hint: &self.hint }
+    }
+}
+
+/// Exclusive access to the state for a change.
+struct Change<'a> {
+    state: MutexGuard<'a, QuotaState>,
+    hint: &'a Hint,
+}
+
+impl Deref for Change<'_> {
+    type Target = QuotaState;
+
+    fn deref(&self) -> &QuotaState {
+        &self.state
+    }
+}
+
+impl DerefMut for Change<'_> {
+    fn deref_mut(&mut self) -> &mut QuotaState {
+        &mut self.state
+    }
+}
+
+impl Drop for Change<'_> {
+    /// Updates the hint before the lock is released.
+    fn drop(&mut self) {
+        self.hint.update(self.state.has_limit());
     }
 }
 
@@ -286,6 +343,19 @@ impl QuotaState {
             waits[4] = self.output_tokens.wait_time(ANY, now);
         }
         waits.into_iter().flatten().max()
+    }
+
+    /// Returns the time until the smallest request that uses tokens is permitted, or `None` if it is permitted now.
+    fn least_wait_time(&mut self, now: Instant) -> Option<Duration> {
+        let cooldown = self.cooldown.wait_time(now);
+        self.limits_mut().map(|limit| limit.wait_time(ANY, now)).chain([cooldown]).flatten().max()
+    }
+
+    /// Returns `true` if any limit is known, or a cooldown or a rejection may be running.
+    fn has_limit(&self) -> bool {
+        self.limits().any(|limit| limit.bucket.is_some())
+            || self.cooldown.is_running()
+            || self.rejection.is_running()
     }
 
     fn token_limits(&self) -> [&KnownLimit; 3] {
@@ -536,5 +606,42 @@ mod tests {
         assert!(quota.reserve(&cost, later).is_none());
         quota.settle(trial, TokensUsed::default(), later);
         assert!(quota.reserve(&cost, later).is_some());
+    }
+
+    #[test]
+    fn a_quota_that_is_known_to_be_limited_permits_no_request() {
+        let body = MessagesBody::parse(r#"{"model":"m"}"#.into()).unwrap();
+        let mut random = fastrand::Rng::with_seed(4);
+        let mut known = 0;
+        for _ in 0..100 {
+            let mut now = Instant::now();
+            let quota = quota(random.u64(0..4), random.u64(0..2) * 100, now);
+            let mut open = Vec::new();
+            for _ in 0..100 {
+                now += Duration::from_millis(random.u64(0..9000));
+                let cost = RequestCost::with_estimate(&body, random.u64(1..80));
+                match random.u8(0..9) {
+                    0..3 => open.extend(quota.reserve(&cost, now)),
+                    3 => drop(open.pop().map(|reservation| quota.settle(reservation, TokensUsed::ZERO, now))),
+                    4 => open.drain(..).for_each(|reservation| quota.cancel(reservation, now)),
+                    5 => quota.start_cooldown(Some(Duration::from_secs(random.u64(0..100))), now),
+                    6 => quota.end_cooldown(now),
+                    7 => quota.reject(SECOND, now),
+                    _ => {
+                        let used = TokensUsed { input: Some(random.u64(0..90)), output: Some(9) };
+                        open.drain(..).for_each(|reservation| quota.settle(reservation, used, now));
+                    }
+                }
+                let wait = quota.wait_time(&cost, now);
+                let is_known = quota.is_known_to_be_limited(now);
+                known += u32::from(is_known);
+                assert!(!is_known || wait.is_some(), "{quota:?}");
+                assert_eq!(
+                    quota.reserve(&cost, now).map(|taken| quota.cancel(taken, now)).is_none(),
+                    wait.is_some()
+                );
+            }
+        }
+        assert!(known > 1000, "{known}");
     }
 }

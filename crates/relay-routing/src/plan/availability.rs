@@ -32,25 +32,60 @@ pub(crate) enum Availability {
     Failing(Duration),
 }
 
-impl Availability {
-    /// Returns the availability of `candidate`, which never is [`Interrupted`](Self::Interrupted): sessions
-    /// are not known here. Without a `cost` the request counts tokens.
+/// The state of a provider for one request, which is the same for all of its candidates.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProviderAvailability {
+    /// The reason for which no candidate can be tried.
+    obstacle: Option<Availability>,
+    /// The reason for which every candidate is tried after others.
+    rest: Option<RestReason>,
+}
+
+impl ProviderAvailability {
+    /// Returns the state of `pool` for a request for `model`, which counts tokens if it has no `cost`.
     pub(super) fn of(
         pool: &ProviderPool,
-        candidate: &Candidate,
         model: &Arc<str>,
         cost: Option<&RequestCost<'_>>,
         now: Instant,
     ) -> Self {
-        if let Some(wait) = pool.health().wait_time(now) {
-            return Self::Failing(wait);
+        let blocked = |obstacle| Self { obstacle: Some(obstacle), rest: None };
+        let health = pool.health();
+        if let Some(wait) = health.wait_time(now) {
+            return blocked(Availability::Failing(wait));
         }
-        if cost.is_none() && pool.health().is_uncounted(model, now) {
-            return Self::Uncounted;
+        if cost.is_none() && health.is_uncounted(model, now) {
+            return blocked(Availability::Uncounted);
         }
-        let rest = pool.health().rests().get(model, now);
-        if let (Some((RestReason::Limited, wait)), Some(_)) = (rest, cost) {
-            return Self::Limited(wait);
+        match health.rests().get(model, now) {
+            Some((RestReason::Limited, wait)) if cost.is_some() => blocked(Availability::Limited(wait)),
+            Some((RestReason::Limited, _)) | None => Self { obstacle: None, rest: None },
+            Some((reason, _)) => Self { obstacle: None, rest: Some(reason) },
+        }
+    }
+
+    /// Returns `true` if no candidate can be tried now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.obstacle.is_some()
+    }
+
+    /// Returns `true` if every candidate is tried after those of other providers.
+    pub(super) fn is_demoted(&self) -> bool {
+        self.rest.is_some()
+    }
+}
+
+impl Availability {
+    /// Returns the availability of `candidate`, a candidate of `provider`. It never is [`Interrupted`](Self::Interrupted):
+    /// sessions are not known here.
+    pub(super) fn of(
+        provider: ProviderAvailability,
+        candidate: &Candidate,
+        cost: Option<&RequestCost<'_>>,
+        now: Instant,
+    ) -> Self {
+        if let Some(obstacle) = provider.obstacle {
+            return obstacle;
         }
         let health = candidate.health();
         if let (Some(quota), Some(cost)) = (health.quota(), cost)
@@ -61,10 +96,7 @@ impl Availability {
         if health.is_rejected(now) {
             return Self::Rejected;
         }
-        match rest {
-            Some((reason, _)) if reason != RestReason::Limited => Self::Resting(reason),
-            _ => Self::Free,
-        }
+        provider.rest.map_or(Self::Free, Self::Resting)
     }
 
     /// Returns `true` if the candidate can be tried before others.

@@ -2,7 +2,8 @@
 
 use relay_providers::RelayRequest;
 
-use crate::candidate::{Candidate, CredentialId, ProviderPool};
+use super::usable::Usable;
+use crate::candidate::ProviderPool;
 use crate::error::PlanError;
 
 /// Returns the indices of the providers that can serve `request`, now or later: first those that list its
@@ -27,7 +28,7 @@ pub(super) fn eligible_providers(
     if listed.is_empty() && unlisted.is_empty() {
         return Err(PlanError::UnknownModel { model: model.to_string() });
     }
-    let has_credential = |index: &usize| usable_candidates(&pools[*index], request).next().is_some();
+    let has_credential = |index: &usize| Usable::of(&pools[*index], request).any();
     let with_credential =
         [listed, unlisted].map(|group| group.into_iter().filter(has_credential).collect::<Vec<_>>());
     if with_credential.iter().all(Vec::is_empty) {
@@ -73,36 +74,4 @@ fn by_support(
         true => Err(PlanError::Unsuitable { unsupported }),
         false => Ok([listed, unlisted, last_resort]),
     }
-}
-
-/// Returns the indices of the candidates of `pool` whose credential `request` may use.
-///
-/// A client's subscription comes before the provider's keys. Any other credential of the client is used only
-/// if the provider has no key.
-pub(super) fn usable_candidates<'a>(
-    pool: &'a ProviderPool,
-    request: &RelayRequest,
-) -> impl Iterator<Item = usize> + use<'a> {
-    let keys_allowed = request.keys_allowed();
-    let is_key = |candidate: &Candidate| matches!(candidate.credential(), CredentialId::Key(_));
-    let has_key = keys_allowed && pool.candidates().iter().any(is_key);
-    let (client_first, client_last) = match request.client_credential() {
-        Some(client) if client.is_subscription() => (true, false),
-        Some(_) => (false, !has_key),
-        None => (false, false),
-    };
-    let own = indices(pool, move |candidate| {
-        *candidate.credential() != CredentialId::Client && (keys_allowed || !candidate.spends_credential())
-    });
-    let client = || indices(pool, |candidate| *candidate.credential() == CredentialId::Client);
-    client().filter(move |_| client_first).chain(own).chain(client().filter(move |_| client_last))
-}
-
-/// Returns the indices of the candidates for which `is_usable` returns `true`.
-fn indices<'a>(
-    pool: &'a ProviderPool,
-    is_usable: impl Fn(&Candidate) -> bool + 'a,
-) -> impl Iterator<Item = usize> + 'a {
-    let candidates = pool.candidates().iter().enumerate();
-    candidates.filter(move |(_, candidate)| is_usable(candidate)).map(|(index, _)| index)
 }

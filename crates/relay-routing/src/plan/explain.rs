@@ -7,8 +7,8 @@ use relay_providers::RelayRequest;
 use tokio::time::Instant;
 
 use super::availability::Availability;
-use super::eligibility::usable_candidates;
 use super::planner::Planner;
+use super::usable::Usable;
 use crate::candidate::{CredentialId, ProviderPool};
 use crate::error::PlanError;
 use crate::lock::lock;
@@ -97,7 +97,7 @@ impl Planner {
             if self.strict_models && !pool.lists(model) {
                 return Some("it does not list the model, and routing.strict_models is set".to_owned());
             }
-            if usable_candidates(pool, request).next().is_none() {
+            if !Usable::of(pool, request).any() {
                 return Some(match request.keys_allowed() {
                     false => "its keys may not serve a subscription".to_owned(),
                     true => "it has no key, and the request has no credential that can be passed through"

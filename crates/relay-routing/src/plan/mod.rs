@@ -12,6 +12,7 @@
 
 mod attempts;
 mod availability;
+mod demand;
 mod eligibility;
 mod explain;
 mod model_routes;
@@ -20,6 +21,8 @@ mod ranked;
 mod rotation;
 mod shuffle_bag;
 mod smooth_weighted;
+mod tier;
+mod usable;
 
 pub(crate) use attempts::{Blocked, FailingProvider, LeasedCandidate, NextAttempt, Plan};
 pub use explain::{PlanExplanation, PlannedCandidate};

@@ -9,16 +9,17 @@ use relay_config::{ProviderName, Strategy};
 use relay_providers::{Endpoint, RelayRequest};
 use tokio::time::Instant;
 
-use super::attempts::{Plan, Tier};
-use super::availability::{Availability, RelativeLoad};
-use super::eligibility::{eligible_providers, usable_candidates};
+use super::attempts::Plan;
+use super::availability::RelativeLoad;
+use super::demand::Demand;
+use super::eligibility::eligible_providers;
 use super::model_routes::ModelRoutes;
 use super::ranked::Ranked;
 use super::rotation::Rotations;
+use super::tier::{Phase, Tier};
 use crate::affinity::{AffinityHint, AffinityTable, SessionKey};
-use crate::candidate::{Candidate, CandidateId, ProviderPool};
+use crate::candidate::{CandidateId, ProviderPool};
 use crate::error::PlanError;
-use crate::limits::RequestCost;
 use crate::lock::lock;
 use crate::session::Conversation;
 
@@ -45,7 +46,7 @@ impl Planner {
     #[must_use]
     pub fn new(mut pools: Vec<ProviderPool>, strategy: Strategy, strict_models: bool) -> Self {
         // The priority of a provider is that of its best candidate. The sort is stable.
-        pools.sort_by_key(|pool| std::cmp::Reverse(pool.candidates().first().map(Candidate::priority)));
+        pools.sort_by_key(|pool| std::cmp::Reverse(pool.priority()));
         let mut random = Rng::new();
         let mut rotations = || Mutex::new(Rotations::new(&pools, strategy, &mut random));
         let (messages, counts) = (rotations(), rotations());
@@ -148,78 +149,32 @@ impl Planner {
         // A first turn has no cached prefix to return to. It may repeat a request whose answer broke off, so
         // that the avoided candidate still applies.
         hint.preferred.take_if(|_| session.is_some_and(|(_, may_be_cached)| !may_be_cached));
-        let cost = (request.endpoint() == Endpoint::Messages).then(|| RequestCost::new(request.body()));
+        let avoided = hint.avoided.as_ref().and_then(|id| self.position(id));
+        let demand = Demand::new(request, avoided);
         let mut groups = groups.map(|group| {
-            let mut group: Vec<Ranked<'_>> = group
-                .into_iter()
-                .map(|index| self.ranked(index, request, cost.as_ref(), &hint, now))
-                .collect();
+            let ranked = |index: usize| Ranked::new(&self.pools[index], index, &demand, now);
+            let mut group: Vec<Ranked<'_>> = group.into_iter().map(ranked).collect();
             // Providers with a free candidate come first, by the priority of the best one. A candidate that
             // is worth waiting for counts as free.
-            group.sort_by_key(|ranked| std::cmp::Reverse(ranked.priority()));
+            group.sort_by_key(|ranked| std::cmp::Reverse(ranked.priority));
             group
         });
         // A provider that cannot read all content is not preferred to one that can.
         let suitable = if groups[..2].iter().all(Vec::is_empty) { &groups[..] } else { &groups[..2] };
-        let preferred = hint.preferred.as_ref().and_then(|id| self.find_preferred(id, model, suitable));
+        let preferred =
+            hint.preferred.as_ref().and_then(|id| self.find_preferred(id, &demand, suitable, now));
         if preferred.is_none()
             && let Some(group) = groups.iter_mut().find(|group| !group.is_empty())
             && let Some(chosen) = self.choose(group, model, rotations)
         {
             group[..=chosen].rotate_right(1);
         }
-        Ok(Plan {
-            attempts: &self.attempts,
-            affinity: self.affinity.as_ref(),
-            rotations,
-            request,
-            cost,
-            session: session.map(|(session, _)| session),
-            tiers: self
-                .tiers(preferred, &groups[..2], false)
-                .chain(self.tiers(preferred, &groups[2..], true))
-                .collect(),
-            is_affinity_hit: preferred.is_some(),
-        })
-    }
-
-    /// Groups the candidates into tiers: the preferred one, the free ones in order, then the demoted ones in
-    /// order.
-    fn tiers(
-        &self,
-        preferred: Option<(usize, usize)>,
-        groups: &[Vec<Ranked<'_>>],
-        is_last_resort: bool,
-    ) -> impl Iterator<Item = Tier<'_>> {
-        let tier =
-            |index: usize, candidates| Tier::new(&self.pools[index], index, candidates, is_last_resort);
-        let is_here =
-            |(index, _): &(usize, usize)| groups.iter().flatten().any(|ranked| ranked.index == *index);
-        let mut tiers: VecDeque<Tier<'_>> = preferred
-            .filter(is_here)
-            .into_iter()
-            .map(|(index, candidate)| tier(index, vec![candidate]))
-            .collect();
-        let mut demoted = VecDeque::new();
-        for ranked in groups.iter().flatten() {
-            for equal in ranked.by_priority() {
-                let (mut first, mut last) = (Vec::new(), Vec::new());
-                for &(candidate, availability) in equal {
-                    match availability.is_demoted() {
-                        _ if preferred == Some((ranked.index, candidate)) => {}
-                        true => last.push(candidate),
-                        false => first.push(candidate),
-                    }
-                }
-                for (candidates, tiers) in [(first, &mut tiers), (last, &mut demoted)] {
-                    if !candidates.is_empty() {
-                        tiers.push_back(tier(ranked.index, candidates));
-                    }
-                }
-            }
-        }
-        tiers.append(&mut demoted);
-        tiers.into_iter()
+        let mut all = tiers(preferred, &groups[..2]);
+        all.extend(tiers(preferred, &groups[2..]).into_iter().map(Tier::with_last_resort));
+        let session = session.map(|(session, _)| session);
+        let plan = Plan::new(&self.attempts, rotations, demand, all)
+            .with_session(self.affinity.as_ref().zip(session), preferred.is_some());
+        Ok(plan)
     }
 
     /// Returns the rotations for the request's endpoint.
@@ -237,32 +192,39 @@ impl Planner {
         Some((affinity.session(&conversation, request.body().model()), may_be_cached))
     }
 
+    /// Returns the indices of a candidate's provider and of the candidate.
+    fn position(&self, id: &CandidateId) -> Option<(usize, usize)> {
+        let index = self.pools.iter().position(|pool| *pool.name() == id.provider)?;
+        Some((index, self.pools[index].index_of(&id.credential)?))
+    }
+
     /// Returns the indices of the preferred candidate's provider and of the candidate, if it is free and no
     /// route prescribes another provider.
     fn find_preferred(
         &self,
         id: &CandidateId,
-        model: &str,
+        demand: &Demand<'_>,
         groups: &[Vec<Ranked<'_>>],
+        now: Instant,
     ) -> Option<(usize, usize)> {
         let mut all = groups.iter().flatten();
         let ranked = all.find(|ranked| *ranked.pool.name() == id.provider)?;
-        let is_it = |candidate: usize| *ranked.pool.candidates()[candidate].credential() == id.credential;
-        let (candidate, _) = ranked
-            .candidates
-            .iter()
-            .find(|(candidate, availability)| availability.is_free() && is_it(*candidate))?;
+        let candidate = ranked.pool.index_of(&id.credential)?;
+        if !ranked.usable.contains(candidate) || !ranked.is_free(candidate, demand, now) {
+            return None;
+        }
+        let model = demand.model();
         let routed = (self.strategy == Strategy::ModelBased).then(|| self.routes.provider(model)).flatten();
         let is_elsewhere = |routed: &ProviderName| {
             *routed != id.provider && groups.iter().flatten().any(|ranked| ranked.pool.name() == routed)
         };
-        (!routed.is_some_and(is_elsewhere)).then_some((ranked.index, *candidate))
+        (!routed.is_some_and(is_elsewhere)).then_some((ranked.index, candidate))
     }
 
     /// Returns the position in `among` of the provider that the strategy puts first, or `None` if it keeps
     /// the order. If any provider is free, only free ones are considered.
     fn choose(&self, among: &[Ranked<'_>], model: &str, rotations: &Mutex<Rotations>) -> Option<usize> {
-        let free = among.iter().take_while(|ranked| ranked.priority().is_some()).count();
+        let free = among.iter().take_while(|ranked| ranked.priority.is_some()).count();
         let among = if free > 0 { &among[..free] } else { among };
         match self.strategy {
             Strategy::ModelBased => {
@@ -281,27 +243,18 @@ impl Planner {
             }
         }
     }
+}
 
-    /// Determines the availability of a provider's candidates for `request`.
-    fn ranked(
-        &self,
-        index: usize,
-        request: &RelayRequest,
-        cost: Option<&RequestCost<'_>>,
-        hint: &AffinityHint,
-        now: Instant,
-    ) -> Ranked<'_> {
-        let pool = &self.pools[index];
-        let with_availability = |index: usize| {
-            let candidate = &pool.candidates()[index];
-            let is_avoided = hint.avoided.as_ref().is_some_and(|avoided| {
-                avoided.provider == *pool.name() && avoided.credential == *candidate.credential()
-            });
-            match Availability::of(pool, candidate, request.body().model(), cost, now) {
-                Availability::Free if is_avoided => (index, Availability::Interrupted),
-                availability => (index, availability),
-            }
-        };
-        Ranked { pool, index, candidates: usable_candidates(pool, request).map(with_availability).collect() }
-    }
+/// Returns the tiers of the providers in `groups`: the preferred candidate, the free ones in order, then the demoted ones in
+/// order.
+fn tiers<'a>(preferred: Option<(usize, usize)>, groups: &[Vec<Ranked<'a>>]) -> VecDeque<Tier<'a>> {
+    let ranked = || groups.iter().flatten();
+    let of = |ranked: &Ranked<'a>, phase| Tier::new(ranked.pool, ranked.index, ranked.usable, phase);
+    let first = preferred.and_then(|(index, candidate)| {
+        let ranked = ranked().find(|ranked| ranked.index == index)?;
+        Some(of(ranked, Phase::Preferred(candidate)))
+    });
+    let ready = ranked().map(|ranked| of(ranked, Phase::Ready));
+    let demoted = ranked().map(|ranked| of(ranked, Phase::Demoted));
+    first.into_iter().chain(ready).chain(demoted).collect()
 }

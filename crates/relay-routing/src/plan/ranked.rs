@@ -2,39 +2,55 @@
 
 use std::time::Duration;
 
-use super::availability::Availability;
-use crate::candidate::{CredentialId, ProviderPool};
+use tokio::time::Instant;
 
-/// A provider that can serve a request, with the availability of its usable candidates.
+use super::demand::Demand;
+use super::usable::Usable;
+use crate::candidate::ProviderPool;
+
+/// A provider that can serve a request.
 pub(super) struct Ranked<'a> {
     pub(super) pool: &'a ProviderPool,
     /// The provider's index in the planner.
     pub(super) index: usize,
-    /// The indices of the candidates in `pool`, with their availability.
-    pub(super) candidates: Vec<(usize, Availability)>,
+    pub(super) usable: Usable<'a>,
+    /// The priority of the best free candidate, else that of the best one that is worth waiting for; `None` if there is
+    /// neither.
+    pub(super) priority: Option<i32>,
 }
 
-impl Ranked<'_> {
-    /// Returns the priority of the best free candidate, else that of the best one that is worth waiting for.
-    /// Returns `None` if there is neither.
-    pub(super) fn priority(&self) -> Option<i32> {
-        let best_within = |time| self.best_within(time);
-        best_within(Duration::ZERO).or_else(|| best_within(self.pool.max_wait()))
+impl<'a> Ranked<'a> {
+    pub(super) fn new(pool: &'a ProviderPool, index: usize, demand: &Demand<'_>, now: Instant) -> Self {
+        let mut ranked = Self { pool, index, usable: Usable::of(pool, demand.request()), priority: None };
+        ranked.priority = ranked.best_within(Duration::ZERO, demand, now).or_else(|| {
+            let max_wait = Some(pool.max_wait()).filter(|max_wait| !max_wait.is_zero())?;
+            ranked.best_within(max_wait, demand, now)
+        });
+        ranked
     }
 
-    fn best_within(&self, time: Duration) -> Option<i32> {
-        let free = self.candidates.iter().filter(|(_, availability)| availability.is_free_within(time));
-        free.map(|(candidate, _)| self.pool.candidates()[*candidate].priority()).max()
+    /// Returns `true` if the candidate is free.
+    pub(super) fn is_free(&self, candidate: usize, demand: &Demand<'_>, now: Instant) -> bool {
+        let provider = demand.provider(self.pool, now);
+        demand.availability((self.index, self.pool), provider, candidate, now).is_free()
     }
 
-    /// Returns the candidates in groups of equal priority, best first.
-    pub(super) fn by_priority(&self) -> impl Iterator<Item = &[(usize, Availability)]> {
-        // The client's credential is its own group before or after the keys, and takes no part in their
-        // rotation.
-        let group = |candidate: &(usize, Availability)| {
-            let candidate = &self.pool.candidates()[candidate.0];
-            (*candidate.credential() == CredentialId::Client, candidate.priority())
+    /// Returns the priority of the best candidate that is free within `time`. Candidates are ordered by priority but for the
+    /// client's own credential, so that the first one of each kind is enough.
+    fn best_within(&self, time: Duration, demand: &Demand<'_>, now: Instant) -> Option<i32> {
+        let provider = demand.provider(self.pool, now);
+        let priority = |client: bool| {
+            let mut candidates = self
+                .usable
+                .candidates()
+                .filter(|candidate| self.pool.candidates()[*candidate].is_client() == client);
+            let of = |candidate| demand.availability((self.index, self.pool), provider, candidate, now);
+            let free = candidates.find(|candidate| {
+                let is_limited = time.is_zero() && demand.is_known_to_be_limited(self.pool, *candidate, now);
+                !is_limited && of(*candidate).is_free_within(time)
+            })?;
+            Some(self.pool.candidates()[free].priority())
         };
-        self.candidates.chunk_by(move |one, next| group(one) == group(next))
+        priority(false).max(priority(true))
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Rotations {
     pub(super) providers: Rotation,
     /// One rotation for each provider.
     pub(super) candidates: Vec<Rotation>,
+    /// The number of times that a start among many candidates was taken, for each provider.
+    starts: Vec<usize>,
 }
 
 impl Rotations {
@@ -39,7 +41,15 @@ impl Rotations {
                 _ => Rotation::InOrder,
             }
         });
-        Self { providers, candidates: candidates.collect() }
+        Self { providers, candidates: candidates.collect(), starts: vec![0; pools.len()] }
+    }
+
+    /// Returns the position among `len` equal candidates of a provider at which to begin, and advances by one.
+    pub(super) fn start(&mut self, provider: usize, len: usize) -> usize {
+        let start = &mut self.starts[provider];
+        let position = *start % len;
+        *start = position + 1;
+        position
     }
 }
 

@@ -430,3 +430,81 @@ fn a_new_planner_inherits_the_state_of_the_old_one() {
     assert_eq!(names(&planner(), &request), "aab");
     assert_eq!(names(&planner().inherit_state(&before), &request), "ab");
 }
+
+/// The number of keys of a provider with many.
+const MANY: usize = 200;
+
+fn many_keys(pooling: Pooling) -> Planner {
+    let keys = (0..MANY).map(|key| candidate(&key.to_string(), 1).with_weight(weight(1 + key as u32 % 2)));
+    let pool = ProviderPool::new(ProviderName::new("p"), vec![], Duration::from_secs(90), keys.collect());
+    Planner::new(vec![pool.with_pooling(pooling)], Strategy::Failover, false).with_seed(1)
+}
+
+/// Returns the candidate of the first attempt at a request, which ends at once.
+fn first(planner: &Planner, now: Instant) -> usize {
+    let request = request(None);
+    let NextAttempt::Try(leased) = planner.plan(&request, now).unwrap().next(now) else {
+        panic!("no candidate is free")
+    };
+    leased.pool.index_of(leased.candidate.credential()).unwrap()
+}
+
+#[test]
+fn many_keys_are_used_equally_often_or_by_their_weights() {
+    let now = Instant::now();
+    for (pooling, turns, largest_deviation) in [
+        (Pooling::LeastLoaded, 4, 0),
+        (Pooling::RoundRobin, 4, 0),
+        (Pooling::Weighted, 9, 2),
+        (Pooling::Random, 20, 19),
+    ] {
+        let (planner, mut used) = (many_keys(pooling), vec![0_usize; MANY]);
+        for _ in 0..turns * MANY {
+            used[first(&planner, now)] += 1;
+        }
+        for (key, used) in used.into_iter().enumerate() {
+            let expected = match pooling {
+                Pooling::Weighted => turns * 2 * (1 + key % 2) / 3,
+                _ => turns,
+            };
+            assert!(
+                used.abs_diff(expected) <= largest_deviation,
+                "{pooling:?}: key {key} was used {used} times"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_only_free_key_of_many_is_found_and_none_is_tried_twice() {
+    let now = Instant::now();
+    for pooling in [Pooling::LeastLoaded, Pooling::RoundRobin, Pooling::Weighted, Pooling::Random] {
+        let planner = many_keys(pooling);
+        let candidates = planner.pools()[0].candidates();
+        for (index, candidate) in candidates.iter().enumerate() {
+            if index != 177 {
+                candidate.health().quota().unwrap().start_cooldown(Some(Duration::from_secs(9)), now);
+            }
+        }
+        let request = request(None);
+        for _ in 0..4 {
+            let mut plan = planner.plan(&request, now).unwrap();
+            let NextAttempt::Try(only) = plan.next(now) else { panic!("one candidate is free") };
+            assert_eq!(planner.pools()[0].index_of(only.candidate.credential()), Some(177));
+            assert!(!plan.has_more(now));
+            assert!(matches!(plan.next(now), NextAttempt::Exhausted));
+            assert_eq!(plan.blocked(now).limited, Some(Duration::from_secs(9)));
+        }
+        let later = now + Duration::from_secs(9);
+        assert_eq!(order_at(&planner, &request, later), MANY, "all are free again");
+    }
+}
+
+fn order_at(planner: &Planner, request: &RelayRequest, now: Instant) -> usize {
+    let mut plan = planner.plan(request, now).unwrap();
+    let mut seen = std::collections::HashSet::new();
+    while let NextAttempt::Try(leased) = plan.next(now) {
+        assert!(seen.insert(leased.candidate.credential().clone()), "a candidate is tried once");
+    }
+    seen.len()
+}

@@ -1,0 +1,68 @@
+//! The facts about a request that decide on the availability of candidates.
+
+use std::sync::Arc;
+
+use relay_providers::{Endpoint, RelayRequest};
+use tokio::time::Instant;
+
+use super::availability::{Availability, ProviderAvailability};
+use crate::candidate::ProviderPool;
+use crate::limits::RequestCost;
+
+/// The facts about a request that decide on the availability of candidates.
+#[derive(Debug)]
+pub(super) struct Demand<'a> {
+    request: &'a RelayRequest,
+    /// `None` if the request does not count against the limits of keys.
+    cost: Option<RequestCost<'a>>,
+    /// The candidate that has broken off an answer to the same session: its provider's index and its own.
+    avoided: Option<(usize, usize)>,
+}
+
+impl<'a> Demand<'a> {
+    pub(super) fn new(request: &'a RelayRequest, avoided: Option<(usize, usize)>) -> Self {
+        let cost = (request.endpoint() == Endpoint::Messages).then(|| RequestCost::new(request.body()));
+        Self { request, cost, avoided }
+    }
+
+    pub(super) fn request(&self) -> &'a RelayRequest {
+        self.request
+    }
+
+    pub(super) fn model(&self) -> &'a Arc<str> {
+        self.request.body().model()
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.request.endpoint()
+    }
+
+    pub(super) fn cost(&self) -> Option<&RequestCost<'a>> {
+        self.cost.as_ref()
+    }
+
+    /// Returns the state of a provider, which is the same for all of its candidates.
+    pub(super) fn provider(&self, pool: &ProviderPool, now: Instant) -> ProviderAvailability {
+        ProviderAvailability::of(pool, self.model(), self.cost(), now)
+    }
+
+    /// Returns `true` if a candidate is known not to be free, without a lock. Most of many candidates at their limits are
+    /// skipped so.
+    pub(super) fn is_known_to_be_limited(&self, pool: &ProviderPool, candidate: usize, now: Instant) -> bool {
+        self.cost.is_some() && pool.candidates()[candidate].health().is_known_to_be_limited(now)
+    }
+
+    /// Returns the availability of a candidate of `pool`, the provider with this index, whose state is `provider`.
+    pub(super) fn availability(
+        &self,
+        (index, pool): (usize, &ProviderPool),
+        provider: ProviderAvailability,
+        candidate: usize,
+        now: Instant,
+    ) -> Availability {
+        match Availability::of(provider, &pool.candidates()[candidate], self.cost(), now) {
+            Availability::Free if self.avoided == Some((index, candidate)) => Availability::Interrupted,
+            availability => availability,
+        }
+    }
+}
