@@ -1,6 +1,9 @@
 //! The keys that admit clients of the relay.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::future::{Ready, ready};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -32,17 +35,27 @@ pub enum Denied {
 /// Admits clients by configured keys (`server.auth`): keys with names, a bearer token, and the form of Claude subscription
 /// tokens. Cheap to clone.
 ///
-/// A key is accepted as `x-api-key` and as `authorization: Bearer`, and compared in constant time. Both headers are removed
+/// A key is accepted as `x-api-key` and as `authorization: Bearer`. It is found by a hash with a random seed, and then compared
+/// in constant time: a request costs the same with ten keys and with ten thousand. Both headers are removed
 /// from every request, together with `cookie` and `proxy-authorization`. A credential that an upstream may receive, such as
 /// a subscription token, is kept in the [`Client`]. Without any setting every client is admitted, and its own credential is kept.
 #[derive(Debug, Clone, Default)]
 pub struct ConfiguredKeys(Arc<Keys>);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 struct Keys {
     auth: ClientAuth,
     /// The name of each of `auth.keys`, in order.
     names: Vec<Arc<str>>,
+    index: KeyIndex,
+}
+
+/// The indices of keys by a hash of the key. The hash has a random seed, so that neither the time of a look-up nor a collision
+/// reveals anything about a key.
+#[derive(Clone, Default)]
+struct KeyIndex {
+    seed: RandomState,
+    indices: HashMap<u64, Vec<usize>>,
 }
 
 impl Verifier for ConfiguredKeys {
@@ -64,7 +77,8 @@ impl Verifier for ConfiguredKeys {
 impl From<ClientAuth> for ConfiguredKeys {
     fn from(auth: ClientAuth) -> Self {
         let names = auth.keys.iter().map(|key| Arc::from(key.name.as_str())).collect();
-        Self(Arc::new(Keys { auth, names }))
+        let index = KeyIndex::new(&auth.keys);
+        Self(Arc::new(Keys { auth, names, index }))
     }
 }
 
@@ -137,19 +151,37 @@ impl ConfiguredKeys {
         })
     }
 
-    /// Returns `true` if `token` is accepted, and the index of its client key. Every key is compared, so that the time
-    /// does not depend on the one that matches.
+    /// Returns `true` if `token` is accepted, and the index of its client key.
     fn find(&self, token: &str) -> (bool, Option<usize>) {
         let bare = unquoted(token);
         let matches = |secret: &Secret| secret.matches(token.as_bytes()) | secret.matches(bare.as_bytes());
-        let mut found = None;
-        for (index, ClientKey { key, .. }) in self.0.auth.keys.iter().enumerate() {
-            if matches(key) {
-                found = Some(index);
-            }
-        }
+        let with_hash = |token| self.0.index.with_hash_of(token).iter();
+        let candidates = with_hash(token).chain(with_hash(bare));
+        let found = candidates.copied().find(|index| matches(&self.0.auth.keys[*index].key));
         let bearer = self.0.auth.bearer_secret.as_ref().is_some_and(matches);
         (found.is_some() | bearer, found)
+    }
+}
+
+impl KeyIndex {
+    fn new(keys: &[ClientKey]) -> Self {
+        let mut index = Self::default();
+        for (position, ClientKey { key, .. }) in keys.iter().enumerate() {
+            let hash = index.seed.hash_one(key.expose());
+            index.indices.entry(hash).or_default().push(position);
+        }
+        index
+    }
+
+    /// Returns the indices of the keys with the hash of `token`: almost always that of `token` alone.
+    fn with_hash_of(&self, token: &str) -> &[usize] {
+        self.indices.get(&self.seed.hash_one(token)).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.auth.fmt(f)
     }
 }
 
