@@ -1,7 +1,7 @@
 //! The YAML 1.2 parser: from text to a tree with places.
 //!
 //! Only the types of the core schema exist: `yes` and `on` are strings, `012` is a decimal number. Anchors and
-//! aliases work within [`NODE_LIMIT`]. Merge keys, custom tags and several documents are refused.
+//! aliases work within [`REPEATED_LIMIT`]. Merge keys, custom tags and several documents are refused.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::report::Report;
 use crate::syntax::{Explained, Failure, explain_yaml, missing_blank, odd_character};
 use crate::tree::{Entry, KeyPath, Node, Number, Value};
 
-/// The largest number of values in one file, including those that aliases repeat. It is far above any real
-/// configuration and still small in memory.
-const NODE_LIMIT: usize = 20_000;
+/// The largest number of values that the aliases of one file repeat. The values that a file contains itself are bounded by its
+/// size: aliases of aliases are not.
+const REPEATED_LIMIT: usize = 20_000;
 
 /// The largest depth of nesting. The deepest setting is at level six.
 const DEPTH_LIMIT: usize = 32;
@@ -26,7 +26,7 @@ const FORMAT: &str = "YAML";
 /// map.
 pub(crate) fn parse(name: &Arc<str>, text: &str, report: &mut Report) -> Option<Node> {
     let parser = Parser::new_from_str(text);
-    let mut reader = Reader { name, text, parser, report, anchors: HashMap::new(), nodes: 0 };
+    let mut reader = Reader { name, text, parser, report, anchors: HashMap::new(), nodes: 0, repeated: 0 };
     match reader.stream() {
         Ok(root) => Some(root),
         Err(stop) => {
@@ -52,7 +52,10 @@ struct Reader<'a, 'r> {
     /// The value of each anchor and its size. An anchor is absent while it is being read, so that it cannot contain
     /// itself.
     anchors: HashMap<usize, (Node, usize)>,
+    /// The number of values so far, with those that aliases repeat.
     nodes: usize,
+    /// The number of values that aliases have repeated so far.
+    repeated: usize,
 }
 
 impl<'a> Reader<'a, '_> {
@@ -92,7 +95,7 @@ impl<'a> Reader<'a, '_> {
         path: &KeyPath,
         depth: usize,
     ) -> Result<Node, Box<Stop>> {
-        self.count(1, span, path)?;
+        self.nodes += 1;
         if depth > DEPTH_LIMIT {
             let path = KeyPath::default();
             return Err(self.unsupported(span, &path, "nesting this deep is", "no setting needs it"));
@@ -120,7 +123,7 @@ impl<'a> Reader<'a, '_> {
                         "write it out",
                     ));
                 };
-                self.count(size, span, path)?;
+                self.repeat(size, span, path)?;
                 return Ok(node);
             }
             _ => return Err(self.syntax(&span.start, "a value was expected")),
@@ -237,10 +240,13 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn count(&mut self, nodes: usize, span: &Span, path: &KeyPath) -> Result<(), Box<Stop>> {
+    /// Counts the values that an alias repeats.
+    fn repeat(&mut self, nodes: usize, span: &Span, path: &KeyPath) -> Result<(), Box<Stop>> {
         self.nodes += nodes;
-        if self.nodes > NODE_LIMIT {
-            return Err(self.unsupported(span, path, "more than 20000 values are", "use fewer aliases"));
+        self.repeated += nodes;
+        if self.repeated > REPEATED_LIMIT {
+            let what = "aliases that repeat more than 20000 values are";
+            return Err(self.unsupported(span, path, what, "use fewer aliases"));
         }
         Ok(())
     }

@@ -44,18 +44,12 @@ fn check_auth(auth: &ClientAuth, path: &KeyPath, to: &mut Checker) {
     let list = path.key("api_keys");
     for (index, client) in auth.keys.iter().enumerate() {
         let path = list.index(index);
-        let earlier = || auth.keys[..index].iter();
         to.text(&path.key("name"), &client.name);
-        if let Some(first) = earlier().position(|known| known.name == client.name) {
-            let what = format!("{:?}", client.name);
-            to.problem(&path.key("name"), Fault::Taken { what, first: list.index(first).to_string() });
-        }
         check_secret(&client.key, &path.key("key"), to);
-        if let Some(first) = earlier().position(|known| known.key == client.key) {
-            let (what, first) = ("this key".to_owned(), list.index(first).to_string());
-            to.problem(&path.key("key"), Fault::Taken { what, first });
-        }
     }
+    let clients: Vec<_> =
+        auth.keys.iter().enumerate().map(|(index, client)| (list.index(index), client)).collect();
+    rules::keys::check_clients(&clients, to);
     if let Some(secret) = &auth.bearer_secret {
         check_secret(secret, &path.key("bearer_secret"), to);
     }

@@ -206,24 +206,14 @@ fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAu
         // The schema requires both, so a missing one has been reported.
         let (Some(name), Some(key)) = (raw.name, raw.key) else { continue };
         let key = client_secret(key, &path.key("key"), to);
-        if let Some((first, _)) = keys.iter().find(|(_, known)| known.name == name) {
-            to.problem(
-                &path.key("name"),
-                Fault::Taken { what: format!("{name:?}"), first: first.to_string() },
-            );
-        }
-        if let Some((first, _)) = keys.iter().find(|(_, known)| known.key == key) {
-            to.problem(
-                &path.key("key"),
-                Fault::Taken { what: "this key".to_owned(), first: first.to_string() },
-            );
-        }
         let limits = ClientLimits::default()
             .with_requests(raw.rpm_limit.unwrap_or(0))
             .with_tokens(raw.tpm_limit.unwrap_or(0))
             .with_concurrent(raw.max_concurrent.unwrap_or(0));
         keys.push((path, ClientKey { name, key, limits }));
     }
+    let clients: Vec<_> = keys.iter().map(|(path, client)| (path.clone(), client)).collect();
+    rules::keys::check_clients(&clients, to);
     ClientAuth {
         keys: keys.into_iter().map(|(_, key)| key).collect(),
         bearer_secret: raw.bearer_secret.map(|secret| client_secret(secret, &path.key("bearer_secret"), to)),

@@ -1,8 +1,9 @@
-//! The rules for `providers[].keys` as a list.
+//! The rules for `providers[].keys` and `server.auth.api_keys` as lists.
 
 use std::collections::BTreeMap;
 
 use super::{Problems, check_name, value_fault};
+use crate::config::ClientKey;
 use crate::error::Fault;
 use crate::tree::KeyPath;
 
@@ -33,6 +34,23 @@ pub(crate) fn check(keys: &[SecretAndName<'_>], path: &KeyPath, to: &mut dyn Pro
             to.problem(&own, Fault::Taken { what: format!("{name:?}"), first });
         } else {
             check_name(name, &own, to);
+        }
+    }
+}
+
+/// Refuses the name and the secret of a client that an earlier client has. Each client comes with its path.
+pub(crate) fn check_clients(clients: &[(KeyPath, &ClientKey)], to: &mut dyn Problems) {
+    let (mut names, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+    for (index, (path, client)) in clients.iter().enumerate() {
+        let first = *names.entry(&*client.name).or_insert(index);
+        if first != index {
+            let (what, first) = (format!("{:?}", client.name), clients[first].0.to_string());
+            to.problem(&path.key("name"), Fault::Taken { what, first });
+        }
+        let first = *secrets.entry(client.key.expose()).or_insert(index);
+        if first != index {
+            let (what, first) = ("this key".to_owned(), clients[first].0.to_string());
+            to.problem(&path.key("key"), Fault::Taken { what, first });
         }
     }
 }

@@ -18,13 +18,32 @@ providers:
 }
 
 #[test]
-fn aliases_cannot_exceed_the_limit_of_values() {
+fn aliases_cannot_repeat_more_values_than_the_limit() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..20 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
         text.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
     }
-    yaml_problems(&text, &["5:10: a4[0]: more than 20000 values are not supported here; use fewer aliases"]);
+    yaml_problems(
+        &text,
+        &[
+            "5:10: a4[0]: aliases that repeat more than 20000 values are not supported here; use fewer aliases",
+        ],
+    );
+}
+
+#[test]
+fn a_file_with_ten_thousand_keys_of_providers_and_of_clients_is_read() {
+    let mut text = "providers:\n  - name: a\n    type: zai\n    keys:\n".to_owned();
+    for key in 0..10_000 {
+        text.push_str(&format!("      - {{ key: provider-key-{key:06}, name: p{key} }}\n"));
+    }
+    text.push_str("server:\n  auth:\n    api_keys:\n");
+    for key in 0..10_000 {
+        text.push_str(&format!("      - {{ key: client-key-{key:06}, name: c{key} }}\n"));
+    }
+    let config = yaml(&text).config;
+    assert_eq!((config.providers[0].keys.len(), config.server.auth.keys.len()), (10_000, 10_000));
 }
 
 #[test]
