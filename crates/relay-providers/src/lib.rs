@@ -48,7 +48,7 @@ mod vendor_errors;
 mod vertex;
 mod zai;
 
-pub use adapt::{Adapt, AdaptLayer, adapter_for};
+pub use adapt::{Adapt, AdaptFuture, AdaptLayer, adapter_for};
 pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError};
 pub use answer_stats::AnswerStats;
 pub use anthropic::{ApiRequest, Forward, PassThrough};
