@@ -7,16 +7,18 @@
 //! Each (provider, key) pair is a tower service from [`Attempt`] to [`Answer`]. The choice and the order of the services are
 //! left to `relay-routing`. A body that streams is never collected here.
 //!
-//! The features `bedrock` and `vertex`, both on by default, add `Bedrock` and `Vertex` with the libraries of these clouds.
+//! The features `azure`, `bedrock` and `vertex`, all on by default, add `Azure`, `Bedrock` and `Vertex` with the libraries of
+//! these clouds.
 
 // The shared modules hold functions and errors that only one of the optional kinds uses.
-#![cfg_attr(not(all(feature = "bedrock", feature = "vertex")), allow(dead_code))]
+#![cfg_attr(not(all(feature = "azure", feature = "bedrock", feature = "vertex")), allow(dead_code))]
 
 mod adapt;
 mod answer;
 mod answer_stats;
 mod anthropic;
 mod anthropic_format;
+#[cfg(feature = "azure")]
 mod azure;
 #[cfg(feature = "bedrock")]
 mod bedrock;
@@ -52,7 +54,8 @@ pub use adapt::{Adapt, AdaptFuture, AdaptLayer, adapter_for};
 pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError};
 pub use answer_stats::AnswerStats;
 pub use anthropic::{ApiRequest, Forward, PassThrough};
-pub use azure::Azure;
+#[cfg(feature = "azure")]
+pub use azure::{Azure, azure_deployments};
 #[cfg(feature = "bedrock")]
 pub use bedrock::Bedrock;
 pub use client_credential::{ClientCredential, is_subscription_token};
@@ -61,7 +64,7 @@ pub use extra_headers::ExtraHeaders;
 pub use failure::{Form as ErrorForm, Judgement, UpstreamError};
 pub use fetch::{Fetch, FetchImages, FetchLayer};
 pub use guardrail::{GuardrailConflict, guardrail_conflict, requests_guardrail};
-pub use installed::{azure_deployments, largest_ollama_model};
+pub use installed::largest_ollama_model;
 pub use listing::{ListedModel, Listing, ListingError};
 pub use mapping::{MappedBody, ModelMap, ModelMapLayer, RequestTooLarge, RestoredBody};
 pub use mock::Mock;

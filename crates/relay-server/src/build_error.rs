@@ -1,6 +1,6 @@
 //! The error of a configuration that cannot be built.
 
-use relay_config::{BaseUrlError, InvalidConfig};
+use relay_config::{BaseUrlError, InvalidConfig, ProviderConfig};
 use relay_providers::AuthorizeError;
 use relay_transport::TlsError;
 
@@ -38,11 +38,15 @@ pub enum BuildError {
         #[source]
         source: BaseUrlError,
     },
-    /// A kind of provider whose feature of `relay-server` is not compiled in. The feature has the name of the kind.
-    #[error("provider `{provider}` of type `{feature}` needs the feature `{feature}` of relay-server")]
+    /// A setting of a provider needs a feature of `relay-server` that is not compiled in.
+    #[error(
+        "provider `{provider}`: `{setting}` needs the feature `{feature}` of relay-server, which is not compiled in"
+    )]
     Feature {
         /// The provider's name.
         provider: String,
+        /// The setting with its value, as in a file.
+        setting: &'static str,
         /// The name of the feature.
         feature: &'static str,
     },
@@ -54,4 +58,12 @@ pub enum BuildError {
         /// The provider's `type`.
         kind: &'static str,
     },
+}
+
+// With all features, no setting is refused.
+#[cfg_attr(all(feature = "azure", feature = "bedrock", feature = "vertex"), allow(dead_code))]
+impl BuildError {
+    pub(crate) fn feature(provider: &ProviderConfig, setting: &'static str, feature: &'static str) -> Self {
+        Self::Feature { provider: provider.name.to_string(), setting, feature }
+    }
 }

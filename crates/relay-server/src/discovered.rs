@@ -3,16 +3,16 @@
 use std::future::Future;
 use std::time::Duration;
 
-use relay_config::{Discovery, ProviderConfig, ProviderKind};
+use relay_config::{Deployment, Discovery, ProviderConfig, ProviderKind};
 use relay_messages::ErrorChain;
-use relay_providers::{ListingError, azure_deployments, largest_ollama_model};
+use relay_providers::{ListingError, largest_ollama_model};
 use relay_transport::{Proxies, Transport, TransportSettings, TrustRoots};
 
 /// The limit of one list. The relay starts only after it.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Maps the names of Claude models for the discovered Ollama and the discovered Azure resource: to the largest installed model
-/// that takes tools, and to the deployments that exist.
+/// that takes tools, and to the deployments that exist. The latter need the feature `azure`.
 ///
 /// Requires a tokio runtime. If a list does not arrive within 3 s, the provider stays as it is, and
 /// [`Discovery::missing`] has the reason.
@@ -26,13 +26,7 @@ pub async fn discover_models(discovery: &mut Discovery) {
             let Some((base_url, transport)) = ollama.and_then(connect) else { return Ok(None) };
             largest_ollama_model(&base_url, &transport).await.map(Some)
         }),
-        within_limit(async {
-            let key = azure.and_then(|known| known.keys.first()?.key.as_ref());
-            let (Some((base_url, transport)), Some(key)) = (azure.and_then(connect), key) else {
-                return Ok(None);
-            };
-            azure_deployments(&base_url, key, &transport).await.map(Some)
-        }),
+        within_limit(deployments(azure)),
     );
     match model {
         Ok(None) => {}
@@ -46,6 +40,20 @@ pub async fn discover_models(discovery: &mut Discovery) {
              name of its model; if yours have other names, write a file with providers[].model_mapping for azure"
         )),
     }
+}
+
+/// Returns the deployments of `azure`, or `None` if there is no such provider, or none with a key.
+#[cfg(feature = "azure")]
+async fn deployments(azure: Option<&ProviderConfig>) -> Result<Option<Vec<Deployment>>, ListingError> {
+    let key = azure.and_then(|known| known.keys.first()?.key.as_ref());
+    let (Some((base_url, transport)), Some(key)) = (azure.and_then(connect), key) else { return Ok(None) };
+    relay_providers::azure_deployments(&base_url, key, &transport).await.map(Some)
+}
+
+/// Returns no deployments: no relay can be built with the provider.
+#[cfg(not(feature = "azure"))]
+async fn deployments(_: Option<&ProviderConfig>) -> Result<Option<Vec<Deployment>>, ListingError> {
+    Ok(None)
 }
 
 /// Returns the address of `provider` with a transport to it. `None` if it has no address.

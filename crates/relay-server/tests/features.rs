@@ -1,6 +1,6 @@
 //! A configuration with a provider whose feature is not compiled in is refused by name.
 
-#![cfg(not(all(feature = "bedrock", feature = "vertex")))]
+#![cfg(not(all(feature = "azure", feature = "bedrock", feature = "vertex")))]
 
 use relay_config::{Format, Loader};
 use relay_server::{BuildError, Relay};
@@ -13,8 +13,9 @@ fn check(kind: &str, settings: &str, is_compiled_in: bool) {
     match Relay::builder(config).build() {
         Err(error @ BuildError::Feature { .. }) => {
             assert!(!is_compiled_in, "{error}");
-            let expected =
-                format!("provider `cloud` of type `{kind}` needs the feature `{kind}` of relay-server");
+            let expected = format!(
+                "provider `cloud`: `type: {kind}` needs the feature `{kind}` of relay-server, which is not compiled in"
+            );
             assert_eq!(error.to_string(), expected);
         }
         other => assert!(is_compiled_in, "{kind}: {:?}", other.err()),
@@ -23,6 +24,7 @@ fn check(kind: &str, settings: &str, is_compiled_in: bool) {
 
 #[test]
 fn a_kind_without_its_feature_is_refused_by_name() {
+    check("azure", "azure_resource_name: r, keys: [{ key: k }]", cfg!(feature = "azure"));
     check("bedrock", "aws_region: us-east-1", cfg!(feature = "bedrock"));
     check("vertex", "gcp_region: us-east5, gcp_project_id: p", cfg!(feature = "vertex"));
 }

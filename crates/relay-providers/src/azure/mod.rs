@@ -1,5 +1,6 @@
 //! Azure AI Foundry: Anthropic's format, with errors of Azure's gateway, and Microsoft's credentials.
 
+mod deployments;
 mod entra;
 mod errors;
 
@@ -16,6 +17,7 @@ use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::Attempt;
+pub use deployments::azure_deployments;
 use entra::Entra;
 
 /// The headers for a key. Anthropic's SDK sends it in both: "the endpoint authenticates with x-api-key; api-key is also sent

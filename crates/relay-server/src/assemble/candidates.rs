@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use relay_config::{
-    AzureAuth, CompatibleAuth, HealthConfig, ModelList, ProviderConfig, ProviderKind, ProviderName, Secret,
+    CompatibleAuth, HealthConfig, ModelList, ProviderConfig, ProviderKind, ProviderName, Secret,
 };
 use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
-    AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Azure, Compatible, ExtraHeaders, FetchLayer,
-    Forward, GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest,
+    AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Compatible, ExtraHeaders, FetchLayer, Forward,
+    GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest,
     UnknownEvents, Zai, guardrail_conflict,
 };
 use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
@@ -69,12 +69,7 @@ impl ProviderStack<'_> {
                 }
             },
             ProviderKind::Bedrock(config) => self.bedrock(config),
-            ProviderKind::Azure(config) => match &config.auth {
-                AzureAuth::EntraId(entra) => {
-                    Ok(self.authorizing(Azure::with_entra_id(config, entra, self.transport.clone())))
-                }
-                _ => self.keyed(|key| Azure::with_api_key(config, key)),
-            },
+            ProviderKind::Azure(config) => self.azure(config),
             ProviderKind::Vertex(config) => self.vertex(config),
             ProviderKind::Mock => Ok(self.without_key(self.layered(Mock::new(self.provider.name.clone())))),
             ProviderKind::Custom { .. } if self.added.is_some() => {
@@ -112,7 +107,7 @@ impl ProviderStack<'_> {
     }
 
     /// Builds one candidate for each key. Keys of one organization share a quota.
-    fn keyed<P: Provider>(
+    pub(super) fn keyed<P: Provider>(
         &self,
         with_key: impl Fn(&Secret) -> Result<P, AuthorizeError>,
     ) -> Result<Vec<Candidate>, BuildError> {
@@ -134,6 +129,7 @@ impl ProviderStack<'_> {
     }
 
     /// Builds the candidate of a provider that authorizes requests with a credential of its own.
+    #[cfg(any(feature = "azure", feature = "bedrock", feature = "vertex"))]
     pub(super) fn authorizing(&self, provider: impl Provider) -> Vec<Candidate> {
         self.keyless(provider).into_iter().map(|candidate| candidate.with_spends_credential(true)).collect()
     }
