@@ -23,7 +23,8 @@ pub fn adapter_for(provider: &ProviderConfig) -> Adapter {
         ProviderKind::Bedrock(config) if config.api == BedrockApi::Messages => "bedrock_messages",
         kind => kind.spec().capabilities.unwrap_or_default(),
     };
-    Adapter::of(section).with_capabilities(&provider.capabilities).with_fetched_images(provider.fetch_images)
+    let fetches_images = provider.fetch_images && cfg!(feature = "fetch-images");
+    Adapter::of(section).with_capabilities(&provider.capabilities).with_fetched_images(fetches_images)
 }
 
 /// Changes `attempt` to the form that the upstream of `adapter` accepts. The model must have been mapped before.

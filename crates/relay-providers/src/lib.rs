@@ -8,7 +8,7 @@
 //! left to `relay-routing`. A body that streams is never collected here.
 //!
 //! The features `azure`, `bedrock` and `vertex`, all on by default, add `Azure`, `Bedrock` and `Vertex` with the libraries of
-//! these clouds.
+//! these clouds. `fetch-images`, also on by default, adds `FetchLayer`.
 
 // The shared modules hold functions and errors that only one of the optional kinds uses.
 #![cfg_attr(not(all(feature = "azure", feature = "bedrock", feature = "vertex")), allow(dead_code))]
@@ -29,6 +29,7 @@ mod credential_error;
 mod extra_headers;
 mod failed_response;
 mod failure;
+#[cfg(feature = "fetch-images")]
 mod fetch;
 mod first_content;
 mod guardrail;
@@ -62,6 +63,7 @@ pub use client_credential::{ClientCredential, is_subscription_token};
 pub use compatible::Compatible;
 pub use extra_headers::ExtraHeaders;
 pub use failure::{Form as ErrorForm, Judgement, UpstreamError};
+#[cfg(feature = "fetch-images")]
 pub use fetch::{Fetch, FetchImages, FetchLayer};
 pub use guardrail::{GuardrailConflict, guardrail_conflict, requests_guardrail};
 pub use installed::largest_ollama_model;

@@ -7,10 +7,10 @@ use http::{Extensions, HeaderMap};
 use relay_config::ProviderName;
 use relay_messages::{Edits, MessagesBody, Payload, headers};
 use relay_stream::OnBreak;
-use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::client_credential::ClientCredential;
+#[cfg(feature = "fetch-images")]
 use crate::fetch::FetchedImages;
 
 /// The operations of the Messages API that are routed by model.
@@ -50,7 +50,8 @@ struct Parts {
     client: Option<ClientCredential>,
     keys_allowed: bool,
     deadline: Option<Deadline>,
-    images: OnceCell<FetchedImages>,
+    #[cfg(feature = "fetch-images")]
+    images: tokio::sync::OnceCell<FetchedImages>,
     extensions: Extensions,
 }
 
@@ -68,7 +69,8 @@ impl RelayRequest {
             client: None,
             keys_allowed: true,
             deadline: None,
-            images: OnceCell::new(),
+            #[cfg(feature = "fetch-images")]
+            images: tokio::sync::OnceCell::new(),
             extensions: Extensions::new(),
         }))
     }
@@ -146,7 +148,8 @@ impl RelayRequest {
 
     /// The slot for the images that the body names by URL. [`fetch`](crate::fetch) fills it once, for the first
     /// upstream that needs them.
-    pub(crate) fn images(&self) -> &OnceCell<FetchedImages> {
+    #[cfg(feature = "fetch-images")]
+    pub(crate) fn images(&self) -> &tokio::sync::OnceCell<FetchedImages> {
         &self.0.images
     }
 

@@ -1,6 +1,6 @@
 //! The error of a configuration that cannot be built.
 
-use relay_config::{BaseUrlError, InvalidConfig, ProviderConfig};
+use relay_config::{BaseUrlError, InvalidConfig};
 use relay_providers::AuthorizeError;
 use relay_transport::TlsError;
 
@@ -60,10 +60,13 @@ pub enum BuildError {
     },
 }
 
-// With all features, no setting is refused.
-#[cfg_attr(all(feature = "azure", feature = "bedrock", feature = "vertex"), allow(dead_code))]
+#[cfg(not(all(feature = "azure", feature = "bedrock", feature = "fetch-images", feature = "vertex")))]
 impl BuildError {
-    pub(crate) fn feature(provider: &ProviderConfig, setting: &'static str, feature: &'static str) -> Self {
+    pub(crate) fn feature(
+        provider: &relay_config::ProviderConfig,
+        setting: &'static str,
+        feature: &'static str,
+    ) -> Self {
         Self::Feature { provider: provider.name.to_string(), setting, feature }
     }
 }

@@ -1,30 +1,38 @@
-//! A configuration with a provider whose feature is not compiled in is refused by name.
-
-#![cfg(not(all(feature = "azure", feature = "bedrock", feature = "vertex")))]
+//! A configuration with a setting whose feature is not compiled in is refused by name.
 
 use relay_config::{Format, Loader};
 use relay_server::{BuildError, Relay};
 
-/// Asserts that a provider of `kind` cannot be built, if its feature is not compiled in.
+/// Asserts that a provider with `settings`, of which `refused` needs `feature`, can be built only with this feature.
 #[track_caller]
-fn check(kind: &str, settings: &str, is_compiled_in: bool) {
-    let text = format!("providers: [{{ name: cloud, type: {kind}, {settings} }}]");
+fn check(settings: &str, refused: &str, feature: &str, is_compiled_in: bool) {
+    let text = format!("providers: [{{ name: cloud, {settings} }}]");
     let config = Loader::new().with_text("c.yaml", Format::Yaml, text).load().expect("a valid file").config;
     match Relay::builder(config).build() {
         Err(error @ BuildError::Feature { .. }) => {
             assert!(!is_compiled_in, "{error}");
             let expected = format!(
-                "provider `cloud`: `type: {kind}` needs the feature `{kind}` of relay-server, which is not compiled in"
+                "provider `cloud`: `{refused}` needs the feature `{feature}` of relay-server, which is not compiled in"
             );
             assert_eq!(error.to_string(), expected);
         }
-        other => assert!(is_compiled_in, "{kind}: {:?}", other.err()),
+        other => assert!(is_compiled_in, "{settings}: {:?}", other.err()),
     }
 }
 
+#[tokio::test]
+async fn a_kind_without_its_feature_is_refused_by_name() {
+    let azure = "type: azure, azure_resource_name: r, keys: [{ key: k }]";
+    check(azure, "type: azure", "azure", cfg!(feature = "azure"));
+    let bedrock = "type: bedrock, aws_region: us-east-1";
+    check(bedrock, "type: bedrock", "bedrock", cfg!(feature = "bedrock"));
+    let vertex = "type: vertex, gcp_region: us-east5, gcp_project_id: p";
+    check(vertex, "type: vertex", "vertex", cfg!(feature = "vertex"));
+}
+
 #[test]
-fn a_kind_without_its_feature_is_refused_by_name() {
-    check("azure", "azure_resource_name: r, keys: [{ key: k }]", cfg!(feature = "azure"));
-    check("bedrock", "aws_region: us-east-1", cfg!(feature = "bedrock"));
-    check("vertex", "gcp_region: us-east5, gcp_project_id: p", cfg!(feature = "vertex"));
+fn images_by_url_without_their_feature_are_refused_only_if_they_are_enabled() {
+    let settings = |fetch_images| format!("type: ollama, fetch_images: {fetch_images}");
+    check(&settings(true), "fetch_images: true", "fetch-images", cfg!(feature = "fetch-images"));
+    check(&settings(false), "", "", true);
 }

@@ -38,6 +38,7 @@ pub(crate) enum Redirects {
     /// A redirect is returned like any other response.
     Return,
     /// A redirect is followed with the same method and headers.
+    #[cfg_attr(not(feature = "fetch-images"), allow(dead_code))]
     Follow {
         /// The number of redirects that are followed.
         limit: usize,

@@ -28,6 +28,8 @@ mod decompress;
 mod event_timeout;
 mod http_client;
 mod idle;
+mod image_error;
+#[cfg(feature = "fetch-images")]
 mod images;
 mod network;
 mod peek;
@@ -46,7 +48,9 @@ pub use custom_connector::CustomConnector;
 pub use decompress::{ContentCoding, DecodeError, decompress};
 pub use event_timeout::{EventClock, EventTimeout};
 pub use idle::IdleTimeout;
-pub use images::{FetchError, Fetcher, Image};
+pub use image_error::FetchError;
+#[cfg(feature = "fetch-images")]
+pub use images::{Fetcher, Image};
 pub use network::Network;
 pub use peek::{Resumed, Start, full, read_start};
 pub use pool::{QueueTime, ReceivedBody, SendError};

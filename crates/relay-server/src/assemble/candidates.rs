@@ -9,15 +9,16 @@ use relay_config::{
 };
 use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
-    AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Compatible, ExtraHeaders, FetchLayer, Forward,
+    AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Compatible, ExtraHeaders, Forward,
     GuardrailConflict, Listing, Mock, ModelMapLayer, Ollama, PassThrough, Provider, RelayRequest,
     UnknownEvents, Zai, guardrail_conflict,
 };
 use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
-use relay_transport::{Fetcher, Transport};
+use relay_transport::Transport;
 use tokio::time::Instant;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
+use super::images::ImageLayer;
 use crate::build_error::BuildError;
 use crate::custom::{Added, UpstreamParts, mount};
 use crate::discovery::Discovery;
@@ -28,7 +29,7 @@ pub(super) struct ProviderStack<'a> {
     pub(super) provider: &'a ProviderConfig,
     pub(super) transport: Transport,
     pub(super) adapter: Arc<Adapter>,
-    pub(super) fetcher: Option<Fetcher>,
+    pub(super) images: ImageLayer,
     /// `routing.restore_model_name`.
     pub(super) restore_model_name: bool,
     pub(super) refusals: RefusalMemory,
@@ -213,7 +214,7 @@ impl ProviderStack<'_> {
         let mapping = ModelMapLayer::new(self.provider.model_mapping.clone(), self.restore_model_name);
         let stack = ServiceBuilder::new()
             .layer(mapping) // further in the model has the upstream's name, further out the client's
-            .layer(FetchLayer::new(self.fetcher.clone())) // waits for images, before anything is sent
+            .layer(self.images.clone()) // waits for images, before anything is sent
             .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // needs the upstream's name of the model
             .service(upstream);
         if !self.layers.has_attempt_layers() {

@@ -6,6 +6,7 @@
 //! ```
 
 mod candidates;
+mod images;
 mod optional_kinds;
 mod providers;
 

@@ -7,9 +7,10 @@ use relay_config::{Config, HealthConfig, ProviderKind, ProviderName, ThinkingSig
 use relay_messages::{RefusalMemory, SignatureOwner, ThinkingProvenance};
 use relay_providers::{ExtraHeaders, Forward, adapter_for};
 use relay_routing::{CircuitSettings, ProviderPool};
-use relay_transport::{Fetcher, Network, Transport, TransportSettings, TrustRoots};
+use relay_transport::{Network, Transport, TransportSettings, TrustRoots};
 
 use super::candidates::ProviderStack;
+use super::images::image_layer;
 use crate::build_error::BuildError;
 use crate::catalog;
 use crate::discovery::Discovery;
@@ -70,11 +71,7 @@ pub(crate) fn build_providers(
             provider,
             transport,
             adapter,
-            fetcher: provider
-                .fetch_images
-                .then(|| Fetcher::new(&roots))
-                .transpose()
-                .map_err(|source| BuildError::Tls { provider: name(), source })?,
+            images: image_layer(provider, &roots)?,
             restore_model_name: config.routing.restore_model_name,
             refusals,
             extra_headers: ExtraHeaders::new(&provider.headers)

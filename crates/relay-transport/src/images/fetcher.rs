@@ -8,11 +8,11 @@ use http::{Request, StatusCode, Uri, response};
 use rustls::ClientConfig;
 
 use super::address::is_public;
-use super::error::FetchError;
 use super::image::{self, Image};
 use super::public_hosts::{PublicHosts, Rules};
 use super::target::{self, Target};
 use crate::http_client::{HttpClient, HttpError, HttpLimits, Redirects};
+use crate::image_error::FetchError;
 use crate::tls::{TlsError, TrustRoots, client_config};
 
 const LIMITS: HttpLimits = HttpLimits {

@@ -12,7 +12,6 @@
 //! No proxy is used: it would look the name up itself, after the check, and in its own network.
 
 mod address;
-mod error;
 mod fetcher;
 mod image;
 mod public_hosts;
@@ -23,7 +22,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::Semaphore;
 
-pub use error::FetchError;
+use crate::image_error::FetchError;
 pub use fetcher::Fetcher;
 pub use image::Image;
 

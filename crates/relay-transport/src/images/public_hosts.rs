@@ -23,9 +23,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::error::FetchError;
 use super::target::Target;
 use crate::http_client::Connections;
+use crate::image_error::FetchError;
 use crate::pool::{BytesReceived, CountedIo, InterimResponses};
 
 type Lookup = dyn Fn(&str, u16) -> Addresses + Send + Sync;

@@ -3,7 +3,7 @@
 use http::Uri;
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 
-use super::error::FetchError;
+use crate::image_error::FetchError;
 
 const HTTPS_PORT: u16 = 443;
 

@@ -41,6 +41,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 
 use self::attempt::Connects as _;
+#[cfg(feature = "fetch-images")]
 pub(crate) use self::counted_io::{BytesReceived, CountedIo, InterimResponses};
 pub use self::error::SendError;
 use self::exchange::{Failed, exchange, may_be_unprocessed};
