@@ -31,6 +31,7 @@ impl Body {
     }
 
     /// Notes that the client has stopped accepting the response.
+    #[cfg(feature = "serve")]
     pub(crate) fn stall(&mut self) {
         self.record.set_end(RequestEnd::Stalled);
     }

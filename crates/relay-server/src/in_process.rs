@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use relay_config::ProviderName;
 use relay_transport::CustomConnector;
 use std::future::{Ready, ready};
 use tokio::io::DuplexStream;
@@ -22,26 +21,17 @@ use crate::layers::LayerBody;
 /// The size of the buffer between the relay and a service, in bytes for each direction.
 const BUFFER: usize = 64 * 1024;
 
-/// An upstream that is a service of the same process.
-#[derive(Clone, Debug)]
-pub(crate) struct InProcess {
-    pub(crate) provider: ProviderName,
-    pub(crate) connector: CustomConnector,
-}
-
-impl InProcess {
-    pub(crate) fn new<S, B>(provider: ProviderName, service: S) -> Self
-    where
-        S: Service<Request<LayerBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let open: Arc<dyn Fn() -> DuplexStream + Send + Sync> = Arc::new(move || open(service.clone()));
-        let connector = CustomConnector::new(Connect(open)).without_tls();
-        Self { provider, connector }
-    }
+/// Returns the connector to `service`.
+pub(crate) fn connector<S, B>(service: S) -> CustomConnector
+where
+    S: Service<Request<LayerBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let open: Arc<dyn Fn() -> DuplexStream + Send + Sync> = Arc::new(move || open(service.clone()));
+    CustomConnector::new(Connect(open)).without_tls()
 }
 
 /// The service has failed.

@@ -51,6 +51,7 @@ mod edge;
 mod error;
 mod explain;
 mod forward;
+#[cfg(feature = "serve")]
 mod in_process;
 mod intake;
 mod layers;
@@ -68,6 +69,7 @@ mod request_body;
 pub mod respond;
 mod response;
 mod router;
+#[cfg(feature = "serve")]
 mod serve;
 mod stack;
 pub mod stages;
@@ -85,12 +87,13 @@ pub use layers::{LayerBody, RequestService};
 pub use record::{RecordHandle, RecordSubscriber, RequestEnd, RequestId, RequestRecord};
 pub use relay::Relay;
 pub use reload::Reloadable;
+#[cfg(feature = "serve")]
 pub use serve::{Drained, bind, serve};
 pub use state::{ConfigurationState, ProviderState, RelayState};
 
 pub use relay_routing::{CandidateService, CircuitState, KeyState, LimitLevel, PoolState, RestingModel};
 
 /// Compiles and runs the example of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "serve"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

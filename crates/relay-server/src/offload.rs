@@ -23,6 +23,7 @@ pub(crate) struct MayBlock(());
 
 impl MayBlock {
     /// Returns the mark if the caller, a task that was spawned on the runtime, may block its thread.
+    #[cfg_attr(not(feature = "serve"), allow(dead_code))] // only `serve` sets the mark
     pub(crate) fn here() -> Option<Self> {
         let runtime = Handle::try_current().ok()?;
         (runtime.runtime_flavor() == RuntimeFlavor::MultiThread).then_some(Self(()))

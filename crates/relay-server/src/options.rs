@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use relay_config::Config;
+use relay_config::{Config, ProviderName};
 use relay_transport::{CustomConnector, Proxies};
 use rustls::ClientConfig;
 
 use crate::build_error::BuildError;
 use crate::custom::Added;
-use crate::in_process::InProcess;
 use crate::layers::Layers;
 use crate::record::RecordSubscriber;
-use crate::serve::{HeadTimeouts, default_connections};
+#[cfg(feature = "serve")]
+use crate::serve::ListenerOptions;
 
 /// The settings that a relay keeps if its configuration is replaced.
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) proxies: Proxies,
-    pub(crate) head_timeouts: HeadTimeouts,
-    pub(crate) connections: usize,
+    #[cfg(feature = "serve")]
+    pub(crate) listeners: ListenerOptions,
     pub(crate) subscribers: Vec<Arc<dyn RecordSubscriber>>,
     pub(crate) loopback_only: bool,
     pub(crate) allow_no_provider: bool,
@@ -29,16 +29,16 @@ pub(crate) struct Options {
     pub(crate) tls: Option<ClientConfig>,
     /// The connector of all connections to upstreams. `None`: TCP and the proxies.
     pub(crate) connector: Option<CustomConnector>,
-    /// The upstreams that are services of this process.
-    pub(crate) in_process: Vec<InProcess>,
+    /// The connectors of single providers, which come before `connector`.
+    pub(crate) connectors: Vec<(ProviderName, CustomConnector)>,
 }
 
 impl Options {
     pub(crate) fn new(proxies: Proxies) -> Self {
         Self {
             proxies,
-            head_timeouts: HeadTimeouts::default(),
-            connections: default_connections(),
+            #[cfg(feature = "serve")]
+            listeners: ListenerOptions::default(),
             subscribers: Vec::new(),
             loopback_only: false,
             allow_no_provider: false,
@@ -46,7 +46,7 @@ impl Options {
             layers: Layers::default(),
             tls: None,
             connector: None,
-            in_process: Vec::new(),
+            connectors: Vec::new(),
         }
     }
 

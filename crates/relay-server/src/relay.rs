@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use relay_config::{Config, ServerConfig};
+use relay_config::Config;
 use relay_messages::ThinkingProvenance;
 use relay_routing::Planner;
 use tower::{BoxError, Service};
@@ -23,7 +23,8 @@ use crate::explain::{Explainer, Explanation};
 use crate::limits::Limits;
 use crate::options::Options;
 use crate::router::Readiness;
-use crate::serve::{ConnectionLimit, ServeSettings};
+#[cfg(feature = "serve")]
+use crate::serve::Serving;
 use crate::stack::Stack;
 use crate::state::{ConfigurationState, ProviderState, RelayState};
 
@@ -50,8 +51,8 @@ pub struct Relay {
     explainer: Arc<Explainer>,
     signatures: ThinkingProvenance,
     limits: Limits,
-    settings: ServeSettings,
-    connections: ConnectionLimit,
+    #[cfg(feature = "serve")]
+    serving: Serving,
     /// The listener that this clone serves; `None` if the relay is called directly.
     listener: Option<Listener>,
     origin: Arc<Origin>,
@@ -64,7 +65,6 @@ pub(crate) struct Parts {
     pub(crate) explainer: Arc<Explainer>,
     pub(crate) signatures: ThinkingProvenance,
     pub(crate) limits: Limits,
-    pub(crate) server: ServerConfig,
 }
 
 /// The settings that a relay was made of.
@@ -86,8 +86,8 @@ impl Relay {
             explainer: parts.explainer,
             signatures: parts.signatures,
             limits: parts.limits,
-            settings: ServeSettings::new(&parts.server, options.head_timeouts),
-            connections: ConnectionLimit::new(options.connections),
+            #[cfg(feature = "serve")]
+            serving: Serving::new(&config.server, &options.listeners),
             listener: None,
             origin: Arc::new(Origin {
                 config,
@@ -175,13 +175,10 @@ impl Relay {
         self
     }
 
-    pub(crate) fn settings(&self) -> ServeSettings {
-        self.settings
-    }
-
-    /// The places for client connections.
-    pub(crate) fn connections(&self) -> ConnectionLimit {
-        self.connections.clone()
+    /// The part that only listeners use.
+    #[cfg(feature = "serve")]
+    pub(crate) fn serving(&self) -> &Serving {
+        &self.serving
     }
 }
 

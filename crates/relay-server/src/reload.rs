@@ -16,7 +16,8 @@ use crate::build_error::BuildError;
 use crate::changes::Changes;
 use crate::edge::Listener;
 use crate::relay::Relay;
-use crate::serve::{ConnectionLimit, ServeSettings};
+#[cfg(feature = "serve")]
+use crate::serve::Serving;
 use crate::stages;
 
 /// A relay whose configuration can be replaced while it serves requests. Clones share the relay.
@@ -105,23 +106,22 @@ impl Reloadable {
         self.current().start_draining();
     }
 
+    fn current(&self) -> Arc<Relay> {
+        Arc::clone(&self.current.relay.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(feature = "serve")]
+impl Reloadable {
     /// Applies the rules of `listener` to the requests of this clone.
     pub(crate) fn on_listener(mut self, listener: Listener) -> Self {
         self.listener = Some(listener);
         self
     }
 
-    pub(crate) fn settings(&self) -> ServeSettings {
-        self.current().settings()
-    }
-
-    /// The places for client connections of the first relay, which all later ones use.
-    pub(crate) fn connections(&self) -> ConnectionLimit {
-        self.current().connections()
-    }
-
-    fn current(&self) -> Arc<Relay> {
-        Arc::clone(&self.current.relay.read().unwrap_or_else(PoisonError::into_inner))
+    /// The part of the relay in use that only listeners use.
+    pub(crate) fn serving(&self) -> Serving {
+        self.current().serving().clone()
     }
 }
 

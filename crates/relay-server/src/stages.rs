@@ -219,7 +219,6 @@ impl Admission {
                 explainer: self.explainer,
                 signatures,
                 limits,
-                server: config.server,
             },
             original,
             options,

@@ -4,6 +4,7 @@
 
 mod common;
 
+#[cfg(feature = "serve")]
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -121,6 +122,7 @@ async fn layers_around_attempts_see_every_attempt_with_its_provider_and_the_clie
     assert_eq!(*seen.lock().unwrap(), [attempt("first"), attempt("second")]);
 }
 
+#[cfg(feature = "serve")]
 #[tokio::test]
 async fn a_service_of_the_process_takes_the_place_of_the_network_for_a_configured_provider() {
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -143,6 +145,7 @@ async fn a_service_of_the_process_takes_the_place_of_the_network_for_a_configure
     assert_eq!(relay.state().providers.len(), 1);
 }
 
+#[cfg(feature = "serve")]
 #[tokio::test]
 async fn another_relay_can_be_an_upstream_and_its_stream_passes() {
     let inner = Relay::builder(load("providers: [{ name: a, type: mock }]")).build().unwrap();
@@ -155,6 +158,7 @@ async fn another_relay_can_be_an_upstream_and_its_stream_passes() {
     assert!(body.starts_with("event: message_start") && body.contains("event: message_stop"), "{body}");
 }
 
+#[cfg(feature = "serve")]
 #[tokio::test]
 async fn an_error_of_a_service_of_the_process_fails_over() {
     let failing =
@@ -199,6 +203,7 @@ async fn a_connector_that_fails_is_a_failure_to_connect() {
     assert!(String::from_utf8(body.to_vec()).unwrap().contains("no tunnel"));
 }
 
+#[cfg(feature = "serve")]
 #[test]
 fn names_of_added_providers_are_unique_like_configured_ones() {
     let service = service_fn(|_: Request<LayerBody>| async {

@@ -1,5 +1,6 @@
 //! The examples, as they are in the documentation.
 
+#![cfg(feature = "serve")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
 #[allow(dead_code)]

@@ -110,8 +110,8 @@ pub(crate) fn build_providers(
 
 /// The way to the upstream of a provider.
 fn network(options: &Options, roots: &TrustRoots, provider: &ProviderName) -> Network {
-    let in_process = options.in_process.iter().find(|upstream| upstream.provider == *provider);
-    let connector = in_process.map(|upstream| &upstream.connector).or(options.connector.as_ref());
+    let own = options.connectors.iter().find(|(name, _)| name == provider);
+    let connector = own.map(|(_, connector)| connector).or(options.connector.as_ref());
     Network::new(roots.clone(), options.proxies.clone())
         .with_tls(options.tls.clone())
         .with_connector(connector.cloned())

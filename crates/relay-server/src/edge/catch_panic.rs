@@ -79,6 +79,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 }
 
 #[cfg(test)]
+#[cfg(feature = "serve")]
 mod tests {
     use std::convert::Infallible;
     use std::pin::Pin;

@@ -8,6 +8,7 @@ use crate::error::Error;
 
 /// The listener that accepted a request, among the request's extensions.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "serve"), allow(dead_code))] // only `serve` makes one
 pub(crate) struct Listener {
     /// True if only this machine can reach it.
     pub(crate) is_loopback: bool,

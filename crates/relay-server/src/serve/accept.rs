@@ -21,14 +21,14 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The limit of connections, over all listeners of a relay.
 #[derive(Debug, Clone)]
-pub(crate) struct ConnectionLimit {
+pub(super) struct ConnectionLimit {
     limit: usize,
     places: Arc<Semaphore>,
     open: Arc<OpenConnections>,
 }
 
 impl ConnectionLimit {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         Self { limit, places: Arc::new(Semaphore::new(limit)), open: Arc::default() }
     }

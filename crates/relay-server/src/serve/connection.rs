@@ -75,7 +75,7 @@ impl Connection {
             tracing::debug!(%error, "the connection closed before it was served");
             return;
         }
-        let settings = self.relay.settings();
+        let settings = self.relay.serving().settings;
         let open = self.open.add(Arc::clone(&self.activity));
         let io = ClientIo::new(stream, Arc::clone(&self.activity), settings.write_timeout);
         let server = self.builder(settings);

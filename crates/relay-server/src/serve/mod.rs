@@ -15,6 +15,7 @@ mod open_connections;
 mod piece;
 mod progress;
 mod refusal;
+mod serving;
 mod settings;
 mod streams;
 
@@ -30,9 +31,9 @@ use tokio::task::JoinSet;
 use crate::edge::Listener;
 use crate::reload::Reloadable;
 use accept::Acceptor;
-pub(crate) use accept::ConnectionLimit;
 use connection::Connection;
-pub(crate) use settings::{HeadTimeouts, ServeSettings, default_connections};
+pub(crate) use serving::Serving;
+pub(crate) use settings::{HeadTimeouts, ListenerOptions};
 
 /// The backlog of connections to accept. With the usual 128, a burst of a thousand clients runs into SYN retries of one
 /// second each.
@@ -76,7 +77,8 @@ pub async fn serve(
     let relay = relay.into();
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let relay = relay.on_listener(Listener { is_loopback });
-    let limit = relay.connections();
+    // The places of the relay in use now. A relay that replaces it brings no further ones.
+    let limit = relay.serving().connections;
     let open = Arc::clone(limit.open());
     let mut acceptor = Acceptor::new(listener, limit);
     let (stop, stopping) = watch::channel(false);
@@ -84,7 +86,7 @@ pub async fn serve(
     let mut shutdown = pin!(async {
         shutdown.await;
         relay.start_draining();
-        let delay = relay.settings().drain_delay;
+        let delay = relay.serving().settings.drain_delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
@@ -103,7 +105,7 @@ pub async fn serve(
     stop.send_replace(true);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     // An error is the end of the time limit. The rest is cut.
-    let _ = tokio::time::timeout(relay.settings().drain_timeout, all_ended).await;
+    let _ = tokio::time::timeout(relay.serving().settings.drain_timeout, all_ended).await;
     let cut = connections.len();
     connections.shutdown().await;
     Drained { cut }

@@ -13,7 +13,7 @@ const CONNECTIONS: usize = 10_000;
 
 /// The settings that serving on a socket reads.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ServeSettings {
+pub(super) struct ServeSettings {
     /// `server.enable_http2`: accepts cleartext HTTP/2 with prior knowledge.
     pub(crate) enable_http2: bool,
     /// `server.drain_timeout_ms`.
@@ -26,9 +26,23 @@ pub(crate) struct ServeSettings {
 }
 
 impl ServeSettings {
-    pub(crate) fn new(server: &ServerConfig, head_timeouts: HeadTimeouts) -> Self {
+    pub(super) fn new(server: &ServerConfig, head_timeouts: HeadTimeouts) -> Self {
         let ServerConfig { enable_http2, drain_timeout, drain_delay, write_timeout, .. } = *server;
         Self { enable_http2, drain_timeout, drain_delay, write_timeout, head_timeouts }
+    }
+}
+
+/// The settings of listeners that a program makes in code.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListenerOptions {
+    pub(crate) head_timeouts: HeadTimeouts,
+    /// The largest number of client connections at one time.
+    pub(crate) connections: usize,
+}
+
+impl Default for ListenerOptions {
+    fn default() -> Self {
+        Self { head_timeouts: HeadTimeouts::default(), connections: default_connections() }
     }
 }
 
@@ -49,7 +63,7 @@ impl Default for HeadTimeouts {
 
 /// Returns the default limit of client connections: 10,000, or three quarters of the files that the process may open. The
 /// rest is for connections to upstreams.
-pub(crate) fn default_connections() -> usize {
+fn default_connections() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     open_files(&limits).map_or(CONNECTIONS, |files| CONNECTIONS.min((files / 4 * 3).max(1)))
 }
