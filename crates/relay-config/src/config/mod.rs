@@ -3,24 +3,31 @@
 //! Nothing in this module reads a file. An embedding service can build a [`Config`] in code. Each part of the
 //! program takes the small struct that concerns it; none takes `&Config`.
 
-mod cloud;
+mod auth;
+mod azure;
+mod bedrock;
 mod health;
+mod key;
+mod kind;
 mod logging;
 mod provider;
 mod routing;
 mod secrets;
 mod server;
+mod vertex;
 mod web;
 
-pub use cloud::{
-    AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail, EntraConfig,
-    GoogleCredentials, GuardrailTrace, VertexConfig, aws_service,
-};
+pub use auth::{ClientAuth, ClientKey, ClientLimits};
+pub use azure::{AzureAuth, AzureConfig, EntraConfig};
+pub use bedrock::{AwsCredentials, BedrockApi, BedrockConfig, BedrockGuardrail, GuardrailTrace, aws_service};
 pub use health::HealthConfig;
+pub use key::{KeyConfig, KeyLimits, Pooling};
+pub use kind::ProviderKind;
 pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
-pub use provider::{KeyConfig, KeyLimits, Pooling, ProviderConfig, ProviderHeaders, ProviderKind};
+pub use provider::{ProviderConfig, ProviderHeaders};
 pub use routing::{Affinity, RoutingConfig, Strategy, StreamBreak};
-pub use server::{ClientAuth, ClientKey, ClientLimits, ListenAddress, ServerConfig};
+pub use server::{ListenAddress, ServerConfig};
+pub use vertex::{GoogleCredentials, VertexConfig};
 pub use web::{HostName, Origin};
 
 /// The complete configuration of a relay.

@@ -1,12 +1,12 @@
-//! The `server` settings: addresses, limits and clients.
+//! The `server` settings: addresses and limits.
 
 use std::fmt;
 use std::net::IpAddr;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::ClientAuth;
 use super::web::{HostName, Origin};
-use crate::secret::Secret;
 
 /// The listener for clients.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,103 +111,5 @@ impl fmt::Display for ListenAddress {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
-    }
-}
-
-/// The credentials of clients that are admitted. With nothing configured, every client is admitted.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ClientAuth {
-    /// The accepted keys (`server.auth.api_key`, `api_keys[]`), in either of the two credential headers.
-    pub keys: Vec<ClientKey>,
-    /// An additional accepted bearer token.
-    pub bearer_secret: Option<Secret>,
-    /// Admits a client by its own Claude subscription token, which is forwarded to `anthropic` providers.
-    pub allow_subscription: bool,
-    /// Serves a request that carries only a subscription token with configured keys too. `None`: the default of
-    /// [`subscription_may_use_keys_at`](Self::subscription_may_use_keys_at).
-    pub subscription_may_use_keys: Option<bool>,
-}
-
-impl ClientAuth {
-    /// Returns `true` if a client must present a credential.
-    #[must_use]
-    pub fn is_required(&self) -> bool {
-        self.has_keys() || self.allow_subscription
-    }
-
-    /// Returns `true` if a request that carries only a subscription token may be served with configured keys.
-    ///
-    /// Default: `true` if only this machine can reach the relay (`loopback_only`) and no client key is configured. The
-    /// form of a subscription token is public, so that any text of this form would otherwise open the configured keys.
-    #[must_use]
-    pub fn subscription_may_use_keys_at(&self, loopback_only: bool) -> bool {
-        self.subscription_may_use_keys.unwrap_or(loopback_only && !self.has_keys())
-    }
-
-    /// Returns `true` if a client can be admitted by a configured key or bearer token.
-    #[must_use]
-    pub fn has_keys(&self) -> bool {
-        !self.keys.is_empty() || self.bearer_secret.is_some()
-    }
-}
-
-/// A client with a name and a key.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ClientKey {
-    /// The name in logs; `default` for `server.auth.api_key`.
-    pub name: String,
-    /// The key that the client sends.
-    pub key: Secret,
-    /// The limits of the client. Default: none.
-    pub limits: ClientLimits,
-}
-
-impl ClientKey {
-    /// Creates a client without limits.
-    #[must_use]
-    pub fn new(name: impl Into<String>, key: Secret) -> Self {
-        Self { name: name.into(), key, limits: ClientLimits::default() }
-    }
-}
-
-/// The limits of one client of the relay. `None` is no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientLimits {
-    /// Requests per minute.
-    pub requests: Option<NonZeroU32>,
-    /// Input and output tokens per minute together, without tokens read from a prompt cache.
-    pub tokens: Option<NonZeroU64>,
-    /// Requests in flight at one time. A request is in flight until its answer has ended.
-    pub concurrent: Option<NonZeroU32>,
-}
-
-impl ClientLimits {
-    /// Limits the requests per minute. 0 is no limit.
-    #[must_use]
-    pub fn with_requests(mut self, per_minute: u32) -> Self {
-        self.requests = NonZeroU32::new(per_minute);
-        self
-    }
-
-    /// Limits the tokens per minute. 0 is no limit.
-    #[must_use]
-    pub fn with_tokens(mut self, per_minute: u64) -> Self {
-        self.tokens = NonZeroU64::new(per_minute);
-        self
-    }
-
-    /// Limits the requests in flight at one time. 0 is no limit.
-    #[must_use]
-    pub fn with_concurrent(mut self, requests: u32) -> Self {
-        self.concurrent = NonZeroU32::new(requests);
-        self
-    }
-
-    /// Returns `true` if there is no limit.
-    #[must_use]
-    pub fn is_unlimited(&self) -> bool {
-        *self == Self::default()
     }
 }

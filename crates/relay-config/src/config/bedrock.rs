@@ -1,6 +1,4 @@
-//! The settings of upstreams at the three clouds.
-
-use std::path::PathBuf;
+//! The settings of an AWS Bedrock upstream.
 
 use crate::names::BaseUrl;
 use crate::secret::Secret;
@@ -106,100 +104,6 @@ pub enum BedrockApi {
     Invoke,
     /// The endpoint in Anthropic's own format, `/anthropic/v1/messages`, which only newer models support.
     Messages,
-}
-
-/// The settings of an Azure AI Foundry upstream.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AzureConfig {
-    /// The URL in front of `/v1/messages`: `https://{azure_resource_name}.services.ai.azure.com/anthropic`, or the
-    /// `base_url` of the file.
-    pub base_url: BaseUrl,
-    /// The query parameter `api-version`. `None`, the default: it is not sent, since the endpoint needs none.
-    pub api_version: Option<String>,
-    /// The credential of requests.
-    pub auth: AzureAuth,
-}
-
-/// The credential of requests to Azure AI Foundry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AzureAuth {
-    /// The keys of the provider, as `x-api-key`.
-    ApiKey,
-    /// A token of Microsoft Entra ID.
-    EntraId(EntraConfig),
-}
-
-/// The source of tokens of Microsoft Entra ID.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EntraConfig {
-    /// A client secret: `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`.
-    ClientSecret {
-        /// The token endpoint's host: `AZURE_AUTHORITY_HOST`, default `https://login.microsoftonline.com`.
-        authority: BaseUrl,
-        /// The directory, `AZURE_TENANT_ID`.
-        tenant_id: String,
-        /// The application, `AZURE_CLIENT_ID`.
-        client_id: String,
-        /// The secret of the application, `AZURE_CLIENT_SECRET`.
-        client_secret: Secret,
-    },
-    /// A workload identity: `AZURE_FEDERATED_TOKEN_FILE` with `AZURE_TENANT_ID` and `AZURE_CLIENT_ID`, as
-    /// Kubernetes sets them.
-    WorkloadIdentity {
-        /// The token endpoint's host: `AZURE_AUTHORITY_HOST`, default `https://login.microsoftonline.com`.
-        authority: BaseUrl,
-        /// The directory, `AZURE_TENANT_ID`.
-        tenant_id: String,
-        /// The application, `AZURE_CLIENT_ID`.
-        client_id: String,
-        /// The file with the assertion, which is read again for each token.
-        token_file: PathBuf,
-    },
-    /// The managed identity of the machine: `IDENTITY_ENDPOINT` with `IDENTITY_HEADER` (App Service, Container
-    /// Apps), otherwise the instance metadata service.
-    ManagedIdentity {
-        /// The URL that tokens are requested from. Default `http://169.254.169.254/metadata/identity/oauth2/token`.
-        endpoint: BaseUrl,
-        /// The value of `IDENTITY_HEADER`, which App Service requires in each token request.
-        identity_header: Option<Secret>,
-        /// The value of `AZURE_CLIENT_ID`, which selects one of several identities.
-        client_id: Option<String>,
-    },
-}
-
-/// The settings of a Google Vertex AI upstream.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VertexConfig {
-    /// The URL in front of `/v1/projects`. `None`: the endpoint of the region.
-    pub base_url: Option<BaseUrl>,
-    /// The project of the file or of `GOOGLE_CLOUD_PROJECT`. `None`: the project of the credentials file.
-    pub project: Option<String>,
-    /// A region, or `global`, `us`, `eu`. Default `us-east5`.
-    pub region: String,
-    /// The source of access tokens.
-    pub credentials: GoogleCredentials,
-    /// The project whose quota requests count against: `GOOGLE_CLOUD_QUOTA_PROJECT`. `None`: the `quota_project_id` of the
-    /// credentials file, if it has one.
-    pub quota_project: Option<String>,
-    /// The domain of Google's endpoints: `GOOGLE_CLOUD_UNIVERSE_DOMAIN`, otherwise `universe_domain` of the credentials
-    /// file, otherwise `googleapis.com`. `None`: the metadata server reports it.
-    pub universe_domain: Option<String>,
-}
-
-/// The source of Google's access tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GoogleCredentials {
-    /// A credentials file of any type: `credentials_file`, `GOOGLE_APPLICATION_CREDENTIALS`, or the application
-    /// default credentials that gcloud has written.
-    File(PathBuf),
-    /// The metadata server of the machine.
-    MetadataServer {
-        /// The host, with or without a port: `GCE_METADATA_HOST`, default `metadata.google.internal`.
-        host: String,
-    },
 }
 
 #[cfg(test)]
