@@ -58,7 +58,7 @@ pub(crate) fn install(config: &LoggingConfig) -> Result<Log, LoggingError> {
     let layer = tracing_subscriber::fmt::layer().with_writer(queue);
     let layer = match config.format {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
-        LogFormat::Text => {
+        _ => {
             let colours = config.pretty.unwrap_or(is_terminal) && colours_are_welcome();
             layer.with_ansi(colours).with_target(config.level == LogLevel::Debug).boxed()
         }
@@ -73,9 +73,9 @@ pub(crate) fn install(config: &LoggingConfig) -> Result<Log, LoggingError> {
 fn filter(level: LogLevel) -> Targets {
     let level = match level {
         LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Info => LevelFilter::INFO,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
+        _ => LevelFilter::INFO,
     };
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(OURS.map(|target| (target, level)))
 }
@@ -92,13 +92,13 @@ fn without_secrets() -> FilterFn {
 
 fn open(output: &LogOutput) -> Result<(Output, bool), LoggingError> {
     Ok(match output {
-        LogOutput::Stdout => (Output::Stream(Box::new(io::stdout())), io::stdout().is_terminal()),
         LogOutput::Stderr => (Output::Stream(Box::new(io::stderr())), io::stderr().is_terminal()),
         LogOutput::File(path) => {
             let file = LogFile::open(path.clone());
             let file = file.map_err(|source| LoggingError::Open { path: path.clone(), source })?;
             (Output::File(file), false)
         }
+        _ => (Output::Stream(Box::new(io::stdout())), io::stdout().is_terminal()),
     })
 }
 

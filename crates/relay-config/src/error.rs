@@ -85,6 +85,7 @@ impl fmt::Display for Place {
 
 /// A problem, such as `config.yaml:12:5: providers[2].weigth: unknown key; did you mean `weight`?`
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// The place of the setting.
     pub place: Place,
@@ -96,6 +97,7 @@ pub struct Problem {
 
 /// A setting that is accepted but may be a mistake, such as `config.toml:9:1: providers[0].models: …`
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Warning {
     /// The place of the setting.
     pub place: Place,

@@ -67,6 +67,7 @@ pub enum Implementation {
 
 /// The header that carries the key of a Messages-compatible upstream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CompatibleAuth {
     /// `x-api-key: KEY`.
     #[default]

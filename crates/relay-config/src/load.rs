@@ -30,6 +30,7 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// The format of a configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// YAML 1.2.
     Yaml,

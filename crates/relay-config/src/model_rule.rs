@@ -69,11 +69,19 @@ pub enum ModelRule {
 
 /// A deployment of a model in Azure AI Foundry.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Deployment {
     /// The name of the deployment, which requests contain.
     pub name: String,
     /// The model that is deployed.
     pub model: String,
+}
+
+impl Deployment {
+    /// Creates a deployment with its name, for the model that is deployed.
+    pub fn new(name: impl Into<String>, model: impl Into<String>) -> Self {
+        Self { name: name.into(), model: model.into() }
+    }
 }
 
 impl ModelRule {

@@ -28,6 +28,12 @@ impl ProviderName {
     }
 }
 
+impl<T: Into<Arc<str>>> From<T> for ProviderName {
+    fn from(name: T) -> Self {
+        Self::new(name)
+    }
+}
+
 impl fmt::Display for ProviderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -1,12 +1,14 @@
 //! Configurations that are made in code are checked like those of a file.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use http::HeaderName;
 use relay_config::{
-    AwsCredentials, AzureAuth, AzureConfig, BaseUrl, BedrockApi, BedrockConfig, BedrockGuardrail, ClientKey,
-    CompatibleAuth, Config, GoogleCredentials, KeyConfig, KeyLimits, KindSpec, ListenAddress, PLACEHOLDER,
-    ProviderConfig, ProviderKind, ProviderName, Secret, VertexConfig,
+    AwsCredentials, AzureAuth, AzureConfig, BaseUrl, BedrockApi, BedrockConfig, BedrockGuardrail, ClientAuth,
+    ClientKey, CompatibleAuth, Config, Format, GoogleCredentials, HealthConfig, KeyConfig, KeyLimits,
+    KindSpec, ListenAddress, Loader, PLACEHOLDER, ProviderConfig, ProviderHeaders, ProviderKind,
+    ProviderName, RoutingConfig, Secret, ServerConfig, Strategy, VertexConfig,
 };
 
 fn url() -> BaseUrl {
@@ -14,7 +16,7 @@ fn url() -> BaseUrl {
 }
 
 fn provider(name: &str, kind: ProviderKind) -> ProviderConfig {
-    ProviderConfig::new(ProviderName::new(name), kind)
+    ProviderConfig::new(name, kind)
 }
 
 fn mock(name: &str) -> ProviderConfig {
@@ -22,27 +24,27 @@ fn mock(name: &str) -> ProviderConfig {
 }
 
 fn zai(name: &str) -> ProviderConfig {
-    provider(name, ProviderKind::Zai { base_url: url() })
+    provider(name, ProviderKind::zai(url()))
 }
 
 fn key(text: &str) -> KeyConfig {
-    KeyConfig::new(Some(Secret::new(text)))
+    KeyConfig::new(Secret::new(text))
 }
 
 fn compatible(auth: CompatibleAuth) -> ProviderConfig {
     let spec = KindSpec::named("anthropic_compatible").expect("a known kind");
-    provider("c", ProviderKind::Compatible { spec, base_url: url(), auth })
+    provider("c", ProviderKind::compatible(spec, url(), auth))
 }
 
 fn bedrock(region: Option<&str>, credentials: AwsCredentials) -> BedrockConfig {
-    let region = region.map(str::to_owned);
-    BedrockConfig { base_url: None, region, credentials, api: BedrockApi::Invoke, guardrail: None }
+    let config = BedrockConfig::new(credentials);
+    region.into_iter().fold(config, BedrockConfig::with_region)
 }
 
 /// Asserts the paths of the problems of a configuration with one mock provider, after `change`.
 #[track_caller]
 fn check(expected: &[&str], change: impl FnOnce(&mut Config)) {
-    let mut config = Config { providers: vec![mock("a")], ..Config::default() };
+    let mut config = Config::new([mock("a")]);
     change(&mut config);
     let problems = config.check().map_or_else(|error| error.problems, |()| Vec::new());
     let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
@@ -53,6 +55,54 @@ fn check(expected: &[&str], change: impl FnOnce(&mut Config)) {
 #[track_caller]
 fn check_provider(expected: &[&str], provider: ProviderConfig) {
     check(expected, |config| config.providers = vec![provider]);
+}
+
+#[test]
+fn a_whole_configuration_is_built_without_a_file() {
+    let limits = KeyLimits::default().with_requests(50).with_tokens(100_000);
+    let first = provider("first", ProviderKind::anthropic(url()))
+        .with_key(key("k").with_name("team").with_priority(2).with_weight(3).with_limits(limits))
+        .with_headers(
+            ProviderHeaders::default().with_fixed(HeaderName::from_static("x-team"), Secret::new("t")),
+        );
+    let bedrock = bedrock(Some("us-east-1"), AwsCredentials::DefaultChain).with_api(BedrockApi::Messages);
+    let mut second = provider("second", ProviderKind::Bedrock(bedrock)).with_priority(0).with_weight(2);
+    second.models = vec!["claude-opus-5-5".to_owned()];
+    let client = ClientKey::new("alice", Secret::new("a"));
+    let mut server = ServerConfig::default()
+        .with_listen([ListenAddress::new("::1", 9000)])
+        .with_timeout(None)
+        .with_max_concurrent(8)
+        .with_auth(ClientAuth::default().with_key(client).with_allow_subscription(true));
+    server.enable_http2 = false;
+    let config = Config::new([first, second])
+        .with_server(server)
+        .with_routing(
+            RoutingConfig::default().with_strategy(Strategy::RoundRobin).with_max_attempts(NonZeroU32::MIN),
+        )
+        .with_health(HealthConfig::default().with_check(None));
+    assert_eq!(config.check().map_err(|error| error.to_string()), Ok(()));
+
+    // The loader reads the same configuration from the text that shows it, apart from the secrets.
+    let shown = config.to_yaml().replace("***", "k");
+    let mut expected =
+        Loader::new().with_text("c.yaml", Format::Yaml, shown).load().expect("a valid file").config;
+    expected.providers[0].headers = config.providers[0].headers.clone();
+    expected.server.auth = config.server.auth.clone();
+    assert_eq!(expected.providers, config.providers);
+    assert_eq!(expected.server, config.server);
+    assert_eq!(expected.routing, config.routing);
+    assert_eq!(expected.health, config.health);
+}
+
+#[test]
+fn a_clients_credential_reaches_an_own_address_only_on_demand() {
+    let at = |url| ProviderKind::anthropic(BaseUrl::parse(url).expect("a URL"));
+    assert!(at("https://API.anthropic.com:443/").passes_through());
+    assert!(!at("https://gateway.example").passes_through());
+    assert!(at("https://gateway.example").with_passthrough(true).passes_through());
+    assert!(!at("https://api.anthropic.com").with_passthrough(false).passes_through());
+    assert!(!ProviderKind::Mock.with_passthrough(true).passes_through());
 }
 
 #[test]
@@ -71,51 +121,47 @@ fn names_are_unique_and_can_be_written_into_headers() {
     check(&["providers[0].name"], |config| config.providers = vec![mock("")]);
     check(&["providers[0].name"], |config| config.providers = vec![mock("a b")]);
     check(&["providers[0].name"], |config| config.providers = vec![mock(&"x".repeat(65))]);
-    let config = Config { providers: vec![mock("a"), mock("b"), mock("a")], ..Config::default() };
+    let config = Config::new([mock("a"), mock("b"), mock("a")]);
     let text = "providers[2].name: \"a\" is already used by providers[0]";
     assert_eq!(config.check().unwrap_err().to_string(), text);
 }
 
 #[test]
 fn keys_are_present_where_the_kind_needs_them_and_can_be_sent() {
-    let keyed = |mut provider: ProviderConfig, text| {
-        provider.keys.push(key(text));
-        provider
-    };
+    let keyed = |provider: ProviderConfig, text| provider.with_key(key(text));
     check_provider(&["providers[0].keys"], zai("a"));
-    check(&[], |config| config.providers.push(ProviderConfig { enabled: false, ..zai("b") }));
+    let mut disabled = zai("b");
+    disabled.enabled = false;
+    check(&[], |config| config.providers.push(disabled));
     check_provider(&[], keyed(zai("a"), "key"));
     check_provider(&["providers[0].keys[0].key"], keyed(zai("a"), ""));
     check_provider(&["providers[0].keys[0].key"], keyed(zai("a"), PLACEHOLDER));
     check_provider(&["providers[0].keys[0].key"], keyed(zai("a"), "a\nb"));
-    let mut without = zai("a");
-    without.keys.push(KeyConfig::new(None));
-    check_provider(&["providers[0].keys[0].key"], without);
+    check_provider(&["providers[0].keys[0].key"], zai("a").with_key(KeyConfig::new(None)));
     check_provider(&["providers[0].keys"], keyed(compatible(CompatibleAuth::None), "key"));
     check_provider(&["providers[0].keys"], compatible(CompatibleAuth::Bearer));
-    let anthropic = |passthrough| provider("a", ProviderKind::Anthropic { base_url: url(), passthrough });
-    check_provider(&[], anthropic(true));
-    check_provider(&["providers[0].keys"], anthropic(false));
-    let azure = AzureConfig { base_url: url(), api_version: None, auth: AzureAuth::ApiKey };
+    let anthropic = ProviderKind::anthropic(url());
+    check_provider(&["providers[0].keys"], provider("a", anthropic.clone()));
+    check_provider(&[], provider("a", anthropic.with_passthrough(true)));
+    let azure = AzureConfig::new(url(), AzureAuth::ApiKey);
     check_provider(&["providers[0].keys"], provider("a", ProviderKind::Azure(azure)));
 }
 
 #[test]
 fn keys_of_one_organization_have_the_same_limits() {
     let limited = |secret, limit| {
-        let limits = KeyLimits { requests: NonZeroU64::new(limit), ..KeyLimits::default() };
-        KeyConfig { limits, organization: Some("o".to_owned()), ..key(secret) }
+        key(secret).with_limits(KeyLimits::default().with_requests(limit)).with_organization("o")
     };
-    let with = |keys| ProviderConfig { keys, ..zai("a") };
-    check_provider(&["providers[0].keys[1].rpm_limit"], with(vec![limited("k", 1), limited("l", 2)]));
-    check_provider(&[], with(vec![limited("k", 1), limited("l", 1)]));
-    check_provider(&["providers[0].keys[0].rpm_limit"], with(vec![limited("k", u64::MAX)]));
+    let with_two = |first, second| zai("a").with_key(limited("k", first)).with_key(limited("l", second));
+    check_provider(&["providers[0].keys[1].rpm_limit"], with_two(1, 2));
+    check_provider(&[], with_two(1, 1));
+    check_provider(&["providers[0].keys[0].rpm_limit"], zai("a").with_key(limited("k", u64::MAX)));
 }
 
 #[test]
 fn a_key_and_its_name_occur_once() {
-    let named = |secret, name: &str| KeyConfig { name: Some(name.to_owned()), ..key(secret) };
-    let with = |keys| ProviderConfig { keys, ..zai("a") };
+    let named = |secret, name| key(secret).with_name(name);
+    let with = |keys: Vec<KeyConfig>| keys.into_iter().fold(zai("a"), ProviderConfig::with_key);
     check_provider(&["providers[0].keys[1].key"], with(vec![key("k"), key("k")]));
     check_provider(&["providers[0].keys[1].name"], with(vec![named("k", "n"), named("l", "n")]));
     check_provider(&["providers[0].keys[0].name"], with(vec![named("k", "k")]));
@@ -164,7 +210,7 @@ fn routes_name_existing_providers() {
     check(&[r#"routing.model_mapping."claude-*""#], |config| {
         config.routing.model_mapping.insert("claude-*".to_owned(), ProviderName::new("a"));
     });
-    let mut config = Config { providers: vec![mock("main")], ..Config::default() };
+    let mut config = Config::new([mock("main")]);
     config.routing.default_provider = Some(ProviderName::new("mian"));
     let text =
         "routing.default_provider: found \"mian\", expected the name of a provider; did you mean `main`?";
@@ -173,30 +219,25 @@ fn routes_name_existing_providers() {
 
 #[test]
 fn models_and_mappings_have_names() {
-    check_provider(
-        &["providers[0].models[1]"],
-        ProviderConfig { models: vec!["m".to_owned(), String::new()], ..mock("a") },
-    );
-    check_provider(
-        &["providers[0].model_mapping.x"],
-        ProviderConfig { model_mapping: [("x", "y*")].into_iter().collect(), ..mock("a") },
-    );
-    check_provider(&["providers[0].discover_models"], ProviderConfig { discover_models: true, ..mock("a") });
+    check_provider(&["providers[0].models[1]"], mock("a").with_models(["m", ""]));
+    check_provider(&["providers[0].model_mapping.x"], mock("a").with_model_mapping([("x", "y*")]));
+    let mut discovering = mock("a");
+    discovering.discover_models = true;
+    check_provider(&["providers[0].discover_models"], discovering);
 }
 
 #[test]
 fn headers_carry_no_credential() {
-    let mut fixed = mock("a");
-    fixed.kind = ProviderKind::Anthropic { base_url: url(), passthrough: true };
-    fixed.headers.fixed.push(("x-api-key".parse().unwrap(), Secret::new("v")));
-    check_provider(&["providers[0].headers.x-api-key"], fixed);
-    let mut forwarded = mock("a");
-    forwarded.headers.forwarded =
-        vec!["cookie".parse().unwrap(), "x-a".parse().unwrap(), "x-a".parse().unwrap()];
-    check_provider(&["providers[0].forward_headers[0]", "providers[0].forward_headers[2]"], forwarded);
-    let mut broken = mock("a");
-    broken.headers.fixed.push(("x-a".parse().unwrap(), Secret::new("a\nb")));
-    check_provider(&["providers[0].headers.x-a"], broken);
+    let name = HeaderName::from_static;
+    let fixed = ProviderHeaders::default().with_fixed(name("x-api-key"), Secret::new("v"));
+    let kind = ProviderKind::anthropic(url()).with_passthrough(true);
+    check_provider(&["providers[0].headers.x-api-key"], provider("a", kind).with_headers(fixed));
+    let forwarded = ["cookie", "x-a", "x-a"].map(name).into_iter();
+    let forwarded = forwarded.fold(ProviderHeaders::default(), ProviderHeaders::with_forwarded);
+    let paths = ["providers[0].forward_headers[0]", "providers[0].forward_headers[2]"];
+    check_provider(&paths, mock("a").with_headers(forwarded));
+    let broken = ProviderHeaders::default().with_fixed(name("x-a"), Secret::new("a\nb"));
+    check_provider(&["providers[0].headers.x-a"], mock("a").with_headers(broken));
 }
 
 #[test]
@@ -213,7 +254,7 @@ fn client_keys_admit_only_clients_that_have_one() {
 
 #[test]
 fn listeners_are_addresses_and_each_is_named_once() {
-    let address = |host: &str, port| ListenAddress { host: host.to_owned(), port };
+    let address = |host: &str, port| ListenAddress::new(host, port);
     check(&["server.listen"], |config| config.server.listen.clear());
     check(&["server.listen[0]"], |config| config.server.listen = vec![address("http://a", 1)]);
     check(&["server.listen[1]"], |config| config.server.listen = vec![address("a", 1), address("a", 1)]);
@@ -232,18 +273,14 @@ fn settings_of_clouds_are_checked() {
     check_provider(&["providers[0].aws_region"], with(bedrock(None, token())));
     let empty = AwsCredentials::BearerToken(Secret::new(""));
     check_provider(&["providers[0].aws_bearer_token"], with(bedrock(Some("us-east-1"), empty)));
-    let guardrail = BedrockGuardrail { id: "a b".to_owned(), version: "0".to_owned(), trace: None };
-    let guarded = BedrockConfig { guardrail: Some(guardrail), ..bedrock(Some("us-east-1"), token()) };
+    let guarded = bedrock(Some("us-east-1"), token()).with_guardrail(BedrockGuardrail::new("a b", "0"));
     let path = "providers[0].bedrock_guardrail";
     check_provider(&[&format!("{path}.id"), &format!("{path}.version")], with(guarded));
-    let vertex = VertexConfig {
-        base_url: None,
-        project: Some("My Project".to_owned()),
-        region: "us-east5-a".to_owned(),
-        credentials: GoogleCredentials::MetadataServer { host: "metadata".to_owned() },
-        quota_project: None,
-        universe_domain: Some("googleapis.com".to_owned()),
-    };
+    let credentials = GoogleCredentials::MetadataServer { host: "metadata".to_owned() };
+    let vertex = VertexConfig::new(credentials)
+        .with_project("My Project")
+        .with_region("us-east5-a")
+        .with_universe_domain("googleapis.com");
     check_provider(
         &["providers[0].gcp_region", "providers[0].gcp_project_id"],
         provider("a", ProviderKind::Vertex(vertex)),
@@ -252,7 +289,7 @@ fn settings_of_clouds_are_checked() {
 
 #[test]
 fn no_problem_shows_a_secret() {
-    let mut config = Config { providers: vec![zai("a")], ..Config::default() };
+    let mut config = Config::new([zai("a")]);
     config.providers[0].keys.push(key("top\nsecret"));
     config.server.auth.bearer_secret = Some(Secret::new("top,secret"));
     let error = config.check().unwrap_err();

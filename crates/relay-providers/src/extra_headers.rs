@@ -70,13 +70,13 @@ mod tests {
     #[test]
     fn fixed_and_forwarded_headers_are_added_and_replace_others() {
         let name = HeaderName::from_static;
-        let config = ProviderHeaders {
-            fixed: vec![
-                (name("x-gateway"), Secret::new("secret")),
-                (name("user-agent"), Secret::new("relay")),
-            ],
-            forwarded: vec![name("x-team"), name("x-hop"), name("x-absent")],
-        };
+        let config = ProviderHeaders::default()
+            .with_fixed(name("x-gateway"), Secret::new("secret"))
+            .with_fixed(name("user-agent"), Secret::new("relay"));
+        let config = ["x-team", "x-hop", "x-absent"]
+            .map(name)
+            .into_iter()
+            .fold(config, ProviderHeaders::with_forwarded);
         let extra = ExtraHeaders::new(&config).unwrap();
         let mut client = HeaderMap::new();
         for (key, value) in [

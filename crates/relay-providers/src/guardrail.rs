@@ -171,7 +171,7 @@ fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u
 
 #[cfg(test)]
 mod tests {
-    use relay_config::{AwsCredentials, BaseUrl, BedrockApi};
+    use relay_config::{AwsCredentials, BaseUrl};
 
     use super::*;
 
@@ -183,21 +183,14 @@ mod tests {
     }
 
     fn bedrock(guardrail: Option<BedrockGuardrail>, base_url: Option<&str>) -> ProviderKind {
-        ProviderKind::Bedrock(BedrockConfig {
-            base_url: base_url.map(|url| BaseUrl::parse(url).unwrap()),
-            region: Some("us-east-1".to_owned()),
-            credentials: AwsCredentials::DefaultChain,
-            api: BedrockApi::Invoke,
-            guardrail,
-        })
+        let mut config = BedrockConfig::new(AwsCredentials::DefaultChain).with_region("us-east-1");
+        config.base_url = base_url.map(|url| BaseUrl::parse(url).unwrap());
+        config.guardrail = guardrail;
+        ProviderKind::Bedrock(config)
     }
 
     fn enforced() -> BedrockGuardrail {
-        BedrockGuardrail {
-            id: "abc1".to_owned(),
-            version: "2".to_owned(),
-            trace: Some(GuardrailTrace::Enabled),
-        }
+        BedrockGuardrail::new("abc1", "2").with_trace(GuardrailTrace::Enabled)
     }
 
     const TIER: &str = "x-amzn-bedrock-service-tier";
@@ -269,7 +262,7 @@ mod tests {
         let sent = [(IDENTIFIER, "abc1"), (VERSION, "2"), (TRACE, "ENABLED")];
         check_written(Some(&own), &[], &sent);
         check_written(Some(&own), &[(IDENTIFIER, "abc1"), (TRACE, "DISABLED")], &sent);
-        let without_trace = BedrockGuardrail { trace: None, ..own };
+        let without_trace = BedrockGuardrail::new("abc1", "2");
         check_written(
             Some(&without_trace),
             &[(TRACE, "ENABLED_FULL"), (TIER, "flex"), ("x-amzn-trace-id", "t")],

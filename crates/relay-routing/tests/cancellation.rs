@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -90,13 +90,10 @@ impl World {
         let pools = (0..4).map(|provider| {
             let counted = Arc::clone(&open);
             let service = service_fn(move |attempt| serve(provider, Exchange::begin(&counted), attempt));
-            let limit = NonZeroU64::new(100_000);
-            let limits = KeyLimits {
-                tokens: limit,
-                input_tokens: limit,
-                output_tokens: limit,
-                ..KeyLimits::default()
-            };
+            let limits = KeyLimits::default()
+                .with_tokens(100_000)
+                .with_input_tokens(100_000)
+                .with_output_tokens(100_000);
             let quota = Arc::new(Quota::new(limits, Instant::now()));
             quotas.push(Arc::clone(&quota));
             let credential = CredentialId::Key(KeyId::of(&Secret::new(provider.to_string())));

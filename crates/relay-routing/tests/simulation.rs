@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 #![allow(clippy::print_stdout, reason = "the printed numbers are the result of a long run")]
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -172,11 +172,7 @@ fn failover(world: &Arc<World>) -> Failover {
         let candidates = (0..KEYS).map(|key| {
             let world = Arc::clone(world);
             let service = service_fn(move |attempt| Arc::clone(&world).serve(provider, key, attempt));
-            let limits = KeyLimits {
-                requests: NonZeroU64::new(requests),
-                tokens: NonZeroU64::new(tokens),
-                ..KeyLimits::default()
-            };
+            let limits = KeyLimits::default().with_requests(requests).with_tokens(tokens);
             let credential = CredentialId::Key(KeyId::of(&Secret::new(format!("{provider}-{key}"))));
             Candidate::new(credential, 1, CandidateService::new(service))
                 .with_quota(Arc::new(Quota::new(limits, Instant::now())))

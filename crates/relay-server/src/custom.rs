@@ -31,7 +31,7 @@ impl CustomProvider {
     /// Creates the settings of a provider with this name, which is unique among all providers. Defaults: priority and weight
     /// 1, every model, no limits, the time limits of a configured provider.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        let kind = ProviderKind::Custom { base_url: None };
+        let kind = ProviderKind::custom(None);
         Self { config: ProviderConfig::new(ProviderName::new(name), kind), spends_credential: true }
     }
 
@@ -73,7 +73,7 @@ impl CustomProvider {
     /// Sets the limits per minute. Default: they are learned from the headers of responses.
     #[must_use]
     pub fn with_limits(mut self, limits: KeyLimits) -> Self {
-        self.config.keys = vec![KeyConfig { limits, ..KeyConfig::new(None) }];
+        self.config.keys = vec![KeyConfig::new(None).with_limits(limits)];
         self
     }
 
@@ -127,7 +127,7 @@ impl Added {
     pub(crate) fn new(settings: CustomProvider, provider: impl Provider) -> Self {
         let CustomProvider { mut config, spends_credential } = settings;
         let base_url: Option<BaseUrl> = provider.base_url().cloned();
-        config.kind = ProviderKind::Custom { base_url };
+        config.kind = ProviderKind::custom(base_url);
         // A key without a priority of its own has the provider's.
         config.keys.iter_mut().for_each(|key| key.priority = config.priority);
         let mount = Arc::new(Mounted(Arc::new(provider)));

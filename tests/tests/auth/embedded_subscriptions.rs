@@ -6,7 +6,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use relay_config::{
     BaseUrl, ClientAuth, ClientKey, Config, Format, KeyConfig, ListenAddress, Loader, ProviderConfig,
-    ProviderKind, ProviderName, Secret,
+    ProviderKind, Secret, ServerConfig,
 };
 use relay_server::Relay;
 use relay_tests::fakes::anthropic;
@@ -33,7 +33,7 @@ async fn check(auth_in_file: Value, auth: ClientAuth) {
         // The listener of the configuration has no influence: the service has its own.
         let (listen, other) = (("127.0.0.1", 8787), ("0.0.0.0", 8787));
         let in_file = from_file(&auth_in_file, setting, listen, &upstream.url());
-        let auth = ClientAuth { subscription_may_use_keys: setting, ..auth.clone() };
+        let auth = setting.into_iter().fold(auth.clone(), ClientAuth::with_subscription_may_use_keys);
         let in_code = from_code(auth.clone(), other, &upstream.url());
         for (config, stated) in [&in_file, &in_code]
             .into_iter()
@@ -68,13 +68,10 @@ fn from_file(auth: &Value, setting: Option<bool>, (host, port): (&str, u16), url
 }
 
 fn from_code(auth: ClientAuth, (host, port): (&str, u16), url: &str) -> Config {
-    let kind = ProviderKind::Anthropic { base_url: BaseUrl::parse(url).unwrap(), passthrough: false };
-    let mut provider = ProviderConfig::new(ProviderName::new("a"), kind);
-    provider.keys.push(KeyConfig::new(Some(Secret::new(PROVIDER_KEY))));
-    let mut config = Config { providers: vec![provider], ..Config::default() };
-    config.server.listen = vec![ListenAddress { host: host.to_owned(), port }];
-    config.server.auth = auth;
-    config
+    let kind = ProviderKind::anthropic(BaseUrl::parse(url).unwrap());
+    let provider = ProviderConfig::new("a", kind).with_key(KeyConfig::new(Secret::new(PROVIDER_KEY)));
+    let server = ServerConfig::default().with_listen([ListenAddress::new(host, port)]).with_auth(auth);
+    Config::new([provider]).with_server(server)
 }
 
 #[tokio::test]
@@ -84,21 +81,21 @@ async fn without_client_auth_an_invented_token_spends_a_key_only_on_stated_loopb
 
 #[tokio::test]
 async fn a_subscription_that_is_allowed_spends_a_key_only_on_stated_loopback() {
-    let auth = ClientAuth { allow_subscription: true, ..ClientAuth::default() };
+    let auth = ClientAuth::default().with_allow_subscription(true);
     check(json!({"allow_subscription": true}), auth).await;
 }
 
 #[tokio::test]
 async fn beside_a_client_key_an_invented_token_spends_no_key() {
     let key = ClientKey::new("default", Secret::new("client-key"));
-    let auth = ClientAuth { keys: vec![key], allow_subscription: true, ..ClientAuth::default() };
+    let auth = ClientAuth::default().with_key(key).with_allow_subscription(true);
     check(json!({"allow_subscription": true, "api_key": "client-key"}), auth).await;
 }
 
 #[tokio::test]
 async fn beside_a_bearer_secret_an_invented_token_spends_no_key() {
-    let bearer_secret = Some(Secret::new("client-key"));
-    let auth = ClientAuth { bearer_secret, allow_subscription: true, ..ClientAuth::default() };
+    let secret = Secret::new("client-key");
+    let auth = ClientAuth::default().with_bearer_secret(secret).with_allow_subscription(true);
     check(json!({"allow_subscription": true, "bearer_secret": "client-key"}), auth).await;
 }
 

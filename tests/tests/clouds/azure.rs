@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use relay_config::{
-    AzureAuth, AzureConfig, BaseUrl, Config, EntraConfig, ProviderConfig, ProviderKind, ProviderName,
-};
+use relay_config::{AzureAuth, AzureConfig, BaseUrl, Config, EntraConfig, ProviderConfig, ProviderKind};
 use relay_tests::fakes::azure::{
     self, CLIENT, CLIENT_SECRET, FEDERATED_TOKEN, IDENTITY_HEADER, PREFIX, TENANT,
 };
@@ -204,13 +202,9 @@ async fn the_instance_metadata_service_is_the_default_token_endpoint() {
         identity_header: None,
         client_id: None,
     };
-    let kind = ProviderKind::Azure(AzureConfig {
-        base_url: BaseUrl::parse(&format!("{}{PREFIX}", upstream.url())).expect("a URL"),
-        api_version: None,
-        auth: AzureAuth::EntraId(entra),
-    });
-    let providers = vec![ProviderConfig::new(ProviderName::new("azure"), kind)];
-    let relay = Relay::serve(Config { providers, ..Config::default() }).await;
+    let base_url = BaseUrl::parse(&format!("{}{PREFIX}", upstream.url())).expect("a URL");
+    let kind = ProviderKind::Azure(AzureConfig::new(base_url, AzureAuth::EntraId(entra)));
+    let relay = Relay::serve(Config::new([ProviderConfig::new("azure", kind)])).await;
     assert_eq!(Call::messages(BODY).send(relay.address()).await.status, 200);
     assert_eq!(service.requests().len(), 1);
 }

@@ -144,7 +144,7 @@ async fn the_deployments_of_a_resource_are_listed_with_its_key() {
     .await;
     let url = BaseUrl::parse(&format!("{}/anthropic", upstream.url())).unwrap();
     let listed = azure_deployments(&url, &Secret::new("secret"), &transport()).await.unwrap();
-    assert_eq!(listed, [Deployment { name: "my-opus".to_owned(), model: "claude-opus-5-5".to_owned() }]);
+    assert_eq!(listed, [Deployment::new("my-opus", "claude-opus-5-5")]);
 }
 
 #[tokio::test]

@@ -1,18 +1,17 @@
 //! A relay is built from a configuration in code only if the loader would accept it in a file.
 
-use relay_config::{Config, KindSpec, ProviderConfig, ProviderKind, ProviderName};
+use relay_config::{Config, KindSpec, ProviderConfig, ProviderKind};
 use relay_server::{BuildError, Relay};
 
 fn provider(name: &str, kind: &str) -> ProviderConfig {
     let kind = ProviderKind::with_defaults(KindSpec::named(kind).unwrap()).unwrap();
-    ProviderConfig::new(ProviderName::new(name), kind)
+    ProviderConfig::new(name, kind)
 }
 
 /// Asserts the paths of the problems for which no relay is built.
 #[track_caller]
 fn check(providers: Vec<ProviderConfig>, expected: &[&str]) {
-    let config = Config { providers, ..Config::default() };
-    let paths: Vec<String> = match Relay::builder(config).without_proxy().build() {
+    let paths: Vec<String> = match Relay::builder(Config::new(providers)).without_proxy().build() {
         Ok(_) => Vec::new(),
         Err(BuildError::Config(invalid)) => {
             invalid.problems.into_iter().map(|problem| problem.path).collect()

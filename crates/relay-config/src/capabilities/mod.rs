@@ -19,6 +19,7 @@ use crate::claude_model::ClaudeModel;
 
 /// The rule for a beta.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BetaRule {
     /// The beta is sent to the upstream.
     Pass,

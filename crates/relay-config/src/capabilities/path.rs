@@ -21,6 +21,7 @@ pub struct FieldPath {
 
 /// A level of a [`FieldPath`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PathStep {
     /// The name of a member.
     pub name: String,
@@ -28,8 +29,16 @@ pub struct PathStep {
     pub select: Option<Select>,
 }
 
+impl PathStep {
+    /// Creates a level: the member `name`, or the part of its value that `select` chooses.
+    pub fn new(name: impl Into<String>, select: Option<Select>) -> Self {
+        Self { name: name.into(), select }
+    }
+}
+
 /// The brackets of a [`PathStep`]: a choice among the items of a list, or a condition on an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Select {
     /// All items of a list.
     All,

@@ -6,6 +6,7 @@ use super::path::{FieldPath, PathStep, Select};
 
 /// The rule for a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FieldRule {
     /// The field is sent to the upstream.
     Pass,

@@ -21,11 +21,11 @@ impl Config {
     /// one later.
     ///
     /// ```
-    /// use relay_config::{BaseUrl, Config, ProviderConfig, ProviderKind, ProviderName};
+    /// use relay_config::{BaseUrl, Config, ProviderConfig, ProviderKind};
     ///
     /// let base_url = BaseUrl::parse("https://api.z.ai/api/anthropic")?;
-    /// let provider = ProviderConfig::new(ProviderName::new("zai"), ProviderKind::Zai { base_url });
-    /// let config = Config { providers: vec![provider], ..Config::default() };
+    /// let provider = ProviderConfig::new("zai", ProviderKind::zai(base_url));
+    /// let config = Config::new([provider]);
     /// assert_eq!(
     ///     config.check().unwrap_err().to_string(),
     ///     "providers[0].keys: missing; a provider of type zai needs a key: keys: [{ key: ${NAME} }]",

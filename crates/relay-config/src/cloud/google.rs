@@ -11,9 +11,6 @@ use crate::environment::Environment;
 use crate::error::Fault;
 use crate::names::BaseUrl;
 
-/// The region of a provider that names none.
-pub(crate) const DEFAULT_REGION: &str = "us-east5";
-
 const FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 const METADATA_HOST: &str = "GCE_METADATA_HOST";
 

@@ -5,7 +5,15 @@ use std::num::{NonZeroU32, NonZeroU64};
 use crate::secret::Secret;
 
 /// The credentials of clients that are admitted. With nothing configured, every client is admitted.
+///
+/// ```
+/// use relay_config::{ClientAuth, ClientKey, Secret};
+///
+/// let auth = ClientAuth::default().with_key(ClientKey::new("alice", Secret::new("key")));
+/// assert!(auth.is_required());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ClientAuth {
     /// The accepted keys (`server.auth.api_key`, `api_keys[]`), in either of the two credential headers.
     pub keys: Vec<ClientKey>,
@@ -19,6 +27,35 @@ pub struct ClientAuth {
 }
 
 impl ClientAuth {
+    /// Admits a client by its key.
+    #[must_use]
+    pub fn with_key(mut self, client: ClientKey) -> Self {
+        self.keys.push(client);
+        self
+    }
+
+    /// Admits every client that sends this bearer token.
+    #[must_use]
+    pub fn with_bearer_secret(mut self, secret: Secret) -> Self {
+        self.bearer_secret = Some(secret);
+        self
+    }
+
+    /// Admits a client by its own Claude subscription token, which is forwarded to `anthropic` providers.
+    #[must_use]
+    pub fn with_allow_subscription(mut self, allowed: bool) -> Self {
+        self.allow_subscription = allowed;
+        self
+    }
+
+    /// Sets the use of configured keys for a request that carries only a subscription token. Default:
+    /// [`subscription_may_use_keys_at`](Self::subscription_may_use_keys_at).
+    #[must_use]
+    pub fn with_subscription_may_use_keys(mut self, permitted: bool) -> Self {
+        self.subscription_may_use_keys = Some(permitted);
+        self
+    }
+
     /// Returns `true` if a client must present a credential.
     #[must_use]
     pub fn is_required(&self) -> bool {

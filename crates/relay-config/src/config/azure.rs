@@ -6,7 +6,18 @@ use crate::names::BaseUrl;
 use crate::secret::Secret;
 
 /// The settings of an Azure AI Foundry upstream.
+///
+/// ```
+/// use relay_config::{AzureAuth, AzureConfig, BaseUrl, KeyConfig, ProviderConfig, ProviderKind, Secret};
+///
+/// let url = BaseUrl::parse("https://my-resource.services.ai.azure.com/anthropic")?;
+/// let kind = ProviderKind::Azure(AzureConfig::new(url, AzureAuth::ApiKey));
+/// let provider = ProviderConfig::new("foundry", kind).with_key(KeyConfig::new(Secret::new("key")));
+/// assert_eq!(provider.kind.as_str(), "azure");
+/// # Ok::<(), relay_config::BaseUrlError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct AzureConfig {
     /// The URL in front of `/v1/messages`: `https://{azure_resource_name}.services.ai.azure.com/anthropic`, or the
     /// `base_url` of the file.
@@ -15,6 +26,21 @@ pub struct AzureConfig {
     pub api_version: Option<String>,
     /// The credential of requests.
     pub auth: AzureAuth,
+}
+
+impl AzureConfig {
+    /// Creates the settings for the URL in front of `/v1/messages` and the credential.
+    #[must_use]
+    pub fn new(base_url: BaseUrl, auth: AzureAuth) -> Self {
+        Self { base_url, api_version: None, auth }
+    }
+
+    /// Sets the query parameter `api-version`. Default: it is not sent.
+    #[must_use]
+    pub fn with_api_version(mut self, version: impl Into<String>) -> Self {
+        self.api_version = Some(version.into());
+        self
+    }
 }
 
 /// The credential of requests to Azure AI Foundry.

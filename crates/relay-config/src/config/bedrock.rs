@@ -4,7 +4,18 @@ use crate::names::BaseUrl;
 use crate::secret::Secret;
 
 /// The settings of an AWS Bedrock upstream.
+///
+/// ```
+/// use relay_config::{AwsCredentials, BedrockConfig, BedrockGuardrail, ProviderConfig, ProviderKind};
+///
+/// let bedrock = BedrockConfig::new(AwsCredentials::DefaultChain)
+///     .with_region("eu-central-1")
+///     .with_guardrail(BedrockGuardrail::new("gr1abcdefghi", "DRAFT"));
+/// let provider = ProviderConfig::new("bedrock", ProviderKind::Bedrock(bedrock));
+/// assert_eq!(provider.kind.as_str(), "bedrock");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct BedrockConfig {
     /// The URL in front of `/model`, or of `/v1/messages` with the [`Messages`](BedrockApi::Messages) API. `None`:
     /// the endpoint of the region.
@@ -21,6 +32,40 @@ pub struct BedrockConfig {
 }
 
 impl BedrockConfig {
+    /// Creates the settings for the credential: the endpoint of the region, the default region, `InvokeModel`, no guardrail.
+    #[must_use]
+    pub fn new(credentials: AwsCredentials) -> Self {
+        Self { base_url: None, region: None, credentials, api: BedrockApi::default(), guardrail: None }
+    }
+
+    /// Sets the URL in front of `/model`, or of `/v1/messages` with the [`Messages`](BedrockApi::Messages) API.
+    #[must_use]
+    pub fn with_base_url(mut self, url: BaseUrl) -> Self {
+        self.base_url = Some(url);
+        self
+    }
+
+    /// Sets the region. Default: that of the profile.
+    #[must_use]
+    pub fn with_region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// Sets the operation that serves requests.
+    #[must_use]
+    pub fn with_api(mut self, api: BedrockApi) -> Self {
+        self.api = api;
+        self
+    }
+
+    /// Sets the guardrail that is applied to every message.
+    #[must_use]
+    pub fn with_guardrail(mut self, guardrail: BedrockGuardrail) -> Self {
+        self.guardrail = Some(guardrail);
+        self
+    }
+
     /// Returns `true` if the endpoint applies the guardrail of a request. Mantle, which only a `base_url` selects, does not.
     #[must_use]
     pub fn applies_guardrails(&self) -> bool {
@@ -43,6 +88,7 @@ pub fn aws_service(base_url: &BaseUrl) -> &'static str {
 
 /// A guardrail of Amazon Bedrock, as a request names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BedrockGuardrail {
     /// The id or the ARN of the guardrail.
     pub id: String,
@@ -52,8 +98,23 @@ pub struct BedrockGuardrail {
     pub trace: Option<GuardrailTrace>,
 }
 
+impl BedrockGuardrail {
+    /// Creates a guardrail with its id or ARN, and the number of its version or `DRAFT`.
+    pub fn new(id: impl Into<String>, version: impl Into<String>) -> Self {
+        Self { id: id.into(), version: version.into(), trace: None }
+    }
+
+    /// Sets the trace in answers. Default: the request of the client decides.
+    #[must_use]
+    pub fn with_trace(mut self, trace: GuardrailTrace) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+}
+
 /// The extent of the trace that a guardrail adds to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GuardrailTrace {
     /// The detections.
     Enabled,
@@ -98,6 +159,7 @@ pub enum AwsCredentials {
 
 /// The operation of Bedrock that serves requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BedrockApi {
     /// `InvokeModel` and `InvokeModelWithResponseStream`, which every model supports.
     #[default]

@@ -9,6 +9,7 @@ use crate::names::BaseUrl;
 #[non_exhaustive]
 pub enum ProviderKind {
     /// Anthropic's API, or a proxy for it.
+    #[non_exhaustive]
     Anthropic {
         /// The URL in front of `/v1/messages`. Default `https://api.anthropic.com`.
         base_url: BaseUrl,
@@ -17,16 +18,19 @@ pub enum ProviderKind {
         passthrough: bool,
     },
     /// Z.AI (GLM).
+    #[non_exhaustive]
     Zai {
         /// The URL in front of `/v1/messages`. Default `https://api.z.ai/api/anthropic`.
         base_url: BaseUrl,
     },
     /// Ollama 0.14 or later.
+    #[non_exhaustive]
     Ollama {
         /// The URL in front of `/v1/messages`. Default `http://localhost:11434`.
         base_url: BaseUrl,
     },
     /// An endpoint that speaks the Messages API, such as `minimax` or `anthropic_compatible`.
+    #[non_exhaustive]
     Compatible {
         /// The entry of [`KINDS`](crate::KINDS).
         spec: &'static KindSpec,
@@ -44,6 +48,7 @@ pub enum ProviderKind {
     /// The built-in upstream for offline use.
     Mock,
     /// A provider that a program adds in code, by `relay_server::Builder::with_provider`. A file cannot configure it.
+    #[non_exhaustive]
     Custom {
         /// The address of the upstream; `None` if it has none.
         base_url: Option<BaseUrl>,
@@ -51,6 +56,57 @@ pub enum ProviderKind {
 }
 
 impl ProviderKind {
+    /// Returns Anthropic's API at `base_url`. A client's own credential is sent there only if it is
+    /// `https://api.anthropic.com`; [`with_passthrough`](Self::with_passthrough) changes this.
+    #[must_use]
+    pub fn anthropic(base_url: BaseUrl) -> Self {
+        let passthrough = kinds::ANTHROPIC.default_base_url().is_some_and(|own| own.is_equivalent(&base_url));
+        Self::Anthropic { base_url, passthrough }
+    }
+
+    /// Sets the permission to send a client's own credential there. Only [`Anthropic`](Self::Anthropic) has this setting: any
+    /// other kind stays as it is.
+    #[must_use]
+    pub fn with_passthrough(mut self, permitted: bool) -> Self {
+        if let Self::Anthropic { passthrough, .. } = &mut self {
+            *passthrough = permitted;
+        }
+        self
+    }
+
+    /// Returns Z.AI at `base_url`.
+    #[must_use]
+    pub fn zai(base_url: BaseUrl) -> Self {
+        Self::Zai { base_url }
+    }
+
+    /// Returns Ollama at `base_url`.
+    #[must_use]
+    pub fn ollama(base_url: BaseUrl) -> Self {
+        Self::Ollama { base_url }
+    }
+
+    /// Returns an endpoint at `base_url` that speaks the Messages API. `auth` is the header that carries the key.
+    ///
+    /// ```
+    /// use relay_config::{BaseUrl, CompatibleAuth, KindSpec, ProviderKind};
+    ///
+    /// let spec = KindSpec::named("anthropic_compatible").expect("a known kind");
+    /// let kind = ProviderKind::compatible(spec, BaseUrl::parse("https://gateway.example")?, CompatibleAuth::Bearer);
+    /// assert_eq!(kind.as_str(), "anthropic_compatible");
+    /// # Ok::<(), relay_config::BaseUrlError>(())
+    /// ```
+    #[must_use]
+    pub fn compatible(spec: &'static KindSpec, base_url: BaseUrl, auth: CompatibleAuth) -> Self {
+        Self::Compatible { spec, base_url, auth }
+    }
+
+    /// Returns a provider that a program adds in code, and the address of its upstream, if it has one.
+    #[must_use]
+    pub fn custom(base_url: Option<BaseUrl>) -> Self {
+        Self::Custom { base_url }
+    }
+
     /// Returns `spec` with its default settings, or `None` if the kind has settings without a default.
     #[must_use]
     pub fn with_defaults(spec: &'static KindSpec) -> Option<Self> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// The log of the process.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct LoggingConfig {
     /// The least severe level that is written. Default info.
     pub level: LogLevel,
@@ -19,6 +20,7 @@ pub struct LoggingConfig {
 
 /// The severity of a log event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogLevel {
     /// Every event, for diagnosing the relay itself.
     Debug,
@@ -33,6 +35,7 @@ pub enum LogLevel {
 
 /// The format of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogFormat {
     /// One line of text for each event.
     #[default]
@@ -43,6 +46,7 @@ pub enum LogFormat {
 
 /// The destination of log lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogOutput {
     /// Standard output.
     #[default]
@@ -55,6 +59,7 @@ pub enum LogOutput {
 
 /// The additional detail of `logging.debug_options`, at level debug only.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DebugOptions {
     /// Logs the first bytes of request bodies, redacted before they are cut.
     pub log_request_body: bool,

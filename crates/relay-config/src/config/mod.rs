@@ -31,7 +31,36 @@ pub use vertex::{GoogleCredentials, VertexConfig};
 pub use web::{HostName, Origin};
 
 /// The complete configuration of a relay.
+///
+/// A program can build it in code, without a file: each part has its defaults, fields that can be set, and `with_`
+/// methods for common settings.
+///
+/// ```
+/// use relay_config::{
+///     BaseUrl, ClientAuth, ClientKey, Config, KeyConfig, ListenAddress, ProviderConfig, ProviderKind, RoutingConfig, Secret,
+///     ServerConfig, Strategy,
+/// };
+///
+/// let url = BaseUrl::parse("https://api.anthropic.com")?;
+/// let anthropic = ProviderConfig::new("anthropic", ProviderKind::anthropic(url))
+///     .with_key(KeyConfig::new(Secret::new("sk-ant-api-1")).with_weight(2))
+///     .with_key(KeyConfig::new(Secret::new("sk-ant-api-2")));
+/// let url = BaseUrl::parse("http://localhost:11434")?;
+/// let mut ollama = ProviderConfig::new("local", ProviderKind::ollama(url))
+///     .with_priority(0)
+///     .with_model_mapping([("claude-*", "qwen3-coder")]);
+/// ollama.fetch_images = true;
+///
+/// let clients = ClientAuth::default().with_key(ClientKey::new("alice", Secret::new("alice's key")));
+/// let listen = ListenAddress::new("127.0.0.1", 9000);
+/// let config = Config::new([anthropic, ollama])
+///     .with_server(ServerConfig::default().with_listen([listen]).with_auth(clients))
+///     .with_routing(RoutingConfig::default().with_strategy(Strategy::LeastLoaded));
+/// config.check().expect("a valid configuration");
+/// # Ok::<(), relay_config::BaseUrlError>(())
+/// ```
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Config {
     /// The listener for clients, its limits, and the clients that are admitted.
     pub server: ServerConfig,
@@ -43,4 +72,39 @@ pub struct Config {
     pub health: HealthConfig,
     /// The log of the process.
     pub logging: LoggingConfig,
+}
+
+impl Config {
+    /// Creates a configuration with these providers, and the defaults of every other setting.
+    pub fn new(providers: impl IntoIterator<Item = ProviderConfig>) -> Self {
+        Self { providers: providers.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Sets the listener for clients, its limits, and the clients that are admitted.
+    #[must_use]
+    pub fn with_server(mut self, server: ServerConfig) -> Self {
+        self.server = server;
+        self
+    }
+
+    /// Sets the choice of the provider for a request.
+    #[must_use]
+    pub fn with_routing(mut self, routing: RoutingConfig) -> Self {
+        self.routing = routing;
+        self
+    }
+
+    /// Sets the circuit breaker of each upstream, and its probes.
+    #[must_use]
+    pub fn with_health(mut self, health: HealthConfig) -> Self {
+        self.health = health;
+        self
+    }
+
+    /// Sets the log of the process. An embedded relay installs no log; the program does.
+    #[must_use]
+    pub fn with_logging(mut self, logging: LoggingConfig) -> Self {
+        self.logging = logging;
+        self
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -12,7 +13,22 @@ use crate::names::{ModelMapping, ProviderName};
 use crate::secret::Secret;
 
 /// An upstream and its settings.
+///
+/// ```
+/// use std::time::Duration;
+/// use relay_config::{BaseUrl, KeyConfig, KeyLimits, ProviderConfig, ProviderKind, Secret};
+///
+/// let kind = ProviderKind::zai(BaseUrl::parse("https://api.z.ai/api/anthropic")?);
+/// let limits = KeyLimits::default().with_requests(60);
+/// let mut provider = ProviderConfig::new("zai", kind)
+///     .with_key(KeyConfig::new(Secret::new("key")).with_name("team").with_limits(limits))
+///     .with_models(["glm-4.7"]);
+/// provider.idle_timeout = Duration::from_secs(120);
+/// assert_eq!(provider.keys[0].id().expect("a key").to_string(), "team");
+/// # Ok::<(), relay_config::BaseUrlError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ProviderConfig {
     /// The unique name in logs, metrics and routing.
     pub name: ProviderName,
@@ -55,10 +71,10 @@ pub struct ProviderConfig {
 
 impl ProviderConfig {
     /// Returns an enabled provider with every setting at its default: no keys, priority 1, any model.
-    pub fn new(name: ProviderName, kind: ProviderKind) -> Self {
+    pub fn new(name: impl Into<ProviderName>, kind: ProviderKind) -> Self {
         let first_byte_timeout = kind.spec().first_byte_timeout;
         Self {
-            name,
+            name: name.into(),
             enabled: true,
             kind,
             keys: Vec::new(),
@@ -79,6 +95,51 @@ impl ProviderConfig {
         }
     }
 
+    /// Adds a key after those that are already present.
+    #[must_use]
+    pub fn with_key(mut self, key: KeyConfig) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// Sets the rank of a provider without keys. Default 1. A key has a rank of its own.
+    #[must_use]
+    pub fn with_priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets the share of a provider without keys in weighted strategies. 0 counts as 1, the default.
+    #[must_use]
+    pub fn with_weight(mut self, weight: u32) -> Self {
+        self.weight = NonZeroU32::new(weight).unwrap_or(NonZeroU32::MIN);
+        self
+    }
+
+    /// Sets the model names that `/v1/models` lists. Default: none, the provider accepts every model.
+    #[must_use]
+    pub fn with_models(mut self, models: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.models = models.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the upstream's names of the models that clients request. `*` in a client's name fits any text.
+    #[must_use]
+    pub fn with_model_mapping(
+        mut self,
+        mapping: impl IntoIterator<Item = (impl Into<String>, impl Into<Arc<str>>)>,
+    ) -> Self {
+        self.model_mapping = mapping.into_iter().collect();
+        self
+    }
+
+    /// Sets the headers that are added to every request. Default: none.
+    #[must_use]
+    pub fn with_headers(mut self, headers: ProviderHeaders) -> Self {
+        self.headers = headers;
+        self
+    }
+
     /// Returns the share in weighted strategies: the sum of the weights of its keys, or its own weight without
     /// keys.
     #[must_use]
@@ -91,9 +152,26 @@ impl ProviderConfig {
 /// The headers that are added to every request of a provider: messages, token counts, the forwarded API, lists of models
 /// and probes.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ProviderHeaders {
     /// Headers with a fixed value, each name once.
     pub fixed: Vec<(HeaderName, Secret)>,
     /// The names of client headers that are passed on. A credential of a client is removed before, so that none passes.
     pub forwarded: Vec<HeaderName>,
+}
+
+impl ProviderHeaders {
+    /// Adds a header with a fixed value, which replaces a header of the client with the same name.
+    #[must_use]
+    pub fn with_fixed(mut self, name: HeaderName, value: Secret) -> Self {
+        self.fixed.push((name, value));
+        self
+    }
+
+    /// Adds the name of a client header that is passed on.
+    #[must_use]
+    pub fn with_forwarded(mut self, name: HeaderName) -> Self {
+        self.forwarded.push(name);
+        self
+    }
 }

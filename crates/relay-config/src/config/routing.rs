@@ -7,7 +7,18 @@ use std::time::Duration;
 use crate::names::ProviderName;
 
 /// The choice of the provider for a request, and the failover to the next one.
+///
+/// ```
+/// use relay_config::{RoutingConfig, Strategy};
+///
+/// let routing = RoutingConfig::default()
+///     .with_strategy(Strategy::ModelBased)
+///     .with_model_provider("claude-haiku-", "ollama")
+///     .with_default_provider("anthropic");
+/// assert_eq!(routing.max_attempts.get(), 6);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct RoutingConfig {
     /// The strategy that ranks the providers.
     pub strategy: Strategy,
@@ -47,6 +58,61 @@ impl Default for RoutingConfig {
             model_mapping: BTreeMap::new(),
             default_provider: None,
         }
+    }
+}
+
+impl RoutingConfig {
+    /// Sets the strategy that ranks the providers.
+    #[must_use]
+    pub fn with_strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Sets the time after the first failed attempt during which another attempt may start.
+    #[must_use]
+    pub fn with_failover_timeout(mut self, timeout: Duration) -> Self {
+        self.failover_timeout = timeout;
+        self
+    }
+
+    /// Sets the number of upstream attempts for one request.
+    #[must_use]
+    pub fn with_max_attempts(mut self, attempts: NonZeroU32) -> Self {
+        self.max_attempts = attempts;
+        self
+    }
+
+    /// Sets the affinity of requests of the same conversation.
+    #[must_use]
+    pub fn with_affinity(mut self, affinity: Affinity) -> Self {
+        self.affinity = affinity;
+        self
+    }
+
+    /// Sets the end of the client's stream if the upstream's stream breaks off.
+    #[must_use]
+    pub fn with_on_stream_break(mut self, end: StreamBreak) -> Self {
+        self.on_stream_break = end;
+        self
+    }
+
+    /// Sets the provider that is tried first for models with this prefix, for [`Strategy::ModelBased`].
+    #[must_use]
+    pub fn with_model_provider(
+        mut self,
+        prefix: impl Into<String>,
+        provider: impl Into<ProviderName>,
+    ) -> Self {
+        self.model_mapping.insert(prefix.into(), provider.into());
+        self
+    }
+
+    /// Sets the provider that is tried first for any other model, for [`Strategy::ModelBased`].
+    #[must_use]
+    pub fn with_default_provider(mut self, provider: impl Into<ProviderName>) -> Self {
+        self.default_provider = Some(provider.into());
+        self
     }
 }
 

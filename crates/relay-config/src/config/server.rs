@@ -9,7 +9,19 @@ use super::ClientAuth;
 use super::web::{HostName, Origin};
 
 /// The listener for clients.
+///
+/// ```
+/// use std::time::Duration;
+/// use relay_config::{ListenAddress, ServerConfig};
+///
+/// let server = ServerConfig::default()
+///     .with_listen([ListenAddress::new("::1", 9000)])
+///     .with_timeout(Duration::from_secs(300))
+///     .with_max_concurrent(64);
+/// assert!(server.is_loopback_only());
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ServerConfig {
     /// The addresses to listen on; never empty. Default `127.0.0.1:8787`.
     pub listen: Vec<ListenAddress>,
@@ -62,6 +74,69 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
+    /// Sets the addresses to listen on.
+    #[must_use]
+    pub fn with_listen(mut self, addresses: impl IntoIterator<Item = ListenAddress>) -> Self {
+        self.listen = addresses.into_iter().collect();
+        self
+    }
+
+    /// Sets the timeout for a request up to its response headers, all attempts included; `None` is no limit.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
+
+    /// Limits the requests in flight at the same time. 0, the default, is no limit.
+    #[must_use]
+    pub fn with_max_concurrent(mut self, requests: u32) -> Self {
+        self.max_concurrent = NonZeroU32::new(requests);
+        self
+    }
+
+    /// Sets the largest request body in bytes, after decompression.
+    #[must_use]
+    pub fn with_max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = bytes;
+        self
+    }
+
+    /// Sets the bytes of request bodies held at the same time, over all requests; `None` is no limit.
+    #[must_use]
+    pub fn with_max_buffered_bytes(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.max_buffered_bytes = bytes.into();
+        self
+    }
+
+    /// Sets the time that a shutdown waits for requests in flight.
+    #[must_use]
+    pub fn with_drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Sets the hosts that a request may name, in addition to loopback names and addresses.
+    #[must_use]
+    pub fn with_allowed_hosts(mut self, hosts: impl IntoIterator<Item = HostName>) -> Self {
+        self.allowed_hosts = hosts.into_iter().collect();
+        self
+    }
+
+    /// Sets the origins of the web pages that may call the relay.
+    #[must_use]
+    pub fn with_allowed_origins(mut self, origins: impl IntoIterator<Item = Origin>) -> Self {
+        self.allowed_origins = origins.into_iter().collect();
+        self
+    }
+
+    /// Sets the clients that are admitted.
+    #[must_use]
+    pub fn with_auth(mut self, auth: ClientAuth) -> Self {
+        self.auth = auth;
+        self
+    }
+
     /// Returns `true` if there are addresses, and each is reachable from this machine only.
     #[must_use]
     pub fn is_loopback_only(&self) -> bool {
@@ -79,6 +154,7 @@ impl ServerConfig {
 
 /// An address `host:port`. The host is a name or an IP address, IPv6 without its brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ListenAddress {
     /// A host name or an IP address.
     pub host: String,
@@ -87,6 +163,11 @@ pub struct ListenAddress {
 }
 
 impl ListenAddress {
+    /// Creates an address. IPv6 has no brackets; port 0 lets the system choose.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port }
+    }
+
     /// Returns `true` if only this machine can reach the address. A name other than `localhost` counts as reachable
     /// from others.
     #[must_use]

@@ -5,7 +5,17 @@ use std::path::PathBuf;
 use crate::names::BaseUrl;
 
 /// The settings of a Google Vertex AI upstream.
+///
+/// ```
+/// use relay_config::{GoogleCredentials, ProviderConfig, ProviderKind, VertexConfig};
+///
+/// let credentials = GoogleCredentials::File("/etc/relay/service-account.json".into());
+/// let vertex = VertexConfig::new(credentials).with_project("my-project").with_region("global");
+/// let provider = ProviderConfig::new("vertex", ProviderKind::Vertex(vertex));
+/// assert_eq!(provider.kind.as_str(), "vertex");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct VertexConfig {
     /// The URL in front of `/v1/projects`. `None`: the endpoint of the region.
     pub base_url: Option<BaseUrl>,
@@ -21,6 +31,60 @@ pub struct VertexConfig {
     /// The domain of Google's endpoints: `GOOGLE_CLOUD_UNIVERSE_DOMAIN`, otherwise `universe_domain` of the credentials
     /// file, otherwise `googleapis.com`. `None`: the metadata server reports it.
     pub universe_domain: Option<String>,
+}
+
+impl VertexConfig {
+    /// The region if none is configured.
+    pub(crate) const DEFAULT_REGION: &'static str = "us-east5";
+
+    /// Creates the settings for the source of access tokens: the project of the credentials, in the region `us-east5`, at
+    /// Google's public endpoints.
+    #[must_use]
+    pub fn new(credentials: GoogleCredentials) -> Self {
+        Self {
+            base_url: None,
+            project: None,
+            region: Self::DEFAULT_REGION.to_owned(),
+            credentials,
+            quota_project: None,
+            universe_domain: None,
+        }
+    }
+
+    /// Sets the URL in front of `/v1/projects`. Default: the endpoint of the region.
+    #[must_use]
+    pub fn with_base_url(mut self, url: BaseUrl) -> Self {
+        self.base_url = Some(url);
+        self
+    }
+
+    /// Sets the project. Default: that of the credentials file.
+    #[must_use]
+    pub fn with_project(mut self, project: impl Into<String>) -> Self {
+        self.project = Some(project.into());
+        self
+    }
+
+    /// Sets the region, or `global`, `us`, `eu`.
+    #[must_use]
+    pub fn with_region(mut self, region: impl Into<String>) -> Self {
+        self.region = region.into();
+        self
+    }
+
+    /// Sets the project whose quota requests count against.
+    #[must_use]
+    pub fn with_quota_project(mut self, project: impl Into<String>) -> Self {
+        self.quota_project = Some(project.into());
+        self
+    }
+
+    /// Sets the domain of Google's endpoints, such as `googleapis.com`.
+    #[must_use]
+    pub fn with_universe_domain(mut self, domain: impl Into<String>) -> Self {
+        self.universe_domain = Some(domain.into());
+        self
+    }
 }
 
 /// The source of Google's access tokens.

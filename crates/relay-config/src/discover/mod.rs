@@ -108,7 +108,7 @@ impl Discovery {
 
     fn add(&mut self, kind: ProviderKind, key: Option<String>) {
         let mut provider = ProviderConfig::new(ProviderName::new(kind.as_str()), kind);
-        provider.keys.extend(key.map(|key| KeyConfig::new(Some(Secret::new(key)))));
+        provider.keys.extend(key.map(|key| KeyConfig::new(Secret::new(key))));
         self.config.providers.push(provider);
     }
 
@@ -148,12 +148,14 @@ fn key_in(environment: Environment<'_>, variable: &str) -> Result<Option<FoundKe
 /// without an account.
 #[must_use]
 pub fn demo() -> Config {
-    let provider = |name: &str, priority| ProviderConfig {
-        priority,
-        models: ["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5"].map(str::to_owned).to_vec(),
-        ..ProviderConfig::new(ProviderName::new(name), ProviderKind::Mock)
+    let provider = |name, priority| {
+        ProviderConfig::new(name, ProviderKind::Mock).with_priority(priority).with_models([
+            "claude-sonnet-5-5",
+            "claude-opus-5-5",
+            "claude-haiku-5-5",
+        ])
     };
-    Config { providers: vec![provider("demo-primary", 2), provider("demo-backup", 1)], ..Config::default() }
+    Config::new([provider("demo-primary", 2), provider("demo-backup", 1)])
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ logging:
 
 #[test]
 fn every_setting_is_loaded() {
-    let Config { server, providers, routing, health, logging } = yaml(EVERYTHING).config;
+    let Config { server, providers, routing, health, logging, .. } = yaml(EVERYTHING).config;
     assert_eq!(server.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:1", "[::1]:2"]);
     assert_eq!(server.timeout.unwrap().as_millis(), 1000);
     assert_eq!(server.max_concurrent.unwrap().get(), 5);
@@ -99,7 +99,7 @@ fn every_setting_is_loaded() {
 
     let first = &providers[0];
     assert!(!first.enabled);
-    assert!(matches!(&first.kind, ProviderKind::Anthropic { base_url, passthrough: true }
+    assert!(matches!(&first.kind, ProviderKind::Anthropic { base_url, passthrough: true, .. }
         if base_url.to_string() == "https://a.example/x"));
     let keys: Vec<_> =
         first.keys.iter().map(|key| (key.key.as_ref().unwrap().expose(), key.priority)).collect();
@@ -225,8 +225,7 @@ fn a_limit_of_zero_is_no_limit() {
 fn limits_of_one_key_apply_to_all_keys_of_its_organization() {
     let keys = "{ organization: o, rpm_limit: 0 }, { organization: o, rpm_limit: 5 }, { tpm_limit: 6, organization: o }, {}";
     let config = yaml(&format!("providers: [{{ name: a, type: mock, keys: [{keys}] }}]")).config;
-    let limits =
-        KeyLimits { requests: NonZeroU64::new(5), tokens: NonZeroU64::new(6), ..KeyLimits::default() };
+    let limits = KeyLimits::default().with_requests(5).with_tokens(6);
     let found: Vec<_> = config.providers[0].keys.iter().map(|key| key.limits).collect();
     assert_eq!(found, [limits, limits, limits, KeyLimits::default()]);
 }

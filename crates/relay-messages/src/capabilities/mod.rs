@@ -179,9 +179,9 @@ struct Beta<'a> {
 impl<'a> Beta<'a> {
     fn of<'r: 'a>(requested: &'a str, rules: &Rules<'r>) -> Option<Self> {
         match rules.beta(requested) {
-            None | Some(BetaRule::Pass) => Some(Self { requested, sent_as: requested }),
             Some(BetaRule::Rename(name)) => Some(Self { requested, sent_as: name }),
             Some(BetaRule::Drop) => None,
+            _ => Some(Self { requested, sent_as: requested }),
         }
     }
 }

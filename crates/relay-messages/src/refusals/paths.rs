@@ -71,14 +71,14 @@ pub(super) fn resolve(text: &str, body: Node<'_>) -> Option<FieldPath> {
         walk.enter(name, names.peek().is_none())?;
     }
     let mut steps = walk.with_role()?;
-    let PathStep { name, select: None } = steps.last()? else { return None };
+    let PathStep { name, select: None, .. } = steps.last()? else { return None };
     let is_thinking_block = name == "thinking" && steps.len() > 1;
     if PROTECTED.contains(&name.as_str()) || is_thinking_block {
         return None;
     }
     let cache_control = steps.iter().position(|step| step.name == CACHE_CONTROL);
     if let Some(at) = cache_control.filter(|&at| at + 1 < steps.len()) {
-        let blocks = PathStep { name: FieldPath::BLOCKS.to_owned(), select: Some(Select::All) };
+        let blocks = PathStep::new(FieldPath::BLOCKS, Some(Select::All));
         steps.splice(..at, [blocks]);
     }
     FieldPath::new(steps)
@@ -105,7 +105,7 @@ impl Walk<'_> {
         match self.node.get(name) {
             Some(member) if self.steps.len() < LEVELS => {
                 self.tag_object()?;
-                self.steps.push(PathStep { name: name.to_owned(), select: None });
+                self.steps.push(PathStep::new(name, None));
                 self.node = member;
                 Some(())
             }

@@ -66,7 +66,7 @@ pub async fn azure_deployments(
         is_ready && ClaudeModel::parse(&deployed.model).is_some()
     };
     let usable = listed.data.into_iter().filter(is_usable);
-    Ok(usable.map(|deployed| Deployment { name: deployed.id, model: deployed.model }).collect())
+    Ok(usable.map(|deployed| Deployment::new(deployed.id, deployed.model)).collect())
 }
 
 /// Returns `true` for the answers to an API version or a path that the resource does not have.

@@ -133,11 +133,9 @@ mod tests {
     use crate::request::{Endpoint, RelayRequest};
 
     fn azure(api_version: Option<&str>) -> Azure {
-        let config = AzureConfig {
-            base_url: BaseUrl::parse("https://r.services.ai.azure.com/anthropic").unwrap(),
-            api_version: api_version.map(str::to_owned),
-            auth: AzureAuth::ApiKey,
-        };
+        let base_url = BaseUrl::parse("https://r.services.ai.azure.com/anthropic").unwrap();
+        let mut config = AzureConfig::new(base_url, AzureAuth::ApiKey);
+        config.api_version = api_version.map(str::to_owned);
         Azure::with_api_key(&config, &Secret::new("the-key")).unwrap()
     }
 

@@ -106,8 +106,8 @@ impl Bedrock {
 impl Provider for Bedrock {
     fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
         let mut request = match self.api {
-            BedrockApi::Invoke => self.prepare_invoke(attempt),
             BedrockApi::Messages => self.prepare_messages(attempt),
+            _ => self.prepare_invoke(attempt),
         }?;
         let client = attempt.request();
         // A token count takes none of these headers.
@@ -148,8 +148,8 @@ impl Provider for Bedrock {
         answer::name_request_id(response.headers_mut());
         match (self.api, endpoint) {
             (BedrockApi::Messages, _) => Ok(response),
-            (BedrockApi::Invoke, Endpoint::Messages) => Ok(answer::message(response).await),
-            (BedrockApi::Invoke, Endpoint::CountTokens) => answer::count(response).await,
+            (_, Endpoint::Messages) => Ok(answer::message(response).await),
+            (_, Endpoint::CountTokens) => answer::count(response).await,
         }
     }
 }

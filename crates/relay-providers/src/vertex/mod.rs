@@ -209,14 +209,11 @@ mod tests {
             ca_file: None,
         };
         let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::none()).unwrap();
-        let config = VertexConfig {
-            base_url: base_url.map(|url| BaseUrl::parse(url).unwrap()),
-            project: Some("my-project".to_owned()),
-            region: region.to_owned(),
-            credentials: GoogleCredentials::File("/nonesuch.json".into()),
-            quota_project: None,
-            universe_domain: Some("googleapis.com".to_owned()),
-        };
+        let mut config = VertexConfig::new(GoogleCredentials::File("/nonesuch.json".into()))
+            .with_project("my-project")
+            .with_region(region)
+            .with_universe_domain("googleapis.com");
+        config.base_url = base_url.map(|url| BaseUrl::parse(url).unwrap());
         Vertex::new(&config, transport).unwrap()
     }
 

@@ -27,14 +27,13 @@ const ANY: f64 = 1.0;
 /// The limits of one key, or of the organization that several keys belong to, and the amounts left of them.
 ///
 /// ```
-/// use std::num::NonZeroU64;
 /// use relay_config::KeyLimits;
 /// use relay_messages::MessagesBody;
 /// use relay_routing::{Quota, RequestCost, TokensUsed};
 /// use tokio::time::Instant;
 ///
 /// let now = Instant::now();
-/// let limits = KeyLimits { requests: NonZeroU64::new(1), ..KeyLimits::default() };
+/// let limits = KeyLimits::default().with_requests(1);
 /// let quota = Quota::new(limits, now);
 /// let body = MessagesBody::parse(r#"{"model":"m"}"#.into())?;
 /// let cost = RequestCost::new(&body);
@@ -472,8 +471,6 @@ impl KnownLimit {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU64;
-
     use relay_messages::MessagesBody;
 
     use super::*;
@@ -481,11 +478,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn quota(requests: u64, input_tokens: u64, now: Instant) -> Quota {
-        let limits = KeyLimits {
-            requests: NonZeroU64::new(requests),
-            input_tokens: NonZeroU64::new(input_tokens),
-            ..KeyLimits::default()
-        };
+        let limits = KeyLimits::default().with_requests(requests).with_input_tokens(input_tokens);
         Quota::new(limits, now)
     }
 

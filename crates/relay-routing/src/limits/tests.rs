@@ -165,7 +165,7 @@ fn a_configured_limit_is_exceeded_by_its_burst_at_most() {
     let body = MessagesBody::parse(r#"{"model":"m","max_tokens":64000}"#.into()).unwrap();
     for seed in 0..4 {
         let mut random = Rng::with_seed(seed);
-        let limits = KeyLimits { input_tokens: 10_000.try_into().ok(), ..KeyLimits::default() };
+        let limits = KeyLimits::default().with_input_tokens(10_000);
         let (start, mut used) = (Instant::now(), Vec::new());
         let quota = Quota::new(limits, start);
         // A larger limit of the upstream changes nothing, nor does its reset.

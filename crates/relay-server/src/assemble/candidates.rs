@@ -47,7 +47,7 @@ impl ProviderStack<'_> {
     /// Builds one candidate for each credential of the provider, or one in all if the provider needs none.
     pub(super) fn candidates(&self) -> Result<Vec<Candidate>, BuildError> {
         match &self.provider.kind {
-            ProviderKind::Anthropic { base_url, passthrough } => {
+            ProviderKind::Anthropic { base_url, passthrough, .. } => {
                 let mut candidates =
                     self.keyed(|key| Ok(self.errors(Compatible::with_api_key(base_url.clone(), key)?)))?;
                 if *passthrough {
@@ -56,19 +56,17 @@ impl ProviderStack<'_> {
                 }
                 Ok(candidates)
             }
-            ProviderKind::Zai { base_url } => self.keyed(|key| Zai::new(base_url.clone(), key)),
-            ProviderKind::Ollama { base_url } => Ok(self.keyless(Ollama::new(base_url.clone()))),
-            ProviderKind::Compatible { base_url, auth, .. } => match auth {
-                CompatibleAuth::ApiKey => {
-                    self.keyed(|key| Ok(self.errors(Compatible::with_api_key(base_url.clone(), key)?)))
-                }
-                CompatibleAuth::Bearer => {
-                    self.keyed(|key| Ok(self.errors(Compatible::with_bearer(base_url.clone(), key)?)))
-                }
-                CompatibleAuth::None => {
-                    Ok(self.keyless(self.errors(Compatible::without_key(base_url.clone()))))
-                }
-            },
+            ProviderKind::Zai { base_url, .. } => self.keyed(|key| Zai::new(base_url.clone(), key)),
+            ProviderKind::Ollama { base_url, .. } => Ok(self.keyless(Ollama::new(base_url.clone()))),
+            ProviderKind::Compatible { base_url, auth: CompatibleAuth::ApiKey, .. } => {
+                self.keyed(|key| Ok(self.errors(Compatible::with_api_key(base_url.clone(), key)?)))
+            }
+            ProviderKind::Compatible { base_url, auth: CompatibleAuth::Bearer, .. } => {
+                self.keyed(|key| Ok(self.errors(Compatible::with_bearer(base_url.clone(), key)?)))
+            }
+            ProviderKind::Compatible { base_url, auth: CompatibleAuth::None, .. } => {
+                Ok(self.keyless(self.errors(Compatible::without_key(base_url.clone()))))
+            }
             ProviderKind::Bedrock(config) => self.bedrock(config),
             ProviderKind::Azure(config) => self.azure(config),
             ProviderKind::Vertex(config) => self.vertex(config),
@@ -82,7 +80,9 @@ impl ProviderStack<'_> {
 
     /// Builds the upstream for the rest of Anthropic's API, with its priority. `None` for every kind but `anthropic`.
     pub(super) fn forward(&self) -> Result<Option<(i32, ProviderName, Forward)>, BuildError> {
-        let ProviderKind::Anthropic { base_url, passthrough } = &self.provider.kind else { return Ok(None) };
+        let ProviderKind::Anthropic { base_url, passthrough, .. } = &self.provider.kind else {
+            return Ok(None);
+        };
         let best = self.provider.keys.iter().rev().max_by_key(|key| key.priority);
         let forward = Forward::new(base_url.clone(), best, *passthrough, self.transport.clone());
         Ok(Some((

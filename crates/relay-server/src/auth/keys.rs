@@ -204,12 +204,11 @@ mod tests {
 
     fn keyed(allow_subscription: bool) -> ConfiguredKeys {
         let key = |name: &str, key: &str| ClientKey::new(name, Secret::new(key));
-        let auth = ClientAuth {
-            keys: vec![key("alice", "relay-a"), key("bob", "relay-b")],
-            bearer_secret: Some(Secret::new("shared")),
-            allow_subscription,
-            subscription_may_use_keys: None,
-        };
+        let auth = ClientAuth::default()
+            .with_key(key("alice", "relay-a"))
+            .with_key(key("bob", "relay-b"))
+            .with_bearer_secret(Secret::new("shared"))
+            .with_allow_subscription(allow_subscription);
         ConfiguredKeys::from(auth)
     }
 

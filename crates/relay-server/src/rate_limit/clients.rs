@@ -111,9 +111,10 @@ pub(super) struct ClientState {
 
 impl ClientState {
     fn new(limits: ClientLimits, now: Instant) -> Self {
-        let requests = limits.requests.map(NonZeroU64::from);
-        let quota = Quota::new(KeyLimits { requests, tokens: limits.tokens, ..KeyLimits::default() }, now);
-        Self { limits, quota, in_flight: Arc::default() }
+        let mut per_minute = KeyLimits::default();
+        per_minute.requests = limits.requests.map(NonZeroU64::from);
+        per_minute.tokens = limits.tokens;
+        Self { limits, quota: Quota::new(per_minute, now), in_flight: Arc::default() }
     }
 
     /// Returns the state of a client under these limits that takes over from `before`.

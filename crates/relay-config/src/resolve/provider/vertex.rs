@@ -16,7 +16,7 @@ pub(super) fn resolve(
     path: &KeyPath,
     to: &mut Reporter<'_>,
 ) -> VertexConfig {
-    let region = raw.gcp_region.take().unwrap_or_else(|| google::DEFAULT_REGION.to_owned());
+    let region = raw.gcp_region.take().unwrap_or_else(|| VertexConfig::DEFAULT_REGION.to_owned());
     if let Err(fault) = google::check_region(&region) {
         to.problem(&path.key("gcp_region"), fault);
     }
