@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tower::{BoxError, Layer, Service};
 use tower_http::body::UnsyncBoxBody;
-use tower_http::catch_panic::{CatchPanic, ResponseForPanic, ResponseFuture};
+use tower_http::catch_panic::{self, ResponseForPanic, ResponseFuture};
 
 use crate::error::Error;
 use crate::record::RecordHandle;
@@ -23,20 +23,20 @@ use crate::respond::error_response;
 pub(crate) struct CatchPanicLayer;
 
 impl<S> Layer<S> for CatchPanicLayer {
-    type Service = AnswerPanic<S>;
+    type Service = CatchPanic<S>;
 
-    fn layer(&self, inner: S) -> AnswerPanic<S> {
-        AnswerPanic { inner }
+    fn layer(&self, inner: S) -> CatchPanic<S> {
+        CatchPanic { inner }
     }
 }
 
 /// The service of [`CatchPanicLayer`].
 #[derive(Debug, Clone)]
-pub(crate) struct AnswerPanic<S> {
+pub(crate) struct CatchPanic<S> {
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for AnswerPanic<S>
+impl<S, B, R> Service<Request<B>> for CatchPanic<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -52,7 +52,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // The general layer has one handler for all requests, which could not know their ids.
         let response = PanicResponse { record: request.extensions().get().cloned() };
-        CatchPanic::custom(&mut self.inner, response).call(request)
+        catch_panic::CatchPanic::custom(&mut self.inner, response).call(request)
     }
 }
 
