@@ -59,7 +59,8 @@ use crate::auth::Denied;
 use crate::concurrency::Busy;
 use crate::error::Error;
 use crate::rate_limit::{LimitsError, RateLimited};
-use crate::record::{RecordHandle, RequestId};
+use crate::record::RecordHandle;
+use crate::request_id::RequestId;
 use crate::response::json_response;
 
 /// The message of the answer to an error of an unknown type. Its details may be confidential, and are logged.

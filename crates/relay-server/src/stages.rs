@@ -44,17 +44,19 @@ use crate::build_error::BuildError;
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, LingerLayer, RecordLayer, RequestIdLayer,
-    sensitive_request_headers, sensitive_response_headers, trace_layer, with_route_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, sensitive_request_headers, sensitive_response_headers,
+    trace_layer, with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
 use crate::intake::{Intake, IntakeLimits};
 use crate::limits::Limits;
+use crate::linger::LingerLayer;
 use crate::messages::Messages;
 use crate::options::Options;
-use crate::record::Subscribers;
+use crate::record::{RecordLayer, Subscribers};
 use crate::relay::{Parts, Relay};
+use crate::request_id::RequestIdLayer;
 use crate::respond::RespondLayer;
 use crate::router::{self, Readiness, Router};
 use crate::stack::Stack;

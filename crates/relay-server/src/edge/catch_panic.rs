@@ -96,8 +96,8 @@ mod tests {
     use tower::{ServiceBuilder, ServiceExt, service_fn};
 
     use super::*;
-    use crate::edge::{RecordLayer, RequestIdLayer};
-    use crate::record::{RecordSubscriber, RequestEnd, RequestRecord, Subscribers};
+    use crate::record::{RecordLayer, RecordSubscriber, RequestEnd, RequestRecord, Subscribers};
+    use crate::request_id::RequestIdLayer;
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_of_anthropics_form() {

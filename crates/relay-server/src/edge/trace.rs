@@ -9,7 +9,7 @@ use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
 use tower_http::trace::{MakeSpan, TraceLayer};
 use tracing::Span;
 
-use crate::record::RequestId;
+use crate::request_id::RequestId;
 use crate::router::route_name;
 
 /// Runs each request, and the body of its response, in a [`RequestSpan`]. It logs no events: the record has the facts.

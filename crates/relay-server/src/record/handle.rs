@@ -10,8 +10,8 @@ use relay_providers::{AnswerStats, RelayRequest, Usage};
 use relay_routing::{AttemptLog, RouteTrace};
 use tokio::time::Instant;
 
-use super::id::{REQUEST_ID, client_request_id};
-use super::{RequestEnd, RequestId, RequestRecord, Subscribers};
+use super::{RequestEnd, RequestRecord, Subscribers};
+use crate::request_id::{REQUEST_ID, RequestId, client_request_id};
 
 /// Access to the record of one request, from its start on. Cloning shares it.
 ///

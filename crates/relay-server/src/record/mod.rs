@@ -8,7 +8,7 @@
 //! its own.
 
 mod handle;
-mod id;
+mod layer;
 mod subscriber;
 
 use std::sync::Arc;
@@ -20,10 +20,11 @@ use relay_providers::{Endpoint, Usage};
 use relay_routing::{AttemptRecord, CircuitState};
 use tokio::time::Instant;
 
+use crate::request_id::RequestId;
+
 pub(crate) use handle::OpenRecord;
 pub use handle::RecordHandle;
-pub(crate) use id::REQUEST_ID;
-pub use id::RequestId;
+pub(crate) use layer::RecordLayer;
 pub use subscriber::RecordSubscriber;
 pub(crate) use subscriber::Subscribers;
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::progress::Progress;
 use super::refusal::Refusal;
 use super::settings::HeadTimeouts;
-use crate::record::RequestId;
+use crate::request_id::RequestId;
 
 /// The state of one client connection, shared by the connection, its requests and its socket.
 #[derive(Debug)]

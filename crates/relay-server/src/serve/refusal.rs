@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use relay_messages::{error_body, error_type};
 
-use crate::record::RequestId;
+use crate::request_id::RequestId;
 
 /// The largest head of an answer that hyper makes itself, in bytes.
 const LARGEST_HEAD: usize = 256;

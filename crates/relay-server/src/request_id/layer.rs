@@ -8,8 +8,8 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::host::Listener;
-use crate::record::{REQUEST_ID, RequestId};
+use super::id::{REQUEST_ID, RequestId};
+use crate::edge::Listener;
 
 /// Gives each request a [`RequestId`], and each response a `request-id` header.
 ///

@@ -11,7 +11,8 @@ use tower::{BoxError, Layer, Service};
 use tower_http::body::UnsyncBoxBody;
 
 use crate::body::Body;
-use crate::record::{OpenRecord, RecordHandle, RequestId, Subscribers};
+use crate::record::{OpenRecord, RecordHandle, Subscribers};
+use crate::request_id::RequestId;
 
 /// Opens a record for each request, puts a [`RecordHandle`] into the extensions of the request and of the response, and
 /// hands the finished record to the subscribers.

@@ -45,7 +45,7 @@ impl fmt::Display for RequestId {
 }
 
 /// Returns the id that a client sent for its request. It is logged, so only visible ASCII of a bounded length counts.
-pub(super) fn client_request_id(headers: &HeaderMap) -> Option<Box<str>> {
+pub(crate) fn client_request_id(headers: &HeaderMap) -> Option<Box<str>> {
     CLIENT_HEADERS.iter().find_map(|name| plain(headers, name)).map(Into::into)
 }
 

@@ -18,7 +18,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tower::{Layer, Service};
 
-use super::host::Listener;
+use crate::edge::Listener;
 use crate::request_body::ClientBody;
 
 /// The longest time for reading the rest of a body, if the relay is a service within another server.
