@@ -67,7 +67,7 @@ mod record;
 mod relay;
 mod reload;
 mod request_body;
-mod request_id;
+pub mod request_id;
 pub mod respond;
 mod response;
 mod router;

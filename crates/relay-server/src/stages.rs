@@ -44,8 +44,8 @@ use crate::build_error::BuildError;
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, sensitive_request_headers, sensitive_response_headers,
-    trace_layer, with_route_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, request_id_layer, sensitive_request_headers,
+    sensitive_response_headers, trace_layer, with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
@@ -56,7 +56,6 @@ use crate::messages::Messages;
 use crate::options::Options;
 use crate::record::{RecordLayer, Subscribers};
 use crate::relay::{Parts, Relay};
-use crate::request_id::RequestIdLayer;
 use crate::respond::RespondLayer;
 use crate::router::{self, Readiness, Router};
 use crate::stack::Stack;
@@ -204,7 +203,7 @@ impl Admission {
             .layer(sensitive_request_headers()) // no layer prints a credential
             .layer(sensitive_response_headers())
             .layer(PropagateRequestIdLayer::x_request_id()) // a caller finds its own id in the response
-            .layer(RequestIdLayer) // every layer further in can name the request
+            .layer(request_id_layer()) // every layer further in can name the request
             .option_layer(config.routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record
             .layer(RecordLayer::new(subscribers)) // covers every response, errors and panics included
             .layer(CatchPanicLayer) // answers with an error, so the record sees it

@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::record::{RecordLayer, RecordSubscriber, RequestEnd, RequestRecord, Subscribers};
-    use crate::request_id::RequestIdLayer;
+    use crate::request_id::SetRequestIdLayer;
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_of_anthropics_form() {
@@ -148,7 +148,7 @@ mod tests {
         let failing = |_: &Arc<RequestRecord>| panic!("a subscriber fails");
         let subscribers: Vec<Arc<dyn RecordSubscriber>> = vec![Arc::new(failing), Arc::new(subscriber)];
         let service = ServiceBuilder::new()
-            .layer(RequestIdLayer)
+            .layer(SetRequestIdLayer::new())
             .layer(RecordLayer::new(Subscribers::from(subscribers)))
             .layer(CatchPanicLayer)
             .service_fn(|_| async { Ok::<_, Infallible>(Response::new(PanicsLate(false))) });

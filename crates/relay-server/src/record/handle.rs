@@ -10,8 +10,9 @@ use relay_providers::{AnswerStats, RelayRequest, Usage};
 use relay_routing::{AttemptLog, RouteTrace};
 use tokio::time::Instant;
 
+use super::client_request_id::client_request_id;
 use super::{RequestEnd, RequestRecord, Subscribers};
-use crate::request_id::{REQUEST_ID, RequestId, client_request_id};
+use crate::request_id::{REQUEST_ID, RequestId};
 
 /// Access to the record of one request, from its start on. Cloning shares it.
 ///

@@ -7,6 +7,7 @@
 //! The log line of a request is one subscriber. Metrics and a usage ledger are others: none of them collects facts of
 //! its own.
 
+mod client_request_id;
 mod handle;
 mod layer;
 mod subscriber;

@@ -1,34 +1,45 @@
-//! The ids of a request.
+//! The id of a request.
 
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderName, HeaderValue};
 
 /// The header with the id of a request, in the responses of Anthropic's API and of the relay.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-/// The header with the id that a program has chosen.
-const CALLER_ID: &str = "x-request-id";
-/// The headers in which clients send an id of their own, in order of preference.
-const CLIENT_HEADERS: [&str; 3] = ["x-client-request-id", CALLER_ID, "request-id"];
-/// The longest id of a client that is kept, in bytes.
-const CLIENT_ID_MAX: usize = 128;
+/// The longest id of a client or of a program that is kept, in bytes.
+const ID_MAX: usize = 128;
 
-/// The relay's own id of a request: `req_` and 24 hexadecimal digits. If a program calls the relay as a service, and the
-/// request has an `x-request-id` of at most 128 visible ASCII characters, it is that id. Cheap to clone.
+/// The id of a request: `req_` and 24 hexadecimal digits, or an id from a header. Cheap to clone.
+///
+/// If a program calls the relay as a service, and the request has an `x-request-id` of at most 128 visible ASCII characters,
+/// it is that id.
+///
+/// ```
+/// use http::HeaderValue;
+/// use relay_server::RequestId;
+///
+/// assert_eq!(RequestId::random().as_str().len(), 28);
+/// let id = RequestId::from_header(&HeaderValue::from_static("4bf92f35-77b3"));
+/// assert_eq!(id.as_ref().map(RequestId::as_str), Some("4bf92f35-77b3"));
+/// assert_eq!(RequestId::from_header(&HeaderValue::from_static("two words")), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// Draws a new id.
-    pub(crate) fn random() -> Self {
+    /// Draws a new id of 96 random bits. They are not cryptographic: the id is a name, and no secret.
+    #[must_use]
+    pub fn random() -> Self {
         Self(format!("req_{:024x}", fastrand::u128(..) >> 32).into())
     }
 
-    /// Returns the id that the caller has chosen by `x-request-id`.
-    pub(crate) fn of_caller(headers: &HeaderMap) -> Option<Self> {
-        plain(headers, CALLER_ID).map(|id| Self(id.into()))
+    /// Reads an id from the value of a header. Returns `None` unless it has 1 to 128 characters, all of them visible ASCII: an
+    /// id is logged, and sent to the client.
+    #[must_use]
+    pub fn from_header(value: &HeaderValue) -> Option<Self> {
+        plain_id(value).map(|id| Self(id.into()))
     }
 
     /// The id as the client sees it.
@@ -44,41 +55,16 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Returns the id that a client sent for its request. It is logged, so only visible ASCII of a bounded length counts.
-pub(crate) fn client_request_id(headers: &HeaderMap) -> Option<Box<str>> {
-    CLIENT_HEADERS.iter().find_map(|name| plain(headers, name)).map(Into::into)
-}
-
-/// Returns the header `name` if it consists of visible ASCII characters and is not too long.
-fn plain<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let id = headers.get(name)?.to_str().ok()?;
-    let is_plain = (1..=CLIENT_ID_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+/// Returns the text of `value` if it consists of visible ASCII characters, and is neither empty nor too long.
+pub(crate) fn plain_id(value: &HeaderValue) -> Option<&str> {
+    let id = value.to_str().ok()?;
+    let is_plain = (1..=ID_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     is_plain.then_some(id)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::header::{HeaderName, HeaderValue};
-
     use super::*;
-
-    #[test]
-    fn a_client_id_is_kept_if_it_is_short_and_printable() {
-        #[track_caller]
-        fn check(headers: &[(&'static str, &str)], expected: Option<&str>) {
-            let headers = headers
-                .iter()
-                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
-            assert_eq!(client_request_id(&headers.collect()).as_deref(), expected);
-        }
-        check(&[], None);
-        check(&[("x-request-id", "a")], Some("a"));
-        check(&[("x-request-id", "a"), ("x-client-request-id", "b")], Some("b"));
-        check(&[("x-request-id", "a b"), ("request-id", "c")], Some("c"));
-        check(&[("x-request-id", "")], None);
-        check(&[("x-request-id", &"x".repeat(128))], Some(&"x".repeat(128)));
-        check(&[("x-request-id", &"x".repeat(129))], None);
-    }
 
     #[test]
     fn ids_differ() {

@@ -1,0 +1,39 @@
+//! The ids that the relay accepts.
+
+use http::{Extensions, HeaderMap};
+
+use super::host::Listener;
+use crate::request_id::{ChooseId, RequestId, SetRequestIdLayer};
+
+/// The header with the id that a program has chosen.
+const CHOSEN_ID: &str = "x-request-id";
+
+/// Gives each request an id, and each response a `request-id` header.
+pub(crate) fn request_id_layer() -> SetRequestIdLayer {
+    SetRequestIdLayer::new().with_ids(chosen_by_program as ChooseId)
+}
+
+/// Returns the id that a program chose by `x-request-id`, if it calls the relay as a service. A client of a listener may not
+/// choose: its ids need not be unique, and it could take those of other clients.
+fn chosen_by_program(headers: &HeaderMap, extensions: &Extensions) -> Option<RequestId> {
+    let is_embedded = extensions.get::<Listener>().is_none();
+    headers.get(CHOSEN_ID).filter(|_| is_embedded).and_then(RequestId::from_header)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_client_of_a_listener_does_not_choose_the_id() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CHOSEN_ID, HeaderValue::from_static("chosen"));
+        let mut extensions = Extensions::new();
+        let chosen = chosen_by_program(&headers, &extensions);
+        assert_eq!(chosen.as_ref().map(RequestId::as_str), Some("chosen"));
+        extensions.insert(Listener { is_loopback: true });
+        assert_eq!(chosen_by_program(&headers, &extensions), None);
+    }
+}
