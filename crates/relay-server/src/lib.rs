@@ -56,7 +56,7 @@ mod in_process;
 mod intake;
 mod layers;
 mod limits;
-mod linger;
+pub mod linger;
 mod messages;
 mod offload;
 mod operation;

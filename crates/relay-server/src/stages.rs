@@ -208,7 +208,7 @@ impl Admission {
             .layer(RecordLayer::new(subscribers)) // covers every response, errors and panics included
             .layer(CatchPanicLayer) // answers with an error, so the record sees it
             .layer(trace_layer()) // every event further in carries the request's id
-            .layer(LingerLayer) // no error is lost to a body that was not read
+            .layer(LingerLayer::new()) // no error is lost to a body that was not read
             .layer(FramingLayer) // no upstream puts the client's connection out of step
             .layer(BrowserLayer::new(&config.server)) // adds CORS headers to every response, errors included
             .layer(RespondLayer::new()) // from here on outwards there are no errors
