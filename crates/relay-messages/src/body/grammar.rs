@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::index::Record;
 use super::steps;
 
 /// The maximum nesting depth of arrays and objects. Upstreams accept a few hundred levels; the limit keeps
@@ -81,6 +82,15 @@ pub enum JsonKind {
 }
 
 impl JsonKind {
+    /// Returns the kind of an object, an array or a string that starts with `byte`.
+    pub(super) fn of_long(byte: u8) -> Self {
+        match byte {
+            b'{' => Self::Object,
+            b'[' => Self::Array,
+            _ => Self::String,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -101,29 +111,31 @@ pub(crate) struct Value {
 }
 
 /// Reads values in place, without copying them.
-pub(super) struct Scanner<'a> {
+pub(super) struct Scanner<'a, R = ()> {
     body: &'a [u8],
     at: usize,
+    /// Receives the values that are skipped.
+    pub(super) recorder: R,
 }
 
 impl<'a> Scanner<'a> {
-    /// A scanner at the start of `body`, which is UTF-8.
-    pub(super) fn new(body: &'a [u8]) -> Self {
-        Self { body, at: 0 }
-    }
-
     /// A scanner at byte `at` of `body`, which has been scanned before.
     pub(super) fn at(body: &'a [u8], at: usize) -> Self {
-        Self { body, at }
+        Self { body, at, recorder: () }
+    }
+}
+
+impl<'a, R: Record> Scanner<'a, R> {
+    /// A scanner at the start of `body`, which is UTF-8. It passes the values that it skips to `recorder`.
+    pub(super) fn new(body: &'a [u8], recorder: R) -> Self {
+        Self { body, at: 0, recorder }
     }
 
     /// The number of bytes that have been read.
     pub(super) fn position(&self) -> usize {
         self.at
     }
-}
 
-impl Scanner<'_> {
     /// Reads the members of the object whose opening brace is next. `member` is called with the span of each
     /// key and the unescaped key, and must read the value.
     pub(super) fn members(
@@ -199,6 +211,7 @@ impl Scanner<'_> {
             match self.peek() {
                 Some(bracket @ (b'{' | b'[')) => {
                     open.push(bracket == b'{').map_err(|TooDeep| ScanError::TooDeep { offset: self.at })?;
+                    self.recorder.open(self.at);
                     self.at += 1;
                     self.skip_whitespace();
                     match (bracket, self.peek()) {
@@ -231,6 +244,7 @@ impl Scanner<'_> {
                     }
                     (Some(b'}'), true) | (Some(b']'), false) => {
                         self.at += 1;
+                        self.recorder.close(self.at);
                         open.pop();
                         if open.is_empty() {
                             return Ok(Value { kind, span: start..self.at });
@@ -246,13 +260,20 @@ impl Scanner<'_> {
 
     fn scalar(&mut self) -> Result<JsonKind, ScanError> {
         match self.peek() {
-            Some(b'"') => self.string().map(|()| JsonKind::String),
+            Some(b'"') => self.recorded_string(),
             Some(b'-' | b'0'..=b'9') => self.number().map(|()| JsonKind::Number),
             Some(b't') => self.literal(b"true").map(|()| JsonKind::Bool),
             Some(b'f') => self.literal(b"false").map(|()| JsonKind::Bool),
             Some(b'n') => self.literal(b"null").map(|()| JsonKind::Null),
             _ => Err(self.unexpected("a value", "object or array")),
         }
+    }
+
+    fn recorded_string(&mut self) -> Result<JsonKind, ScanError> {
+        let start = self.at;
+        self.string()?;
+        self.recorder.string(start, self.at);
+        Ok(JsonKind::String)
     }
 
     fn literal(&mut self, text: &'static [u8]) -> Result<(), ScanError> {

@@ -10,12 +10,12 @@
 mod content_types;
 mod edits;
 mod grammar;
+mod index;
 mod node;
 mod payload;
 mod scan;
 pub(crate) mod steps;
 
-use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -25,6 +25,7 @@ pub use content_types::ContentTypes;
 pub use edits::Edits;
 pub use grammar::ScanError;
 use grammar::Value;
+pub(crate) use node::IndexedText;
 pub use node::{Children, JsonKind, Node};
 pub use payload::Payload;
 use scan::{Fields, Member};
@@ -159,19 +160,14 @@ impl MessagesBody {
     /// The JSON text of the value of the last top-level member called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Bytes> {
-        let member = self.fields.members.iter().rev().find(|member| self.is_called(member, name));
-        self.slice(member.map(|member| &member.value))
+        self.view(name).map(|member| self.bytes.slice(member.span()))
     }
 
     /// The last top-level member called `name`, as a [`Node`] for reading the values inside it.
     #[must_use]
     pub fn view(&self, name: &str) -> Option<Node<'_>> {
-        self.fields
-            .members
-            .iter()
-            .rev()
-            .find(|member| self.is_called(member, name))
-            .map(|member| self.node(member))
+        let mut members = self.fields.members.iter().rev().map(|member| self.node(member));
+        members.find(|member| member.is_called(name))
     }
 
     /// The top-level members, in order.
@@ -195,23 +191,9 @@ impl MessagesBody {
         self.bytes.iter().position(|&byte| byte == b'{').unwrap_or_default()
     }
 
-    fn node(&self, Member { key, value }: &Member) -> Node<'_> {
-        Node::new(&self.bytes, value.kind, key.start, value.span.clone())
-    }
-
-    /// Returns `true` if the unescaped key of `member` is `name`.
-    fn is_called(&self, member: &Member, name: &str) -> bool {
-        *self.name(member) == *name
-    }
-
-    /// The unescaped name of `member`. Empty for a key that is not valid Unicode, which no field of the API
-    /// has.
-    fn name(&self, member: &Member) -> Cow<'_, str> {
-        let key = &self.bytes[member.key.clone()];
-        match key.contains(&b'\\') {
-            true => serde_json::from_slice::<String>(key).unwrap_or_default().into(),
-            false => String::from_utf8_lossy(&key[1..key.len() - 1]),
-        }
+    fn node(&self, Member { key, value, inside }: &Member) -> Node<'_> {
+        let inside = self.fields.index.inside(inside.clone());
+        Node::new(&self.bytes, value.kind, key.clone(), value.span.clone(), inside)
     }
 
     fn slice(&self, value: Option<&Value>) -> Option<Bytes> {

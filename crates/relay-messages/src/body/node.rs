@@ -1,14 +1,14 @@
 //! Values inside a member, read in place.
 //!
-//! The scan of a body only records its top level, which is all that most upstreams need. Code that needs
-//! values further down reads them through a [`Node`]. Each level of descent reads the bytes again, so that
-//! callers should bound the depth.
+//! The scan of a body records its top level and the places of its long values. Code that needs values further down reads them
+//! through a [`Node`]. Each level of descent reads the short values again, so that callers should bound the depth.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 pub use super::grammar::JsonKind;
-use super::grammar::Scanner;
+use super::grammar::{Scanner, Value};
+use super::index::{Index, Inside, Recorder};
 
 /// A value within a scanned body, with its key if it is a member of an object.
 ///
@@ -17,27 +17,64 @@ use super::grammar::Scanner;
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
     body: &'a [u8],
+    /// The long values inside this one.
+    inside: Inside<'a>,
     kind: JsonKind,
     /// The offset of the key, or of the value if there is no key.
     item: usize,
+    /// The end of the key, or the offset of the value if there is no key.
+    key_end: usize,
     start: usize,
     end: usize,
 }
 
+/// A text with the places of its long values.
+pub(crate) struct IndexedText<'a> {
+    text: &'a [u8],
+    value: Value,
+    index: Index,
+    inside: Range<u32>,
+}
+
+impl<'a> IndexedText<'a> {
+    /// Reads `text` as one JSON value. Returns `None` if it is not valid JSON.
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
+        let mut scanner = Scanner::new(text, Recorder::new(text.len()));
+        scanner.skip_whitespace();
+        let value = scanner.value(0).ok()?;
+        scanner.end().ok()?;
+        let recorder = scanner.recorder;
+        let inside = recorder.after(0, value.span.start)..recorder.len();
+        Some(Self { text, value, index: recorder.finish(), inside })
+    }
+
+    /// The value.
+    pub(crate) fn node(&self) -> Node<'_> {
+        let span = self.value.span.clone();
+        let inside = self.index.inside(self.inside.clone());
+        Node::new(self.text, self.value.kind, span.start..span.start, span, inside)
+    }
+}
+
 impl<'a> Node<'a> {
-    /// Creates a node for the value at `span` of `body`. `item` is the offset of its key, or of the value if
-    /// it has none.
-    pub(super) fn new(body: &'a [u8], kind: JsonKind, item: usize, span: Range<usize>) -> Self {
-        Self { body, kind, item, start: span.start, end: span.end }
+    /// Creates a node for the value at `span` of `body` with the key at `key`, which is empty if there is none.
+    pub(super) fn new(
+        body: &'a [u8],
+        kind: JsonKind,
+        key: Range<usize>,
+        span: Range<usize>,
+        inside: Inside<'a>,
+    ) -> Self {
+        Self { body, inside, kind, item: key.start, key_end: key.end, start: span.start, end: span.end }
     }
 
     /// Reads `text` as one JSON value. Returns `None` if it is not valid JSON.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let mut scanner = Scanner::new(text);
+        let mut scanner = Scanner::new(text, ());
         scanner.skip_whitespace();
-        let value = scanner.value(0).ok()?;
+        let Value { kind, span } = scanner.value(0).ok()?;
         scanner.end().ok()?;
-        Some(Self::new(text, value.kind, value.span.start, value.span))
+        Some(Self::new(text, kind, span.start..span.start, span, Inside::default()))
     }
 
     /// The kind of the value.
@@ -73,11 +110,12 @@ impl<'a> Node<'a> {
     /// half a surrogate pair, which is not valid Unicode and not the name of any field of the API.
     #[must_use]
     pub fn name(self) -> Option<Cow<'a, str>> {
-        match self.item == self.start {
-            true => None,
-            // The scan has already checked that the item starts with a string.
-            false => Scanner::at(self.body, self.item).key().ok().and_then(|key| unescaped(&self.body[key])),
-        }
+        self.key().and_then(unescaped)
+    }
+
+    /// The key as the client wrote it, quotes included. `None` for an element of an array.
+    fn key(self) -> Option<&'a [u8]> {
+        (self.item != self.start).then(|| &self.body[self.item..self.key_end])
     }
 
     /// Returns the unescaped text of a string, or `None` for other kinds and for halves of surrogate pairs.
@@ -92,7 +130,7 @@ impl<'a> Node<'a> {
     /// Returns `true` if the value is a string whose unescaped text is `text`.
     #[must_use]
     pub fn is(self, text: &str) -> bool {
-        self.as_str().is_some_and(|found| found == text)
+        self.kind == JsonKind::String && is_string(self.text(), text)
     }
 
     /// The members of an object, in order. Empty for other kinds.
@@ -114,15 +152,17 @@ impl<'a> Node<'a> {
     /// Returns `true` if this is a member whose unescaped key is `name`.
     #[must_use]
     pub fn is_called(self, name: &str) -> bool {
-        self.name().is_some_and(|found| found == name)
+        self.key().is_some_and(|key| is_string(key, name))
     }
 }
 
 /// An iterator over the members of an object or the elements of an array. It skips over each child to find
-/// the next, and does not descend into it.
+/// the next, and does not descend into it. A long child is skipped without reading its bytes.
 #[derive(Debug, Clone)]
 pub struct Children<'a> {
     body: &'a [u8],
+    /// The long values that have not been reached.
+    inside: Inside<'a>,
     /// The offset after the opening bracket, or after the previous child.
     at: usize,
     kind: JsonKind,
@@ -133,7 +173,7 @@ impl<'a> Children<'a> {
     fn of(node: Node<'a>, kind: JsonKind) -> Self {
         // A node of another kind has no children: an empty text yields none.
         let body = if node.kind == kind { node.body } else { &[] };
-        Self { body, at: node.start + 1, kind, is_first: true }
+        Self { body, inside: node.inside, at: node.start + 1, kind, is_first: true }
     }
 }
 
@@ -149,13 +189,35 @@ impl<'a> Iterator for Children<'a> {
             (_, false) => scanner.separator(),
         }
         let item = scanner.position();
-        if self.kind == JsonKind::Object {
-            scanner.key().ok()?;
-        }
-        // The whole body was scanned before, so that no part of it breaks the grammar or nests too deep.
-        let value = scanner.value(0).ok()?;
-        (self.at, self.is_first) = (value.span.end, false);
-        Some(Node::new(self.body, value.kind, item, value.span))
+        let key = match self.kind {
+            JsonKind::Object => scanner.key().ok()?,
+            _ => item..item,
+        };
+        let start = scanner.position();
+        let (kind, end, inside) = match self.inside.take(start) {
+            Some((end, inside)) => (JsonKind::of_long(scanner.peek()?), end, inside),
+            None => {
+                // The whole body was scanned before, so that no part of it breaks the grammar or nests too deep.
+                let value = scanner.value(0).ok()?;
+                (value.kind, value.span.end, Inside::default())
+            }
+        };
+        (self.at, self.is_first) = (end, false);
+        Some(Node::new(self.body, kind, key, start..end, inside))
+    }
+}
+
+/// Returns `true` if the unescaped text of `string`, a JSON string with its quotes, is `text`.
+fn is_string(string: &[u8], text: &str) -> bool {
+    // The longest escape of one byte is `\u0061`.
+    const LONGEST: usize = 6;
+    let written = &string[1..string.len() - 1];
+    if written.len() < text.len() || written.len() > text.len() * LONGEST {
+        return false;
+    }
+    match written.contains(&b'\\') {
+        true => unescaped(string).is_some_and(|found| found == text),
+        false => written == text.as_bytes(),
     }
 }
 

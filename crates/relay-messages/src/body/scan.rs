@@ -1,11 +1,14 @@
 //! Scans a Messages body in one pass: checks that it is JSON, and locates the fields that the relay reads.
 //!
-//! The pass builds no tree and copies no value. It checks the full grammar of RFC 8259, so that the
-//! upstream's parser reads the body in the same way.
+//! The pass builds no tree and copies no value. It checks the full grammar of RFC 8259, so that the upstream's parser reads
+//! the body in the same way. It records the places of long values, so that later walks skip them.
+
+use std::ops::Range;
 
 use smallvec::SmallVec;
 
 use super::grammar::{JsonKind, ScanError, Scanner, Span, Value};
+use super::index::{Index, Recorder};
 
 /// The maximum number of members of the top-level object. The Messages API has about thirty.
 pub(super) const MAX_MEMBERS: usize = 1024;
@@ -16,6 +19,8 @@ pub(crate) struct Member {
     /// The span of the key, quotes included.
     pub(crate) key: Span,
     pub(crate) value: Value,
+    /// The long values inside the value, as a range of the index.
+    pub(super) inside: Range<u32>,
 }
 
 /// The members of the top-level object, and the values that the relay reads.
@@ -34,6 +39,8 @@ pub(crate) struct Fields {
     pub(crate) system: Option<Value>,
     pub(crate) messages: Option<Value>,
     pub(crate) tools: Option<Value>,
+    /// The long values inside the members.
+    pub(super) index: Index,
 }
 
 /// Reads `body` once.
@@ -45,10 +52,10 @@ pub(crate) fn scan(body: &[u8]) -> Result<Fields, ScanError> {
         let offset = simdutf8::compat::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
         return Err(ScanError::Utf8 { offset });
     }
-    document(&mut Scanner::new(body))
+    document(Scanner::new(body, Recorder::new(body.len())))
 }
 
-fn document(scanner: &mut Scanner<'_>) -> Result<Fields, ScanError> {
+fn document(mut scanner: Scanner<'_, Recorder>) -> Result<Fields, ScanError> {
     scanner.skip_whitespace();
     match scanner.peek() {
         Some(b'{') => {}
@@ -61,6 +68,7 @@ fn document(scanner: &mut Scanner<'_>) -> Result<Fields, ScanError> {
     }
     let mut fields = Fields::default();
     scanner.members(|scanner, span, key| {
+        let from = scanner.recorder.len();
         let value = match key {
             b"metadata" => metadata(scanner, &mut fields.user_id)?,
             _ => scanner.value(1)?,
@@ -68,7 +76,8 @@ fn document(scanner: &mut Scanner<'_>) -> Result<Fields, ScanError> {
         if fields.members.len() == MAX_MEMBERS {
             return Err(ScanError::TooManyMembers);
         }
-        fields.members.push(Member { key: span, value: value.clone() });
+        let inside = scanner.recorder.after(from, value.span.start)..scanner.recorder.len();
+        fields.members.push(Member { key: span, value: value.clone(), inside });
         match key {
             b"model" => fields.model.push(value),
             b"stream" => fields.stream = Some(value),
@@ -81,11 +90,12 @@ fn document(scanner: &mut Scanner<'_>) -> Result<Fields, ScanError> {
         Ok(())
     })?;
     scanner.end()?;
+    fields.index = scanner.recorder.finish();
     Ok(fields)
 }
 
 /// Reads the value of `metadata`, and the value of `user_id` in it if it is an object.
-fn metadata(scanner: &mut Scanner<'_>, user_id: &mut Option<Value>) -> Result<Value, ScanError> {
+fn metadata(scanner: &mut Scanner<'_, Recorder>, user_id: &mut Option<Value>) -> Result<Value, ScanError> {
     *user_id = None;
     if scanner.peek() != Some(b'{') {
         return scanner.value(1);

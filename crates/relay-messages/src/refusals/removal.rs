@@ -9,7 +9,7 @@ use super::companions::{BetaCompanions, includes};
 use super::conditions::Conditions;
 use super::paths;
 use super::refused_fields::RefusedField;
-use crate::body::{Edits, Node, Payload};
+use crate::body::{Edits, IndexedText, Node, Payload};
 use crate::headers::{self, ANTHROPIC_BETA};
 
 /// The body field in which Bedrock expects betas.
@@ -28,7 +28,8 @@ const TAKEN_EVERYWHERE: &str = "interleaved-thinking-2025-05-14";
 /// Returns the conditions of `request`; `None` if it has more betas than are remembered.
 pub(super) fn conditions(request: &Request<Payload>) -> Option<Conditions> {
     let bytes = request.body().to_bytes();
-    let body = Node::parse(&bytes)?;
+    let text = IndexedText::parse(&bytes)?;
+    let body = text.node();
     let in_header = request.headers().get(VERSION).and_then(|value| value.to_str().ok()).map(Cow::Borrowed);
     let version = in_header.or_else(|| body.get(BODY_VERSION).and_then(Node::as_str));
     let thinking = body.get("thinking").and_then(|thinking| thinking.get("type")).and_then(Node::as_str);
@@ -38,9 +39,10 @@ pub(super) fn conditions(request: &Request<Payload>) -> Option<Conditions> {
 /// Returns the fields at `texts`, paths in the upstream's notation, that `request` contains.
 pub(super) fn fields_at(texts: &[String], request: &Request<Payload>) -> Vec<RefusedField> {
     let bytes = request.body().to_bytes();
-    let Some(body) = Node::parse(&bytes) else { return Vec::new() };
+    let Some(text) = IndexedText::parse(&bytes) else { return Vec::new() };
+    let body = text.node();
     let mut fields = Vec::new();
-    for field in texts.iter().filter_map(|text| paths::resolve(text, body)).map(RefusedField::Field) {
+    for field in texts.iter().filter_map(|path| paths::resolve(path, body)).map(RefusedField::Field) {
         if !fields.contains(&field) {
             fields.push(field);
         }
@@ -62,7 +64,7 @@ pub(super) fn doubtful_betas(request: &Request<Payload>) -> Vec<RefusedField> {
 
 fn all_betas(request: &Request<Payload>) -> Vec<String> {
     let bytes = request.body().to_bytes();
-    Node::parse(&bytes).map(|body| betas(request, body)).unwrap_or_default()
+    IndexedText::parse(&bytes).map(|text| betas(request, text.node())).unwrap_or_default()
 }
 
 /// Removes `named` from `request` with their companions: the fields that need a removed beta, and the betas of which no
@@ -73,7 +75,8 @@ pub(super) fn remove_with_companions(
     request: &mut Request<Payload>,
 ) -> Vec<RefusedField> {
     let bytes = request.body().to_bytes();
-    let Some(body) = Node::parse(&bytes) else { return Vec::new() };
+    let Some(text) = IndexedText::parse(&bytes) else { return Vec::new() };
+    let body = text.node();
     let sent = betas(request, body);
     let parts = Parts::of(named, companions, body, &sent);
     let found: Vec<RefusedField> = named.iter().filter(|field| parts.contains(field)).cloned().collect();
@@ -180,8 +183,8 @@ fn remove(fields: &[RefusedField], request: &mut Request<Payload>) {
 pub(super) fn edit(request: &mut Request<Payload>, change: impl FnOnce(Node<'_>, &mut Edits)) {
     let body = request.body().to_bytes();
     let mut edits = Edits::default();
-    if let Some(node) = Node::parse(&body) {
-        change(node, &mut edits);
+    if let Some(text) = IndexedText::parse(&body) {
+        change(text.node(), &mut edits);
         *request.body_mut() = edits.apply_to_payload(&body, request.body());
     }
 }

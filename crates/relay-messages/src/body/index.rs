@@ -1,0 +1,249 @@
+//! The places of the long values of a text, recorded while it is scanned, so that no later walk reads their bytes again.
+//!
+//! ```text
+//! scan ─open, close, string─▶ Recorder ─▶ Index ─Inside─▶ Children: skips a long value by its end
+//! ```
+//! Short values are not recorded: to scan one again costs less than to keep its place. The index is therefore small
+//! beside the text, and an unrecorded value is only slower to read.
+
+use std::ops::Range;
+
+use super::steps;
+
+/// The length from which a value is recorded, in bytes.
+const LONG: usize = 128;
+/// The number of levels below the top level whose values are recorded. `messages[].content[].content[].source.data`, a deep
+/// value of the API, has eight levels.
+const LEVELS: usize = 10;
+/// The bytes of text per place. An index has no more places than that, so that it takes at most a fifth of the memory of
+/// its text, whatever a client nests.
+const BYTES_PER_PLACE: usize = 64;
+
+/// A long value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    start: u32,
+    end: u32,
+    /// The number of places inside the value, which follow this one.
+    inside: u32,
+}
+
+/// The long values of one text in the order of their starts, each before the values inside it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Index(Vec<Place>);
+
+impl Index {
+    /// The places in `range`, two lengths of the recorder.
+    pub(super) fn inside(&self, range: Range<u32>) -> Inside<'_> {
+        Inside(self.0.get(range.start as usize..range.end as usize).unwrap_or_default())
+    }
+}
+
+/// The places within one value, of which those before the current position have been taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Inside<'a>(&'a [Place]);
+
+impl<'a> Inside<'a> {
+    /// Takes the value that starts at `start`, if it is recorded: returns its end and the places within it. The starts of
+    /// successive calls must be in ascending order.
+    pub(super) fn take(&mut self, start: usize) -> Option<(usize, Self)> {
+        while let [place, rest @ ..] = self.0
+            && place.start as usize <= start
+        {
+            let (inside, after) = rest.split_at_checked(place.inside as usize)?;
+            self.0 = after;
+            if place.start as usize == start {
+                steps::add(1);
+                return Some((place.end as usize, Self(inside)));
+            }
+        }
+        None
+    }
+}
+
+/// Receives the values of a text in the order in which a scanner reads them.
+pub(super) trait Record {
+    /// Records that an object or array opens at `at`.
+    fn open(&mut self, at: usize);
+    /// Records that the innermost object or array ends before `end`.
+    fn close(&mut self, end: usize);
+    /// Records a string, quotes included.
+    fn string(&mut self, start: usize, end: usize);
+}
+
+/// Records nothing.
+impl Record for () {
+    fn open(&mut self, _: usize) {}
+    fn close(&mut self, _: usize) {}
+    fn string(&mut self, _: usize, _: usize) {}
+}
+
+/// Builds an index.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    places: Vec<Place>,
+    /// The most places that may be kept.
+    limit: usize,
+    /// The places of the open objects and arrays down to the deepest recorded level. `None` if there was no room.
+    open: [Option<u32>; LEVELS],
+    depth: usize,
+}
+
+impl Recorder {
+    /// Creates a recorder for a text of `length` bytes. A text whose places do not fit into 32 bits is not recorded.
+    pub(super) fn new(length: usize) -> Self {
+        let limit = if u32::try_from(length).is_ok() { length / BYTES_PER_PLACE } else { 0 };
+        Self { places: Vec::new(), limit, open: [None; LEVELS], depth: 0 }
+    }
+
+    /// The number of places so far.
+    pub(super) fn len(&self) -> u32 {
+        self.places.len() as u32
+    }
+
+    /// Returns the number of places up to and with that of the value at `start`, the first one from `from` on, if it is
+    /// recorded.
+    pub(super) fn after(&self, from: u32, start: usize) -> u32 {
+        let is_recorded = self.places.get(from as usize).is_some_and(|place| place.start as usize == start);
+        from + u32::from(is_recorded)
+    }
+
+    pub(super) fn finish(mut self) -> Index {
+        self.places.shrink_to_fit();
+        Index(self.places)
+    }
+
+    fn push(&mut self, start: usize, end: usize) -> Option<u32> {
+        let at = self.len();
+        (self.places.len() < self.limit).then(|| {
+            self.places.push(Place { start: start as u32, end: end as u32, inside: 0 });
+            at
+        })
+    }
+}
+
+impl Record for Recorder {
+    fn open(&mut self, at: usize) {
+        if self.depth < LEVELS {
+            self.open[self.depth] = self.push(at, at);
+        }
+        self.depth += 1;
+    }
+
+    fn close(&mut self, end: usize) {
+        self.depth -= 1;
+        let Some(Some(at)) = self.open.get(self.depth).copied() else { return };
+        let inside = self.len() - at - 1;
+        let place = &mut self.places[at as usize];
+        if end - (place.start as usize) < LONG {
+            // Nor is any value inside it long.
+            self.places.truncate(at as usize);
+        } else {
+            (place.end, place.inside) = (end as u32, inside);
+        }
+    }
+
+    fn string(&mut self, start: usize, end: usize) {
+        if end - start >= LONG && self.depth <= LEVELS {
+            self.push(start, end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::super::node::{IndexedText, Node};
+    use super::*;
+
+    /// Checks that walks with and without an index pass the same values.
+    #[track_caller]
+    fn check_same(indexed: Node<'_>, plain: Node<'_>) {
+        assert_eq!((indexed.kind(), indexed.span()), (plain.kind(), plain.span()));
+        assert_eq!((indexed.item(), indexed.name()), (plain.item(), plain.name()));
+        let (mut found, mut expected) = (children(indexed), children(plain));
+        loop {
+            match (found.next(), expected.next()) {
+                (Some(found), Some(expected)) => check_same(found, expected),
+                (found, expected) => return assert!(found.is_none() && expected.is_none()),
+            }
+        }
+    }
+
+    fn children(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+        node.members().chain(node.elements())
+    }
+
+    #[track_caller]
+    fn check(text: &str) {
+        let indexed = IndexedText::parse(text.as_bytes()).unwrap();
+        check_same(indexed.node(), Node::parse(text.as_bytes()).unwrap());
+    }
+
+    fn recorded(text: &str) -> Index {
+        let mut scanner = super::super::grammar::Scanner::new(text.as_bytes(), Recorder::new(text.len()));
+        scanner.value(0).unwrap();
+        scanner.recorder.finish()
+    }
+
+    #[test]
+    fn only_long_values_are_recorded_with_those_inside_before_those_after() {
+        let (long, short) = ("x".repeat(LONG - 2), "x".repeat(LONG - 3));
+        let text = format!(r#"[["{short}"],"{long}",{{"a":{{"b":"{long}"}},"c":["{short}"]}}]"#);
+        let index = recorded(&text);
+        let found: Vec<_> =
+            index.0.iter().map(|place| (&text[place.start as usize..][..4], place.inside)).collect();
+        let expected = [
+            (r#"[["x"#, 6),
+            (r#"["xx"#, 0),
+            (r#""xxx"#, 0),
+            (r#"{"a""#, 3),
+            (r#"{"b""#, 1),
+            (r#""xxx"#, 0),
+            (r#"["xx"#, 0),
+        ];
+        assert_eq!(found, expected);
+        check(&text);
+    }
+
+    #[test]
+    fn an_index_is_small_and_right_whatever_is_nested() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let texts = [
+            nested(300),
+            format!("[{}]", vec![nested(64); 100].join(",")),
+            format!("[{},\"{}\"]", vec![nested(70); 300].join(","), "x".repeat(1000)),
+            format!("[{}]", vec![format!("{{\"a\":\"{}\"}}", "x".repeat(LONG)); 100].join(",")),
+        ];
+        for text in texts {
+            assert!(recorded(&text).0.len() <= text.len() / BYTES_PER_PLACE);
+            check(&text);
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Into::into),
+            ".{0,9}".prop_map(Into::into),
+            (".{1,9}", 1..60usize).prop_map(|(text, count)| text.repeat(count).into()),
+        ];
+        leaf.prop_recursive(12, 64, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::hash_map(".{0,9}", inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_with_an_index_passes_the_same_values(value in json(), pretty: bool) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            check(&text.unwrap());
+        }
+    }
+}
