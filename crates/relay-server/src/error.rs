@@ -11,6 +11,7 @@ use relay_routing::{PlanError, RouteError, RouteErrorKind};
 
 use crate::auth::Denied;
 use crate::concurrency::Busy;
+use crate::encodings;
 use crate::rate_limit::RateLimited;
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -100,7 +101,7 @@ pub enum Error {
         limit: usize,
     },
     /// The body's `content-encoding` is not supported.
-    #[error("content-encoding `{}` is not supported: send gzip, deflate, br, zstd or none", cut(found))]
+    #[error("content-encoding `{}` is not supported: {}", cut(found), encodings::advice())]
     UnsupportedEncoding {
         /// The value of the header.
         found: String,
@@ -302,7 +303,9 @@ impl Error {
                 }
             }
             Self::UnsupportedEncoding { .. } => {
-                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd"));
+                if let Ok(value) = HeaderValue::from_str(&encodings::accepted()) {
+                    headers.insert(ACCEPT_ENCODING, value);
+                }
             }
             _ => {}
         }

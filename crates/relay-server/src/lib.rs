@@ -48,6 +48,7 @@ mod debug_log;
 mod discovered;
 mod discovery;
 mod edge;
+mod encodings;
 mod error;
 mod explain;
 mod forward;

@@ -9,6 +9,7 @@
 //! meaning of a response is left to `relay-providers`.
 //!
 //! ```
+//! # #[cfg(feature = "compression")]
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! use relay_transport::ContentCoding;
 //!
@@ -16,6 +17,8 @@
 //! let coding = ContentCoding::from_name(b"GZIP").expect("a known name");
 //! assert!(coding.decode("not gzip".into(), 1024, |_| true).await.is_err());
 //! # }
+//! # #[cfg(not(feature = "compression"))]
+//! # fn main() {}
 //! ```
 
 #[cfg(feature = "bedrock")]

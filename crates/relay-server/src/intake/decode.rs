@@ -43,6 +43,7 @@ pub(super) async fn decode(
 }
 
 #[cfg(test)]
+#[cfg(feature = "compression")]
 mod tests {
     use http::header::{CONTENT_ENCODING, HeaderValue};
 

@@ -1,8 +1,5 @@
 //! The content codings that the relay can decode.
 
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
-
 /// A content coding that the relay can decode (RFC 9110, section 8.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,6 +15,9 @@ pub enum ContentCoding {
 }
 
 impl ContentCoding {
+    /// The codings that can be decoded.
+    pub const ALL: &[Self] = &[Self::Gzip, Self::Deflate, Self::Brotli, Self::Zstd];
+
     /// Returns the coding with this name in `content-encoding`, in upper or lower case. `x-gzip` is another name of gzip.
     #[must_use]
     pub fn from_name(name: &[u8]) -> Option<Self> {
@@ -41,25 +41,6 @@ impl ContentCoding {
             Self::Deflate => "deflate",
             Self::Brotli => "br",
             Self::Zstd => "zstd",
-        }
-    }
-
-    /// Returns the coding that the `content-encoding` of a body names, or `None` for `identity` and for no header.
-    ///
-    /// # Errors
-    /// The names in the header, if one of them is unknown or if there are several.
-    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, String> {
-        let names: Vec<_> = headers
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-            .map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase())
-            .filter(|name| !name.is_empty() && name != "identity")
-            .collect();
-        match &names[..] {
-            [] => Ok(None),
-            [name] => Self::from_name(name.as_bytes()).map(Some).ok_or_else(|| name.clone()),
-            _ => Err(names.join(", ")),
         }
     }
 }
