@@ -28,8 +28,6 @@ mod config;
 mod config_file;
 mod describe;
 mod discover;
-#[cfg(test)]
-mod documentation;
 mod env_settings;
 mod environment;
 mod error;

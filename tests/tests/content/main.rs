@@ -1,10 +1,11 @@
-//! The content of requests and responses: fidelity, adaptation, refusals, thinking, counts, models, and the inputs of the
-//! fuzz targets.
+//! The content of requests and responses: fidelity, adaptation, refusals, thinking, counts, models, the inputs of the
+//! fuzz targets, and the examples of the documentation.
 
 mod adaptation;
 mod count_tokens;
 mod deepseek_thinking;
 mod discovered_models;
+mod documentation;
 mod fidelity;
 mod fuzz_corpora;
 mod model_names;
