@@ -47,7 +47,11 @@ fuzz-corpus crate target:
     rm crates/{{crate}}/fuzz/corpus/{{target}}/*
     cd crates/{{crate}}/fuzz && wc -c target/kept/* | sort -n | awk '$2 != "total" && (sum += $1) <= 150000 { print $2 }' | xargs cp -t corpus/{{target}}
 
-# The benchmarks
+# The benchmark beside other proxies (docs/performance.md), as in `just bench-proxies --quick`
+bench-proxies *arguments:
+    cargo run --release -p relay-bench -- {{arguments}}
+
+# The benchmarks of single functions
 bench:
     cargo bench -p relay-messages
     cd crates/relay-stream/benches-peer && cargo bench

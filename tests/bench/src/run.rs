@@ -1,0 +1,165 @@
+//! A run: each workload at each of its peers, in rounds.
+//!
+//! In each round, every peer of the workload is measured once, in random order, so that a change of the machine's speed
+//! affects all of them. Ratios are made of values of the same round.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::Result;
+use crate::peer::{Kind, Lab, Launch, Peer, Spec, start};
+use crate::proc::Load as MachineLoad;
+use crate::process::Share;
+use crate::records::{Record, Records};
+use crate::upstream::handle::Upstream;
+use crate::workload::Workload;
+use crate::workload::load::{Load, measure_memory, measure_memory_after, measure_start};
+use crate::workload::metric::Values;
+use crate::workload::scale::Scale;
+
+/// The result of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) records: Records,
+    /// Peers that are not installed.
+    pub(crate) absent: BTreeSet<String>,
+    /// The pressure on the CPUs at the start of each round, in percent.
+    pub(crate) pressure: Vec<f64>,
+}
+
+/// A run in progress.
+#[derive(Debug)]
+pub(crate) struct Run {
+    lab: Lab,
+    scale: Scale,
+    /// The directory of the upstream's files.
+    directory: TempDir,
+    outcome: Outcome,
+}
+
+impl Run {
+    /// Creates a run.
+    pub(crate) fn new(lab: Lab, scale: Scale, directory: TempDir) -> Self {
+        Self { lab, scale, directory, outcome: Outcome::default() }
+    }
+
+    /// Measures all workloads.
+    /// # Errors
+    /// At the first request that fails, or whose answer is not the upstream's: a proxy that fails does less work.
+    pub(crate) async fn all(mut self, workloads: &[Workload]) -> Result<Outcome> {
+        for (number, workload) in workloads.iter().enumerate() {
+            let begin = Instant::now();
+            self.one(workload).await.map_err(|error| format!("{}: {error}", workload.id))?;
+            let (number, count) = (number + 1, workloads.len());
+            crate::progress(&format!("[{number}/{count}] {}: {:.1?}", workload.title, begin.elapsed()));
+        }
+        Ok(self.outcome)
+    }
+
+    async fn one(&mut self, workload: &Workload) -> Result<()> {
+        self.new_upstream(workload).await?;
+        match workload.load {
+            Load::Start => self.starts(workload).await,
+            Load::OpenStreams { streams, wait, .. } => self.memory(workload, streams, wait, false).await,
+            Load::SilentStreams { streams, wait } => self.memory(workload, streams, wait, true).await,
+            _ => self.rounds(workload).await,
+        }
+    }
+
+    /// Replaces the upstream, so that connections of earlier peers cannot use up its files.
+    async fn new_upstream(&mut self, workload: &Workload) -> Result<()> {
+        let share = match workload.load {
+            Load::Start => Share::Any,
+            _ if workload.on_one_cpu() => Share::BesideTheProxy,
+            _ => Share::Load,
+        };
+        self.lab.placement.place(std::process::id(), share);
+        if !self.lab.upstream.has_fixed_port() {
+            self.lab.upstream = Upstream::start(self.directory.path(), None).await?;
+        }
+        self.lab.placement.place(self.lab.upstream.pid(), share);
+        self.lab.upstream.set(workload.load.scenario()).await
+    }
+
+    async fn rounds(&mut self, workload: &Workload) -> Result<()> {
+        let mut peers = Vec::new();
+        for spec in &workload.peers {
+            peers.extend(self.start(spec).await?);
+        }
+        let (rounds, time) = match workload.load {
+            Load::Json { .. } | Load::Burst { .. } => (self.scale.rounds, self.scale.closed),
+            _ => (self.scale.open_rounds, self.scale.open),
+        };
+        for round in 0..rounds {
+            self.outcome.pressure.extend(MachineLoad::now().pressure);
+            fastrand::shuffle(&mut peers);
+            for peer in &peers {
+                let values = workload.load.measure(peer, &self.lab, time).await;
+                let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
+                self.record(workload, &peer.name, round, values);
+            }
+        }
+        self.outcome.records.add_added_time(workload.id);
+        Ok(())
+    }
+
+    async fn starts(&mut self, workload: &Workload) -> Result<()> {
+        for round in 0..self.scale.starts {
+            for spec in &workload.peers {
+                match measure_start(spec, &self.lab).await? {
+                    Some(values) => self.record(workload, &spec.name, round, values),
+                    None => drop(self.outcome.absent.insert(spec.name.clone())),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures each peer in a new process with a new upstream, once. The time after the end of the streams passes while the
+    /// next peers are measured.
+    async fn memory(
+        &mut self,
+        workload: &Workload,
+        streams: usize,
+        wait: Duration,
+        silent: bool,
+    ) -> Result<()> {
+        let mut after = JoinSet::new();
+        for spec in &workload.peers {
+            self.new_upstream(workload).await?;
+            let Some(peer) = self.start(spec).await? else { continue };
+            let values = measure_memory(&peer, &self.lab, streams, silent).await;
+            let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
+            self.record(workload, &peer.name, 0, values);
+            after.spawn(async move { (peer.name.clone(), measure_memory_after(&peer, wait).await) });
+        }
+        while let Some(one) = after.join_next().await {
+            let (name, values) = one?;
+            self.record(workload, &name, 0, values?);
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self, spec: &Spec) -> Result<Option<Peer>> {
+        // An external peer has its own upstream, which may be stopped.
+        if let Kind::External(peer) = &spec.kind {
+            crate::proc::cpu_time(peer.pid)
+                .map_err(|error| format!("{}: process {}: {error}", spec.name, peer.pid))?;
+        }
+        let peer = start(spec, &self.lab, Launch::Placed).await?;
+        if peer.is_none() {
+            self.outcome.absent.insert(spec.name.clone());
+        }
+        Ok(peer)
+    }
+
+    fn record(&mut self, workload: &Workload, peer: &str, round: usize, values: Values) {
+        for (metric, value) in values {
+            let peer = peer.to_owned();
+            self.outcome.records.push(Record { workload: workload.id, peer, round, metric, value });
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The loads, each measured at one peer.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::metric::{Metric, Values};
+use crate::Result;
+use crate::client::closed::{ClosedLoop, Expect};
+use crate::client::rate;
+use crate::client::streams::OpenStreams;
+use crate::peer::{Lab, Launch, Peer, Spec, start};
+use crate::proc::{cpu_time, memory};
+use crate::stats::percentile;
+use crate::upstream::scenario::Scenario;
+
+/// The connections of an open loop: enough for 64 requests that are late.
+const RATE_CONNECTIONS: usize = 64;
+
+/// A load. Sizes are bytes of the request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Requests for JSON in a closed loop.
+    Json { size: usize, connections: usize },
+    /// Requests for a stream of `events` deltas, as fast as they go, in a closed loop.
+    Burst { events: u32, connections: usize },
+    /// Requests for JSON at a constant rate.
+    Rate { size: usize, per_second: u32 },
+    /// Open streams with an event per `gap` each.
+    Paced { streams: usize, gap: Duration },
+    /// Paced streams, and requests with large bodies at a constant rate.
+    PacedBesideBodies { streams: usize, gap: Duration, size: usize, per_second: u32 },
+    /// Open streams with an event per `gap` each, and their end.
+    OpenStreams { streams: usize, gap: Duration, wait: Duration },
+    /// Streams whose upstream is silent after the start of the message, and their end.
+    SilentStreams { streams: usize, wait: Duration },
+    /// The start of the program.
+    Start,
+}
+
+impl Load {
+    /// Returns the streams that the upstream sends for this load.
+    pub(crate) fn scenario(self) -> Scenario {
+        match self {
+            Self::Burst { events, .. } => Scenario::Burst { events },
+            Self::Paced { gap, .. } | Self::PacedBesideBodies { gap, .. } | Self::OpenStreams { gap, .. } => {
+                Scenario::Paced { gap }
+            }
+            Self::SilentStreams { .. } => Scenario::Held,
+            Self::Json { .. } | Self::Rate { .. } | Self::Start => Scenario::Burst { events: 1 },
+        }
+    }
+
+    /// Returns the same load with small bodies and few connections, for a smoke run.
+    pub(crate) fn reduced(self) -> Self {
+        match self {
+            Self::Json { size, connections } => {
+                Self::Json { size: size.min(20_000), connections: connections.min(2) }
+            }
+            Self::Burst { events, connections } => {
+                Self::Burst { events: events.min(20), connections: connections.min(2) }
+            }
+            Self::PacedBesideBodies { gap, per_second, .. } => {
+                Self::PacedBesideBodies { streams: 2, gap, size: 20_000, per_second }
+            }
+            other => other,
+        }
+    }
+
+    /// Measures a peer that serves already, for `time`.
+    /// # Errors
+    /// If a request fails, or if an answer is not the upstream's.
+    pub(crate) async fn measure(self, peer: &Peer, lab: &Lab, time: Duration) -> Result<Values> {
+        match self {
+            Self::Json { size, connections } => {
+                let target = peer.target(crate::body::of_size(size, false));
+                let mut load = ClosedLoop::open(target, Expect::Json, connections).await?;
+                closed(peer, &mut load, time).await
+            }
+            Self::Burst { events, connections } => {
+                let target = peer.target(small_stream());
+                let mut load =
+                    ClosedLoop::open(target, Expect::Stream { deltas: events }, connections).await?;
+                closed(peer, &mut load, time).await
+            }
+            Self::Rate { size, per_second } => {
+                let target = peer.target(crate::body::of_size(size, false));
+                let times = rate::run(&target, per_second, time, RATE_CONNECTIONS).await?;
+                Ok(quantiles(&times, (Metric::TimeP50, Metric::TimeP99), 1e3))
+            }
+            Self::Paced { streams, .. } => {
+                let streams = OpenStreams::open(&peer.target(small_stream()), streams, true).await?;
+                paced(peer, lab, streams, time, None).await
+            }
+            Self::PacedBesideBodies { streams, size, per_second, .. } => {
+                let streams = OpenStreams::open(&peer.target(small_stream()), streams, true).await?;
+                let body = crate::body::of_size(size, false);
+                paced(peer, lab, streams, time, Some((body, per_second))).await
+            }
+            Self::OpenStreams { .. } | Self::SilentStreams { .. } | Self::Start => {
+                Err("this load starts its peers itself".into())
+            }
+        }
+    }
+}
+
+/// Measures the start of a peer: from its execution until it answers.
+/// # Errors
+/// If the peer does not start.
+pub(crate) async fn measure_start(spec: &Spec, lab: &Lab) -> Result<Option<Values>> {
+    let begin = Instant::now();
+    let peer = start(spec, lab, Launch::Plain).await?;
+    let time = begin.elapsed();
+    Ok(peer.map(|_| vec![(Metric::Start, time.as_secs_f64() * 1e3)]))
+}
+
+fn small_stream() -> Bytes {
+    crate::body::of_size(1024, true)
+}
+
+async fn closed(peer: &Peer, load: &mut ClosedLoop, time: Duration) -> Result<Values> {
+    // Allocators and code of the proxy are warm after this.
+    load.run(time / 5).await?;
+    let before = peer.pid.map(cpu_time).transpose()?;
+    let done = load.run(time).await?;
+    let mut values = quantiles(&done.times, (Metric::TimeP50, Metric::TimeP99), 1e3);
+    values.push((Metric::RequestsPerSecond, done.requests as f64 / done.elapsed.as_secs_f64()));
+    if let (Some(pid), Some(before)) = (peer.pid, before) {
+        let used = microseconds(cpu_time(pid)?.saturating_sub(before));
+        values.push((Metric::CpuPerRequest, used / done.requests as f64));
+        if done.events > 0 {
+            values.push((Metric::CpuPerEvent, used / done.events as f64));
+        }
+    }
+    Ok(values)
+}
+
+async fn paced(
+    peer: &Peer,
+    lab: &Lab,
+    streams: OpenStreams,
+    time: Duration,
+    bodies: Option<(Bytes, u32)>,
+) -> Result<Values> {
+    tokio::time::sleep(time / 5).await;
+    let before = peer.pid.map(cpu_time).transpose()?;
+    let events = streams.events();
+    streams.record_delays(true);
+    match bodies {
+        None => tokio::time::sleep(time).await,
+        Some((body, per_second)) => {
+            rate::run(&peer.target(body), per_second, time, RATE_CONNECTIONS / 8).await?;
+        }
+    }
+    streams.record_delays(false);
+    let events = streams.events() - events;
+    let used = match (peer.pid, before) {
+        (Some(pid), Some(before)) => Some(microseconds(cpu_time(pid)?.saturating_sub(before))),
+        _ => None,
+    };
+    lab.upstream.end_streams().await?;
+    let delays = streams.end().await?;
+    let mut values = quantiles(&delays, (Metric::DelayP50, Metric::DelayP99), 1e6);
+    values.extend(used.map(|used| (Metric::CpuPerEvent, used / events.max(1) as f64)));
+    Ok(values)
+}
+
+/// Measures the memory of a peer, which must be new: idle, and with open streams. Then it ends them.
+/// # Errors
+/// If a stream fails.
+pub(crate) async fn measure_memory(peer: &Peer, lab: &Lab, count: usize, silent: bool) -> Result<Values> {
+    let Some(pid) = peer.pid else { return Ok(Values::new()) };
+    let idle = memory(pid)?.proportional as f64;
+    let streams = OpenStreams::open(&peer.target(small_stream()), count, !silent).await?;
+    let arrived = Duration::from_millis(if silent { 1_500 } else { 500 });
+    tokio::time::sleep(arrived).await;
+    let open = memory(pid)?.proportional as f64;
+    lab.upstream.end_streams().await?;
+    streams.end().await?;
+    let per_stream = (open - idle) / count as f64 / 1024.0;
+    Ok(vec![(Metric::MemoryIdle, idle / MEGABYTE), (Metric::MemoryPerStream, per_stream)])
+}
+
+/// Measures the memory of a peer after `wait`.
+/// # Errors
+/// If the process has ended.
+pub(crate) async fn measure_memory_after(peer: &Peer, wait: Duration) -> Result<Values> {
+    tokio::time::sleep(wait).await;
+    let Some(pid) = peer.pid else { return Ok(Values::new()) };
+    Ok(vec![(Metric::MemoryAfter, memory(pid)?.proportional as f64 / MEGABYTE)])
+}
+
+const MEGABYTE: f64 = 1024.0 * 1024.0;
+
+fn microseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// Returns the median and the 99th percentile of sorted nanoseconds, in units of `unit` nanoseconds.
+fn quantiles(sorted: &[u64], (p50, p99): (Metric, Metric), unit: f64) -> Values {
+    let value = |p| percentile(sorted, p).map(|value| value as f64 / unit);
+    [(p50, value(0.5)), (p99, value(0.99))]
+        .into_iter()
+        .filter_map(|(metric, value)| Some((metric, value?)))
+        .collect()
+}

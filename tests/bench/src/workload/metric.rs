@@ -1,0 +1,63 @@
+//! The quantities that are measured.
+
+use std::fmt;
+
+/// A quantity with its unit. Less is better, except for [`Metric::RequestsPerSecond`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Metric {
+    CpuPerRequest,
+    CpuPerEvent,
+    RequestsPerSecond,
+    TimeP50,
+    TimeP99,
+    /// The median time of a request less that of the same request without a proxy, in the same round.
+    AddedP50,
+    DelayP50,
+    DelayP99,
+    MemoryIdle,
+    MemoryPerStream,
+    MemoryAfter,
+    Start,
+}
+
+impl Metric {
+    /// Returns the name in the JSON lines, with the unit.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::CpuPerRequest => "cpu_us_per_request",
+            Self::CpuPerEvent => "cpu_us_per_event",
+            Self::RequestsPerSecond => "requests_per_second",
+            Self::TimeP50 => "time_us_p50",
+            Self::TimeP99 => "time_us_p99",
+            Self::AddedP50 => "added_us_p50",
+            Self::DelayP50 => "delay_ms_p50",
+            Self::DelayP99 => "delay_ms_p99",
+            Self::MemoryIdle => "pss_mb_idle",
+            Self::MemoryPerStream => "pss_kb_per_stream",
+            Self::MemoryAfter => "pss_mb_after",
+            Self::Start => "start_ms",
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CpuPerRequest => "CPU per request, µs",
+            Self::CpuPerEvent => "CPU per event, µs",
+            Self::RequestsPerSecond => "requests per second",
+            Self::TimeP50 => "time p50, µs",
+            Self::TimeP99 => "time p99, µs",
+            Self::AddedP50 => "added p50, µs",
+            Self::DelayP50 => "event delay p50, ms",
+            Self::DelayP99 => "event delay p99, ms",
+            Self::MemoryIdle => "PSS idle, MB",
+            Self::MemoryPerStream => "PSS per stream, KB",
+            Self::MemoryAfter => "PSS 10 s after, MB",
+            Self::Start => "exec to listening, ms",
+        })
+    }
+}
+
+/// The values of one peer in one round.
+pub(crate) type Values = Vec<(Metric, f64)>;
