@@ -45,7 +45,8 @@ pub(super) struct PoolLimits {
     /// The time after which an idle connection is closed. It is shorter than the upstream's own limit (60 s at the usual
     /// load balancers), which could close the connection during a request.
     pub(super) idle: Duration,
-    /// The largest number of idle HTTP/1.1 connections per host.
+    /// The largest number of idle HTTP/1.1 connections per host. It is above the number of clients that are usually served
+    /// at once, so that a burst of requests after a pause opens no connections anew.
     pub(super) idle_per_host: usize,
     /// The largest number of connections per host. Requests beyond it wait.
     pub(super) connections: usize,
@@ -60,7 +61,7 @@ impl Default for PoolLimits {
     fn default() -> Self {
         Self {
             idle: Duration::from_secs(50),
-            idle_per_host: 64,
+            idle_per_host: 512,
             connections: 16 * 1024,
             streams: 100,
             queue: Duration::from_secs(30),

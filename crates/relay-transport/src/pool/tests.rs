@@ -124,6 +124,32 @@ async fn the_number_of_idle_connections_is_limited() {
 }
 
 #[tokio::test]
+async fn a_burst_of_requests_reuses_the_connections_of_the_burst_before() {
+    const BURST: usize = 200;
+    let (scene, queue) = (Scene::new(PoolLimits::default()).await, QueueTime::default());
+    let collect = async |sent: Vec<tokio::task::JoinHandle<Result<Response<ReceivedBody>, SendError>>>| {
+        for sent in sent {
+            http_body_util::BodyExt::collect(sent.await.unwrap().unwrap().into_body()).await.unwrap();
+        }
+    };
+    let sent: Vec<_> = (0..BURST).map(|_| scene.send(&queue)).collect();
+    let mut streams = Vec::new();
+    for _ in 0..BURST {
+        streams.push(scene.accept().await);
+    }
+    for stream in &mut streams {
+        stream.write_all(RESPONSE).await.unwrap();
+    }
+    collect(sent).await;
+    let sent: Vec<_> = (0..BURST).map(|_| scene.send(&queue)).collect();
+    for stream in &mut streams {
+        read_head(stream).await;
+        stream.write_all(RESPONSE).await.unwrap();
+    }
+    collect(sent).await;
+}
+
+#[tokio::test]
 async fn a_cancelled_request_ends_the_connection_attempt_that_it_waits_for() {
     let mut scene = Scene::new(PoolLimits::default()).await;
     scene.scheme = "https";
