@@ -93,7 +93,8 @@ impl ModelRule {
     /// Returns the upstream's name of `model`. `None` for a name that is not one of Anthropic's.
     #[must_use]
     pub fn name(&self, model: &str) -> Option<String> {
-        let claude = ClaudeModel::parse(model).filter(|_| model.trim_start().starts_with(['c', 'C']))?;
+        let claude = Some(model.trim_start()).filter(|model| model.starts_with(['c', 'C']))?;
+        let claude = ClaudeModel::parse(claude)?;
         match self {
             Self::Bedrock { region } => Some(bedrock(&claude, region)),
             Self::Vertex => Some(vertex(&claude)),

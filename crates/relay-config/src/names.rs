@@ -226,7 +226,8 @@ impl ModelMapping {
 
     fn entry(&self, model: &str) -> Option<&Arc<str>> {
         self.as_written(model).or_else(|| {
-            let claude = ClaudeModel::parse(model).filter(|_| self.entries().next().is_some())?.to_string();
+            self.entries().next()?;
+            let claude = ClaudeModel::parse(model)?.to_string();
             let is_same =
                 |name: &str| ClaudeModel::parse(name).is_some_and(|name| name.to_string() == claude);
             let spelled = self.exact.iter().find(|(name, _)| is_same(name)).map(|(_, target)| target);

@@ -15,50 +15,57 @@ pub const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta")
 const REQUEST: [&str; 4] = ["x-app", "user-agent", "accept", "content-type"];
 const REQUEST_PREFIXES: [&str; 3] = ["anthropic-", "x-claude-code-", "x-stainless-"];
 
-/// Headers of one connection (RFC 9110 section 7.6.1), which are not forwarded.
-const HOP_BY_HOP: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Returns `true` for a header of one connection (RFC 9110 section 7.6.1), which is not forwarded.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
-/// Response headers that only make sense from the client's origin, which the upstream is not. A cookie of one
-/// client's session could reach another client. The others would apply to the relay's own host: its other protocols,
-/// its stored data and login state, the receivers of its error reports, its service workers, the address that a browser loads
-/// next, its experiments and the hints that a browser sends with each request.
-const ORIGIN_BOUND: [&str; 26] = [
-    "accept-ch",
-    "activate-storage-access",
-    "alt-svc",
-    "clear-site-data",
-    "critical-ch",
-    "cross-origin-embedder-policy",
-    "cross-origin-opener-policy",
-    "expect-ct",
-    "nel",
-    "origin-agent-cluster",
-    "origin-trial",
-    "public-key-pins",
-    "public-key-pins-report-only",
-    "refresh",
-    "report-to",
-    "reporting-endpoints",
-    "service-worker-allowed",
-    "set-cookie",
-    "set-cookie2",
-    "set-login",
-    "sourcemap",
-    "speculation-rules",
-    "strict-transport-security",
-    "supports-loading-mode",
-    "timing-allow-origin",
-    "use-as-dictionary",
-];
+/// Returns `true` for a response header that only makes sense from the client's origin, which the upstream is not. A cookie of
+/// one client's session could reach another client. The others would apply to the relay's own host: its other protocols, its
+/// stored data and login state, the receivers of its error reports, its service workers, the address that a browser loads next,
+/// its experiments and the hints that a browser sends with each request.
+fn is_origin_bound(name: &str) -> bool {
+    matches!(
+        name,
+        "accept-ch"
+            | "activate-storage-access"
+            | "alt-svc"
+            | "clear-site-data"
+            | "critical-ch"
+            | "cross-origin-embedder-policy"
+            | "cross-origin-opener-policy"
+            | "expect-ct"
+            | "nel"
+            | "origin-agent-cluster"
+            | "origin-trial"
+            | "public-key-pins"
+            | "public-key-pins-report-only"
+            | "refresh"
+            | "report-to"
+            | "reporting-endpoints"
+            | "service-worker-allowed"
+            | "set-cookie"
+            | "set-cookie2"
+            | "set-login"
+            | "sourcemap"
+            | "speculation-rules"
+            | "strict-transport-security"
+            | "supports-loading-mode"
+            | "timing-allow-origin"
+            | "use-as-dictionary"
+    )
+}
+
 /// The prefix of the headers by which a server permits web pages of other origins to read its responses. Only the relay
 /// decides this.
 const CORS_PREFIX: &str = "access-control-";
@@ -86,22 +93,15 @@ pub fn retain_for_client(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP.into_iter().chain(ORIGIN_BOUND) {
-        headers.remove(name);
-    }
-    let cors: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(CORS_PREFIX)).cloned().collect();
-    for name in cors {
+    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named = named.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    let removed = headers.keys().filter(|name| {
+        let name = name.as_str();
+        is_hop_by_hop(name) || is_origin_bound(name) || name.starts_with(CORS_PREFIX)
+    });
+    // Most responses have none of them, so that nothing is allocated.
+    let removed: Vec<HeaderName> = named.chain(removed.cloned()).collect();
+    for name in removed {
         headers.remove(name);
     }
 }

@@ -105,7 +105,9 @@ impl Capabilities {
     /// A pattern is compared with the name, and with Anthropic's name of a Claude model without a date. The vendor's
     /// spelling therefore never decides which rules apply.
     pub fn of(&self, model: &str) -> impl DoubleEndedIterator<Item = &ModelCapabilities> {
-        let canonical = ClaudeModel::parse(model).map(|model| model.to_string());
+        // Most upstreams have no rules, and their models need no name.
+        let model_name = || ClaudeModel::parse(model).map(|model| model.to_string());
+        let canonical = if self.models.is_empty() { None } else { model_name() };
         let fits = move |pattern: &Pattern| {
             pattern.fits(model) || canonical.as_ref().is_some_and(|canonical| pattern.fits(canonical))
         };
