@@ -38,12 +38,14 @@ pub(crate) struct Run {
     /// The directory of the upstream's files.
     directory: TempDir,
     outcome: Outcome,
+    /// Peers whose streams have ended, until their memory is measured once more.
+    waiting: JoinSet<(&'static str, String, Result<Values>)>,
 }
 
 impl Run {
     /// Creates a run.
     pub(crate) fn new(lab: Lab, scale: Scale, directory: TempDir) -> Self {
-        Self { lab, scale, directory, outcome: Outcome::default() }
+        Self { lab, scale, directory, outcome: Outcome::default(), waiting: JoinSet::new() }
     }
 
     /// Measures all workloads.
@@ -55,6 +57,10 @@ impl Run {
             self.one(workload).await.map_err(|error| format!("{}: {error}", workload.id))?;
             let (number, count) = (number + 1, workloads.len());
             crate::progress(&format!("[{number}/{count}] {}: {:.1?}", workload.title, begin.elapsed()));
+        }
+        while let Some(one) = self.waiting.join_next().await {
+            let (workload, peer, values) = one?;
+            self.record(workload, &peer, 0, values?);
         }
         Ok(self.outcome)
     }
@@ -99,7 +105,7 @@ impl Run {
             for peer in &peers {
                 let values = workload.load.measure(peer, &self.lab, time).await;
                 let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
-                self.record(workload, &peer.name, round, values);
+                self.record(workload.id, &peer.name, round, values);
             }
         }
         self.outcome.records.add_added_time(workload.id);
@@ -110,7 +116,7 @@ impl Run {
         for round in 0..self.scale.starts {
             for spec in &workload.peers {
                 match measure_start(spec, &self.lab).await? {
-                    Some(values) => self.record(workload, &spec.name, round, values),
+                    Some(values) => self.record(workload.id, &spec.name, round, values),
                     None => drop(self.outcome.absent.insert(spec.name.clone())),
                 }
             }
@@ -118,8 +124,8 @@ impl Run {
         Ok(())
     }
 
-    /// Measures each peer in a new process with a new upstream, once. The time after the end of the streams passes while the
-    /// next peers are measured.
+    /// Measures each peer in a new process with a new upstream, once. The time after the end of the streams passes while others
+    /// are measured.
     async fn memory(
         &mut self,
         workload: &Workload,
@@ -127,18 +133,15 @@ impl Run {
         wait: Duration,
         silent: bool,
     ) -> Result<()> {
-        let mut after = JoinSet::new();
         for spec in &workload.peers {
             self.new_upstream(workload).await?;
             let Some(peer) = self.start(spec).await? else { continue };
             let values = measure_memory(&peer, &self.lab, streams, silent).await;
             let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
-            self.record(workload, &peer.name, 0, values);
-            after.spawn(async move { (peer.name.clone(), measure_memory_after(&peer, wait).await) });
-        }
-        while let Some(one) = after.join_next().await {
-            let (name, values) = one?;
-            self.record(workload, &name, 0, values?);
+            self.record(workload.id, &peer.name, 0, values);
+            let id = workload.id;
+            self.waiting
+                .spawn(async move { (id, peer.name.clone(), measure_memory_after(&peer, wait).await) });
         }
         Ok(())
     }
@@ -156,10 +159,10 @@ impl Run {
         Ok(peer)
     }
 
-    fn record(&mut self, workload: &Workload, peer: &str, round: usize, values: Values) {
+    fn record(&mut self, workload: &'static str, peer: &str, round: usize, values: Values) {
         for (metric, value) in values {
             let peer = peer.to_owned();
-            self.outcome.records.push(Record { workload: workload.id, peer, round, metric, value });
+            self.outcome.records.push(Record { workload, peer, round, metric, value });
         }
     }
 }

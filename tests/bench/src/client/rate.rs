@@ -1,11 +1,11 @@
 //! The open loop: requests at a constant rate, whatever the answers take.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
 
 use super::check;
 use super::closed::nanoseconds;
@@ -21,24 +21,18 @@ use crate::{Error, Result};
 pub(crate) async fn run(target: &Target, rate: u32, time: Duration, connections: usize) -> Result<Vec<u64>> {
     let total = (f64::from(rate) * time.as_secs_f64()).ceil() as u32;
     let gap = Duration::from_secs(1) / rate.max(1);
-    let next = Arc::new(AtomicU32::new(0));
     let mut opened = Vec::with_capacity(connections);
     for _ in 0..connections {
         opened.push(Connection::open(target.address).await?);
     }
-    let begin = Instant::now();
+    let due = Arc::new(Mutex::new(pacer(total, gap)));
     let mut tasks = JoinSet::new();
     for (session, mut connection) in opened.into_iter().enumerate() {
-        let (target, next) = (target.clone(), Arc::clone(&next));
+        let (target, due) = (target.clone(), Arc::clone(&due));
         tasks.spawn(async move {
             let mut times = Vec::new();
             loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= total {
-                    return Ok::<_, Error>(times);
-                }
-                let due = begin + gap * number;
-                sleep_until(due).await;
+                let Some(due) = due.lock().await.recv().await else { return Ok::<_, Error>(times) };
                 let answer = connection.answer(target.request(session)?).await?;
                 times.push(nanoseconds(due.elapsed()));
                 check::json(&answer, target.body.len())?;
@@ -51,4 +45,22 @@ pub(crate) async fn run(target: &Target, rate: u32, time: Duration, connections:
     }
     times.sort_unstable();
     Ok(times)
+}
+
+/// Returns a channel with `total` moments, each sent when it is due. A thread sends them, since the timer of tokio has a
+/// resolution of a millisecond.
+fn pacer(total: u32, gap: Duration) -> mpsc::Receiver<Instant> {
+    let (sender, receiver) = mpsc::channel(total.max(1) as usize);
+    thread::spawn(move || {
+        let begin = Instant::now();
+        for number in 0..total {
+            let due = begin + gap * number;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            // The receiver is gone if the run has failed.
+            if sender.try_send(due).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }

@@ -97,15 +97,18 @@ impl OpenStreams {
 async fn read(target: Target, session: usize, shared: Arc<Shared>, first_event: bool) -> Result<Vec<u64>> {
     let permit = shared.opening.acquire().await?;
     let mut connection = Connection::open(target.address).await?;
-    let (mut permit, mut is_open) = (Some(permit), false);
     let request = target.request(session)?;
-    if !first_event {
-        // The head may wait for the first event, so that the place must not wait for the head.
-        permit = None;
+    let mut is_open = !first_event;
+    let mut body = if first_event {
+        let response = connection.send(request).await?;
+        drop(permit);
+        response.into_body()
+    } else {
+        // The head may wait for the first event.
+        drop(permit);
         shared.opened.fetch_add(1, Ordering::Relaxed);
-        is_open = true;
-    }
-    let mut body = connection.send(request).await?.into_body();
+        connection.send(request).await?.into_body()
+    };
     let (mut counter, mut reader, mut delays) = (Counter::default(), DelayReader::default(), Vec::new());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
@@ -120,12 +123,10 @@ async fn read(target: Target, session: usize, shared: Arc<Shared>, first_event: 
         });
         shared.events.fetch_add(events, Ordering::Relaxed);
         if deltas > 0 && !is_open {
-            permit = None;
             shared.opened.fetch_add(1, Ordering::Relaxed);
             is_open = true;
         }
     }
-    drop(permit);
     counter.finish(0)?;
     Ok(delays)
 }

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Returns the configuration of nginx. With `ca_file`, the upstream speaks TLS.
+/// Returns the configuration of nginx. With `ca_file`, the upstream speaks TLS. The buffer for bodies is large, since nginx
+/// reads at most one buffer at a time.
 pub(crate) fn nginx(address: SocketAddr, upstream: SocketAddr, ca_file: Option<&Path>) -> String {
     let scheme = if ca_file.is_some() { "https" } else { "http" };
     let tls = ca_file.map_or(String::new(), |file| {
@@ -26,6 +27,7 @@ http {{
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     client_max_body_size 40m;
+    client_body_buffer_size 1m;
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
     upstream bench {{
@@ -51,13 +53,14 @@ http {{
     )
 }
 
-/// Returns the configuration of HAProxy.
+/// Returns the configuration of HAProxy. Without `http-no-delay` it holds an event back for up to 200 ms.
 pub(crate) fn haproxy(address: SocketAddr, upstream: SocketAddr) -> String {
     format!(
         "global
     nbthread 1
 defaults
     mode http
+    option http-no-delay
     timeout connect 5s
     timeout client 600s
     timeout server 600s

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The form of every stream that the upstream starts from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scenario {
-    /// A number of deltas, as fast as the connection accepts them.
+    /// A number of deltas, one per write, as fast as the connection accepts them.
     Burst { events: u32 },
     /// One event per write and `gap`, until the benchmark ends the streams.
     Paced { gap: Duration },

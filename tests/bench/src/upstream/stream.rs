@@ -34,7 +34,7 @@ impl Ends {
     }
 }
 
-/// A stream of events. Each event is one frame.
+/// A stream of events. Each event is one frame, and one write.
 #[derive(Debug)]
 pub(crate) struct EventBody {
     framing: Framing,
@@ -48,10 +48,11 @@ pub(crate) struct EventBody {
 
 #[derive(Debug)]
 enum Pace {
-    /// The deltas that are left, and the delta itself.
+    /// The deltas that are left, and the delta itself. `flushed` is false directly after a delta.
     Burst {
         left: u32,
         delta: Bytes,
+        flushed: bool,
     },
     Timed {
         gap: Duration,
@@ -80,7 +81,9 @@ impl EventBody {
             Pace::Timed { gap, due, timer: Box::pin(sleep_until(due)), silent }
         };
         let pace = match scenario {
-            Scenario::Burst { events } => Pace::Burst { left: events, delta: framing.delta(now())? },
+            Scenario::Burst { events } => {
+                Pace::Burst { left: events, delta: framing.delta(now())?, flushed: true }
+            }
             Scenario::Paced { gap } => timed(gap, false),
             Scenario::Held => timed(POLL_OF_THE_END, true),
         };
@@ -96,8 +99,14 @@ impl EventBody {
     fn poll_delta(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match &mut self.pace {
             Pace::Burst { left: 0, .. } => Poll::Ready(None),
-            Pace::Burst { left, delta } => {
-                *left -= 1;
+            // hyper writes what it has when the body is pending: each event gets a write of its own.
+            Pace::Burst { flushed: flushed @ false, .. } => {
+                *flushed = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Pace::Burst { left, delta, flushed } => {
+                (*left, *flushed) = (*left - 1, false);
                 Poll::Ready(Some(delta.clone()))
             }
             Pace::Timed { gap, due, timer, silent } => loop {

@@ -142,6 +142,7 @@ fn streams(scale: &Scale) -> Vec<Workload> {
     let paced = Workload {
         id: "paced",
         title: format!("{streams} streams of 50 events/s"),
+        peers: peers(&[HYPER, AGAIN, NGINX, HAPROXY, RELAY, ALL, BEDROCK]),
         load: Load::Paced { streams, gap },
         goals: vec![
             goal(RELAY, metric, Bound::Times(1.05, HYPER)),
@@ -164,7 +165,7 @@ fn streams(scale: &Scale) -> Vec<Workload> {
 
 fn memory(scale: &Scale) -> Vec<Workload> {
     let (streams, wait) = (scale.memory_streams, scale.wait);
-    let gap = Duration::from_millis(if scale.is_smoke { 50 } else { 2_000 });
+    let gap = Duration::from_millis(if scale.is_smoke { 50 } else { 1_000 });
     let goals = |names: &[&'static str]| {
         let of = |peer| {
             [

@@ -170,11 +170,11 @@ async fn paced(
 /// If a stream fails.
 pub(crate) async fn measure_memory(peer: &Peer, lab: &Lab, count: usize, silent: bool) -> Result<Values> {
     let Some(pid) = peer.pid else { return Ok(Values::new()) };
-    let idle = memory(pid)?.proportional as f64;
+    let idle = memory(pid)?.resident as f64;
     let streams = OpenStreams::open(&peer.target(small_stream()), count, !silent).await?;
     let arrived = Duration::from_millis(if silent { 1_500 } else { 500 });
     tokio::time::sleep(arrived).await;
-    let open = memory(pid)?.proportional as f64;
+    let open = memory(pid)?.resident as f64;
     lab.upstream.end_streams().await?;
     streams.end().await?;
     let per_stream = (open - idle) / count as f64 / 1024.0;
@@ -187,7 +187,7 @@ pub(crate) async fn measure_memory(peer: &Peer, lab: &Lab, count: usize, silent:
 pub(crate) async fn measure_memory_after(peer: &Peer, wait: Duration) -> Result<Values> {
     tokio::time::sleep(wait).await;
     let Some(pid) = peer.pid else { return Ok(Values::new()) };
-    Ok(vec![(Metric::MemoryAfter, memory(pid)?.proportional as f64 / MEGABYTE)])
+    Ok(vec![(Metric::MemoryAfter, memory(pid)?.resident as f64 / MEGABYTE)])
 }
 
 const MEGABYTE: f64 = 1024.0 * 1024.0;

@@ -32,9 +32,9 @@ impl Metric {
             Self::AddedP50 => "added_us_p50",
             Self::DelayP50 => "delay_ms_p50",
             Self::DelayP99 => "delay_ms_p99",
-            Self::MemoryIdle => "pss_mb_idle",
-            Self::MemoryPerStream => "pss_kb_per_stream",
-            Self::MemoryAfter => "pss_mb_after",
+            Self::MemoryIdle => "rss_mb_idle",
+            Self::MemoryPerStream => "rss_kb_per_stream",
+            Self::MemoryAfter => "rss_mb_after",
             Self::Start => "start_ms",
         }
     }
@@ -51,9 +51,9 @@ impl fmt::Display for Metric {
             Self::AddedP50 => "added p50, µs",
             Self::DelayP50 => "event delay p50, ms",
             Self::DelayP99 => "event delay p99, ms",
-            Self::MemoryIdle => "PSS idle, MB",
-            Self::MemoryPerStream => "PSS per stream, KB",
-            Self::MemoryAfter => "PSS 10 s after, MB",
+            Self::MemoryIdle => "RSS idle, MB",
+            Self::MemoryPerStream => "RSS per stream, KB",
+            Self::MemoryAfter => "RSS 10 s after, MB",
             Self::Start => "exec to listening, ms",
         })
     }

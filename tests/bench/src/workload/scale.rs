@@ -26,8 +26,8 @@ impl Scale {
     pub(crate) fn full() -> Self {
         Self {
             rounds: 5,
-            closed: Duration::from_millis(700),
-            open: Duration::from_secs(3),
+            closed: Duration::from_millis(600),
+            open: Duration::from_millis(2500),
             open_rounds: 3,
             paced_streams: 1000,
             memory_streams: 8000,
@@ -41,8 +41,8 @@ impl Scale {
     pub(crate) fn quick() -> Self {
         Self {
             rounds: 3,
-            closed: Duration::from_millis(250),
-            open: Duration::from_millis(1200),
+            closed: Duration::from_millis(200),
+            open: Duration::from_millis(800),
             open_rounds: 2,
             paced_streams: 200,
             memory_streams: 500,
