@@ -3,10 +3,9 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_messages::TwoGenerations;
-use tokio::time::Instant;
 
 use crate::candidate::CandidateId;
 use crate::lock::lock;
@@ -75,7 +74,7 @@ impl AffinityTable {
     /// Returns the hint for `session`. A model that the session has not used yet follows the session's first
     /// model.
     pub(crate) fn hint(&self, session: SessionKey, now: Instant) -> AffinityHint {
-        let (mut sessions, time) = (lock(&self.sessions), now.into_std());
+        let (mut sessions, time) = (lock(&self.sessions), now);
         let known = match sessions.contains(&session.with_model, time) {
             true => session.with_model,
             false => session.any_model,
@@ -87,7 +86,7 @@ impl AffinityTable {
 
     /// Records that `candidate` has served a request of `session`. A single detour does not move the session.
     pub(crate) fn record_success(&self, session: SessionKey, candidate: &CandidateId, now: Instant) {
-        let (mut sessions, now) = (lock(&self.sessions), now.into_std());
+        let (mut sessions, now) = (lock(&self.sessions), now);
         let state = sessions.get_or_default(session.with_model, now);
         if state.preferred.as_ref() == Some(candidate) {
             state.detours = 0;
@@ -104,8 +103,7 @@ impl AffinityTable {
     /// Records that `candidate` has broken off an answer to `session`.
     pub(crate) fn record_break(&self, session: SessionKey, candidate: CandidateId, now: Instant) {
         let mut sessions = lock(&self.sessions);
-        sessions.get_or_default(session.with_model, now.into_std()).avoided =
-            Some((candidate, now + AVOIDED));
+        sessions.get_or_default(session.with_model, now).avoided = Some((candidate, now + AVOIDED));
     }
 }
 
@@ -115,6 +113,7 @@ mod tests {
 
     use super::*;
     use crate::candidate::CredentialId;
+    use crate::clock;
 
     fn id(name: &str) -> CandidateId {
         CandidateId { provider: ProviderName::new(name), credential: CredentialId::None }
@@ -126,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_single_detour_does_not_move_a_session_and_two_in_a_row_do() {
-        let (affinity, now) = (AffinityTable::new(), Instant::now());
+        let (affinity, now) = (AffinityTable::new(), clock::now());
         let session = affinity.session("s", "m");
         for (served, expected) in [("a", "a"), ("b", "a"), ("a", "a"), ("b", "a"), ("b", "b"), ("a", "b")] {
             affinity.record_success(session, &id(served), now);
@@ -136,7 +135,7 @@ mod tests {
 
     #[test]
     fn another_model_follows_the_session_until_it_is_served_elsewhere() {
-        let (affinity, now) = (AffinityTable::new(), Instant::now());
+        let (affinity, now) = (AffinityTable::new(), clock::now());
         let [opus, haiku] = ["opus", "haiku"].map(|model| affinity.session("s", model));
         affinity.record_success(opus, &id("a"), now);
         assert_eq!(preferred(&affinity, haiku, now).as_deref(), Some("a"));
@@ -148,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_candidate_that_broke_off_an_answer_is_avoided_for_a_minute() {
-        let (affinity, now) = (AffinityTable::new(), Instant::now());
+        let (affinity, now) = (AffinityTable::new(), clock::now());
         let session = affinity.session("s", "m");
         affinity.record_success(session, &id("a"), now);
         affinity.record_break(session, id("a"), now);
@@ -159,7 +158,7 @@ mod tests {
 
     #[test]
     fn idle_sessions_are_dropped_and_active_ones_are_kept() {
-        let (affinity, start) = (AffinityTable::new(), Instant::now());
+        let (affinity, start) = (AffinityTable::new(), clock::now());
         let [idle, active] = ["idle", "active"].map(|name| affinity.session(name, "m"));
         affinity.record_success(idle, &id("a"), start);
         affinity.record_success(active, &id("a"), start);
@@ -172,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_number_of_sessions_is_bounded() {
-        let (affinity, now) = (AffinityTable::new(), Instant::now());
+        let (affinity, now) = (AffinityTable::new(), clock::now());
         for index in 0..5 * SESSIONS {
             affinity.record_success(affinity.session(index, "m"), &id("a"), now);
         }

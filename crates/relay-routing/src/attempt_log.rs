@@ -1,12 +1,12 @@
 //! The attempts at a request while it is under way.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_config::ProviderName;
-use tokio::time::Instant;
 
 use crate::candidate::CredentialId;
+use crate::clock;
 use crate::lock::lock;
 
 /// The attempts at one request, in order; at most `routing.max_attempts`. Cloning shares them.
@@ -14,11 +14,19 @@ use crate::lock::lock;
 /// [`Failover`](crate::Failover) writes to the log among the extensions of its request. A caller that keeps a clone sees
 /// the attempts of a request that is under way, and those of a request whose future it has dropped. A service that calls an
 /// upstream without [`Failover`](crate::Failover) writes to a log itself.
-#[derive(Debug, Clone, Default)]
-pub struct AttemptLog(Arc<Mutex<Vec<AttemptRecord>>>);
+#[derive(Debug, Clone)]
+pub struct AttemptLog(Arc<Log>);
+
+#[derive(Debug)]
+struct Log {
+    /// The start of the request.
+    start: Instant,
+    attempts: Mutex<Vec<AttemptRecord>>,
+}
 
 /// The record of one attempt.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AttemptRecord {
     /// The provider.
     pub provider: ProviderName,
@@ -33,8 +41,8 @@ pub struct AttemptRecord {
     pub result: &'static str,
     /// The reason for which there is no response, with its causes.
     pub error: Option<String>,
-    /// The time at which it started.
-    pub started: Instant,
+    /// The time from the start of the request to the start of the attempt.
+    pub started: Duration,
     /// The time from the start to the response head, or to the failure. For an unfinished attempt in
     /// [`AttemptLog::to_vec`], the time from the start until now.
     pub latency: Duration,
@@ -45,13 +53,26 @@ impl AttemptRecord {
     pub const UNFINISHED: &'static str = "unfinished";
 }
 
+impl Default for AttemptLog {
+    /// Opens a log for a request that starts now.
+    fn default() -> Self {
+        Self::new(clock::now())
+    }
+}
+
 impl AttemptLog {
+    /// Opens a log for a request that started at this time.
+    #[must_use]
+    pub fn new(start: Instant) -> Self {
+        Self(Arc::new(Log { start, attempts: Mutex::default() }))
+    }
+
     /// Returns a copy of the attempts.
     #[must_use]
     pub fn to_vec(&self) -> Vec<AttemptRecord> {
         let mut attempts = self.attempts().clone();
         for attempt in attempts.iter_mut().filter(|attempt| attempt.result == AttemptRecord::UNFINISHED) {
-            attempt.latency = attempt.started.elapsed();
+            attempt.latency = self.time().saturating_sub(attempt.started);
         }
         attempts
     }
@@ -65,7 +86,7 @@ impl AttemptLog {
             status: None,
             result: AttemptRecord::UNFINISHED,
             error: None,
-            started: Instant::now(),
+            started: self.time(),
             latency: Duration::ZERO,
         });
     }
@@ -73,7 +94,7 @@ impl AttemptLog {
     /// Ends the last attempt.
     pub fn end(&self, status: Option<u16>, result: &'static str, error: Option<String>) {
         if let Some(attempt) = self.attempts().last_mut() {
-            attempt.latency = attempt.started.elapsed();
+            attempt.latency = self.time().saturating_sub(attempt.started);
             (attempt.status, attempt.result, attempt.error) = (status, result, error);
         }
     }
@@ -83,7 +104,12 @@ impl AttemptLog {
         std::mem::take(&mut *self.attempts())
     }
 
+    /// The time since the start of the request.
+    fn time(&self) -> Duration {
+        clock::now().saturating_duration_since(self.0.start)
+    }
+
     fn attempts(&self) -> MutexGuard<'_, Vec<AttemptRecord>> {
-        lock(&self.0)
+        lock(&self.0.attempts)
     }
 }

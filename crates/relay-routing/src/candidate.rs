@@ -12,10 +12,10 @@ use std::time::Duration;
 use relay_config::{KeyId, KeyLimits, ModelMapping, Pooling, ProviderName};
 use relay_messages::Unsupported;
 use relay_providers::{Answer, Attempt, AttemptError, GuardrailConflict, RelayRequest};
-use tokio::time::Instant;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use crate::clock;
 use crate::health::{CircuitSettings, CircuitState, KeyHealth, Probe, ProbeSettings, ProviderHealth};
 use crate::limits::Quota;
 
@@ -196,7 +196,7 @@ impl ProviderPool {
     /// Returns the state of the provider's circuit.
     #[must_use]
     pub fn circuit(&self) -> CircuitState {
-        self.health.state(Instant::now())
+        self.health.state(clock::now())
     }
 
     /// Returns the number of running requests. A request runs until its answer has ended.
@@ -217,7 +217,7 @@ impl ProviderPool {
     /// or cooldowns of all of them. `None` if some candidate may serve a request.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
-        let now = Instant::now();
+        let now = clock::now();
         if let Some(wait) = self.health.wait_time(now) {
             return Some(format!("its circuit is open; it is tried again in {:.1} s", wait.as_secs_f64()));
         }
@@ -287,7 +287,7 @@ impl ProviderPool {
     /// Takes over the health of `other`, the same provider under an earlier configuration, and that of the
     /// keys they share.
     pub(crate) fn inherit_state(&self, other: &Self) {
-        self.health.inherit_state(&other.health, Instant::now());
+        self.health.inherit_state(&other.health, clock::now());
         for candidate in &self.candidates {
             if let Some(before) = other.index_of(&candidate.credential) {
                 candidate.health.inherit_state(&other.candidates[before].health);
@@ -349,7 +349,7 @@ impl Candidate {
     pub fn new(credential: CredentialId, priority: i32, service: CandidateService) -> Self {
         let quota = match credential {
             CredentialId::Client => None,
-            _ => Some(Arc::new(Quota::new(KeyLimits::default(), Instant::now()))),
+            _ => Some(Arc::new(Quota::new(KeyLimits::default(), clock::now()))),
         };
         let health = Arc::new(KeyHealth::new(quota));
         let spends_credential = matches!(credential, CredentialId::Key(_));
@@ -430,6 +430,7 @@ pub(crate) struct CandidateId {
 
 /// The identity of the credential that a candidate's requests are sent with. It contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CredentialId {
     /// A configured key.
     Key(KeyId),

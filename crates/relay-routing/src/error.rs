@@ -64,6 +64,7 @@ impl<T: fmt::Display> fmt::Display for Reasons<'_, T> {
 /// The error of a request that no upstream has answered, with the attempts made.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}")]
+#[non_exhaustive]
 pub struct RouteError {
     /// The reason.
     #[source]

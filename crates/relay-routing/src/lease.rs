@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -12,8 +12,8 @@ use relay_messages::RateLimits;
 use relay_providers::{
     Answer, AnswerBody, AnswerBodyError, AnswerStats, AttemptError, LimitScope, Outcome, StreamEnd,
 };
-use tokio::time::Instant;
 
+use crate::clock;
 use crate::health::{KeyHealth, Permit, ProviderHealth, RestReason, Verdict};
 use crate::limits::{RequestCost, Reservation, TokensUsed};
 
@@ -213,7 +213,7 @@ impl Lease {
             return;
         }
         self.deltas = deltas;
-        quota.take(reservation, TokensUsed::so_far(stats.input_tokens(), deltas), Instant::now());
+        quota.take(reservation, TokensUsed::so_far(stats.input_tokens(), deltas), clock::now());
     }
 
     fn report(&mut self, verdict: Verdict, reason: &dyn fmt::Display, now: Instant) {
@@ -228,7 +228,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         self.settle(TokensUsed::ZERO, now);
         if !self.has_begun {
             self.report(Verdict::Neutral, &"", now);
@@ -261,7 +261,7 @@ impl<F: FnOnce()> LeasedBody<F> {
         // A break may also appear as an `error` event followed by a clean end.
         let is_broken = is_broken || self.stats.is_cut_off();
         if let Some(lease) = self.lease.take() {
-            lease.finish(&self.stats, is_broken, Instant::now());
+            lease.finish(&self.stats, is_broken, clock::now());
         }
         if let Some(on_break) = self.on_break.take().filter(|_| is_broken) {
             on_break();

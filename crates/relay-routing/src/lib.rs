@@ -9,7 +9,6 @@
 //! [`Planner`] orders candidates; [`Failover`] is the tower service that tries them.
 //!
 //! ```
-//! use std::num::NonZeroU32;
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!
@@ -17,7 +16,7 @@
 //! use http_body_util::{BodyExt, Empty};
 //! use relay_config::{ProviderName, Strategy};
 //! use relay_messages::MessagesBody;
-//! use relay_providers::{Answer, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
+//! use relay_providers::{Answer, AttemptError, Endpoint, Outcome, RelayRequest};
 //! use relay_routing::{
 //!     Candidate, CandidateService, CredentialId, Failover, FailoverSettings, Planner, ProviderPool,
 //! };
@@ -38,11 +37,7 @@
 //!     ProviderPool::new(name, vec![], Duration::from_secs(90), vec![candidate])
 //! });
 //! let planner = Planner::new(pools.into(), Strategy::Failover, false);
-//! let settings = FailoverSettings {
-//!     failover_timeout: Duration::from_secs(5),
-//!     max_attempts: NonZeroU32::MIN.saturating_add(5),
-//!     on_break: OnBreak::Abort,
-//! };
+//! let settings = FailoverSettings::default().with_failover_timeout(Duration::from_secs(10));
 //! let failover = Failover::new(Arc::new(planner), settings);
 //!
 //! let body = MessagesBody::parse(r#"{"model":"claude-opus-5-5","messages":[]}"#.into())?;
@@ -58,7 +53,7 @@
 //! ```
 //!
 //! The parts are public data structures that work alone: [`SmoothWeighted`], [`ShuffleBag`] and
-//! [`ModelRoutes`] choose, [`Quota`] counts the usage of a key in [`Bucket`]s, [`Circuit`] stops requests to
+//! [`ModelRoutes`] choose, [`Quota`] counts the usage of a key, [`Circuit`] stops requests to
 //! a failing provider, [`AffinityTable`] records the candidate of each session. Shared state is locked for a few
 //! instructions at a time, and the current time is an argument.
 //!
@@ -69,6 +64,7 @@
 mod affinity;
 mod attempt_log;
 mod candidate;
+mod clock;
 mod error;
 mod failover;
 mod failures;
@@ -88,11 +84,11 @@ pub use attempt_log::{AttemptLog, AttemptRecord};
 pub use candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{
-    Attempts, Failover, FailoverSettings, InOrder, InOrderAttempts, PlannedAttempt, PlannedAttempts,
-    PlannerPolicy, Policy, Routed, Step, is_unavailable,
+    Attempts, Failover, FailoverSettings, InOrder, InOrderAttempt, InOrderAttempts, PlannedAttempt,
+    PlannedAttempts, PlannerPolicy, Policy, Routed, Step, is_unavailable,
 };
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
-pub use limits::{Bucket, LimitLevel, Quota, RequestCost, Reservation, TokensUsed};
+pub use limits::{LimitLevel, Quota, RequestCost, Reservation, TokensUsed};
 pub use plan::{ModelRoutes, PlanExplanation, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
 pub use route_trace::RouteTrace;
 pub use state::{KeyState, PoolState, RestingModel};

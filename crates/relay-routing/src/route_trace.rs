@@ -10,6 +10,7 @@ use crate::health::CircuitState;
 
 /// The attempts at one request, in order, for the log and the debug headers.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RouteTrace {
     /// The model that the client requested.
     pub model: Arc<str>,

@@ -1,11 +1,11 @@
 //! The state of a provider and of its keys at one moment.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
-use tokio::time::Instant;
 
 use crate::candidate::{Candidate, ProviderPool};
+use crate::clock;
 use crate::health::CircuitState;
 use crate::limits::{LimitLevel, Quota};
 
@@ -68,7 +68,7 @@ impl ProviderPool {
     /// Returns the state of the provider now.
     #[must_use]
     pub fn state(&self) -> PoolState {
-        let now = Instant::now();
+        let now = clock::now();
         let health = self.health();
         let circuit = health.state(now);
         let open_reason =

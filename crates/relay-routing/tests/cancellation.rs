@@ -17,7 +17,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
-use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
+use relay_providers::{Answer, Attempt, AttemptError, Endpoint, Outcome, RelayRequest};
 use relay_routing::{
     Candidate, CandidateService, CircuitSettings, CircuitState, CredentialId, Failover, FailoverSettings,
     Planner, ProviderPool, Quota, Routed,
@@ -94,16 +94,15 @@ impl World {
                 .with_tokens(100_000)
                 .with_input_tokens(100_000)
                 .with_output_tokens(100_000);
-            let quota = Arc::new(Quota::new(limits, Instant::now()));
+            let quota = Arc::new(Quota::new(limits, Instant::now().into_std()));
             quotas.push(Arc::clone(&quota));
             let credential = CredentialId::Key(KeyId::of(&Secret::new(provider.to_string())));
             let candidate = Candidate::new(credential, 1, CandidateService::new(service)).with_quota(quota);
             // A single failure opens the circuit for no time. From then on it is always half-open.
-            let circuit = CircuitSettings {
-                failure_threshold: NonZeroU32::MIN,
-                open_duration: Duration::ZERO,
-                half_open_probes: NonZeroU32::MAX,
-            };
+            let circuit = CircuitSettings::default()
+                .with_failure_threshold(NonZeroU32::MIN)
+                .with_open_duration(Duration::ZERO)
+                .with_half_open_probes(NonZeroU32::MAX);
             let name = ProviderName::new(format!("p{provider}"));
             ProviderPool::new(name, vec![], Duration::from_secs(90), vec![candidate])
                 .with_health(circuit, None)
@@ -113,11 +112,7 @@ impl World {
     }
 
     fn send(&self) -> impl Future<Output = Routed> + use<> {
-        let settings = FailoverSettings {
-            failover_timeout: Duration::from_secs(5),
-            max_attempts: NonZeroU32::new(6).unwrap(),
-            on_break: OnBreak::Abort,
-        };
+        let settings = FailoverSettings::default();
         let body = MessagesBody::parse(r#"{"model":"m","stream":true,"messages":[]}"#.into()).unwrap();
         let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
         let failover = Failover::new(Arc::clone(&self.planner), settings);
@@ -131,7 +126,11 @@ impl World {
         for (pool, quota) in self.planner.pools().iter().zip(&self.quotas) {
             assert_eq!(pool.in_flight(), 0, "{point}: {}", pool.name());
             // Reported usage stays taken: fifty tokens of a hundred thousand.
-            assert!(quota.fraction_left(Instant::now()) > 0.999, "{point}: {} has reservations", pool.name());
+            assert!(
+                quota.fraction_left(Instant::now().into_std()) > 0.999,
+                "{point}: {} has reservations",
+                pool.name()
+            );
         }
         assert!(self.planner.has_usable(), "{point}: a permit was never returned");
     }
@@ -194,7 +193,7 @@ async fn the_tokens_used_are_settled_at_the_end_of_the_answer() {
     let routed = world.send().await;
     routed.answer.response.into_body().collect().await.unwrap();
     let refilled = 100_000.0 * start.elapsed().as_secs_f64() / 60.0;
-    let used = 100_000.0 * (1.0 - world.quotas[2].fraction_left(Instant::now()));
+    let used = 100_000.0 * (1.0 - world.quotas[2].fraction_left(Instant::now().into_std()));
     assert!((50.0 - refilled..=50.0).contains(&used), "{used} of 30 + 20 tokens");
     assert_eq!(routed.trace.answer_stats.end().unwrap().0.usage.output_tokens, Some(20));
 }

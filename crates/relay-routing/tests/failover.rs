@@ -11,9 +11,7 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Empty};
 use relay_config::{KeyId, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
-use relay_providers::{
-    Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, OnBreak, Outcome, RelayRequest,
-};
+use relay_providers::{Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, Outcome, RelayRequest};
 use relay_routing::{
     Candidate, CandidateService, CredentialId, Failover, FailoverSettings, Planner, ProviderPool,
     RouteErrorKind, Routed,
@@ -72,14 +70,6 @@ async fn play(script: Script, limit: Option<Duration>) -> Result<Answer, Attempt
     }
 }
 
-fn settings() -> FailoverSettings {
-    FailoverSettings {
-        failover_timeout: Duration::from_secs(5),
-        max_attempts: NonZeroU32::new(6).unwrap(),
-        on_break: OnBreak::Abort,
-    }
-}
-
 fn request(stream: bool) -> RelayRequest {
     let body = format!(r#"{{"model":"m","stream":{stream}}}"#);
     let body = MessagesBody::parse(body.into()).unwrap();
@@ -101,7 +91,7 @@ async fn run_request(
     let result = failover.oneshot(request).await;
     let calls: VecDeque<usize> = calls.lock().unwrap().iter().map(|(index, _)| *index).collect();
     let (word, trace) = match result {
-        Ok(Routed { answer, trace }) => (answer.response.status().as_u16().to_string(), trace),
+        Ok(Routed { answer, trace, .. }) => (answer.response.status().as_u16().to_string(), trace),
         Err(error) => {
             let word = match &error.kind {
                 RouteErrorKind::Overloaded { .. } => "overloaded".to_owned(),
@@ -118,7 +108,11 @@ async fn run_request(
 }
 
 async fn check(scripts: &[Script], expected: &str, calls: &[usize]) {
-    assert_eq!(run(scripts, settings()).await, (expected.to_owned(), calls.to_vec()), "{scripts:?}");
+    assert_eq!(
+        run(scripts, FailoverSettings::default()).await,
+        (expected.to_owned(), calls.to_vec()),
+        "{scripts:?}"
+    );
 }
 
 const OK: Script = Script::Answer(200, Outcome::Success);
@@ -156,7 +150,7 @@ async fn the_most_useful_failure_is_returned() {
 
 #[tokio::test(start_paused = true)]
 async fn of_several_limits_the_one_that_ends_first_is_returned() {
-    let (failover, _) = failover(&[limited(9), limited(3), limited(7)], settings());
+    let (failover, _) = failover(&[limited(9), limited(3), limited(7)], FailoverSettings::default());
     let routed = failover.oneshot(request(false)).await.unwrap();
     let Outcome::RateLimited { retry_after, .. } = routed.answer.outcome else { panic!("a limit") };
     assert_eq!(retry_after, Some(Duration::from_secs(3)));
@@ -173,7 +167,7 @@ async fn no_attempt_is_started_after_the_failover_timeout_and_a_running_one_is_n
 
 #[tokio::test(start_paused = true)]
 async fn the_number_of_attempts_is_limited() {
-    let two = FailoverSettings { max_attempts: NonZeroU32::new(2).unwrap(), ..settings() };
+    let two = FailoverSettings::default().with_max_attempts(NonZeroU32::new(2).unwrap());
     assert_eq!(run(&[Script::Fail, Script::Fail, OK], two).await, ("failed at p1".to_owned(), vec![0, 1]));
 }
 
@@ -181,13 +175,16 @@ async fn the_number_of_attempts_is_limited() {
 async fn an_attempt_is_limited_by_the_deadline_of_the_request() {
     for scripts in [&[Script::Stall][..], &[Script::Stall, OK]] {
         let short = request(true).with_deadline(Some(Deadline::after(Duration::from_secs(2))));
-        assert_eq!(run_request(scripts, settings(), short).await, ("timeout".to_owned(), vec![0]));
+        assert_eq!(
+            run_request(scripts, FailoverSettings::default(), short).await,
+            ("timeout".to_owned(), vec![0])
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_longest_durations_do_not_overflow() {
-    let endless = FailoverSettings { failover_timeout: Duration::MAX, ..settings() };
+    let endless = FailoverSettings::default().with_failover_timeout(Duration::MAX);
     let request = request(true).with_deadline(Some(Deadline::after(Duration::MAX)));
     assert_eq!(run_request(&[Script::Fail, OK], endless, request).await, ("200".to_owned(), vec![0, 1]));
 }
@@ -195,7 +192,7 @@ async fn the_longest_durations_do_not_overflow() {
 #[tokio::test(start_paused = true)]
 async fn the_first_byte_timeout_applies_only_while_another_candidate_remains() {
     let times = |stream: bool| async move {
-        let (failover, calls) = failover(&[Script::Fail, OK], settings());
+        let (failover, calls) = failover(&[Script::Fail, OK], FailoverSettings::default());
         failover.oneshot(request(stream)).await.unwrap();
         let calls = calls.lock().unwrap();
         calls.iter().map(|(_, limit)| limit.unwrap().as_secs()).collect::<Vec<_>>()

@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 #![allow(clippy::print_stdout, reason = "the printed numbers are the result of a long run")]
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, StreamBody};
 use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::{MessagesBody, estimate_tokens};
-use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, RelayRequest};
+use relay_providers::{Answer, Attempt, AttemptError, Endpoint, RelayRequest};
 use relay_routing::{
     Candidate, CandidateService, CircuitSettings, CredentialId, Failover, FailoverSettings, Planner, Probe,
     ProbeSettings, ProviderPool, Quota, RouteErrorKind,
@@ -175,24 +174,20 @@ fn failover(world: &Arc<World>) -> Failover {
             let limits = KeyLimits::default().with_requests(requests).with_tokens(tokens);
             let credential = CredentialId::Key(KeyId::of(&Secret::new(format!("{provider}-{key}"))));
             Candidate::new(credential, 1, CandidateService::new(service))
-                .with_quota(Arc::new(Quota::new(limits, Instant::now())))
+                .with_quota(Arc::new(Quota::new(limits, Instant::now().into_std())))
         });
         let probed = Arc::clone(world);
         let probe = service_fn(move |()| {
             let reached = !probed.is_down(provider, Duration::ZERO);
             async move { Ok(reached) }
         });
-        let probe = (Probe::new(probe), ProbeSettings { interval: PROBE_INTERVAL });
+        let probe = (Probe::new(probe), ProbeSettings::new(PROBE_INTERVAL));
         let name = ProviderName::new(format!("p{provider}"));
         ProviderPool::new(name, vec![], Duration::from_secs(90), candidates.collect())
             .with_health(CircuitSettings::default(), Some(probe))
     });
     let planner = Planner::new(pools.collect(), Strategy::LeastLoaded, false);
-    let settings = FailoverSettings {
-        failover_timeout: Duration::from_secs(5),
-        max_attempts: NonZeroU32::new(6).unwrap(),
-        on_break: OnBreak::Abort,
-    };
+    let settings = FailoverSettings::default();
     Failover::new(Arc::new(planner), settings)
 }
 

@@ -35,7 +35,7 @@ impl RecordSubscriber for AccessLog {
             provider = last.map(|attempt| attempt.provider.as_str()),
             attempts = (record.strategy.is_some() || last.is_some()).then(|| describe(&record.attempts)),
             error = record.error.as_deref().map(cut).as_deref(),
-            head_ms = record.head_latency().map(|latency| latency.as_millis() as u64),
+            head_ms = record.head.map(|latency| latency.as_millis() as u64),
             content_ms = record.content_latency().map(|latency| latency.as_millis() as u64),
             total_ms = record.duration().as_millis() as u64,
             bytes = record.bytes_sent,

@@ -12,10 +12,10 @@ use relay_providers::{ClientCredential, ListedModel};
 use relay_routing::{Planner, ProviderPool};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tower::Service;
 
 use crate::auth::Client;
+use crate::clock;
 use crate::discovery::Discovery;
 use crate::error::Error;
 use crate::response::{ResponseBody, ResponseFuture, json};
@@ -226,7 +226,7 @@ impl Lists {
     /// `in_flight` counts running requests, up to the end of their answers. `unusable` is the reason that no request can succeed
     /// at the provider now.
     fn providers(&self) -> Value {
-        let now = Instant::now().into_std();
+        let now = clock::now();
         let with_state = |(entry, refusals): &(Value, Option<RefusalMemory>)| {
             let mut entry = entry.clone();
             let mut pools = self.planner.pools().iter();

@@ -42,6 +42,7 @@ mod build_error;
 mod builder;
 mod catalog;
 mod changes;
+mod clock;
 pub mod concurrency;
 mod custom;
 mod debug_log;

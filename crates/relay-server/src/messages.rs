@@ -53,7 +53,7 @@ where
         Box::pin(async move {
             let is_count = request.endpoint() == Endpoint::CountTokens;
             let (answer, trace) = match inner.oneshot(request.clone()).await {
-                Ok(Routed { answer, trace }) if !is_count || is_final_count(answer.outcome) => {
+                Ok(Routed { answer, trace, .. }) if !is_count || is_final_count(answer.outcome) => {
                     (Some(answer), trace)
                 }
                 Ok(Routed { trace, .. }) => (None, trace),

@@ -138,14 +138,14 @@ impl Providers {
             planner = planner.inherit_state(before.planner());
         }
         let planner = Arc::new(planner);
-        let settings = FailoverSettings {
-            failover_timeout: routing.failover_timeout,
-            max_attempts: routing.max_attempts,
-            on_break: match routing.on_stream_break {
-                StreamBreak::ErrorEvent => OnBreak::ErrorEvent,
-                _ => OnBreak::Abort,
-            },
+        let on_break = match routing.on_stream_break {
+            StreamBreak::ErrorEvent => OnBreak::ErrorEvent,
+            _ => OnBreak::Abort,
         };
+        let settings = FailoverSettings::default()
+            .with_failover_timeout(routing.failover_timeout)
+            .with_max_attempts(routing.max_attempts)
+            .with_on_break(on_break);
         let failover = Failover::new(Arc::clone(&planner), settings);
         Routing { context, built, planner, failover }
     }

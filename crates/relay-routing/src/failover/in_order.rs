@@ -1,9 +1,12 @@
 //! A policy for services in a fixed order.
 
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use http::{Response, StatusCode};
+use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
@@ -84,15 +87,15 @@ where
     F: Fn(&Result<S::Response, S::Error>) -> bool,
     Q: Clone + Send,
 {
-    type Attempt = Oneshot<S, Q>;
+    type Attempt = InOrderAttempt<S, Q>;
     type Response = S::Response;
     type Error = S::Error;
 
-    fn next(&mut self) -> Step<Oneshot<S, Q>> {
+    fn next(&mut self) -> Step<InOrderAttempt<S, Q>> {
         let services = &self.policy.services;
         let service = &services[self.tried.min(services.len() - 1)];
         self.tried += 1;
-        Step::Try(service.clone().oneshot(self.request.clone()))
+        Step::Try(InOrderAttempt { inner: service.clone().oneshot(self.request.clone()) })
     }
 
     fn judge(&mut self, result: Result<S::Response, S::Error>) -> ControlFlow<Result<S::Response, S::Error>> {
@@ -105,5 +108,22 @@ where
 
     fn give_up(self) -> Result<S::Response, S::Error> {
         unreachable!("the result of the last service is final, and there is always one")
+    }
+}
+
+pin_project! {
+    /// An attempt of [`InOrder`]: the call of one service, once it is ready.
+    #[derive(Debug)]
+    pub struct InOrderAttempt<S: Service<Q>, Q> {
+        #[pin]
+        inner: Oneshot<S, Q>,
+    }
+}
+
+impl<S: Service<Q>, Q> Future for InOrderAttempt<S, Q> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().inner.poll(cx)
     }
 }

@@ -38,8 +38,10 @@ mod in_order;
 mod planned;
 mod policy;
 mod service;
+mod settings;
 
-pub use in_order::{InOrder, InOrderAttempts, is_unavailable};
-pub use planned::{FailoverSettings, PlannedAttempt, PlannedAttempts, PlannerPolicy, Routed};
+pub use in_order::{InOrder, InOrderAttempt, InOrderAttempts, is_unavailable};
+pub use planned::{PlannedAttempt, PlannedAttempts, PlannerPolicy, Routed};
 pub use policy::{Attempts, Policy, Step};
 pub use service::Failover;
+pub use settings::FailoverSettings;

@@ -1,27 +1,28 @@
 //! The policy of the relay: the candidates of a plan, each with a lease.
 
-use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use relay_messages::cut;
 use relay_providers::{
-    Answer, AnswerStats, Attempt, AttemptError, Deadline, Endpoint, OnBreak, Outcome, RelayRequest,
+    Answer, AnswerStats, Attempt, AttemptError, Deadline, Endpoint, Outcome, RelayRequest,
 };
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use tower::ServiceExt;
 use tower::util::Oneshot;
 use tracing::Span;
 use tracing::instrument::{Instrument, Instrumented};
 
 use super::policy::{Attempts, Policy, Step};
+use super::settings::FailoverSettings;
 use crate::attempt_log::AttemptLog;
 use crate::candidate::{CandidateService, CredentialId, ProviderPool};
+use crate::clock;
 use crate::error::{PlanError, RouteError};
 use crate::failures::Failures;
 use crate::lease::LeasedBody;
@@ -32,20 +33,9 @@ use crate::traced_body::TracedBody;
 /// The longest time of one attempt to count tokens, to the end of its answer. Anthropic counts in less than a second.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The limits of failover.
-#[derive(Debug, Clone)]
-pub struct FailoverSettings {
-    /// The time after the first failed attempt during which a further attempt may be started. A running
-    /// attempt is not cut.
-    pub failover_timeout: Duration,
-    /// The largest number of attempts for one request.
-    pub max_attempts: NonZeroU32,
-    /// The way in which a broken stream ends for the client.
-    pub on_break: OnBreak,
-}
-
 /// The final answer to a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Routed {
     /// The answer of an upstream: a success, or a failure that is passed on.
     pub answer: Answer,
@@ -83,7 +73,7 @@ impl Policy<RelayRequest> for PlannerPolicy {
             circuit: None,
             answer_stats: AnswerStats::default(),
         };
-        let plan = self.planner.plan(request, Instant::now());
+        let plan = self.planner.plan(request, clock::now());
         PlannedAttempts {
             request,
             settings: &self.settings,
@@ -162,7 +152,7 @@ impl<'a> PlannedAttempts<'a> {
     /// Records the result of an attempt: in the log, the circuit in the trace and, if there is an answer, the answer in the
     /// lease.
     fn record(&mut self, leased: &mut LeasedCandidate<'_>, result: &Result<Answer, AttemptError>) {
-        let ended = Instant::now();
+        let ended = clock::now();
         match result {
             Ok(answer) => {
                 self.log.end(Some(answer.response.status().as_u16()), answer.outcome.as_str(), None);
@@ -188,10 +178,10 @@ impl<'a> PlannedAttempts<'a> {
         }
         let credential = leased.candidate.credential().clone();
         if let Err(error) = &failure {
-            leased.lease.record_error(error, Instant::now());
+            leased.lease.record_error(error, clock::now());
         }
         self.failures.add(leased.pool.name(), &credential, failure);
-        self.first_failure.get_or_insert_with(Instant::now);
+        self.first_failure.get_or_insert_with(clock::now);
     }
 
     /// Returns `answer` with the trace of the attempts.
@@ -212,7 +202,7 @@ impl Attempts for PlannedAttempts<'_> {
     type Error = RouteError;
 
     fn next(&mut self) -> Step<PlannedAttempt> {
-        let now = Instant::now();
+        let now = clock::now();
         if self.attempts_left == 0 || self.is_too_late(now) {
             return Step::Stop;
         }
@@ -250,7 +240,7 @@ impl Attempts for PlannedAttempts<'_> {
         let timeout = self.request.deadline().filter(|_| self.is_over()).map(Deadline::limit);
         let failures = std::mem::take(&mut self.failures);
         let result = match &self.plan {
-            Ok(plan) => failures.most_useful(self.is_single, plan.blocked(Instant::now()), timeout),
+            Ok(plan) => failures.most_useful(self.is_single, plan.blocked(clock::now()), timeout),
             Err(error) => Err(error.clone().into()),
         };
         match result {
@@ -299,11 +289,11 @@ fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer, sp
     let session = plan.session().filter(|_| plan.endpoint() == Endpoint::Messages);
     let session = session.map(|(affinity, session)| (Arc::clone(affinity), session));
     if let (Some((affinity, session)), Outcome::Success) = (&session, answer.outcome) {
-        affinity.record_success(*session, &id, Instant::now());
+        affinity.record_success(*session, &id, clock::now());
     }
     let on_break = move || {
         if let Some((affinity, session)) = session {
-            affinity.record_break(session, id, Instant::now());
+            affinity.record_break(session, id, clock::now());
         }
     };
     let stats = answer.stats.clone();

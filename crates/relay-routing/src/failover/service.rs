@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 
 use tower::Service;
 
-use super::planned::{FailoverSettings, PlannerPolicy};
+use super::planned::PlannerPolicy;
 use super::policy::{Attempts, Policy, Step};
+use super::settings::FailoverSettings;
 use crate::plan::Planner;
 
 /// A service that makes one attempt at a request after the other until a result is final, as its [`Policy`] decides.

@@ -1,13 +1,13 @@
 //! A circuit breaker as a state machine, without a clock or a lock of its own.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
-use tokio::time::Instant;
 
 /// The conditions under which a circuit opens and closes.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct CircuitSettings {
     /// The number of consecutive failures that open a closed circuit. Default 5.
     pub failure_threshold: NonZeroU32,
@@ -28,6 +28,29 @@ impl Default for CircuitSettings {
     }
 }
 
+impl CircuitSettings {
+    /// Sets the number of consecutive failures that open a closed circuit.
+    #[must_use]
+    pub fn with_failure_threshold(mut self, failure_threshold: NonZeroU32) -> Self {
+        self.failure_threshold = failure_threshold;
+        self
+    }
+
+    /// Sets the time for which an open circuit admits no request.
+    #[must_use]
+    pub fn with_open_duration(mut self, open_duration: Duration) -> Self {
+        self.open_duration = open_duration;
+        self
+    }
+
+    /// Sets the number of consecutive successful trials that close a half-open circuit.
+    #[must_use]
+    pub fn with_half_open_probes(mut self, half_open_probes: NonZeroU32) -> Self {
+        self.half_open_probes = half_open_probes;
+        self
+    }
+}
+
 /// A circuit breaker: stops sending requests to an upstream that fails.
 ///
 /// ```text
@@ -42,7 +65,7 @@ impl Default for CircuitSettings {
 /// ```
 /// use std::time::Duration;
 /// use relay_routing::{Circuit, CircuitSettings, CircuitState, Verdict};
-/// use tokio::time::Instant;
+/// use std::time::Instant;
 ///
 /// let now = Instant::now();
 /// let mut circuit = Circuit::new(CircuitSettings::default());
@@ -254,6 +277,7 @@ impl Circuit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -283,7 +307,7 @@ mod tests {
     #[test]
     fn consecutive_failures_open_the_circuit_and_consecutive_trials_close_it() {
         use CircuitState::{Closed, HalfOpen, Open};
-        let start = Instant::now();
+        let start = clock::now();
         let mut circuit = circuit(3, 2);
         for _ in 0..2 {
             assert_eq!(run(&mut circuit, Verdict::Failure, start), Closed);
@@ -309,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_failed_trial_opens_the_circuit_again() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut circuit = circuit(1, 3);
         assert_eq!(run(&mut circuit, Verdict::Failure, start), CircuitState::Open);
         let later = start + 30 * SECOND;
@@ -320,7 +344,7 @@ mod tests {
 
     #[test]
     fn one_trial_at_a_time_is_admitted() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut circuit = circuit(1, 3);
         run(&mut circuit, Verdict::Failure, start);
         let later = start + 30 * SECOND;
@@ -333,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_permit_of_an_earlier_state_has_no_effect() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut circuit = circuit(1, 1);
         let (slow, failing) = (circuit.admit(start).unwrap(), circuit.admit(start).unwrap());
         circuit.report(failing, Verdict::Failure, start);
@@ -350,7 +374,7 @@ mod tests {
 
     #[test]
     fn answers_that_begin_and_break_off_open_the_circuit() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut circuit = circuit(2, 1);
         for expected in [CircuitState::Closed, CircuitState::Open] {
             let permit = circuit.admit(start).unwrap();
@@ -362,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_probe_makes_the_circuit_half_open_and_does_not_close_it() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut circuit = circuit(1, 1);
         assert!(!circuit.probe_succeeded(start));
         run(&mut circuit, Verdict::Failure, start);
@@ -374,7 +398,7 @@ mod tests {
     #[test]
     fn any_sequence_of_events_leads_to_a_circuit_that_admits_again() {
         let mut random = fastrand::Rng::with_seed(11);
-        let start = Instant::now();
+        let start = clock::now();
         let mut circuit = circuit(3, 2);
         let mut time = Duration::ZERO;
         let mut permits = Vec::new();

@@ -2,9 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The duration of an overload or of a failure, if the upstream reports none.
 const SHORT: Duration = Duration::from_secs(5);
@@ -109,6 +107,7 @@ impl ModelRests {
 mod tests {
     use super::RestReason::{Limited, Overloaded, Unavailable};
     use super::*;
+    use crate::clock;
 
     fn rests(rests: &ModelRests, model: &str, now: Instant) -> Option<RestReason> {
         rests.get(model, now).map(|(reason, _)| reason)
@@ -116,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_rest_concerns_one_model_and_ends() {
-        let start = Instant::now();
+        let start = clock::now();
         let seconds = |seconds| start + Duration::from_secs(seconds);
         let (opus, haiku): (Arc<str>, Arc<str>) = ("opus".into(), "haiku".into());
         let mut models = ModelRests::default();
@@ -138,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_long_limit_admits_a_trial_after_a_minute() {
-        let start = Instant::now();
+        let start = clock::now();
         let seconds = |seconds| start + Duration::from_secs(seconds);
         let mut models = ModelRests::default();
         models.add(&"m".into(), Limited, Some(Duration::from_secs(3600)), start);
@@ -148,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_number_of_resting_models_is_bounded() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut models = ModelRests::default();
         for index in 0..1000 {
             models.add(&index.to_string().into(), Overloaded, None, start);

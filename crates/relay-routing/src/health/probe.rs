@@ -3,24 +3,55 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
-use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
 
+use crate::clock;
 use crate::lock::lock;
 
-/// Returns `true` if an upstream can be reached. A probe must not cause costs at the upstream.
-pub type Probe = BoxCloneSyncService<(), bool, Infallible>;
+/// A service that returns `true` if an upstream can be reached. It must not cause costs at the upstream.
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use relay_routing::Probe;
+/// use tower::service_fn;
+///
+/// let probe = Probe::new(service_fn(|()| async { Ok::<_, Infallible>(true) }));
+/// # let _ = probe;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Probe(BoxCloneSyncService<(), bool, Infallible>);
+
+impl Probe {
+    /// Boxes `service`. An upstream that it cannot reach is no error of the service: it returns `false`.
+    pub fn new<S>(service: S) -> Self
+    where
+        S: Service<(), Response = bool, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        Self(BoxCloneSyncService::new(service))
+    }
+}
 
 /// The settings of probes.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct ProbeSettings {
     /// The time between two probes, and the longest time that one may take.
     pub interval: Duration,
+}
+
+impl ProbeSettings {
+    /// Creates the settings with this time between two probes.
+    #[must_use]
+    pub fn new(interval: Duration) -> Self {
+        Self { interval }
+    }
 }
 
 /// A task that probes one provider while its circuit is open. Dropping it ends the task.
@@ -39,7 +70,7 @@ impl ProbeTask {
         settings: ProbeSettings,
         on_result: impl Fn(bool) -> ControlFlow<()> + Send + 'static,
     ) -> Option<Self> {
-        let next = Arc::new(Mutex::new(Instant::now() + settings.interval));
+        let next = Arc::new(Mutex::new(clock::now() + settings.interval));
         let task = run(probe, settings.interval, Arc::clone(&next), on_result);
         Some(Self { task: Handle::try_current().ok()?.spawn(task).abort_handle(), next })
     }
@@ -64,11 +95,11 @@ async fn run(
 ) {
     loop {
         let at = *lock(&next);
-        tokio::time::sleep_until(at).await;
-        let result = tokio::time::timeout(interval, probe.clone().oneshot(())).await;
+        tokio::time::sleep_until(at.into()).await;
+        let result = tokio::time::timeout(interval, probe.0.clone().oneshot(())).await;
         if on_result(matches!(result, Ok(Ok(true)))).is_break() {
             return;
         }
-        *lock(&next) = Instant::now() + interval;
+        *lock(&next) = clock::now() + interval;
     }
 }

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_config::ProviderName;
 use relay_messages::TwoGenerations;
 use relay_providers::{Answer, AttemptError};
-use tokio::time::Instant;
 
 use super::circuit::{Circuit, CircuitSettings, CircuitState, Permit, Verdict};
 use super::last_failure::LastFailure;
 use super::model_rests::ModelRests;
 use super::probe::{Probe, ProbeSettings, ProbeTask};
+use crate::clock;
 use crate::load::Load;
 use crate::lock::lock;
 
@@ -177,7 +177,7 @@ impl ProviderHealth {
                     // The provider is gone from the configuration.
                     let Some(health) = health.upgrade() else { return ControlFlow::Break(()) };
                     if is_reachable {
-                        health.probe_succeeded(Instant::now());
+                        health.probe_succeeded(clock::now());
                         return ControlFlow::Break(());
                     }
                     ControlFlow::Continue(())
@@ -194,12 +194,12 @@ impl ProviderHealth {
 
     /// Records that the provider has no token count for `model`.
     pub(crate) fn record_uncounted(&self, model: &Arc<str>, now: Instant) {
-        lock(&self.uncounted).insert(Arc::clone(model), (), now.into_std());
+        lock(&self.uncounted).insert(Arc::clone(model), (), now);
     }
 
     /// Returns `true` if the provider is known to have no token count for `model`.
     pub(crate) fn is_uncounted(&self, model: &Arc<str>, now: Instant) -> bool {
-        lock(&self.uncounted).contains(model, now.into_std())
+        lock(&self.uncounted).contains(model, now)
     }
 
     pub(crate) fn load(&self) -> &Load {
@@ -227,15 +227,15 @@ mod tests {
             let health = ProviderHealth::new(ProviderName::new("a"), settings);
             Arc::new(health.with_probe(probe, ProbeSettings { interval: Duration::from_secs(10) }))
         };
-        let (before, after, now) = (health(), health(), Instant::now());
+        let (before, after, now) = (health(), health(), clock::now());
         let permit = before.admit(now).expect("a closed circuit");
         before.report(permit, Verdict::Failure, &"a failure", now);
         after.inherit_state(&before, now);
         drop(before);
         let wait = |seconds| after.wait_time(now + Duration::from_secs(seconds));
         assert_eq!([wait(0), wait(4), wait(10)], [10, 6, 1].map(|wait| Some(Duration::from_secs(wait))));
-        assert_eq!(after.state(Instant::now()), CircuitState::Open);
+        assert_eq!(after.state(clock::now()), CircuitState::Open);
         tokio::time::sleep(Duration::from_secs(11)).await;
-        assert_eq!(after.state(Instant::now()), CircuitState::HalfOpen);
+        assert_eq!(after.state(clock::now()), CircuitState::HalfOpen);
     }
 }

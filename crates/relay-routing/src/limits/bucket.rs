@@ -1,9 +1,8 @@
 //! A token bucket for one limit per minute.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_messages::RateLimit;
-use tokio::time::Instant;
 
 /// The period that limits are counted in.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -17,19 +16,8 @@ const LARGEST_DEBT: f64 = 0.9;
 /// The level is negative if more was used than it held. The bucket then owes the difference, at most nine tenths of
 /// the amount of a minute. A bucket for an upstream's own limit owes nothing: the upstream has served the excess, and
 /// reports a limit that is used up by itself.
-///
-/// ```
-/// # use std::time::Duration;
-/// # use relay_routing::Bucket;
-/// # use tokio::time::Instant;
-/// let start = Instant::now();
-/// let mut bucket = Bucket::new(60, start);
-/// bucket.take(60.0, start);
-/// assert_eq!(bucket.wait_time(2.0, start).map(|wait| wait.as_secs()), Some(2));
-/// assert_eq!(bucket.wait_time(2.0, start + Duration::from_secs(3)), None);
-/// ```
 #[derive(Debug, Clone)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     /// The amount per minute, which is also the capacity.
     limit: f64,
     /// The level at `at`; negative if the bucket owes.
@@ -52,14 +40,14 @@ struct Reset {
 impl Bucket {
     /// Creates a full bucket with a capacity of `limit` per minute, at least 1.
     #[must_use]
-    pub fn new(limit: u64, now: Instant) -> Self {
+    pub(crate) fn new(limit: u64, now: Instant) -> Self {
         let limit = (limit as f64).max(1.0);
         Self { limit, level: limit, reserved: 0.0, may_owe: true, at: now, reset: None }
     }
 
     /// Creates a full bucket for a limit that the upstream has reported. It never owes.
     #[must_use]
-    pub fn learned(limit: u64, now: Instant) -> Self {
+    pub(crate) fn learned(limit: u64, now: Instant) -> Self {
         Self { may_owe: false, ..Self::new(limit, now) }
     }
 
@@ -67,7 +55,7 @@ impl Bucket {
     ///
     /// A cost above the capacity needs a full bucket. The time is less than two minutes: reserved amounts count up to the
     /// largest debt, since no more than that is ever taken.
-    pub fn wait_time(&mut self, cost: f64, now: Instant) -> Option<Duration> {
+    pub(crate) fn wait_time(&mut self, cost: f64, now: Instant) -> Option<Duration> {
         self.refill(now);
         let cost = cost.min(self.limit);
         if cost <= self.level - self.reserved {
@@ -80,7 +68,7 @@ impl Bucket {
     }
 
     /// Takes `cost`, even if the bucket holds less.
-    pub fn take(&mut self, cost: f64, now: Instant) {
+    pub(crate) fn take(&mut self, cost: f64, now: Instant) {
         self.refill(now);
         self.level = (self.level - cost).max(self.lowest());
         if let Some(reset) = &mut self.reset {
@@ -89,7 +77,7 @@ impl Bucket {
     }
 
     /// Returns an amount to the bucket that was taken and not used.
-    pub fn refund(&mut self, unused: f64, now: Instant) {
+    pub(crate) fn refund(&mut self, unused: f64, now: Instant) {
         self.refill(now);
         self.level = (self.level + unused).min(self.highest());
         if let Some(reset) = &mut self.reset {
@@ -98,12 +86,12 @@ impl Bucket {
     }
 
     /// Reserves an amount for a request under way. The bucket refills as if the amount was taken.
-    pub fn reserve(&mut self, amount: f64) {
+    pub(crate) fn reserve(&mut self, amount: f64) {
         self.reserved += amount;
     }
 
     /// Ends the reservation of an amount, after [`take`](Self::take) if it was used.
-    pub fn release(&mut self, amount: f64) {
+    pub(crate) fn release(&mut self, amount: f64) {
         self.reserved = (self.reserved - amount).max(0.0);
         self.level = self.level.min(self.highest());
     }
@@ -112,7 +100,7 @@ impl Bucket {
     ///
     /// A reported amount lowers the level and never raises it. At the reset the bucket becomes full, less the
     /// amount taken since this report.
-    pub fn observe(&mut self, limit: RateLimit, now: Instant) {
+    pub(crate) fn observe(&mut self, limit: RateLimit, now: Instant) {
         self.refill(now);
         if let Some(remaining) = limit.remaining {
             self.level = self.level.min(remaining as f64);
@@ -121,7 +109,7 @@ impl Bucket {
     }
 
     /// Changes the capacity and the refill rate. The level stays, up to the new capacity.
-    pub fn set_limit(&mut self, limit: u64) {
+    pub(crate) fn set_limit(&mut self, limit: u64) {
         self.limit = (limit as f64).max(1.0);
         self.level = self.level.min(self.limit);
     }
@@ -138,20 +126,20 @@ impl Bucket {
     }
 
     /// Returns the amount per minute, and the amount that is left now beside the reserved ones. Both are whole.
-    pub fn level(&mut self, now: Instant) -> (u64, u64) {
+    pub(crate) fn level(&mut self, now: Instant) -> (u64, u64) {
         self.refill(now);
         (self.limit as u64, (self.level - self.reserved).max(0.0) as u64)
     }
 
     /// Returns the level as a fraction of the capacity, from 0 to 1.
     #[must_use]
-    pub fn fraction_left(&mut self, now: Instant) -> f64 {
+    pub(crate) fn fraction_left(&mut self, now: Instant) -> f64 {
         self.refill(now);
         ((self.level - self.reserved) / self.limit).max(0.0)
     }
 
     /// Returns the limit, the amount that is left beside the reservations, and the time until the bucket is full.
-    pub fn state(&mut self, now: Instant) -> RateLimit {
+    pub(crate) fn state(&mut self, now: Instant) -> RateLimit {
         self.refill(now);
         RateLimit {
             limit: Some(self.limit as u64),
@@ -189,6 +177,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -199,7 +188,7 @@ mod tests {
     #[test]
     fn any_minute_permits_at_most_the_limit_plus_a_full_bucket() {
         let mut random = fastrand::Rng::with_seed(7);
-        let start = Instant::now();
+        let start = clock::now();
         for limit in [1, 7, 50, 4000] {
             let mut bucket = Bucket::new(limit, start);
             let mut taken: Vec<(Duration, f64)> = Vec::new();
@@ -223,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_cost_is_available_after_the_wait_time() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut random = fastrand::Rng::with_seed(8);
         for _ in 0..1000 {
             let mut bucket = Bucket::new(random.u64(1..100_000), start);
@@ -237,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_cost_beyond_the_limit_needs_a_full_bucket() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut bucket = Bucket::new(10, start);
         assert_eq!(bucket.wait_time(1e9, start), None);
         bucket.take(4.0, start);
@@ -246,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_debt_is_paid_off_within_a_minute_and_an_upstreams_own_limit_owes_nothing() {
-        let start = Instant::now();
+        let start = clock::now();
         for excess in [1e3, 1e9] {
             let mut bucket = Bucket::new(100, start);
             bucket.take(excess, start);
@@ -259,7 +248,7 @@ mod tests {
 
     #[test]
     fn reserved_amounts_are_not_available_and_return() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut bucket = Bucket::new(60, start);
         bucket.reserve(50.0);
         assert_eq!(bucket.wait_time(10.0, start), None);
@@ -270,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_reservation_of_any_size_postpones_other_requests_by_the_largest_debt_at_most() {
-        let start = Instant::now();
+        let start = clock::now();
         for limit in [1, 100, u64::MAX] {
             for reserved in [1e9, u64::MAX as f64, f64::MAX] {
                 let mut bucket = Bucket::new(limit, start);
@@ -286,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_full_bucket_refills_what_is_reserved() {
-        let start = Instant::now();
+        let start = clock::now();
         for (used, left) in [(50.0, 40.0), (0.0, 60.0)] {
             let mut bucket = Bucket::new(60, start);
             bucket.reserve(50.0);
@@ -300,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_reported_amount_lowers_the_level_and_never_raises_it() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut bucket = Bucket::new(60, start);
         bucket.take(10.0, start);
         bucket.observe(left(55, None), start);
@@ -311,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_reset_fills_the_bucket_less_the_amount_taken_since_the_report() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut bucket = Bucket::new(60, start);
         bucket.observe(left(0, Some(5 * SECOND)), start);
         assert_eq!(bucket.wait_time(30.0, start).map(|wait| wait.as_secs()), Some(5));
@@ -322,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_refund_never_exceeds_the_capacity() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut bucket = Bucket::new(10, start);
         bucket.take(4.0, start);
         bucket.refund(9.0, start);
@@ -333,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_refills_nothing() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut bucket = Bucket::new(60, start + SECOND);
         bucket.take(60.0, start + SECOND);
         assert!(bucket.wait_time(1.0, start).is_some());

@@ -1,8 +1,6 @@
 //! A period during which a key or an organization is not used.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The time after the last refusal at which a long cooldown admits a trial request. A limit may have been
 /// raised or a bill paid by then.
@@ -84,12 +82,13 @@ impl Cooldown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
     fn a_cooldown_ends_with_its_time() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut cooldown = Cooldown::default();
         assert_eq!(cooldown.wait_time(start), None);
         cooldown.extend(10 * SECOND, start);
@@ -100,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_later_refusal_never_shortens_it() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut cooldown = Cooldown::default();
         cooldown.extend(30 * SECOND, start);
         cooldown.extend(SECOND, start);
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_success_of_a_request_sent_before_the_refusal_does_not_end_it() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut cooldown = Cooldown::default();
         cooldown.extend(30 * SECOND, start + SECOND);
         cooldown.record_success(start);
@@ -124,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_long_cooldown_admits_one_trial_at_a_time() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut cooldown = Cooldown::default();
         cooldown.extend(3600 * SECOND, start);
         assert_eq!(cooldown.wait_time(start), Some(60 * SECOND));

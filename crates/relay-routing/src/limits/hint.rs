@@ -1,9 +1,7 @@
 //! The knowledge about a quota that is readable without its lock.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The knowledge about a quota that is readable without its lock. It is written under the lock only.
 ///

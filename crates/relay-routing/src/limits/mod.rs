@@ -16,7 +16,6 @@ mod quota;
 mod tests;
 mod usage;
 
-pub use bucket::Bucket;
 pub(crate) use cooldown::Cooldown;
 pub use quota::{LimitLevel, Quota, Reservation};
 pub use usage::{RequestCost, TokensUsed};

@@ -3,12 +3,11 @@
 use std::num::NonZeroU64;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_config::KeyLimits;
 use relay_messages::{RateLimit, RateLimits};
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::bucket::Bucket;
 use super::cooldown::Cooldown;
@@ -30,7 +29,7 @@ const ANY: f64 = 1.0;
 /// use relay_config::KeyLimits;
 /// use relay_messages::MessagesBody;
 /// use relay_routing::{Quota, RequestCost, TokensUsed};
-/// use tokio::time::Instant;
+/// use std::time::Instant;
 ///
 /// let now = Instant::now();
 /// let limits = KeyLimits::default().with_requests(1);
@@ -40,7 +39,7 @@ const ANY: f64 = 1.0;
 /// let reservation = quota.reserve(&cost, now).expect("a full bucket");
 /// assert_eq!(quota.wait_time(&cost, now).map(|wait| wait.as_secs()), Some(60));
 /// // While an answer flows, `Quota::take` takes the tokens that it has used so far.
-/// quota.settle(reservation, TokensUsed { input: Some(12), output: Some(34) }, now);
+/// quota.settle(reservation, TokensUsed::new(12, 34), now);
 /// # Ok::<(), relay_messages::BodyError>(())
 /// ```
 #[derive(Debug)]
@@ -474,6 +473,7 @@ mod tests {
     use relay_messages::MessagesBody;
 
     use super::*;
+    use crate::clock;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -496,7 +496,7 @@ mod tests {
 
     #[test]
     fn requests_are_counted_and_become_available_again_with_time() {
-        let (now, body) = (Instant::now(), body());
+        let (now, body) = (clock::now(), body());
         let (quota, cost) = (quota(2, 0, now), RequestCost::new(&body));
         for _ in 0..2 {
             quota.settle(quota.reserve(&cost, now).unwrap(), TokensUsed::default(), now);
@@ -508,7 +508,7 @@ mod tests {
 
     #[test]
     fn a_reservation_is_settled_with_the_tokens_used() {
-        let (now, body) = (Instant::now(), body());
+        let (now, body) = (clock::now(), body());
         let (quota, cost) = (quota(0, 1000, now), RequestCost::with_estimate(&body, 400));
         let left = || (quota.fraction_left(now) * 1000.0).round();
         let first = quota.reserve(&cost, now).unwrap();
@@ -525,7 +525,7 @@ mod tests {
 
     #[test]
     fn a_request_above_its_estimate_delays_the_next_ones() {
-        let (now, body) = (Instant::now(), body());
+        let (now, body) = (clock::now(), body());
         let (quota, cost) = (quota(0, 60, now), RequestCost::with_estimate(&body, 1));
         quota.settle(quota.reserve(&cost, now).unwrap(), used(120, 0), now);
         assert!(quota.wait_time(&cost, now + 54 * SECOND).is_some());
@@ -534,7 +534,7 @@ mod tests {
 
     #[test]
     fn limits_are_learned_from_headers_and_the_smaller_one_applies() {
-        let (now, body) = (Instant::now(), body());
+        let (now, body) = (clock::now(), body());
         let cost = RequestCost::new(&body);
         let learned = quota(0, 0, now);
         let reported = RateLimits { requests: reported(50, 1, 60 * SECOND), ..RateLimits::default() };
@@ -553,7 +553,7 @@ mod tests {
     fn a_reset_refills_only_a_limit_of_the_upstream_and_only_if_it_is_ahead() {
         #[track_caller]
         fn check(configured: u64, reported: RateLimit, expected_in_seconds: u64) {
-            let (now, body) = (Instant::now(), body());
+            let (now, body) = (clock::now(), body());
             let (quota, cost) = (quota(configured, 0, now), RequestCost::new(&body));
             for _ in 0..2 {
                 quota.settle(quota.reserve(&cost, now).unwrap(), TokensUsed::default(), now);
@@ -570,7 +570,7 @@ mod tests {
 
     #[test]
     fn an_exhausted_limit_of_unknown_size_starts_a_cooldown() {
-        let (now, body) = (Instant::now(), body());
+        let (now, body) = (clock::now(), body());
         let quota = quota(0, 0, now);
         let requests = RateLimit { limit: None, remaining: Some(0), reset_after: Some(9 * SECOND) };
         quota.observe(&RateLimits { requests, ..RateLimits::default() }, now);
@@ -581,7 +581,7 @@ mod tests {
 
     #[test]
     fn a_request_that_was_never_sent_costs_nothing() {
-        let (now, body) = (Instant::now(), body());
+        let (now, body) = (clock::now(), body());
         let (quota, cost) = (quota(1, 100, now), RequestCost::with_estimate(&body, 50));
         for _ in 0..3 {
             quota.cancel(quota.reserve(&cost, now).unwrap(), now);
@@ -591,7 +591,7 @@ mod tests {
 
     #[test]
     fn a_trial_ends_with_its_reservation() {
-        let (now, body) = (Instant::now(), body());
+        let (now, body) = (clock::now(), body());
         let (quota, cost) = (quota(0, 0, now), RequestCost::new(&body));
         quota.start_cooldown(Some(3600 * SECOND), now);
         let later = now + 60 * SECOND;
@@ -607,7 +607,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(4);
         let mut known = 0;
         for _ in 0..100 {
-            let mut now = Instant::now();
+            let mut now = clock::now();
             let quota = quota(random.u64(0..4), random.u64(0..2) * 100, now);
             let mut open = Vec::new();
             for _ in 0..100 {

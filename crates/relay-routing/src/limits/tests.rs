@@ -4,14 +4,14 @@
 //! platform.claude.com/docs, "Rate limits": token buckets that refill continuously; input counts at the start of a request
 //! and output as it is generated; `remaining` and `reset` in the headers of each response.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use relay_config::KeyLimits;
 use relay_messages::{MessagesBody, RateLimit, RateLimits};
-use tokio::time::Instant;
 
 use super::{Quota, RequestCost, Reservation, TokensUsed};
+use crate::clock;
 
 const STEP: Duration = Duration::from_millis(50);
 const MINUTE: f64 = 60.0;
@@ -85,7 +85,7 @@ struct Running {
 fn run(seed: u64, requests: f64, input: f64, output: f64) {
     let mut random = Rng::with_seed(seed);
     let body = MessagesBody::parse(r#"{"model":"m","max_tokens":64000}"#.into()).unwrap();
-    let start = Instant::now();
+    let start = clock::now();
     let quota = Quota::new(KeyLimits::default(), start);
     let mut upstream = Upstream {
         requests: UpstreamLimit::new(requests),
@@ -166,7 +166,7 @@ fn a_configured_limit_is_exceeded_by_its_burst_at_most() {
     for seed in 0..4 {
         let mut random = Rng::with_seed(seed);
         let limits = KeyLimits::default().with_input_tokens(10_000);
-        let (start, mut used) = (Instant::now(), Vec::new());
+        let (start, mut used) = (clock::now(), Vec::new());
         let quota = Quota::new(limits, start);
         // A larger limit of the upstream changes nothing, nor does its reset.
         let report = RateLimit { limit: Some(50_000), remaining: Some(50_000), reset_after: Some(STEP) };
@@ -199,7 +199,7 @@ fn an_answer_far_above_a_learned_output_limit_does_not_lock_the_key() {
     let reported = RateLimits { output_tokens: limit, ..RateLimits::default() };
     let used = TokensUsed { input: Some(1), output: Some(30_000) };
     for is_stream in [true, false] {
-        let start = Instant::now();
+        let start = clock::now();
         let quota = Quota::new(KeyLimits::default(), start);
         let mut reservation = quota.reserve(&cost, start).unwrap();
         if is_stream {

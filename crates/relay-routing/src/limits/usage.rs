@@ -61,6 +61,7 @@ const TOKENS_PER_DELTA: u64 = 4;
 
 /// The tokens of one answer that count against limits; `None` if the answer did not report them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TokensUsed {
     /// Input tokens, without the tokens read from a cache.
     pub input: Option<u64>,
@@ -71,6 +72,12 @@ pub struct TokensUsed {
 impl TokensUsed {
     /// No tokens.
     pub const ZERO: Self = Self { input: Some(0), output: Some(0) };
+
+    /// Creates the numbers of one answer; `None` for a number that it did not report.
+    #[must_use]
+    pub fn new(input: impl Into<Option<u64>>, output: impl Into<Option<u64>>) -> Self {
+        Self { input: input.into(), output: output.into() }
+    }
 
     /// Returns the tokens of an answer that has reported `input` tokens and `deltas` events with content so far.
     #[must_use]

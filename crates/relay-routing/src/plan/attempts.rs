@@ -3,11 +3,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_config::{Pooling, ProviderName};
 use relay_providers::Endpoint;
-use tokio::time::Instant;
 
 use super::availability::{Availability, ProviderAvailability, RelativeLoad};
 use super::demand::Demand;

@@ -4,9 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::candidate::{Candidate, ProviderPool};
 use crate::health::RestReason;

@@ -1,9 +1,9 @@
 //! The facts about a request that decide on the availability of candidates.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use relay_providers::{Endpoint, RelayRequest};
-use tokio::time::Instant;
 
 use super::availability::{Availability, ProviderAvailability};
 use crate::candidate::ProviderPool;

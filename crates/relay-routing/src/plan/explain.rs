@@ -4,12 +4,12 @@ use std::sync::Mutex;
 
 use relay_config::{ProviderName, Strategy};
 use relay_providers::RelayRequest;
-use tokio::time::Instant;
 
 use super::availability::Availability;
 use super::planner::Planner;
 use super::usable::Usable;
 use crate::candidate::{CredentialId, ProviderPool};
+use crate::clock;
 use crate::error::PlanError;
 use crate::lock::lock;
 
@@ -52,7 +52,7 @@ impl Planner {
     /// Explains the plan for `request`. No rotation advances and no lease is taken.
     #[must_use]
     pub fn explain(&self, request: &RelayRequest) -> PlanExplanation {
-        let now = Instant::now();
+        let now = clock::now();
         let model = &**request.body().model();
         let rotations = Mutex::new(lock(self.rotations(request)).clone());
         let mut explanation = PlanExplanation {

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use fastrand::Rng;
 use relay_config::{ProviderName, Strategy};
 use relay_providers::{Endpoint, RelayRequest};
-use tokio::time::Instant;
 
 use super::attempts::Plan;
 use super::availability::RelativeLoad;
@@ -19,6 +19,7 @@ use super::rotation::Rotations;
 use super::tier::{Phase, Tier};
 use crate::affinity::{AffinityHint, AffinityTable, SessionKey};
 use crate::candidate::{CandidateId, ProviderPool};
+use crate::clock;
 use crate::error::PlanError;
 use crate::lock::lock;
 use crate::session::Conversation;
@@ -114,7 +115,7 @@ impl Planner {
     /// Returns `true` if some provider has a candidate, and its circuit admits a request now.
     #[must_use]
     pub fn has_usable(&self) -> bool {
-        let now = Instant::now();
+        let now = clock::now();
         self.pools.iter().any(|pool| pool.health().wait_time(now).is_none() && !pool.candidates().is_empty())
     }
 

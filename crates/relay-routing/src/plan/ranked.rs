@@ -1,8 +1,6 @@
 //! A provider ranked by the availability of its candidates.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::demand::Demand;
 use super::usable::Usable;

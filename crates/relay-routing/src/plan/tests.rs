@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -10,7 +10,6 @@ use http_body_util::BodyExt;
 use relay_config::{KeyId, Pooling, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
 use relay_providers::{Answer, AttemptError, ClientCredential, Endpoint, LimitScope, Outcome, RelayRequest};
-use tokio::time::Instant;
 use tower::service_fn;
 
 use super::attempts::NextAttempt;
@@ -18,6 +17,7 @@ use super::model_routes::ModelRoutes;
 use super::planner::Planner;
 use crate::affinity::AffinityTable;
 use crate::candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
+use crate::clock;
 use crate::error::PlanError;
 
 fn candidate(credential: &str, priority: i32) -> Candidate {
@@ -49,7 +49,7 @@ fn request(token: Option<&'static str>) -> RelayRequest {
 
 /// Returns all candidates in the order in which they are tried if each fails.
 fn order<'a>(planner: &'a Planner, request: &RelayRequest) -> Vec<(&'a ProviderPool, &'a Candidate)> {
-    let now = Instant::now();
+    let now = clock::now();
     let mut plan = planner.plan(request, now).unwrap();
     let mut order = Vec::new();
     while let NextAttempt::Try(leased) = plan.next(now) {
@@ -113,7 +113,7 @@ fn a_provider_that_does_not_list_the_model_comes_last_or_never() {
     check(pools(), true, &request(None), &[("any", "k"), ("listed", "k")]);
     let strict = Planner::new(vec![pool("other", &["glm-5.3"], &[("k", 1)])], Strategy::Failover, true);
     assert!(
-        matches!(strict.plan(&request(None), Instant::now()), Err(PlanError::UnknownModel { model }) if model == "claude-opus-5-5")
+        matches!(strict.plan(&request(None), clock::now()), Err(PlanError::UnknownModel { model }) if model == "claude-opus-5-5")
     );
 }
 
@@ -164,12 +164,12 @@ fn a_subscription_comes_before_keys_and_another_credential_is_used_only_without_
 #[test]
 fn an_error_names_the_reason_for_which_no_candidate_can_serve() {
     let none = Planner::new(vec![], Strategy::Failover, false);
-    assert!(matches!(none.plan(&request(None), Instant::now()), Err(PlanError::NoProvider)));
+    assert!(matches!(none.plan(&request(None), clock::now()), Err(PlanError::NoProvider)));
     let bare = Planner::new(vec![pool("bare", &[], &[("client", 1)])], Strategy::Failover, false);
-    assert!(matches!(bare.plan(&request(None), Instant::now()), Err(PlanError::NoCredential)));
+    assert!(matches!(bare.plan(&request(None), clock::now()), Err(PlanError::NoCredential)));
     let keyed = Planner::new(vec![pool("keyed", &[], &[("k", 1)])], Strategy::Failover, false);
     let subscription = request(Some("Bearer sk-ant-oat01-x")).with_keys_allowed(false);
-    assert!(matches!(keyed.plan(&subscription, Instant::now()), Err(PlanError::KeysNotAllowed)));
+    assert!(matches!(keyed.plan(&subscription, clock::now()), Err(PlanError::KeysNotAllowed)));
 }
 
 fn weight(weight: u32) -> NonZeroU32 {
@@ -336,7 +336,7 @@ fn a_key_that_is_not_needed_keeps_its_turn() {
     // Each provider is first every other time, and only its first key is tried.
     let used: Vec<_> = (0..8)
         .map(|_| {
-            let (request, now) = (request(None), Instant::now());
+            let (request, now) = (request(None), clock::now());
             let NextAttempt::Try(first) = planner.plan(&request, now).unwrap().next(now) else {
                 panic!("no candidate is free")
             };
@@ -411,7 +411,7 @@ fn concurrent_requests_do_not_skew_the_rotation() {
 
 #[test]
 fn a_new_planner_inherits_the_state_of_the_old_one() {
-    let now = Instant::now();
+    let now = clock::now();
     let planner = || {
         let pools = vec![pool("a", &[], &[("k", 2), ("l", 1)]), pool("b", &[], &[("k", 0)])];
         Planner::new(pools, Strategy::Failover, false).with_affinity(Arc::new(AffinityTable::new()))
@@ -451,7 +451,7 @@ fn first(planner: &Planner, now: Instant) -> usize {
 
 #[test]
 fn many_keys_are_used_equally_often_or_by_their_weights() {
-    let now = Instant::now();
+    let now = clock::now();
     for (pooling, turns, largest_deviation) in [
         (Pooling::LeastLoaded, 4, 0),
         (Pooling::RoundRobin, 4, 0),
@@ -477,7 +477,7 @@ fn many_keys_are_used_equally_often_or_by_their_weights() {
 
 #[test]
 fn the_only_free_key_of_many_is_found_and_none_is_tried_twice() {
-    let now = Instant::now();
+    let now = clock::now();
     for pooling in [Pooling::LeastLoaded, Pooling::RoundRobin, Pooling::Weighted, Pooling::Random] {
         let planner = many_keys(pooling);
         let candidates = planner.pools()[0].candidates();

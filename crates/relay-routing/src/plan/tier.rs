@@ -1,6 +1,6 @@
 //! A part of a plan: candidates of one provider that are tried at the same point of the plan.
 
-use tokio::time::Instant;
+use std::time::Instant;
 
 use super::availability::{Availability, ProviderAvailability};
 use super::usable::Usable;

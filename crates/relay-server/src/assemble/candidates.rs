@@ -15,11 +15,11 @@ use relay_providers::{
 };
 use relay_routing::{Candidate, CandidateService, CredentialId, Probe, ProbeSettings, Quota};
 use relay_transport::Transport;
-use tokio::time::Instant;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::images::ImageLayer;
 use crate::build_error::BuildError;
+use crate::clock;
 use crate::custom::{Added, UpstreamParts, mount};
 use crate::discovery::Discovery;
 use crate::layers::Layers;
@@ -113,7 +113,7 @@ impl ProviderStack<'_> {
         with_key: impl Fn(&Secret) -> Result<P, AuthorizeError>,
     ) -> Result<Vec<Candidate>, BuildError> {
         let keys = self.provider.keys.iter().filter_map(|config| Some((config.key.as_ref()?, config)));
-        let now = Instant::now();
+        let now = clock::now();
         let mut organizations = HashMap::new();
         keys.map(|(key, config)| {
             let service = self.service(with_key(key).map_err(|source| self.bad_key(source))?);
@@ -150,7 +150,7 @@ impl ProviderStack<'_> {
     fn without_key(&self, service: CandidateService) -> Vec<Candidate> {
         let best = self.provider.keys.iter().rev().max_by_key(|key| key.priority);
         let limits = best.map(|key| key.limits).unwrap_or_default();
-        let quota = Arc::new(Quota::new(limits, Instant::now()));
+        let quota = Arc::new(Quota::new(limits, clock::now()));
         let candidate = Candidate::new(CredentialId::None, self.priority(), service).with_quota(quota);
         // A fixed header may be the credential of a gateway.
         vec![candidate.with_spends_credential(!self.provider.headers.fixed.is_empty())]
@@ -202,7 +202,7 @@ impl ProviderStack<'_> {
     /// Returns the probe of an open circuit. `None` if probes are disabled, or the provider has no address.
     pub(super) fn probe(&self, health: &HealthConfig) -> Option<(Probe, ProbeSettings)> {
         let interval = health.check?;
-        Some((self.probe.get()?.clone(), ProbeSettings { interval }))
+        Some((self.probe.get()?.clone(), ProbeSettings::new(interval)))
     }
 
     /// Wraps one upstream in its layers, outermost first.

@@ -128,9 +128,8 @@ fn signature_owner(kind: &ProviderKind) -> SignatureOwner {
 }
 
 fn circuit(health: &HealthConfig) -> CircuitSettings {
-    CircuitSettings {
-        failure_threshold: health.failure_threshold,
-        open_duration: health.open_duration,
-        half_open_probes: health.half_open_probes,
-    }
+    CircuitSettings::default()
+        .with_failure_threshold(health.failure_threshold)
+        .with_open_duration(health.open_duration)
+        .with_half_open_probes(health.half_open_probes)
 }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relay_config::{ClientLimits, KeyLimits};
 use relay_messages::RateLimits;
 use relay_routing::{Quota, RequestCost, Reservation, TokensUsed};
-use tokio::time::Instant;
 
 use super::error::{LimitKind, RateLimited};
+use crate::clock;
 use crate::concurrency::Permit as InFlight;
 
 /// The time between two searches for clients that can be dropped.
@@ -41,7 +41,7 @@ struct Others {
 
 impl Clients {
     pub(super) fn new(default: ClientLimits, capacity: usize) -> Self {
-        let now = Instant::now();
+        let now = clock::now();
         let overflow = Arc::new(ClientState::new(default, now));
         let others = Mutex::new(Others { clients: HashMap::new(), overflow, swept: now });
         Self { named: HashMap::new(), default, others, capacity }
@@ -58,7 +58,7 @@ impl Clients {
 
     /// Sets the limits of one client.
     pub(super) fn insert(&mut self, name: Arc<str>, limits: ClientLimits) {
-        self.named.insert(name, Arc::new(ClientState::new(limits, Instant::now())));
+        self.named.insert(name, Arc::new(ClientState::new(limits, clock::now())));
     }
 
     /// Takes over the state of the clients with limits of their own that have some in `before` as well.
@@ -119,7 +119,7 @@ impl ClientState {
 
     /// Returns the state of a client under these limits that takes over from `before`.
     fn succeeding(&self, before: &Self) -> Self {
-        let mut state = Self::new(self.limits, Instant::now());
+        let mut state = Self::new(self.limits, clock::now());
         state.quota.inherit_state(&before.quota);
         state.in_flight = Arc::clone(&before.in_flight);
         state
@@ -184,14 +184,14 @@ impl Permit {
     /// Takes the tokens that the response has used so far.
     pub(super) fn take(&mut self, used: TokensUsed) {
         if let Some(reservation) = &mut self.reservation {
-            self.client.quota.take(reservation, used, Instant::now());
+            self.client.quota.take(reservation, used, clock::now());
         }
     }
 
     /// Replaces the estimate by the tokens used. An amount that is not known stays at its estimate.
     pub(super) fn settle(&mut self, used: TokensUsed) {
         if let Some(reservation) = self.reservation.take() {
-            self.client.quota.settle(reservation, used, Instant::now());
+            self.client.quota.settle(reservation, used, clock::now());
         }
     }
 }
@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_number_of_clients_is_bounded_and_idle_ones_are_dropped() {
         let clients = Clients::new(requests(1), 3);
-        let now = Instant::now();
+        let now = clock::now();
         for name in ["a", "b", "c", "d"] {
             assert!(enter(&clients, name, now).is_ok(), "{name}");
         }
@@ -246,7 +246,7 @@ mod tests {
     async fn another_configuration_takes_over_levels_and_requests_in_flight() {
         let limits = requests(2).with_concurrent(1);
         let before = with_client(limits);
-        let now = Instant::now();
+        let now = clock::now();
         let held = enter(&before, "a", now).unwrap();
         let mut after = with_client(limits);
         after.inherit_state(&before);
@@ -259,10 +259,10 @@ mod tests {
     #[tokio::test]
     async fn a_client_without_limits_has_no_state() {
         let clients = with_client(requests(1));
-        assert!(clients.find("a".into(), Instant::now()).is_some());
-        assert!(clients.find("b".into(), Instant::now()).is_none());
+        assert!(clients.find("a".into(), clock::now()).is_some());
+        assert!(clients.find("b".into(), clock::now()).is_none());
         let mut clients = Clients::new(requests(1), 1);
         clients.insert("a".into(), ClientLimits::default());
-        assert!(clients.find("a".into(), Instant::now()).is_none());
+        assert!(clients.find("a".into(), clock::now()).is_none());
     }
 }

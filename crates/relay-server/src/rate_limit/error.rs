@@ -54,6 +54,7 @@ impl std::fmt::Display for LimitKind {
 /// An error of the inner service for a request of a limited client, with the limits for the headers of the answer.
 #[derive(Debug, thiserror::Error)]
 #[error("a request within the limits of its client failed")]
+#[non_exhaustive]
 pub struct LimitsError {
     /// The limits of the client.
     pub limits: RateLimits,

@@ -14,7 +14,6 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use relay_config::{ClientAuth, ClientLimits};
 use relay_routing::{RequestCost, TokensUsed};
-use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
 
 use super::body::LimitedBody;
@@ -22,6 +21,7 @@ use super::clients::{Clients, Permit};
 use super::error::LimitsError;
 use super::meter::Meter;
 use crate::auth::Client;
+use crate::clock;
 use crate::record::RecordHandle;
 
 /// The clients without limits of their own that a layer knows at one time.
@@ -163,7 +163,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let now = Instant::now();
+        let now = clock::now();
         let name = (self.layer.identify)(request.headers(), request.extensions());
         let client = name.and_then(|name| self.layer.clients.find(name, now));
         let permit = match client.map(|client| client.enter(&self.layer.cost(&request), now)) {
@@ -217,7 +217,7 @@ where
         if has_failed {
             permit.settle(TokensUsed::ZERO);
         }
-        let limits = permit.client().state(Instant::now());
+        let limits = permit.client().state(clock::now());
         Poll::Ready(match result {
             Ok(mut response) => {
                 limits.write(response.headers_mut(), SystemTime::now());

@@ -71,13 +71,13 @@ impl RecordHandle {
             bytes_received: 0,
             bytes_sent: 0,
             started_at: SystemTime::now(),
-            started: Instant::now(),
             head: None,
             first_content: None,
             ended: None,
             status: None,
             error: None,
             end: None,
+            started: Instant::now(),
         };
         let state = Mutex::new(State { record: Arc::new(record), attempts: None, answer: None });
         Self(Arc::new(Shared { id, received: AtomicU64::new(0), sent: AtomicU64::new(0), state }))
@@ -120,7 +120,9 @@ impl RecordHandle {
 
     /// Opens the log in which attempts are recorded. They are read from it until [`set_route`](Self::set_route).
     pub(crate) fn attempt_log(&self) -> AttemptLog {
-        self.lock().attempts.insert(AttemptLog::default()).clone()
+        let mut state = self.lock();
+        let log = AttemptLog::new(state.record.started.into_std());
+        state.attempts.insert(log).clone()
     }
 
     /// Notes the attempts at upstreams. `is_answered` is true if the client gets the answer of the last one.
@@ -158,7 +160,7 @@ impl RecordHandle {
     /// Notes the head of the response.
     pub(crate) fn set_head(&self, status: StatusCode, headers: &HeaderMap) {
         self.write(|record| {
-            record.head = Some(Instant::now());
+            record.head = Some(record.started.elapsed());
             record.status = Some(status);
             // A translated error of an upstream that sent no id carries the relay's.
             let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
@@ -181,7 +183,7 @@ impl RecordHandle {
         // An `error` event and a clean end may have taken the place of the break.
         let is_cut_off = state.answer.take().is_some_and(|answer| answer.is_cut_off());
         let record = Arc::make_mut(&mut state.record);
-        record.ended = Some(Instant::now());
+        record.ended = Some(record.started.elapsed());
         record.end = Some(match end {
             RequestEnd::Complete if is_cut_off => RequestEnd::Broken,
             end => end,
@@ -198,7 +200,7 @@ impl RecordHandle {
             record.attempts = log.to_vec();
         }
         let Some(answer) = &state.answer else { return };
-        record.first_content = answer.first_content();
+        record.first_content = answer.first_content().map(|at| at.saturating_duration_since(record.started));
         if let Some((report, _)) = answer.end() {
             record.usage = report.usage;
             record.stop_reason = report.stop_reason.as_deref().map(Into::into);

@@ -78,42 +78,36 @@ pub struct RequestRecord {
     pub bytes_received: u64,
     /// Bytes of the response body that were handed to the server.
     pub bytes_sent: u64,
-    /// The wall-clock time at which the request's head had been read.
+    /// The wall-clock time at which the request's head had been read: the start of the request.
     pub started_at: SystemTime,
-    /// The same moment as [`started_at`](Self::started_at) on the monotonic clock, from which durations are taken.
-    pub started: Instant,
-    /// The time at which the response's head was ready.
-    pub head: Option<Instant>,
-    /// The time at which the first content of a streamed answer passed.
-    pub first_content: Option<Instant>,
-    /// The time at which the request ended; set in every finished record.
-    pub ended: Option<Instant>,
+    /// The time from the start of the request until the response's head was ready.
+    pub head: Option<Duration>,
+    /// The time from the start of the request until the first content of a streamed answer passed.
+    pub first_content: Option<Duration>,
+    /// The time from the start of the request to its end; set in every finished record.
+    pub ended: Option<Duration>,
     /// The response's status; `None` if the client left before the response's head.
     pub status: Option<StatusCode>,
     /// The message of an error that the relay answered with itself; `None` for an upstream's error.
     pub error: Option<Box<str>>,
     /// The kind of end; set in every finished record.
     pub end: Option<RequestEnd>,
+    /// The start of the request on the monotonic clock.
+    started: Instant,
 }
 
 impl RequestRecord {
-    /// The time from the request's head to the response's head.
-    #[must_use]
-    pub fn head_latency(&self) -> Option<Duration> {
-        self.head.map(|head| head.duration_since(self.started))
-    }
-
-    /// The time from the request's head to the end of the response, or until now if it has not ended.
+    /// The time from the start of the request to its end, or until now if it has not ended.
     #[must_use]
     pub fn duration(&self) -> Duration {
-        self.ended.unwrap_or_else(Instant::now).duration_since(self.started)
+        self.ended.unwrap_or_else(|| self.started.elapsed())
     }
 
     /// The time from the start of the last attempt to the first content of its streamed answer: the latency of the
     /// upstream alone.
     #[must_use]
     pub fn content_latency(&self) -> Option<Duration> {
-        Some(self.first_content?.duration_since(self.attempts.last()?.started))
+        Some(self.first_content?.saturating_sub(self.attempts.last()?.started))
     }
 }
 

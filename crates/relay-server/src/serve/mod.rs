@@ -55,6 +55,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// The result of [`serve`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Drained {
     /// The number of connections that were still busy after `server.drain_timeout_ms`, and were cut.
     pub cut: usize,
