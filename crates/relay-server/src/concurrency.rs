@@ -36,11 +36,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
-use futures_util::future::Either;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use std::future::{Ready, ready};
 use tower::{BoxError, Layer, Service};
 
 /// The refusal of a request beyond the limit.
@@ -96,7 +94,7 @@ where
 {
     type Response = Response<PermitBody<R>>;
     type Error = BoxError;
-    type Future = Either<ConcurrencyFuture<S::Future>, Ready<Result<Response<PermitBody<R>>, BoxError>>>;
+    type Future = ConcurrencyFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -106,9 +104,10 @@ where
         let ConcurrencyLayer { limit, in_flight } = &self.layer;
         let Some(permit) = Permit::take(in_flight, *limit) else {
             let limit = limit.map_or(u32::MAX, NonZeroU32::get);
-            return Either::Right(ready(Err(Busy { limit }.into())));
+            return ConcurrencyFuture { state: State::Refused { busy: Busy { limit } } };
         };
-        Either::Left(ConcurrencyFuture { inner: self.inner.call(request), permit: Some(permit) })
+        let state = State::Admitted { inner: self.inner.call(request), permit: Some(permit) };
+        ConcurrencyFuture { state }
     }
 }
 
@@ -136,8 +135,21 @@ pin_project! {
     /// The future of [`Concurrency`]. Hands its permit to the response's body.
     pub struct ConcurrencyFuture<F> {
         #[pin]
-        inner: F,
-        permit: Option<Permit>,
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Admitted {
+            #[pin]
+            inner: F,
+            permit: Option<Permit>,
+        },
+        Refused {
+            busy: Busy,
+        },
     }
 }
 
@@ -149,10 +161,14 @@ where
     type Output = Result<Response<PermitBody<R>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.inner.poll(cx)).map_err(Into::into)?;
-        let permit = this.permit.take();
-        Poll::Ready(Ok(response.map(|inner| PermitBody { inner, permit })))
+        match self.project().state.project() {
+            StateProjection::Admitted { inner, permit } => {
+                let response = ready!(inner.poll(cx)).map_err(Into::into)?;
+                let permit = permit.take();
+                Poll::Ready(Ok(response.map(|inner| PermitBody { inner, permit })))
+            }
+            StateProjection::Refused { busy } => Poll::Ready(Err((*busy).into())),
+        }
     }
 }
 

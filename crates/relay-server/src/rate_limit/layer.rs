@@ -1,28 +1,21 @@
 //! The layer that carries the limits.
 
-use std::future::{Ready, ready};
-use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::Either;
 use http::header::CONTENT_LENGTH;
 use http::{Extensions, HeaderMap, Request, Response};
 use http_body::Body;
-use pin_project_lite::pin_project;
 use relay_config::{ClientAuth, ClientLimits};
-use relay_routing::{RequestCost, TokensUsed};
+use relay_routing::RequestCost;
 use tower::{BoxError, Layer, Service};
 
 use super::body::LimitedBody;
-use super::clients::{Clients, Permit};
-use super::error::LimitsError;
-use super::meter::Meter;
+use super::clients::Clients;
+use super::future::RateLimitFuture;
 use crate::auth::Client;
 use crate::clock;
-use crate::record::RecordHandle;
 
 /// The clients without limits of their own that a layer knows at one time.
 const CAPACITY: usize = 10_000;
@@ -156,7 +149,7 @@ where
 {
     type Response = Response<LimitedBody<R>>;
     type Error = BoxError;
-    type Future = Either<RateLimitFuture<S::Future>, Ready<Result<Response<LimitedBody<R>>, BoxError>>>;
+    type Future = RateLimitFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -167,12 +160,12 @@ where
         let name = (self.layer.identify)(request.headers(), request.extensions());
         let client = name.and_then(|name| self.layer.clients.find(name, now));
         let permit = match client.map(|client| client.enter(&self.layer.cost(&request), now)) {
-            Some(Err(limited)) => return Either::Right(ready(Err(limited))),
+            Some(Err(limited)) => return RateLimitFuture::refused(limited),
             Some(Ok(permit)) => Some(permit),
             None => None,
         };
         let record = request.extensions().get().cloned().filter(|_| permit.is_some());
-        Either::Left(RateLimitFuture { inner: self.inner.call(request), permit, record })
+        RateLimitFuture::admitted(self.inner.call(request), permit, record)
     }
 }
 
@@ -186,45 +179,5 @@ impl<I> RateLimitLayer<I> {
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let length = request.body().size_hint().exact().or(announced);
         RequestCost::of_tokens(length.map_or(UNKNOWN_LENGTH, |length| length / BYTES_PER_TOKEN))
-    }
-}
-
-pin_project! {
-    /// The future of [`RateLimit`].
-    pub struct RateLimitFuture<F> {
-        #[pin]
-        inner: F,
-        permit: Option<Permit>,
-        record: Option<RecordHandle>,
-    }
-}
-
-impl<F, R, E> Future for RateLimitFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-    R: Body<Data = Bytes>,
-    E: Into<BoxError>,
-{
-    type Output = Result<Response<LimitedBody<R>>, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.inner.poll(cx));
-        let Some(mut permit) = this.permit.take() else {
-            return Poll::Ready(result.map(|response| response.map(LimitedBody::from)).map_err(Into::into));
-        };
-        let has_failed = result.as_ref().map_or(true, |response| !response.status().is_success());
-        if has_failed {
-            permit.settle(TokensUsed::ZERO);
-        }
-        let limits = permit.client().state(clock::now());
-        Poll::Ready(match result {
-            Ok(mut response) => {
-                limits.write(response.headers_mut(), SystemTime::now());
-                let meter = Meter::of(&response, this.record.as_ref());
-                Ok(response.map(|body| LimitedBody::new(body, meter, permit)))
-            }
-            Err(error) => Err(LimitsError { limits, source: error.into() }.into()),
-        })
     }
 }

@@ -50,10 +50,12 @@
 mod body;
 mod clients;
 mod error;
+mod future;
 mod layer;
 mod meter;
 
 pub use body::LimitedBody;
 pub use error::{LimitKind, LimitsError, RateLimited};
-pub use layer::{Identify, RateLimit, RateLimitFuture, RateLimitLayer};
+pub use future::RateLimitFuture;
+pub use layer::{Identify, RateLimit, RateLimitLayer};
 pub use relay_config::ClientLimits;
