@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 /// The frames that are read in one turn of the task, so that a body that is always ready cannot occupy the thread.
 const FRAMES_PER_TURN: usize = 64;
 
-/// A request's body whose rest [`Linger`] can read after the service has dropped it.
+/// A request's body whose rest [`Linger`](super::Linger) can read after the service has dropped it.
 #[derive(Debug)]
 pub struct LingerBody<B>(Arc<Mutex<Option<B>>>);
 

@@ -28,8 +28,8 @@ const UNKNOWN_LENGTH: u64 = 1000;
 pub type Identify = fn(&HeaderMap, &Extensions) -> Option<Arc<str>>;
 
 /// Refuses the requests of a client beyond its limits with [`RateLimited`](super::RateLimited), and writes the limits into the
-/// `anthropic-ratelimit-…` headers of every other response. An error of the inner service becomes a [`LimitsError`], which
-/// has them too.
+/// `anthropic-ratelimit-…` headers of every other response. An error of the inner service becomes a
+/// [`LimitsError`](super::LimitsError), which has them too.
 ///
 /// The services of one layer and of its clones share the state of the clients.
 #[derive(Debug, Clone)]
