@@ -1,4 +1,54 @@
-//! The access log: one event for each request, after it has ended.
+//! The access log: one `tracing` event for each request, after it has ended.
+//!
+//! ```text
+//! request ─▶ Record ─▶ inner service
+//! response ◀─┘ the body ends, fails or is dropped ─▶ RequestRecord ─▶ AccessLog ─▶ event "request"
+//! ```
+//! [`AccessLog`] is a subscriber of the [`record`](crate::record) of a request, and no layer: the log line, the metrics and the
+//! observers of a program then agree in every fact. In a service of another author, the pair of
+//! [`RecordLayer`](crate::record::RecordLayer) and [`AccessLog`] is its access log.
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use relay_server::access_log::AccessLog;
+//! use relay_server::record::{CountedBody, RecordLayer};
+//! use relay_server::request_id::SetRequestIdLayer;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! tracing_subscriber::fmt().with_test_writer().init();
+//! let log = AccessLog::new().with_probes(["/healthz"]);
+//! let service = ServiceBuilder::new()
+//!     .layer(SetRequestIdLayer::new()) // the id in the log is the one in the response
+//!     .layer(RecordLayer::new().with_subscriber(log))
+//!     .service(service_fn(|_: Request<CountedBody<Full<Bytes>>>| async {
+//!         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello")))
+//!     }));
+//! let response = service.oneshot(Request::get("/greeting").body(Full::default())?).await?;
+//! response.into_body().collect().await?;
+//! // INFO relay_server::access_log: request request_id="req_…" method="GET" path="/greeting" status=200
+//! //   head_ms=0 total_ms=0 bytes=5 end="complete"
+//! # Ok(())
+//! # }
+//! ```
+//! The event has the target `relay_server::access_log`, the level `info`, or `debug` for a probe, and these fields. A field
+//! without a value is absent.
+//!
+//! | field | value |
+//! |---|---|
+//! | `request_id`, `method`, `path` | of the request; the path without its query |
+//! | `status`, `bytes` | of the response: its status, and the bytes of its body that were handed to the server |
+//! | `head_ms`, `total_ms` | milliseconds from the request's head to the response's head, and to the end |
+//! | `end` | `complete`, `broken`, `abandoned` or `stalled`: see [`RequestEnd`] |
+//! | `error`, `client` | the message of an own error, and the name of the client key, if the layers of this crate set them |
+//! | `model`, `provider`, `attempts`, `content_ms`, `…_tokens` | of a request that a [`Relay`](crate::Relay) routed |
+//!
+//! Texts of clients are cut to a bounded length. Headers, bodies and addresses are not logged. The format, the filter and the
+//! files of the log are left to the subscriber of `tracing` that the program installs.
 
 use std::sync::Arc;
 
@@ -7,8 +57,8 @@ use relay_routing::AttemptRecord;
 
 use crate::record::{RecordSubscriber, RequestEnd, RequestRecord};
 
-/// The paths that machines request again and again. Their requests are logged at level `debug`.
-const PROBES: [&str; 5] = ["/health", "/healthz", "/readyz", "/", "/api/hello"];
+/// The paths of the relay that machines request again and again.
+pub(crate) const PROBES: [&str; 5] = ["/health", "/healthz", "/readyz", "/", "/api/hello"];
 
 /// Emits one event, at a level that tracing needs to know at compile time.
 macro_rules! log_event {
@@ -17,15 +67,33 @@ macro_rules! log_event {
     };
 }
 
-/// Logs each request by its record.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AccessLog;
+/// Logs each request by its record, as the [module](self) describes.
+#[derive(Debug, Clone, Default)]
+pub struct AccessLog {
+    probes: Arc<[Box<str>]>,
+}
+
+impl AccessLog {
+    /// Creates a log of all requests at level `info`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Logs requests for these paths at level `debug`: machines request them again and again. Replaces the paths of an
+    /// earlier call.
+    #[must_use]
+    pub fn with_probes<P: Into<Box<str>>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.probes = paths.into_iter().map(Into::into).collect();
+        self
+    }
+}
 
 impl RecordSubscriber for AccessLog {
     fn finished(&self, record: &Arc<RequestRecord>) {
         let last = record.attempts.last();
         log_event!(
-            PROBES.contains(&&*record.path),
+            self.probes.contains(&record.path),
             request_id = record.id.as_str(),
             method = &*cut(record.method.as_str()),
             path = &*cut(&record.path),

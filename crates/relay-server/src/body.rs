@@ -10,7 +10,7 @@ use relay_config::ProviderName;
 use tower::BoxError;
 use tower_http::body::UnsyncBoxBody;
 
-use crate::record::{OpenRecord, RequestEnd};
+use crate::record::RecordedBody;
 
 /// The body of a response: frames leave as they arrive from the upstream.
 ///
@@ -19,36 +19,30 @@ use crate::record::{OpenRecord, RequestEnd};
 /// not take a part for the whole.
 ///
 /// The [`RequestRecord`](crate::RequestRecord) of the request is finished when the body is dropped.
-pub struct Body {
-    // Dropped before the record: an answer's facts are complete once its body is dropped.
-    inner: UnsyncBoxBody<Bytes, BoxError>,
-    record: OpenRecord,
-}
+pub struct Body(RecordedBody<UnsyncBoxBody<Bytes, BoxError>>);
 
 impl Body {
-    pub(crate) fn new(inner: UnsyncBoxBody<Bytes, BoxError>, record: OpenRecord) -> Self {
-        Self { inner, record }
+    pub(crate) fn new(inner: RecordedBody<UnsyncBoxBody<Bytes, BoxError>>) -> Self {
+        Self(inner)
     }
 
     /// Notes that the client has stopped accepting the response.
     #[cfg(feature = "serve")]
     pub(crate) fn stall(&mut self) {
-        self.record.set_end(RequestEnd::Stalled);
+        self.0.set_stalled();
+    }
+
+    fn log_break(&self, error: &BoxError) {
+        let record = self.0.record();
+        let provider = record.read(|record| record.provider.clone());
+        let provider = provider.as_ref().map(ProviderName::as_str);
+        tracing::warn!(request_id = record.id().as_str(), provider, %error, "answer broke off");
     }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").field("request_id", self.record.handle().id()).finish_non_exhaustive()
-    }
-}
-
-impl Body {
-    fn log_break(&self, error: &BoxError) {
-        let record = self.record.handle();
-        let provider = record.read(|record| record.provider.clone());
-        let provider = provider.as_ref().map(ProviderName::as_str);
-        tracing::warn!(request_id = record.id().as_str(), provider, %error, "answer broke off");
+        f.debug_struct("Body").field("request_id", self.0.record().id()).finish_non_exhaustive()
     }
 }
 
@@ -60,38 +54,27 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => self.record.add_sent(frame.data_ref().map_or(0, Bytes::len)),
-            Some(Err(error)) => {
-                self.log_break(error);
-                self.record.set_end(RequestEnd::Broken);
-            }
-            None => self.record.set_end(RequestEnd::Complete),
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
+        if let Some(Err(error)) = &frame {
+            self.log_break(error);
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.0.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.0.size_hint()
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(
-                request_id = self.record.handle().id().as_str(),
-                "a panic broke off the response body"
-            );
-            self.record.set_end(RequestEnd::Broken);
-        } else if self.inner.is_end_stream() {
-            // A server does not poll a body that reports its end, such as an empty one.
-            self.record.set_end(RequestEnd::Complete);
+            let request_id = self.0.record().id().as_str();
+            tracing::error!(request_id, "a panic broke off the response body");
         }
     }
 }

@@ -17,7 +17,7 @@ use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{BoxError, Layer, Service};
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, PROBES};
 use crate::build_error::BuildError;
 use crate::custom::{Added, CustomProvider};
 use crate::layers::{LayerBody, RequestService};
@@ -250,7 +250,7 @@ impl Relay {
     #[must_use]
     pub fn builder(config: Config) -> Builder {
         let mut options = Options::new(Proxies::from_environment());
-        options.subscribers.push(Arc::new(AccessLog));
+        options.subscribers.push(Arc::new(AccessLog::new().with_probes(PROBES)));
         Builder { config, options, before: None }
     }
 }

@@ -33,7 +33,7 @@
 //! ```
 //! The crate reads no arguments, installs no logger, handles no signals and never ends the process.
 
-mod access_log;
+pub mod access_log;
 mod assemble;
 pub mod auth;
 mod body;
@@ -65,7 +65,7 @@ mod operation;
 mod options;
 mod path;
 pub mod rate_limit;
-mod record;
+pub mod record;
 mod relay;
 mod reload;
 mod request_body;

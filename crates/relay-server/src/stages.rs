@@ -30,6 +30,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Response;
 use relay_config::{self as config, Config, StreamBreak};
 use relay_messages::ThinkingProvenance;
 use relay_providers::{Endpoint, OnBreak};
@@ -40,6 +41,7 @@ use tower_http::request_id::PropagateRequestIdLayer;
 
 use crate::assemble::{BuiltProviders, build_providers};
 use crate::auth::{AuthLayer, ConfiguredKeys};
+use crate::body::Body;
 use crate::build_error::BuildError;
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
@@ -54,7 +56,7 @@ use crate::limits::Limits;
 use crate::linger::LingerLayer;
 use crate::messages::Messages;
 use crate::options::Options;
-use crate::record::{RecordLayer, Subscribers};
+use crate::record::RecordLayer;
 use crate::relay::{Parts, Relay};
 use crate::respond::RespondLayer;
 use crate::router::{self, Readiness, Router};
@@ -198,14 +200,14 @@ impl Admission {
     #[must_use]
     pub fn edge(self) -> Relay {
         let Context { config, original, options, before, signatures, limits } = *self.context;
-        let subscribers = Subscribers::from(options.subscribers.clone());
         let stack = ServiceBuilder::new()
             .layer(sensitive_request_headers()) // no layer prints a credential
             .layer(sensitive_response_headers())
             .layer(PropagateRequestIdLayer::x_request_id()) // a caller finds its own id in the response
             .layer(request_id_layer()) // every layer further in can name the request
             .option_layer(config.routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record
-            .layer(RecordLayer::new(subscribers)) // covers every response, errors and panics included
+            .map_response(|response: Response<_>| response.map(Body::new)) // every relay has this type
+            .layer(RecordLayer::from(options.subscribers.clone())) // covers every response, errors and panics included
             .layer(CatchPanicLayer) // answers with an error, so the record sees it
             .layer(trace_layer()) // every event further in carries the request's id
             .layer(LingerLayer::new()) // no error is lost to a body that was not read

@@ -96,7 +96,7 @@ mod tests {
     use tower::{ServiceBuilder, ServiceExt, service_fn};
 
     use super::*;
-    use crate::record::{RecordLayer, RecordSubscriber, RequestEnd, RequestRecord, Subscribers};
+    use crate::record::{RecordLayer, RequestEnd, RequestRecord};
     use crate::request_id::SetRequestIdLayer;
 
     #[tokio::test]
@@ -146,10 +146,9 @@ mod tests {
         let subscriber = move |record: &Arc<RequestRecord>| kept.lock().unwrap().push(Arc::clone(record));
         // The record is finished by a drop within the panic: a second panic must not abort the process.
         let failing = |_: &Arc<RequestRecord>| panic!("a subscriber fails");
-        let subscribers: Vec<Arc<dyn RecordSubscriber>> = vec![Arc::new(failing), Arc::new(subscriber)];
         let service = ServiceBuilder::new()
             .layer(SetRequestIdLayer::new())
-            .layer(RecordLayer::new(Subscribers::from(subscribers)))
+            .layer(RecordLayer::new().with_subscriber(failing).with_subscriber(subscriber))
             .layer(CatchPanicLayer)
             .service_fn(|_| async { Ok::<_, Infallible>(Response::new(PanicsLate(false))) });
         let (client, server) = tokio::io::duplex(64 * 1024);

@@ -4,8 +4,9 @@
 //! sensitive headers ▸ request id ▸ record ▸ catch panic ▸ trace ▸ linger ▸ framing ▸ browser ▸ respond ▸ admission ▸ auth ▸ the relay's operations
 //! ```
 //! Inside of [`respond`](crate::respond) an error is a typed [`Error`](crate::Error) or that of a public layer. Outside of it
-//! there are no errors. The layers that every service can use are public modules: [`auth`](crate::auth),
-//! [`concurrency`](crate::concurrency) and [`respond`](crate::respond). This module has those that only the relay needs.
+//! there are no errors. The layers that every service can use are public modules: [`request_id`](crate::request_id),
+//! [`record`](crate::record), [`linger`](crate::linger), [`respond`](crate::respond), [`concurrency`](crate::concurrency),
+//! [`auth`](crate::auth) and [`rate_limit`](crate::rate_limit). This module has those that only the relay needs.
 
 mod browser;
 mod catch_panic;

@@ -254,6 +254,9 @@ impl OpenRecord {
 
 impl Drop for OpenRecord {
     fn drop(&mut self) {
+        if self.end == RequestEnd::Abandoned && std::thread::panicking() {
+            self.end = RequestEnd::Broken;
+        }
         if let Some(record) = self.handle.finish(self.end) {
             self.subscribers.finished(&record);
         }

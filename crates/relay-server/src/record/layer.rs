@@ -1,29 +1,45 @@
-//! Opens the record of each request, and finishes it with the response.
+//! The layer that opens and finishes records.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body;
 use pin_project_lite::pin_project;
-use tower::{BoxError, Layer, Service};
-use tower_http::body::UnsyncBoxBody;
+use tower::{Layer, Service};
 
-use crate::body::Body;
-use crate::record::{OpenRecord, RecordHandle, Subscribers};
+use super::body::{CountedBody, RecordedBody};
+use super::{OpenRecord, RecordHandle, RecordSubscriber, RequestEnd, Subscribers};
 use crate::request_id::RequestId;
 
 /// Opens a record for each request, puts a [`RecordHandle`] into the extensions of the request and of the response, and
 /// hands the finished record to the subscribers.
-#[derive(Debug, Clone)]
-pub(crate) struct RecordLayer {
+///
+/// The id of the record is the [`RequestId`] in the request's extensions, or a random one.
+#[derive(Debug, Clone, Default)]
+pub struct RecordLayer {
     subscribers: Subscribers,
 }
 
 impl RecordLayer {
-    pub(crate) fn new(subscribers: Subscribers) -> Self {
-        Self { subscribers }
+    /// Creates a layer without subscribers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hands finished records to `subscriber`, after those that were added before.
+    #[must_use]
+    pub fn with_subscriber(mut self, subscriber: impl RecordSubscriber) -> Self {
+        self.subscribers.push(Arc::new(subscriber));
+        self
+    }
+}
+
+impl From<Vec<Arc<dyn RecordSubscriber>>> for RecordLayer {
+    fn from(subscribers: Vec<Arc<dyn RecordSubscriber>>) -> Self {
+        Self { subscribers: subscribers.into() }
     }
 }
 
@@ -37,16 +53,17 @@ impl<S> Layer<S> for RecordLayer {
 
 /// The service of [`RecordLayer`].
 #[derive(Debug, Clone)]
-pub(crate) struct Record<S> {
+pub struct Record<S> {
     inner: S,
     subscribers: Subscribers,
 }
 
-impl<S, B> Service<Request<B>> for Record<S>
+impl<S, B, R> Service<Request<B>> for Record<S>
 where
-    S: Service<Request<ReceivedBody<B>>, Response = Response<UnsyncBoxBody<Bytes, BoxError>>>,
+    S: Service<Request<CountedBody<B>>, Response = Response<R>>,
+    R: Body,
 {
-    type Response = Response<Body>;
+    type Response = Response<RecordedBody<R>>;
     type Error = S::Error;
     type Future = RecordFuture<S::Future>;
 
@@ -59,14 +76,15 @@ where
         let record = RecordHandle::new(id, &request);
         request.extensions_mut().insert(record.clone());
         let open = OpenRecord::new(record.clone(), self.subscribers.clone());
-        let request = request.map(|inner| ReceivedBody { inner, record });
+        let request = request.map(|body| CountedBody::new(body, record));
         RecordFuture { inner: self.inner.call(request), record: Some(open) }
     }
 }
 
 pin_project! {
     /// The future of [`Record`].
-    pub(crate) struct RecordFuture<F> {
+    #[derive(Debug)]
+    pub struct RecordFuture<F> {
         #[pin]
         inner: F,
         // Dropped with the future, it records that the client has left.
@@ -74,53 +92,27 @@ pin_project! {
     }
 }
 
-impl<F, E> Future for RecordFuture<F>
+impl<F, R, E> Future for RecordFuture<F>
 where
-    F: Future<Output = Result<Response<UnsyncBoxBody<Bytes, BoxError>>, E>>,
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
 {
-    type Output = Result<Response<Body>, E>;
+    type Output = Result<Response<RecordedBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.inner.poll(cx))?;
-        let Some(record) = this.record.take() else { unreachable!("polled after completion") };
-        record.handle().set_head(response.status(), response.headers());
-        response.extensions_mut().insert(record.handle().clone());
-        Poll::Ready(Ok(response.map(|body| Body::new(body, record))))
-    }
-}
-
-pin_project! {
-    /// A request's body whose bytes are counted in its record.
-    #[derive(Debug)]
-    pub(crate) struct ReceivedBody<B> {
-        #[pin]
-        inner: B,
-        record: RecordHandle,
-    }
-}
-
-impl<B: HttpBody<Data = Bytes>> HttpBody for ReceivedBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            this.record.add_received(frame.data_ref().map_or(0, Bytes::len));
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let result = ready!(this.inner.poll(cx));
+        let Some(mut record) = this.record.take() else { unreachable!("polled after completion") };
+        Poll::Ready(match result {
+            Ok(mut response) => {
+                record.handle().set_head(response.status(), response.headers());
+                response.extensions_mut().insert(record.handle().clone());
+                Ok(response.map(|body| RecordedBody::new(body, record)))
+            }
+            Err(error) => {
+                record.set_end(RequestEnd::Broken);
+                Err(error)
+            }
+        })
     }
 }

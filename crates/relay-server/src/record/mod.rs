@@ -1,12 +1,54 @@
-//! The record of a request: every fact about it in one value.
+//! The record of a request: every fact about it in one value. A layer for any service over `http::Request`.
 //!
 //! ```text
-//! request ─▶ RecordHandle in the request's extensions ─▶ edge, intake and routing fill it in
-//! response ◀─ RecordHandle in the response's extensions; finished when its body is dropped ─▶ RecordSubscribers
+//! request ─▶ Record ─▶ RecordHandle in request.extensions ─▶ inner layers fill it in
+//! response ◀─ RecordHandle in response.extensions; the body is counted, and finishes the record when it is dropped
+//!                                                                        └─▶ RecordSubscribers, exactly once
 //! ```
-//! The log line of a request is one subscriber. Metrics and a usage ledger are others: none of them collects facts of
-//! its own.
+//! The log line of a request is one subscriber, the [`access_log`](crate::access_log). Metrics and a usage ledger are others:
+//! none of them collects facts of its own.
+//!
+//! Around any service, a record has id, method, path, status, bytes, times and the kind of end. [`respond`](crate::respond) adds
+//! the error, and [`auth`](crate::auth) with [`ConfiguredKeys`](crate::auth::ConfiguredKeys) the client. The model, the
+//! attempts and the tokens are facts of a [`Relay`](crate::Relay), which has this layer already: a layer around it opens a second
+//! record, without them.
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use std::sync::{Arc, Mutex};
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use relay_server::record::{CountedBody, RecordLayer, RequestEnd, RequestRecord};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let echo = service_fn(|request: Request<CountedBody<Full<Bytes>>>| async {
+//!     let body = request.into_body().collect().await?.to_bytes();
+//!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(body)))
+//! });
+//! let finished = Arc::new(Mutex::new(Vec::new()));
+//! let kept = Arc::clone(&finished);
+//! let layer = RecordLayer::new()
+//!     .with_subscriber(move |record: &Arc<RequestRecord>| kept.lock().unwrap().push(Arc::clone(record)));
+//!
+//! let response = layer.layer(echo).oneshot(Request::post("/echo").body(Full::from("hello"))?).await?;
+//! assert!(finished.lock().unwrap().is_empty(), "the body of the response has not ended");
+//! response.into_body().collect().await?;
+//!
+//! let records = finished.lock().unwrap();
+//! assert_eq!((&*records[0].path, records[0].status), ("/echo", Some(http::StatusCode::OK)));
+//! assert_eq!((records[0].bytes_received, records[0].bytes_sent), (5, 5));
+//! assert_eq!(records[0].end, Some(RequestEnd::Complete));
+//! # Ok(())
+//! # }
+//! ```
+//! Neither headers nor bodies nor the query of the path are recorded. Nothing is sampled or stored: that is left to the
+//! subscribers. Errors of inner services should become responses further in. Otherwise the record has no status, and ends as
+//! [`RequestEnd::Broken`].
 
+mod body;
 mod client_request_id;
 mod handle;
 mod layer;
@@ -23,11 +65,12 @@ use tokio::time::Instant;
 
 use crate::request_id::RequestId;
 
-pub(crate) use handle::OpenRecord;
+pub use body::{CountedBody, RecordedBody};
+use handle::OpenRecord;
 pub use handle::RecordHandle;
-pub(crate) use layer::RecordLayer;
+pub use layer::{Record, RecordFuture, RecordLayer};
 pub use subscriber::RecordSubscriber;
-pub(crate) use subscriber::Subscribers;
+use subscriber::Subscribers;
 
 /// Everything that is known of one request.
 ///
@@ -117,8 +160,8 @@ impl RequestRecord {
 pub enum RequestEnd {
     /// The server took the whole response.
     Complete,
-    /// The response broke off: its upstream failed, or a panic ended it. This includes a stream whose break the client
-    /// sees as an `error` event (`routing.on_stream_break`).
+    /// The response broke off: its upstream failed, the service returned an error, or a panic ended it. This includes a
+    /// stream whose break the client sees as an `error` event (`routing.on_stream_break`).
     Broken,
     /// The client left, or the server shut down, before the response was complete.
     Abandoned,

@@ -41,11 +41,15 @@ impl<F: Fn(&Arc<RequestRecord>) + Send + Sync + 'static> RecordSubscriber for F 
     }
 }
 
-/// The receivers of one relay's records, in the order in which they are called. Cloning shares them.
-#[derive(Clone)]
+/// The receivers of one layer's records, in the order in which they are called. Cloning shares them.
+#[derive(Clone, Default)]
 pub(crate) struct Subscribers(Arc<[Arc<dyn RecordSubscriber>]>);
 
 impl Subscribers {
+    pub(super) fn push(&mut self, subscriber: Arc<dyn RecordSubscriber>) {
+        self.0 = self.0.iter().cloned().chain([subscriber]).collect();
+    }
+
     pub(super) fn finished(&self, record: &Arc<RequestRecord>) {
         for subscriber in &*self.0 {
             // A record may be finished by a drop within a panic, where a second one would abort the process.
