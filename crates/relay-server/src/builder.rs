@@ -68,6 +68,21 @@ impl Builder {
     /// still exist, and the provenance of thinking blocks. Requests in progress in `relay` are not affected. They count
     /// toward the limits of the new relay: `server.max_concurrent`, `server.max_buffered_bytes` and the limits of the clients
     /// that still exist.
+    ///
+    /// [`Reloadable`](crate::Reloadable) does this for a relay that is replaced under load.
+    ///
+    /// ```
+    /// use relay_config::{Format, Loader};
+    /// use relay_server::Relay;
+    ///
+    /// let load = |text: &str| Loader::new().with_text("relay.yaml", Format::Yaml, text).load();
+    /// let first = Relay::builder(load("providers: [{ name: a, type: mock }]")?.config).build()?;
+    ///
+    /// let config = load("providers: [{ name: a, type: mock }, { name: b, type: mock }]")?.config;
+    /// let second = Relay::builder(config).inherit_state(&first).build()?;
+    /// assert_eq!(second.state().configuration.generation, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn inherit_state(mut self, relay: &Relay) -> Self {
         self.before = Some(relay.clone());
@@ -133,6 +148,29 @@ impl Builder {
     /// Makes all TLS connections to upstreams with these settings: client certificates, pinned keys, other authorities. The
     /// protocols of ALPN are the relay's. A provider with a `ca_file` is then refused, since the file would have no effect.
     /// Images that a request names by URL are not fetched from upstreams, and keep the trusted certificates of the system.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use relay_config::{Format, Loader};
+    /// use relay_server::Relay;
+    /// use rustls::crypto::ring;
+    /// use rustls::{ClientConfig, RootCertStore};
+    ///
+    /// # let certificates: Vec<rustls::pki_types::CertificateDer<'static>> = Vec::new();
+    /// let mut authorities = RootCertStore::empty();
+    /// authorities.add_parsable_certificates(certificates); // only these, and none of the system
+    /// let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_root_certificates(authorities)
+    ///     .with_no_client_auth();
+    ///
+    /// let config = "providers: [{ name: z, type: zai, keys: [{ key: secret }] }]";
+    /// let config = Loader::new().with_text("relay.yaml", Format::Yaml, config).load()?.config;
+    /// let relay = Relay::builder(config).with_tls(tls).build()?;
+    /// # let _ = relay;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_tls(mut self, tls: ClientConfig) -> Self {
         self.options.tls = Some(tls);
@@ -142,6 +180,25 @@ impl Builder {
     /// Makes all connections to upstreams by `connector`, in place of TCP and the proxies of the environment: over a Unix
     /// socket, through a tunnel, in a simulation. It is called with the scheme and the authority of the upstream. The relay
     /// adds TLS to connections for `https`, and applies the timeout for connecting.
+    ///
+    /// ```
+    /// use http::Uri;
+    /// use relay_config::{Format, Loader};
+    /// use relay_server::Relay;
+    /// use tokio::net::TcpStream;
+    /// use tower::service_fn;
+    ///
+    /// // Every connection goes through a tunnel on this machine, whatever its upstream.
+    /// let tunnel = service_fn(|upstream: Uri| async move {
+    ///     tracing::debug!(%upstream, "connecting through the tunnel");
+    ///     TcpStream::connect("127.0.0.1:7000").await
+    /// });
+    /// let config = "providers: [{ name: z, type: zai, keys: [{ key: secret }] }]";
+    /// let config = Loader::new().with_text("relay.yaml", Format::Yaml, config).load()?.config;
+    /// let relay = Relay::builder(config).with_connector(tunnel).build()?;
+    /// # let _ = relay;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_connector<C>(mut self, connector: C) -> Self
     where

@@ -16,6 +16,24 @@ use tower::{BoxError, Layer, Service, ServiceExt};
 
 /// The body of a request or of a response that passes the layers of [`layer_requests`].
 ///
+/// ```
+/// use http::Request;
+/// use http_body_util::{BodyExt, Full, Limited};
+/// use relay_server::LayerBody;
+/// use tower::util::MapRequestLayer;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// // A layer that puts a body of its own into the place of the one that arrived.
+/// let limit = |request: Request<LayerBody>| request.map(|body| LayerBody::new(Limited::new(body, 4)));
+/// let layer = MapRequestLayer::new(limit);
+/// # let _ = layer;
+///
+/// let limited = |text| limit(Request::new(LayerBody::new(Full::from(text)))).into_body().collect();
+/// assert_eq!(limited("text").await.unwrap().to_bytes(), "text");
+/// assert!(limited("a long text").await.is_err());
+/// # }
+/// ```
+///
 /// [`layer_requests`]: crate::Builder::layer_requests
 pub struct LayerBody(UnsyncBoxBody<Bytes, BoxError>);
 
@@ -58,6 +76,41 @@ impl Body for LayerBody {
 
 /// The service that a layer of [`layer_requests`](crate::Builder::layer_requests) wraps: the operation that a request is
 /// routed to, and the layers that were added later.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::{Either, Full};
+/// use relay_config::{Format, Loader};
+/// use relay_server::{LayerBody, Relay, RequestService};
+/// use tower::layer::layer_fn;
+/// use tower::{BoxError, ServiceExt, service_fn};
+///
+/// # fn main() -> Result<(), BoxError> {
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// // A layer that answers requests for one path itself.
+/// let layer = layer_fn(|inner: RequestService| {
+///     service_fn(move |request: Request<LayerBody>| {
+///         let inner = inner.clone();
+///         async move {
+///             if request.uri().path() == "/v1/files" {
+///                 let refused = Response::builder().status(StatusCode::GONE);
+///                 return Ok::<_, BoxError>(refused.body(Either::Left(Full::<Bytes>::default()))?);
+///             }
+///             Ok(inner.oneshot(request).await?.map(Either::Right))
+///         }
+///     })
+/// });
+/// let config = "providers: [{ name: a, type: mock }]";
+/// let config = Loader::new().with_text("relay.yaml", Format::Yaml, config).load()?.config;
+/// let relay = Relay::builder(config).layer_requests(layer).build()?;
+/// let get = |path| relay.clone().oneshot(Request::get(path).body(Full::<Bytes>::default()).unwrap());
+/// assert_eq!(get("/v1/files").await?.status(), 410);
+/// assert_eq!(get("/v1/providers").await?.status(), 200);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequestService(BoxCloneSyncService<Request<LayerBody>, Response<LayerBody>, BoxError>);
 

@@ -10,6 +10,21 @@ use crate::custom_connector::CustomConnector;
 use crate::tls::{TlsError, TrustRoots, client_config};
 
 /// The way to upstreams, which several [`Transport`](crate::Transport)s share.
+///
+/// ```
+/// use http::Uri;
+/// use relay_transport::{CustomConnector, Network, Proxies, TrustRoots};
+/// use tokio::net::TcpStream;
+/// use tower::service_fn;
+///
+/// // The certificates of the system, and the proxies of `HTTPS_PROXY` and similar variables.
+/// let network = Network::new(TrustRoots::load(), Proxies::from_environment());
+///
+/// // The same certificates, over a tunnel on this machine.
+/// let tunnel = CustomConnector::new(service_fn(|_: Uri| TcpStream::connect("127.0.0.1:7000")));
+/// let tunnelled = network.clone().with_connector(Some(tunnel));
+/// # let _ = tunnelled;
+/// ```
 #[derive(Clone)]
 pub struct Network {
     roots: TrustRoots,
