@@ -35,9 +35,9 @@ fn main() {
     let [stage, size, count] = args.as_slice() else { return };
     let (size, count): (usize, usize) = (size.parse().expect("a size"), count.parse().expect("a count"));
     let stage = Stage::new(stage);
-    let text = claude_code::request(size);
+    let text = Bytes::from(claude_code::request(size));
     for _ in 0..count {
-        black_box(stage.run(black_box(Bytes::from(text.clone()))));
+        black_box(stage.run(black_box(text.clone())));
     }
 }
 

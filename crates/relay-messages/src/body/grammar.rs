@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::index::Record;
-use super::steps;
+use super::{steps, strings};
 
 /// The maximum nesting depth of arrays and objects. Upstreams accept a few hundred levels; the limit keeps
 /// the stack of open brackets at 128 bytes.
@@ -323,7 +323,7 @@ impl<'a, R: Record> Scanner<'a, R> {
     fn string(&mut self) -> Result<(), ScanError> {
         self.at += 1;
         loop {
-            self.at += plain_prefix(&self.body[self.at..]);
+            self.at += strings::prefix(&self.body[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -395,32 +395,6 @@ impl<'a, R: Record> Scanner<'a, R> {
     }
 }
 
-/// The number of bytes at the start of `text` that are neither a quote, a backslash nor a control character.
-///
-/// Reads eight bytes at a time. Text in requests has many escapes, so that the runs are too short for a
-/// search with a set-up cost.
-fn plain_prefix(text: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGHS: u64 = ONES << 7;
-    /// The high bit of every byte of `word` that is zero; bytes above the lowest such byte may be wrong.
-    fn zero_bytes(word: u64) -> u64 {
-        word.wrapping_sub(ONES) & !word & HIGHS
-    }
-    let (words, tail) = text.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let quote = zero_bytes(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero_bytes(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let special = quote | backslash | control;
-        if special != 0 {
-            return index * 8 + special.trailing_zeros() as usize / 8;
-        }
-    }
-    let special = tail.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-    words.len() * 8 + special.unwrap_or(tail.len())
-}
-
 /// The stack of open brackets, one bit each: set for an object, clear for an array.
 struct Brackets {
     bits: [u64; MAX_DEPTH / 64],
@@ -457,26 +431,5 @@ impl Brackets {
     fn innermost_is_object(&self) -> bool {
         let last = self.depth - 1;
         self.bits[last / 64] >> (last % 64) & 1 == 1
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plain_prefix_ends_at_the_first_special_byte() {
-        for special in [b'"', b'\\', 0, 0x1f, b'\n'] {
-            for length in 0..40 {
-                for tail in 0..20 {
-                    let mut text = vec![b'x'; length];
-                    text.push(special);
-                    text.extend(std::iter::repeat_n(b'"', tail));
-                    assert_eq!(plain_prefix(&text), length, "{special} after {length}");
-                }
-            }
-        }
-        let plain = "übergrößen\u{7f} plain text \u{1f980}";
-        assert_eq!(plain_prefix(plain.as_bytes()), plain.len());
     }
 }

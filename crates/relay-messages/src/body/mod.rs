@@ -15,6 +15,7 @@ mod node;
 mod payload;
 mod scan;
 pub(crate) mod steps;
+mod strings;
 
 use std::sync::{Arc, OnceLock};
 

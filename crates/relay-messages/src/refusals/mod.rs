@@ -169,7 +169,7 @@ impl RefusalMemory {
             return None;
         }
         let whole = request.clone();
-        let conditions = removal::conditions(request).filter(|_| has_known);
+        let conditions = has_known.then(|| removal::conditions(request)).flatten();
         let known = conditions.map(|sent| self.0.refused_fields.of(scope, &sent, now)).unwrap_or_default();
         let removed = match known.is_empty() {
             true => Vec::new(),
