@@ -273,26 +273,64 @@ impl<K: Into<String>, V: Into<Arc<str>>> FromIterator<(K, V)> for ModelMapping {
 
 /// Returns `true` if `text` matches `pattern`, in which `*` matches any sequence of characters, including none.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
-        return false;
-    };
-    let mut parts = parts.peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        match rest.find(part) {
+    let Some((first, further)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some((middle, last)) = further.rsplit_once('*') else { return rest.ends_with(further) };
+    for part in middle.split('*') {
+        match find(rest, part) {
             Some(at) => rest = &rest[at + part.len()..],
             None => return false,
         }
     }
-    rest.is_empty()
+    rest.ends_with(last)
+}
+
+/// The longest text that is searched byte by byte. A search with a set-up cost is slower in the name of a model.
+const SHORT: usize = 64;
+
+/// Returns the offset of the first occurrence of `part` in `text`.
+fn find(text: &str, part: &str) -> Option<usize> {
+    let Some(&first) = part.as_bytes().first() else { return Some(0) };
+    if text.len() > SHORT {
+        return text.find(part);
+    }
+    let bytes = text.as_bytes();
+    (0..bytes.len()).find(|&at| bytes[at] == first && bytes[at..].starts_with(part.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_star_matches_any_text_at_every_place() {
+        fn expected(pattern: &[u8], text: &[u8]) -> bool {
+            match (pattern, text) {
+                ([], text) => text.is_empty(),
+                ([b'*', pattern @ ..], _) => (0..=text.len()).any(|at| expected(pattern, &text[at..])),
+                ([first, pattern @ ..], [found, text @ ..]) => first == found && expected(pattern, text),
+                _ => false,
+            }
+        }
+        fn texts(letters: &str, longest: usize) -> Vec<String> {
+            let mut all = vec![String::new()];
+            let mut at = 0;
+            while at < all.len() && all[at].len() < longest {
+                let longer: Vec<_> = letters.chars().map(|letter| format!("{}{letter}", all[at])).collect();
+                all.extend(longer);
+                at += 1;
+            }
+            all
+        }
+        for pattern in texts("ab*", 5) {
+            for text in texts("ab", 5) {
+                let expected = expected(pattern.as_bytes(), text.as_bytes());
+                assert_eq!(matches(&pattern, &text), expected, "{pattern} {text}");
+            }
+        }
+        let long = format!("{}claude-3{}", "é".repeat(50), "x".repeat(50));
+        assert!(matches("é*claude-3*", &long) && !matches("é*claude-4*", &long));
+    }
 
     #[test]
     fn base_urls_lose_trailing_slashes_and_keep_their_path() {

@@ -15,7 +15,14 @@ impl Pattern {
     /// Returns `true` if `text` matches.
     #[must_use]
     pub fn fits(&self, text: &str) -> bool {
-        self.0.split('|').any(|pattern| matches(pattern, text))
+        let mut further = self.0.as_str();
+        while let Some((pattern, others)) = further.split_once('|') {
+            if matches(pattern, text) {
+                return true;
+            }
+            further = others;
+        }
+        matches(further, text)
     }
 
     /// Returns the pattern as it is written.
