@@ -333,9 +333,17 @@ fn holds_tools(body: &Payload) -> bool {
     body.pieces().any(|piece| holds(piece, b"tool_use\"") || holds(piece, b"tool_choice\""))
 }
 
-/// Returns `false` if `body` holds no thinking. A cheap check before parsing, since most requests hold none.
+/// Returns `false` if `body` holds no thinking blocks. A cheap check before parsing, since most requests hold none. The field
+/// `thinking`, which most requests have, is not one.
 fn holds_thinking(body: &Payload) -> bool {
-    body.pieces().any(|piece| memmem::find(piece, b"thinking\"").is_some())
+    body.pieces().any(|piece| memmem::find_iter(piece, b"thinking\"").any(|at| may_be_value(&piece[..at])))
+}
+
+/// Returns `false` if the string that goes on after `before` is the key of a member.
+fn may_be_value(before: &[u8]) -> bool {
+    let before = before.strip_suffix(b"redacted_").unwrap_or(before);
+    let before = before.strip_suffix(b"\"").map(<[u8]>::trim_ascii_end);
+    before.is_none_or(|before| matches!(before.last(), None | Some(b':')))
 }
 
 /// Removes the parts that `find` returns from the body of `request`. Returns `true` if there were any.

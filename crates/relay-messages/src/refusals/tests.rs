@@ -321,3 +321,17 @@ fn a_body_of_several_pieces_is_changed_without_a_lasting_copy() {
         assert!(whole.is_none_or(|whole| copied_bytes(whole.request().body(), body.bytes()) < 10_000));
     }
 }
+
+#[test]
+fn only_a_block_of_thinking_looks_like_thinking() {
+    #[track_caller]
+    fn check(body: &'static str, expected: bool) {
+        assert_eq!(holds_thinking(&Payload::from(Bytes::from_static(body.as_bytes()))), expected, "{body}");
+    }
+    check(r#"{"model":"m","thinking":{"type":"enabled"},"messages":[]}"#, false);
+    check(r#"{ "thinking" : {"type":"adaptive"}}"#, false);
+    check(r#"{"messages":[{"content":"say \"thinking\": now"}]}"#, false);
+    check(r#"{"messages":[{"content":[{"type":"thinking","thinking":""}]}],"thinking":{}}"#, true);
+    check(r#"{"messages":[{"content":[{"type" : "redacted_thinking","data":""}]}]}"#, true);
+    check(r#""thinking""#, true);
+}
