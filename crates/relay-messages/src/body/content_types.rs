@@ -1,4 +1,6 @@
-//! The blocks of content in a body, and their types.
+//! The types of the blocks and tools in a body.
+
+use std::borrow::Cow;
 
 use super::node::Node;
 
@@ -8,6 +10,8 @@ const MAX_KINDS: usize = 64;
 /// The longest name of a type, in bytes. No type of the API has a longer one, so that longer names are
 /// ignored.
 const MAX_NAME: usize = 64;
+/// The longest JSON text of such a name, with quotation marks and an escape of six bytes for each byte.
+const MAX_WRITTEN: usize = 2 + 6 * MAX_NAME;
 
 /// The distinct types of content in a request.
 #[derive(Debug, Clone, Default)]
@@ -30,15 +34,9 @@ impl ContentType {
 }
 
 impl ContentTypes {
-    /// Reads the type of every block and tool in a body. `member` returns the top-level member with the given
-    /// name.
-    pub(super) fn of<'a>(member: impl Fn(&str) -> Option<Node<'a>>) -> Self {
-        let mut found = Self::default();
-        for tool in member("tools").into_iter().flat_map(Node::elements) {
-            found.note("tools", tool);
-        }
-        blocks(member).for_each(|block| found.note("blocks", block));
-        found
+    /// Joins the types of tools and of blocks.
+    pub(super) fn new(tools: Types, blocks: Types) -> Self {
+        Self(tools.found.into_iter().chain(blocks.found).take(MAX_KINDS).collect())
     }
 
     /// Iterates over the types, tools first, in the order of their first occurrence.
@@ -51,29 +49,35 @@ impl ContentTypes {
     pub fn has_images_by_url(&self) -> bool {
         self.0.iter().any(ContentType::is_image_by_url)
     }
+}
 
-    fn note(&mut self, list: &'static str, item: Node<'_>) {
-        let name = |node: Option<Node<'_>>| {
-            let name = node.and_then(Node::as_str).filter(|name| name.len() <= MAX_NAME);
-            name.map(|name| Box::from(&*name))
-        };
-        let Some(kind) = name(item.get("type")) else { return };
-        let source = name(item.get("source").and_then(|source| source.get("type")));
-        let content = ContentType { list, kind, source };
-        if self.0.len() < MAX_KINDS && !self.0.contains(&content) {
-            self.0.push(content);
+/// Collects the distinct types of one list.
+#[derive(Debug)]
+pub(super) struct Types {
+    list: &'static str,
+    found: Vec<ContentType>,
+}
+
+impl Types {
+    pub(super) fn of(list: &'static str) -> Self {
+        Self { list, found: Vec::new() }
+    }
+
+    /// Adds the type of an item whose member `type` is `kind`, and whose `source` has the type `source`.
+    pub(super) fn add(&mut self, kind: Option<Node<'_>>, source: Option<Node<'_>>) {
+        let Some(kind) = kind.and_then(name) else { return };
+        let source = source.and_then(name);
+        let is_known =
+            |known: &ContentType| *known.kind == *kind && known.source.as_deref() == source.as_deref();
+        if self.found.len() < MAX_KINDS && !self.found.iter().any(is_known) {
+            let (kind, source) = (Box::from(&*kind), source.map(|source| Box::from(&*source)));
+            self.found.push(ContentType { list: self.list, kind, source });
         }
     }
 }
 
-/// The blocks of `system`, the tools, the blocks of messages and the blocks inside those (tool results).
-pub(super) fn blocks<'a>(member: impl Fn(&str) -> Option<Node<'a>>) -> impl Iterator<Item = Node<'a>> {
-    let list = |name| member(name).into_iter().flat_map(Node::elements);
-    let of_messages = list("messages").flat_map(content);
-    let with_inner = of_messages.flat_map(|block| std::iter::once(block).chain(content(block)));
-    list("system").chain(list("tools")).chain(with_inner)
-}
-
-fn content(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
-    node.get("content").into_iter().flat_map(Node::elements)
+/// Returns the name of a type that `node` is.
+fn name(node: Node<'_>) -> Option<Cow<'_, str>> {
+    let is_short = node.text().len() <= MAX_WRITTEN;
+    node.as_str().filter(|name| is_short && name.len() <= MAX_NAME)
 }

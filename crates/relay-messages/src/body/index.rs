@@ -11,13 +11,15 @@ use std::ops::Range;
 use super::steps;
 
 /// The length from which a value is recorded, in bytes.
-const LONG: usize = 128;
+const LONG: usize = 64;
 /// The number of levels below the top level whose values are recorded. `messages[].content[].content[].source.data`, a deep
 /// value of the API, has eight levels.
 const LEVELS: usize = 10;
-/// The bytes of text per place. An index has no more places than that, so that it takes at most a fifth of the memory of
+/// The bytes of text per place. An index has no more places than that, so that it takes at most a quarter of the memory of
 /// its text, whatever a client nests.
-const BYTES_PER_PLACE: usize = 64;
+const BYTES_PER_PLACE: usize = 48;
+/// The number of places that a text of any size may have.
+const MIN_PLACES: usize = 16;
 
 /// A long value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,26 +37,36 @@ pub(crate) struct Index(Vec<Place>);
 impl Index {
     /// The places in `range`, two lengths of the recorder.
     pub(super) fn inside(&self, range: Range<u32>) -> Inside<'_> {
-        Inside(self.0.get(range.start as usize..range.end as usize).unwrap_or_default())
+        Inside { all: &self.0, from: range.start, to: range.end }
     }
 }
 
 /// The places within one value, of which those before the current position have been taken.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Inside<'a>(&'a [Place]);
+pub(super) struct Inside<'a> {
+    all: &'a [Place],
+    from: u32,
+    to: u32,
+}
 
-impl<'a> Inside<'a> {
+impl Inside<'_> {
+    /// The places as a range of the index.
+    pub(super) fn range(self) -> Range<u32> {
+        self.from..self.to
+    }
+
     /// Takes the value that starts at `start`, if it is recorded: returns its end and the places within it. The starts of
     /// successive calls must be in ascending order.
     pub(super) fn take(&mut self, start: usize) -> Option<(usize, Self)> {
-        while let [place, rest @ ..] = self.0
+        while self.from < self.to
+            && let Some(place) = self.all.get(self.from as usize)
             && place.start as usize <= start
         {
-            let (inside, after) = rest.split_at_checked(place.inside as usize)?;
-            self.0 = after;
+            let inside = Self { from: self.from + 1, to: self.from + 1 + place.inside, ..*self };
+            self.from = inside.to;
             if place.start as usize == start {
                 steps::add(1);
-                return Some((place.end as usize, Self(inside)));
+                return Some((place.end as usize, inside));
             }
         }
         None
@@ -92,7 +104,8 @@ pub(super) struct Recorder {
 impl Recorder {
     /// Creates a recorder for a text of `length` bytes. A text whose places do not fit into 32 bits is not recorded.
     pub(super) fn new(length: usize) -> Self {
-        let limit = if u32::try_from(length).is_ok() { length / BYTES_PER_PLACE } else { 0 };
+        let limit =
+            if u32::try_from(length).is_ok() { (length / BYTES_PER_PLACE).max(MIN_PLACES) } else { 0 };
         Self { places: Vec::new(), limit, open: [None; LEVELS], depth: 0 }
     }
 
@@ -218,7 +231,7 @@ mod tests {
             format!("[{}]", vec![format!("{{\"a\":\"{}\"}}", "x".repeat(LONG)); 100].join(",")),
         ];
         for text in texts {
-            assert!(recorded(&text).0.len() <= text.len() / BYTES_PER_PLACE);
+            assert!(recorded(&text).0.len() <= (text.len() / BYTES_PER_PLACE).max(MIN_PLACES));
             check(&text);
         }
     }

@@ -7,6 +7,7 @@
 //! ```
 //! Numbers, key order, escapes, unknown fields and thinking blocks reach the upstream byte for byte.
 
+mod blocks;
 mod content_types;
 mod edits;
 mod grammar;
@@ -21,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use blocks::Blocks;
 pub(crate) use content_types::ContentType;
 pub use content_types::ContentTypes;
 pub use edits::Edits;
@@ -73,7 +75,8 @@ pub struct MessagesBody {
     max_tokens: Option<u64>,
     user_id: Option<String>,
     fields: Fields,
-    content_types: OnceLock<ContentTypes>,
+    /// Filled at the first question about the blocks.
+    blocks: OnceLock<Blocks>,
 }
 
 impl MessagesBody {
@@ -105,7 +108,7 @@ impl MessagesBody {
                 .and_then(|value| std::str::from_utf8(at(value)).ok()?.parse().ok()),
             user_id: fields.user_id.as_ref().and_then(|value| string(&bytes, value)),
             fields,
-            content_types: OnceLock::new(),
+            blocks: OnceLock::new(),
             bytes,
         })
     }
@@ -178,13 +181,24 @@ impl MessagesBody {
 
     /// The blocks of `system`, the tools, the blocks of messages and the blocks of the tool results in these.
     pub fn blocks(&self) -> impl Iterator<Item = Node<'_>> {
-        content_types::blocks(|name| self.view(name))
+        self.blocks_with(None)
+    }
+
+    /// The blocks without some of those that have no member called `name`.
+    pub(crate) fn blocks_with(&self, name: Option<&str>) -> impl Iterator<Item = Node<'_>> {
+        let kept = self.all_blocks().iter(&self.bytes, &self.fields.index, name);
+        let walked = kept.is_none().then(|| blocks::walk(|name| self.view(name)));
+        kept.into_iter().flatten().chain(walked.into_iter().flatten())
     }
 
     /// The types of content in the body. The first call reads every block; later calls return the cached
     /// value.
     pub fn content_types(&self) -> &ContentTypes {
-        self.content_types.get_or_init(|| ContentTypes::of(|name| self.view(name)))
+        self.all_blocks().types()
+    }
+
+    fn all_blocks(&self) -> &Blocks {
+        self.blocks.get_or_init(|| Blocks::of(self.bytes.len(), |name| self.view(name)))
     }
 
     /// The offset of the body's opening brace, the first byte that is not white space.

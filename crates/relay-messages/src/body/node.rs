@@ -89,6 +89,11 @@ impl<'a> Node<'a> {
         self.start..self.end
     }
 
+    /// The long values inside the value, as a range of the index.
+    pub(super) fn inside(self) -> Range<u32> {
+        self.inside.range()
+    }
+
     /// The byte range of the whole item: the key, if it has one, and the value.
     pub(super) fn item(self) -> Range<usize> {
         self.item..self.end
@@ -111,6 +116,16 @@ impl<'a> Node<'a> {
     #[must_use]
     pub fn name(self) -> Option<Cow<'a, str>> {
         self.key().and_then(unescaped)
+    }
+
+    /// The bytes of the unescaped key, or none if [`name`](Self::name) is `None`.
+    pub(super) fn name_bytes(self) -> Cow<'a, [u8]> {
+        match self.key() {
+            Some(key) if key.contains(&b'\\') => {
+                Cow::Owned(unescaped(key).unwrap_or_default().into_owned().into_bytes())
+            }
+            key => Cow::Borrowed(key.map_or(&[], |key| &key[1..key.len() - 1])),
+        }
     }
 
     /// The key as the client wrote it, quotes included. `None` for an element of an array.
@@ -190,7 +205,7 @@ impl<'a> Iterator for Children<'a> {
         }
         let item = scanner.position();
         let key = match self.kind {
-            JsonKind::Object => scanner.key().ok()?,
+            JsonKind::Object => scanner.known_key()?,
             _ => item..item,
         };
         let start = scanner.position();

@@ -18,7 +18,7 @@ pub(crate) fn each<'a>(body: &'a MessagesBody, path: &FieldPath, visit: &mut imp
     let Some((first, further)) = path.steps().split_first() else { return };
     match first.name.as_str() {
         FieldPath::BLOCKS => {
-            for block in body.blocks().filter(|block| is_selected(first, *block)) {
+            for block in blocks(body, first, further) {
                 visit_members(&mut smallvec![block], further, visit);
             }
         }
@@ -68,7 +68,7 @@ pub(crate) fn remove(body: &MessagesBody, path: &FieldPath, edits: &mut Edits) -
     let mut removal = Removal { edits, is_any: false };
     match first.name.as_str() {
         FieldPath::BLOCKS => {
-            for block in body.blocks().filter(|block| is_selected(first, *block)) {
+            for block in blocks(body, first, further) {
                 removal.at(block, further);
             }
         }
@@ -127,6 +127,16 @@ impl Removal<'_> {
         }
         is_empty
     }
+}
+
+/// The blocks of `body` that `step` selects, without some of those that have no member for the first of the `further` steps.
+fn blocks<'a, 'p>(
+    body: &'a MessagesBody,
+    step: &'p PathStep,
+    further: &'p [PathStep],
+) -> impl Iterator<Item = Node<'a>> + use<'a, 'p> {
+    let member = further.first().map(|step| step.name.as_str());
+    body.blocks_with(member).filter(|block| is_selected(step, *block))
 }
 
 /// The part of a value that a step selects.

@@ -117,7 +117,7 @@ fn remove_citations(types: &[&str], body: &MessagesBody, edits: &mut Edits) {
     let is_gone = |citation: &Node<'_>| {
         citation.get("type").and_then(Node::as_str).is_some_and(|kind| types.contains(&&*kind))
     };
-    for citations in body.blocks().filter_map(|block| block.get("citations")) {
+    for citations in body.blocks_with(Some("citations")).filter_map(|block| block.get("citations")) {
         let (gone, left): (Vec<_>, Vec<_>) = citations.elements().partition(is_gone);
         match left.is_empty() {
             true if !gone.is_empty() => edits.remove_at(citations),
