@@ -101,7 +101,7 @@ async fn a_record_has_the_bytes_the_times_and_the_end_of_any_service() {
     assert_eq!((&record.id, record.method.as_str(), &*record.path), (&id, "POST", "/upload"));
     assert_eq!(record.status.map(|status| status.as_u16()), Some(201));
     assert_eq!((record.bytes_received, record.bytes_sent), (6, 8));
-    assert_eq!(record.head_latency(), Some(Duration::from_secs(1)));
+    assert_eq!(record.head, Some(Duration::from_secs(1)));
     assert_eq!(record.duration(), Duration::from_secs(3));
     assert_eq!(record.end, Some(RequestEnd::Complete));
 }
