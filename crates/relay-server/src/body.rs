@@ -7,15 +7,18 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use relay_config::ProviderName;
+use relay_providers::AnswerBodyError;
 use tower::BoxError;
 use tower_http::body::UnsyncBoxBody;
 
+use crate::body_error::body_error;
 use crate::record::RecordedBody;
 
 /// The body of a response: frames leave as they arrive from the upstream.
 ///
-/// Dropping it cancels the upstream request. An error means that the upstream broke off. The server has to break the
-/// connection to the client off in turn (HTTP/1.1: no last chunk; HTTP/2: `RST_STREAM`), as hyper does: the client must
+/// Dropping it cancels the upstream request. An error means that the upstream broke off, or that a layer of the program
+/// failed: the error is then [`AnswerBodyError::Transport`], with the layer's error as its source. The server has to break
+/// the connection to the client off in turn (HTTP/1.1: no last chunk; HTTP/2: `RST_STREAM`), as hyper does: the client must
 /// not take a part for the whole.
 ///
 /// The [`RequestRecord`](crate::RequestRecord) of the request is finished when the body is dropped.
@@ -32,7 +35,7 @@ impl Body {
         self.0.set_stalled();
     }
 
-    fn log_break(&self, error: &BoxError) {
+    fn log_break(&self, error: &AnswerBodyError) {
         let record = self.0.record();
         let provider = record.read(|record| record.provider.clone());
         let provider = provider.as_ref().map(ProviderName::as_str);
@@ -48,13 +51,13 @@ impl fmt::Debug for Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = AnswerBodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx)).map(|frame| frame.map_err(body_error));
         if let Some(Err(error)) = &frame {
             self.log_break(error);
         }

@@ -37,6 +37,7 @@ pub mod access_log;
 mod assemble;
 pub mod auth;
 mod body;
+mod body_error;
 mod break_event;
 mod build_error;
 mod builder;
@@ -96,6 +97,7 @@ pub use request_id::RequestId;
 pub use serve::{Drained, bind, serve};
 pub use state::{ConfigurationState, ProviderState, RelayState};
 
+pub use relay_providers::AnswerBodyError;
 pub use relay_routing::{CandidateService, CircuitState, KeyState, LimitLevel, PoolState, RestingModel};
 
 /// Compiles and runs the example of the README.

@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use relay_providers::{AnswerBody, AnswerBodyError};
 use serde_json::Value;
-use tower::BoxError;
 
+use crate::body_error::body_error;
 use crate::error::Error;
 use crate::layers::LayerBody;
 
@@ -64,11 +64,6 @@ impl From<LayerBody> for ResponseBody {
     }
 }
 
-/// Returns the error of a body that has passed layers: the one of the answer, if no layer has replaced it.
-fn layered_error(error: BoxError) -> AnswerBodyError {
-    error.downcast().map_or_else(AnswerBodyError::Transport, |error| *error)
-}
-
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = AnswerBodyError;
@@ -80,7 +75,7 @@ impl Body for ResponseBody {
         match self.get_mut() {
             Self::Relay(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Self::Layered(body) => Pin::new(body).poll_frame(cx).map_err(layered_error),
+            Self::Layered(body) => Pin::new(body).poll_frame(cx).map_err(body_error),
         }
     }
 

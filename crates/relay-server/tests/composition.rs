@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use bytes::Bytes;
 use common::relay;
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use relay_config::{Config, Format, Loader};
 use relay_providers::Attempt;
 use relay_server::auth::Client;
-use relay_server::{LayerBody, RecordHandle, Relay, RequestRecord};
+use relay_server::{AnswerBodyError, LayerBody, RecordHandle, Relay, RequestRecord};
 use tokio::net::{TcpListener, TcpStream};
 use tower::layer::layer_fn;
 use tower::util::{MapRequestLayer, MapResponseLayer};
@@ -214,4 +214,21 @@ fn names_of_added_providers_are_unique_like_configured_ones() {
     assert!(error.contains(r#"providers[1].name: "a" is already used"#), "{error}");
     let relay = Relay::builder(Config::default()).with_upstream("", service);
     assert!(relay.build().is_err());
+}
+
+#[tokio::test]
+async fn the_error_of_a_layer_in_a_body_is_the_source_of_the_bodys_error() {
+    let failing = MapResponseLayer::new(|response: Response<LayerBody>| {
+        response.map(|body| LayerBody::new(body.with_trailers(fail())))
+    });
+    let response = relay().layer_requests(failing).build().unwrap().oneshot(message()).await.unwrap();
+    let error = response.into_body().collect().await.unwrap_err();
+    assert!(
+        matches!(&error, AnswerBodyError::Transport(source) if source.to_string() == "a layer failed"),
+        "{error:?}"
+    );
+}
+
+async fn fail() -> Option<Result<HeaderMap, BoxError>> {
+    Some(Err("a layer failed".into()))
 }

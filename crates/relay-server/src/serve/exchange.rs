@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tower::BoxError;
+use relay_providers::AnswerBodyError;
 
 use super::activity::Activity;
 use super::piece::Piece;
@@ -169,12 +169,12 @@ impl SentBody {
 
 impl HttpBody for SentBody {
     type Data = Piece;
-    type Error = BoxError;
+    type Error = AnswerBodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, AnswerBodyError>>> {
         let this = &mut *self;
         if this.has_all() {
             return this.poll_end(cx);
