@@ -51,6 +51,9 @@ pub(crate) struct Options {
     /// Write each measured value to this file, as a line of JSON.
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
+    /// Count the system calls of closed loops too, by strace. Each is run once more for it.
+    #[arg(long)]
+    pub(crate) strace: bool,
     /// Leave the placement of the processes on the CPUs to the system.
     #[arg(long)]
     pub(crate) unplaced: bool,

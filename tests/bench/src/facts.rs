@@ -18,6 +18,9 @@ pub(crate) fn facts(lab: &Lab) -> Vec<String> {
         "left to the scheduler"
     };
     facts.push(format!("placement: {placed}"));
+    if cfg!(debug_assertions) {
+        facts.push("a debug build of the benchmark: bare hyper, client and upstream are slow".to_owned());
+    }
     facts.push(format!("cc-relay: {}, {}", version(Some(&lab.relay), &["--version"]), size(&lab.relay)));
     if let Some(commit) = commit() {
         facts.push(format!("commit of the benchmark: {commit}"));

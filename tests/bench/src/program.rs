@@ -44,7 +44,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let facts = facts(&lab);
 
     let (begin, before) = (Instant::now(), Load::now());
-    let outcome = Run::new(lab, scale, directory).all(&workloads).await?;
+    let outcome = Run::new(lab, scale, directory, options.strace).all(&workloads).await?;
     let stolen = Load::now().stolen_since(&before);
     let seconds = begin.elapsed().as_secs();
 

@@ -19,6 +19,7 @@ use crate::workload::Workload;
 use crate::workload::load::{Load, measure_memory, measure_memory_after, measure_start};
 use crate::workload::metric::Values;
 use crate::workload::scale::Scale;
+use crate::workload::system_calls;
 
 /// The result of a run.
 #[derive(Debug, Default)]
@@ -35,6 +36,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Run {
     lab: Lab,
     scale: Scale,
+    /// True if system calls are counted.
+    strace: bool,
     /// The directory of the upstream's files.
     directory: TempDir,
     outcome: Outcome,
@@ -43,9 +46,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Creates a run.
-    pub(crate) fn new(lab: Lab, scale: Scale, directory: TempDir) -> Self {
-        Self { lab, scale, directory, outcome: Outcome::default(), waiting: JoinSet::new() }
+    /// Creates a run. With `strace`, it counts system calls too.
+    pub(crate) fn new(lab: Lab, scale: Scale, directory: TempDir, strace: bool) -> Self {
+        Self { lab, scale, strace, directory, outcome: Outcome::default(), waiting: JoinSet::new() }
     }
 
     /// Measures all workloads.
@@ -109,6 +112,12 @@ impl Run {
             }
         }
         self.outcome.records.add_added_time(workload.id);
+        let traced = if self.strace { peers.as_slice() } else { &[] };
+        for peer in traced {
+            let values = system_calls::count(workload.load, peer, time).await;
+            let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
+            self.record(workload.id, &peer.name, 0, values);
+        }
         Ok(())
     }
 

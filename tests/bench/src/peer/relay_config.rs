@@ -33,7 +33,7 @@ impl Variant {
     /// Returns the name of the configuration file.
     pub(crate) fn file_name(self) -> &'static str {
         match self {
-            // Versions up to 0.1 accept 20,000 values in YAML. The benchmark can compare them.
+            // Programs of earlier commits accept 20,000 values in YAML. `--relay` measures these too.
             Self::Keys(_) => "relay.toml",
             _ => "relay.yaml",
         }

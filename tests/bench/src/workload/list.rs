@@ -97,7 +97,7 @@ fn requests() -> Vec<Workload> {
                 title: format!("{name} request, JSON answer, {connections} connections"),
                 peers: peers(&MANY),
                 load: Load::Json { size, connections },
-                shown: &[Metric::CpuPerRequest],
+                shown: &[Metric::CpuPerRequest, Metric::CallsPerRequest],
                 goals,
             }
         })
@@ -111,14 +111,14 @@ fn over_tls() -> Vec<Workload> {
         title: "1 KB request, JSON answer, 32 connections, upstream with TLS".to_owned(),
         peers: peers(&names),
         load: Load::Json { size: 1024, connections: 32 },
-        shown: &[Metric::CpuPerRequest],
+        shown: &[Metric::CpuPerRequest, Metric::CallsPerRequest],
         goals: Vec::new(),
     };
     let burst = Workload {
         id: "tls-burst",
         title: "SSE burst, 16 connections, upstream with TLS".to_owned(),
         load: Load::Burst { events: 500, connections: 16 },
-        shown: &[Metric::CpuPerEvent],
+        shown: &[Metric::CpuPerEvent, Metric::CallsPerEvent],
         ..json.clone()
     };
     vec![json, burst]
@@ -131,7 +131,7 @@ fn streams(scale: &Scale) -> Vec<Workload> {
         title: "SSE burst of 500 events, 16 connections".to_owned(),
         peers: peers(&MANY),
         load: Load::Burst { events: 500, connections: 16 },
-        shown: &[Metric::CpuPerEvent],
+        shown: &[Metric::CpuPerEvent, Metric::CallsPerEvent],
         goals: vec![
             goal(RELAY, metric, Bound::Times(1.15, HYPER)),
             goal(ALL, metric, Bound::Times(1.15, HYPER)),
@@ -200,7 +200,7 @@ fn added() -> Workload {
         title: "1 KB request, JSON answer, 1 connection, one CPU".to_owned(),
         peers: peers(&["direct", HYPER, AGAIN, NGINX, HAPROXY, RELAY, ALL]),
         load: Load::Json { size: 1024, connections: 1 },
-        shown: &[Metric::AddedP50],
+        shown: &[Metric::AddedP50, Metric::CallsPerRequest],
         goals: [RELAY, ALL].map(|peer| goal(peer, Metric::AddedP50, Bound::Above(20.0, HYPER))).into(),
     }
 }
@@ -223,7 +223,7 @@ fn keys() -> Workload {
         title: "1 KB request, JSON answer, 32 connections, by the number of keys".to_owned(),
         peers: peers(&[KEYS_10, KEYS_1000, KEYS_10000]),
         load: Load::Json { size: 1024, connections: 32 },
-        shown: &[Metric::CpuPerRequest],
+        shown: &[Metric::CpuPerRequest, Metric::CallsPerRequest],
         goals: [KEYS_1000, KEYS_10000].map(|peer| goal(peer, metric, Bound::Times(1.3, KEYS_10))).into(),
     }
 }

@@ -67,22 +67,31 @@ impl Load {
         }
     }
 
+    /// Opens the connections of a closed loop. Returns `None` for other loads.
+    /// # Errors
+    /// If a connection or a request fails.
+    pub(crate) async fn closed_loop(self, peer: &Peer) -> Result<Option<ClosedLoop>> {
+        let (body, expect, connections) = match self {
+            Self::Json { size, connections } => {
+                (crate::body::of_size(size, false), Expect::Json, connections)
+            }
+            Self::Burst { events, connections } => {
+                (small_stream(), Expect::Stream { deltas: events }, connections)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(ClosedLoop::open(peer.target(body), expect, connections).await?))
+    }
+
     /// Measures a peer that serves already, for `time`.
     /// # Errors
     /// If a request fails, or if an answer is not the upstream's.
     pub(crate) async fn measure(self, peer: &Peer, lab: &Lab, time: Duration) -> Result<Values> {
         match self {
-            Self::Json { size, connections } => {
-                let target = peer.target(crate::body::of_size(size, false));
-                let mut load = ClosedLoop::open(target, Expect::Json, connections).await?;
-                closed(peer, &mut load, time).await
-            }
-            Self::Burst { events, connections } => {
-                let target = peer.target(small_stream());
-                let mut load =
-                    ClosedLoop::open(target, Expect::Stream { deltas: events }, connections).await?;
-                closed(peer, &mut load, time).await
-            }
+            Self::Json { .. } | Self::Burst { .. } => match self.closed_loop(peer).await? {
+                Some(mut load) => closed(peer, &mut load, time).await,
+                None => Ok(Values::new()),
+            },
             Self::Rate { size, per_second } => {
                 let target = peer.target(crate::body::of_size(size, false));
                 let times = rate::run(&target, per_second, time, RATE_CONNECTIONS).await?;

@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Metric {
     CpuPerRequest,
     CpuPerEvent,
+    CallsPerRequest,
+    CallsPerEvent,
     RequestsPerSecond,
     TimeP50,
     TimeP99,
@@ -26,6 +28,8 @@ impl Metric {
         match self {
             Self::CpuPerRequest => "cpu_us_per_request",
             Self::CpuPerEvent => "cpu_us_per_event",
+            Self::CallsPerRequest => "system_calls_per_request",
+            Self::CallsPerEvent => "system_calls_per_event",
             Self::RequestsPerSecond => "requests_per_second",
             Self::TimeP50 => "time_us_p50",
             Self::TimeP99 => "time_us_p99",
@@ -45,6 +49,8 @@ impl fmt::Display for Metric {
         f.write_str(match self {
             Self::CpuPerRequest => "CPU per request, µs",
             Self::CpuPerEvent => "CPU per event, µs",
+            Self::CallsPerRequest => "system calls per request",
+            Self::CallsPerEvent => "system calls per event",
             Self::RequestsPerSecond => "requests per second",
             Self::TimeP50 => "time p50, µs",
             Self::TimeP99 => "time p99, µs",

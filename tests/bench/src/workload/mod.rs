@@ -5,6 +5,7 @@ pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod metric;
 pub(crate) mod scale;
+pub(crate) mod system_calls;
 
 use std::time::{Duration, Instant};
 
