@@ -27,7 +27,7 @@ const BUSY: f64 = 10.0;
 
 /// Makes a run and prints its table.
 /// # Errors
-/// If a program cannot be built or started, or if a proxy fails.
+/// If a program cannot be built, or if a workload has failed, after the report of the others.
 pub(crate) async fn run(options: Options) -> Result<()> {
     raise_file_limit();
     let scale = scale(&options);
@@ -58,7 +58,11 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         let head = serde_json::json!({"facts": facts, "stolen": stolen, "pressure": outcome.pressure});
         fs::write(path, format!("{head}\n{lines}"))?;
     }
-    crate::print(&report)
+    crate::print(&report)?;
+    match outcome.failures.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} of {} workloads failed", workloads.len()).into()),
+    }
 }
 
 fn scale(options: &Options) -> Scale {
@@ -90,7 +94,7 @@ fn selected(options: &Options, scale: &Scale) -> Result<Vec<Workload>> {
     workloads.retain(|one| options.only.is_empty() || options.only.iter().any(|name| name == one.id));
     if options.smoke {
         for workload in &mut workloads {
-            workload.peers.retain(|peer| matches!(peer.kind, Kind::Direct | Kind::Hyper | Kind::Relay(_)));
+            workload.peers.retain(|peer| !matches!(peer.kind, Kind::Nginx | Kind::Haproxy));
         }
     }
     Ok(workloads)
@@ -130,6 +134,7 @@ fn circumstances(outcome: &Outcome, stolen: f64, seconds: u64, scale: &Scale) ->
         let text = "the pressure includes this run itself; on a machine with other work, compare ratios only";
         lines.push(text.to_owned());
     }
+    lines.extend(outcome.failures.iter().map(|(name, error)| format!("FAILED: {name}: {error}")));
     if !outcome.absent.is_empty() {
         let names: Vec<_> = outcome.absent.iter().map(String::as_str).collect();
         lines.push(format!("not installed, and therefore not measured: {}", names.join("; ")));

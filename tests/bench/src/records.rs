@@ -27,6 +27,11 @@ impl Records {
         self.0.push(record);
     }
 
+    /// Drops the values of a workload.
+    pub(crate) fn remove(&mut self, workload: &str) {
+        self.0.retain(|record| record.workload != workload);
+    }
+
     /// Adds the median time of each peer less that of `direct` in the same round, for a workload that has it.
     pub(crate) fn add_added_time(&mut self, workload: &'static str) {
         let times = self.by_round(workload, Metric::TimeP50);
@@ -103,6 +108,16 @@ pub(crate) mod tests {
         assert_eq!(ratio, Summary { median: 2.0, least: 1.0, most: 3.0 });
         assert_eq!(records.ratio("json", "b", "missing", metric), None);
         assert_eq!(records.ratio("other", "b", "a", metric), None);
+    }
+
+    #[test]
+    fn the_values_of_one_workload_are_dropped() {
+        let metric = Metric::Start;
+        let mut all = records("failed", metric, &[("a", &[1.0])]);
+        all.0.extend(records("start", metric, &[("a", &[2.0])]).0);
+        all.remove("failed");
+        assert_eq!(all.summary("failed", "a", metric), None);
+        assert!(all.summary("start", "a", metric).is_some());
     }
 
     #[test]

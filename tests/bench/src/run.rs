@@ -3,13 +3,12 @@
 //! In each round, every peer of the workload is measured once, in random order, so that a change of the machine's speed
 //! affects all of them. Ratios are made of values of the same round.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::Result;
 use crate::peer::{Kind, Lab, Launch, Peer, Spec, start};
 use crate::proc::Load as MachineLoad;
 use crate::process::Share;
@@ -20,6 +19,7 @@ use crate::workload::load::{Load, measure_memory, measure_memory_after, measure_
 use crate::workload::metric::Values;
 use crate::workload::scale::Scale;
 use crate::workload::system_calls;
+use crate::{Error, Result};
 
 /// The result of a run.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(crate) struct Outcome {
     pub(crate) records: Records,
     /// Peers that are not installed.
     pub(crate) absent: BTreeSet<String>,
+    /// The error of each workload that failed, by its name. It has no values.
+    pub(crate) failures: BTreeMap<&'static str, String>,
     /// The pressure on the CPUs at the start of each round, in percent.
     pub(crate) pressure: Vec<f64>,
 }
@@ -51,21 +53,37 @@ impl Run {
         Self { lab, scale, strace, directory, outcome: Outcome::default(), waiting: JoinSet::new() }
     }
 
-    /// Measures all workloads.
+    /// Measures all workloads. A workload ends at the first request that fails, or whose answer is not the upstream's: a proxy
+    /// that fails does less work. The others are measured all the same.
     /// # Errors
-    /// At the first request that fails, or whose answer is not the upstream's: a proxy that fails does less work.
+    /// If a task has panicked.
     pub(crate) async fn all(mut self, workloads: &[Workload]) -> Result<Outcome> {
         for (number, workload) in workloads.iter().enumerate() {
             let begin = Instant::now();
-            self.one(workload).await.map_err(|error| format!("{}: {error}", workload.id))?;
+            if let Err(error) = self.one(workload).await {
+                self.fail(workload.id, &error);
+            }
             let (number, count) = (number + 1, workloads.len());
             crate::progress(&format!("[{number}/{count}] {}: {:.1?}", workload.title, begin.elapsed()));
         }
         while let Some(one) = self.waiting.join_next().await {
             let (workload, peer, values) = one?;
-            self.record(workload, &peer, 0, values?);
+            match values {
+                Ok(values) if !self.outcome.failures.contains_key(workload) => {
+                    self.record(workload, &peer, 0, values);
+                }
+                Ok(_) => {}
+                Err(error) => self.fail(workload, &error),
+            }
         }
         Ok(self.outcome)
+    }
+
+    /// Drops the values of a workload, and keeps its first error.
+    fn fail(&mut self, workload: &'static str, error: &Error) {
+        crate::progress(&format!("error: {workload}: {error}"));
+        self.outcome.records.remove(workload);
+        self.outcome.failures.entry(workload).or_insert_with(|| error.to_string());
     }
 
     async fn one(&mut self, workload: &Workload) -> Result<()> {

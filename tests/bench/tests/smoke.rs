@@ -46,3 +46,16 @@ fn an_unknown_workload_is_refused_with_the_names_of_those_that_exist() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("`jsn` is no workload") && stderr.contains("json-1k"), "{stderr}");
 }
+
+#[test]
+fn a_workload_that_fails_has_no_row_and_fails_the_run_after_the_others() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relay-bench"));
+    // A peer that runs, but on whose port nothing listens.
+    let peer = format!("broken=http://127.0.0.1:1,{}", std::process::id());
+    command.args(["--smoke", "--only", "added,start", "--upstream-port", "0", "--relay"]).arg(relay());
+    let output = command.args(["--peer", &peer]).output().unwrap();
+    assert!(!output.status.success());
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(stdout.contains("- FAILED: added: broken: "), "{stdout}");
+    assert!(stdout.contains("| Start: ") && !stdout.contains("1 connection"), "{stdout}");
+}
