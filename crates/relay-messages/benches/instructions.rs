@@ -7,7 +7,7 @@
 //! ```
 //! The work of one request is the difference of two runs, divided by the difference of their counts. The stages are `parse`,
 //! `anthropic`, `bedrock`, `vertex`, `fallbacks` (three providers that are not called), `thinking` (of which some may be another
-//! owner's) and `estimate`. Without arguments, the program does nothing.
+//! owner's), `estimate` and `sample`. Without arguments, the program does nothing.
 
 mod claude_code;
 
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::Request;
 use relay_messages::{
     Adapter, Edits, MessagesBody, Payload, RefusalMemory, RefusalScope, SignatureOwner, ThinkingProvenance,
-    estimate_tokens,
+    estimate_tokens, estimate_tokens_by_sample,
 };
 use relay_stream::thinking::ThinkingId;
 
@@ -72,6 +72,7 @@ impl<'a> Stage<'a> {
         match self.name {
             "parse" => (0, None),
             "estimate" => (estimate_tokens(&body), None),
+            "sample" => (estimate_tokens_by_sample(&body), None),
             _ => (0, Some(self.send(&body))),
         }
     }

@@ -62,7 +62,7 @@ pub use capabilities::{Adapter, Replaced};
 pub use cut::cut;
 pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use error_chain::{ErrorChain, error_sources};
-pub use estimate::estimate_tokens;
+pub use estimate::{estimate_tokens, estimate_tokens_by_sample};
 pub use rate_limits::{RateLimit, RateLimits};
 pub use refusals::{KnownRefusal, RefusalMemory, RefusalScope, Retry, WholeRequest};
 pub use thinking_provenance::{SignatureOwner, ThinkingProvenance};
