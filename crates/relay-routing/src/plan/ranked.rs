@@ -37,18 +37,13 @@ impl<'a> Ranked<'a> {
     /// client's own credential, so that the first one of each kind is enough.
     fn best_within(&self, time: Duration, demand: &Demand<'_>, now: Instant) -> Option<i32> {
         let provider = demand.provider(self.pool, now);
-        let priority = |client: bool| {
-            let mut candidates = self
-                .usable
-                .candidates()
-                .filter(|candidate| self.pool.candidates()[*candidate].is_client() == client);
+        let is_free = |candidate: &usize| {
+            let is_limited = time.is_zero() && demand.is_known_to_be_limited(self.pool, *candidate, now);
             let of = |candidate| demand.availability((self.index, self.pool), provider, candidate, now);
-            let free = candidates.find(|candidate| {
-                let is_limited = time.is_zero() && demand.is_known_to_be_limited(self.pool, *candidate, now);
-                !is_limited && of(*candidate).is_free_within(time)
-            })?;
-            Some(self.pool.candidates()[free].priority())
+            !is_limited && of(*candidate).is_free_within(time)
         };
-        priority(false).max(priority(true))
+        let (mut own, client) = self.usable.by_owner();
+        let best = own.find(is_free).into_iter().chain(client.filter(is_free));
+        best.map(|candidate| self.pool.candidates()[candidate].priority()).max()
     }
 }

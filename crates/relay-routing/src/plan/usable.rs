@@ -60,6 +60,12 @@ impl<'a> Usable<'a> {
         self.groups().flatten().filter(move |index| self.contains(*index))
     }
 
+    /// Returns the indices of the candidates with credentials of the relay, best first, and that of the client's own one.
+    pub(super) fn by_owner(self) -> (impl Iterator<Item = usize> + use<'a>, Option<usize>) {
+        let own = self.pool.groups().iter().cloned().flatten().filter(move |index| self.contains(*index));
+        (own, self.pool.client().find(|index| self.contains(*index)))
+    }
+
     /// Returns `true` if there is any candidate.
     pub(super) fn any(self) -> bool {
         self.candidates().next().is_some()
