@@ -85,9 +85,12 @@ impl Readiness {
     }
 }
 
-/// The operations of the relay.
+/// The operations of the relay. Clones share them: a request clones the one that it needs.
 #[derive(Debug, Clone)]
-pub(crate) struct Router {
+pub(crate) struct Router(Arc<Routes>);
+
+#[derive(Debug)]
+struct Routes {
     messages: Relayed<Operation<Intake<DebugLog<Messages<Failover>>>>>,
     count_tokens: Relayed<Operation<Intake<DebugLog<Messages<Failover>>>>>,
     api: Relayed<Operation<Forwarder>>,
@@ -120,7 +123,7 @@ impl Router {
         // The bodies of other routes are not read, and their length says nothing about tokens.
         let requests_only = limits.clients.clone().without_tokens();
         let (concurrency, limits) = (&limits.concurrency, &limits.clients);
-        Self {
+        Self(Arc::new(Routes {
             messages: concurrency
                 .layer(auth.layer(limits.layer(Operation::new(operations.messages, layers)))),
             count_tokens: concurrency
@@ -130,22 +133,23 @@ impl Router {
             models: auth.layer(Operation::new(operations.catalog.clone(), layers)),
             providers: auth.layer(Operation::new(operations.catalog.providers(), layers)),
             readiness,
-        }
+        }))
     }
 
     async fn answer<B: ClientBody>(self, request: Request<B>) -> Result<Response<RoutedBody>, BoxError> {
+        let Self(routes) = self;
         let response = match Route::of(request.method(), request.uri().path())? {
-            Route::Messages => return self.messages.oneshot(request).await,
-            Route::CountTokens => return self.count_tokens.oneshot(request).await,
-            Route::Api => return self.api.oneshot(request).await,
+            Route::Messages => return routes.messages.clone().oneshot(request).await,
+            Route::CountTokens => return routes.count_tokens.clone().oneshot(request).await,
+            Route::Api => return routes.api.clone().oneshot(request).await,
             // Anthropic's own entry has more facts than the catalog's.
-            Route::Model if self.has_api => return self.api.oneshot(request).await,
-            Route::Model | Route::Models => self.models.oneshot(request).await?,
-            Route::Providers => self.providers.oneshot(request).await?,
+            Route::Model if routes.has_api => return routes.api.clone().oneshot(request).await,
+            Route::Model | Route::Models => routes.models.clone().oneshot(request).await?,
+            Route::Providers => routes.providers.clone().oneshot(request).await?,
             Route::Health => {
                 json(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
             }
-            Route::Ready => self.readiness.answer(),
+            Route::Ready => routes.readiness.answer(),
             Route::Root => json(StatusCode::OK, &json!({ "service": "cc-relay" })),
             Route::Hello => Response::new(ResponseBody::empty()),
         };
