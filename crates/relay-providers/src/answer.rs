@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 use relay_messages::{RateLimits, error_sources};
 use relay_transport::{FetchError, SendError, is_about_certificate};
-pub use relay_transport::{ResponseBody as AnswerBody, ResponseBodyError as BodyError};
+pub use relay_transport::{ResponseBody as AnswerBody, ResponseBodyError as AnswerBodyError};
 use tower::BoxError;
 
 use crate::answer_stats::AnswerStats;
@@ -66,7 +66,7 @@ pub enum AttemptError {
     },
     /// An answer broke off, ended or could not be read before its first content. The client has received nothing of it.
     #[error("{}", broken(.0))]
-    Broken(#[source] BodyError),
+    Broken(#[source] AnswerBodyError),
     /// The upstream answered with a redirect. The relay does not follow it, since the credential would go elsewhere.
     #[error("the upstream answered {status} and points elsewhere; set base_url to where it really is")]
     Redirect {
@@ -99,6 +99,7 @@ impl From<SendError> for AttemptError {
             SendError::Connect(source) => Self::Connect(source),
             SendError::Saturated(source) => Self::Saturated(source),
             SendError::Exchange(source) => Self::Transport(source),
+            other => Self::Transport(other.into()),
         }
     }
 }
@@ -179,9 +180,9 @@ impl AttemptError {
     }
 }
 
-fn broken(error: &BodyError) -> &'static str {
+fn broken(error: &AnswerBodyError) -> &'static str {
     match error {
-        BodyError::Malformed(_) => "the upstream's answer cannot be read",
+        AnswerBodyError::Malformed(_) => "the upstream's answer cannot be read",
         _ => "the upstream's answer broke off before its first content",
     }
 }

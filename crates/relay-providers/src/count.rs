@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use relay_transport::{Start, full, read_start};
+use relay_transport::{Start, read_start};
 use serde::Deserialize;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
+use crate::answer::{Answer, AnswerBody, AnswerBodyError, AttemptError};
 use crate::failure::{Judgement, UpstreamError};
 use crate::outcome::Outcome;
 
@@ -34,9 +34,9 @@ struct Count {
 pub(crate) async fn answer(response: Response<AnswerBody>) -> Result<Answer, AttemptError> {
     let (mut head, body) = response.into_parts();
     let (bytes, body) = match read_start(body, COUNT_LIMIT, Duration::MAX).await {
-        Start::Whole(bytes) => (bytes.clone(), full(bytes)),
+        Start::Whole(bytes) => (bytes.clone(), AnswerBody::from(bytes)),
         Start::Part(start, _) if start.len() < COUNT_LIMIT => {
-            return Err(AttemptError::Broken(BodyError::Incomplete));
+            return Err(AttemptError::Broken(AnswerBodyError::Incomplete));
         }
         Start::Part(start, body) => (start, body),
     };
@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn only_a_number_of_tokens_is_a_count() {
         async fn check(body: &'static str, expected: Outcome) {
-            let response = Response::new(full(Bytes::from_static(body.as_bytes())));
+            let response = Response::new(AnswerBody::from(Bytes::from_static(body.as_bytes())));
             let answer = answer(response).await.unwrap();
             assert_eq!(answer.outcome, expected, "{body}");
             assert_eq!(answer.response.into_body().collect().await.unwrap().to_bytes(), body);

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, Response, StatusCode, response};
 use relay_messages::{ApiError, RateLimits, error_body, error_type};
 use relay_stream::watch::ErrorReport;
-use relay_transport::{Start, full, read_start};
+use relay_transport::{Start, read_start};
 
 use crate::answer::{Answer, AnswerBody};
 use crate::failure::{self, ERROR_BODY_LIMIT, Form, Judgement, UpstreamError};
@@ -40,7 +39,7 @@ impl FailedResponse {
     pub(crate) async fn read(response: Response<AnswerBody>) -> Self {
         let (head, body) = response.into_parts();
         let (start, body, is_whole) = match read_start(body, ERROR_BODY_LIMIT, ERROR_BODY_TIMEOUT).await {
-            Start::Whole(bytes) => (bytes.clone(), full(bytes), true),
+            Start::Whole(bytes) => (bytes.clone(), AnswerBody::from(bytes), true),
             Start::Part(start, body) => (start, body, false),
         };
         Self { error: UpstreamError::read(&head, start, is_whole), head, body }
@@ -51,7 +50,7 @@ impl FailedResponse {
         // The headers of a success: that they name limits does not mean that one of them is used up.
         head.headers = without_limits(&head.headers);
         let error = UpstreamError::unusable(&head, message);
-        Self::new(error, head, full(Bytes::new()))
+        Self::new(error, head, AnswerBody::default())
     }
 
     /// Makes the failure of a stream that begins with an `error` event. The client has received nothing, so that it can get
@@ -72,7 +71,7 @@ impl FailedResponse {
         }
         let shown = ApiError { status, kind: error_type(status), message: message.to_owned() };
         let body = failure::write_error(&shown, own_id, &mut head);
-        Self { error, head, body: full(body) }
+        Self { error, head, body: AnswerBody::from(body) }
     }
 
     /// Returns the answer for the client, and the error if the request itself is at fault.
@@ -94,7 +93,7 @@ impl FailedResponse {
         failure::write_retry(&mut head.headers, &error, &judgement);
         let is_foreign_error = judgement.api_error.is_none() && error.form() != Form::Anthropic;
         if let Some(error) = judgement.api_error {
-            body = full(failure::write_error(&error, attempt.request().id(), &mut head));
+            body = AnswerBody::from(failure::write_error(&error, attempt.request().id(), &mut head));
         }
         let answer = Answer::new(outcome, Response::from_parts(head, body));
         let is_refusal = matches!(error.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);

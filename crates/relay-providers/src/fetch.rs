@@ -157,10 +157,10 @@ mod tests {
 
     use http::{HeaderMap, Response};
     use relay_messages::MessagesBody;
-    use relay_transport::full;
     use tower::ServiceExt;
 
     use super::*;
+    use crate::answer::AnswerBody;
     use crate::outcome::Outcome;
     use crate::request::{Endpoint, RelayRequest};
 
@@ -207,7 +207,7 @@ mod tests {
         let inner = tower::service_fn(move |attempt: Attempt| {
             let body: Vec<u8> = attempt.payload().pieces().flat_map(|piece| piece.to_vec()).collect();
             seen.lock().unwrap().push(String::from_utf8(body).unwrap());
-            async { Ok(Answer::new(Outcome::Success, Response::new(full(Bytes::new())))) }
+            async { Ok(Answer::new(Outcome::Success, Response::new(AnswerBody::default()))) }
         });
         let service = FetchLayer::new(Some(site.clone())).layer(inner.clone());
         let request = request(6);
@@ -241,7 +241,7 @@ mod tests {
             let text = "[an image that could not be loaded] (https://images.example/a.png)";
             let block = serde_json::json!({"text": text, "type": "text", "x": 1.5});
             assert_eq!(body["messages"][0]["content"][0]["content"], serde_json::json!(vec![block; 21]));
-            Ok(Answer::new(Outcome::Success, Response::new(full(Bytes::new()))))
+            Ok(Answer::new(Outcome::Success, Response::new(AnswerBody::default())))
         });
         let service = FetchLayer::new(Some(Site::default())).layer(inner);
         let answer = service.oneshot(Attempt::new(request(21))).await.unwrap();

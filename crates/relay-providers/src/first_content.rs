@@ -19,7 +19,7 @@ use relay_stream::{OnBreak, StreamError};
 use relay_transport::{EventTimeout, Resumed};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, AttemptError, BodyError};
+use crate::answer::{Answer, AnswerBody, AnswerBodyError, AttemptError};
 use crate::answer_stats::{AnswerStats, AnswerStatsBody, OnEnd, OnThinking};
 use crate::failed_response::FailedResponse;
 use crate::failure::Judgement;
@@ -57,7 +57,7 @@ impl Answer {
         response: Response<B>,
     ) -> Result<Self, AttemptError>
     where
-        B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error = AnswerBodyError> + Send + Unpin + 'static,
     {
         let (since, no_limit) = (Instant::now(), Duration::MAX);
         let begun = await_first_content(attempt, response, since, no_limit, UnknownEvents::Forward, None);
@@ -91,7 +91,7 @@ pub(crate) async fn await_first_content<B>(
     on_thinking: Option<OnThinking>,
 ) -> Result<Begun, AttemptError>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error = AnswerBodyError> + Send + Unpin + 'static,
 {
     let (mut head, body) = response.into_parts();
     let stats = AnswerStats::default();
@@ -101,7 +101,7 @@ where
     };
     let is_stream = matches!(form, Form::Events);
     let body = match form {
-        Form::Opaque => body.boxed_unsync(),
+        Form::Opaque => AnswerBody::new(body),
         Form::Object => {
             let body = watch(WatchBody::json(body, stats.on_end()), on_thinking);
             let body = match head.headers.contains_key(CONTENT_LENGTH) {
@@ -109,7 +109,7 @@ where
                 true => body,
                 false => body.check_end(OnBreak::Abort),
             };
-            body.map_err(end_error).boxed_unsync()
+            AnswerBody::new(body.map_err(end_error))
         }
         Form::Events => {
             // The length may change, and with a length the client could not distinguish a break from an end.
@@ -128,7 +128,7 @@ where
             }
             let body = AnswerStatsBody::new(body.check_end(attempt.on_break()), stats.clone());
             let body = Resumed::new(start, None, Box::pin(body.map_err(end_error as fn(_) -> _)));
-            KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)).boxed_unsync()
+            AnswerBody::new(KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)))
         }
     };
     let response = Response::from_parts(head, body);
@@ -173,7 +173,7 @@ async fn hold<B>(
     since: Instant,
 ) -> Result<Bytes, AttemptError>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = AnswerBodyError> + Unpin,
 {
     let (is_enough, limit): (fn(&StreamReport) -> bool, _) = match attempt.is_last() {
         true => (|report| report.begun || report.content, FIRST_EVENT_TIME),
@@ -186,7 +186,7 @@ where
     // After the time limit, the stream flows: a slow upstream may still answer completely.
     match tokio::time::timeout(limit, waiting).await.unwrap_or(Ok(true)) {
         Ok(true) => {}
-        Ok(false) => return Err(AttemptError::Broken(BodyError::Incomplete)),
+        Ok(false) => return Err(AttemptError::Broken(AnswerBodyError::Incomplete)),
         Err(error) => return Err(AttemptError::Broken(error)),
     }
     Ok(match <[Bytes; 1]>::try_from(held) {
@@ -201,9 +201,9 @@ async fn wait_until<B>(
     is_enough: fn(&StreamReport) -> bool,
     body: &mut WatchBody<B, OnEnd>,
     held: &mut Vec<Bytes>,
-) -> Result<bool, BodyError>
+) -> Result<bool, AnswerBodyError>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = AnswerBodyError> + Unpin,
 {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
@@ -219,11 +219,11 @@ where
     Ok(false)
 }
 
-fn end_error(error: StreamError<BodyError>) -> BodyError {
+fn end_error(error: StreamError<AnswerBodyError>) -> AnswerBodyError {
     match error {
         StreamError::Inner(error) => error,
-        StreamError::Damaged(event) => BodyError::Malformed(event.into()),
-        _ => BodyError::Incomplete,
+        StreamError::Damaged(event) => AnswerBodyError::Malformed(event.into()),
+        _ => AnswerBodyError::Incomplete,
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
     const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
 
-    fn stream() -> (Sender<Bytes, BodyError>, Response<Channel<Bytes, BodyError>>) {
+    fn stream() -> (Sender<Bytes, AnswerBodyError>, Response<Channel<Bytes, AnswerBodyError>>) {
         let (sender, body) = Channel::new(8);
         let mut response = Response::new(body);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -256,7 +256,7 @@ mod tests {
             .with_is_last(is_last)
     }
 
-    async fn send(sender: &mut Sender<Bytes, BodyError>, text: &'static str) {
+    async fn send(sender: &mut Sender<Bytes, AnswerBodyError>, text: &'static str) {
         sender.send_data(text.into()).await.unwrap();
     }
 
@@ -379,7 +379,7 @@ mod tests {
             send(&mut sender, opening).await;
             drop(sender);
             let broken = Answer::await_first_content(&attempt(is_last), response).await;
-            assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Incomplete))), "{opening}");
+            assert!(matches!(broken, Err(AttemptError::Broken(AnswerBodyError::Incomplete))), "{opening}");
         }
 
         let (mut sender, response) = stream();
@@ -387,7 +387,7 @@ mod tests {
         let mut answer = Answer::await_first_content(&attempt(true), response).await.unwrap();
         drop(sender);
         assert_eq!(next(&mut answer).await, DELTA);
-        assert!(matches!(answer.response.body_mut().frame().await, Some(Err(BodyError::Incomplete))));
+        assert!(matches!(answer.response.body_mut().frame().await, Some(Err(AnswerBodyError::Incomplete))));
     }
 
     #[tokio::test(start_paused = true)]
@@ -431,7 +431,7 @@ mod tests {
             let (mut sender, response) = stream();
             send(&mut sender, damaged).await;
             let broken = Answer::await_first_content(&attempt(is_last), response).await;
-            assert!(matches!(broken, Err(AttemptError::Broken(BodyError::Malformed(_)))));
+            assert!(matches!(broken, Err(AttemptError::Broken(AnswerBodyError::Malformed(_)))));
         }
 
         let (mut sender, response) = stream();

@@ -5,14 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::BodyExt;
 use relay_config::BaseUrl;
 use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, read_start, received};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::answer::AttemptError;
+use crate::answer::{AnswerBody, AttemptError};
 use crate::anthropic_format;
 use crate::listing::ListingError;
 
@@ -108,7 +107,7 @@ pub(crate) async fn call<T: DeserializeOwned>(
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let (mut head, body) = transport.send(request).await.map_err(AttemptError::from)?.into_parts();
     let body = decompress(&mut head.headers, received(body));
-    let body = IdleTimeout::new(&head.headers, body, transport.idle_timeout()).boxed_unsync();
+    let body = AnswerBody::new(IdleTimeout::new(&head.headers, body, transport.idle_timeout()));
     if head.status != StatusCode::OK {
         return Err(ListingError::Status(head.status));
     }

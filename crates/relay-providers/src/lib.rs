@@ -52,7 +52,7 @@ mod vertex;
 mod zai;
 
 pub use adapt::{Adapt, AdaptFuture, AdaptLayer, adapter_for};
-pub use answer::{Answer, AnswerBody, AttemptError, BodyError as AnswerBodyError};
+pub use answer::{Answer, AnswerBody, AnswerBodyError, AttemptError};
 pub use answer_stats::AnswerStats;
 pub use anthropic::{ApiRequest, Forward, PassThrough};
 #[cfg(feature = "azure")]

@@ -5,14 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use relay_config::BaseUrl;
 use relay_messages::{
     Payload,
     headers::{ANTHROPIC_BETA, OAUTH_BETA},
 };
-use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, read_start, received};
+use relay_transport::{
+    IdleTimeout, RequestBody, RequestStream, Start, Transport, decompress, read_start, received,
+};
 use serde::Deserialize;
 use tower::ServiceExt;
 
@@ -131,16 +133,10 @@ async fn page(
     if client.is_some_and(ClientCredential::is_subscription) {
         headers.insert(ANTHROPIC_BETA, HeaderValue::from_static(OAUTH_BETA));
     }
-    let request = ApiRequest {
-        method: Method::GET,
-        path: "/v1/models".to_owned(),
-        query: Some(format!("limit=1000{after}")),
-        headers,
-        body: Empty::new().map_err(|never| match never {}).boxed_unsync(),
-        client: client.cloned(),
-        keys_allowed: true,
-        head_timeout: None,
-    };
+    let mut request = ApiRequest::new(Method::GET, "/v1/models", RequestStream::new(Empty::new()));
+    request.query = Some(format!("limit=1000{after}"));
+    request.headers = headers;
+    request.client = client.cloned();
     read(forward.oneshot(request).await?).await
 }
 
@@ -161,7 +157,7 @@ async fn tags(
     let response = transport.send(request).await.map_err(AttemptError::from)?;
     let (mut head, body) = response.into_parts();
     let body = decompress(&mut head.headers, received(body));
-    let body = IdleTimeout::new(&head.headers, body, transport.idle_timeout()).boxed_unsync();
+    let body = AnswerBody::new(IdleTimeout::new(&head.headers, body, transport.idle_timeout()));
     read::<Tags>(Response::from_parts(head, body)).await.map(|tags| tags.models)
 }
 

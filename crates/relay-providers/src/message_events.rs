@@ -1,15 +1,15 @@
 //! Makes a stream of events of a message in one piece, for a client that has requested a stream.
 
+use bytes::Bytes;
 use http::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt;
 use relay_messages::media_type;
-use relay_transport::full;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tower::BoxError;
 
-use crate::answer::{AnswerBody, AttemptError, BodyError};
+use crate::answer::{AnswerBody, AnswerBodyError, AttemptError};
 
 /// The members of a message that `message_delta` repeats.
 #[derive(Deserialize)]
@@ -46,10 +46,10 @@ struct Block<'a> {
 pub(crate) async fn stream_of(response: Response<AnswerBody>) -> Result<Response<AnswerBody>, AttemptError> {
     let (mut head, body) = response.into_parts();
     let message = body.collect().await.map_err(AttemptError::Broken)?.to_bytes();
-    let events = events(&message).map_err(|error| AttemptError::Broken(BodyError::Malformed(error)))?;
+    let events = events(&message).map_err(|error| AttemptError::Broken(AnswerBodyError::Malformed(error)))?;
     head.headers.remove(CONTENT_LENGTH);
     head.headers.insert(CONTENT_TYPE, media_type::EVENTS_IN_UTF8);
-    Ok(Response::from_parts(head, full(events.into())))
+    Ok(Response::from_parts(head, AnswerBody::from(Bytes::from(events))))
 }
 
 /// Returns the events of `message`. Its values keep their bytes.

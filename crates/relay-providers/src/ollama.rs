@@ -13,9 +13,9 @@ use http_body_util::BodyExt;
 use relay_config::BaseUrl;
 use relay_messages::{Edits, MessagesBody, Payload, headers};
 use relay_stream::body::MessageStartBody;
-use relay_transport::{Start, full, read_start};
+use relay_transport::{Start, read_start};
 
-use crate::answer::{AnswerBody, BodyError};
+use crate::answer::{AnswerBody, AnswerBodyError};
 use crate::anthropic_format;
 use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
@@ -124,13 +124,13 @@ impl Provider for Ollama {
         &self,
         endpoint: Endpoint,
         response: Response<AnswerBody>,
-    ) -> Result<Response<AnswerBody>, BodyError> {
+    ) -> Result<Response<AnswerBody>, AnswerBodyError> {
         if endpoint != Endpoint::Messages {
             return Ok(response);
         }
         let (mut head, body) = response.into_parts();
         let body = if media_type::is(&head.headers, media_type::EVENTS) {
-            MessageStartBody::complete(body).boxed_unsync()
+            AnswerBody::new(MessageStartBody::complete(body))
         } else {
             match read_start(body, MESSAGE_LIMIT, Duration::MAX).await {
                 Start::Whole(bytes) => completed(bytes),
@@ -145,7 +145,7 @@ impl Provider for Ollama {
 /// Completes a message: replaces a `content` of `null`, which Ollama writes for an answer without text, by `[]`, and adds the
 /// members that it omits.
 fn completed(bytes: Bytes) -> AnswerBody {
-    let Ok(message) = MessagesBody::parse(bytes.clone()) else { return full(bytes) };
+    let Ok(message) = MessagesBody::parse(bytes.clone()) else { return AnswerBody::from(bytes) };
     let mut edits = Edits::default();
     if message.get("content").is_some_and(|content| content == "null") {
         edits.replace(&message, "content", &Bytes::from_static(b"[]"));
@@ -155,7 +155,7 @@ fn completed(bytes: Bytes) -> AnswerBody {
             edits.insert(&message, name, value);
         }
     }
-    edits.apply(&message).map_err(|never| match never {}).boxed_unsync()
+    AnswerBody::new(edits.apply(&message).map_err(|never| match never {}))
 }
 
 #[cfg(test)]

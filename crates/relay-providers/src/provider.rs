@@ -9,7 +9,7 @@ use relay_config::BaseUrl;
 use relay_messages::Payload;
 use tower::BoxError;
 
-use crate::answer::{AnswerBody, BodyError};
+use crate::answer::{AnswerBody, AnswerBodyError};
 use crate::failure::{Judgement, UpstreamError};
 use crate::request::{Attempt, Endpoint};
 
@@ -61,7 +61,7 @@ pub trait Provider: Send + Sync + 'static {
         &self,
         _endpoint: Endpoint,
         response: Response<AnswerBody>,
-    ) -> impl Future<Output = Result<Response<AnswerBody>, BodyError>> + Send {
+    ) -> impl Future<Output = Result<Response<AnswerBody>, AnswerBodyError>> + Send {
         ready(Ok(response))
     }
 }
@@ -95,7 +95,7 @@ impl<P: Provider> Provider for Arc<P> {
         &self,
         endpoint: Endpoint,
         response: Response<AnswerBody>,
-    ) -> impl Future<Output = Result<Response<AnswerBody>, BodyError>> + Send {
+    ) -> impl Future<Output = Result<Response<AnswerBody>, AnswerBodyError>> + Send {
         P::convert(self, endpoint, response)
     }
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response, response};
 use http_body_util::BodyExt;
-use relay_transport::{Start, full, read_start};
+use relay_transport::{Start, read_start};
 use tokio::time::Instant;
 
-use crate::answer::{AnswerBody, AttemptError, BodyError};
+use crate::answer::{AnswerBody, AnswerBodyError, AttemptError};
 use crate::failed_response::FailedResponse;
 use crate::failure::{self, Answered};
 use crate::first_content::FIRST_EVENT_TIME;
@@ -73,7 +73,7 @@ pub(crate) async fn check(
     };
     let (form, body) = match read_start(body, FORM_BYTES, limit).await {
         // No stream is so short.
-        Start::Whole(bytes) => (Some(Form::Piece), full(bytes)),
+        Start::Whole(bytes) => (Some(Form::Piece), AnswerBody::from(bytes)),
         Start::Part(start, body) => (Form::of(&start), body),
     };
     match form.unwrap_or(declared) {
@@ -103,7 +103,7 @@ async fn check_piece(
             return Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, NO_STREAM))));
         }
         Start::Part(_, body) => {
-            let failed = body.collect().await.err().unwrap_or(BodyError::Incomplete);
+            let failed = body.collect().await.err().unwrap_or(AnswerBodyError::Incomplete);
             return Err(AttemptError::Broken(failed));
         }
     };
@@ -111,12 +111,12 @@ async fn check_piece(
         Answered::Message | Answered::Unusable(_)
             if attempt.request().endpoint() == Endpoint::CountTokens =>
         {
-            Ok(Checked::Success(Response::from_parts(head, full(bytes))))
+            Ok(Checked::Success(Response::from_parts(head, AnswerBody::from(bytes))))
         }
         Answered::Failure(error) => {
-            Ok(Checked::Failed(Box::new(FailedResponse::new(*error, head, full(bytes)))))
+            Ok(Checked::Failed(Box::new(FailedResponse::new(*error, head, AnswerBody::from(bytes)))))
         }
-        Answered::CutOff => Err(AttemptError::Broken(BodyError::Incomplete)),
+        Answered::CutOff => Err(AttemptError::Broken(AnswerBodyError::Incomplete)),
         Answered::Unusable(message) => {
             Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, &message))))
         }
@@ -125,7 +125,7 @@ async fn check_piece(
         }
         Answered::Message => {
             write_type(&mut head.headers, media_type::JSON, JSON);
-            let response = Response::from_parts(head, full(bytes));
+            let response = Response::from_parts(head, AnswerBody::from(bytes));
             Ok(if is_stream { Checked::Unstreamed(response) } else { Checked::Success(response) })
         }
     }

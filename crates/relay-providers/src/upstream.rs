@@ -14,7 +14,6 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use relay_config::ProviderName;
 use relay_messages::{Payload, RateLimits, RefusalMemory, RefusalScope, Retry, WholeRequest, headers};
 use relay_stream::events::UnknownEvents;
@@ -215,7 +214,7 @@ impl<P: Provider> Upstream<P> {
         let response = self.transport.send_measured(request.map(RequestBody::Payload), queue).await?;
         let (mut head, body) = response.into_parts();
         let body = decompress(&mut head.headers, received(body));
-        let body = IdleTimeout::new(&head.headers, body, self.transport.idle_timeout()).boxed_unsync();
+        let body = AnswerBody::new(IdleTimeout::new(&head.headers, body, self.transport.idle_timeout()));
         headers::retain_for_client(&mut head.headers);
         Ok(Response::from_parts(head, body))
     }

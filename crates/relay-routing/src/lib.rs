@@ -13,10 +13,9 @@
 //! use std::time::Duration;
 //!
 //! use http::{HeaderMap, Response};
-//! use http_body_util::{BodyExt, Empty};
 //! use relay_config::{ProviderName, Strategy};
 //! use relay_messages::MessagesBody;
-//! use relay_providers::{Answer, AttemptError, Endpoint, Outcome, RelayRequest};
+//! use relay_providers::{Answer, AnswerBody, AttemptError, Endpoint, Outcome, RelayRequest};
 //! use relay_routing::{
 //!     Candidate, CandidateService, CredentialId, Failover, FailoverSettings, Planner, ProviderPool,
 //! };
@@ -29,7 +28,7 @@
 //!         if !works {
 //!             return Err(AttemptError::Connect("connection refused".into()));
 //!         }
-//!         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+//!         let body = AnswerBody::default();
 //!         Ok(Answer::new(Outcome::Success, Response::new(body)))
 //!     });
 //!     let name = ProviderName::new(if works { "second" } else { "first" });

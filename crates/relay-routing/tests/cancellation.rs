@@ -17,7 +17,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
-use relay_providers::{Answer, Attempt, AttemptError, Endpoint, Outcome, RelayRequest};
+use relay_providers::{Answer, AnswerBody, Attempt, AttemptError, Endpoint, Outcome, RelayRequest};
 use relay_routing::{
     Candidate, CandidateService, CircuitSettings, CircuitState, CredentialId, Failover, FailoverSettings,
     Planner, ProviderPool, Quota, Routed,
@@ -65,7 +65,7 @@ async fn serve(provider: usize, exchange: Exchange, attempt: Attempt) -> Result<
         0 => return Err(AttemptError::Transport("reset".into())),
         1 => {
             *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
-            let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+            let body = AnswerBody::default();
             return Ok(Answer::new(Outcome::Overloaded { retry_after: None }, response.map(|()| body)));
         }
         _ => {}
@@ -80,7 +80,7 @@ async fn serve(provider: usize, exchange: Exchange, attempt: Attempt) -> Result<
             Ok(Frame::data(Bytes::from_static(event.as_bytes())))
         }
     });
-    let response = response.map(|()| StreamBody::new(Box::pin(events)).boxed_unsync());
+    let response = response.map(|()| AnswerBody::new(StreamBody::new(Box::pin(events))));
     Answer::await_first_content(&attempt, response).await
 }
 

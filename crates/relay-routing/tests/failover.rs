@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, Response};
-use http_body_util::{BodyExt, Empty};
 use relay_config::{KeyId, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
-use relay_providers::{Answer, Attempt, AttemptError, Deadline, Endpoint, LimitScope, Outcome, RelayRequest};
+use relay_providers::{
+    Answer, AnswerBody, Attempt, AttemptError, Deadline, Endpoint, LimitScope, Outcome, RelayRequest,
+};
 use relay_routing::{
     Candidate, CandidateService, CredentialId, Failover, FailoverSettings, Planner, ProviderPool,
     RouteErrorKind, Routed,
@@ -51,7 +52,7 @@ fn failover(scripts: &[Script], settings: FailoverSettings) -> (Failover, Calls)
 
 async fn play(script: Script, limit: Option<Duration>) -> Result<Answer, AttemptError> {
     let answer = |status: u16, outcome| {
-        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let body = AnswerBody::default();
         let response = Response::builder().status(status).body(body).unwrap();
         Ok(Answer::new(outcome, response))
     };

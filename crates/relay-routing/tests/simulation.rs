@@ -16,7 +16,7 @@ use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, StreamBody};
 use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::{MessagesBody, estimate_tokens};
-use relay_providers::{Answer, Attempt, AttemptError, Endpoint, RelayRequest};
+use relay_providers::{Answer, AnswerBody, Attempt, AttemptError, Endpoint, RelayRequest};
 use relay_routing::{
     Candidate, CandidateService, CircuitSettings, CredentialId, Failover, FailoverSettings, Planner, Probe,
     ProbeSettings, ProviderPool, Quota, RouteErrorKind,
@@ -109,7 +109,7 @@ impl World {
             tokio::time::sleep(Duration::from_millis(rest)).await;
             Ok(http_body::Frame::data(usage.into()))
         });
-        let mut response = Response::new(StreamBody::new(Box::pin(body)).boxed_unsync());
+        let mut response = Response::new(AnswerBody::new(StreamBody::new(Box::pin(body))));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Answer::await_first_content(&attempt, response).await
     }

@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use relay_config::ProviderName;
 use relay_providers::{ApiRequest, Forward, Outcome, requests_guardrail};
 use relay_routing::CredentialId;
+use relay_transport::RequestStream;
 use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
@@ -100,16 +100,12 @@ impl<B: ClientBody> Service<Request<B>> for Forwarder {
         }
         let client = parts.extensions.remove::<Client>();
         let record = parts.extensions.remove();
-        let request = ApiRequest {
-            method: parts.method,
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().map(str::to_owned),
-            headers: parts.headers,
-            body: body.map_err(Into::into).boxed_unsync(),
-            keys_allowed: client.as_ref().is_none_or(Client::may_use_configured_keys),
-            client: client.and_then(Client::into_credential),
-            head_timeout: self.head_timeout,
-        };
+        let mut request = ApiRequest::new(parts.method, parts.uri.path(), RequestStream::new(body));
+        request.query = parts.uri.query().map(str::to_owned);
+        request.headers = parts.headers;
+        request.keys_allowed = client.as_ref().is_none_or(Client::may_use_configured_keys);
+        request.client = client.and_then(Client::into_credential);
+        request.head_timeout = self.head_timeout;
         Box::pin(self.clone().forward(request, record))
     }
 }

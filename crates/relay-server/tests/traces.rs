@@ -8,7 +8,7 @@ mod log;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use relay_providers::{Answer, Attempt};
+use relay_providers::{Answer, AnswerBody, Attempt};
 use relay_server::{Builder, RecordHandle};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -63,7 +63,7 @@ fn an_event_of_an_attempt_carries_the_request_and_the_provider() {
                     tracing::warn!("frame");
                     frame
                 });
-                body.boxed_unsync()
+                AnswerBody::new(body)
             });
             answer
         }));

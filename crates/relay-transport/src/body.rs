@@ -1,15 +1,70 @@
 //! The body of a response on its way back through the relay.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::Body;
-use http_body_util::BodyExt;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use tower::BoxError;
 
 /// The body of an upstream's response: frames in the order and size in which they arrive.
-pub type ResponseBody = UnsyncBoxBody<Bytes, ResponseBodyError>;
+///
+/// ```
+/// use bytes::Bytes;
+/// use http_body::Body;
+/// use relay_transport::ResponseBody;
+///
+/// let body = ResponseBody::from(Bytes::from("{}"));
+/// assert_eq!(body.size_hint().exact(), Some(2));
+/// ```
+#[derive(Debug)]
+pub struct ResponseBody(UnsyncBoxBody<Bytes, ResponseBodyError>);
+
+impl ResponseBody {
+    /// Boxes `body`.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
+    {
+        Self(body.boxed_unsync())
+    }
+}
+
+impl Default for ResponseBody {
+    /// Returns an empty body.
+    fn default() -> Self {
+        Self::from(Bytes::new())
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(Full::new(bytes).map_err(|never| match never {}))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = ResponseBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        Pin::new(&mut self.get_mut().0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
 
 /// The reason that the body of a response ended early. The relay ends its own response early in turn.
 #[derive(Debug, thiserror::Error)]

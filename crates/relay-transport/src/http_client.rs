@@ -10,7 +10,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use tokio::time::error::Elapsed;
 
-use crate::pool::{ReceivedBody, SendError};
+use crate::pool::{ReceiveError, ReceivedBody, SendError};
 use crate::request_body::RequestBody;
 use crate::transport::Transport;
 
@@ -66,7 +66,7 @@ pub(crate) trait Connections {
 impl Connections for Transport {
     type Body = ReceivedBody;
     type HeadError = SendError;
-    type BodyError = hyper::Error;
+    type BodyError = ReceiveError;
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<ReceivedBody>, SendError> {
         Transport::send(self, request.map(|body| RequestBody::Payload(body.into()))).await

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
+use tower::BoxError;
 
 /// An error while fetching an image by its URL. Of the URL it contains only the host, since the path and the query may
 /// be signed.
@@ -44,7 +45,7 @@ pub enum FetchError {
         host: String,
         /// The cause.
         #[source]
-        source: hyper::Error,
+        source: BoxError,
     },
     /// The host returned a status other than 200.
     #[error("`{host}` answers with status {status}")]

@@ -55,9 +55,9 @@ pub use image_error::FetchError;
 #[cfg(feature = "fetch-images")]
 pub use images::{Fetcher, Image};
 pub use network::Network;
-pub use peek::{Resumed, Start, full, read_start};
-pub use pool::{QueueTime, ReceivedBody, SendError};
-pub use request_body::RequestBody;
+pub use peek::{Resumed, Start, read_start};
+pub use pool::{QueueTime, ReceiveError, ReceivedBody, SendError};
+pub use request_body::{RequestBody, RequestStream};
 pub use tls::{TlsError, TrustRoots, is_about_certificate};
 pub use token::{
     Minted, TokenAnswer, TokenClient, TokenError, TokenSource, bearer, check_url, form, read_file,

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 
 use crate::body::{ResponseBody, ResponseBodyError};
 
 /// The result of [`read_start`].
+#[derive(Debug)]
 pub enum Start {
     /// The complete body.
     Whole(Bytes),
@@ -47,12 +48,7 @@ where
         End::Failed(error) => Some(error),
         End::Ahead => None,
     };
-    Start::Part(start.clone(), Resumed::new(start, failed, rest).boxed_unsync())
-}
-
-/// Returns `bytes` as the body of a response.
-pub fn full(bytes: Bytes) -> ResponseBody {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+    Start::Part(start.clone(), ResponseBody::new(Resumed::new(start, failed, rest)))
 }
 
 enum End {

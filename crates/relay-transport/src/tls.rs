@@ -44,7 +44,7 @@ pub enum TlsError {
         path: PathBuf,
         #[source]
         /// The cause.
-        source: pem::Error,
+        source: BoxError,
     },
     /// The CA file is PEM, but contains no certificate.
     #[error("ca_file {} holds no certificate", path.display())]
@@ -59,7 +59,7 @@ pub enum TlsError {
         path: PathBuf,
         #[source]
         /// The cause.
-        source: rustls::Error,
+        source: BoxError,
     },
     /// The CA file would have no effect, because the TLS settings are made in code.
     #[error("ca_file {} has no effect beside TLS settings made in code; add its certificates to them", path.display())]
@@ -69,7 +69,7 @@ pub enum TlsError {
     },
     /// The TLS library has no protocol version in common with itself.
     #[error("TLS cannot be set up")]
-    Protocol(#[source] rustls::Error),
+    Protocol(#[source] BoxError),
 }
 
 /// The server's certificate was not issued by a trusted authority, or by another one of the same name. The usual reasons
@@ -111,13 +111,14 @@ pub(crate) fn client_config(roots: &TrustRoots, ca_file: Option<&Path>) -> Resul
     let mut roots = roots.0.clone();
     if let Some(path) = ca_file {
         let store = Arc::make_mut(&mut roots);
-        let malformed = |source| TlsError::CaFile { path: path.to_owned(), source };
+        let malformed =
+            |source: pem::Error| TlsError::CaFile { path: path.to_owned(), source: source.into() };
         let before = store.len();
         for certificate in CertificateDer::pem_file_iter(path).map_err(malformed)? {
             let certificate = certificate.map_err(malformed)?;
             store
                 .add(certificate)
-                .map_err(|source| TlsError::Certificate { path: path.to_owned(), source })?;
+                .map_err(|source| TlsError::Certificate { path: path.to_owned(), source: source.into() })?;
         }
         if store.len() == before {
             return Err(TlsError::NoCertificate { path: path.to_owned() });
@@ -126,7 +127,7 @@ pub(crate) fn client_config(roots: &TrustRoots, ca_file: Option<&Path>) -> Resul
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Protocol)?
+        .map_err(|source| TlsError::Protocol(source.into()))?
         .with_root_certificates(roots)
         .with_no_client_auth())
 }

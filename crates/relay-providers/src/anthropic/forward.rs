@@ -4,15 +4,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
 use relay_config::{BaseUrl, KeyConfig, KeyId};
 use relay_messages::headers;
-use relay_transport::{IdleTimeout, RequestBody, Transport, received};
-use tower::{BoxError, Service};
+use relay_transport::{IdleTimeout, RequestBody, RequestStream, Transport, received};
+use tower::Service;
 
 use crate::answer::{AnswerBody, AttemptError, refuse_status};
 use crate::anthropic_format::{self, ApiKey};
@@ -25,7 +22,20 @@ use crate::time_limit::HeadLimit;
 const FURTHER_HEADERS: [HeaderName; 3] = [header::ACCEPT_ENCODING, header::CONTENT_ENCODING, header::RANGE];
 
 /// A request of an admitted client that passes unread.
+///
+/// ```
+/// use http::Method;
+/// use http_body_util::Empty;
+/// use relay_providers::ApiRequest;
+/// use relay_transport::RequestStream;
+///
+/// let body = RequestStream::new(Empty::new());
+/// let mut request = ApiRequest::new(Method::GET, "/v1/models", body);
+/// request.query = Some("limit=10".to_owned());
+/// assert!(request.keys_allowed);
+/// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ApiRequest {
     /// The method that the client sent.
     pub method: Method,
@@ -36,13 +46,30 @@ pub struct ApiRequest {
     /// The client's headers without its credentials.
     pub headers: HeaderMap,
     /// The client's body.
-    pub body: UnsyncBoxBody<Bytes, BoxError>,
+    pub body: RequestStream,
     /// The client's own credential.
     pub client: Option<ClientCredential>,
     /// `true` if a configured key may serve the request.
     pub keys_allowed: bool,
     /// The time limit up to the response head; `None` is without limit.
     pub head_timeout: Option<Duration>,
+}
+
+impl ApiRequest {
+    /// Creates a request without a query, headers and a credential of the client. A configured key may serve it, and there is
+    /// no time limit.
+    pub fn new(method: Method, path: impl Into<String>, body: RequestStream) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            query: None,
+            headers: HeaderMap::new(),
+            body,
+            client: None,
+            keys_allowed: true,
+            head_timeout: None,
+        }
+    }
 }
 
 /// Sends [`ApiRequest`]s to one `anthropic` provider. Cloning shares its connections.
@@ -142,7 +169,7 @@ impl Forward {
         }
         let idle = self.transport.idle_timeout();
         let (head, body) = response.into_parts();
-        let body = IdleTimeout::new(&head.headers, received(body), idle).boxed_unsync();
+        let body = AnswerBody::new(IdleTimeout::new(&head.headers, received(body), idle));
         let mut response = Response::from_parts(head, body);
         headers::retain_for_client(response.headers_mut());
         Ok(response)

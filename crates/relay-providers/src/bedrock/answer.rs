@@ -10,10 +10,10 @@ use memchr::memmem;
 use relay_messages::{Edits, MessagesBody};
 use relay_stream::StreamError;
 use relay_stream::bedrock::{SseBody, Translator};
-use relay_transport::{Start, full, read_start};
+use relay_transport::{Start, read_start};
 use serde_json::{Value, json};
 
-use crate::answer::{AnswerBody, BodyError};
+use crate::answer::{AnswerBody, AnswerBodyError};
 use relay_messages::media_type;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -55,28 +55,28 @@ pub(super) async fn message(response: Response<AnswerBody>) -> Response<AnswerBo
 }
 
 /// Converts the response to `CountTokens`.
-pub(super) async fn count(response: Response<AnswerBody>) -> Result<Response<AnswerBody>, BodyError> {
+pub(super) async fn count(response: Response<AnswerBody>) -> Result<Response<AnswerBody>, AnswerBodyError> {
     let (mut head, body) = response.into_parts();
     let Start::Whole(bytes) = read_start(body, COUNT_LIMIT, Duration::MAX).await else {
-        return Err(BodyError::Incomplete);
+        return Err(AnswerBodyError::Incomplete);
     };
     let count: Option<Value> = serde_json::from_slice(&bytes).ok();
     let Some(tokens) = count.as_ref().and_then(|count| count["inputTokens"].as_u64()) else {
-        return Err(BodyError::Malformed("a token count without inputTokens".into()));
+        return Err(AnswerBodyError::Malformed("a token count without inputTokens".into()));
     };
     head.headers.remove(CONTENT_LENGTH);
     head.headers.insert(CONTENT_TYPE, JSON);
     let body = Bytes::from(json!({ "input_tokens": tokens }).to_string());
-    Ok(Response::from_parts(head, full(body)))
+    Ok(Response::from_parts(head, AnswerBody::from(body)))
 }
 
 fn events(body: AnswerBody) -> AnswerBody {
     let events = SseBody::new(body, Translator::new()).map_err(|error| match error {
         StreamError::Inner(error) => error,
-        StreamError::Incomplete => BodyError::Incomplete,
-        error => BodyError::Malformed(error.into()),
+        StreamError::Incomplete => AnswerBodyError::Incomplete,
+        error => AnswerBodyError::Malformed(error.into()),
     });
-    events.boxed_unsync()
+    AnswerBody::new(events)
 }
 
 async fn without_metrics(body: AnswerBody) -> AnswerBody {
@@ -86,12 +86,12 @@ async fn without_metrics(body: AnswerBody) -> AnswerBody {
         Start::Part(_, body) => return body,
     };
     if memmem::find(&bytes, METRICS.as_bytes()).is_none() {
-        return full(bytes);
+        return AnswerBody::from(bytes);
     }
-    let Ok(message) = MessagesBody::parse(bytes.clone()) else { return full(bytes) };
+    let Ok(message) = MessagesBody::parse(bytes.clone()) else { return AnswerBody::from(bytes) };
     let mut edits = Edits::default();
     edits.remove(&message, METRICS);
-    edits.apply(&message).map_err(|never| match never {}).boxed_unsync()
+    AnswerBody::new(edits.apply(&message).map_err(|never| match never {}))
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
             .header(CONTENT_LENGTH, body.len())
             .header(AWS_REQUEST_ID, "id-1")
             .header(AWS_CONTENT_TYPE, "application/json")
-            .body(full(Bytes::from_static(body)))
+            .body(AnswerBody::from(Bytes::from_static(body)))
             .unwrap()
     }
 
@@ -138,7 +138,10 @@ mod tests {
         let answer = count(response("application/json", br#"{"inputTokens":2095}"#)).await.unwrap();
         assert_eq!(text(answer).await, r#"{"input_tokens":2095}"#);
         for odd in [&b"{}"[..], b"", b"<html>", br#"{"inputTokens":-1}"#] {
-            assert!(matches!(count(response("application/json", odd)).await, Err(BodyError::Malformed(_))));
+            assert!(matches!(
+                count(response("application/json", odd)).await,
+                Err(AnswerBodyError::Malformed(_))
+            ));
         }
     }
 
@@ -147,10 +150,10 @@ mod tests {
         let answer = message(response("application/vnd.amazon.eventstream", b"")).await;
         assert_eq!(answer.headers()[CONTENT_TYPE], media_type::EVENTS_IN_UTF8);
         assert!(!answer.headers().contains_key(CONTENT_LENGTH));
-        assert!(matches!(answer.into_body().collect().await, Err(BodyError::Incomplete)));
+        assert!(matches!(answer.into_body().collect().await, Err(AnswerBodyError::Incomplete)));
         let answer =
             message(response("application/vnd.amazon.eventstream", b"\0\0\0\x10garbage that is long")).await;
-        assert!(matches!(answer.into_body().collect().await, Err(BodyError::Malformed(_))));
+        assert!(matches!(answer.into_body().collect().await, Err(AnswerBodyError::Malformed(_))));
     }
 
     #[test]

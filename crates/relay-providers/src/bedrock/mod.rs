@@ -26,7 +26,7 @@ use relay_config::{BaseUrl, BedrockApi, BedrockConfig, BedrockGuardrail};
 use relay_messages::Payload;
 use relay_transport::Transport;
 
-use crate::answer::{AnswerBody, BodyError};
+use crate::answer::{AnswerBody, AnswerBodyError};
 use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
 use crate::guardrail::write_bedrock_headers;
@@ -144,7 +144,7 @@ impl Provider for Bedrock {
         &self,
         endpoint: Endpoint,
         mut response: Response<AnswerBody>,
-    ) -> Result<Response<AnswerBody>, BodyError> {
+    ) -> Result<Response<AnswerBody>, AnswerBodyError> {
         answer::name_request_id(response.headers_mut());
         match (self.api, endpoint) {
             (BedrockApi::Messages, _) => Ok(response),

@@ -99,7 +99,7 @@ impl RestoredBody<AnswerBody> {
     pub(super) fn into_answer(self) -> AnswerBody {
         match self.inner {
             Restored::Passed { body } => body,
-            inner => Self { inner }.boxed_unsync(),
+            inner => AnswerBody::new(Self { inner }),
         }
     }
 }

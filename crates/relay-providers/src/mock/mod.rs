@@ -19,15 +19,13 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use relay_config::ProviderName;
 use relay_messages::estimate_tokens;
-use relay_transport::full;
 use tokio::time::Sleep;
 use tower::Service;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, BodyError};
+use crate::answer::{Answer, AnswerBody, AnswerBodyError, AttemptError};
 use crate::failure::{Judgement, UpstreamError};
 use crate::request::{Attempt, Endpoint};
 use crate::time_limit::within;
@@ -83,7 +81,7 @@ impl Mock {
         };
         let cut_at = matches!(fault, Some(Fault::Cut)).then(|| events.len() / 2);
         let body = Script { events: events.into_iter(), cut_at, sleep: tokio::time::sleep(Duration::ZERO) };
-        let mut response = Response::new(body.boxed_unsync());
+        let mut response = Response::new(AnswerBody::new(body));
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -155,7 +153,8 @@ impl FromStr for Fault {
 }
 
 fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<AnswerBody> {
-    let mut response = Response::new(full(body.into()));
+    let body: Bytes = body.into();
+    let mut response = Response::new(AnswerBody::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     with_request_id(response)
@@ -181,18 +180,18 @@ pin_project! {
 
 impl Body for Script {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = AnswerBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         let mut this = self.project();
         if this.sleep.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
         if *this.cut_at == Some(this.events.len()) {
-            return Poll::Ready(Some(Err(BodyError::Scripted)));
+            return Poll::Ready(Some(Err(AnswerBodyError::Scripted)));
         }
         this.sleep.reset(tokio::time::Instant::now() + EVENT_INTERVAL);
         Poll::Ready(this.events.next().map(|event| Ok(Frame::data(event))))
@@ -206,6 +205,7 @@ mod tests {
     use super::*;
     use crate::outcome::Outcome;
     use crate::request::RelayRequest;
+    use http_body_util::BodyExt;
 
     fn request(fault: Option<&'static str>, body: &str) -> Attempt {
         let mut headers = HeaderMap::new();
@@ -272,7 +272,7 @@ mod tests {
             Err(AttemptError::HeadTimeout { after }) if after == Duration::from_secs(9)
         ));
         let cut = answer(request(Some("cut"), STREAMED)).await.unwrap();
-        assert!(matches!(cut.response.into_body().collect().await, Err(BodyError::Scripted)));
+        assert!(matches!(cut.response.into_body().collect().await, Err(AnswerBodyError::Scripted)));
         let event = answer(request(Some("overload-event"), STREAMED)).await.unwrap();
         assert_eq!(event.outcome, Outcome::Overloaded { retry_after: None });
         assert_eq!(event.response.status(), 503, "nothing has left for the client before the event");

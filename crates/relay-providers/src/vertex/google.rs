@@ -109,7 +109,7 @@ impl Google {
     ) -> Result<Bearer, CredentialError> {
         let lifetime = format!("{}s", IMPERSONATED_LIFETIME.as_secs());
         let body = json!({ "scope": [SCOPE], "delegates": delegates, "lifetime": lifetime });
-        let answer = self.client.post_json(url, bearer, &body).await?;
+        let answer = self.client.post_json(url, bearer, body.to_string()).await?;
         Ok(Minted { token: answer.bearer("accessToken")?, lifetime: IMPERSONATED_LIFETIME })
     }
 

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use relay_messages::cut;
 use relay_providers::{
-    Answer, AnswerStats, Attempt, AttemptError, Deadline, Endpoint, Outcome, RelayRequest,
+    Answer, AnswerBody, AnswerStats, Attempt, AttemptError, Deadline, Endpoint, Outcome, RelayRequest,
 };
 use tokio::time::Sleep;
 use tower::ServiceExt;
@@ -299,7 +298,7 @@ fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer, sp
     let stats = answer.stats.clone();
     let response = answer.response.map(|body| {
         let body = LeasedBody::new(body, leased.lease, stats, on_break);
-        TracedBody::new(span, body).boxed_unsync()
+        AnswerBody::new(TracedBody::new(span, body))
     });
     Answer { response, ..answer }
 }

@@ -34,13 +34,12 @@ impl LastFailure {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::{BodyExt, Empty};
-    use relay_providers::LimitScope;
+    use relay_providers::{AnswerBody, LimitScope};
 
     use super::*;
 
     fn answer(status: u16, outcome: Outcome) -> Answer {
-        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let body = AnswerBody::default();
         Answer::new(outcome, http::Response::builder().status(status).body(body).unwrap())
     }
 

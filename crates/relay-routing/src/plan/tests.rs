@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use http_body_util::BodyExt;
 use relay_config::{KeyId, Pooling, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
-use relay_providers::{Answer, AttemptError, ClientCredential, Endpoint, LimitScope, Outcome, RelayRequest};
+use relay_providers::{
+    Answer, AnswerBody, AttemptError, ClientCredential, Endpoint, LimitScope, Outcome, RelayRequest,
+};
 use tower::service_fn;
 
 use super::attempts::NextAttempt;
@@ -421,8 +422,7 @@ fn a_new_planner_inherits_the_state_of_the_old_one() {
     let NextAttempt::Try(mut first) = before.plan(&request, now).unwrap().next(now) else {
         panic!("no candidate is free")
     };
-    let response =
-        http::Response::new(http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync());
+    let response = http::Response::new(AnswerBody::default());
     let limited = Outcome::RateLimited { retry_after: Some(Duration::from_secs(9)), scope: LimitScope::Key };
     first.lease.record_answer(&Answer::new(limited, response), now);
     drop(first);

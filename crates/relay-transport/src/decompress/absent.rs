@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
-use http_body_util::BodyExt;
 
 use super::DecodeError;
 use crate::body::{ResponseBody, ResponseBodyError};
@@ -48,7 +47,7 @@ pub fn decompress<B>(_: &mut HeaderMap, body: B) -> ResponseBody
 where
     B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
 {
-    body.boxed_unsync()
+    ResponseBody::new(body)
 }
 
 #[cfg(test)]

@@ -85,12 +85,12 @@ pub fn decompress<B>(headers: &mut HeaderMap, body: B) -> ResponseBody
 where
     B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
 {
-    let Ok(Some(coding)) = ContentCoding::of(headers) else { return body.boxed_unsync() };
+    let Ok(Some(coding)) = ContentCoding::of(headers) else { return ResponseBody::new(body) };
     let encoded = StreamReader::new(BodyDataStream::new(body.map_err(io::Error::other)));
     headers.remove(CONTENT_ENCODING);
     headers.remove(CONTENT_LENGTH);
     let reader = Reader::new(coding, encoded, RESPONSE_MEMBER);
-    Decoded { reader: Some(Box::new(reader)), buffer: BytesMut::new() }.boxed_unsync()
+    ResponseBody::new(Decoded { reader: Some(Box::new(reader)), buffer: BytesMut::new() })
 }
 
 /// The output of a decoder as a body.

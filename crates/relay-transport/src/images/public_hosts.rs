@@ -90,7 +90,10 @@ impl Connections for PublicHosts {
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<ConnectedBody>, FetchError> {
         let target = Target::of(request.uri())?;
-        let broken = |source| FetchError::Transport { host: target.host().to_owned(), source };
+        let broken = |source: hyper::Error| FetchError::Transport {
+            host: target.host().to_owned(),
+            source: source.into(),
+        };
         let interim = InterimResponses::default();
         let stream = self.connect(&target).await?;
         let io = TokioIo::new(CountedIo::http1(stream, BytesReceived::default(), interim.clone()));
@@ -136,7 +139,8 @@ impl Body for ConnectedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let this = self.get_mut();
-        let broken = |source| FetchError::Transport { host: this.host.clone(), source };
+        let broken =
+            |source: hyper::Error| FetchError::Transport { host: this.host.clone(), source: source.into() };
         Pin::new(&mut this.body).poll_frame(cx).map_err(broken)
     }
 

@@ -10,6 +10,7 @@ use tower::BoxError;
 
 /// The reason that there is no response head.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SendError {
     /// No connection could be made: refused, unreachable, unknown name, TLS, or too slow. Nothing was sent.
     #[error("cannot connect to the upstream")]

@@ -49,7 +49,7 @@ use self::host::{Accept, Host};
 use self::limits::PoolLimits;
 use self::outgoing::Outgoing;
 pub use self::queue_time::QueueTime;
-pub use self::received::ReceivedBody;
+pub use self::received::{ReceiveError, ReceivedBody};
 use self::repeat::Repeat;
 use crate::connect::Connector;
 use crate::request_body::RequestBody;

@@ -7,10 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
 use tower::BoxError;
 
-use crate::request_body::RequestBody;
+use crate::request_body::{RequestBody, RequestStream};
 
 /// A value that is kept until the body has been sent.
 pub(super) type Hold = Arc<dyn Any + Send + Sync>;
@@ -88,7 +87,7 @@ pub(super) struct SharedStream(Arc<Mutex<Unread>>);
 
 struct Unread {
     /// `None` once it has been taken back.
-    body: Option<UnsyncBoxBody<Bytes, BoxError>>,
+    body: Option<RequestStream>,
     is_read: bool,
 }
 
@@ -98,12 +97,12 @@ struct Unread {
 struct TakenBack;
 
 impl SharedStream {
-    pub(super) fn new(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
+    pub(super) fn new(body: RequestStream) -> Self {
         Self(Arc::new(Mutex::new(Unread { body: Some(body), is_read: false })))
     }
 
     /// Takes the body back. Returns `None` if a part of it has been read. The connection can then no longer read it.
-    pub(super) fn take_back(&self) -> Option<UnsyncBoxBody<Bytes, BoxError>> {
+    pub(super) fn take_back(&self) -> Option<RequestStream> {
         let mut unread = self.lock();
         if unread.is_read { None } else { unread.body.take() }
     }
@@ -129,7 +128,7 @@ mod tests {
     use super::*;
 
     fn stream() -> SharedStream {
-        SharedStream::new(Full::new(Bytes::from("body")).map_err(|never| match never {}).boxed_unsync())
+        SharedStream::new(RequestStream::new(Full::new(Bytes::from("body"))))
     }
 
     #[tokio::test]

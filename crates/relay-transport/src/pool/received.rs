@@ -48,14 +48,19 @@ impl ReceivedBody {
     }
 }
 
+/// The connection failed, or it ended before the body of a response did.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReceiveError(hyper::Error);
+
 impl Body for ReceivedBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ReceiveError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ReceiveError>>> {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
@@ -63,7 +68,7 @@ impl Body for ReceivedBody {
             Some(Ok(_)) if !this.body.is_end_stream() => {}
             _ => this.finish(),
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(ReceiveError)))
     }
 
     fn is_end_stream(&self) -> bool {

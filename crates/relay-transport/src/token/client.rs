@@ -68,7 +68,7 @@ impl TokenClient {
         self.exchange(request).await
     }
 
-    /// Posts `body` as JSON with `authorization`.
+    /// Posts `body`, which is JSON, with `authorization`.
     ///
     /// # Errors
     /// The errors of [`post_form`](Self::post_form).
@@ -76,9 +76,9 @@ impl TokenClient {
         &self,
         url: &str,
         authorization: HeaderValue,
-        body: &Value,
+        body: impl Into<Bytes>,
     ) -> Result<TokenAnswer, TokenError> {
-        let mut request = request(Method::POST, url, body.to_string().into())?;
+        let mut request = request(Method::POST, url, body.into())?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.headers_mut().insert(AUTHORIZATION, authorization);
         self.exchange(request).await
