@@ -36,8 +36,6 @@ pub(crate) enum ConfigError {
         #[source]
         source: io::Error,
     },
-    #[error("cannot print the schema")]
-    Print(#[from] serde_json::Error),
     #[error(transparent)]
     Output(#[from] io::Error),
 }
@@ -59,9 +57,7 @@ pub(crate) fn run(command: ConfigCommand, settings: Settings, out: &mut Output) 
             validate(&Settings { config: path.or(settings.config), ..settings }, out)
         }
         ConfigCommand::Show => show(&settings, out),
-        ConfigCommand::Schema => {
-            out.line(serde_json::to_string_pretty(&relay_config::schema())?).map_err(ConfigError::Output)
-        }
+        ConfigCommand::Schema => out.line(relay_config::schema()).map_err(ConfigError::Output),
     }
 }
 

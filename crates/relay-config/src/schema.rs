@@ -9,13 +9,14 @@ use crate::raw;
 use crate::tree::KeyPath;
 use crate::unimplemented_keys;
 
-/// Returns the JSON Schema (draft 2020-12) of a configuration file, for editors and for `cc-relay config schema`.
+/// Returns the JSON Schema (draft 2020-12) of a configuration file as indented JSON, for editors and for
+/// `cc-relay config schema`.
 ///
 /// It is the schema that [`Loader`](crate::Loader) enforces. Settings of features that are not implemented are
 /// included, and their description says so.
 #[must_use]
-pub fn schema() -> Value {
-    Schema::shared().root.clone()
+pub fn schema() -> String {
+    format!("{:#}", Schema::shared().root)
 }
 
 /// The schema that files are checked against.

@@ -93,7 +93,7 @@ impl<'a> Stage<'a> {
             edits.insert(body, "anthropic_version", r#""bedrock-2023-05-31""#);
         }
         let mut request = Request::new(edits.apply(body));
-        let scope = RefusalScope { model, is_count: false };
+        let scope = RefusalScope::new(model, false);
         black_box(self.memory.strip_known(scope, &mut request, Instant::now()));
         request
     }

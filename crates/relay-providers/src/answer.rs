@@ -15,7 +15,18 @@ use crate::outcome::Outcome;
 use crate::provider::{AuthorizeError, PrepareError};
 
 /// An upstream's answer.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::Response;
+/// use relay_providers::{Answer, AnswerBody, Outcome};
+///
+/// let body = AnswerBody::from(Bytes::from(r#"{"type":"message","content":[]}"#));
+/// let answer = Answer::new(Outcome::Success, Response::new(body));
+/// assert_eq!(answer.response.status(), 200);
+/// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Answer {
     /// The meaning for routing.
     pub outcome: Outcome,
@@ -41,6 +52,12 @@ impl Answer {
         let (limits, stats) = (RateLimits::default(), AnswerStats::default());
         let (is_foreign_error, is_account_rejected, is_stream) = (false, false, false);
         Self { outcome, response, is_foreign_error, is_account_rejected, is_stream, limits, stats }
+    }
+
+    /// Replaces the body of the response by the result of `map`.
+    #[must_use]
+    pub fn map_body(self, map: impl FnOnce(AnswerBody) -> AnswerBody) -> Self {
+        Self { response: self.response.map(map), ..self }
     }
 }
 

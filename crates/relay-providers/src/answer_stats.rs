@@ -32,8 +32,8 @@ struct Facts {
 impl AnswerStats {
     /// The time at which the first content arrived; `None` before that, and for an answer that is not a stream.
     #[must_use]
-    pub fn first_content(&self) -> Option<Instant> {
-        self.0.first_content.get().copied()
+    pub fn first_content(&self) -> Option<std::time::Instant> {
+        self.0.first_content.get().map(|at| at.into_std())
     }
 
     /// The report of the whole body, and its end; `None` before the end, and for an answer that the relay does not read.

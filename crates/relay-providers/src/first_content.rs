@@ -12,6 +12,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
+use relay_messages::media_type;
 use relay_stream::body::{KeepAliveBody, TokioTimer};
 use relay_stream::events::UnknownEvents;
 use relay_stream::watch::{StreamReport, WatchBody};
@@ -25,7 +26,6 @@ use crate::failed_response::FailedResponse;
 use crate::failure::Judgement;
 use crate::outcome::Outcome;
 use crate::request::{Attempt, Deadline, Endpoint};
-use relay_messages::media_type;
 
 /// The largest number of bytes of a stream that are held back.
 const HELD_BYTES: usize = 64 * 1024;

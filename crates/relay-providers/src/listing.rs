@@ -32,6 +32,7 @@ const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version
 
 /// A model in the list of its upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct ListedModel {
     /// The name that requests use.
     #[serde(alias = "name")]

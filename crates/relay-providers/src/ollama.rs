@@ -11,7 +11,7 @@ use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use relay_config::BaseUrl;
-use relay_messages::{Edits, MessagesBody, Payload, headers};
+use relay_messages::{Edits, MessagesBody, Payload, headers, media_type};
 use relay_stream::body::MessageStartBody;
 use relay_transport::{Start, read_start};
 
@@ -20,7 +20,6 @@ use crate::anthropic_format;
 use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
 use crate::provider::{AuthorizeError, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
-use relay_messages::media_type;
 
 /// The size of a message up to which it is collected and completed. A larger message passes as it is. The longest answers
 /// of today's models are below 1 MiB.

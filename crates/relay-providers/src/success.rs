@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response, response};
 use http_body_util::BodyExt;
+use relay_messages::media_type;
 use relay_transport::{Start, read_start};
 use tokio::time::Instant;
 
@@ -20,7 +21,6 @@ use crate::failed_response::FailedResponse;
 use crate::failure::{self, Answered};
 use crate::first_content::FIRST_EVENT_TIME;
 use crate::request::{Attempt, Endpoint};
-use relay_messages::media_type;
 
 /// The size of an answer in one piece up to which it is collected and checked. A larger one passes as it is. The longest
 /// answers of today's models are below 1 MiB.

@@ -295,7 +295,7 @@ impl<P: Provider> Service<Attempt> for Upstream<P> {
 
 /// The requests that a refusal of `attempt` applies to.
 fn scope(attempt: &Attempt) -> RefusalScope<'_> {
-    RefusalScope { model: attempt.model(), is_count: attempt.request().endpoint() == Endpoint::CountTokens }
+    RefusalScope::new(attempt.model(), attempt.request().endpoint() == Endpoint::CountTokens)
 }
 
 /// The response to a request.
@@ -314,7 +314,6 @@ fn now() -> std::time::Instant {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use http::HeaderMap;
     use relay_config::BaseUrl;
@@ -392,11 +391,7 @@ mod tests {
             let base_url = serve(responses.to_vec()).await;
             let renewed = Arc::new(AtomicUsize::new(0));
             let provider = Renewable { base_url, renewals: Arc::clone(&renewed) };
-            let settings = TransportSettings {
-                connect_timeout: Duration::from_secs(9),
-                idle_timeout: Duration::from_secs(9),
-                ca_file: None,
-            };
+            let settings = TransportSettings::default();
             let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::none()).unwrap();
             let (owner, provenance) = (SignatureOwner::CLAUDE, ThinkingProvenance::default());
             let refusals = RefusalMemory::new(None, &Adapter::of("compatible"), owner, provenance);

@@ -43,8 +43,8 @@ impl Builder {
         self
     }
 
-    /// States whether only this machine can reach the relay: every listener through which requests arrive is bound to a
-    /// loopback address. The default is `false`.
+    /// Declares the reach of the relay. `true`: only this machine can reach it, since every listener through which requests
+    /// arrive is bound to a loopback address. The default is `false`.
     ///
     /// `true` changes the default of `server.auth.subscription_may_use_keys` to `true` if no client key is configured: a
     /// request with a subscription token may then be served with the configured keys. The form of such a token is public,

@@ -260,7 +260,7 @@ impl Lists {
 }
 
 fn refusal_json(refusal: KnownRefusal) -> Value {
-    let KnownRefusal { model, dropped, remaining } = refusal;
+    let KnownRefusal { model, dropped, remaining, .. } = refusal;
     json!({"model": model, "dropped": dropped, "expires_in_s": remaining.as_secs()})
 }
 

@@ -58,8 +58,10 @@ async fn deployments(_: Option<&ProviderConfig>) -> Result<Option<Vec<Deployment
 
 /// Returns the address of `provider` with a transport to it. `None` if it has no address.
 fn connect(provider: &ProviderConfig) -> Option<(relay_config::BaseUrl, Transport)> {
-    let settings =
-        TransportSettings { connect_timeout: LIMIT, idle_timeout: LIMIT, ca_file: provider.ca_file.clone() };
+    let settings = TransportSettings::default()
+        .with_connect_timeout(LIMIT)
+        .with_idle_timeout(LIMIT)
+        .with_ca_file(provider.ca_file.clone());
     let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::from_environment()).ok()?;
     Some((provider.kind.base_url()?.clone(), transport))
 }

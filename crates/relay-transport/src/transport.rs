@@ -14,16 +14,65 @@ use crate::tls::{TlsError, TrustRoots};
 
 /// The settings of a [`Transport`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TransportSettings {
-    /// The time limit for a new connection, name lookup and TLS included.
+    /// The time limit for a new connection, name lookup and TLS included. Default 5 s.
     pub connect_timeout: Duration,
-    /// The longest silence within a response's body.
+    /// The longest silence within a response's body. Default 300 s.
     pub idle_timeout: Duration,
     /// A PEM file with certificates to trust in addition to the roots.
     pub ca_file: Option<PathBuf>,
 }
 
+impl Default for TransportSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(300),
+            ca_file: None,
+        }
+    }
+}
+
+impl TransportSettings {
+    /// Sets the time limit for a new connection, name lookup and TLS included.
+    #[must_use]
+    pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets the longest silence within a response's body.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// Sets the PEM file with certificates to trust in addition to the roots. `None`, the default, is no file.
+    #[must_use]
+    pub fn with_ca_file(mut self, path: impl Into<Option<PathBuf>>) -> Self {
+        self.ca_file = path.into();
+        self
+    }
+}
+
 /// A pool of connections. Cloning shares it.
+///
+/// ```no_run
+/// use http::Request;
+/// use relay_messages::Payload;
+/// use relay_transport::{Proxies, RequestBody, Transport, TransportSettings, TrustRoots};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = TransportSettings::default();
+/// let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::from_environment())?;
+/// let request = Request::get("https://api.anthropic.com/v1/models").body(RequestBody::from(Payload::default()))?;
+/// let response = transport.send(request).await?;
+/// assert_eq!(response.status(), 401);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Transport {
     pool: Pool,

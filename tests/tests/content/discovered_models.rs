@@ -20,7 +20,7 @@ fn call(model: &str) -> Call {
 
 fn transport() -> Transport {
     let second = std::time::Duration::from_secs(1);
-    let settings = TransportSettings { connect_timeout: second, idle_timeout: second, ca_file: None };
+    let settings = TransportSettings::default().with_connect_timeout(second).with_idle_timeout(second);
     Transport::new(&settings, &TrustRoots::load(), Proxies::none()).expect("a transport without a CA file")
 }
 

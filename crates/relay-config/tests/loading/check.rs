@@ -30,7 +30,7 @@ pub(crate) fn load(format: Format, text: &str) -> Result<Loaded, LoadError> {
 
 /// Returns the types of providers, as messages list them.
 pub(crate) fn types() -> String {
-    let schema = schema();
+    let schema: serde_json::Value = serde_json::from_str(&schema()).expect("JSON");
     let types = &schema["$defs"]["Provider"]["properties"]["type"]["oneOf"];
     let types = types.as_array().into_iter().flatten().filter_map(|rule| rule["const"].as_str());
     let types = types.map(|name| format!("`{name}`"));

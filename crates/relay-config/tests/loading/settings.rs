@@ -327,7 +327,7 @@ fn every_part_of_the_template_loads_when_it_is_uncommented() {
 
 #[test]
 fn the_defaults_in_the_schema_are_the_defaults() {
-    let schema = schema();
+    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
     let table = |name: &str| {
         let rows = schema["$defs"][name]["properties"].as_object().unwrap().iter();
         // Settings that only one type accepts do not belong to the type in this test.

@@ -25,11 +25,20 @@ const CONDITIONS: usize = 4;
 ///
 /// `count_tokens` takes fewer fields than messages do, so that its refusals do not apply to these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RefusalScope<'a> {
     /// The model's name at the provider.
     pub model: &'a str,
     /// `true` for `count_tokens`, `false` for messages.
     pub is_count: bool,
+}
+
+impl<'a> RefusalScope<'a> {
+    /// Creates the scope of the requests for `model`: token counts if `is_count`, otherwise messages.
+    #[must_use]
+    pub const fn new(model: &'a str, is_count: bool) -> Self {
+        Self { model, is_count }
+    }
 }
 
 /// A field or a beta that is removed from requests.
@@ -96,6 +105,7 @@ impl RememberedField {
 
 /// A field or beta that a provider is known to refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KnownRefusal {
     /// The model's name at the provider.
     pub model: String,

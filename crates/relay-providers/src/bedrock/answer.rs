@@ -7,14 +7,13 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use memchr::memmem;
-use relay_messages::{Edits, MessagesBody};
+use relay_messages::{Edits, MessagesBody, media_type};
 use relay_stream::StreamError;
 use relay_stream::bedrock::{SseBody, Translator};
 use relay_transport::{Start, read_start};
 use serde_json::{Value, json};
 
 use crate::answer::{AnswerBody, AnswerBodyError};
-use relay_messages::media_type;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const AWS_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");

@@ -8,6 +8,7 @@ use crate::outcome::Outcome;
 
 /// The meaning of an [`UpstreamError`](super::UpstreamError), for routing and for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Judgement {
     /// The meaning for failover and for the health of key, model and provider.
     pub outcome: Outcome,

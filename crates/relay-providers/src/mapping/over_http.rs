@@ -13,12 +13,11 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use pin_project_lite::pin_project;
-use relay_messages::{Edits, MessagesBody, Payload};
+use relay_messages::{Edits, MessagesBody, Payload, media_type};
 use tower::{BoxError, Service};
 
 use super::layer::{ModelMap, ModelMapLayer};
 use super::restore::{RestoredBody, restore_model};
-use relay_messages::media_type;
 
 /// The refusal of a request whose body is above the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -9,12 +9,11 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
-use relay_messages::{Edits, MessagesBody, Payload};
+use relay_messages::{Edits, MessagesBody, Payload, media_type};
 use relay_stream::body::MessageStartBody;
 use relay_transport::Resumed;
 
 use crate::answer::AnswerBody;
-use relay_messages::media_type;
 
 /// The size of a JSON answer up to which it is collected and the client's name of the model restored. A larger answer
 /// passes as it is. The longest answers of today's models are below 1 MiB.

@@ -203,11 +203,7 @@ mod tests {
     use relay_transport::{Proxies, TransportSettings, TrustRoots};
 
     fn vertex(region: &str, base_url: Option<&str>) -> Vertex {
-        let settings = TransportSettings {
-            connect_timeout: std::time::Duration::from_secs(1),
-            idle_timeout: std::time::Duration::from_secs(1),
-            ca_file: None,
-        };
+        let settings = TransportSettings::default();
         let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::none()).unwrap();
         let mut config = VertexConfig::new(GoogleCredentials::File("/nonesuch.json".into()))
             .with_project("my-project")

@@ -296,11 +296,10 @@ fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer, sp
         }
     };
     let stats = answer.stats.clone();
-    let response = answer.response.map(|body| {
+    answer.map_body(|body| {
         let body = LeasedBody::new(body, leased.lease, stats, on_break);
         AnswerBody::new(TracedBody::new(span, body))
-    });
-    Answer { response, ..answer }
+    })
 }
 
 /// Returns the limit for the response head.

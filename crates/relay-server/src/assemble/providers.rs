@@ -47,11 +47,10 @@ pub(crate) fn build_providers(
     let mut ranked = Vec::new();
     for provider in config.providers.iter().filter(|provider| provider.enabled) {
         let name = || provider.name.to_string();
-        let settings = TransportSettings {
-            connect_timeout: provider.connect_timeout,
-            idle_timeout: provider.idle_timeout,
-            ca_file: provider.ca_file.clone(),
-        };
+        let settings = TransportSettings::default()
+            .with_connect_timeout(provider.connect_timeout)
+            .with_idle_timeout(provider.idle_timeout)
+            .with_ca_file(provider.ca_file.clone());
         let transport = Transport::over(&settings, &network(options, &roots, &provider.name))
             .map_err(|source| BuildError::Tls { provider: name(), source })?;
         let adapter = Arc::new(adapter_for(provider));

@@ -200,7 +200,8 @@ impl RecordHandle {
             record.attempts = log.to_vec();
         }
         let Some(answer) = &state.answer else { return };
-        record.first_content = answer.first_content().map(|at| at.saturating_duration_since(record.started));
+        record.first_content =
+            answer.first_content().map(|at| at.saturating_duration_since(record.started.into_std()));
         if let Some((report, _)) = answer.end() {
             record.usage = report.usage;
             record.stop_reason = report.stop_reason.as_deref().map(Into::into);

@@ -428,7 +428,7 @@ fn defaults_in_the_schema_are_the_defaults_of_the_clouds() {
         (azure_given, "azure_auth: api_key"),
         ("type: vertex", "gcp_region: us-east5"),
     ] {
-        let schema = crate::schema();
+        let schema: serde_json::Value = serde_json::from_str(&crate::schema()).unwrap();
         let (key, value) = with.split_once(": ").unwrap();
         assert_eq!(schema["$defs"]["Provider"]["properties"][key]["default"], value);
         let both = provider(&[REGION], &format!("{without}, {with}"));
