@@ -150,7 +150,7 @@ async fn receive(mut body: Incoming) -> Result<Received> {
 
 fn stream(script: &Script, framing: Framing) -> Result<Response<AnswerBody>> {
     let scenario = *script.scenario.lock().unwrap_or_else(PoisonError::into_inner);
-    let body = EventBody::new(scenario, framing, script.ends.clone())?;
+    let body = EventBody::new(scenario, framing, &script.ends)?;
     let mut response = Response::new(Either::Right(body));
     response.headers_mut().insert(header::CONTENT_TYPE, framing.content_type().parse()?);
     Ok(response)

@@ -1,36 +1,38 @@
 //! The body of a streamed answer.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::events::{Framing, now};
 use super::scenario::Scenario;
 use crate::Result;
 
-/// The longest time between the end of all streams and the end of one of them.
-const POLL_OF_THE_END: Duration = Duration::from_millis(500);
-
-/// The number of times that the benchmark has ended the open streams.
+/// The end of the streams that have none of their own.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ends(Arc<AtomicU64>);
+pub(crate) struct Ends(watch::Sender<()>);
 
 impl Ends {
     /// Ends the paced and held streams that are open.
     pub(crate) fn end_streams(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.send_replace(());
     }
 
-    fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// Returns a future that completes when the streams are ended the next time.
+    fn next(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut receiver = self.0.subscribe();
+        Box::pin(async move {
+            // An error means that the upstream ends.
+            let _ = receiver.changed().await;
+        })
     }
 }
 
@@ -42,11 +44,8 @@ pub(crate) struct EventBody {
     next: Step,
     /// The events that end the stream.
     end: Bytes,
-    ends: Ends,
-    started: u64,
 }
 
-#[derive(Debug)]
 enum Pace {
     /// The deltas that are left, and the delta itself. `flushed` is false directly after a delta.
     Burst {
@@ -55,11 +54,23 @@ enum Pace {
         flushed: bool,
     },
     Timed {
-        gap: Duration,
-        due: Instant,
-        timer: Pin<Box<Sleep>>,
-        silent: bool,
+        timer: Timer,
+        ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     },
+    /// No delta.
+    Held {
+        ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    },
+}
+
+impl fmt::Debug for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Burst { .. } => "Burst",
+            Self::Timed { .. } => "Timed",
+            Self::Held { .. } => "Held",
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,25 +85,19 @@ impl EventBody {
     /// Creates the stream of a scenario.
     /// # Errors
     /// If an event cannot be encoded.
-    pub(crate) fn new(scenario: Scenario, framing: Framing, ends: Ends) -> Result<Self> {
-        let timed = |gap: Duration, silent| {
-            // Streams that start together must not send together.
-            let due = Instant::now() + gap.mul_f64(fastrand::f64());
-            Pace::Timed { gap, due, timer: Box::pin(sleep_until(due)), silent }
-        };
+    pub(crate) fn new(scenario: Scenario, framing: Framing, ends: &Ends) -> Result<Self> {
         let pace = match scenario {
             Scenario::Burst { events } => {
                 Pace::Burst { left: events, delta: framing.delta(now())?, flushed: true }
             }
-            Scenario::Paced { gap } => timed(gap, false),
-            Scenario::Held => timed(POLL_OF_THE_END, true),
+            Scenario::Paced { gap } => Pace::Timed { timer: Timer::new(gap), ended: ends.next() },
+            Scenario::Held => Pace::Held { ended: ends.next() },
         };
-        let started = ends.count();
         let mut end = framing.end()?;
         if scenario == Scenario::Held {
             end = [framing.block_start()?, end].concat().into();
         }
-        Ok(Self { framing, pace, next: Step::Start, end, ends, started })
+        Ok(Self { framing, pace, next: Step::Start, end })
     }
 
     /// Returns the next delta, or `None` at the end of the deltas.
@@ -109,20 +114,41 @@ impl EventBody {
                 (*left, *flushed) = (*left - 1, false);
                 Poll::Ready(Some(delta.clone()))
             }
-            Pace::Timed { gap, due, timer, silent } => loop {
-                if self.ends.count() != self.started {
+            Pace::Timed { timer, ended } => {
+                if ended.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(None);
                 }
-                std::task::ready!(timer.as_mut().poll(cx));
-                if !*silent && Instant::now() >= *due {
-                    *due += *gap;
-                    timer.as_mut().reset((*due).min(Instant::now() + POLL_OF_THE_END));
-                    return Poll::Ready(self.framing.delta(now()).ok());
-                }
-                let poll = Instant::now() + POLL_OF_THE_END;
-                timer.as_mut().reset(if *silent { poll } else { (*due).min(poll) });
-            },
+                ready!(timer.poll(cx));
+                Poll::Ready(self.framing.delta(now()).ok())
+            }
+            Pace::Held { ended } => ended.as_mut().poll(cx).map(|()| None),
         }
+    }
+}
+
+/// The times of the deltas of one stream: at once, then at a random time within the gap, then once per gap.
+///
+/// Streams that start together therefore do not send together. A delta that is late does not make the later ones hurry,
+/// which would fill the buffers of a slow proxy.
+#[derive(Debug)]
+struct Timer {
+    gap: Duration,
+    sleep: Pin<Box<Sleep>>,
+    is_first: bool,
+}
+
+impl Timer {
+    fn new(gap: Duration) -> Self {
+        Self { gap, sleep: Box::pin(sleep_until(Instant::now())), is_first: true }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.sleep.as_mut().poll(cx));
+        let gap = if self.is_first { self.gap.mul_f64(fastrand::f64()) } else { self.gap };
+        self.is_first = false;
+        let next = (self.sleep.deadline() + gap).max(Instant::now());
+        self.sleep.as_mut().reset(next);
+        Poll::Ready(())
     }
 }
 
@@ -136,7 +162,7 @@ impl Body for EventBody {
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
         let frame = match self.next {
             Step::Start => {
-                let silent = matches!(self.pace, Pace::Timed { silent: true, .. });
+                let silent = matches!(self.pace, Pace::Held { .. });
                 self.next = if silent { Step::Deltas } else { Step::BlockStart };
                 self.framing.start().ok()
             }
@@ -145,7 +171,7 @@ impl Body for EventBody {
                 self.framing.block_start().ok()
             }
             Step::Deltas => {
-                let delta = std::task::ready!(self.poll_delta(cx));
+                let delta = ready!(self.poll_delta(cx));
                 delta.or_else(|| {
                     self.next = Step::Ended;
                     Some(self.end.clone())

@@ -165,7 +165,7 @@ fn streams(scale: &Scale) -> Vec<Workload> {
 
 fn memory(scale: &Scale) -> Vec<Workload> {
     let (streams, wait) = (scale.memory_streams, scale.wait);
-    let gap = Duration::from_millis(if scale.is_smoke { 50 } else { 1_000 });
+    let gap = Duration::from_millis(if scale.is_smoke { 50 } else { 5_000 });
     let goals = |names: &[&'static str]| {
         let of = |peer| {
             [
