@@ -4,9 +4,10 @@
 //! any thread ──line──▶ LogQueue, bounded ──batch──▶ thread `log` ──▶ Output
 //! ```
 //! With a plain writer, a reader that stops reading (`cc-relay | less`) would stop the relay. If the queue is full,
-//! lines are dropped and counted, and the count is logged. Lines that arrive during a write are written together by
-//! the next one. If the output fails, standard error reports it once, and the log counts the lost lines once it works
-//! again.
+//! lines are dropped and counted, and the count is logged. The first line after a pause is written at once. After each
+//! write the thread rests for some milliseconds, and then writes all lines that have arrived: under load no request
+//! wakes the thread. If the output fails, standard error reports it once, and the log counts the lost lines once it
+//! works again.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,11 @@ use super::output::Output;
 /// The most bytes that wait in the queue: the lines of about five thousand requests. A batch of the same size may be
 /// in the hands of the writer.
 const CAPACITY: usize = 1024 * 1024;
+/// The time from one write to the next, unless the queue holds [`BATCH`] bytes before. A terminal shows each line well
+/// before a reader could notice the delay.
+const REST: Duration = Duration::from_millis(5);
+/// The number of waiting bytes that ends a rest.
+const BATCH: usize = 64 * 1024;
 /// The longest time for which the end of the process waits for the output to take the last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -35,15 +41,15 @@ impl Log {
     pub(crate) fn reopen(&self) {
         let mut state = self.0.lock();
         state.reopens = true;
-        self.0.filled.notify_one();
+        self.0.woken.notify_one();
     }
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Notified when there are lines to write, or when no further line will come.
-    filled: Condvar,
+    /// Notified when the thread waits for what has just happened: lines to write, a reopening, or the end.
+    woken: Condvar,
     /// Notified when the last line has been written.
     finished: Condvar,
 }
@@ -51,6 +57,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     lines: Vec<u8>,
+    /// The number of bytes in `lines` that the thread waits for, or `None` if it does not wait or has been notified.
+    awaited: Option<usize>,
     lost: u64,
     reopens: bool,
     closing: bool,
@@ -60,9 +68,14 @@ struct State {
 impl LogQueue {
     /// Starts the thread that writes to `output`.
     pub(super) fn start(output: Output) -> io::Result<(Self, Log)> {
+        Self::start_with_rest(output, REST)
+    }
+
+    /// Starts the thread that writes to `output`, and rests for `rest` after each write.
+    fn start_with_rest(output: Output, rest: Duration) -> io::Result<(Self, Log)> {
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_to(output))?;
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_to(output, rest))?;
         Ok((Self(Arc::clone(&shared)), Log(shared)))
     }
 }
@@ -78,18 +91,34 @@ impl<'a> MakeWriter<'a> for LogQueue {
 impl Write for &LogQueue {
     /// Adds `line`. It is complete, since the formatter writes each event with one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut state = self.0.lock();
-        if state.lines.len() + line.len() <= CAPACITY {
-            state.lines.extend_from_slice(line);
-            self.0.filled.notify_one();
-        } else {
-            state.lost += 1;
+        let is_awaited = self.0.lock().push(line);
+        // After the lock is released, since the thread would wait for the lock otherwise.
+        if is_awaited {
+            self.0.woken.notify_one();
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl State {
+    /// Adds `line`, or counts it as lost. Returns `true` if the thread is to be notified.
+    fn push(&mut self, line: &[u8]) -> bool {
+        if self.lines.len() + line.len() > CAPACITY {
+            self.lost += 1;
+            return false;
+        }
+        self.lines.extend_from_slice(line);
+        let length = self.lines.len();
+        self.awaited.take_if(|awaited| length >= *awaited).is_some()
+    }
+
+    /// Returns `true` if the thread has nothing to do until there are `bytes` bytes of lines.
+    fn is_below(&self, bytes: usize) -> bool {
+        self.lines.len() < bytes && !self.reopens && !self.closing
     }
 }
 
@@ -100,7 +129,7 @@ impl Shared {
     }
 
     /// Writes batches to the output until the log is dropped.
-    fn write_to(&self, output: Output) {
+    fn write_to(&self, output: Output, rest: Duration) {
         let mut batch = Batch::default();
         let mut output = Reported { output, lost: 0, has_failed: false };
         while self.next_batch(&mut batch) {
@@ -109,16 +138,27 @@ impl Shared {
             if batch.lost > 0 {
                 tracing::warn!(lost = batch.lost, "log lines were dropped: the output is too slow");
             }
+            self.rest(rest);
         }
         self.lock().finished = true;
         self.finished.notify_all();
     }
 
+    /// Waits until `rest` has passed, unless there is a whole batch, a reopening or the end before.
+    fn rest(&self, rest: Duration) {
+        let mut state = self.lock();
+        state.awaited = Some(BATCH);
+        let waited = self.woken.wait_timeout_while(state, rest, |state| state.is_below(BATCH));
+        waited.unwrap_or_else(PoisonError::into_inner).0.awaited = None;
+    }
+
     /// Waits for lines and moves them to `batch`. Returns `false` at the end.
     fn next_batch(&self, batch: &mut Batch) -> bool {
-        let state = self.lock();
-        let idle = |state: &mut State| state.lines.is_empty() && !state.reopens && !state.closing;
-        let mut state = self.filled.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        state.awaited = Some(1);
+        let waited = self.woken.wait_while(state, |state| state.is_below(1));
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.awaited = None;
         if state.lines.is_empty() && !state.reopens {
             return false;
         }
@@ -183,7 +223,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.closing = true;
-        self.0.filled.notify_one();
+        self.0.woken.notify_one();
         // The process ends, also if the time was too short.
         drop(self.0.finished.wait_timeout_while(state, LAST_WORDS, |state| !state.finished));
     }
@@ -212,6 +252,68 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// An output that passes each write on to the test.
+    struct Writes(mpsc::Sender<String>);
+
+    impl Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.send(String::from_utf8(bytes.to_vec()).unwrap());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Starts a queue whose rest after each write does not end by itself, and writes one line.
+    fn resting() -> (LogQueue, Log, mpsc::Receiver<String>) {
+        let (sender, writes) = mpsc::channel();
+        let output = Output::Stream(Box::new(Writes(sender)));
+        let (queue, log) = LogQueue::start_with_rest(output, Duration::from_secs(3600)).unwrap();
+        writeln!(&queue, "first").unwrap();
+        assert_eq!(writes.recv().unwrap(), "first\n", "a line after a pause is written at once");
+        (queue, log, writes)
+    }
+
+    #[test]
+    fn lines_of_a_rest_are_written_together_and_the_end_does_not_wait() {
+        let (queue, log, writes) = resting();
+        writeln!(&queue, "second").unwrap();
+        writeln!(&queue, "third").unwrap();
+        assert!(writes.try_recv().is_err(), "a line was written during the rest");
+        drop(log);
+        assert_eq!(writes.try_iter().collect::<Vec<_>>(), ["second\nthird\n"]);
+    }
+
+    #[test]
+    fn a_whole_batch_ends_a_rest() {
+        let (queue, _log, writes) = resting();
+        let line = [b'x'; 1024];
+        for _ in 0..BATCH / line.len() {
+            (&queue).write_all(&line).unwrap();
+        }
+        assert_eq!(writes.recv().unwrap().len(), BATCH);
+    }
+
+    #[test]
+    fn a_reopening_ends_a_rest() {
+        let (queue, log, writes) = resting();
+        writeln!(&queue, "second").unwrap();
+        log.reopen();
+        assert_eq!(writes.recv().unwrap(), "second\n");
+    }
+
+    #[test]
+    fn lines_are_notified_only_if_the_thread_waits_for_them() {
+        let mut state = State::default();
+        assert!(!state.push(b"a\n"), "the thread is busy");
+        state.awaited = Some(6);
+        assert!(!state.push(b"b\n"), "the thread waits for more");
+        assert!(state.push(b"c\n"));
+        assert!(!state.push(b"d\n"), "the thread has been notified");
     }
 
     #[test]
