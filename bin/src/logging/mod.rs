@@ -1,5 +1,6 @@
 //! The log of the process: level, format and destination.
 
+mod line;
 mod output;
 mod queue;
 
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::{FilterExt, FilterFn, ParseError, Targets, filte
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use self::line::{JsonLine, TextFields, TextLine};
 use self::output::{LogFile, Output};
 pub(crate) use self::queue::Log;
 use self::queue::LogQueue;
@@ -56,12 +58,12 @@ pub(crate) fn install(config: &LoggingConfig) -> Result<Log, LoggingError> {
     let (output, is_terminal) = open(&config.output)?;
     let (queue, log) = LogQueue::start(output).map_err(LoggingError::Thread)?;
     let layer = tracing_subscriber::fmt::layer().with_writer(queue);
+    let has_colours = config.pretty.unwrap_or(is_terminal) && colours_are_welcome();
+    let has_target = config.level == LogLevel::Debug;
     let layer = match config.format {
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
-        _ => {
-            let colours = config.pretty.unwrap_or(is_terminal) && colours_are_welcome();
-            layer.with_ansi(colours).with_target(config.level == LogLevel::Debug).boxed()
-        }
+        LogFormat::Json => layer.json().event_format(JsonLine::new()).boxed(),
+        _ if has_colours => layer.with_ansi(true).with_target(has_target).boxed(),
+        _ => layer.fmt_fields(TextFields).event_format(TextLine::new(has_target)).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter.and(without_secrets()))).try_init()?;
     std::panic::set_hook(Box::new(log_panic));

@@ -1,0 +1,68 @@
+//! The escapes of values.
+
+use std::fmt::{self, Write};
+
+/// Appends text with the control characters escaped that a terminal would obey, as tracing-subscriber does in messages.
+pub(super) struct Printable<'a>(pub(super) &'a mut String);
+
+impl Write for Printable<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // The C1 controls begin with the byte 0xc2.
+        let is_plain = |byte: &u8| !matches!(byte, 0x07 | 0x08 | 0x0c | 0x1b | 0x7f | 0xc2);
+        if text.as_bytes().iter().all(is_plain) {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        text.chars().try_for_each(|char| match char {
+            '\x07' | '\x08' | '\x0c' | '\x1b' | '\x7f' => write!(self.0, "\\x{:02x}", u32::from(char)),
+            '\u{80}'..='\u{9f}' => write!(self.0, "\\u{{{:x}}}", u32::from(char)),
+            _ => self.0.write_char(char),
+        })
+    }
+}
+
+/// Appends `text` in quotes, as its `Debug` does.
+pub(super) fn push_quoted(line: &mut String, text: &str) -> fmt::Result {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if !text.as_bytes().iter().all(is_plain) {
+        return write!(line, "{text:?}");
+    }
+    line.push('"');
+    line.push_str(text);
+    line.push('"');
+    Ok(())
+}
+
+/// Appends the inside of a JSON string, escaped as serde_json does.
+pub(super) struct InJson<'a>(pub(super) &'a mut String);
+
+impl Write for InJson<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(|byte| matches!(byte, ..b' ' | b'"' | b'\\')) {
+            let (plain, special) = rest.split_at(at);
+            self.0.push_str(plain);
+            self.push_escape(special.as_bytes()[0])?;
+            rest = &special[1..];
+        }
+        self.0.push_str(rest);
+        Ok(())
+    }
+}
+
+impl InJson<'_> {
+    fn push_escape(&mut self, byte: u8) -> fmt::Result {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            0x08 => "\\b",
+            0x0c => "\\f",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            _ => return write!(self.0, "\\u{byte:04x}"),
+        };
+        self.0.push_str(escape);
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! The JSON format.
+
+use std::fmt::{self, Debug, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::{Format, FormatEvent, Json, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormattedFields};
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use super::escape::InJson;
+use super::{is_of_log_crate, time, write_at_once};
+
+/// The JSON format of an event: one object with the fields of the event, its `span`, and all `spans` around it.
+pub(in crate::logging) struct JsonLine {
+    library: Format<Json>,
+}
+
+impl JsonLine {
+    /// Creates the format.
+    pub(in crate::logging) fn new() -> Self {
+        Self { library: tracing_subscriber::fmt::format().json().flatten_event(true) }
+    }
+}
+
+impl<S> FormatEvent<S, JsonFields> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if is_of_log_crate(event) {
+            return self.library.format_event(context, writer, event);
+        }
+        write_at_once(&mut writer, |line| push_event(line, context, event))
+    }
+}
+
+fn push_event<S>(line: &mut String, context: &FmtContext<'_, S, JsonFields>, event: &Event<'_>) -> fmt::Result
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    line.push_str("{\"timestamp\":\"");
+    time::push_now(line)?;
+    line.push_str("\",\"level\":\"");
+    line.push_str(event.metadata().level().as_str());
+    line.push('"');
+    let mut fields = Fields { line, result: Ok(()) };
+    event.record(&mut fields);
+    fields.result?;
+    push_text(line, "target", event.metadata().target())?;
+    push_spans(line, context, event)?;
+    line.push_str("}\n");
+    Ok(())
+}
+
+/// Appends `span`, the span of the event, and `spans`, those around the current point of the program.
+fn push_spans<S>(line: &mut String, context: &FmtContext<'_, S, JsonFields>, event: &Event<'_>) -> fmt::Result
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let current = context.lookup_current();
+    let parent = event.parent().and_then(|id| context.span(id));
+    let Some(span) = parent.as_ref().or(current.as_ref()) else { return Ok(()) };
+    push_key(line, "span")?;
+    push_span(line, span)?;
+    push_key(line, "spans")?;
+    line.push('[');
+    for (index, span) in current.iter().flat_map(|span| span.scope().from_root()).enumerate() {
+        line.push_str(if index == 0 { "" } else { "," });
+        push_span(line, &span)?;
+    }
+    line.push(']');
+    Ok(())
+}
+
+/// Appends a span: the object of its fields, with its name as the last one.
+fn push_span<S>(line: &mut String, span: &SpanRef<'_, S>) -> fmt::Result
+where
+    S: for<'a> LookupSpan<'a>,
+{
+    let extensions = span.extensions();
+    let fields = extensions.get::<FormattedFields<JsonFields>>().map_or("", |fields| fields.as_str());
+    line.push_str(fields.strip_suffix('}').unwrap_or("{"));
+    line.push_str(if line.ends_with('{') { "\"name\":\"" } else { ",\"name\":\"" });
+    InJson(line).write_str(span.metadata().name())?;
+    line.push_str("\"}");
+    Ok(())
+}
+
+fn push_key(line: &mut String, name: &str) -> fmt::Result {
+    line.push_str(",\"");
+    InJson(line).write_str(name)?;
+    line.push_str("\":");
+    Ok(())
+}
+
+fn push_text(line: &mut String, name: &str, value: &str) -> fmt::Result {
+    push_key(line, name)?;
+    line.push('"');
+    InJson(line).write_str(value)?;
+    line.push('"');
+    Ok(())
+}
+
+/// A visitor that appends fields to an object, until one of them cannot be formatted.
+struct Fields<'a> {
+    line: &'a mut String,
+    result: fmt::Result,
+}
+
+impl Fields<'_> {
+    fn push(&mut self, push: impl FnOnce(&mut String) -> fmt::Result) {
+        if self.result.is_ok() {
+            self.result = push(self.line);
+        }
+    }
+
+    /// Appends a value that is written without quotes.
+    fn push_bare(&mut self, field: &Field, value: impl fmt::Display) {
+        self.push(|line| {
+            push_key(line, field.name())?;
+            write!(line, "{value}")
+        });
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // serde_json writes a value without a JSON form as `null`.
+        self.push_bare(field, serde_json::Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.push_bare(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.push_bare(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.push_bare(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.push(|line| push_text(line, field.name(), value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.push(|line| {
+            push_key(line, field.name())?;
+            line.push('"');
+            write!(InJson(line), "{value:?}")?;
+            line.push('"');
+            Ok(())
+        });
+    }
+}

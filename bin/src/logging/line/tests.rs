@@ -1,0 +1,226 @@
+//! The lines are compared with those of tracing-subscriber's own formats.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use tracing::field::Empty;
+use tracing::{Level, Span};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry};
+
+use super::*;
+
+/// The lines that a layer has written.
+#[derive(Debug, Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Written {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Returns the lines that the layer writes for what `log` logs.
+fn lines(layer: impl FnOnce(Written) -> Box<dyn Layer<Registry> + Send + Sync>, log: &dyn Fn()) -> String {
+    let written = Written::default();
+    let layer = layer(written.clone());
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+    let bytes = std::mem::take(&mut *written.0.lock().unwrap());
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Removes the time of the first line, after a check of its form.
+#[track_caller]
+fn without_time(mut lines: String, time: Range<usize>) -> String {
+    let form: String =
+        lines[time.clone()].chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(form, "0000-00-00T00:00:00.000000Z");
+    lines.replace_range(time, "");
+    lines
+}
+
+/// Asserts that both formats write the event that `log` logs as tracing-subscriber does.
+#[track_caller]
+fn check(log: &dyn Fn()) {
+    let layer = |written| tracing_subscriber::fmt::layer().with_writer(written).with_ansi(false);
+    for has_target in [false, true] {
+        let ours =
+            |written| layer(written).fmt_fields(TextFields).event_format(TextLine::new(has_target)).boxed();
+        let theirs = |written| layer(written).with_target(has_target).boxed();
+        let [ours, theirs] = [lines(ours, log), lines(theirs, log)].map(|lines| without_time(lines, 0..27));
+        assert_eq!(ours, theirs);
+    }
+    let ours = |written| layer(written).json().event_format(JsonLine::new()).boxed();
+    let theirs = |written| layer(written).json().flatten_event(true).boxed();
+    let [ours, theirs] = [lines(ours, log), lines(theirs, log)].map(|lines| without_time(lines, 14..41));
+    assert_eq!(ours, theirs);
+}
+
+/// An error with its causes.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text}")]
+struct Failure {
+    text: String,
+    source: Option<Box<Failure>>,
+}
+
+/// The values of the fields of a span or an event.
+#[derive(Debug, Clone)]
+struct Values {
+    text: Option<String>,
+    shown: Option<String>,
+    unsigned: Option<u64>,
+    signed: Option<i64>,
+    wide: Option<i128>,
+    float: Option<f64>,
+    flag: Option<bool>,
+    bytes: Option<Vec<u8>>,
+    failure: Option<Failure>,
+}
+
+impl Values {
+    fn error(&self) -> Option<&(dyn Error + 'static)> {
+        self.failure.as_ref().map(|failure| failure as &(dyn Error + 'static))
+    }
+}
+
+/// Calls a macro of tracing with the values as fields.
+macro_rules! with_fields {
+    ($macro:ident($($first:tt)*), $values:ident, ($($last:tt)*)) => {
+        tracing::$macro!(
+            $($first)*
+            text = $values.text.as_deref(),
+            shown = $values.shown.as_deref().map(display),
+            quoted = $values.shown.as_deref().map(debug),
+            unsigned = $values.unsigned,
+            signed = $values.signed,
+            wide = $values.wide,
+            float = $values.float,
+            flag = $values.flag,
+            bytes = $values.bytes.as_deref(),
+            r#type = $values.text.as_deref(),
+            r#where = $values.shown.as_deref().map(display),
+            error = $values.error(),
+            $($last)*
+        )
+    };
+}
+
+fn event(level: usize, values: &Values, message: &str) {
+    match level {
+        0 => with_fields!(event(Level::ERROR,), values, ("{message}")),
+        1 => with_fields!(event(Level::WARN,), values, ("{message}")),
+        2 => with_fields!(event(Level::INFO,), values, (message)),
+        3 => with_fields!(event(target: "relay_\"server\"", Level::DEBUG,), values, ()),
+        _ => with_fields!(event(Level::TRACE,), values, (message = values.error())),
+    }
+}
+
+/// Opens a span with an empty field, which is recorded afterwards if there is a value for it.
+fn span(values: &Values) -> Span {
+    let span = with_fields!(error_span("request",), values, (later = Empty, name = Empty));
+    if let Some(flag) = values.flag {
+        span.record("later", values.text.as_deref());
+        span.record("name", flag);
+        span.record("later", values.unsigned);
+    }
+    span
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let char = prop_oneof![any::<char>(), prop::char::range('\0', '\u{a0}'), prop::char::range(' ', '~')];
+    prop::collection::vec(char, 0..12).prop_map(String::from_iter)
+}
+
+fn failure() -> impl Strategy<Value = Option<Failure>> {
+    prop::collection::vec(text(), 0..4).prop_map(|texts| {
+        let chain = |source: Option<Failure>, text| Some(Failure { text, source: source.map(Box::new) });
+        texts.into_iter().fold(None, chain)
+    })
+}
+
+fn values(float: impl Strategy<Value = f64>) -> impl Strategy<Value = Values> {
+    use prop::option::of;
+    let numbers = (of(any::<u64>()), of(any::<i64>()), of(any::<i128>()), of(float));
+    let others = (of(any::<bool>()), of(prop::collection::vec(any::<u8>(), 0..4)), failure());
+    (of(text()), of(text()), numbers, others).prop_map(|(text, shown, numbers, others)| {
+        let ((unsigned, signed, wide, float), (flag, bytes, failure)) = (numbers, others);
+        Values { text, shown, unsigned, signed, wide, float, flag, bytes, failure }
+    })
+}
+
+proptest! {
+    #[test]
+    fn each_line_is_the_one_of_tracing_subscriber(
+        // The library reads a float of a span again, and may be off by its last digit.
+        spans in prop::collection::vec(values(any::<i32>().prop_map(|number| f64::from(number) / 8.0)), 0..4),
+        event_values in values(any::<f64>()),
+        level in 0..5_usize,
+        message in text(),
+    ) {
+        check(&|| {
+            let entered: Vec<_> = spans.iter().map(|values| span(values).entered()).collect();
+            event(level, &event_values, &message);
+            entered.into_iter().rev().for_each(drop);
+        });
+    }
+}
+
+#[test]
+fn events_of_other_spans_than_the_current_one_have_the_same_lines() {
+    for is_within in [false, true] {
+        check(&|| {
+            let other = tracing::error_span!("other", number = 1);
+            let _current = is_within.then(|| tracing::error_span!("current").entered());
+            tracing::info!(parent: &other, "text");
+        });
+        check(&|| {
+            let _current = is_within.then(|| tracing::error_span!("current").entered());
+            tracing::info!(parent: None, "text");
+        });
+    }
+}
+
+#[test]
+fn records_of_the_log_crate_have_the_same_lines() {
+    check(&|| {
+        let _span = tracing::error_span!("request", path = "/").entered();
+        tracing::warn!(target: "log", { path = "/", "log.target" = "rustls::conn", "log.line" = 7 }, "text");
+    });
+}
+
+#[test]
+fn a_value_that_logs_while_it_is_formatted_gets_its_own_line() {
+    struct Logs;
+    impl fmt::Display for Logs {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            tracing::subscriber::with_default(tracing_subscriber::registry(), || tracing::info!("inner"));
+            let line = write_to_string(|line| line.write_str("inner"))?;
+            f.write_str(&line)
+        }
+    }
+    fn write_to_string(format: impl FnOnce(&mut String) -> fmt::Result) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        write_at_once(&mut Writer::new(&mut text), format)?;
+        Ok(text)
+    }
+    use std::fmt::Write as _;
+    assert_eq!(write_to_string(|line| write!(line, "<{Logs}>")), Ok("<inner>".to_owned()));
+}
