@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr2;
+use crate::lexer::find_quote_or_backslash;
 
 /// One member of an object: the positions of its key and its value in the scanned text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,22 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// Returns the first member of the text between the braces of an object.
+pub(crate) fn first_member(inner: &[u8]) -> Option<(&[u8], &[u8])> {
+    let member = Members { json: inner, at: skip_whitespace(inner, 0) }.next()?;
+    Some((member.key, &inner[member.value]))
+}
+
+/// Returns the key of the first member of the text between the braces of an object, once it is complete. If the text does not
+/// begin with a key, it is empty.
+pub(crate) fn first_key(inner: &[u8]) -> Option<&[u8]> {
+    let start = skip_whitespace(inner, 0);
+    match inner.get(start)? {
+        b'"' => string_end(inner, start).map(|end| &inner[start + 1..end - 1]),
+        _ => Some(b""),
+    }
+}
+
 /// Returns the span of the value at `key` in the object in `json`. If the key is repeated, it is the span of
 /// the first.
 #[inline]
@@ -112,7 +128,7 @@ fn string_end(json: &[u8], start: usize) -> Option<usize> {
     }
     let mut at = start + 1;
     loop {
-        at += memchr2(b'"', b'\\', json.get(at..)?)?;
+        at += find_quote_or_backslash(json.get(at..)?)?;
         if json[at] == b'"' {
             return Some(at + 1);
         }

@@ -63,16 +63,67 @@ impl Lexer {
             (Lexer::String | Lexer::Escape, _) => {
                 // The first byte is text in both states: an escaped quote does not close the string.
                 *self = Lexer::String;
-                let len = memchr2(b'"', b'\\', &bytes[1..]).map_or(bytes.len(), |len| len + 1);
+                let len = find_quote_or_backslash(&bytes[1..]).map_or(bytes.len(), |len| len + 1);
                 (len, Token::Text(&bytes[..len]))
             }
         };
         *rest = &bytes[len..];
         Some(token)
     }
+
+    /// Skips the rest of the current string, up to the end of `rest` at most.
+    pub(crate) fn skip_string(&mut self, rest: &mut &[u8]) {
+        let bytes = *rest;
+        let mut at = usize::from(*self == Lexer::Escape && !bytes.is_empty());
+        if at == 1 {
+            *self = Lexer::String;
+        }
+        while *self == Lexer::String {
+            let Some(len) = find_quote_or_backslash(&bytes[at..]) else { break };
+            at += len + 1;
+            match (bytes[at - 1], bytes.len() - at) {
+                (b'"', _) => *self = Lexer::Outside,
+                (_, 0) => *self = Lexer::Escape,
+                _ => at += 1,
+            }
+        }
+        *rest = if *self == Lexer::Outside { &bytes[at..] } else { &[] };
+    }
 }
 
-fn is_punctuation(byte: u8) -> bool {
+/// The length of the start of a text that is searched word by word. Most strings are shorter, and a call of `memchr` costs more
+/// than a few words.
+const NEAR: usize = 32;
+
+/// Returns the place of the first quote or backslash in `bytes`.
+#[inline]
+pub(crate) fn find_quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while at < NEAR
+        && let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk)
+    {
+        match first_special(u64::from_le_bytes(*word)) {
+            8 => at += 8,
+            len => return Some(at + len),
+        }
+    }
+    memchr2(b'"', b'\\', &bytes[at..]).map(|len| at + len)
+}
+
+/// Returns the number of bytes before the first quote or backslash in `word`, at most 8. The first byte of the text is the
+/// lowest.
+#[inline]
+fn first_special(word: u64) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    // Sets the high bit of each zero byte. Only bytes above the first of them may be marked wrongly, by a borrow.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let equal = |byte: u8| zero(word ^ (ONES * u64::from(byte)));
+    (equal(b'"') | equal(b'\\')).trailing_zeros() as usize / 8
+}
+
+/// Returns `true` for a bracket or a comma.
+#[inline]
+pub(crate) fn is_punctuation(byte: u8) -> bool {
     matches!(byte, b'{' | b'[' | b'}' | b']' | b',')
 }
 
@@ -125,6 +176,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_first_quote_or_backslash_is_found_in_any_bytes(bytes in proptest::collection::vec(
+            prop_oneof![20 => any::<u8>(), 1 => Just(b'"'), 1 => Just(b'\\')], 0..100,
+        )) {
+            let expected = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(find_quote_or_backslash(&bytes), expected);
+        }
+
+        #[test]
+        fn a_skipped_string_ends_like_one_that_is_read(
+            text in "(\"|\\\\|,|[a-z]{0,9}){0,12}", is_escape in any::<bool>(),
+        ) {
+            let start = if is_escape { Lexer::Escape } else { Lexer::String };
+            let (mut skipped, mut rest) = (start, text.as_bytes());
+            skipped.skip_string(&mut rest);
+            let (mut read, mut expected) = (start, text.as_bytes());
+            while read != Lexer::Outside && read.next(&mut expected).is_some() {}
+            prop_assert_eq!((skipped, rest), (read, expected));
+        }
+
         #[test]
         fn tokens_contain_every_byte_at_every_cut(
             text in "(\"|\\\\|\\{|,|:| |[a-z]{0,9}){0,30}", cut in 0_usize..100,

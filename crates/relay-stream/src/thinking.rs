@@ -105,27 +105,67 @@ impl ThinkingWatch {
     #[inline]
     pub(crate) fn observe(&mut self, token: Token<'_>) -> Option<&[u8]> {
         match (token, &mut self.value) {
-            (Token::Open, _) => {
-                self.length = 0;
-                self.value = std::mem::take(&mut self.before_value).then_some(ThinkingId::EMPTY);
-            }
+            (Token::Open, _) => self.begin_string(),
             (Token::Text(text), Some(id)) => id.add(text),
             (Token::Text(text), None) => self.add_to_name(text),
-            (Token::Backslash, None) => self.length = NAME + 1,
-            (Token::Backslash, Some(_)) => {}
+            (Token::Backslash, _) => self.escape(),
             (Token::Close, Some(id)) => {
                 let id = *id;
-                (self.value, self.in_redacted) = (None, false);
-                if id != ThinkingId::EMPTY {
-                    self.signed = true;
-                    (self.sink)(Thinking::Signed(id));
-                }
+                self.end_value(id);
             }
-            (Token::Close, None) => return self.end_name(),
-            (Token::Punctuation(_), _) => self.before_value = false,
+            (Token::Close, None) => {
+                let (name, length) = (self.name, self.length);
+                if let Some(name) = name.get(..length) {
+                    self.end_name(name);
+                }
+                return self.name.get(..length);
+            }
+            (Token::Punctuation(_), _) => self.punctuation(),
             (Token::Other(_), _) => {}
         }
         None
+    }
+
+    /// Reads a bracket or a comma.
+    #[inline]
+    pub(crate) fn punctuation(&mut self) {
+        self.before_value = false;
+    }
+
+    /// Reads a whole string without escapes.
+    #[inline]
+    pub(crate) fn string(&mut self, text: &[u8]) {
+        if std::mem::take(&mut self.before_value) {
+            let mut id = ThinkingId::EMPTY;
+            id.add(text);
+            self.end_value(id);
+        } else {
+            self.end_name(text);
+        }
+    }
+
+    /// Notes that the current string contains an escape: it is no name.
+    pub(crate) fn escape(&mut self) {
+        self.length = NAME + 1;
+    }
+
+    /// Returns `true` inside a string of which no further byte matters, up to its end.
+    #[inline]
+    pub(crate) fn skips_string(&self) -> bool {
+        self.value.is_none() && self.length > NAME
+    }
+
+    fn begin_string(&mut self) {
+        self.length = 0;
+        self.value = std::mem::take(&mut self.before_value).then_some(ThinkingId::EMPTY);
+    }
+
+    fn end_value(&mut self, id: ThinkingId) {
+        (self.value, self.in_redacted) = (None, false);
+        if id != ThinkingId::EMPTY {
+            self.signed = true;
+            (self.sink)(Thinking::Signed(id));
+        }
     }
 
     /// Reports [`Thinking::Unsigned`] if there was thinking and no signature.
@@ -143,8 +183,8 @@ impl ThinkingWatch {
         self.length += text.len();
     }
 
-    fn end_name(&mut self) -> Option<&[u8]> {
-        let name = self.name.get(..self.length)?;
+    #[inline]
+    fn end_name(&mut self, name: &[u8]) {
         match name {
             b"signature" => self.before_value = true,
             b"data" => self.before_value = self.in_redacted,
@@ -152,7 +192,6 @@ impl ThinkingWatch {
             b"thinking" => self.thinking = true,
             _ => {}
         }
-        Some(name)
     }
 }
 

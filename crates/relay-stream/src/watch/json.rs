@@ -1,18 +1,23 @@
 //! Reads a message in one JSON object without delaying or collecting it.
 
 use super::StreamReport;
-use crate::lexer::{Lexer, Token};
+use crate::json;
+use crate::lexer::{Lexer, Token, find_quote_or_backslash, is_punctuation};
 use crate::thinking::{Thinking, ThinkingWatch};
 
 /// The largest top-level member that is read, in bytes. Members that carry facts have a few hundred bytes.
 /// `content`, which may have megabytes, carries none.
 const MEMBER_LIMIT: usize = 16 << 10;
 
+/// The number of bytes of a member up to which its key is looked for after each chunk.
+const KEY_LOOK: usize = 64;
+
 /// Follows a Messages response that is not streamed, cut anywhere, and updates a [`StreamReport`]: usage, id,
 /// model, stop reason, and the end of the object.
 ///
-/// One top-level member at a time is buffered, up to 16 KiB. A larger member is not read. The watch counts
-/// brackets and does not validate: the client parses the message and finds its faults.
+/// A member inside one chunk is read in place. The start of a member that continues in the next chunk is copied, up to 16 KiB,
+/// unless its key shows that it carries no facts. A larger member is not read. The watch counts brackets and does not validate:
+/// the client parses the message and finds its faults.
 ///
 /// ```
 /// use relay_stream::watch::JsonWatch;
@@ -25,13 +30,28 @@ const MEMBER_LIMIT: usize = 16 << 10;
 /// ```
 #[derive(Debug, Default)]
 pub struct JsonWatch {
+    /// The state before the next byte.
     lexer: Lexer,
     /// The number of open brackets. The members of the message are at depth 1.
     depth: usize,
-    /// The bytes of the current member, from its key on, up to one byte more than the limit.
-    member: Vec<u8>,
+    member: Member,
     thinking: Option<ThinkingWatch>,
     report: StreamReport,
+}
+
+/// The part of the current member in earlier chunks.
+#[derive(Debug)]
+enum Member {
+    /// The bytes from the start of the member on.
+    Kept(Vec<u8>),
+    /// The member carries no facts or is too large.
+    Skipped,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        Self::Kept(Vec::new())
+    }
 }
 
 impl JsonWatch {
@@ -56,19 +76,33 @@ impl JsonWatch {
 
     /// Reads the next bytes of the body.
     pub fn observe(&mut self, chunk: &[u8]) {
-        let mut rest = chunk;
-        while !self.report.whole
-            && let Some(token) = self.lexer.next(&mut rest)
-        {
-            if let Some(thinking) = &mut self.thinking {
-                thinking.observe(token);
+        if self.report.whole {
+            return;
+        }
+        let (mut at, mut member) = (0, 0);
+        if self.lexer != Lexer::Outside {
+            at = self.continue_string(chunk, at);
+        }
+        while let Some(len) = chunk[at..].iter().position(|&byte| byte == b'"' || is_punctuation(byte)) {
+            let found = at + len;
+            at = found + 1;
+            match chunk[found] {
+                b'"' => at = self.string(chunk, at),
+                byte => {
+                    if let Some(thinking) = &mut self.thinking {
+                        thinking.punctuation();
+                    }
+                    if self.punctuation(byte, &chunk[member..found]) {
+                        member = at;
+                    }
+                    if self.report.whole {
+                        return;
+                    }
+                }
             }
-            match token {
-                Token::Punctuation(byte) => self.punctuation(byte),
-                Token::Open | Token::Close => self.keep(b"\""),
-                Token::Backslash => self.keep(b"\\"),
-                Token::Text(bytes) | Token::Other(bytes) => self.keep(bytes),
-            }
+        }
+        if self.depth > 0 {
+            self.member.keep(&chunk[member..]);
         }
     }
 
@@ -80,43 +114,104 @@ impl JsonWatch {
         }
     }
 
-    fn punctuation(&mut self, byte: u8) {
+    /// Reads a bracket or a comma after `before`, the part of the current member in this chunk. Returns `true` if a member
+    /// starts after it.
+    #[inline]
+    fn punctuation(&mut self, byte: u8, before: &[u8]) -> bool {
         match byte {
             b'{' | b'[' => {
                 self.depth += 1;
-                if self.depth == 1 {
-                    return;
-                }
+                self.depth == 1
             }
-            b',' if self.depth == 1 => return self.end_member(),
+            b',' if self.depth == 1 => {
+                self.end_member(before);
+                true
+            }
             b'}' | b']' => {
                 self.depth = self.depth.saturating_sub(1);
                 if self.depth == 0 {
+                    self.end_member(before);
                     self.report.whole = true;
-                    return self.end_member();
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads a string from `at` on, the place after its opening quote. Returns the place after the part of it in `chunk`.
+    #[inline]
+    fn string(&mut self, chunk: &[u8], at: usize) -> usize {
+        let len = find_quote_or_backslash(&chunk[at..]);
+        if let Some(len) = len
+            && chunk[at + len] == b'"'
+        {
+            if let Some(thinking) = &mut self.thinking {
+                thinking.string(&chunk[at..at + len]);
+            }
+            return at + len + 1;
+        }
+        if let Some(thinking) = &mut self.thinking {
+            thinking.observe(Token::Open);
+            if len.is_some() {
+                thinking.escape();
+            }
+        }
+        self.lexer = Lexer::String;
+        self.continue_string(chunk, at)
+    }
+
+    /// Reads the next part of a string with escapes or in several chunks. Returns the place after it.
+    fn continue_string(&mut self, chunk: &[u8], at: usize) -> usize {
+        let mut rest = &chunk[at..];
+        match self.thinking.as_mut().filter(|thinking| !thinking.skips_string()) {
+            None => self.lexer.skip_string(&mut rest),
+            Some(thinking) => {
+                while self.lexer != Lexer::Outside
+                    && let Some(token) = self.lexer.next(&mut rest)
+                {
+                    thinking.observe(token);
                 }
             }
-            _ => {}
         }
-        self.keep(&[byte]);
+        chunk.len() - rest.len()
     }
 
-    /// Appends `bytes` to the member up to one byte more than the limit, which marks the member as too large.
+    /// Adds the facts of the current member, which ends with `end`.
+    fn end_member(&mut self, end: &[u8]) {
+        match &mut self.member {
+            Member::Kept(start) if start.is_empty() => {
+                if end.len() <= MEMBER_LIMIT {
+                    self.report.add_member(end);
+                }
+                return;
+            }
+            member => member.keep(end),
+        }
+        if let Member::Kept(member) = std::mem::take(&mut self.member) {
+            self.report.add_member(&member);
+        }
+    }
+}
+
+impl Member {
+    /// Appends `bytes`, unless the member is skipped.
     fn keep(&mut self, bytes: &[u8]) {
-        if self.depth > 0 {
-            let room = (MEMBER_LIMIT + 1).saturating_sub(self.member.len());
-            self.member.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let Self::Kept(kept) = self else { return };
+        let is_start = kept.len() < KEY_LOOK;
+        let is_skipped = bytes.len() > MEMBER_LIMIT - kept.len() || {
+            kept.extend_from_slice(bytes);
+            is_start && !may_carry_facts(kept)
+        };
+        if is_skipped {
+            *self = Self::Skipped;
         }
     }
+}
 
-    fn end_member(&mut self) {
-        if self.member.len() <= MEMBER_LIMIT {
-            self.member.insert(0, b'{');
-            self.member.push(b'}');
-            self.report.add_message(&self.member);
-        }
-        self.member.clear();
-    }
+/// Returns `false` if the start of a member shows that it carries no facts.
+fn may_carry_facts(start: &[u8]) -> bool {
+    json::first_key(start).is_none_or(StreamReport::reads)
 }
 
 #[cfg(test)]
@@ -162,12 +257,79 @@ mod tests {
         let mut watch = JsonWatch::new();
         for chunk in body.as_bytes().chunks(1000) {
             watch.observe(chunk);
-            assert!(watch.member.len() <= MEMBER_LIMIT + 1);
+            assert!(watch.depth == 0 || matches!(watch.member, Member::Skipped));
         }
         assert_eq!(watch.report().usage.output_tokens, Some(5));
     }
 
+    #[test]
+    fn a_member_with_facts_above_the_limit_is_not_read_and_its_copy_is_bounded() {
+        let body =
+            format!(r#"{{"usage":{{"output_tokens":5,"x":"{}"}},"id":"m"}}"#, "x".repeat(MEMBER_LIMIT));
+        for size in [1, 1000, body.len()] {
+            let mut watch = JsonWatch::new();
+            for chunk in body.as_bytes().chunks(size) {
+                watch.observe(chunk);
+                assert!(!matches!(&watch.member, Member::Kept(kept) if kept.len() > MEMBER_LIMIT));
+            }
+            assert_eq!(watch.report().usage.output_tokens, None, "chunks of {size} bytes");
+            assert_eq!(watch.report().id.as_deref(), Some("m"), "chunks of {size} bytes");
+        }
+    }
+
+    #[test]
+    fn the_last_value_of_a_repeated_member_counts_and_a_malformed_member_has_no_facts() {
+        for (body, id) in [
+            (r#"{"id":"a","id":"b"}"#, Some("b")),
+            (r#"{"id":"a","id":null}"#, Some("a")),
+            (r#"{"id":"a" "id":"b"}"#, Some("a")),
+            (r#"{"id" "a"}"#, None),
+            (r#"{"id":}"#, None),
+            (r#"{id:"a"}"#, None),
+            (r#"{"\u0069d":"a"}"#, None),
+            (r#"{"x":{"id":"a"}}"#, None),
+            ("\n{ \"id\" :\t\"a\" }", Some("a")),
+            (r#"[{"id":"a"}]"#, None),
+        ] {
+            let bytes: Vec<_> = body.as_bytes().chunks(1).collect();
+            assert_eq!(report(&[body.as_bytes()]).id.as_deref(), id, "{body}");
+            assert_eq!(report(&bytes).id.as_deref(), id, "{body}, byte by byte");
+        }
+    }
+
+    /// Returns the thinking in `text`, token by token.
+    fn thinking_of_tokens(text: &[u8]) -> Vec<Thinking> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let mut thinking = ThinkingWatch::new(move |found| sender.send(found).unwrap());
+        let (mut lexer, mut rest) = (Lexer::default(), text);
+        while let Some(token) = lexer.next(&mut rest) {
+            thinking.observe(token);
+        }
+        thinking.finish();
+        drop(thinking);
+        receiver.iter().collect()
+    }
+
     proptest! {
+        #[test]
+        fn thinking_is_that_of_the_tokens_at_every_cut(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "\"signature\"", "\"data\"", "\"thinking\"", "\"redacted_thinking\"", "\"EqQ=\"", "\"a\\/b\"", "\"\"",
+                "\"", "\\", ":", ":", ",", " 1", "{", "[",
+            ]), 0..20),
+            cut in 0_usize..200,
+        ) {
+            let text = format!("{{{}", parts.concat());
+            let (a, b) = text.as_bytes().split_at(cut.min(text.len()));
+            let (sender, receiver) = std::sync::mpsc::channel();
+            let mut watch = JsonWatch::new().with_on_thinking(move |found| sender.send(found).unwrap());
+            watch.observe(a);
+            watch.observe(b);
+            watch.finish();
+            drop(watch);
+            prop_assert_eq!(receiver.iter().collect::<Vec<_>>(), thinking_of_tokens(text.as_bytes()));
+        }
+
         #[test]
         fn every_way_of_chunking_gives_the_same_report(cuts in prop::collection::vec(0..MESSAGE.len(), 0..9)) {
             let mut cuts = cuts;

@@ -106,12 +106,31 @@ impl StreamReport {
         self.usage.add_from(data);
     }
 
-    /// Adds the facts of a message or of a part of its members.
-    pub(crate) fn add_message(&mut self, message: &[u8]) {
+    /// Adds the facts of a message. If a member is repeated, its first value counts.
+    fn add_message(&mut self, message: &[u8]) {
         set(&mut self.id, json::get_string(message, "id"));
         set(&mut self.model, json::get_string(message, "model"));
         set(&mut self.stop_reason, json::get_string(message, "stop_reason"));
         self.usage.add_from(message);
+    }
+
+    /// Adds the facts of `member`, the text of one member of a message. If a member is repeated, its last value counts.
+    pub(crate) fn add_member(&mut self, member: &[u8]) {
+        if !json::first_key(member).is_some_and(Self::reads) {
+            return;
+        }
+        let Some((key, value)) = json::first_member(member) else { return };
+        match key {
+            b"id" => set(&mut self.id, json::string(value)),
+            b"model" => set(&mut self.model, json::string(value)),
+            b"stop_reason" => set(&mut self.stop_reason, json::string(value)),
+            _ => self.usage.add(value),
+        }
+    }
+
+    /// Returns `true` for the key of a member of a message that carries facts.
+    pub(crate) fn reads(key: &[u8]) -> bool {
+        matches!(key, b"id" | b"model" | b"stop_reason" | b"usage")
     }
 }
 
@@ -127,20 +146,31 @@ impl Usage {
 
     /// Reads the counts in the member `usage` of `object`. Each replaces an earlier count.
     fn add_from(&mut self, object: &[u8]) {
-        let members = |object, key| json::get(object, key).and_then(json::Members::new).into_iter().flatten();
-        let Some(usage) = json::get(object, "usage") else { return };
-        for member in members(object, "usage") {
+        if let Some(usage) = json::get(object, "usage") {
+            self.add(usage);
+        }
+    }
+
+    /// Reads the counts in `usage`, the value of such a member.
+    fn add(&mut self, usage: &[u8]) {
+        let mut creation = None;
+        for member in json::Members::new(usage).into_iter().flatten() {
+            let value = &usage[member.value];
             let field = match member.key {
                 b"input_tokens" => &mut self.input_tokens,
                 b"output_tokens" => &mut self.output_tokens,
                 b"cache_creation_input_tokens" => &mut self.cache_creation_input_tokens,
                 b"cache_read_input_tokens" => &mut self.cache_read_input_tokens,
+                b"cache_creation" => {
+                    creation.get_or_insert(value);
+                    continue;
+                }
                 _ => continue,
             };
-            *field = count(&usage[member.value]).or(*field);
+            *field = count(value).or(*field);
         }
-        let Some(creation) = json::get(usage, "cache_creation") else { return };
-        for member in members(usage, "cache_creation") {
+        let Some(creation) = creation else { return };
+        for member in json::Members::new(creation).into_iter().flatten() {
             let field = match member.key {
                 b"ephemeral_5m_input_tokens" => &mut self.ephemeral_5m_input_tokens,
                 b"ephemeral_1h_input_tokens" => &mut self.ephemeral_1h_input_tokens,
