@@ -12,6 +12,46 @@ pub(crate) fn is_valid(json: &[u8]) -> bool {
         && (is_delta(json).is_some() || Validator::new(json).run().is_some())
 }
 
+/// Returns `true` if `json` is a message in one piece, in the form that servers of the Messages API write: one object of JSON
+/// in UTF-8, between white space, whose member `type` is `message`.
+///
+/// `false` means no more than that a parser has to decide. The reading is strict: no key has an escape or is repeated, and
+/// none is a key of an error in another API (`object`, `success`, `base_resp`).
+/// ```
+/// use relay_stream::watch::is_message;
+///
+/// assert!(is_message(br#"{"id":"msg_1","type":"message","content":[],"error":null}"#));
+/// assert!(!is_message(br#"{"type":"error","error":{"type":"api_error","message":"busy"}}"#));
+/// assert!(!is_message(br#"{"type":"message","content":["#));
+/// ```
+pub fn is_message(json: &[u8]) -> bool {
+    let is_utf8 = json.is_ascii() || std::str::from_utf8(json).is_ok();
+    let mut found = Members::default();
+    is_utf8 && Validator::new(json).object(|key, value| found.add(key, value)).is_some() && found.is_message
+}
+
+/// The members of an object that decide about a message.
+#[derive(Default)]
+struct Members {
+    is_message: bool,
+    has_content: bool,
+    has_error: bool,
+}
+
+impl Members {
+    /// Adds a member. Returns `None` if a parser has to read the object.
+    fn add(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        let is_first = match key {
+            b"type" => value == br#""message""# && !std::mem::replace(&mut self.is_message, true),
+            b"content" => !std::mem::replace(&mut self.has_content, true),
+            b"error" => !std::mem::replace(&mut self.has_error, true),
+            b"object" | b"success" | b"base_resp" => false,
+            _ => !key.contains(&b'\\'),
+        };
+        is_first.then_some(())
+    }
+}
+
 /// The beginning of a delta in the compact form of the Messages API, up to its index.
 const DELTA: &[u8] = br#"{"type":"content_block_delta","index":"#;
 /// The kinds of deltas from their index up to the string that each of them carries.
@@ -71,25 +111,67 @@ impl<'a> Validator<'a> {
         Self { json, at: 0, open: Brackets::default() }
     }
 
+    /// Reads a whole text: one value between white space.
     fn run(&mut self) -> Option<()> {
+        self.whole_value()?;
+        self.end()
+    }
+
+    /// Reads white space up to the end of the text.
+    fn end(&mut self) -> Option<()> {
+        self.skip_whitespace();
+        (self.at == self.json.len()).then_some(())
+    }
+
+    /// Reads one value with all that is nested in it.
+    fn whole_value(&mut self) -> Option<()> {
+        let depth = self.open.depth;
         loop {
             if self.value()? {
                 continue;
             }
-            // A value has ended: close brackets up to the next comma or the end of the text.
+            // A value has ended: close brackets up to the next comma or the end of the whole value.
             loop {
-                self.skip_whitespace();
-                if self.open.depth == 0 {
-                    return (self.at == self.json.len()).then_some(());
+                if self.open.depth == depth {
+                    return Some(());
                 }
+                self.skip_whitespace();
                 match (self.take()?, self.open.in_object()) {
-                    (b',', true) => break self.key()?,
+                    (b',', true) => {
+                        self.key()?;
+                        break;
+                    }
                     (b',', false) => break,
                     (b'}', true) | (b']', false) => self.open.depth -= 1,
                     _ => return None,
                 }
             }
         }
+    }
+
+    /// Reads a whole text: an object. Calls `member` with the key, as written, and the value of each member, until it returns
+    /// `None`.
+    fn object(&mut self, mut member: impl FnMut(&'a [u8], &'a [u8]) -> Option<()>) -> Option<()> {
+        self.skip_whitespace();
+        if self.take()? != b'{' {
+            return None;
+        }
+        self.open.push(true)?;
+        let mut has_member = self.unless_closed(b'}', |_| Some(()))?;
+        while has_member {
+            let key = self.key()?;
+            self.skip_whitespace();
+            let value = self.at;
+            self.whole_value()?;
+            member(key, &self.json[value..self.at])?;
+            self.skip_whitespace();
+            has_member = match self.take()? {
+                b',' => true,
+                b'}' => false,
+                _ => return None,
+            };
+        }
+        self.end()
     }
 
     /// Reads a scalar or the opening of a bracket. Returns `true` if a value inside the bracket follows.
@@ -100,7 +182,7 @@ impl<'a> Validator<'a> {
             b'"' => self.string()?,
             b'{' => {
                 self.open.push(true)?;
-                return self.unless_closed(b'}', Self::key);
+                return self.unless_closed(b'}', |text| text.key().map(|_| ()));
             }
             b'[' => {
                 self.open.push(false)?;
@@ -126,16 +208,18 @@ impl<'a> Validator<'a> {
         Some(true)
     }
 
-    /// Reads the key of a member and its colon.
+    /// Reads the key of a member and its colon. Returns the key without its quotes, as written.
     #[inline]
-    fn key(&mut self) -> Option<()> {
+    fn key(&mut self) -> Option<&'a [u8]> {
         self.skip_whitespace();
         if self.take()? != b'"' {
             return None;
         }
+        let start = self.at;
         self.string()?;
+        let key = &self.json[start..self.at - 1];
         self.skip_whitespace();
-        (self.take()? == b':').then_some(())
+        (self.take()? == b':').then_some(key)
     }
 
     /// Reads a string after its opening quote.
@@ -370,6 +454,36 @@ mod tests {
         assert!(is_valid(nested(MAX_DEPTH).as_bytes()));
         assert!(!is_valid(nested(MAX_DEPTH + 1).as_bytes()));
         assert!(!is_valid("[".repeat(1 << 20).as_bytes()));
+    }
+
+    #[test]
+    fn only_a_whole_message_in_the_usual_form_is_recognised() {
+        for (text, expected) in [
+            (r#"{"type":"message"}"#, true),
+            (" { \"content\" : [ {} ] , \"type\" : \"message\" }\n", true),
+            (r#"{"type":"message","error":{"type":"x"}}"#, true),
+            (r#"{"a":{"type":"error","type":"error"},"type":"message","type2":1}"#, true),
+            ("", false),
+            ("{}", false),
+            (r#"[{"type":"message"}]"#, false),
+            (r#"{"type":"message"} x"#, false),
+            (r#"{"type":"message",}"#, false),
+            (r#"{"type":"message""#, false),
+            (r#"{"type":"message"]"#, false),
+            (r#"{"type":"message","a":[1,]}"#, false),
+            (r#"{"type":"message","a":[1}}"#, false),
+            (r#"{"type":"error"}"#, false),
+            (r#"{"type":["message"]}"#, false),
+            (r#"{"type":"message","type":"message"}"#, false),
+            (r#"{"type":"message","error":1,"error":2}"#, false),
+            (r#"{"type":"message","content":[],"content":[]}"#, false),
+            (r#"{"type":"message","base_resp":{}}"#, false),
+            (r#"{"type":"message","\u0074ype":"error"}"#, false),
+            (r#"{"a":{"type":"message"}}"#, false),
+        ] {
+            assert_eq!(is_message(text.as_bytes()), expected, "{text}");
+        }
+        assert!(!is_message(b"{\"type\":\"message\",\"a\":\"\xff\"}"));
     }
 
     proptest! {

@@ -26,6 +26,7 @@ mod progress;
 mod report;
 mod sse;
 
+pub use crate::json_valid::is_message;
 pub use activity::ActivityWatch;
 pub use body::{StreamEnd, WatchBody};
 pub use json::JsonWatch;
