@@ -8,8 +8,15 @@ const MAX_DEPTH: usize = 512;
 /// # Source
 /// RFC 8259. A `\u` escape needs four digits; surrogates need not be paired, since models send halves of pairs.
 pub(crate) fn is_valid(json: &[u8]) -> bool {
-    (json.is_ascii() || std::str::from_utf8(json).is_ok())
-        && (is_delta(json).is_some() || Validator::new(json).run().is_some())
+    is_utf8(json)
+        && (Delta::read(json).is_some_and(|delta| delta.len == json.len())
+            || Validator::new(json).run().is_some())
+}
+
+/// Returns `true` if `text` is UTF-8. Most texts are ASCII, for which the check is faster.
+#[inline]
+pub(crate) fn is_utf8(text: &[u8]) -> bool {
+    text.is_ascii() || std::str::from_utf8(text).is_ok()
 }
 
 /// Returns `true` if `json` is a message in one piece, in the form that servers of the Messages API write: one object of JSON
@@ -25,9 +32,10 @@ pub(crate) fn is_valid(json: &[u8]) -> bool {
 /// assert!(!is_message(br#"{"type":"message","content":["#));
 /// ```
 pub fn is_message(json: &[u8]) -> bool {
-    let is_utf8 = json.is_ascii() || std::str::from_utf8(json).is_ok();
     let mut found = Members::default();
-    is_utf8 && Validator::new(json).object(|key, value| found.add(key, value)).is_some() && found.is_message
+    is_utf8(json)
+        && Validator::new(json).object(|key, value| found.add(key, value)).is_some()
+        && found.is_message
 }
 
 /// The members of an object that decide about a message.
@@ -55,23 +63,46 @@ impl Members {
 /// The beginning of a delta in the compact form of the Messages API, up to its index.
 const DELTA: &[u8] = br#"{"type":"content_block_delta","index":"#;
 /// The kinds of deltas from their index up to the string that each of them carries.
-const STRINGS: [&[u8]; 4] = [
-    br#","delta":{"type":"text_delta","text":""#,
-    br#","delta":{"type":"thinking_delta","thinking":""#,
-    br#","delta":{"type":"input_json_delta","partial_json":""#,
-    br#","delta":{"type":"signature_delta","signature":""#,
+const STRINGS: [(DeltaKind, &[u8]); 4] = [
+    (DeltaKind::Text, br#","delta":{"type":"text_delta","text":""#),
+    (DeltaKind::Thinking, br#","delta":{"type":"thinking_delta","thinking":""#),
+    (DeltaKind::InputJson, br#","delta":{"type":"input_json_delta","partial_json":""#),
+    (DeltaKind::Signature, br#","delta":{"type":"signature_delta","signature":""#),
 ];
 
-/// Returns `Some` if `json` is a delta in the compact form. Nearly all events of a stream are, so that only the string of an
-/// event has to be read.
-fn is_delta(json: &[u8]) -> Option<()> {
-    let rest = json.strip_prefix(DELTA)?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_number = digits == 1 || digits > 1 && rest[0] != b'0';
-    let string = STRINGS.iter().find_map(|start| rest[digits..].strip_prefix(*start))?;
-    let mut validator = Validator::new(string);
-    validator.string()?;
-    (is_number && &string[validator.at..] == b"}}").then_some(())
+/// A kind of delta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeltaKind {
+    Text,
+    Thinking,
+    InputJson,
+    Signature,
+}
+
+/// A delta in the compact form. Nearly all events of a stream are, so that only the string of an event has to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delta<'a> {
+    pub(crate) kind: DeltaKind,
+    /// The text between the quotes of its string, as written. It is not checked for UTF-8.
+    pub(crate) text: &'a [u8],
+    /// The length of the whole object.
+    pub(crate) len: usize,
+}
+
+impl<'a> Delta<'a> {
+    /// Reads the delta with which `json` begins, if that is in the compact form.
+    pub(crate) fn read(json: &'a [u8]) -> Option<Self> {
+        let rest = json.strip_prefix(DELTA)?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let is_number = digits == 1 || digits > 1 && rest[0] != b'0';
+        let (kind, string) =
+            STRINGS.iter().find_map(|(kind, start)| Some((*kind, rest[digits..].strip_prefix(*start)?)))?;
+        let mut validator = Validator::new(string);
+        validator.string()?;
+        let (text, end) = (&string[..validator.at - 1], &string[validator.at..]);
+        let len = json.len() - end.len() + 2;
+        (is_number && end.starts_with(b"}}")).then_some(Self { kind, text, len })
+    }
 }
 
 struct Validator<'a> {

@@ -25,6 +25,7 @@
 
 use std::fmt;
 
+use crate::json_valid::{Delta, DeltaKind};
 use crate::lexer::{Lexer, Token};
 
 /// The length of the longest name that is searched for.
@@ -237,6 +238,21 @@ impl EventThinking {
             let string = self.watch.observe(token);
             self.skips_event = matches!(string, Some(b"text_delta" | b"input_json_delta"));
         }
+    }
+
+    /// Reads a whole event, a delta in the compact form, between two events. Returns `false` if its bytes have to be observed,
+    /// since it carries a signature.
+    #[inline]
+    pub(crate) fn observe_delta(&mut self, delta: Delta<'_>) -> bool {
+        match delta.kind {
+            DeltaKind::Text | DeltaKind::InputJson => {}
+            DeltaKind::Thinking => {
+                self.watch.thinking = true;
+                self.watch.in_redacted |= delta.text == b"redacted_thinking";
+            }
+            DeltaKind::Signature => return false,
+        }
+        true
     }
 
     /// Ends the current event. A string that is still open ends with it.

@@ -129,6 +129,9 @@ where
 }
 
 fn follow(boundary: &mut Boundary, mut bytes: &[u8]) {
+    if boundary.skip_events(bytes) {
+        return;
+    }
     while let Some(len) = boundary.find_end(bytes) {
         bytes = &bytes[len..];
     }

@@ -7,6 +7,7 @@ use super::kind::EventKind;
 use super::repair::{write_foreign_error, write_renamed};
 use super::rules::{Decision, UnknownEvents, decide};
 use crate::edited::Edited;
+use crate::json_valid::{Delta, is_utf8};
 use crate::sse::{Boundary, SseEvent, field_value, without_bom};
 use crate::thinking::{EventThinking, Thinking};
 use crate::watch::StreamReport;
@@ -14,6 +15,9 @@ use crate::watch::StreamReport;
 /// The size above which an incomplete event is forwarded as it arrives, if its start identifies it. Events of today's
 /// upstreams are smaller, except the results of server tools and files.
 const LARGE: usize = 256 << 10;
+
+/// The lines of a delta up to its data, as the Messages API writes them.
+const DELTA_NAME: &[u8] = b"event: content_block_delta\ndata: ";
 
 /// The largest number of bytes of an incomplete event that are buffered.
 const HELD_LIMIT: usize = 16 << 20;
@@ -97,6 +101,11 @@ impl EventNormalizer {
             }
         }
         while at < chunk.len() && self.damaged.is_none() {
+            if let Some(len) = self.delta(&chunk[at..]) {
+                out.keep(at, at + len);
+                at += len;
+                continue;
+            }
             let len = self.boundary.find_end(&chunk[at..]);
             let end = len.map_or(chunk.len(), |len| at + len);
             match (self.rest, len) {
@@ -114,8 +123,11 @@ impl EventNormalizer {
             }
             at = end;
         }
-        let (same, edited) = out.into_parts();
-        edited.map_or_else(|| chunk.slice(..same), BytesMut::freeze)
+        match out.into_parts() {
+            (_, Some(edited)) => edited.freeze(),
+            (same, None) if same == chunk.len() => chunk,
+            (same, None) => chunk.slice(..same),
+        }
     }
 
     /// Returns the facts found up to now.
@@ -144,6 +156,28 @@ impl EventNormalizer {
         if let Some(thinking) = &mut self.thinking {
             thinking.finish();
         }
+    }
+
+    /// Reads the event with which `bytes` begins if it is a whole delta in the form in which the Messages API writes it. Returns
+    /// its length. Nearly all events are: one scan finds their end and checks them, and they are forwarded unchanged.
+    #[inline]
+    fn delta(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.rest != Rest::Hold || !self.boundary.at_start() {
+            return None;
+        }
+        let delta = Delta::read(bytes.strip_prefix(DELTA_NAME)?)?;
+        let len = DELTA_NAME.len() + delta.len + 2;
+        if bytes.get(len - 2..len) != Some(b"\n\n") || !is_utf8(delta.text) {
+            return None;
+        }
+        (self.boundary, self.first, self.dropped) = (Boundary::new(), false, false);
+        if let Some(thinking) = &mut self.thinking
+            && !thinking.observe_delta(delta)
+        {
+            self.observe_thinking(&bytes[..len], true);
+        }
+        self.report.add_event(EventKind::ContentBlockDelta, b"");
+        Some(len)
     }
 
     /// Ends the current event with `chunk[at..end]`, and writes it or its replacement.
@@ -409,7 +443,87 @@ mod tests {
         assert_eq!((out.as_ptr(), out.len()), (chunk.as_ptr(), START.len() + DELTA.len()));
     }
 
+    /// Returns the output for `stream` in one chunk, and the thinking in it.
+    fn normalize_with_thinking(stream: &str) -> (Vec<u8>, Vec<Thinking>, StreamReport) {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let mut events = EventNormalizer::new(UnknownEvents::Drop);
+        events.set_on_thinking(move |thinking| sender.send(thinking).unwrap());
+        let out = events.push(Bytes::copy_from_slice(stream.as_bytes())).to_vec();
+        events.finish();
+        let report = events.report().clone();
+        drop(events);
+        (out, receiver.iter().collect(), report)
+    }
+
+    #[test]
+    fn a_delta_in_the_usual_form_is_treated_like_any_other() {
+        let delta = |delta: &str| {
+            format!(
+                "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":{delta}}}}}\n\n"
+            )
+        };
+        let kinds = [
+            ("text_delta", "text"),
+            ("thinking_delta", "thinking"),
+            ("input_json_delta", "partial_json"),
+            ("signature_delta", "signature"),
+        ];
+        let texts = [
+            "",
+            "word",
+            "thinking",
+            "signature",
+            "data",
+            "redacted_thinking",
+            "a\\/b\\\\",
+            "\u{e9}",
+            "\\x",
+            "\t",
+        ];
+        let redacted =
+            "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"data\":\"c2ln\"}\n\n";
+        for (kind, member) in kinds {
+            for text in texts {
+                let usual = delta(&format!("\"{kind}\",\"{member}\":\"{text}\""));
+                for stream in [format!("{usual}{redacted}"), format!("{START}{usual}{usual}{STOP}")] {
+                    // A space after the data changes nothing but the form.
+                    let other = stream.replace("}}\n\nevent", "}} \n\nevent");
+                    let (found, expected) =
+                        (normalize_with_thinking(&stream), normalize_with_thinking(&other));
+                    assert_eq!(
+                        found.0,
+                        String::from_utf8(expected.0).unwrap().replace("}} \n", "}}\n").into_bytes()
+                    );
+                    assert_eq!((found.1, found.2), (expected.1, expected.2), "{stream}");
+                }
+            }
+        }
+        let invalid = delta(r#""text_delta","text":"a#""#).into_bytes();
+        let invalid: Vec<_> =
+            invalid.into_iter().map(|byte| if byte == b'#' { 0xff } else { byte }).collect();
+        assert!(normalize(&[&invalid]).1.damaged().is_some());
+    }
+
     proptest! {
+        #[test]
+        fn every_way_of_chunking_deltas_gives_the_same_events(
+            parts in proptest::collection::vec(prop::sample::select(vec![
+                "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"",
+                "word", "\\n", "\"}}\n\n", "\"}}\r\n\r\n", "\"}}\r", "\n", "\r", "\"}} \n\n", "event: ping\ndata: {}\n\n",
+            ]), 0..25),
+            cut in 0_usize..1000,
+        ) {
+            let stream = parts.concat();
+            let (a, b) = stream.as_bytes().split_at(cut.min(stream.len()));
+            let single: Vec<_> = stream.as_bytes().chunks(1).collect();
+            let (whole, cut, single) = (normalize(&[stream.as_bytes()]), normalize(&[a, b]), normalize(&single));
+            prop_assert_eq!(&whole.0, &cut.0);
+            prop_assert_eq!(&whole.0, &single.0);
+            prop_assert_eq!(whole.1.report(), cut.1.report());
+            prop_assert_eq!(whole.1.report(), single.1.report());
+            prop_assert_eq!(whole.1.damaged(), single.1.damaged());
+        }
+
         #[test]
         fn every_way_of_chunking_gives_the_same_events(
             parts in proptest::collection::vec(prop::sample::select(vec![

@@ -44,6 +44,17 @@ impl Boundary {
         }
     }
 
+    /// Consumes `bytes` if they end with a blank line, which ends an event in every state. Returns `false` if they do not, and
+    /// consumes nothing.
+    #[inline]
+    pub(crate) fn skip_events(&mut self, bytes: &[u8]) -> bool {
+        let ends = bytes.ends_with(b"\n\n");
+        if ends {
+            *self = Self::new();
+        }
+        ends
+    }
+
     /// Consumes `bytes` up to the end of the current block and returns their number. Returns `None` if the
     /// block continues after `bytes`. The caller calls again with the rest.
     #[inline]
@@ -120,6 +131,23 @@ mod tests {
         check("a\n\r\nb", &[4]);
         check("a\nb\n\n", &[5]);
         check("\n\n", &[1, 2]);
+    }
+
+    #[test]
+    fn a_slice_that_ends_with_a_blank_line_ends_a_block_in_every_state() {
+        for before in ["", "a", "a\n", "a\r", "a\r\n", "a\n\n", "a\r\r", "\r"] {
+            for slice in ["\n\n", "b\n\n", "\n\n\n", "\r\n\n", "a\n\nb\n\n", "\n", "b\r\n\r\n"] {
+                let mut read = Boundary::new();
+                read.find_end(before.as_bytes());
+                let (mut skipped, mut rest) = (read.clone(), slice.as_bytes());
+                while let Some(len) = read.find_end(rest) {
+                    rest = &rest[len..];
+                }
+                if skipped.skip_events(slice.as_bytes()) {
+                    assert_eq!(format!("{skipped:?}"), format!("{read:?}"), "{before:?}, {slice:?}");
+                }
+            }
+        }
     }
 
     #[test]

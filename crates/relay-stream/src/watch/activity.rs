@@ -7,6 +7,9 @@ use crate::json;
 /// The names, and values of `type`, that upstreams and proxies give to keep-alive events.
 const KEEP_ALIVES: [&str; 5] = ["ping", "keepalive", "keep-alive", "keep_alive", "heartbeat"];
 
+/// The beginning of nearly all events, which are content.
+const CONTENT: &[u8] = b"event: content_block_";
+
 /// The longest line that can be a keep-alive, in bytes. A longer line is a part of an event.
 const LINE_LIMIT: usize = 256;
 
@@ -55,7 +58,17 @@ impl ActivityWatch {
 
     /// Reads the next bytes of the stream. Returns `true` if they contain a part of an event that is no keep-alive. The start
     /// of a line that may still become a keep-alive counts once the line is complete.
+    #[inline]
     pub fn observe(&mut self, chunk: &[u8]) -> bool {
+        if matches!(self.line, Line::New) && chunk.starts_with(CONTENT) && chunk.ends_with(b"\n\n") {
+            // The first line is a part of an event, and no line continues in the next chunk.
+            (self.in_keep_alive, self.after_cr) = (false, false);
+            return true;
+        }
+        self.observe_lines(chunk)
+    }
+
+    fn observe_lines(&mut self, chunk: &[u8]) -> bool {
         let mut rest = chunk;
         while let Some(len) = memchr2(b'\n', b'\r', rest) {
             if std::mem::replace(&mut self.after_cr, rest[len] == b'\r') && rest[0] == b'\n' {
@@ -203,6 +216,23 @@ mod tests {
         check(&format!("data: {}", "x".repeat(LINE_LIMIT)), true);
         let ping_in_text = "data: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"ping\"}}\n";
         check(ping_in_text, true);
+    }
+
+    #[test]
+    fn the_state_after_whole_events_of_content_is_that_between_two_lines() {
+        let content = b"event: content_block_delta\r\ndata: {}\n\n";
+        for before in ["", "event: ping\n", "event: ping\r", "data: x", ": x", "eve"] {
+            for after in ["\n", "data: {}\n", "event: ping\n", "x"] {
+                let (mut fast, mut slow) = (ActivityWatch::new(), ActivityWatch::new());
+                assert_eq!(fast.observe(before.as_bytes()), slow.observe_lines(before.as_bytes()));
+                assert_eq!(fast.observe(content), slow.observe_lines(content), "{before:?}");
+                assert_eq!(
+                    fast.observe(after.as_bytes()),
+                    slow.observe_lines(after.as_bytes()),
+                    "{before:?}, {after:?}"
+                );
+            }
+        }
     }
 
     #[test]
