@@ -67,10 +67,26 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Returns the first member of the text between the braces of an object.
-pub(crate) fn first_member(inner: &[u8]) -> Option<(&[u8], &[u8])> {
-    let member = Members { json: inner, at: skip_whitespace(inner, 0) }.next()?;
-    Some((member.key, &inner[member.value]))
+/// Returns the key of the first member of the text between the braces of an object, and the text from its value on. `None` if
+/// `is_wanted` does not accept the key.
+#[inline]
+pub(crate) fn first_member(inner: &[u8], is_wanted: impl FnOnce(&[u8]) -> bool) -> Option<(&[u8], &[u8])> {
+    let start = skip_whitespace(inner, 0);
+    let end = string_end(inner, start)?;
+    let key = &inner[start + 1..end - 1];
+    if !is_wanted(key) {
+        return None;
+    }
+    let colon = skip_whitespace(inner, end);
+    if inner.get(colon) != Some(&b':') {
+        return None;
+    }
+    Some((key, &inner[skip_whitespace(inner, colon + 1)..]))
+}
+
+/// Decodes the string with which `text` begins. Returns `None` for any other value.
+pub(crate) fn first_string(text: &[u8]) -> Option<Cow<'_, str>> {
+    string(&text[..string_end(text, 0)?])
 }
 
 /// Returns the key of the first member of the text between the braces of an object, once it is complete. If the text does not
@@ -115,9 +131,13 @@ pub(crate) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+#[inline]
 fn skip_whitespace(json: &[u8], from: usize) -> usize {
-    let rest = json.get(from..).unwrap_or_default();
-    from + rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count()
+    let mut at = from;
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = json.get(at) {
+        at += 1;
+    }
+    at
 }
 
 /// Returns the position after the string that starts at `start`.

@@ -48,7 +48,7 @@ impl Lexer {
             }
             (Lexer::Outside, byte) if is_punctuation(byte) => (1, Token::Punctuation(byte)),
             (Lexer::Outside, _) => {
-                let is_end = |&byte: &u8| byte == b'"' || is_punctuation(byte);
+                let is_end = |&byte: &u8| IS_STRUCTURAL[usize::from(byte)];
                 let len = bytes.iter().position(is_end).unwrap_or(bytes.len());
                 (len, Token::Other(&bytes[..len]))
             }
@@ -121,9 +121,19 @@ fn first_special(word: u64) -> usize {
     (equal(b'"') | equal(b'\\')).trailing_zeros() as usize / 8
 }
 
-/// Returns `true` for a bracket or a comma.
-#[inline]
-pub(crate) fn is_punctuation(byte: u8) -> bool {
+/// True for a quote, a bracket or a comma: the bytes at which a piece of text between two strings ends.
+pub(crate) static IS_STRUCTURAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let bytes = b"\"{[}],";
+    let mut at = 0;
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+fn is_punctuation(byte: u8) -> bool {
     matches!(byte, b'{' | b'[' | b'}' | b']' | b',')
 }
 

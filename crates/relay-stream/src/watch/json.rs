@@ -2,7 +2,7 @@
 
 use super::StreamReport;
 use crate::json;
-use crate::lexer::{Lexer, Token, find_quote_or_backslash, is_punctuation};
+use crate::lexer::{IS_STRUCTURAL, Lexer, Token, find_quote_or_backslash};
 use crate::thinking::{Thinking, ThinkingWatch};
 
 /// The largest top-level member that is read, in bytes. Members that carry facts have a few hundred bytes.
@@ -83,7 +83,7 @@ impl JsonWatch {
         if self.lexer != Lexer::Outside {
             at = self.continue_string(chunk, at);
         }
-        while let Some(len) = chunk[at..].iter().position(|&byte| byte == b'"' || is_punctuation(byte)) {
+        while let Some(len) = chunk[at..].iter().position(|&byte| IS_STRUCTURAL[usize::from(byte)]) {
             let found = at + len;
             at = found + 1;
             match chunk[found] {

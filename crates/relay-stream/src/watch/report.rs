@@ -116,19 +116,17 @@ impl StreamReport {
 
     /// Adds the facts of `member`, the text of one member of a message. If a member is repeated, its last value counts.
     pub(crate) fn add_member(&mut self, member: &[u8]) {
-        if !json::first_key(member).is_some_and(Self::reads) {
-            return;
-        }
-        let Some((key, value)) = json::first_member(member) else { return };
+        let Some((key, value)) = json::first_member(member, Self::reads) else { return };
         match key {
-            b"id" => set(&mut self.id, json::string(value)),
-            b"model" => set(&mut self.model, json::string(value)),
-            b"stop_reason" => set(&mut self.stop_reason, json::string(value)),
+            b"id" => set(&mut self.id, json::first_string(value)),
+            b"model" => set(&mut self.model, json::first_string(value)),
+            b"stop_reason" => set(&mut self.stop_reason, json::first_string(value)),
             _ => self.usage.add(value),
         }
     }
 
     /// Returns `true` for the key of a member of a message that carries facts.
+    #[inline]
     pub(crate) fn reads(key: &[u8]) -> bool {
         matches!(key, b"id" | b"model" | b"stop_reason" | b"usage")
     }
@@ -151,7 +149,7 @@ impl Usage {
         }
     }
 
-    /// Reads the counts in `usage`, the value of such a member.
+    /// Reads the counts in the object with which `usage` begins, the value of such a member.
     fn add(&mut self, usage: &[u8]) {
         let mut creation = None;
         for member in json::Members::new(usage).into_iter().flatten() {
