@@ -1,6 +1,6 @@
 //! The time limits of an attempt.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use relay_transport::QueueTime;
@@ -29,15 +29,15 @@ impl HeadLimit {
         &self.queue
     }
 
+    /// Waits for `head` within the limit. It is pinned by the caller: a future that is passed by value is held twice.
     pub(crate) async fn within<T>(
         &self,
-        head: impl Future<Output = Result<T, AttemptError>>,
+        mut head: Pin<&mut impl Future<Output = Result<T, AttemptError>>>,
     ) -> Result<T, AttemptError> {
         let Some(after) = self.after else { return head.await };
-        let mut head = pin!(head);
         loop {
             let left = self.left(after);
-            if let Ok(result) = tokio::time::timeout(left, &mut head).await {
+            if let Ok(result) = tokio::time::timeout(left, head.as_mut()).await {
                 return result;
             }
             if self.left(after).is_zero() {
@@ -61,10 +61,10 @@ impl HeadLimit {
 #[error("the request's time limit was reached while it waited for a free connection")]
 struct QueueTimeout;
 
-/// Limits `answer` to the time that is left of the client's request.
+/// Limits `answer` to the time that is left of the client's request. It is pinned by the caller, as in [`HeadLimit::within`].
 pub(crate) async fn in_time<T>(
     deadline: Option<Deadline>,
-    answer: impl Future<Output = Result<T, AttemptError>>,
+    answer: Pin<&mut impl Future<Output = Result<T, AttemptError>>>,
 ) -> Result<T, AttemptError> {
     let Some(deadline) = deadline else { return answer.await };
     let after = deadline.limit();
@@ -78,5 +78,5 @@ pub(crate) async fn within<T>(
     limit: Option<Duration>,
     head: impl Future<Output = Result<T, AttemptError>>,
 ) -> Result<T, AttemptError> {
-    HeadLimit::begin(limit, None).within(head).await
+    HeadLimit::begin(limit, None).within(pin!(head)).await
 }

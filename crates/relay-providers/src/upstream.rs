@@ -8,7 +8,7 @@
 //!               └ once more, without what the upstream named in its refusal ◀─────┘
 //! ```
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -166,7 +166,10 @@ impl<P: Provider> Upstream<P> {
         request: &Request<Payload>,
         limit: &HeadLimit,
     ) -> Result<(Answer, Option<UpstreamError>), AttemptError> {
-        let reply = limit.within(self.exchange(attempt, request, limit.queue())).await?;
+        let reply = {
+            let exchange = pin!(self.exchange(attempt, request, limit.queue()));
+            limit.within(exchange).await?
+        };
         let (failed, judgement) = match reply {
             Reply::Judged(failed, judgement) => (*failed, judgement),
             Reply::Unread(response) => {
@@ -228,8 +231,11 @@ impl<P: Provider> Upstream<P> {
     ) -> Result<Begun, AttemptError> {
         let since = Instant::now();
         // The client's response head waits for the whole of an answer in one piece.
-        let checked = in_time(attempt.request().deadline(), success::check(attempt, response, since));
-        let (response, is_unstreamed) = match checked.await? {
+        let checked = {
+            let checked = pin!(success::check(attempt, response, since));
+            in_time(attempt.request().deadline(), checked).await?
+        };
+        let (response, is_unstreamed) = match checked {
             Checked::Success(response) => (response, false),
             Checked::Unstreamed(response) => (response, true),
             Checked::Failed(failed) => return Ok(Begun::Failed(*failed)),
@@ -385,17 +391,32 @@ mod tests {
     const MESSAGE: (u16, &str) = (200, r#"{"type":"message","content":[]}"#);
     const UNAUTHORIZED: (u16, &str) = (401, r#"{"type":"error","error":{"type":"authentication_error"}}"#);
 
+    fn upstream(base_url: BaseUrl, renewed: &Arc<AtomicUsize>) -> Upstream<Renewable> {
+        let provider = Renewable { base_url, renewals: Arc::clone(renewed) };
+        let settings = TransportSettings::default();
+        let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::none()).unwrap();
+        let (owner, provenance) = (SignatureOwner::CLAUDE, ThinkingProvenance::default());
+        let refusals = RefusalMemory::new(None, &Adapter::of("compatible"), owner, provenance);
+        Upstream::new(ProviderName::new("up"), provider, transport, refusals)
+    }
+
+    /// Each open attempt holds this future until the first content of its answer.
+    #[test]
+    fn the_future_of_an_attempt_is_small() {
+        let base_url = BaseUrl::parse("http://127.0.0.1:9").unwrap();
+        let body = MessagesBody::parse(r#"{"model":"m"}"#.into()).unwrap();
+        let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
+        let attempt = upstream(base_url, &Arc::default()).attempt(Attempt::new(request));
+        let size = std::mem::size_of_val(&attempt);
+        assert!(size <= 8 * 1024, "{size} bytes");
+    }
+
     #[tokio::test]
     async fn each_failure_is_read_once_and_a_credential_is_renewed_at_most_once() {
         async fn check(responses: &[(u16, &'static str)], outcome: Outcome, failures: u32, renewals: usize) {
             let base_url = serve(responses.to_vec()).await;
             let renewed = Arc::new(AtomicUsize::new(0));
-            let provider = Renewable { base_url, renewals: Arc::clone(&renewed) };
-            let settings = TransportSettings::default();
-            let transport = Transport::new(&settings, &TrustRoots::load(), Proxies::none()).unwrap();
-            let (owner, provenance) = (SignatureOwner::CLAUDE, ThinkingProvenance::default());
-            let refusals = RefusalMemory::new(None, &Adapter::of("compatible"), owner, provenance);
-            let upstream = Upstream::new(ProviderName::new("up"), provider, transport, refusals);
+            let upstream = upstream(base_url, &renewed);
             let body = MessagesBody::parse(r#"{"model":"m","speed":"fast"}"#.into()).unwrap();
             let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
             reads::take();

@@ -1,6 +1,6 @@
 //! The rest of Anthropic's API (batches, files, models, …), which passes unread in both directions.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -161,8 +161,10 @@ impl Forward {
         *upstream.headers_mut() = headers;
 
         let limit = HeadLimit::begin(request.head_timeout, None);
-        let sending = async { Ok(self.transport.send_measured(upstream, limit.queue()).await?) };
-        let response = limit.within(sending).await?;
+        let response = {
+            let sending = async { Ok(self.transport.send_measured(upstream, limit.queue()).await?) };
+            limit.within(pin!(sending)).await?
+        };
         // 304 answers a condition of the client's.
         if response.status() != StatusCode::NOT_MODIFIED {
             refuse_status(response.status())?;

@@ -131,7 +131,8 @@ impl Access {
             return Ok(region);
         }
         let find = || async {
-            let name = self.chain.region().await.ok_or(NoRegion::NotFound)?;
+            // Boxed, since its 11 KiB would be part of every attempt, and the search takes place once.
+            let name = Box::pin(self.chain.region()).await.ok_or(NoRegion::NotFound)?;
             Ok(Region::new(&name)?)
         };
         self.found.get_or_try_init(find).await.map_err(|error: NoRegion| no_region(error))
