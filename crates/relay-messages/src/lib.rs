@@ -49,6 +49,7 @@ pub mod headers;
 #[cfg(test)]
 mod linear_tests;
 pub mod media_type;
+mod model_cache;
 mod rate_limits;
 mod refusals;
 pub mod retry_after;
@@ -63,6 +64,7 @@ pub use cut::cut;
 pub use error::{ApiError, OVERLOADED_STATUS, error_body, error_type};
 pub use error_chain::{ErrorChain, error_sources};
 pub use estimate::{estimate_tokens, estimate_tokens_by_sample};
+pub use model_cache::ModelCache;
 pub use rate_limits::{RateLimit, RateLimits};
 pub use refusals::{KnownRefusal, RefusalMemory, RefusalScope, Retry, WholeRequest};
 pub use thinking_provenance::{SignatureOwner, ThinkingProvenance};

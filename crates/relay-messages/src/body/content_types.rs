@@ -3,15 +3,11 @@
 use std::borrow::Cow;
 
 use super::node::Node;
+use super::type_names::{MAX_NAME, MAX_WRITTEN};
 
 /// The limit of content types recorded per request. The API has about thirty. Types beyond the limit are left
 /// for the upstream to validate.
 const MAX_KINDS: usize = 64;
-/// The longest name of a type, in bytes. No type of the API has a longer one, so that longer names are
-/// ignored.
-const MAX_NAME: usize = 64;
-/// The longest JSON text of such a name, with quotation marks and an escape of six bytes for each byte.
-const MAX_WRITTEN: usize = 2 + 6 * MAX_NAME;
 
 /// The distinct types of content in a request.
 #[derive(Debug, Clone, Default)]

@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use super::steps;
+use super::type_names::{Collector, TypeNames};
 
 /// The length from which a value is recorded, in bytes.
 const LONG: usize = 64;
@@ -79,6 +80,8 @@ pub(super) trait Record {
     fn open(&mut self, at: usize);
     /// Records that the innermost object or array ends before `end`.
     fn close(&mut self, end: usize);
+    /// Records a key, quotes included.
+    fn key(&mut self, key: &[u8]);
     /// Records a string, quotes included.
     fn string(&mut self, start: usize, end: usize);
 }
@@ -87,26 +90,29 @@ pub(super) trait Record {
 impl Record for () {
     fn open(&mut self, _: usize) {}
     fn close(&mut self, _: usize) {}
+    fn key(&mut self, _: &[u8]) {}
     fn string(&mut self, _: usize, _: usize) {}
 }
 
-/// Builds an index.
+/// Builds an index, and collects the names of types.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub(super) struct Recorder<'a> {
     places: Vec<Place>,
     /// The most places that may be kept.
     limit: usize,
     /// The places of the open objects and arrays down to the deepest recorded level. `None` if there was no room.
     open: [Option<u32>; LEVELS],
     depth: usize,
+    types: Collector<'a>,
 }
 
-impl Recorder {
-    /// Creates a recorder for a text of `length` bytes. A text whose places do not fit into 32 bits is not recorded.
-    pub(super) fn new(length: usize) -> Self {
+impl<'a> Recorder<'a> {
+    /// Creates a recorder for `text`. A text whose places do not fit into 32 bits is not recorded.
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        let length = text.len();
         let limit =
             if u32::try_from(length).is_ok() { (length / BYTES_PER_PLACE).max(MIN_PLACES) } else { 0 };
-        Self { places: Vec::new(), limit, open: [None; LEVELS], depth: 0 }
+        Self { places: Vec::new(), limit, open: [None; LEVELS], depth: 0, types: Collector::new(text) }
     }
 
     /// The number of places so far.
@@ -121,9 +127,9 @@ impl Recorder {
         from + u32::from(is_recorded)
     }
 
-    pub(super) fn finish(mut self) -> Index {
+    pub(super) fn finish(mut self) -> (Index, TypeNames) {
         self.places.shrink_to_fit();
-        Index(self.places)
+        (Index(self.places), self.types.finish())
     }
 
     fn push(&mut self, start: usize, end: usize) -> Option<u32> {
@@ -135,7 +141,7 @@ impl Recorder {
     }
 }
 
-impl Record for Recorder {
+impl Record for Recorder<'_> {
     fn open(&mut self, at: usize) {
         if self.depth < LEVELS {
             self.open[self.depth] = self.push(at, at);
@@ -156,7 +162,12 @@ impl Record for Recorder {
         }
     }
 
+    fn key(&mut self, key: &[u8]) {
+        self.types.key(key);
+    }
+
     fn string(&mut self, start: usize, end: usize) {
+        self.types.string(start, end);
         if end - start >= LONG && self.depth <= LEVELS {
             self.push(start, end);
         }
@@ -196,9 +207,10 @@ mod tests {
     }
 
     fn recorded(text: &str) -> Index {
-        let mut scanner = super::super::grammar::Scanner::new(text.as_bytes(), Recorder::new(text.len()));
+        let mut scanner =
+            super::super::grammar::Scanner::new(text.as_bytes(), Recorder::new(text.as_bytes()));
         scanner.value(0).unwrap();
-        scanner.recorder.finish()
+        scanner.recorder.finish().0
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod payload;
 mod scan;
 pub(crate) mod steps;
 mod strings;
+mod type_names;
+mod unescape;
 
 use std::sync::{Arc, OnceLock};
 
@@ -32,6 +34,7 @@ pub(crate) use node::IndexedText;
 pub use node::{Children, JsonKind, Node};
 pub use payload::Payload;
 use scan::{Fields, Member};
+pub(crate) use type_names::{TypePattern, Types};
 
 /// The longest name of a model, in bytes. The relay keeps state by model, and this bounds the keys of that state.
 const MODEL_MAX: usize = 256;
@@ -195,6 +198,11 @@ impl MessagesBody {
     /// value.
     pub fn content_types(&self) -> &ContentTypes {
         self.all_blocks().types()
+    }
+
+    /// The names of the types in the body, known without a walk.
+    pub(crate) fn types(&self) -> Types<'_> {
+        Types::new(&self.fields.types, &self.bytes)
     }
 
     fn all_blocks(&self) -> &Blocks {

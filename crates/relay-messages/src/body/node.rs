@@ -9,6 +9,7 @@ use std::ops::Range;
 pub use super::grammar::JsonKind;
 use super::grammar::{Scanner, Value};
 use super::index::{Index, Inside, Recorder};
+use super::unescape::{is_string, unescaped};
 
 /// A value within a scanned body, with its key if it is a member of an object.
 ///
@@ -39,13 +40,13 @@ pub(crate) struct IndexedText<'a> {
 impl<'a> IndexedText<'a> {
     /// Reads `text` as one JSON value. Returns `None` if it is not valid JSON.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
-        let mut scanner = Scanner::new(text, Recorder::new(text.len()));
+        let mut scanner = Scanner::new(text, Recorder::new(text));
         scanner.skip_whitespace();
         let value = scanner.value(0).ok()?;
         scanner.end().ok()?;
         let recorder = scanner.recorder;
         let inside = recorder.after(0, value.span.start)..recorder.len();
-        Some(Self { text, value, index: recorder.finish(), inside })
+        Some(Self { text, value, index: recorder.finish().0, inside })
     }
 
     /// The value.
@@ -219,27 +220,6 @@ impl<'a> Iterator for Children<'a> {
         };
         (self.at, self.is_first) = (end, false);
         Some(Node::new(self.body, kind, key, start..end, inside))
-    }
-}
-
-/// Returns `true` if the unescaped text of `string`, a JSON string with its quotes, is `text`.
-fn is_string(string: &[u8], text: &str) -> bool {
-    // The longest escape of one byte is `\u0061`.
-    const LONGEST: usize = 6;
-    let written = &string[1..string.len() - 1];
-    if written.len() < text.len() || written.len() > text.len() * LONGEST {
-        return false;
-    }
-    match written.contains(&b'\\') {
-        true => unescaped(string).is_some_and(|found| found == text),
-        false => written == text.as_bytes(),
-    }
-}
-
-fn unescaped(string: &[u8]) -> Option<Cow<'_, str>> {
-    match string.contains(&b'\\') {
-        true => serde_json::from_slice::<String>(string).ok().map(Cow::Owned),
-        false => std::str::from_utf8(&string[1..string.len() - 1]).ok().map(Cow::Borrowed),
     }
 }
 

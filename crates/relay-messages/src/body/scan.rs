@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::grammar::{JsonKind, ScanError, Scanner, Span, Value};
 use super::index::{Index, Recorder};
+use super::type_names::TypeNames;
 
 /// The maximum number of members of the top-level object. The Messages API has about thirty.
 pub(super) const MAX_MEMBERS: usize = 1024;
@@ -41,6 +42,8 @@ pub(crate) struct Fields {
     pub(crate) tools: Option<Value>,
     /// The long values inside the members.
     pub(super) index: Index,
+    /// The names of types in all members.
+    pub(super) types: TypeNames,
 }
 
 /// Reads `body` once.
@@ -52,10 +55,10 @@ pub(crate) fn scan(body: &[u8]) -> Result<Fields, ScanError> {
         let offset = simdutf8::compat::from_utf8(body).map_or_else(|error| error.valid_up_to(), str::len);
         return Err(ScanError::Utf8 { offset });
     }
-    document(Scanner::new(body, Recorder::new(body.len())))
+    document(Scanner::new(body, Recorder::new(body)))
 }
 
-fn document(mut scanner: Scanner<'_, Recorder>) -> Result<Fields, ScanError> {
+fn document(mut scanner: Scanner<'_, Recorder<'_>>) -> Result<Fields, ScanError> {
     scanner.skip_whitespace();
     match scanner.peek() {
         Some(b'{') => {}
@@ -90,12 +93,15 @@ fn document(mut scanner: Scanner<'_, Recorder>) -> Result<Fields, ScanError> {
         Ok(())
     })?;
     scanner.end()?;
-    fields.index = scanner.recorder.finish();
+    (fields.index, fields.types) = scanner.recorder.finish();
     Ok(fields)
 }
 
 /// Reads the value of `metadata`, and the value of `user_id` in it if it is an object.
-fn metadata(scanner: &mut Scanner<'_, Recorder>, user_id: &mut Option<Value>) -> Result<Value, ScanError> {
+fn metadata(
+    scanner: &mut Scanner<'_, Recorder<'_>>,
+    user_id: &mut Option<Value>,
+) -> Result<Value, ScanError> {
     *user_id = None;
     if scanner.peek() != Some(b'{') {
         return scanner.value(1);

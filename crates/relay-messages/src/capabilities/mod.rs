@@ -18,24 +18,29 @@ mod rules;
 mod tests;
 mod unsupported_parts;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use relay_config::{BetaRule, Capabilities, CapabilityTable, Companions, FieldPath, FieldRule};
 
 use crate::body::{Edits, JsonKind, MessagesBody, Node};
+use crate::model_cache::ModelCache;
 use crate::unsupported::Unsupported;
 pub use replace::Replaced;
-use rules::Rules;
+use rules::{Matching, Rules};
 use unsupported_parts::Refused;
 
 const TABLE: &str = include_str!("table.toml");
 
-/// Brings requests into the form that one provider accepts.
+/// Brings requests into the form that one provider accepts. Clones share the compiled rules.
 #[derive(Debug, Clone, Default)]
 pub struct Adapter {
     known: Capabilities,
     companions: Companions,
     /// `true` if images by URL are fetched before the upstream is called.
     fetches_images: bool,
+    /// The compiled rules. Models that match the same patterns share them.
+    rules: ModelCache<Arc<Rules>>,
 }
 
 impl Adapter {
@@ -43,13 +48,14 @@ impl Adapter {
     #[must_use]
     pub fn of(kind: &str) -> Self {
         let table = CapabilityTable::parse("table.toml", TABLE).expect("the table of this crate is tested");
-        Self { known: table.of(kind), companions: table.companions().clone(), fetches_images: false }
+        Self { known: table.of(kind), companions: table.companions().clone(), ..Self::default() }
     }
 
     /// Adds `own` rules, which take precedence over the table.
     #[must_use]
     pub fn with_capabilities(mut self, own: &Capabilities) -> Self {
         self.known = self.known.with(own);
+        self.rules = ModelCache::default();
         self
     }
 
@@ -63,6 +69,7 @@ impl Adapter {
     #[must_use]
     pub fn with_fetched_images(mut self, fetches_images: bool) -> Self {
         self.fetches_images = fetches_images;
+        self.rules = ModelCache::default();
         self
     }
 
@@ -74,16 +81,16 @@ impl Adapter {
     /// Returns the first part of `body` that the upstream does not support for its `model`, if there is one.
     #[must_use]
     pub fn unsupported(&self, model: &str, body: &MessagesBody) -> Option<Unsupported> {
-        refuse::unsupported(&Rules::new(&self.known, model), self.fetches_images, body)
+        refuse::unsupported(self.rules(model)?.refused(), body)
     }
 
     /// Returns the parts of `body` that the upstream does not support for its `model`, and in whose place [`adapt`](Self::adapt)
     /// puts a text. Returns `None` if it supports all of them.
     #[must_use]
     pub fn replaced(&self, model: &str, body: &MessagesBody) -> Option<Replaced> {
-        let rules = Rules::new(&self.known, model);
-        refuse::unsupported(&rules, self.fetches_images, body)?;
-        Some(Replaced::of(&Refused::new(&rules, self.fetches_images), body))
+        let rules = self.rules(model)?;
+        refuse::unsupported(rules.refused(), body)?;
+        Some(Replaced::of(rules.refused(), body))
     }
 
     /// Adds to `edits` the changes that bring `body` into the form that the upstream accepts for its `model`.
@@ -99,21 +106,32 @@ impl Adapter {
         requested: &'a [String],
         edits: &mut Edits,
     ) -> Option<Vec<&'a str>> {
-        let rules = Rules::new(&self.known, model);
-        if rules.is_empty() {
-            return None;
-        }
-        let mut betas: Vec<Beta<'_>> = requested.iter().filter_map(|beta| Beta::of(beta, &rules)).collect();
+        let rules = self.rules(model)?;
+        let rule = |beta: &str| rules.beta(&self.known, beta);
+        let mut betas: Vec<Beta<'_>> =
+            requested.iter().filter_map(|beta| Beta::of(beta, rule(beta))).collect();
         let alone = self.left_alone(&rules, requested, &betas);
-        let refused = Refused::new(&rules, self.fetches_images);
-        let is_refused = refuse::unsupported(&rules, self.fetches_images, body).is_some();
-        let dropped = change(&rules, &alone, is_refused.then_some(&refused), body, edits);
+        let refused = refuse::unsupported(rules.refused(), body).map(|_| rules.refused());
+        let dropped = change(&rules, &alone, refused, body, edits);
         self.leave_with_fields(&mut betas, &dropped, body, edits);
         Some(betas.iter().map(|beta| beta.sent_as).collect())
     }
 
+    /// Returns the rules for `model`, unless there are none.
+    fn rules(&self, model: &str) -> Option<Arc<Rules>> {
+        // Most upstreams have no rules.
+        let rules = self.has_rules().then(|| self.rules.get_or_insert_with(model, || self.compile(model)));
+        rules.filter(|rules| !rules.is_empty())
+    }
+
+    fn compile(&self, model: &str) -> Arc<Rules> {
+        let matching = Matching::of(&self.known, model);
+        let same = self.rules.find(|rules| *rules.matching() == matching);
+        same.unwrap_or_else(|| Arc::new(Rules::new(&self.known, matching, self.fetches_images)))
+    }
+
     /// Returns the fields for which the client sent betas, none of which is sent upstream.
-    fn left_alone(&self, rules: &Rules<'_>, requested: &[String], betas: &[Beta<'_>]) -> Vec<&FieldPath> {
+    fn left_alone(&self, rules: &Rules, requested: &[String], betas: &[Beta<'_>]) -> Vec<&FieldPath> {
         let companions = self.companions.iter().filter(|(field, needs)| {
             let is_needed = |beta: &str| needs.iter().any(|pattern| pattern.fits(beta));
             let was_requested = requested.iter().any(|beta| is_needed(beta));
@@ -177,8 +195,8 @@ struct Beta<'a> {
 }
 
 impl<'a> Beta<'a> {
-    fn of<'r: 'a>(requested: &'a str, rules: &Rules<'r>) -> Option<Self> {
-        match rules.beta(requested) {
+    fn of(requested: &'a str, rule: Option<&'a BetaRule>) -> Option<Self> {
+        match rule {
             Some(BetaRule::Rename(name)) => Some(Self { requested, sent_as: name }),
             Some(BetaRule::Drop) => None,
             _ => Some(Self { requested, sent_as: requested }),
@@ -188,10 +206,10 @@ impl<'a> Beta<'a> {
 
 /// Makes the changes that `rules` define, removes the fields in `alone`, whose betas are not sent, and replaces the
 /// parts that are `refused`. Returns the top-level names of the paths at which a value was removed.
-fn change<'a>(
-    rules: &Rules<'a>,
-    alone: &[&'a FieldPath],
-    refused: Option<&Refused<'_>>,
+fn change(
+    rules: &Rules,
+    alone: &[&FieldPath],
+    refused: Option<&Refused>,
     body: &MessagesBody,
     edits: &mut Edits,
 ) -> Vec<String> {
@@ -207,10 +225,10 @@ fn change<'a>(
             _ => {}
         }
     }
-    let fields = rules.fields();
-    let drops =
-        fields.iter().filter(|(field, rule)| **rule == FieldRule::Drop && field.top_level().is_none());
-    for field in drops.map(|(field, _)| *field).chain(alone.iter().copied()) {
+    let is_drop =
+        |field: &FieldPath, rule: &FieldRule| *rule == FieldRule::Drop && field.top_level().is_none();
+    let drops = rules.fields().filter(|(field, rule)| is_drop(field, rule));
+    for field in drops.map(|(field, _)| field).chain(alone.iter().copied()) {
         if field_match::remove(body, field, edits) {
             dropped.push(field.steps()[0].name.clone());
         }
@@ -219,7 +237,7 @@ fn change<'a>(
         replace::replace(refused, body, edits);
     }
     // These rules come last, since they copy values with the changes made before.
-    for (field, rule) in &fields {
+    for (field, rule) in rules.fields() {
         match rule {
             FieldRule::Hoist => {
                 field_match::each(body, field, &mut |way| hoist(way, rules, edits));
@@ -252,7 +270,7 @@ const HOISTED: usize = 64;
 
 /// Moves the members of an object in a tool, the last of `way`, into the tool itself. Members that the tool already has, or
 /// that the upstream does not accept, are dropped.
-fn hoist(way: &[Node<'_>], rules: &Rules<'_>, edits: &mut Edits) {
+fn hoist(way: &[Node<'_>], rules: &Rules, edits: &mut Edits) {
     let [.., tool, inner] = way else { return };
     if inner.members().nth(HOISTED).is_some() {
         return;

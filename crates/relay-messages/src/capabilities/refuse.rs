@@ -1,44 +1,54 @@
 //! Finds fields and content in a request that an upstream does not support.
 
-use relay_config::{FieldPath, FieldRule, PathStep, Pattern, Select};
+use relay_config::{FieldPath, Pattern};
 
-use super::rules::Rules;
-use super::unsupported_parts::{Refused, is_replaceable};
-use crate::body::{ContentType, MessagesBody};
+use super::unsupported_parts::{Refused, RefusedPart, is_replaceable};
+use crate::body::{ContentType, MessagesBody, TypePattern};
 use crate::unsupported::Unsupported;
 
-/// Returns the first part of `body` that `rules` refuse; a part in whose place no text can be put comes first. Images by URL
-/// are not refused if the relay `fetches` them.
-pub(super) fn unsupported(rules: &Rules<'_>, fetches: bool, body: &MessagesBody) -> Option<Unsupported> {
-    let fields = rules.fields();
-    let mut refused = fields.iter().filter(|(_, rule)| **rule == FieldRule::Refuse).peekable();
-    refused.peek()?;
-    let mut reasons: Vec<_> = refused.filter_map(|(field, _)| found(field, fetches, body)).collect();
+/// Returns the first part of `body` that is `refused`; a part in whose place no text can be put comes first.
+///
+/// The blocks are only walked if the body may have a type that is refused.
+pub(super) fn unsupported(refused: &Refused, body: &MessagesBody) -> Option<Unsupported> {
+    if may_be_refused(refused, body) { first_refused(refused, body) } else { None }
+}
+
+fn first_refused(refused: &Refused, body: &MessagesBody) -> Option<Unsupported> {
+    let mut reasons: Vec<_> = refused.parts().iter().filter_map(|part| found(part, refused, body)).collect();
     reasons.sort_by_key(Unsupported::is_replaceable);
-    reasons.into_iter().next().or_else(|| server_tool_block(&Refused::new(rules, fetches), body))
+    reasons.into_iter().next().or_else(|| server_tool_block(refused, body))
+}
+
+/// Returns `false` if the body has no part that is `refused`, as the names of its types and fields show.
+fn may_be_refused(refused: &Refused, body: &MessagesBody) -> bool {
+    let types = body.types();
+    let may_be_found = |part: &RefusedPart| match part {
+        RefusedPart::Field(name) => body.view(name).is_some(),
+        RefusedPart::Content { kind, source, .. } => {
+            types.may_match(kind) && source.as_ref().is_none_or(|source| types.may_match(source))
+        }
+    };
+    refused.parts().iter().any(may_be_found)
+        || refused.has_tools() && types.may_be(|kind| refused.may_refuse_server_tool(kind))
 }
 
 /// Finds the result of a server tool, in an earlier turn, whose definition is refused.
-fn server_tool_block(refused: &Refused<'_>, body: &MessagesBody) -> Option<Unsupported> {
+fn server_tool_block(refused: &Refused, body: &MessagesBody) -> Option<Unsupported> {
     let mut blocks = body.content_types().iter().filter(|content| content.list == FieldPath::BLOCKS);
     let block = blocks.find(|content| refused.refuses_server_tool(&content.kind, None))?;
     Some(Unsupported::replaceable(format!("takes no `{}` blocks", block.kind)))
 }
 
-fn found(field: &FieldPath, fetches: bool, body: &MessagesBody) -> Option<Unsupported> {
-    let [first, further @ ..] = field.steps() else { return None };
-    let Some(kind) = wanted(first) else {
-        let clause = format!("takes no field `{}`", first.name);
-        return body.view(&first.name).map(|_| match is_replaceable(&first.name) {
-            true => Unsupported::replaceable(clause),
-            false => Unsupported::new(clause),
-        });
+fn found(part: &RefusedPart, refused: &Refused, body: &MessagesBody) -> Option<Unsupported> {
+    let (list, kind, source) = match part {
+        RefusedPart::Field(name) => return body.view(name).map(|_| field(name)),
+        RefusedPart::Content { list, kind, source } => (list, kind.pattern(), source.as_ref()),
     };
-    let source = further.first().and_then(wanted);
+    let source = source.map(TypePattern::pattern);
     let fits = |content: &&ContentType| {
         let is_source = |wanted: &Pattern| content.source.as_ref().is_some_and(|source| wanted.fits(source));
-        let is_fetched = fetches && source.is_some() && content.is_image_by_url();
-        !is_fetched && content.list == first.name && kind.fits(&content.kind) && source.is_none_or(is_source)
+        let is_fetched = refused.fetches_images() && source.is_some() && content.is_image_by_url();
+        !is_fetched && content.list == list && kind.fits(&content.kind) && source.is_none_or(is_source)
     };
     let content = body.content_types().iter().find(fits)?;
     Some(Unsupported::replaceable(
@@ -55,9 +65,49 @@ fn found(field: &FieldPath, fetches: bool, body: &MessagesBody) -> Option<Unsupp
     ))
 }
 
-fn wanted(step: &PathStep) -> Option<&Pattern> {
-    match &step.select {
-        Some(Select::Where { value, .. }) => Some(value),
-        _ => None,
+fn field(name: &str) -> Unsupported {
+    let clause = format!("takes no field `{name}`");
+    match is_replaceable(name) {
+        true => Unsupported::replaceable(clause),
+        false => Unsupported::new(clause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The types of blocks, sources and tools, of which upstreams refuse some.
+    const TYPES: &str = "text|image|document|url|file|base64|search_result|container_upload|web_search_tool_result|\
+                         mcp_tool_use|server_tool_use|tool_result|custom|web_fetch_1|mcp_toolset|object|[a-z]{0,3}";
+
+    fn block(content: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+        (TYPES, prop::option::of(TYPES), content).prop_map(|(kind, source, content)| match source {
+            Some(source) => json!({"type": kind, "source": {"type": source}, "content": content}),
+            None => json!({"type": kind, "content": content}),
+        })
+    }
+
+    fn blocks(content: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+        prop::collection::vec(block(content), 0..4).prop_map(Into::into)
+    }
+
+    proptest! {
+        #[test]
+        fn a_refused_part_is_found_with_and_without_the_names_of_types(
+            system in blocks(Just(Value::Null)), tools in blocks(Just(Value::Null)),
+            content in blocks(blocks(Just(Value::Null))), fetches: bool,
+        ) {
+            let body = json!({"model": "m", "system": system, "tools": tools, "messages": [{"content": content}]});
+            let body = MessagesBody::parse(body.to_string().into()).unwrap();
+            for kind in ["ollama", "bedrock", "vertex"] {
+                let adapter = crate::Adapter::of(kind).with_fetched_images(fetches);
+                let rules = adapter.rules("m").unwrap();
+                prop_assert_eq!(adapter.unsupported("m", &body), first_refused(rules.refused(), &body), "{}", kind);
+            }
+        }
     }
 }

@@ -38,7 +38,7 @@ impl Replaced {
     }
 
     /// Summarises the parts of `body` that are refused.
-    pub(super) fn of(refused: &Refused<'_>, body: &MessagesBody) -> Self {
+    pub(super) fn of(refused: &Refused, body: &MessagesBody) -> Self {
         let mut replaced = Self::default();
         refused.each(body, &mut |part| replaced.add(part));
         replaced
@@ -75,7 +75,7 @@ impl fmt::Display for Replaced {
 
 /// Replaces the parts of `body` that are refused: blocks by texts, while definitions of tools and fields are removed.
 /// Citations of replaced blocks are removed.
-pub(super) fn replace(refused: &Refused<'_>, body: &MessagesBody, edits: &mut Edits) {
+pub(super) fn replace(refused: &Refused, body: &MessagesBody, edits: &mut Edits) {
     let mut removes_tool = false;
     let mut cited = [false; CITED.len()];
     refused.each(body, &mut |part| match part {

@@ -406,3 +406,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rules_are_compiled_once_for_all_models_that_match_the_same_patterns() {
+    let adapter = Adapter::of("bedrock");
+    let rules = |model: &str| adapter.clone().rules(model).unwrap();
+    let first = rules(OLD);
+    assert!(Arc::ptr_eq(&first, &rules(OLD)));
+    assert!(Arc::ptr_eq(&first, &rules("anthropic.claude-opus-4-20250514-v1:0")));
+    assert!(!Arc::ptr_eq(&first, &rules(NEW)));
+    assert!(!Arc::ptr_eq(&first, &adapter.clone().with_fetched_images(true).rules(OLD).unwrap()));
+}
