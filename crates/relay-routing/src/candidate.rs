@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use relay_config::{KeyId, KeyLimits, ModelMapping, Pooling, ProviderName};
-use relay_messages::Unsupported;
+use relay_messages::{ModelCache, Unsupported};
 use relay_providers::{Answer, Attempt, AttemptError, GuardrailConflict, RelayRequest};
 use tower::Service;
 use tower::util::BoxCloneSyncService;
@@ -54,6 +54,8 @@ pub struct ProviderPool {
     name: ProviderName,
     models: Vec<String>,
     mapping: ModelMapping,
+    /// The provider's names of models, by the client's.
+    mapped: ModelCache<Arc<str>>,
     first_byte_timeout: Duration,
     weight: NonZeroU32,
     pooling: Pooling,
@@ -118,6 +120,7 @@ impl ProviderPool {
             name,
             models,
             mapping: ModelMapping::default(),
+            mapped: ModelCache::default(),
             first_byte_timeout,
             weight: NonZeroU32::MIN,
             pooling: Pooling::default(),
@@ -176,6 +179,7 @@ impl ProviderPool {
     #[must_use]
     pub fn with_mapping(mut self, mapping: ModelMapping) -> Self {
         self.mapping = mapping;
+        self.mapped = ModelCache::default();
         self
     }
 
@@ -309,14 +313,14 @@ impl ProviderPool {
 
     /// Returns the provider's name of `model`.
     pub(crate) fn mapped(&self, model: &str) -> Arc<str> {
-        self.mapping.lookup(model).unwrap_or_else(|| model.into())
+        let lookup = || self.mapping.lookup(model).unwrap_or_else(|| model.into());
+        self.mapped.get_or_insert_with(model, lookup)
     }
 
     /// Returns `true` if the provider is known to serve `model`, or if it lists no models.
     pub(crate) fn lists(&self, model: &str) -> bool {
         let is_listed = |model: &str| self.models.iter().any(|listed| listed == model);
-        let mapped = || self.mapping.lookup(model);
-        self.models.is_empty() || is_listed(model) || mapped().is_some_and(|model| is_listed(&model))
+        self.models.is_empty() || is_listed(model) || is_listed(&self.mapped(model))
     }
 }
 
