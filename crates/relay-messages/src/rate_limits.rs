@@ -1,7 +1,9 @@
 //! The rate limits in the headers of a response: those of a credential at an upstream, or those of a client of the relay.
 
+use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
 
+use bytes::BytesMut;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
@@ -9,6 +11,33 @@ use crate::date::{parse_rfc3339, write_rfc3339};
 use crate::retry_after;
 
 const PREFIX: &str = "anthropic-ratelimit-";
+
+/// The names of the headers of each limit, in the order of the fields of [`RateLimits`]: limit, remaining and reset.
+static NAMES: [[HeaderName; 3]; 4] = [
+    [
+        HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+        HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+    ],
+    [
+        HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+    ],
+    [
+        HeaderName::from_static("anthropic-ratelimit-input-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-input-tokens-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-input-tokens-reset"),
+    ],
+    [
+        HeaderName::from_static("anthropic-ratelimit-output-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-output-tokens-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-output-tokens-reset"),
+    ],
+];
+
+/// The number of bytes reserved for the values of all headers. Longer values cost another allocation.
+const VALUES_LENGTH: usize = 160;
 
 /// The rate limits of one credential or its organisation, each per minute. A value is `None` if the response
 /// has no header for it.
@@ -71,23 +100,18 @@ impl RateLimits {
     /// Writes the limits into `headers`, in the place of those of the same kind. `now` is the time of day that the resets
     /// are relative to. A value that is `None` has no header.
     pub fn write(&self, headers: &mut HeaderMap, now: SystemTime) {
-        for (kind, limit) in [
-            ("requests", self.requests),
-            ("tokens", self.tokens),
-            ("input-tokens", self.input_tokens),
-            ("output-tokens", self.output_tokens),
-        ] {
-            let reset = limit.reset_after.and_then(|after| now.checked_add(after)).map(write_rfc3339);
-            let values = [
-                ("limit", limit.limit.map(HeaderValue::from)),
-                ("remaining", limit.remaining.map(HeaderValue::from)),
-                ("reset", reset.and_then(|reset| HeaderValue::try_from(reset).ok())),
-            ];
-            for (what, value) in values {
-                let name = HeaderName::try_from(format!("{PREFIX}{kind}-{what}"));
-                if let (Ok(name), Some(value)) = (name, value) {
-                    headers.insert(name, value);
-                }
+        // All values are slices of one buffer.
+        let mut text = BytesMut::with_capacity(VALUES_LENGTH);
+        let limits = [self.requests, self.tokens, self.input_tokens, self.output_tokens];
+        for ([limit_name, remaining_name, reset_name], limit) in NAMES.iter().zip(limits) {
+            for (name, number) in [(limit_name, limit.limit), (remaining_name, limit.remaining)] {
+                let Some(number) = number else { continue };
+                let written = write!(text, "{number}");
+                insert_written(headers, name, &mut text, written);
+            }
+            if let Some(reset) = limit.reset_after.and_then(|after| now.checked_add(after)) {
+                let written = write_rfc3339(&mut text, reset);
+                insert_written(headers, reset_name, &mut text, written);
             }
         }
     }
@@ -97,6 +121,15 @@ impl RateLimits {
     pub fn exhausted_for(&self) -> Option<Duration> {
         let all = [self.requests, self.tokens, self.input_tokens, self.output_tokens];
         all.iter().filter(|limit| limit.remaining == Some(0)).filter_map(|limit| limit.reset_after).max()
+    }
+}
+
+/// Inserts the header `name` with the value in `text`, and empties `text`. If the value has not been `written`, the header
+/// is unchanged.
+fn insert_written(headers: &mut HeaderMap, name: &HeaderName, text: &mut BytesMut, written: fmt::Result) {
+    let value = HeaderValue::from_maybe_shared(text.split().freeze());
+    if let (Ok(()), Ok(value)) = (written, value) {
+        headers.insert(name, value);
     }
 }
 
