@@ -9,7 +9,7 @@
 use std::fmt;
 
 use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{AsHeaderName, HeaderName, HeaderValue};
 use relay_config::{BedrockConfig, BedrockGuardrail, GuardrailTrace, ProviderKind};
 use relay_messages::MessagesBody;
 
@@ -18,6 +18,9 @@ use crate::request::{Endpoint, RelayRequest};
 const IDENTIFIER: &str = "x-amzn-bedrock-guardrailidentifier";
 const VERSION: &str = "x-amzn-bedrock-guardrailversion";
 const TRACE: &str = "x-amzn-bedrock-trace";
+
+/// The headers by which a client requests a guardrail. Constants are not parsed for each request.
+static REQUESTS: [HeaderName; 2] = [HeaderName::from_static(IDENTIFIER), HeaderName::from_static(VERSION)];
 
 /// The field of the body with the tags and the mode of a guardrail. Its `tagSuffix` limits the check to tagged parts of the
 /// content, and its `streamProcessingMode` can send text before it is checked.
@@ -112,7 +115,7 @@ pub fn guardrail_conflict(kind: &ProviderKind, request: &RelayRequest) -> Option
 /// Returns `true` if a client with these headers requests a guardrail.
 #[must_use]
 pub fn requests_guardrail(headers: &HeaderMap) -> bool {
-    [IDENTIFIER, VERSION].into_iter().any(|name| values(headers, name).next().is_some())
+    REQUESTS.iter().any(|name| values(headers, name).next().is_some())
 }
 
 fn conflict_at_bedrock(config: &BedrockConfig, headers: &HeaderMap) -> Option<GuardrailConflict> {
@@ -123,7 +126,7 @@ fn conflict_at_bedrock(config: &BedrockConfig, headers: &HeaderMap) -> Option<Gu
             return Some(GuardrailConflict::Enforced { id, version });
         }
     }
-    let is_unreadable = |name: &&str| values(headers, name).next().is_some() && one(headers, name).is_none();
+    let is_unreadable = |name: &&str| values(headers, *name).next().is_some() && one(headers, name).is_none();
     PASSED.into_iter().find(is_unreadable).map(|header| GuardrailConflict::Unreadable { header })
 }
 
@@ -165,7 +168,10 @@ fn one(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
 }
 
 /// Iterates over the values of a header without surrounding blanks. An empty value counts as absent.
-fn values<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a [u8]> {
+fn values<'a, N: AsHeaderName>(
+    headers: &'a HeaderMap,
+    name: N,
+) -> impl Iterator<Item = &'a [u8]> + use<'a, N> {
     headers.get_all(name).iter().map(|value| value.as_bytes().trim_ascii()).filter(|value| !value.is_empty())
 }
 

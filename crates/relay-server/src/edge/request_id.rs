@@ -1,12 +1,12 @@
 //! The ids that the relay accepts.
 
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, HeaderName};
 
 use super::host::Listener;
 use crate::request_id::{ChooseId, RequestId, SetRequestIdLayer};
 
 /// The header with the id that a program has chosen.
-const CHOSEN_ID: &str = "x-request-id";
+const CHOSEN_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives each request an id, and each response a `request-id` header.
 pub(crate) fn request_id_layer() -> SetRequestIdLayer {

@@ -1,20 +1,21 @@
 //! The id that a client gave its request.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
-use crate::request_id::plain_id;
+use crate::request_id::{REQUEST_ID, plain_id};
 
 /// The headers in which clients send an id of their own, in order of preference.
-const HEADERS: [&str; 3] = ["x-client-request-id", "x-request-id", "request-id"];
+static HEADERS: [HeaderName; 3] =
+    [HeaderName::from_static("x-client-request-id"), HeaderName::from_static("x-request-id"), REQUEST_ID];
 
 /// Returns the id that a client sent for its request. It is logged, so only visible ASCII of a bounded length counts.
 pub(super) fn client_request_id(headers: &HeaderMap) -> Option<Box<str>> {
-    HEADERS.iter().find_map(|name| plain_id(headers.get(*name)?)).map(Into::into)
+    HEADERS.iter().find_map(|name| plain_id(headers.get(name)?)).map(Into::into)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::header::{HeaderName, HeaderValue};
+    use http::header::HeaderValue;
 
     use super::*;
 
