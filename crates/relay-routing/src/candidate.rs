@@ -312,13 +312,16 @@ impl ProviderPool {
     }
 
     /// Returns the provider's name of `model`.
-    pub(crate) fn mapped(&self, model: &str) -> Arc<str> {
-        let lookup = || self.mapping.lookup(model).unwrap_or_else(|| model.into());
+    pub(crate) fn mapped(&self, model: &Arc<str>) -> Arc<str> {
+        if self.mapping.is_empty() {
+            return Arc::clone(model);
+        }
+        let lookup = || self.mapping.lookup(model).unwrap_or_else(|| Arc::clone(model));
         self.mapped.get_or_insert_with(model, lookup)
     }
 
     /// Returns `true` if the provider is known to serve `model`, or if it lists no models.
-    pub(crate) fn lists(&self, model: &str) -> bool {
+    pub(crate) fn lists(&self, model: &Arc<str>) -> bool {
         let is_listed = |model: &str| self.models.iter().any(|listed| listed == model);
         self.models.is_empty() || is_listed(model) || is_listed(&self.mapped(model))
     }

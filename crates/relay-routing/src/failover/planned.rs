@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
+use relay_config::Strategy;
 use relay_messages::cut;
 use relay_providers::{
     Answer, AnswerBody, AnswerStats, Attempt, AttemptError, Deadline, Endpoint, Outcome, RelayRequest,
@@ -24,6 +25,7 @@ use crate::candidate::{CandidateService, CredentialId, ProviderPool};
 use crate::clock;
 use crate::error::{PlanError, RouteError};
 use crate::failures::Failures;
+use crate::health::CircuitState;
 use crate::lease::LeasedBody;
 use crate::plan::{LeasedCandidate, NextAttempt, Plan, Planner};
 use crate::route_trace::RouteTrace;
@@ -65,13 +67,6 @@ impl Policy<RelayRequest> for PlannerPolicy {
     type Attempts<'a> = PlannedAttempts<'a>;
 
     fn attempts<'a>(&'a self, request: &'a RelayRequest) -> PlannedAttempts<'a> {
-        let trace = RouteTrace {
-            model: Arc::clone(request.body().model()),
-            strategy: self.planner.strategy(),
-            attempts: Vec::new(),
-            circuit: None,
-            answer_stats: AnswerStats::default(),
-        };
         let plan = self.planner.plan(request, clock::now());
         PlannedAttempts {
             request,
@@ -79,7 +74,8 @@ impl Policy<RelayRequest> for PlannerPolicy {
             is_single: plan.as_ref().is_ok_and(Plan::is_single),
             plan,
             log: request.extensions().get::<AttemptLog>().cloned().unwrap_or_default(),
-            trace,
+            strategy: self.planner.strategy(),
+            circuit: None,
             running: None,
             failures: Failures::default(),
             first_failure: None,
@@ -95,7 +91,9 @@ pub struct PlannedAttempts<'a> {
     plan: Result<Plan<'a>, PlanError>,
     is_single: bool,
     log: AttemptLog,
-    trace: RouteTrace,
+    strategy: Strategy,
+    /// The circuit of the last attempt's provider, after that attempt.
+    circuit: Option<CircuitState>,
     /// The candidate of the running attempt, and the attempt's span.
     running: Option<(LeasedCandidate<'a>, Span)>,
     failures: Failures,
@@ -128,7 +126,7 @@ impl<'a> PlannedAttempts<'a> {
             // be more useful.
             .with_is_last(is_last && self.first_failure.is_none())
             .with_on_break(self.settings.on_break);
-        let model: Box<str> = leased.pool.mapped(&self.trace.model).as_ref().into();
+        let model: Box<str> = leased.pool.mapped(self.request.body().model()).as_ref().into();
         let span = self.span(&leased, &model);
         self.log.start(leased.pool.name().clone(), leased.candidate.credential().clone(), model);
         let limit = limit.filter(|_| self.is_count());
@@ -162,7 +160,7 @@ impl<'a> PlannedAttempts<'a> {
             }
             Err(error) => self.log.end(None, error.as_str(), Some(error.in_one_line())),
         }
-        self.trace.circuit = Some(leased.pool.health().state(ended));
+        self.circuit = Some(leased.pool.health().state(ended));
     }
 
     /// Removes what the failure rules out from the plan, and keeps the failure.
@@ -184,14 +182,19 @@ impl<'a> PlannedAttempts<'a> {
     }
 
     /// Returns `answer` with the trace of the attempts.
-    fn routed(&mut self, answer: Answer) -> Routed {
-        let mut trace = self.take_trace();
-        trace.answer_stats = answer.stats.clone();
+    fn routed(&self, answer: Answer) -> Routed {
+        let trace = self.take_trace(answer.stats.clone());
         Routed { answer, trace }
     }
 
-    fn take_trace(&mut self) -> RouteTrace {
-        RouteTrace { attempts: self.log.take(), ..self.trace.clone() }
+    fn take_trace(&self, answer_stats: AnswerStats) -> RouteTrace {
+        RouteTrace {
+            model: Arc::clone(self.request.body().model()),
+            strategy: self.strategy,
+            attempts: self.log.take(),
+            circuit: self.circuit,
+            answer_stats,
+        }
     }
 }
 
@@ -244,7 +247,7 @@ impl Attempts for PlannedAttempts<'_> {
         };
         match result {
             Ok(answer) => Ok(self.routed(answer)),
-            Err(kind) => Err(RouteError { kind, trace: self.take_trace() }),
+            Err(kind) => Err(RouteError { kind, trace: self.take_trace(AnswerStats::default()) }),
         }
     }
 }

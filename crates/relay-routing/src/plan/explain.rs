@@ -53,7 +53,7 @@ impl Planner {
     #[must_use]
     pub fn explain(&self, request: &RelayRequest) -> PlanExplanation {
         let now = clock::now();
-        let model = &**request.body().model();
+        let model = request.body().model();
         let rotations = Mutex::new(lock(self.rotations(request)).clone());
         let mut explanation = PlanExplanation {
             strategy: self.strategy,
