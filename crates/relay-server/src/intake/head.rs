@@ -27,6 +27,9 @@ pub(crate) fn check_lists(headers: &HeaderMap) -> Result<(), Error> {
     Ok(())
 }
 
+/// The media type that curl sends by default.
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
 /// Checks the `content-type` of a body that has to be JSON, and sets the header to JSON if it names another type.
 ///
 /// JSON and no `content-type` are accepted. The default of curl, `application/x-www-form-urlencoded`, is accepted as well: a
@@ -38,9 +41,9 @@ pub(crate) fn check_lists(headers: &HeaderMap) -> Result<(), Error> {
 pub(super) fn check_content_type(headers: &mut HeaderMap) -> Result<(), Error> {
     let mut is_json = true;
     for value in headers.get_all(CONTENT_TYPE) {
-        match essence(value).as_slice() {
-            b"" | b"application/x-www-form-urlencoded" => is_json = false,
+        match essence(value) {
             essence if is_json_type(essence) => {}
+            essence if essence.is_empty() || essence.eq_ignore_ascii_case(FORM) => is_json = false,
             _ => {
                 return Err(Error::ContentType {
                     found: String::from_utf8_lossy(value.as_bytes()).into_owned(),
@@ -54,15 +57,22 @@ pub(super) fn check_content_type(headers: &mut HeaderMap) -> Result<(), Error> {
     Ok(())
 }
 
-/// The type and subtype of a media type in lower case, without its parameters.
-fn essence(value: &HeaderValue) -> Vec<u8> {
-    let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().to_ascii_lowercase()
+/// The type and subtype of a media type, without its parameters.
+fn essence(value: &HeaderValue) -> &[u8] {
+    value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 fn is_json_type(essence: &[u8]) -> bool {
-    matches!(essence, b"application/json" | b"text/json")
-        || essence.starts_with(b"application/") && essence.ends_with(b"+json") && !essence.contains(&b',')
+    let is = |media_type: &[u8]| essence.eq_ignore_ascii_case(media_type);
+    is(b"application/json") || is(b"text/json") || is_application_with_json_suffix(essence)
+}
+
+fn is_application_with_json_suffix(essence: &[u8]) -> bool {
+    let start = essence.split_at_checked(b"application/".len());
+    let rest = start.filter(|(start, _)| start.eq_ignore_ascii_case(b"application/")).map(|(_, rest)| rest);
+    let subtype = rest.filter(|rest| !rest.contains(&b','));
+    let suffix = subtype.and_then(|subtype| subtype.last_chunk::<5>());
+    suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"))
 }
 
 #[cfg(test)]
