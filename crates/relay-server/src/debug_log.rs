@@ -54,8 +54,8 @@ pub(crate) struct DebugLog<S> {
 
 impl<S> Service<ReadRequest> for DebugLog<S>
 where
-    S: Service<ReadRequest, Response = Response<ResponseBody>, Error = Error>,
-    S::Future: Send + 'static,
+    // The inner service has boxed its future, so that a request without a log is not boxed once more.
+    S: Service<ReadRequest, Response = Response<ResponseBody>, Error = Error, Future = ResponseFuture>,
 {
     type Response = Response<ResponseBody>;
     type Error = Error;
@@ -76,7 +76,7 @@ where
         }
         let response = self.inner.call(request);
         if !self.options.log_response_headers {
-            return Box::pin(response);
+            return response;
         }
         Box::pin(async {
             let response = response.await?;

@@ -3,6 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::TryFutureExt;
+use futures_util::future::{Either, MapErr};
 use http::{Request, Response};
 use tower::{BoxError, Service, ServiceExt};
 
@@ -18,7 +20,11 @@ pub(crate) enum Operation<S> {
     Layered(RequestService),
 }
 
-type OperationFuture = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>>;
+/// The future of an operation: that of its service, or one within the layers of a program.
+type OperationFuture<F> = Either<
+    MapErr<F, fn(Error) -> BoxError>,
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>>,
+>;
 
 impl<S> Operation<S>
 where
@@ -45,7 +51,7 @@ where
 {
     type Response = Response<ResponseBody>;
     type Error = BoxError;
-    type Future = OperationFuture;
+    type Future = OperationFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
@@ -57,13 +63,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self {
-            Self::Direct(service) => {
-                let response = service.call(request);
-                Box::pin(async { response.await.map_err(Into::into) })
-            }
+            Self::Direct(service) => Either::Left(service.call(request).map_err(BoxError::from)),
             Self::Layered(service) => {
                 let response = service.clone().oneshot(request.map(LayerBody::new));
-                Box::pin(async { Ok(response.await?.map(ResponseBody::from)) })
+                Either::Right(Box::pin(async { Ok(response.await?.map(ResponseBody::from)) }))
             }
         }
     }
