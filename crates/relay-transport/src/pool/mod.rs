@@ -22,6 +22,7 @@ mod error;
 mod exchange;
 mod frames;
 mod host;
+mod host_hasher;
 mod lease;
 mod limits;
 mod outgoing;
@@ -35,6 +36,7 @@ mod tests;
 mod waiters;
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -46,6 +48,7 @@ pub(crate) use self::counted_io::{BytesReceived, CountedIo, InterimResponses};
 pub use self::error::SendError;
 use self::exchange::{Failed, exchange, may_be_unprocessed};
 use self::host::{Accept, Host};
+use self::host_hasher::HostHasher;
 use self::limits::PoolLimits;
 use self::outgoing::Outgoing;
 pub use self::queue_time::QueueTime;
@@ -64,8 +67,10 @@ pub(crate) struct Pool(Arc<Shared>);
 struct Shared {
     connector: Connector,
     limits: PoolLimits,
-    hosts: Mutex<HashMap<(Scheme, Authority), Arc<Host>>>,
+    hosts: Mutex<Hosts>,
 }
+
+type Hosts = HashMap<(Scheme, Authority), Arc<Host>, BuildHasherDefault<HostHasher>>;
 
 /// The URI of a request has no scheme or no authority.
 #[derive(Debug, thiserror::Error)]
