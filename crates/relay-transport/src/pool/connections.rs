@@ -53,6 +53,12 @@ impl Connections {
         Self { limits, idle: VecDeque::new(), shared: Vec::new(), is_http1_required: false }
     }
 
+    /// Returns the number of idle HTTP/1.1 connections.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
     /// Takes a connection whose number is greater than `after`.
     pub(super) fn take(&mut self, after: u64) -> Option<Taken> {
         self.take_idle(after).or_else(|| self.take_stream(after))

@@ -53,6 +53,12 @@ impl Host {
         self.state().is_unused()
     }
 
+    /// Returns the number of idle HTTP/1.1 connections.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.state().connections.idle()
+    }
+
     /// Takes a connection, or waits for one. `queue` measures the wait for a connection to an upstream that is working.
     ///
     /// # Errors
