@@ -12,6 +12,7 @@ pub const OVERLOADED_STATUS: u16 = 529;
 
 /// An error with the status, type and message that Anthropic's API would return.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ApiError {
     /// The HTTP status that the client gets.
     pub status: StatusCode,
@@ -19,6 +20,15 @@ pub struct ApiError {
     pub kind: &'static str,
     /// `error.message`. Claude Code matches on its wording.
     pub message: String,
+}
+
+impl ApiError {
+    /// Creates an error of the given status, `error.type` and `error.message`. [`error_type`] returns the type that
+    /// Anthropic's API returns with a status.
+    #[must_use]
+    pub fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind, message: message.into() }
+    }
 }
 
 /// Serializes an error in the format of Anthropic's API:

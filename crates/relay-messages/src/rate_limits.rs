@@ -46,6 +46,7 @@ const VALUES_LENGTH: usize = 160;
 /// The `anthropic-ratelimit-{requests,tokens,input-tokens,output-tokens}-{limit,remaining,reset}` headers
 /// (platform.claude.com/docs, "Rate limits").
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RateLimits {
     /// The limit of requests.
     pub requests: RateLimit,
@@ -59,6 +60,7 @@ pub struct RateLimits {
 
 /// One rate limit: the allowance, the remainder and the time until it is replenished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RateLimit {
     /// The amount allowed per minute.
     pub limit: Option<u64>,
@@ -68,7 +70,58 @@ pub struct RateLimit {
     pub reset_after: Option<Duration>,
 }
 
+impl RateLimit {
+    /// Sets [`limit`](Self::limit).
+    #[must_use]
+    pub fn with_limit(mut self, amount: impl Into<Option<u64>>) -> Self {
+        self.limit = amount.into();
+        self
+    }
+
+    /// Sets [`remaining`](Self::remaining).
+    #[must_use]
+    pub fn with_remaining(mut self, amount: impl Into<Option<u64>>) -> Self {
+        self.remaining = amount.into();
+        self
+    }
+
+    /// Sets [`reset_after`](Self::reset_after).
+    #[must_use]
+    pub fn with_reset_after(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.reset_after = time.into();
+        self
+    }
+}
+
 impl RateLimits {
+    /// Sets [`requests`](Self::requests).
+    #[must_use]
+    pub const fn with_requests(mut self, limit: RateLimit) -> Self {
+        self.requests = limit;
+        self
+    }
+
+    /// Sets [`tokens`](Self::tokens).
+    #[must_use]
+    pub const fn with_tokens(mut self, limit: RateLimit) -> Self {
+        self.tokens = limit;
+        self
+    }
+
+    /// Sets [`input_tokens`](Self::input_tokens).
+    #[must_use]
+    pub const fn with_input_tokens(mut self, limit: RateLimit) -> Self {
+        self.input_tokens = limit;
+        self
+    }
+
+    /// Sets [`output_tokens`](Self::output_tokens).
+    #[must_use]
+    pub const fn with_output_tokens(mut self, limit: RateLimit) -> Self {
+        self.output_tokens = limit;
+        self
+    }
+
     /// Reads the limits from `headers`. Times are relative to the `date` of the same response, so that a
     /// difference between the clocks has no effect.
     pub fn read(headers: &HeaderMap) -> Self {

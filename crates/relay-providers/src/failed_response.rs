@@ -69,7 +69,7 @@ impl FailedResponse {
         for name in [CONTENT_ENCODING, CONTENT_LENGTH] {
             head.headers.remove(name);
         }
-        let shown = ApiError { status, kind: error_type(status), message: message.to_owned() };
+        let shown = ApiError::new(status, error_type(status), message);
         let body = failure::write_error(&shown, own_id, &mut head);
         Self { error, head, body: AnswerBody::from(body) }
     }

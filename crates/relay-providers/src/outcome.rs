@@ -69,6 +69,7 @@ impl Outcome {
 
 /// The extent of a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LimitScope {
     /// The key, and with it the other keys of its organization.
     Key,

@@ -15,6 +15,7 @@ use crate::fetch::FetchedImages;
 
 /// The operations of the Messages API that are routed by model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// `POST /v1/messages`.
     Messages,

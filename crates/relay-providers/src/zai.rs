@@ -119,11 +119,11 @@ impl Provider for Zai {
             && attempt.request().body().max_tokens().is_none();
         if error.status() == StatusCode::INTERNAL_SERVER_ERROR && lacks_limit {
             // Z.AI answers 500 to a request that other upstreams refuse. The message is Anthropic's.
-            judgement.api_error = Some(ApiError {
-                status: StatusCode::BAD_REQUEST,
-                kind: "invalid_request_error",
-                message: "max_tokens: Field required".to_owned(),
-            });
+            judgement.api_error = Some(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                "max_tokens: Field required",
+            ));
         }
         judgement
     }

@@ -21,10 +21,8 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let inner = |_: Request<()>| async { Err::<Response<Full<bytes::Bytes>>, _>(std::fmt::Error) };
 //! let layer = RespondLayer::new().with_errors(|error| {
-//!     error.is::<std::fmt::Error>().then(|| ApiError {
-//!         status: StatusCode::BAD_REQUEST,
-//!         kind: "invalid_request_error",
-//!         message: "this cannot be formatted".to_owned(),
+//!     error.is::<std::fmt::Error>().then(|| {
+//!         ApiError::new(StatusCode::BAD_REQUEST, "invalid_request_error", "this cannot be formatted")
 //!     })
 //! });
 //! let service = ServiceBuilder::new().layer(layer).service(service_fn(inner));
@@ -225,7 +223,7 @@ impl Answer {
         let request_id = id.map(RequestId::as_str);
         tracing::error!(request_id, error = %ErrorChain(error), "a request failed with an unknown error");
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        let error = ApiError { status, kind: error_type(status), message: UNKNOWN.to_owned() };
+        let error = ApiError::new(status, error_type(status), UNKNOWN);
         Self { error, headers: limits }
     }
 
@@ -242,11 +240,7 @@ impl Answer {
         }
         if let Some(error) = error.downcast_ref::<RequestTooLarge>() {
             let status = StatusCode::PAYLOAD_TOO_LARGE;
-            return Some(Self::from(ApiError {
-                status,
-                kind: error_type(status),
-                message: error.to_string(),
-            }));
+            return Some(Self::from(ApiError::new(status, error_type(status), error.to_string())));
         }
         error.downcast_ref::<Busy>().map(|busy| Self::known(&Error::from(*busy)))
     }
@@ -254,10 +248,7 @@ impl Answer {
     fn known(error: &Error) -> Self {
         let mut headers = HeaderMap::new();
         error.write_headers(&mut headers);
-        Self {
-            error: ApiError { status: error.status(), kind: error.kind(), message: error.message() },
-            headers,
-        }
+        Self { error: ApiError::new(error.status(), error.kind(), error.message()), headers }
     }
 
     /// Builds the response, and notes the error and its route in the record.
@@ -267,7 +258,7 @@ impl Answer {
         record: Option<&RecordHandle>,
         id: Option<&RequestId>,
     ) -> Response<B> {
-        let Self { error: ApiError { status, kind, message }, headers } = self;
+        let Self { error: ApiError { status, kind, message, .. }, headers } = self;
         let body = error_body(kind, &message, id.map(RequestId::as_str));
         let mut response = json_response(status, body);
         response.headers_mut().extend(headers);

@@ -42,6 +42,7 @@ pub trait CredentialSource: Send + Sync + 'static {
 
 /// The time limits of a [`CredentialCache`].
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct CacheTimes {
     /// The limit of one load.
     pub load: Duration,
@@ -53,8 +54,31 @@ pub struct CacheTimes {
     pub after_refusal: Duration,
 }
 
+impl CacheTimes {
+    /// Creates limits with the given limit of one load, and with `pause` as each of the three pauses.
+    #[must_use]
+    pub const fn new(load: Duration, pause: Duration) -> Self {
+        Self { load, after_failure: pause, between_refreshes: pause, after_refusal: pause }
+    }
+
+    /// Sets [`between_refreshes`](Self::between_refreshes).
+    #[must_use]
+    pub const fn with_between_refreshes(mut self, pause: Duration) -> Self {
+        self.between_refreshes = pause;
+        self
+    }
+
+    /// Sets [`after_refusal`](Self::after_refusal).
+    #[must_use]
+    pub const fn with_after_refusal(mut self, pause: Duration) -> Self {
+        self.after_refusal = pause;
+        self
+    }
+}
+
 /// A credential and its times. `None` is never.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Loaded<T> {
     /// The credential.
     pub credential: T,
@@ -64,8 +88,31 @@ pub struct Loaded<T> {
     pub ends_at: Option<SystemTime>,
 }
 
+impl<T> Loaded<T> {
+    /// Creates a credential that does not end and is not refreshed.
+    #[must_use]
+    pub fn new(credential: T) -> Self {
+        Self { credential, refresh_at: None, ends_at: None }
+    }
+
+    /// Sets [`refresh_at`](Self::refresh_at).
+    #[must_use]
+    pub fn with_refresh_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
+        self.refresh_at = time.into();
+        self
+    }
+
+    /// Sets [`ends_at`](Self::ends_at).
+    #[must_use]
+    pub fn with_ends_at(mut self, time: impl Into<Option<SystemTime>>) -> Self {
+        self.ends_at = time.into();
+        self
+    }
+}
+
 /// The reason that a load did not end by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Interrupted {
     /// The load took longer than [`CacheTimes::load`].
     Timeout,
@@ -74,6 +121,43 @@ pub enum Interrupted {
 }
 
 /// The cache of one source. Cloning shares it. A load that is under way ends with the last clone.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use relay_transport::{CacheTimes, CredentialCache, CredentialSource, Interrupted, Loaded};
+///
+/// /// Issues a session key that is valid for an hour.
+/// struct Sessions;
+///
+/// impl CredentialSource for Sessions {
+///     type Credential = String;
+///     type Error = std::io::Error;
+///
+///     const TIMES: CacheTimes = CacheTimes::new(Duration::from_secs(10), Duration::from_secs(5));
+///
+///     async fn load(&self, now: SystemTime) -> std::io::Result<Loaded<String>> {
+///         let refresh_at = now + Duration::from_secs(55 * 60);
+///         let ends_at = now + Duration::from_secs(60 * 60);
+///         Ok(Loaded::new("key-1".to_owned()).with_refresh_at(refresh_at).with_ends_at(ends_at))
+///     }
+///
+///     fn interrupted(reason: Interrupted) -> std::io::Error {
+///         std::io::Error::other(format!("the load was interrupted: {reason:?}"))
+///     }
+///
+///     fn log(error: &std::io::Error, is_refresh: bool) {
+///         eprintln!("{error} (is a valid key still in use: {is_refresh})");
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// let cache = CredentialCache::new(Sessions);
+/// let now = SystemTime::now();
+/// assert_eq!(cache.get(now).await.expect("the source has a key"), "key-1");
+/// # Ok(())
+/// # }
+/// ```
 pub struct CredentialCache<S: CredentialSource>(Arc<Inner<S>>);
 
 struct Inner<S: CredentialSource> {

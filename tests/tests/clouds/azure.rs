@@ -196,12 +196,9 @@ async fn a_managed_identity_uses_the_endpoint_of_its_hosting_service() {
 async fn the_instance_metadata_service_is_the_default_token_endpoint() {
     let service = Upstream::answering(|request| azure::instance_metadata(request, TOKEN, 86_400)).await;
     let upstream = foundry_with_token().await;
-    let entra = EntraConfig::ManagedIdentity {
-        endpoint: BaseUrl::parse(&format!("{}/metadata/identity/oauth2/token", service.url()))
-            .expect("a URL"),
-        identity_header: None,
-        client_id: None,
-    };
+    let endpoint = format!("{}/metadata/identity/oauth2/token", service.url());
+    let entra =
+        EntraConfig::managed_identity().with_endpoint(BaseUrl::parse(&endpoint).expect("a URL"), None);
     let base_url = BaseUrl::parse(&format!("{}{PREFIX}", upstream.url())).expect("a URL");
     let kind = ProviderKind::Azure(AzureConfig::new(base_url, AzureAuth::EntraId(entra)));
     let relay = Relay::serve(Config::new([ProviderConfig::new("azure", kind)])).await;

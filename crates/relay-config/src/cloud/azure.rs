@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use http::uri::Scheme;
-
 use super::{OnFault, is_label, misnamed};
 use crate::config::EntraConfig;
 use crate::environment::Environment;
@@ -82,11 +80,10 @@ pub(crate) fn unused(environment: Environment<'_>) -> Option<(&'static str, &'st
 
 fn authority(environment: Environment<'_>, on_fault: OnFault<'_>) -> BaseUrl {
     const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
-    let default = || BaseUrl::constant(Scheme::HTTPS, "login.microsoftonline.com", "");
-    let Some(host) = environment.get(VARIABLE) else { return default() };
+    let Some(host) = environment.get(VARIABLE) else { return EntraConfig::public_authority() };
     // Azure's own libraries accept a bare host too.
     let url = if host.contains("://") { host } else { format!("https://{host}") };
-    url_in(VARIABLE, &url, on_fault).unwrap_or_else(default)
+    url_in(VARIABLE, &url, on_fault).unwrap_or_else(EntraConfig::public_authority)
 }
 
 fn managed_identity(environment: Environment<'_>, on_fault: OnFault<'_>) -> EntraConfig {
@@ -97,7 +94,7 @@ fn managed_identity(environment: Environment<'_>, on_fault: OnFault<'_>) -> Entr
         service.and_then(|(url, header)| Some((url_in(ENDPOINT, &url, on_fault)?, Secret::new(header))));
     let (endpoint, identity_header) = match service {
         Some((endpoint, header)) => (endpoint, Some(header)),
-        None => (BaseUrl::constant(Scheme::HTTP, "169.254.169.254", "/metadata/identity/oauth2/token"), None),
+        None => (EntraConfig::metadata_service(), None),
     };
     EntraConfig::ManagedIdentity { endpoint, identity_header, client_id: environment.get(CLIENT) }
 }

@@ -140,7 +140,8 @@ impl GuardrailTrace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AwsCredentials {
-    /// Access keys of the configuration.
+    /// Access keys of the configuration: [`AwsCredentials::keys`].
+    #[non_exhaustive]
     Keys {
         /// The setting `aws_access_key_id`.
         access_key_id: Secret,
@@ -155,6 +156,18 @@ pub enum AwsCredentials {
     Profile(String),
     /// The AWS default credential chain: environment, files, SSO, web identity, container, instance metadata.
     DefaultChain,
+}
+
+impl AwsCredentials {
+    /// Creates access keys. `session_token` belongs to temporary keys.
+    #[must_use]
+    pub fn keys(
+        access_key_id: Secret,
+        secret_access_key: Secret,
+        session_token: impl Into<Option<Secret>>,
+    ) -> Self {
+        Self::Keys { access_key_id, secret_access_key, session_token: session_token.into() }
+    }
 }
 
 /// The operation of Bedrock that serves requests.

@@ -62,7 +62,12 @@ fn secrets(config: &Config) -> Vec<String> {
         if let ProviderKind::Bedrock(bedrock) = &provider.kind {
             match &bedrock.credentials {
                 relay_config::AwsCredentials::BearerToken(token) => secrets.push(token.expose().to_owned()),
-                relay_config::AwsCredentials::Keys { access_key_id, secret_access_key, session_token } => {
+                relay_config::AwsCredentials::Keys {
+                    access_key_id,
+                    secret_access_key,
+                    session_token,
+                    ..
+                } => {
                     let keys = [access_key_id, secret_access_key].into_iter().chain(session_token);
                     secrets.extend(keys.map(|secret| secret.expose().to_owned()));
                 }

@@ -45,7 +45,7 @@ impl Entra {
             vec![("grant_type", "client_credentials"), ("client_id", client_id), ("scope", SCOPE)];
         fields.extend(proof);
         let answer = self.client.post_form(&url, &fields).await?;
-        Ok(Minted { token: answer.bearer("access_token")?, lifetime: answer.seconds("expires_in")? })
+        Ok(Minted::new(answer.bearer("access_token")?, answer.seconds("expires_in")?))
     }
 
     async fn for_machine(
@@ -79,7 +79,7 @@ impl Entra {
                 answer.seconds("expires_on")?.saturating_sub(passed)
             }
         };
-        Ok(Minted { token: answer.bearer("access_token")?, lifetime })
+        Ok(Minted::new(answer.bearer("access_token")?, lifetime))
     }
 }
 
@@ -90,11 +90,11 @@ impl TokenSource for Entra {
 
     async fn mint(&self, now: SystemTime) -> Result<Minted<HeaderValue>, CredentialError> {
         match &self.config {
-            EntraConfig::ClientSecret { authority, tenant_id, client_id, client_secret } => {
+            EntraConfig::ClientSecret { authority, tenant_id, client_id, client_secret, .. } => {
                 let proof = [("client_secret", client_secret.expose())];
                 self.for_client(authority, tenant_id, client_id, &proof).await
             }
-            EntraConfig::WorkloadIdentity { authority, tenant_id, client_id, token_file } => {
+            EntraConfig::WorkloadIdentity { authority, tenant_id, client_id, token_file, .. } => {
                 let file = read_file(token_file).await?;
                 let origin = || token_file.display().to_string();
                 let assertion = str::from_utf8(&file).unwrap_or_default().trim();
@@ -104,7 +104,7 @@ impl TokenSource for Entra {
                 let proof = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)];
                 self.for_client(authority, tenant_id, client_id, &proof).await
             }
-            EntraConfig::ManagedIdentity { endpoint, identity_header, client_id } => {
+            EntraConfig::ManagedIdentity { endpoint, identity_header, client_id, .. } => {
                 self.for_machine(endpoint, identity_header.as_ref(), client_id.as_deref(), now).await
             }
             _ => Err(CredentialError::Unknown),

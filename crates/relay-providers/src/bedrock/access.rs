@@ -61,7 +61,7 @@ impl Access {
         let chain = Chain::new(profile, configured.clone(), AwsHttpClient::new(transport));
         let credential = match &config.credentials {
             AwsCredentials::BearerToken(token) => Credential::Bearer(ApiKey::bearer(token)?),
-            AwsCredentials::Keys { access_key_id, secret_access_key, session_token } => {
+            AwsCredentials::Keys { access_key_id, secret_access_key, session_token, .. } => {
                 Credential::Keys(Credentials::new(
                     access_key_id.expose(),
                     secret_access_key.expose(),

@@ -51,12 +51,9 @@ impl<S: Source> CredentialSource for AwsSource<S> {
     type Credential = Credentials;
     type Error = LoadError;
 
-    const TIMES: CacheTimes = CacheTimes {
-        load: LOAD_TIMEOUT,
-        after_failure: FAILURE_HOLDS,
-        between_refreshes: REFRESH_PAUSE,
-        after_refusal: RENEWAL_HOLDS,
-    };
+    const TIMES: CacheTimes = CacheTimes::new(LOAD_TIMEOUT, FAILURE_HOLDS)
+        .with_between_refreshes(REFRESH_PAUSE)
+        .with_after_refusal(RENEWAL_HOLDS);
 
     async fn load(&self, now: SystemTime) -> Result<Loaded<Credentials>, LoadError> {
         let credential = self.0.load().await.map_err(LoadError::Source)?;
@@ -65,13 +62,13 @@ impl<S: Source> CredentialSource for AwsSource<S> {
             return Err(LoadError::Expired);
         }
         let refresh_at = ends_at.map(|ends_at| ends_at.checked_sub(AHEAD).unwrap_or(SystemTime::UNIX_EPOCH));
-        Ok(Loaded { credential, refresh_at, ends_at })
+        Ok(Loaded::new(credential).with_refresh_at(refresh_at).with_ends_at(ends_at))
     }
 
     fn interrupted(reason: Interrupted) -> LoadError {
         match reason {
             Interrupted::Timeout => LoadError::Timeout,
-            Interrupted::Abandoned => LoadError::Abandoned,
+            _ => LoadError::Abandoned,
         }
     }
 

@@ -211,7 +211,7 @@ pub(super) fn api_error(error: &UpstreamError) -> ApiError {
         message if numbers == TOO_LONG => format!("{TOO_LONG}: {message}"),
         message => format!("{numbers} ({message})"),
     };
-    ApiError { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", message }
+    ApiError::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ mod tests {
         #[track_caller]
         fn check(headers: Headers<'_>, own_id: Option<&str>, expected: Option<&str>) {
             let mut head = testing::head(502, headers);
-            let error = ApiError { status: StatusCode::BAD_GATEWAY, kind: "api_error", message: "x".into() };
+            let error = ApiError::new(StatusCode::BAD_GATEWAY, "api_error", "x");
             let body = write_error(&error, own_id, &mut head);
             let body: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body["request_id"].as_str(), expected, "{headers:?}");

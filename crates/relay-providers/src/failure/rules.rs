@@ -221,7 +221,7 @@ pub(super) fn api_error(rules: &[Rule], subject: &Subject<'_>) -> Option<ApiErro
     let status = answer.and_then(|answer| StatusCode::from_u16(answer.status?).ok());
     let status = status.unwrap_or(subject.error.status());
     let kind = answer.and_then(|answer| answer.kind).unwrap_or_else(|| error_type(status));
-    Some(ApiError { status, kind, message: subject.fill(words) })
+    Some(ApiError::new(status, kind, subject.fill(words)))
 }
 
 fn applying<'a>(rules: &'a [Rule], subject: &Subject<'_>) -> impl Iterator<Item = &'a Rule> {

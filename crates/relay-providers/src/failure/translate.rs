@@ -23,7 +23,7 @@ pub(crate) fn translate(provider: &ProviderName, error: &UpstreamError) -> ApiEr
         (_, message) => format!("{message} (provider `{provider}`)"),
     };
     let status = error.status();
-    ApiError { status, kind: error_type(status), message }
+    ApiError::new(status, error_type(status), message)
 }
 
 impl UpstreamError {
@@ -86,10 +86,10 @@ mod tests {
     fn a_prompt_that_is_too_long_is_reported_in_anthropics_words() {
         let body = r#"{"error":{"message":"the input length exceeds the context length"}}"#;
         let error = error(200, body).with_status(StatusCode::INTERNAL_SERVER_ERROR);
-        let message = "prompt is too long: the input length exceeds the context length".to_owned();
+        let message = "prompt is too long: the input length exceeds the context length";
         assert_eq!(
             translate(&ProviderName::new("gw"), &error),
-            ApiError { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", message }
+            ApiError::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
         );
     }
 }

@@ -22,6 +22,7 @@ use super::restore::{RestoredBody, restore_model};
 /// The refusal of a request whose body is above the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the request body is larger than the limit of {limit} bytes")]
+#[non_exhaustive]
 pub struct RequestTooLarge {
     /// The limit in bytes.
     pub limit: usize,

@@ -59,8 +59,8 @@ impl Google {
         let quota_project = quota_project.and_then(|project| HeaderValue::from_str(&project).ok());
         let project = credentials.project();
         let minted = self.token(path, &credentials, now).await.map_err(|error| error.of_file(path))?;
-        let Minted { token: bearer, lifetime } = minted;
-        Ok(Minted { token: Access { bearer, quota_project, project, universe_domain: None }, lifetime })
+        let Minted { token: bearer, lifetime, .. } = minted;
+        Ok(Minted::new(Access { bearer, quota_project, project, universe_domain: None }, lifetime))
     }
 
     async fn token(
@@ -88,7 +88,7 @@ impl Google {
             Credentials::ServiceAccount(account) if account.is_of_another_universe() => {
                 let failed = || CredentialError::Key { path: path.to_owned() };
                 let (token, lifetime) = account.self_signed(SCOPE, now).ok_or_else(failed)?;
-                Ok(Minted { token: bearer(&token).ok_or_else(failed)?, lifetime })
+                Ok(Minted::new(bearer(&token).ok_or_else(failed)?, lifetime))
             }
             Credentials::ServiceAccount(account) => oauth::service_account(&self.client, path, account).await,
             Credentials::AuthorizedUser(user) => oauth::authorized_user(&self.client, path, user).await,
@@ -110,7 +110,7 @@ impl Google {
         let lifetime = format!("{}s", IMPERSONATED_LIFETIME.as_secs());
         let body = json!({ "scope": [SCOPE], "delegates": delegates, "lifetime": lifetime });
         let answer = self.client.post_json(url, bearer, body.to_string()).await?;
-        Ok(Minted { token: answer.bearer("accessToken")?, lifetime: IMPERSONATED_LIFETIME })
+        Ok(Minted::new(answer.bearer("accessToken")?, IMPERSONATED_LIFETIME))
     }
 
     async fn machine(&self, host: &str) -> Result<Minted<Access>, CredentialError> {
@@ -126,7 +126,7 @@ impl Google {
             false => None,
         };
         let universe_domain = if self.needs_universe { self.machine_universe(host).await? } else { None };
-        Ok(Minted { token: Access { bearer, quota_project: None, project, universe_domain }, lifetime })
+        Ok(Minted::new(Access { bearer, quota_project: None, project, universe_domain }, lifetime))
     }
 
     /// Returns the universe domain of the machine, or `None` for Google's own, which a server without this path has.

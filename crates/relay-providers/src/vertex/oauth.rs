@@ -132,7 +132,7 @@ impl Exchange<'_> {
             None => IMPERSONATED_LIFETIME,
         };
         let token = token.token().and_then(bearer).ok_or_else(failed)?;
-        Ok(Minted { token, lifetime })
+        Ok(Minted::new(token, lifetime))
     }
 
     /// Sends a request of the library to its endpoint, and returns the body that the library gets to see.

@@ -318,8 +318,8 @@ fn head_timeout(
 ) -> Option<Duration> {
     let limit = match request.endpoint() {
         Endpoint::CountTokens => pool.first_byte_timeout().min(COUNT_TIMEOUT),
-        Endpoint::Messages if is_last || !request.body().is_stream() => return remaining,
-        Endpoint::Messages => pool.first_byte_timeout(),
+        _ if is_last || !request.body().is_stream() => return remaining,
+        _ => pool.first_byte_timeout(),
     };
     Some(remaining.map_or(limit, |remaining| remaining.min(limit)))
 }

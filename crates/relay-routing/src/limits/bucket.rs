@@ -141,11 +141,10 @@ impl Bucket {
     /// Returns the limit, the amount that is left beside the reservations, and the time until the bucket is full.
     pub(crate) fn state(&mut self, now: Instant) -> RateLimit {
         self.refill(now);
-        RateLimit {
-            limit: Some(self.limit as u64),
-            remaining: Some((self.level - self.reserved).max(0.0) as u64),
-            reset_after: Some(self.time_until(self.limit)),
-        }
+        RateLimit::default()
+            .with_limit(self.limit as u64)
+            .with_remaining((self.level - self.reserved).max(0.0) as u64)
+            .with_reset_after(self.time_until(self.limit))
     }
 
     /// Returns the time until the bucket holds `amount`, at most its capacity, after everything reserved is taken.
@@ -182,7 +181,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn left(remaining: u64, reset_after: Option<Duration>) -> RateLimit {
-        RateLimit { limit: None, remaining: Some(remaining), reset_after }
+        RateLimit::default().with_remaining(remaining).with_reset_after(reset_after)
     }
 
     #[test]

@@ -210,12 +210,11 @@ impl Quota {
             let bucket = limit(&mut state).bucket.as_mut();
             bucket.map_or_else(RateLimit::default, |bucket| bucket.state(now))
         };
-        RateLimits {
-            requests: of(|state| &mut state.requests),
-            tokens: of(|state| &mut state.tokens),
-            input_tokens: of(|state| &mut state.input_tokens),
-            output_tokens: of(|state| &mut state.output_tokens),
-        }
+        RateLimits::default()
+            .with_requests(of(|state| &mut state.requests))
+            .with_tokens(of(|state| &mut state.tokens))
+            .with_input_tokens(of(|state| &mut state.input_tokens))
+            .with_output_tokens(of(|state| &mut state.output_tokens))
     }
 
     /// Takes over the levels, the learned limits, the cooldown and the averages of `other`. Configured limits
@@ -491,7 +490,7 @@ mod tests {
     }
 
     fn reported(limit: u64, remaining: u64, reset_after: Duration) -> RateLimit {
-        RateLimit { limit: Some(limit), remaining: Some(remaining), reset_after: Some(reset_after) }
+        RateLimit::default().with_limit(limit).with_remaining(remaining).with_reset_after(reset_after)
     }
 
     #[test]
@@ -537,14 +536,14 @@ mod tests {
         let (now, body) = (clock::now(), body());
         let cost = RequestCost::new(&body);
         let learned = quota(0, 0, now);
-        let reported = RateLimits { requests: reported(50, 1, 60 * SECOND), ..RateLimits::default() };
+        let reported = RateLimits::default().with_requests(reported(50, 1, 60 * SECOND));
         learned.observe(&reported, now);
         assert!(learned.reserve(&cost, now).is_some());
         assert!(learned.reserve(&cost, now).is_none());
 
         let configured = quota(2, 0, now);
-        let many = RateLimit { limit: Some(50), remaining: Some(50), reset_after: None };
-        configured.observe(&RateLimits { requests: many, ..RateLimits::default() }, now);
+        let many = RateLimit::default().with_limit(50).with_remaining(50);
+        configured.observe(&RateLimits::default().with_requests(many), now);
         let reserved = (0..5).filter(|_| configured.reserve(&cost, now).is_some()).count();
         assert_eq!(reserved, 2);
     }
@@ -558,11 +557,11 @@ mod tests {
             for _ in 0..2 {
                 quota.settle(quota.reserve(&cost, now).unwrap(), TokensUsed::default(), now);
             }
-            quota.observe(&RateLimits { requests: reported, ..RateLimits::default() }, now);
+            quota.observe(&RateLimits::default().with_requests(reported), now);
             assert_eq!(quota.wait_time(&cost, now).map(|wait| wait.as_secs()), Some(expected_in_seconds));
         }
         check(2, reported(4000, 3998, SECOND), 30);
-        check(2, RateLimit { limit: None, ..reported(0, 0, SECOND) }, 30);
+        check(2, reported(0, 0, SECOND).with_limit(None), 30);
         check(2, reported(2, 0, SECOND), 1);
         check(2, reported(2, 0, Duration::ZERO), 30);
         check(4000, reported(2, 0, SECOND), 1);
@@ -572,8 +571,8 @@ mod tests {
     fn an_exhausted_limit_of_unknown_size_starts_a_cooldown() {
         let (now, body) = (clock::now(), body());
         let quota = quota(0, 0, now);
-        let requests = RateLimit { limit: None, remaining: Some(0), reset_after: Some(9 * SECOND) };
-        quota.observe(&RateLimits { requests, ..RateLimits::default() }, now);
+        let requests = RateLimit::default().with_remaining(0).with_reset_after(9 * SECOND);
+        quota.observe(&RateLimits::default().with_requests(requests), now);
         assert_eq!(quota.wait_time(&RequestCost::new(&body), now), Some(9 * SECOND));
         quota.end_cooldown(now);
         assert_eq!(quota.wait_time(&RequestCost::new(&body), now), None);

@@ -37,11 +37,10 @@ impl UpstreamLimit {
 
     fn report(&self) -> RateLimit {
         let until_full = (self.limit - self.level) / self.limit * MINUTE;
-        RateLimit {
-            limit: Some(self.limit as u64),
-            remaining: Some(self.level as u64),
-            reset_after: Some(Duration::from_secs_f64(until_full)),
-        }
+        RateLimit::default()
+            .with_limit(self.limit as u64)
+            .with_remaining(self.level as u64)
+            .with_reset_after(Duration::from_secs_f64(until_full))
     }
 }
 
@@ -62,12 +61,10 @@ impl Upstream {
     }
 
     fn report(&self) -> RateLimits {
-        RateLimits {
-            requests: self.requests.report(),
-            input_tokens: self.input.report(),
-            output_tokens: self.output.report(),
-            tokens: RateLimit::default(),
-        }
+        RateLimits::default()
+            .with_requests(self.requests.report())
+            .with_input_tokens(self.input.report())
+            .with_output_tokens(self.output.report())
     }
 }
 
@@ -169,13 +166,13 @@ fn a_configured_limit_is_exceeded_by_its_burst_at_most() {
         let (start, mut used) = (clock::now(), Vec::new());
         let quota = Quota::new(limits, start);
         // A larger limit of the upstream changes nothing, nor does its reset.
-        let report = RateLimit { limit: Some(50_000), remaining: Some(50_000), reset_after: Some(STEP) };
+        let report = RateLimit::default().with_limit(50_000).with_remaining(50_000).with_reset_after(STEP);
         for step in 0..20_000 {
             let now = start + STEP * step;
             let input = random.u64(1..3000);
             let cost = RequestCost::with_estimate(&body, input);
             if let Some(mut reservation) = quota.reserve(&cost, now) {
-                quota.observe(&RateLimits { input_tokens: report, ..RateLimits::default() }, now);
+                quota.observe(&RateLimits::default().with_input_tokens(report), now);
                 quota.take(&mut reservation, TokensUsed::so_far(input, 1), now);
                 let output = Some(random.u64(1..30_000));
                 quota.settle(reservation, TokensUsed { input: Some(input), output }, now);
@@ -195,8 +192,8 @@ fn an_answer_far_above_a_learned_output_limit_does_not_lock_the_key() {
     let body = MessagesBody::parse(r#"{"model":"m"}"#.into()).unwrap();
     let cost = RequestCost::new(&body);
     let limit =
-        RateLimit { limit: Some(8_000), remaining: Some(8_000), reset_after: Some(Duration::from_secs(1)) };
-    let reported = RateLimits { output_tokens: limit, ..RateLimits::default() };
+        RateLimit::default().with_limit(8_000).with_remaining(8_000).with_reset_after(Duration::from_secs(1));
+    let reported = RateLimits::default().with_output_tokens(limit);
     let used = TokensUsed { input: Some(1), output: Some(30_000) };
     for is_stream in [true, false] {
         let start = clock::now();

@@ -181,8 +181,8 @@ impl Planner {
     /// Returns the rotations for the request's endpoint.
     pub(super) fn rotations(&self, request: &RelayRequest) -> &Mutex<Rotations> {
         match request.endpoint() {
-            Endpoint::Messages => &self.messages,
             Endpoint::CountTokens => &self.counts,
+            _ => &self.messages,
         }
     }
 

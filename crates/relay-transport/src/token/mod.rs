@@ -48,6 +48,7 @@ pub trait TokenSource: Send + Sync + 'static {
 
 /// A new token.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Minted<T> {
     /// The token.
     pub token: T,
@@ -55,16 +56,19 @@ pub struct Minted<T> {
     pub lifetime: Duration,
 }
 
+impl<T> Minted<T> {
+    /// Creates a token with its lifetime, counted from the start of the request for it.
+    #[must_use]
+    pub const fn new(token: T, lifetime: Duration) -> Self {
+        Self { token, lifetime }
+    }
+}
+
 impl<S: TokenSource> CredentialSource for S {
     type Credential = S::Token;
     type Error = S::Error;
 
-    const TIMES: CacheTimes = CacheTimes {
-        load: TIME_LIMIT,
-        after_failure: FAILURE_PAUSE,
-        between_refreshes: FAILURE_PAUSE,
-        after_refusal: REFUSAL_PAUSE,
-    };
+    const TIMES: CacheTimes = CacheTimes::new(TIME_LIMIT, FAILURE_PAUSE).with_after_refusal(REFUSAL_PAUSE);
 
     async fn load(&self, now: SystemTime) -> Result<Loaded<S::Token>, S::Error> {
         let Minted { token, lifetime } = self.mint(now).await?;
@@ -72,7 +76,7 @@ impl<S: TokenSource> CredentialSource for S {
         // A token of one minute is still used for most of it.
         let before_end = |margin: Duration| Some(now + (lifetime - margin.min(lifetime / 4)));
         let (refresh_at, ends_at) = (before_end(RENEW_AHEAD), before_end(LAST_USE));
-        Ok(Loaded { credential: token, refresh_at, ends_at })
+        Ok(Loaded::new(token).with_refresh_at(refresh_at).with_ends_at(ends_at))
     }
 
     fn interrupted(reason: Interrupted) -> S::Error {
@@ -115,7 +119,7 @@ mod tests {
             self.gate.acquire().await.unwrap().forget();
             match self.failing.contains(&number) {
                 true => Err(TokenError::Url { found: String::new() }),
-                false => Ok(Minted { token: format!("token-{number}"), lifetime: self.lifetime }),
+                false => Ok(Minted::new(format!("token-{number}"), self.lifetime)),
             }
         }
     }
