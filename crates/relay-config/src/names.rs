@@ -194,6 +194,20 @@ impl fmt::Debug for BaseUrl {
 /// A map from model names of clients to those of an upstream. Exact names are looked up first, then patterns with
 /// `*`, the longest first. If neither matches, another spelling of the same Claude model is mapped as if the client had
 /// sent Anthropic's name without a date.
+///
+/// ```
+/// use relay_config::ModelMapping;
+///
+/// let mapping = ModelMapping::from_iter([
+///     ("claude-haiku-4-5", "glm-5-air"),
+///     ("claude-opus-*", "glm-5.3"),
+///     ("claude-*", "glm-5"),
+/// ]);
+/// let mapped = |model: &str| mapping.lookup(model).map(|name| name.to_string());
+/// assert_eq!(mapped("claude-opus-5-5").as_deref(), Some("glm-5.3"));
+/// assert_eq!(mapped("claude-sonnet-5").as_deref(), Some("glm-5"));
+/// assert_eq!(mapped("gpt-9"), None);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelMapping {
     /// The exact names, sorted by name.

@@ -13,6 +13,16 @@ pub const PLACEHOLDER: &str = "managed-by-cc-relay";
 /// A credential: prints as `***`, compares in constant time, and is wiped when its last owner drops it.
 ///
 /// Clones share one copy in memory. The time of a comparison depends on the lengths, never on the contents.
+///
+/// ```
+/// use relay_config::Secret;
+///
+/// let key = Secret::new("sk-ant-1");
+/// assert_eq!(format!("{key:?}"), "***");
+/// assert!(key.matches(b"sk-ant-1"));
+/// assert!(!key.matches(b"sk-ant-2"));
+/// assert_eq!(key.expose(), "sk-ant-1");
+/// ```
 #[derive(Clone)]
 pub struct Secret(Arc<Zeroizing<Box<str>>>);
 

@@ -37,6 +37,34 @@ use crate::success::{self, Checked};
 use crate::time_limit::{HeadLimit, in_time};
 
 /// A provider with its transport, and the memory of the fields that it refuses. Clones share all of them.
+///
+/// ```
+/// use relay_config::{BaseUrl, ProviderName, Secret};
+/// use relay_messages::{Adapter, MessagesBody, RefusalMemory, SignatureOwner, ThinkingProvenance};
+/// use relay_providers::{Attempt, AttemptError, Compatible, Endpoint, RelayRequest, Upstream};
+/// use relay_transport::{Proxies, Transport, TransportSettings, TrustRoots};
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // No server listens on this port.
+/// let base_url = BaseUrl::parse("http://127.0.0.1:1")?;
+/// let transport = Transport::new(&TransportSettings::default(), &TrustRoots::load(), Proxies::none())?;
+/// let owner = SignatureOwner::at(&base_url);
+/// let refusals =
+///     RefusalMemory::new(Some(&base_url), &Adapter::default(), owner, ThinkingProvenance::default());
+/// let kind = Compatible::with_api_key(base_url, &Secret::new("key"))?;
+/// let upstream = Upstream::new(ProviderName::new("local"), kind, transport, refusals);
+///
+/// let body = MessagesBody::parse(r#"{"model":"m","max_tokens":9,"messages":[]}"#.into())?;
+/// let request = RelayRequest::new(Endpoint::Messages, None, http::HeaderMap::new(), body);
+/// match upstream.oneshot(Attempt::new(request)).await {
+///     Ok(answer) => println!("{}: {}", answer.outcome.as_str(), answer.response.status()),
+///     // Without an answer, the error states whether the request may have been sent.
+///     Err(error) => assert!(matches!(error, AttemptError::Connect(_)) && !error.may_be_sent()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Upstream<P> {
     name: ProviderName,

@@ -13,6 +13,21 @@ use super::{MessagesBody, Node, Payload, steps};
 /// Unchanged items and their order stay byte for byte as the client wrote them. If an item is removed or
 /// replaced, all changes inside it are discarded, in whichever order they were made. A removed item is not
 /// replaced.
+///
+/// ```
+/// use relay_messages::{Edits, MessagesBody};
+///
+/// # fn main() -> Result<(), relay_messages::BodyError> {
+/// let body = MessagesBody::parse(r#"{"model":"a","speed":"fast","temperature":1.50}"#.into())?;
+/// let mut edits = Edits::default();
+/// edits.set_model(&body, "b");
+/// edits.remove(&body, "speed");
+/// edits.insert(&body, "anthropic_version", r#""vertex-2023-10-16""#);
+/// let sent = r#"{"anthropic_version":"vertex-2023-10-16","model":"b","temperature":1.50}"#;
+/// assert_eq!(edits.apply(&body).to_bytes(), sent);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Edits {
     /// The ends of removed items by the offset of the item.

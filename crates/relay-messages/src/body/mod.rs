@@ -70,6 +70,23 @@ pub enum BodyError {
 }
 
 /// A checked request body with the fields that the relay reads. Clones share the bytes.
+///
+/// ```
+/// use relay_messages::MessagesBody;
+///
+/// # fn main() -> Result<(), relay_messages::BodyError> {
+/// let text = r#"{"model":"claude-opus-5-5","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+/// let body = MessagesBody::parse(text.into())?;
+/// assert_eq!(&**body.model(), "claude-opus-5-5");
+/// assert!(body.is_stream() && body.max_tokens().is_none());
+///
+/// // Every value can be viewed in place.
+/// let messages = body.view("messages").expect("the body has messages");
+/// let role = messages.elements().next().and_then(|message| message.get("role"));
+/// assert!(role.is_some_and(|role| role.is("user")));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct MessagesBody {
     bytes: Bytes,

@@ -33,6 +33,22 @@ use unsupported_parts::Refused;
 const TABLE: &str = include_str!("table.toml");
 
 /// Brings requests into the form that one provider accepts. Clones share the compiled rules.
+///
+/// ```
+/// use relay_messages::{Adapter, Edits, MessagesBody};
+///
+/// # fn main() -> Result<(), relay_messages::BodyError> {
+/// let adapter = Adapter::of("ollama");
+/// let body = MessagesBody::parse(r#"{"model":"qwen","speed":"fast","messages":[]}"#.into())?;
+/// assert!(adapter.unsupported("qwen", &body).is_none());
+///
+/// // Ollama knows no betas, and no field that needs one.
+/// let (requested, mut edits) = (["fast-mode-2026-02-01".to_owned()], Edits::default());
+/// assert_eq!(adapter.adapt("qwen", &body, &requested, &mut edits), Some(vec![]));
+/// assert_eq!(edits.apply(&body).to_bytes(), r#"{"model":"qwen","messages":[]}"#);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Adapter {
     known: Capabilities,

@@ -49,6 +49,34 @@ const REFERENCE: &str = "api.anthropic.com";
 
 /// The fields, betas and signatures that one provider is known to refuse. Clones share one memory, so that
 /// all credentials of a provider use the same one.
+///
+/// ```
+/// use std::time::Instant;
+///
+/// use http::Request;
+/// use relay_messages::{
+///     Adapter, Edits, MessagesBody, RefusalMemory, RefusalScope, SignatureOwner, ThinkingProvenance,
+/// };
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (owner, provenance) = (SignatureOwner::CLAUDE, ThinkingProvenance::default());
+/// let memory = RefusalMemory::new(None, &Adapter::default(), owner, provenance);
+/// let body = MessagesBody::parse(r#"{"model":"m","new_field":1,"messages":[]}"#.into())?;
+/// let request = Request::post("https://example.com/v1/messages").body(Edits::default().apply(&body))?;
+///
+/// // The upstream answers 400 and names a field. The request is sent once more without it, and succeeds.
+/// let messages = ["new_field: Extra inputs are not permitted"];
+/// let retry = memory.retry_without(&request, &messages).expect("the request has the field");
+/// let (scope, now) = (RefusalScope::new("m", false), Instant::now());
+/// assert_eq!(memory.remember(scope, &retry, now), ["field new_field"]);
+///
+/// // The next request loses the field before it is sent.
+/// let mut next = request.clone();
+/// assert!(memory.strip_known(scope, &mut next, now).is_some());
+/// assert_eq!(next.body().to_bytes(), r#"{"model":"m","messages":[]}"#);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct RefusalMemory(Arc<Shared>);
 

@@ -25,6 +25,23 @@ const LIMITS: HttpLimits = HttpLimits {
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client that fetches images from public addresses only. Cloning shares it.
+///
+/// ```no_run
+/// use relay_transport::{Fetcher, TrustRoots};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let fetcher = Fetcher::new(&TrustRoots::load())?;
+/// let urls = ["https://example.com/cat.png".to_owned(), "http://127.0.0.1/dog.png".to_owned()];
+/// for (url, result) in urls.iter().zip(fetcher.fetch_each(&urls).await) {
+///     match result {
+///         Ok(image) => println!("{url}: {}", image.media_type()),
+///         // An address that is not public is refused before a connection is opened.
+///         Err(error) => println!("{url}: {error}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     http: HttpClient<PublicHosts>,
