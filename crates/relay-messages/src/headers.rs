@@ -144,7 +144,7 @@ pub fn each_once<T: Copy + Eq + Hash>(items: impl IntoIterator<Item = T>) -> Vec
 
 /// Replaces each beta with the result of `map`, without duplicates and in the client's order. If nothing
 /// changes, the header stays as the client wrote it.
-pub fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {
+pub(crate) fn map_betas(headers: &mut HeaderMap, map: impl Fn(&str) -> Option<&str>) {
     let values: Vec<HeaderValue> = headers.get_all(ANTHROPIC_BETA).iter().cloned().collect();
     let before = || {
         let texts = values.iter().filter_map(|value| value.to_str().ok());

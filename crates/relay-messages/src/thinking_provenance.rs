@@ -95,12 +95,12 @@ impl ThinkingProvenance {
     }
 
     /// Records that `owner` has accepted the thinking of another owner.
-    pub fn record_acceptance(&self, owner: SignatureOwner) {
+    pub(crate) fn record_acceptance(&self, owner: SignatureOwner) {
         self.lock().known(owner, |known| known.accepts_foreign = true);
     }
 
     /// Records that `owner` has refused `id`.
-    pub fn record_refusal(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
+    pub(crate) fn record_refusal(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) {
         let mut memory = self.lock();
         memory.refusals = true;
         memory.known(owner, |known| known.accepts_foreign = false);
@@ -110,7 +110,7 @@ impl ThinkingProvenance {
     /// Returns `false` if `owner` is known not to accept `id`. Returns `true` for an unknown signature, which
     /// is worth a try.
     #[must_use]
-    pub fn may_accept(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) -> bool {
+    pub(crate) fn may_accept(&self, id: ThinkingId, owner: SignatureOwner, now: Instant) -> bool {
         match self.lock().signatures.get(&id, now) {
             None => true,
             Some(Known::By(signer)) => *signer == owner,
@@ -120,7 +120,7 @@ impl ThinkingProvenance {
 
     /// Returns `true` if thinking of `owner` has come without a signature.
     #[must_use]
-    pub fn sends_unsigned(&self, owner: SignatureOwner) -> bool {
+    pub(crate) fn sends_unsigned(&self, owner: SignatureOwner) -> bool {
         self.lock().owners.iter().any(|known| known.owner == owner && known.sends_unsigned)
     }
 
@@ -128,7 +128,7 @@ impl ThinkingProvenance {
     /// answered a request, or a signature has been refused. An owner that has accepted the thinking of another one gets all
     /// thinking until it refuses a signature.
     #[must_use]
-    pub fn may_contain_foreign(&self, owner: SignatureOwner) -> bool {
+    pub(crate) fn may_contain_foreign(&self, owner: SignatureOwner) -> bool {
         let memory = self.lock();
         let accepts_all = memory.owners.iter().any(|known| known.owner == owner && known.accepts_foreign);
         !accepts_all && (memory.refusals || memory.owners.iter().any(|known| known.owner != owner))

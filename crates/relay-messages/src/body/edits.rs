@@ -105,7 +105,7 @@ impl Edits {
 
     /// Returns `true` if `node` itself has been removed. Removals of the values around it are not considered.
     #[must_use]
-    pub fn is_removed(&self, node: Node<'_>) -> bool {
+    pub(crate) fn is_removed(&self, node: Node<'_>) -> bool {
         steps::add(1);
         self.removed.contains_key(&node.item().start)
     }

@@ -102,7 +102,7 @@ impl<'a> Node<'a> {
 
     /// The whole item as the client wrote it: the key, if it has one, and the value.
     #[must_use]
-    pub fn item_text(self) -> &'a [u8] {
+    pub(crate) fn item_text(self) -> &'a [u8] {
         &self.body[self.item()]
     }
 
