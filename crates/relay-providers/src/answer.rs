@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use relay_messages::{RateLimits, error_sources};
+pub use relay_transport::{AnswerBody, AnswerBodyError};
 use relay_transport::{FetchError, SendError, is_about_certificate};
-pub use relay_transport::{ResponseBody as AnswerBody, ResponseBodyError as AnswerBodyError};
 use tower::BoxError;
 
 use crate::answer_stats::AnswerStats;

@@ -15,45 +15,45 @@ use tower::BoxError;
 /// ```
 /// use bytes::Bytes;
 /// use http_body::Body;
-/// use relay_transport::ResponseBody;
+/// use relay_transport::AnswerBody;
 ///
-/// let body = ResponseBody::from(Bytes::from("{}"));
+/// let body = AnswerBody::from(Bytes::from("{}"));
 /// assert_eq!(body.size_hint().exact(), Some(2));
 /// ```
 #[derive(Debug)]
-pub struct ResponseBody(UnsyncBoxBody<Bytes, ResponseBodyError>);
+pub struct AnswerBody(UnsyncBoxBody<Bytes, AnswerBodyError>);
 
-impl ResponseBody {
+impl AnswerBody {
     /// Boxes `body`.
     pub fn new<B>(body: B) -> Self
     where
-        B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
+        B: Body<Data = Bytes, Error = AnswerBodyError> + Send + 'static,
     {
         Self(body.boxed_unsync())
     }
 }
 
-impl Default for ResponseBody {
+impl Default for AnswerBody {
     /// Returns an empty body.
     fn default() -> Self {
         Self::from(Bytes::new())
     }
 }
 
-impl From<Bytes> for ResponseBody {
+impl From<Bytes> for AnswerBody {
     fn from(bytes: Bytes) -> Self {
         Self::new(Full::new(bytes).map_err(|never| match never {}))
     }
 }
 
-impl Body for ResponseBody {
+impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = ResponseBodyError;
+    type Error = AnswerBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         Pin::new(&mut self.get_mut().0).poll_frame(cx)
     }
 
@@ -66,10 +66,10 @@ impl Body for ResponseBody {
     }
 }
 
-/// The reason that the body of a response ended early. The relay ends its own response early in turn.
+/// The reason that the body of an upstream's response ended early. The relay ends its own response early in turn.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ResponseBodyError {
+pub enum AnswerBodyError {
     /// The connection failed, or it ended before the body did.
     #[error("the upstream's answer broke off")]
     Transport(#[source] BoxError),
@@ -102,11 +102,11 @@ pub enum ResponseBodyError {
     Scripted,
 }
 
-/// Converts the errors of `body`, which comes from a connection, into [`ResponseBodyError::Transport`].
-pub fn received<B>(body: B) -> impl Body<Data = Bytes, Error = ResponseBodyError> + Send
+/// Converts the errors of `body`, which comes from a connection, into [`AnswerBodyError::Transport`].
+pub fn received<B>(body: B) -> impl Body<Data = Bytes, Error = AnswerBodyError> + Send
 where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    body.map_err(|error| ResponseBodyError::Transport(error.into()))
+    body.map_err(|error| AnswerBodyError::Transport(error.into()))
 }

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use relay_stream::watch::Progress;
 use tokio::time::{Instant, Sleep};
 
-use crate::body::ResponseBodyError;
+use crate::body::AnswerBodyError;
 use crate::idle::DAY;
 
 pin_project! {
@@ -68,15 +68,15 @@ impl EventClock {
 
 impl<B> Body for EventTimeout<B>
 where
-    B: Body<Data = Bytes, Error = ResponseBodyError>,
+    B: Body<Data = Bytes, Error = AnswerBodyError>,
 {
     type Data = Bytes;
-    type Error = ResponseBodyError;
+    type Error = AnswerBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         let mut this = self.project();
         // A frame that has arrived counts, also if its reader was late.
         if let Poll::Ready(frame) = this.body.poll_frame(cx) {
@@ -91,7 +91,7 @@ where
             this.sleep.as_mut().reset(until);
         }
         ready!(this.sleep.poll(cx));
-        Poll::Ready(Some(Err(ResponseBodyError::NoEvents { after: *this.limit })))
+        Poll::Ready(Some(Err(AnswerBodyError::NoEvents { after: *this.limit })))
     }
 
     fn is_end_stream(&self) -> bool {

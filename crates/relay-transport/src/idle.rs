@@ -13,7 +13,7 @@ use relay_messages::media_type;
 use relay_stream::watch::ActivityWatch;
 use tokio::time::{Instant, Sleep};
 
-use crate::body::ResponseBodyError;
+use crate::body::AnswerBodyError;
 
 /// The longest limit that is counted.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -57,15 +57,15 @@ fn has_events(headers: &HeaderMap) -> bool {
 
 impl<B> Body for IdleTimeout<B>
 where
-    B: Body<Data = Bytes, Error = ResponseBodyError>,
+    B: Body<Data = Bytes, Error = AnswerBodyError>,
 {
     type Data = Bytes;
-    type Error = ResponseBodyError;
+    type Error = AnswerBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         let mut this = self.project();
         let only_keep_alives_until = *this.last_activity + *this.limit * 2;
         let frame = match this.body.poll_frame(cx) {
@@ -107,10 +107,10 @@ where
 }
 
 /// Returns the error for a silence of `limit`, or for twice that with keep-alives alone.
-fn idle(limit: Duration, only_keep_alives: bool) -> ResponseBodyError {
+fn idle(limit: Duration, only_keep_alives: bool) -> AnswerBodyError {
     match only_keep_alives {
-        true => ResponseBodyError::OnlyPings { after: limit * 2 },
-        false => ResponseBodyError::Idle { after: limit },
+        true => AnswerBodyError::OnlyPings { after: limit * 2 },
+        false => AnswerBodyError::Idle { after: limit },
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
         text: &'static str,
         every: Duration,
         count: usize,
-    ) -> impl Body<Data = Bytes, Error = ResponseBodyError> {
+    ) -> impl Body<Data = Bytes, Error = AnswerBodyError> {
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
         tokio::spawn(async move {
             for _ in 0..count {
@@ -152,7 +152,7 @@ mod tests {
 
     /// Reads a stream of events with an idle timeout of 10 s, up to its error. Returns the number of frames before the error,
     /// the error, and the seconds that have passed.
-    async fn outcome(body: impl Body<Data = Bytes, Error = ResponseBodyError>) -> (usize, String, u64) {
+    async fn outcome(body: impl Body<Data = Bytes, Error = AnswerBodyError>) -> (usize, String, u64) {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
         let mut body = Box::pin(IdleTimeout::new(&headers, body, Duration::from_secs(10)));

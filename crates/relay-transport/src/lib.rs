@@ -3,7 +3,7 @@
 //! ```text
 //! Request ─▶ Transport ── pool ▸ proxy ▸ TCP ▸ TLS ──▶ upstream
 //!                                                         │
-//! ResponseBody ◀─ read_start ◀─ IdleTimeout ◀─ decompress ◀┘
+//! AnswerBody ◀── read_start ◀── IdleTimeout ◀─ decompress ◀┘
 //! ```
 //! This crate has no notion of a provider. It moves bytes, and its errors state what was sent and received. The
 //! meaning of a response is left to `relay-providers`.
@@ -44,7 +44,7 @@ mod transport;
 
 #[cfg(feature = "bedrock")]
 pub use aws::AwsHttpClient;
-pub use body::{ResponseBody, ResponseBodyError, received};
+pub use body::{AnswerBody, AnswerBodyError, received};
 pub use connect::Proxies;
 pub use credential_cache::{CacheTimes, CredentialCache, CredentialSource, Interrupted, Loaded};
 pub use custom_connector::CustomConnector;

@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 
-use crate::body::{ResponseBody, ResponseBodyError};
+use crate::body::{AnswerBody, AnswerBodyError};
 
 /// The result of [`read_start`].
 #[derive(Debug)]
@@ -17,13 +17,13 @@ pub enum Start {
     /// The complete body.
     Whole(Bytes),
     /// The start, and the body from its first byte, the start included.
-    Part(Bytes, ResponseBody),
+    Part(Bytes, AnswerBody),
 }
 
 /// Reads `body` until it ends or fails, at least `limit` bytes have arrived, or `time` has passed.
 pub async fn read_start<B>(body: B, limit: usize, time: Duration) -> Start
 where
-    B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
+    B: Body<Data = Bytes, Error = AnswerBodyError> + Send + 'static,
 {
     let mut rest = Box::pin(body);
     let mut start = BytesMut::new();
@@ -48,13 +48,13 @@ where
         End::Failed(error) => Some(error),
         End::Ahead => None,
     };
-    Start::Part(start.clone(), ResponseBody::new(Resumed::new(start, failed, rest)))
+    Start::Part(start.clone(), AnswerBody::new(Resumed::new(start, failed, rest)))
 }
 
 enum End {
     Reached,
     Ahead,
-    Failed(ResponseBodyError),
+    Failed(AnswerBodyError),
 }
 
 pin_project! {
@@ -110,11 +110,11 @@ mod tests {
 
     use super::*;
 
-    fn channel() -> (Sender<Bytes, ResponseBodyError>, Channel<Bytes, ResponseBodyError>) {
+    fn channel() -> (Sender<Bytes, AnswerBodyError>, Channel<Bytes, AnswerBodyError>) {
         Channel::new(8)
     }
 
-    async fn send(sender: &mut Sender<Bytes, ResponseBodyError>, text: &'static str) {
+    async fn send(sender: &mut Sender<Bytes, AnswerBodyError>, text: &'static str) {
         sender.send_data(Bytes::from_static(text.as_bytes())).await.unwrap();
     }
 
@@ -146,11 +146,11 @@ mod tests {
     async fn an_error_follows_the_bytes_read_before_it() {
         let (mut sender, body) = channel();
         send(&mut sender, "ab").await;
-        sender.abort(ResponseBodyError::Scripted);
+        sender.abort(AnswerBodyError::Scripted);
         let Start::Part(_, mut body) = read_start(body, 100, Duration::MAX).await else {
             panic!("the body has not ended");
         };
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
-        assert!(matches!(body.frame().await, Some(Err(ResponseBodyError::Scripted))));
+        assert!(matches!(body.frame().await, Some(Err(AnswerBodyError::Scripted))));
     }
 }

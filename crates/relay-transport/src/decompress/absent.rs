@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http_body::Body;
 
 use super::DecodeError;
-use crate::body::{ResponseBody, ResponseBodyError};
+use crate::body::{AnswerBody, AnswerBodyError};
 
 /// A content coding that the relay can decode (RFC 9110, section 8.4.1). Without the feature `compression` there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +43,11 @@ impl ContentCoding {
 }
 
 /// Returns `body` unchanged, as a body in an unknown encoding.
-pub fn decompress<B>(_: &mut HeaderMap, body: B) -> ResponseBody
+pub fn decompress<B>(_: &mut HeaderMap, body: B) -> AnswerBody
 where
-    B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
+    B: Body<Data = Bytes, Error = AnswerBodyError> + Send + 'static,
 {
-    ResponseBody::new(body)
+    AnswerBody::new(body)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::DecodeError;
 use super::coding::ContentCoding;
 use super::reader::{Reader, TooManyMembers};
 use super::source::Pieces;
-use crate::body::{ResponseBody, ResponseBodyError};
+use crate::body::{AnswerBody, AnswerBodyError};
 
 /// The largest decoded frame, in bytes, at every compression ratio.
 const FRAME: usize = 16 * 1024;
@@ -81,16 +81,16 @@ impl From<io::Error> for DecodeError {
 
 /// Decodes `body` and removes `content-encoding` from `headers`. A body in an unknown encoding, or in several, is returned
 /// unchanged.
-pub fn decompress<B>(headers: &mut HeaderMap, body: B) -> ResponseBody
+pub fn decompress<B>(headers: &mut HeaderMap, body: B) -> AnswerBody
 where
-    B: Body<Data = Bytes, Error = ResponseBodyError> + Send + 'static,
+    B: Body<Data = Bytes, Error = AnswerBodyError> + Send + 'static,
 {
-    let Ok(Some(coding)) = ContentCoding::of(headers) else { return ResponseBody::new(body) };
+    let Ok(Some(coding)) = ContentCoding::of(headers) else { return AnswerBody::new(body) };
     let encoded = StreamReader::new(BodyDataStream::new(body.map_err(io::Error::other)));
     headers.remove(CONTENT_ENCODING);
     headers.remove(CONTENT_LENGTH);
     let reader = Reader::new(coding, encoded, RESPONSE_MEMBER);
-    ResponseBody::new(Decoded { reader: Some(Box::new(reader)), buffer: BytesMut::new() })
+    AnswerBody::new(Decoded { reader: Some(Box::new(reader)), buffer: BytesMut::new() })
 }
 
 /// The output of a decoder as a body.
@@ -102,12 +102,12 @@ struct Decoded {
 
 impl Body for Decoded {
     type Data = Bytes;
-    type Error = ResponseBodyError;
+    type Error = AnswerBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         let this = self.get_mut();
         let Some(reader) = &mut this.reader else { return Poll::Ready(None) };
         this.buffer.reserve(FRAME);
@@ -124,8 +124,8 @@ impl Body for Decoded {
 }
 
 /// Returns the error of the compressed body, or the decoder's own.
-fn body_error(error: io::Error) -> ResponseBodyError {
-    error.downcast().unwrap_or_else(|error| ResponseBodyError::Malformed(error.into()))
+fn body_error(error: io::Error) -> AnswerBodyError {
+    error.downcast().unwrap_or_else(|error| AnswerBodyError::Malformed(error.into()))
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
     }
     flush!(GzipEncoder ZlibEncoder DeflateEncoder BrotliEncoder ZstdEncoder);
 
-    fn answer(coding: &'static str) -> (Sender<Bytes, ResponseBodyError>, HeaderMap, ResponseBody) {
+    fn answer(coding: &'static str) -> (Sender<Bytes, AnswerBodyError>, HeaderMap, AnswerBody) {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.trim_start_matches("raw ")));
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("9"));
@@ -181,7 +181,7 @@ mod tests {
         (sender, headers, body)
     }
 
-    async fn next(body: &mut ResponseBody) -> Bytes {
+    async fn next(body: &mut AnswerBody) -> Bytes {
         body.frame().await.unwrap().unwrap().into_data().unwrap()
     }
 
@@ -215,15 +215,15 @@ mod tests {
             encoder.shutdown().await.unwrap();
             sender.send_data(encoder.output(0).slice(..encoder.written() - 3)).await.unwrap();
             drop(sender);
-            assert!(matches!(body.collect().await, Err(ResponseBodyError::Malformed(_))), "{coding}");
+            assert!(matches!(body.collect().await, Err(AnswerBodyError::Malformed(_))), "{coding}");
         }
     }
 
     #[tokio::test]
     async fn an_error_of_the_compressed_body_passes_unchanged() {
         let (sender, _, body) = answer("gzip");
-        sender.abort(ResponseBodyError::Incomplete);
-        assert!(matches!(body.collect().await, Err(ResponseBodyError::Incomplete)));
+        sender.abort(AnswerBodyError::Incomplete);
+        assert!(matches!(body.collect().await, Err(AnswerBodyError::Incomplete)));
     }
 
     #[tokio::test]
@@ -249,7 +249,7 @@ mod tests {
     }
 
     /// Returns the decoded response of `encoded`, which arrives in these frames.
-    async fn respond(coding: &'static str, frames: &[&[u8]]) -> Result<Bytes, ResponseBodyError> {
+    async fn respond(coding: &'static str, frames: &[&[u8]]) -> Result<Bytes, AnswerBodyError> {
         let (mut sender, _, body) = answer(coding);
         for frame in frames {
             sender.send_data(Bytes::copy_from_slice(frame)).await.unwrap();
@@ -357,7 +357,7 @@ mod tests {
             assert!(matches!(result, Err(DecodeError::TooManyMembers)), "{coding}: {result:?}");
             let many = member.repeat(5_000);
             assert!(
-                matches!(respond(coding, &[&many]).await, Err(ResponseBodyError::Malformed(_))),
+                matches!(respond(coding, &[&many]).await, Err(AnswerBodyError::Malformed(_))),
                 "{coding}"
             );
         }
