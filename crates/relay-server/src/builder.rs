@@ -253,7 +253,8 @@ impl Builder {
     /// Adds a layer around each attempt at an upstream, outside of model mapping and adaptation: it sees the client's model
     /// and body. [`Attempt::provider`] names the provider. Layers that are added later are further in.
     ///
-    /// Its answers and errors are judged as the upstream's: they decide about failover and health.
+    /// Its answers and errors are judged as the upstream's: they decide about failover and health. The error of another layer,
+    /// such as tower's timeout, has to become an [`AttemptError`] first, by `map_err` around that layer.
     ///
     /// ```
     /// use relay_config::{Format, Loader};

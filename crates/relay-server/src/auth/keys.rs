@@ -63,8 +63,11 @@ impl Verifier for ConfiguredKeys {
     type Error = Denied;
     type Future = Ready<Result<Client, Denied>>;
 
+    /// A client without a key of this verifier keeps the name that an outer [`AuthLayer`](super::AuthLayer) has given it.
     fn verify(&self, head: &mut Parts) -> Self::Future {
+        let outer = head.extensions.get::<Client>().and_then(|client| client.name.clone());
         let client = self.check(&mut head.headers);
+        let client = client.map(|client| Client { name: client.name.or(outer), ..client });
         if let Ok(Client { name: Some(name), .. }) = &client
             && let Some(record) = head.extensions.get::<RecordHandle>()
         {
@@ -254,6 +257,20 @@ mod tests {
             &[("x-api-key", "relay-a"), ("authorization", "Bearer sk-ant-api03-x")],
             Ok((Some("alice"), false, false, true)),
         );
+    }
+
+    #[tokio::test]
+    async fn a_client_keeps_the_name_of_an_outer_layer_unless_it_has_a_key() {
+        for (key, expected) in [(None, "outer"), (Some("relay-a"), "alice")] {
+            let verifier = if key.is_some() { keyed(false) } else { open() };
+            let mut request = http::Request::builder().extension(Client::new("outer"));
+            if let Some(key) = key {
+                request = request.header("x-api-key", key);
+            }
+            let (mut head, ()) = request.body(()).unwrap().into_parts();
+            let client = verifier.verify(&mut head).await.unwrap();
+            assert_eq!(client.name.as_deref(), Some(expected));
+        }
     }
 
     #[test]

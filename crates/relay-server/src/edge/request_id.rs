@@ -13,11 +13,12 @@ pub(crate) fn request_id_layer() -> SetRequestIdLayer {
     SetRequestIdLayer::new().with_ids(chosen_by_program as ChooseId)
 }
 
-/// Returns the id that a program chose by `x-request-id`, if it calls the relay as a service. A client of a listener may not
-/// choose: its ids need not be unique, and it could take those of other clients.
+/// Returns the id that a program chose, if it calls the relay as a service: a [`RequestId`] in the extensions, or else the header
+/// `x-request-id`. A client of a listener may not choose: its ids need not be unique, and it could take those of other clients.
 fn chosen_by_program(headers: &HeaderMap, extensions: &Extensions) -> Option<RequestId> {
     let is_embedded = extensions.get::<Listener>().is_none();
-    headers.get(CHOSEN_ID).filter(|_| is_embedded).and_then(RequestId::from_header)
+    let of_header = || headers.get(CHOSEN_ID).filter(|_| is_embedded).and_then(RequestId::from_header);
+    extensions.get().cloned().or_else(of_header)
 }
 
 #[cfg(test)]
@@ -35,5 +36,13 @@ mod tests {
         assert_eq!(chosen.as_ref().map(RequestId::as_str), Some("chosen"));
         extensions.insert(Listener { is_loopback: true });
         assert_eq!(chosen_by_program(&headers, &extensions), None);
+    }
+
+    #[test]
+    fn the_id_of_an_outer_layer_is_kept() {
+        let (outer, mut extensions) = (RequestId::random(), Extensions::new());
+        extensions.insert(outer.clone());
+        let headers = HeaderMap::from_iter([(CHOSEN_ID, HeaderValue::from_static("chosen"))]);
+        assert_eq!(chosen_by_program(&headers, &extensions), Some(outer));
     }
 }

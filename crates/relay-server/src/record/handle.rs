@@ -104,8 +104,8 @@ impl RecordHandle {
         read(&self.lock().record)
     }
 
-    /// Notes the name of the key that admitted the client.
-    pub(crate) fn set_client(&self, name: &Arc<str>) {
+    /// Sets [`RequestRecord::client`], for a program that identifies clients itself.
+    pub fn set_client(&self, name: &Arc<str>) {
         self.write(|record| record.client = Some(Arc::clone(name)));
     }
 

@@ -88,8 +88,8 @@ pub struct RequestRecord {
     /// The upstream's id of the request, from the `request-id` header of the response that the client gets. For
     /// clouds that name it otherwise, it is the value of their header.
     pub upstream_request_id: Option<Box<str>>,
-    /// The name of the client key that admitted the request (`server.auth.api_keys[].name`); `None` also for a client
-    /// that has no key with a name.
+    /// The name of the client key that admitted the request (`server.auth.api_keys[].name`), or of the
+    /// [`Client`](crate::auth::Client) that a program put into the request's extensions; `None` for a client without a name.
     pub client: Option<Arc<str>>,
     /// The request's method.
     pub method: Method,
