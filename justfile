@@ -21,7 +21,7 @@ test *arguments="--workspace":
 # The tests that drive the real Claude Code and the Python SDK, installed on the first call
 test-real:
     bash tests/real-clients/setup.sh
-    CC_RELAY_REQUIRE_REAL_CLIENTS=1 cargo test -p relay-tests --test claude_code --test claude_code_outages --test python_sdk --test vendor_clients
+    CC_RELAY_REQUIRE_REAL_CLIENTS=1 cargo test -p relay-tests --test real_clients
 
 # Random faults under load
 chaos seconds="60":

@@ -1,0 +1,106 @@
+//! The work of a whole relay on one request or on one event, to be counted in instructions.
+//!
+//! A number of instructions is the same in each run, on a busy machine too. `.ci/check-instructions` runs this program by
+//! callgrind and compares the numbers with the recorded ones. The difference of two runs, divided by the difference of their
+//! counts, is the work of one unit: the start of the process is not part of it.
+//!
+//! ```sh
+//! cargo build --profile instructions -p relay-instructions
+//! valgrind --tool=callgrind target/instructions/relay-instructions STAGE COUNT
+//! ```
+//! | stage | unit |
+//! |---|---|
+//! | `message` | a request of 1 KB with an answer in one piece: authentication, routing, one attempt |
+//! | `keys-1000`, `keys-10000` | the same with so many keys of the provider |
+//! | `clients-10000` | the same with so many keys of clients |
+//! | `event` | an event with 80 bytes of text in a stream |
+//!
+//! The upstream is a connection in memory. Its own work is part of the numbers, and is small.
+
+mod upstream;
+
+use std::error::Error;
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use relay_config::{Format, Loader};
+use relay_server::Relay;
+use tower::ServiceExt;
+
+use self::upstream::{Reply, connector};
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// The text of the user's message, which makes a request of about 1 KB.
+const LINE: &str = "Read `src/main.rs`, and explain the \\\"error\\\" on line 12.\\n";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [stage, count] = arguments.as_slice() else {
+        return Err("two arguments are needed: the stage and the count".into());
+    };
+    let count: usize = count.parse()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(stage, count))
+}
+
+async fn run(stage: &str, count: usize) -> Result<()> {
+    let (keys, clients) = match stage {
+        "keys-1000" => (1000, 10),
+        "keys-10000" => (10_000, 10),
+        "clients-10000" => (10, 10_000),
+        "message" | "event" => (10, 10),
+        other => return Err(format!("unknown stage: {other}").into()),
+    };
+    let (reply, requests) = match stage {
+        "event" => (Reply::stream(count), 1),
+        _ => (Reply::message(), count),
+    };
+    let relay = relay(keys, clients, reply)?;
+    for _ in 0..requests {
+        send(&relay, stage == "event").await?;
+    }
+    Ok(())
+}
+
+/// Creates a relay with so many keys for its provider and for its clients.
+fn relay(keys: usize, clients: usize, reply: Reply) -> Result<Relay> {
+    let mut text =
+        "providers:\n  - name: a\n    type: anthropic\n    base_url: http://upstream.invalid\n    keys:\n"
+            .to_owned();
+    for key in 0..keys {
+        writeln!(text, "      - {{ key: provider-key-{key:06}, name: p{key} }}")?;
+    }
+    text.push_str("server:\n  auth:\n    api_keys:\n");
+    for key in 0..clients {
+        writeln!(text, "      - {{ key: client-key-{key:06}, name: c{key}, rpm_limit: 1000000 }}")?;
+    }
+    let config = Loader::new().with_text("relay.yaml", Format::Yaml, text).load()?.config;
+    Ok(Relay::builder(config).with_connector(connector(reply)).build()?)
+}
+
+async fn send(relay: &Relay, is_stream: bool) -> Result<()> {
+    let content = LINE.repeat(16);
+    let body = format!(
+        r#"{{"model":"claude-opus-5-5","max_tokens":1024,"metadata":{{"user_id":"user_1_session_2"}},"messages":[{{"role":"user","content":"{content}"}}],"stream":{is_stream}}}"#
+    );
+    let request = Request::post("/v1/messages")
+        .header("host", "127.0.0.1:8787")
+        .header("x-api-key", "client-key-000007")
+        .header("anthropic-version", "2023-06-01")
+        .header("content-type", "application/json")
+        .header("user-agent", "claude-cli/2.1.0 (external, cli)")
+        .body(Full::new(Bytes::from(body)))?;
+    let response = relay.clone().oneshot(request).await?;
+    let status = response.status();
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        frame?;
+    }
+    match status.as_u16() {
+        200 => Ok(()),
+        status => Err(format!("the relay answered with status {status}").into()),
+    }
+}
