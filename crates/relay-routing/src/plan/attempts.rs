@@ -157,7 +157,7 @@ impl<'a> Plan<'a> {
             let provider = self.demand.provider(tier.pool, now);
             let max_wait = tier.pool.max_wait();
             self.remaining_in(tier).any(|candidate| {
-                if max_wait.is_zero() && self.demand.is_known_to_be_limited(tier.pool, candidate, now) {
+                if self.demand.is_known_to_be_limited(tier.pool, candidate, max_wait, now) {
                     return false;
                 }
                 let availability = self.availability(tier, provider, candidate, now);
@@ -251,7 +251,7 @@ impl<'a> Plan<'a> {
             return None;
         }
         let is_admitted = |candidate: &usize| {
-            !self.demand.is_known_to_be_limited(tier.pool, *candidate, now)
+            !self.demand.is_known_to_be_limited(tier.pool, *candidate, Duration::ZERO, now)
                 && self.is_remaining(tier.index, tier.pool, *candidate)
                 && tier.admits(self.availability(tier, provider, *candidate, now))
         };

@@ -1,7 +1,7 @@
 //! The facts about a request that decide on the availability of candidates.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use relay_providers::{Endpoint, RelayRequest};
 
@@ -46,10 +46,17 @@ impl<'a> Demand<'a> {
         ProviderAvailability::of(pool, self.model(), self.cost(), now)
     }
 
-    /// Returns `true` if a candidate is known not to be free, without a lock. Most of many candidates at their limits are
-    /// skipped so.
-    pub(super) fn is_known_to_be_limited(&self, pool: &ProviderPool, candidate: usize, now: Instant) -> bool {
-        self.cost.is_some() && pool.candidates()[candidate].health().is_known_to_be_limited(now)
+    /// Returns `true` if a candidate is known, without a lock, not to become free within `time`. Most of many candidates at their
+    /// limits are skipped so.
+    pub(super) fn is_known_to_be_limited(
+        &self,
+        pool: &ProviderPool,
+        candidate: usize,
+        time: Duration,
+        now: Instant,
+    ) -> bool {
+        let health = pool.candidates()[candidate].health();
+        self.cost.is_some() && now.checked_add(time).is_some_and(|last| health.is_known_to_be_limited(last))
     }
 
     /// Returns the availability of a candidate of `pool`, the provider with this index, whose state is `provider`.

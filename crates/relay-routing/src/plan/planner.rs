@@ -208,9 +208,8 @@ impl Planner {
         groups: &[Vec<Ranked<'_>>],
         now: Instant,
     ) -> Option<(usize, usize)> {
-        let mut all = groups.iter().flatten();
-        let ranked = all.find(|ranked| *ranked.pool.name() == id.provider)?;
-        let candidate = ranked.pool.index_of(&id.credential)?;
+        let (index, candidate) = self.position(id)?;
+        let ranked = groups.iter().flatten().find(|ranked| ranked.index == index)?;
         if !ranked.usable.contains(candidate) || !ranked.is_free(candidate, demand, now) {
             return None;
         }
@@ -219,7 +218,7 @@ impl Planner {
         let is_elsewhere = |routed: &ProviderName| {
             *routed != id.provider && groups.iter().flatten().any(|ranked| ranked.pool.name() == routed)
         };
-        (!routed.is_some_and(is_elsewhere)).then_some((ranked.index, candidate))
+        (!routed.is_some_and(is_elsewhere)).then_some((index, candidate))
     }
 
     /// Returns the position in `among` of the provider that the strategy puts first, or `None` if it keeps

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::availability::ProviderAvailability;
 use super::demand::Demand;
 use super::usable::Usable;
 use crate::candidate::ProviderPool;
@@ -20,9 +21,11 @@ pub(super) struct Ranked<'a> {
 impl<'a> Ranked<'a> {
     pub(super) fn new(pool: &'a ProviderPool, index: usize, demand: &Demand<'_>, now: Instant) -> Self {
         let mut ranked = Self { pool, index, usable: Usable::of(pool, demand.request()), priority: None };
-        ranked.priority = ranked.best_within(Duration::ZERO, demand, now).or_else(|| {
+        let provider = demand.provider(pool, now);
+        let best_within = |time| ranked.best_within(time, demand, provider, now);
+        ranked.priority = best_within(Duration::ZERO).or_else(|| {
             let max_wait = Some(pool.max_wait()).filter(|max_wait| !max_wait.is_zero())?;
-            ranked.best_within(max_wait, demand, now)
+            best_within(max_wait)
         });
         ranked
     }
@@ -35,12 +38,17 @@ impl<'a> Ranked<'a> {
 
     /// Returns the priority of the best candidate that is free within `time`. Candidates are ordered by priority but for the
     /// client's own credential, so that the first one of each kind is enough.
-    fn best_within(&self, time: Duration, demand: &Demand<'_>, now: Instant) -> Option<i32> {
-        let provider = demand.provider(self.pool, now);
+    fn best_within(
+        &self,
+        time: Duration,
+        demand: &Demand<'_>,
+        provider: ProviderAvailability,
+        now: Instant,
+    ) -> Option<i32> {
         let is_free = |candidate: &usize| {
-            let is_limited = time.is_zero() && demand.is_known_to_be_limited(self.pool, *candidate, now);
             let of = |candidate| demand.availability((self.index, self.pool), provider, candidate, now);
-            !is_limited && of(*candidate).is_free_within(time)
+            !demand.is_known_to_be_limited(self.pool, *candidate, time, now)
+                && of(*candidate).is_free_within(time)
         };
         let (mut own, client) = self.usable.by_owner();
         let best = own.find(is_free).into_iter().chain(client.filter(is_free));
