@@ -89,7 +89,7 @@ impl Connection {
 
     /// Sends a request and returns the body of the answer.
     /// # Errors
-    /// As [`send`](Self::send), and if the body breaks off.
+    /// The errors of [`send`](Self::send), and an error if the body breaks off.
     pub(crate) async fn answer(&mut self, request: Request<Full<Bytes>>) -> Result<Bytes> {
         Ok(self.send(request).await?.into_body().collect().await?.to_bytes())
     }
