@@ -56,10 +56,6 @@ bench:
     cargo bench -p relay-messages
     cd crates/relay-stream/benches-peer && cargo bench
 
-# The program as it is released: target/dist/cc-relay
-dist:
-    cargo build --profile dist --locked
-
 # Everything that CI checks
 ci:
     .ci/run
