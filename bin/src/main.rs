@@ -29,6 +29,11 @@ use clap::{CommandFactory, Parser};
 use crate::cli::{Cli, Command};
 use crate::output::Output;
 
+/// The allocator. Decision 20 has its measurements beside that of the system.
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The exit code for a mistake on the command line. clap uses the same one.
 const USAGE: u8 = 2;
 
