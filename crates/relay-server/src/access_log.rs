@@ -50,6 +50,7 @@
 //! Texts of clients are cut to a bounded length. Headers, bodies and addresses are not logged. The format, the filter and the
 //! files of the log are left to the subscriber of `tracing` that the program installs.
 
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use relay_messages::cut;
@@ -59,6 +60,9 @@ use crate::record::{RecordSubscriber, RequestEnd, RequestRecord};
 
 /// The paths of the relay that machines request again and again.
 pub(crate) const PROBES: [&str; 5] = ["/health", "/healthz", "/readyz", "/", "/api/hello"];
+
+/// The usual length of the text of one attempt, in bytes.
+const ATTEMPT_LENGTH: usize = 80;
 
 /// Emits one event, at a level that tracing needs to know at compile time.
 macro_rules! log_event {
@@ -119,15 +123,31 @@ impl RecordSubscriber for AccessLog {
 
 /// Formats attempts as `zai/1f2e3d4c glm-5.3 529 overloaded 120ms, anthropic/… claude-opus-5-5 200 success 800ms`.
 fn describe(attempts: &[AttemptRecord]) -> String {
-    let attempts = attempts.iter().map(|attempt| {
-        let status = attempt.status.map(|status| format!(" {status}")).unwrap_or_default();
-        let AttemptRecord { provider, credential, result, latency, .. } = attempt;
-        let model = match &*attempt.model {
-            "" => String::new(),
-            model => format!(" {}", cut(model)),
-        };
-        let error = attempt.error.as_ref().map(|error| format!(" ({})", cut(error))).unwrap_or_default();
-        format!("{provider}/{credential}{model}{status} {result}{error} {}ms", latency.as_millis())
-    });
-    attempts.collect::<Vec<_>>().join(", ")
+    let mut text = String::with_capacity(attempts.len() * ATTEMPT_LENGTH);
+    for attempt in attempts {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        // A `String` takes every text.
+        let _ = push_attempt(&mut text, attempt);
+    }
+    text
+}
+
+fn push_attempt(text: &mut String, attempt: &AttemptRecord) -> fmt::Result {
+    text.push_str(attempt.provider.as_str());
+    write!(text, "/{}", attempt.credential)?;
+    if !attempt.model.is_empty() {
+        text.push(' ');
+        text.push_str(&cut(&attempt.model));
+    }
+    if let Some(status) = attempt.status {
+        write!(text, " {status}")?;
+    }
+    text.push(' ');
+    text.push_str(attempt.result);
+    if let Some(error) = &attempt.error {
+        write!(text, " ({})", cut(error))?;
+    }
+    write!(text, " {}ms", attempt.latency.as_millis() as u64)
 }
