@@ -11,10 +11,11 @@ use std::path::PathBuf;
 
 use relay_config::{LogFormat, LogLevel, LogOutput, LoggingConfig};
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, Metadata};
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{FilterExt, FilterFn, ParseError, Targets, filter_fn};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use self::line::{JsonLine, TextFields, TextLine};
@@ -65,7 +66,7 @@ pub(crate) fn install(config: &LoggingConfig) -> Result<Log, LoggingError> {
         _ if has_colours => layer.with_ansi(true).with_target(has_target).boxed(),
         _ => layer.fmt_fields(TextFields).event_format(TextLine::new(has_target)).boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter.and(without_secrets()))).try_init()?;
+    tracing_subscriber::registry().with(LogFilter(filter)).with(layer).try_init()?;
     std::panic::set_hook(Box::new(log_panic));
     Ok(log)
 }
@@ -82,14 +83,33 @@ fn filter(level: LogLevel) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(OURS.map(|target| (target, level)))
 }
 
-/// A filter for everything except the records that contain credentials. No setting allows these: `CC_RELAY_LOG` is set to find
-/// faults, and its output is shown to others.
-fn without_secrets() -> FilterFn {
-    filter_fn(|record: &Metadata<'_>| {
-        let below = record.target().strip_prefix(SECRETIVE);
-        let is_secretive = below.is_some_and(|path| path.is_empty() || path.starts_with("::"));
-        !is_secretive || *record.level() <= Level::WARN
-    })
+/// The filter of the log, for the whole process: a filter of one layer is looked up each time that a span is entered.
+///
+/// It never passes the records that contain credentials. No setting allows these: `CC_RELAY_LOG` is set to find faults, and its
+/// output is shown to others.
+struct LogFilter(Targets);
+
+impl<S: Subscriber> Layer<S> for LogFilter {
+    fn register_callsite(&self, record: &'static Metadata<'static>) -> Interest {
+        match is_secretive(record) {
+            true => Interest::never(),
+            false => Layer::<S>::register_callsite(&self.0, record),
+        }
+    }
+
+    fn enabled(&self, record: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        !is_secretive(record) && self.0.enabled(record, context)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Layer::<S>::max_level_hint(&self.0)
+    }
+}
+
+/// Returns `true` for a record that may contain a credential.
+fn is_secretive(record: &Metadata<'_>) -> bool {
+    let below = record.target().strip_prefix(SECRETIVE);
+    *record.level() > Level::WARN && below.is_some_and(|path| path.is_empty() || path.starts_with("::"))
 }
 
 fn open(output: &LogOutput) -> Result<(Output, bool), LoggingError> {
@@ -117,8 +137,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tracing::{Event, Subscriber};
-    use tracing_subscriber::layer::Context;
+    use tracing::Event;
 
     use super::*;
 
@@ -138,8 +157,8 @@ mod tests {
         fn check(directives: &str, expected: &[&str]) {
             let seen = Arc::new(Mutex::new(Vec::new()));
             let filter: Targets = directives.parse().unwrap();
-            let layer = Seen(Arc::clone(&seen)).with_filter(filter.and(without_secrets()));
-            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let log = tracing_subscriber::registry().with(LogFilter(filter)).with(Seen(Arc::clone(&seen)));
+            tracing::subscriber::with_default(log, || {
                 tracing::warn!(target: "yup_oauth2", "library");
                 tracing::info!(target: "yup_oauth2", "library");
                 tracing::debug!(target: "yup_oauth2::service_account", "service_account");

@@ -23,14 +23,23 @@ impl Write for Printable<'_> {
 
 /// Appends `text` in quotes, as its `Debug` does.
 pub(super) fn push_quoted(line: &mut String, text: &str) -> fmt::Result {
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-    if !text.as_bytes().iter().all(is_plain) {
+    let is_escaped = |byte: &u8| u8::from(*byte < b' ' || *byte > b'~' || *byte == b'"' || *byte == b'\\');
+    // Without an early end, several bytes are checked at once.
+    if text.as_bytes().iter().map(is_escaped).fold(0, std::ops::BitOr::bitor) != 0 {
         return write!(line, "{text:?}");
     }
     line.push('"');
     line.push_str(text);
     line.push('"');
     Ok(())
+}
+
+/// Appends `number` in decimal, with zeros before it up to this number of digits.
+pub(super) fn push_number(line: &mut String, number: u64, least_digits: u32) {
+    if number >= 10 || least_digits > 1 {
+        push_number(line, number / 10, least_digits.saturating_sub(1));
+    }
+    line.push(char::from(b'0' + (number % 10) as u8));
 }
 
 /// Appends the inside of a JSON string, escaped as serde_json does.

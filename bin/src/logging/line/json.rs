@@ -8,7 +8,7 @@ use tracing_subscriber::fmt::format::{Format, FormatEvent, Json, JsonFields, Wri
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-use super::escape::InJson;
+use super::escape::{InJson, push_number};
 use super::{is_of_log_crate, time, write_at_once};
 
 /// The JSON format of an event: one object with the fields of the event, its `span`, and all `spans` around it.
@@ -140,7 +140,11 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push_bare(field, value);
+        self.push(|line| {
+            push_key(line, field.name())?;
+            push_number(line, value, 1);
+            Ok(())
+        });
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, W
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::escape::{Printable, push_quoted};
+use super::escape::{Printable, push_number, push_quoted};
 use super::{is_of_log_crate, time, write_at_once};
 
 /// The text format of an event: `TIME LEVEL SPAN{FIELDS}:SPAN{FIELDS}: TARGET: MESSAGE FIELDS`.
@@ -152,7 +152,10 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push(field, |line| write!(line, "{value}"));
+        self.push(field, |line| {
+            push_number(line, value, 1);
+            Ok(())
+        });
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{self, FormatTime};
+
+use super::escape::push_number;
 
 thread_local! {
     static SECOND: RefCell<Second> = const { RefCell::new(Second { number: None, text: String::new() }) };
@@ -32,7 +33,9 @@ impl Second {
         let number = now.map(|now| now.as_secs());
         if let Some(now) = now.filter(|_| self.number == number) {
             line.push_str(&self.text);
-            return write!(line, "{:06}Z", now.subsec_micros());
+            push_number(line, now.subsec_micros().into(), 6);
+            line.push('Z');
+            return Ok(());
         }
         let start = line.len();
         time::SystemTime.format_time(&mut Writer::new(line))?;
