@@ -41,13 +41,13 @@ pub(crate) struct SessionKey {
     any_model: u64,
 }
 
-/// The candidates that a session prefers and avoids.
+/// The candidates that a session prefers and avoids, as the places that the reader has for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct AffinityHint {
+pub(crate) struct AffinityHint<P> {
     /// The candidate that has served the session.
-    pub(crate) preferred: Option<CandidateId>,
+    pub(crate) preferred: Option<P>,
     /// The candidate that has recently broken off an answer to the session.
-    pub(crate) avoided: Option<CandidateId>,
+    pub(crate) avoided: Option<P>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -71,17 +71,28 @@ impl AffinityTable {
         SessionKey { with_model: self.hasher.hash_one((any_model, model)), any_model }
     }
 
-    /// Returns the hint for `session`. A model that the session has not used yet follows the session's first
-    /// model.
-    pub(crate) fn hint(&self, session: SessionKey, now: Instant) -> AffinityHint {
-        let (mut sessions, time) = (lock(&self.sessions), now);
-        let known = match sessions.contains(&session.with_model, time) {
+    /// Returns the hint for `session`, with the `place` of each candidate, if it has one. A model that the session has not used
+    /// yet follows the session's first model.
+    pub(crate) fn hint<P>(
+        &self,
+        session: SessionKey,
+        now: Instant,
+        place: impl Fn(&CandidateId) -> Option<P>,
+    ) -> AffinityHint<P> {
+        let mut sessions = lock(&self.sessions);
+        let known = match sessions.contains(&session.with_model, now) {
             true => session.with_model,
             false => session.any_model,
         };
-        let Some(state) = sessions.get(&known, time) else { return AffinityHint::default() };
-        let avoided = state.avoided.clone().filter(|(_, until)| *until > now).map(|(candidate, _)| candidate);
-        AffinityHint { preferred: state.preferred.clone(), avoided }
+        let state = sessions.get(&known, now);
+        let avoided = |state: &SessionState| {
+            let (candidate, _) = state.avoided.as_ref().filter(|(_, until)| *until > now)?;
+            place(candidate)
+        };
+        AffinityHint {
+            preferred: state.as_ref().and_then(|state| place(state.preferred.as_ref()?)),
+            avoided: state.as_ref().and_then(|state| avoided(state)),
+        }
     }
 
     /// Records that `candidate` has served a request of `session`. A single detour does not move the session.
@@ -120,7 +131,7 @@ mod tests {
     }
 
     fn preferred(affinity: &AffinityTable, session: SessionKey, now: Instant) -> Option<String> {
-        affinity.hint(session, now).preferred.map(|candidate| candidate.provider.to_string())
+        affinity.hint(session, now, |candidate| Some(candidate.provider.to_string())).preferred
     }
 
     #[test]
@@ -151,8 +162,8 @@ mod tests {
         let session = affinity.session("s", "m");
         affinity.record_success(session, &id("a"), now);
         affinity.record_break(session, id("a"), now);
-        assert_eq!(affinity.hint(session, now).avoided, Some(id("a")));
-        assert_eq!(affinity.hint(session, now + AVOIDED).avoided, None);
+        let avoided = |now| affinity.hint(session, now, |candidate| Some(candidate.clone())).avoided;
+        assert_eq!((avoided(now), avoided(now + AVOIDED)), (Some(id("a")), None));
         assert_eq!(preferred(&affinity, session, now + AVOIDED).as_deref(), Some("a"));
     }
 

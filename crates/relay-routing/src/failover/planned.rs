@@ -71,7 +71,6 @@ impl Policy<RelayRequest> for PlannerPolicy {
         PlannedAttempts {
             request,
             settings: &self.settings,
-            is_single: plan.as_ref().is_ok_and(Plan::is_single),
             plan,
             log: request.extensions().get::<AttemptLog>().cloned().unwrap_or_default(),
             strategy: self.planner.strategy(),
@@ -89,7 +88,6 @@ pub struct PlannedAttempts<'a> {
     request: &'a RelayRequest,
     settings: &'a FailoverSettings,
     plan: Result<Plan<'a>, PlanError>,
-    is_single: bool,
     log: AttemptLog,
     strategy: Strategy,
     /// The circuit of the last attempt's provider, after that attempt.
@@ -242,7 +240,7 @@ impl Attempts for PlannedAttempts<'_> {
         let timeout = self.request.deadline().filter(|_| self.is_over()).map(Deadline::limit);
         let failures = std::mem::take(&mut self.failures);
         let result = match &self.plan {
-            Ok(plan) => failures.most_useful(self.is_single, plan.blocked(clock::now()), timeout),
+            Ok(plan) => failures.most_useful(plan.is_single(), plan.blocked(clock::now()), timeout),
             Err(error) => Err(error.clone().into()),
         };
         match result {

@@ -1,17 +1,18 @@
 //! A plan: hands out its candidates one after the other, each with a lease.
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use relay_config::{Pooling, ProviderName};
 use relay_providers::Endpoint;
+use smallvec::SmallVec;
 
-use super::availability::{Availability, ProviderAvailability, RelativeLoad};
+use super::availability::{Availability, RelativeLoad};
 use super::demand::Demand;
+use super::ranked::Ranked;
 use super::rotation::Rotations;
-use super::tier::{Phase, Tier};
+use super::tier::{Phase, Tier, Tiers, tiers};
 use crate::affinity::{AffinityTable, SessionKey};
 use crate::candidate::{Candidate, CandidateId, ProviderPool};
 use crate::health::KeyHealth;
@@ -21,6 +22,12 @@ use crate::lock::lock;
 /// The largest number of available candidates that are compared with each other. Of more candidates with equal priority, each
 /// choice compares these many, and begins one further on than the choice before.
 const COMPARED: usize = 32;
+
+/// The providers of a plan. Most have one or two.
+pub(super) type Providers<'a> = SmallVec<[Ranked<'a>; 2]>;
+
+/// Candidates that are compared with each other. Most providers have few keys.
+type Compared = SmallVec<[usize; 8]>;
 
 /// The candidates of one request, best first. Each is handed out once, and only while it is available.
 ///
@@ -33,10 +40,11 @@ pub(crate) struct Plan<'a> {
     rotations: &'a Mutex<Rotations>,
     demand: Demand<'a>,
     session: Option<(&'a Arc<AffinityTable>, SessionKey)>,
+    providers: Providers<'a>,
     /// For each provider one tier in phase [`Phase::Ready`] and one in phase [`Phase::Demoted`].
-    tiers: VecDeque<Tier<'a>>,
-    /// The candidates that were handed out, as the index of the provider and of the candidate.
-    taken: HashSet<(usize, usize)>,
+    tiers: Tiers,
+    /// The candidates that were handed out, as the index of the provider in the planner and that of the candidate. Sorted.
+    taken: SmallVec<[(usize, usize); 2]>,
     /// Keys whose account the upstream has rejected.
     dropped: Vec<&'a KeyHealth>,
     /// `true` if the first candidate is the one that the session prefers.
@@ -87,19 +95,26 @@ impl<'a> Plan<'a> {
         attempts: &'a AtomicU64,
         rotations: &'a Mutex<Rotations>,
         demand: Demand<'a>,
-        tiers: VecDeque<Tier<'a>>,
+        providers: Providers<'a>,
+        preferred: Option<(usize, usize)>,
     ) -> Self {
-        let (taken, dropped) = (HashSet::new(), Vec::new());
-        Self { attempts, rotations, demand, session: None, tiers, taken, dropped, is_affinity_hit: false }
+        let tiers = tiers(&providers, preferred);
+        Self {
+            attempts,
+            rotations,
+            demand,
+            session: None,
+            providers,
+            tiers,
+            taken: SmallVec::new(),
+            dropped: Vec::new(),
+            is_affinity_hit: preferred.is_some(),
+        }
     }
 
     /// Sets the session of the request and the table that records it.
-    pub(super) fn with_session(
-        mut self,
-        session: Option<(&'a Arc<AffinityTable>, SessionKey)>,
-        is_affinity_hit: bool,
-    ) -> Self {
-        (self.session, self.is_affinity_hit) = (session, is_affinity_hit);
+    pub(super) fn with_session(mut self, session: Option<(&'a Arc<AffinityTable>, SessionKey)>) -> Self {
+        self.session = session;
         self
     }
 
@@ -107,33 +122,33 @@ impl<'a> Plan<'a> {
     /// Of many candidates with equal priority only the first is chosen: each attempt chooses among those that remain.
     pub(super) fn in_order(mut self, now: Instant) -> Vec<(&'a ProviderPool, &'a Candidate, Availability)> {
         let mut order = Vec::new();
-        for position in 0..self.tiers.len() {
+        for tier in self.tiers.clone() {
             let mut tried = Vec::new();
-            while let Some(candidate) = self.pick(&self.tiers[position], now) {
-                let tier = &self.tiers[position];
-                self.taken.insert((tier.index, candidate));
+            while let Some(candidate) = self.pick(tier, now) {
+                self.take(tier, candidate);
                 tried.push(candidate);
-                if tier.pool.candidates().len() > COMPARED {
+                if self.provider(tier).pool.candidates().len() > COMPARED {
                     break;
                 }
             }
-            let tier = &self.tiers[position];
-            let provider = self.demand.provider(tier.pool, now);
-            let of = |candidate| self.availability(tier, provider, candidate, now);
+            let ranked = self.provider(tier);
+            let (pool, provider) = (ranked.pool, self.demand.provider(ranked.pool, now));
+            let of = |candidate| ranked.availability(&self.demand, provider, candidate, now);
             let is_next = |candidate: &usize| tier.phase == Phase::Demoted || tier.admits(of(*candidate));
-            tried.extend(self.remaining_in(tier).filter(is_next));
-            let candidates = tier.pool.candidates();
-            order.extend(tried.iter().map(|&index| (tier.pool, &candidates[index], of(index))));
-            let index = tier.index;
-            self.taken.extend(tried.into_iter().map(|candidate| (index, candidate)));
+            tried.extend(self.remaining_in(ranked).filter(is_next));
+            order.extend(tried.iter().map(|&index| (pool, &pool.candidates()[index], of(index))));
+            for candidate in tried {
+                self.take(tier, candidate);
+            }
         }
         order
     }
 
     /// Returns the best available candidate with its lease and removes it from the plan.
     pub(crate) fn next(&mut self, now: Instant) -> NextAttempt<'a> {
-        for tier in 0..self.tiers.len() {
-            while let Some(candidate) = self.pick(&self.tiers[tier], now) {
+        for position in 0..self.tiers.len() {
+            let tier = self.tiers[position];
+            while let Some(candidate) = self.pick(tier, now) {
                 if let Some(leased) = self.lease(tier, candidate, now) {
                     return NextAttempt::Try(leased);
                 }
@@ -146,21 +161,25 @@ impl<'a> Plan<'a> {
         NextAttempt::Exhausted
     }
 
-    /// Returns `true` if exactly one candidate remains, available or not.
+    /// Returns `true` if the plan began with exactly one candidate, available or not.
     pub(crate) fn is_single(&self) -> bool {
-        self.providers().flat_map(|tier| self.remaining_in(tier)).take(2).count() == 1
+        self.providers.iter().flat_map(|ranked| ranked.usable.candidates()).take(2).count() == 1
     }
 
     /// Returns `true` if a remaining candidate is available or worth waiting for.
     pub(crate) fn has_more(&self, now: Instant) -> bool {
-        self.providers().any(|tier| {
-            let provider = self.demand.provider(tier.pool, now);
-            let max_wait = tier.pool.max_wait();
-            self.remaining_in(tier).any(|candidate| {
-                if self.demand.is_known_to_be_limited(tier.pool, candidate, max_wait, now) {
+        self.providers.iter().any(|ranked| {
+            let mut remaining = self.remaining_in(ranked).peekable();
+            if remaining.peek().is_none() {
+                return false;
+            }
+            let provider = self.demand.provider(ranked.pool, now);
+            let max_wait = ranked.pool.max_wait();
+            remaining.any(|candidate| {
+                if self.demand.is_known_to_be_limited(ranked.pool, candidate, max_wait, now) {
                     return false;
                 }
-                let availability = self.availability(tier, provider, candidate, now);
+                let availability = ranked.availability(&self.demand, provider, candidate, now);
                 availability.is_usable() || availability.is_free_within(max_wait)
             })
         })
@@ -168,11 +187,11 @@ impl<'a> Plan<'a> {
 
     /// Moves the remaining candidates of the provider at `index` after all others, except those of last resort.
     pub(crate) fn demote(&mut self, index: usize) {
-        let (demoted, rest): (VecDeque<_>, VecDeque<_>) =
-            self.tiers.drain(..).partition(|tier| tier.index == index);
-        self.tiers = rest;
-        self.tiers.extend(demoted);
-        self.tiers.make_contiguous().sort_by_key(|tier| tier.is_last_resort);
+        let providers = &self.providers;
+        self.tiers.sort_by_key(|tier| {
+            let ranked = &providers[tier.provider];
+            (ranked.is_last_resort(), ranked.index == index)
+        });
     }
 
     /// Removes the other keys of the organization of `candidate`, whose account the upstream has rejected.
@@ -183,17 +202,19 @@ impl<'a> Plan<'a> {
     /// Returns the reason for which the remaining candidates are unavailable.
     pub(crate) fn blocked(&self, now: Instant) -> Blocked {
         let mut blocked = Blocked::default();
-        for tier in self.providers() {
-            let provider = self.demand.provider(tier.pool, now);
-            for candidate in self.remaining_in(tier) {
-                match self.availability(tier, provider, candidate, now) {
+        // Each provider has one such tier.
+        for tier in self.tiers.iter().filter(|tier| tier.phase == Phase::Demoted) {
+            let ranked = self.provider(*tier);
+            let provider = self.demand.provider(ranked.pool, now);
+            for candidate in self.remaining_in(ranked) {
+                match ranked.availability(&self.demand, provider, candidate, now) {
                     Availability::Limited(wait) => {
                         blocked.limited = Some(blocked.limited.map_or(wait, |soonest| soonest.min(wait)));
                     }
                     Availability::Failing(retry_after) => {
-                        let health = tier.pool.health();
+                        let health = ranked.pool.health();
                         if blocked.failing.as_ref().is_none_or(|soonest| retry_after < soonest.retry_after) {
-                            let (provider, reason) = (tier.pool.name().clone(), health.open_reason());
+                            let (provider, reason) = (ranked.pool.name().clone(), health.open_reason());
                             blocked.failing = Some(FailingProvider { provider, reason, retry_after });
                         }
                     }
@@ -217,97 +238,97 @@ impl<'a> Plan<'a> {
         self.session
     }
 
-    /// Returns one tier for each provider.
-    fn providers(&self) -> impl Iterator<Item = &Tier<'a>> {
-        self.tiers.iter().filter(|tier| tier.phase == Phase::Demoted)
+    fn provider(&self, tier: Tier) -> &Ranked<'a> {
+        &self.providers[tier.provider]
     }
 
-    /// Returns the remaining candidates of a tier's provider, available or not, best first.
-    fn remaining_in(&self, tier: &Tier<'a>) -> impl Iterator<Item = usize> {
-        let (index, pool) = (tier.index, tier.pool);
-        tier.usable.candidates().filter(move |candidate| self.is_remaining(index, pool, *candidate))
+    /// Returns the remaining candidates of a provider, available or not, best first.
+    fn remaining_in(&self, ranked: &Ranked<'a>) -> impl Iterator<Item = usize> {
+        let (index, pool) = (ranked.index, ranked.pool);
+        ranked.usable.candidates().filter(move |candidate| self.is_remaining(index, pool, *candidate))
     }
 
     fn is_remaining(&self, index: usize, pool: &ProviderPool, candidate: usize) -> bool {
-        let health = pool.candidates()[candidate].health();
-        !self.taken.contains(&(index, candidate))
-            && !self.dropped.iter().any(|dropped| dropped.shares_account(health))
+        let is_dropped = || {
+            let health = pool.candidates()[candidate].health();
+            self.dropped.iter().any(|dropped| dropped.shares_account(health))
+        };
+        self.taken.binary_search(&(index, candidate)).is_err() && !is_dropped()
     }
 
-    fn availability(
-        &self,
-        tier: &Tier<'a>,
-        provider: ProviderAvailability,
-        candidate: usize,
-        now: Instant,
-    ) -> Availability {
-        self.demand.availability((tier.index, tier.pool), provider, candidate, now)
+    /// Records that a candidate of the tier's provider is handed out.
+    fn take(&mut self, tier: Tier, candidate: usize) {
+        let taken = (self.provider(tier).index, candidate);
+        if let Err(place) = self.taken.binary_search(&taken) {
+            self.taken.insert(place, taken);
+        }
     }
 
     /// Picks a candidate among the available ones of a tier: the best priority first, then by the provider's pooling.
-    fn pick(&self, tier: &Tier<'a>, now: Instant) -> Option<usize> {
-        let provider = self.demand.provider(tier.pool, now);
+    fn pick(&self, tier: Tier, now: Instant) -> Option<usize> {
+        let ranked = self.provider(tier);
+        let provider = self.demand.provider(ranked.pool, now);
         if tier.excludes(provider) {
             return None;
         }
         let is_admitted = |candidate: &usize| {
-            !self.demand.is_known_to_be_limited(tier.pool, *candidate, Duration::ZERO, now)
-                && self.is_remaining(tier.index, tier.pool, *candidate)
-                && tier.admits(self.availability(tier, provider, *candidate, now))
+            !self.demand.is_known_to_be_limited(ranked.pool, *candidate, Duration::ZERO, now)
+                && self.is_remaining(ranked.index, ranked.pool, *candidate)
+                && tier.admits(ranked.availability(&self.demand, provider, *candidate, now))
         };
         if let Phase::Preferred(candidate) = tier.phase {
             return Some(candidate).filter(is_admitted);
         }
-        tier.usable.groups().find_map(|group| {
+        ranked.usable.groups().find_map(|group| {
             let start = match group.len() > COMPARED {
-                true => lock(self.rotations).start(tier.index, group.len()),
+                true => lock(self.rotations).start(ranked.index, group.len()),
                 false => 0,
             };
             let in_turn = (group.start + start..group.end).chain(group.start..group.start + start);
-            let usable = in_turn.filter(|candidate| tier.usable.contains(*candidate)).filter(is_admitted);
-            self.choose(tier, &usable.take(COMPARED).collect::<Vec<_>>(), now)
+            let usable = in_turn.filter(|candidate| ranked.usable.contains(*candidate)).filter(is_admitted);
+            self.choose(ranked, &usable.take(COMPARED).collect::<Compared>(), now)
         })
     }
 
     /// Chooses one of these candidates by the provider's pooling.
-    fn choose(&self, tier: &Tier<'a>, among: &[usize], now: Instant) -> Option<usize> {
-        match (among, tier.pool.pooling()) {
+    fn choose(&self, ranked: &Ranked<'a>, among: &[usize], now: Instant) -> Option<usize> {
+        match (among, ranked.pool.pooling()) {
             ([], _) => None,
             ([only], _) => Some(*only),
             (_, Pooling::LeastLoaded) => among.iter().copied().min_by_key(|&candidate| {
-                let candidate = &tier.pool.candidates()[candidate];
+                let candidate = &ranked.pool.candidates()[candidate];
                 let load = candidate.health().load();
                 let left = candidate.health().quota().map_or(1.0, |quota| quota.fraction_left(now));
                 // In steps of a tenth, so that keys with similar amounts left alternate.
                 let used = ((1.0 - left) * 10.0) as u8;
                 (RelativeLoad::new(load.in_flight(), candidate.weight()), used, load.last_attempt())
             }),
-            _ => lock(self.rotations).candidates[tier.index].pick(among),
+            _ => lock(self.rotations).candidates[ranked.index].pick(among),
         }
     }
 
-    fn lease(&mut self, tier: usize, candidate: usize, now: Instant) -> Option<LeasedCandidate<'a>> {
-        let (pool, index) = (self.tiers[tier].pool, self.tiers[tier].index);
+    fn lease(&mut self, tier: Tier, candidate: usize, now: Instant) -> Option<LeasedCandidate<'a>> {
+        let (pool, index) = (self.provider(tier).pool, self.provider(tier).index);
         let chosen = &pool.candidates()[candidate];
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         let (model, cost) = (self.demand.model(), self.demand.cost());
         let lease = Lease::acquire(pool.health(), chosen.health(), model, cost, attempt, now)?;
-        self.taken.insert((index, candidate));
+        self.take(tier, candidate);
         Some(LeasedCandidate { pool, candidate: chosen, lease, index })
     }
 
     /// Returns the time at which a candidate of the tier's provider becomes free, if none is free now and the
     /// provider's `max_wait` permits the wait.
-    fn wait_until(&mut self, tier: usize, now: Instant) -> Option<Instant> {
-        let tier = &self.tiers[tier];
-        let (max_wait, index) = (tier.pool.max_wait(), tier.index);
+    fn wait_until(&mut self, tier: Tier, now: Instant) -> Option<Instant> {
+        let ranked = self.provider(tier);
+        let max_wait = ranked.pool.max_wait();
         if max_wait.is_zero() {
             return None;
         }
-        let provider = self.demand.provider(tier.pool, now);
+        let provider = self.demand.provider(ranked.pool, now);
         let mut soonest: Option<Instant> = None;
-        for candidate in self.remaining_in(tier) {
-            match self.availability(tier, provider, candidate, now) {
+        for candidate in self.remaining_in(ranked) {
+            match ranked.availability(&self.demand, provider, candidate, now) {
                 Availability::Free => return None,
                 Availability::Limited(wait) => {
                     let at = now.checked_add(wait);
@@ -316,10 +337,8 @@ impl<'a> Plan<'a> {
                 _ => {}
             }
         }
-        let (soonest, until) = (soonest?, tier.wait_until.unwrap_or(now + max_wait));
-        for tier in self.tiers.iter_mut().filter(|tier| tier.index == index) {
-            tier.wait_until = Some(until);
-        }
+        let soonest = soonest?;
+        let until = *self.providers[tier.provider].wait_until.get_or_insert(now + max_wait);
         (soonest <= until).then_some(soonest)
     }
 }

@@ -25,10 +25,6 @@ impl<'a> Demand<'a> {
         Self { request, cost, avoided }
     }
 
-    pub(super) fn request(&self) -> &'a RelayRequest {
-        self.request
-    }
-
     pub(super) fn model(&self) -> &'a Arc<str> {
         self.request.body().model()
     }

@@ -1,77 +1,105 @@
 //! The providers and candidates that can serve a request at all.
 
-use relay_providers::RelayRequest;
+use std::fmt;
+
+use relay_config::ProviderName;
+use relay_messages::Unsupported;
+use relay_providers::{GuardrailConflict, RelayRequest};
 
 use super::usable::Usable;
 use crate::candidate::ProviderPool;
 use crate::error::PlanError;
 
-/// Returns the indices of the providers that can serve `request`, now or later: first those that list its
-/// model, then the others, which `strict_models` excludes, and last those that need a text in the place of some content.
-///
-/// # Errors
-/// [`PlanError`] names the condition that no provider meets.
-pub(super) fn eligible_providers(
-    pools: &[ProviderPool],
-    strict_models: bool,
-    request: &RelayRequest,
-) -> Result<[Vec<usize>; 3], PlanError> {
-    let model = request.body().model();
-    if pools.is_empty() {
-        return Err(PlanError::NoProvider);
-    }
-    let (listed, mut unlisted): (Vec<usize>, Vec<usize>) =
-        (0..pools.len()).partition(|&index| pools[index].lists(model));
-    if strict_models {
-        unlisted.clear();
-    }
-    if listed.is_empty() && unlisted.is_empty() {
-        return Err(PlanError::UnknownModel { model: model.to_string() });
-    }
-    let has_credential = |index: &usize| Usable::of(&pools[*index], request).any();
-    let with_credential =
-        [listed, unlisted].map(|group| group.into_iter().filter(has_credential).collect::<Vec<_>>());
-    if with_credential.iter().all(Vec::is_empty) {
-        return Err(match request.keys_allowed() {
-            false => PlanError::KeysNotAllowed,
-            true => PlanError::NoCredential,
-        });
-    }
-    let mut conflicts = Vec::new();
-    let mut has_no_conflict = |index: &usize| {
-        let conflict = pools[*index].guardrail_conflict(request);
-        let has_none = conflict.is_none();
-        conflicts.extend(conflict.map(|conflict| (pools[*index].name().clone(), conflict)));
-        has_none
-    };
-    let guarded =
-        with_credential.map(|group| group.into_iter().filter(&mut has_no_conflict).collect::<Vec<_>>());
-    if guarded.iter().all(Vec::is_empty) {
-        return Err(PlanError::Guardrail { conflicts });
-    }
-    by_support(pools, guarded, request)
+/// The place of a provider among those that can serve a request. A plan has the providers in this order, whatever the strategy
+/// chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Suitability {
+    /// The provider lists the model, or lists no models.
+    Listed,
+    /// The provider lists other models only.
+    Unlisted,
+    /// The provider needs a text in the place of some content.
+    LastResort,
 }
 
-/// Separates the providers of `groups` that can serve `request` only with a text in the place of some content: they become the
-/// third group.
-fn by_support(
-    pools: &[ProviderPool],
-    groups: [Vec<usize>; 2],
-    request: &RelayRequest,
-) -> Result<[Vec<usize>; 3], PlanError> {
-    let (mut unsupported, mut last_resort) = (Vec::new(), Vec::new());
-    let mut supports_all = |index: &usize| {
-        let Some(feature) = pools[*index].unsupported(request) else { return true };
-        if feature.is_replaceable() {
-            last_resort.push(*index);
+/// The condition of a request that a provider does not meet, now or later. Its text is a clause about the provider.
+#[derive(Debug)]
+pub(super) enum Ineligible {
+    /// The provider does not list the model, and `strict_models` is set.
+    Model,
+    /// The request may use none of its credentials, because keys may not serve it.
+    Keys,
+    /// The request may use none of its credentials.
+    Credential,
+    Guardrail(GuardrailConflict),
+    Feature(Unsupported),
+}
+
+impl fmt::Display for Ineligible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Model => f.write_str("it does not list the model, and routing.strict_models is set"),
+            Self::Keys => f.write_str("its keys may not serve a subscription"),
+            Self::Credential => {
+                f.write_str("it has no key, and the request has no credential that can be passed through")
+            }
+            Self::Guardrail(conflict) => write!(f, "it {conflict}"),
+            Self::Feature(feature) => write!(f, "it {feature}"),
         }
-        unsupported.push((pools[*index].name().clone(), feature));
-        false
-    };
-    let [listed, unlisted] =
-        groups.map(|group| group.into_iter().filter(&mut supports_all).collect::<Vec<_>>());
-    match listed.is_empty() && unlisted.is_empty() && last_resort.is_empty() {
-        true => Err(PlanError::Unsuitable { unsupported }),
-        false => Ok([listed, unlisted, last_resort]),
+    }
+}
+
+/// Returns the place of `pool` among those that can serve `request`, and its candidates that the request may use.
+///
+/// # Errors
+/// The first condition that the provider does not meet.
+pub(super) fn eligibility<'a>(
+    pool: &'a ProviderPool,
+    strict_models: bool,
+    request: &RelayRequest,
+) -> Result<(Suitability, Usable<'a>), Ineligible> {
+    let is_listed = pool.lists(request.body().model());
+    if strict_models && !is_listed {
+        return Err(Ineligible::Model);
+    }
+    let usable = Usable::of(pool, request);
+    if !usable.any() {
+        return Err(if request.keys_allowed() { Ineligible::Credential } else { Ineligible::Keys });
+    }
+    if let Some(conflict) = pool.guardrail_conflict(request) {
+        return Err(Ineligible::Guardrail(conflict));
+    }
+    match pool.unsupported(request) {
+        None if is_listed => Ok((Suitability::Listed, usable)),
+        None => Ok((Suitability::Unlisted, usable)),
+        Some(feature) if feature.is_replaceable() => Ok((Suitability::LastResort, usable)),
+        Some(feature) => Err(Ineligible::Feature(feature)),
+    }
+}
+
+/// Returns the error of a request that none of `pools` can serve: the condition that no provider meets, after the conditions
+/// that some provider meets.
+#[cold]
+pub(super) fn plan_error(pools: &[ProviderPool], strict_models: bool, request: &RelayRequest) -> PlanError {
+    let model = request.body().model();
+    let (mut unsupported, mut conflicts, mut has_no_credential) = (Vec::new(), Vec::new(), false);
+    // Those that list the model come first.
+    let listed = pools.iter().filter(|pool| pool.lists(model));
+    for pool in listed.chain(pools.iter().filter(|pool| !pool.lists(model))) {
+        let name = || -> ProviderName { pool.name().clone() };
+        match eligibility(pool, strict_models, request) {
+            Err(Ineligible::Feature(feature)) => unsupported.push((name(), feature)),
+            Err(Ineligible::Guardrail(conflict)) => conflicts.push((name(), conflict)),
+            Err(Ineligible::Keys | Ineligible::Credential) => has_no_credential = true,
+            Err(Ineligible::Model) | Ok(_) => {}
+        }
+    }
+    match has_no_credential {
+        _ if !unsupported.is_empty() => PlanError::Unsuitable { unsupported },
+        _ if !conflicts.is_empty() => PlanError::Guardrail { conflicts },
+        true if request.keys_allowed() => PlanError::NoCredential,
+        true => PlanError::KeysNotAllowed,
+        false if pools.is_empty() => PlanError::NoProvider,
+        false => PlanError::UnknownModel { model: model.to_string() },
     }
 }

@@ -6,8 +6,8 @@ use relay_config::{ProviderName, Strategy};
 use relay_providers::RelayRequest;
 
 use super::availability::Availability;
+use super::eligibility::eligibility;
 use super::planner::Planner;
-use super::usable::Usable;
 use crate::candidate::{CredentialId, ProviderPool};
 use crate::clock;
 use crate::error::PlanError;
@@ -92,26 +92,10 @@ impl Planner {
 
     /// Returns the providers that cannot serve `request` at all, with the reason.
     fn ineligible(&self, request: &RelayRequest) -> Vec<(ProviderName, Option<CredentialId>, String)> {
-        let model = request.body().model();
-        let reason = |pool: &ProviderPool| {
-            if self.strict_models && !pool.lists(model) {
-                return Some("it does not list the model, and routing.strict_models is set".to_owned());
-            }
-            if !Usable::of(pool, request).any() {
-                return Some(match request.keys_allowed() {
-                    false => "its keys may not serve a subscription".to_owned(),
-                    true => "it has no key, and the request has no credential that can be passed through"
-                        .to_owned(),
-                });
-            }
-            let conflict = pool.guardrail_conflict(request).map(|conflict| format!("it {conflict}"));
-            let unsupported = || pool.unsupported(request).filter(|feature| !feature.is_replaceable());
-            conflict.or_else(|| unsupported().map(|feature| format!("it {feature}")))
-        };
-        let excluded = self
-            .pools
-            .iter()
-            .filter_map(|pool| reason(pool).map(|reason| (pool.name().clone(), None, reason)));
+        let excluded = self.pools.iter().filter_map(|pool| {
+            let reason = eligibility(pool, self.strict_models, request).err()?;
+            Some((pool.name().clone(), None, reason.to_string()))
+        });
         excluded.collect()
     }
 }

@@ -1,6 +1,5 @@
 //! The planner: orders candidates for requests.
 
-use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -8,15 +7,15 @@ use std::time::Instant;
 use fastrand::Rng;
 use relay_config::{ProviderName, Strategy};
 use relay_providers::{Endpoint, RelayRequest};
+use smallvec::SmallVec;
 
-use super::attempts::Plan;
+use super::attempts::{Plan, Providers};
 use super::availability::RelativeLoad;
 use super::demand::Demand;
-use super::eligibility::eligible_providers;
+use super::eligibility::{eligibility, plan_error};
 use super::model_routes::ModelRoutes;
 use super::ranked::Ranked;
 use super::rotation::Rotations;
-use super::tier::{Phase, Tier};
 use crate::affinity::{AffinityHint, AffinityTable, SessionKey};
 use crate::candidate::{CandidateId, ProviderPool};
 use crate::clock;
@@ -140,42 +139,40 @@ impl Planner {
         request: &'a RelayRequest,
         now: Instant,
     ) -> Result<Plan<'a>, PlanError> {
-        let model = request.body().model();
-        let groups = eligible_providers(&self.pools, self.strict_models, request)?;
+        let mut providers = self.eligible(request)?;
         let session = self.session(request);
+        let place = |id: &CandidateId| self.position(id);
         let mut hint = match (&self.affinity, session) {
-            (Some(affinity), Some((session, _))) => affinity.hint(session, now),
+            (Some(affinity), Some((session, _))) => affinity.hint(session, now, place),
             _ => AffinityHint::default(),
         };
         // A first turn has no cached prefix to return to. It may repeat a request whose answer broke off, so
         // that the avoided candidate still applies.
         hint.preferred.take_if(|_| session.is_some_and(|(_, may_be_cached)| !may_be_cached));
-        let avoided = hint.avoided.as_ref().and_then(|id| self.position(id));
-        let demand = Demand::new(request, avoided);
-        let mut groups = groups.map(|group| {
-            let ranked = |index: usize| Ranked::new(&self.pools[index], index, &demand, now);
-            let mut group: Vec<Ranked<'_>> = group.into_iter().map(ranked).collect();
-            // Providers with a free candidate come first, by the priority of the best one. A candidate that
-            // is worth waiting for counts as free.
-            group.sort_by_key(|ranked| std::cmp::Reverse(ranked.priority));
-            group
-        });
-        // A provider that cannot read all content is not preferred to one that can.
-        let suitable = if groups[..2].iter().all(Vec::is_empty) { &groups[..] } else { &groups[..2] };
-        let preferred =
-            hint.preferred.as_ref().and_then(|id| self.find_preferred(id, &demand, suitable, now));
-        if preferred.is_none()
-            && let Some(group) = groups.iter_mut().find(|group| !group.is_empty())
-            && let Some(chosen) = self.choose(group, model, rotations)
-        {
-            group[..=chosen].rotate_right(1);
+        let demand = Demand::new(request, hint.avoided);
+        rank(&mut providers, &demand, now);
+        let preferred = hint.preferred.and_then(|place| self.find_preferred(place, &demand, &providers, now));
+        if preferred.is_none() {
+            self.put_first(&mut providers, demand.model(), rotations);
         }
-        let mut all = tiers(preferred, &groups[..2]);
-        all.extend(tiers(preferred, &groups[2..]).into_iter().map(Tier::with_last_resort));
-        let session = session.map(|(session, _)| session);
-        let plan = Plan::new(&self.attempts, rotations, demand, all)
-            .with_session(self.affinity.as_ref().zip(session), preferred.is_some());
-        Ok(plan)
+        let session = self.affinity.as_ref().zip(session.map(|(session, _)| session));
+        let plan = Plan::new(&self.attempts, rotations, demand, providers, preferred);
+        Ok(plan.with_session(session))
+    }
+
+    /// Returns the providers that can serve `request`, now or later, in the order of their suitability.
+    fn eligible(&self, request: &RelayRequest) -> Result<Providers<'_>, PlanError> {
+        let mut providers = Providers::new();
+        for (index, pool) in self.pools.iter().enumerate() {
+            if let Ok((suitability, usable)) = eligibility(pool, self.strict_models, request) {
+                providers.push(Ranked::new(pool, index, suitability, usable));
+            }
+        }
+        if providers.is_empty() {
+            return Err(plan_error(&self.pools, self.strict_models, request));
+        }
+        providers.sort_by_key(|ranked| ranked.suitability);
+        Ok(providers)
     }
 
     /// Returns the rotations for the request's endpoint.
@@ -199,26 +196,37 @@ impl Planner {
         Some((index, self.pools[index].index_of(&id.credential)?))
     }
 
-    /// Returns the indices of the preferred candidate's provider and of the candidate, if it is free and no
-    /// route prescribes another provider.
+    /// Returns the index in `providers` of the preferred candidate's provider, and the index of the candidate, if it is free
+    /// and no route prescribes another provider. A provider that cannot read all content is not preferred to one that can.
     fn find_preferred(
         &self,
-        id: &CandidateId,
+        (index, candidate): (usize, usize),
         demand: &Demand<'_>,
-        groups: &[Vec<Ranked<'_>>],
+        providers: &[Ranked<'_>],
         now: Instant,
     ) -> Option<(usize, usize)> {
-        let (index, candidate) = self.position(id)?;
-        let ranked = groups.iter().flatten().find(|ranked| ranked.index == index)?;
+        let suitable = providers.iter().take_while(|ranked| !ranked.is_last_resort()).count();
+        let suitable = if suitable == 0 { providers } else { &providers[..suitable] };
+        let provider = suitable.iter().position(|ranked| ranked.index == index)?;
+        let ranked = &suitable[provider];
         if !ranked.usable.contains(candidate) || !ranked.is_free(candidate, demand, now) {
             return None;
         }
-        let model = demand.model();
-        let routed = (self.strategy == Strategy::ModelBased).then(|| self.routes.provider(model)).flatten();
+        let routed =
+            (self.strategy == Strategy::ModelBased).then(|| self.routes.provider(demand.model())).flatten();
         let is_elsewhere = |routed: &ProviderName| {
-            *routed != id.provider && groups.iter().flatten().any(|ranked| ranked.pool.name() == routed)
+            routed != ranked.pool.name() && suitable.iter().any(|ranked| ranked.pool.name() == routed)
         };
-        (!routed.is_some_and(is_elsewhere)).then_some((index, candidate))
+        (!routed.is_some_and(is_elsewhere)).then_some((provider, candidate))
+    }
+
+    /// Moves the provider that the strategy chooses before the others of the same suitability.
+    fn put_first(&self, providers: &mut [Ranked<'_>], model: &str, rotations: &Mutex<Rotations>) {
+        if let Some(group) = providers.chunk_by_mut(is_as_suitable).next()
+            && let Some(chosen) = self.choose(group, model, rotations)
+        {
+            group[..=chosen].rotate_right(1);
+        }
     }
 
     /// Returns the position in `among` of the provider that the strategy puts first, or `None` if it keeps
@@ -237,7 +245,7 @@ impl Planner {
                 (RelativeLoad::new(load.in_flight(), pool.weight()), load.last_attempt())
             }),
             _ => {
-                let indices: Vec<usize> = among.iter().map(|ranked| ranked.index).collect();
+                let indices: SmallVec<[usize; 8]> = among.iter().map(|ranked| ranked.index).collect();
                 let chosen = lock(rotations).providers.pick(&indices)?;
                 indices.iter().position(|&index| index == chosen)
             }
@@ -245,16 +253,17 @@ impl Planner {
     }
 }
 
-/// Returns the tiers of the providers in `groups`: the preferred candidate, the free ones in order, then the demoted ones in
-/// order.
-fn tiers<'a>(preferred: Option<(usize, usize)>, groups: &[Vec<Ranked<'a>>]) -> VecDeque<Tier<'a>> {
-    let ranked = || groups.iter().flatten();
-    let of = |ranked: &Ranked<'a>, phase| Tier::new(ranked.pool, ranked.index, ranked.usable, phase);
-    let first = preferred.and_then(|(index, candidate)| {
-        let ranked = ranked().find(|ranked| ranked.index == index)?;
-        Some(of(ranked, Phase::Preferred(candidate)))
-    });
-    let ready = ranked().map(|ranked| of(ranked, Phase::Ready));
-    let demoted = ranked().map(|ranked| of(ranked, Phase::Demoted));
-    first.into_iter().chain(ready).chain(demoted).collect()
+/// Orders the providers of each suitability: those with a free candidate come first, by the priority of the best one. A
+/// candidate that is worth waiting for counts as free.
+fn rank(providers: &mut [Ranked<'_>], demand: &Demand<'_>, now: Instant) {
+    for group in providers.chunk_by_mut(is_as_suitable).filter(|group| group.len() > 1) {
+        for ranked in &mut *group {
+            ranked.rank(demand, now);
+        }
+        group.sort_by_key(|ranked| std::cmp::Reverse(ranked.priority));
+    }
+}
+
+fn is_as_suitable(one: &Ranked<'_>, next: &Ranked<'_>) -> bool {
+    one.suitability == next.suitability
 }

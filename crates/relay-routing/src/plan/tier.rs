@@ -1,23 +1,19 @@
 //! A part of a plan: candidates of one provider that are tried at the same point of the plan.
 
-use std::time::Instant;
+use smallvec::SmallVec;
 
 use super::availability::{Availability, ProviderAvailability};
-use super::usable::Usable;
-use crate::candidate::ProviderPool;
+use super::ranked::Ranked;
+
+/// The tiers of a plan. Most plans have one provider or two.
+pub(super) type Tiers = SmallVec<[Tier; 5]>;
 
 /// Candidates of one provider that are tried at the same point of a plan, in the order of their priorities.
-#[derive(Debug)]
-pub(super) struct Tier<'a> {
-    pub(super) pool: &'a ProviderPool,
-    /// The provider's index in the planner.
-    pub(super) index: usize,
-    pub(super) usable: Usable<'a>,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tier {
+    /// The provider's index in the plan.
+    pub(super) provider: usize,
     pub(super) phase: Phase,
-    /// `true` if the provider needs a text in the place of some content, so that all others come before it.
-    pub(super) is_last_resort: bool,
-    /// The end of the wait for the provider's limits; `None` before the first wait.
-    pub(super) wait_until: Option<Instant>,
 }
 
 /// The part of a provider's candidates that a tier consists of.
@@ -31,18 +27,25 @@ pub(super) enum Phase {
     Demoted,
 }
 
-impl<'a> Tier<'a> {
-    pub(super) fn new(pool: &'a ProviderPool, index: usize, usable: Usable<'a>, phase: Phase) -> Self {
-        Self { pool, index, usable, phase, is_last_resort: false, wait_until: None }
+/// Returns the tiers of `providers`: the preferred candidate, the free ones in order, then the demoted ones in order. After
+/// those come the tiers of last resort, in the same order. `preferred` is an index in `providers`, and one of a candidate.
+pub(super) fn tiers(providers: &[Ranked<'_>], preferred: Option<(usize, usize)>) -> Tiers {
+    let mut tiers = Tiers::new();
+    let suitable = providers.iter().take_while(|ranked| !ranked.is_last_resort()).count();
+    for group in [0..suitable, suitable..providers.len()] {
+        let first = preferred.filter(|(provider, _)| group.contains(provider));
+        tiers
+            .extend(first.map(|(provider, candidate)| Tier { provider, phase: Phase::Preferred(candidate) }));
+        for phase in [Phase::Ready, Phase::Demoted] {
+            tiers.extend(group.clone().map(|provider| Tier { provider, phase }));
+        }
     }
+    tiers
+}
 
-    /// Returns the tier for the candidates of a provider that comes after all others.
-    pub(super) fn with_last_resort(self) -> Self {
-        Self { is_last_resort: true, ..self }
-    }
-
+impl Tier {
     /// Returns `true` if a candidate with this availability can be tried here.
-    pub(super) fn admits(&self, availability: Availability) -> bool {
+    pub(super) fn admits(self, availability: Availability) -> bool {
         match self.phase {
             Phase::Ready => availability.is_free(),
             Phase::Preferred(_) | Phase::Demoted => availability.is_usable(),
@@ -50,7 +53,7 @@ impl<'a> Tier<'a> {
     }
 
     /// Returns `true` if no candidate can be tried here while the provider is in this state.
-    pub(super) fn excludes(&self, provider: ProviderAvailability) -> bool {
+    pub(super) fn excludes(self, provider: ProviderAvailability) -> bool {
         provider.is_blocked() || self.phase == Phase::Ready && provider.is_demoted()
     }
 }
