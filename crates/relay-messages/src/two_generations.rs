@@ -2,7 +2,8 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hash};
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -26,9 +27,9 @@ use std::time::{Duration, Instant};
 /// assert_eq!(map.get(&"key", now), None);
 /// ```
 #[derive(Debug, Clone)]
-pub struct TwoGenerations<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+pub struct TwoGenerations<K, V, S = RandomState> {
+    young: HashMap<K, V, S>,
+    old: HashMap<K, V, S>,
     /// The start of the young generation; `None` before the first use.
     since: Option<Instant>,
     capacity: usize,
@@ -39,7 +40,15 @@ impl<K: Eq + Hash, V> TwoGenerations<K, V> {
     /// Creates an empty map. A generation has at most `capacity` entries and ends after `lifetime`.
     #[must_use]
     pub fn new(capacity: usize, lifetime: Duration) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), since: None, capacity, lifetime }
+        Self::with_hasher(capacity, lifetime)
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher + Default> TwoGenerations<K, V, S> {
+    /// Creates an empty map whose keys are hashed by `S`. A generation has at most `capacity` entries and ends after `lifetime`.
+    #[must_use]
+    pub fn with_hasher(capacity: usize, lifetime: Duration) -> Self {
+        Self { young: HashMap::default(), old: HashMap::default(), since: None, capacity, lifetime }
     }
 
     /// Sets the value of `key`.
@@ -56,7 +65,10 @@ impl<K: Eq + Hash, V> TwoGenerations<K, V> {
         Q: Eq + Hash + ?Sized,
     {
         self.rotate(now);
-        if let Some((key, value)) = self.old.remove_entry(key) {
+        // An empty map hashes the key all the same.
+        if !self.old.is_empty()
+            && let Some((key, value)) = self.old.remove_entry(key)
+        {
             self.young.insert(key, value);
         }
         self.young.get_mut(key)
@@ -68,7 +80,7 @@ impl<K: Eq + Hash, V> TwoGenerations<K, V> {
         V: Default,
     {
         self.rotate(now);
-        let old = self.old.remove(&key);
+        let old = if self.old.is_empty() { None } else { self.old.remove(&key) };
         self.young.entry(key).or_insert_with(|| old.unwrap_or_default())
     }
 

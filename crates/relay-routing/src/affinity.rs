@@ -1,7 +1,7 @@
 //! Session affinity: keeps a conversation on the candidate that has its prompt cache.
 
 use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hash};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -24,12 +24,35 @@ const DETOURS: u8 = 2;
 #[derive(Debug)]
 pub struct AffinityTable {
     hasher: RandomState,
-    sessions: Mutex<TwoGenerations<u64, SessionState>>,
+    sessions: Mutex<Sessions>,
+}
+
+/// The keys are hashes of random seed, which are not hashed again.
+type Sessions = TwoGenerations<u64, SessionState, BuildHasherDefault<KeyAsHash>>;
+
+/// The hasher of a key that is a hash.
+#[derive(Debug, Default)]
+struct KeyAsHash(u64);
+
+impl Hasher for KeyAsHash {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Default for AffinityTable {
     fn default() -> Self {
-        let sessions = Mutex::new(TwoGenerations::new(SESSIONS, REMEMBERED));
+        let sessions = Mutex::new(Sessions::with_hasher(SESSIONS, REMEMBERED));
         Self { hasher: RandomState::default(), sessions }
     }
 }
@@ -67,8 +90,11 @@ impl AffinityTable {
 
     /// Returns the key of the session with this name.
     pub(crate) fn session(&self, name: impl Hash, model: &str) -> SessionKey {
-        let any_model = self.hasher.hash_one(name);
-        SessionKey { with_model: self.hasher.hash_one((any_model, model)), any_model }
+        let mut hasher = self.hasher.build_hasher();
+        name.hash(&mut hasher);
+        let any_model = hasher.finish();
+        model.hash(&mut hasher);
+        SessionKey { with_model: hasher.finish(), any_model }
     }
 
     /// Returns the hint for `session`, with the `place` of each candidate, if it has one. A model that the session has not used

@@ -19,6 +19,9 @@ use crate::clock;
 use crate::health::{CircuitSettings, CircuitState, KeyHealth, Probe, ProbeSettings, ProviderHealth};
 use crate::limits::Quota;
 
+/// The largest number of candidates among which one is found by comparison. It costs less than a hash.
+const FEW: usize = 16;
+
 /// The service of one candidate: a tower stack from [`Attempt`] to [`Answer`], boxed once.
 #[derive(Debug, Clone)]
 pub struct CandidateService(BoxCloneSyncService<Attempt, Answer, AttemptError>);
@@ -276,7 +279,10 @@ impl ProviderPool {
 
     /// Returns the index of the candidate with this credential.
     pub(crate) fn index_of(&self, credential: &CredentialId) -> Option<usize> {
-        self.indices.get(credential).copied()
+        if self.candidates.len() > FEW {
+            return self.indices.get(credential).copied();
+        }
+        self.candidates.iter().position(|candidate| candidate.credential == *credential)
     }
 
     /// Returns the priority of the best candidate, or `None` if there is none.

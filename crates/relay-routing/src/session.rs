@@ -79,7 +79,10 @@ fn session_of(user_id: &str) -> Option<Cow<'_, str>> {
     struct UserId {
         session_id: String,
     }
-    if let Some((_, session)) = user_id.rsplit_once(SESSION_MARK) {
+    // The session is short, so that comparing from the end costs less than preparing a search.
+    let mark =
+        user_id.as_bytes().windows(SESSION_MARK.len()).rposition(|bytes| bytes == SESSION_MARK.as_bytes());
+    if let Some(session) = mark.and_then(|mark| user_id.get(mark + SESSION_MARK.len()..)) {
         return Some(Cow::Borrowed(session));
     }
     serde_json::from_str::<UserId>(user_id).ok().map(|user| Cow::Owned(user.session_id))
