@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::metric::{Metric, Values};
+use super::open_streams::paced;
 use crate::Result;
 use crate::client::closed::{ClosedLoop, Expect};
 use crate::client::rate;
 use crate::client::streams::OpenStreams;
 use crate::peer::{Lab, Launch, Peer, Spec, start};
-use crate::proc::{cpu_time, memory};
+use crate::proc::cpu_time;
 use crate::stats::percentile;
 use crate::upstream::scenario::Scenario;
 
 /// The connections of an open loop: enough for 64 requests that are late.
-const RATE_CONNECTIONS: usize = 64;
+pub(super) const RATE_CONNECTIONS: usize = 64;
 
 /// A load. Sizes are bytes of the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,7 @@ pub(crate) async fn measure_start(spec: &Spec, lab: &Lab) -> Result<Option<Value
     Ok(peer.map(|_| vec![(Metric::Start, time.as_secs_f64() * 1e3)]))
 }
 
-fn small_stream() -> Bytes {
+pub(super) fn small_stream() -> Bytes {
     crate::body::of_size(1024, true)
 }
 
@@ -144,69 +145,12 @@ async fn closed(peer: &Peer, load: &mut ClosedLoop, time: Duration) -> Result<Va
     Ok(values)
 }
 
-async fn paced(
-    peer: &Peer,
-    lab: &Lab,
-    streams: OpenStreams,
-    time: Duration,
-    bodies: Option<(Bytes, u32)>,
-) -> Result<Values> {
-    tokio::time::sleep(time / 5).await;
-    let before = peer.pid.map(cpu_time).transpose()?;
-    let events = streams.events();
-    streams.record_delays(true);
-    match bodies {
-        None => tokio::time::sleep(time).await,
-        Some((body, per_second)) => {
-            rate::run(&peer.target(body), per_second, time, RATE_CONNECTIONS / 8).await?;
-        }
-    }
-    streams.record_delays(false);
-    let events = streams.events() - events;
-    let used = match (peer.pid, before) {
-        (Some(pid), Some(before)) => Some(microseconds(cpu_time(pid)?.saturating_sub(before))),
-        _ => None,
-    };
-    lab.upstream.end_streams().await?;
-    let delays = streams.end().await?;
-    let mut values = quantiles(&delays, (Metric::DelayP50, Metric::DelayP99), 1e6);
-    values.extend(used.map(|used| (Metric::CpuPerEvent, used / events.max(1) as f64)));
-    Ok(values)
-}
-
-/// Measures the memory of a peer, which must be new: idle, and with open streams. Then it ends them.
-/// # Errors
-/// If a stream fails.
-pub(crate) async fn measure_memory(peer: &Peer, lab: &Lab, count: usize, silent: bool) -> Result<Values> {
-    let Some(pid) = peer.pid else { return Ok(Values::new()) };
-    let idle = memory(pid)?.resident as f64;
-    let streams = OpenStreams::open(&peer.target(small_stream()), count, !silent).await?;
-    let arrived = Duration::from_millis(if silent { 1_500 } else { 500 });
-    tokio::time::sleep(arrived).await;
-    let open = memory(pid)?.resident as f64;
-    lab.upstream.end_streams().await?;
-    streams.end().await?;
-    let per_stream = (open - idle) / count as f64 / 1024.0;
-    Ok(vec![(Metric::MemoryIdle, idle / MEGABYTE), (Metric::MemoryPerStream, per_stream)])
-}
-
-/// Measures the memory of a peer after `wait`.
-/// # Errors
-/// If the process has ended.
-pub(crate) async fn measure_memory_after(peer: &Peer, wait: Duration) -> Result<Values> {
-    tokio::time::sleep(wait).await;
-    let Some(pid) = peer.pid else { return Ok(Values::new()) };
-    Ok(vec![(Metric::MemoryAfter, memory(pid)?.resident as f64 / MEGABYTE)])
-}
-
-const MEGABYTE: f64 = 1024.0 * 1024.0;
-
-fn microseconds(time: Duration) -> f64 {
+pub(super) fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
 /// Returns the median and the 99th percentile of sorted nanoseconds, in units of `unit` nanoseconds.
-fn quantiles(sorted: &[u64], (p50, p99): (Metric, Metric), unit: f64) -> Values {
+pub(super) fn quantiles(sorted: &[u64], (p50, p99): (Metric, Metric), unit: f64) -> Values {
     let value = |p| percentile(sorted, p).map(|value| value as f64 / unit);
     [(p50, value(0.5)), (p99, value(0.99))]
         .into_iter()

@@ -4,6 +4,7 @@ pub(crate) mod goal;
 pub(crate) mod list;
 pub(crate) mod load;
 pub(crate) mod metric;
+pub(crate) mod open_streams;
 pub(crate) mod scale;
 pub(crate) mod system_calls;
 

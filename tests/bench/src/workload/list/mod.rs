@@ -1,0 +1,50 @@
+//! The list of all workloads.
+
+mod memory;
+mod peers;
+mod requests;
+mod streams;
+
+use self::memory::memory;
+use self::peers::{HAPROXY, HYPER, NGINX, RELAY, SIX, peers};
+use self::requests::{added, keys, over_tls, rate, requests};
+use self::streams::streams;
+use super::Workload;
+use super::goal::{Bound, Goal};
+use super::load::Load;
+use super::metric::Metric;
+use super::scale::Scale;
+use crate::peer::Spec;
+
+/// Returns the workloads, with further peers that take part in all of them that proxy requests.
+pub(crate) fn workloads(scale: &Scale, further: &[Spec]) -> Vec<Workload> {
+    let mut all = requests();
+    all.extend(over_tls());
+    all.extend(streams(scale));
+    all.extend(memory(scale));
+    all.extend([added(), rate(), keys(), start()]);
+    for workload in &mut all {
+        if scale.is_smoke {
+            workload.load = workload.load.reduced();
+        }
+        if !matches!(workload.load, Load::Start) && !workload.id.starts_with("keys") {
+            workload.peers.extend_from_slice(further);
+        }
+    }
+    all
+}
+
+fn goal(peer: &'static str, metric: Metric, bound: Bound) -> Goal {
+    Goal { peer, metric, bound }
+}
+
+fn start() -> Workload {
+    Workload {
+        id: "start",
+        title: "Start".to_owned(),
+        peers: peers(&[HYPER, NGINX, HAPROXY, RELAY, SIX]),
+        load: Load::Start,
+        shown: &[Metric::Start],
+        goals: vec![goal(SIX, Metric::Start, Bound::AtMost(10.0))],
+    }
+}
