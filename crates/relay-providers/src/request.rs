@@ -197,7 +197,13 @@ impl Deadline {
     /// The time that remains; zero after the deadline.
     #[must_use]
     pub fn remaining(self) -> Duration {
-        self.at.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+        self.remaining_at(Instant::now().into_std())
+    }
+
+    /// The time that remains at `now`, a reading of the runtime's clock; zero after the deadline.
+    #[must_use]
+    pub fn remaining_at(self, now: std::time::Instant) -> Duration {
+        self.at.map_or(Duration::MAX, |at| at.into_std().saturating_duration_since(now))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use relay_messages::TwoGenerations;
@@ -79,6 +79,30 @@ struct SessionState {
     /// The number of consecutive requests that another candidate has served.
     detours: u8,
     avoided: Option<(CandidateId, Instant)>,
+}
+
+/// A session and the candidate that serves a request of it.
+#[derive(Debug)]
+pub(crate) struct ServedSession {
+    affinity: Arc<AffinityTable>,
+    session: SessionKey,
+    candidate: CandidateId,
+}
+
+impl ServedSession {
+    pub(crate) fn new(affinity: &Arc<AffinityTable>, session: SessionKey, candidate: CandidateId) -> Self {
+        Self { affinity: Arc::clone(affinity), session, candidate }
+    }
+
+    /// Records that the candidate has served the request.
+    pub(crate) fn record_success(&self, now: Instant) {
+        self.affinity.record_success(self.session, &self.candidate, now);
+    }
+
+    /// Records that the candidate has broken off its answer.
+    pub(crate) fn record_break(self, now: Instant) {
+        self.affinity.record_break(self.session, self.candidate, now);
+    }
 }
 
 impl AffinityTable {

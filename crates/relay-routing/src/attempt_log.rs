@@ -70,15 +70,26 @@ impl AttemptLog {
     /// Returns a copy of the attempts.
     #[must_use]
     pub fn to_vec(&self) -> Vec<AttemptRecord> {
-        let mut attempts = self.attempts().clone();
+        let (mut attempts, now) = (self.attempts().clone(), clock::now());
         for attempt in attempts.iter_mut().filter(|attempt| attempt.result == AttemptRecord::UNFINISHED) {
-            attempt.latency = self.time().saturating_sub(attempt.started);
+            attempt.latency = self.time(now).saturating_sub(attempt.started);
         }
         attempts
     }
 
     /// Adds an attempt that starts now.
     pub fn start(&self, provider: ProviderName, credential: CredentialId, model: Box<str>) {
+        self.start_at(clock::now(), provider, credential, model);
+    }
+
+    /// Adds an attempt that starts at `now`.
+    pub(crate) fn start_at(
+        &self,
+        now: Instant,
+        provider: ProviderName,
+        credential: CredentialId,
+        model: Box<str>,
+    ) {
         self.attempts().push(AttemptRecord {
             provider,
             credential,
@@ -86,15 +97,26 @@ impl AttemptLog {
             status: None,
             result: AttemptRecord::UNFINISHED,
             error: None,
-            started: self.time(),
+            started: self.time(now),
             latency: Duration::ZERO,
         });
     }
 
     /// Ends the last attempt.
     pub fn end(&self, status: Option<u16>, result: &'static str, error: Option<String>) {
+        self.end_at(clock::now(), status, result, error);
+    }
+
+    /// Ends the last attempt at `now`.
+    pub(crate) fn end_at(
+        &self,
+        now: Instant,
+        status: Option<u16>,
+        result: &'static str,
+        error: Option<String>,
+    ) {
         if let Some(attempt) = self.attempts().last_mut() {
-            attempt.latency = self.time().saturating_sub(attempt.started);
+            attempt.latency = self.time(now).saturating_sub(attempt.started);
             (attempt.status, attempt.result, attempt.error) = (status, result, error);
         }
     }
@@ -104,9 +126,9 @@ impl AttemptLog {
         std::mem::take(&mut *self.attempts())
     }
 
-    /// The time since the start of the request.
-    fn time(&self) -> Duration {
-        clock::now().saturating_duration_since(self.0.start)
+    /// The time from the start of the request until `now`.
+    fn time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.0.start)
     }
 
     fn attempts(&self) -> MutexGuard<'_, Vec<AttemptRecord>> {

@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::ready;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use relay_config::{KeyId, KeyLimits, ModelMapping, Pooling, ProviderName};
 use relay_messages::{ModelCache, Unsupported};
 use relay_providers::{Answer, Attempt, AttemptError, GuardrailConflict, RelayRequest};
-use tower::Service;
-use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt};
 
 use crate::clock;
 use crate::health::{CircuitSettings, CircuitState, KeyHealth, Probe, ProbeSettings, ProviderHealth};
@@ -22,9 +22,35 @@ use crate::limits::Quota;
 /// The largest number of candidates among which one is found by comparison. It costs less than a hash.
 const FEW: usize = 16;
 
-/// The service of one candidate: a tower stack from [`Attempt`] to [`Answer`], boxed once.
-#[derive(Debug, Clone)]
-pub struct CandidateService(BoxCloneSyncService<Attempt, Answer, AttemptError>);
+/// The service of one candidate: a tower stack from [`Attempt`] to [`Answer`], boxed once. Clones share the box.
+///
+/// It is always ready. Each call is made by a clone of the stack, once that clone is ready.
+#[derive(Clone)]
+pub struct CandidateService(Arc<dyn Start>);
+
+/// The future of a [`CandidateService`].
+pub(crate) type AttemptFuture = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
+
+/// A service that is called by reference.
+trait Start: Send + Sync {
+    fn start(&self, attempt: Attempt) -> AttemptFuture;
+}
+
+impl<S> Start for S
+where
+    S: Service<Attempt, Response = Answer, Error = AttemptError> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    fn start(&self, attempt: Attempt) -> AttemptFuture {
+        let mut service = self.clone();
+        match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Box::pin(service.call(attempt)),
+            Poll::Ready(Err(error)) => Box::pin(ready(Err(error))),
+            // It is polled again, with the waker of the task.
+            Poll::Pending => Box::pin(service.oneshot(attempt)),
+        }
+    }
+}
 
 impl CandidateService {
     /// Boxes `service`.
@@ -33,21 +59,32 @@ impl CandidateService {
         S: Service<Attempt, Response = Answer, Error = AttemptError> + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
-        Self(BoxCloneSyncService::new(service))
+        Self(Arc::new(service))
+    }
+
+    /// Calls a clone of the stack.
+    pub(crate) fn start(&self, attempt: Attempt) -> AttemptFuture {
+        self.0.start(attempt)
+    }
+}
+
+impl fmt::Debug for CandidateService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CandidateService")
     }
 }
 
 impl Service<Attempt> for CandidateService {
     type Response = Answer;
     type Error = AttemptError;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
+    type Future = AttemptFuture;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
-        self.0.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, attempt: Attempt) -> Self::Future {
-        self.0.call(attempt)
+        self.start(attempt)
     }
 }
 
@@ -419,8 +456,8 @@ impl Candidate {
         &self.health
     }
 
-    pub(crate) fn service(&self) -> CandidateService {
-        self.service.clone()
+    pub(crate) fn service(&self) -> &CandidateService {
+        &self.service
     }
 }
 

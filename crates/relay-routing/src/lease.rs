@@ -12,7 +12,9 @@ use relay_messages::RateLimits;
 use relay_providers::{
     Answer, AnswerBody, AnswerBodyError, AnswerStats, AttemptError, LimitScope, Outcome, StreamEnd,
 };
+use tracing::Span;
 
+use crate::affinity::ServedSession;
 use crate::clock;
 use crate::health::{KeyHealth, Permit, ProviderHealth, RestReason, Verdict};
 use crate::limits::{RequestCost, Reservation, TokensUsed};
@@ -79,6 +81,11 @@ impl Lease {
             lease.reservation = Some(quota.reserve(cost, now)?);
         }
         Some(lease)
+    }
+
+    /// Returns `true` if the request counts tokens.
+    pub(crate) fn is_count(&self) -> bool {
+        self.is_count
     }
 
     /// Records the outcome of an answer. A successful answer has still to end.
@@ -153,7 +160,7 @@ impl Lease {
     }
 
     /// Records an attempt that has failed without an answer.
-    pub(crate) fn record_error(mut self, error: &AttemptError, now: Instant) {
+    pub(crate) fn record_error(&mut self, error: &AttemptError, now: Instant) {
         if self.is_count {
             return;
         }
@@ -216,6 +223,15 @@ impl Lease {
         quota.take(reservation, TokensUsed::so_far(stats.input_tokens(), deltas), clock::now());
     }
 
+    /// Returns what is left of the resources, without evidence about the provider.
+    #[cold]
+    fn abandon(&mut self, now: Instant) {
+        self.settle(TokensUsed::ZERO, now);
+        if !self.has_begun {
+            self.report(Verdict::Neutral, &"", now);
+        }
+    }
+
     fn report(&mut self, verdict: Verdict, reason: &dyn fmt::Display, now: Instant) {
         self.has_begun = verdict == Verdict::Responded;
         // The end of an answer that has begun is reported with the same permit.
@@ -228,48 +244,59 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let now = clock::now();
-        self.settle(TokensUsed::ZERO, now);
-        if !self.has_begun {
-            self.report(Verdict::Neutral, &"", now);
+        let is_judged = self.has_begun || self.permit.is_none();
+        if self.reservation.is_some() || !is_judged {
+            self.abandon(clock::now());
         }
         self.provider.load().end();
         self.key.load().end();
     }
 }
 
-/// The body of an answer with the lease that ends with it.
-pub(crate) struct LeasedBody<F: FnOnce()> {
+/// The body of an answer with the lease that ends with it. It is polled and dropped within the span of its attempt, so that
+/// events of that time carry the attempt.
+pub(crate) struct LeasedBody {
+    span: Span,
     /// `None` after the end.
-    inner: Option<AnswerBody>,
-    lease: Option<Lease>,
+    open: Option<OpenBody>,
+}
+
+struct OpenBody {
+    inner: AnswerBody,
+    lease: Lease,
     stats: AnswerStats,
-    /// Called if the body breaks off.
-    on_break: Option<F>,
+    /// The session that avoids the candidate if the body breaks off.
+    session: Option<ServedSession>,
 }
 
-impl<F: FnOnce() + Unpin> LeasedBody<F> {
-    pub(crate) fn new(inner: AnswerBody, lease: Lease, stats: AnswerStats, on_break: F) -> Self {
-        Self { inner: Some(inner), lease: Some(lease), stats, on_break: Some(on_break) }
+impl LeasedBody {
+    pub(crate) fn new(
+        inner: AnswerBody,
+        lease: Lease,
+        stats: AnswerStats,
+        session: Option<ServedSession>,
+        span: Span,
+    ) -> Self {
+        Self { span, open: Some(OpenBody { inner, lease, stats, session }) }
     }
 }
 
-impl<F: FnOnce()> LeasedBody<F> {
-    fn finish(&mut self, is_broken: bool) {
+impl OpenBody {
+    fn finish(self, is_broken: bool) {
+        let Self { inner, lease, stats, session } = self;
         // The statistics are complete once the body is dropped.
-        self.inner = None;
+        drop(inner);
         // A break may also appear as an `error` event followed by a clean end.
-        let is_broken = is_broken || self.stats.is_cut_off();
-        if let Some(lease) = self.lease.take() {
-            lease.finish(&self.stats, is_broken, clock::now());
-        }
-        if let Some(on_break) = self.on_break.take().filter(|_| is_broken) {
-            on_break();
+        let is_broken = is_broken || stats.is_cut_off();
+        let now = clock::now();
+        lease.finish(&stats, is_broken, now);
+        if let Some(session) = session.filter(|_| is_broken) {
+            session.record_break(now);
         }
     }
 }
 
-impl<F: FnOnce() + Unpin> Body for LeasedBody<F> {
+impl Body for LeasedBody {
     type Data = Bytes;
     type Error = AnswerBodyError;
 
@@ -277,29 +304,33 @@ impl<F: FnOnce() + Unpin> Body for LeasedBody<F> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
-        let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(inner).poll_frame(cx));
-        if let Some(lease) = &mut this.lease {
-            lease.flow(&this.stats);
-        }
-        if !matches!(frame, Some(Ok(_))) {
-            self.finish(frame.is_some());
+        let Self { span, open: kept } = &mut *self;
+        let Some(open) = kept else { return Poll::Ready(None) };
+        let _entered = span.enter();
+        let frame = ready!(Pin::new(&mut open.inner).poll_frame(cx));
+        open.lease.flow(&open.stats);
+        if !matches!(frame, Some(Ok(_)))
+            && let Some(open) = kept.take()
+        {
+            open.finish(frame.is_some());
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(AnswerBody::is_end_stream)
+        self.open.as_ref().is_none_or(|open| open.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), AnswerBody::size_hint)
+        self.open.as_ref().map_or_else(|| SizeHint::with_exact(0), |open| open.inner.size_hint())
     }
 }
 
-impl<F: FnOnce()> Drop for LeasedBody<F> {
+impl Drop for LeasedBody {
     fn drop(&mut self) {
-        self.finish(false);
+        if let Some(open) = self.open.take() {
+            let _entered = self.span.enter();
+            open.finish(false);
+        }
     }
 }

@@ -76,15 +76,14 @@ mod plan;
 mod route_trace;
 mod session;
 mod state;
-mod traced_body;
 
 pub use affinity::AffinityTable;
 pub use attempt_log::{AttemptLog, AttemptRecord};
 pub use candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{
-    Attempts, Failover, FailoverSettings, InOrder, InOrderAttempt, InOrderAttempts, PlannedAttempt,
-    PlannedAttempts, PlannerPolicy, Policy, Routed, Step, is_unavailable,
+    Attempts, EndedAttempt, Failover, FailoverSettings, InOrder, InOrderAttempt, InOrderAttempts,
+    PlannedAttempt, PlannedAttempts, PlannerPolicy, Policy, Routed, Step, is_unavailable,
 };
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
 pub use limits::{LimitLevel, Quota, RequestCost, Reservation, TokensUsed};

@@ -34,14 +34,16 @@
 //! A result that a policy calls final is handed on, and no other service is tried from then on: a response whose head has left
 //! cannot be taken back. A policy that judges a stream by its first events therefore reads them before it judges.
 
+mod attempt;
 mod in_order;
 mod planned;
 mod policy;
 mod service;
 mod settings;
 
+pub use attempt::{EndedAttempt, PlannedAttempt};
 pub use in_order::{InOrder, InOrderAttempt, InOrderAttempts, is_unavailable};
-pub use planned::{PlannedAttempt, PlannedAttempts, PlannerPolicy, Routed};
+pub use planned::{PlannedAttempts, PlannerPolicy, Routed};
 pub use policy::{Attempts, Policy, Step};
 pub use service::Failover;
 pub use settings::FailoverSettings;

@@ -1,27 +1,23 @@
 //! The policy of the relay: the candidates of a plan, each with a lease.
 
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use pin_project_lite::pin_project;
+use http::Response;
 use relay_config::Strategy;
 use relay_messages::cut;
 use relay_providers::{
-    Answer, AnswerBody, AnswerStats, Attempt, AttemptError, Deadline, Endpoint, Outcome, RelayRequest,
+    Answer, AnswerBody, AnswerStats, AttemptError, Deadline, Endpoint, Outcome, RelayRequest,
 };
-use tokio::time::Sleep;
-use tower::ServiceExt;
-use tower::util::Oneshot;
 use tracing::Span;
-use tracing::instrument::{Instrument, Instrumented};
 
+use super::attempt::{EndedAttempt, PlannedAttempt, Terms};
 use super::policy::{Attempts, Policy, Step};
 use super::settings::FailoverSettings;
+use crate::affinity::ServedSession;
 use crate::attempt_log::AttemptLog;
-use crate::candidate::{CandidateService, CredentialId, ProviderPool};
+use crate::candidate::ProviderPool;
 use crate::clock;
 use crate::error::{PlanError, RouteError};
 use crate::failures::Failures;
@@ -29,7 +25,6 @@ use crate::health::CircuitState;
 use crate::lease::LeasedBody;
 use crate::plan::{LeasedCandidate, NextAttempt, Plan, Planner};
 use crate::route_trace::RouteTrace;
-use crate::traced_body::TracedBody;
 
 /// The longest time of one attempt to count tokens, to the end of its answer. Anthropic counts in less than a second.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,16 +62,16 @@ impl Policy<RelayRequest> for PlannerPolicy {
     type Attempts<'a> = PlannedAttempts<'a>;
 
     fn attempts<'a>(&'a self, request: &'a RelayRequest) -> PlannedAttempts<'a> {
-        let plan = self.planner.plan(request, clock::now());
+        let now = clock::now();
         PlannedAttempts {
             request,
             settings: &self.settings,
-            plan,
+            plan: self.planner.plan(request, now),
+            planned_at: Some(now),
             log: request.extensions().get::<AttemptLog>().cloned().unwrap_or_default(),
             strategy: self.planner.strategy(),
             circuit: None,
-            running: None,
-            failures: Failures::default(),
+            failures: None,
             first_failure: None,
             attempts_left: self.settings.max_attempts.get(),
         }
@@ -88,13 +83,14 @@ pub struct PlannedAttempts<'a> {
     request: &'a RelayRequest,
     settings: &'a FailoverSettings,
     plan: Result<Plan<'a>, PlanError>,
+    /// The time of the plan, at which the first attempt starts; `None` after that.
+    planned_at: Option<Instant>,
     log: AttemptLog,
     strategy: Strategy,
     /// The circuit of the last attempt's provider, after that attempt.
     circuit: Option<CircuitState>,
-    /// The candidate of the running attempt, and the attempt's span.
-    running: Option<(LeasedCandidate<'a>, Span)>,
-    failures: Failures,
+    /// `None` before the first failure.
+    failures: Option<Box<Failures>>,
     first_failure: Option<Instant>,
     attempts_left: u32,
 }
@@ -103,34 +99,35 @@ impl<'a> PlannedAttempts<'a> {
     /// Returns `true` if the time of the request has passed, or that for further attempts.
     fn is_too_late(&self, now: Instant) -> bool {
         let after_failure = |at: Instant| now - at >= self.settings.failover_timeout;
-        self.is_over() || self.first_failure.is_some_and(after_failure)
+        self.is_over(now) || self.first_failure.is_some_and(after_failure)
     }
 
     /// Returns `true` if the time of the request has passed.
-    fn is_over(&self) -> bool {
-        self.request.deadline().is_some_and(|deadline| deadline.remaining().is_zero())
+    fn is_over(&self, now: Instant) -> bool {
+        self.remaining(now).is_some_and(|remaining| remaining.is_zero())
+    }
+
+    /// Returns the time that remains for the request, if it has a limit.
+    fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.request.deadline().map(|deadline| deadline.remaining_at(now))
     }
 
     /// Starts the attempt at `leased`. `has_more` is true if a further candidate remains.
-    fn start(&mut self, leased: LeasedCandidate<'a>, has_more: bool) -> PlannedAttempt {
+    fn start(&mut self, leased: LeasedCandidate<'a>, has_more: bool, now: Instant) -> PlannedAttempt<'a> {
         self.attempts_left -= 1;
         let is_last = self.attempts_left == 0 || !has_more;
-        let remaining = self.request.deadline().map(Deadline::remaining);
-        let limit = head_timeout(leased.pool, self.request, is_last, remaining);
-        let attempt = Attempt::new(self.request.clone())
-            .with_head_timeout(limit)
-            .with_has_fallback(!is_last)
+        let terms = Terms {
+            head_timeout: head_timeout(leased.pool, self.request, is_last, self.remaining(now)),
+            has_fallback: !is_last,
             // After a failure the last answer is held back too: if it fails as well, an earlier one may
             // be more useful.
-            .with_is_last(is_last && self.first_failure.is_none())
-            .with_on_break(self.settings.on_break);
+            is_last: is_last && self.first_failure.is_none(),
+            on_break: self.settings.on_break,
+        };
         let model: Box<str> = leased.pool.mapped(self.request.body().model()).as_ref().into();
         let span = self.span(&leased, &model);
-        self.log.start(leased.pool.name().clone(), leased.candidate.credential().clone(), model);
-        let limit = limit.filter(|_| self.is_count());
-        let attempt = leased.candidate.service().oneshot(attempt).instrument(span.clone());
-        self.running = Some((leased, span));
-        PlannedAttempt::new(attempt, limit)
+        self.log.start_at(now, leased.pool.name().clone(), leased.candidate.credential().clone(), model);
+        PlannedAttempt::new(self.request, leased, terms, span)
     }
 
     /// Opens the span of an attempt. Its level is `error`, so that an event of any enabled level carries it.
@@ -140,29 +137,19 @@ impl<'a> PlannedAttempts<'a> {
         tracing::error_span!("attempt", provider, model = &*cut(model), attempt = number)
     }
 
-    fn is_count(&self) -> bool {
-        self.request.endpoint() == Endpoint::CountTokens
-    }
-
-    /// Records the result of an attempt: in the log, the circuit in the trace and, if there is an answer, the answer in the
-    /// lease.
-    fn record(&mut self, leased: &mut LeasedCandidate<'_>, result: &Result<Answer, AttemptError>) {
-        let ended = clock::now();
+    /// Ends the last attempt in the log.
+    fn log_end(&self, result: &Result<Answer, AttemptError>, now: Instant) {
         match result {
             Ok(answer) => {
-                self.log.end(Some(answer.response.status().as_u16()), answer.outcome.as_str(), None);
-                leased.lease.record_answer(answer, ended);
-                if !self.is_count() {
-                    log_rejection(leased, answer);
-                }
+                let status = answer.response.status().as_u16();
+                self.log.end_at(now, Some(status), answer.outcome.as_str(), None);
             }
-            Err(error) => self.log.end(None, error.as_str(), Some(error.in_one_line())),
+            Err(error) => self.log.end_at(now, None, error.as_str(), Some(error.in_one_line())),
         }
-        self.circuit = Some(leased.pool.health().state(ended));
     }
 
     /// Removes what the failure rules out from the plan, and keeps the failure.
-    fn fail(&mut self, leased: LeasedCandidate<'a>, failure: Result<Answer, AttemptError>) {
+    fn fail(&mut self, leased: &LeasedCandidate<'a>, failure: Result<Answer, AttemptError>, now: Instant) {
         if let Ok(plan) = &mut self.plan {
             if failure.as_ref().is_ok_and(|answer| answer.is_account_rejected) {
                 plan.drop_account(leased.candidate);
@@ -171,12 +158,9 @@ impl<'a> PlannedAttempts<'a> {
                 plan.demote(leased.index());
             }
         }
-        let credential = leased.candidate.credential().clone();
-        if let Err(error) = &failure {
-            leased.lease.record_error(error, clock::now());
-        }
-        self.failures.add(leased.pool.name(), &credential, failure);
-        self.first_failure.get_or_insert_with(clock::now);
+        let failures = self.failures.get_or_insert_default();
+        failures.add(leased.pool.name(), leased.candidate.credential(), failure);
+        self.first_failure.get_or_insert(now);
     }
 
     /// Returns `answer` with the trace of the attempts.
@@ -196,13 +180,13 @@ impl<'a> PlannedAttempts<'a> {
     }
 }
 
-impl Attempts for PlannedAttempts<'_> {
-    type Attempt = PlannedAttempt;
+impl<'a> Attempts for PlannedAttempts<'a> {
+    type Attempt = PlannedAttempt<'a>;
     type Response = Routed;
     type Error = RouteError;
 
-    fn next(&mut self) -> Step<PlannedAttempt> {
-        let now = clock::now();
+    fn next(&mut self) -> Step<PlannedAttempt<'a>> {
+        let now = self.planned_at.take().unwrap_or_else(clock::now);
         if self.attempts_left == 0 || self.is_too_late(now) {
             return Step::Stop;
         }
@@ -210,37 +194,38 @@ impl Attempts for PlannedAttempts<'_> {
         match plan.next(now) {
             NextAttempt::Try(leased) => {
                 let has_more = plan.has_more(now);
-                Step::Try(self.start(leased, has_more))
+                Step::Try(self.start(leased, has_more, now))
             }
             NextAttempt::Wait(until) => {
-                let limit = self.request.deadline().map_or(Duration::MAX, Deadline::remaining);
+                let limit = self.remaining(now).unwrap_or(Duration::MAX);
                 Step::Wait(limit.min(until - now))
             }
             NextAttempt::Exhausted => Step::Stop,
         }
     }
 
-    fn judge(&mut self, result: Result<Answer, AttemptError>) -> ControlFlow<Result<Routed, RouteError>> {
-        let Some((mut leased, span)) = self.running.take() else { unreachable!("an attempt was started") };
-        let _entered = span.enter();
-        self.record(&mut leased, &result);
+    fn judge(&mut self, ended: EndedAttempt<'a>) -> ControlFlow<Result<Routed, RouteError>> {
+        let EndedAttempt { result, leased, span, at, circuit } = ended;
+        self.log_end(&result, at);
+        self.circuit = Some(circuit);
         match (result, &self.plan) {
             (Ok(answer), Ok(plan)) if is_final(&answer) => {
-                let answer = attach_lease(plan, leased, answer, span.clone());
+                let answer = attach_lease(plan, leased, answer, span, at);
                 ControlFlow::Break(Ok(self.routed(answer)))
             }
             (failure, _) => {
-                self.fail(leased, failure);
+                self.fail(&leased, failure, at);
                 ControlFlow::Continue(())
             }
         }
     }
 
     fn give_up(mut self) -> Result<Routed, RouteError> {
-        let timeout = self.request.deadline().filter(|_| self.is_over()).map(Deadline::limit);
-        let failures = std::mem::take(&mut self.failures);
+        let now = clock::now();
+        let timeout = self.request.deadline().filter(|_| self.is_over(now)).map(Deadline::limit);
+        let failures = self.failures.take().unwrap_or_default();
         let result = match &self.plan {
-            Ok(plan) => failures.most_useful(plan.is_single(), plan.blocked(clock::now()), timeout),
+            Ok(plan) => failures.most_useful(plan.is_single(), plan.blocked(now), timeout),
             Err(error) => Err(error.clone().into()),
         };
         match result {
@@ -250,57 +235,24 @@ impl Attempts for PlannedAttempts<'_> {
     }
 }
 
-pin_project! {
-    /// An attempt at one candidate, which may have a limit for its whole time.
-    pub struct PlannedAttempt {
-        #[pin]
-        attempt: Instrumented<Oneshot<CandidateService, Attempt>>,
-        #[pin]
-        limit: Option<Sleep>,
-        after: Duration,
-    }
-}
-
-impl PlannedAttempt {
-    fn new(attempt: Instrumented<Oneshot<CandidateService, Attempt>>, limit: Option<Duration>) -> Self {
-        Self { attempt, limit: limit.map(tokio::time::sleep), after: limit.unwrap_or_default() }
-    }
-}
-
-impl Future for PlannedAttempt {
-    type Output = Result<Answer, AttemptError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(result) = this.attempt.poll(cx) {
-            return Poll::Ready(result);
-        }
-        match this.limit.as_pin_mut().map(|limit| limit.poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Err(AttemptError::HeadTimeout { after: *this.after })),
-            _ => Poll::Pending,
-        }
-    }
-}
-
 /// Attaches the lease to the body of a final answer, and records the candidate that served the session.
-fn attach_lease(plan: &Plan<'_>, leased: LeasedCandidate<'_>, answer: Answer, span: Span) -> Answer {
-    let id = leased.id();
+fn attach_lease(
+    plan: &Plan<'_>,
+    leased: LeasedCandidate<'_>,
+    mut answer: Answer,
+    span: Span,
+    now: Instant,
+) -> Answer {
     // A count does not move a session.
     let session = plan.session().filter(|_| plan.endpoint() == Endpoint::Messages);
-    let session = session.map(|(affinity, session)| (Arc::clone(affinity), session));
-    if let (Some((affinity, session)), Outcome::Success) = (&session, answer.outcome) {
-        affinity.record_success(*session, &id, clock::now());
+    let session = session.map(|(affinity, session)| ServedSession::new(affinity, session, leased.id()));
+    if let (Some(session), Outcome::Success) = (&session, answer.outcome) {
+        session.record_success(now);
     }
-    let on_break = move || {
-        if let Some((affinity, session)) = session {
-            affinity.record_break(session, id, clock::now());
-        }
-    };
-    let stats = answer.stats.clone();
-    answer.map_body(|body| {
-        let body = LeasedBody::new(body, leased.lease, stats, on_break);
-        AnswerBody::new(TracedBody::new(span, body))
-    })
+    let (head, body) = answer.response.into_parts();
+    let body = LeasedBody::new(body, leased.lease, answer.stats.clone(), session, span);
+    answer.response = Response::from_parts(head, AnswerBody::new(body));
+    answer
 }
 
 /// Returns the limit for the response head.
@@ -324,16 +276,6 @@ fn head_timeout(
 
 fn is_final(answer: &Answer) -> bool {
     !answer.outcome.may_fail_over()
-}
-
-/// Logs a rejected key of the relay. The operator has to repair it, even if another candidate serves the
-/// request.
-fn log_rejection(leased: &LeasedCandidate<'_>, answer: &Answer) {
-    let credential = leased.candidate.credential();
-    if answer.outcome == Outcome::CredentialRejected && *credential != CredentialId::Client {
-        let (provider, status) = (leased.pool.name(), answer.response.status().as_u16());
-        tracing::error!(%provider, key = %credential, status, "the upstream refuses the relay's credential");
-    }
 }
 
 /// Returns `true` if the provider has failed, so that its other keys are unlikely to do better.

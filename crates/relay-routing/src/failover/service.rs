@@ -55,21 +55,20 @@ where
 
     fn call(&mut self, request: Q) -> Self::Future {
         let policy = self.policy.clone();
-        Box::pin(async move { drive(policy.attempts(&request)).await })
-    }
-}
-
-async fn drive<A: Attempts>(mut attempts: A) -> Result<A::Response, A::Error> {
-    loop {
-        match attempts.next() {
-            Step::Try(attempt) => {
-                let result = attempt.await;
-                if let ControlFlow::Break(result) = attempts.judge(result) {
-                    return result;
+        Box::pin(async move {
+            let mut attempts = policy.attempts(&request);
+            loop {
+                match attempts.next() {
+                    Step::Try(attempt) => {
+                        let result = attempt.await;
+                        if let ControlFlow::Break(result) = attempts.judge(result) {
+                            return result;
+                        }
+                    }
+                    Step::Wait(time) => tokio::time::sleep(time).await,
+                    Step::Stop => return attempts.give_up(),
                 }
             }
-            Step::Wait(time) => tokio::time::sleep(time).await,
-            Step::Stop => return attempts.give_up(),
-        }
+        })
     }
 }
