@@ -90,7 +90,8 @@ impl ThinkingRules {
 
     /// Returns `true` if any rule may hold for requests of `scope`.
     pub(super) fn has_any(&self, scope: RefusalScope<'_>, now: Instant) -> bool {
-        ThinkingRule::ALL.into_iter().any(|rule| self.get(scope, rule, now).holds)
+        let learned = self.learned(scope, now);
+        ThinkingRule::ALL.into_iter().any(|rule| self.current(scope, learned[rule as usize], now).holds)
     }
 
     /// Returns the rules that `body`, a request of `scope`, breaks. A request with disabled thinking breaks none.
@@ -151,8 +152,16 @@ impl ThinkingRules {
     }
 
     fn get(&self, scope: RefusalScope<'_>, rule: ThinkingRule, now: Instant) -> Learned {
-        let mut models = self.lock(scope.is_count);
-        let learned = models.get(scope.model, now).and_then(|learned| learned[rule as usize]);
+        self.current(scope, self.learned(scope, now)[rule as usize], now)
+    }
+
+    /// Returns the knowledge about each rule, which may be out of date.
+    fn learned(&self, scope: RefusalScope<'_>, now: Instant) -> [Option<Learned>; 3] {
+        self.lock(scope.is_count).get(scope.model, now).copied().unwrap_or_default()
+    }
+
+    /// Returns `learned`, or the preset of requests of `scope` if nothing was learned or it is out of date.
+    fn current(&self, scope: RefusalScope<'_>, learned: Option<Learned>, now: Instant) -> Learned {
         let is_preset = self.are_preset && !scope.is_count;
         let preset = Learned { holds: is_preset, by_default: is_preset, until: now };
         learned.filter(|learned| learned.until > now).unwrap_or(preset)
