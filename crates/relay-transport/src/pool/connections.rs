@@ -148,6 +148,11 @@ impl Connections {
         removed.extend(shared.map(|shared| Removed::Http2 { _connection: shared.connection }));
         let shared = self.shared.iter().filter(|shared| shared.streams == 0).map(|shared| shared.idle_since);
         let next = shared.chain(self.idle.front().map(|idle| idle.since)).min();
-        (removed, next.map(|since| since + limit))
+        (removed, next.map(|since| self.expiry(since)))
+    }
+
+    /// Returns the time at which a connection that is idle since `since` has to be removed.
+    pub(super) fn expiry(&self, since: Instant) -> Instant {
+        since + self.limits.idle
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use http::Uri;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -15,6 +14,7 @@ use super::connections::Taken;
 use super::error::{NoneFree, SendError};
 use super::lease::{Http1Lease, Http2Lease, Lease, Owner};
 use super::limits::PoolLimits;
+use super::origin::Origin;
 use super::queue_time::QueueTime;
 use super::state::{Protocol, State, Step};
 use crate::connect::Connector;
@@ -29,8 +29,7 @@ pub(super) enum Accept {
 
 /// The connections to one host.
 pub(super) struct Host {
-    /// Scheme and authority.
-    uri: Uri,
+    origin: Origin,
     connector: Connector,
     /// The longest wait for a connection.
     wait: Duration,
@@ -40,12 +39,17 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Creates a host without connections. `uri` has a scheme and an authority.
-    pub(super) fn new(uri: Uri, connector: Connector, limits: PoolLimits) -> Self {
+    /// Creates a host without connections.
+    pub(super) fn new(origin: Origin, connector: Connector, limits: PoolLimits) -> Self {
         // HTTP/2 is negotiated by TLS.
-        let protocol = (uri.scheme_str() != Some("https")).then_some(Protocol::Http1);
+        let protocol = (!origin.is_https()).then_some(Protocol::Http1);
         let wait = connector.timeout().saturating_add(limits.queue);
-        Self { uri, connector, wait, surplus: Notify::new(), state: Mutex::new(State::new(limits, protocol)) }
+        let state = Mutex::new(State::new(limits, protocol));
+        Self { origin, connector, wait, surplus: Notify::new(), state }
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Returns `true` if there is neither a connection nor a waiting request.
@@ -123,11 +127,11 @@ impl Host {
         }
     }
 
-    /// Closes the connections that have been idle for too long. Returns the time of the next ones.
+    /// Closes the connections that have been idle for too long. Returns the time at which the next ones can be, or `None` if no
+    /// connection is open.
     fn expire(&self) -> Option<Instant> {
         let mut state = self.state();
-        let (removed, next) = state.connections.expire(Instant::now());
-        state.continue_reaping(next);
+        let (removed, next) = state.expire(Instant::now());
         drop(state);
         drop(removed);
         next
@@ -158,11 +162,11 @@ impl Connects for Host {
             true => self.connector.http1_only(),
             false => self.connector.clone(),
         };
-        establish(connector, self.uri.clone())
+        establish(connector, self.origin.uri().clone())
     }
 
     fn authority(&self) -> &str {
-        self.uri.authority().map_or("", |authority| authority.as_str())
+        self.origin.authority()
     }
 
     fn surplus(&self) -> &Notify {
@@ -189,15 +193,17 @@ impl Connects for Host {
     }
 
     fn reap(self: &Arc<Self>) {
-        if let Ok(runtime) = Handle::try_current()
-            && self.state().start_reaping()
-        {
-            runtime.spawn(close_idle(Arc::downgrade(self)));
+        if !self.state().start_reaping() {
+            return;
+        }
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(close_idle(Arc::downgrade(self)))),
+            Err(_) => self.state().end_reaping(),
         }
     }
 }
 
-/// Closes the connections of a host that have been idle for too long, until none is idle.
+/// Closes the connections of a host that have been idle for too long, until none is open.
 async fn close_idle(host: Weak<Host>) {
     while let Some(next) = host.upgrade().and_then(|host| host.expire()) {
         sleep_until(next).await;

@@ -22,9 +22,9 @@ mod error;
 mod exchange;
 mod frames;
 mod host;
-mod host_hasher;
 mod lease;
 mod limits;
+mod origin;
 mod outgoing;
 mod queue_time;
 mod received;
@@ -35,11 +35,8 @@ mod state;
 mod tests;
 mod waiters;
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 
 use self::attempt::Connects as _;
@@ -48,8 +45,8 @@ pub(crate) use self::counted_io::{BytesReceived, CountedIo, InterimResponses};
 pub use self::error::SendError;
 use self::exchange::{Failed, exchange, may_be_unprocessed};
 use self::host::{Accept, Host};
-use self::host_hasher::HostHasher;
 use self::limits::PoolLimits;
+use self::origin::Origin;
 use self::outgoing::Outgoing;
 pub use self::queue_time::QueueTime;
 pub use self::received::{ReceiveError, ReceivedBody};
@@ -67,10 +64,9 @@ pub(crate) struct Pool(Arc<Shared>);
 struct Shared {
     connector: Connector,
     limits: PoolLimits,
-    hosts: Mutex<Hosts>,
+    /// The configuration names a few, so that a search is as fast as a hash.
+    hosts: Mutex<Vec<Arc<Host>>>,
 }
-
-type Hosts = HashMap<(Scheme, Authority), Arc<Host>, BuildHasherDefault<HostHasher>>;
 
 /// The URI of a request has no scheme or no authority.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +101,7 @@ impl Pool {
                     (Some(repeat), outgoing)
                 }
             };
-            let failed = match exchange(lease, outgoing).await {
+            let failed = match exchange(lease, host.origin(), outgoing).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => *failed,
             };
@@ -127,20 +123,16 @@ impl Pool {
     }
 
     fn host(&self, uri: &Uri) -> Option<Arc<Host>> {
-        let key = (uri.scheme()?.clone(), uri.authority()?.clone());
         let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = hosts.get(&key) {
+        if let Some(host) = hosts.iter().find(|host| host.origin().includes(uri)) {
             return Some(Arc::clone(host));
         }
         if hosts.len() >= HOSTS {
-            hosts.retain(|_, host| !host.is_unused());
+            hosts.retain(|host| !host.is_unused());
         }
-        let mut parts = http::uri::Parts::default();
-        (parts.scheme, parts.authority) = (Some(key.0.clone()), Some(key.1.clone()));
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
-        let uri = Uri::from_parts(parts).ok()?;
-        let host = Arc::new(Host::new(uri, self.0.connector.clone(), self.0.limits.clone()));
-        hosts.insert(key, Arc::clone(&host));
+        let host = Host::new(Origin::of(uri)?, self.0.connector.clone(), self.0.limits.clone());
+        let host = Arc::new(host);
+        hosts.push(Arc::clone(&host));
         Some(host)
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::connections::{Connections, Taken};
+use super::connections::{Connections, Removed, Taken};
 use super::limits::PoolLimits;
 use super::queue_time::QueueTime;
 use super::waiters::{Reply, Waiter, Waiters};
@@ -179,8 +179,18 @@ impl State {
         !std::mem::replace(&mut self.is_reaped, true)
     }
 
-    /// Sets the time at which the task that closes idle connections continues. Without one it ends.
-    pub(super) fn continue_reaping(&mut self, next: Option<Instant>) {
+    /// Counts the end of the task that closes idle connections.
+    pub(super) fn end_reaping(&mut self) {
+        self.is_reaped = false;
+    }
+
+    /// Removes the connections that have been idle for too long at `now`. Returns them, and the earliest time at which the next
+    /// one has to be removed. While all connections are in use, that is the time for one that becomes idle now: a task per
+    /// request would cost more than a task that wakes up for nothing. If no connection is open, the task ends.
+    pub(super) fn expire(&mut self, now: Instant) -> (Vec<Removed>, Option<Instant>) {
+        let (removed, next) = self.connections.expire(now);
+        let next = next.or_else(|| (self.open > 0).then(|| self.connections.expiry(now)));
         self.is_reaped = next.is_some();
+        (removed, next)
     }
 }
