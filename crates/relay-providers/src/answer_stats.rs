@@ -77,10 +77,13 @@ impl AnswerStats {
     /// Returns the callback for the end of the body.
     pub(crate) fn on_end(&self) -> OnEnd {
         let stats = self.clone();
-        Box::new(move |report, end| {
-            // A body ends once.
-            let _ = stats.0.end.set((report, end));
-        })
+        Box::new(move |report, end| stats.set_end(report, end))
+    }
+
+    /// Records the report of the whole body and its end.
+    pub(crate) fn set_end(&self, report: StreamReport, end: StreamEnd) {
+        // A body ends once.
+        let _ = self.0.end.set((report, end));
     }
 }
 

@@ -37,6 +37,7 @@ mod installed;
 pub mod kind;
 mod listing;
 mod mapping;
+mod message_body;
 mod message_events;
 mod mock;
 mod ollama;

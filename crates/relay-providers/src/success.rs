@@ -13,6 +13,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response, response};
 use http_body_util::BodyExt;
 use relay_messages::media_type;
+use relay_stream::watch::StreamReport;
 use relay_transport::{Start, read_start};
 use tokio::time::Instant;
 
@@ -39,6 +40,9 @@ const NO_STREAM: &str = "the upstream answered a request for a stream with a mes
 pub(crate) enum Checked {
     /// The response is in the form that the client has requested, as far as its start shows.
     Success(Response<AnswerBody>),
+    /// The response is a message in one piece, as the client has requested. Its report is `None` if a watch of its body has to
+    /// find the facts.
+    Message(Response<AnswerBody>, Option<Box<StreamReport>>),
     /// The response is a message in one piece, and the client has requested a stream.
     Unstreamed(Response<AnswerBody>),
     /// The response is a failure.
@@ -108,7 +112,7 @@ async fn check_piece(
         }
     };
     match failure::inspect(&head, &bytes) {
-        Answered::Message | Answered::Unusable(_)
+        Answered::Message(_) | Answered::Unusable(_)
             if attempt.request().endpoint() == Endpoint::CountTokens =>
         {
             Ok(Checked::Success(Response::from_parts(head, AnswerBody::from(bytes))))
@@ -120,13 +124,13 @@ async fn check_piece(
         Answered::Unusable(message) => {
             Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, &message))))
         }
-        Answered::Message if is_stream && attempt.has_fallback() => {
+        Answered::Message(_) if is_stream && attempt.has_fallback() => {
             Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, NO_STREAM))))
         }
-        Answered::Message => {
+        Answered::Message(report) => {
             write_type(&mut head.headers, media_type::JSON, JSON);
             let response = Response::from_parts(head, AnswerBody::from(bytes));
-            Ok(if is_stream { Checked::Unstreamed(response) } else { Checked::Success(response) })
+            Ok(if is_stream { Checked::Unstreamed(response) } else { Checked::Message(response, report) })
         }
     }
 }

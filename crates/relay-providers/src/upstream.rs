@@ -29,6 +29,7 @@ use crate::extra_headers::ExtraHeaders;
 use crate::failed_response::FailedResponse;
 use crate::failure::{self, Form, Judgement, UpstreamError};
 use crate::first_content::{Begun, await_first_content};
+use crate::message_body;
 use crate::message_events;
 use crate::outcome::Outcome;
 use crate::provider::Provider;
@@ -263,9 +264,13 @@ impl<P: Provider> Upstream<P> {
             let checked = pin!(success::check(attempt, response, since));
             in_time(attempt.request().deadline(), checked).await?
         };
-        let (response, is_unstreamed) = match checked {
-            Checked::Success(response) => (response, false),
-            Checked::Unstreamed(response) => (response, true),
+        let (response, message, is_unstreamed) = match checked {
+            Checked::Success(response) => (response, None, false),
+            Checked::Message(response, report) => {
+                let message = response.body().as_whole().cloned().zip(report);
+                (response, message, false)
+            }
+            Checked::Unstreamed(response) => (response, None, true),
             Checked::Failed(failed) => return Ok(Begun::Failed(*failed)),
         };
         let limits = RateLimits::read(response.headers());
@@ -273,6 +278,12 @@ impl<P: Provider> Upstream<P> {
         let converted = self.provider.convert(endpoint, response).await.map_err(AttemptError::Broken)?;
         if endpoint == Endpoint::CountTokens {
             return Ok(Begun::Answer(count::answer(converted).await?));
+        }
+        if let Some((bytes, report)) = message
+            && converted.body().as_whole() == Some(&bytes)
+        {
+            let answer = message_body::answer(converted, bytes, *report, || self.refusals.on_thinking(now));
+            return Ok(Begun::Answer(Answer { limits, ..answer }));
         }
         let converted = match is_unstreamed {
             true => message_events::stream_of(converted).await?,

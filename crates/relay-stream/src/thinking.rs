@@ -25,6 +25,8 @@
 
 use std::fmt;
 
+use memchr::memmem;
+
 use crate::json_valid::{Delta, DeltaKind};
 use crate::lexer::{Lexer, Token};
 
@@ -61,6 +63,14 @@ pub enum Thinking {
     Signed(ThinkingId),
     /// The answer has ended regularly with thinking and without any signature.
     Unsigned,
+}
+
+/// Returns `false` if `json`, a whole text, has no string after which a [`Thinking`] is reported: most answers have none, and a
+/// search for these strings is faster than a watch of all strings.
+#[must_use]
+pub fn may_have_thinking(json: &[u8]) -> bool {
+    // One of them is the end of `redacted_thinking`.
+    [&b"thinking\""[..], b"signature\""].iter().any(|name| memmem::find(json, name).is_some())
 }
 
 /// Finds signatures among the tokens of JSON text and reports them to a sink.

@@ -1,13 +1,14 @@
 //! The body of a response on its way back through the relay.
 
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
 use tower::BoxError;
 
 /// The body of an upstream's response: frames in the order and size in which they arrive.
@@ -21,7 +22,14 @@ use tower::BoxError;
 /// assert_eq!(body.size_hint().exact(), Some(2));
 /// ```
 #[derive(Debug)]
-pub struct AnswerBody(UnsyncBoxBody<Bytes, AnswerBodyError>);
+pub struct AnswerBody(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    /// The bytes that remain of a body in memory. Empty after its end.
+    Whole(Bytes),
+    Boxed(UnsyncBoxBody<Bytes, AnswerBodyError>),
+}
 
 impl AnswerBody {
     /// Boxes `body`.
@@ -29,7 +37,16 @@ impl AnswerBody {
     where
         B: Body<Data = Bytes, Error = AnswerBodyError> + Send + 'static,
     {
-        Self(body.boxed_unsync())
+        Self(Inner::Boxed(body.boxed_unsync()))
+    }
+
+    /// Returns the bytes of a body that is in memory as a whole: one made [`From`] bytes, before its first frame is read.
+    #[must_use]
+    pub fn as_whole(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Inner::Whole(bytes) => Some(bytes),
+            Inner::Boxed(_) => None,
+        }
     }
 }
 
@@ -42,7 +59,7 @@ impl Default for AnswerBody {
 
 impl From<Bytes> for AnswerBody {
     fn from(bytes: Bytes) -> Self {
-        Self::new(Full::new(bytes).map_err(|never| match never {}))
+        Self(Inner::Whole(bytes))
     }
 }
 
@@ -54,15 +71,25 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
-        Pin::new(&mut self.get_mut().0).poll_frame(cx)
+        match &mut self.get_mut().0 {
+            Inner::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Inner::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(mem::take(bytes))))),
+            Inner::Boxed(body) => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match &self.0 {
+            Inner::Whole(bytes) => bytes.is_empty(),
+            Inner::Boxed(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Boxed(body) => body.size_hint(),
+        }
     }
 }
 

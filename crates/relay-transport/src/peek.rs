@@ -1,5 +1,6 @@
 //! Reads the start of a body, and returns a body that still contains it.
 
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,18 +22,14 @@ pub enum Start {
 }
 
 /// Reads `body` until it ends or fails, at least `limit` bytes have arrived, or `time` has passed.
-pub async fn read_start<B>(body: B, limit: usize, time: Duration) -> Start
-where
-    B: Body<Data = Bytes, Error = AnswerBodyError> + Send + 'static,
-{
-    let mut rest = Box::pin(body);
-    let mut start = BytesMut::new();
+pub async fn read_start(mut body: AnswerBody, limit: usize, time: Duration) -> Start {
+    let mut start = Gathered::default();
     let reading = async {
         while start.len() < limit {
-            match rest.frame().await {
+            match body.frame().await {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        start.extend_from_slice(&data);
+                        start.add(data);
                     }
                 }
                 Some(Err(error)) => return End::Failed(error),
@@ -41,14 +38,45 @@ where
         }
         End::Ahead
     };
-    let end = tokio::time::timeout(time, reading).await.unwrap_or(End::Ahead);
-    let start = start.freeze();
+    let end = match time {
+        Duration::MAX => reading.await,
+        time => tokio::time::timeout(time, reading).await.unwrap_or(End::Ahead),
+    };
+    let start = start.into_bytes();
     let failed = match end {
         End::Reached => return Start::Whole(start),
         End::Failed(error) => Some(error),
+        End::Ahead if body.is_end_stream() => return Start::Part(start.clone(), AnswerBody::from(start)),
         End::Ahead => None,
     };
-    Start::Part(start.clone(), AnswerBody::new(Resumed::new(start, failed, rest)))
+    Start::Part(start.clone(), AnswerBody::new(Resumed::new(start, failed, body)))
+}
+
+/// The bytes that have been read. The first frame is not copied: many bodies have only one.
+#[derive(Default)]
+struct Gathered {
+    first: Bytes,
+    /// All bytes, from the second frame on.
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.first.len() + self.all.len()
+    }
+
+    fn add(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+        } else {
+            self.all.extend_from_slice(&mem::take(&mut self.first));
+            self.all.extend_from_slice(&data);
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
+    }
 }
 
 enum End {
@@ -110,8 +138,9 @@ mod tests {
 
     use super::*;
 
-    fn channel() -> (Sender<Bytes, AnswerBodyError>, Channel<Bytes, AnswerBodyError>) {
-        Channel::new(8)
+    fn channel() -> (Sender<Bytes, AnswerBodyError>, AnswerBody) {
+        let (sender, body) = Channel::new(8);
+        (sender, AnswerBody::new(body))
     }
 
     async fn send(sender: &mut Sender<Bytes, AnswerBodyError>, text: &'static str) {

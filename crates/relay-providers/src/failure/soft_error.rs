@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{StatusCode, response};
-use relay_stream::watch::is_message;
+use relay_stream::watch::StreamReport;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -56,8 +56,8 @@ impl Shape {
 
 /// The finding about an answer in one piece with a status of success.
 pub(crate) enum Answered {
-    /// The answer is a message.
-    Message,
+    /// The answer is a message. Its report is `None` if a parser had to decide.
+    Message(Option<Box<StreamReport>>),
     /// The answer is an error.
     Failure(Box<UpstreamError>),
     /// The body is JSON, but neither a message nor an error: a description of the fault.
@@ -70,10 +70,10 @@ pub(crate) enum Answered {
 /// means; a page, a text and no body at all have the status 502.
 pub(crate) fn inspect(head: &response::Parts, body: &Bytes) -> Answered {
     // Nearly every answer is such a message. Its reading costs half of that by the parser.
-    if is_message(body) {
-        return Answered::Message;
+    match StreamReport::of_message(body) {
+        Some(report) => Answered::Message(Some(Box::new(report))),
+        None => parse(head, body),
     }
-    parse(head, body)
 }
 
 fn parse(head: &response::Parts, body: &Bytes) -> Answered {
@@ -89,7 +89,7 @@ fn parse(head: &response::Parts, body: &Bytes) -> Answered {
 fn inspect_json(head: &response::Parts, body: &Bytes) -> Answered {
     let is_error = match body.trim_ascii_start().first() {
         Some(b'{') => match serde_json::from_slice::<Shape>(body) {
-            Ok(shape) if !shape.is_error() && shape.is_message() => return Answered::Message,
+            Ok(shape) if !shape.is_error() && shape.is_message() => return Answered::Message(None),
             shape => shape.is_ok_and(|shape| shape.is_error()),
         },
         // Google's form of an error in a stream.
@@ -219,9 +219,9 @@ mod tests {
                 for c in members {
                     let body = Bytes::from(format!("{{{a},{b},{c}}}"));
                     let body = if b.is_empty() { Bytes::from(format!(" {{{a} , {c}}}\n")) } else { body };
-                    if is_message(&body) {
+                    if StreamReport::of_message(&body).is_some() {
                         recognised += 1;
-                        assert!(matches!(parse(&head(200, &[]), &body), Answered::Message), "{body:?}");
+                        assert!(matches!(parse(&head(200, &[]), &body), Answered::Message(_)), "{body:?}");
                     }
                 }
             }
@@ -247,7 +247,7 @@ mod tests {
             r#"{"role":"assistant","content":null,"base_resp":{"status_code":0,"status_msg":"success"}}"#,
             r#"{"type":"message"}"#,
         ] {
-            assert!(matches!(inspected(message), Answered::Message), "{message}");
+            assert!(matches!(inspected(message), Answered::Message(_)), "{message}");
         }
         for other in [
             "null",

@@ -7,7 +7,7 @@ use crate::thinking::{Thinking, ThinkingWatch};
 
 /// The largest top-level member that is read, in bytes. Members that carry facts have a few hundred bytes.
 /// `content`, which may have megabytes, carries none.
-const MEMBER_LIMIT: usize = 16 << 10;
+pub(super) const MEMBER_LIMIT: usize = 16 << 10;
 
 /// The number of bytes of a member up to which its key is looked for after each chunk.
 const KEY_LOOK: usize = 64;
@@ -182,14 +182,14 @@ impl JsonWatch {
         match &mut self.member {
             Member::Kept(start) if start.is_empty() => {
                 if end.len() <= MEMBER_LIMIT {
-                    self.report.add_member(end);
+                    add_member(&mut self.report, end);
                 }
                 return;
             }
             member => member.keep(end),
         }
         if let Member::Kept(member) = std::mem::take(&mut self.member) {
-            self.report.add_member(&member);
+            add_member(&mut self.report, &member);
         }
     }
 }
@@ -206,6 +206,13 @@ impl Member {
         if is_skipped {
             *self = Self::Skipped;
         }
+    }
+}
+
+/// Adds the facts of `member`, the text of one member of a message.
+fn add_member(report: &mut StreamReport, member: &[u8]) {
+    if let Some((key, value)) = json::first_member(member, StreamReport::reads) {
+        report.add_member(key, value);
     }
 }
 

@@ -22,11 +22,11 @@
 mod activity;
 mod body;
 mod json;
+mod message;
 mod progress;
 mod report;
 mod sse;
 
-pub use crate::json_valid::is_message;
 pub use activity::ActivityWatch;
 pub use body::{StreamEnd, WatchBody};
 pub use json::JsonWatch;

@@ -114,14 +114,14 @@ impl StreamReport {
         self.usage.add_from(message);
     }
 
-    /// Adds the facts of `member`, the text of one member of a message. If a member is repeated, its last value counts.
-    pub(crate) fn add_member(&mut self, member: &[u8]) {
-        let Some((key, value)) = json::first_member(member, Self::reads) else { return };
+    /// Adds the facts of a member of a message. `value` begins with its value. If a member is repeated, its last value counts.
+    pub(crate) fn add_member(&mut self, key: &[u8], value: &[u8]) {
         match key {
             b"id" => set(&mut self.id, json::first_string(value)),
             b"model" => set(&mut self.model, json::first_string(value)),
             b"stop_reason" => set(&mut self.stop_reason, json::first_string(value)),
-            _ => self.usage.add(value),
+            b"usage" => self.usage.add(value),
+            _ => {}
         }
     }
 
