@@ -34,17 +34,21 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
 
 /// Reads the numbers in `text`, each with exactly as many digits as `lengths` requires.
 fn numbers<const N: usize>(text: &str, separator: char, lengths: [usize; N]) -> Option<[i64; N]> {
-    let mut parts = text.split(separator);
-    let mut found = [0; N];
-    for (number, length) in found.iter_mut().zip(lengths) {
-        let part = parts.next().filter(|part| part.len() == length)?;
-        *number = digits(part)?;
+    let (mut rest, mut found) = (text, [0; N]);
+    for (index, length) in lengths.into_iter().enumerate() {
+        if index > 0 {
+            rest = rest.strip_prefix(separator)?;
+        }
+        let (part, after) = rest.split_at_checked(length)?;
+        (found[index], rest) = (digits(part)?, after);
     }
-    parts.next().is_none().then_some(found)
+    rest.is_empty().then_some(found)
 }
 
+/// Reads a number of at most four digits.
 fn digits(text: &str) -> Option<i64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0')))
 }
 
 /// Reads the nanoseconds of a fraction such as `.25`. Returns them with the text after it. Digits below a

@@ -70,11 +70,14 @@ fn is_origin_bound(name: &str) -> bool {
 /// decides this.
 const CORS_PREFIX: &str = "access-control-";
 
+/// The room for the headers that are added to those of the client: the host, the credential, and those of the configuration.
+const ADDED: usize = 4;
+
 /// Returns the client headers that are sent upstream. Only listed headers pass, so that no credential, cookie
 /// or forwarding header can slip through.
 #[must_use]
 pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(client.len());
+    let mut headers = HeaderMap::with_capacity(client.len() + ADDED);
     for (name, value) in client {
         let text = name.as_str();
         if REQUEST.contains(&text) || REQUEST_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
@@ -90,17 +93,20 @@ pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
 /// # Source
 /// RFC 9112 section 6.3: `transfer-encoding` overrides `content-length`.
 pub fn retain_for_client(headers: &mut HeaderMap) {
+    let is_removed = |name: &&HeaderName| {
+        let name = name.as_str();
+        is_hop_by_hop(name) || is_origin_bound(name) || name.starts_with(CORS_PREFIX)
+    };
+    // Most responses have none of them. Those that `connection` names come with that header.
+    if !headers.keys().any(|name| is_removed(&name)) {
+        return;
+    }
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
     }
     let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let named = named.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
-    let removed = headers.keys().filter(|name| {
-        let name = name.as_str();
-        is_hop_by_hop(name) || is_origin_bound(name) || name.starts_with(CORS_PREFIX)
-    });
-    // Most responses have none of them, so that nothing is allocated.
-    let removed: Vec<HeaderName> = named.chain(removed.cloned()).collect();
+    let removed: Vec<HeaderName> = named.chain(headers.keys().filter(is_removed).cloned()).collect();
     for name in removed {
         headers.remove(name);
     }
