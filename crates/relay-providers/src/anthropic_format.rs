@@ -1,7 +1,7 @@
 //! The request side of upstreams with Anthropic's format: URL, headers and API key.
 
 use http::header::{self, AUTHORIZATION, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
+use http::uri::{Parts, PathAndQuery};
 use http::{HeaderMap, Method, Request, Uri};
 use relay_config::{BaseUrl, Secret};
 use relay_messages::{Payload, headers};
@@ -80,14 +80,13 @@ pub fn request(uri: Uri, attempt: &Attempt) -> Request<Payload> {
 /// [`PrepareError::Url`] if they are not a valid URI together.
 pub fn uri(base_url: &BaseUrl, path: &str, query: Option<&str>) -> Result<Uri, PrepareError> {
     let separator = if query.is_some() { "?" } else { "" };
-    let path = format!("{}{path}{separator}{}", base_url.path(), query.unwrap_or_default());
+    let path = [base_url.path(), path, separator, query.unwrap_or_default()].concat();
     let path = PathAndQuery::try_from(path).map_err(|error| PrepareError::Url(error.into()))?;
-    Uri::builder()
-        .scheme(base_url.scheme().clone())
-        .authority(base_url.authority().clone())
-        .path_and_query(path)
-        .build()
-        .map_err(PrepareError::Url)
+    let mut parts = Parts::default();
+    parts.scheme = Some(base_url.scheme().clone());
+    parts.authority = Some(base_url.authority().clone());
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).map_err(|error| PrepareError::Url(error.into()))
 }
 
 #[cfg(test)]
