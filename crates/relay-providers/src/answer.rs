@@ -1,6 +1,7 @@
 //! The answer of an upstream: its response, and the meaning for routing.
 
 use std::error::Error;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ impl Answer {
         Self { response: self.response.map(map), ..self }
     }
 }
+
+/// The boxed future of an attempt.
+pub(crate) type AnswerFuture = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
 
 /// The reason for an attempt without any answer.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,6 @@
 
 mod fetched;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -23,6 +22,7 @@ use tower::{Layer, Service};
 
 use crate::adapt::with_replaced;
 use crate::answer::{Answer, AttemptError};
+use crate::attempt_future::AttemptFuture;
 use crate::request::Attempt;
 use crate::time_limit::within;
 pub(crate) use fetched::FetchedImages;
@@ -76,7 +76,7 @@ where
 {
     type Response = Answer;
     type Error = AttemptError;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
+    type Future = AttemptFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
         self.inner.poll_ready(cx)
@@ -85,10 +85,10 @@ where
     fn call(&mut self, mut attempt: Attempt) -> Self::Future {
         let fetcher =
             self.fetcher.as_ref().filter(|_| attempt.request().body().content_types().has_images_by_url());
-        let Some(fetcher) = fetcher.cloned() else { return Box::pin(self.inner.call(attempt)) };
+        let Some(fetcher) = fetcher.cloned() else { return AttemptFuture::inner(self.inner.call(attempt)) };
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
-        Box::pin(async move {
+        AttemptFuture::further(async move {
             let (limit, since) = (attempt.head_timeout(), Instant::now());
             let replaced = within(limit, embed(&fetcher, &mut attempt)).await?;
             let left = limit.map(|limit| limit.saturating_sub(since.elapsed()));

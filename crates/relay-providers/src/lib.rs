@@ -18,6 +18,7 @@ mod answer;
 mod answer_stats;
 mod anthropic;
 mod anthropic_format;
+mod attempt_future;
 #[cfg(feature = "azure")]
 mod azure;
 #[cfg(feature = "bedrock")]
@@ -56,6 +57,7 @@ pub use adapt::{Adapt, AdaptFuture, AdaptLayer, adapter_for};
 pub use answer::{Answer, AnswerBody, AnswerBodyError, AttemptError};
 pub use answer_stats::AnswerStats;
 pub use anthropic::{ApiRequest, Forward, PassThrough};
+pub use attempt_future::AttemptFuture;
 #[cfg(feature = "azure")]
 pub use azure::{Azure, azure_deployments};
 #[cfg(feature = "bedrock")]

@@ -8,7 +8,7 @@
 //!               └ once more, without what the upstream named in its refusal ◀─────┘
 //! ```
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ use relay_transport::{IdleTimeout, QueueTime, RequestBody, Transport, decompress
 use tokio::time::Instant;
 use tower::Service;
 
-use crate::answer::{Answer, AnswerBody, AttemptError, refuse_status};
+use crate::answer::{Answer, AnswerBody, AnswerFuture, AttemptError, refuse_status};
 use crate::answer_stats::OnThinking;
 use crate::anthropic_format;
 use crate::count;
@@ -327,7 +327,7 @@ impl<P: Provider> Upstream<P> {
 impl<P: Provider> Service<Attempt> for Upstream<P> {
     type Response = Answer;
     type Error = AttemptError;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
+    type Future = AnswerFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
         Poll::Ready(Ok(()))

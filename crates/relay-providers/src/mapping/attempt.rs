@@ -1,6 +1,5 @@
 //! The mapping of an attempt within the relay.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -9,6 +8,7 @@ use tower::Service;
 use super::layer::ModelMap;
 use super::restore::{RestoredBody, restore_model};
 use crate::answer::{Answer, AttemptError};
+use crate::attempt_future::AttemptFuture;
 use crate::request::{Attempt, Endpoint};
 
 impl<S> Service<Attempt> for ModelMap<S>
@@ -18,7 +18,7 @@ where
 {
     type Response = Answer;
     type Error = AttemptError;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
+    type Future = AttemptFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
         self.inner.poll_ready(cx)
@@ -29,12 +29,12 @@ where
         let Some(target) =
             self.settings.mapping.lookup(&client_model).filter(|target| *target != client_model)
         else {
-            return Box::pin(self.inner.call(attempt));
+            return AttemptFuture::inner(self.inner.call(attempt));
         };
         attempt.set_model(target);
         let restore = self.settings.restore && attempt.request().endpoint() == Endpoint::Messages;
         let answer = self.inner.call(attempt);
-        Box::pin(async move {
+        AttemptFuture::further(async move {
             let mut answer = answer.await?;
             if restore && answer.response.status().is_success() {
                 let restored = restore_model(answer.response, &client_model).await;
