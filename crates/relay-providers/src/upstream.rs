@@ -32,7 +32,7 @@ use crate::first_content::{Begun, await_first_content};
 use crate::message_body;
 use crate::message_events;
 use crate::outcome::Outcome;
-use crate::provider::Provider;
+use crate::provider::{PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use crate::success::{self, Checked};
 use crate::time_limit::{HeadLimit, in_time};
@@ -67,7 +67,10 @@ use crate::time_limit::{HeadLimit, in_time};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Upstream<P> {
+pub struct Upstream<P>(Arc<Shared<P>>);
+
+#[derive(Debug)]
+struct Shared<P> {
     name: ProviderName,
     provider: Arc<P>,
     transport: Transport,
@@ -77,6 +80,12 @@ pub struct Upstream<P> {
 }
 
 impl<P> Clone for Upstream<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P> Clone for Shared<P> {
     fn clone(&self) -> Self {
         Self {
             name: self.name.clone(),
@@ -94,62 +103,97 @@ impl<P: Provider> Upstream<P> {
     pub fn new(name: ProviderName, provider: P, transport: Transport, refusals: RefusalMemory) -> Self {
         let unknown_events = UnknownEvents::default();
         let extra_headers = ExtraHeaders::default();
-        Self { name, provider: Arc::new(provider), transport, refusals, unknown_events, extra_headers }
+        let provider = Arc::new(provider);
+        Self(Arc::new(Shared { name, provider, transport, refusals, unknown_events, extra_headers }))
     }
 
     /// Adds headers to every request, probes included. The default adds none.
     #[must_use]
-    pub fn with_extra_headers(self, extra_headers: ExtraHeaders) -> Self {
-        Self { extra_headers, ..self }
+    pub fn with_extra_headers(mut self, extra_headers: ExtraHeaders) -> Self {
+        Arc::make_mut(&mut self.0).extra_headers = extra_headers;
+        self
     }
 
     /// Sets the handling of stream events that the Messages API does not have. The default drops them.
     #[must_use]
-    pub fn with_unknown_events(self, unknown_events: UnknownEvents) -> Self {
-        Self { unknown_events, ..self }
+    pub fn with_unknown_events(mut self, unknown_events: UnknownEvents) -> Self {
+        Arc::make_mut(&mut self.0).unknown_events = unknown_events;
+        self
     }
 
     /// Returns `true` if the upstream answers a `HEAD` request for its base URL with a status below 500. Costs no tokens.
     pub async fn is_reachable(self) -> bool {
         let Some(uri) =
-            self.provider.base_url().and_then(|base_url| anthropic_format::uri(base_url, "/", None).ok())
+            self.0.provider.base_url().and_then(|base_url| anthropic_format::uri(base_url, "/", None).ok())
         else {
             return false;
         };
         let mut request = Request::new(RequestBody::Payload(Payload::default()));
         (*request.method_mut(), *request.uri_mut()) = (Method::HEAD, uri);
-        self.extra_headers.apply_fixed(request.headers_mut());
-        let response = self.transport.send(request).await;
+        self.0.extra_headers.apply_fixed(request.headers_mut());
+        let response = self.0.transport.send(request).await;
         response.is_ok_and(|response| !response.status().is_server_error())
     }
 
     /// Returns `true` if the upstream's address is known.
     #[must_use]
     pub fn has_address(&self) -> bool {
-        self.provider.base_url().is_some()
+        self.0.provider.base_url().is_some()
     }
+}
 
+impl<P: Provider> Shared<P> {
     /// Calls the upstream. If it refuses a request from which known refusals were removed, calls it once more with the whole
     /// request. If it still refuses the request, calls it once more without what it names in its refusal.
-    async fn attempt(self, attempt: Attempt) -> Result<Answer, AttemptError> {
+    async fn attempt(&self, attempt: &Attempt) -> Result<Answer, AttemptError> {
         let limit = HeadLimit::begin(attempt.head_timeout(), attempt.request().deadline());
-        let mut request = self.provider.prepare(&attempt)?;
-        self.extra_headers.apply(attempt.request().headers(), request.headers_mut());
-        let scope = scope(&attempt);
-        let whole = self.refusals.strip_known(scope, &mut request, now());
-        let (answer, refusal) = self.call_once(&attempt, &request, &limit).await?;
+        let mut request = self.prepare(attempt)?;
+        let scope = scope(attempt);
+        let (mut changed, mut whole) = (None, None);
+        if self.refusals.may_strip(scope, &request, now()) {
+            whole = self.refusals.strip_known(scope, &mut request, now());
+            changed = Some(request.clone());
+        }
+        let (answer, refusal) = self.call_once(attempt, request, changed.as_ref(), &limit).await?;
         let Some(refusal) = refusal else { return Ok(answer) };
+        // Few requests are refused: the memory of the further calls is not part of every attempt.
+        Box::pin(self.call_again(attempt, answer, &refusal, changed, whole, &limit)).await
+    }
+
+    /// Prepares the request of `attempt`, without a credential.
+    fn prepare(&self, attempt: &Attempt) -> Result<Request<Payload>, PrepareError> {
+        let mut request = self.provider.prepare(attempt)?;
+        self.extra_headers.apply(attempt.request().headers(), request.headers_mut());
+        Ok(request)
+    }
+
+    /// Calls the upstream again after `refusal`: with the `whole` request if known refusals were removed from it, and then without
+    /// what the upstream names. `changed` is the refused request if it differs from the prepared one.
+    async fn call_again(
+        &self,
+        attempt: &Attempt,
+        answer: Answer,
+        refusal: &UpstreamError,
+        changed: Option<Request<Payload>>,
+        whole: Option<WholeRequest>,
+        limit: &HeadLimit,
+    ) -> Result<Answer, AttemptError> {
+        let scope = scope(attempt);
         if let Some(whole) = whole.filter(|_| answer.outcome == Outcome::Refused) {
-            let (second, _) = self.call_once(&attempt, whole.request(), &limit).await?;
+            let second = self.call_with(attempt, whole.request(), limit).await?;
             if second.outcome != Outcome::Refused {
                 self.forget_if_accepted(scope, &whole, &second);
                 return Ok(second);
             }
         }
+        let request = match changed {
+            Some(request) => request,
+            None => self.prepare(attempt)?,
+        };
         let Some(retry) = self.refusals.retry_without(&request, &refusal.texts()) else {
             return Ok(answer);
         };
-        let (second, _) = self.call_once(&attempt, retry.request(), &limit).await?;
+        let second = self.call_with(attempt, retry.request(), limit).await?;
         match second.outcome {
             Outcome::Success => {
                 self.remember(scope, &retry);
@@ -159,6 +203,16 @@ impl<P: Provider> Upstream<P> {
             Outcome::Refused => Ok(answer),
             _ => Ok(second),
         }
+    }
+
+    /// Calls the upstream with `request`, another one than the prepared one.
+    async fn call_with(
+        &self,
+        attempt: &Attempt,
+        request: &Request<Payload>,
+        limit: &HeadLimit,
+    ) -> Result<Answer, AttemptError> {
+        Ok(self.call_once(attempt, request.clone(), Some(request), limit).await?.0)
     }
 
     /// Forgets the refusals by which `whole` was changed if `answer` shows that the upstream accepts it, and logs it.
@@ -188,15 +242,17 @@ impl<P: Provider> Upstream<P> {
         }
     }
 
-    /// Calls the upstream once. Returns its answer, and its error if the request itself is at fault.
+    /// Calls the upstream once. `changed` is `request` if that is not the prepared one. Returns its answer, and its error if the
+    /// request itself is at fault.
     async fn call_once(
         &self,
         attempt: &Attempt,
-        request: &Request<Payload>,
+        request: Request<Payload>,
+        changed: Option<&Request<Payload>>,
         limit: &HeadLimit,
     ) -> Result<(Answer, Option<UpstreamError>), AttemptError> {
         let reply = {
-            let exchange = pin!(self.exchange(attempt, request, limit.queue()));
+            let exchange = pin!(self.exchange(attempt, request, changed, limit.queue()));
             limit.within(exchange).await?
         };
         let (failed, judgement) = match reply {
@@ -208,7 +264,7 @@ impl<P: Provider> Upstream<P> {
                         Begun::Answer(answer) => return Ok((answer, None)),
                         Begun::Failed(failed) => failed,
                     },
-                    false => FailedResponse::read(response).await,
+                    false => Box::pin(FailedResponse::read(response)).await,
                 };
                 let judgement = self.judge(attempt, &failed.error);
                 (failed, judgement)
@@ -222,19 +278,36 @@ impl<P: Provider> Upstream<P> {
     async fn exchange(
         &self,
         attempt: &Attempt,
-        request: &Request<Payload>,
+        request: Request<Payload>,
+        changed: Option<&Request<Payload>>,
         queue: &QueueTime,
     ) -> Result<Reply, AttemptError> {
-        let response = self.send(request.clone(), queue).await?;
+        let response = self.send(request, queue).await?;
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(Reply::Unread(response));
         }
-        let failed = FailedResponse::read(response).await;
+        Box::pin(self.renew(attempt, response, changed, queue)).await
+    }
+
+    /// Reads a refusal of the credential. If a new one may help, sends the request once more: the `changed` one or, without one,
+    /// the prepared one.
+    async fn renew(
+        &self,
+        attempt: &Attempt,
+        refusal: Response<AnswerBody>,
+        changed: Option<&Request<Payload>>,
+        queue: &QueueTime,
+    ) -> Result<Reply, AttemptError> {
+        let failed = FailedResponse::read(refusal).await;
         let judgement = self.judge(attempt, &failed.error);
-        match judgement.renew_credential && self.provider.renew_credential(&failed.error).await {
-            true => Ok(Reply::Unread(self.send(request.clone(), queue).await?)),
-            false => Ok(Reply::Judged(Box::new(failed), judgement)),
+        if !judgement.renew_credential || !self.provider.renew_credential(&failed.error).await {
+            return Ok(Reply::Judged(Box::new(failed), judgement));
         }
+        let request = match changed {
+            Some(request) => request.clone(),
+            None => self.prepare(attempt)?,
+        };
+        Ok(Reply::Unread(self.send(request, queue).await?))
     }
 
     async fn send(
@@ -334,7 +407,8 @@ impl<P: Provider> Service<Attempt> for Upstream<P> {
     }
 
     fn call(&mut self, attempt: Attempt) -> Self::Future {
-        Box::pin(self.clone().attempt(attempt))
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move { shared.attempt(&attempt).await })
     }
 }
 
@@ -369,7 +443,7 @@ mod tests {
 
     use super::*;
     use crate::failure::reads;
-    use crate::provider::{AuthorizeError, PrepareError};
+    use crate::provider::AuthorizeError;
     use crate::request::RelayRequest;
 
     /// A provider whose credential can always be renewed.
@@ -445,8 +519,8 @@ mod tests {
         let base_url = BaseUrl::parse("http://127.0.0.1:9").unwrap();
         let body = MessagesBody::parse(r#"{"model":"m"}"#.into()).unwrap();
         let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
-        let attempt = upstream(base_url, &Arc::default()).attempt(Attempt::new(request));
-        let size = std::mem::size_of_val(&attempt);
+        let (upstream, attempt) = (upstream(base_url, &Arc::default()), Attempt::new(request));
+        let size = std::mem::size_of_val(&upstream.0.attempt(&attempt));
         assert!(size <= 8 * 1024, "{size} bytes");
     }
 
@@ -459,7 +533,7 @@ mod tests {
             let body = MessagesBody::parse(r#"{"model":"m","speed":"fast"}"#.into()).unwrap();
             let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
             reads::take();
-            let answer = upstream.attempt(Attempt::new(request)).await.unwrap();
+            let answer = upstream.0.attempt(&Attempt::new(request)).await.unwrap();
             assert_eq!(answer.outcome, outcome, "{responses:?}");
             assert_eq!(reads::take(), failures, "{responses:?}");
             assert_eq!(renewed.load(Ordering::Relaxed), renewals, "{responses:?}");

@@ -181,6 +181,26 @@ impl RefusalMemory {
         known
     }
 
+    /// Returns `false` if [`strip_known`](Self::strip_known) does not change `request`, as for nearly all requests.
+    #[must_use]
+    pub fn may_strip(&self, scope: RefusalScope<'_>, request: &Request<Payload>, now: Instant) -> bool {
+        self.has_known(scope, now) || self.may_hold_foreign(request) || self.has_rules(scope, request, now)
+    }
+
+    fn has_known(&self, scope: RefusalScope<'_>, now: Instant) -> bool {
+        self.0.refused_fields.has_any(scope, now)
+    }
+
+    /// Returns `true` if `request` may hold thinking that the provider does not accept.
+    fn may_hold_foreign(&self, request: &Request<Payload>) -> bool {
+        self.0.provenance.may_contain_foreign(self.0.owner) && holds_thinking(request.body())
+    }
+
+    /// Returns `true` if `request` may break a rule for requests that think.
+    fn has_rules(&self, scope: RefusalScope<'_>, request: &Request<Payload>, now: Instant) -> bool {
+        self.0.thinking_rules.has_any(scope, now) && holds_tools(request.body())
+    }
+
     /// Removes from `request` the fields and betas that requests of `scope` are known to be refused for, and thinking that
     /// the provider does not accept. Disables thinking if the request would be refused because it thinks. Returns the whole request if the upstream may accept it after all.
     pub fn strip_known(
@@ -189,10 +209,9 @@ impl RefusalMemory {
         request: &mut Request<Payload>,
         now: Instant,
     ) -> Option<WholeRequest> {
-        let has_known = self.0.refused_fields.has_any(scope, now);
-        let may_hold_foreign =
-            self.0.provenance.may_contain_foreign(self.0.owner) && holds_thinking(request.body());
-        let has_rules = self.0.thinking_rules.has_any(scope, now) && holds_tools(request.body());
+        let has_known = self.has_known(scope, now);
+        let may_hold_foreign = self.may_hold_foreign(request);
+        let has_rules = self.has_rules(scope, request, now);
         if !has_known && !may_hold_foreign && !has_rules {
             return None;
         }
