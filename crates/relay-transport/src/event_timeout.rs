@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use relay_stream::body::{Timer, TokioTimer};
 use relay_stream::watch::Progress;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::body::AnswerBodyError;
 use crate::idle::DAY;
@@ -24,7 +25,7 @@ pin_project! {
         #[pin]
         body: B,
         #[pin]
-        sleep: Sleep,
+        timer: TokioTimer,
         limit: Duration,
         clock: EventClock,
     }
@@ -47,7 +48,7 @@ impl<B> EventTimeout<B> {
     pub fn new(body: B, idle_timeout: Duration) -> (Self, EventClock) {
         let limit = idle_timeout.min(DAY) * 2;
         let clock = EventClock(Arc::new(Mutex::new(Last { event: Instant::now(), is_incomplete: false })));
-        (Self { body, sleep: tokio::time::sleep(limit), limit, clock: clock.clone() }, clock)
+        (Self { body, timer: TokioTimer::new(limit), limit, clock: clock.clone() }, clock)
     }
 }
 
@@ -86,11 +87,8 @@ where
         if last.is_incomplete {
             return Poll::Pending;
         }
-        let until = last.event + *this.limit;
-        if this.sleep.deadline() != until {
-            this.sleep.as_mut().reset(until);
-        }
-        ready!(this.sleep.poll(cx));
+        this.timer.as_mut().reset_at((last.event + *this.limit).into());
+        ready!(this.timer.poll_elapsed(cx));
         Poll::Ready(Some(Err(AnswerBodyError::NoEvents { after: *this.limit })))
     }
 

@@ -10,8 +10,9 @@ use http::header::CONTENT_ENCODING;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use relay_messages::media_type;
+use relay_stream::body::{Timer, TokioTimer};
 use relay_stream::watch::ActivityWatch;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::body::AnswerBodyError;
 
@@ -25,7 +26,7 @@ pin_project! {
         #[pin]
         body: B,
         #[pin]
-        sleep: Sleep,
+        timer: TokioTimer,
         limit: Duration,
         last_activity: Instant,
         // The keep-alives since the last activity.
@@ -41,7 +42,7 @@ impl<B> IdleTimeout<B> {
         let limit = limit.min(DAY);
         Self {
             body,
-            sleep: tokio::time::sleep(limit),
+            timer: TokioTimer::new(limit),
             limit,
             last_activity: Instant::now(),
             keep_alives: false,
@@ -67,16 +68,11 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
         let mut this = self.project();
-        let only_keep_alives_until = *this.last_activity + *this.limit * 2;
-        let frame = match this.body.poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                ready!(this.sleep.poll(cx));
-                return Poll::Ready(Some(Err(idle(
-                    *this.limit,
-                    *this.keep_alives && Instant::now() >= only_keep_alives_until,
-                ))));
-            }
+        let Poll::Ready(frame) = this.body.poll_frame(cx) else {
+            ready!(this.timer.poll_elapsed(cx));
+            let only_keep_alives =
+                *this.keep_alives && Instant::now() >= *this.last_activity + *this.limit * 2;
+            return Poll::Ready(Some(Err(idle(*this.limit, only_keep_alives))));
         };
         if let Some(Ok(frame)) = &frame {
             let now = Instant::now();
@@ -84,15 +80,18 @@ where
                 (Some(events), Some(data)) => events.observe(data),
                 _ => true,
             };
+            let mut deadline = now + *this.limit;
             if is_activity {
                 (*this.last_activity, *this.keep_alives) = (now, false);
-                this.sleep.as_mut().reset(now + *this.limit);
-            } else if now >= only_keep_alives_until {
-                return Poll::Ready(Some(Err(idle(*this.limit, true))));
             } else {
+                let only_keep_alives_until = *this.last_activity + *this.limit * 2;
+                if now >= only_keep_alives_until {
+                    return Poll::Ready(Some(Err(idle(*this.limit, true))));
+                }
                 *this.keep_alives = true;
-                this.sleep.as_mut().reset((now + *this.limit).min(only_keep_alives_until));
+                deadline = deadline.min(only_keep_alives_until);
             }
+            this.timer.as_mut().reset_at(deadline.into());
         }
         Poll::Ready(frame)
     }

@@ -137,40 +137,6 @@ fn follow(boundary: &mut Boundary, mut bytes: &[u8]) {
     }
 }
 
-#[cfg(feature = "tokio")]
-pin_project! {
-    /// The timer of tokio. Needs a runtime with its time driver on.
-    #[derive(Debug)]
-    pub struct TokioTimer {
-        #[pin]
-        sleep: tokio::time::Sleep,
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl TokioTimer {
-    /// Creates a timer that expires `after` from now.
-    /// # Panics
-    /// Panics outside of a tokio runtime, like [`tokio::time::sleep`].
-    pub fn new(after: Duration) -> Self {
-        TokioTimer { sleep: tokio::time::sleep(after) }
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl Timer for TokioTimer {
-    fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        std::future::Future::poll(self.project().sleep, cx)
-    }
-
-    fn reset(self: Pin<&mut Self>, after: Duration) {
-        let now = tokio::time::Instant::now();
-        // A deadline that the clock cannot represent is replaced by one day, which is longer than any stream.
-        let deadline = now.checked_add(after).unwrap_or_else(|| now + Duration::from_secs(86_400));
-        self.project().sleep.reset(deadline);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +210,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_is_measured_from_the_last_frame() {
         use http_body_util::BodyExt;
+
+        use crate::body::TokioTimer;
 
         let every = Duration::from_secs(15);
         let (mut sender, body) = http_body_util::channel::Channel::<Bytes, &'static str>::new(1);

@@ -29,8 +29,10 @@ mod keep_alive;
 mod message_start;
 #[cfg(test)]
 pub(crate) mod scripted;
-
 #[cfg(feature = "tokio")]
-pub use keep_alive::TokioTimer;
+mod tokio_timer;
+
 pub use keep_alive::{KeepAliveBody, Timer};
 pub use message_start::MessageStartBody;
+#[cfg(feature = "tokio")]
+pub use tokio_timer::TokioTimer;

@@ -1,0 +1,171 @@
+//! The timer of tokio, for deadlines that move with every frame.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
+
+use super::Timer;
+
+pin_project! {
+    /// The timer of tokio. Needs a runtime with its time driver on.
+    ///
+    /// A later deadline costs nothing until the earlier one expires: the timer of the runtime is then set once more. While a
+    /// task is woken for other reasons, a poll does not reach the runtime either.
+    #[derive(Debug)]
+    pub struct TokioTimer {
+        // Expires at the deadline or earlier.
+        #[pin]
+        sleep: Sleep,
+        deadline: Instant,
+        // `None` before the first poll.
+        alarm: Option<Arc<Alarm>>,
+        // The task that the alarm wakes.
+        task: Option<Waker>,
+    }
+}
+
+impl TokioTimer {
+    /// Creates a timer that expires `after` from now.
+    /// # Panics
+    /// Panics outside of a tokio runtime, like [`tokio::time::sleep`].
+    pub fn new(after: Duration) -> Self {
+        let sleep = tokio::time::sleep(after);
+        TokioTimer { deadline: sleep.deadline(), sleep, alarm: None, task: None }
+    }
+
+    /// Sets the timer to expire at `deadline`, a time of tokio's clock, which replaces the earlier deadline. Unlike
+    /// [`reset`](Timer::reset), it reads no clock.
+    pub fn reset_at(self: Pin<&mut Self>, deadline: std::time::Instant) {
+        let mut this = self.project();
+        *this.deadline = deadline.into();
+        if *this.deadline < this.sleep.deadline() {
+            this.sleep.as_mut().reset(*this.deadline);
+            if let Some(alarm) = this.alarm {
+                alarm.is_due.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Timer for TokioTimer {
+    fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let alarm = this.alarm.get_or_insert_with(Arc::default);
+        if !this.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            alarm.set_task(cx.waker());
+            *this.task = Some(cx.waker().clone());
+        }
+        if !alarm.is_due.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        let waker = Waker::from(Arc::clone(alarm));
+        loop {
+            // If the timer expires during the poll, the alarm sets it again.
+            alarm.is_due.store(false, Ordering::Relaxed);
+            if this.sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+                return Poll::Pending;
+            }
+            alarm.is_due.store(true, Ordering::Relaxed);
+            if *this.deadline <= this.sleep.deadline() {
+                return Poll::Ready(());
+            }
+            this.sleep.as_mut().reset(*this.deadline);
+        }
+    }
+
+    fn reset(self: Pin<&mut Self>, after: Duration) {
+        let now = Instant::now();
+        // A deadline that the clock cannot represent is replaced by one day, which is longer than any stream.
+        let deadline = now.checked_add(after).unwrap_or_else(|| now + Duration::from_secs(86_400));
+        self.reset_at(deadline.into());
+    }
+}
+
+/// The waker for the timer of the runtime. It shows that the timer has to be polled, and wakes the task.
+#[derive(Debug)]
+struct Alarm {
+    is_due: AtomicBool,
+    task: Mutex<Option<Waker>>,
+}
+
+impl Default for Alarm {
+    /// Returns an alarm whose timer has not been polled.
+    fn default() -> Self {
+        Alarm { is_due: AtomicBool::new(true), task: Mutex::new(None) }
+    }
+}
+
+impl Alarm {
+    fn set_task(&self, task: &Waker) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
+    }
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_due.store(true, Ordering::Release);
+        // A task that is set later sees that the timer is due.
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use tokio_test::{assert_pending, assert_ready, task};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_timer_expires_at_the_last_deadline_and_stays_expired() {
+        let start = Instant::now();
+        let mut timer = pin!(TokioTimer::new(10 * SECOND));
+        poll_fn(|cx| timer.as_mut().poll_elapsed(cx)).await;
+        assert_eq!(start.elapsed(), 10 * SECOND);
+        poll_fn(|cx| timer.as_mut().poll_elapsed(cx)).await;
+        for (before, after) in [(10, 4), (4, 10), (10, 10)] {
+            let start = Instant::now();
+            timer.as_mut().reset(before * SECOND);
+            assert_pending!(task::spawn(poll_fn(|cx| timer.as_mut().poll_elapsed(cx))).poll());
+            tokio::time::advance(SECOND).await;
+            timer.as_mut().reset(after * SECOND);
+            poll_fn(|cx| timer.as_mut().poll_elapsed(cx)).await;
+            assert_eq!(start.elapsed(), (1 + after) * SECOND, "{before} s, then {after} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_task_that_has_polled_last_is_woken() {
+        let mut timer = pin!(TokioTimer::new(SECOND));
+        let (mut first, mut second) = (task::spawn(()), task::spawn(()));
+        assert_pending!(first.enter(|cx, _| timer.as_mut().poll_elapsed(cx)));
+        assert_pending!(second.enter(|cx, _| timer.as_mut().poll_elapsed(cx)));
+        tokio::time::advance(2 * SECOND).await;
+        assert!(!first.is_woken() && second.is_woken());
+        assert_ready!(second.enter(|cx, _| timer.as_mut().poll_elapsed(cx)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_in_the_past_expires_at_once() {
+        let mut timer = pin!(TokioTimer::new(SECOND));
+        assert_pending!(task::spawn(poll_fn(|cx| timer.as_mut().poll_elapsed(cx))).poll());
+        timer.as_mut().reset_at(Instant::now().into());
+        assert_ready!(task::spawn(poll_fn(|cx| timer.as_mut().poll_elapsed(cx))).poll());
+    }
+}
