@@ -2,11 +2,14 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::{Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -106,12 +109,12 @@ impl Connection {
             >,
         F: Future<Output = Result<Response<SentBody>, Infallible>> + Send + 'static,
     {
-        let mut stopping = self.stopping.clone();
+        // Polled when one of its own events has occurred, and not with each event of the connection.
+        let mut closing: FuturesUnordered<_> = iter::once(self.closing(timeouts)).collect();
         let has_ended = tokio::select! {
+            biased;
             result = &mut connection => return result,
-            () = self.idle(timeouts) => self.activity.protocol() != Protocol::Http2,
-            // An error means that the server has been dropped, which also drops this future.
-            _ = stopping.wait_for(|stopping| *stopping) => self.has_nothing_to_finish(),
+            Some(has_ended) = closing.next() => has_ended,
         };
         if has_ended {
             tracing::debug!("closed a connection without a request");
@@ -126,6 +129,16 @@ impl Connection {
                     return Ok(());
                 },
             }
+        }
+    }
+
+    /// Waits until the connection has to close. Returns `true` if it can be closed at once.
+    async fn closing(&self, timeouts: HeadTimeouts) -> bool {
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            () = self.idle(timeouts) => self.activity.protocol() != Protocol::Http2,
+            // An error means that the server has been dropped, which also drops this future.
+            _ = stopping.wait_for(|stopping| *stopping) => self.has_nothing_to_finish(),
         }
     }
 
