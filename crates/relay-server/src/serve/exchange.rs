@@ -33,7 +33,7 @@ impl OpenExchange {
     /// Opens an exchange on a connection, and hands its progress to the stream that is spawned for it.
     pub(super) fn new(activity: &Arc<Activity>, is_incomplete: bool, is_http2: bool) -> Self {
         activity.request_begins(is_incomplete, is_http2);
-        let progress = Arc::new(Progress::new(is_incomplete, activity.pieces()));
+        let progress = Arc::new(Progress::new(is_incomplete, is_http2, activity.pieces()));
         if is_http2 {
             activity.set_next_stream(Arc::clone(&progress));
         }
@@ -153,9 +153,7 @@ impl SentBody {
     /// Returns the end of the body, over HTTP/2 once the client has accepted all of it.
     fn poll_end<T>(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.complete();
-        if self.is_http2 {
-            ready!(self.exchange.progress.poll_released(cx));
-        }
+        ready!(self.exchange.progress.poll_released(cx));
         Poll::Ready(None)
     }
 
@@ -198,7 +196,7 @@ impl HttpBody for SentBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.has_all() && (!self.is_http2 || self.exchange.progress.is_released())
+        self.has_all() && self.exchange.progress.is_released()
     }
 
     fn size_hint(&self) -> SizeHint {

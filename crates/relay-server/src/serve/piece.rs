@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_piece_is_held_until_its_last_byte_has_left_or_it_is_dropped() {
-        let progress = Arc::new(Progress::new(false, Arc::default()));
+        let progress = Arc::new(Progress::new(false, true, Arc::default()));
         let mut sent = Piece::new(Bytes::from_static(b"abc"), &progress);
         sent.advance(2);
         assert!(!progress.is_released());

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Progress {
     is_incomplete: AtomicBool,
-    held: Mutex<Held>,
+    /// `None` over HTTP/1.1, where the socket limits the time of each write.
+    held: Option<Mutex<Held>>,
     /// The number of pieces of all exchanges of the connection.
     on_connection: Arc<AtomicUsize>,
     has_stalled: AtomicBool,
@@ -28,10 +29,11 @@ struct Held {
 
 impl Progress {
     /// `is_incomplete` is true for a request whose body has not arrived. `on_connection` counts the pieces of its connection.
-    pub(super) fn new(is_incomplete: bool, on_connection: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(is_incomplete: bool, is_http2: bool, on_connection: Arc<AtomicUsize>) -> Self {
+        let held = || Mutex::new(Held { pieces: 0, since: Instant::now(), waiting: None });
         Self {
             is_incomplete: AtomicBool::new(is_incomplete),
-            held: Mutex::new(Held { pieces: 0, since: Instant::now(), waiting: None }),
+            held: is_http2.then(held),
             on_connection,
             has_stalled: AtomicBool::new(false),
         }
@@ -50,7 +52,7 @@ impl Progress {
     /// Notes that the server has received a piece.
     pub(super) fn piece_held(&self) {
         self.on_connection.fetch_add(1, Ordering::Relaxed);
-        let mut held = self.lock();
+        let Some(mut held) = self.lock() else { return };
         if held.pieces == 0 {
             held.since = Instant::now();
         }
@@ -59,13 +61,15 @@ impl Progress {
 
     /// Notes that the client has accepted a part of a piece.
     pub(super) fn part_accepted(&self) {
-        self.lock().since = Instant::now();
+        if let Some(mut held) = self.lock() {
+            held.since = Instant::now();
+        }
     }
 
     /// Notes that the client has accepted a whole piece, or that the server has dropped it.
     pub(super) fn piece_released(&self) {
         self.on_connection.fetch_sub(1, Ordering::Relaxed);
-        let mut held = self.lock();
+        let Some(mut held) = self.lock() else { return };
         held.pieces = held.pieces.saturating_sub(1);
         held.since = Instant::now();
         let waiting = if held.pieces == 0 { held.waiting.take() } else { None };
@@ -75,24 +79,25 @@ impl Progress {
         }
     }
 
-    /// Returns `true` if no piece waits for the client.
+    /// Returns `true` if no piece waits for the client. Over HTTP/1.1 it always does.
     pub(super) fn is_released(&self) -> bool {
-        self.lock().pieces == 0
+        self.lock().is_none_or(|held| held.pieces == 0)
     }
 
     /// Waits until no piece waits for the client.
     pub(super) fn poll_released(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut held = self.lock();
-        if held.pieces == 0 {
-            return Poll::Ready(());
+        match self.lock() {
+            Some(mut held) if held.pieces > 0 => {
+                held.waiting = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
         }
-        held.waiting = Some(cx.waker().clone());
-        Poll::Pending
     }
 
     /// Returns the time since which the client has accepted nothing, or `None` if the response waits for its upstream.
     pub(super) fn held_since(&self) -> Option<Instant> {
-        let held = self.lock();
+        let held = self.lock()?;
         (held.pieces > 0).then_some(held.since)
     }
 
@@ -105,8 +110,8 @@ impl Progress {
         self.has_stalled.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> Option<MutexGuard<'_, Held>> {
         // Every state is valid, also after a panic in another thread.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        Some(self.held.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
