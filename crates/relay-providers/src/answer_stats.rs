@@ -137,7 +137,9 @@ impl<B: Body<Data = Bytes>> Body for AnswerStatsBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = self.as_mut().project().inner.poll_frame(cx);
-        self.stats.see(self.inner.report());
+        if frame.is_ready() {
+            self.stats.see(self.inner.report());
+        }
         if matches!(frame, Poll::Ready(None | Some(Err(_)))) || self.as_mut().poll_grace(cx).is_pending() {
             return frame;
         }
