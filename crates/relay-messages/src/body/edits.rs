@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::grammar::Span;
 use super::payload::PayloadWriter;
-use super::{MessagesBody, Node, Payload, steps};
+use super::seals::Changes;
+use super::{MessagesBody, Node, Payload, Seals, steps};
 
 /// Changes to one body, at any depth. Each attempt has its own edits; the body itself is never modified.
 ///
@@ -113,23 +114,28 @@ impl Edits {
     /// Returns `body` with the changes applied.
     #[must_use]
     pub fn apply(&self, body: &MessagesBody) -> Payload {
-        self.apply_to(&body.bytes)
+        let mut changes = body.seals().changes();
+        let payload = self.apply_to_pieces(&body.bytes, std::slice::from_ref(&body.bytes), &mut changes);
+        if changes.are_harmless() { payload.with_seals(body.seals().clone()) } else { payload }
     }
 
     /// Returns `text` with the changes applied. Every changed [`Node`] must have been read from `text`.
     pub fn apply_to(&self, text: &Bytes) -> Payload {
-        self.apply_to_pieces(text, std::slice::from_ref(text))
+        self.apply_to_pieces(text, std::slice::from_ref(text), &mut Seals::Unknown.changes())
     }
 
     /// Returns `payload`, whose bytes in one piece are `text`, with the changes applied. The result consists of slices of
     /// `payload` and holds no slice of `text`. Every changed [`Node`] must have been read from `text`.
     pub(crate) fn apply_to_payload(&self, text: &[u8], payload: &Payload) -> Payload {
-        self.apply_to_pieces(text, payload.unsent())
+        self.apply_to_pieces(text, payload.unsent(), &mut Seals::Unknown.changes())
     }
 
-    fn apply_to_pieces(&self, text: &[u8], pieces: &[Bytes]) -> Payload {
+    fn apply_to_pieces(&self, text: &[u8], pieces: &[Bytes], changes: &mut Changes<'_>) -> Payload {
         let mut writer = PayloadWriter::new(pieces);
-        self.splice(text, 0..text.len(), &mut |span, value| writer.replace(span, value));
+        self.splice(text, 0..text.len(), &mut |span, value| {
+            changes.see(&span, value);
+            writer.replace(span, value);
+        });
         writer.finish()
     }
 

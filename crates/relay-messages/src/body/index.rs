@@ -8,8 +8,9 @@
 
 use std::ops::Range;
 
+use super::seals::{self, Place as Seal};
 use super::steps;
-use super::type_names::{Collector, TypeNames};
+use super::type_names::{self, TypeNames};
 
 /// The length from which a value is recorded, in bytes.
 const LONG: usize = 64;
@@ -94,7 +95,15 @@ impl Record for () {
     fn string(&mut self, _: usize, _: usize) {}
 }
 
-/// Builds an index, and collects the names of types.
+/// The facts about a text that a recorder has collected.
+pub(super) struct Recorded {
+    pub(super) index: Index,
+    pub(super) types: TypeNames,
+    /// The seals of all thinking blocks, or `None` if some may be missing.
+    pub(super) seals: Option<Vec<Seal>>,
+}
+
+/// Builds an index, and collects the names of types and the seals of thinking blocks.
 #[derive(Debug)]
 pub(super) struct Recorder<'a> {
     places: Vec<Place>,
@@ -103,7 +112,8 @@ pub(super) struct Recorder<'a> {
     /// The places of the open objects and arrays down to the deepest recorded level. `None` if there was no room.
     open: [Option<u32>; LEVELS],
     depth: usize,
-    types: Collector<'a>,
+    types: type_names::Collector<'a>,
+    seals: seals::Collector<'a>,
 }
 
 impl<'a> Recorder<'a> {
@@ -112,7 +122,8 @@ impl<'a> Recorder<'a> {
         let length = text.len();
         let limit =
             if u32::try_from(length).is_ok() { (length / BYTES_PER_PLACE).max(MIN_PLACES) } else { 0 };
-        Self { places: Vec::new(), limit, open: [None; LEVELS], depth: 0, types: Collector::new(text) }
+        let (types, seals) = (type_names::Collector::new(text), seals::Collector::new(text));
+        Self { places: Vec::new(), limit, open: [None; LEVELS], depth: 0, types, seals }
     }
 
     /// The number of places so far.
@@ -127,9 +138,12 @@ impl<'a> Recorder<'a> {
         from + u32::from(is_recorded)
     }
 
-    pub(super) fn finish(mut self) -> (Index, TypeNames) {
+    pub(super) fn finish(mut self) -> Recorded {
         self.places.shrink_to_fit();
-        (Index(self.places), self.types.finish())
+        let types = self.types.finish();
+        // A type that is not known may be that of thinking.
+        let seals = self.seals.finish().filter(|_| types.are_complete());
+        Recorded { index: Index(self.places), types, seals }
     }
 
     fn push(&mut self, start: usize, end: usize) -> Option<u32> {
@@ -150,6 +164,7 @@ impl Record for Recorder<'_> {
     }
 
     fn close(&mut self, end: usize) {
+        self.seals.close(self.depth);
         self.depth -= 1;
         let Some(Some(at)) = self.open.get(self.depth).copied() else { return };
         let inside = self.len() - at - 1;
@@ -163,11 +178,13 @@ impl Record for Recorder<'_> {
     }
 
     fn key(&mut self, key: &[u8]) {
-        self.types.key(key);
+        let is_type = self.types.key(key);
+        self.seals.key(key, is_type, self.depth);
     }
 
     fn string(&mut self, start: usize, end: usize) {
         self.types.string(start, end);
+        self.seals.string(start, end, self.depth);
         if end - start >= LONG && self.depth <= LEVELS {
             self.push(start, end);
         }
@@ -210,7 +227,7 @@ mod tests {
         let mut scanner =
             super::super::grammar::Scanner::new(text.as_bytes(), Recorder::new(text.as_bytes()));
         scanner.value(0).unwrap();
-        scanner.recorder.finish().0
+        scanner.recorder.finish().index
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod index;
 mod node;
 mod payload;
 mod scan;
+mod seals;
 pub(crate) mod steps;
 mod strings;
 mod type_names;
@@ -34,6 +35,7 @@ pub(crate) use node::IndexedText;
 pub use node::{Children, JsonKind, Node};
 pub use payload::Payload;
 use scan::{Fields, Member};
+pub(crate) use seals::Seals;
 pub(crate) use type_names::{TypePattern, Types};
 
 /// The longest name of a model, in bytes. The relay keeps state by model, and this bounds the keys of that state.
@@ -95,6 +97,7 @@ pub struct MessagesBody {
     max_tokens: Option<u64>,
     user_id: Option<String>,
     fields: Fields,
+    seals: Seals,
     /// Filled at the first question about the blocks.
     blocks: OnceLock<Blocks>,
 }
@@ -106,7 +109,8 @@ impl MessagesBody {
     /// Returns [`BodyError`] if `bytes` is not a JSON object, or if its `model` is not a string of 1 to 256 bytes.
     /// Nothing else is validated: the upstream decides which values its fields accept.
     pub fn parse(bytes: Bytes) -> Result<Self, BodyError> {
-        let fields = scan::scan(&bytes)?;
+        let mut fields = scan::scan(&bytes)?;
+        let seals = Seals::new(&bytes, fields.seals.take());
         let model = fields.model.last().ok_or(BodyError::ModelMissing)?;
         if model.kind != JsonKind::String {
             return Err(BodyError::ModelNotAString { found: model.kind.name() });
@@ -128,6 +132,7 @@ impl MessagesBody {
                 .and_then(|value| std::str::from_utf8(at(value)).ok()?.parse().ok()),
             user_id: fields.user_id.as_ref().and_then(|value| string(&bytes, value)),
             fields,
+            seals,
             blocks: OnceLock::new(),
             bytes,
         })
@@ -220,6 +225,11 @@ impl MessagesBody {
     /// The names of the types in the body, known without a walk.
     pub(crate) fn types(&self) -> Types<'_> {
         Types::new(&self.fields.types, &self.bytes)
+    }
+
+    /// The seals of the thinking blocks.
+    fn seals(&self) -> &Seals {
+        &self.seals
     }
 
     fn all_blocks(&self) -> &Blocks {

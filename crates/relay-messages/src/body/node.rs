@@ -46,7 +46,7 @@ impl<'a> IndexedText<'a> {
         scanner.end().ok()?;
         let recorder = scanner.recorder;
         let inside = recorder.after(0, value.span.start)..recorder.len();
-        Some(Self { text, value, index: recorder.finish().0, inside })
+        Some(Self { text, value, index: recorder.finish().index, inside })
     }
 
     /// The value.

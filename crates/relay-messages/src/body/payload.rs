@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use smallvec::SmallVec;
 
 use super::grammar::Span;
+use super::seals::Seals;
 
 /// The length from which a part of a body becomes a separate piece. Shorter parts are copied.
 const COPIED: usize = 1024;
@@ -19,6 +20,8 @@ pub struct Payload {
     pieces: SmallVec<[Bytes; 3]>,
     /// The number of pieces that have been polled.
     sent: usize,
+    /// The seals of the thinking blocks, if the client's body was only changed elsewhere.
+    seals: Seals,
 }
 
 impl Payload {
@@ -38,7 +41,17 @@ impl Payload {
 
     #[cfg(test)]
     pub(super) fn of_pieces(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        Self { pieces: pieces.into_iter().collect(), sent: 0 }
+        Self { pieces: pieces.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Sets the seals of the thinking blocks in the payload.
+    pub(super) fn with_seals(self, seals: Seals) -> Self {
+        Self { seals, ..self }
+    }
+
+    /// The seals of the thinking blocks in the payload.
+    pub(crate) fn seals(&self) -> &Seals {
+        &self.seals
     }
 
     /// The pieces that are still to be sent.
@@ -91,7 +104,7 @@ impl<'b> PayloadWriter<'b> {
     pub(super) fn finish(mut self) -> Payload {
         self.copy_to(usize::MAX);
         self.flush();
-        Payload { pieces: self.pieces, sent: 0 }
+        Payload { pieces: self.pieces, ..Payload::default() }
     }
 
     /// Writes the body from the position to `end`, or to its end.

@@ -8,7 +8,8 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::grammar::{JsonKind, ScanError, Scanner, Span, Value};
-use super::index::{Index, Recorder};
+use super::index::{Index, Recorded, Recorder};
+use super::seals::Place as Seal;
 use super::type_names::TypeNames;
 
 /// The maximum number of members of the top-level object. The Messages API has about thirty.
@@ -44,6 +45,8 @@ pub(crate) struct Fields {
     pub(super) index: Index,
     /// The names of types in all members.
     pub(super) types: TypeNames,
+    /// The seals of all thinking blocks, or `None` if some may be missing.
+    pub(super) seals: Option<Vec<Seal>>,
 }
 
 /// Reads `body` once.
@@ -93,7 +96,7 @@ fn document(mut scanner: Scanner<'_, Recorder<'_>>) -> Result<Fields, ScanError>
         Ok(())
     })?;
     scanner.end()?;
-    (fields.index, fields.types) = scanner.recorder.finish();
+    Recorded { index: fields.index, types: fields.types, seals: fields.seals } = scanner.recorder.finish();
     Ok(fields)
 }
 

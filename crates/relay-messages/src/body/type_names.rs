@@ -34,6 +34,13 @@ pub(crate) struct TypeNames {
     is_complete: bool,
 }
 
+impl TypeNames {
+    /// Returns `false` if the body may have names that are not known.
+    pub(super) fn are_complete(&self) -> bool {
+        self.is_complete
+    }
+}
+
 /// The names of the types in a body, to compare them with patterns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Types<'a> {
@@ -116,10 +123,11 @@ impl<'a> Collector<'a> {
         self.names
     }
 
-    /// Takes a key with its quotes.
+    /// Takes a key with its quotes. Returns `true` if it is `type`.
     #[inline]
-    pub(super) fn key(&mut self, key: &[u8]) {
+    pub(super) fn key(&mut self, key: &[u8]) -> bool {
         self.is_type = key == TYPE_KEY || may_be_escaped(key) && is_string(key, TYPE);
+        self.is_type
     }
 
     /// Takes the string at `start..end` with its quotes.

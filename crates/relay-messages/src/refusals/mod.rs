@@ -20,6 +20,8 @@ mod paths;
 mod refusal;
 mod refused_fields;
 mod removal;
+#[cfg(test)]
+mod seals_tests;
 mod thinking;
 mod thinking_rules;
 
@@ -184,7 +186,9 @@ impl RefusalMemory {
     /// Returns `false` if [`strip_known`](Self::strip_known) does not change `request`, as for nearly all requests.
     #[must_use]
     pub fn may_strip(&self, scope: RefusalScope<'_>, request: &Request<Payload>, now: Instant) -> bool {
-        self.has_known(scope, now) || self.may_hold_foreign(request) || self.has_rules(scope, request, now)
+        self.has_known(scope, now)
+            || self.may_hold_foreign(request, now)
+            || self.has_rules(scope, request, now)
     }
 
     fn has_known(&self, scope: RefusalScope<'_>, now: Instant) -> bool {
@@ -192,8 +196,8 @@ impl RefusalMemory {
     }
 
     /// Returns `true` if `request` may hold thinking that the provider does not accept.
-    fn may_hold_foreign(&self, request: &Request<Payload>) -> bool {
-        self.0.provenance.may_contain_foreign(self.0.owner) && holds_thinking(request.body())
+    fn may_hold_foreign(&self, request: &Request<Payload>, now: Instant) -> bool {
+        self.0.provenance.may_contain_foreign(self.0.owner) && self.may_refuse(request.body(), now)
     }
 
     /// Returns `true` if `request` may break a rule for requests that think.
@@ -202,7 +206,8 @@ impl RefusalMemory {
     }
 
     /// Removes from `request` the fields and betas that requests of `scope` are known to be refused for, and thinking that
-    /// the provider does not accept. Disables thinking if the request would be refused because it thinks. Returns the whole request if the upstream may accept it after all.
+    /// the provider does not accept. Disables thinking if the request would be refused because it thinks. Returns the whole
+    /// request if the upstream may accept it after all.
     pub fn strip_known(
         &self,
         scope: RefusalScope<'_>,
@@ -210,7 +215,7 @@ impl RefusalMemory {
         now: Instant,
     ) -> Option<WholeRequest> {
         let has_known = self.has_known(scope, now);
-        let may_hold_foreign = self.may_hold_foreign(request);
+        let may_hold_foreign = self.may_hold_foreign(request, now);
         let has_rules = self.has_rules(scope, request, now);
         if !has_known && !may_hold_foreign && !has_rules {
             return None;
@@ -229,6 +234,12 @@ impl RefusalMemory {
         let rules = if has_rules { self.apply_rules(scope, request, now) } else { Vec::new() };
         let is_changed = !removed.is_empty() || has_foreign_thinking || !rules.is_empty();
         is_changed.then_some(WholeRequest { request: whole, removed, has_foreign_thinking, rules })
+    }
+
+    /// Returns `false` if the provider accepts all thinking in `body`.
+    fn may_refuse(&self, body: &Payload, now: Instant) -> bool {
+        let takes = |seal: &[u8]| self.takes(ThinkingBlock::Signed(ThinkingId::of(seal)), now);
+        body.seals().all(takes).map_or_else(|| holds_thinking(body), |takes_all| !takes_all)
     }
 
     /// Disables thinking in `request` if it breaks rules for requests that think. Returns the broken rules.
