@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_tests::{Call, Footprint, PROVIDER_KEY, RelayProcess, within_limit};
+use relay_tests::{Call, Footprint, PROVIDER_KEY, RelayProcess, within, within_limit};
 use serde_json::{Value, json};
 use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
@@ -32,6 +32,9 @@ const SLOTS: usize = 64;
 /// The memory in KiB that the process may retain in addition to its memory after the first load. Allocators do not return
 /// all memory to the system.
 const MEMORY_TOLERANCE: u64 = 64 * 1024;
+/// The time in which all providers recover. A key that was refused with status 429 without `retry-after` rests for 30 s, and
+/// a half-open circuit closes only by requests.
+const RECOVERY: Duration = Duration::from_secs(45);
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
@@ -160,7 +163,7 @@ async fn until_all(relay: SocketAddr, condition: impl Fn(&Value) -> bool) {
             send(relay).await;
         }
     };
-    within_limit("recovery of all providers", requests).await;
+    within(RECOVERY, "recovery of all providers", requests).await;
 }
 
 async fn send(relay: SocketAddr) -> u16 {
