@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 /// The options of a run.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Run for less than 2 minutes, with fewer rounds and streams.
+    /// Run for less than 2 minutes, with fewer rounds and streams. Long workloads run only if `--only` names them.
     #[arg(long)]
     pub(crate) quick: bool,
     /// Send a handful of requests of every workload through cc-relay and the bare proxy. The numbers mean nothing.

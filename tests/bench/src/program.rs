@@ -91,7 +91,10 @@ fn selected(options: &Options, scale: &Scale) -> Result<Vec<Workload>> {
         let known: Vec<_> = workloads.iter().map(|one| one.id).collect();
         return Err(format!("`{unknown}` is no workload; the workloads are {}", known.join(", ")).into());
     }
-    workloads.retain(|one| options.only.is_empty() || options.only.iter().any(|name| name == one.id));
+    workloads.retain(|one| match options.only.as_slice() {
+        [] => !(options.quick && one.is_long()),
+        only => only.iter().any(|name| name == one.id),
+    });
     if options.smoke {
         for workload in &mut workloads {
             workload.peers.retain(|peer| !matches!(peer.kind, Kind::Nginx | Kind::Haproxy));
@@ -144,7 +147,27 @@ fn circumstances(outcome: &Outcome, stolen: f64, seconds: u64, scale: &Scale) ->
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::arguments::Arguments;
+
+    #[test]
+    fn a_quick_run_has_the_long_workloads_on_request_only() {
+        #[track_caller]
+        fn check(arguments: &[&str], expected: &[&str]) {
+            let all = [&["relay-bench"], arguments].concat();
+            let options = Arguments::parse_from(all).options;
+            let workloads = selected(&options, &scale(&options)).unwrap();
+            let names: Vec<_> = workloads.iter().map(|one| one.id).collect();
+            for name in ["many-streams", "memory"] {
+                assert_eq!(names.contains(&name), expected.contains(&name), "{name} in {arguments:?}");
+            }
+        }
+        check(&[], &["many-streams", "memory"]);
+        check(&["--quick"], &["memory"]);
+        check(&["--quick", "--only", "many-streams"], &["many-streams"]);
+    }
 
     #[test]
     fn the_program_is_found_in_the_messages_of_cargo() {

@@ -17,7 +17,7 @@ use crate::upstream::handle::Upstream;
 use crate::workload::Workload;
 use crate::workload::load::{Load, measure_start};
 use crate::workload::metric::Values;
-use crate::workload::open_streams::{measure_memory, measure_memory_after};
+use crate::workload::open_streams::{HeldStreams, measure_memory, measure_memory_after};
 use crate::workload::scale::Scale;
 use crate::workload::system_calls;
 use crate::{Error, Result};
@@ -91,8 +91,7 @@ impl Run {
         self.new_upstream(workload).await?;
         match workload.load {
             Load::Start => self.starts(workload).await,
-            Load::OpenStreams { streams, wait, .. } => self.memory(workload, streams, wait, false).await,
-            Load::SilentStreams { streams, wait } => self.memory(workload, streams, wait, true).await,
+            Load::Held(streams) => self.memory(workload, &streams).await,
             _ => self.rounds(workload).await,
         }
     }
@@ -125,9 +124,7 @@ impl Run {
             self.outcome.pressure.extend(MachineLoad::now().pressure);
             fastrand::shuffle(&mut peers);
             for peer in &peers {
-                let values = workload.load.measure(peer, &self.lab, time).await;
-                let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
-                self.record(workload.id, &peer.name, round, values);
+                self.measure(workload, peer, round, time).await?;
             }
         }
         self.outcome.records.add_added_time(workload.id);
@@ -137,6 +134,19 @@ impl Run {
             let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
             self.record(workload.id, &peer.name, 0, values);
         }
+        Ok(())
+    }
+
+    async fn measure(
+        &mut self,
+        workload: &Workload,
+        peer: &Peer,
+        round: usize,
+        time: Duration,
+    ) -> Result<()> {
+        let values = workload.load.measure(peer, &self.lab, time).await;
+        let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
+        self.record(workload.id, &peer.name, round, values);
         Ok(())
     }
 
@@ -154,20 +164,14 @@ impl Run {
 
     /// Measures each peer in a new process with a new upstream, once. The time after the end of the streams passes while others
     /// are measured.
-    async fn memory(
-        &mut self,
-        workload: &Workload,
-        streams: usize,
-        wait: Duration,
-        silent: bool,
-    ) -> Result<()> {
+    async fn memory(&mut self, workload: &Workload, streams: &HeldStreams) -> Result<()> {
         for spec in &workload.peers {
             self.new_upstream(workload).await?;
             let Some(peer) = self.start(spec).await? else { continue };
-            let values = measure_memory(&peer, &self.lab, streams, silent).await;
+            let values = measure_memory(&peer, &self.lab, streams).await;
             let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
             self.record(workload.id, &peer.name, 0, values);
-            let id = workload.id;
+            let (id, wait) = (workload.id, streams.wait);
             self.waiting
                 .spawn(async move { (id, peer.name.clone(), measure_memory_after(&peer, wait).await) });
         }

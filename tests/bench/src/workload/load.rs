@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::metric::{Metric, Values};
-use super::open_streams::paced;
+use super::open_streams::{HeldStreams, paced};
 use crate::Result;
 use crate::client::closed::{ClosedLoop, Expect};
 use crate::client::rate;
@@ -31,10 +31,8 @@ pub(crate) enum Load {
     Paced { streams: usize, gap: Duration },
     /// Paced streams, and requests with large bodies at a constant rate.
     PacedBesideBodies { streams: usize, gap: Duration, size: usize, per_second: u32 },
-    /// Open streams with an event per `gap` each, and their end.
-    OpenStreams { streams: usize, gap: Duration, wait: Duration },
-    /// Streams whose upstream is silent after the start of the message, and their end.
-    SilentStreams { streams: usize, wait: Duration },
+    /// Streams that are opened through a new process of the proxy, held, and ended.
+    Held(HeldStreams),
     /// The start of the program.
     Start,
 }
@@ -44,10 +42,10 @@ impl Load {
     pub(crate) fn scenario(self) -> Scenario {
         match self {
             Self::Burst { events, .. } => Scenario::Burst { events },
-            Self::Paced { gap, .. } | Self::PacedBesideBodies { gap, .. } | Self::OpenStreams { gap, .. } => {
-                Scenario::Paced { gap }
-            }
-            Self::SilentStreams { .. } => Scenario::Held,
+            Self::Paced { gap, .. }
+            | Self::PacedBesideBodies { gap, .. }
+            | Self::Held(HeldStreams { gap: Some(gap), .. }) => Scenario::Paced { gap },
+            Self::Held(HeldStreams { gap: None, .. }) => Scenario::Held,
             Self::Json { .. } | Self::Rate { .. } | Self::Start => Scenario::Burst { events: 1 },
         }
     }
@@ -107,9 +105,7 @@ impl Load {
                 let body = crate::body::of_size(size, false);
                 paced(peer, lab, streams, time, Some((body, per_second))).await
             }
-            Self::OpenStreams { .. } | Self::SilentStreams { .. } | Self::Start => {
-                Err("this load starts its peers itself".into())
-            }
+            Self::Held(_) | Self::Start => Err("this load starts its peers itself".into()),
         }
     }
 }

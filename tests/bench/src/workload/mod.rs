@@ -36,11 +36,19 @@ impl Workload {
         self.peers.iter().find(|peer| peer.kind == *kind).map(|peer| peer.name.as_str())
     }
 
+    /// Returns `true` if a quick run has this workload on request only.
+    pub(crate) fn is_long(&self) -> bool {
+        LONG.contains(&self.id)
+    }
+
     /// Returns `true` if client, proxy and upstream share one CPU.
     pub(crate) fn on_one_cpu(&self) -> bool {
         self.shown.contains(&Metric::AddedP50)
     }
 }
+
+/// The workloads that a quick run has on request only.
+const LONG: [&str; 1] = ["many-streams"];
 
 /// Returns the time of a SHA-256 of `body`, which a signature of AWS needs: the least of nine.
 fn sha256_time(body: &[u8]) -> Duration {

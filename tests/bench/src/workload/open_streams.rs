@@ -14,6 +14,17 @@ use crate::proc::{cpu_time, memory};
 
 const MEGABYTE: f64 = 1024.0 * 1024.0;
 
+/// Streams that are opened, held for a time, and ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeldStreams {
+    pub(crate) streams: usize,
+    /// The time between two events of a stream, or `None` if the upstream is silent after the start of the message.
+    pub(crate) gap: Option<Duration>,
+    pub(crate) hold: Duration,
+    /// The time between their end and the measurement of the memory that is left.
+    pub(crate) wait: Duration,
+}
+
 pub(super) async fn paced(
     peer: &Peer,
     lab: &Lab,
@@ -47,17 +58,34 @@ pub(super) async fn paced(
 /// Measures the memory of a peer, which must be new: idle, and with open streams. Then it ends them.
 /// # Errors
 /// If a stream fails.
-pub(crate) async fn measure_memory(peer: &Peer, lab: &Lab, count: usize, silent: bool) -> Result<Values> {
-    let Some(pid) = peer.pid else { return Ok(Values::new()) };
-    let idle = memory(pid)?.resident as f64;
-    let streams = OpenStreams::open(&peer.target(small_stream()), count, !silent).await?;
-    let arrived = Duration::from_millis(if silent { 1_500 } else { 500 });
-    tokio::time::sleep(arrived).await;
-    let open = memory(pid)?.resident as f64;
+pub(crate) async fn measure_memory(peer: &Peer, lab: &Lab, load: &HeldStreams) -> Result<Values> {
+    let idle = resident(peer)?;
+    let streams = OpenStreams::open(&peer.target(small_stream()), load.streams, load.gap.is_some()).await?;
+    streams.record_delays(true);
+    tokio::time::sleep(load.hold).await;
+    streams.record_delays(false);
+    let open = resident(peer)?;
     lab.upstream.end_streams().await?;
-    streams.end().await?;
-    let per_stream = (open - idle) / count as f64 / 1024.0;
-    Ok(vec![(Metric::MemoryIdle, idle / MEGABYTE), (Metric::MemoryPerStream, per_stream)])
+    let delays = streams.end().await?;
+    let mut values = quantiles(&delays, (Metric::DelayP50, Metric::DelayP99), 1e6);
+    values.extend(idle.map(|idle| (Metric::MemoryIdle, idle / MEGABYTE)));
+    values.extend(growth(Metric::MemoryPerStream, idle, open, load.streams));
+    Ok(values)
+}
+
+/// Returns the resident bytes of a peer, or `None` if it has no process.
+pub(super) fn resident(peer: &Peer) -> Result<Option<f64>> {
+    Ok(peer.pid.map(memory).transpose()?.map(|memory| memory.resident as f64))
+}
+
+/// Returns the growth of the memory for each of `count` streams, in KB.
+pub(super) fn growth(
+    metric: Metric,
+    before: Option<f64>,
+    after: Option<f64>,
+    count: usize,
+) -> Option<(Metric, f64)> {
+    Some((metric, (after? - before?) / count as f64 / 1024.0))
 }
 
 /// Measures the memory of a peer after `wait`.
@@ -65,6 +93,5 @@ pub(crate) async fn measure_memory(peer: &Peer, lab: &Lab, count: usize, silent:
 /// If the process has ended.
 pub(crate) async fn measure_memory_after(peer: &Peer, wait: Duration) -> Result<Values> {
     tokio::time::sleep(wait).await;
-    let Some(pid) = peer.pid else { return Ok(Values::new()) };
-    Ok(vec![(Metric::MemoryAfter, memory(pid)?.resident as f64 / MEGABYTE)])
+    Ok(resident(peer)?.map(|bytes| (Metric::MemoryAfter, bytes / MEGABYTE)).into_iter().collect())
 }

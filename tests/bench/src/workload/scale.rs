@@ -14,6 +14,10 @@ pub(crate) struct Scale {
     pub(crate) open_rounds: usize,
     pub(crate) paced_streams: usize,
     pub(crate) memory_streams: usize,
+    /// Slow streams over few connections to the upstream.
+    pub(crate) many_streams: usize,
+    /// Time for which the slow streams are held: at the full length, each has a further event.
+    pub(crate) hold: Duration,
     /// Time between the end of the streams and the measurement of the memory that is left.
     pub(crate) wait: Duration,
     pub(crate) starts: usize,
@@ -31,6 +35,8 @@ impl Scale {
             open_rounds: 3,
             paced_streams: 1000,
             memory_streams: 8000,
+            many_streams: 10_000,
+            hold: Duration::from_secs(10),
             wait: Duration::from_secs(10),
             starts: 10,
             is_smoke: false,
@@ -46,6 +52,8 @@ impl Scale {
             open_rounds: 2,
             paced_streams: 200,
             memory_streams: 500,
+            many_streams: 1000,
+            hold: Duration::from_secs(2),
             wait: Duration::from_secs(10),
             starts: 5,
             is_smoke: false,
@@ -61,17 +69,24 @@ impl Scale {
             open_rounds: 1,
             paced_streams: 2,
             memory_streams: 4,
+            many_streams: 4,
+            hold: Duration::ZERO,
             wait: Duration::ZERO,
             starts: 1,
             is_smoke: true,
         }
     }
 
-    /// Reduces the streams to what `files`, the largest number of open files, allows: a proxy has two for each stream.
+    /// Reduces the streams to what `files`, the largest number of open files, allows: a proxy has two for each stream,
+    /// or one if streams share connections to the upstream. cc-relay uses at most three quarters of them for clients.
     pub(crate) fn within_files(self, files: usize) -> Self {
         let most = files.saturating_sub(500) / 2;
-        let (paced_streams, memory_streams) = (self.paced_streams.min(most), self.memory_streams.min(most));
-        Self { paced_streams, memory_streams, ..self }
+        Self {
+            paced_streams: self.paced_streams.min(most),
+            memory_streams: self.memory_streams.min(most),
+            many_streams: self.many_streams.min(files / 4 * 3),
+            ..self
+        }
     }
 }
 
@@ -82,7 +97,7 @@ mod tests {
     #[test]
     fn the_limit_of_files_reduces_the_streams() {
         let scale = Scale::full().within_files(1024);
-        assert_eq!((scale.paced_streams, scale.memory_streams), (262, 262));
+        assert_eq!((scale.paced_streams, scale.memory_streams, scale.many_streams), (262, 262, 768));
         assert_eq!(Scale::full().within_files(20_000), Scale::full());
     }
 }

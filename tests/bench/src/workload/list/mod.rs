@@ -5,7 +5,7 @@ mod peers;
 mod requests;
 mod streams;
 
-use self::memory::memory;
+use self::memory::{many_streams, memory};
 use self::peers::{HAPROXY, HYPER, NGINX, RELAY, SIX, peers};
 use self::requests::{added, keys, over_tls, rate, requests};
 use self::streams::streams;
@@ -22,7 +22,7 @@ pub(crate) fn workloads(scale: &Scale, further: &[Spec]) -> Vec<Workload> {
     all.extend(over_tls());
     all.extend(streams(scale));
     all.extend(memory(scale));
-    all.extend([added(), rate(), keys(), start()]);
+    all.extend([many_streams(scale), added(), rate(), keys(), start()]);
     for workload in &mut all {
         if scale.is_smoke {
             workload.load = workload.load.reduced();
