@@ -75,6 +75,7 @@ fn scale(options: &Options) -> Scale {
     let scale = Scale {
         rounds: rounds.unwrap_or(scale.rounds),
         open_rounds: rounds.unwrap_or(scale.open_rounds),
+        new_process_rounds: rounds.unwrap_or(scale.new_process_rounds),
         ..scale
     };
     scale.within_files(proc::file_limit())
@@ -160,12 +161,14 @@ mod tests {
             let options = Arguments::parse_from(all).options;
             let workloads = selected(&options, &scale(&options)).unwrap();
             let names: Vec<_> = workloads.iter().map(|one| one.id).collect();
-            for name in ["many-streams", "memory"] {
+            for name in ["protocols-1", "protocols-32", "protocols-250", "protocols-2000", "many-streams"] {
                 assert_eq!(names.contains(&name), expected.contains(&name), "{name} in {arguments:?}");
             }
         }
-        check(&[], &["many-streams", "memory"]);
-        check(&["--quick"], &["memory"]);
+        let long = ["protocols-250", "protocols-2000", "many-streams"];
+        let short = ["protocols-1", "protocols-32"];
+        check(&[], &[short.as_slice(), long.as_slice()].concat());
+        check(&["--quick"], &short);
         check(&["--quick", "--only", "many-streams"], &["many-streams"]);
     }
 

@@ -92,6 +92,7 @@ impl Run {
         match workload.load {
             Load::Start => self.starts(workload).await,
             Load::Held(streams) => self.memory(workload, &streams).await,
+            Load::PacedInNewProcess { .. } => self.new_process_rounds(workload).await,
             _ => self.rounds(workload).await,
         }
     }
@@ -133,6 +134,20 @@ impl Run {
             let values = system_calls::count(workload.load, peer, time).await;
             let values = values.map_err(|error| format!("{}: {error}", peer.name))?;
             self.record(workload.id, &peer.name, 0, values);
+        }
+        Ok(())
+    }
+
+    /// Measures each peer in a new process in each round: the growth of its memory is then that of one load.
+    async fn new_process_rounds(&mut self, workload: &Workload) -> Result<()> {
+        let mut specs = workload.peers.clone();
+        for round in 0..self.scale.new_process_rounds {
+            self.outcome.pressure.extend(MachineLoad::now().pressure);
+            fastrand::shuffle(&mut specs);
+            for spec in &specs {
+                let Some(peer) = self.start(spec).await? else { continue };
+                self.measure(workload, &peer, round, self.scale.open / 2).await?;
+            }
         }
         Ok(())
     }

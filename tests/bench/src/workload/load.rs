@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::metric::{Metric, Values};
-use super::open_streams::{HeldStreams, paced};
+use super::open_streams::{HeldStreams, paced, paced_in_new_process};
 use crate::Result;
 use crate::client::closed::{ClosedLoop, Expect};
 use crate::client::rate;
@@ -29,6 +29,8 @@ pub(crate) enum Load {
     Rate { size: usize, per_second: u32 },
     /// Open streams with an event per `gap` each.
     Paced { streams: usize, gap: Duration },
+    /// Paced streams through a new process of the proxy, whose memory is measured too.
+    PacedInNewProcess { streams: usize, gap: Duration },
     /// Paced streams, and requests with large bodies at a constant rate.
     PacedBesideBodies { streams: usize, gap: Duration, size: usize, per_second: u32 },
     /// Streams that are opened through a new process of the proxy, held, and ended.
@@ -43,6 +45,7 @@ impl Load {
         match self {
             Self::Burst { events, .. } => Scenario::Burst { events },
             Self::Paced { gap, .. }
+            | Self::PacedInNewProcess { gap, .. }
             | Self::PacedBesideBodies { gap, .. }
             | Self::Held(HeldStreams { gap: Some(gap), .. }) => Scenario::Paced { gap },
             Self::Held(HeldStreams { gap: None, .. }) => Scenario::Held,
@@ -58,6 +61,9 @@ impl Load {
             }
             Self::Burst { events, connections } => {
                 Self::Burst { events: events.min(20), connections: connections.min(2) }
+            }
+            Self::PacedInNewProcess { streams, gap } => {
+                Self::PacedInNewProcess { streams: streams.min(4), gap }
             }
             Self::PacedBesideBodies { gap, per_second, .. } => {
                 Self::PacedBesideBodies { streams: 2, gap, size: 20_000, per_second }
@@ -100,6 +106,7 @@ impl Load {
                 let streams = OpenStreams::open(&peer.target(small_stream()), streams, true).await?;
                 paced(peer, lab, streams, time, None).await
             }
+            Self::PacedInNewProcess { streams, .. } => paced_in_new_process(peer, lab, streams, time).await,
             Self::PacedBesideBodies { streams, size, per_second, .. } => {
                 let streams = OpenStreams::open(&peer.target(small_stream()), streams, true).await?;
                 let body = crate::body::of_size(size, false);

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-/// A quantity with its unit. Less is better, except for [`Metric::RequestsPerSecond`].
+/// A quantity with its unit. Less is better, except for the rates of requests and events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Metric {
     CpuPerRequest,
     CpuPerEvent,
+    /// The rate at which events arrive. It is less than the upstream's if the proxy or the load is at its limit.
+    EventsPerSecond,
     CallsPerRequest,
     CallsPerEvent,
     RequestsPerSecond,
@@ -28,6 +30,7 @@ impl Metric {
         match self {
             Self::CpuPerRequest => "cpu_us_per_request",
             Self::CpuPerEvent => "cpu_us_per_event",
+            Self::EventsPerSecond => "events_per_second",
             Self::CallsPerRequest => "system_calls_per_request",
             Self::CallsPerEvent => "system_calls_per_event",
             Self::RequestsPerSecond => "requests_per_second",
@@ -49,6 +52,7 @@ impl fmt::Display for Metric {
         f.write_str(match self {
             Self::CpuPerRequest => "CPU per request, µs",
             Self::CpuPerEvent => "CPU per event, µs",
+            Self::EventsPerSecond => "events per second",
             Self::CallsPerRequest => "system calls per request",
             Self::CallsPerEvent => "system calls per event",
             Self::RequestsPerSecond => "requests per second",

@@ -48,7 +48,7 @@ impl Workload {
 }
 
 /// The workloads that a quick run has on request only.
-const LONG: [&str; 1] = ["many-streams"];
+const LONG: [&str; 3] = ["protocols-250", "protocols-2000", "many-streams"];
 
 /// Returns the time of a SHA-256 of `body`, which a signature of AWS needs: the least of nine.
 fn sha256_time(body: &[u8]) -> Duration {

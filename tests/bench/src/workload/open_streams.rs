@@ -1,6 +1,6 @@
 //! Measurements with streams that stay open.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -13,6 +13,8 @@ use crate::peer::{Lab, Peer};
 use crate::proc::{cpu_time, memory};
 
 const MEGABYTE: f64 = 1024.0 * 1024.0;
+/// The time between the first event of the last stream and the measurement of the memory.
+const SETTLED: Duration = Duration::from_millis(50);
 
 /// Streams that are opened, held for a time, and ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub(super) async fn paced(
 ) -> Result<Values> {
     tokio::time::sleep(time / 5).await;
     let before = peer.pid.map(cpu_time).transpose()?;
-    let events = streams.events();
+    let (begin, events) = (Instant::now(), streams.events());
     streams.record_delays(true);
     match bodies {
         None => tokio::time::sleep(time).await,
@@ -43,7 +45,7 @@ pub(super) async fn paced(
         }
     }
     streams.record_delays(false);
-    let events = streams.events() - events;
+    let (elapsed, events) = (begin.elapsed(), streams.events() - events);
     let used = match (peer.pid, before) {
         (Some(pid), Some(before)) => Some(microseconds(cpu_time(pid)?.saturating_sub(before))),
         _ => None,
@@ -51,7 +53,26 @@ pub(super) async fn paced(
     lab.upstream.end_streams().await?;
     let delays = streams.end().await?;
     let mut values = quantiles(&delays, (Metric::DelayP50, Metric::DelayP99), 1e6);
+    values.push((Metric::EventsPerSecond, events as f64 / elapsed.as_secs_f64()));
     values.extend(used.map(|used| (Metric::CpuPerEvent, used / events.max(1) as f64)));
+    Ok(values)
+}
+
+/// Measures paced streams through a peer, which must be new, and its memory with them.
+/// # Errors
+/// If a stream fails.
+pub(super) async fn paced_in_new_process(
+    peer: &Peer,
+    lab: &Lab,
+    count: usize,
+    time: Duration,
+) -> Result<Values> {
+    let idle = resident(peer)?;
+    let streams = OpenStreams::open(&peer.target(small_stream()), count, true).await?;
+    tokio::time::sleep(SETTLED).await;
+    let open = resident(peer)?;
+    let mut values = paced(peer, lab, streams, time, None).await?;
+    values.extend(growth(Metric::MemoryPerStream, idle, open, count));
     Ok(values)
 }
 

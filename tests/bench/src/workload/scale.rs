@@ -12,7 +12,11 @@ pub(crate) struct Scale {
     pub(crate) open: Duration,
     /// Rounds of the loads with open streams.
     pub(crate) open_rounds: usize,
+    /// Rounds of the loads that need a new process of the proxy each time.
+    pub(crate) new_process_rounds: usize,
     pub(crate) paced_streams: usize,
+    /// The largest number of streams for the comparison of HTTP/1.1 with HTTP/2.
+    pub(crate) protocol_streams: usize,
     pub(crate) memory_streams: usize,
     /// Slow streams over few connections to the upstream.
     pub(crate) many_streams: usize,
@@ -33,7 +37,9 @@ impl Scale {
             closed: Duration::from_millis(600),
             open: Duration::from_millis(2500),
             open_rounds: 3,
+            new_process_rounds: 2,
             paced_streams: 1000,
+            protocol_streams: 2000,
             memory_streams: 8000,
             many_streams: 10_000,
             hold: Duration::from_secs(10),
@@ -50,7 +56,9 @@ impl Scale {
             closed: Duration::from_millis(200),
             open: Duration::from_millis(800),
             open_rounds: 2,
+            new_process_rounds: 2,
             paced_streams: 200,
+            protocol_streams: 2000,
             memory_streams: 500,
             many_streams: 1000,
             hold: Duration::from_secs(2),
@@ -67,7 +75,9 @@ impl Scale {
             closed: Duration::from_millis(5),
             open: Duration::from_millis(100),
             open_rounds: 1,
+            new_process_rounds: 1,
             paced_streams: 2,
+            protocol_streams: 4,
             memory_streams: 4,
             many_streams: 4,
             hold: Duration::ZERO,
@@ -83,6 +93,7 @@ impl Scale {
         let most = files.saturating_sub(500) / 2;
         Self {
             paced_streams: self.paced_streams.min(most),
+            protocol_streams: self.protocol_streams.min(most),
             memory_streams: self.memory_streams.min(most),
             many_streams: self.many_streams.min(files / 4 * 3),
             ..self

@@ -8,7 +8,7 @@ mod streams;
 use self::memory::{many_streams, memory};
 use self::peers::{HAPROXY, HYPER, NGINX, RELAY, SIX, peers};
 use self::requests::{added, keys, over_tls, rate, requests};
-use self::streams::streams;
+use self::streams::{protocols, streams};
 use super::Workload;
 use super::goal::{Bound, Goal};
 use super::load::Load;
@@ -21,6 +21,7 @@ pub(crate) fn workloads(scale: &Scale, further: &[Spec]) -> Vec<Workload> {
     let mut all = requests();
     all.extend(over_tls());
     all.extend(streams(scale));
+    all.extend(protocols(scale));
     all.extend(memory(scale));
     all.extend([many_streams(scale), added(), rate(), keys(), start()]);
     for workload in &mut all {

@@ -19,6 +19,7 @@ pub(super) const KEYS_10000: &str = "cc-relay, 10000 keys";
 pub(super) const SIX: &str = "cc-relay, 6 providers";
 pub(super) const RELAY_TLS1: &str = "cc-relay, TLS HTTP/1.1";
 pub(super) const RELAY_TLS2: &str = "cc-relay, TLS HTTP/2";
+pub(super) const HYPER_TLS1: &str = "bare hyper, TLS HTTP/1.1";
 pub(super) const HYPER_TLS2: &str = "bare hyper, TLS HTTP/2";
 
 pub(super) fn peers(names: &[&str]) -> Vec<Spec> {

@@ -2,8 +2,8 @@
 
 use super::goal;
 use super::peers::{
-    AGAIN, ALL, BEDROCK, FALLBACKS, HAPROXY, HYPER, HYPER_TLS2, KEYS_10, KEYS_1000, KEYS_10000, MANY, NGINX,
-    RELAY, RELAY_TLS1, RELAY_TLS2, peers,
+    AGAIN, ALL, BEDROCK, FALLBACKS, HAPROXY, HYPER, HYPER_TLS1, HYPER_TLS2, KEYS_10, KEYS_1000, KEYS_10000,
+    MANY, NGINX, RELAY, RELAY_TLS1, RELAY_TLS2, peers,
 };
 use crate::workload::goal::Bound;
 use crate::workload::load::Load;
@@ -38,7 +38,7 @@ pub(super) fn requests() -> Vec<Workload> {
 }
 
 pub(super) fn over_tls() -> Vec<Workload> {
-    let names = ["bare hyper, TLS HTTP/1.1", HYPER_TLS2, "nginx, TLS HTTP/1.1", RELAY_TLS1, RELAY_TLS2];
+    let names = [HYPER_TLS1, HYPER_TLS2, "nginx, TLS HTTP/1.1", RELAY_TLS1, RELAY_TLS2];
     let json = Workload {
         id: "tls-json-1k",
         title: "1 KB request, JSON answer, 32 connections, upstream with TLS".to_owned(),

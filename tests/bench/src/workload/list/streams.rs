@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::goal;
-use super::peers::{AGAIN, ALL, BEDROCK, HAPROXY, HYPER, MANY, NGINX, RELAY, peers};
+use super::peers::{
+    AGAIN, ALL, BEDROCK, HAPROXY, HYPER, HYPER_TLS1, HYPER_TLS2, MANY, NGINX, RELAY, RELAY_TLS1, RELAY_TLS2,
+    peers,
+};
 use crate::workload::Workload;
 use crate::workload::goal::Bound;
 use crate::workload::load::Load;
@@ -47,4 +50,27 @@ pub(super) fn streams(scale: &Scale) -> Vec<Workload> {
         goals: [RELAY, ALL, BEDROCK].map(|peer| goal(peer, delay, Bound::Times(2.0, NGINX))).into(),
     };
     vec![burst, paced, beside]
+}
+
+/// Streams over HTTP/1.1 and over HTTP/2, by their number and the events per second of each.
+pub(super) fn protocols(scale: &Scale) -> Vec<Workload> {
+    let of = |id, streams: usize, per_second: u32| {
+        let streams = streams.min(scale.protocol_streams);
+        let noun = if streams == 1 { "stream" } else { "streams" };
+        Workload {
+            id,
+            title: format!("{streams} {noun} of {per_second} events/s, upstream with TLS"),
+            peers: peers(&[HYPER_TLS1, HYPER_TLS2, RELAY_TLS1, RELAY_TLS2]),
+            load: Load::PacedInNewProcess { streams, gap: Duration::from_secs(1) / per_second },
+            shown: &[Metric::CpuPerEvent, Metric::MemoryPerStream],
+            goals: Vec::new(),
+        }
+    };
+    vec![
+        of("protocols-1", 1, 50),
+        of("protocols-32", 32, 50),
+        of("protocols-250", 250, 50),
+        // 50 events/s of each would be more than one CPU can forward.
+        of("protocols-2000", 2000, 5),
+    ]
 }
