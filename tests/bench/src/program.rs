@@ -161,15 +161,17 @@ mod tests {
             let options = Arguments::parse_from(all).options;
             let workloads = selected(&options, &scale(&options)).unwrap();
             let names: Vec<_> = workloads.iter().map(|one| one.id).collect();
-            for name in ["protocols-1", "protocols-32", "protocols-250", "protocols-2000", "many-streams"] {
+            for name in
+                ["protocols-1", "protocols-32", "protocols-250", "protocols-2000", "many-streams", "stalled"]
+            {
                 assert_eq!(names.contains(&name), expected.contains(&name), "{name} in {arguments:?}");
             }
         }
-        let long = ["protocols-250", "protocols-2000", "many-streams"];
+        let long = ["protocols-250", "protocols-2000", "many-streams", "stalled"];
         let short = ["protocols-1", "protocols-32"];
         check(&[], &[short.as_slice(), long.as_slice()].concat());
         check(&["--quick"], &short);
-        check(&["--quick", "--only", "many-streams"], &["many-streams"]);
+        check(&["--quick", "--only", "stalled,many-streams"], &["stalled", "many-streams"]);
     }
 
     #[test]

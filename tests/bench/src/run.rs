@@ -92,7 +92,7 @@ impl Run {
         match workload.load {
             Load::Start => self.starts(workload).await,
             Load::Held(streams) => self.memory(workload, &streams).await,
-            Load::PacedInNewProcess { .. } => self.new_process_rounds(workload).await,
+            Load::PacedInNewProcess { .. } | Load::Stalled(_) => self.new_process_rounds(workload).await,
             _ => self.rounds(workload).await,
         }
     }

@@ -32,7 +32,8 @@ fn every_workload_runs_through_the_relay_and_the_bare_proxy_without_an_error() {
     let lines = std::fs::read_to_string(json.path()).unwrap();
     let values: Vec<serde_json::Value> =
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let workloads = "json-1k json-1m tls-burst burst paced beside-bodies protocols-1 protocols-2000 memory many-streams keys start";
+    let workloads = "json-1k json-1m tls-burst burst paced beside-bodies protocols-1 protocols-2000 memory many-streams \
+                     stalled keys start";
     for workload in workloads.split_whitespace() {
         assert!(values.iter().any(|value| value["workload"] == workload), "no value of {workload}");
     }

@@ -4,4 +4,5 @@ mod check;
 pub(crate) mod closed;
 pub(crate) mod connection;
 pub(crate) mod rate;
+pub(crate) mod stalled;
 pub(crate) mod streams;

@@ -12,6 +12,8 @@ use crate::body::MODEL;
 pub(crate) const ENVELOPE: u64 = 5;
 /// The text before the time in a delta.
 pub(crate) const STAMP: &[u8] = b"\"text\":\"T";
+/// The bytes of the text in a large delta.
+pub(crate) const LARGE: usize = 8 * 1024;
 /// The digits of a time: nanoseconds since 1970.
 pub(crate) const STAMP_DIGITS: usize = 20;
 
@@ -61,8 +63,17 @@ impl Framing {
 
     /// Returns a delta that carries the time.
     pub(crate) fn delta(self, nanoseconds: u64) -> Result<Bytes> {
+        self.text_delta(&format!("T{nanoseconds:020} and so on"))
+    }
+
+    /// Returns a delta with [`LARGE`] bytes of text.
+    pub(crate) fn large_delta(self) -> Result<Bytes> {
+        self.text_delta(&"x".repeat(LARGE))
+    }
+
+    fn text_delta(self, text: &str) -> Result<Bytes> {
         let data = format!(
-            r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"T{nanoseconds:020} and so on"}}}}"#
+            r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#
         );
         self.event("content_block_delta", &data)
     }

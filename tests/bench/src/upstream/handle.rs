@@ -9,7 +9,7 @@ use http::{Method, Request};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::scenario::Scenario;
-use super::server::{END_PATH, SCENARIO_PATH};
+use super::server::{END_PATH, FLOODED_PATH, SCENARIO_PATH};
 use crate::Result;
 use crate::client::connection::Connection;
 use crate::process::{Process, own_program};
@@ -85,21 +85,28 @@ impl Upstream {
     /// # Errors
     /// If the upstream does not confirm it.
     pub(crate) async fn set(&self, scenario: Scenario) -> Result<()> {
-        self.put(SCENARIO_PATH, scenario.to_string()).await
+        self.call(Method::PUT, SCENARIO_PATH, scenario.to_string()).await.map(drop)
     }
 
     /// Ends the open streams that have no end of their own.
     /// # Errors
     /// If the upstream does not confirm it.
     pub(crate) async fn end_streams(&self) -> Result<()> {
-        self.put(END_PATH, String::new()).await
+        self.call(Method::PUT, END_PATH, String::new()).await.map(drop)
     }
 
-    async fn put(&self, path: &str, body: String) -> Result<()> {
+    /// Returns the bytes of large deltas that the upstream could send so far, over all streams.
+    /// # Errors
+    /// If the upstream does not report them.
+    pub(crate) async fn flooded(&self) -> Result<u64> {
+        let answer = self.call(Method::GET, FLOODED_PATH, String::new()).await?;
+        Ok(std::str::from_utf8(&answer)?.parse()?)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: String) -> Result<Bytes> {
         let address = self.address(Protocol::Plain);
         let mut connection = Connection::open(address).await?;
-        let request = Request::builder().method(Method::PUT).uri(path).header("host", address.to_string());
-        connection.answer(request.body(Bytes::from(body).into())?).await?;
-        Ok(())
+        let request = Request::builder().method(method).uri(path).header("host", address.to_string());
+        connection.answer(request.body(Bytes::from(body).into())?).await
     }
 }

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::events::Framing;
 use super::scenario::Scenario;
-use super::stream::{Ends, EventBody};
+use super::stream::{Control, EventBody};
 use super::tls;
 use crate::Result;
 use crate::body::MODEL;
@@ -28,13 +28,15 @@ use crate::listen::listen;
 pub(crate) const SCENARIO_PATH: &str = "/bench/scenario";
 /// The path that ends the open streams.
 pub(crate) const END_PATH: &str = "/bench/end";
+/// The path that returns the bytes of all large deltas so far.
+pub(crate) const FLOODED_PATH: &str = "/bench/flooded";
 
 type AnswerBody = Either<Full<Bytes>, EventBody>;
 
 #[derive(Debug)]
 struct Script {
     scenario: Mutex<Scenario>,
-    ends: Ends,
+    control: Control,
 }
 
 /// Serves until standard input ends, which happens at the latest with the process that started this one. Listens on `port`
@@ -44,7 +46,7 @@ struct Script {
 pub(crate) async fn serve(ca_file: &Path, port: u16) -> Result<()> {
     let (http1, http2) = tls::acceptors(ca_file)?;
     let script =
-        Arc::new(Script { scenario: Mutex::new(Scenario::Burst { events: 1 }), ends: Ends::default() });
+        Arc::new(Script { scenario: Mutex::new(Scenario::Burst { events: 1 }), control: Control::default() });
     let mut ports = Vec::new();
     for (port, acceptor) in [(port, None), (0, Some(http1)), (0, Some(http2))] {
         let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
@@ -106,9 +108,10 @@ async fn answer(request: Request<Incoming>, script: &Script) -> Result<Response<
             Ok(json("{}"))
         }
         (Method::PUT, END_PATH) => {
-            script.ends.end_streams();
+            script.control.end_streams();
             Ok(json("{}"))
         }
+        (Method::GET, FLOODED_PATH) => Ok(json(&script.control.flooded().to_string())),
         (Method::POST, path) => {
             let of_bedrock = path.ends_with("/invoke-with-response-stream");
             let received = receive(body).await?;
@@ -150,7 +153,7 @@ async fn receive(mut body: Incoming) -> Result<Received> {
 
 fn stream(script: &Script, framing: Framing) -> Result<Response<AnswerBody>> {
     let scenario = *script.scenario.lock().unwrap_or_else(PoisonError::into_inner);
-    let body = EventBody::new(scenario, framing, &script.ends)?;
+    let body = EventBody::new(scenario, framing, &script.control)?;
     let mut response = Response::new(Either::Right(body));
     response.headers_mut().insert(header::CONTENT_TYPE, framing.content_type().parse()?);
     Ok(response)

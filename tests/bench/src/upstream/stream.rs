@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,19 +18,29 @@ use super::events::{Framing, now};
 use super::scenario::Scenario;
 use crate::Result;
 
-/// The end of the streams that have none of their own.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Ends(watch::Sender<()>);
+/// The state that the streams share with the benchmark.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    /// The end of the streams that have none of their own.
+    ended: watch::Sender<()>,
+    flooded: Arc<AtomicU64>,
+}
 
-impl Ends {
+impl Control {
     /// Ends the paced and held streams that are open.
     pub(crate) fn end_streams(&self) {
-        self.0.send_replace(());
+        self.ended.send_replace(());
+    }
+
+    /// Returns the bytes of all large deltas that connections have accepted so far. Up to 16 deltas of each stream (over
+    /// HTTP/2 400 KB) may still be in the buffers of the upstream.
+    pub(crate) fn flooded(&self) -> u64 {
+        self.flooded.load(Ordering::Relaxed)
     }
 
     /// Returns a future that completes when the streams are ended the next time.
-    fn next(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let mut receiver = self.0.subscribe();
+    fn next_end(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut receiver = self.ended.subscribe();
         Box::pin(async move {
             // An error means that the upstream ends.
             let _ = receiver.changed().await;
@@ -47,10 +59,12 @@ pub(crate) struct EventBody {
 }
 
 enum Pace {
-    /// The deltas that are left, and the delta itself. `flushed` is false directly after a delta.
+    /// The deltas that are left, the delta itself, and the count of its bytes. `flushed` is false directly after a
+    /// delta.
     Burst {
         left: u32,
         delta: Bytes,
+        sent: Arc<AtomicU64>,
         flushed: bool,
     },
     Timed {
@@ -85,13 +99,20 @@ impl EventBody {
     /// Creates the stream of a scenario.
     /// # Errors
     /// If an event cannot be encoded.
-    pub(crate) fn new(scenario: Scenario, framing: Framing, ends: &Ends) -> Result<Self> {
+    pub(crate) fn new(scenario: Scenario, framing: Framing, control: &Control) -> Result<Self> {
         let pace = match scenario {
-            Scenario::Burst { events } => {
-                Pace::Burst { left: events, delta: framing.delta(now())?, flushed: true }
+            Scenario::Burst { events } => Pace::Burst {
+                left: events,
+                delta: framing.delta(now())?,
+                sent: Arc::default(),
+                flushed: true,
+            },
+            Scenario::Flood { events } => {
+                let (delta, sent) = (framing.large_delta()?, Arc::clone(&control.flooded));
+                Pace::Burst { left: events, delta, sent, flushed: true }
             }
-            Scenario::Paced { gap } => Pace::Timed { timer: Timer::new(gap), ended: ends.next() },
-            Scenario::Held => Pace::Held { ended: ends.next() },
+            Scenario::Paced { gap } => Pace::Timed { timer: Timer::new(gap), ended: control.next_end() },
+            Scenario::Held => Pace::Held { ended: control.next_end() },
         };
         let mut end = framing.end()?;
         if scenario == Scenario::Held {
@@ -110,8 +131,9 @@ impl EventBody {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Pace::Burst { left, delta, flushed } => {
+            Pace::Burst { left, delta, sent, flushed } => {
                 (*left, *flushed) = (*left - 1, false);
+                sent.fetch_add(delta.len() as u64, Ordering::Relaxed);
                 Poll::Ready(Some(delta.clone()))
             }
             Pace::Timed { timer, ended } => {
@@ -180,5 +202,36 @@ impl Body for EventBody {
             Step::Ended => None,
         };
         Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::upstream::events::LARGE;
+
+    /// Returns the frames of a stream to which every write succeeds.
+    async fn frames(scenario: Scenario, control: &Control) -> Vec<Bytes> {
+        let mut body = EventBody::new(scenario, Framing::Sse, control).unwrap();
+        let mut frames = Vec::new();
+        while let Some(frame) = body.frame().await {
+            frames.push(frame.unwrap().into_data().unwrap());
+        }
+        frames
+    }
+
+    #[tokio::test]
+    async fn the_bytes_of_large_deltas_are_counted_and_those_of_a_burst_are_not() {
+        let control = Control::default();
+        let frames = [
+            frames(Scenario::Flood { events: 3 }, &control).await,
+            frames(Scenario::Burst { events: 3 }, &control).await,
+        ];
+        // The start of the message, the start of the block, three deltas, and the end.
+        assert_eq!(frames.each_ref().map(Vec::len), [6, 6]);
+        assert!(frames[0][2].len() > LARGE);
+        assert_eq!(control.flooded(), 3 * frames[0][2].len() as u64);
     }
 }

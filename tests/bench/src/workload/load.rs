@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::metric::{Metric, Values};
 use super::open_streams::{HeldStreams, paced, paced_in_new_process};
+use super::stalled::StalledClients;
 use crate::Result;
 use crate::client::closed::{ClosedLoop, Expect};
 use crate::client::rate;
@@ -35,6 +36,8 @@ pub(crate) enum Load {
     PacedBesideBodies { streams: usize, gap: Duration, size: usize, per_second: u32 },
     /// Streams that are opened through a new process of the proxy, held, and ended.
     Held(HeldStreams),
+    /// Streams whose clients stop reading, beside paced streams, through a new process of the proxy.
+    Stalled(StalledClients),
     /// The start of the program.
     Start,
 }
@@ -47,7 +50,8 @@ impl Load {
             Self::Paced { gap, .. }
             | Self::PacedInNewProcess { gap, .. }
             | Self::PacedBesideBodies { gap, .. }
-            | Self::Held(HeldStreams { gap: Some(gap), .. }) => Scenario::Paced { gap },
+            | Self::Held(HeldStreams { gap: Some(gap), .. })
+            | Self::Stalled(StalledClients { gap, .. }) => Scenario::Paced { gap },
             Self::Held(HeldStreams { gap: None, .. }) => Scenario::Held,
             Self::Json { .. } | Self::Rate { .. } | Self::Start => Scenario::Burst { events: 1 },
         }
@@ -68,6 +72,7 @@ impl Load {
             Self::PacedBesideBodies { gap, per_second, .. } => {
                 Self::PacedBesideBodies { streams: 2, gap, size: 20_000, per_second }
             }
+            Self::Stalled(clients) => Self::Stalled(clients.reduced()),
             other => other,
         }
     }
@@ -112,6 +117,7 @@ impl Load {
                 let body = crate::body::of_size(size, false);
                 paced(peer, lab, streams, time, Some((body, per_second))).await
             }
+            Self::Stalled(clients) => clients.measure(peer, lab, time).await,
             Self::Held(_) | Self::Start => Err("this load starts its peers itself".into()),
         }
     }

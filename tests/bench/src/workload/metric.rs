@@ -21,6 +21,10 @@ pub(crate) enum Metric {
     MemoryIdle,
     MemoryPerStream,
     MemoryAfter,
+    /// The growth for each stream whose client has stopped reading.
+    MemoryPerStalled,
+    /// The bytes that the upstream could send for each such stream: the most that is buffered on the way.
+    SentPerStalled,
     Start,
 }
 
@@ -42,6 +46,8 @@ impl Metric {
             Self::MemoryIdle => "rss_mb_idle",
             Self::MemoryPerStream => "rss_kb_per_stream",
             Self::MemoryAfter => "rss_mb_after",
+            Self::MemoryPerStalled => "rss_kb_per_stalled_stream",
+            Self::SentPerStalled => "sent_kb_per_stalled_stream",
             Self::Start => "start_ms",
         }
     }
@@ -64,6 +70,8 @@ impl fmt::Display for Metric {
             Self::MemoryIdle => "RSS idle, MB",
             Self::MemoryPerStream => "RSS per stream, KB",
             Self::MemoryAfter => "RSS 10 s after, MB",
+            Self::MemoryPerStalled => "RSS per stalled stream, KB",
+            Self::SentPerStalled => "sent per stalled stream, KB",
             Self::Start => "exec to listening, ms",
         })
     }

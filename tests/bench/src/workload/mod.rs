@@ -6,6 +6,7 @@ pub(crate) mod load;
 pub(crate) mod metric;
 pub(crate) mod open_streams;
 pub(crate) mod scale;
+mod stalled;
 pub(crate) mod system_calls;
 
 use std::time::{Duration, Instant};
@@ -48,7 +49,7 @@ impl Workload {
 }
 
 /// The workloads that a quick run has on request only.
-const LONG: [&str; 3] = ["protocols-250", "protocols-2000", "many-streams"];
+const LONG: [&str; 4] = ["protocols-250", "protocols-2000", "many-streams", "stalled"];
 
 /// Returns the time of a SHA-256 of `body`, which a signature of AWS needs: the least of nine.
 fn sha256_time(body: &[u8]) -> Duration {

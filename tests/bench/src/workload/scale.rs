@@ -22,6 +22,8 @@ pub(crate) struct Scale {
     pub(crate) many_streams: usize,
     /// Time for which the slow streams are held: at the full length, each has a further event.
     pub(crate) hold: Duration,
+    /// Streams whose clients stop reading.
+    pub(crate) stalled_streams: usize,
     /// Time between the end of the streams and the measurement of the memory that is left.
     pub(crate) wait: Duration,
     pub(crate) starts: usize,
@@ -43,6 +45,7 @@ impl Scale {
             memory_streams: 8000,
             many_streams: 10_000,
             hold: Duration::from_secs(10),
+            stalled_streams: 100,
             wait: Duration::from_secs(10),
             starts: 10,
             is_smoke: false,
@@ -62,6 +65,7 @@ impl Scale {
             memory_streams: 500,
             many_streams: 1000,
             hold: Duration::from_secs(2),
+            stalled_streams: 20,
             wait: Duration::from_secs(10),
             starts: 5,
             is_smoke: false,
@@ -81,6 +85,7 @@ impl Scale {
             memory_streams: 4,
             many_streams: 4,
             hold: Duration::ZERO,
+            stalled_streams: 2,
             wait: Duration::ZERO,
             starts: 1,
             is_smoke: true,

@@ -10,6 +10,10 @@ use crate::workload::load::Load;
 use crate::workload::metric::Metric;
 use crate::workload::open_streams::HeldStreams;
 use crate::workload::scale::Scale;
+use crate::workload::stalled::StalledClients;
+
+/// The large deltas that a stream has for a client that stops reading: 32 MB, more than the sockets on the way buffer.
+const DELTAS: u32 = 4096;
 
 /// Open streams, and streams that the relay holds back.
 pub(super) fn memory(scale: &Scale) -> Vec<Workload> {
@@ -61,4 +65,22 @@ fn goals(names: &[&'static str]) -> Vec<Goal> {
         ]
     };
     names.iter().flat_map(|peer| of(peer)).collect()
+}
+
+/// Clients that stop reading.
+pub(super) fn stalled(scale: &Scale) -> Workload {
+    let (clients, streams) = (scale.stalled_streams, 40);
+    Workload {
+        id: "stalled",
+        title: format!("{clients} clients that stop reading, beside {streams} streams of 50 events/s"),
+        peers: peers(&[HYPER, NGINX, RELAY, HYPER_TLS2, RELAY_TLS2]),
+        load: Load::Stalled(StalledClients {
+            clients,
+            deltas: DELTAS,
+            streams,
+            gap: Duration::from_millis(20),
+        }),
+        shown: &[Metric::MemoryPerStalled, Metric::SentPerStalled, Metric::DelayP50, Metric::DelayP99],
+        goals: Vec::new(),
+    }
 }

@@ -5,7 +5,7 @@ mod peers;
 mod requests;
 mod streams;
 
-use self::memory::{many_streams, memory};
+use self::memory::{many_streams, memory, stalled};
 use self::peers::{HAPROXY, HYPER, NGINX, RELAY, SIX, peers};
 use self::requests::{added, keys, over_tls, rate, requests};
 use self::streams::{protocols, streams};
@@ -23,7 +23,7 @@ pub(crate) fn workloads(scale: &Scale, further: &[Spec]) -> Vec<Workload> {
     all.extend(streams(scale));
     all.extend(protocols(scale));
     all.extend(memory(scale));
-    all.extend([many_streams(scale), added(), rate(), keys(), start()]);
+    all.extend([many_streams(scale), stalled(scale), added(), rate(), keys(), start()]);
     for workload in &mut all {
         if scale.is_smoke {
             workload.load = workload.load.reduced();
