@@ -131,7 +131,10 @@ fn executable(messages: &str) -> Option<PathBuf> {
 fn circumstances(outcome: &Outcome, stolen: f64, seconds: u64, scale: &Scale) -> Vec<String> {
     let most = outcome.pressure.iter().copied().fold(0.0, f64::max);
     let mut lines = vec![
-        format!("run: {seconds} s; {} rounds, {} with open streams", scale.rounds, scale.open_rounds),
+        format!(
+            "run: {seconds} s; {} rounds, {} with open streams, {} with new processes",
+            scale.rounds, scale.open_rounds, scale.new_process_rounds
+        ),
         format!("stolen CPU time: {:.1} %; largest pressure on the CPUs: {most:.0} %", stolen * 100.0),
     ];
     if most > BUSY {

@@ -20,8 +20,6 @@ pub(crate) struct Scale {
     pub(crate) memory_streams: usize,
     /// Slow streams over few connections to the upstream.
     pub(crate) many_streams: usize,
-    /// Time for which the slow streams are held: at the full length, each has a further event.
-    pub(crate) hold: Duration,
     /// Streams whose clients stop reading.
     pub(crate) stalled_streams: usize,
     /// Time between the end of the streams and the measurement of the memory that is left.
@@ -44,7 +42,6 @@ impl Scale {
             protocol_streams: 2000,
             memory_streams: 8000,
             many_streams: 10_000,
-            hold: Duration::from_secs(10),
             stalled_streams: 100,
             wait: Duration::from_secs(10),
             starts: 10,
@@ -64,7 +61,6 @@ impl Scale {
             protocol_streams: 2000,
             memory_streams: 500,
             many_streams: 1000,
-            hold: Duration::from_secs(2),
             stalled_streams: 20,
             wait: Duration::from_secs(10),
             starts: 5,
@@ -84,7 +80,6 @@ impl Scale {
             protocol_streams: 4,
             memory_streams: 4,
             many_streams: 4,
-            hold: Duration::ZERO,
             stalled_streams: 2,
             wait: Duration::ZERO,
             starts: 1,

@@ -23,7 +23,7 @@ pub(super) fn memory(scale: &Scale) -> Vec<Workload> {
         id: "memory",
         title: format!("{streams} open streams"),
         peers: peers(&[HYPER, NGINX, HAPROXY, RELAY, ALL, BEDROCK]),
-        load: Load::Held(HeldStreams { streams, gap: slow(scale, 5), hold: open_for, wait }),
+        load: Load::Held(HeldStreams { streams, gap: Some(slow(scale, 5)), hold: open_for, wait }),
         shown: &[Metric::MemoryIdle, Metric::MemoryPerStream, Metric::MemoryAfter],
         goals: goals(&[RELAY, ALL, BEDROCK]),
     };
@@ -38,22 +38,22 @@ pub(super) fn memory(scale: &Scale) -> Vec<Workload> {
     vec![open, silent]
 }
 
-/// Slow streams, as many as cc-relay accepts.
+/// Slow streams, as many as cc-relay accepts. They are held until each has had a further event.
 pub(super) fn many_streams(scale: &Scale) -> Workload {
     let (streams, gap) = (scale.many_streams, slow(scale, 10));
     Workload {
         id: "many-streams",
         title: format!("{streams} open streams of an event in 10 s, upstream with TLS and HTTP/2"),
         peers: peers(&[HYPER_TLS2, RELAY_TLS2]),
-        load: Load::Held(HeldStreams { streams, gap, hold: scale.hold, wait: scale.wait }),
+        load: Load::Held(HeldStreams { streams, gap: Some(gap), hold: gap, wait: scale.wait }),
         shown: &[Metric::MemoryPerStream, Metric::MemoryAfter, Metric::DelayP99],
         goals: goals(&[RELAY_TLS2]),
     }
 }
 
 /// Returns the time between two events of a slow stream.
-fn slow(scale: &Scale, seconds: u64) -> Option<Duration> {
-    Some(if scale.is_smoke { Duration::from_millis(50) } else { Duration::from_secs(seconds) })
+fn slow(scale: &Scale, seconds: u64) -> Duration {
+    if scale.is_smoke { Duration::from_millis(50) } else { Duration::from_secs(seconds) }
 }
 
 /// Returns the goals for memory of these peers.
