@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay_config::ProviderName;
+use relay_providers::RelayRequest;
 
 use crate::candidate::CredentialId;
 use crate::clock;
@@ -11,9 +12,9 @@ use crate::lock::lock;
 
 /// The attempts at one request, in order; at most `routing.max_attempts`. Cloning shares them.
 ///
-/// [`Failover`](crate::Failover) writes to the log among the extensions of its request. A caller that keeps a clone sees
-/// the attempts of a request that is under way, and those of a request whose future it has dropped. A service that calls an
-/// upstream without [`Failover`](crate::Failover) writes to a log itself.
+/// [`Failover`](crate::Failover) writes to the log of a [`LoggedRequest`], or to the log among the extensions of a
+/// [`RelayRequest`]. A caller that keeps a clone sees the attempts of a request that is under way, and those of a request whose
+/// future it has dropped. A service that calls an upstream without [`Failover`](crate::Failover) writes to a log itself.
 #[derive(Debug, Clone)]
 pub struct AttemptLog(Arc<Log>);
 
@@ -22,6 +23,21 @@ struct Log {
     /// The start of the request.
     start: Instant,
     attempts: Mutex<Vec<AttemptRecord>>,
+}
+
+/// A request with the log of its attempts.
+#[derive(Debug, Clone)]
+pub struct LoggedRequest {
+    pub(crate) request: RelayRequest,
+    pub(crate) log: AttemptLog,
+}
+
+impl LoggedRequest {
+    /// Creates the request whose attempts [`Failover`](crate::Failover) writes to `log`.
+    #[must_use]
+    pub fn new(request: RelayRequest, log: AttemptLog) -> Self {
+        Self { request, log }
+    }
 }
 
 /// The record of one attempt.

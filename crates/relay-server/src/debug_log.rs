@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::future::Either;
 use http::Response;
 use relay_config::{DebugOptions, Secret};
 use tower::{Layer, Service};
@@ -54,12 +55,12 @@ pub(crate) struct DebugLog<S> {
 
 impl<S> Service<ReadRequest> for DebugLog<S>
 where
-    // The inner service has boxed its future, so that a request without a log is not boxed once more.
-    S: Service<ReadRequest, Response = Response<ResponseBody>, Error = Error, Future = ResponseFuture>,
+    S: Service<ReadRequest, Response = Response<ResponseBody>, Error = Error>,
+    S::Future: Send + 'static,
 {
     type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = ResponseFuture;
+    type Future = Either<S::Future, ResponseFuture>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
@@ -76,13 +77,13 @@ where
         }
         let response = self.inner.call(request);
         if !self.options.log_response_headers {
-            return response;
+            return Either::Left(response);
         }
-        Box::pin(async {
+        Either::Right(Box::pin(async {
             let response = response.await?;
             tracing::debug!(status = response.status().as_u16(), headers = ?response.headers(), "response headers");
             Ok(response)
-        })
+        }))
     }
 }
 

@@ -1,18 +1,21 @@
 //! Serves the routed operations: turns the answer of routing into the client's response.
 
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
+use pin_project_lite::pin_project;
 use relay_messages::{estimate_tokens, media_type};
 use relay_providers::{ClientCredential, Endpoint, Outcome, RelayRequest};
-use relay_routing::{CredentialId, PlanError, RouteError, RouteErrorKind, RouteTrace, Routed};
+use relay_routing::{CredentialId, LoggedRequest, PlanError, RouteError, RouteErrorKind, RouteTrace, Routed};
 use serde_json::json;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use crate::error::Error;
 use crate::intake::ReadRequest;
-use crate::response::{ResponseBody, ResponseFuture, json};
+use crate::record::RecordHandle;
+use crate::response::{ResponseBody, json};
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const ESTIMATED: HeaderName = HeaderName::from_static("x-cc-relay-estimated");
@@ -33,45 +36,68 @@ impl<S> Messages<S> {
 
 impl<S> Service<ReadRequest> for Messages<S>
 where
-    S: Service<RelayRequest, Response = Routed, Error = RouteError> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<LoggedRequest, Response = Routed, Error = RouteError>,
 {
     type Response = Response<ResponseBody>;
     type Error = Error;
-    type Future = ResponseFuture;
+    type Future = MessagesFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, ReadRequest { request, record }: ReadRequest) -> Self::Future {
-        let inner = self.inner.clone();
-        let request = match &record {
-            Some(record) => request.with_extension(record.attempt_log()),
-            None => request,
-        };
-        Box::pin(async move {
-            let is_count = request.endpoint() == Endpoint::CountTokens;
-            let (answer, trace) = match inner.oneshot(request.clone()).await {
-                Ok(Routed { answer, trace, .. }) if !is_count || is_final_count(answer.outcome) => {
-                    (Some(answer), trace)
-                }
-                Ok(Routed { trace, .. }) => (None, trace),
-                Err(error) if is_count && may_estimate(&error.kind) => (None, error.trace),
-                Err(error) => return Err(error.into()),
-            };
-            let is_upstreams = answer.is_some();
-            let mut response = match answer {
-                Some(answer) => answer.response.map(ResponseBody::from),
-                None => estimate(&request),
-            };
-            write_headers(response.headers_mut(), &request, &trace);
-            if let Some(record) = record {
-                record.set_route(trace, is_upstreams);
-            }
-            Ok(response)
-        })
+        let log = record.as_ref().map(RecordHandle::attempt_log).unwrap_or_default();
+        let inner = self.inner.call(LoggedRequest::new(request.clone(), log));
+        MessagesFuture { inner, request, record }
     }
+}
+
+pin_project! {
+    /// The future of [`Messages`].
+    pub(crate) struct MessagesFuture<F> {
+        #[pin]
+        inner: F,
+        request: RelayRequest,
+        record: Option<RecordHandle>,
+    }
+}
+
+impl<F: Future<Output = Result<Routed, RouteError>>> Future for MessagesFuture<F> {
+    type Output = Result<Response<ResponseBody>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        Poll::Ready(respond(this.request, this.record.take(), result))
+    }
+}
+
+/// Makes the response of the result of routing `request`, and closes the route in its record.
+fn respond(
+    request: &RelayRequest,
+    record: Option<RecordHandle>,
+    result: Result<Routed, RouteError>,
+) -> Result<Response<ResponseBody>, Error> {
+    let is_count = request.endpoint() == Endpoint::CountTokens;
+    let (answer, trace) = match result {
+        Ok(Routed { answer, trace, .. }) if !is_count || is_final_count(answer.outcome) => {
+            (Some(answer), trace)
+        }
+        Ok(Routed { trace, .. }) => (None, trace),
+        Err(error) if is_count && may_estimate(&error.kind) => (None, error.trace),
+        Err(error) => return Err(error.into()),
+    };
+    let is_upstreams = answer.is_some();
+    let mut response = match answer {
+        Some(answer) => answer.response.map(ResponseBody::from),
+        None => estimate(request),
+    };
+    write_headers(response.headers_mut(), request, &trace);
+    if let Some(record) = record {
+        record.set_route(trace, is_upstreams);
+    }
+    Ok(response)
 }
 
 /// Returns `true` if the client gets an upstream's answer to `count_tokens`: a count, or a refusal of its request.

@@ -16,7 +16,7 @@ use super::attempt::{EndedAttempt, PlannedAttempt, Terms};
 use super::policy::{Attempts, Policy, Step};
 use super::settings::FailoverSettings;
 use crate::affinity::ServedSession;
-use crate::attempt_log::AttemptLog;
+use crate::attempt_log::{AttemptLog, LoggedRequest};
 use crate::candidate::ProviderPool;
 use crate::clock;
 use crate::error::{PlanError, RouteError};
@@ -54,6 +54,32 @@ impl PlannerPolicy {
     pub fn new(planner: Arc<Planner>, settings: FailoverSettings) -> Self {
         Self { planner, settings }
     }
+
+    fn plan<'a>(&'a self, request: &'a RelayRequest, log: AttemptLog) -> PlannedAttempts<'a> {
+        let now = clock::now();
+        PlannedAttempts {
+            request,
+            settings: &self.settings,
+            plan: self.planner.plan(request, now),
+            planned_at: Some(now),
+            log,
+            strategy: self.planner.strategy(),
+            circuit: None,
+            failures: None,
+            first_failure: None,
+            attempts_left: self.settings.max_attempts.get(),
+        }
+    }
+}
+
+impl Policy<LoggedRequest> for PlannerPolicy {
+    type Response = Routed;
+    type Error = RouteError;
+    type Attempts<'a> = PlannedAttempts<'a>;
+
+    fn attempts<'a>(&'a self, request: &'a LoggedRequest) -> PlannedAttempts<'a> {
+        self.plan(&request.request, request.log.clone())
+    }
 }
 
 impl Policy<RelayRequest> for PlannerPolicy {
@@ -62,19 +88,7 @@ impl Policy<RelayRequest> for PlannerPolicy {
     type Attempts<'a> = PlannedAttempts<'a>;
 
     fn attempts<'a>(&'a self, request: &'a RelayRequest) -> PlannedAttempts<'a> {
-        let now = clock::now();
-        PlannedAttempts {
-            request,
-            settings: &self.settings,
-            plan: self.planner.plan(request, now),
-            planned_at: Some(now),
-            log: request.extensions().get::<AttemptLog>().cloned().unwrap_or_default(),
-            strategy: self.planner.strategy(),
-            circuit: None,
-            failures: None,
-            first_failure: None,
-            attempts_left: self.settings.max_attempts.get(),
-        }
+        self.plan(request, request.extensions().get().cloned().unwrap_or_default())
     }
 }
 
