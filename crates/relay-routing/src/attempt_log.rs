@@ -49,7 +49,7 @@ pub struct AttemptRecord {
     /// The credential.
     pub credential: CredentialId,
     /// The provider's name of the model; empty for a request that was forwarded without reading its body.
-    pub model: Box<str>,
+    pub model: Arc<str>,
     /// The status of the response; `None` if there was no response.
     pub status: Option<u16>,
     /// The outcome in one word, such as `success`, `rate_limited` or `connect`; [`AttemptRecord::UNFINISHED`] if the
@@ -94,7 +94,7 @@ impl AttemptLog {
     }
 
     /// Adds an attempt that starts now.
-    pub fn start(&self, provider: ProviderName, credential: CredentialId, model: Box<str>) {
+    pub fn start(&self, provider: ProviderName, credential: CredentialId, model: Arc<str>) {
         self.start_at(clock::now(), provider, credential, model);
     }
 
@@ -104,7 +104,7 @@ impl AttemptLog {
         now: Instant,
         provider: ProviderName,
         credential: CredentialId,
-        model: Box<str>,
+        model: Arc<str>,
     ) {
         self.attempts().push(AttemptRecord {
             provider,

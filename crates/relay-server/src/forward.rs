@@ -57,7 +57,7 @@ impl Forwarder {
         };
         let log = record.as_ref().map(RecordHandle::attempt_log).unwrap_or_default();
         let credential = upstream.key_for(&request).map_or(CredentialId::Client, CredentialId::Key);
-        log.start(name.clone(), credential, Box::default());
+        log.start(name.clone(), credential, Arc::default());
         let span = tracing::error_span!("attempt", provider = name.as_str(), attempt = 1);
         match upstream.clone().oneshot(request).instrument(span).await {
             Ok(response) => {

@@ -138,7 +138,7 @@ impl<'a> PlannedAttempts<'a> {
             is_last: is_last && self.first_failure.is_none(),
             on_break: self.settings.on_break,
         };
-        let model: Box<str> = leased.pool.mapped(self.request.body().model()).as_ref().into();
+        let model = leased.pool.mapped(self.request.body().model());
         let span = self.span(&leased, &model);
         self.log.start_at(now, leased.pool.name().clone(), leased.candidate.credential().clone(), model);
         PlannedAttempt::new(self.request, leased, terms, span)

@@ -101,7 +101,7 @@ pub struct RequestRecord {
     pub model_requested: Option<Arc<str>>,
     /// The model that answered, as its upstream reports it, or else as the upstream calls the model that the relay sent.
     /// `None` if no upstream answered with success.
-    pub model_served: Option<Box<str>>,
+    pub model_served: Option<Arc<str>>,
     /// True if the client asked for a streamed answer.
     pub is_stream: bool,
     /// The routing strategy that ordered the candidates; `None` for a request that was not routed.
