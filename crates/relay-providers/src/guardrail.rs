@@ -115,7 +115,7 @@ pub fn guardrail_conflict(kind: &ProviderKind, request: &RelayRequest) -> Option
 /// Returns `true` if a client with these headers requests a guardrail.
 #[must_use]
 pub fn requests_guardrail(headers: &HeaderMap) -> bool {
-    REQUESTS.iter().any(|name| values(headers, name).next().is_some())
+    headers.iter().any(|(name, value)| REQUESTS.contains(name) && !value.as_bytes().trim_ascii().is_empty())
 }
 
 fn conflict_at_bedrock(config: &BedrockConfig, headers: &HeaderMap) -> Option<GuardrailConflict> {

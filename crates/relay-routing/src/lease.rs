@@ -110,11 +110,10 @@ impl Lease {
         }
         let verdict = match answer.outcome {
             Outcome::Success => {
-                if let Some(quota) = quota {
-                    quota.end_cooldown(self.sent_at);
+                if quota.is_some() {
                     self.provider.rests().record_success(&self.model, self.sent_at);
                 }
-                self.key.accept(self.sent_at);
+                self.key.record_success(self.sent_at);
                 Verdict::Responded
             }
             Outcome::RateLimited { retry_after, scope } => {

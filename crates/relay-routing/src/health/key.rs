@@ -64,13 +64,13 @@ impl KeyHealth {
         self.change_rejection(|rejection| rejection.extend(REJECTED, now));
     }
 
-    /// Records that the upstream has accepted the credential of a request that was sent at `sent_at`.
-    pub(crate) fn accept(&self, sent_at: Instant) {
+    /// Records the success of a request that was sent at `sent_at`. It ends a rejection and a cooldown that began before.
+    pub(crate) fn record_success(&self, sent_at: Instant) {
         if self.was_rejected() {
             self.change_rejection(|rejection| rejection.record_success(sent_at));
         }
         if let Some(quota) = self.quota() {
-            quota.accept(sent_at);
+            quota.record_success(sent_at);
         }
     }
 

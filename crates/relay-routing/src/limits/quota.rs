@@ -116,7 +116,7 @@ impl Quota {
             typical: TypicalUsage::default(),
         };
         let hint = Hint::new(now);
-        hint.update(state.has_limit());
+        hint.update(state.has_limit(), state.has_pause());
         Self { state: Mutex::new(state), hint }
     }
 
@@ -236,14 +236,18 @@ impl Quota {
         self.change().rejection.extend(time, now);
     }
 
-    /// Ends a rejection that began before `sent_at`, the time at which a successful request was sent.
-    pub(crate) fn accept(&self, sent_at: Instant) {
-        self.change().rejection.record_success(sent_at);
+    /// Ends a cooldown and a rejection that began before `sent_at`, the time at which a successful request was sent.
+    pub(crate) fn record_success(&self, sent_at: Instant) {
+        if self.hint.has_pause() {
+            let mut state = self.change();
+            state.cooldown.record_success(sent_at);
+            state.rejection.record_success(sent_at);
+        }
     }
 
     /// Returns `true` if the upstream has recently rejected the account of the keys.
     pub(crate) fn is_rejected(&self, now: Instant) -> bool {
-        self.hint.has_limit() && self.lock().rejection.remaining(now).is_some()
+        self.hint.has_pause() && self.lock().rejection.remaining(now).is_some()
     }
 
     /// Applies the rate limits that an upstream reports in its headers.
@@ -322,7 +326,7 @@ impl DerefMut for Change<'_> {
 impl Drop for Change<'_> {
     /// Updates the hint before the lock is released.
     fn drop(&mut self) {
-        self.hint.update(self.state.has_limit());
+        self.hint.update(self.state.has_limit(), self.state.has_pause());
     }
 }
 
@@ -350,9 +354,12 @@ impl QuotaState {
 
     /// Returns `true` if any limit is known, or a cooldown or a rejection may be running.
     fn has_limit(&self) -> bool {
-        self.limits().any(|limit| limit.bucket.is_some())
-            || self.cooldown.is_running()
-            || self.rejection.is_running()
+        self.limits().any(|limit| limit.bucket.is_some()) || self.has_pause()
+    }
+
+    /// Returns `true` if a cooldown or a rejection may be running.
+    fn has_pause(&self) -> bool {
+        self.cooldown.is_running() || self.rejection.is_running()
     }
 
     fn token_limits(&self) -> [&KnownLimit; 3] {

@@ -49,6 +49,8 @@ pub(crate) struct Plan<'a> {
     dropped: Vec<&'a KeyHealth>,
     /// `true` if the first candidate is the one that the session prefers.
     pub(super) is_affinity_hit: bool,
+    /// The preferred candidate, and the time at which the planner has found it to be free; `None` after the first attempt.
+    found_free: Option<(usize, Instant)>,
 }
 
 /// The next step of failover.
@@ -97,6 +99,7 @@ impl<'a> Plan<'a> {
         demand: Demand<'a>,
         providers: Providers<'a>,
         preferred: Option<(usize, usize)>,
+        now: Instant,
     ) -> Self {
         let tiers = tiers(&providers, preferred);
         Self {
@@ -109,6 +112,7 @@ impl<'a> Plan<'a> {
             taken: SmallVec::new(),
             dropped: Vec::new(),
             is_affinity_hit: preferred.is_some(),
+            found_free: preferred.map(|(_, candidate)| (candidate, now)),
         }
     }
 
@@ -146,6 +150,11 @@ impl<'a> Plan<'a> {
 
     /// Returns the best available candidate with its lease and removes it from the plan.
     pub(crate) fn next(&mut self, now: Instant) -> NextAttempt<'a> {
+        if let Some((preferred, _)) = self.found_free.take().filter(|(_, at)| *at == now)
+            && let Some(leased) = self.lease(self.tiers[0], preferred, now)
+        {
+            return NextAttempt::Try(leased);
+        }
         for position in 0..self.tiers.len() {
             let tier = self.tiers[position];
             while let Some(candidate) = self.pick(tier, now) {

@@ -156,7 +156,7 @@ impl Planner {
             self.put_first(&mut providers, demand.model(), rotations);
         }
         let session = self.affinity.as_ref().zip(session.map(|(session, _)| session));
-        let plan = Plan::new(&self.attempts, rotations, demand, providers, preferred);
+        let plan = Plan::new(&self.attempts, rotations, demand, providers, preferred, now);
         Ok(plan.with_session(session))
     }
 

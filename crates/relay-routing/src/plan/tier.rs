@@ -33,11 +33,13 @@ pub(super) fn tiers(providers: &[Ranked<'_>], preferred: Option<(usize, usize)>)
     let mut tiers = Tiers::new();
     let suitable = providers.iter().take_while(|ranked| !ranked.is_last_resort()).count();
     for group in [0..suitable, suitable..providers.len()] {
-        let first = preferred.filter(|(provider, _)| group.contains(provider));
-        tiers
-            .extend(first.map(|(provider, candidate)| Tier { provider, phase: Phase::Preferred(candidate) }));
+        if let Some((provider, candidate)) = preferred.filter(|(provider, _)| group.contains(provider)) {
+            tiers.push(Tier { provider, phase: Phase::Preferred(candidate) });
+        }
         for phase in [Phase::Ready, Phase::Demoted] {
-            tiers.extend(group.clone().map(|provider| Tier { provider, phase }));
+            for provider in group.clone() {
+                tiers.push(Tier { provider, phase });
+            }
         }
     }
     tiers
