@@ -54,6 +54,11 @@ pub(crate) fn of_size(size: usize, stream: bool) -> Bytes {
     Bytes::from(text)
 }
 
+/// Returns a body of 1 KB for a request with a streamed answer.
+pub(crate) fn small_stream() -> Bytes {
+    of_size(1024, true)
+}
+
 /// Returns the members after the messages: `system`, `tools`, the settings and `stream`.
 fn tail(random: &mut Rng, size: usize, large: bool, stream: bool) -> String {
     let ephemeral = json!({"type": "ephemeral"});

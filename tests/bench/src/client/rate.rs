@@ -12,6 +12,9 @@ use super::closed::nanoseconds;
 use super::connection::{Connection, Target};
 use crate::{Error, Result};
 
+/// The connections of an open loop: enough for 64 requests that are late.
+pub(crate) const CONNECTIONS: usize = 64;
+
 /// Sends `rate` requests a second for `time`, over `connections` connections. Returns the times in nanoseconds, sorted.
 ///
 /// The time of a request counts from the moment at which it was due, not from its sending: a request that waits for a free

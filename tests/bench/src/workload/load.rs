@@ -2,22 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use super::metric::{Metric, Values};
+use super::metric::{Metric, Values, microseconds, quantiles};
 use super::open_streams::{HeldStreams, paced, paced_in_new_process};
 use super::stalled::StalledClients;
 use crate::Result;
+use crate::body::{of_size, small_stream};
 use crate::client::closed::{ClosedLoop, Expect};
 use crate::client::rate;
 use crate::client::streams::OpenStreams;
 use crate::peer::{Lab, Launch, Peer, Spec, start};
 use crate::proc::cpu_time;
-use crate::stats::percentile;
 use crate::upstream::scenario::Scenario;
-
-/// The connections of an open loop: enough for 64 requests that are late.
-pub(super) const RATE_CONNECTIONS: usize = 64;
 
 /// A load. Sizes are bytes of the request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +77,7 @@ impl Load {
     /// If a connection or a request fails.
     pub(crate) async fn closed_loop(self, peer: &Peer) -> Result<Option<ClosedLoop>> {
         let (body, expect, connections) = match self {
-            Self::Json { size, connections } => {
-                (crate::body::of_size(size, false), Expect::Json, connections)
-            }
+            Self::Json { size, connections } => (of_size(size, false), Expect::Json, connections),
             Self::Burst { events, connections } => {
                 (small_stream(), Expect::Stream { deltas: events }, connections)
             }
@@ -103,8 +96,8 @@ impl Load {
                 None => Ok(Values::new()),
             },
             Self::Rate { size, per_second } => {
-                let target = peer.target(crate::body::of_size(size, false));
-                let times = rate::run(&target, per_second, time, RATE_CONNECTIONS).await?;
+                let target = peer.target(of_size(size, false));
+                let times = rate::run(&target, per_second, time, rate::CONNECTIONS).await?;
                 Ok(quantiles(&times, (Metric::TimeP50, Metric::TimeP99), 1e3))
             }
             Self::Paced { streams, .. } => {
@@ -114,7 +107,7 @@ impl Load {
             Self::PacedInNewProcess { streams, .. } => paced_in_new_process(peer, lab, streams, time).await,
             Self::PacedBesideBodies { streams, size, per_second, .. } => {
                 let streams = OpenStreams::open(&peer.target(small_stream()), streams, true).await?;
-                let body = crate::body::of_size(size, false);
+                let body = of_size(size, false);
                 paced(peer, lab, streams, time, Some((body, per_second))).await
             }
             Self::Stalled(clients) => clients.measure(peer, lab, time).await,
@@ -133,10 +126,6 @@ pub(crate) async fn measure_start(spec: &Spec, lab: &Lab) -> Result<Option<Value
     Ok(peer.map(|_| vec![(Metric::Start, time.as_secs_f64() * 1e3)]))
 }
 
-pub(super) fn small_stream() -> Bytes {
-    crate::body::of_size(1024, true)
-}
-
 async fn closed(peer: &Peer, load: &mut ClosedLoop, time: Duration) -> Result<Values> {
     // Allocators and code of the proxy are warm after this.
     load.run(time / 5).await?;
@@ -152,17 +141,4 @@ async fn closed(peer: &Peer, load: &mut ClosedLoop, time: Duration) -> Result<Va
         }
     }
     Ok(values)
-}
-
-pub(super) fn microseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
-}
-
-/// Returns the median and the 99th percentile of sorted nanoseconds, in units of `unit` nanoseconds.
-pub(super) fn quantiles(sorted: &[u64], (p50, p99): (Metric, Metric), unit: f64) -> Values {
-    let value = |p| percentile(sorted, p).map(|value| value as f64 / unit);
-    [(p50, value(0.5)), (p99, value(0.99))]
-        .into_iter()
-        .filter_map(|(metric, value)| Some((metric, value?)))
-        .collect()
 }

@@ -1,6 +1,9 @@
 //! The quantities that are measured.
 
 use std::fmt;
+use std::time::Duration;
+
+use crate::stats::percentile;
 
 /// A quantity with its unit. Less is better, except for the rates of requests and events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,3 +82,17 @@ impl fmt::Display for Metric {
 
 /// The values of one peer in one round.
 pub(crate) type Values = Vec<(Metric, f64)>;
+
+/// Returns a time in microseconds.
+pub(super) fn microseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// Returns the median and the 99th percentile of sorted nanoseconds, in units of `unit` nanoseconds.
+pub(super) fn quantiles(sorted: &[u64], (p50, p99): (Metric, Metric), unit: f64) -> Values {
+    let value = |p| percentile(sorted, p).map(|value| value as f64 / unit);
+    [(p50, value(0.5)), (p99, value(0.99))]
+        .into_iter()
+        .filter_map(|(metric, value)| Some((metric, value?)))
+        .collect()
+}

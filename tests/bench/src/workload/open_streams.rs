@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::load::{RATE_CONNECTIONS, microseconds, quantiles, small_stream};
-use super::metric::{Metric, Values};
+use super::metric::{Metric, Values, microseconds, quantiles};
 use crate::Result;
+use crate::body::small_stream;
 use crate::client::rate;
 use crate::client::streams::OpenStreams;
 use crate::peer::{Lab, Peer};
@@ -27,6 +27,9 @@ pub(crate) struct HeldStreams {
     pub(crate) wait: Duration,
 }
 
+/// Measures open streams for `time`, beside large bodies at a rate per second if there are any, and ends them.
+/// # Errors
+/// If a stream or a request fails.
 pub(super) async fn paced(
     peer: &Peer,
     lab: &Lab,
@@ -41,7 +44,7 @@ pub(super) async fn paced(
     match bodies {
         None => tokio::time::sleep(time).await,
         Some((body, per_second)) => {
-            rate::run(&peer.target(body), per_second, time, RATE_CONNECTIONS / 8).await?;
+            rate::run(&peer.target(body), per_second, time, rate::CONNECTIONS / 8).await?;
         }
     }
     streams.record_delays(false);

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::load::small_stream;
 use super::metric::{Metric, Values};
 use super::open_streams::{growth, paced, resident};
 use crate::Result;
+use crate::body::small_stream;
 use crate::client::stalled::StalledStreams;
 use crate::client::streams::OpenStreams;
 use crate::peer::{Lab, Peer};
