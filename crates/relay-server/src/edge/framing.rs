@@ -115,10 +115,18 @@ fn frame<R: Body<Data = Bytes>>(mut response: Response<R>, is_head: bool) -> Res
 
 /// Sets `content-length` to the exact length of the body, or removes it.
 fn set_length(response: &mut Response<impl Body>) {
-    match response.body().size_hint().exact() {
-        Some(length) => response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length)),
-        None => response.headers_mut().remove(CONTENT_LENGTH),
-    };
+    let length = response.body().size_hint().exact().map(HeaderValue::from);
+    let headers = response.headers_mut();
+    match length {
+        // The usual one. A replacement could make the map grow.
+        Some(length) if headers.get_all(CONTENT_LENGTH).iter().eq([&length]) => {}
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, length);
+        }
+        None => {
+            headers.remove(CONTENT_LENGTH);
+        }
+    }
 }
 
 /// Keeps a `content-length` that describes the response to GET. An own response announces the length of its body.
