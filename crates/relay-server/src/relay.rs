@@ -25,7 +25,7 @@ use crate::options::Options;
 use crate::router::Readiness;
 #[cfg(feature = "serve")]
 use crate::serve::Serving;
-use crate::stack::Stack;
+use crate::stack::{Stack, StackFuture};
 use crate::state::{ConfigurationState, ProviderState, RelayState};
 
 /// The relay: a tower service that answers every request, errors included, and never fails itself.
@@ -45,7 +45,10 @@ use crate::state::{ConfigurationState, ProviderState, RelayState};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Relay {
+pub struct Relay(Arc<Shared>);
+
+/// The parts of a relay that its clones share.
+struct Shared {
     stack: Stack,
     readiness: Arc<Readiness>,
     explainer: Arc<Explainer>,
@@ -53,9 +56,7 @@ pub struct Relay {
     limits: Limits,
     #[cfg(feature = "serve")]
     serving: Serving,
-    /// The listener that this clone serves; `None` if the relay is called directly.
-    listener: Option<Listener>,
-    origin: Arc<Origin>,
+    origin: Origin,
 }
 
 /// The parts of a relay.
@@ -80,7 +81,7 @@ struct Origin {
 impl Relay {
     /// Creates a relay of its parts. It is the next one after `before`.
     pub(crate) fn new(parts: Parts, config: Config, options: Options, before: Option<&Self>) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             stack: parts.stack,
             readiness: parts.readiness,
             explainer: parts.explainer,
@@ -88,28 +89,27 @@ impl Relay {
             limits: parts.limits,
             #[cfg(feature = "serve")]
             serving: Serving::new(&config.server, &options.listeners),
-            listener: None,
-            origin: Arc::new(Origin {
+            origin: Origin {
                 config,
                 options,
-                generation: before.map_or(1, |before| before.origin.generation + 1),
+                generation: before.map_or(1, |before| before.0.origin.generation + 1),
                 built_at: SystemTime::now(),
-            }),
-        }
+            },
+        }))
     }
 
     /// The provenance of thinking blocks.
     pub(crate) fn signatures(&self) -> &ThinkingProvenance {
-        &self.signatures
+        &self.0.signatures
     }
 
     /// The limits on requests.
     pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+        &self.0.limits
     }
 
     pub(crate) fn planner(&self) -> &Planner {
-        self.readiness.planner()
+        self.0.readiness.planner()
     }
 
     /// Returns the state of the relay now: its providers with their circuits, keys and resting models. It contains no
@@ -131,33 +131,33 @@ impl Relay {
     /// ```
     #[must_use]
     pub fn state(&self) -> RelayState {
-        let configuration = ConfigurationState::new(self.origin.generation, self.origin.built_at);
-        let pools = self.readiness.planner().pools();
-        let providers = self.explainer.providers().map(|(name, kind, enabled)| {
+        let configuration = ConfigurationState::new(self.0.origin.generation, self.0.origin.built_at);
+        let pools = self.0.readiness.planner().pools();
+        let providers = self.0.explainer.providers().map(|(name, kind, enabled)| {
             let pool = pools.iter().find(|pool| pool.name() == name);
             ProviderState::new(name, kind, enabled, pool)
         });
-        let (is_draining, is_ready) = (self.readiness.is_draining(), self.readiness.is_ready());
+        let (is_draining, is_ready) = (self.0.readiness.is_draining(), self.0.readiness.is_ready());
         RelayState::new(configuration, is_draining, is_ready, providers.collect())
     }
 
     /// The configuration, as the builder received it.
     pub(crate) fn config(&self) -> &Config {
-        &self.origin.config
+        &self.0.origin.config
     }
 
     /// The settings that were made in code.
     pub(crate) fn options(&self) -> &Options {
-        &self.origin.options
+        &self.0.origin.options
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.readiness.is_draining()
+        self.0.readiness.is_draining()
     }
 
     /// Makes `/readyz` answer 503 from now on. Requests are served as before.
     pub fn start_draining(&self) {
-        self.readiness.start_draining();
+        self.0.readiness.start_draining();
     }
 
     /// Explains the route that a client's request to `/v1/messages` with these headers and this body would take now.
@@ -166,25 +166,31 @@ impl Relay {
     /// # Errors
     /// The [`Error`] that the client would receive if the request would not be routed.
     pub fn explain(&self, headers: HeaderMap, body: Bytes) -> Result<Explanation, Error> {
-        self.explainer.explain(headers, body)
+        self.0.explainer.explain(headers, body)
     }
 
-    /// Applies the rules of `listener` to the requests of this clone.
-    pub(crate) fn on_listener(mut self, listener: Listener) -> Self {
-        self.listener = Some(listener);
-        self
+    /// Serves a request of `listener`, or of a program that calls the relay directly.
+    pub(crate) fn respond<B>(&self, mut request: Request<B>, listener: Option<Listener>) -> StackFuture
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if let Some(listener) = listener {
+            request.extensions_mut().insert(listener);
+        }
+        self.0.stack.call(request.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 
     /// The part that only listeners use.
     #[cfg(feature = "serve")]
     pub(crate) fn serving(&self) -> &Serving {
-        &self.serving
+        &self.0.serving
     }
 }
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("readiness", &self.readiness).finish_non_exhaustive()
+        f.debug_struct("Relay").field("readiness", &self.0.readiness).finish_non_exhaustive()
     }
 }
 
@@ -197,14 +203,12 @@ where
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.stack.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // The relay is always ready: at its limit it answers with an error.
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(listener) = self.listener {
-            request.extensions_mut().insert(listener);
-        }
-        self.stack.call(request.map(|body| body.map_err(Into::into).boxed_unsync()))
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.respond(request, None)
     }
 }

@@ -18,6 +18,7 @@ use crate::edge::Listener;
 use crate::relay::Relay;
 #[cfg(feature = "serve")]
 use crate::serve::Serving;
+use crate::stack::StackFuture;
 use crate::stages;
 
 /// A relay whose configuration can be replaced while it serves requests. Clones share the relay.
@@ -61,7 +62,7 @@ pub struct Reloadable {
 #[derive(Debug)]
 struct Current {
     /// Locked for the time of a clone or of an assignment, never while a relay is built.
-    relay: RwLock<Arc<Relay>>,
+    relay: RwLock<Relay>,
     /// Held while the relay is replaced or drained, so that two replacements inherit one from the other.
     replacing: Mutex<()>,
 }
@@ -70,14 +71,14 @@ impl Reloadable {
     /// Creates a service that `relay` serves at first.
     #[must_use]
     pub fn new(relay: Relay) -> Self {
-        let relay = RwLock::new(Arc::new(relay));
+        let relay = RwLock::new(relay);
         Self { current: Arc::new(Current { relay, replacing: Mutex::default() }), listener: None }
     }
 
     /// Returns the relay that serves requests now.
     #[must_use]
     pub fn relay(&self) -> Relay {
-        Relay::clone(&self.current())
+        self.current.relay.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Serves further requests by `config`, and returns the differences to the configuration before.
@@ -90,24 +91,31 @@ impl Reloadable {
     /// [`BuildError`] if no relay can be built. The configuration before then stays in use.
     pub fn replace(&self, config: Config) -> Result<Changes, BuildError> {
         let _replacing = self.current.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.current();
+        let before = self.relay();
         let changes = Changes::between(before.config(), &config);
-        let relay = stages::build(config, before.options().clone(), Some(&*before))?;
+        let relay = stages::build(config, before.options().clone(), Some(&before))?;
         if before.is_draining() {
             relay.start_draining();
         }
-        *self.current.relay.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(relay);
+        *self.current.relay.write().unwrap_or_else(PoisonError::into_inner) = relay;
         Ok(changes)
     }
 
     /// Makes `/readyz` answer 503 from now on, also after a further replacement. Requests are served as before.
     pub fn start_draining(&self) {
         let _replacing = self.current.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.current().start_draining();
+        self.relay().start_draining();
     }
+}
 
-    fn current(&self) -> Arc<Relay> {
-        Arc::clone(&self.current.relay.read().unwrap_or_else(PoisonError::into_inner))
+impl Reloadable {
+    /// Serves a request.
+    pub(crate) fn respond<B>(&self, request: Request<B>) -> StackFuture
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.relay().respond(request, self.listener)
     }
 }
 
@@ -121,7 +129,7 @@ impl Reloadable {
 
     /// The part of the relay in use that only listeners use.
     pub(crate) fn serving(&self) -> Serving {
-        self.current().serving().clone()
+        self.relay().serving().clone()
     }
 }
 
@@ -146,11 +154,6 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let relay = self.relay();
-        let mut relay = match self.listener {
-            Some(listener) => relay.on_listener(listener),
-            None => relay,
-        };
-        relay.call(request)
+        self.respond(request)
     }
 }

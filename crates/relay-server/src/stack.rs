@@ -1,12 +1,38 @@
-//! The type of the assembled relay.
+//! The layers of the assembled relay.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use http::{Request, Response};
-use tower::util::BoxCloneSyncService;
+use tower::Service;
 
 use crate::body::Body;
 use crate::request_body::RequestBody;
 
-/// Every layer from the edge to the upstreams, boxed once. It answers every request, so it cannot fail.
-pub(crate) type Stack = BoxCloneSyncService<Request<RequestBody>, Response<Body>, Infallible>;
+/// The future of a response.
+pub(crate) type StackFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// Every layer from the edge to the upstreams. It answers every request, so it cannot fail. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Stack(Arc<dyn Fn(Request<RequestBody>) -> StackFuture + Send + Sync>);
+
+impl Stack {
+    /// Erases the type of `service`, which is always ready: at a limit it answers with an error.
+    pub(crate) fn new<S>(service: S) -> Self
+    where
+        S: Service<Request<RequestBody>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        Self(Arc::new(move |request| Box::pin(service.clone().call(request))))
+    }
+
+    /// Serves `request`.
+    pub(crate) fn call(&self, request: Request<RequestBody>) -> StackFuture {
+        (self.0)(request)
+    }
+}

@@ -21,7 +21,6 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use tower::Service;
 
 use super::accept::Accepted;
 use super::activity::{Activity, Protocol};
@@ -215,8 +214,7 @@ impl Connection {
         if let Some(may_block) = MayBlock::here() {
             request.extensions_mut().insert(may_block);
         }
-        // The relay is always ready: at its limit it answers with an error.
-        let response = self.relay.clone().call(request);
+        let response = self.relay.respond(request);
         async move {
             let response = response.await?;
             Ok(response.map(|body| SentBody::new(body, exchange, is_http2, is_http10)))
