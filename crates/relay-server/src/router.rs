@@ -43,7 +43,7 @@ type Admitted<S> = <AuthLayer<ConfiguredKeys> as Layer<S>>::Service;
 /// An operation within the limits of its client.
 type Limited<S> = <RateLimitLayer as Layer<S>>::Service;
 /// The body of every operation's response.
-type RoutedBody = PermitBody<LimitedBody<ResponseBody>>;
+pub(crate) type RoutedBody = PermitBody<LimitedBody<ResponseBody>>;
 
 /// The readiness of the relay for new requests, as `/readyz` reports it.
 #[derive(Debug)]

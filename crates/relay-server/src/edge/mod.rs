@@ -20,9 +20,10 @@ mod trace;
 
 pub(crate) use browser::BrowserLayer;
 pub(crate) use catch_panic::CatchPanicLayer;
+pub(crate) use framed_body::FramedBody;
 pub(crate) use framing::FramingLayer;
 pub(crate) use host::Listener;
 pub(crate) use request_id::request_id_layer;
 pub(crate) use route_headers::with_route_headers;
 pub(crate) use sensitive::{sensitive_request_headers, sensitive_response_headers};
-pub(crate) use trace::trace_layer;
+pub(crate) use trace::{TraceLayer, TracedBody};
