@@ -1,16 +1,14 @@
 //! Logs bodies and headers at level debug, as `logging.debug_options` configures it.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures_util::future::Either;
 use http::Response;
 use relay_config::{DebugOptions, Secret};
-use tower::{Layer, Service};
+use tower::Layer;
 
 use crate::error::Error;
-use crate::intake::ReadRequest;
-use crate::response::{ResponseBody, ResponseFuture};
+use crate::intake::{ReadRequest, ReadService};
+use crate::response::ResponseBody;
 
 /// Prefixes of credentials: keys of Anthropic and other vendors, of AWS, Google, GitHub and Slack, and JSON Web Tokens.
 const CREDENTIALS: [&str; 10] =
@@ -45,7 +43,7 @@ impl<S> Layer<S> for DebugLogLayer {
     }
 }
 
-/// The service of [`DebugLogLayer`].
+/// The operation of [`DebugLogLayer`].
 #[derive(Debug, Clone)]
 pub(crate) struct DebugLog<S> {
     inner: S,
@@ -53,20 +51,8 @@ pub(crate) struct DebugLog<S> {
     secrets: Arc<[Secret]>,
 }
 
-impl<S> Service<ReadRequest> for DebugLog<S>
-where
-    S: Service<ReadRequest, Response = Response<ResponseBody>, Error = Error>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<ResponseBody>;
-    type Error = Error;
-    type Future = Either<S::Future, ResponseFuture>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: ReadRequest) -> Self::Future {
+impl<S: ReadService> ReadService for DebugLog<S> {
+    async fn serve(&self, request: ReadRequest) -> Result<Response<ResponseBody>, Error> {
         if self.options.log_request_body {
             let bytes = request.request.body().bytes();
             tracing::debug!(
@@ -75,15 +61,11 @@ where
                 "request body"
             );
         }
-        let response = self.inner.call(request);
-        if !self.options.log_response_headers {
-            return Either::Left(response);
-        }
-        Either::Right(Box::pin(async {
-            let response = response.await?;
+        let response = self.inner.serve(request).await?;
+        if self.options.log_response_headers {
             tracing::debug!(status = response.status().as_u16(), headers = ?response.headers(), "response headers");
-            Ok(response)
-        }))
+        }
+        Ok(response)
     }
 }
 

@@ -1,19 +1,16 @@
 //! Serves the routed operations: turns the answer of routing into the client's response.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
-use pin_project_lite::pin_project;
 use relay_messages::{estimate_tokens, media_type};
 use relay_providers::{ClientCredential, Endpoint, Outcome, RelayRequest};
-use relay_routing::{CredentialId, LoggedRequest, PlanError, RouteError, RouteErrorKind, RouteTrace, Routed};
+use relay_routing::{
+    CredentialId, Failover, LoggedRequest, PlanError, RouteError, RouteErrorKind, RouteTrace, Routed,
+};
 use serde_json::json;
-use tower::Service;
 
 use crate::error::Error;
-use crate::intake::ReadRequest;
+use crate::intake::{ReadRequest, ReadService};
 use crate::record::RecordHandle;
 use crate::response::{ResponseBody, json};
 
@@ -22,54 +19,27 @@ const ESTIMATED: HeaderName = HeaderName::from_static("x-cc-relay-estimated");
 /// The prefix of the headers with the limits of a subscription.
 const SUBSCRIPTION_LIMITS: &str = "anthropic-ratelimit-unified-";
 
-/// Responds with the answer that `inner` has routed the request to.
+/// Responds with the answer that the failover has routed the request to.
 #[derive(Debug, Clone)]
-pub(crate) struct Messages<S> {
-    inner: S,
+pub(crate) struct Messages {
+    failover: Failover,
 }
 
-impl<S> Messages<S> {
-    pub(crate) fn new(inner: S) -> Self {
-        Self { inner }
+impl Messages {
+    pub(crate) fn new(failover: Failover) -> Self {
+        Self { failover }
     }
 }
 
-impl<S> Service<ReadRequest> for Messages<S>
-where
-    S: Service<LoggedRequest, Response = Routed, Error = RouteError>,
-{
-    type Response = Response<ResponseBody>;
-    type Error = Error;
-    type Future = MessagesFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, ReadRequest { request, record }: ReadRequest) -> Self::Future {
+impl ReadService for Messages {
+    async fn serve(
+        &self,
+        ReadRequest { request, record }: ReadRequest,
+    ) -> Result<Response<ResponseBody>, Error> {
         let log = record.as_ref().map(RecordHandle::attempt_log).unwrap_or_default();
-        let inner = self.inner.call(LoggedRequest::new(request.clone(), log));
-        MessagesFuture { inner, request, record }
-    }
-}
-
-pin_project! {
-    /// The future of [`Messages`].
-    pub(crate) struct MessagesFuture<F> {
-        #[pin]
-        inner: F,
-        request: RelayRequest,
-        record: Option<RecordHandle>,
-    }
-}
-
-impl<F: Future<Output = Result<Routed, RouteError>>> Future for MessagesFuture<F> {
-    type Output = Result<Response<ResponseBody>, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.inner.poll(cx));
-        Poll::Ready(respond(this.request, this.record.take(), result))
+        let logged = LoggedRequest::new(request.clone(), log);
+        let result = self.failover.route(&logged).await;
+        respond(&request, record, result)
     }
 }
 

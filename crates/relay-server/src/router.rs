@@ -1,16 +1,18 @@
 //! Routes paths to operations.
 
-use std::pin::Pin;
+mod future;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use http::{Method, Request, Response, StatusCode};
 use relay_config::ClientLimits;
-use relay_routing::{Failover, Planner};
+use relay_routing::Planner;
 use serde_json::json;
-use tower::{BoxError, Layer, Service, ServiceExt};
+use tower::{BoxError, Layer, Service};
 
+use self::future::RouterFuture;
 use crate::auth::{AuthLayer, ConfiguredKeys};
 use crate::catalog::{Catalog, MODEL_PATH};
 use crate::concurrency::{ConcurrencyLayer, PermitBody};
@@ -42,6 +44,14 @@ type Relayed<S> = <ConcurrencyLayer as Layer<Admitted<Limited<S>>>>::Service;
 type Admitted<S> = <AuthLayer<ConfiguredKeys> as Layer<S>>::Service;
 /// An operation within the limits of its client.
 type Limited<S> = <RateLimitLayer as Layer<S>>::Service;
+/// An operation on requests that are read and routed.
+type ReadOperation = Relayed<Operation<Intake<DebugLog<Messages>>>>;
+/// The operation on requests that are forwarded unread.
+type ApiOperation = Relayed<Operation<Forwarder>>;
+/// An operation that answers from lists.
+type Lists = Admitted<Operation<Catalog>>;
+/// The future of an operation.
+type FutureOf<S, B> = <S as Service<Request<B>>>::Future;
 /// The body of every operation's response.
 pub(crate) type RoutedBody = PermitBody<LimitedBody<ResponseBody>>;
 
@@ -91,21 +101,21 @@ pub(crate) struct Router(Arc<Routes>);
 
 #[derive(Debug)]
 struct Routes {
-    messages: Relayed<Operation<Intake<DebugLog<Messages<Failover>>>>>,
-    count_tokens: Relayed<Operation<Intake<DebugLog<Messages<Failover>>>>>,
-    api: Relayed<Operation<Forwarder>>,
+    messages: ReadOperation,
+    count_tokens: ReadOperation,
+    api: ApiOperation,
     /// True if a provider serves the rest of Anthropic's API.
     has_api: bool,
-    models: Admitted<Operation<Catalog>>,
-    providers: Admitted<Operation<Catalog>>,
+    models: Lists,
+    providers: Lists,
     readiness: Arc<Readiness>,
 }
 
 /// The operations, each without the layers around it.
 #[derive(Debug)]
 pub(crate) struct Operations {
-    pub(crate) messages: Intake<DebugLog<Messages<Failover>>>,
-    pub(crate) count_tokens: Intake<DebugLog<Messages<Failover>>>,
+    pub(crate) messages: Intake<DebugLog<Messages>>,
+    pub(crate) count_tokens: Intake<DebugLog<Messages>>,
     pub(crate) api: Forwarder,
     pub(crate) catalog: Catalog,
 }
@@ -136,38 +146,45 @@ impl Router {
         }))
     }
 
-    async fn answer<B: ClientBody>(self, request: Request<B>) -> Result<Response<RoutedBody>, BoxError> {
-        let Self(routes) = self;
-        let response = match Route::of(request.method(), request.uri().path())? {
-            Route::Messages => return routes.messages.clone().oneshot(request).await,
-            Route::CountTokens => return routes.count_tokens.clone().oneshot(request).await,
-            Route::Api => return routes.api.clone().oneshot(request).await,
-            // Anthropic's own entry has more facts than the catalog's.
-            Route::Model if routes.has_api => return routes.api.clone().oneshot(request).await,
-            Route::Model | Route::Models => routes.models.clone().oneshot(request).await?,
-            Route::Providers => routes.providers.clone().oneshot(request).await?,
-            Route::Health => {
+    /// Answers a request that needs no operation.
+    fn answer(&self, route: OwnRoute) -> Response<ResponseBody> {
+        match route {
+            OwnRoute::Health => {
                 json(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
             }
-            Route::Ready => routes.readiness.answer(),
-            Route::Root => json(StatusCode::OK, &json!({ "service": "cc-relay" })),
-            Route::Hello => Response::new(ResponseBody::empty()),
-        };
-        Ok(response.map(LimitedBody::from).map(PermitBody::from))
+            OwnRoute::Ready => self.0.readiness.answer(),
+            OwnRoute::Root => json(StatusCode::OK, &json!({ "service": "cc-relay" })),
+            OwnRoute::Hello => Response::new(ResponseBody::empty()),
+        }
     }
 }
 
 impl<B: ClientBody> Service<Request<B>> for Router {
     type Response = Response<RoutedBody>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<RoutedBody>, BoxError>> + Send>>;
+    type Future = RouterFuture<FutureOf<ReadOperation, B>, FutureOf<ApiOperation, B>, FutureOf<Lists, B>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
+    /// Calls the operation without polling it: each of them is ready at all times.
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        Box::pin(self.clone().answer(request))
+        let Self(routes) = self;
+        let route = match Route::of(request.method(), request.uri().path()) {
+            Ok(route) => route,
+            Err(error) => return RouterFuture::own(Err(error.into())),
+        };
+        match route {
+            Route::Messages => RouterFuture::read(routes.messages.clone().call(request)),
+            Route::CountTokens => RouterFuture::read(routes.count_tokens.clone().call(request)),
+            Route::Api => RouterFuture::api(routes.api.clone().call(request)),
+            // Anthropic's own entry has more facts than the catalog's.
+            Route::Model if routes.has_api => RouterFuture::api(routes.api.clone().call(request)),
+            Route::Model | Route::Models => RouterFuture::list(routes.models.clone().call(request)),
+            Route::Providers => RouterFuture::list(routes.providers.clone().call(request)),
+            Route::Own(route) => RouterFuture::own(Ok(self.answer(route))),
+        }
     }
 }
 
@@ -182,6 +199,12 @@ enum Route {
     /// One model, by its id.
     Model,
     Providers,
+    Own(OwnRoute),
+}
+
+/// A request that the relay answers at once.
+#[derive(Debug, PartialEq, Eq)]
+enum OwnRoute {
     Health,
     Ready,
     Root,
@@ -202,10 +225,10 @@ impl Route {
             COUNT_TOKENS => (Self::CountTokens, POST),
             MODELS => (Self::Models, GET),
             PROVIDERS => (Self::Providers, GET),
-            "/health" | "/healthz" => (Self::Health, GET),
-            "/readyz" => (Self::Ready, GET),
-            "/" => (Self::Root, GET),
-            "/api/hello" => (Self::Hello, GET),
+            "/health" | "/healthz" => (Self::Own(OwnRoute::Health), GET),
+            "/readyz" => (Self::Own(OwnRoute::Ready), GET),
+            "/" => (Self::Own(OwnRoute::Root), GET),
+            "/api/hello" => (Self::Own(OwnRoute::Hello), GET),
             _ if is_model(method, path) => (Self::Model, GET),
             _ if is_api(path) => return Ok(Self::Api),
             _ => return Err(Error::NotFound { path: path.to_owned(), hint: hint(path) }),
@@ -280,9 +303,9 @@ mod tests {
         check(Method::GET, "/v1/files/a%2Fb;c//d", Ok(Route::Api));
         check(Method::GET, "/v1/models", Ok(Route::Models));
         check(Method::HEAD, "/v1/providers", Ok(Route::Providers));
-        check(Method::HEAD, "/", Ok(Route::Root));
-        check(Method::HEAD, "/api/hello", Ok(Route::Hello));
-        check(Method::GET, "/healthz", Ok(Route::Health));
+        check(Method::HEAD, "/", Ok(Route::Own(OwnRoute::Root)));
+        check(Method::HEAD, "/api/hello", Ok(Route::Own(OwnRoute::Hello)));
+        check(Method::GET, "/healthz", Ok(Route::Own(OwnRoute::Health)));
         check(Method::POST, "/readyz", Err(StatusCode::METHOD_NOT_ALLOWED));
         for path in
             ["/v1", "/v1/", "/v2/messages", "/v1/v1/messages", "/v1/../admin", "/v1/a/%2E./b", "/v1/./x", ""]

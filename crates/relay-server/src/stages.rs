@@ -46,8 +46,8 @@ use crate::build_error::BuildError;
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, request_id_layer, sensitive_request_headers,
-    sensitive_response_headers, trace_layer, with_route_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, TraceLayer, request_id_layer, sensitive_request_headers,
+    sensitive_response_headers, with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
@@ -209,7 +209,7 @@ impl Admission {
             .map_response(|response: Response<_>| response.map(Body::new)) // every relay has this type
             .layer(RecordLayer::from(options.subscribers.clone())) // covers every response, errors and panics included
             .layer(CatchPanicLayer) // answers with an error, so the record sees it
-            .layer(trace_layer()) // every event further in carries the request's id
+            .layer(TraceLayer) // every event further in carries the request's id
             .layer(LingerLayer::new()) // no error is lost to a body that was not read
             .layer(FramingLayer) // no upstream puts the client's connection out of step
             .layer(BrowserLayer::new(&config.server)) // adds CORS headers to every response, errors included

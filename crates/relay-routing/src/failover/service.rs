@@ -37,6 +37,31 @@ impl Failover {
     }
 }
 
+impl<P> Failover<P> {
+    /// Makes the attempts at `request`, as the service does. The future is not boxed.
+    ///
+    /// # Errors
+    /// The error of the policy, if no attempt had a final result.
+    pub async fn route<Q>(&self, request: &Q) -> Result<P::Response, P::Error>
+    where
+        P: Policy<Q>,
+    {
+        let mut attempts = self.policy.attempts(request);
+        loop {
+            match attempts.next() {
+                Step::Try(attempt) => {
+                    let result = attempt.await;
+                    if let ControlFlow::Break(result) = attempts.judge(result) {
+                        return result;
+                    }
+                }
+                Step::Wait(time) => tokio::time::sleep(time).await,
+                Step::Stop => return attempts.give_up(),
+            }
+        }
+    }
+}
+
 impl<P, Q> Service<Q> for Failover<P>
 where
     P: Policy<Q> + Clone + Send + Sync + 'static,
@@ -54,21 +79,7 @@ where
     }
 
     fn call(&mut self, request: Q) -> Self::Future {
-        let policy = self.policy.clone();
-        Box::pin(async move {
-            let mut attempts = policy.attempts(&request);
-            loop {
-                match attempts.next() {
-                    Step::Try(attempt) => {
-                        let result = attempt.await;
-                        if let ControlFlow::Break(result) = attempts.judge(result) {
-                            return result;
-                        }
-                    }
-                    Step::Wait(time) => tokio::time::sleep(time).await,
-                    Step::Stop => return attempts.give_up(),
-                }
-            }
-        })
+        let service = self.clone();
+        Box::pin(async move { service.route(&request).await })
     }
 }

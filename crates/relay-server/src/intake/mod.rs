@@ -5,6 +5,7 @@ mod collect;
 mod decode;
 mod head;
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use http::header::{CONTENT_ENCODING, HeaderMap};
 use http::{Request, Response};
 use relay_messages::MessagesBody;
 use relay_providers::{Deadline, Endpoint, RelayRequest};
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use crate::auth::Client;
 use crate::error::Error;
@@ -27,12 +28,24 @@ use decode::{content_coding, decode};
 use head::check_content_type;
 pub(crate) use head::check_lists;
 
-/// Reads the requests of one endpoint, and calls the inner service with them.
+/// Reads the requests of one endpoint, and serves them by an operation. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Intake<S> {
-    inner: S,
+pub(crate) struct Intake<S>(Arc<Parts<S>>);
+
+#[derive(Debug)]
+struct Parts<S> {
+    operation: S,
     endpoint: Endpoint,
     limits: IntakeLimits,
+}
+
+/// An operation on requests that have been read. Its future is a part of the one of [`Intake`], which is boxed once.
+pub(crate) trait ReadService: Send + Sync + 'static {
+    /// Serves `request`.
+    fn serve(
+        &self,
+        request: ReadRequest,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Error>> + Send;
 }
 
 /// A request that intake has read, and its record.
@@ -55,15 +68,14 @@ pub(crate) struct IntakeLimits {
 }
 
 impl<S> Intake<S> {
-    pub(crate) fn new(inner: S, endpoint: Endpoint, limits: IntakeLimits) -> Self {
-        Self { inner, endpoint, limits }
+    pub(crate) fn new(operation: S, endpoint: Endpoint, limits: IntakeLimits) -> Self {
+        Self(Arc::new(Parts { operation, endpoint, limits }))
     }
 }
 
 impl<S, B> Service<Request<B>> for Intake<S>
 where
-    S: Service<ReadRequest, Response = Response<ResponseBody>, Error = Error> + Clone + Send + 'static,
-    S::Future: Send,
+    S: ReadService,
     B: ClientBody,
 {
     type Response = Response<ResponseBody>;
@@ -71,15 +83,14 @@ where
     type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // The inner service is polled when the body has been read.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (inner, endpoint, limits) = (self.inner.clone(), self.endpoint, self.limits.clone());
+        let parts = Arc::clone(&self.0);
         Box::pin(async move {
-            let (request, offload) = read(request, endpoint, limits).await?;
-            offload.future(inner.oneshot(request)).await
+            let (request, offload) = read(request, parts.endpoint, &parts.limits).await?;
+            offload.future(parts.operation.serve(request)).await
         })
     }
 }
@@ -87,13 +98,13 @@ where
 async fn read(
     request: Request<impl ClientBody>,
     endpoint: Endpoint,
-    limits: IntakeLimits,
+    limits: &IntakeLimits,
 ) -> Result<(ReadRequest, Offload), Error> {
     let deadline = limits.time.map(Deadline::after);
     let (mut parts, body) = request.into_parts();
     check_lists(&parts.headers)?;
     check_content_type(&mut parts.headers)?;
-    let body = read_body(&parts.headers, body, &limits, deadline).await?;
+    let body = read_body(&parts.headers, body, limits, deadline).await?;
     parts.headers.remove(CONTENT_ENCODING);
     let offload = Offload::of(body.len(), parts.extensions.remove::<MayBlock>());
     let body = offload.run(|| MessagesBody::parse(body))?;
@@ -163,7 +174,7 @@ mod tests {
         };
         let started = tokio::time::Instant::now();
         let result = tokio::select! {
-            result = read(Request::new(body), Endpoint::Messages, limits) => result,
+            result = read(Request::new(body), Endpoint::Messages, &limits) => result,
             () = drip => panic!("the body is read without a time limit"),
         };
         assert!(matches!(result, Err(Error::BodyTooSlow { limit }) if limit == Duration::from_secs(600)));
