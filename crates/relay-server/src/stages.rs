@@ -37,7 +37,6 @@ use relay_providers::{Endpoint, OnBreak};
 use relay_routing::{AffinityTable, Failover, FailoverSettings, ModelRoutes, Planner};
 use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
-use tower_http::request_id::PropagateRequestIdLayer;
 
 use crate::assemble::{BuiltProviders, build_providers};
 use crate::auth::{AuthLayer, ConfiguredKeys};
@@ -46,8 +45,8 @@ use crate::build_error::BuildError;
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, TraceLayer, request_id_layer, sensitive_request_headers,
-    sensitive_response_headers, with_route_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, HeadersLayer, TraceLayer, request_id_layer,
+    with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
@@ -201,9 +200,7 @@ impl Admission {
     pub fn edge(self) -> Relay {
         let Context { config, original, options, before, signatures, limits } = *self.context;
         let stack = ServiceBuilder::new()
-            .layer(sensitive_request_headers()) // no layer prints a credential
-            .layer(sensitive_response_headers())
-            .layer(PropagateRequestIdLayer::x_request_id()) // a caller finds its own id in the response
+            .layer(HeadersLayer) // no layer prints a credential, and a caller finds its own id in the response
             .layer(request_id_layer()) // every layer further in can name the request
             .option_layer(config.routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record
             .map_response(|response: Response<_>| response.map(Body::new)) // every relay has this type
