@@ -60,6 +60,7 @@ mod intake;
 mod layers;
 mod limits;
 pub mod linger;
+mod listener;
 mod messages;
 mod offload;
 mod operation;

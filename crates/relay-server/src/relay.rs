@@ -17,10 +17,10 @@ use relay_routing::Planner;
 use tower::{BoxError, Service};
 
 use crate::body::Body;
-use crate::edge::Listener;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
 use crate::limits::Limits;
+use crate::listener::Listener;
 use crate::options::Options;
 use crate::router::Readiness;
 #[cfg(feature = "serve")]

@@ -14,7 +14,7 @@ use tower::{BoxError, Service};
 use crate::body::Body;
 use crate::build_error::BuildError;
 use crate::changes::Changes;
-use crate::edge::Listener;
+use crate::listener::Listener;
 use crate::relay::Relay;
 #[cfg(feature = "serve")]
 use crate::serve::Serving;

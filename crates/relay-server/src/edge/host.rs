@@ -5,14 +5,7 @@ use http::{Request, Version};
 use relay_config::HostName;
 
 use crate::error::Error;
-
-/// The listener that accepted a request, among the request's extensions.
-#[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(feature = "serve"), allow(dead_code))] // only `serve` makes one
-pub(crate) struct Listener {
-    /// True if only this machine can reach it.
-    pub(crate) is_loopback: bool,
-}
+use crate::listener::Listener;
 
 /// Checks the host of each request, against DNS rebinding: a web page whose own name suddenly resolves to this machine sends
 /// requests that are of the same origin for the browser, and name the page's host.
@@ -99,7 +92,7 @@ mod tests {
         }
         let mut request = request.body(()).unwrap();
         if let Some(is_loopback) = is_loopback {
-            request.extensions_mut().insert(Listener { is_loopback });
+            request.extensions_mut().insert(Listener::for_test(is_loopback));
         }
         let found = rule.check(&request).err().map(|error| error.status());
         assert_eq!(found, expected, "{is_loopback:?} {allowed:?} {version:?} {target} {hosts:?}");

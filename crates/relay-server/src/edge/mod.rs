@@ -23,7 +23,6 @@ pub(crate) use catch_panic::CatchPanicLayer;
 pub(crate) use framed_body::FramedBody;
 pub(crate) use framing::FramingLayer;
 pub(crate) use headers::HeadersLayer;
-pub(crate) use host::Listener;
 pub(crate) use request_id::request_id_layer;
 pub(crate) use route_headers::with_route_headers;
 pub(crate) use trace::{TraceLayer, TracedBody};

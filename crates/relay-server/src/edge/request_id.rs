@@ -2,7 +2,7 @@
 
 use http::{Extensions, HeaderMap, HeaderName};
 
-use super::host::Listener;
+use crate::listener::Listener;
 use crate::request_id::{ChooseId, RequestId, SetRequestIdLayer};
 
 /// The header with the id that a program has chosen.
@@ -34,7 +34,7 @@ mod tests {
         let mut extensions = Extensions::new();
         let chosen = chosen_by_program(&headers, &extensions);
         assert_eq!(chosen.as_ref().map(RequestId::as_str), Some("chosen"));
-        extensions.insert(Listener { is_loopback: true });
+        extensions.insert(Listener::for_test(true));
         assert_eq!(chosen_by_program(&headers, &extensions), None);
     }
 

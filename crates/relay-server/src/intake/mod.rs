@@ -18,7 +18,8 @@ use tower::Service;
 
 use crate::auth::Client;
 use crate::error::Error;
-use crate::offload::{MayBlock, Offload};
+use crate::listener::Listener;
+use crate::offload::Offload;
 use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture};
@@ -106,7 +107,8 @@ async fn read(
     check_content_type(&mut parts.headers)?;
     let body = read_body(&parts.headers, body, limits, deadline).await?;
     parts.headers.remove(CONTENT_ENCODING);
-    let offload = Offload::of(body.len(), parts.extensions.remove::<MayBlock>());
+    let listener = parts.extensions.get::<Listener>();
+    let offload = Offload::of(body.len(), listener.and_then(|listener| listener.may_block));
     let body = offload.run(|| MessagesBody::parse(body))?;
     let client = parts.extensions.remove::<Client>();
     let record = parts.extensions.remove::<RecordHandle>();

@@ -4,12 +4,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::EXPECT;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower::{Layer, Service};
 
 use super::body::LingerBody;
 use super::future::LingerFuture;
+use crate::listener::Listener;
 
 /// The default of the longest time.
 const TIME: Duration = Duration::from_secs(3);
@@ -99,13 +100,19 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // A client that expects `100 Continue` sends its body only after the first read.
         let is_sent = !request.body().is_end_stream() && !request.headers().contains_key(EXPECT);
-        let time = request.extensions().get().map_or(self.limits.time, |LingerTime(time)| *time);
+        let time = time_of(request.extensions()).unwrap_or(self.limits.time);
         let (head, body) = request.into_parts();
         let body = LingerBody::new(body);
         let rest = is_sent.then(|| body.share());
         let inner = self.inner.call(Request::from_parts(head, body));
         LingerFuture::new(inner, rest, time, self.limits.bytes)
     }
+}
+
+/// Returns the time for a request with these extensions: its own, or that of the listener that accepted it.
+fn time_of(extensions: &Extensions) -> Option<Duration> {
+    let of_listener = || extensions.get::<Listener>().map(|listener| listener.linger);
+    extensions.get().map(|LingerTime(time)| *time).or_else(of_listener)
 }
 
 #[cfg(test)]

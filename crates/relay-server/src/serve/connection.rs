@@ -29,8 +29,6 @@ use super::exchange::{OpenExchange, SentBody};
 use super::open_connections::OpenConnections;
 use super::settings::{HeadTimeouts, ServeSettings};
 use super::streams::StreamExecutor;
-use crate::linger::LingerTime;
-use crate::offload::MayBlock;
 use crate::reload::Reloadable;
 
 /// The limit of an HTTP/1.1 head and the size of one read, in bytes.
@@ -51,10 +49,6 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const UNSENT: u32 = 32 * 1024;
 /// The time that an idle HTTP/2 connection has to end after GOAWAY.
 const GOAWAY_TIME: Duration = Duration::from_secs(1);
-/// The longest time for which an error waits for the end of the request's body. The rest is read after the response: a body
-/// that is already on its way ends within this time, and the connection can be reused.
-const LINGER_TIME: Duration = Duration::from_millis(200);
-
 /// A client connection to be served.
 pub(super) struct Connection {
     relay: Reloadable,
@@ -209,12 +203,7 @@ impl Connection {
         let version = request.version();
         let (is_http2, is_http10) = (version == Version::HTTP_2, version <= Version::HTTP_10);
         let exchange = OpenExchange::new(&self.activity, !request.body().is_end_stream(), is_http2);
-        let mut request = request.map(|body| exchange.receive(body));
-        request.extensions_mut().insert(LingerTime::new(LINGER_TIME));
-        if let Some(may_block) = MayBlock::here() {
-            request.extensions_mut().insert(may_block);
-        }
-        let response = self.relay.respond(request);
+        let response = self.relay.respond(request.map(|body| exchange.receive(body)));
         async move {
             let response = response.await?;
             Ok(response.map(|body| SentBody::new(body, exchange, is_http2, is_http10)))

@@ -23,12 +23,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::edge::Listener;
+use crate::listener::Listener;
+use crate::offload::MayBlock;
 use crate::reload::Reloadable;
 use accept::Acceptor;
 use connection::Connection;
@@ -38,6 +40,10 @@ pub(crate) use settings::{HeadTimeouts, ListenerOptions};
 /// The backlog of connections to accept. With the usual 128, a burst of a thousand clients runs into SYN retries of one
 /// second each.
 const BACKLOG: u32 = 4096;
+
+/// The longest time for which an error waits for the end of the request's body. The rest is read after the response: a body
+/// that is already on its way ends within this time, and the connection can be reused.
+const LINGER_TIME: Duration = Duration::from_millis(200);
 
 /// Binds a listener to `address`, with a backlog for bursts of connections.
 ///
@@ -77,7 +83,7 @@ pub async fn serve(
 ) -> Drained {
     let relay = relay.into();
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
-    let relay = relay.on_listener(Listener { is_loopback });
+    let relay = relay.on_listener(Listener { is_loopback, linger: LINGER_TIME, may_block: MayBlock::here() });
     // The places of the relay in use now. A relay that replaces it brings no further ones.
     let limit = relay.serving().connections;
     let open = Arc::clone(limit.open());
