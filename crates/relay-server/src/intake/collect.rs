@@ -1,6 +1,8 @@
 //! Collects a body into one piece.
 
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,8 +38,8 @@ where
     let mut body = pin!(body);
     let mut bytes = Vec::new();
     loop {
-        let frame = tokio::time::timeout(BODY_IDLE, body.frame());
-        let Some(frame) = frame.await.map_err(|_| Error::BodyStalled { after: BODY_IDLE })? else {
+        let frame = in_time(BODY_IDLE, body.frame()).await;
+        let Some(frame) = frame.ok_or(Error::BodyStalled { after: BODY_IDLE })? else {
             return Ok(bytes.into());
         };
         let Ok(data) = frame.map_err(|_| Error::BodyUnreadable)?.into_data() else {
@@ -53,6 +55,16 @@ where
         make_room(&mut bytes, data.len(), announced as usize, permit)?;
         bytes.extend_from_slice(&data);
     }
+}
+
+/// Waits for `future` for at most `limit`. Returns `None` after that. A future that is ready at once needs no timer: the body of a
+/// small request has usually arrived together with its head.
+pub(super) async fn in_time<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(output);
+    }
+    tokio::time::timeout(limit, future).await.ok()
 }
 
 /// Makes room for `more` bytes: twice the capacity, but not beyond the `announced` size as long as that suffices. If the

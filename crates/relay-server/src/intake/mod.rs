@@ -5,6 +5,7 @@ mod collect;
 mod decode;
 mod head;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture};
 pub(crate) use budget::BodyBudget;
-use collect::collect;
+use collect::{collect, in_time};
 use decode::{content_coding, decode};
 use head::check_content_type;
 pub(crate) use head::check_lists;
@@ -143,8 +144,8 @@ async fn read_body(
     let body = match deadline {
         None => collecting.await?,
         Some(deadline) => {
-            let collected = tokio::time::timeout(deadline.remaining(), collecting).await;
-            collected.map_err(|_| Error::BodyTooSlow { limit: deadline.limit() })??
+            let collected = in_time(deadline.remaining(), pin!(collecting)).await;
+            collected.ok_or(Error::BodyTooSlow { limit: deadline.limit() })??
         }
     };
     let body = match coding {
