@@ -36,6 +36,9 @@ impl ClientCredential {
         let mut subscription = false;
         for name in [X_API_KEY, AUTHORIZATION] {
             let values: SmallVec<[HeaderValue; 1]> = headers.get_all(&name).iter().cloned().collect();
+            if values.is_empty() {
+                continue;
+            }
             headers.remove(&name);
             for mut value in values {
                 let Some(token) = token(&name, &value) else { continue };

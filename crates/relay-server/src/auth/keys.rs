@@ -125,12 +125,14 @@ impl ConfiguredKeys {
         let is_list = ClientCredential::is_list(headers);
         let mut has_key = false;
         let mut name = None;
-        for token in ClientCredential::tokens(headers) {
-            let (known, index) = self.find(token);
-            has_key |= known;
-            name = index.or(name);
-        }
         let required = self.0.auth.is_required();
+        if required {
+            for token in ClientCredential::tokens(headers) {
+                let (known, index) = self.find(token);
+                has_key |= known;
+                name = index.or(name);
+            }
+        }
         let may_pass = |token: &str| match required {
             true => self.0.auth.allow_subscription && is_subscription_token(token) && !self.find(token).0,
             false => true,
@@ -157,9 +159,11 @@ impl ConfiguredKeys {
     /// Returns `true` if `token` is accepted, and the index of its client key.
     fn find(&self, token: &str) -> (bool, Option<usize>) {
         let bare = unquoted(token);
-        let matches = |secret: &Secret| secret.matches(token.as_bytes()) | secret.matches(bare.as_bytes());
-        let with_hash = |token| self.0.index.with_hash_of(token).iter();
-        let candidates = with_hash(token).chain(with_hash(bare));
+        let matches = |secret: &Secret| {
+            secret.matches(token.as_bytes()) | bare.is_some_and(|bare| secret.matches(bare.as_bytes()))
+        };
+        let with_hash = |token| self.0.index.with_hash_of(token);
+        let candidates = with_hash(token).iter().chain(bare.map_or(&[][..], with_hash));
         let found = candidates.copied().find(|index| matches(&self.0.auth.keys[*index].key));
         let bearer = self.0.auth.bearer_secret.as_ref().is_some_and(matches);
         (found.is_some() | bearer, found)
@@ -188,11 +192,11 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Removes quotes around `token`. The loader removes them from the configured keys, and a client may have its key from the
+/// Returns the text between the quotes around `token`, if there are some. The loader removes them from the configured keys, and a client may have its key from the
 /// same file.
-fn unquoted(token: &str) -> &str {
+fn unquoted(token: &str) -> Option<&str> {
     let inside = |quote: &char| token.strip_prefix(*quote)?.strip_suffix(*quote);
-    ['"', '\''].iter().find_map(inside).unwrap_or(token)
+    ['"', '\''].iter().find_map(inside)
 }
 
 #[cfg(test)]
