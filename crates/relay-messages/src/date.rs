@@ -99,7 +99,8 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(era * 146_097 + day_of_era - 719_468)
 }
 
-/// Writes `time` to `text` as `2026-01-02T03:04:05Z`, rounded up to the second. A time before 1970 is written as its start.
+/// Writes `time` to `text` as `2026-01-02T03:04:05Z`, rounded up to the second. A time before 1970 is written as its start. The
+/// format has no years after 9999.
 ///
 /// # Errors
 /// The errors of `text`.
@@ -109,7 +110,21 @@ pub(crate) fn write_rfc3339(text: &mut impl fmt::Write, time: SystemTime) -> fmt
     let (days, second) = (seconds / DAY.unsigned_abs(), seconds % DAY.unsigned_abs());
     let (year, month, day) = date_of_day(days);
     let (hour, minute) = (second / 3600, second / 60 % 60);
-    write!(text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+    let mut form = *b"0000-00-00T00:00:00Z";
+    let parts =
+        [(0..4, year), (5..7, month), (8..10, day), (11..13, hour), (14..16, minute), (17..19, second % 60)];
+    for (place, number) in parts {
+        write_digits(&mut form[place], number);
+    }
+    text.write_str(std::str::from_utf8(&form).unwrap_or_default())
+}
+
+/// Writes the last digits of `number`, as many as there is room for.
+fn write_digits(room: &mut [u8], mut number: u64) {
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
 }
 
 /// Returns the year, month and day that are `days` after 1970-01-01.
