@@ -53,12 +53,21 @@ impl HostRule {
 
     /// Returns `true` if a request on this listener may name `host`, which may have a port.
     fn accepts(&self, host: &[u8], is_loopback: bool) -> bool {
-        if !is_loopback && self.allowed.is_empty() {
+        if !is_loopback && self.allowed.is_empty() || is_usual_loopback(host) {
             return true;
         }
         let Some(host) = std::str::from_utf8(host).ok().and_then(without_port) else { return false };
         // No web page can choose the address of this machine as its own name. Probes of orchestrators name it.
         host.is_loopback() || self.allowed.contains(&host) || !is_loopback && host.is_address()
+    }
+}
+
+/// Returns `true` for the usual names of this machine, with or without a port, which need not be parsed.
+fn is_usual_loopback(host: &[u8]) -> bool {
+    match host.strip_prefix(b"127.0.0.1").or_else(|| host.strip_prefix(b"localhost")) {
+        Some([b':', port @ ..]) => port.iter().all(u8::is_ascii_digit),
+        Some(rest) => rest.is_empty(),
+        None => false,
     }
 }
 
