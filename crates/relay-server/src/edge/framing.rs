@@ -56,7 +56,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let is_head = *request.method() == Method::HEAD;
         let is_http10 = request.version() <= Version::HTTP_10;
-        let record = request.extensions().get().cloned();
+        let record = request.extensions().get().filter(|_| is_http10).cloned();
         FramingFuture { inner: self.inner.call(request), is_head, is_http10, record }
     }
 }
@@ -68,6 +68,7 @@ pin_project! {
         inner: F,
         is_head: bool,
         is_http10: bool,
+        // The record of a request of HTTP/1.0.
         record: Option<RecordHandle>,
     }
 }

@@ -43,7 +43,7 @@ impl RequestId {
             *digit = HEX_DIGITS[(bits & 0xf) as usize];
             bits >>= 4;
         }
-        Self(String::from_utf8_lossy(&id).into())
+        Self(std::str::from_utf8(&id).unwrap_or_else(|_| unreachable!("the digits are ASCII")).into())
     }
 
     /// Reads an id from the value of a header. Returns `None` unless it has 1 to 128 characters, all of them visible ASCII: an
