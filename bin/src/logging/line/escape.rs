@@ -2,6 +2,17 @@
 
 use std::fmt::{self, Write};
 
+/// True for each byte that `Debug` never escapes in a string.
+static PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b'"' | b'\\');
+        byte += 1;
+    }
+    plain
+};
+
 /// Appends text with the control characters escaped that a terminal would obey, as tracing-subscriber does in messages.
 pub(super) struct Printable<'a>(pub(super) &'a mut String);
 
@@ -23,9 +34,7 @@ impl Write for Printable<'_> {
 
 /// Appends `text` in quotes, as its `Debug` does.
 pub(super) fn push_quoted(line: &mut String, text: &str) -> fmt::Result {
-    let is_escaped = |byte: &u8| u8::from(*byte < b' ' || *byte > b'~' || *byte == b'"' || *byte == b'\\');
-    // Without an early end, several bytes are checked at once.
-    if text.as_bytes().iter().map(is_escaped).fold(0, std::ops::BitOr::bitor) != 0 {
+    if !text.bytes().all(|byte| PLAIN[usize::from(byte)]) {
         return write!(line, "{text:?}");
     }
     line.push('"');
