@@ -70,14 +70,11 @@ fn is_origin_bound(name: &str) -> bool {
 /// decides this.
 const CORS_PREFIX: &str = "access-control-";
 
-/// The room for the headers that are added to those of the client: the host, the credential, and those of the configuration.
-const ADDED: usize = 4;
-
 /// Returns the client headers that are sent upstream. Only listed headers pass, so that no credential, cookie
 /// or forwarding header can slip through.
 #[must_use]
 pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(client.len() + ADDED);
+    let mut headers = HeaderMap::with_capacity(client.len());
     for (name, value) in client {
         let text = name.as_str();
         if REQUEST.contains(&text) || REQUEST_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
@@ -144,9 +141,27 @@ pub fn betas(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 
 /// Returns the first occurrence of each item, in the order of `items`. The work grows linearly with the number of items.
 pub fn each_once<T: Copy + Eq + Hash>(items: impl IntoIterator<Item = T>) -> Vec<T> {
-    let mut seen = HashSet::new();
-    items.into_iter().filter(|item| seen.insert(*item)).collect()
+    let (mut each, mut seen): (Vec<T>, _) = (Vec::new(), HashSet::new());
+    for item in items {
+        let is_first = match each.len() {
+            ..SHORT => !each.contains(&item),
+            _ => {
+                if seen.is_empty() {
+                    seen.extend(each.iter().copied());
+                }
+                seen.insert(item)
+            }
+        };
+        if is_first {
+            each.push(item);
+        }
+    }
+    each
 }
+
+/// The length up to which a list is searched item by item, which is faster than a hash of each item. Clients send about ten
+/// betas.
+const SHORT: usize = 16;
 
 /// Replaces each beta with the result of `map`, without duplicates and in the client's order. If nothing
 /// changes, the header stays as the client wrote it.
