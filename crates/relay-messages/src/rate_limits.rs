@@ -1,5 +1,6 @@
 //! The rate limits in the headers of a response: those of a credential at an upstream, or those of a client of the relay.
 
+use std::cell::LazyCell;
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
 
@@ -125,7 +126,7 @@ impl RateLimits {
     /// Reads the limits from `headers`. Times are relative to the `date` of the same response, so that a
     /// difference between the clocks has no effect.
     pub fn read(headers: &HeaderMap) -> Self {
-        let mut limits = Self::default();
+        let (mut limits, date) = (Self::default(), LazyCell::new(|| retry_after::date(headers)));
         for (name, value) in headers {
             let Some((kind, what)) =
                 name.as_str().strip_prefix(PREFIX).and_then(|name| name.rsplit_once('-'))
@@ -143,7 +144,10 @@ impl RateLimits {
             match what {
                 "limit" => limit.limit = value.parse().ok(),
                 "remaining" => limit.remaining = value.parse().ok(),
-                "reset" => limit.reset_after = until(value, headers),
+                "reset" => {
+                    let until = |reset: SystemTime| reset.duration_since(*date).unwrap_or_default();
+                    limit.reset_after = parse_rfc3339(value).map(until);
+                }
                 _ => {}
             }
         }
@@ -184,11 +188,6 @@ fn insert_written(headers: &mut HeaderMap, name: &HeaderName, text: &mut BytesMu
     if let (Ok(()), Ok(value)) = (written, value) {
         headers.insert(name, value);
     }
-}
-
-/// Returns the time until `reset`, an RFC 3339 timestamp. Zero if it has passed.
-fn until(reset: &str, headers: &HeaderMap) -> Option<Duration> {
-    Some(retry_after::until(parse_rfc3339(reset)?, headers))
 }
 
 #[cfg(test)]

@@ -72,8 +72,13 @@ pub fn write(headers: &mut HeaderMap, fallback: Option<Duration>) {
 /// Returns the time from the `date` in `headers` until `time`; zero if `time` is past. Without a readable `date` it counts
 /// from the clock of this machine.
 pub fn until(time: SystemTime, headers: &HeaderMap) -> Duration {
+    time.duration_since(date(headers)).unwrap_or_default()
+}
+
+/// Returns the `date` in `headers`, or the time of this machine without a readable one.
+pub(crate) fn date(headers: &HeaderMap) -> SystemTime {
     let date = text(headers, header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-    time.duration_since(date.unwrap_or_else(SystemTime::now)).unwrap_or_default()
+    date.unwrap_or_else(SystemTime::now)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
