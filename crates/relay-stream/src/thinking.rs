@@ -24,8 +24,9 @@
 //! Remembering the signer of each id, and removing foreign thinking from requests, are left to the caller.
 
 use std::fmt;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use crate::json_valid::{Delta, DeltaKind};
 use crate::lexer::{Lexer, Token};
@@ -69,9 +70,13 @@ pub enum Thinking {
 /// search for these strings is faster than a watch of all strings.
 #[must_use]
 pub fn may_have_thinking(json: &[u8]) -> bool {
-    // One of them is the end of `redacted_thinking`.
-    [&b"thinking\""[..], b"signature\""].iter().any(|name| memmem::find(json, name).is_some())
+    THINKING.iter().any(|name| name.find(json).is_some())
 }
+
+/// The ends of the strings after which a [`Thinking`] is reported: `thinking`, `redacted_thinking` and `signature`. To prepare a
+/// search costs more than to search an answer.
+static THINKING: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new(b"thinking\""), Finder::new(b"signature\"")]);
 
 /// Finds signatures among the tokens of JSON text and reports them to a sink.
 ///
