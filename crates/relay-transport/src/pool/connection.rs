@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use http::{Request, Response, Uri};
+use http::{Extensions, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::ext::on_informational;
@@ -47,6 +47,8 @@ pub(super) struct Http1 {
     sender: http1::SendRequest<Outgoing>,
     received: BytesReceived,
     interim: InterimResponses,
+    /// The extensions of each request, which count its informational responses.
+    extensions: Extensions,
     /// `true` once a request has been sent.
     is_used: bool,
 }
@@ -73,8 +75,7 @@ impl Http1 {
     pub(super) fn send(&mut self, mut request: Request<Outgoing>) -> impl Future<Output = Sent> + use<> {
         self.is_used = true;
         self.interim.reset();
-        let interim = self.interim.clone();
-        on_informational(&mut request, move |_| interim.add());
+        *request.extensions_mut() = self.extensions.clone();
         self.sender.try_send_request(request)
     }
 }
@@ -197,8 +198,16 @@ async fn start_http1(stream: Stream, received: BytesReceived) -> Result<(Establi
     let interim = InterimResponses::default();
     let io = TokioIo::new(CountedIo::http1(stream, received.clone(), interim.clone()));
     let (sender, driver) = http1::handshake(io).await?;
-    let connection = Http1 { sender, received, interim, is_used: false };
+    let extensions = counting(interim.clone());
+    let connection = Http1 { sender, received, interim, extensions, is_used: false };
     Ok((Established::Http1(connection), Box::pin(driver)))
+}
+
+/// Returns the extensions of a request whose informational responses are added to `interim`.
+fn counting(interim: InterimResponses) -> Extensions {
+    let mut request = Request::new(());
+    on_informational(&mut request, move |_| interim.add());
+    request.into_parts().0.extensions
 }
 
 async fn start_http2(stream: Stream, received: BytesReceived) -> Result<(Established, Driver), BoxError> {
