@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
 use relay_config::BaseUrl;
-use relay_transport::{IdleTimeout, RequestBody, Start, Transport, decompress, read_start, received};
+use relay_transport::{RequestBody, Start, Transport, answer_body, read_start};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::answer::{AnswerBody, AttemptError};
+use crate::answer::AttemptError;
 use crate::anthropic_format;
 use crate::listing::ListingError;
 
@@ -106,8 +106,7 @@ pub(crate) async fn call<T: DeserializeOwned>(
     request.headers_mut().extend(headers.clone());
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let (mut head, body) = transport.send(request).await.map_err(AttemptError::from)?.into_parts();
-    let body = decompress(&mut head.headers, received(body));
-    let body = AnswerBody::new(IdleTimeout::new(&head.headers, body, transport.idle_timeout()));
+    let body = answer_body(&mut head.headers, body, transport.idle_timeout());
     if head.status != StatusCode::OK {
         return Err(ListingError::Status(head.status));
     }

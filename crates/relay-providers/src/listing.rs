@@ -12,9 +12,7 @@ use relay_messages::{
     Payload,
     headers::{ANTHROPIC_BETA, OAUTH_BETA},
 };
-use relay_transport::{
-    IdleTimeout, RequestBody, RequestStream, Start, Transport, decompress, read_start, received,
-};
+use relay_transport::{RequestBody, RequestStream, Start, Transport, answer_body, read_start};
 use serde::Deserialize;
 use tower::ServiceExt;
 
@@ -157,8 +155,7 @@ async fn tags(
     extra_headers.apply_fixed(request.headers_mut());
     let response = transport.send(request).await.map_err(AttemptError::from)?;
     let (mut head, body) = response.into_parts();
-    let body = decompress(&mut head.headers, received(body));
-    let body = AnswerBody::new(IdleTimeout::new(&head.headers, body, transport.idle_timeout()));
+    let body = answer_body(&mut head.headers, body, transport.idle_timeout());
     read::<Tags>(Response::from_parts(head, body)).await.map(|tags| tags.models)
 }
 

@@ -17,7 +17,7 @@ use http::{Method, Request, Response, StatusCode};
 use relay_config::ProviderName;
 use relay_messages::{Payload, RateLimits, RefusalMemory, RefusalScope, Retry, WholeRequest, headers};
 use relay_stream::events::UnknownEvents;
-use relay_transport::{IdleTimeout, QueueTime, RequestBody, Transport, decompress, received};
+use relay_transport::{QueueTime, RequestBody, Transport, answer_body};
 use tokio::time::Instant;
 use tower::Service;
 
@@ -318,8 +318,7 @@ impl<P: Provider> Shared<P> {
         let request = self.provider.authorize(request, SystemTime::now()).await?;
         let response = self.transport.send_measured(request.map(RequestBody::Payload), queue).await?;
         let (mut head, body) = response.into_parts();
-        let body = decompress(&mut head.headers, received(body));
-        let body = AnswerBody::new(IdleTimeout::new(&head.headers, body, self.transport.idle_timeout()));
+        let body = answer_body(&mut head.headers, body, self.transport.idle_timeout());
         headers::retain_for_client(&mut head.headers);
         Ok(Response::from_parts(head, body))
     }

@@ -21,6 +21,7 @@
 //! # fn main() {}
 //! ```
 
+mod answer;
 #[cfg(feature = "bedrock")]
 mod aws;
 mod body;
@@ -42,6 +43,7 @@ mod tls;
 mod token;
 mod transport;
 
+pub use answer::answer_body;
 #[cfg(feature = "bedrock")]
 pub use aws::AwsHttpClient;
 pub use body::{AnswerBody, AnswerBodyError, received};

@@ -23,6 +23,9 @@ pub enum Start {
 
 /// Reads `body` until it ends or fails, at least `limit` bytes have arrived, or `time` has passed.
 pub async fn read_start(mut body: AnswerBody, limit: usize, time: Duration) -> Start {
+    if let Some(bytes) = body.as_whole().filter(|bytes| bytes.len() < limit) {
+        return Start::Whole(bytes.clone());
+    }
     let mut start = Gathered::default();
     let reading = async {
         while start.len() < limit {

@@ -1,0 +1,24 @@
+//! The body of a response from a connection as the body of an answer.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::body::{AnswerBody, received};
+use crate::decompress::{ContentCoding, decompress};
+use crate::idle::IdleTimeout;
+use crate::pool::ReceivedBody;
+
+/// Returns the body of a response with `headers`: decompressed, with `idle_timeout` as the limit of its silence. The headers no
+/// longer name a coding that has been decoded.
+#[must_use]
+pub fn answer_body(headers: &mut HeaderMap, body: ReceivedBody, idle_timeout: Duration) -> AnswerBody {
+    match ContentCoding::of(headers) {
+        Ok(Some(_)) => {
+            let body = decompress(headers, received(body));
+            AnswerBody::new(IdleTimeout::new(headers, body, idle_timeout))
+        }
+        // The decoder has a box of its own, which other bodies do not need.
+        _ => AnswerBody::new(IdleTimeout::new(headers, received(body), idle_timeout)),
+    }
+}
