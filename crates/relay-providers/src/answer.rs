@@ -50,7 +50,12 @@ impl Answer {
     /// Creates an answer in the form of the Messages API, without rate limits and without statistics of its body.
     #[must_use]
     pub fn new(outcome: Outcome, response: Response<AnswerBody>) -> Self {
-        let (limits, stats) = (RateLimits::default(), AnswerStats::default());
+        Self::with_stats(outcome, response, AnswerStats::default())
+    }
+
+    /// Creates the answer of [`new`](Self::new) with the statistics of its body.
+    pub(crate) fn with_stats(outcome: Outcome, response: Response<AnswerBody>, stats: AnswerStats) -> Self {
+        let limits = RateLimits::default();
         let (is_foreign_error, is_account_rejected, is_stream) = (false, false, false);
         Self { outcome, response, is_foreign_error, is_account_rejected, is_stream, limits, stats }
     }

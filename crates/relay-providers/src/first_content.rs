@@ -132,7 +132,8 @@ where
         }
     };
     let response = Response::from_parts(head, body);
-    Ok(Begun::Answer(Answer { stats, is_stream, ..Answer::new(Outcome::Success, response) }))
+    let answer = Answer::with_stats(Outcome::Success, response, stats);
+    Ok(Begun::Answer(Answer { is_stream, ..answer }))
 }
 
 /// Adds the sink for thinking, if there is one.

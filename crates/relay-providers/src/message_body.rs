@@ -32,8 +32,7 @@ where
     }
     let stats = AnswerStats::default();
     let body = MessageBody { bytes, report: Some(report), stats: stats.clone() };
-    let answer = Answer::new(Outcome::Success, response.map(|_| AnswerBody::new(body)));
-    Answer { stats, ..answer }
+    Answer::with_stats(Outcome::Success, response.map(|_| AnswerBody::new(body)), stats)
 }
 
 /// The body of a message. Its report is complete once the body has ended.
