@@ -7,12 +7,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 use relay_stream::StreamError;
 use relay_stream::thinking::Thinking;
 use relay_stream::watch::{StreamEnd, StreamReport, WatchBody};
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::answer::AnswerBodyError;
 
 /// The statistics of an answer: the time of its first content, its usage and its end. Clones share them. They are complete
 /// once the body has been dropped.
@@ -101,6 +103,8 @@ pin_project! {
     /// A streamed body that records the time of its first content. It ends regularly if the upstream does not end it within
     /// [`END_GRACE`] after the end of the message.
     pub(crate) struct AnswerStatsBody<B> {
+        // The events that were held back.
+        start: Bytes,
         #[pin]
         inner: WatchBody<B, OnEnd>,
         stats: AnswerStats,
@@ -111,8 +115,9 @@ pin_project! {
 }
 
 impl<B> AnswerStatsBody<B> {
-    pub(crate) fn new(inner: WatchBody<B, OnEnd>, stats: AnswerStats) -> Self {
-        Self { inner, stats, grace: None }
+    /// Creates the body of `start`, which `inner` has already forwarded, and the rest of `inner`.
+    pub(crate) fn new(start: Bytes, inner: WatchBody<B, OnEnd>, stats: AnswerStats) -> Self {
+        Self { start, inner, stats, grace: None }
     }
 
     /// Returns `Ready` once the message is complete and the grace for the end of its body has passed.
@@ -128,15 +133,19 @@ impl<B> AnswerStatsBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for AnswerStatsBody<B> {
+impl<B: Body<Data = Bytes, Error = AnswerBodyError>> Body for AnswerStatsBody<B> {
     type Data = Bytes;
-    type Error = StreamError<B::Error>;
+    type Error = AnswerBodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let frame = self.as_mut().project().inner.poll_frame(cx);
+        let this = self.as_mut().project();
+        if !this.start.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.start)))));
+        }
+        let frame = this.inner.poll_frame(cx).map_err(end_error);
         if frame.is_ready() {
             self.stats.see(self.inner.report());
         }
@@ -148,10 +157,15 @@ impl<B: Body<Data = Bytes>> Body for AnswerStatsBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.start.is_empty() && self.inner.is_end_stream()
     }
+}
 
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+/// Returns the error of a body whose watch reports `error`.
+pub(crate) fn end_error(error: StreamError<AnswerBodyError>) -> AnswerBodyError {
+    match error {
+        StreamError::Inner(error) => error,
+        StreamError::Damaged(event) => AnswerBodyError::Malformed(event.into()),
+        _ => AnswerBodyError::Incomplete,
     }
 }

@@ -13,15 +13,15 @@ use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use relay_messages::media_type;
+use relay_stream::OnBreak;
 use relay_stream::body::{KeepAliveBody, TokioTimer};
 use relay_stream::events::UnknownEvents;
 use relay_stream::watch::{StreamReport, WatchBody};
-use relay_stream::{OnBreak, StreamError};
-use relay_transport::{EventTimeout, Resumed};
+use relay_transport::EventTimeout;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, AnswerBody, AnswerBodyError, AttemptError};
-use crate::answer_stats::{AnswerStats, AnswerStatsBody, OnEnd, OnThinking};
+use crate::answer_stats::{AnswerStats, AnswerStatsBody, OnEnd, OnThinking, end_error};
 use crate::failed_response::FailedResponse;
 use crate::failure::Judgement;
 use crate::outcome::Outcome;
@@ -126,8 +126,7 @@ where
             if !attempt.request().body().is_stream() {
                 return Ok(Begun::Failed(FailedResponse::unusable(head, STREAM)));
             }
-            let body = AnswerStatsBody::new(body.check_end(attempt.on_break()), stats.clone());
-            let body = Resumed::new(start, None, Box::pin(body.map_err(end_error as fn(_) -> _)));
+            let body = AnswerStatsBody::new(start, body.check_end(attempt.on_break()), stats.clone());
             AnswerBody::new(KeepAliveBody::new(body, PING_AFTER, TokioTimer::new(PING_AFTER)))
         }
     };
@@ -218,14 +217,6 @@ where
         }
     }
     Ok(false)
-}
-
-fn end_error(error: StreamError<AnswerBodyError>) -> AnswerBodyError {
-    match error {
-        StreamError::Inner(error) => error,
-        StreamError::Damaged(event) => AnswerBodyError::Malformed(event.into()),
-        _ => AnswerBodyError::Incomplete,
-    }
 }
 
 #[cfg(test)]

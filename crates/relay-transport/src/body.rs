@@ -22,13 +22,10 @@ use tower::BoxError;
 /// assert_eq!(body.size_hint().exact(), Some(2));
 /// ```
 #[derive(Debug)]
-pub struct AnswerBody(Inner);
-
-#[derive(Debug)]
-enum Inner {
-    /// The bytes that remain of a body in memory. Empty after its end.
-    Whole(Bytes),
-    Boxed(UnsyncBoxBody<Bytes, AnswerBodyError>),
+pub struct AnswerBody {
+    /// The bytes that come before `rest`: those of a body in memory, or those that have been read to find the form of a body.
+    start: Bytes,
+    rest: Option<UnsyncBoxBody<Bytes, AnswerBodyError>>,
 }
 
 impl AnswerBody {
@@ -37,16 +34,18 @@ impl AnswerBody {
     where
         B: Body<Data = Bytes, Error = AnswerBodyError> + Send + 'static,
     {
-        Self(Inner::Boxed(body.boxed_unsync()))
+        Self { start: Bytes::new(), rest: Some(body.boxed_unsync()) }
+    }
+
+    /// Puts `start`, all that has been read of this body, before the rest of it.
+    pub(crate) fn with_start(self, start: Bytes) -> Self {
+        Self { start, ..self }
     }
 
     /// Returns the bytes of a body that is in memory as a whole: one made [`From`] bytes, before its first frame is read.
     #[must_use]
     pub fn as_whole(&self) -> Option<&Bytes> {
-        match &self.0 {
-            Inner::Whole(bytes) => Some(bytes),
-            Inner::Boxed(_) => None,
-        }
+        self.rest.is_none().then_some(&self.start)
     }
 }
 
@@ -59,7 +58,7 @@ impl Default for AnswerBody {
 
 impl From<Bytes> for AnswerBody {
     fn from(bytes: Bytes) -> Self {
-        Self(Inner::Whole(bytes))
+        Self { start: bytes, rest: None }
     }
 }
 
@@ -71,26 +70,35 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
-        match &mut self.get_mut().0 {
-            Inner::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Inner::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(mem::take(bytes))))),
-            Inner::Boxed(body) => Pin::new(body).poll_frame(cx),
+        let this = self.get_mut();
+        if !this.start.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut this.start)))));
+        }
+        match &mut this.rest {
+            Some(rest) => Pin::new(rest).poll_frame(cx),
+            None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Inner::Whole(bytes) => bytes.is_empty(),
-            Inner::Boxed(body) => body.is_end_stream(),
-        }
+        self.start.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Inner::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Boxed(body) => body.size_hint(),
-        }
+        let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        with_length(rest, self.start.len())
     }
+}
+
+/// Returns `hint` for a body with so many bytes more.
+pub(crate) fn with_length(hint: SizeHint, length: usize) -> SizeHint {
+    let length = length as u64;
+    let mut longer = SizeHint::new();
+    longer.set_lower(hint.lower().saturating_add(length));
+    if let Some(upper) = hint.upper().and_then(|upper| upper.checked_add(length)) {
+        longer.set_upper(upper);
+    }
+    longer
 }
 
 /// The reason that the body of an upstream's response ended early. The relay ends its own response early in turn.

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 
-use crate::body::{AnswerBody, AnswerBodyError};
+use crate::body::{AnswerBody, AnswerBodyError, with_length};
 
 /// The result of [`read_start`].
 #[derive(Debug)]
@@ -46,13 +46,14 @@ pub async fn read_start(mut body: AnswerBody, limit: usize, time: Duration) -> S
         time => tokio::time::timeout(time, reading).await.unwrap_or(End::Ahead),
     };
     let start = start.into_bytes();
-    let failed = match end {
-        End::Reached => return Start::Whole(start),
-        End::Failed(error) => Some(error),
-        End::Ahead if body.is_end_stream() => return Start::Part(start.clone(), AnswerBody::from(start)),
-        End::Ahead => None,
-    };
-    Start::Part(start.clone(), AnswerBody::new(Resumed::new(start, failed, body)))
+    match end {
+        End::Reached => Start::Whole(start),
+        End::Failed(error) => {
+            Start::Part(start.clone(), AnswerBody::new(Resumed::new(start, Some(error), body)))
+        }
+        End::Ahead if body.is_end_stream() => Start::Part(start.clone(), AnswerBody::from(start)),
+        End::Ahead => Start::Part(start.clone(), body.with_start(start)),
+    }
 }
 
 /// The bytes that have been read. The first frame is not copied: many bodies have only one.
@@ -124,14 +125,7 @@ impl<B: Body<Data = Bytes>> Body for Resumed<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let read = self.start.as_ref().map_or(0, Bytes::len) as u64;
-        let rest = self.rest.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(read));
-        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
-            hint.set_upper(upper);
-        }
-        hint
+        with_length(self.rest.size_hint(), self.start.as_ref().map_or(0, Bytes::len))
     }
 }
 
@@ -156,7 +150,9 @@ mod tests {
         send(&mut sender, "ab").await;
         send(&mut sender, "cd").await;
         drop(sender);
-        assert!(matches!(read_start(body, 100, Duration::MAX).await, Start::Whole(bytes) if bytes == "abcd"));
+        assert!(
+            matches!(read_start(AnswerBody::new(body), 100, Duration::MAX).await, Start::Whole(bytes) if bytes == "abcd")
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -164,7 +160,9 @@ mod tests {
         for limit in [2, 100] {
             let (mut sender, body) = channel();
             send(&mut sender, "ab").await;
-            let Start::Part(start, body) = read_start(body, limit, Duration::from_secs(1)).await else {
+            let Start::Part(start, body) =
+                read_start(AnswerBody::new(body), limit, Duration::from_secs(1)).await
+            else {
                 panic!("the body has not ended");
             };
             assert_eq!(start, "ab");
@@ -179,7 +177,7 @@ mod tests {
         let (mut sender, body) = channel();
         send(&mut sender, "ab").await;
         sender.abort(AnswerBodyError::Scripted);
-        let Start::Part(_, mut body) = read_start(body, 100, Duration::MAX).await else {
+        let Start::Part(_, mut body) = read_start(AnswerBody::new(body), 100, Duration::MAX).await else {
             panic!("the body has not ended");
         };
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
