@@ -8,8 +8,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt};
 use http::{Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::accept::Accepted;
 use super::activity::{Activity, Protocol};
 use super::client_io::ClientIo;
+use super::client_version::ClientVersion;
 use super::exchange::{OpenExchange, SentBody};
 use super::open_connections::OpenConnections;
 use super::settings::{HeadTimeouts, ServeSettings};
@@ -77,11 +78,21 @@ impl Connection {
         }
         let settings = self.relay.serving().settings;
         let open = self.open.add(Arc::clone(&self.activity));
+        // Polled when one of its own events has occurred, and not with each event of the connection.
+        let mut closing: FuturesUnordered<_> = iter::once(self.closing(settings.head_timeouts)).collect();
+        let version = match settings.enable_http2 {
+            false => ClientVersion::Http1,
+            true => tokio::select! {
+                biased;
+                version = ClientVersion::of(&stream) => version,
+                Some(_) = closing.next() => return log_unused(),
+            },
+        };
         let io = ClientIo::new(stream, Arc::clone(&self.activity), settings.write_timeout);
-        let server = self.builder(settings);
+        let server = self.builder(settings, version);
         let service = service_fn(|request| self.respond(request));
         let connection = pin!(server.serve_connection(TokioIo::new(io), service));
-        if let Err(error) = self.run(connection, settings.head_timeouts).await {
+        if let Err(error) = self.run(connection, closing).await {
             self.log_end(peer, &*error);
         }
         drop((open, place));
@@ -91,7 +102,7 @@ impl Connection {
     async fn run<S, F>(
         &self,
         mut connection: Pin<&mut Server<'_, S>>,
-        timeouts: HeadTimeouts,
+        mut closing: impl Stream<Item = bool> + Unpin,
     ) -> Result<(), tower::BoxError>
     where
         S: hyper::service::Service<
@@ -102,15 +113,13 @@ impl Connection {
             >,
         F: Future<Output = Result<Response<SentBody>, Infallible>> + Send + 'static,
     {
-        // Polled when one of its own events has occurred, and not with each event of the connection.
-        let mut closing: FuturesUnordered<_> = iter::once(self.closing(timeouts)).collect();
         let has_ended = tokio::select! {
             biased;
             result = &mut connection => return result,
             Some(has_ended) = closing.next() => has_ended,
         };
         if has_ended {
-            tracing::debug!("closed a connection without a request");
+            log_unused();
             return Ok(());
         }
         connection.as_mut().graceful_shutdown();
@@ -175,7 +184,7 @@ impl Connection {
         }
     }
 
-    fn builder(&self, settings: ServeSettings) -> auto::Builder<StreamExecutor> {
+    fn builder(&self, settings: ServeSettings, version: ClientVersion) -> auto::Builder<StreamExecutor> {
         let mut builder = auto::Builder::new(StreamExecutor {
             activity: Arc::clone(&self.activity),
             write_timeout: settings.write_timeout,
@@ -193,7 +202,11 @@ impl Connection {
             .initial_stream_window_size(HTTP2_STREAM_WINDOW)
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
             .keep_alive_interval(Some(KEEPALIVE));
-        if settings.enable_http2 { builder } else { builder.http1_only() }
+        match version {
+            ClientVersion::Unknown => builder,
+            ClientVersion::Http1 => builder.http1_only(),
+            ClientVersion::Http2 => builder.http2_only(),
+        }
     }
 
     fn respond(
@@ -225,6 +238,10 @@ impl Connection {
             tracing::debug!(%peer, %error, reason, "connection ended");
         }
     }
+}
+
+fn log_unused() {
+    tracing::debug!("closed a connection without a request");
 }
 
 /// Returns `true` if a client has sent bytes that are no request: such a request has no record.

@@ -9,6 +9,7 @@
 mod accept;
 mod activity;
 mod client_io;
+mod client_version;
 mod connection;
 mod exchange;
 mod open_connections;
