@@ -308,10 +308,13 @@ impl Body for LeasedBody {
         let _entered = span.enter();
         let frame = ready!(Pin::new(&mut open.inner).poll_frame(cx));
         open.lease.flow(&open.stats);
-        if !matches!(frame, Some(Ok(_)))
-            && let Some(open) = kept.take()
-        {
-            open.finish(frame.is_some());
+        let is_over = match &frame {
+            // The last frame of a body of known length is no longer the upstream's. The body is rarely polled after it.
+            Some(Ok(_)) => open.inner.is_end_stream(),
+            _ => true,
+        };
+        if is_over && let Some(open) = kept.take() {
+            open.finish(matches!(frame, Some(Err(_))));
         }
         Poll::Ready(frame)
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use relay_config::{KeyId, KeyLimits, ProviderName, Secret, Strategy};
 use relay_messages::MessagesBody;
@@ -184,6 +184,23 @@ async fn an_answer_can_be_dropped_at_every_frame() {
         drop(body);
         world.check_untouched(&format!("dropped after {polls} polls of the body"));
     }
+}
+
+#[tokio::test]
+async fn the_last_frame_of_a_body_of_known_length_ends_the_lease() {
+    let answer = || Answer::new(Outcome::Success, Response::new(AnswerBody::from(Bytes::from_static(b"{}"))));
+    let service = service_fn(move |_| async move { Ok(answer()) });
+    let candidate = Candidate::new(CredentialId::None, 1, CandidateService::new(service));
+    let pool = ProviderPool::new(ProviderName::new("a"), vec![], Duration::from_secs(90), vec![candidate]);
+    let planner = Arc::new(Planner::new(vec![pool], Strategy::Failover, false));
+    let failover = Failover::new(Arc::clone(&planner), FailoverSettings::default());
+    let body = MessagesBody::parse(r#"{"model":"m","messages":[]}"#.into()).unwrap();
+    let request = RelayRequest::new(Endpoint::Messages, None, HeaderMap::new(), body);
+    let mut body = failover.oneshot(request).await.unwrap().answer.response.into_body();
+    let in_flight = || planner.pools()[0].in_flight();
+    assert_eq!((in_flight(), body.is_end_stream()), (1, false));
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "{}");
+    assert_eq!((in_flight(), body.is_end_stream()), (0, true));
 }
 
 #[tokio::test(start_paused = true)]
