@@ -8,14 +8,11 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use relay_config::ProviderName;
 use relay_providers::AnswerBodyError;
+use tower::BoxError;
+use tower_http::body::UnsyncBoxBody;
 
-use crate::edge::{FramedBody, TracedBody};
+use crate::body_error::body_error;
 use crate::record::RecordedBody;
-use crate::respond::RespondBody;
-use crate::router::RoutedBody;
-
-/// The body of a response within the record layer.
-type EdgeBody = TracedBody<FramedBody<RespondBody<RoutedBody>>>;
 
 /// The body of a response: frames leave as they arrive from the upstream.
 ///
@@ -25,10 +22,10 @@ type EdgeBody = TracedBody<FramedBody<RespondBody<RoutedBody>>>;
 /// not take a part for the whole.
 ///
 /// The [`RequestRecord`](crate::RequestRecord) of the request is finished when the body is dropped.
-pub struct Body(RecordedBody<EdgeBody>);
+pub struct Body(RecordedBody<UnsyncBoxBody<Bytes, BoxError>>);
 
 impl Body {
-    pub(crate) fn new(inner: RecordedBody<EdgeBody>) -> Self {
+    pub(crate) fn new(inner: RecordedBody<UnsyncBoxBody<Bytes, BoxError>>) -> Self {
         Self(inner)
     }
 
@@ -60,7 +57,7 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
-        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(cx)).map(|frame| frame.map_err(body_error));
         if let Some(Err(error)) = &frame {
             self.log_break(error);
         }

@@ -53,7 +53,7 @@ type Lists = Admitted<Operation<Catalog>>;
 /// The future of an operation.
 type FutureOf<S, B> = <S as Service<Request<B>>>::Future;
 /// The body of every operation's response.
-pub(crate) type RoutedBody = PermitBody<LimitedBody<ResponseBody>>;
+type RoutedBody = PermitBody<LimitedBody<ResponseBody>>;
 
 /// The readiness of the relay for new requests, as `/readyz` reports it.
 #[derive(Debug)]

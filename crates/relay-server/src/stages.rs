@@ -37,6 +37,7 @@ use relay_providers::{Endpoint, OnBreak};
 use relay_routing::{AffinityTable, Failover, FailoverSettings, ModelRoutes, Planner};
 use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
+use tower_http::request_id::PropagateRequestIdLayer;
 
 use crate::assemble::{BuiltProviders, build_providers};
 use crate::auth::{AuthLayer, ConfiguredKeys};
@@ -45,8 +46,8 @@ use crate::build_error::BuildError;
 use crate::catalog::Catalog;
 use crate::debug_log::DebugLogLayer;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, HeadersLayer, TraceLayer, request_id_layer,
-    with_route_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, request_id_layer, sensitive_request_headers,
+    sensitive_response_headers, trace_layer, with_route_headers,
 };
 use crate::explain::Explainer;
 use crate::forward::Forwarder;
@@ -200,13 +201,15 @@ impl Admission {
     pub fn edge(self) -> Relay {
         let Context { config, original, options, before, signatures, limits } = *self.context;
         let stack = ServiceBuilder::new()
-            .layer(HeadersLayer) // no layer prints a credential, and a caller finds its own id in the response
+            .layer(sensitive_request_headers()) // no layer prints a credential
+            .layer(sensitive_response_headers())
+            .layer(PropagateRequestIdLayer::x_request_id()) // a caller finds its own id in the response
             .layer(request_id_layer()) // every layer further in can name the request
             .option_layer(config.routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record
             .map_response(|response: Response<_>| response.map(Body::new)) // every relay has this type
             .layer(RecordLayer::from(options.subscribers.clone())) // covers every response, errors and panics included
             .layer(CatchPanicLayer) // answers with an error, so the record sees it
-            .layer(TraceLayer) // every event further in carries the request's id
+            .layer(trace_layer()) // every event further in carries the request's id
             .layer(LingerLayer::new()) // no error is lost to a body that was not read
             .layer(FramingLayer) // no upstream puts the client's connection out of step
             .layer(BrowserLayer::new(&config.server)) // adds CORS headers to every response, errors included

@@ -1,14 +1,15 @@
 //! Turns a panic into a response.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use pin_project_lite::pin_project;
-use tower::{Layer, Service};
+use http_body::Body;
+use http_body_util::Full;
+use tower::{BoxError, Layer, Service};
+use tower_http::body::UnsyncBoxBody;
+use tower_http::catch_panic::{self, ResponseForPanic, ResponseFuture};
 
 use crate::error::Error;
 use crate::record::RecordHandle;
@@ -30,8 +31,6 @@ impl<S> Layer<S> for CatchPanicLayer {
 }
 
 /// The service of [`CatchPanicLayer`].
-///
-/// That of tower-http has one handler for all requests, which could not know their ids, and boxes the bodies of all responses.
 #[derive(Debug, Clone)]
 pub(crate) struct CatchPanic<S> {
     inner: S,
@@ -40,67 +39,36 @@ pub(crate) struct CatchPanic<S> {
 impl<S, B, R> Service<Request<B>> for CatchPanic<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: From<Bytes>,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Response = Response<R>;
+    type Response = Response<UnsyncBoxBody<Bytes, BoxError>>;
     type Error = S::Error;
-    type Future = CatchPanicFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, PanicResponse>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let record = request.extensions().get().cloned();
-        // The service is not called again after a panic.
-        let state = match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
-            Ok(inner) => State::Serving { inner },
-            Err(panic) => State::Panicked { panic: Some(panic) },
-        };
-        CatchPanicFuture { state, record }
+        // The general layer has one handler for all requests, which could not know their ids.
+        let response = PanicResponse { record: request.extensions().get().cloned() };
+        catch_panic::CatchPanic::custom(&mut self.inner, response).call(request)
     }
 }
 
-pin_project! {
-    /// The future of [`CatchPanic`].
-    pub(crate) struct CatchPanicFuture<F> {
-        #[pin]
-        state: State<F>,
-        record: Option<RecordHandle>,
-    }
+/// Builds the response to one request that panicked.
+#[derive(Debug, Clone)]
+pub(crate) struct PanicResponse {
+    record: Option<RecordHandle>,
 }
 
-pin_project! {
-    #[project = StateProjection]
-    enum State<F> {
-        Serving { #[pin] inner: F },
-        // The service panicked when it was called.
-        Panicked { panic: Option<Box<dyn Any + Send>> },
-    }
-}
+impl ResponseForPanic for PanicResponse {
+    type ResponseBody = Full<Bytes>;
 
-impl<F, R, E> Future for CatchPanicFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-    R: From<Bytes>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let panic = match this.state.project() {
-            // The future is not polled again after a panic.
-            StateProjection::Serving { inner } => match catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
-                Ok(response) => return response,
-                Err(panic) => panic,
-            },
-            StateProjection::Panicked { panic } => {
-                panic.take().unwrap_or_else(|| unreachable!("polled after completion"))
-            }
-        };
-        let request_id = this.record.as_ref().map(|record| record.id().as_str());
+    fn response_for_panic(&mut self, panic: Box<dyn Any + Send>) -> Response<Full<Bytes>> {
+        let request_id = self.record.as_ref().map(|record| record.id().as_str());
         tracing::error!(request_id, panic = message(&*panic), "a panic ended the request");
-        Poll::Ready(Ok(error_response(Error::Panicked, this.record.as_ref())))
+        error_response(Error::Panicked, self.record.as_ref())
     }
 }
 
@@ -117,8 +85,8 @@ mod tests {
     use std::pin::Pin;
     use std::sync::{Arc, Mutex};
 
-    use http_body::{Body, Frame};
-    use http_body_util::{BodyExt, Full};
+    use http_body::Frame;
+    use http_body_util::BodyExt;
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use hyper_util::server::conn::auto;
     use hyper_util::service::TowerToHyperService;
@@ -155,12 +123,6 @@ mod tests {
 
     /// A response body that panics after one frame.
     struct PanicsLate(bool);
-
-    impl From<Bytes> for PanicsLate {
-        fn from(_: Bytes) -> Self {
-            unreachable!("the service does not panic before its response")
-        }
-    }
 
     impl Body for PanicsLate {
         type Data = Bytes;

@@ -48,12 +48,6 @@ impl<B: Body> FramedBody<B> {
     }
 }
 
-impl<B: Body + From<Bytes>> From<Bytes> for FramedBody<B> {
-    fn from(body: Bytes) -> Self {
-        Self::new(body.into())
-    }
-}
-
 impl<B: Body<Data = Bytes>> Body for FramedBody<B> {
     type Data = Bytes;
     type Error = B::Error;

@@ -1,7 +1,7 @@
 //! The layers that every request passes on its way in, outermost first, and every response on its way out.
 //!
 //! ```text
-//! headers ▸ request id ▸ record ▸ catch panic ▸ trace ▸ linger ▸ framing ▸ browser ▸ respond ▸ admission ▸ auth ▸ the relay's operations
+//! sensitive headers ▸ request id ▸ record ▸ catch panic ▸ trace ▸ linger ▸ framing ▸ browser ▸ respond ▸ admission ▸ auth ▸ the relay's operations
 //! ```
 //! Inside of [`respond`](crate::respond) an error is a typed [`Error`](crate::Error) or that of a public layer. Outside of it
 //! there are no errors. The layers that every service can use are public modules: [`request_id`](crate::request_id),
@@ -12,17 +12,16 @@ mod browser;
 mod catch_panic;
 mod framed_body;
 mod framing;
-mod headers;
 mod host;
 mod request_id;
 mod route_headers;
+mod sensitive;
 mod trace;
 
 pub(crate) use browser::BrowserLayer;
 pub(crate) use catch_panic::CatchPanicLayer;
-pub(crate) use framed_body::FramedBody;
 pub(crate) use framing::FramingLayer;
-pub(crate) use headers::HeadersLayer;
 pub(crate) use request_id::request_id_layer;
 pub(crate) use route_headers::with_route_headers;
-pub(crate) use trace::{TraceLayer, TracedBody};
+pub(crate) use sensitive::{sensitive_request_headers, sensitive_response_headers};
+pub(crate) use trace::trace_layer;
