@@ -15,11 +15,14 @@ use crate::error::Error;
 
 /// The longest time between two frames of a client's body.
 const BODY_IDLE: Duration = Duration::from_secs(30);
+/// The number of bytes after which other tasks of the thread get their turn. A client nearby sends faster than the relay reads, so
+/// that its body would otherwise be read without a pause.
+const TURN: usize = 256 * 1024;
 
 /// Reads all of `body`, at most `limit` bytes, into one piece. `permit` grows with it.
 ///
 /// The memory grows with the bytes that arrive, at most by doubling. An announced size only bounds it, since a client can
-/// announce a body that it never sends.
+/// announce a body that it never sends. After each 256 KiB, other tasks get their turn, such as streams of other clients.
 ///
 /// # Errors
 /// [`Error::BodyTooLarge`] above the limit, [`Error::BuffersFull`] if `permit` cannot grow, [`Error::BodyStalled`] after a
@@ -37,6 +40,7 @@ where
     permit.check(announced as usize)?;
     let mut body = pin!(body);
     let mut bytes = Vec::new();
+    let mut turn_end = TURN;
     loop {
         let frame = in_time(BODY_IDLE, body.frame()).await;
         let Some(frame) = frame.ok_or(Error::BodyStalled { after: BODY_IDLE })? else {
@@ -54,6 +58,10 @@ where
         }
         make_room(&mut bytes, data.len(), announced as usize, permit)?;
         bytes.extend_from_slice(&data);
+        if bytes.len() >= turn_end {
+            turn_end = bytes.len() + TURN;
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -181,6 +189,21 @@ mod tests {
         let mut unknown = permit();
         assert_eq!(collect(frames(), 1 << 20, &mut unknown).await.unwrap().len(), 100_000);
         assert!((100_000..=200_000).contains(&unknown.bytes()), "{}", unknown.bytes());
+    }
+
+    #[tokio::test]
+    async fn other_tasks_run_while_a_large_body_is_read() {
+        let frame = || Ok::<_, BoxError>(http_body::Frame::data(Bytes::from(vec![b'x'; TURN / 4])));
+        let body = StreamBody::new(futures_util::stream::iter((0..40).map(move |_| frame())));
+        let mut permit = permit();
+        let mut collecting = pin!(collect(body, 40 * TURN, &mut permit));
+        let mut turns = 0;
+        let collected = std::future::poll_fn(|cx| {
+            turns += 1;
+            collecting.as_mut().poll(cx)
+        });
+        assert_eq!(collected.await.unwrap().len(), 10 * TURN);
+        assert_eq!(turns, 11);
     }
 
     #[tokio::test]
