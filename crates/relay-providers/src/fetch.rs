@@ -83,8 +83,7 @@ where
     }
 
     fn call(&mut self, mut attempt: Attempt) -> Self::Future {
-        let fetcher =
-            self.fetcher.as_ref().filter(|_| attempt.request().body().content_types().has_images_by_url());
+        let fetcher = self.fetcher.as_ref().filter(|_| attempt.request().body().has_images_by_url());
         let Some(fetcher) = fetcher.cloned() else { return AttemptFuture::inner(self.inner.call(attempt)) };
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);

@@ -222,6 +222,13 @@ impl MessagesBody {
         self.all_blocks().types()
     }
 
+    /// Returns `true` if an image is given by its URL. The blocks are only walked if the types `image` and `url` occur in the body.
+    #[must_use]
+    pub fn has_images_by_url(&self) -> bool {
+        let may_have = |kind: &[u8]| self.types().may_be(|found| found == kind);
+        may_have(b"image") && may_have(b"url") && self.content_types().has_images_by_url()
+    }
+
     /// The names of the types in the body, known without a walk.
     pub(crate) fn types(&self) -> Types<'_> {
         Types::new(&self.fields.types, &self.bytes)
@@ -302,6 +309,23 @@ mod tests {
         check(r#"{"model":"a","model":1}"#, "model: expected a string, found a JSON number");
         check(r#"{"model":""}"#, "model: expected the name of a model, found an empty string");
         check(r#"{"model":"\ud800"}"#, "model: the string has a `\\u` escape that is half a surrogate pair");
+    }
+
+    #[test]
+    fn blocks_are_only_walked_for_images_if_the_types_of_images_by_url_occur() {
+        #[track_caller]
+        fn check(block: &str, expected: bool, is_walked: bool) {
+            let body =
+                parse(format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{block}]}}]}}"#))
+                    .unwrap();
+            assert_eq!(body.has_images_by_url(), expected, "{block}");
+            assert_eq!(body.blocks.get().is_some(), is_walked, "{block}");
+        }
+        check(r#"{"type":"image","source":{"type":"url","url":"https://example.com"}}"#, true, true);
+        check(r#"{"type":"im\u0061ge","source":{"type":"url","url":"https://example.com"}}"#, true, true);
+        check(r#"{"type":"document","source":{"type":"url"}},{"type":"image"}"#, false, true);
+        check(r#"{"type":"image","source":{"type":"base64","data":"a"}}"#, false, false);
+        check(r#"{"type":"text","text":"image url"}"#, false, false);
     }
 
     #[test]
