@@ -121,28 +121,24 @@ impl AffinityTable {
         SessionKey { with_model: hasher.finish(), any_model }
     }
 
-    /// Returns the hint for `session`, with the `place` of each candidate, if it has one. A model that the session has not used
-    /// yet follows the session's first model.
+    /// Returns the hint for `session` if it is known, with the `place` of each candidate that has one. A model that the session
+    /// has not used yet follows the session's first model.
     pub(crate) fn hint<P>(
         &self,
         session: SessionKey,
         now: Instant,
         place: impl Fn(&CandidateId) -> Option<P>,
-    ) -> AffinityHint<P> {
+    ) -> Option<AffinityHint<P>> {
         let mut sessions = lock(&self.sessions);
-        let known = match sessions.contains(&session.with_model, now) {
-            true => session.with_model,
-            false => session.any_model,
+        let mut read = |key: u64| {
+            let state = sessions.get(&key, now)?;
+            let avoided = state.avoided.as_ref().filter(|(_, until)| *until > now);
+            Some(AffinityHint {
+                preferred: state.preferred.as_ref().and_then(&place),
+                avoided: avoided.and_then(|(candidate, _)| place(candidate)),
+            })
         };
-        let state = sessions.get(&known, now);
-        let avoided = |state: &SessionState| {
-            let (candidate, _) = state.avoided.as_ref().filter(|(_, until)| *until > now)?;
-            place(candidate)
-        };
-        AffinityHint {
-            preferred: state.as_ref().and_then(|state| place(state.preferred.as_ref()?)),
-            avoided: state.as_ref().and_then(|state| avoided(state)),
-        }
+        read(session.with_model).or_else(|| read(session.any_model))
     }
 
     /// Records that `candidate` has served a request of `session`. A single detour does not move the session.
@@ -181,7 +177,7 @@ mod tests {
     }
 
     fn preferred(affinity: &AffinityTable, session: SessionKey, now: Instant) -> Option<String> {
-        affinity.hint(session, now, |candidate| Some(candidate.provider.to_string())).preferred
+        affinity.hint(session, now, |candidate| Some(candidate.provider.to_string()))?.preferred
     }
 
     #[test]
@@ -212,7 +208,7 @@ mod tests {
         let session = affinity.session("s", "m");
         affinity.record_success(session, &id("a"), now);
         affinity.record_break(session, id("a"), now);
-        let avoided = |now| affinity.hint(session, now, |candidate| Some(candidate.clone())).avoided;
+        let avoided = |now| affinity.hint(session, now, |candidate| Some(candidate.clone()))?.avoided;
         assert_eq!((avoided(now), avoided(now + AVOIDED)), (Some(id("a")), None));
         assert_eq!(preferred(&affinity, session, now + AVOIDED).as_deref(), Some("a"));
     }

@@ -110,15 +110,9 @@ pub struct PlannedAttempts<'a> {
 }
 
 impl<'a> PlannedAttempts<'a> {
-    /// Returns `true` if the time of the request has passed, or that for further attempts.
+    /// Returns `true` if the time for further attempts has passed.
     fn is_too_late(&self, now: Instant) -> bool {
-        let after_failure = |at: Instant| now - at >= self.settings.failover_timeout;
-        self.is_over(now) || self.first_failure.is_some_and(after_failure)
-    }
-
-    /// Returns `true` if the time of the request has passed.
-    fn is_over(&self, now: Instant) -> bool {
-        self.remaining(now).is_some_and(|remaining| remaining.is_zero())
+        self.first_failure.is_some_and(|at| now - at >= self.settings.failover_timeout)
     }
 
     /// Returns the time that remains for the request, if it has a limit.
@@ -126,12 +120,18 @@ impl<'a> PlannedAttempts<'a> {
         self.request.deadline().map(|deadline| deadline.remaining_at(now))
     }
 
-    /// Starts the attempt at `leased`. `has_more` is true if a further candidate remains.
-    fn start(&mut self, leased: LeasedCandidate<'a>, has_more: bool, now: Instant) -> PlannedAttempt<'a> {
+    /// Starts the attempt at `leased` in the `remaining` time of the request. `has_more` is true if a further candidate remains.
+    fn start(
+        &mut self,
+        leased: LeasedCandidate<'a>,
+        has_more: bool,
+        remaining: Option<Duration>,
+        now: Instant,
+    ) -> PlannedAttempt<'a> {
         self.attempts_left -= 1;
         let is_last = self.attempts_left == 0 || !has_more;
         let terms = Terms {
-            head_timeout: head_timeout(leased.pool, self.request, is_last, self.remaining(now)),
+            head_timeout: head_timeout(leased.pool, self.request, is_last, remaining),
             has_fallback: !is_last,
             // After a failure the last answer is held back too: if it fails as well, an earlier one may
             // be more useful.
@@ -201,19 +201,17 @@ impl<'a> Attempts for PlannedAttempts<'a> {
 
     fn next(&mut self) -> Step<PlannedAttempt<'a>> {
         let now = self.planned_at.take().unwrap_or_else(clock::now);
-        if self.attempts_left == 0 || self.is_too_late(now) {
+        let remaining = self.remaining(now);
+        if self.attempts_left == 0 || remaining == Some(Duration::ZERO) || self.is_too_late(now) {
             return Step::Stop;
         }
         let Ok(plan) = &mut self.plan else { return Step::Stop };
         match plan.next(now) {
             NextAttempt::Try(leased) => {
                 let has_more = plan.has_more(now);
-                Step::Try(self.start(leased, has_more, now))
+                Step::Try(self.start(leased, has_more, remaining, now))
             }
-            NextAttempt::Wait(until) => {
-                let limit = self.remaining(now).unwrap_or(Duration::MAX);
-                Step::Wait(limit.min(until - now))
-            }
+            NextAttempt::Wait(until) => Step::Wait(remaining.unwrap_or(Duration::MAX).min(until - now)),
             NextAttempt::Exhausted => Step::Stop,
         }
     }
@@ -236,7 +234,8 @@ impl<'a> Attempts for PlannedAttempts<'a> {
 
     fn give_up(mut self) -> Result<Routed, RouteError> {
         let now = clock::now();
-        let timeout = self.request.deadline().filter(|_| self.is_over(now)).map(Deadline::limit);
+        let is_over = self.remaining(now) == Some(Duration::ZERO);
+        let timeout = self.request.deadline().filter(|_| is_over).map(Deadline::limit);
         let failures = self.failures.take().unwrap_or_default();
         let result = match &self.plan {
             Ok(plan) => failures.most_useful(plan.is_single(), plan.blocked(now), timeout),

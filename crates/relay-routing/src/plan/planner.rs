@@ -143,7 +143,7 @@ impl Planner {
         let session = self.session(request);
         let place = |id: &CandidateId| self.position(id);
         let mut hint = match (&self.affinity, session) {
-            (Some(affinity), Some((session, _))) => affinity.hint(session, now, place),
+            (Some(affinity), Some((session, _))) => affinity.hint(session, now, place).unwrap_or_default(),
             _ => AffinityHint::default(),
         };
         // A first turn has no cached prefix to return to. It may repeat a request whose answer broke off, so
