@@ -1,20 +1,12 @@
 //! The resources that one attempt holds until its answer has ended.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use relay_messages::RateLimits;
-use relay_providers::{
-    Answer, AnswerBody, AnswerBodyError, AnswerStats, AttemptError, LimitScope, Outcome, StreamEnd,
-};
-use tracing::Span;
+use relay_providers::{Answer, AnswerStats, AttemptError, LimitScope, Outcome, StreamEnd};
 
-use crate::affinity::ServedSession;
 use crate::clock;
 use crate::health::{KeyHealth, Permit, ProviderHealth, RestReason, Verdict};
 use crate::limits::{RequestCost, Reservation, TokensUsed};
@@ -182,7 +174,7 @@ impl Lease {
 
     /// Records the end of an answer's body. An answer that the client abandoned is no evidence about the
     /// provider.
-    fn finish(mut self, stats: &AnswerStats, is_broken: bool, now: Instant) {
+    pub(crate) fn finish(mut self, stats: &AnswerStats, is_broken: bool, now: Instant) {
         let end = stats.end();
         let error = end.and_then(|(report, _)| report.error.as_ref()).map(|error| &*error.kind);
         if error == Some("overloaded_error") {
@@ -212,7 +204,7 @@ impl Lease {
     }
 
     /// Takes the tokens of an answer while it flows, in steps of some events.
-    fn flow(&mut self, stats: &AnswerStats) {
+    pub(crate) fn flow(&mut self, stats: &AnswerStats) {
         let (Some(quota), Some(reservation)) = (self.key.quota(), &mut self.reservation) else { return };
         let deltas = stats.deltas();
         if deltas < self.deltas + DELTAS_PER_STEP && (deltas == 0 || self.deltas > 0) {
@@ -249,90 +241,5 @@ impl Drop for Lease {
         }
         self.provider.load().end();
         self.key.load().end();
-    }
-}
-
-/// The body of an answer with the lease that ends with it. It is polled and dropped within the span of its attempt, so that
-/// events of that time carry the attempt.
-pub(crate) struct LeasedBody {
-    span: Span,
-    /// `None` after the end.
-    open: Option<OpenBody>,
-}
-
-struct OpenBody {
-    inner: AnswerBody,
-    lease: Lease,
-    stats: AnswerStats,
-    /// The session that avoids the candidate if the body breaks off.
-    session: Option<ServedSession>,
-}
-
-impl LeasedBody {
-    pub(crate) fn new(
-        inner: AnswerBody,
-        lease: Lease,
-        stats: AnswerStats,
-        session: Option<ServedSession>,
-        span: Span,
-    ) -> Self {
-        Self { span, open: Some(OpenBody { inner, lease, stats, session }) }
-    }
-}
-
-impl OpenBody {
-    fn finish(self, is_broken: bool) {
-        let Self { inner, lease, stats, session } = self;
-        // The statistics are complete once the body is dropped.
-        drop(inner);
-        // A break may also appear as an `error` event followed by a clean end.
-        let is_broken = is_broken || stats.is_cut_off();
-        let now = clock::now();
-        lease.finish(&stats, is_broken, now);
-        if let Some(session) = session.filter(|_| is_broken) {
-            session.record_break(now);
-        }
-    }
-}
-
-impl Body for LeasedBody {
-    type Data = Bytes;
-    type Error = AnswerBodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
-        let Self { span, open: kept } = &mut *self;
-        let Some(open) = kept else { return Poll::Ready(None) };
-        let _entered = span.enter();
-        let frame = ready!(Pin::new(&mut open.inner).poll_frame(cx));
-        open.lease.flow(&open.stats);
-        let is_over = match &frame {
-            // The last frame of a body of known length is no longer the upstream's. The body is rarely polled after it.
-            Some(Ok(_)) => open.inner.is_end_stream(),
-            _ => true,
-        };
-        if is_over && let Some(open) = kept.take() {
-            open.finish(matches!(frame, Some(Err(_))));
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.open.as_ref().is_none_or(|open| open.inner.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.open.as_ref().map_or_else(|| SizeHint::with_exact(0), |open| open.inner.size_hint())
-    }
-}
-
-impl Drop for LeasedBody {
-    fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            let _entered = self.span.enter();
-            open.finish(false);
-        }
     }
 }

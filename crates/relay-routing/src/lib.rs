@@ -69,6 +69,7 @@ mod failover;
 mod failures;
 mod health;
 mod lease;
+mod leased_body;
 mod limits;
 mod load;
 mod lock;

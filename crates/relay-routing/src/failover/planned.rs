@@ -22,7 +22,7 @@ use crate::clock;
 use crate::error::{PlanError, RouteError};
 use crate::failures::Failures;
 use crate::health::CircuitState;
-use crate::lease::LeasedBody;
+use crate::leased_body::LeasedBody;
 use crate::plan::{LeasedCandidate, NextAttempt, Plan, Planner};
 use crate::route_trace::RouteTrace;
 
