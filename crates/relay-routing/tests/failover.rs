@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
 use std::collections::VecDeque;
+use std::future::{Ready, ready};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, Response};
@@ -17,7 +19,7 @@ use relay_routing::{
     Candidate, CandidateService, CredentialId, Failover, FailoverSettings, Planner, ProviderPool,
     RouteErrorKind, Routed,
 };
-use tower::{ServiceExt, service_fn};
+use tower::{Service, ServiceExt, service_fn};
 
 const OVERLOADED: Outcome = Outcome::Overloaded { retry_after: None };
 
@@ -200,4 +202,48 @@ async fn the_first_byte_timeout_applies_only_while_another_candidate_remains() {
     };
     assert_eq!(times(true).await, [90, 600]);
     assert_eq!(times(false).await, [600, 600]);
+}
+
+/// A service that becomes ready, or fails to, at its third poll.
+#[derive(Clone)]
+struct ReadyLater {
+    polls: u32,
+    works: bool,
+}
+
+impl Service<Attempt> for ReadyLater {
+    type Response = Answer;
+    type Error = AttemptError;
+    type Future = Ready<Result<Answer, AttemptError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
+        self.polls += 1;
+        match self.works {
+            _ if self.polls < 3 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            true => Poll::Ready(Ok(())),
+            false => Poll::Ready(Err(AttemptError::Scripted)),
+        }
+    }
+
+    fn call(&mut self, _: Attempt) -> Self::Future {
+        assert_eq!((self.polls, self.works), (3, true), "a service is called once it is ready");
+        ready(Ok(Answer::new(Outcome::Success, Response::new(AnswerBody::default()))))
+    }
+}
+
+#[tokio::test]
+async fn a_candidate_is_called_once_its_service_is_ready() {
+    let pools = [("fails", false), ("works", true)].map(|(name, works)| {
+        let service = CandidateService::new(ReadyLater { polls: 0, works });
+        let candidate = Candidate::new(CredentialId::None, 1, service);
+        ProviderPool::new(ProviderName::new(name), vec![], Duration::from_secs(90), vec![candidate])
+    });
+    let planner = Planner::new(pools.into(), Strategy::Failover, false);
+    let failover = Failover::new(Arc::new(planner), FailoverSettings::default());
+    let trace = failover.oneshot(request(true)).await.unwrap().trace;
+    let attempts: Vec<_> = trace.attempts.iter().map(|made| (made.provider.as_str(), made.result)).collect();
+    assert_eq!(attempts, [("fails", "scripted"), ("works", "success")]);
 }
