@@ -106,7 +106,12 @@ impl AttemptLog {
         credential: CredentialId,
         model: Arc<str>,
     ) {
-        self.attempts().push(AttemptRecord {
+        let mut attempts = self.attempts();
+        if attempts.is_empty() {
+            // Most requests have one attempt, whose record stays for as long as the answer flows.
+            attempts.reserve_exact(1);
+        }
+        attempts.push(AttemptRecord {
             provider,
             credential,
             model,
