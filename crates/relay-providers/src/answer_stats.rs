@@ -109,8 +109,7 @@ pin_project! {
         inner: WatchBody<B, OnEnd>,
         stats: AnswerStats,
         // Runs from the end of the message on.
-        #[pin]
-        grace: Option<Sleep>,
+        grace: Option<Pin<Box<Sleep>>>,
     }
 }
 
@@ -122,14 +121,11 @@ impl<B> AnswerStatsBody<B> {
 
     /// Returns `Ready` once the message is complete and the grace for the end of its body has passed.
     fn poll_grace(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+        let this = self.project();
         if !this.inner.report().is_complete() {
             return Poll::Pending;
         }
-        if this.grace.is_none() {
-            this.grace.set(Some(sleep(END_GRACE)));
-        }
-        this.grace.as_pin_mut().map_or(Poll::Pending, |grace| grace.poll(cx))
+        this.grace.get_or_insert_with(|| Box::pin(sleep(END_GRACE))).as_mut().poll(cx)
     }
 }
 

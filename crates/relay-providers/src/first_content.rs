@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -118,6 +118,9 @@ where
             let body = WatchBody::normalized(Box::pin(body), unknown_events, stats.on_end())
                 .with_on_progress(move |progress| clock.record(progress));
             let mut body = watch(body, on_thinking);
+            if !attempt.is_last() {
+                detach(&mut head.headers);
+            }
             let start = hold(attempt, &mut body, since).await?;
             stats.see(body.report());
             if let Some(error) = &body.report().error {
@@ -133,6 +136,20 @@ where
     let response = Response::from_parts(head, body);
     let answer = Answer::with_stats(Outcome::Success, response, stats);
     Ok(Begun::Answer(Answer { is_stream, ..answer }))
+}
+
+/// Copies the values of `headers` into memory of their own. Until then they keep the buffer in which the connection received
+/// them, for as long as the stream is held back.
+fn detach(headers: &mut HeaderMap) {
+    let mut values = Vec::with_capacity(headers.values().map(HeaderValue::len).sum());
+    headers.values().for_each(|value| values.extend_from_slice(value.as_bytes()));
+    let mut values = Bytes::from(values);
+    for value in headers.values_mut() {
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(values.split_to(value.len())) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
 }
 
 /// Adds the sink for thinking, if there is one.
@@ -221,7 +238,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use http::header::CONTENT_TYPE;
     use http_body_util::channel::{Channel, Sender};
     use relay_messages::MessagesBody;
@@ -255,6 +271,34 @@ mod tests {
     async fn next(answer: &mut Answer) -> String {
         let data = answer.response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
         String::from_utf8(data.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn headers_of_a_stream_that_is_held_back_do_not_keep_the_buffer_of_the_connection() {
+        let buffer = Bytes::from_static(b"first second secret");
+        let value = |range| HeaderValue::from_maybe_shared(buffer.slice(range)).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append("a", value(0..5));
+        headers.append("a", value(6..12));
+        headers.append("b", value(13..19));
+        headers.append("c", value(0..0));
+        headers.get_mut("b").unwrap().set_sensitive(true);
+        let before = headers.clone();
+        detach(&mut headers);
+        assert_eq!(headers, before);
+        assert!(headers["b"].is_sensitive() && !headers["a"].is_sensitive());
+        assert!(headers.values().all(|value| !buffer.as_ptr_range().contains(&value.as_bytes().as_ptr())));
+    }
+
+    /// The parts of a body that live as long as its stream. A larger one costs memory for each open stream.
+    #[test]
+    fn the_parts_of_an_open_stream_are_small() {
+        type Inner = std::pin::Pin<Box<EventTimeout<AnswerBody>>>;
+        let sizes = [
+            size_of::<KeepAliveBody<AnswerStatsBody<Inner>, TokioTimer>>(),
+            size_of::<EventTimeout<AnswerBody>>(),
+        ];
+        assert!(sizes[0] <= 720 && sizes[1] <= 224, "{sizes:?}");
     }
 
     #[tokio::test(start_paused = true)]
