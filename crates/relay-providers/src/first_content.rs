@@ -206,10 +206,7 @@ where
         Ok(false) => return Err(AttemptError::Broken(AnswerBodyError::Incomplete)),
         Err(error) => return Err(AttemptError::Broken(error)),
     }
-    Ok(match <[Bytes; 1]>::try_from(held) {
-        Ok([frame]) => frame,
-        Err(frames) => frames.concat().into(),
-    })
+    Ok(held.into())
 }
 
 /// Reads `body` into `held` until the report `is_enough`, an `error` event, or too many bytes. Returns `false` if the body
@@ -217,19 +214,18 @@ where
 async fn wait_until<B>(
     is_enough: fn(&StreamReport) -> bool,
     body: &mut WatchBody<B, OnEnd>,
-    held: &mut Vec<Bytes>,
+    held: &mut Vec<u8>,
 ) -> Result<bool, AnswerBodyError>
 where
     B: Body<Data = Bytes, Error = AnswerBodyError> + Unpin,
 {
-    let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(end_error)?.into_data() {
-            bytes += data.len();
-            held.push(data);
+            // A frame would keep the buffer of the connection.
+            held.extend_from_slice(&data);
         }
         let report = body.report();
-        if report.error.is_some() || is_enough(report) || bytes > HELD_BYTES {
+        if report.error.is_some() || is_enough(report) || held.len() > HELD_BYTES {
             return Ok(true);
         }
     }
