@@ -33,7 +33,10 @@ use super::streams::StreamExecutor;
 use crate::reload::Reloadable;
 
 /// The limit of an HTTP/1.1 head and the size of one read, in bytes.
-const HTTP1_BUFFER: usize = 256 * 1024;
+///
+/// hyper compares the limit with the incomplete head before each read, and reads 8 KiB, 16 KiB and so on: a head of more than
+/// 256 KiB is refused at 248 KiB. A limit of 256 KiB would admit one further read, and with it a head of twice the size.
+const HTTP1_BUFFER: usize = 248 * 1024;
 /// The limit of the header list of an HTTP/2 request, in bytes.
 const HTTP2_HEADER_LIST: u32 = 64 * 1024;
 /// The limit of concurrent HTTP/2 streams on one connection.
