@@ -192,8 +192,8 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Returns the text between the quotes around `token`, if there are some. The loader removes them from the configured keys, and a client may have its key from the
-/// same file.
+/// Returns the text between the quotes around `token`, if there are some. The loader removes them from the configured keys, and a
+/// client may have its key from the same file.
 fn unquoted(token: &str) -> Option<&str> {
     let inside = |quote: &char| token.strip_prefix(*quote)?.strip_suffix(*quote);
     ['"', '\''].iter().find_map(inside)
