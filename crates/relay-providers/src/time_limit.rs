@@ -1,8 +1,6 @@
 //! The time limits of an attempt.
 
-use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::Poll;
 use std::time::Duration;
 
 use relay_transport::QueueTime;
@@ -66,17 +64,12 @@ struct QueueTimeout;
 /// Limits `answer` to the time that is left of the client's request. It is pinned by the caller, as in [`HeadLimit::within`].
 pub(crate) async fn in_time<T>(
     deadline: Option<Deadline>,
-    mut answer: Pin<&mut impl Future<Output = Result<T, AttemptError>>>,
+    answer: Pin<&mut impl Future<Output = Result<T, AttemptError>>>,
 ) -> Result<T, AttemptError> {
     let Some(deadline) = deadline else { return answer.await };
-    // Most answers are complete when their head arrives, and need no timer.
-    if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
-        return answer;
-    }
-    let after = deadline.limit();
-    tokio::time::timeout(deadline.remaining(), answer)
-        .await
-        .unwrap_or(Err(AttemptError::HeadTimeout { after }))
+    // Most answers are complete when their head arrives.
+    let answer = relay_transport::in_time(|| deadline.remaining(), answer).await;
+    answer.unwrap_or(Err(AttemptError::HeadTimeout { after: deadline.limit() }))
 }
 
 /// Limits the time up to a response head.

@@ -39,6 +39,7 @@ mod network;
 mod peek;
 mod pool;
 mod request_body;
+mod time_limit;
 mod tls;
 mod token;
 mod transport;
@@ -60,6 +61,7 @@ pub use network::Network;
 pub use peek::{Resumed, Start, read_start};
 pub use pool::{QueueTime, ReceiveError, ReceivedBody, SendError};
 pub use request_body::{RequestBody, RequestStream};
+pub use time_limit::in_time;
 pub use tls::{TlsError, TrustRoots, is_about_certificate};
 pub use token::{
     Minted, TokenAnswer, TokenClient, TokenError, TokenSource, bearer, check_url, form, read_file,

@@ -1,13 +1,12 @@
 //! Collects a body into one piece.
 
-use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
+use relay_transport::in_time;
 use tower::BoxError;
 
 use super::budget::BodyPermit;
@@ -42,7 +41,8 @@ where
     let mut bytes = Vec::new();
     let mut turn_end = TURN;
     loop {
-        let frame = in_time(BODY_IDLE, body.frame()).await;
+        // The body of a small request has usually arrived together with its head.
+        let frame = in_time(|| BODY_IDLE, body.frame()).await;
         let Some(frame) = frame.ok_or(Error::BodyStalled { after: BODY_IDLE })? else {
             return Ok(bytes.into());
         };
@@ -63,16 +63,6 @@ where
             tokio::task::yield_now().await;
         }
     }
-}
-
-/// Waits for `future` for at most `limit`. Returns `None` after that. A future that is ready at once needs no timer: the body of a
-/// small request has usually arrived together with its head.
-pub(super) async fn in_time<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        return Some(output);
-    }
-    tokio::time::timeout(limit, future).await.ok()
 }
 
 /// Makes room for `more` bytes: twice the capacity, but not beyond the `announced` size as long as that suffices. If the

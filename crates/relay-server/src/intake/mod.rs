@@ -15,6 +15,7 @@ use http::header::{CONTENT_ENCODING, HeaderMap};
 use http::{Request, Response};
 use relay_messages::MessagesBody;
 use relay_providers::{Deadline, Endpoint, RelayRequest};
+use relay_transport::in_time;
 use tower::Service;
 
 use crate::auth::Client;
@@ -25,7 +26,7 @@ use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture};
 pub(crate) use budget::BodyBudget;
-use collect::{collect, in_time};
+use collect::collect;
 use decode::{content_coding, decode};
 use head::check_content_type;
 pub(crate) use head::check_lists;
@@ -144,7 +145,7 @@ async fn read_body(
     let body = match deadline {
         None => collecting.await?,
         Some(deadline) => {
-            let collected = in_time(deadline.remaining(), pin!(collecting)).await;
+            let collected = in_time(|| deadline.remaining(), pin!(collecting)).await;
             collected.ok_or(Error::BodyTooSlow { limit: deadline.limit() })??
         }
     };
