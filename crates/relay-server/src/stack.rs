@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use http::{Request, Response};
 use tower::Service;
@@ -13,9 +12,8 @@ use crate::request_body::RequestBody;
 /// The future of a response.
 pub(crate) type StackFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// Every layer from the edge to the upstreams. It answers every request, so it cannot fail. Clones share it.
-#[derive(Clone)]
-pub(crate) struct Stack(Arc<dyn Fn(Request<RequestBody>) -> StackFuture + Send + Sync>);
+/// Every layer from the edge to the upstreams. It answers every request, so it cannot fail.
+pub(crate) struct Stack(Box<dyn Fn(Request<RequestBody>) -> StackFuture + Send + Sync>);
 
 impl Stack {
     /// Erases the type of `service`, which is always ready: at a limit it answers with an error.
@@ -28,7 +26,7 @@ impl Stack {
             + 'static,
         S::Future: Send + 'static,
     {
-        Self(Arc::new(move |request| Box::pin(service.clone().call(request))))
+        Self(Box::new(move |request| Box::pin(service.clone().call(request))))
     }
 
     /// Serves `request`.

@@ -114,9 +114,9 @@ impl Edits {
     /// Returns `body` with the changes applied.
     #[must_use]
     pub fn apply(&self, body: &MessagesBody) -> Payload {
-        let mut changes = body.seals().changes();
+        let mut changes = body.seals.changes();
         let payload = self.apply_to_pieces(&body.bytes, std::slice::from_ref(&body.bytes), &mut changes);
-        if changes.are_harmless() { payload.with_seals(body.seals().clone()) } else { payload }
+        if changes.are_harmless() { payload.with_seals(body.seals.clone()) } else { payload }
     }
 
     /// Returns `text` with the changes applied. Every changed [`Node`] must have been read from `text`.

@@ -97,6 +97,7 @@ pub struct MessagesBody {
     max_tokens: Option<u64>,
     user_id: Option<String>,
     fields: Fields,
+    /// The seals of the thinking blocks.
     seals: Seals,
     /// Filled at the first question about the blocks.
     blocks: OnceLock<Blocks>,
@@ -232,11 +233,6 @@ impl MessagesBody {
     /// The names of the types in the body, known without a walk.
     pub(crate) fn types(&self) -> Types<'_> {
         Types::new(&self.fields.types, &self.bytes)
-    }
-
-    /// The seals of the thinking blocks.
-    fn seals(&self) -> &Seals {
-        &self.seals
     }
 
     fn all_blocks(&self) -> &Blocks {
