@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relay_tests::{Call, Footprint, PROVIDER_KEY, RelayProcess, within, within_limit};
+use relay_tests::{Call, Footprint, PROVIDER_KEY, RelayProcess, within_limit};
 use serde_json::{Value, json};
 use tokio::sync::{Barrier, watch};
 use tokio::task::JoinSet;
@@ -152,18 +152,20 @@ async fn first_complete_answer(relay: SocketAddr) -> Instant {
     Instant::now()
 }
 
-/// Sends requests until `condition` holds for all providers.
+/// Sends requests until `condition` holds for all providers. If they do not recover in time, their last state is reported.
 async fn until_all(relay: SocketAddr, condition: impl Fn(&Value) -> bool) {
+    let mut providers = Value::Null;
     let requests = async {
         loop {
-            let providers = Call::get("/v1/providers").send(relay).await.json();
+            providers = Call::get("/v1/providers").send(relay).await.json();
             if providers["data"].as_array().expect("a list").iter().all(&condition) {
                 return;
             }
             send(relay).await;
         }
     };
-    within(RECOVERY, "recovery of all providers", requests).await;
+    let recovered = tokio::time::timeout(RECOVERY, requests).await.is_ok();
+    assert!(recovered, "no recovery of all providers within {RECOVERY:?}: {providers:#}");
 }
 
 async fn send(relay: SocketAddr) -> u16 {
