@@ -74,6 +74,7 @@ mod limits;
 mod load;
 mod lock;
 mod plan;
+mod pricing;
 mod route_trace;
 mod session;
 mod state;
@@ -89,6 +90,7 @@ pub use failover::{
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
 pub use limits::{LimitLevel, Quota, RequestCost, Reservation, TokensUsed};
 pub use plan::{ModelRoutes, PlanExplanation, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
+pub use pricing::{Pricing, Usd};
 pub use route_trace::RouteTrace;
 pub use state::{KeyState, PoolState, RestingModel};
 

@@ -1,0 +1,16 @@
+//! Observation and administration of a relay: metrics, usage and cost, budgets, the admin API and the dashboard.
+//!
+//! ```text
+//! Relay ─ RecordSubscriber ─▶ RequestRecord ─┬─▶ metrics   Prometheus text
+//!                                            ├─▶ ledger    usage and cost, in a database
+//!                                            ├─▶ recent    the last requests, and a stream of events
+//!                                            └─▶ series    figures of the last hour
+//! operator ── admin API, dashboard ──▶ Reloadable
+//! ```
+//! Every part subscribes to the one record of a request. The data path never waits for any of it: queues are bounded, and what
+//! does not fit is dropped and counted.
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
