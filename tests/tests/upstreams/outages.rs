@@ -201,7 +201,8 @@ async fn outage(death: Death) -> Row {
     let mut first = provider("primary", "anthropic", &upstream.url());
     first["priority"] = json!(2);
     first["keys"][0]["priority"] = json!(2);
-    first["first_byte_timeout_ms"] = json!(1000);
+    // Only a silent primary takes this long. It is far longer than a busy machine needs for an answer.
+    first["first_byte_timeout_ms"] = json!(3000);
     first["ca_file"] = json!(trusted.ca_file());
     let relay = Relay::start(&json!({
         "providers": [first, provider("secondary", "anthropic", &secondary.url())],
