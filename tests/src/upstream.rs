@@ -17,7 +17,7 @@ use crate::answer::{Answer, Ending};
 use crate::http1::{self, Framing, Wire, WireError};
 use crate::request::Request;
 use crate::rule::Rule;
-use crate::time_limit::within_limit;
+use crate::time_limit::{STEP_TIMEOUT, within_limit};
 use crate::tls::{CertificateAuthority, Io};
 
 /// A server on `127.0.0.1` for one test.
@@ -142,8 +142,9 @@ impl Upstream {
     /// Waits until at most `limit` connections are open.
     pub async fn wait_for_open_connections(&self, limit: usize) {
         let mut open = self.shared.open.subscribe();
-        let reached = within_limit("end of a connection", open.wait_for(|open| *open <= limit)).await;
-        drop(reached.expect("the sender lives as long as the upstream"));
+        let reached = open.wait_for(|open| *open <= limit);
+        let is_reached = tokio::time::timeout(STEP_TIMEOUT, reached).await.is_ok();
+        assert!(is_reached, "{} connections are open, but at most {limit} were expected", *open.borrow());
     }
 
     /// Stops like a killed process: open connections break, and new ones are refused as long as the returned socket
