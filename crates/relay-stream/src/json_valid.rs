@@ -74,6 +74,12 @@ impl<'a> Delta<'a> {
         let len = json.len() - end.len() + 2;
         (is_number && end.starts_with(b"}}")).then_some(Self { kind, text, len })
     }
+
+    /// The number of bytes that are output of the model. A signature is none.
+    #[inline]
+    pub(crate) fn output_bytes(&self) -> usize {
+        if self.kind == DeltaKind::Signature { 0 } else { self.text.len() }
+    }
 }
 
 struct Validator<'a> {

@@ -176,7 +176,7 @@ impl EventNormalizer {
         {
             self.observe_thinking(&bytes[..len], true);
         }
-        self.report.add_event(EventKind::ContentBlockDelta, b"");
+        self.report.add_delta(delta.output_bytes());
         Some(len)
     }
 

@@ -26,10 +26,12 @@ mod message;
 mod progress;
 mod report;
 mod sse;
+mod usage;
 
 pub use activity::ActivityWatch;
 pub use body::{StreamEnd, WatchBody};
 pub use json::JsonWatch;
 pub use progress::Progress;
-pub use report::{ErrorReport, StreamReport, Usage};
+pub use report::{ErrorReport, StreamReport};
 pub use sse::SseWatch;
+pub use usage::{InferenceGeo, ServiceTier, Speed, Usage};

@@ -1,7 +1,9 @@
 //! The facts about an answer, and the parsing of the events that carry them.
 
+use super::Usage;
 use crate::events::EventKind;
 use crate::json;
+use crate::json_valid::Delta;
 
 /// The facts about an answer that its bytes have shown up to now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,30 +25,18 @@ pub struct StreamReport {
     /// The number of `content_block_delta` events. It allows an estimate of the output tokens of an answer
     /// that broke off before it reported them.
     pub deltas: u64,
+    /// The bytes of text, thinking and tool input in the `content_block_delta` events, as written in JSON. They allow a better
+    /// estimate than the number of events. An [`SseWatch`](super::SseWatch) skips the events, and counts none.
+    pub delta_bytes: u64,
+    /// True after a `message_delta` with a count of output tokens. Before that, the count in `usage` is the one of
+    /// `message_start`, which takes the place of a number that the upstream does not know yet.
+    pub output_counted: bool,
     /// True after `message_stop`.
     pub message_stop: bool,
     /// True if the answer is a JSON object that has ended. Always false for a stream.
     pub whole: bool,
     /// The first `error` event.
     pub error: Option<ErrorReport>,
-}
-
-/// The token counts of one answer. `None` is a count that no event has carried, which is not zero.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// Input tokens neither read from a cache nor written to one.
-    pub input_tokens: Option<u64>,
-    /// Output tokens: the cumulative count of the last event.
-    pub output_tokens: Option<u64>,
-    /// Input tokens written to a cache of any lifetime.
-    pub cache_creation_input_tokens: Option<u64>,
-    /// Input tokens written to a cache for five minutes, a part of `cache_creation_input_tokens`.
-    pub ephemeral_5m_input_tokens: Option<u64>,
-    /// Input tokens written to a cache for one hour, a part of `cache_creation_input_tokens`.
-    pub ephemeral_1h_input_tokens: Option<u64>,
-    /// Input tokens read from a cache.
-    pub cache_read_input_tokens: Option<u64>,
 }
 
 /// An `error` event.
@@ -78,10 +68,7 @@ impl StreamReport {
     pub(crate) fn add_event(&mut self, kind: EventKind, data: &[u8]) {
         self.begun |= !matches!(kind, EventKind::Ping | EventKind::Error);
         match kind {
-            EventKind::ContentBlockDelta => {
-                self.content = true;
-                self.deltas += 1;
-            }
+            EventKind::ContentBlockDelta => self.add_delta(output_bytes(data)),
             EventKind::ContentBlockStop => self.content = true,
             EventKind::ContentBlockStart | EventKind::Ping => {}
             EventKind::MessageStart => {
@@ -100,10 +87,22 @@ impl StreamReport {
         }
     }
 
+    /// Adds a `content_block_delta` with this number of bytes of output.
+    #[inline]
+    pub(crate) fn add_delta(&mut self, bytes: usize) {
+        self.begun = true;
+        self.content = true;
+        self.deltas += 1;
+        self.delta_bytes += bytes as u64;
+    }
+
     fn add_message_delta(&mut self, data: &[u8]) {
         let reason = json::get(data, "delta").and_then(|delta| json::get_string(delta, "stop_reason"));
         set(&mut self.stop_reason, reason);
+        let started = self.usage.output_tokens.take();
         self.usage.add_from(data);
+        self.output_counted |= self.usage.output_tokens.is_some();
+        self.usage.output_tokens = self.usage.output_tokens.or(started);
     }
 
     /// Adds the facts of a message. If a member is repeated, its first value counts.
@@ -132,53 +131,6 @@ impl StreamReport {
     }
 }
 
-impl Usage {
-    /// Returns the sum of all input tokens, cached and uncached. `None` if no event has carried any of the
-    /// three counts.
-    pub fn total_input_tokens(&self) -> Option<u64> {
-        [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens]
-            .into_iter()
-            .flatten()
-            .reduce(u64::saturating_add)
-    }
-
-    /// Reads the counts in the member `usage` of `object`. Each replaces an earlier count.
-    fn add_from(&mut self, object: &[u8]) {
-        if let Some(usage) = json::get(object, "usage") {
-            self.add(usage);
-        }
-    }
-
-    /// Reads the counts in the object with which `usage` begins, the value of such a member.
-    fn add(&mut self, usage: &[u8]) {
-        let mut creation = None;
-        for member in json::Members::new(usage).into_iter().flatten() {
-            let value = &usage[member.value];
-            let field = match member.key {
-                b"input_tokens" => &mut self.input_tokens,
-                b"output_tokens" => &mut self.output_tokens,
-                b"cache_creation_input_tokens" => &mut self.cache_creation_input_tokens,
-                b"cache_read_input_tokens" => &mut self.cache_read_input_tokens,
-                b"cache_creation" => {
-                    creation.get_or_insert(value);
-                    continue;
-                }
-                _ => continue,
-            };
-            *field = count(value).or(*field);
-        }
-        let Some(creation) = creation else { return };
-        for member in json::Members::new(creation).into_iter().flatten() {
-            let field = match member.key {
-                b"ephemeral_5m_input_tokens" => &mut self.ephemeral_5m_input_tokens,
-                b"ephemeral_1h_input_tokens" => &mut self.ephemeral_1h_input_tokens,
-                _ => continue,
-            };
-            *field = count(&creation[member.value]).or(*field);
-        }
-    }
-}
-
 impl ErrorReport {
     fn read(data: &[u8]) -> Self {
         let error = json::get(data, "error").unwrap_or_default();
@@ -187,15 +139,22 @@ impl ErrorReport {
     }
 }
 
+/// The members of a delta that are output of the model.
+const OUTPUT: [&str; 3] = ["text", "thinking", "partial_json"];
+
+/// Returns the number of bytes of text, thinking or tool input in a delta, between the quotes of its string as written.
+fn output_bytes(data: &[u8]) -> usize {
+    if let Some(delta) = Delta::read(data) {
+        return delta.output_bytes();
+    }
+    let text = json::get(data, "delta").and_then(|delta| OUTPUT.iter().find_map(|key| json::get(delta, key)));
+    text.map_or(0, |text| text.len().saturating_sub(2))
+}
+
 fn set(field: &mut Option<String>, value: Option<std::borrow::Cow<'_, str>>) {
     if let Some(value) = value {
         *field = Some(value.into_owned());
     }
-}
-
-/// Parses a count. Returns `None` for `null` and every other value that is not a whole number.
-fn count(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -225,6 +184,7 @@ mod tests {
                 ephemeral_5m_input_tokens: Some(4),
                 ephemeral_1h_input_tokens: Some(3),
                 cache_read_input_tokens: Some(5),
+                ..Usage::default()
             }
         );
         assert_eq!(usage.total_input_tokens(), Some(24));
@@ -275,6 +235,53 @@ mod tests {
         let expected = ErrorReport { kind: "overloaded_error".into(), message: "Over\nloaded".into() };
         assert_eq!(report.error, Some(expected));
         assert!(report.is_complete());
+    }
+
+    #[test]
+    fn the_count_of_message_start_is_no_count_of_the_output() {
+        let start = r#"{"type":"message_start","message":{"usage":{"input_tokens":3,"output_tokens":1}}}"#;
+        let empty = r#"{"type":"message_delta","delta":{"stop_reason":null},"usage":{"output_tokens":null}}"#;
+        let delta =
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}}"#;
+        #[track_caller]
+        fn check(events: &[&str], output_tokens: u64, output_counted: bool) {
+            let report = report(events);
+            assert_eq!(
+                (report.usage.output_tokens, report.output_counted),
+                (Some(output_tokens), output_counted)
+            );
+        }
+        check(&[start], 1, false);
+        check(&[start, empty], 1, false);
+        check(&[start, empty, delta], 9, true);
+        check(&[start, delta, empty], 9, true);
+    }
+
+    #[test]
+    fn the_bytes_of_the_output_are_counted_in_every_form_of_a_delta() {
+        for (delta, bytes) in [
+            (r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}}"#, 5),
+            (
+                r#"{"type":"content_block_delta","index":1,"delta":{"type":"thinking_delta","thinking":"so"}}"#,
+                2,
+            ),
+            (
+                r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\""}}"#,
+                3,
+            ),
+            (
+                r#"{"type":"content_block_delta","index":1,"delta":{"type":"signature_delta","signature":"AbCd"}}"#,
+                0,
+            ),
+            (r#"{ "delta": {"text": "Hello", "type": "text_delta"}, "type": "content_block_delta" }"#, 5),
+            (
+                r#"{"type":"content_block_delta","index":1,"delta":{"type":"citations_delta","citation":{}}}"#,
+                0,
+            ),
+            (r#"{"type":"content_block_delta"}"#, 0),
+        ] {
+            assert_eq!(report(&[delta]).delta_bytes, bytes, "{delta}");
+        }
     }
 
     #[test]
