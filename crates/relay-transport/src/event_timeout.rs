@@ -1,7 +1,7 @@
 //! The limit on the time without an event of the answer, for a stream whose events are checked.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use relay_stream::watch::Progress;
 use tokio::time::Instant;
 
 use crate::body::AnswerBodyError;
+use crate::event_gaps::EventGaps;
 use crate::idle::DAY;
 
 pin_project! {
@@ -35,9 +36,13 @@ pin_project! {
 #[derive(Debug, Clone)]
 pub struct EventClock(Arc<Mutex<Last>>);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Last {
     event: Instant,
+    /// True after the first event. Before that, `event` is the start of the stream.
+    has_begun: bool,
+    /// The gaps between the events.
+    gaps: EventGaps,
     /// True if the last frame ended inside an event and completed none.
     is_incomplete: bool,
 }
@@ -47,7 +52,9 @@ impl<B> EventTimeout<B> {
     /// the clock to report to.
     pub fn new(body: B, idle_timeout: Duration) -> (Self, EventClock) {
         let limit = idle_timeout.min(DAY) * 2;
-        let clock = EventClock(Arc::new(Mutex::new(Last { event: Instant::now(), is_incomplete: false })));
+        let (event, gaps) = (Instant::now(), EventGaps::default());
+        let last = Last { event, has_begun: false, gaps, is_incomplete: false };
+        let clock = EventClock(Arc::new(Mutex::new(last)));
         (Self { body, timer: TokioTimer::new(limit), limit, clock: clock.clone() }, clock)
     }
 }
@@ -55,15 +62,31 @@ impl<B> EventTimeout<B> {
 impl EventClock {
     /// Records the progress that one frame has made.
     pub fn record(&self, progress: Progress) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last();
         last.is_incomplete = progress == Progress::Incomplete;
         if progress == Progress::Event {
-            last.event = Instant::now();
+            let before = std::mem::replace(&mut last.event, Instant::now());
+            if std::mem::replace(&mut last.has_begun, true) {
+                let gap = last.event.saturating_duration_since(before);
+                last.gaps.add(gap);
+            }
         }
     }
 
-    fn last(&self) -> Last {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The gaps between the events so far.
+    #[must_use]
+    pub fn gaps(&self) -> EventGaps {
+        self.last().gaps
+    }
+
+    /// The time of the last event, and `true` if the last frame ended inside an event and completed none.
+    fn last_event(&self) -> (Instant, bool) {
+        let last = self.last();
+        (last.event, last.is_incomplete)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,11 +106,11 @@ where
         if let Poll::Ready(frame) = this.body.poll_frame(cx) {
             return Poll::Ready(frame);
         }
-        let last = this.clock.last();
-        if last.is_incomplete {
+        let (event, is_incomplete) = this.clock.last_event();
+        if is_incomplete {
             return Poll::Pending;
         }
-        this.timer.as_mut().reset_at((last.event + *this.limit).into());
+        this.timer.as_mut().reset_at((event + *this.limit).into());
         ready!(this.timer.poll_elapsed(cx));
         Poll::Ready(Some(Err(AnswerBodyError::NoEvents { after: *this.limit })))
     }
