@@ -1,7 +1,7 @@
 //! The statistics of an answer, collected while its body passes.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,9 +12,11 @@ use pin_project_lite::pin_project;
 use relay_stream::StreamError;
 use relay_stream::thinking::Thinking;
 use relay_stream::watch::{StreamEnd, StreamReport, WatchBody};
+use relay_transport::{EventClock, EventGaps};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::answer::AnswerBodyError;
+use crate::billed::Billed;
 
 /// The statistics of an answer: the time of its first content, its usage and its end. Clones share them. They are complete
 /// once the body has been dropped.
@@ -23,6 +25,12 @@ pub struct AnswerStats(Arc<Facts>);
 
 #[derive(Debug, Default)]
 struct Facts {
+    /// True once an answer collects its facts here.
+    is_taken: AtomicBool,
+    /// The upstream's id of the request, if the answer was held back.
+    request_id: OnceLock<Box<str>>,
+    /// The clock of the events of a stream.
+    clock: OnceLock<EventClock>,
     first_content: OnceLock<Instant>,
     end: OnceLock<(StreamReport, StreamEnd)>,
     /// The events with content so far.
@@ -44,6 +52,24 @@ impl AnswerStats {
         self.0.end.get()
     }
 
+    /// The tokens of the answer that the upstream bills; `None` before the end, and if none are billed.
+    #[must_use]
+    pub fn billed(&self) -> Option<Billed> {
+        self.end().and_then(|(report, _)| Billed::of(report))
+    }
+
+    /// The gaps between the events of a stream so far.
+    #[must_use]
+    pub fn gaps(&self) -> EventGaps {
+        self.0.clock.get().map(EventClock::gaps).unwrap_or_default()
+    }
+
+    /// The upstream's id of the request, from the head of a stream that was held back.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.get().map(|id| &**id)
+    }
+
     /// The number of events with content that have passed so far.
     #[must_use]
     pub fn deltas(&self) -> u64 {
@@ -61,6 +87,22 @@ impl AnswerStats {
     #[must_use]
     pub fn is_cut_off(&self) -> bool {
         self.end().is_some_and(|(report, end)| *end != StreamEnd::Dropped && !report.is_complete())
+    }
+
+    /// Returns these statistics to the first caller, and new ones to every other: each answer has its own, also if a layer
+    /// calls the upstream more than once in an attempt.
+    pub(crate) fn take(&self) -> Self {
+        if self.0.is_taken.swap(true, Ordering::Relaxed) { Self::default() } else { self.clone() }
+    }
+
+    /// Notes the clock of the events of a stream.
+    pub(crate) fn set_clock(&self, clock: &EventClock) {
+        let _ = self.0.clock.set(clock.clone());
+    }
+
+    /// Notes the upstream's id of the request.
+    pub(crate) fn set_request_id(&self, id: &str) {
+        let _ = self.0.request_id.set(id.into());
     }
 
     /// Records the facts of `report`, which has seen all that has passed so far.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderValue};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use relay_messages::media_type;
@@ -21,11 +21,13 @@ use relay_transport::EventTimeout;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, AnswerBody, AnswerBodyError, AttemptError};
-use crate::answer_stats::{AnswerStats, AnswerStatsBody, OnEnd, OnThinking, end_error};
+use crate::answer_stats::{AnswerStatsBody, OnEnd, OnThinking, end_error};
 use crate::failed_response::FailedResponse;
 use crate::failure::Judgement;
 use crate::outcome::Outcome;
 use crate::request::{Attempt, Deadline, Endpoint};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// The largest number of bytes of a stream that are held back.
 const HELD_BYTES: usize = 64 * 1024;
@@ -94,7 +96,7 @@ where
     B: Body<Data = Bytes, Error = AnswerBodyError> + Send + Unpin + 'static,
 {
     let (mut head, body) = response.into_parts();
-    let stats = AnswerStats::default();
+    let stats = attempt.take_stats();
     let form = match attempt.request().endpoint() {
         Endpoint::Messages => Form::of(&head.headers),
         Endpoint::CountTokens => Form::Opaque,
@@ -115,11 +117,16 @@ where
             // The length may change, and with a length the client could not distinguish a break from an end.
             head.headers.remove(CONTENT_LENGTH);
             let (body, clock) = EventTimeout::new(body, idle_timeout);
+            stats.set_clock(&clock);
             let body = WatchBody::normalized(Box::pin(body), unknown_events, stats.on_end())
                 .with_on_progress(move |progress| clock.record(progress));
             let mut body = watch(body, on_thinking);
             if !attempt.is_last() {
                 detach(&mut head.headers);
+            }
+            if let Some(id) = head.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()) {
+                // If the stream fails before its head leaves, nothing else has the id.
+                stats.set_request_id(id);
             }
             let start = hold(attempt, &mut body, since).await?;
             stats.see(body.report());
@@ -294,7 +301,7 @@ mod tests {
             size_of::<KeepAliveBody<AnswerStatsBody<Inner>, TokioTimer>>(),
             size_of::<EventTimeout<AnswerBody>>(),
         ];
-        assert!(sizes[0] <= 720 && sizes[1] <= 224, "{sizes:?}");
+        assert!(sizes[0] <= 784 && sizes[1] <= 224, "{sizes:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,6 +23,7 @@ mod attempt_future;
 mod azure;
 #[cfg(feature = "bedrock")]
 mod bedrock;
+mod billed;
 mod client_credential;
 mod compatible;
 mod count;
@@ -62,6 +63,7 @@ pub use attempt_future::AttemptFuture;
 pub use azure::{Azure, azure_deployments};
 #[cfg(feature = "bedrock")]
 pub use bedrock::Bedrock;
+pub use billed::Billed;
 pub use client_credential::{ClientCredential, is_subscription_token};
 pub use compatible::Compatible;
 pub use extra_headers::ExtraHeaders;
@@ -84,7 +86,8 @@ pub use zai::Zai;
 
 pub use relay_stream::OnBreak;
 pub use relay_stream::events::UnknownEvents;
-pub use relay_stream::watch::{StreamEnd, StreamReport, Usage};
+pub use relay_stream::watch::{InferenceGeo, ServiceTier, Speed, StreamEnd, StreamReport, Usage};
+pub use relay_transport::{EventGaps, GAP_BOUNDS};
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -20,6 +20,7 @@ pub(crate) fn answer<F>(
     response: Response<AnswerBody>,
     bytes: Bytes,
     report: StreamReport,
+    stats: AnswerStats,
     on_thinking: impl FnOnce() -> F,
 ) -> Answer
 where
@@ -30,7 +31,6 @@ where
         watch.observe(&bytes);
         watch.finish();
     }
-    let stats = AnswerStats::default();
     let body = MessageBody { bytes, report: Some(report), stats: stats.clone() };
     Answer::with_stats(Outcome::Success, response.map(|_| AnswerBody::new(body)), stats)
 }
@@ -95,7 +95,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let response = Response::new(AnswerBody::from(bytes.clone()));
         let on_thinking = || move |thinking| sender.send(thinking).unwrap();
-        let answer = answer(response, bytes, report, on_thinking);
+        let answer = answer(response, bytes, report, AnswerStats::default(), on_thinking);
         (answer, receiver.iter().collect())
     }
 

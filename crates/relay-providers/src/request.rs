@@ -9,6 +9,7 @@ use relay_messages::{Edits, MessagesBody, Payload, headers};
 use relay_stream::OnBreak;
 use tokio::time::Instant;
 
+use crate::answer_stats::AnswerStats;
 use crate::client_credential::ClientCredential;
 #[cfg(feature = "fetch-images")]
 use crate::fetch::FetchedImages;
@@ -220,6 +221,8 @@ pub struct Attempt {
     has_fallback: bool,
     on_break: OnBreak,
     provider: Option<ProviderName>,
+    /// The statistics of the first answer, for the record of the attempt.
+    stats: Option<AnswerStats>,
 }
 
 impl Attempt {
@@ -236,7 +239,22 @@ impl Attempt {
             has_fallback: false,
             on_break: OnBreak::Abort,
             provider: None,
+            stats: None,
         }
+    }
+
+    /// Sets the statistics in which the facts of the answer are collected. They show them also if the attempt fails or is
+    /// dropped before its answer is known: a stream that is held back may have been billed by then. By default, each answer
+    /// has statistics of its own.
+    #[must_use]
+    pub fn with_stats(mut self, stats: AnswerStats) -> Self {
+        self.stats = Some(stats);
+        self
+    }
+
+    /// Returns the statistics for an answer to this attempt.
+    pub(crate) fn take_stats(&self) -> AnswerStats {
+        self.stats.as_ref().map(AnswerStats::take).unwrap_or_default()
     }
 
     /// Limits the time up to the response head.

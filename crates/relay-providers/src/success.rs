@@ -13,7 +13,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response, response};
 use http_body_util::BodyExt;
 use relay_messages::media_type;
-use relay_stream::watch::StreamReport;
+use relay_stream::watch::{StreamEnd, StreamReport};
 use relay_transport::{Start, read_start};
 use tokio::time::Instant;
 
@@ -124,7 +124,11 @@ async fn check_piece(
         Answered::Unusable(message) => {
             Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, &message))))
         }
-        Answered::Message(_) if is_stream && attempt.has_fallback() => {
+        Answered::Message(report) if is_stream && attempt.has_fallback() => {
+            if let Some(report) = report {
+                // No client gets the message, but its tokens are billed.
+                attempt.take_stats().set_end(*report, StreamEnd::Dropped);
+            }
             Ok(Checked::Failed(Box::new(FailedResponse::unusable(head, NO_STREAM))))
         }
         Answered::Message(report) => {

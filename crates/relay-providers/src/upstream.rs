@@ -354,7 +354,8 @@ impl<P: Provider> Shared<P> {
         if let Some((bytes, report)) = message
             && converted.body().as_whole() == Some(&bytes)
         {
-            let answer = message_body::answer(converted, bytes, *report, || self.refusals.on_thinking(now));
+            let (stats, on_thinking) = (attempt.take_stats(), || self.refusals.on_thinking(now));
+            let answer = message_body::answer(converted, bytes, *report, stats, on_thinking);
             return Ok(Begun::Answer(Answer { limits, ..answer }));
         }
         let converted = match is_unstreamed {
