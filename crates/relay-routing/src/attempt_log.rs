@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay_config::ProviderName;
-use relay_providers::RelayRequest;
+use relay_providers::{AnswerStats, RelayRequest, Usage};
 
 use crate::candidate::CredentialId;
 use crate::clock;
 use crate::lock::lock;
+use crate::pricing::Usd;
 
 /// The attempts at one request, in order; at most `routing.max_attempts`. Cloning shares them.
 ///
@@ -22,7 +23,14 @@ pub struct AttemptLog(Arc<Log>);
 struct Log {
     /// The start of the request.
     start: Instant,
-    attempts: Mutex<Vec<AttemptRecord>>,
+    attempts: Mutex<Attempts>,
+}
+
+#[derive(Debug, Default)]
+struct Attempts {
+    records: Vec<AttemptRecord>,
+    /// The facts of the answer to the attempt that is under way, as far as they are known.
+    running: Option<AnswerStats>,
 }
 
 /// A request with the log of its attempts.
@@ -46,6 +54,8 @@ impl LoggedRequest {
 pub struct AttemptRecord {
     /// The provider.
     pub provider: ProviderName,
+    /// The type of the provider, such as `bedrock`; `custom` for a provider of a program.
+    pub kind: &'static str,
     /// The credential.
     pub credential: CredentialId,
     /// The provider's name of the model; empty for a request that was forwarded without reading its body.
@@ -62,11 +72,39 @@ pub struct AttemptRecord {
     /// The time from the start to the response head, or to the failure. For an unfinished attempt in
     /// [`AttemptLog::to_vec`], the time from the start until now.
     pub latency: Duration,
+    /// The tokens of an answer that the client did not get, and that the upstream may bill all the same: a stream that was held
+    /// back and then failed, or a message that could not be used. `None` for the answer that the client got, whose tokens are
+    /// those of the request.
+    pub usage: Option<Usage>,
+    /// True if the output tokens in `usage` are an estimate, since the answer was cut before it reported them.
+    pub is_estimated: bool,
+    /// The cost of the attempt; `None` if it was not billed or its price is unknown. The server that has the prices sets it at
+    /// the end of the request.
+    pub cost: Option<Usd>,
+    /// The upstream's id of the request, from the head of its response.
+    pub upstream_request_id: Option<Box<str>>,
+}
+
+/// The response of an upstream, for the record of the attempt.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ResponseHead<'a> {
+    pub(crate) status: Option<u16>,
+    pub(crate) request_id: Option<&'a str>,
 }
 
 impl AttemptRecord {
     /// The `result` of an attempt without a response or failure: it is under way, or its request was cancelled.
     pub const UNFINISHED: &'static str = "unfinished";
+
+    /// Adds the facts of an answer that the client does not get.
+    fn add_unused(&mut self, answer: &AnswerStats) {
+        if let Some(billed) = answer.billed() {
+            (self.usage, self.is_estimated) = (Some(billed.usage), billed.is_estimated);
+        }
+        if self.upstream_request_id.is_none() {
+            self.upstream_request_id = answer.request_id().map(Into::into);
+        }
+    }
 }
 
 impl Default for AttemptLog {
@@ -86,33 +124,47 @@ impl AttemptLog {
     /// Returns a copy of the attempts.
     #[must_use]
     pub fn to_vec(&self) -> Vec<AttemptRecord> {
-        let (mut attempts, now) = (self.attempts().clone(), clock::now());
+        let (log, now) = (self.attempts(), clock::now());
+        let mut attempts = log.records.clone();
         for attempt in attempts.iter_mut().filter(|attempt| attempt.result == AttemptRecord::UNFINISHED) {
             attempt.latency = self.time(now).saturating_sub(attempt.started);
+            if let Some(answer) = &log.running {
+                attempt.add_unused(answer);
+            }
         }
         attempts
     }
 
-    /// Adds an attempt that starts now.
-    pub fn start(&self, provider: ProviderName, credential: CredentialId, model: Arc<str>) {
-        self.start_at(clock::now(), provider, credential, model);
+    /// Adds an attempt that starts now. `kind` is the type of the provider.
+    pub fn start(
+        &self,
+        provider: ProviderName,
+        kind: &'static str,
+        credential: CredentialId,
+        model: Arc<str>,
+    ) {
+        self.start_at(clock::now(), provider, kind, credential, model, None);
     }
 
-    /// Adds an attempt that starts at `now`.
+    /// Adds an attempt that starts at `now`, and whose answer collects its facts in `answer`.
     pub(crate) fn start_at(
         &self,
         now: Instant,
         provider: ProviderName,
+        kind: &'static str,
         credential: CredentialId,
         model: Arc<str>,
+        answer: Option<AnswerStats>,
     ) {
         let mut attempts = self.attempts();
-        if attempts.is_empty() {
+        if attempts.records.is_empty() {
             // Most requests have one attempt, whose record stays for as long as the answer flows.
-            attempts.reserve_exact(1);
+            attempts.records.reserve_exact(1);
         }
-        attempts.push(AttemptRecord {
+        attempts.running = answer;
+        attempts.records.push(AttemptRecord {
             provider,
+            kind,
             credential,
             model,
             status: None,
@@ -120,31 +172,41 @@ impl AttemptLog {
             error: None,
             started: self.time(now),
             latency: Duration::ZERO,
+            usage: None,
+            is_estimated: false,
+            cost: None,
+            upstream_request_id: None,
         });
     }
 
     /// Ends the last attempt.
     pub fn end(&self, status: Option<u16>, result: &'static str, error: Option<String>) {
-        self.end_at(clock::now(), status, result, error);
+        self.end_at(clock::now(), ResponseHead { status, request_id: None }, result, error, false);
     }
 
-    /// Ends the last attempt at `now`.
+    /// Ends the last attempt at `now`. `is_final` is true if the client gets its answer.
     pub(crate) fn end_at(
         &self,
         now: Instant,
-        status: Option<u16>,
+        head: ResponseHead<'_>,
         result: &'static str,
         error: Option<String>,
+        is_final: bool,
     ) {
-        if let Some(attempt) = self.attempts().last_mut() {
-            attempt.latency = self.time(now).saturating_sub(attempt.started);
-            (attempt.status, attempt.result, attempt.error) = (status, result, error);
+        let mut attempts = self.attempts();
+        let answer = attempts.running.take().filter(|_| !is_final);
+        let Some(attempt) = attempts.records.last_mut() else { return };
+        attempt.latency = self.time(now).saturating_sub(attempt.started);
+        (attempt.status, attempt.result, attempt.error) = (head.status, result, error);
+        attempt.upstream_request_id = head.request_id.map(Into::into);
+        if let Some(answer) = answer {
+            attempt.add_unused(&answer);
         }
     }
 
     /// Takes the attempts of a request that has ended.
     pub(crate) fn take(&self) -> Vec<AttemptRecord> {
-        std::mem::take(&mut *self.attempts())
+        std::mem::take(&mut self.attempts().records)
     }
 
     /// The time from the start of the request until `now`.
@@ -152,7 +214,7 @@ impl AttemptLog {
         now.saturating_duration_since(self.0.start)
     }
 
-    fn attempts(&self) -> MutexGuard<'_, Vec<AttemptRecord>> {
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
         lock(&self.0.attempts)
     }
 }

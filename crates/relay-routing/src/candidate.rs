@@ -22,6 +22,9 @@ use crate::limits::Quota;
 /// The largest number of candidates among which one is found by comparison. It costs less than a hash.
 const FEW: usize = 16;
 
+/// The type of a provider that is written outside of the relay.
+const CUSTOM: &str = "custom";
+
 /// The service of one candidate: a tower stack from [`Attempt`] to [`Answer`], boxed once. Clones share the box.
 ///
 /// It is always ready. Each call is made by a clone of the stack, once that clone is ready.
@@ -92,6 +95,7 @@ impl Service<Attempt> for CandidateService {
 #[derive(Debug, Clone)]
 pub struct ProviderPool {
     name: ProviderName,
+    kind: &'static str,
     models: Vec<String>,
     mapping: ModelMapping,
     /// The provider's names of models, by the client's.
@@ -158,6 +162,7 @@ impl ProviderPool {
         let health = Arc::new(ProviderHealth::new(name.clone(), CircuitSettings::default()));
         Self {
             name,
+            kind: CUSTOM,
             models,
             mapping: ModelMapping::default(),
             mapped: ModelCache::default(),
@@ -223,6 +228,13 @@ impl ProviderPool {
         self
     }
 
+    /// Sets the name of the provider's type, such as `bedrock`, for the records of attempts. The default is `custom`.
+    #[must_use]
+    pub fn with_kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Sets the provider's weight in weighted strategies. Default 1.
     #[must_use]
     pub fn with_weight(mut self, weight: NonZeroU32) -> Self {
@@ -282,6 +294,11 @@ impl ProviderPool {
     #[must_use]
     pub fn name(&self) -> &ProviderName {
         &self.name
+    }
+
+    /// The name of the provider's type.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
     }
 
     pub(crate) fn first_byte_timeout(&self) -> Duration {

@@ -92,6 +92,7 @@ pub use limits::{LimitLevel, Quota, RequestCost, Reservation, TokensUsed};
 pub use plan::{ModelRoutes, PlanExplanation, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
 pub use pricing::{Pricing, Usd};
 pub use route_trace::RouteTrace;
+pub use session::named_session;
 pub use state::{KeyState, PoolState, RestingModel};
 
 /// Compiles and runs the example of the README.

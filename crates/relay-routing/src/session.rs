@@ -31,9 +31,7 @@ impl<'a> Conversation<'a> {
     /// Returns `None` if the request has neither a session nor a user message. Without a session, the first
     /// turns of two conversations with the same text are the same conversation.
     pub(crate) fn identify(request: &'a RelayRequest) -> Option<(Self, bool)> {
-        let header = request.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()).map(Cow::Borrowed);
-        let named = header.or_else(|| session_of(request.body().user_id()?)).filter(|id| !id.is_empty());
-        match named {
+        match named_session(request) {
             Some(id) => Some((Self::Session(id), true)),
             None => Self::opening(request.body()),
         }
@@ -57,6 +55,14 @@ impl<'a> Conversation<'a> {
         let system = body.view("system").map(start_of_text).unwrap_or_default();
         Some((Self::Opening { system, message: start_of_text(first?) }, is_answered))
     }
+}
+
+/// Returns the session that the client names, in the header of Claude Code or in `metadata.user_id`. It is the client's text, of
+/// any length. `None` if the client names none.
+#[must_use]
+pub fn named_session(request: &RelayRequest) -> Option<Cow<'_, str>> {
+    let header = request.headers().get(SESSION_ID).and_then(|id| id.to_str().ok()).map(Cow::Borrowed);
+    header.or_else(|| session_of(request.body().user_id()?)).filter(|id| !id.is_empty())
 }
 
 /// Returns the first members with these names. Reads the object up to the last of them.

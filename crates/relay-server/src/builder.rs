@@ -11,7 +11,7 @@ use http::{Request, Response, Uri};
 use http_body::Body;
 use relay_config::Config;
 use relay_providers::{Answer, Attempt, AttemptError, Provider};
-use relay_routing::CandidateService;
+use relay_routing::{CandidateService, Pricing};
 use relay_transport::{CustomConnector, Proxies};
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -94,6 +94,38 @@ impl Builder {
     #[must_use]
     pub fn on_finished(mut self, observer: impl RecordSubscriber) -> Self {
         self.options.subscribers.push(Arc::new(observer));
+        self
+    }
+
+    /// Sets the prices of the program: every record then has the [cost](crate::RequestRecord::cost) of its request, and
+    /// strategies that compare costs use them. By default, no price is known.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use relay_config::{Format, Loader, ProviderName};
+    /// use relay_providers::Usage;
+    /// use relay_routing::{Pricing, Usd};
+    /// use relay_server::Relay;
+    ///
+    /// /// One dollar for a million tokens of output.
+    /// struct Flat;
+    ///
+    /// impl Pricing for Flat {
+    ///     fn cost(&self, _: &ProviderName, _: &str, usage: &Usage) -> Option<Usd> {
+    ///         Some(Usd::from_nanos(usage.output_tokens? * 1000))
+    ///     }
+    /// }
+    ///
+    /// let config = "providers: [{ name: a, type: mock }]";
+    /// let config = Loader::new().with_text("relay.yaml", Format::Yaml, config).load()?.config;
+    /// let relay = Relay::builder(config).with_pricing(Arc::new(Flat)).build()?;
+    /// # let _ = relay;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_pricing(mut self, pricing: Arc<dyn Pricing>) -> Self {
+        self.options.pricing = Some(pricing);
         self
     }
 

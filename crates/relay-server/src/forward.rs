@@ -20,6 +20,9 @@ use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, ResponseFuture};
 
+/// The type of all upstreams to which requests are forwarded.
+const KIND: &str = "anthropic";
+
 /// Forwards requests without reading their bodies. Each is sent once: a body that streams cannot be sent again.
 #[derive(Debug, Clone)]
 pub(crate) struct Forwarder {
@@ -57,7 +60,7 @@ impl Forwarder {
         };
         let log = record.as_ref().map(RecordHandle::attempt_log).unwrap_or_default();
         let credential = upstream.key_for(&request).map_or(CredentialId::Client, CredentialId::Key);
-        log.start(name.clone(), credential, Arc::default());
+        log.start(name.clone(), KIND, credential, Arc::default());
         let span = tracing::error_span!("attempt", provider = name.as_str(), attempt = 1);
         match upstream.clone().oneshot(request).instrument(span).await {
             Ok(response) => {

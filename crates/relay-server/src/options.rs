@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use relay_config::{Config, ProviderName};
+use relay_routing::Pricing;
 use relay_transport::{CustomConnector, Proxies};
 use rustls::ClientConfig;
 
@@ -20,6 +21,8 @@ pub(crate) struct Options {
     #[cfg(feature = "serve")]
     pub(crate) listeners: ListenerOptions,
     pub(crate) subscribers: Vec<Arc<dyn RecordSubscriber>>,
+    /// The prices for the records, and for strategies that compare costs.
+    pub(crate) pricing: Option<Arc<dyn Pricing>>,
     pub(crate) loopback_only: bool,
     pub(crate) allow_no_provider: bool,
     /// The providers that the program adds, after those of the configuration.
@@ -40,6 +43,7 @@ impl Options {
             #[cfg(feature = "serve")]
             listeners: ListenerOptions::default(),
             subscribers: Vec::new(),
+            pricing: None,
             loopback_only: false,
             allow_no_provider: false,
             providers: Vec::new(),

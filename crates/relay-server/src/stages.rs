@@ -207,7 +207,7 @@ impl Admission {
             .layer(request_id_layer()) // every layer further in can name the request
             .option_layer(config.routing.debug.then(|| MapResponseLayer::new(with_route_headers))) // reads the record
             .map_response(|response: Response<_>| response.map(Body::new)) // every relay has this type
-            .layer(RecordLayer::from(options.subscribers.clone())) // covers every response, errors and panics included
+            .layer(record_layer(&options)) // covers every response, errors and panics included
             .layer(CatchPanicLayer) // answers with an error, so the record sees it
             .layer(trace_layer()) // every event further in carries the request's id
             .layer(LingerLayer::new()) // no error is lost to a body that was not read
@@ -228,6 +228,11 @@ impl Admission {
             before.as_ref(),
         )
     }
+}
+
+/// The layer of the records, with the subscribers and the prices of the program.
+fn record_layer(options: &Options) -> RecordLayer {
+    RecordLayer::from(options.subscribers.clone()).with_pricing(options.pricing.clone())
 }
 
 macro_rules! opaque {

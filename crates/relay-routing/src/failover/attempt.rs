@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use relay_providers::{Answer, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
+use relay_providers::{Answer, AnswerStats, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
 use tokio::time::Sleep;
 use tracing::Span;
 
@@ -32,6 +32,7 @@ pub(super) struct Terms {
 pub struct PlannedAttempt<'a> {
     request: &'a RelayRequest,
     terms: Terms,
+    stats: AnswerStats,
     call: TracedCall<'a>,
     /// The limit of a count of tokens.
     limit: Option<Pin<Box<Sleep>>>,
@@ -57,17 +58,18 @@ impl EndedAttempt<'_> {
 }
 
 impl<'a> PlannedAttempt<'a> {
-    /// Creates an attempt at `leased`, which is made within `span`.
+    /// Creates an attempt at `leased`, which is made within `span`. The facts of its answer are collected in `stats`.
     pub(super) fn new(
         request: &'a RelayRequest,
         leased: LeasedCandidate<'a>,
         terms: Terms,
         span: Span,
+        stats: AnswerStats,
     ) -> Self {
         let limit = terms.head_timeout.filter(|_| request.endpoint() == Endpoint::CountTokens);
         let limit = limit.map(|limit| Box::pin(tokio::time::sleep(limit)));
         let call = TracedCall { span, service: leased.candidate.service(), future: None };
-        Self { request, terms, call, limit, leased: Some(leased) }
+        Self { request, terms, stats, call, limit, leased: Some(leased) }
     }
 }
 
@@ -75,9 +77,9 @@ impl<'a> Future for PlannedAttempt<'a> {
     type Output = EndedAttempt<'a>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<EndedAttempt<'a>> {
-        let Self { request, terms, call, limit, leased } = &mut *self;
+        let Self { request, terms, stats, call, limit, leased } = &mut *self;
         let entered = call.span.enter();
-        let start = || call.service.start(terms.attempt(request));
+        let start = || call.service.start(terms.attempt(request).with_stats(stats.clone()));
         let result = match call.future.get_or_insert_with(start).as_mut().poll(cx) {
             Poll::Ready(result) => result,
             Poll::Pending => {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::Response;
+use http::{HeaderName, Response};
 use relay_config::Strategy;
 use relay_messages::cut;
 use relay_providers::{
@@ -16,7 +16,7 @@ use super::attempt::{EndedAttempt, PlannedAttempt, Terms};
 use super::policy::{Attempts, Policy, Step};
 use super::settings::FailoverSettings;
 use crate::affinity::ServedSession;
-use crate::attempt_log::{AttemptLog, LoggedRequest};
+use crate::attempt_log::{AttemptLog, LoggedRequest, ResponseHead};
 use crate::candidate::ProviderPool;
 use crate::clock;
 use crate::error::{PlanError, RouteError};
@@ -25,6 +25,8 @@ use crate::health::CircuitState;
 use crate::leased_body::LeasedBody;
 use crate::plan::{LeasedCandidate, NextAttempt, Plan, Planner};
 use crate::route_trace::RouteTrace;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// The longest time of one attempt to count tokens, to the end of its answer. Anthropic counts in less than a second.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -140,8 +142,10 @@ impl<'a> PlannedAttempts<'a> {
         };
         let model = leased.pool.mapped(self.request.body().model());
         let span = self.span(&leased, &model);
-        self.log.start_at(now, leased.pool.name().clone(), leased.candidate.credential().clone(), model);
-        PlannedAttempt::new(self.request, leased, terms, span)
+        let stats = AnswerStats::default();
+        let (pool, credential) = (leased.pool, leased.candidate.credential().clone());
+        self.log.start_at(now, pool.name().clone(), pool.kind(), credential, model, Some(stats.clone()));
+        PlannedAttempt::new(self.request, leased, terms, span, stats)
     }
 
     /// Opens the span of an attempt. Its level is `error`, so that an event of any enabled level carries it.
@@ -155,10 +159,17 @@ impl<'a> PlannedAttempts<'a> {
     fn log_end(&self, result: &Result<Answer, AttemptError>, now: Instant) {
         match result {
             Ok(answer) => {
-                let status = answer.response.status().as_u16();
-                self.log.end_at(now, Some(status), answer.outcome.as_str(), None);
+                let status = Some(answer.response.status().as_u16());
+                let id = answer.response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+                // A translated error of an upstream that sent no id carries the relay's.
+                let request_id = id.filter(|id| Some(*id) != self.request.id());
+                let head = ResponseHead { status, request_id };
+                self.log.end_at(now, head, answer.outcome.as_str(), None, is_final(answer));
             }
-            Err(error) => self.log.end_at(now, None, error.as_str(), Some(error.in_one_line())),
+            Err(error) => {
+                let head = ResponseHead::default();
+                self.log.end_at(now, head, error.as_str(), Some(error.in_one_line()), false);
+            }
         }
     }
 

@@ -90,7 +90,8 @@ pub(crate) fn build_providers(
             stack.candidates()?,
         );
         parts.pools.push(
-            pool.with_mapping(provider.model_mapping.clone())
+            pool.with_kind(provider.kind.as_str())
+                .with_mapping(provider.model_mapping.clone())
                 .with_weight(provider.share())
                 .with_pooling(provider.pooling)
                 .with_max_wait(provider.max_wait)

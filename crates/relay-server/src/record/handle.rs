@@ -1,18 +1,23 @@
 //! Access to the record of a request that is under way.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use http::{HeaderMap, Request, StatusCode};
 use relay_config::ProviderName;
-use relay_providers::{AnswerStats, RelayRequest, Usage};
-use relay_routing::{AttemptLog, RouteTrace};
+use relay_providers::{AnswerStats, Endpoint, EventGaps, RelayRequest, Usage};
+use relay_routing::{AttemptLog, Pricing, RouteTrace, named_session};
 use tokio::time::Instant;
 
 use super::client_request_id::client_request_id;
-use super::{RequestEnd, RequestRecord, Subscribers};
+use super::own_time::OwnTime;
+use super::{RequestEnd, RequestRecord};
 use crate::request_id::{REQUEST_ID, RequestId};
+
+/// The longest session that is recorded, in bytes. Claude Code sends a UUID.
+const SESSION_MAX: usize = 128;
 
 /// Access to the record of one request, from its start on. Cloning shares it.
 ///
@@ -32,8 +37,10 @@ pub struct RecordHandle(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     id: RequestId,
+    started: Instant,
     received: AtomicU64,
     sent: AtomicU64,
+    observers: Arc<dyn Observers>,
     /// Locked for the time of an assignment only.
     state: Mutex<State>,
 }
@@ -48,14 +55,23 @@ struct State {
     answer: Option<AnswerStats>,
 }
 
+/// The receivers of a record, and the prices for it.
+pub(crate) trait Observers: fmt::Debug + Send + Sync {
+    fn pricing(&self) -> Option<&dyn Pricing>;
+    fn received(&self, record: &RecordHandle, request: &RelayRequest);
+    fn finished(&self, record: &Arc<RequestRecord>);
+}
+
 impl RecordHandle {
     /// Opens the record of `request`.
-    pub(crate) fn new<B>(id: RequestId, request: &Request<B>) -> Self {
+    pub(crate) fn new<B>(id: RequestId, request: &Request<B>, observers: Arc<dyn Observers>) -> Self {
+        let started = Instant::now();
         let record = RequestRecord {
             id: id.clone(),
             client_request_id: client_request_id(request.headers()),
             upstream_request_id: None,
             client: None,
+            session: None,
             method: request.method().clone(),
             path: request.uri().path().into(),
             endpoint: None,
@@ -67,26 +83,37 @@ impl RecordHandle {
             provider: None,
             circuit: None,
             usage: Usage::default(),
+            is_estimated: false,
+            is_billed: false,
+            cost: None,
             stop_reason: None,
             bytes_received: 0,
             bytes_sent: 0,
             started_at: SystemTime::now(),
             head: None,
+            own_time: None,
             first_content: None,
+            gaps: EventGaps::default(),
             ended: None,
             status: None,
             error: None,
             end: None,
-            started: Instant::now(),
+            started,
         };
         let state = Mutex::new(State { record: Arc::new(record), attempts: None, answer: None });
-        Self(Arc::new(Shared { id, received: AtomicU64::new(0), sent: AtomicU64::new(0), state }))
+        let (received, sent) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self(Arc::new(Shared { id, started, received, sent, observers, state }))
     }
 
     /// The relay's own id of the request.
     #[must_use]
     pub fn id(&self) -> &RequestId {
         &self.0.id
+    }
+
+    /// The start of the request.
+    pub(super) fn started(&self) -> Instant {
+        self.0.started
     }
 
     /// The record as it is at this moment. It is final if [`RequestRecord::end`] is set.
@@ -109,13 +136,16 @@ impl RecordHandle {
         self.write(|record| record.client = Some(Arc::clone(name)));
     }
 
-    /// Notes the request that intake has read.
+    /// Notes the request that intake has read, and hands it to the subscribers.
     pub(crate) fn set_request(&self, request: &RelayRequest) {
+        let session = named_session(request).filter(|session| is_plain(session));
         self.write(|record| {
             record.endpoint = Some(request.endpoint());
+            record.session = session.map(|session| (&*session).into());
             record.model_requested = Some(Arc::clone(request.body().model()));
             record.is_stream = request.body().is_stream();
         });
+        self.0.observers.received(self, request);
     }
 
     /// Opens the log in which attempts are recorded. They are read from it until [`set_route`](Self::set_route).
@@ -158,9 +188,11 @@ impl RecordHandle {
     }
 
     /// Notes the head of the response.
-    pub(crate) fn set_head(&self, status: StatusCode, headers: &HeaderMap) {
+    pub(super) fn set_head(&self, status: StatusCode, headers: &HeaderMap, work: &OwnTime) {
         self.write(|record| {
-            record.head = Some(record.started.elapsed());
+            let now = Instant::now();
+            record.head = Some(now.saturating_duration_since(record.started));
+            record.own_time = Some(work.at(now));
             record.status = Some(status);
             // A translated error of an upstream that sent no id carries the relay's.
             let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
@@ -183,6 +215,7 @@ impl RecordHandle {
         // An `error` event and a clean end may have taken the place of the break.
         let is_cut_off = state.answer.take().is_some_and(|answer| answer.is_cut_off());
         let record = Arc::make_mut(&mut state.record);
+        record.add_billed(self.0.observers.pricing());
         record.ended = Some(record.started.elapsed());
         record.end = Some(match end {
             RequestEnd::Complete if is_cut_off => RequestEnd::Broken,
@@ -202,8 +235,12 @@ impl RecordHandle {
         let Some(answer) = &state.answer else { return };
         record.first_content =
             answer.first_content().map(|at| at.saturating_duration_since(record.started.into_std()));
+        record.gaps = answer.gaps();
         if let Some((report, _)) = answer.end() {
-            record.usage = report.usage;
+            let billed = answer.billed();
+            record.usage = billed.map_or(report.usage, |billed| billed.usage);
+            record.is_estimated = billed.is_some_and(|billed| billed.is_estimated);
+            record.is_billed = billed.is_some() && record.endpoint == Some(Endpoint::Messages);
             record.stop_reason = report.stop_reason.as_deref().map(Into::into);
             if let Some(model) = &report.model {
                 record.model_served = Some(model.as_str().into());
@@ -223,17 +260,21 @@ impl RecordHandle {
     }
 }
 
+/// Returns `true` for 1 to 128 characters of visible ASCII. A session is logged and shown.
+fn is_plain(session: &str) -> bool {
+    (1..=SESSION_MAX).contains(&session.len()) && session.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// The obligation to finish a record: fulfilled when it is dropped, at the latest.
 #[derive(Debug)]
 pub(crate) struct OpenRecord {
     handle: RecordHandle,
-    subscribers: Subscribers,
     end: RequestEnd,
 }
 
 impl OpenRecord {
-    pub(crate) fn new(handle: RecordHandle, subscribers: Subscribers) -> Self {
-        Self { handle, subscribers, end: RequestEnd::Abandoned }
+    pub(crate) fn new(handle: RecordHandle) -> Self {
+        Self { handle, end: RequestEnd::Abandoned }
     }
 
     pub(crate) fn handle(&self) -> &RecordHandle {
@@ -259,7 +300,7 @@ impl Drop for OpenRecord {
             self.end = RequestEnd::Broken;
         }
         if let Some(record) = self.handle.finish(self.end) {
-            self.subscribers.finished(&record);
+            self.handle.0.observers.finished(&record);
         }
     }
 }

@@ -2,19 +2,21 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use relay_routing::Pricing;
 use tower::{Layer, Service};
 
 use super::body::{CountedBody, RecordedBody};
+use super::own_time::OwnTime;
 use super::{OpenRecord, RecordHandle, RecordSubscriber, RequestEnd, Subscribers};
 use crate::request_id::RequestId;
 
 /// Opens a record for each request, puts a [`RecordHandle`] into the extensions of the request and of the response, and
-/// hands the finished record to the subscribers.
+/// hands the record to the subscribers when it starts and when it has ended.
 ///
 /// The id of the record is the [`RequestId`] in the request's extensions, or a random one.
 #[derive(Debug, Clone, Default)]
@@ -29,10 +31,17 @@ impl RecordLayer {
         Self::default()
     }
 
-    /// Hands finished records to `subscriber`, after those that were added before.
+    /// Hands records to `subscriber`, after those that were added before.
     #[must_use]
     pub fn with_subscriber(mut self, subscriber: impl RecordSubscriber) -> Self {
         self.subscribers.push(Arc::new(subscriber));
+        self
+    }
+
+    /// Sets the prices by which the cost of a request is calculated. Without them, records have no cost.
+    #[must_use]
+    pub fn with_pricing(mut self, pricing: Option<Arc<dyn Pricing>>) -> Self {
+        self.subscribers.set_pricing(pricing);
         self
     }
 }
@@ -73,11 +82,13 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::random);
-        let record = RecordHandle::new(id, &request);
+        let record = RecordHandle::new(id, &request, self.subscribers.observers());
         request.extensions_mut().insert(record.clone());
-        let open = OpenRecord::new(record.clone(), self.subscribers.clone());
+        let open = OpenRecord::new(record.clone());
+        self.subscribers.started(&record);
+        let work = OwnTime::since(record.started());
         let request = request.map(|body| CountedBody::new(body, record));
-        RecordFuture { inner: self.inner.call(request), record: Some(open) }
+        RecordFuture { inner: self.inner.call(request), work, record: Some(open) }
     }
 }
 
@@ -87,6 +98,7 @@ pin_project! {
     pub struct RecordFuture<F> {
         #[pin]
         inner: F,
+        work: OwnTime,
         // Dropped with the future, it records that the client has left.
         record: Option<OpenRecord>,
     }
@@ -101,11 +113,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.inner.poll(cx));
+        this.work.begin();
+        let Poll::Ready(result) = this.inner.poll(cx) else {
+            this.work.pause();
+            return Poll::Pending;
+        };
         let Some(mut record) = this.record.take() else { unreachable!("polled after completion") };
         Poll::Ready(match result {
             Ok(mut response) => {
-                record.handle().set_head(response.status(), response.headers());
+                record.handle().set_head(response.status(), response.headers(), this.work);
                 response.extensions_mut().insert(record.handle().clone());
                 Ok(response.map(|body| RecordedBody::new(body, record)))
             }

@@ -50,8 +50,10 @@
 
 mod body;
 mod client_request_id;
+mod cost;
 mod handle;
 mod layer;
+mod own_time;
 mod subscriber;
 
 use std::sync::Arc;
@@ -60,7 +62,7 @@ use std::time::{Duration, SystemTime};
 use http::{Method, StatusCode};
 use relay_config::{ProviderName, Strategy};
 use relay_providers::{Endpoint, Usage};
-use relay_routing::{AttemptRecord, CircuitState};
+use relay_routing::{AttemptRecord, CircuitState, Usd};
 use tokio::time::Instant;
 
 use crate::request_id::RequestId;
@@ -69,6 +71,7 @@ pub use body::{CountedBody, RecordedBody};
 use handle::OpenRecord;
 pub use handle::RecordHandle;
 pub use layer::{Record, RecordFuture, RecordLayer};
+pub use relay_providers::{EventGaps, GAP_BOUNDS};
 pub use subscriber::RecordSubscriber;
 use subscriber::Subscribers;
 
@@ -91,6 +94,9 @@ pub struct RequestRecord {
     /// The name of the client key that admitted the request (`server.auth.api_keys[].name`), or of the
     /// [`Client`](crate::auth::Client) that a program put into the request's extensions; `None` for a client without a name.
     pub client: Option<Arc<str>>,
+    /// The session that the client names, in `x-claude-code-session-id` or in `metadata.user_id`: at most 128 visible ASCII
+    /// characters. `None` for a longer text, and if there is no such name.
+    pub session: Option<Arc<str>>,
     /// The request's method.
     pub method: Method,
     /// The request's path, without its query.
@@ -113,8 +119,18 @@ pub struct RequestRecord {
     pub provider: Option<ProviderName>,
     /// The circuit of the last attempt's provider, after that attempt.
     pub circuit: Option<CircuitState>,
-    /// Tokens by kind, as the upstream counted them.
+    /// Tokens by kind, as the upstream counted them in the answer that the client got. If the answer was cut before it
+    /// reported its output tokens, their number is an [estimate](relay_providers::Billed).
     pub usage: Usage,
+    /// True if output tokens were estimated, since an answer was cut before it reported them: those of `usage`, or those of an
+    /// attempt whose answer the client did not get.
+    pub is_estimated: bool,
+    /// True if the upstream bills the answer that the client got.
+    pub(crate) is_billed: bool,
+    /// The cost of all attempts together, by [`Builder::with_pricing`](crate::Builder::with_pricing). It includes attempts
+    /// whose answers the client did not get, as far as their upstreams bill them. `None` if nothing was billed, or if the
+    /// price of every billed attempt is unknown.
+    pub cost: Option<Usd>,
     /// The `stop_reason` of the answer, such as `end_turn`.
     pub stop_reason: Option<Box<str>>,
     /// Bytes of the request body that were received, before decoding.
@@ -125,8 +141,13 @@ pub struct RequestRecord {
     pub started_at: SystemTime,
     /// The time from the start of the request until the response's head was ready.
     pub head: Option<Duration>,
+    /// The part of `head` in which the relay worked at the request itself. The rest is time of waiting: for the client's body,
+    /// for upstreams, for a free key or connection, and for a thread of the runtime.
+    pub own_time: Option<Duration>,
     /// The time from the start of the request until the first content of a streamed answer passed.
     pub first_content: Option<Duration>,
+    /// The gaps between the events of a streamed answer, as the upstream sent them.
+    pub gaps: EventGaps,
     /// The time from the start of the request to its end; set in every finished record.
     pub ended: Option<Duration>,
     /// The response's status; `None` if the client left before the response's head.
