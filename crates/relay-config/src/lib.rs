@@ -26,6 +26,7 @@ mod claude_model;
 mod cloud;
 mod config;
 mod config_file;
+mod date;
 mod describe;
 mod discover;
 mod env_settings;
@@ -73,6 +74,7 @@ pub use config::{
     ServerConfig, Strategy, StreamBreak, VertexConfig, aws_service,
 };
 pub use config_file::{FindError, find_file};
+pub use date::{parse_rfc3339, write_rfc3339};
 pub use describe::shown_url;
 pub use discover::{Discovery, demo};
 pub use env_settings::PROCESS_VARIABLES;

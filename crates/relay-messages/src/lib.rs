@@ -41,7 +41,6 @@
 mod body;
 mod capabilities;
 mod cut;
-mod date;
 mod error;
 mod error_chain;
 mod estimate;

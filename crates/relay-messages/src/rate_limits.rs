@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use bytes::BytesMut;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
+use relay_config::{parse_rfc3339, write_rfc3339};
 
-use crate::date::{parse_rfc3339, write_rfc3339};
 use crate::retry_after;
 
 const PREFIX: &str = "anthropic-ratelimit-";

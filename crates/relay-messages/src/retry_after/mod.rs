@@ -16,9 +16,9 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
-pub use phrases::from_phrase;
+use relay_config::parse_rfc3339;
 
-use crate::date::parse_rfc3339;
+pub use phrases::from_phrase;
 
 /// The header with a time in milliseconds, more precise than `retry-after`. Azure OpenAI sends it.
 pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");

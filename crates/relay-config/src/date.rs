@@ -1,4 +1,4 @@
-//! Reads and writes RFC 3339 timestamps, which rate-limit headers and error messages contain.
+//! Reads and writes RFC 3339 timestamps, which settings, rate-limit headers and error messages contain.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,8 @@ const DAY: i64 = 86_400;
 ///
 /// # Source
 /// RFC 3339 section 5.6.
-pub(crate) fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let (date, rest) = text.split_at_checked("2026-01-02".len())?;
     let (time, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked("03:04:05".len())?;
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
@@ -104,7 +105,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
 ///
 /// # Errors
 /// The errors of `text`.
-pub(crate) fn write_rfc3339(text: &mut impl fmt::Write, time: SystemTime) -> fmt::Result {
+pub fn write_rfc3339(text: &mut impl fmt::Write, time: SystemTime) -> fmt::Result {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let seconds = since.as_secs() + u64::from(since.subsec_nanos() > 0);
     let (days, second) = (seconds / DAY.unsigned_abs(), seconds % DAY.unsigned_abs());
