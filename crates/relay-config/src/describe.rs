@@ -21,11 +21,22 @@ pub(crate) fn expected(rule: &Rule) -> String {
             (min, max) if max == i128::from(i64::MAX) => format!("a whole number, {min} or more"),
             (min, max) => format!("a whole number from {min} to {max}"),
         },
+        Some("number") => {
+            let (min, max) = range(rule);
+            format!("a number from {min} to {max}")
+        }
+        _ if schema::is_expiry(rule) => schema::EXPIRY.to_owned(),
         _ => "a string".to_owned(),
     }
 }
 
-/// Returns the smallest and the largest number that a rule accepts.
+/// Returns the smallest and the largest number with a fraction that a rule accepts.
+pub(crate) fn range(rule: &Rule) -> (f64, f64) {
+    let bound = |key: &str| rule.get(key).and_then(serde_json::Value::as_f64);
+    (bound("minimum").unwrap_or(f64::MIN), bound("maximum").unwrap_or(f64::MAX))
+}
+
+/// Returns the smallest and the largest whole number that a rule accepts.
 pub(crate) fn bounds(rule: &Rule) -> (i128, i128) {
     let bound = |key: &str| rule.get(key).and_then(serde_json::Value::as_i64).map(i128::from);
     (bound("minimum").unwrap_or(i128::from(i64::MIN)), bound("maximum").unwrap_or(i128::from(i64::MAX)))

@@ -321,6 +321,15 @@ pub enum Concern {
         /// The name of the strategy in use.
         strategy: &'static str,
     },
+    /// The end of a client's key has passed.
+    #[error("the key has expired; requests with it are answered with 401")]
+    Expired,
+    /// Neither of the listeners that can serve the metrics is opened.
+    #[error("nothing serves the metrics, because admin.enabled is false; set metrics.listen")]
+    MetricsNowhere,
+    /// Without the ledger, the relay does not know after a restart how much its clients have spent.
+    #[error("budgets of server.auth.api_keys begin anew with each start of the relay; set it to true")]
+    ForgottenBudgets,
     /// No provider is enabled.
     #[error("no provider is enabled; every request will be refused")]
     NoProvider,

@@ -39,10 +39,13 @@ fn value(node: &Node) -> FigmentValue {
     match &node.value {
         Value::Null => FigmentValue::Empty(NONE, Empty::None),
         Value::Bool(value) => FigmentValue::Bool(NONE, *value),
-        Value::Number(number) => match number.whole.and_then(|whole| i64::try_from(whole).ok()) {
-            Some(whole) => FigmentValue::Num(NONE, Num::I64(whole)),
-            None => FigmentValue::String(NONE, number.text.clone()),
-        },
+        Value::Number(number) => {
+            match (number.whole.and_then(|whole| i64::try_from(whole).ok()), number.float()) {
+                (Some(whole), _) => FigmentValue::Num(NONE, Num::I64(whole)),
+                (None, Some(float)) => FigmentValue::Num(NONE, Num::F64(float)),
+                (None, None) => FigmentValue::String(NONE, number.text.clone()),
+            }
+        }
         Value::Date(text) | Value::Text(text) | Value::Loose(text) => {
             FigmentValue::String(NONE, text.clone())
         }

@@ -67,11 +67,12 @@ pub use claude_model::ClaudeModel;
 pub use cloud::aws_endpoint::bedrock_url;
 pub use cloud::aws_file::CorrectedAwsFiles;
 pub use config::{
-    Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig, BedrockGuardrail,
-    ClientAuth, ClientKey, ClientLimits, Config, DebugOptions, EntraConfig, GoogleCredentials,
-    GuardrailTrace, HealthConfig, HostName, KeyConfig, KeyLimits, ListenAddress, LogFormat, LogLevel,
-    LogOutput, LoggingConfig, Origin, Pooling, ProviderConfig, ProviderHeaders, ProviderKind, RoutingConfig,
-    ServerConfig, Strategy, StreamBreak, VertexConfig, aws_service,
+    AdminConfig, Affinity, AwsCredentials, AzureAuth, AzureConfig, BedrockApi, BedrockConfig,
+    BedrockGuardrail, Budget, BudgetPeriod, ClientAuth, ClientKey, ClientLimits, Config, DebugOptions,
+    EntraConfig, GoogleCredentials, GuardrailTrace, HealthConfig, HostName, KeyConfig, KeyLimits,
+    ListenAddress, LogFormat, LogLevel, LogOutput, LoggingConfig, MetricsConfig, ModelPatterns, Origin,
+    Pooling, PriceRule, PriceTier, ProviderConfig, ProviderHeaders, ProviderKind, RoutingConfig,
+    ServerConfig, Strategy, StreamBreak, TokenPrices, UsageConfig, VertexConfig, aws_service,
 };
 pub use config_file::{FindError, find_file};
 pub use date::{parse_rfc3339, write_rfc3339};

@@ -46,28 +46,19 @@ impl Schema {
         schema
     }
 
-    /// Marks settings that are not available in their description, and removes unavailable choices.
+    /// Marks settings that are not available in their description.
     fn mark_unavailable(&mut self) {
         let mut settings = Vec::new();
-        let mut choices = Vec::new();
         self.visit(&mut |pattern, pointer| {
             if unimplemented_keys::is_listed(pattern) {
                 settings.push(pointer.to_owned());
             }
-            let rule = self.root.pointer(pointer).and_then(|rule| rule.get("$ref"));
-            let pointer = rule.and_then(Value::as_str).map_or(pointer, |rule| rule.trim_start_matches('#'));
-            choices.extend(unimplemented_keys::choices(pattern).map(|choice| (pointer.to_owned(), choice)));
         });
         for pointer in settings {
             if let Some(Value::Object(rule)) = self.root.pointer_mut(&pointer) {
                 let about = rule.get("description").and_then(Value::as_str).unwrap_or_default();
                 let about = format!("{about} Not available in this version.");
                 rule.insert("description".to_owned(), about.into());
-            }
-        }
-        for (pointer, choice) in choices {
-            if let Some(Value::Array(known)) = self.root.pointer_mut(&format!("{pointer}/oneOf")) {
-                known.retain(|known| known.get("const").and_then(Value::as_str) != Some(choice));
             }
         }
     }
@@ -201,6 +192,14 @@ pub(crate) fn is_secret(rule: &Rule) -> bool {
 /// Returns `true` if a secret is the whole value of a header, in which quotes and `Bearer` may have a meaning.
 pub(crate) fn is_header(rule: &Rule) -> bool {
     rule.get("format").and_then(Value::as_str) == Some("header")
+}
+
+/// The values that the end of a key accepts.
+pub(crate) const EXPIRY: &str = "a date or a time with an offset, as in 2026-12-31 or 2026-12-31T18:00:00Z";
+
+/// Returns `true` if a string is the end of a key, which TOML may write as a date or a time.
+pub(crate) fn is_expiry(rule: &Rule) -> bool {
+    rule.get("format").and_then(Value::as_str) == Some("expiry")
 }
 
 /// Removes the alternative `null` that schemars adds for `Option`, since an unset key is absent here, and the line

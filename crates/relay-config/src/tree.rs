@@ -20,7 +20,7 @@ pub(crate) enum Value {
     Null,
     Bool(bool),
     Number(Number),
-    /// A TOML date or time, as written. No setting accepts one.
+    /// A TOML date or time, as written. Only the end of a key accepts one.
     Date(String),
     /// A string as written.
     Text(String),
@@ -36,6 +36,18 @@ pub(crate) enum Value {
 pub(crate) struct Number {
     pub(crate) text: String,
     pub(crate) whole: Option<i128>,
+}
+
+impl Number {
+    /// Returns the value, which need not be an integer, or `None` if the text is not a decimal number.
+    pub(crate) fn float(&self) -> Option<f64> {
+        match self.whole {
+            #[expect(clippy::cast_precision_loss, reason = "no setting has more than 15 digits")]
+            Some(whole) => Some(whole as f64),
+            // TOML separates digits by `_`.
+            None => self.text.replace('_', "").parse().ok(),
+        }
+    }
 }
 
 /// A key and its value.

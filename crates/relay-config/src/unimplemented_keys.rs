@@ -22,10 +22,6 @@ enum Off {
     Empty,
     /// The value `false`.
     False,
-    /// Every value except these, which are not implemented.
-    AllBut(&'static [&'static str]),
-    /// A table in which this key is `false`.
-    Disabled(&'static str),
     /// A table in which this key has this value.
     Set(&'static str, &'static str),
 }
@@ -36,20 +32,8 @@ const fn unimplemented(pattern: &'static str, off: Off, instead: &'static str) -
 
 const KEYS: &[UnimplementedKey] = &[
     unimplemented("server.tls", Off::Empty, "terminate TLS at a proxy in front of cc-relay"),
-    unimplemented(
-        "routing.strategy",
-        Off::AllBut(&["cost_based", "latency_based"]),
-        "use least_loaded, or weighted_round_robin with weights",
-    ),
     unimplemented("logging.debug_options.log_tls_metrics", Off::False, ""),
-    unimplemented("metrics", Off::Disabled("enabled"), "write metrics.enabled: false, or remove the section"),
-    unimplemented("admin", Off::Disabled("enabled"), "write admin.enabled: false, or remove the section"),
-    unimplemented("usage", Off::Disabled("enabled"), "write usage.enabled: false, or remove the section"),
-    unimplemented("prices", Off::Empty, ""),
-    unimplemented("server.auth.api_keys[].models", Off::Empty, ""),
-    unimplemented("server.auth.api_keys[].expires", Off::Empty, ""),
-    unimplemented("server.auth.api_keys[].budget_usd", Off::Empty, ""),
-    unimplemented("server.auth.api_keys[].budget_period", Off::Empty, ""),
+    unimplemented("usage.database_url", Off::Empty, "the ledger is a file: usage.path"),
     unimplemented("state", Off::Set("backend", "memory"), "the state is kept in memory"),
 ];
 
@@ -63,7 +47,7 @@ pub(crate) fn is_without_effect(pattern: &str) -> bool {
 
 /// Returns `true` if the setting at `pattern` belongs to a feature that is not implemented, with any value.
 pub(crate) fn is_listed(pattern: &str) -> bool {
-    about(pattern).any(|unimplemented| !matches!(unimplemented.off, Off::AllBut(_)))
+    about(pattern).next().is_some()
 }
 
 /// Returns `true` if the setting at `pattern` has an effect.
@@ -71,22 +55,10 @@ pub(crate) fn is_usable(pattern: &str) -> bool {
     !is_without_effect(pattern) && !is_listed(pattern)
 }
 
-/// Returns the values of the setting at `pattern` that are not implemented.
-pub(crate) fn choices(pattern: &str) -> impl Iterator<Item = &'static str> {
-    about(pattern).flat_map(|unimplemented| match unimplemented.off {
-        Off::AllBut(choices) => choices.iter().copied(),
-        _ => [].iter().copied(),
-    })
-}
-
 /// Returns the fault of `node` at `pattern`, if it requires a feature that is not implemented.
 pub(crate) fn refusal(pattern: &str, node: &Node) -> Option<Fault> {
     let unimplemented = about(pattern).find(|unimplemented| !unimplemented.off.accepts(node))?;
-    let what = match (&unimplemented.off, text(node)) {
-        (Off::AllBut(_), Some(value)) => format!("`{value}` is"),
-        _ => "this setting is".to_owned(),
-    };
-    Some(Fault::Unavailable { what, hint: unimplemented.instead.to_owned() })
+    Some(Fault::Unavailable { what: "this setting is".to_owned(), hint: unimplemented.instead.to_owned() })
 }
 
 fn about(pattern: &str) -> impl Iterator<Item = &'static UnimplementedKey> {
@@ -104,8 +76,6 @@ impl Off {
         match self {
             Self::Empty => false,
             Self::False => is_false(node),
-            Self::AllBut(unimplemented) => text(node).is_none_or(|value| !unimplemented.contains(&value)),
-            Self::Disabled(key) => node.get(key).is_some_and(is_false),
             Self::Set(key, value) => node.get(key).and_then(text) == Some(value),
         }
     }

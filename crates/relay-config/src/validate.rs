@@ -3,7 +3,7 @@
 //! Invalid values are reported and removed, so that later steps see a tree of the right shape and can report
 //! further problems.
 
-use crate::describe::{bounds, describe, expected};
+use crate::describe::{bounds, describe, expected, range};
 use crate::error::{Concern, Fault, Place};
 use crate::kinds::{KeyNeed, KindSpec};
 use crate::other_relays;
@@ -57,6 +57,7 @@ impl Validator<'_> {
             Some("object") => self.check_table(node, rule, path),
             Some("array") => self.check_list(node, rule, path),
             Some("integer") => check_integer(node, rule),
+            Some("number") => check_number(node, rule),
             Some("boolean") => check_boolean(node),
             Some("string") if schema::is_secret(rule) => self.check_secret(node, rule, path),
             Some("string") => {
@@ -163,8 +164,14 @@ impl Validator<'_> {
         {
             node.value = Value::Text(text.clone());
         }
+        if let Value::Date(text) = &node.value
+            && schema::is_expiry(rule)
+        {
+            node.value = Value::Text(text.clone());
+        }
         let (Value::Text(text) | Value::Loose(text)) = &node.value else {
             let hint = match &node.value {
+                Value::Bool(_) | Value::Number(_) if schema::is_expiry(rule) => String::new(),
                 Value::Bool(_) | Value::Number(_) | Value::Date(_) if schema::is_secret(rule) => {
                     "put it in quotes".to_owned()
                 }
@@ -251,6 +258,8 @@ impl Validator<'_> {
         let is_around = |table: &str| pattern.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
         if let Some(around) = tables.iter().find(|table| is_around(table)).cloned() {
             tables = vec![around];
+        } else if tables.iter().any(|table| !is_rare(table)) {
+            tables.retain(|table| !is_rare(table));
         }
         let hint = if let Some(near) = nearest(key, known.iter().copied()) {
             format!("did you mean `{near}`?")
@@ -266,9 +275,14 @@ impl Validator<'_> {
     }
 }
 
+/// Returns `true` for a table that few configurations have. A key that other tables have too was probably meant for those.
+fn is_rare(table: &str) -> bool {
+    matches!(table, "metrics" | "admin" | "usage" | "server.auth.api_keys[]") || table.starts_with("prices[]")
+}
+
 /// Returns `true` at an address to listen on.
 fn is_listener(path: &KeyPath) -> bool {
-    matches!(&*path.pattern(), "server.listen" | "server.listen[]")
+    matches!(&*path.pattern(), "server.listen" | "server.listen[]" | "admin.listen" | "metrics.listen")
 }
 
 /// Returns the hint for a text in the place of a table: a line `key:value` is a text.
@@ -315,6 +329,27 @@ fn check_integer(node: &mut Node, rule: &Rule) -> Result<(), Fault> {
         Value::Number(Number { whole: Some(whole), .. }) if (min..=max).contains(whole) => Ok(()),
         Value::Text(text) if text.parse::<i128>().is_ok() => {
             Err(unexpected(node, rule, &expected(rule), "remove the quotes"))
+        }
+        Value::Null => Err(unexpected(node, rule, &expected(rule), "give a value, or remove the line")),
+        _ => Err(unexpected(node, rule, &expected(rule), "")),
+    }
+}
+
+fn check_number(node: &mut Node, rule: &Rule) -> Result<(), Fault> {
+    if let Value::Loose(text) = &node.value
+        && text.trim().parse::<f64>().is_ok()
+    {
+        let text = text.trim().to_owned();
+        node.value = Value::Number(Number { whole: text.parse().ok(), text });
+    }
+    let (min, max) = range(rule);
+    match &node.value {
+        Value::Number(number) if number.float().is_some_and(|found| (min..=max).contains(&found)) => Ok(()),
+        Value::Text(text) if text.parse::<f64>().is_ok() => {
+            Err(unexpected(node, rule, &expected(rule), "remove the quotes"))
+        }
+        Value::Text(text) if text.contains(|char: char| char.is_ascii_digit()) => {
+            Err(unexpected(node, rule, &expected(rule), "write the number alone, with a decimal point"))
         }
         Value::Null => Err(unexpected(node, rule, &expected(rule), "give a value, or remove the line")),
         _ => Err(unexpected(node, rule, &expected(rule), "")),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 use relay_config::{
-    AwsCredentials, AzureAuth, AzureConfig, BaseUrl, BedrockApi, BedrockConfig, BedrockGuardrail, ClientAuth,
-    ClientKey, CompatibleAuth, Config, Format, GoogleCredentials, HealthConfig, KeyConfig, KeyLimits,
-    KindSpec, ListenAddress, Loader, PLACEHOLDER, ProviderConfig, ProviderHeaders, ProviderKind,
-    ProviderName, RoutingConfig, Secret, ServerConfig, Strategy, VertexConfig,
+    AdminConfig, AwsCredentials, AzureAuth, AzureConfig, BaseUrl, BedrockApi, BedrockConfig,
+    BedrockGuardrail, Budget, BudgetPeriod, ClientAuth, ClientKey, CompatibleAuth, Config, Format,
+    GoogleCredentials, HealthConfig, KeyConfig, KeyLimits, KindSpec, ListenAddress, Loader, MetricsConfig,
+    PLACEHOLDER, Pattern, PriceRule, ProviderConfig, ProviderHeaders, ProviderKind, ProviderName,
+    RoutingConfig, Secret, ServerConfig, Strategy, TokenPrices, VertexConfig,
 };
 
 fn url() -> BaseUrl {
@@ -295,4 +296,38 @@ fn no_problem_shows_a_secret() {
     let error = config.check().unwrap_err();
     assert_eq!(error.problems.len(), 2);
     assert!(!format!("{error} {error:?}").contains("top"), "{error}");
+}
+
+#[test]
+fn listeners_prices_and_budgets_are_checked_like_those_of_a_file() {
+    let outside = AdminConfig::default().with_listen(ListenAddress::new("0.0.0.0", 9000));
+    check(&["admin.token"], |config| config.admin = outside.clone());
+    check(&[], |config| config.admin = outside.clone().with_token(Secret::new("t")));
+    check(&[], |config| config.admin = outside.clone().with_enabled(false));
+    check(&["admin.token"], |config| config.admin.token = Some(Secret::new("")));
+    let own = ListenAddress::new("localhost", 8787);
+    check(&["admin.listen"], |config| config.admin = AdminConfig::default().with_listen(own.clone()));
+    check(&["metrics.listen"], |config| config.metrics = MetricsConfig::default().with_listen(own.clone()));
+    check(&["metrics.path"], |config| config.metrics.path = "metrics".to_owned());
+    check(&["usage.retention_days"], |config| config.usage.retention_days = NonZeroU32::new(36_501));
+    let price = |price: f64| PriceRule::new(TokenPrices::default().with_input(price));
+    for figure in [f64::NAN, f64::INFINITY, -1.0, 1e9] {
+        check(&["prices[0].input"], |config| config.prices = vec![price(figure)]);
+    }
+    check(&["prices[0]"], |config| config.prices = vec![PriceRule::default()]);
+    check(&["prices[0].provider"], |config| config.prices = vec![price(1.0).with_provider("b")]);
+    check(&["prices[0].models[0]"], |config| {
+        config.prices = vec![price(1.0).with_models([Pattern::new("")])]
+    });
+    check(&[], |config| config.prices = vec![price(0.0).with_provider("a"), price(1.0).with_provider("zai")]);
+    for usd in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e10] {
+        let client = ClientKey::new("a", Secret::new("k")).with_budget(Budget::new(usd, BudgetPeriod::Day));
+        check(&["server.auth.api_keys[0].budget_usd"], |config| {
+            config.server.auth = ClientAuth::default().with_key(client);
+        });
+    }
+    let client = ClientKey::new("a", Secret::new("k")).with_models([Pattern::new(" ")]);
+    check(&["server.auth.api_keys[0].models[0]"], |config| {
+        config.server.auth = ClientAuth::default().with_key(client);
+    });
 }

@@ -31,6 +31,12 @@ impl Pattern {
         &self.0
     }
 
+    /// Returns `true` if the pattern matches one text only.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        !self.0.contains(['*', '|'])
+    }
+
     /// Returns a key that sorts patterns from the least to the most specific. A pattern without `*` is the most
     /// specific.
     pub(super) fn weight(&self) -> (bool, usize, &str) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::problem::InvalidSetting;
-use crate::describe::{bounds, expected};
+use crate::describe::{bounds, expected, range};
 use crate::error::{Fault, Place};
 use crate::report::Report;
 use crate::rules::{Problems, value_fault};
@@ -45,6 +45,15 @@ impl Checker {
         if !(min..=max).contains(&value) {
             let fault = value_fault(format!("the number {value}"), expected(rule), "");
             self.problem(path, fault);
+        }
+    }
+
+    /// Checks a number that may have a fraction by the bounds of the schema.
+    pub(super) fn float(&mut self, path: &KeyPath, value: f64) {
+        let Some(rule) = self.schema.rule_at(path) else { return };
+        let (min, max) = range(rule);
+        if !(min..=max).contains(&value) {
+            self.problem(path, value_fault(format!("the number {value}"), expected(rule), ""));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Checks a configuration that was made in code by the rules of the loader.
 
 mod checker;
+mod observe;
 mod problem;
 mod provider;
 mod server;
@@ -47,6 +48,7 @@ impl Config {
         provider::check_all(&self.providers, &providers, &mut checker);
         self.check_routing(&self.routing, &root.key("routing"), &mut checker);
         check_health(&self.health, &root.key("health"), &mut checker);
+        observe::check(self, &root, &mut checker);
         match checker.finish() {
             problems if problems.is_empty() => Ok(()),
             problems => Err(InvalidConfig { problems }),

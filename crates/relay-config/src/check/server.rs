@@ -46,6 +46,12 @@ fn check_auth(auth: &ClientAuth, path: &KeyPath, to: &mut Checker) {
         let path = list.index(index);
         to.text(&path.key("name"), &client.name);
         check_secret(&client.key, &path.key("key"), to);
+        for (index, pattern) in client.models.iter().enumerate() {
+            to.text(&path.key("models").index(index), pattern.as_str());
+        }
+        if let Some(budget) = &client.budget {
+            to.float(&path.key("budget_usd"), budget.usd);
+        }
     }
     let clients: Vec<_> =
         auth.keys.iter().enumerate().map(|(index, client)| (list.index(index), client)).collect();

@@ -1,7 +1,10 @@
 //! The clients that are admitted, and their limits.
 
 use std::num::{NonZeroU32, NonZeroU64};
+use std::time::SystemTime;
 
+use super::access::{Budget, ModelPatterns};
+use crate::capabilities::Pattern;
 use crate::secret::Secret;
 
 /// The credentials of clients that are admitted. With nothing configured, every client is admitted.
@@ -88,13 +91,48 @@ pub struct ClientKey {
     pub key: Secret,
     /// The limits of the client. Default: none.
     pub limits: ClientLimits,
+    /// The models that the client may use, by the names that it sends. Default: every model.
+    pub models: ModelPatterns,
+    /// The time from which the key is refused. Default: `None`, never.
+    pub expires: Option<SystemTime>,
+    /// The amount of money that the client may spend. Default: `None`, no limit.
+    pub budget: Option<Budget>,
 }
 
 impl ClientKey {
     /// Creates a client without limits.
     #[must_use]
     pub fn new(name: impl Into<String>, key: Secret) -> Self {
-        Self { name: name.into(), key, limits: ClientLimits::default() }
+        let (limits, models) = (ClientLimits::default(), ModelPatterns::default());
+        Self { name: name.into(), key, limits, models, expires: None, budget: None }
+    }
+
+    /// Sets the limits of the client.
+    #[must_use]
+    pub fn with_limits(mut self, limits: ClientLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Limits the client to models that these patterns match.
+    #[must_use]
+    pub fn with_models(mut self, models: impl IntoIterator<Item = Pattern>) -> Self {
+        self.models = models.into_iter().collect();
+        self
+    }
+
+    /// Sets the time from which the key is refused.
+    #[must_use]
+    pub fn with_expires(mut self, time: SystemTime) -> Self {
+        self.expires = Some(time);
+        self
+    }
+
+    /// Sets the amount of money that the client may spend.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Budget) -> Self {
+        self.budget = Some(budget);
+        self
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing in this module reads a file. An embedding service can build a [`Config`] in code. Each part of the
 //! program takes the small struct that concerns it; none takes `&Config`.
 
+mod access;
 mod auth;
 mod azure;
 mod bedrock;
@@ -10,6 +11,8 @@ mod health;
 mod key;
 mod kind;
 mod logging;
+mod observe;
+mod prices;
 mod provider;
 mod routing;
 mod secrets;
@@ -17,6 +20,7 @@ mod server;
 mod vertex;
 mod web;
 
+pub use access::{Budget, BudgetPeriod, ModelPatterns};
 pub use auth::{ClientAuth, ClientKey, ClientLimits};
 pub use azure::{AzureAuth, AzureConfig, EntraConfig};
 pub use bedrock::{AwsCredentials, BedrockApi, BedrockConfig, BedrockGuardrail, GuardrailTrace, aws_service};
@@ -24,11 +28,15 @@ pub use health::HealthConfig;
 pub use key::{KeyConfig, KeyLimits, Pooling};
 pub use kind::ProviderKind;
 pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
+pub use observe::{AdminConfig, MetricsConfig, UsageConfig};
+pub use prices::{PriceRule, PriceTier, TokenPrices};
 pub use provider::{ProviderConfig, ProviderHeaders};
 pub use routing::{Affinity, RoutingConfig, Strategy, StreamBreak};
 pub use server::{ListenAddress, ServerConfig};
 pub use vertex::{GoogleCredentials, VertexConfig};
 pub use web::{HostName, Origin};
+
+pub(crate) use access::parse_expiry;
 
 /// The complete configuration of a relay.
 ///
@@ -72,6 +80,14 @@ pub struct Config {
     pub health: HealthConfig,
     /// The log of the process.
     pub logging: LoggingConfig,
+    /// The metrics of the process.
+    pub metrics: MetricsConfig,
+    /// The listener for administration.
+    pub admin: AdminConfig,
+    /// The ledger of usage.
+    pub usage: UsageConfig,
+    /// The prices of models, over the built-in ones, in the order in which they are looked up.
+    pub prices: Vec<PriceRule>,
 }
 
 impl Config {
@@ -98,6 +114,34 @@ impl Config {
     #[must_use]
     pub fn with_health(mut self, health: HealthConfig) -> Self {
         self.health = health;
+        self
+    }
+
+    /// Sets the metrics of the process. An embedded relay serves none; the program does.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: MetricsConfig) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Sets the listener for administration. An embedded relay opens none; the program does.
+    #[must_use]
+    pub fn with_admin(mut self, admin: AdminConfig) -> Self {
+        self.admin = admin;
+        self
+    }
+
+    /// Sets the ledger of usage. An embedded relay keeps none; the program does.
+    #[must_use]
+    pub fn with_usage(mut self, usage: UsageConfig) -> Self {
+        self.usage = usage;
+        self
+    }
+
+    /// Sets the prices of models, over the built-in ones.
+    #[must_use]
+    pub fn with_prices(mut self, prices: impl IntoIterator<Item = PriceRule>) -> Self {
+        self.prices = prices.into_iter().collect();
         self
     }
 

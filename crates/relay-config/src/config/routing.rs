@@ -134,6 +134,10 @@ pub enum Strategy {
     /// The provider with the fewest requests in flight relative to its [share](crate::ProviderConfig::share), then
     /// the one that has been idle for longest.
     LeastLoaded,
+    /// The provider with the lowest price for the request, among those of the highest priority.
+    CostBased,
+    /// The provider with the shortest measured time to the first content, among those of the highest priority.
+    LatencyBased,
 }
 
 impl Strategy {
@@ -147,6 +151,8 @@ impl Strategy {
             Self::Shuffle => "shuffle",
             Self::ModelBased => "model_based",
             Self::LeastLoaded => "least_loaded",
+            Self::CostBased => "cost_based",
+            Self::LatencyBased => "latency_based",
         }
     }
 }

@@ -4,12 +4,13 @@ use super::{AwsCredentials, AzureAuth, Config, EntraConfig, ProviderConfig, Prov
 use crate::secret::Secret;
 
 impl Config {
-    /// Returns every secret of the configuration: keys of clients and of providers, credentials of the clouds, and fixed headers.
+    /// Returns every secret of the configuration: keys of clients and of providers, the token of the admin
+    /// listener, credentials of the clouds, and fixed headers.
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         let auth = &self.server.auth;
         let clients = auth.keys.iter().map(|client| &client.key).chain(&auth.bearer_secret);
-        clients.chain(self.providers.iter().flat_map(of_provider)).cloned().collect()
+        clients.chain(&self.admin.token).chain(self.providers.iter().flat_map(of_provider)).cloned().collect()
     }
 }
 

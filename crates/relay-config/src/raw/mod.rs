@@ -8,6 +8,8 @@
 mod cloud;
 mod health;
 mod logging;
+mod observe;
+mod prices;
 mod provider;
 mod routing;
 mod server;
@@ -16,15 +18,17 @@ mod unimplemented;
 pub(crate) use cloud::{AzureAuth, BedrockApi, BedrockGuardrail, GuardrailTrace};
 pub(crate) use health::Health;
 pub(crate) use logging::{LogFormat, LogLevel, Logging};
+pub(crate) use observe::{Admin, Metrics, Usage};
+pub(crate) use prices::{Price, PriceTier};
 pub(crate) use provider::{Auth, Capabilities, Key, PoolingStrategy, Provider, ProviderType};
 pub(crate) use routing::{Affinity, OnStreamBreak, Routing, Strategy};
-pub(crate) use server::{ClientAuth, Listen, Server};
+pub(crate) use server::{BudgetPeriod, ClientAuth, ClientKey, Listen, Server};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use unimplemented::{Admin, Metrics, State};
+use unimplemented::State;
 
 /// The configuration of cc-relay, a relay between clients of the Anthropic Messages API and their upstreams.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -42,9 +46,13 @@ pub(crate) struct Root {
     /// The log of the process: its level, its format and its destination.
     pub(crate) logging: Logging,
     /// Metrics in the format of Prometheus.
-    metrics: Metrics,
-    /// The listener for administration.
-    admin: Admin,
+    pub(crate) metrics: Metrics,
+    /// The listener for administration: the state of the relay, its requests, and actions of an operator.
+    pub(crate) admin: Admin,
+    /// The ledger of usage: a database with one row for each request and its cost.
+    pub(crate) usage: Usage,
+    /// Prices of models, over the built-in ones. The first that matches the provider and the model of a request applies.
+    pub(crate) prices: Vec<Price>,
     /// The store of rate limits and cooldowns.
     state: State,
     /// Accepted without effect, with a warning: cc-relay has no response cache.

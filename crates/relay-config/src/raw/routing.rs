@@ -60,6 +60,10 @@ pub(crate) enum Strategy {
     ModelBased,
     /// The provider with the fewest requests in flight relative to its weight.
     LeastLoaded,
+    /// The provider with the lowest price for the request, among those of the highest priority.
+    CostBased,
+    /// The provider with the shortest measured time to the first content, among those of the highest priority.
+    LatencyBased,
 }
 
 /// The end of the client's stream if the upstream's stream breaks off.

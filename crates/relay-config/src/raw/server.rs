@@ -119,4 +119,30 @@ pub(crate) struct ClientKey {
     /// no limit.
     #[schemars(range(min = 0, max = 4_294_967_295_u32), extend("default" = 0))]
     pub(crate) max_concurrent: Option<u32>,
+    /// The models that the client may use, by the names that it sends: names, and patterns with `*`. A request for another one is
+    /// answered with 403 `permission_error`. Default: every model.
+    #[schemars(length(min = 1), inner(length(min = 1)))]
+    pub(crate) models: Option<Vec<String>>,
+    /// The end of the key: a date, which is its last day in UTC, or a time with an offset, as in 2026-12-31T18:00:00Z. Then it
+    /// is answered with 401. Default: never.
+    #[schemars(length(min = 1), extend("format" = "expiry"))]
+    pub(crate) expires: Option<String>,
+    /// The amount in US dollars that the client may spend in a period. A request beyond it is answered with 429
+    /// `rate_limit_error`. Default: no limit.
+    #[schemars(range(min = 0.01, max = 1_000_000_000.0))]
+    pub(crate) budget_usd: Option<f64>,
+    /// The period of `budget_usd`, by the calendar in UTC. Default `month`, if `budget_usd` is set.
+    pub(crate) budget_period: Option<BudgetPeriod>,
+}
+
+/// The period of a budget.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BudgetPeriod {
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Sunday.
+    Week,
+    /// From the first to the last day of a month.
+    Month,
 }

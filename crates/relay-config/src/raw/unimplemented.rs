@@ -15,33 +15,6 @@ pub(crate) struct Tls {
     key: Option<String>,
 }
 
-/// Metrics in the format of Prometheus.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Metrics {
-    /// Serve the metrics. Only false is accepted, which is the default.
-    enabled: Option<bool>,
-    /// The address that serves the metrics, if it is not the admin listener.
-    listen: Option<String>,
-    /// The path of the request that returns the metrics.
-    path: Option<String>,
-}
-
-/// The listener for administration.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Admin {
-    /// Open the admin listener. Only false is accepted, which is the default.
-    enabled: Option<bool>,
-    /// The address of the admin listener: `host:port`.
-    listen: Option<String>,
-    /// The token that clients of the admin listener send.
-    #[schemars(extend("writeOnly" = true))]
-    token: Option<String>,
-}
-
 /// The store of rate limits and cooldowns.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]

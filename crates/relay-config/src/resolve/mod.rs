@@ -1,9 +1,13 @@
 //! The resolver, from the shape of the file to the configuration: defaults, precise types, and checks that a schema
 //! cannot express.
 
+mod clients;
 mod health;
+mod listen;
 mod logging;
+mod observe;
 mod own_address;
+mod prices;
 mod provider;
 mod reporter;
 mod routing;
@@ -41,7 +45,10 @@ pub(crate) fn resolve(
     let server = server::resolve(raw.server, &root.key("server"), &mut to);
     let providers = provider::resolve_all(raw.providers, &root.key("providers"), &mut to);
     let effective = if providers.is_empty() { defaults } else { &providers };
-    own_address::check(&server.listen, effective, &root.key("providers"), &mut to);
+    let (metrics, admin) = observe::listeners(raw.metrics, raw.admin, &server, &root, &mut to);
+    let usage = observe::usage(raw.usage, &server, &root, &mut to);
+    let own = own_address::addresses(&server, &metrics, &admin);
+    own_address::check(&own, effective, &root.key("providers"), &mut to);
     tool_variables::check(effective, &root.key("providers"), &mut to);
     server::check_subscription(&server, effective, &root.key("server").key("auth"), &mut to);
     Config {
@@ -50,5 +57,9 @@ pub(crate) fn resolve(
         routing: routing::resolve(raw.routing, &names, &root.key("routing"), &mut to),
         health: health::resolve(raw.health),
         logging: logging::resolve(raw.logging, &root.key("logging"), &mut to),
+        metrics,
+        admin,
+        usage,
+        prices: prices::resolve(raw.prices, &names, &root.key("prices"), &mut to),
     }
 }

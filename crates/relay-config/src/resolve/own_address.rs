@@ -4,21 +4,35 @@
 use std::net::IpAddr;
 
 use super::reporter::{Reporter, value_fault};
-use crate::config::{ListenAddress, ProviderConfig};
+use crate::config::{AdminConfig, ListenAddress, MetricsConfig, ProviderConfig, ServerConfig};
 use crate::names::BaseUrl;
 use crate::tree::KeyPath;
 
-/// Refuses each enabled provider of `providers` whose base URL leads to an address in `listen`.
+/// Returns the addresses of the relay's listeners, each with the name of its setting.
+pub(super) fn addresses<'a>(
+    server: &'a ServerConfig,
+    metrics: &'a MetricsConfig,
+    admin: &'a AdminConfig,
+) -> Vec<(&'static str, &'a ListenAddress)> {
+    let clients = server.listen.iter().map(|address| ("server.listen", address));
+    // Without an explicit address, another program may serve it, and the relay then opens no admin listener.
+    let admin = (admin.enabled && admin.is_explicit).then_some(("admin.listen", &admin.listen));
+    let metrics =
+        metrics.listen.iter().filter(|_| metrics.enabled).map(|address| ("metrics.listen", address));
+    clients.chain(admin).chain(metrics).collect()
+}
+
+/// Refuses each enabled provider of `providers` whose base URL leads to one of the relay's own addresses.
 pub(super) fn check(
-    listen: &[ListenAddress],
+    listeners: &[(&'static str, &ListenAddress)],
     providers: &[ProviderConfig],
     path: &KeyPath,
     to: &mut Reporter<'_>,
 ) {
     for (index, provider) in providers.iter().enumerate().filter(|(_, provider)| provider.enabled) {
         let Some(url) = provider.kind.base_url() else { continue };
-        let Some(own) = listen.iter().find(|own| leads_to(url, own)) else { continue };
-        let found = format!("\"{url}\", which is the relay's own address (server.listen: {own})");
+        let Some((setting, own)) = listeners.iter().find(|(_, own)| leads_to(url, own)) else { continue };
+        let found = format!("\"{url}\", which is the relay's own address ({setting}: {own})");
         let fault = value_fault(found, "the URL of an upstream", "write the upstream's own URL");
         to.problem(&path.index(index).key("base_url"), fault);
     }

@@ -26,6 +26,8 @@ pub(super) fn resolve(
         Some(raw::Strategy::Shuffle) => Strategy::Shuffle,
         Some(raw::Strategy::ModelBased) => Strategy::ModelBased,
         Some(raw::Strategy::LeastLoaded) => Strategy::LeastLoaded,
+        Some(raw::Strategy::CostBased) => Strategy::CostBased,
+        Some(raw::Strategy::LatencyBased) => Strategy::LatencyBased,
         None => default.strategy,
     };
     let mapping_path = path.key("model_mapping");

@@ -1,24 +1,20 @@
-//! Resolves the `server` section: addresses and clients.
+//! Resolves the `server` section.
 
 use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::config::{
-    ClientAuth, ClientKey, ClientLimits, HostName, ListenAddress, Origin, ProviderConfig, ServerConfig,
-};
-use crate::describe::looks_secret;
+use crate::config::{HostName, Origin, ProviderConfig, ServerConfig};
 use crate::error::{Concern, Fault};
 use crate::raw;
 use crate::resolve::reporter::{Reporter, millis, value_fault};
-use crate::rules;
-use crate::secret::Secret;
+use crate::resolve::{clients, listen};
 use crate::tree::KeyPath;
 
 pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -> ServerConfig {
     let default = ServerConfig::default();
     let server = ServerConfig {
-        listen: listen(raw.listen, &path.key("listen"), to).unwrap_or(default.listen),
+        listen: listen::addresses(raw.listen, &path.key("listen"), to).unwrap_or(default.listen),
         timeout: limit(raw.timeout_ms, default.timeout),
         max_concurrent: raw.max_concurrent.map_or(default.max_concurrent, NonZeroU32::new),
         max_body_bytes: raw
@@ -35,7 +31,7 @@ pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -
         enable_http2: raw.enable_http2.unwrap_or(default.enable_http2),
         allowed_hosts: hosts(raw.allowed_hosts, &path.key("allowed_hosts"), to),
         allowed_origins: origins(raw.cors.allowed_origins, &path.key("cors").key("allowed_origins"), to),
-        auth: auth(raw.auth, &path.key("auth"), to),
+        auth: clients::resolve(raw.auth, &path.key("auth"), to),
     };
     if let Some(buffered) = server.max_buffered_bytes.filter(|buffered| *buffered < server.max_body_bytes) {
         let body = server.max_body_bytes;
@@ -75,69 +71,6 @@ fn limit(raw: Option<u64>, default: Option<Duration>) -> Option<Duration> {
         Some(limit) => Some(Duration::from_millis(limit)),
         None => default,
     }
-}
-
-fn listen(raw: Option<raw::Listen>, path: &KeyPath, to: &mut Reporter<'_>) -> Option<Vec<ListenAddress>> {
-    let texts: Vec<(KeyPath, String)> = match raw? {
-        // A variable or a flag cannot hold a list, so several addresses come in one string.
-        raw::Listen::One(text) => {
-            text.split(',').map(|text| (path.clone(), text.trim().to_owned())).collect()
-        }
-        raw::Listen::Many(texts) => {
-            texts.into_iter().enumerate().map(|(index, text)| (path.index(index), text)).collect()
-        }
-    };
-    let mut addresses: Vec<ListenAddress> = Vec::new();
-    for (path, text) in texts {
-        match parse_address(&text) {
-            Err(hint) => {
-                let (found, hint) = match looks_secret(&text) {
-                    true => ("a string".to_owned(), String::new()),
-                    false => (format!("{text:?}"), hint),
-                };
-                to.problem(&path, value_fault(found, "host:port, as in 127.0.0.1:8787", hint));
-            }
-            Ok(address) if address.port != 0 && addresses.contains(&address) => {
-                to.problem(&path, value_fault(format!("{text:?} twice"), "each address once", ""));
-            }
-            Ok(address) => addresses.push(address),
-        }
-    }
-    Some(addresses)
-}
-
-/// Parses `host:port`. The error is a hint for the operator.
-fn parse_address(text: &str) -> Result<ListenAddress, String> {
-    if text.contains("://") {
-        return Err("remove the scheme".to_owned());
-    }
-    if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(format!("add a port, and put an IPv6 address in brackets: [{text}]:8787"));
-    }
-    if text.parse::<u16>().is_ok() {
-        return Err(format!("add the host: 127.0.0.1:{text} for this machine only, 0.0.0.0:{text} for all"));
-    }
-    let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']')) else {
-        return Err(format!("add a port: {text}:8787"));
-    };
-    let Some(port) = port.parse().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit())) else {
-        return Err("the port is a number up to 65535".to_owned());
-    };
-    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(v6) if v6.parse::<Ipv6Addr>().is_ok() => v6,
-        Some(_) => return Err("only an IPv6 address goes in brackets".to_owned()),
-        None if host.is_empty() || host == "*" => {
-            return Err(format!("write 0.0.0.0:{port} to listen on every address"));
-        }
-        None if host.contains(':') => {
-            return Err(format!("put an IPv6 address in brackets: [{host}]:{port}"));
-        }
-        None => host,
-    };
-    if !rules::is_host(host) {
-        return Err("the host is a name or an IP address".to_owned());
-    }
-    Ok(ListenAddress { host: host.to_owned(), port })
 }
 
 fn hosts(raw: Vec<String>, path: &KeyPath, to: &mut Reporter<'_>) -> Vec<HostName> {
@@ -191,38 +124,4 @@ fn items<T>(
         }
     });
     parsed.collect()
-}
-
-fn auth(raw: raw::ClientAuth, path: &KeyPath, to: &mut Reporter<'_>) -> ClientAuth {
-    let mut keys: Vec<(KeyPath, ClientKey)> = Vec::new();
-    if let Some(key) = raw.api_key {
-        let path = path.key("api_key");
-        let key = client_secret(key, &path, to);
-        keys.push((path, ClientKey::new("default", key)));
-    }
-    let list = path.key("api_keys");
-    for (index, raw) in raw.api_keys.into_iter().enumerate() {
-        let path = list.index(index);
-        // The schema requires both, so a missing one has been reported.
-        let (Some(name), Some(key)) = (raw.name, raw.key) else { continue };
-        let key = client_secret(key, &path.key("key"), to);
-        let limits = ClientLimits::default()
-            .with_requests(raw.rpm_limit.unwrap_or(0))
-            .with_tokens(raw.tpm_limit.unwrap_or(0))
-            .with_concurrent(raw.max_concurrent.unwrap_or(0));
-        keys.push((path, ClientKey { name, key, limits }));
-    }
-    let clients: Vec<_> = keys.iter().map(|(path, client)| (path.clone(), client)).collect();
-    rules::keys::check_clients(&clients, to);
-    ClientAuth {
-        keys: keys.into_iter().map(|(_, key)| key).collect(),
-        bearer_secret: raw.bearer_secret.map(|secret| client_secret(secret, &path.key("bearer_secret"), to)),
-        allow_subscription: raw.allow_subscription.unwrap_or(false),
-        subscription_may_use_keys: raw.subscription_may_use_keys,
-    }
-}
-
-fn client_secret(secret: String, path: &KeyPath, to: &mut Reporter<'_>) -> Secret {
-    rules::check_client_secret(&secret, path, to);
-    Secret::new(secret)
 }

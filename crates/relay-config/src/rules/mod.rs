@@ -5,6 +5,8 @@
 
 pub(crate) mod headers;
 pub(crate) mod keys;
+pub(crate) mod observe;
+pub(crate) mod prices;
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Writes a configuration as the YAML file that results in it.
 
+mod observe;
 mod provider;
 mod writer;
 
@@ -21,6 +22,10 @@ impl Config {
         out.table("routing", |out| routing(&self.routing, out));
         out.table("health", |out| health(&self.health, out));
         out.table("logging", |out| logging(&self.logging, out));
+        out.table("metrics", |out| observe::metrics(&self.metrics, out));
+        out.table("admin", |out| observe::admin(&self.admin, out));
+        out.table("usage", |out| observe::usage(&self.usage, out));
+        out.list("prices", &self.prices, observe::price);
         out.text
     }
 }
@@ -52,6 +57,7 @@ fn server(server: &ServerConfig, out: &mut Writer) {
                     out.plain(name, limit);
                 }
             }
+            observe::access(client, out);
         });
         if let Some(secret) = &auth.bearer_secret {
             out.secret("bearer_secret", secret);

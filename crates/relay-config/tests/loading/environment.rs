@@ -47,14 +47,12 @@ fn problems_name_the_variable_or_the_command_line() {
         ("CC_RELAY_CONFG", "x"),
         ("CC_RELAY_WHATEVER", "x"),
         ("CC_RELAY_PROVIDERS__0__NAME", "x"),
-        ("CC_RELAY_METRICS__ENABLED", "true"),
+        ("CC_RELAY_STATE__BACKEND", "redis"),
     ];
     problems(
         load(&environment, &[("logging.level", "loud"), ("server.lisen", "x")]),
         &[
             "CC_RELAY_CONFG: unknown key; did you mean `CC_RELAY_CONFIG`?",
-            "CC_RELAY_METRICS__ENABLED: metrics: this setting is not available in this version; write metrics.enabled: false, \
-         or remove the section",
             "CC_RELAY_PROVIDERS__0__NAME: unknown key; providers are set in the file; a value there may refer to a variable \
          by ${NAME}",
             "CC_RELAY_SERVER_LISTEN: unknown key; did you mean `CC_RELAY_SERVER__LISTEN`?",
@@ -63,6 +61,7 @@ fn problems_name_the_variable_or_the_command_line() {
          nowhere:8787",
             "CC_RELAY_SERVER__LISTN: unknown key; did you mean `CC_RELAY_SERVER__LISTEN`?",
             "CC_RELAY_SERVER__TIMEOUT_MS: server.timeout_ms: found \"soon\", expected a whole number from 0 to 86400000",
+            "CC_RELAY_STATE__BACKEND: state: this setting is not available in this version; the state is kept in memory",
             "CC_RELAY_WHATEVER: unknown key; no setting has this name; levels are separated by `__`, as in \
          CC_RELAY_SERVER__LISTEN",
             "command line: logging.level: found \"loud\", expected one of `debug`, `info`, `warn`, `error`",

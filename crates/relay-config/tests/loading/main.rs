@@ -1,9 +1,12 @@
 //! Whole configurations through the public API.
 
+mod access;
 mod check;
 mod environment;
 mod interpolation;
 mod mistakes;
+mod observe;
+mod prices;
 mod problems;
 mod properties;
 mod provider_headers;

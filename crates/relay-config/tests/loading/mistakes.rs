@@ -109,21 +109,3 @@ fn a_weight_that_the_keys_replace_is_a_warning() {
     warnings(&loaded, &["1:43: providers[0].weight: it has no effect, because keys is set"]);
     warnings(&yaml("providers: [{ name: a, type: mock, weight: 3 }]"), &[]);
 }
-
-#[test]
-fn settings_of_later_versions_are_named_as_such() {
-    let later = "this setting is not available in this version";
-    yaml_problems(
-        "usage: { path: /u }\nprices: [{ model: x }]\nproviders: [{ name: m, type: mock }]",
-        &[
-            &format!("1:1: usage: {later}; write usage.enabled: false, or remove the section"),
-            &format!("2:1: prices: {later}"),
-        ],
-    );
-    yaml("usage: { enabled: false }\nprices: []\nproviders: [{ name: m, type: mock }]");
-    for setting in ["models: [x]", "expires: 2027-01-01", "budget_usd: 3", "budget_period: day"] {
-        let key = setting.split(':').next().unwrap();
-        let text = format!("server: {{ auth: {{ api_keys: [{{ name: a, key: k, {setting} }}] }} }}");
-        yaml_problems(&text, &[&format!("1:49: server.auth.api_keys[0].{key}: {later}")]);
-    }
-}

@@ -73,7 +73,8 @@ fn the_error_for_an_unknown_key_names_its_table() {
     yaml_problems(
         "modles: {}\nrouting: { listen: a }\n",
         &[
-            "1:1: modles: unknown key; known here: health, logging, providers, routing, server",
+            "1:1: modles: unknown key; known here: admin, health, logging, metrics, prices, providers, routing, server, \
+             usage",
             "2:12: routing.listen: unknown key; it belongs to server",
         ],
     );

@@ -26,7 +26,7 @@ server:
   cors: { allowed_origins: ['https://App.Example:443', 'http://localhost:3000'] }
   auth:
     api_key: one
-    api_keys: [{ name: laptop, key: two, rpm_limit: 6, tpm_limit: 7, max_concurrent: 8 }, { name: free, key: four, rpm_limit: 0, tpm_limit: 0, max_concurrent: 0 }]
+    api_keys: [{ name: laptop, key: two, rpm_limit: 6, tpm_limit: 7, max_concurrent: 8, models: ['claude-*', glm-5], expires: 2099-12-31, budget_usd: 25.5, budget_period: week }, { name: free, key: four, rpm_limit: 0, tpm_limit: 0, max_concurrent: 0 }]
     allow_subscription: true
     bearer_secret: three
     subscription_may_use_keys: false
@@ -70,6 +70,12 @@ logging:
   output: /var/log/cc-relay.log
   pretty: true
   debug_options: { log_request_body: true, log_response_headers: true, max_body_log_size: 5 }
+metrics: { enabled: false, listen: '0.0.0.0:9090', path: /prometheus }
+admin: { enabled: false, listen: '[::1]:9', token: five }
+usage: { enabled: true, path: /var/lib/usage.db, retention_days: 7 }
+prices:
+  - { provider: zai, models: ['glm-*', m1], input: 0.6, output: 2, cache_read: 0.11, cache_write_5m: 0, cache_write_1h: 1.5, batch_factor: 0.5, web_search: 10 }
+  - { input: 3, tier: { over: 200000, input: 6.25, output: 22.5 } }
 ";
 
 #[test]
@@ -284,7 +290,7 @@ fn the_shown_configuration_can_be_loaded_again() {
 #[test]
 fn secrets_are_not_shown() {
     let shown = yaml(EVERYTHING).to_yaml();
-    for secret in ["one", "two", "three", "k1", "k2"] {
+    for secret in ["one", "two", "three", "five", "k1", "k2"] {
         assert!(!shown.lines().any(|line| line.trim_end().ends_with(&format!(": {secret}"))), "{shown}");
     }
     assert!(shown.contains("- name: laptop\n        key: \"***\"\n"), "{shown}");
@@ -315,14 +321,23 @@ fn every_part_of_the_template_loads_when_it_is_uncommented() {
             }
         })
         .collect();
-    let names = ["RELAY_KEY_LAPTOP", "ANTHROPIC_API_KEY", "ZAI_API_KEY", "MINIMAX_API_KEY", "OTHER_API_KEY"];
-    let loader = Loader::new().with_environment(names.map(|name| (name.to_owned(), "secret".to_owned())));
+    let names = [
+        "RELAY_ADMIN_TOKEN",
+        "RELAY_KEY_LAPTOP",
+        "ANTHROPIC_API_KEY",
+        "ZAI_API_KEY",
+        "MINIMAX_API_KEY",
+        "OTHER_API_KEY",
+    ];
+    let loader =
+        Loader::new().with_environment(names.map(|name| (name.to_owned(), format!("value-of-{name}"))));
     let loaded = loader
         .with_text("template", Format::Yaml, uncommented)
         .load()
         .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(loaded.config.providers.len(), 6);
     assert_eq!(loaded.config.server.auth.keys.len(), 1);
+    assert_eq!((loaded.config.admin.token.is_some(), loaded.config.prices.len()), (true, 1));
 }
 
 #[test]
@@ -341,7 +356,7 @@ fn the_defaults_in_the_schema_are_the_defaults() {
     let text = format!(
         "server: {{ {} }}\nproviders: [{{ name: a, type: mock, {}, pooling: {{ {} }}, keys: [{{ {} }}] }}]\n\
          routing: {{ {} }}\nhealth: {{ health_check: {{ {} }}, circuit_breaker: {{ {} }} }}\n\
-         logging: {{ {}, debug_options: {{ {} }} }}",
+         logging: {{ {}, debug_options: {{ {} }} }}\nmetrics: {{ {} }}\nadmin: {{ {} }}\nusage: {{ {} }}",
         table("Server"),
         table("Provider"),
         table("Pooling"),
@@ -351,8 +366,12 @@ fn the_defaults_in_the_schema_are_the_defaults() {
         table("CircuitBreaker"),
         table("Logging"),
         table("DebugOptions"),
+        table("Metrics"),
+        table("Admin"),
+        table("Usage"),
     );
-    let without = yaml("providers: [{ name: a, type: mock, keys: [{}] }]").config;
+    let mut without = yaml("providers: [{ name: a, type: mock, keys: [{}] }]").config;
+    without.admin.is_explicit = true;
     assert_eq!(format!("{:?}", yaml(&text).config), format!("{without:?}"));
     let empty = yaml("").config;
     assert_eq!(format!("{empty:?}"), format!("{:?}", Config::default()));
@@ -385,8 +404,16 @@ fn a_file_is_read_in_the_format_of_its_extension() {
 
 #[test]
 fn every_strategy_has_its_name() {
-    for name in ["failover", "round_robin", "weighted_round_robin", "shuffle", "model_based", "least_loaded"]
-    {
+    for name in [
+        "failover",
+        "round_robin",
+        "weighted_round_robin",
+        "shuffle",
+        "model_based",
+        "least_loaded",
+        "cost_based",
+        "latency_based",
+    ] {
         let config = yaml(&format!("routing: {{ strategy: {name} }}")).config;
         assert_eq!(config.routing.strategy.as_str(), name);
         assert!(config.to_yaml().contains(&format!("strategy: {name}\n")));

@@ -42,36 +42,14 @@ const SETTING: &str = "this setting is";
 fn sections_of_unimplemented_features_are_refused() {
     refused("server", "tls: { cert: a, key: b }", SETTING, "terminate TLS at a proxy in front of cc-relay");
     refused("logging.debug_options", "log_tls_metrics: true", SETTING, "");
-    yaml_problems(
-        "metrics: { path: /m }\nadmin: { enabled: true }\nstate: { backend: redis }",
-        &[
-            "1:1: metrics: this setting is not available in this version; write metrics.enabled: false, or remove the section",
-            "2:1: admin: this setting is not available in this version; write admin.enabled: false, or remove the section",
-            "3:1: state: this setting is not available in this version; the state is kept in memory",
-        ],
-    );
-}
-
-#[test]
-fn unimplemented_choices_are_refused_by_name() {
-    #[track_caller]
-    fn check(section: &str, key: &str, value: &str, hint: &str) {
-        let (text, column) = placed(section, &format!("{key}: {value}"));
-        let path = section.replace("providers", "providers[0]");
-        let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
-        let expected = format!("1:{column}: {path}.{key}: `{value}` is not available in this version{hint}");
-        yaml_problems(&text, &[&expected]);
-    }
-    for strategy in ["cost_based", "latency_based"] {
-        check("routing", "strategy", strategy, "use least_loaded, or weighted_round_robin with weights");
-    }
+    refused("usage", "database_url: 'postgres://host/db'", SETTING, "the ledger is a file: usage.path");
+    let state = "1:1: state: this setting is not available in this version; the state is kept in memory";
+    yaml_problems("state: { backend: redis }", &[state]);
 }
 
 #[test]
 fn values_that_mean_off_are_accepted() {
     for (section, setting) in [
-        ("metrics", "enabled: false, path: /metrics"),
-        ("admin", "enabled: false"),
         ("state", "backend: memory"),
         ("routing", "strategy: failover"),
         ("routing", "model_mapping: {}"),
