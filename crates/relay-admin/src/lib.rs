@@ -10,6 +10,9 @@
 //! Every part subscribes to the one record of a request. The data path never waits for any of it: queues are bounded, and what
 //! does not fit is dropped and counted.
 
+#[cfg(feature = "dashboard")]
+pub mod dashboard;
+
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
