@@ -309,7 +309,9 @@ fn listeners_prices_and_budgets_are_checked_like_those_of_a_file() {
     check(&["admin.listen"], |config| config.admin = AdminConfig::default().with_listen(own.clone()));
     check(&["metrics.listen"], |config| config.metrics = MetricsConfig::default().with_listen(own.clone()));
     check(&["metrics.path"], |config| config.metrics.path = "metrics".to_owned());
-    check(&["usage.retention_days"], |config| config.usage.retention_days = NonZeroU32::new(36_501));
+    check(&["usage.retention_days"], |config| {
+        config.usage.retention_days = NonZeroU32::new(36_501);
+    });
     let price = |price: f64| PriceRule::new(TokenPrices::default().with_input(price));
     for figure in [f64::NAN, f64::INFINITY, -1.0, 1e9] {
         check(&["prices[0].input"], |config| config.prices = vec![price(figure)]);
@@ -317,7 +319,7 @@ fn listeners_prices_and_budgets_are_checked_like_those_of_a_file() {
     check(&["prices[0]"], |config| config.prices = vec![PriceRule::default()]);
     check(&["prices[0].provider"], |config| config.prices = vec![price(1.0).with_provider("b")]);
     check(&["prices[0].models[0]"], |config| {
-        config.prices = vec![price(1.0).with_models([Pattern::new("")])]
+        config.prices = vec![price(1.0).with_models([Pattern::new("")])];
     });
     check(&[], |config| config.prices = vec![price(0.0).with_provider("a"), price(1.0).with_provider("zai")]);
     for usd in [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e10] {
