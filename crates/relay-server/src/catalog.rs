@@ -116,17 +116,20 @@ impl Catalog {
         self,
         path: String,
         query: Option<String>,
-        client: Option<ClientCredential>,
+        client: Option<Client>,
     ) -> Result<Response<ResponseBody>, Error> {
         if let List::Providers = self.list {
             return Ok(json(StatusCode::OK, &json!({ "data": self.lists.providers() })));
         }
         let Some(id) = path.strip_prefix(MODEL_PATH) else {
             let page = Page::parse(query.as_deref())?;
-            return page.respond(&self.lists.models(client).await);
+            return page.respond(&self.lists.models_of(client.as_ref()).await);
         };
         let id = percent_decode_str(id).decode_utf8_lossy();
-        let models = self.lists.models(client).await;
+        if let Some(client) = &client {
+            client.check_model(&id)?;
+        }
+        let models = self.lists.models_of(client.as_ref()).await;
         let found = models.iter().find(|model| model.id == id);
         let found = found.ok_or_else(|| Error::UnknownModel { id: id.into_owned() })?;
         Ok(json(StatusCode::OK, &found.to_json()))
@@ -178,7 +181,7 @@ impl<B> Service<Request<B>> for Catalog {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (path, query) = (request.uri().path().to_owned(), request.uri().query().map(str::to_owned));
-        let client = request.extensions().get::<Client>().and_then(Client::credential).cloned();
+        let client = request.extensions().get::<Client>().cloned();
         Box::pin(self.clone().answer(path, query, client))
     }
 }
@@ -189,6 +192,13 @@ pub(crate) fn names(provider: &ProviderConfig) -> impl Iterator<Item = &str> {
 }
 
 impl Lists {
+    /// Returns the models that the client may use.
+    async fn models_of(&self, client: Option<&Client>) -> Vec<Model> {
+        let mut models = self.models(client.and_then(Client::credential).cloned()).await;
+        models.retain(|model| client.is_none_or(|client| client.may_use(&model.id)));
+        models
+    }
+
     /// Returns the models of the configuration, then the further models that upstreams list, each id once.
     async fn models(&self, client: Option<ClientCredential>) -> Vec<Model> {
         let mut models = self.models.clone();

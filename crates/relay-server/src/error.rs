@@ -9,7 +9,7 @@ use relay_messages::{BodyError, cut, error_type};
 use relay_providers::{AttemptError, GuardrailConflict};
 use relay_routing::{PlanError, RouteError, RouteErrorKind};
 
-use crate::auth::Denied;
+use crate::auth::{Denied, ModelDenied};
 use crate::concurrency::Busy;
 use crate::encodings;
 use crate::rate_limit::RateLimited;
@@ -33,6 +33,18 @@ pub enum Error {
     /// The client is not admitted.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The client may not use the model.
+    #[error(transparent)]
+    ModelDenied(#[from] Box<ModelDenied>),
+    /// The relay does not read the models of this operation, and the client may use some models only.
+    #[error(
+        "{} is not served to a client with server.auth.api_keys[].models: the relay cannot check the models of this operation",
+        cut(path)
+    )]
+    OperationDenied {
+        /// The path.
+        path: String,
+    },
     /// `server.max_concurrent` requests are in flight.
     #[error(transparent)]
     Busy(#[from] Busy),
@@ -208,6 +220,12 @@ pub enum Error {
     },
 }
 
+impl From<ModelDenied> for Error {
+    fn from(denied: ModelDenied) -> Self {
+        Self::ModelDenied(Box::new(denied))
+    }
+}
+
 impl From<RateLimited> for Error {
     fn from(limited: RateLimited) -> Self {
         Self::RateLimited(Box::new(limited))
@@ -237,9 +255,11 @@ impl Error {
             Self::NotFound { .. } | Self::NoAnthropicProvider { .. } | Self::UnknownModel { .. } => {
                 StatusCode::NOT_FOUND
             }
-            Self::HostNotAllowed { .. } | Self::OriginNotAllowed { .. } | Self::CrossSite => {
-                StatusCode::FORBIDDEN
-            }
+            Self::ModelDenied(_)
+            | Self::OperationDenied { .. }
+            | Self::HostNotAllowed { .. }
+            | Self::OriginNotAllowed { .. }
+            | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Route(error) => route_status(&error.kind),
@@ -316,6 +336,8 @@ impl Error {
     fn is_final(&self) -> bool {
         match self {
             Self::Denied(_)
+            | Self::ModelDenied(_)
+            | Self::OperationDenied { .. }
             | Self::NoCredential
             | Self::NoGuardrail { .. }
             | Self::HostNotAllowed { .. }

@@ -84,7 +84,9 @@ impl Explainer {
     pub(crate) fn explain(&self, mut headers: HeaderMap, body: Bytes) -> Result<Explanation, Error> {
         let client = self.keys.check(&mut headers)?;
         check_lists(&headers)?;
-        let request = RelayRequest::new(Endpoint::Messages, None, headers, MessagesBody::parse(body)?)
+        let body = MessagesBody::parse(body)?;
+        client.check_models(&body)?;
+        let request = RelayRequest::new(Endpoint::Messages, None, headers, body)
             .with_keys_allowed(client.may_use_configured_keys())
             .with_client_credential(client.into_credential());
         let model = request.body().model().to_string();

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use relay_config::ProviderName;
 use relay_providers::{ApiRequest, Forward, Outcome, requests_guardrail};
 use relay_routing::CredentialId;
@@ -14,6 +15,7 @@ use tower::{Service, ServiceExt};
 use tracing::Instrument;
 
 use crate::auth::Client;
+use crate::catalog::MODEL_PATH;
 use crate::error::Error;
 use crate::intake::check_lists;
 use crate::record::RecordHandle;
@@ -22,6 +24,9 @@ use crate::response::{ResponseBody, ResponseFuture};
 
 /// The type of all upstreams to which requests are forwarded.
 const KIND: &str = "anthropic";
+
+/// The path to which clients upload files.
+const FILES_PATH: &str = "/v1/files";
 
 /// Forwards requests without reading their bodies. Each is sent once: a body that streams cannot be sent again.
 #[derive(Debug, Clone)]
@@ -87,6 +92,21 @@ fn outcome(status: StatusCode) -> Outcome {
     }
 }
 
+/// Checks that a client with a list of models may use an operation whose body is not read. It may read and delete, upload files,
+/// and cancel: a request of any other form may run a model.
+fn check_access(client: &Client, method: &Method, path: &str) -> Result<(), Error> {
+    if client.models().is_none() {
+        return Ok(());
+    }
+    if let Some(id) = path.strip_prefix(MODEL_PATH) {
+        client.check_model(&percent_decode_str(id).decode_utf8_lossy())?;
+    }
+    let is_harmless = matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
+        || path == FILES_PATH
+        || path.ends_with("/cancel");
+    is_harmless.then_some(()).ok_or_else(|| Error::OperationDenied { path: path.to_owned() })
+}
+
 impl<B: ClientBody> Service<Request<B>> for Forwarder {
     type Response = Response<ResponseBody>;
     type Error = Error;
@@ -102,6 +122,11 @@ impl<B: ClientBody> Service<Request<B>> for Forwarder {
             return Box::pin(ready(Err(error)));
         }
         let client = parts.extensions.remove::<Client>();
+        if let Some(client) = &client
+            && let Err(error) = check_access(client, &parts.method, parts.uri.path())
+        {
+            return Box::pin(ready(Err(error)));
+        }
         let record = parts.extensions.remove();
         let mut request = ApiRequest::new(parts.method, parts.uri.path(), RequestStream::new(body));
         request.query = parts.uri.query().map(str::to_owned);
@@ -110,5 +135,36 @@ impl<B: ClientBody> Service<Request<B>> for Forwarder {
         request.client = client.and_then(Client::into_credential);
         request.head_timeout = self.head_timeout;
         Box::pin(self.clone().forward(request, record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay_config::Pattern;
+
+    use super::*;
+
+    #[test]
+    fn a_client_with_models_uses_no_operation_whose_models_are_not_read() {
+        #[track_caller]
+        fn check(method: Method, path: &str, expected: bool) {
+            let limited = Client::new("a").with_models([Pattern::new("claude-haiku-*")]);
+            let found = check_access(&limited, &method, path);
+            assert_eq!(found.is_ok(), expected, "{method} {path}: {found:?}");
+            assert!(found.err().is_none_or(|error| error.status() == StatusCode::FORBIDDEN));
+            assert!(check_access(&Client::new("b"), &method, path).is_ok());
+        }
+        check(Method::POST, "/v1/messages/batches", false);
+        check(Method::POST, "/v1/complete", false);
+        check(Method::PUT, "/v1/anything", false);
+        check(Method::POST, "/v1/files/x", false);
+        check(Method::POST, "/v1/files", true);
+        check(Method::POST, "/v1/messages/batches/b1/cancel", true);
+        check(Method::GET, "/v1/messages/batches/b1/results", true);
+        check(Method::DELETE, "/v1/files/f1", true);
+        check(Method::GET, "/v1/models/claude-haiku-4-5", true);
+        check(Method::GET, "/v1/models/claude%2Dhaiku-4-5", true);
+        check(Method::GET, "/v1/models/claude-opus-5", false);
+        check(Method::HEAD, "/v1/models/claude%2Dopus-5", false);
     }
 }

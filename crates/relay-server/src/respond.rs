@@ -7,7 +7,7 @@
 //! ```
 //! Outside of this layer the error is [`Infallible`]: a client always gets a well-formed answer, in the form of Anthropic's
 //! API: `{"type":"error","error":{"type","message"},"request_id"}`. The known types are the errors of the public layers
-//! ([`auth::Denied`](crate::auth::Denied), [`rate_limit::RateLimited`](crate::rate_limit::RateLimited),
+//! ([`auth::Denied`](crate::auth::Denied), [`auth::ModelDenied`](crate::auth::ModelDenied), [`rate_limit::RateLimited`](crate::rate_limit::RateLimited),
 //! [`concurrency::Busy`](crate::concurrency::Busy), [`RequestTooLarge`]) and [`Error`],
 //! also as the [`source`](std::error::Error::source) of another error. [`RespondLayer::with_errors`] adds types of your own.
 //!
@@ -53,7 +53,7 @@ use relay_messages::{ApiError, ErrorChain, error_body, error_type};
 use relay_providers::RequestTooLarge;
 use tower::{BoxError, Layer, Service};
 
-use crate::auth::Denied;
+use crate::auth::{Denied, ModelDenied};
 use crate::concurrency::Busy;
 use crate::error::Error;
 use crate::rate_limit::{LimitsError, RateLimited};
@@ -235,6 +235,9 @@ impl Answer {
         if let Some(denied) = error.downcast_ref::<Denied>() {
             return Some(Self::known(&Error::from(*denied)));
         }
+        if let Some(denied) = error.downcast_ref::<ModelDenied>() {
+            return Some(Self::known(&Error::from(denied.clone())));
+        }
         if let Some(limited) = error.downcast_ref::<RateLimited>() {
             return Some(Self::known(&Error::from(*limited)));
         }
@@ -381,6 +384,9 @@ mod tests {
         }
         check(Denied::Unknown.into(), 401, "authentication_error", None).await;
         check(Denied::Several.into(), 401, "authentication_error", None).await;
+        let denied =
+            crate::auth::Client::new("a").with_models([relay_config::Pattern::new("m")]).check_model("x");
+        check(denied.unwrap_err().into(), 403, "permission_error", None).await;
         check(Busy { limit: 3 }.into(), 503, "overloaded_error", Some("1")).await;
         check(Error::BodyTooLarge { limit: 5 }.into(), 413, "request_too_large", None).await;
     }

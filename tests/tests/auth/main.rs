@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
+mod client_access;
 mod client_limits;
 mod credential_matrix;
 mod credentials;

@@ -5,14 +5,15 @@ use std::fmt;
 use std::future::{Ready, ready};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::HeaderMap;
 use http::header::{COOKIE, PROXY_AUTHORIZATION};
 use http::request::Parts;
-use relay_config::{ClientAuth, ClientKey, Secret};
+use relay_config::{ClientAuth, ClientKey, ModelPatterns, Secret, write_rfc3339};
 use relay_providers::{ClientCredential, is_subscription_token};
 
-use super::client::Client;
+use super::client::{Client, shared};
 use super::verifier::Verifier;
 use crate::record::RecordHandle;
 
@@ -30,6 +31,20 @@ pub enum Denied {
         "a credential header holds more than one credential: send one, as `x-api-key` or `authorization: Bearer`"
     )]
     Several,
+    /// The key is known, and its time is over (`server.auth.api_keys[].expires`).
+    #[error("this key of the relay expired at {}: get a new one from the operator of the relay", rfc3339(*at))]
+    #[non_exhaustive]
+    Expired {
+        /// The end of the key.
+        at: SystemTime,
+    },
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_rfc3339(&mut text, time);
+    text
 }
 
 /// Admits clients by configured keys (`server.auth`): keys with names, a bearer token, and the form of Claude subscription
@@ -45,9 +60,27 @@ pub struct ConfiguredKeys(Arc<Keys>);
 #[derive(Clone, Default)]
 struct Keys {
     auth: ClientAuth,
-    /// The name of each of `auth.keys`, in order.
-    names: Vec<Arc<str>>,
+    /// The clients of `auth.keys`, in order.
+    clients: Vec<KnownClient>,
     index: KeyIndex,
+}
+
+/// The facts about a client that its requests carry.
+#[derive(Clone)]
+struct KnownClient {
+    name: Arc<str>,
+    models: Option<Arc<ModelPatterns>>,
+}
+
+/// The result of a look-up of all credentials of a request.
+#[derive(Default)]
+struct Shown {
+    /// True if a credential is accepted.
+    is_known: bool,
+    /// The index of the client key that is accepted.
+    client: Option<usize>,
+    /// The index of a client key that has expired.
+    expired: Option<usize>,
 }
 
 /// The indices of keys by a hash of the key. The hash has a random seed, so that neither the time of a look-up nor a collision
@@ -63,12 +96,19 @@ impl Verifier for ConfiguredKeys {
     type Error = Denied;
     type Future = Ready<Result<Client, Denied>>;
 
-    /// A client without a key of this verifier keeps the name that an outer [`AuthLayer`](super::AuthLayer) has given it.
+    /// A client without a key of this verifier keeps the name and the models that an outer [`AuthLayer`](super::AuthLayer) has
+    /// given it. The record of a refused request names the client of an expired key.
     fn verify(&self, head: &mut Parts) -> Self::Future {
-        let outer = head.extensions.get::<Client>().and_then(|client| client.name.clone());
-        let client = self.check(&mut head.headers);
-        let client = client.map(|client| Client { name: client.name.or(outer), ..client });
-        if let Ok(Client { name: Some(name), .. }) = &client
+        let (shown, client) = self.examine(&mut head.headers, SystemTime::now());
+        let client = client.map(|client| match head.extensions.get::<Client>() {
+            Some(outer) if client.name.is_none() => {
+                Client { name: outer.name.clone(), models: outer.models.clone(), ..client }
+            }
+            _ => client,
+        });
+        let expired = shown.expired.map(|index| &self.0.clients[index].name);
+        let name = client.as_ref().map_or(expired, |client| client.name.as_ref());
+        if let Some(name) = name
             && let Some(record) = head.extensions.get::<RecordHandle>()
         {
             record.set_client(name);
@@ -79,9 +119,11 @@ impl Verifier for ConfiguredKeys {
 
 impl From<ClientAuth> for ConfiguredKeys {
     fn from(auth: ClientAuth) -> Self {
-        let names = auth.keys.iter().map(|key| Arc::from(key.name.as_str())).collect();
+        let known =
+            |key: &ClientKey| KnownClient { name: key.name.as_str().into(), models: shared(&key.models) };
+        let clients = auth.keys.iter().map(known).collect();
         let index = KeyIndex::new(&auth.keys);
-        Self(Arc::new(Keys { auth, names, index }))
+        Self(Arc::new(Keys { auth, clients, index }))
     }
 }
 
@@ -89,7 +131,14 @@ impl ConfiguredKeys {
     /// Admits clients that send `key`, under this name.
     #[must_use]
     pub fn with_key(self, name: impl Into<String>, key: Secret) -> Self {
-        self.with(|auth| auth.keys.push(ClientKey::new(name, key)))
+        self.with_client(ClientKey::new(name, key))
+    }
+
+    /// Admits clients that send the key of `client`, until it expires. They may use the models of `client`. Its limits and its
+    /// budget are left to other layers.
+    #[must_use]
+    pub fn with_client(self, client: ClientKey) -> Self {
+        self.with(|auth| auth.keys.push(client))
     }
 
     /// Admits clients that send this bearer token. They have no name.
@@ -117,22 +166,26 @@ impl ConfiguredKeys {
         Self::from(auth)
     }
 
-    /// Removes every credential from `headers`, and returns the client to which they belong.
+    /// Removes every credential from `headers`, and returns the client to which they belong at the current time.
     ///
     /// # Errors
     /// [`Denied`] if a credential is required and none is accepted, or if one header holds several credentials.
     pub fn check(&self, headers: &mut HeaderMap) -> Result<Client, Denied> {
+        self.check_at(headers, SystemTime::now())
+    }
+
+    /// Removes every credential from `headers`, and returns the client to which they belong at the time `now`.
+    ///
+    /// # Errors
+    /// [`Denied`] if a credential is required and none is accepted, or if one header holds several credentials.
+    pub fn check_at(&self, headers: &mut HeaderMap, now: SystemTime) -> Result<Client, Denied> {
+        self.examine(headers, now).1
+    }
+
+    fn examine(&self, headers: &mut HeaderMap, now: SystemTime) -> (Shown, Result<Client, Denied>) {
         let is_list = ClientCredential::is_list(headers);
-        let mut has_key = false;
-        let mut name = None;
         let required = self.0.auth.is_required();
-        if required {
-            for token in ClientCredential::tokens(headers) {
-                let (known, index) = self.find(token);
-                has_key |= known;
-                name = index.or(name);
-            }
-        }
+        let shown = if required { self.look_up(headers, now) } else { Shown::default() };
         let may_pass = |token: &str| match required {
             true => self.0.auth.allow_subscription && is_subscription_token(token) && !self.find(token).0,
             false => true,
@@ -140,23 +193,45 @@ impl ConfiguredKeys {
         let credential = ClientCredential::take(headers, may_pass);
         headers.remove(COOKIE);
         headers.remove(PROXY_AUTHORIZATION);
-        if is_list {
-            return Err(Denied::Several);
-        }
         let subscription = credential.as_ref().is_some_and(ClientCredential::is_subscription);
-        if required && !has_key && !subscription {
-            return Err(Denied::Unknown);
+        if is_list {
+            return (shown, Err(Denied::Several));
         }
-        Ok(Client {
-            name: name.map(|index| Arc::clone(&self.0.names[index])),
+        if required && !shown.is_known && !subscription {
+            let end = shown.expired.and_then(|index| self.0.auth.keys[index].expires);
+            let denied = end.map_or(Denied::Unknown, |at| Denied::Expired { at });
+            return (shown, Err(denied));
+        }
+        let client = shown.client.map(|index| &self.0.clients[index]);
+        let client = Client {
+            name: client.map(|client| Arc::clone(&client.name)),
             credential,
-            may_use_configured_keys: has_key
+            may_use_configured_keys: shown.is_known
                 || !subscription
                 || self.0.auth.subscription_may_use_keys == Some(true),
-        })
+            models: client.and_then(|client| client.models.clone()),
+        };
+        (shown, Ok(client))
     }
 
-    /// Returns `true` if `token` is accepted, and the index of its client key.
+    /// Looks up every credential in `headers`.
+    fn look_up(&self, headers: &HeaderMap, now: SystemTime) -> Shown {
+        let mut shown = Shown::default();
+        let has_expired = |index: &usize| self.0.auth.keys[*index].expires.is_some_and(|end| end <= now);
+        for token in ClientCredential::tokens(headers) {
+            match self.find(token) {
+                (_, Some(index)) if has_expired(&index) => shown.expired = Some(index),
+                (is_known, index) => {
+                    shown.is_known |= is_known;
+                    shown.client = index.or(shown.client);
+                }
+            }
+        }
+        shown
+    }
+
+    /// Returns `true` if `token` is known, and the index of its client key. A key that has expired is known too: it goes to no
+    /// upstream.
     fn find(&self, token: &str) -> (bool, Option<usize>) {
         let bare = unquoted(token);
         let matches = |secret: &Secret| {
@@ -201,6 +276,8 @@ fn unquoted(token: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::header::{HeaderName, HeaderValue};
 
     use super::*;
@@ -264,17 +341,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_keeps_the_name_of_an_outer_layer_unless_it_has_a_key() {
+    async fn a_client_keeps_the_name_and_the_models_of_an_outer_layer_unless_it_has_a_key() {
         for (key, expected) in [(None, "outer"), (Some("relay-a"), "alice")] {
             let verifier = if key.is_some() { keyed(false) } else { open() };
-            let mut request = http::Request::builder().extension(Client::new("outer"));
+            let outer = Client::new("outer").with_models([relay_config::Pattern::new("m")]);
+            let mut request = http::Request::builder().extension(outer);
             if let Some(key) = key {
                 request = request.header("x-api-key", key);
             }
             let (mut head, ()) = request.body(()).unwrap().into_parts();
             let client = verifier.verify(&mut head).await.unwrap();
             assert_eq!(client.name.as_deref(), Some(expected));
+            assert_eq!(client.may_use("x"), key.is_some());
         }
+    }
+
+    #[test]
+    fn a_key_is_accepted_until_it_expires() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let alice = ClientKey::new("alice", Secret::new("relay-a")).with_expires(at);
+        let keys = ConfiguredKeys::default()
+            .with_client(alice)
+            .with_key("bob", Secret::new("relay-b"))
+            .with_subscriptions(false);
+        let check = |headers: &[(&'static str, &'static str)], now: SystemTime| {
+            let pairs = headers
+                .iter()
+                .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            let mut headers: HeaderMap = pairs.collect();
+            let client = keys.check_at(&mut headers, now);
+            assert!(headers.is_empty());
+            client.map(|client| (client.name.as_deref().map(str::to_owned), client.credential.is_some()))
+        };
+        let (key, second) = (("x-api-key", "relay-a"), Duration::from_secs(1));
+        assert_eq!(check(&[key], at - second), Ok((Some("alice".to_owned()), false)));
+        for now in [at, at + second, at + 1_000_000 * second] {
+            assert_eq!(check(&[key], now), Err(Denied::Expired { at }));
+        }
+        // Another credential admits the client, and the expired key goes to no upstream.
+        let other = [key, ("authorization", "Bearer relay-b")];
+        assert_eq!(check(&other, at), Ok((Some("bob".to_owned()), false)));
+        let subscription = [key, ("authorization", "Bearer sk-ant-oat01-x")];
+        assert_eq!(check(&subscription, at), Ok((None, true)));
+        assert_eq!(
+            Denied::Expired { at }.to_string(),
+            "this key of the relay expired at 2027-01-15T08:00:00Z: get a new one from the operator of the relay"
+        );
     }
 
     #[test]

@@ -54,14 +54,17 @@
 //! });
 //! # let _ = layer;
 //! ```
-//! The limits of an admitted client are left to other layers.
+//! The models of an admitted client are checked by [`Client::check_model`], after the body has been read. Its other limits are left
+//! to other layers.
 
 mod client;
 mod keys;
 mod layer;
+mod models;
 mod verifier;
 
 pub use client::Client;
 pub use keys::{ConfiguredKeys, Denied};
 pub use layer::{Auth, AuthFuture, AuthLayer};
+pub use models::ModelDenied;
 pub use verifier::Verifier;

@@ -120,15 +120,18 @@ async fn read(
         Some(record) => request.with_id(record.id().as_str()),
         None => request,
     };
+    if let Some(record) = &record {
+        record.set_request(&request);
+    }
+    if let Some(client) = &client {
+        client.check_models(request.body())?;
+    }
     let request = match client {
         Some(client) => request
             .with_keys_allowed(client.may_use_configured_keys())
             .with_client_credential(client.into_credential()),
         None => request,
     };
-    if let Some(record) = &record {
-        record.set_request(&request);
-    }
     Ok((ReadRequest { request, record }, offload))
 }
 
