@@ -42,7 +42,7 @@ fn without_times(mut event: Value) -> Value {
     let mut fields = event["fields"].take();
     assert!(fields["request_id"].as_str().is_some_and(|id| id.starts_with("req_")), "{fields}");
     fields["request_id"] = "req_".into();
-    for name in ["head_ms", "content_ms", "total_ms"] {
+    for name in ["head_ms", "own_us", "content_ms", "total_ms"] {
         if fields.get(name).is_some() {
             assert!(fields[name].is_u64(), "{fields}");
             fields[name] = 0.into();
@@ -68,15 +68,21 @@ fn messages(fault: &str) -> Request<Full<Bytes>> {
 fn a_streamed_answer_is_logged_with_its_attempts_and_tokens() {
     let [(level, fields)] = &logged(messages("first=529"))[..] else { panic!("not one event") };
     let (bytes, tokens) = (&fields["bytes"], &fields["output_tokens"]);
+    let upstream_id = fields["upstream_request_id"].as_str().unwrap();
+    let first_id =
+        fields["attempts"].as_str().unwrap().split([' ', ',']).find(|word| word.starts_with("req_"));
+    let first_id = first_id.unwrap();
+    assert_ne!(first_id, upstream_id);
     assert!(bytes.as_u64() > Some(0) && tokens.as_u64() > Some(0), "{fields}");
     assert_eq!(level, "INFO");
     assert_eq!(
         *fields,
         json!({
             "message": "request", "request_id": "req_", "method": "POST", "path": "/v1/messages", "status": 200,
-            "model": "claude-x", "client": "alice", "provider": "second",
-            "attempts": "first/none claude-x 529 overloaded ms, second/none mapped 200 success ms",
-            "head_ms": 0, "content_ms": 0, "total_ms": 0, "bytes": bytes, "input_tokens": fields["input_tokens"],
+            "upstream_request_id": upstream_id, "model": "claude-x", "served_model": "mapped", "client": "alice",
+            "provider": "second", "tries": 2,
+            "attempts": format!("first/none claude-x 529 overloaded ms {first_id}, second/none mapped 200 success ms"),
+            "head_ms": 0, "own_us": 0, "content_ms": 0, "total_ms": 0, "stop_reason": "end_turn", "bytes": bytes, "input_tokens": fields["input_tokens"],
             "output_tokens": tokens, "end": "complete",
         })
     );
@@ -87,7 +93,7 @@ fn an_answer_that_breaks_off_is_logged_as_broken() {
     let events = logged(messages("cut"));
     let [(warning, cause), (level, fields)] = &events[..] else { panic!("{events:?}") };
     assert_eq!((&**warning, &cause["message"]), ("WARN", &json!("answer broke off")));
-    assert_eq!((&**level, &fields["end"], &fields["status"]), ("INFO", &json!("broken"), &json!(200)));
+    assert_eq!((&**level, &fields["end"], &fields["status"]), ("WARN", &json!("broken"), &json!(200)));
 }
 
 #[test]
@@ -99,16 +105,32 @@ fn an_error_of_the_relay_is_logged_with_its_message() {
         *fields,
         json!({
             "message": "request", "request_id": "req_", "method": "POST", "path": "/v1/messages", "status": 401,
-            "error": fields["error"], "head_ms": 0, "total_ms": 0, "bytes": fields["bytes"], "end": "complete",
+            "error": fields["error"], "head_ms": 0, "own_us": 0, "total_ms": 0, "bytes": fields["bytes"], "end": "complete",
         })
     );
     assert!(fields["error"].as_str().is_some_and(|error| error.contains("credential")), "{fields}");
 }
 
 #[test]
+fn the_level_shows_failures_and_those_that_an_operator_has_to_repair() {
+    #[track_caller]
+    fn check(fault: &str, status: u64, expected: &str) {
+        let events = logged(messages(fault));
+        let (level, fields) = events.iter().find(|(_, fields)| fields["message"] == "request").unwrap();
+        assert_eq!((&**level, fields["status"].as_u64()), (expected, Some(status)), "{fault}: {fields}");
+    }
+    check("first=529", 200, "INFO");
+    check("429", 429, "INFO");
+    check("500", 500, "WARN");
+    check("529", 503, "WARN");
+    check("first=401,second=401", 502, "ERROR");
+    check("first=401,second=500", 500, "WARN");
+}
+
+#[test]
 fn probes_are_logged_at_level_debug() {
-    for path in ["/health", "/healthz", "/readyz", "/", "/api/hello"] {
-        let request = Request::get(path).body(Full::default()).unwrap();
+    for path in ["/health", "/healthz", "/readyz", "/", "/api/hello", "/v1/providers"] {
+        let request = Request::get(path).header("x-api-key", "relay-a").body(Full::default()).unwrap();
         let [(level, fields)] = &logged(request)[..] else { panic!("not one event") };
         assert_eq!((&**level, &fields["path"], &fields["end"]), ("DEBUG", &json!(path), &json!("complete")));
     }
