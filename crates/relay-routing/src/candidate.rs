@@ -269,23 +269,31 @@ impl ProviderPool {
         self.health.last_failure()
     }
 
-    /// Returns the reason that no request can succeed at the provider now: an open circuit, no credential, only rejected ones,
-    /// or cooldowns of all of them. `None` if some candidate may serve a request.
+    /// Returns the reason that no request can succeed at the provider now: an operator's decision, an open circuit, no credential,
+    /// only rejected ones, or cooldowns of all of them. `None` if some candidate may serve a request.
     #[must_use]
     pub fn obstacle(&self) -> Option<String> {
         let now = clock::now();
+        if self.health.is_paused() {
+            return Some("an operator has paused it".to_owned());
+        }
         if let Some(wait) = self.health.wait_time(now) {
             return Some(format!("its circuit is open; it is tried again in {:.1} s", wait.as_secs_f64()));
         }
         if self.candidates.is_empty() {
             return Some("it has no credential".to_owned());
         }
-        if self.candidates.iter().all(|candidate| candidate.health().is_rejected(now)) {
+        let mut in_use =
+            self.candidates.iter().filter(|candidate| !candidate.health().is_drained()).peekable();
+        if in_use.peek().is_none() {
+            return Some("an operator drains every credential of it".to_owned());
+        }
+        if in_use.clone().all(|candidate| candidate.health().is_rejected(now)) {
             return Some("it has rejected every credential of the relay".to_owned());
         }
         let cooldown =
             |candidate: &Candidate| candidate.health().quota().and_then(|quota| quota.cooldown(now));
-        let cooldowns: Option<Vec<_>> = self.candidates.iter().map(cooldown).collect();
+        let cooldowns: Option<Vec<_>> = in_use.map(cooldown).collect();
         let soonest = cooldowns?.into_iter().min()?;
         Some(format!("all of its credentials are at their limits for {:.1} s", soonest.as_secs_f64()))
     }

@@ -99,6 +99,9 @@ pub enum RouteErrorKind {
         /// The time until it is tried again.
         retry_after: Duration,
     },
+    /// An operator has paused every provider that could serve the request, or drains its keys.
+    #[error("the operator of the relay has paused every provider or key that could serve this request")]
+    Withheld,
     /// Several candidates have failed, and at least one of them is overloaded.
     #[error("every provider that serves the model is overloaded or failing")]
     Overloaded {

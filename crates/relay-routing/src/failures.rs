@@ -99,6 +99,7 @@ impl Failures {
             (Some(after), _, _) => Err(RouteErrorKind::Timeout { after }),
             (None, Some((provider, Err(source))), _) => Err(RouteErrorKind::Attempt { provider, source }),
             (None, None, Some(rejected)) => Err(rejected),
+            (None, None, None) if blocked.is_withheld => Err(RouteErrorKind::Withheld),
             // A plan is never empty, so an attempt has failed. If none was started, the deadline had passed
             // before.
             (None, None, None) => Err(RouteErrorKind::Timeout { after: Duration::ZERO }),

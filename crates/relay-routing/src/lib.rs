@@ -64,6 +64,7 @@ mod affinity;
 mod attempt_log;
 mod candidate;
 mod clock;
+mod control;
 mod error;
 mod failover;
 mod failures;

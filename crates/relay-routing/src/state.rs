@@ -14,6 +14,8 @@ use crate::limits::{LimitLevel, Quota};
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct PoolState {
+    /// True if an operator has paused the provider: it gets no further requests.
+    pub is_paused: bool,
     /// The state of the circuit.
     pub circuit: CircuitState,
     /// The time since the circuit changed its state; `None` if it has been closed from the start.
@@ -57,6 +59,8 @@ pub struct KeyState {
     pub credential: String,
     /// True if the upstream has recently rejected the credential or its account.
     pub is_rejected: bool,
+    /// True if an operator drains the credential: it gets no further requests.
+    pub is_drained: bool,
     /// The remaining cooldown after a limit; `None` if none is running.
     #[serde(rename = "cooldown_ms", serialize_with = "millis")]
     pub cooldown: Option<Duration>,
@@ -82,6 +86,7 @@ impl ProviderPool {
         let resting_models = resting_models.collect();
         drop(rests);
         PoolState {
+            is_paused: health.is_paused(),
             circuit,
             circuit_since: health.circuit_age(now),
             circuit_wait: health.wait_time(now),
@@ -102,6 +107,7 @@ impl KeyState {
         Self {
             credential: candidate.credential().to_string(),
             is_rejected: health.is_rejected(now),
+            is_drained: health.is_drained(),
             cooldown: quota.and_then(|quota| quota.cooldown(now)),
             limits: quota.map(|quota: &Quota| quota.levels(now)).unwrap_or_default(),
         }

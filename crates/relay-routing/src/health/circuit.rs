@@ -254,6 +254,17 @@ impl Circuit {
         is_open
     }
 
+    /// Closes the circuit, whatever its state is. Returns `true` if it was not closed. The permits of requests under way have no
+    /// effect on it.
+    pub fn reset(&mut self, now: Instant) -> bool {
+        let was_closed = matches!(self.state, State::Closed { .. });
+        match was_closed {
+            true => self.state = State::Closed { failures: 0 },
+            false => self.change(State::Closed { failures: 0 }, now),
+        }
+        !was_closed
+    }
+
     /// Takes over the state of `other`. A running trial of `other` is not a trial of this circuit.
     pub(crate) fn inherit_state(&mut self, other: &Self) {
         let state = match other.state {

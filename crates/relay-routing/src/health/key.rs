@@ -20,6 +20,8 @@ pub(crate) struct KeyHealth {
     rejection: Mutex<Cooldown>,
     /// `true` once the credential was rejected, until a success. It spares most requests the lock.
     was_rejected: AtomicBool,
+    /// `true` while an operator drains the credential.
+    is_drained: AtomicBool,
     load: Load,
 }
 
@@ -29,6 +31,7 @@ impl KeyHealth {
             quota,
             rejection: Mutex::default(),
             was_rejected: AtomicBool::new(false),
+            is_drained: AtomicBool::new(false),
             load: Load::default(),
         }
     }
@@ -36,6 +39,7 @@ impl KeyHealth {
     /// Takes over the state of the same credential under an earlier configuration.
     pub(crate) fn inherit_state(&self, other: &Self) {
         self.change_rejection(|rejection| *rejection = other.rejection().clone());
+        self.is_drained.store(other.is_drained(), Ordering::Release);
         if let (Some(quota), Some(other)) = (self.quota(), other.quota()) {
             quota.inherit_state(other);
         }
@@ -78,6 +82,24 @@ impl KeyHealth {
     pub(crate) fn is_rejected(&self, now: Instant) -> bool {
         self.was_rejected() && self.rejection().remaining(now).is_some()
             || self.quota().is_some_and(|quota| quota.is_rejected(now))
+    }
+
+    /// Returns `true` if an operator drains the credential: no further request uses it.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_drained.load(Ordering::Acquire)
+    }
+
+    /// Drains the credential, or uses it again. Returns `true` if that is a change.
+    pub(crate) fn set_drained(&self, is_drained: bool) -> bool {
+        self.is_drained.swap(is_drained, Ordering::AcqRel) != is_drained
+    }
+
+    /// Ends the rejection of the credential and of its account, and their cooldown. Returns `true` if one was running.
+    pub(crate) fn reset_pauses(&self, now: Instant) -> bool {
+        let mut was_rejected = false;
+        self.change_rejection(|rejection| was_rejected = rejection.end(now));
+        let had_pause = self.quota().is_some_and(|quota| quota.reset_pauses(now));
+        was_rejected || had_pause
     }
 
     /// Returns `true` if no request can use the credential now, as far as that is known without a lock.

@@ -84,6 +84,13 @@ impl ModelRests {
         }
     }
 
+    /// Ends the rest of every model. Returns `true` if some model rested.
+    pub(crate) fn clear(&mut self, now: Instant) -> bool {
+        let rested = self.all(now).next().is_some();
+        self.0.clear();
+        rested
+    }
+
     /// Records the success of a request that was sent at `sent_at`. It ends a rest of `model` that began before.
     pub(crate) fn record_success(&mut self, model: &str, sent_at: Instant) {
         self.0.retain(|rest| *rest.model != *model || rest.since > sent_at);

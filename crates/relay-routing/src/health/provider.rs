@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub(crate) struct ProviderHealth {
     /// The models whose tokens the provider does not count.
     uncounted: Mutex<Uncounted>,
     load: Load,
+    /// `true` while an operator pauses the provider.
+    is_paused: AtomicBool,
     /// The reason for which the circuit opened last; empty if it never did.
     open_reason: Mutex<String>,
     last_failure: LastFailure,
@@ -52,6 +55,7 @@ impl ProviderHealth {
             rests: Mutex::default(),
             uncounted: Mutex::new(Uncounted::new(UNCOUNTED_MODELS, UNCOUNTED)),
             load: Load::default(),
+            is_paused: AtomicBool::new(false),
             open_reason: Mutex::default(),
             last_failure: LastFailure::default(),
             probe: None,
@@ -70,6 +74,7 @@ impl ProviderHealth {
         *self.rests() = other.rests().clone();
         *lock(&self.uncounted) = lock(&other.uncounted).clone();
         *lock(&self.open_reason) = other.open_reason();
+        self.is_paused.store(other.is_paused(), Ordering::Release);
         self.probe_if_open(self.state(now));
     }
 
@@ -112,6 +117,26 @@ impl ProviderHealth {
             tracing::info!(%provider, state, reason = "the open duration has passed", "circuit");
         }
         permit
+    }
+
+    /// Returns `true` if an operator pauses the provider: it gets no further requests.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Acquire)
+    }
+
+    /// Pauses the provider, or resumes it. Returns `true` if that is a change.
+    pub(crate) fn set_paused(&self, is_paused: bool) -> bool {
+        self.is_paused.swap(is_paused, Ordering::AcqRel) != is_paused
+    }
+
+    /// Closes the circuit and ends the rest of every model. Returns `true` if that is a change.
+    pub(crate) fn reset_circuit(self: &Arc<Self>, now: Instant) -> bool {
+        let rested = self.rests().clear(now);
+        let was_closed = !lock(&self.circuit).reset(now);
+        if !was_closed {
+            self.state_changed(&"an operator has reset it", now);
+        }
+        rested || !was_closed
     }
 
     /// Records an answer as the provider's last attempt.

@@ -71,6 +71,13 @@ impl Cooldown {
         self.0 = Some(Running { until, since: now, in_trial });
     }
 
+    /// Ends the cooldown. Returns `true` if it was running.
+    pub(crate) fn end(&mut self, now: Instant) -> bool {
+        let was_running = self.remaining(now).is_some();
+        self.0 = None;
+        was_running
+    }
+
     /// Ends the cooldown after the success of a request that was sent at `sent_at`.
     ///
     /// A request that was sent before the last refusal proves nothing, and the cooldown goes on.

@@ -269,6 +269,14 @@ impl Quota {
         self.change().cooldown.record_success(sent_at);
     }
 
+    /// Ends the cooldown and the rejection of the account, whenever they began. Returns `true` if one was running. The amounts
+    /// left of the limits do not change.
+    pub fn reset_pauses(&self, now: Instant) -> bool {
+        let mut state = self.change();
+        let (cooldown, rejection) = (state.cooldown.end(now), state.rejection.end(now));
+        cooldown || rejection
+    }
+
     /// Returns the smallest fraction left of any limit, from 0 to 1; 1 if no limit is known.
     #[must_use]
     pub fn fraction_left(&self, now: Instant) -> f64 {

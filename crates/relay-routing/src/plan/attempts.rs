@@ -81,6 +81,8 @@ pub(crate) struct Blocked {
     pub(crate) limited: Option<Duration>,
     /// The failing provider that is tried again first.
     pub(crate) failing: Option<FailingProvider>,
+    /// `true` if an operator has paused a provider, or drains a key.
+    pub(crate) is_withheld: bool,
 }
 
 /// A provider with an open circuit.
@@ -217,6 +219,7 @@ impl<'a> Plan<'a> {
             let provider = self.demand.provider(ranked.pool, now);
             for candidate in self.remaining_in(ranked) {
                 match ranked.availability(&self.demand, provider, candidate, now) {
+                    Availability::Paused | Availability::Drained => blocked.is_withheld = true,
                     Availability::Limited(wait) => {
                         blocked.limited = Some(blocked.limited.map_or(wait, |soonest| soonest.min(wait)));
                     }

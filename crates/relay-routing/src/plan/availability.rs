@@ -21,6 +21,10 @@ pub(crate) enum Availability {
     Rejected,
     /// The candidate is tried after all others: it has broken off an answer to the same session.
     Interrupted,
+    /// An operator has paused the provider.
+    Paused,
+    /// An operator drains the key.
+    Drained,
     /// The request counts tokens, and the provider has no count for the model.
     Uncounted,
     /// The limits of the key, or of the model at the provider, do not permit the request before this time has passed.
@@ -49,6 +53,9 @@ impl ProviderAvailability {
     ) -> Self {
         let blocked = |obstacle| Self { obstacle: Some(obstacle), rest: None };
         let health = pool.health();
+        if health.is_paused() {
+            return blocked(Availability::Paused);
+        }
         if let Some(wait) = health.wait_time(now) {
             return blocked(Availability::Failing(wait));
         }
@@ -86,6 +93,9 @@ impl Availability {
             return obstacle;
         }
         let health = candidate.health();
+        if health.is_drained() {
+            return Self::Drained;
+        }
         if let (Some(quota), Some(cost)) = (health.quota(), cost)
             && let Some(wait) = quota.wait_time(cost, now)
         {
@@ -123,6 +133,8 @@ impl fmt::Display for Availability {
         match self {
             Self::Free => f.write_str("free"),
             Self::Resting(reason) => reason.fmt(f),
+            Self::Paused => f.write_str("an operator has paused the provider"),
+            Self::Drained => f.write_str("an operator drains the key"),
             Self::Uncounted => f.write_str("the provider has no token count for this model"),
             Self::Rejected => f.write_str("the provider has rejected the key"),
             Self::Interrupted => f.write_str("it broke off an answer to this session"),

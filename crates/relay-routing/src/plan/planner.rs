@@ -17,7 +17,7 @@ use super::model_routes::ModelRoutes;
 use super::ranked::Ranked;
 use super::rotation::Rotations;
 use crate::affinity::{AffinityHint, AffinityTable, SessionKey};
-use crate::candidate::{CandidateId, ProviderPool};
+use crate::candidate::{CandidateId, CredentialId, ProviderPool};
 use crate::clock;
 use crate::error::PlanError;
 use crate::lock::lock;
@@ -111,11 +111,25 @@ impl Planner {
         &self.pools
     }
 
-    /// Returns `true` if some provider has a candidate, and its circuit admits a request now.
+    /// Returns `true` if some provider that is not paused has a candidate that is not drained, and its circuit admits a request
+    /// now.
     #[must_use]
     pub fn has_usable(&self) -> bool {
         let now = clock::now();
-        self.pools.iter().any(|pool| pool.health().wait_time(now).is_none() && !pool.candidates().is_empty())
+        let has_candidate =
+            |pool: &ProviderPool| pool.candidates().iter().any(|candidate| !candidate.health().is_drained());
+        let admits = |pool: &ProviderPool| {
+            !pool.health().is_paused() && pool.health().wait_time(now).is_none() && has_candidate(pool)
+        };
+        self.pools.iter().any(admits)
+    }
+
+    /// Returns `true` if an operator has paused this provider, or drains this credential of it.
+    #[must_use]
+    pub fn is_withheld(&self, provider: &ProviderName, credential: &CredentialId) -> bool {
+        let Some(pool) = self.pools.iter().find(|pool| pool.name() == provider) else { return false };
+        let is_drained = |index: usize| pool.candidates()[index].health().is_drained();
+        pool.health().is_paused() || pool.index_of(credential).is_some_and(is_drained)
     }
 
     /// Orders the candidates for `request`.
