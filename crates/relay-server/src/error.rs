@@ -85,7 +85,7 @@ pub enum Error {
         /// The value of `origin`.
         origin: String,
     },
-    /// A web page of another site caused the request, and the browser sent no `origin`.
+    /// A web page of another site caused the request, as the browser reports in `sec-fetch-site`.
     #[error("the relay does not serve web pages of other sites (`sec-fetch-site`)")]
     CrossSite,
     /// `anthropic-beta` names too many betas.
@@ -178,6 +178,14 @@ pub enum Error {
         /// The path.
         path: String,
     },
+    /// An operator has paused the only provider of an operation, or drains its key.
+    #[error(
+        "the operator of the relay has paused provider `{provider}` or its key, and no other one can serve this request"
+    )]
+    Withheld {
+        /// The provider.
+        provider: String,
+    },
     /// The client requests a guardrail for an operation that runs without one.
     #[error("{path} applies no guardrail: only /v1/messages at a provider of type `bedrock` does")]
     NoGuardrail {
@@ -238,7 +246,9 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Denied(_) | Self::NoCredential => StatusCode::UNAUTHORIZED,
-            Self::Busy(_) | Self::BuffersFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy(_) | Self::BuffersFull { .. } | Self::Withheld { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding { .. } | Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -295,6 +305,7 @@ impl Error {
             | Self::BuffersFull { .. }
             | Self::Upstream { source: AttemptError::Saturated(_), .. } => Some(BUSY_RETRY),
             Self::RateLimited(limited) => Some(Duration::from_secs(limited.retry_seconds())),
+            Self::Withheld { .. } => Some(OVERLOAD_RETRY),
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Overloaded { retry_after } => {
                     Some(retry_after.unwrap_or(OVERLOAD_RETRY).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
@@ -302,6 +313,7 @@ impl Error {
                 RouteErrorKind::Failing { retry_after, .. } => {
                     Some((*retry_after).clamp(BUSY_RETRY, FAILING_RETRY_MAX))
                 }
+                RouteErrorKind::Withheld => Some(OVERLOAD_RETRY),
                 // Not capped: a client that retries before the limit is reset fails again.
                 RouteErrorKind::Limited { retry_after } => Some((*retry_after).max(BUSY_RETRY)),
                 RouteErrorKind::Attempt { source: AttemptError::Saturated(_), .. } => Some(BUSY_RETRY),
@@ -370,9 +382,10 @@ fn route_status(kind: &RouteErrorKind) -> StatusCode {
         RouteErrorKind::Plan(PlanError::Guardrail { .. } | PlanError::Unsuitable { .. }) => {
             StatusCode::BAD_REQUEST
         }
-        RouteErrorKind::Plan(_) | RouteErrorKind::Overloaded { .. } | RouteErrorKind::Failing { .. } => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        RouteErrorKind::Plan(_)
+        | RouteErrorKind::Overloaded { .. }
+        | RouteErrorKind::Failing { .. }
+        | RouteErrorKind::Withheld => StatusCode::SERVICE_UNAVAILABLE,
         RouteErrorKind::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
         RouteErrorKind::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         RouteErrorKind::Attempt { source, .. } => attempt_status(source),

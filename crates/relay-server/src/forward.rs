@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use relay_config::ProviderName;
 use relay_providers::{ApiRequest, Forward, Outcome, requests_guardrail};
-use relay_routing::CredentialId;
+use relay_routing::{CredentialId, Planner};
 use relay_transport::RequestStream;
 use tower::{Service, ServiceExt};
 use tracing::Instrument;
@@ -33,17 +33,43 @@ const FILES_PATH: &str = "/v1/files";
 pub(crate) struct Forwarder {
     /// The upstreams, highest priority first.
     upstreams: Arc<[(ProviderName, Forward)]>,
+    /// Has the decisions of operators about providers and keys.
+    planner: Arc<Planner>,
     head_timeout: Option<Duration>,
 }
 
 impl Forwarder {
-    pub(crate) fn new(upstreams: Vec<(ProviderName, Forward)>, head_timeout: Option<Duration>) -> Self {
-        Self { upstreams: upstreams.into(), head_timeout }
+    pub(crate) fn new(
+        upstreams: Vec<(ProviderName, Forward)>,
+        planner: Arc<Planner>,
+        head_timeout: Option<Duration>,
+    ) -> Self {
+        Self { upstreams: upstreams.into(), planner, head_timeout }
     }
 
     /// Returns `true` if no `anthropic` provider is configured.
     pub(crate) fn is_empty(&self) -> bool {
         self.upstreams.is_empty()
+    }
+
+    /// Returns the first upstream that can serve `request` and that no operator has paused, with the credential that it uses.
+    fn choose(&self, request: &ApiRequest) -> Result<(&ProviderName, &Forward, CredentialId), Error> {
+        let mut withheld = None;
+        for (name, upstream) in &*self.upstreams {
+            if !upstream.can_serve(request.client.as_ref(), request.keys_allowed) {
+                continue;
+            }
+            let credential = upstream.key_for(request).map_or(CredentialId::Client, CredentialId::Key);
+            if !self.planner.is_withheld(name, &credential) {
+                return Ok((name, upstream, credential));
+            }
+            withheld.get_or_insert(name);
+        }
+        Err(match withheld {
+            Some(name) => Error::Withheld { provider: name.to_string() },
+            None if self.upstreams.is_empty() => Error::NoAnthropicProvider { path: request.path.clone() },
+            None => Error::NoCredential,
+        })
     }
 
     async fn forward(
@@ -54,17 +80,8 @@ impl Forwarder {
         if request.method == Method::POST && requests_guardrail(&request.headers) {
             return Err(Error::NoGuardrail { path: request.path });
         }
-        let can_serve = |(_, upstream): &&(ProviderName, Forward)| {
-            upstream.can_serve(request.client.as_ref(), request.keys_allowed)
-        };
-        let Some((name, upstream)) = self.upstreams.iter().find(can_serve) else {
-            return Err(match self.upstreams.is_empty() {
-                true => Error::NoAnthropicProvider { path: request.path },
-                false => Error::NoCredential,
-            });
-        };
+        let (name, upstream, credential) = self.choose(&request)?;
         let log = record.as_ref().map(RecordHandle::attempt_log).unwrap_or_default();
-        let credential = upstream.key_for(&request).map_or(CredentialId::Client, CredentialId::Key);
         log.start(name.clone(), KIND, credential, Arc::default());
         let span = tracing::error_span!("attempt", provider = name.as_str(), attempt = 1);
         match upstream.clone().oneshot(request).instrument(span).await {

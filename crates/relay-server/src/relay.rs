@@ -141,6 +141,11 @@ impl Relay {
         RelayState::new(configuration, is_draining, is_ready, providers.collect())
     }
 
+    /// Returns `true` if the configuration has a provider of this name, enabled or not.
+    pub(crate) fn is_configured(&self, provider: &str) -> bool {
+        self.0.explainer.providers().any(|(name, _, _)| name.as_str() == provider)
+    }
+
     /// The configuration, as the builder received it.
     pub(crate) fn config(&self) -> &Config {
         &self.0.origin.config

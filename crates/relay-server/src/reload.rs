@@ -101,6 +101,11 @@ impl Reloadable {
         Ok(changes)
     }
 
+    /// The lock that is held while the relay is replaced.
+    pub(crate) fn replacing(&self) -> &Mutex<()> {
+        &self.current.replacing
+    }
+
     /// Makes `/readyz` answer 503 from now on, also after a further replacement. Requests are served as before.
     pub fn start_draining(&self) {
         let _replacing = self.current.replacing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -172,7 +172,7 @@ impl Routing {
         let operations = router::Operations {
             messages: Intake::new(routed.clone(), Endpoint::Messages, limits.clone()),
             count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
-            api: Forwarder::new(built.forwards, server.timeout),
+            api: Forwarder::new(built.forwards, Arc::clone(&planner), server.timeout),
             catalog,
         };
         Operations { context, planner, operations }
