@@ -85,6 +85,12 @@ pub enum Error {
         /// The value of `origin`.
         origin: String,
     },
+    /// A web page of another origin caused the request, on a listener that serves only its own pages.
+    #[error("this listener serves its own pages only, and no web page of `{}`", cut(origin))]
+    ForeignOrigin {
+        /// The value of `origin`.
+        origin: String,
+    },
     /// A web page of another site caused the request, as the browser reports in `sec-fetch-site`.
     #[error("the relay does not serve web pages of other sites (`sec-fetch-site`)")]
     CrossSite,
@@ -269,6 +275,7 @@ impl Error {
             | Self::OperationDenied { .. }
             | Self::HostNotAllowed { .. }
             | Self::OriginNotAllowed { .. }
+            | Self::ForeignOrigin { .. }
             | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
@@ -354,6 +361,7 @@ impl Error {
             | Self::NoGuardrail { .. }
             | Self::HostNotAllowed { .. }
             | Self::OriginNotAllowed { .. }
+            | Self::ForeignOrigin { .. }
             | Self::CrossSite => true,
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Plan(_) | RouteErrorKind::CredentialRejected { .. } => true,

@@ -78,6 +78,8 @@ mod response;
 mod router;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "serve")]
+pub mod site;
 mod stack;
 pub mod stages;
 mod state;

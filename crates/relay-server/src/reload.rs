@@ -1,6 +1,8 @@
 //! A relay whose configuration can be replaced while it serves requests.
 
 use std::convert::Infallible;
+#[cfg(feature = "serve")]
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
@@ -17,7 +19,8 @@ use crate::changes::Changes;
 use crate::listener::Listener;
 use crate::relay::Relay;
 #[cfg(feature = "serve")]
-use crate::serve::Serving;
+use crate::serve::{Served, Serving};
+#[cfg(feature = "serve")]
 use crate::stack::StackFuture;
 use crate::stages;
 
@@ -113,28 +116,27 @@ impl Reloadable {
     }
 }
 
-impl Reloadable {
-    /// Serves a request.
-    pub(crate) fn respond<B>(&self, request: Request<B>) -> StackFuture
+#[cfg(feature = "serve")]
+impl Served for Reloadable {
+    fn on_listener(mut self, listener: Listener) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    fn serving(&self) -> Serving {
+        self.relay().serving().clone()
+    }
+
+    fn start_draining(&self) {
+        Self::start_draining(self);
+    }
+
+    fn respond<B>(&self, request: Request<B>, _: SocketAddr) -> StackFuture
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         self.relay().respond(request, self.listener)
-    }
-}
-
-#[cfg(feature = "serve")]
-impl Reloadable {
-    /// Applies the rules of `listener` to the requests of this clone.
-    pub(crate) fn on_listener(mut self, listener: Listener) -> Self {
-        self.listener = Some(listener);
-        self
-    }
-
-    /// The part of the relay in use that only listeners use.
-    pub(crate) fn serving(&self) -> Serving {
-        self.relay().serving().clone()
     }
 }
 
@@ -159,6 +161,6 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.respond(request)
+        self.relay().respond(request, self.listener)
     }
 }

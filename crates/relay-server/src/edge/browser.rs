@@ -14,7 +14,7 @@ use futures_util::future::Either;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
@@ -46,14 +46,30 @@ pub(crate) struct BrowserLayer {
 #[derive(Debug)]
 struct Rules {
     hosts: HostRule,
-    /// `server.cors.allowed_origins`.
-    origins: Vec<Origin>,
+    pages: Pages,
+}
+
+/// The web pages that may send requests.
+#[derive(Debug)]
+enum Pages {
+    /// Those of `server.cors.allowed_origins`.
+    Listed(Vec<Origin>),
+    /// Those that the listener itself serves.
+    Own,
 }
 
 impl BrowserLayer {
     pub(crate) fn new(server: &ServerConfig) -> Self {
         let hosts = HostRule::new(server.allowed_hosts.clone());
-        Self { rules: Arc::new(Rules { hosts, origins: server.allowed_origins.clone() }) }
+        Self { rules: Arc::new(Rules { hosts, pages: Pages::Listed(server.allowed_origins.clone()) }) }
+    }
+
+    /// Refuses every web page except those that the listener itself serves. No page of another origin is ever listed, and no
+    /// preflight is granted.
+    #[cfg(feature = "serve")]
+    pub(crate) fn for_own_pages(server: &ServerConfig) -> Self {
+        let hosts = HostRule::new(server.allowed_hosts.clone());
+        Self { rules: Arc::new(Rules { hosts, pages: Pages::Own }) }
     }
 }
 
@@ -63,21 +79,37 @@ impl Rules {
         self.hosts.check(request)?;
         let headers = request.headers();
         let mut origins = headers.get_all(ORIGIN).iter();
-        let Some(origin) = origins.next() else {
-            return match headers.get_all(SEC_FETCH_SITE).iter().all(is_own_site) {
-                true => Ok(None),
-                false => Err(Error::CrossSite),
-            };
-        };
-        let listed =
-            origin.to_str().ok().and_then(Origin::parse).is_some_and(|it| self.origins.contains(&it));
-        match listed && origins.next().is_none() {
-            true => Ok(Some(origin.clone())),
-            false => Err(Error::OriginNotAllowed {
-                origin: String::from_utf8_lossy(origin.as_bytes()).into_owned(),
-            }),
+        let origin = origins.next();
+        if (origin.is_none() || matches!(self.pages, Pages::Own))
+            && !headers.get_all(SEC_FETCH_SITE).iter().all(is_own_site)
+        {
+            return Err(Error::CrossSite);
+        }
+        let Some(origin) = origin else { return Ok(None) };
+        let is_single = origins.next().is_none();
+        let text = || String::from_utf8_lossy(origin.as_bytes()).into_owned();
+        match &self.pages {
+            Pages::Own if is_single && is_own_origin(origin, request) => Ok(None),
+            Pages::Own => Err(Error::ForeignOrigin { origin: text() }),
+            Pages::Listed(listed) => {
+                let origin_of = |value: &HeaderValue| value.to_str().ok().and_then(Origin::parse);
+                match is_single && origin_of(origin).is_some_and(|origin| listed.contains(&origin)) {
+                    true => Ok(Some(origin.clone())),
+                    false => Err(Error::OriginNotAllowed { origin: text() }),
+                }
+            }
         }
     }
+}
+
+/// Returns `true` if `origin` is that of the host that `request` names. [`HostRule`] has accepted this host. The scheme is
+/// https if a proxy in front of the listener terminates TLS.
+fn is_own_origin<B>(origin: &HeaderValue, request: &Request<B>) -> bool {
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str().as_bytes()));
+    let origin = origin.as_bytes();
+    let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    host.is_some() && authority == host
 }
 
 /// Returns `true` if a request with this `sec-fetch-site` was not caused by another site's page: the user has typed the

@@ -28,9 +28,9 @@ use super::client_io::ClientIo;
 use super::client_version::ClientVersion;
 use super::exchange::{OpenExchange, SentBody};
 use super::open_connections::OpenConnections;
+use super::served::Served;
 use super::settings::{HeadTimeouts, ServeSettings};
 use super::streams::StreamExecutor;
-use crate::reload::Reloadable;
 
 /// The limit of an HTTP/1.1 head and the size of one read, in bytes.
 ///
@@ -54,8 +54,8 @@ const UNSENT: u32 = 32 * 1024;
 /// The time that an idle HTTP/2 connection has to end after GOAWAY.
 const GOAWAY_TIME: Duration = Duration::from_secs(1);
 /// A client connection to be served.
-pub(super) struct Connection {
-    relay: Reloadable,
+pub(super) struct Connection<T> {
+    served: T,
     activity: Arc<Activity>,
     stopping: watch::Receiver<bool>,
     open: Arc<OpenConnections>,
@@ -63,14 +63,10 @@ pub(super) struct Connection {
 
 type Server<'a, S> = auto::Connection<'a, TokioIo<ClientIo>, S, StreamExecutor>;
 
-impl Connection {
+impl<T: Served> Connection<T> {
     /// `stopping` becomes `true` when the server stops. The connection is one of `open` while it is served.
-    pub(super) fn new(
-        relay: Reloadable,
-        stopping: watch::Receiver<bool>,
-        open: Arc<OpenConnections>,
-    ) -> Self {
-        Self { relay, activity: Arc::new(Activity::new()), stopping, open }
+    pub(super) fn new(served: T, stopping: watch::Receiver<bool>, open: Arc<OpenConnections>) -> Self {
+        Self { served, activity: Arc::new(Activity::new()), stopping, open }
     }
 
     /// Serves requests until the connection ends.
@@ -79,7 +75,7 @@ impl Connection {
             tracing::debug!(%error, "the connection closed before it was served");
             return;
         }
-        let settings = self.relay.serving().settings;
+        let settings = self.served.serving().settings;
         let open = self.open.add(Arc::clone(&self.activity));
         // Polled when one of its own events has occurred, and not with each event of the connection.
         let mut closing: FuturesUnordered<_> = iter::once(self.closing(settings.head_timeouts)).collect();
@@ -93,7 +89,7 @@ impl Connection {
         };
         let io = ClientIo::new(stream, Arc::clone(&self.activity), settings.write_timeout);
         let server = self.builder(settings, version);
-        let service = service_fn(|request| self.respond(request));
+        let service = service_fn(|request| self.respond(request, peer));
         let connection = pin!(server.serve_connection(TokioIo::new(io), service));
         if let Err(error) = self.run(connection, closing).await {
             self.log_end(peer, &*error);
@@ -215,11 +211,12 @@ impl Connection {
     fn respond(
         &self,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<SentBody>, Infallible>> + Send + use<> {
+        peer: SocketAddr,
+    ) -> impl Future<Output = Result<Response<SentBody>, Infallible>> + Send + use<T> {
         let version = request.version();
         let (is_http2, is_http10) = (version == Version::HTTP_2, version <= Version::HTTP_10);
         let exchange = OpenExchange::new(&self.activity, !request.body().is_end_stream(), is_http2);
-        let response = self.relay.respond(request.map(|body| exchange.receive(body)));
+        let response = self.served.respond(request.map(|body| exchange.receive(body)), peer);
         async move {
             let response = response.await?;
             Ok(response.map(|body| SentBody::new(body, exchange, is_http2, is_http10)))

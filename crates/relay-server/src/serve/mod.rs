@@ -16,6 +16,7 @@ mod open_connections;
 mod piece;
 mod progress;
 mod refusal;
+mod served;
 mod serving;
 mod settings;
 mod streams;
@@ -35,6 +36,7 @@ use crate::offload::MayBlock;
 use crate::reload::Reloadable;
 use accept::Acceptor;
 use connection::Connection;
+pub(crate) use served::Served;
 pub(crate) use serving::Serving;
 pub(crate) use settings::{HeadTimeouts, ListenerOptions};
 
@@ -61,7 +63,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// The result of [`serve`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
     /// The number of connections that were still busy after `server.drain_timeout_ms`, and were cut.
@@ -82,19 +84,28 @@ pub async fn serve(
     relay: impl Into<Reloadable>,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let relay = relay.into();
+    serve_on(listener, relay.into(), shutdown).await
+}
+
+/// Serves `served` on `listener` until `shutdown` completes, as [`serve`] describes.
+pub(crate) async fn serve_on<S: Served>(
+    listener: TcpListener,
+    served: S,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
-    let relay = relay.on_listener(Listener { is_loopback, linger: LINGER_TIME, may_block: MayBlock::here() });
+    let served =
+        served.on_listener(Listener { is_loopback, linger: LINGER_TIME, may_block: MayBlock::here() });
     // The places of the relay in use now. A relay that replaces it brings no further ones.
-    let limit = relay.serving().connections;
+    let limit = served.serving().connections;
     let open = Arc::clone(limit.open());
     let mut acceptor = Acceptor::new(listener, limit);
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(async {
         shutdown.await;
-        relay.start_draining();
-        let delay = relay.serving().settings.drain_delay;
+        served.start_draining();
+        let delay = served.serving().settings.drain_delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
@@ -104,7 +115,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = acceptor.accept() => {
-                let connection = Connection::new(relay.clone(), stopping.clone(), Arc::clone(&open));
+                let connection = Connection::new(served.clone(), stopping.clone(), Arc::clone(&open));
                 connections.spawn(connection.serve(accepted));
             }
         }
@@ -113,7 +124,7 @@ pub async fn serve(
     stop.send_replace(true);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     // An error is the end of the time limit. The rest is cut.
-    let _ = tokio::time::timeout(relay.serving().settings.drain_timeout, all_ended).await;
+    let _ = tokio::time::timeout(served.serving().settings.drain_timeout, all_ended).await;
     let cut = connections.len();
     connections.shutdown().await;
     Drained { cut }

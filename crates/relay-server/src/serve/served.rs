@@ -1,0 +1,30 @@
+//! The services that listeners serve.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::Request;
+use http_body::Body;
+use tower::BoxError;
+
+use super::Serving;
+use crate::listener::Listener;
+use crate::stack::StackFuture;
+
+/// A service that listeners serve: the relay, or a [`Site`](crate::site::Site) of the program.
+pub(crate) trait Served: Clone + Send + Sync + 'static {
+    /// Applies the rules of `listener` to the requests of this clone.
+    fn on_listener(self, listener: Listener) -> Self;
+
+    /// The settings of the listeners now, and the places for their connections.
+    fn serving(&self) -> Serving;
+
+    /// Notes that a listener is about to stop.
+    fn start_draining(&self);
+
+    /// Serves a request that `peer` has sent.
+    fn respond<B>(&self, request: Request<B>, peer: SocketAddr) -> StackFuture
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>;
+}
