@@ -316,6 +316,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_closes_the_circuit_and_earlier_permits_have_no_effect() {
+        let start = clock::now();
+        let mut circuit = circuit(2, 1);
+        let early = circuit.admit(start).unwrap();
+        for _ in 0..2 {
+            run(&mut circuit, Verdict::Failure, start);
+        }
+        assert_eq!(circuit.state(start), CircuitState::Open);
+        assert!(circuit.reset(start));
+        assert_eq!(circuit.state(start), CircuitState::Closed);
+        for _ in 0..2 {
+            circuit.report(early, Verdict::Failure, start);
+        }
+        assert_eq!(circuit.state(start), CircuitState::Closed);
+        assert!(!circuit.reset(start), "it is closed");
+    }
+
+    #[test]
     fn consecutive_failures_open_the_circuit_and_consecutive_trials_close_it() {
         use CircuitState::{Closed, HalfOpen, Open};
         let start = clock::now();

@@ -594,6 +594,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_ends_a_cooldown_and_a_rejection_at_once() {
+        let (now, body) = (clock::now(), body());
+        let (quota, cost) = (quota(2, 0, now), RequestCost::new(&body));
+        quota.settle(quota.reserve(&cost, now).unwrap(), TokensUsed::default(), now);
+        quota.start_cooldown(Some(9 * SECOND), now);
+        quota.reject(60 * SECOND, now);
+        assert_eq!(quota.wait_time(&cost, now), Some(9 * SECOND));
+        assert!(quota.is_known_to_be_limited(now));
+        assert!(quota.reset_pauses(now));
+        assert!(!quota.reset_pauses(now), "nothing is running");
+        assert!(!quota.is_known_to_be_limited(now) && !quota.is_rejected(now));
+        assert_eq!((quota.cooldown(now), quota.wait_time(&cost, now)), (None, None));
+        assert_eq!(quota.fraction_left(now), 0.5, "the limits stay as they are");
+    }
+
+    #[test]
     fn a_request_that_was_never_sent_costs_nothing() {
         let (now, body) = (clock::now(), body());
         let (quota, cost) = (quota(1, 100, now), RequestCost::with_estimate(&body, 50));
