@@ -52,9 +52,9 @@ struct Rules {
 /// The web pages that may send requests.
 #[derive(Debug)]
 enum Pages {
-    /// Those of `server.cors.allowed_origins`.
+    /// The pages of `server.cors.allowed_origins`.
     Listed(Vec<Origin>),
-    /// Those that the listener itself serves.
+    /// The pages that the listener itself serves.
     Own,
 }
 
