@@ -10,8 +10,14 @@
 //! Every part subscribes to the one record of a request. The data path never waits for any of it: queues are bounded, and what
 //! does not fit is dropped and counted.
 
+pub mod api;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
+pub mod events;
+pub mod model;
+pub mod recent;
+pub mod series;
+pub mod serve;
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -1,0 +1,56 @@
+//! The parts that the admin API shows and controls.
+
+use std::fmt;
+use std::sync::Arc;
+
+use relay_config::{Secret, ServerConfig};
+use relay_server::Reloadable;
+
+use super::hook::Reload;
+use crate::events::Events;
+use crate::recent::Recent;
+use crate::series::Series;
+
+/// The parts that the admin API shows and controls. `recent`, `series` and `events` are subscribers of the relay's records.
+#[non_exhaustive]
+pub struct AdminParts {
+    /// The relay.
+    pub relay: Reloadable,
+    /// The last requests.
+    pub recent: Recent,
+    /// The figures of the last hour.
+    pub series: Series,
+    /// The events.
+    pub events: Events,
+    /// The settings of listeners: accepted hosts, the time limit of writes, and HTTP/2.
+    pub server: ServerConfig,
+    /// The token that clients have to send. Without one, every client of this machine is admitted.
+    pub token: Option<Secret>,
+    /// Reads the configuration again.
+    pub reload: Option<Arc<dyn Reload>>,
+    /// The warnings of the configuration.
+    pub warnings: Vec<String>,
+}
+
+impl AdminParts {
+    /// Creates the parts of an API without a token.
+    #[must_use]
+    pub fn new(relay: Reloadable, recent: Recent, series: Series, events: Events) -> Self {
+        Self {
+            relay,
+            recent,
+            series,
+            events,
+            server: ServerConfig::default(),
+            token: None,
+            reload: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for AdminParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminParts").field("recent", &self.recent).finish_non_exhaustive()
+    }
+}

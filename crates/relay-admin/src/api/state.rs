@@ -1,0 +1,36 @@
+//! `GET /admin/v1/state`.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::app::App;
+use crate::model::{ErrorBody, LedgerBody, ProcessFacts, StateBody, unix_ms};
+
+/// Returns the state of the relay: its providers with circuits, keys, limits and cooldowns.
+#[utoipa::path(
+    get,
+    path = "/admin/v1/state",
+    tag = "state",
+    responses((status = 200, body = StateBody), (status = 401, body = ErrorBody))
+)]
+pub(super) async fn state(State(app): State<Arc<App>>) -> Json<StateBody> {
+    Json(app.state())
+}
+
+impl App {
+    /// Returns the state now.
+    pub(super) fn state(&self) -> StateBody {
+        let facts = ProcessFacts {
+            started_unix_ms: self.started_unix_ms,
+            now_unix_ms: unix_ms(SystemTime::now()),
+            in_flight: self.parts.recent.in_flight() as u64,
+            sessions: 0,
+            warnings: self.parts.warnings.clone(),
+            ledger: LedgerBody::default(),
+        };
+        StateBody::new(self.parts.relay.relay().state(), facts)
+    }
+}

@@ -1,0 +1,72 @@
+//! The last events.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::event::{Content, Event};
+
+/// The last events, numbered from 1.
+#[derive(Debug)]
+pub(super) struct Ring {
+    capacity: usize,
+    /// The number of the last event.
+    last: u64,
+    events: VecDeque<Arc<Event>>,
+    is_closed: bool,
+}
+
+/// The answer of the ring to a reader.
+pub(super) enum Found {
+    /// The events after its place.
+    Events(Vec<Arc<Event>>),
+    /// Nothing new.
+    Nothing,
+    /// The next event of the reader is not in the ring any more, or the ring is closed.
+    End,
+}
+
+impl Ring {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { capacity, last: 0, events: VecDeque::with_capacity(capacity), is_closed: false }
+    }
+
+    /// Adds an event, and returns the one that has made room for it.
+    pub(super) fn push(&mut self, content: Content) -> Option<Arc<Event>> {
+        let oldest = match self.events.len() < self.capacity {
+            true => None,
+            false => self.events.pop_front(),
+        };
+        self.last += 1;
+        self.events.push_back(Arc::new(Event::new(self.last, content)));
+        oldest
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Returns `true` if the event after number `last` is in the ring, or will be the next one.
+    pub(super) fn has_next_after(&self, last: u64) -> bool {
+        last <= self.last && self.missed(last) <= self.events.len() as u64
+    }
+
+    /// Returns at most `limit` events after number `last`.
+    pub(super) fn after(&self, last: u64, limit: usize) -> Found {
+        let missed = self.missed(last);
+        if missed == 0 {
+            return if self.is_closed { Found::End } else { Found::Nothing };
+        }
+        let Some(start) = (self.events.len() as u64).checked_sub(missed) else { return Found::End };
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        Found::Events(self.events.iter().skip(start).take(limit).cloned().collect())
+    }
+
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// The number of events after number `last`.
+    fn missed(&self, last: u64) -> u64 {
+        self.last.saturating_sub(last)
+    }
+}

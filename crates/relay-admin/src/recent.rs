@@ -1,0 +1,147 @@
+//! The last requests, and those that are under way.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use relay_server::{RecordHandle, RecordSubscriber, RequestId, RequestRecord};
+
+/// The most requests under way that are listed. Further ones are listed once they have ended.
+const RUNNING: usize = 10_000;
+
+/// The paths that machines request again and again. Their requests are not listed.
+const PROBES: [&str; 5] = ["/health", "/healthz", "/readyz", "/", "/api/hello"];
+
+/// The last requests that have ended, and those that are under way. Clones share them.
+///
+/// It keeps the records themselves, without a copy: at most `capacity` of requests that have ended, the oldest of which makes
+/// room for a new one, and at most 10,000 of requests under way. Requests for `/`, `/api/hello`, `/health`, `/healthz` and
+/// `/readyz` are not listed.
+///
+/// ```
+/// use relay_admin::recent::Recent;
+/// use relay_config::Config;
+/// use relay_server::Relay;
+///
+/// let recent = Recent::new(1000);
+/// let relay = Relay::builder(Config::default()).allow_no_provider().on_finished(recent.clone()).build()?;
+/// assert!(recent.newest_first().is_empty());
+/// # let _ = relay;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Recent(Arc<Shared>);
+
+struct Shared {
+    capacity: usize,
+    requests: Mutex<Requests>,
+}
+
+#[derive(Default)]
+struct Requests {
+    /// The number of the last request.
+    last: u64,
+    running: HashMap<RequestId, (u64, RecordHandle)>,
+    /// In the order in which they ended.
+    ended: VecDeque<Listed>,
+}
+
+/// A request with its place in the order in which requests began.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The number of the request: the larger one began later.
+    pub number: u64,
+    /// The record. It is final if its [`end`](RequestRecord::end) is set.
+    pub record: Arc<RequestRecord>,
+}
+
+impl Recent {
+    /// Creates an empty list that keeps `capacity` requests that have ended, at least 1.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self(Arc::new(Shared { capacity: capacity.max(1), requests: Mutex::default() }))
+    }
+
+    /// The largest number of requests that have ended and are kept.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.0.capacity
+    }
+
+    /// The number of requests under way, at most 10,000.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.lock().running.len()
+    }
+
+    /// Returns the requests, the one that began last first. Those under way are copies of this moment.
+    #[must_use]
+    pub fn newest_first(&self) -> Vec<Listed> {
+        let requests = self.lock();
+        let running: Vec<_> = requests.running.values().cloned().collect();
+        let mut listed: Vec<_> = requests.ended.iter().cloned().collect();
+        drop(requests);
+        // A copy of a record takes its lock, which is not to be waited for here.
+        let running =
+            running.into_iter().map(|(number, record)| Listed { number, record: record.snapshot() });
+        listed.extend(running.filter(|listed| !is_probe(&listed.record)));
+        listed.sort_by_key(|listed| std::cmp::Reverse(listed.number));
+        // A request may have ended between the two steps.
+        listed.dedup_by_key(|listed| listed.number);
+        listed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        self.0.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RecordSubscriber for Recent {
+    fn started(&self, record: &RecordHandle) {
+        let mut requests = self.lock();
+        requests.last += 1;
+        if requests.running.len() < RUNNING {
+            let number = requests.last;
+            requests.running.insert(record.id().clone(), (number, record.clone()));
+        }
+    }
+
+    fn finished(&self, record: &Arc<RequestRecord>) {
+        let mut requests = self.lock();
+        let running = requests.running.remove(&record.id);
+        if is_probe(record) {
+            return;
+        }
+        let number = match &running {
+            Some((number, _)) => *number,
+            None => {
+                requests.last += 1;
+                requests.last
+            }
+        };
+        let oldest = match requests.ended.len() < self.0.capacity {
+            true => None,
+            false => requests.ended.pop_front(),
+        };
+        requests.ended.push_back(Listed { number, record: Arc::clone(record) });
+        // What is no longer needed is freed without the lock.
+        drop(requests);
+        drop((oldest, running));
+    }
+}
+
+/// Returns `true` for a request by which a machine checks the relay.
+pub(crate) fn is_probe(record: &RequestRecord) -> bool {
+    record.endpoint.is_none() && PROBES.contains(&&*record.path)
+}
+
+impl fmt::Debug for Recent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let requests = self.lock();
+        f.debug_struct("Recent")
+            .field("capacity", &self.0.capacity)
+            .field("running", &requests.running.len())
+            .field("ended", &requests.ended.len())
+            .finish()
+    }
+}

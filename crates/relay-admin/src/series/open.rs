@@ -1,0 +1,87 @@
+//! The point that is not complete.
+
+use http::StatusCode;
+use relay_config::ProviderName;
+use relay_routing::Usd;
+use relay_server::{RequestEnd, RequestRecord};
+
+use super::histogram::Histogram;
+use super::step::start_of;
+use crate::model::Point;
+
+/// The figures of the step under way.
+#[derive(Default)]
+pub(super) struct Open {
+    /// The number of the step since the Unix epoch; 0 before the first event.
+    pub(super) step: u64,
+    /// The largest number of requests under way at one time.
+    pub(super) peak: u32,
+    requests: u64,
+    errors: u64,
+    rate_limited: u64,
+    head: Histogram,
+    content: Histogram,
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_read_tokens: u64,
+    cache_write_tokens: u64,
+    cost: Usd,
+    /// At most as many as there are providers.
+    by_provider: Vec<(ProviderName, u64)>,
+}
+
+impl Open {
+    /// Begins another step without a figure. The allocations are used again.
+    pub(super) fn restart(&mut self, step: u64, in_flight: u32) {
+        let mut before = std::mem::take(self);
+        before.head.clear();
+        before.content.clear();
+        before.by_provider.clear();
+        let Self { head, content, by_provider, .. } = before;
+        *self = Self { step, peak: in_flight, head, content, by_provider, ..Self::default() };
+    }
+
+    pub(super) fn add(&mut self, record: &RequestRecord) {
+        let status = record.status.map_or(0, |status| status.as_u16());
+        self.requests += 1;
+        self.errors += u64::from(status >= 500 || record.end == Some(RequestEnd::Broken));
+        self.rate_limited += u64::from(status == StatusCode::TOO_MANY_REQUESTS.as_u16());
+        if let Some(head) = record.head {
+            self.head.add(head);
+        }
+        if let Some(content) = record.first_content {
+            self.content.add(content);
+        }
+        let usage = &record.usage;
+        self.input_tokens += usage.input_tokens.unwrap_or(0);
+        self.output_tokens += usage.output_tokens.unwrap_or(0);
+        self.cache_read_tokens += usage.cache_read_input_tokens.unwrap_or(0);
+        self.cache_write_tokens += usage.cache_creation_input_tokens.unwrap_or(0);
+        self.cost = self.cost + record.cost.unwrap_or_default();
+        let Some(provider) = &record.provider else { return };
+        match self.by_provider.iter_mut().find(|(name, _)| name == provider) {
+            Some((_, count)) => *count += 1,
+            None => self.by_provider.push((provider.clone(), 1)),
+        }
+    }
+
+    pub(super) fn point(&self, in_flight: u32) -> Point {
+        Point {
+            unix_ms: start_of(self.step),
+            requests: self.requests,
+            errors: self.errors,
+            rate_limited: self.rate_limited,
+            in_flight: self.peak.max(in_flight),
+            head_p50_ms: self.head.percentile(50),
+            head_p95_ms: self.head.percentile(95),
+            content_p50_ms: self.content.percentile(50),
+            content_p95_ms: self.content.percentile(95),
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            cache_read_tokens: self.cache_read_tokens,
+            cache_write_tokens: self.cache_write_tokens,
+            cost_usd: self.cost.as_dollars(),
+            by_provider: self.by_provider.iter().map(|(name, count)| (name.to_string(), *count)).collect(),
+        }
+    }
+}
