@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 }
 
 /// The configuration file, and settings that override it.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Settings {
     /// Configuration file. Default: a file found in the working directory or the home directory.

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! listeners ▸ edge layers ▸ client limits ▸ intake ▸ failover over providers ──▶ upstreams
+//!                │ records
+//!                └─▶ observers ──▶ admin listener
 //! ```
 //! The list in [`relay`] has the stages of [`relay_server::stages`], from the upstreams to the clients. `serve` puts the relay
 //! on its listeners.
@@ -9,12 +11,17 @@
 use relay_config::Config;
 use relay_server::{BuildError, Relay};
 
-/// Composes the relay that listens on the addresses in `server.listen` and nowhere else.
-pub(crate) fn relay(config: Config) -> Result<Relay, BuildError> {
+use crate::observers::Observers;
+
+/// Composes the relay that listens on the addresses in `server.listen` and nowhere else. `observers` receive its records.
+pub(crate) fn relay(config: Config, observers: Option<&Observers>) -> Result<Relay, BuildError> {
     let loopback_only = config.server.is_loopback_only();
-    let relay = Relay::builder(config)
-        .reachable_from_loopback_only(loopback_only)
-        .allow_no_provider() // the loader has warned, and an operator may add one later
+    let builder = Relay::builder(config).reachable_from_loopback_only(loopback_only).allow_no_provider(); // the loader has warned, and an operator may add one later
+    let builder = match observers {
+        Some(observers) => observers.subscribe(builder),
+        None => builder,
+    };
+    let relay = builder
         .providers()? // for each credential: model mapping ▸ images ▸ adaptation ▸ attempts
         .failover() // strategy ▸ one candidate at a time, until an answer is final
         .intake() // reads and decompresses a body, within its limits

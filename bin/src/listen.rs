@@ -18,14 +18,14 @@ pub(crate) enum ListenError {
     },
     #[error(
         "cannot listen on {address}: the address is in use, perhaps by another cc-relay (`cc-relay status` shows it); \
-         stop that program, or choose another port with --listen or server.listen"
+         stop that program, or choose another port with {setting}"
     )]
-    InUse { address: ListenAddress },
+    InUse { address: ListenAddress, setting: &'static str },
     #[error(
         "cannot listen on {address}: not permitted; ports below 1024 often need privileges, choose another with \
-         --listen or server.listen"
+         {setting}"
     )]
-    NotPermitted { address: ListenAddress },
+    NotPermitted { address: ListenAddress, setting: &'static str },
     #[error(
         "cannot listen on {address}: this machine does not have the address; use 127.0.0.1 for clients on this \
          machine, 0.0.0.0 for all its addresses"
@@ -39,12 +39,15 @@ pub(crate) enum ListenError {
     },
 }
 
-/// Binds every address. A repeated address is bound once.
-pub(crate) async fn bind(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, ListenError> {
+/// Binds every address. A repeated address is bound once. `setting` is the way to choose another one.
+pub(crate) async fn bind(
+    addresses: &[ListenAddress],
+    setting: &'static str,
+) -> Result<Vec<TcpListener>, ListenError> {
     let mut listeners = Vec::new();
     let mut bound = BTreeSet::new();
     for address in addresses {
-        bind_one(address, &mut bound, &mut listeners).await?;
+        bind_one(address, setting, &mut bound, &mut listeners).await?;
     }
     Ok(listeners)
 }
@@ -53,6 +56,7 @@ pub(crate) async fn bind(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>
 /// for IPv6), addresses that the machine does not have are skipped, as long as one remains.
 async fn bind_one(
     address: &ListenAddress,
+    setting: &'static str,
     bound: &mut BTreeSet<SocketAddr>,
     listeners: &mut Vec<TcpListener>,
 ) -> Result<(), ListenError> {
@@ -72,9 +76,11 @@ async fn bind_one(
                 listeners.push(listener);
             }
             Err(source) => match source.kind() {
-                io::ErrorKind::AddrInUse => return Err(ListenError::InUse { address: address.clone() }),
+                io::ErrorKind::AddrInUse => {
+                    return Err(ListenError::InUse { address: address.clone(), setting });
+                }
                 io::ErrorKind::PermissionDenied => {
-                    return Err(ListenError::NotPermitted { address: address.clone() });
+                    return Err(ListenError::NotPermitted { address: address.clone(), setting });
                 }
                 io::ErrorKind::AddrNotAvailable => {
                     missing = Some(ListenError::NotHere { address: address.clone() });

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use relay_config::ServerConfig;
-use relay_server::{BuildError, Drained, Relay};
+use relay_admin::api::Reload;
+use relay_config::{AdminConfig, ServerConfig};
+use relay_server::{BuildError, Drained, Reloadable};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -14,6 +16,8 @@ use crate::client_hint::{self, Hint};
 use crate::compose;
 use crate::listen::{self, ListenError};
 use crate::logging::{self, Log, LoggingError};
+use crate::observers::Observers;
+use crate::reload::FileReload;
 use crate::settings::{Origin, SettingsError, Start};
 use crate::signals::{Signal, Signals};
 
@@ -48,50 +52,67 @@ impl ServeError {
 /// first signal, and 1 if a second signal has ended the process.
 pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     let start = Start::read(settings)?;
-    let config = start.loaded.config.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Runtime)?;
     // Before the first line of the log, which an operator may take for the sign that the process runs.
     let signals = runtime.block_on(async { Signals::new() }).map_err(ServeError::Signals)?;
-    let log = logging::install(&config.logging)?;
+    let log = logging::install(&start.loaded.config.logging)?;
     start.log();
-    let hints = client_hint::of(&config);
-    let server = config.server.clone();
-    let relay = compose::relay(config)?;
-    let ended = runtime.block_on(run(relay, &server, &hints, signals, &log));
+    let ended = runtime.block_on(run(settings, start, signals, &log));
     // A thread may still be resolving a name. Its result is no longer needed.
     runtime.shutdown_background();
     ended
 }
 
 async fn run(
-    relay: Relay,
-    server: &ServerConfig,
-    hints: &[Hint],
+    settings: &Settings,
+    start: Start,
     mut signals: Signals,
     log: &Log,
 ) -> Result<ExitCode, ServeError> {
-    let listeners = listen::bind(&server.listen).await?;
-    announce(&listeners, hints).map_err(ServeError::LocalAddress)?;
+    let config = start.loaded.config;
+    let (server, hints) = (config.server.clone(), client_hint::of(&config));
+    let admin_config = config.admin.clone();
+    let admin_listeners = bind_admin(&admin_config).await?;
+    let observers = (!admin_listeners.is_empty()).then(Observers::new);
+    let relay = Reloadable::new(compose::relay(config, observers.as_ref())?);
+    let listeners = listen::bind(&server.listen, "--listen or server.listen").await?;
+    announce(&listeners, &admin_listeners, &hints).map_err(ServeError::LocalAddress)?;
 
-    let (stop, _) = watch::channel(false);
+    let (stop, stop_admin) = (watch::Sender::new(false), watch::Sender::new(false));
     let mut serving = JoinSet::new();
     for listener in listeners {
-        let mut stop = stop.subscribe();
-        let shutdown = async move {
-            // An error means that the sender is gone, which is a reason to stop as well.
-            let _ = stop.wait_for(|stop| *stop).await;
+        serving.spawn(relay_server::serve(listener, relay.clone(), is_set(stop.subscribe())));
+    }
+    let mut administration = JoinSet::new();
+    if let Some(observers) = observers {
+        let reload = match start.origin {
+            Origin::File(file) => {
+                let reload = FileReload::new(settings.clone(), file, relay.clone());
+                Some(Arc::new(reload) as Arc<dyn Reload>)
+            }
+            _ => None,
         };
-        serving.spawn(relay_server::serve(listener, relay.clone(), shutdown));
+        let warnings = start.loaded.warnings.iter().map(ToString::to_string).collect();
+        let admin = observers.admin(relay, &admin_config, &server, reload, warnings);
+        let stopped = is_set(stop_admin.subscribe());
+        administration.spawn(relay_admin::serve::serve(admin_listeners, admin, stopped));
     }
     tokio::select! {
-        signal = stop_signal(&mut signals, log) => log_stop(signal, server),
+        signal = stop_signal(&mut signals, log) => log_stop(signal, &server),
         // Before the stop, a listener ends only by a panic.
         Some(ended) = serving.join_next() => drop(ended?),
     }
     stop.send_replace(true);
+    let ended = async {
+        let cut = drained(serving).await?;
+        // Until here an operator can watch.
+        stop_admin.send_replace(true);
+        drained(administration).await?;
+        Ok::<_, JoinError>(cut)
+    };
     tokio::select! {
-        cut = drained(serving) => match cut? {
+        cut = ended => match cut? {
             0 => tracing::info!("stopped"),
             cut => tracing::warn!(cut, "stopped; connections that were still busy have been cut"),
         },
@@ -101,6 +122,29 @@ async fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the value is `true`.
+async fn is_set(mut value: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a reason to stop as well.
+    let _ = value.wait_for(|value| *value).await;
+}
+
+/// Binds the admin listener if it is enabled. If its address was not chosen and is in use, the relay runs without it.
+async fn bind_admin(admin: &AdminConfig) -> Result<Vec<TcpListener>, ListenError> {
+    if !admin.enabled {
+        return Ok(Vec::new());
+    }
+    match listen::bind(std::slice::from_ref(&admin.listen), "admin.listen").await {
+        Err(ListenError::InUse { address, .. }) if !admin.is_explicit => {
+            tracing::warn!(
+                "{address} is in use, perhaps by another cc-relay: this one runs without metrics, admin API and dashboard; \
+                 admin.listen chooses another address"
+            );
+            Ok(Vec::new())
+        }
+        result => result,
+    }
 }
 
 /// Waits for a signal that stops the process, and returns its name. SIGHUP reopens the log file.
@@ -162,10 +206,13 @@ impl Start {
 }
 
 /// Logs the addresses of the relay, and the commands that point Claude Code at it.
-fn announce(listeners: &[TcpListener], hints: &[Hint]) -> io::Result<()> {
+fn announce(listeners: &[TcpListener], admin: &[TcpListener], hints: &[Hint]) -> io::Result<()> {
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     for address in &addresses {
         tracing::info!("listening on http://{address}");
+    }
+    for listener in admin {
+        tracing::info!("admin on http://{}", listener.local_addr()?);
     }
     let Some(first) = addresses.first() else { return Ok(()) };
     let address = listen::as_destination(*first);

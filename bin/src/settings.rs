@@ -56,10 +56,7 @@ impl Start {
             return Ok(Self { loaded, origin: Origin::Demo });
         }
         if let Some(file) = file(settings)? {
-            return Ok(Self {
-                loaded: loader(settings).with_file(&file).load()?,
-                origin: Origin::File(file),
-            });
+            return Ok(Self { loaded: read_file(settings, &file)?, origin: Origin::File(file) });
         }
         let mut discovery = Discovery::from_environment(variable, answers);
         list_models(&mut discovery);
@@ -67,6 +64,11 @@ impl Start {
         let loaded = loader(settings).with_default_providers(config.providers).load()?;
         Ok(Self { loaded, origin: Origin::Environment { found, missing } })
     }
+}
+
+/// Reads this configuration file, with the settings of the environment and of the command line.
+pub(crate) fn read_file(settings: &Settings, file: &Path) -> Result<Loaded, SettingsError> {
+    Ok(loader(settings).with_file(file).load()?)
 }
 
 /// Finds the configuration file, if there is one.

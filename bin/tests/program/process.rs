@@ -68,6 +68,9 @@ impl User {
             .env_clear()
             .env("HOME", self.home.path())
             .env("XDG_CONFIG_HOME", self.path("xdg"))
+            // A test that needs them enables them by a variable of its own.
+            .env("CC_RELAY_ADMIN__ENABLED", "false")
+            .env("CC_RELAY_USAGE__ENABLED", "false")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.home)
             .stdin(Stdio::null())
