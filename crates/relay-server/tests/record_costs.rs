@@ -39,15 +39,20 @@ const MESSAGE: &str = r#"{"type":"message","role":"assistant","content":[],"mode
 struct Script(u16, &'static [Option<&'static str>]);
 
 /// One microdollar for each token of input, ten for each of output, a thousand for each search. The provider `free` has no
-/// price.
+/// price, and `mapped` has one for the model that its answers name.
 struct Prices;
 
 impl Pricing for Prices {
     fn cost(&self, provider: &ProviderName, model: &str, usage: &Usage) -> Option<Usd> {
-        assert_eq!(model, "claude-x");
+        match provider.as_str() {
+            "free" => return None,
+            "mapped" if model == "claude-x" => return None,
+            "mapped" => assert_eq!(model, "x"),
+            _ => assert_eq!(model, "claude-x"),
+        }
         let searches = usage.web_search_requests.unwrap_or(0) * 1000;
         let micros = usage.total_input_tokens()? + 10 * usage.output_tokens? + searches;
-        (provider.as_str() != "free").then(|| Usd::from_nanos(micros * 1000))
+        Some(Usd::from_nanos(micros * 1000))
     }
 }
 
@@ -247,6 +252,15 @@ async fn an_unknown_price_is_no_cost() {
     assert_eq!(costs(&record), (None, vec![None], false));
     let failing = Script(200, &[Some(START), Some(BUSY)]);
     let record = call(&[("free", failing), ("b", WHOLE)], "/v1/messages", true).await;
+    assert_eq!(costs(&record), (Some(WHOLE_COST), vec![None, Some(WHOLE_COST)], true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_price_is_that_of_the_model_in_the_answer_if_the_sent_one_has_none() {
+    let record = call(&[("mapped", WHOLE)], "/v1/messages", true).await;
+    assert_eq!(costs(&record), (Some(WHOLE_COST), vec![Some(WHOLE_COST)], false));
+    let failing = Script(200, &[Some(START), Some(BUSY)]);
+    let record = call(&[("mapped", failing), ("b", WHOLE)], "/v1/messages", true).await;
     assert_eq!(costs(&record), (Some(WHOLE_COST), vec![None, Some(WHOLE_COST)], true));
 }
 

@@ -126,7 +126,7 @@ pub struct RequestRecord {
     /// attempt whose answer the client did not get.
     pub is_estimated: bool,
     /// True if the upstream bills the answer that the client got.
-    pub(crate) is_billed: bool,
+    pub is_billed: bool,
     /// The cost of all attempts together, by [`Builder::with_pricing`](crate::Builder::with_pricing). It includes attempts
     /// whose answers the client did not get, as far as their upstreams bill them. `None` if nothing was billed, or if the
     /// price of every billed attempt is unknown.
