@@ -24,6 +24,7 @@ use crate::layers::{LayerBody, RequestService};
 use crate::options::Options;
 use crate::record::RecordSubscriber;
 use crate::relay::Relay;
+use crate::spending::Spending;
 use crate::stages::{self, Providers};
 
 /// Builds a [`Relay`] from a [`Config`].
@@ -126,6 +127,29 @@ impl Builder {
     #[must_use]
     pub fn with_pricing(mut self, pricing: Arc<dyn Pricing>) -> Self {
         self.options.pricing = Some(pricing);
+        self
+    }
+
+    /// Enforces the budgets of the configured clients (`server.auth.api_keys[].budget_usd`) by the amounts that `spending` returns.
+    /// Without it, no budget is enforced, and a configuration that has one is reported in the log.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::SystemTime;
+    ///
+    /// use relay_config::{Config, ProviderConfig, ProviderKind};
+    /// use relay_routing::Usd;
+    /// use relay_server::Relay;
+    ///
+    /// let nothing = |_client: &str, _since: SystemTime| Usd::ZERO;
+    /// let config = Config::new([ProviderConfig::new("local", ProviderKind::Mock)]);
+    /// let relay = Relay::builder(config).with_spending(Arc::new(nothing)).build()?;
+    /// # let _ = relay;
+    /// # Ok::<(), relay_server::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn with_spending(mut self, spending: Arc<dyn Spending>) -> Self {
+        self.options.spending = Some(spending);
         self
     }
 

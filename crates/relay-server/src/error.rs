@@ -13,6 +13,7 @@ use crate::auth::{Denied, ModelDenied};
 use crate::concurrency::Busy;
 use crate::encodings;
 use crate::rate_limit::RateLimited;
+use crate::spending::BudgetSpent;
 
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const ACCEPT_ENCODING: HeaderName = http::header::ACCEPT_ENCODING;
@@ -51,6 +52,9 @@ pub enum Error {
     /// The client is at one of its own limits.
     #[error(transparent)]
     RateLimited(Box<RateLimited>),
+    /// The client has spent its budget.
+    #[error(transparent)]
+    BudgetSpent(Box<BudgetSpent>),
     /// The bodies of all requests together would exceed `server.max_buffered_bytes`.
     #[error(
         "the relay holds as many bytes of request bodies as it may ({limit}, server.max_buffered_bytes); \
@@ -246,6 +250,12 @@ impl From<RateLimited> for Error {
     }
 }
 
+impl From<BudgetSpent> for Error {
+    fn from(spent: BudgetSpent) -> Self {
+        Self::BudgetSpent(Box::new(spent))
+    }
+}
+
 impl Error {
     /// The status of the response.
     #[must_use]
@@ -255,7 +265,7 @@ impl Error {
             Self::Busy(_) | Self::BuffersFull { .. } | Self::Withheld { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited(_) | Self::BudgetSpent(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedEncoding { .. } | Self::ContentType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyStalled { .. } | Self::BodyTooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
@@ -313,6 +323,7 @@ impl Error {
             | Self::Upstream { source: AttemptError::Saturated(_), .. } => Some(BUSY_RETRY),
             Self::RateLimited(limited) => Some(Duration::from_secs(limited.retry_seconds())),
             Self::Withheld { .. } => Some(OVERLOAD_RETRY),
+            Self::BudgetSpent(spent) => Some(Duration::from_secs(spent.retry_seconds())),
             Self::Route(RouteError { kind, .. }) => match kind {
                 RouteErrorKind::Overloaded { retry_after } => {
                     Some(retry_after.unwrap_or(OVERLOAD_RETRY).clamp(BUSY_RETRY, OVERLOAD_RETRY_MAX))
@@ -357,6 +368,7 @@ impl Error {
             Self::Denied(_)
             | Self::ModelDenied(_)
             | Self::OperationDenied { .. }
+            | Self::BudgetSpent(_)
             | Self::NoCredential
             | Self::NoGuardrail { .. }
             | Self::HostNotAllowed { .. }

@@ -80,6 +80,7 @@ mod router;
 mod serve;
 #[cfg(feature = "serve")]
 pub mod site;
+pub mod spending;
 mod stack;
 pub mod stages;
 mod state;

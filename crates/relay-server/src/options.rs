@@ -13,6 +13,7 @@ use crate::layers::Layers;
 use crate::record::RecordSubscriber;
 #[cfg(feature = "serve")]
 use crate::serve::ListenerOptions;
+use crate::spending::Spending;
 
 /// The settings that a relay keeps if its configuration is replaced.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) subscribers: Vec<Arc<dyn RecordSubscriber>>,
     /// The prices for the records, and for strategies that compare costs.
     pub(crate) pricing: Option<Arc<dyn Pricing>>,
+    /// The amounts that clients with a budget have spent. `None`: no budget is enforced.
+    pub(crate) spending: Option<Arc<dyn Spending>>,
     pub(crate) loopback_only: bool,
     pub(crate) allow_no_provider: bool,
     /// The providers that the program adds, after those of the configuration.
@@ -44,6 +47,7 @@ impl Options {
             listeners: ListenerOptions::default(),
             subscribers: Vec::new(),
             pricing: None,
+            spending: None,
             loopback_only: false,
             allow_no_provider: false,
             providers: Vec::new(),

@@ -7,7 +7,8 @@
 //! ```
 //! Outside of this layer the error is [`Infallible`]: a client always gets a well-formed answer, in the form of Anthropic's
 //! API: `{"type":"error","error":{"type","message"},"request_id"}`. The known types are the errors of the public layers
-//! ([`auth::Denied`](crate::auth::Denied), [`auth::ModelDenied`](crate::auth::ModelDenied), [`rate_limit::RateLimited`](crate::rate_limit::RateLimited),
+//! ([`auth::Denied`](crate::auth::Denied), [`auth::ModelDenied`](crate::auth::ModelDenied),
+//! [`rate_limit::RateLimited`](crate::rate_limit::RateLimited), [`spending::BudgetSpent`](crate::spending::BudgetSpent),
 //! [`concurrency::Busy`](crate::concurrency::Busy), [`RequestTooLarge`]) and [`Error`],
 //! also as the [`source`](std::error::Error::source) of another error. [`RespondLayer::with_errors`] adds types of your own.
 //!
@@ -60,6 +61,7 @@ use crate::rate_limit::{LimitsError, RateLimited};
 use crate::record::RecordHandle;
 use crate::request_id::RequestId;
 use crate::response::json_response;
+use crate::spending::BudgetSpent;
 
 /// The message of the answer to an error of an unknown type. Its details may be confidential, and are logged.
 const UNKNOWN: &str =
@@ -240,6 +242,9 @@ impl Answer {
         }
         if let Some(limited) = error.downcast_ref::<RateLimited>() {
             return Some(Self::known(&Error::from(*limited)));
+        }
+        if let Some(spent) = error.downcast_ref::<BudgetSpent>() {
+            return Some(Self::known(&Error::from(*spent)));
         }
         if let Some(error) = error.downcast_ref::<RequestTooLarge>() {
             let status = StatusCode::PAYLOAD_TOO_LARGE;

@@ -28,6 +28,7 @@ use crate::path::canonical;
 use crate::rate_limit::{LimitedBody, RateLimitLayer};
 use crate::request_body::ClientBody;
 use crate::response::{ResponseBody, json};
+use crate::spending::SpendingLayer;
 
 const MESSAGES: &str = "/v1/messages";
 const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
@@ -39,9 +40,11 @@ const PROVIDERS: &str = "/v1/providers";
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 /// An operation for admitted clients, within the limit on requests in flight.
-type Relayed<S> = <ConcurrencyLayer as Layer<Admitted<Limited<S>>>>::Service;
+type Relayed<S> = <ConcurrencyLayer as Layer<Admitted<Budgeted<Limited<S>>>>>::Service;
 /// An operation for admitted clients.
 type Admitted<S> = <AuthLayer<ConfiguredKeys> as Layer<S>>::Service;
+/// An operation within the budget of its client.
+type Budgeted<S> = <SpendingLayer as Layer<S>>::Service;
 /// An operation within the limits of its client.
 type Limited<S> = <RateLimitLayer as Layer<S>>::Service;
 /// An operation on requests that are read and routed.
@@ -111,6 +114,13 @@ struct Routes {
     readiness: Arc<Readiness>,
 }
 
+/// The layers that depend on the client.
+pub(crate) struct ClientLayers<'a> {
+    pub(crate) auth: AuthLayer<ConfiguredKeys>,
+    pub(crate) spending: SpendingLayer,
+    pub(crate) limits: &'a Limits,
+}
+
 /// The operations, each without the layers around it.
 #[derive(Debug)]
 pub(crate) struct Operations {
@@ -123,23 +133,28 @@ pub(crate) struct Operations {
 impl Router {
     pub(crate) fn new(
         operations: Operations,
-        limits: &Limits,
-        auth: &AuthLayer<ConfiguredKeys>,
+        clients: &ClientLayers<'_>,
         layers: &Layers,
         readiness: Arc<Readiness>,
     ) -> Self {
         // Anthropic counts the requests of `count_tokens` apart, and Claude Code sends 25 of them at once.
         let unlimited = RateLimitLayer::new(ClientLimits::default());
         // The bodies of other routes are not read, and their length says nothing about tokens.
-        let requests_only = limits.clients.clone().without_tokens();
-        let (concurrency, limits) = (&limits.concurrency, &limits.clients);
+        let requests_only = clients.limits.clients.clone().without_tokens();
+        let (concurrency, limits) = (&clients.limits.concurrency, &clients.limits.clients);
+        let ClientLayers { auth, spending, .. } = clients;
+        // A count of tokens costs nothing.
+        let free = SpendingLayer::unlimited();
         Self(Arc::new(Routes {
             messages: concurrency
-                .layer(auth.layer(limits.layer(Operation::new(operations.messages, layers)))),
-            count_tokens: concurrency
-                .layer(auth.layer(unlimited.layer(Operation::new(operations.count_tokens, layers)))),
+                .layer(auth.layer(spending.layer(limits.layer(Operation::new(operations.messages, layers))))),
+            count_tokens: concurrency.layer(
+                auth.layer(free.layer(unlimited.layer(Operation::new(operations.count_tokens, layers)))),
+            ),
             has_api: !operations.api.is_empty(),
-            api: concurrency.layer(auth.layer(requests_only.layer(Operation::new(operations.api, layers)))),
+            api: concurrency.layer(
+                auth.layer(spending.layer(requests_only.layer(Operation::new(operations.api, layers)))),
+            ),
             models: auth.layer(Operation::new(operations.catalog.clone(), layers)),
             providers: auth.layer(Operation::new(operations.catalog.providers(), layers)),
             readiness,

@@ -31,7 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Response;
-use relay_config::{self as config, Config, StreamBreak};
+use relay_config::{self as config, ClientAuth, Config, StreamBreak};
 use relay_messages::ThinkingProvenance;
 use relay_providers::{Endpoint, OnBreak};
 use relay_routing::{AffinityTable, Failover, FailoverSettings, ModelRoutes, Planner};
@@ -59,7 +59,8 @@ use crate::options::Options;
 use crate::record::RecordLayer;
 use crate::relay::{Parts, Relay};
 use crate::respond::RespondLayer;
-use crate::router::{self, Readiness, Router};
+use crate::router::{self, ClientLayers, Readiness, Router};
+use crate::spending::SpendingLayer;
 use crate::stack::Stack;
 
 /// Builds a relay by all stages. It takes over the state of `before`.
@@ -190,7 +191,9 @@ impl Operations {
         let keys = ConfiguredKeys::from(server.auth.clone());
         let explainer = Arc::new(Explainer::new(keys.clone(), planner, &context.config));
         let (auth, layers) = (AuthLayer::new(keys), &context.options.layers);
-        let router = Router::new(operations, &context.limits, &auth, layers, Arc::clone(&readiness));
+        let spending = spending(&server.auth, &context.options);
+        let clients = ClientLayers { auth, spending, limits: &context.limits };
+        let router = Router::new(operations, &clients, layers, Arc::clone(&readiness));
         Admission { context, readiness, explainer, router }
     }
 }
@@ -233,6 +236,20 @@ impl Admission {
 /// The layer of the records, with the subscribers and the prices of the program.
 fn record_layer(options: &Options) -> RecordLayer {
     RecordLayer::from(options.subscribers.clone()).with_pricing(options.pricing.clone())
+}
+
+/// Returns the layer of the clients' budgets.
+fn spending(auth: &ClientAuth, options: &Options) -> SpendingLayer {
+    let Some(spending) = &options.spending else {
+        for client in auth.keys.iter().filter(|client| client.budget.is_some()) {
+            tracing::warn!(
+                client = client.name,
+                "the budget of a client is not enforced: this program counts no costs"
+            );
+        }
+        return SpendingLayer::unlimited();
+    };
+    SpendingLayer::of_clients(auth, Arc::clone(spending))
 }
 
 macro_rules! opaque {
