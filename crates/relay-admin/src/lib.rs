@@ -18,6 +18,7 @@ pub mod model;
 pub mod recent;
 pub mod series;
 pub mod serve;
+pub mod prices;
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]
