@@ -18,6 +18,8 @@ pub mod model;
 pub mod recent;
 pub mod series;
 pub mod serve;
+#[cfg(feature = "ledger")]
+pub mod ledger;
 pub mod prices;
 
 /// Compiles and runs the example of the README.

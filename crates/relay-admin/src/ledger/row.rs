@@ -1,0 +1,204 @@
+//! The rows that one request adds to the ledger.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::StatusCode;
+use relay_providers::{Endpoint, Usage};
+use relay_routing::AttemptRecord;
+use relay_server::record::{RequestEnd, RequestRecord};
+
+use super::amounts::Amounts;
+use crate::prices::PriceTable;
+
+/// One attempt at an upstream, or one request without an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    pub(super) unix_ms: i64,
+    pub(super) request_id: String,
+    /// The number of the attempt within its request, from 1; 0 for a request without an attempt.
+    pub(super) attempt: i64,
+    pub(super) provider: String,
+    pub(super) provider_type: &'static str,
+    pub(super) key: String,
+    pub(super) client: String,
+    pub(super) session: String,
+    /// The model that answered, or else the one that was sent, or else the one that the client requested.
+    pub(super) model: String,
+    pub(super) model_requested: String,
+    pub(super) model_sent: String,
+    pub(super) endpoint: &'static str,
+    pub(super) state: State,
+    pub(super) source: &'static str,
+    pub(super) status: Option<u16>,
+    pub(super) result: &'static str,
+    pub(super) stop_reason: String,
+    pub(super) duration_ms: i64,
+    pub(super) amounts: Amounts,
+}
+
+/// The end of an attempt, or of a request without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    /// The client got the whole answer.
+    Complete,
+    /// The client left, or accepted nothing more.
+    CutByClient,
+    /// The answer broke off.
+    CutByUpstream,
+    /// The relay did not admit the request.
+    Refused,
+    /// The upstream or the relay answered with an error, or not at all.
+    Error,
+}
+
+impl State {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::CutByClient => "cut_by_client",
+            Self::CutByUpstream => "cut_by_upstream",
+            Self::Refused => "refused",
+            Self::Error => "error",
+        }
+    }
+
+    /// Returns the end of the request, and with it of its last attempt.
+    fn of_request(record: &RequestRecord) -> Self {
+        match (record.end, record.status) {
+            (Some(RequestEnd::Abandoned | RequestEnd::Stalled) | None, _) => Self::CutByClient,
+            (_, Some(status)) if !status.is_success() => {
+                if record.attempts.is_empty() && record.provider.is_none() {
+                    Self::Refused
+                } else {
+                    Self::Error
+                }
+            }
+            (Some(RequestEnd::Complete), _) => Self::Complete,
+            _ => Self::CutByUpstream,
+        }
+    }
+}
+
+/// Returns the rows of a finished request: one for each attempt, or one if there was none. The last row counts the request.
+///
+/// Only requests of the operations that routes serve count: messages and counts of tokens. A request that was not admitted counts
+/// if its client is at a limit; one without a valid credential does not, so that strangers cannot fill the disk.
+pub(super) fn rows(record: &RequestRecord, prices: Option<&PriceTable>) -> Vec<Row> {
+    if !is_counted(record) {
+        return Vec::new();
+    }
+    let last = record.attempts.len().saturating_sub(1);
+    let mut rows: Vec<Row> = record
+        .attempts
+        .iter()
+        .enumerate()
+        .map(|(index, attempt)| of_attempt(record, prices, index, attempt, index == last))
+        .collect();
+    if rows.is_empty() {
+        rows.push(Row { state: State::of_request(record), ..base(record) });
+    }
+    if let Some(row) = rows.last_mut() {
+        row.amounts.requests = 1;
+        row.duration_ms = millis(record.duration());
+        row.amounts.failed = (row.state != State::Complete).into();
+    }
+    rows
+}
+
+fn is_counted(record: &RequestRecord) -> bool {
+    let is_limited = matches!(
+        record.status,
+        Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::FORBIDDEN)
+    );
+    record.endpoint.is_some() || (is_limited && record.client.is_some())
+}
+
+/// The facts of the request that all of its rows share.
+fn base(record: &RequestRecord) -> Row {
+    let since = record.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let requested = record.model_requested.as_deref().unwrap_or_default();
+    Row {
+        unix_ms: millis(since),
+        request_id: record.id.as_str().to_owned(),
+        attempt: 0,
+        provider: String::new(),
+        provider_type: "",
+        key: String::new(),
+        client: record.client.as_deref().unwrap_or_default().to_owned(),
+        session: record.session.as_deref().unwrap_or_default().to_owned(),
+        model: requested.to_owned(),
+        model_requested: requested.to_owned(),
+        model_sent: String::new(),
+        endpoint: match record.endpoint {
+            Some(Endpoint::Messages) => "messages",
+            Some(Endpoint::CountTokens) => "count_tokens",
+            _ => "",
+        },
+        state: State::Error,
+        source: "none",
+        status: record.status.map(|status| status.as_u16()),
+        result: "",
+        stop_reason: String::new(),
+        duration_ms: 0,
+        amounts: Amounts::default(),
+    }
+}
+
+fn of_attempt(
+    record: &RequestRecord,
+    prices: Option<&PriceTable>,
+    index: usize,
+    attempt: &AttemptRecord,
+    is_last: bool,
+) -> Row {
+    let is_answer = is_last && record.provider.is_some();
+    let served = record.model_served.as_deref().filter(|_| is_answer);
+    let (usage, is_estimated) = match is_answer {
+        true => (Some(record.usage), attempt.is_estimated),
+        false => (attempt.usage, attempt.is_estimated),
+    };
+    let usage = usage.filter(|usage| *usage != Usage::default());
+    let uncached = |usage: &Usage| {
+        let price = |model: &str| prices?.uncached(&attempt.provider, model, usage);
+        price(&attempt.model).or_else(|| price(served?))
+    };
+    let state = if is_last { State::of_request(record) } else { State::Error };
+    let amounts = usage.as_ref().map_or_else(Amounts::default, |usage| {
+        Amounts::of_usage(usage, attempt.cost, attempt.cost.and_then(|_| uncached(usage)), is_estimated)
+    });
+    Row {
+        attempt: i64::try_from(index + 1).unwrap_or(i64::MAX),
+        provider: attempt.provider.as_str().to_owned(),
+        provider_type: attempt.kind,
+        key: attempt.credential.to_string(),
+        model: served.unwrap_or(&attempt.model).to_owned(),
+        model_sent: attempt.model.as_ref().to_owned(),
+        state,
+        source: match (usage, is_estimated) {
+            (None, _) => "none",
+            (Some(_), true) => "estimated",
+            (Some(_), false) => "reported",
+        },
+        status: attempt.status,
+        result: attempt.result,
+        stop_reason: record.stop_reason.as_deref().filter(|_| is_answer).unwrap_or_default().to_owned(),
+        duration_ms: millis(attempt.latency),
+        amounts: Amounts {
+            attempts: 1,
+            failed: (state != State::Complete).into(),
+            // An answer that is not billed, such as a refusal, needs no price.
+            unpriced: if is_answer && !record.is_billed { 0 } else { amounts.unpriced },
+            ..amounts
+        },
+        ..base(record)
+    }
+}
+
+fn millis(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Returns `now` in milliseconds since 1970.
+pub(super) fn unix_ms(now: SystemTime) -> i64 {
+    millis(now.duration_since(UNIX_EPOCH).unwrap_or_default())
+}

@@ -1,0 +1,214 @@
+//! The database file: opening, and writing batches of rows.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params_from_iter};
+
+use super::error::LedgerError;
+use super::row::Row;
+use super::schema::{self, AMOUNTS, Found};
+
+/// The time to wait for a lock of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The columns of `attempts` before the amounts.
+const FACTS: [&str; 19] = [
+    "unix_ms",
+    "request_id",
+    "attempt",
+    "provider",
+    "provider_type",
+    "key",
+    "client",
+    "session",
+    "model",
+    "model_requested",
+    "model_sent",
+    "endpoint",
+    "state",
+    "source",
+    "status",
+    "result",
+    "stop_reason",
+    "duration_ms",
+    "price_version",
+];
+/// The columns of `sums` before the amounts: its primary key.
+const KEYS: [&str; 6] = ["hour", "provider", "key", "client", "session", "model"];
+/// The milliseconds of an hour.
+pub(super) const HOUR_MS: i64 = 3_600_000;
+
+/// A database that is open for writing.
+#[derive(Debug)]
+pub(super) struct Store {
+    database: Connection,
+    path: PathBuf,
+    file: Option<FileId>,
+    insert_attempt: String,
+    add_to_sums: String,
+}
+
+/// The identity of a file, whatever its name.
+type FileId = (u64, u64);
+
+impl Store {
+    /// Opens the ledger at `path`, or creates it. The file can be read by its owner only, and so can a directory that is created
+    /// for it.
+    pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
+        create(path).map_err(|source| LedgerError::Create { path: path.to_owned(), source })?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let error = LedgerError::at(path, "opened");
+        let mut database = Connection::open_with_flags(path, flags).map_err(&error)?;
+        database.busy_timeout(BUSY_TIMEOUT).map_err(&error)?;
+        match schema::find(&database).map_err(&error)? {
+            Found::Foreign => return Err(LedgerError::Foreign { path: path.to_owned() }),
+            Found::Version(found) if found > schema::VERSION => {
+                return Err(LedgerError::NewerSchema {
+                    path: path.to_owned(),
+                    found,
+                    known: schema::VERSION,
+                });
+            }
+            Found::Version(schema::VERSION) => set_up(&database).map_err(&error)?,
+            Found::Empty | Found::Version(_) => {
+                set_up(&database).and_then(|()| schema::migrate(&mut database)).map_err(&error)?;
+            }
+        }
+        let (insert_attempt, add_to_sums) = (insert_attempt(), add_to_sums());
+        Ok(Self { database, path: path.to_owned(), file: file_id(path), insert_attempt, add_to_sums })
+    }
+
+    /// Returns `true` if the file still has its name. A file that was deleted or replaced would take rows that are never seen.
+    pub(super) fn is_current(&self) -> bool {
+        file_id(&self.path) == self.file
+    }
+
+    /// Closes a file that is not current any more, without its log: the log at that name belongs to another file by now.
+    pub(super) fn abandon(self) {
+        // If the setting is refused, the log is removed with the file that it belonged to.
+        let _ = self.database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+
+    /// Writes `rows` in one transaction.
+    pub(super) fn write(&mut self, rows: &[Row], price_version: &str) -> rusqlite::Result<()> {
+        let batch = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        add_rows(&batch, rows, price_version, &self.insert_attempt, &self.add_to_sums)?;
+        batch.commit()
+    }
+
+    /// The connection, for the steps of the retention.
+    pub(super) fn database(&mut self) -> &mut Connection {
+        &mut self.database
+    }
+}
+
+fn add_rows(
+    batch: &Transaction<'_>,
+    rows: &[Row],
+    price_version: &str,
+    insert_attempt: &str,
+    add_to_sums: &str,
+) -> rusqlite::Result<()> {
+    let (mut attempts, mut sums) = (batch.prepare(insert_attempt)?, batch.prepare(add_to_sums)?);
+    for row in rows {
+        let amounts = || row.amounts.values().into_iter().map(Value::from);
+        attempts.execute(params_from_iter(facts(row, price_version).into_iter().chain(amounts())))?;
+        sums.execute(params_from_iter(keys(row).into_iter().chain(amounts())))?;
+    }
+    Ok(())
+}
+
+fn facts(row: &Row, price_version: &str) -> [Value; FACTS.len()] {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let version = if row.amounts.uncached_nanos > 0 { price_version } else { "" };
+    [
+        row.unix_ms.into(),
+        text(&row.request_id),
+        row.attempt.into(),
+        text(&row.provider),
+        text(row.provider_type),
+        text(&row.key),
+        text(&row.client),
+        text(&row.session),
+        text(&row.model),
+        text(&row.model_requested),
+        text(&row.model_sent),
+        text(row.endpoint),
+        text(row.state.as_str()),
+        text(row.source),
+        row.status.map_or(Value::Null, |status| i64::from(status).into()),
+        text(row.result),
+        text(&row.stop_reason),
+        row.duration_ms.into(),
+        text(version),
+    ]
+}
+
+fn keys(row: &Row) -> [Value; KEYS.len()] {
+    let text = |text: &str| Value::Text(text.to_owned());
+    [
+        row.unix_ms.div_euclid(HOUR_MS).into(),
+        text(&row.provider),
+        text(&row.key),
+        text(&row.client),
+        text(&row.session),
+        text(&row.model),
+    ]
+}
+
+fn insert_attempt() -> String {
+    insert("attempts", &FACTS)
+}
+
+fn add_to_sums() -> String {
+    let added = AMOUNTS.map(|amount| format!("{amount} = {amount} + excluded.{amount}")).join(", ");
+    format!("{} ON CONFLICT DO UPDATE SET {added}", insert("sums", &KEYS))
+}
+
+fn insert(table: &str, facts: &[&str]) -> String {
+    let columns = [facts, &AMOUNTS].concat();
+    format!("INSERT INTO {table} ({}) VALUES ({})", columns.join(", "), vec!["?"; columns.len()].join(", "))
+}
+
+/// Sets the durability: a batch that was committed survives a crash of the machine, and readers do not wait for the writer.
+fn set_up(database: &Connection) -> rusqlite::Result<()> {
+    database.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    database.pragma_update(None, "synchronous", "FULL")?;
+    database.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))
+}
+
+/// Creates the file and its directory, unless they exist.
+fn create(path: &Path) -> io::Result<()> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        private_directory().create(directory)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn private_directory() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+#[cfg(unix)]
+fn file_id(path: &Path) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// A file that is open cannot be deleted on other systems.
+#[cfg(not(unix))]
+fn file_id(path: &Path) -> Option<FileId> {
+    fs::metadata(path).ok().map(|_| (0, 0))
+}
