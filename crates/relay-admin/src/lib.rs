@@ -11,6 +11,7 @@
 //! does not fit is dropped and counted.
 
 pub mod api;
+pub mod budget;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
 pub mod events;
