@@ -66,6 +66,12 @@ impl KeyId {
     pub fn with_name(self, name: impl Into<Arc<str>>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
+
+    /// Returns the name of the key, or else its digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.digits)
+    }
 }
 
 impl PartialEq for KeyId {
@@ -84,7 +90,7 @@ impl Hash for KeyId {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name.as_deref().unwrap_or(&self.digits))
+        f.write_str(self.as_str())
     }
 }
 

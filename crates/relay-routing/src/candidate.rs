@@ -515,12 +515,20 @@ pub enum CredentialId {
     None,
 }
 
+impl CredentialId {
+    /// Returns the name or the digits of a key, `client`, or `none`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Key(id) => id.as_str(),
+            Self::Client => "client",
+            Self::None => "none",
+        }
+    }
+}
+
 impl fmt::Display for CredentialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Key(id) => id.fmt(f),
-            Self::Client => f.write_str("client"),
-            Self::None => f.write_str("none"),
-        }
+        f.write_str(self.as_str())
     }
 }
