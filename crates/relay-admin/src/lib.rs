@@ -22,6 +22,7 @@ pub mod serve;
 #[cfg(feature = "ledger")]
 pub mod ledger;
 pub mod prices;
+pub mod metrics;
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -14,6 +14,7 @@
 //! | `keys-1000`, `keys-10000` | the same with so many keys of the provider |
 //! | `clients-10000` | the same with so many keys of clients |
 //! | `event` | an event with 80 bytes of text in a stream |
+//! | `metrics` | the record of a request with one attempt, counted by the metrics |
 //!
 //! The upstream is a connection in memory. Its own work is part of the numbers, and is small.
 
@@ -21,12 +22,14 @@ mod upstream;
 
 use std::error::Error;
 use std::fmt::Write;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use relay_admin::metrics::{Metrics, MetricsSettings};
 use relay_config::{Format, Loader};
-use relay_server::Relay;
+use relay_server::{RecordSubscriber, Relay, RequestRecord};
 use tower::ServiceExt;
 
 use self::upstream::{Reply, connector};
@@ -47,6 +50,9 @@ fn main() -> Result<()> {
 }
 
 async fn run(stage: &str, count: usize) -> Result<()> {
+    if stage == "metrics" {
+        return count_records(count).await;
+    }
     let (keys, clients) = match stage {
         "keys-1000" => (1000, 10),
         "keys-10000" => (10_000, 10),
@@ -65,8 +71,30 @@ async fn run(stage: &str, count: usize) -> Result<()> {
     Ok(())
 }
 
+/// Counts the record of one request so many times.
+async fn count_records(count: usize) -> Result<()> {
+    let kept = Arc::new(Mutex::new(None));
+    let records = Arc::clone(&kept);
+    let keep = move |record: &Arc<RequestRecord>| {
+        if let Ok(mut kept) = records.lock() {
+            *kept = Some(Arc::clone(record));
+        }
+    };
+    send(&builder(10, 10, Reply::message())?.on_finished(keep).build()?, false).await?;
+    let record = kept.lock().map_err(|_| "a subscriber panicked")?.take().ok_or("no record")?;
+    let metrics = Metrics::new(MetricsSettings::default());
+    for _ in 0..count {
+        metrics.finished(&record);
+    }
+    Ok(())
+}
+
 /// Creates a relay with so many keys for its provider and for its clients.
 fn relay(keys: usize, clients: usize, reply: Reply) -> Result<Relay> {
+    Ok(builder(keys, clients, reply)?.build()?)
+}
+
+fn builder(keys: usize, clients: usize, reply: Reply) -> Result<relay_server::Builder> {
     let mut text =
         "providers:\n  - name: a\n    type: anthropic\n    base_url: http://upstream.invalid\n    keys:\n"
             .to_owned();
@@ -78,7 +106,7 @@ fn relay(keys: usize, clients: usize, reply: Reply) -> Result<Relay> {
         writeln!(text, "      - {{ key: client-key-{key:06}, name: c{key}, rpm_limit: 1000000 }}")?;
     }
     let config = Loader::new().with_text("relay.yaml", Format::Yaml, text).load()?.config;
-    Ok(Relay::builder(config).with_connector(connector(reply)).build()?)
+    Ok(Relay::builder(config).with_connector(connector(reply)))
 }
 
 async fn send(relay: &Relay, is_stream: bool) -> Result<()> {

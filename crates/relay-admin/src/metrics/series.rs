@@ -1,0 +1,178 @@
+//! The series of requests and attempts: their labels and values.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::exemplar::{CounterWithExemplar, HistogramWithExemplars};
+use relay_providers::{EventGaps, GAP_BOUNDS, Usage};
+use relay_routing::Usd;
+use relay_server::RequestId;
+
+use super::histogram::{HEAD_BOUNDS, Histogram, REQUEST_BOUNDS, TOKEN_BOUNDS};
+
+/// Names and values of labels. The first one is the provider.
+pub(super) type Labels = Vec<(&'static str, Arc<str>)>;
+
+/// A series with its labels.
+#[derive(Debug)]
+pub(super) struct Labelled<T> {
+    pub(super) labels: Labels,
+    pub(super) value: T,
+}
+
+impl<T> Labelled<T> {
+    /// The provider.
+    pub(super) fn provider(&self) -> &str {
+        self.labels.first().map_or("none", |(_, provider)| provider)
+    }
+}
+
+/// The label of an exemplar: the id of a request.
+#[derive(Debug, Clone)]
+pub(super) struct ExemplarId(RequestId);
+
+impl ExemplarId {
+    /// The longest id that an exemplar may have: 128 characters, without those of the name.
+    const LONGEST: usize = 128 - "request_id".len();
+
+    /// Creates the label; `None` if the id is too long.
+    ///
+    /// # Source
+    /// OpenMetrics 1.0, "Exemplars": names and values of at most 128 characters together.
+    pub(super) fn new(id: &RequestId) -> Option<Self> {
+        (id.as_str().len() <= Self::LONGEST).then(|| Self(id.clone()))
+    }
+}
+
+impl EncodeLabelSet for ExemplarId {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("request_id", self.0.as_str())].encode(encoder)
+    }
+}
+
+/// The count of requests.
+pub(super) type RequestSeries = Labelled<CounterWithExemplar<ExemplarId>>;
+
+/// The kinds of tokens, in the order of [`UsageCounts::tokens`].
+pub(super) const TOKEN_KINDS: [&str; 5] =
+    ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h"];
+
+/// Tokens and cost.
+#[derive(Debug, Default)]
+pub(super) struct UsageCounts {
+    /// Tokens by [`TOKEN_KINDS`], which do not overlap.
+    pub(super) tokens: [AtomicU64; TOKEN_KINDS.len()],
+    pub(super) web_searches: AtomicU64,
+    /// The cost in nanodollars.
+    pub(super) cost: AtomicU64,
+    /// Answers with tokens and without a known price.
+    pub(super) unpriced: AtomicU64,
+    /// Answers whose output tokens are an estimate.
+    pub(super) estimated: AtomicU64,
+}
+
+impl UsageCounts {
+    /// Adds the tokens of an answer.
+    pub(super) fn add(&self, usage: &Usage) {
+        for (counter, tokens) in self.tokens.iter().zip(tokens(usage)) {
+            add(counter, tokens);
+        }
+        add(&self.web_searches, usage.web_search_requests.unwrap_or(0));
+    }
+
+    /// Adds a cost.
+    pub(super) fn add_cost(&self, cost: Usd) {
+        add(&self.cost, cost.as_nanos());
+    }
+}
+
+/// Returns the tokens by [`TOKEN_KINDS`]. Writes to a cache without a lifetime are those of five minutes, the default.
+fn tokens(usage: &Usage) -> [u64; TOKEN_KINDS.len()] {
+    let count = Option::unwrap_or_default;
+    let (short, long) = (count(usage.ephemeral_5m_input_tokens), count(usage.ephemeral_1h_input_tokens));
+    let written = count(usage.cache_creation_input_tokens).max(short.saturating_add(long));
+    [
+        count(usage.input_tokens),
+        count(usage.output_tokens),
+        count(usage.cache_read_input_tokens),
+        written.saturating_sub(long),
+        long,
+    ]
+}
+
+/// Adds to a counter.
+pub(super) fn add(counter: &AtomicU64, amount: u64) {
+    if amount > 0 {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+}
+
+/// The times of requests.
+#[derive(Debug)]
+pub(super) struct Times {
+    pub(super) duration: HistogramWithExemplars<ExemplarId>,
+    pub(super) head: Histogram,
+}
+
+impl Times {
+    pub(super) fn new() -> Self {
+        Self {
+            duration: HistogramWithExemplars::new(REQUEST_BOUNDS.into_iter()),
+            head: Histogram::seconds(&HEAD_BOUNDS),
+        }
+    }
+}
+
+/// Facts about successful answers. A histogram exists from its first value on.
+#[derive(Debug, Default)]
+pub(super) struct AnswerSeries {
+    pub(super) first_content: OnceLock<HistogramWithExemplars<ExemplarId>>,
+    pub(super) gaps: OnceLock<Histogram>,
+    pub(super) input_tokens: OnceLock<Histogram>,
+    pub(super) output_tokens: OnceLock<Histogram>,
+}
+
+impl AnswerSeries {
+    pub(super) fn add_first_content(&self, time: Duration, exemplar: Option<ExemplarId>, at: SystemTime) {
+        let histogram =
+            self.first_content.get_or_init(|| HistogramWithExemplars::new(HEAD_BOUNDS.into_iter()));
+        histogram.observe(time.as_secs_f64(), exemplar, Some(at));
+    }
+
+    pub(super) fn add_gaps(&self, gaps: &EventGaps) {
+        if gaps.count > 0 {
+            let histogram = self.gaps.get_or_init(|| Histogram::seconds(&GAP_BOUNDS));
+            histogram.add_all(gaps.buckets.iter().map(|count| u64::from(*count)), gaps.sum);
+        }
+    }
+
+    pub(super) fn add_usage(&self, usage: &Usage) {
+        let counts = || Histogram::counts(&TOKEN_BOUNDS);
+        if let Some(tokens) = usage.total_input_tokens() {
+            self.input_tokens.get_or_init(counts).observe_count(tokens);
+        }
+        if let Some(tokens) = usage.output_tokens {
+            self.output_tokens.get_or_init(counts).observe_count(tokens);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_tokens_do_not_overlap() {
+        let mut usage = Usage::default();
+        (usage.input_tokens, usage.output_tokens) = (Some(1), Some(2));
+        (usage.cache_read_input_tokens, usage.cache_creation_input_tokens) = (Some(3), Some(10));
+        assert_eq!(tokens(&usage), [1, 2, 3, 10, 0]);
+        usage.ephemeral_1h_input_tokens = Some(4);
+        assert_eq!(tokens(&usage), [1, 2, 3, 6, 4]);
+        (usage.ephemeral_5m_input_tokens, usage.cache_creation_input_tokens) = (Some(5), None);
+        assert_eq!(tokens(&usage), [1, 2, 3, 5, 4]);
+    }
+}

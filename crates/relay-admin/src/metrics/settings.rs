@@ -1,0 +1,50 @@
+//! The settings of the metrics.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A number that the program counts.
+pub(super) type Count = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The settings of [`Metrics`].
+#[derive(Clone, Default)]
+pub struct MetricsSettings {
+    models: Vec<String>,
+    pub(super) dropped_log_lines: Option<Count>,
+    pub(super) dropped_usage_records: Option<Count>,
+}
+
+impl MetricsSettings {
+    /// Adds names of models that are values of the label `model` from the start, such as those of the configuration. Every other
+    /// model becomes one with its first successful answer.
+    #[must_use]
+    pub fn with_models(mut self, models: impl IntoIterator<Item = String>) -> Self {
+        self.models.extend(models);
+        self
+    }
+
+    /// Sets the source of the number of log lines that were dropped.
+    #[must_use]
+    pub fn with_dropped_log_lines(mut self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.dropped_log_lines = Some(Arc::new(count));
+        self
+    }
+
+    /// Sets the source of the number of requests that the usage ledger has dropped.
+    #[must_use]
+    pub fn with_dropped_usage_records(mut self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.dropped_usage_records = Some(Arc::new(count));
+        self
+    }
+
+    /// The models that are known from the start.
+    pub(super) fn models(&self) -> &[String] {
+        &self.models
+    }
+}
+
+impl fmt::Debug for MetricsSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsSettings").field("models", &self.models).finish_non_exhaustive()
+    }
+}
