@@ -18,7 +18,7 @@ use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use self::line::{JsonLine, TextFields, TextLine};
+use self::line::{JsonLine, TerminalLine, TextFields, TextLine};
 use self::output::{LogFile, Output};
 pub(crate) use self::queue::Log;
 use self::queue::LogQueue;
@@ -59,11 +59,14 @@ pub(crate) fn install(config: &LoggingConfig) -> Result<Log, LoggingError> {
     let (output, is_terminal) = open(&config.output)?;
     let (queue, log) = LogQueue::start(output).map_err(LoggingError::Thread)?;
     let layer = tracing_subscriber::fmt::layer().with_writer(queue);
-    let has_colours = config.pretty.unwrap_or(is_terminal) && colours_are_welcome();
+    let is_pretty = config.pretty.unwrap_or(is_terminal);
     let has_target = config.level == LogLevel::Debug;
     let layer = match config.format {
         LogFormat::Json => layer.json().event_format(JsonLine::new()).boxed(),
-        _ if has_colours => layer.with_ansi(true).with_target(has_target).boxed(),
+        _ if is_pretty => {
+            let format = TerminalLine::new(colours_are_welcome(), has_target);
+            layer.fmt_fields(TextFields).event_format(format).boxed()
+        }
         _ => layer.fmt_fields(TextFields).event_format(TextLine::new(has_target)).boxed(),
     };
     tracing_subscriber::registry().with(LogFilter(filter)).with(layer).try_init()?;

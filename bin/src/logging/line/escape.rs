@@ -13,19 +13,23 @@ static PLAIN: [bool; 256] = {
     plain
 };
 
-/// Appends text with the control characters escaped that a terminal would obey, as tracing-subscriber does in messages.
+/// Appends text with all control characters escaped. A terminal would obey some of them, and a text of a client or an upstream
+/// could begin a line of its own by others.
 pub(super) struct Printable<'a>(pub(super) &'a mut String);
 
 impl Write for Printable<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         // The C1 controls begin with the byte 0xc2.
-        let is_plain = |byte: &u8| !matches!(byte, 0x07 | 0x08 | 0x0c | 0x1b | 0x7f | 0xc2);
+        let is_plain = |byte: &u8| !matches!(byte, ..b' ' | 0x7f | 0xc2);
         if text.as_bytes().iter().all(is_plain) {
             self.0.push_str(text);
             return Ok(());
         }
         text.chars().try_for_each(|char| match char {
-            '\x07' | '\x08' | '\x0c' | '\x1b' | '\x7f' => write!(self.0, "\\x{:02x}", u32::from(char)),
+            '\n' => self.0.write_str("\\n"),
+            '\r' => self.0.write_str("\\r"),
+            '\t' => self.0.write_str("\\t"),
+            '\0'..' ' | '\x7f' => write!(self.0, "\\x{:02x}", u32::from(char)),
             '\u{80}'..='\u{9f}' => write!(self.0, "\\u{{{:x}}}", u32::from(char)),
             _ => self.0.write_char(char),
         })

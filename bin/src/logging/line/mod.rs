@@ -1,14 +1,18 @@
-//! The lines of the log: the formats of tracing-subscriber, byte for byte, for fewer instructions.
+//! The lines of the log: the formats of tracing-subscriber, for fewer instructions, and the one for a person at a terminal.
 //!
 //! ```text
-//! event ──TextLine, JsonLine──▶ line of this thread ──one write──▶ tracing-subscriber's `fmt` layer ──▶ LogQueue
+//! event ──TextLine, JsonLine, TerminalLine──▶ line of this thread ──one write──▶ tracing-subscriber's `fmt` layer ──▶ LogQueue
 //! ```
 //! tracing-subscriber's own formats write each name, sign and value through several layers of `fmt`, and its JSON format
-//! parses the fields of each span again for each event. Its formats remain in use for coloured lines and for records of
-//! the `log` crate, which carry their metadata in fields.
+//! parses the fields of each span again for each event. The lines are the same, byte for byte, except that all control characters
+//! are escaped in the text format. The library's formats remain in use for records of the `log` crate, which carry their
+//! metadata in fields.
 
+mod columns;
 mod escape;
 mod json;
+mod request_line;
+mod terminal;
 mod text;
 mod time;
 
@@ -19,6 +23,7 @@ use tracing::Event;
 use tracing_subscriber::fmt::format::Writer;
 
 pub(super) use self::json::JsonLine;
+pub(super) use self::terminal::TerminalLine;
 pub(super) use self::text::{TextFields, TextLine};
 
 /// The largest buffer that a thread keeps for its next line.
@@ -47,5 +52,7 @@ fn is_of_log_crate(event: &Event<'_>) -> bool {
     event.metadata().target() == "log"
 }
 
+#[cfg(test)]
+mod terminal_tests;
 #[cfg(test)]
 mod tests;

@@ -33,7 +33,9 @@ impl TextLine {
     {
         time::push_now(line)?;
         line.push_str(level(event.metadata().level()));
-        push_spans(line, context);
+        if push_spans(line, context) {
+            line.push(' ');
+        }
         if self.shows_target {
             line.push_str(event.metadata().target());
             line.push_str(": ");
@@ -73,13 +75,13 @@ fn level(level: &Level) -> &'static str {
     }
 }
 
-/// Appends the spans around the event, the outermost first.
-fn push_spans<S, N>(line: &mut String, context: &FmtContext<'_, S, N>)
+/// Appends the spans around the event, the outermost first, each with a colon after it. Returns `true` if there are any.
+pub(super) fn push_spans<S, N>(line: &mut String, context: &FmtContext<'_, S, N>) -> bool
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    let Some(spans) = context.event_scope() else { return };
+    let Some(spans) = context.event_scope() else { return false };
     for span in spans.from_root() {
         line.push_str(span.metadata().name());
         if let Some(fields) =
@@ -91,7 +93,7 @@ where
         }
         line.push(':');
     }
-    line.push(' ');
+    true
 }
 
 /// The text format of the fields of a span, which are formatted once.
@@ -104,7 +106,7 @@ impl FormatFields<'_> for TextFields {
 }
 
 /// Appends `fields` as `MESSAGE NAME=VALUE NAME=VALUE`.
-fn push_fields(line: &mut String, fields: impl RecordFields) -> fmt::Result {
+pub(super) fn push_fields(line: &mut String, fields: impl RecordFields) -> fmt::Result {
     let mut visitor = Fields { line, is_first: true, result: Ok(()) };
     fields.record(&mut visitor);
     visitor.result
@@ -170,10 +172,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.push(field, |line| match field.name() {
-            MESSAGE => write!(Printable(line), "{value:?}"),
-            _ => write!(line, "{value:?}"),
-        });
+        self.push(field, |line| write!(Printable(line), "{value:?}"));
     }
 }
 
