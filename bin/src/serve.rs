@@ -56,7 +56,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     let runtime = runtime.map_err(ServeError::Runtime)?;
     // Before the first line of the log, which an operator may take for the sign that the process runs.
     let signals = runtime.block_on(async { Signals::new() }).map_err(ServeError::Signals)?;
-    let log = logging::install(&start.loaded.config.logging)?;
+    let config = &start.loaded.config;
+    let log = logging::install(&config.logging, &config.secrets())?;
     start.log();
     let ended = runtime.block_on(run(settings, start, signals, &log));
     // A thread may still be resolving a name. Its result is no longer needed.

@@ -3,13 +3,15 @@
 mod line;
 mod output;
 mod queue;
+mod redact;
+mod secret_forms;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 use std::path::PathBuf;
 
-use relay_config::{LogFormat, LogLevel, LogOutput, LoggingConfig};
+use relay_config::{LogFormat, LogLevel, LogOutput, LoggingConfig, Secret};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
@@ -50,14 +52,16 @@ pub(crate) enum LoggingError {
     Install(#[from] TryInitError),
 }
 
-/// Starts logging as `config` demands, panics included. Once the returned value is dropped, all lines are written.
-pub(crate) fn install(config: &LoggingConfig) -> Result<Log, LoggingError> {
+/// Starts logging as `config` demands, panics included, without the `secrets`. Once the returned value is dropped, all lines are
+/// written.
+pub(crate) fn install(config: &LoggingConfig, secrets: &[Secret]) -> Result<Log, LoggingError> {
     let filter = match variable(FILTER).filter(|filter| !filter.is_empty()) {
         Some(filter) => filter.parse().map_err(LoggingError::Filter)?,
         None => filter(config.level),
     };
     let (output, is_terminal) = open(&config.output)?;
     let (queue, log) = LogQueue::start(output).map_err(LoggingError::Thread)?;
+    log.set_secrets(secrets);
     let layer = tracing_subscriber::fmt::layer().with_writer(queue);
     let is_pretty = config.pretty.unwrap_or(is_terminal);
     let has_target = config.level == LogLevel::Debug;

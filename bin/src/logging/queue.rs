@@ -1,7 +1,7 @@
 //! A bounded queue between the log and its output, so that no request waits for a terminal, a pipe or a disk.
 //!
 //! ```text
-//! any thread ──line──▶ LogQueue, bounded ──batch──▶ thread `log` ──▶ Output
+//! any thread ──line──▶ LogQueue, bounded ──batch──▶ thread `log` ─Redactor─▶ Output
 //! ```
 //! With a plain writer, a reader that stops reading (`cc-relay | less`) would stop the relay. If the queue is full,
 //! lines are dropped and counted, and the count is logged. The first line after a pause is written at once. After each
@@ -13,9 +13,11 @@ use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use relay_config::Secret;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::output::Output;
+use super::redact::Redactor;
 
 /// The most bytes that wait in the queue: the lines of about five thousand requests. A batch of the same size may be
 /// in the hands of the writer.
@@ -43,6 +45,12 @@ impl Log {
         state.reopens = true;
         self.0.woken.notify_one();
     }
+
+    /// Removes `secrets` from all lines that are written from now on, in place of those of an earlier call.
+    pub(crate) fn set_secrets(&self, secrets: &[Secret]) {
+        let redactor = Arc::new(Redactor::new(secrets));
+        self.0.lock().redactor = redactor;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +68,7 @@ struct State {
     /// The number of bytes in `lines` that the thread waits for, or `None` if it does not wait or has been notified.
     awaited: Option<usize>,
     lost: u64,
+    redactor: Arc<Redactor>,
     reopens: bool,
     closing: bool,
     finished: bool,
@@ -164,7 +173,12 @@ impl Shared {
         }
         std::mem::swap(&mut state.lines, &mut batch.lines);
         batch.lost = std::mem::take(&mut state.lost);
+        let redactor = Arc::clone(&state.redactor);
         batch.reopens = std::mem::take(&mut state.reopens);
+        drop(state);
+        if let Some(redacted) = redactor.redact(&batch.lines) {
+            batch.lines = redacted;
+        }
         true
     }
 }
