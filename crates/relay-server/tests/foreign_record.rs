@@ -197,7 +197,7 @@ async fn each_request_is_one_event_of_the_access_log() {
     assert!(greeting["request_id"].as_str().unwrap().starts_with("req_"));
     let expected = json!({
         "message": "request", "request_id": greeting["request_id"], "method": "GET", "path": "/greeting", "status": 200,
-        "head_ms": 0, "total_ms": 0, "bytes": 5, "end": "complete",
+        "head_ms": 0, "own_us": 0, "total_ms": 0, "bytes": 5, "end": "complete",
     });
     assert_eq!(*greeting, expected);
     assert_eq!((&failed["status"], &failed["end"]), (&json!(500), &json!("complete")));
