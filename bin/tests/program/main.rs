@@ -1,6 +1,7 @@
 //! The program from a user's view: output, exit codes and behaviour.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+mod admin;
 mod config;
 mod explain;
 #[cfg(unix)]
