@@ -14,9 +14,10 @@ pub struct Changes {
     pub changed: Vec<ProviderName>,
     /// True if the order of the remaining providers differs, which breaks ties of priority.
     pub is_reordered: bool,
-    /// The sections with other settings: `server`, `routing`, `health`.
+    /// The sections with other settings: `server`, `routing`, `health`, and `prices`, which the program applies.
     pub sections: Vec<&'static str>,
-    /// The settings that differ and stay as they were until the program starts again: `server.listen` and `logging`.
+    /// The settings that differ and stay as they were until the program starts again: `server.listen`, `logging`, `admin`,
+    /// `metrics` and `usage`.
     pub not_applied: Vec<&'static str>,
 }
 
@@ -44,11 +45,15 @@ impl Changes {
             ("server", server != after.server),
             ("routing", before.routing != after.routing),
             ("health", before.health != after.health),
+            ("prices", before.prices != after.prices),
         ];
         changes.sections = names_of(sections);
         changes.not_applied = names_of([
             ("server.listen", before.server.listen != after.server.listen),
             ("logging", before.logging != after.logging),
+            ("admin", before.admin != after.admin),
+            ("metrics", before.metrics != after.metrics),
+            ("usage", before.usage != after.usage),
         ]);
         changes
     }

@@ -147,7 +147,8 @@ impl Relay {
     }
 
     /// The configuration, as the builder received it.
-    pub(crate) fn config(&self) -> &Config {
+    #[must_use]
+    pub fn config(&self) -> &Config {
         &self.0.origin.config
     }
 
