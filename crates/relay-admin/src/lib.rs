@@ -15,14 +15,14 @@ pub mod budget;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
 pub mod events;
+#[cfg(feature = "ledger")]
+pub mod ledger;
+pub mod metrics;
 pub mod model;
+pub mod prices;
 pub mod recent;
 pub mod series;
 pub mod serve;
-#[cfg(feature = "ledger")]
-pub mod ledger;
-pub mod prices;
-pub mod metrics;
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

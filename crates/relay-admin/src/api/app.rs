@@ -12,10 +12,23 @@ pub(super) struct App {
     pub(super) started_unix_ms: u64,
     /// Held while the configuration is read and put into use.
     pub(super) reloading: Mutex<()>,
+    /// The places of queries that read the ledger, each of which occupies a thread.
+    #[cfg(feature = "ledger")]
+    pub(super) queries: tokio::sync::Semaphore,
 }
+
+/// The most queries of the ledger at one time. Further ones wait.
+#[cfg(feature = "ledger")]
+const QUERIES: usize = 2;
 
 impl App {
     pub(super) fn new(parts: AdminParts) -> Self {
-        Self { parts, started_unix_ms: unix_ms(SystemTime::now()), reloading: Mutex::default() }
+        Self {
+            parts,
+            started_unix_ms: unix_ms(SystemTime::now()),
+            reloading: Mutex::default(),
+            #[cfg(feature = "ledger")]
+            queries: tokio::sync::Semaphore::new(QUERIES),
+        }
     }
 }

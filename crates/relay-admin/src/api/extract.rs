@@ -38,6 +38,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     }
 }
 
+/// Returns the value of a parameter, unless it is empty.
+pub(super) fn given(value: &Option<String>) -> Option<&str> {
+    value.as_deref().filter(|value| !value.is_empty())
+}
+
 /// An empty body, or an empty object of JSON.
 pub(super) struct NoInput;
 

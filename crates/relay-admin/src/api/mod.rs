@@ -7,6 +7,7 @@
 
 mod admin;
 mod app;
+mod budgets;
 mod caller;
 mod control;
 mod description;
@@ -15,6 +16,8 @@ mod extract;
 mod fallback;
 mod hook;
 mod live;
+mod metrics;
+mod metrics_site;
 #[cfg(feature = "dashboard")]
 mod page;
 mod parts;
@@ -25,7 +28,10 @@ mod router;
 mod series;
 mod state;
 mod token;
+#[cfg(feature = "ledger")]
+mod usage;
 
 pub use admin::Admin;
 pub use hook::{Reload, ReloadError, Reloaded};
+pub use metrics_site::MetricsSite;
 pub use parts::AdminParts;

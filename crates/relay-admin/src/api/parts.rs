@@ -7,7 +7,11 @@ use relay_config::{Secret, ServerConfig};
 use relay_server::Reloadable;
 
 use super::hook::Reload;
+use crate::budget::Budgets;
 use crate::events::Events;
+#[cfg(feature = "ledger")]
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::series::Series;
 
@@ -22,6 +26,15 @@ pub struct AdminParts {
     pub series: Series,
     /// The events.
     pub events: Events,
+    /// The metrics; `None` if this listener does not serve them.
+    pub metrics: Option<Metrics>,
+    /// The path of the metrics. Default `/metrics`.
+    pub metrics_path: String,
+    /// The usage ledger; `None` if it is disabled.
+    #[cfg(feature = "ledger")]
+    pub ledger: Option<Ledger>,
+    /// The money that clients have spent.
+    pub budgets: Option<Budgets>,
     /// The settings of listeners: accepted hosts, the time limit of writes, and HTTP/2.
     pub server: ServerConfig,
     /// The token that clients have to send. Without one, every client of this machine is admitted.
@@ -41,6 +54,11 @@ impl AdminParts {
             recent,
             series,
             events,
+            metrics: None,
+            metrics_path: "/metrics".to_owned(),
+            #[cfg(feature = "ledger")]
+            ledger: None,
+            budgets: None,
             server: ServerConfig::default(),
             token: None,
             reload: None,

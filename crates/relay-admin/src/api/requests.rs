@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::app::App;
-use super::extract::{Names, Parameters};
+use super::extract::{Names, Parameters, given};
 use super::problem::Problem;
 use crate::model::{ErrorBody, Request, RequestsBody};
 use crate::recent::Listed;
@@ -96,11 +96,6 @@ pub(super) async fn one(
         let message = format!("no request has the id `{}`; the last {kept} requests are kept", cut(&id));
         Problem::new(StatusCode::NOT_FOUND, message)
     })
-}
-
-/// Returns the value of a parameter, unless it is empty.
-fn given(value: &Option<String>) -> Option<&str> {
-    value.as_deref().filter(|value| !value.is_empty())
 }
 
 /// The conditions that a request has to meet.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,11 +18,11 @@ use super::app::App;
 use super::description::Description;
 use super::fallback::{method_not_allowed, not_found};
 use super::problem;
-use super::{control, event_stream, reload, requests, series, state, token};
+use super::{budgets, control, event_stream, metrics, reload, requests, series, state, token};
 
 /// The handlers that the description describes.
 fn api() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::with_openapi(Description::openapi())
+    let routes = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(state::state))
         .routes(routes!(requests::list))
         .routes(routes!(requests::one))
@@ -35,6 +35,10 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(control::undrain))
         .routes(routes!(control::reset_cooldown))
         .routes(routes!(reload::reload))
+        .routes(routes!(budgets::budgets));
+    #[cfg(feature = "ledger")]
+    let routes = routes.routes(routes!(super::usage::usage));
+    routes
 }
 
 /// Returns the description of the API as JSON.
@@ -48,8 +52,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     let (api, description) = api().split_for_parts();
     let description: Arc<str> = description.to_json().unwrap_or_default().into();
     let describe = move || std::future::ready(json(&description));
-    let api = api.route("/admin/v1/openapi.json", get(describe)).with_state(Arc::clone(app));
-    let api = token::protect(api.fallback(not_found), app.parts.token.as_ref());
+    let api = api.route("/admin/v1/openapi.json", get(describe)).fallback(other);
+    let api = token::protect(api.with_state(Arc::clone(app)), app.parts.token.as_ref());
     // These hold no data, and need no token.
     let open = Router::new().route("/healthz", get(|| std::future::ready(json(r#"{"status":"ok"}"#))));
     #[cfg(feature = "dashboard")]
@@ -59,6 +63,17 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .layer(middleware::from_fn(refuse_other_methods))
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn(problem::write))
+}
+
+/// Answers a request for any other path. The path of the metrics is one of the configuration: it has no route, since it could be that
+/// of another one.
+async fn other(State(app): State<Arc<App>>, request: Request) -> Response {
+    match &app.parts.metrics {
+        Some(metrics) if request.uri().path() == app.parts.metrics_path => {
+            metrics::respond(metrics, &app.parts.relay, request).await
+        }
+        _ => not_found(request).await,
+    }
 }
 
 fn json(text: &str) -> Response {

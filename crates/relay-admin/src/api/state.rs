@@ -29,8 +29,21 @@ impl App {
             in_flight: self.parts.recent.in_flight() as u64,
             sessions: 0,
             warnings: self.parts.warnings.clone(),
-            ledger: LedgerBody::default(),
+            ledger: self.ledger(),
         };
         StateBody::new(self.parts.relay.relay().state(), facts)
+    }
+
+    #[cfg(feature = "ledger")]
+    fn ledger(&self) -> LedgerBody {
+        match &self.parts.ledger {
+            Some(ledger) => LedgerBody { enabled: true, dropped: ledger.dropped(), error: ledger.error() },
+            None => LedgerBody::default(),
+        }
+    }
+
+    #[cfg(not(feature = "ledger"))]
+    fn ledger(&self) -> LedgerBody {
+        LedgerBody::default()
     }
 }

@@ -3,12 +3,14 @@
 //! Times are milliseconds, and points of time milliseconds since the Unix epoch. Money is a number of US dollars. An unknown
 //! value is `null`.
 
+mod budgets;
 mod change;
 mod error;
 mod point;
 mod request;
 mod state;
 
+pub use budgets::BudgetsBody;
 pub use change::ChangeBody;
 pub use error::{ErrorBody, ErrorFacts};
 pub use point::{Point, SeriesBody};

@@ -46,7 +46,7 @@ async fn the_state_has_every_fact_of_the_relay_and_of_the_process() {
     assert_contains(&state, &own, "state");
     assert!(state["started_unix_ms"].as_u64() <= state["now_unix_ms"].as_u64());
     assert_eq!((&state["in_flight"], &state["sessions"]), (&json!(0), &json!(0)));
-    assert_eq!(state["ledger"], json!({"enabled": false, "dropped": 0, "error": null}));
+    assert_eq!((&state["ledger"]["dropped"], &state["ledger"]["error"]), (&json!(0), &Value::Null));
     let off = &state["providers"][2];
     assert_eq!(
         (&off["is_enabled"], &off["circuit"], &off["keys"]),
@@ -155,4 +155,45 @@ async fn answers_are_compressed_for_clients_that_accept_it() {
     assert_eq!(get.headers.get("content-encoding"), Some("gzip"));
     let plain = fixture.get("/admin/v1/openapi.json").await;
     assert!(plain.headers.get("content-encoding").is_none() && get.body().len() * 3 < plain.body().len());
+}
+
+#[tokio::test]
+async fn metrics_and_budgets_are_served() {
+    let fixture = Fixture::start().await;
+    fixture.message("m", "", "a").await;
+    let metrics = fixture.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert_eq!(metrics.headers.get("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = String::from_utf8(metrics.body().to_vec()).unwrap();
+    assert!(text.contains("cc_relay_provider_usable{provider=\"se/c%ond\"} 1\n"), "{text}");
+    assert_eq!(fixture.post("/metrics").await.status, 405);
+    let budgets = fixture.json("/admin/v1/budgets").await;
+    let budget = &budgets["data"][0];
+    assert_eq!(
+        (&budget["client"], &budget["budget_usd"], &budget["period"]),
+        (&json!("laptop"), &json!(5.0), &json!("day"))
+    );
+}
+
+#[cfg(feature = "ledger")]
+#[tokio::test]
+async fn the_usage_is_that_of_the_ledger() {
+    let fixture = Fixture::start().await;
+    fixture.message("m", "", "a").await;
+    fixture.message("m", "first=529", "b").await;
+    let usage = fixture.json("/admin/v1/usage?since=-1h&by=provider&limit=10&client=laptop").await;
+    assert_eq!(
+        (&usage["by"], &usage["total"]["requests"], &usage["total"]["attempts"]),
+        (&json!("provider"), &json!(2), &json!(3))
+    );
+    let groups: Vec<_> = usage["rows"].as_array().unwrap().iter().map(|row| &row["group"]).collect();
+    assert_eq!(groups.len(), 2, "{usage}");
+    assert_eq!(fixture.json("/admin/v1/usage?until=2020-01-01").await["total"]["requests"], 0);
+    for query in ["since=yesterday", "by=x", "limit=0", "limit=10001", "unknown=1"] {
+        assert_eq!(fixture.get(&format!("/admin/v1/usage?{query}")).await.status, 400, "{query}");
+    }
+    let off = Fixture::with(Settings { without_ledger: true, ..Settings::default() }).await;
+    let refused = off.get("/admin/v1/usage").await;
+    assert_eq!((refused.status, &refused.json()["error"]["type"]), (503, &json!("overloaded_error")));
+    assert_eq!(off.json("/admin/v1/state").await["ledger"]["enabled"], false);
 }

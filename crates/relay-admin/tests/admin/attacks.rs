@@ -127,9 +127,14 @@ async fn no_preflight_is_granted_and_no_other_method_is_served() {
 async fn everything_but_the_check_of_health_needs_the_token() {
     let fixture =
         Fixture::with(Settings { token: Some("the-token-of-the-operator"), ..Settings::default() }).await;
-    for path in
-        ["/admin/v1/state", "/admin/v1/requests", "/admin/v1/events", "/admin/v1/openapi.json", "/unknown"]
-    {
+    for path in [
+        "/admin/v1/state",
+        "/admin/v1/requests",
+        "/admin/v1/events",
+        "/admin/v1/openapi.json",
+        "/metrics",
+        "/unknown",
+    ] {
         for (header, value, accepted) in [
             ("x-other", "1", false),
             ("authorization", "Bearer the-token-of-the-operatof", false),

@@ -7,7 +7,11 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use relay_admin::api::{Admin, AdminParts, Reload};
+use relay_admin::budget::Budgets;
 use relay_admin::events::Events;
+#[cfg(feature = "ledger")]
+use relay_admin::ledger::{Ledger, LedgerSettings};
+use relay_admin::metrics::{Metrics, MetricsSettings};
 use relay_admin::recent::Recent;
 use relay_admin::series::Series;
 use relay_config::{Config, Format, Loader, Secret};
@@ -34,6 +38,7 @@ pub(crate) fn config() -> Value {
             {"name": "se/c%ond", "type": "mock"},
             {"name": "off", "type": "mock", "enabled": false}
         ],
+        "server": {"auth": {"api_keys": [{"name": "laptop", "key": "key-of-the-laptop", "budget_usd": 5, "budget_period": "day"}]}},
         "health": {"circuit_breaker": {"failure_threshold": 1}}
     })
 }
@@ -47,6 +52,8 @@ pub(crate) struct Fixture {
     pub(crate) relay: Reloadable,
     pub(crate) address: SocketAddr,
     pub(crate) events: Events,
+    /// The directory of the ledger.
+    _directory: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<usize>,
 }
@@ -55,6 +62,7 @@ pub(crate) struct Fixture {
 pub(crate) struct Settings {
     pub(crate) token: Option<&'static str>,
     pub(crate) reload: Option<fn(Reloadable) -> Arc<dyn Reload>>,
+    pub(crate) without_ledger: bool,
     pub(crate) allowed_hosts: &'static [&'static str],
     /// The number of requests that are kept.
     pub(crate) capacity: Option<usize>,
@@ -74,8 +82,20 @@ impl Fixture {
             .on_finished(recent.clone())
             .on_finished(series.clone())
             .on_finished(events.clone());
+        let (metrics, directory) = (Metrics::new(MetricsSettings::default()), tempfile::tempdir().unwrap());
+        let relay = relay.on_finished(metrics.clone());
+        #[cfg(feature = "ledger")]
+        let ledger = Ledger::open(LedgerSettings::new(directory.path().join("usage.db"))).unwrap();
+        #[cfg(feature = "ledger")]
+        let relay = relay.on_finished(ledger.clone());
         let relay = Reloadable::new(relay.build().unwrap());
         let mut parts = AdminParts::new(relay.clone(), recent, series, events.clone());
+        parts.metrics = Some(metrics);
+        parts.budgets = Some(Budgets::new());
+        #[cfg(feature = "ledger")]
+        {
+            parts.ledger = Some(ledger).filter(|_| !settings.without_ledger);
+        }
         parts.token = settings.token.map(Secret::new);
         parts.reload = settings.reload.map(|reload| reload(relay.clone()));
         let hosts = settings.allowed_hosts.iter().filter_map(|host| relay_config::HostName::parse(host));
@@ -90,7 +110,7 @@ impl Fixture {
         let admin = Admin::new(parts);
         let serving =
             tokio::spawn(async move { relay_admin::serve::serve(vec![listener], admin, shutdown).await.cut });
-        Self { relay, address, events, stop: Some(stop), serving }
+        Self { relay, address, events, _directory: directory, stop: Some(stop), serving }
     }
 
     /// Stops the API, and returns the number of connections that were cut.
@@ -120,6 +140,7 @@ impl Fixture {
             r#"{{"model":"{model}","max_tokens":8,"messages":[{{"role":"user","content":"Hello"}}]}}"#
         );
         let request = Request::post("/v1/messages")
+            .header("x-api-key", "key-of-the-laptop")
             .header("x-cc-relay-mock", fault)
             .header("x-client-request-id", client_id)
             .header("x-claude-code-session-id", format!("session-{client_id}"))
