@@ -18,7 +18,7 @@ pub(crate) fn relay(config: Config, observers: Option<&Observers>) -> Result<Rel
     let loopback_only = config.server.is_loopback_only();
     let builder = Relay::builder(config).reachable_from_loopback_only(loopback_only).allow_no_provider(); // the loader has warned, and an operator may add one later
     let builder = match observers {
-        Some(observers) => observers.subscribe(builder),
+        Some(observers) => observers.attach(builder),
         None => builder,
     };
     let relay = builder

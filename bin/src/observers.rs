@@ -1,12 +1,19 @@
-//! The parts that observe the relay, and the admin API that shows them.
+//! The parts that observe the relay, and the services that show them.
+//!
+//! ```text
+//! RequestRecord ─┬─▶ Metrics ────────────────────▶ metrics listener, or admin listener
+//!                └─▶ Recent ▸ Series ▸ Events ───▶ admin listener: API, dashboard
+//! ```
+//! A part exists only if some listener shows it.
 
 use std::sync::Arc;
 
-use relay_admin::api::{Admin, AdminParts, Reload};
+use relay_admin::api::{Admin, AdminParts, MetricsSite, Reload};
 use relay_admin::events::Events;
+use relay_admin::metrics::{Metrics, MetricsSettings};
 use relay_admin::recent::Recent;
 use relay_admin::series::Series;
-use relay_config::{AdminConfig, ServerConfig};
+use relay_config::Config;
 use relay_server::{Builder, Reloadable};
 
 /// The number of requests that have ended and are shown.
@@ -16,38 +23,64 @@ const EVENTS: usize = 1024;
 
 /// The subscribers of the relay's records.
 pub(crate) struct Observers {
+    metrics: Option<Metrics>,
+    live: Option<Live>,
+}
+
+/// The parts that the admin API alone shows.
+struct Live {
     recent: Recent,
     series: Series,
     events: Events,
 }
 
 impl Observers {
-    pub(crate) fn new() -> Self {
-        Self { recent: Recent::new(REQUESTS), series: Series::new(), events: Events::new(EVENTS) }
+    /// Creates the observers that `config` enables. `has_admin` is true if the admin listener is open.
+    pub(crate) fn new(config: &Config, has_admin: bool) -> Self {
+        let has_metrics = config.metrics.enabled && (has_admin || config.metrics.listen.is_some());
+        let models = config.providers.iter().flat_map(|provider| provider.models.iter().cloned());
+        let metrics = || Metrics::new(MetricsSettings::default().with_models(models));
+        let live =
+            || Live { recent: Recent::new(REQUESTS), series: Series::new(), events: Events::new(EVENTS) };
+        Self { metrics: has_metrics.then(metrics), live: has_admin.then(live) }
     }
 
     /// Hands the records of the relay that `builder` builds to the observers.
-    pub(crate) fn subscribe(&self, builder: Builder) -> Builder {
+    pub(crate) fn attach(&self, mut builder: Builder) -> Builder {
+        if let Some(metrics) = &self.metrics {
+            builder = builder.on_finished(metrics.clone());
+        }
+        if let Some(live) = &self.live {
+            builder = builder
+                .on_finished(live.recent.clone())
+                .on_finished(live.series.clone())
+                .on_finished(live.events.clone());
+        }
         builder
-            .on_finished(self.recent.clone())
-            .on_finished(self.series.clone())
-            .on_finished(self.events.clone())
     }
 
-    /// The admin API of `relay`, whose configuration `reload` reads again.
+    /// The service of the metrics listener; `None` if the metrics are disabled.
+    pub(crate) fn metrics_site(&self, relay: &Reloadable, config: &Config) -> Option<MetricsSite> {
+        let metrics = self.metrics.clone()?;
+        Some(MetricsSite::new(metrics, &*config.metrics.path, relay.clone(), &config.server))
+    }
+
+    /// The service of the admin listener; `None` if it is not open. `reload` reads the configuration again.
     pub(crate) fn admin(
         self,
         relay: Reloadable,
-        config: &AdminConfig,
-        server: &ServerConfig,
+        config: &Config,
         reload: Option<Arc<dyn Reload>>,
         warnings: Vec<String>,
-    ) -> Admin {
-        let mut parts = AdminParts::new(relay, self.recent, self.series, self.events);
-        parts.server = server.clone();
-        parts.token = config.token.clone();
+    ) -> Option<Admin> {
+        let live = self.live?;
+        let mut parts = AdminParts::new(relay, live.recent, live.series, live.events);
+        parts.metrics = self.metrics.filter(|_| config.metrics.listen.is_none());
+        parts.metrics_path.clone_from(&config.metrics.path);
+        parts.server = config.server.clone();
+        parts.token = config.admin.token.clone();
         parts.reload = reload;
         parts.warnings = warnings;
-        Admin::new(parts)
+        Some(Admin::new(parts))
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use relay_admin::api::Reload;
-use relay_config::{AdminConfig, ServerConfig};
+use relay_config::{AdminConfig, MetricsConfig, ServerConfig};
 use relay_server::{BuildError, Drained, Reloadable};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -71,36 +71,23 @@ async fn run(
     mut signals: Signals,
     log: &Log,
 ) -> Result<ExitCode, ServeError> {
-    let config = start.loaded.config;
-    let (server, hints) = (config.server.clone(), client_hint::of(&config));
-    let admin_config = config.admin.clone();
-    let admin_listeners = bind_admin(&admin_config).await?;
-    let observers = (!admin_listeners.is_empty()).then(Observers::new);
-    let relay = Reloadable::new(compose::relay(config, observers.as_ref())?);
-    let listeners = listen::bind(&server.listen, "--listen or server.listen").await?;
-    announce(&listeners, &admin_listeners, &hints).map_err(ServeError::LocalAddress)?;
+    let config = start.loaded.config.clone();
+    let shown =
+        Shown { admin: bind_admin(&config.admin).await?, metrics: bind_metrics(&config.metrics).await? };
+    let observers = Observers::new(&config, !shown.admin.is_empty());
+    let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers))?);
+    let listeners = listen::bind(&config.server.listen, "--listen or server.listen").await?;
+    announce(&listeners, &client_hint::of(&config)).map_err(ServeError::LocalAddress)?;
 
-    let (stop, stop_admin) = (watch::Sender::new(false), watch::Sender::new(false));
+    let (stop, stop_observers) = (watch::Sender::new(false), watch::Sender::new(false));
     let mut serving = JoinSet::new();
     for listener in listeners {
         serving.spawn(relay_server::serve(listener, relay.clone(), is_set(stop.subscribe())));
     }
-    let mut administration = JoinSet::new();
-    if let Some(observers) = observers {
-        let reload = match start.origin {
-            Origin::File(file) => {
-                let reload = FileReload::new(settings.clone(), file, relay.clone());
-                Some(Arc::new(reload) as Arc<dyn Reload>)
-            }
-            _ => None,
-        };
-        let warnings = start.loaded.warnings.iter().map(ToString::to_string).collect();
-        let admin = observers.admin(relay, &admin_config, &server, reload, warnings);
-        let stopped = is_set(stop_admin.subscribe());
-        administration.spawn(relay_admin::serve::serve(admin_listeners, admin, stopped));
-    }
+    let reload = start.reload(settings, &relay);
+    let observing = shown.serve(observers, relay, &start, reload, &stop_observers)?;
     tokio::select! {
-        signal = stop_signal(&mut signals, log) => log_stop(signal, &server),
+        signal = stop_signal(&mut signals, log) => log_stop(signal, &config.server),
         // Before the stop, a listener ends only by a panic.
         Some(ended) = serving.join_next() => drop(ended?),
     }
@@ -108,8 +95,8 @@ async fn run(
     let ended = async {
         let cut = drained(serving).await?;
         // Until here an operator can watch.
-        stop_admin.send_replace(true);
-        drained(administration).await?;
+        stop_observers.send_replace(true);
+        drained(observing).await?;
         Ok::<_, JoinError>(cut)
     };
     tokio::select! {
@@ -123,6 +110,36 @@ async fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The listeners that show the observers.
+struct Shown {
+    admin: Vec<TcpListener>,
+    metrics: Vec<TcpListener>,
+}
+
+impl Shown {
+    /// Serves the observers on the listeners until `stop` is true.
+    fn serve(
+        self,
+        observers: Observers,
+        relay: Reloadable,
+        start: &Start,
+        reload: Option<Arc<dyn Reload>>,
+        stop: &watch::Sender<bool>,
+    ) -> Result<JoinSet<Drained>, ServeError> {
+        let (config, mut serving) = (&start.loaded.config, JoinSet::new());
+        if let Some(site) = observers.metrics_site(&relay, config).filter(|_| !self.metrics.is_empty()) {
+            announce_also("metrics", &self.metrics, &config.metrics.path)?;
+            serving.spawn(relay_admin::serve::serve_metrics(self.metrics, site, is_set(stop.subscribe())));
+        }
+        let warnings = start.loaded.warnings.iter().map(ToString::to_string).collect();
+        if let Some(admin) = observers.admin(relay, config, reload, warnings) {
+            announce_also("admin", &self.admin, "")?;
+            serving.spawn(relay_admin::serve::serve(self.admin, admin, is_set(stop.subscribe())));
+        }
+        Ok(serving)
+    }
 }
 
 /// Waits until the value is `true`.
@@ -146,6 +163,12 @@ async fn bind_admin(admin: &AdminConfig) -> Result<Vec<TcpListener>, ListenError
         }
         result => result,
     }
+}
+
+/// Binds the listener that serves the metrics alone, if there is one.
+async fn bind_metrics(metrics: &MetricsConfig) -> Result<Vec<TcpListener>, ListenError> {
+    let address = metrics.listen.as_ref().filter(|_| metrics.enabled);
+    listen::bind(address.map(std::slice::from_ref).unwrap_or_default(), "metrics.listen").await
 }
 
 /// Waits for a signal that stops the process, and returns its name. SIGHUP reopens the log file.
@@ -186,6 +209,12 @@ async fn drained(mut serving: JoinSet<Drained>) -> Result<usize, JoinError> {
 }
 
 impl Start {
+    /// The hook that reads the configuration file again; `None` without a file.
+    fn reload(&self, settings: &Settings, relay: &Reloadable) -> Option<Arc<dyn Reload>> {
+        let Origin::File(file) = &self.origin else { return None };
+        Some(Arc::new(FileReload::new(settings.clone(), file.clone(), relay.clone())))
+    }
+
     /// Logs the origin of the configuration and its warnings.
     fn log(&self) {
         tracing::info!("cc-relay {}", env!("CARGO_PKG_VERSION"));
@@ -207,13 +236,10 @@ impl Start {
 }
 
 /// Logs the addresses of the relay, and the commands that point Claude Code at it.
-fn announce(listeners: &[TcpListener], admin: &[TcpListener], hints: &[Hint]) -> io::Result<()> {
+fn announce(listeners: &[TcpListener], hints: &[Hint]) -> io::Result<()> {
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     for address in &addresses {
         tracing::info!("listening on http://{address}");
-    }
-    for listener in admin {
-        tracing::info!("admin on http://{}", listener.local_addr()?);
     }
     let Some(first) = addresses.first() else { return Ok(()) };
     let address = listen::as_destination(*first);
@@ -223,6 +249,15 @@ fn announce(listeners: &[TcpListener], admin: &[TcpListener], hints: &[Hint]) ->
             Hint::Command { .. } => tracing::info!("{start}: {}", hint.command(address)),
             Hint::Unusable(reason) => tracing::warn!("no client can be served: {reason}"),
         }
+    }
+    Ok(())
+}
+
+/// Logs the addresses of a further service.
+fn announce_also(service: &str, listeners: &[TcpListener], path: &str) -> Result<(), ServeError> {
+    for listener in listeners {
+        let address = listener.local_addr().map_err(ServeError::LocalAddress)?;
+        tracing::info!("{service} on http://{address}{path}");
     }
     Ok(())
 }
