@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use clap::builder::styling::AnsiColor;
@@ -133,13 +134,17 @@ fn has_usable(explanation: &Explanation, running: Option<&Running>) -> bool {
 
 fn print_running(explanation: &Explanation, running: Option<&Running>, out: &mut Output) -> io::Result<()> {
     let Some(running) = running else { return Ok(()) };
-    let troubles: Vec<_> = planned(explanation, running).flat_map(status::Provider::troubles).collect();
-    if troubles.is_empty() {
+    let facts = |provider: &status::Provider| {
+        let model = &explanation.model;
+        provider.troubles().into_iter().chain(provider.content_times(model))
+    };
+    let facts: Vec<_> = planned(explanation, running).flat_map(facts).collect();
+    if facts.is_empty() {
         return Ok(());
     }
     out.line("")?;
     out.line(format_args!("in the relay that runs at {}:", running.0))?;
-    troubles.iter().try_for_each(|trouble| out.line(format_args!("  {trouble}")))
+    facts.iter().try_for_each(|fact| out.line(format_args!("  {fact}")))
 }
 
 /// Reads the request's body from a file or from standard input.
@@ -163,8 +168,7 @@ fn headers(sends: ClientSends, config: &Config) -> Result<HeaderMap, InvalidHead
     let auth = &config.server.auth;
     // A client whose subscription token admits it sends no key of the relay.
     let admits = sends == ClientSends::Subscription && auth.allow_subscription;
-    let key = auth.keys.first().map(|client| &client.key).or(auth.bearer_secret.as_ref());
-    if let Some(key) = key.filter(|_| !admits) {
+    if let Some(key) = auth.secret_at(SystemTime::now()).filter(|_| !admits) {
         // A header holds one credential, so the key of the relay goes into the one that the client leaves free.
         match sends {
             ClientSends::ApiKey => {
@@ -220,7 +224,7 @@ fn row(place: String, considered: &Considered) -> [String; 6] {
 }
 
 fn as_json(explanation: &Explanation, client: &AssumedClient, running: Option<&Running>) -> Value {
-    let state = |provider: &status::Provider| json!({"name": provider.name, "unusable": provider.unusable, "last_error": provider.last_error});
+    let state = |provider: &status::Provider| json!({"name": provider.name, "unusable": provider.unusable, "last_error": provider.last_error, "content_times": provider.times_of(&explanation.model).collect::<Vec<_>>()});
     let running = running.map(|running| {
         json!({"url": running.0, "providers": planned(explanation, running).map(state).collect::<Vec<_>>()})
     });
@@ -231,6 +235,7 @@ fn as_json(explanation: &Explanation, client: &AssumedClient, running: Option<&R
             "key": considered.credential,
             "model": considered.model,
             "reason": considered.reason,
+            "figure": considered.figure.as_ref().map(ToString::to_string),
         })
     };
     json!({

@@ -5,7 +5,7 @@ mod client;
 use std::io;
 use std::net::IpAddr;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::builder::styling::AnsiColor;
 use http::StatusCode;
@@ -108,7 +108,7 @@ fn url(config: &Config) -> String {
 /// A key that the relay of this configuration accepts.
 fn key(config: &Config) -> Option<Secret> {
     let auth = &config.server.auth;
-    auth.keys.first().map(|client| client.key.clone()).or_else(|| auth.bearer_secret.clone())
+    auth.secret_at(SystemTime::now()).cloned()
 }
 
 /// The answers of the relay.
@@ -132,6 +132,8 @@ pub(crate) struct Provider {
     pub(crate) last_error: Option<String>,
     /// The fields that are removed from requests to the provider, as pairs of model and field.
     learned: Vec<(String, String)>,
+    /// The average times to the first content of models, as the relay lists them.
+    content_times: Vec<Value>,
 }
 
 impl Report {
@@ -215,6 +217,7 @@ impl Provider {
             models: models.filter_map(Value::as_str).map(printable).collect(),
             unusable: entry["unusable"].as_str().map(printable),
             last_error: entry["last_error"].as_str().map(printable),
+            content_times: entry["content_times"].as_array().cloned().unwrap_or_default(),
             learned: lessons.map(|lesson| (part(lesson, "model"), part(lesson, "dropped"))).collect(),
         }
     }
@@ -230,6 +233,21 @@ impl Provider {
         let error =
             self.last_error.iter().map(|error| format!("{}: the last attempt failed: {error}", self.name));
         unusable.chain(error).collect()
+    }
+
+    /// Returns the average times to the first content of `model`, each as the relay lists it.
+    pub(crate) fn times_of<'a>(&'a self, model: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.content_times.iter().filter(move |time| time["model"] == model)
+    }
+
+    /// Returns the average times to the first content of `model`, each with the name of the provider.
+    pub(crate) fn content_times(&self, model: &str) -> Vec<String> {
+        let described = self.times_of(model).filter_map(|time| {
+            let seconds = Duration::from_millis(time["average_ms"].as_u64()?).as_secs_f64();
+            let form = if time["is_stream"] == true { "streams" } else { "messages in one piece" };
+            Some(format!("{}: {seconds:.2} s to the first content of {form}", self.name))
+        });
+        described.collect()
     }
 
     fn described_models(&self) -> String {

@@ -8,7 +8,7 @@ use relay_messages::RateLimits;
 use relay_providers::{Answer, AnswerStats, AttemptError, LimitScope, Outcome, StreamEnd};
 
 use crate::clock;
-use crate::health::{KeyHealth, Permit, ProviderHealth, RestReason, Verdict};
+use crate::health::{Form, KeyHealth, Permit, ProviderHealth, RestReason, Verdict, WaitEnd};
 use crate::limits::{RequestCost, Reservation, TokensUsed};
 
 /// The events with content after which their tokens are taken from the limits, so that not every event takes a lock.
@@ -29,6 +29,10 @@ pub(crate) struct Lease {
     permit: Option<Permit>,
     /// `true` if the request counts tokens. Its result changes no state of messages.
     is_count: bool,
+    /// The form of the answer, if the time to its first content is measured.
+    timed: Option<Form>,
+    /// `true` while the first content is awaited and its time is measured.
+    is_waiting: bool,
     /// `true` once the permit has its verdict and only the end of the answer is open.
     has_begun: bool,
     reservation: Option<Reservation>,
@@ -64,6 +68,8 @@ impl Lease {
             sent_at: now,
             permit,
             is_count: cost.is_none(),
+            timed: None,
+            is_waiting: false,
             has_begun: false,
             reservation: None,
             limits: None,
@@ -71,6 +77,11 @@ impl Lease {
         };
         if let (Some(quota), Some(cost)) = (key.quota(), cost) {
             lease.reservation = Some(quota.reserve(cost, now)?);
+        }
+        if let Some(form) = cost.map(|cost| Form::of(cost.is_stream()))
+            && provider.begin_wait(model, form, now)
+        {
+            (lease.timed, lease.is_waiting) = (Some(form), true);
         }
         Some(lease)
     }
@@ -90,6 +101,13 @@ impl Lease {
             return;
         }
         self.provider.record_answer(answer);
+        match answer.outcome {
+            Outcome::Success if !answer.is_stream => self.end_wait(WaitEnd::Content, now),
+            Outcome::Failed | Outcome::ModelFailed | Outcome::Overloaded { .. } => {
+                self.end_wait(WaitEnd::Failed, now);
+            }
+            _ => {}
+        }
         let quota = self.key.quota().filter(|_| self.reservation.is_some());
         match quota {
             // The tokens of an answer in one piece were used before its head was sent: the upstream's numbers include
@@ -163,6 +181,9 @@ impl Lease {
             AttemptError::Saturated(_) => Verdict::Neutral,
             _ => Verdict::Failure,
         };
+        if verdict == Verdict::Failure {
+            self.end_wait(WaitEnd::Failed, now);
+        }
         if !error.may_be_sent()
             && let (Some(quota), Some(reservation)) = (self.key.quota(), self.reservation.take())
         {
@@ -182,10 +203,38 @@ impl Lease {
         }
         let used = end.map_or(TokensUsed::default(), |(report, _)| TokensUsed::of(report));
         self.settle(used, now);
+        self.see_content(stats);
+        self.record_break(is_broken || error.is_some(), now);
         let is_abandoned =
             end.is_some_and(|(report, end)| *end == StreamEnd::Dropped && !report.is_complete());
         if let Some(permit) = self.permit.take().filter(|_| is_broken || !is_abandoned) {
             self.provider.finish(permit, !is_broken && error != Some("api_error"), now);
+        }
+    }
+
+    /// Records the time of the first content, once it has arrived.
+    fn see_content(&mut self, stats: &AnswerStats) {
+        if self.is_waiting
+            && let Some(at) = stats.first_content()
+        {
+            self.end_wait(WaitEnd::Content, at);
+        }
+    }
+
+    /// Counts an answer that broke off as slow, also if its content had arrived.
+    fn record_break(&mut self, is_broken: bool, now: Instant) {
+        let Some(form) = self.timed.filter(|_| is_broken) else { return };
+        match self.is_waiting {
+            true => self.end_wait(WaitEnd::Failed, now),
+            false => self.provider.record_break(&self.model, form, now - self.sent_at, now),
+        }
+    }
+
+    /// Ends the wait for the first content.
+    fn end_wait(&mut self, end: WaitEnd, now: Instant) {
+        if let Some(form) = self.timed.filter(|_| std::mem::take(&mut self.is_waiting)) {
+            let waited = now.saturating_duration_since(self.sent_at);
+            self.provider.end_wait(&self.model, form, end, waited, now);
         }
     }
 
@@ -203,8 +252,9 @@ impl Lease {
         }
     }
 
-    /// Takes the tokens of an answer while it flows, in steps of some events.
+    /// Notes the first content of an answer, and takes the tokens of an answer while it flows, in steps of some events.
     pub(crate) fn flow(&mut self, stats: &AnswerStats) {
+        self.see_content(stats);
         let (Some(quota), Some(reservation)) = (self.key.quota(), &mut self.reservation) else { return };
         let deltas = stats.deltas();
         if deltas < self.deltas + DELTAS_PER_STEP && (deltas == 0 || self.deltas > 0) {
@@ -235,6 +285,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if self.is_waiting {
+            self.end_wait(WaitEnd::Unknown, clock::now());
+        }
         let is_judged = self.has_begun || self.permit.is_none();
         if self.reservation.is_some() || !is_judged {
             self.abandon(clock::now());

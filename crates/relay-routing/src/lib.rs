@@ -90,11 +90,11 @@ pub use failover::{
 };
 pub use health::{Circuit, CircuitSettings, CircuitState, Permit, Probe, ProbeSettings, Verdict};
 pub use limits::{LimitLevel, Quota, RequestCost, Reservation, TokensUsed};
-pub use plan::{ModelRoutes, PlanExplanation, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
+pub use plan::{Figure, ModelRoutes, PlanExplanation, PlannedCandidate, Planner, ShuffleBag, SmoothWeighted};
 pub use pricing::{Pricing, Usd};
 pub use route_trace::RouteTrace;
 pub use session::named_session;
-pub use state::{KeyState, PoolState, RestingModel};
+pub use state::{KeyState, ModelTime, PoolState, RestingModel};
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

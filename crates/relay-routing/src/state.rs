@@ -1,13 +1,17 @@
 //! The state of a provider and of its keys at one moment.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
 use crate::candidate::{Candidate, ProviderPool};
 use crate::clock;
-use crate::health::CircuitState;
+use crate::health::{CircuitState, Form, ProviderHealth};
 use crate::limits::{LimitLevel, Quota};
+
+/// The largest number of average times to the first content.
+const TIMES_MAX: usize = 64;
 
 /// The state of a provider at one moment. It contains no secret. Times are relative to that moment, and are serialized as
 /// whole milliseconds.
@@ -34,8 +38,23 @@ pub struct PoolState {
     pub last_failure: Option<String>,
     /// The models that rest at this provider; at most 64.
     pub resting_models: Vec<RestingModel>,
+    /// The average times to the first content of an answer, if the strategy compares them; at most 64.
+    pub content_times: Vec<ModelTime>,
     /// The credentials, in the order in which they are tried.
     pub keys: Vec<KeyState>,
+}
+
+/// The average time to the first content of a model's answers, in which recent answers have more influence.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ModelTime {
+    /// The client's name of the model.
+    pub model: String,
+    /// True for streams. The content of a message in one piece arrives with its end.
+    pub is_stream: bool,
+    /// The average. A failed attempt counts as at least 30 s.
+    #[serde(rename = "average_ms", serialize_with = "millis_of")]
+    pub average: Duration,
 }
 
 /// A model that is not requested at a provider for a time, while its other models are.
@@ -95,9 +114,20 @@ impl ProviderPool {
             unusable: self.obstacle(),
             last_failure: self.last_failure(),
             resting_models,
+            content_times: content_times(health),
             keys: self.candidates().iter().map(|candidate| KeyState::of(candidate, now)).collect(),
         }
     }
+}
+
+fn content_times(health: &ProviderHealth) -> Vec<ModelTime> {
+    let times = health.content_times(TIMES_MAX).into_iter();
+    let time = |(model, form, average): (Arc<str>, Form, Duration)| ModelTime {
+        model: model.to_string(),
+        is_stream: form == Form::Stream,
+        average,
+    };
+    times.map(time).collect()
 }
 
 impl KeyState {

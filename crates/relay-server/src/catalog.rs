@@ -233,7 +233,7 @@ impl Lists {
 
     /// Returns the state of each provider. `ready` includes providers without an attempt so far; `failing` comes with the
     /// last attempt's failure. `learned` lists fields that are removed from requests because the upstream has rejected them.
-    /// `in_flight` counts running requests, up to the end of their answers. `unusable` is the reason that no request can succeed
+    /// `content_times` are the averages that the strategy compares, if it compares times to the first content. `in_flight` counts running requests, up to the end of their answers. `unusable` is the reason that no request can succeed
     /// at the provider now.
     fn providers(&self) -> Value {
         let now = clock::now();
@@ -261,6 +261,9 @@ impl Lists {
                 entry["in_flight"] = pool.in_flight.into();
                 if let Some(obstacle) = pool.unusable {
                     entry["unusable"] = obstacle.into();
+                }
+                if !pool.content_times.is_empty() {
+                    entry["content_times"] = json!(pool.content_times);
                 }
             }
             entry

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use relay_config::{Config, ModelMapping, ProviderName, Strategy};
 use relay_messages::MessagesBody;
 use relay_providers::{Endpoint, RelayRequest};
-use relay_routing::{CredentialId, PlannedCandidate, Planner};
+use relay_routing::{CredentialId, Figure, PlannedCandidate, Planner};
 
 use crate::auth::ConfiguredKeys;
 use crate::error::Error;
@@ -44,6 +44,9 @@ pub struct Considered {
     pub model: String,
     /// The reason for its place in the order, or for its exclusion.
     pub reason: String,
+    /// The figure by which the strategy compares the provider with others, such as the price of the request. `None` if the
+    /// strategy compares none, and for a provider that would not be tried.
+    pub figure: Option<Figure>,
 }
 
 /// Explains requests. It uses the verifier and the planner that serve them.
@@ -108,7 +111,12 @@ impl Explainer {
                 (None, _) => format!("priority {}", candidate.priority),
             };
             let credential = Some(candidate.credential.to_string());
-            self.considered(&candidate.provider, credential, &model, reason)
+            let reason = match &candidate.figure {
+                Some(figure) => format!("{reason}; {figure}"),
+                None => reason,
+            };
+            let considered = self.considered(&candidate.provider, credential, &model, reason);
+            Considered { figure: candidate.figure, ..considered }
         };
         let mut order: Vec<_> = planned.candidates.iter().enumerate().map(place).collect();
         let mut excluded = order.split_off(self.max_attempts.min(order.len()));
@@ -147,6 +155,7 @@ impl Explainer {
             credential,
             model: mapped.as_deref().unwrap_or(model).to_owned(),
             reason,
+            figure: None,
         }
     }
 }
@@ -155,6 +164,8 @@ impl Explainer {
 mod tests {
     use http::header::{AUTHORIZATION, HeaderValue};
     use relay_config::{Format, Loader};
+    use relay_providers::Usage;
+    use relay_routing::{Pricing, Usd};
 
     use super::*;
     use crate::Relay;
@@ -204,6 +215,50 @@ providers:
         let in_turn = format!("{providers}routing: {{ strategy: round_robin, max_attempts: 2 }}");
         let late = "c claude-opus-5-5: beyond the limit of 2 attempts (routing.max_attempts)";
         check(&in_turn, None, &["a glm-5.3: chosen by round_robin", second], &[late, disabled]);
+    }
+
+    #[test]
+    fn the_figures_of_a_comparison_are_reasons() {
+        let providers = "
+providers:
+  - { name: a, type: mock }
+  - { name: b, type: mock }
+  - { name: c, type: mock, priority: 0 }
+";
+        struct ByName;
+        impl Pricing for ByName {
+            fn cost(&self, provider: &ProviderName, _: &str, usage: &Usage) -> Option<Usd> {
+                let tokens = usage.input_tokens? + usage.output_tokens?;
+                (provider.as_str() == "b").then_some(Usd::from_nanos(tokens.max(1_000) * 10_000))
+            }
+        }
+        let config = |strategy: &str| {
+            let text = format!("{providers}routing: {{ strategy: {strategy} }}");
+            Loader::new().with_text("c", Format::Yaml, text).load().unwrap().config
+        };
+        let reasons = |builder: crate::Builder| -> Vec<String> {
+            let relay = builder.without_proxy().build().unwrap();
+            let body = Bytes::from_static(br#"{"model":"claude-opus-5-5","max_tokens":1}"#);
+            let order = relay.explain(HeaderMap::new(), body).unwrap().order;
+            order.iter().map(|candidate| format!("{}: {}", candidate.provider, candidate.reason)).collect()
+        };
+        assert_eq!(
+            reasons(Relay::builder(config("cost_based")).with_pricing(Arc::new(ByName))),
+            [
+                "b: chosen by cost_based; about $0.0100 for this request",
+                "a: priority 1; its price for this model is unknown",
+                "c: priority 0; its price for this model is unknown"
+            ]
+        );
+        let unknown = "its time to the first content is unknown, to be measured";
+        assert_eq!(
+            reasons(Relay::builder(config("latency_based"))),
+            [
+                format!("a: chosen by latency_based; {unknown}"),
+                format!("b: priority 1; {unknown}"),
+                format!("c: priority 0; {unknown}")
+            ]
+        );
     }
 
     #[test]

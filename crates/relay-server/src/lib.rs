@@ -104,7 +104,9 @@ pub use serve::{Drained, bind, serve};
 pub use state::{ConfigurationState, ProviderState, RelayState};
 
 pub use relay_providers::AnswerBodyError;
-pub use relay_routing::{CandidateService, CircuitState, KeyState, LimitLevel, PoolState, RestingModel};
+pub use relay_routing::{
+    CandidateService, CircuitState, Figure, KeyState, LimitLevel, ModelTime, PoolState, RestingModel,
+};
 
 /// Compiles and runs the example of the README.
 #[cfg(all(doctest, feature = "serve"))]

@@ -137,6 +137,9 @@ impl Providers {
         if routing.affinity == config::Affinity::Session {
             planner = planner.with_affinity(Arc::new(AffinityTable::new()));
         }
+        if let Some(pricing) = &context.options.pricing {
+            planner = planner.with_pricing(Arc::clone(pricing));
+        }
         if let Some(before) = &context.before {
             planner = planner.inherit_state(before.planner());
         }

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod client_mistakes;
+mod comparisons;
 mod failover;
 mod failure_scopes;
 mod health;

@@ -105,7 +105,15 @@ async fn the_model_selects_the_provider_that_it_is_mapped_to() {
 
 #[tokio::test]
 async fn with_every_strategy_the_other_providers_follow_by_priority() {
-    for strategy in ["failover", "round_robin", "weighted_round_robin", "shuffle", "model_based"] {
+    for strategy in [
+        "failover",
+        "round_robin",
+        "weighted_round_robin",
+        "shuffle",
+        "model_based",
+        "cost_based",
+        "latency_based",
+    ] {
         let first = Upstream::answering(|_| anthropic::error(529)).await;
         let second = Upstream::answering(anthropic::answer_with("second")).await;
         let third = Upstream::answering(anthropic::answer_with("third")).await;

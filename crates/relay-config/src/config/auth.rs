@@ -74,6 +74,15 @@ impl ClientAuth {
         self.subscription_may_use_keys.unwrap_or(loopback_only && !self.has_keys())
     }
 
+    /// Returns a secret that admits a client at `now`, for a program on the operator's side. A key without a list of models comes
+    /// before the others. `None` if there is none, or if all keys have expired.
+    #[must_use]
+    pub fn secret_at(&self, now: SystemTime) -> Option<&Secret> {
+        let mut valid = self.keys.iter().filter(|client| client.expires.is_none_or(|end| end > now));
+        let unlimited = valid.clone().find(|client| client.models.is_unlimited()).map(|client| &client.key);
+        unlimited.or(self.bearer_secret.as_ref()).or_else(|| valid.next().map(|client| &client.key))
+    }
+
     /// Returns `true` if a client can be admitted by a configured key or bearer token.
     #[must_use]
     pub fn has_keys(&self) -> bool {
@@ -174,5 +183,31 @@ impl ClientLimits {
     #[must_use]
     pub fn is_unlimited(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_program_of_the_operator_uses_a_key_that_is_valid_and_not_limited() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(10);
+        let key = |name: &str| ClientKey::new(name, Secret::new(name));
+        let mut auth = ClientAuth::default().with_key(key("expired").with_expires(now));
+        let mut secret = |client: Option<ClientKey>| {
+            auth.keys.extend(client);
+            auth.secret_at(now).map(|secret| secret.expose().to_owned())
+        };
+        assert_eq!(secret(None), None);
+        let limited = key("limited").with_models([Pattern::new("m")]);
+        assert_eq!(secret(Some(limited)).as_deref(), Some("limited"));
+        let later = key("later").with_expires(now + Duration::from_secs(1));
+        assert_eq!(secret(Some(later)).as_deref(), Some("later"));
+        let shared = auth.with_bearer_secret(Secret::new("shared"));
+        assert_eq!(shared.secret_at(now).map(Secret::expose), Some("later"));
+        assert_eq!(shared.secret_at(now + Duration::from_secs(1)).map(Secret::expose), Some("shared"));
     }
 }

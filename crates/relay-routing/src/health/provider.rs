@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use relay_config::ProviderName;
@@ -11,6 +11,7 @@ use relay_messages::TwoGenerations;
 use relay_providers::{Answer, AttemptError};
 
 use super::circuit::{Circuit, CircuitSettings, CircuitState, Permit, Verdict};
+use super::content_times::{ContentTime, ContentTimes, Form, WaitEnd};
 use super::last_failure::LastFailure;
 use super::model_rests::ModelRests;
 use super::probe::{Probe, ProbeSettings, ProbeTask};
@@ -39,12 +40,22 @@ pub(crate) struct ProviderHealth {
     load: Load,
     /// `true` while an operator pauses the provider.
     is_paused: AtomicBool,
+    /// The times to the first content, if a strategy compares them.
+    timing: OnceLock<Timing>,
     /// The reason for which the circuit opened last; empty if it never did.
     open_reason: Mutex<String>,
     last_failure: LastFailure,
     probe: Option<(Probe, ProbeSettings)>,
     /// The task that probes while the circuit is open.
     probe_task: Mutex<Option<ProbeTask>>,
+}
+
+/// The times to the first content.
+#[derive(Debug, Default)]
+struct Timing {
+    /// The attempts that wait for their first content.
+    waiting: AtomicU32,
+    times: Mutex<ContentTimes>,
 }
 
 impl ProviderHealth {
@@ -56,6 +67,7 @@ impl ProviderHealth {
             uncounted: Mutex::new(Uncounted::new(UNCOUNTED_MODELS, UNCOUNTED)),
             load: Load::default(),
             is_paused: AtomicBool::new(false),
+            timing: OnceLock::new(),
             open_reason: Mutex::default(),
             last_failure: LastFailure::default(),
             probe: None,
@@ -75,6 +87,9 @@ impl ProviderHealth {
         *lock(&self.uncounted) = lock(&other.uncounted).clone();
         *lock(&self.open_reason) = other.open_reason();
         self.is_paused.store(other.is_paused(), Ordering::Release);
+        if let (Some(own), Some(before)) = (self.timing.get(), other.timing.get()) {
+            *lock(&own.times) = lock(&before.times).clone();
+        }
         self.probe_if_open(self.state(now));
     }
 
@@ -225,6 +240,61 @@ impl ProviderHealth {
     /// Returns `true` if the provider is known to have no token count for `model`.
     pub(crate) fn is_uncounted(&self, model: &Arc<str>, now: Instant) -> bool {
         lock(&self.uncounted).contains(model, now)
+    }
+
+    /// Measures the times to the first content from now on.
+    pub(crate) fn measure_content_times(&self) {
+        self.timing.get_or_init(Timing::default);
+    }
+
+    /// Returns the average time to the first content of `model`, and the number of attempts that wait for theirs. Zero if times
+    /// are not measured.
+    pub(crate) fn content_time(&self, model: &Arc<str>, form: Form, now: Instant) -> (ContentTime, u32) {
+        self.timing.get().map_or_else(Default::default, |timing| {
+            (lock(&timing.times).get(model, form, now), timing.waiting.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Returns the average time to the first content of each model and form of answer, ordered by model; at most `limit`.
+    pub(crate) fn content_times(&self, limit: usize) -> Vec<(Arc<str>, Form, Duration)> {
+        let Some(timing) = self.timing.get() else { return Vec::new() };
+        let times = lock(&timing.times);
+        let mut all: Vec<_> =
+            times.all().map(|(model, form, time)| (Arc::clone(model), form, time)).collect();
+        drop(times);
+        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        all.truncate(limit);
+        all
+    }
+
+    /// Records an attempt that waits for its first content. Returns `false` if times are not measured.
+    pub(crate) fn begin_wait(&self, model: &Arc<str>, form: Form, now: Instant) -> bool {
+        let Some(timing) = self.timing.get() else { return false };
+        timing.waiting.fetch_add(1, Ordering::Relaxed);
+        lock(&timing.times).begin(model, form, now);
+        true
+    }
+
+    /// Records the end of an attempt's wait, `waited` after its start.
+    pub(crate) fn end_wait(
+        &self,
+        model: &Arc<str>,
+        form: Form,
+        end: WaitEnd,
+        waited: Duration,
+        now: Instant,
+    ) {
+        if let Some(timing) = self.timing.get() {
+            timing.waiting.fetch_sub(1, Ordering::Relaxed);
+            lock(&timing.times).end(model, form, end, waited, now);
+        }
+    }
+
+    /// Records that an answer whose content had arrived broke off.
+    pub(crate) fn record_break(&self, model: &Arc<str>, form: Form, waited: Duration, now: Instant) {
+        if let Some(timing) = self.timing.get() {
+            lock(&timing.times).end(model, form, WaitEnd::Failed, waited, now);
+        }
     }
 
     pub(crate) fn load(&self) -> &Load {

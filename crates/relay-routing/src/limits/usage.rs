@@ -28,13 +28,18 @@ impl<'a> RequestCost<'a> {
 
     /// Returns the input tokens that the length of the body and a sample of its text suggest. The ratio that is learned from the
     /// counts of the upstream corrects them.
-    pub(super) fn input_tokens(&self) -> u64 {
+    pub(crate) fn input_tokens(&self) -> u64 {
         *self.input.get_or_init(|| self.body.map_or(0, estimate_tokens_by_sample))
     }
 
     /// Returns `max_tokens` of the request.
-    pub(super) fn max_tokens(&self) -> Option<u64> {
+    pub(crate) fn max_tokens(&self) -> Option<u64> {
         self.body?.max_tokens()
+    }
+
+    /// Returns `true` if the request requires a stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.body.is_some_and(MessagesBody::is_stream)
     }
 
     /// Returns `false` if the request counts as a request only.

@@ -6,8 +6,11 @@ use relay_config::{ProviderName, Strategy};
 use relay_providers::RelayRequest;
 
 use super::availability::Availability;
+use super::comparison::Figure;
+use super::demand::Demand;
 use super::eligibility::eligibility;
 use super::planner::Planner;
+use super::usable::Usable;
 use crate::candidate::{CredentialId, ProviderPool};
 use crate::clock;
 use crate::error::PlanError;
@@ -46,6 +49,8 @@ pub struct PlannedCandidate {
     pub is_listed: bool,
     /// The reason for which it is tried after all others; `None` if it is free.
     pub demotion: Option<String>,
+    /// The figure by which the strategy compares the provider with others; `None` if it compares none.
+    pub figure: Option<Figure>,
 }
 
 impl Planner {
@@ -71,6 +76,7 @@ impl Planner {
             }
         };
         explanation.is_affinity_hit = plan.is_affinity_hit;
+        let comparison = self.comparison(&Demand::new(request, None), now);
         for (pool, candidate, availability) in plan.in_order(now) {
             let (provider, credential) = (pool.name().clone(), candidate.credential().clone());
             if !availability.is_usable() {
@@ -84,6 +90,7 @@ impl Planner {
                 priority: candidate.priority(),
                 is_listed: pool.lists(model),
                 demotion: demotion(pool, request, availability),
+                figure: comparison.as_ref().map(|by| by.figure(pool, Usable::of(pool, request), model)),
             });
         }
         explanation.excluded.extend(self.ineligible(request));

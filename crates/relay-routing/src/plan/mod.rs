@@ -12,6 +12,7 @@
 
 mod attempts;
 mod availability;
+mod comparison;
 mod demand;
 mod eligibility;
 mod explain;
@@ -25,6 +26,7 @@ mod tier;
 mod usable;
 
 pub(crate) use attempts::{Blocked, FailingProvider, LeasedCandidate, NextAttempt, Plan};
+pub use comparison::Figure;
 pub use explain::{PlanExplanation, PlannedCandidate};
 pub use model_routes::ModelRoutes;
 pub use planner::Planner;

@@ -11,16 +11,18 @@ use smallvec::SmallVec;
 
 use super::attempts::{Plan, Providers};
 use super::availability::RelativeLoad;
+use super::comparison::{Comparison, Prices};
 use super::demand::Demand;
 use super::eligibility::{eligibility, plan_error};
 use super::model_routes::ModelRoutes;
-use super::ranked::Ranked;
+use super::ranked::{Ranked, arrange};
 use super::rotation::Rotations;
 use crate::affinity::{AffinityHint, AffinityTable, SessionKey};
 use crate::candidate::{CandidateId, CredentialId, ProviderPool};
 use crate::clock;
 use crate::error::PlanError;
 use crate::lock::lock;
+use crate::pricing::Pricing;
 use crate::session::Conversation;
 
 /// Orders the candidates for each request by a strategy.
@@ -31,6 +33,8 @@ pub struct Planner {
     pub(super) strategy: Strategy,
     pub(super) strict_models: bool,
     routes: ModelRoutes,
+    /// For [`Strategy::CostBased`].
+    prices: Option<Prices>,
     affinity: Option<Arc<AffinityTable>>,
     messages: Mutex<Rotations>,
     /// Separate rotations for token counts. A client that counts tokens before each message would else take
@@ -50,8 +54,19 @@ impl Planner {
         let mut random = Rng::new();
         let mut rotations = || Mutex::new(Rotations::new(&pools, strategy, &mut random));
         let (messages, counts) = (rotations(), rotations());
-        let (routes, affinity, attempts) = (ModelRoutes::default(), None, AtomicU64::new(0));
-        Self { pools, strategy, strict_models, routes, affinity, messages, counts, attempts }
+        if strategy == Strategy::LatencyBased {
+            pools.iter().for_each(|pool| pool.health().measure_content_times());
+        }
+        let (routes, prices, affinity) = (ModelRoutes::default(), None, None);
+        let attempts = AtomicU64::new(0);
+        Self { pools, strategy, strict_models, routes, prices, affinity, messages, counts, attempts }
+    }
+
+    /// Sets the prices that [`Strategy::CostBased`] compares. Without prices it behaves as [`Strategy::Failover`].
+    #[must_use]
+    pub fn with_pricing(mut self, pricing: Arc<dyn Pricing>) -> Self {
+        self.prices = Some(Prices(pricing));
+        self
     }
 
     /// Sets the routes of [`Strategy::ModelBased`]. Without routes it behaves as [`Strategy::Failover`].
@@ -72,7 +87,8 @@ impl Planner {
     }
 
     /// Takes over the state of `other`, a planner under an earlier configuration: sessions, circuits,
-    /// resting models, and the limits, cooldowns and rejections of each key.
+    /// resting models, the limits, cooldowns and rejections of each key, and the times to the first content if both planners
+    /// compare them.
     ///
     /// Providers and keys are matched by name. New ones start without state; the state of removed ones is
     /// dropped.
@@ -167,7 +183,7 @@ impl Planner {
         rank(&mut providers, &demand, now);
         let preferred = hint.preferred.and_then(|place| self.find_preferred(place, &demand, &providers, now));
         if preferred.is_none() {
-            self.put_first(&mut providers, demand.model(), rotations);
+            self.put_first(&mut providers, &demand, rotations, now);
         }
         let session = self.affinity.as_ref().zip(session.map(|(session, _)| session));
         let plan = Plan::new(&self.attempts, rotations, demand, providers, preferred, now);
@@ -235,12 +251,24 @@ impl Planner {
     }
 
     /// Moves the provider that the strategy chooses before the others of the same suitability.
-    fn put_first(&self, providers: &mut [Ranked<'_>], model: &str, rotations: &Mutex<Rotations>) {
-        if let Some(group) = providers.chunk_by_mut(is_as_suitable).next()
-            && let Some(chosen) = self.choose(group, model, rotations)
-        {
+    fn put_first(
+        &self,
+        providers: &mut [Ranked<'_>],
+        demand: &Demand<'_>,
+        rotations: &Mutex<Rotations>,
+        now: Instant,
+    ) {
+        let Some(group) = providers.chunk_by_mut(is_as_suitable).next() else { return };
+        if let Some(comparison) = self.comparison(demand, now) {
+            arrange(group, &comparison, demand.model());
+        } else if let Some(chosen) = self.choose(group, demand.model(), rotations) {
             group[..=chosen].rotate_right(1);
         }
+    }
+
+    /// Returns the comparison of providers that the strategy makes for a request, if it makes one.
+    pub(super) fn comparison(&self, demand: &Demand<'_>, now: Instant) -> Option<Comparison<'_>> {
+        Comparison::of(self.strategy, self.prices.as_ref(), demand, now)
     }
 
     /// Returns the position in `among` of the provider that the strategy puts first, or `None` if it keeps

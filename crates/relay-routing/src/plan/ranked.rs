@@ -1,8 +1,10 @@
 //! A provider ranked by the availability of its candidates.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::availability::{Availability, ProviderAvailability};
+use super::comparison::{Comparison, Place};
 use super::demand::Demand;
 use super::eligibility::Suitability;
 use super::usable::Usable;
@@ -19,6 +21,8 @@ pub(super) struct Ranked<'a> {
     /// The priority of the best free candidate, else that of the best one that is worth waiting for; `None` if there is
     /// neither, or if no other provider has the same suitability.
     pub(super) priority: Option<i32>,
+    /// The place among providers of the same priority; `None` if the strategy compares none.
+    pub(super) place: Option<Place>,
     /// The end of the wait for the provider's limits; `None` before the first wait.
     pub(super) wait_until: Option<Instant>,
 }
@@ -31,7 +35,7 @@ impl<'a> Ranked<'a> {
         suitability: Suitability,
         usable: Usable<'a>,
     ) -> Self {
-        Self { pool, index, suitability, usable, priority: None, wait_until: None }
+        Self { pool, index, suitability, usable, priority: None, place: None, wait_until: None }
     }
 
     /// Sets the priority.
@@ -82,4 +86,19 @@ impl<'a> Ranked<'a> {
         let best = own.find(is_free).into_iter().chain(client.filter(is_free));
         best.map(|candidate| self.pool.candidates()[candidate].priority()).max()
     }
+}
+
+/// Orders the providers with the priority of the first one by `comparison`, for the client's name of a model. Those with a lower
+/// priority, or without a free candidate, keep their places after them.
+pub(super) fn arrange(ranked: &mut [Ranked<'_>], comparison: &Comparison<'_>, model: &Arc<str>) {
+    let Some(best) = ranked.first().map(|ranked| ranked.priority) else { return };
+    let equal = ranked.iter().take_while(|ranked| ranked.priority == best).count();
+    if equal < 2 {
+        return;
+    }
+    for ranked in &mut ranked[..equal] {
+        ranked.place = Some(comparison.place(ranked.pool, ranked.usable, model));
+    }
+    // The sort is stable, so that the order of the file breaks ties.
+    ranked[..equal].sort_by_key(|ranked| ranked.place);
 }

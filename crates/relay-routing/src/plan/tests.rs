@@ -21,7 +21,7 @@ use crate::candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
 use crate::clock;
 use crate::error::PlanError;
 
-fn candidate(credential: &str, priority: i32) -> Candidate {
+pub(super) fn candidate(credential: &str, priority: i32) -> Candidate {
     let credential = match credential {
         "client" => CredentialId::Client,
         "none" => CredentialId::None,
@@ -31,14 +31,14 @@ fn candidate(credential: &str, priority: i32) -> Candidate {
     Candidate::new(credential, priority, CandidateService::new(service))
 }
 
-fn pool(name: &str, models: &[&str], candidates: &[(&str, i32)]) -> ProviderPool {
+pub(super) fn pool(name: &str, models: &[&str], candidates: &[(&str, i32)]) -> ProviderPool {
     let candidates =
         candidates.iter().map(|(credential, priority)| candidate(credential, *priority)).collect();
     let models = models.iter().copied().map(str::to_owned).collect();
     ProviderPool::new(ProviderName::new(name), models, Duration::from_secs(90), candidates)
 }
 
-fn request(token: Option<&'static str>) -> RelayRequest {
+pub(super) fn request(token: Option<&'static str>) -> RelayRequest {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
         headers.insert(AUTHORIZATION, HeaderValue::from_static(token));
@@ -185,7 +185,7 @@ fn weighted(weights: &[u32]) -> Vec<ProviderPool> {
         .collect()
 }
 
-fn names(planner: &Planner, request: &RelayRequest) -> String {
+pub(super) fn names(planner: &Planner, request: &RelayRequest) -> String {
     order(planner, request).into_iter().map(|(pool, _)| pool.name().to_string()).collect()
 }
 
@@ -360,6 +360,8 @@ fn every_usable_candidate_is_in_every_plan_exactly_once() {
         Strategy::Shuffle,
         Strategy::ModelBased,
         Strategy::LeastLoaded,
+        Strategy::CostBased,
+        Strategy::LatencyBased,
     ];
     let pooling = [Pooling::LeastLoaded, Pooling::RoundRobin, Pooling::Random, Pooling::Weighted];
     let mut random = Rng::with_seed(6);

@@ -46,6 +46,11 @@ impl<'a> Usable<'a> {
         client(Place::First).into_iter().chain(own).chain(client(Place::Last))
     }
 
+    /// Returns `true` if the client's own subscription serves the request before any other credential.
+    pub(super) fn is_subscription_first(self) -> bool {
+        self.client == Place::First && !self.pool.client().is_empty()
+    }
+
     /// Returns `true` if the request may use the candidate with this index.
     pub(super) fn contains(self, index: usize) -> bool {
         let candidate = &self.pool.candidates()[index];
