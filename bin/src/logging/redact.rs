@@ -32,6 +32,8 @@ const REDACTED: &[u8] = b"***";
 /// Prefixes of credentials: keys of Anthropic and other vendors, of AWS, Google, GitHub and Slack, and JSON Web Tokens.
 const CREDENTIALS: [&[u8]; 10] =
     [b"sk-", b"AKIA", b"ASIA", b"ABSK", b"AIza", b"ya29.", b"ghp_", b"github_pat_", b"xox", b"eyJ"];
+/// The beginning of Anthropic's keys and tokens. No other text contains it, so that it need not begin a word.
+const ANTHROPIC: &[u8] = b"sk-ant-";
 /// The least length of a credential, in bytes. A shorter word with such a prefix is not redacted.
 const CREDENTIAL_LENGTH: usize = 16;
 
@@ -151,7 +153,9 @@ fn find_credentials(text: &[u8], found: &mut Vec<Range<usize>>) {
         let is_long = |word: usize| end - word >= CREDENTIAL_LENGTH || text[end..].starts_with(MARK);
         let is_credential =
             |word: usize| CREDENTIALS.iter().any(|prefix| text[word..end].starts_with(prefix));
-        let mut words = word_starts(text, start).into_iter().filter(|word| *word < end);
+        let within = text[start..end].windows(ANTHROPIC.len()).position(|part| part == ANTHROPIC);
+        let words = word_starts(text, start).into_iter().filter(|word| *word < end);
+        let mut words = words.chain(within.map(|within| start + within));
         found.extend(words.find(|word| is_long(*word) && is_credential(*word)).map(|word| word..end));
         at = end;
     }
@@ -223,6 +227,7 @@ mod tests {
             check(&[], &format!("{before}{key}"), &format!("{before}***"));
         }
         check(&[], &format!("{}… {}", &key[..10], &key[..10]), &format!("***… {}", &key[..10]));
+        check(&[], &format!("{}{key}", "m".repeat(20)), &format!("{}***", "m".repeat(20)));
         let harmless = "sk-short eyJust task-force-of-the-whole-team 5sk-of-a-longer-word";
         check(&[], harmless, harmless);
     }

@@ -10,6 +10,10 @@ mod hint;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]
+mod log_ids;
+#[cfg(unix)]
+mod log_secrets;
+#[cfg(unix)]
 mod logs;
 mod process;
 mod proxy;

@@ -13,6 +13,8 @@ use crate::response::ResponseBody;
 /// Prefixes of credentials: keys of Anthropic and other vendors, of AWS, Google, GitHub and Slack, and JSON Web Tokens.
 const CREDENTIALS: [&str; 10] =
     ["sk-", "AKIA", "ASIA", "ABSK", "AIza", "ya29.", "ghp_", "github_pat_", "xox", "eyJ"];
+/// The beginning of Anthropic's keys and tokens. No other text contains it, so that it need not begin a word.
+const ANTHROPIC: &str = "sk-ant-";
 /// The least length of a credential, in bytes. A shorter word with such a prefix is not redacted.
 const CREDENTIAL_LENGTH: usize = 16;
 /// The least length of a configured secret that is searched for, in bytes.
@@ -82,9 +84,9 @@ fn excerpt(body: &[u8], length: usize, secrets: &[Secret]) -> String {
     while !rest.is_empty() && excerpt.len() < length {
         let word = rest.find(|char| !is_credential_char(char)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(word);
-        match word.len() >= CREDENTIAL_LENGTH && CREDENTIALS.iter().any(|prefix| word.starts_with(prefix)) {
-            true => excerpt.push_str("***"),
-            false => excerpt.push_str(word),
+        match credential_in(word) {
+            Some(start) => excerpt.extend([&word[..start], "***"]),
+            None => excerpt.push_str(word),
         }
         let next = after.find(is_credential_char).unwrap_or(after.len());
         let (between, after) = after.split_at(next);
@@ -93,6 +95,13 @@ fn excerpt(body: &[u8], length: usize, secrets: &[Secret]) -> String {
     }
     excerpt.truncate(excerpt.floor_char_boundary(length));
     excerpt
+}
+
+/// Returns the place at which a credential begins in `word` and extends to its end.
+fn credential_in(word: &str) -> Option<usize> {
+    let begins = CREDENTIALS.iter().any(|prefix| word.starts_with(prefix));
+    let start = if begins { Some(0) } else { word.find(ANTHROPIC) };
+    start.filter(|start| word.len() - start >= CREDENTIAL_LENGTH)
 }
 
 /// Replaces each secret in `text` by `***`, written as it is or with any of its characters as escapes of JSON.
@@ -166,6 +175,7 @@ mod tests {
         check(&format!("my key is {key}, keep it"), 1000, "my key is ***, keep it");
         check(&format!("my key is {key}"), 20, "my key is ***");
         check(&format!("{key}{key}"), 5, "***");
+        check(&format!("mm{key} x"), 1000, "mm*** x");
         check(&format!("x={key}&y=AKIAIOSFODNN7EXAMPLE;"), 1000, "x=***&y=***;");
         check("sk-short eyJust", 1000, "sk-short eyJust");
         check("Größe", 4, "Gr\u{f6}");
