@@ -10,11 +10,16 @@ const LEAST_DIGITS: usize = 8;
 pub(super) fn forms(secret: &str) -> Vec<String> {
     let json = in_json(secret);
     let debug = inside(&format!("{secret:?}"));
+    // The `Debug` of a header escapes nothing else.
+    let header = secret.replace('"', "\\\"");
     let mut forms = vec![
         secret.to_owned(),
         in_json(&json),
         inside(&format!("{json:?}")),
         in_json(&debug),
+        in_json(&header),
+        inside(&format!("{header:?}")),
+        header,
         json,
         debug,
         percent_encoded(secret, "0123456789ABCDEF"),

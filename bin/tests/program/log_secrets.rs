@@ -39,13 +39,15 @@ fn in_json(text: &str) -> String {
 fn forms(secret: &str) -> Vec<String> {
     let debug = format!("{secret:?}");
     let debug = debug[1..debug.len() - 1].to_owned();
-    let twice = in_json(&in_json(secret));
+    let (twice, header) = (in_json(&in_json(secret)), secret.replace('"', "\\\""));
     vec![
         secret.to_owned(),
         in_json(secret),
         in_json(&debug),
         debug,
         twice,
+        in_json(&header),
+        header,
         in_url(secret),
         in_url(secret).to_lowercase(),
     ]
@@ -129,6 +131,50 @@ fn config(upstream: &str) -> String {
         "logging": {"debug_options": debug},
     })
     .to_string()
+}
+
+/// A token of no known form, which the relay passes through to an upstream that repeats it.
+#[tokio::test]
+async fn a_token_that_an_upstream_repeats_is_not_in_the_log() {
+    const TOKEN: &str = "virtual/key\\of \"a\" client";
+    for format in ["json", "text"] {
+        let upstream = Upstream::answering(echo).await;
+        let user = User::new()
+            .with_variable("CC_RELAY_LOGGING__FORMAT", format)
+            .with_variable("CC_RELAY_LOG", "trace");
+        let provider =
+            json!({"name": "a", "type": "anthropic", "base_url": upstream.url(), "passthrough": true});
+        let debug = json!({"log_request_body": true, "log_response_headers": true, "max_body_log_size": 60});
+        let config = json!({"providers": [provider], "logging": {"debug_options": debug}});
+        user.write("config.yaml", &config.to_string());
+        let (mut relay, address) = user.serve(&[]);
+        for model in
+            ["status-400", "status-401", "status-403", "status-500", "text-401", "redirect-1", "broken-1"]
+        {
+            for place in 0..60 {
+                let body = json!({"a": "x".repeat(place), "b": TOKEN, "model": model, "max_tokens": 8, "messages": []});
+                let call = Call::messages(body.to_string()).header("x-api-key", TOKEN);
+                let _ = within(Duration::from_secs(20), "answer", call.send(address)).await;
+                if place == 0 && model != "status-401" {
+                    break;
+                }
+            }
+        }
+        relay.signal("TERM");
+        assert_eq!(relay.exit_code(), Some(0));
+        let log = relay.seen();
+        assert!(log.contains("x-echo") && log.contains("***"), "{log}");
+        for form in [
+            TOKEN.to_owned(),
+            in_json(TOKEN),
+            in_json(&in_json(TOKEN)),
+            in_url(TOKEN),
+            "virtual/k".to_owned(),
+        ] {
+            let line = log.lines().find(|line| line.contains(&form));
+            assert_eq!(line, None, "{format}: {form}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A client's own credential. Only this module can read it, and only a pass-through upstream can write it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::HeaderMap;
@@ -17,6 +18,9 @@ const SUBSCRIPTION_PREFIX: &str = "sk-ant-oat";
 const SUBSCRIPTION_VERSION_MAX: usize = 4;
 /// The longest secret part of a subscription token. Tokens in use have about 95 characters.
 const SUBSCRIPTION_SECRET_MAX: usize = 512;
+
+/// The least length of a token that is removed from texts. A shorter one would remove parts of words.
+const SHORTEST_REDACTED: usize = 4;
 
 /// The credential headers of one request, taken out of it.
 ///
@@ -81,6 +85,28 @@ impl ClientCredential {
         self.subscription
     }
 
+    /// Returns `text` for a log, with `***` in the place of each token, also where it is escaped as in JSON or in a URL: an upstream
+    /// may repeat the token in an error or a header, and a client in its body. A token of less than 4 characters stays.
+    #[must_use]
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut text = Cow::Borrowed(text);
+        let tokens = self.headers.iter().filter_map(|(name, value)| token(name, value));
+        for token in tokens.filter(|token| token.len() >= SHORTEST_REDACTED) {
+            // As in JSON, as in the `Debug` of a header, and as in a URL.
+            let forms = [
+                token.replace('\\', r"\\").replace('"', r#"\""#),
+                token.replace('"', r#"\""#),
+                in_url(token),
+            ];
+            for form in forms.iter().map(String::as_str).chain([token]) {
+                if text.contains(form) {
+                    text = Cow::Owned(text.replace(form, "***"));
+                }
+            }
+        }
+        text
+    }
+
     /// Writes the credential into a request, as the client sent it.
     pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
@@ -117,6 +143,19 @@ fn has_several_credentials(authorization: &str) -> bool {
     is_list || words.any(|word| is("bearer", word) || is("basic", word))
 }
 
+/// Returns `text` with every byte percent-encoded that is reserved in a URL.
+fn in_url(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            _ => encoded.extend(["%", &format!("{byte:02X}")]),
+        }
+    }
+    encoded
+}
+
 /// The value of a credential header, without its scheme.
 fn token<'a>(name: &HeaderName, value: &'a HeaderValue) -> Option<&'a str> {
     let text = value.to_str().ok()?.trim();
@@ -136,6 +175,16 @@ mod tests {
             .iter()
             .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect()
+    }
+
+    #[test]
+    fn the_tokens_are_removed_from_a_text() {
+        let mut headers =
+            headers(&[("x-api-key", r#"key"of\a-client"#), ("authorization", "Bearer token-2")]);
+        let credential = ClientCredential::take(&mut headers, |_| true).unwrap();
+        let text = r#"key"of\a-client and "key\"of\\a-client", token-2, token-3, ?k=key%22of%5Ca-client"#;
+        assert_eq!(credential.redact(text), r#"*** and "***", ***, token-3, ?k=***"#);
+        assert!(matches!(credential.redact("nothing of it"), Cow::Borrowed(_)));
     }
 
     #[test]

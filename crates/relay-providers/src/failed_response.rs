@@ -88,7 +88,9 @@ impl FailedResponse {
             // The client learns that the credential is the relay's, and the operator what is wrong with it.
             let message = judgement.api_error.as_ref().map(|error| error.message.as_str());
             let reason = message.or(error.message()).unwrap_or_default();
-            tracing::warn!(status = %head.status, reason, "an upstream refuses the relay's credential");
+            let client = attempt.request().client_credential();
+            let reason = client.map_or(reason.into(), |client| client.redact(reason));
+            tracing::warn!(status = %head.status, reason = &*reason, "an upstream refuses the relay's credential");
         }
         failure::write_retry(&mut head.headers, &error, &judgement);
         let is_foreign_error = judgement.api_error.is_none() && error.form() != Form::Anthropic;

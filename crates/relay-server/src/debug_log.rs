@@ -1,9 +1,11 @@
 //! Logs bodies and headers at level debug, as `logging.debug_options` configures it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::Response;
+use http::{HeaderMap, Response};
 use relay_config::{DebugOptions, Secret};
+use relay_providers::ClientCredential;
 use tower::Layer;
 
 use crate::error::Error;
@@ -55,30 +57,48 @@ pub(crate) struct DebugLog<S> {
 
 impl<S: ReadService> ReadService for DebugLog<S> {
     async fn serve(&self, request: ReadRequest) -> Result<Response<ResponseBody>, Error> {
+        let client = self.is_enabled().then(|| request.request.client_credential().cloned()).flatten();
         if self.options.log_request_body {
             let bytes = request.request.body().bytes();
             tracing::debug!(
                 bytes = bytes.len(),
-                body = excerpt(bytes, self.options.max_body_log_size, &self.secrets),
+                body = excerpt(bytes, self.options.max_body_log_size, &self.secrets, client.as_ref()),
                 "request body"
             );
         }
         let response = self.inner.serve(request).await?;
         if self.options.log_response_headers {
-            tracing::debug!(status = response.status().as_u16(), headers = ?response.headers(), "response headers");
+            tracing::debug!(
+                status = response.status().as_u16(),
+                headers = %headers(response.headers(), client.as_ref()),
+                "response headers"
+            );
         }
         Ok(response)
     }
 }
 
-/// Returns at most the first `length` bytes of `body` as text, with `***` in place of `secrets` and of credentials. The text is
-/// redacted before it is cut.
-fn excerpt(body: &[u8], length: usize, secrets: &[Secret]) -> String {
+impl<S> DebugLog<S> {
+    fn is_enabled(&self) -> bool {
+        self.options.log_request_body || self.options.log_response_headers
+    }
+}
+
+/// Returns `headers` as text, with `***` in place of the client's tokens, which an upstream may repeat.
+fn headers(headers: &HeaderMap, client: Option<&ClientCredential>) -> String {
+    let text = format!("{headers:?}");
+    client.map_or_else(|| text.clone(), |client| client.redact(&text).into_owned())
+}
+
+/// Returns at most the first `length` bytes of `body` as text, with `***` in place of `secrets`, of the tokens of `client`, and of
+/// other credentials. The text is redacted before it is cut.
+fn excerpt(body: &[u8], length: usize, secrets: &[Secret], client: Option<&ClientCredential>) -> String {
     let longest = secrets.iter().map(|secret| secret.expose().len()).max().unwrap_or(0);
     // An escape such as `\u002d` takes six bytes for one.
     let lookahead = LOOKAHEAD.max(longest * 6);
     let text = String::from_utf8_lossy(&body[..body.len().min(length.saturating_add(lookahead))]);
     let text = without_secrets(&text, secrets);
+    let text = client.map_or(Cow::Borrowed(&*text), |client| client.redact(&text));
     let mut excerpt = String::with_capacity(length);
     let mut rest = &*text;
     while !rest.is_empty() && excerpt.len() < length {
@@ -168,7 +188,7 @@ mod tests {
     fn a_credential_is_redacted_before_the_text_is_cut() {
         #[track_caller]
         fn check(body: &str, length: usize, expected: &str) {
-            assert_eq!(excerpt(body.as_bytes(), length, &[]), expected);
+            assert_eq!(excerpt(body.as_bytes(), length, &[], None), expected);
         }
         let key = "sk-ant-api03-abcdefghijklmnop";
         check(r#"{"model":"claude-opus-5-5"}"#, 1000, r#"{"model":"claude-opus-5-5"}"#);
@@ -192,7 +212,7 @@ mod tests {
         ];
         #[track_caller]
         fn check(secrets: &[Secret], body: &str, length: usize, expected: &str) {
-            assert_eq!(excerpt(body.as_bytes(), length, secrets), expected);
+            assert_eq!(excerpt(body.as_bytes(), length, secrets, None), expected);
         }
         check(&secrets, r#"{"a":"plain words/of a key"}"#, 1000, r#"{"a":"***"}"#);
         check(&secrets, r#"{"a":"plain words\/of a k\u0065y"}"#, 1000, r#"{"a":"***"}"#);
@@ -200,7 +220,7 @@ mod tests {
         check(&secrets, "complain plain", 1000, "com*** ***");
         // The cut is inside of the secret: no part of it remains.
         for length in 0..40 {
-            let found = excerpt(br#"{"text":"plain words/of a key"}"#, length, &secrets);
+            let found = excerpt(br#"{"text":"plain words/of a key"}"#, length, &secrets, None);
             assert!(!found.contains("plain") && !found.contains("words"), "{found}");
         }
         let long = Secret::new("x".repeat(10_000));
