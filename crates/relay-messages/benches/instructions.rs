@@ -7,18 +7,20 @@
 //! ```
 //! The work of one request is the difference of two runs, divided by the difference of their counts. The stages are `parse`,
 //! `anthropic`, `bedrock`, `vertex`, `fallbacks` (three providers that are not called), `thinking` (of which some may be another
-//! owner's), `estimate` and `sample`. Without arguments, the program does nothing.
+//! owner's), `estimate`, `sample` and `prompt` (the hashes of its blocks, of which the
+//! turn before had the most). Without arguments, the program does nothing.
 
 mod claude_code;
 
+use std::cell::OnceCell;
 use std::hint::black_box;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::Request;
 use relay_messages::{
-    Adapter, Edits, MessagesBody, Payload, RefusalMemory, RefusalScope, SignatureOwner, ThinkingProvenance,
-    estimate_tokens, estimate_tokens_by_sample,
+    Adapter, Edits, MessagesBody, Payload, PromptDigest, RefusalMemory, RefusalScope, SignatureOwner,
+    ThinkingProvenance, estimate_tokens, estimate_tokens_by_sample,
 };
 use relay_stream::thinking::ThinkingId;
 
@@ -49,6 +51,8 @@ struct Stage<'a> {
     /// The adapters of providers that are not called.
     others: Vec<Adapter>,
     memory: RefusalMemory,
+    /// The prompt of the turn before.
+    before: OnceCell<PromptDigest>,
 }
 
 impl<'a> Stage<'a> {
@@ -64,7 +68,7 @@ impl<'a> Stage<'a> {
             provenance.record_signature(ThinkingId::of(b"x"), zai, Instant::now());
         }
         let memory = RefusalMemory::new(None, &adapter, SignatureOwner::CLAUDE, provenance);
-        Self { name, adapter, others, memory }
+        Self { name, adapter, others, memory, before: OnceCell::new() }
     }
 
     fn run(&self, bytes: Bytes) -> (u64, Option<Request<Payload>>) {
@@ -72,6 +76,11 @@ impl<'a> Stage<'a> {
         match self.name {
             "parse" => (0, None),
             "estimate" => (estimate_tokens(&body), None),
+            "prompt" => {
+                let before = self.before.get_or_init(|| PromptDigest::of(&body));
+                black_box(PromptDigest::of_turn(&body, &[before]));
+                (0, None)
+            }
             "sample" => (estimate_tokens_by_sample(&body), None),
             _ => (0, Some(self.send(&body))),
         }

@@ -179,7 +179,7 @@ impl<'a, R: Record> Scanner<'a, R> {
         self.string()?;
         let span = start..self.at;
         steps::add(span.len());
-        self.recorder.key(&self.body[span.clone()]);
+        self.recorder.key(start, &self.body[span.clone()]);
         self.skip_whitespace();
         if self.peek() != Some(b':') {
             return Err(self.unexpected("`:`", "object"));

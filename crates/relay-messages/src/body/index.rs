@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::breakpoints::Breakpoints;
 use super::seals::{self, Place as Seal};
 use super::steps;
 use super::type_names::{self, TypeNames};
@@ -81,8 +82,8 @@ pub(super) trait Record {
     fn open(&mut self, at: usize);
     /// Records that the innermost object or array ends before `end`.
     fn close(&mut self, end: usize);
-    /// Records a key, quotes included.
-    fn key(&mut self, key: &[u8]);
+    /// Records the key at `start`, quotes included.
+    fn key(&mut self, start: usize, key: &[u8]);
     /// Records a string, quotes included.
     fn string(&mut self, start: usize, end: usize);
 }
@@ -91,7 +92,7 @@ pub(super) trait Record {
 impl Record for () {
     fn open(&mut self, _: usize) {}
     fn close(&mut self, _: usize) {}
-    fn key(&mut self, _: &[u8]) {}
+    fn key(&mut self, _: usize, _: &[u8]) {}
     fn string(&mut self, _: usize, _: usize) {}
 }
 
@@ -101,9 +102,10 @@ pub(super) struct Recorded {
     pub(super) types: TypeNames,
     /// The seals of all thinking blocks, or `None` if some may be missing.
     pub(super) seals: Option<Vec<Seal>>,
+    pub(super) breakpoints: Breakpoints,
 }
 
-/// Builds an index, and collects the names of types and the seals of thinking blocks.
+/// Builds an index, and collects the names of types, the seals of thinking blocks and the cache breakpoints.
 #[derive(Debug)]
 pub(super) struct Recorder<'a> {
     places: Vec<Place>,
@@ -114,6 +116,7 @@ pub(super) struct Recorder<'a> {
     depth: usize,
     types: type_names::Collector<'a>,
     seals: seals::Collector<'a>,
+    breakpoints: Breakpoints,
 }
 
 impl<'a> Recorder<'a> {
@@ -123,7 +126,8 @@ impl<'a> Recorder<'a> {
         let limit =
             if u32::try_from(length).is_ok() { (length / BYTES_PER_PLACE).max(MIN_PLACES) } else { 0 };
         let (types, seals) = (type_names::Collector::new(text), seals::Collector::new(text));
-        Self { places: Vec::new(), limit, open: [None; LEVELS], depth: 0, types, seals }
+        let (open, breakpoints) = ([None; LEVELS], Breakpoints::default());
+        Self { places: Vec::new(), limit, open, depth: 0, types, seals, breakpoints }
     }
 
     /// The number of places so far.
@@ -143,7 +147,7 @@ impl<'a> Recorder<'a> {
         let types = self.types.finish();
         // A type that is not known may be that of thinking.
         let seals = self.seals.finish().filter(|_| types.are_complete());
-        Recorded { index: Index(self.places), types, seals }
+        Recorded { index: Index(self.places), types, seals, breakpoints: self.breakpoints }
     }
 
     fn push(&mut self, start: usize, end: usize) -> Option<u32> {
@@ -177,7 +181,8 @@ impl Record for Recorder<'_> {
         }
     }
 
-    fn key(&mut self, key: &[u8]) {
+    fn key(&mut self, start: usize, key: &[u8]) {
+        self.breakpoints.key(start, key);
         let is_type = self.types.key(key);
         self.seals.key(key, is_type, self.depth);
     }

@@ -8,6 +8,8 @@
 //! Numbers, key order, escapes, unknown fields and thinking blocks reach the upstream byte for byte.
 
 mod blocks;
+mod breakpoint;
+mod breakpoints;
 mod content_types;
 mod edits;
 mod grammar;
@@ -26,6 +28,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use blocks::Blocks;
+pub(crate) use breakpoint::Breakpoint;
 pub(crate) use content_types::ContentType;
 pub use content_types::ContentTypes;
 pub use edits::Edits;
@@ -215,6 +218,11 @@ impl MessagesBody {
         let kept = self.all_blocks().iter(&self.bytes, &self.fields.index, name);
         let walked = kept.is_none().then(|| blocks::walk(|name| self.view(name)));
         kept.into_iter().flatten().chain(walked.into_iter().flatten())
+    }
+
+    /// The cache breakpoints in the body, in ascending order; at most 64.
+    pub(crate) fn breakpoints(&self) -> impl Iterator<Item = Breakpoint<'_>> {
+        self.fields.breakpoints.starts().filter_map(|start| Breakpoint::at(&self.bytes, start))
     }
 
     /// The types of content in the body. The first call reads every block; later calls return the cached

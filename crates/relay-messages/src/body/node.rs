@@ -78,6 +78,11 @@ impl<'a> Node<'a> {
         Some(Self::new(text, kind, span.start..span.start, span, Inside::default()))
     }
 
+    /// Creates a node for `value` with the key at `key`, both in `body`. Nothing inside it is known to be long.
+    pub(super) fn of_member(body: &'a [u8], key: Range<usize>, value: Value) -> Self {
+        Self::new(body, value.kind, key, value.span, Inside::default())
+    }
+
     /// The kind of the value.
     #[must_use]
     pub fn kind(self) -> JsonKind {

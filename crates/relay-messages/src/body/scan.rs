@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::breakpoints::Breakpoints;
 use super::grammar::{JsonKind, ScanError, Scanner, Span, Value};
 use super::index::{Index, Recorded, Recorder};
 use super::seals::Place as Seal;
@@ -47,6 +48,8 @@ pub(crate) struct Fields {
     pub(super) types: TypeNames,
     /// The seals of all thinking blocks, or `None` if some may be missing.
     pub(super) seals: Option<Vec<Seal>>,
+    /// The cache breakpoints in all members.
+    pub(super) breakpoints: Breakpoints,
 }
 
 /// Reads `body` once.
@@ -96,7 +99,12 @@ fn document(mut scanner: Scanner<'_, Recorder<'_>>) -> Result<Fields, ScanError>
         Ok(())
     })?;
     scanner.end()?;
-    Recorded { index: fields.index, types: fields.types, seals: fields.seals } = scanner.recorder.finish();
+    Recorded {
+        index: fields.index,
+        types: fields.types,
+        seals: fields.seals,
+        breakpoints: fields.breakpoints,
+    } = scanner.recorder.finish();
     Ok(fields)
 }
 
