@@ -4,7 +4,8 @@
 //! Relay ─ RecordSubscriber ─▶ RequestRecord ─┬─▶ metrics   Prometheus text
 //!                                            ├─▶ ledger    usage and cost, in a database
 //!                                            ├─▶ recent    the last requests, and a stream of events
-//!                                            └─▶ series    figures of the last hour
+//!                                            ├─▶ series    figures of the last hour
+//!                                            └─▶ prompt_cache  the cache reads of each session
 //! operator ── admin API, dashboard ──▶ Reloadable
 //! ```
 //! Every part subscribes to the one record of a request. The data path never waits for any of it: queues are bounded, and what
@@ -20,6 +21,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod model;
 pub mod prices;
+pub mod prompt_cache;
 pub mod recent;
 pub mod series;
 pub mod serve;
