@@ -17,7 +17,8 @@ pub use point::{Point, SeriesBody};
 pub use request::{AttemptBody, Request, RequestsBody, Tokens};
 pub(crate) use state::ProcessFacts;
 pub use state::{
-    ConfigurationBody, KeyBody, LedgerBody, LimitBody, ProviderBody, RestingModelBody, StateBody,
+    ConfigurationBody, ContentTimeBody, KeyBody, LedgerBody, LimitBody, ProviderBody, RestingModelBody,
+    StateBody,
 };
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,6 +1,6 @@
 //! The state of the relay.
 
-use relay_routing::{KeyState, LimitLevel, RestingModel};
+use relay_routing::{KeyState, LimitLevel, ModelTime, RestingModel};
 use relay_server::{ProviderState, RelayState};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -86,8 +86,22 @@ pub struct ProviderBody {
     pub last_failure: Option<String>,
     /// The models that rest at the provider.
     pub resting_models: Vec<RestingModelBody>,
+    /// The average times to the first content of a model's answers, if `latency_based` compares them.
+    pub content_times: Vec<ContentTimeBody>,
     /// The credentials, in the order in which they are tried.
     pub keys: Vec<KeyBody>,
+}
+
+/// The average time to the first content of a model's answers, in which recent answers have more influence.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[non_exhaustive]
+pub struct ContentTimeBody {
+    /// The client's name of the model.
+    pub model: String,
+    /// True for streams.
+    pub is_stream: bool,
+    /// The average in milliseconds. A failed attempt counts as at least 30 s.
+    pub average_ms: u64,
 }
 
 /// A model that is not requested at a provider for a time.
@@ -182,6 +196,7 @@ impl From<ProviderState> for ProviderBody {
             unusable: pool.unusable,
             last_failure: pool.last_failure,
             resting_models: pool.resting_models.into_iter().map(RestingModelBody::from).collect(),
+            content_times: pool.content_times.into_iter().map(ContentTimeBody::from).collect(),
             keys: pool.keys.into_iter().map(KeyBody::from).collect(),
         }
     }
@@ -203,8 +218,15 @@ impl ProviderBody {
             unusable: Some("the configuration disables it".to_owned()),
             last_failure: None,
             resting_models: Vec::new(),
+            content_times: Vec::new(),
             keys: Vec::new(),
         }
+    }
+}
+
+impl From<ModelTime> for ContentTimeBody {
+    fn from(time: ModelTime) -> Self {
+        Self { model: time.model, is_stream: time.is_stream, average_ms: millis(time.average) }
     }
 }
 
