@@ -84,7 +84,7 @@ async fn run(
     for listener in listeners {
         serving.spawn(relay_server::serve(listener, relay.clone(), is_set(stop.subscribe())));
     }
-    let reload = start.reload(settings, &relay);
+    let reload = start.reload(settings, &relay, log);
     let observing = shown.serve(observers, relay, &start, reload, &stop_observers)?;
     tokio::select! {
         signal = stop_signal(&mut signals, log) => log_stop(signal, &config.server),
@@ -210,9 +210,9 @@ async fn drained(mut serving: JoinSet<Drained>) -> Result<usize, JoinError> {
 
 impl Start {
     /// The hook that reads the configuration file again; `None` without a file.
-    fn reload(&self, settings: &Settings, relay: &Reloadable) -> Option<Arc<dyn Reload>> {
+    fn reload(&self, settings: &Settings, relay: &Reloadable, log: &Log) -> Option<Arc<dyn Reload>> {
         let Origin::File(file) = &self.origin else { return None };
-        Some(Arc::new(FileReload::new(settings.clone(), file.clone(), relay.clone())))
+        Some(Arc::new(FileReload::new(settings.clone(), file.clone(), relay.clone(), log.redaction())))
     }
 
     /// Logs the origin of the configuration and its warnings.

@@ -22,8 +22,8 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use self::line::{JsonLine, TerminalLine, TextFields, TextLine};
 use self::output::{LogFile, Output};
-pub(crate) use self::queue::Log;
 use self::queue::LogQueue;
+pub(crate) use self::queue::{Log, Redaction};
 use crate::output::colours_are_welcome;
 use crate::settings::variable;
 
@@ -61,7 +61,7 @@ pub(crate) fn install(config: &LoggingConfig, secrets: &[Secret]) -> Result<Log,
     };
     let (output, is_terminal) = open(&config.output)?;
     let (queue, log) = LogQueue::start(output).map_err(LoggingError::Thread)?;
-    log.set_secrets(secrets);
+    log.redaction().set_secrets(secrets);
     let layer = tracing_subscriber::fmt::layer().with_writer(queue);
     let is_pretty = config.pretty.unwrap_or(is_terminal);
     let has_target = config.level == LogLevel::Debug;

@@ -46,6 +46,17 @@ impl Log {
         self.0.woken.notify_one();
     }
 
+    /// Access to the secrets that are removed. It may outlive the log.
+    pub(crate) fn redaction(&self) -> Redaction {
+        Redaction(Arc::clone(&self.0))
+    }
+}
+
+/// The secrets that are removed from the lines of a log.
+#[derive(Debug, Clone)]
+pub(crate) struct Redaction(Arc<Shared>);
+
+impl Redaction {
     /// Removes `secrets` from all lines that are written from now on, in place of those of an earlier call.
     pub(crate) fn set_secrets(&self, secrets: &[Secret]) {
         let redactor = Arc::new(Redactor::new(secrets));
