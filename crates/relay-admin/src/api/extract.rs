@@ -1,16 +1,21 @@
 //! The inputs of handlers. A fault in one is answered in the form of every other error.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::problem::Problem;
 
 /// The largest body of a request, in bytes.
 const BODY: usize = 64 * 1024;
+/// The time in which a body has to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// The names in a path, percent-decoded: a name may contain `/` as `%2F`.
 pub(super) struct Names<T>(pub(super) T);
@@ -51,11 +56,13 @@ impl<S: Send + Sync> FromRequest<S> for NoInput {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let body = Limited::new(request.into_body(), BODY).collect().await.map_err(|error| {
-            match error.is::<http_body_util::LengthLimitError>() {
-                true => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {BODY} bytes")),
-                false => Problem::bad_request("the body ended early"),
-            }
+        let body = timeout(BODY_TIME, Limited::new(request.into_body(), BODY).collect()).await;
+        let Ok(body) = body else {
+            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"));
+        };
+        let body = body.map_err(|error| match error.is::<http_body_util::LengthLimitError>() {
+            true => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {BODY} bytes")),
+            false => Problem::bad_request("the body ended early"),
         })?;
         let body = body.to_bytes();
         let is_json = content_type.as_ref().is_none_or(|value| {

@@ -157,6 +157,15 @@ async fn everything_but_the_check_of_health_needs_the_token() {
         401
     );
     assert_eq!(fixture.get("/healthz").await.status, 200);
+    #[cfg(feature = "dashboard")]
+    {
+        // The page holds no data. It asks the operator for the token.
+        let page = fixture.get("/").await;
+        assert_eq!(page.status, 200);
+        let policy = page.headers.get("content-security-policy");
+        assert!(policy.is_some_and(|policy| policy.contains("frame-ancestors 'none'")));
+        assert_eq!(fixture.get("/assets/unknown.js").await.status, 404);
+    }
     // The token does not open the API to a web page.
     let page = Call::get("/admin/v1/state")
         .header("authorization", "Bearer the-token-of-the-operator")
