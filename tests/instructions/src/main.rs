@@ -14,6 +14,8 @@
 //! | `keys-1000`, `keys-10000` | the same with so many keys of the provider |
 //! | `clients-10000` | the same with so many keys of clients |
 //! | `event` | an event with 80 bytes of text in a stream |
+//! | `shown` | a request as in `message`, with the subscribers of the admin API |
+//! | `observed`, `observed-event` | the same with all subscribers: metrics, prices and budgets too |
 //! | `metrics` | the record of a request with one attempt, counted by the metrics |
 //!
 //! The upstream is a connection in memory. Its own work is part of the numbers, and is small.
@@ -27,9 +29,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use relay_admin::budget::Budgets;
+use relay_admin::events::Events;
 use relay_admin::metrics::{Metrics, MetricsSettings};
-use relay_config::{Format, Loader};
-use relay_server::{RecordSubscriber, Relay, RequestRecord};
+use relay_admin::prices::PriceTable;
+use relay_admin::recent::Recent;
+use relay_admin::series::Series;
+use relay_config::{Config, Format, Loader};
+use relay_server::{Builder, RecordSubscriber, Relay, RequestRecord};
 use tower::ServiceExt;
 
 use self::upstream::{Reply, connector};
@@ -57,18 +64,38 @@ async fn run(stage: &str, count: usize) -> Result<()> {
         "keys-1000" => (1000, 10),
         "keys-10000" => (10_000, 10),
         "clients-10000" => (10, 10_000),
-        "message" | "event" => (10, 10),
+        "message" | "event" | "shown" | "observed" | "observed-event" => (10, 10),
         other => return Err(format!("unknown stage: {other}").into()),
     };
-    let (reply, requests) = match stage {
-        "event" => (Reply::stream(count), 1),
-        _ => (Reply::message(), count),
-    };
-    let relay = relay(keys, clients, reply)?;
+    let is_stream = stage.ends_with("event");
+    let (reply, requests) = if is_stream { (Reply::stream(count), 1) } else { (Reply::message(), count) };
+    let mut builder = builder(keys, clients, reply)?;
+    if stage.starts_with("shown") || stage.starts_with("observed") {
+        builder = shown(builder);
+    }
+    if stage.starts_with("observed") {
+        builder = observed(builder)?;
+    }
+    let relay = builder.build()?;
     for _ in 0..requests {
-        send(&relay, stage == "event").await?;
+        send(&relay, is_stream).await?;
     }
     Ok(())
+}
+
+/// Adds the subscribers of the admin API. Most requests take the place of an older one.
+fn shown(builder: Builder) -> Builder {
+    builder.on_finished(Recent::new(100)).on_finished(Series::new()).on_finished(Events::new(100))
+}
+
+/// Adds the metrics, the prices and the budgets.
+fn observed(builder: Builder) -> Result<Builder> {
+    let budgets = Budgets::new();
+    Ok(builder
+        .on_finished(Metrics::new(MetricsSettings::default()))
+        .on_finished(budgets.clone())
+        .with_spending(Arc::new(budgets))
+        .with_pricing(Arc::new(PriceTable::new(&config(10, 10)?)?)))
 }
 
 /// Counts the record of one request so many times.
@@ -89,12 +116,12 @@ async fn count_records(count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Creates a relay with so many keys for its provider and for its clients.
-fn relay(keys: usize, clients: usize, reply: Reply) -> Result<Relay> {
-    Ok(builder(keys, clients, reply)?.build()?)
+/// Returns the builder of a relay with so many keys for its provider and for its clients.
+fn builder(keys: usize, clients: usize, reply: Reply) -> Result<Builder> {
+    Ok(Relay::builder(config(keys, clients)?).with_connector(connector(reply)))
 }
 
-fn builder(keys: usize, clients: usize, reply: Reply) -> Result<relay_server::Builder> {
+fn config(keys: usize, clients: usize) -> Result<Config> {
     let mut text =
         "providers:\n  - name: a\n    type: anthropic\n    base_url: http://upstream.invalid\n    keys:\n"
             .to_owned();
@@ -105,8 +132,7 @@ fn builder(keys: usize, clients: usize, reply: Reply) -> Result<relay_server::Bu
     for key in 0..clients {
         writeln!(text, "      - {{ key: client-key-{key:06}, name: c{key}, rpm_limit: 1000000 }}")?;
     }
-    let config = Loader::new().with_text("relay.yaml", Format::Yaml, text).load()?.config;
-    Ok(Relay::builder(config).with_connector(connector(reply)))
+    Ok(Loader::new().with_text("relay.yaml", Format::Yaml, text).load()?.config)
 }
 
 async fn send(relay: &Relay, is_stream: bool) -> Result<()> {
