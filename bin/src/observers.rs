@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! RequestRecord ─┬─▶ Metrics ────────────────────▶ metrics listener, or admin listener
-//!                └─▶ Recent ▸ Series ▸ Events ───▶ admin listener: API, dashboard
+//!                └─▶ Recent ▸ Series ▸ Events ▸ PromptCache ─▶ admin listener: API, dashboard
 //! ```
 //! A part exists only if some listener shows it.
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use relay_admin::api::{Admin, AdminParts, MetricsSite, Reload};
 use relay_admin::events::Events;
 use relay_admin::metrics::{Metrics, MetricsSettings};
+use relay_admin::prompt_cache::PromptCache;
 use relay_admin::recent::Recent;
 use relay_admin::series::Series;
 use relay_config::Config;
@@ -20,6 +21,8 @@ use relay_server::{Builder, Reloadable};
 const REQUESTS: usize = 1000;
 /// The number of events that a client which connects again can catch up with.
 const EVENTS: usize = 1024;
+/// The number of sessions that are shown.
+const SESSIONS: usize = 500;
 
 /// The subscribers of the relay's records.
 pub(crate) struct Observers {
@@ -32,6 +35,7 @@ struct Live {
     recent: Recent,
     series: Series,
     events: Events,
+    prompt_cache: PromptCache,
 }
 
 impl Observers {
@@ -40,8 +44,12 @@ impl Observers {
         let has_metrics = config.metrics.enabled && (has_admin || config.metrics.listen.is_some());
         let models = config.providers.iter().flat_map(|provider| provider.models.iter().cloned());
         let metrics = || Metrics::new(MetricsSettings::default().with_models(models));
-        let live =
-            || Live { recent: Recent::new(REQUESTS), series: Series::new(), events: Events::new(EVENTS) };
+        let live = || Live {
+            recent: Recent::new(REQUESTS),
+            series: Series::new(),
+            events: Events::new(EVENTS),
+            prompt_cache: PromptCache::new(SESSIONS),
+        };
         Self { metrics: has_metrics.then(metrics), live: has_admin.then(live) }
     }
 
@@ -54,7 +62,8 @@ impl Observers {
             builder = builder
                 .on_finished(live.recent.clone())
                 .on_finished(live.series.clone())
-                .on_finished(live.events.clone());
+                .on_finished(live.events.clone())
+                .on_finished(live.prompt_cache.clone());
         }
         builder
     }
@@ -75,6 +84,7 @@ impl Observers {
     ) -> Option<Admin> {
         let live = self.live?;
         let mut parts = AdminParts::new(relay, live.recent, live.series, live.events);
+        parts.prompt_cache = Some(live.prompt_cache);
         parts.metrics = self.metrics.filter(|_| config.metrics.listen.is_none());
         parts.metrics_path.clone_from(&config.metrics.path);
         parts.server = config.server.clone();

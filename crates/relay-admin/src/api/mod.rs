@@ -26,6 +26,7 @@ mod reload;
 mod requests;
 mod router;
 mod series;
+mod sessions;
 mod state;
 mod token;
 #[cfg(feature = "ledger")]

@@ -12,6 +12,7 @@ use crate::events::Events;
 #[cfg(feature = "ledger")]
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::prompt_cache::PromptCache;
 use crate::recent::Recent;
 use crate::series::Series;
 
@@ -35,6 +36,8 @@ pub struct AdminParts {
     pub ledger: Option<Ledger>,
     /// The money that clients have spent.
     pub budgets: Option<Budgets>,
+    /// The sessions, and the diagnosis of their prompt caches.
+    pub prompt_cache: Option<PromptCache>,
     /// The settings of listeners: accepted hosts, the time limit of writes, and HTTP/2.
     pub server: ServerConfig,
     /// The token that clients have to send. Without one, every client of this machine is admitted.
@@ -59,6 +62,7 @@ impl AdminParts {
             #[cfg(feature = "ledger")]
             ledger: None,
             budgets: None,
+            prompt_cache: None,
             server: ServerConfig::default(),
             token: None,
             reload: None,

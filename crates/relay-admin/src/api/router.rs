@@ -18,7 +18,7 @@ use super::app::App;
 use super::description::Description;
 use super::fallback::{method_not_allowed, not_found};
 use super::problem;
-use super::{budgets, control, event_stream, metrics, reload, requests, series, state, token};
+use super::{budgets, control, event_stream, metrics, reload, requests, series, sessions, state, token};
 
 /// The handlers that the description describes.
 fn api() -> OpenApiRouter<Arc<App>> {
@@ -27,6 +27,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(requests::list))
         .routes(routes!(requests::one))
         .routes(routes!(series::series))
+        .routes(routes!(sessions::sessions))
         .routes(routes!(event_stream::events))
         .routes(routes!(control::pause))
         .routes(routes!(control::resume))

@@ -8,6 +8,7 @@ use axum::extract::State;
 
 use super::app::App;
 use crate::model::{ErrorBody, LedgerBody, ProcessFacts, StateBody, unix_ms};
+use crate::prompt_cache::PromptCache;
 
 /// Returns the state of the relay: its providers with circuits, keys, limits and cooldowns.
 #[utoipa::path(
@@ -27,7 +28,7 @@ impl App {
             started_unix_ms: self.started_unix_ms,
             now_unix_ms: unix_ms(SystemTime::now()),
             in_flight: self.parts.recent.in_flight() as u64,
-            sessions: 0,
+            sessions: self.parts.prompt_cache.as_ref().map_or(0, PromptCache::session_count) as u64,
             warnings: self.parts.warnings.clone(),
             ledger: self.ledger(),
         };

@@ -8,6 +8,7 @@ mod change;
 mod error;
 mod point;
 mod request;
+mod sessions;
 mod state;
 
 pub use budgets::BudgetsBody;
@@ -15,6 +16,7 @@ pub use change::ChangeBody;
 pub use error::{ErrorBody, ErrorFacts};
 pub use point::{Point, SeriesBody};
 pub use request::{AttemptBody, Request, RequestsBody, Tokens};
+pub use sessions::SessionsBody;
 pub(crate) use state::ProcessFacts;
 pub use state::{
     ConfigurationBody, ContentTimeBody, KeyBody, LedgerBody, LimitBody, ProviderBody, RestingModelBody,

@@ -86,22 +86,10 @@ pub struct ProviderBody {
     pub last_failure: Option<String>,
     /// The models that rest at the provider.
     pub resting_models: Vec<RestingModelBody>,
-    /// The average times to the first content of a model's answers, if `latency_based` compares them.
+    /// The average times to the first content of an answer, if the strategy compares them.
     pub content_times: Vec<ContentTimeBody>,
     /// The credentials, in the order in which they are tried.
     pub keys: Vec<KeyBody>,
-}
-
-/// The average time to the first content of a model's answers, in which recent answers have more influence.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[non_exhaustive]
-pub struct ContentTimeBody {
-    /// The client's name of the model.
-    pub model: String,
-    /// True for streams.
-    pub is_stream: bool,
-    /// The average in milliseconds. A failed attempt counts as at least 30 s.
-    pub average_ms: u64,
 }
 
 /// A model that is not requested at a provider for a time.
@@ -114,6 +102,18 @@ pub struct RestingModelBody {
     pub reason: String,
     /// The time until the expected end.
     pub remaining_ms: u64,
+}
+
+/// The average time to the first content of a model's answers.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[non_exhaustive]
+pub struct ContentTimeBody {
+    /// The client's name of the model.
+    pub model: String,
+    /// True for streamed answers.
+    pub is_stream: bool,
+    /// The average, in which recent answers have more influence.
+    pub average_ms: u64,
 }
 
 /// The state of one credential of a provider.
@@ -224,15 +224,15 @@ impl ProviderBody {
     }
 }
 
-impl From<ModelTime> for ContentTimeBody {
-    fn from(time: ModelTime) -> Self {
-        Self { model: time.model, is_stream: time.is_stream, average_ms: millis(time.average) }
-    }
-}
-
 impl From<RestingModel> for RestingModelBody {
     fn from(model: RestingModel) -> Self {
         Self { model: model.model, reason: model.reason, remaining_ms: millis(model.remaining) }
+    }
+}
+
+impl From<ModelTime> for ContentTimeBody {
+    fn from(time: ModelTime) -> Self {
+        Self { model: time.model, is_stream: time.is_stream, average_ms: millis(time.average) }
     }
 }
 

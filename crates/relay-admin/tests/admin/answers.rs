@@ -197,3 +197,19 @@ async fn the_usage_is_that_of_the_ledger() {
     assert_eq!((refused.status, &refused.json()["error"]["type"]), (503, &json!("overloaded_error")));
     assert_eq!(off.json("/admin/v1/state").await["ledger"]["enabled"], false);
 }
+
+#[tokio::test]
+async fn the_sessions_have_their_turns() {
+    let fixture = Fixture::start().await;
+    for _ in 0..2 {
+        fixture.message("m", "", "a").await;
+    }
+    let sessions = fixture.json("/admin/v1/sessions").await;
+    let session = &sessions["data"][0];
+    assert_eq!(
+        (&session["session"], &session["client"], &session["turns"]),
+        (&json!("session-a"), &json!("laptop"), &json!(2))
+    );
+    assert_eq!(session["recent"].as_array().unwrap().len(), 2);
+    assert_eq!(fixture.json("/admin/v1/state").await["sessions"], 1);
+}

@@ -12,6 +12,7 @@ use relay_admin::events::Events;
 #[cfg(feature = "ledger")]
 use relay_admin::ledger::{Ledger, LedgerSettings};
 use relay_admin::metrics::{Metrics, MetricsSettings};
+use relay_admin::prompt_cache::PromptCache;
 use relay_admin::recent::Recent;
 use relay_admin::series::Series;
 use relay_config::{Config, Format, Loader, Secret};
@@ -83,7 +84,8 @@ impl Fixture {
             .on_finished(series.clone())
             .on_finished(events.clone());
         let (metrics, directory) = (Metrics::new(MetricsSettings::default()), tempfile::tempdir().unwrap());
-        let relay = relay.on_finished(metrics.clone());
+        let prompt_cache = PromptCache::new(100);
+        let relay = relay.on_finished(metrics.clone()).on_finished(prompt_cache.clone());
         #[cfg(feature = "ledger")]
         let ledger = Ledger::open(LedgerSettings::new(directory.path().join("usage.db"))).unwrap();
         #[cfg(feature = "ledger")]
@@ -92,6 +94,7 @@ impl Fixture {
         let mut parts = AdminParts::new(relay.clone(), recent, series, events.clone());
         parts.metrics = Some(metrics);
         parts.budgets = Some(Budgets::new());
+        parts.prompt_cache = Some(prompt_cache);
         #[cfg(feature = "ledger")]
         {
             parts.ledger = Some(ledger).filter(|_| !settings.without_ledger);
