@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { NONE, timeOfDay, minuteOfDay } from "./format.js";
-import { timeTicks, valueTicks } from "./scale.js";
+import { durationTicks, timeTicks, valueTicks } from "./scale.js";
 import { changed, store } from "./store.js";
 
 const HEIGHT = 168;
@@ -14,29 +14,29 @@ const observer = new ResizeObserver((entries) => {
 });
 
 // A figure. `series`: `{ name, tone, value(point) }`, drawn from the first at the bottom; `kind` is `bars` or `lines`;
-// `format(value)` gives a value with its unit, and `tick(value)` one on the axis.
-export function chart({ id, title, unit, kind, series, points, from, to, format, tick = format, summary }) {
+// `format(value)` gives a value with its unit, and `tick(value)` one on the axis; `isTime` values are in ms.
+export function chart({ id, title, unit, kind, series, points, from, to, format, tick = format, isTime }) {
   const width = widths.get(id) ?? 480;
   const inner = { width: Math.max(40, width - MARGIN.left - MARGIN.right), height: HEIGHT - MARGIN.top - MARGIN.bottom };
-  const ticks = valueTicks(highest(kind, series, points));
+  const ticks = (isTime ? durationTicks : valueTicks)(highest(kind, series, points));
   const scale = {
     x: (time) => MARGIN.left + ((time - from) / Math.max(1, to - from)) * inner.width,
     y: (value) => MARGIN.top + inner.height * (1 - value / ticks.at(-1)),
     step: (store.stepMs ?? 10_000),
   };
   const cursor = indexAt(points, store.ui.cursor);
-  const marks = kind === "bars" ? bars(series, points, scale, from, to) : lines(series, points, scale);
+  const marks = kind === "bars" ? bars(id, series, points, scale, from, to) : lines(series, points, scale);
   return h("figure", { class: "chart", key: id },
     h("figcaption", { class: "chart-head" },
-      h("h3", { class: "chart-title", id: `${id}-title` }, title, " ", h("span", { class: "unit" }, unit)),
-      summary && h("span", { class: "chart-summary num" }, summary)),
-    legend(series),
+      h("h2", { class: "chart-title", id: `${id}-title` }, title, " ", h("span", { class: "unit" }, unit))),
+    legend(id, series),
     h("div", plotAttributes(id, title, unit, series, points, cursor, format, scale, from, to, inner),
       h("svg", { class: "plot-svg", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, "aria-hidden": "true" },
+        h("defs", { key: "defs" }, series.map((one, index) => hatch(id, one, index))),
         axes(ticks, tick, timeTicks(from, to, inner.width), scale, inner),
         marks,
         cursor >= 0 && crosshair(kind, series, points[cursor], scale, inner)),
-      cursor >= 0 && tooltip(series, points[cursor], format, scale.x(points[cursor].unix_ms + scale.step / 2), width)));
+      cursor >= 0 && store.ui.cursorChart === id && tooltip(id, series, points[cursor], format, scale.x(points[cursor].unix_ms + scale.step / 2), width)));
 }
 
 function highest(kind, series, points) {
@@ -70,7 +70,7 @@ function axes(valueMarks, tick, timeMarks, scale, inner) {
 }
 
 // One path for each series, so that an hour of points stays a handful of elements.
-function bars(series, points, scale, from, to) {
+function bars(id, series, points, scale, from, to) {
   const paths = series.map(() => "");
   for (const point of points) {
     if (point.unix_ms + scale.step <= from || point.unix_ms > to) continue;
@@ -85,7 +85,7 @@ function bars(series, points, scale, from, to) {
       sum += value;
     });
   }
-  return h("g", { key: "bars" }, series.map((one, index) => h("path", { d: paths[index], class: `area series-${one.tone}`, key: one.name })));
+  return h("g", { key: "bars" }, series.map((one, index) => h("path", { d: paths[index], class: `area series-${one.tone}`, fill: fillOf(id, one, index), key: one.name })));
 }
 
 function lines(series, points, scale) {
@@ -108,6 +108,16 @@ function lines(series, points, scale) {
   }));
 }
 
+// Each series but the first has a hatching of its own, so that colour is not the only difference.
+const HATCHES = ["", "M0 4L4 0", "M0 0L4 4", "M0 2H4", "M2 0V4"];
+const fillOf = (id, one, index) => (HATCHES[index] ? `url(#${id}-hatch-${index})` : "var(--series)");
+
+function hatch(id, one, index) {
+  if (!HATCHES[index] || !one.isArea) return null;
+  return h("pattern", { id: `${id}-hatch-${index}`, key: index, width: 4, height: 4, patternUnits: "userSpaceOnUse", class: `series-${one.tone}` },
+    h("rect", { width: 4, height: 4, fill: "var(--series)" }), h("path", { d: HATCHES[index], class: "hatch" }));
+}
+
 const f = (value) => value.toFixed(1);
 
 function crosshair(kind, series, point, scale, inner) {
@@ -120,22 +130,23 @@ function crosshair(kind, series, point, scale, inner) {
     h("line", { x1: x, x2: x, y1: MARGIN.top, y2: MARGIN.top + inner.height }), dots);
 }
 
-const swatchOf = (one) => h("svg", { class: "swatch", viewBox: "0 0 18 10", "aria-hidden": "true" }, swatch(one));
+const swatchOf = (id, one, index) => h("svg", { class: "swatch", viewBox: "0 0 18 10", "aria-hidden": "true" }, swatch(id, one, index));
 
-const legend = (series) => h("div", { class: "legend" }, series.map((one) => h("span", { class: "legend-item", key: one.name },
-  swatchOf(one), h("bdi", null, one.name))));
+const legend = (id, series) => h("div", { class: "legend" }, series.map((one, index) => h("span", { class: "legend-item", key: one.name },
+  swatchOf(id, one, index), h("bdi", null, one.name))));
 
-// The values at the cursor, on the side of it that has more room. Screen readers get them from the slider.
-function tooltip(series, point, format, x, width) {
+// The values at the cursor of the chart in use, on the side of it that has more room. The other charts show the time only.
+// Screen readers get the values from the slider.
+function tooltip(id, series, point, format, x, width) {
   const side = x > width / 2 ? { right: `${Math.round(width - x + 8)}px` } : { left: `${Math.round(x + 8)}px` };
   return h("div", { class: "tooltip", style: side, key: "tooltip", "aria-hidden": "true" },
     h("div", { class: "tooltip-time num" }, timeOfDay(point.unix_ms)),
-    [...series].reverse().map((one) => h("div", { class: "tooltip-row", key: one.name }, swatchOf(one), h("bdi", null, one.name),
-      h("span", { class: "num strong" }, format(valueOf(one, point))))));
+    series.map((one, index) => h("div", { class: "tooltip-row", key: one.name }, swatchOf(id, one, index), h("bdi", null, one.name),
+      h("span", { class: "num strong" }, format(valueOf(one, point))))).reverse());
 }
 
-const swatch = (one) => one.isArea
-  ? h("rect", { x: 3, y: 0, width: 12, height: 10, rx: 2, class: `area series-${one.tone}` })
+const swatch = (id, one, index) => one.isArea
+  ? h("rect", { x: 3, y: 0, width: 12, height: 10, rx: 2, class: `area series-${one.tone}`, fill: fillOf(id, one, index) })
   : h("path", { d: "M1 5H17", class: `line series-${one.tone}` });
 
 // The index of the point at a time, or -1.
@@ -147,7 +158,7 @@ function indexAt(points, time) {
 // A plot is a slider over its points: arrow keys move along them, and screen readers read the values.
 function plotAttributes(id, title, unit, series, points, cursor, format, scale, from, to, inner) {
   const last = Math.max(0, points.length - 1);
-  const show = (index) => { store.ui.cursor = points[Math.min(last, Math.max(0, index))]?.unix_ms; changed(); };
+  const show = (index) => { Object.assign(store.ui, { cursor: points[Math.min(last, Math.max(0, index))]?.unix_ms, cursorChart: id }); changed(); };
   const clear = () => { store.ui.cursor = undefined; changed(); };
   return {
     class: "plot", "data-chart": id, role: "slider", tabindex: 0, "aria-label": `${title}, ${unit}`,

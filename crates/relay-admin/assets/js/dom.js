@@ -55,13 +55,17 @@ function patchChildren(parent, described, isSvg) {
   parent[CHILDREN] = next;
 }
 
+// Control characters and those that change the direction of text, which would let a name pass for another one.
+const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const visible = (value) => String(value).replace(INVISIBLE, "\ufffd");
+
 function isSame(element, node) {
   if (typeof node !== "object") return element.nodeType === Node.TEXT_NODE;
   return element[NODE]?.tag === node.tag && element[NODE].key === node.key;
 }
 
 function create(node, isSvg) {
-  if (typeof node !== "object") return document.createTextNode(String(node));
+  if (typeof node !== "object") return document.createTextNode(visible(node));
   const svg = isSvg || node.tag === "svg";
   const element = svg ? document.createElementNS(SVG, node.tag) : document.createElement(node.tag);
   element[NODE] = { tag: node.tag, key: node.key, attributes: {} };
@@ -72,7 +76,7 @@ function create(node, isSvg) {
 
 function update(element, node, isSvg) {
   if (typeof node !== "object") {
-    const text = String(node);
+    const text = visible(node);
     if (element.data !== text) element.data = text;
     return element;
   }
@@ -92,13 +96,15 @@ function update(element, node, isSvg) {
   return element;
 }
 
+const SHOWN = new Set(["title", "aria-label", "aria-valuetext"]);
+
 function setAttribute(element, name, before, value) {
   if (name === "key" || name === "mounted" || name === "value") return;
   if (name.startsWith("on")) return setHandler(element, name.slice(2), value);
   if (name === "style") return setStyle(element, before, value);
   if (name === "checked" || name === "disabled" || name === "selected") element[name] = Boolean(value);
   else if (value === null || value === undefined || value === false) element.removeAttribute(name);
-  else element.setAttribute(name, value === true ? "" : String(value));
+  else element.setAttribute(name, value === true ? "" : SHOWN.has(name) ? visible(value) : String(value));
 }
 
 function setHandler(element, type, handler) {

@@ -25,7 +25,7 @@ export function short(value) {
     const scaled = value / (limit / 1000);
     if (Math.abs(scaled) < 999.5) return number(scaled, Math.abs(scaled) < 99.95 ? 1 : 0) + NARROW + unit;
   }
-  return value.toExponential(2);
+  return value.toExponential(1).replace("e+", "e");
 }
 
 // An amount of money, exact enough for the cost of one request.
@@ -57,7 +57,15 @@ export function countdown(ms) {
   return seconds < 60 ? `${seconds}${NARROW}s` : longTime(seconds);
 }
 
+// A time on an axis, in one unit without superfluous zeros.
+export function axisTime(ms) {
+  const units = [[86_400_000, "d"], [3_600_000, "h"], [60_000, "min"], [1_000, "s"], [1, "ms"]];
+  const [size, unit] = units.find(([least]) => ms >= least) ?? units.at(-1);
+  return `${short(Number((ms / size).toPrecision(3)))}${NARROW}${unit}`;
+}
+
 function longTime(seconds) {
+  if (seconds >= 100 * 86_400) return `${short(Math.floor(seconds / 86_400))}${NARROW}d`;
   const units = [[86_400, "d"], [3_600, "h"], [60, "min"], [1, "s"]];
   const first = units.findIndex(([size]) => seconds >= size);
   const parts = units.slice(first, first + 2).map(([size, unit], index) => {

@@ -1,6 +1,6 @@
 // Judgements about providers, keys and requests: each with a tone, an icon and a word.
 
-import { countdown, duration, plural, words } from "./format.js";
+import { countdown, number, plural, words } from "./format.js";
 import { badge } from "./parts.js";
 import { stateAge } from "./store.js";
 
@@ -43,7 +43,7 @@ export function providerStatus(provider) {
   if (provider.unusable) return { tone: "bad", icon: "bad", text: "Unusable", rank: 5 };
   if (provider.circuit === "half-open") return { tone: "warn", icon: "half", text: "Circuit half-open", rank: 4 };
   const { usable, total } = keyCounts(provider);
-  if (usable < total) return { tone: "warn", icon: "warn", text: `${usable} of ${plural(total, "key")} usable`, rank: 3 };
+  if (usable < total) return { tone: "warn", icon: "warn", text: `${number(usable)} of ${plural(total, "key")} usable`, rank: 3 };
   if (provider.resting_models?.length > 0) return { tone: "warn", icon: "wait", text: `${plural(provider.resting_models.length, "model")} resting`, rank: 3 };
   return { tone: "ok", icon: "ok", text: "Ready", rank: 1 };
 }
@@ -53,7 +53,7 @@ export function providerReason(provider) {
   if (provider.is_paused) return "An operator has paused it.";
   if (!provider.is_enabled) return "The configuration disables it.";
   const since = provider.circuit !== "closed" && typeof provider.circuit_since_ms === "number"
-    ? ` (for ${duration(provider.circuit_since_ms + stateAge())})` : "";
+    ? ` (for ${countdown(provider.circuit_since_ms + stateAge())})` : "";
   if (provider.circuit !== "closed" && provider.open_reason) return `${provider.open_reason}${since}`;
   return provider.unusable ?? "";
 }

@@ -3,7 +3,7 @@
 import { get, setToken, token, whenUnauthorized } from "./api.js";
 import { say } from "./dialog.js";
 import { h, patch } from "./dom.js";
-import { button, empty, notice } from "./parts.js";
+import { empty, notice } from "./parts.js";
 import { href, parse } from "./router.js";
 import { shell } from "./shell.js";
 import { addPoint, addRequest, changed, setPoints, setRender, setRequests, setState, store } from "./store.js";
@@ -74,8 +74,10 @@ async function loadAll() {
 }
 
 whenUnauthorized(() => {
-  wasRefused = token() !== "";
-  if (wasRefused) setToken("");
+  if (token() !== "") {
+    wasRefused = true;
+    setToken("");
+  }
   store.isUnauthorized = true;
   stream.stop();
   changed();
@@ -105,7 +107,7 @@ function render() {
 
 function page() {
   const isFirst = !store.isEverLoaded && store.connection.phase === "waiting";
-  if (isFirst) return [h("h1", { tabindex: -1 }, current.title(route)), empty("The relay cannot be reached.", "The page connects as soon as it answers.", h("p", null, button("Try now", () => stream.retryNow())))];
+  if (isFirst) return h("div", { class: "view" }, h("h1", { tabindex: -1 }, current.title(route)), empty("No data yet.", "The page connects as soon as the relay answers."));
   return h("div", { class: "view", key: `${route.view}/${route.id ?? ""}` },
     store.error && store.connection.phase === "open" && notice("bad", "bad", h("p", null, store.error)), current.view(route));
 }

@@ -15,6 +15,15 @@ export function valueTicks(max, count = 4) {
 }
 
 const MINUTE = 60_000;
+const DURATIONS = [15_000, 30_000, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, 60 * MINUTE, 2 * 60 * MINUTE,
+  6 * 60 * MINUTE, 12 * 60 * MINUTE];
+
+// Lengths of time between 0 and at least `max` ms: in round steps of seconds, minutes or hours.
+export function durationTicks(max, count = 4) {
+  const step = DURATIONS.find((size) => size * count >= max);
+  if (!(max > MINUTE) || !step) return valueTicks(max, count);
+  return Array.from({ length: Math.ceil(max / step) + 1 }, (_, index) => index * step);
+}
 
 // Times between `from` and `to` at round minutes, at most one per `spacing` pixels.
 export function timeTicks(from, to, width, spacing = 80) {

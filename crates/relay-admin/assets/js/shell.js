@@ -22,7 +22,7 @@ export function shell(route, content, { retry, signOut, hasToken }) {
           hasToken && !store.isUnauthorized && button("Sign out", signOut, { class: "small quiet-button" })))),
     banner(retry),
     h("main", { id: "main", key: "main", tabindex: -1 }, content),
-    footer(),
+    footer(hasToken),
   ];
 }
 
@@ -52,17 +52,17 @@ function banner(retry) {
   const { phase, retryAt, error } = store.connection;
   if (phase !== "waiting" || store.isUnauthorized) return null;
   const last = store.lastDataAt ? ` The data below is that of ${timeOfDay(store.lastDataAt)}.` : "";
-  return h("div", { class: "banner", key: "banner" }, icon("warn"),
+  return h("div", { class: "banner", key: "banner", role: "region", "aria-label": "Connection" }, icon("warn"),
     h("p", null, h("strong", null, "No connection to the relay. "), `${error}${last} `, h("span", { class: "num" }, `Next try in ${countdown(retryAt - Date.now())}.`)),
     button("Try now", retry, { class: "small" }));
 }
 
-function footer() {
+function footer(hasToken) {
   const skew = Math.abs(store.skew);
   const uptime = store.state ? store.state.now_unix_ms - store.state.started_unix_ms : null;
   return h("footer", { class: "bottom quiet num", key: "bottom" },
     uptime !== null && Number.isFinite(uptime) && h("span", null, `Running for ${duration(uptime)}`),
     h("span", null, `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone ?? "local time"}`),
     skew > SKEW_MS && h("span", null, `The clock of this device is ${duration(skew)} ${store.skew > 0 ? "slow" : "fast"}. Times are by the relay's clock.`),
-    h("a", { href: "/admin/v1/openapi.json" }, "API description"));
+    !hasToken && h("a", { href: "/admin/v1/openapi.json" }, "API description"));
 }

@@ -1,6 +1,6 @@
 // All data of the page. Every list has a bound, and views are rendered at most once per frame.
 
-const REQUESTS = 300;
+const REQUESTS = 200;
 const POINTS = 400; // an hour of 10 s, and some more
 
 export const store = {
@@ -27,14 +27,16 @@ export const stateAge = () => performance.now() - store.stateAt;
 let render = () => {};
 let isScheduled = false;
 let lastRender = 0;
-const SLOWEST_MS = 250; // between two renders for events: people read no faster
+const PAUSE_MS = 250; // between two renders for events: people read no faster
+const LARGEST_SHARE = 0.2; // of the time, for such renders
+let cost = 0; // of the last render, in ms
 
 export const setRender = (handler) => { render = handler; };
 
 // Renders at the next frame. With `isEvent`, at most four times per second.
 export function changed(isEvent = false) {
   if (isScheduled === "now" || (isScheduled && isEvent)) return;
-  const wait = isEvent ? Math.max(0, lastRender + SLOWEST_MS - performance.now()) : 0;
+  const wait = isEvent ? Math.max(0, lastRender + Math.max(PAUSE_MS, cost / LARGEST_SHARE) - performance.now()) : 0;
   isScheduled = isEvent ? "later" : "now";
   if (wait > 0) setTimeout(() => requestAnimationFrame(run), wait);
   else requestAnimationFrame(run);
@@ -43,8 +45,10 @@ export function changed(isEvent = false) {
 function run() {
   if (!isScheduled) return;
   isScheduled = false;
-  lastRender = performance.now();
+  const start = performance.now();
   render();
+  lastRender = performance.now();
+  cost = lastRender - start;
 }
 
 export function setState(state) {

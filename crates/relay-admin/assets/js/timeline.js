@@ -1,16 +1,16 @@
 // The attempts of a request as bars over time, with the marks of its head, its first content and its end.
 
 import { h } from "./dom.js";
-import { duration } from "./format.js";
+import { axisTime, duration } from "./format.js";
 import { attemptStatus } from "./health.js";
 import { icon } from "./icons.js";
 import { name } from "./parts.js";
-import { valueTicks } from "./scale.js";
+import { durationTicks } from "./scale.js";
 
 export function timeline(request, total) {
   const attempts = request.attempts ?? [];
   const ends = attempts.map((attempt) => (attempt.started_ms ?? 0) + (attempt.latency_ms ?? 0));
-  const ticks = valueTicks(Math.max(1, total || 0, ...ends), 5);
+  const ticks = durationTicks(Math.max(1, total || 0, ...ends), 5);
   const span = ticks.at(-1);
   const place = (ms) => `${Math.min(100, Math.max(0, ((ms ?? 0) / span) * 100)).toFixed(2)}%`;
   const served = request.provider ? attempts.findLastIndex((attempt) => attempt.result === "success") : -1;
@@ -18,7 +18,7 @@ export function timeline(request, total) {
     attempts.map((attempt, index) => row(attempt, index, ends[index], index === served ? total : null, place)),
     marks(request, place),
     h("div", { class: "timeline-row timeline-axis", "aria-hidden": "true" }, h("span", null),
-      h("div", { class: "timeline-track" }, ticks.map((tick) => h("span", { class: "timeline-tick num", key: tick, style: { left: place(tick) } }, duration(tick))))));
+      h("div", { class: "timeline-track" }, ticks.map((tick) => h("span", { class: "timeline-tick num", key: tick, style: { left: place(tick) } }, axisTime(tick))))));
 }
 
 function row(attempt, index, end, bodyEnd, place) {

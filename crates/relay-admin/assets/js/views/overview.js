@@ -2,7 +2,7 @@
 
 import { chart } from "../chart.js";
 import { h } from "../dom.js";
-import { duration, number, percent, plural, short, usd } from "../format.js";
+import { axisTime, duration, number, percent, plural, short, usd } from "../format.js";
 import { keyCounts, lowest, providerReason, providerStatus, statusBadge } from "../health.js";
 import { empty, loading, name, notice, panel, select } from "../parts.js";
 import { href } from "../router.js";
@@ -66,7 +66,7 @@ function tiles() {
   const input = read + total(points, "input_tokens") + total(points, "cache_write_tokens");
   const last = points.findLast((point) => typeof point.content_p50_ms === "number");
   return h("dl", { class: "tiles", key: "tiles" }, [
-    tile("Requests", short(requests), `${number(requests / span, 1)} per minute`),
+    tile("Requests", short(requests), `${rate(requests / span)} per minute`),
     tile("In flight", number(store.state.in_flight), plural(store.state.sessions ?? 0, "session")),
     tile("Errors", requests > 0 ? percent(errors / requests) : percent(0), `${number(errors)} failed, ${number(total(points, "rate_limited"))} rate limited`,
       errors > 0 && errors / requests > 0.05 ? "bad" : ""),
@@ -91,7 +91,7 @@ function charts() {
       series("rate limited", "warn", (point) => perMinute(point.rate_limited)),
       series("failed", "bad", (point) => perMinute(point.errors)),
     ] }),
-    chart({ ...shared, id: "latency", title: "Latency", unit: "time to first content and to head", kind: "lines", format: duration, series: [
+    chart({ ...shared, id: "latency", title: "Latency", unit: "time to first content and to head", kind: "lines", format: duration, tick: axisTime, isTime: true, series: [
       line("content, median", "one", (point) => point.content_p50_ms),
       line("content, 95th percentile", "two", (point) => point.content_p95_ms),
       line("head, 95th percentile", "three", (point) => point.head_p95_ms),

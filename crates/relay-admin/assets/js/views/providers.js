@@ -137,10 +137,10 @@ function keysOf(provider) {
   const { rows, page, pages } = pageOf(provider.keys, store.ui.keyPages?.[provider.name] ?? 0, KEYS);
   const move = (to) => { store.ui.keyPages = { ...store.ui.keyPages, [provider.name]: to }; changed(); };
   const columns = [
-    { key: "key", title: "Key", isHead: true, class: "name-cell", cell: (key) => name(key.credential, "mono") },
-    { key: "state", title: "State", class: "nowrap", cell: (key) => statusBadge(keyStatus(key)) },
+    { key: "key", title: "Key", isHead: true, class: "name-cell key-cell", cell: (key) => name(key.credential, "mono") },
+    { key: "state", title: "State", class: "nowrap state-cell", cell: (key) => statusBadge(keyStatus(key)) },
     { key: "limits", title: "Headroom", class: "grow", cell: limits },
-    { key: "actions", title: "Actions", class: "right", cell: (key) => keyActions(provider, key) },
+    { key: "actions", title: "Actions", class: "right actions-cell", cell: (key) => keyActions(provider, key) },
   ];
   return h("div", { key: "keys" }, table(`Keys of ${provider.name}`, columns, rows, { keyOf: (key) => key.credential, className: "keys" }),
     pager(`the keys of ${provider.name}`, page, pages, provider.keys.length, move));

@@ -80,7 +80,7 @@ function attemptsPanel(request) {
     { key: "model", title: "Upstream's model", priority: 3, class: "name-cell", cell: (attempt) => name(attempt.model) },
     { key: "result", title: "Result", cell: attemptResult },
     { key: "start", title: "Start", priority: 2, class: "right num nowrap", cell: (attempt) => `+${duration(attempt.started_ms)}` },
-    { key: "time", title: "Time to head", class: "right num nowrap", cell: (attempt) => duration(attempt.latency_ms) },
+    { key: "time", title: "Time to head", priority: 2, class: "right num nowrap", cell: (attempt) => duration(attempt.latency_ms) },
     { key: "cost", title: "Cost", priority: 3, class: "right num", cell: (attempt) => usd(attempt.cost_usd) },
     { key: "id", title: "Upstream's request id", priority: 4, class: "name-cell", cell: (attempt) => name(attempt.upstream_request_id, "mono") },
   ];

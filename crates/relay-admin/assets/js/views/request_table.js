@@ -36,7 +36,7 @@ const COLUMNS = [
   { key: "out", title: "Output", priority: 3, class: "right num", cell: outputCell },
   { key: "cost", title: "Cost", priority: 2, class: "right num", cell: (request) => usd(request.cost_usd) },
   { key: "attempts", title: "Attempts", priority: 4, class: "right num", cell: attemptsCell },
-  { key: "duration", title: "Duration", class: "right num nowrap", cell: (request) => duration(elapsed(request)) },
+  { key: "duration", title: "Duration", priority: 2, class: "right num nowrap", cell: (request) => duration(elapsed(request)) },
 ];
 const BRIEF = COLUMNS.filter((column) => !["client", "in", "cached", "out", "attempts"].includes(column.key));
 
@@ -45,11 +45,11 @@ function timeCell(request) {
   return h("a", { href: href("requests", request.id), class: "num", title: `${dateTime(request.started_unix_ms)}, request ${request.id}` }, text);
 }
 
-// On narrow screens the columns of the provider and the cost disappear, and their values stand below the model.
+// On narrow screens the columns of provider, cost and duration disappear, and their values stand below the model.
 function modelCell(request) {
   const path = modelOf(request) ? null : `${request.method} ${request.path}`;
   return [name(modelOf(request) ?? path, path ? "mono" : ""), request.endpoint === "count_tokens" && h("span", { class: "tag" }, "count"),
-    h("span", { class: "below quiet" }, name(request.provider ?? "no provider"), ` · ${usd(request.cost_usd)}`,
+    h("span", { class: "below quiet" }, name(request.provider ?? "no provider"), ` · ${usd(request.cost_usd)} · ${duration(elapsed(request))}`,
       request.attempts?.length > 1 && ` · ${plural(request.attempts.length, "attempt")}`)];
 }
 

@@ -88,16 +88,20 @@ function filters(route, isFiltered) {
   const text = ([key, label, placeholder]) => {
     const value = list.typed[key] ?? route.parameters.get(key) ?? "";
     const input = h("input", { type: "search", value, placeholder, autocomplete: "off", spellcheck: "false", oninput: typed(key) });
-    return h("div", { class: key === "q" ? "wide-field" : null, key }, field(label, input));
+    return h("div", { class: key === "q" ? "wide-field" : "extra", key }, field(label, input));
   };
   const known = new Set((store.state?.providers ?? []).slice(0, 500).map((provider) => provider.name));
   if (route.parameters.get("provider")) known.add(route.parameters.get("provider"));
   const providers = [["", "Any provider"], ...[...known].map((provider) => [provider, provider.length > 40 ? `${provider.slice(0, 39)}…` : provider])];
-  const chosen = (key, label, options) => h("div", { key }, field(label, select(route.parameters.get(key) ?? "", options, set(key))));
+  const chosen = (key, label, options) => h("div", { key, class: key === "status" ? null : "extra" }, field(label, select(route.parameters.get(key) ?? "", options, set(key))));
   const clear = () => { clearTimeout(timer); setParameters(Object.fromEntries(FILTERS.map((key) => [key, ""]))); };
-  return h("div", { class: "filters", role: "search", key: "filters" },
+  const isBrief = !store.ui.allFilters;
+  const more = button(isBrief ? "More filters" : "Fewer filters", () => { store.ui.allFilters = isBrief; changed(); }, { "aria-expanded": String(!isBrief) });
+  return h("div", { class: `filters ${isBrief ? "is-brief" : ""}`, role: "search", key: "filters" },
     TEXTS.map(text),
-    chosen("provider", "Provider", providers), chosen("status", "Status", STATUSES), chosen("end", "End", ENDS), chosen("state", "State", STATES),
+    chosen("provider", "Provider", providers), chosen("status", "Status", STATUSES),
+    h("div", { class: "only-phone", key: "more" }, more),
+    chosen("end", "End", ENDS), chosen("state", "State", STATES),
     isFiltered && h("div", { class: "field-button", key: "clear" }, button("Clear filters", clear)));
 }
 

@@ -62,7 +62,7 @@ function sessionTable(rows) {
     { key: "cache", title: "Cache", class: "nowrap", cell: cacheBadge },
     { key: "turns", title: "Cached share, last turns", class: "grow", priority: 2, cell: spark },
     { key: "share", title: "Cached", class: "right num", cell: (session) => percent(shareOf(session)) },
-    { key: "count", title: "Turns", class: "right num", cell: (session) => number(session.turns) },
+    { key: "count", title: "Turns", priority: 2, class: "right num", cell: (session) => number(session.turns) },
     { key: "client", title: "Client", priority: 4, class: "name-cell", cell: (session) => name(session.client) },
     { key: "model", title: "Model", priority: 3, class: "name-cell", cell: (session) => name(session.model) },
     { key: "input", title: "Input", priority: 4, class: "right num", cell: (session) => short(inputOf(session)) },
@@ -141,10 +141,10 @@ function diagnosis(session) {
 }
 
 const turnColumns = () => [
-  { key: "turn", title: "Turn", isHead: true, class: "right num", cell: (turn) => number(turn.turn) },
-  { key: "time", title: "Time", class: "num nowrap", cell: (turn) => (turn.request_id ? h("a", { href: href("requests", turn.request_id), title: dateTime(turn.unix_ms) }, timeNear(turn.unix_ms, relayNow())) : timeNear(turn.unix_ms, relayNow())) },
-  { key: "share", title: "Cached", class: "nowrap", cell: (turn) => h("span", { class: "share" }, h("span", { class: "share-bar", "aria-hidden": "true" }, h("span", { style: { width: `${clamp(turn.cache_read_share) * 100}%` } })), h("span", { class: "num" }, percent(turn.cache_read_share))) },
-  { key: "break", title: "First changed block", class: "grow", cell: (turn) => (turn.break
+  { key: "turn", title: "Turn", isHead: true, class: "fit num", cell: (turn) => number(turn.turn) },
+  { key: "time", title: "Time", class: "num fit", cell: (turn) => (turn.request_id ? h("a", { href: href("requests", turn.request_id), title: dateTime(turn.unix_ms) }, timeNear(turn.unix_ms, relayNow())) : timeNear(turn.unix_ms, relayNow())) },
+  { key: "share", title: "Cached", class: "fit", cell: (turn) => h("span", { class: "share" }, h("span", { class: "share-bar", "aria-hidden": "true" }, h("span", { style: { width: `${clamp(turn.cache_read_share) * 100}%` } })), h("span", { class: "num" }, percent(turn.cache_read_share))) },
+  { key: "break", title: "First changed block", cell: (turn) => (turn.break
     ? [badge("warn", "warn", breakPlace(turn.break)), turn.break.detail && h("p", { class: "attempt-error" }, h("bdi", null, turn.break.detail))]
     : h("span", { class: "quiet" }, turn.turn === 1 ? "first turn" : turn.cache_read_share === null ? NONE : "none")) },
 ];
