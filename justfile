@@ -23,6 +23,15 @@ test-real:
     bash tests/real-clients/setup.sh
     CC_RELAY_REQUIRE_REAL_CLIENTS=1 cargo test -p relay-tests --test real_clients
 
+# The tests of the dashboard in Chromium; arguments as in `just test-browser --only providers`
+test-browser *arguments:
+    bash tests/browser/setup.sh
+    node tests/browser/run.mjs {{arguments}}
+
+# The dashboard at port 8788 with scripted data, as in `just dashboard hundred` (tests/browser/fake.mjs lists the scenarios)
+dashboard scenario="busy":
+    node tests/browser/fake.mjs {{scenario}} 8788
+
 # Random faults under load
 chaos seconds="60":
     CC_RELAY_CHAOS_SECONDS={{seconds}} cargo test -p relay-tests --test chaos -- --nocapture

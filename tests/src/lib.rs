@@ -38,6 +38,7 @@
 //! ```
 
 mod answer;
+mod browser;
 mod client;
 mod compress;
 pub mod fakes;
@@ -57,6 +58,7 @@ mod tls;
 mod upstream;
 
 pub use answer::{Answer, Ending};
+pub use browser::Browser;
 pub use client::{Call, Client, Response, ResponseHead};
 pub use compress::{Coding, compress};
 pub use flooding::{FloodingUpstream, HTTP2_PREFACE, http2_frame};

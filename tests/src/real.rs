@@ -164,7 +164,7 @@ pub(crate) fn find_program(variable: &str, installed: &str) -> Option<PathBuf> {
     None
 }
 
-fn repository() -> &'static Path {
+pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("a workspace member is in a directory of the workspace")

@@ -1,7 +1,8 @@
-//! The real clients: Claude Code, and the `anthropic` package of Python.
+//! The real clients: Claude Code, the `anthropic` package of Python, and a browser with the dashboard.
 
 mod claude_code;
 mod claude_code_outages;
+mod dashboard;
 mod nginx;
 mod python_sdk;
 mod vendor_clients;
