@@ -75,13 +75,7 @@ impl Observers {
     }
 
     /// The service of the admin listener; `None` if it is not open. `reload` reads the configuration again.
-    pub(crate) fn admin(
-        self,
-        relay: Reloadable,
-        config: &Config,
-        reload: Option<Arc<dyn Reload>>,
-        warnings: Vec<String>,
-    ) -> Option<Admin> {
+    pub(crate) fn admin(self, relay: Reloadable, config: &Config, process: ProcessParts) -> Option<Admin> {
         let live = self.live?;
         let mut parts = AdminParts::new(relay, live.recent, live.series, live.events);
         parts.prompt_cache = Some(live.prompt_cache);
@@ -89,8 +83,19 @@ impl Observers {
         parts.metrics_path.clone_from(&config.metrics.path);
         parts.server = config.server.clone();
         parts.token = config.admin.token.clone();
-        parts.reload = reload;
-        parts.warnings = warnings;
+        parts.reload = process.reload;
+        parts.warnings = process.warnings;
+        parts.client_command = process.client_command;
         Some(Admin::new(parts))
     }
+}
+
+/// The parts of the admin API that only the process knows.
+pub(crate) struct ProcessParts {
+    /// Reads the configuration again; `None` without a file.
+    pub(crate) reload: Option<Arc<dyn Reload>>,
+    /// The warnings of the configuration.
+    pub(crate) warnings: Vec<String>,
+    /// The command that points Claude Code at the relay.
+    pub(crate) client_command: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use relay_admin::api::Reload;
-use relay_config::{AdminConfig, MetricsConfig, ServerConfig};
+use relay_config::{AdminConfig, Config, MetricsConfig, ServerConfig};
 use relay_server::{BuildError, Drained, Reloadable};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use crate::client_hint::{self, Hint};
 use crate::compose;
 use crate::listen::{self, ListenError};
 use crate::logging::{self, Log, LoggingError};
-use crate::observers::Observers;
+use crate::observers::{Observers, ProcessParts};
 use crate::reload::FileReload;
 use crate::settings::{Origin, SettingsError, Start};
 use crate::signals::{Signal, Signals};
@@ -77,15 +77,20 @@ async fn run(
     let observers = Observers::new(&config, !shown.admin.is_empty());
     let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers))?);
     let listeners = listen::bind(&config.server.listen, "--listen or server.listen").await?;
-    announce(&listeners, &client_hint::of(&config)).map_err(ServeError::LocalAddress)?;
+    let hints = client_hint::of(&config);
+    announce(&listeners, &hints).map_err(ServeError::LocalAddress)?;
+    let process = ProcessParts {
+        reload: start.reload(settings, &relay, log),
+        warnings: start.loaded.warnings.iter().map(ToString::to_string).collect(),
+        client_command: client_command(&listeners, &hints),
+    };
 
     let (stop, stop_observers) = (watch::Sender::new(false), watch::Sender::new(false));
     let mut serving = JoinSet::new();
     for listener in listeners {
         serving.spawn(relay_server::serve(listener, relay.clone(), is_set(stop.subscribe())));
     }
-    let reload = start.reload(settings, &relay, log);
-    let observing = shown.serve(observers, relay, &start, reload, &stop_observers)?;
+    let observing = shown.serve(observers, relay, &config, process, &stop_observers)?;
     tokio::select! {
         signal = stop_signal(&mut signals, log) => log_stop(signal, &config.server),
         // Before the stop, a listener ends only by a panic.
@@ -124,17 +129,16 @@ impl Shown {
         self,
         observers: Observers,
         relay: Reloadable,
-        start: &Start,
-        reload: Option<Arc<dyn Reload>>,
+        config: &Config,
+        process: ProcessParts,
         stop: &watch::Sender<bool>,
     ) -> Result<JoinSet<Drained>, ServeError> {
-        let (config, mut serving) = (&start.loaded.config, JoinSet::new());
+        let mut serving = JoinSet::new();
         if let Some(site) = observers.metrics_site(&relay, config).filter(|_| !self.metrics.is_empty()) {
             announce_also("metrics", &self.metrics, &config.metrics.path)?;
             serving.spawn(relay_admin::serve::serve_metrics(self.metrics, site, is_set(stop.subscribe())));
         }
-        let warnings = start.loaded.warnings.iter().map(ToString::to_string).collect();
-        if let Some(admin) = observers.admin(relay, config, reload, warnings) {
+        if let Some(admin) = observers.admin(relay, config, process) {
             announce_also("admin", &self.admin, "")?;
             serving.spawn(relay_admin::serve::serve(self.admin, admin, is_set(stop.subscribe())));
         }
@@ -233,6 +237,13 @@ impl Start {
             tracing::warn!("{warning}");
         }
     }
+}
+
+/// Returns the simplest command that points Claude Code at the relay.
+fn client_command(listeners: &[TcpListener], hints: &[Hint]) -> Option<String> {
+    let address = listeners.first()?.local_addr().ok()?;
+    let hint = hints.iter().find(|hint| matches!(hint, Hint::Command { .. }))?;
+    Some(hint.command(listen::as_destination(address)))
 }
 
 /// Logs the addresses of the relay, and the commands that point Claude Code at it.

@@ -58,7 +58,11 @@ impl Browser {
     async fn node(&self, script: &Path, arguments: &[&str]) -> ProcessOutput {
         let home = TempDir::new().expect("a temporary directory");
         let mut command = isolated_command(Path::new("node"));
-        command.env("HOME", home.path()).env("CC_RELAY_TEST_CHROMIUM", &self.program).arg(script).args(arguments);
+        command
+            .env("HOME", home.path())
+            .env("CC_RELAY_TEST_CHROMIUM", &self.program)
+            .arg(script)
+            .args(arguments);
         let output = within(RUN_TIMEOUT, "end of the browser's tests", command.output()).await;
         let output = output.expect("node runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

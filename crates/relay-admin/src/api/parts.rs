@@ -46,6 +46,8 @@ pub struct AdminParts {
     pub reload: Option<Arc<dyn Reload>>,
     /// The warnings of the configuration.
     pub warnings: Vec<String>,
+    /// A shell command that starts Claude Code with the relay. It contains no secret.
+    pub client_command: Option<String>,
 }
 
 impl AdminParts {
@@ -67,6 +69,7 @@ impl AdminParts {
             token: None,
             reload: None,
             warnings: Vec::new(),
+            client_command: None,
         }
     }
 }

@@ -31,6 +31,7 @@ impl App {
             sessions: self.parts.prompt_cache.as_ref().map_or(0, PromptCache::session_count) as u64,
             warnings: self.parts.warnings.clone(),
             ledger: self.ledger(),
+            client_command: self.parts.client_command.clone(),
         };
         StateBody::new(self.parts.relay.relay().state(), facts)
     }

@@ -31,6 +31,8 @@ pub struct StateBody {
     pub warnings: Vec<String>,
     /// The usage ledger.
     pub ledger: LedgerBody,
+    /// A shell command that starts Claude Code with this relay; null if no client can be served.
+    pub client_command: Option<String>,
     /// The providers in the order of the configuration, disabled ones included.
     pub providers: Vec<ProviderBody>,
 }
@@ -154,11 +156,11 @@ pub(crate) struct ProcessFacts {
     pub(crate) sessions: u64,
     pub(crate) warnings: Vec<String>,
     pub(crate) ledger: LedgerBody,
+    pub(crate) client_command: Option<String>,
 }
 
 impl StateBody {
     pub(crate) fn new(relay: RelayState, process: ProcessFacts) -> Self {
-        let ProcessFacts { started_unix_ms, now_unix_ms, in_flight, sessions, warnings, ledger } = process;
         let configuration = ConfigurationBody {
             generation: relay.configuration.generation,
             since_unix_ms: relay.configuration.since_unix_ms,
@@ -168,12 +170,13 @@ impl StateBody {
             configuration,
             is_draining: relay.is_draining,
             is_ready: relay.is_ready,
-            started_unix_ms,
-            now_unix_ms,
-            in_flight,
-            sessions,
-            warnings,
-            ledger,
+            started_unix_ms: process.started_unix_ms,
+            now_unix_ms: process.now_unix_ms,
+            in_flight: process.in_flight,
+            sessions: process.sessions,
+            warnings: process.warnings,
+            ledger: process.ledger,
+            client_command: process.client_command,
             providers: relay.providers.into_iter().map(ProviderBody::from).collect(),
         }
     }

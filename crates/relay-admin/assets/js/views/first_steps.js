@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { button, panel } from "../parts.js";
 import { announce } from "../dialog.js";
 
-// The relay's own hint, or the command for the default address.
+// The relay's own command, or that of the default address.
 const command = (state) => state.client_command ?? "ANTHROPIC_BASE_URL=http://127.0.0.1:8787 claude";
 
 export function firstSteps(state) {
@@ -13,8 +13,7 @@ export function firstSteps(state) {
     h("p", null, "The relay runs and waits for its first request. This command points Claude Code at it:"),
     copyable(text),
     h("p", { class: "quiet" }, "The request then appears here, with its provider, tokens and cost. ",
-      h("code", null, "cc-relay explain"), " shows which provider a request would go to. If the relay listens at another address than the default, ",
-      h("code", null, "server.listen"), " in the configuration names it."));
+      h("code", null, "cc-relay explain"), " shows the provider that a request would go to."));
 }
 
 export function copyable(text) {
