@@ -108,7 +108,7 @@ function request(index, startedAt, random, more = {}) {
   const write = Math.floor(random() * 6_000);
   return {
     id: `relay-${String(index).padStart(6, "0")}`, client_request_id: `cc-${index}`, upstream_request_id: `req_011C${index}`, client: CLIENTS[index % CLIENTS.length],
-    session: `session-${index % 5}`, method: "POST", path: "/v1/messages", endpoint: "messages", model_requested: model, model_served: `${model}-20260801`,
+    session: `session-${index % 5}`, method: "POST", path: "/v1/messages", endpoint: "/v1/messages", model_requested: model, model_served: `${model}-20260801`,
     is_stream: true, strategy: "failover", provider: served, circuit: "closed", status: 200, end: "complete", error: null, stop_reason: "end_turn",
     started_unix_ms: startedAt, head_ms: head, first_content_ms: head + 120, total_ms: total, own_ms: 0.41, bytes_received: 182_044, bytes_sent: 24_310,
     usage: { input_tokens: 12 + Math.floor(random() * 900), output_tokens: 100 + Math.floor(random() * 3_000), cache_read_tokens: read, cache_write_tokens: write,
@@ -140,7 +140,7 @@ function busyRequests(now) {
     if (index % 31 === 11) Object.assign(more, { end: "broken", is_estimated: true, stop_reason: null });
     if (index % 37 === 5) Object.assign(more, { end: "abandoned", status: 200 });
     if (index % 41 === 9) Object.assign(more, { status: 502, error: "all 3 candidates failed" });
-    if (index % 29 === 2) Object.assign(more, { endpoint: "count_tokens", path: "/v1/messages/count_tokens", is_stream: false, cost_usd: null, usage: {}, first_content_ms: null });
+    if (index % 29 === 2) Object.assign(more, { endpoint: "/v1/messages/count_tokens", path: "/v1/messages/count_tokens", is_stream: false, cost_usd: null, usage: {}, first_content_ms: null });
     list.push(request(500 - index, started, random, more));
   }
   list.splice(5, 0, failedOver(now - 27_000, random));
@@ -306,7 +306,7 @@ export class FakeRelay {
     return {
       version: "0.9.0", configuration: { generation: this.generation, since_unix_ms: this.now() - 3_600_000 }, is_draining: false, is_ready: true, providers: this.providers,
       started_unix_ms: this.started + this.skew, now_unix_ms: this.now(), in_flight: this.scenario === "empty" ? 0 : 9, sessions: this.scenario === "empty" ? 0 : 4,
-      warnings: this.scenario === "busy" ? ["The price of the model glm-5 is unknown: its cost is not counted."] : this.scenario === "hostile" ? HOSTILE : [], ledger: { enabled: this.ledgerIsOn, dropped: 0, error: null },
+      warnings: this.scenario === "busy" ? ["The price of the model glm-5 is unknown: its cost is not counted."] : this.scenario === "hostile" ? HOSTILE : [], ledger: { enabled: this.ledgerIsOn, dropped: 0, error: null }, client_command: "ANTHROPIC_BASE_URL=http://127.0.0.1:8787 claude",
     };
   }
 
@@ -353,7 +353,7 @@ export class FakeRelay {
     const provider = this.providers.find((one) => one.name === name);
     const key = provider?.keys?.find((one) => one.credential === credential);
     if (parts[0] === "reload") this.generation += 1;
-    else if (what === "pause" || what === "resume") Object.assign(provider, { is_paused: what === "pause", is_enabled: what === "resume" });
+    else if (what === "pause" || what === "resume") provider.is_paused = what === "pause";
     else if (what === "circuit") Object.assign(provider, { circuit: "closed", open_reason: null });
     else if (parts[4] === "drain" || parts[4] === "undrain") key.is_drained = parts[4] === "drain";
     else if (parts[4] === "cooldown") Object.assign(key, { cooldown_ms: null, is_rejected: false });

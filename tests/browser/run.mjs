@@ -3,7 +3,8 @@
 //     node tests/browser/run.mjs                       all tests of the scripted admin API
 //     node tests/browser/run.mjs --only TEXT           those whose names contain TEXT
 //     node tests/browser/run.mjs --screenshots DIR     also saves a screenshot of each view
-//     node tests/browser/run.mjs --relay URL TOKEN     tests against a running relay instead (see relay.mjs)
+//     node tests/browser/run.mjs --relay ADMIN RELAY TOKEN
+//                                                      those of relay.mjs, with a running relay at these URLs
 //
 // `setup.sh` installs the tools. Prints one line per test and exits with 1 if one fails.
 
@@ -19,11 +20,11 @@ function argument(name, count = 1) {
 
 const [only] = argument("--only");
 const [screenshots] = argument("--screenshots");
-const [relayUrl, token] = argument("--relay", 2);
+const [admin, relay, token] = argument("--relay", 3);
 if (screenshots && !existsSync(screenshots)) throw new Error(`${screenshots} is no directory`);
 
 const browser = await Browser.launch(screenshots);
-const list = relayUrl ? relayTests(relayUrl, token ?? "") : tests;
+const list = admin ? relayTests(admin, relay, token) : tests;
 let [passed, failed] = [0, 0];
 for (const [name, test] of Object.entries(list)) {
   if (only && !name.includes(only)) continue;

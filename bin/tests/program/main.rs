@@ -3,6 +3,7 @@
 
 mod admin;
 mod config;
+mod dashboard;
 mod explain;
 #[cfg(unix)]
 mod google_log;

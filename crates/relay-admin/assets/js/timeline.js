@@ -40,7 +40,7 @@ function resultPlace(start, end, place) {
 }
 
 function marks(request, place) {
-  const list = [["first content", request.first_content_ms], ["end", request.total_ms]].filter(([, ms]) => typeof ms === "number");
+  const list = [["first content", request.first_content_ms], ["end", request.end ? request.total_ms : null]].filter(([, ms]) => typeof ms === "number");
   if (list.length === 0) return null;
   return h("div", { class: "timeline-row timeline-marks" },
     h("div", { class: "timeline-label quiet" }, "Answer"),

@@ -152,7 +152,7 @@ function glance(provider, status) {
     h("a", { class: "glance-name", href: href("providers", provider.name) }, name(provider.name)),
     statusBadge(status),
     h("span", { class: "glance-facts quiet num" },
-      provider.type, provider.keys && `, ${number(provider.in_flight ?? 0)} in flight`,
+      provider.type, provider.is_enabled && `, ${number(provider.in_flight ?? 0)} in flight`,
       keys > 1 && `, ${usable} of ${keys} keys`, least < 1 && `, headroom ${percent(least)}`),
     reason && h("span", { class: "glance-reason", title: reason }, reason));
 }

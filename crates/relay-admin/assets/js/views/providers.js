@@ -95,7 +95,7 @@ function card(provider, route) {
 }
 
 function facts(provider) {
-  if (!provider.keys) return "";
+  if (!provider.keys || !provider.is_enabled) return "";
   const { usable, total } = keyCounts(provider);
   const least = Math.min(1, ...provider.keys.slice(0, 1000).map((key) => lowest(key.limits ?? [])));
   const parts = [`${number(provider.in_flight ?? 0)} in flight`, `${number(usable)} of ${plural(total, "key")} usable`];
@@ -132,7 +132,7 @@ function restingModels(provider) {
 }
 
 function keysOf(provider) {
-  if (!provider.keys) return h("p", { class: "quiet", key: "none" }, "A disabled provider has no state.");
+  if (!provider.keys || (!provider.is_enabled && provider.keys.length === 0)) return h("p", { class: "quiet", key: "none" }, "A disabled provider has no state.");
   if (provider.keys.length === 0) return h("p", { class: "quiet", key: "none" }, "The provider has no key.");
   const { rows, page, pages } = pageOf(provider.keys, store.ui.keyPages?.[provider.name] ?? 0, KEYS);
   const move = (to) => { store.ui.keyPages = { ...store.ui.keyPages, [provider.name]: to }; changed(); };

@@ -106,7 +106,7 @@ function facts(request) {
       ["Start", dateTime(request.started_unix_ms)],
       ["Response head", duration(request.head_ms)],
       ["First content", duration(request.first_content_ms)],
-      ["End", duration(request.total_ms)],
+      ["End", request.end ? duration(request.total_ms) : NONE],
       ["The relay's own time", duration(request.own_ms)],
       ["Received, sent", `${bytes(request.bytes_received)}, ${bytes(request.bytes_sent)}`],
     ])),

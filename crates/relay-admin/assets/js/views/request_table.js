@@ -20,7 +20,7 @@ export function cacheShare(usage) {
 }
 
 // The time of a request so far, or in total.
-export const elapsed = (request) => request.total_ms ?? Math.max(0, relayNow() - request.started_unix_ms);
+export const elapsed = (request) => (request.end ? request.total_ms : Math.max(0, relayNow() - request.started_unix_ms));
 
 export const modelOf = (request) => request.model_served ?? request.model_requested;
 
@@ -48,7 +48,7 @@ function timeCell(request) {
 // On narrow screens the columns of provider, cost and duration disappear, and their values stand below the model.
 function modelCell(request) {
   const path = modelOf(request) ? null : `${request.method} ${request.path}`;
-  return [name(modelOf(request) ?? path, path ? "mono" : ""), request.endpoint === "count_tokens" && h("span", { class: "tag" }, "count"),
+  return [name(modelOf(request) ?? path, path ? "mono" : ""), request.endpoint?.endsWith("/count_tokens") && h("span", { class: "tag" }, "count"),
     h("span", { class: "below quiet" }, name(request.provider ?? "no provider"), ` · ${usd(request.cost_usd)} · ${duration(elapsed(request))}`,
       request.attempts?.length > 1 && ` · ${plural(request.attempts.length, "attempt")}`)];
 }
