@@ -325,8 +325,11 @@ tests["older requests are loaded on demand"] = async (tools) => {
   const before = await page.locator("tbody tr").count();
   await page.getByRole("button", { name: "Load older requests" }).click();
   await page.waitForFunction((count) => document.querySelectorAll("tbody tr").length > count, before);
+  await page.getByText("updates are paused").waitFor();
   const links = await page.locator("tbody a").evaluateAll((all) => all.map((link) => link.hash));
   assert.equal(new Set(links).size, links.length, "each request is listed once");
+  await page.getByRole("button", { name: "Continue updates" }).click();
+  await page.waitForFunction(() => document.querySelectorAll("tbody tr").length <= 200);
 };
 
 tests["a request shows its attempts as a timeline and as a table"] = async (tools) => {

@@ -19,9 +19,9 @@ const ENDS = [["", "Any end"], ["complete", "Complete"], ["broken", "Broken"], [
 const STATES = [["", "Running and ended"], ["running", "Running"], ["ended", "Ended"]];
 const FILTERS = ["q", "model", "client", "session", "provider", "status", "end", "state"];
 
-// The list of this view: `rows` of the last answer, `older` pages after it, and `frozen` rows while it is paused.
-// `typed` has the texts of fields whose filter has not started yet.
-const list = { filter: null, rows: null, older: [], next: null, frozen: null, error: null, isLoading: false, typed: {} };
+// The list of this view: the `rows` of the last answer, and `frozen` ones while updates are paused, as during a look at older
+// requests. `next` is the cursor after the frozen rows. `typed` has the texts of fields whose filter has not started yet.
+const list = { filter: null, rows: null, hasMore: false, frozen: null, next: null, error: null, isLoading: false, typed: {} };
 let abort = new AbortController();
 let timer;
 
@@ -34,7 +34,7 @@ export function enter() {
 export function leave() {
   clearTimeout(timer);
   abort.abort();
-  Object.assign(list, { filter: null, rows: null, older: [], next: null, frozen: null, typed: {} });
+  Object.assign(list, { filter: null, rows: null, hasMore: false, frozen: null, next: null, typed: {} });
 }
 
 function filterOf(route) {
@@ -55,26 +55,15 @@ export function view(route) {
   ];
 }
 
-// Rows are those of the live store, or of the relay's filter, and then the older ones, each request once.
+// Rows are those of the live store, or those that fit the relay's filter. Frozen rows keep their order, and show their end.
 function rowsOf(isFiltered) {
-  if (list.frozen) return list.frozen;
-  const newest = isFiltered || !store.areRequestsLoaded ? list.rows : newestRequests();
-  if (!newest) return null;
-  const seen = new Set(newest.map((request) => request.id));
-  const middle = isFiltered ? [] : (list.rows ?? []);
-  const rows = [...newest];
-  for (const request of [...middle, ...list.older]) {
-    if (rows.length >= MOST) break;
-    if (seen.has(request.id)) continue;
-    seen.add(request.id);
-    rows.push(request);
-  }
-  return rows;
+  if (list.frozen) return list.frozen.map((request) => store.requests.get(request.id) ?? request);
+  return isFiltered || !store.areRequestsLoaded ? list.rows : newestRequests();
 }
 
 function pauseButton(rows) {
   const isPaused = list.frozen !== null;
-  const act = () => { list.frozen = isPaused ? null : rows; changed(); };
+  const act = () => { Object.assign(list, { frozen: isPaused ? null : rows, next: null }); changed(); };
   return button(isPaused ? "Continue updates" : "Pause updates", act, { icon: isPaused ? "run" : "pause", disabled: !rows });
 }
 
@@ -116,7 +105,7 @@ function content(rows, isFiltered) {
   return [
     h("p", { class: "quiet count num", key: "count" }, `${plural(rows.length, "request")}, the newest first${list.frozen ? "; updates are paused" : ""}`),
     requestTable("Requests", rows),
-    list.next && !list.frozen && rows.length < MOST
+    rows.length < MOST && (list.frozen ? list.next : list.hasMore || rows.length >= PAGE)
       ? h("p", { class: "more", key: "more" }, button(list.isLoading ? "Loading …" : "Load older requests", older, { disabled: list.isLoading }))
       : rows.length >= MOST && h("p", { class: "quiet more", key: "most" }, `The page shows at most ${number(MOST)} requests. Filters find the others.`),
   ];
@@ -125,7 +114,7 @@ function content(rows, isFiltered) {
 function start(filter, key) {
   abort.abort();
   abort = new AbortController();
-  Object.assign(list, { filter: key, rows: null, older: [], next: null, frozen: null, error: null });
+  Object.assign(list, { filter: key, rows: null, hasMore: false, frozen: null, next: null, error: null });
   // A text that differs from the filter is of an earlier address.
   for (const [name, text] of Object.entries(trimmed(list.typed))) if (text !== (filter[name] ?? "")) delete list.typed[name];
   refresh(filter, abort.signal);
@@ -135,7 +124,7 @@ async function refresh(filter, signal) {
   const isFiltered = Object.keys(filter).length > 0;
   try {
     const page = await get(["requests"], { ...filter, limit: PAGE }, signal);
-    if (list.older.length === 0) list.next = page.next ?? null;
+    list.hasMore = Boolean(page.next);
     list.rows = page.data ?? [];
     list.error = null;
   } catch (error) {
@@ -148,18 +137,21 @@ async function refresh(filter, signal) {
 }
 
 function poll(filter, signal) {
-  if (!document.hidden && !list.frozen && list.older.length === 0) refresh(filter, signal);
+  if (!document.hidden && !list.frozen) refresh(filter, signal);
   else setTimeout(() => !signal.aborted && poll(filter, signal), POLL_MS);
 }
 
+// Adds a page of older requests. The first one pauses the updates, and starts at the newest requests, so that none is missing.
 async function older() {
   const { signal } = abort;
+  const filter = JSON.parse(list.filter);
   list.isLoading = true;
   changed();
   try {
-    const page = await get(["requests"], { ...JSON.parse(list.filter), limit: PAGE, before: list.next }, signal);
-    list.older = [...list.older, ...(page.data ?? [])];
-    list.next = page.next ?? null;
+    const first = list.next ? { data: list.frozen, next: list.next } : await get(["requests"], { ...filter, limit: 2 * PAGE }, signal);
+    const page = first.next ? await get(["requests"], { ...filter, limit: PAGE, before: first.next }, signal) : { data: [] };
+    const rows = new Map([...first.data, ...page.data].map((request) => [request.id, request]));
+    Object.assign(list, { frozen: [...rows.values()].slice(0, MOST), next: page.next ?? null, error: null });
   } catch (error) {
     if (!signal.aborted) list.error = error.message;
   }
