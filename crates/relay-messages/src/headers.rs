@@ -6,6 +6,8 @@ use std::hash::Hash;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
+use crate::trace_context;
+
 /// The beta that is sent with a subscription token only.
 pub const OAUTH_BETA: &str = "oauth-2025-04-20";
 /// The header that lists the betas of a request.
@@ -71,7 +73,8 @@ fn is_origin_bound(name: &str) -> bool {
 const CORS_PREFIX: &str = "access-control-";
 
 /// Returns the client headers that are sent upstream. Only listed headers pass, so that no credential, cookie
-/// or forwarding header can slip through.
+/// or forwarding header can slip through. A valid `traceparent` and its `tracestate` are among them: they contain random ids, and
+/// an upstream without traces ignores them.
 #[must_use]
 pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(client.len());
@@ -81,6 +84,7 @@ pub fn for_upstream(client: &HeaderMap) -> HeaderMap {
             headers.append(name, value.clone());
         }
     }
+    trace_context::forward(client, &mut headers);
     headers
 }
 

@@ -55,6 +55,7 @@ mod refusals;
 pub mod retry_after;
 mod select;
 mod thinking_provenance;
+pub mod trace_context;
 mod two_generations;
 mod unsupported;
 

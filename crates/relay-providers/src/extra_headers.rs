@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::{CONNECTION, HeaderName, HeaderValue};
 use relay_config::ProviderHeaders;
+use relay_messages::trace_context::{TRACEPARENT, TRACESTATE};
 
 use crate::provider::AuthorizeError;
 
@@ -30,7 +31,10 @@ impl ExtraHeaders {
             Ok((name.clone(), value))
         });
         let fixed = fixed.collect::<Result<Vec<_>, AuthorizeError>>()?;
-        Ok(Self { fixed: fixed.into(), forwarded: headers.forwarded.clone().into() })
+        // Every attempt has the headers of its trace, in which the parent may be a span of the relay.
+        let is_of_trace = |name: &HeaderName| *name == TRACEPARENT || *name == TRACESTATE;
+        let forwarded = headers.forwarded.iter().filter(|name| !is_of_trace(name)).cloned().collect();
+        Ok(Self { fixed: fixed.into(), forwarded })
     }
 
     /// Adds both kinds of headers to a request for the upstream. Each replaces a header of the same name.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{Extensions, HeaderMap};
 use relay_config::ProviderName;
+use relay_messages::trace_context::TraceContext;
 use relay_messages::{Edits, MessagesBody, Payload, headers};
 use relay_stream::OnBreak;
 use tokio::time::Instant;
@@ -223,6 +224,8 @@ pub struct Attempt {
     provider: Option<ProviderName>,
     /// The statistics of the first answer, for the record of the attempt.
     stats: Option<AnswerStats>,
+    /// The trace of the request, and the number of this attempt.
+    trace: Option<(Arc<TraceContext>, usize)>,
 }
 
 impl Attempt {
@@ -240,6 +243,7 @@ impl Attempt {
             on_break: OnBreak::Abort,
             provider: None,
             stats: None,
+            trace: None,
         }
     }
 
@@ -289,6 +293,14 @@ impl Attempt {
     #[must_use]
     pub fn with_provider(mut self, name: ProviderName) -> Self {
         self.provider = Some(name);
+        self
+    }
+
+    /// Sets the trace of the request, and the number of this attempt among those at the request, counted from 0. Without it,
+    /// the upstream gets the trace headers of the client.
+    #[must_use]
+    pub fn with_trace(mut self, trace: Option<Arc<TraceContext>>, number: usize) -> Self {
+        self.trace = trace.map(|trace| (trace, number));
         self
     }
 
@@ -374,6 +386,9 @@ impl Attempt {
         let mut headers = headers::for_upstream(self.request.headers());
         if let Some(betas) = &self.betas {
             headers::set_betas(&mut headers, &betas.join(","));
+        }
+        if let Some((trace, number)) = &self.trace {
+            trace.write_attempt(*number, &mut headers);
         }
         headers
     }

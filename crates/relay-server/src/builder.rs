@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body::Body;
 use relay_config::Config;
+use relay_messages::trace_context::Sampling;
 use relay_providers::{Answer, Attempt, AttemptError, Provider};
 use relay_routing::{CandidateService, Pricing};
 use relay_transport::{CustomConnector, Proxies};
@@ -150,6 +151,25 @@ impl Builder {
     #[must_use]
     pub fn with_spending(mut self, spending: Arc<dyn Spending>) -> Self {
         self.options.spending = Some(spending);
+        self
+    }
+
+    /// Gives each request a trace (W3C Trace Context): that of the client's `traceparent`, or a new one. The record has its ids,
+    /// and each attempt at an upstream carries `traceparent` with a span of its own. `sampling` decides on the flag of recorded
+    /// traces. Without this, the trace headers of a client are forwarded unchanged.
+    ///
+    /// ```
+    /// use relay_config::{Format, Loader};
+    /// use relay_server::{Relay, Sampling};
+    ///
+    /// let config = Loader::new().with_text("embedded.yaml", Format::Yaml, "providers: [{ name: a, type: mock }]");
+    /// let relay = Relay::builder(config.load()?.config).with_traces(Sampling::default()).build()?;
+    /// # let _ = relay;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_traces(mut self, sampling: Sampling) -> Self {
+        self.options.traces = Some(sampling);
         self
     }
 

@@ -144,9 +144,12 @@ impl<B: ClientBody> Service<Request<B>> for Forwarder {
         {
             return Box::pin(ready(Err(error)));
         }
-        let record = parts.extensions.remove();
+        let record = parts.extensions.remove::<RecordHandle>();
         let mut request = ApiRequest::new(parts.method, parts.uri.path(), RequestStream::new(body));
         request.query = parts.uri.query().map(str::to_owned);
+        if let Some(trace) = record.as_ref().and_then(RecordHandle::trace) {
+            trace.write_attempt(0, &mut parts.headers);
+        }
         request.headers = parts.headers;
         request.keys_allowed = client.as_ref().is_none_or(Client::may_use_configured_keys);
         request.client = client.and_then(Client::into_credential);

@@ -103,6 +103,7 @@ pub use request_id::RequestId;
 pub use serve::{Drained, bind, serve};
 pub use state::{ConfigurationState, ProviderState, RelayState};
 
+pub use relay_messages::trace_context::{Sampling, TraceContext};
 pub use relay_providers::AnswerBodyError;
 pub use relay_routing::{
     CandidateService, CircuitState, Figure, KeyState, LimitLevel, ModelTime, PoolState, RestingModel,

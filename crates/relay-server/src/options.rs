@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use relay_config::{Config, ProviderName};
+use relay_messages::trace_context::Sampling;
 use relay_routing::Pricing;
 use relay_transport::{CustomConnector, Proxies};
 use rustls::ClientConfig;
@@ -26,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) pricing: Option<Arc<dyn Pricing>>,
     /// The amounts that clients with a budget have spent. `None`: no budget is enforced.
     pub(crate) spending: Option<Arc<dyn Spending>>,
+    /// The rule by which traces are recorded; `None` without traces.
+    pub(crate) traces: Option<Sampling>,
     pub(crate) loopback_only: bool,
     pub(crate) allow_no_provider: bool,
     /// The providers that the program adds, after those of the configuration.
@@ -48,6 +51,7 @@ impl Options {
             subscribers: Vec::new(),
             pricing: None,
             spending: None,
+            traces: None,
             loopback_only: false,
             allow_no_provider: false,
             providers: Vec::new(),

@@ -236,9 +236,10 @@ impl Admission {
     }
 }
 
-/// The layer of the records, with the subscribers and the prices of the program.
+/// The layer of the records, with the subscribers, the prices and the traces of the program.
 fn record_layer(options: &Options) -> RecordLayer {
-    RecordLayer::from(options.subscribers.clone()).with_pricing(options.pricing.clone())
+    let layer = RecordLayer::from(options.subscribers.clone());
+    layer.with_pricing(options.pricing.clone()).with_traces(options.traces)
 }
 
 /// Returns the layer of the clients' budgets.

@@ -13,6 +13,7 @@ mod odd_streams;
 mod outages;
 mod pool;
 mod streaming;
+mod trace_headers;
 mod transport;
 mod unprocessed_requests;
 mod unusable_answers;

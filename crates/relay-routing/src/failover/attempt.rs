@@ -2,9 +2,11 @@
 
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use relay_messages::trace_context::TraceContext;
 use relay_providers::{Answer, AnswerStats, Attempt, AttemptError, Endpoint, OnBreak, Outcome, RelayRequest};
 use tokio::time::Sleep;
 use tracing::Span;
@@ -15,7 +17,7 @@ use crate::health::CircuitState;
 use crate::plan::LeasedCandidate;
 
 /// The terms of an attempt.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Terms {
     /// The limit for the response head.
     pub(super) head_timeout: Option<Duration>,
@@ -24,6 +26,10 @@ pub(super) struct Terms {
     /// `true` if the answer need not be held back.
     pub(super) is_last: bool,
     pub(super) on_break: OnBreak,
+    /// The trace of the request, if the server records traces.
+    pub(super) trace: Option<Arc<TraceContext>>,
+    /// The number of the attempt, counted from 0.
+    pub(super) number: usize,
 }
 
 /// An attempt at one candidate, which may have a limit for its whole time.
@@ -99,12 +105,13 @@ impl<'a> Future for PlannedAttempt<'a> {
 }
 
 impl Terms {
-    fn attempt(self, request: &RelayRequest) -> Attempt {
+    fn attempt(&self, request: &RelayRequest) -> Attempt {
         Attempt::new(request.clone())
             .with_head_timeout(self.head_timeout)
             .with_has_fallback(self.has_fallback)
             .with_is_last(self.is_last)
             .with_on_break(self.on_break)
+            .with_trace(self.trace.clone(), self.number)
     }
 }
 

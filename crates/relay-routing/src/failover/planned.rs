@@ -139,6 +139,8 @@ impl<'a> PlannedAttempts<'a> {
             // be more useful.
             is_last: is_last && self.first_failure.is_none(),
             on_break: self.settings.on_break,
+            trace: self.request.extensions().get().cloned(),
+            number: self.number() - 1,
         };
         let model = leased.pool.mapped(self.request.body().model());
         let span = self.span(&leased, &model);
@@ -150,9 +152,14 @@ impl<'a> PlannedAttempts<'a> {
 
     /// Opens the span of an attempt. Its level is `error`, so that an event of any enabled level carries it.
     fn span(&self, leased: &LeasedCandidate<'_>, model: &str) -> Span {
-        let number = self.settings.max_attempts.get() - self.attempts_left;
+        let number = self.number();
         let provider = leased.pool.name().as_str();
         tracing::error_span!("attempt", provider, model = &*cut(model), attempt = number)
+    }
+
+    /// The number of the attempt that was started last, counted from 1.
+    fn number(&self) -> usize {
+        (self.settings.max_attempts.get() - self.attempts_left) as usize
     }
 
     /// Ends the last attempt in the log.

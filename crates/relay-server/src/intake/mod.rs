@@ -117,7 +117,7 @@ async fn read(
     let headers: HeaderMap = parts.headers;
     let request = RelayRequest::new(endpoint, parts.uri.query(), headers, body).with_deadline(deadline);
     let request = match &record {
-        Some(record) => request.with_id(record.id().as_str()),
+        Some(record) => with_trace(request.with_id(record.id().as_str()), record),
         None => request,
     };
     if let Some(record) = &record {
@@ -133,6 +133,14 @@ async fn read(
         None => request,
     };
     Ok((ReadRequest { request, record }, offload))
+}
+
+/// Adds the trace of the record, for the headers of attempts.
+fn with_trace(request: RelayRequest, record: &RecordHandle) -> RelayRequest {
+    match record.trace() {
+        Some(trace) => request.with_extension(trace),
+        None => request,
+    }
 }
 
 /// Collects and decodes `body`. Its bytes count against the budget until the last slice of them is dropped.

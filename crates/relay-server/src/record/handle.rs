@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, Request, StatusCode};
 use relay_config::ProviderName;
+use relay_messages::trace_context::{Sampling, TraceContext};
 use relay_providers::{AnswerStats, Endpoint, EventGaps, RelayRequest, Usage};
 use relay_routing::{AttemptLog, Pricing, RouteTrace, named_session};
 use tokio::time::Instant;
@@ -58,6 +59,8 @@ struct State {
 /// The receivers of a record, and the prices for it.
 pub(crate) trait Observers: fmt::Debug + Send + Sync {
     fn pricing(&self) -> Option<&dyn Pricing>;
+    /// The rule by which traces are recorded; `None` if there are no traces.
+    fn sampling(&self) -> Option<Sampling>;
     fn received(&self, record: &RecordHandle, request: &RelayRequest);
     fn finished(&self, record: &Arc<RequestRecord>);
 }
@@ -66,6 +69,8 @@ impl RecordHandle {
     /// Opens the record of `request`.
     pub(crate) fn new<B>(id: RequestId, request: &Request<B>, observers: Arc<dyn Observers>) -> Self {
         let started = Instant::now();
+        let random = || [fastrand::u64(..), fastrand::u64(..)];
+        let trace = observers.sampling().map(|rule| TraceContext::start(request.headers(), rule, random()));
         let record = RequestRecord {
             id: id.clone(),
             client_request_id: client_request_id(request.headers()),
@@ -98,6 +103,7 @@ impl RecordHandle {
             status: None,
             error: None,
             end: None,
+            trace: trace.map(Arc::new),
             started,
         };
         let state = Mutex::new(State { record: Arc::new(record), attempts: None, answer: None });
@@ -114,6 +120,11 @@ impl RecordHandle {
     /// The start of the request.
     pub(super) fn started(&self) -> Instant {
         self.0.started
+    }
+
+    /// The trace of the request.
+    pub(crate) fn trace(&self) -> Option<Arc<TraceContext>> {
+        self.read(|record| record.trace.clone())
     }
 
     /// The record as it is at this moment. It is final if [`RequestRecord::end`] is set.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use relay_messages::trace_context::Sampling;
 use relay_routing::Pricing;
 use tower::{Layer, Service};
 
@@ -42,6 +43,13 @@ impl RecordLayer {
     #[must_use]
     pub fn with_pricing(mut self, pricing: Option<Arc<dyn Pricing>>) -> Self {
         self.subscribers.set_pricing(pricing);
+        self
+    }
+
+    /// Gives each record a trace, which is recorded by this rule. Without it, records have no trace.
+    #[must_use]
+    pub fn with_traces(mut self, sampling: Option<Sampling>) -> Self {
+        self.subscribers.set_sampling(sampling);
         self
     }
 }

@@ -61,6 +61,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
 use relay_config::{ProviderName, Strategy};
+use relay_messages::trace_context::TraceContext;
 use relay_providers::{Endpoint, Usage};
 use relay_routing::{AttemptRecord, CircuitState, Usd};
 use tokio::time::Instant;
@@ -156,6 +157,8 @@ pub struct RequestRecord {
     pub error: Option<Box<str>>,
     /// The kind of end; set in every finished record.
     pub end: Option<RequestEnd>,
+    /// The trace of the request; `None` if the program records no traces ([`Builder::with_traces`](crate::Builder::with_traces)).
+    pub trace: Option<Arc<TraceContext>>,
     /// The start of the request on the monotonic clock.
     started: Instant,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use relay_messages::trace_context::Sampling;
 use relay_providers::RelayRequest;
 use relay_routing::Pricing;
 
@@ -59,8 +60,8 @@ impl<F: Fn(&Arc<RequestRecord>) + Send + Sync + 'static> RecordSubscriber for F 
     }
 }
 
-/// The receivers of one layer's records, in the order in which they are called, and the prices for the records. Cloning shares
-/// them.
+/// The receivers of one layer's records, in the order in which they are called, the prices for the records, and the rule for
+/// traces. Cloning shares them.
 #[derive(Clone, Default)]
 pub(crate) struct Subscribers(Arc<Parts>);
 
@@ -68,6 +69,7 @@ pub(crate) struct Subscribers(Arc<Parts>);
 struct Parts {
     subscribers: Vec<Arc<dyn RecordSubscriber>>,
     pricing: Option<Arc<dyn Pricing>>,
+    sampling: Option<Sampling>,
 }
 
 impl Subscribers {
@@ -77,6 +79,10 @@ impl Subscribers {
 
     pub(super) fn set_pricing(&mut self, pricing: Option<Arc<dyn Pricing>>) {
         Arc::make_mut(&mut self.0).pricing = pricing;
+    }
+
+    pub(super) fn set_sampling(&mut self, sampling: Option<Sampling>) {
+        Arc::make_mut(&mut self.0).sampling = sampling;
     }
 
     pub(super) fn observers(&self) -> Arc<dyn Observers> {
@@ -91,6 +97,10 @@ impl Subscribers {
 impl Observers for Parts {
     fn pricing(&self) -> Option<&dyn Pricing> {
         self.pricing.as_deref()
+    }
+
+    fn sampling(&self) -> Option<Sampling> {
+        self.sampling
     }
 
     fn received(&self, record: &RecordHandle, request: &RelayRequest) {
@@ -116,7 +126,7 @@ impl Parts {
 
 impl From<Vec<Arc<dyn RecordSubscriber>>> for Subscribers {
     fn from(subscribers: Vec<Arc<dyn RecordSubscriber>>) -> Self {
-        Self(Arc::new(Parts { subscribers, pricing: None }))
+        Self(Arc::new(Parts { subscribers, pricing: None, sampling: None }))
     }
 }
 
