@@ -22,6 +22,9 @@ pub mod metrics;
 pub mod model;
 pub mod prices;
 pub mod prompt_cache;
+#[cfg(feature = "otlp")]
+pub mod otlp;
+pub mod prices;
 pub mod recent;
 pub mod series;
 pub mod serve;
