@@ -7,7 +7,7 @@ use relay_messages::ErrorChain;
 use relay_server::{Changes, Reloadable};
 
 use crate::cli::Settings;
-use crate::logging::Redaction;
+use crate::logging::LogSecrets;
 use crate::settings::read_file;
 
 /// Reads the configuration file that the relay was started with, and puts it into use.
@@ -15,13 +15,12 @@ pub(crate) struct FileReload {
     settings: Settings,
     file: PathBuf,
     relay: Reloadable,
-    redaction: Redaction,
+    log: LogSecrets,
 }
 
 impl FileReload {
-    /// The secrets of a new configuration are removed from the log by `redaction`.
-    pub(crate) fn new(settings: Settings, file: PathBuf, relay: Reloadable, redaction: Redaction) -> Self {
-        Self { settings, file, relay, redaction }
+    pub(crate) fn new(settings: Settings, file: PathBuf, relay: Reloadable, log: LogSecrets) -> Self {
+        Self { settings, file, relay, log }
     }
 }
 
@@ -30,9 +29,8 @@ impl Reload for FileReload {
         let invalid =
             |error: &dyn std::error::Error| ReloadError::Invalid { problems: ErrorChain(error).to_string() };
         let loaded = read_file(&self.settings, &self.file).map_err(|error| invalid(&error))?;
-        // Requests under way still use the secrets of the configuration before.
-        let before = self.relay.relay().config().secrets();
-        self.redaction.set_secrets(&[before, loaded.config.secrets()].concat());
+        // Before the first request can use one of them.
+        self.log.add(loaded.config.secrets());
         let changes = self.relay.replace(loaded.config).map_err(|error| invalid(&error))?;
         let mut message = describe(&changes);
         for warning in &loaded.warnings {

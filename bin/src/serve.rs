@@ -57,7 +57,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     // Before the first line of the log, which an operator may take for the sign that the process runs.
     let signals = runtime.block_on(async { Signals::new() }).map_err(ServeError::Signals)?;
     let config = &start.loaded.config;
-    let log = logging::install(&config.logging, &config.secrets())?;
+    let log = logging::install(&config.logging, config.secrets())?;
     start.log();
     let ended = runtime.block_on(run(settings, start, signals, &log));
     // A thread may still be resolving a name. Its result is no longer needed.
@@ -216,7 +216,7 @@ impl Start {
     /// The hook that reads the configuration file again; `None` without a file.
     fn reload(&self, settings: &Settings, relay: &Reloadable, log: &Log) -> Option<Arc<dyn Reload>> {
         let Origin::File(file) = &self.origin else { return None };
-        Some(Arc::new(FileReload::new(settings.clone(), file.clone(), relay.clone(), log.redaction())))
+        Some(Arc::new(FileReload::new(settings.clone(), file.clone(), relay.clone(), log.secrets())))
     }
 
     /// Logs the origin of the configuration and its warnings.

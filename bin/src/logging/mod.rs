@@ -23,7 +23,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use self::line::{JsonLine, TerminalLine, TextFields, TextLine};
 use self::output::{LogFile, Output};
 use self::queue::LogQueue;
-pub(crate) use self::queue::{Log, Redaction};
+pub(crate) use self::queue::{Log, LogSecrets};
 use crate::output::colours_are_welcome;
 use crate::settings::variable;
 
@@ -54,14 +54,14 @@ pub(crate) enum LoggingError {
 
 /// Starts logging as `config` demands, panics included, without the `secrets`. Once the returned value is dropped, all lines are
 /// written.
-pub(crate) fn install(config: &LoggingConfig, secrets: &[Secret]) -> Result<Log, LoggingError> {
+pub(crate) fn install(config: &LoggingConfig, secrets: Vec<Secret>) -> Result<Log, LoggingError> {
     let filter = match variable(FILTER).filter(|filter| !filter.is_empty()) {
         Some(filter) => filter.parse().map_err(LoggingError::Filter)?,
         None => filter(config.level),
     };
     let (output, is_terminal) = open(&config.output)?;
     let (queue, log) = LogQueue::start(output).map_err(LoggingError::Thread)?;
-    log.redaction().set_secrets(secrets);
+    log.secrets().add(secrets);
     let layer = tracing_subscriber::fmt::layer().with_writer(queue);
     let is_pretty = config.pretty.unwrap_or(is_terminal);
     let has_target = config.level == LogLevel::Debug;

@@ -9,6 +9,7 @@
 //! wakes the thread. If the output fails, standard error reports it once, and the log counts the lost lines once it
 //! works again.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,8 @@ const CAPACITY: usize = 1024 * 1024;
 const REST: Duration = Duration::from_millis(5);
 /// The number of waiting bytes that ends a rest.
 const BATCH: usize = 64 * 1024;
+/// The number of secrets of earlier configurations that are kept.
+const KEPT_SECRETS: usize = 10_000;
 /// The longest time for which the end of the process waits for the output to take the last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -46,21 +49,28 @@ impl Log {
         self.0.woken.notify_one();
     }
 
-    /// Access to the secrets that are removed. It may outlive the log.
-    pub(crate) fn redaction(&self) -> Redaction {
-        Redaction(Arc::clone(&self.0))
+    /// Access to the secrets that are removed from all lines.
+    pub(crate) fn secrets(&self) -> LogSecrets {
+        LogSecrets(Arc::clone(&self.0))
     }
 }
 
-/// The secrets that are removed from the lines of a log.
-#[derive(Debug, Clone)]
-pub(crate) struct Redaction(Arc<Shared>);
+/// Access to the secrets that are removed from all lines of the log.
+#[derive(Debug)]
+pub(crate) struct LogSecrets(Arc<Shared>);
 
-impl Redaction {
-    /// Removes `secrets` from all lines that are written from now on, in place of those of an earlier call.
-    pub(crate) fn set_secrets(&self, secrets: &[Secret]) {
-        let redactor = Arc::new(Redactor::new(secrets));
-        self.0.lock().redactor = redactor;
+impl LogSecrets {
+    /// Removes `secrets` from all lines that are written from now on, with those of earlier calls: requests under an earlier
+    /// configuration may be under way, and a client may send an old key. Of these, the last 10,000 are kept.
+    pub(crate) fn add(&self, secrets: Vec<Secret>) {
+        let new: HashSet<_> = secrets.iter().map(Secret::expose).collect();
+        let mut all = self.0.lock().secrets.clone();
+        all.retain(|secret| !new.contains(secret.expose()));
+        all.drain(..all.len().saturating_sub(KEPT_SECRETS));
+        all.extend(secrets);
+        let redactor = Arc::new(Redactor::new(&all));
+        let mut state = self.0.lock();
+        (state.redactor, state.secrets) = (redactor, all);
     }
 }
 
@@ -80,6 +90,8 @@ struct State {
     awaited: Option<usize>,
     lost: u64,
     redactor: Arc<Redactor>,
+    /// The secrets of the present and of earlier configurations, the oldest first.
+    secrets: Vec<Secret>,
     reopens: bool,
     closing: bool,
     finished: bool,
@@ -311,6 +323,17 @@ mod tests {
         assert!(writes.try_recv().is_err(), "a line was written during the rest");
         drop(log);
         assert_eq!(writes.try_iter().collect::<Vec<_>>(), ["second\nthird\n"]);
+    }
+
+    #[test]
+    fn the_secrets_of_earlier_configurations_are_still_removed() {
+        let (queue, log, writes) = resting();
+        for secret in ["first-key", "second-key", "first-key"] {
+            log.secrets().add(vec![Secret::new(secret)]);
+        }
+        writeln!(&queue, "a first-key and a second-key").unwrap();
+        drop(log);
+        assert_eq!(writes.recv().unwrap(), "a *** and a ***\n");
     }
 
     #[test]

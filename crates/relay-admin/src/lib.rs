@@ -20,11 +20,10 @@ pub mod events;
 pub mod ledger;
 pub mod metrics;
 pub mod model;
-pub mod prices;
-pub mod prompt_cache;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod prices;
+pub mod prompt_cache;
 pub mod recent;
 pub mod series;
 pub mod serve;
