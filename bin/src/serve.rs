@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use relay_admin::api::Reload;
 use relay_config::{AdminConfig, Config, MetricsConfig, ServerConfig};
+use relay_messages::ErrorChain;
 use relay_server::{BuildError, Drained, Reloadable};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -152,7 +153,7 @@ async fn is_set(mut value: watch::Receiver<bool>) {
     let _ = value.wait_for(|value| *value).await;
 }
 
-/// Binds the admin listener if it is enabled. If its address was not chosen and is in use, the relay runs without it.
+/// Binds the admin listener if it is enabled. If its address was not chosen and cannot be used, the relay runs without it.
 async fn bind_admin(admin: &AdminConfig) -> Result<Vec<TcpListener>, ListenError> {
     if !admin.enabled {
         return Ok(Vec::new());
@@ -163,6 +164,10 @@ async fn bind_admin(admin: &AdminConfig) -> Result<Vec<TcpListener>, ListenError
                 "{address} is in use, perhaps by another cc-relay: this one runs without metrics, admin API and dashboard; \
                  admin.listen chooses another address"
             );
+            Ok(Vec::new())
+        }
+        Err(error) if !admin.is_explicit => {
+            tracing::warn!(error = %ErrorChain(&error), "the relay runs without metrics, admin API and dashboard");
             Ok(Vec::new())
         }
         result => result,
