@@ -9,6 +9,8 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use relay_admin::api::{Admin, AdminParts};
 use relay_admin::events::Events;
+use relay_admin::metrics::{Metrics, MetricsSettings};
+use relay_admin::prompt_cache::PromptCache;
 use relay_admin::recent::Recent;
 use relay_admin::series::Series;
 use relay_config::{Config, Format, Loader, Secret};
@@ -64,15 +66,19 @@ async fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8788".to_owned());
     let (recent, series, events) = (Recent::new(1000), Series::new(), Events::new(1024));
+    let (metrics, prompt_cache) = (Metrics::new(MetricsSettings::default()), PromptCache::new(100));
     let relay = Relay::builder(load(CONFIG)?)
         .with_upstream("anthropic", upstream("anthropic")?)
         .with_upstream("zai", upstream("zai")?)
         .on_finished(recent.clone())
         .on_finished(series.clone())
         .on_finished(events.clone())
+        .on_finished(metrics.clone())
+        .on_finished(prompt_cache.clone())
         .build()?;
     let relay = Reloadable::new(relay);
     let mut parts = AdminParts::new(relay.clone(), recent, series, events);
+    (parts.metrics, parts.prompt_cache) = (Some(metrics), Some(prompt_cache));
     parts.token = arguments.next().map(Secret::new);
     parts.warnings = vec!["a warning of the configuration".to_owned()];
     let listener = relay_server::bind(address.parse()?)?;

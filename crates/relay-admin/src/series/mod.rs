@@ -135,3 +135,42 @@ impl fmt::Debug for Series {
         f.debug_struct("Series").field("points", &self.lock().points.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    #[test]
+    fn a_request_under_way_is_part_of_every_step_that_it_covers() {
+        let (series, start) = (Series::new(), UNIX_EPOCH + Duration::from_secs(1_795_651_200));
+        let mut state = series.lock();
+        state.advance(step_of(start));
+        (state.in_flight, state.open.peak) = (2, 3);
+        state.advance(step_of(start + 3 * STEP));
+        state.in_flight = 0;
+        state.advance(step_of(start + 4 * STEP));
+        drop(state);
+        let points = series.points_at(start + 5 * STEP, 1);
+        let in_flight: Vec<_> = points.iter().map(|point| point.in_flight).collect();
+        assert_eq!(in_flight, [3, 2, 2, 2, 0, 0]);
+        let starts: Vec<_> = points.iter().map(|point| point.unix_ms / 1000 - 1_795_651_200).collect();
+        assert_eq!(starts, [0, 10, 20, 30, 40, 50]);
+    }
+
+    #[test]
+    fn an_hour_is_kept_and_a_long_pause_costs_no_more() {
+        let (series, start) = (Series::new(), UNIX_EPOCH + Duration::from_secs(1_795_651_200));
+        let mut state = series.lock();
+        state.advance(step_of(start));
+        state.in_flight = 1;
+        state.advance(step_of(start + 100_000 * STEP));
+        assert!(state.points.len() < POINTS, "{}", state.points.len());
+        drop(state);
+        let points = series.points_at(start + 100_000 * STEP, 60);
+        assert_eq!((points.len(), points[0].in_flight), (POINTS, 1));
+        // A clock that is set back does not disturb the order.
+        assert_eq!(series.points_at(start, 1).len(), 6);
+    }
+}
