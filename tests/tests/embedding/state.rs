@@ -57,8 +57,10 @@ async fn the_state_has_a_fixed_shape_and_no_secret() {
             "circuit",
             "circuit_since_ms",
             "circuit_wait_ms",
+            "content_times",
             "in_flight",
             "is_enabled",
+            "is_paused",
             "keys",
             "last_failure",
             "name",
@@ -71,7 +73,7 @@ async fn the_state_has_a_fixed_shape_and_no_secret() {
     let key = &providers[0]["keys"][0];
     let mut of_key = keys(key);
     of_key.sort_unstable();
-    assert_eq!(of_key, ["cooldown_ms", "credential", "is_rejected", "limits"]);
+    assert_eq!(of_key, ["cooldown_ms", "credential", "is_drained", "is_rejected", "limits"]);
     assert!(key["cooldown_ms"].as_u64().is_some_and(|left| (1..=30_000).contains(&left)), "{state:#}");
     let requests = &key["limits"][0];
     assert_eq!((&requests["name"], &requests["per_minute"]), (&json!("requests"), &json!(10)));
