@@ -189,16 +189,17 @@ function point(time, index, random, scenario) {
 
 function sessions(now, scenario) {
   if (scenario === "empty") return [];
-  const turn = (number, share, broken = null, at = now - (30 - number) * 40_000) => ({ turn: number, unix_ms: at, request_id: "relay-four-attempts", cache_read_share: share, break: broken });
+  const turn = (number, share, broken = null, verdict = broken ? "broken" : number === 1 ? "first" : "hit", detail = null) => ({
+    turn: number, conversation: 1, unix_ms: now - (30 - number) * 40_000, request_id: "relay-four-attempts", verdict, cache_read_share: share, break: broken, detail });
   const session = (name, recent, more = {}) => ({ session: name, client: "alice", turns: recent.length, first_unix_ms: recent[0].unix_ms, last_unix_ms: recent.at(-1).unix_ms, model: "claude-sonnet-5",
     cache_read_tokens: 1_840_000, cache_write_tokens: 92_000, input_tokens: 14_200, output_tokens: 38_100, cost_usd: 1.8421, is_cache_lost: false, recent, ...more });
   const good = Array.from({ length: 20 }, (_, index) => turn(index + 9, index % 7 === 0 ? 0.86 : 0.97));
-  const changed = { part: "system", index: 1, detail: "The block has 4,812 bytes; it had 4,809 at turn 4. 3 blocks of tools and 9 messages follow it." };
-  const broken = [turn(1, 0), turn(2, 0.91), turn(3, 0.95), turn(4, 0.96), turn(5, 0.12, changed), turn(6, 0.94), turn(7, 0.95)];
-  const lost = [turn(1, 0), turn(2, 0.9), turn(3, 0.02, { part: "tools", index: 0, detail: "A tool was added before it." }), turn(4, 0, { part: "messages", index: 3, detail: "" }), turn(5, 0, { part: "messages", index: 2, detail: "" })];
+  const changed = { part: "system", index: 1, block: null, detail: "system[1] changed" };
+  const broken = [turn(1, 0), turn(2, 0.91), turn(3, 0.95), turn(4, 0.96), turn(5, 0.12, changed, "broken", "system[1] changed since the turn before"), turn(6, 0.94), turn(7, 0.95)];
+  const lost = [turn(1, 0), turn(2, 0.9), turn(3, 0.02, { part: "tools", index: 0, block: null, detail: "tools[0] added" }), turn(4, 0, null, "expired", "the cached prefix had expired 12 min before"), turn(5, 0, { part: "messages", index: 2, block: 1, detail: "messages[2] block 1 changed" })];
   const list = [session("session-0", good, { turns: 28 }), session("8d1f6a2e-1b7c-4b51-9a53-2f7de4c81a90", broken, { client: "bob", cost_usd: 0.9114 }),
     session("session-2", lost, { is_cache_lost: true, cache_read_tokens: 21_000, cost_usd: 2.2 }), session("session-3", [turn(1, 0)], { client: null, cache_read_tokens: 0, cost_usd: null })];
-  if (scenario === "hostile") for (const name of HOSTILE) list.push(session(name, [turn(1, null), turn(2, 2, { part: name, index: null, detail: name })], { client: name, model: name, turns: 1e12, cost_usd: 1e12 }));
+  if (scenario === "hostile") for (const name of HOSTILE) list.push(session(name, [turn(1, null), turn(2, 2, { part: name, index: null, block: null, detail: name }), turn(3, 0, null, name, name)], { client: name, model: name, turns: 1e12, cost_usd: 1e12 }));
   return list;
 }
 

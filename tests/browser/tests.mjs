@@ -347,10 +347,10 @@ tests["a request shows its attempts as a timeline and as a table"] = async (tool
   await tools.check(none, "request-missing");
 };
 
-tests["a session shows the turn and the block at which its prefix broke"] = async (tools) => {
+tests["a session shows the turn and the part at which its prefix changed"] = async (tools) => {
   const relay = await tools.relay("busy");
   const page = await tools.open(relay.url, VIEWS.session);
-  await page.getByText("The prefix broke at turn 5: system block 2 changed.").waitFor();
+  await page.getByText("The prefix changed at turn 5: system[1] changed.").waitFor();
   assert.equal(await page.getByRole("table", { name: "Turns" }).getByRole("row").count(), 8);
 };
 

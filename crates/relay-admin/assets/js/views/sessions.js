@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { NONE, ago, dateTime, number, percent, plural, short, timeNear, usd } from "../format.js";
+import { ago, dateTime, number, percent, plural, short, timeNear, usd, words } from "../format.js";
 import { badge, empty, field, loading, name, notice, pageOf, pager, panel } from "../parts.js";
 import { href, setParameters } from "../router.js";
 import { changed, relayNow, store } from "../store.js";
@@ -74,36 +74,45 @@ function sessionTable(rows) {
 
 const inputOf = (session) => (session.input_tokens ?? 0) + (session.cache_read_tokens ?? 0) + (session.cache_write_tokens ?? 0);
 const shareOf = (session) => (inputOf(session) > 0 ? (session.cache_read_tokens ?? 0) / inputOf(session) : null);
-const breaksOf = (session) => (session.recent ?? []).filter((turn) => turn.break);
+
+// The use that a turn made of the cache, by the verdict of the relay.
+const VERDICTS = {
+  first: ["quiet", "wait", "First turn"], hit: ["ok", "ok", "Hit"], broken: ["bad", "bad", "Prefix changed"], moved: ["warn", "warn", "Other provider, key or model"],
+  expired: ["warn", "wait", "Expired"], lookback: ["warn", "warn", "Too many new blocks"], too_short: ["quiet", "off", "Prompt too short"],
+  uncached: ["quiet", "off", "No cache"], unexplained: ["warn", "warn", "Unexplained"],
+};
+const LOSSES = ["broken", "moved", "expired", "lookback", "unexplained"];
+
+const isLoss = (turn) => LOSSES.includes(turn.verdict);
+const lossesOf = (session) => (session.recent ?? []).filter(isLoss);
+
+function verdictBadge(turn) {
+  const [tone, iconName, text] = VERDICTS[turn.verdict] ?? ["quiet", "off", words(turn.verdict)];
+  return badge(tone, iconName, text);
+}
 
 function cacheBadge(session) {
-  if (session.is_cache_lost) return badge("bad", "bad", "Lost", "The last turns read nothing from the cache.");
-  if (breaksOf(session).length > 0) return badge("warn", "warn", "Broke", `The prefix changed at turn ${breaksOf(session).map((turn) => turn.turn).join(", ")}.`);
+  const losses = lossesOf(session).length;
+  if (session.is_cache_lost) return badge("bad", "bad", "Lost", "The latest turn did not read its prompt from the cache.");
+  if (losses > 0) return badge("warn", "warn", plural(losses, "loss", "losses"), "Turns that did not read their prompt from the cache.");
   if (session.turns < 2) return badge("quiet", "wait", "First turn");
-  return shareOf(session) > 0 ? badge("ok", "ok", "Hits") : badge("quiet", "off", "Not used");
+  return shareOf(session) > 0 ? badge("ok", "ok", "Hits") : badge("quiet", "off", "No cache");
 }
 
 const BAR = 7;
 
-// Bars of the cached share per turn. A turn whose prefix broke has a mark above it.
+// Bars of the cached share per turn. A turn that lost the cache has a mark above it.
 function spark(session) {
   const turns = session.recent ?? [];
-  const text = turns.map((turn) => `turn ${turn.turn} ${percent(turn.cache_read_share)}`).join(", ");
+  const text = turns.map((turn) => `turn ${turn.turn} ${percent(turn.cache_read_share)}${isLoss(turn) ? ", lost" : ""}`).join(", ");
   return h("svg", { class: "spark", width: Math.max(1, turns.length) * BAR, height: 26, role: "img", "aria-label": `Cached share: ${text || "no turn"}` },
     turns.map((turn, index) => h("g", { key: turn.turn },
       h("rect", { x: index * BAR, y: 6, width: BAR - 2, height: 20, class: "spark-back" }),
       h("rect", { x: index * BAR, y: 26 - 20 * clamp(turn.cache_read_share), width: BAR - 2, height: 20 * clamp(turn.cache_read_share), class: "spark-bar" }),
-      turn.break && h("path", { d: `M${index * BAR} 0h${BAR - 2}l-${(BAR - 2) / 2} 5z`, class: "spark-break" }))));
+      isLoss(turn) && h("path", { d: `M${index * BAR} 0h${BAR - 2}l-${(BAR - 2) / 2} 5z`, class: "spark-break" }))));
 }
 
 const clamp = (share) => (typeof share === "number" ? Math.min(1, Math.max(0, share)) : 0);
-
-// The place of a break, such as "system block 1" or "message 12".
-export function breakPlace(point) {
-  const index = typeof point.index === "number" ? ` ${number(point.index + 1)}` : "";
-  const parts = { system: `system block${index}`, tools: `tool${index}`, messages: `message${index}` };
-  return parts[point.part] ?? `${point.part}${index}`;
-}
 
 function detail(id) {
   const session = list.data?.find((one) => one.session === id);
@@ -130,21 +139,22 @@ function summary(session) {
   ]);
 }
 
+// The reason of the latest loss.
 function diagnosis(session) {
-  const breaks = breaksOf(session);
-  if (breaks.length === 0) return null;
-  const last = breaks.at(-1);
-  return notice(session.is_cache_lost ? "bad" : "warn", session.is_cache_lost ? "bad" : "warn",
-    h("p", { class: "strong" }, `The prefix broke at turn ${number(last.turn)}: ${breakPlace(last.break)} changed.`),
-    last.break.detail && h("p", null, h("bdi", null, last.break.detail)),
-    h("p", { class: "quiet" }, "The upstream's cache ends before the first changed block. All later blocks of that turn were charged as new input."));
+  const last = lossesOf(session).at(-1);
+  if (!last) return null;
+  const tone = session.is_cache_lost ? "bad" : "warn";
+  const title = last.break ? `The prefix changed at turn ${number(last.turn)}: ` : `Turn ${number(last.turn)} did not read its prompt from the cache: `;
+  return notice(tone, tone,
+    h("p", { class: "strong" }, title, h("bdi", null, last.break?.detail ?? (VERDICTS[last.verdict]?.[2] ?? words(last.verdict)).toLowerCase()), "."),
+    last.detail && h("p", null, h("bdi", null, last.detail)),
+    last.break && h("p", { class: "quiet" }, "The upstream's cache ends before the first changed part. All later parts of that turn were charged as new input."));
 }
 
 const turnColumns = () => [
   { key: "turn", title: "Turn", isHead: true, class: "fit num", cell: (turn) => number(turn.turn) },
   { key: "time", title: "Time", class: "num fit", cell: (turn) => (turn.request_id ? h("a", { href: href("requests", turn.request_id), title: dateTime(turn.unix_ms) }, timeNear(turn.unix_ms, relayNow())) : timeNear(turn.unix_ms, relayNow())) },
   { key: "share", title: "Cached", class: "fit", cell: (turn) => h("span", { class: "share" }, h("span", { class: "share-bar", "aria-hidden": "true" }, h("span", { style: { width: `${clamp(turn.cache_read_share) * 100}%` } })), h("span", { class: "num" }, percent(turn.cache_read_share))) },
-  { key: "break", title: "First changed block", cell: (turn) => (turn.break
-    ? [badge("warn", "warn", breakPlace(turn.break)), turn.break.detail && h("p", { class: "attempt-error" }, h("bdi", null, turn.break.detail))]
-    : h("span", { class: "quiet" }, turn.turn === 1 ? "first turn" : turn.cache_read_share === null ? NONE : "none")) },
+  { key: "verdict", title: "Result", cell: (turn) => [verdictBadge(turn), (turn.detail ?? turn.break?.detail) && h("p", { class: "attempt-error" }, h("bdi", null, turn.detail ?? turn.break.detail))] },
+  { key: "conversation", title: "Conversation", priority: 3, class: "right num", cell: (turn) => number(turn.conversation) },
 ];

@@ -32,7 +32,10 @@ const choice = (route) => {
   return { by, range, since: route.parameters.get("since") ?? "", until: route.parameters.get("until") ?? "" };
 };
 
-const query = ({ by, range, since, until }) => (range === "dates" ? { by, since, until, limit: LIMIT } : { by, since: `-${range}`, limit: LIMIT });
+const query = ({ by, range, since, until }) => (range === "dates" ? { by, since, until: dayAfter(until), limit: LIMIT } : { by, since: `-${range}`, limit: LIMIT });
+
+// Days are those of UTC, as in the ledger. The last day is counted as a whole.
+const dayAfter = (day) => (Number.isNaN(Date.parse(day)) ? "" : dayOf(Date.parse(day) + 86_400_000));
 
 export function view(route) {
   const chosen = choice(route);
@@ -53,7 +56,7 @@ function controls(chosen) {
   const setRange = (value) => setParameters(value === "dates" ? { range: value, since: dayOf(relayNow() - 6 * 86_400_000), until: "" } : { range: value, since: "", until: "" });
   return h("div", { class: "filters", key: "filters" },
     h("div", { key: "range" }, field("Range", select(chosen.range, RANGES, setRange))),
-    chosen.range === "dates" && [date("since", "From"), date("until", "Until")],
+    chosen.range === "dates" && [date("since", "From (UTC)"), date("until", "Until (UTC)")],
     h("div", { key: "by" }, field("Group by", select(chosen.by, GROUPS, (value) => { store.ui.usagePage = 0; setParameters({ by: value }); }))));
 }
 
@@ -76,11 +79,11 @@ async function load(chosen, key) {
 function content(chosen) {
   if (data.error) return failed(data.error);
   if (!data.report) return loading("usage");
-  const { rows = [], total, dropped } = data.report;
+  const { rows = [], total, dropped, is_truncated: isTruncated } = data.report;
   return [
     dropped > 0 && notice("warn", "warn", h("p", null, `The ledger has dropped ${plural(dropped, "request")}: the sums are too low by those.`)),
     tiles(total ?? {}),
-    rows.length === 0 ? empty("No usage in this range.", "Each request is counted when it ends. A batch is written every few seconds.") : usageTable(rows, total, chosen),
+    rows.length === 0 ? empty("No usage in this range.", "Each request is counted when it ends. A batch is written every few seconds.") : usageTable(rows, total, chosen, isTruncated),
   ];
 }
 
@@ -105,7 +108,7 @@ function tiles(total) {
 const writes = (row) => (row.cache_write_5m_tokens ?? 0) + (row.cache_write_1h_tokens ?? 0);
 const inputOf = (row) => (row.input_tokens ?? 0) + (row.cache_read_tokens ?? 0) + writes(row);
 
-function usageTable(rows, total, chosen) {
+function usageTable(rows, total, chosen, isTruncated) {
   const isTime = ["day", "hour"].includes(chosen.by);
   const sorted = isTime ? rows : [...rows].sort((a, b) => (b.cost_usd ?? 0) - (a.cost_usd ?? 0));
   const { rows: shown, page, pages } = pageOf(sorted, store.ui.usagePage ?? 0, PAGE);
@@ -127,7 +130,7 @@ function usageTable(rows, total, chosen) {
   return [
     table(`Usage by ${label.toLowerCase()}`, columns, shown, { keyOf: (row) => String(row.group), foot: total && { ...total, isTotal: true } }),
     pager("usage", page, pages, rows.length, (to) => { store.ui.usagePage = to; changed(); }),
-    rows.length >= LIMIT && h("p", { class: "quiet" }, `The table has the first ${number(LIMIT)} groups. The total has all.`),
+    isTruncated && h("p", { class: "quiet" }, `The table has the first ${number(rows.length)} groups. The total has all.`),
   ];
 }
 
