@@ -71,7 +71,7 @@ pub use config::{
     BedrockGuardrail, Budget, BudgetPeriod, ClientAuth, ClientKey, ClientLimits, Config, DebugOptions,
     EntraConfig, GoogleCredentials, GuardrailTrace, HealthConfig, HostName, KeyConfig, KeyLimits,
     ListenAddress, LogFormat, LogLevel, LogOutput, LoggingConfig, MetricsConfig, ModelPatterns, Origin,
-    Pooling, PriceRule, PriceTier, ProviderConfig, ProviderHeaders, ProviderKind, RoutingConfig,
+    Pooling, PriceRank, PriceRule, PriceTier, ProviderConfig, ProviderHeaders, ProviderKind, RoutingConfig,
     ServerConfig, Strategy, StreamBreak, TokenPrices, UsageConfig, VertexConfig, aws_service,
 };
 pub use config_file::{FindError, find_file};

@@ -114,7 +114,7 @@ async fn an_expired_key_is_refused_on_every_route_with_its_end() {
     let relay = relay(&upstream).await;
     for call in [messages("claude-haiku-5-5"), Call::get("/v1/models"), Call::get("/v1/files")] {
         let refused = send(&relay, "past", call).await;
-        assert_refused(&refused, 401, "authentication_error", &["expired at 2020-01-02T00:00:00Z"]);
+        assert_refused(&refused, 401, "authentication_error", &["expired at 2020-01-01T23:59:59Z"]);
     }
     let unknown = send(&relay, "unknown", messages("claude-haiku-5-5")).await;
     assert_refused(&unknown, 401, "authentication_error", &["does not accept"]);

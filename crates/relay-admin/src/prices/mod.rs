@@ -17,7 +17,8 @@
 //! - A prompt longer than a limit (input, cache reads and cache writes) pays the prices of long prompts for every token.
 //! - The time of day selects the off-peak prices of `deepseek`.
 //! - The prices at an address of another vendor are those of that vendor, whatever the `type` of the provider.
-//! - A rule of `prices` in the configuration replaces the figures that it states. Factors of the table still apply.
+//! - The rule of `prices` in the configuration with the greatest precedence ([`PriceRule::rank`](relay_config::PriceRule::rank))
+//!   replaces the figures that it states. Factors of the table still apply.
 //!
 //! `None` is an unknown price, which is not zero: models that are not listed, `openrouter`, and modes of an answer (fast, batch)
 //! for which no price was published.
@@ -113,9 +114,11 @@ impl PriceTable {
         let name = plain(model);
         let (entry, place) = origin.find(&name);
         let built_in = entry.map(|entry| &entry.prices);
-        let rule = self.rules.iter().find(|rule| {
-            rule.covers(provider.as_str(), origin.kind, &[model, &name, split_bedrock(&name).1])
-        });
+        let spellings = [model, &name, split_bedrock(&name).1];
+        let rank = |rule: &Rule| rule.rank(provider.as_str(), origin.kind, &spellings);
+        let ranked = self.rules.iter().filter_map(|rule| Some((rank(rule)?, rule)));
+        // Of equal elements, `max_by_key` returns the last, and the first rule applies.
+        let rule = ranked.rev().max_by_key(|(rank, _)| *rank).map(|(_, rule)| rule);
         let (prices, tools) = match rule {
             Some(rule) => (rule.over(built_in)?, rule.tools_over(origin.tools)),
             None => (*built_in?, origin.tools),

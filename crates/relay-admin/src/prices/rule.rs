@@ -1,6 +1,6 @@
 //! The prices of the configuration.
 
-use relay_config::{Pattern, PriceRule, TokenPrices};
+use relay_config::{PriceRank, PriceRule, TokenPrices};
 
 use super::entry::Prices;
 use super::error::{Figure, PriceError};
@@ -19,8 +19,8 @@ const HIGHEST: f64 = 1e18;
 /// A rule of `prices`, with exact amounts.
 #[derive(Debug)]
 pub(super) struct Rule {
-    provider: Option<String>,
-    models: Vec<Pattern>,
+    /// The rule as it was configured, for its precedence.
+    stated: PriceRule,
     rates: Stated,
     tier: Option<(u64, Stated)>,
     batch: Option<Factor>,
@@ -37,8 +37,7 @@ impl Rule {
         let factor = amounts.read(Figure::BatchFactor, rule.batch_factor, THOUSANDTHS)?;
         let tier = rule.tier.map(|tier| Ok((tier.over.get(), amounts.of_tokens(&tier.tokens)?)));
         Ok(Self {
-            provider: rule.provider.clone(),
-            models: rule.models.clone(),
+            stated: rule.clone(),
             rates: amounts.of_tokens(&rule.tokens)?,
             tier: tier.transpose()?,
             batch: factor.map(|factor| Factor(u32::try_from(factor).unwrap_or(u32::MAX))),
@@ -46,12 +45,10 @@ impl Rule {
         })
     }
 
-    /// Returns `true` if the rule applies to a model of the provider with this name and kind, in one of the spellings of the
-    /// model's name.
-    pub(super) fn covers(&self, provider: &str, kind: &str, spellings: &[&str]) -> bool {
-        self.provider.as_deref().is_none_or(|known| known == provider || known == kind)
-            && (self.models.is_empty()
-                || self.models.iter().any(|model| spellings.iter().any(|name| model.fits(name))))
+    /// Returns the precedence of the rule for a model of the provider with this name and kind, in one of the spellings of the
+    /// model's name. `None` if the rule does not apply.
+    pub(super) fn rank(&self, provider: &str, kind: &str, spellings: &[&str]) -> Option<PriceRank> {
+        self.stated.rank(provider, kind, spellings)
     }
 
     /// Returns the prices with the figures of the rule. `None` if neither the rule nor `built_in` has a price of input and output.

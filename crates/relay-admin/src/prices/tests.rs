@@ -276,10 +276,10 @@ fn a_rule_of_the_configuration_replaces_the_figures_that_it_states() {
 }
 
 #[test]
-fn the_first_rule_that_covers_a_model_applies() {
+fn the_most_specific_rule_that_applies_to_a_model_is_used_and_of_equal_ones_the_first() {
     let rule = |input| PriceRule::new(TokenPrices::default().with_input(input).with_output(0.0));
     let mut config = config(anthropic());
-    config.prices = vec![rule(1.0).with_models([Pattern::new("claude-opus-*")]), rule(2.0)];
+    config.prices = vec![rule(2.0), rule(1.0).with_models([Pattern::new("claude-opus-*")]), rule(3.0)];
     let table = PriceTable::new(&config).unwrap();
     assert_eq!(nanos_at(PEAK, &table, "claude-opus-5-5", UNCACHED), Some(1_000_000));
     assert_eq!(nanos_at(PEAK, &table, "claude-haiku-4-5", UNCACHED), Some(2_000_000));

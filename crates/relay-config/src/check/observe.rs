@@ -22,11 +22,8 @@ pub(super) fn check(config: &Config, root: &KeyPath, to: &mut Checker) {
     rules::prices::check(&config.prices, names, &prices, to);
 }
 
-/// Checks the texts and the figures of an entry of `prices`.
+/// Checks the figures of an entry of `prices`.
 fn check_price(rule: &PriceRule, path: &KeyPath, to: &mut Checker) {
-    for (index, pattern) in rule.models.iter().enumerate() {
-        to.text(&path.key("models").index(index), pattern.as_str());
-    }
     let further = [("batch_factor", rule.batch_factor), ("web_search", rule.web_search)];
     let own = rule.tokens.named().into_iter().chain(further).map(|(name, price)| (path.key(name), price));
     let tier = path.key("tier");

@@ -46,9 +46,7 @@ fn check_auth(auth: &ClientAuth, path: &KeyPath, to: &mut Checker) {
         let path = list.index(index);
         to.text(&path.key("name"), &client.name);
         check_secret(&client.key, &path.key("key"), to);
-        for (index, pattern) in client.models.iter().enumerate() {
-            to.text(&path.key("models").index(index), pattern.as_str());
-        }
+        rules::check_models(client.models.iter(), &path.key("models"), to);
         if let Some(budget) = &client.budget {
             to.float(&path.key("budget_usd"), budget.usd);
         }

@@ -1,6 +1,6 @@
 //! The bounds of one client: its models, the end of its key, and its budget.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::capabilities::Pattern;
 use crate::claude_model::ClaudeModel;
@@ -47,7 +47,7 @@ impl ModelPatterns {
     }
 
     /// Returns the patterns in the order of the file.
-    pub fn iter(&self) -> impl Iterator<Item = &Pattern> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Pattern> {
         self.0.iter()
     }
 }
@@ -108,12 +108,11 @@ impl BudgetPeriod {
     }
 }
 
-/// Reads the time at which a key expires: an RFC 3339 time with an offset, or a date, whose last second in UTC is the last
-/// of the key. `None` for any other text.
+/// Reads the time at which a key expires: an RFC 3339 time with an offset, or a date, which is its last second in UTC. `None` for
+/// any other text.
 pub(crate) fn parse_expiry(text: &str) -> Option<SystemTime> {
-    const DAY: Duration = Duration::from_secs(86_400);
     match text.len() {
-        10 => parse_rfc3339(&format!("{text}T00:00:00Z"))?.checked_add(DAY),
+        10 => parse_rfc3339(&format!("{text}T23:59:59Z")),
         _ => parse_rfc3339(text),
     }
 }
@@ -128,8 +127,9 @@ mod tests {
         fn check(text: &str, same_as: Option<&str>) {
             assert_eq!(parse_expiry(text), same_as.map(|text| parse_rfc3339(text).unwrap()), "{text}");
         }
-        check("2026-12-31", Some("2027-01-01T00:00:00Z"));
-        check("2024-02-29", Some("2024-03-01T00:00:00Z"));
+        check("2026-12-31", Some("2026-12-31T23:59:59Z"));
+        check("2024-02-29", Some("2024-02-29T23:59:59Z"));
+        check("9999-12-31", Some("9999-12-31T23:59:59Z"));
         check("2026-12-31T18:00:00+02:00", Some("2026-12-31T16:00:00Z"));
         check("2026-12-31 18:00:00z", Some("2026-12-31T18:00:00Z"));
         for text in ["", "2026", "2026-02-30", "2026-12-31T18:00:00", "31.12.2026", "tomorrow", "2026-12-3é"]

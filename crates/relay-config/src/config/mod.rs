@@ -29,7 +29,7 @@ pub use key::{KeyConfig, KeyLimits, Pooling};
 pub use kind::ProviderKind;
 pub use logging::{DebugOptions, LogFormat, LogLevel, LogOutput, LoggingConfig};
 pub use observe::{AdminConfig, MetricsConfig, UsageConfig};
-pub use prices::{PriceRule, PriceTier, TokenPrices};
+pub use prices::{PriceRank, PriceRule, PriceTier, TokenPrices};
 pub use provider::{ProviderConfig, ProviderHeaders};
 pub use routing::{Affinity, RoutingConfig, Strategy, StreamBreak};
 pub use server::{ListenAddress, ServerConfig};

@@ -36,6 +36,15 @@ pub struct PriceRule {
     pub web_search: Option<f64>,
 }
 
+/// The precedence of a rule: of the rules that apply to a request, the greatest is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PriceRank {
+    /// Every provider, those of a kind, or one by its name.
+    provider: u8,
+    /// True for an exact name, and the length of the pattern. `None` for every model.
+    model: Option<(bool, usize)>,
+}
+
 /// Prices in US dollars for 1,000,000 tokens of a kind. `None` is not stated.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
@@ -119,12 +128,15 @@ impl PriceRule {
     /// applies.
     #[must_use]
     pub fn find<'a>(rules: &'a [Self], name: &str, kind: &str, model: &str) -> Option<&'a Self> {
-        let ranked = rules.iter().filter_map(|rule| Some((rule.rank(name, kind, model)?, rule)));
+        let ranked = rules.iter().filter_map(|rule| Some((rule.rank(name, kind, &[model])?, rule)));
         // Of equal elements, `max_by_key` returns the last.
         ranked.rev().max_by_key(|(rank, _)| *rank).map(|(_, rule)| rule)
     }
 
-    fn rank(&self, name: &str, kind: &str, model: &str) -> Option<(u8, Option<(bool, usize)>)> {
+    /// Returns the precedence of the rule for a model, which has one of these spellings, of the provider with this name and kind.
+    /// `None` if the rule does not apply.
+    #[must_use]
+    pub fn rank(&self, name: &str, kind: &str, spellings: &[&str]) -> Option<PriceRank> {
         let provider = match self.provider.as_deref() {
             None => 0,
             Some(known) if known == name => 2,
@@ -132,11 +144,12 @@ impl PriceRule {
             Some(_) => return None,
         };
         if self.models.is_empty() {
-            return Some((provider, None));
+            return Some(PriceRank { provider, model: None });
         }
-        let fitting = self.models.iter().filter(|pattern| pattern.fits(model));
+        let fits = |pattern: &&Pattern| spellings.iter().any(|model| pattern.fits(model));
+        let fitting = self.models.iter().filter(fits);
         let model = fitting.map(|pattern| (pattern.is_exact(), pattern.as_str().len())).max()?;
-        Some((provider, Some(model)))
+        Some(PriceRank { provider, model: Some(model) })
     }
 
     /// Returns `true` if the rule states no figure.

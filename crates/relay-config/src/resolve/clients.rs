@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::capabilities::Pattern;
-use crate::config::{Budget, BudgetPeriod, ClientAuth, ClientKey, ClientLimits, parse_expiry};
+use crate::config::{Budget, BudgetPeriod, ClientAuth, ClientKey, ClientLimits, ModelPatterns, parse_expiry};
 use crate::error::{Concern, Fault};
 use crate::raw;
 use crate::resolve::reporter::{Reporter, value_fault};
@@ -43,7 +43,8 @@ fn client(raw: raw::ClientKey, path: &KeyPath, to: &mut Reporter<'_>) -> Option<
         .with_tokens(raw.tpm_limit.unwrap_or(0))
         .with_concurrent(raw.max_concurrent.unwrap_or(0));
     let key = client_secret(raw.key?, &path.key("key"), to);
-    let models = raw.models.unwrap_or_default().into_iter().map(Pattern::new).collect();
+    let models: ModelPatterns = raw.models.unwrap_or_default().into_iter().map(Pattern::new).collect();
+    rules::check_models(models.iter(), &path.key("models"), to);
     Some(ClientKey { name: raw.name?, key, limits, models, expires, budget })
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod prices;
 
 use std::collections::BTreeMap;
 
+use crate::capabilities::Pattern;
 use crate::config::{BedrockConfig, ProviderKind};
 use crate::error::Fault;
 use crate::kinds::KeyNeed;
@@ -38,6 +39,35 @@ pub(crate) fn check_name(name: &str, path: &KeyPath, to: &mut dyn Problems) {
             path,
             value_fault(format!("{name:?}"), "up to 64 visible ASCII characters without blanks", ""),
         );
+    }
+}
+
+/// The largest number of patterns in one list. Each is compared with the model of a request.
+const PATTERNS_MAX: usize = 1_000;
+
+/// Refuses a list of models that is too long, and items of it that match no model.
+pub(crate) fn check_models<'a>(
+    patterns: impl ExactSizeIterator<Item = &'a Pattern>,
+    path: &KeyPath,
+    to: &mut dyn Problems,
+) {
+    if patterns.len() > PATTERNS_MAX {
+        let found = format!("{} models", patterns.len());
+        to.problem(
+            path,
+            value_fault(found, format!("at most {PATTERNS_MAX}"), "a pattern with `*` matches many"),
+        );
+    }
+    for (index, pattern) in patterns.enumerate().take(PATTERNS_MAX) {
+        let text = pattern.as_str();
+        let is_odd = |char: char| char == ',' || char.is_whitespace() || char.is_control();
+        if text.is_empty() || text.contains(is_odd) {
+            let hint = "write each model as an item of its own";
+            to.problem(
+                &path.index(index),
+                value_fault(format!("{text:?}"), "a name, or a pattern with `*`, without blanks", hint),
+            );
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The rules for `prices`.
 
+use std::collections::BTreeMap;
+
 use super::{Problems, value_fault};
 use crate::config::PriceRule;
 use crate::error::Fault;
@@ -20,9 +22,16 @@ pub(crate) fn check<'a>(
     if rules.len() > COUNT_MAX {
         to.problem(path, value_fault(format!("{} prices", rules.len()), format!("at most {COUNT_MAX}"), ""));
     }
+    let mut seen = BTreeMap::new();
     for (index, rule) in rules.iter().enumerate().take(COUNT_MAX) {
+        let first = *seen.entry((&rule.provider, &rule.models)).or_insert(index);
+        if first != index {
+            let what = "the price of this provider and these models".to_owned();
+            to.problem(&path.index(index), Fault::Taken { what, first: path.index(first).to_string() });
+        }
         let path = path.index(index);
         check_figures(rule, &path, to);
+        super::check_models(rule.models.iter(), &path.key("models"), to);
         if let Some(provider) = &rule.provider {
             check_provider(provider, names.clone(), &path.key("provider"), to);
         }

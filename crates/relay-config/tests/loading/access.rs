@@ -39,6 +39,10 @@ fn models_are_names_and_patterns() {
     let column = before.len() + 1;
     for (item, expected) in [
         ("''", "found an empty string, expected a non-empty string"),
+        (
+            "'claude-*, glm-*'",
+            "found \"claude-*, glm-*\", expected a name, or a pattern with `*`, without blanks; write each model as an item of its own",
+        ),
         ("4.5", "found the number 4.5, expected a string; put it in quotes: \"4.5\""),
     ] {
         let problem = format!("1:{column}: server.auth.api_keys[0].models[0]: {expected}");
@@ -58,8 +62,8 @@ fn a_key_expires_at_the_end_of_a_date_or_at_a_time() {
         );
         assert_eq!(toml(&text).config.server.auth.keys[0].expires, expected, "{written}");
     }
-    check("2099-12-31", "2100-01-01T00:00:00Z");
-    check("\"2099-12-31\"", "2100-01-01T00:00:00Z");
+    check("2099-12-31", "2099-12-31T23:59:59Z");
+    check("\"2099-12-31\"", "2099-12-31T23:59:59Z");
     check("2099-12-31T18:00:00Z", "2099-12-31T18:00:00Z");
     check("2099-12-31 18:00:00+02:00", "2099-12-31T16:00:00Z");
 }

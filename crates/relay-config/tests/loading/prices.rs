@@ -114,6 +114,32 @@ fn the_provider_of_a_price_must_exist() {
 
 #[test]
 fn a_list_of_prices_is_bounded() {
-    let prices = "- { input: 1 }\n".repeat(1001);
+    let prices: String = (0..1001).map(|index| format!("- {{ models: [m{index}], input: 1 }}\n")).collect();
     yaml_problems(&format!("prices:\n{prices}"), &["2:3: prices: found 1001 prices, expected at most 1000"]);
+}
+
+#[test]
+fn two_prices_of_the_same_models_are_refused() {
+    yaml(
+        "prices: [{ models: [m], input: 1 }, { models: [m, n], input: 2 }, { provider: zai, models: [m], input: 3 }]",
+    );
+    let taken = "the price of this provider and these models is already used by prices[0]";
+    yaml_problems(
+        "prices: [{ models: [m], input: 1 }, { models: [m], output: 2 }, { models: ['a b'], input: 1 }]",
+        &[
+            &format!("1:37: prices[1]: {taken}"),
+            "1:76: prices[2].models[0]: found \"a b\", expected a name, or a pattern with `*`, without blanks; write each model \
+             as an item of its own",
+        ],
+    );
+}
+
+#[test]
+fn a_list_of_models_is_bounded() {
+    let models = "m, ".repeat(1001);
+    let expected = "found 1001 models, expected at most 1000; a pattern with `*` matches many";
+    yaml_problems(
+        &format!("prices: [{{ input: 1, models: [{models}] }}]"),
+        &[&format!("1:30: prices[0].models: {expected}")],
+    );
 }
