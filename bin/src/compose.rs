@@ -12,13 +12,22 @@ use relay_config::Config;
 use relay_server::{BuildError, Relay};
 
 use crate::observers::Observers;
+use crate::traces::Export;
 
 /// Composes the relay that listens on the addresses in `server.listen` and nowhere else. `observers` receive its records.
-pub(crate) fn relay(config: Config, observers: Option<&Observers>) -> Result<Relay, BuildError> {
+pub(crate) fn relay(
+    config: Config,
+    observers: Option<&Observers>,
+    traces: Option<&Export>,
+) -> Result<Relay, BuildError> {
     let loopback_only = config.server.is_loopback_only();
     let builder = Relay::builder(config).reachable_from_loopback_only(loopback_only).allow_no_provider(); // the loader has warned, and an operator may add one later
     let builder = match observers {
         Some(observers) => observers.attach(builder),
+        None => builder,
+    };
+    let builder = match traces {
+        Some(traces) => traces.subscribe(builder),
         None => builder,
     };
     let relay = builder

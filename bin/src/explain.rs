@@ -63,7 +63,7 @@ pub(crate) fn explain(
     let client = AssumedClient::of(arguments.client, &config);
     let headers = headers(client.sends, &config)?;
     let running = status::live(&config);
-    let relay = compose::relay(config, None)?;
+    let relay = compose::relay(config, None, None)?;
     let explanation = relay.explain(headers, body).map_err(ExplainError::Refused)?;
     match arguments.json {
         true => out.line(format_args!("{:#}", as_json(&explanation, &client, running.as_ref())))?,

@@ -22,6 +22,7 @@ mod serve;
 mod settings;
 mod signals;
 mod status;
+mod traces;
 
 use std::io;
 use std::process::ExitCode;

@@ -21,6 +21,7 @@ use crate::observers::{Observers, ProcessParts};
 use crate::reload::FileReload;
 use crate::settings::{Origin, SettingsError, Start};
 use crate::signals::{Signal, Signals};
+use crate::traces::{Export, ExportError};
 
 /// An error that prevents the relay from running, or ends it.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,8 @@ pub(crate) enum ServeError {
     Listen(#[from] ListenError),
     #[error("cannot read the port that the system chose")]
     LocalAddress(#[source] io::Error),
+    #[error(transparent)]
+    Traces(#[from] ExportError),
     #[error("a listener failed")]
     Listener(#[from] JoinError),
 }
@@ -76,7 +79,8 @@ async fn run(
     let shown =
         Shown { admin: bind_admin(&config.admin).await?, metrics: bind_metrics(&config.metrics).await? };
     let observers = Observers::new(&config, !shown.admin.is_empty());
-    let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers))?);
+    let traces = Export::start()?;
+    let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers), Some(&traces))?);
     let listeners = listen::bind(&config.server.listen, "--listen or server.listen").await?;
     let hints = client_hint::of(&config);
     announce(&listeners, &hints).map_err(ServeError::LocalAddress)?;
@@ -103,6 +107,7 @@ async fn run(
         // Until here an operator can watch.
         stop_observers.send_replace(true);
         drained(observing).await?;
+        traces.shutdown().await;
         Ok::<_, JoinError>(cut)
     };
     tokio::select! {

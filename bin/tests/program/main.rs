@@ -22,5 +22,7 @@ mod serve;
 mod status;
 #[cfg(unix)]
 mod stop;
+#[cfg(all(unix, feature = "otlp"))]
+mod traces;
 mod trouble;
 mod usage;
