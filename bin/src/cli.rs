@@ -46,7 +46,7 @@ pub(crate) struct Settings {
 pub(crate) enum Command {
     /// Run the relay until a signal stops it (the default).
     Serve,
-    /// Show the state of a running relay. Exits 0 if it is ready.
+    /// Show the state of a running relay, with its keys if its admin API answers. Exits 0 if some provider is usable.
     Status(StatusArguments),
     /// Show the providers that would receive a request, without sending it. Exits 0 if some provider would.
     Explain(ExplainArguments),
@@ -67,6 +67,9 @@ pub(crate) struct StatusArguments {
     /// URL of the relay. Default: the address in the configuration.
     #[arg(long)]
     pub(crate) url: Option<String>,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,8 @@
 //! `cc-relay status`: shows the state of a running relay.
 
-mod client;
+pub(crate) mod client;
+mod json;
+mod keys;
 
 use std::io;
 use std::net::IpAddr;
@@ -9,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::builder::styling::AnsiColor;
 use http::StatusCode;
-use relay_config::{Config, Secret, shown_url};
-use serde_json::Value;
+use relay_config::{Config, ListenAddress, Secret, shown_url};
+use serde_json::{Value, json};
 
 use self::client::{Client, ClientError};
 use crate::cli::{Settings, StatusArguments};
@@ -62,8 +64,12 @@ pub(crate) fn status(
 ) -> Result<ExitCode, StatusError> {
     let client = client(arguments, settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let report = runtime.map_err(StatusError::Runtime)?.block_on(Report::fetch(&client))?;
-    report.print(&client.url(), out)?;
+    let admin = admin(arguments, settings);
+    let report = runtime.map_err(StatusError::Runtime)?.block_on(Report::fetch(&client, admin.as_ref()))?;
+    match arguments.json {
+        true => out.line(format_args!("{:#}", report.as_json(&client.url())))?,
+        false => report.print(&client.url(), out)?,
+    }
     Ok(if report.is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -96,9 +102,24 @@ fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, St
     client.ok_or_else(|| StatusError::Url { url: shown_url(&url).unwrap_or_default() })
 }
 
+/// A client of the admin API in the configuration. `None` if it is off, or if the command line names another relay.
+fn admin(arguments: &StatusArguments, settings: &Settings) -> Option<Client> {
+    let config = Start::read(settings).ok()?.loaded.config;
+    let is_named = arguments.url.as_ref().is_some_and(|named| *named != url(&config));
+    let admin = config.admin;
+    if is_named || !admin.enabled {
+        return None;
+    }
+    Client::new(&url_of(&admin.listen).parse().ok()?, admin.token)
+}
+
 /// The URL at which a client on this machine reaches the relay of this configuration.
 fn url(config: &Config) -> String {
-    let address = config.server.listen.first().cloned().unwrap_or_default();
+    url_of(&config.server.listen.first().cloned().unwrap_or_default())
+}
+
+/// The URL at which a client on this machine reaches a listener.
+pub(crate) fn url_of(address: &ListenAddress) -> String {
     match address.host.parse::<IpAddr>() {
         Ok(ip) => format!("http://{}", listen::as_destination((ip, address.port).into())),
         Err(_) => format!("http://{address}"),
@@ -118,6 +139,10 @@ struct Report {
     readiness: String,
     /// The list of providers. `None` if the relay did not return it to this client.
     providers: Option<Vec<Provider>>,
+    /// The same list as the relay returned it.
+    listing: Vec<Value>,
+    /// The state that the admin API returned. `None` without one.
+    admin: Option<Value>,
 }
 
 /// One provider of a running relay.
@@ -137,15 +162,21 @@ pub(crate) struct Provider {
 }
 
 impl Report {
-    async fn fetch(client: &Client) -> Result<Self, StatusError> {
+    async fn fetch(client: &Client, admin: Option<&Client>) -> Result<Self, StatusError> {
         let foreign = |path, status| StatusError::Foreign { url: client.url(), path, status };
         let (status, health) = get(client, "/health").await?;
         let version = health["version"].as_str().ok_or_else(|| foreign("/health", status))?;
         let (status, ready) = get(client, "/readyz").await?;
         let readiness = ready["status"].as_str().ok_or_else(|| foreign("/readyz", status))?;
-        let (_, providers) = get(client, "/v1/providers").await?;
-        let providers: Option<Vec<_>> =
-            providers["data"].as_array().map(|list| list.iter().map(Provider::of).collect());
+        let (_, mut providers) = get(client, "/v1/providers").await?;
+        let listing = providers["data"].as_array_mut().map(std::mem::take);
+        let providers: Option<Vec<_>> = listing.as_ref().map(|list| list.iter().map(Provider::of).collect());
+        let listing = listing.unwrap_or_default();
+        let names: Vec<_> = listing.iter().filter_map(|provider| provider["name"].as_str()).collect();
+        let admin = match admin {
+            Some(admin) => keys::fetch(admin, &names).await,
+            None => None,
+        };
         let is_ready = status == StatusCode::OK;
         let has_usable = providers.as_ref().is_none_or(|list| list.iter().any(Provider::is_usable));
         let readiness = if is_ready && !has_usable { "no usable provider" } else { readiness };
@@ -154,6 +185,27 @@ impl Report {
             is_ready: is_ready && has_usable,
             readiness: printable(readiness),
             providers,
+            listing,
+            admin,
+        })
+    }
+
+    /// The report with the providers as the relay lists them, and with their keys if the admin API answers.
+    fn as_json(&self, url: &str) -> Value {
+        let state = |index: usize| Some(&self.admin.as_ref()?["providers"][index]);
+        let providers = self.providers.as_ref().map(|providers| {
+            let listed = self.listing.iter().zip(providers).enumerate();
+            listed
+                .map(|(index, (listed, provider))| json::provider(listed, provider.is_usable(), state(index)))
+                .collect()
+        });
+        json!({
+            "url": url,
+            "version": self.version,
+            "status": self.readiness,
+            "is_ready": self.is_ready,
+            "has_keys": self.admin.is_some(),
+            "providers": providers.map(Value::Array),
         })
     }
 
@@ -186,6 +238,7 @@ impl Report {
                 provider.described_models()
             ))?;
         }
+        keys::print(&self.admin.as_ref().map(keys::of).unwrap_or_default(), out)?;
         for line in providers.iter().flat_map(Provider::troubles) {
             out.line("")?;
             out.line(line)?;

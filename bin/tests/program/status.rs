@@ -4,6 +4,7 @@ use std::net::TcpListener;
 
 use relay_tests::fakes::anthropic;
 use relay_tests::{Call, Upstream};
+use serde_json::{Value, json};
 
 use crate::process::User;
 
@@ -104,4 +105,62 @@ async fn fields_that_an_upstream_rejects_are_listed() {
     let outcome = user.run(&["status", "--url", &address.to_string()]);
     let expected = "gateway: removed from requests for an hour, since the provider rejected it:\n  claude-opus-5-5: field speed\n";
     assert!(outcome.stdout.contains(expected), "{outcome:?}");
+}
+
+#[test]
+fn json_has_the_providers_and_says_which_are_usable() {
+    let user = User::new();
+    user.write(
+        "config.yaml",
+        "providers: [{ name: a, type: mock }, { name: b, type: mock, enabled: false }]\n",
+    );
+    let (_relay, address) = user.serve(&[]);
+    let outcome = user.run(&["status", "--json", "--url", &address.to_string()]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(report["url"], format!("http://{address}"));
+    assert_eq!((&report["status"], &report["is_ready"]), (&json!("ready"), &json!(true)));
+    assert_eq!(report["has_keys"], json!(false), "no admin API answers");
+    let usable: Vec<_> =
+        report["providers"].as_array().unwrap().iter().map(|provider| &provider["is_usable"]).collect();
+    assert_eq!(usable, [true, false]);
+
+    user.write("config.yaml", "providers: [{ name: a, type: mock, enabled: false }]\n");
+    let (_relay, address) = user.serve(&[]);
+    let outcome = user.run(&["status", "--json", "--url", &address.to_string()]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!((&report["status"], &report["is_ready"]), (&json!("no usable provider"), &json!(false)));
+}
+
+#[test]
+fn keys_are_listed_with_headroom_and_cooldown_if_the_admin_api_answers() {
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!(
+        "admin: {{ listen: '{admin}' }}
+providers:
+  - name: zai
+    type: zai
+    keys:
+      - {{ name: first, key: secret-1, rpm_limit: 50 }}
+      - {{ name: second, key: secret-2 }}
+"
+    );
+    let user = User::new().with_variable("CC_RELAY_ADMIN__ENABLED", "true");
+    user.write("config.yaml", &config);
+    let (_relay, address) = user.serve(&[]);
+    let listen = address.to_string();
+    let outcome = user.run(&["status", "--listen", &listen]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let table = "\nPROVIDER  KEY     STATE   LEFT  LIMITS\n\
+                 zai       first   ready  100 %  requests 50 of 50 per minute\n\
+                 zai       second  ready      -\n";
+    assert!(outcome.stdout.contains(table), "{}", outcome.stdout);
+
+    let outcome = user.run(&["status", "--json", "--listen", &listen]);
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let keys = &report["providers"][0]["keys"];
+    assert_eq!((&keys[0]["credential"], &keys[0]["headroom"]), (&json!("first"), &json!(1.0)), "{report}");
+    assert_eq!((&keys[1]["credential"], &keys[1]["headroom"]), (&json!("second"), &json!(null)), "{report}");
+    assert!(!outcome.stdout.contains("secret-"), "{}", outcome.stdout);
 }
