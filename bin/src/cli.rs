@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Serve,
     /// Show the state of a running relay, with its keys if its admin API answers. Exits 0 if some provider is usable.
     Status(StatusArguments),
+    /// Show a running relay in the terminal: traffic, providers, keys and requests. Needs its admin API.
+    #[cfg(feature = "top")]
+    Top(TopArguments),
     /// Show the providers that would receive a request, without sending it. Exits 0 if some provider would.
     Explain(ExplainArguments),
     /// Write, check or show the configuration.
@@ -70,6 +73,14 @@ pub(crate) struct StatusArguments {
     /// Print JSON instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[cfg(feature = "top")]
+#[derive(Debug, Args)]
+pub(crate) struct TopArguments {
+    /// URL of the admin API. Default: the address in the configuration (admin.listen).
+    #[arg(long)]
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 //! arguments ─settings─▶ Start ─┬─serve───▶ Relay on its sockets, until a signal
 //! environment, file            ├─explain─▶ the plan for a request
 //!                              ├─status──▶ the state of a running relay
+//!                              ├─top─────▶ the same, live in the terminal
 //!                              └─config──▶ the configuration: written, checked, shown
 //! ```
 //! Exit codes: 0 for success, 1 for a failure, 2 for a mistake on the command line.
@@ -23,6 +24,8 @@ mod settings;
 mod signals;
 mod status;
 mod traces;
+#[cfg(feature = "top")]
+mod top;
 
 use std::io;
 use std::process::ExitCode;
@@ -56,6 +59,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => return Ok(serve::serve(&cli.settings)?),
         Command::Status(arguments) => return Ok(status::status(&arguments, &cli.settings, &mut out)?),
+        #[cfg(feature = "top")]
+        Command::Top(arguments) => return Ok(top::top(&arguments, &cli.settings, &mut out)?),
         Command::Explain(arguments) => return Ok(explain::explain(&arguments, &cli.settings, &mut out)?),
         Command::Config(command) => config::run(command, cli.settings, &mut out)?,
         Command::Completions { shell } => {
@@ -74,6 +79,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
 enum Failure {
     Serve(#[from] serve::ServeError),
     Status(#[from] status::StatusError),
+    #[cfg(feature = "top")]
+    Top(#[from] top::TopError),
     Explain(#[from] explain::ExplainError),
     Config(#[from] config::ConfigError),
     Output(#[from] io::Error),
@@ -84,6 +91,8 @@ impl Failure {
         match self {
             Self::Serve(error) => error.is_usage(),
             Self::Status(error) => error.is_usage(),
+            #[cfg(feature = "top")]
+            Self::Top(error) => error.is_usage(),
             Self::Explain(error) => error.is_usage(),
             Self::Config(error) => error.is_usage(),
             Self::Output(_) => false,

@@ -43,6 +43,8 @@ pub(crate) struct Client {
     /// The start of all paths, without a slash at the end.
     prefix: String,
     key: Option<Secret>,
+    /// The largest answer that is read, in bytes.
+    answer_limit: usize,
 }
 
 impl Client {
@@ -54,7 +56,13 @@ impl Client {
             return None;
         }
         let prefix = url.path().trim_end_matches('/').to_owned();
-        Some(Self { authority: url.authority()?.clone(), prefix, key })
+        Some(Self { authority: url.authority()?.clone(), prefix, key, answer_limit: ANSWER_LIMIT })
+    }
+
+    /// Sets the size of the largest answer that is read, in bytes.
+    #[cfg(feature = "top")]
+    pub(crate) fn with_answer_limit(self, bytes: usize) -> Self {
+        Self { answer_limit: bytes, ..self }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -77,7 +85,7 @@ impl Client {
         tokio::spawn(connection);
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+        let body = Limited::new(response.into_body(), self.answer_limit).collect().await;
         Ok((status, body.map_err(ClientError::Body)?.to_bytes()))
     }
 

@@ -24,5 +24,7 @@ mod status;
 mod stop;
 #[cfg(all(unix, feature = "otlp"))]
 mod traces;
+#[cfg(all(unix, feature = "top"))]
+mod top;
 mod trouble;
 mod usage;
