@@ -352,7 +352,7 @@ async fn waiting_for_a_free_stream_is_not_a_failure_of_the_upstream() {
     let second = Upstream::answering(anthropic::answer_with("second")).await;
     let mut first = provider("first", "anthropic", &upstream.url());
     first["ca_file"] = json!(authority.ca_file());
-    first["first_byte_timeout_ms"] = json!(200);
+    first["first_byte_timeout_ms"] = json!(1000);
     let relay = Relay::start(&json!({
         "providers": [first, provider("second", "anthropic", &second.url())],
         "health": {"circuit_breaker": {"failure_threshold": 1}},
@@ -371,7 +371,7 @@ async fn waiting_for_a_free_stream_is_not_a_failure_of_the_upstream() {
         waiting.push(client);
     }
     // Twice the limit for the first byte.
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(2000)).await;
     assert!(upstream.connections() > 1, "a further connection was tried");
     for client in &mut waiting {
         exchange.data(sse::recorded("anthropic/hello.sse")[4..].concat());
