@@ -50,7 +50,6 @@ pub use time::{TimeError, parse_time};
 
 use self::shared::Shared;
 use self::writer::{Message, Writer};
-use crate::prices::PriceTable;
 
 /// The records that wait for the writer at one time. Further ones are dropped and counted.
 const QUEUE: usize = 4096;
@@ -101,11 +100,6 @@ impl Ledger {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0.shared.path()
-    }
-
-    /// Sets the prices of requests that end from now on, after a change of the configuration.
-    pub fn set_prices(&self, prices: Arc<PriceTable>) {
-        self.0.shared.set_prices(prices);
     }
 
     /// The number of requests that could not be recorded since the start.

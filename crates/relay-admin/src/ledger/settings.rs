@@ -2,9 +2,8 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::prices::PriceTable;
+use crate::prices::CurrentPrices;
 
 /// The settings of a [`Ledger`](super::Ledger).
 #[derive(Debug, Clone)]
@@ -15,7 +14,7 @@ pub struct LedgerSettings {
     /// The days for which rows of single attempts are kept; `None` for ever. Default 90.
     pub retention_days: Option<NonZeroU32>,
     /// The prices for the cost of the same tokens without a cache. Default: none, and such a cost equals the cost.
-    pub prices: Option<Arc<PriceTable>>,
+    pub prices: Option<CurrentPrices>,
 }
 
 impl LedgerSettings {
@@ -34,7 +33,7 @@ impl LedgerSettings {
 
     /// Sets the prices for the cost of the same tokens without a cache.
     #[must_use]
-    pub fn with_prices(mut self, prices: Arc<PriceTable>) -> Self {
+    pub fn with_prices(mut self, prices: CurrentPrices) -> Self {
         self.prices = Some(prices);
         self
     }

@@ -8,13 +8,13 @@ use relay_messages::ErrorChain;
 
 use super::error::LedgerError;
 use super::settings::LedgerSettings;
-use crate::prices::PriceTable;
+use crate::prices::{CurrentPrices, PriceTable};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     path: PathBuf,
     retention_days: Option<i64>,
-    prices: Mutex<Option<Arc<PriceTable>>>,
+    prices: Option<CurrentPrices>,
     dropped: AtomicU64,
     is_closing: AtomicBool,
     error: Mutex<Option<String>>,
@@ -25,7 +25,7 @@ impl Shared {
         Self {
             path: settings.path,
             retention_days: settings.retention_days.map(|days| days.get().into()),
-            prices: Mutex::new(settings.prices),
+            prices: settings.prices,
             dropped: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
             error: Mutex::new(None),
@@ -41,11 +41,7 @@ impl Shared {
     }
 
     pub(super) fn prices(&self) -> Option<Arc<PriceTable>> {
-        lock(&self.prices).clone()
-    }
-
-    pub(super) fn set_prices(&self, prices: Arc<PriceTable>) {
-        *lock(&self.prices) = Some(prices);
+        self.prices.as_ref().map(CurrentPrices::table)
     }
 
     pub(super) fn dropped(&self) -> u64 {

@@ -15,6 +15,7 @@ use super::amounts::Amounts;
 use super::row::{Row, State};
 use super::store::{HOUR_MS, Store};
 use super::*;
+use crate::prices::{CurrentPrices, PriceTable};
 
 /// 2026-11-26T00:00:00Z.
 const DAY: i64 = 1_795_651_200_000;
@@ -275,11 +276,14 @@ fn a_report_of_a_hundred_thousand_requests_takes_less_than_a_second() {
 fn relay(path: &Path) -> (Relay, Ledger) {
     let mut config = Config::new([ProviderConfig::new("local", ProviderKind::Mock)]);
     config.prices = vec![PriceRule::new(TokenPrices::default().with_input(1.0).with_output(2.0))];
-    let prices = Arc::new(PriceTable::new(&config).unwrap());
-    let settings = LedgerSettings::new(path).with_prices(Arc::clone(&prices));
+    let prices = CurrentPrices::new(PriceTable::new(&config).unwrap());
+    let settings = LedgerSettings::new(path).with_prices(prices.clone());
     let ledger = Ledger::open(settings).unwrap();
-    let relay =
-        Relay::builder(config).without_proxy().with_pricing(prices).on_finished(ledger.clone()).build();
+    let relay = Relay::builder(config)
+        .without_proxy()
+        .with_pricing(Arc::new(prices))
+        .on_finished(ledger.clone())
+        .build();
     (relay.unwrap(), ledger)
 }
 

@@ -8,7 +8,10 @@ use relay_config::{
     PriceRule, PriceTier, ProviderConfig, ProviderKind, TokenPrices, VertexConfig,
 };
 
-use super::table_text;
+use relay_providers::Usage;
+use relay_routing::{Pricing, Usd};
+
+use super::quantities::Quantities;
 use super::*;
 
 /// A Thursday at 02:00 UTC, in the peak hours of DeepSeek.
