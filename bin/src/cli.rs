@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Top(TopArguments),
     /// Show the providers that would receive a request, without sending it. Exits 0 if some provider would.
     Explain(ExplainArguments),
+    /// Show the tokens and the cost of past requests.
+    #[cfg(feature = "ledger")]
+    Usage(UsageArguments),
     /// Write, check or show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -81,6 +84,33 @@ pub(crate) struct TopArguments {
     /// URL of the admin API. Default: the address in the configuration (admin.listen).
     #[arg(long)]
     pub(crate) url: Option<String>,
+}
+
+/// The selection of past requests, and the form of the report. Days and hours are those of UTC.
+#[cfg(feature = "ledger")]
+#[derive(Debug, Args)]
+pub(crate) struct UsageArguments {
+    /// Start of the time: a date or an RFC 3339 time in UTC, or a time until now such as 24h or 7d. Default: the first request.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) since: Option<String>,
+    /// End of the time, which is not part of it. Default: now.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) until: Option<String>,
+    /// Group the requests. A failed attempt counts for its own provider and key.
+    #[arg(long, value_name = "GROUP", value_parser = ["provider", "model", "key", "client", "session", "day", "hour"])]
+    pub(crate) by: Option<String>,
+    /// Show at most this number of groups: those with the highest cost, or the latest days or hours. Default: 1000.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) limit: Option<usize>,
+    /// Print JSON instead of a table.
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print comma-separated values instead of a table.
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// Ledger to read. Default: that of the configuration.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,9 @@
 //! The list in [`relay`] has the stages of [`relay_server::stages`], from the upstreams to the clients. `serve` puts the relay
 //! on its listeners.
 
+use std::sync::Arc;
+
+use relay_admin::prices::PriceTable;
 use relay_config::Config;
 use relay_server::{BuildError, Relay};
 
@@ -20,11 +23,15 @@ pub(crate) fn relay(
     observers: Option<&Observers>,
     traces: Option<&Export>,
 ) -> Result<Relay, BuildError> {
-    let loopback_only = config.server.is_loopback_only();
+    let (loopback_only, prices) = (config.server.is_loopback_only(), PriceTable::new(&config));
     let builder = Relay::builder(config).reachable_from_loopback_only(loopback_only).allow_no_provider(); // the loader has warned, and an operator may add one later
     let builder = match observers {
         Some(observers) => observers.attach(builder),
-        None => builder,
+        None => match prices {
+            Ok(prices) => builder.with_pricing(Arc::new(prices)),
+            // A relay that serves nothing needs no prices, except to compare them.
+            Err(_) => builder,
+        },
     };
     let builder = match traces {
         Some(traces) => traces.subscribe(builder),

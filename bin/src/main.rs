@@ -5,10 +5,12 @@
 //! environment, file            ├─explain─▶ the plan for a request
 //!                              ├─status──▶ the state of a running relay
 //!                              ├─top─────▶ the same, live in the terminal
+//!                              ├─usage───▶ the tokens and the cost of past requests
 //!                              └─config──▶ the configuration: written, checked, shown
 //! ```
 //! Exit codes: 0 for success, 1 for a failure, 2 for a mistake on the command line.
 
+mod accounting;
 mod cli;
 mod client_hint;
 mod compose;
@@ -23,9 +25,11 @@ mod serve;
 mod settings;
 mod signals;
 mod status;
-mod traces;
 #[cfg(feature = "top")]
 mod top;
+mod traces;
+#[cfg(feature = "ledger")]
+mod usage;
 
 use std::io;
 use std::process::ExitCode;
@@ -62,6 +66,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         #[cfg(feature = "top")]
         Command::Top(arguments) => return Ok(top::top(&arguments, &cli.settings, &mut out)?),
         Command::Explain(arguments) => return Ok(explain::explain(&arguments, &cli.settings, &mut out)?),
+        #[cfg(feature = "ledger")]
+        Command::Usage(arguments) => usage::usage(&arguments, &cli.settings, &mut out)?,
         Command::Config(command) => config::run(command, cli.settings, &mut out)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -82,6 +88,8 @@ enum Failure {
     #[cfg(feature = "top")]
     Top(#[from] top::TopError),
     Explain(#[from] explain::ExplainError),
+    #[cfg(feature = "ledger")]
+    Usage(#[from] usage::UsageError),
     Config(#[from] config::ConfigError),
     Output(#[from] io::Error),
 }
@@ -94,6 +102,8 @@ impl Failure {
             #[cfg(feature = "top")]
             Self::Top(error) => error.is_usage(),
             Self::Explain(error) => error.is_usage(),
+            #[cfg(feature = "ledger")]
+            Self::Usage(error) => error.is_usage(),
             Self::Config(error) => error.is_usage(),
             Self::Output(_) => false,
         }

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! RequestRecord ─┬─▶ Metrics ────────────────────▶ metrics listener, or admin listener
-//!                └─▶ Recent ▸ Series ▸ Events ▸ PromptCache ─▶ admin listener: API, dashboard
+//!                ├─▶ Recent ▸ Series ▸ Events ▸ PromptCache ─▶ admin listener: API, dashboard
+//!                └─▶ Accounting: ledger, budgets ▶ admin listener, `cc-relay usage`
 //! ```
-//! A part exists only if some listener shows it.
+//! Metrics and the live parts exist only if some listener shows them.
 
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use relay_admin::series::Series;
 use relay_config::Config;
 use relay_server::{Builder, Reloadable};
 
+use crate::accounting::Accounting;
+
 /// The number of requests that have ended and are shown.
 const REQUESTS: usize = 1000;
 /// The number of events that a client which connects again can catch up with.
@@ -26,6 +29,7 @@ const SESSIONS: usize = 500;
 
 /// The subscribers of the relay's records.
 pub(crate) struct Observers {
+    accounting: Accounting,
     metrics: Option<Metrics>,
     live: Option<Live>,
 }
@@ -40,7 +44,7 @@ struct Live {
 
 impl Observers {
     /// Creates the observers that `config` enables. `has_admin` is true if the admin listener is open.
-    pub(crate) fn new(config: &Config, has_admin: bool) -> Self {
+    pub(crate) fn new(config: &Config, has_admin: bool, accounting: Accounting) -> Self {
         let has_metrics = config.metrics.enabled && (has_admin || config.metrics.listen.is_some());
         let models = config.providers.iter().flat_map(|provider| provider.models.iter().cloned());
         let metrics = || Metrics::new(MetricsSettings::default().with_models(models));
@@ -50,11 +54,12 @@ impl Observers {
             events: Events::new(EVENTS),
             prompt_cache: PromptCache::new(SESSIONS),
         };
-        Self { metrics: has_metrics.then(metrics), live: has_admin.then(live) }
+        Self { accounting, metrics: has_metrics.then(metrics), live: has_admin.then(live) }
     }
 
     /// Hands the records of the relay that `builder` builds to the observers.
-    pub(crate) fn attach(&self, mut builder: Builder) -> Builder {
+    pub(crate) fn attach(&self, builder: Builder) -> Builder {
+        let mut builder = self.accounting.attach(builder);
         if let Some(metrics) = &self.metrics {
             builder = builder.on_finished(metrics.clone());
         }
@@ -81,6 +86,11 @@ impl Observers {
         parts.prompt_cache = Some(live.prompt_cache);
         parts.metrics = self.metrics.filter(|_| config.metrics.listen.is_none());
         parts.metrics_path.clone_from(&config.metrics.path);
+        #[cfg(feature = "ledger")]
+        {
+            parts.ledger = self.accounting.ledger;
+        }
+        parts.budgets = Some(self.accounting.budgets);
         parts.server = config.server.clone();
         parts.token = config.admin.token.clone();
         parts.reload = process.reload;

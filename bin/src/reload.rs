@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use relay_admin::api::{Reload, ReloadError, Reloaded};
+use relay_admin::prices::{CurrentPrices, PriceTable};
 use relay_messages::ErrorChain;
 use relay_server::{Changes, Reloadable};
 
@@ -16,11 +17,18 @@ pub(crate) struct FileReload {
     file: PathBuf,
     relay: Reloadable,
     log: LogSecrets,
+    prices: CurrentPrices,
 }
 
 impl FileReload {
-    pub(crate) fn new(settings: Settings, file: PathBuf, relay: Reloadable, log: LogSecrets) -> Self {
-        Self { settings, file, relay, log }
+    pub(crate) fn new(
+        settings: Settings,
+        file: PathBuf,
+        relay: Reloadable,
+        log: LogSecrets,
+        prices: CurrentPrices,
+    ) -> Self {
+        Self { settings, file, relay, log, prices }
     }
 }
 
@@ -29,9 +37,11 @@ impl Reload for FileReload {
         let invalid =
             |error: &dyn std::error::Error| ReloadError::Invalid { problems: ErrorChain(error).to_string() };
         let loaded = read_file(&self.settings, &self.file).map_err(|error| invalid(&error))?;
+        let prices = PriceTable::new(&loaded.config).map_err(|error| invalid(&error))?;
         // Before the first request can use one of them.
         self.log.add(loaded.config.secrets());
         let changes = self.relay.replace(loaded.config).map_err(|error| invalid(&error))?;
+        self.prices.replace(prices);
         let mut message = describe(&changes);
         for warning in &loaded.warnings {
             message.push_str(&format!("\nwarning: {warning}"));

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use relay_admin::api::Reload;
+use relay_admin::prices::PriceError;
 use relay_config::{AdminConfig, Config, MetricsConfig, ServerConfig};
 use relay_messages::ErrorChain;
 use relay_server::{BuildError, Drained, Reloadable};
@@ -12,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::accounting::Accounting;
 use crate::cli::Settings;
 use crate::client_hint::{self, Hint};
 use crate::compose;
@@ -32,6 +34,8 @@ pub(crate) enum ServeError {
     Logging(#[from] LoggingError),
     #[error(transparent)]
     Build(#[from] BuildError),
+    #[error(transparent)]
+    Price(#[from] PriceError),
     #[error("cannot start the threads of the runtime")]
     Runtime(#[source] io::Error),
     #[error("cannot listen for signals")]
@@ -63,7 +67,10 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     let config = &start.loaded.config;
     let log = logging::install(&config.logging, config.secrets())?;
     start.log();
-    let ended = runtime.block_on(run(settings, start, signals, &log));
+    let accounting = Accounting::start(&start.loaded.config)?;
+    let ended = runtime.block_on(run(settings, start, &accounting, signals, &log));
+    // Every record has reached the queue of the ledger by now.
+    accounting.close();
     // A thread may still be resolving a name. Its result is no longer needed.
     runtime.shutdown_background();
     ended
@@ -72,20 +79,21 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
 async fn run(
     settings: &Settings,
     start: Start,
+    accounting: &Accounting,
     mut signals: Signals,
     log: &Log,
 ) -> Result<ExitCode, ServeError> {
     let config = start.loaded.config.clone();
     let shown =
         Shown { admin: bind_admin(&config.admin).await?, metrics: bind_metrics(&config.metrics).await? };
-    let observers = Observers::new(&config, !shown.admin.is_empty());
+    let observers = Observers::new(&config, !shown.admin.is_empty(), accounting.clone());
     let traces = Export::start()?;
     let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers), Some(&traces))?);
     let listeners = listen::bind(&config.server.listen, "--listen or server.listen").await?;
     let hints = client_hint::of(&config);
     announce(&listeners, &hints).map_err(ServeError::LocalAddress)?;
     let process = ProcessParts {
-        reload: start.reload(settings, &relay, log),
+        reload: start.reload(settings, &relay, log, accounting),
         warnings: start.loaded.warnings.iter().map(ToString::to_string).collect(),
         client_command: client_command(&listeners, &hints),
     };
@@ -224,9 +232,16 @@ async fn drained(mut serving: JoinSet<Drained>) -> Result<usize, JoinError> {
 
 impl Start {
     /// The hook that reads the configuration file again; `None` without a file.
-    fn reload(&self, settings: &Settings, relay: &Reloadable, log: &Log) -> Option<Arc<dyn Reload>> {
+    fn reload(
+        &self,
+        settings: &Settings,
+        relay: &Reloadable,
+        log: &Log,
+        accounting: &Accounting,
+    ) -> Option<Arc<dyn Reload>> {
         let Origin::File(file) = &self.origin else { return None };
-        Some(Arc::new(FileReload::new(settings.clone(), file.clone(), relay.clone(), log.secrets())))
+        let (log, prices) = (log.secrets(), accounting.prices.clone());
+        Some(Arc::new(FileReload::new(settings.clone(), file.clone(), relay.clone(), log, prices)))
     }
 
     /// Logs the origin of the configuration and its warnings.

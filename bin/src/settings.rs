@@ -5,6 +5,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[cfg(feature = "ledger")]
+use relay_config::UsageConfig;
 use relay_config::{BaseUrl, Discovery, FindError, LoadError, Loaded, Loader, Place};
 
 use crate::cli::Settings;
@@ -69,6 +71,16 @@ impl Start {
 /// Reads this configuration file, with the settings of the environment and of the command line.
 pub(crate) fn read_file(settings: &Settings, file: &Path) -> Result<Loaded, SettingsError> {
     Ok(loader(settings).with_file(file).load()?)
+}
+
+/// Reads the settings of the usage ledger alone. Without a file, no provider is looked for.
+#[cfg(feature = "ledger")]
+pub(crate) fn usage_config(settings: &Settings) -> Result<UsageConfig, SettingsError> {
+    let loader = match file(settings)?.filter(|_| !settings.demo) {
+        Some(file) => loader(settings).with_file(file),
+        None => loader(settings).with_default_providers(relay_config::demo().providers),
+    };
+    Ok(loader.load()?.config.usage)
 }
 
 /// Finds the configuration file, if there is one.

@@ -4,6 +4,8 @@
 mod admin;
 mod config;
 mod dashboard;
+#[cfg(unix)]
+mod day;
 mod explain;
 #[cfg(unix)]
 mod google_log;
@@ -22,9 +24,9 @@ mod serve;
 mod status;
 #[cfg(unix)]
 mod stop;
-#[cfg(all(unix, feature = "otlp"))]
-mod traces;
 #[cfg(all(unix, feature = "top"))]
 mod top;
+#[cfg(all(unix, feature = "otlp"))]
+mod traces;
 mod trouble;
 mod usage;

@@ -1,0 +1,63 @@
+//! The report as comma-separated values.
+
+use relay_admin::ledger::{UsageReport, UsageRow};
+
+/// The titles of the columns: the names of the fields in JSON.
+const TITLES: &str = "group,requests,attempts,failed,input_tokens,output_tokens,cache_read_tokens,\
+    cache_write_5m_tokens,cache_write_1h_tokens,web_search_requests,web_fetch_requests,cost_usd,uncached_usd,saved_usd,\
+    cache_hit_rate,estimated_requests,unpriced_requests";
+
+/// Returns the groups, or the total of a report without groups. Lines end as RFC 4180 says.
+pub(super) fn text(report: &UsageReport) -> String {
+    let mut text = format!("{TITLES}\r\n");
+    match report.by {
+        Some(_) => report.rows.iter().for_each(|row| text += &line(row)),
+        None => text += &line(&report.total),
+    }
+    text
+}
+
+fn line(row: &UsageRow) -> String {
+    let counts = [
+        row.requests,
+        row.attempts,
+        row.failed,
+        row.input_tokens,
+        row.output_tokens,
+        row.cache_read_tokens,
+        row.cache_write_5m_tokens,
+        row.cache_write_1h_tokens,
+        row.web_search_requests,
+        row.web_fetch_requests,
+    ];
+    let counts = counts.map(|count| count.to_string()).join(",");
+    let (cost, uncached) = (row.cost_usd.as_dollars(), row.uncached_usd.as_dollars());
+    let hit_rate = row.cache_hit_rate.map(|rate| format!("{rate:.6}")).unwrap_or_default();
+    format!(
+        "{},{counts},{cost:.9},{uncached:.9},{:.9},{hit_rate},{},{}\r\n",
+        quoted(row.group.as_deref().unwrap_or_default()),
+        row.saved_usd,
+        row.estimated_requests,
+        row.unpriced_requests
+    )
+}
+
+/// Quotes a text where RFC 4180 needs it. A spreadsheet takes a text with one of these first characters for a formula; an
+/// apostrophe before it prevents that, since clients choose the names of models and sessions.
+fn quoted(text: &str) -> String {
+    let text =
+        if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_field_and_is_no_formula() {
+        let names = ["a", "a,b", "a\"b", "=1+1", "@x,", "claude-opus-5-5", "2026-11-26"];
+        let expected = ["a", "\"a,b\"", "\"a\"\"b\"", "'=1+1", "\"'@x,\"", "claude-opus-5-5", "2026-11-26"];
+        assert_eq!(names.map(quoted), expected);
+    }
+}

@@ -1,0 +1,107 @@
+//! `cc-relay usage`: shows the tokens and the cost of past requests, from the usage ledger.
+
+mod csv;
+mod number;
+mod summary;
+mod table;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use relay_admin::ledger::{
+    GroupBy, LedgerError, LedgerReader, TimeError, UsageQuery, UsageReport, parse_time,
+};
+
+use crate::accounting::ledger_path;
+use crate::cli::{Settings, UsageArguments};
+use crate::output::Output;
+use crate::settings::{SettingsError, usage_config};
+
+/// The failure of `usage`.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UsageError {
+    #[error("the configuration cannot be loaded; name the ledger with --file")]
+    Settings(#[source] SettingsError),
+    #[error("--{option}: {source}")]
+    Time { option: &'static str, source: TimeError },
+    #[error("there is no usage ledger: usage.enabled is false; name one with --file")]
+    Disabled,
+    #[error(
+        "there is no usage ledger at {}: `cc-relay serve` writes it; if it runs as another user or as a service, name its \
+         file with --file",
+        path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error(transparent)]
+    Ledger(LedgerError),
+    #[error("the report cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Output(#[from] io::Error),
+}
+
+impl UsageError {
+    pub(crate) fn is_usage(&self) -> bool {
+        match self {
+            Self::Settings(error) => error.is_usage(),
+            Self::Time { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Prints the usage that the arguments select. A relay may write to the ledger at the same time.
+pub(crate) fn usage(
+    arguments: &UsageArguments,
+    settings: &Settings,
+    out: &mut Output,
+) -> Result<(), UsageError> {
+    let query = query(arguments)?;
+    let path = path(arguments, settings)?;
+    let report = LedgerReader::open(&path).and_then(|ledger| ledger.query(&query));
+    let report = report.map_err(|error| match error {
+        LedgerError::Missing { path } => UsageError::Missing { path },
+        error => UsageError::Ledger(error),
+    })?;
+    if arguments.json {
+        out.line(serde_json::to_string_pretty(&report)?)?;
+    } else if arguments.csv {
+        out.write(csv::text(&report).as_bytes())?;
+    } else {
+        print(&report, out)?;
+    }
+    Ok(())
+}
+
+fn print(report: &UsageReport, out: &mut Output) -> io::Result<()> {
+    match report.by {
+        Some(by) => table::lines(report, by).into_iter().try_for_each(|line| out.line(line)),
+        None => summary::lines(report).into_iter().try_for_each(|line| out.line(line)),
+    }
+}
+
+fn query(arguments: &UsageArguments) -> Result<UsageQuery, UsageError> {
+    let now = SystemTime::now();
+    let time = |option, text: &Option<String>| {
+        let read =
+            |text: &String| parse_time(text, now).map_err(|source| UsageError::Time { option, source });
+        text.as_ref().map(read).transpose()
+    };
+    let mut query = UsageQuery::default();
+    query.since_unix_ms = time("since", &arguments.since)?;
+    query.until_unix_ms = time("until", &arguments.until)?;
+    query.by = arguments.by.as_deref().and_then(GroupBy::named);
+    query.limit = arguments.limit;
+    Ok(query)
+}
+
+fn path(arguments: &UsageArguments, settings: &Settings) -> Result<PathBuf, UsageError> {
+    match &arguments.file {
+        Some(path) => Ok(path.clone()),
+        None => {
+            let usage = usage_config(settings).map_err(UsageError::Settings)?;
+            ledger_path(&usage).ok_or(UsageError::Disabled)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The report by groups, as a table of at most 80 columns.
+
+use relay_admin::ledger::{GroupBy, UsageReport, UsageRow};
+
+use super::number::{dollars, percent, short};
+use super::summary;
+use crate::output::printable;
+
+/// The columns of a terminal.
+const WIDTH: usize = 80;
+/// The fewest columns for the name of a group.
+const NAME: usize = 12;
+/// The spaces between two columns.
+const GAP: &str = "  ";
+/// The titles of the columns after the group.
+const TITLES: [&str; 8] = ["req", "fail", "input", "output", "read", "write", "hit", "cost"];
+
+/// Returns the lines of the table: titles, groups, the total, and remarks.
+pub(super) fn lines(report: &UsageReport, by: GroupBy) -> Vec<String> {
+    let rows = report.rows.iter().chain([&report.total]).map(cells).collect::<Vec<_>>();
+    let widths: Vec<usize> = (0..TITLES.len())
+        .map(|column| {
+            rows.iter().map(|row| row[column].len()).chain([TITLES[column].len()]).max().unwrap_or(0)
+        })
+        .collect();
+    let names: Vec<String> = report.rows.iter().map(name).collect();
+    let others = widths.iter().sum::<usize>() + GAP.len() * widths.len();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(by.as_str().len());
+    let room = longest.max("total".len()).min(WIDTH.saturating_sub(others).max(NAME));
+
+    let line = |name: &str, cells: &[String]| {
+        let numbers = cells.iter().zip(&widths).map(|(cell, width)| format!("{GAP}{cell:>width$}"));
+        format!("{}{}", fitted(name, room), numbers.collect::<String>())
+    };
+    let mut lines = vec![line(by.as_str(), &TITLES.map(str::to_owned))];
+    lines.extend(names.iter().zip(&rows).map(|(name, cells)| line(name, cells)));
+    if let Some(total) = rows.last() {
+        lines.push(line("total", total));
+    }
+    lines.push(String::new());
+    lines.extend(summary::savings(&report.total));
+    lines.extend(summary::remarks(report));
+    lines
+}
+
+/// The name of a group. A name comes from a client, and must not control the terminal.
+fn name(row: &UsageRow) -> String {
+    row.group.as_deref().map_or_else(|| "(none)".to_owned(), printable)
+}
+
+fn cells(row: &UsageRow) -> [String; TITLES.len()] {
+    let estimate = if row.estimated_requests > 0 { "~" } else { "" };
+    let unpriced = if row.unpriced_requests > 0 { "?" } else { "" };
+    [
+        short(row.requests),
+        short(row.failed),
+        short(row.input_tokens),
+        format!("{estimate}{}", short(row.output_tokens)),
+        short(row.cache_read_tokens),
+        short(row.cache_write_5m_tokens + row.cache_write_1h_tokens),
+        percent(row.cache_hit_rate),
+        format!("{estimate}{}{unpriced}", dollars(row.cost_usd.as_dollars())),
+    ]
+}
+
+/// Fits a name into `room` columns. A longer one keeps its end, which tells ids apart.
+fn fitted(name: &str, room: usize) -> String {
+    let length = name.chars().count();
+    if length <= room {
+        return format!("{name:<room$}");
+    }
+    let kept: String = name.chars().skip(length + 1 - room).collect();
+    format!("…{kept}")
+}
