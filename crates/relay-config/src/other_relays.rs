@@ -25,6 +25,12 @@ const KEYS: &[(&str, &str)] = &[
     ("providers[].api_keys", KEY),
     ("providers[].key", KEY),
     ("logging.file", "write the path as logging.output"),
+    ("admin.port", "write the address and the port as admin.listen, as in 127.0.0.1:8788"),
+    ("admin.host", "write the address and the port as admin.listen, as in 127.0.0.1:8788"),
+    ("admin.password", "write the credential as admin.token"),
+    ("admin.api_key", "write the credential as admin.token"),
+    ("metrics.port", "write the address and the port as metrics.listen, as in 127.0.0.1:9090"),
+    ("server.auth.api_keys[].budget", "write the amount in US dollars as budget_usd"),
 ];
 
 const LISTEN: &str = "write the address and the port as server.listen, as in 127.0.0.1:8787";
@@ -37,12 +43,18 @@ const SHAPES: &[(&str, &str)] = &[
     ("providers[].keys[]", "write { key: ${NAME} }"),
     ("server.auth.api_keys", "write [{ name: laptop, key: ${NAME} }]"),
     ("server.auth.api_keys[]", "write { name: laptop, key: ${NAME} }"),
+    ("prices", "write [{ provider: ollama, input: 0, output: 0 }]"),
 ];
 
 /// The values of choices, each with a clause that names the right one.
 const VALUES: &[(&str, &str, &str)] = &[
     ("logging.format", "console", "write `text`"),
     ("logging.format", "pretty", "write `text`, and logging.pretty: true for colours"),
+    ("routing.strategy", "cost", "write `cost_based`"),
+    ("routing.strategy", "latency", "write `latency_based`"),
+    ("server.auth.api_keys[].budget_period", "daily", "write `day`"),
+    ("server.auth.api_keys[].budget_period", "weekly", "write `week`"),
+    ("server.auth.api_keys[].budget_period", "monthly", "write `month`"),
 ];
 
 /// Returns the hint for an unknown key at `pattern`.

@@ -224,3 +224,25 @@ fn budgets_without_a_ledger_are_a_warning() {
     let expected = "2:19: usage.enabled: budgets of server.auth.api_keys begin anew with each start of the relay; set it to true";
     warnings(&yaml(&format!("{text}\nproviders: [{{ name: a, type: mock }}]")), &[expected]);
 }
+
+#[test]
+fn likely_spellings_are_answered_with_the_right_one() {
+    yaml_problems(
+        "admin: { port: 1, password: x }\nmetrics: { port: 9 }\nprices: { input: 3 }\nrouting: { strategy: cost }\n",
+        &[
+            "1:10: admin.port: unknown key; write the address and the port as admin.listen, as in 127.0.0.1:8788",
+            "1:19: admin.password: unknown key; write the credential as admin.token",
+            "2:12: metrics.port: unknown key; write the address and the port as metrics.listen, as in 127.0.0.1:9090",
+            "3:9: prices: found a table, expected a list; write [{ provider: ollama, input: 0, output: 0 }]",
+            "4:22: routing.strategy: found \"cost\", expected one of `failover`, `round_robin`, `weighted_round_robin`, `shuffle`, \
+             `model_based`, `least_loaded`, `cost_based`, `latency_based`; write `cost_based`",
+        ],
+    );
+    yaml_problems(
+        "server: { auth: { api_keys: [{ name: a, key: k, budget: 5, budget_usd: 5, budget_period: daily }] } }",
+        &[
+            "1:49: server.auth.api_keys[0].budget: unknown key; write the amount in US dollars as budget_usd",
+            "1:90: server.auth.api_keys[0].budget_period: found \"daily\", expected one of `day`, `week`, `month`; write `day`",
+        ],
+    );
+}
