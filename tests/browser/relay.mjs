@@ -5,12 +5,14 @@ import assert from "node:assert/strict";
 
 const BODY = JSON.stringify({ model: "claude-sonnet-5", max_tokens: 20, stream: true, messages: [{ role: "user", content: "hello" }] });
 
+const SESSION = "5e551040-0000-4000-8000-00000000d05b";
+
 export function relayTests(adminUrl, relayUrl, token) {
   const headers = { authorization: `Bearer ${token}` };
   const admin = async (path) => (await fetch(`${adminUrl}/admin/v1/${path}`, { headers })).json();
   const provider = async (name) => (await admin("state")).providers.find((one) => one.name === name);
-  const send = async (id) => {
-    const response = await fetch(`${relayUrl}/v1/messages`, { method: "POST", headers: { "content-type": "application/json", "x-client-request-id": id }, body: BODY });
+  const send = async (id, session = SESSION) => {
+    const response = await fetch(`${relayUrl}/v1/messages`, { method: "POST", headers: { "content-type": "application/json", "x-client-request-id": id, "x-claude-code-session-id": session }, body: BODY });
     await response.text();
     return response.status;
   };
@@ -78,7 +80,7 @@ export function relayTests(adminUrl, relayUrl, token) {
   test("an open circuit is shown and reset", async (tools) => {
     for (let count = 0; (await provider("broken")).circuit !== "open"; count++) {
       assert.ok(count < 20, "the circuit opens");
-      await send(`broken-${count}`);
+      await send(`broken-${count}`, `session-${count}`); // a session stays on its provider
     }
     const page = await open(tools, "#/providers");
     await page.locator(".badge", { hasText: "Circuit open" }).waitFor();
@@ -134,6 +136,15 @@ export function relayTests(adminUrl, relayUrl, token) {
     }
     assert.ok(names.size > 25, `${names.size} files`);
     assert.ok(size > 0);
+  });
+
+  test("the turns of a session are listed, and lead to their requests", async (tools) => {
+    const page = await open(tools, "#/sessions");
+    await page.getByRole("link", { name: SESSION }).click();
+    await page.getByRole("table", { name: "Turns" }).waitFor();
+    await tools.check(page, "relay-session");
+    await page.getByRole("link", { name: "Requests of this session" }).click();
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length > 1);
   });
 
   for (const view of ["sessions", "usage"]) {
