@@ -78,6 +78,8 @@ impl StateGauges {
             None,
             &usable,
         )?;
+        let paused = self.pools(|pool| u32::from(pool.is_paused));
+        gauge(e, "provider_paused", "1 if an operator has paused the provider", None, &paused)?;
         let in_flight = self.pools(|pool| pool.in_flight);
         let help = "Attempts at the provider whose answers have not ended";
         gauge(e, "provider_in_flight_requests", help, None, &in_flight)?;
@@ -114,6 +116,8 @@ impl StateGauges {
             None,
             &rejected,
         )?;
+        let drained = self.keys(|key| u32::from(key.is_drained));
+        gauge(e, "key_drained", "1 if an operator has drained the key", None, &drained)?;
         let cooldown = self.keys(|key| key.cooldown.unwrap_or_default().as_secs_f64());
         let help = "The remaining cooldown of a key after a limit; 0 if none is running";
         gauge(e, "key_cooldown", help, Some(&Unit::Seconds), &cooldown)?;
