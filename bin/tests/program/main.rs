@@ -11,6 +11,8 @@ mod explain;
 mod google_log;
 mod hint;
 #[cfg(unix)]
+mod key_names;
+#[cfg(unix)]
 mod limits;
 #[cfg(unix)]
 mod log_ids;
