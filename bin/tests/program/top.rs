@@ -21,7 +21,7 @@ fn relay(user: &User) -> (Process, std::net::SocketAddr, String) {
     let mut process = user.spawn_with(&["serve", "--demo", "--listen", "127.0.0.1:0"], &variables);
     let line = process.wait_for("listening on http://");
     let address = line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
-    let line = process.wait_for("http://127.0.0.1:");
+    let line = process.wait_for("admin on http://");
     let url = line.split("http://").nth(1).unwrap();
     let url = url.split(|c: char| !matches!(c, '0'..='9' | '.' | ':')).next().unwrap();
     (process, address, format!("http://{url}"))
