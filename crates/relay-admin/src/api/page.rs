@@ -1,6 +1,7 @@
 //! The files of the dashboard.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -16,7 +17,7 @@ pub(super) fn routes() -> Router {
 
 async fn file(State(dashboard): State<Dashboard>, request: Request) -> Response {
     match dashboard.respond(request.method(), request.uri().path(), request.headers()) {
-        Some(response) => response.into_response(),
+        Some(response) => response.map(Body::from).into_response(),
         None => not_found(request).await,
     }
 }

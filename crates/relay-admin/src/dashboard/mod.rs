@@ -28,7 +28,6 @@ use http::header::{
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
 
 use files::{File, PAGE, SCRIPTS};
 
@@ -70,11 +69,11 @@ impl Dashboard {
     ///
     /// `GET` and `HEAD` get the file, or 304 if `if-none-match` has its validator. Other methods get 405. `path` has no query.
     #[must_use]
-    pub fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Full<Bytes>>> {
+    pub fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Bytes>> {
         let asset = self.assets.iter().find(|asset| asset.file.path == path)?;
         let mut response = match *method {
             Method::GET | Method::HEAD if asset.matches(headers) => status(StatusCode::NOT_MODIFIED),
-            Method::GET => Response::new(Full::new(Bytes::from_static(asset.file.bytes))),
+            Method::GET => Response::new(Bytes::from_static(asset.file.bytes)),
             Method::HEAD => asset.head(),
             _ => return Some(method_not_allowed()),
         };
@@ -103,7 +102,7 @@ impl Asset {
     }
 
     /// Answers `HEAD`: the length of the file, without its content.
-    fn head(&self) -> Response<Full<Bytes>> {
+    fn head(&self) -> Response<Bytes> {
         let mut response = Response::default();
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(self.file.bytes.len()));
         response
@@ -127,13 +126,13 @@ fn content_type(path: &str) -> HeaderValue {
     })
 }
 
-fn status(status: StatusCode) -> Response<Full<Bytes>> {
+fn status(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::default();
     *response.status_mut() = status;
     response
 }
 
-fn method_not_allowed() -> Response<Full<Bytes>> {
+fn method_not_allowed() -> Response<Bytes> {
     let mut response = status(StatusCode::METHOD_NOT_ALLOWED);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
@@ -141,16 +140,10 @@ fn method_not_allowed() -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
-
     use super::*;
 
-    fn get(path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    fn get(path: &str, headers: &HeaderMap) -> Response<Bytes> {
         Dashboard::new().respond(&Method::GET, path, headers).expect("a file")
-    }
-
-    async fn body(response: Response<Full<Bytes>>) -> Bytes {
-        response.into_body().collect().await.expect("a body of bytes").to_bytes()
     }
 
     #[track_caller]
@@ -166,19 +159,19 @@ mod tests {
         check_type("/assets/icon.svg", "image/svg+xml");
     }
 
-    #[tokio::test]
-    async fn head_has_the_headers_of_get_and_no_content() {
+    #[test]
+    fn head_has_the_headers_of_get_and_no_content() {
         let dashboard = Dashboard::new();
         let head = dashboard.respond(&Method::HEAD, "/", &HeaderMap::new()).expect("the page");
         let get = get("/", &HeaderMap::new());
         assert_eq!(head.headers()[ETAG], get.headers()[ETAG]);
         let length = head.headers()[CONTENT_LENGTH].to_str().expect("digits").to_owned();
-        assert_eq!(length, body(get).await.len().to_string());
-        assert!(body(head).await.is_empty());
+        assert_eq!(length, get.into_body().len().to_string());
+        assert!(head.into_body().is_empty());
     }
 
-    #[tokio::test]
-    async fn a_file_that_the_browser_has_is_not_sent_again() {
+    #[test]
+    fn a_file_that_the_browser_has_is_not_sent_again() {
         let etag =
             get("/assets/base.css", &HeaderMap::new()).headers()[ETAG].to_str().expect("ASCII").to_owned();
         for tags in [etag.clone(), format!("\"other\", {etag}"), etag.replace("W/", ""), "*".to_owned()] {
@@ -186,7 +179,7 @@ mod tests {
                 HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::try_from(tags).expect("a tag"))]);
             let response = get("/assets/base.css", &headers);
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
-            assert!(body(response).await.is_empty());
+            assert!(response.into_body().is_empty());
         }
         let headers = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("\"other\""))]);
         assert_eq!(get("/assets/base.css", &headers).status(), StatusCode::OK);

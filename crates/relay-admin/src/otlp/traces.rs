@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use relay_server::{RecordSubscriber, RequestRecord};
@@ -13,6 +13,7 @@ use relay_transport::{Proxies, TlsError, Transport, TransportSettings, TrustRoot
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tower::BoxError;
 
 use super::client::Client;
 use super::settings::TraceSettings;
@@ -40,7 +41,7 @@ pub enum TracesError {
     Tls(#[from] TlsError),
     /// The exporter refuses its settings.
     #[error("the exporter of traces cannot be built")]
-    Exporter(#[from] ExporterBuildError),
+    Exporter(#[source] BoxError),
 }
 
 impl Traces {
@@ -61,7 +62,8 @@ impl Traces {
             .with_endpoint(&settings.endpoint)
             .with_timeout(settings.timeout)
             .with_headers(settings.headers.clone())
-            .build()?;
+            .build()
+            .map_err(|error| TracesError::Exporter(error.into()))?;
         let attributes =
             settings.resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
         exporter.set_resource(&Resource::builder_empty().with_attributes(attributes).build());

@@ -28,8 +28,13 @@ fn exported(families: &[Family]) -> Exported {
     exported
 }
 
+/// The path of a document of the repository.
+pub(crate) fn document(name: &str) -> String {
+    format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 fn read(name: &str) -> String {
-    let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = document(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use crate::documents::document;
 use crate::exposition::Format;
 use crate::served::{Served, config, serve_some, upstream};
 
@@ -40,8 +41,8 @@ async fn promtool_finds_no_fault_in_the_metrics() {
 #[test]
 fn promtool_finds_no_fault_in_the_alert_rules() {
     let Some(promtool) = promtool() else { return };
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/alerts.yml");
-    let output = Command::new(promtool).args(["check", "rules", file]).output().expect("promtool runs");
+    let file = document("alerts.yml");
+    let output = Command::new(promtool).args(["check", "rules", &file]).output().expect("promtool runs");
     let faults =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{faults}");
