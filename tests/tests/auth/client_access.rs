@@ -25,7 +25,7 @@ async fn relay(upstream: &Upstream) -> Relay {
 }
 
 async fn send(relay: &Relay, client: &str, call: Call) -> Response {
-    call.header("x-api-key", &format!("key-of-{client}")).send(relay.address()).await
+    call.header("x-api-key", format!("key-of-{client}")).send(relay.address()).await
 }
 
 fn messages(model: &str) -> Call {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// A number that the program counts.
 pub(super) type Count = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// The settings of [`Metrics`].
+/// The settings of [`Metrics`](super::Metrics).
 #[derive(Clone, Default)]
 pub struct MetricsSettings {
     models: Vec<String>,
