@@ -1,6 +1,6 @@
 //! The cost of requests: prices, the usage ledger and the budgets of clients.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use relay_admin::budget::Budgets;
@@ -77,24 +77,43 @@ fn open(path: PathBuf, usage: &UsageConfig, prices: &CurrentPrices) -> Option<Le
     }
 }
 
-/// Reads the amounts that the clients have spent before the start.
-fn budgets(config: &Config, path: Option<&std::path::Path>) -> Budgets {
-    let has_budget = config.server.auth.keys.iter().any(|client| client.budget.is_some());
-    #[cfg(feature = "ledger")]
-    if let Some(path) = path.filter(|_| !config.server.auth.keys.is_empty()) {
-        match Budgets::from_ledger(path) {
-            Ok(budgets) => return budgets,
-            Err(error) if has_budget => {
-                tracing::warn!(error = %ErrorChain(&error), "budgets count from zero: the usage ledger cannot be read");
-            }
-            Err(_) => {}
-        }
-        return Budgets::new();
-    }
-    if has_budget && path.is_none() {
-        tracing::warn!(
+/// Reads the amounts that the clients have spent before the start. The start waits for them only if a client has a budget: a
+/// reload may add one later.
+fn budgets(config: &Config, path: Option<&Path>) -> Budgets {
+    let keys = &config.server.auth.keys;
+    let has_budget = keys.iter().any(|client| client.budget.is_some());
+    let budgets = Budgets::new();
+    match path {
+        #[cfg(feature = "ledger")]
+        Some(path) if has_budget => add_ledger(&budgets, path),
+        #[cfg(feature = "ledger")]
+        Some(path) if !keys.is_empty() => add_ledger_later(&budgets, path.to_owned()),
+        None if has_budget => tracing::warn!(
             "budgets count from zero at each start, since there is no usage ledger (usage.enabled)"
-        );
+        ),
+        _ => {}
     }
-    Budgets::new()
+    budgets
+}
+
+/// Reads the ledger in a thread of its own. The read begins before the relay listens, so that no request counts twice.
+#[cfg(feature = "ledger")]
+fn add_ledger_later(budgets: &Budgets, path: PathBuf) {
+    let budgets = budgets.clone();
+    let thread = std::thread::Builder::new().name("budgets".to_owned());
+    let started = thread.spawn(move || {
+        if let Err(error) = budgets.add_ledger(&path) {
+            tracing::debug!(error = %ErrorChain(&error), "budgets of a reload will count from zero");
+        }
+    });
+    if let Err(error) = started {
+        tracing::warn!(%error, "budgets of a reload will count from zero");
+    }
+}
+
+#[cfg(feature = "ledger")]
+fn add_ledger(budgets: &Budgets, path: &Path) {
+    if let Err(error) = budgets.add_ledger(path) {
+        tracing::warn!(error = %ErrorChain(&error), "budgets count from zero: the usage ledger cannot be read");
+    }
 }

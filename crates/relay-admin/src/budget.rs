@@ -47,7 +47,21 @@ const NANOS: f64 = 1e9;
 pub struct Budgets(Arc<Mutex<Clients>>);
 
 /// The amounts of each client by the day since 1970.
-type Clients = HashMap<Arc<str>, BTreeMap<i64, Usd>>;
+#[derive(Debug, Default)]
+struct Clients(HashMap<Arc<str>, BTreeMap<i64, Usd>>);
+
+impl Clients {
+    fn add(&mut self, client: &Arc<str>, day: i64, cost: Usd) {
+        if !self.0.contains_key(client) && self.0.len() >= CLIENTS {
+            return;
+        }
+        let days = self.0.entry(Arc::clone(client)).or_default();
+        *days.entry(day).or_default() = days.get(&day).copied().unwrap_or_default() + cost;
+        while days.len() as i64 > DAYS {
+            days.pop_first();
+        }
+    }
+}
 
 /// The budget of a client, and the part of it that is spent.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -73,24 +87,26 @@ impl Budgets {
         Self::default()
     }
 
-    /// Reads the amounts of the last 32 days from a ledger. A ledger that does not exist yet is empty. Blocks for as long as the disk
-    /// needs.
+    /// Adds the amounts of the last 32 days of a ledger to those that have been counted. A ledger that does not exist yet is empty.
+    /// Blocks for as long as the disk needs.
+    ///
+    /// Requests of this process that are in the ledger already are counted twice. A program calls it once, at its start.
     ///
     /// # Errors
-    /// [`LedgerError`]: the ledger cannot be read. A program that goes on with [`Budgets::new`] gives each client its whole budget
-    /// again.
+    /// [`LedgerError`]: the ledger cannot be read.
     #[cfg(feature = "ledger")]
-    pub fn from_ledger(path: &std::path::Path) -> Result<Self, LedgerError> {
+    pub fn add_ledger(&self, path: &std::path::Path) -> Result<(), LedgerError> {
         let reader = match LedgerReader::open(path) {
             Ok(reader) => reader,
-            Err(error) if error.is_missing() => return Ok(Self::new()),
+            Err(error) if error.is_missing() => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut clients = Clients::new();
-        for (client, day, cost) in reader.costs_by_day(day_of(SystemTime::now()) - DAYS)? {
-            clients.entry(client.into()).or_default().insert(day, cost);
+        let read = reader.costs_by_day(day_of(SystemTime::now()) - DAYS)?;
+        let mut clients = self.lock();
+        for (client, day, cost) in read {
+            clients.add(&client.into(), day, cost);
         }
-        Ok(Self(Arc::new(Mutex::new(clients))))
+        Ok(())
     }
 
     /// Returns the budgets of the configured clients, in the order of the configuration.
@@ -115,16 +131,7 @@ impl Budgets {
 
     /// Adds `cost` to the amount of `client` on the day of `time`.
     fn add(&self, client: &Arc<str>, time: SystemTime, cost: Usd) {
-        let mut clients = self.lock();
-        if !clients.contains_key(client) && clients.len() >= CLIENTS {
-            return;
-        }
-        let day = day_of(time);
-        let days = clients.entry(Arc::clone(client)).or_default();
-        *days.entry(day).or_default() = days.get(&day).copied().unwrap_or_default() + cost;
-        while days.len() as i64 > DAYS {
-            days.pop_first();
-        }
+        self.lock().add(client, day_of(time), cost);
     }
 
     fn lock(&self) -> MutexGuard<'_, Clients> {
@@ -135,7 +142,10 @@ impl Budgets {
 impl Spending for Budgets {
     fn spent(&self, client: &str, since: SystemTime) -> Usd {
         let clients = self.lock();
-        clients.get(client).map_or(Usd::ZERO, |days| days.range(day_of(since)..).map(|(_, cost)| *cost).sum())
+        clients
+            .0
+            .get(client)
+            .map_or(Usd::ZERO, |days| days.range(day_of(since)..).map(|(_, cost)| *cost).sum())
     }
 }
 
@@ -192,7 +202,7 @@ mod tests {
         for number in 0..CLIENTS {
             budgets.add(&format!("client-{number}").into(), day(0), Usd::from_nanos(1));
         }
-        assert_eq!(budgets.lock().len(), CLIENTS);
+        assert_eq!(budgets.lock().0.len(), CLIENTS);
         assert_eq!(budgets.spent("alice", day(99)).as_nanos(), 1);
     }
 
