@@ -6,6 +6,7 @@ use std::sync::Arc;
 use relay_admin::budget::Budgets;
 #[cfg(feature = "ledger")]
 use relay_admin::ledger::{Ledger, LedgerSettings, default_path};
+use relay_admin::metrics::MetricsSettings;
 use relay_admin::prices::{CurrentPrices, PriceError, PriceTable};
 use relay_config::{Config, UsageConfig};
 #[cfg(feature = "ledger")]
@@ -45,6 +46,15 @@ impl Accounting {
             return builder.on_finished(ledger.clone());
         }
         builder
+    }
+
+    /// Adds the number of requests that the ledger has dropped to the metrics.
+    pub(crate) fn count_dropped(&self, settings: MetricsSettings) -> MetricsSettings {
+        #[cfg(feature = "ledger")]
+        if let Some(ledger) = self.ledger.clone() {
+            return settings.with_dropped_usage_records(move || ledger.dropped());
+        }
+        settings
     }
 
     /// Writes what is still to be written.

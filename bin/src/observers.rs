@@ -43,18 +43,25 @@ struct Live {
 }
 
 impl Observers {
-    /// Creates the observers that `config` enables. `has_admin` is true if the admin listener is open.
-    pub(crate) fn new(config: &Config, has_admin: bool, accounting: Accounting) -> Self {
+    /// Creates the observers that `config` enables. `has_admin` is true if the admin listener is open, and `dropped_lines` counts
+    /// the log lines that were dropped.
+    pub(crate) fn new(
+        config: &Config,
+        has_admin: bool,
+        accounting: Accounting,
+        dropped_lines: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
         let has_metrics = config.metrics.enabled && (has_admin || config.metrics.listen.is_some());
         let models = config.providers.iter().flat_map(|provider| provider.models.iter().cloned());
-        let metrics = || Metrics::new(MetricsSettings::default().with_models(models));
+        let settings = MetricsSettings::default().with_models(models).with_dropped_log_lines(dropped_lines);
+        let metrics = has_metrics.then(|| Metrics::new(accounting.count_dropped(settings)));
         let live = || Live {
             recent: Recent::new(REQUESTS),
             series: Series::new(),
             events: Events::new(EVENTS),
             prompt_cache: PromptCache::new(SESSIONS),
         };
-        Self { accounting, metrics: has_metrics.then(metrics), live: has_admin.then(live) }
+        Self { accounting, metrics, live: has_admin.then(live) }
     }
 
     /// Hands the records of the relay that `builder` builds to the observers.

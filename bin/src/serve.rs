@@ -86,7 +86,7 @@ async fn run(
     let config = start.loaded.config.clone();
     let shown =
         Shown { admin: bind_admin(&config.admin).await?, metrics: bind_metrics(&config.metrics).await? };
-    let observers = Observers::new(&config, !shown.admin.is_empty(), accounting.clone());
+    let observers = Observers::new(&config, !shown.admin.is_empty(), accounting.clone(), log.dropped());
     let traces = Export::start()?;
     let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers), Some(&traces))?);
     let listeners = listen::bind(&config.server.listen, "--listen or server.listen").await?;

@@ -53,6 +53,12 @@ impl Log {
     pub(crate) fn secrets(&self) -> LogSecrets {
         LogSecrets(Arc::clone(&self.0))
     }
+
+    /// Returns a function that counts the lines that were dropped since the start: the queue was full, or the output failed.
+    pub(crate) fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let shared = Arc::clone(&self.0);
+        move || shared.lock().dropped()
+    }
 }
 
 /// Access to the secrets that are removed from all lines of the log.
@@ -88,7 +94,10 @@ struct State {
     lines: Vec<u8>,
     /// The number of bytes in `lines` that the thread waits for, or `None` if it does not wait or has been notified.
     awaited: Option<usize>,
+    /// The number of lines that were dropped since the last batch.
     lost: u64,
+    /// The number of lines that were dropped before the last batch, or that the output did not take.
+    lost_before: u64,
     redactor: Arc<Redactor>,
     /// The secrets of the present and of earlier configurations, the oldest first.
     secrets: Vec<Secret>,
@@ -148,6 +157,11 @@ impl State {
         self.awaited.take_if(|awaited| length >= *awaited).is_some()
     }
 
+    /// The number of lines that were dropped since the start.
+    fn dropped(&self) -> u64 {
+        self.lost_before + self.lost
+    }
+
     /// Returns `true` if the thread has nothing to do until there are `bytes` bytes of lines.
     fn is_below(&self, bytes: usize) -> bool {
         self.lines.len() < bytes && !self.reopens && !self.closing
@@ -165,7 +179,10 @@ impl Shared {
         let mut batch = Batch::default();
         let mut output = Reported { output, lost: 0, has_failed: false };
         while self.next_batch(&mut batch) {
-            output.write(&batch);
+            let failed = output.write(&batch);
+            if failed > 0 {
+                self.lock().lost_before += failed as u64;
+            }
             batch.lines.clear();
             if batch.lost > 0 {
                 tracing::warn!(lost = batch.lost, "log lines were dropped: the output is too slow");
@@ -196,6 +213,7 @@ impl Shared {
         }
         std::mem::swap(&mut state.lines, &mut batch.lines);
         batch.lost = std::mem::take(&mut state.lost);
+        state.lost_before += batch.lost;
         let redactor = Arc::clone(&state.redactor);
         batch.reopens = std::mem::take(&mut state.reopens);
         drop(state);
@@ -225,16 +243,19 @@ struct Reported {
 }
 
 impl Reported {
-    fn write(&mut self, batch: &Batch) {
+    /// Writes `batch` and returns the number of lines that are lost with it.
+    fn write(&mut self, batch: &Batch) -> usize {
         let reopened = if batch.reopens { self.output.reopen() } else { Ok(()) };
         // A failed write may have cut a line.
         let written = match self.lost > 0 && !batch.lines.is_empty() {
             true => self.output.write(b"\n").and_then(|()| self.output.write(&batch.lines)),
             false => self.output.write(&batch.lines),
         };
-        if written.is_err() {
-            self.lost += batch.lines.iter().filter(|byte| **byte == b'\n').count();
-        }
+        let failed = match written {
+            Ok(()) => 0,
+            Err(_) => batch.lines.iter().filter(|byte| **byte == b'\n').count(),
+        };
+        self.lost += failed;
         match written.and(reopened) {
             Err(error) if !std::mem::replace(&mut self.has_failed, true) => report(&error),
             Err(_) => {}
@@ -244,6 +265,7 @@ impl Reported {
             }
             Ok(()) => {}
         }
+        failed
     }
 }
 
@@ -386,12 +408,40 @@ mod tests {
         let (queue, log) =
             LogQueue::start(Output::Stream(Box::new(Gate { open, taken: Arc::clone(&taken) }))).unwrap();
         let line = [b'x'; 1024];
-        for _ in 0..4 * CAPACITY / line.len() {
+        let lines = 4 * CAPACITY / line.len();
+        for _ in 0..lines {
             (&queue).write_all(&line).unwrap();
         }
+        let dropped = log.dropped();
+        assert!(dropped() > 0, "dropped lines are counted while the output is blocked");
         drop(gate);
         drop(log);
         let taken = taken.lock().unwrap().len();
         assert!((CAPACITY..=2 * CAPACITY).contains(&taken), "{taken} bytes were kept");
+        assert_eq!(dropped(), (lines - taken / line.len()) as u64, "each line is either written or counted");
+    }
+
+    /// An output that is full.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_the_output_does_not_take_are_counted() {
+        let (queue, log) = LogQueue::start(Output::Stream(Box::new(Full))).unwrap();
+        for line in 0..10 {
+            writeln!(&queue, "{line}").unwrap();
+        }
+        let dropped = log.dropped();
+        drop(log);
+        assert_eq!(dropped(), 10);
     }
 }

@@ -16,7 +16,7 @@ impl Collector for ProgramSamples {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self(settings) = self;
         if let Some(count) = &settings.dropped_log_lines {
-            let help = "Log lines that were dropped, since the output was too slow";
+            let help = "Log lines that were dropped, since the output was too slow or failed";
             counter(&mut encoder, "log_dropped_lines", help, None, &[(NO_LABELS, count())])?;
         }
         if let Some(count) = &settings.dropped_usage_records {
