@@ -14,19 +14,30 @@ fn operator() -> User {
 }
 
 /// Waits for the address of the admin listener.
-fn admin_address(relay: &mut Process) -> SocketAddr {
+pub(crate) fn admin_address(relay: &mut Process) -> SocketAddr {
     let line = relay.wait_for("admin on http://");
     line.split("http://").nth(1).unwrap().trim().parse().unwrap()
 }
 
 /// Sends a request and returns the status line and the JSON of the answer.
-fn request(address: SocketAddr, method: &str, path: &str) -> (String, Value) {
+pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> (String, Value) {
+    let (status, body) = exchange(address, method, path);
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+/// Gets a resource and returns the status line and the text of the answer.
+#[cfg(all(unix, feature = "ledger"))]
+pub(crate) fn get(address: SocketAddr, path: &str) -> (String, String) {
+    exchange(address, "GET", path)
+}
+
+fn exchange(address: SocketAddr, method: &str, path: &str) -> (String, String) {
     let text = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     );
     let answer = Connection::send(address, &text).read_to_end();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.lines().next().unwrap().to_owned(), serde_json::from_str(body).unwrap())
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
 }
 
 #[test]

@@ -104,14 +104,21 @@ fn call(client: &str, text: &str, is_stream: bool) -> Call {
 }
 
 /// The program with two upstreams of one model and two clients.
-struct Day {
-    user: User,
+pub(crate) struct Day {
+    pub(crate) user: User,
     _upstreams: [Upstream; 2],
 }
 
 impl Day {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with_client("").await
+    }
+
+    /// Opens the admin listener of the relays, on a free port.
+    #[cfg(feature = "ledger")]
+    pub(crate) fn observed(self) -> Self {
+        let user = self.user.with_variable("CC_RELAY_ADMIN__ENABLED", "true");
+        Self { user: user.with_variable("CC_RELAY_ADMIN__LISTEN", "127.0.0.1:0"), ..self }
     }
 
     /// Writes the configuration, with further settings of the client `bob`.
@@ -126,7 +133,7 @@ impl Day {
             )
         };
         let config = format!(
-            "admin: {{ enabled: false }}\nserver:\n  auth:\n    api_keys:\n      - {{ name: alice, key: key-of-alice }}\n      \
+            "server:\n  auth:\n    api_keys:\n      - {{ name: alice, key: key-of-alice }}\n      \
              - {{ name: bob, key: key-of-bob{settings} }}\nproviders:\n{}{}",
             provider("main", &main, 2),
             provider("spare", &spare, 1)
@@ -142,7 +149,7 @@ impl Day {
     }
 
     /// Waits until the ledger has this number of requests, and returns the total.
-    async fn total(&self, requests: u64) -> Value {
+    pub(crate) async fn total(&self, requests: u64) -> Value {
         let deadline = Instant::now() + WRITTEN_WITHIN;
         // The first request may come before the file.
         while self.user.run(&["usage"]).code != Some(0) && Instant::now() < deadline {}
@@ -164,12 +171,12 @@ impl Day {
     }
 }
 
-fn nanos(dollars: &Value) -> u64 {
+pub(crate) fn nanos(dollars: &Value) -> u64 {
     (dollars.as_f64().unwrap() * 1e9).round() as u64
 }
 
 /// Sends one request of each kind, and returns when all of them have ended.
-async fn traffic(address: SocketAddr) {
+pub(crate) async fn traffic(address: SocketAddr) {
     let send = |call: Call| async move { call.send(address).await };
     let status = |response: Response| response.status;
     assert_eq!(status(send(call("alice", "whole", false)).await), 200);
@@ -191,7 +198,7 @@ async fn traffic(address: SocketAddr) {
 
 /// Checks the totals of [`traffic`].
 #[track_caller]
-fn check_total(total: &Value) {
+pub(crate) fn check_total(total: &Value) {
     // In microdollars: whole 14,000, cached 24,800, broken and abandoned 4,200 each, failed over 4,020 and 6,000.
     assert_eq!(nanos(&total["cost_usd"]), 57_220_000, "{total:#}");
     // Without a cache, the cached request costs 59,600.

@@ -12,6 +12,8 @@ mod google_log;
 mod hint;
 #[cfg(unix)]
 mod key_names;
+#[cfg(all(unix, feature = "ledger"))]
+mod ledger;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]
@@ -32,3 +34,5 @@ mod top;
 mod traces;
 mod trouble;
 mod usage;
+#[cfg(all(unix, feature = "ledger"))]
+mod views;
