@@ -17,6 +17,8 @@
 
 mod amounts;
 mod error;
+#[cfg(test)]
+mod failures;
 mod location;
 mod merge;
 mod query;

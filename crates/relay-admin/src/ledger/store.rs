@@ -48,6 +48,8 @@ pub(super) struct Store {
     database: Connection,
     path: PathBuf,
     file: Option<FileId>,
+    /// The write-ahead log of the file.
+    log: Option<FileId>,
     insert_attempt: String,
     add_to_sums: String,
 }
@@ -78,8 +80,14 @@ impl Store {
                 set_up(&database).and_then(|()| schema::migrate(&mut database)).map_err(&error)?;
             }
         }
-        let (insert_attempt, add_to_sums) = (insert_attempt(), add_to_sums());
-        Ok(Self { database, path: path.to_owned(), file: file_id(path), insert_attempt, add_to_sums })
+        Ok(Self {
+            database,
+            path: path.to_owned(),
+            file: file_id(path),
+            log: file_id(&beside(path, "-wal")),
+            insert_attempt: insert_attempt(),
+            add_to_sums: add_to_sums(),
+        })
     }
 
     /// Returns `true` if the file still has its name. A file that was deleted or replaced would take rows that are never seen.
@@ -87,17 +95,31 @@ impl Store {
         file_id(&self.path) == self.file
     }
 
-    /// Closes a file that is not current any more, without its log: the log at that name belongs to another file by now.
+    /// Closes a file that is not current any more. Its log is not written into the file that has the name now.
+    ///
+    /// A log that was left in place would be replayed into that file by the next process that opens it, and would damage it. The
+    /// log is removed, unless it came with the new file.
     pub(super) fn abandon(self) {
+        let Self { database, path, log, .. } = self;
         // If the setting is refused, the log is removed with the file that it belonged to.
-        let _ = self.database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        let _ = database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        drop(database);
+        let name = beside(&path, "-wal");
+        if log.is_some() && file_id(&name) == log {
+            // An error means that another process has removed it.
+            let _ = fs::remove_file(name);
+            let _ = fs::remove_file(beside(&path, "-shm"));
+        }
     }
 
     /// Writes `rows` in one transaction.
     pub(super) fn write(&mut self, rows: &[Row], price_version: &str) -> rusqlite::Result<()> {
         let batch = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
         add_rows(&batch, rows, price_version, &self.insert_attempt, &self.add_to_sums)?;
-        batch.commit()
+        batch.commit()?;
+        // The first batch creates it.
+        self.log = self.log.or_else(|| file_id(&beside(&self.path, "-wal")));
+        Ok(())
     }
 
     /// The connection, for the steps of the retention.
@@ -199,6 +221,13 @@ fn private_directory() -> DirBuilder {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
+}
+
+/// Returns the file of SQLite's with this suffix.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 #[cfg(unix)]

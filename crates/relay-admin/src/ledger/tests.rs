@@ -18,9 +18,9 @@ use super::*;
 use crate::prices::{CurrentPrices, PriceTable};
 
 /// 2026-11-26T00:00:00Z.
-const DAY: i64 = 1_795_651_200_000;
+pub(super) const DAY: i64 = 1_795_651_200_000;
 
-fn row(unix_ms: i64, provider: &str, client: &str, cost_nanos: i64) -> Row {
+pub(super) fn row(unix_ms: i64, provider: &str, client: &str, cost_nanos: i64) -> Row {
     Row {
         unix_ms,
         request_id: "req_1".to_owned(),
@@ -54,20 +54,20 @@ fn row(unix_ms: i64, provider: &str, client: &str, cost_nanos: i64) -> Row {
     }
 }
 
-fn place() -> (TempDir, PathBuf) {
+pub(super) fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state/usage.db");
     (directory, path)
 }
 
-fn written(path: &Path, rows: &[Row]) -> Store {
+pub(super) fn written(path: &Path, rows: &[Row]) -> Store {
     let mut store = Store::open(path).unwrap();
     store.write(rows, "test").unwrap();
     store
 }
 
 #[track_caller]
-fn report(path: &Path, query: &UsageQuery) -> UsageReport {
+pub(super) fn report(path: &Path, query: &UsageQuery) -> UsageReport {
     LedgerReader::open(path).unwrap().query(query).unwrap()
 }
 
@@ -273,7 +273,7 @@ fn a_report_of_a_hundred_thousand_requests_takes_less_than_a_second() {
 }
 
 /// A relay with the built-in upstream, whose answers cost something, and its ledger.
-fn relay(path: &Path) -> (Relay, Ledger) {
+pub(super) fn relay(path: &Path) -> (Relay, Ledger) {
     let mut config = Config::new([ProviderConfig::new("local", ProviderKind::Mock)]);
     config.prices = vec![PriceRule::new(TokenPrices::default().with_input(1.0).with_output(2.0))];
     let prices = CurrentPrices::new(PriceTable::new(&config).unwrap());
@@ -287,7 +287,7 @@ fn relay(path: &Path) -> (Relay, Ledger) {
     (relay.unwrap(), ledger)
 }
 
-async fn send(relay: &Relay) {
+pub(super) async fn send(relay: &Relay) {
     let body =
         r#"{"model":"claude-opus-5-5","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}"#;
     let request = Request::post("/v1/messages").header("x-claude-code-session-id", "session-1");
