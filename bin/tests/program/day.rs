@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::process::{Process, User};
 
 /// The longest time until a request that has ended is in the ledger.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The script of the first upstream, by the text of a request.
 async fn main_upstream(mut connection: Connection) {
@@ -96,7 +96,7 @@ fn body(text: &str, is_stream: bool) -> String {
 }
 
 /// A request of a client. Each request of `bob` has a session of its own, since a session leaves a provider whose stream broke.
-fn call(client: &str, text: &str, is_stream: bool) -> Call {
+pub(crate) fn call(client: &str, text: &str, is_stream: bool) -> Call {
     let session = if client == "alice" { client.to_owned() } else { format!("{client}-{text}") };
     Call::messages(body(text, is_stream))
         .header("x-api-key", format!("key-of-{client}"))

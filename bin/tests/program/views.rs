@@ -1,11 +1,12 @@
 //! One day of traffic in every view of it: the ledger, the metrics and the admin API have the same totals.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::admin::{admin_address, get, request};
-use crate::day::{Day, check_total, nanos, traffic};
+use crate::day::{Day, WRITTEN_WITHIN, call, check_total, nanos, traffic};
 
 /// The cost of all requests of [`traffic`] in nanodollars.
 const COST: u64 = 57_220_000;
@@ -83,4 +84,33 @@ async fn ledger_metrics_and_admin_api_have_the_same_totals_to_the_cent() {
     for name in ["cc_relay_usage_dropped_records_total", "cc_relay_log_dropped_lines_total"] {
         assert!(metrics.lines().any(|line| line == format!("{name} 0")), "{name} in\n{metrics}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_of_a_reload_counts_the_requests_before_the_start_and_before_the_reload() {
+    let day = Day::new().await.observed();
+    let send = |address| async move { call("bob", "whole", false).send(address).await };
+    let (relay, address) = day.user.serve(&[]);
+    assert_eq!(send(address).await.status, 200);
+    day.total(1).await;
+    drop(relay);
+
+    let (mut relay, address) = day.user.serve(&[]);
+    let admin = admin_address(&mut relay);
+    assert_eq!(send(address).await.status, 200);
+    let config = std::fs::read_to_string(day.user.path("config.yaml")).unwrap();
+    day.user.write("config.yaml", &config.replace("key: key-of-bob", "key: key-of-bob, budget_usd: 0.02"));
+    let (status, answer) = request(admin, "POST", "/admin/v1/reload");
+    assert_eq!(status, "HTTP/1.1 200 OK", "{answer:#}");
+    let deadline = Instant::now() + WRITTEN_WITHIN;
+    // A thread of its own reads the ledger at the start.
+    loop {
+        let budgets = admin_json(admin, "/admin/v1/budgets");
+        if nanos(&budgets["data"][0]["spent_usd"]) == 28_000_000 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{budgets:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(send(address).await.status, 429);
 }
