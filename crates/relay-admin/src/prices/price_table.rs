@@ -1,12 +1,15 @@
 //! The prices of the providers of a configuration.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use relay_config::{Config, ProviderName};
+use relay_config::{Config, ProviderConfig, ProviderName};
+use relay_messages::ModelCache;
 use relay_providers::Usage;
 use relay_routing::{Pricing, Usd};
 
+use super::entry::{Place, Prices};
 use super::error::PriceError;
 use super::model_name::{plain, split_bedrock};
 use super::origin::Origin;
@@ -14,6 +17,7 @@ use super::quantities::Quantities;
 use super::rule::Rule;
 use super::schedule::is_peak;
 use super::table::AS_OF;
+use super::tools::ToolRates;
 
 /// The prices of the models of a configuration's providers.
 ///
@@ -36,8 +40,23 @@ use super::table::AS_OF;
 /// ```
 #[derive(Debug)]
 pub struct PriceTable {
-    origins: HashMap<ProviderName, Origin>,
+    providers: HashMap<ProviderName, Priced>,
     rules: Vec<Rule>,
+}
+
+/// A provider, and the prices of the models that were found before.
+#[derive(Debug)]
+struct Priced {
+    origin: Origin,
+    found: ModelCache<Option<Arc<Found>>>,
+}
+
+/// The prices of a model of one provider.
+#[derive(Debug)]
+struct Found {
+    prices: Prices,
+    tools: ToolRates,
+    place: Place,
 }
 
 impl PriceTable {
@@ -46,9 +65,13 @@ impl PriceTable {
     /// # Errors
     /// [`PriceError`] if a price of a rule is negative, not a number, or above 1,000,000. The loader of a file refuses it before.
     pub fn new(config: &Config) -> Result<Self, PriceError> {
-        let origins = config.providers.iter().map(|provider| (provider.name.clone(), Origin::new(provider)));
+        let priced = |provider: &ProviderConfig| Priced {
+            origin: Origin::new(provider),
+            found: ModelCache::default(),
+        };
+        let providers = config.providers.iter().map(|provider| (provider.name.clone(), priced(provider)));
         let rules = config.prices.iter().enumerate().map(|(index, rule)| Rule::new(index, rule));
-        Ok(Self { origins: origins.collect(), rules: rules.collect::<Result<_, _>>()? })
+        Ok(Self { providers: providers.collect(), rules: rules.collect::<Result<_, _>>()? })
     }
 
     /// The version of the prices: the day of the built-in table, followed by `+config` if the configuration has rules.
@@ -72,7 +95,13 @@ impl PriceTable {
         model: &str,
         quantities: &Quantities,
     ) -> Option<Usd> {
-        let origin = self.origins.get(provider)?;
+        let Priced { origin, found } = self.providers.get(provider)?;
+        let found = found.get_or_insert_with(model, || self.find(provider, origin, model).map(Arc::new))?;
+        found.prices.cost(quantities, found.place, is_peak(now), &found.tools)
+    }
+
+    /// Finds the prices of a model by the built-in table and the rules.
+    fn find(&self, provider: &ProviderName, origin: &Origin, model: &str) -> Option<Found> {
         let name = plain(model);
         let (entry, place) = origin.find(&name);
         let built_in = entry.map(|entry| &entry.prices);
@@ -85,7 +114,7 @@ impl PriceTable {
             Some(rule) => (rule.over(built_in)?, rule.tools_over(origin.tools)),
             None => (*built_in?, origin.tools),
         };
-        prices.cost(quantities, place, is_peak(now), &tools)
+        Some(Found { prices, tools, place })
     }
 }
 
