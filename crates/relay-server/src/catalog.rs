@@ -232,9 +232,10 @@ impl Lists {
     }
 
     /// Returns the state of each provider. `ready` includes providers without an attempt so far; `failing` comes with the
-    /// last attempt's failure. `learned` lists fields that are removed from requests because the upstream has rejected them.
-    /// `content_times` are the averages that the strategy compares, if it compares times to the first content. `in_flight` counts running requests, up to the end of their answers. `unusable` is the reason that no request can succeed
-    /// at the provider now.
+    /// last attempt's failure; `paused` is the decision of an operator. `learned` lists fields that are removed from requests
+    /// because the upstream has rejected them. `content_times` are the averages that the strategy compares, if it compares times
+    /// to the first content. `in_flight` counts running requests, up to the end of their answers. `unusable` is the reason that
+    /// no request can succeed at the provider now.
     fn providers(&self) -> Value {
         let now = clock::now();
         let with_state = |(entry, refusals): &(Value, Option<RefusalMemory>)| {
@@ -245,6 +246,7 @@ impl Lists {
             let error = pool.as_mut().and_then(|pool| pool.last_failure.take());
             entry["state"] = match (&pool, &error) {
                 (None, _) => "disabled",
+                (Some(pool), _) if pool.is_paused => "paused",
                 (Some(_), None) => "ready",
                 (Some(_), Some(_)) => "failing",
             }

@@ -39,11 +39,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 impl Caller {
     /// Logs an action of the client on `target`, and its result.
     pub(super) fn log(&self, action: &str, target: &str, result: &dyn fmt::Display) {
-        let peer = self.peer.map(|Peer(address)| address.to_string());
+        let (result, peer) = (result.to_string(), self.peer.map(|Peer(address)| address.to_string()));
         tracing::info!(
             action,
             target = &*cut(target),
-            %result,
+            result,
             peer,
             user_agent = self.user_agent,
             token = self.token,

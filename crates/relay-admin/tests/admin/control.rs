@@ -44,6 +44,7 @@ async fn a_paused_provider_gets_no_request_until_it_is_resumed() {
         (&first["is_paused"], &first["unusable"]),
         (&json!(true), &json!("an operator has paused it"))
     );
+    assert_eq!(fixture.listed_providers().await["data"][0]["state"], "paused");
     assert_eq!(fixture.message("m", "", "a").await, 200);
     assert_eq!(fixture.tried().await, ["se/c%ond"]);
 

@@ -154,4 +154,14 @@ impl Fixture {
         response.into_body().collect().await.unwrap();
         status
     }
+
+    /// Returns the providers as the relay lists them to its clients.
+    pub(crate) async fn listed_providers(&self) -> Value {
+        let request = Request::get("/v1/providers")
+            .header("x-api-key", "key-of-the-laptop")
+            .body(Full::<Bytes>::default());
+        let response = self.relay.clone().oneshot(request.unwrap()).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&body).unwrap()
+    }
 }
