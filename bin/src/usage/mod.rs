@@ -23,7 +23,7 @@ use crate::settings::{SettingsError, usage_config};
 pub(crate) enum UsageError {
     #[error("the configuration cannot be loaded; name the ledger with --file")]
     Settings(#[source] SettingsError),
-    #[error("--{option}: {source}")]
+    #[error("--{option}")]
     Time { option: &'static str, source: TimeError },
     #[error("there is no usage ledger: usage.enabled is false; name one with --file")]
     Disabled,

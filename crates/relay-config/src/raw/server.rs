@@ -129,7 +129,7 @@ pub(crate) struct ClientKey {
     pub(crate) expires: Option<String>,
     /// The amount in US dollars that the client may spend in a period. A request beyond it is answered with 429
     /// `rate_limit_error`. Default: no limit.
-    #[schemars(range(min = 0.01, max = 1_000_000_000.0))]
+    #[schemars(range(min = 0.000001, max = 1_000_000_000.0))]
     pub(crate) budget_usd: Option<f64>,
     /// The period of `budget_usd`, by the calendar in UTC. Default `month`, if `budget_usd` is set.
     pub(crate) budget_period: Option<BudgetPeriod>,

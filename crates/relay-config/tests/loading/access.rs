@@ -107,8 +107,10 @@ fn a_budget_is_a_positive_amount_in_a_period() {
     assert_eq!(budget("budget_usd: 25"), Some(Budget::new(25.0, BudgetPeriod::Month)));
     assert_eq!(budget("budget_usd: 0.5, budget_period: day"), Some(Budget::new(0.5, BudgetPeriod::Day)));
     assert_eq!(budget("budget_usd: 1e3, budget_period: week"), Some(Budget::new(1000.0, BudgetPeriod::Week)));
-    let form = "expected a number from 0.01 to 1000000000";
-    for number in ["0", "-5", "0.001", ".nan", ".inf", "-.inf", "1e400", "1e10", "99999999999999999999999"] {
+    let form = "expected a number from 0.000001 to 1000000000";
+    for number in
+        ["0", "-5", "0.0000001", ".nan", ".inf", "-.inf", "1e400", "1e10", "99999999999999999999999"]
+    {
         refused(&format!("budget_usd: {number}"), &format!("found the number {number}, {form}"));
     }
     let alone = "write the number alone, with a decimal point";

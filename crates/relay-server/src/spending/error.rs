@@ -36,13 +36,20 @@ impl std::error::Error for BudgetSpent {}
 
 impl fmt::Display for BudgetSpent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimals = decimals(self.budget);
         write!(
             f,
-            "the budget of this client is spent: ${:.2} of ${:.2} for this {}; it resets at {}",
+            "the budget of this client is spent: ${:.decimals$} of ${:.decimals$} for this {}; it resets at {}",
             self.spent.as_dollars(),
             self.budget.as_dollars(),
             self.period.as_str(),
             Timestamp(self.resets)
         )
     }
+}
+
+/// The number of decimals for amounts beside `budget`: 2 for whole cents, or else 6.
+pub(super) fn decimals(budget: Usd) -> usize {
+    const CENT: u64 = 10_000_000;
+    if budget.as_nanos().is_multiple_of(CENT) { 2 } else { 6 }
 }

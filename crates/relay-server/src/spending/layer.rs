@@ -11,7 +11,7 @@ use relay_config::{Budget, ClientAuth};
 use relay_routing::Usd;
 use tower::{BoxError, Layer, Service};
 
-use super::error::BudgetSpent;
+use super::error::{BudgetSpent, decimals};
 use super::future::SpendingFuture;
 use super::period::{BudgetSpan, Timestamp, budget_span};
 use crate::auth::Client;
@@ -114,8 +114,9 @@ fn warning(budget: &Budget, amount: Usd, spent: Usd, span: BudgetSpan) -> Option
     if percent < WARNING_PERCENT.into() {
         return None;
     }
+    let decimals = decimals(amount);
     let text = format!(
-        "{percent} % of ${:.2} for this {} spent; resets at {}",
+        "{percent} % of ${:.decimals$} for this {} spent; resets at {}",
         amount.as_dollars(),
         budget.period.as_str(),
         Timestamp(span.end)
@@ -205,6 +206,14 @@ mod tests {
             check(1012).unwrap_err().to_string(),
             "the budget of this client is spent: $10.12 of $10.00 for this week; it resets at 2026-11-30T00:00:00Z"
         );
+    }
+
+    #[test]
+    fn amounts_below_a_cent_are_not_rounded_to_nothing() {
+        let layer = SpendingLayer::new(Arc::new(|_: &str, _: SystemTime| Usd::from_nanos(1_080_000)));
+        let layer = layer.with_client("alice", Budget::new(0.001, BudgetPeriod::Day));
+        let spent = layer.check(Some(&Client::new("alice")), UNIX_EPOCH).unwrap_err().to_string();
+        assert!(spent.contains("$0.001080 of $0.001000"), "{spent}");
     }
 
     #[test]
