@@ -55,6 +55,7 @@ enum Pages {
     /// The pages of `server.cors.allowed_origins`.
     Listed(Vec<Origin>),
     /// The pages that the listener itself serves.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only a listener has pages"))]
     Own,
 }
 
