@@ -61,7 +61,7 @@ mod intake;
 mod layers;
 mod limits;
 pub mod linger;
-mod listener;
+mod listener_rules;
 mod messages;
 mod offload;
 mod operation;

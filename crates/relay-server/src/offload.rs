@@ -14,7 +14,7 @@ use tokio::task::block_in_place;
 /// The size above which a body is large, in bytes. The work on a smaller one takes a few milliseconds.
 const LARGE: usize = 1 << 20;
 
-/// A mark of a [`Listener`](crate::listener::Listener): the tasks of its runtime can move to another thread.
+/// A mark of a [`ListenerRules`](crate::listener_rules::ListenerRules): the tasks of its runtime can move to another thread.
 ///
 /// Only `serve` sets it. A service that embeds the relay may poll it where a task must not block: in a runtime of one thread, or
 /// in a `LocalSet`.

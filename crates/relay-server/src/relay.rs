@@ -20,7 +20,7 @@ use crate::body::Body;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
 use crate::limits::Limits;
-use crate::listener::Listener;
+use crate::listener_rules::ListenerRules;
 use crate::options::Options;
 use crate::router::Readiness;
 #[cfg(feature = "serve")]
@@ -176,7 +176,7 @@ impl Relay {
     }
 
     /// Serves a request of `listener`, or of a program that calls the relay directly.
-    pub(crate) fn respond<B>(&self, mut request: Request<B>, listener: Option<Listener>) -> StackFuture
+    pub(crate) fn respond<B>(&self, mut request: Request<B>, listener: Option<ListenerRules>) -> StackFuture
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,

@@ -16,7 +16,7 @@ use tower::{BoxError, Service};
 use crate::body::Body;
 use crate::build_error::BuildError;
 use crate::changes::Changes;
-use crate::listener::Listener;
+use crate::listener_rules::ListenerRules;
 use crate::relay::Relay;
 #[cfg(feature = "serve")]
 use crate::serve::{Served, Serving};
@@ -59,7 +59,7 @@ use crate::stages;
 pub struct Reloadable {
     current: Arc<Current>,
     /// The listener that this clone serves; `None` if it is called directly.
-    listener: Option<Listener>,
+    listener: Option<ListenerRules>,
 }
 
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Reloadable {
 
 #[cfg(feature = "serve")]
 impl Served for Reloadable {
-    fn on_listener(mut self, listener: Listener) -> Self {
+    fn on_listener(mut self, listener: ListenerRules) -> Self {
         self.listener = Some(listener);
         self
     }

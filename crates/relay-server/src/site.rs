@@ -32,7 +32,7 @@ use crate::edge::{
 };
 use crate::layers::{LayerBody, RequestService};
 use crate::linger::LingerLayer;
-use crate::listener::Listener;
+use crate::listener_rules::ListenerRules;
 use crate::record::RecordLayer;
 use crate::request_body::RequestBody;
 use crate::respond::RespondLayer;
@@ -75,7 +75,7 @@ use crate::stack::{Stack, StackFuture};
 pub struct Site {
     stack: Arc<Stack>,
     serving: Serving,
-    listener: Option<Listener>,
+    listener: Option<ListenerRules>,
 }
 
 /// The address of the client, among the extensions of each request that a [`Site`] has received over a socket.
@@ -152,7 +152,7 @@ impl fmt::Debug for Site {
 }
 
 impl Served for Site {
-    fn on_listener(mut self, listener: Listener) -> Self {
+    fn on_listener(mut self, listener: ListenerRules) -> Self {
         self.listener = Some(listener);
         self
     }

@@ -5,7 +5,7 @@ use http::{Request, Version};
 use relay_config::HostName;
 
 use crate::error::Error;
-use crate::listener::Listener;
+use crate::listener_rules::ListenerRules;
 
 /// Checks the host of each request, against DNS rebinding: a web page whose own name suddenly resolves to this machine sends
 /// requests that are of the same origin for the browser, and name the page's host.
@@ -26,7 +26,7 @@ impl HostRule {
     /// [`Error::HostHeader`] if the request must name one host, and does not. [`Error::HostNotAllowed`] if it names one that
     /// is not accepted.
     pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Error> {
-        let listener = request.extensions().get::<Listener>();
+        let listener = request.extensions().get::<ListenerRules>();
         let mut lines = request.headers().get_all(HOST).iter();
         let (host, authority) = (lines.next(), request.uri().authority());
         if lines.next().is_some() {
@@ -101,7 +101,7 @@ mod tests {
         }
         let mut request = request.body(()).unwrap();
         if let Some(is_loopback) = is_loopback {
-            request.extensions_mut().insert(Listener::for_test(is_loopback));
+            request.extensions_mut().insert(ListenerRules::for_test(is_loopback));
         }
         let found = rule.check(&request).err().map(|error| error.status());
         assert_eq!(found, expected, "{is_loopback:?} {allowed:?} {version:?} {target} {hosts:?}");

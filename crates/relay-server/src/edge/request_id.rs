@@ -2,7 +2,7 @@
 
 use http::{Extensions, HeaderMap, HeaderName};
 
-use crate::listener::Listener;
+use crate::listener_rules::ListenerRules;
 use crate::request_id::{ChooseId, RequestId, SetRequestIdLayer};
 
 /// The header with the id that a program has chosen.
@@ -16,7 +16,7 @@ pub(crate) fn request_id_layer() -> SetRequestIdLayer {
 /// Returns the id that a program chose, if it calls the relay as a service: a [`RequestId`] in the extensions, or else the header
 /// `x-request-id`. A client of a listener may not choose: its ids need not be unique, and it could take those of other clients.
 fn chosen_by_program(headers: &HeaderMap, extensions: &Extensions) -> Option<RequestId> {
-    let is_embedded = extensions.get::<Listener>().is_none();
+    let is_embedded = extensions.get::<ListenerRules>().is_none();
     let of_header = || headers.get(CHOSEN_ID).filter(|_| is_embedded).and_then(RequestId::from_header);
     extensions.get().cloned().or_else(of_header)
 }
@@ -34,7 +34,7 @@ mod tests {
         let mut extensions = Extensions::new();
         let chosen = chosen_by_program(&headers, &extensions);
         assert_eq!(chosen.as_ref().map(RequestId::as_str), Some("chosen"));
-        extensions.insert(Listener::for_test(true));
+        extensions.insert(ListenerRules::for_test(true));
         assert_eq!(chosen_by_program(&headers, &extensions), None);
     }
 

@@ -20,7 +20,7 @@ use tower::Service;
 
 use crate::auth::Client;
 use crate::error::Error;
-use crate::listener::Listener;
+use crate::listener_rules::ListenerRules;
 use crate::offload::Offload;
 use crate::record::RecordHandle;
 use crate::request_body::ClientBody;
@@ -109,7 +109,7 @@ async fn read(
     check_content_type(&mut parts.headers)?;
     let body = read_body(&parts.headers, body, limits, deadline).await?;
     parts.headers.remove(CONTENT_ENCODING);
-    let listener = parts.extensions.get::<Listener>();
+    let listener = parts.extensions.get::<ListenerRules>();
     let offload = Offload::of(body.len(), listener.and_then(|listener| listener.may_block));
     let body = offload.run(|| MessagesBody::parse(body))?;
     let client = parts.extensions.remove::<Client>();

@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 
 use super::body::LingerBody;
 use super::future::LingerFuture;
-use crate::listener::Listener;
+use crate::listener_rules::ListenerRules;
 
 /// The default of the longest time.
 const TIME: Duration = Duration::from_secs(3);
@@ -111,7 +111,7 @@ where
 
 /// Returns the time for a request with these extensions: its own, or that of the listener that accepted it.
 fn time_of(extensions: &Extensions) -> Option<Duration> {
-    let of_listener = || extensions.get::<Listener>().map(|listener| listener.linger);
+    let of_listener = || extensions.get::<ListenerRules>().map(|listener| listener.linger);
     extensions.get().map(|LingerTime(time)| *time).or_else(of_listener)
 }
 

@@ -31,7 +31,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::listener::Listener;
+use crate::listener_rules::ListenerRules;
 use crate::offload::MayBlock;
 use crate::reload::Reloadable;
 use accept::Acceptor;
@@ -95,7 +95,7 @@ pub(crate) async fn serve_on<S: Served>(
 ) -> Drained {
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let served =
-        served.on_listener(Listener { is_loopback, linger: LINGER_TIME, may_block: MayBlock::here() });
+        served.on_listener(ListenerRules { is_loopback, linger: LINGER_TIME, may_block: MayBlock::here() });
     // The places of the relay in use now. A relay that replaces it brings no further ones.
     let limit = served.serving().connections;
     let open = Arc::clone(limit.open());

@@ -8,13 +8,13 @@ use http_body::Body;
 use tower::BoxError;
 
 use super::Serving;
-use crate::listener::Listener;
+use crate::listener_rules::ListenerRules;
 use crate::stack::StackFuture;
 
 /// A service that listeners serve: the relay, or a [`Site`](crate::site::Site) of the program.
 pub(crate) trait Served: Clone + Send + Sync + 'static {
     /// Applies the rules of `listener` to the requests of this clone.
-    fn on_listener(self, listener: Listener) -> Self;
+    fn on_listener(self, listener: ListenerRules) -> Self;
 
     /// The settings of the listeners now, and the places for their connections.
     fn serving(&self) -> Serving;
