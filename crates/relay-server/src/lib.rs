@@ -100,7 +100,9 @@ pub use relay::Relay;
 pub use reload::Reloadable;
 pub use request_id::RequestId;
 #[cfg(feature = "serve")]
-pub use serve::{Drained, bind, serve};
+pub use serve::{BoundAddress, Drained, Listener, bind, serve};
+#[cfg(all(feature = "serve", unix))]
+pub use serve::{SocketFile, bind_unix};
 pub use state::{ConfigurationState, ProviderState, RelayState};
 
 pub use relay_messages::trace_context::{Sampling, TraceContext};

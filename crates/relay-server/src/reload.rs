@@ -1,8 +1,6 @@
 //! A relay whose configuration can be replaced while it serves requests.
 
 use std::convert::Infallible;
-#[cfg(feature = "serve")]
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
@@ -19,7 +17,7 @@ use crate::changes::Changes;
 use crate::listener_rules::ListenerRules;
 use crate::relay::Relay;
 #[cfg(feature = "serve")]
-use crate::serve::{Served, Serving};
+use crate::serve::{PeerAddress, Served, Serving};
 #[cfg(feature = "serve")]
 use crate::stack::StackFuture;
 use crate::stages;
@@ -131,7 +129,7 @@ impl Served for Reloadable {
         Self::start_draining(self);
     }
 
-    fn respond<B>(&self, request: Request<B>, _: SocketAddr) -> StackFuture
+    fn respond<B>(&self, request: Request<B>, _: PeerAddress) -> StackFuture
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,

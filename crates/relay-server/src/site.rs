@@ -21,7 +21,6 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use relay_config::ServerConfig;
-use tokio::net::TcpListener;
 use tower::{BoxError, Service, ServiceBuilder};
 
 use self::headers::with_security_headers;
@@ -36,7 +35,7 @@ use crate::listener_rules::ListenerRules;
 use crate::record::RecordLayer;
 use crate::request_body::RequestBody;
 use crate::respond::RespondLayer;
-use crate::serve::{Drained, ListenerOptions, Served, Serving, serve_on};
+use crate::serve::{Drained, Listener, ListenerOptions, PeerAddress, Served, Serving, serve_on};
 use crate::stack::{Stack, StackFuture};
 
 /// A service of the program with the edge of a relay around it.
@@ -78,7 +77,7 @@ pub struct Site {
     listener: Option<ListenerRules>,
 }
 
-/// The address of the client, among the extensions of each request that a [`Site`] has received over a socket.
+/// The address of the client, among the extensions of each request that a [`Site`] has received over TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
@@ -129,8 +128,8 @@ impl Site {
 
     /// Serves the site on `listener` until `shutdown` completes. Open requests may then finish within
     /// `server.drain_timeout_ms`; the remaining connections are cut.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Drained {
-        serve_on(listener, self, shutdown).await
+    pub async fn serve(self, listener: impl Into<Listener>, shutdown: impl Future<Output = ()>) -> Drained {
+        serve_on(listener.into(), self, shutdown).await
     }
 
     fn call_stack<B>(&self, mut request: Request<B>) -> StackFuture
@@ -163,12 +162,14 @@ impl Served for Site {
 
     fn start_draining(&self) {}
 
-    fn respond<B>(&self, mut request: Request<B>, peer: SocketAddr) -> StackFuture
+    fn respond<B>(&self, mut request: Request<B>, peer: PeerAddress) -> StackFuture
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        request.extensions_mut().insert(Peer(peer));
+        if let Some(address) = peer.tcp() {
+            request.extensions_mut().insert(Peer(address));
+        }
         self.call_stack(request)
     }
 }

@@ -1,16 +1,17 @@
 //! Accepts connections, at most a limit of them at one time.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use super::listener::Listener;
 use super::open_connections::OpenConnections;
+use super::peer::PeerAddress;
+use super::socket::ClientSocket;
 
 /// The pause after a failed accept, which fails again at once while no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -42,8 +43,8 @@ impl ConnectionLimit {
 /// An accepted connection. It has its place among the connections until `place` is dropped.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
-    pub(super) peer: SocketAddr,
+    pub(super) socket: ClientSocket,
+    pub(super) peer: PeerAddress,
     pub(super) place: OwnedSemaphorePermit,
 }
 
@@ -51,14 +52,14 @@ pub(super) struct Accepted {
 /// idle clients cannot keep others out. If none is idle, further connections wait in the backlog of the system.
 #[derive(Debug)]
 pub(super) struct Acceptor {
-    listener: TcpListener,
+    listener: Listener,
     limit: ConnectionLimit,
     at_limit: LogInterval,
     failing: LogInterval,
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener, limit: ConnectionLimit) -> Self {
+    pub(super) fn new(listener: Listener, limit: ConnectionLimit) -> Self {
         Self { listener, limit, at_limit: LogInterval::default(), failing: LogInterval::default() }
     }
 
@@ -67,7 +68,7 @@ impl Acceptor {
         let place = self.place().await;
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer)) => return Accepted { stream, peer, place },
+                Ok((socket, peer)) => return Accepted { socket, peer, place },
                 Err(error) if is_of_one_connection(&error) => {
                     tracing::debug!(%error, "a connection ended before it was accepted");
                 }

@@ -1,6 +1,6 @@
 //! The version of HTTP that a client is going to speak.
 
-use tokio::net::TcpStream;
+use super::socket::ClientSocket;
 
 /// The first bytes of every HTTP/2 connection.
 ///
@@ -13,19 +13,19 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) enum ClientVersion {
     Http1,
     Http2,
-    /// The bytes that have arrived are too few. The server finds the version when it reads the rest.
+    /// The bytes that have arrived are too few, or the socket cannot show them. The server finds the version when it reads the rest.
     Unknown,
 }
 
 impl ClientVersion {
-    /// Waits for the first bytes of `stream`, and leaves them in the socket.
+    /// Waits for the first bytes of `socket`, and leaves them there.
     ///
     /// hyper-util reads them itself to find the version. The rest of the request is then a second read of hyper, for which it
     /// doubles its buffer: 8 KiB more for every open connection.
-    pub(super) async fn of(stream: &TcpStream) -> Self {
+    pub(super) async fn of(socket: &ClientSocket) -> Self {
         let mut start = [0; PREFACE.len()];
         // The server sees the same error with its first read.
-        let length = stream.peek(&mut start).await.unwrap_or(0);
+        let length = socket.peek(&mut start).await.and_then(Result::ok).unwrap_or(0);
         Self::of_start(&start[..length])
     }
 

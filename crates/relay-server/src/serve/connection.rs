@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::iter;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +16,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use relay_messages::error_sources;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -28,9 +25,11 @@ use super::client_io::ClientIo;
 use super::client_version::ClientVersion;
 use super::exchange::{OpenExchange, SentBody};
 use super::open_connections::OpenConnections;
+use super::peer::PeerAddress;
 use super::served::Served;
 use super::settings::{HeadTimeouts, ServeSettings};
 use super::streams::StreamExecutor;
+use super::timed_socket::TimedSocket;
 
 /// The limit of an HTTP/1.1 head and the size of one read, in bytes.
 ///
@@ -45,12 +44,8 @@ const HTTP2_STREAMS: u32 = 250;
 const HTTP2_STREAM_WINDOW: u32 = 1024 * 1024;
 /// The flow-control window of an HTTP/2 connection, in bytes.
 const HTTP2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// The interval of TCP keep-alive probes and HTTP/2 pings.
+/// The interval of HTTP/2 pings.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// The unsent bytes of a client that the system keeps. A larger queue hides for longer that a client reads slowly, or
-/// not at all.
-#[cfg(target_os = "linux")]
-const UNSENT: u32 = 32 * 1024;
 /// The time that an idle HTTP/2 connection has to end after GOAWAY.
 const GOAWAY_TIME: Duration = Duration::from_secs(1);
 /// A client connection to be served.
@@ -70,8 +65,8 @@ impl<T: Served> Connection<T> {
     }
 
     /// Serves requests until the connection ends.
-    pub(super) async fn serve(self, Accepted { stream, peer, place }: Accepted) {
-        if let Err(error) = set_options(&stream) {
+    pub(super) async fn serve(self, Accepted { socket, peer, place }: Accepted) {
+        if let Err(error) = socket.set_options() {
             tracing::debug!(%error, "the connection closed before it was served");
             return;
         }
@@ -83,11 +78,12 @@ impl<T: Served> Connection<T> {
             false => ClientVersion::Http1,
             true => tokio::select! {
                 biased;
-                version = ClientVersion::of(&stream) => version,
+                version = ClientVersion::of(&socket) => version,
                 Some(_) = closing.next() => return log_unused(),
             },
         };
-        let io = ClientIo::new(stream, Arc::clone(&self.activity), settings.write_timeout);
+        let stream = TimedSocket::new(socket, Arc::clone(&self.activity), settings.write_timeout);
+        let io = ClientIo::new(stream, Arc::clone(&self.activity));
         let server = self.builder(settings, version);
         let service = service_fn(|request| self.respond(request, peer));
         let connection = pin!(server.serve_connection(TokioIo::new(io), service));
@@ -211,7 +207,7 @@ impl<T: Served> Connection<T> {
     fn respond(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: PeerAddress,
     ) -> impl Future<Output = Result<Response<SentBody>, Infallible>> + Send + use<T> {
         let version = request.version();
         let (is_http2, is_http10) = (version == Version::HTTP_2, version <= Version::HTTP_10);
@@ -225,7 +221,7 @@ impl<T: Served> Connection<T> {
 
     /// Logs the reason for which a connection has ended, unless it was handled where it happened: a client that left, or a
     /// response that broke off.
-    fn log_end(&self, peer: SocketAddr, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+    fn log_end(&self, peer: PeerAddress, error: &(dyn std::error::Error + Send + Sync + 'static)) {
         let reason = error.source().map(ToString::to_string);
         if self.activity.has_stalled() {
             tracing::info!(%peer, "reset a connection: the client accepted nothing (server.write_timeout_ms)");
@@ -254,17 +250,4 @@ fn is_malformed(error: &hyper::Error) -> bool {
         || error.is_incomplete_message()
         || error.is_body_write_aborted();
     error.is_parse() || !is_handled && !error_sources(error).any(<dyn std::error::Error>::is::<io::Error>)
-}
-
-fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Otherwise an event waits up to 40 ms for the acknowledgement of the one before (Nagle, delayed ACK).
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    #[cfg(target_os = "linux")]
-    if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT) {
-        // Some sandboxes do not have the option. The connection works without it.
-        tracing::debug!(%error, "cannot limit the unsent bytes of a connection");
-    }
-    // Detects a client that vanished without closing its connection.
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }

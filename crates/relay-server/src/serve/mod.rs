@@ -1,7 +1,8 @@
-//! Serves the relay on a socket by HTTP/1.1 and cleartext HTTP/2, and drains it on shutdown.
+//! Serves the relay on sockets by HTTP/1.1 and cleartext HTTP/2, and drains it on shutdown.
 //!
 //! ```text
-//! Acceptor ─▶ Connection ─▶ ClientIo: time limit of writes, the answers to bytes that are no request
+//! Acceptor ─▶ Connection ─▶ ClientIo: the answers to bytes that are no request
+//!                        ─▶ TimedSocket: time limit of writes, an orderly end
 //!                        ─▶ StreamExecutor: one task per HTTP/2 stream, time limit of writes
 //!                        ─▶ Relay, between ReceivedBody and SentBody, which note the progress of the exchange in Activity
 //! ```
@@ -12,14 +13,22 @@ mod client_io;
 mod client_version;
 mod connection;
 mod exchange;
+mod listener;
 mod open_connections;
+mod peer;
 mod piece;
 mod progress;
 mod refusal;
 mod served;
 mod serving;
 mod settings;
+mod socket;
+#[cfg(unix)]
+mod socket_file;
 mod streams;
+mod timed_socket;
+#[cfg(unix)]
+mod unix;
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,9 +45,16 @@ use crate::offload::MayBlock;
 use crate::reload::Reloadable;
 use accept::Acceptor;
 use connection::Connection;
+pub use listener::Listener;
+pub use peer::BoundAddress;
+pub(crate) use peer::PeerAddress;
 pub(crate) use served::Served;
 pub(crate) use serving::Serving;
 pub(crate) use settings::{HeadTimeouts, ListenerOptions};
+#[cfg(unix)]
+pub use socket_file::SocketFile;
+#[cfg(unix)]
+pub use unix::bind_unix;
 
 /// The backlog of connections to accept. With the usual 128, a burst of a thousand clients runs into SYN retries of one
 /// second each.
@@ -70,7 +86,8 @@ pub struct Drained {
     pub cut: usize,
 }
 
-/// Serves `relay`, a [`Relay`](crate::Relay) or a [`Reloadable`], on `listener` until `shutdown` completes.
+/// Serves `relay`, a [`Relay`](crate::Relay) or a [`Reloadable`], on `listener` until `shutdown` completes. A Unix socket counts
+/// as a loopback listener: requests name a loopback host, or one of `server.allowed_hosts`.
 ///
 /// Then `/readyz` answers 503, and requests are served as before for `server.drain_delay_ms`. After that it stops accepting,
 /// closes connections without a complete request, lets open requests finish within `server.drain_timeout_ms`, and cuts the
@@ -80,20 +97,20 @@ pub struct Drained {
 /// stream. If a client closes its side of a connection, its requests are cancelled. A panic in a response body ends
 /// only the connection of that response. Dropping the future cuts every connection at once.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     relay: impl Into<Reloadable>,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    serve_on(listener, relay.into(), shutdown).await
+    serve_on(listener.into(), relay.into(), shutdown).await
 }
 
 /// Serves `served` on `listener` until `shutdown` completes, as [`serve`] describes.
 pub(crate) async fn serve_on<S: Served>(
-    listener: TcpListener,
+    listener: Listener,
     served: S,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let is_loopback = listener.local_addr().is_ok_and(|address| address.is_loopback());
     let served =
         served.on_listener(ListenerRules { is_loopback, linger: LINGER_TIME, may_block: MayBlock::here() });
     // The places of the relay in use now. A relay that replaces it brings no further ones.

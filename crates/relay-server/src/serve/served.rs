@@ -1,13 +1,12 @@
 //! The services that listeners serve.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
 use http::Request;
 use http_body::Body;
 use tower::BoxError;
 
 use super::Serving;
+use super::peer::PeerAddress;
 use crate::listener_rules::ListenerRules;
 use crate::stack::StackFuture;
 
@@ -23,7 +22,7 @@ pub(crate) trait Served: Clone + Send + Sync + 'static {
     fn start_draining(&self);
 
     /// Serves a request that `peer` has sent.
-    fn respond<B>(&self, request: Request<B>, peer: SocketAddr) -> StackFuture
+    fn respond<B>(&self, request: Request<B>, peer: PeerAddress) -> StackFuture
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>;

@@ -1,0 +1,130 @@
+//! The sockets on which a relay accepts connections.
+
+use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
+
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
+
+use super::peer::{BoundAddress, PeerAddress};
+use super::socket::ClientSocket;
+#[cfg(unix)]
+use super::socket_file::SocketFile;
+
+/// A socket on which [`serve`](crate::serve()) accepts connections: one of TCP, or a Unix socket.
+///
+/// A socket of tokio converts into it. [`bind`](crate::bind) and `bind_unix` open one.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(Unix),
+}
+
+#[cfg(unix)]
+#[derive(Debug)]
+struct Unix {
+    file: Option<SocketFile>,
+    socket: UnixListener,
+}
+
+#[cfg(unix)]
+impl Drop for Unix {
+    fn drop(&mut self) {
+        // Before the socket is closed: no client finds a file without a listener.
+        if let Some(file) = &self.file {
+            file.remove();
+        }
+    }
+}
+
+impl Listener {
+    /// Returns the address that the socket is bound to.
+    ///
+    /// # Errors
+    /// The system's error, if the socket is not valid.
+    pub fn local_addr(&self) -> io::Result<BoundAddress> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr().map(Into::into),
+            #[cfg(unix)]
+            Socket::Unix(unix) => unix.socket.local_addr().map(Into::into),
+        }
+    }
+
+    /// Returns the file of a Unix socket that is removed when the listener is dropped. `None` for other sockets, and if the
+    /// listener removes no file.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn file(&self) -> Option<&SocketFile> {
+        match &self.socket {
+            Socket::Tcp(_) => None,
+            Socket::Unix(unix) => unix.file.as_ref(),
+        }
+    }
+
+    /// Removes the file of a Unix socket when the listener is dropped. The default for a socket that another program has
+    /// opened is to keep the file. No effect on a socket of TCP.
+    ///
+    /// # Errors
+    /// The system's error, if the socket has no file.
+    #[cfg(unix)]
+    pub fn removing_file(mut self) -> io::Result<Self> {
+        if let Socket::Unix(unix) = &mut self.socket
+            && let Some(path) = unix.socket.local_addr()?.as_pathname()
+        {
+            unix.file = Some(SocketFile::of(path)?);
+        }
+        Ok(self)
+    }
+
+    /// Creates a listener that removes `file` when it is dropped.
+    #[cfg(unix)]
+    pub(super) fn with_file(socket: UnixListener, file: SocketFile) -> Self {
+        Self { socket: Socket::Unix(Unix { file: Some(file), socket }) }
+    }
+
+    /// Accepts the next connection. Dropping the future loses none.
+    pub(super) async fn accept(&self) -> io::Result<(ClientSocket, PeerAddress)> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                Ok((ClientSocket::Tcp(stream), PeerAddress::Tcp(peer)))
+            }
+            #[cfg(unix)]
+            Socket::Unix(unix) => {
+                let (stream, _) = unix.socket.accept().await?;
+                Ok((ClientSocket::Unix(stream), PeerAddress::Unix))
+            }
+        }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket: Socket::Tcp(socket) }
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(socket: UnixListener) -> Self {
+        Self { socket: Socket::Unix(Unix { file: None, socket }) }
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(unix) => unix.socket.as_fd(),
+        }
+    }
+}

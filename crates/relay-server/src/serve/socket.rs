@@ -1,0 +1,117 @@
+//! The socket of a client, of TCP or Unix.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+/// The interval of TCP keep-alive probes.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// The unsent bytes of a client that the system keeps. A larger queue hides for longer that a client reads slowly, or
+/// not at all.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
+
+/// The socket of a client.
+#[derive(Debug)]
+pub(super) enum ClientSocket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl ClientSocket {
+    /// Sets the options of a socket that is about to be served.
+    pub(super) fn set_options(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => set_tcp_options(stream),
+            #[cfg(unix)]
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Waits for the first bytes, copies them to `start` and leaves them in the socket. Returns their number. `None` if the
+    /// socket cannot do this: tokio's Unix sockets cannot.
+    pub(super) async fn peek(&self, start: &mut [u8]) -> Option<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.peek(start).await),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Makes the end of the connection a reset. A Unix socket has none: its client sees the end of the stream.
+    pub(super) fn reset_at_end(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_zero_linger(),
+            #[cfg(unix)]
+            Self::Unix(_) => Ok(()),
+        }
+    }
+}
+
+fn set_tcp_options(stream: &TcpStream) -> io::Result<()> {
+    // Otherwise an event waits up to 40 ms for the acknowledgement of the one before (Nagle, delayed ACK).
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT) {
+        // Some sandboxes do not have the option. The connection works without it.
+        tracing::debug!(%error, "cannot limit the unsent bytes of a connection");
+    }
+    // Detects a client that vanished without closing its connection.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
+}
+
+/// Forwards a poll to the variant's stream.
+macro_rules! delegate {
+    ($socket:expr, $method:ident($($argument:expr),*)) => {
+        match $socket.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            #[cfg(unix)]
+            Self::Unix(stream) => Pin::new(stream).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for ClientSocket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self, poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for ClientSocket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        delegate!(self, poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, poll_shutdown(cx))
+    }
+}
