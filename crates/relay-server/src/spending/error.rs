@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use relay_config::BudgetPeriod;
 use relay_routing::Usd;
 
-use super::period::Timestamp;
+use super::period::{Timestamp, this};
 
 /// The refusal of a request of a client that has spent its budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +39,10 @@ impl fmt::Display for BudgetSpent {
         let decimals = decimals(self.budget);
         write!(
             f,
-            "the budget of this client is spent: ${:.decimals$} of ${:.decimals$} for this {}; it resets at {}",
+            "the budget of this client is spent: ${:.decimals$} of ${:.decimals$} for {}; it resets at {}",
             self.spent.as_dollars(),
             self.budget.as_dollars(),
-            self.period.as_str(),
+            this(self.period),
             Timestamp(self.resets)
         )
     }

@@ -13,7 +13,7 @@ use tower::{BoxError, Layer, Service};
 
 use super::error::{BudgetSpent, decimals};
 use super::future::SpendingFuture;
-use super::period::{BudgetSpan, Timestamp, budget_span};
+use super::period::{BudgetSpan, Timestamp, budget_span, this};
 use crate::auth::Client;
 
 /// Nanodollars in a dollar.
@@ -116,9 +116,9 @@ fn warning(budget: &Budget, amount: Usd, spent: Usd, span: BudgetSpan) -> Option
     }
     let decimals = decimals(amount);
     let text = format!(
-        "{percent} % of ${:.decimals$} for this {} spent; resets at {}",
+        "{percent} % of ${:.decimals$} for {} spent; resets at {}",
         amount.as_dollars(),
-        budget.period.as_str(),
+        this(budget.period),
         Timestamp(span.end)
     );
     HeaderValue::try_from(text).ok()
@@ -213,7 +213,7 @@ mod tests {
         let layer = SpendingLayer::new(Arc::new(|_: &str, _: SystemTime| Usd::from_nanos(1_080_000)));
         let layer = layer.with_client("alice", Budget::new(0.001, BudgetPeriod::Day));
         let spent = layer.check(Some(&Client::new("alice")), UNIX_EPOCH).unwrap_err().to_string();
-        assert!(spent.contains("$0.001080 of $0.001000"), "{spent}");
+        assert!(spent.contains("$0.001080 of $0.001000 for today; "), "{spent}");
     }
 
     #[test]

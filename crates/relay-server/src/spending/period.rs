@@ -9,6 +9,14 @@ const DAY: u64 = 86_400;
 /// The day of the week of 1970-01-01, a Thursday. Monday is 0.
 const FIRST_WEEKDAY: u64 = 3;
 
+/// Returns the words for the current one of the periods, such as `this week`.
+pub(super) fn this(period: BudgetPeriod) -> String {
+    match period {
+        BudgetPeriod::Day => "today".to_owned(),
+        period => format!("this {}", period.as_str()),
+    }
+}
+
 /// A period of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
