@@ -192,16 +192,19 @@ function sessions(now, scenario) {
   const turn = (number, share, broken = null, verdict = broken ? "broken" : number === 1 ? "first" : "hit", detail = null) => ({
     turn: number, conversation: 1, unix_ms: now - (30 - number) * 40_000, request_id: "relay-four-attempts", verdict, cache_read_share: share, break: broken, detail });
   const session = (name, recent, more = {}) => ({ session: name, client: "alice", turns: recent.length, first_unix_ms: recent[0].unix_ms, last_unix_ms: recent.at(-1).unix_ms, model: "claude-sonnet-5",
-    cache_read_tokens: 1_840_000, cache_write_tokens: 92_000, input_tokens: 14_200, output_tokens: 38_100, cost_usd: 1.8421, is_cache_lost: false, recent, ...more });
+    cache_read_tokens: 1_840_000, cache_write_tokens: 92_000, input_tokens: 14_200, output_tokens: 38_100, cost_usd: 1.8421, is_cost_partial: false, unpriced_requests: 0, is_cache_lost: false, recent, ...more });
   const good = Array.from({ length: 20 }, (_, index) => turn(index + 9, index % 7 === 0 ? 0.86 : 0.97));
   const changed = { part: "system", index: 1, block: null, detail: "system[1] changed" };
   const broken = [turn(1, 0), turn(2, 0.91), turn(3, 0.95), turn(4, 0.96), turn(5, 0.12, changed, "broken", "system[1] changed since the turn before"), turn(6, 0.94), turn(7, 0.95)];
   const lost = [turn(1, 0), turn(2, 0.9), turn(3, 0.02, { part: "tools", index: 0, block: null, detail: "tools[0] added" }), turn(4, 0, null, "expired", "the cached prefix had expired 12 min before"), turn(5, 0, { part: "messages", index: 2, block: 1, detail: "messages[2] block 1 changed" })];
   const list = [session("session-0", good, { turns: 28 }), session("8d1f6a2e-1b7c-4b51-9a53-2f7de4c81a90", broken, { client: "bob", cost_usd: 0.9114 }),
-    session("session-2", lost, { is_cache_lost: true, cache_read_tokens: 21_000, cost_usd: 2.2 }), session("session-3", [turn(1, 0)], { client: null, cache_read_tokens: 0, cost_usd: null })];
+    session("session-2", lost, { is_cache_lost: true, cache_read_tokens: 21_000, cost_usd: 2.2, is_cost_partial: true, unpriced_requests: 3 }), session("session-3", [turn(1, 0)], { client: null, cache_read_tokens: 0, cost_usd: null })];
   if (scenario === "hostile") for (const name of HOSTILE) list.push(session(name, [turn(1, null), turn(2, 2, { part: name, index: null, block: null, detail: name }), turn(3, 0, null, name, name)], { client: name, model: name, turns: 1e12, cost_usd: 1e12 }));
   return list;
 }
+
+// Groups without a known price, and with one for a part of the requests.
+const UNPRICED = { "glm-5": { cost_usd: null, uncached_usd: null, saved_usd: null, unpriced_requests: 14 }, "glm-fallback": { is_cost_partial: true, unpriced_requests: 14 } };
 
 function usage(parameters, now, scenario) {
   const by = parameters.get("by") ?? "model";
@@ -212,10 +215,11 @@ function usage(parameters, now, scenario) {
   const rows = groups.map((group) => {
     const requests = 40 + Math.floor(random() * 900);
     return { group, requests, attempts: requests + 12, failed: Math.floor(random() * 9), input_tokens: requests * 420, output_tokens: requests * 930, cache_read_tokens: requests * 41_000, cache_write_5m_tokens: requests * 2_000,
-      cache_write_1h_tokens: requests * 300, web_search_requests: 0, cost_usd: requests * 0.031, uncached_usd: requests * 0.14, saved_usd: requests * 0.109, cache_hit_rate: 0.938, estimated_requests: 2, unpriced_requests: group === "glm-5" ? 14 : 0 };
+      cache_write_1h_tokens: requests * 300, web_search_requests: 0, cost_usd: requests * 0.031, uncached_usd: requests * 0.14, saved_usd: requests * 0.109, is_cost_partial: false, cache_hit_rate: 0.938, estimated_requests: 2, unpriced_requests: 0, cache_losses: 3, ...UNPRICED[group] };
   });
   const total = {};
   for (const row of rows) for (const [name, value] of Object.entries(row)) if (name !== "group") total[name] = (total[name] ?? 0) + value;
+  total.is_cost_partial = rows.some((row) => row.unpriced_requests > 0);
   total.cache_hit_rate = rows.length > 0 ? 0.938 : null;
   return { since_unix_ms: now - 86_400_000, until_unix_ms: now, by, rows, total: { group: null, ...total }, dropped: 0 };
 }
@@ -333,7 +337,7 @@ export class FakeRelay {
     if (parts[0] === "state") return json(response, this.state());
     if (parts[0] === "series") return json(response, { step_ms: STEP, points: this.points });
     if (parts[0] === "sessions") return json(response, { data: sessions(this.now(), this.scenario) });
-    if (parts[0] === "usage") return this.ledgerIsOn ? json(response, usage(parameters, this.now(), this.scenario)) : fail(response, 503, "api_error", "the usage ledger is off (usage.enabled is false)");
+    if (parts[0] === "usage") return this.ledgerIsOn ? json(response, usage(parameters, this.now(), this.scenario)) : fail(response, 503, "api_error", "there is no usage ledger: usage.enabled is false");
     if (parts[0] === "budgets") return json(response, { data: this.scenario === "empty" ? [] : [{ client: "alice", budget_usd: 50, spent_usd: 18.42, period: "day", resets_unix_ms: this.now() + 30_000_000 }, { client: "ci", budget_usd: 200, spent_usd: 171.2, period: "week", resets_unix_ms: this.now() + 300_000_000 }, { client: "bob", budget_usd: 20, spent_usd: 20.11, period: "day", resets_unix_ms: this.now() + 30_000_000 }] });
     if (parts[0] === "requests" && parts[1]) {
       const found = this.requests.find((one) => [one.id, one.client_request_id, one.upstream_request_id].includes(parts[1]));

@@ -157,6 +157,21 @@ tests["a failed action reports the relay's reason and the request id"] = async (
   await page.locator(".toast.tone-bad", { hasText: "the file has 2 faults (request relay-77)" }).waitFor();
 };
 
+tests["an unknown cost is an en dash, and a partly known one is at least its known part"] = async (tools) => {
+  const relay = await tools.relay("busy");
+  const page = await tools.open(relay.url, "#/usage?by=model");
+  const costOf = (group) => page.getByRole("row").filter({ has: page.getByRole("rowheader", { name: group, exact: true }) }).getByRole("cell").first().innerText();
+  await page.getByRole("rowheader", { name: "glm-5", exact: true }).waitFor();
+  assert.equal(await costOf("glm-5"), "\u2013");
+  assert.match(await costOf("Total"), /^\u2265\$/);
+  await page.getByLabel("Group by").selectOption("provider");
+  await page.getByRole("rowheader", { name: "glm-fallback" }).waitFor();
+  assert.match(await costOf("glm-fallback"), /^\u2265\$/);
+  assert.match(await costOf("anthropic-main"), /^\$/);
+  await page.goto(`${relay.url}/#/sessions/session-2`);
+  await page.locator("dd", { hasText: "\u2265$2.20" }).waitFor();
+};
+
 tests["a dialog keeps the focus inside and returns it"] = async (tools) => {
   const relay = await tools.relay("busy");
   const page = await tools.open(relay.url, "#/providers");
@@ -290,8 +305,8 @@ tests["a relay without a ledger shows the setting that starts it"] = async (tool
   const relay = await tools.relay("ledger-off");
   tools.allowsFailedRequests = true;
   const page = await tools.open(relay.url, "#/usage");
-  await page.getByText("The usage ledger is off.").waitFor();
-  await page.getByText("usage.enabled: true").waitFor();
+  await page.getByText("No usage can be shown.").waitFor();
+  await page.getByText("there is no usage ledger: usage.enabled is false").waitFor();
   await tools.check(page, "ledger-off");
 };
 

@@ -78,6 +78,8 @@ pub(super) struct Request {
     pub(super) input_tokens: u64,
     pub(super) output_tokens: u64,
     pub(super) cost_usd: Option<f64>,
+    /// True if only a part of the cost is known.
+    pub(super) is_cost_partial: bool,
     pub(super) attempts: Vec<Attempt>,
     /// The other facts, each with its name, in the order in which they are shown.
     pub(super) facts: Vec<(&'static str, String)>,
@@ -117,7 +119,9 @@ pub(super) struct Point {
     pub(super) output_tokens: u64,
     pub(super) cache_read_tokens: u64,
     pub(super) cache_write_tokens: u64,
-    pub(super) cost_usd: f64,
+    /// `None` if no price is known.
+    pub(super) cost_usd: Option<f64>,
+    pub(super) unpriced: u64,
     pub(super) by_provider: Vec<(String, u64)>,
 }
 
@@ -223,6 +227,7 @@ impl Request {
                 .fold(0, u64::saturating_add),
             output_tokens: number(&usage["output_tokens"]),
             cost_usd: value["cost_usd"].as_f64(),
+            is_cost_partial: flag(&value["is_cost_partial"]),
             attempts: list(&value["attempts"]).map(Attempt::of).collect(),
             facts: facts(value),
         }
@@ -313,7 +318,8 @@ impl Point {
             output_tokens: number(&value["output_tokens"]),
             cache_read_tokens: number(&value["cache_read_tokens"]),
             cache_write_tokens: number(&value["cache_write_tokens"]),
-            cost_usd: value["cost_usd"].as_f64().unwrap_or(0.0),
+            cost_usd: value["cost_usd"].as_f64(),
+            unpriced: number(&value["unpriced_requests"]),
             by_provider: by_provider.map(|(name, count)| (clean(name), number(count))).collect(),
         }
     }

@@ -46,6 +46,12 @@ pub(super) fn money(usd: f64) -> String {
     }
 }
 
+/// A cost: `-` if it is unknown, and with `>=` if only a part of it is known.
+pub(super) fn cost(usd: Option<f64>, is_partial: bool) -> String {
+    let least = if is_partial { ">=" } else { "" };
+    usd.map_or_else(|| "-".to_owned(), |usd| format!("{least}{}", money(usd)))
+}
+
 /// A share in percent, or `-` if there is nothing to share.
 pub(super) fn share(part: u64, whole: u64) -> String {
     match whole {
@@ -66,6 +72,10 @@ mod tests {
         let amounts = [0, 999, 1000, 12_345, 999_999, 1_500_000, u64::MAX].map(amount);
         assert_eq!(amounts, ["0", "999", "1.0k", "12.3k", "999k", "1.5M", "18446744T"]);
         assert_eq!([0.0, 0.01234, 12.345, f64::NAN].map(money), ["$0", "$0.0123", "$12.35", "-"]);
+        assert_eq!(
+            [cost(None, false), cost(Some(0.0), false), cost(Some(2.0), true)],
+            ["-", "$0", ">=$2.00"]
+        );
         assert_eq!([(0, 0), (1, 3), (3, 3)].map(|(part, whole)| share(part, whole)), ["-", "33 %", "100 %"]);
     }
 }

@@ -35,6 +35,12 @@ pub(super) fn dollars(amount: f64) -> String {
     if amount < 10.0 { format!("{sign}${amount:.4}") } else { format!("{sign}${amount:.2}") }
 }
 
+/// Writes a cost: `–` for an unknown one, and `≥` before one of which only a part is known.
+pub(super) fn cost(dollars: Option<f64>, is_partial: bool) -> String {
+    let least = if is_partial { "≥" } else { "" };
+    dollars.map_or_else(|| "–".to_owned(), |dollars| format!("{least}{}", self::dollars(dollars)))
+}
+
 /// Writes a share in percent with one decimal; `-` for no share.
 pub(super) fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.1}%", share * 100.0))
@@ -53,6 +59,11 @@ mod tests {
         assert_eq!(
             [0.0, 0.00124, 9.99996, 12.345, -0.5].map(dollars),
             ["$0.0000", "$0.0012", "$10.0000", "$12.35", "-$0.5000"]
+        );
+        assert_eq!(
+            [(None, false), (Some(0.0), false), (Some(0.5), true)]
+                .map(|(dollars, is_partial)| cost(dollars, is_partial)),
+            ["–", "$0.0000", "≥$0.5000"]
         );
         assert_eq!([None, Some(0.0), Some(0.8525)].map(percent), ["-", "0.0%", "85.2%"]);
     }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use relay_admin::ledger::{UsageReport, UsageRow};
+use relay_admin::ledger::{UsageReport, UsageRow, Usd};
 use relay_config::write_rfc3339;
 
-use super::number::{dollars, grouped, percent};
+use super::number::{cost, dollars, grouped, percent};
 
 /// Returns the lines of the total.
 pub(super) fn lines(report: &UsageReport) -> Vec<String> {
@@ -20,7 +20,7 @@ pub(super) fn lines(report: &UsageReport) -> Vec<String> {
         ("cache reads", grouped(total.cache_read_tokens)),
         ("cache writes", writes(total)),
         ("web searches", grouped(total.web_search_requests)),
-        ("cost", dollars(total.cost_usd.as_dollars())),
+        ("cost", cost(total.cost_usd.map(Usd::as_dollars), total.is_cost_partial)),
     ];
     lines.extend(figures.into_iter().map(|(name, figure)| format!("{name:<16}{figure}")));
     lines.extend(savings(total));
@@ -35,12 +35,18 @@ fn writes(row: &UsageRow) -> String {
 
 /// Returns the lines about the prompt cache.
 pub(super) fn savings(row: &UsageRow) -> Vec<String> {
-    let list = row.uncached_usd.as_dollars();
-    let share = (list > 0.0).then(|| row.saved_usd / list);
+    let hit_rate = format!("{:<16}{}", "cache hit rate", percent(row.cache_hit_rate));
+    let (Some(list), Some(saved)) = (row.uncached_usd, row.saved_usd) else { return vec![hit_rate] };
+    let list = list.as_dollars();
+    let share = (list > 0.0).then(|| saved / list);
     vec![
-        format!("{:<16}{}", "cache hit rate", percent(row.cache_hit_rate)),
-        format!("{:<16}{} at list price for the same tokens", "without cache", dollars(list)),
-        format!("{:<16}{} ({})", "saved by cache", dollars(row.saved_usd), percent(share)),
+        hit_rate,
+        format!(
+            "{:<16}{} at list price for the same tokens",
+            "without cache",
+            cost(Some(list), row.is_cost_partial)
+        ),
+        format!("{:<16}{} ({})", "saved by cache", dollars(saved), percent(share)),
     ]
 }
 
@@ -53,8 +59,10 @@ pub(super) fn remarks(report: &UsageReport) -> Vec<String> {
         lines.push(format!("~ {count} cut answers: their output is an estimate"));
     }
     if total.unpriced_requests > 0 {
-        let count = grouped(total.unpriced_requests);
-        lines.push(format!("? {count} attempts without a known price: see `prices` in the configuration"));
+        let (count, mark) = (grouped(total.unpriced_requests), if total.is_cost_partial { "≥" } else { "–" });
+        lines.push(format!(
+            "{mark} {count} attempts without a known price: see `prices` in the configuration"
+        ));
     }
     if report.is_truncated {
         lines.push("further groups are not shown: see --limit".to_owned());

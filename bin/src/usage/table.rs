@@ -1,8 +1,8 @@
 //! The report by groups, as a table of at most 80 columns.
 
-use relay_admin::ledger::{GroupBy, UsageReport, UsageRow};
+use relay_admin::ledger::{GroupBy, UsageReport, UsageRow, Usd};
 
-use super::number::{dollars, percent, short};
+use super::number::{cost, percent, short};
 use super::summary;
 use crate::output::printable;
 
@@ -20,7 +20,11 @@ pub(super) fn lines(report: &UsageReport, by: GroupBy) -> Vec<String> {
     let rows = report.rows.iter().chain([&report.total]).map(cells).collect::<Vec<_>>();
     let widths: Vec<usize> = (0..TITLES.len())
         .map(|column| {
-            rows.iter().map(|row| row[column].len()).chain([TITLES[column].len()]).max().unwrap_or(0)
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .chain([TITLES[column].len()])
+                .max()
+                .unwrap_or(0)
         })
         .collect();
     let names: Vec<String> = report.rows.iter().map(name).collect();
@@ -50,7 +54,8 @@ fn name(row: &UsageRow) -> String {
 
 fn cells(row: &UsageRow) -> [String; TITLES.len()] {
     let estimate = if row.estimated_requests > 0 { "~" } else { "" };
-    let unpriced = if row.unpriced_requests > 0 { "?" } else { "" };
+    let cost = cost(row.cost_usd.map(Usd::as_dollars), row.is_cost_partial);
+    let cost_estimate = if row.cost_usd.is_some() { estimate } else { "" };
     [
         short(row.requests),
         short(row.failed),
@@ -59,7 +64,7 @@ fn cells(row: &UsageRow) -> [String; TITLES.len()] {
         short(row.cache_read_tokens),
         short(row.cache_write_5m_tokens + row.cache_write_1h_tokens),
         percent(row.cache_hit_rate),
-        format!("{estimate}{}{unpriced}", dollars(row.cost_usd.as_dollars())),
+        format!("{cost_estimate}{cost}"),
     ]
 }
 

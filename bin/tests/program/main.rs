@@ -33,6 +33,8 @@ mod top;
 #[cfg(all(unix, feature = "otlp"))]
 mod traces;
 mod trouble;
+#[cfg(all(unix, feature = "ledger"))]
+mod unknown_prices;
 mod usage;
 #[cfg(all(unix, feature = "ledger"))]
 mod views;

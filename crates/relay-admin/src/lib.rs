@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod budget;
+mod cost;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
 pub mod events;

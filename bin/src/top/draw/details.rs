@@ -35,7 +35,8 @@ fn lines(screen: Screen, request: &Request) -> Vec<Line<'static>> {
     ];
     let optional = [("client", &request.client), ("provider", &request.provider)];
     lines.extend(optional.into_iter().filter_map(|(name, text)| Some(fact(name, text.as_ref()?))));
-    lines.extend(request.cost_usd.map(|cost| fact("cost", &format::money(cost))));
+    let cost = format::cost(request.cost_usd, request.is_cost_partial);
+    lines.extend(request.cost_usd.map(|_| fact("cost", &cost)));
     lines.extend(request.facts.iter().map(|(name, text)| fact(name, text)));
     lines.push(Line::styled(format!("Attempts: {}", request.attempts.len()), bold));
     for (index, attempt) in request.attempts.iter().enumerate() {

@@ -155,7 +155,7 @@ pub(in crate::top) fn requests(
             request.provider.as_deref().unwrap_or("-").into(),
             format::amount(request.input_tokens).into(),
             format::amount(request.output_tokens).into(),
-            request.cost_usd.map_or_else(|| "-".to_owned(), format::money).into(),
+            format::cost(request.cost_usd, request.is_cost_partial).into(),
             format::duration(request.total_ms.unwrap_or(age)).into(),
             request.attempts.len().to_string().into(),
             request.client.as_deref().unwrap_or("-").into(),

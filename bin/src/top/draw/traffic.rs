@@ -80,16 +80,12 @@ fn last_minute(series: &Series, in_flight: u64) -> Vec<Line> {
         (sum(points, |point| point.cache_read_tokens), sum(points, |point| point.cache_write_tokens));
     let input = sum(points, |point| point.input_tokens);
     let output = sum(points, |point| point.output_tokens);
-    let cost: f64 = points.iter().map(|point| point.cost_usd).sum();
+    let cost = cost(points);
     let prompt = input.saturating_add(read).saturating_add(written);
     let text = |label, text, tone| Line::Text(label, text, tone);
     let tone = if errors > 0 { Tone::Bad } else { Tone::Plain };
     vec![
-        text(
-            "  requests",
-            format!("{requests}   in flight {in_flight}   cost {}", format::money(cost)),
-            Tone::Plain,
-        ),
+        text("  requests", format!("{requests}   in flight {in_flight}   cost {cost}"), Tone::Plain),
         text("  failures", format!("{errors} errors   {limited} rate limited"), tone),
         text(
             "  head",
@@ -120,6 +116,14 @@ fn last_minute(series: &Series, in_flight: u64) -> Vec<Line> {
     ]
 }
 
+/// The cost of all points. A step without a request costs nothing, and does not make an unknown cost known.
+fn cost(points: &[Point]) -> String {
+    let unpriced = sum(points, |point| point.unpriced);
+    let known: f64 = points.iter().filter_map(|point| point.cost_usd).sum();
+    let is_known = unpriced == 0 || known > 0.0;
+    format::cost(is_known.then_some(known), unpriced > 0)
+}
+
 fn charts(points: &[Point]) -> Vec<Line> {
     let chart = |label, of: fn(&Point) -> f64, shown: fn(f64) -> String| {
         let values: Vec<f64> = points.iter().map(of).collect();
@@ -133,7 +137,7 @@ fn charts(points: &[Point]) -> Vec<Line> {
         chart("  limited", |point| point.rate_limited as f64, count),
         chart("  head p95", |point| point.head_p95_ms.unwrap_or(0) as f64, |ms| format::duration(ms as u64)),
         chart("  tokens out", |point| point.output_tokens as f64, count),
-        chart("  cost", |point| point.cost_usd, format::money),
+        chart("  cost", |point| point.cost_usd.unwrap_or(0.0), format::money),
     ]
 }
 

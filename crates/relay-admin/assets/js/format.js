@@ -40,6 +40,9 @@ export function usd(value) {
   return `${sign}$${short(size)}`;
 }
 
+// A cost: "≥" before one of which only a part is known.
+export const cost = (value, isPartial) => (isNumber(value) && isPartial ? "\u2265" : "") + usd(value);
+
 // A length of time in the unit that fits: "842 ms", "3.42 s", "4 min 10 s", "2 h 5 min", "3 d 4 h".
 export function duration(ms) {
   if (!isNumber(ms)) return NONE;

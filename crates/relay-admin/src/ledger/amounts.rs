@@ -27,6 +27,10 @@ pub(super) struct Amounts {
     pub(super) uncached_nanos: i64,
     pub(super) estimated: i64,
     pub(super) unpriced: i64,
+    /// Attempts with a known price, free ones included.
+    pub(super) priced: i64,
+    /// Turns of a session that did not read their prefix from the prompt cache.
+    pub(super) cache_losses: i64,
 }
 
 impl Amounts {
@@ -54,6 +58,7 @@ impl Amounts {
             uncached_nanos: uncached.or(cost).map_or(0, nanos),
             estimated: is_estimated.into(),
             unpriced: cost.is_none().into(),
+            priced: cost.is_some().into(),
             ..Self::default()
         }
     }
@@ -76,6 +81,8 @@ impl Amounts {
             uncached_nanos: amount(11)?,
             estimated: amount(12)?,
             unpriced: amount(13)?,
+            priced: amount(14)?,
+            cache_losses: amount(15)?,
         })
     }
 
@@ -96,6 +103,8 @@ impl Amounts {
             self.uncached_nanos,
             self.estimated,
             self.unpriced,
+            self.priced,
+            self.cache_losses,
         ]
     }
 }

@@ -32,6 +32,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod time;
+#[cfg(test)]
+mod unknown_prices;
 mod wall_clock;
 mod writer;
 
@@ -42,6 +44,8 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use relay_server::record::{RecordSubscriber, RequestRecord};
+
+pub use relay_routing::Usd;
 
 pub use error::LedgerError;
 pub use location::default_path;

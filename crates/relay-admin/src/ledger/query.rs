@@ -24,13 +24,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// use relay_admin::ledger::{GroupBy, LedgerReader, UsageQuery};
 ///
 /// let report = LedgerReader::open("/var/lib/cc-relay/usage.db")?.query(&UsageQuery::default().by(GroupBy::Client))?;
-/// println!("{} for {} requests", report.total.cost_usd, report.total.requests);
+/// println!("{:?} for {} requests", report.total.cost_usd, report.total.requests);
 /// # Ok::<(), relay_admin::ledger::LedgerError>(())
 /// ```
 #[derive(Debug)]
 pub struct LedgerReader {
     database: Connection,
     path: PathBuf,
+    /// The version of its tables, which may be an earlier one: a file that is open for reading is not changed.
+    version: i64,
 }
 
 impl LedgerReader {
@@ -54,7 +56,7 @@ impl LedgerReader {
                 Err(LedgerError::NewerSchema { path, found, known: schema::VERSION })
             }
             Found::Version(0) | Found::Empty => Err(missing()),
-            Found::Version(_) => Ok(Self { database, path }),
+            Found::Version(version) => Ok(Self { database, path, version }),
             Found::Foreign => Err(LedgerError::Foreign { path }),
         }
     }
@@ -91,8 +93,9 @@ impl LedgerReader {
         let until = query.until_unix_ms.unwrap_or(i64::MAX);
         let span = Span::new(query.since_unix_ms.unwrap_or(i64::MIN), until);
         let limit = query.limit.unwrap_or(UsageQuery::DEFAULT_LIMIT);
+        let select = || Select::new(&span, query, self.version);
         let mut rows = match query.by {
-            Some(by) => Select::new(&span, query).rows(&read, by, limit)?,
+            Some(by) => select().rows(&read, by, limit)?,
             None => Vec::new(),
         };
         let is_truncated = rows.len() > limit;
@@ -106,7 +109,7 @@ impl LedgerReader {
             by: query.by,
             rows,
             is_truncated,
-            total: Select::new(&span, query).total(&read)?,
+            total: select().total(&read)?,
             dropped: 0,
         })
     }
@@ -144,8 +147,8 @@ struct Select {
 }
 
 impl Select {
-    fn new(span: &Span, query: &UsageQuery) -> Self {
-        let columns = format!("provider, key, client, session, model, {}", AMOUNTS.join(", "));
+    fn new(span: &Span, query: &UsageQuery, version: i64) -> Self {
+        let columns = format!("provider, key, client, session, model, {}", schema::amounts(version));
         let mut from = format!(
             "FROM (SELECT hour, {columns} FROM sums WHERE hour >= ?1 AND hour < ?2 \
              UNION ALL SELECT unix_ms / {HOUR_MS}, {columns} FROM attempts WHERE unix_ms >= ?3 AND unix_ms < ?4 \
@@ -216,7 +219,9 @@ fn label(row: &Row<'_>, by: GroupBy) -> rusqlite::Result<Option<String>> {
 fn usage_row(group: Option<String>, amounts: &Amounts) -> UsageRow {
     let written = amounts.cache_write_5m + amounts.cache_write_1h;
     let prompt = amounts.input + amounts.cache_read + written;
-    let (cost, uncached) = (usd(amounts.cost_nanos), usd(amounts.uncached_nanos));
+    let is_known = amounts.priced > 0 || amounts.unpriced == 0;
+    let known = |nanos: i64| is_known.then(|| usd(nanos));
+    let (cost, uncached) = (known(amounts.cost_nanos), known(amounts.uncached_nanos));
     UsageRow {
         group,
         requests: amounts.requests.unsigned_abs(),
@@ -231,10 +236,12 @@ fn usage_row(group: Option<String>, amounts: &Amounts) -> UsageRow {
         web_fetch_requests: amounts.web_fetches.unsigned_abs(),
         cost_usd: cost,
         uncached_usd: uncached,
-        saved_usd: saved(cost, uncached),
+        saved_usd: cost.zip(uncached).map(|(cost, uncached)| saved(cost, uncached)),
+        is_cost_partial: is_known && amounts.unpriced > 0,
         cache_hit_rate: (prompt > 0).then(|| amounts.cache_read as f64 / prompt as f64),
         estimated_requests: amounts.estimated.unsigned_abs(),
         unpriced_requests: amounts.unpriced.unsigned_abs(),
+        cache_losses: amounts.cache_losses.unsigned_abs(),
     }
 }
 

@@ -52,6 +52,12 @@ impl UsageQuery {
         self
     }
 
+    /// Returns `true` if the span contains no time, since its end is not after its start.
+    #[must_use]
+    pub fn has_empty_span(&self) -> bool {
+        self.since_unix_ms.zip(self.until_unix_ms).is_some_and(|(since, until)| until <= since)
+    }
+
     /// Limits the number of rows.
     #[must_use]
     pub fn with_limit(mut self, rows: usize) -> Self {
@@ -174,18 +180,22 @@ pub struct UsageRow {
     pub web_search_requests: u64,
     /// Web fetches that the upstream made.
     pub web_fetch_requests: u64,
-    /// The cost of the requests with a known price.
-    #[schema(value_type = f64)]
-    pub cost_usd: Usd,
-    /// The cost of the same tokens at list price, without a prompt cache.
-    #[schema(value_type = f64)]
-    pub uncached_usd: Usd,
-    /// The amount that the prompt cache saved. It is negative if writing cost more than reading saved.
-    pub saved_usd: f64,
+    /// The cost, without attempts whose price is unknown; null if no price is known. Attempts that are not billed cost 0.
+    #[schema(value_type = Option<f64>)]
+    pub cost_usd: Option<Usd>,
+    /// The cost of the same tokens at list price, without a prompt cache; null if no price is known.
+    #[schema(value_type = Option<f64>)]
+    pub uncached_usd: Option<Usd>,
+    /// The amount that the prompt cache saved; null if no price is known. It is negative if writing cost more than reading saved.
+    pub saved_usd: Option<f64>,
+    /// True if the cost is at least `cost_usd`, since the prices of some attempts are unknown.
+    pub is_cost_partial: bool,
     /// The share of input tokens that were read from a prompt cache, from 0 to 1; null without input tokens.
     pub cache_hit_rate: Option<f64>,
     /// Attempts whose output tokens are an estimate, since their answer was cut.
     pub estimated_requests: u64,
     /// Attempts with tokens whose price is unknown. Their cost is missing in the sum.
     pub unpriced_requests: u64,
+    /// Turns of sessions that did not read their prefix from the prompt cache, as far as they were diagnosed.
+    pub cache_losses: u64,
 }

@@ -33,6 +33,8 @@ pub(super) struct Row {
     pub(super) result: &'static str,
     pub(super) stop_reason: String,
     pub(super) duration_ms: i64,
+    /// The use of the prompt cache; empty if it was not diagnosed.
+    pub(super) cache_verdict: &'static str,
     pub(super) amounts: Amounts,
 }
 
@@ -140,6 +142,7 @@ fn base(record: &RequestRecord) -> Row {
         result: "",
         stop_reason: String::new(),
         duration_ms: 0,
+        cache_verdict: "",
         amounts: Amounts::default(),
     }
 }

@@ -12,7 +12,10 @@ pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 /// `attempts` has one row for each attempt at an upstream, and one for each request without an attempt. Equal refusals may share
 /// a row. `sums` has the same amounts by hour. Rows of days that are older than the retention have the first hour of the day and
 /// no session. A text that is unknown is empty.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [FIRST, PRICED_AND_CACHE];
+
+/// The tables of the first version.
+pub(super) const FIRST: &str = "
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY,
     unix_ms INTEGER NOT NULL,
@@ -73,10 +76,32 @@ CREATE TABLE sums (
     unpriced INTEGER NOT NULL,
     PRIMARY KEY (hour, provider, key, client, session, model)
 ) WITHOUT ROWID;
-"];
+";
+
+/// The attempts with a known price, and the use of the prompt cache. A process with the first version may still write: its rows
+/// have the defaults.
+const PRICED_AND_CACHE: &str = "
+ALTER TABLE attempts ADD COLUMN cache_verdict TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN priced INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN cache_losses INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sums ADD COLUMN priced INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sums ADD COLUMN cache_losses INTEGER NOT NULL DEFAULT 0;
+UPDATE attempts SET priced = 1 WHERE unpriced = 0 AND source <> 'none';
+UPDATE sums SET priced = max(1, attempts - failed) WHERE cost_nanos > 0 OR (unpriced = 0 AND attempts > failed);
+";
+
+/// The amounts of a ledger of this version, as the columns of a query. Those that it does not have are derived.
+pub(super) fn amounts(version: i64) -> String {
+    let derived = |amount: &'static str| match amount {
+        "priced" => "(cost_nanos > 0 OR (unpriced = 0 AND attempts > failed)) AS priced",
+        "cache_losses" => "0 AS cache_losses",
+        amount => amount,
+    };
+    AMOUNTS.map(|amount| if version < 2 { derived(amount) } else { amount }).join(", ")
+}
 
 /// The columns with amounts, in both tables.
-pub(super) const AMOUNTS: [&str; 14] = [
+pub(super) const AMOUNTS: [&str; 16] = [
     "requests",
     "attempts",
     "failed",
@@ -91,6 +116,8 @@ pub(super) const AMOUNTS: [&str; 14] = [
     "uncached_nanos",
     "estimated",
     "unpriced",
+    "priced",
+    "cache_losses",
 ];
 
 /// A database, as its header describes it.

@@ -16,7 +16,7 @@ use super::schema::{self, AMOUNTS, Found};
 /// The time to wait for a lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The columns of `attempts` before the amounts.
-const FACTS: [&str; 19] = [
+const FACTS: [&str; 20] = [
     "unix_ms",
     "request_id",
     "attempt",
@@ -36,6 +36,7 @@ const FACTS: [&str; 19] = [
     "stop_reason",
     "duration_ms",
     "price_version",
+    "cache_verdict",
 ];
 /// The columns of `sums` before the amounts: its primary key.
 const KEYS: [&str; 6] = ["hour", "provider", "key", "client", "session", "model"];
@@ -167,6 +168,7 @@ fn facts(row: &Row, price_version: &str) -> [Value; FACTS.len()] {
         text(&row.stop_reason),
         row.duration_ms.into(),
         text(version),
+        text(row.cache_verdict),
     ]
 }
 

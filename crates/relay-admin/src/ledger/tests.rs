@@ -40,6 +40,7 @@ pub(super) fn row(unix_ms: i64, provider: &str, client: &str, cost_nanos: i64) -
         result: "success",
         stop_reason: "end_turn".to_owned(),
         duration_ms: 5,
+        cache_verdict: "",
         amounts: Amounts {
             requests: 1,
             attempts: 1,
@@ -48,6 +49,7 @@ pub(super) fn row(unix_ms: i64, provider: &str, client: &str, cost_nanos: i64) -
             cache_write_5m: 4,
             cache_write_1h: 6,
             cost_nanos,
+            priced: 1,
             uncached_nanos: 3_000_000_000,
             ..Amounts::default()
         },
@@ -123,8 +125,8 @@ fn a_row_has_the_rate_of_the_cache_and_the_money_it_saved() {
     let total = report(&path, &UsageQuery::default()).total;
     assert_eq!(total.cache_hit_rate, Some(0.6));
     assert_eq!(
-        (total.cost_usd.as_dollars(), total.uncached_usd.as_dollars(), total.saved_usd),
-        (2.5, 6.0, 3.5)
+        (total.cost_usd, total.uncached_usd, total.saved_usd),
+        (Some(Usd::from_nanos(2_500_000_000)), Some(Usd::from_nanos(6_000_000_000)), Some(3.5))
     );
     let json = serde_json::to_value(&total).unwrap();
     assert_eq!(
@@ -132,7 +134,7 @@ fn a_row_has_the_rate_of_the_cache_and_the_money_it_saved() {
         (&2.5.into(), &3.5.into(), &().into())
     );
     let empty = report(&path, &UsageQuery::default().since(DAY + 1)).total;
-    assert_eq!((empty.cache_hit_rate, empty.saved_usd, empty.requests), (None, 0.0, 0));
+    assert_eq!((empty.cache_hit_rate, empty.saved_usd, empty.requests), (None, Some(0.0), 0));
 }
 
 #[test]
@@ -197,7 +199,7 @@ fn a_file_of_a_later_version_or_of_another_program_is_not_touched() {
     let database = Connection::open(&path).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&path).unwrap_err();
-    assert!(matches!(error, LedgerError::NewerSchema { found: 99, known: 1, .. }), "{error}");
+    assert!(matches!(error, LedgerError::NewerSchema { found: 99, known: 2, .. }), "{error}");
     assert!(matches!(LedgerReader::open(&path), Err(LedgerError::NewerSchema { .. })));
 
     let foreign = path.with_file_name("foreign.db");
@@ -307,7 +309,10 @@ async fn every_request_of_a_relay_is_in_the_ledger_after_its_end() {
     assert_eq!(groups(&report), [(Some("session-1"), 3)]);
     let total = &report.total;
     let expected = total.input_tokens * 1000 + total.output_tokens * 2000;
-    assert_eq!((total.cost_usd.as_nanos(), total.failed, total.unpriced_requests), (expected, 0, 0));
+    assert_eq!(
+        (total.cost_usd.map(Usd::as_nanos), total.failed, total.unpriced_requests),
+        (Some(expected), 0, 0)
+    );
     assert!(total.output_tokens > 0 && ledger.error().is_none());
     drop(relay);
     ledger.close();

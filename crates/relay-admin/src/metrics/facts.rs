@@ -6,6 +6,7 @@ use relay_routing::Usd;
 use relay_server::{RequestEnd, RequestRecord};
 
 use super::keys::{Endpoint, Outcome};
+use crate::cost;
 
 /// Returns `true` if an upstream has answered with success: the model exists. Other names may be a client's invention.
 pub(super) fn is_confirmed(record: &RequestRecord) -> bool {
@@ -26,9 +27,10 @@ pub(super) fn has_tokens(record: &RequestRecord) -> bool {
     record.usage.total_input_tokens().is_some() || record.usage.output_tokens.is_some()
 }
 
-/// Returns `true` for an answer with tokens whose price is unknown. A refusal before any output has tokens that are not billed.
+/// Returns `true` if the price of the answer is unknown. Failed attempts do not count.
 pub(super) fn is_unpriced(record: &RequestRecord) -> bool {
-    has_tokens(record) && record.cost.is_none() && record.stop_reason.as_deref() != Some("refusal")
+    let last = record.attempts.len().checked_sub(1).filter(|_| record.provider.is_some());
+    last.is_some_and(|last| cost::is_unpriced(record, last))
 }
 
 /// Returns `true` if the facts about a successful answer are counted.

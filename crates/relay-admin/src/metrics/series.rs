@@ -68,7 +68,9 @@ pub(super) struct UsageCounts {
     pub(super) web_searches: AtomicU64,
     /// The cost in nanodollars.
     pub(super) cost: AtomicU64,
-    /// Answers with tokens and without a known price.
+    /// Attempts with a known price, free ones included.
+    pub(super) priced: AtomicU64,
+    /// Attempts with tokens and without a known price.
     pub(super) unpriced: AtomicU64,
     /// Answers whose output tokens are an estimate.
     pub(super) estimated: AtomicU64,
@@ -83,9 +85,10 @@ impl UsageCounts {
         add(&self.web_searches, usage.web_search_requests.unwrap_or(0));
     }
 
-    /// Adds a cost.
+    /// Adds a known cost, which may be zero.
     pub(super) fn add_cost(&self, cost: Usd) {
         add(&self.cost, cost.as_nanos());
+        add(&self.priced, 1);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use relay_providers::Usage;
 use relay_routing::AttemptRecord;
 use relay_server::{RequestEnd, RequestRecord};
 
@@ -118,8 +119,11 @@ impl State {
             if let Some(tokens) = &attempt.usage {
                 usage.add(tokens);
             }
-            if let Some(cost) = attempt.cost {
-                usage.add_cost(cost);
+            match (attempt.cost, attempt.usage) {
+                (Some(cost), _) => usage.add_cost(cost),
+                // A failed attempt that is billed.
+                (None, Some(tokens)) if tokens != Usage::default() => add(&usage.unpriced, 1),
+                _ => {}
             }
         }
         add(&count.value, 1);

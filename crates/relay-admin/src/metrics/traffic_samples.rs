@@ -122,7 +122,10 @@ impl TrafficSamples {
         #[expect(clippy::cast_precision_loss, reason = "a cost above 9 million dollars loses nanodollars")]
         let cost = |series: &UsageCounts| load(&series.cost) as f64 / NANOS;
         let help = "Cost at list prices, of failed attempts that are billed too";
-        counter(e, "cost", help, Some(&usd), &self.counts(cost))?;
+        // A sample of zero would claim that answers without a known price are free.
+        let priced = self.usage.iter().filter(|series| load(&series.value.priced) > 0);
+        let costs: Vec<_> = priced.map(|series| (series.labels.clone(), cost(&series.value))).collect();
+        counter(e, "cost", help, Some(&usd), &costs)?;
         let searches = self.counts(|series| load(&series.web_searches));
         counter(e, "web_searches", "Web searches of the server tool", None, &searches)?;
         let unpriced = self.counts(|series| load(&series.unpriced));

@@ -36,8 +36,12 @@ pub struct Point {
     pub cache_read_tokens: u64,
     /// Input tokens written to a cache.
     pub cache_write_tokens: u64,
-    /// The cost, without requests whose price is unknown.
-    pub cost_usd: f64,
+    /// The cost, without attempts whose price is unknown; null if no price is known.
+    pub cost_usd: Option<f64>,
+    /// True if the cost is at least `cost_usd`, since the prices of some attempts are unknown.
+    pub is_cost_partial: bool,
+    /// Attempts with tokens whose price is unknown.
+    pub unpriced_requests: u64,
     /// The requests that ended, by the provider whose answer the client got.
     pub by_provider: BTreeMap<String, u64>,
 }
@@ -45,7 +49,7 @@ pub struct Point {
 impl Point {
     /// Creates a point without a request that ended.
     pub(crate) fn empty(unix_ms: u64, in_flight: u32) -> Self {
-        Self { unix_ms, in_flight, ..Self::default() }
+        Self { unix_ms, in_flight, cost_usd: Some(0.0), ..Self::default() }
     }
 }
 

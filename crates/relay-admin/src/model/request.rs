@@ -1,12 +1,13 @@
 //! One request.
 
-use relay_routing::{AttemptRecord, Usd};
+use relay_routing::Usd;
 use relay_server::{RequestEnd, RequestRecord};
 use relay_stream::watch::Usage;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{millis, unix_ms};
+use crate::cost::{self, CostSum};
 
 /// A request: one that is under way, or one that has ended.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -66,8 +67,11 @@ pub struct Request {
     pub usage: Tokens,
     /// True if the output tokens are an estimate, since the answer was cut off before it reported them.
     pub is_estimated: bool,
-    /// The cost of all attempts; null if no price is known, or if nothing was billed.
+    /// The cost of all attempts, 0 if nothing was billed; null if no price is known, while the request is under way, and for every
+    /// path that is not routed by model.
     pub cost_usd: Option<f64>,
+    /// True if the cost is at least `cost_usd`, since the prices of some attempts are unknown.
+    pub is_cost_partial: bool,
     /// The attempts at upstreams, in order.
     pub attempts: Vec<AttemptBody>,
 }
@@ -115,7 +119,7 @@ pub struct AttemptBody {
     pub started_ms: u64,
     /// The time from the start of the attempt to the head of the response, or to the failure.
     pub latency_ms: u64,
-    /// The cost of a failed attempt that its upstream bills.
+    /// The cost, 0 if the attempt is not billed; null if its price is unknown, and while the request is under way.
     pub cost_usd: Option<f64>,
     /// The upstream's id of the request.
     pub upstream_request_id: Option<String>,
@@ -139,6 +143,7 @@ impl RequestsBody {
 
 impl From<&RequestRecord> for Request {
     fn from(record: &RequestRecord) -> Self {
+        let cost = is_counted(record).then(|| CostSum::of(record));
         Self {
             id: record.id.as_str().to_owned(),
             client_request_id: text(record.client_request_id.as_deref()),
@@ -167,15 +172,23 @@ impl From<&RequestRecord> for Request {
             bytes_sent: record.bytes_sent,
             usage: Tokens::from(&record.usage),
             is_estimated: record.is_estimated,
-            cost_usd: record.cost.map(Usd::as_dollars),
-            attempts: record.attempts.iter().map(AttemptBody::from).collect(),
+            cost_usd: cost.and_then(|cost| cost.usd()).map(Usd::as_dollars),
+            is_cost_partial: cost.is_some_and(|cost| cost.is_partial()),
+            attempts: (0..record.attempts.len()).filter_map(|index| AttemptBody::of(record, index)).collect(),
         }
     }
 }
 
-impl From<&AttemptRecord> for AttemptBody {
-    fn from(attempt: &AttemptRecord) -> Self {
-        Self {
+/// Returns `true` if the cost of a request can be known: it has ended, and its answer was read.
+fn is_counted(record: &RequestRecord) -> bool {
+    record.end.is_some() && record.endpoint.is_some()
+}
+
+impl AttemptBody {
+    fn of(record: &RequestRecord, index: usize) -> Option<Self> {
+        let attempt = record.attempts.get(index)?;
+        let cost = is_counted(record).then(|| cost::of_attempt(record, index)).flatten();
+        Some(Self {
             provider: attempt.provider.to_string(),
             kind: attempt.kind,
             credential: attempt.credential.to_string(),
@@ -185,9 +198,9 @@ impl From<&AttemptRecord> for AttemptBody {
             error: attempt.error.clone(),
             started_ms: millis(attempt.started),
             latency_ms: millis(attempt.latency),
-            cost_usd: attempt.cost.map(Usd::as_dollars),
+            cost_usd: cost.map(Usd::as_dollars),
             upstream_request_id: text(attempt.upstream_request_id.as_deref()),
-        }
+        })
     }
 }
 

@@ -2,9 +2,10 @@
 
 use relay_config::{BaseUrl, Implementation, KINDS, KindSpec, ProviderConfig, ProviderKind};
 
-use super::entry::{Entry, Place};
+use super::entry::{Entry, Place, Prices};
 use super::find::{find, of_kind};
 use super::model_name::split_bedrock;
+use super::rates::Rates;
 use super::table::{ENTRIES, TOOLS};
 use super::tools::ToolRates;
 
@@ -24,6 +25,7 @@ pub(super) struct Origin {
     pub(super) tools: ToolRates,
     place: Place,
     is_bedrock: bool,
+    is_mock: bool,
 }
 
 impl Origin {
@@ -36,7 +38,13 @@ impl Origin {
             tools: tools.unwrap_or_default(),
             place: place(&provider.kind),
             is_bedrock: matches!(provider.kind, ProviderKind::Bedrock(_)),
+            is_mock: matches!(provider.kind, ProviderKind::Mock),
         }
+    }
+
+    /// Returns the prices of the built-in upstream, which bills nothing. A rule of the configuration replaces all of them.
+    pub(super) fn free(&self) -> Option<Prices> {
+        self.is_mock.then(|| Prices::new(Rates::new([0; 5])))
     }
 
     /// Finds the entry of the model with this plain name, and the place in which it runs.

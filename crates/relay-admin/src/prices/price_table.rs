@@ -112,7 +112,7 @@ impl PriceTable {
         let rule = ranked.rev().max_by_key(|(rank, _)| *rank).map(|(_, rule)| rule);
         let (prices, tools) = match rule {
             Some(rule) => (rule.over(built_in)?, rule.tools_over(origin.tools)),
-            None => (*built_in?, origin.tools),
+            None => (built_in.copied().or(origin.free())?, origin.tools),
         };
         Some(Found { prices, tools, place })
     }

@@ -220,7 +220,7 @@ fn only_a_known_model_of_a_priced_provider_has_a_cost() {
     check(zai(), "claude-opus-5-5", UNCACHED, None);
     check(zai(), "GLM-5.3", UNCACHED, Some(3_600_000));
     check(ProviderKind::ollama(url("http://localhost:11434")), "qwen3-coder:30b", ALL_KINDS, Some(0));
-    check(ProviderKind::Mock, "claude-opus-5-5", UNCACHED, None);
+    check(ProviderKind::Mock, "claude-opus-5-5", ALL_KINDS, Some(0));
     check(compatible("openrouter", "https://openrouter.ai/api"), "anthropic/claude-opus-5.5", UNCACHED, None);
     check(anthropic(), "claude-2.1", UNCACHED, None);
     check(vertex("global"), "claude-mythos-5", UNCACHED, None);
@@ -253,8 +253,8 @@ fn a_rule_of_the_configuration_replaces_the_figures_that_it_states() {
     // 1 × 13,300 + 2 × 500 for an unlisted model.
     check(PriceRule::new(tokens), ProviderKind::Mock, "any", ALL_KINDS, Some(14_300_000));
     let only = |pattern: &str| PriceRule::new(tokens).with_models([Pattern::new(pattern)]);
-    check(only("claude-*"), ProviderKind::Mock, "any", ALL_KINDS, None);
-    check(only("claude-*").with_provider("q"), ProviderKind::Mock, "claude-x", ALL_KINDS, None);
+    check(only("claude-*"), ProviderKind::Mock, "any", ALL_KINDS, Some(0));
+    check(only("claude-*").with_provider("q"), ProviderKind::Mock, "claude-x", ALL_KINDS, Some(0));
     check(only("claude-*").with_provider("p"), ProviderKind::Mock, "claude-x", UNCACHED, Some(2_000_000));
     check(only("claude-*").with_provider("mock"), ProviderKind::Mock, "claude-x", UNCACHED, Some(2_000_000));
     // The other figures of Opus 5.5, and the factor of a region: (1,000 + 1,000 + 2,000 + 10,000 + 2,400) × 1.1.

@@ -31,9 +31,13 @@ pub struct SessionReport {
     pub cache_read_tokens: u64,
     /// Input tokens that were written to a cache.
     pub cache_write_tokens: u64,
-    /// The cost of the requests whose prices are known.
-    #[schema(value_type = f64)]
-    pub cost_usd: Usd,
+    /// The cost, without attempts whose price is unknown; null if no price is known.
+    #[schema(value_type = Option<f64>)]
+    pub cost_usd: Option<Usd>,
+    /// True if the cost is at least `cost_usd`, since the prices of some attempts are unknown.
+    pub is_cost_partial: bool,
+    /// Attempts with tokens whose price is unknown.
+    pub unpriced_requests: u64,
     /// True if the latest turn should have read its prompt from the cache and did not.
     pub is_cache_lost: bool,
     /// The latest turns, the newest last; at most 20.

@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::StatusCode;
 use relay_config::ProviderName;
 use relay_messages::PromptDigest;
-use relay_routing::{CredentialId, Usd};
+use relay_routing::CredentialId;
 use relay_server::RequestRecord;
 
 use super::report::{PrefixBreak, SessionReport, TurnReport};
 use super::verdict::{Before, CacheVerdict, PromptTokens, judge};
+use crate::cost::CostSum;
 
 /// The maximum number of conversations that are remembered: the main one, subagents and side requests. The one without a turn for
 /// the longest time is dropped first.
@@ -41,7 +42,7 @@ pub(super) struct Turn<'a> {
     pub(super) model: &'a str,
     pub(super) tokens: PromptTokens,
     pub(super) output_tokens: u64,
-    pub(super) cost: Usd,
+    pub(super) cost: CostSum,
 }
 
 /// The owner of a cache.
@@ -75,7 +76,7 @@ impl<'a> Turn<'a> {
                 written: usage.cache_creation_input_tokens.unwrap_or(0),
             },
             output_tokens: usage.output_tokens.unwrap_or(0),
-            cost: record.cost.unwrap_or_default(),
+            cost: CostSum::of(record),
         })
     }
 }
@@ -101,7 +102,7 @@ pub(super) struct Session {
     model: String,
     tokens: PromptTokens,
     output_tokens: u64,
-    cost: Usd,
+    cost: CostSum,
     /// The one with the latest turn first.
     conversations: VecDeque<Conversation>,
     /// The number of conversations that have begun.
@@ -125,7 +126,7 @@ impl Session {
             model: String::new(),
             tokens: PromptTokens::default(),
             output_tokens: 0,
-            cost: Usd::ZERO,
+            cost: CostSum::default(),
             conversations: VecDeque::new(),
             begun: 0,
             recent: VecDeque::new(),
@@ -200,7 +201,7 @@ impl Session {
         self.tokens.read = self.tokens.read.saturating_add(read);
         self.tokens.written = self.tokens.written.saturating_add(written);
         self.output_tokens = self.output_tokens.saturating_add(turn.output_tokens);
-        self.cost = self.cost + turn.cost;
+        self.cost.merge(turn.cost);
     }
 
     pub(super) fn report(&self, key: &SessionKey) -> SessionReport {
@@ -215,7 +216,9 @@ impl Session {
             output_tokens: self.output_tokens,
             cache_read_tokens: self.tokens.read,
             cache_write_tokens: self.tokens.written,
-            cost_usd: self.cost,
+            cost_usd: self.cost.usd(),
+            is_cost_partial: self.cost.is_partial(),
+            unpriced_requests: self.cost.unpriced(),
             is_cache_lost: self.conversations.front().is_some_and(|latest| latest.is_lost),
             recent: self.recent.iter().cloned().collect(),
         }

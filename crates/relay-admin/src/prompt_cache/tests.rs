@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::session::Place;
 use super::verdict::PromptTokens;
 use super::*;
+use crate::cost::CostSum;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -47,7 +48,7 @@ impl Scene {
             model: "m",
             tokens: PromptTokens { input: 100, read, written },
             output_tokens: 7,
-            cost: Usd::from_nanos(1_000_000),
+            cost: CostSum::known(Usd::from_nanos(1_000_000)),
         };
         let key = SessionKey { client: None, session: session.into() };
         self.cache.turn(key, Arc::new(PromptDigest::of(&body)), &turn);
@@ -89,7 +90,7 @@ fn a_growing_conversation_hits_after_its_first_turn() {
         (session.cache_read_tokens, session.cache_write_tokens, session.input_tokens),
         (10_300, 5600, 300)
     );
-    assert_eq!((session.output_tokens, session.cost_usd), (21, Usd::from_nanos(3_000_000)));
+    assert_eq!((session.output_tokens, session.cost_usd), (21, Some(Usd::from_nanos(3_000_000))));
     assert_eq!(session.recent[2].cache_read_share, Some(0.9298));
     assert!(
         session
@@ -133,7 +134,7 @@ fn an_alarm_is_raised_once_until_the_cache_is_read_again() {
             model: "m",
             tokens,
             output_tokens: 0,
-            cost: Usd::ZERO,
+            cost: CostSum::default(),
         };
         if session.turn(Arc::new(PromptDigest::of(&body)), &turn).is_some() {
             alarms.push(at);

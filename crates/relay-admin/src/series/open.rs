@@ -7,6 +7,7 @@ use relay_server::{RequestEnd, RequestRecord};
 
 use super::histogram::Histogram;
 use super::step::start_of;
+use crate::cost::CostSum;
 use crate::model::Point;
 
 /// The figures of the step under way.
@@ -25,7 +26,7 @@ pub(super) struct Open {
     output_tokens: u64,
     cache_read_tokens: u64,
     cache_write_tokens: u64,
-    cost: Usd,
+    cost: CostSum,
     /// At most as many as there are providers.
     by_provider: Vec<(ProviderName, u64)>,
 }
@@ -57,7 +58,7 @@ impl Open {
         self.output_tokens += usage.output_tokens.unwrap_or(0);
         self.cache_read_tokens += usage.cache_read_input_tokens.unwrap_or(0);
         self.cache_write_tokens += usage.cache_creation_input_tokens.unwrap_or(0);
-        self.cost = self.cost + record.cost.unwrap_or_default();
+        self.cost.add(record);
         let Some(provider) = &record.provider else { return };
         match self.by_provider.iter_mut().find(|(name, _)| name == provider) {
             Some((_, count)) => *count += 1,
@@ -80,7 +81,9 @@ impl Open {
             output_tokens: self.output_tokens,
             cache_read_tokens: self.cache_read_tokens,
             cache_write_tokens: self.cache_write_tokens,
-            cost_usd: self.cost.as_dollars(),
+            cost_usd: self.cost.usd().map(Usd::as_dollars),
+            is_cost_partial: self.cost.is_partial(),
+            unpriced_requests: self.cost.unpriced(),
             by_provider: self.by_provider.iter().map(|(name, count)| (name.to_string(), *count)).collect(),
         }
     }

@@ -30,6 +30,11 @@ async fn requests_attempts_tokens_and_cost_are_counted_by_their_labels() {
     assert!((cost - 72e-6).abs() < 1e-12, "{cost}");
     assert_eq!(served.sum("cc_relay_web_searches_total", &[("model", "claude-a")]), 4.0);
     assert_eq!(served.sum("cc_relay_unpriced_answers_total", &[("model", "unpriced")]), 1.0);
+    let families = served.families(Format::Prometheus);
+    let samples = families.iter().flat_map(|family| &family.samples);
+    let costs = || samples.clone().filter(|sample| sample.name == "cc_relay_cost_usd_total");
+    assert!(costs().count() > 0);
+    assert!(!costs().any(|sample| has(sample, &[("model", "unpriced")])), "an unknown cost is no sample");
     assert_eq!(served.sum("cc_relay_estimated_answers_total", &[]), 1.0);
 
     let successes = served.sum("cc_relay_attempts_total", &[("key", "a-1"), ("result", "success")]);

@@ -2,7 +2,7 @@
 
 import { chart } from "../chart.js";
 import { h } from "../dom.js";
-import { axisTime, duration, number, percent, plural, short, usd } from "../format.js";
+import { axisTime, cost, duration, number, percent, plural, short, usd } from "../format.js";
 import { keyCounts, lowest, providerReason, providerStatus, statusBadge } from "../health.js";
 import { empty, loading, name, notice, panel, select } from "../parts.js";
 import { href } from "../router.js";
@@ -61,7 +61,10 @@ function tiles() {
   const requests = total(points, "requests");
   const errors = total(points, "errors");
   const span = Math.max(1, (to - Math.max(from, points[0]?.unix_ms ?? from)) / MINUTE);
-  const cost = total(points, "cost_usd");
+  const known = total(points, "cost_usd");
+  const isPartial = total(points, "unpriced_requests") > 0;
+  // A step without a request costs nothing, and does not make an unknown cost known.
+  const spent = isPartial && known === 0 ? null : known;
   const read = total(points, "cache_read_tokens");
   const input = read + total(points, "input_tokens") + total(points, "cache_write_tokens");
   const last = points.findLast((point) => typeof point.content_p50_ms === "number");
@@ -71,7 +74,7 @@ function tiles() {
     tile("Errors", requests > 0 ? percent(errors / requests) : percent(0), `${number(errors)} failed, ${number(total(points, "rate_limited"))} rate limited`,
       errors > 0 && errors / requests > 0.05 ? "bad" : ""),
     tile("First content", duration(last?.content_p50_ms), `median; 95th percentile ${duration(last?.content_p95_ms)}`),
-    tile("Cost", usd(cost), `${usd((cost / span) * 60)} per hour`),
+    tile("Cost", cost(spent, isPartial), spent === null ? "no price is known" : `${cost((spent / span) * 60, isPartial)} per hour`),
     tile("From cache", input > 0 ? percent(read / input) : percent(0), `of ${short(input)} input tokens`),
   ]);
 }
@@ -97,7 +100,7 @@ function charts() {
       line("head, 95th percentile", "three", (point) => point.head_p95_ms),
     ] }),
     chart({ ...shared, id: "cost", title: "Cost", unit: "USD per minute", kind: "bars", format: usd, series: [
-      series("cost", "one", (point) => perMinute(point.cost_usd ?? 0)),
+      series("cost", "one", (point) => (point.cost_usd === null ? null : perMinute(point.cost_usd))),
     ] }),
     chart({ ...shared, id: "tokens", title: "Tokens", unit: "per minute", kind: "bars", format: short, series: [
       series("read from cache", "two", (point) => perMinute(point.cache_read_tokens ?? 0)),

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { NONE, bytes, dateTime, duration, number, percent, plural, usd, words } from "../format.js";
+import { NONE, bytes, cost, dateTime, duration, number, percent, plural, usd, words } from "../format.js";
 import { attemptStatus, requestStatus, statusBadge } from "../health.js";
 import { empty, loading, name, notice, panel, button } from "../parts.js";
 import { href } from "../router.js";
@@ -59,8 +59,13 @@ function summary(request) {
     fact("Duration", duration(elapsed(request)), `first content after ${duration(request.first_content_ms)}`),
     fact("Model", name(modelOf(request)), request.model_served && request.model_requested !== request.model_served ? `requested ${request.model_requested}` : ""),
     fact("Provider", request.provider ? h("a", { href: href("providers", request.provider) }, name(request.provider)) : NONE, plural(request.attempts?.length ?? 0, "attempt")),
-    fact("Cost", usd(request.cost_usd), request.cost_usd === null ? "no price is known, or nothing was billed" : "all attempts together"),
+    fact("Cost", cost(request.cost_usd, request.is_cost_partial), costRemark(request)),
   ]);
+}
+
+function costRemark(request) {
+  if (request.cost_usd === null) return request.end ? "no price is known" : "known at the end";
+  return request.is_cost_partial ? "without attempts of unknown price" : "all attempts together";
 }
 
 const fact = (term, value, remark) => h("div", { class: "tile", key: term },

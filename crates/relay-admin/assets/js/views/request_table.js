@@ -1,7 +1,7 @@
 // The table of requests.
 
 import { h } from "../dom.js";
-import { dateTime, duration, number, percent, plural, short, timeNear, usd } from "../format.js";
+import { cost, dateTime, duration, number, percent, plural, short, timeNear } from "../format.js";
 import { requestStatus, statusBadge } from "../health.js";
 import { name } from "../parts.js";
 import { href } from "../router.js";
@@ -34,7 +34,7 @@ const COLUMNS = [
   { key: "in", title: "Input", priority: 3, class: "right num", cell: (request) => short(inputOf(request.usage)) },
   { key: "cached", title: "Cached", priority: 4, class: "right num", cell: (request) => percent(cacheShare(request.usage)) },
   { key: "out", title: "Output", priority: 3, class: "right num", cell: outputCell },
-  { key: "cost", title: "Cost", priority: 2, class: "right num", cell: (request) => usd(request.cost_usd) },
+  { key: "cost", title: "Cost", priority: 2, class: "right num", cell: (request) => costOf(request) },
   { key: "attempts", title: "Attempts", priority: 4, class: "right num", cell: attemptsCell },
   { key: "duration", title: "Duration", priority: 2, class: "right num nowrap", cell: (request) => duration(elapsed(request)) },
 ];
@@ -49,9 +49,11 @@ function timeCell(request) {
 function modelCell(request) {
   const path = modelOf(request) ? null : `${request.method} ${request.path}`;
   return [name(modelOf(request) ?? path, path ? "mono" : ""), request.endpoint?.endsWith("/count_tokens") && h("span", { class: "tag" }, "count"),
-    h("span", { class: "below quiet" }, name(request.provider ?? "no provider"), ` · ${usd(request.cost_usd)} · ${duration(elapsed(request))}`,
+    h("span", { class: "below quiet" }, name(request.provider ?? "no provider"), ` · ${costOf(request)} · ${duration(elapsed(request))}`,
       request.attempts?.length > 1 && ` · ${plural(request.attempts.length, "attempt")}`)];
 }
+
+const costOf = (request) => cost(request.cost_usd, request.is_cost_partial);
 
 function outputCell(request) {
   const text = short(request.usage?.output_tokens);

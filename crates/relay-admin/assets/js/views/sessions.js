@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { ago, dateTime, number, percent, plural, short, timeNear, usd, words } from "../format.js";
+import { ago, cost, dateTime, number, percent, plural, short, timeNear, words } from "../format.js";
 import { badge, empty, field, loading, name, notice, pageOf, pager, panel } from "../parts.js";
 import { href, setParameters } from "../router.js";
 import { changed, relayNow, store } from "../store.js";
@@ -67,11 +67,12 @@ function sessionTable(rows) {
     { key: "model", title: "Model", priority: 3, class: "name-cell", cell: (session) => name(session.model) },
     { key: "input", title: "Input", priority: 4, class: "right num", cell: (session) => short(inputOf(session)) },
     { key: "output", title: "Output", priority: 4, class: "right num", cell: (session) => short(session.output_tokens) },
-    { key: "cost", title: "Cost", priority: 2, class: "right num", cell: (session) => usd(session.cost_usd) },
+    { key: "cost", title: "Cost", priority: 2, class: "right num", cell: costOf },
     { key: "last", title: "Last turn", priority: 3, class: "right num nowrap", cell: (session) => h("span", { title: dateTime(session.last_unix_ms) }, ago(session.last_unix_ms, relayNow())) },
   ], rows, { keyOf: (session) => session.session });
 }
 
+const costOf = (session) => cost(session.cost_usd, session.is_cost_partial);
 const inputOf = (session) => (session.input_tokens ?? 0) + (session.cache_read_tokens ?? 0) + (session.cache_write_tokens ?? 0);
 const shareOf = (session) => (inputOf(session) > 0 ? (session.cache_read_tokens ?? 0) / inputOf(session) : null);
 
@@ -134,7 +135,7 @@ function summary(session) {
     tile("Turns", number(session.turns), `last ${ago(session.last_unix_ms, relayNow())}`),
     tile("Input", short(inputOf(session)), `${short(session.cache_read_tokens)} read, ${short(session.cache_write_tokens)} written`),
     tile("Output", short(session.output_tokens), "tokens"),
-    tile("Cost", usd(session.cost_usd), session.client ? name(session.client) : "no client name"),
+    tile("Cost", costOf(session), session.client ? name(session.client) : "no client name"),
     tile("Model", name(session.model), `since ${timeNear(session.first_unix_ms, relayNow())}`),
   ]);
 }

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { csv, download } from "../csv.js";
 import { h } from "../dom.js";
-import { countdown, dateTime, number, percent, plural, short, usd } from "../format.js";
+import { cost, countdown, dateTime, number, percent, plural, short, usd } from "../format.js";
 import { button, empty, field, loading, meter, name, notice, pageOf, pager, panel, select } from "../parts.js";
 import { setParameters } from "../router.js";
 import { changed, relayNow, store } from "../store.js";
@@ -89,15 +89,15 @@ function content(chosen) {
 
 function failed(error) {
   if (error.status !== 503) return notice("bad", "bad", h("p", null, error.message));
-  return empty("The usage ledger is off.", error.message, h("p", null, h("code", null, "usage.enabled: true"), " in the configuration starts it. Live figures need no ledger."));
+  return empty("No usage can be shown.", error.message, h("p", null, "Live figures need no ledger."));
 }
 
 function tiles(total) {
   const tile = (term, value, remark) => h("div", { class: "tile", key: term }, h("dt", null, term), h("dd", { class: "tile-value num" }, value), h("dd", { class: "tile-remark num" }, remark));
-  const unpriced = total.unpriced_requests > 0 ? `without ${plural(total.unpriced_requests, "request")} of unknown price` : "all requests";
+  const unpriced = total.unpriced_requests > 0 ? `${plural(total.unpriced_requests, "request")} of unknown price` : "all requests";
   return h("dl", { class: "tiles", key: "tiles" }, [
-    tile("Cost", usd(total.cost_usd), unpriced),
-    tile("Saved by the cache", usd(total.saved_usd), `${usd(total.uncached_usd)} without a cache`),
+    tile("Cost", costOf(total), unpriced),
+    tile("Saved by the cache", usd(total.saved_usd), `${cost(total.uncached_usd, total.is_cost_partial)} without a cache`),
     tile("From cache", percent(total.cache_hit_rate), "of the input tokens"),
     tile("Requests", short(total.requests), `${number(total.attempts)} attempts, ${number(total.failed)} failed`),
     tile("Input", short(inputOf(total)), "tokens"),
@@ -105,6 +105,7 @@ function tiles(total) {
   ]);
 }
 
+const costOf = (row) => cost(row.cost_usd, row.is_cost_partial);
 const writes = (row) => (row.cache_write_5m_tokens ?? 0) + (row.cache_write_1h_tokens ?? 0);
 const inputOf = (row) => (row.input_tokens ?? 0) + (row.cache_read_tokens ?? 0) + writes(row);
 
@@ -116,7 +117,7 @@ function usageTable(rows, total, chosen, isTruncated) {
   const label = GROUPS.find(([key]) => key === chosen.by)[1];
   const columns = [
     { key: "group", title: label, isHead: true, class: "name-cell", cell: (row) => (row.isTotal ? "Total" : groupName(row.group)) },
-    { key: "cost", title: "Cost", class: "right num nowrap", cell: (row) => [usd(row.cost_usd), row.unpriced_requests > 0 && h("span", { class: "quiet", title: `${plural(row.unpriced_requests, "request")} of unknown price` }, " +?")] },
+    { key: "cost", title: "Cost", class: "right num nowrap", cell: (row) => (row.unpriced_requests > 0 ? h("span", { title: `${plural(row.unpriced_requests, "request")} of unknown price` }, costOf(row)) : costOf(row)) },
     { key: "bar", title: "Share of cost", priority: 3, class: "share-cell", cell: (row) => (row.isTotal ? "" : h("span", { class: "cost-bar", "aria-hidden": "true" }, h("span", { style: { width: `${most > 0 ? ((row.cost_usd ?? 0) / most) * 100 : 0}%` } }))) },
     { key: "requests", title: "Requests", class: "right num", cell: (row) => short(row.requests) },
     { key: "failed", title: "Failed", priority: 2, class: "right num", cell: (row) => short(row.failed) },
@@ -137,7 +138,7 @@ function usageTable(rows, total, chosen, isTruncated) {
 const groupName = (group) => (group === null || group === undefined || group === "" ? h("span", { class: "quiet" }, "without a name") : name(group));
 
 const FIELDS = ["requests", "attempts", "failed", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-  "web_search_requests", "cost_usd", "uncached_usd", "saved_usd", "cache_hit_rate", "estimated_requests", "unpriced_requests"];
+  "web_search_requests", "cost_usd", "uncached_usd", "saved_usd", "cache_hit_rate", "estimated_requests", "unpriced_requests", "is_cost_partial", "cache_losses"];
 
 function save(chosen) {
   const line = (row, group) => [group, ...FIELDS.map((key) => row[key])];
