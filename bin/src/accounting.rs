@@ -1,17 +1,25 @@
 //! The cost of requests: prices, the usage ledger and the budgets of clients.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(feature = "ledger")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use relay_admin::budget::Budgets;
 #[cfg(feature = "ledger")]
-use relay_admin::ledger::{Ledger, LedgerSettings, default_path};
+use relay_admin::ledger::{Ledger, LedgerSettings};
 use relay_admin::metrics::MetricsSettings;
 use relay_admin::prices::{CurrentPrices, PriceError, PriceTable};
-use relay_config::{Config, UsageConfig};
+use relay_config::Config;
+#[cfg(feature = "ledger")]
+use relay_config::UsageConfig;
 #[cfg(feature = "ledger")]
 use relay_messages::ErrorChain;
 use relay_server::Builder;
+#[cfg(feature = "ledger")]
+use tempfile::TempDir;
+
+use crate::ledger_place::LedgerPlace;
 
 /// The parts that count the cost of requests. Clones share them.
 #[derive(Clone)]
@@ -20,19 +28,73 @@ pub(crate) struct Accounting {
     pub(crate) budgets: Budgets,
     #[cfg(feature = "ledger")]
     pub(crate) ledger: Option<Ledger>,
+    /// The reason for which there is no ledger.
+    #[cfg(feature = "ledger")]
+    pub(crate) no_ledger: Option<String>,
+    /// The directory of a demonstration's ledger. The last clone removes it.
+    #[cfg(feature = "ledger")]
+    directory: Option<Arc<TempDir>>,
 }
 
 impl Accounting {
     /// Starts the parts that `config` enables. A ledger that cannot be used is a warning: the relay runs without it.
-    pub(crate) fn start(config: &Config) -> Result<Self, PriceError> {
+    pub(crate) fn start(config: &Config, is_demo: bool) -> Result<Self, PriceError> {
         let prices = CurrentPrices::new(PriceTable::new(config)?);
-        let path = ledger_path(&config.usage);
-        Ok(Self {
-            budgets: budgets(config, path.as_deref()),
-            #[cfg(feature = "ledger")]
-            ledger: path.and_then(|path| open(path, &config.usage, &prices)),
+        let place = LedgerPlace::of(&config.usage, is_demo);
+        if place == LedgerPlace::Nowhere {
+            tracing::warn!("the relay runs without a usage ledger: {}", place.absence().unwrap_or_default());
+        }
+        let path = match &place {
+            LedgerPlace::File(path) => Some(path.clone()),
+            _ => None,
+        };
+        let accounting = Self {
+            budgets: budgets(config, path.as_deref(), place.absence()),
             prices,
-        })
+            #[cfg(feature = "ledger")]
+            no_ledger: place.absence().map(str::to_owned),
+            #[cfg(feature = "ledger")]
+            ledger: None,
+            #[cfg(feature = "ledger")]
+            directory: None,
+        };
+        #[cfg(feature = "ledger")]
+        let accounting = accounting.with_ledger(&place, &config.usage);
+        Ok(accounting)
+    }
+
+    /// Opens the ledger at `place`.
+    #[cfg(feature = "ledger")]
+    fn with_ledger(mut self, place: &LedgerPlace, usage: &UsageConfig) -> Self {
+        let path = match place {
+            LedgerPlace::File(path) => Ok(Some(path.clone())),
+            LedgerPlace::Temporary => self.temporary_file().map(Some),
+            _ => Ok(None),
+        };
+        let open = |path| {
+            let settings = LedgerSettings::new(path)
+                .with_retention_days(usage.retention_days)
+                .with_prices(self.prices.clone());
+            Ledger::open(settings).map_err(|error| ErrorChain(&error).to_string())
+        };
+        match path.map_err(|error| error.to_string()).and_then(|path| path.map(open).transpose()) {
+            Ok(ledger) => self.ledger = ledger,
+            Err(error) => {
+                tracing::warn!(error, "the relay runs without a usage ledger");
+                self.no_ledger = Some(error);
+            }
+        }
+        self
+    }
+
+    /// Creates the directory of a demonstration's ledger, and returns the file.
+    #[cfg(feature = "ledger")]
+    fn temporary_file(&mut self) -> std::io::Result<PathBuf> {
+        let directory = tempfile::Builder::new().prefix("cc-relay-demo-").tempdir()?;
+        let path = directory.path().join("usage.db");
+        tracing::info!(file = %path.display(), "the usage of the demonstration is kept until it stops");
+        self.directory = Some(Arc::new(directory));
+        Ok(path)
     }
 
     /// Gives the relay that `builder` builds its prices and its budgets, and hands its records to the parts.
@@ -64,32 +126,9 @@ impl Accounting {
     }
 }
 
-/// Returns the file of the ledger; `None` if it is disabled, or has no place.
-pub(crate) fn ledger_path(usage: &UsageConfig) -> Option<PathBuf> {
-    #[cfg(feature = "ledger")]
-    if usage.enabled {
-        return usage.path.clone().or_else(|| default_path(|name| std::env::var_os(name)));
-    }
-    let _ = usage;
-    None
-}
-
-#[cfg(feature = "ledger")]
-fn open(path: PathBuf, usage: &UsageConfig, prices: &CurrentPrices) -> Option<Ledger> {
-    let settings =
-        LedgerSettings::new(path).with_retention_days(usage.retention_days).with_prices(prices.clone());
-    match Ledger::open(settings) {
-        Ok(ledger) => Some(ledger),
-        Err(error) => {
-            tracing::warn!(error = %ErrorChain(&error), "the relay runs without a usage ledger");
-            None
-        }
-    }
-}
-
 /// Reads the amounts that the clients have spent before the start. The start waits for them only if a client has a budget: a
 /// reload may add one later.
-fn budgets(config: &Config, path: Option<&Path>) -> Budgets {
+fn budgets(config: &Config, path: Option<&Path>, no_ledger: Option<&str>) -> Budgets {
     let keys = &config.server.auth.keys;
     let has_budget = keys.iter().any(|client| client.budget.is_some());
     let budgets = Budgets::new();
@@ -99,7 +138,8 @@ fn budgets(config: &Config, path: Option<&Path>) -> Budgets {
         #[cfg(feature = "ledger")]
         Some(path) if !keys.is_empty() => add_ledger_later(&budgets, path.to_owned()),
         None if has_budget => tracing::warn!(
-            "budgets count from zero at each start, since there is no usage ledger (usage.enabled)"
+            "budgets count from zero at each start, since there is no usage ledger: {}",
+            no_ledger.unwrap_or("a demonstration keeps none")
         ),
         _ => {}
     }

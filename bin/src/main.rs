@@ -16,6 +16,7 @@ mod client_hint;
 mod compose;
 mod config;
 mod explain;
+mod ledger_place;
 mod listen;
 mod logging;
 mod observers;

@@ -96,6 +96,7 @@ impl Observers {
         #[cfg(feature = "ledger")]
         {
             parts.ledger = self.accounting.ledger;
+            parts.no_ledger = self.accounting.no_ledger;
         }
         parts.budgets = Some(self.accounting.budgets);
         parts.server = config.server.clone();

@@ -67,7 +67,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     let config = &start.loaded.config;
     let log = logging::install(&config.logging, config.secrets())?;
     start.log();
-    let accounting = Accounting::start(&start.loaded.config)?;
+    let accounting = Accounting::start(&start.loaded.config, matches!(start.origin, Origin::Demo))?;
     let ended = runtime.block_on(run(settings, start, &accounting, signals, &log));
     // Every record has reached the queue of the ledger by now.
     accounting.close();
@@ -131,6 +131,9 @@ async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The services of the admin listener, for the log.
+const ADMIN: &str = if cfg!(feature = "dashboard") { "dashboard and admin" } else { "admin" };
+
 /// The listeners that show the observers.
 struct Shown {
     admin: Vec<TcpListener>,
@@ -153,7 +156,7 @@ impl Shown {
             serving.spawn(relay_admin::serve::serve_metrics(self.metrics, site, is_set(stop.subscribe())));
         }
         if let Some(admin) = observers.admin(relay, config, process) {
-            announce_also("admin", &self.admin, "")?;
+            announce_also(ADMIN, &self.admin, "")?;
             serving.spawn(relay_admin::serve::serve(self.admin, admin, is_set(stop.subscribe())));
         }
         Ok(serving)

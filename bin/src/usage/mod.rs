@@ -13,8 +13,8 @@ use relay_admin::ledger::{
     GroupBy, LedgerError, LedgerReader, TimeError, UsageQuery, UsageReport, parse_time,
 };
 
-use crate::accounting::ledger_path;
 use crate::cli::{Settings, UsageArguments};
+use crate::ledger_place::LedgerPlace;
 use crate::output::Output;
 use crate::settings::{SettingsError, usage_config};
 
@@ -25,8 +25,14 @@ pub(crate) enum UsageError {
     Settings(#[source] SettingsError),
     #[error("--{option}")]
     Time { option: &'static str, source: TimeError },
-    #[error("there is no usage ledger: usage.enabled is false; name one with --file")]
-    Disabled,
+    #[error("--until: found `{until}`, expected a time after --since `{since}`")]
+    Span { since: String, until: String },
+    #[error("there is no usage ledger: {reason}; --file names another one")]
+    Absent { reason: &'static str },
+    #[error(
+        "a demonstration keeps its usage only until it stops: see its dashboard, or name the file in its log with --file"
+    )]
+    Demo,
     #[error(
         "there is no usage ledger at {}: `cc-relay serve` writes it; if it runs as another user or as a service, name its \
          file with --file",
@@ -45,7 +51,7 @@ impl UsageError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::Settings(error) => error.is_usage(),
-            Self::Time { .. } => true,
+            Self::Time { .. } | Self::Span { .. } => true,
             _ => false,
         }
     }
@@ -93,15 +99,22 @@ fn query(arguments: &UsageArguments) -> Result<UsageQuery, UsageError> {
     query.until_unix_ms = time("until", &arguments.until)?;
     query.by = arguments.by.as_deref().and_then(GroupBy::named);
     query.limit = arguments.limit;
+    if query.has_empty_span() {
+        let [since, until] =
+            [&arguments.since, &arguments.until].map(|text| text.clone().unwrap_or_default());
+        return Err(UsageError::Span { since, until });
+    }
     Ok(query)
 }
 
 fn path(arguments: &UsageArguments, settings: &Settings) -> Result<PathBuf, UsageError> {
-    match &arguments.file {
-        Some(path) => Ok(path.clone()),
-        None => {
-            let usage = usage_config(settings).map_err(UsageError::Settings)?;
-            ledger_path(&usage).ok_or(UsageError::Disabled)
-        }
+    if let Some(path) = &arguments.file {
+        return Ok(path.clone());
+    }
+    let usage = usage_config(settings).map_err(UsageError::Settings)?;
+    match LedgerPlace::of(&usage, settings.demo) {
+        LedgerPlace::File(path) => Ok(path),
+        LedgerPlace::Temporary => Err(UsageError::Demo),
+        place => Err(UsageError::Absent { reason: place.absence().unwrap_or_default() }),
     }
 }

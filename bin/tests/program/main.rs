@@ -14,6 +14,8 @@ mod hint;
 mod key_names;
 #[cfg(all(unix, feature = "ledger"))]
 mod ledger;
+#[cfg(all(unix, feature = "ledger"))]
+mod ledger_place;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]

@@ -31,9 +31,12 @@ pub struct AdminParts {
     pub metrics: Option<Metrics>,
     /// The path of the metrics. Default `/metrics`.
     pub metrics_path: String,
-    /// The usage ledger; `None` if it is disabled.
+    /// The usage ledger; `None` if there is none.
     #[cfg(feature = "ledger")]
     pub ledger: Option<Ledger>,
+    /// The reason for which there is no ledger, for the answers of the API.
+    #[cfg(feature = "ledger")]
+    pub no_ledger: Option<String>,
     /// The money that clients have spent.
     pub budgets: Option<Budgets>,
     /// The sessions, and the diagnosis of their prompt caches.
@@ -63,6 +66,8 @@ impl AdminParts {
             metrics_path: "/metrics".to_owned(),
             #[cfg(feature = "ledger")]
             ledger: None,
+            #[cfg(feature = "ledger")]
+            no_ledger: None,
             budgets: None,
             prompt_cache: None,
             server: ServerConfig::default(),

@@ -66,7 +66,8 @@ pub(super) async fn usage(
     let query = query(&parameters)?;
     let unavailable = |reason: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, reason);
     let Some(ledger) = app.parts.ledger.clone() else {
-        return Err(unavailable("the usage ledger is off (usage.enabled)".to_owned()));
+        let reason = app.parts.no_ledger.as_deref().unwrap_or("this program keeps none");
+        return Err(unavailable(format!("there is no usage ledger: {reason}")));
     };
     // The semaphore is never closed.
     let _place = app.queries.acquire().await;
@@ -94,6 +95,13 @@ fn query(parameters: &UsageParameters) -> Result<UsageQuery, Problem> {
     let (since, until) = (time("since", &parameters.since)?, time("until", &parameters.until)?);
     let mut query = UsageQuery::default();
     (query.since_unix_ms, query.until_unix_ms) = (since, until);
+    if query.has_empty_span() {
+        let [since, until] =
+            [&parameters.since, &parameters.until].map(|time| cut(given(time).unwrap_or_default()));
+        return Err(Problem::bad_request(format!(
+            "until: found `{until}`, expected a time after since, `{since}`"
+        )));
+    }
     (query.by, query.limit) = (by, parameters.limit);
     let text = |value: &Option<String>| given(value).map(str::to_owned);
     query.filters.provider = text(&parameters.provider);

@@ -189,7 +189,15 @@ async fn the_usage_is_that_of_the_ledger() {
     let groups: Vec<_> = usage["rows"].as_array().unwrap().iter().map(|row| &row["group"]).collect();
     assert_eq!(groups.len(), 2, "{usage}");
     assert_eq!(fixture.json("/admin/v1/usage?until=2020-01-01").await["total"]["requests"], 0);
-    for query in ["since=yesterday", "by=x", "limit=0", "limit=10001", "unknown=1"] {
+    for query in [
+        "since=yesterday",
+        "by=x",
+        "limit=0",
+        "limit=10001",
+        "unknown=1",
+        "since=1h&until=2h",
+        "since=2026-11-26&until=2026-11-26",
+    ] {
         assert_eq!(fixture.get(&format!("/admin/v1/usage?{query}")).await.status, 400, "{query}");
     }
     let off = Fixture::with(Settings { without_ledger: true, ..Settings::default() }).await;
