@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::claude_settings::CcCommand;
+
 /// A relay between Claude Code and the providers of its models.
 ///
 /// Without a command, the relay is started. Without a configuration file, it uses the providers found in the environment.
@@ -169,6 +171,9 @@ pub(crate) enum ConfigCommand {
     Show,
     /// Print the JSON Schema of the configuration file.
     Schema,
+    /// Point Claude Code at the relay in its settings, or restore them.
+    #[command(subcommand)]
+    Cc(CcCommand),
 }
 
 #[cfg(test)]

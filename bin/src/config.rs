@@ -3,12 +3,14 @@
 use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::builder::styling::AnsiColor;
 use relay_config::{FindError, Format};
 use relay_server::{BuildError, Relay};
 use tempfile::PersistError;
 
+use crate::claude_settings::{self, ClaudeSettingsError};
 use crate::cli::{ConfigCommand, Settings};
 use crate::output::Output;
 use crate::settings::{self, Origin, SettingsError, Start, variable};
@@ -37,6 +39,8 @@ pub(crate) enum ConfigError {
         source: io::Error,
     },
     #[error(transparent)]
+    ClaudeSettings(#[from] ClaudeSettingsError),
+    #[error(transparent)]
     Output(#[from] io::Error),
 }
 
@@ -44,21 +48,28 @@ impl ConfigError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::Settings(error) => error.is_usage(),
+            Self::ClaudeSettings(error) => error.is_usage(),
             Self::NotYaml { .. } => true,
             _ => false,
         }
     }
 }
 
-pub(crate) fn run(command: ConfigCommand, settings: Settings, out: &mut Output) -> Result<(), ConfigError> {
+pub(crate) fn run(
+    command: ConfigCommand,
+    settings: Settings,
+    out: &mut Output,
+) -> Result<ExitCode, ConfigError> {
     match command {
-        ConfigCommand::Init { path, force } => init(path, force, out),
+        ConfigCommand::Init { path, force } => init(path, force, out)?,
         ConfigCommand::Validate { path } => {
-            validate(&Settings { config: path.or(settings.config), ..settings }, out)
+            validate(&Settings { config: path.or(settings.config), ..settings }, out)?;
         }
-        ConfigCommand::Show => show(&settings, out),
-        ConfigCommand::Schema => out.line(relay_config::schema()).map_err(ConfigError::Output),
+        ConfigCommand::Show => show(&settings, out)?,
+        ConfigCommand::Schema => out.line(relay_config::schema())?,
+        ConfigCommand::Cc(command) => return Ok(claude_settings::run(&command, &settings, out)?),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn init(path: Option<PathBuf>, force: bool, out: &mut Output) -> Result<(), ConfigError> {

@@ -11,6 +11,7 @@
 //! Exit codes: 0 for success, 1 for a failure, 2 for a mistake on the command line.
 
 mod accounting;
+mod claude_settings;
 mod cli;
 mod client_hint;
 mod compose;
@@ -21,6 +22,7 @@ mod listen;
 mod logging;
 mod observers;
 mod output;
+mod probe;
 mod reload;
 mod serve;
 mod settings;
@@ -69,7 +71,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Explain(arguments) => return Ok(explain::explain(&arguments, &cli.settings, &mut out)?),
         #[cfg(feature = "ledger")]
         Command::Usage(arguments) => usage::usage(&arguments, &cli.settings, &mut out)?,
-        Command::Config(command) => config::run(command, cli.settings, &mut out)?,
+        Command::Config(command) => return Ok(config::run(command, cli.settings, &mut out)?),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);

@@ -114,7 +114,7 @@ fn admin(arguments: &StatusArguments, settings: &Settings) -> Option<Client> {
 }
 
 /// The URL at which a client on this machine reaches the relay of this configuration.
-fn url(config: &Config) -> String {
+pub(crate) fn url(config: &Config) -> String {
     url_of(&config.server.listen.first().cloned().unwrap_or_default())
 }
 

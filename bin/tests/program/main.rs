@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod admin;
+#[cfg(unix)]
+mod claude_settings;
 mod config;
 mod dashboard;
 #[cfg(unix)]

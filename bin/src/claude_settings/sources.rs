@@ -1,0 +1,154 @@
+//! The variables of Claude Code that concern a relay, in every settings file and in the environment.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::change::text_of;
+use super::document::Document;
+use super::error::ClaudeSettingsError as Error;
+use super::location::{self, Location, Rank};
+use super::{connection, file};
+use crate::settings::variable;
+
+/// The variables that make Claude Code call a cloud, past any base URL.
+pub(crate) const CLOUD_MODES: [&str; 5] = [
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CODE_USE_FOUNDRY",
+    "CLAUDE_CODE_USE_MANTLE",
+    "CLAUDE_CODE_USE_ANTHROPIC_AWS",
+];
+/// The variables with a proxy. Claude Code uses it for a relay on this machine too.
+pub(crate) const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+/// The variables with the exceptions of a proxy.
+pub(crate) const PROXY_EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// The variables with a credential, the strongest first.
+pub(crate) const CREDENTIALS: [&str; 3] =
+    [connection::AUTH_TOKEN, "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"];
+/// The variable that makes Claude Code ignore the base URL and the credentials in settings files.
+pub(crate) const MANAGED_BY_HOST: &str = "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST";
+
+/// Returns all names that are read.
+fn names() -> impl Iterator<Item = &'static str> {
+    [connection::BASE_URL]
+        .into_iter()
+        .chain(CREDENTIALS)
+        .chain(CLOUD_MODES)
+        .chain([MANAGED_BY_HOST, connection::MODEL_DISCOVERY])
+        .chain(PROXIES)
+        .chain(PROXY_EXCEPTIONS)
+}
+
+/// A source of variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(crate) rank: Rank,
+    /// The settings file. `None` for the environment.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) exists: bool,
+    /// The reason that the file cannot be read, or is ignored by Claude Code.
+    pub(crate) problem: Option<String>,
+    /// The variables that are set. An empty value cancels those of lower ranks.
+    pub(crate) variables: BTreeMap<&'static str, String>,
+    /// True if the file names a command that prints a key.
+    pub(crate) has_key_helper: bool,
+}
+
+impl Source {
+    /// Reads every source, the highest rank first.
+    pub(crate) fn all() -> Vec<Self> {
+        location::all().into_iter().map(Self::of).chain([Self::environment()]).collect()
+    }
+
+    fn of(Location { rank, path }: Location) -> Self {
+        let mut source = Self {
+            rank,
+            path: Some(path.clone()),
+            exists: true,
+            problem: None,
+            variables: BTreeMap::new(),
+            has_key_helper: false,
+        };
+        match file::read(&path) {
+            Ok(None) => source.exists = false,
+            Ok(Some(bytes)) => match Document::parse(&bytes) {
+                Ok(document) => source.take(&document),
+                Err(invalid) => source.problem = Some(invalid.to_string()),
+            },
+            Err(Error::Read { source: error, .. }) => {
+                source.problem = Some(format!("the file cannot be read: {error}"));
+            }
+            Err(error) => source.problem = Some(error.to_string()),
+        }
+        source
+    }
+
+    fn take(&mut self, document: &Document) {
+        let value = |name| {
+            let json = document.get(name)?;
+            // Claude Code takes a number as its text.
+            Some((name, text_of(json).unwrap_or_else(|| json.to_owned())))
+        };
+        self.variables = names().filter_map(value).collect();
+        self.has_key_helper = document.root().is_some_and(|root| root.get("apiKeyHelper").is_some());
+    }
+
+    fn environment() -> Self {
+        let value = |name| Some((name, variable(name).filter(|value| !value.is_empty())?));
+        Self {
+            rank: Rank::Environment,
+            path: None,
+            exists: true,
+            problem: None,
+            variables: names().filter_map(value).collect(),
+            has_key_helper: false,
+        }
+    }
+
+    /// The name of the source in a message.
+    pub(crate) fn name(&self) -> String {
+        match &self.path {
+            Some(path) => path.display().to_string(),
+            None => "the environment".to_owned(),
+        }
+    }
+}
+
+/// Returns the value of a variable that Claude Code uses, with its source. `None` if no source sets it, or if the highest one
+/// cancels it with an empty value.
+pub(crate) fn in_force<'a>(sources: &'a [Source], name: &str) -> Option<(&'a Source, &'a str)> {
+    let (source, value) = sources.iter().find_map(|source| Some((source, source.variables.get(name)?)))?;
+    (!value.is_empty()).then_some((source, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(rank: Rank, variables: &[(&'static str, &str)]) -> Source {
+        Source {
+            rank,
+            path: None,
+            exists: true,
+            problem: None,
+            variables: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            has_key_helper: false,
+        }
+    }
+
+    #[test]
+    fn the_highest_rank_decides_and_an_empty_value_cancels() {
+        let sources = [
+            source(Rank::Managed, &[]),
+            source(Rank::User, &[("ANTHROPIC_BASE_URL", "http://file"), ("ANTHROPIC_API_KEY", "")]),
+            source(
+                Rank::Environment,
+                &[("ANTHROPIC_BASE_URL", "http://shell"), ("ANTHROPIC_API_KEY", "key")],
+            ),
+        ];
+        let (source, value) = in_force(&sources, "ANTHROPIC_BASE_URL").unwrap();
+        assert_eq!((source.rank, value), (Rank::User, "http://file"));
+        assert_eq!(in_force(&sources, "ANTHROPIC_API_KEY"), None);
+        assert_eq!(in_force(&sources, "ANTHROPIC_AUTH_TOKEN"), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! Determines the server at a URL: a cc-relay, another one, or none.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use relay_config::Secret;
+use serde_json::Value;
+
+use crate::output::printable;
+use crate::status::client::Client;
+
+/// The time for all requests of one probe. A relay answers these routes from memory.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The server at a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// A cc-relay.
+    Relay {
+        version: String,
+        /// True if it admits a client with the key of the probe, or without one.
+        admits: bool,
+    },
+    /// A server that is not a cc-relay.
+    Other,
+    /// No server answers.
+    None,
+    /// Not known: the probe speaks only plain HTTP.
+    Unknown,
+}
+
+impl Server {
+    /// Sends a few requests to `url`. They reach no upstream.
+    pub(crate) async fn at(url: &str, key: Option<Secret>) -> Self {
+        let client = url.parse().ok().and_then(|uri| Client::new(&uri, key));
+        let Some(client) = client else { return Self::Unknown };
+        tokio::time::timeout(TIMEOUT, Self::found_by(&client)).await.unwrap_or(Self::None)
+    }
+
+    async fn found_by(client: &Client) -> Self {
+        let Ok((_, root)) = client.get("/").await else { return Self::None };
+        if json(&root)["service"] != "cc-relay" {
+            return Self::Other;
+        }
+        let version = client.get("/healthz").await.ok().map(|(_, body)| json(&body));
+        let version = version.as_ref().and_then(|body| body["version"].as_str());
+        let Some(version) = version.map(printable) else { return Self::Other };
+        let listed = client.get("/v1/providers").await;
+        let admits =
+            listed.is_ok_and(|(status, body)| status == StatusCode::OK && json(&body)["data"].is_array());
+        Self::Relay { version, admits }
+    }
+}
+
+fn json(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_default()
+}
