@@ -26,8 +26,8 @@ platform() {
     aarch64 | arm64) arch=arm64 ;;
     *) echo "no Claude Code package is known for $(uname -m)" >&2 && return 1 ;;
     esac
-    # A system with glibc may have musl's loader too, as a build tool.
-    if [[ $os == linux ]] && ldd --version 2>&1 | grep -qi musl; then libc=-musl; fi
+    # The musl loader may be installed beside glibc, to build for musl.
+    if [[ $os == linux ]] && ! getconf GNU_LIBC_VERSION >/dev/null 2>&1; then libc=-musl; fi
     echo "$os-$arch$libc"
 }
 
