@@ -312,6 +312,9 @@ pub enum Concern {
         "the file contains a secret and every user of this machine can read it; chmod 600, or use ${{NAME}}"
     )]
     ReadableByOthers,
+    /// The private key of the relay is readable by every user of the machine.
+    #[error("every user of this machine can read the private key; chmod 600")]
+    KeyReadableByOthers,
     /// Users other than the owner of the file can change it.
     #[error("other users of this machine can change the file, and with it the use of every key; chmod go-w")]
     WritableByOthers,

@@ -72,7 +72,8 @@ pub use config::{
     EntraConfig, GoogleCredentials, GuardrailTrace, HealthConfig, HostName, KeyConfig, KeyLimits,
     ListenAddress, LogFormat, LogLevel, LogOutput, LoggingConfig, MetricsConfig, ModelPatterns, Origin,
     Pooling, PriceRank, PriceRule, PriceTier, ProviderConfig, ProviderHeaders, ProviderKind, RoutingConfig,
-    ServerConfig, Strategy, StreamBreak, TokenPrices, UsageConfig, VertexConfig, aws_service,
+    ServerConfig, Strategy, StreamBreak, TlsConfig, TokenPrices, UnixSocket, UsageConfig, VertexConfig,
+    aws_service,
 };
 pub use config_file::{FindError, find_file};
 pub use date::{parse_rfc3339, write_rfc3339};

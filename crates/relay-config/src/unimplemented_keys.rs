@@ -31,7 +31,6 @@ const fn unimplemented(pattern: &'static str, off: Off, instead: &'static str) -
 }
 
 const KEYS: &[UnimplementedKey] = &[
-    unimplemented("server.tls", Off::Empty, "terminate TLS at a proxy in front of cc-relay"),
     unimplemented("logging.debug_options.log_tls_metrics", Off::False, ""),
     unimplemented("usage.database_url", Off::Empty, "the ledger is a file: usage.path"),
     unimplemented("state", Off::Set("backend", "memory"), "the state is kept in memory"),

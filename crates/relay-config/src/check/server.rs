@@ -1,7 +1,7 @@
 //! Checks the `server` settings.
 
 use super::checker::Checker;
-use crate::config::{ClientAuth, ServerConfig};
+use crate::config::{ClientAuth, ServerConfig, TlsConfig};
 use crate::error::Fault;
 use crate::rules::{self, Problems, value_fault};
 use crate::secret::Secret;
@@ -9,6 +9,10 @@ use crate::tree::KeyPath;
 
 pub(super) fn check(server: &ServerConfig, path: &KeyPath, to: &mut Checker) {
     check_listen(server, &path.key("listen"), to);
+    check_unix_sockets(server, &path.key("unix_sockets"), to);
+    if let Some(tls) = &server.tls {
+        check_tls(tls, &path.key("tls"), to);
+    }
     to.limit(&path.key("timeout_ms"), server.timeout);
     to.limit(&path.key("write_timeout_ms"), server.write_timeout);
     to.duration(&path.key("drain_timeout_ms"), server.drain_timeout);
@@ -25,7 +29,7 @@ pub(super) fn check(server: &ServerConfig, path: &KeyPath, to: &mut Checker) {
 }
 
 fn check_listen(server: &ServerConfig, path: &KeyPath, to: &mut Checker) {
-    if server.listen.is_empty() {
+    if server.listen.is_empty() && server.unix_sockets.is_empty() {
         to.problem(path, Fault::Missing { expected: "give at least one address".to_owned() });
     }
     for (index, address) in server.listen.iter().enumerate() {
@@ -36,6 +40,26 @@ fn check_listen(server: &ServerConfig, path: &KeyPath, to: &mut Checker) {
             to.problem(&path, value_fault(found, "host:port, as in 127.0.0.1:8787", hint));
         } else if address.port != 0 && server.listen[..index].contains(address) {
             to.problem(&path, value_fault(format!("\"{address}\" twice"), "each address once", ""));
+        }
+    }
+}
+
+fn check_unix_sockets(server: &ServerConfig, path: &KeyPath, to: &mut Checker) {
+    for (index, socket) in server.unix_sockets.iter().enumerate() {
+        let path = path.index(index);
+        if let Some(fault) = rules::unix_socket::fault(socket) {
+            to.problem(&path, fault);
+        } else if server.unix_sockets[..index].iter().any(|other| other.path == socket.path) {
+            to.problem(&path, value_fault(format!("\"{socket}\" twice"), "each path once", ""));
+        }
+    }
+}
+
+fn check_tls(tls: &TlsConfig, path: &KeyPath, to: &mut Checker) {
+    let files = [("cert", Some(&tls.cert)), ("key", Some(&tls.key)), ("client_ca", tls.client_ca.as_ref())];
+    for (name, file) in files {
+        if file.is_some_and(|file| file.as_os_str().is_empty()) {
+            to.problem(&path.key(name), value_fault("an empty path", "the path of a PEM file", ""));
         }
     }
 }

@@ -17,6 +17,8 @@ mod provider;
 mod routing;
 mod secrets;
 mod server;
+mod tls;
+mod unix_socket;
 mod vertex;
 mod web;
 
@@ -33,6 +35,8 @@ pub use prices::{PriceRank, PriceRule, PriceTier, TokenPrices};
 pub use provider::{ProviderConfig, ProviderHeaders};
 pub use routing::{Affinity, RoutingConfig, Strategy, StreamBreak};
 pub use server::{ListenAddress, ServerConfig};
+pub use tls::TlsConfig;
+pub use unix_socket::UnixSocket;
 pub use vertex::{GoogleCredentials, VertexConfig};
 pub use web::{HostName, Origin};
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::ClientAuth;
 use super::web::{HostName, Origin};
+use super::{ClientAuth, TlsConfig, UnixSocket};
 
 /// The listener for clients.
 ///
@@ -23,8 +23,12 @@ use super::web::{HostName, Origin};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// The addresses to listen on; never empty. Default `127.0.0.1:8787`.
+    /// The addresses to listen on; empty only if there are Unix sockets. Default `127.0.0.1:8787`.
     pub listen: Vec<ListenAddress>,
+    /// The Unix sockets to listen on, which `server.listen` names too. Default: none.
+    pub unix_sockets: Vec<UnixSocket>,
+    /// The certificate of the addresses; Unix sockets have none. `None`, the default, serves plain HTTP.
+    pub tls: Option<TlsConfig>,
     /// The timeout for a request up to its response headers, all attempts included; `None` is no limit. Default 600
     /// s.
     pub timeout: Option<Duration>,
@@ -43,7 +47,8 @@ pub struct ServerConfig {
     /// The longest time for which a client may accept no further byte of its response; `None` is no limit. Default
     /// 60 s.
     pub write_timeout: Option<Duration>,
-    /// Serves cleartext HTTP/2 with prior knowledge (h2c) in addition to HTTP/1.1. Default `true`.
+    /// Serves HTTP/2 in addition to HTTP/1.1: with prior knowledge in cleartext (h2c), and by ALPN over TLS. Default
+    /// `true`.
     pub enable_http2: bool,
     /// The hosts that a request may name, in addition to loopback names and addresses. Empty, the default: those alone on
     /// a loopback listener, every host on another one.
@@ -58,6 +63,8 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: vec![ListenAddress::default()],
+            unix_sockets: Vec::new(),
+            tls: None,
             timeout: Some(Duration::from_secs(600)),
             max_concurrent: None,
             max_body_bytes: 32 * 1024 * 1024,
@@ -78,6 +85,20 @@ impl ServerConfig {
     #[must_use]
     pub fn with_listen(mut self, addresses: impl IntoIterator<Item = ListenAddress>) -> Self {
         self.listen = addresses.into_iter().collect();
+        self
+    }
+
+    /// Sets the Unix sockets to listen on, in addition to the addresses.
+    #[must_use]
+    pub fn with_unix_sockets(mut self, sockets: impl IntoIterator<Item = UnixSocket>) -> Self {
+        self.unix_sockets = sockets.into_iter().collect();
+        self
+    }
+
+    /// Sets the certificate of the addresses.
+    #[must_use]
+    pub fn with_tls(mut self, tls: impl Into<Option<TlsConfig>>) -> Self {
+        self.tls = tls.into();
         self
     }
 
@@ -137,10 +158,17 @@ impl ServerConfig {
         self
     }
 
-    /// Returns `true` if there are addresses, and each is reachable from this machine only.
+    /// Returns `true` if there are addresses or Unix sockets, and each is reachable from this machine only.
     #[must_use]
     pub fn is_loopback_only(&self) -> bool {
-        !self.listen.is_empty() && self.listen.iter().all(ListenAddress::is_loopback)
+        let has_any = !self.listen.is_empty() || !self.unix_sockets.is_empty();
+        has_any && self.listen.iter().all(ListenAddress::is_loopback)
+    }
+
+    /// Returns `true` if every client outside of this machine needs a certificate (`server.tls.client_ca`).
+    #[must_use]
+    pub fn admits_by_certificate(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
     }
 
     /// Returns `true` if a request that carries only a subscription token may be served with configured keys, for a

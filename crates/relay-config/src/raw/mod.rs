@@ -22,7 +22,7 @@ pub(crate) use observe::{Admin, Metrics, Usage};
 pub(crate) use prices::{Price, PriceTier};
 pub(crate) use provider::{Auth, Capabilities, Key, PoolingStrategy, Provider, ProviderType};
 pub(crate) use routing::{Affinity, OnStreamBreak, Routing, Strategy};
-pub(crate) use server::{BudgetPeriod, ClientAuth, ClientKey, Listen, Server};
+pub(crate) use server::{BudgetPeriod, ClientAuth, ClientKey, Listen, Server, Tls};
 
 use schemars::JsonSchema;
 use serde::Deserialize;

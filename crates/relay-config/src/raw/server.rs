@@ -1,16 +1,16 @@
 //! The `server` section of the file.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use super::unimplemented::Tls;
 
 /// The listener for clients: addresses, limits, and the clients that are admitted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Server {
-    /// The addresses that clients connect to: one `host:port`, or a list of them. Default `127.0.0.1:8787`.
+    /// The addresses that clients connect to: one `host:port` or `unix:PATH`, or a list of them. Default `127.0.0.1:8787`.
     #[schemars(extend("default" = "127.0.0.1:8787"))]
     pub(crate) listen: Option<Listen>,
     /// Timeout for a request up to its response headers, all attempts included, in milliseconds. Default 600000; 0
@@ -40,7 +40,7 @@ pub(crate) struct Server {
     /// ends, and everything that it holds is released. Default 60000; 0 is no limit.
     #[schemars(range(min = 0, max = 86_400_000), extend("default" = 60_000))]
     pub(crate) write_timeout_ms: Option<u64>,
-    /// Serve cleartext HTTP/2 with prior knowledge (h2c) in addition to HTTP/1.1. Default true.
+    /// Serve HTTP/2 in addition to HTTP/1.1: with prior knowledge in cleartext (h2c), and by ALPN with `tls`. Default true.
     #[schemars(extend("default" = true))]
     pub(crate) enable_http2: Option<bool>,
     /// The hosts that the `Host` header of a request may name, in addition to loopback names and addresses. Default: none
@@ -48,21 +48,40 @@ pub(crate) struct Server {
     pub(crate) allowed_hosts: Vec<String>,
     /// The web pages that may call the relay.
     pub(crate) cors: Cors,
-    /// TLS certificates, to serve HTTPS on the listener for clients.
-    tls: Tls,
+    /// The certificate of the relay, to serve HTTPS.
+    pub(crate) tls: Tls,
     /// The credentials of clients that are admitted. With nothing set, every client that can reach the listener is
     /// admitted.
     pub(crate) auth: ClientAuth,
 }
 
-/// One `host:port`, or a list of them. An IPv6 address is written in brackets.
+/// One address, or a list of them: `host:port`, with an IPv6 address in brackets, or `unix:` and the path of a Unix socket.
+/// `?mode=0660` after the path sets the permissions of the socket, which are 0600 otherwise.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Listen {
-    /// One address, as `host:port`.
+    /// One address, as `host:port` or `unix:PATH`.
     One(#[schemars(length(min = 1))] String),
-    /// Several addresses, each as `host:port`.
+    /// Several addresses, each as `host:port` or `unix:PATH`.
     Many(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// The files of the relay's certificate, in PEM. With them, the addresses of `listen` serve HTTPS; Unix sockets serve HTTP as
+/// before. A file is read again when it changes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// The path of a file with the certificate, followed by the intermediate certificates of its authority.
+    #[schemars(with = "Option<String>", extend("minLength" = 1))]
+    pub(crate) cert: Option<PathBuf>,
+    /// The path of a file with the private key of the certificate, without a passphrase.
+    #[schemars(with = "Option<String>", extend("minLength" = 1))]
+    pub(crate) key: Option<PathBuf>,
+    /// The path of a file with the authorities of client certificates. If it is set, every client needs a certificate that
+    /// one of them has issued. Default: no client needs one.
+    #[schemars(with = "Option<String>", extend("minLength" = 1))]
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// The web pages that may call the relay. A request with the `Origin` of any other page is answered with 403.

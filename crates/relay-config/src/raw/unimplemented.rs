@@ -4,17 +4,6 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// TLS certificates, to serve HTTPS on the listener for clients.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Tls {
-    /// The path of a PEM file with the certificate chain.
-    cert: Option<String>,
-    /// The path of a PEM file with the private key.
-    key: Option<String>,
-}
-
 /// The store of rate limits and cooldowns.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]

@@ -2,20 +2,28 @@
 
 use std::net::Ipv6Addr;
 
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, UnixSocket};
 use crate::describe::looks_secret;
 use crate::error::Fault;
 use crate::raw;
 use crate::resolve::reporter::{Reporter, value_fault};
+use crate::resolve::unix_socket;
 use crate::rules;
 use crate::tree::KeyPath;
+
+/// The addresses of the listener for clients.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    pub(super) listen: Vec<ListenAddress>,
+    pub(super) unix_sockets: Vec<UnixSocket>,
+}
 
 /// Resolves the addresses of the listener for clients.
 pub(super) fn addresses(
     raw: Option<raw::Listen>,
     path: &KeyPath,
     to: &mut Reporter<'_>,
-) -> Option<Vec<ListenAddress>> {
+) -> Option<Addresses> {
     let texts: Vec<(KeyPath, String)> = match raw? {
         // A variable or a flag cannot hold a list, so several addresses come in one string.
         raw::Listen::One(text) => {
@@ -25,22 +33,46 @@ pub(super) fn addresses(
             texts.into_iter().enumerate().map(|(index, text)| (path.index(index), text)).collect()
         }
     };
-    let mut addresses: Vec<ListenAddress> = Vec::new();
+    let mut addresses = Addresses::default();
     for (path, text) in texts {
-        match parse(&text, 8787) {
-            Err(hint) => to.problem(&path, fault(&text, 8787, hint)),
-            Ok(address) if address.port != 0 && addresses.contains(&address) => {
-                to.problem(&path, value_fault(format!("{text:?} twice"), "each address once", ""));
-            }
-            Ok(address) => addresses.push(address),
+        if let Err(fault) = addresses.add(&text) {
+            to.problem(&path, fault);
         }
     }
     Some(addresses)
 }
 
+impl Addresses {
+    fn add(&mut self, text: &str) -> Result<(), Fault> {
+        let is_taken = match unix_socket::parse(text) {
+            Some(socket) => {
+                let socket = socket?;
+                let is_taken = self.unix_sockets.iter().any(|other| other.path == socket.path);
+                self.unix_sockets.push(socket);
+                is_taken
+            }
+            None => {
+                let address = parse(text, 8787).map_err(|hint| fault(text, 8787, hint))?;
+                let is_taken = address.port != 0 && self.listen.contains(&address);
+                self.listen.push(address);
+                is_taken
+            }
+        };
+        match is_taken {
+            true => Err(value_fault(format!("{text:?} twice"), "each address once", "")),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Resolves the address of another listener. Messages show `port` in examples.
 pub(super) fn address(raw: &str, port: u16, path: &KeyPath, to: &mut Reporter<'_>) -> Option<ListenAddress> {
     let text = raw.trim();
+    if text.starts_with("unix:") {
+        let hint = "a Unix socket is only for server.listen".to_owned();
+        to.problem(path, fault(text, port, hint));
+        return None;
+    }
     match parse(text, port) {
         Ok(address) => Some(address),
         Err(hint) => {
@@ -68,6 +100,9 @@ fn parse(text: &str, example: u16) -> Result<ListenAddress, String> {
     }
     if text.parse::<u16>().is_ok() {
         return Err(format!("add the host: 127.0.0.1:{text} for this machine only, 0.0.0.0:{text} for all"));
+    }
+    if text.starts_with('/') {
+        return Err(format!("for a Unix socket, write unix:{text}"));
     }
     let Some((host, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']')) else {
         return Err(format!("add a port: {text}:{example}"));

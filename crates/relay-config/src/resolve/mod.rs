@@ -7,12 +7,15 @@ mod listen;
 mod logging;
 mod observe;
 mod own_address;
+mod pem;
 mod prices;
 mod provider;
 mod reporter;
 mod routing;
 mod server;
+mod tls;
 mod tool_variables;
+mod unix_socket;
 
 use crate::config::{Config, ProviderConfig};
 use crate::environment::Environment;

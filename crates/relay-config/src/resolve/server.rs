@@ -7,14 +7,19 @@ use std::time::Duration;
 use crate::config::{HostName, Origin, ProviderConfig, ServerConfig};
 use crate::error::{Concern, Fault};
 use crate::raw;
+use crate::resolve::listen::{self, Addresses};
 use crate::resolve::reporter::{Reporter, millis, value_fault};
-use crate::resolve::{clients, listen};
+use crate::resolve::{clients, tls};
 use crate::tree::KeyPath;
 
 pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -> ServerConfig {
     let default = ServerConfig::default();
+    let addresses = listen::addresses(raw.listen, &path.key("listen"), to);
+    let addresses = addresses.unwrap_or(Addresses { listen: default.listen, unix_sockets: Vec::new() });
     let server = ServerConfig {
-        listen: listen::addresses(raw.listen, &path.key("listen"), to).unwrap_or(default.listen),
+        listen: addresses.listen,
+        unix_sockets: addresses.unix_sockets,
+        tls: tls::resolve(raw.tls, &path.key("tls"), to),
         timeout: limit(raw.timeout_ms, default.timeout),
         max_concurrent: raw.max_concurrent.map_or(default.max_concurrent, NonZeroU32::new),
         max_body_bytes: raw
@@ -39,6 +44,7 @@ pub(super) fn resolve(raw: raw::Server, path: &KeyPath, to: &mut Reporter<'_>) -
     }
     if let Some(open) = server.listen.iter().find(|address| !address.is_loopback())
         && !server.auth.is_required()
+        && !server.admits_by_certificate()
     {
         to.warning(&path.key("listen"), Concern::OpenListener { address: open.to_string() });
     }

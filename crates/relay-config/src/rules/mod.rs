@@ -7,6 +7,7 @@ pub(crate) mod headers;
 pub(crate) mod keys;
 pub(crate) mod observe;
 pub(crate) mod prices;
+pub(crate) mod unix_socket;
 
 use std::collections::BTreeMap;
 

@@ -31,7 +31,8 @@ impl Config {
 }
 
 fn server(server: &ServerConfig, out: &mut Writer) {
-    out.strings("listen", server.listen.iter());
+    let listen = server.listen.iter().map(ToString::to_string);
+    out.strings("listen", listen.chain(server.unix_sockets.iter().map(ToString::to_string)));
     out.plain("timeout_ms", server.timeout.map_or(0, |limit| limit.as_millis()));
     out.plain("max_concurrent", server.max_concurrent.map_or(0, std::num::NonZeroU32::get));
     out.plain("max_body_bytes", server.max_body_bytes);
@@ -40,6 +41,15 @@ fn server(server: &ServerConfig, out: &mut Writer) {
     out.millis("drain_delay_ms", server.drain_delay);
     out.plain("write_timeout_ms", server.write_timeout.map_or(0, |limit| limit.as_millis()));
     out.plain("enable_http2", server.enable_http2);
+    if let Some(tls) = &server.tls {
+        out.table("tls", |out| {
+            out.string("cert", tls.cert.display());
+            out.string("key", tls.key.display());
+            if let Some(file) = &tls.client_ca {
+                out.string("client_ca", file.display());
+            }
+        });
+    }
     out.strings("allowed_hosts", server.allowed_hosts.iter());
     out.table("cors", |out| out.strings("allowed_origins", server.allowed_origins.iter()));
     out.table("auth", |out| {

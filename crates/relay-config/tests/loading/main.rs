@@ -4,6 +4,7 @@ mod access;
 mod check;
 mod environment;
 mod interpolation;
+mod listeners;
 mod mistakes;
 mod observe;
 mod prices;

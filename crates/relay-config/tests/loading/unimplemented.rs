@@ -40,7 +40,6 @@ const SETTING: &str = "this setting is";
 
 #[test]
 fn sections_of_unimplemented_features_are_refused() {
-    refused("server", "tls: { cert: a, key: b }", SETTING, "terminate TLS at a proxy in front of cc-relay");
     refused("logging.debug_options", "log_tls_metrics: true", SETTING, "");
     refused("usage", "database_url: 'postgres://host/db'", SETTING, "the ledger is a file: usage.path");
     let state = "1:1: state: this setting is not available in this version; the state is kept in memory";

@@ -139,7 +139,7 @@ fn line_endings_and_byte_order_marks_are_accepted() {
         "server:\r\n  x: 1\r\n",
         &["2:3: server.x: unknown key; known here: allowed_hosts, auth, cors, drain_delay_ms, \
         drain_timeout_ms, enable_http2, listen, max_body_bytes, max_buffered_bytes, max_concurrent, timeout_ms, \
-        write_timeout_ms"],
+        tls, write_timeout_ms"],
     );
     let text = "\u{feff}[[providers]]\r\nname = 'a'\r\ntype = 'mock'\r\nmodels = ['b']\r\n";
     assert_eq!(toml(text).config.providers[0].models, ["b"]);

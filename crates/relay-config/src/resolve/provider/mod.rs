@@ -15,11 +15,13 @@ mod vertex;
 mod wrong_address;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::config::{Pooling, ProviderConfig};
 use crate::error::{Concern, Fault};
 use crate::names::{ModelMapping, ProviderName};
 use crate::raw;
+use crate::resolve::pem;
 use crate::resolve::reporter::{Reporter, millis};
 use crate::rules;
 use crate::tree::KeyPath;
@@ -73,7 +75,7 @@ fn resolve(mut raw: raw::Provider, path: &KeyPath, to: &mut Reporter<'_>) -> Opt
         model_mapping: mapping(raw.model_mapping, &path.key("model_mapping"), to),
         capabilities: capabilities::resolve(raw.capabilities, &path.key("capabilities"), to),
         fetch_images: raw.fetch_images.unwrap_or(default.fetch_images),
-        ca_file: raw.ca_file.inspect(|file| check_certificates(file, enabled, &path.key("ca_file"), to)),
+        ca_file: raw.ca_file.inspect(|file| check_ca_file(file, enabled, &path.key("ca_file"), to)),
         connect_timeout: millis(raw.connect_timeout_ms, default.connect_timeout),
         first_byte_timeout: millis(raw.first_byte_timeout_ms, default.first_byte_timeout),
         idle_timeout: millis(raw.idle_timeout_ms, default.idle_timeout),
@@ -96,15 +98,9 @@ fn mapping(raw: BTreeMap<String, String>, path: &KeyPath, to: &mut Reporter<'_>)
 }
 
 /// Refuses a file without certificates. A file of a disabled provider may be missing.
-fn check_certificates(file: &std::path::Path, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) {
-    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    if to.check_path(file, path) || !enabled {
-        return;
+fn check_ca_file(file: &Path, enabled: bool, path: &KeyPath, to: &mut Reporter<'_>) {
+    match enabled {
+        true => pem::check_certificates(file, path, to),
+        false => drop(to.check_path(file, path)),
     }
-    let reason = match std::fs::read(file) {
-        Ok(pem) if pem.windows(BEGIN.len()).any(|window| window == BEGIN) => return,
-        Ok(_) => "it contains no PEM certificate".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    to.problem(path, Fault::File { path: file.to_owned(), reason });
 }
