@@ -39,7 +39,8 @@ pub(crate) struct Settings {
     /// Use two built-in mock providers instead of a file. Needs no account and no network.
     #[arg(long, global = true, conflicts_with = "config")]
     pub(crate) demo: bool,
-    /// Address to listen on. May be repeated. With port 0 the system chooses a port.
+    /// Address to listen on: host:port, or unix:PATH for a Unix socket. May be repeated. With port 0 the system chooses a
+    /// port.
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub(crate) listen: Vec<String>,
 }

@@ -1,7 +1,5 @@
 //! The commands that point Claude Code at the relay, by the clients that `server.auth` admits.
 
-use std::net::SocketAddr;
-
 use relay_config::{ClientAuth, Config, PLACEHOLDER, ProviderConfig};
 
 /// The reason if keys admit clients, and each provider needs a client's own credential.
@@ -27,11 +25,11 @@ pub(crate) enum Hint {
 }
 
 impl Hint {
-    /// Returns the command for a relay at `address`. A secret is described by its setting.
-    pub(crate) fn command(&self, address: SocketAddr) -> String {
+    /// Returns the command for a relay at `url`. A secret is described by its setting.
+    pub(crate) fn command(&self, url: &str) -> String {
         let Self::Command { token, remark } = self else { return String::new() };
         let token = token.map(|token| format!(" ANTHROPIC_AUTH_TOKEN={token}")).unwrap_or_default();
-        format!("ANTHROPIC_BASE_URL=http://{address}{token} claude{remark}")
+        format!("ANTHROPIC_BASE_URL={url}{token} claude{remark}")
     }
 }
 

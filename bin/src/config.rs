@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use clap::builder::styling::AnsiColor;
 use relay_config::{FindError, Format};
-use relay_server::{BuildError, Relay};
+use relay_server::{BuildError, ListenerTlsError, Relay};
 use tempfile::PersistError;
 
 use crate::claude_settings::{self, ClaudeSettingsError};
 use crate::cli::{ConfigCommand, Settings};
+use crate::client_listeners;
 use crate::output::Output;
 use crate::settings::{self, Origin, SettingsError, Start, variable};
 
@@ -24,6 +25,8 @@ pub(crate) enum ConfigError {
     Find(#[from] FindError),
     #[error(transparent)]
     Build(#[from] BuildError),
+    #[error(transparent)]
+    Tls(#[from] ListenerTlsError),
     #[error("there is no configuration file to check; name a file, or write one with `cc-relay config init`")]
     NoFile,
     #[error("neither $XDG_CONFIG_HOME nor $HOME is set; name the file to write with --path")]
@@ -128,7 +131,12 @@ fn validate(settings: &Settings, out: &mut Output) -> Result<(), ConfigError> {
     };
     let plural = if enabled == 1 { "" } else { "s" };
     let strategy = config.routing.strategy.as_str();
-    let listen: Vec<_> = config.server.listen.iter().map(ToString::to_string).collect();
+    let addresses = config.server.listen.iter().map(ToString::to_string);
+    let sockets = config.server.unix_sockets.iter().map(ToString::to_string);
+    let listen: Vec<_> = addresses.chain(sockets).collect();
+    let tls = client_listeners::load_tls(&config.server)?;
+    let mut err = Output::stderr();
+    client_listeners::tls_warnings(tls.as_ref()).iter().try_for_each(|warning| err.warning(warning))?;
     // Some mistakes show only when the relay is built, such as a key that a header cannot carry.
     Relay::builder(config).build()?;
     let (ok, listen) = (out.style(AnsiColor::Green), listen.join(", "));

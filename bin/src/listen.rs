@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use relay_config::ListenAddress;
+use relay_config::{ListenAddress, UnixSocket};
 use tokio::net::{TcpListener, lookup_host};
 
 /// An error while binding a listening socket.
@@ -37,6 +37,37 @@ pub(crate) enum ListenError {
         #[source]
         source: io::Error,
     },
+    #[error(
+        "cannot listen on {socket}: a process listens there, perhaps another cc-relay; stop it, or choose another path with \
+         {setting}"
+    )]
+    UnixInUse { socket: UnixSocket, setting: &'static str },
+    #[error(
+        "cannot listen on {socket}: the file exists and is not a socket; remove it, or choose another path with {setting}"
+    )]
+    NoSocket { socket: UnixSocket, setting: &'static str },
+    #[error(
+        "cannot listen on {socket}: its directory does not exist; create it, or choose another path with {setting}"
+    )]
+    NoDirectory { socket: UnixSocket, setting: &'static str },
+    #[error("cannot listen on {socket}")]
+    BindUnix {
+        socket: UnixSocket,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ListenError {
+    /// Returns the error of a Unix socket.
+    pub(crate) fn of_unix(socket: UnixSocket, source: io::Error, setting: &'static str) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::UnixInUse { socket, setting },
+            io::ErrorKind::AlreadyExists => Self::NoSocket { socket, setting },
+            io::ErrorKind::NotFound => Self::NoDirectory { socket, setting },
+            _ => Self::BindUnix { socket, source },
+        }
+    }
 }
 
 /// Binds every address. A repeated address is bound once. `setting` is the way to choose another one.

@@ -14,6 +14,7 @@ mod accounting;
 mod claude_settings;
 mod cli;
 mod client_hint;
+mod client_listeners;
 mod compose;
 mod config;
 mod explain;

@@ -8,7 +8,7 @@ use relay_admin::api::Reload;
 use relay_admin::prices::PriceError;
 use relay_config::{AdminConfig, Config, MetricsConfig, ServerConfig};
 use relay_messages::ErrorChain;
-use relay_server::{BuildError, Drained, Reloadable};
+use relay_server::{BoundAddress, BuildError, Drained, Listener, ListenerTlsError, Reloadable};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -16,6 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::accounting::Accounting;
 use crate::cli::Settings;
 use crate::client_hint::{self, Hint};
+use crate::client_listeners;
 use crate::compose;
 use crate::listen::{self, ListenError};
 use crate::logging::{self, Log, LoggingError};
@@ -34,6 +35,8 @@ pub(crate) enum ServeError {
     Logging(#[from] LoggingError),
     #[error(transparent)]
     Build(#[from] BuildError),
+    #[error(transparent)]
+    Tls(#[from] ListenerTlsError),
     #[error(transparent)]
     Price(#[from] PriceError),
     #[error("cannot start the threads of the runtime")]
@@ -84,18 +87,23 @@ async fn run(
     log: &Log,
 ) -> Result<ExitCode, ServeError> {
     let config = start.loaded.config.clone();
+    let tls = client_listeners::load_tls(&config.server)?;
+    let tls_warnings = client_listeners::tls_warnings(tls.as_ref());
+    tls_warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let shown =
         Shown { admin: bind_admin(&config.admin).await?, metrics: bind_metrics(&config.metrics).await? };
     let observers = Observers::new(&config, !shown.admin.is_empty(), accounting.clone(), log.dropped());
     let traces = Export::start()?;
     let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers), Some(&traces))?);
-    let listeners = listen::bind(&config.server.listen, "--listen or server.listen").await?;
+    let listeners = client_listeners::bind(&config.server, tls.as_ref()).await?;
     let hints = client_hint::of(&config);
-    announce(&listeners, &hints).map_err(ServeError::LocalAddress)?;
+    let addresses = listeners.iter().map(Listener::local_addr).collect::<io::Result<Vec<_>>>();
+    let addresses = addresses.map_err(ServeError::LocalAddress)?;
+    announce(&addresses, tls.is_some(), &hints);
     let process = ProcessParts {
         reload: start.reload(settings, &relay, log, accounting),
-        warnings: start.loaded.warnings.iter().map(ToString::to_string).collect(),
-        client_command: client_command(&listeners, &hints),
+        warnings: start.loaded.warnings.iter().map(ToString::to_string).chain(tls_warnings).collect(),
+        client_command: client_command(&addresses, tls.is_some(), &hints),
     };
 
     let (stop, stop_observers) = (watch::Sender::new(false), watch::Sender::new(false));
@@ -267,29 +275,31 @@ impl Start {
     }
 }
 
-/// Returns the simplest command that points Claude Code at the relay.
-fn client_command(listeners: &[TcpListener], hints: &[Hint]) -> Option<String> {
-    let address = listeners.first()?.local_addr().ok()?;
+/// Returns the simplest command that points Claude Code at the relay. `None` if it listens on Unix sockets only.
+fn client_command(addresses: &[BoundAddress], has_tls: bool, hints: &[Hint]) -> Option<String> {
+    let url = addresses.iter().find_map(|address| client_listeners::url(address, has_tls))?;
     let hint = hints.iter().find(|hint| matches!(hint, Hint::Command { .. }))?;
-    Some(hint.command(listen::as_destination(address)))
+    Some(hint.command(&url))
 }
 
 /// Logs the addresses of the relay, and the commands that point Claude Code at it.
-fn announce(listeners: &[TcpListener], hints: &[Hint]) -> io::Result<()> {
-    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-    for address in &addresses {
-        tracing::info!("listening on http://{address}");
+fn announce(addresses: &[BoundAddress], has_tls: bool, hints: &[Hint]) {
+    for address in addresses {
+        tracing::info!("listening on {}", client_listeners::shown(address, has_tls));
     }
-    let Some(first) = addresses.first() else { return Ok(()) };
-    let address = listen::as_destination(*first);
+    let Some(url) = addresses.iter().find_map(|address| client_listeners::url(address, has_tls)) else {
+        tracing::info!(
+            "Claude Code needs a proxy in front of a Unix socket, or a further address in server.listen"
+        );
+        return;
+    };
     for (index, hint) in hints.iter().enumerate() {
         let start = if index == 0 { "to use it" } else { "or" };
         match hint {
-            Hint::Command { .. } => tracing::info!("{start}: {}", hint.command(address)),
+            Hint::Command { .. } => tracing::info!("{start}: {}", hint.command(&url)),
             Hint::Unusable(reason) => tracing::warn!("no client can be served: {reason}"),
         }
     }
-    Ok(())
 }
 
 /// Logs the addresses of a further service.

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use relay_config::{Config, Format, Loader};
+use relay_server::Listener;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpListener;
@@ -98,9 +99,28 @@ impl Relay {
         Self::listen(relay.expect("a relay of a valid configuration")).await
     }
 
+    /// Serves with this configuration on a listener of the test, and with the further settings that `set` makes.
+    /// # Panics
+    /// If the configuration is invalid.
+    pub async fn start_on(
+        listener: impl Into<Listener>,
+        config: &Value,
+        set: impl FnOnce(relay_server::Builder) -> relay_server::Builder,
+    ) -> Self {
+        let loader = Loader::new().with_text("test.yaml", Format::Yaml, config.to_string());
+        let loaded = loader.load().unwrap_or_else(|error| panic!("{error}"));
+        let relay = set(builder(loaded.config).without_proxy()).build();
+        Self::serve_on(listener.into(), relay.expect("a relay of a valid configuration"))
+    }
+
     async fn listen(relay: relay_server::Relay) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        Self::serve_on(listener.into(), relay)
+    }
+
+    fn serve_on(listener: Listener, relay: relay_server::Relay) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
+        let address = address.tcp().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             // An error means that the test has ended, which also stops the relay.

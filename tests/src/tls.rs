@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tempfile::NamedTempFile;
@@ -15,10 +16,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+/// The number of authorities that this process has created.
+static AUTHORITIES: AtomicUsize = AtomicUsize::new(0);
+
 /// A certificate authority with one server certificate.
 #[derive(Clone)]
 pub struct CertificateAuthority {
     ca_file: Arc<NamedTempFile>,
+    issuer: Arc<CertifiedIssuer<'static, KeyPair>>,
     acceptor: TlsAcceptor,
 }
 
@@ -38,6 +43,9 @@ impl CertificateAuthority {
     pub fn for_names(names: &[&str]) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("an empty list of names is valid");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Clients find an authority by its name.
+        let number = AUTHORITIES.fetch_add(1, Ordering::Relaxed);
+        params.distinguished_name.push(DnType::CommonName, format!("authority {number}"));
         let ca = CertifiedIssuer::self_signed(params, new_key()).expect("a self-signed certificate");
         let mut ca_file = NamedTempFile::new().expect("a temporary file");
         ca_file.write_all(ca.pem().as_bytes()).expect("a temporary file takes writes");
@@ -58,13 +66,18 @@ impl CertificateAuthority {
             )
             .expect("certificate and key belong together");
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { ca_file: Arc::new(ca_file), acceptor: TlsAcceptor::from(Arc::new(config)) }
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self { ca_file: Arc::new(ca_file), issuer: Arc::new(ca), acceptor }
     }
 
     /// Returns the path of the authority's certificate, a PEM file that exists as long as the authority.
     #[must_use]
     pub fn ca_file(&self) -> &Path {
         self.ca_file.path()
+    }
+
+    pub(crate) fn issuer(&self) -> &CertifiedIssuer<'static, KeyPair> {
+        &self.issuer
     }
 
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<Io> {

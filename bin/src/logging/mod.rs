@@ -79,7 +79,7 @@ pub(crate) fn install(config: &LoggingConfig, secrets: Vec<Secret>) -> Result<Lo
 }
 
 /// A filter for all events of this workspace at `level` or above, and for warnings of the libraries, which log their own
-/// details below that.
+/// details below that. rustls warns about each handshake that fails, which any client can cause; the relay logs those itself.
 fn filter(level: LogLevel) -> Targets {
     let level = match level {
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -87,7 +87,10 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Error => LevelFilter::ERROR,
         _ => LevelFilter::INFO,
     };
-    Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(OURS.map(|target| (target, level)))
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("rustls", LevelFilter::ERROR)
+        .with_targets(OURS.map(|target| (target, level)))
 }
 
 /// The filter of the log, for the whole process: a filter of one layer is looked up each time that a span is entered.

@@ -1,6 +1,6 @@
 //! The differences between two configurations.
 
-use relay_config::{Config, ProviderConfig, ProviderName};
+use relay_config::{Config, ListenAddress, ProviderConfig, ProviderName, UnixSocket};
 
 /// The differences of a configuration to the one before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub struct Changes {
     pub is_reordered: bool,
     /// The sections with other settings: `server`, `routing`, `health`, and `prices`, which the program applies.
     pub sections: Vec<&'static str>,
-    /// The settings that differ and stay as they were until the program starts again: `server.listen`, `logging`, `admin`,
-    /// `metrics` and `usage`.
+    /// The settings that differ and stay as they were until the program starts again: `server.listen`, `server.tls` if it is
+    /// set in one of the configurations only, `logging`, `admin`, `metrics` and `usage`.
     pub not_applied: Vec<&'static str>,
 }
 
@@ -41,6 +41,11 @@ impl Changes {
         changes.is_reordered = order(before, after) != order(after, before);
         let mut server = before.server.clone();
         server.listen.clone_from(&after.server.listen);
+        server.unix_sockets.clone_from(&after.server.unix_sockets);
+        let has_tls = |config: &Config| config.server.tls.is_some();
+        if has_tls(before) != has_tls(after) {
+            server.tls.clone_from(&after.server.tls);
+        }
         let sections = [
             ("server", server != after.server),
             ("routing", before.routing != after.routing),
@@ -49,7 +54,8 @@ impl Changes {
         ];
         changes.sections = names_of(sections);
         changes.not_applied = names_of([
-            ("server.listen", before.server.listen != after.server.listen),
+            ("server.listen", sockets(before) != sockets(after)),
+            ("server.tls", has_tls(before) != has_tls(after)),
             ("logging", before.logging != after.logging),
             ("admin", before.admin != after.admin),
             ("metrics", before.metrics != after.metrics),
@@ -67,6 +73,11 @@ impl Changes {
 
 fn find<'a>(config: &'a Config, name: &ProviderName) -> Option<&'a ProviderConfig> {
     config.providers.iter().find(|provider| provider.name == *name)
+}
+
+/// Returns the addresses and the Unix sockets to listen on.
+fn sockets(config: &Config) -> (&[ListenAddress], &[UnixSocket]) {
+    (&config.server.listen, &config.server.unix_sockets)
 }
 
 fn names_of<const N: usize>(parts: [(&'static str, bool); N]) -> Vec<&'static str> {

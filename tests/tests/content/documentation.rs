@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use relay_config::{Address, DiscoverySource, Format, KINDS, KindSpec, Loader};
+use relay_tests::{CertificateAuthority, Identity};
 
 /// A fenced block of a Markdown file.
 struct Fence {
@@ -36,12 +37,22 @@ fn environment(text: &str) -> Vec<(String, String)> {
     names.map(|name| (name.to_owned(), format!("value-of-{name}"))).collect()
 }
 
+/// Puts files that exist into the place of those of `server.tls`.
+fn with_files(text: &str, identity: &Identity) -> String {
+    let (cert, key) = (identity.cert_file().display().to_string(), identity.key_file().display().to_string());
+    text.replace("/etc/cc-relay/fullchain.pem", &cert)
+        .replace("/etc/cc-relay/clients.pem", &cert)
+        .replace("/etc/cc-relay/key.pem", &key)
+}
+
 #[track_caller]
 fn check(path: &Path, markdown: &str) -> usize {
     let mut previous: Option<(Format, String)> = None;
     let fences = fences(markdown);
+    let identity = CertificateAuthority::new().issue(&["relay.example"]);
     for Fence { format, line, text } in &fences {
         let name = format!("{}:{line}", path.display());
+        let text = &with_files(text, &identity);
         let loader = Loader::new().with_environment(environment(text)).with_text(
             name.as_str(),
             *format,

@@ -1,4 +1,4 @@
-//! The client's side of the relay: HTTP/1.0, 1.1 and 2, web pages, paths, bodies, errors, and the stop.
+//! The client's side of the relay: HTTP/1.0, 1.1 and 2, TLS, Unix sockets, web pages, paths, bodies, errors, and the stop.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, its helpers included")]
 
@@ -20,4 +20,7 @@ mod request_ids;
 mod routes;
 mod smuggling;
 mod stopping;
+mod tls_listener;
+#[cfg(unix)]
+mod unix_listener;
 mod unread_ends;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::listener::Listener;
+use super::log_interval::LogInterval;
 use super::open_connections::OpenConnections;
 use super::peer::PeerAddress;
 use super::socket::ClientSocket;
@@ -60,7 +61,12 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     pub(super) fn new(listener: Listener, limit: ConnectionLimit) -> Self {
-        Self { listener, limit, at_limit: LogInterval::default(), failing: LogInterval::default() }
+        Self {
+            listener,
+            limit,
+            at_limit: LogInterval::new(LOG_INTERVAL),
+            failing: LogInterval::new(LOG_INTERVAL),
+        }
     }
 
     /// Waits for the next connection. Dropping the future loses none.
@@ -115,34 +121,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | ErrorKind::ConnectionRefused
             | ErrorKind::Interrupted
     )
-}
-
-/// Limits log lines that repeat themselves.
-#[derive(Debug, Default)]
-struct LogInterval(Option<Instant>);
-
-impl LogInterval {
-    /// Returns `true` if the line has not been logged for a while. The caller then logs it.
-    fn is_due(&mut self) -> bool {
-        let now = Instant::now();
-        let is_due = self.0.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL);
-        if is_due {
-            self.0 = Some(now);
-        }
-        is_due
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_line_is_logged_once_a_minute() {
-        let mut interval = LogInterval::default();
-        assert!(interval.is_due());
-        assert!(!interval.is_due());
-        tokio::time::advance(LOG_INTERVAL).await;
-        assert!(interval.is_due());
-    }
 }

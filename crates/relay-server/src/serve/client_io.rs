@@ -9,20 +9,20 @@ use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
+use super::client_stream::ClientStream;
 use super::refusal::Refusal;
-use super::timed_socket::TimedSocket;
 
 /// The connection that hyper reads and writes. The answers that hyper makes itself to malformed bytes get a body.
 #[derive(Debug)]
 pub(super) struct ClientIo {
-    stream: TimedSocket,
+    stream: ClientStream,
     activity: Arc<Activity>,
     /// The answer that is being sent in the place of hyper's own.
     refusal: Option<Refusal>,
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: TimedSocket, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(stream: ClientStream, activity: Arc<Activity>) -> Self {
         Self { stream, activity, refusal: None }
     }
 

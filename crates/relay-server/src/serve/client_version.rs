@@ -8,29 +8,39 @@ use super::socket::ClientSocket;
 /// RFC 9113, section 3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The type of the first record of TLS, which begins no request of HTTP.
+///
+/// # Source
+/// RFC 8446, section 5.1.
+const TLS_HANDSHAKE: u8 = 22;
+
 /// The version of HTTP that the first bytes of a connection show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientVersion {
     Http1,
     Http2,
-    /// The bytes that have arrived are too few, or the socket cannot show them. The server finds the version when it reads the rest.
+    /// A handshake of TLS comes first.
+    Tls,
+    /// The bytes that have arrived are too few. The server finds the version when it reads the rest.
     Unknown,
 }
 
 impl ClientVersion {
-    /// Waits for the first bytes of `socket`, and leaves them there.
+    /// Waits for the first bytes of `socket`, and leaves them there. Returns `None` if the socket cannot show them.
     ///
     /// hyper-util reads them itself to find the version. The rest of the request is then a second read of hyper, for which it
     /// doubles its buffer: 8 KiB more for every open connection.
-    pub(super) async fn of(socket: &ClientSocket) -> Self {
+    pub(super) async fn of(socket: &ClientSocket) -> Option<Self> {
         let mut start = [0; PREFACE.len()];
         // The server sees the same error with its first read.
-        let length = socket.peek(&mut start).await.and_then(Result::ok).unwrap_or(0);
-        Self::of_start(&start[..length])
+        let length = socket.peek(&mut start).await?.unwrap_or(0);
+        Some(Self::of_start(&start[..length]))
     }
 
     fn of_start(start: &[u8]) -> Self {
-        if start == PREFACE {
+        if start.first() == Some(&TLS_HANDSHAKE) {
+            Self::Tls
+        } else if start == PREFACE {
             Self::Http2
         } else if PREFACE.starts_with(start) {
             Self::Unknown
@@ -52,6 +62,8 @@ mod tests {
             (b"G", ClientVersion::Http1),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", ClientVersion::Unknown),
             (b"P", ClientVersion::Unknown),
+            (b"\x16\x03\x01", ClientVersion::Tls),
+            (b"\x16", ClientVersion::Tls),
             (b"", ClientVersion::Unknown),
         ] {
             assert_eq!(ClientVersion::of_start(start), expected, "{start:?}");

@@ -25,11 +25,12 @@ use super::client_io::ClientIo;
 use super::client_version::ClientVersion;
 use super::exchange::{OpenExchange, SentBody};
 use super::open_connections::OpenConnections;
+use super::opening::Opening;
 use super::peer::PeerAddress;
 use super::served::Served;
 use super::settings::{HeadTimeouts, ServeSettings};
 use super::streams::StreamExecutor;
-use super::timed_socket::TimedSocket;
+use super::tls::ListenerTls;
 
 /// The limit of an HTTP/1.1 head and the size of one read, in bytes.
 ///
@@ -54,6 +55,7 @@ pub(super) struct Connection<T> {
     activity: Arc<Activity>,
     stopping: watch::Receiver<bool>,
     open: Arc<OpenConnections>,
+    tls: Option<ListenerTls>,
 }
 
 type Server<'a, S> = auto::Connection<'a, TokioIo<ClientIo>, S, StreamExecutor>;
@@ -61,7 +63,13 @@ type Server<'a, S> = auto::Connection<'a, TokioIo<ClientIo>, S, StreamExecutor>;
 impl<T: Served> Connection<T> {
     /// `stopping` becomes `true` when the server stops. The connection is one of `open` while it is served.
     pub(super) fn new(served: T, stopping: watch::Receiver<bool>, open: Arc<OpenConnections>) -> Self {
-        Self { served, activity: Arc::new(Activity::new()), stopping, open }
+        Self { served, activity: Arc::new(Activity::new()), stopping, open, tls: None }
+    }
+
+    /// Begins the connection with a handshake of TLS, if `tls` is set.
+    pub(super) fn with_tls(mut self, tls: Option<ListenerTls>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Serves requests until the connection ends.
@@ -74,15 +82,13 @@ impl<T: Served> Connection<T> {
         let open = self.open.add(Arc::clone(&self.activity));
         // Polled when one of its own events has occurred, and not with each event of the connection.
         let mut closing: FuturesUnordered<_> = iter::once(self.closing(settings.head_timeouts)).collect();
-        let version = match settings.enable_http2 {
-            false => ClientVersion::Http1,
-            true => tokio::select! {
-                biased;
-                version = ClientVersion::of(&socket) => version,
-                Some(_) = closing.next() => return log_unused(),
-            },
+        let opening = Opening { activity: &self.activity, settings, tls: self.tls.as_ref(), peer };
+        let opened = tokio::select! {
+            biased;
+            opened = opening.open(socket) => opened,
+            Some(_) = closing.next() => return log_unused(),
         };
-        let stream = TimedSocket::new(socket, Arc::clone(&self.activity), settings.write_timeout);
+        let Some((stream, version)) = opened else { return };
         let io = ClientIo::new(stream, Arc::clone(&self.activity));
         let server = self.builder(settings, version);
         let service = service_fn(|request| self.respond(request, peer));
@@ -198,7 +204,7 @@ impl<T: Served> Connection<T> {
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
             .keep_alive_interval(Some(KEEPALIVE));
         match version {
-            ClientVersion::Unknown => builder,
+            ClientVersion::Unknown | ClientVersion::Tls => builder,
             ClientVersion::Http1 => builder.http1_only(),
             ClientVersion::Http2 => builder.http2_only(),
         }

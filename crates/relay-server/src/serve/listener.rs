@@ -12,6 +12,7 @@ use super::peer::{BoundAddress, PeerAddress};
 use super::socket::ClientSocket;
 #[cfg(unix)]
 use super::socket_file::SocketFile;
+use super::tls::ListenerTls;
 
 /// A socket on which [`serve`](crate::serve()) accepts connections: one of TCP, or a Unix socket.
 ///
@@ -19,6 +20,7 @@ use super::socket_file::SocketFile;
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
+    tls: Option<ListenerTls>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,18 @@ impl Drop for Unix {
 }
 
 impl Listener {
+    /// Serves TLS on the socket. A plain request is then answered with 400.
+    #[must_use]
+    pub fn with_tls(mut self, tls: ListenerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Returns the certificate of the listener; `None` without TLS.
+    pub(super) fn tls(&self) -> Option<&ListenerTls> {
+        self.tls.as_ref()
+    }
+
     /// Returns the address that the socket is bound to.
     ///
     /// # Errors
@@ -87,7 +101,7 @@ impl Listener {
     /// Creates a listener that removes `file` when it is dropped.
     #[cfg(unix)]
     pub(super) fn with_file(socket: UnixListener, file: SocketFile) -> Self {
-        Self { socket: Socket::Unix(Unix { file: Some(file), socket }) }
+        Self { socket: Socket::Unix(Unix { file: Some(file), socket }), tls: None }
     }
 
     /// Accepts the next connection. Dropping the future loses none.
@@ -108,14 +122,14 @@ impl Listener {
 
 impl From<TcpListener> for Listener {
     fn from(socket: TcpListener) -> Self {
-        Self { socket: Socket::Tcp(socket) }
+        Self { socket: Socket::Tcp(socket), tls: None }
     }
 }
 
 #[cfg(unix)]
 impl From<UnixListener> for Listener {
     fn from(socket: UnixListener) -> Self {
-        Self { socket: Socket::Unix(Unix { file: None, socket }) }
+        Self { socket: Socket::Unix(Unix { file: None, socket }), tls: None }
     }
 }
 

@@ -1,8 +1,9 @@
-//! Serves the relay on sockets by HTTP/1.1 and cleartext HTTP/2, and drains it on shutdown.
+//! Serves the relay on sockets by HTTP/1.1 and HTTP/2, with or without TLS, and drains it on shutdown.
 //!
 //! ```text
-//! Acceptor ─▶ Connection ─▶ ClientIo: the answers to bytes that are no request
-//!                        ─▶ TimedSocket: time limit of writes, an orderly end
+//! Acceptor ─▶ Connection ─▶ Opening: handshake of TLS, version of HTTP
+//!                        ─▶ ClientIo: the answers to bytes that are no request
+//!                           ▸ TlsClient, if the listener has TLS ▸ TimedSocket: time limit of writes, an orderly end
 //!                        ─▶ StreamExecutor: one task per HTTP/2 stream, time limit of writes
 //!                        ─▶ Relay, between ReceivedBody and SentBody, which note the progress of the exchange in Activity
 //! ```
@@ -10,11 +11,14 @@
 mod accept;
 mod activity;
 mod client_io;
+mod client_stream;
 mod client_version;
 mod connection;
 mod exchange;
 mod listener;
+mod log_interval;
 mod open_connections;
+mod opening;
 mod peer;
 mod piece;
 mod progress;
@@ -27,6 +31,7 @@ mod socket;
 mod socket_file;
 mod streams;
 mod timed_socket;
+mod tls;
 #[cfg(unix)]
 mod unix;
 
@@ -53,6 +58,7 @@ pub(crate) use serving::Serving;
 pub(crate) use settings::{HeadTimeouts, ListenerOptions};
 #[cfg(unix)]
 pub use socket_file::SocketFile;
+pub use tls::{ListenerTls, ListenerTlsError};
 #[cfg(unix)]
 pub use unix::bind_unix;
 
@@ -113,6 +119,7 @@ pub(crate) async fn serve_on<S: Served>(
     let is_loopback = listener.local_addr().is_ok_and(|address| address.is_loopback());
     let served =
         served.on_listener(ListenerRules { is_loopback, linger: LINGER_TIME, may_block: MayBlock::here() });
+    let tls = listener.tls().cloned();
     // The places of the relay in use now. A relay that replaces it brings no further ones.
     let limit = served.serving().connections;
     let open = Arc::clone(limit.open());
@@ -133,6 +140,7 @@ pub(crate) async fn serve_on<S: Served>(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = acceptor.accept() => {
                 let connection = Connection::new(served.clone(), stopping.clone(), Arc::clone(&open));
+                let connection = connection.with_tls(tls.clone());
                 connections.spawn(connection.serve(accepted));
             }
         }

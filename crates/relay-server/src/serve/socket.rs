@@ -46,6 +46,15 @@ impl ClientSocket {
         }
     }
 
+    /// Writes what the system accepts at once. No task is woken later.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
     /// Makes the end of the connection a reset. A Unix socket has none: its client sees the end of the stream.
     pub(super) fn reset_at_end(&self) -> io::Result<()> {
         match self {

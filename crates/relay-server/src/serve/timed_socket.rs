@@ -39,6 +39,11 @@ impl TimedSocket {
         Self { socket, activity, limit, timer: None, is_waiting: false, linger: None }
     }
 
+    /// Writes what the system accepts at once. No task is woken later.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.try_write(bytes)
+    }
+
     /// Reads and drops the bytes of a client until it has closed its side, at most for [`LINGER`] or a silence of
     /// [`LINGER_IDLE`].
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
