@@ -2,12 +2,13 @@
 // upstream of `limited` answers 429, that of `broken` cannot be reached, and `steady` is a mock provider.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 
 const BODY = JSON.stringify({ model: "claude-sonnet-5", max_tokens: 20, stream: true, messages: [{ role: "user", content: "hello" }] });
 
 const SESSION = "5e551040-0000-4000-8000-00000000d05b";
 
-export function relayTests(adminUrl, relayUrl, token) {
+export function relayTests(adminUrl, relayUrl, token, program, ledger) {
   const headers = { authorization: `Bearer ${token}` };
   const admin = async (path) => (await fetch(`${adminUrl}/admin/v1/${path}`, { headers })).json();
   const provider = async (name) => (await admin("state")).providers.find((one) => one.name === name);
@@ -145,6 +146,26 @@ export function relayTests(adminUrl, relayUrl, token) {
     await tools.check(page, "relay-session");
     await page.getByRole("link", { name: "Requests of this session" }).click();
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length > 1);
+  });
+
+  test("the usage is that of the command", async (tools) => {
+    const command = () => JSON.parse(execFileSync(program, ["usage", "--json", "--by", "provider", "--file", ledger], { encoding: "utf8" }));
+    // Every test before has ended its requests, and the ledger is written within 200 ms.
+    await until("the ledger has every request", async () => (await admin("usage")).total.requests === command().total.requests);
+    const page = await open(tools, "#/usage?by=provider&range=24h");
+    await page.getByRole("rowheader", { name: "steady", exact: true }).waitFor();
+    const report = command();
+    assert.ok(report.total.requests >= 5 && report.rows.some((row) => row.group === "steady" && row.cost_usd > 0), JSON.stringify(report));
+    const cells = (name) => page.getByRole("row").filter({ has: page.getByRole("rowheader", { name, exact: true }) }).getByRole("cell").allInnerTexts();
+    const heads = await page.getByRole("columnheader").allInnerTexts();
+    for (const row of [...report.rows, { ...report.total, group: "Total" }]) {
+      const shown = await cells(row.group ?? "without a name");
+      const cell = (title) => shown[heads.indexOf(title) - 1];
+      const figures = { Cost: row.cost_usd === 0 ? "$0.00" : `$${row.cost_usd.toFixed(4)}`, Requests: row.requests, Failed: row.failed, Output: row.output_tokens,
+        Input: row.input_tokens + row.cache_read_tokens + row.cache_write_5m_tokens + row.cache_write_1h_tokens };
+      for (const [title, figure] of Object.entries(figures)) assert.equal(cell(title).replaceAll(",", ""), String(figure), `${title} of ${row.group}: ${shown}`);
+    }
+    await tools.check(page, "relay-usage-groups");
   });
 
   for (const view of ["sessions", "usage"]) {

@@ -3,8 +3,9 @@
 //     node tests/browser/run.mjs                       all tests of the scripted admin API
 //     node tests/browser/run.mjs --only TEXT           those whose names contain TEXT
 //     node tests/browser/run.mjs --screenshots DIR     also saves a screenshot of each view
-//     node tests/browser/run.mjs --relay ADMIN RELAY TOKEN
-//                                                      those of relay.mjs, with a running relay at these URLs
+//     node tests/browser/run.mjs --relay ADMIN RELAY TOKEN PROGRAM LEDGER
+//                                                      those of relay.mjs, with a running relay at these URLs,
+//                                                      the program cc-relay and the file of the usage ledger
 //
 // `setup.sh` installs the tools. Prints one line per test and exits with 1 if one fails.
 
@@ -20,11 +21,11 @@ function argument(name, count = 1) {
 
 const [only] = argument("--only");
 const [screenshots] = argument("--screenshots");
-const [admin, relay, token] = argument("--relay", 3);
+const [admin, ...relay] = argument("--relay", 5);
 if (screenshots && !existsSync(screenshots)) throw new Error(`${screenshots} is no directory`);
 
 const browser = await Browser.launch(screenshots);
-const list = admin ? relayTests(admin, relay, token) : tests;
+const list = admin ? relayTests(admin, ...relay) : tests;
 let [passed, failed] = [0, 0];
 for (const [name, test] of Object.entries(list)) {
   if (only && !name.includes(only)) continue;

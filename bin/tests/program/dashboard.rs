@@ -24,6 +24,7 @@ fn config(limited: &str, broken: &str) -> String {
   - name: steady
     type: mock
     priority: 1
+prices: [{{ provider: steady, input: 1000, output: 2000 }}]
 health: {{ circuit_breaker: {{ failure_threshold: 3, open_duration_ms: 600000 }} }}
 admin: {{ listen: '127.0.0.1:0', token: {TOKEN} }}
 "
@@ -40,10 +41,15 @@ async fn the_dashboard_shows_and_changes_the_relay() {
     let Some(browser) = Browser::find() else { return };
     let limited = Upstream::builder().allow_chunked().answering(|_| rate_limited()).await;
     let (_unused, broken) = Upstream::refusing();
-    let user = User::new().with_variable("CC_RELAY_ADMIN__ENABLED", "true");
+    let user = User::new()
+        .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
+        .with_variable("CC_RELAY_USAGE__ENABLED", "true")
+        .with_variable("CC_RELAY_USAGE__PATH", "usage.db");
+    let ledger = user.path("usage.db");
     user.write("config.yaml", &config(&limited.url(), &format!("http://{broken}")));
     let (mut relay, address) = user.serve(&[]);
     let admin = relay.wait_for("admin on http://");
     let admin = admin.split("admin on ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
-    browser.run(&["--relay", admin, &format!("http://{address}"), TOKEN]).await;
+    let (program, ledger) = (env!("CARGO_BIN_EXE_cc-relay"), ledger.to_str().unwrap());
+    browser.run(&["--relay", admin, &format!("http://{address}"), TOKEN, program, ledger]).await;
 }

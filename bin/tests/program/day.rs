@@ -122,7 +122,7 @@ impl Day {
     }
 
     /// Writes the configuration, with further settings of the client `bob`.
-    async fn with_client(settings: &str) -> Self {
+    pub(crate) async fn with_client(settings: &str) -> Self {
         let main = Upstream::scripted(main_upstream).await;
         let spare = Upstream::answering(|_| Answer::sse([start(), delta(), end(100), stop()])).await;
         let user = User::new().with_variable("CC_RELAY_USAGE__ENABLED", "true");

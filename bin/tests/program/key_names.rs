@@ -1,5 +1,7 @@
 //! The names of keys: the same in every output.
 
+use std::net::SocketAddr;
+
 use relay_tests::fakes::anthropic;
 use relay_tests::{Call, Upstream, within_limit};
 use serde_json::json;
@@ -9,7 +11,7 @@ use crate::process::User;
 const REQUEST: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
 
 #[tokio::test]
-async fn a_key_has_one_name_in_the_log_explain_config_show_state_and_metrics() {
+async fn a_key_has_one_name_in_the_log_explain_config_show_status_state_and_metrics() {
     let upstream = Upstream::answering(anthropic::answer).await;
     let user = User::new()
         .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
@@ -24,12 +26,18 @@ async fn a_key_has_one_name_in_the_log_explain_config_show_state_and_metrics() {
 
     let (mut relay, address) = user.serve(&[]);
     let line = relay.wait_for("admin on http://");
-    let admin = line.split("http://").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+    let admin: SocketAddr = line.split("http://").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
     let answer = within_limit("answer", Call::messages(REQUEST).send(address)).await;
     assert_eq!(answer.status, 200, "{:?}", answer.body());
     let metrics = within_limit("metrics", Call::get("/metrics").send(admin)).await.body();
     let state = within_limit("state", Call::get("/admin/v1/state").send(admin)).await.body();
     let [metrics, state] = [metrics, state].map(|body| String::from_utf8(body.to_vec()).unwrap());
+    let listen = address.to_string();
+    let mut status =
+        user.spawn_with(&["status", "--listen", &listen], &[("CC_RELAY_ADMIN__LISTEN", admin.to_string())]);
+    assert_eq!(status.exit_code(), Some(0));
+    let table = status.seen();
+    assert!(table.contains("\na         team-one  ready"), "{table}");
     relay.signal("TERM");
     assert_eq!(relay.exit_code(), Some(0));
     assert!(

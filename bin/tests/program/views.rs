@@ -87,6 +87,38 @@ async fn ledger_metrics_and_admin_api_have_the_same_totals_to_the_cent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_the_period_and_the_amount_of_a_budget() {
+    let day = Day::with_client(", budget_usd: 0.02, budget_period: month").await.observed();
+    let (mut relay, address) = day.user.serve(&[]);
+    let admin = admin_address(&mut relay);
+    let send = || async { call("bob", "whole", false).send(address).await };
+    let reload = |before: &str, after: &str| {
+        let config = std::fs::read_to_string(day.user.path("config.yaml")).unwrap();
+        assert!(config.contains(before), "{config}");
+        day.user.write("config.yaml", &config.replace(before, after));
+        let (status, answer) = request(admin, "POST", "/admin/v1/reload");
+        assert_eq!(status, "HTTP/1.1 200 OK", "{answer:#}");
+        let mut budgets = admin_json(admin, "/admin/v1/budgets");
+        (budgets["data"][0]["period"].take(), nanos(&budgets["data"][0]["spent_usd"]))
+    };
+    let refusal = |response: relay_tests::Response| {
+        assert_eq!(response.status, 429);
+        response.json()["error"]["message"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([send().await.status, send().await.status], [200, 200]);
+    assert!(refusal(send().await).contains("$0.03 of $0.02 for this month; "));
+    assert_eq!(reload("budget_period: month", "budget_period: day"), ("day".into(), 28_000_000));
+    assert!(refusal(send().await).contains("$0.03 of $0.02 for today; "));
+    assert_eq!(reload("budget_period: day", "budget_period: week"), ("week".into(), 28_000_000));
+    assert!(refusal(send().await).contains("$0.03 of $0.02 for this week; "));
+    assert_eq!(reload("budget_usd: 0.02", "budget_usd: 0.035").1, 28_000_000);
+    let warned = send().await;
+    let warning = warned.headers.get("x-cc-relay-budget-warning").unwrap();
+    assert!(warning.starts_with("80 % of $0.035000 for this week spent; resets at "), "{warning}");
+    assert_eq!(warned.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_budget_of_a_reload_counts_the_requests_before_the_start_and_before_the_reload() {
     let day = Day::new().await.observed();
     let send = |address| async move { call("bob", "whole", false).send(address).await };
