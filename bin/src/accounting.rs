@@ -10,6 +10,7 @@ use relay_admin::budget::Budgets;
 use relay_admin::ledger::{Ledger, LedgerSettings};
 use relay_admin::metrics::MetricsSettings;
 use relay_admin::prices::{CurrentPrices, PriceError, PriceTable};
+use relay_admin::prompt_cache::PromptCache;
 use relay_config::Config;
 #[cfg(feature = "ledger")]
 use relay_config::UsageConfig;
@@ -21,11 +22,16 @@ use tempfile::TempDir;
 
 use crate::ledger_place::LedgerPlace;
 
+/// The number of sessions whose prompt caches are diagnosed.
+const SESSIONS: usize = 500;
+
 /// The parts that count the cost of requests. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Accounting {
     pub(crate) prices: CurrentPrices,
     pub(crate) budgets: Budgets,
+    /// The diagnosis of prompt caches, whose verdicts the ledger records. It works only while it subscribes to records.
+    pub(crate) prompt_cache: PromptCache,
     #[cfg(feature = "ledger")]
     pub(crate) ledger: Option<Ledger>,
     /// The reason for which there is no ledger.
@@ -51,6 +57,7 @@ impl Accounting {
         let accounting = Self {
             budgets: budgets(config, path.as_deref(), place.absence()),
             prices,
+            prompt_cache: PromptCache::new(SESSIONS),
             #[cfg(feature = "ledger")]
             no_ledger: place.absence().map(str::to_owned),
             #[cfg(feature = "ledger")]
@@ -74,7 +81,8 @@ impl Accounting {
         let open = |path| {
             let settings = LedgerSettings::new(path)
                 .with_retention_days(usage.retention_days)
-                .with_prices(self.prices.clone());
+                .with_prices(self.prices.clone())
+                .with_prompt_cache(self.prompt_cache.clone());
             Ledger::open(settings).map_err(|error| ErrorChain(&error).to_string())
         };
         match path.map_err(|error| error.to_string()).and_then(|path| path.map(open).transpose()) {

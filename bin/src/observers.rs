@@ -24,8 +24,6 @@ use crate::accounting::Accounting;
 const REQUESTS: usize = 1000;
 /// The number of events that a client which connects again can catch up with.
 const EVENTS: usize = 1024;
-/// The number of sessions that are shown.
-const SESSIONS: usize = 500;
 
 /// The subscribers of the relay's records.
 pub(crate) struct Observers {
@@ -59,13 +57,19 @@ impl Observers {
             recent: Recent::new(REQUESTS),
             series: Series::new(),
             events: Events::new(EVENTS),
-            prompt_cache: PromptCache::new(SESSIONS),
+            prompt_cache: accounting.prompt_cache.clone(),
         };
-        Self { accounting, metrics, live: has_admin.then(live) }
+        let live = has_admin.then(live);
+        Self { accounting, metrics, live }
     }
 
     /// Hands the records of the relay that `builder` builds to the observers.
     pub(crate) fn attach(&self, builder: Builder) -> Builder {
+        // Before the ledger, which records the verdicts.
+        let builder = match &self.live {
+            Some(live) => builder.on_finished(live.prompt_cache.clone()),
+            None => builder,
+        };
         let mut builder = self.accounting.attach(builder);
         if let Some(metrics) = &self.metrics {
             builder = builder.on_finished(metrics.clone());
@@ -74,8 +78,7 @@ impl Observers {
             builder = builder
                 .on_finished(live.recent.clone())
                 .on_finished(live.series.clone())
-                .on_finished(live.events.clone())
-                .on_finished(live.prompt_cache.clone());
+                .on_finished(live.events.clone());
         }
         builder
     }

@@ -5,7 +5,7 @@ use relay_admin::ledger::{UsageReport, UsageRow, Usd};
 /// The titles of the columns: the names of the fields in JSON.
 const TITLES: &str = "group,requests,attempts,failed,input_tokens,output_tokens,cache_read_tokens,\
     cache_write_5m_tokens,cache_write_1h_tokens,web_search_requests,web_fetch_requests,cost_usd,uncached_usd,saved_usd,\
-    cache_hit_rate,estimated_requests,unpriced_requests,is_cost_partial,cache_losses";
+    cache_hit_rate,estimated_requests,unpriced_requests,is_cost_partial,cache_losses,last_cache_loss";
 
 /// Returns the groups, or the total of a report without groups. Lines end as RFC 4180 says.
 pub(super) fn text(report: &UsageReport) -> String {
@@ -35,13 +35,14 @@ fn line(row: &UsageRow) -> String {
     let [cost, uncached] = [row.cost_usd, row.uncached_usd].map(|cost| money(cost.map(Usd::as_dollars)));
     let hit_rate = row.cache_hit_rate.map(|rate| format!("{rate:.6}")).unwrap_or_default();
     format!(
-        "{},{counts},{cost},{uncached},{},{hit_rate},{},{},{},{}\r\n",
+        "{},{counts},{cost},{uncached},{},{hit_rate},{},{},{},{},{}\r\n",
         quoted(row.group.as_deref().unwrap_or_default()),
         money(row.saved_usd),
         row.estimated_requests,
         row.unpriced_requests,
         row.is_cost_partial,
-        row.cache_losses
+        row.cache_losses,
+        quoted(row.last_cache_loss.as_deref().unwrap_or_default())
     )
 }
 

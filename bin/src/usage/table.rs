@@ -12,8 +12,12 @@ const WIDTH: usize = 80;
 const NAME: usize = 12;
 /// The spaces between two columns.
 const GAP: &str = "  ";
-/// The titles of the columns after the group.
-const TITLES: [&str; 8] = ["req", "fail", "input", "output", "read", "write", "hit", "cost"];
+/// The titles of the columns after the group. Only sessions have `lost`.
+const TITLES: [&str; 9] = ["req", "fail", "input", "output", "read", "write", "hit", "lost", "cost"];
+/// The index of the column `lost`.
+const LOST: usize = 7;
+/// The most sessions whose latest loss of the prompt cache is shown below the table.
+const LOSSES: usize = 5;
 
 /// Returns the lines of the table: titles, groups, the total, and remarks.
 pub(super) fn lines(report: &UsageReport, by: GroupBy) -> Vec<String> {
@@ -28,12 +32,17 @@ pub(super) fn lines(report: &UsageReport, by: GroupBy) -> Vec<String> {
         })
         .collect();
     let names: Vec<String> = report.rows.iter().map(name).collect();
-    let others = widths.iter().sum::<usize>() + GAP.len() * widths.len();
+    let shown: Vec<usize> =
+        (0..TITLES.len()).filter(|column| *column != LOST || by == GroupBy::Session).collect();
+    let others = shown.iter().map(|column| widths[*column] + GAP.len()).sum::<usize>();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(by.as_str().len());
     let room = longest.max("total".len()).min(WIDTH.saturating_sub(others).max(NAME));
 
     let line = |name: &str, cells: &[String]| {
-        let numbers = cells.iter().zip(&widths).map(|(cell, width)| format!("{GAP}{cell:>width$}"));
+        let numbers = shown.iter().map(|column| {
+            let (cell, width) = (&cells[*column], widths[*column]);
+            format!("{GAP}{cell:>width$}")
+        });
         format!("{}{}", fitted(name, room), numbers.collect::<String>())
     };
     let mut lines = vec![line(by.as_str(), &TITLES.map(str::to_owned))];
@@ -42,8 +51,22 @@ pub(super) fn lines(report: &UsageReport, by: GroupBy) -> Vec<String> {
         lines.push(line("total", total));
     }
     lines.push(String::new());
+    lines.extend(losses(&report.rows, room));
     lines.extend(summary::savings(&report.total));
     lines.extend(summary::remarks(report));
+    lines
+}
+
+/// Returns the latest loss of the prompt cache of the first sessions that have lost it.
+fn losses(rows: &[UsageRow], room: usize) -> Vec<String> {
+    let lost = rows.iter().filter_map(|row| Some((row, row.last_cache_loss.as_deref()?)));
+    let line = |(row, loss): (&UsageRow, &str)| {
+        format!("{}  lost its cache: {}", fitted(&name(row), room), printable(loss))
+    };
+    let mut lines: Vec<String> = lost.take(LOSSES).map(line).collect();
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
     lines
 }
 
@@ -64,6 +87,7 @@ fn cells(row: &UsageRow) -> [String; TITLES.len()] {
         short(row.cache_read_tokens),
         short(row.cache_write_5m_tokens + row.cache_write_1h_tokens),
         percent(row.cache_hit_rate),
+        short(row.cache_losses),
         format!("{cost_estimate}{cost}"),
     ]
 }

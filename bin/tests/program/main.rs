@@ -4,6 +4,8 @@
 mod admin;
 #[cfg(unix)]
 mod claude_settings;
+#[cfg(all(unix, feature = "ledger"))]
+mod cache_losses;
 mod config;
 mod dashboard;
 #[cfg(unix)]

@@ -108,7 +108,7 @@ async fn an_unknown_price_is_shown_as_unknown_in_every_view() {
     let table = scene.usage(&["--by", "model"]);
     assert!(table.lines().any(|line| line.starts_with("in-house-1 ") && line.ends_with(" –")), "{table}");
     let csv = scene.usage(&["--by", "model", "--csv"]);
-    assert!(csv.contains("\nin-house-1,1,1,0,100,50,0,0,0,0,0,,,,0.000000,0,1,false,0\n"), "{csv}");
+    assert!(csv.contains("\nin-house-1,1,1,0,100,50,0,0,0,0,0,,,,0.000000,0,1,false,0,\n"), "{csv}");
     let sessions = scene.admin("/admin/v1/sessions");
     assert!(sessions["data"][0]["cost_usd"].is_null(), "{sessions:#}");
     assert_eq!(sessions["data"][0]["unpriced_requests"], 1);

@@ -1,5 +1,6 @@
 //! The reading side of the ledger.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -100,6 +101,9 @@ impl LedgerReader {
         };
         let is_truncated = rows.len() > limit;
         rows.truncate(limit);
+        if query.by == Some(GroupBy::Session) && self.version >= 2 {
+            add_losses(&read, &span, &mut rows)?;
+        }
         if query.by.is_some_and(GroupBy::is_time) {
             rows.reverse();
         }
@@ -207,6 +211,28 @@ fn sums() -> String {
     AMOUNTS.map(|amount| format!("sum({amount})")).join(", ")
 }
 
+/// Adds the latest loss of the prompt cache to the rows of sessions that have lost it.
+fn add_losses(database: &Connection, span: &Span, rows: &mut [UsageRow]) -> rusqlite::Result<()> {
+    let lost = rows.iter_mut().filter(|row| row.cache_losses > 0);
+    let mut sessions: HashMap<String, &mut UsageRow> =
+        lost.filter_map(|row| Some((row.group.clone()?, row))).collect();
+    if sessions.is_empty() {
+        return Ok(());
+    }
+    // SQLite takes the bare columns from the row with the maximum.
+    let mut select = database.prepare(
+        "SELECT session, cache_verdict, max(unix_ms) FROM attempts \
+         WHERE unix_ms >= ?1 AND unix_ms < ?2 AND cache_losses > 0 GROUP BY session",
+    )?;
+    let mut found = select.query([span.since, span.until])?;
+    while let Some(row) = found.next()? {
+        if let Some(session) = sessions.get_mut(&row.get::<_, String>(0)?) {
+            session.last_cache_loss = Some(row.get(1)?);
+        }
+    }
+    Ok(())
+}
+
 /// Returns the name of a group.
 fn label(row: &Row<'_>, by: GroupBy) -> rusqlite::Result<Option<String>> {
     Ok(match by {
@@ -242,6 +268,7 @@ fn usage_row(group: Option<String>, amounts: &Amounts) -> UsageRow {
         estimated_requests: amounts.estimated.unsigned_abs(),
         unpriced_requests: amounts.unpriced.unsigned_abs(),
         cache_losses: amounts.cache_losses.unsigned_abs(),
+        last_cache_loss: None,
     }
 }
 

@@ -198,4 +198,7 @@ pub struct UsageRow {
     pub unpriced_requests: u64,
     /// Turns of sessions that did not read their prefix from the prompt cache, as far as they were diagnosed.
     pub cache_losses: u64,
+    /// The latest of these losses in a group of one session: the verdict, and the place at which the prefix broke, such as
+    /// `broken: system[1] changed`. Null for other groups, and after the retention of single attempts.
+    pub last_cache_loss: Option<String>,
 }

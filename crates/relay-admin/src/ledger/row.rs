@@ -9,6 +9,7 @@ use relay_server::record::{RequestEnd, RequestRecord};
 
 use super::amounts::Amounts;
 use crate::prices::PriceTable;
+use crate::prompt_cache::CacheVerdict;
 
 /// One attempt at an upstream, or one request without an attempt.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,9 +34,19 @@ pub(super) struct Row {
     pub(super) result: &'static str,
     pub(super) stop_reason: String,
     pub(super) duration_ms: i64,
-    /// The use of the prompt cache; empty if it was not diagnosed.
-    pub(super) cache_verdict: &'static str,
+    /// The verdict on the use of the prompt cache, and the place at which the prefix broke, such as `broken: system[1] changed`;
+    /// empty if the use was not diagnosed.
+    pub(super) cache_verdict: String,
     pub(super) amounts: Amounts,
+}
+
+impl Row {
+    /// Notes the use of the prompt cache. `place` is the one at which the prefix broke.
+    pub(super) fn set_verdict(&mut self, verdict: CacheVerdict, place: Option<&str>) {
+        self.amounts.cache_losses = verdict.is_loss().into();
+        let place = place.map(|place| format!(": {place}")).unwrap_or_default();
+        self.cache_verdict = format!("{}{place}", verdict.as_str());
+    }
 }
 
 /// The end of an attempt, or of a request without one.
@@ -142,7 +153,7 @@ fn base(record: &RequestRecord) -> Row {
         result: "",
         stop_reason: String::new(),
         duration_ms: 0,
-        cache_verdict: "",
+        cache_verdict: String::new(),
         amounts: Amounts::default(),
     }
 }

@@ -5,16 +5,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use relay_messages::ErrorChain;
+use relay_server::RequestRecord;
 
 use super::error::LedgerError;
 use super::settings::LedgerSettings;
 use crate::prices::{CurrentPrices, PriceTable};
+use crate::prompt_cache::{CacheVerdict, PromptCache};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     path: PathBuf,
     retention_days: Option<i64>,
     prices: Option<CurrentPrices>,
+    prompt_cache: Option<PromptCache>,
     dropped: AtomicU64,
     is_closing: AtomicBool,
     error: Mutex<Option<String>>,
@@ -26,6 +29,7 @@ impl Shared {
             path: settings.path,
             retention_days: settings.retention_days.map(|days| days.get().into()),
             prices: settings.prices,
+            prompt_cache: settings.prompt_cache,
             dropped: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
             error: Mutex::new(None),
@@ -42,6 +46,11 @@ impl Shared {
 
     pub(super) fn prices(&self) -> Option<Arc<PriceTable>> {
         self.prices.as_ref().map(CurrentPrices::table)
+    }
+
+    /// The verdict on the prompt cache of a request, and the place at which its prefix broke.
+    pub(super) fn verdict(&self, record: &RequestRecord) -> Option<(CacheVerdict, Option<String>)> {
+        self.prompt_cache.as_ref()?.verdict(record)
     }
 
     pub(super) fn dropped(&self) -> u64 {

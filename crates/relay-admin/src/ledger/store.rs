@@ -168,7 +168,7 @@ fn facts(row: &Row, price_version: &str) -> [Value; FACTS.len()] {
         text(&row.stop_reason),
         row.duration_ms.into(),
         text(version),
-        text(row.cache_verdict),
+        text(&row.cache_verdict),
     ]
 }
 

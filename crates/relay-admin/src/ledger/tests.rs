@@ -40,7 +40,7 @@ pub(super) fn row(unix_ms: i64, provider: &str, client: &str, cost_nanos: i64) -
         result: "success",
         stop_reason: "end_turn".to_owned(),
         duration_ms: 5,
-        cache_verdict: "",
+        cache_verdict: String::new(),
         amounts: Amounts {
             requests: 1,
             attempts: 1,

@@ -155,7 +155,13 @@ impl Writer {
             return Ok(());
         }
         let prices = self.shared.prices();
-        let rows = self.batch.iter().flat_map(|record| rows(record, prices.as_deref()));
+        let rows = self.batch.iter().flat_map(|record| {
+            let mut rows = rows(record, prices.as_deref());
+            if let (Some(row), Some((verdict, place))) = (rows.last_mut(), self.shared.verdict(record)) {
+                row.set_verdict(verdict, place.as_deref());
+            }
+            rows
+        });
         let version = prices.as_ref().map(|prices| prices.version()).unwrap_or_default();
         store.write(&merge_refusals(rows), &version).map_err(LedgerError::at(path, "written"))?;
         self.batch.clear();

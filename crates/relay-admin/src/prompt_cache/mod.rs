@@ -71,6 +71,14 @@ impl PromptCache {
         self.lock().sessions.len()
     }
 
+    /// Returns the verdict on the turn of a request that has ended, and the place at which its prefix broke. `None` if the request
+    /// was not diagnosed, or if its session has had many turns since.
+    #[cfg(feature = "ledger")]
+    pub(crate) fn verdict(&self, record: &RequestRecord) -> Option<(CacheVerdict, Option<String>)> {
+        let key = SessionKey::of(record)?;
+        self.lock().sessions.get(&key)?.verdict(record.id.as_str())
+    }
+
     fn turn(&self, key: SessionKey, digest: Arc<PromptDigest>, turn: &Turn<'_>) {
         let mut state = self.lock();
         if !state.sessions.contains_key(&key) {

@@ -138,6 +138,13 @@ impl Session {
         self.last
     }
 
+    /// The verdict on one of the latest turns, and the place at which its prefix broke.
+    #[cfg(feature = "ledger")]
+    pub(super) fn verdict(&self, request_id: &str) -> Option<(CacheVerdict, Option<String>)> {
+        let turn = self.recent.iter().rev().find(|turn| turn.request_id == request_id)?;
+        Some((turn.verdict, turn.broken.as_ref().map(|broken| broken.detail.clone())))
+    }
+
     /// The digests of the last turns of all conversations.
     pub(super) fn digests(&self) -> Vec<Arc<PromptDigest>> {
         self.conversations.iter().map(|conversation| Arc::clone(&conversation.digest)).collect()

@@ -40,6 +40,22 @@ pub enum CacheVerdict {
 }
 
 impl CacheVerdict {
+    /// Returns the name, such as `broken`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Hit => "hit",
+            Self::Broken => "broken",
+            Self::Moved => "moved",
+            Self::Expired => "expired",
+            Self::Lookback => "lookback",
+            Self::TooShort => "too_short",
+            Self::Uncached => "uncached",
+            Self::Unexplained => "unexplained",
+        }
+    }
+
     /// Returns `true` if a prefix was cached and was not read.
     #[must_use]
     pub fn is_loss(self) -> bool {

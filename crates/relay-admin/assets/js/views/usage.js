@@ -126,8 +126,9 @@ function usageTable(rows, total, chosen, isTruncated) {
     { key: "write", title: "Cache written", priority: 4, class: "right num", cell: (row) => short(writes(row)) },
     { key: "output", title: "Output", priority: 3, class: "right num", cell: (row) => short(row.output_tokens) },
     { key: "rate", title: "Cached", priority: 2, class: "right num", cell: (row) => percent(row.cache_hit_rate) },
+    chosen.by === "session" && { key: "lost", title: "Cache lost", priority: 2, class: "right num", cell: (row) => h("span", { title: row.last_cache_loss ?? "" }, short(row.cache_losses)) },
     { key: "saved", title: "Saved", priority: 3, class: "right num", cell: (row) => usd(row.saved_usd) },
-  ];
+  ].filter(Boolean);
   return [
     table(`Usage by ${label.toLowerCase()}`, columns, shown, { keyOf: (row) => String(row.group), foot: total && { ...total, isTotal: true } }),
     pager("usage", page, pages, rows.length, (to) => { store.ui.usagePage = to; changed(); }),
@@ -138,7 +139,7 @@ function usageTable(rows, total, chosen, isTruncated) {
 const groupName = (group) => (group === null || group === undefined || group === "" ? h("span", { class: "quiet" }, "without a name") : name(group));
 
 const FIELDS = ["requests", "attempts", "failed", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-  "web_search_requests", "cost_usd", "uncached_usd", "saved_usd", "cache_hit_rate", "estimated_requests", "unpriced_requests", "is_cost_partial", "cache_losses"];
+  "web_search_requests", "cost_usd", "uncached_usd", "saved_usd", "cache_hit_rate", "estimated_requests", "unpriced_requests", "is_cost_partial", "cache_losses", "last_cache_loss"];
 
 function save(chosen) {
   const line = (row, group) => [group, ...FIELDS.map((key) => row[key])];
