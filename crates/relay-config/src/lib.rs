@@ -28,6 +28,7 @@ mod config;
 mod config_file;
 mod date;
 mod describe;
+mod difference;
 mod discover;
 mod env_settings;
 mod environment;
@@ -78,6 +79,7 @@ pub use config::{
 pub use config_file::{FindError, find_file};
 pub use date::{parse_rfc3339, write_rfc3339};
 pub use describe::shown_url;
+pub use difference::{Difference, DifferenceKind};
 pub use discover::{Discovery, demo};
 pub use env_settings::PROCESS_VARIABLES;
 pub use error::{Concern, Fault, LoadError, Place, Problem, Warning};

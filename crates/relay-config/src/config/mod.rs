@@ -13,6 +13,7 @@ mod kind;
 mod logging;
 mod observe;
 mod prices;
+mod process;
 mod provider;
 mod routing;
 mod secrets;

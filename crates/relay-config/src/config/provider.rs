@@ -1,13 +1,13 @@
 //! The `providers` settings: the settings of every upstream.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{KeyConfig, Pooling, ProviderKind};
+use super::{GoogleCredentials, KeyConfig, Pooling, ProviderKind, VertexConfig};
 use crate::capabilities::Capabilities;
 use crate::names::{ModelMapping, ProviderName};
 use crate::secret::Secret;
@@ -138,6 +138,26 @@ impl ProviderConfig {
     pub fn with_headers(mut self, headers: ProviderHeaders) -> Self {
         self.headers = headers;
         self
+    }
+
+    /// Returns the files that are read when the provider is built: `ca_file`, and the credentials file of `vertex`. A provider
+    /// whose files have other contents has to be built again.
+    ///
+    /// ```
+    /// use relay_config::{ProviderConfig, ProviderKind};
+    ///
+    /// let mut provider = ProviderConfig::new("a", ProviderKind::Mock);
+    /// provider.ca_file = Some("/etc/relay/ca.pem".into());
+    /// assert_eq!(provider.files().count(), 1);
+    /// ```
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let credentials = match &self.kind {
+            ProviderKind::Vertex(VertexConfig { credentials: GoogleCredentials::File(file), .. }) => {
+                Some(&**file)
+            }
+            _ => None,
+        };
+        self.ca_file.as_deref().into_iter().chain(credentials)
     }
 
     /// Returns the share in weighted strategies: the sum of the weights of its keys, or its own weight without

@@ -5,10 +5,11 @@ mod provider;
 mod writer;
 
 use provider::provider;
+pub(crate) use writer::{Setting, SettingValue};
 use writer::{Writer, quoted};
 
 use crate::config::{
-    Affinity, Config, HealthConfig, LogFormat, LogLevel, LogOutput, LoggingConfig, RoutingConfig,
+    Affinity, ClientKey, Config, HealthConfig, LogFormat, LogLevel, LogOutput, LoggingConfig, RoutingConfig,
     ServerConfig, StreamBreak,
 };
 
@@ -16,17 +17,26 @@ impl Config {
     /// Returns the configuration, defaults included, as YAML. Every secret is `***`.
     #[must_use]
     pub fn to_yaml(&self) -> String {
+        self.write().text
+    }
+
+    /// Returns the settings, defaults included, each with its path.
+    pub(crate) fn settings(&self) -> Vec<Setting> {
+        self.write().settings
+    }
+
+    fn write(&self) -> Writer {
         let mut out = Writer::default();
         out.table("server", |out| server(&self.server, out));
-        out.list("providers", &self.providers, provider);
+        out.list("providers", &self.providers, |provider| Some(provider.name.to_string()), provider);
         out.table("routing", |out| routing(&self.routing, out));
         out.table("health", |out| health(&self.health, out));
         out.table("logging", |out| logging(&self.logging, out));
         out.table("metrics", |out| observe::metrics(&self.metrics, out));
         out.table("admin", |out| observe::admin(&self.admin, out));
         out.table("usage", |out| observe::usage(&self.usage, out));
-        out.list("prices", &self.prices, observe::price);
-        out.text
+        out.list("prices", &self.prices, |_| None, observe::price);
+        out
     }
 }
 
@@ -54,7 +64,8 @@ fn server(server: &ServerConfig, out: &mut Writer) {
     out.table("cors", |out| out.strings("allowed_origins", server.allowed_origins.iter()));
     out.table("auth", |out| {
         let auth = &server.auth;
-        out.list("api_keys", &auth.keys, |client, out| {
+        let name = |client: &ClientKey| Some(client.name.clone());
+        out.list("api_keys", &auth.keys, name, |client, out| {
             out.string("name", &client.name);
             out.secret("key", &client.key);
             let limits = &client.limits;

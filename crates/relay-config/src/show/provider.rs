@@ -14,7 +14,7 @@ pub(super) fn provider(provider: &ProviderConfig, out: &mut Writer) {
     out.plain("type", provider.kind.as_str());
     out.plain("enabled", provider.enabled);
     kind(&provider.kind, out);
-    out.list("keys", &provider.keys, key);
+    out.list("keys", &provider.keys, |key| key.id().map(|id| id.to_string()), key);
     headers(&provider.headers, out);
     out.plain("priority", provider.priority);
     out.plain("weight", provider.weight);
