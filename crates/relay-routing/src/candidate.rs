@@ -357,8 +357,11 @@ impl ProviderPool {
     }
 
     /// Takes over the health of `other`, the same provider under an earlier configuration, and that of the
-    /// keys they share.
+    /// keys they share. A clone of `other` shares its health already.
     pub(crate) fn inherit_state(&self, other: &Self) {
+        if Arc::ptr_eq(&self.health, &other.health) {
+            return;
+        }
         self.health.inherit_state(&other.health, clock::now());
         for candidate in &self.candidates {
             if let Some(before) = other.index_of(&candidate.credential) {

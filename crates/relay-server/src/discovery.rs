@@ -43,6 +43,13 @@ impl Discovery {
         Self { provider, listing, state: Arc::new(Mutex::new(state)) }
     }
 
+    /// Shares the list and the fetch in progress of `before`, the same upstream under an earlier configuration.
+    pub(crate) fn inherit_state(&mut self, before: Option<&Self>) {
+        if let Some(before) = before {
+            self.state = Arc::clone(&before.state);
+        }
+    }
+
     pub(crate) fn provider(&self) -> &ProviderName {
         &self.provider
     }

@@ -16,6 +16,7 @@ use relay_messages::ThinkingProvenance;
 use relay_routing::Planner;
 use tower::{BoxError, Service};
 
+use crate::assemble::BuiltProviders;
 use crate::body::Body;
 use crate::error::Error;
 use crate::explain::{Explainer, Explanation};
@@ -52,6 +53,7 @@ struct Shared {
     stack: Stack,
     readiness: Arc<Readiness>,
     explainer: Arc<Explainer>,
+    providers: Arc<BuiltProviders>,
     signatures: ThinkingProvenance,
     limits: Limits,
     #[cfg(feature = "serve")]
@@ -64,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) stack: Stack,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) explainer: Arc<Explainer>,
+    pub(crate) providers: Arc<BuiltProviders>,
     pub(crate) signatures: ThinkingProvenance,
     pub(crate) limits: Limits,
 }
@@ -85,6 +88,7 @@ impl Relay {
             stack: parts.stack,
             readiness: parts.readiness,
             explainer: parts.explainer,
+            providers: parts.providers,
             signatures: parts.signatures,
             limits: parts.limits,
             #[cfg(feature = "serve")]
@@ -96,6 +100,11 @@ impl Relay {
                 built_at: SystemTime::now(),
             },
         }))
+    }
+
+    /// The providers that are enabled.
+    pub(crate) fn providers(&self) -> &BuiltProviders {
+        &self.0.providers
     }
 
     /// The provenance of thinking blocks.

@@ -82,19 +82,26 @@ impl Reloadable {
         self.current.relay.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Serves further requests by `config`, and returns the differences to the configuration before.
+    /// Serves further requests by `config`, and returns the differences to the configuration in use.
     ///
     /// The new relay inherits sessions, circuits, cooldowns and limits, as
-    /// [`inherit_state`](crate::Builder::inherit_state) describes. Requests in progress are not affected. It blocks for the
-    /// time in which a relay is built, some milliseconds.
+    /// [`inherit_state`](crate::Builder::inherit_state) describes. Providers whose settings and files have not changed are the
+    /// same ones, with their connections and tokens. Requests in progress are not affected. It blocks for the time in which
+    /// files are read and a relay is built, some milliseconds. If nothing comes into use, the relay stays the same one.
+    ///
+    /// The settings in [`Changes::not_applied`] keep their values: [`Relay::config`] always returns the configuration in use.
     ///
     /// # Errors
     /// [`BuildError`] if no relay can be built. The configuration before then stays in use.
     pub fn replace(&self, config: Config) -> Result<Changes, BuildError> {
         let _replacing = self.current.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.relay();
-        let changes = Changes::between(before.config(), &config);
-        let relay = stages::build(config, before.options().clone(), Some(&before))?;
+        let mut changes = Changes::between(before.config(), &config);
+        changes.files = before.providers().changed_files(&config);
+        if changes.is_empty() {
+            return Ok(changes);
+        }
+        let relay = stages::rebuild(config.with_process_settings_of(before.config()), &before)?;
         if before.is_draining() {
             relay.start_draining();
         }

@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use tower::{BoxError, Service, ServiceBuilder};
 use self::headers::with_security_headers;
 use crate::body::Body;
 use crate::edge::{
-    BrowserLayer, CatchPanicLayer, FramingLayer, request_id_layer, sensitive_request_headers,
+    BrowserLayer, CatchPanicLayer, FramingLayer, SharedHosts, request_id_layer, sensitive_request_headers,
     sensitive_response_headers,
 };
 use crate::layers::{LayerBody, RequestService};
@@ -73,7 +73,8 @@ use crate::stack::{Stack, StackFuture};
 #[derive(Clone)]
 pub struct Site {
     stack: Arc<Stack>,
-    serving: Serving,
+    hosts: SharedHosts,
+    serving: Arc<RwLock<Serving>>,
     listener: Option<ListenerRules>,
 }
 
@@ -92,6 +93,7 @@ impl Site {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let hosts = SharedHosts::new(server.allowed_hosts.clone());
         let stack = ServiceBuilder::new()
             .map_response(with_security_headers) // of every response, errors included
             .layer(sensitive_request_headers()) // no layer prints a credential
@@ -102,19 +104,49 @@ impl Site {
             .layer(CatchPanicLayer) // answers with an error
             .layer(LingerLayer::new()) // no error is lost to a body that was not read
             .layer(FramingLayer) // the length is that of the body
-            .layer(BrowserLayer::for_own_pages(server)) // no other web page gets any further
+            .layer(BrowserLayer::for_own_pages(hosts.clone())) // no other web page gets any further
             .layer(RespondLayer::new()) // from here on outwards there are no errors
             .map_request(|request: Request<_>| request.map(LayerBody::new))
             .service(RequestService::new(service));
-        let serving = Serving::new(server, &ListenerOptions::default());
-        Self { stack: Arc::new(Stack::new(stack)), serving, listener: None }
+        let serving = Arc::new(RwLock::new(Serving::new(server, &ListenerOptions::default())));
+        Self { stack: Arc::new(Stack::new(stack)), hosts, serving, listener: None }
+    }
+
+    /// Applies the accepted hosts of `server` to further requests, and its other settings to further connections, on all
+    /// clones of the site.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use http_body_util::Full;
+    /// use relay_config::{HostName, ServerConfig};
+    /// use relay_server::LayerBody;
+    /// use relay_server::site::Site;
+    /// use tower::{ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let hello = service_fn(|_: Request<LayerBody>| async {
+    ///     Ok::<_, std::io::Error>(Response::new(Full::<bytes::Bytes>::from("hello")))
+    /// });
+    /// let hosts = |name| ServerConfig::default().with_allowed_hosts(HostName::parse(name));
+    /// let site = Site::new(hello, &hosts("a.example"));
+    /// let request = |host| Request::get("/").header("host", host).body(Full::<bytes::Bytes>::default());
+    /// assert_eq!(site.clone().oneshot(request("b.example")?).await?.status(), 403);
+    ///
+    /// site.apply(&hosts("b.example"));
+    /// assert_eq!(site.oneshot(request("b.example")?).await?.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn apply(&self, server: &ServerConfig) {
+        self.hosts.replace(server.allowed_hosts.clone());
+        self.serving.write().unwrap_or_else(PoisonError::into_inner).apply(server);
     }
 
     /// Accepts at most `limit` connections at one time, over all listeners of the site. At the limit, the connection that has
     /// been idle for longest is closed. The default is that of a relay.
     #[must_use]
     pub fn with_connection_limit(mut self, limit: usize) -> Self {
-        self.serving = self.serving.with_connection_limit(limit);
+        self.serving = Arc::new(RwLock::new(self.serving().with_connection_limit(limit)));
         self
     }
 
@@ -122,7 +154,7 @@ impl Site {
     /// request on it.
     #[must_use]
     pub fn with_head_timeouts(mut self, first: Duration, next: Duration) -> Self {
-        self.serving = self.serving.with_head_timeouts(first, next);
+        self.serving = Arc::new(RwLock::new(self.serving().with_head_timeouts(first, next)));
         self
     }
 
@@ -157,7 +189,7 @@ impl Served for Site {
     }
 
     fn serving(&self) -> Serving {
-        self.serving.clone()
+        self.serving.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn start_draining(&self) {}

@@ -39,7 +39,7 @@ use tower::util::MapResponseLayer;
 use tower::{Layer, ServiceBuilder};
 use tower_http::request_id::PropagateRequestIdLayer;
 
-use crate::assemble::{BuiltProviders, build_providers};
+use crate::assemble::BuiltProviders;
 use crate::auth::{AuthLayer, ConfiguredKeys};
 use crate::body::Body;
 use crate::build_error::BuildError;
@@ -68,6 +68,14 @@ pub(crate) fn build(config: Config, options: Options, before: Option<&Relay>) ->
     Ok(Providers::new(config, options, before)?.failover().intake().client_limits().edge())
 }
 
+/// Builds the relay that takes the place of `before`, by all stages. It takes over its state, and the providers that have not
+/// changed.
+pub(crate) fn rebuild(config: Config, before: &Relay) -> Result<Relay, BuildError> {
+    let options = before.options().clone();
+    let providers = Providers::with_built(config, options, Some(before), Some(before.providers()))?;
+    Ok(providers.failover().intake().client_limits().edge())
+}
+
 /// The settings that every stage reads.
 struct Context {
     /// The configuration with the defaults and the providers of the program.
@@ -83,13 +91,13 @@ struct Context {
 /// The providers: a service for each credential, with model mapping, images and adaptation around it.
 pub struct Providers {
     context: Box<Context>,
-    built: BuiltProviders,
+    built: Arc<BuiltProviders>,
 }
 
 /// The choice of the candidates for a request, and the failover from one to the next.
 pub struct Routing {
     context: Box<Context>,
-    built: BuiltProviders,
+    built: Arc<BuiltProviders>,
     planner: Arc<Planner>,
     failover: Failover,
 }
@@ -97,6 +105,7 @@ pub struct Routing {
 /// The operations of the relay: requests are read and routed, forwarded, or answered from lists.
 pub struct Operations {
     context: Box<Context>,
+    built: Arc<BuiltProviders>,
     planner: Arc<Planner>,
     operations: router::Operations,
 }
@@ -104,6 +113,7 @@ pub struct Operations {
 /// The operations for admitted clients, within the limits on requests.
 pub struct Admission {
     context: Box<Context>,
+    built: Arc<BuiltProviders>,
     readiness: Arc<Readiness>,
     explainer: Arc<Explainer>,
     router: Router,
@@ -115,11 +125,21 @@ impl Providers {
         options: Options,
         before: Option<&Relay>,
     ) -> Result<Self, BuildError> {
+        Self::with_built(original, options, before, None)
+    }
+
+    /// Uses the providers of `built` again that have not changed. They were built with the same `options`.
+    fn with_built(
+        original: Config,
+        options: Options,
+        before: Option<&Relay>,
+        built: Option<&BuiltProviders>,
+    ) -> Result<Self, BuildError> {
         let mut config = original.clone();
         options.apply_to(&mut config)?;
         let signatures = before.map(Relay::signatures).cloned().unwrap_or_default();
         let limits = Limits::new(&config.server, before.map(Relay::limits));
-        let built = build_providers(&config, &options, &signatures)?;
+        let built = Arc::new(BuiltProviders::build(&config, &options, &signatures, built)?);
         let context = Context { config, original, options, before: before.cloned(), signatures, limits };
         Ok(Self { context: Box::new(context), built })
     }
@@ -128,11 +148,11 @@ impl Providers {
     /// keys are inherited from the relay in [`Builder::inherit_state`](crate::Builder::inherit_state).
     #[must_use]
     pub fn failover(self) -> Routing {
-        let Self { context, mut built } = self;
+        let Self { context, built } = self;
         let routing = &context.config.routing;
         let routes =
             ModelRoutes::new(routing.model_mapping.clone()).with_default(routing.default_provider.clone());
-        let pools = std::mem::take(&mut built.pools);
+        let pools = built.providers.iter().map(|built| built.pool.clone()).collect();
         let mut planner = Planner::new(pools, routing.strategy, routing.strict_models).with_routes(routes);
         if routing.affinity == config::Affinity::Session {
             planner = planner.with_affinity(Arc::new(AffinityTable::new()));
@@ -171,15 +191,21 @@ impl Routing {
         };
         let routed = Messages::new(failover);
         let routed = DebugLogLayer::new(config.logging.debug.clone(), config.secrets()).layer(routed);
-        let catalog =
-            Catalog::models(&config.providers, built.refusals, Arc::clone(&planner), built.discoveries);
+        let refusals = built.providers.iter().map(|built| (built.name().clone(), built.refusals.clone()));
+        let discoveries = built.providers.iter().filter_map(|built| built.discovery.clone());
+        let catalog = Catalog::models(
+            &config.providers,
+            refusals.collect(),
+            Arc::clone(&planner),
+            discoveries.collect(),
+        );
         let operations = router::Operations {
             messages: Intake::new(routed.clone(), Endpoint::Messages, limits.clone()),
             count_tokens: Intake::new(routed, Endpoint::CountTokens, limits),
-            api: Forwarder::new(built.forwards, Arc::clone(&planner), server.timeout),
+            api: Forwarder::new(built.forwards(), Arc::clone(&planner), server.timeout),
             catalog,
         };
-        Operations { context, planner, operations }
+        Operations { context, built, planner, operations }
     }
 }
 
@@ -188,7 +214,7 @@ impl Operations {
     /// are further in.
     #[must_use]
     pub fn client_limits(self) -> Admission {
-        let Self { context, planner, operations } = self;
+        let Self { context, built, planner, operations } = self;
         let server = &context.config.server;
         let readiness = Arc::new(Readiness::new(Arc::clone(&planner)));
         let keys = ConfiguredKeys::from(server.auth.clone());
@@ -197,7 +223,7 @@ impl Operations {
         let spending = spending(&server.auth, &context.options);
         let clients = ClientLayers { auth, spending, limits: &context.limits };
         let router = Router::new(operations, &clients, layers, Arc::clone(&readiness));
-        Admission { context, readiness, explainer, router }
+        Admission { context, built, readiness, explainer, router }
     }
 }
 
@@ -226,6 +252,7 @@ impl Admission {
                 stack: Stack::new(stack),
                 readiness: self.readiness,
                 explainer: self.explainer,
+                providers: self.built,
                 signatures,
                 limits,
             },

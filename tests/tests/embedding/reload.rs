@@ -8,7 +8,7 @@ use std::time::Duration;
 use relay_config::{Config, Format, Loader};
 use relay_server::{BuildError, Reloadable};
 use relay_tests::fakes::{Reply, anthropic};
-use relay_tests::{Answer, Call, Response, Upstream, provider};
+use relay_tests::{Answer, Call, CertificateAuthority, Request, Response, Upstream, provider};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -290,13 +290,87 @@ async fn a_wrong_configuration_leaves_the_one_before_in_use() {
 }
 
 #[tokio::test]
+async fn a_provider_keeps_its_connection_and_its_refused_fields() {
+    let refuse = |request: &Request| match request.body.windows(9).any(|part| part == b"new_field") {
+        true => {
+            anthropic::error_with(400, "invalid_request_error", "new_field: Extra inputs are not permitted")
+        }
+        false => anthropic::answer(request),
+    };
+    let upstream = Upstream::answering(refuse).await;
+    let config = |strategy: &str, priority: i32| {
+        let mut provider = provider("a", "anthropic", &upstream.url());
+        provider["priority"] = json!(priority);
+        json!({"providers": [provider], "routing": {"strategy": strategy}})
+    };
+    let (relay, address) = start(&config("failover", 1)).await;
+    let call = Call::messages(BODY.replace(r#""max_tokens""#, r#""new_field":1,"max_tokens""#));
+    assert_eq!(call.send(address).await.status, 200);
+    assert_eq!(upstream.requests().len(), 2);
+    for (index, (strategy, priority)) in
+        [("round_robin", 1), ("round_robin", 2), ("latency_based", 2)].iter().enumerate()
+    {
+        assert!(!relay.replace(load(&config(strategy, *priority))).unwrap().is_empty());
+        assert_eq!(call.send(address).await.status, 200);
+        assert_eq!(upstream.requests().len(), 3 + index, "the field is removed before the request is sent");
+    }
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_of_a_provider_that_has_not_changed_counts_toward_its_load() {
+    let upstream = Upstream::manual().await;
+    let config = |attempts: u32| json!({"providers": [provider("a", "anthropic", &upstream.url())], "routing": {"max_attempts": attempts}});
+    let (relay, address) = start(&config(1)).await;
+    let streaming = tokio::spawn(async move { Call::messages(STREAMED).send(address).await });
+    let (mut connection, _) = upstream.exchange().await;
+    relay.replace(load(&config(2))).unwrap();
+    let in_flight =
+        || serde_json::to_value(relay.relay().state()).unwrap()["providers"][0]["in_flight"].clone();
+    assert_eq!(in_flight(), 1);
+    connection.send_head(&Answer::event_stream()).await;
+    connection.send_chunk(&Reply::new("claude-opus-5-5").text("Hello!").events().concat()).await;
+    connection.send_last_chunk().await;
+    assert_eq!(streaming.await.unwrap().status, 200);
+    while in_flight() != 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_ca_file_with_other_contents_replaces_the_connections() {
+    let (authority, other) = (CertificateAuthority::new(), CertificateAuthority::new());
+    let upstream = Upstream::builder().tls(&authority).answering(anthropic::answer).await;
+    let directory = tempfile::tempdir().unwrap();
+    let ca_file = directory.path().join("ca.pem");
+    std::fs::copy(authority.ca_file(), &ca_file).unwrap();
+    let mut provider = provider("a", "anthropic", &upstream.url());
+    provider["ca_file"] = json!(ca_file);
+    let config = json!({"providers": [provider]});
+    let (relay, address) = start(&config).await;
+    assert_eq!(Call::messages(BODY).send(address).await.status, 200);
+    assert!(relay.replace(load(&config)).unwrap().is_empty());
+
+    std::fs::copy(other.ca_file(), &ca_file).unwrap();
+    let changes = relay.replace(load(&config)).unwrap();
+    assert_eq!(changes.files, [("a".into(), ca_file.clone())]);
+    assert!(changes.changed.is_empty() && !changes.is_empty());
+    let refused = Call::messages(BODY).send(address).await;
+    assert!(refused.status >= 500, "{}", refused.status);
+    std::fs::copy(authority.ca_file(), &ca_file).unwrap();
+    relay.replace(load(&config)).unwrap();
+    assert_eq!(Call::messages(BODY).send(address).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_drain_outlasts_a_replacement() {
     let config = json!({"providers": [{"name": "a", "type": "mock"}]});
     let (relay, address) = start(&config).await;
     assert_eq!(Call::get("/readyz").send(address).await.status, 200);
     relay.start_draining();
     assert_eq!(Call::get("/readyz").send(address).await.status, 503);
-    relay.replace(load(&config)).unwrap();
+    let other = json!({"providers": [{"name": "b", "type": "mock"}]});
+    assert!(!relay.replace(load(&other)).unwrap().is_empty());
     assert_eq!(Call::get("/readyz").send(address).await.status, 503);
     assert!(relay.relay().state().is_draining);
 }
@@ -309,11 +383,12 @@ fn changes_name_providers_sections_and_what_needs_a_new_start() {
     let before = json!({"providers": [provider("a", "1"), provider("b", "2"), provider("c", "3")]});
     let after = json!({
         "server": {"listen": "127.0.0.1:1", "max_concurrent": 5},
-        "logging": {"level": "debug"},
+        "logging": {"level": "debug", "format": "json"},
         "providers": [provider("d", "4"), provider("b", "other"), provider("a", "1")],
     });
     let relay = relay_server::Relay::builder(load(&before)).without_proxy().build().unwrap();
-    let changes = Reloadable::new(relay).replace(load(&after)).unwrap();
+    let relay = Reloadable::new(relay);
+    let changes = relay.replace(load(&after)).unwrap();
     let names = |list: &[relay_config::ProviderName]| {
         list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     };
@@ -322,5 +397,9 @@ fn changes_name_providers_sections_and_what_needs_a_new_start() {
         ("d".to_owned(), "c".to_owned(), "b".to_owned())
     );
     assert!(changes.is_reordered);
-    assert_eq!((changes.sections, changes.not_applied), (vec!["server"], vec!["server.listen", "logging"]));
+    let restart = ["server.listen", "logging"];
+    assert_eq!((&*changes.sections, &*changes.not_applied), (&["server", "logging"][..], &restart[..]));
+    let again = relay.replace(load(&after)).unwrap();
+    assert!(again.is_empty(), "{again:?}");
+    assert_eq!(again.not_applied, restart, "settings that are not in use are named each time");
 }

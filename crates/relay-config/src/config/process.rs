@@ -24,6 +24,10 @@ impl Config {
     #[must_use]
     pub fn with_process_settings_of(mut self, running: &Self) -> Self {
         self.server.listen.clone_from(&running.server.listen);
+        self.server.unix_sockets.clone_from(&running.server.unix_sockets);
+        if self.server.tls.is_some() != running.server.tls.is_some() {
+            self.server.tls.clone_from(&running.server.tls);
+        }
         self.logging.format = running.logging.format;
         self.logging.output.clone_from(&running.logging.output);
         self.logging.pretty = running.logging.pretty;

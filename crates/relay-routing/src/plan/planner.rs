@@ -1,5 +1,6 @@
 //! The planner: orders candidates for requests.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -91,11 +92,12 @@ impl Planner {
     /// compare them.
     ///
     /// Providers and keys are matched by name. New ones start without state; the state of removed ones is
-    /// dropped.
+    /// dropped. A pool that is a clone of one in `other` shares its state from then on.
     #[must_use]
     pub fn inherit_state(mut self, other: &Self) -> Self {
+        let known: HashMap<_, _> = other.pools.iter().map(|pool| (pool.name(), pool)).collect();
         for pool in &self.pools {
-            if let Some(before) = other.pools.iter().find(|before| before.name() == pool.name()) {
+            if let Some(before) = known.get(pool.name()) {
                 pool.inherit_state(before);
             }
         }

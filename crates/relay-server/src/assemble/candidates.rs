@@ -4,9 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use relay_config::{
-    CompatibleAuth, HealthConfig, ModelList, ProviderConfig, ProviderKind, ProviderName, Secret,
-};
+use relay_config::{CompatibleAuth, HealthConfig, ModelList, ProviderConfig, ProviderKind, Secret};
 use relay_messages::{Adapter, RefusalMemory, Unsupported};
 use relay_providers::{
     AdaptLayer, Answer, Attempt, AttemptError, AuthorizeError, Compatible, ExtraHeaders, Forward,
@@ -79,7 +77,7 @@ impl ProviderStack<'_> {
     }
 
     /// Builds the upstream for the rest of Anthropic's API, with its priority. `None` for every kind but `anthropic`.
-    pub(super) fn forward(&self) -> Result<Option<(i32, ProviderName, Forward)>, BuildError> {
+    pub(super) fn forward(&self) -> Result<Option<(i32, Forward)>, BuildError> {
         let ProviderKind::Anthropic { base_url, passthrough, .. } = &self.provider.kind else {
             return Ok(None);
         };
@@ -87,7 +85,6 @@ impl ProviderStack<'_> {
         let forward = Forward::new(base_url.clone(), best, *passthrough, self.transport.clone());
         Ok(Some((
             self.priority(),
-            self.provider.name.clone(),
             forward.map_err(|source| self.bad_key(source))?.with_extra_headers(self.extra_headers.clone()),
         )))
     }

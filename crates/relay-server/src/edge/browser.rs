@@ -22,6 +22,8 @@ use relay_config::{Origin, ServerConfig};
 use tower::{Layer, Service};
 
 use super::host::HostRule;
+#[cfg(feature = "serve")]
+use super::host::SharedHosts;
 use crate::error::Error;
 use crate::record::RecordHandle;
 use crate::respond::{RespondBody, error_response};
@@ -68,8 +70,8 @@ impl BrowserLayer {
     /// Refuses every web page except those that the listener itself serves. No page of another origin is ever listed, and no
     /// preflight is granted.
     #[cfg(feature = "serve")]
-    pub(crate) fn for_own_pages(server: &ServerConfig) -> Self {
-        let hosts = HostRule::new(server.allowed_hosts.clone());
+    pub(crate) fn for_own_pages(hosts: SharedHosts) -> Self {
+        let hosts = HostRule::shared(hosts);
         Self { rules: Arc::new(Rules { hosts, pages: Pages::Own }) }
     }
 }

@@ -1,5 +1,7 @@
 //! The hosts that a request may name.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use http::header::{HOST, HeaderValue};
 use http::{Request, Version};
 use relay_config::HostName;
@@ -11,13 +13,61 @@ use crate::listener_rules::ListenerRules;
 /// requests that are of the same origin for the browser, and name the page's host.
 #[derive(Debug, Clone)]
 pub(super) struct HostRule {
-    /// `server.allowed_hosts`.
-    allowed: Vec<HostName>,
+    allowed: AllowedHosts,
+}
+
+/// `server.allowed_hosts`.
+#[derive(Debug, Clone)]
+enum AllowedHosts {
+    Fixed(Vec<HostName>),
+    #[cfg_attr(
+        not(feature = "serve"),
+        expect(dead_code, reason = "only a listener of the program replaces them")
+    )]
+    Shared(SharedHosts),
+}
+
+/// Accepted hosts that can be replaced while requests are served. Clones share them.
+#[derive(Debug, Clone)]
+#[cfg_attr(
+    not(feature = "serve"),
+    expect(dead_code, reason = "only a listener of the program replaces them")
+)]
+pub(crate) struct SharedHosts(Arc<RwLock<Vec<HostName>>>);
+
+#[cfg_attr(
+    not(feature = "serve"),
+    expect(dead_code, reason = "only a listener of the program replaces them")
+)]
+impl SharedHosts {
+    pub(crate) fn new(hosts: Vec<HostName>) -> Self {
+        Self(Arc::new(RwLock::new(hosts)))
+    }
+
+    /// Replaces the hosts for further requests.
+    pub(crate) fn replace(&self, hosts: Vec<HostName>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = hosts;
+    }
+}
+
+impl AllowedHosts {
+    /// Applies `check` to the hosts.
+    fn with<T>(&self, check: impl FnOnce(&[HostName]) -> T) -> T {
+        match self {
+            Self::Fixed(hosts) => check(hosts),
+            Self::Shared(hosts) => check(&hosts.0.read().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
 }
 
 impl HostRule {
     pub(super) fn new(allowed: Vec<HostName>) -> Self {
-        Self { allowed }
+        Self { allowed: AllowedHosts::Fixed(allowed) }
+    }
+
+    #[cfg(feature = "serve")]
+    pub(super) fn shared(allowed: SharedHosts) -> Self {
+        Self { allowed: AllowedHosts::Shared(allowed) }
     }
 
     /// Checks every host that `request` names: in its target, as `:authority` and in `host`.
@@ -53,12 +103,17 @@ impl HostRule {
 
     /// Returns `true` if a request on this listener may name `host`, which may have a port.
     fn accepts(&self, host: &[u8], is_loopback: bool) -> bool {
-        if !is_loopback && self.allowed.is_empty() || is_usual_loopback(host) {
+        if is_usual_loopback(host) {
             return true;
         }
-        let Some(host) = std::str::from_utf8(host).ok().and_then(without_port) else { return false };
-        // No web page can choose the address of this machine as its own name. Probes of orchestrators name it.
-        host.is_loopback() || self.allowed.contains(&host) || !is_loopback && host.is_address()
+        self.allowed.with(|allowed| {
+            if !is_loopback && allowed.is_empty() {
+                return true;
+            }
+            let Some(host) = std::str::from_utf8(host).ok().and_then(without_port) else { return false };
+            // No web page can choose the address of this machine as its own name. Probes of orchestrators name it.
+            host.is_loopback() || allowed.contains(&host) || !is_loopback && host.is_address()
+        })
     }
 }
 

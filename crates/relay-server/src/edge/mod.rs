@@ -21,6 +21,8 @@ mod trace;
 pub(crate) use browser::BrowserLayer;
 pub(crate) use catch_panic::CatchPanicLayer;
 pub(crate) use framing::FramingLayer;
+#[cfg(feature = "serve")]
+pub(crate) use host::SharedHosts;
 pub(crate) use request_id::request_id_layer;
 pub(crate) use route_headers::with_route_headers;
 pub(crate) use sensitive::{sensitive_request_headers, sensitive_response_headers};

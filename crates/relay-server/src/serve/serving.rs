@@ -22,6 +22,11 @@ impl Serving {
         }
     }
 
+    /// Applies the settings of `server` to further connections. The limit of connections and the timeouts of heads stay.
+    pub(crate) fn apply(&mut self, server: &ServerConfig) {
+        self.settings = ServeSettings::new(server, self.settings.head_timeouts);
+    }
+
     /// Sets the largest number of connections. The places of connections that are open now are not counted.
     pub(crate) fn with_connection_limit(mut self, limit: usize) -> Self {
         self.connections = ConnectionLimit::new(limit);
