@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
+use relay_config::{Secret, ServerConfig};
 use relay_server::Body;
 use relay_server::site::Site;
 use tower::{BoxError, Service};
@@ -40,15 +41,21 @@ impl Admin {
     /// Creates the API of these parts.
     #[must_use]
     pub fn new(parts: AdminParts) -> Self {
-        let mut server = parts.server.clone();
-        server.write_timeout = Some(server.write_timeout.map_or(WRITE, |limit| limit.min(WRITE)));
-        server.drain_timeout = DRAIN;
-        server.drain_delay = Duration::ZERO;
+        let server = listener(&parts.server);
         let app = Arc::new(App::new(parts));
         let site = Site::new(router::router(&app), &server)
             .with_connection_limit(CONNECTIONS)
             .with_head_timeouts(FIRST_HEAD, NEXT_HEAD);
         Self { app, site }
+    }
+
+    /// Applies the settings of a configuration that was read again, on all clones. `token` is for further requests, and so are the
+    /// accepted hosts of `server`. Its other settings are for further connections.
+    ///
+    /// An event stream that has begun is not affected.
+    pub fn apply(&self, server: &ServerConfig, token: Option<&Secret>) {
+        self.app.token.replace(token);
+        self.site.apply(&listener(server));
     }
 
     /// The description of the API in OpenAPI 3.1, as JSON.
@@ -70,6 +77,15 @@ impl Admin {
     pub(crate) fn close_events(&self) {
         self.app.parts.events.close();
     }
+}
+
+/// The settings of the listener, by those of the relay's own listeners.
+fn listener(server: &ServerConfig) -> ServerConfig {
+    let mut server = server.clone();
+    server.write_timeout = Some(server.write_timeout.map_or(WRITE, |limit| limit.min(WRITE)));
+    server.drain_timeout = DRAIN;
+    server.drain_delay = Duration::ZERO;
+    server
 }
 
 impl fmt::Debug for Admin {

@@ -4,11 +4,14 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use super::parts::AdminParts;
+use super::token::Token;
 use crate::model::unix_ms;
 
 /// The shared state of the handlers.
 pub(super) struct App {
     pub(super) parts: AdminParts,
+    /// The token in use, at first that of `parts`.
+    pub(super) token: Token,
     pub(super) started_unix_ms: u64,
     /// Held while the configuration is read and put into use.
     pub(super) reloading: Mutex<()>,
@@ -24,6 +27,7 @@ const QUERIES: usize = 2;
 impl App {
     pub(super) fn new(parts: AdminParts) -> Self {
         Self {
+            token: Token::new(parts.token.as_ref()),
             parts,
             started_unix_ms: unix_ms(SystemTime::now()),
             reloading: Mutex::default(),

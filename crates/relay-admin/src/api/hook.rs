@@ -8,6 +8,12 @@ pub trait Reload: Send + Sync + 'static {
     /// # Errors
     /// [`ReloadError`] if the configuration stays as it is.
     fn reload(&self) -> Result<Reloaded, ReloadError>;
+
+    /// Returns the warnings of the configuration in use, and the reason for which the file is not in use. They are shown after
+    /// those of [`AdminParts`](super::AdminParts). Default: none.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The result of a reload.
@@ -18,13 +24,24 @@ pub struct Reloaded {
     pub changed: bool,
     /// The differences and the warnings, as sentences.
     pub message: String,
+    /// The settings that have changed, one text for each. Default: none.
+    pub differences: Vec<String>,
+    /// The settings that differ from those in use and need a restart of the program, one text for each. Default: none.
+    pub restart: Vec<String>,
 }
 
 impl Reloaded {
     /// Creates the result of a reload.
     #[must_use]
     pub fn new(changed: bool, message: impl Into<String>) -> Self {
-        Self { changed, message: message.into() }
+        Self { changed, message: message.into(), differences: Vec::new(), restart: Vec::new() }
+    }
+
+    /// Sets the settings that have changed, and those that need a restart.
+    #[must_use]
+    pub fn with_differences(mut self, differences: Vec<String>, restart: Vec<String>) -> Self {
+        (self.differences, self.restart) = (differences, restart);
+        self
     }
 }
 

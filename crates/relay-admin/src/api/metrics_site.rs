@@ -38,8 +38,7 @@ impl MetricsSite {
     /// Creates the service for the metrics of `relay` on `path`. `server` has the accepted hosts and the limits of listeners.
     #[must_use]
     pub fn new(metrics: Metrics, path: impl Into<String>, relay: Reloadable, server: &ServerConfig) -> Self {
-        let mut server = server.clone();
-        (server.drain_timeout, server.drain_delay) = (DRAIN, Duration::ZERO);
+        let server = listener(server);
         let parts = Arc::new(Parts { metrics, path: path.into(), relay });
         let router = Router::new()
             .fallback(respond)
@@ -49,9 +48,21 @@ impl MetricsSite {
         Self { site: Site::new(router, &server).with_connection_limit(CONNECTIONS) }
     }
 
+    /// Applies the accepted hosts and the limits of `server` from now on, on all clones.
+    pub fn apply(&self, server: &ServerConfig) {
+        self.site.apply(&listener(server));
+    }
+
     pub(crate) fn site(&self) -> &Site {
         &self.site
     }
+}
+
+/// The settings of the listener, by those of the relay's own listeners.
+fn listener(server: &ServerConfig) -> ServerConfig {
+    let mut server = server.clone();
+    (server.drain_timeout, server.drain_delay) = (DRAIN, Duration::ZERO);
+    server
 }
 
 impl fmt::Debug for MetricsSite {

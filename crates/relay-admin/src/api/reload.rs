@@ -12,7 +12,7 @@ use super::caller::Caller;
 use super::extract::NoInput;
 use super::hook::{ReloadError, Reloaded};
 use super::problem::Problem;
-use crate::model::{ChangeBody, ErrorBody};
+use crate::model::{ErrorBody, ReloadBody};
 
 /// Reads the configuration file again and puts it into use, as a whole or not at all.
 ///
@@ -22,7 +22,7 @@ use crate::model::{ChangeBody, ErrorBody};
     path = "/admin/v1/reload",
     tag = "control",
     responses(
-        (status = 200, body = ChangeBody),
+        (status = 200, body = ReloadBody),
         (status = 401, body = ErrorBody),
         (status = 409, body = ErrorBody, description = "The relay has no configuration file."),
         (status = 422, body = ErrorBody, description = "The configuration is invalid, and has not changed.")
@@ -32,7 +32,7 @@ pub(super) async fn reload(
     State(app): State<Arc<App>>,
     caller: Caller,
     _: NoInput,
-) -> Result<Json<ChangeBody>, Problem> {
+) -> Result<Json<ReloadBody>, Problem> {
     let result = spawn_blocking(move || {
         let Some(reload) = &app.parts.reload else { return Err(ReloadError::NoFile) };
         let _reloading = app.reloading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,9 +41,9 @@ pub(super) async fn reload(
     let result =
         result.await.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the reload failed"))?;
     match result {
-        Ok(Reloaded { changed, message }) => {
+        Ok(Reloaded { changed, message, differences, restart }) => {
             caller.log("reload", "configuration", &message);
-            Ok(Json(ChangeBody::new(changed, message)))
+            Ok(Json(ReloadBody { changed, message, differences, restart }))
         }
         Err(error) => {
             caller.log("reload", "configuration", &error);

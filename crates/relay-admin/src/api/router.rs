@@ -54,7 +54,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     let description: Arc<str> = description.to_json().unwrap_or_default().into();
     let describe = move || std::future::ready(json(&description));
     let api = api.route("/admin/v1/openapi.json", get(describe)).fallback(other);
-    let api = token::protect(api.with_state(Arc::clone(app)), app.parts.token.as_ref());
+    let api = token::protect(api.with_state(Arc::clone(app)), app.token.clone());
     // These hold no data, and need no token.
     let open = Router::new().route("/healthz", get(|| std::future::ready(json(r#"{"status":"ok"}"#))));
     #[cfg(feature = "dashboard")]

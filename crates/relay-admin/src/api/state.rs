@@ -29,11 +29,17 @@ impl App {
             now_unix_ms: unix_ms(SystemTime::now()),
             in_flight: self.parts.recent.in_flight() as u64,
             sessions: self.parts.prompt_cache.as_ref().map_or(0, PromptCache::session_count) as u64,
-            warnings: self.parts.warnings.clone(),
+            warnings: self.warnings(),
             ledger: self.ledger(),
             client_command: self.parts.client_command.clone(),
         };
         StateBody::new(self.parts.relay.relay().state(), facts)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.parts.warnings.clone();
+        warnings.extend(self.parts.reload.iter().flat_map(|reload| reload.warnings()));
+        warnings
     }
 
     #[cfg(feature = "ledger")]

@@ -12,7 +12,7 @@ mod sessions;
 mod state;
 
 pub use budgets::BudgetsBody;
-pub use change::ChangeBody;
+pub use change::{ChangeBody, ReloadBody};
 pub use error::{ErrorBody, ErrorFacts};
 pub use point::{Point, SeriesBody};
 pub use request::{AttemptBody, Request, RequestsBody, Tokens};

@@ -179,8 +179,10 @@ async fn a_reload_calls_the_hook_and_reports_its_problems() {
     let reload = |relay| Arc::new(Hook { relay, calls: Mutex::default() }) as Arc<dyn Reload>;
     let fixture = Fixture::with(Settings { reload: Some(reload), ..Settings::default() }).await;
     let done = fixture.post("/admin/v1/reload").await;
-    assert_eq!(done.json(), json!({"changed": false, "message": "nothing has changed"}));
-    assert_eq!(fixture.json("/admin/v1/state").await["configuration"]["generation"], 2);
+    let unchanged =
+        json!({"changed": false, "message": "nothing has changed", "differences": [], "restart": []});
+    assert_eq!(done.json(), unchanged);
+    assert_eq!(fixture.json("/admin/v1/state").await["configuration"]["generation"], 1);
     let failed = fixture.post("/admin/v1/reload").await;
     assert_eq!(failed.status, 422);
     assert!(failed.json()["error"]["message"].as_str().unwrap().ends_with("line 1: nonsense"));
