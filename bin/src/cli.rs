@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::claude_settings::CcCommand;
+use crate::reload::ReloadArguments;
 
 /// A relay between Claude Code and the providers of its models.
 ///
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     /// Show the tokens and the cost of past requests.
     #[cfg(feature = "ledger")]
     Usage(UsageArguments),
+    /// Make a running relay read its configuration file again. Needs its admin API. Exits 0 if the file is in use.
+    Reload(ReloadArguments),
     /// Write, check or show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -5,6 +5,7 @@
 //! environment, file            ├─explain─▶ the plan for a request
 //!                              ├─status──▶ the state of a running relay
 //!                              ├─top─────▶ the same, live in the terminal
+//!                              ├─reload──▶ the configuration of a running relay, read again
 //!                              ├─usage───▶ the tokens and the cost of past requests
 //!                              └─config──▶ the configuration: written, checked, shown
 //! ```
@@ -72,6 +73,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Explain(arguments) => return Ok(explain::explain(&arguments, &cli.settings, &mut out)?),
         #[cfg(feature = "ledger")]
         Command::Usage(arguments) => usage::usage(&arguments, &cli.settings, &mut out)?,
+        Command::Reload(arguments) => return Ok(reload::reload(&arguments, &cli.settings, &mut out)?),
         Command::Config(command) => return Ok(config::run(command, cli.settings, &mut out)?),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -94,6 +96,7 @@ enum Failure {
     Explain(#[from] explain::ExplainError),
     #[cfg(feature = "ledger")]
     Usage(#[from] usage::UsageError),
+    Reload(#[from] reload::ReloadCommandError),
     Config(#[from] config::ConfigError),
     Output(#[from] io::Error),
 }
@@ -108,6 +111,7 @@ impl Failure {
             Self::Explain(error) => error.is_usage(),
             #[cfg(feature = "ledger")]
             Self::Usage(error) => error.is_usage(),
+            Self::Reload(error) => error.is_usage(),
             Self::Config(error) => error.is_usage(),
             Self::Output(_) => false,
         }

@@ -104,8 +104,7 @@ impl Observers {
         parts.budgets = Some(self.accounting.budgets);
         parts.server = config.server.clone();
         parts.token = config.admin.token.clone();
-        parts.reload = process.reload;
-        parts.warnings = process.warnings;
+        parts.reload = Some(process.reload);
         parts.client_command = process.client_command;
         Some(Admin::new(parts))
     }
@@ -113,10 +112,8 @@ impl Observers {
 
 /// The parts of the admin API that only the process knows.
 pub(crate) struct ProcessParts {
-    /// Reads the configuration again; `None` without a file.
-    pub(crate) reload: Option<Arc<dyn Reload>>,
-    /// The warnings of the configuration.
-    pub(crate) warnings: Vec<String>,
+    /// Reads the configuration again.
+    pub(crate) reload: Arc<dyn Reload>,
     /// The command that points Claude Code at the relay.
     pub(crate) client_command: Option<String>,
 }

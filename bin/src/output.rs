@@ -45,11 +45,13 @@ impl Output {
 
     /// Writes an error and its causes, one line per problem.
     pub(crate) fn failure(&mut self, error: &dyn Error) -> io::Result<()> {
+        ErrorChain(error).to_string().lines().try_for_each(|line| self.error(line))
+    }
+
+    /// Writes one line of an error.
+    pub(crate) fn error(&mut self, line: impl Display) -> io::Result<()> {
         let style = self.style(AnsiColor::Red);
-        ErrorChain(error)
-            .to_string()
-            .lines()
-            .try_for_each(|line| self.line(format_args!("{style}error{style:#}: {line}")))
+        self.line(format_args!("{style}error{style:#}: {line}"))
     }
 
     /// Bold `colour` if the output is in colour, otherwise an empty style. End the styled text with `{:#}`.

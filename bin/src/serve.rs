@@ -4,13 +4,13 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use relay_admin::api::Reload;
+use relay_admin::api::{Admin, MetricsSite, Reload};
 use relay_admin::prices::PriceError;
 use relay_config::{AdminConfig, Config, MetricsConfig, ServerConfig};
 use relay_messages::ErrorChain;
 use relay_server::{BoundAddress, BuildError, Drained, Listener, ListenerTlsError, Reloadable};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::accounting::Accounting;
@@ -19,10 +19,10 @@ use crate::client_hint::{self, Hint};
 use crate::client_listeners;
 use crate::compose;
 use crate::listen::{self, ListenError};
-use crate::logging::{self, Log, LoggingError};
+use crate::logging::{self, Level, Log, LoggingError};
 use crate::observers::{Observers, ProcessParts};
-use crate::reload::FileReload;
-use crate::settings::{Origin, SettingsError, Start};
+use crate::reload::{self, Reloader, Source, Targets};
+use crate::settings::{self, Origin, SettingsError, Start};
 use crate::signals::{Signal, Signals};
 use crate::traces::{Export, ExportError};
 
@@ -62,16 +62,19 @@ impl ServeError {
 /// Runs the relay until a signal stops it. The exit code is 0 if the open requests have ended or been cut after the
 /// first signal, and 1 if a second signal has ended the process.
 pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
+    // Before the file is read: a change in the meantime is noticed afterwards.
+    let source = settings::file(settings).ok().flatten().map(|file| Source::file(&file));
     let start = Start::read(settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(ServeError::Runtime)?;
     // Before the first line of the log, which an operator may take for the sign that the process runs.
     let signals = runtime.block_on(async { Signals::new() }).map_err(ServeError::Signals)?;
     let config = &start.loaded.config;
-    let log = logging::install(&config.logging, config.secrets())?;
+    let (log, level) = logging::install(&config.logging, config.secrets())?;
     start.log();
     let accounting = Accounting::start(&start.loaded.config, matches!(start.origin, Origin::Demo))?;
-    let ended = runtime.block_on(run(settings, start, &accounting, signals, &log));
+    let source = start.source(source);
+    let ended = runtime.block_on(run(settings, start, source, &accounting, signals, (&log, level)));
     // Every record has reached the queue of the ledger by now.
     accounting.close();
     // A thread may still be resolving a name. Its result is no longer needed.
@@ -82,9 +85,10 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
 async fn run(
     settings: &Settings,
     start: Start,
+    source: Source,
     accounting: &Accounting,
     mut signals: Signals,
-    log: &Log,
+    (log, level): (&Log, Level),
 ) -> Result<ExitCode, ServeError> {
     let config = start.loaded.config.clone();
     let tls = client_listeners::load_tls(&config.server)?;
@@ -100,20 +104,22 @@ async fn run(
     let addresses = listeners.iter().map(Listener::local_addr).collect::<io::Result<Vec<_>>>();
     let addresses = addresses.map_err(ServeError::LocalAddress)?;
     announce(&addresses, tls.is_some(), &hints);
-    let process = ProcessParts {
-        reload: start.reload(settings, &relay, log, accounting),
-        warnings: start.loaded.warnings.iter().map(ToString::to_string).chain(tls_warnings).collect(),
-        client_command: client_command(&addresses, tls.is_some(), &hints),
-    };
+    let (prices, secrets) = (accounting.prices.clone(), log.secrets());
+    let targets = Targets { relay: relay.clone(), prices, secrets, level };
+    let reloader = Arc::new(Reloader::new(settings.clone(), source, &start.loaded, targets));
+    let client_command = client_command(&addresses, tls.is_some(), &hints);
 
     let (stop, stop_observers) = (watch::Sender::new(false), watch::Sender::new(false));
     let mut serving = JoinSet::new();
     for listener in listeners {
         serving.spawn(relay_server::serve(listener, relay.clone(), is_set(stop.subscribe())));
     }
-    let observing = shown.serve(observers, relay, &config, process, &stop_observers)?;
+    let observing =
+        shown.serve(observers, relay.clone(), &config, &reloader, client_command, &stop_observers)?;
+    let hang_up = Arc::new(Notify::new());
+    tokio::spawn(reload::run(reloader, Arc::clone(&hang_up)));
     tokio::select! {
-        signal = stop_signal(&mut signals, log) => log_stop(signal, &config.server),
+        signal = stop_signal(&mut signals, log, &hang_up) => log_stop(signal, &relay.relay().config().server),
         // Before the stop, a listener ends only by a panic.
         Some(ended) = serving.join_next() => drop(ended?),
     }
@@ -131,7 +137,7 @@ async fn run(
             0 => tracing::info!("stopped"),
             cut => tracing::warn!(cut, "stopped; connections that were still busy have been cut"),
         },
-        signal = stop_signal(&mut signals, log) => {
+        signal = stop_signal(&mut signals, log, &hang_up) => {
             tracing::warn!(signal, "stopped at once; open requests have been cut");
             return Ok(ExitCode::FAILURE);
         }
@@ -155,17 +161,27 @@ impl Shown {
         observers: Observers,
         relay: Reloadable,
         config: &Config,
-        process: ProcessParts,
+        reloader: &Arc<Reloader>,
+        client_command: Option<String>,
         stop: &watch::Sender<bool>,
     ) -> Result<JoinSet<Drained>, ServeError> {
         let mut serving = JoinSet::new();
         if let Some(site) = observers.metrics_site(&relay, config).filter(|_| !self.metrics.is_empty()) {
             announce_also("metrics", &self.metrics, &config.metrics.path)?;
-            serving.spawn(relay_admin::serve::serve_metrics(self.metrics, site, is_set(stop.subscribe())));
+            let (site, stop) = (Arc::new(site), is_set(stop.subscribe()));
+            reloader.set_metrics(&site);
+            serving.spawn(async move {
+                relay_admin::serve::serve_metrics(self.metrics, MetricsSite::clone(&site), stop).await
+            });
         }
+        let process = ProcessParts { reload: Arc::clone(reloader) as Arc<dyn Reload>, client_command };
         if let Some(admin) = observers.admin(relay, config, process) {
             announce_also(ADMIN, &self.admin, "")?;
-            serving.spawn(relay_admin::serve::serve(self.admin, admin, is_set(stop.subscribe())));
+            let (admin, stop) = (Arc::new(admin), is_set(stop.subscribe()));
+            reloader.set_admin(&admin);
+            serving.spawn(
+                async move { relay_admin::serve::serve(self.admin, Admin::clone(&admin), stop).await },
+            );
         }
         Ok(serving)
     }
@@ -204,14 +220,15 @@ async fn bind_metrics(metrics: &MetricsConfig) -> Result<Vec<TcpListener>, Liste
     listen::bind(address.map(std::slice::from_ref).unwrap_or_default(), "metrics.listen").await
 }
 
-/// Waits for a signal that stops the process, and returns its name. SIGHUP reopens the log file.
-async fn stop_signal(signals: &mut Signals, log: &Log) -> &'static str {
+/// Waits for a signal that stops the process, and returns its name. SIGHUP reopens the log file, and is passed on to `hang_up`.
+async fn stop_signal(signals: &mut Signals, log: &Log, hang_up: &Notify) -> &'static str {
     loop {
         match signals.next().await {
             Signal::Stop(name) => return name,
             Signal::HangUp => {
                 log.reopen();
-                tracing::info!("SIGHUP: a log file is reopened; the configuration is read only at the start");
+                tracing::info!("SIGHUP: a log file is reopened, and the configuration is read again");
+                hang_up.notify_one();
             }
         }
     }
@@ -242,17 +259,16 @@ async fn drained(mut serving: JoinSet<Drained>) -> Result<usize, JoinError> {
 }
 
 impl Start {
-    /// The hook that reads the configuration file again; `None` without a file.
-    fn reload(
-        &self,
-        settings: &Settings,
-        relay: &Reloadable,
-        log: &Log,
-        accounting: &Accounting,
-    ) -> Option<Arc<dyn Reload>> {
-        let Origin::File(file) = &self.origin else { return None };
-        let (log, prices) = (log.secrets(), accounting.prices.clone());
-        Some(Arc::new(FileReload::new(settings.clone(), file.clone(), relay.clone(), log, prices)))
+    /// The source for later reloads. `before` is that of the file, before it was read.
+    fn source(&self, before: Option<Source>) -> Source {
+        match &self.origin {
+            Origin::File(file) => before.unwrap_or_else(|| Source::file(file)),
+            Origin::Demo => Source::none("the relay was started with --demo"),
+            Origin::Environment { .. } => Source::none(
+                "the relay was started without a configuration file; `cc-relay config init` writes one, which is used from the \
+                 next start on",
+            ),
+        }
     }
 
     /// Logs the origin of the configuration and its warnings.

@@ -10,11 +10,12 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use relay_config::{LogFormat, LogLevel, LogOutput, LoggingConfig, Secret};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -52,13 +53,16 @@ pub(crate) enum LoggingError {
     Install(#[from] TryInitError),
 }
 
-/// Starts logging as `config` demands, panics included, without the `secrets`. Once the returned value is dropped, all lines are
+/// Starts logging as `config` demands, panics included, without the `secrets`. Once the returned log is dropped, all lines are
 /// written.
-pub(crate) fn install(config: &LoggingConfig, secrets: Vec<Secret>) -> Result<Log, LoggingError> {
-    let filter = match variable(FILTER).filter(|filter| !filter.is_empty()) {
+pub(crate) fn install(config: &LoggingConfig, secrets: Vec<Secret>) -> Result<(Log, Level), LoggingError> {
+    let variable = variable(FILTER).filter(|filter| !filter.is_empty());
+    let filter = match &variable {
         Some(filter) => filter.parse().map_err(LoggingError::Filter)?,
         None => filter(config.level),
     };
+    let filter = LogFilter(Arc::new(RwLock::new(filter)));
+    let level = Level(variable.is_none().then(|| filter.clone()));
     let (output, is_terminal) = open(&config.output)?;
     let (queue, log) = LogQueue::start(output).map_err(LoggingError::Thread)?;
     log.secrets().add(secrets);
@@ -73,9 +77,29 @@ pub(crate) fn install(config: &LoggingConfig, secrets: Vec<Secret>) -> Result<Lo
         }
         _ => layer.fmt_fields(TextFields).event_format(TextLine::new(has_target)).boxed(),
     };
-    tracing_subscriber::registry().with(LogFilter(filter)).with(layer).try_init()?;
+    tracing_subscriber::registry().with(filter).with(layer).try_init()?;
     std::panic::set_hook(Box::new(log_panic));
-    Ok(log)
+    Ok((log, level))
+}
+
+/// The level of the running log, which can be replaced.
+#[derive(Clone)]
+pub(crate) struct Level(Option<LogFilter>);
+
+impl Level {
+    /// A level that has no effect.
+    #[cfg(test)]
+    pub(crate) fn unused() -> Self {
+        Self(None)
+    }
+
+    /// Replaces the level. It has no effect if `CC_RELAY_LOG` has set the filter.
+    pub(crate) fn replace(&self, level: LogLevel) {
+        let Some(LogFilter(targets)) = &self.0 else { return };
+        *targets.write().unwrap_or_else(PoisonError::into_inner) = filter(level);
+        // The decision of the filter is cached for each place that logs.
+        tracing::callsite::rebuild_interest_cache();
+    }
 }
 
 /// A filter for all events of this workspace at `level` or above, and for warnings of the libraries, which log their own
@@ -97,29 +121,37 @@ fn filter(level: LogLevel) -> Targets {
 ///
 /// It never passes the records that contain credentials. No setting allows these: `CC_RELAY_LOG` is set to find faults, and its
 /// output is shown to others.
-struct LogFilter(Targets);
+#[derive(Clone)]
+struct LogFilter(Arc<RwLock<Targets>>);
+
+impl LogFilter {
+    fn targets(&self) -> RwLockReadGuard<'_, Targets> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl<S: Subscriber> Layer<S> for LogFilter {
     fn register_callsite(&self, record: &'static Metadata<'static>) -> Interest {
         match is_secretive(record) {
             true => Interest::never(),
-            false => Layer::<S>::register_callsite(&self.0, record),
+            false => Layer::<S>::register_callsite(&*self.targets(), record),
         }
     }
 
     fn enabled(&self, record: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        !is_secretive(record) && self.0.enabled(record, context)
+        !is_secretive(record) && self.targets().enabled(record, context)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Layer::<S>::max_level_hint(&self.0)
+        Layer::<S>::max_level_hint(&*self.targets())
     }
 }
 
 /// Returns `true` for a record that may contain a credential.
 fn is_secretive(record: &Metadata<'_>) -> bool {
     let below = record.target().strip_prefix(SECRETIVE);
-    *record.level() > Level::WARN && below.is_some_and(|path| path.is_empty() || path.starts_with("::"))
+    *record.level() > tracing::Level::WARN
+        && below.is_some_and(|path| path.is_empty() || path.starts_with("::"))
 }
 
 fn open(output: &LogOutput) -> Result<(Output, bool), LoggingError> {
@@ -145,7 +177,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use tracing::Event;
 
@@ -162,12 +194,34 @@ mod tests {
     }
 
     #[test]
+    fn the_level_is_replaced_for_places_that_have_logged_before() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let targets = LogFilter(Arc::new(RwLock::new(filter(LogLevel::Info))));
+        let level = Level(Some(targets.clone()));
+        let log = tracing_subscriber::registry().with(targets).with(Seen(Arc::clone(&seen)));
+        tracing::subscriber::with_default(log, || {
+            let log = || {
+                tracing::debug!(target: "relay_server", "detail");
+                tracing::warn!(target: "hyper", "library");
+            };
+            log();
+            level.replace(LogLevel::Debug);
+            log();
+            level.replace(LogLevel::Error);
+            log();
+        });
+        assert_eq!(*seen.lock().unwrap(), ["WARN hyper", "DEBUG relay_server", "WARN hyper"]);
+    }
+
+    #[test]
     fn records_with_secrets_are_not_enabled_by_any_filter() {
         #[track_caller]
         fn check(directives: &str, expected: &[&str]) {
             let seen = Arc::new(Mutex::new(Vec::new()));
             let filter: Targets = directives.parse().unwrap();
-            let log = tracing_subscriber::registry().with(LogFilter(filter)).with(Seen(Arc::clone(&seen)));
+            let log = tracing_subscriber::registry()
+                .with(LogFilter(Arc::new(RwLock::new(filter))))
+                .with(Seen(Arc::clone(&seen)));
             tracing::subscriber::with_default(log, || {
                 tracing::warn!(target: "yup_oauth2", "library");
                 tracing::info!(target: "yup_oauth2", "library");

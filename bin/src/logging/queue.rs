@@ -66,6 +66,12 @@ impl Log {
 pub(crate) struct LogSecrets(Arc<Shared>);
 
 impl LogSecrets {
+    /// Access to a log that does not exist.
+    #[cfg(test)]
+    pub(crate) fn unused() -> Self {
+        Self(Arc::default())
+    }
+
     /// Removes `secrets` from all lines that are written from now on, with those of earlier calls: requests under an earlier
     /// configuration may be under way, and a client may send an old key. Of these, the last 10,000 are kept.
     pub(crate) fn add(&self, secrets: Vec<Secret>) {

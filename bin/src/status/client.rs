@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, InvalidHeaderValue};
 use http::uri::Authority;
-use http::{Request, StatusCode, Uri};
+use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 
 /// The time limit of one request. A relay answers these routes from memory.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The time limit of an action: a relay with thousands of providers takes seconds to build.
+const ACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest answer that is read, more than the longest list of providers needs.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 const HTTP_PORT: u16 = 80;
@@ -32,8 +34,8 @@ pub(crate) enum ClientError {
     Http(#[from] hyper::Error),
     #[error("the answer cannot be read")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("no answer within {TIMEOUT:?}")]
-    Timeout,
+    #[error("no answer within {limit:?}")]
+    Timeout { limit: Duration },
 }
 
 /// A client of one relay.
@@ -72,11 +74,26 @@ impl Client {
 
     /// Requests `path` and returns status and body of the answer.
     pub(crate) async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
-        tokio::time::timeout(TIMEOUT, self.exchange(path)).await.unwrap_or(Err(ClientError::Timeout))
+        self.exchange(Method::GET, path, TIMEOUT).await
     }
 
-    async fn exchange(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
-        let request = self.request(path)?;
+    /// Makes the relay carry out the action at `path`, and returns status and body of the answer.
+    pub(crate) async fn post(&self, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+        self.exchange(Method::POST, path, ACTION_TIMEOUT).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        limit: Duration,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let request = self.request(method, path)?;
+        let answer = tokio::time::timeout(limit, self.send(request)).await;
+        answer.unwrap_or(Err(ClientError::Timeout { limit }))
+    }
+
+    async fn send(&self, request: Request<Empty<Bytes>>) -> Result<(StatusCode, Bytes), ClientError> {
         let host = self.authority.host().trim_matches(['[', ']']);
         let stream = TcpStream::connect((host, self.authority.port_u16().unwrap_or(HTTP_PORT)));
         let stream = stream.await.map_err(ClientError::Connect)?;
@@ -89,8 +106,10 @@ impl Client {
         Ok((status, body.map_err(ClientError::Body)?.to_bytes()))
     }
 
-    fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, ClientError> {
-        let mut request = Request::get(format!("{}{path}", self.prefix))
+    fn request(&self, method: Method, path: &str) -> Result<Request<Empty<Bytes>>, ClientError> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.prefix))
             .header(HOST, self.authority.as_str())
             .header(ACCEPT, "application/json")
             .body(Empty::new())?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::process::{Connection, Process, User};
 
 /// A user whose relays open the admin listener, on a free port.
-fn operator() -> User {
+pub(crate) fn operator() -> User {
     User::new()
         .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
         .with_variable("CC_RELAY_ADMIN__LISTEN", "127.0.0.1:0")
@@ -58,47 +58,6 @@ fn the_admin_api_shows_the_requests_of_the_relay() {
     for expected in ["admin action", "demo-primary", "127.0.0.1:"] {
         assert!(line.contains(expected), "no {expected:?} in {line}");
     }
-}
-
-#[test]
-fn a_reload_reads_the_file_again_as_a_whole_or_not_at_all() {
-    let user = operator();
-    user.write("config.yaml", "providers: [{ name: a, type: mock }]\n");
-    let (mut relay, address) = user.serve(&[]);
-    let admin = admin_address(&mut relay);
-    let (_, same) = request(admin, "POST", "/admin/v1/reload");
-    assert_eq!(
-        (&same["changed"], &same["message"]),
-        (&false.into(), &"the configuration has not changed".into())
-    );
-
-    user.write(
-        "config.yaml",
-        "providers: [{ name: a, type: mock }, { name: b, type: mock }]\nlogging: { level: debug }\n",
-    );
-    let (_, changed) = request(admin, "POST", "/admin/v1/reload");
-    let message = "the new configuration is in use; added: b; applied after a restart: logging";
-    assert_eq!((&changed["changed"], &changed["message"]), (&true.into(), &message.into()));
-    let (_, providers) = request(address, "GET", "/v1/providers");
-    assert_eq!(providers["data"][1]["name"], "b");
-
-    user.write("config.yaml", "providers: [{ name: a, type: moc }]\nserver: { liste: x }\n");
-    let (status, problems) = request(admin, "POST", "/admin/v1/reload");
-    assert_eq!(status, "HTTP/1.1 422 Unprocessable Entity");
-    let message = problems["error"]["message"].as_str().unwrap();
-    for expected in
-        ["stays as it was", "config.yaml:1:30: providers[0].type", "config.yaml:2:11: server.liste"]
-    {
-        assert!(message.contains(expected), "no {expected:?} in {message}");
-    }
-    std::fs::remove_file(user.path("config.yaml")).unwrap();
-    let (status, gone) = request(admin, "POST", "/admin/v1/reload");
-    assert_eq!(status, "HTTP/1.1 422 Unprocessable Entity", "{gone}");
-    let (_, state) = request(admin, "GET", "/admin/v1/state");
-    assert_eq!(
-        (&state["configuration"]["generation"], &state["providers"][1]["name"]),
-        (&3.into(), &"b".into())
-    );
 }
 
 #[test]

@@ -30,6 +30,8 @@ mod log_secrets;
 mod logs;
 mod process;
 mod proxy;
+#[cfg(unix)]
+mod reload;
 mod serve;
 mod status;
 #[cfg(unix)]

@@ -81,11 +81,7 @@ impl User {
 
     /// Runs a command until it ends by itself.
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
-        let mut process = self.spawn(arguments);
-        let code = process.exit_code();
-        let stdout = std::mem::take(&mut process.seen);
-        let stderr = process.stderr();
-        Outcome { code, stdout, stderr }
+        self.spawn(arguments).outcome()
     }
 
     /// Starts a command.
@@ -170,6 +166,14 @@ impl Process {
                 Err(mpsc::RecvTimeoutError::Timeout) => panic!("still running after:\n{}", self.seen),
             }
         }
+    }
+
+    /// Waits until the process ends by itself, and returns its output.
+    pub(crate) fn outcome(mut self) -> Outcome {
+        let code = self.exit_code();
+        let stdout = std::mem::take(&mut self.seen);
+        let stderr = self.stderr();
+        Outcome { code, stdout, stderr }
     }
 
     /// Returns `true` if the process has not ended.
