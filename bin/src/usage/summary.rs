@@ -56,7 +56,9 @@ pub(super) fn remarks(report: &UsageReport) -> Vec<String> {
     let mut lines = Vec::new();
     if total.estimated_requests > 0 {
         let count = grouped(total.estimated_requests);
-        lines.push(format!("~ {count} cut answers: their output is an estimate"));
+        lines.push(format!(
+            "~ {count} answers with an estimate: cut ones, and cache writes of an unknown lifetime"
+        ));
     }
     if total.unpriced_requests > 0 {
         let (count, mark) = (grouped(total.unpriced_requests), if total.is_cost_partial { "≥" } else { "–" });

@@ -301,7 +301,10 @@ async fn the_table_fits_a_terminal_and_csv_has_a_line_for_each_group() {
     let summary = output(&[]);
     assert!(summary.contains("cost            $0.0572\n"), "{summary}");
     assert!(summary.contains("saved by cache  $0.0348 (37.8%)\n"), "{summary}");
-    assert!(summary.contains("~ 3 cut answers: their output is an estimate\n"), "{summary}");
+    assert!(
+        summary.contains("~ 3 answers with an estimate: cut ones, and cache writes of an unknown lifetime\n"),
+        "{summary}"
+    );
 
     assert_eq!(day.report(&["--since", "1h"])["total"]["requests"], 7);
     assert_eq!(day.report(&["--until", "-1h"])["total"]["requests"], 0);

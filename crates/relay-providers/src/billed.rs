@@ -14,7 +14,7 @@ const BYTES_OF_TWO_TOKENS: u64 = 7;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Billed {
-    /// The counts that the answer reported, and the estimate.
+    /// The counts that the answer reported, with those of compactions, and the estimate.
     pub usage: Usage,
     /// True if the output tokens are an estimate.
     pub is_estimated: bool,
@@ -38,7 +38,7 @@ impl Billed {
             let estimate = report.delta_bytes.saturating_mul(2).div_ceil(BYTES_OF_TWO_TOKENS);
             usage.output_tokens = usage.output_tokens.max(Some(estimate));
         }
-        Some(Self { usage, is_estimated: !is_counted })
+        Some(Self { usage: usage.with_compaction(), is_estimated: !is_counted })
     }
 }
 

@@ -76,7 +76,8 @@ pub struct AttemptRecord {
     /// back and then failed, or a message that could not be used. `None` for the answer that the client got, whose tokens are
     /// those of the request.
     pub usage: Option<Usage>,
-    /// True if the output tokens of the attempt are an estimate, since the answer was cut before it reported them. For the answer
+    /// True if tokens of the attempt are an estimate: the output tokens, since the answer was cut before it reported them, or the
+    /// time to live of cache writes. For the answer
     /// that the client got, it is set at the end of the request.
     pub is_estimated: bool,
     /// The cost of the attempt; `None` if it was not billed or its price is unknown. The server that has the prices sets it at

@@ -28,6 +28,11 @@ const TEXT: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_
 const END: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":\
     {\"output_tokens\":100,\"server_tool_use\":{\"web_search_requests\":2}}}\n\n\
     event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+/// More cache writes than those of `message_start`, and a compaction.
+const RAISED: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":\
+    {\"output_tokens\":100,\"cache_creation_input_tokens\":9,\"iterations\":[{\"type\":\"compaction\",\"input_tokens\":50,\
+    \"output_tokens\":20},{\"type\":\"message\",\"input_tokens\":10,\"output_tokens\":100}]}}\n\n\
+    event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 const REFUSAL: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"refusal\"},\"usage\":\
     {\"output_tokens\":1}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 const BUSY: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
@@ -325,5 +330,27 @@ async fn only_a_short_plain_session_is_recorded() {
         }
         relay.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
         assert_eq!(only(&seen).session.as_deref(), expected, "{session}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn compactions_and_cache_writes_beyond_the_first_event_are_billed() {
+    for (control, split, is_estimated) in [
+        ("null", (6, 3), true),
+        (r#"{"type":"ephemeral"}"#, (6, 3), false),
+        (r#"{"type":"ephemeral","ttl":"1h"}"#, (2, 7), false),
+    ] {
+        let (relay, seen) = relay(&[("a", Script(200, &[Some(START), Some(TEXT), Some(RAISED)]))]);
+        let body = format!(
+            r#"{{"model":"claude-x","max_tokens":8,"stream":true,"cache_control":{control},"messages":[]}}"#
+        );
+        let request = Request::post("/v1/messages").body(Full::from(body)).unwrap();
+        relay.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+        let record = only(&seen);
+        let usage = record.usage;
+        assert_eq!((usage.input_tokens, usage.output_tokens), (Some(60), Some(120)));
+        let found = (usage.ephemeral_5m_input_tokens, usage.ephemeral_1h_input_tokens);
+        assert_eq!(found, (Some(split.0), Some(split.1)), "{control}");
+        assert_eq!(costs(&record), (Some(1276), vec![Some(1276)], is_estimated), "{control}");
     }
 }

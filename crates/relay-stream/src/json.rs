@@ -67,6 +67,19 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
+/// Iterates over the elements of an array, as written. Ends at the closing bracket or at the first malformed byte.
+pub(crate) fn elements(json: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let start = skip_whitespace(json, 0);
+    // Of another value, there is no element.
+    let mut at = if json.get(start) == Some(&b'[') { skip_whitespace(json, start + 1) } else { json.len() };
+    std::iter::from_fn(move || {
+        let (value, end) = (at, value_end(json, at)?);
+        let next = skip_whitespace(json, end);
+        at = if json.get(next) == Some(&b',') { skip_whitespace(json, next + 1) } else { json.len() };
+        Some(&json[value..end])
+    })
+}
+
 /// Returns the key of the first member of the text between the braces of an object, and the text from its value on. `None` if
 /// `is_wanted` does not accept the key.
 #[inline]
@@ -221,6 +234,25 @@ mod tests {
             &[("a", r#""x\"}\\""#), ("b", r#"{"c":["}",{"d":"]"}]}"#), ("e", "[]")],
         );
         check(r#"{"a\"b":1}"#, &[(r#"a\"b"#, "1")]);
+    }
+
+    #[test]
+    fn elements_are_found_with_any_white_space_and_nesting() {
+        for (json, expected) in [
+            ("", &[][..]),
+            ("{}", &[]),
+            ("[]", &[]),
+            ("[ ]", &[]),
+            ("[1]", &["1"]),
+            (" [ {\"a\":[1,2]} , \"],\" ,null\n] ", &["{\"a\":[1,2]}", "\"],\"", "null"]),
+            ("[1,", &["1"]),
+            ("[{\"a\":1", &[]),
+            ("[1 2]", &["1"]),
+            ("[,1]", &[]),
+        ] {
+            let found: Vec<_> = elements(json.as_bytes()).map(String::from_utf8_lossy).collect();
+            assert_eq!(found, expected, "{json}");
+        }
     }
 
     #[test]

@@ -192,7 +192,7 @@ pub struct UsageRow {
     pub is_cost_partial: bool,
     /// The share of input tokens that were read from a prompt cache, from 0 to 1; null without input tokens.
     pub cache_hit_rate: Option<f64>,
-    /// Attempts whose output tokens are an estimate, since their answer was cut.
+    /// Attempts with an estimate: of the output tokens, since their answer was cut, or of the time to live of cache writes.
     pub estimated_requests: u64,
     /// Attempts with tokens whose price is unknown. Their cost is missing in the sum.
     pub unpriced_requests: u64,

@@ -134,7 +134,7 @@ impl TrafficSamples {
         counter(
             e,
             "estimated_answers",
-            "Answers whose output tokens are an estimate, since they were cut",
+            "Answers with an estimate: of the output of a cut answer, or of the time to live of cache writes",
             None,
             &estimated,
         )

@@ -65,7 +65,8 @@ pub struct Request {
     pub bytes_sent: u64,
     /// Tokens by kind.
     pub usage: Tokens,
-    /// True if the output tokens are an estimate, since the answer was cut off before it reported them.
+    /// True if tokens are an estimate: the output tokens, since the answer was cut off before it reported them, or the time to live
+    /// of cache writes, since neither the answer nor the request has it.
     pub is_estimated: bool,
     /// The cost of all attempts, 0 if nothing was billed; null if no price is known, while the request is under way, and for every
     /// path that is not routed by model.

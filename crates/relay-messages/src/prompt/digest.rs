@@ -1,30 +1,7 @@
 //! The hashes of one prompt.
 
-use std::time::Duration;
-
 use super::part::SETTINGS;
-
-/// The time for which an upstream keeps a cached prefix after its last use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum CacheTtl {
-    /// Five minutes, the default.
-    #[default]
-    FiveMinutes,
-    /// One hour: `"ttl": "1h"`.
-    OneHour,
-}
-
-impl CacheTtl {
-    /// The time.
-    #[must_use]
-    pub fn duration(self) -> Duration {
-        match self {
-            Self::FiveMinutes => Duration::from_secs(5 * 60),
-            Self::OneHour => Duration::from_secs(60 * 60),
-        }
-    }
-}
+use super::ttl::CacheTtl;
 
 /// The hashes of the blocks of a prompt, and of the settings that its cached prefix depends on. It contains no text.
 ///

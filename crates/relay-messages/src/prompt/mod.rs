@@ -15,11 +15,13 @@ mod change;
 mod digest;
 mod hash;
 mod part;
+mod ttl;
 mod walk;
 
 pub use change::{ChangeKind, PromptChange};
-pub use digest::{CacheTtl, PromptDigest};
+pub use digest::PromptDigest;
 pub use part::PromptPart;
+pub use ttl::CacheTtl;
 
 #[cfg(test)]
 mod tests;

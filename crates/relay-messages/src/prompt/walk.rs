@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::digest::{CacheTtl, Message, PromptDigest};
+use super::digest::{Message, PromptDigest};
 use super::hash::{hash, mix};
 use super::part::SETTINGS;
+use super::ttl::CacheTtl;
 use crate::body::Breakpoint;
 use crate::{JsonKind, MessagesBody, Node};
 
@@ -74,7 +75,7 @@ impl<'a> Walk<'a> {
     fn new(body: &'a MessagesBody) -> Self {
         let breakpoints: Vec<_> = body.breakpoints().collect();
         // Automatic caching, whose breakpoint belongs to no block.
-        let ttl = body.view("cache_control").map(ttl).unwrap_or_default();
+        let ttl = body.view("cache_control").map(|breakpoint| CacheTtl::of(&breakpoint)).unwrap_or_default();
         let (blocks, messages) = (Vec::with_capacity(64), Vec::with_capacity(32));
         Self { body: body.bytes(), breakpoints, blocks, messages, breakpoint: None, ttl }
     }
@@ -150,7 +151,7 @@ impl<'a> Walk<'a> {
             found => hash_block(seed, &without(self.body, &span, found)),
         };
         if let [.., last] = inside {
-            (self.breakpoint, self.ttl) = (Some(self.count()), ttl(last.value));
+            (self.breakpoint, self.ttl) = (Some(self.count()), CacheTtl::of(&last.value));
         }
         self.blocks.push(hash);
     }
@@ -189,13 +190,6 @@ fn without<'a>(body: &'a [u8], span: &Range<usize>, breakpoints: &[Breakpoint<'_
 /// Returns the text between the braces of a block.
 fn inner(block: &[u8]) -> &[u8] {
     block.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or(block)
-}
-
-fn ttl(breakpoint: Node<'_>) -> CacheTtl {
-    match breakpoint.get("ttl") {
-        Some(ttl) if ttl.is("1h") => CacheTtl::OneHour,
-        _ => CacheTtl::FiveMinutes,
-    }
 }
 
 /// Hashes the text between the braces of a block, without its breakpoints. A block with nothing but text has the hash of its text as a plain string: clients write the

@@ -1,5 +1,7 @@
 //! The cost of a request.
 
+use relay_messages::CacheTtl;
+use relay_providers::Usage;
 use relay_routing::Pricing;
 
 use super::RequestRecord;
@@ -13,6 +15,7 @@ impl RequestRecord {
     /// The price is that of the model that was sent. If it is unknown, that of the model that the answer names counts: some
     /// upstreams map the names of models.
     pub(super) fn add_billed(&mut self, pricing: Option<&dyn Pricing>) {
+        self.split_cache_writes();
         if let Some(answered) = self.attempts.last_mut().filter(|_| self.is_billed) {
             answered.is_estimated = self.is_estimated;
         }
@@ -29,5 +32,69 @@ impl RequestRecord {
             });
         }
         self.cost = self.attempts.iter().filter_map(|attempt| attempt.cost).reduce(|a, b| a + b);
+    }
+
+    /// Assigns cache writes without a time to live to the one that the request asks for. If it asks for none, they count as writes
+    /// for five minutes, which is an estimate.
+    fn split_cache_writes(&mut self) {
+        let ttl = self.cache_ttl;
+        self.is_estimated |= self.is_billed && assign_unsplit(&mut self.usage, ttl);
+        for attempt in &mut self.attempts {
+            if let Some(usage) = &mut attempt.usage {
+                attempt.is_estimated |= assign_unsplit(usage, ttl);
+            }
+        }
+    }
+}
+
+/// Assigns the cache writes of `usage` that have no time to live. Returns `true` if theirs is an estimate.
+///
+/// # Source
+/// Anthropic's streaming documentation: `message_delta` may raise the sum of `message_start`, and has no split.
+fn assign_unsplit(usage: &mut Usage, ttl: Option<CacheTtl>) -> bool {
+    let written = usage.cache_creation_input_tokens.unwrap_or(0);
+    let (short, long) = (&mut usage.ephemeral_5m_input_tokens, &mut usage.ephemeral_1h_input_tokens);
+    let split = short.unwrap_or(0).saturating_add(long.unwrap_or(0));
+    let unsplit = written.saturating_sub(split);
+    if unsplit > 0 {
+        let count = if ttl == Some(CacheTtl::OneHour) { long } else { short };
+        *count = Some(count.unwrap_or(0).saturating_add(unsplit));
+    }
+    unsplit > 0 && ttl.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_writes_without_a_time_to_live_have_that_of_the_request() {
+        #[track_caller]
+        fn check(
+            written: u64,
+            split: Option<(u64, u64)>,
+            ttl: Option<CacheTtl>,
+            expected: (u64, u64),
+            is_estimated: bool,
+        ) {
+            let mut usage = Usage::default();
+            usage.cache_creation_input_tokens = Some(written);
+            usage.ephemeral_5m_input_tokens = split.map(|(short, _)| short);
+            usage.ephemeral_1h_input_tokens = split.map(|(_, long)| long);
+            assert_eq!(assign_unsplit(&mut usage, ttl), is_estimated);
+            let count = Option::unwrap_or_default;
+            assert_eq!(
+                (count(usage.ephemeral_5m_input_tokens), count(usage.ephemeral_1h_input_tokens)),
+                expected
+            );
+        }
+        let (short, long) = (Some(CacheTtl::FiveMinutes), Some(CacheTtl::OneHour));
+        check(9, None, long, (0, 9), false);
+        check(9, None, short, (9, 0), false);
+        check(9, None, None, (9, 0), true);
+        check(9, Some((4, 3)), long, (4, 5), false);
+        check(7, Some((4, 3)), None, (4, 3), false);
+        check(0, None, None, (0, 0), false);
+        check(u64::MAX, Some((u64::MAX, 1)), None, (u64::MAX, 1), false);
     }
 }

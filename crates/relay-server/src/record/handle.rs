@@ -83,6 +83,7 @@ impl RecordHandle {
             model_requested: None,
             model_served: None,
             is_stream: false,
+            cache_ttl: None,
             strategy: None,
             attempts: Vec::new(),
             provider: None,
@@ -150,11 +151,13 @@ impl RecordHandle {
     /// Notes the request that intake has read, and hands it to the subscribers.
     pub(crate) fn set_request(&self, request: &RelayRequest) {
         let session = named_session(request).filter(|session| is_plain(session));
+        let cache_ttl = request.body().cache_ttl();
         self.write(|record| {
             record.endpoint = Some(request.endpoint());
             record.session = session.map(|session| (&*session).into());
             record.model_requested = Some(Arc::clone(request.body().model()));
             record.is_stream = request.body().is_stream();
+            record.cache_ttl = cache_ttl;
         });
         self.0.observers.received(self, request);
     }

@@ -61,6 +61,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{Method, StatusCode};
 use relay_config::{ProviderName, Strategy};
+use relay_messages::CacheTtl;
 use relay_messages::trace_context::TraceContext;
 use relay_providers::{Endpoint, Usage};
 use relay_routing::{AttemptRecord, CircuitState, Usd};
@@ -111,6 +112,8 @@ pub struct RequestRecord {
     pub model_served: Option<Arc<str>>,
     /// True if the client asked for a streamed answer.
     pub is_stream: bool,
+    /// The time to live that every `cache_control` in the request asks for. `None` if there is none, or if they differ.
+    pub cache_ttl: Option<CacheTtl>,
     /// The routing strategy that ordered the candidates; `None` for a request that was not routed.
     pub strategy: Option<Strategy>,
     /// Every attempt at an upstream, in order, with its provider, key, status, reason, start and duration. At most
@@ -123,8 +126,8 @@ pub struct RequestRecord {
     /// Tokens by kind, as the upstream counted them in the answer that the client got. If the answer was cut before it
     /// reported its output tokens, their number is an [estimate](relay_providers::Billed).
     pub usage: Usage,
-    /// True if output tokens were estimated, since an answer was cut before it reported them: those of `usage`, or those of an
-    /// attempt whose answer the client did not get.
+    /// True if tokens of `usage`, or of an attempt whose answer the client did not get, were estimated: the output tokens, since an
+    /// answer was cut before it reported them, or the time to live of cache writes, since neither the answer nor `cache_ttl` has it.
     pub is_estimated: bool,
     /// True if the upstream bills the answer that the client got.
     pub is_billed: bool,

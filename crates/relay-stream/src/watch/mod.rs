@@ -34,4 +34,4 @@ pub use json::JsonWatch;
 pub use progress::Progress;
 pub use report::{ErrorReport, StreamReport};
 pub use sse::SseWatch;
-pub use usage::{InferenceGeo, ServiceTier, Speed, Usage};
+pub use usage::{Compaction, InferenceGeo, ServiceTier, Speed, Usage};

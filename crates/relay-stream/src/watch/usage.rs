@@ -21,6 +21,8 @@ pub struct Usage {
     pub ephemeral_1h_input_tokens: Option<u64>,
     /// Input tokens read from a cache.
     pub cache_read_input_tokens: Option<u64>,
+    /// The tokens of compactions that the upstream made within the request. They are billed, and not part of the counts above.
+    pub compaction: Compaction,
     /// Output tokens of thinking, a part of `output_tokens`.
     pub thinking_tokens: Option<u64>,
     /// Web searches of the server tool, which are billed beside tokens.
@@ -33,6 +35,24 @@ pub struct Usage {
     pub speed: Option<Speed>,
     /// The region in which the model ran.
     pub inference_geo: Option<InferenceGeo>,
+}
+
+/// The tokens of the iterations of an answer that are compactions.
+///
+/// # Source
+/// Anthropic's documentation of compaction: the counts of `usage` do not include the iterations of type `compaction`, and the sum of
+/// all iterations is billed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compaction {
+    /// Input tokens neither read from a cache nor written to one.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// Input tokens written to a cache.
+    pub cache_creation_input_tokens: u64,
+    /// Input tokens read from a cache.
+    pub cache_read_input_tokens: u64,
 }
 
 /// A service tier of the Messages API.
@@ -83,6 +103,24 @@ impl Usage {
             .reduce(u64::saturating_add)
     }
 
+    /// Returns the counts with those of compactions added, as the upstream bills them.
+    #[must_use]
+    pub fn with_compaction(mut self) -> Self {
+        let Compaction { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens } =
+            std::mem::take(&mut self.compaction);
+        for (count, more) in [
+            (&mut self.input_tokens, input_tokens),
+            (&mut self.output_tokens, output_tokens),
+            (&mut self.cache_creation_input_tokens, cache_creation_input_tokens),
+            (&mut self.cache_read_input_tokens, cache_read_input_tokens),
+        ] {
+            if more > 0 {
+                *count = Some(count.unwrap_or(0).saturating_add(more));
+            }
+        }
+        self
+    }
+
     /// Reads the facts in the member `usage` of `object`. Each replaces an earlier one.
     pub(super) fn add_from(&mut self, object: &[u8]) {
         if let Some(usage) = json::get(object, "usage") {
@@ -112,6 +150,7 @@ impl Usage {
     fn add_detail(&mut self, key: &[u8], value: &[u8]) {
         match key {
             b"cache_creation" | b"server_tool_use" | b"output_tokens_details" => self.add_parts(value),
+            b"iterations" => self.compaction = Compaction::of(value).unwrap_or(self.compaction),
             b"service_tier" => self.service_tier = ServiceTier::of(value).or(self.service_tier),
             b"speed" => self.speed = Speed::of(value).or(self.speed),
             b"inference_geo" => self.inference_geo = InferenceGeo::of(value).or(self.inference_geo),
@@ -132,6 +171,31 @@ impl Usage {
             };
             *field = count(&parts[member.value]).or(*field);
         }
+    }
+}
+
+impl Compaction {
+    /// Adds up the compactions in the array `iterations`. Returns `None` for `null` and every other value that is no array.
+    fn of(iterations: &[u8]) -> Option<Self> {
+        iterations.starts_with(b"[").then(|| {
+            let is_compaction = |one: &&[u8]| json::get(one, "type").and_then(inside) == Some(b"compaction");
+            json::elements(iterations).filter(is_compaction).fold(Self::default(), Self::with)
+        })
+    }
+
+    /// Adds the counts of one iteration.
+    fn with(mut self, iteration: &[u8]) -> Self {
+        for member in json::Members::new(iteration).into_iter().flatten() {
+            let sum = match member.key {
+                b"input_tokens" => &mut self.input_tokens,
+                b"output_tokens" => &mut self.output_tokens,
+                b"cache_creation_input_tokens" => &mut self.cache_creation_input_tokens,
+                b"cache_read_input_tokens" => &mut self.cache_read_input_tokens,
+                _ => continue,
+            };
+            *sum = sum.saturating_add(count(&iteration[member.value]).unwrap_or(0));
+        }
+        self
     }
 }
 
@@ -205,6 +269,7 @@ mod tests {
             ephemeral_5m_input_tokens: Some(5),
             ephemeral_1h_input_tokens: Some(2),
             cache_read_input_tokens: Some(4),
+            compaction: Compaction::default(),
             thinking_tokens: Some(1),
             web_search_requests: Some(3),
             web_fetch_requests: Some(6),
@@ -227,6 +292,27 @@ mod tests {
         assert_eq!((usage.ephemeral_5m_input_tokens, usage.ephemeral_1h_input_tokens), (Some(0), Some(8)));
         assert_eq!((usage.cache_creation_input_tokens, usage.web_search_requests), (Some(9), Some(1)));
         assert_eq!((usage.service_tier, usage.speed), (Some(ServiceTier::Standard), None));
+    }
+
+    #[test]
+    fn compactions_are_billed_beside_the_counts_of_the_last_event() {
+        let iterations = r#"[{"type":"compaction","input_tokens":180000,"output_tokens":3500,"cache_read_input_tokens":7,
+            "cache_creation_input_tokens":null},{"type":"message","input_tokens":23000,"output_tokens":1000},
+            {"type":"compaction","input_tokens":5,"cache_creation_input_tokens":2},7,{"type":"advisor_message","input_tokens":9}]"#;
+        let usage = read(&[
+            r#"{"input_tokens":23000,"output_tokens":1,"iterations":[{"type":"compaction","input_tokens":1}]}"#,
+            &format!(r#"{{"input_tokens":23000,"output_tokens":1000,"iterations":{iterations}}}"#),
+            r#"{"output_tokens":1000,"iterations":null}"#,
+        ]);
+        assert_eq!((usage.input_tokens, usage.output_tokens), (Some(23_000), Some(1000)));
+        let billed = usage.with_compaction();
+        assert_eq!((billed.input_tokens, billed.output_tokens), (Some(203_005), Some(4500)));
+        assert_eq!((billed.cache_creation_input_tokens, billed.cache_read_input_tokens), (Some(2), Some(7)));
+        assert_eq!(billed.with_compaction(), billed);
+        let huge = read(&[
+            r#"{"output_tokens":18446744073709551615,"iterations":[{"type":"compaction","output_tokens":5}]}"#,
+        ]);
+        assert_eq!(huge.with_compaction().output_tokens, Some(u64::MAX));
     }
 
     #[test]

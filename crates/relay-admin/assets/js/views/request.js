@@ -103,7 +103,7 @@ function facts(request) {
       ["Input, not cached", tokens(usage.input_tokens)],
       ["Read from cache", `${tokens(usage.cache_read_tokens)} (${percent(cacheShare(usage))} of the input)`],
       ["Written to cache", cacheWritten(usage, tokens)],
-      ["Output", `${tokens(usage.output_tokens)}${request.is_estimated ? " (estimated: the answer was cut)" : ""}`],
+      ["Output", `${tokens(usage.output_tokens)}${request.is_estimated ? " (estimated)" : ""}`],
       ["Web searches", tokens(usage.web_search_requests)],
       ["Output rate", outputRate(request)],
     ])),

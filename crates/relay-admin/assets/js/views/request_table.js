@@ -58,7 +58,7 @@ const costOf = (request) => cost(request.cost_usd, request.is_cost_partial);
 function outputCell(request) {
   const text = short(request.usage?.output_tokens);
   if (!request.is_estimated) return text;
-  return h("span", { title: "Estimated: the answer was cut before it reported its tokens." }, `~${text}`);
+  return h("span", { title: "Estimated: the answer was cut before it reported its tokens, or has cache writes of an unknown lifetime." }, `~${text}`);
 }
 
 function attemptsCell(request) {
