@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::claude_settings::CcCommand;
 use crate::reload::ReloadArguments;
+use crate::service::arguments::ServiceCommand;
 
 /// A relay between Claude Code and the providers of its models.
 ///
@@ -62,6 +63,9 @@ pub(crate) enum Command {
     Usage(UsageArguments),
     /// Make a running relay read its configuration file again. Needs its admin API. Exits 0 if the file is in use.
     Reload(ReloadArguments),
+    /// Run the relay as a service of systemd or launchd: at each login, or with the machine.
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Write, check or show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -7,6 +7,7 @@
 //!                              ├─top─────▶ the same, live in the terminal
 //!                              ├─reload──▶ the configuration of a running relay, read again
 //!                              ├─usage───▶ the tokens and the cost of past requests
+//!                              ├─service─▶ the relay as a service of systemd or launchd
 //!                              └─config──▶ the configuration: written, checked, shown
 //! ```
 //! Exit codes: 0 for success, 1 for a failure, 2 for a mistake on the command line.
@@ -27,6 +28,7 @@ mod output;
 mod probe;
 mod reload;
 mod serve;
+mod service;
 mod settings;
 mod signals;
 mod status;
@@ -74,6 +76,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         #[cfg(feature = "ledger")]
         Command::Usage(arguments) => usage::usage(&arguments, &cli.settings, &mut out)?,
         Command::Reload(arguments) => return Ok(reload::reload(&arguments, &cli.settings, &mut out)?),
+        Command::Service(command) => return Ok(service::run(command, &cli.settings, &mut out)?),
         Command::Config(command) => return Ok(config::run(command, cli.settings, &mut out)?),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -97,6 +100,7 @@ enum Failure {
     #[cfg(feature = "ledger")]
     Usage(#[from] usage::UsageError),
     Reload(#[from] reload::ReloadCommandError),
+    Service(#[from] service::ServiceError),
     Config(#[from] config::ConfigError),
     Output(#[from] io::Error),
 }
@@ -113,7 +117,7 @@ impl Failure {
             Self::Usage(error) => error.is_usage(),
             Self::Reload(error) => error.is_usage(),
             Self::Config(error) => error.is_usage(),
-            Self::Output(_) => false,
+            Self::Service(_) | Self::Output(_) => false,
         }
     }
 }

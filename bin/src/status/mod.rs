@@ -73,6 +73,16 @@ pub(crate) fn status(
     Ok(if report.is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Returns one line about the relay at `url`, or at the address in the configuration, and `true` if it is ready and some
+/// provider is usable.
+pub(crate) fn summary(url: Option<String>, settings: &Settings) -> Result<(String, bool), StatusError> {
+    let client = client(&StatusArguments { url, json: false }, settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let report = runtime.map_err(StatusError::Runtime)?.block_on(Report::fetch(&client, None))?;
+    let line = format!("{}: cc-relay {} at {}", report.readiness, report.version, client.url());
+    Ok((line, report.is_ready))
+}
+
 /// The time for the state of a running relay that another command shows too.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(1);
 

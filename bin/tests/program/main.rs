@@ -33,6 +33,8 @@ mod proxy;
 #[cfg(unix)]
 mod reload;
 mod serve;
+#[cfg(target_os = "linux")]
+mod service;
 mod status;
 #[cfg(unix)]
 mod stop;
