@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::claude_settings::CcCommand;
 use crate::reload::ReloadArguments;
+use crate::run::RunArguments;
 use crate::service::arguments::ServiceCommand;
 
 /// A relay between Claude Code and the providers of its models.
@@ -51,6 +52,8 @@ pub(crate) struct Settings {
 pub(crate) enum Command {
     /// Run the relay until a signal stops it (the default).
     Serve,
+    /// Run a command with a relay, such as `cc-relay run -- claude`. Nothing is left behind.
+    Run(RunArguments),
     /// Show the state of a running relay, with its keys if its admin API answers. Exits 0 if some provider is usable.
     Status(StatusArguments),
     /// Show a running relay in the terminal: traffic, providers, keys and requests. Needs its admin API.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! arguments ─settings─▶ Start ─┬─serve───▶ Relay on its sockets, until a signal
-//! environment, file            ├─explain─▶ the plan for a request
+//! environment, file            ├─run─────▶ a relay for one command
+//!                              ├─explain─▶ the plan for a request
 //!                              ├─status──▶ the state of a running relay
 //!                              ├─top─────▶ the same, live in the terminal
 //!                              ├─reload──▶ the configuration of a running relay, read again
@@ -27,6 +28,7 @@ mod observers;
 mod output;
 mod probe;
 mod reload;
+mod run;
 mod serve;
 mod service;
 mod settings;
@@ -55,7 +57,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match execute(Cli::parse()) {
         Ok(code) => code,
         Err(failure) => {
             // If the error cannot be written, the exit code still reports it.
@@ -65,10 +67,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode, Failure> {
+fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     let mut out = Output::stdout();
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => return Ok(serve::serve(&cli.settings)?),
+        Command::Run(arguments) => return Ok(run::run(&arguments, &cli.settings)?),
         Command::Status(arguments) => return Ok(status::status(&arguments, &cli.settings, &mut out)?),
         #[cfg(feature = "top")]
         Command::Top(arguments) => return Ok(top::top(&arguments, &cli.settings, &mut out)?),
@@ -93,6 +96,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
 #[error(transparent)]
 enum Failure {
     Serve(#[from] serve::ServeError),
+    Run(#[from] run::RunError),
     Status(#[from] status::StatusError),
     #[cfg(feature = "top")]
     Top(#[from] top::TopError),
@@ -109,6 +113,7 @@ impl Failure {
     fn is_usage(&self) -> bool {
         match self {
             Self::Serve(error) => error.is_usage(),
+            Self::Run(error) => error.is_usage(),
             Self::Status(error) => error.is_usage(),
             #[cfg(feature = "top")]
             Self::Top(error) => error.is_usage(),

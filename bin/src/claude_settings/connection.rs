@@ -44,6 +44,12 @@ impl Token {
         }
     }
 
+    /// Returns `true` if a client without a credential of its own is served with the placeholder.
+    pub(crate) fn placeholder_works(config: &Config) -> bool {
+        let placeholder = |hint: &Hint| matches!(hint, Hint::Command { token: Some(PLACEHOLDER), .. });
+        client_hint::of(config).iter().any(placeholder)
+    }
+
     /// The value of the variable; `None` if it is not set.
     pub(crate) fn value(&self) -> Option<&str> {
         match self {
@@ -57,12 +63,13 @@ impl Token {
 /// Returns the URL at which Claude Code on this machine reaches the relay of the configuration.
 ///
 /// # Errors
-/// [`Error::NoPort`] if the system chooses the port.
+/// [`Error::NoPort`] if the system chooses the port, and [`Error::NoAddress`] if the relay listens on Unix sockets only.
 pub(crate) fn url_of(config: &Config) -> Result<String, Error> {
-    if config.server.listen.first().is_some_and(|address| address.port == 0) {
-        return Err(Error::NoPort);
+    match config.server.listen.first() {
+        None => Err(Error::NoAddress),
+        Some(address) if address.port == 0 => Err(Error::NoPort),
+        Some(_) => Ok(status::url(config)),
     }
-    Ok(status::url(config))
 }
 
 /// Checks a URL from the command line, and returns it without a slash at the end.

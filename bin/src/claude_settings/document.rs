@@ -49,6 +49,11 @@ impl Document {
         Ok(document)
     }
 
+    /// A file without settings, in one line.
+    pub(crate) fn empty() -> Self {
+        Self { text: r#"{"env":{}}"#.to_owned(), has_mark: false }
+    }
+
     /// The bytes of the file.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mark = if self.has_mark { BYTE_ORDER_MARK } else { "" };

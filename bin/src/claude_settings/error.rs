@@ -15,7 +15,7 @@ pub(crate) enum ClaudeSettingsError {
     NoHome,
     #[error("neither $XDG_STATE_HOME nor $HOME is set, so that the former values cannot be remembered")]
     NoStateDirectory,
-    #[error("{}: {invalid}; the file was not changed", path.display())]
+    #[error("{}: {invalid}; Claude Code ignores the whole file until this is corrected; it was not changed", path.display())]
     Invalid { path: PathBuf, invalid: Invalid },
     #[error("{}: cannot read the file", path.display())]
     Read {
@@ -45,6 +45,10 @@ pub(crate) enum ClaudeSettingsError {
         "found {url:?} as the URL of the relay: expected one like http://127.0.0.1:8787, without user name, query and /v1"
     )]
     Url { url: String },
+    #[error(
+        "the relay listens on Unix sockets only, which Claude Code cannot use; add an address to server.listen, or name one with --url"
+    )]
+    NoAddress,
     #[error("server.listen has no fixed port, so that the URL of the relay is not known; name it with --url")]
     NoPort,
     #[error(

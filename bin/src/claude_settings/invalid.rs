@@ -4,7 +4,7 @@ use relay_messages::JsonKind;
 
 /// A defect of a settings file. Claude Code ignores the whole file in each of these cases.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {fault}; Claude Code ignores the whole file until this is corrected")]
+#[error("line {line}, column {column}: {fault}")]
 pub(crate) struct Invalid {
     /// The line, counted from 1.
     pub(crate) line: usize,

@@ -12,6 +12,8 @@ use crate::settings::variable;
 pub(crate) enum Rank {
     /// The files of an administrator.
     Managed,
+    /// The settings on the command line of Claude Code.
+    CommandLine,
     /// `.claude/settings.local.json` in the working directory.
     Local,
     /// `.claude/settings.json` in the working directory.
@@ -27,6 +29,7 @@ impl Rank {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Managed => "managed",
+            Self::CommandLine => "command line",
             Self::Local => "project, local",
             Self::Project => "project",
             Self::User => "user",
@@ -52,12 +55,16 @@ pub(super) fn named_by(arguments: &FileArguments) -> Result<PathBuf, Error> {
     }
 }
 
-/// Returns the file of the user: in `$CLAUDE_CONFIG_DIR`, or in `~/.claude`.
+/// Returns the file of the user.
 fn user_file() -> Result<PathBuf, Error> {
+    Ok(user_directory()?.join("settings.json"))
+}
+
+/// Returns the directory of the user: `$CLAUDE_CONFIG_DIR`, or `~/.claude`.
+pub(super) fn user_directory() -> Result<PathBuf, Error> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || set("HOME").or_else(|| set("USERPROFILE")).map(|home| home.join(".claude"));
-    let directory = set("CLAUDE_CONFIG_DIR").or_else(home).ok_or(Error::NoHome)?;
-    Ok(directory.join("settings.json"))
+    set("CLAUDE_CONFIG_DIR").or_else(home).ok_or(Error::NoHome)
 }
 
 /// Returns the file of the project in the working directory.

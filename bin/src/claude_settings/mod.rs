@@ -29,7 +29,9 @@ mod store;
 use std::process::ExitCode;
 
 pub(crate) use self::arguments::CcCommand;
+pub(crate) use self::document::Document;
 pub(crate) use self::error::ClaudeSettingsError;
+pub(crate) use self::invalid::Invalid;
 use crate::cli::Settings;
 use crate::output::Output;
 

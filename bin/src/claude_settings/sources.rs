@@ -1,12 +1,16 @@
 //! The variables of Claude Code that concern a relay, in every settings file and in the environment.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
+
+use serde_json::Value;
 
 use super::change::text_of;
 use super::document::Document;
 use super::error::ClaudeSettingsError as Error;
-use super::location::{self, Location, Rank};
+pub(crate) use super::location::Rank;
+use super::location::{self, Location};
 use super::{connection, file};
 use crate::settings::variable;
 
@@ -60,20 +64,34 @@ impl Source {
         location::all().into_iter().map(Self::of).chain([Self::environment()]).collect()
     }
 
+    /// Reads every source and adds settings on the command line of Claude Code, the highest rank first.
+    pub(crate) fn all_with(command_line: Self) -> Vec<Self> {
+        let mut sources = Self::all();
+        let managed = sources.iter().take_while(|source| source.rank == Rank::Managed).count();
+        sources.insert(managed, command_line);
+        sources
+    }
+
+    /// The settings on the command line of Claude Code.
+    pub(crate) fn of_command_line(document: &Document) -> Self {
+        let mut source = Self::new(Rank::CommandLine, None);
+        source.take(document);
+        source
+    }
+
+    fn new(rank: Rank, path: Option<PathBuf>) -> Self {
+        Self { rank, path, exists: true, problem: None, variables: BTreeMap::new(), has_key_helper: false }
+    }
+
     fn of(Location { rank, path }: Location) -> Self {
-        let mut source = Self {
-            rank,
-            path: Some(path.clone()),
-            exists: true,
-            problem: None,
-            variables: BTreeMap::new(),
-            has_key_helper: false,
-        };
+        let mut source = Self::new(rank, Some(path.clone()));
         match file::read(&path) {
             Ok(None) => source.exists = false,
             Ok(Some(bytes)) => match Document::parse(&bytes) {
                 Ok(document) => source.take(&document),
-                Err(invalid) => source.problem = Some(invalid.to_string()),
+                Err(invalid) => {
+                    source.problem = Some(format!("{invalid}; Claude Code ignores the whole file"));
+                }
             },
             Err(Error::Read { source: error, .. }) => {
                 source.problem = Some(format!("the file cannot be read: {error}"));
@@ -93,22 +111,17 @@ impl Source {
         self.has_key_helper = document.root().is_some_and(|root| root.get("apiKeyHelper").is_some());
     }
 
-    fn environment() -> Self {
+    /// The environment of this process.
+    pub(crate) fn environment() -> Self {
         let value = |name| Some((name, variable(name).filter(|value| !value.is_empty())?));
-        Self {
-            rank: Rank::Environment,
-            path: None,
-            exists: true,
-            problem: None,
-            variables: names().filter_map(value).collect(),
-            has_key_helper: false,
-        }
+        Self { variables: names().filter_map(value).collect(), ..Self::new(Rank::Environment, None) }
     }
 
     /// The name of the source in a message.
     pub(crate) fn name(&self) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),
+            None if self.rank == Rank::CommandLine => "--settings".to_owned(),
             None => "the environment".to_owned(),
         }
     }
@@ -121,19 +134,24 @@ pub(crate) fn in_force<'a>(sources: &'a [Source], name: &str) -> Option<(&'a Sou
     (!value.is_empty()).then_some((source, value))
 }
 
+/// Returns `true` if the user has logged in to Claude Code. Its state is only read.
+pub(crate) fn has_login() -> bool {
+    let Ok(directory) = location::user_directory() else { return false };
+    // Without $CLAUDE_CONFIG_DIR, the state is beside the directory.
+    let beside = directory.with_extension("json");
+    let state = [directory.join(".claude.json"), beside].into_iter().find_map(|path| fs::read(path).ok());
+    let state: Option<Value> = state.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    directory.join(".credentials.json").exists()
+        || state.is_some_and(|state| state.get("oauthAccount").is_some_and(Value::is_object))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn source(rank: Rank, variables: &[(&'static str, &str)]) -> Source {
-        Source {
-            rank,
-            path: None,
-            exists: true,
-            problem: None,
-            variables: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-            has_key_helper: false,
-        }
+        let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Source { variables, ..Source::new(rank, None) }
     }
 
     #[test]

@@ -56,6 +56,25 @@ pub(crate) enum LoggingError {
 /// Starts logging as `config` demands, panics included, without the `secrets`. Once the returned log is dropped, all lines are
 /// written.
 pub(crate) fn install(config: &LoggingConfig, secrets: Vec<Secret>) -> Result<(Log, Level), LoggingError> {
+    let (output, is_terminal) = open(&config.output)?;
+    start(config, secrets, output, is_terminal)
+}
+
+/// Starts logging as [`install`] does, to `stream` instead of the output in `config`.
+pub(crate) fn install_on(
+    config: &LoggingConfig,
+    secrets: Vec<Secret>,
+    stream: Box<dyn io::Write + Send>,
+) -> Result<Log, LoggingError> {
+    start(config, secrets, Output::Stream(stream), false).map(|(log, _)| log)
+}
+
+fn start(
+    config: &LoggingConfig,
+    secrets: Vec<Secret>,
+    output: Output,
+    is_terminal: bool,
+) -> Result<(Log, Level), LoggingError> {
     let variable = variable(FILTER).filter(|filter| !filter.is_empty());
     let filter = match &variable {
         Some(filter) => filter.parse().map_err(LoggingError::Filter)?,
@@ -63,7 +82,6 @@ pub(crate) fn install(config: &LoggingConfig, secrets: Vec<Secret>) -> Result<(L
     };
     let filter = LogFilter(Arc::new(RwLock::new(filter)));
     let level = Level(variable.is_none().then(|| filter.clone()));
-    let (output, is_terminal) = open(&config.output)?;
     let (queue, log) = LogQueue::start(output).map_err(LoggingError::Thread)?;
     log.secrets().add(secrets);
     let layer = tracing_subscriber::fmt::layer().with_writer(queue);

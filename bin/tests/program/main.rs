@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod admin;
-#[cfg(unix)]
-mod claude_settings;
 #[cfg(all(unix, feature = "ledger"))]
 mod cache_losses;
+#[cfg(unix)]
+mod claude_settings;
 mod config;
 mod dashboard;
 #[cfg(unix)]
@@ -32,6 +32,7 @@ mod process;
 mod proxy;
 #[cfg(unix)]
 mod reload;
+mod run;
 mod serve;
 #[cfg(target_os = "linux")]
 mod service;

@@ -1,0 +1,68 @@
+//! The failures of `cc-relay run`.
+
+use std::io;
+use std::path::PathBuf;
+
+use relay_admin::prices::PriceError;
+use relay_server::BuildError;
+
+use crate::claude_settings::Invalid;
+use crate::listen::ListenError;
+use crate::logging::LoggingError;
+use crate::settings::SettingsError;
+use crate::traces::ExportError;
+
+/// An error that prevents the command from running.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Price(#[from] PriceError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Traces(#[from] ExportError),
+    #[error("there is no provider called {name:?}; the configuration has {known}")]
+    Provider { name: String, known: String },
+    #[error("the provider {name:?} is disabled (enabled: false)")]
+    Disabled { name: String },
+    #[error("no client can be served: {0}")]
+    Unusable(&'static str),
+    #[error("{name}: {invalid}")]
+    Given { name: String, invalid: Invalid },
+    #[error("{}: cannot read the settings of --settings", path.display())]
+    ReadGiven {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot start the threads of the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("cannot read the port that the system chose")]
+    LocalAddress(#[source] io::Error),
+    #[error("cannot pass the settings to the command")]
+    Settled(#[source] io::Error),
+    #[error("cannot wait for the command")]
+    Wait(#[source] io::Error),
+    #[error(transparent)]
+    Output(#[from] io::Error),
+}
+
+impl RunError {
+    pub(crate) fn is_usage(&self) -> bool {
+        match self {
+            Self::Settings(error) => error.is_usage(),
+            Self::Provider { .. } | Self::Disabled { .. } | Self::Given { .. } | Self::ReadGiven { .. } => {
+                true
+            }
+            _ => false,
+        }
+    }
+}

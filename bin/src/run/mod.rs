@@ -1,0 +1,145 @@
+//! `cc-relay run`: a relay for one command.
+//!
+//! ```text
+//! configuration ─▶ running relay, or OwnRelay ─url, token─▶ Variables ─┬─environment────▶ command
+//! settings files, environment ─────────────────────────────────────────┴─--settings … ─▶ Claude Code
+//! command ─exit code─▶ OwnRelay stops ─▶ exit code of this process
+//! ```
+//! Nothing is left behind: the port, the settings and the command end with this process.
+
+mod arguments;
+mod child;
+mod claude;
+mod error;
+mod given;
+mod held_log;
+mod private_file;
+mod relay;
+mod signals;
+mod variables;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use relay_config::Config;
+
+pub(crate) use self::arguments::RunArguments;
+use self::claude::ClaudeCommand;
+pub(crate) use self::error::RunError;
+use self::given::Given;
+use self::private_file::PrivateFile;
+use self::relay::OwnRelay;
+use self::variables::{Facts, Variables};
+use crate::claude_settings::connection::Token;
+use crate::claude_settings::sources::{self, Source};
+use crate::cli::Settings;
+use crate::output::Output;
+use crate::probe::Server;
+use crate::settings::Start;
+use crate::status;
+
+/// Runs the command with a relay, and returns its exit code.
+pub(crate) fn run(arguments: &RunArguments, settings: &Settings) -> Result<ExitCode, RunError> {
+    if let Some(parent) = arguments.child_of {
+        return Ok(child::become_command(&arguments.command, parent));
+    }
+    let mut start = Start::read(settings)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
+    let running = match wants_own(arguments, settings) {
+        true => None,
+        false => runtime.block_on(running(&start.loaded.config)),
+    };
+    if running.is_none() {
+        relay::adapt(&mut start.loaded.config, arguments, !settings.listen.is_empty())?;
+    }
+    let token = Token::of(&start.loaded.config).map_err(RunError::Unusable)?;
+    let ended = runtime.block_on(async {
+        let (own, url) = match running {
+            Some(url) => (None, url),
+            None => {
+                let own = OwnRelay::start(&start).await?;
+                let url = format!("http://{}", own.address);
+                (Some(own), url)
+            }
+        };
+        let ended = with_relay(arguments, &start.loaded.config, &url, token).await;
+        if let Some(own) = own {
+            own.stop().await?;
+        }
+        ended
+    });
+    // A thread may still be resolving a name. Its result is no longer needed.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Returns `true` if no relay that runs already can serve.
+fn wants_own(arguments: &RunArguments, settings: &Settings) -> bool {
+    arguments.fresh
+        || !arguments.provider.is_empty()
+        || arguments.log_output.is_some()
+        || settings.demo
+        || !settings.listen.is_empty()
+}
+
+/// Returns the URL of the relay that runs at the address of the configuration, if it admits this client.
+async fn running(config: &Config) -> Option<String> {
+    let (url, key) = (status::url(config), config.server.auth.secret_at(SystemTime::now()));
+    // A relay that admits only subscriptions does not list its providers to this program.
+    let lists = key.is_some() || !config.server.auth.is_required();
+    match Server::at(&url, key.cloned()).await {
+        Server::Relay { admits, .. } if admits || !lists => Some(url),
+        _ => None,
+    }
+}
+
+/// Runs the command with the relay at `url`.
+async fn with_relay(
+    arguments: &RunArguments,
+    config: &Config,
+    url: &str,
+    token: Token,
+) -> Result<ExitCode, RunError> {
+    let claude = ClaudeCommand::of(&arguments.command);
+    let given = Given::read(claude.as_ref().and_then(|claude| claude.given.as_deref()))?;
+    let sources = match &claude {
+        Some(_) => Source::all_with(given.source()),
+        None => vec![Source::environment()],
+    };
+    let host = url.split("://").nth(1).unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let variables = Variables::of(&Facts {
+        url,
+        host: host.trim_matches(['[', ']']),
+        token,
+        model: arguments.model.as_deref(),
+        sources: &sources,
+        has_login: sources::has_login(),
+        placeholder_works: Token::placeholder_works(config),
+    });
+    let mut err = Output::stderr();
+    variables.notes.iter().try_for_each(|note| err.warning(note))?;
+    let (command, _file) = match claude {
+        Some(claude) => with_settings(claude, given, &variables)?,
+        None => (arguments.command.clone(), None),
+    };
+    child::run(&command, &variables).await
+}
+
+/// Passes the variables to Claude Code by settings on its command line. Settings that other users of the machine must not see are
+/// in a file, which exists as long as the returned value.
+fn with_settings(
+    claude: ClaudeCommand,
+    given: Given,
+    variables: &Variables,
+) -> Result<(Vec<OsString>, Option<PrivateFile>), RunError> {
+    let (settings, is_secret) = variables.settings();
+    let (text, is_public) = given.with(&settings, is_secret);
+    if is_public {
+        return Ok((claude.with_settings(&text), None));
+    }
+    let file = PrivateFile::new(text.as_encoded_bytes()).map_err(RunError::Settled)?;
+    Ok((claude.with_settings(file.path()), Some(file)))
+}
