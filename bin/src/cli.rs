@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::claude_settings::CcCommand;
+use crate::import::ImportArguments;
 use crate::reload::ReloadArguments;
 use crate::run::RunArguments;
 use crate::service::arguments::ServiceCommand;
@@ -172,6 +173,8 @@ pub(crate) enum ConfigCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Convert the configuration of another relay: claude-code-router, LiteLLM or the Go cc-relay.
+    Import(ImportArguments),
     /// Check a configuration file and report all its mistakes.
     Validate {
         /// File to check. Default: the one that `serve` would use.

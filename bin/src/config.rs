@@ -1,18 +1,18 @@
 //! `cc-relay config`: writes, checks and shows the configuration.
 
-use std::fs::DirBuilder;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::styling::AnsiColor;
 use relay_config::{FindError, Format};
 use relay_server::{BuildError, ListenerTlsError, Relay};
-use tempfile::PersistError;
 
 use crate::claude_settings::{self, ClaudeSettingsError};
 use crate::cli::{ConfigCommand, Settings};
 use crate::client_listeners;
+use crate::files;
+use crate::import::{self, ImportError};
 use crate::output::Output;
 use crate::settings::{self, Origin, SettingsError, Start, variable};
 
@@ -27,6 +27,8 @@ pub(crate) enum ConfigError {
     Build(#[from] BuildError),
     #[error(transparent)]
     Tls(#[from] ListenerTlsError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
     #[error("there is no configuration file to check; name a file, or write one with `cc-relay config init`")]
     NoFile,
     #[error("neither $XDG_CONFIG_HOME nor $HOME is set; name the file to write with --path")]
@@ -52,6 +54,7 @@ impl ConfigError {
         match self {
             Self::Settings(error) => error.is_usage(),
             Self::ClaudeSettings(error) => error.is_usage(),
+            Self::Import(error) => error.is_usage(),
             Self::NotYaml { .. } => true,
             _ => false,
         }
@@ -65,6 +68,7 @@ pub(crate) fn run(
 ) -> Result<ExitCode, ConfigError> {
     match command {
         ConfigCommand::Init { path, force } => init(path, force, out)?,
+        ConfigCommand::Import(arguments) => import::import(&arguments, out)?,
         ConfigCommand::Validate { path } => {
             validate(&Settings { config: path.or(settings.config), ..settings }, out)?;
         }
@@ -83,7 +87,7 @@ fn init(path: Option<PathBuf>, force: bool, out: &mut Output) -> Result<(), Conf
     if Format::of(&path) != Some(Format::Yaml) {
         return Err(ConfigError::NotYaml { path });
     }
-    write_new(&path, relay_config::TEMPLATE, force).map_err(|source| match source.kind() {
+    files::write_new(&path, relay_config::TEMPLATE, force).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => ConfigError::Exists { path: path.clone() },
         _ => ConfigError::Write { path: path.clone(), source },
     })?;
@@ -94,27 +98,10 @@ fn init(path: Option<PathBuf>, force: bool, out: &mut Output) -> Result<(), Conf
 }
 
 /// The last path that `serve` tries. It does not depend on the working directory.
-fn default_path() -> Option<PathBuf> {
+pub(crate) fn default_path() -> Option<PathBuf> {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
     Some(home.join("cc-relay").join("config.yaml"))
-}
-
-/// Writes a file that only its owner can read. The file is written completely or not at all. An existing file is an error
-/// unless `replace` is set.
-fn write_new(path: &Path, text: &str, replace: bool) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)?;
-    // Temporary files have mode 0600.
-    let mut file = tempfile::Builder::new().prefix(".cc-relay-").tempfile_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    let persisted = if replace { file.persist(path) } else { file.persist_noclobber(path) };
-    persisted.map(drop).map_err(|PersistError { error, .. }| error)
 }
 
 fn validate(settings: &Settings, out: &mut Output) -> Result<(), ConfigError> {

@@ -21,6 +21,8 @@ mod client_listeners;
 mod compose;
 mod config;
 mod explain;
+mod files;
+mod import;
 mod ledger_place;
 mod listen;
 mod logging;

@@ -14,6 +14,7 @@ mod explain;
 #[cfg(unix)]
 mod google_log;
 mod hint;
+mod import;
 #[cfg(unix)]
 mod key_names;
 #[cfg(all(unix, feature = "ledger"))]

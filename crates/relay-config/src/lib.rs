@@ -30,6 +30,7 @@ mod date;
 mod describe;
 mod difference;
 mod discover;
+mod document;
 mod env_settings;
 mod environment;
 mod error;
@@ -81,6 +82,7 @@ pub use date::{parse_rfc3339, write_rfc3339};
 pub use describe::shown_url;
 pub use difference::{Difference, DifferenceKind};
 pub use discover::{Discovery, demo};
+pub use document::Document;
 pub use env_settings::PROCESS_VARIABLES;
 pub use error::{Concern, Fault, LoadError, Place, Problem, Warning};
 pub use kinds::{

@@ -1,0 +1,87 @@
+//! `cc-relay config import`: a configuration from the file of another relay.
+//!
+//! ```text
+//! file ─▶ Source ─▶ Document ─┬ go ──────┐
+//!                             ├ router ──┼─▶ Draft, Report ─▶ accepted (the loader's verdict) ─▶ YAML or TOML
+//!                             └ litellm ─┘
+//! ```
+//! Every setting is taken, changed or skipped, and the report says which, with the reason. No secret is printed: a file has the
+//! credentials that the original has, with mode 0600, and standard output has references to variables in their place.
+
+mod accepted;
+mod arguments;
+mod error;
+mod go;
+mod litellm;
+mod litellm_models;
+mod references;
+mod report;
+mod router;
+mod source;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod toml_text;
+mod vendors;
+mod yaml_text;
+
+use std::path::Path;
+
+use relay_config::{Document, Format};
+
+pub(crate) use self::arguments::ImportArguments;
+pub(crate) use self::error::ImportError;
+use self::report::Report;
+use self::source::Source;
+use self::tables::Table;
+use crate::files;
+use crate::output::Output;
+
+/// The name for standard output.
+const STDOUT: &str = "-";
+
+/// Converts the file, writes the result and reports on it.
+pub(crate) fn import(arguments: &ImportArguments, out: &mut Output) -> Result<(), ImportError> {
+    let (source, document) = source::read(&arguments.file, arguments.from)?;
+    let mut report = Report::default();
+    let draft = convert(source, document, &mut report);
+    let mut draft = accepted::accepted(draft, &mut report)?;
+    let path = arguments.path().ok_or(ImportError::NoHome)?;
+    let format = arguments.format_of(&path)?;
+    let is_stdout = path == Path::new(STDOUT);
+    if is_stdout {
+        references::replace_secrets(&mut draft, &mut report);
+    }
+    let text = text(source, format, &draft);
+    if is_stdout {
+        out.write(text.as_bytes())?;
+    } else {
+        files::write_new(&path, &text, arguments.force).map_err(|error| ImportError::write(&path, error))?;
+    }
+    let mut err = Output::stderr();
+    report.print(source, &mut err)?;
+    references::announce(&draft, &mut err)?;
+    if !is_stdout {
+        err.line(format_args!("wrote {}; check it with `cc-relay config validate`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Returns the settings of the file in this program's form.
+fn convert(source: Source, document: Document, report: &mut Report) -> Table {
+    match source {
+        Source::CcRelay => go::convert(document, report),
+        Source::Router => router::convert(&document, report),
+        Source::LiteLlm => litellm::convert(&document, report),
+    }
+}
+
+/// Returns the file with its first line.
+fn text(source: Source, format: Format, draft: &Table) -> String {
+    let document = Document::Table(draft.clone());
+    let body = match format {
+        Format::Toml => toml_text::write(&document),
+        _ => yaml_text::write(&document),
+    };
+    format!("# Converted from the configuration of {source} by `cc-relay config import`.\n{body}")
+}

@@ -1,0 +1,203 @@
+//! The values of a YAML, TOML or JSON text, for a program that reads or writes the files of others.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::error::LoadError;
+use crate::load::Format;
+use crate::report::Report;
+use crate::tree::{Node, Value};
+use crate::{toml, yaml};
+
+/// The values of a text, in its order. No value is interpreted: `${NAME}` is text.
+///
+/// ```
+/// use relay_config::{Document, Format};
+///
+/// let document = Document::read("litellm.yaml", Format::Yaml, "model_list: [{ model_name: sonnet }]")?;
+/// let first = &document.get("model_list").unwrap().items()[0];
+/// assert_eq!(first.get("model_name").and_then(Document::as_str), Some("sonnet"));
+/// # Ok::<(), relay_config::LoadError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Document {
+    /// No value.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as it was written.
+    Number(String),
+    /// A string. A date or time of TOML is a string too.
+    Text(String),
+    /// A list.
+    List(Vec<Document>),
+    /// Keys with their values. A text that is read has each key once, except in JSON.
+    Table(Vec<(String, Document)>),
+}
+
+impl Document {
+    /// Reads a text. `name` is its name in messages.
+    ///
+    /// # Errors
+    /// [`LoadError::Invalid`] with the place of the mistake if the text is not well-formed.
+    pub fn read(name: impl Into<Arc<str>>, format: Format, text: &str) -> Result<Self, LoadError> {
+        let (name, mut report) = (name.into(), Report::default());
+        let root = match format {
+            Format::Yaml => yaml::parse(&name, text, &mut report),
+            Format::Toml => toml::parse(&name, text, &mut report),
+        };
+        let (problems, _) = report.finish();
+        match root {
+            Some(root) if problems.is_empty() => Ok(Self::of(root)),
+            _ => Err(LoadError::Invalid { problems }),
+        }
+    }
+
+    fn of(node: Node) -> Self {
+        match node.value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(value),
+            Value::Number(number) => Self::Number(number.text),
+            Value::Date(text) | Value::Text(text) | Value::Loose(text) => Self::Text(text),
+            Value::List(items) => Self::List(items.into_iter().map(Self::of).collect()),
+            Value::Map(entries) => {
+                Self::Table(entries.into_iter().map(|entry| (entry.key, Self::of(entry.node))).collect())
+            }
+        }
+    }
+
+    /// Returns the value of a key; `None` if this is no table or has no such key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entries().iter().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    /// Returns the keys and values of a table; none for any other value.
+    #[must_use]
+    pub fn entries(&self) -> &[(String, Self)] {
+        match self {
+            Self::Table(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Returns the items of a list; none for any other value.
+    #[must_use]
+    pub fn items(&self) -> &[Self] {
+        match self {
+            Self::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// Returns the text of a string.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl From<&str> for Document {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Document {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Values)
+    }
+}
+
+/// Builds a document from the values of a deserializer, in their order.
+struct Values;
+
+impl<'de> Visitor<'de> for Values {
+    type Value = Document;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Document, E> {
+        Ok(Document::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Document, E> {
+        Ok(Document::Number(value.to_string()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Document, E> {
+        Ok(Document::Number(value.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Document, E> {
+        Ok(Document::Number(value.to_string()))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Document, E> {
+        Ok(text.into())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Document, E> {
+        Ok(Document::Null)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Document, E> {
+        Ok(Document::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
+        Document::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Document, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Document::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Document, A::Error> {
+        let mut table = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            table.push(entry);
+        }
+        Ok(Document::Table(table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_toml_and_json_are_read_in_their_order() {
+        let yaml = "b: 1\na: [x, true, ~]\nc: { d: '${E}' }";
+        let json = r#"{ "b": 1, "a": ["x", true, null], "c": { "d": "${E}" } }"#;
+        let read = Document::read("a.yaml", Format::Yaml, yaml).unwrap();
+        assert_eq!(read, serde_json::from_str(json).unwrap());
+        let keys: Vec<_> = read.entries().iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["b", "a", "c"]);
+        let toml = Document::read("a.toml", Format::Toml, "b = 1\nc.d = '${E}'").unwrap();
+        assert_eq!((toml.get("b"), toml.get("c")), (read.get("b"), read.get("c")));
+    }
+
+    #[test]
+    fn a_mistake_in_the_text_has_its_place() {
+        let error = Document::read("a.yaml", Format::Yaml, "a: [1\nb: 2").unwrap_err();
+        assert!(error.to_string().starts_with("a.yaml:"), "{error}");
+    }
+}
