@@ -18,7 +18,7 @@ const PROGRAM = `#!/bin/sh
 case "$1" in
   exit) exit "$2" ;;
   kill) kill -"$2" $$ ;;
-  wait) trap 'echo got TERM; exit 7' TERM; echo ready; while :; do sleep 0.05; done ;;
+  wait) trap 'echo got TERM; exit 7' TERM; echo ready; for _ in $(seq 400); do sleep 0.05; done ;;
   *) echo "$0" "$@" ;;
 esac
 `;
@@ -55,7 +55,7 @@ function install(names) {
   return path.join(modules, "cc-relay/cc-relay.js");
 }
 
-const run = (script, ...args) => spawnSync(process.execPath, [script, ...args], { encoding: "utf8" });
+const run = (script, ...args) => spawnSync(process.execPath, [script, ...args], { encoding: "utf8", timeout: 30_000 });
 const own = () => platforms.filter((entry) => entry.os === process.platform && entry.cpu === process.arch);
 const named = (libc) => own().find((entry) => !entry.libc || entry.libc === libc).package;
 
@@ -90,7 +90,7 @@ test("the death of the program by a signal is the death of the wrapper", () => {
   assert.equal(run(install([named("glibc")]), "kill", "KILL").signal, "SIGKILL");
 });
 
-test("a signal to the wrapper reaches the program, whose end it waits for", async () => {
+test("a signal to the wrapper reaches the program, whose end it waits for", { timeout: 30_000 }, async () => {
   const child = spawn(process.execPath, [install([named("glibc")]), "wait"], { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.setEncoding("utf8");

@@ -48,16 +48,19 @@ function advice(packages) {
 
 /** Runs the program with the terminal and the signals of this process. */
 function run(file) {
-  const child = spawn(file, process.argv.slice(2), { stdio: "inherit", windowsHide: false });
+  let child;
   // The terminal sends these to the program as well. A second one would end its open requests at once.
   const isOnTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
   const ofTerminal = ["SIGINT", "SIGQUIT", "SIGHUP"];
-  for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGUSR1", "SIGUSR2"]) {
-    if (process.platform === "win32" && !["SIGINT", "SIGTERM", "SIGHUP"].includes(signal)) continue;
+  const known = ["SIGINT", "SIGTERM", "SIGHUP"];
+  if (process.platform !== "win32") known.push("SIGQUIT", "SIGUSR1", "SIGUSR2");
+  // Before the start of the program, which may be ready before the next line is.
+  for (const signal of known) {
     process.on(signal, () => {
-      if (!(isOnTerminal && ofTerminal.includes(signal))) child.kill(signal);
+      if (!(isOnTerminal && ofTerminal.includes(signal))) child?.kill(signal);
     });
   }
+  child = spawn(file, process.argv.slice(2), { stdio: "inherit" });
   child.on("error", (error) => fail(`cannot start ${file}: ${error.message}`));
   child.on("exit", (code, signal) => {
     if (signal === null) process.exit(code);
