@@ -33,8 +33,9 @@ const FILTER: &str = "CC_RELAY_LOG";
 /// The prefixes of the log targets of this workspace.
 const OURS: [&str; 2] = ["cc_relay", "relay_"];
 
-/// The library of Google's flows. Below `warn` it logs requests and responses with their secrets and tokens.
-const SECRETIVE: &str = "yup_oauth2";
+/// The libraries whose records below `warn` are never logged. That of Google's flows logs requests and responses with their
+/// secrets and tokens. That of the watch logs each event of a directory: if the log file is in it, each record causes the next one.
+const SILENT: [&str; 2] = ["yup_oauth2", "notify"];
 
 /// An error that prevents logging.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +138,7 @@ fn filter(level: LogLevel) -> Targets {
 
 /// The filter of the log, for the whole process: a filter of one layer is looked up each time that a span is entered.
 ///
-/// It never passes the records that contain credentials. No setting allows these: `CC_RELAY_LOG` is set to find faults, and its
+/// It never passes the records of [`SILENT`] libraries. No setting allows these: `CC_RELAY_LOG` is set to find faults, and its
 /// output is shown to others.
 #[derive(Clone)]
 struct LogFilter(Arc<RwLock<Targets>>);
@@ -150,14 +151,14 @@ impl LogFilter {
 
 impl<S: Subscriber> Layer<S> for LogFilter {
     fn register_callsite(&self, record: &'static Metadata<'static>) -> Interest {
-        match is_secretive(record) {
+        match is_silent(record) {
             true => Interest::never(),
             false => Layer::<S>::register_callsite(&*self.targets(), record),
         }
     }
 
     fn enabled(&self, record: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        !is_secretive(record) && self.targets().enabled(record, context)
+        !is_silent(record) && self.targets().enabled(record, context)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -165,11 +166,12 @@ impl<S: Subscriber> Layer<S> for LogFilter {
     }
 }
 
-/// Returns `true` for a record that may contain a credential.
-fn is_secretive(record: &Metadata<'_>) -> bool {
-    let below = record.target().strip_prefix(SECRETIVE);
-    *record.level() > tracing::Level::WARN
-        && below.is_some_and(|path| path.is_empty() || path.starts_with("::"))
+/// Returns `true` for a record of a [`SILENT`] library.
+fn is_silent(record: &Metadata<'_>) -> bool {
+    let is_of = |library: &str| {
+        record.target().strip_prefix(library).is_some_and(|path| path.is_empty() || path.starts_with("::"))
+    };
+    *record.level() > tracing::Level::WARN && SILENT.into_iter().any(is_of)
 }
 
 fn open(output: &LogOutput) -> Result<(Output, bool), LoggingError> {
@@ -246,6 +248,7 @@ mod tests {
                 tracing::debug!(target: "yup_oauth2::service_account", "service_account");
                 tracing::error!(target: "yup_oauth2::service_account", "service_account");
                 tracing::trace!(target: "yup_oauth2::refresh", "refresh");
+                tracing::trace!(target: "notify::inotify", "event");
                 tracing::debug!(target: "yup_oauth2_of_another", "another");
                 tracing::debug!(target: "relay_providers", "relay");
             });
