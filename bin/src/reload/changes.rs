@@ -1,5 +1,7 @@
 //! The part of a configuration that a running process can use, and the description of the changes.
 
+use std::collections::HashSet;
+
 use relay_config::{Config, LoadError, ProviderName};
 use relay_messages::ErrorChain;
 use relay_server::Changes;
@@ -25,10 +27,8 @@ pub(super) fn differences(
     commits: &[Commit],
 ) -> Vec<String> {
     let settings = before.differences(used);
-    let is_described = |provider: &&ProviderName| {
-        let path = format!("providers[{provider}]");
-        settings.iter().any(|difference| difference.path.starts_with(&path))
-    };
+    let described: HashSet<&str> = settings.iter().map(|difference| item(&difference.path)).collect();
+    let is_described = |provider: &&ProviderName| described.contains(&*format!("providers[{provider}]"));
     let others = changes.changed.iter().filter(|provider| !is_described(provider));
     let mut texts: Vec<_> = settings.iter().map(ToString::to_string).collect();
     texts.extend(others.map(|provider| format!("providers[{provider}]: changed")));
@@ -41,6 +41,11 @@ pub(super) fn differences(
     texts.extend(changes.is_reordered.then(|| "providers: in another order".to_owned()));
     texts.extend(commits.iter().map(|commit| commit.difference.clone()));
     texts
+}
+
+/// Returns the path of the item of a list at the start of `path`.
+fn item(path: &str) -> &str {
+    path.find("].").map_or(path, |end| &path[..=end])
 }
 
 /// The problems of a configuration that cannot be loaded, each with its place.

@@ -6,8 +6,8 @@ use std::fmt;
 use crate::config::Config;
 use crate::show::{Setting, SettingValue};
 
-/// The longest value in the text of a difference, in characters.
-const LONGEST_VALUE: usize = 120;
+/// The longest path, and the longest value, in the text of a difference, in characters.
+const LONGEST: usize = 120;
 
 /// A setting whose value differs between two configurations. It contains no secret.
 ///
@@ -43,7 +43,7 @@ pub enum DifferenceKind {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = &self.path;
+        let path = shortened(&self.path);
         match &self.kind {
             DifferenceKind::Changed { before, after } => {
                 let shown = |value: &Option<String>| value.as_deref().map_or("not set".to_owned(), shortened);
@@ -125,9 +125,9 @@ fn only_in<'a>(
     })
 }
 
-/// Returns `value` with at most [`LONGEST_VALUE`] characters.
+/// Returns `value` with at most [`LONGEST`] characters.
 fn shortened(value: &str) -> String {
-    match value.char_indices().nth(LONGEST_VALUE) {
+    match value.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &value[..end]),
         None => value.to_owned(),
     }
