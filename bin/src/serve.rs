@@ -227,7 +227,7 @@ async fn stop_signal(signals: &mut Signals, log: &Log, hang_up: &Notify) -> &'st
             Signal::Stop(name) => return name,
             Signal::HangUp => {
                 log.reopen();
-                tracing::info!("SIGHUP: a log file is reopened, and the configuration is read again");
+                tracing::info!("SIGHUP: a log file is reopened");
                 hang_up.notify_one();
             }
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 #[cfg(feature = "ledger")]
 use relay_config::UsageConfig;
-use relay_config::{BaseUrl, Discovery, FindError, LoadError, Loaded, Loader, Place};
+use relay_config::{
+    AdminConfig, BaseUrl, Discovery, FindError, ListenAddress, LoadError, Loaded, Loader, Place, Secret,
+};
 
 use crate::cli::Settings;
 
@@ -92,6 +94,22 @@ pub(crate) fn file(settings: &Settings) -> Result<Option<PathBuf>, FindError> {
 /// Reads an environment variable. A value that is not UTF-8 counts as unset.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The admin listener by the environment alone, for a command whose configuration cannot be loaded. The relay may run with an earlier
+/// one.
+pub(crate) fn admin_of_environment() -> AdminConfig {
+    let mut admin = AdminConfig::default();
+    let address = variable("CC_RELAY_ADMIN__LISTEN");
+    if let Some((host, port)) = address.as_deref().and_then(|address| address.rsplit_once(':'))
+        && let Ok(port) = port.parse()
+    {
+        admin = admin.with_listen(ListenAddress::new(host.trim_matches(['[', ']']), port));
+    }
+    match variable("CC_RELAY_ADMIN__TOKEN") {
+        Some(token) => admin.with_token(Secret::new(token)),
+        None => admin,
+    }
 }
 
 /// A loader of the environment's settings and, with precedence, those of the command line.

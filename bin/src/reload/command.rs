@@ -4,13 +4,13 @@ use std::io;
 use std::process::ExitCode;
 
 use http::StatusCode;
-use relay_config::{AdminConfig, Config, ListenAddress, Secret, shown_url};
+use relay_config::shown_url;
 use serde_json::{Value, json};
 
 use super::arguments::ReloadArguments;
 use crate::cli::Settings;
 use crate::output::{Output, printable};
-use crate::settings::{SettingsError, Start, variable};
+use crate::settings::{SettingsError, Start, admin_of_environment};
 use crate::status::client::{Client, ClientError};
 use crate::status::url_of;
 
@@ -114,8 +114,8 @@ fn client(
     settings: &Settings,
 ) -> Result<(Client, Option<SettingsError>), ReloadCommandError> {
     let (admin, unloaded) = match Start::read(settings) {
-        Ok(start) => (of_config(&start.loaded.config), None),
-        Err(error) => (of_environment(), Some(error)),
+        Ok(start) => (start.loaded.config.admin, None),
+        Err(error) => (admin_of_environment(), Some(error)),
     };
     let url = match &arguments.url {
         Some(url) => url.clone(),
@@ -126,23 +126,4 @@ fn client(
     let client =
         client.ok_or_else(|| ReloadCommandError::Url { url: shown_url(&url).unwrap_or_default() })?;
     Ok((client, unloaded))
-}
-
-fn of_config(config: &Config) -> AdminConfig {
-    config.admin.clone()
-}
-
-/// The admin listener without a file.
-fn of_environment() -> AdminConfig {
-    let mut admin = AdminConfig::default();
-    let address = variable("CC_RELAY_ADMIN__LISTEN");
-    if let Some((host, port)) = address.as_deref().and_then(|address| address.rsplit_once(':'))
-        && let Ok(port) = port.parse()
-    {
-        admin = admin.with_listen(ListenAddress::new(host.trim_matches(['[', ']']), port));
-    }
-    match variable("CC_RELAY_ADMIN__TOKEN") {
-        Some(token) => admin.with_token(Secret::new(token)),
-        None => admin,
-    }
 }

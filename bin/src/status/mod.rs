@@ -18,7 +18,7 @@ use self::client::{Client, ClientError};
 use crate::cli::{Settings, StatusArguments};
 use crate::listen;
 use crate::output::{Output, printable};
-use crate::settings::{SettingsError, Start};
+use crate::settings::{SettingsError, Start, admin_of_environment};
 
 /// The number of models of one provider that are named. Further models are counted.
 const MODELS_NAMED: usize = 3;
@@ -114,9 +114,14 @@ fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, St
 
 /// A client of the admin API in the configuration. `None` if it is off, or if the command line names another relay.
 fn admin(arguments: &StatusArguments, settings: &Settings) -> Option<Client> {
-    let config = Start::read(settings).ok()?.loaded.config;
-    let is_named = arguments.url.as_ref().is_some_and(|named| *named != url(&config));
-    let admin = config.admin;
+    let (admin, is_named) = match Start::read(settings) {
+        Ok(start) => {
+            let config = start.loaded.config;
+            let is_named = arguments.url.as_ref().is_some_and(|named| *named != url(&config));
+            (config.admin, is_named)
+        }
+        Err(_) => (admin_of_environment(), false),
+    };
     if is_named || !admin.enabled {
         return None;
     }
@@ -215,6 +220,7 @@ impl Report {
             "status": self.readiness,
             "is_ready": self.is_ready,
             "has_keys": self.admin.is_some(),
+            "warnings": self.admin.as_ref().map(|state| &state["warnings"]),
             "providers": providers.map(Value::Array),
         })
     }
@@ -252,6 +258,11 @@ impl Report {
         for line in providers.iter().flat_map(Provider::troubles) {
             out.line("")?;
             out.line(line)?;
+        }
+        let warnings = self.admin.as_ref().and_then(|state| state["warnings"].as_array());
+        for warning in warnings.into_iter().flatten().filter_map(Value::as_str) {
+            out.line("")?;
+            out.warning(printable(warning))?;
         }
         for provider in providers.iter().filter(|provider| !provider.learned.is_empty()) {
             out.line("")?;

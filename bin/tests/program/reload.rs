@@ -138,8 +138,9 @@ fn an_invalid_file_is_reported_once_with_all_problems_and_the_relay_goes_on() {
         assert!(line.contains(expected), "no {expected:?} in {line}");
     }
     assert!(warnings(admin)[0].contains("the configuration file is not in use"), "{:?}", warnings(admin));
-    let status = user.run(&["status", "--url", &format!("http://{address}")]);
-    assert_eq!(status.code, Some(0), "{status:?}");
+    let variables = [("CC_RELAY_ADMIN__LISTEN", admin.to_string())];
+    let status = user.spawn_with(&["status", "--url", &format!("http://{address}")], &variables).outcome();
+    assert!(status.stdout.contains("the configuration file is not in use"), "{status:?}");
     // The same text again is no change.
     user.write("config.yaml", invalid);
     user.write("config.yaml", "providers: [{ name: a, type: mock, weight: 2 }]\n");
@@ -163,6 +164,32 @@ fn a_file_that_vanishes_keeps_the_configuration_until_it_is_back() {
     user.write("config.yaml", "providers: [{ name: b, type: mock }]\n");
     relay.wait_for(APPLIED);
     assert_eq!(warnings(admin), [""; 0]);
+}
+
+#[test]
+fn the_level_of_the_log_is_replaced() {
+    let user = operator();
+    let config = |level: &str| {
+        let logging = json!({"level": level, "debug_options": {"log_request_body": true}});
+        json!({"providers": [{"name": "a", "type": "mock"}], "logging": logging}).to_string()
+    };
+    user.write("config.yaml", &config("info"));
+    let (mut relay, address) = user.serve(&[]);
+    let admin = admin_address(&mut relay);
+    for (level, lines) in [("debug", 1), ("error", 1), ("info", 2)] {
+        user.write("config.yaml", &config(level));
+        // The change may have been noticed before.
+        assert_eq!(request(admin, "POST", "/admin/v1/reload").0, "HTTP/1.1 200 OK");
+        assert!(Connection::request_stream(address).read_to_end().contains("message_stop"));
+        if level != "error" {
+            relay.wait_for("path=\"/v1/messages\"");
+        }
+        assert_eq!(count(&relay, "path=\"/v1/messages\""), lines, "{}", relay.seen());
+    }
+    assert!(relay.seen().contains("DEBUG"), "{}", relay.seen());
+    relay.signal("TERM");
+    assert_eq!(relay.exit_code(), Some(0));
+    assert_eq!(count(&relay, "path=\"/v1/messages\""), 2, "{}", relay.seen());
 }
 
 #[test]
