@@ -96,6 +96,12 @@ impl ClaudeCode {
         self
     }
 
+    /// Returns the path of the CLI, to run it in another environment.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Returns the working directory of the CLI.
     #[must_use]
     pub fn project(&self) -> &Path {

@@ -32,7 +32,10 @@ mod logs;
 mod process;
 mod proxy;
 #[cfg(unix)]
+mod real_claude;
+#[cfg(unix)]
 mod reload;
+#[cfg(unix)]
 mod run;
 mod serve;
 #[cfg(target_os = "linux")]
