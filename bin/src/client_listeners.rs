@@ -20,6 +20,11 @@ pub(crate) fn tls_warnings(tls: Option<&ListenerTls>) -> Vec<String> {
     tls.map(|tls| tls.warnings(SystemTime::now())).unwrap_or_default()
 }
 
+/// Logs the warnings about a certificate at this time.
+pub(crate) fn log_tls_warnings(tls: Option<&ListenerTls>) {
+    tls_warnings(tls).iter().for_each(|warning| tracing::warn!("{warning}"));
+}
+
 /// Binds every address and every Unix socket. The addresses serve `tls`; a Unix socket serves plain HTTP, since no other machine
 /// can read it.
 pub(crate) async fn bind(

@@ -25,6 +25,7 @@ mod files;
 mod import;
 mod ledger_place;
 mod listen;
+mod listener_certificate;
 mod logging;
 mod observers;
 mod output;

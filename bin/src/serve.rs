@@ -19,6 +19,7 @@ use crate::client_hint::{self, Hint};
 use crate::client_listeners;
 use crate::compose;
 use crate::listen::{self, ListenError};
+use crate::listener_certificate::ListenerCertificate;
 use crate::logging::{self, Level, Log, LoggingError};
 use crate::observers::{Observers, ProcessParts};
 use crate::reload::{self, Reloader, Source, Targets};
@@ -92,8 +93,7 @@ async fn run(
 ) -> Result<ExitCode, ServeError> {
     let config = start.loaded.config.clone();
     let tls = client_listeners::load_tls(&config.server)?;
-    let tls_warnings = client_listeners::tls_warnings(tls.as_ref());
-    tls_warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    client_listeners::log_tls_warnings(tls.as_ref());
     let shown =
         Shown { admin: bind_admin(&config.admin).await?, metrics: bind_metrics(&config.metrics).await? };
     let observers = Observers::new(&config, !shown.admin.is_empty(), accounting.clone(), log.dropped());
@@ -106,7 +106,11 @@ async fn run(
     announce(&addresses, tls.is_some(), &hints);
     let (prices, secrets) = (accounting.prices.clone(), log.secrets());
     let targets = Targets { relay: relay.clone(), prices, secrets, level };
-    let reloader = Arc::new(Reloader::new(settings.clone(), source, &start.loaded, targets));
+    let reloader = Reloader::new(settings.clone(), source, &start.loaded, targets);
+    let reloader = Arc::new(match tls.clone() {
+        Some(tls) => reloader.with_part(ListenerCertificate::new(tls)),
+        None => reloader,
+    });
     let client_command = client_command(&addresses, tls.is_some(), &hints);
 
     let (stop, stop_observers) = (watch::Sender::new(false), watch::Sender::new(false));

@@ -89,7 +89,6 @@ impl Reloader {
     }
 
     /// Adds a part of the process.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the relay itself is the only part yet"))]
     pub(crate) fn with_part(mut self, part: impl Part + 'static) -> Self {
         self.parts.push(Box::new(part));
         let config = self.targets.relay.relay().config().clone();

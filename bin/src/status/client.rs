@@ -1,6 +1,7 @@
 //! A small HTTP client for the routes of a relay.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,9 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use relay_config::Secret;
-use tokio::net::TcpStream;
+
+use super::connection::Transport;
+use super::trust::RelayTrust;
 
 /// The time limit of one request. A relay answers these routes from memory.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,7 +22,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const ACTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest answer that is read, more than the longest list of providers needs.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
-const HTTP_PORT: u16 = 80;
 
 /// The failure of a request.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,7 @@ pub(crate) enum ClientError {
 /// A client of one relay.
 #[derive(Debug)]
 pub(crate) struct Client {
+    transport: Transport,
     authority: Authority,
     /// The start of all paths, without a slash at the end.
     prefix: String,
@@ -58,7 +61,19 @@ impl Client {
             return None;
         }
         let prefix = url.path().trim_end_matches('/').to_owned();
-        Some(Self { authority: url.authority()?.clone(), prefix, key, answer_limit: ANSWER_LIMIT })
+        let authority = url.authority()?.clone();
+        Some(Self { transport: Transport::Plain, authority, prefix, key, answer_limit: ANSWER_LIMIT })
+    }
+
+    /// A client of the relay at `address`: a URL of http or https, or `unix:` and the path of a socket. With https it trusts the
+    /// certificate in the file `own`, and those of the system's authorities.
+    pub(crate) fn at(address: &str, key: Option<Secret>, own: Option<PathBuf>) -> Option<Self> {
+        let (url, transport) = match (address.strip_prefix("unix:"), address.strip_prefix("https:")) {
+            (Some(path), _) => ("http://localhost".to_owned(), Transport::Unix(path.into())),
+            (_, Some(rest)) => (format!("http:{rest}"), Transport::Tls(RelayTrust { own })),
+            _ => (address.to_owned(), Transport::Plain),
+        };
+        Some(Self { transport, ..Self::new(&url.parse().ok()?, key)? })
     }
 
     /// Sets the size of the largest answer that is read, in bytes.
@@ -67,9 +82,15 @@ impl Client {
         Self { answer_limit: bytes, ..self }
     }
 
+    /// Returns the address of the relay, without a user in it.
     pub(crate) fn url(&self) -> String {
+        let scheme = match &self.transport {
+            Transport::Plain => "http",
+            Transport::Tls(_) => "https",
+            Transport::Unix(path) => return format!("unix:{}", path.display()),
+        };
         let host = self.authority.as_str().rsplit('@').next().unwrap_or_default();
-        format!("http://{host}{}", self.prefix)
+        format!("{scheme}://{host}{}", self.prefix)
     }
 
     /// Requests `path` and returns status and body of the answer.
@@ -94,9 +115,7 @@ impl Client {
     }
 
     async fn send(&self, request: Request<Empty<Bytes>>) -> Result<(StatusCode, Bytes), ClientError> {
-        let host = self.authority.host().trim_matches(['[', ']']);
-        let stream = TcpStream::connect((host, self.authority.port_u16().unwrap_or(HTTP_PORT)));
-        let stream = stream.await.map_err(ClientError::Connect)?;
+        let stream = self.transport.connect(&self.authority).await.map_err(ClientError::Connect)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // An error of the connection also ends the request on it.
         tokio::spawn(connection);

@@ -1,11 +1,14 @@
 //! `cc-relay status`: shows the state of a running relay.
 
 pub(crate) mod client;
+mod connection;
 mod json;
 mod keys;
+mod trust;
 
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +31,7 @@ const MODELS_NAMED: usize = 3;
 pub(crate) enum StatusError {
     #[error("the configuration cannot be loaded; name the relay's URL with --url")]
     Settings(#[source] SettingsError),
-    #[error("found {url:?}: expected a URL like http://127.0.0.1:8787; https is not supported")]
+    #[error("found {url:?}: expected a URL like http://127.0.0.1:8787, or unix: and the path of a socket")]
     Url { url: String },
     #[error("no relay answers at {url}; start it with `cc-relay serve`, or name its URL with --url")]
     Unreachable {
@@ -40,6 +43,11 @@ pub(crate) enum StatusError {
         "the server at {url} is not cc-relay: GET {path} returned {status}; name the relay's URL with --url"
     )]
     Foreign { url: String, path: &'static str, status: StatusCode },
+    #[error(
+        "the relay at {url} requires a client certificate (server.tls.client_ca), which this command does not have; let the \
+         relay listen on a Unix socket too, or use `cc-relay top`"
+    )]
+    ClientCertificate { url: String },
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
     #[error(transparent)]
@@ -89,7 +97,7 @@ const LIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Returns the URL and the providers of the relay that runs with this configuration. `None` if there is none, or it does not
 /// return its providers.
 pub(crate) fn live(config: &Config) -> Option<(String, Vec<Provider>)> {
-    let client = Client::new(&url(config).parse().ok()?, key(config))?;
+    let client = Client::at(&address(config), key(config), own_certificate(config))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let listing = async { tokio::time::timeout(LIVE_TIMEOUT, get(&client, "/v1/providers")).await };
     let (_, providers) = runtime.block_on(listing).ok()?.ok()?;
@@ -101,14 +109,15 @@ pub(crate) fn live(config: &Config) -> Option<(String, Vec<Provider>)> {
 /// in both cases.
 fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, StatusError> {
     let config = Start::read(settings).map(|start| start.loaded.config);
-    let (url, key) = match &arguments.url {
-        Some(url) => (url.clone(), config.ok().as_ref().and_then(key)),
-        None => {
-            let config = config.map_err(StatusError::Settings)?;
-            (url(&config), key(&config))
-        }
+    let config = match &arguments.url {
+        Some(_) => config.unwrap_or_default(),
+        None => config.map_err(StatusError::Settings)?,
     };
-    let client = url.parse().ok().and_then(|uri| Client::new(&uri, key));
+    let url = arguments.url.clone().unwrap_or_else(|| address(&config));
+    if arguments.url.is_none() && config.server.admits_by_certificate() && !url.starts_with("unix:") {
+        return Err(StatusError::ClientCertificate { url });
+    }
+    let client = Client::at(&url, key(&config), own_certificate(&config));
     client.ok_or_else(|| StatusError::Url { url: shown_url(&url).unwrap_or_default() })
 }
 
@@ -117,7 +126,7 @@ fn admin(arguments: &StatusArguments, settings: &Settings) -> Option<Client> {
     let (admin, is_named) = match Start::read(settings) {
         Ok(start) => {
             let config = start.loaded.config;
-            let is_named = arguments.url.as_ref().is_some_and(|named| *named != url(&config));
+            let is_named = arguments.url.as_ref().is_some_and(|named| *named != address(&config));
             (config.admin, is_named)
         }
         Err(_) => (admin_of_environment(), false),
@@ -128,9 +137,27 @@ fn admin(arguments: &StatusArguments, settings: &Settings) -> Option<Client> {
     Client::new(&url_of(&admin.listen).parse().ok()?, admin.token)
 }
 
-/// The URL at which a client on this machine reaches the relay of this configuration.
+/// The URL at which a client on this machine reaches the relay of this configuration over TCP.
 pub(crate) fn url(config: &Config) -> String {
-    url_of(&config.server.listen.first().cloned().unwrap_or_default())
+    let url = url_of(&config.server.listen.first().cloned().unwrap_or_default());
+    if config.server.tls.is_some() { url.replacen("http:", "https:", 1) } else { url }
+}
+
+/// The address at which a command reaches the relay of this configuration: its URL, or `unix:` and a path if it listens on no other
+/// address, or requires client certificates there.
+fn address(config: &Config) -> String {
+    let server = &config.server;
+    match server.unix_sockets.first() {
+        Some(socket) if server.listen.is_empty() || server.admits_by_certificate() => {
+            format!("unix:{}", socket.path.display())
+        }
+        _ => url(config),
+    }
+}
+
+/// The file of the relay's own certificate.
+fn own_certificate(config: &Config) -> Option<PathBuf> {
+    config.server.tls.as_ref().map(|tls| tls.cert.clone())
 }
 
 /// The URL at which a client on this machine reaches a listener.

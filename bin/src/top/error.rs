@@ -12,7 +12,7 @@ use crate::status::client::ClientError;
 pub(crate) enum TopError {
     #[error("the configuration cannot be loaded; name the URL of the admin API with --url")]
     Settings(#[source] SettingsError),
-    #[error("found {url:?}: expected a URL like http://127.0.0.1:8788; https is not supported")]
+    #[error("found {url:?}: expected a URL like http://127.0.0.1:8788; the admin listener has no https")]
     Url { url: String },
     #[error(
         "the configuration turns the admin API off, which `top` needs; set admin.enabled to true, or use `cc-relay status`"

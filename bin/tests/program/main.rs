@@ -24,6 +24,8 @@ mod ledger_place;
 #[cfg(unix)]
 mod limits;
 #[cfg(unix)]
+mod listeners;
+#[cfg(unix)]
 mod log_ids;
 #[cfg(unix)]
 mod log_secrets;

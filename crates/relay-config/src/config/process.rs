@@ -4,7 +4,8 @@ use super::Config;
 
 impl Config {
     /// Returns this configuration with the settings of `running` that apply at the start of a process: the addresses of its
-    /// listeners, the destination and the format of its log, and the ledger.
+    /// listeners and their use of TLS, the destination and the format of its log, and the ledger. The files of `server.tls` apply
+    /// at once if both have some.
     ///
     /// A running process that reads a configuration again uses the result. [`differences`](Self::differences) between the result
     /// and this configuration are the settings that need a restart.

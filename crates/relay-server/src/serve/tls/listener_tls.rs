@@ -61,12 +61,18 @@ impl ListenerTls {
     /// Sessions of the certificate before cannot be resumed: a client whose certificate is no longer accepted needs a new
     /// handshake.
     pub fn replace(&self, other: &Self) -> bool {
-        let (before, new) = (self.certificate(), other.certificate());
-        let differs = before.chain != new.chain || before.client_ca != new.client_ca;
+        let differs = !self.is_same(other);
         if differs {
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = other.certificate();
         }
         differs
+    }
+
+    /// Returns `true` if both have the same certificate, and the same authorities of clients.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let (one, other) = (self.certificate(), other.certificate());
+        one.chain == other.chain && one.client_ca == other.client_ca
     }
 
     /// Returns the reasons for which clients refuse the certificate at the time `now`, or will refuse it within a week: one
