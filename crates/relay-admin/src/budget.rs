@@ -142,10 +142,11 @@ impl Budgets {
 impl Spending for Budgets {
     fn spent(&self, client: &str, since: SystemTime) -> Usd {
         let clients = self.lock();
-        clients
-            .0
-            .get(client)
-            .map_or(Usd::ZERO, |days| days.range(day_of(since)..).map(|(_, cost)| *cost).sum())
+        // Amounts of later days come from a clock that was wrong: they would be spent until then. One day is for a clock that is
+        // set back a little around midnight.
+        let (first, last) = (day_of(since), day_of(SystemTime::now()) + 1);
+        let Some(days) = clients.0.get(client).filter(|_| first <= last) else { return Usd::ZERO };
+        days.range(first..=last).map(|(_, cost)| *cost).sum()
     }
 }
 
@@ -189,6 +190,17 @@ mod tests {
             (7, 7, 4, 0)
         );
         assert_eq!((spent("bob", 0), spent("carol", 0)), (8, 0));
+    }
+
+    #[test]
+    fn amounts_of_a_clock_that_was_years_ahead_are_not_spent() {
+        let budgets = Budgets::new();
+        let (alice, now) = ("alice".into(), SystemTime::now());
+        budgets.add(&alice, now + Duration::from_secs(4000 * SECONDS_PER_DAY), Usd::from_nanos(1));
+        budgets.add(&alice, now + Duration::from_secs(3600), Usd::from_nanos(2));
+        budgets.add(&alice, now, Usd::from_nanos(4));
+        assert_eq!(budgets.spent("alice", day(0)).as_nanos(), 6);
+        assert_eq!(budgets.spent("alice", now + Duration::from_secs(9 * SECONDS_PER_DAY)).as_nanos(), 0);
     }
 
     #[test]
