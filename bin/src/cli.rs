@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -114,8 +115,8 @@ pub(crate) struct UsageArguments {
     #[arg(long, value_name = "GROUP", value_parser = ["provider", "model", "key", "client", "session", "day", "hour"])]
     pub(crate) by: Option<String>,
     /// Show at most this number of groups: those with the highest cost, or the latest days or hours. Default: 1000.
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) limit: Option<usize>,
+    #[arg(long, value_name = "NUMBER", requires = "by")]
+    pub(crate) limit: Option<NonZeroUsize>,
     /// Print JSON instead of a table.
     #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,

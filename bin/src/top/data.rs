@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::output::printable;
+
 /// The longest text that is kept of one value, in bytes: that of an error, which the details show as a whole.
 const LONGEST: usize = 2048;
 
@@ -353,14 +355,7 @@ fn optional(value: &Value) -> Option<String> {
 /// Replaces the characters in `text` that would change a terminal or the order of its text, and bounds its length. Names and
 /// messages may come from clients and upstreams.
 pub(super) fn clean(text: &str) -> String {
-    let is_harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    text[..text.floor_char_boundary(LONGEST)]
-        .chars()
-        .map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    printable(&text[..text.floor_char_boundary(LONGEST)])
 }
 
 #[cfg(test)]

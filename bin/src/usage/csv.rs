@@ -2,6 +2,8 @@
 
 use relay_admin::ledger::{UsageReport, UsageRow, Usd};
 
+use crate::output::printable;
+
 /// The titles of the columns: the names of the fields in JSON.
 const TITLES: &str = "group,requests,attempts,failed,input_tokens,output_tokens,cache_read_tokens,\
     cache_write_5m_tokens,cache_write_1h_tokens,web_search_requests,web_fetch_requests,cost_usd,uncached_usd,saved_usd,\
@@ -46,11 +48,13 @@ fn line(row: &UsageRow) -> String {
     )
 }
 
-/// Quotes a text where RFC 4180 needs it. A spreadsheet takes a text with one of these first characters for a formula; an
-/// apostrophe before it prevents that, since clients choose the names of models and sessions.
+/// Quotes a text where RFC 4180 needs it. Clients choose the names of models and sessions: characters that would control a
+/// terminal are replaced, and an apostrophe prevents that a spreadsheet takes the text for a formula.
 fn quoted(text: &str) -> String {
-    let text =
-        if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
+    let mut text = printable(text);
+    if text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+        text.insert(0, '\'');
+    }
     if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
@@ -60,8 +64,19 @@ mod tests {
 
     #[test]
     fn a_name_stays_one_field_and_is_no_formula() {
-        let names = ["a", "a,b", "a\"b", "=1+1", "@x,", "claude-opus-5-5", "2026-11-26"];
-        let expected = ["a", "\"a,b\"", "\"a\"\"b\"", "'=1+1", "\"'@x,\"", "claude-opus-5-5", "2026-11-26"];
+        let names = ["a", "a,b", "a\"b", "=1+1", "@x,", "claude-opus-5-5", "2026-11-26", " =1", "＝1"];
+        let expected = [
+            "a",
+            "\"a,b\"",
+            "\"a\"\"b\"",
+            "'=1+1",
+            "\"'@x,\"",
+            "claude-opus-5-5",
+            "2026-11-26",
+            "' =1",
+            "'＝1",
+        ];
         assert_eq!(names.map(quoted), expected);
+        assert_eq!(quoted("a\u{1b}[2J\r\n\t=1\u{202e}"), "a\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}=1\u{fffd}");
     }
 }

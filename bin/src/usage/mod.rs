@@ -6,6 +6,7 @@ mod summary;
 mod table;
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -98,7 +99,7 @@ fn query(arguments: &UsageArguments) -> Result<UsageQuery, UsageError> {
     query.since_unix_ms = time("since", &arguments.since)?;
     query.until_unix_ms = time("until", &arguments.until)?;
     query.by = arguments.by.as_deref().and_then(GroupBy::named);
-    query.limit = arguments.limit;
+    query.limit = arguments.limit.map(NonZeroUsize::get);
     if query.has_empty_span() {
         let [since, until] =
             [&arguments.since, &arguments.until].map(|text| text.clone().unwrap_or_default());

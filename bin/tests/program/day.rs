@@ -314,6 +314,12 @@ async fn the_table_fits_a_terminal_and_csv_has_a_line_for_each_group() {
         let expected = format!("--until: found `{until}`, expected a time after --since `{since}`");
         assert!(outcome.stderr.contains(&expected), "{outcome:?}");
     }
+    for (arguments, message) in
+        [(&["--by", "day", "--limit", "0"][..], "zero"), (&["--limit", "5"], "--by <GROUP>")]
+    {
+        let outcome = day.user.run(&[&["usage"], arguments].concat());
+        assert!(outcome.code == Some(2) && outcome.stderr.contains(message), "{outcome:?}");
+    }
     let outcome = day.user.run(&["usage", "--since", "yesterday"]);
     assert!(outcome.code == Some(2) && outcome.stderr.contains("--since: found `yesterday`"), "{outcome:?}");
 }
