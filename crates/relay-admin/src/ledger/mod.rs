@@ -18,6 +18,8 @@
 mod amounts;
 mod error;
 #[cfg(test)]
+mod extremes;
+#[cfg(test)]
 mod failures;
 mod location;
 mod merge;

@@ -12,7 +12,7 @@ use super::amounts::Amounts;
 use super::error::LedgerError;
 use super::report::{GroupBy, UsageQuery, UsageReport, UsageRow};
 use super::row::unix_ms;
-use super::schema::{self, AMOUNTS, Found};
+use super::schema::{self, Found};
 use super::store::HOUR_MS;
 use super::time::{day_text, hour_text};
 
@@ -77,7 +77,8 @@ impl LedgerReader {
     pub(crate) fn costs_by_day(&self, first_day: i64) -> Result<Vec<(String, i64, Usd)>, LedgerError> {
         let read = || {
             let mut select = self.database.prepare(
-                "SELECT client, hour / 24, sum(cost_nanos) FROM sums WHERE hour >= ?1 AND client <> '' GROUP BY 1, 2",
+                "SELECT client, hour / 24, CAST(min(total(cost_nanos), 9e18) AS INTEGER) FROM sums \
+                 WHERE hour >= ?1 AND client <> '' GROUP BY 1, 2",
             )?;
             let rows = select.query_map([first_day.saturating_mul(24)], |row| {
                 Ok((row.get(0)?, row.get(1)?, usd(row.get(2)?)))
@@ -190,8 +191,11 @@ impl Select {
         // The latest spans of time, if not all of them fit.
         let order = if by.is_time() { "1 DESC" } else { "sum(cost_nanos) DESC, sum(requests) DESC, 1" };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let text =
-            format!("SELECT {group}, {} {} GROUP BY 1 ORDER BY {order} LIMIT {limit}", sums(), self.from);
+        let text = format!(
+            "SELECT {group}, {} {} GROUP BY 1 ORDER BY {order} LIMIT {limit}",
+            schema::sums(),
+            self.from
+        );
         let mut select = database.prepare(&text)?;
         let rows = select.query_map(params_from_iter(self.values), |row| {
             Ok(usage_row(label(row, by)?, &Amounts::read(row, 1)?))
@@ -200,15 +204,11 @@ impl Select {
     }
 
     fn total(self, database: &Connection) -> rusqlite::Result<UsageRow> {
-        let text = format!("SELECT {} {}", sums(), self.from);
+        let text = format!("SELECT {} {}", schema::sums(), self.from);
         database.query_row(&text, params_from_iter(self.values), |row| {
             Ok(usage_row(None, &Amounts::read(row, 0)?))
         })
     }
-}
-
-fn sums() -> String {
-    AMOUNTS.map(|amount| format!("sum({amount})")).join(", ")
 }
 
 /// Adds the latest loss of the prompt cache to the rows of sessions that have lost it.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::schema::AMOUNTS;
+use super::schema::{AMOUNTS, sums};
 use super::store::HOUR_MS;
 
 /// The rows that one step removes.
@@ -45,7 +45,7 @@ fn fold_day(database: &mut Connection, end: i64) -> rusqlite::Result<bool> {
     let Some(oldest) = oldest else { return Ok(false) };
     let day = oldest.div_euclid(DAY) * DAY;
     let columns = AMOUNTS.join(", ");
-    let sums = AMOUNTS.map(|amount| format!("sum({amount})")).join(", ");
+    let sums = sums();
     change.execute_batch(
         "CREATE TEMP TABLE IF NOT EXISTS folded AS SELECT * FROM sums WHERE 0; DELETE FROM folded;",
     )?;

@@ -11,6 +11,9 @@ use super::amounts::Amounts;
 use crate::prices::PriceTable;
 use crate::prompt_cache::CacheVerdict;
 
+/// The longest name of a model or of a stop reason, in bytes: the longest one that a request may have.
+const LONGEST_TEXT: usize = 256;
+
 /// One attempt at an upstream, or one request without an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
@@ -185,7 +188,7 @@ fn of_attempt(
         provider: attempt.provider.as_str().to_owned(),
         provider_type: attempt.kind,
         key: attempt.credential.to_string(),
-        model: served.unwrap_or(&attempt.model).to_owned(),
+        model: bounded(served.unwrap_or(&attempt.model)).to_owned(),
         model_sent: attempt.model.as_ref().to_owned(),
         state,
         source: match (usage, is_estimated) {
@@ -195,7 +198,8 @@ fn of_attempt(
         },
         status: attempt.status,
         result: attempt.result,
-        stop_reason: record.stop_reason.as_deref().filter(|_| is_answer).unwrap_or_default().to_owned(),
+        stop_reason: bounded(record.stop_reason.as_deref().filter(|_| is_answer).unwrap_or_default())
+            .to_owned(),
         duration_ms: millis(attempt.latency),
         amounts: Amounts {
             attempts: 1,
@@ -206,6 +210,11 @@ fn of_attempt(
         },
         ..base(record)
     }
+}
+
+/// Returns the start of a text that an upstream chooses.
+fn bounded(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_TEXT)]
 }
 
 fn millis(time: std::time::Duration) -> i64 {

@@ -100,6 +100,14 @@ pub(super) fn amounts(version: i64) -> String {
     AMOUNTS.map(|amount| if version < 2 { derived(amount) } else { amount }).join(", ")
 }
 
+/// Returns the sums of the amounts, as the columns of a query.
+///
+/// `sum` of SQLite fails above its largest integer, and a relay would never report its usage again. `total` does not, and is exact
+/// for costs up to 9,000,000 dollars.
+pub(super) fn sums() -> String {
+    AMOUNTS.map(|amount| format!("CAST(min(total({amount}), 9e18) AS INTEGER)")).join(", ")
+}
+
 /// The columns with amounts, in both tables.
 pub(super) const AMOUNTS: [&str; 16] = [
     "requests",

@@ -43,6 +43,9 @@ const KEYS: [&str; 6] = ["hour", "provider", "key", "client", "session", "model"
 /// The milliseconds of an hour.
 pub(super) const HOUR_MS: i64 = 3_600_000;
 
+/// The largest amount of a row of `sums`.
+const LARGEST_SUM: i64 = 4_000_000_000_000_000_000;
+
 /// A database that is open for writing.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -189,7 +192,11 @@ fn insert_attempt() -> String {
 }
 
 fn add_to_sums() -> String {
-    let added = AMOUNTS.map(|amount| format!("{amount} = {amount} + excluded.{amount}")).join(", ");
+    // An integer that overflows would become a number that is read as no integer.
+    let added = AMOUNTS.map(|amount| {
+        format!("{amount} = CAST(min({amount} + excluded.{amount}, {LARGEST_SUM}) AS INTEGER)")
+    });
+    let added = added.join(", ");
     format!("{} ON CONFLICT DO UPDATE SET {added}", insert("sums", &KEYS))
 }
 

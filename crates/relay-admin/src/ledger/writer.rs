@@ -22,6 +22,9 @@ const BATCH_TIME: Duration = Duration::from_millis(200);
 const BATCH_RECORDS: usize = 500;
 /// The time between two searches for rows to remove.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
+/// The time from the start to the first search: a clock that is wrong at the start of a machine is corrected by then, and the jump
+/// is noticed.
+const RETENTION_DELAY: Duration = Duration::from_secs(300);
 /// The shortest and the longest time between two tries after a failure.
 const RETRY: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
 /// The shortest time between two warnings about records that were dropped.
@@ -61,7 +64,7 @@ impl Writer {
             flushes: Vec::new(),
             is_closing: false,
             retry_after: RETRY[0],
-            retention_at: now,
+            retention_at: now + RETENTION_DELAY,
             clock: WallClock::new(),
             dropped: (0, now),
         }

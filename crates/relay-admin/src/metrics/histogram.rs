@@ -8,6 +8,8 @@ use std::time::Duration;
 use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::exemplar::Exemplar;
 
+use super::counters::add;
+
 /// The upper bounds of the time of a whole request, in seconds. Answers of coding agents take minutes.
 pub(super) const REQUEST_BOUNDS: [f64; 13] =
     [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1200.0];
@@ -72,7 +74,13 @@ impl Histogram {
     fn add(&self, value: f64, units: u64) {
         let bucket = self.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.bounds.len());
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(units, Ordering::Relaxed);
+        add(&self.sum, units);
+    }
+
+    /// The sum in the smallest unit.
+    #[cfg(test)]
+    pub(super) fn sum(&self) -> u64 {
+        self.sum.load(Ordering::Relaxed)
     }
 
     /// Writes the histogram as a sample of the metric of `encoder`.

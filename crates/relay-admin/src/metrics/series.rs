@@ -1,7 +1,7 @@
 //! The series of requests and attempts: their labels and values.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +11,7 @@ use relay_providers::{EventGaps, GAP_BOUNDS, Usage};
 use relay_routing::Usd;
 use relay_server::RequestId;
 
+use super::counters::add;
 use super::histogram::{HEAD_BOUNDS, Histogram, REQUEST_BOUNDS, TOKEN_BOUNDS};
 
 /// Names and values of labels. The first one is the provider.
@@ -106,13 +107,6 @@ fn tokens(usage: &Usage) -> [u64; TOKEN_KINDS.len()] {
     ]
 }
 
-/// Adds to a counter.
-pub(super) fn add(counter: &AtomicU64, amount: u64) {
-    if amount > 0 {
-        counter.fetch_add(amount, Ordering::Relaxed);
-    }
-}
-
 /// The times of requests.
 #[derive(Debug)]
 pub(super) struct Times {
@@ -165,7 +159,26 @@ impl AnswerSeries {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::super::counters::LARGEST;
     use super::*;
+
+    #[test]
+    fn counts_of_any_size_do_not_wrap_a_counter() {
+        let counts = UsageCounts::default();
+        let mut usage = Usage::default();
+        usage.input_tokens = Some(u64::MAX);
+        let answers = AnswerSeries::default();
+        for _ in 0..3 {
+            counts.add(&usage);
+            counts.add_cost(Usd::from_nanos(u64::MAX));
+            answers.add_usage(&usage);
+        }
+        let [input, ..] = &counts.tokens;
+        assert_eq!([input, &counts.cost].map(|counter| counter.load(Ordering::Relaxed)), [3 * LARGEST; 2]);
+        assert_eq!(answers.input_tokens.get().unwrap().sum(), 3 * LARGEST);
+    }
 
     #[test]
     fn kinds_of_tokens_do_not_overlap() {

@@ -8,12 +8,13 @@ use relay_providers::Usage;
 use relay_routing::AttemptRecord;
 use relay_server::{RequestEnd, RequestRecord};
 
+use super::counters::add;
 use super::facts::{
     endpoint, has_answer, has_usage, is_confirmed, is_unpriced, outcome, provider, remaining_cost, status,
 };
 use super::histogram::{HEAD_BOUNDS, Histogram};
 use super::keys::{AnswerKey, AttemptKey, RequestKey, TimeKey, UpstreamKey, UsageKey};
-use super::series::{AnswerSeries, ExemplarId, Labelled, Labels, RequestSeries, Times, UsageCounts, add};
+use super::series::{AnswerSeries, ExemplarId, Labelled, Labels, RequestSeries, Times, UsageCounts};
 use super::table::Table;
 use super::values::{ValueId, Values};
 

@@ -5,10 +5,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use relay_server::RequestRecord;
 
+use super::counters::add;
 use super::facts::endpoint;
 use super::histogram::{Histogram, OWN_BOUNDS};
 use super::keys::Endpoint;
-use super::series::add;
 use super::state::{Bounds, State};
 
 /// The series of requests and attempts.

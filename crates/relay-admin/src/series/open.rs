@@ -54,10 +54,10 @@ impl Open {
             self.content.add(content);
         }
         let usage = &record.usage;
-        self.input_tokens += usage.input_tokens.unwrap_or(0);
-        self.output_tokens += usage.output_tokens.unwrap_or(0);
-        self.cache_read_tokens += usage.cache_read_input_tokens.unwrap_or(0);
-        self.cache_write_tokens += usage.cache_creation_input_tokens.unwrap_or(0);
+        add(&mut self.input_tokens, usage.input_tokens);
+        add(&mut self.output_tokens, usage.output_tokens);
+        add(&mut self.cache_read_tokens, usage.cache_read_input_tokens);
+        add(&mut self.cache_write_tokens, usage.cache_creation_input_tokens);
         self.cost.add(record);
         let Some(provider) = &record.provider else { return };
         match self.by_provider.iter_mut().find(|(name, _)| name == provider) {
@@ -86,5 +86,22 @@ impl Open {
             unpriced_requests: self.cost.unpriced(),
             by_provider: self.by_provider.iter().map(|(name, count)| (name.to_string(), *count)).collect(),
         }
+    }
+}
+
+/// Adds a count that an upstream reports, which may be any number.
+fn add(sum: &mut u64, tokens: Option<u64>) {
+    *sum = sum.saturating_add(tokens.unwrap_or(0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_any_size_are_added() {
+        let mut sum = 1;
+        [None, Some(2), Some(u64::MAX)].into_iter().for_each(|tokens| add(&mut sum, tokens));
+        assert_eq!(sum, u64::MAX);
     }
 }
