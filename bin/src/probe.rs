@@ -30,19 +30,20 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    /// Sends a few requests to `url`. They reach no upstream.
+    /// Sends a few requests to `url`. They reach no upstream. Only a relay receives the key.
     pub(crate) async fn at(url: &str, key: Option<Secret>) -> Self {
-        let client = url.parse().ok().and_then(|uri| Client::new(&uri, key));
-        let Some(client) = client else { return Self::Unknown };
-        tokio::time::timeout(TIMEOUT, Self::found_by(&client)).await.unwrap_or(Self::None)
+        let client = |key| url.parse().ok().and_then(|uri| Client::new(&uri, key));
+        let (Some(anonymous), Some(client)) = (client(None), client(key)) else { return Self::Unknown };
+        let found = Self::found_by(&anonymous, &client);
+        tokio::time::timeout(TIMEOUT, found).await.unwrap_or(Self::None)
     }
 
-    async fn found_by(client: &Client) -> Self {
-        let Ok((_, root)) = client.get("/").await else { return Self::None };
+    async fn found_by(anonymous: &Client, client: &Client) -> Self {
+        let Ok((_, root)) = anonymous.get("/").await else { return Self::None };
         if json(&root)["service"] != "cc-relay" {
             return Self::Other;
         }
-        let version = client.get("/healthz").await.ok().map(|(_, body)| json(&body));
+        let version = anonymous.get("/healthz").await.ok().map(|(_, body)| json(&body));
         let version = version.as_ref().and_then(|body| body["version"].as_str());
         let Some(version) = version.map(printable) else { return Self::Other };
         let listed = client.get("/v1/providers").await;

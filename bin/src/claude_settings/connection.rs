@@ -68,6 +68,7 @@ pub(crate) fn url_of(config: &Config) -> Result<String, Error> {
     match config.server.listen.first() {
         None => Err(Error::NoAddress),
         Some(address) if address.port == 0 => Err(Error::NoPort),
+        Some(_) if config.server.tls.is_some() => Ok(status::url(config).replacen("http://", "https://", 1)),
         Some(_) => Ok(status::url(config)),
     }
 }
@@ -90,7 +91,20 @@ pub(crate) fn checked_url(text: &str) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
+    use relay_config::{ListenAddress, TlsConfig};
+
     use super::*;
+
+    #[test]
+    fn the_url_of_a_listener_with_a_certificate_is_https() {
+        let mut config = relay_config::demo();
+        config.server.listen = vec![ListenAddress::new("0.0.0.0", 8443), ListenAddress::new("::", 8443)];
+        assert_eq!(url_of(&config).unwrap(), "http://127.0.0.1:8443");
+        config.server.tls = Some(TlsConfig::new("cert.pem", "key.pem"));
+        assert_eq!(url_of(&config).unwrap(), "https://127.0.0.1:8443");
+        config.server.listen.clear();
+        assert!(matches!(url_of(&config), Err(Error::NoAddress)));
+    }
 
     #[test]
     fn only_a_url_to_which_a_path_can_be_added_is_accepted() {

@@ -44,7 +44,10 @@ pub(super) fn init(arguments: &InitArguments, settings: &Settings, out: &mut Out
     };
     let edited = target.edit(arguments.dry_run, out, edit)?;
     report::init(&target.path, &edited, arguments.dry_run, out)?;
-    report::after_init(&url, &token, out)
+    match arguments.dry_run {
+        true => Ok(()),
+        false => report::after_init(&url, &token, Token::placeholder_works(&config), out),
+    }
 }
 
 /// Removes the placeholder, if it stands alone: it would stop the login of the user.

@@ -83,8 +83,12 @@ pub(crate) fn all() -> Vec<Location> {
     let mut locations: Vec<Location> =
         managed_files(managed_directory()).into_iter().map(|path| of(Rank::Managed, path)).collect();
     locations.push(of(Rank::Local, local_file()));
-    locations.push(of(Rank::Project, project_file()));
-    locations.extend(user_file().ok().map(|path| of(Rank::User, path)));
+    let user = user_file().ok();
+    // In the home directory, the file of the project is that of the user.
+    let real = |path: &PathBuf| path.canonicalize().ok();
+    let is_user = user.as_ref().and_then(real).is_some_and(|user| real(&project_file()) == Some(user));
+    locations.extend((!is_user).then(|| of(Rank::Project, project_file())));
+    locations.extend(user.map(|path| of(Rank::User, path)));
     locations
 }
 

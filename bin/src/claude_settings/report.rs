@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use clap::builder::styling::AnsiColor;
+use relay_config::PLACEHOLDER;
 
 use super::change::{After, Change, ChangeKind, Edited};
 use super::connection::{AUTH_TOKEN, BASE_URL, Token};
 use super::error::ClaudeSettingsError as Error;
-use super::sources::{CLOUD_MODES, MANAGED_BY_HOST, Source, in_force};
+use super::sources::{CLOUD_MODES, MANAGED_BY_HOST, Source, has_credential, has_login, in_force};
 use super::store::Store;
 use crate::output::Output;
 use crate::probe::Server;
@@ -66,11 +67,28 @@ fn line(change: &Change, out: &mut Output) -> Result<(), Error> {
     Ok(out.line(format_args!("  {name}: {text}"))?)
 }
 
-/// Warns of settings that keep Claude Code from using the relay at `url` after `init`.
-pub(super) fn after_init(url: &str, token: &Token, out: &mut Output) -> Result<(), Error> {
+/// Warns of settings that keep Claude Code from using the relay at `url` after `init`. `placeholder_works` is true if a client
+/// without a credential of its own can be served.
+pub(super) fn after_init(
+    url: &str,
+    token: &Token,
+    placeholder_works: bool,
+    out: &mut Output,
+) -> Result<(), Error> {
     let mut err = Output::stderr();
-    for obstacle in obstacles(&Source::all(), url, token) {
+    let sources = Source::all();
+    for obstacle in obstacles(&sources, url, token) {
         err.warning(obstacle)?;
+    }
+    let has_own = has_login() || has_credential(&sources) || in_force(&sources, AUTH_TOKEN).is_some();
+    if *token == Token::Own && !has_own {
+        let hint = match placeholder_works {
+            true => format!(
+                "; log in with `claude`, or set {AUTH_TOKEN} to {PLACEHOLDER} there to use only the keys of the relay"
+            ),
+            false => "; log in with `claude`".to_owned(),
+        };
+        out.line(format_args!("Claude Code has no login and no key of its own yet{hint}"))?;
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;

@@ -134,6 +134,12 @@ pub(crate) fn in_force<'a>(sources: &'a [Source], name: &str) -> Option<(&'a Sou
     (!value.is_empty()).then_some((source, value))
 }
 
+/// Returns `true` if Claude Code has a credential of its own in one of the sources, other than `ANTHROPIC_AUTH_TOKEN`.
+pub(crate) fn has_credential(sources: &[Source]) -> bool {
+    let mut others = CREDENTIALS.iter().filter(|name| **name != connection::AUTH_TOKEN);
+    others.any(|name| in_force(sources, name).is_some()) || sources.iter().any(|source| source.has_key_helper)
+}
+
 /// Returns `true` if the user has logged in to Claude Code. Its state is only read.
 pub(crate) fn has_login() -> bool {
     let Ok(directory) = location::user_directory() else { return false };

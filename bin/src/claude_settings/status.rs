@@ -10,7 +10,7 @@ use super::connection::BASE_URL;
 use super::error::ClaudeSettingsError as Error;
 use super::file;
 use super::mask::shown_value;
-use super::sources::{Source, in_force};
+use super::sources::{Rank, Source, in_force};
 use super::store::Store;
 use crate::output::{Output, printable};
 use crate::probe::Server;
@@ -96,12 +96,12 @@ impl Report {
         let bold = out.style(AnsiColor::White);
         for source in &self.sources {
             let name = match (&source.path, source.exists) {
-                (Some(path), true) => format!("{}", path.display()),
-                (Some(path), false) => format!("{} (no file)", path.display()),
+                (Some(path), true) => format!("  {}", path.display()),
+                (Some(path), false) => format!("  {} (no file)", path.display()),
                 (None, _) => String::new(),
             };
             let changed = if self.is_recorded(source) { " (changed by `config cc init`)" } else { "" };
-            out.line(format_args!("{bold}{}{bold:#}  {name}{changed}", source.rank.as_str()))?;
+            out.line(format_args!("{bold}{}{bold:#}{name}{changed}", source.rank.as_str()))?;
             for (name, value) in &source.variables {
                 let value = printable(&shown_value(name, value));
                 let effect = match (self.is_in_force(source, name), value.is_empty()) {
@@ -121,16 +121,30 @@ impl Report {
 
     fn summary(&self) -> String {
         let url = self.url.as_deref().map(|url| printable(&shown_value(BASE_URL, url))).unwrap_or_default();
-        let source = in_force(&self.sources, BASE_URL).map(|(source, _)| source.name()).unwrap_or_default();
+        let source = in_force(&self.sources, BASE_URL).map(|(source, _)| source);
+        let remedy = source.map(|source| self.remedy(source)).unwrap_or_default();
+        let source = source.map(Source::name).unwrap_or_default();
         match &self.server {
             None => format!("{BASE_URL} is not set: Claude Code calls Anthropic, not a relay"),
             Some(Server::Relay { version, .. }) => format!("cc-relay {version} answers at {url}"),
             Some(Server::Other) => format!("the server at {url} is not cc-relay; {source} names it"),
-            Some(Server::None) => format!(
-                "no server answers at {url}: start the relay with `cc-relay serve`, or remove {BASE_URL} from {source} \
-                 (`cc-relay config cc remove`)"
-            ),
+            Some(Server::None) => {
+                format!("no server answers at {url}: start the relay with `cc-relay serve`, or {remedy}")
+            }
             Some(Server::Unknown) => format!("the server at {url} was not checked: only plain HTTP is"),
+        }
+    }
+
+    /// Returns the way to get rid of the base URL in a source.
+    fn remedy(&self, source: &Source) -> String {
+        let option = match source.rank {
+            Rank::Project => " --project",
+            Rank::Local => " --local",
+            _ => "",
+        };
+        match self.is_recorded(source) {
+            true => format!("restore {} with `cc-relay config cc remove{option}`", source.name()),
+            false => format!("remove {BASE_URL} from {}", source.name()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use relay_admin::prices::PriceError;
-use relay_server::BuildError;
+use relay_server::{BuildError, ListenerTlsError};
 
 use crate::claude_settings::Invalid;
 use crate::listen::ListenError;
@@ -26,7 +26,11 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
+    Tls(#[from] ListenerTlsError),
+    #[error(transparent)]
     Traces(#[from] ExportError),
+    #[error("--listen names Unix sockets only, which the command cannot use; add a HOST:PORT")]
+    NoAddress,
     #[error("there is no provider called {name:?}; the configuration has {known}")]
     Provider { name: String, known: String },
     #[error("the provider {name:?} is disabled (enabled: false)")]
@@ -59,9 +63,11 @@ impl RunError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::Settings(error) => error.is_usage(),
-            Self::Provider { .. } | Self::Disabled { .. } | Self::Given { .. } | Self::ReadGiven { .. } => {
-                true
-            }
+            Self::NoAddress
+            | Self::Provider { .. }
+            | Self::Disabled { .. }
+            | Self::Given { .. }
+            | Self::ReadGiven { .. } => true,
             _ => false,
         }
     }

@@ -31,13 +31,12 @@ use self::given::Given;
 use self::private_file::PrivateFile;
 use self::relay::OwnRelay;
 use self::variables::{Facts, Variables};
-use crate::claude_settings::connection::Token;
+use crate::claude_settings::connection::{self, Token};
 use crate::claude_settings::sources::{self, Source};
 use crate::cli::Settings;
 use crate::output::Output;
 use crate::probe::Server;
 use crate::settings::Start;
-use crate::status;
 
 /// Runs the command with a relay, and returns its exit code.
 pub(crate) fn run(arguments: &RunArguments, settings: &Settings) -> Result<ExitCode, RunError> {
@@ -60,7 +59,7 @@ pub(crate) fn run(arguments: &RunArguments, settings: &Settings) -> Result<ExitC
             Some(url) => (None, url),
             None => {
                 let own = OwnRelay::start(&start).await?;
-                let url = format!("http://{}", own.address);
+                let url = own.url.clone();
                 (Some(own), url)
             }
         };
@@ -86,7 +85,8 @@ fn wants_own(arguments: &RunArguments, settings: &Settings) -> bool {
 
 /// Returns the URL of the relay that runs at the address of the configuration, if it admits this client.
 async fn running(config: &Config) -> Option<String> {
-    let (url, key) = (status::url(config), config.server.auth.secret_at(SystemTime::now()));
+    let url = connection::url_of(config).ok()?;
+    let key = config.server.auth.secret_at(SystemTime::now());
     // A relay that admits only subscriptions does not list its providers to this program.
     let lists = key.is_some() || !config.server.auth.is_required();
     match Server::at(&url, key.cloned()).await {
@@ -116,7 +116,7 @@ async fn with_relay(
         token,
         model: arguments.model.as_deref(),
         sources: &sources,
-        has_login: sources::has_login(),
+        has_login: claude.is_some() && sources::has_login(),
         placeholder_works: Token::placeholder_works(config),
     });
     let mut err = Output::stderr();

@@ -1,10 +1,10 @@
 //! A relay in this process, on a free port, for one command.
 
-use std::net::SocketAddr;
+use std::io;
 use std::time::Duration;
 
 use relay_config::{Config, ListenAddress, LogLevel, LogOutput, ProviderConfig};
-use relay_server::Reloadable;
+use relay_server::{Listener, Reloadable};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -16,7 +16,7 @@ use crate::logging::{self, Log};
 use crate::observers::Observers;
 use crate::settings::{Origin, Start};
 use crate::traces::Export;
-use crate::{compose, listen};
+use crate::{client_listeners, compose};
 
 /// The host of a relay on a free port.
 const HOST: &str = "127.0.0.1";
@@ -25,7 +25,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 /// A relay in this process.
 pub(super) struct OwnRelay {
-    pub(super) address: SocketAddr,
+    /// The URL for the command.
+    pub(super) url: String,
     accounting: Accounting,
     traces: Export,
     stop: watch::Sender<bool>,
@@ -43,6 +44,8 @@ pub(super) fn adapt(
     restrict(&mut config.providers, &arguments.provider)?;
     if !has_address {
         config.server.listen = vec![ListenAddress::new(HOST, 0)];
+        config.server.unix_sockets = Vec::new();
+        config.server.tls = None;
     }
     config.server.drain_delay = Duration::ZERO;
     config.server.drain_timeout = config.server.drain_timeout.min(DRAIN);
@@ -92,11 +95,12 @@ impl OwnRelay {
         let observers = Observers::new(config, false, accounting.clone(), log.dropped());
         let traces = Export::start()?;
         let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers), Some(&traces))?);
-        let listeners = listen::bind(&config.server.listen, "--listen").await?;
-        let address = listeners.first().map_or_else(
-            || Err(RunError::LocalAddress(std::io::Error::other("there is no address"))),
-            |listener| listener.local_addr().map_err(RunError::LocalAddress),
-        )?;
+        let tls = client_listeners::load_tls(&config.server)?;
+        let listeners = client_listeners::bind(&config.server, tls.as_ref()).await?;
+        let addresses = listeners.iter().map(Listener::local_addr).collect::<io::Result<Vec<_>>>();
+        let addresses = addresses.map_err(RunError::LocalAddress)?;
+        let url = addresses.iter().find_map(|address| client_listeners::url(address, tls.is_some()));
+        let url = url.ok_or(RunError::NoAddress)?;
         let (stop, mut serving) = (watch::Sender::new(false), JoinSet::new());
         for listener in listeners {
             let (relay, mut stopped) = (relay.clone(), stop.subscribe());
@@ -106,8 +110,8 @@ impl OwnRelay {
                 relay_server::serve(listener, relay, shutdown).await;
             });
         }
-        tracing::info!("listening on http://{address} for one command");
-        Ok(Self { address: listen::as_destination(address), accounting, traces, stop, serving, log, held })
+        tracing::info!("listening on {url} for one command");
+        Ok(Self { url, accounting, traces, stop, serving, log, held })
     }
 
     /// Stops the relay, writes its records, and prints the warnings that were held back.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::claude_settings::connection::{AUTH_TOKEN, BASE_URL, Token};
 use crate::claude_settings::sources::{
-    CLOUD_MODES, CREDENTIALS, PROXIES, PROXY_EXCEPTIONS, Rank, Source, in_force,
+    CLOUD_MODES, PROXIES, PROXY_EXCEPTIONS, Rank, Source, has_credential, in_force,
 };
 
 const MODEL: &str = "ANTHROPIC_MODEL";
@@ -23,7 +23,7 @@ pub(super) struct Facts<'a> {
     pub(super) model: Option<&'a str>,
     /// The sources of Claude Code's variables, the highest rank first. Only the environment, if the command is another program.
     pub(super) sources: &'a [Source],
-    /// True if the user has logged in to Claude Code.
+    /// True if the user has logged in to Claude Code, and the command is Claude Code.
     pub(super) has_login: bool,
     /// True if the placeholder is served.
     pub(super) placeholder_works: bool,
@@ -73,10 +73,7 @@ impl Variables {
         if facts.token == Token::Own && may_pass.is_some() {
             return;
         }
-        let own = CREDENTIALS.iter().filter(|name| **name != AUTH_TOKEN);
-        let has_own = facts.has_login
-            || own.into_iter().any(|name| in_force(facts.sources, name).is_some())
-            || facts.sources.iter().any(|source| source.has_key_helper);
+        let has_own = facts.has_login || has_credential(facts.sources);
         let token = match &facts.token {
             Token::Own if !has_own && facts.placeholder_works => &Token::Placeholder,
             token => token,

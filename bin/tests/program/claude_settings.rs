@@ -114,6 +114,30 @@ fn a_placeholder_that_stops_the_login_of_the_user_is_removed() {
 }
 
 #[test]
+fn a_user_without_a_login_sees_the_token_that_needs_none() {
+    let user = user(PASS_THROUGH);
+    let outcome = succeeds(&user, &["init"]);
+    assert!(outcome.stdout.contains("set ANTHROPIC_AUTH_TOKEN to managed-by-cc-relay"), "{outcome:?}");
+    user.write(".claude/.credentials.json", "{}");
+    let outcome = succeeds(&user, &["init"]);
+    assert!(!outcome.stdout.contains("managed-by-cc-relay"), "{outcome:?}");
+}
+
+#[test]
+fn the_url_is_that_of_a_listener_with_a_fixed_port() {
+    let with = |server: &str| {
+        let user = User::new();
+        user.write("config.yaml", &format!("server: {server}\nproviders: [{{ name: m, type: mock }}]\n"));
+        user
+    };
+    let user = with("{ listen: '0.0.0.0:8443' }");
+    succeeds(&user, &["init"]);
+    assert_eq!(env(&user)["ANTHROPIC_BASE_URL"], "http://127.0.0.1:8443");
+    fails(&with("{ listen: '127.0.0.1:0' }"), &["init"], "no fixed port");
+    fails(&with("{ listen: 'unix:relay.sock' }"), &["init"], "Unix sockets only");
+}
+
+#[test]
 fn everything_else_stays_byte_for_byte() {
     for theirs in [THEIRS.to_owned(), THEIRS.replace('\n', "\r\n"), format!("\u{feff}{THEIRS}")] {
         let user = user(API_KEY);
@@ -252,6 +276,10 @@ fn status_shows_the_values_in_force_and_the_server_that_answers() {
     );
     assert!(outcome.stdout.contains(" (changed by `config cc init`)"), "{outcome:?}");
     assert!(outcome.stdout.contains(&format!(" answers at http://{address}\n")), "{outcome:?}");
+    assert!(
+        !outcome.stdout.contains("\nproject  "),
+        "the file of the home directory is listed twice: {outcome:?}"
+    );
     let outcome = succeeds(&user, &["status", "--json"]);
     let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(

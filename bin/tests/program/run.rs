@@ -206,6 +206,8 @@ fn an_unknown_provider_is_a_mistake_on_the_command_line() {
     let outcome = user.run(&["run", "--demo", "--provider", "demo", "--", "true"]);
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
     assert!(outcome.stderr.contains("the configuration has demo-primary, demo-backup"), "{outcome:?}");
+    let outcome = user.run(&["run", "--demo", "--listen", "unix:relay.sock", "--", "true"]);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
     let outcome = user.run(&["run", "--demo"]);
     assert_eq!(outcome.code, Some(2), "{outcome:?}");
 }
