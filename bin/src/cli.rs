@@ -167,8 +167,8 @@ impl ClientSends {
 pub(crate) enum ConfigCommand {
     /// Write a commented configuration file to start from.
     Init {
-        /// File to write. Default: cc-relay/config.yaml in $XDG_CONFIG_HOME or ~/.config.
-        #[arg(long, value_name = "PATH")]
+        /// File to write, as --config. Default: cc-relay/config.yaml in $XDG_CONFIG_HOME or ~/.config.
+        #[arg(long, value_name = "PATH", conflicts_with = "config")]
         path: Option<PathBuf>,
         /// Replace an existing file.
         #[arg(long)]

@@ -14,7 +14,7 @@ use crate::client_listeners;
 use crate::files;
 use crate::import::{self, ImportError};
 use crate::output::Output;
-use crate::settings::{self, Origin, SettingsError, Start, variable};
+use crate::settings::{self, Origin, SettingsError, Start};
 
 /// The failure of a `config` command.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub(crate) fn run(
     out: &mut Output,
 ) -> Result<ExitCode, ConfigError> {
     match command {
-        ConfigCommand::Init { path, force } => init(path, force, out)?,
+        ConfigCommand::Init { path, force } => init(path.or(settings.config), force, out)?,
         ConfigCommand::Import(arguments) => import::import(&arguments, out)?,
         ConfigCommand::Validate { path } => {
             validate(&Settings { config: path.or(settings.config), ..settings }, out)?;
@@ -82,7 +82,7 @@ pub(crate) fn run(
 fn init(path: Option<PathBuf>, force: bool, out: &mut Output) -> Result<(), ConfigError> {
     let path = match path {
         Some(path) => path,
-        None => default_path().ok_or(ConfigError::NoHome)?,
+        None => files::default_configuration().ok_or(ConfigError::NoHome)?,
     };
     if Format::of(&path) != Some(Format::Yaml) {
         return Err(ConfigError::NotYaml { path });
@@ -95,13 +95,6 @@ fn init(path: Option<PathBuf>, force: bool, out: &mut Output) -> Result<(), Conf
     out.line(format_args!("{done}wrote{done:#} {}", path.display()))?;
     out.line("edit it, check it with `cc-relay config validate`, start with `cc-relay serve`")?;
     Ok(())
-}
-
-/// The last path that `serve` tries. It does not depend on the working directory.
-pub(crate) fn default_path() -> Option<PathBuf> {
-    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
-    Some(home.join("cc-relay").join("config.yaml"))
 }
 
 fn validate(settings: &Settings, out: &mut Output) -> Result<(), ConfigError> {

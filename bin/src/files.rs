@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::PersistError;
 
@@ -21,4 +21,11 @@ pub(crate) fn write_new(path: &Path, text: &str, replace: bool) -> io::Result<()
     file.as_file().sync_all()?;
     let persisted = if replace { file.persist(path) } else { file.persist_noclobber(path) };
     persisted.map(drop).map_err(|PersistError { error, .. }| error)
+}
+
+/// The last path that `serve` tries. It does not depend on the working directory.
+pub(crate) fn default_configuration() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))?;
+    Some(home.join("cc-relay").join("config.yaml"))
 }

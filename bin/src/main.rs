@@ -22,6 +22,7 @@ mod compose;
 mod config;
 mod explain;
 mod files;
+mod flags;
 mod import;
 mod ledger_place;
 mod listen;
@@ -60,7 +61,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match execute(Cli::parse()) {
+    let cli = Cli::parse();
+    if let Some(refusal) = flags::refusal(&cli) {
+        refusal.exit();
+    }
+    match execute(cli) {
         Ok(code) => code,
         Err(failure) => {
             // If the error cannot be written, the exit code still reports it.

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use relay_config::Format;
 
-use super::STDOUT;
 use super::error::ImportError;
 use super::source::Source;
+
+/// The name for standard output.
+pub(super) const STDOUT: &str = "-";
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
@@ -46,7 +48,7 @@ impl From<TextFormat> for Format {
 impl ImportArguments {
     /// Returns the file to write; `None` if it has no default.
     pub(super) fn path(&self) -> Option<PathBuf> {
-        let default = crate::config::default_path;
+        let default = crate::files::default_configuration;
         let extension = if self.format == Some(TextFormat::Toml) { "toml" } else { "yaml" };
         self.output.clone().or_else(|| default().map(|path| path.with_extension(extension)))
     }

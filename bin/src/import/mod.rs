@@ -30,15 +30,13 @@ use std::path::Path;
 use relay_config::{Document, Format};
 
 pub(crate) use self::arguments::ImportArguments;
+use self::arguments::STDOUT;
 pub(crate) use self::error::ImportError;
 use self::report::Report;
 use self::source::Source;
 use self::tables::Table;
 use crate::files;
 use crate::output::Output;
-
-/// The name for standard output.
-const STDOUT: &str = "-";
 
 /// Converts the file, writes the result and reports on it.
 pub(crate) fn import(arguments: &ImportArguments, out: &mut Output) -> Result<(), ImportError> {

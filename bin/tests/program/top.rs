@@ -204,11 +204,13 @@ fn signals_and_ctrl_c_restore_the_terminal() {
     let Some(terminal) = Terminal::new(&user) else { return };
     let (_relay, _, url) = relay(&user);
     let start = format!("{} top --url {url}", env!("CARGO_BIN_EXE_cc-relay"));
+    let pid = user.path("pid");
+    let pid = pid.display();
     for signal in ["TERM", "INT", "HUP"] {
         terminal.type_line("clear");
         // The shell waits for the program, so that another one sends the signal.
         terminal.type_line(&format!(
-            "(sleep 1; kill -{signal} $(cat pid)) & sh -c 'echo $$ > pid; exec {start}'"
+            "(sleep 1; kill -{signal} $(cat {pid})) & sh -c 'echo $$ > {pid}; exec {start}'"
         ));
         terminal.wait_for("[1 Traffic]");
         terminal.check_restored(signal);
