@@ -1,5 +1,6 @@
 //! The command line.
 
+#[cfg(feature = "ledger")]
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
