@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, timeout};
 
 use super::cause::Cause;
 use super::places::Places;
@@ -38,8 +38,8 @@ async fn follow_files(reloader: Arc<Reloader>) {
         return;
     }
     let mut watch = Watch::start();
+    let mut is_repeated = false;
     loop {
-        let next = tokio::time::Instant::now() + POLL;
         // The places are watched before the contents are compared, so that no change is missed.
         let places = blocking(&reloader, |reloader| {
             let files = reloader.files();
@@ -50,14 +50,15 @@ async fn follow_files(reloader: Arc<Reloader>) {
         if blocking(&reloader, Reloader::is_file_in_transit).await == Some(true) {
             sleep(TRANSIT).await;
         }
-        if blocking(&reloader, Reloader::reload_if_changed).await == Some(true) {
-            // The configuration may name other files now.
+        let has_changed = blocking(&reloader, Reloader::reload_if_changed).await == Some(true);
+        // The configuration may name other files now, which are watched and compared once at once.
+        is_repeated = has_changed && !is_repeated;
+        if is_repeated {
             continue;
         }
-        tokio::select! {
-            () = watch.changed() => {}
-            () = sleep_until(next) => {}
-        }
+        // An error means that there was no event.
+        let _ = timeout(POLL, watch.changed()).await;
+        watch.settled().await;
     }
 }
 

@@ -93,16 +93,25 @@ impl Watch {
         }
     }
 
-    /// Waits for a change of one of the places, and until the changes have come to rest.
+    /// Waits for a change of one of the places.
     pub(super) async fn changed(&mut self) {
         if self.events.recv().await.is_none() {
-            return std::future::pending().await;
+            std::future::pending::<()>().await;
         }
+    }
+
+    /// Waits until the changes have come to rest, and no file is open for writing.
+    pub(super) async fn settled(&mut self) {
         let start = Instant::now();
         loop {
-            let is_quiet = timeout(QUIET, self.events.recv()).await.is_err();
-            let limit = if lock(&self.seen).written.is_empty() { LONGEST } else { WRITING };
+            let is_quiet = match timeout(QUIET, self.events.recv()).await {
+                Ok(Some(())) => false,
+                // There is no watch.
+                Ok(None) => return,
+                Err(_) => true,
+            };
             let is_whole = lock(&self.seen).written.is_empty();
+            let limit = if is_whole { LONGEST } else { WRITING };
             if is_quiet && is_whole || start.elapsed() >= limit {
                 lock(&self.seen).written.clear();
                 return;

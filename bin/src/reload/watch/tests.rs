@@ -25,6 +25,7 @@ impl Watched {
     /// Waits for a change, and asserts that the contents have changed.
     async fn assert_changed(&mut self) {
         let is_in_time = timeout(LIMIT, self.watch.changed()).await.is_ok();
+        self.watch.settled().await;
         assert!(is_in_time && self.contents.have_changed());
     }
 }
