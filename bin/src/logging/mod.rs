@@ -33,9 +33,11 @@ const FILTER: &str = "CC_RELAY_LOG";
 /// The prefixes of the log targets of this workspace.
 const OURS: [&str; 2] = ["cc_relay", "relay_"];
 
-/// The libraries whose records below `warn` are never logged. That of Google's flows logs requests and responses with their
-/// secrets and tokens. That of the watch logs each event of a directory: if the log file is in it, each record causes the next one.
-const SILENT: [&str; 2] = ["yup_oauth2", "notify"];
+/// The libraries whose records are not logged, except those of a level. That of Google's flows logs requests and responses with their
+/// secrets and tokens. That of the watch logs each event of a directory: if the log file is in it, each record causes the next one. It
+/// warns of directories that are gone, as after each update of a ConfigMap, and returns its errors.
+const SILENT: [(&str, tracing::Level); 2] =
+    [("yup_oauth2", tracing::Level::WARN), ("notify", tracing::Level::ERROR)];
 
 /// An error that prevents logging.
 #[derive(Debug, thiserror::Error)]
@@ -168,10 +170,11 @@ impl<S: Subscriber> Layer<S> for LogFilter {
 
 /// Returns `true` for a record of a [`SILENT`] library.
 fn is_silent(record: &Metadata<'_>) -> bool {
-    let is_of = |library: &str| {
-        record.target().strip_prefix(library).is_some_and(|path| path.is_empty() || path.starts_with("::"))
+    let is_of = |(library, level): (&str, tracing::Level)| {
+        let below = record.target().strip_prefix(library);
+        *record.level() > level && below.is_some_and(|path| path.is_empty() || path.starts_with("::"))
     };
-    *record.level() > tracing::Level::WARN && SILENT.into_iter().any(is_of)
+    SILENT.into_iter().any(is_of)
 }
 
 fn open(output: &LogOutput) -> Result<(Output, bool), LoggingError> {
@@ -249,6 +252,7 @@ mod tests {
                 tracing::error!(target: "yup_oauth2::service_account", "service_account");
                 tracing::trace!(target: "yup_oauth2::refresh", "refresh");
                 tracing::trace!(target: "notify::inotify", "event");
+                tracing::warn!(target: "notify::inotify", "gone");
                 tracing::debug!(target: "yup_oauth2_of_another", "another");
                 tracing::debug!(target: "relay_providers", "relay");
             });
