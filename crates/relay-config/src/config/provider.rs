@@ -144,11 +144,12 @@ impl ProviderConfig {
     /// whose files have other contents has to be built again.
     ///
     /// ```
-    /// use relay_config::{ProviderConfig, ProviderKind};
+    /// use relay_config::{GoogleCredentials, ProviderConfig, ProviderKind, VertexConfig};
     ///
-    /// let mut provider = ProviderConfig::new("a", ProviderKind::Mock);
+    /// let vertex = VertexConfig::new(GoogleCredentials::File("/etc/relay/account.json".into()));
+    /// let mut provider = ProviderConfig::new("vertex", ProviderKind::Vertex(vertex));
     /// provider.ca_file = Some("/etc/relay/ca.pem".into());
-    /// assert_eq!(provider.files().count(), 1);
+    /// assert_eq!(provider.files().count(), 2);
     /// ```
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let credentials = match &self.kind {
