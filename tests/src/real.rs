@@ -24,6 +24,7 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct Python {
     interpreter: PathBuf,
+    variables: Vec<(String, String)>,
 }
 
 impl Python {
@@ -31,7 +32,14 @@ impl Python {
     #[must_use]
     pub fn find() -> Option<Self> {
         let interpreter = find_program("CC_RELAY_TEST_PYTHON", "venv/bin/python")?;
-        Some(Self { interpreter })
+        Some(Self { interpreter, variables: Vec::new() })
+    }
+
+    /// Sets an environment variable for the scripts.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Makes `calls` with the SDK against `base_url`, one after the other, and returns their outcomes. The format of
@@ -61,6 +69,7 @@ impl Python {
         let script = repository().join("tests/real-clients").join(script);
         let mut command = isolated_command(&self.interpreter);
         command.arg("-B").arg(script).args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let finished = finish(command, &input).await;
         assert!(finished.status.success(), "{finished:#?}");
