@@ -68,7 +68,6 @@ pub(crate) fn url_of(config: &Config) -> Result<String, Error> {
     match config.server.listen.first() {
         None => Err(Error::NoAddress),
         Some(address) if address.port == 0 => Err(Error::NoPort),
-        Some(_) if config.server.tls.is_some() => Ok(status::url(config).replacen("http://", "https://", 1)),
         Some(_) => Ok(status::url(config)),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 
 use super::error::RunError;
@@ -12,6 +13,8 @@ use super::signals::Signals;
 use super::variables::Variables;
 use crate::output::Output;
 
+/// The program of this process on Linux, also after its file has been replaced.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 /// The exit codes of a shell for a command that is not found, and for one that cannot be executed.
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
@@ -30,16 +33,13 @@ fn start(command: &[OsString], variables: &Variables) -> Result<Child, ExitCode>
 
 /// The process of the command. On Linux, this program starts once more and becomes the command: only a process itself can demand
 /// to end together with its parent.
-#[cfg(target_os = "linux")]
 fn process(command: &[OsString]) -> Command {
-    let mut process = Command::new("/proc/self/exe");
-    let parent = std::process::id().to_string();
-    process.args(["run", "--child-of", &parent, "--"]).args(command);
-    process
-}
-
-#[cfg(not(target_os = "linux"))]
-fn process(command: &[OsString]) -> Command {
+    if cfg!(target_os = "linux") && Path::new(OWN_PROGRAM).exists() {
+        let mut process = Command::new(OWN_PROGRAM);
+        let parent = std::process::id().to_string();
+        process.args(["run", "--child-of", &parent, "--"]).args(command);
+        return process;
+    }
     let mut process = Command::new(command.first().map(OsString::as_os_str).unwrap_or_default());
     process.args(command.iter().skip(1));
     process
@@ -78,7 +78,9 @@ fn report(command: &[OsString], error: &io::Error) -> ExitCode {
     let text = match is_found {
         true => format!("{name}: cannot be executed: {error}"),
         false if name == "claude" => {
-            "claude: command not found; install Claude Code (https://code.claude.com), or name the program by its path".to_owned()
+            "claude: command not found; install Claude Code (https://code.claude.com), or name the program by its path: an \
+             alias of the shell is not known here"
+                .to_owned()
         }
         false => format!("{name}: command not found; check its name, or name the program by its path"),
     };

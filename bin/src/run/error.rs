@@ -52,7 +52,7 @@ pub(crate) enum RunError {
     #[error("cannot read the port that the system chose")]
     LocalAddress(#[source] io::Error),
     #[error("cannot pass the settings to the command")]
-    Settled(#[source] io::Error),
+    PassSettings(#[source] io::Error),
     #[error("cannot wait for the command")]
     Wait(#[source] io::Error),
     #[error(transparent)]

@@ -140,6 +140,6 @@ fn with_settings(
     if is_public {
         return Ok((claude.with_settings(&text), None));
     }
-    let file = PrivateFile::new(text.as_encoded_bytes()).map_err(RunError::Settled)?;
+    let file = PrivateFile::new(text.as_encoded_bytes()).map_err(RunError::PassSettings)?;
     Ok((claude.with_settings(file.path()), Some(file)))
 }
