@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use relay_config::{Config, Format, Loader};
-use relay_server::Listener;
+use relay_server::{Listener, Stop};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpListener;
@@ -25,7 +25,7 @@ use crate::upstream::{Upstream, in_turn};
 pub struct Relay {
     address: SocketAddr,
     relay: relay_server::Relay,
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<oneshot::Sender<Stop>>,
     serving: JoinHandle<()>,
 }
 
@@ -122,13 +122,11 @@ impl Relay {
         let address = listener.local_addr().expect("a bound socket has an address");
         let address = address.tcp().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let (stop, stopped) = oneshot::channel();
-        let shutdown = async move {
-            // An error means that the test has ended, which also stops the relay.
-            let _ = stopped.await;
-        };
+        // An error means that the test has ended, which also stops the relay.
+        let stopped = async move { stopped.await.unwrap_or(Stop::Close) };
         let served = relay.clone();
         let serving = tokio::spawn(async move {
-            relay_server::serve(listener, served, shutdown).await;
+            relay_server::serve_until(listener, served, stopped).await;
         });
         Self { address, relay, stop: Some(stop), serving }
     }
@@ -148,6 +146,14 @@ impl Relay {
     /// Starts a graceful shutdown.
     pub fn stop(&mut self) {
         drop(self.stop.take());
+    }
+
+    /// Stops accepting as if another process accepted on the same socket from now on.
+    pub fn hand_over(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // An error means that the relay has stopped.
+            let _ = stop.send(Stop::HandOver);
+        }
     }
 
     /// Waits until the relay has stopped serving.

@@ -100,7 +100,10 @@ pub use relay::Relay;
 pub use reload::Reloadable;
 pub use request_id::RequestId;
 #[cfg(feature = "serve")]
-pub use serve::{BoundAddress, Drained, Listener, ListenerTls, ListenerTlsError, bind, serve};
+pub use serve::{
+    BoundAddress, Drained, Listener, ListenerTls, ListenerTlsError, Stop, bind, bind_ipv6_only, serve,
+    serve_until,
+};
 #[cfg(all(feature = "serve", unix))]
 pub use serve::{SocketFile, bind_unix};
 pub use state::{ConfigurationState, ProviderState, RelayState};

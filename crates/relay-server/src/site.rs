@@ -35,7 +35,7 @@ use crate::listener_rules::ListenerRules;
 use crate::record::RecordLayer;
 use crate::request_body::RequestBody;
 use crate::respond::RespondLayer;
-use crate::serve::{Drained, Listener, ListenerOptions, PeerAddress, Served, Serving, serve_on};
+use crate::serve::{Drained, Listener, ListenerOptions, PeerAddress, Served, Serving, Stop, serve_on};
 use crate::stack::{Stack, StackFuture};
 
 /// A service of the program with the edge of a relay around it.
@@ -161,7 +161,11 @@ impl Site {
     /// Serves the site on `listener` until `shutdown` completes. Open requests may then finish within
     /// `server.drain_timeout_ms`; the remaining connections are cut.
     pub async fn serve(self, listener: impl Into<Listener>, shutdown: impl Future<Output = ()>) -> Drained {
-        serve_on(listener.into(), self, shutdown).await
+        let stop = async {
+            shutdown.await;
+            Stop::Close
+        };
+        serve_on(listener.into(), self, stop).await
     }
 
     fn call_stack<B>(&self, mut request: Request<B>) -> StackFuture

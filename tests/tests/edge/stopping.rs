@@ -1,5 +1,6 @@
 //! A stop, and the connections that bring no request: half-read requests, idle connections, too many of them.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use relay_tests::{
     within_limit,
 };
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[]}"#;
@@ -55,6 +57,69 @@ async fn a_stop_closes_at_once_what_has_not_brought_a_whole_request() {
     for client in &mut clients {
         client.closed().await;
     }
+}
+
+#[tokio::test]
+async fn connections_that_wait_in_the_queue_at_a_stop_are_served() {
+    let upstream = Upstream::manual().await;
+    let mut relay = Relay::start(&config(&upstream, json!({}))).await;
+    // The relay runs in this thread, which does not yield: the system alone accepts these connections.
+    relay.stop();
+    let queued: Vec<_> = (0..100)
+        .map(|_| {
+            let mut client = std::net::TcpStream::connect(relay.address()).unwrap();
+            client.write_all(b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").unwrap();
+            client.set_nonblocking(true).unwrap();
+            TcpStream::from_std(client).unwrap()
+        })
+        .collect();
+    for mut client in queued {
+        let mut answer = String::new();
+        within_limit("an answer", client.read_to_string(&mut answer)).await.expect("no reset");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    relay.stopped().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_on_its_way_at_a_stop_is_served() {
+    let upstream = Upstream::answering(anthropic::answer).await;
+    let mut relay = Relay::start(&config(&upstream, json!({}))).await;
+    let unused = Client::connect(relay.address()).await;
+    let mut used = Client::connect(relay.address()).await;
+    used.call(&Call::get("/health")).await;
+    used.response().await;
+    relay.stop();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    for mut client in [unused, used] {
+        client.call(&Call::messages(BODY)).await;
+        let answer = client.response().await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.headers.get("connection"), Some("close"));
+        client.closed().await;
+    }
+    within(AT_ONCE, "end of the relay", relay.stopped()).await;
+}
+
+#[tokio::test]
+async fn a_hand_over_completes_requests_that_have_arrived_in_part() {
+    let upstream = Upstream::answering(anthropic::answer).await;
+    let mut relay = Relay::start(&config(&upstream, json!({}))).await;
+    let mut slow = Client::connect(relay.address()).await;
+    let length = BODY.len();
+    slow.send(&format!("POST /v1/messages HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n"))
+        .await;
+    let slow_stream = Http2Client::connect(relay.address()).await;
+    let half = slow_stream.post_part("/v1/messages", &BODY[..10]).await;
+    // The relay has read all of it once it has answered on a later connection.
+    Call::get("/health").send(relay.address()).await;
+
+    relay.hand_over();
+    // Longer than a stop waits.
+    assert!(tokio::time::timeout(Duration::from_millis(700), half).await.is_err());
+    slow.send(BODY).await;
+    let answer = slow.response().await;
+    assert_eq!((answer.status, answer.headers.get("connection")), (200, Some("close")));
 }
 
 /// Starts a stream over HTTP/2 whose upstream has sent its first `events`.

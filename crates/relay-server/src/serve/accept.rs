@@ -1,6 +1,7 @@
 //! Accepts connections, at most a limit of them at one time.
 
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::log_interval::LogInterval;
 use super::open_connections::OpenConnections;
 use super::peer::PeerAddress;
 use super::socket::ClientSocket;
+use super::tcp::BACKLOG;
 
 /// The pause after a failed accept, which fails again at once while no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -83,6 +85,27 @@ impl Acceptor {
                         tracing::warn!(%error, "cannot accept connections; trying again every 100 ms");
                     }
                     tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Returns the connections that wait in the queue of the system, as long as there are places, and at most one full queue.
+    pub(super) fn accept_waiting(&self) -> impl Iterator<Item = Accepted> {
+        iter::from_fn(|| self.accept_now()).take(BACKLOG as usize)
+    }
+
+    fn accept_now(&self) -> Option<Accepted> {
+        let place = Arc::clone(&self.limit.places).try_acquire_owned().ok()?;
+        loop {
+            match self.listener.accept_now() {
+                Ok((socket, peer)) => return Some(Accepted { socket, peer, place }),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if error.kind() != ErrorKind::WouldBlock {
+                        tracing::warn!(%error, "cannot accept the connections that wait");
+                    }
+                    return None;
                 }
             }
         }

@@ -31,6 +31,8 @@ pub(super) struct Activity {
     refused: Mutex<Option<(RequestId, StatusCode)>>,
     /// The progress of the exchange whose HTTP/2 stream is about to be spawned.
     next_stream: Mutex<Option<Arc<Progress>>>,
+    /// True once the server has stopped: the connection serves no request after the one that is open, or that arrives next.
+    is_last_request: AtomicBool,
     /// Wakes the connection if it has to make room for another one.
     room_needed: Notify,
     /// True once the connection has been asked to make room.
@@ -71,6 +73,7 @@ impl Activity {
             pieces: Arc::default(),
             refused: Mutex::new(None),
             next_stream: Mutex::new(None),
+            is_last_request: AtomicBool::new(false),
             room_needed: Notify::new(),
             makes_room: AtomicBool::new(false),
         }
@@ -110,6 +113,21 @@ impl Activity {
     /// Returns `true` if no request is open, and everything written so far has gone to the socket.
     pub(super) fn is_idle(&self) -> bool {
         self.lock().open == 0 && !self.is_write_blocked()
+    }
+
+    /// Ends the connection after the request that is open, or that arrives next.
+    pub(super) fn set_last_request(&self) {
+        self.is_last_request.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if the connection ends after the open request.
+    pub(super) fn is_last_request(&self) -> bool {
+        self.is_last_request.load(Ordering::Relaxed)
+    }
+
+    /// Returns `true` if the first request has not arrived completely, or a later one only in part.
+    pub(super) fn awaits_request(&self) -> bool {
+        self.protocol() == Protocol::Unknown || self.is_request_incomplete()
     }
 
     /// Returns `true` if an open request waits for its body.

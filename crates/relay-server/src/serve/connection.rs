@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -16,7 +17,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use relay_messages::error_sources;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::accept::Accepted;
@@ -29,6 +29,7 @@ use super::opening::Opening;
 use super::peer::PeerAddress;
 use super::served::Served;
 use super::settings::{HeadTimeouts, ServeSettings};
+use super::stop::{ARRIVAL, KEPT_IDLE, Stop, Stopping};
 use super::streams::StreamExecutor;
 use super::tls::ListenerTls;
 
@@ -53,7 +54,7 @@ const GOAWAY_TIME: Duration = Duration::from_secs(1);
 pub(super) struct Connection<T> {
     served: T,
     activity: Arc<Activity>,
-    stopping: watch::Receiver<bool>,
+    stopping: Stopping,
     open: Arc<OpenConnections>,
     tls: Option<ListenerTls>,
 }
@@ -61,8 +62,8 @@ pub(super) struct Connection<T> {
 type Server<'a, S> = auto::Connection<'a, TokioIo<ClientIo>, S, StreamExecutor>;
 
 impl<T: Served> Connection<T> {
-    /// `stopping` becomes `true` when the server stops. The connection is one of `open` while it is served.
-    pub(super) fn new(served: T, stopping: watch::Receiver<bool>, open: Arc<OpenConnections>) -> Self {
+    /// `stopping` announces the stop of the server. The connection is one of `open` while it is served.
+    pub(super) fn new(served: T, stopping: Stopping, open: Arc<OpenConnections>) -> Self {
         Self { served, activity: Arc::new(Activity::new()), stopping, open, tls: None }
     }
 
@@ -137,11 +138,34 @@ impl<T: Served> Connection<T> {
 
     /// Waits until the connection has to close. Returns `true` if it can be closed at once.
     async fn closing(&self, timeouts: HeadTimeouts) -> bool {
-        let mut stopping = self.stopping.clone();
-        tokio::select! {
-            () = self.idle(timeouts) => self.activity.protocol() != Protocol::Http2,
-            // An error means that the server has been dropped, which also drops this future.
-            _ = stopping.wait_for(|stopping| *stopping) => self.has_nothing_to_finish(),
+        let stop = tokio::select! {
+            () = self.idle(timeouts) => return self.activity.protocol() != Protocol::Http2,
+            stop = self.stopping.clone().begun() => stop,
+        };
+        self.activity.set_last_request();
+        // GOAWAY names the requests of HTTP/2 that are served.
+        if self.activity.protocol() != Protocol::Http2 {
+            tokio::select! {
+                () = self.idle(timeouts) => {}
+                () = self.requests_arrive(stop) => {}
+            }
+        }
+        self.has_nothing_to_finish()
+    }
+
+    /// Waits for a request that the client may have sent before the server stopped.
+    async fn requests_arrive(&self, stop: Stop) {
+        let now = Instant::now();
+        match stop {
+            Stop::Close => sleep_until(self.activity.idle_since().unwrap_or(now) + ARRIVAL).await,
+            Stop::HandOver => {
+                if self.activity.is_idle() {
+                    sleep(KEPT_IDLE).await;
+                }
+                while self.activity.awaits_request() {
+                    sleep(ARRIVAL).await;
+                }
+            }
         }
     }
 
@@ -220,7 +244,10 @@ impl<T: Served> Connection<T> {
         let exchange = OpenExchange::new(&self.activity, !request.body().is_end_stream(), is_http2);
         let response = self.served.respond(request.map(|body| exchange.receive(body)), peer);
         async move {
-            let response = response.await?;
+            let mut response = response.await?;
+            if !is_http2 && exchange.is_last() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok(response.map(|body| SentBody::new(body, exchange, is_http2, is_http10)))
         }
     }

@@ -45,6 +45,11 @@ impl OpenExchange {
         ReceivedBody { inner, activity: Arc::clone(&self.activity), progress: Arc::clone(&self.progress) }
     }
 
+    /// Returns `true` if the connection ends after this exchange.
+    pub(super) fn is_last(&self) -> bool {
+        self.activity.is_last_request()
+    }
+
     fn has_stalled(&self) -> bool {
         self.progress.has_stalled() || self.activity.has_stalled()
     }

@@ -4,9 +4,10 @@ use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 
-use tokio::net::TcpListener;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 use super::peer::{BoundAddress, PeerAddress};
 use super::socket::ClientSocket;
@@ -118,6 +119,32 @@ impl Listener {
             }
         }
     }
+}
+
+impl Listener {
+    /// Accepts a connection that waits in the queue of the system. The error is `WouldBlock` if there is none.
+    pub(super) fn accept_now(&self) -> io::Result<(ClientSocket, PeerAddress)> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, peer) = accept_now(&SockRef::from(socket))?;
+                let peer = peer.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+                Ok((ClientSocket::Tcp(TcpStream::from_std(stream.into())?), PeerAddress::Tcp(peer)))
+            }
+            #[cfg(unix)]
+            Socket::Unix(unix) => {
+                let (stream, _) = accept_now(&SockRef::from(&unix.socket))?;
+                let stream = std::os::unix::net::UnixStream::from(std::os::fd::OwnedFd::from(stream));
+                Ok((ClientSocket::Unix(UnixStream::from_std(stream)?), PeerAddress::Unix))
+            }
+        }
+    }
+}
+
+/// Accepts a connection without tokio, which may not know yet that one has arrived.
+fn accept_now(socket: &SockRef<'_>) -> io::Result<(socket2::Socket, socket2::SockAddr)> {
+    let (stream, peer) = socket.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((stream, peer))
 }
 
 impl From<TcpListener> for Listener {

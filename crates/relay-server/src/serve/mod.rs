@@ -15,6 +15,8 @@ mod client_stream;
 mod client_version;
 mod connection;
 mod exchange;
+#[cfg(unix)]
+mod inherited;
 mod listener;
 mod log_interval;
 mod open_connections;
@@ -29,20 +31,18 @@ mod settings;
 mod socket;
 #[cfg(unix)]
 mod socket_file;
+mod stop;
 mod streams;
+mod tcp;
 mod timed_socket;
 mod tls;
 #[cfg(unix)]
 mod unix;
 
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::listener_rules::ListenerRules;
@@ -58,31 +58,16 @@ pub(crate) use serving::Serving;
 pub(crate) use settings::{HeadTimeouts, ListenerOptions};
 #[cfg(unix)]
 pub use socket_file::SocketFile;
+pub use stop::Stop;
+use stop::Stopping;
+pub use tcp::{bind, bind_ipv6_only};
 pub use tls::{ListenerTls, ListenerTlsError};
 #[cfg(unix)]
 pub use unix::bind_unix;
 
-/// The backlog of connections to accept. With the usual 128, a burst of a thousand clients runs into SYN retries of one
-/// second each.
-const BACKLOG: u32 = 4096;
-
 /// The longest time for which an error waits for the end of the request's body. The rest is read after the response: a body
 /// that is already on its way ends within this time, and the connection can be reused.
 const LINGER_TIME: Duration = Duration::from_millis(200);
-
-/// Binds a listener to `address`, with a backlog for bursts of connections.
-///
-/// # Errors
-/// The system's error: the address is in use, does not belong to this machine, or is not permitted.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart must not wait until connections of the last process have timed out. On Windows the option would let
-    // two processes share a port.
-    #[cfg(not(windows))]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
 
 /// The result of [`serve`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,9 +80,10 @@ pub struct Drained {
 /// Serves `relay`, a [`Relay`](crate::Relay) or a [`Reloadable`], on `listener` until `shutdown` completes. A Unix socket counts
 /// as a loopback listener: requests name a loopback host, or one of `server.allowed_hosts`.
 ///
-/// Then `/readyz` answers 503, and requests are served as before for `server.drain_delay_ms`. After that it stops accepting,
-/// closes connections without a complete request, lets open requests finish within `server.drain_timeout_ms`, and cuts the
-/// remaining connections.
+/// Then `/readyz` answers 503, and requests are served as before for `server.drain_delay_ms`. After that it takes the connections
+/// that wait in the system's queue, stops accepting, closes connections without a complete request, lets open requests finish
+/// within `server.drain_timeout_ms`, and cuts the remaining connections. A request that is on its way has half a second to arrive;
+/// an answer from then on has `connection: close`, and an HTTP/2 connection gets GOAWAY.
 ///
 /// If a client accepts no byte of its response for `server.write_timeout_ms`, its connection is reset, or its HTTP/2
 /// stream. If a client closes its side of a connection, its requests are cancelled. A panic in a response body ends
@@ -107,14 +93,29 @@ pub async fn serve(
     relay: impl Into<Reloadable>,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    serve_on(listener.into(), relay.into(), shutdown).await
+    let stop = async {
+        shutdown.await;
+        Stop::Close
+    };
+    serve_on(listener.into(), relay.into(), stop).await
 }
 
-/// Serves `served` on `listener` until `shutdown` completes, as [`serve`] describes.
+/// Serves `relay` on `listener` until `stop` completes, and stops in the way that it returns. [`serve`] describes the rest.
+///
+/// A process that hands its socket over to another one keeps a duplicate of it, or passes it on before this future ends.
+pub async fn serve_until(
+    listener: impl Into<Listener>,
+    relay: impl Into<Reloadable>,
+    stop: impl Future<Output = Stop>,
+) -> Drained {
+    serve_on(listener.into(), relay.into(), stop).await
+}
+
+/// Serves `served` on `listener` until `stop` completes, as [`serve`] describes.
 pub(crate) async fn serve_on<S: Served>(
     listener: Listener,
     served: S,
-    shutdown: impl Future<Output = ()>,
+    stop: impl Future<Output = Stop>,
 ) -> Drained {
     let is_loopback = listener.local_addr().is_ok_and(|address| address.is_loopback());
     let served =
@@ -124,33 +125,47 @@ pub(crate) async fn serve_on<S: Served>(
     let limit = served.serving().connections;
     let open = Arc::clone(limit.open());
     let mut acceptor = Acceptor::new(listener, limit);
-    let (stop, stopping) = watch::channel(false);
+    let (stopped, stopping) = Stopping::new();
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(async {
-        shutdown.await;
-        served.start_draining();
-        let delay = served.serving().settings.drain_delay;
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+    let connection = |accepted| {
+        let connection = Connection::new(served.clone(), stopping.clone(), Arc::clone(&open));
+        connection.with_tls(tls.clone()).serve(accepted)
+    };
+    let mut stop = pin!(async {
+        let stop = stop.await;
+        if stop == Stop::Close {
+            start_draining(&served).await;
         }
+        stop
     });
-    loop {
+    let stop = loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            stop = &mut stop => break stop,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = acceptor.accept() => {
-                let connection = Connection::new(served.clone(), stopping.clone(), Arc::clone(&open));
-                let connection = connection.with_tls(tls.clone());
-                connections.spawn(connection.serve(accepted));
-            }
+            accepted = acceptor.accept() => { connections.spawn(connection(accepted)); }
         }
+    };
+    if stop == Stop::Close {
+        // A connection that is in the queue when the listener closes would be reset.
+        acceptor.accept_waiting().for_each(|accepted| {
+            connections.spawn(connection(accepted));
+        });
     }
     drop(acceptor);
-    stop.send_replace(true);
+    stopped.send_replace(Some(stop));
     let all_ended = async { while connections.join_next().await.is_some() {} };
     // An error is the end of the time limit. The rest is cut.
     let _ = tokio::time::timeout(served.serving().settings.drain_timeout, all_ended).await;
     let cut = connections.len();
     connections.shutdown().await;
     Drained { cut }
+}
+
+/// Makes `/readyz` answer 503, and waits for `server.drain_delay_ms`.
+async fn start_draining(served: &impl Served) {
+    served.start_draining();
+    let delay = served.serving().settings.drain_delay;
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
 }

@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
-use tokio::sync::watch;
 use tokio::time::{Sleep, sleep_until};
 
 use super::activity::Activity;
 use super::progress::Progress;
+use super::stop::Stopping;
 
 /// Spawns the streams of one connection.
 ///
-/// A stream ends early if its client accepts no byte within `write_timeout`, or if its request has not arrived
-/// when the server stops. The client then receives RST_STREAM, and other streams are not affected.
+/// A stream ends early if its client accepts no byte within `write_timeout`, or if its request does not arrive soon after
+/// the listener has closed. The client then receives RST_STREAM, and other streams are not affected.
 #[derive(Debug, Clone)]
 pub(super) struct StreamExecutor {
     pub(super) activity: Arc<Activity>,
     pub(super) write_timeout: Option<Duration>,
-    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) stopping: Stopping,
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
@@ -31,11 +31,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
             tokio::spawn(future);
             return;
         };
-        let mut stopping = self.stopping.clone();
-        let stop = async move {
-            // An error means that the server has been dropped, which ends the connection.
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        };
+        let stop = self.stopping.clone().ends_arrivals();
         let limit = self.write_timeout;
         tokio::spawn(Stream { future, progress, limit, timer: None, stop: Some(Box::pin(stop)) });
     }
@@ -50,7 +46,7 @@ pin_project! {
         limit: Option<Duration>,
         // The timer of a piece that waits for the client.
         timer: Option<Pin<Box<Sleep>>>,
-        // `None` once the server stops.
+        // `None` once requests are no longer waited for.
         stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }

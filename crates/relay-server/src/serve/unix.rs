@@ -9,9 +9,9 @@ use std::path::Path;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-use super::BACKLOG;
 use super::listener::Listener;
 use super::socket_file::SocketFile;
+use super::tcp::BACKLOG;
 
 /// Opens a Unix socket at `path` with the permissions `mode`, such as 0o600.
 ///
