@@ -49,6 +49,9 @@ pub(crate) struct Settings {
     /// port.
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub(crate) listen: Vec<String>,
+    /// Settings that the process itself determines, by their keys: the addresses of sockets that it has inherited.
+    #[arg(skip)]
+    pub(crate) determined: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,9 +6,7 @@ use relay_config::{ServerConfig, UnixSocket};
 use relay_server::{BoundAddress, Listener, ListenerTls, ListenerTlsError};
 
 use crate::listen::{self, ListenError};
-
-/// The way to choose other addresses.
-const SETTING: &str = "--listen or server.listen";
+use crate::sockets::{Service, Sockets};
 
 /// Reads the certificate of the configuration. `None` if it has none.
 pub(crate) fn load_tls(server: &ServerConfig) -> Result<Option<ListenerTls>, ListenerTlsError> {
@@ -25,34 +23,43 @@ pub(crate) fn log_tls_warnings(tls: Option<&ListenerTls>) {
     tls_warnings(tls).iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
-/// Binds every address and every Unix socket. The addresses serve `tls`; a Unix socket serves plain HTTP, since no other machine
-/// can read it.
+/// Opens every address and every Unix socket, or uses the inherited ones. The addresses serve `tls`; a Unix socket serves plain
+/// HTTP, since no other machine can read it.
 pub(crate) async fn bind(
     server: &ServerConfig,
     tls: Option<&ListenerTls>,
+    sockets: &mut Sockets,
 ) -> Result<Vec<Listener>, ListenError> {
-    let addresses = listen::bind(&server.listen, SETTING).await?;
-    let with_tls = |listener: Listener| match tls {
-        Some(tls) => listener.with_tls(tls.clone()),
-        None => listener,
-    };
-    let mut listeners: Vec<_> = addresses.into_iter().map(|address| with_tls(address.into())).collect();
+    let mut listeners = listen::bind(&server.listen, Service::Relay, sockets).await?;
     for socket in &server.unix_sockets {
-        listeners.push(bind_unix(socket)?);
+        let place = format!("unix:{}", socket.path.display());
+        if let Some(inherited) = sockets.take(Service::Relay, &place)? {
+            listeners.push(inherited);
+        } else {
+            let listener = bind_unix(socket)?;
+            sockets.opened(Service::Relay, place, &listener);
+            listeners.push(listener);
+        }
     }
-    Ok(listeners)
+    listeners.extend(sockets.take_given(Service::Relay)?);
+    let is_tcp = |listener: &Listener| listener.local_addr().is_ok_and(|address| address.tcp().is_some());
+    let with_tls = |listener: Listener| match tls {
+        Some(tls) if is_tcp(&listener) => listener.with_tls(tls.clone()),
+        _ => listener,
+    };
+    Ok(listeners.into_iter().map(with_tls).collect())
 }
 
 #[cfg(unix)]
 fn bind_unix(socket: &UnixSocket) -> Result<Listener, ListenError> {
     relay_server::bind_unix(&socket.path, socket.mode)
-        .map_err(|source| ListenError::of_unix(socket.clone(), source, SETTING))
+        .map_err(|source| ListenError::of_unix(socket.clone(), source, Service::Relay.setting()))
 }
 
 #[cfg(not(unix))]
 fn bind_unix(socket: &UnixSocket) -> Result<Listener, ListenError> {
     let source = std::io::ErrorKind::Unsupported.into();
-    Err(ListenError::of_unix(socket.clone(), source, SETTING))
+    Err(ListenError::of_unix(socket.clone(), source, Service::Relay.setting()))
 }
 
 /// Returns the URL at which a client on this machine reaches a listener at `address`. `None` for a Unix socket, which has none.

@@ -5,7 +5,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use relay_config::{ListenAddress, UnixSocket};
+use relay_server::Listener;
 use tokio::net::{TcpListener, lookup_host};
+
+use crate::sockets::{InheritedError, Service, Sockets};
 
 /// An error while binding a listening socket.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,8 @@ pub(crate) enum ListenError {
         "cannot listen on {socket}: its directory does not exist; create it, or choose another path with {setting}"
     )]
     NoDirectory { socket: UnixSocket, setting: &'static str },
+    #[error(transparent)]
+    Inherited(#[from] InheritedError),
     #[error("cannot listen on {socket}")]
     BindUnix {
         socket: UnixSocket,
@@ -70,59 +75,90 @@ impl ListenError {
     }
 }
 
-/// Binds every address. A repeated address is bound once. `setting` is the way to choose another one.
+/// Opens a listener of `service` on every address. A repeated address is opened once.
+///
+/// A socket that was inherited for an address is used. If an IPv4 address has the same port as an IPv6 address, the latter is for
+/// IPv6 only; otherwise `[::]` accepts clients of both.
 pub(crate) async fn bind(
     addresses: &[ListenAddress],
-    setting: &'static str,
-) -> Result<Vec<TcpListener>, ListenError> {
-    let mut listeners = Vec::new();
-    let mut bound = BTreeSet::new();
+    service: Service,
+    sockets: &mut Sockets,
+) -> Result<Vec<Listener>, ListenError> {
+    let mut resolved = Vec::new();
     for address in addresses {
-        bind_one(address, setting, &mut bound, &mut listeners).await?;
+        let found = lookup_host((address.host.as_str(), address.port)).await;
+        let found = found.map_err(|source| ListenError::Resolve { address: address.clone(), source })?;
+        resolved.push((address, found.collect::<Vec<_>>()));
     }
-    Ok(listeners)
+    let all = resolved.iter().flat_map(|(_, found)| found);
+    let ipv4_ports = all.filter(|found| found.is_ipv4()).map(SocketAddr::port).collect();
+    let mut binding = Binding { service, sockets, ipv4_ports, bound: BTreeSet::new(), listeners: Vec::new() };
+    for (address, found) in resolved {
+        binding.bind(address, found)?;
+    }
+    Ok(binding.listeners)
 }
 
-/// Binds every socket address that `address` resolves to. If there are several (`localhost` has one for IPv4 and one
-/// for IPv6), addresses that the machine does not have are skipped, as long as one remains.
-async fn bind_one(
-    address: &ListenAddress,
-    setting: &'static str,
-    bound: &mut BTreeSet<SocketAddr>,
-    listeners: &mut Vec<TcpListener>,
-) -> Result<(), ListenError> {
-    let resolved = lookup_host((address.host.as_str(), address.port)).await;
-    let resolved: Vec<_> =
-        resolved.map_err(|source| ListenError::Resolve { address: address.clone(), source })?.collect();
-    let mut missing = None;
-    let mut any = false;
-    for socket in resolved {
-        if socket.port() != 0 && !bound.insert(socket) {
-            any = true;
-            continue;
-        }
-        match relay_server::bind(socket) {
-            Ok(listener) => {
+/// The listeners of a service, while they are opened.
+struct Binding<'a> {
+    service: Service,
+    sockets: &'a mut Sockets,
+    ipv4_ports: BTreeSet<u16>,
+    bound: BTreeSet<SocketAddr>,
+    listeners: Vec<Listener>,
+}
+
+impl Binding<'_> {
+    /// Opens a listener on every socket address that `address` resolves to. If there are several (`localhost` has one for IPv4 and
+    /// one for IPv6), addresses that the machine does not have are skipped, as long as one remains.
+    fn bind(&mut self, address: &ListenAddress, resolved: Vec<SocketAddr>) -> Result<(), ListenError> {
+        let setting = self.service.setting();
+        let mut missing = None;
+        let mut any = false;
+        for socket in resolved {
+            if socket.port() != 0 && !self.bound.insert(socket) {
                 any = true;
-                listeners.push(listener);
+                continue;
             }
-            Err(source) => match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    return Err(ListenError::InUse { address: address.clone(), setting });
+            if let Some(inherited) = self.sockets.take(self.service, &socket.to_string())? {
+                any = true;
+                self.listeners.push(inherited);
+                continue;
+            }
+            match self.open(socket) {
+                Ok(listener) => {
+                    any = true;
+                    let listener = listener.into();
+                    self.sockets.opened(self.service, socket.to_string(), &listener);
+                    self.listeners.push(listener);
                 }
-                io::ErrorKind::PermissionDenied => {
-                    return Err(ListenError::NotPermitted { address: address.clone(), setting });
-                }
-                io::ErrorKind::AddrNotAvailable => {
-                    missing = Some(ListenError::NotHere { address: address.clone() });
-                }
-                _ => missing = Some(ListenError::Bind { address: address.clone(), source }),
-            },
+                Err(source) => match source.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        return Err(ListenError::InUse { address: address.clone(), setting });
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        return Err(ListenError::NotPermitted { address: address.clone(), setting });
+                    }
+                    io::ErrorKind::AddrNotAvailable => {
+                        missing = Some(ListenError::NotHere { address: address.clone() });
+                    }
+                    _ => missing = Some(ListenError::Bind { address: address.clone(), source }),
+                },
+            }
+        }
+        match missing {
+            Some(error) if !any => Err(error),
+            _ => Ok(()),
         }
     }
-    match missing {
-        Some(error) if !any => Err(error),
-        _ => Ok(()),
+
+    fn open(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        match address {
+            SocketAddr::V6(address) if self.ipv4_ports.contains(&address.port()) => {
+                relay_server::bind_ipv6_only(address)
+            }
+            address => relay_server::bind(address),
+        }
     }
 }
 

@@ -23,11 +23,16 @@ mod config;
 mod explain;
 mod files;
 mod flags;
+#[cfg(unix)]
+mod handover;
 mod import;
+mod inheritance;
 mod ledger_place;
+mod lifecycle;
 mod listen;
 mod listener_certificate;
 mod logging;
+mod notify;
 mod observers;
 mod output;
 mod probe;
@@ -37,6 +42,7 @@ mod serve;
 mod service;
 mod settings;
 mod signals;
+mod sockets;
 mod status;
 #[cfg(feature = "top")]
 mod top;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use relay_admin::api::{Admin, MetricsSite, Reload};
 use relay_admin::prices::PriceError;
-use relay_config::{AdminConfig, Config, MetricsConfig, ServerConfig};
+use relay_config::{AdminConfig, Config, ListenAddress, MetricsConfig, ServerConfig};
 use relay_messages::ErrorChain;
-use relay_server::{BoundAddress, BuildError, Drained, Listener, ListenerTlsError, Reloadable};
-use tokio::net::TcpListener;
+use relay_server::{BoundAddress, BuildError, Drained, Listener, ListenerTlsError, Reloadable, Stop};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 
@@ -18,14 +17,20 @@ use crate::cli::Settings;
 use crate::client_hint::{self, Hint};
 use crate::client_listeners;
 use crate::compose;
+use crate::inheritance::Inheritance;
+use crate::lifecycle::{End, Lifecycle};
 use crate::listen::{self, ListenError};
 use crate::listener_certificate::ListenerCertificate;
 use crate::logging::{self, Level, Log, LoggingError};
+use crate::notify::Notifier;
 use crate::observers::{Observers, ProcessParts};
 use crate::reload::{self, Reloader, Source, Targets};
 use crate::settings::{self, Origin, SettingsError, Start};
-use crate::signals::{Signal, Signals};
+use crate::signals::Signals;
+use crate::sockets::{Service, Sockets};
 use crate::traces::{Export, ExportError};
+#[cfg(unix)]
+use crate::{handover::ReceiveError, inheritance::InheritanceError};
 
 /// An error that prevents the relay from running, or ends it.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,12 @@ pub(crate) enum ServeError {
     LocalAddress(#[source] io::Error),
     #[error(transparent)]
     Traces(#[from] ExportError),
+    #[cfg(unix)]
+    #[error(transparent)]
+    Inheritance(#[from] InheritanceError),
+    #[cfg(unix)]
+    #[error(transparent)]
+    HandOver(#[from] ReceiveError),
     #[error("a listener failed")]
     Listener(#[from] JoinError),
 }
@@ -62,7 +73,24 @@ impl ServeError {
 
 /// Runs the relay until a signal stops it. The exit code is 0 if the open requests have ended or been cut after the
 /// first signal, and 1 if a second signal has ended the process.
+#[cfg(unix)]
 pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
+    let mut settings = settings.clone();
+    let inheritance = Inheritance::take(&mut settings)?;
+    let predecessor = inheritance.predecessor.as_ref().and_then(|predecessor| predecessor.try_clone().ok());
+    let ended = serve_with(&settings, inheritance);
+    if let (Some(mut predecessor), Err(error)) = (predecessor, &ended) {
+        predecessor.report_failure(&ErrorChain(error).to_string());
+    }
+    ended
+}
+
+#[cfg(not(unix))]
+pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
+    serve_with(settings, Inheritance::default())
+}
+
+fn serve_with(settings: &Settings, inheritance: Inheritance) -> Result<ExitCode, ServeError> {
     // Before the file is read: a change in the meantime is noticed afterwards.
     let source = settings::file(settings).ok().flatten().map(|file| Source::file(&file));
     let start = Start::read(settings)?;
@@ -75,7 +103,8 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     start.log();
     let accounting = Accounting::start(&start.loaded.config, matches!(start.origin, Origin::Demo))?;
     let source = start.source(source);
-    let ended = runtime.block_on(run(settings, start, source, &accounting, signals, (&log, level)));
+    let parts = Parts { source, inheritance, signals, level };
+    let ended = runtime.block_on(run(settings, start, parts, &accounting, &log));
     // Every record has reached the queue of the ledger by now.
     accounting.close();
     // A thread may still be resolving a name. Its result is no longer needed.
@@ -83,51 +112,87 @@ pub(crate) fn serve(settings: &Settings) -> Result<ExitCode, ServeError> {
     ended
 }
 
+/// The parts of the process that exist before its runtime runs.
+struct Parts {
+    source: Source,
+    inheritance: Inheritance,
+    signals: Signals,
+    level: Level,
+}
+
 async fn run(
     settings: &Settings,
     start: Start,
-    source: Source,
+    Parts { source, inheritance, signals, level }: Parts,
     accounting: &Accounting,
-    mut signals: Signals,
-    (log, level): (&Log, Level),
+    log: &Log,
 ) -> Result<ExitCode, ServeError> {
+    let mut sockets = inheritance.sockets;
     let config = start.loaded.config.clone();
     let tls = client_listeners::load_tls(&config.server)?;
     client_listeners::log_tls_warnings(tls.as_ref());
-    let shown =
-        Shown { admin: bind_admin(&config.admin).await?, metrics: bind_metrics(&config.metrics).await? };
+    let shown = Shown {
+        admin: bind_admin(&config.admin, &mut sockets).await?,
+        metrics: bind_metrics(&config.metrics, &mut sockets).await?,
+    };
     let observers = Observers::new(&config, !shown.admin.is_empty(), accounting.clone(), log.dropped());
     let traces = Export::start()?;
     let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers), Some(&traces))?);
-    let listeners = client_listeners::bind(&config.server, tls.as_ref()).await?;
+    let listeners = client_listeners::bind(&config.server, tls.as_ref(), &mut sockets).await?;
     let hints = client_hint::of(&config);
     let addresses = listeners.iter().map(Listener::local_addr).collect::<io::Result<Vec<_>>>();
     let addresses = addresses.map_err(ServeError::LocalAddress)?;
     announce(&addresses, tls.is_some(), &hints);
     let (prices, secrets) = (accounting.prices.clone(), log.secrets());
     let targets = Targets { relay: relay.clone(), prices, secrets, level };
+    let notifier = Notifier::from_environment();
     let reloader = Reloader::new(settings.clone(), source, &start.loaded, targets);
+    let reloader = reloader.with_hooks(notifier.clone());
     let reloader = Arc::new(match tls.clone() {
         Some(tls) => reloader.with_part(ListenerCertificate::new(tls)),
         None => reloader,
     });
     let client_command = client_command(&addresses, tls.is_some(), &hints);
 
-    let (stop, stop_observers) = (watch::Sender::new(false), watch::Sender::new(false));
+    let hang_up = Arc::new(Notify::new());
+    let mut lifecycle = Lifecycle::new(signals, log, Arc::clone(&hang_up), sockets);
+    #[cfg(unix)]
+    if let Some(predecessor) = inheritance.predecessor {
+        predecessor.report_ready().await?;
+    }
+    let (stop, stop_observers) = (watch::Sender::new(None), watch::Sender::new(false));
     let mut serving = JoinSet::new();
     for listener in listeners {
-        serving.spawn(relay_server::serve(listener, relay.clone(), is_set(stop.subscribe())));
+        serving.spawn(relay_server::serve_until(listener, relay.clone(), stop_of(stop.subscribe())));
     }
     let observing =
         shown.serve(observers, relay.clone(), &config, &reloader, client_command, &stop_observers)?;
-    let hang_up = Arc::new(Notify::new());
-    tokio::spawn(reload::run(reloader, Arc::clone(&hang_up)));
-    tokio::select! {
-        signal = stop_signal(&mut signals, log, &hang_up) => log_stop(signal, &relay.relay().config().server),
+    tokio::spawn(reload::run(reloader, hang_up));
+    notifier.ready(&format!("listening on {}", shown_addresses(&addresses, tls.is_some())));
+    tokio::spawn(notifier.clone().keep_alive());
+    let end = tokio::select! {
+        end = lifecycle.end() => Some(end),
         // Before the stop, a listener ends only by a panic.
-        Some(ended) = serving.join_next() => drop(ended?),
+        Some(ended) = serving.join_next() => { ended?; None }
+    };
+    let is_replaced = !matches!(end, Some(End::Signal(_)) | None);
+    match end {
+        None => drop(stop.send_replace(Some(Stop::Close))),
+        Some(End::Signal(signal)) => {
+            log_stop(signal, &relay.relay().config().server);
+            notifier.stopping("draining: open requests may finish");
+            stop.send_replace(Some(Stop::Close));
+        }
+        #[cfg(unix)]
+        Some(End::Replaced(successor)) => {
+            let (pid, limit) = (successor.pid(), relay.relay().config().server.drain_timeout);
+            tracing::info!(pid, ?limit, "handed over to a new process; open requests may finish");
+            stop.send_replace(Some(Stop::HandOver));
+            // The new process has state of its own.
+            stop_observers.send_replace(true);
+            lifecycle.replace(successor, &notifier).await;
+        }
     }
-    stop.send_replace(true);
     let ended = async {
         let cut = drained(serving).await?;
         // Until here an operator can watch.
@@ -141,10 +206,11 @@ async fn run(
             0 => tracing::info!("stopped"),
             cut => tracing::warn!(cut, "stopped; connections that were still busy have been cut"),
         },
-        signal = stop_signal(&mut signals, log, &hang_up) => {
+        signal = lifecycle.second_signal(is_replaced) => {
             tracing::warn!(signal, "stopped at once; open requests have been cut");
             return Ok(ExitCode::FAILURE);
         }
+        () = notifier.extend_stop() => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -154,8 +220,8 @@ const ADMIN: &str = if cfg!(feature = "dashboard") { "dashboard and admin" } els
 
 /// The listeners that show the observers.
 struct Shown {
-    admin: Vec<TcpListener>,
-    metrics: Vec<TcpListener>,
+    admin: Vec<Listener>,
+    metrics: Vec<Listener>,
 }
 
 impl Shown {
@@ -191,6 +257,12 @@ impl Shown {
     }
 }
 
+/// Waits for a stop.
+async fn stop_of(mut stop: watch::Receiver<Option<Stop>>) -> Stop {
+    // An error means that the sender is gone, which is a reason to stop as well.
+    stop.wait_for(Option::is_some).await.ok().and_then(|stop| *stop).unwrap_or(Stop::Close)
+}
+
 /// Waits until the value is `true`.
 async fn is_set(mut value: watch::Receiver<bool>) {
     // An error means that the sender is gone, which is a reason to stop as well.
@@ -198,11 +270,11 @@ async fn is_set(mut value: watch::Receiver<bool>) {
 }
 
 /// Binds the admin listener if it is enabled. If its address was not chosen and cannot be used, the relay runs without it.
-async fn bind_admin(admin: &AdminConfig) -> Result<Vec<TcpListener>, ListenError> {
+async fn bind_admin(admin: &AdminConfig, sockets: &mut Sockets) -> Result<Vec<Listener>, ListenError> {
     if !admin.enabled {
         return Ok(Vec::new());
     }
-    match listen::bind(std::slice::from_ref(&admin.listen), "admin.listen").await {
+    match bind_with_given(std::slice::from_ref(&admin.listen), Service::Admin, sockets).await {
         Err(ListenError::InUse { address, .. }) if !admin.is_explicit => {
             tracing::warn!(
                 "{address} is in use, perhaps by another cc-relay: this one runs without metrics, admin API and dashboard; \
@@ -219,23 +291,22 @@ async fn bind_admin(admin: &AdminConfig) -> Result<Vec<TcpListener>, ListenError
 }
 
 /// Binds the listener that serves the metrics alone, if there is one.
-async fn bind_metrics(metrics: &MetricsConfig) -> Result<Vec<TcpListener>, ListenError> {
-    let address = metrics.listen.as_ref().filter(|_| metrics.enabled);
-    listen::bind(address.map(std::slice::from_ref).unwrap_or_default(), "metrics.listen").await
+async fn bind_metrics(metrics: &MetricsConfig, sockets: &mut Sockets) -> Result<Vec<Listener>, ListenError> {
+    match metrics.listen.as_ref().filter(|_| metrics.enabled) {
+        Some(address) => bind_with_given(std::slice::from_ref(address), Service::Metrics, sockets).await,
+        None => Ok(Vec::new()),
+    }
 }
 
-/// Waits for a signal that stops the process, and returns its name. SIGHUP reopens the log file, and is passed on to `hang_up`.
-async fn stop_signal(signals: &mut Signals, log: &Log, hang_up: &Notify) -> &'static str {
-    loop {
-        match signals.next().await {
-            Signal::Stop(name) => return name,
-            Signal::HangUp => {
-                log.reopen();
-                tracing::info!("SIGHUP: a log file is reopened");
-                hang_up.notify_one();
-            }
-        }
-    }
+/// Opens the addresses of a service, and uses all further sockets that a service manager has opened for it.
+async fn bind_with_given(
+    addresses: &[ListenAddress],
+    service: Service,
+    sockets: &mut Sockets,
+) -> Result<Vec<Listener>, ListenError> {
+    let mut listeners = listen::bind(addresses, service, sockets).await?;
+    listeners.extend(sockets.take_given(service)?);
+    Ok(listeners)
 }
 
 fn log_stop(signal: &str, server: &ServerConfig) {
@@ -302,6 +373,12 @@ fn client_command(addresses: &[BoundAddress], has_tls: bool, hints: &[Hint]) -> 
     Some(hint.command(&url))
 }
 
+/// Returns the addresses of the relay in one line.
+fn shown_addresses(addresses: &[BoundAddress], has_tls: bool) -> String {
+    let shown: Vec<_> = addresses.iter().map(|address| client_listeners::shown(address, has_tls)).collect();
+    shown.join(", ")
+}
+
 /// Logs the addresses of the relay, and the commands that point Claude Code at it.
 fn announce(addresses: &[BoundAddress], has_tls: bool, hints: &[Hint]) {
     for address in addresses {
@@ -323,7 +400,7 @@ fn announce(addresses: &[BoundAddress], has_tls: bool, hints: &[Hint]) {
 }
 
 /// Logs the addresses of a further service.
-fn announce_also(service: &str, listeners: &[TcpListener], path: &str) -> Result<(), ServeError> {
+fn announce_also(service: &str, listeners: &[Listener], path: &str) -> Result<(), ServeError> {
     for listener in listeners {
         let address = listener.local_addr().map_err(ServeError::LocalAddress)?;
         tracing::info!("{service} on http://{address}{path}");

@@ -131,6 +131,9 @@ fn loader(settings: &Settings) -> Loader {
     if !settings.listen.is_empty() {
         loader = loader.with_override("server.listen", settings.listen.join(","));
     }
+    for (key, value) in &settings.determined {
+        loader = loader.with_override(*key, value);
+    }
     loader
 }
 

@@ -10,15 +10,19 @@ pub(crate) enum Signal {
     /// SIGHUP: the log file is to be reopened, as after its rotation. Windows has no such signal.
     #[cfg_attr(windows, allow(dead_code))]
     HangUp,
+    /// SIGUSR2: a new process is to take the place of this one. Windows has no such signal.
+    #[cfg_attr(windows, allow(dead_code))]
+    HandOver,
 }
 
-/// Receives SIGINT, SIGTERM and SIGHUP. Once it exists, these signals no longer end the process by themselves.
+/// Receives SIGINT, SIGTERM, SIGHUP and SIGUSR2. Once it exists, these signals no longer end the process by themselves.
 #[cfg(unix)]
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
+    hand_over: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -29,6 +33,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            hand_over: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -38,6 +43,7 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Stop("SIGINT"),
             _ = self.terminate.recv() => Signal::Stop("SIGTERM"),
             _ = self.hang_up.recv() => Signal::HangUp,
+            _ = self.hand_over.recv() => Signal::HandOver,
         }
     }
 }

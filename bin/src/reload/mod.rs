@@ -24,6 +24,7 @@ mod watch;
 
 pub(crate) use self::arguments::ReloadArguments;
 pub(crate) use self::command::{ReloadCommandError, reload};
+pub(crate) use self::hooks::Hooks;
 pub(crate) use self::part::{Commit, Part};
 pub(crate) use self::reloader::{Reloader, Targets};
 pub(crate) use self::source::Source;

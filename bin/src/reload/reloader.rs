@@ -97,7 +97,6 @@ impl Reloader {
     }
 
     /// Sets the calls at the start and at the end of each reload.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no service manager is notified yet"))]
     pub(crate) fn with_hooks(mut self, hooks: impl Hooks + 'static) -> Self {
         self.hooks = Box::new(hooks);
         self

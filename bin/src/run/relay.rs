@@ -15,6 +15,7 @@ use crate::accounting::Accounting;
 use crate::logging::{self, Log};
 use crate::observers::Observers;
 use crate::settings::{Origin, Start};
+use crate::sockets::Sockets;
 use crate::traces::Export;
 use crate::{client_listeners, compose};
 
@@ -96,7 +97,8 @@ impl OwnRelay {
         let traces = Export::start()?;
         let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers), Some(&traces))?);
         let tls = client_listeners::load_tls(&config.server)?;
-        let listeners = client_listeners::bind(&config.server, tls.as_ref()).await?;
+        // Dropped at once: a duplicate of a socket would accept connections after its listener is closed.
+        let listeners = client_listeners::bind(&config.server, tls.as_ref(), &mut Sockets::default()).await?;
         let addresses = listeners.iter().map(Listener::local_addr).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(RunError::LocalAddress)?;
         let url = addresses.iter().find_map(|address| client_listeners::url(address, tls.is_some()));

@@ -1,6 +1,8 @@
 //! The program from a user's view: output, exit codes and behaviour.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+#[cfg(unix)]
+mod activation;
 mod admin;
 #[cfg(all(unix, feature = "ledger"))]
 mod cache_losses;
@@ -13,6 +15,8 @@ mod day;
 mod explain;
 #[cfg(unix)]
 mod google_log;
+#[cfg(unix)]
+mod handover;
 mod hint;
 mod import;
 #[cfg(unix)]
@@ -31,6 +35,8 @@ mod log_ids;
 mod log_secrets;
 #[cfg(unix)]
 mod logs;
+#[cfg(unix)]
+mod notify;
 mod process;
 mod proxy;
 #[cfg(unix)]

@@ -1,8 +1,7 @@
 //! Serves the admin API on sockets.
 
-use relay_server::Drained;
 use relay_server::site::Site;
-use tokio::net::TcpListener;
+use relay_server::{Drained, Listener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -10,7 +9,11 @@ use crate::api::{Admin, MetricsSite};
 
 /// Serves `admin` on `listeners` until `shutdown` completes. Event streams then end at once, and other requests may finish within
 /// five seconds.
-pub async fn serve(listeners: Vec<TcpListener>, admin: Admin, shutdown: impl Future<Output = ()>) -> Drained {
+pub async fn serve(
+    listeners: impl IntoIterator<Item = impl Into<Listener>>,
+    admin: Admin,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
     let (stop, serving) = start(listeners, admin.site());
     tokio::select! {
         () = shutdown => {}
@@ -23,7 +26,7 @@ pub async fn serve(listeners: Vec<TcpListener>, admin: Admin, shutdown: impl Fut
 
 /// Serves the metrics alone on `listeners` until `shutdown` completes.
 pub async fn serve_metrics(
-    listeners: Vec<TcpListener>,
+    listeners: impl IntoIterator<Item = impl Into<Listener>>,
     metrics: MetricsSite,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
@@ -34,7 +37,10 @@ pub async fn serve_metrics(
 }
 
 /// Serves `site` on `listeners` until the value is `true`.
-fn start(listeners: Vec<TcpListener>, site: &Site) -> (watch::Sender<bool>, JoinSet<Drained>) {
+fn start(
+    listeners: impl IntoIterator<Item = impl Into<Listener>>,
+    site: &Site,
+) -> (watch::Sender<bool>, JoinSet<Drained>) {
     let stop = watch::Sender::new(false);
     let mut serving = JoinSet::new();
     for listener in listeners {
@@ -43,7 +49,7 @@ fn start(listeners: Vec<TcpListener>, site: &Site) -> (watch::Sender<bool>, Join
             // An error means that the sender has been dropped.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         };
-        serving.spawn(site.clone().serve(listener, shutdown));
+        serving.spawn(site.clone().serve(Into::<Listener>::into(listener), shutdown));
     }
     (stop, serving)
 }

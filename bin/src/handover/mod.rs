@@ -1,0 +1,34 @@
+//! Hands the listening sockets over to a new process of the program, which serves from then on. No connection is refused or reset:
+//! both processes have the same sockets.
+//!
+//! ```text
+//! old process                                  new process
+//! SIGUSR2 ─ start own program ───────────────▶ standard input is a Unix socket
+//!           sockets, as descriptors ─────────▶ configuration, relay, listeners
+//!           ◀──────────────── "ready", or "failed: REASON"
+//!           stop accepting, "serve" ─────────▶ accept
+//!           finish open requests, end
+//! ```
+//! If the new process fails, ends, or is not ready within [`READY_TIME`], the old one serves as before.
+
+mod error;
+mod predecessor;
+mod successor;
+mod wire;
+
+use std::time::Duration;
+
+pub(crate) use error::ReceiveError;
+pub(crate) use predecessor::Predecessor;
+pub(crate) use successor::{HandOver, Successor};
+
+/// The variable that holds the id of the old process. Its name has not the prefix of settings.
+const VARIABLE: &str = "_CC_RELAY_HANDOVER";
+/// The time in which a new process has to be ready.
+const READY_TIME: Duration = Duration::from_secs(30);
+/// The answer of a new process that is ready.
+const READY: &str = "ready";
+/// The start of the answer of a new process that is not.
+const FAILED: &str = "failed: ";
+/// The command to the new process to serve.
+const SERVE: &[u8] = b"serve\n";
