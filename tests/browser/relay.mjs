@@ -40,6 +40,7 @@ export function relayTests(adminUrl, relayUrl, token, program, ledger) {
     assert.equal(await page.locator(".toast.tone-bad").count(), 0, text);
     await page.locator(".toast-close").first().click();
     await page.locator(".toast").first().waitFor({ state: "detached" });
+    return text;
   };
   const tests = {};
   const test = (name, body) => {
@@ -108,10 +109,8 @@ export function relayTests(adminUrl, relayUrl, token, program, ledger) {
   });
 
   test("the configuration file is read again", async (tools) => {
-    const before = (await admin("state")).configuration.generation;
     const page = await open(tools, "#/providers");
-    await act(page, "Reload configuration", "Reload");
-    await until("a new generation", async () => (await admin("state")).configuration.generation > before);
+    assert.match(await act(page, "Reload configuration", "Reload"), /the configuration has not changed/);
   });
 
   test("requests are filtered by the relay", async (tools) => {

@@ -1,5 +1,7 @@
 //! Exit codes, and commands that need no configuration.
 
+use relay_tests::Upstream;
+
 use crate::process::User;
 
 #[track_caller]
@@ -26,15 +28,18 @@ fn a_mistake_on_the_command_line_is_a_usage_error() {
     check(&["--log-level", "loud"], 2, "", "possible values: debug, info, warn, error");
     check(&["--demo", "--config", "config.yaml"], 2, "", "cannot be used with");
     check(&["--demo", "--listen", "8787"], 2, "", "command line: server.listen: found ");
-    for url in
-        ["https://u:hunter2@relay.example/?t=hunter2#hunter2", "http://a b@c?hunter2", "ftp://x#hunter2@y"]
-    {
+    for url in ["https://a b/?t=hunter2#hunter2", "http://a b@c?hunter2", "ftp://x#hunter2@y"] {
         let outcome = User::new().run(&["status", "--url", url]);
         assert_eq!(outcome.code, Some(2), "{outcome:?}");
         assert!(outcome.stderr.contains("expected a URL like http://"), "{outcome:?}");
         assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
     }
-    check(&["status", "--url", "https://relay.example"], 2, "", "expected a URL like http://");
+    let (_unused, address) = Upstream::refusing();
+    let outcome =
+        User::new().run(&["status", "--url", &format!("https://u:hunter2@{address}/?t=hunter2#hunter2")]);
+    assert!(outcome.code == Some(1) && outcome.stderr.contains("no relay answers"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("hunter2"), "{outcome:?}");
+    check(&["status", "--url", "ftp://relay.example"], 2, "", "expected a URL like http://");
     check(&["config", "init", "--path", "config.toml"], 2, "", "must end in .yaml or .yml");
 }
 
