@@ -46,7 +46,8 @@ pub struct SpendingLayer {
 #[derive(Clone)]
 struct Budgets {
     spending: Arc<dyn Spending>,
-    clients: HashMap<Arc<str>, Budget>,
+    /// The amount, and the budget.
+    clients: HashMap<Arc<str>, (Usd, Budget)>,
 }
 
 impl SpendingLayer {
@@ -73,7 +74,7 @@ impl SpendingLayer {
     #[must_use]
     pub fn with_client(mut self, name: impl Into<Arc<str>>, budget: Budget) -> Self {
         if let Some(budgets) = &mut self.budgets {
-            Arc::make_mut(budgets).clients.insert(name.into(), budget);
+            Arc::make_mut(budgets).clients.insert(name.into(), (usd(budget.usd), budget));
         }
         self
     }
@@ -86,9 +87,9 @@ impl SpendingLayer {
     ) -> Result<Option<HeaderValue>, Box<BudgetSpent>> {
         let found = self.budgets.as_ref().zip(client.and_then(Client::name));
         let Some((budgets, name)) = found else { return Ok(None) };
-        let Some(budget) = budgets.clients.get(name) else { return Ok(None) };
+        let Some((amount, budget)) = budgets.clients.get(name) else { return Ok(None) };
         let span = budget_span(budget.period, now);
-        let (amount, spent) = (usd(budget.usd), budgets.spending.spent(name, span.start));
+        let (amount, spent) = (*amount, budgets.spending.spent(name, span.start));
         if spent >= amount {
             let retry_after = span.end.duration_since(now).unwrap_or_default();
             let period = budget.period;
@@ -110,10 +111,11 @@ fn usd(dollars: f64) -> Usd {
 }
 
 fn warning(budget: &Budget, amount: Usd, spent: Usd, span: BudgetSpan) -> Option<HeaderValue> {
-    let percent = u128::from(spent.as_nanos()) * 100 / u128::from(amount.as_nanos().max(1));
-    if percent < WARNING_PERCENT.into() {
+    let (spent, amount_nanos) = (u128::from(spent.as_nanos()) * 100, u128::from(amount.as_nanos().max(1)));
+    if spent < amount_nanos * u128::from(WARNING_PERCENT) {
         return None;
     }
+    let percent = spent / amount_nanos;
     let decimals = decimals(amount);
     let text = format!(
         "{percent} % of ${:.decimals$} for {} spent; resets at {}",

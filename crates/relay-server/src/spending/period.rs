@@ -8,6 +8,10 @@ use relay_config::{BudgetPeriod, write_rfc3339};
 const DAY: u64 = 86_400;
 /// The day of the week of 1970-01-01, a Thursday. Monday is 0.
 const FIRST_WEEKDAY: u64 = 3;
+/// The days from 0000-03-01 to 1970-01-01.
+const DAYS_BEFORE_1970: u64 = 719_468;
+/// The days of 400 years.
+const DAYS_PER_ERA: u64 = 146_097;
 
 /// Returns the words for the current one of the periods, such as `this week`.
 pub(super) fn this(period: BudgetPeriod) -> String {
@@ -50,14 +54,22 @@ pub fn budget_span(period: BudgetPeriod, now: SystemTime) -> BudgetSpan {
 }
 
 /// Returns the first day of the month of `day`, and the number of its days.
+///
+/// # Source
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`: years begin in March.
 fn month(day: u64) -> (u64, u64) {
-    let day_of_month = |day| {
-        let text = Timestamp(at(day)).to_string();
-        text.get(8..10).and_then(|day| day.parse::<u64>().ok()).unwrap_or(1)
-    };
-    let first = day + 1 - day_of_month(day).min(day + 1);
-    let days = (28..=31).find(|days| day_of_month(first + days) == 1);
-    (first, days.unwrap_or(31))
+    let of_era = (day + DAYS_BEFORE_1970) % DAYS_PER_ERA;
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - year_start(year);
+    let month = (5 * of_year + 2) / 153;
+    let start = |month| (153 * month + 2) / 5;
+    let end = if month == 11 { year_start(year + 1) - year_start(year) } else { start(month + 1) };
+    (day.saturating_sub(of_year - start(month)), end - start(month))
+}
+
+/// Returns the days of an era of 400 years before a year of it.
+fn year_start(year: u64) -> u64 {
+    365 * year + year / 4 - year / 100 + year / 400
 }
 
 fn at(day: u64) -> SystemTime {
@@ -97,6 +109,9 @@ mod tests {
         check(BudgetPeriod::Month, "2026-12-31T00:00:00Z", "2026-12-01", "2027-01-01");
         check(BudgetPeriod::Month, "2028-02-29T12:00:00Z", "2028-02-01", "2028-03-01");
         check(BudgetPeriod::Month, "2027-02-01T00:00:00Z", "2027-02-01", "2027-03-01");
+        check(BudgetPeriod::Month, "2000-02-29T00:00:00Z", "2000-02-01", "2000-03-01");
+        check(BudgetPeriod::Month, "2100-02-28T00:00:00Z", "2100-02-01", "2100-03-01");
+        check(BudgetPeriod::Month, "1970-01-01T00:00:00Z", "1970-01-01", "1970-02-01");
     }
 
     #[test]
