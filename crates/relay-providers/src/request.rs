@@ -49,7 +49,7 @@ struct Parts {
     endpoint: Endpoint,
     query: Option<Box<str>>,
     headers: HeaderMap,
-    body: MessagesBody,
+    body: Arc<MessagesBody>,
     client: Option<ClientCredential>,
     keys_allowed: bool,
     deadline: Option<Deadline>,
@@ -68,7 +68,7 @@ impl RelayRequest {
             endpoint,
             query,
             headers,
-            body,
+            body: Arc::new(body),
             client: None,
             keys_allowed: true,
             deadline: None,
@@ -141,6 +141,12 @@ impl RelayRequest {
     #[must_use]
     pub fn body(&self) -> &MessagesBody {
         &self.0.body
+    }
+
+    /// The client's body for work that outlives the request. It is shared, without a copy.
+    #[must_use]
+    pub fn shared_body(&self) -> Arc<MessagesBody> {
+        Arc::clone(&self.0.body)
     }
 
     /// The values that were added with [`with_extension`](Self::with_extension).

@@ -2,24 +2,30 @@
 //! it was not.
 //!
 //! ```text
-//! received ─ hashes the blocks ─▶ PromptDigest ─┐
-//! finished ─ tokens by kind ────────────────────┴▶ Session ─ compares with the turn before ─▶ CacheVerdict
+//! received ─┬▶ queue ─▶ thread: hashes the blocks ─▶ PromptDigest ─┐
+//! finished ─┘  bounded          tokens by kind ────────────────────┴▶ Session ─ compares with the turn before ─▶ CacheVerdict
 //! ```
+//! The data path adds to the queue and never waits. A body is held for 20 ms longer at most, and 32 MiB of bodies at one time.
+//!
 //! An upstream does not report why a prompt was not read from its cache. The digests show the first block or setting that differs
 //! from the turn before. No text of a prompt is kept.
 
+mod queue;
 mod report;
 mod session;
 mod verdict;
+mod worker;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, SystemTime};
 
-use relay_messages::PromptDigest;
+use relay_messages::{MessagesBody, PromptDigest};
 use relay_providers::{Endpoint, RelayRequest};
-use relay_server::{RecordHandle, RecordSubscriber, RequestRecord};
+use relay_server::{RecordHandle, RecordSubscriber, RequestId, RequestRecord};
 
+use queue::{Job, Queue};
 pub use report::{PrefixBreak, SessionReport, TurnReport};
 use session::{Session, SessionKey, Turn};
 pub use verdict::CacheVerdict;
@@ -38,14 +44,20 @@ pub struct PromptCache(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     capacity: usize,
+    queue: Queue,
+    /// Locked while jobs are done, in their order. The data path never locks it.
     state: Mutex<State>,
+    /// The thread that does the jobs, from the first one on; `None` if it could not be started.
+    worker: OnceLock<Option<Thread>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     sessions: HashMap<SessionKey, Session>,
     /// The digests of the requests under way, by the relay's id of the request.
-    under_way: HashMap<Box<str>, Arc<PromptDigest>>,
+    under_way: HashMap<RequestId, Arc<PromptDigest>>,
+    /// The jobs of the last round, all of which are done. Its allocation is used again.
+    jobs: Vec<Job>,
 }
 
 impl PromptCache {
@@ -53,14 +65,21 @@ impl PromptCache {
     /// dropped first.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self(Arc::new(Shared { capacity: capacity.max(1), state: Mutex::default() }))
+        Self(Arc::new(Shared {
+            capacity: capacity.max(1),
+            queue: Queue::default(),
+            state: Mutex::default(),
+            worker: OnceLock::new(),
+        }))
     }
 
-    /// Returns the sessions, the one with the latest request first.
+    /// Returns the sessions, the one with the latest request first. Requests that have ended before are part of them: their prompts
+    /// are read here if the thread has not done it yet.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionReport> {
-        let mut reports: Vec<_> =
-            self.lock().sessions.iter().map(|(key, session)| session.report(key)).collect();
+        let state = self.0.work();
+        let mut reports: Vec<_> = state.sessions.iter().map(|(key, session)| session.report(key)).collect();
+        drop(state);
         reports.sort_by_key(|report| std::cmp::Reverse(report.last_unix_ms));
         reports
     }
@@ -68,7 +87,7 @@ impl PromptCache {
     /// Returns the number of sessions.
     #[must_use]
     pub fn session_count(&self) -> usize {
-        self.lock().sessions.len()
+        self.0.work().sessions.len()
     }
 
     /// Returns the verdict on the turn of a request that has ended, and the place at which its prefix broke. `None` if the request
@@ -76,27 +95,90 @@ impl PromptCache {
     #[cfg(feature = "ledger")]
     pub(crate) fn verdict(&self, record: &RequestRecord) -> Option<(CacheVerdict, Option<String>)> {
         let key = SessionKey::of(record)?;
-        self.lock().sessions.get(&key)?.verdict(record.id.as_str())
+        self.0.work().sessions.get(&key)?.verdict(record.id.as_str())
     }
 
-    fn turn(&self, key: SessionKey, digest: Arc<PromptDigest>, turn: &Turn<'_>) {
-        let mut state = self.lock();
-        if !state.sessions.contains_key(&key) {
-            state.make_room(self.0.capacity, turn.at);
-        }
-        let session = state.sessions.entry(key.clone()).or_insert_with(|| Session::new(turn.at));
-        if let Some(alarm) = session.turn(digest, turn) {
-            drop(state);
-            alarm.log(&key.session, turn);
-        }
+    /// The number of requests that were not diagnosed, since too many prompts were waiting.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.0.queue.dropped()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn push(&self, job: Job) {
+        if !self.0.queue.push(job) {
+            return;
+        }
+        match self.0.worker.get_or_init(|| self.start()) {
+            Some(worker) => worker.unpark(),
+            None => drop(self.0.work()),
+        }
+    }
+}
+
+impl PromptCache {
+    /// Starts the thread. It ends once the last clone has been dropped.
+    fn start(&self) -> Option<Thread> {
+        let shared = Arc::downgrade(&self.0);
+        let work = move || shared.upgrade().map(|shared| drop(shared.work())).is_some();
+        worker::start(work).ok()
+    }
+}
+
+impl Shared {
+    /// Does all jobs that wait.
+    fn work(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = std::mem::take(&mut state.jobs);
+        self.queue.take(&mut jobs);
+        for job in jobs.drain(..) {
+            match job {
+                Job::Received { id, key, body } => state.received(id, &key, &body),
+                Job::Finished(record) => state.finished(&record, self.capacity),
+            }
+        }
+        state.jobs = jobs;
+        state
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(Some(worker)) = self.worker.get() {
+            worker.unpark();
+        }
     }
 }
 
 impl State {
+    fn received(&mut self, id: RequestId, key: &SessionKey, body: &MessagesBody) {
+        if self.under_way.len() >= UNDER_WAY {
+            return;
+        }
+        let before = self.sessions.get(key).map(Session::digests).unwrap_or_default();
+        let before: Vec<&PromptDigest> = before.iter().map(|digest| &**digest).collect();
+        self.under_way.insert(id, Arc::new(PromptDigest::of_turn(body, &before)));
+    }
+
+    fn finished(&mut self, record: &RequestRecord, capacity: usize) {
+        let Some(key) = SessionKey::of(record) else { return };
+        let Some(digest) = self.under_way.remove(&record.id) else { return };
+        // A request that failed has read and written no cache.
+        if let Some(turn) = Turn::of(record) {
+            self.turn(key, digest, &turn, capacity);
+        }
+    }
+
+    fn turn(&mut self, key: SessionKey, digest: Arc<PromptDigest>, turn: &Turn<'_>, capacity: usize) {
+        if !self.sessions.contains_key(&key) {
+            self.make_room(capacity, turn.at);
+        }
+        let name = Arc::clone(&key.session);
+        let session = self.sessions.entry(key).or_insert_with(|| Session::new(turn.at));
+        if let Some(alarm) = session.turn(digest, turn) {
+            alarm.log(&name, turn);
+        }
+    }
+
     /// Drops idle sessions, and the session without a request for the longest time if there are still `capacity`.
     fn make_room(&mut self, capacity: usize, now: SystemTime) {
         self.sessions.retain(|_, session| now.duration_since(session.last()).is_ok_and(|idle| idle < IDLE));
@@ -113,23 +195,14 @@ impl RecordSubscriber for PromptCache {
         if request.endpoint() != Endpoint::Messages {
             return;
         }
-        let Some(key) = SessionKey::of(&handle.snapshot()) else { return };
-        let before = self.lock().sessions.get(&key).map(Session::digests).unwrap_or_default();
-        // Without the lock: a large prompt takes some time.
-        let before: Vec<&PromptDigest> = before.iter().map(|digest| &**digest).collect();
-        let digest = Arc::new(PromptDigest::of_turn(request.body(), &before));
-        let mut state = self.lock();
-        if state.under_way.len() < UNDER_WAY {
-            state.under_way.insert(handle.id().as_str().into(), digest);
+        if let Some(key) = SessionKey::of(&handle.snapshot()) {
+            self.push(Job::Received { id: handle.id().clone(), key, body: request.shared_body() });
         }
     }
 
     fn finished(&self, record: &Arc<RequestRecord>) {
-        let Some(key) = SessionKey::of(record) else { return };
-        let Some(digest) = self.lock().under_way.remove(record.id.as_str()) else { return };
-        // A request that failed has read and written no cache.
-        if let Some(turn) = Turn::of(record) {
-            self.turn(key, digest, &turn);
+        if record.endpoint == Some(Endpoint::Messages) && record.session.is_some() {
+            self.push(Job::Finished(Arc::clone(record)));
         }
     }
 }

@@ -51,7 +51,9 @@ impl Scene {
             cost: CostSum::known(Usd::from_nanos(1_000_000)),
         };
         let key = SessionKey { client: None, session: session.into() };
-        self.cache.turn(key, Arc::new(PromptDigest::of(&body)), &turn);
+        let digest = Arc::new(PromptDigest::of(&body));
+        let capacity = self.cache.0.capacity;
+        self.cache.0.work().turn(key, digest, &turn, capacity);
         self.last().verdict
     }
 
