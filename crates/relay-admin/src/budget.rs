@@ -10,7 +10,6 @@
 //! An answer counts when it has ended. Requests without a known price count nothing. Each process counts for itself: the requests of
 //! another process that writes to the same ledger count from the next start on.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,6 +20,7 @@ use relay_server::spending::{Spending, budget_span};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::hasher::FastMap;
 #[cfg(feature = "ledger")]
 use crate::ledger::{LedgerError, LedgerReader};
 
@@ -48,18 +48,31 @@ pub struct Budgets(Arc<Mutex<Clients>>);
 
 /// The amounts of each client by the day since 1970.
 #[derive(Debug, Default)]
-struct Clients(HashMap<Arc<str>, BTreeMap<i64, Usd>>);
+struct Clients(FastMap<Arc<str>, Days>);
+
+/// The amounts of the last days, in the order of the days.
+type Days = Vec<(i64, Usd)>;
 
 impl Clients {
     fn add(&mut self, client: &Arc<str>, day: i64, cost: Usd) {
-        if !self.0.contains_key(client) && self.0.len() >= CLIENTS {
-            return;
+        if let Some(days) = self.0.get_mut(client) {
+            add(days, day, cost);
+        } else if self.0.len() < CLIENTS {
+            self.0.insert(Arc::clone(client), vec![(day, cost)]);
         }
-        let days = self.0.entry(Arc::clone(client)).or_default();
-        *days.entry(day).or_default() = days.get(&day).copied().unwrap_or_default() + cost;
-        while days.len() as i64 > DAYS {
-            days.pop_first();
-        }
+    }
+}
+
+/// Adds an amount to its day. The latest day is the usual one.
+fn add(days: &mut Days, day: i64, cost: Usd) {
+    let later = days.iter().rev().take_while(|(known, _)| *known > day).count();
+    let end = days.len() - later;
+    match days[..end].last_mut() {
+        Some((known, amount)) if *known == day => *amount = *amount + cost,
+        _ => days.insert(end, (day, cost)),
+    }
+    if days.len() > DAYS as usize {
+        days.remove(0);
     }
 }
 
@@ -141,12 +154,13 @@ impl Budgets {
 
 impl Spending for Budgets {
     fn spent(&self, client: &str, since: SystemTime) -> Usd {
-        let clients = self.lock();
         // Amounts of later days come from a clock that was wrong: they would be spent until then. One day is for a clock that is
         // set back a little around midnight.
         let (first, last) = (day_of(since), day_of(SystemTime::now()) + 1);
-        let Some(days) = clients.0.get(client).filter(|_| first <= last) else { return Usd::ZERO };
-        days.range(first..=last).map(|(_, cost)| *cost).sum()
+        let clients = self.lock();
+        let days = clients.0.get(client).into_iter().flatten().rev();
+        let days = days.skip_while(|(day, _)| *day > last).take_while(|(day, _)| *day >= first);
+        days.map(|(_, cost)| *cost).sum()
     }
 }
 

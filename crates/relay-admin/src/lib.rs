@@ -17,6 +17,7 @@ mod cost;
 #[cfg(feature = "dashboard")]
 pub mod dashboard;
 pub mod events;
+mod hasher;
 #[cfg(feature = "ledger")]
 pub mod ledger;
 pub mod metrics;

@@ -1,10 +1,12 @@
 //! The last requests, and those that are under way.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use relay_server::{RecordHandle, RecordSubscriber, RequestId, RequestRecord};
+
+use crate::hasher::FastMap;
 
 /// The most requests under way that are listed. Further ones are listed once they have ended.
 const RUNNING: usize = 10_000;
@@ -41,7 +43,8 @@ struct Shared {
 struct Requests {
     /// The number of the last request.
     last: u64,
-    running: HashMap<RequestId, (u64, RecordHandle)>,
+    /// By the [`address`] of the id, of which the handle has a clone.
+    running: FastMap<usize, (u64, RecordHandle)>,
     /// In the order in which they ended.
     ended: VecDeque<Listed>,
 }
@@ -102,13 +105,13 @@ impl RecordSubscriber for Recent {
         requests.last += 1;
         if requests.running.len() < RUNNING {
             let number = requests.last;
-            requests.running.insert(record.id().clone(), (number, record.clone()));
+            requests.running.insert(address(record.id()), (number, record.clone()));
         }
     }
 
     fn finished(&self, record: &Arc<RequestRecord>) {
         let mut requests = self.lock();
-        let running = requests.running.remove(&record.id);
+        let running = requests.running.remove(&address(&record.id));
         if is_probe(record) {
             return;
         }
@@ -128,6 +131,11 @@ impl RecordSubscriber for Recent {
         drop(requests);
         drop((oldest, running));
     }
+}
+
+/// Returns the address of the text of an id. All clones of an id share it, and no other id has it meanwhile.
+fn address(id: &RequestId) -> usize {
+    id.as_str().as_ptr().addr()
 }
 
 /// Returns `true` for a request by which a machine checks the relay.

@@ -25,6 +25,8 @@ pub(super) enum Content {
     Ended(Arc<RequestRecord>),
     /// An event of this name with this JSON.
     Json(&'static str, Bytes),
+    /// Nothing: the content was moved to a shared event.
+    None,
 }
 
 impl Event {
@@ -44,6 +46,7 @@ impl Content {
             Self::Started(record) => request(&record.snapshot()),
             Self::Ended(record) => request(record),
             Self::Json(name, data) => Some((name, data.clone())),
+            Self::None => None,
         }
     }
 }

@@ -11,8 +11,27 @@ pub(super) struct Ring {
     capacity: usize,
     /// The number of the last event.
     last: u64,
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Slot>,
     is_closed: bool,
+}
+
+/// The place of an event. An event is shared only if there are readers: most have none.
+#[derive(Debug)]
+pub(super) enum Slot {
+    Unread(Content),
+    Shared(Arc<Event>),
+}
+
+impl Slot {
+    /// Shares the event, whose number is `number`.
+    fn share(&mut self, number: u64) -> Arc<Event> {
+        let event = match std::mem::replace(self, Self::Unread(Content::None)) {
+            Self::Unread(content) => Arc::new(Event::new(number, content)),
+            Self::Shared(event) => event,
+        };
+        *self = Self::Shared(Arc::clone(&event));
+        event
+    }
 }
 
 /// The answer of the ring to a reader.
@@ -31,13 +50,13 @@ impl Ring {
     }
 
     /// Adds an event, and returns the one that has made room for it.
-    pub(super) fn push(&mut self, content: Content) -> Option<Arc<Event>> {
+    pub(super) fn push(&mut self, content: Content) -> Option<Slot> {
         let oldest = match self.events.len() < self.capacity {
             true => None,
             false => self.events.pop_front(),
         };
         self.last += 1;
-        self.events.push_back(Arc::new(Event::new(self.last, content)));
+        self.events.push_back(Slot::Unread(content));
         oldest
     }
 
@@ -51,14 +70,15 @@ impl Ring {
     }
 
     /// Returns at most `limit` events after number `last`.
-    pub(super) fn after(&self, last: u64, limit: usize) -> Found {
+    pub(super) fn after(&mut self, last: u64, limit: usize) -> Found {
         let missed = self.missed(last);
         if missed == 0 {
             return if self.is_closed { Found::End } else { Found::Nothing };
         }
         let Some(start) = (self.events.len() as u64).checked_sub(missed) else { return Found::End };
         let start = usize::try_from(start).unwrap_or(usize::MAX);
-        Found::Events(self.events.iter().skip(start).take(limit).cloned().collect())
+        let slots = self.events.iter_mut().skip(start).take(limit);
+        Found::Events((last + 1..).zip(slots).map(|(number, slot)| slot.share(number)).collect())
     }
 
     pub(super) fn close(&mut self) {

@@ -1,6 +1,6 @@
 //! The ring of events, and the wake-up of its readers.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -36,7 +36,10 @@ impl Shared {
         // The event that makes room is freed without the lock.
         let oldest = self.lock().push(content);
         drop(oldest);
-        self.changed.notify_waiters();
+        // A reader counts before it looks at the ring for the first time.
+        if self.readers.load(Ordering::Relaxed) > 0 {
+            self.changed.notify_waiters();
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Ring> {

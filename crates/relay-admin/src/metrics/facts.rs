@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 use relay_config::ProviderName;
-use relay_routing::Usd;
+use relay_providers::Usage;
+use relay_routing::{AttemptRecord, Usd};
 use relay_server::{RequestEnd, RequestRecord};
 
 use super::keys::{Endpoint, Outcome};
@@ -14,9 +15,13 @@ pub(super) fn is_confirmed(record: &RequestRecord) -> bool {
 }
 
 /// Returns the provider whose answer the client got, or else that of the last attempt.
-pub(super) fn provider(record: &RequestRecord) -> Option<&str> {
-    let last = record.attempts.last().map(|attempt| &attempt.provider);
-    record.provider.as_ref().or(last).map(ProviderName::as_str)
+pub(super) fn provider_name(record: &RequestRecord) -> Option<&ProviderName> {
+    record.provider.as_ref().or_else(|| record.attempts.last().map(|attempt| &attempt.provider))
+}
+
+/// Returns `true` if an attempt itself has tokens or a cost.
+pub(super) fn has_attempt_usage(attempt: &AttemptRecord) -> bool {
+    attempt.usage.is_some() || attempt.cost.is_some()
 }
 
 pub(super) fn has_usage(record: &RequestRecord) -> bool {
@@ -24,7 +29,10 @@ pub(super) fn has_usage(record: &RequestRecord) -> bool {
 }
 
 pub(super) fn has_tokens(record: &RequestRecord) -> bool {
-    record.usage.total_input_tokens().is_some() || record.usage.output_tokens.is_some()
+    let Usage { input_tokens, cache_creation_input_tokens, cache_read_input_tokens, output_tokens, .. } =
+        record.usage;
+    let counts = [input_tokens, cache_creation_input_tokens, cache_read_input_tokens, output_tokens];
+    counts.iter().any(Option::is_some)
 }
 
 /// Returns `true` if the price of the answer is unknown. Failed attempts do not count.

@@ -23,7 +23,7 @@ pub(super) const TOKEN_BOUNDS: [f64; 12] =
     [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0, 4_194_304.0];
 
 /// The buckets of a histogram: one for each bound, and one for the values above all of them.
-const MAX_BUCKETS: usize = 16;
+pub(super) const MAX_BUCKETS: usize = 16;
 
 /// A histogram of whole numbers of a unit, such as nanoseconds.
 pub(super) struct Histogram {

@@ -26,7 +26,9 @@
 
 mod counters;
 mod encode;
+mod exemplars;
 mod facts;
+mod found;
 mod gauges;
 mod histogram;
 mod keys;

@@ -1,17 +1,14 @@
 //! The series of requests and attempts: their labels and values.
 
-use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
-use prometheus_client::metrics::exemplar::{CounterWithExemplar, HistogramWithExemplars};
 use relay_providers::{EventGaps, GAP_BOUNDS, Usage};
 use relay_routing::Usd;
-use relay_server::RequestId;
 
 use super::counters::add;
+use super::exemplars::{Exemplar, ExemplarCounter, ExemplarHistogram};
 use super::histogram::{HEAD_BOUNDS, Histogram, REQUEST_BOUNDS, TOKEN_BOUNDS};
 
 /// Names and values of labels. The first one is the provider.
@@ -31,31 +28,8 @@ impl<T> Labelled<T> {
     }
 }
 
-/// The label of an exemplar: the id of a request.
-#[derive(Debug, Clone)]
-pub(super) struct ExemplarId(RequestId);
-
-impl ExemplarId {
-    /// The longest id that an exemplar may have: 128 characters, without those of the name.
-    const LONGEST: usize = 128 - "request_id".len();
-
-    /// Creates the label; `None` if the id is too long.
-    ///
-    /// # Source
-    /// OpenMetrics 1.0, "Exemplars": names and values of at most 128 characters together.
-    pub(super) fn new(id: &RequestId) -> Option<Self> {
-        (id.as_str().len() <= Self::LONGEST).then(|| Self(id.clone()))
-    }
-}
-
-impl EncodeLabelSet for ExemplarId {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        [("request_id", self.0.as_str())].encode(encoder)
-    }
-}
-
 /// The count of requests.
-pub(super) type RequestSeries = Labelled<CounterWithExemplar<ExemplarId>>;
+pub(super) type RequestSeries = Labelled<ExemplarCounter>;
 
 /// The kinds of tokens, in the order of [`UsageCounts::tokens`].
 pub(super) const TOKEN_KINDS: [&str; 5] =
@@ -110,33 +84,28 @@ fn tokens(usage: &Usage) -> [u64; TOKEN_KINDS.len()] {
 /// The times of requests.
 #[derive(Debug)]
 pub(super) struct Times {
-    pub(super) duration: HistogramWithExemplars<ExemplarId>,
+    pub(super) duration: ExemplarHistogram,
     pub(super) head: Histogram,
 }
 
 impl Times {
     pub(super) fn new() -> Self {
-        Self {
-            duration: HistogramWithExemplars::new(REQUEST_BOUNDS.into_iter()),
-            head: Histogram::seconds(&HEAD_BOUNDS),
-        }
+        Self { duration: ExemplarHistogram::new(&REQUEST_BOUNDS), head: Histogram::seconds(&HEAD_BOUNDS) }
     }
 }
 
 /// Facts about successful answers. A histogram exists from its first value on.
 #[derive(Debug, Default)]
 pub(super) struct AnswerSeries {
-    pub(super) first_content: OnceLock<HistogramWithExemplars<ExemplarId>>,
+    pub(super) first_content: OnceLock<ExemplarHistogram>,
     pub(super) gaps: OnceLock<Histogram>,
     pub(super) input_tokens: OnceLock<Histogram>,
     pub(super) output_tokens: OnceLock<Histogram>,
 }
 
 impl AnswerSeries {
-    pub(super) fn add_first_content(&self, time: Duration, exemplar: Option<ExemplarId>, at: SystemTime) {
-        let histogram =
-            self.first_content.get_or_init(|| HistogramWithExemplars::new(HEAD_BOUNDS.into_iter()));
-        histogram.observe(time.as_secs_f64(), exemplar, Some(at));
+    pub(super) fn add_first_content(&self, time: Duration, request: &Exemplar<'_>) {
+        self.first_content.get_or_init(|| ExemplarHistogram::new(&HEAD_BOUNDS)).observe(time, request);
     }
 
     pub(super) fn add_gaps(&self, gaps: &EventGaps) {

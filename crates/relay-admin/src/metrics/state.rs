@@ -4,19 +4,22 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use relay_providers::Usage;
 use relay_routing::AttemptRecord;
 use relay_server::{RequestEnd, RequestRecord};
 
-use super::counters::add;
 use super::facts::{
-    endpoint, has_answer, has_usage, is_confirmed, is_unpriced, outcome, provider, remaining_cost, status,
+    endpoint, has_answer, has_attempt_usage, has_usage, is_confirmed, outcome, provider_name, status,
 };
+use super::found::{AttemptSeries, Found, Place, RecordSeries};
 use super::histogram::{HEAD_BOUNDS, Histogram};
 use super::keys::{AnswerKey, AttemptKey, RequestKey, TimeKey, UpstreamKey, UsageKey};
-use super::series::{AnswerSeries, ExemplarId, Labelled, Labels, RequestSeries, Times, UsageCounts};
+use super::series::{AnswerSeries, Labelled, Labels, RequestSeries, Times, UsageCounts};
 use super::table::Table;
 use super::values::{ValueId, Values};
+use crate::hasher::FastMap;
+
+/// The maximum number of distinct sets of labels whose series are remembered.
+const FOUND: usize = 16_384;
 
 /// The numbers of distinct values and of series, at most. What exceeds them is counted as `other`.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +46,8 @@ pub(super) struct State {
     pub(super) answers: Table<AnswerKey, Labelled<AnswerSeries>>,
     pub(super) attempts: Table<AttemptKey, Labelled<AtomicU64>>,
     pub(super) upstreams: Table<UpstreamKey, Labelled<Histogram>>,
+    /// The series of the records with the same labels, by [`Place::hash`]. Once there are [`FOUND`], all of them are removed.
+    found: FastMap<u64, Found>,
 }
 
 /// The ids of the labels of a request.
@@ -71,69 +76,76 @@ impl State {
             answers: Table::new(bounds.series),
             attempts: Table::new(bounds.series),
             upstreams: Table::new(bounds.series),
+            found: FastMap::default(),
         }
     }
 
-    /// Counts a request. Returns `None` if a label or series has to be added first, and true if a label had no room.
-    pub(super) fn observe(&self, record: &RequestRecord) -> Option<bool> {
+    /// Returns the series of the records with the labels of `record`, if they are remembered.
+    pub(super) fn remembered(&self, place: Place, record: &RequestRecord) -> Option<&RecordSeries> {
+        self.found.get(&place.hash)?.series_of(record, place)
+    }
+
+    /// Remembers the series of the records with the labels of `record`.
+    pub(super) fn remember(&mut self, place: Place, record: &RequestRecord, series: RecordSeries) {
+        if series.is_other {
+            return;
+        }
+        if self.found.len() >= FOUND {
+            self.found.clear();
+        }
+        self.found.insert(place.hash, Found::new(record, series));
+    }
+
+    /// Searches the series of a request. Returns `None` if a label or series has to be added first.
+    pub(super) fn find(&self, record: &RequestRecord) -> Option<RecordSeries> {
         let ids = self.ids(record)?;
-        let requests = self.requests.find(request_key(record, ids))?;
-        let times = self.times.find(time_key(record, ids))?;
-        let usage = match has_usage(record) {
-            true => Some(self.usage.find(ids.usage())?),
-            false => None,
+        let mut series = RecordSeries {
+            requests: self.requests.find(request_key(record, ids))?,
+            times: self.times.find(time_key(record, ids))?,
+            usage: None,
+            answer: None,
+            attempts: Vec::with_capacity(record.attempts.len()),
+            overflows: ids.is_overflow(record).into(),
+            is_other: [ids.provider, ids.model, ids.client].contains(&ValueId::OTHER),
         };
-        let answer = match has_answer(record) {
-            true => Some(self.answers.find(ids.answer())?),
-            false => None,
-        };
-
-        let (exemplar, at) = (ExemplarId::new(&record.id), record.started_at + record.duration());
-        requests.value.inc_by(1, exemplar.clone(), Some(at));
-        times.value.duration.observe(record.duration().as_secs_f64(), exemplar.clone(), Some(at));
-        if let Some(head) = record.head {
-            times.value.head.observe(head);
+        if has_usage(record) {
+            series.usage = Some(self.usage.find(ids.usage())?);
         }
-        if let Some(usage) = usage {
-            add_usage(&usage.value, record);
+        if has_answer(record) {
+            series.answer = Some(self.answers.find(ids.answer())?);
         }
-        if let Some(answer) = answer {
-            if let Some(time) = record.first_content {
-                answer.value.add_first_content(time, exemplar, at);
-            }
-            answer.value.add_gaps(&record.gaps);
-            answer.value.add_usage(&record.usage);
+        for attempt in &record.attempts {
+            self.find_attempt(ids, attempt, &mut series)?;
         }
-        Some(ids.is_overflow(record))
+        Some(series)
     }
 
-    /// Counts an attempt. Returns `None` if a label or series has to be added first, and true if a label had no room.
-    pub(super) fn observe_attempt(&self, record: &RequestRecord, attempt: &AttemptRecord) -> Option<bool> {
+    /// Searches the series of an attempt of a request, and adds it to those of the request.
+    fn find_attempt(&self, ids: Ids, attempt: &AttemptRecord, series: &mut RecordSeries) -> Option<()> {
         let provider = self.providers.find(attempt.provider.as_str())?;
         let credential = self.credentials.find(attempt.credential.as_str())?;
         let result = self.results.find(attempt.result)?;
-        let count = self.attempts.find(AttemptKey { provider, credential, result })?;
-        let time = self.upstreams.find(UpstreamKey { provider, result })?;
-        if attempt.usage.is_some() || attempt.cost.is_some() {
-            let ids = Ids { provider, ..self.ids(record)? };
-            let usage = &self.usage.find(ids.usage())?.value;
-            if let Some(tokens) = &attempt.usage {
-                usage.add(tokens);
-            }
-            match (attempt.cost, attempt.usage) {
-                (Some(cost), _) => usage.add_cost(cost),
-                // A failed attempt that is billed.
-                (None, Some(tokens)) if tokens != Usage::default() => add(&usage.unpriced, 1),
-                _ => {}
-            }
-        }
-        add(&count.value, 1);
-        time.value.observe(attempt.latency);
-        Some(credential == ValueId::OTHER)
+        let usage = match has_attempt_usage(attempt) {
+            true => Some(self.usage.find(Ids { provider, ..ids }.usage())?),
+            false => None,
+        };
+        series.overflows += u64::from(credential == ValueId::OTHER);
+        series.is_other |= [provider, credential, result].contains(&ValueId::OTHER);
+        series.attempts.push(AttemptSeries {
+            count: self.attempts.find(AttemptKey { provider, credential, result })?,
+            time: self.upstreams.find(UpstreamKey { provider, result })?,
+            usage,
+        });
+        Some(())
     }
 
-    /// Adds the labels and series of a request.
+    /// Adds the labels and series of a request and of its attempts.
     pub(super) fn add(&mut self, record: &RequestRecord) {
+        self.add_request(record);
+        record.attempts.iter().for_each(|attempt| self.add_attempt(record, attempt));
+    }
+
+    fn add_request(&mut self, record: &RequestRecord) {
         self.add_values(record);
         let Some(ids) = self.ids(record) else { return };
         let (providers, models, clients) = (&self.providers, &self.models, &self.clients);
@@ -179,8 +191,7 @@ impl State {
         }
     }
 
-    /// Adds the labels and series of an attempt.
-    pub(super) fn add_attempt(&mut self, record: &RequestRecord, attempt: &AttemptRecord) {
+    fn add_attempt(&mut self, record: &RequestRecord, attempt: &AttemptRecord) {
         let provider = self.providers.add(attempt.provider.as_str());
         let credential = self.credentials.add(attempt.credential.as_str());
         let result = self.results.add(attempt.result);
@@ -200,10 +211,9 @@ impl State {
             ]),
             value: Histogram::seconds(&HEAD_BOUNDS),
         });
-        if attempt.usage.is_none() && attempt.cost.is_none() {
+        if !has_attempt_usage(attempt) {
             return;
         }
-        self.add_values(record);
         let Some(ids) = self.ids(record) else { return };
         let (providers, models, clients) = (&self.providers, &self.models, &self.clients);
         self.usage.add(Ids { provider, ..ids }.usage(), |key| Labelled {
@@ -218,8 +228,8 @@ impl State {
 
     /// Adds the values of the labels of a request.
     fn add_values(&mut self, record: &RequestRecord) {
-        if let Some(provider) = provider(record) {
-            self.providers.add(provider);
+        if let Some(provider) = provider_name(record) {
+            self.providers.add(provider.as_str());
         }
         if let Some(client) = &record.client {
             self.clients.add(client);
@@ -240,7 +250,8 @@ impl State {
             },
         };
         Some(Ids {
-            provider: provider(record).map_or(Some(ValueId::NONE), |name| self.providers.find(name))?,
+            provider: provider_name(record)
+                .map_or(Some(ValueId::NONE), |name| self.providers.find(name.as_str()))?,
             client: record.client.as_deref().map_or(Some(ValueId::NONE), |name| self.clients.find(name))?,
             model,
         })
@@ -256,6 +267,7 @@ impl State {
 
     pub(super) fn retain(&mut self, is_kept: &impl Fn(&str, Option<&str>) -> bool) {
         let knows = |provider: &str| is_constant(provider) || is_kept(provider, None);
+        self.found.clear();
         self.requests.retain(|series| knows(series.provider()));
         self.usage.retain(|series| knows(series.provider()));
         self.times.retain(|series| knows(series.provider()));
@@ -298,15 +310,6 @@ fn is_constant(provider: &str) -> bool {
 fn is_kept_attempt<T>(series: &Labelled<T>, is_kept: &impl Fn(&str, Option<&str>) -> bool) -> bool {
     let credential = series.labels.get(1).map_or("none", |(_, credential)| credential);
     is_constant(series.provider()) || credential == "other" || is_kept(series.provider(), Some(credential))
-}
-
-fn add_usage(counts: &UsageCounts, record: &RequestRecord) {
-    counts.add(&record.usage);
-    if let Some(cost) = remaining_cost(record) {
-        counts.add_cost(cost);
-    }
-    add(&counts.unpriced, u64::from(is_unpriced(record)));
-    add(&counts.estimated, u64::from(record.is_estimated));
 }
 
 fn request_key(record: &RequestRecord, ids: Ids) -> RequestKey {

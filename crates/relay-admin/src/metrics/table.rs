@@ -1,8 +1,10 @@
 //! A bounded table of series.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash};
 use std::sync::Arc;
+
+use crate::hasher::FastHasher;
 
 /// The key of a series: ids of label values.
 pub(super) trait Key: Copy + Eq + Hash {
@@ -13,7 +15,7 @@ pub(super) trait Key: Copy + Eq + Hash {
 /// Series by their keys. Once there are `limit`, further ones are counted in the series of their collapsed key.
 #[derive(Debug)]
 pub(super) struct Table<K, S> {
-    series: HashMap<K, Arc<S>, BuildHasherDefault<IdHasher>>,
+    series: HashMap<K, Arc<S>, BuildHasherDefault<FastHasher>>,
     limit: usize,
 }
 
@@ -23,12 +25,12 @@ impl<K: Key, S> Table<K, S> {
     }
 
     /// Returns the series of `key`; `None` if it has to be added first.
-    pub(super) fn find(&self, key: K) -> Option<&S> {
+    pub(super) fn find(&self, key: K) -> Option<Arc<S>> {
         let found = match self.series.get(&key) {
             None if self.series.len() >= self.limit => self.series.get(&key.collapsed()),
             found => found,
         };
-        found.map(Arc::as_ref)
+        found.cloned()
     }
 
     /// Adds the series of `key`, or that of its collapsed key if the table is full.
@@ -46,46 +48,6 @@ impl<K: Key, S> Table<K, S> {
     /// Removes the series for which `is_kept` returns `false`.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&S) -> bool) {
         self.series.retain(|_, series| is_kept(series));
-    }
-}
-
-/// A fast hasher for ids and for label values. Clients choose some values, but a table has a small bound of them, so that a
-/// search among equal hashes is bounded too.
-#[derive(Debug, Default)]
-pub(super) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        self.write_u64(u64::from_le_bytes(last) ^ (rest.len() as u64) << 56);
-    }
-
-    fn write_u8(&mut self, number: u8) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u16(&mut self, number: u16) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // The golden ratio, in 64 bits. The table reads the upper bits too, so that the product needs no further mixing.
-        self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_isize(&mut self, number: isize) {
-        self.write_u64(number.cast_unsigned() as u64);
     }
 }
 
@@ -108,8 +70,8 @@ mod tests {
         for key in [Pair(1, 1), Pair(1, 2), Pair(1, 3), Pair(1, 4)] {
             table.add(key, |key| key);
         }
-        assert_eq!(table.find(Pair(1, 2)), Some(&Pair(1, 2)));
-        assert_eq!(table.find(Pair(1, 4)), Some(&Pair(1, 0)));
+        assert_eq!(table.find(Pair(1, 2)), Some(Pair(1, 2).into()));
+        assert_eq!(table.find(Pair(1, 4)), Some(Pair(1, 0).into()));
         assert_eq!(table.find(Pair(2, 1)), None, "the collapsed series of another group does not exist yet");
         assert_eq!(table.all().len(), 3);
     }

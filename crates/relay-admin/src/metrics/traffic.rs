@@ -7,6 +7,7 @@ use relay_server::RequestRecord;
 
 use super::counters::add;
 use super::facts::endpoint;
+use super::found::{Place, RecordSeries};
 use super::histogram::{Histogram, OWN_BOUNDS};
 use super::keys::Endpoint;
 use super::state::{Bounds, State};
@@ -60,25 +61,41 @@ impl Traffic {
         if let Some(time) = record.own_time {
             series.own_time.observe(time);
         }
-        self.observe(|state| state.observe(record), |state| state.add(record));
-        for attempt in &record.attempts {
-            self.observe(
-                |state| state.observe_attempt(record, attempt),
-                |state| state.add_attempt(record, attempt),
-            );
+        self.observe(record);
+    }
+
+    /// Counts a request and its attempts in their series, which are added first if they are new.
+    fn observe(&self, record: &RequestRecord) {
+        let place = Place::of(record);
+        if self.observe_known(record, place) {
+            return;
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.add(record);
+        let Some(series) = state.find(record) else { return };
+        self.count(&series, record);
+        state.remember(place, record, series);
+    }
+
+    /// Counts a request whose labels and series exist. Returns `false` if they have to be added first, or to be remembered.
+    fn observe_known(&self, record: &RequestRecord, place: Place) -> bool {
+        let state = self.read();
+        if let Some(series) = state.remembered(place, record) {
+            self.count(series, record);
+            return true;
+        }
+        match state.find(record) {
+            Some(series) if series.is_other => {
+                self.count(&series, record);
+                true
+            }
+            _ => false,
         }
     }
 
-    /// Observes facts in their series, which are added first if they are new.
-    fn observe(&self, observe: impl Fn(&State) -> Option<bool>, add: impl FnOnce(&mut State)) {
-        let observed = observe(&self.read());
-        let is_overflow = observed.or_else(|| {
-            add(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
-            observe(&self.read())
-        });
-        if is_overflow == Some(true) {
-            self.overflows.fetch_add(1, Ordering::Relaxed);
-        }
+    fn count(&self, series: &RecordSeries, record: &RequestRecord) {
+        series.count(record);
+        add(&self.overflows, series.overflows);
     }
 
     /// Removes the series of providers and keys that `is_kept` does not know. `None` is the key of a whole provider.

@@ -1,10 +1,9 @@
 //! Label values: distinct texts, each with a small id, up to a limit.
 
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use super::table::IdHasher;
+use crate::hasher::FastMap;
 
 /// The longest text that becomes a label value, in bytes.
 const LONGEST: usize = 128;
@@ -23,7 +22,7 @@ impl ValueId {
 /// The distinct values of one label.
 #[derive(Debug)]
 pub(super) struct Values {
-    ids: HashMap<Arc<str>, ValueId, BuildHasherDefault<IdHasher>>,
+    ids: FastMap<Arc<str>, ValueId>,
     texts: HashMap<ValueId, Arc<str>>,
     next: u32,
     limit: usize,

@@ -1,6 +1,5 @@
 //! The prices of the providers of a configuration.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -18,6 +17,7 @@ use super::rule::Rule;
 use super::schedule::is_peak;
 use super::table::AS_OF;
 use super::tools::ToolRates;
+use crate::hasher::FastMap;
 
 /// The prices of the models of a configuration's providers.
 ///
@@ -40,7 +40,7 @@ use super::tools::ToolRates;
 /// ```
 #[derive(Debug)]
 pub struct PriceTable {
-    providers: HashMap<ProviderName, Priced>,
+    providers: FastMap<ProviderName, Priced>,
     rules: Vec<Rule>,
 }
 

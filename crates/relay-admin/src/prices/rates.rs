@@ -58,7 +58,17 @@ pub(super) fn total(tokens: u128, factors: impl IntoIterator<Item = Factor>, too
         divisor *= Factor::UNIT;
     }
     let sum = sum.saturating_add(tools.saturating_mul(divisor));
-    let divisor = divisor * PICOS;
+    rounded(sum, divisor * PICOS)
+}
+
+/// Divides `sum`, and rounds half of a nanodollar upwards.
+fn rounded(sum: u128, divisor: u128) -> Usd {
+    // A division of 64 bits costs a fraction of one of 128 bits, and is enough for 18 million dollars.
+    if let (Ok(sum), Ok(divisor)) = (u64::try_from(sum), u64::try_from(divisor))
+        && let Some(sum) = sum.checked_add(divisor / 2)
+    {
+        return Usd::from_nanos(sum / divisor);
+    }
     let nanos = sum.saturating_add(divisor / 2) / divisor;
     Usd::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
@@ -79,6 +89,8 @@ mod tests {
         check(1000, &[1100], 0, 1);
         // Two roundings would make 1 of 1.1 × 1.1 = 1.21, and 1 + 0 of the tool.
         check(1000, &[1100, 1100], 300, 2);
+        check(u64::MAX.into(), &[], 0, u64::MAX / 1000 + 1);
+        check(u128::from(u64::MAX) + 1, &[], 0, u64::MAX / 1000 + 1);
         check(u128::MAX, &[2000, 2000, 1100, 1100], u128::MAX, u64::MAX);
     }
 }
