@@ -14,12 +14,17 @@
 //! | `keys-1000`, `keys-10000` | the same with so many keys of the provider |
 //! | `clients-10000` | the same with so many keys of clients |
 //! | `event` | an event with 80 bytes of text in a stream |
+//! | `message-150000` | a request of 150 KB, as Claude Code sends it, with an answer of six events |
 //! | `shown` | a request as in `message`, with the subscribers of the admin API |
-//! | `observed`, `observed-event` | the same with all subscribers: metrics, prices and budgets too |
+//! | `observed`, `observed-event`, `observed-150000` | the same with all subscribers, as the program composes them |
 //! | `metrics` | the record of a request with one attempt, counted by the metrics |
 //!
-//! The upstream is a connection in memory. Its own work is part of the numbers, and is small.
+//! The upstream is a connection in memory. Its own work is part of the numbers, and is small. Only the thread of the requests counts:
+//! callgrind separates it from those in which observers do their work.
 
+#[path = "../../../crates/relay-messages/benches/claude_code/mod.rs"]
+mod claude_code;
+mod observers;
 mod upstream;
 
 use std::error::Error;
@@ -29,16 +34,12 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use relay_admin::budget::Budgets;
-use relay_admin::events::Events;
 use relay_admin::metrics::{Metrics, MetricsSettings};
-use relay_admin::prices::PriceTable;
-use relay_admin::recent::Recent;
-use relay_admin::series::Series;
 use relay_config::{Config, Format, Loader};
-use relay_server::{Builder, RecordSubscriber, Relay, RequestRecord};
+use relay_server::{RecordSubscriber, Relay, RequestRecord};
 use tower::ServiceExt;
 
+use self::observers::{Accounting, shown};
 use self::upstream::{Reply, connector};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -64,38 +65,33 @@ async fn run(stage: &str, count: usize) -> Result<()> {
         "keys-1000" => (1000, 10),
         "keys-10000" => (10_000, 10),
         "clients-10000" => (10, 10_000),
-        "message" | "event" | "shown" | "observed" | "observed-event" => (10, 10),
+        "message" | "event" | "message-150000" | "shown" | "observed" | "observed-event"
+        | "observed-150000" => (10, 10),
         other => return Err(format!("unknown stage: {other}").into()),
     };
-    let is_stream = stage.ends_with("event");
-    let (reply, requests) = if is_stream { (Reply::stream(count), 1) } else { (Reply::message(), count) };
-    let mut builder = builder(keys, clients, reply)?;
-    if stage.starts_with("shown") || stage.starts_with("observed") {
+    let (is_long, is_stream) = (stage.ends_with("-150000"), stage.ends_with("event"));
+    let (reply, requests) = match stage {
+        _ if is_stream => (Reply::stream(count), 1),
+        _ if is_long => (Reply::stream(1), count),
+        _ => (Reply::message(), count),
+    };
+    let body = if is_long { claude_code::request(150_000) } else { short(is_stream) };
+    let is_observed = stage.starts_with("observed");
+    let config = config(keys, clients, is_observed)?;
+    let accounting = is_observed.then(|| Accounting::start(&config)).transpose()?;
+    let mut builder = Relay::builder(config).with_connector(connector(reply));
+    if let Some(accounting) = &accounting {
+        builder = accounting.attach(builder);
+    } else if stage == "shown" {
         builder = shown(builder);
     }
-    if stage.starts_with("observed") {
-        builder = observed(builder)?;
-    }
-    let relay = builder.build()?;
+    let (relay, body) = (builder.build()?, Bytes::from(body));
     for _ in 0..requests {
-        send(&relay, is_stream).await?;
+        send(&relay, body.clone()).await?;
     }
+    drop(relay);
+    accounting.into_iter().for_each(Accounting::close);
     Ok(())
-}
-
-/// Adds the subscribers of the admin API. Most requests take the place of an older one.
-fn shown(builder: Builder) -> Builder {
-    builder.on_finished(Recent::new(100)).on_finished(Series::new()).on_finished(Events::new(100))
-}
-
-/// Adds the metrics, the prices and the budgets.
-fn observed(builder: Builder) -> Result<Builder> {
-    let budgets = Budgets::new();
-    Ok(builder
-        .on_finished(Metrics::new(MetricsSettings::default()))
-        .on_finished(budgets.clone())
-        .with_spending(Arc::new(budgets))
-        .with_pricing(Arc::new(PriceTable::new(&config(10, 10)?)?)))
 }
 
 /// Counts the record of one request so many times.
@@ -107,7 +103,9 @@ async fn count_records(count: usize) -> Result<()> {
             *kept = Some(Arc::clone(record));
         }
     };
-    send(&builder(10, 10, Reply::message())?.on_finished(keep).build()?, false).await?;
+    let builder = Relay::builder(config(10, 10, false)?).with_connector(connector(Reply::message()));
+    let relay = builder.on_finished(keep).build()?;
+    send(&relay, short(false).into()).await?;
     let record = kept.lock().map_err(|_| "a subscriber panicked")?.take().ok_or("no record")?;
     let metrics = Metrics::new(MetricsSettings::default());
     for _ in 0..count {
@@ -116,12 +114,8 @@ async fn count_records(count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Returns the builder of a relay with so many keys for its provider and for its clients.
-fn builder(keys: usize, clients: usize, reply: Reply) -> Result<Builder> {
-    Ok(Relay::builder(config(keys, clients)?).with_connector(connector(reply)))
-}
-
-fn config(keys: usize, clients: usize) -> Result<Config> {
+/// Returns the configuration of a relay with so many keys for its provider and for its clients.
+fn config(keys: usize, clients: usize, has_budgets: bool) -> Result<Config> {
     let mut text =
         "providers:\n  - name: a\n    type: anthropic\n    base_url: http://upstream.invalid\n    keys:\n"
             .to_owned();
@@ -130,23 +124,28 @@ fn config(keys: usize, clients: usize) -> Result<Config> {
     }
     text.push_str("server:\n  auth:\n    api_keys:\n");
     for key in 0..clients {
-        writeln!(text, "      - {{ key: client-key-{key:06}, name: c{key}, rpm_limit: 1000000 }}")?;
+        let budget = if has_budgets { ", budget_usd: 1000000" } else { "" };
+        writeln!(text, "      - {{ key: client-key-{key:06}, name: c{key}, rpm_limit: 1000000{budget} }}")?;
     }
     Ok(Loader::new().with_text("relay.yaml", Format::Yaml, text).load()?.config)
 }
 
-async fn send(relay: &Relay, is_stream: bool) -> Result<()> {
+/// Returns the body of a request of about 1 KB.
+fn short(is_stream: bool) -> String {
     let content = LINE.repeat(16);
-    let body = format!(
+    format!(
         r#"{{"model":"claude-opus-5-5","max_tokens":1024,"metadata":{{"user_id":"user_1_session_2"}},"messages":[{{"role":"user","content":"{content}"}}],"stream":{is_stream}}}"#
-    );
+    )
+}
+
+async fn send(relay: &Relay, body: Bytes) -> Result<()> {
     let request = Request::post("/v1/messages")
         .header("host", "127.0.0.1:8787")
         .header("x-api-key", "client-key-000007")
         .header("anthropic-version", "2023-06-01")
         .header("content-type", "application/json")
         .header("user-agent", "claude-cli/2.1.0 (external, cli)")
-        .body(Full::new(Bytes::from(body)))?;
+        .body(Full::new(body))?;
     let response = relay.clone().oneshot(request).await?;
     let status = response.status();
     let mut body = response.into_body();
