@@ -11,11 +11,11 @@ use http::uri::Scheme;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use relay_config::{Fault, Proxy, proxy_exceptions};
 use relay_messages::error_sources;
 use rustls::ClientConfig;
-use tower::{BoxError, Service};
+use tower::{BoxError, Service, ServiceExt};
 
 use crate::custom_connector::{AnyIo, CustomConnector};
 use crate::tls::Untrusted;
@@ -75,11 +75,31 @@ impl Proxies {
 
     /// The URL in place of one that is refused. No connection to it is made.
     const REFUSED: &str = "http://refused.invalid";
+
+    /// Returns the proxy for connections to `destination`. `None` if it is reached directly.
+    ///
+    /// # Errors
+    /// The reason that the proxy is not used.
+    fn intercept(&self, destination: &Uri) -> Result<Option<Intercept>, ProxyRefused> {
+        let proxies = self.0.as_ref().filter(|_| destination.scheme() == Some(&Scheme::HTTPS));
+        let Some(proxies) = proxies else { return Ok(None) };
+        match (proxies.matcher.intercept(destination), &proxies.refusal) {
+            (Some(_), Some(refusal)) => Err(refusal.clone()),
+            (proxy, _) => Ok(proxy),
+        }
+    }
+}
+
+/// Returns the host of a proxy, and its port if it has one.
+fn address_of(proxy: &Intercept) -> String {
+    let port = proxy.uri().port_u16().map_or(String::new(), |port| format!(":{port}"));
+    format!("{}{port}", proxy.uri().host().unwrap_or_default())
 }
 
 /// Connects within a time limit, which includes name lookup, proxy and TLS.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
+    tcp: ProxyConnector,
     https: HttpsConnector<ProxyConnector>,
     /// `https` without HTTP/2.
     http1: HttpsConnector<ProxyConnector>,
@@ -134,7 +154,8 @@ impl Connector {
         let tcp = ProxyConnector { custom, ..ProxyConnector::new(proxies, timeout) };
         let builder = |tls| HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let https = builder(tls.clone()).enable_all_versions().wrap_connector(tcp.clone());
-        Self { https, http1: builder(tls).enable_http1().wrap_connector(tcp), plain, timeout }
+        let http1 = builder(tls).enable_http1().wrap_connector(tcp.clone());
+        Self { tcp, https, http1, plain, timeout }
     }
 
     /// Returns a connector that offers only HTTP/1.1.
@@ -145,6 +166,40 @@ impl Connector {
     /// Returns the time limit for a connection.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Returns `true` if a program connects in the place of TCP.
+    pub(crate) fn is_custom(&self) -> bool {
+        self.tcp.custom.is_some()
+    }
+
+    /// Returns the host and port of the proxy for `destination`, with the URI by which its host is looked up. `None` if
+    /// `destination` is reached directly.
+    ///
+    /// # Errors
+    /// The reason that the proxy of the environment is not used.
+    pub(crate) fn proxy(&self, destination: &Uri) -> Result<Option<(String, Uri)>, BoxError> {
+        let proxy = self.tcp.proxies.intercept(destination)?;
+        Ok(proxy.map(|proxy| (address_of(&proxy), proxy.uri().clone())))
+    }
+
+    /// Connects to `destination` without TLS, through the proxy if there is one.
+    pub(crate) async fn connect_tcp(&self, destination: Uri) -> Result<(), BoxError> {
+        self.tcp.clone().oneshot(destination).await.map(drop)
+    }
+
+    /// Connects to `destination`, with TLS for `https`. The error is that of the TLS library.
+    pub(crate) async fn connect_tls(
+        &self,
+        destination: Uri,
+    ) -> Result<<HttpsConnector<ProxyConnector> as Service<Uri>>::Response, BoxError> {
+        self.https.clone().oneshot(destination).await
+    }
+
+    /// Connects to `destination` with `tls` in the place of the connector's settings.
+    pub(crate) async fn connect_with(&self, tls: ClientConfig, destination: Uri) -> Result<(), BoxError> {
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        builder.enable_http1().wrap_connector(self.tcp.clone()).oneshot(destination).await.map(drop)
     }
 }
 
@@ -219,20 +274,17 @@ impl Service<Uri> for ProxyConnector {
         if let Some(custom) = self.custom.clone() {
             return Box::pin(custom.connect(destination));
         }
-        let proxies = self.proxies.0.as_ref().filter(|_| destination.scheme() == Some(&Scheme::HTTPS));
-        let proxy = proxies.and_then(|proxies| proxies.matcher.intercept(&destination));
-        if let (Some(refusal), true) = (proxies.and_then(|proxies| proxies.refusal.clone()), proxy.is_some())
-        {
-            return Box::pin(async { Err(refusal.into()) });
-        }
+        let proxy = match self.proxies.intercept(&destination) {
+            Ok(proxy) => proxy,
+            Err(refusal) => return Box::pin(async { Err(refusal.into()) }),
+        };
         match proxy {
             None => {
                 let connecting = self.http.call(destination);
                 Box::pin(async { connecting.await.map(AnyIo::Tcp).map_err(Into::into) })
             }
             Some(proxy) => {
-                let port = proxy.uri().port_u16().map_or(String::new(), |port| format!(":{port}"));
-                let address = format!("{}{port}", proxy.uri().host().unwrap_or_default());
+                let address = address_of(&proxy);
                 let mut tunnel = Tunnel::new(proxy.uri().clone(), self.http.clone());
                 if let Some(credential) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(credential.clone());
@@ -250,12 +302,10 @@ impl Service<Uri> for ProxyConnector {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use super::*;
     use socket2::SockRef;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use tower::ServiceExt;
-
-    use super::*;
 
     /// Connects to `uri` and checks the options of the socket.
     async fn check(proxies: Proxies, uri: String) {

@@ -244,6 +244,13 @@ impl<S: CredentialSource> CredentialCache<S> {
         }
     }
 
+    /// Returns the time from which the credential in use is no longer used. `None` if there is no credential, or it does not
+    /// end.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<SystemTime> {
+        self.0.shared.state.borrow().current.as_ref()?.ends_at
+    }
+
     /// Forgets the credential, because the upstream has refused it just now. The next caller waits for another one.
     /// Requests that are refused together replace it once.
     pub fn forget(&self) {

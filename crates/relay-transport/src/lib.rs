@@ -29,6 +29,7 @@ mod connect;
 mod credential_cache;
 mod custom_connector;
 mod decompress;
+mod diagnosis;
 mod event_gaps;
 mod event_timeout;
 mod http_client;
@@ -44,6 +45,7 @@ mod time_limit;
 mod tls;
 mod token;
 mod transport;
+mod x509;
 
 pub use answer::answer_body;
 #[cfg(feature = "bedrock")]
@@ -53,6 +55,7 @@ pub use connect::Proxies;
 pub use credential_cache::{CacheTimes, CredentialCache, CredentialSource, Interrupted, Loaded};
 pub use custom_connector::CustomConnector;
 pub use decompress::{ContentCoding, DecodeError, decompress};
+pub use diagnosis::{CertificateFacts, Diagnosis, Step, StepError, TlsFacts, TlsFault};
 pub use event_gaps::{EventGaps, GAP_BOUNDS};
 pub use event_timeout::{EventClock, EventTimeout};
 pub use idle::IdleTimeout;
@@ -69,6 +72,7 @@ pub use token::{
     Minted, TokenAnswer, TokenClient, TokenError, TokenSource, bearer, check_url, form, read_file,
 };
 pub use transport::{Transport, TransportSettings};
+pub use x509::Validity;
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

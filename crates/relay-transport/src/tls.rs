@@ -99,7 +99,7 @@ pub fn is_about_certificate(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// Finds a TLS error inside an I/O error. `source` would skip the inner error.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+pub(crate) fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<io::Error>() {
         Some(error) => tls_error(error.get_ref()?),
         None => error.downcast_ref(),

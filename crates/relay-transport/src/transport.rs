@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 
 use crate::connect::{Connector, Proxies};
+use crate::diagnosis::Diagnosis;
 use crate::network::Network;
 use crate::pool::{Pool, QueueTime, ReceivedBody, SendError};
 use crate::request_body::RequestBody;
@@ -76,6 +77,7 @@ impl TransportSettings {
 #[derive(Clone)]
 pub struct Transport {
     pool: Pool,
+    connector: Connector,
     idle_timeout: Duration,
 }
 
@@ -97,13 +99,23 @@ impl Transport {
         let proxies = network.proxies.clone();
         let custom = network.connector.clone();
         let connector = Connector::new(tls, proxies, settings.connect_timeout, custom);
-        Ok(Self { pool: Pool::new(connector), idle_timeout: settings.idle_timeout })
+        Ok(Self { pool: Pool::new(connector.clone()), connector, idle_timeout: settings.idle_timeout })
     }
 
     /// The longest silence within a response's body.
     #[must_use]
     pub fn idle_timeout(&self) -> Duration {
         self.idle_timeout
+    }
+
+    /// Makes a connection to the server of `uri` step by step, to find the step that fails. Each step has the time limit of a
+    /// connection, and at most `limit`. No request is sent, and the connection is not used again. `None` if a program makes the
+    /// connections.
+    pub async fn diagnose(&self, uri: &Uri, limit: Duration) -> Option<Diagnosis> {
+        if self.connector.is_custom() {
+            return None;
+        }
+        Some(Diagnosis::make(&self.connector, uri, limit).await)
     }
 
     /// Sends `request` and waits for the response head. Dropping the future or the response's body cancels the exchange.

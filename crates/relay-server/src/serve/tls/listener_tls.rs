@@ -5,13 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use relay_config::{TlsConfig, write_rfc3339};
+use relay_transport::Validity;
 use rustls::ServerConfig;
 
 use super::certificate::Certificate;
 use super::error::ListenerTlsError;
 use super::files;
 use super::handshake_log::HandshakeLog;
-use super::x509::Validity;
 use crate::serve::peer::PeerAddress;
 
 /// The time before the end of a certificate in which it is reported.
@@ -114,7 +114,7 @@ impl fmt::Debug for ListenerTls {
     }
 }
 
-fn warning(Validity { from, until }: Validity, now: SystemTime) -> Option<String> {
+fn warning(Validity { from, until, .. }: Validity, now: SystemTime) -> Option<String> {
     let time = |time| {
         let mut text = String::new();
         // Writing to a string does not fail.

@@ -8,7 +8,6 @@ mod handshake_log;
 mod listener_tls;
 mod plain;
 mod stream;
-mod x509;
 
 pub use error::ListenerTlsError;
 pub(super) use handshake::accept;
