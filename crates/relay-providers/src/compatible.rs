@@ -9,7 +9,7 @@ use relay_messages::{Payload, headers};
 
 use crate::anthropic_format::{self, ApiKey};
 use crate::failure::{Judgement, UpstreamError};
-use crate::provider::{AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, FreeRequest, PrepareError, Provider};
 use crate::request::Attempt;
 use crate::vendor_errors::VendorErrors;
 
@@ -19,7 +19,17 @@ pub struct Compatible {
     base_url: BaseUrl,
     key: Option<ApiKey>,
     errors: VendorErrors,
+    /// The path of a request without costs.
+    free_path: &'static str,
 }
+
+/// The path of the list of models.
+const MODELS: &str = "/v1/models";
+/// The path of OpenRouter's facts of a key. Its list of models needs no key.
+///
+/// # Source
+/// openrouter.ai/docs, "Get current API key".
+const OPENROUTER_KEY: &str = "/v1/key";
 
 impl Compatible {
     /// Creates the provider at `base_url` with `key`, sent as `x-api-key`.
@@ -48,11 +58,12 @@ impl Compatible {
     /// `anthropic_compatible`.
     #[must_use]
     pub fn with_errors_of(self, kind: &str) -> Self {
-        Self { errors: VendorErrors::of(kind), ..self }
+        let free_path = if kind == "openrouter" { OPENROUTER_KEY } else { MODELS };
+        Self { errors: VendorErrors::of(kind), free_path, ..self }
     }
 
     fn new(base_url: BaseUrl, key: Option<ApiKey>) -> Self {
-        Self { base_url, key, errors: VendorErrors::of("anthropic_compatible") }
+        Self { base_url, key, errors: VendorErrors::of("anthropic_compatible"), free_path: MODELS }
     }
 }
 
@@ -75,6 +86,10 @@ impl Provider for Compatible {
 
     fn base_url(&self) -> Option<&BaseUrl> {
         Some(&self.base_url)
+    }
+
+    fn free_request(&self) -> FreeRequest {
+        FreeRequest::Get(self.free_path)
     }
 
     fn judge(&self, error: &UpstreamError, _: &Attempt) -> Judgement {

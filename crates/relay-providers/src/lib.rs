@@ -77,9 +77,9 @@ pub use mapping::{MappedBody, ModelMap, ModelMapLayer, RequestTooLarge, Restored
 pub use mock::Mock;
 pub use ollama::Ollama;
 pub use outcome::{LimitScope, Outcome};
-pub use provider::{AuthorizeError, PrepareError, Provider};
+pub use provider::{AuthorizeError, CredentialFacts, FreeRequest, PrepareError, Provider};
 pub use request::{Attempt, Deadline, Endpoint, RelayRequest};
-pub use upstream::Upstream;
+pub use upstream::{CheckAnswer, CheckReport, Upstream};
 #[cfg(feature = "vertex")]
 pub use vertex::Vertex;
 pub use zai::Zai;

@@ -18,7 +18,7 @@ use relay_transport::{Start, read_start};
 use crate::answer::{AnswerBody, AnswerBodyError};
 use crate::anthropic_format;
 use crate::failure::{self, Form, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
-use crate::provider::{AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, FreeRequest, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 
 /// The size of a message up to which it is collected and completed. A larger message passes as it is. The longest answers
@@ -108,6 +108,10 @@ impl Provider for Ollama {
 
     fn base_url(&self) -> Option<&BaseUrl> {
         Some(&self.base_url)
+    }
+
+    fn free_request(&self) -> FreeRequest {
+        FreeRequest::Get("/api/tags")
     }
 
     fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {

@@ -53,6 +53,23 @@ pub trait Provider: Send + Sync + 'static {
         ready(false)
     }
 
+    /// Returns the request that shows without costs if the upstream accepts the credential. The default is none.
+    fn free_request(&self) -> FreeRequest {
+        FreeRequest::None
+    }
+
+    /// Describes the credential that [`authorize`](Self::authorize) adds, and loads it if it is not loaded. The default is a
+    /// credential without known facts.
+    ///
+    /// # Errors
+    /// [`AuthorizeError`] if there is no valid credential.
+    fn credential(
+        &self,
+        _now: SystemTime,
+    ) -> impl Future<Output = Result<CredentialFacts, AuthorizeError>> + Send {
+        ready(Ok(CredentialFacts::default()))
+    }
+
     /// Converts a success into the form of the Messages API, frame by frame. The default returns it unchanged.
     ///
     /// # Errors
@@ -91,12 +108,60 @@ impl<P: Provider> Provider for Arc<P> {
         P::renew_credential(self, refusal)
     }
 
+    fn free_request(&self) -> FreeRequest {
+        P::free_request(self)
+    }
+
+    fn credential(
+        &self,
+        now: SystemTime,
+    ) -> impl Future<Output = Result<CredentialFacts, AuthorizeError>> + Send {
+        P::credential(self, now)
+    }
+
     fn convert(
         &self,
         endpoint: Endpoint,
         response: Response<AnswerBody>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, AnswerBodyError>> + Send {
         P::convert(self, endpoint, response)
+    }
+}
+
+/// A request that costs nothing, and shows if the upstream accepts the credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FreeRequest {
+    /// The upstream has none.
+    None,
+    /// A `GET` of this path after the base URL, such as `/v1/models`. If the answer is a list of models, it is read.
+    Get(&'static str),
+    /// A count of the tokens of a short prompt for a model.
+    CountTokens,
+}
+
+/// The facts of a credential. They contain nothing of its value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CredentialFacts {
+    /// The source of the credential, such as `the AWS profile work`. `None` if it is the configuration.
+    pub source: Option<String>,
+    /// The end of the credential, after which its source has to issue another one. `None` if it has no known end.
+    pub ends_at: Option<SystemTime>,
+}
+
+impl CredentialFacts {
+    /// Creates the facts of a credential from `source`. It has no end.
+    #[must_use]
+    pub fn of(source: impl Into<String>) -> Self {
+        Self { source: Some(source.into()), ends_at: None }
+    }
+
+    /// Sets the end of the credential.
+    #[must_use]
+    pub fn with_ends_at(mut self, ends_at: Option<SystemTime>) -> Self {
+        self.ends_at = ends_at;
+        self
     }
 }
 

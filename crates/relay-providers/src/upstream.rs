@@ -8,6 +8,8 @@
 //!               └ once more, without what the upstream named in its refusal ◀─────┘
 //! ```
 
+mod check;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -36,6 +38,8 @@ use crate::provider::{PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use crate::success::{self, Checked};
 use crate::time_limit::{HeadLimit, in_time};
+
+pub use check::{CheckAnswer, CheckReport};
 
 /// A provider with its transport, and the memory of the fields that it refuses. Clones share all of them.
 ///

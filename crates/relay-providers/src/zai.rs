@@ -15,7 +15,7 @@ use relay_messages::{ApiError, Payload};
 
 use crate::anthropic_format::{self, ApiKey};
 use crate::failure::{self, Judgement, Meaning, Rule, Scope, Subject, UpstreamError, Wait, When};
-use crate::provider::{AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, FreeRequest, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 
 /// The time zone of "Your limit will reset at 2026-09-12 00:35:41", for every account: Beijing (a report in
@@ -110,6 +110,10 @@ impl Provider for Zai {
 
     fn base_url(&self) -> Option<&BaseUrl> {
         Some(&self.base_url)
+    }
+
+    fn free_request(&self) -> FreeRequest {
+        FreeRequest::Get("/v1/models")
     }
 
     fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {

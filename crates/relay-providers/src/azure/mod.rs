@@ -15,7 +15,7 @@ use relay_transport::{CredentialCache, TokenClient, Transport};
 
 use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
-use crate::provider::{AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, CredentialFacts, FreeRequest, PrepareError, Provider};
 use crate::request::Attempt;
 pub use deployments::azure_deployments;
 use entra::Entra;
@@ -100,6 +100,16 @@ impl Provider for Azure {
 
     fn base_url(&self) -> Option<&BaseUrl> {
         Some(&self.base_url)
+    }
+
+    fn free_request(&self) -> FreeRequest {
+        FreeRequest::CountTokens
+    }
+
+    async fn credential(&self, now: SystemTime) -> Result<CredentialFacts, AuthorizeError> {
+        let Credential::Entra(tokens) = &self.credential else { return Ok(CredentialFacts::default()) };
+        tokens.get(now).await?;
+        Ok(CredentialFacts::of("a token of Microsoft Entra ID").with_ends_at(tokens.ends_at()))
     }
 
     fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {

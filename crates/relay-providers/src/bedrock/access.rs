@@ -14,8 +14,9 @@ use super::clock::Clock;
 use super::credentials::{AwsCache, AwsSource};
 use super::endpoint::{self, Region, RegionError};
 use super::sign::Signer;
+use super::source;
 use crate::anthropic_format::{self, ApiKey};
-use crate::provider::AuthorizeError;
+use crate::provider::{AuthorizeError, CredentialFacts};
 
 /// The service of the region's own endpoint.
 const SERVICE: &str = "bedrock";
@@ -108,6 +109,17 @@ impl Access {
         let region = self.region().await?.as_str();
         Signer { credentials, region, service: self.service, now: self.clock.at(now) }.sign(&mut request)?;
         Ok(request)
+    }
+
+    /// Describes the credential, and loads it if it is not loaded.
+    pub(super) async fn credential(&self, now: SystemTime) -> Result<CredentialFacts, AuthorizeError> {
+        match &self.credential {
+            Credential::Bearer(_) | Credential::Keys(_) => Ok(CredentialFacts::default()),
+            Credential::Loaded(cache) => {
+                let loaded = cache.get(now).await.map_err(|error| AuthorizeError::Token(error.into()))?;
+                Ok(CredentialFacts::of(source::of(&loaded)).with_ends_at(loaded.expiry()))
+            }
+        }
     }
 
     /// Replaces a credential that was refused. Returns `true` if there is another one now.

@@ -17,6 +17,7 @@ mod credentials;
 mod endpoint;
 mod errors;
 mod sign;
+mod source;
 
 use std::time::SystemTime;
 
@@ -30,7 +31,7 @@ use crate::answer::{AnswerBody, AnswerBodyError};
 use crate::anthropic_format;
 use crate::failure::{Judgement, UpstreamError};
 use crate::guardrail::write_bedrock_headers;
-use crate::provider::{AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, CredentialFacts, FreeRequest, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use access::Access;
 
@@ -127,6 +128,14 @@ impl Provider for Bedrock {
 
     fn base_url(&self) -> Option<&BaseUrl> {
         self.base_url.as_ref()
+    }
+
+    fn free_request(&self) -> FreeRequest {
+        FreeRequest::CountTokens
+    }
+
+    async fn credential(&self, now: SystemTime) -> Result<CredentialFacts, AuthorizeError> {
+        self.access.credential(now).await
     }
 
     fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {

@@ -16,14 +16,14 @@ use std::time::SystemTime;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{Request, StatusCode, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use relay_config::{BaseUrl, BaseUrlError, VertexConfig};
+use relay_config::{BaseUrl, BaseUrlError, GoogleCredentials, VertexConfig};
 use relay_messages::{Payload, headers};
 use relay_transport::{CredentialCache, TokenClient, Transport};
 
 use crate::anthropic_format;
 use crate::credential_error::CredentialError;
 use crate::failure::{Judgement, UpstreamError};
-use crate::provider::{AuthorizeError, PrepareError, Provider};
+use crate::provider::{AuthorizeError, CredentialFacts, FreeRequest, PrepareError, Provider};
 use crate::request::{Attempt, Endpoint};
 use google::Google;
 
@@ -64,6 +64,8 @@ pub struct Vertex {
     project: Option<String>,
     region: String,
     tokens: CredentialCache<Google>,
+    /// The source of the credentials in words.
+    source: Arc<str>,
     /// The project of the environment for `x-goog-user-project`. It takes precedence over that of the credentials.
     quota_project: Option<HeaderValue>,
 }
@@ -89,7 +91,8 @@ impl Vertex {
         // The configuration accepts no project that a header cannot carry.
         let quota_project = config.quota_project.as_deref().and_then(|own| HeaderValue::from_str(own).ok());
         let (of_universe, tokens) = (Arc::default(), CredentialCache::new(source));
-        Ok(Self { base_url, of_universe, project, region, tokens, quota_project })
+        let source = described(&config.credentials).into();
+        Ok(Self { base_url, of_universe, project, region, tokens, source, quota_project })
     }
 
     /// Returns the start of every path, up to the segment of the project.
@@ -115,6 +118,15 @@ impl Vertex {
         let url = url
             .ok_or_else(|| CredentialError::Universe { found: universe.chars().take(FOUND_MAX).collect() })?;
         Ok(self.of_universe.get_or_init(|| url))
+    }
+}
+
+/// Returns the source of the credentials in words.
+fn described(credentials: &GoogleCredentials) -> String {
+    match credentials {
+        GoogleCredentials::File(path) => format!("the credentials file {}", path.display()),
+        GoogleCredentials::MetadataServer { host } => format!("the metadata server at {host}"),
+        _ => "Google's credentials".to_owned(),
     }
 }
 
@@ -178,6 +190,15 @@ impl Provider for Vertex {
 
     fn base_url(&self) -> Option<&BaseUrl> {
         self.of_universe.get().or(Some(&self.base_url))
+    }
+
+    fn free_request(&self) -> FreeRequest {
+        FreeRequest::CountTokens
+    }
+
+    async fn credential(&self, now: SystemTime) -> Result<CredentialFacts, AuthorizeError> {
+        self.tokens.get(now).await?;
+        Ok(CredentialFacts::of(&*self.source).with_ends_at(self.tokens.ends_at()))
     }
 
     fn judge(&self, error: &UpstreamError, attempt: &Attempt) -> Judgement {
