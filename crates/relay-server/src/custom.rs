@@ -13,6 +13,8 @@ use relay_routing::{CandidateService, Probe};
 use relay_transport::Transport;
 use tower::service_fn;
 
+use crate::credential_probe::CredentialProbe;
+
 /// The settings of a provider that a program adds in code. A name alone has every default.
 ///
 /// ```
@@ -144,8 +146,11 @@ pub(crate) struct UpstreamParts {
     pub(crate) extra_headers: ExtraHeaders,
 }
 
-/// Makes the service of `provider`, and the probe of its address if it has one.
-pub(crate) fn mount<P: Provider>(provider: P, parts: UpstreamParts) -> (Upstream<P>, Option<Probe>) {
+/// Makes the service of `provider`, the probe of its address if it has one, and the check of its credential.
+pub(crate) fn mount<P: Provider>(
+    provider: P,
+    parts: UpstreamParts,
+) -> (Upstream<P>, Option<Probe>, CredentialProbe) {
     let upstream = Upstream::new(parts.name, provider, parts.transport, parts.refusals)
         .with_unknown_events(parts.unknown_events)
         .with_extra_headers(parts.extra_headers);
@@ -156,19 +161,20 @@ pub(crate) fn mount<P: Provider>(provider: P, parts: UpstreamParts) -> (Upstream
             async move { Ok(upstream.is_reachable().await) }
         }))
     });
-    (upstream, probe)
+    let check = CredentialProbe::new(upstream.clone());
+    (upstream, probe, check)
 }
 
 /// A provider whose type is erased.
 pub(crate) trait Mount: Send + Sync {
-    fn mount(&self, parts: UpstreamParts) -> (CandidateService, Option<Probe>);
+    fn mount(&self, parts: UpstreamParts) -> (CandidateService, Option<Probe>, CredentialProbe);
 }
 
 struct Mounted<P>(Arc<P>);
 
 impl<P: Provider> Mount for Mounted<P> {
-    fn mount(&self, parts: UpstreamParts) -> (CandidateService, Option<Probe>) {
-        let (upstream, probe) = mount(Arc::clone(&self.0), parts);
-        (CandidateService::new(upstream), probe)
+    fn mount(&self, parts: UpstreamParts) -> (CandidateService, Option<Probe>, CredentialProbe) {
+        let (upstream, probe, check) = mount(Arc::clone(&self.0), parts);
+        (CandidateService::new(upstream), probe, check)
     }
 }

@@ -1,6 +1,6 @@
 //! The candidates of one provider: one service for each credential.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use tower::{Service, ServiceBuilder, ServiceExt};
 use super::images::ImageLayer;
 use crate::build_error::BuildError;
 use crate::clock;
+use crate::credential_probe::CredentialProbe;
 use crate::custom::{Added, UpstreamParts, mount};
 use crate::discovery::Discovery;
 use crate::layers::Layers;
@@ -35,6 +36,8 @@ pub(super) struct ProviderStack<'a> {
     pub(super) extra_headers: ExtraHeaders,
     /// The probe of the provider's address, which all candidates share. Set with the first candidate that has one.
     pub(super) probe: OnceCell<Probe>,
+    /// The checks of the credentials, in the order of the configuration.
+    pub(super) checks: RefCell<Vec<(CredentialId, CredentialProbe)>>,
     /// The provider of a program, if it is one.
     pub(super) added: Option<&'a Added>,
     /// The layers of a program around each attempt.
@@ -49,7 +52,7 @@ impl ProviderStack<'_> {
                 let mut candidates =
                     self.keyed(|key| Ok(self.errors(Compatible::with_api_key(base_url.clone(), key)?)))?;
                 if *passthrough {
-                    let service = self.service(PassThrough::new(base_url.clone()));
+                    let service = self.service(CredentialId::Client, PassThrough::new(base_url.clone()));
                     candidates.push(Candidate::new(CredentialId::Client, self.priority(), service));
                 }
                 Ok(candidates)
@@ -113,13 +116,14 @@ impl ProviderStack<'_> {
         let now = clock::now();
         let mut organizations = HashMap::new();
         keys.map(|(key, config)| {
-            let service = self.service(with_key(key).map_err(|source| self.bad_key(source))?);
+            let id = config.id().map_or(CredentialId::None, CredentialId::Key);
+            let provider = with_key(key).map_err(|source| self.bad_key(source))?;
+            let service = self.service(id.clone(), provider);
             let quota = || Arc::new(Quota::new(config.limits, now));
             let quota = match &config.organization {
                 Some(organization) => Arc::clone(organizations.entry(organization).or_insert_with(quota)),
                 None => quota(),
             };
-            let id = config.id().map_or(CredentialId::None, CredentialId::Key);
             let candidate = Candidate::new(id, config.priority, service);
             Ok(candidate.with_weight(config.weight).with_quota(quota))
         })
@@ -139,7 +143,7 @@ impl ProviderStack<'_> {
 
     /// Builds the candidate of a provider that has no configured key.
     fn keyless(&self, provider: impl Provider) -> Vec<Candidate> {
-        self.without_key(self.service(provider))
+        self.without_key(self.service(CredentialId::None, provider))
     }
 
     /// Builds one candidate with the limits of the key with the highest priority: such a key is never sent, it carries
@@ -153,17 +157,19 @@ impl ProviderStack<'_> {
         vec![candidate.with_spends_credential(!self.provider.headers.fixed.is_empty())]
     }
 
-    /// Builds the stack around `provider`, and the probe of its address.
-    fn service(&self, provider: impl Provider) -> CandidateService {
-        let (upstream, probe) = mount(provider, self.parts());
+    /// Builds the stack around `provider`, the probe of its address, and the check of its credential.
+    fn service(&self, credential: CredentialId, provider: impl Provider) -> CandidateService {
+        let (upstream, probe, check) = mount(provider, self.parts());
         self.set_probe(probe);
+        self.checks.borrow_mut().push((credential, check));
         self.layered(upstream)
     }
 
     /// Builds the candidate of a provider that a program adds.
     fn added(&self, added: &Added) -> Vec<Candidate> {
-        let (service, probe) = added.mount.mount(self.parts());
+        let (service, probe, check) = added.mount.mount(self.parts());
         self.set_probe(probe);
+        self.checks.borrow_mut().push((CredentialId::None, check));
         let candidates = self.without_key(self.layered(service)).into_iter();
         candidates.map(|candidate| candidate.with_spends_credential(added.spends_credential)).collect()
     }

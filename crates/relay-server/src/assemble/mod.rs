@@ -11,4 +11,4 @@ mod images;
 mod optional_kinds;
 mod providers;
 
-pub(crate) use providers::BuiltProviders;
+pub(crate) use providers::{BuiltProvider, BuiltProviders};

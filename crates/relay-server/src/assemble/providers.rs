@@ -1,6 +1,6 @@
 //! Builds the configured providers.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use relay_config::{
 };
 use relay_messages::{Adapter, RefusalMemory, SignatureOwner, ThinkingProvenance};
 use relay_providers::{ExtraHeaders, Forward, adapter_for};
-use relay_routing::{CircuitSettings, ProviderPool};
+use relay_routing::{CircuitSettings, CredentialId, ProviderPool};
 use relay_transport::{Network, Transport, TransportSettings, TrustRoots};
 
 use super::candidates::ProviderStack;
@@ -19,6 +19,7 @@ use super::files::Files;
 use super::images::image_layer;
 use crate::build_error::BuildError;
 use crate::catalog;
+use crate::credential_probe::CredentialProbe;
 use crate::discovery::Discovery;
 use crate::options::Options;
 
@@ -43,6 +44,8 @@ pub(crate) struct BuiltProvider {
     forward: Option<(i32, Forward)>,
     /// The models that the upstream lists.
     pub(crate) discovery: Option<Discovery>,
+    /// The checks of the credentials, in the order of the configuration. A built-in upstream has none.
+    checks: Vec<(CredentialId, CredentialProbe)>,
 }
 
 /// The settings of a relay that every provider is built with.
@@ -143,6 +146,7 @@ impl Workshop<'_> {
             extra_headers: ExtraHeaders::new(&provider.headers)
                 .map_err(|source| BuildError::Key { provider: provider.name.to_string(), source })?,
             probe: OnceCell::new(),
+            checks: RefCell::default(),
             added: self.options.providers.iter().find(|added| added.config.name == provider.name),
             layers: &self.options.layers,
         };
@@ -155,7 +159,9 @@ impl Workshop<'_> {
             discovery.inherit_state(before.discovery.as_ref());
         }
         let refusals = stack.refusals.clone();
-        Ok(BuiltProvider { config: provider.clone(), files, transport, pool, refusals, forward, discovery })
+        let checks = stack.checks.into_inner();
+        let config = provider.clone();
+        Ok(BuiltProvider { config, files, transport, pool, refusals, forward, discovery, checks })
     }
 
     /// The connections to the upstream: those of `same`, or new ones.
@@ -199,6 +205,18 @@ impl Workshop<'_> {
 impl BuiltProvider {
     pub(crate) fn name(&self) -> &ProviderName {
         &self.config.name
+    }
+
+    pub(crate) fn config(&self) -> &ProviderConfig {
+        &self.config
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    pub(crate) fn checks(&self) -> &[(CredentialId, CredentialProbe)] {
+        &self.checks
     }
 
     /// Returns `true` if the connections to the upstream do not depend on any setting that has changed.
