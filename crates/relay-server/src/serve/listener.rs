@@ -69,7 +69,7 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(socket) => socket.local_addr().map(Into::into),
             #[cfg(unix)]
-            Socket::Unix(unix) => unix.socket.local_addr().map(Into::into),
+            Socket::Unix(unix) => unix.socket.local_addr().map(|address| BoundAddress::of_unix(&address)),
         }
     }
 

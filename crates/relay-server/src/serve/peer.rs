@@ -80,8 +80,9 @@ impl fmt::Display for BoundAddress {
 }
 
 #[cfg(unix)]
-impl From<tokio::net::unix::SocketAddr> for BoundAddress {
-    fn from(address: tokio::net::unix::SocketAddr) -> Self {
+impl BoundAddress {
+    /// The address of a Unix socket.
+    pub(super) fn of_unix(address: &tokio::net::unix::SocketAddr) -> Self {
         Self::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned())
     }
 }
