@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::claude_settings::CcCommand;
+use crate::doctor::DoctorArguments;
 use crate::import::ImportArguments;
 use crate::reload::ReloadArguments;
 use crate::run::RunArguments;
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     /// Show the tokens and the cost of past requests.
     #[cfg(feature = "ledger")]
     Usage(UsageArguments),
+    /// Check the providers, the configuration, the ports and the settings of Claude Code. Exits 0 if no check fails.
+    Doctor(DoctorArguments),
     /// Make a running relay read its configuration file again. Needs its admin API. Exits 0 if the file is in use.
     Reload(ReloadArguments),
     /// Run the relay as a service of systemd or launchd: at each login, or with the machine.

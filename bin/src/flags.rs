@@ -36,6 +36,7 @@ fn uses(command: &Command) -> (&'static str, &'static [&'static str]) {
         Command::Explain(_) => ("explain", RELAY),
         #[cfg(feature = "ledger")]
         Command::Usage(_) => ("usage", &[CONFIG, DEMO]),
+        Command::Doctor(_) => ("doctor", RELAY),
         Command::Reload(_) => ("reload", RELAY),
         Command::Service(_) => ("service", &[CONFIG]),
         Command::Config(ConfigCommand::Init { .. }) => ("config init", &[CONFIG]),

@@ -6,6 +6,7 @@
 //!                              ├─explain─▶ the plan for a request
 //!                              ├─status──▶ the state of a running relay
 //!                              ├─top─────▶ the same, live in the terminal
+//!                              ├─doctor──▶ the checks of everything that requests need
 //!                              ├─reload──▶ the configuration of a running relay, read again
 //!                              ├─usage───▶ the tokens and the cost of past requests
 //!                              ├─service─▶ the relay as a service of systemd or launchd
@@ -20,6 +21,7 @@ mod client_hint;
 mod client_listeners;
 mod compose;
 mod config;
+mod doctor;
 mod explain;
 mod files;
 mod flags;
@@ -92,6 +94,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Explain(arguments) => return Ok(explain::explain(&arguments, &cli.settings, &mut out)?),
         #[cfg(feature = "ledger")]
         Command::Usage(arguments) => usage::usage(&arguments, &cli.settings, &mut out)?,
+        Command::Doctor(arguments) => return Ok(doctor::doctor(&arguments, &cli.settings, &mut out)?),
         Command::Reload(arguments) => return Ok(reload::reload(&arguments, &cli.settings, &mut out)?),
         Command::Service(command) => return Ok(service::run(command, &cli.settings, &mut out)?),
         Command::Config(command) => return Ok(config::run(command, cli.settings, &mut out)?),
@@ -117,6 +120,7 @@ enum Failure {
     Explain(#[from] explain::ExplainError),
     #[cfg(feature = "ledger")]
     Usage(#[from] usage::UsageError),
+    Doctor(#[from] doctor::DoctorError),
     Reload(#[from] reload::ReloadCommandError),
     Service(#[from] service::ServiceError),
     Config(#[from] config::ConfigError),
@@ -134,6 +138,7 @@ impl Failure {
             Self::Explain(error) => error.is_usage(),
             #[cfg(feature = "ledger")]
             Self::Usage(error) => error.is_usage(),
+            Self::Doctor(error) => error.is_usage(),
             Self::Reload(error) => error.is_usage(),
             Self::Config(error) => error.is_usage(),
             Self::Service(_) | Self::Output(_) => false,

@@ -112,14 +112,16 @@ pub(crate) fn admin_of_environment() -> AdminConfig {
     }
 }
 
+/// Returns every environment variable. Those that are not UTF-8 count as unset.
+pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// A loader of the environment's settings and, with precedence, those of the command line.
 fn loader(settings: &Settings) -> Loader {
     // A unit test does not depend on the variables of the one who runs it.
-    let environment = std::env::vars_os().filter(|_| !cfg!(test)).filter_map(|(name, value)| {
-        let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else { return None };
-        Some((name, value))
-    });
-    let mut loader = Loader::new().with_environment(environment);
+    let mut loader = Loader::new().with_environment(variables().filter(|_| !cfg!(test)));
     if settings.debug {
         loader = loader.with_override("logging.level", "debug").with_override("routing.debug", "true");
     }

@@ -25,6 +25,7 @@ use self::line::{JsonLine, TerminalLine, TextFields, TextLine};
 use self::output::{LogFile, Output};
 use self::queue::LogQueue;
 pub(crate) use self::queue::{Log, LogSecrets};
+pub(crate) use self::redact::Redactor;
 use crate::output::colours_are_welcome;
 use crate::settings::variable;
 

@@ -39,7 +39,7 @@ const CREDENTIAL_LENGTH: usize = 16;
 
 /// A search for secrets, and for words that look like a credential.
 #[derive(Debug, Default)]
-pub(super) struct Redactor {
+pub(crate) struct Redactor {
     /// The secrets in each form in which they may be written, sorted.
     patterns: Vec<Secret>,
     /// The length of the shortest pattern, at most [`WINDOW`]. The search moves a window of this length.
@@ -52,7 +52,7 @@ pub(super) struct Redactor {
 
 impl Redactor {
     /// Creates a search for `secrets`.
-    pub(super) fn new(secrets: &[Secret]) -> Self {
+    pub(crate) fn new(secrets: &[Secret]) -> Self {
         let long = secrets.iter().map(Secret::expose).filter(|secret| secret.len() >= SECRET_LENGTH);
         let patterns: BTreeSet<String> = long.flat_map(forms).collect();
         let Some(window) = patterns.iter().map(String::len).min().map(|least| least.min(WINDOW)) else {
@@ -76,7 +76,7 @@ impl Redactor {
     }
 
     /// Returns `text` with `***` in the place of each secret, or `None` if there is none.
-    pub(super) fn redact(&self, text: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn redact(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut found = Vec::new();
         self.find_patterns(text, &mut found);
         self.find_cut_patterns(text, &mut found);

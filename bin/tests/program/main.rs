@@ -12,6 +12,7 @@ mod config;
 mod dashboard;
 #[cfg(unix)]
 mod day;
+mod doctor;
 mod explain;
 #[cfg(unix)]
 mod google_log;

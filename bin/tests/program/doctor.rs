@@ -1,0 +1,320 @@
+//! `cc-relay doctor`: the checks of the providers.
+
+use relay_tests::fakes::anthropic;
+use relay_tests::{Answer, CertificateAuthority, Request, Upstream};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+
+use crate::process::{Outcome, User};
+
+/// The report of a run with `--json`.
+#[derive(Debug)]
+struct Report(Value);
+
+impl Report {
+    fn of(outcome: &Outcome) -> Self {
+        Self(serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome:?}")))
+    }
+
+    /// The first check of a provider with this name.
+    #[track_caller]
+    fn check(&self, provider: &str, name: &str) -> &Value {
+        let checks = self.0["checks"].as_array().unwrap();
+        let is_it = |check: &&Value| check["provider"] == provider && check["check"] == name;
+        checks.iter().find(is_it).unwrap_or_else(|| panic!("no {name} of {provider} in {:#}", self.0))
+    }
+
+    #[track_caller]
+    fn assert(&self, provider: &str, name: &str, status: &str, message: &str, fix: &str) {
+        let check = self.check(provider, name);
+        assert_eq!(check["status"], status, "{check:#}");
+        assert!(check["message"].as_str().unwrap().contains(message), "{message:?} in {check:#}");
+        assert!(check["fix"].as_str().unwrap_or_default().contains(fix), "{fix:?} in {check:#}");
+    }
+}
+
+fn models(ids: &[&str]) -> Answer {
+    let data: Vec<_> = ids.iter().map(|id| json!({ "type": "model", "id": id })).collect();
+    Answer::json(200, &json!({ "data": data, "has_more": false }))
+}
+
+/// Lists models, and answers requests with the right key.
+fn with_key(request: &Request) -> Answer {
+    match (request.header("x-api-key"), request.path()) {
+        ("the-right-key", "/v1/models") => models(&["claude-haiku-4-5-20251001", "claude-opus-5-5"]),
+        ("the-right-key", _) => anthropic::answer(request),
+        (key, _) => anthropic::error_with(401, "authentication_error", &format!("invalid x-api-key {key}")),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_key_is_accepted_and_a_wrong_key_is_refused_without_being_shown() {
+    let upstream = Upstream::answering(with_key).await;
+    let url = upstream.url();
+    let user =
+        User::new().with_variable("RIGHT", "the-right-key").with_variable("WRONG_KEY", "the-wrong-key");
+    user.write(
+        "config.yaml",
+        &format!(
+            "providers:\n\
+             - {{ name: right, type: anthropic, base_url: '{url}', keys: [{{ key: '${{RIGHT}}', name: team }}], \
+                models: [claude-haiku-4-5] }}\n\
+             - {{ name: wrong, type: anthropic, base_url: '{url}', keys: [{{ key: '${{WRONG_KEY}}' }}], \
+                model_mapping: {{ opus: claude-opus-9 }} }}\n\
+             - {{ name: written, type: zai, base_url: '{url}', keys: [{{ key: another-wrong-key }}] }}\n"
+        ),
+    );
+    let outcome = user.run(&["doctor", "--json"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let report = Report::of(&outcome);
+    report.assert("right", "proxy", "ok", "none", "");
+    report.assert("right", "dns", "ok", "the URL has an address", "");
+    report.assert("right", "tcp", "ok", "connected", "");
+    report.assert("right", "credential", "ok", "key team from the variable RIGHT: accepted", "");
+    report.assert("right", "model", "ok", "2 listed, with all that the configuration names", "");
+    report.assert(
+        "wrong",
+        "credential",
+        "fail",
+        "refused with 401: invalid x-api-key ***",
+        "set WRONG_KEY to a valid key",
+    );
+    report.assert(
+        "written",
+        "credential",
+        "fail",
+        "refused with 401",
+        "replace the key in the file config.yaml",
+    );
+    assert!(report.check("right", "credential")["milliseconds"].is_u64());
+
+    let only = user.run(&["doctor", "--provider", "right", "--send"]);
+    assert_eq!(only.code, Some(0), "{only:?}");
+    assert!(only.stdout.contains("  ok    request  "), "{only:?}");
+    assert!(only.stdout.contains("  claude-haiku-4-5: answered ("), "{only:?}");
+    assert!(only.stdout.contains("provider right  anthropic, http://127.0.0.1:"), "{only:?}");
+    let sent = upstream.requests().into_iter().find(|request| request.path() == "/v1/messages").unwrap();
+    assert_eq!(sent.json()["max_tokens"], 1);
+    for output in [&outcome, &only] {
+        for secret in ["the-right-key", "the-wrong-key", "another-wrong-key"] {
+            assert!(!output.stdout.contains(secret) && !output.stderr.contains(secret), "{output:?}");
+        }
+    }
+    let unknown = user.run(&["doctor", "--provider", "other"]);
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(
+        unknown.stderr.contains("no enabled provider with the name `other`; found right, wrong, written"),
+        "{unknown:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_failure_of_the_connection_has_a_fix() {
+    let (_refusing, refused) = Upstream::refusing();
+    let private = CertificateAuthority::new();
+    let untrusted = Upstream::builder().tls(&private).answering(with_key).await;
+    let others = CertificateAuthority::for_names(&["other.example"]);
+    let misnamed = Upstream::builder().tls(&others).answering(with_key).await;
+    let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let plain_url = format!("https://{}", plain.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        while let Ok((mut connection, _)) = plain.accept().await {
+            // The client may be gone.
+            let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let silent = Upstream::builder().allow_incomplete_requests().manual().await;
+    let user = User::new();
+    let provider = |name: &str, url: String, more: &str| {
+        format!(
+            "- {{ name: {name}, type: anthropic, base_url: '{url}', keys: [{{ key: the-right-key }}]{more} }}\n"
+        )
+    };
+    let ca_file =
+        |authority: &CertificateAuthority| format!(", ca_file: '{}'", authority.ca_file().display());
+    let config = [
+        provider("dead", format!("http://{refused}"), ""),
+        provider("nameless", "https://name.invalid".to_owned(), ""),
+        provider("untrusted", untrusted.url(), ""),
+        provider("trusted", untrusted.url(), &ca_file(&private)),
+        provider("misnamed", misnamed.url(), &ca_file(&others)),
+        provider("plain", plain_url, ""),
+        provider("silent", silent.url(), ""),
+    ];
+    user.write("config.yaml", &format!("providers:\n{}", config.concat()));
+    let outcome = user.run(&["doctor", "--json", "--timeout", "1"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let report = Report::of(&outcome);
+    report.assert("dead", "tcp", "fail", "refused", "check that the server runs");
+    report.assert("dead", "credential", "skip", "not checked without a connection", "");
+    report.assert("nameless", "dns", "fail", "name.invalid: ", "check base_url");
+    report.assert("untrusted", "tls", "fail", "unknown authority (certificate of authority ", "set ca_file");
+    report.assert("trusted", "tls", "ok", "TLS 1.3, certificate of authority ", "");
+    report.assert("trusted", "credential", "ok", "accepted", "");
+    report.assert("misnamed", "tls", "fail", "other.example", "correct the host of base_url");
+    report.assert("plain", "tls", "fail", "the server does not speak TLS", "use http://");
+    report.assert("silent", "tcp", "ok", "connected", "");
+    report.assert("silent", "credential", "fail", "no answer within 1 s", "--timeout");
+    serving.abort();
+    let order: Vec<_> =
+        report.0["checks"].as_array().unwrap().iter().map(|check| &check["provider"]).collect();
+    assert!(
+        order.is_sorted_by_key(|name| config
+            .iter()
+            .position(|own| own.contains(&format!("name: {},", name.as_str().unwrap_or("-"))))),
+        "{order:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_and_the_clock_are_compared_with_those_of_the_upstream() {
+    let installed =
+        Upstream::answering(|_| Answer::json(200, &json!({ "models": [{ "name": "qwen3-coder:30b" }] })))
+            .await;
+    let empty = Upstream::answering(|_| Answer::json(200, &json!({ "models": [] }))).await;
+    let skewed = Upstream::answering(|_| {
+        models(&["claude-opus-5-5"]).with_header("date", "Mon, 01 Jan 2024 00:00:00 GMT")
+    })
+    .await;
+    let user = User::new();
+    user.write(
+        "config.yaml",
+        &format!(
+            "providers:\n\
+             - {{ name: mapped, type: ollama, base_url: '{0}', model_mapping: {{ 'claude-*': 'qwen3-coder:7b' }} }}\n\
+             - {{ name: unmapped, type: ollama, base_url: '{0}' }}\n\
+             - {{ name: empty, type: ollama, base_url: '{1}' }}\n\
+             - {{ name: skewed, type: anthropic, base_url: '{2}', keys: [{{ key: k }}], \
+                model_mapping: {{ a: claude-opus-9 }} }}\n",
+            installed.url(),
+            empty.url(),
+            skewed.url()
+        ),
+    );
+    let report = Report::of(&user.run(&["doctor", "--json"]));
+    report.assert("mapped", "model", "fail", "qwen3-coder:7b: not installed", "ollama pull qwen3-coder:7b");
+    report.assert("mapped", "credential", "ok", "none is needed", "");
+    report.assert("unmapped", "model", "warn", "none is mapped", r#"{ "claude-*": "qwen3-coder:30b" }"#);
+    report.assert("empty", "model", "fail", "no model is installed", "ollama pull");
+    report.assert(
+        "skewed",
+        "model",
+        "fail",
+        "claude-opus-9: not in the list",
+        "the upstream has claude-opus-5-5",
+    );
+    report.assert("skewed", "clock", "warn", "s ahead of the upstream's", "synchronise the clock");
+}
+
+/// Refuses or counts tokens by the model in the path.
+fn bedrock_by_model(request: &Request) -> Answer {
+    let error = |status, kind: &str, message: &str| {
+        Answer::json(status, &json!({ "message": message })).with_header("x-amzn-errortype", kind)
+    };
+    match request.path() {
+        path if path.contains("expired") => {
+            error(403, "ExpiredTokenException", "The security token included in the request is expired")
+        }
+        path if path.contains("region") => {
+            error(403, "InvalidSignatureException", "Credential should be scoped to a valid region.")
+        }
+        path if path.contains("unknown") => {
+            error(400, "ValidationException", "The provided model identifier is invalid.")
+        }
+        path if path.contains("skewed") => Answer::json(200, &json!({ "inputTokens": 3 }))
+            .with_header("date", "Mon, 01 Jan 2024 00:00:00 GMT"),
+        _ => Answer::json(200, &json!({ "inputTokens": 3 })),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_credentials_of_clouds_are_loaded_and_tried() {
+    let aws = Upstream::answering(bedrock_by_model).await;
+    let google = Upstream::answering(|_| {
+        Answer::json(
+            400,
+            &json!({ "error": "invalid_grant", "error_description": "Token has been expired or revoked." }),
+        )
+    })
+    .await;
+    let user = User::new().with_variable("AWS_SESSION_TOKEN", "session-token-of-aws");
+    user.write(
+        "adc.json",
+        &json!({
+            "type": "authorized_user", "client_id": "id", "client_secret": "the-client-secret",
+            "refresh_token": "the-refresh-token", "token_uri": format!("{}/token", google.url()),
+        })
+        .to_string(),
+    );
+    let bedrock = |name: &str, model: &str, more: &str| {
+        format!(
+            "- {{ name: {name}, type: bedrock, base_url: '{}', aws_region: us-east-1, \
+             aws_access_key_id: AKIDEXAMPLE, aws_secret_access_key: the-secret-of-aws{more}, \
+             model_mapping: {{ 'claude-*': '{model}' }} }}\n",
+            aws.url()
+        )
+    };
+    let config = [
+        bedrock("right", "anthropic.claude-haiku-4-5", ""),
+        bedrock("expired", "expired", ", aws_session_token: '${AWS_SESSION_TOKEN}'"),
+        bedrock("region", "region", ""),
+        bedrock("unknown", "unknown", ""),
+        bedrock("skewed", "skewed", ""),
+        format!(
+            "- {{ name: google, type: vertex, base_url: '{}', gcp_project_id: p, credentials_file: adc.json }}\n",
+            google.url()
+        ),
+    ];
+    user.write("config.yaml", &format!("providers:\n{}", config.concat()));
+    let outcome = user.run(&["doctor", "--json"]);
+    let report = Report::of(&outcome);
+    report.assert("right", "credential", "ok", "keys from the file config.yaml: accepted", "");
+    report.assert("right", "model", "ok", "anthropic.claude-haiku-4-5: known", "");
+    report.assert(
+        "expired",
+        "credential",
+        "fail",
+        "expired",
+        "renew the session, whose token is in the variable AWS_SESSION_TOKEN",
+    );
+    report.assert(
+        "region",
+        "credential",
+        "fail",
+        "valid region",
+        "set aws_region to the region of the endpoint",
+    );
+    report.assert("unknown", "credential", "ok", "accepted", "");
+    report.assert(
+        "unknown",
+        "model",
+        "fail",
+        "unknown: The provided model identifier is invalid.",
+        "list-inference-profiles --region us-east-1",
+    );
+    report.assert("skewed", "clock", "fail", "AWS refuses signatures", "synchronise the clock");
+    report.assert(
+        "google",
+        "credential",
+        "fail",
+        "Token has been expired or revoked.",
+        "gcloud auth application-default login",
+    );
+    for secret in ["the-secret-of-aws", "session-token-of-aws", "the-client-secret", "the-refresh-token"] {
+        assert!(!outcome.stdout.contains(secret) && !outcome.stderr.contains(secret), "{outcome:?}");
+    }
+}
+
+#[test]
+fn mistakes_of_the_configuration_are_failures_of_doctor() {
+    let user = User::new();
+    user.write("config.yaml", "providers: [{ name: a, type: zai }]\nrouting: { strategy: best }\n");
+    let outcome = user.run(&["doctor"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert_eq!(outcome.stdout.matches("  fail  settings  config.yaml:").count(), 2, "{outcome:?}");
+    assert!(
+        outcome.stdout.contains("fix: correct it; `cc-relay config validate` checks it again"),
+        "{outcome:?}"
+    );
+}
