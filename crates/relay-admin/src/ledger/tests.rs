@@ -354,3 +354,24 @@ async fn a_closed_ledger_counts_what_it_drops() {
     send(&relay).await;
     assert_eq!(ledger.dropped(), 1);
 }
+
+#[test]
+fn two_writers_at_the_same_time_lose_nothing() {
+    let (_directory, path) = place();
+    drop(written(&path, &[]));
+    let writers = ["before", "after"].map(|provider| {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let mut store = Store::open(&path).unwrap();
+            for second in 0..50 {
+                store.write(&[row(DAY + second, provider, "x", 1)], "test").unwrap();
+            }
+        })
+    });
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    let found = report(&path, &UsageQuery::default().by(GroupBy::Provider));
+    assert_eq!(
+        (found.total.requests, found.rows.iter().map(|row| row.requests).collect::<Vec<_>>()),
+        (100, vec![50, 50])
+    );
+}
