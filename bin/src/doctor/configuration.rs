@@ -21,6 +21,9 @@ fn mistake(line: &str) -> Check {
 
 fn loaded(start: &Start) -> Vec<Check> {
     let mut checks = vec![origin(&start.origin)];
+    if let Origin::Environment { found, .. } = &start.origin {
+        checks.extend(found.iter().map(|line| Check::ok("found", line)));
+    }
     let warnings = &start.loaded.warnings;
     checks.extend(warnings.iter().map(|warning| concern(warning, &start.origin)));
     if warnings.is_empty() {

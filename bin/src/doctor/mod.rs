@@ -1,16 +1,21 @@
 //! `cc-relay doctor`: checks everything that requests need, and shows a fix for each failure.
 //!
 //! ```text
-//! Start ─┬─ settings ──▶ configuration: file, warnings, permissions
-//!        └─ provider ──▶ for each: name ▸ TCP ▸ TLS ▸ clock ▸ credential ▸ models ▸ request
-//!                        Relay::check, on the way of the traffic
+//! Start ─┬─ settings ──▶ configuration: file, warnings, permissions; directories, listeners
+//!        ├─ provider ──▶ for each: name ▸ TCP ▸ TLS ▸ clock ▸ credential ▸ models ▸ request
+//!        │               Relay::check, on the way of the traffic
+//!        └─ machine ───▶ Claude Code: settings of every rank, base URLs, credential, version
 //!                                     └─▶ Report: lines or JSON, exit code
 //! ```
 //! No value of a secret is part of a report.
 
 mod arguments;
 mod check;
+mod claude;
 mod configuration;
+mod directories;
+mod listeners;
+mod port_holder;
 mod provider;
 mod report;
 mod source;
@@ -30,7 +35,7 @@ use self::report::Report;
 use self::source::Sources;
 use crate::cli::Settings;
 use crate::output::Output;
-use crate::settings::{SettingsError, Start};
+use crate::settings::{Origin, SettingsError, Start};
 
 /// The most providers that are checked at one time.
 const AT_ONCE: usize = 8;
@@ -76,6 +81,9 @@ pub(crate) fn doctor(
         secrets = start.loaded.config.secrets();
         groups.extend(runtime.block_on(providers(arguments, start))?);
     }
+    if arguments.provider.is_empty() {
+        groups.extend(runtime.block_on(machine(start.as_ref().ok())));
+    }
     // A thread may still be resolving a name. Its result is no longer needed.
     runtime.shutdown_background();
     let report = Report::new(groups, secrets);
@@ -84,6 +92,19 @@ pub(crate) fn doctor(
         false => report.print(out)?,
     }
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks this machine: directories, listeners, and Claude Code.
+async fn machine(start: Option<&Start>) -> Vec<Group> {
+    let config = start.map(|start| &start.loaded.config);
+    let mut groups = Vec::new();
+    if let Some(start) = start {
+        let is_demo = matches!(start.origin, Origin::Demo);
+        groups.push(directories::check(&start.loaded.config, is_demo));
+        groups.push(listeners::check(&start.loaded.config).await);
+    }
+    groups.push(claude::check(config).await);
+    groups
 }
 
 /// Checks the selected providers, [`AT_ONCE`] at a time. The result has the order of the configuration.

@@ -157,14 +157,10 @@ async fn each_failure_of_the_connection_has_a_fix() {
     report.assert("silent", "tcp", "ok", "connected", "");
     report.assert("silent", "credential", "fail", "no answer within 1 s", "--timeout");
     serving.abort();
-    let order: Vec<_> =
-        report.0["checks"].as_array().unwrap().iter().map(|check| &check["provider"]).collect();
-    assert!(
-        order.is_sorted_by_key(|name| config
-            .iter()
-            .position(|own| own.contains(&format!("name: {},", name.as_str().unwrap_or("-"))))),
-        "{order:?}"
-    );
+    let checks = report.0["checks"].as_array().unwrap().iter();
+    let order: Vec<_> = checks.filter_map(|check| check["provider"].as_str()).collect();
+    let place = |name: &&str| config.iter().position(|own| own.contains(&format!("name: {name},")));
+    assert!(order.is_sorted_by_key(place), "{order:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,4 +313,80 @@ fn mistakes_of_the_configuration_are_failures_of_doctor() {
         outcome.stdout.contains("fix: correct it; `cc-relay config validate` checks it again"),
         "{outcome:?}"
     );
+}
+
+/// The checks of a group as triples of check, status and message.
+fn group<'a>(report: &'a Report, name: &str) -> Vec<(&'a str, &'a str, &'a str)> {
+    let checks = report.0["checks"].as_array().unwrap().iter().filter(|check| check["group"] == name);
+    let text = |check: &'a Value, key: &str| check[key].as_str().unwrap();
+    checks.map(|check| (text(check, "check"), text(check, "status"), text(check, "message"))).collect()
+}
+
+#[track_caller]
+fn assert_some(checks: &[(&str, &str, &str)], name: &str, status: &str, message: &str) {
+    let is_it =
+        |check: &&(&str, &str, &str)| check.0 == name && check.1 == status && check.2.contains(message);
+    assert!(checks.iter().any(|check| is_it(&check)), "no {name} {status} {message:?} in {checks:#?}");
+}
+
+#[test]
+fn a_base_url_that_no_server_answers_is_named_with_its_place() {
+    let (_refusing, dead) = Upstream::refusing();
+    let user = User::new().with_variable("HTTPS_PROXY", "http://proxy.invalid:1");
+    user.write("config.yaml", "server: { listen: '127.0.0.1:0' }\nproviders: [{ name: m, type: mock }]\n");
+    std::fs::create_dir_all(user.path(".claude")).unwrap();
+    let settings =
+        json!({ "env": { "ANTHROPIC_BASE_URL": format!("http://{dead}"), "CLAUDE_CODE_USE_VERTEX": "1" } });
+    user.write(".claude/settings.json", &serde_json::to_string_pretty(&settings).unwrap());
+    user.write(".claude/settings.local.json", "{ \"env\": {}, }");
+    user.write(".bashrc", &format!("# theirs\nexport ANTHROPIC_BASE_URL=\"http://{dead}/left\"\n"));
+    let outcome = user.run(&["doctor", "--json"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    let report = Report::of(&outcome);
+    let claude = group(&report, "claude code");
+    assert_some(&claude, "base url", "fail", "settings.json:3: no server answers");
+    assert_some(&claude, "base url", "fail", ".bashrc:2: left behind");
+    assert_some(&claude, "settings", "fail", "Claude Code ignores the whole file");
+    assert_some(&claude, "cloud mode", "fail", "CLAUDE_CODE_USE_VERTEX");
+    assert_some(&claude, "proxy", "fail", "also catches 127.0.0.1");
+    assert_some(&claude, "version", "skip", "not in PATH");
+    assert_some(&group(&report, "directories"), "data", "skip", "usage.enabled is false");
+    assert_some(&group(&report, "directories"), "state", "ok", "can be created");
+    assert_some(&group(&report, "listeners"), "server.listen", "ok", "the system chooses the port");
+}
+
+#[test]
+fn a_running_relay_is_found_at_its_address_and_in_the_settings_of_claude_code() {
+    let user = User::new();
+    user.write("config.yaml", "providers: [{ name: m, type: mock }]\n");
+    let (_relay, address) = user.serve(&[]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = listener.local_addr().unwrap();
+    let url = format!("http://{address}");
+    let user = user
+        .with_variable("ANTHROPIC_BASE_URL", &url)
+        .with_variable("ANTHROPIC_AUTH_TOKEN", "managed-by-cc-relay");
+    let outcome =
+        user.run(&["doctor", "--json", "--listen", &address.to_string(), "--listen", &other.to_string()]);
+    let report = Report::of(&outcome);
+    let listeners = group(&report, "listeners");
+    assert_some(&listeners, "server.listen", "ok", "cc-relay ");
+    assert_some(&listeners, "server.listen", "fail", "is in use by ");
+    let claude = group(&report, "claude code");
+    assert_some(&claude, "base url", "ok", "the variable ANTHROPIC_BASE_URL: cc-relay ");
+    assert_some(&claude, "credential", "ok", "ANTHROPIC_AUTH_TOKEN of the environment");
+}
+
+#[test]
+fn subscription_pass_through_with_a_placeholder_beside_it_fails() {
+    let user = User::new()
+        .with_variable("ANTHROPIC_BASE_URL", "http://127.0.0.1:1")
+        .with_variable("ANTHROPIC_AUTH_TOKEN", "managed-by-cc-relay");
+    user.write(
+        "config.yaml",
+        "providers: [{ name: a, type: anthropic, base_url: 'http://127.0.0.1:1', passthrough: true }]\n",
+    );
+    let report = Report::of(&user.run(&["doctor", "--json"]));
+    assert_some(&group(&report, "claude code"), "credential", "fail", "the subscription is not used");
+    report.assert("a", "credential", "skip", "that of each client is passed through", "");
 }
