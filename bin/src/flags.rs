@@ -95,7 +95,7 @@ mod tests {
             match refused {
                 None => assert_eq!(found, None, "{line}"),
                 Some(part) => {
-                    assert!(found.as_ref().is_some_and(|found| found.contains(part)), "{line}: {found:?}")
+                    assert!(found.as_ref().is_some_and(|found| found.contains(part)), "{line}: {found:?}");
                 }
             }
         }
