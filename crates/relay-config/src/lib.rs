@@ -81,7 +81,7 @@ pub use config_file::{FindError, find_file};
 pub use date::{parse_rfc3339, write_rfc3339};
 pub use describe::shown_url;
 pub use difference::{Difference, DifferenceKind};
-pub use discover::{Discovery, demo};
+pub use discover::{CloudFiles, Discovery, demo};
 pub use document::Document;
 pub use env_settings::PROCESS_VARIABLES;
 pub use error::{Concern, Fault, LoadError, Place, Problem, Warning};
@@ -96,8 +96,11 @@ pub use proxy::{Proxy, proxy_exceptions};
 pub use schema::schema;
 pub use secret::{PLACEHOLDER, Secret};
 
-/// The commented configuration file that `cc-relay config init` writes.
+/// A commented configuration file. `cc-relay config init` writes it with the providers that it finds.
 pub const TEMPLATE: &str = include_str!("template.yaml");
+
+/// [`TEMPLATE`] in TOML. The place of the providers is the line `# providers`.
+pub const TEMPLATE_TOML: &str = include_str!("template.toml");
 
 /// Runs the example of the README as a test.
 #[cfg(doctest)]

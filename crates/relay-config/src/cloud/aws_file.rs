@@ -9,6 +9,16 @@ use crate::secret_text;
 
 /// The keys whose values are secrets.
 const SECRETS: [&str; 3] = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"];
+/// The keys of a profile that has credentials, or names the source of them.
+const CREDENTIALS: [&str; 7] = [
+    "aws_access_key_id",
+    "credential_process",
+    "login_session",
+    "role_arn",
+    "sso_session",
+    "sso_start_url",
+    "web_identity_token_file",
+];
 /// The largest number of profiles that follow each other by `source_profile`.
 const CHAIN_MAX: usize = 16;
 
@@ -88,6 +98,20 @@ impl AwsFiles {
                 self.0.push(Setting { section: section.clone(), key, value: value.to_owned(), place });
             }
         }
+    }
+
+    /// Returns the names of the profiles that have credentials or name their source: `default`, then those with a region, then the
+    /// others.
+    pub(crate) fn profiles_with_credentials(&self) -> Vec<String> {
+        let mut profiles: Vec<String> = Vec::new();
+        for setting in self.0.iter().filter(|setting| CREDENTIALS.contains(&setting.key.as_str())) {
+            let Some(name) = setting.section.strip_prefix("profile ") else { continue };
+            if !profiles.iter().any(|known| known == name) {
+                profiles.push(name.to_owned());
+            }
+        }
+        profiles.sort_by_key(|name| (name != "default", self.in_profile(name, "region").is_none()));
+        profiles
     }
 
     /// Returns the secrets of a profile and of the ones that it takes its credentials from.

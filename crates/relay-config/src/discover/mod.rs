@@ -1,9 +1,11 @@
 //! Providers without a configuration file: discovered in the environment, or built in for a demonstration.
 
 mod cloud;
+mod cloud_files;
 mod models;
 mod ollama;
 
+pub use self::cloud_files::CloudFiles;
 use crate::config::{Config, KeyConfig, ProviderConfig, ProviderKind};
 use crate::environment::Environment;
 use crate::error::Fault;

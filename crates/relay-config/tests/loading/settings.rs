@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use relay_config::{
     Affinity, ClientLimits, CompatibleAuth, Concern, Config, Discovery, Format, KeyConfig, KeyLimits, Loader,
-    LogFormat, LogLevel, LogOutput, Origin, Pooling, ProviderKind, Strategy, StreamBreak, TEMPLATE, demo,
-    schema,
+    LogFormat, LogLevel, LogOutput, Origin, Pooling, ProviderKind, Strategy, StreamBreak, TEMPLATE,
+    TEMPLATE_TOML, demo, schema,
 };
 
 use crate::check::{loader, warnings, yaml};
@@ -301,6 +301,16 @@ fn the_template_loads_unchanged() {
     let loaded = Loader::new().with_text("template", Format::Yaml, TEMPLATE).load().unwrap();
     warnings(&loaded, &[]);
     assert_eq!(loaded.config.providers.len(), 1);
+}
+
+#[test]
+fn both_templates_have_the_same_settings() {
+    let provider = "[[providers]]\nname = \"anthropic\"\ntype = \"anthropic\"\npriority = 2\n";
+    let toml = TEMPLATE_TOML.replace("# providers\n", provider);
+    let toml = Loader::new().with_text("template", Format::Toml, toml).load().unwrap();
+    warnings(&toml, &[]);
+    let yaml = Loader::new().with_text("template", Format::Yaml, TEMPLATE).load().unwrap();
+    assert_eq!(toml.to_yaml(), yaml.to_yaml());
 }
 
 #[test]
