@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use crate::claude_settings::CcCommand;
 use crate::doctor::DoctorArguments;
 use crate::import::ImportArguments;
+use crate::init::InitArguments;
 use crate::reload::ReloadArguments;
 use crate::run::RunArguments;
 use crate::service::arguments::ServiceCommand;
@@ -172,15 +173,9 @@ impl ClientSends {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Write a commented configuration file to start from.
-    Init {
-        /// File to write, as --config. Default: cc-relay/config.yaml in $XDG_CONFIG_HOME or ~/.config.
-        #[arg(long, value_name = "PATH", conflicts_with = "config")]
-        path: Option<PathBuf>,
-        /// Replace an existing file.
-        #[arg(long)]
-        force: bool,
-    },
+    /// Write a commented configuration file with the providers that this machine has: those of the environment, of the files of AWS
+    /// and gcloud, and Ollama. It contains references to secrets, and no secret.
+    Init(InitArguments),
     /// Convert the configuration of another relay: claude-code-router, LiteLLM or the Go cc-relay.
     Import(ImportArguments),
     /// Check a configuration file and report all its mistakes.

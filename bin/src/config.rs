@@ -1,18 +1,17 @@
 //! `cc-relay config`: writes, checks and shows the configuration.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::styling::AnsiColor;
-use relay_config::{FindError, Format};
+use relay_config::FindError;
 use relay_server::{BuildError, ListenerTlsError, Relay};
 
 use crate::claude_settings::{self, ClaudeSettingsError};
 use crate::cli::{ConfigCommand, Settings};
 use crate::client_listeners;
-use crate::files;
 use crate::import::{self, ImportError};
+use crate::init::{self, InitError};
 use crate::output::Output;
 use crate::settings::{self, Origin, SettingsError, Start};
 
@@ -31,18 +30,8 @@ pub(crate) enum ConfigError {
     Import(#[from] ImportError),
     #[error("there is no configuration file to check; name a file, or write one with `cc-relay config init`")]
     NoFile,
-    #[error("neither $XDG_CONFIG_HOME nor $HOME is set; name the file to write with --path")]
-    NoHome,
-    #[error("{}: the file will be YAML; its name must end in .yaml or .yml", path.display())]
-    NotYaml { path: PathBuf },
-    #[error("{} exists; --force replaces it", path.display())]
-    Exists { path: PathBuf },
-    #[error("{}: cannot write the file", path.display())]
-    Write {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Init(#[from] InitError),
     #[error(transparent)]
     ClaudeSettings(#[from] ClaudeSettingsError),
     #[error(transparent)]
@@ -55,7 +44,7 @@ impl ConfigError {
             Self::Settings(error) => error.is_usage(),
             Self::ClaudeSettings(error) => error.is_usage(),
             Self::Import(error) => error.is_usage(),
-            Self::NotYaml { .. } => true,
+            Self::Init(error) => error.is_usage(),
             _ => false,
         }
     }
@@ -67,7 +56,7 @@ pub(crate) fn run(
     out: &mut Output,
 ) -> Result<ExitCode, ConfigError> {
     match command {
-        ConfigCommand::Init { path, force } => init(path.or(settings.config), force, out)?,
+        ConfigCommand::Init(arguments) => init::init(&arguments, settings.config, out)?,
         ConfigCommand::Import(arguments) => import::import(&arguments, out)?,
         ConfigCommand::Validate { path } => {
             validate(&Settings { config: path.or(settings.config), ..settings }, out)?;
@@ -77,24 +66,6 @@ pub(crate) fn run(
         ConfigCommand::Cc(command) => return Ok(claude_settings::run(&command, &settings, out)?),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn init(path: Option<PathBuf>, force: bool, out: &mut Output) -> Result<(), ConfigError> {
-    let path = match path {
-        Some(path) => path,
-        None => files::default_configuration().ok_or(ConfigError::NoHome)?,
-    };
-    if Format::of(&path) != Some(Format::Yaml) {
-        return Err(ConfigError::NotYaml { path });
-    }
-    files::write_new(&path, relay_config::TEMPLATE, force).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => ConfigError::Exists { path: path.clone() },
-        _ => ConfigError::Write { path: path.clone(), source },
-    })?;
-    let done = out.style(AnsiColor::Green);
-    out.line(format_args!("{done}wrote{done:#} {}", path.display()))?;
-    out.line("edit it, check it with `cc-relay config validate`, start with `cc-relay serve`")?;
-    Ok(())
 }
 
 fn validate(settings: &Settings, out: &mut Output) -> Result<(), ConfigError> {

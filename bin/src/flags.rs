@@ -39,7 +39,7 @@ fn uses(command: &Command) -> (&'static str, &'static [&'static str]) {
         Command::Doctor(_) => ("doctor", RELAY),
         Command::Reload(_) => ("reload", RELAY),
         Command::Service(_) => ("service", &[CONFIG]),
-        Command::Config(ConfigCommand::Init { .. }) => ("config init", &[CONFIG]),
+        Command::Config(ConfigCommand::Init(_)) => ("config init", &[CONFIG]),
         Command::Config(ConfigCommand::Import(_)) => ("config import", &[]),
         Command::Config(ConfigCommand::Validate { .. }) => ("config validate", ALL),
         Command::Config(ConfigCommand::Show) => ("config show", ALL),

@@ -29,6 +29,7 @@ mod flags;
 mod handover;
 mod import;
 mod inheritance;
+mod init;
 mod ledger_place;
 mod lifecycle;
 mod listen;
@@ -46,6 +47,7 @@ mod settings;
 mod signals;
 mod sockets;
 mod status;
+mod text_format;
 #[cfg(feature = "top")]
 mod top;
 mod traces;

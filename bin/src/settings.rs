@@ -62,12 +62,17 @@ impl Start {
         if let Some(file) = file(settings)? {
             return Ok(Self { loaded: read_file(settings, &file)?, origin: Origin::File(file) });
         }
-        let mut discovery = Discovery::from_environment(variable, answers);
-        list_models(&mut discovery);
-        let Discovery { config, found, missing, .. } = discovery;
+        let Discovery { config, found, missing, .. } = discovered(variable);
         let loaded = loader(settings).with_default_providers(config.providers).load()?;
         Ok(Self { loaded, origin: Origin::Environment { found, missing } })
     }
+}
+
+/// Finds the providers of this machine by the variables that `variable` returns, with the models that they list.
+pub(crate) fn discovered(variable: impl Fn(&str) -> Option<String>) -> Discovery {
+    let mut discovery = Discovery::from_environment(variable, answers);
+    list_models(&mut discovery);
+    discovery
 }
 
 /// Reads this configuration file, with the settings of the environment and of the command line.

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use relay_config::Format;
 
 use super::error::ImportError;
 use super::source::Source;
+use crate::text_format::TextFormat;
 
 /// The name for standard output.
 pub(super) const STDOUT: &str = "-";
@@ -29,27 +30,11 @@ pub(crate) struct ImportArguments {
     pub(super) force: bool,
 }
 
-/// The format of the result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum TextFormat {
-    Yaml,
-    Toml,
-}
-
-impl From<TextFormat> for Format {
-    fn from(format: TextFormat) -> Self {
-        match format {
-            TextFormat::Yaml => Self::Yaml,
-            TextFormat::Toml => Self::Toml,
-        }
-    }
-}
-
 impl ImportArguments {
     /// Returns the file to write; `None` if it has no default.
     pub(super) fn path(&self) -> Option<PathBuf> {
         let default = crate::files::default_configuration;
-        let extension = if self.format == Some(TextFormat::Toml) { "toml" } else { "yaml" };
+        let extension = self.format.unwrap_or(TextFormat::Yaml).extension();
         self.output.clone().or_else(|| default().map(|path| path.with_extension(extension)))
     }
 

@@ -10,7 +10,9 @@ fn validate_and_serve_accept_the_file_that_init_writes() {
     let outcome = user.run(&["config", "init"]);
     let directory = user.path("xdg/cc-relay");
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert_eq!(names_in(&directory), ["config.yaml"], "no temporary file remains");
+    let mut names = names_in(&directory);
+    names.sort();
+    assert_eq!(names, ["cc-relay.schema.json", "config.yaml"], "no temporary file remains");
     let outcome = user.run(&["config", "validate"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
     assert_eq!(outcome.stdout, "ok: 1 provider, strategy failover, listening on 127.0.0.1:8787\n");
@@ -39,8 +41,103 @@ fn init_replaces_an_existing_file_only_with_force() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "providers: []\n");
     let outcome = user.run(&["config", "init", "--path", "mine.yaml", "--force"]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), relay_config::TEMPLATE);
-    assert_eq!(names_in(path.parent().unwrap()), ["mine.yaml"]);
+    assert!(std::fs::read_to_string(&path).unwrap().contains("- name: anthropic\n"));
+}
+
+/// A user with a credential of every kind, in variables and in the files of the clouds' tools.
+fn user_with_everything() -> User {
+    let user = User::new()
+        .with_variable("ANTHROPIC_API_KEY", "secret-of-anthropic")
+        .with_variable("ZAI_API_KEY", "secret-of-zai")
+        .with_variable("OLLAMA_HOST", "127.0.0.1:1");
+    for directory in [".aws", ".config/gcloud/configurations"] {
+        std::fs::create_dir_all(user.path(directory)).unwrap();
+    }
+    user.write(
+        ".aws/config",
+        "[profile work]\nregion = eu-central-1\nsso_session = corp\n[profile idle]\nregion = us-east-1\n",
+    );
+    user.write(
+        ".aws/credentials",
+        "[spare]\naws_access_key_id = AKIDSPARE\naws_secret_access_key = secret-of-aws\n",
+    );
+    user.write(".config/gcloud/configurations/config_default", "[core]\nproject = my-project\n");
+    let credentials = r#"{ "type": "authorized_user", "client_id": "i", "client_secret": "secret-of-gcloud", "refresh_token": "secret-token" }"#;
+    user.write(".config/gcloud/application_default_credentials.json", credentials);
+    user
+}
+
+#[test]
+fn init_writes_what_it_finds_without_secrets() {
+    let user = user_with_everything().with_variable("AWS_PROFILE", "work");
+    for (path, arguments) in [
+        ("found.yaml", &["config", "init", "--config", "found.yaml"][..]),
+        ("found.toml", &["config", "init", "--path", "found.toml"][..]),
+    ] {
+        let outcome = user.run(arguments);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
+        assert!(outcome.stdout.contains("found zai: ZAI_API_KEY\n"), "{outcome:?}");
+        let text = std::fs::read_to_string(user.path(path)).unwrap();
+        for secret in
+            ["secret-of-anthropic", "secret-of-zai", "secret-of-aws", "secret-of-gcloud", "secret-token"]
+        {
+            assert!(!text.contains(secret) && !outcome.stdout.contains(secret), "{secret} in {text}");
+        }
+        assert!(
+            text.contains("${ANTHROPIC_API_KEY}")
+                && text.contains("Other AWS profiles with credentials: spare."),
+            "{text}"
+        );
+        assert!(text.contains("# Not found: set MINIMAX_API_KEY to add minimax.\n"), "{text}");
+        let validated = user.run(&["config", "validate", path]);
+        assert_eq!((validated.code, validated.stderr.as_str()), (Some(0), ""), "{text}\n{validated:?}");
+        assert!(validated.stdout.starts_with("ok: 4 providers, strategy failover"), "{validated:?}");
+        let shown = user.run(&["config", "show", "--config", path]).stdout;
+        let place = |text: &str| shown.find(text).unwrap_or_else(|| panic!("no {text} in {shown}"));
+        let order = ["name: anthropic", "name: zai", "name: bedrock", "name: vertex"].map(place);
+        assert!(order.is_sorted(), "{shown}");
+        for setting in [
+            "aws_profile: work",
+            "aws_region: eu-central-1",
+            "gcp_project_id: my-project",
+            "eu.anthropic.claude-opus-5-5",
+        ] {
+            place(setting);
+        }
+    }
+}
+
+#[test]
+fn init_finds_a_profile_of_aws_without_any_variable() {
+    let user = user_with_everything();
+    user.run(&["config", "init", "--config", "found.yaml"]);
+    let text = std::fs::read_to_string(user.path("found.yaml")).unwrap();
+    assert!(text.contains("    aws_region: eu-central-1\n    aws_profile: work\n"), "{text}");
+    assert_eq!(user.run(&["config", "validate", "found.yaml"]).code, Some(0));
+
+    user.write(".aws/config", "");
+    user.run(&["config", "init", "--config", "found.yaml", "--force"]);
+    let text = std::fs::read_to_string(user.path("found.yaml")).unwrap();
+    assert!(text.contains("  # - name: bedrock\n"), "{text}");
+    assert!(text.contains("# Not found: set AWS_REGION to add bedrock"), "{text}");
+}
+
+#[test]
+fn the_format_of_init_is_that_of_the_extension() {
+    let user = User::new();
+    let outcome = user.run(&["config", "init", "--format", "toml"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let text = std::fs::read_to_string(user.path("xdg/cc-relay/config.toml")).unwrap();
+    assert!(text.starts_with("#:schema ./cc-relay.schema.json\n"), "{text}");
+    for arguments in
+        [&["--config", "a.yaml", "--format", "toml"][..], &["--config", "a.json"], &["--path", "a"]]
+    {
+        let outcome = user.run(&[&["config", "init"], arguments].concat());
+        assert_eq!(outcome.code, Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains("the name must end in .yaml or .yml"), "{outcome:?}");
+    }
+    let both = user.run(&["config", "init", "--config", "a.yaml", "--path", "b.yaml"]);
+    assert_eq!(both.code, Some(2), "{both:?}");
 }
 
 const SIX_MISTAKES: &str = r#"server:
