@@ -29,10 +29,6 @@ enum AllowedHosts {
 
 /// Accepted hosts that can be replaced while requests are served. Clones share them.
 #[derive(Debug, Clone)]
-#[cfg_attr(
-    not(feature = "serve"),
-    expect(dead_code, reason = "only a listener of the program replaces them")
-)]
 pub(crate) struct SharedHosts(Arc<RwLock<Vec<HostName>>>);
 
 #[cfg_attr(
