@@ -25,6 +25,8 @@ pub struct Compatible {
 
 /// The path of the list of models.
 const MODELS: &str = "/v1/models";
+/// The path of Anthropic's list of models, with as many as one page has.
+const ALL_MODELS: &str = "/v1/models?limit=1000";
 /// The path of OpenRouter's facts of a key. Its list of models needs no key.
 ///
 /// # Source
@@ -58,7 +60,11 @@ impl Compatible {
     /// `anthropic_compatible`.
     #[must_use]
     pub fn with_errors_of(self, kind: &str) -> Self {
-        let free_path = if kind == "openrouter" { OPENROUTER_KEY } else { MODELS };
+        let free_path = match kind {
+            "anthropic" => ALL_MODELS,
+            "openrouter" => OPENROUTER_KEY,
+            _ => MODELS,
+        };
         Self { errors: VendorErrors::of(kind), free_path, ..self }
     }
 

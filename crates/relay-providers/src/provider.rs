@@ -134,7 +134,8 @@ impl<P: Provider> Provider for Arc<P> {
 pub enum FreeRequest {
     /// The upstream has none.
     None,
-    /// A `GET` of this path after the base URL, such as `/v1/models`. If the answer is a list of models, it is read.
+    /// A `GET` of this path after the base URL, such as `/v1/models`, with a query if it has one. If the answer is a list of models,
+    /// it is read.
     Get(&'static str),
     /// A count of the tokens of a short prompt for a model.
     CountTokens,

@@ -143,8 +143,9 @@ impl<P: Provider> Shared<P> {
     }
 
     fn get_request(&self, path: &str) -> Result<Request<Payload>, AttemptError> {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let uri = match self.provider.base_url() {
-            Some(base_url) => anthropic_format::uri(base_url, path, None)?,
+            Some(base_url) => anthropic_format::uri(base_url, path, query)?,
             None => Uri::try_from(path).map_err(|error| PrepareError::Url(error.into()))?,
         };
         let mut request = Request::new(Payload::default());
