@@ -27,8 +27,7 @@ impl Report {
     /// repeat a credential in its error.
     pub(super) fn new(groups: Vec<Group>, mut secrets: Vec<Secret>) -> Self {
         secrets.extend(settings::variables().filter_map(|(name, value)| {
-            let is_secret = SECRET_NAMES.iter().any(|part| name.to_ascii_uppercase().contains(part));
-            (is_secret && value.len() >= SECRET_LENGTH && !value.contains('/')).then(|| Secret::new(value))
+            (value.len() >= SECRET_LENGTH && is_secret(&name)).then(|| Secret::new(value))
         }));
         let redactor = Redactor::new(&secrets);
         let clean = |text: String| {
@@ -94,6 +93,14 @@ impl Report {
     }
 }
 
+/// Returns `true` if the name of a variable suggests a secret, and not the place of one.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let is_place = name == "GOOGLE_APPLICATION_CREDENTIALS"
+        || ["_FILE", "_PATH", "_DIR", "_URL", "_URI", "_HOST"].iter().any(|end| name.ends_with(end));
+    !is_place && SECRET_NAMES.iter().any(|part| name.contains(part))
+}
+
 fn print_head(group: &Group, out: &mut Output) -> io::Result<()> {
     let bold = out.style(AnsiColor::White);
     let provider = group.provider.as_ref().map(|name| format!(" {}", printable(name))).unwrap_or_default();
@@ -114,5 +121,24 @@ fn print_check(check: &Check, width: usize, out: &mut Output) -> io::Result<()> 
     match &check.fix {
         Some(fix) => out.line(format_args!("        {:width$}  fix: {fix}", "")),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_variable_suggests_a_secret() {
+        for (name, expected) in [
+            ("ZAI_API_KEY", true),
+            ("AWS_SECRET_ACCESS_KEY", true),
+            ("my_token", true),
+            ("AWS_SHARED_CREDENTIALS_FILE", false),
+            ("GOOGLE_APPLICATION_CREDENTIALS", false),
+            ("HOME", false),
+        ] {
+            assert_eq!(is_secret(name), expected, "{name}");
+        }
     }
 }

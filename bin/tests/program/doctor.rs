@@ -1,6 +1,6 @@
 //! `cc-relay doctor`: the checks of the providers.
 
-use relay_tests::fakes::anthropic;
+use relay_tests::fakes::{anthropic, google};
 use relay_tests::{Answer, CertificateAuthority, Request, Upstream};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -299,6 +299,91 @@ async fn the_credentials_of_clouds_are_loaded_and_tried() {
     );
     for secret in ["the-secret-of-aws", "session-token-of-aws", "the-client-secret", "the-refresh-token"] {
         assert!(!outcome.stdout.contains(secret) && !outcome.stderr.contains(secret), "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_deployments_of_azure_and_tokens_of_google_are_tried() {
+    let azure = Upstream::answering(|request| {
+        let error = |status, code: &str, message: &str| {
+            Answer::json(status, &json!({ "error": { "code": code, "message": message } }))
+        };
+        match (request.header("x-api-key"), &request.json()["model"]) {
+            ("azure-key-1", model) if model == "my-opus" => Answer::json(200, &json!({ "input_tokens": 3 })),
+            ("azure-key-1", _) => error(404, "DeploymentNotFound", "The API deployment does not exist."),
+            _ => error(401, "401", "Access denied due to invalid subscription key or wrong API endpoint."),
+        }
+    })
+    .await;
+    let google = Upstream::answering(|request| match request.path() {
+        "/token" => google::answer(request, "token-of-google", 3600),
+        _ => Answer::json(200, &json!({ "input_tokens": 3 })),
+    })
+    .await;
+    let user = User::new().with_variable("AZURE", "azure-key-1");
+    user.write("adc.json", &google::authorized_user(&google.url()).to_string());
+    let azure = |name: &str, key: &str, model: &str| {
+        format!(
+            "- {{ name: {name}, type: azure, base_url: '{}/anthropic', keys: [{{ key: '{key}' }}], \
+             model_mapping: {{ 'claude-*': {model} }} }}\n",
+            azure.url()
+        )
+    };
+    let config = [
+        azure("right", "${AZURE}", "my-opus"),
+        azure("wrong", "azure-key-2", "my-opus"),
+        azure("unknown", "${AZURE}", "my-sonnet"),
+        format!(
+            "- {{ name: google, type: vertex, base_url: '{}', gcp_project_id: p, credentials_file: adc.json }}\n",
+            google.url()
+        ),
+    ];
+    user.write("config.yaml", &format!("providers:\n{}", config.concat()));
+    let outcome = user.run(&["doctor", "--json"]);
+    let report = Report::of(&outcome);
+    report.assert("right", "credential", "ok", "from the variable AZURE: accepted", "");
+    report.assert("right", "model", "ok", "my-opus: known", "");
+    report.assert(
+        "wrong",
+        "credential",
+        "fail",
+        "refused with 401: Access denied",
+        "replace the key in the file config.yaml",
+    );
+    report.assert("unknown", "credential", "ok", "accepted", "");
+    report.assert("unknown", "model", "fail", "my-sonnet: ", "map it to the name of a deployment");
+    report.assert("google", "credential", "ok", "the credentials file adc.json, valid until 2", "");
+    for secret in ["azure-key-1", "azure-key-2", "token-of-google"] {
+        assert!(!outcome.stdout.contains(secret), "{outcome:?}");
+    }
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_named() {
+    let (_refusing, dead) = Upstream::refusing();
+    let config = "providers: [{ name: a, type: zai, base_url: 'https://upstream.invalid', keys: [{ key: a-long-key }] }]\n";
+    for (proxy, check, status, message, fix) in [
+        (format!("http://{dead}"), "proxy", "ok", format!("connections go through {dead}"), String::new()),
+        (
+            format!("http://{dead}"),
+            "tcp",
+            "fail",
+            "refused".to_owned(),
+            format!("check that the proxy at {dead} runs"),
+        ),
+        (
+            "socks5://127.0.0.1:1".to_owned(),
+            "proxy",
+            "fail",
+            "socks5://".to_owned(),
+            "set HTTPS_PROXY to an http:// URL".to_owned(),
+        ),
+    ] {
+        let user = User::new().with_variable("HTTPS_PROXY", proxy);
+        user.write("config.yaml", config);
+        let report = Report::of(&user.run(&["doctor", "--json", "--provider", "a", "--send"]));
+        report.assert("a", check, status, &message, &fix);
+        report.assert("a", "request", "skip", "not sent without a connection", "");
     }
 }
 

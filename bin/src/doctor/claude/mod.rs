@@ -4,17 +4,21 @@ mod base_url;
 mod shell;
 mod version;
 
+use std::fs;
+
 use relay_config::{Config, PLACEHOLDER};
 
 use self::base_url::BaseUrls;
 use super::check::{Check, Group};
 use crate::claude_settings::connection::{AUTH_TOKEN, BASE_URL, Token};
 use crate::claude_settings::sources::{
-    CLOUD_MODES, CREDENTIALS, MANAGED_BY_HOST, PROXIES, PROXY_EXCEPTIONS, Source, in_force,
+    CLOUD_MODES, CREDENTIALS, MANAGED_BY_HOST, PROXIES, PROXY_EXCEPTIONS, Rank, Source, in_force,
 };
 
 /// The values that switch a mode of Claude Code on.
 const TRUE: [&str; 4] = ["1", "true", "yes", "on"];
+/// The settings of an administrator that demand a login.
+const FORCED_LOGIN: [&str; 2] = ["forceLoginMethod", "forceLoginOrgUUID"];
 /// The names of this machine.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
@@ -24,6 +28,7 @@ pub(super) async fn check(config: Option<&Config>) -> Group {
     let mut checks = files(&sources);
     checks.extend(BaseUrls::read(&sources).checks(&sources).await);
     checks.extend(cloud_modes(&sources));
+    checks.extend(forced_logins(&sources));
     checks.extend(config.and_then(|config| credential(config, &sources)));
     checks.extend(proxy(&sources));
     checks.push(version::check());
@@ -72,6 +77,22 @@ fn cloud_modes(sources: &[Source]) -> Vec<Check> {
         ));
     }
     checks
+}
+
+/// Returns a failure for each managed file that demands a login: Claude Code then refuses the credential of a gateway at its start.
+///
+/// # Source
+/// Claude Code, "Authentication".
+fn forced_logins(sources: &[Source]) -> Vec<Check> {
+    let managed = sources.iter().filter(|source| source.rank == Rank::Managed && source.exists);
+    let forced = managed.filter_map(|source| {
+        let text = fs::read(source.path.as_ref()?).ok()?;
+        let settings: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        let name = FORCED_LOGIN.into_iter().find(|name| settings.get(name).is_some())?;
+        let text = format!("{name} in {}: Claude Code refuses every credential of a gateway", source.name());
+        Some(Check::fail("credential", text, "have the administrator of this machine remove it"))
+    });
+    forced.collect()
 }
 
 /// Compares the credential that Claude Code sends with the one that the relay expects.

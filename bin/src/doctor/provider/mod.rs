@@ -61,6 +61,10 @@ async fn made(
     checks.push(clock::check(provider, found));
     checks.extend(credential::checks(context, provider, found, is_connected));
     checks.extend(model::checks(provider, found));
-    checks.extend(send::check(context, provider, relay, found).await);
+    match is_connected {
+        true => checks.extend(send::check(context, provider, relay, found).await),
+        false if context.sends => checks.push(Check::skip("request", "not sent without a connection")),
+        false => {}
+    }
     checks
 }

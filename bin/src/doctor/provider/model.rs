@@ -18,7 +18,7 @@ pub(super) fn checks(provider: &ProviderConfig, found: &ProviderCheck) -> Vec<Ch
     let answers = reports.filter_map(|report| report.answer.as_ref()?.as_ref().ok());
     match answers.filter_map(|answer| answer.models.as_ref()).next() {
         Some(models) => listed(provider, models),
-        None => vec![Check::skip(NAME, "the upstream has returned no list of models")],
+        None => vec![Check::skip(NAME, "not checked: the upstream has returned no list of models")],
     }
 }
 
