@@ -53,7 +53,7 @@ fn quoted(path: &Path) -> Result<String, ServiceError> {
     Ok(quoted)
 }
 
-/// Returns the configuration that a unit of [`unit`] names.
+/// Returns the configuration that a unit of [`unit()`] names.
 pub(super) fn config_of(unit: &str) -> Option<PathBuf> {
     let start = unit.lines().find(|line| line.starts_with(START))?;
     let (_, quoted) = start.split_once("\" serve --config \"")?;
