@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::answer::AnswerBodyError;
 use crate::billed::Billed;
+use crate::upstream_address::UpstreamAddress;
 
 /// The statistics of an answer: the time of its first content, its usage and its end. Clones share them. They are complete
 /// once the body has been dropped.
@@ -29,6 +30,8 @@ struct Facts {
     is_taken: AtomicBool,
     /// The upstream's id of the request, if the answer was held back.
     request_id: OnceLock<Box<str>>,
+    /// The address of the upstream, once a request is sent.
+    address: OnceLock<UpstreamAddress>,
     /// The clock of the events of a stream.
     clock: OnceLock<EventClock>,
     first_content: OnceLock<Instant>,
@@ -70,6 +73,12 @@ impl AnswerStats {
         self.0.request_id.get().map(|id| &**id)
     }
 
+    /// The address that the request was sent to; `None` before that, and if it was not sent.
+    #[must_use]
+    pub fn address(&self) -> Option<&UpstreamAddress> {
+        self.0.address.get()
+    }
+
     /// The number of events with content that have passed so far.
     #[must_use]
     pub fn deltas(&self) -> u64 {
@@ -103,6 +112,11 @@ impl AnswerStats {
     /// Notes the upstream's id of the request.
     pub(crate) fn set_request_id(&self, id: &str) {
         let _ = self.0.request_id.set(id.into());
+    }
+
+    /// Notes the address that a request is sent to. The first one stays.
+    pub(crate) fn set_address(&self, address: UpstreamAddress) {
+        let _ = self.0.address.set(address);
     }
 
     /// Records the facts of `report`, which has seen all that has passed so far.

@@ -49,6 +49,7 @@ mod request;
 mod success;
 mod time_limit;
 mod upstream;
+mod upstream_address;
 mod vendor_errors;
 #[cfg(feature = "vertex")]
 mod vertex;
@@ -80,6 +81,7 @@ pub use outcome::{LimitScope, Outcome};
 pub use provider::{AuthorizeError, CredentialFacts, FreeRequest, PrepareError, Provider};
 pub use request::{Attempt, Deadline, Endpoint, RelayRequest};
 pub use upstream::{CheckAnswer, CheckReport, Upstream};
+pub use upstream_address::UpstreamAddress;
 #[cfg(feature = "vertex")]
 pub use vertex::Vertex;
 pub use zai::Zai;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, Uri};
 use relay_config::ProviderName;
 use relay_messages::trace_context::TraceContext;
 use relay_messages::{Edits, MessagesBody, Payload, headers};
@@ -14,6 +14,7 @@ use crate::answer_stats::AnswerStats;
 use crate::client_credential::ClientCredential;
 #[cfg(feature = "fetch-images")]
 use crate::fetch::FetchedImages;
+use crate::upstream_address::UpstreamAddress;
 
 /// The operations of the Messages API that are routed by model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,6 +261,13 @@ impl Attempt {
     pub fn with_stats(mut self, stats: AnswerStats) -> Self {
         self.stats = Some(stats);
         self
+    }
+
+    /// Notes the address that the request of this attempt is sent to.
+    pub(crate) fn note_address(&self, uri: &Uri) {
+        if let (Some(stats), Some(address)) = (&self.stats, UpstreamAddress::of(uri)) {
+            stats.set_address(address);
+        }
     }
 
     /// Returns the statistics for an answer to this attempt.

@@ -286,7 +286,7 @@ impl<P: Provider> Shared<P> {
         changed: Option<&Request<Payload>>,
         queue: &QueueTime,
     ) -> Result<Reply, AttemptError> {
-        let response = self.send(request, queue).await?;
+        let response = self.send(attempt, request, queue).await?;
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return Ok(Reply::Unread(response));
         }
@@ -311,15 +311,17 @@ impl<P: Provider> Shared<P> {
             Some(request) => request.clone(),
             None => self.prepare(attempt)?,
         };
-        Ok(Reply::Unread(self.send(request, queue).await?))
+        Ok(Reply::Unread(self.send(attempt, request, queue).await?))
     }
 
     async fn send(
         &self,
+        attempt: &Attempt,
         request: Request<Payload>,
         queue: &QueueTime,
     ) -> Result<Response<AnswerBody>, AttemptError> {
         let request = self.provider.authorize(request, SystemTime::now()).await?;
+        attempt.note_address(request.uri());
         let response = self.transport.send_measured(request.map(RequestBody::Payload), queue).await?;
         let (mut head, body) = response.into_parts();
         let body = answer_body(&mut head.headers, body, self.transport.idle_timeout());

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay_config::ProviderName;
-use relay_providers::{AnswerStats, RelayRequest, Usage};
+use relay_providers::{AnswerStats, RelayRequest, UpstreamAddress, Usage};
 
 use crate::candidate::CredentialId;
 use crate::clock;
@@ -58,6 +58,8 @@ pub struct AttemptRecord {
     pub kind: &'static str,
     /// The credential.
     pub credential: CredentialId,
+    /// The address that the request was sent to; `None` if it was not sent, or if its service does not note it.
+    pub address: Option<UpstreamAddress>,
     /// The provider's name of the model; empty for a request that was forwarded without reading its body.
     pub model: Arc<str>,
     /// The status of the response; `None` if there was no response.
@@ -98,6 +100,13 @@ impl AttemptRecord {
     /// The `result` of an attempt without a response or failure: it is under way, or its request was cancelled.
     pub const UNFINISHED: &'static str = "unfinished";
 
+    /// Adds the address that the request of `answer` was sent to.
+    fn add_address(&mut self, answer: &AnswerStats) {
+        if self.address.is_none() {
+            self.address = answer.address().cloned();
+        }
+    }
+
     /// Adds the facts of an answer that the client does not get.
     fn add_unused(&mut self, answer: &AnswerStats) {
         if let Some(billed) = answer.billed() {
@@ -131,6 +140,7 @@ impl AttemptLog {
         for attempt in attempts.iter_mut().filter(|attempt| attempt.result == AttemptRecord::UNFINISHED) {
             attempt.latency = self.time(now).saturating_sub(attempt.started);
             if let Some(answer) = &log.running {
+                attempt.add_address(answer);
                 attempt.add_unused(answer);
             }
         }
@@ -168,6 +178,7 @@ impl AttemptLog {
             provider,
             kind,
             credential,
+            address: None,
             model,
             status: None,
             result: AttemptRecord::UNFINISHED,
@@ -179,6 +190,13 @@ impl AttemptLog {
             cost: None,
             upstream_request_id: None,
         });
+    }
+
+    /// Sets the address that the request of the last attempt is sent to.
+    pub fn set_address(&self, address: Option<UpstreamAddress>) {
+        if let Some(attempt) = self.attempts().records.last_mut() {
+            attempt.address = address;
+        }
     }
 
     /// Ends the last attempt.
@@ -196,13 +214,16 @@ impl AttemptLog {
         is_final: bool,
     ) {
         let mut attempts = self.attempts();
-        let answer = attempts.running.take().filter(|_| !is_final);
+        let answer = attempts.running.take();
         let Some(attempt) = attempts.records.last_mut() else { return };
         attempt.latency = self.time(now).saturating_sub(attempt.started);
         (attempt.status, attempt.result, attempt.error) = (head.status, result, error);
         attempt.upstream_request_id = head.request_id.map(Into::into);
         if let Some(answer) = answer {
-            attempt.add_unused(&answer);
+            attempt.add_address(&answer);
+            if !is_final {
+                attempt.add_unused(&answer);
+            }
         }
     }
 

@@ -83,6 +83,7 @@ impl Forwarder {
         let (name, upstream, credential) = self.choose(&request)?;
         let log = record.as_ref().map(RecordHandle::attempt_log).unwrap_or_default();
         log.start(name.clone(), KIND, credential, Arc::default());
+        log.set_address(upstream.address());
         let span = tracing::error_span!("attempt", provider = name.as_str(), attempt = 1);
         match upstream.clone().oneshot(request).instrument(span).await {
             Ok(response) => {

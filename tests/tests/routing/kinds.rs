@@ -1,9 +1,13 @@
 //! Providers of every kind, whose upstreams answer by the number of a case in the name of the model.
 
+use std::sync::Arc;
+
+use relay_server::RequestRecord;
 use relay_tests::fakes::{anthropic, bedrock, google};
 use relay_tests::{Answer, Call, Relay, Request, Response, Upstream, minimal_provider};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 pub(crate) const KINDS: [&str; 11] = [
@@ -29,6 +33,8 @@ pub(crate) struct OneKind {
     pub(crate) kind: &'static str,
     pub(crate) relay: Relay,
     pub(crate) upstream: Upstream,
+    /// The records of the requests that have ended.
+    pub(crate) records: UnboundedReceiver<Arc<RequestRecord>>,
     _google: (Upstream, NamedTempFile),
 }
 
@@ -62,8 +68,9 @@ impl OneKind {
         let threshold = if is_fragile { 1 } else { 1_000 };
         let breaker = json!({"failure_threshold": threshold, "open_duration_ms": 3_600_000});
         let health = json!({"circuit_breaker": breaker, "health_check": {"enabled": false}});
-        let relay = Relay::start(&json!({"providers": [provider], "health": health})).await;
-        Self { kind, relay, upstream, _google: (tokens, file) }
+        let config = json!({"providers": [provider], "health": health});
+        let (relay, records) = recorded(&config).await;
+        Self { kind, relay, upstream, records, _google: (tokens, file) }
     }
 
     /// Sends the cases of these numbers, streamed or not, all at once. Returns the number of each with its response.
@@ -95,6 +102,16 @@ impl OneKind {
         let providers = Call::get("/v1/providers").send(self.relay.address()).await.json();
         assert_eq!(providers["data"][0]["circuit"], "closed", "{kind}");
     }
+}
+
+/// Starts a relay, and returns the records of its requests as they end.
+pub(crate) async fn recorded(config: &Value) -> (Relay, UnboundedReceiver<Arc<RequestRecord>>) {
+    let (ended, records) = unbounded_channel();
+    let keep = move |record: &Arc<RequestRecord>| {
+        // A test that has ended reads no more records.
+        let _ = ended.send(Arc::clone(record));
+    };
+    (Relay::start_with(config, |relay| relay.on_finished(keep)).await, records)
 }
 
 /// Returns the numbers of so many cases, each streamed and not.

@@ -13,3 +13,4 @@ mod organization_keys;
 mod recoveries;
 mod strategies;
 mod suitable;
+mod upstream_addresses;

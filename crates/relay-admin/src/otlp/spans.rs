@@ -136,6 +136,8 @@ fn describe_attempt(span: &mut SpanData, record: &RequestRecord, attempt: &Attem
     let optional = [
         ("error.type", failure.clone()),
         ("http.response.status_code", attempt.status.map(|status| i64::from(status).into())),
+        ("server.address", attempt.address.as_ref().map(|address| text(address.host()))),
+        ("server.port", attempt.address.as_ref().map(|address| i64::from(address.port()).into())),
         ("cc_relay.upstream_request_id", attempt.upstream_request_id.as_deref().map(text)),
         ("cc_relay.cost_usd", attempt.cost.map(|cost| cost.as_dollars().into())),
         ("cc_relay.response_head_time", Some(seconds(attempt.latency))),

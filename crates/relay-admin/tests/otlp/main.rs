@@ -173,6 +173,9 @@ async fn a_request_and_its_attempts_are_spans_of_the_clients_trace() {
         assert_eq!(request.headers.all("tracestate").collect::<Vec<_>>(), ["a=1"]);
         assert!(span.start_time_unix_nano >= server.start_time_unix_nano);
         assert!(span.end_time_unix_nano <= server.end_time_unix_nano);
+        let attributes = attributes(&span.attributes);
+        assert_eq!(attributes["server.address"], "127.0.0.1");
+        assert_eq!(attributes["server.port"], upstream.address().port().to_string());
     }
     assert_eq!(second.end_time_unix_nano, server.end_time_unix_nano, "the answer ends with the request");
 

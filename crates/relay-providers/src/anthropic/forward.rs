@@ -17,6 +17,7 @@ use crate::client_credential::ClientCredential;
 use crate::extra_headers::ExtraHeaders;
 use crate::provider::AuthorizeError;
 use crate::time_limit::HeadLimit;
+use crate::upstream_address::UpstreamAddress;
 
 /// Headers that go upstream in addition to the usual ones, because the relay reads neither body.
 const FURTHER_HEADERS: [HeaderName; 3] = [header::ACCEPT_ENCODING, header::CONTENT_ENCODING, header::RANGE];
@@ -103,6 +104,13 @@ impl Forward {
     #[must_use]
     pub fn with_extra_headers(self, extra_headers: ExtraHeaders) -> Self {
         Self { extra_headers, ..self }
+    }
+
+    /// The address that requests are sent to.
+    #[must_use]
+    pub fn address(&self) -> Option<UpstreamAddress> {
+        let uri = anthropic_format::uri(&self.base_url, "/", None);
+        UpstreamAddress::of(&uri.ok()?)
     }
 
     /// Returns `true` if a key is configured.
