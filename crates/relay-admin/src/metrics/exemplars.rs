@@ -17,6 +17,8 @@ use super::histogram::MAX_BUCKETS;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exemplar<'a> {
     id: &'a RequestId,
+    /// The ids of the trace and of the request's span, if they are recorded.
+    span: Option<(u128, u64)>,
     at: SystemTime,
     /// The second of `at`, since the Unix epoch.
     second: u64,
@@ -27,46 +29,63 @@ impl<'a> Exemplar<'a> {
     pub(super) fn of(record: &'a RequestRecord) -> Self {
         let at = record.started_at + record.duration();
         let second = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Self { id: &record.id, at, second }
+        let trace = record.trace.as_ref().filter(|trace| trace.is_sampled());
+        let span = trace.map(|trace| (trace.trace_id(), trace.span_id()));
+        Self { id: &record.id, span, at, second }
     }
 
-    /// Returns the label and the time if the exemplar of `renewed` is older than this second, and if the id is not too long.
-    fn renew(&self, renewed: &AtomicU64) -> Option<(ExemplarId, SystemTime)> {
+    /// Returns the labels and the time if the exemplar of `renewed` is older than this second, and if some label has room.
+    fn renew(&self, renewed: &AtomicU64) -> Option<(ExemplarLabels, SystemTime)> {
         if renewed.load(Ordering::Relaxed) == self.second {
             return None;
         }
         renewed.store(self.second, Ordering::Relaxed);
-        Some((ExemplarId::new(self.id)?, self.at))
+        Some((ExemplarLabels::new(self.id, self.span)?, self.at))
     }
 }
 
-/// The label of an exemplar: the id of a request.
+/// The labels of an exemplar: the ids of a request, of its trace and of its span.
 #[derive(Debug, Clone)]
-struct ExemplarId(RequestId);
+struct ExemplarLabels {
+    /// `None` if the id is too long.
+    id: Option<RequestId>,
+    span: Option<(u128, u64)>,
+}
 
-impl ExemplarId {
-    /// The longest id that an exemplar may have: 128 characters, without those of the name.
-    const LONGEST: usize = 128 - "request_id".len();
-
-    /// Creates the label; `None` if the id is too long.
+impl ExemplarLabels {
+    /// The most characters of the names and the values of all labels together.
     ///
     /// # Source
-    /// OpenMetrics 1.0, "Exemplars": names and values of at most 128 characters together.
-    fn new(id: &RequestId) -> Option<Self> {
-        (id.as_str().len() <= Self::LONGEST).then(|| Self(id.clone()))
+    /// OpenMetrics 1.0, "Exemplars".
+    const LONGEST: usize = 128;
+    /// The characters of the trace and the span: 128 and 64 bits as hexadecimal digits, with the names.
+    const SPAN: usize = "trace_id".len() + 32 + "span_id".len() + 16;
+
+    /// Creates the labels; `None` if there is no trace and the id is too long.
+    fn new(id: &RequestId, span: Option<(u128, u64)>) -> Option<Self> {
+        let taken = "request_id".len() + if span.is_some() { Self::SPAN } else { 0 };
+        let id = (id.as_str().len() <= Self::LONGEST - taken).then(|| id.clone());
+        (id.is_some() || span.is_some()).then_some(Self { id, span })
     }
 }
 
-impl EncodeLabelSet for ExemplarId {
+impl EncodeLabelSet for ExemplarLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        [("request_id", self.0.as_str())].encode(encoder)
+        if let Some((trace, span)) = self.span {
+            let labels = [("trace_id", format!("{trace:032x}")), ("span_id", format!("{span:016x}"))];
+            labels.encode(encoder)?;
+        }
+        match &self.id {
+            Some(id) => [("request_id", id.as_str())].encode(encoder),
+            None => Ok(()),
+        }
     }
 }
 
 /// A counter with an exemplar.
 #[derive(Debug, Default)]
 pub(super) struct ExemplarCounter {
-    counter: CounterWithExemplar<ExemplarId>,
+    counter: CounterWithExemplar<ExemplarLabels>,
     /// The second of the exemplar.
     renewed: AtomicU64,
 }
@@ -75,8 +94,8 @@ impl ExemplarCounter {
     /// Counts a request.
     pub(super) fn increment(&self, request: &Exemplar<'_>) {
         match request.renew(&self.renewed) {
-            Some((id, at)) => {
-                self.counter.inc_by(1, Some(id), Some(at));
+            Some((labels, at)) => {
+                self.counter.inc_by(1, Some(labels), Some(at));
             }
             // `inc_by` without an exemplar would remove the last one.
             None => {
@@ -94,7 +113,7 @@ impl ExemplarCounter {
 #[derive(Debug)]
 pub(super) struct ExemplarHistogram {
     bounds: &'static [f64],
-    histogram: HistogramWithExemplars<ExemplarId>,
+    histogram: HistogramWithExemplars<ExemplarLabels>,
     /// The second of the exemplar of each bucket.
     renewed: [AtomicU64; MAX_BUCKETS],
 }
@@ -111,8 +130,8 @@ impl ExemplarHistogram {
     pub(super) fn observe(&self, time: Duration, request: &Exemplar<'_>) {
         let seconds = time.as_secs_f64();
         let bucket = self.bounds.iter().position(|bound| seconds <= *bound).unwrap_or(self.bounds.len());
-        let (id, at) = request.renew(&self.renewed[bucket]).unzip();
-        self.histogram.observe(seconds, id, at);
+        let (labels, at) = request.renew(&self.renewed[bucket]).unzip();
+        self.histogram.observe(seconds, labels, at);
     }
 
     pub(super) fn encode(&self, encoder: MetricEncoder<'_>) -> fmt::Result {
@@ -129,7 +148,7 @@ mod tests {
         let id = RequestId::random();
         let at = |millis| {
             let at = UNIX_EPOCH + Duration::from_millis(millis);
-            Exemplar { id: &id, at, second: millis / 1000 }
+            Exemplar { id: &id, span: None, at, second: millis / 1000 }
         };
         let (counter, histogram) = (ExemplarCounter::default(), ExemplarHistogram::new(&[1.0]));
         for millis in [5000, 5900, 6000, 6999] {

@@ -7,7 +7,7 @@
 //! ```
 //! `docs/metrics.md` lists all metrics. Each label has a bound of distinct values, and each metric a bound of series: what exceeds
 //! them is counted as `other`. A model becomes a value only once an upstream has answered for it, so that a client cannot add
-//! series by inventing names. Exemplars with the id of a request are written in OpenMetrics only.
+//! series by inventing names. Exemplars with the ids of a request and of its trace are written in OpenMetrics only.
 //!
 //! ```
 //! use relay_admin::metrics::{Metrics, MetricsSettings};

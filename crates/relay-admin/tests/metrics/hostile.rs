@@ -105,6 +105,24 @@ async fn an_id_that_is_too_long_for_an_exemplar_is_left_away() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_too_long_beside_a_trace_is_left_away() {
+    // The trace and the span take 63 of 128 characters, the name of the id 10.
+    for (length, has_id) in [(55, true), (56, false), (128, false)] {
+        let upstream = upstream().await;
+        let served = Served::with_traces(&config(&upstream));
+        let id = "x".repeat(length);
+        let body =
+            json!({"model": "claude-a", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]});
+        let mut request = crate::served::post("/v1/messages", "one", body.to_string());
+        request.headers_mut().insert("x-request-id", id.parse().expect("a value"));
+        assert_eq!(served.send(request).await, 200);
+        let text = served.text(Format::OpenMetrics);
+        parse(&text, Format::OpenMetrics);
+        assert_eq!((text.contains(&id), text.contains("# {trace_id=\"")), (has_id, true), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_scrape_of_ten_thousand_keys_is_valid_and_fast() {
     let upstream = upstream().await;
     let mut config = config(&upstream);

@@ -4,7 +4,7 @@ use relay_admin::metrics::{Metrics, MetricsSettings};
 use serde_json::json;
 
 use crate::exposition::Format;
-use crate::served::{Served, by_name, config, has, serve_some, upstream};
+use crate::served::{Served, by_name, config, has, post, serve_some, upstream};
 
 #[tokio::test]
 async fn requests_attempts_tokens_and_cost_are_counted_by_their_labels() {
@@ -72,6 +72,38 @@ async fn times_are_in_histograms_with_the_ids_of_requests_as_exemplars() {
         for labels in ids {
             assert!(labels.len() == 1 && labels[0].0 == "request_id" && labels[0].1.starts_with("req_"));
         }
+    }
+}
+
+#[tokio::test]
+async fn exemplars_have_the_ids_of_traces_that_are_recorded() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for (flags, is_recorded) in [("01", true), ("00", false)] {
+        let upstream = upstream().await;
+        let served = Served::with_traces(&config(&upstream));
+        let body = json!({"model": "claude-a", "max_tokens": 1, "messages": [], "stream": true});
+        let mut request = post("/v1/messages", "one", body.to_string());
+        let parent = format!("00-{TRACE}-00f067aa0ba902b7-{flags}");
+        request.headers_mut().insert("traceparent", parent.parse().expect("a value"));
+        assert_eq!(served.send(request).await, 200);
+
+        let families = served.families(Format::OpenMetrics);
+        let samples = families.iter().flat_map(|family| &family.samples);
+        let exemplars: Vec<_> = samples.filter_map(|sample| sample.exemplar.as_ref()).collect();
+        assert_eq!(exemplars.len(), 3, "of the count, the duration and the first content");
+        for (labels, _) in exemplars {
+            let found: Vec<_> = labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+            match (&found[..], is_recorded) {
+                ([("trace_id", TRACE), ("span_id", span), ("request_id", _)], true) => {
+                    let is_hex = span.chars().all(|digit| digit.is_ascii_hexdigit());
+                    // The span of the request at the relay, and not that of the client.
+                    assert!(span.len() == 16 && is_hex && *span != "00f067aa0ba902b7", "{span}");
+                }
+                ([("request_id", _)], false) => {}
+                _ => panic!("{found:?}"),
+            }
+        }
+        assert!(!served.text(Format::Prometheus).contains(TRACE));
     }
 }
 

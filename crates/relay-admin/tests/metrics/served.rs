@@ -9,7 +9,7 @@ use relay_admin::metrics::{Metrics, MetricsSettings};
 use relay_config::{Format as FileFormat, Loader, ProviderName};
 use relay_providers::Usage;
 use relay_routing::{Pricing, Usd};
-use relay_server::{Relay, RequestRecord};
+use relay_server::{Builder, Relay, RequestRecord, Sampling};
 use relay_tests::{Answer, Upstream, sse};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -44,13 +44,23 @@ impl Served {
 
     /// Serves with this configuration and these metrics, after another relay.
     pub(crate) fn with_metrics(config: &Value, metrics: Metrics, before: Option<&Relay>) -> Self {
+        Self::build(config, metrics, |builder| match before {
+            Some(before) => builder.inherit_state(before),
+            None => builder,
+        })
+    }
+
+    /// Serves with this configuration, and gives each request a trace.
+    pub(crate) fn with_traces(config: &Value) -> Self {
+        let metrics = Metrics::new(MetricsSettings::default());
+        Self::build(config, metrics, |builder| builder.with_traces(Sampling::default()))
+    }
+
+    fn build(config: &Value, metrics: Metrics, set: impl FnOnce(Builder) -> Builder) -> Self {
         let loader = Loader::new().with_text("test.yaml", FileFormat::Yaml, config.to_string());
         let config = loader.load().unwrap_or_else(|error| panic!("{error}")).config;
-        let mut builder = Relay::builder(config).without_proxy().on_finished(metrics.clone());
-        builder = builder.with_pricing(Arc::new(FlatPrice));
-        if let Some(before) = before {
-            builder = builder.inherit_state(before);
-        }
+        let builder = Relay::builder(config).without_proxy().on_finished(metrics.clone());
+        let builder = set(builder.with_pricing(Arc::new(FlatPrice)));
         Self { relay: builder.build().expect("a relay of a valid configuration"), metrics }
     }
 
