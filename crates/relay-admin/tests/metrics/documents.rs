@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use relay_admin::metrics::{Metrics, MetricsSettings};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::exposition::{Family, Format};
 use crate::served::{Served, config, serve_some, upstream};
@@ -156,6 +156,7 @@ async fn every_query_of_the_dashboard_names_exported_metrics_and_labels() {
     );
     let mut queries = 0;
     for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        check_panel(panel);
         let title = panel["title"].as_str().expect("a title");
         assert!(
             panel["description"].as_str().is_some_and(|text| text.ends_with('.')),
@@ -178,6 +179,55 @@ async fn every_query_of_the_dashboard_names_exported_metrics_and_labels() {
         assert!(exported[&names(metric).metrics[0].0].contains(label), "{query}");
     }
     check_places(panels);
+}
+
+/// Checks the parts of a panel that Grafana reads: its type, its data source, the names of its queries and, for the types that
+/// colour by thresholds, the mode of the colours. Without it, a state timeline has a gradient from green to red.
+#[track_caller]
+fn check_panel(panel: &Value) {
+    let (title, kind) = (&panel["title"], panel["type"].as_str().expect("a type"));
+    let source = json!({"type": "prometheus", "uid": "${datasource}"});
+    assert_eq!(panel["datasource"], source, "{title}");
+    let targets = panel["targets"].as_array().expect("targets");
+    let names: BTreeSet<_> = targets.iter().filter_map(|target| target["refId"].as_str()).collect();
+    assert_eq!(names.len(), targets.len(), "each query of {title} has its own name");
+    for target in targets {
+        assert_eq!(target["datasource"], source, "{title}");
+        assert_ne!(target["range"], target["instant"], "a query of {title} is one or the other");
+    }
+    let defaults = &panel["fieldConfig"]["defaults"];
+    match kind {
+        "timeseries" | "stat" => {}
+        "state-timeline" | "bargauge" => {
+            assert_eq!(defaults["color"]["mode"], "thresholds", "{title}");
+            assert!(
+                defaults["thresholds"]["steps"][0]["value"].is_null(),
+                "{title}: the first step has no bound"
+            );
+        }
+        _ => panic!("{title}: Grafana 10 has no panel {kind} of its own"),
+    }
+    let unit = defaults["unit"].as_str().unwrap_or_default();
+    const UNITS: [&str; 7] = ["short", "reqps", "percentunit", "s", "bytes", "Bps", "currencyUSD"];
+    assert!(UNITS.contains(&unit), "{title}: {unit}");
+}
+
+/// The queries of the dashboard, with values for its variables and those of Grafana.
+pub(crate) fn dashboard_queries() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&read("grafana.json")).expect("the dashboard is JSON");
+    let list = dashboard["templating"]["list"].as_array().expect("variables");
+    let own = list.iter().filter_map(|variable| variable["name"].as_str());
+    let own: Vec<_> = own.map(|name| (format!("${name}"), ".*")).collect();
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let query = |target: &Value| {
+        let query = target["expr"].as_str().expect("a query");
+        let query = query.replace("$__rate_interval", "5m").replace("$__range", "1h");
+        let query = own.iter().fold(query, |query, (name, value)| query.replace(name.as_str(), value));
+        assert!(!query.contains('$'), "an unknown variable: {query}");
+        query
+    };
+    targets.map(query).collect()
 }
 
 /// Checks that a legend shows only labels that the result of the query has.

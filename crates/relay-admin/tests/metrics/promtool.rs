@@ -1,9 +1,12 @@
 //! Checks by Prometheus's own tool, if it is installed.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::documents::document;
+use serde_json::json;
+
+use crate::documents::{dashboard_queries, document};
 use crate::exposition::Format;
 use crate::served::{Served, config, serve_some, upstream};
 
@@ -41,8 +44,25 @@ async fn promtool_finds_no_fault_in_the_metrics() {
 #[test]
 fn promtool_finds_no_fault_in_the_alert_rules() {
     let Some(promtool) = promtool() else { return };
-    let file = document("alerts.yml");
-    let output = Command::new(promtool).args(["check", "rules", &file]).output().expect("promtool runs");
+    check_rules(&promtool, document("alerts.yml").as_ref());
+}
+
+#[test]
+fn promtool_reads_every_query_of_the_dashboard() {
+    let queries = dashboard_queries();
+    let Some(promtool) = promtool() else { return };
+    let rule = |(number, query)| json!({"record": format!("panel:{number}"), "expr": query});
+    let rules: Vec<_> = queries.iter().enumerate().map(rule).collect();
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    // JSON is YAML.
+    let groups = json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    file.write_all(groups.to_string().as_bytes()).expect("the file can be written");
+    check_rules(&promtool, file.path());
+}
+
+#[track_caller]
+fn check_rules(promtool: &str, file: &Path) {
+    let output = Command::new(promtool).args(["check", "rules"]).arg(file).output().expect("promtool runs");
     let faults =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{faults}");
