@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use relay_admin::api::{Admin, AdminParts, MetricsSite, Reload};
 use relay_admin::events::Events;
-use relay_admin::metrics::{Metrics, MetricsSettings};
+use relay_admin::metrics::{Metrics, MetricsSettings, Reloads};
 use relay_admin::prompt_cache::PromptCache;
 use relay_admin::recent::Recent;
 use relay_admin::series::Series;
@@ -41,17 +41,22 @@ struct Live {
 }
 
 impl Observers {
-    /// Creates the observers that `config` enables. `has_admin` is true if the admin listener is open, and `dropped_lines` counts
-    /// the log lines that were dropped.
+    /// Creates the observers that `config` enables. `has_admin` is true if the admin listener is open. `dropped_lines` counts the log
+    /// lines that were dropped, and `reloads` the reloads of a process that can reload.
     pub(crate) fn new(
         config: &Config,
         has_admin: bool,
         accounting: Accounting,
         dropped_lines: impl Fn() -> u64 + Send + Sync + 'static,
+        reloads: Option<&Reloads>,
     ) -> Self {
         let has_metrics = config.metrics.enabled && (has_admin || config.metrics.listen.is_some());
         let models = config.providers.iter().flat_map(|provider| provider.models.iter().cloned());
         let settings = MetricsSettings::default().with_models(models).with_dropped_log_lines(dropped_lines);
+        let settings = match reloads {
+            Some(reloads) => settings.with_reloads(reloads.clone()),
+            None => settings,
+        };
         let metrics = has_metrics.then(|| Metrics::new(accounting.count_dropped(settings)));
         let live = || Live {
             recent: Recent::new(REQUESTS),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use relay_admin::api::{Admin, MetricsSite, Reload};
+use relay_admin::metrics::Reloads;
 use relay_admin::prices::PriceError;
 use relay_config::{AdminConfig, Config, ListenAddress, MetricsConfig, ServerConfig};
 use relay_messages::ErrorChain;
@@ -135,7 +136,8 @@ async fn run(
         admin: bind_admin(&config.admin, &mut sockets).await?,
         metrics: bind_metrics(&config.metrics, &mut sockets).await?,
     };
-    let observers = Observers::new(&config, !shown.admin.is_empty(), accounting.clone(), log.dropped());
+    let (has_admin, reloads) = (!shown.admin.is_empty(), Reloads::new());
+    let observers = Observers::new(&config, has_admin, accounting.clone(), log.dropped(), Some(&reloads));
     let traces = Export::start()?;
     let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers), Some(&traces))?);
     let listeners = client_listeners::bind(&config.server, tls.as_ref(), &mut sockets).await?;
@@ -144,7 +146,7 @@ async fn run(
     let addresses = addresses.map_err(ServeError::LocalAddress)?;
     announce(&addresses, tls.is_some(), &hints);
     let (prices, secrets) = (accounting.prices.clone(), log.secrets());
-    let targets = Targets { relay: relay.clone(), prices, secrets, level };
+    let targets = Targets { relay: relay.clone(), prices, secrets, reloads, level };
     let notifier = Notifier::from_environment();
     let reloader = Reloader::new(settings.clone(), source, &start.loaded, targets);
     let reloader = reloader.with_hooks(notifier.clone());

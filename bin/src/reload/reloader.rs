@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use relay_admin::api::{Admin, MetricsSite, Reload, ReloadError, Reloaded};
+use relay_admin::metrics::Reloads;
 use relay_admin::prices::{CurrentPrices, PriceTable};
 use relay_config::{Config, Fault, Loaded, ProviderConfig};
 use relay_messages::ErrorChain;
@@ -28,6 +29,7 @@ pub(crate) struct Targets {
     pub(crate) relay: Reloadable,
     pub(crate) prices: CurrentPrices,
     pub(crate) secrets: LogSecrets,
+    pub(crate) reloads: Reloads,
     pub(crate) level: Level,
 }
 
@@ -153,6 +155,9 @@ impl Reloader {
         let running = Running::start(&*self.hooks);
         let report = self.run(&mut last.contents);
         drop(running);
+        if let Some(result) = report.outcome.result() {
+            self.targets.reloads.count(result);
+        }
         let mut shown = self.shown();
         report.log(cause, &shown.warnings);
         shown.trouble = report.trouble();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use relay_admin::api::{ReloadError, Reloaded};
+use relay_admin::metrics::ReloadResult;
 
 use super::cause::Cause;
 
@@ -35,6 +36,18 @@ pub(crate) enum Outcome {
     Missing(PathBuf),
     /// There is no file that could be read again, for this reason.
     NoFile(String),
+}
+
+impl Outcome {
+    /// The result that is counted; `None` if there was no file to read.
+    pub(super) fn result(&self) -> Option<ReloadResult> {
+        match self {
+            Self::Applied => Some(ReloadResult::Applied),
+            Self::Unchanged => Some(ReloadResult::Unchanged),
+            Self::Rejected(_) | Self::Missing(_) => Some(ReloadResult::Rejected),
+            Self::NoFile(_) => None,
+        }
+    }
 }
 
 impl ReloadReport {

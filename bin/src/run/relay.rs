@@ -93,7 +93,7 @@ impl OwnRelay {
         };
         start.loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let accounting = Accounting::start(config, matches!(start.origin, Origin::Demo))?;
-        let observers = Observers::new(config, false, accounting.clone(), log.dropped());
+        let observers = Observers::new(config, false, accounting.clone(), log.dropped(), None);
         let traces = Export::start()?;
         let relay = Reloadable::new(compose::relay(config.clone(), Some(&observers), Some(&traces))?);
         let tls = client_listeners::load_tls(&config.server)?;

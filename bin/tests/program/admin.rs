@@ -26,7 +26,7 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> (String,
 }
 
 /// Gets a resource and returns the status line and the text of the answer.
-#[cfg(all(unix, feature = "ledger"))]
+#[cfg(unix)]
 pub(crate) fn get(address: SocketAddr, path: &str) -> (String, String) {
     exchange(address, "GET", path)
 }

@@ -7,7 +7,7 @@ use relay_tests::fakes::{Reply, anthropic};
 use relay_tests::{Answer, Call, Upstream, provider, within};
 use serde_json::{Value, json};
 
-use crate::admin::{admin_address, operator, request};
+use crate::admin::{admin_address, get, operator, request};
 use crate::process::{Connection, Process, User};
 
 const APPLIED: &str = "the new configuration is in use";
@@ -57,6 +57,49 @@ fn a_change_of_the_file_comes_into_use_and_the_log_has_the_differences_without_s
     for secret in ["first-provider-key", "second-provider-key"] {
         assert!(!relay.seen().contains(secret), "{}", relay.seen());
     }
+}
+
+/// Returns the value of a metric.
+fn metric(admin: SocketAddr, name: &str) -> f64 {
+    let (_, metrics) = get(admin, "/metrics");
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+}
+
+#[test]
+fn the_metrics_count_reloads_and_show_that_the_file_is_not_in_use() {
+    let user = operator();
+    user.write("config.yaml", "providers: [{ name: a, type: mock }]");
+    let (mut relay, _) = user.serve(&[]);
+    let admin = admin_address(&mut relay);
+    let results = || {
+        ["applied", "unchanged", "rejected"]
+            .map(|result| metric(admin, &format!("cc_relay_config_reloads_total{{result=\"{result}\"}}")))
+    };
+    let is_good = || metric(admin, "cc_relay_config_last_reload_successful") == 1.0;
+    let good_at = || metric(admin, "cc_relay_config_last_reload_success_timestamp_seconds");
+    let started = good_at();
+    assert_eq!((results(), is_good(), started > 1.7e9), ([0.0; 3], true, true));
+
+    user.write("config.yaml", "providers: [{ name: b, type: mock }]");
+    relay.wait_for(APPLIED);
+    let applied = good_at();
+    assert_eq!((results()[0], is_good(), applied > started), (1.0, true, true));
+
+    user.write("config.yaml", "providers: [{ name: b, type: moc }]");
+    relay.wait_for("is invalid");
+    assert!(results()[2] >= 1.0);
+    assert_eq!((results()[0], is_good(), good_at()), (1.0, false, applied));
+
+    user.write("config.yaml", "providers: [{ name: b, type: mock }]");
+    let (status, _) = request(admin, "POST", "/admin/v1/reload");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(results()[1] >= 1.0);
+    assert_eq!((results()[0], is_good(), good_at() > applied), (1.0, true, true));
+
+    std::fs::remove_file(user.path("config.yaml")).unwrap();
+    let (status, _) = request(admin, "POST", "/admin/v1/reload");
+    assert_eq!((&*status, is_good()), ("HTTP/1.1 422 Unprocessable Entity", false));
 }
 
 #[tokio::test]

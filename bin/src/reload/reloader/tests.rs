@@ -27,7 +27,8 @@ impl Fixture {
         let relay = Reloadable::new(Relay::builder(loaded.config.clone()).build().unwrap());
         let prices = CurrentPrices::new(PriceTable::new(&loaded.config).unwrap());
         let (secrets, level) = (LogSecrets::unused(), Level::unused());
-        let targets = Targets { relay: relay.clone(), prices, secrets, level };
+        let reloads = Reloads::new();
+        let targets = Targets { relay: relay.clone(), prices, secrets, reloads, level };
         let reloader = Reloader::new(Settings::default(), source, &loaded, targets);
         (Self { directory, relay }, reloader)
     }

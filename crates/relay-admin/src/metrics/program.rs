@@ -4,8 +4,10 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::registry::Unit;
 
-use super::encode::{NO_LABELS, counter};
+use super::encode::{NO_LABELS, counter, gauge};
+use super::reloads::{ReloadResult, Reloads};
 use super::settings::MetricsSettings;
 
 /// The sources of the numbers.
@@ -23,6 +25,21 @@ impl Collector for ProgramSamples {
             let help = "Requests that the usage ledger has dropped";
             counter(&mut encoder, "usage_dropped_records", help, None, &[(NO_LABELS, count())])?;
         }
-        Ok(())
+        match &settings.reloads {
+            Some(reloads) => encode_reloads(&mut encoder, reloads),
+            None => Ok(()),
+        }
     }
+}
+
+/// The names follow those of Prometheus's own reloads.
+fn encode_reloads(e: &mut DescriptorEncoder<'_>, reloads: &Reloads) -> fmt::Result {
+    let counts = ReloadResult::ALL.map(|result| ([("result", result.as_str())], reloads.of(result)));
+    counter(e, "config_reloads", "Reloads of the configuration that have ended", None, &counts)?;
+    let help = "1 if the last reload of the configuration has succeeded, or if there was none";
+    let success = u32::from(reloads.has_succeeded());
+    gauge(e, "config_last_reload_successful", help, None, &[(NO_LABELS, success)])?;
+    let help = "The time of the last successful reload, or of the start, since the Unix epoch";
+    let time = [(NO_LABELS, reloads.succeeded_at())];
+    gauge(e, "config_last_reload_success_timestamp", help, Some(&Unit::Seconds), &time)
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::reloads::Reloads;
+
 /// A number that the program counts.
 pub(super) type Count = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -12,6 +14,7 @@ pub struct MetricsSettings {
     models: Vec<String>,
     pub(super) dropped_log_lines: Option<Count>,
     pub(super) dropped_usage_records: Option<Count>,
+    pub(super) reloads: Option<Reloads>,
 }
 
 impl MetricsSettings {
@@ -34,6 +37,13 @@ impl MetricsSettings {
     #[must_use]
     pub fn with_dropped_usage_records(mut self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         self.dropped_usage_records = Some(Arc::new(count));
+        self
+    }
+
+    /// Sets the counts of the reloads of the configuration.
+    #[must_use]
+    pub fn with_reloads(mut self, reloads: Reloads) -> Self {
+        self.reloads = Some(reloads);
         self
     }
 
