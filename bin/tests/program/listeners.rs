@@ -136,6 +136,36 @@ fn a_listener_that_requires_client_certificates_is_reached_by_status_over_a_unix
 }
 
 #[test]
+fn the_log_has_the_subject_of_a_clients_certificate_in_each_format() {
+    let authority = CertificateAuthority::new();
+    let (identity, client) = (authority.issue(&["127.0.0.1"]), authority.issue(&["alice"]));
+    let subject = "CN=rcgen self signed cert";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for (format, expected) in
+        [("text", format!("client_subject={subject:?}")), ("json", format!("\"client_subject\":{subject:?}"))]
+    {
+        let user = User::new();
+        let mut config: serde_json::Value =
+            serde_json::from_str(&config(&identity, Some(authority.ca_file()))).unwrap();
+        config["logging"] = json!({"format": format});
+        user.write("config.yaml", &config.to_string());
+        let mut relay = Process::spawn(user.command(&["serve", "--listen", "127.0.0.1:0"]));
+        let line = relay.wait_for("listening on https://");
+        let address = line.split("https://").nth(1).and_then(|rest| rest.split('"').next());
+        let address: std::net::SocketAddr = address.unwrap().parse().unwrap();
+        runtime.block_on(async {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let mut stream = tls_connection(address, authority.client(&[], Some(&client))).await.unwrap();
+            let request = "GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+            stream.write_all(request.as_bytes()).await.unwrap();
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        });
+        let line = relay.wait_for("/v1/models");
+        assert!(line.contains(&expected), "no {expected} in {line}");
+    }
+}
+
+#[test]
 fn config_validate_reports_files_that_do_not_belong_together_and_certificates_that_have_expired() {
     let authority = CertificateAuthority::new();
     let (identity, expired) = (authority.issue(&["a"]), authority.issue_for_years(&["a"], 2000, 2001));

@@ -55,6 +55,7 @@
 //! | `own_us` | microseconds of `head_ms` in which the relay worked, without waiting |
 //! | `end` | `complete`, `broken`, `abandoned` or `stalled`: see [`RequestEnd`] |
 //! | `error`, `client` | the message of an own error, and the name of the client key, if the layers of this crate set them |
+//! | `client_subject` | the subject of the client's certificate, if the listener demands one or the program knows it |
 //! | `model`, `served_model`, `session`, `provider`, `attempts`, `tries`, `content_ms`, `stop_reason` | of a request that a [`Relay`](crate::Relay) routed. `tries` is the number of attempts, if there was more than one |
 //! | `…_tokens`, `web_searches`, `estimated` | the usage of its answer. `estimated` is `true` if output tokens are an estimate |
 //! | `cost_usd` | the cost of all attempts in US dollars, if prices are known |
@@ -161,6 +162,7 @@ impl RecordSubscriber for AccessLog {
             model = record.model_requested.as_deref().map(cut).as_deref(),
             served_model = served.map(cut).as_deref(),
             client = record.client.as_deref().map(cut).as_deref(),
+            client_subject = record.client_subject.as_deref().map(cut).as_deref(),
             session = record.session.as_deref(),
             provider = last.map(|attempt| attempt.provider.as_str()),
             attempts = (record.strategy.is_some() || last.is_some()).then(|| describe(&record.attempts)),

@@ -1,5 +1,6 @@
-//! The validity and the issuer of a certificate, which the TLS library does not show.
+//! The validity, the issuer and the subject of a certificate, which the TLS library does not show.
 
+use std::fmt::Write;
 use std::time::SystemTime;
 
 /// The tags of the parts of a certificate that are read or skipped.
@@ -11,6 +12,7 @@ mod tag {
     pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
     pub(super) const UTF8_STRING: u8 = 0x0c;
     pub(super) const PRINTABLE_STRING: u8 = 0x13;
+    pub(super) const IA5_STRING: u8 = 0x16;
     pub(super) const UTC_TIME: u8 = 0x17;
     pub(super) const GENERALIZED_TIME: u8 = 0x18;
     pub(super) const SEQUENCE: u8 = 0x30;
@@ -24,6 +26,25 @@ mod tag {
 /// X.520, `id-at` 3 and 10.
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 const ORGANIZATION: &[u8] = &[0x55, 4, 10];
+
+/// The attributes of a subject that are shown, with their names.
+///
+/// # Source
+/// RFC 4514 section 3, and `emailAddress` of PKCS #9 (RFC 2985 section 5.2.1), as OpenSSL shows it.
+const ATTRIBUTES: [(&[u8], &str); 9] = [
+    (COMMON_NAME, "CN"),
+    (ORGANIZATION, "O"),
+    (&[0x55, 4, 11], "OU"),
+    (&[0x55, 4, 6], "C"),
+    (&[0x55, 4, 8], "ST"),
+    (&[0x55, 4, 7], "L"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19], "DC"),
+    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x01], "UID"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01], "emailAddress"),
+];
+
+/// The longest subject, in bytes. A longer one is cut.
+const SUBJECT_MAX: usize = 256;
 
 /// The time in which a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +87,76 @@ pub(crate) fn issuer(certificate: &[u8]) -> Option<String> {
         }
     }
     organization
+}
+
+/// Returns the subject of a certificate in DER, such as `CN=laptop,O=Example`, with the last attribute first. It has at most 256
+/// bytes. Characters that could change the look of a log line are escaped, and attributes of rare types are dropped. `None` if
+/// there is no other attribute, as in a certificate that has only alternative names.
+///
+/// # Source
+/// RFC 4514 section 2.
+#[must_use]
+pub fn certificate_subject(certificate: &[u8]) -> Option<String> {
+    let (_, rest) = issuer_and_rest(certificate)?;
+    let (_validity, rest) = element(rest, tag::SEQUENCE)?;
+    let (mut names, _) = element(rest, tag::SEQUENCE)?;
+    let mut shown: Vec<String> = Vec::new();
+    while let Some((mut set, after)) = element(names, tag::SET) {
+        names = after;
+        let mut joined = String::new();
+        while let Some((attribute, others)) = element(set, tag::SEQUENCE) {
+            set = others;
+            if let Some((name, value)) = shown_attribute(attribute) {
+                let separator = if joined.is_empty() { "" } else { "+" };
+                joined.extend([separator, name, "="]);
+                push_escaped(&mut joined, &value);
+            }
+        }
+        if !joined.is_empty() {
+            shown.push(joined);
+        }
+    }
+    shown.reverse();
+    let mut subject = shown.join(",");
+    if subject.len() > SUBJECT_MAX {
+        subject.truncate(subject.floor_char_boundary(SUBJECT_MAX - '…'.len_utf8()));
+        subject.push('…');
+    }
+    (!subject.is_empty()).then_some(subject)
+}
+
+/// Returns the name and the text of an attribute that is shown.
+fn shown_attribute(attribute: &[u8]) -> Option<(&'static str, String)> {
+    let (kind, value) = element(attribute, tag::OBJECT_IDENTIFIER)?;
+    let (_, name) = ATTRIBUTES.iter().find(|(known, _)| *known == kind)?;
+    let tags = [tag::UTF8_STRING, tag::PRINTABLE_STRING, tag::IA5_STRING];
+    let (text, _) = tags.into_iter().find_map(|tag| element(value, tag))?;
+    Some((name, String::from_utf8_lossy(text).into_owned()))
+}
+
+/// Appends a value. Separators have a backslash before them, and invisible characters are hexadecimal digits.
+fn push_escaped(out: &mut String, value: &str) {
+    for (at, c) in value.char_indices() {
+        let is_edge = at == 0 || at + c.len_utf8() == value.len();
+        match c {
+            ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=' => out.extend(['\\', c]),
+            ' ' if is_edge => out.push_str("\\ "),
+            '#' if at == 0 => out.push_str("\\#"),
+            c if is_invisible(c) => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    // A `String` takes every text.
+                    let _ = write!(out, "\\{byte:02x}");
+                }
+            }
+            c => out.push(c),
+        }
+    }
+}
+
+/// Returns `true` for control characters, separators of lines, and marks that change the direction of a text.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Returns the content of the issuer's name, and the bytes after it.
@@ -148,10 +239,58 @@ mod tests {
         check(&[], None);
     }
 
+    #[track_caller]
+    fn check_subject(name: &[(DnType, &str)], expected: Option<&str>) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, text) in name {
+            params.distinguished_name.push(kind.clone(), *text);
+        }
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(certificate_subject(certificate.der()).as_deref(), expected);
+        // No part of a certificate makes the reader panic.
+        for end in 0..certificate.der().len() {
+            let _ = certificate_subject(&certificate.der()[..end]);
+        }
+    }
+
     #[test]
-    fn other_bytes_have_no_issuer() {
+    fn the_subject_has_its_last_attribute_first() {
+        let [name, unit, organization, country] = [
+            DnType::CommonName,
+            DnType::OrganizationalUnitName,
+            DnType::OrganizationName,
+            DnType::CountryName,
+        ];
+        let all = [(country, "DE"), (organization, "Example"), (unit, "Build"), (name.clone(), "laptop")];
+        check_subject(&all, Some("CN=laptop,OU=Build,O=Example,C=DE"));
+        let email = DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]);
+        check_subject(&[(email, "a@example.com")], Some("emailAddress=a@example.com"));
+        let rare = DnType::CustomDnType(vec![2, 5, 4, 65]);
+        check_subject(&[(rare.clone(), "x"), (name, "Zoë")], Some("CN=Zoë"));
+        check_subject(&[(rare, "x")], None);
+        check_subject(&[], None);
+    }
+
+    #[test]
+    fn a_subject_cannot_forge_a_log_line() {
+        let check = |text: &str, expected: &str| check_subject(&[(DnType::CommonName, text)], Some(expected));
+        check("a\nERROR b", "CN=a\\0aERROR b");
+        check("\u{1b}[31mred", "CN=\\1b[31mred");
+        check("a\u{202e}b", "CN=a\\e2\\80\\aeb");
+        check("a,O=Other", "CN=a\\,O\\=Other");
+        check(" a \\ \"b\" ", "CN=\\ a \\\\ \\\"b\\\"\\ ");
+        check("#a", "CN=\\#a");
+        let long = "ü".repeat(500);
+        let cut = format!("CN={}…", "ü".repeat(125));
+        check(&long, &cut);
+        assert!(cut.len() <= SUBJECT_MAX);
+    }
+
+    #[test]
+    fn other_bytes_have_neither_an_issuer_nor_a_subject() {
         for bytes in [&b""[..], b"0", b"\x30\x82\xff\xff", b"\x30\x02\x30\x00"] {
-            assert_eq!(issuer(bytes), None);
+            assert_eq!((issuer(bytes), certificate_subject(bytes)), (None, None));
         }
     }
 }

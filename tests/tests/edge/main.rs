@@ -4,6 +4,7 @@
 
 mod attacks_edge;
 mod browsers;
+mod client_certificates;
 mod client_http2;
 mod drain;
 mod errors;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::client_request_id::client_request_id;
 use super::own_time::OwnTime;
 use super::{RequestEnd, RequestRecord};
+use crate::client_certificate::ClientCertificate;
 use crate::request_id::{REQUEST_ID, RequestId};
 
 /// The longest session that is recorded, in bytes. Claude Code sends a UUID.
@@ -76,6 +77,7 @@ impl RecordHandle {
             client_request_id: client_request_id(request.headers()),
             upstream_request_id: None,
             client: None,
+            client_subject: client_subject(request),
             session: None,
             method: request.method().clone(),
             path: request.uri().path().into(),
@@ -272,6 +274,10 @@ impl RecordHandle {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn client_subject<B>(request: &Request<B>) -> Option<Arc<str>> {
+    request.extensions().get().map(|certificate: &ClientCertificate| Arc::clone(certificate.subject()))
 }
 
 /// Returns `true` for 1 to 128 characters of visible ASCII. A session is logged and shown.

@@ -96,6 +96,10 @@ pub struct RequestRecord {
     /// The name of the client key that admitted the request (`server.auth.api_keys[].name`), or of the
     /// [`Client`](crate::auth::Client) that a program put into the request's extensions; `None` for a client without a name.
     pub client: Option<Arc<str>>,
+    /// The subject of the client's certificate, such as `CN=laptop,O=Example`, from a listener with `server.tls.client_ca` or from the
+    /// [`ClientCertificate`](crate::ClientCertificate) that a program put into the request's extensions. `None` without a
+    /// certificate, and for one whose subject is empty.
+    pub client_subject: Option<Arc<str>>,
     /// The session that the client names, in `x-claude-code-session-id` or in `metadata.user_id`: at most 128 visible ASCII
     /// characters. `None` for a longer text, and if there is no such name.
     pub session: Option<Arc<str>>,

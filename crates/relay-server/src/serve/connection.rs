@@ -25,13 +25,14 @@ use super::client_io::ClientIo;
 use super::client_version::ClientVersion;
 use super::exchange::{OpenExchange, SentBody};
 use super::open_connections::OpenConnections;
-use super::opening::Opening;
+use super::opening::{Opened, Opening};
 use super::peer::PeerAddress;
 use super::served::Served;
 use super::settings::{HeadTimeouts, ServeSettings};
 use super::stop::{ARRIVAL, KEPT_IDLE, Stop, Stopping};
 use super::streams::StreamExecutor;
 use super::tls::ListenerTls;
+use crate::client_certificate::ClientCertificate;
 
 /// The limit of an HTTP/1.1 head and the size of one read, in bytes.
 ///
@@ -89,10 +90,10 @@ impl<T: Served> Connection<T> {
             opened = opening.open(socket) => opened,
             Some(_) = closing.next() => return log_unused(),
         };
-        let Some((stream, version)) = opened else { return };
+        let Some(Opened { stream, version, certificate }) = opened else { return };
         let io = ClientIo::new(stream, Arc::clone(&self.activity));
         let server = self.builder(settings, version);
-        let service = service_fn(|request| self.respond(request, peer));
+        let service = service_fn(|request| self.respond(request, peer, certificate.as_ref()));
         let connection = pin!(server.serve_connection(TokioIo::new(io), service));
         if let Err(error) = self.run(connection, closing).await {
             self.log_end(peer, &*error);
@@ -236,9 +237,13 @@ impl<T: Served> Connection<T> {
 
     fn respond(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: PeerAddress,
+        certificate: Option<&ClientCertificate>,
     ) -> impl Future<Output = Result<Response<SentBody>, Infallible>> + Send + use<T> {
+        if let Some(certificate) = certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         let version = request.version();
         let (is_http2, is_http10) = (version == Version::HTTP_2, version <= Version::HTTP_10);
         let exchange = OpenExchange::new(&self.activity, !request.body().is_end_stream(), is_http2);

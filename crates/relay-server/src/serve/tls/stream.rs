@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use relay_transport::certificate_subject;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
+use crate::client_certificate::ClientCertificate;
 use crate::serve::activity::Activity;
 use crate::serve::client_version::ClientVersion;
 use crate::serve::timed_socket::TimedSocket;
@@ -35,6 +37,12 @@ impl TlsClient {
             Some(_) => ClientVersion::Http1,
             None => ClientVersion::Unknown,
         }
+    }
+
+    /// Returns the client's certificate, if the listener has demanded one and it has a subject.
+    pub(in crate::serve) fn certificate(&self) -> Option<ClientCertificate> {
+        let chain = self.stream.get_ref().1.peer_certificates()?;
+        certificate_subject(chain.first()?).map(ClientCertificate::new)
     }
 }
 
