@@ -15,14 +15,14 @@ const BODY: &str = r#"{"model":"claude-opus-5-5","max_tokens":8,"messages":[],"s
 
 /// A proxy that returns one answer to every `CONNECT`. After a 200 it connects to one upstream, whatever the name.
 #[derive(Debug)]
-struct Proxy {
-    address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     heads: watch::Receiver<Vec<String>>,
     accepting: AbortHandle,
 }
 
 impl Proxy {
-    async fn before(upstream: &Upstream) -> Self {
+    pub(crate) async fn before(upstream: &Upstream) -> Self {
         Self::answering("HTTP/1.1 200 Connection established\r\n\r\n", upstream).await
     }
 
@@ -58,7 +58,7 @@ impl Proxy {
     }
 
     /// The heads of all requests, as received.
-    fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.borrow().clone()
     }
 }
