@@ -11,6 +11,7 @@ use crate::claude_settings::CcCommand;
 use crate::doctor::DoctorArguments;
 use crate::import::ImportArguments;
 use crate::init::InitArguments;
+use crate::manual::ManArguments;
 use crate::reload::ReloadArguments;
 use crate::run::RunArguments;
 use crate::service::arguments::ServiceCommand;
@@ -87,6 +88,8 @@ pub(crate) enum Command {
         /// Shell that the script is for.
         shell: Shell,
     },
+    /// Print the manual page, or write those of all commands.
+    Man(ManArguments),
     /// Print the version.
     Version,
 }

@@ -46,6 +46,7 @@ fn uses(command: &Command) -> (&'static str, &'static [&'static str]) {
         Command::Config(ConfigCommand::Schema) => ("config schema", &[]),
         Command::Config(ConfigCommand::Cc(_)) => ("config cc", RELAY),
         Command::Completions { .. } => ("completions", &[]),
+        Command::Man(_) => ("man", &[]),
         Command::Version => ("version", &[]),
     }
 }

@@ -35,6 +35,7 @@ mod lifecycle;
 mod listen;
 mod listener_certificate;
 mod logging;
+mod manual;
 mod notify;
 mod observers;
 mod output;
@@ -105,6 +106,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);
             out.write(&script)?;
         }
+        Command::Man(arguments) => manual::man(&arguments, Cli::command(), &mut out)?,
         Command::Version => out.line(format_args!("cc-relay {}", env!("CARGO_PKG_VERSION")))?,
     }
     Ok(ExitCode::SUCCESS)
@@ -126,6 +128,7 @@ enum Failure {
     Reload(#[from] reload::ReloadCommandError),
     Service(#[from] service::ServiceError),
     Config(#[from] config::ConfigError),
+    Manual(#[from] manual::ManualError),
     Output(#[from] io::Error),
 }
 
@@ -143,7 +146,7 @@ impl Failure {
             Self::Doctor(error) => error.is_usage(),
             Self::Reload(error) => error.is_usage(),
             Self::Config(error) => error.is_usage(),
-            Self::Service(_) | Self::Output(_) => false,
+            Self::Service(_) | Self::Manual(_) | Self::Output(_) => false,
         }
     }
 }

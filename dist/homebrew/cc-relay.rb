@@ -35,7 +35,7 @@ class CcRelay < Formula
     bash_completion.install "completions/cc-relay.bash" => "cc-relay"
     zsh_completion.install "completions/_cc-relay"
     fish_completion.install "completions/cc-relay.fish"
-    man1.install Dir["man/*.1"] unless Dir["man/*.1"].empty?
+    man1.install Dir["man/*.1"]
   end
 
   # `brew services start cc-relay`. The relay reads ~/.config/cc-relay/config.yaml.

@@ -1,8 +1,10 @@
 //! Exit codes, and commands that need no configuration.
 
+use std::fs;
+
 use relay_tests::Upstream;
 
-use crate::process::User;
+use crate::process::{User, names_in};
 
 #[track_caller]
 fn check(arguments: &[&str], code: i32, stdout: &str, stderr: &str) {
@@ -54,6 +56,26 @@ fn each_shell_has_completions() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         check(&["completions", shell], 0, "validate", "");
     }
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    check(&["man"], 0, ".TH cc-relay 1", "");
+    let user = User::new();
+    let outcome = user.run(&["man", "share/man1"]);
+    assert_eq!((outcome.code, &*outcome.stdout, &*outcome.stderr), (Some(0), "", ""));
+    let pages = names_in(&user.path("share/man1"));
+    for page in ["cc-relay.1", "cc-relay-run.1", "cc-relay-config.1", "cc-relay-config-cc-init.1"] {
+        assert!(pages.iter().any(|name| name == page), "{pages:?}");
+    }
+    // Every option of a command is in its page; the hyphens are escaped.
+    let doctor = fs::read_to_string(user.path("share/man1/cc-relay-doctor.1")).expect("a page");
+    assert!(doctor.contains(r"\-\-send"), "{doctor}");
+    // A file where the directory would be.
+    user.write("file", "");
+    let outcome = user.run(&["man", "file"]);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("error: the manual pages cannot be written to file"), "{outcome:?}");
 }
 
 #[test]
