@@ -1,6 +1,7 @@
 //! The validity, the issuer and the subject of a certificate, which the TLS library does not show.
 
 use std::fmt::Write;
+use std::iter;
 use std::time::SystemTime;
 
 /// The tags of the parts of a certificate that are read or skipped.
@@ -71,15 +72,12 @@ impl Validity {
 /// Returns the name of the authority that issued a certificate in DER: the common name, or else the organization. `None` if it
 /// has neither.
 pub(crate) fn issuer(certificate: &[u8]) -> Option<String> {
-    let (mut names, _) = issuer_and_rest(certificate)?;
+    let (names, _) = issuer_and_rest(certificate)?;
     let mut organization = None;
-    while let Some((set, after)) = element(names, tag::SET) {
-        names = after;
+    for set in elements(names, tag::SET) {
         let (attribute, _) = element(set, tag::SEQUENCE)?;
         let (kind, value) = element(attribute, tag::OBJECT_IDENTIFIER)?;
-        let text =
-            || [tag::UTF8_STRING, tag::PRINTABLE_STRING].into_iter().find_map(|tag| element(value, tag));
-        let text = || text().map(|(text, _)| String::from_utf8_lossy(text).into_owned());
+        let text = || text(value, &[tag::UTF8_STRING, tag::PRINTABLE_STRING]);
         match kind {
             COMMON_NAME => return text(),
             ORGANIZATION => organization = text(),
@@ -99,18 +97,14 @@ pub(crate) fn issuer(certificate: &[u8]) -> Option<String> {
 pub fn certificate_subject(certificate: &[u8]) -> Option<String> {
     let (_, rest) = issuer_and_rest(certificate)?;
     let (_validity, rest) = element(rest, tag::SEQUENCE)?;
-    let (mut names, _) = element(rest, tag::SEQUENCE)?;
+    let (names, _) = element(rest, tag::SEQUENCE)?;
     let mut shown: Vec<String> = Vec::new();
-    while let Some((mut set, after)) = element(names, tag::SET) {
-        names = after;
+    for set in elements(names, tag::SET) {
         let mut joined = String::new();
-        while let Some((attribute, others)) = element(set, tag::SEQUENCE) {
-            set = others;
-            if let Some((name, value)) = shown_attribute(attribute) {
-                let separator = if joined.is_empty() { "" } else { "+" };
-                joined.extend([separator, name, "="]);
-                push_escaped(&mut joined, &value);
-            }
+        for (name, value) in elements(set, tag::SEQUENCE).filter_map(shown_attribute) {
+            let separator = if joined.is_empty() { "" } else { "+" };
+            joined.extend([separator, name, "="]);
+            push_escaped(&mut joined, &value);
         }
         if !joined.is_empty() {
             shown.push(joined);
@@ -129,9 +123,22 @@ pub fn certificate_subject(certificate: &[u8]) -> Option<String> {
 fn shown_attribute(attribute: &[u8]) -> Option<(&'static str, String)> {
     let (kind, value) = element(attribute, tag::OBJECT_IDENTIFIER)?;
     let (_, name) = ATTRIBUTES.iter().find(|(known, _)| *known == kind)?;
-    let tags = [tag::UTF8_STRING, tag::PRINTABLE_STRING, tag::IA5_STRING];
-    let (text, _) = tags.into_iter().find_map(|tag| element(value, tag))?;
-    Some((name, String::from_utf8_lossy(text).into_owned()))
+    Some((name, text(value, &[tag::UTF8_STRING, tag::PRINTABLE_STRING, tag::IA5_STRING])?))
+}
+
+/// Returns the text of the value of an attribute, if it has one of these tags.
+fn text(value: &[u8], tags: &[u8]) -> Option<String> {
+    let (text, _) = tags.iter().find_map(|tag| element(value, *tag))?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// Returns the contents of the elements with this tag that stand one after the other at the start of `bytes`.
+fn elements(mut bytes: &[u8], tag: u8) -> impl Iterator<Item = &[u8]> {
+    iter::from_fn(move || {
+        let (content, rest) = element(bytes, tag)?;
+        bytes = rest;
+        Some(content)
+    })
 }
 
 /// Appends a value. Separators have a backslash before them, and invisible characters are hexadecimal digits.
