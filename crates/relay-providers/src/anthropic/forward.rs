@@ -77,6 +77,7 @@ impl ApiRequest {
 #[derive(Debug, Clone)]
 pub struct Forward {
     base_url: BaseUrl,
+    address: Option<UpstreamAddress>,
     key: Option<(KeyId, ApiKey)>,
     passthrough: bool,
     transport: Transport,
@@ -97,7 +98,9 @@ impl Forward {
     ) -> Result<Self, AuthorizeError> {
         let key = key.and_then(|config| Some((config.id()?, config.key.as_ref()?)));
         let key = key.map(|(id, key)| Ok::<_, AuthorizeError>((id, ApiKey::plain(key)?))).transpose()?;
-        Ok(Self { base_url, key, passthrough, transport, extra_headers: ExtraHeaders::default() })
+        let root = anthropic_format::uri(&base_url, "/", None).ok();
+        let address = root.and_then(|uri| UpstreamAddress::of(&uri));
+        Ok(Self { base_url, address, key, passthrough, transport, extra_headers: ExtraHeaders::default() })
     }
 
     /// Adds headers to every request. The default adds none.
@@ -109,8 +112,7 @@ impl Forward {
     /// The address that requests are sent to.
     #[must_use]
     pub fn address(&self) -> Option<UpstreamAddress> {
-        let uri = anthropic_format::uri(&self.base_url, "/", None);
-        UpstreamAddress::of(&uri.ok()?)
+        self.address.clone()
     }
 
     /// Returns `true` if a key is configured.
