@@ -70,7 +70,7 @@ pub use identity::Identity;
 pub use nginx::Nginx;
 pub use real::{ClaudeCode, ProcessOutput, Python, skip};
 pub use relay::{
-    Footprint, PROVIDER_KEY, Relay, RelayProcess, minimal_provider, passthrough, provider,
+    Footprint, PROVIDER_KEY, Records, Relay, RelayProcess, minimal_provider, passthrough, provider, records,
     send_to_lone_provider,
 };
 pub use request::Request;

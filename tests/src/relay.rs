@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use relay_config::{Config, Format, Loader};
-use relay_server::{Listener, Stop};
+use relay_server::{Listener, RequestRecord, Stop};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -19,6 +21,19 @@ use crate::client::{Call, Response};
 use crate::real::isolated_command;
 use crate::time_limit::within_limit;
 use crate::upstream::{Upstream, in_turn};
+
+/// The records of the requests that have ended, in the order of their ends.
+pub type Records = UnboundedReceiver<Arc<RequestRecord>>;
+
+/// Returns records, and the subscriber for [`on_finished`](relay_server::Builder::on_finished) that sends them.
+pub fn records() -> (Records, impl Fn(&Arc<RequestRecord>) + Send + Sync + 'static) {
+    let (ended, records) = unbounded_channel();
+    let keep = move |record: &Arc<RequestRecord>| {
+        // A test that has ended reads no more records.
+        let _ = ended.send(Arc::clone(record));
+    };
+    (records, keep)
+}
 
 /// A relay on `127.0.0.1` for one test, with every layer it has in production.
 #[derive(Debug)]
@@ -77,6 +92,14 @@ impl Relay {
         let relay = builder(loaded.config).without_proxy();
         let relay = set(relay).build();
         Self::listen(relay.expect("a relay of a valid configuration")).await
+    }
+
+    /// Serves with this configuration, and returns the records of the requests as they end.
+    /// # Panics
+    /// If the configuration is invalid.
+    pub async fn start_recorded(config: &Value) -> (Self, Records) {
+        let (records, keep) = records();
+        (Self::start_with(config, |relay| relay.on_finished(keep)).await, records)
     }
 
     /// Serves with this configuration and the proxies from the environment of this process.

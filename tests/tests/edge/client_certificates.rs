@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use relay_config::TlsConfig;
-use relay_server::{Listener, ListenerTls, RequestRecord};
-use relay_tests::{CertificateAuthority, Http2Client, Relay, Tunnel, provider, tls_connection, within_limit};
+use relay_server::{Listener, ListenerTls};
+use relay_tests::{
+    CertificateAuthority, Http2Client, Records, Relay, Tunnel, provider, tls_connection, within_limit,
+};
 use rustls::HandshakeKind;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 /// The subject of every certificate that the tests issue.
@@ -17,26 +18,20 @@ const SUBJECT: &str = "CN=rcgen self signed cert";
 
 /// Starts a relay that demands certificates of this authority, if there is one. Returns the authority of its own certificate, and
 /// the records of requests that have ended.
-async fn relay(
-    clients: Option<&CertificateAuthority>,
-) -> (Relay, CertificateAuthority, UnboundedReceiver<Arc<RequestRecord>>) {
+async fn relay(clients: Option<&CertificateAuthority>) -> (Relay, CertificateAuthority, Records) {
     let authority = CertificateAuthority::new();
     let identity = authority.issue(&["127.0.0.1"]);
     let mut files = TlsConfig::new(identity.cert_file(), identity.key_file());
     files.client_ca = clients.map(|clients| clients.ca_file().to_owned());
     let listener = relay_server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let listener = Listener::from(listener).with_tls(ListenerTls::load(&files).unwrap());
-    let (ended, records) = unbounded_channel();
-    let keep = move |record: &Arc<RequestRecord>| {
-        // A test that has ended reads no more records.
-        let _ = ended.send(Arc::clone(record));
-    };
+    let (records, keep) = relay_tests::records();
     let config = json!({"providers": [provider("a", "anthropic", "http://127.0.0.1:9")]});
     let relay = Relay::start_on(listener, &config, |relay| relay.on_finished(keep)).await;
     (relay, authority, records)
 }
 
-async fn subject(records: &mut UnboundedReceiver<Arc<RequestRecord>>) -> Option<Arc<str>> {
+async fn subject(records: &mut Records) -> Option<Arc<str>> {
     within_limit("record", records.recv()).await.unwrap().client_subject.clone()
 }
 

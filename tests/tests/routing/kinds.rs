@@ -1,13 +1,9 @@
 //! Providers of every kind, whose upstreams answer by the number of a case in the name of the model.
 
-use std::sync::Arc;
-
-use relay_server::RequestRecord;
 use relay_tests::fakes::{anthropic, bedrock, google};
-use relay_tests::{Answer, Call, Relay, Request, Response, Upstream, minimal_provider};
+use relay_tests::{Answer, Call, Records, Relay, Request, Response, Upstream, minimal_provider};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 pub(crate) const KINDS: [&str; 11] = [
@@ -34,7 +30,7 @@ pub(crate) struct OneKind {
     pub(crate) relay: Relay,
     pub(crate) upstream: Upstream,
     /// The records of the requests that have ended.
-    pub(crate) records: UnboundedReceiver<Arc<RequestRecord>>,
+    pub(crate) records: Records,
     _google: (Upstream, NamedTempFile),
 }
 
@@ -69,7 +65,7 @@ impl OneKind {
         let breaker = json!({"failure_threshold": threshold, "open_duration_ms": 3_600_000});
         let health = json!({"circuit_breaker": breaker, "health_check": {"enabled": false}});
         let config = json!({"providers": [provider], "health": health});
-        let (relay, records) = recorded(&config).await;
+        let (relay, records) = Relay::start_recorded(&config).await;
         Self { kind, relay, upstream, records, _google: (tokens, file) }
     }
 
@@ -102,16 +98,6 @@ impl OneKind {
         let providers = Call::get("/v1/providers").send(self.relay.address()).await.json();
         assert_eq!(providers["data"][0]["circuit"], "closed", "{kind}");
     }
-}
-
-/// Starts a relay, and returns the records of its requests as they end.
-pub(crate) async fn recorded(config: &Value) -> (Relay, UnboundedReceiver<Arc<RequestRecord>>) {
-    let (ended, records) = unbounded_channel();
-    let keep = move |record: &Arc<RequestRecord>| {
-        // A test that has ended reads no more records.
-        let _ = ended.send(Arc::clone(record));
-    };
-    (Relay::start_with(config, |relay| relay.on_finished(keep)).await, records)
 }
 
 /// Returns the numbers of so many cases, each streamed and not.

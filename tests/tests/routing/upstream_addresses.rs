@@ -1,16 +1,12 @@
 //! The address of the upstream in the record of each attempt.
 
-use std::sync::Arc;
-
-use relay_server::RequestRecord;
-use relay_tests::{Answer, Call, Upstream, minimal_provider, within_limit};
+use relay_tests::{Answer, Call, Records, Relay, Upstream, minimal_provider, within_limit};
 use serde_json::json;
-use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::kinds::{KINDS, OneKind, both_ways, recorded};
+use super::kinds::{KINDS, OneKind, both_ways};
 
 /// Returns the address of each attempt at the next request that ends.
-async fn addresses(records: &mut UnboundedReceiver<Arc<RequestRecord>>) -> Vec<Option<(String, u16)>> {
+async fn addresses(records: &mut Records) -> Vec<Option<(String, u16)>> {
     let record = within_limit("end of a request", records.recv()).await.expect("a record");
     let addresses = record.attempts.iter().map(|attempt| attempt.address.as_ref());
     addresses.map(|address| address.map(|address| (address.host().to_owned(), address.port()))).collect()
@@ -42,7 +38,7 @@ async fn an_attempt_without_a_connection_and_a_forwarded_request_have_the_addres
     let mut first = minimal_provider("a", "anthropic", &busy.url());
     first["priority"] = json!(2);
     let second = minimal_provider("b", "anthropic", &format!("http://{refusing}"));
-    let (relay, mut records) = recorded(&json!({"providers": [first, second]})).await;
+    let (relay, mut records) = Relay::start_recorded(&json!({"providers": [first, second]})).await;
 
     let body = r#"{"model":"claude-a","max_tokens":8,"messages":[]}"#;
     Call::messages(body).send(relay.address()).await;
@@ -59,7 +55,7 @@ async fn an_attempt_whose_request_was_not_sent_has_no_address() {
     let mut provider = minimal_provider("a", "anthropic", &upstream.url());
     // Without a key, only a credential of the client could be sent.
     (provider["keys"], provider["passthrough"]) = (json!([]), json!(true));
-    let (relay, mut records) = recorded(&json!({"providers": [provider]})).await;
+    let (relay, mut records) = Relay::start_recorded(&json!({"providers": [provider]})).await;
     let body = r#"{"model":"claude-a","max_tokens":8,"messages":[]}"#;
     let response = Call::messages(body).send(relay.address()).await;
     assert!(response.status >= 400, "{response:?}");
