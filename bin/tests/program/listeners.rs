@@ -145,11 +145,9 @@ fn the_log_has_the_subject_of_a_clients_certificate_in_each_format() {
         [("text", format!("client_subject={subject:?}")), ("json", format!("\"client_subject\":{subject:?}"))]
     {
         let user = User::new();
-        let mut config: serde_json::Value =
-            serde_json::from_str(&config(&identity, Some(authority.ca_file()))).unwrap();
-        config["logging"] = json!({"format": format});
-        user.write("config.yaml", &config.to_string());
-        let mut relay = Process::spawn(user.command(&["serve", "--listen", "127.0.0.1:0"]));
+        user.write("config.yaml", &config(&identity, Some(authority.ca_file())));
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--log-format", format];
+        let mut relay = Process::spawn(user.command(&arguments));
         let line = relay.wait_for("listening on https://");
         let address = line.split("https://").nth(1).and_then(|rest| rest.split('"').next());
         let address: std::net::SocketAddr = address.unwrap().parse().unwrap();

@@ -68,7 +68,7 @@ fn each_command_has_a_manual_page() {
     for page in ["cc-relay.1", "cc-relay-run.1", "cc-relay-config.1", "cc-relay-config-cc-init.1"] {
         assert!(pages.iter().any(|name| name == page), "{pages:?}");
     }
-    // Every option of a command is in its page; the hyphens are escaped.
+    // The page has the options of the command; their hyphens are escaped.
     let doctor = fs::read_to_string(user.path("share/man1/cc-relay-doctor.1")).expect("a page");
     assert!(doctor.contains(r"\-\-send"), "{doctor}");
     // A file where the directory would be.
