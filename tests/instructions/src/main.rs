@@ -17,6 +17,7 @@
 //! | `message-150000` | a request of 150 KB, as Claude Code sends it, with an answer of six events |
 //! | `shown` | a request as in `message`, with the subscribers of the admin API |
 //! | `observed`, `observed-event`, `observed-150000` | the same with all subscribers, as the program composes them |
+//! | `logged-event` | an event as in `event`, with the spans of a log |
 //! | `metrics` | the record of a request with one attempt, counted by the metrics |
 //!
 //! The upstream is a connection in memory. Its own work is part of the numbers, and is small. Only the thread of the requests counts:
@@ -38,6 +39,10 @@ use relay_admin::metrics::{Metrics, MetricsSettings};
 use relay_config::{Config, Format, Loader};
 use relay_server::{RecordSubscriber, Relay, RequestRecord};
 use tower::ServiceExt;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use self::observers::{Accounting, shown};
 use self::upstream::{Reply, connector};
@@ -65,10 +70,13 @@ async fn run(stage: &str, count: usize) -> Result<()> {
         "keys-1000" => (1000, 10),
         "keys-10000" => (10_000, 10),
         "clients-10000" => (10, 10_000),
-        "message" | "event" | "message-150000" | "shown" | "observed" | "observed-event"
+        "message" | "event" | "message-150000" | "logged-event" | "shown" | "observed" | "observed-event"
         | "observed-150000" => (10, 10),
         other => return Err(format!("unknown stage: {other}").into()),
     };
+    if stage == "logged-event" {
+        log()?;
+    }
     let (is_long, is_stream) = (stage.ends_with("-150000"), stage.ends_with("event"));
     let (reply, requests) = match stage {
         _ if is_stream => (Reply::stream(count), 1),
@@ -92,6 +100,13 @@ async fn run(stage: &str, count: usize) -> Result<()> {
     drop(relay);
     accounting.into_iter().for_each(Accounting::close);
     Ok(())
+}
+
+/// Starts a log that is composed as the program's, with the formats of tracing-subscriber. Its lines are dropped.
+fn log() -> Result<()> {
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("relay_", LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::sink);
+    Ok(tracing_subscriber::registry().with(filter).with(lines).try_init()?)
 }
 
 /// Counts the record of one request so many times.
