@@ -29,7 +29,10 @@ const CUSTOM: &str = "custom";
 ///
 /// It is always ready. Each call is made by a clone of the stack, once that clone is ready.
 #[derive(Clone)]
-pub struct CandidateService(Arc<dyn Start>);
+pub struct CandidateService {
+    stack: Arc<dyn Start>,
+    has_silent_bodies: bool,
+}
 
 /// The future of a [`CandidateService`].
 pub(crate) type AttemptFuture = Pin<Box<dyn Future<Output = Result<Answer, AttemptError>> + Send>>;
@@ -62,12 +65,23 @@ impl CandidateService {
         S: Service<Attempt, Response = Answer, Error = AttemptError> + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
-        Self(Arc::new(service))
+        Self { stack: Arc::new(service), has_silent_bodies: false }
+    }
+
+    /// With `true`, the bodies of its answers are expected to log nothing before their end, and the span of the attempt is
+    /// entered only there. The default is `false`: the span is entered at each frame, so that events of the body carry the attempt.
+    #[must_use]
+    pub fn with_silent_bodies(self, has_silent_bodies: bool) -> Self {
+        Self { has_silent_bodies, ..self }
+    }
+
+    pub(crate) fn has_silent_bodies(&self) -> bool {
+        self.has_silent_bodies
     }
 
     /// Calls a clone of the stack.
     pub(crate) fn start(&self, attempt: Attempt) -> AttemptFuture {
-        self.0.start(attempt)
+        self.stack.start(attempt)
     }
 }
 

@@ -13,9 +13,11 @@ use crate::clock;
 use crate::lease::Lease;
 
 /// The body of an answer with the lease that ends with it. It is polled and dropped within the span of its attempt, so that
-/// events of that time carry the attempt.
+/// events of that time carry the attempt. Silent frames are polled outside of it: with a log, each entry costs some 400
+/// instructions.
 pub(crate) struct LeasedBody {
     span: Span,
+    has_silent_frames: bool,
     /// `None` after the end.
     open: Option<OpenBody>,
 }
@@ -36,7 +38,14 @@ impl LeasedBody {
         session: Option<ServedSession>,
         span: Span,
     ) -> Self {
-        Self { span, open: Some(OpenBody { inner, lease, stats, session }) }
+        let open = Some(OpenBody { inner, lease, stats, session });
+        Self { span, has_silent_frames: false, open }
+    }
+
+    /// With `true`, frames are expected to log nothing, and the span is entered only at the end of the body.
+    pub(crate) fn with_silent_frames(mut self, has_silent_frames: bool) -> Self {
+        self.has_silent_frames = has_silent_frames;
+        self
     }
 }
 
@@ -63,9 +72,9 @@ impl Body for LeasedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerBodyError>>> {
-        let Self { span, open: kept } = &mut *self;
+        let Self { span, has_silent_frames, open: kept } = &mut *self;
         let Some(open) = kept else { return Poll::Ready(None) };
-        let _entered = span.enter();
+        let entered = (!*has_silent_frames).then(|| span.enter());
         let frame = ready!(Pin::new(&mut open.inner).poll_frame(cx));
         open.lease.flow(&open.stats);
         let is_over = match &frame {
@@ -74,6 +83,7 @@ impl Body for LeasedBody {
             _ => true,
         };
         if is_over && let Some(open) = kept.take() {
+            let _entered = entered.or_else(|| Some(span.enter()));
             open.finish(matches!(frame, Some(Err(_))));
         }
         Poll::Ready(frame)

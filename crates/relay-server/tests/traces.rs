@@ -8,8 +8,9 @@ mod log;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use relay_config::{Format, Loader};
 use relay_providers::{Answer, AnswerBody, Attempt};
-use relay_server::{Builder, RecordHandle};
+use relay_server::{Builder, RecordHandle, Relay};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower::util::{MapRequestLayer, MapResponseLayer};
@@ -74,6 +75,18 @@ fn an_event_of_an_attempt_carries_the_request_and_the_provider() {
     let frames = spans(&log, "frame");
     assert!(!frames.is_empty() && frames.iter().all(|spans| *spans == second), "{frames:?}");
     assert!(!log.contains("secret") && !log.contains("relay-a"), "{log}");
+}
+
+#[test]
+fn an_event_at_the_end_of_a_body_carries_the_request_and_the_provider() {
+    let config = "
+server: { auth: { api_keys: [{ name: alice, key: relay-a }] } }
+health: { circuit_breaker: { failure_threshold: 1 } }
+providers: [{ name: first, type: mock }]
+";
+    let config = Loader::new().with_text("test.yaml", Format::Yaml, config).load().unwrap().config;
+    let log = log_of(Relay::builder(config).without_proxy(), messages("cut"));
+    assert_eq!(spans(&log, "circuit"), [attempt("first", "claude-x", 1)], "{log}");
 }
 
 #[test]

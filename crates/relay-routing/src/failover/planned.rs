@@ -281,7 +281,9 @@ fn attach_lease(
         session.record_success(now);
     }
     let (head, body) = answer.response.into_parts();
+    let is_silent = leased.candidate.service().has_silent_bodies();
     let body = LeasedBody::new(body, leased.lease, answer.stats.clone(), session, span);
+    let body = body.with_silent_frames(is_silent);
     answer.response = Response::from_parts(head, AnswerBody::new(body));
     answer
 }

@@ -221,7 +221,8 @@ impl ProviderStack<'_> {
             .layer(AdaptLayer::new(Arc::clone(&self.adapter))) // needs the upstream's name of the model
             .service(upstream);
         if !self.layers.has_attempt_layers() {
-            return CandidateService::new(stack);
+            // The bodies of this workspace log nothing; those of a program's provider may.
+            return CandidateService::new(stack).with_silent_bodies(self.added.is_none());
         }
         let name = self.provider.name.clone();
         let around = self.layers.around_attempts(CandidateService::new(stack));
