@@ -9,6 +9,7 @@ use relay_admin::budget::Budgets;
 #[cfg(feature = "ledger")]
 use relay_admin::ledger::{Ledger, LedgerSettings};
 use relay_admin::metrics::MetricsSettings;
+use relay_admin::observers::ObserverParts;
 use relay_admin::prices::{CurrentPrices, PriceError, PriceTable};
 use relay_admin::prompt_cache::PromptCache;
 use relay_config::Config;
@@ -16,14 +17,10 @@ use relay_config::Config;
 use relay_config::UsageConfig;
 #[cfg(feature = "ledger")]
 use relay_messages::ErrorChain;
-use relay_server::Builder;
 #[cfg(feature = "ledger")]
 use tempfile::TempDir;
 
 use crate::ledger_place::LedgerPlace;
-
-/// The number of sessions whose prompt caches are diagnosed.
-const SESSIONS: usize = 500;
 
 /// The parts that count the cost of requests. Clones share them.
 #[derive(Clone)]
@@ -57,7 +54,7 @@ impl Accounting {
         let accounting = Self {
             budgets: budgets(config, path.as_deref(), place.absence()),
             prices,
-            prompt_cache: PromptCache::new(SESSIONS),
+            prompt_cache: PromptCache::default(),
             #[cfg(feature = "ledger")]
             no_ledger: place.absence().map(str::to_owned),
             #[cfg(feature = "ledger")]
@@ -105,17 +102,15 @@ impl Accounting {
         Ok(path)
     }
 
-    /// Gives the relay that `builder` builds its prices and its budgets, and hands its records to the parts.
-    pub(crate) fn attach(&self, builder: Builder) -> Builder {
-        let builder = builder
-            .with_pricing(Arc::new(self.prices.clone()))
-            .with_spending(Arc::new(self.budgets.clone()))
-            .on_finished(self.budgets.clone());
+    /// The parts, as observers of a relay.
+    pub(crate) fn parts(&self) -> ObserverParts {
+        let mut parts = ObserverParts::new(self.prices.clone());
+        parts.budgets = self.budgets.clone();
         #[cfg(feature = "ledger")]
-        if let Some(ledger) = &self.ledger {
-            return builder.on_finished(ledger.clone());
+        {
+            parts.ledger = self.ledger.clone();
         }
-        builder
+        parts
     }
 
     /// Adds the number of requests that the ledger has dropped to the metrics.

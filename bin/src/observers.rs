@@ -1,43 +1,26 @@
 //! The parts that observe the relay, and the services that show them.
 //!
 //! ```text
-//! RequestRecord ─┬─▶ Metrics ────────────────────▶ metrics listener, or admin listener
-//!                ├─▶ Recent ▸ Series ▸ Events ▸ PromptCache ─▶ admin listener: API, dashboard
-//!                └─▶ Accounting: ledger, budgets ▶ admin listener, `cc-relay usage`
+//! ObserverParts ─┬─▶ metrics ───────────────▶ metrics listener, or admin listener
+//!                ├─▶ live parts ────────────▶ admin listener: API, dashboard
+//!                └─▶ ledger, budgets ───────▶ admin listener, `cc-relay usage`
 //! ```
 //! Metrics and the live parts exist only if some listener shows them.
 
 use std::sync::Arc;
 
 use relay_admin::api::{Admin, AdminParts, MetricsSite, Reload};
-use relay_admin::events::Events;
 use relay_admin::metrics::{Metrics, MetricsSettings, Reloads};
-use relay_admin::prompt_cache::PromptCache;
-use relay_admin::recent::Recent;
-use relay_admin::series::Series;
+use relay_admin::observers::{LiveParts, ObserverParts};
 use relay_config::Config;
 use relay_server::{Builder, Reloadable};
 
 use crate::accounting::Accounting;
 
-/// The number of requests that have ended and are shown.
-const REQUESTS: usize = 1000;
-/// The number of events that a client which connects again can catch up with.
-const EVENTS: usize = 1024;
-
 /// The subscribers of the relay's records.
 pub(crate) struct Observers {
     accounting: Accounting,
-    metrics: Option<Metrics>,
-    live: Option<Live>,
-}
-
-/// The parts that the admin API alone shows.
-struct Live {
-    recent: Recent,
-    series: Series,
-    events: Events,
-    prompt_cache: PromptCache,
+    parts: ObserverParts,
 }
 
 impl Observers {
@@ -57,56 +40,36 @@ impl Observers {
             Some(reloads) => settings.with_reloads(reloads.clone()),
             None => settings,
         };
-        let metrics = has_metrics.then(|| Metrics::new(accounting.count_dropped(settings)));
-        let live = || Live {
-            recent: Recent::new(REQUESTS),
-            series: Series::new(),
-            events: Events::new(EVENTS),
-            prompt_cache: accounting.prompt_cache.clone(),
-        };
-        let live = has_admin.then(live);
-        Self { accounting, metrics, live }
+        let mut parts = accounting.parts();
+        parts.metrics = has_metrics.then(|| Metrics::new(accounting.count_dropped(settings)));
+        parts.live = has_admin.then(|| LiveParts::new(accounting.prompt_cache.clone()));
+        Self { accounting, parts }
     }
 
     /// Hands the records of the relay that `builder` builds to the observers.
     pub(crate) fn attach(&self, builder: Builder) -> Builder {
-        // Before the ledger, which records the verdicts.
-        let builder = match &self.live {
-            Some(live) => builder.on_finished(live.prompt_cache.clone()),
-            None => builder,
-        };
-        let mut builder = self.accounting.attach(builder);
-        if let Some(metrics) = &self.metrics {
-            builder = builder.on_finished(metrics.clone());
-        }
-        if let Some(live) = &self.live {
-            builder = builder
-                .on_finished(live.recent.clone())
-                .on_finished(live.series.clone())
-                .on_finished(live.events.clone());
-        }
-        builder
+        self.parts.attach(builder)
     }
 
     /// The service of the metrics listener; `None` if the metrics are disabled.
     pub(crate) fn metrics_site(&self, relay: &Reloadable, config: &Config) -> Option<MetricsSite> {
-        let metrics = self.metrics.clone()?;
+        let metrics = self.parts.metrics.clone()?;
         Some(MetricsSite::new(metrics, &*config.metrics.path, relay.clone(), &config.server))
     }
 
     /// The service of the admin listener; `None` if it is not open. `reload` reads the configuration again.
     pub(crate) fn admin(self, relay: Reloadable, config: &Config, process: ProcessParts) -> Option<Admin> {
-        let live = self.live?;
+        let live = self.parts.live?;
         let mut parts = AdminParts::new(relay, live.recent, live.series, live.events);
         parts.prompt_cache = Some(live.prompt_cache);
-        parts.metrics = self.metrics.filter(|_| config.metrics.listen.is_none());
+        parts.metrics = self.parts.metrics.filter(|_| config.metrics.listen.is_none());
         parts.metrics_path.clone_from(&config.metrics.path);
         #[cfg(feature = "ledger")]
         {
-            parts.ledger = self.accounting.ledger;
+            parts.ledger = self.parts.ledger;
             parts.no_ledger = self.accounting.no_ledger;
         }
-        parts.budgets = Some(self.accounting.budgets);
+        parts.budgets = Some(self.parts.budgets);
         parts.server = config.server.clone();
         parts.token = config.admin.token.clone();
         parts.reload = Some(process.reload);

@@ -22,6 +22,7 @@ mod hasher;
 pub mod ledger;
 pub mod metrics;
 pub mod model;
+pub mod observers;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod prices;

@@ -30,6 +30,8 @@ pub use report::{PrefixBreak, SessionReport, TurnReport};
 use session::{Session, SessionKey, Turn};
 pub use verdict::CacheVerdict;
 
+/// The number of sessions of a diagnosis by default.
+const SESSIONS: usize = 500;
 /// The maximum number of requests under way whose digests are kept. Further requests are not diagnosed.
 const UNDER_WAY: usize = 4096;
 /// The time without a request after which a session is dropped. The longest time to live of a cached prompt is one hour.
@@ -112,6 +114,13 @@ impl PromptCache {
             Some(worker) => worker.unpark(),
             None => drop(self.0.work()),
         }
+    }
+}
+
+impl Default for PromptCache {
+    /// Creates a diagnosis of at most 500 sessions.
+    fn default() -> Self {
+        Self::new(SESSIONS)
     }
 }
 
