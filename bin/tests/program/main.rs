@@ -1,6 +1,8 @@
 //! The program from a user's view: output, exit codes and behaviour.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+#[cfg(all(unix, feature = "ledger"))]
+mod absurd_costs;
 #[cfg(unix)]
 mod activation;
 mod admin;

@@ -27,6 +27,8 @@ pub struct Usd(u64);
 impl Usd {
     /// No money.
     pub const ZERO: Self = Self(0);
+    /// The largest cost of one answer: 1,000,000 dollars. No model has a price that comes near to it.
+    pub const LARGEST_COST: Self = Self(1_000_000 * NANOS);
 
     /// Creates an amount of nanodollars.
     #[must_use]
@@ -45,6 +47,13 @@ impl Usd {
     #[expect(clippy::cast_precision_loss, reason = "the documented loss")]
     pub fn as_dollars(self) -> f64 {
         self.0 as f64 / NANOS as f64
+    }
+
+    /// This amount as the cost of one answer, at most [`Usd::LARGEST_COST`]. A larger one follows from token counts that an upstream
+    /// has reported wrongly. Every part that counts costs has to count the same amount.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        self.min(Self::LARGEST_COST)
     }
 
     /// This amount without `other`; zero if `other` is larger.
@@ -100,5 +109,12 @@ mod tests {
         assert_eq!(tenths, Usd::from_nanos(NANOS));
         assert_eq!(Usd::from_nanos(u64::MAX) + tenths, Usd::from_nanos(u64::MAX));
         assert_eq!(Usd::ZERO.saturating_sub(tenths), Usd::ZERO);
+    }
+
+    #[test]
+    fn the_cost_of_an_answer_is_at_most_a_million_dollars() {
+        let million = Usd::from_nanos(1_000_000 * NANOS);
+        assert_eq!(million.bounded(), million);
+        assert_eq!(Usd::from_nanos(u64::MAX).bounded(), million);
     }
 }

@@ -6,8 +6,6 @@ use rusqlite::Row as Found;
 
 /// The largest count of one row. A sum over all rows of a disk stays within the integers of the database.
 const LARGEST_COUNT: u64 = 1_000_000_000_000;
-/// The largest cost of one row in nanodollars: 1,000,000 dollars.
-const LARGEST_COST: u64 = 1_000_000_000_000_000;
 
 /// The amounts of one row, or of many, in the order of [`AMOUNTS`](super::schema::AMOUNTS).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +43,7 @@ impl Amounts {
         let five_minutes = usage.ephemeral_5m_input_tokens.unwrap_or(0);
         let written = usage.cache_creation_input_tokens.unwrap_or(0);
         let unsplit = written.saturating_sub(hour.saturating_add(five_minutes));
-        let nanos = |cost: Usd| cost.as_nanos().min(LARGEST_COST) as i64;
+        let nanos = |cost: Usd| i64::try_from(cost.bounded().as_nanos()).unwrap_or(i64::MAX);
         Self {
             input: count(usage.input_tokens),
             output: count(usage.output_tokens),

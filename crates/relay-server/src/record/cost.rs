@@ -2,7 +2,7 @@
 
 use relay_messages::CacheTtl;
 use relay_providers::Usage;
-use relay_routing::Pricing;
+use relay_routing::{Pricing, Usd};
 
 use super::RequestRecord;
 
@@ -28,7 +28,7 @@ impl RequestRecord {
             let usage = answered.take().or(attempt.usage);
             attempt.cost = usage.and_then(|usage| {
                 let price = |model: &str| pricing.cost(&attempt.provider, model, &usage);
-                price(&attempt.model).or_else(|| price(served?))
+                price(&attempt.model).or_else(|| price(served?)).map(Usd::bounded)
             });
         }
         self.cost = self.attempts.iter().filter_map(|attempt| attempt.cost).reduce(|a, b| a + b);
