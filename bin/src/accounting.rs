@@ -27,7 +27,7 @@ use crate::ledger_place::LedgerPlace;
 pub(crate) struct Accounting {
     pub(crate) prices: CurrentPrices,
     pub(crate) budgets: Budgets,
-    /// The diagnosis of prompt caches, whose verdicts the ledger records. It works only while it subscribes to records.
+    /// The diagnosis of prompt caches, whose verdicts the ledger records.
     pub(crate) prompt_cache: PromptCache,
     #[cfg(feature = "ledger")]
     pub(crate) ledger: Option<Ledger>,
@@ -106,6 +106,7 @@ impl Accounting {
     pub(crate) fn parts(&self) -> ObserverParts {
         let mut parts = ObserverParts::new(self.prices.clone());
         parts.budgets = self.budgets.clone();
+        parts.prompt_cache = self.prompt_cache.clone();
         #[cfg(feature = "ledger")]
         {
             parts.ledger = self.ledger.clone();

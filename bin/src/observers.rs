@@ -1,11 +1,13 @@
 //! The parts that observe the relay, and the services that show them.
 //!
 //! ```text
-//! ObserverParts ─┬─▶ metrics ───────────────▶ metrics listener, or admin listener
-//!                ├─▶ live parts ────────────▶ admin listener: API, dashboard
-//!                └─▶ ledger, budgets ───────▶ admin listener, `cc-relay usage`
+//! ObserverParts ─┬─▶ diagnosis of prompt caches ▶ log, ledger, admin listener
+//!                ├─▶ metrics ───────────────────▶ metrics listener, or admin listener
+//!                ├─▶ live parts ────────────────▶ admin listener: API, dashboard
+//!                └─▶ ledger, budgets ───────────▶ admin listener, `cc-relay usage`
 //! ```
-//! Metrics and the live parts exist only if some listener shows them.
+//! Metrics and the live parts exist only if some listener shows them. The diagnosis of prompt caches always has a reader: its
+//! warnings are lines of the log.
 
 use std::sync::Arc;
 
@@ -42,7 +44,7 @@ impl Observers {
         };
         let mut parts = accounting.parts();
         parts.metrics = has_metrics.then(|| Metrics::new(accounting.count_dropped(settings)));
-        parts.live = has_admin.then(|| LiveParts::new(accounting.prompt_cache.clone()));
+        parts.live = has_admin.then(LiveParts::default);
         Self { accounting, parts }
     }
 
@@ -61,7 +63,7 @@ impl Observers {
     pub(crate) fn admin(self, relay: Reloadable, config: &Config, process: ProcessParts) -> Option<Admin> {
         let live = self.parts.live?;
         let mut parts = AdminParts::new(relay, live.recent, live.series, live.events);
-        parts.prompt_cache = Some(live.prompt_cache);
+        parts.prompt_cache = Some(self.parts.prompt_cache);
         parts.metrics = self.parts.metrics.filter(|_| config.metrics.listen.is_none());
         parts.metrics_path.clone_from(&config.metrics.path);
         #[cfg(feature = "ledger")]

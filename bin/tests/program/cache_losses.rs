@@ -6,7 +6,7 @@ use relay_tests::{Answer, Call, Upstream};
 use serde_json::{Value, json};
 
 use crate::day::WRITTEN_WITHIN;
-use crate::process::User;
+use crate::process::{Process, User};
 
 const SESSION: &str = "5f0c1c8e-6e5e-4a52-b0a5-6c1d2f3e4a5b";
 
@@ -17,8 +17,8 @@ fn body(system: &str) -> String {
     .to_string()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn usage_by_session_shows_the_latest_loss_of_a_prompt_cache_and_its_place() {
+/// Sends two turns of a session whose prompts differ in their system, and returns the relay and the report of its usage.
+async fn lost_turns(user: User) -> (User, Process, Value) {
     let upstream = Upstream::answering(|_| {
         let usage = json!({ "input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 9000 });
         Answer::json(
@@ -28,28 +28,46 @@ async fn usage_by_session_shows_the_latest_loss_of_a_prompt_cache_and_its_place(
         )
     })
     .await;
-    let user = User::new()
-        .with_variable("CC_RELAY_USAGE__ENABLED", "true")
-        .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
-        .with_variable("CC_RELAY_ADMIN__LISTEN", "127.0.0.1:0");
+    let user = user.with_variable("CC_RELAY_USAGE__ENABLED", "true");
     let provider =
         json!({ "name": "a", "type": "anthropic", "base_url": upstream.url(), "keys": [{ "key": "k" }] });
     user.write("config.yaml", &json!({ "providers": [provider] }).to_string());
-    let (_relay, address) = user.serve(&[]);
+    let (relay, address) = user.serve(&[]);
     for system in ["Today is Monday.", "Today is Tuesday."] {
         let call = Call::messages(body(system)).header("x-claude-code-session-id", SESSION);
         assert_eq!(call.send(address).await.status, 200);
     }
-    let usage = |arguments: &[&str]| user.run(&[&["usage", "--by", "session"], arguments].concat()).stdout;
     let deadline = Instant::now() + WRITTEN_WITHIN;
     let report = loop {
-        let report = serde_json::from_str::<Value>(&usage(&["--json"])).unwrap_or_default();
+        let report = serde_json::from_str::<Value>(&usage(&user, &["--json"])).unwrap_or_default();
         if report["total"]["requests"] == 2 {
             break report;
         }
         assert!(Instant::now() < deadline, "{report:#}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
+    (user, relay, report)
+}
+
+fn usage(user: &User, arguments: &[&str]) -> String {
+    user.run(&[&["usage", "--by", "session"], arguments].concat()).stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_prompt_cache_is_recorded_and_logged_without_an_admin_listener() {
+    let user = User::new().with_variable("CC_RELAY_ADMIN__ENABLED", "false");
+    let (_user, mut relay, report) = lost_turns(user).await;
+    assert_eq!(report["rows"][0]["last_cache_loss"], "broken: system[0] changed", "{report:#}");
+    let line = relay.wait_for("a session stops reading its prompt from the cache: ");
+    assert!(line.contains("system[0] changed") && line.contains(SESSION), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_by_session_shows_the_latest_loss_of_a_prompt_cache_and_its_place() {
+    let user = User::new()
+        .with_variable("CC_RELAY_ADMIN__ENABLED", "true")
+        .with_variable("CC_RELAY_ADMIN__LISTEN", "127.0.0.1:0");
+    let (user, _relay, report) = lost_turns(user).await;
     let row = &report["rows"][0];
     assert_eq!((&row["group"], &row["cache_losses"]), (&SESSION.into(), &1.into()), "{report:#}");
     assert_eq!(row["last_cache_loss"], "broken: system[0] changed", "{report:#}");
@@ -57,9 +75,9 @@ async fn usage_by_session_shows_the_latest_loss_of_a_prompt_cache_and_its_place(
         (&report["total"]["cache_losses"], &report["total"]["last_cache_loss"]),
         (&1.into(), &Value::Null)
     );
-    let table = usage(&[]);
+    let table = usage(&user, &[]);
     assert!(table.lines().next().unwrap().contains("lost"), "{table}");
     assert!(table.contains("6c1d2f3e4a5b  lost its cache: broken: system[0] changed\n"), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
-    assert!(usage(&["--csv"]).contains(",1,broken: system[0] changed\n"));
+    assert!(usage(&user, &["--csv"]).contains(",1,broken: system[0] changed\n"));
 }

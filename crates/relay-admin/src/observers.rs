@@ -28,14 +28,13 @@ const EVENTS: usize = 1024;
 /// ```
 /// use relay_admin::observers::{LiveParts, ObserverParts};
 /// use relay_admin::prices::{CurrentPrices, PriceTable};
-/// use relay_admin::prompt_cache::PromptCache;
 /// use relay_config::{Format, Loader};
 /// use relay_server::Relay;
 ///
 /// let config = Loader::new().with_text("embedded.yaml", Format::Yaml, "providers: [{ name: a, type: mock }]");
 /// let config = config.load()?.config;
 /// let mut parts = ObserverParts::new(CurrentPrices::new(PriceTable::new(&config)?));
-/// parts.live = Some(LiveParts::new(PromptCache::default()));
+/// parts.live = Some(LiveParts::default());
 /// let relay = parts.attach(Relay::builder(config)).build()?;
 /// # let _ = relay;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -47,6 +46,8 @@ pub struct ObserverParts {
     pub prices: CurrentPrices,
     /// The money that clients have spent.
     pub budgets: Budgets,
+    /// The diagnosis of prompt caches.
+    pub prompt_cache: PromptCache,
     /// The usage ledger; `None` if there is none.
     #[cfg(feature = "ledger")]
     pub ledger: Option<Ledger>,
@@ -60,8 +61,6 @@ pub struct ObserverParts {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LiveParts {
-    /// The diagnosis of prompt caches.
-    pub prompt_cache: PromptCache,
     /// The last requests.
     pub recent: Recent,
     /// The figures of the last hour.
@@ -70,26 +69,21 @@ pub struct LiveParts {
     pub events: Events,
 }
 
-impl LiveParts {
-    /// Creates empty parts: 1000 requests that have ended, and 1024 events.
-    #[must_use]
-    pub fn new(prompt_cache: PromptCache) -> Self {
-        Self {
-            prompt_cache,
-            recent: Recent::new(REQUESTS),
-            series: Series::new(),
-            events: Events::new(EVENTS),
-        }
+/// Empty parts, for 1000 requests that have ended and 1024 events.
+impl Default for LiveParts {
+    fn default() -> Self {
+        Self { recent: Recent::new(REQUESTS), series: Series::new(), events: Events::new(EVENTS) }
     }
 }
 
 impl ObserverParts {
-    /// Creates prices and budgets, without a part that shows records.
+    /// Creates the parts that always have a reader, without one that shows records.
     #[must_use]
     pub fn new(prices: CurrentPrices) -> Self {
         Self {
             prices,
             budgets: Budgets::new(),
+            prompt_cache: PromptCache::default(),
             #[cfg(feature = "ledger")]
             ledger: None,
             metrics: None,
@@ -102,11 +96,8 @@ impl ObserverParts {
     pub fn attach(&self, builder: Builder) -> Builder {
         let mut builder =
             builder.with_pricing(Arc::new(self.prices.clone())).with_spending(Arc::new(self.budgets.clone()));
-        if let Some(live) = &self.live {
-            // Before the ledger, which records the verdicts.
-            builder = builder.on_finished(live.prompt_cache.clone());
-        }
-        builder = builder.on_finished(self.budgets.clone());
+        // Before the ledger, which records the verdicts.
+        builder = builder.on_finished(self.prompt_cache.clone()).on_finished(self.budgets.clone());
         #[cfg(feature = "ledger")]
         if let Some(ledger) = &self.ledger {
             builder = builder.on_finished(ledger.clone());
