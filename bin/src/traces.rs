@@ -78,7 +78,14 @@ mod nothing {
         reason = "as with the exporter"
     )]
     impl Export {
+        /// Warns if the variables of OpenTelemetry demand an export.
         pub(crate) fn start() -> Result<Self, ExportError> {
+            if let Some(variable) = relay_admin::demanded_traces(|name| std::env::var(name).ok()) {
+                tracing::warn!(
+                    "{variable} is set, but no traces are exported: this program was built without the feature otlp; \
+                     build it with cargo build --release --features otlp, or unset the variable"
+                );
+            }
             Ok(Self)
         }
 

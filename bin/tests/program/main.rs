@@ -38,6 +38,8 @@ mod log_ids;
 mod log_secrets;
 #[cfg(unix)]
 mod logs;
+#[cfg(all(unix, not(feature = "otlp")))]
+mod no_traces;
 #[cfg(unix)]
 mod notify;
 mod process;

@@ -30,6 +30,9 @@ pub mod prompt_cache;
 pub mod recent;
 pub mod series;
 pub mod serve;
+mod trace_demand;
+
+pub use trace_demand::demanded_traces;
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -9,6 +9,8 @@ use http::Uri;
 use percent_encoding::percent_decode_str;
 use relay_server::Sampling;
 
+use crate::trace_demand::{ENDPOINTS, EXPORTER, demanded_traces};
+
 /// The address of a collector on this machine, with OTLP over HTTP.
 const DEFAULT_ENDPOINT: &str = "http://localhost:4318";
 
@@ -106,14 +108,12 @@ impl Environment<'_> {
     }
 
     fn is_disabled(&self) -> Result<bool, TraceSettingsError> {
-        if self.get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        if demanded_traces(self.read).is_none() {
             return Ok(true);
         }
-        match self.get("OTEL_TRACES_EXPORTER").as_deref() {
-            Some("none") => Ok(true),
-            Some("otlp") => Ok(false),
-            Some(found) => Err(TraceSettingsError::Exporter { found: found.to_owned() }),
-            None => Ok(self.of_traces(ENDPOINTS).is_none()),
+        match self.get(EXPORTER) {
+            Some(found) if found != "otlp" => Err(TraceSettingsError::Exporter { found }),
+            _ => Ok(false),
         }
     }
 
@@ -239,9 +239,6 @@ impl Environment<'_> {
         self.warnings.push(format!("{name} has a value that cannot be used: {default} is used in its place"));
     }
 }
-
-/// The address for traces, and that for all signals.
-const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 #[cfg(test)]
 mod tests {
