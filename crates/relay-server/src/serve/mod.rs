@@ -17,6 +17,7 @@ mod connection;
 mod exchange;
 #[cfg(unix)]
 mod inherited;
+mod io_enum;
 mod listener;
 mod log_interval;
 mod open_connections;
