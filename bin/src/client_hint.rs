@@ -33,6 +33,14 @@ impl Hint {
     }
 }
 
+/// Returns the simplest command that points Claude Code at a relay at `url` with this configuration. `None` if no client can be
+/// served.
+pub(crate) fn command(config: &Config, url: &str) -> Option<String> {
+    let hints = of(config);
+    let hint = hints.iter().find(|hint| matches!(hint, Hint::Command { .. }))?;
+    Some(hint.command(url))
+}
+
 /// Returns every way to use a relay with this configuration, the simplest first. Without an enabled provider there is
 /// none, which the loader reports.
 pub(crate) fn of(config: &Config) -> Vec<Hint> {

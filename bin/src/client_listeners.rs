@@ -1,5 +1,6 @@
 //! The listeners for clients: addresses with or without TLS, and Unix sockets.
 
+use std::io;
 use std::time::SystemTime;
 
 use relay_config::{ServerConfig, UnixSocket};
@@ -62,16 +63,35 @@ fn bind_unix(socket: &UnixSocket) -> Result<Listener, ListenError> {
     Err(ListenError::of_unix(socket.clone(), source, Service::Relay.setting()))
 }
 
-/// Returns the URL at which a client on this machine reaches a listener at `address`. `None` for a Unix socket, which has none.
-pub(crate) fn url(address: &BoundAddress, has_tls: bool) -> Option<String> {
-    let scheme = if has_tls { "https" } else { "http" };
-    Some(format!("{scheme}://{}", listen::as_destination(address.tcp()?)))
+/// The addresses at which clients reach the relay.
+#[derive(Debug, Clone)]
+pub(crate) struct Addresses {
+    bound: Vec<BoundAddress>,
+    has_tls: bool,
 }
 
-/// Returns the address as the log shows it.
-pub(crate) fn shown(address: &BoundAddress, has_tls: bool) -> String {
-    match address.tcp() {
-        Some(address) => format!("{}://{address}", if has_tls { "https" } else { "http" }),
-        None => address.to_string(),
+impl Addresses {
+    /// Reads the addresses of the listeners, whose ports the system may have chosen.
+    pub(crate) fn of(listeners: &[Listener], has_tls: bool) -> io::Result<Self> {
+        let bound = listeners.iter().map(Listener::local_addr).collect::<io::Result<_>>()?;
+        Ok(Self { bound, has_tls })
+    }
+
+    /// Returns the first URL at which a client on this machine reaches the relay. `None` if it listens on Unix sockets only.
+    pub(crate) fn url(&self) -> Option<String> {
+        let address = self.bound.iter().find_map(BoundAddress::tcp)?;
+        Some(format!("{}://{}", self.scheme(), listen::as_destination(address)))
+    }
+
+    /// Returns the addresses as the log shows them.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = String> {
+        self.bound.iter().map(|address| match address.tcp() {
+            Some(address) => format!("{}://{address}", self.scheme()),
+            None => address.to_string(),
+        })
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.has_tls { "https" } else { "http" }
     }
 }

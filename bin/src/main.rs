@@ -34,6 +34,7 @@ mod ledger_place;
 mod lifecycle;
 mod listen;
 mod listener_certificate;
+mod listener_group;
 mod logging;
 mod manual;
 mod notify;

@@ -12,6 +12,7 @@ use super::error::RunError;
 use super::signals::Signals;
 use super::variables::Variables;
 use crate::output::Output;
+use crate::serve::ServeError;
 
 /// The program of this process on Linux, also after its file has been replaced.
 const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -102,7 +103,7 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 /// Runs the command in the foreground until it ends, and returns its exit code.
 pub(super) async fn run(command: &[OsString], variables: &Variables) -> Result<ExitCode, RunError> {
     // Before the command, which may end this process by a signal as soon as it runs.
-    let signals = Signals::new().map_err(RunError::Signals)?;
+    let signals = Signals::new().map_err(ServeError::Signals)?;
     match start(command, variables) {
         Ok(child) => signals.until_ended(child).await.map(exit_code).map_err(RunError::Wait),
         Err(code) => Ok(code),

@@ -3,32 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
-use relay_admin::prices::PriceError;
-use relay_server::{BuildError, ListenerTlsError};
-
 use crate::claude_settings::Invalid;
-use crate::listen::ListenError;
-use crate::logging::LoggingError;
-use crate::settings::SettingsError;
-use crate::traces::ExportError;
+use crate::serve::ServeError;
 
 /// An error that prevents the command from running.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
+    /// The relay of the command cannot run.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
-    #[error(transparent)]
-    Logging(#[from] LoggingError),
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    #[error(transparent)]
-    Price(#[from] PriceError),
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    #[error(transparent)]
-    Tls(#[from] ListenerTlsError),
-    #[error(transparent)]
-    Traces(#[from] ExportError),
+    Serve(#[from] ServeError),
     #[error("--listen names Unix sockets only, which the command cannot use; add a HOST:PORT")]
     NoAddress,
     #[error("there is no provider called {name:?}; the configuration has {known}")]
@@ -45,12 +28,6 @@ pub(crate) enum RunError {
         #[source]
         source: io::Error,
     },
-    #[error("cannot start the threads of the runtime")]
-    Runtime(#[source] io::Error),
-    #[error("cannot listen for signals")]
-    Signals(#[source] io::Error),
-    #[error("cannot read the port that the system chose")]
-    LocalAddress(#[source] io::Error),
     #[error("cannot pass the settings to the command")]
     PassSettings(#[source] io::Error),
     #[error("cannot wait for the command")]
@@ -62,7 +39,7 @@ pub(crate) enum RunError {
 impl RunError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Settings(error) => error.is_usage(),
+            Self::Serve(error) => error.is_usage(),
             Self::NoAddress
             | Self::Provider { .. }
             | Self::Disabled { .. }

@@ -36,6 +36,7 @@ use crate::claude_settings::sources::{self, Source};
 use crate::cli::Settings;
 use crate::output::Output;
 use crate::probe::Server;
+use crate::serve::ServeError;
 use crate::settings::Start;
 
 /// Runs the command with a relay, and returns its exit code.
@@ -43,9 +44,9 @@ pub(crate) fn run(arguments: &RunArguments, settings: &Settings) -> Result<ExitC
     if let Some(parent) = arguments.child_of {
         return Ok(child::become_command(&arguments.command, parent));
     }
-    let mut start = Start::read(settings)?;
+    let mut start = Start::read(settings).map_err(ServeError::from)?;
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     let running = match wants_own(arguments, settings) {
         true => None,
         false => runtime.block_on(running(&start.loaded.config)),

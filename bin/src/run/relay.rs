@@ -1,19 +1,19 @@
 //! A relay in this process, on a free port, for one command.
 
-use std::io;
 use std::time::Duration;
 
 use relay_config::{Config, ListenAddress, LogLevel, LogOutput, ProviderConfig};
-use relay_server::{Listener, Reloadable};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use relay_server::{Listener, Reloadable, Stop};
 
 use super::arguments::RunArguments;
 use super::error::RunError;
 use super::held_log::HeldLog;
 use crate::accounting::Accounting;
-use crate::logging::{self, Log};
+use crate::client_listeners::Addresses;
+use crate::listener_group::ListenerGroup;
+use crate::logging::{self, Log, LoggingError};
 use crate::observers::Observers;
+use crate::serve::ServeError;
 use crate::settings::{Origin, Start};
 use crate::sockets::Sockets;
 use crate::traces::Export;
@@ -30,8 +30,7 @@ pub(super) struct OwnRelay {
     pub(super) url: String,
     accounting: Accounting,
     traces: Export,
-    stop: watch::Sender<bool>,
-    serving: JoinSet<()>,
+    listeners: ListenerGroup,
     log: Log,
     held: HeldLog,
 }
@@ -76,21 +75,22 @@ fn restrict(providers: &mut [ProviderConfig], named: &[String]) -> Result<(), Ru
     Ok(())
 }
 
-impl OwnRelay {
-    /// Starts the relay, whose configuration has been adapted, on the current runtime.
-    pub(super) async fn start(start: &Start) -> Result<Self, RunError> {
+/// A relay that does not serve yet.
+struct Prepared {
+    relay: Reloadable,
+    listeners: Vec<Listener>,
+    addresses: Addresses,
+    accounting: Accounting,
+    traces: Export,
+    log: Log,
+    held: HeldLog,
+}
+
+impl Prepared {
+    async fn new(start: &Start) -> Result<Self, ServeError> {
         let config = &start.loaded.config;
         let held = HeldLog::default();
-        let log = match &config.logging.output {
-            LogOutput::File(_) => logging::install(&config.logging, config.secrets())?.0,
-            _ => {
-                let mut warnings = config.logging.clone();
-                if warnings.level != LogLevel::Error {
-                    warnings.level = LogLevel::Warn;
-                }
-                logging::install_on(&warnings, config.secrets(), Box::new(held.clone()))?
-            }
-        };
+        let log = install_log(config, &held)?;
         start.loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let accounting = Accounting::start(config, matches!(start.origin, Origin::Demo))?;
         let observers = Observers::new(config, false, accounting.clone(), log.dropped(), None);
@@ -99,29 +99,39 @@ impl OwnRelay {
         let tls = client_listeners::load_tls(&config.server)?;
         // Dropped at once: a duplicate of a socket would accept connections after its listener is closed.
         let listeners = client_listeners::bind(&config.server, tls.as_ref(), &mut Sockets::default()).await?;
-        let addresses = listeners.iter().map(Listener::local_addr).collect::<io::Result<Vec<_>>>();
-        let addresses = addresses.map_err(RunError::LocalAddress)?;
-        let url = addresses.iter().find_map(|address| client_listeners::url(address, tls.is_some()));
-        let url = url.ok_or(RunError::NoAddress)?;
-        let (stop, mut serving) = (watch::Sender::new(false), JoinSet::new());
-        for listener in listeners {
-            let (relay, mut stopped) = (relay.clone(), stop.subscribe());
-            serving.spawn(async move {
-                // An error means that the sender is gone, which is a reason to stop as well.
-                let shutdown = async move { drop(stopped.wait_for(|stop| *stop).await) };
-                relay_server::serve(listener, relay, shutdown).await;
-            });
-        }
+        let addresses = Addresses::of(&listeners, tls.is_some()).map_err(ServeError::LocalAddress)?;
+        Ok(Self { relay, listeners, addresses, accounting, traces, log, held })
+    }
+}
+
+/// Installs the log: in the file of the configuration, or with warnings alone in `held`.
+fn install_log(config: &Config, held: &HeldLog) -> Result<Log, LoggingError> {
+    if matches!(config.logging.output, LogOutput::File(_)) {
+        return Ok(logging::install(&config.logging, config.secrets())?.0);
+    }
+    let mut warnings = config.logging.clone();
+    if warnings.level != LogLevel::Error {
+        warnings.level = LogLevel::Warn;
+    }
+    logging::install_on(&warnings, config.secrets(), Box::new(held.clone()))
+}
+
+impl OwnRelay {
+    /// Starts the relay, whose configuration has been adapted, on the current runtime.
+    pub(super) async fn start(start: &Start) -> Result<Self, RunError> {
+        let Prepared { relay, listeners, addresses, accounting, traces, log, held } =
+            Prepared::new(start).await?;
+        let url = addresses.url().ok_or(RunError::NoAddress)?;
+        let listeners = ListenerGroup::of_relay(listeners, &relay);
         tracing::info!("listening on {url} for one command");
-        Ok(Self { url, accounting, traces, stop, serving, log, held })
+        Ok(Self { url, accounting, traces, listeners, log, held })
     }
 
     /// Stops the relay, writes its records, and prints the warnings that were held back.
     pub(super) async fn stop(mut self) -> Result<(), RunError> {
-        self.stop.send_replace(true);
-        let ended = async { while self.serving.join_next().await.is_some() {} };
+        self.listeners.stop(Stop::Close);
         // Requests that are still open have no client any more.
-        let _ = tokio::time::timeout(2 * DRAIN, ended).await;
+        let _ = tokio::time::timeout(2 * DRAIN, self.listeners.drained()).await;
         self.traces.shutdown().await;
         self.accounting.close();
         drop(self.log);
