@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::logging::Log;
-use crate::notify::Notifier;
 use crate::signals::{Signal, Signals};
 #[cfg(unix)]
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
 pub(crate) enum End {
     /// A signal with this name.
     Signal(&'static str),
-    /// A new process that is ready to serve.
+    /// A new process that serves.
     #[cfg(unix)]
     Replaced(Successor),
 }
@@ -55,7 +54,7 @@ impl<'a> Lifecycle<'a> {
             #[cfg(unix)]
             let signal = tokio::select! {
                 signal = self.signals.next() => signal,
-                successor = self.hand_over.ready() => return End::Replaced(successor),
+                successor = self.hand_over.served() => return End::Replaced(successor),
             };
             #[cfg(not(unix))]
             let signal = self.signals.next().await;
@@ -97,11 +96,10 @@ impl<'a> Lifecycle<'a> {
         self.hang_up.notify_one();
     }
 
-    /// Hands the sockets over to `successor`. This process has stopped accepting.
+    /// Leaves the sockets to the new process, which has them as well.
     #[cfg(unix)]
-    pub(crate) async fn replace(&self, successor: Successor, notifier: &Notifier) {
-        notifier.replaced_by(successor.pid());
+    pub(crate) fn leave_sockets(&mut self) {
         self.hand_over.keep_files();
-        successor.serve().await;
+        self.hand_over.close();
     }
 }

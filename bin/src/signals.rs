@@ -46,6 +46,14 @@ impl Signals {
             _ = self.hand_over.recv() => Signal::HandOver,
         }
     }
+
+    /// Waits for a signal that stops the process, and returns its name. The others are kept for [`next`](Self::next).
+    pub(crate) async fn stop(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }
 
 /// Receives Ctrl-C.

@@ -20,7 +20,7 @@ pub(crate) enum HandOverError {
     Failed(String),
     #[error("the new process has ended ({0})")]
     Ended(ExitStatus),
-    #[error("the new process has not been ready within {0:?}")]
+    #[error("the new process has not served within {0:?}")]
     Late(Duration),
     #[error("cannot read the answer of the new process")]
     Answer(#[source] io::Error),
@@ -35,4 +35,6 @@ pub(crate) enum ReceiveError {
     Form,
     #[error("cannot report to the old process")]
     Report(#[source] io::Error),
+    #[error("stopped by {0} before it served")]
+    Stopped(&'static str),
 }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::time::{sleep, timeout};
 
 use super::error::HandOverError;
-use super::{FAILED, READY, READY_TIME, SERVE, VARIABLE, wire};
+use super::{FAILED, READY, READY_TIME, SERVE, SERVING, VARIABLE, wire};
 use crate::sockets::Duplicate;
 
 /// The longest answer of a new process, in bytes.
@@ -46,15 +46,15 @@ impl HandOver {
             match Started::new(&self.sockets) {
                 Ok(started) => {
                     tracing::info!(pid = started.id(), limit = ?READY_TIME, "SIGUSR2: a new process is started");
-                    self.attempt = Some(Box::pin(started.ready()));
+                    self.attempt = Some(Box::pin(started.serve()));
                 }
                 Err(error) => log_failure(&error),
             }
         }
     }
 
-    /// Waits until a new process is ready to serve. An attempt that fails is logged.
-    pub(crate) async fn ready(&mut self) -> Successor {
+    /// Waits until a new process accepts connections. An attempt that fails is logged.
+    pub(crate) async fn served(&mut self) -> Successor {
         loop {
             let Some(attempt) = &mut self.attempt else { return pending().await };
             let result = attempt.await;
@@ -68,7 +68,9 @@ impl HandOver {
 
     /// Ends an attempt, and closes the duplicates of the sockets.
     pub(crate) fn close(&mut self) {
-        self.attempt = None;
+        if self.attempt.take().is_some() {
+            tracing::warn!("the hand-over is given up, and the new process is killed: this process stops");
+        }
         self.sockets.clear();
     }
 
@@ -82,27 +84,22 @@ fn log_failure(error: &HandOverError) {
     tracing::error!(error = %ErrorChain(error), "the hand-over has failed; this process serves as before");
 }
 
-/// A new process that is ready.
+/// A new process that accepts connections. When the value is dropped, it reports to the service manager.
 #[derive(Debug)]
 pub(crate) struct Successor {
-    stream: tokio::net::UnixStream,
     pid: u32,
+    _stream: Stream,
 }
+
+type Stream = BufReader<tokio::net::UnixStream>;
 
 impl Successor {
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
-
-    /// Lets the new process serve.
-    pub(crate) async fn serve(mut self) {
-        if let Err(error) = self.stream.write_all(SERVE).await {
-            tracing::error!(%error, "the new process has ended");
-        }
-    }
 }
 
-/// A new process that is not ready yet. It is killed when it is dropped.
+/// A new process that does not serve yet. It is killed when it is dropped.
 struct Started {
     process: Option<Child>,
     stream: UnixStream,
@@ -130,20 +127,38 @@ impl Started {
         self.process.as_ref().map(Child::id)
     }
 
-    /// Waits until the process is ready.
-    async fn ready(mut self) -> Result<Successor, HandOverError> {
+    /// Lets the process serve once it is ready, and waits until it does.
+    async fn serve(mut self) -> Result<Successor, HandOverError> {
         let stream = self.stream.try_clone().map_err(HandOverError::Answer)?;
         stream.set_nonblocking(true).map_err(HandOverError::Answer)?;
-        let mut stream = tokio::net::UnixStream::from_std(stream).map_err(HandOverError::Answer)?;
+        let stream = tokio::net::UnixStream::from_std(stream).map_err(HandOverError::Answer)?;
+        let mut stream = BufReader::new(stream);
+        let serves = async {
+            self.expect(&mut stream, READY).await?;
+            // An error means that the process has ended, which the next answer shows.
+            let _ = stream.write_all(SERVE).await;
+            self.expect(&mut stream, SERVING).await
+        };
+        timeout(READY_TIME, serves).await.map_err(|_| HandOverError::Late(READY_TIME))??;
+        let pid = self.process.take().map_or(0, |process| process.id());
+        Ok(Successor { pid, _stream: stream })
+    }
+
+    /// Reads the next answer of the process.
+    ///
+    /// # Errors
+    /// The reason, if the answer is another one.
+    async fn expect(&mut self, stream: &mut Stream, expected: &str) -> Result<(), HandOverError> {
         let mut answer = String::new();
-        let mut reader = BufReader::new(&mut stream).take(ANSWER);
-        let read = timeout(READY_TIME, reader.read_line(&mut answer)).await;
-        read.map_err(|_| HandOverError::Late(READY_TIME))?.map_err(HandOverError::Answer)?;
+        if let Err(error) = stream.take(ANSWER).read_line(&mut answer).await {
+            return Err(match error.kind() {
+                // The process has ended before it has read the sockets.
+                ErrorKind::ConnectionReset => self.ended().await,
+                _ => HandOverError::Answer(error),
+            });
+        }
         match (answer.trim_end(), answer.strip_prefix(FAILED)) {
-            (READY, _) => {
-                let pid = self.process.take().map_or(0, |process| process.id());
-                Ok(Successor { stream, pid })
-            }
+            (answer, _) if answer == expected => Ok(()),
             (_, Some(reason)) => Err(HandOverError::Failed(reason.trim_end().to_owned())),
             ("", _) => Err(self.ended().await),
             (other, _) => Err(HandOverError::Failed(other.to_owned())),
@@ -187,4 +202,27 @@ fn start(program: PathBuf, arguments: &[OsString], stream: &UnixStream) -> Resul
         command.spawn()
     };
     run().map_err(|source| HandOverError::Start { program: program.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Pid, test_kill_process};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_process_that_hangs_is_killed_at_the_end_of_its_time() {
+        for answer in ["", "ready\n"] {
+            let (stream, mut theirs) = UnixStream::pair().unwrap();
+            std::io::Write::write_all(&mut theirs, answer.as_bytes()).unwrap();
+            let hanging = Command::new("sleep").arg("600").stdin(OwnedFd::from(theirs)).spawn().unwrap();
+            let pid = Pid::from_child(&hanging);
+            let (begin, started) = (Instant::now(), Started { process: Some(hanging), stream });
+            let error = started.serve().await.unwrap_err();
+            assert!(matches!(error, HandOverError::Late(READY_TIME)), "{error}");
+            assert_eq!(begin.elapsed(), READY_TIME);
+            assert!(test_kill_process(pid).is_err(), "the new process is left behind");
+        }
+    }
 }

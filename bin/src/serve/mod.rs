@@ -89,7 +89,7 @@ struct Parts {
 async fn run(
     settings: &Settings,
     start: Start,
-    Parts { source, inheritance, signals, level }: Parts,
+    Parts { source, inheritance, mut signals, level }: Parts,
     accounting: &Accounting,
     log: &Log,
 ) -> Result<ExitCode, ServeError> {
@@ -116,16 +116,24 @@ async fn run(
         None => reloader,
     });
 
-    let hang_up = Arc::new(Notify::new());
-    let lifecycle = Lifecycle::new(signals, log, Arc::clone(&hang_up), sockets);
     #[cfg(unix)]
-    if let Some(predecessor) = inheritance.predecessor {
-        predecessor.report_ready().await?;
-    }
+    let predecessor = match inheritance.predecessor {
+        Some(predecessor) => {
+            let ready = predecessor.ready(&mut signals).await?;
+            Some(ready)
+        }
+        None => None,
+    };
     let clients = ListenerGroup::of_relay(listeners, &relay);
     let command = addresses.url().and_then(|url| client_hint::command(&config, &url));
     let observers = shown.serve(observers, relay.clone(), &config, &reloader, command)?;
-    tokio::spawn(reload::run(reloader, hang_up));
+    let hang_up = Arc::new(Notify::new());
+    tokio::spawn(reload::run(reloader, Arc::clone(&hang_up)));
+    let lifecycle = Lifecycle::new(signals, log, hang_up, sockets);
+    #[cfg(unix)]
+    if let Some(predecessor) = predecessor {
+        predecessor.report_serving().await;
+    }
     notifier.ready(&format!("listening on {}", addresses.shown().collect::<Vec<_>>().join(", ")));
     tokio::spawn(notifier.clone().keep_alive());
     Running { relay, lifecycle, notifier, traces, clients, observers }.until_end().await

@@ -40,7 +40,7 @@ impl Running<'_> {
             }
             #[cfg(unix)]
             End::Replaced(successor) => {
-                self.hand_over(successor).await;
+                self.hand_over(&successor);
                 true
             }
         };
@@ -54,15 +54,17 @@ impl Running<'_> {
         self.clients.stop(Stop::Close);
     }
 
-    /// Leaves the sockets to `successor`.
+    /// Leaves the sockets to `successor`, which serves.
     #[cfg(unix)]
-    async fn hand_over(&mut self, successor: Successor) {
+    fn hand_over(&mut self, successor: &Successor) {
         let (pid, limit) = (successor.pid(), self.relay.relay().config().server.drain_timeout);
         tracing::info!(pid, ?limit, "handed over to a new process; open requests may finish");
+        // Before the listeners, which would remove the files of their sockets.
+        self.lifecycle.leave_sockets();
         self.clients.stop(Stop::HandOver);
         // The new process has state of its own.
         self.observers.stop(Stop::HandOver);
-        self.lifecycle.replace(successor, &self.notifier).await;
+        self.notifier.replaced_by(pid);
     }
 
     /// Waits until the listeners have drained, or until a signal ends the process at once.

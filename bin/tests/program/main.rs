@@ -18,7 +18,7 @@ mod doctor;
 mod explain;
 #[cfg(unix)]
 mod google_log;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod handover;
 mod hint;
 mod import;

@@ -1,5 +1,6 @@
 //! The program in a home directory of its own.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -62,7 +63,13 @@ impl User {
         command
     }
 
-    fn isolated(&self, program: &str) -> Command {
+    /// Another program, or the relay's by another name.
+    #[cfg(unix)]
+    pub(crate) fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        self.isolated(program)
+    }
+
+    fn isolated(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -188,13 +195,22 @@ impl Process {
         self.child.stderr.as_mut().unwrap()
     }
 
-    /// Sends `INT`, `TERM` or `HUP`.
+    #[cfg(unix)]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, such as `TERM`.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
-        // `kill` is built into the shell. A small machine may not have it as a program.
-        let kill = format!("kill -{name} {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
-        assert!(sent.success());
+        assert!(signal(self.id(), name));
+    }
+
+    /// Waits until the process ends by itself. Another process may have its output, and go on.
+    #[cfg(unix)]
+    #[track_caller]
+    pub(crate) fn wait_for_end(&mut self) {
+        within_limit("the end of the process", || !self.is_running());
     }
 
     /// Kills the process and returns its standard error.
@@ -278,6 +294,25 @@ impl Connection {
         let mut text = String::new();
         self.0.read_to_string(&mut text).unwrap();
         text
+    }
+}
+
+/// Sends a signal, such as `TERM`, to the process with this id. Returns `false` if there is none.
+#[cfg(unix)]
+pub(crate) fn signal(id: u32, name: &str) -> bool {
+    // `kill` is built into the shell. A small machine may not have it as a program.
+    let kill = format!("kill -{name} {id} 2>/dev/null");
+    Command::new("sh").args(["-c", &kill]).status().unwrap().success()
+}
+
+/// Waits until `is_reached`.
+#[cfg(unix)]
+#[track_caller]
+pub(crate) fn within_limit(state: &str, mut is_reached: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !is_reached() {
+        assert!(start.elapsed() < STEP_TIMEOUT, "no {state}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -1,7 +1,6 @@
-//! A new process that takes the place of the running one.
+//! A hand-over under load.
 
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -9,7 +8,8 @@ use std::time::Duration;
 
 use relay_tests::{Answer, Upstream, sse};
 
-use crate::process::{Connection, Process, User};
+use super::Successor;
+use crate::process::{Connection, User};
 
 /// The streams that are open during the hand-over.
 const STREAMS: usize = 200;
@@ -17,29 +17,6 @@ const STREAMS: usize = 200;
 const PACE: Duration = Duration::from_millis(300);
 /// The threads that connect again and again.
 const CLIENTS: usize = 4;
-
-/// Ends the process that has taken the place of another one, whose id is in `line`.
-struct Successor(String);
-
-impl Successor {
-    fn of(line: &str) -> Self {
-        let pid = line.split("pid=").nth(1).unwrap();
-        Self(pid.chars().take_while(char::is_ascii_digit).collect())
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.0);
-        let sent = std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
-        assert!(sent.success());
-    }
-}
-
-impl Drop for Successor {
-    fn drop(&mut self) {
-        let _ =
-            std::process::Command::new("sh").args(["-c", &format!("kill -KILL {} 2>&-", self.0)]).status();
-    }
-}
 
 /// Requests `/health` on a new connection, and on the same one as long as it is kept. Returns the number of whole answers.
 fn requests(address: SocketAddr, keeps: bool) -> usize {
@@ -105,9 +82,7 @@ async fn streams_and_new_connections_survive_a_hand_over() {
             })
         })
         .collect();
-    relay.signal("USR2");
-    let line = relay.wait_for("handed over to a new process");
-    let new = Successor::of(&line);
+    let new = Successor::take_over(&mut relay);
     let before = served.load(Ordering::Relaxed);
     for stream in &mut streams {
         let rest = stream.read_to_end();
@@ -122,48 +97,4 @@ async fn streams_and_new_connections_survive_a_hand_over() {
     assert!(served.load(Ordering::Relaxed) > before, "the new process has served requests");
     assert!(Connection::request_stream(address).read_to_end().contains("event: message_stop\n"));
     new.signal("TERM");
-}
-
-#[test]
-fn a_new_process_that_fails_leaves_the_old_one_in_place() {
-    let user = User::new();
-    user.write("config.yaml", "providers: [{ name: a, type: mock }]\n");
-    let (mut relay, address) = user.serve(&["--config", "config.yaml"]);
-    user.write("config.yaml", "providers: [{ name: a, type: moc }]\n");
-    relay.signal("USR2");
-    let line = relay.wait_for("the hand-over has failed");
-    assert!(line.contains("config.yaml:1:30: providers[0].type: found"), "{line}");
-    assert!(Connection::request_stream(address).read_to_end().contains("event: message_stop\n"));
-
-    // A later one may succeed.
-    user.write("config.yaml", "providers: [{ name: a, type: mock }]\n");
-    relay.signal("USR2");
-    let new = Successor::of(&relay.wait_for("handed over to a new process"));
-    relay.wait_for("stopped");
-    // The new process hands over again.
-    new.signal("USR2");
-    let newest = Successor::of(&relay.wait_for("handed over to a new process"));
-    assert!(Connection::request_stream(address).read_to_end().contains("event: message_stop\n"));
-    newest.signal("TERM");
-}
-
-#[test]
-fn the_id_of_the_new_process_is_reported_to_a_service_manager() {
-    let user = User::new();
-    let socket = UnixDatagram::bind(user.path("notify.sock")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let next = || {
-        let mut bytes = [0; 4096];
-        let length = socket.recv(&mut bytes).unwrap();
-        String::from_utf8(bytes[..length].to_vec()).unwrap()
-    };
-    let variables = [("NOTIFY_SOCKET", user.path("notify.sock").to_str().unwrap().to_owned())];
-    let arguments = ["serve", "--demo", "--listen", "127.0.0.1:0"];
-    let (mut relay, _) = Process::listening(user.spawn_with(&arguments, &variables));
-    assert!(next().starts_with("READY=1"));
-    relay.signal("USR2");
-    let new = Successor::of(&relay.wait_for("handed over to a new process"));
-    assert_eq!(next(), format!("MAINPID={}", new.0));
-    assert!(next().starts_with("READY=1"), "the report of the new process");
-    relay.wait_for("stopped");
 }
