@@ -35,6 +35,8 @@ pub(crate) async fn bind(
     for socket in &server.unix_sockets {
         let place = format!("unix:{}", socket.path.display());
         if let Some(inherited) = sockets.take(Service::Relay, &place)? {
+            #[cfg(unix)]
+            set_mode(&inherited, socket)?;
             listeners.push(inherited);
         } else {
             let listener = bind_unix(socket)?;
@@ -54,6 +56,17 @@ pub(crate) async fn bind(
 #[cfg(unix)]
 fn bind_unix(socket: &UnixSocket) -> Result<Listener, ListenError> {
     relay_server::bind_unix(&socket.path, socket.mode)
+        .map_err(|source| ListenError::of_unix(socket.clone(), source, Service::Relay.setting()))
+}
+
+/// Gives the file of an inherited socket the permissions of the configuration, unless a service manager has made it.
+#[cfg(unix)]
+fn set_mode(listener: &Listener, socket: &UnixSocket) -> Result<(), ListenError> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let Some(file) = listener.file() else { return Ok(()) };
+    let permissions = std::fs::Permissions::from_mode(socket.mode);
+    std::fs::set_permissions(file.path(), permissions)
         .map_err(|source| ListenError::of_unix(socket.clone(), source, Service::Relay.setting()))
 }
 

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use relay_server::SocketFile;
 use rustix::cmsg_space;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{
@@ -23,9 +24,11 @@ const LIST: usize = 64 * 1024;
 /// The version of the message. A program that is older or newer may know another one.
 const VERSION: u64 = 1;
 
-/// Sends the sockets. The buffer of `stream` holds the message until it is received.
+/// Sends the sockets, except Unix sockets whose file is gone: no client reaches them. The buffer of `stream` holds the message until it is received.
 pub(super) fn send(stream: &mut UnixStream, sockets: &[Duplicate]) -> io::Result<()> {
-    let list: Vec<_> = sockets.iter().map(entry).collect();
+    let is_reached = |socket: &&Duplicate| socket.file.as_ref().is_none_or(SocketFile::is_in_place);
+    let sockets: Vec<_> = sockets.iter().filter(is_reached).collect();
+    let list: Vec<_> = sockets.iter().copied().map(entry).collect();
     let list = json!({"version": VERSION, "sockets": list}).to_string();
     let descriptors: Vec<_> = sockets.iter().map(|socket| socket.descriptor.as_fd()).collect();
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(SOCKETS))];

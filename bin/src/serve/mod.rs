@@ -120,6 +120,7 @@ async fn run(
     let predecessor = match inheritance.predecessor {
         Some(predecessor) => {
             let ready = predecessor.ready(&mut signals).await?;
+            sockets.remove_files_at_end();
             Some(ready)
         }
         None => None,

@@ -29,6 +29,8 @@ impl Inherited {
         let mut listener = Listener::from_fd(descriptor).map_err(error)?;
         if removes_file {
             listener = listener.removing_file().map_err(error)?;
+            // As long as the old process serves the socket. `Sockets::remove_files_at_end` changes it.
+            listener.file().inspect(|file| file.keep());
         }
         let address = listener.local_addr().map_err(error)?;
         let origin = if is_given { "the service manager" } else { "the old process" };
@@ -36,5 +38,16 @@ impl Inherited {
         let duplicate = Duplicate::of(service, place.clone(), &listener).map_err(error)?;
         used.push(Duplicate { is_given, ..duplicate });
         Ok(listener)
+    }
+
+    /// Closes the socket, which this process does not use. A file that the old process has made is removed.
+    pub(super) fn close(self) {
+        let Self { service, place, removes_file, descriptor, .. } = self;
+        tracing::warn!("an inherited socket is closed: {service} does not listen on {place}");
+        if removes_file
+            && let Err(error) = Listener::from_fd(descriptor).and_then(Listener::removing_file).map(drop)
+        {
+            tracing::warn!(%error, "the file of the socket {place} is left behind");
+        }
     }
 }

@@ -18,6 +18,8 @@ mod service;
 #[cfg(unix)]
 use relay_messages::ErrorChain;
 use relay_server::Listener;
+#[cfg(unix)]
+use relay_server::SocketFile;
 
 #[cfg(unix)]
 pub(crate) use activation::{ActivationError, activated};
@@ -65,11 +67,14 @@ impl Sockets {
         }
     }
 
+    /// Makes the end of the listeners remove the files of their sockets: no other process serves them from now on.
+    pub(crate) fn remove_files_at_end(&self) {
+        self.used.iter().filter_map(|socket| socket.file.as_ref()).for_each(SocketFile::remove_at_end);
+    }
+
     /// Closes the inherited sockets that are not used, and returns duplicates of the others.
     pub(crate) fn into_used(self) -> Vec<Duplicate> {
-        for Inherited { service, place, .. } in &self.inherited {
-            tracing::warn!("an inherited socket is closed: {service} does not listen on {place}");
-        }
+        self.inherited.into_iter().for_each(Inherited::close);
         self.used
     }
 }

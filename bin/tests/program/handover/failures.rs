@@ -1,7 +1,7 @@
 //! New processes that cannot serve: the old one goes on, and a later hand-over succeeds.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -165,4 +165,43 @@ fn the_new_process_serves_if_the_old_one_is_killed_meanwhile() {
     let _log = blocking.unblock();
     assert!(waiting.read_to_end().contains("event: message_stop\n"));
     new.signal("TERM");
+}
+
+#[test]
+fn an_address_in_use_that_the_configuration_adds_leaves_the_old_process_and_its_files_in_place() {
+    let user = User::new();
+    user.write("config.yaml", MOCK);
+    let arguments = ["serve", "--config", "config.yaml"];
+    user.write("config.yaml", &format!("server: {{ listen: [127.0.0.1:0, 'unix:a.sock'] }}\n{MOCK}"));
+    let (mut relay, address) = Process::spawn(user.command(&arguments)).listening();
+    relay.wait_for("listening on unix:a.sock");
+    let other = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let taken = other.local_addr().unwrap();
+    let listen = |addresses: &str| {
+        user.write("config.yaml", &format!("server: {{ listen: [{addresses}] }}\n{MOCK}"));
+    };
+    for (addresses, expected) in [
+        (
+            format!("127.0.0.1:0, 'unix:a.sock', {taken}"),
+            format!("cannot listen on {taken}: the address is in use"),
+        ),
+        (
+            "127.0.0.1:0, 'unix:a.sock', 'unix:missing/b.sock'".to_owned(),
+            "its directory does not exist".to_owned(),
+        ),
+    ] {
+        listen(&addresses);
+        relay.signal("USR2");
+        let line = relay.wait_for(FAILED);
+        assert!(line.contains(&expected), "no {expected:?} in {line}");
+        streams(address);
+        assert_eq!(user.run(&["status", "--url", "unix:a.sock"]).code, Some(0));
+    }
+    listen("127.0.0.1:0, 'unix:a.sock'");
+    let new = Successor::take_over(&mut relay);
+    relay.wait_for("stopped");
+    assert_eq!(user.run(&["status", "--url", "unix:a.sock"]).code, Some(0));
+    new.signal("TERM");
+    new.wait_for_end();
+    assert!(!user.path("a.sock").exists(), "the file of the socket is left behind");
 }

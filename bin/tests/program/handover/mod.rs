@@ -1,6 +1,7 @@
 //! A new process that takes the place of the running one.
 
 mod failures;
+mod listeners;
 mod load;
 
 use std::net::SocketAddr;

@@ -39,10 +39,21 @@ impl SocketFile {
         self.0.is_kept.store(true, Ordering::Relaxed);
     }
 
+    /// Removes the file when the listener is dropped, also after [`keep`](Self::keep).
+    pub fn remove_at_end(&self) {
+        self.0.is_kept.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if the file is at its path, and no other one has taken its place.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        id_of(&self.0.path).ok() == Some(self.0.id)
+    }
+
     /// Removes the file, unless it is kept or another file has taken its place.
     pub(super) fn remove(&self) {
-        let Shared { path, id, is_kept } = &*self.0;
-        if is_kept.load(Ordering::Relaxed) || id_of(path).ok() != Some(*id) {
+        let Shared { path, is_kept, .. } = &*self.0;
+        if is_kept.load(Ordering::Relaxed) || !self.is_in_place() {
             return;
         }
         if let Err(error) = fs::remove_file(path) {
@@ -54,4 +65,29 @@ impl SocketFile {
 fn id_of(path: &Path) -> io::Result<(u64, u64)> {
     let metadata = fs::symlink_metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::bind_unix;
+
+    #[tokio::test]
+    async fn a_file_is_kept_while_another_process_serves_it_and_left_to_one_that_has_taken_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("relay.sock");
+        let listener = bind_unix(&path, 0o600).unwrap();
+        let file = listener.file().unwrap().clone();
+        file.keep();
+        drop(listener);
+        assert!(path.exists() && file.is_in_place());
+
+        let listener = bind_unix(&path, 0o600).unwrap();
+        assert!(!file.is_in_place(), "the file of a dead process was replaced");
+        let file = listener.file().unwrap().clone();
+        file.keep();
+        file.remove_at_end();
+        drop(listener);
+        assert!(!path.exists() && !file.is_in_place());
+    }
 }
