@@ -21,6 +21,8 @@ use crate::sockets::Duplicate;
 
 /// The longest answer of a new process, in bytes.
 const ANSWER: u64 = 16 * 1024;
+/// The end of the path of a file that was removed, as Linux shows the program of a process.
+const REMOVED: &str = " (deleted)";
 
 /// The hand-over of the sockets to a new process.
 pub(crate) struct HandOver {
@@ -113,10 +115,9 @@ impl Started {
         // The name by which this process was started: a file that has replaced the old one is used.
         let program = arguments.next().unwrap_or_default();
         let arguments: Vec<_> = arguments.collect();
-        let process = match start(program.clone().into(), &arguments, &theirs) {
-            Err(HandOverError::Start { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                let program = std::env::current_exe().unwrap_or(program.into());
-                start(program, &arguments, &theirs)?
+        let process = match start(program.into(), &arguments, &theirs) {
+            Err(HandOverError::Start { program, source }) if source.kind() == ErrorKind::NotFound => {
+                start(own_file().unwrap_or(program), &arguments, &theirs)?
             }
             result => result?,
         };
@@ -187,6 +188,13 @@ impl Drop for Started {
             let _ = process.wait();
         }
     }
+}
+
+/// Returns the path of the file that this process was started from, which another file may have taken meanwhile.
+fn own_file() -> Option<PathBuf> {
+    let path = std::env::current_exe().ok()?;
+    let before = path.to_str().and_then(|path| path.strip_suffix(REMOVED)).map(PathBuf::from);
+    Some(before.filter(|_| !path.exists()).unwrap_or(path))
 }
 
 /// Starts `program` with `stream` as its standard input.
