@@ -2,19 +2,28 @@
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::process::{Connection, Process, User};
 
-/// Prepares `serve` with `socket` as descriptor 3, as a service manager passes it.
-fn activated(user: &User, socket: impl Into<OwnedFd>, names: &str, arguments: &[&str]) -> Command {
+/// Prepares `serve` with `sockets` as descriptors from 3 on, as a service manager passes them.
+pub(crate) fn activated<const N: usize>(
+    user: &User,
+    sockets: [OwnedFd; N],
+    names: &str,
+    arguments: &[&str],
+) -> Command {
     let program = env!("CARGO_BIN_EXE_cc-relay");
+    // The second one comes in the place of the standard error.
+    let moved = ["3<&0 </dev/null", "4<&2 2>/dev/null"][..N].join(" ");
     let line = format!(
-        "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES={names} exec {program} serve {} 3<&0 </dev/null",
+        "LISTEN_PID=$$ LISTEN_FDS={N} LISTEN_FDNAMES={names} exec {program} serve {} {moved}",
         arguments.join(" ")
     );
     let mut command = user.shell(&line);
-    command.stdin(Stdio::from(socket.into()));
+    let mut sockets = sockets.into_iter();
+    sockets.next().map(|socket| command.stdin(socket));
+    sockets.next().map(|socket| command.stderr(socket));
     command
 }
 
@@ -27,7 +36,7 @@ fn the_socket_of_a_service_manager_is_used_in_the_place_of_the_configured_addres
     // A connection that was made before the relay has started is served.
     let mut early = Connection::send(address, READY);
     let user = User::new();
-    let command = activated(&user, socket, "", &["--demo", "--listen", "127.0.0.1:1"]);
+    let command = activated(&user, [socket.into()], "", &["--demo", "--listen", "127.0.0.1:1"]);
     let (mut relay, listening) = Process::spawn(command).listening();
     assert_eq!(listening, address);
     assert!(relay.seen().contains(&format!("relay uses the socket {address} of the service manager")));
@@ -42,17 +51,33 @@ fn the_name_of_a_socket_chooses_its_service() {
     let user = User::new().with_variable("CC_RELAY_ADMIN__ENABLED", "true");
     let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = socket.local_addr().unwrap();
-    let mut relay = Process::spawn(activated(&user, socket, "admin", &["--demo", "--listen", "127.0.0.1:0"]));
+    let mut relay =
+        Process::spawn(activated(&user, [socket.into()], "admin", &["--demo", "--listen", "127.0.0.1:0"]));
     relay.wait_for(&format!("admin uses the socket {address} of the service manager"));
     relay.wait_for("listening on http://127.0.0.1:");
     relay.wait_for(&format!("admin on http://{address}"));
 }
 
 #[test]
+fn several_sockets_go_to_their_services_in_the_order_of_their_names() {
+    let user = User::new().with_variable("CC_RELAY_ADMIN__ENABLED", "true");
+    let sockets = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    let [admin, clients] = [0, 1].map(|index| sockets[index].local_addr().unwrap());
+    // `unknown` is the name that systemd gives to a socket without one.
+    let sockets = sockets.map(OwnedFd::from);
+    let mut relay = Process::spawn(activated(&user, sockets, "admin:unknown", &["--demo"]));
+    relay.wait_for(&format!("relay uses the socket {clients} of the service manager"));
+    relay.wait_for(&format!("admin on http://{admin}"));
+    assert!(Connection::send(clients, READY).read_to_end().starts_with("HTTP/1.1 200 OK\r\n"));
+    let state = "GET /admin/v1/state HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    assert!(Connection::send(admin, state).read_to_end().starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[test]
 fn the_rules_for_an_address_apply_to_the_socket_of_a_service_manager() {
     let user = User::new().with_variable("CC_RELAY_ADMIN__ENABLED", "true");
     let socket = TcpListener::bind(("0.0.0.0", 0)).unwrap();
-    let command = activated(&user, socket, "admin", &["--demo", "--listen", "127.0.0.1:0"]);
+    let command = activated(&user, [socket.into()], "admin", &["--demo", "--listen", "127.0.0.1:0"]);
     let mut relay = Process::spawn(command);
     assert_ne!(relay.exit_code(), Some(0), "an admin listener for other machines needs a token");
 }
@@ -61,7 +86,7 @@ fn the_rules_for_an_address_apply_to_the_socket_of_a_service_manager() {
 fn other_descriptors_are_refused_with_the_reason() {
     #[track_caller]
     fn check(socket: impl Into<OwnedFd>, expected: &str) {
-        let output = activated(&User::new(), socket, "relay", &["--demo"]).output().unwrap();
+        let output = activated(&User::new(), [socket.into()], "relay", &["--demo"]).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(expected), "{error}");

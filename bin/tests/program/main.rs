@@ -40,7 +40,7 @@ mod log_secrets;
 mod logs;
 #[cfg(all(unix, not(feature = "otlp")))]
 mod no_traces;
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod notify;
 mod process;
 mod proxy;

@@ -3,6 +3,7 @@
 mod failures;
 mod listeners;
 mod load;
+mod manager;
 mod program;
 
 use std::net::SocketAddr;
