@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use relay_admin::api::{Admin, AdminParts, MetricsSite, Reload};
+use relay_admin::api::{Admin, AdminParts, ClientCommand, MetricsSite, Reload};
 use relay_admin::metrics::{Metrics, MetricsSettings, Reloads};
 use relay_admin::observers::{LiveParts, ObserverParts};
 use relay_config::Config;
@@ -84,6 +84,6 @@ impl Observers {
 pub(crate) struct ProcessParts {
     /// Reads the configuration again.
     pub(crate) reload: Arc<dyn Reload>,
-    /// The command that points Claude Code at the relay.
-    pub(crate) client_command: Option<String>,
+    /// Returns the command that points Claude Code at the relay.
+    pub(crate) client_command: Option<ClientCommand>,
 }

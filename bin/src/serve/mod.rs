@@ -13,6 +13,7 @@ mod start;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use relay_admin::api::ClientCommand;
 use relay_admin::metrics::Reloads;
 use relay_messages::ErrorChain;
 use relay_server::Reloadable;
@@ -126,7 +127,9 @@ async fn run(
         None => None,
     };
     let clients = ListenerGroup::of_relay(listeners, &relay);
-    let command = addresses.url().and_then(|url| client_hint::command(&config, &url));
+    let command = addresses
+        .url()
+        .map(|url| -> ClientCommand { Arc::new(move |config| client_hint::command(config, &url)) });
     let observers = shown.serve(observers, relay.clone(), &config, &reloader, command)?;
     let hang_up = Arc::new(Notify::new());
     tokio::spawn(reload::run(reloader, Arc::clone(&hang_up)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use relay_admin::api::{Admin, MetricsSite, Reload};
+use relay_admin::api::{Admin, ClientCommand, MetricsSite, Reload};
 use relay_config::{AdminConfig, Config, ListenAddress, MetricsConfig};
 use relay_messages::ErrorChain;
 use relay_server::{Listener, Reloadable};
@@ -43,7 +43,7 @@ impl Shown {
         relay: Reloadable,
         config: &Config,
         reloader: &Arc<Reloader>,
-        client_command: Option<String>,
+        client_command: Option<ClientCommand>,
     ) -> Result<ListenerGroup, ServeError> {
         let mut group = ListenerGroup::new();
         if let Some(site) = observers.metrics_site(&relay, config).filter(|_| !self.metrics.is_empty()) {

@@ -296,6 +296,22 @@ fn a_reload_by_the_admin_api_applies_its_own_settings_and_names_those_that_need_
 }
 
 #[test]
+fn the_command_for_claude_code_follows_the_configuration() {
+    let user = operator();
+    user.write("config.yaml", "providers: [{ name: a, type: mock }]\n");
+    let (mut relay, address) = user.serve(&[]);
+    let admin = admin_address(&mut relay);
+    let command = || request(admin, "GET", "/admin/v1/state").1["client_command"].clone();
+    let expected =
+        |token: &str| format!("ANTHROPIC_BASE_URL=http://{address} ANTHROPIC_AUTH_TOKEN={token} claude");
+    assert_eq!(command(), expected("managed-by-cc-relay"));
+    let auth = "server: { auth: { api_key: a-client-key } }\n";
+    user.write("config.yaml", &format!("{auth}providers: [{{ name: a, type: mock }}]\n"));
+    relay.wait_for(APPLIED);
+    assert_eq!(command(), expected("<server.auth.api_key>"));
+}
+
+#[test]
 fn the_command_makes_a_running_relay_read_its_file_again() {
     let user = operator();
     let mock = "providers: [{ name: a, type: mock }]\n";

@@ -35,4 +35,4 @@ mod usage;
 pub use admin::Admin;
 pub use hook::{Reload, ReloadError, Reloaded};
 pub use metrics_site::MetricsSite;
-pub use parts::AdminParts;
+pub use parts::{AdminParts, ClientCommand};

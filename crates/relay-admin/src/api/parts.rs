@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use relay_config::{Secret, ServerConfig};
+use relay_config::{Config, Secret, ServerConfig};
 use relay_server::Reloadable;
 
 use super::hook::Reload;
@@ -15,6 +15,10 @@ use crate::metrics::Metrics;
 use crate::prompt_cache::PromptCache;
 use crate::recent::Recent;
 use crate::series::Series;
+
+/// Returns a shell command that starts Claude Code with a relay that has this configuration. It contains no secret. `None` if no
+/// client can be served.
+pub type ClientCommand = Arc<dyn Fn(&Config) -> Option<String> + Send + Sync>;
 
 /// The parts that the admin API shows and controls. `recent`, `series` and `events` are subscribers of the relay's records.
 #[non_exhaustive]
@@ -49,8 +53,8 @@ pub struct AdminParts {
     pub reload: Option<Arc<dyn Reload>>,
     /// The warnings of the configuration.
     pub warnings: Vec<String>,
-    /// A shell command that starts Claude Code with the relay. It contains no secret.
-    pub client_command: Option<String>,
+    /// Returns the command that starts Claude Code, by the configuration that is in use.
+    pub client_command: Option<ClientCommand>,
 }
 
 impl AdminParts {

@@ -31,9 +31,13 @@ impl App {
             sessions: self.parts.prompt_cache.as_ref().map_or(0, PromptCache::session_count) as u64,
             warnings: self.warnings(),
             ledger: self.ledger(),
-            client_command: self.parts.client_command.clone(),
+            client_command: self.client_command(),
         };
         StateBody::new(self.parts.relay.relay().state(), facts)
+    }
+
+    fn client_command(&self) -> Option<String> {
+        self.parts.client_command.as_ref()?(self.parts.relay.relay().config())
     }
 
     fn warnings(&self) -> Vec<String> {
