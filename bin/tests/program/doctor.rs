@@ -224,33 +224,28 @@ fn bedrock_by_model(request: &Request) -> Answer {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_credentials_of_clouds_are_loaded_and_tried() {
-    let aws = Upstream::answering(bedrock_by_model).await;
-    let google = Upstream::answering(|_| {
-        Answer::json(
-            400,
-            &json!({ "error": "invalid_grant", "error_description": "Token has been expired or revoked." }),
-        )
-    })
-    .await;
-    let user = User::new().with_variable("AWS_SESSION_TOKEN", "session-token-of-aws");
-    user.write(
-        "adc.json",
-        &json!({
-            "type": "authorized_user", "client_id": "id", "client_secret": "the-client-secret",
-            "refresh_token": "the-refresh-token", "token_uri": format!("{}/token", google.url()),
-        })
-        .to_string(),
-    );
+/// Refuses the refresh token of a user.
+fn expired_login(_: &Request) -> Answer {
+    Answer::json(
+        400,
+        &json!({ "error": "invalid_grant", "error_description": "Token has been expired or revoked." }),
+    )
+}
+
+/// Writes a configuration with a provider for each answer of [`bedrock_by_model`], and one of Google.
+fn configure_clouds(user: &User, aws: &str, google: &str) {
     let bedrock = |name: &str, model: &str, more: &str| {
         format!(
-            "- {{ name: {name}, type: bedrock, base_url: '{}', aws_region: us-east-1, \
+            "- {{ name: {name}, type: bedrock, base_url: '{aws}', aws_region: us-east-1, \
              aws_access_key_id: AKIDEXAMPLE, aws_secret_access_key: the-secret-of-aws{more}, \
-             model_mapping: {{ 'claude-*': '{model}' }} }}\n",
-            aws.url()
+             model_mapping: {{ 'claude-*': '{model}' }} }}\n"
         )
     };
+    let login = json!({
+        "type": "authorized_user", "client_id": "id", "client_secret": "the-client-secret",
+        "refresh_token": "the-refresh-token", "token_uri": format!("{google}/token"),
+    });
+    user.write("adc.json", &login.to_string());
     let config = [
         bedrock("right", "anthropic.claude-haiku-4-5", ""),
         bedrock("expired", "expired", ", aws_session_token: '${AWS_SESSION_TOKEN}'"),
@@ -258,45 +253,50 @@ async fn the_credentials_of_clouds_are_loaded_and_tried() {
         bedrock("unknown", "unknown", ""),
         bedrock("skewed", "skewed", ""),
         format!(
-            "- {{ name: google, type: vertex, base_url: '{}', gcp_project_id: p, credentials_file: adc.json }}\n",
-            google.url()
+            "- {{ name: google, type: vertex, base_url: '{google}', gcp_project_id: p, credentials_file: adc.json }}\n"
         ),
     ];
     user.write("config.yaml", &format!("providers:\n{}", config.concat()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_credentials_of_clouds_are_loaded_and_tried() {
+    let aws = Upstream::answering(bedrock_by_model).await;
+    let google = Upstream::answering(expired_login).await;
+    let user = User::new().with_variable("AWS_SESSION_TOKEN", "session-token-of-aws");
+    configure_clouds(&user, &aws.url(), &google.url());
     let outcome = user.run(&["doctor", "--json"]);
     let report = Report::of(&outcome);
-    report.assert("right", "credential", "ok", "keys from the file config.yaml: accepted", "");
-    report.assert("right", "model", "ok", "anthropic.claude-haiku-4-5: known", "");
-    report.assert(
-        "expired",
-        "credential",
-        "fail",
-        "expired",
-        "renew the session, whose token is in the variable AWS_SESSION_TOKEN",
-    );
-    report.assert(
-        "region",
-        "credential",
-        "fail",
-        "valid region",
-        "set aws_region to the region of the endpoint",
-    );
-    report.assert("unknown", "credential", "ok", "accepted", "");
-    report.assert(
-        "unknown",
-        "model",
-        "fail",
-        "unknown: The provided model identifier is invalid.",
-        "list-inference-profiles --region us-east-1",
-    );
-    report.assert("skewed", "clock", "fail", "AWS refuses signatures", "synchronise the clock");
-    report.assert(
-        "google",
-        "credential",
-        "fail",
-        "Token has been expired or revoked.",
-        "gcloud auth application-default login",
-    );
+    for (provider, check, state, text, fix) in [
+        ("right", "credential", "ok", "keys from the file config.yaml: accepted", ""),
+        ("right", "model", "ok", "anthropic.claude-haiku-4-5: known", ""),
+        (
+            "expired",
+            "credential",
+            "fail",
+            "expired",
+            "renew the session, whose token is in the variable AWS_SESSION_TOKEN",
+        ),
+        ("region", "credential", "fail", "valid region", "set aws_region to the region of the endpoint"),
+        ("unknown", "credential", "ok", "accepted", ""),
+        (
+            "unknown",
+            "model",
+            "fail",
+            "unknown: The provided model identifier is invalid.",
+            "list-inference-profiles --region us-east-1",
+        ),
+        ("skewed", "clock", "fail", "AWS refuses signatures", "synchronise the clock"),
+        (
+            "google",
+            "credential",
+            "fail",
+            "Token has been expired or revoked.",
+            "gcloud auth application-default login",
+        ),
+    ] {
+        report.assert(provider, check, state, text, fix);
+    }
     for secret in ["the-secret-of-aws", "session-token-of-aws", "the-client-secret", "the-refresh-token"] {
         assert!(!outcome.stdout.contains(secret) && !outcome.stderr.contains(secret), "{outcome:?}");
     }
