@@ -53,6 +53,13 @@ pub(crate) enum ListenError {
         "cannot listen on {socket}: its directory does not exist; create it, or choose another path with {setting}"
     )]
     NoDirectory { socket: UnixSocket, setting: &'static str },
+    #[error(
+        "cannot listen on {socket}: not permitted; its directory is not writable, or the file is that of another user; choose \
+         another path with {setting}"
+    )]
+    UnixNotPermitted { socket: UnixSocket, setting: &'static str },
+    #[error("cannot listen on {socket}: its file system is read-only; choose another path with {setting}")]
+    ReadOnly { socket: UnixSocket, setting: &'static str },
     #[error(transparent)]
     Inherited(#[from] InheritedError),
     #[error("cannot listen on {socket}")]
@@ -70,6 +77,8 @@ impl ListenError {
             io::ErrorKind::AddrInUse => Self::UnixInUse { socket, setting },
             io::ErrorKind::AlreadyExists => Self::NoSocket { socket, setting },
             io::ErrorKind::NotFound => Self::NoDirectory { socket, setting },
+            io::ErrorKind::PermissionDenied => Self::UnixNotPermitted { socket, setting },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { socket, setting },
             _ => Self::BindUnix { socket, source },
         }
     }

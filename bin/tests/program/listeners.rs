@@ -64,6 +64,8 @@ fn a_unix_socket_that_cannot_be_opened_ends_the_start_with_the_reason() {
     for (path, expected) in [
         ("unix:file", "cannot listen on unix:file: the file exists and is not a socket"),
         ("unix:missing/a", "cannot listen on unix:missing/a: its directory does not exist; create it"),
+        #[cfg(target_os = "linux")]
+        ("unix:/sys/a", "cannot listen on unix:/sys/a: not permitted; its directory is not writable"),
     ] {
         let outcome = user.run(&["serve", "--demo", "--listen", path]);
         assert_eq!(outcome.code, Some(1));
