@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::output::printable;
 use crate::status::client::Client;
+use crate::status::trust::RelayTrust;
 
 /// The time for all requests of one probe. A relay answers these routes from memory.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,7 +34,17 @@ impl Server {
     /// Sends a few requests to `url`. They reach no upstream. Only a relay receives the key.
     pub(crate) async fn at(url: &str, key: Option<Secret>) -> Self {
         let client = |key| url.parse().ok().and_then(|uri| Client::new(&uri, key));
-        let (Some(anonymous), Some(client)) = (client(None), client(key)) else { return Self::Unknown };
+        Self::found(client(None), client(key)).await
+    }
+
+    /// Sends these requests to a URL of https too, if the server has a certificate by `trust`.
+    pub(crate) async fn at_trusted(url: &str, key: Option<Secret>, trust: &RelayTrust) -> Self {
+        let client = |key| Client::at(url, key, trust.clone());
+        Self::found(client(None), client(key)).await
+    }
+
+    async fn found(anonymous: Option<Client>, client: Option<Client>) -> Self {
+        let (Some(anonymous), Some(client)) = (anonymous, client) else { return Self::Unknown };
         let found = Self::found_by(&anonymous, &client);
         tokio::time::timeout(TIMEOUT, found).await.unwrap_or(Self::None)
     }

@@ -15,12 +15,12 @@ mod given;
 mod held_log;
 mod private_file;
 mod relay;
+mod running;
 mod signals;
 mod variables;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use relay_config::Config;
 
@@ -30,12 +30,12 @@ pub(crate) use self::error::RunError;
 use self::given::Given;
 use self::private_file::PrivateFile;
 use self::relay::OwnRelay;
+use self::running::{Running, RunningRelay};
 use self::variables::{Facts, Variables};
-use crate::claude_settings::connection::{self, Token};
+use crate::claude_settings::connection::Token;
 use crate::claude_settings::sources::{self, Source};
 use crate::cli::Settings;
 use crate::output::Output;
-use crate::probe::Server;
 use crate::serve::ServeError;
 use crate::settings::Start;
 
@@ -49,25 +49,21 @@ pub(crate) fn run(arguments: &RunArguments, settings: &Settings) -> Result<ExitC
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     let running = match wants_own(arguments, settings) {
         true => None,
-        false => runtime.block_on(running(&start.loaded.config)),
+        false => runtime.block_on(running(&start.loaded.config, arguments))?,
     };
     if running.is_none() {
         relay::adapt(&mut start.loaded.config, arguments, !settings.listen.is_empty())?;
     }
     let token = Token::of(&start.loaded.config).map_err(RunError::Unusable)?;
     let ended = runtime.block_on(async {
-        let (own, url) = match running {
-            Some(url) => (None, url),
-            None => {
-                let own = OwnRelay::start(&start).await?;
-                let url = own.url.clone();
-                (Some(own), url)
-            }
-        };
-        let ended = with_relay(arguments, &start.loaded.config, &url, token).await;
-        if let Some(own) = own {
-            own.stop().await?;
+        let config = &start.loaded.config;
+        if let Some(relay) = running {
+            return with_relay(arguments, config, &relay, token).await;
         }
+        let own = OwnRelay::start(&start).await?;
+        let relay = RunningRelay { url: own.url.clone(), authorities: None };
+        let ended = with_relay(arguments, config, &relay, token).await;
+        own.stop().await?;
         ended
     });
     // A thread may still be resolving a name. Its result is no longer needed.
@@ -84,25 +80,28 @@ fn wants_own(arguments: &RunArguments, settings: &Settings) -> bool {
         || !settings.listen.is_empty()
 }
 
-/// Returns the URL of the relay that runs at the address of the configuration, if it admits this client.
-async fn running(config: &Config) -> Option<String> {
-    let url = connection::url_of(config).ok()?;
-    let key = config.server.auth.secret_at(SystemTime::now());
-    // A relay that admits only subscriptions does not list its providers to this program.
-    let lists = key.is_some() || !config.server.auth.is_required();
-    match Server::at(&url, key.cloned()).await {
-        Server::Relay { admits, .. } if admits || !lists => Some(url),
-        _ => None,
+/// Returns the relay that runs at the address of the configuration. If the command cannot use it, the reason is printed.
+async fn running(config: &Config, arguments: &RunArguments) -> Result<Option<RunningRelay>, RunError> {
+    match Running::find(config, ClaudeCommand::of(&arguments.command).is_some()).await {
+        Running::Usable(relay) => Ok(Some(relay)),
+        Running::Unusable { url, reason } => {
+            let text =
+                format_args!("the relay at {url} is not used, and one is started for this command: {reason}");
+            Output::stderr().warning(text)?;
+            Ok(None)
+        }
+        Running::None => Ok(None),
     }
 }
 
-/// Runs the command with the relay at `url`.
+/// Runs the command with `relay`.
 async fn with_relay(
     arguments: &RunArguments,
     config: &Config,
-    url: &str,
+    relay: &RunningRelay,
     token: Token,
 ) -> Result<ExitCode, RunError> {
+    let url = &*relay.url;
     let claude = ClaudeCommand::of(&arguments.command);
     let given = Given::read(claude.as_ref().and_then(|claude| claude.given.as_deref()))?;
     let sources = match &claude {
@@ -115,6 +114,7 @@ async fn with_relay(
         url,
         host: host.trim_matches(['[', ']']),
         token,
+        authorities: relay.authorities(),
         model: arguments.model.as_deref(),
         sources: &sources,
         has_login: claude.is_some() && sources::has_login(),

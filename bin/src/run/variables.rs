@@ -10,6 +10,8 @@ use crate::claude_settings::sources::{
     CLOUD_MODES, PROXIES, PROXY_EXCEPTIONS, Rank, Source, has_credential, in_force,
 };
 
+/// The file with authorities that Claude Code trusts beside those of the system.
+pub(super) const AUTHORITIES: &str = "NODE_EXTRA_CA_CERTS";
 const MODEL: &str = "ANTHROPIC_MODEL";
 /// The start of every credential for Anthropic. Such a token may pass through.
 const ANTHROPIC_CREDENTIAL: &str = "sk-ant-";
@@ -19,6 +21,8 @@ pub(super) struct Facts<'a> {
     pub(super) url: &'a str,
     /// The host of the URL.
     pub(super) host: &'a str,
+    /// The file with the authority of the relay's certificate, if it has to be trusted in addition.
+    pub(super) authorities: Option<&'a str>,
     pub(super) token: Token,
     pub(super) model: Option<&'a str>,
     /// The sources of Claude Code's variables, the highest rank first. Only the environment, if the command is another program.
@@ -47,7 +51,8 @@ impl Variables {
     pub(super) fn of(facts: &Facts<'_>) -> Self {
         let mut variables = Self::default();
         variables.set.insert(BASE_URL, facts.url.to_owned());
-        variables.set.extend(facts.model.map(|model| (MODEL, model.to_owned())));
+        let further = [(MODEL, facts.model), (AUTHORITIES, facts.authorities)];
+        variables.set.extend(further.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))));
         variables.token(facts);
         variables.clouds(facts);
         variables.proxies(facts);

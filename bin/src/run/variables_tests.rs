@@ -21,6 +21,7 @@ fn facts(token: Token, sources: &[Source]) -> Facts<'_> {
     Facts {
         url: URL,
         host: "127.0.0.1",
+        authorities: None,
         token,
         model: None,
         sources,

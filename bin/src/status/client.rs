@@ -1,7 +1,6 @@
 //! A small HTTP client for the routes of a relay.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,12 +64,11 @@ impl Client {
         Some(Self { transport: Transport::Plain, authority, prefix, key, answer_limit: ANSWER_LIMIT })
     }
 
-    /// A client of the relay at `address`: a URL of http or https, or `unix:` and the path of a socket. With https it trusts the
-    /// certificate in the file `own`, and those of the system's authorities.
-    pub(crate) fn at(address: &str, key: Option<Secret>, own: Option<PathBuf>) -> Option<Self> {
+    /// A client of the relay at `address`: a URL of http or https, or `unix:` and the path of a socket. `trust` is for https.
+    pub(crate) fn at(address: &str, key: Option<Secret>, trust: RelayTrust) -> Option<Self> {
         let (url, transport) = match (address.strip_prefix("unix:"), address.strip_prefix("https:")) {
             (Some(path), _) => ("http://localhost".to_owned(), Transport::Unix(path.into())),
-            (_, Some(rest)) => (format!("http:{rest}"), Transport::Tls(RelayTrust { own })),
+            (_, Some(rest)) => (format!("http:{rest}"), Transport::Tls(trust)),
             _ => (address.to_owned(), Transport::Plain),
         };
         Some(Self { transport, ..Self::new(&url.parse().ok()?, key)? })

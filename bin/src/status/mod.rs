@@ -4,11 +4,10 @@ pub(crate) mod client;
 mod connection;
 mod json;
 mod keys;
-mod trust;
+pub(crate) mod trust;
 
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +17,7 @@ use relay_config::{Config, ListenAddress, Secret, shown_url};
 use serde_json::{Value, json};
 
 use self::client::{Client, ClientError};
+use self::trust::RelayTrust;
 use crate::cli::{Settings, StatusArguments};
 use crate::listen;
 use crate::output::{Output, printable};
@@ -97,7 +97,7 @@ const LIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Returns the URL and the providers of the relay that runs with this configuration. `None` if there is none, or it does not
 /// return its providers.
 pub(crate) fn live(config: &Config) -> Option<(String, Vec<Provider>)> {
-    let client = Client::at(&address(config), key(config), own_certificate(config))?;
+    let client = Client::at(&address(config), key(config), trust(config))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let listing = async { tokio::time::timeout(LIVE_TIMEOUT, get(&client, "/v1/providers")).await };
     let (_, providers) = runtime.block_on(listing).ok()?.ok()?;
@@ -117,7 +117,7 @@ fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, St
     if arguments.url.is_none() && config.server.admits_by_certificate() && !url.starts_with("unix:") {
         return Err(StatusError::ClientCertificate { url });
     }
-    let client = Client::at(&url, key(&config), own_certificate(&config));
+    let client = Client::at(&url, key(&config), trust(&config));
     client.ok_or_else(|| StatusError::Url { url: shown_url(&url).unwrap_or_default() })
 }
 
@@ -155,9 +155,9 @@ fn address(config: &Config) -> String {
     }
 }
 
-/// The file of the relay's own certificate.
-fn own_certificate(config: &Config) -> Option<PathBuf> {
-    config.server.tls.as_ref().map(|tls| tls.cert.clone())
+/// The trust in the relay of this configuration.
+fn trust(config: &Config) -> RelayTrust {
+    RelayTrust::own(config.server.tls.as_ref().map(|tls| tls.cert.clone()))
 }
 
 /// The URL at which a client on this machine reaches a listener.

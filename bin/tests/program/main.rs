@@ -50,6 +50,8 @@ mod real_claude;
 mod reload;
 #[cfg(unix)]
 mod run;
+#[cfg(unix)]
+mod run_tls;
 mod serve;
 #[cfg(target_os = "linux")]
 mod service;

@@ -72,7 +72,7 @@ pub use token::{
     Minted, TokenAnswer, TokenClient, TokenError, TokenSource, bearer, check_url, form, read_file,
 };
 pub use transport::{Transport, TransportSettings};
-pub use x509::{Validity, certificate_subject};
+pub use x509::{Validity, certificate_subject, is_self_issued};
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

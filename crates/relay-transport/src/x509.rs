@@ -95,9 +95,7 @@ pub(crate) fn issuer(certificate: &[u8]) -> Option<String> {
 /// RFC 4514 section 2.
 #[must_use]
 pub fn certificate_subject(certificate: &[u8]) -> Option<String> {
-    let (_, rest) = issuer_and_rest(certificate)?;
-    let (_validity, rest) = element(rest, tag::SEQUENCE)?;
-    let (names, _) = element(rest, tag::SEQUENCE)?;
+    let (_, names) = issuer_and_subject(certificate)?;
     let mut shown: Vec<String> = Vec::new();
     for set in elements(names, tag::SET) {
         let mut joined = String::new();
@@ -164,6 +162,20 @@ fn push_escaped(out: &mut String, value: &str) {
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Returns `true` if the issuer of a certificate in DER is its subject, as that of a root authority is. The signature is not checked.
+#[must_use]
+pub fn is_self_issued(certificate: &[u8]) -> bool {
+    issuer_and_subject(certificate).is_some_and(|(issuer, subject)| issuer == subject)
+}
+
+/// Returns the contents of the names of issuer and subject.
+fn issuer_and_subject(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (issuer, rest) = issuer_and_rest(certificate)?;
+    let (_validity, rest) = element(rest, tag::SEQUENCE)?;
+    let (subject, _) = element(rest, tag::SEQUENCE)?;
+    Some((issuer, subject))
 }
 
 /// Returns the content of the issuer's name, and the bytes after it.
@@ -235,6 +247,7 @@ mod tests {
         let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &authority).unwrap();
         assert_eq!(issuer(leaf.der()).as_deref(), expected);
+        assert!(!is_self_issued(leaf.der()));
         assert!(Validity::of(leaf.der()).is_some());
     }
 
@@ -255,6 +268,7 @@ mod tests {
         }
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         assert_eq!(certificate_subject(certificate.der()).as_deref(), expected);
+        assert!(is_self_issued(certificate.der()));
         // No part of a certificate makes the reader panic.
         for end in 0..certificate.der().len() {
             let _ = certificate_subject(&certificate.der()[..end]);
