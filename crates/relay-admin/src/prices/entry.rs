@@ -23,6 +23,8 @@ pub(super) struct Prices {
     pub(super) tier: Option<(u64, Rates)>,
     pub(super) batch: Option<Factor>,
     pub(super) us: Option<Factor>,
+    /// True if the inference is kept in the USA, and false if it is not. `None`: the answer reports it.
+    pub(super) is_us: Option<bool>,
     pub(super) regional: Option<Factor>,
     pub(super) gov: Option<Factor>,
     pub(super) fast: Option<Factor>,
@@ -89,6 +91,7 @@ impl Prices {
             tier: None,
             batch: None,
             us: None,
+            is_us: None,
             regional: None,
             gov: None,
             fast: None,
@@ -110,7 +113,7 @@ impl Prices {
         };
         let batch = mode(quantities.is_batch, self.batch)?;
         let fast = mode(quantities.is_fast, self.fast)?;
-        let us = self.us.filter(|_| quantities.is_us);
+        let us = self.us.filter(|_| self.is_us.unwrap_or(quantities.is_us));
         let off_peak = self.off_peak.filter(|_| !is_peak);
         let factors = [batch, fast, us, self.place(place), off_peak];
         Some(total(rates.of_tokens(quantities), factors.into_iter().flatten(), tools.of_calls(quantities)))

@@ -31,6 +31,10 @@ pub enum Figure {
     CacheWrite1h,
     /// The factor on the prices in Message Batches.
     BatchFactor,
+    /// The factor on the prices of inference within the USA.
+    UsFactor,
+    /// The factor on the prices outside of the global endpoint.
+    RegionalFactor,
     /// The price of 1,000 web searches.
     WebSearch,
 }
@@ -45,6 +49,8 @@ impl fmt::Display for Figure {
             Self::CacheWrite5m => "cache_write_5m",
             Self::CacheWrite1h => "cache_write_1h",
             Self::BatchFactor => "batch_factor",
+            Self::UsFactor => "us_factor",
+            Self::RegionalFactor => "regional_factor",
             Self::WebSearch => "web_search",
         })
     }

@@ -15,6 +15,8 @@
 //!   id in its last segment, and the prefix of an inference profile selects the factor of its regions.
 //! - An exact name precedes a pattern, and a longer pattern a shorter one.
 //! - A prompt longer than a limit (input, cache reads and cache writes) pays the prices of long prompts for every token.
+//! - Inference that is kept in the USA, and endpoints other than the global one, have factors of their own. An answer reports the
+//!   former; for a deployment at Azure, whose answers do not, the configuration states it.
 //! - The time of day selects the off-peak prices of `deepseek`.
 //! - The prices at an address of another vendor are those of that vendor, whatever the `type` of the provider.
 //! - The rule of `prices` in the configuration with the greatest precedence ([`PriceRule::rank`](relay_config::PriceRule::rank))

@@ -24,6 +24,8 @@ pub(super) struct Rule {
     rates: Stated,
     tier: Option<(u64, Stated)>,
     batch: Option<Factor>,
+    us: Option<Factor>,
+    regional: Option<Factor>,
     web_search: Option<u64>,
 }
 
@@ -34,13 +36,14 @@ impl Rule {
     /// Reads a rule. `index` is its place in `prices`.
     pub(super) fn new(index: usize, rule: &PriceRule) -> Result<Self, PriceError> {
         let amounts = Amounts { index };
-        let factor = amounts.read(Figure::BatchFactor, rule.batch_factor, THOUSANDTHS)?;
         let tier = rule.tier.map(|tier| Ok((tier.over.get(), amounts.of_tokens(&tier.tokens)?)));
         Ok(Self {
             stated: rule.clone(),
             rates: amounts.of_tokens(&rule.tokens)?,
             tier: tier.transpose()?,
-            batch: factor.map(|factor| Factor(u32::try_from(factor).unwrap_or(u32::MAX))),
+            batch: amounts.factor(Figure::BatchFactor, rule.batch_factor)?,
+            us: amounts.factor(Figure::UsFactor, rule.us_factor)?,
+            regional: amounts.factor(Figure::RegionalFactor, rule.regional_factor)?,
             web_search: amounts.read(Figure::WebSearch, rule.web_search, PER_CALL)?,
         })
     }
@@ -58,6 +61,9 @@ impl Rule {
         let mut prices = built_in.copied().unwrap_or(Prices::new(rates));
         prices.rates = rates;
         prices.batch = self.batch.or(prices.batch);
+        prices.us = self.us.or(prices.us);
+        prices.regional = self.regional.or(prices.regional);
+        prices.is_us = self.stated.us_data_zone;
         if let Some((over, stated)) = self.tier {
             prices.tier = filled(stated, Some(rates)).map(|rates| (over, rates));
         } else if let Some((over, long)) = prices.tier {
@@ -98,6 +104,12 @@ impl Amounts {
             read(Figure::CacheWrite5m, prices.cache_write_5m)?,
             read(Figure::CacheWrite1h, prices.cache_write_1h)?,
         ])
+    }
+
+    /// Reads a factor on the prices of tokens.
+    fn factor(&self, figure: Figure, found: Option<f64>) -> Result<Option<Factor>, PriceError> {
+        let factor = self.read(figure, found, THOUSANDTHS)?;
+        Ok(factor.map(|factor| Factor(u32::try_from(factor).unwrap_or(u32::MAX))))
     }
 
     /// Returns `found` times `unit`, rounded to a whole number.

@@ -4,8 +4,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use relay_config::{
-    AwsCredentials, BaseUrl, BedrockConfig, CompatibleAuth, Config, GoogleCredentials, KindSpec, Pattern,
-    PriceRule, PriceTier, ProviderConfig, ProviderKind, TokenPrices, VertexConfig,
+    AwsCredentials, AzureAuth, AzureConfig, BaseUrl, BedrockConfig, CompatibleAuth, Config,
+    GoogleCredentials, KindSpec, Pattern, PriceRule, PriceTier, ProviderConfig, ProviderKind, TokenPrices,
+    VertexConfig,
 };
 
 use relay_providers::Usage;
@@ -52,6 +53,10 @@ fn bedrock(region: &str) -> ProviderKind {
 fn vertex(region: &str) -> ProviderKind {
     let credentials = GoogleCredentials::File("key.json".into());
     ProviderKind::Vertex(VertexConfig::new(credentials).with_region(region))
+}
+
+fn azure() -> ProviderKind {
+    ProviderKind::Azure(AzureConfig::new(url("https://mine.services.ai.azure.com"), AzureAuth::ApiKey))
 }
 
 fn anthropic() -> ProviderKind {
@@ -276,6 +281,16 @@ fn a_rule_of_the_configuration_replaces_the_figures_that_it_states() {
     check(searches, ProviderKind::Mock, "any", Quantities { web_searches: 2, ..UNCACHED }, Some(12_000_000));
     let batch = PriceRule::new(tokens).with_batch_factor(0.25);
     check(batch, ProviderKind::Mock, "any", Quantities { is_batch: true, ..UNCACHED }, Some(500_000));
+    let opus = "claude-opus-5-5";
+    let (us, zone) = (Quantities { is_us: true, ..UNCACHED }, PriceRule::default().with_us_data_zone(true));
+    check(PriceRule::default().with_us_factor(1.25), anthropic(), opus, us, Some(17_500_000));
+    check(PriceRule::default().with_us_factor(1.25), anthropic(), opus, UNCACHED, Some(14_000_000));
+    check(PriceRule::default().with_us_data_zone(false), anthropic(), opus, us, Some(14_000_000));
+    check(PriceRule::default().with_regional_factor(1.0), vertex("eu"), opus, UNCACHED, Some(14_000_000));
+    check(PriceRule::default().with_regional_factor(1.5), vertex("global"), opus, UNCACHED, Some(14_000_000));
+    // The factor of the table for a deployment in the US Data Zone, which older models do not have.
+    check(zone.clone(), azure(), opus, UNCACHED, Some(15_400_000));
+    check(zone, azure(), "claude-sonnet-4-5", UNCACHED, Some(10_500_000));
 }
 
 #[test]

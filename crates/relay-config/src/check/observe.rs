@@ -24,8 +24,8 @@ pub(super) fn check(config: &Config, root: &KeyPath, to: &mut Checker) {
 
 /// Checks the figures of an entry of `prices`.
 fn check_price(rule: &PriceRule, path: &KeyPath, to: &mut Checker) {
-    let further = [("batch_factor", rule.batch_factor), ("web_search", rule.web_search)];
-    let own = rule.tokens.named().into_iter().chain(further).map(|(name, price)| (path.key(name), price));
+    let own =
+        rule.tokens.named().into_iter().chain(rule.further()).map(|(name, price)| (path.key(name), price));
     let tier = path.key("tier");
     let of_tier = rule.tier.iter().flat_map(|tier| tier.tokens.named());
     let of_tier = of_tier.map(|(name, price)| (tier.key(name), price));

@@ -32,6 +32,13 @@ pub struct PriceRule {
     pub tier: Option<PriceTier>,
     /// The factor on the prices of tokens in Message Batches, such as 0.5.
     pub batch_factor: Option<f64>,
+    /// The factor on the prices of tokens for inference within the USA, such as 1.1.
+    pub us_factor: Option<f64>,
+    /// The factor on the prices of tokens at an endpoint of a region or of a group of regions, such as 1.1.
+    pub regional_factor: Option<f64>,
+    /// True if the inference is kept in the USA, and false if it is not. `None`, the default: as the answer reports. Those of
+    /// Azure's deployments of type US Data Zone Standard do not report it.
+    pub us_data_zone: Option<bool>,
     /// The price of 1,000 web searches in US dollars.
     pub web_search: Option<f64>,
 }
@@ -114,6 +121,27 @@ impl PriceRule {
         self
     }
 
+    /// Sets the factor on the prices of tokens for inference within the USA.
+    #[must_use]
+    pub fn with_us_factor(mut self, factor: f64) -> Self {
+        self.us_factor = Some(factor);
+        self
+    }
+
+    /// Sets the factor on the prices of tokens at an endpoint of a region or of a group of regions.
+    #[must_use]
+    pub fn with_regional_factor(mut self, factor: f64) -> Self {
+        self.regional_factor = Some(factor);
+        self
+    }
+
+    /// States that the inference is kept in the USA, or that it is not, whatever the answer reports.
+    #[must_use]
+    pub fn with_us_data_zone(mut self, is_us: bool) -> Self {
+        self.us_data_zone = Some(is_us);
+        self
+    }
+
     /// Sets the price of 1,000 web searches in US dollars.
     #[must_use]
     pub fn with_web_search(mut self, dollars: f64) -> Self {
@@ -150,6 +178,16 @@ impl PriceRule {
         let fitting = self.models.iter().filter(fits);
         let model = fitting.map(|pattern| (pattern.is_exact(), pattern.as_str().len())).max()?;
         Some(PriceRank { provider, model: Some(model) })
+    }
+
+    /// Returns every figure beside the prices of tokens with the name of its setting.
+    pub(crate) fn further(&self) -> [(&'static str, Option<f64>); 4] {
+        [
+            ("batch_factor", self.batch_factor),
+            ("us_factor", self.us_factor),
+            ("regional_factor", self.regional_factor),
+            ("web_search", self.web_search),
+        ]
     }
 
     /// Returns `true` if the rule states no figure.

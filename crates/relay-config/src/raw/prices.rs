@@ -36,6 +36,14 @@ pub(crate) struct Price {
     /// The factor on the prices of tokens in Message Batches, such as 0.5.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub(crate) batch_factor: Option<f64>,
+    /// The factor on the prices of tokens for inference within the USA, such as 1.1.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub(crate) us_factor: Option<f64>,
+    /// The factor on the prices of tokens at an endpoint of a region or of a group of regions, such as 1.1.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub(crate) regional_factor: Option<f64>,
+    /// True if the inference is kept in the USA, as by Azure's deployments of type US Data Zone Standard. Default: as the answer reports.
+    pub(crate) us_data_zone: Option<bool>,
     /// US dollars for 1,000 web searches.
     #[schemars(range(min = 0.0, max = 1_000_000.0))]
     pub(crate) web_search: Option<f64>,

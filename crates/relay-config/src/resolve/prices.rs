@@ -33,6 +33,9 @@ fn rule(raw: raw::Price) -> PriceRule {
         tokens,
         tier: raw.tier.and_then(tier),
         batch_factor: raw.batch_factor,
+        us_factor: raw.us_factor,
+        regional_factor: raw.regional_factor,
+        us_data_zone: raw.us_data_zone,
         web_search: raw.web_search,
     }
 }

@@ -64,10 +64,13 @@ pub(super) fn price(rule: &PriceRule, out: &mut Writer) {
             tokens(&tier.tokens, out);
         });
     }
-    for (name, figure) in [("batch_factor", rule.batch_factor), ("web_search", rule.web_search)] {
+    for (name, figure) in rule.further() {
         if let Some(figure) = figure {
             out.plain(name, figure);
         }
+    }
+    if let Some(is_us) = rule.us_data_zone {
+        out.plain("us_data_zone", is_us);
     }
 }
 

@@ -19,6 +19,9 @@ cache_read = 1_000.5
 cache_write_5m = 0
 cache_write_1h = 1.25e-2
 batch_factor = 0.5
+us_factor = 1.2
+regional_factor = 1
+us_data_zone = true
 web_search = 10.0
 tier = { over = 200_000, input = 6 }
 [[prices]]
@@ -37,6 +40,9 @@ prices:
     cache_write_5m: 0
     cache_write_1h: 1.25e-2
     batch_factor: 0.5
+    us_factor: 1.2
+    regional_factor: 1
+    us_data_zone: true
     web_search: 10.0
     tier: { over: 200000, input: 6 }
   - input: 0
@@ -47,6 +53,8 @@ prices:
     let found = PriceRule::find(&prices, "mine", "mock", "glm-5").unwrap();
     assert_eq!((found.tokens.input, found.tokens.output), (Some(0.6), Some(2.0)));
     assert_eq!((found.tokens.cache_read, found.tokens.cache_write_1h), (Some(1000.5), Some(0.0125)));
+    assert_eq!((found.us_factor, found.regional_factor), (Some(1.2), Some(1.0)));
+    assert_eq!((found.us_data_zone, found.batch_factor), (Some(true), Some(0.5)));
     let tier = found.tier.unwrap();
     assert_eq!((tier.over.get(), tier.tokens.input, tier.tokens.output), (200_000, Some(6.0), None));
     let other = PriceRule::find(&prices, "other", "zai", "glm-5").unwrap();
@@ -91,8 +99,11 @@ fn figures_have_bounds() {
     }
     let problem = "3:9: prices[0].input: found the number nan, expected a number from 0 to 1000000";
     toml_problems("\n[[prices]]\ninput = nan\n", &[problem]);
-    let problem = "1:25: prices[0].batch_factor: found the number -0.5, expected a number from 0 to 100";
-    yaml_problems("prices: [{ batch_factor: -0.5 }]", &[&problem.replace("1:25", "1:26")]);
+    for (key, column) in [("batch_factor", 26), ("us_factor", 23), ("regional_factor", 29)] {
+        let problem =
+            format!("1:{column}: prices[0].{key}: found the number -0.5, expected a number from 0 to 100");
+        yaml_problems(&format!("prices: [{{ {key}: -0.5 }}]"), &[&problem]);
+    }
 }
 
 #[test]

@@ -74,7 +74,7 @@ metrics: { enabled: false, listen: '0.0.0.0:9090', path: /prometheus }
 admin: { enabled: false, listen: '[::1]:9', token: five }
 usage: { enabled: true, path: /var/lib/usage.db, retention_days: 7 }
 prices:
-  - { provider: zai, models: ['glm-*', m1], input: 0.6, output: 2, cache_read: 0.11, cache_write_5m: 0, cache_write_1h: 1.5, batch_factor: 0.5, web_search: 10 }
+  - { provider: zai, models: ['glm-*', m1], input: 0.6, output: 2, cache_read: 0.11, cache_write_5m: 0, cache_write_1h: 1.5, batch_factor: 0.5, us_factor: 1.2, regional_factor: 1.3, us_data_zone: true, web_search: 10 }
   - { input: 3, tier: { over: 200000, input: 6.25, output: 22.5 } }
 ";
 
