@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
+use relay_config::is_invisible;
 use relay_messages::ErrorChain;
 
 /// Standard output or standard error.
@@ -73,9 +74,17 @@ pub(crate) fn colours_are_welcome() -> bool {
 /// Replaces the control characters in `text`, so that a terminal cannot take them for a command, and those that change the order
 /// of a text or cannot be seen.
 pub(crate) fn printable(text: &str) -> String {
-    let is_harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
+    let is_harmful = |c: char| c.is_control() || is_invisible(c);
     text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_for_a_terminal_has_no_character_that_acts_or_hides() {
+        let text = "a\u{1b}[2J\u{61c}\u{202e}\u{2066}\u{200b}\u{ad}\u{fe0f}\u{e0041}\u{2028}é模";
+        assert_eq!(printable(text), "a�[2J��������é模");
+    }
 }

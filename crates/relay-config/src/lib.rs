@@ -35,6 +35,7 @@ mod env_settings;
 mod environment;
 mod error;
 mod interpolate;
+mod invisible;
 mod kinds;
 mod layer;
 mod load;
@@ -85,6 +86,7 @@ pub use discover::{CloudFiles, Discovery, demo};
 pub use document::Document;
 pub use env_settings::PROCESS_VARIABLES;
 pub use error::{Concern, Fault, LoadError, Place, Problem, Warning};
+pub use invisible::is_invisible;
 pub use kinds::{
     Address, CompatibleAuth, DiscoverySource, Implementation, KINDS, KeyNeed, KindSpec, ModelList,
     ThinkingSignatures,

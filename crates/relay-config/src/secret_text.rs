@@ -1,6 +1,7 @@
 //! The text of a secret: removes the slips of copying around it, and finds a character that no request can carry.
 
 use crate::error::Fault;
+use crate::invisible::is_invisible;
 
 /// The scheme that is often copied along with a key. cc-relay adds it where the upstream expects it.
 const SCHEME: &str = "bearer";
@@ -136,11 +137,6 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || c.is_control()
 }
 
-/// Returns `true` for characters without a glyph and without a width, such as a byte order mark.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
-}
-
 fn without_scheme(text: &str) -> &str {
     match text.split_at_checked(SCHEME.len()) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && token.starts_with(is_blank) => token,
@@ -183,9 +179,15 @@ mod tests {
         ] {
             check(text, Some(blanks));
         }
-        for text in
-            ["\u{feff}sk-key", "sk-key\u{200b}", "\u{2060}sk-key\u{200d}", "sk-key\u{ad}", "sk-key\u{200e}"]
-        {
+        for text in [
+            "\u{feff}sk-key",
+            "sk-key\u{200b}",
+            "\u{2060}sk-key\u{200d}",
+            "sk-key\u{ad}",
+            "sk-key\u{200e}",
+            "\u{61c}sk-key\u{2069}",
+            "sk-key\u{fe0f}\u{e0041}",
+        ] {
             check(text, Some(invisible));
         }
         for text in ["\"sk-key\"", "'sk-key'", "`sk-key`", "“sk-key”", "‘sk-key’"] {

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::iter;
 use std::time::SystemTime;
 
+use relay_config::is_invisible;
+
 /// The tags of the parts of a certificate that are read or skipped.
 ///
 /// # Source
@@ -147,7 +149,7 @@ fn push_escaped(out: &mut String, value: &str) {
             ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=' => out.extend(['\\', c]),
             ' ' if is_edge => out.push_str("\\ "),
             '#' if at == 0 => out.push_str("\\#"),
-            c if is_invisible(c) => {
+            c if c.is_control() || is_invisible(c) => {
                 for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                     // A `String` takes every text.
                     let _ = write!(out, "\\{byte:02x}");
@@ -156,12 +158,6 @@ fn push_escaped(out: &mut String, value: &str) {
             c => out.push(c),
         }
     }
-}
-
-/// Returns `true` for control characters, separators of lines, and marks that change the direction of a text.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Returns `true` if the issuer of a certificate in DER is its subject, as that of a root authority is. The signature is not checked.
@@ -299,6 +295,8 @@ mod tests {
         check("a\nERROR b", "CN=a\\0aERROR b");
         check("\u{1b}[31mred", "CN=\\1b[31mred");
         check("a\u{202e}b", "CN=a\\e2\\80\\aeb");
+        check("a\u{61c}b", "CN=a\\d8\\9cb");
+        check("a\u{e0041}b", "CN=a\\f3\\a0\\81\\81b");
         check("a,O=Other", "CN=a\\,O\\=Other");
         check(" a \\ \"b\" ", "CN=\\ a \\\\ \\\"b\\\"\\ ");
         check("#a", "CN=\\#a");

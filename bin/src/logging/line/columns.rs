@@ -1,5 +1,7 @@
 //! Columns of a terminal.
 
+use relay_config::is_invisible;
+
 /// The mark at the end of a text that was cut.
 const MARK: char = '…';
 
@@ -36,7 +38,7 @@ fn push_cut(line: &mut String, text: &str, width: usize) -> usize {
     let room = if is_whole { width } else { width.saturating_sub(1) };
     let mut used = 0;
     for char in text.chars() {
-        let char = if is_harmless(char) { char } else { '?' };
+        let char = if char.is_control() || is_invisible(char) { '?' } else { char };
         if used + columns_of(char) > room {
             break;
         }
@@ -48,15 +50,6 @@ fn push_cut(line: &mut String, text: &str, width: usize) -> usize {
         used += 1;
     }
     used
-}
-
-/// Returns `false` for control characters, and for characters without a width that change the order or the look of others.
-fn is_harmless(char: char) -> bool {
-    let is_format = matches!(
-        char,
-        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-    );
-    !char.is_control() && !is_format
 }
 
 #[cfg(test)]
@@ -84,5 +77,6 @@ mod tests {
         check("模型模型", 7, "模型模…");
         check("模型模型", 6, "模型… ");
         check("a\x1b[31m\n\u{9b}\u{202e}b", 20, "a?[31m???b          ");
+        check("a\u{61c}\u{200d}\u{fe0f}\u{e0041}b", 10, "a????b    ");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use relay_config::is_invisible;
+
 /// True for each byte that `Debug` never escapes in a string.
 static PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
@@ -13,15 +15,13 @@ static PLAIN: [bool; 256] = {
     plain
 };
 
-/// Appends text with all control characters escaped. A terminal would obey some of them, and a text of a client or an upstream
-/// could begin a line of its own by others.
+/// Appends text with all control characters and all invisible characters escaped. A terminal would obey some of them, and a text of a
+/// client or an upstream could begin a line of its own, or turn its direction, by others.
 pub(super) struct Printable<'a>(pub(super) &'a mut String);
 
 impl Write for Printable<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // The C1 controls begin with the byte 0xc2.
-        let is_plain = |byte: &u8| !matches!(byte, ..b' ' | 0x7f | 0xc2);
-        if text.as_bytes().iter().all(is_plain) {
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             self.0.push_str(text);
             return Ok(());
         }
@@ -30,7 +30,7 @@ impl Write for Printable<'_> {
             '\r' => self.0.write_str("\\r"),
             '\t' => self.0.write_str("\\t"),
             '\0'..' ' | '\x7f' => write!(self.0, "\\x{:02x}", u32::from(char)),
-            '\u{80}'..='\u{9f}' => write!(self.0, "\\u{{{:x}}}", u32::from(char)),
+            char if char.is_control() || is_invisible(char) => write!(self.0, "\\u{{{:x}}}", u32::from(char)),
             _ => self.0.write_char(char),
         })
     }

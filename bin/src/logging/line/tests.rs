@@ -144,11 +144,15 @@ fn span(values: &Values) -> Span {
     span
 }
 
-/// Texts without control characters, which the library does not escape everywhere.
+/// Texts without control and invisible characters, which the library does not escape everywhere.
 fn text() -> impl Strategy<Value = String> {
     let char = prop_oneof![any::<char>(), prop::char::range(' ', '\u{100}'), prop::char::range(' ', '~')];
-    let char = char.prop_filter("a control character", |char| !char.is_control());
+    let char = char.prop_filter("a control or an invisible character", |char| !is_harmful(*char));
     prop::collection::vec(char, 0..12).prop_map(String::from_iter)
+}
+
+fn is_harmful(char: char) -> bool {
+    char.is_control() || relay_config::is_invisible(char)
 }
 
 fn failure() -> impl Strategy<Value = Option<Failure>> {
@@ -186,8 +190,9 @@ proptest! {
 }
 
 #[test]
-fn no_control_character_of_a_value_or_a_message_is_in_a_line() {
-    let text = String::from_iter('\0'..='\u{a0}');
+fn no_control_or_invisible_character_of_a_value_or_a_message_is_in_a_line() {
+    let invisible = "\u{61c}\u{200b}\u{200d}\u{202e}\u{2066}\u{2069}\u{ad}\u{feff}\u{fe0f}\u{e0041}\u{e0100}";
+    let text = String::from_iter('\0'..='\u{a0}') + invisible;
     let failure =
         Failure { text: text.clone(), source: Some(Box::new(Failure { text: text.clone(), source: None })) };
     let shown = (Some(text.clone()), Some(text.clone()), Some(failure));
@@ -215,7 +220,7 @@ fn no_control_character_of_a_value_or_a_message_is_in_a_line() {
             lines(|written| layer(written).event_format(TerminalLine::new(false, true)).boxed(), &log),
         ] {
             let line = line.strip_suffix('\n').unwrap();
-            assert!(!line.contains(char::is_control), "{line:?}");
+            assert!(!line.contains(is_harmful), "{line:?}");
         }
     }
 }
