@@ -5,13 +5,11 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-#[cfg(feature = "ledger")]
-use relay_config::UsageConfig;
-use relay_config::{
-    AdminConfig, BaseUrl, Discovery, FindError, ListenAddress, LoadError, Loaded, Loader, Place, Secret,
-};
+use relay_config::{BaseUrl, Config, Discovery, FindError, LoadError, Loaded, Loader, Place};
+use relay_messages::ErrorChain;
 
 use crate::cli::Settings;
+use crate::output::{Output, printable};
 
 /// The time limit for a connection to Ollama. A server on the same machine accepts one in far less.
 const OLLAMA_TIMEOUT: Duration = Duration::from_millis(250);
@@ -80,14 +78,55 @@ pub(crate) fn read_file(settings: &Settings, file: &Path) -> Result<Loaded, Sett
     Ok(loader(settings).with_file(file).load()?)
 }
 
-/// Reads the settings of the usage ledger alone. Without a file, no provider is looked for.
-#[cfg(feature = "ledger")]
-pub(crate) fn usage_config(settings: &Settings) -> Result<UsageConfig, SettingsError> {
-    let loader = match file(settings)?.filter(|_| !settings.demo) {
-        Some(file) => loader(settings).with_file(file),
-        None => loader(settings).with_default_providers(relay_config::demo().providers),
+/// The configuration by which a command finds a relay that runs, or its ledger.
+#[derive(Debug)]
+pub(crate) struct Readable {
+    /// The configuration. If it cannot be loaded, the sections `server`, `admin` and `usage` alone, each as far as it can be read: a
+    /// relay that runs keeps the configuration that it has.
+    pub(crate) config: Config,
+    /// The reason for which the configuration cannot be loaded.
+    pub(crate) fault: Option<SettingsError>,
+}
+
+/// Reads the configuration by which a command finds a relay that runs.
+///
+/// # Errors
+/// [`SettingsError`] for a mistake on the command line.
+pub(crate) fn readable(settings: &Settings) -> Result<Readable, SettingsError> {
+    let fault = match Start::read(settings) {
+        Ok(start) => return Ok(Readable { config: start.loaded.config, fault: None }),
+        Err(error) if error.is_usage() => return Err(error),
+        Err(error) => error,
     };
-    Ok(loader.load()?.config.usage)
+    let mut config = Config::default();
+    config.server = section(settings, "server").server;
+    config.admin = section(settings, "admin").admin;
+    config.usage = section(settings, "usage").usage;
+    Ok(Readable { config, fault: Some(fault) })
+}
+
+impl Readable {
+    /// Writes a warning about a configuration that cannot be loaded. `found` names the place that the command uses all the same.
+    pub(crate) fn warn(&self, found: &str) -> io::Result<()> {
+        let Some(fault) = &self.fault else { return Ok(()) };
+        let chain = ErrorChain(fault).to_string();
+        let first = chain.lines().next().unwrap_or_default();
+        let more = chain.lines().skip(1).count();
+        let more = if more > 0 { format!(" (and {more} more problems)") } else { String::new() };
+        Output::stderr().warning(format_args!(
+            "the configuration cannot be loaded, a running relay keeps its earlier one: {}{more}; using {}",
+            printable(first),
+            printable(found)
+        ))
+    }
+}
+
+/// Reads one section of the file, the environment and the command line; of the latter two if that of the file is invalid.
+fn section(settings: &Settings, name: &str) -> Config {
+    let loader = loader(settings).with_section(name);
+    let file = file(settings).ok().flatten().filter(|_| !settings.demo);
+    let of_file = file.and_then(|file| loader.clone().with_file(file).load().ok());
+    of_file.or_else(|| loader.load().ok()).map_or_else(Config::default, |loaded| loaded.config)
 }
 
 /// Finds the configuration file, if there is one.
@@ -99,22 +138,6 @@ pub(crate) fn file(settings: &Settings) -> Result<Option<PathBuf>, FindError> {
 /// Reads an environment variable. A value that is not UTF-8 counts as unset.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// The admin listener by the environment alone, for a command whose configuration cannot be loaded. The relay may run with an earlier
-/// one.
-pub(crate) fn admin_of_environment() -> AdminConfig {
-    let mut admin = AdminConfig::default();
-    let address = variable("CC_RELAY_ADMIN__LISTEN");
-    if let Some((host, port)) = address.as_deref().and_then(|address| address.rsplit_once(':'))
-        && let Ok(port) = port.parse()
-    {
-        admin = admin.with_listen(ListenAddress::new(host.trim_matches(['[', ']']), port));
-    }
-    match variable("CC_RELAY_ADMIN__TOKEN") {
-        Some(token) => admin.with_token(Secret::new(token)),
-        None => admin,
-    }
 }
 
 /// Returns every environment variable. Those that are not UTF-8 count as unset.

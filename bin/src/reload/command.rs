@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::arguments::ReloadArguments;
 use crate::cli::Settings;
 use crate::output::{Output, printable};
-use crate::settings::{SettingsError, Start, admin_of_environment};
+use crate::settings::{Readable, SettingsError, readable};
 use crate::status::client::{Client, ClientError};
 use crate::status::url_of;
 
@@ -49,6 +49,8 @@ pub(crate) enum ReloadCommandError {
         "the server at {url} has no admin API of cc-relay: it returned {status}; name the URL with --url"
     )]
     Foreign { url: String, status: StatusCode },
+    #[error(transparent)]
+    CommandLine(SettingsError),
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
     #[error(transparent)]
@@ -58,8 +60,7 @@ pub(crate) enum ReloadCommandError {
 impl ReloadCommandError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Url { .. } => true,
-            Self::Settings { source, .. } => source.is_usage(),
+            Self::Url { .. } | Self::CommandLine(_) => true,
             _ => false,
         }
     }
@@ -107,16 +108,13 @@ fn text(value: &Value) -> &str {
 }
 
 /// A client of the admin API at the given URL, or at the address in the configuration. The token comes from the configuration in
-/// both cases. A configuration that cannot be loaded is returned as an error: the relay may run with an earlier one, at the default
-/// address or that of the environment.
+/// both cases. The error of a configuration that cannot be loaded is returned too: the relay may run with an earlier one.
 fn client(
     arguments: &ReloadArguments,
     settings: &Settings,
 ) -> Result<(Client, Option<SettingsError>), ReloadCommandError> {
-    let (admin, unloaded) = match Start::read(settings) {
-        Ok(start) => (start.loaded.config.admin, None),
-        Err(error) => (admin_of_environment(), Some(error)),
-    };
+    let Readable { config, fault } = readable(settings).map_err(ReloadCommandError::CommandLine)?;
+    let admin = config.admin;
     let url = match &arguments.url {
         Some(url) => url.clone(),
         None if admin.enabled => url_of(&admin.listen),
@@ -125,5 +123,5 @@ fn client(
     let client = url.parse().ok().and_then(|uri| Client::new(&uri, admin.token));
     let client =
         client.ok_or_else(|| ReloadCommandError::Url { url: shown_url(&url).unwrap_or_default() })?;
-    Ok((client, unloaded))
+    Ok((client, fault))
 }

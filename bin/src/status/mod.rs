@@ -21,7 +21,7 @@ use self::trust::RelayTrust;
 use crate::cli::{Settings, StatusArguments};
 use crate::listen;
 use crate::output::{Output, printable};
-use crate::settings::{SettingsError, Start, admin_of_environment};
+use crate::settings::{Readable, SettingsError, readable};
 
 /// The number of models of one provider that are named. Further models are counted.
 const MODELS_NAMED: usize = 3;
@@ -29,8 +29,8 @@ const MODELS_NAMED: usize = 3;
 /// The failure of `status`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StatusError {
-    #[error("the configuration cannot be loaded; name the relay's URL with --url")]
-    Settings(#[source] SettingsError),
+    #[error(transparent)]
+    CommandLine(SettingsError),
     #[error("found {url:?}: expected a URL like http://127.0.0.1:8787, or unix: and the path of a socket")]
     Url { url: String },
     #[error("no relay answers at {url}; start it with `cc-relay serve`, or name its URL with --url")]
@@ -57,8 +57,7 @@ pub(crate) enum StatusError {
 impl StatusError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Settings(error) => error.is_usage(),
-            Self::Url { .. } => true,
+            Self::Url { .. } | Self::CommandLine(_) => true,
             _ => false,
         }
     }
@@ -70,9 +69,10 @@ pub(crate) fn status(
     settings: &Settings,
     out: &mut Output,
 ) -> Result<ExitCode, StatusError> {
-    let client = client(arguments, settings)?;
+    let readable = readable(settings).map_err(StatusError::CommandLine)?;
+    let client = client(arguments.url.as_deref(), &readable)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let admin = admin(arguments, settings);
+    let admin = admin(arguments.url.as_deref(), &readable);
     let report = runtime.map_err(StatusError::Runtime)?.block_on(Report::fetch(&client, admin.as_ref()))?;
     match arguments.json {
         true => out.line(format_args!("{:#}", report.as_json(&client.url())))?,
@@ -84,7 +84,7 @@ pub(crate) fn status(
 /// Returns one line about the relay at `url`, or at the address in the configuration, and `true` if it is ready and some
 /// provider is usable.
 pub(crate) fn summary(url: Option<String>, settings: &Settings) -> Result<(String, bool), StatusError> {
-    let client = client(&StatusArguments { url, json: false }, settings)?;
+    let client = client(url.as_deref(), &readable(settings).map_err(StatusError::CommandLine)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let report = runtime.map_err(StatusError::Runtime)?.block_on(Report::fetch(&client, None))?;
     let line = format!("{}: cc-relay {} at {}", report.readiness, report.version, client.url());
@@ -107,34 +107,31 @@ pub(crate) fn live(config: &Config) -> Option<(String, Vec<Provider>)> {
 
 /// A client of the relay at the given URL, or at the address in the configuration. The key comes from the configuration
 /// in both cases.
-fn client(arguments: &StatusArguments, settings: &Settings) -> Result<Client, StatusError> {
-    let config = Start::read(settings).map(|start| start.loaded.config);
-    let config = match &arguments.url {
-        Some(_) => config.unwrap_or_default(),
-        None => config.map_err(StatusError::Settings)?,
+fn client(url: Option<&str>, readable: &Readable) -> Result<Client, StatusError> {
+    let config = &readable.config;
+    let address = match url {
+        Some(url) => url.to_owned(),
+        None => {
+            let address = address(config);
+            readable.warn(&address)?;
+            address
+        }
     };
-    let url = arguments.url.clone().unwrap_or_else(|| address(&config));
-    if arguments.url.is_none() && config.server.admits_by_certificate() && !url.starts_with("unix:") {
-        return Err(StatusError::ClientCertificate { url });
+    if url.is_none() && config.server.admits_by_certificate() && !address.starts_with("unix:") {
+        return Err(StatusError::ClientCertificate { url: address });
     }
-    let client = Client::at(&url, key(&config), trust(&config));
-    client.ok_or_else(|| StatusError::Url { url: shown_url(&url).unwrap_or_default() })
+    let client = Client::at(&address, key(config), trust(config));
+    client.ok_or_else(|| StatusError::Url { url: shown_url(&address).unwrap_or_default() })
 }
 
-/// A client of the admin API in the configuration. `None` if it is off, or if the command line names another relay.
-fn admin(arguments: &StatusArguments, settings: &Settings) -> Option<Client> {
-    let (admin, is_named) = match Start::read(settings) {
-        Ok(start) => {
-            let config = start.loaded.config;
-            let is_named = arguments.url.as_ref().is_some_and(|named| *named != address(&config));
-            (config.admin, is_named)
-        }
-        Err(_) => (admin_of_environment(), false),
-    };
-    if is_named || !admin.enabled {
+/// A client of the admin API in the configuration. `None` if it is off, or if the command line names another relay than the
+/// configuration does. One that cannot be loaded may have named it before.
+fn admin(url: Option<&str>, Readable { config, fault }: &Readable) -> Option<Client> {
+    let is_other = fault.is_none() && url.is_some_and(|named| named != address(config));
+    if is_other || !config.admin.enabled {
         return None;
     }
-    Client::new(&url_of(&admin.listen).parse().ok()?, admin.token)
+    Client::new(&url_of(&config.admin.listen).parse().ok()?, config.admin.token.clone())
 }
 
 /// The URL at which a client on this machine reaches the relay of this configuration over TCP.

@@ -10,8 +10,8 @@ use crate::status::client::ClientError;
 /// The failure of `top`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TopError {
-    #[error("the configuration cannot be loaded; name the URL of the admin API with --url")]
-    Settings(#[source] SettingsError),
+    #[error(transparent)]
+    CommandLine(SettingsError),
     #[error("found {url:?}: expected a URL like http://127.0.0.1:8788; the admin listener has no https")]
     Url { url: String },
     #[error(
@@ -45,8 +45,7 @@ pub(crate) enum TopError {
 impl TopError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Settings(error) => error.is_usage(),
-            Self::Url { .. } => true,
+            Self::Url { .. } | Self::CommandLine(_) => true,
             _ => false,
         }
     }

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ratatui::crossterm::event::Event;
-use relay_config::{Config, Secret, shown_url};
+use relay_config::shown_url;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -35,7 +35,7 @@ use self::terminal::Screen;
 use self::theme::Theme;
 use crate::cli::{Settings, TopArguments};
 use crate::output::Output;
-use crate::settings::{Start, variable};
+use crate::settings::{readable, variable};
 use crate::status::client::Client;
 
 /// The shortest time between two drawings.
@@ -75,26 +75,20 @@ fn is_interactive() -> bool {
 /// A client of the admin API at the given URL, or at the address in the configuration. The token comes from the configuration in
 /// both cases.
 fn client(arguments: &TopArguments, settings: &Settings) -> Result<Client, TopError> {
-    let config = Start::read(settings).map(|start| start.loaded.config);
-    let (url, token) = match &arguments.url {
-        Some(url) => (url.clone(), config.as_ref().ok().and_then(token)),
+    let readable = readable(settings).map_err(TopError::CommandLine)?;
+    let admin = &readable.config.admin;
+    let url = match &arguments.url {
+        Some(url) => url.clone(),
+        None if !admin.enabled => return Err(TopError::Off),
         None => {
-            let config = config.map_err(TopError::Settings)?;
-            if !config.admin.enabled {
-                return Err(TopError::Off);
-            }
-            (crate::status::url_of(&config.admin.listen), token(&config))
+            let url = crate::status::url_of(&admin.listen);
+            readable.warn(&url)?;
+            url
         }
     };
-    // Without a configuration that can be loaded, the variable is read alone.
-    let token = token.or_else(|| variable("CC_RELAY_ADMIN__TOKEN").map(Secret::new));
-    let client = url.parse().ok().and_then(|uri| Client::new(&uri, token));
+    let client = url.parse().ok().and_then(|uri| Client::new(&uri, admin.token.clone()));
     let client = client.ok_or_else(|| TopError::Url { url: shown_url(&url).unwrap_or_default() })?;
     Ok(client.with_answer_limit(ANSWER_LIMIT))
-}
-
-fn token(config: &Config) -> Option<Secret> {
-    config.admin.token.clone()
 }
 
 async fn show(client: Client, first: Snapshot) -> io::Result<()> {

@@ -17,13 +17,13 @@ use relay_admin::ledger::{
 use crate::cli::{Settings, UsageArguments};
 use crate::ledger_place::LedgerPlace;
 use crate::output::Output;
-use crate::settings::{SettingsError, usage_config};
+use crate::settings::{SettingsError, readable};
 
 /// The failure of `usage`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UsageError {
-    #[error("the configuration cannot be loaded; name the ledger with --file")]
-    Settings(#[source] SettingsError),
+    #[error(transparent)]
+    CommandLine(SettingsError),
     #[error("--{option}")]
     Time { option: &'static str, source: TimeError },
     #[error("--until: found `{until}`, expected a time after --since `{since}`")]
@@ -51,8 +51,7 @@ pub(crate) enum UsageError {
 impl UsageError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Settings(error) => error.is_usage(),
-            Self::Time { .. } | Self::Span { .. } => true,
+            Self::CommandLine(_) | Self::Time { .. } | Self::Span { .. } => true,
             _ => false,
         }
     }
@@ -112,9 +111,12 @@ fn path(arguments: &UsageArguments, settings: &Settings) -> Result<PathBuf, Usag
     if let Some(path) = &arguments.file {
         return Ok(path.clone());
     }
-    let usage = usage_config(settings).map_err(UsageError::Settings)?;
-    match LedgerPlace::of(&usage, settings.demo) {
-        LedgerPlace::File(path) => Ok(path),
+    let readable = readable(settings).map_err(UsageError::CommandLine)?;
+    match LedgerPlace::of(&readable.config.usage, settings.demo) {
+        LedgerPlace::File(path) => {
+            readable.warn(&format!("the ledger {}", path.display()))?;
+            Ok(path)
+        }
         LedgerPlace::Temporary => Err(UsageError::Demo),
         place => Err(UsageError::Absent { reason: place.absence().unwrap_or_default() }),
     }

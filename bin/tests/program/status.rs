@@ -55,20 +55,49 @@ fn a_relay_without_a_usable_provider_exits_1() {
     assert!(outcome.stdout.contains("local     mock  disabled  any\n"), "{outcome:?}");
 }
 
+/// An invalid provider, whose problem is at this place.
+const INVALID: &str = "providers: [{ name: zai, type: zay }]\n";
+const PROBLEM: &str = "config.yaml:1:32: providers[0].type: found ";
+
+#[test]
+fn a_running_relay_is_found_by_its_listener_although_the_rest_of_the_file_is_invalid() {
+    let user = User::new();
+    let (_relay, address) = user.serve(&["--demo"]);
+    user.write(
+        "config.yaml",
+        &format!("{INVALID}server: {{ listen: '{address}' }}\nadmin: {{ enabled: false }}\n"),
+    );
+    let outcome = user.run(&["status"]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains("demo-primary"), "{outcome:?}");
+    let lines: Vec<_> = outcome.stderr.lines().collect();
+    let [line] = lines[..] else { panic!("{outcome:?}") };
+    assert!(line.starts_with("warning: the configuration cannot be loaded, "), "{line}");
+    assert!(line.contains(PROBLEM) && line.ends_with(&format!("; using http://{address}")), "{line}");
+    let json = user.run(&["status", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&json.stdout).unwrap()["status"], "ready", "{json:?}");
+
+    // A variable in the place of a section that cannot be read either.
+    user.write("config.yaml", &format!("{INVALID}server: {{ lisen: '127.0.0.1:1' }}\n"));
+    let user = user.with_variable("CC_RELAY_SERVER__LISTEN", address.to_string());
+    assert_eq!(user.run(&["status"]).code, Some(0));
+    user.write("config.yaml", "providers: [\n");
+    assert_eq!(user.run(&["status"]).code, Some(0));
+}
+
 #[test]
 fn mistakes_in_the_configuration_do_not_matter_with_a_url() {
     let user = User::new();
     let (_relay, address) = user.serve(&["--demo"]);
-    user.write("config.yaml", "providers: [{ name: zai, type: zay }]\n");
-    assert_eq!(user.run(&["status", "--url", &address.to_string()]).code, Some(0));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    user.write("config.yaml", &format!("{INVALID}server: {{ listen: '{closed}' }}\n"));
+    let named = user.run(&["status", "--url", &address.to_string()]);
+    assert_eq!((named.code, &*named.stderr), (Some(0), ""), "{named:?}");
     let outcome = user.run(&["status"]);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains(&format!("no relay answers at http://{closed}; ")), "{outcome:?}");
     assert!(outcome.stderr.contains("--url"), "{outcome:?}");
-    assert_eq!(
-        outcome.stderr.matches("config.yaml:1:32: providers[0].type: found ").count(),
-        1,
-        "{outcome:?}"
-    );
+    assert_eq!(outcome.stderr.matches(PROBLEM).count(), 1, "{outcome:?}");
 }
 
 #[test]

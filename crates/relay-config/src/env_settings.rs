@@ -20,12 +20,13 @@ pub const PROCESS_VARIABLES: &[(&str, &str)] = &[
     ("CC_RELAY_LOG", "log filter, in place of logging.level"),
 ];
 
-/// Returns the settings of `CC_RELAY_SECTION__KEY` variables as a tree.
+/// Returns the settings of `CC_RELAY_SECTION__KEY` variables as a tree: those of `section`, or of every one.
 ///
 /// Values stay text until they are checked against the schema, and `${…}` in them is not expanded. An unknown
 /// variable is a problem unless the file refers to it, so that its name is in `referenced`.
 pub(crate) fn settings(
     variables: &Variables,
+    section: Option<&str>,
     referenced: &BTreeSet<String>,
     schema: &Schema,
     report: &mut Report,
@@ -34,6 +35,11 @@ pub(crate) fn settings(
     let known: Vec<String> = schema.scalar_settings().iter().map(|path| variable_of(path)).collect();
     for (name, value) in variables {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let is_other =
+            |section: &str| rest.split_once("__").is_none_or(|(own, _)| !own.eq_ignore_ascii_case(section));
+        if section.is_some_and(is_other) {
+            continue;
+        }
         if PROCESS_VARIABLES.iter().any(|(known, _)| known == name) || is_service_link(rest, value) {
             continue;
         }

@@ -71,6 +71,8 @@ pub struct Loader {
     overrides: Vec<(String, String)>,
     providers: Vec<ProviderConfig>,
     added: Vec<String>,
+    /// The section that alone is read; `None` reads all.
+    section: Option<String>,
 }
 
 /// The configuration file, or a text in its place.
@@ -162,6 +164,24 @@ impl Loader {
         self
     }
 
+    /// Reads this section alone, such as `server`, and ignores every other one with its problems: a running relay can be found by its
+    /// listeners although its file is invalid.
+    ///
+    /// ```
+    /// use relay_config::{Format, Loader};
+    ///
+    /// let text = "server: { listen: '127.0.0.1:9000' }\nproviders: [{ nam: zai }]";
+    /// let loader = Loader::new().with_text("example.yaml", Format::Yaml, text);
+    /// assert!(loader.load().is_err());
+    /// assert_eq!(loader.with_section("server").load()?.config.server.listen[0].port, 9000);
+    /// # Ok::<(), relay_config::LoadError>(())
+    /// ```
+    #[must_use]
+    pub fn with_section(mut self, name: impl Into<String>) -> Self {
+        self.section = Some(name.into());
+        self
+    }
+
     /// Reads and checks all sources. It can be called again to read a changed file.
     ///
     /// # Errors
@@ -174,6 +194,7 @@ impl Loader {
         if let Some(source) = &self.file
             && let Some(mut root) = source.parse(schema, &mut report)?
         {
+            self.retain_section(&mut root);
             referenced = interpolate::expand(&mut root, &self.variables, schema, &mut report);
             let has_secrets = validate(&mut root, schema, &mut report);
             let mode = source.mode();
@@ -185,13 +206,23 @@ impl Loader {
             }
             layers.push(Layer::new("file", root));
         }
-        let mut variables = env_settings::settings(&self.variables, &referenced, schema, &mut report);
+        let section = self.section.as_deref();
+        let mut variables =
+            env_settings::settings(&self.variables, section, &referenced, schema, &mut report);
         validate(&mut variables, schema, &mut report);
         layers.push(Layer::new("environment", variables));
         let mut overrides = self.override_tree();
+        self.retain_section(&mut overrides);
         validate(&mut overrides, schema, &mut report);
         layers.push(Layer::new("command line", overrides));
         self.resolve(&layers, report)
+    }
+
+    /// Removes the sections that are not read.
+    fn retain_section(&self, root: &mut Node) {
+        if let (Some(section), Value::Map(entries)) = (&self.section, &mut root.value) {
+            entries.retain(|entry| entry.key == *section);
+        }
     }
 
     fn override_tree(&self) -> Node {
