@@ -14,7 +14,8 @@ pub(super) fn lines(report: &UsageReport) -> Vec<String> {
     let mut lines = vec![format!("from {since} to {}", time(report.until_unix_ms)), String::new()];
     let figures = [
         ("requests", grouped(total.requests)),
-        ("attempts", format!("{}, {} of them failed", grouped(total.attempts), grouped(total.failed))),
+        ("attempts", grouped(total.attempts)),
+        ("failures", format!("{} (attempts, and requests refused before one)", grouped(total.failed))),
         ("input tokens", grouped(total.input_tokens)),
         ("output tokens", grouped(total.output_tokens)),
         ("cache reads", grouped(total.cache_read_tokens)),
@@ -55,21 +56,23 @@ pub(super) fn remarks(report: &UsageReport) -> Vec<String> {
     let total = &report.total;
     let mut lines = Vec::new();
     if total.estimated_requests > 0 {
-        let count = grouped(total.estimated_requests);
-        lines.push(format!(
-            "~ {count} answers with an estimate: cut ones, and cache writes of an unknown lifetime"
-        ));
+        let answers = counted(total.estimated_requests, "answer", "answers");
+        lines
+            .push(format!("~ {answers} with an estimate: cut ones, and cache writes of an unknown lifetime"));
     }
     if total.unpriced_requests > 0 {
-        let (count, mark) = (grouped(total.unpriced_requests), if total.is_cost_partial { "≥" } else { "–" });
-        lines.push(format!(
-            "{mark} {count} attempts without a known price: see `prices` in the configuration"
-        ));
+        let attempts = counted(total.unpriced_requests, "attempt", "attempts");
+        let mark = if total.is_cost_partial { "≥" } else { "–" };
+        lines.push(format!("{mark} {attempts} without a known price: see `prices` in the configuration"));
     }
     if report.is_truncated {
         lines.push("further groups are not shown: see --limit".to_owned());
     }
     lines
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
 }
 
 /// Writes a time in UTC to the second.

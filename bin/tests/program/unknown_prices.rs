@@ -128,7 +128,7 @@ async fn an_unknown_price_is_shown_as_unknown_in_every_view() {
         |start: &str, end: &str| table.lines().any(|line| line.starts_with(start) && line.ends_with(end));
     assert!(ends("claude-opus-5-5 ", " $0.0014") && ends("missing ", " $0.0000"), "{table}");
     assert!(ends("in-house-1 ", " –") && ends("total ", " ≥$0.0014"), "{table}");
-    assert!(table.contains("≥ 1 attempts without a known price"), "{table}");
+    assert!(table.contains("≥ 1 attempt without a known price"), "{table}");
     let requests = scene.admin("/admin/v1/requests");
     assert_eq!(requests["data"][0]["cost_usd"], 0.0, "a failure that is not billed: {requests:#}");
     let (_, metrics) = get(scene.admin, "/metrics");

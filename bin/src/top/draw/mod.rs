@@ -52,13 +52,14 @@ impl Screen {
             (None, state) if state.is_ready => ("ready", Tone::Good),
             _ => ("not ready", Tone::Bad),
         };
+        let noun = if state.sessions == 1 { "session" } else { "sessions" };
         let up = format::duration(self.now_unix_ms.saturating_sub(state.started_unix_ms));
         let pieces = [
             (format!("cc-relay {}", state.version), bold),
             (word.to_owned(), self.theme.style(tone).add_modifier(Modifier::BOLD)),
             (format!("{} in flight", state.in_flight), Style::new()),
             (format!("up {up}"), Style::new()),
-            (format!("{} sessions", state.sessions), Style::new()),
+            (format!("{} {noun}", state.sessions), Style::new()),
             (app.url.trim_start_matches("http://").to_owned(), self.theme.style(Tone::Faint)),
         ];
         line(buffer, area, 0, pieces.into_iter());
