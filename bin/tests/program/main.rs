@@ -7,6 +7,8 @@ mod absurd_costs;
 mod activation;
 mod admin;
 #[cfg(all(unix, feature = "ledger"))]
+mod advisor;
+#[cfg(all(unix, feature = "ledger"))]
 mod cache_losses;
 #[cfg(unix)]
 mod claude_settings;

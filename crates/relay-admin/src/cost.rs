@@ -1,7 +1,7 @@
 //! The known and the unknown parts of a cost.
 
 use relay_providers::Usage;
-use relay_routing::Usd;
+use relay_routing::{ModelCost, Usd};
 use relay_server::RequestRecord;
 
 /// The cost of requests, of which some may have no known price.
@@ -66,10 +66,13 @@ pub(crate) fn of_attempt(record: &RequestRecord, index: usize) -> Option<Usd> {
     cost.or_else(|| (!is_unpriced(record, index)).then_some(Usd::ZERO))
 }
 
-/// Returns `true` if the upstream bills the attempt with this index, and its price is unknown.
+/// Returns `true` if the upstream bills the attempt with this index, and the price of one of its models is unknown.
 pub(crate) fn is_unpriced(record: &RequestRecord, index: usize) -> bool {
     let Some(attempt) = record.attempts.get(index) else { return false };
     let is_answer = index + 1 == record.attempts.len() && record.provider.is_some();
     let answered = (is_answer && record.is_billed).then_some(record.usage);
+    if !attempt.by_model.is_empty() {
+        return attempt.by_model.iter().any(ModelCost::is_unpriced);
+    }
     attempt.cost.is_none() && answered.or(attempt.usage).is_some_and(|usage| usage != Usage::default())
 }

@@ -64,7 +64,7 @@ pub use attempt_future::AttemptFuture;
 pub use azure::{Azure, azure_deployments};
 #[cfg(feature = "bedrock")]
 pub use bedrock::Bedrock;
-pub use billed::Billed;
+pub use billed::{Billed, ModelUsage};
 pub use client_credential::{ClientCredential, is_subscription_token};
 pub use compatible::Compatible;
 pub use extra_headers::ExtraHeaders;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use relay_config::ProviderName;
-use relay_providers::{AnswerStats, RelayRequest, UpstreamAddress, Usage};
+use relay_providers::{AnswerStats, ModelUsage, RelayRequest, UpstreamAddress, Usage};
 
 use crate::candidate::CredentialId;
 use crate::clock;
@@ -78,15 +78,48 @@ pub struct AttemptRecord {
     /// back and then failed, or a message that could not be used. `None` for the answer that the client got, whose tokens are
     /// those of the request.
     pub usage: Option<Usage>,
+    /// The tokens of the attempt by model, if its upstream has called further models for it: an advisor, or another model in the place
+    /// of one that declined. The first part is that of the model that answered. Empty if the model that was sent has used all
+    /// tokens.
+    pub by_model: Vec<ModelCost>,
     /// True if tokens of the attempt are an estimate: the output tokens, since the answer was cut before it reported them, or the
-    /// time to live of cache writes. For the answer
-    /// that the client got, it is set at the end of the request.
+    /// time to live of cache writes. For the answer that the client got, it is set at the end of the request.
     pub is_estimated: bool,
-    /// The cost of the attempt; `None` if it was not billed or its price is unknown. The server that has the prices sets it at
-    /// the end of the request.
+    /// The cost of the attempt; `None` if it was not billed or its price is unknown. If only some prices of `by_model` are known, it is
+    /// the sum of these costs. The server that has the prices sets it at the end of the request.
     pub cost: Option<Usd>,
     /// The upstream's id of the request, from the head of its response.
     pub upstream_request_id: Option<Box<str>>,
+}
+
+/// The tokens and the cost of one model within an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelCost {
+    /// The model, as the upstream names it. Empty if the upstream does not name it.
+    pub model: Arc<str>,
+    /// The tokens.
+    pub usage: Usage,
+    /// The cost; `None` if its price is unknown.
+    pub cost: Option<Usd>,
+}
+
+impl ModelCost {
+    /// Reads the parts of the tokens of an answer. `sent` is the model that was sent.
+    #[must_use]
+    pub fn of(parts: Vec<ModelUsage>, sent: &Arc<str>) -> Vec<Self> {
+        let part = |ModelUsage { model, usage, .. }| {
+            let model = model.map_or_else(|| Arc::clone(sent), Arc::from);
+            Self { model, usage, cost: None }
+        };
+        parts.into_iter().map(part).collect()
+    }
+
+    /// Returns `true` if the model has used tokens whose price is unknown.
+    #[must_use]
+    pub fn is_unpriced(&self) -> bool {
+        self.cost.is_none() && self.usage != Usage::default()
+    }
 }
 
 /// The response of an upstream, for the record of the attempt.
@@ -111,6 +144,7 @@ impl AttemptRecord {
     fn add_unused(&mut self, answer: &AnswerStats) {
         if let Some(billed) = answer.billed() {
             (self.usage, self.is_estimated) = (Some(billed.usage), billed.is_estimated);
+            self.by_model = ModelCost::of(billed.by_model, &self.model);
         }
         if self.upstream_request_id.is_none() {
             self.upstream_request_id = answer.request_id().map(Into::into);
@@ -186,6 +220,7 @@ impl AttemptLog {
             started: self.time(now),
             latency: Duration::ZERO,
             usage: None,
+            by_model: Vec::new(),
             is_estimated: false,
             cost: None,
             upstream_request_id: None,

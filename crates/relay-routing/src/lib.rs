@@ -81,7 +81,7 @@ mod session;
 mod state;
 
 pub use affinity::AffinityTable;
-pub use attempt_log::{AttemptLog, AttemptRecord, LoggedRequest};
+pub use attempt_log::{AttemptLog, AttemptRecord, LoggedRequest, ModelCost};
 pub use candidate::{Candidate, CandidateService, CredentialId, ProviderPool};
 pub use error::{PlanError, RouteError, RouteErrorKind};
 pub use failover::{

@@ -33,6 +33,23 @@ const RAISED: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"
     {\"output_tokens\":100,\"cache_creation_input_tokens\":9,\"iterations\":[{\"type\":\"compaction\",\"input_tokens\":50,\
     \"output_tokens\":20},{\"type\":\"message\",\"input_tokens\":10,\"output_tokens\":100}]}}\n\n\
     event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+/// The calls of an advisor, in the form of its documentation. The counts of the answer have the input of the first call only.
+const ADVISED: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":\
+    {\"output_tokens\":100,\"iterations\":[{\"type\":\"message\",\"input_tokens\":10,\"output_tokens\":40},\
+    {\"type\":\"advisor_message\",\"model\":\"advisor\",\"input_tokens\":50,\"output_tokens\":20},\
+    {\"type\":\"message\",\"input_tokens\":30,\"output_tokens\":60}]}}\n\n\
+    event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+/// The same answer in one piece.
+const ADVISED_MESSAGE: &str = r#"{"type":"message","role":"assistant","content":[],"model":"x","stop_reason":"end_turn",
+    "usage":{"input_tokens":10,"output_tokens":100,"iterations":[{"type":"message","input_tokens":10,"output_tokens":40},
+    {"type":"advisor_message","model":"advisor","input_tokens":50,"output_tokens":20},
+    {"type":"message","input_tokens":30,"output_tokens":60}]}}"#;
+/// An answer of a fallback. The model that was sent has declined after some output.
+const FALLBACK: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":\
+    {\"input_tokens\":10,\"output_tokens\":100,\"iterations\":[\
+    {\"type\":\"message\",\"model\":\"claude-x\",\"input_tokens\":5,\"output_tokens\":7},\
+    {\"type\":\"fallback_message\",\"model\":\"fallback\",\"input_tokens\":10,\"output_tokens\":100}]}}\n\n\
+    event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 const REFUSAL: &str = "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"refusal\"},\"usage\":\
     {\"output_tokens\":1}}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 const BUSY: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
@@ -43,8 +60,9 @@ const MESSAGE: &str = r#"{"type":"message","role":"assistant","content":[],"mode
 #[derive(Clone, Copy)]
 struct Script(u16, &'static [Option<&'static str>]);
 
-/// One microdollar for each token of input, ten for each of output, a thousand for each search. The provider `free` has no
-/// price, and `mapped` has one for the model that its answers name.
+/// One microdollar for each token of input, ten for each of output, a thousand for each search. The model `advisor` costs a hundred
+/// times as much, and `fallback` twice as much. The provider `free` has no price, `mapped` has one for the model that its answers
+/// name, and `partial` has none for the advisor.
 struct Prices;
 
 impl Pricing for Prices {
@@ -53,11 +71,17 @@ impl Pricing for Prices {
             "free" => return None,
             "mapped" if model == "claude-x" => return None,
             "mapped" => assert_eq!(model, "x"),
-            _ => assert_eq!(model, "claude-x"),
+            "partial" if model == "advisor" => return None,
+            _ => {}
         }
+        let factor = match model {
+            "advisor" => 100,
+            "fallback" => 2,
+            _ => 1,
+        };
         let searches = usage.web_search_requests.unwrap_or(0) * 1000;
         let micros = usage.total_input_tokens()? + 10 * usage.output_tokens? + searches;
-        Some(Usd::from_nanos(micros * 1000))
+        Some(Usd::from_nanos(micros * 1000 * factor))
     }
 }
 
@@ -353,4 +377,49 @@ async fn compactions_and_cache_writes_beyond_the_first_event_are_billed() {
         assert_eq!(found, (Some(split.0), Some(split.1)), "{control}");
         assert_eq!(costs(&record), (Some(1276), vec![Some(1276)], is_estimated), "{control}");
     }
+}
+
+/// The parts of the last attempt by model: input and output tokens, and the cost in microdollars.
+fn parts(record: &RequestRecord) -> Vec<(&str, u64, u64, Option<u64>)> {
+    let parts = record.attempts.last().unwrap().by_model.iter();
+    let tokens = |count: Option<u64>| count.unwrap_or(0);
+    let cost = |cost: Option<Usd>| cost.map(|cost| cost.as_nanos() / 1000);
+    parts
+        .map(|part| {
+            let usage = &part.usage;
+            (&*part.model, tokens(usage.input_tokens), tokens(usage.output_tokens), cost(part.cost))
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_advisor_is_billed_at_its_own_price() {
+    const OWN: u64 = 40 + 1000;
+    const ADVISOR: u64 = 100 * (50 + 200);
+    let streamed = Script(200, &[Some(START), Some(TEXT), Some(ADVISED)]);
+    for (script, is_stream, cached) in
+        [(streamed, true, 12), (Script(200, &[Some(ADVISED_MESSAGE)]), false, 0)]
+    {
+        let record = call(&[("a", script)], "/v1/messages", is_stream).await;
+        let (own, cost) = (OWN + cached, OWN + cached + ADVISOR);
+        assert_eq!(costs(&record), (Some(cost), vec![Some(cost)], false));
+        assert_eq!((record.usage.input_tokens, record.usage.output_tokens), (Some(90), Some(120)));
+        let expected = [("claude-x", 40, 100, Some(own)), ("advisor", 50, 20, Some(ADVISOR))];
+        assert_eq!(parts(&record), expected);
+
+        let record = call(&[("partial", script)], "/v1/messages", is_stream).await;
+        assert_eq!(costs(&record).0, Some(own));
+        assert_eq!(parts(&record)[1], ("advisor", 50, 20, None));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_model_of_a_fallback_is_billed_at_its_own_price() {
+    let record =
+        call(&[("a", Script(200, &[Some(START), Some(TEXT), Some(FALLBACK)]))], "/v1/messages", true).await;
+    let (served, declined) = (2 * (INPUT + 1000), 5 + 70);
+    assert_eq!(costs(&record), (Some(served + declined), vec![Some(served + declined)], false));
+    assert_eq!(record.model_served.as_deref(), Some("fallback"));
+    let expected = [("fallback", 10, 100, Some(served)), ("claude-x", 5, 7, Some(declined))];
+    assert_eq!(parts(&record), expected);
 }

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
 use relay_providers::{Endpoint, Usage};
-use relay_routing::AttemptRecord;
+use relay_routing::{AttemptRecord, ModelCost};
 use relay_server::record::{RequestEnd, RequestRecord};
 
 use super::amounts::Amounts;
@@ -14,7 +14,7 @@ use crate::prompt_cache::CacheVerdict;
 /// The longest name of a model or of a stop reason, in bytes: the longest one that a request may have.
 const LONGEST_TEXT: usize = 256;
 
-/// One attempt at an upstream, or one request without an attempt.
+/// One attempt at an upstream, one request without an attempt, or the tokens of a further model within an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
     pub(super) unix_ms: i64,
@@ -95,13 +95,15 @@ impl State {
     }
 }
 
-/// Returns the rows of a finished request: one for each attempt, or one if there was none. The last row counts the request.
+/// Returns the rows of a finished request, and the place among them of the one that counts the request: that of its last attempt,
+/// or a row of its own if there was none. Further models that an upstream has called within an attempt have rows of their own, which
+/// have tokens and costs, and count neither a request nor an attempt.
 ///
 /// Only requests of the operations that routes serve count: messages and counts of tokens. A request that was not admitted counts
 /// if its client is at a limit; one without a valid credential does not, so that strangers cannot fill the disk.
-pub(super) fn rows(record: &RequestRecord, prices: Option<&PriceTable>) -> Vec<Row> {
+pub(super) fn rows(record: &RequestRecord, prices: Option<&PriceTable>) -> (Vec<Row>, usize) {
     if !is_counted(record) {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
     let last = record.attempts.len().saturating_sub(1);
     let mut rows: Vec<Row> = record
@@ -113,12 +115,15 @@ pub(super) fn rows(record: &RequestRecord, prices: Option<&PriceTable>) -> Vec<R
     if rows.is_empty() {
         rows.push(Row { state: State::of_request(record), ..base(record) });
     }
-    if let Some(row) = rows.last_mut() {
+    let further = record.attempts.iter().zip(&rows);
+    let further: Vec<Row> = further.flat_map(|(attempt, row)| of_models(prices, attempt, row)).collect();
+    if let Some(row) = rows.get_mut(last) {
         row.amounts.requests = 1;
         row.duration_ms = millis(record.duration());
         row.amounts.failed = (row.state != State::Complete).into();
     }
-    rows
+    rows.extend(further);
+    (rows, last)
 }
 
 fn is_counted(record: &RequestRecord) -> bool {
@@ -169,19 +174,22 @@ fn of_attempt(
     is_last: bool,
 ) -> Row {
     let is_answer = is_last && record.provider.is_some();
-    let served = record.model_served.as_deref().filter(|_| is_answer);
-    let (usage, is_estimated) = match is_answer {
-        true => (Some(record.usage), attempt.is_estimated),
-        false => (attempt.usage, attempt.is_estimated),
+    let own = attempt.by_model.first();
+    let served = record.model_served.as_deref().filter(|_| is_answer).or(own.map(|own| &*own.model));
+    let is_estimated = attempt.is_estimated;
+    let (usage, cost) = match own {
+        Some(own) => (Some(own.usage), own.cost),
+        None if is_answer => (Some(record.usage), attempt.cost),
+        None => (attempt.usage, attempt.cost),
     };
     let usage = usage.filter(|usage| *usage != Usage::default());
     let uncached = |usage: &Usage| {
         let price = |model: &str| prices?.uncached(&attempt.provider, model, usage);
-        price(&attempt.model).or_else(|| price(served?))
+        price(own.map_or(&attempt.model, |own| &own.model)).or_else(|| price(served?))
     };
     let state = if is_last { State::of_request(record) } else { State::Error };
     let amounts = usage.as_ref().map_or_else(Amounts::default, |usage| {
-        Amounts::of_usage(usage, attempt.cost, attempt.cost.and_then(|_| uncached(usage)), is_estimated)
+        Amounts::of_usage(usage, cost, cost.and_then(|_| uncached(usage)), is_estimated)
     });
     Row {
         attempt: i64::try_from(index + 1).unwrap_or(i64::MAX),
@@ -210,6 +218,19 @@ fn of_attempt(
         },
         ..base(record)
     }
+}
+
+/// Returns the rows of the further models that the upstream has called within `attempt`, whose own row is `row`.
+fn of_models(prices: Option<&PriceTable>, attempt: &AttemptRecord, row: &Row) -> impl Iterator<Item = Row> {
+    attempt.by_model.iter().skip(1).map(move |ModelCost { model, usage, cost, .. }| {
+        let uncached = cost.and_then(|_| prices?.uncached(&attempt.provider, model, usage));
+        Row {
+            model: bounded(model).to_owned(),
+            source: "reported",
+            amounts: Amounts::of_usage(usage, *cost, uncached, false),
+            ..row.clone()
+        }
+    })
 }
 
 /// Returns the start of a text that an upstream chooses.

@@ -159,8 +159,8 @@ impl Writer {
         }
         let prices = self.shared.prices();
         let rows = self.batch.iter().flat_map(|record| {
-            let mut rows = rows(record, prices.as_deref());
-            if let (Some(row), Some((verdict, place))) = (rows.last_mut(), self.shared.verdict(record)) {
+            let (mut rows, last) = rows(record, prices.as_deref());
+            if let (Some(row), Some((verdict, place))) = (rows.get_mut(last), self.shared.verdict(record)) {
                 row.set_verdict(verdict, place.as_deref());
             }
             rows

@@ -15,7 +15,7 @@ pub use budgets::BudgetsBody;
 pub use change::{ChangeBody, ReloadBody};
 pub use error::{ErrorBody, ErrorFacts};
 pub use point::{Point, SeriesBody};
-pub use request::{AttemptBody, Request, RequestsBody, Tokens};
+pub use request::{AttemptBody, ModelBody, Request, RequestsBody, Tokens};
 pub use sessions::SessionsBody;
 pub(crate) use state::ProcessFacts;
 pub use state::{

@@ -1,6 +1,6 @@
 //! One request.
 
-use relay_routing::Usd;
+use relay_routing::{ModelCost, Usd};
 use relay_server::{RequestEnd, RequestRecord};
 use relay_stream::watch::Usage;
 use serde::Serialize;
@@ -122,8 +122,23 @@ pub struct AttemptBody {
     pub latency_ms: u64,
     /// The cost, 0 if the attempt is not billed; null if its price is unknown, and while the request is under way.
     pub cost_usd: Option<f64>,
+    /// The tokens and the cost of each model, if the upstream has called further models within the attempt, such as an advisor. The
+    /// first is the model that answered. Empty if the model that was sent has used all tokens.
+    pub by_model: Vec<ModelBody>,
     /// The upstream's id of the request.
     pub upstream_request_id: Option<String>,
+}
+
+/// The tokens and the cost of one model within an attempt.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[non_exhaustive]
+pub struct ModelBody {
+    /// The model, as the upstream names it; empty if it has no name.
+    pub model: String,
+    /// Tokens by kind.
+    pub usage: Tokens,
+    /// The cost; null if its price is unknown, and while the request is under way.
+    pub cost_usd: Option<f64>,
 }
 
 /// A page of requests.
@@ -200,8 +215,19 @@ impl AttemptBody {
             started_ms: millis(attempt.started),
             latency_ms: millis(attempt.latency),
             cost_usd: cost.map(Usd::as_dollars),
+            by_model: attempt.by_model.iter().map(ModelBody::from).collect(),
             upstream_request_id: text(attempt.upstream_request_id.as_deref()),
         })
+    }
+}
+
+impl From<&ModelCost> for ModelBody {
+    fn from(part: &ModelCost) -> Self {
+        Self {
+            model: part.model.to_string(),
+            usage: Tokens::from(&part.usage),
+            cost_usd: part.cost.map(Usd::as_dollars),
+        }
     }
 }
 

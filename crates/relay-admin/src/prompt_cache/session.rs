@@ -59,7 +59,9 @@ impl<'a> Turn<'a> {
     pub(super) fn of(record: &'a RequestRecord) -> Option<Self> {
         record.status.filter(StatusCode::is_success)?;
         record.provider.as_ref()?;
-        let (attempt, usage) = (record.attempts.last()?, &record.usage);
+        let attempt = record.attempts.last()?;
+        // An advisor has another prompt, which the session does not continue.
+        let usage = attempt.by_model.first().map_or(&record.usage, |own| &own.usage);
         usage.total_input_tokens()?;
         Some(Self {
             request_id: record.id.as_str(),

@@ -1,5 +1,7 @@
 //! The cost of a request.
 
+use std::sync::Arc;
+
 use relay_messages::CacheTtl;
 use relay_providers::Usage;
 use relay_routing::{Pricing, Usd};
@@ -13,7 +15,7 @@ impl RequestRecord {
     /// Answers with a status of failure, and counts of tokens, are not billed.
     ///
     /// The price is that of the model that was sent. If it is unknown, that of the model that the answer names counts: some
-    /// upstreams map the names of models.
+    /// upstreams map the names of models. The tokens of further models have the prices of those models.
     pub(super) fn add_billed(&mut self, pricing: Option<&dyn Pricing>) {
         self.split_cache_writes();
         if let Some(answered) = self.attempts.last_mut().filter(|_| self.is_billed) {
@@ -25,11 +27,18 @@ impl RequestRecord {
         let served = self.model_served.as_deref();
         for attempt in self.attempts.iter_mut().rev() {
             let served = served.filter(|_| answered.is_some());
-            let usage = answered.take().or(attempt.usage);
-            attempt.cost = usage.and_then(|usage| {
-                let price = |model: &str| pricing.cost(&attempt.provider, model, &usage);
-                price(&attempt.model).or_else(|| price(served?)).map(Usd::bounded)
-            });
+            let Some(usage) = answered.take().or(attempt.usage) else { continue };
+            let price = |model: &Arc<str>, usage: &Usage| {
+                let price = |model: &str| pricing.cost(&attempt.provider, model, usage).map(Usd::bounded);
+                price(model).or_else(|| price(served.filter(|_| *model == attempt.model)?))
+            };
+            if attempt.by_model.is_empty() {
+                attempt.cost = price(&attempt.model, &usage);
+                continue;
+            }
+            let costs: Vec<_> = attempt.by_model.iter().map(|part| price(&part.model, &part.usage)).collect();
+            attempt.cost = costs.iter().copied().flatten().reduce(|a, b| a + b);
+            attempt.by_model.iter_mut().zip(costs).for_each(|(part, cost)| part.cost = cost);
         }
         self.cost = self.attempts.iter().filter_map(|attempt| attempt.cost).reduce(|a, b| a + b);
     }
@@ -42,6 +51,9 @@ impl RequestRecord {
         for attempt in &mut self.attempts {
             if let Some(usage) = &mut attempt.usage {
                 attempt.is_estimated |= assign_unsplit(usage, ttl);
+            }
+            for part in &mut attempt.by_model {
+                assign_unsplit(&mut part.usage, ttl);
             }
         }
     }

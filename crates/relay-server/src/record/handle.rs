@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, StatusCode};
 use relay_config::ProviderName;
 use relay_messages::trace_context::{Sampling, TraceContext};
 use relay_providers::{AnswerStats, Endpoint, EventGaps, RelayRequest, Usage};
-use relay_routing::{AttemptLog, Pricing, RouteTrace, named_session};
+use relay_routing::{AttemptLog, ModelCost, Pricing, RouteTrace, named_session};
 use tokio::time::Instant;
 
 use super::client_request_id::client_request_id;
@@ -254,9 +254,12 @@ impl RecordHandle {
         record.gaps = answer.gaps();
         if let Some((report, _)) = answer.end() {
             let billed = answer.billed();
-            record.usage = billed.map_or(report.usage, |billed| billed.usage);
-            record.is_estimated = billed.is_some_and(|billed| billed.is_estimated);
+            record.usage = billed.as_ref().map_or(report.usage, |billed| billed.usage);
+            record.is_estimated = billed.as_ref().is_some_and(|billed| billed.is_estimated);
             record.is_billed = billed.is_some() && record.endpoint == Some(Endpoint::Messages);
+            if let (Some(billed), Some(last)) = (billed, record.attempts.last_mut()) {
+                last.by_model = ModelCost::of(billed.by_model, &last.model);
+            }
             record.stop_reason = report.stop_reason.as_deref().map(Into::into);
             if let Some(model) = &report.model {
                 record.model_served = Some(model.as_str().into());

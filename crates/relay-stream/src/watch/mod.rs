@@ -21,6 +21,7 @@
 
 mod activity;
 mod body;
+mod iterations;
 mod json;
 mod message;
 mod progress;
@@ -30,8 +31,9 @@ mod usage;
 
 pub use activity::ActivityWatch;
 pub use body::{StreamEnd, WatchBody};
+pub use iterations::{Iteration, IterationKind};
 pub use json::JsonWatch;
 pub use progress::Progress;
 pub use report::{ErrorReport, StreamReport};
 pub use sse::SseWatch;
-pub use usage::{Compaction, InferenceGeo, ServiceTier, Speed, Usage};
+pub use usage::{InferenceGeo, ServiceTier, Speed, Usage};

@@ -1,6 +1,7 @@
 //! The facts about an answer, and the parsing of the events that carry them.
 
-use super::Usage;
+use super::iterations::{self, Iteration, IterationKind};
+use super::usage::Usage;
 use crate::events::EventKind;
 use crate::json;
 use crate::json_valid::Delta;
@@ -11,9 +12,12 @@ use crate::json_valid::Delta;
 pub struct StreamReport {
     /// The token counts, each from the last event that carries it.
     pub usage: Usage,
+    /// The parts of the answer by kind and model, from the last event that carries them: calls of the model, compactions, and calls
+    /// of other models. Empty if the upstream reports none.
+    pub iterations: Vec<Iteration>,
     /// The id of the message, from `message_start`.
     pub id: Option<String>,
-    /// The model of the message, as the upstream names it.
+    /// The model of the message, as the upstream names it. After a fallback within the upstream it is the one that answered.
     pub model: Option<String>,
     /// The reason for the end of the message, from `message_delta`.
     pub stop_reason: Option<String>,
@@ -79,7 +83,7 @@ impl StreamReport {
             EventKind::MessageDelta => self.add_message_delta(data),
             EventKind::MessageStop => {
                 self.message_stop = true;
-                self.usage.add_from(data);
+                self.add_usage_of(data);
             }
             EventKind::Error => {
                 self.error.get_or_insert_with(|| ErrorReport::read(data));
@@ -100,7 +104,7 @@ impl StreamReport {
         let reason = json::get(data, "delta").and_then(|delta| json::get_string(delta, "stop_reason"));
         set(&mut self.stop_reason, reason);
         let started = self.usage.output_tokens.take();
-        self.usage.add_from(data);
+        self.add_usage_of(data);
         self.output_counted |= self.usage.output_tokens.is_some();
         self.usage.output_tokens = self.usage.output_tokens.or(started);
     }
@@ -110,7 +114,22 @@ impl StreamReport {
         set(&mut self.id, json::get_string(message, "id"));
         set(&mut self.model, json::get_string(message, "model"));
         set(&mut self.stop_reason, json::get_string(message, "stop_reason"));
-        self.usage.add_from(message);
+        self.add_usage_of(message);
+    }
+
+    /// Adds the facts of the member `usage` of `object`.
+    fn add_usage_of(&mut self, object: &[u8]) {
+        if let Some(usage) = json::get(object, "usage") {
+            self.add_usage(usage);
+        }
+    }
+
+    /// Adds the facts of the value of a member `usage`.
+    fn add_usage(&mut self, usage: &[u8]) {
+        let Some(read) = self.usage.add(usage).and_then(iterations::read) else { return };
+        let fallback = read.iter().rfind(|iteration| iteration.kind == IterationKind::Fallback);
+        set(&mut self.model, fallback.and_then(|fallback| fallback.model.as_deref()).map(Into::into));
+        self.iterations = read;
     }
 
     /// Adds the facts of a member of a message. `value` begins with its value. If a member is repeated, its last value counts.
@@ -119,7 +138,7 @@ impl StreamReport {
             b"id" => set(&mut self.id, json::first_string(value)),
             b"model" => set(&mut self.model, json::first_string(value)),
             b"stop_reason" => set(&mut self.stop_reason, json::first_string(value)),
-            b"usage" => self.usage.add(value),
+            b"usage" => self.add_usage(value),
             _ => {}
         }
     }

@@ -21,8 +21,6 @@ pub struct Usage {
     pub ephemeral_1h_input_tokens: Option<u64>,
     /// Input tokens read from a cache.
     pub cache_read_input_tokens: Option<u64>,
-    /// The tokens of compactions that the upstream made within the request. They are billed, and not part of the counts above.
-    pub compaction: Compaction,
     /// Output tokens of thinking, a part of `output_tokens`.
     pub thinking_tokens: Option<u64>,
     /// Web searches of the server tool, which are billed beside tokens.
@@ -35,24 +33,6 @@ pub struct Usage {
     pub speed: Option<Speed>,
     /// The region in which the model ran.
     pub inference_geo: Option<InferenceGeo>,
-}
-
-/// The tokens of the iterations of an answer that are compactions.
-///
-/// # Source
-/// Anthropic's documentation of compaction: the counts of `usage` do not include the iterations of type `compaction`, and the sum of
-/// all iterations is billed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Compaction {
-    /// Input tokens neither read from a cache nor written to one.
-    pub input_tokens: u64,
-    /// Output tokens.
-    pub output_tokens: u64,
-    /// Input tokens written to a cache.
-    pub cache_creation_input_tokens: u64,
-    /// Input tokens read from a cache.
-    pub cache_read_input_tokens: u64,
 }
 
 /// A service tier of the Messages API.
@@ -103,33 +83,38 @@ impl Usage {
             .reduce(u64::saturating_add)
     }
 
-    /// Returns the counts with those of compactions added, as the upstream bills them.
-    #[must_use]
-    pub fn with_compaction(mut self) -> Self {
-        let Compaction { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens } =
-            std::mem::take(&mut self.compaction);
-        for (count, more) in [
-            (&mut self.input_tokens, input_tokens),
-            (&mut self.output_tokens, output_tokens),
-            (&mut self.cache_creation_input_tokens, cache_creation_input_tokens),
-            (&mut self.cache_read_input_tokens, cache_read_input_tokens),
+    /// Adds the counts of another call of a model. The facts beside the counts stay.
+    pub fn merge(&mut self, other: &Self) {
+        self.combine(other, u64::saturating_add);
+    }
+
+    /// Raises each count to that of `other`, if that is larger.
+    pub fn raise(&mut self, other: &Self) {
+        self.combine(other, u64::max);
+    }
+
+    fn combine(&mut self, other: &Self, combine: impl Fn(u64, u64) -> u64) {
+        for (count, other) in [
+            (&mut self.input_tokens, other.input_tokens),
+            (&mut self.output_tokens, other.output_tokens),
+            (&mut self.cache_creation_input_tokens, other.cache_creation_input_tokens),
+            (&mut self.ephemeral_5m_input_tokens, other.ephemeral_5m_input_tokens),
+            (&mut self.ephemeral_1h_input_tokens, other.ephemeral_1h_input_tokens),
+            (&mut self.cache_read_input_tokens, other.cache_read_input_tokens),
+            (&mut self.thinking_tokens, other.thinking_tokens),
+            (&mut self.web_search_requests, other.web_search_requests),
+            (&mut self.web_fetch_requests, other.web_fetch_requests),
         ] {
-            if more > 0 {
-                *count = Some(count.unwrap_or(0).saturating_add(more));
+            if let Some(other) = other {
+                *count = Some(count.map_or(other, |count| combine(count, other)));
             }
         }
-        self
     }
 
-    /// Reads the facts in the member `usage` of `object`. Each replaces an earlier one.
-    pub(super) fn add_from(&mut self, object: &[u8]) {
-        if let Some(usage) = json::get(object, "usage") {
-            self.add(usage);
-        }
-    }
-
-    /// Reads the facts in the object with which `usage` begins, the value of such a member. `null` changes nothing.
-    pub(super) fn add(&mut self, usage: &[u8]) {
+    /// Reads the facts in the object with which `usage` begins, the value of such a member. Each replaces an earlier one. `null`
+    /// changes nothing. Returns the value of `iterations`, whose facts are not those of the answer alone.
+    pub(super) fn add<'a>(&mut self, usage: &'a [u8]) -> Option<&'a [u8]> {
+        let mut iterations = None;
         for member in json::Members::new(usage).into_iter().flatten() {
             let value = &usage[member.value];
             let field = match member.key {
@@ -137,6 +122,10 @@ impl Usage {
                 b"output_tokens" => &mut self.output_tokens,
                 b"cache_creation_input_tokens" => &mut self.cache_creation_input_tokens,
                 b"cache_read_input_tokens" => &mut self.cache_read_input_tokens,
+                b"iterations" => {
+                    iterations = Some(value);
+                    continue;
+                }
                 key => {
                     self.add_detail(key, value);
                     continue;
@@ -144,13 +133,13 @@ impl Usage {
             };
             *field = count(value).or(*field);
         }
+        iterations
     }
 
     /// Reads a member beside the four counts.
     fn add_detail(&mut self, key: &[u8], value: &[u8]) {
         match key {
             b"cache_creation" | b"server_tool_use" | b"output_tokens_details" => self.add_parts(value),
-            b"iterations" => self.compaction = Compaction::of(value).unwrap_or(self.compaction),
             b"service_tier" => self.service_tier = ServiceTier::of(value).or(self.service_tier),
             b"speed" => self.speed = Speed::of(value).or(self.speed),
             b"inference_geo" => self.inference_geo = InferenceGeo::of(value).or(self.inference_geo),
@@ -171,31 +160,6 @@ impl Usage {
             };
             *field = count(&parts[member.value]).or(*field);
         }
-    }
-}
-
-impl Compaction {
-    /// Adds up the compactions in the array `iterations`. Returns `None` for `null` and every other value that is no array.
-    fn of(iterations: &[u8]) -> Option<Self> {
-        iterations.starts_with(b"[").then(|| {
-            let is_compaction = |one: &&[u8]| json::get(one, "type").and_then(inside) == Some(b"compaction");
-            json::elements(iterations).filter(is_compaction).fold(Self::default(), Self::with)
-        })
-    }
-
-    /// Adds the counts of one iteration.
-    fn with(mut self, iteration: &[u8]) -> Self {
-        for member in json::Members::new(iteration).into_iter().flatten() {
-            let sum = match member.key {
-                b"input_tokens" => &mut self.input_tokens,
-                b"output_tokens" => &mut self.output_tokens,
-                b"cache_creation_input_tokens" => &mut self.cache_creation_input_tokens,
-                b"cache_read_input_tokens" => &mut self.cache_read_input_tokens,
-                _ => continue,
-            };
-            *sum = sum.saturating_add(count(&iteration[member.value]).unwrap_or(0));
-        }
-        self
     }
 }
 
@@ -234,7 +198,7 @@ impl InferenceGeo {
 }
 
 /// Returns the text between the quotes of a string, as written.
-fn inside(value: &[u8]) -> Option<&[u8]> {
+pub(super) fn inside(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
@@ -249,7 +213,9 @@ mod tests {
 
     fn read(usages: &[&str]) -> Usage {
         let mut usage = Usage::default();
-        usages.iter().for_each(|text| usage.add(text.as_bytes()));
+        for text in usages {
+            usage.add(text.as_bytes());
+        }
         usage
     }
 
@@ -269,7 +235,6 @@ mod tests {
             ephemeral_5m_input_tokens: Some(5),
             ephemeral_1h_input_tokens: Some(2),
             cache_read_input_tokens: Some(4),
-            compaction: Compaction::default(),
             thinking_tokens: Some(1),
             web_search_requests: Some(3),
             web_fetch_requests: Some(6),
@@ -295,24 +260,22 @@ mod tests {
     }
 
     #[test]
-    fn compactions_are_billed_beside_the_counts_of_the_last_event() {
-        let iterations = r#"[{"type":"compaction","input_tokens":180000,"output_tokens":3500,"cache_read_input_tokens":7,
-            "cache_creation_input_tokens":null},{"type":"message","input_tokens":23000,"output_tokens":1000},
-            {"type":"compaction","input_tokens":5,"cache_creation_input_tokens":2},7,{"type":"advisor_message","input_tokens":9}]"#;
-        let usage = read(&[
-            r#"{"input_tokens":23000,"output_tokens":1,"iterations":[{"type":"compaction","input_tokens":1}]}"#,
-            &format!(r#"{{"input_tokens":23000,"output_tokens":1000,"iterations":{iterations}}}"#),
-            r#"{"output_tokens":1000,"iterations":null}"#,
-        ]);
-        assert_eq!((usage.input_tokens, usage.output_tokens), (Some(23_000), Some(1000)));
-        let billed = usage.with_compaction();
-        assert_eq!((billed.input_tokens, billed.output_tokens), (Some(203_005), Some(4500)));
-        assert_eq!((billed.cache_creation_input_tokens, billed.cache_read_input_tokens), (Some(2), Some(7)));
-        assert_eq!(billed.with_compaction(), billed);
-        let huge = read(&[
-            r#"{"output_tokens":18446744073709551615,"iterations":[{"type":"compaction","output_tokens":5}]}"#,
-        ]);
-        assert_eq!(huge.with_compaction().output_tokens, Some(u64::MAX));
+    fn counts_of_two_calls_are_added_or_compared() {
+        let mut usage = read(&[r#"{"input_tokens":5,"output_tokens":18446744073709551615,"speed":"fast"}"#]);
+        let other =
+            read(&[r#"{"input_tokens":7,"output_tokens":1,"cache_read_input_tokens":3,"speed":"standard"}"#]);
+        let mut raised = usage;
+        raised.raise(&other);
+        assert_eq!(
+            (raised.input_tokens, raised.output_tokens, raised.cache_read_input_tokens),
+            (Some(7), Some(u64::MAX), Some(3))
+        );
+        usage.merge(&other);
+        assert_eq!(
+            (usage.input_tokens, usage.output_tokens, usage.cache_read_input_tokens),
+            (Some(12), Some(u64::MAX), Some(3))
+        );
+        assert_eq!((usage.speed, usage.cache_creation_input_tokens), (Some(Speed::Fast), None));
     }
 
     #[test]
